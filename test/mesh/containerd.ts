@@ -1,0 +1,63 @@
+// containerd: its configuration, and a root folder with images that is filled once and then copied for every node.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { copyFile, glob, mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { sh } from './shell.ts'
+
+export interface ContainerdConfig {
+  /** Where images and containers live; not on an overlay file system. */
+  readonly root: string
+  readonly state: string
+  readonly socket: string
+  /** Further TOML, such as the settings of the Kubernetes plugin. */
+  readonly more?: string
+}
+
+export function containerdConfig({ root, state, socket, more = '' }: ContainerdConfig): string {
+  return `version = 3
+root = '${root}'
+state = '${state}'
+disabled_plugins = ['io.containerd.nri.v1.nri', 'io.containerd.image-verifier.v1.bindir', 'io.containerd.internal.v1.opt']
+
+[plugins.'io.containerd.server.v1.grpc']
+  address = '${socket}'
+[plugins.'io.containerd.server.v1.ttrpc']
+  address = '${socket}.ttrpc'
+${more}`
+}
+
+/** Runs a containerd of its own on a root folder, for as long as the work takes; its mounts stay in a namespace of its own. */
+export async function withContainerd(bin: string, root: string, work: (socket: string) => Promise<void>): Promise<void> {
+  const state = `${root}.state`
+  const socket = join(state, 's')
+  await mkdir(state, { recursive: true })
+  await writeFile(join(state, 'config.toml'), containerdConfig({ root, state, socket }))
+  const argv = ['--mount', '--pid', '--fork', '--kill-child', join(bin, 'containerd'), '--config', join(state, 'config.toml'), '--log-level', 'warn']
+  const child = spawn('unshare', argv, { stdio: 'inherit' })
+  try {
+    while (!existsSync(socket)) await sleep(50)
+    await work(socket)
+  } finally {
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await rm(state, { recursive: true, force: true })
+  }
+}
+
+/** Imports an OCI layout; blobs that the layout leaves out must be there already. */
+export async function importLayout(bin: string, socket: string, layout: string): Promise<void> {
+  const argv = [join(bin, 'ctr'), '--address', socket, '--namespace', 'k8s.io', 'images', 'import', '--local']
+  await sh(['sh', '-c', 'tar -C "$0" -cf - . | "$@" -', layout, ...argv])
+}
+
+/** Copies a root folder in no time: image contents never change and are hard links, databases are real copies. */
+export async function copyRoot(from: string, to: string): Promise<void> {
+  await sh(['cp', '-al', from, to])
+  for await (const database of glob('*/*.db', { cwd: from })) {
+    await rm(join(to, database))
+    await copyFile(join(from, database), join(to, database))
+  }
+}

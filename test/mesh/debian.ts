@@ -1,0 +1,39 @@
+// The Debian packages that the mesh stands on, installed when they are missing and may be.
+import { existsSync, readFileSync } from 'node:fs'
+import { sh } from './shell.ts'
+
+/** A file that shows the package is there → the package. */
+const needed = {
+  '/usr/sbin/runc': 'runc',
+  '/usr/lib/cni/ptp': 'containernetworking-plugins',
+  '/usr/bin/mmdebstrap': 'mmdebstrap',
+  '/usr/sbin/iptables': 'iptables',
+  '/usr/sbin/nft': 'nftables',
+  '/usr/sbin/conntrack': 'conntrack',
+  '/usr/bin/ip': 'iproute2',
+  '/usr/bin/tini': 'tini',
+  '/usr/bin/openssl': 'openssl',
+  '/usr/bin/unshare': 'util-linux',
+}
+
+export async function installPackages(report: (text: string) => void): Promise<void> {
+  const missing = Object.entries(needed).filter(([file]) => !existsSync(file)).map(([, name]) => name)
+  if (!(await hasPip())) missing.push('python3-pip')
+  if (missing.length === 0) return
+  if (!mayInstall()) throw new Error(`The embedded mesh needs ${missing.join(', ')}: install them, or run as root on Debian or Ubuntu.`)
+  report(missing.join(' '))
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  await sh(['apt-get', 'update', '-q'], { env })
+  await sh(['apt-get', 'install', '-qy', '--no-install-recommends', ...missing], { env })
+}
+
+const hasPip = (): Promise<boolean> => sh(['python3', '-m', 'pip', '--version']).then(() => true, () => false)
+
+const mayInstall = (): boolean => process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
+
+/** This system's code name, "bookworm": images are made of the same release, from the same package sources. */
+export function codename(): string {
+  const found = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8'))
+  if (!found?.[1]) throw new Error('The embedded mesh is made of Debian packages, and this system names no Debian or Ubuntu release.')
+  return found[1]
+}

@@ -1,0 +1,91 @@
+// Builds Go programs from the two modules beside this file: the mesh's own, and the tools that tests ask for one by one.
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { glob, readFile, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Artifact, cached, folder } from './cache.ts'
+import { withLock } from './lock.ts'
+import { type Report, step } from './progress.ts'
+import { here, ISTIO_VERSION, KUBERNETES_VERSION } from './settings.ts'
+import { sh } from './shell.ts'
+
+const module = join(here, 'go')
+const toolsModule = join(here, 'tools')
+
+const tools = {
+  act: 'github.com/nektos/act',
+  actionlint: 'github.com/rhysd/actionlint/cmd/actionlint',
+}
+export type GoTool = keyof typeof tools
+
+/** The names of the multi-call Kubernetes binary. */
+const kubernetesPrograms = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kube-scheduler', 'kubelet', 'kubectl']
+
+/** Leaves out what a test mesh never uses and takes long to compile, debugging information above all. */
+const buildFlags = [
+  '-pgo=off',
+  '-tags=disable_pgv,no_btrfs,no_zfs,no_devmapper,providerless,grpcnotrace,retrynotrace',
+  '-gcflags=all=-dwarf=false',
+]
+
+const stamps = {
+  'istio.io/istio/pkg/version.buildVersion': ISTIO_VERSION,
+  'istio.io/istio/pkg/version.buildHub': 'docker.io/istio',
+  'istio.io/istio/pkg/version.buildStatus': 'Clean',
+  'k8s.io/component-base/version.gitVersion': `v${KUBERNETES_VERSION}`,
+}
+const ldflags = ['-s -w', ...Object.entries(stamps).map(([name, value]) => `-X ${name}=${value}`)].join(' ')
+
+/** CGO off: the binaries run in any image. A lazy collector: the compiler has memory to spare and 16 CPU minutes to save. */
+const env = { ...process.env, CGO_ENABLED: '0', GOGC: '400', GOFLAGS: '' }
+
+/** What the mesh's Go programs are built from, and so the folder that they end in. */
+export async function programs(): Promise<Artifact> {
+  return { name: 'bin', recipe: { flags: [...buildFlags, ldflags], kubernetesPrograms, ...(await sources(module)) } }
+}
+
+/** Builds every Go program of the mesh in one go, so that what they share compiles once. */
+export async function buildPrograms(): Promise<string> {
+  return cached(await programs(), (draft) => step('Go programs', async (report) => {
+    const packages = ['./kubernetes', './coredns', 'tool']
+    await sh(['go', 'build', '-v', ...buildFlags, `-ldflags=${ldflags}`, '-o', draft, ...packages], { cwd: module, env, onLine: await counter(packages, report) })
+    for (const name of kubernetesPrograms) await symlink('kubernetes', join(draft, name))
+  }))
+}
+
+/** Reports every package that the compiler names, out of those that there are. */
+async function counter(packages: readonly string[], report: Report): Promise<(line: string) => void> {
+  report('fetching modules')
+  const list = await sh(['go', 'list', '-deps', ...buildFlags, ...packages], { cwd: module, env })
+  const total = list.split('\n').length
+  let done = 0
+  return (line) => report(`${++done}/${total} ${line.split('/').slice(-2).join('/')}`)
+}
+
+/** The path of a tool's binary, built when first asked for. */
+export async function goTool(name: GoTool): Promise<string> {
+  const artifact = { name, recipe: await sources(toolsModule) }
+  const binary = join(folder(artifact), name)
+  if (existsSync(binary)) return binary
+  await withLock(() => cached(artifact, (draft) => step(name, async (report) => {
+    await sh(['go', 'build', '-v', '-ldflags=-s -w', '-o', join(draft, name), tools[name]], { cwd: toolsModule, env, onLine: report })
+  })))
+  return binary
+}
+
+async function sources(folder: string): Promise<{ go: string; files: Record<string, string> }> {
+  const files: Record<string, string> = {}
+  for await (const file of glob(['go.mod', 'go.sum', '*/*.go'], { cwd: folder })) {
+    files[file] = createHash('sha256').update(await readFile(join(folder, file))).digest('hex')
+  }
+  return { go: await goVersion(folder), files: Object.fromEntries(Object.entries(files).sort()) }
+}
+
+async function goVersion(folder: string): Promise<string> {
+  try {
+    return await sh(['go', 'env', 'GOVERSION'], { cwd: folder })
+  } catch (error) {
+    const wanted = /^go (\S+)$/m.exec(await readFile(join(folder, 'go.mod'), 'utf8'))?.[1]
+    throw new Error(`The embedded mesh is built from source with Go ${wanted} or newer: install it from https://go.dev/dl (or, with an older Go, set GOTOOLCHAIN=auto). ${String(error)}`)
+  }
+}

@@ -1,0 +1,31 @@
+// The embedded mesh's fixed facts: versions, addresses, and where its files lie.
+import { createHash } from 'node:crypto'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+export const ISTIO_VERSION = '1.31.0'
+export const KUBERNETES_VERSION = '1.37.2'
+
+export const cacheDir = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mesh-canary')
+
+/** The running node's files: configuration, logs, etcd's and containerd's data. Gone after `down`. */
+export const nodeDir = join(cacheDir, 'node')
+export const kubeconfig = join(nodeDir, 'kubeconfig')
+export const supervisorSocket = join(nodeDir, 'supervisor.sock')
+export const containerdSocket = join(nodeDir, 'containerd.sock')
+
+/** A cgroup path, the same in every hierarchy, and one per cache folder: two caches are two meshes that leave each other alone. */
+export const cgroup = `/mesh-canary-${createHash('sha256').update(cacheDir).digest('hex').slice(0, 8)}`
+
+export const nodeName = 'mesh-canary'
+export const nodeAddress = '10.77.0.1'
+export const apiServer = `https://${nodeAddress}:6443`
+export const serviceCidr = '10.96.0.0/16'
+export const podCidr = '10.244.0.0/16'
+
+export const mirrorPort = 8480
+export const mirrorPath = '/istio/releases/download'
+export const MIRROR_URL = `http://127.0.0.1:${mirrorPort}${mirrorPath}`
+
+export const here = import.meta.dirname
+export const istioOverlay = join(here, 'istio.yaml')

@@ -1,0 +1,28 @@
+// Running other programs: to the end with their output, or watched line by line.
+import { spawn, type SpawnOptions } from 'node:child_process'
+import { createInterface } from 'node:readline'
+
+export interface Command extends SpawnOptions {
+  /** Written to the program's standard input. */
+  readonly input?: string
+  /** Called with every line of output as it comes. */
+  readonly onLine?: (line: string) => void
+}
+
+/** Runs a program and returns its standard output; a failure is an error with the end of all it printed. */
+export async function sh(argv: readonly string[], { input, onLine, ...options }: Command = {}): Promise<string> {
+  const [program = '', ...args] = argv
+  const child = spawn(program, args, { ...options, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
+  const stdout: string[] = []
+  const all: string[] = []
+  const collect = (line: string): void => void (all.push(line), onLine?.(line))
+  createInterface(child.stdout!).on('line', (line) => void (stdout.push(line), collect(line)))
+  createInterface(child.stderr!).on('line', collect)
+  child.stdin?.end(input)
+  const code = await new Promise<number | string>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (status, signal) => resolve(status ?? signal ?? 'unknown'))
+  })
+  if (code !== 0) throw new Error(`${argv.slice(0, 6).join(' ')} ended with ${code}:\n${all.slice(-20).join('\n')}`)
+  return stdout.join('\n')
+}

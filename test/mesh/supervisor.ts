@@ -1,0 +1,105 @@
+// Runs inside the node's own mount, process and network namespaces: prepares them, starts every component, starts again
+// what ends, and tells on a Unix socket how each one is. When it dies, so does process 1, and the kernel ends the node.
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { once } from 'node:events'
+import type { Built } from './build.ts'
+import { type Component, components } from './components.ts'
+import { get, healthy } from './health.ts'
+import { apiServer, kubeconfig, nodeAddress, nodeDir, nodeName, supervisorSocket } from './settings.ts'
+
+export interface ComponentStatus {
+  readonly name: string
+  /** In the node's process namespace; 0 when it is not running. */
+  readonly pid: number
+  readonly healthy: boolean
+  readonly restarts: number
+}
+
+export interface NodeStatus {
+  readonly components: readonly ComponentStatus[]
+  /** The node takes pods, and the default namespace's service account is there for them. */
+  readonly nodeReady: boolean
+}
+
+interface Running extends Component {
+  pid: number
+  restarts: number
+}
+
+const restartMs = 200
+const slowRestartMs = 2000
+
+/** Mounts are seen by containers, not by the machine; and programs find their usual folders, empty and their own. */
+function prepareMounts(): void {
+  run('mount', '--make-rshared', '/')
+  for (const folder of ['/run', '/var/log', '/var/lib/cni']) {
+    mkdirSync(folder, { recursive: true })
+    run('mount', '-t', 'tmpfs', 'tmpfs', folder)
+  }
+}
+
+/** A bridge stands for the network card; the default route makes service addresses routable, so that they get translated. */
+function prepareNetwork(): void {
+  run('ip', 'link', 'set', 'lo', 'up')
+  run('ip', 'link', 'add', 'mesh0', 'type', 'bridge')
+  run('ip', 'address', 'add', `${nodeAddress}/24`, 'dev', 'mesh0')
+  run('ip', 'link', 'set', 'mesh0', 'up')
+  run('ip', 'route', 'add', 'default', 'dev', 'mesh0')
+  writeFileSync('/proc/sys/net/ipv4/ip_forward', '1')
+}
+
+function run(program: string, ...args: string[]): void {
+  execFileSync(program, args, { stdio: 'inherit' })
+}
+
+/** Keeps one component running for ever. */
+async function keep(component: Running): Promise<never> {
+  while (component.needsApi && !(await healthy(`${apiServer}/readyz`))) await sleep(100)
+  for (;;) {
+    const started = Date.now()
+    const log = openSync(join(nodeDir, `${component.name}.log`), 'a')
+    const [program = '', ...args] = component.argv
+    const child = spawn(program, args, { stdio: ['ignore', log, log] })
+    component.pid = child.pid ?? 0
+    await once(child, 'exit').catch(() => undefined)
+    component.pid = 0
+    component.restarts++
+    await sleep(Date.now() - started < slowRestartMs ? slowRestartMs : restartMs)
+  }
+}
+
+async function statusOf({ name, pid, restarts, health }: Running): Promise<ComponentStatus> {
+  return { name, pid, restarts, healthy: pid > 0 && (await healthy(health)) }
+}
+
+async function nodeReady(): Promise<boolean> {
+  const { users } = JSON.parse(readFileSync(kubeconfig, 'utf8')) as { users: [{ user: { token: string } }] }
+  const headers = { authorization: `Bearer ${users[0].user.token}` }
+  const [node, account] = await Promise.all([
+    get(`${apiServer}/api/v1/nodes/${nodeName}`, headers),
+    get(`${apiServer}/api/v1/namespaces/default/serviceaccounts/default`, headers),
+  ])
+  if (node.status !== 200 || account.status !== 200) return false
+  const { status } = JSON.parse(node.body) as { status: { conditions?: { type: string; status: string }[] } }
+  return status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false
+}
+
+function serveStatus(running: readonly Running[]): void {
+  createServer(async (_, response) => {
+    const [ready, ...statuses] = await Promise.all([nodeReady(), ...running.map(statusOf)])
+    response.end(JSON.stringify({ components: statuses, nodeReady: ready } satisfies NodeStatus))
+  }).listen(supervisorSocket)
+}
+
+if (import.meta.main) {
+  prepareMounts()
+  prepareNetwork()
+  const built = JSON.parse(readFileSync(join(nodeDir, 'built.json'), 'utf8')) as Built
+  const running = components(built).map((component) => ({ ...component, pid: 0, restarts: 0 }))
+  serveStatus(running)
+  running.forEach(keep)
+}
