@@ -1,0 +1,174 @@
+// The promotion as a pure state machine: state and observation in, state and actions out. It knows neither
+// clock nor cluster, so it can be tested and simulated, and its state is plain data that can be saved.
+import type { CanaryConfig } from '../config/schema.ts'
+import { add, begin, judge, type Judgement, type Test } from './judge.ts'
+
+/** What a group of pods served since the last observation. `slow`: not answered within the limit of the latency check. */
+export type Served = { requests: number; failures: number; slow: number }
+
+export type Observation = {
+  canary: Served
+  stable: Served
+  /** The service's users, as their own sidecars counted them: after retries, and with the failures that no server saw. */
+  users: Served
+  /** All canary pods are ready. */
+  ready: boolean
+  /** Why the canary's pods are broken beyond waiting, such as a crash. */
+  fault?: string
+  /** Every pod that had to be read was read. */
+  complete: boolean
+}
+
+export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'skipped'
+export type Step = { weight: number; shiftedAt: number; watchedFrom?: number; endedAt?: number; canary: Served; stable: Served; outcome: string }
+export type Checks = { successRate: Test; p99?: Test }
+
+export type State = {
+  /** waiting for ready pods → shifting (weight asked for, not seen yet) ⇄ watching → ended */
+  phase: 'waiting' | 'shifting' | 'watching' | 'ended'
+  startedAt: number
+  weight: number
+  steps: Step[]
+  checks: Checks
+  canary: Served
+  users: Served
+  firstTrafficAt?: number
+  /** Milliseconds from the canary's first request to the decision against it. */
+  timeToDetectMs?: number
+  verdict?: Verdict
+  reason?: string
+}
+
+export type Action = { kind: 'shift'; weight: number }
+export type Next = { state: State; actions: Action[] }
+
+export const nothing: Served = { requests: 0, failures: 0, slow: 0 }
+
+/** `weight` is the canary's weight now; steps at or below it count as taken. */
+export function start({ checks }: CanaryConfig, weight: number, now: number): State {
+  return {
+    phase: 'waiting',
+    startedAt: now,
+    weight,
+    steps: [],
+    checks: { successRate: begin(1 - checks.successRate), ...(checks.p99 === undefined ? {} : { p99: begin(0.01) }) },
+    canary: nothing,
+    users: nothing,
+  }
+}
+
+export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
+  if (before.phase === 'ended') return { state: before, actions: [] }
+  const state = take(before, observation, now)
+  const condemned = observation.fault ?? against(plan, state)
+  if (condemned !== undefined) return fail(plan, state, condemned, now)
+  if (state.phase === 'waiting') return wait(plan, state, observation, now)
+  if (state.phase === 'shifting') return seen(plan, state, observation, now)
+  return watch(plan, state, now)
+}
+
+/** Adds what was observed to the sums, the current step and the tests. */
+function take(state: State, { canary, stable, users }: Observation, now: number): State {
+  const { successRate, p99 } = state.checks
+  const firstTrafficAt = state.firstTrafficAt ?? (canary.requests > 0 && state.phase !== 'waiting' ? now : undefined)
+  return {
+    ...state,
+    ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
+    checks: {
+      successRate: add(successRate, { requests: canary.requests, against: canary.failures }),
+      ...(p99 ? { p99: add(p99, { requests: canary.requests, against: canary.slow }) } : {}),
+    },
+    canary: sum(state.canary, canary),
+    users: sum(state.users, users),
+    steps: withLast(state.steps, (step) => ({ ...step, canary: sum(step.canary, canary), stable: sum(step.stable, stable) })),
+  }
+}
+
+/** The verdicts of the checks now; the chance of a false alarm is shared out among them. */
+export function judgements({ checks: { falseAlarm } }: CanaryConfig, { checks }: State): { successRate: Judgement; p99?: Judgement } {
+  const alpha = falseAlarm / (checks.p99 ? 2 : 1)
+  return { successRate: judge(checks.successRate, alpha), ...(checks.p99 ? { p99: judge(checks.p99, alpha) } : {}) }
+}
+
+function against(plan: CanaryConfig, state: State): string | undefined {
+  const { successRate, p99 } = judgements(plan, state)
+  const { requests, failures, slow } = state.canary
+  if (successRate === 'fail')
+    return `success rate: ${failures} of the canary's ${requests} requests failed (${percent(1 - failures / requests)} succeeded, the limit is ${percent(plan.checks.successRate)})`
+  if (p99 === 'fail')
+    return `latency: ${slow} of the canary's ${requests} requests (${percent(slow / requests)}) took longer than the limit of p99 (${plan.checks.p99 ?? 0} ms), which allows 1%`
+  return undefined
+}
+
+function wait(plan: CanaryConfig, state: State, { ready }: Observation, now: number): Next {
+  if (ready) return advance(plan, state, now)
+  if (now - state.startedAt < plan.patience) return { state, actions: [] }
+  return fail(plan, state, `the canary's pods did not become ready within ${plan.patience / 1000} s`, now)
+}
+
+/** A step counts from the first request that the canary served in it: then the proxies have the new weight. */
+function seen(plan: CanaryConfig, state: State, { canary }: Observation, now: number): Next {
+  if (canary.requests > 0) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
+  const since = state.steps.at(-1)!.shiftedAt
+  if (now - since < plan.patience) return { state, actions: [] }
+  return inconclusive(plan, state, `at weight ${state.weight} no request reached the canary within ${plan.patience / 1000} s`, now)
+}
+
+function watch(plan: CanaryConfig, state: State, now: number): Next {
+  const step = state.steps.at(-1)!
+  const watched = now - step.watchedFrom!
+  if (watched < plan.interval) return { state, actions: [] }
+  if (step.canary.requests >= plan.checks.minRequests) return advance(plan, closed(state, 'passed', now), now)
+  if (watched < plan.interval + plan.patience) return { state, actions: [] }
+  return inconclusive(plan, state, `at weight ${state.weight} the canary served ${step.canary.requests} requests in ${Math.round(watched / 1000)} s, fewer than the ${plan.checks.minRequests} that a step needs`, now)
+}
+
+function advance(plan: CanaryConfig, state: State, now: number): Next {
+  const weight = plan.steps.find((each) => each > state.weight)
+  if (weight === undefined) {
+    if (state.weight === 100) return end(state, 'promoted', 'every step passed its checks', now)
+    return end(state, 'held', `every step passed its checks, and the steps end at ${state.weight}`, now)
+  }
+  const step: Step = { weight, shiftedAt: now, canary: nothing, stable: nothing, outcome: 'shifting' }
+  return { state: { ...state, phase: 'shifting', weight, steps: [...state.steps, step] }, actions: [{ kind: 'shift', weight }] }
+}
+
+function fail(plan: CanaryConfig, state: State, reason: string, now: number): Next {
+  const timed = state.firstTrafficAt === undefined ? state : { ...state, timeToDetectMs: now - state.firstTrafficAt }
+  const failed = closed(timed, 'failed', now)
+  return plan.onFail === 'hold' ? end(failed, 'held', reason, now) : putBack(failed, 'rolled-back', reason, now)
+}
+
+function inconclusive(plan: CanaryConfig, state: State, reason: string, now: number): Next {
+  const short = closed(state, 'inconclusive', now)
+  if (plan.onInconclusive === 'promote') return advance(plan, short, now)
+  return plan.onInconclusive === 'hold' ? end(short, 'held', reason, now) : putBack(short, 'inconclusive', reason, now)
+}
+
+/** Ends with all traffic on stable, for whatever reason; also when the run is cancelled or broken. */
+export function putBack(state: State, verdict: Verdict, reason: string, now: number): Next {
+  const ended = end(closed(state, verdict, now), verdict, reason, now)
+  return { state: { ...ended.state, weight: 0 }, actions: [{ kind: 'shift', weight: 0 }] }
+}
+
+function end(state: State, verdict: Verdict, reason: string, now: number): Next {
+  return { state: { ...closed(state, verdict, now), phase: 'ended', verdict, reason }, actions: [] }
+}
+
+/** Closes the current step, once. */
+function closed(state: State, outcome: string, now: number): State {
+  return { ...state, steps: withLast(state.steps, (step) => (step.endedAt === undefined ? { ...step, endedAt: now, outcome } : step)) }
+}
+
+function withLast(steps: Step[], change: (step: Step) => Step): Step[] {
+  return steps.map((step, i) => (i === steps.length - 1 ? change(step) : step))
+}
+
+/** Both together. */
+export function sum(a: Served, b: Served): Served {
+  return { requests: a.requests + b.requests, failures: a.failures + b.failures, slow: a.slow + b.slow }
+}
+
+export function percent(fraction: number): string {
+  return `${Number((fraction * 100).toFixed(2))}%`
+}

@@ -1,0 +1,151 @@
+// The few verbs that everything else needs, straight on the API server's REST interface: the typed client's
+// generated calls cannot read through the pod proxy, and one way of asking is enough.
+import http from 'node:http'
+import https from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Connection } from './connect.ts'
+import { apiVersionOf, pathOf, type Kind, type KubeObject } from './objects.ts'
+
+export const fieldManager = 'mesh-canary'
+
+/** An answer of the API server other than success; `status` 0 when there was no answer. */
+export class ApiError extends Error {
+  override name = 'ApiError'
+  readonly status: number
+  readonly causes: string[]
+  constructor(status: number, message: string, causes: string[] = []) {
+    super(message)
+    this.status = status
+    this.causes = causes
+  }
+}
+
+export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: string; value?: unknown }
+type Ask = { method?: string; query?: Record<string, string>; body?: unknown; type?: string; attempts?: number; timeoutMs?: number }
+
+/** @see cluster verbs: all reject with ApiError. */
+export type Cluster = {
+  server: string
+  get<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string): Promise<T | undefined>
+  list<T extends KubeObject>(kind: Kind, namespace?: string, query?: { labelSelector?: string; fieldSelector?: string }): Promise<T[]>
+  /** Server-side apply with our field manager; `force` takes fields over from other managers. */
+  apply<T extends KubeObject>(object: T, force?: boolean): Promise<T>
+  /** JSON Patch; with `test` operations a change in between is refused with status 422. */
+  patch<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, operations: PatchOperation[]): Promise<T>
+  merge<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, body: object): Promise<T>
+  /** A GET to a port of a pod, through the API server. */
+  pod(namespace: string, name: string, port: number, path: string): Promise<string>
+  log(namespace: string, pod: string, container: string, lines: number, previous?: boolean): Promise<string>
+  /** The server's version, such as `v1.37.2`; the cheapest proof that it answers. */
+  version(): Promise<string>
+}
+
+export function client(connection: Connection): Cluster {
+  const ask = asker(connection)
+  const json = async <T>(path: string, options?: Ask) => JSON.parse(await ask(path, options)) as T
+  return {
+    server: connection.server,
+    get: (kind, namespace, name) => json<never>(pathOf(kind, namespace, name)).catch(absent),
+    async list<T extends KubeObject>(kind: Kind, namespace?: string, query: Record<string, string> = {}) {
+      const { items } = await json<{ items: T[] }>(pathOf(kind, namespace), { query })
+      // The items of a list come without their kind.
+      return items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind }))
+    },
+    apply: (object, force = false) =>
+      json(pathOf(object.kind as Kind, object.metadata.namespace, object.metadata.name), {
+        method: 'PATCH',
+        type: 'application/apply-patch+yaml',
+        query: { fieldManager, force: String(force) },
+        body: object,
+      }),
+    patch: (kind, namespace, name, operations) =>
+      json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/json-patch+json', query: { fieldManager }, body: operations }),
+    merge: (kind, namespace, name, body) =>
+      json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/merge-patch+json', query: { fieldManager }, body }),
+    pod: (namespace, name, port, path) =>
+      ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs: 5_000 }),
+    log: (namespace, pod, container, lines, previous = false) =>
+      ask(`${pathOf('Pod', namespace, pod)}/log`, { query: { container, tailLines: String(lines), previous: String(previous) } }),
+    version: async () => (await json<{ gitVersion: string }>('/version')).gitVersion,
+  }
+}
+
+function absent(error: unknown): undefined {
+  if (error instanceof ApiError && error.status === 404) return undefined
+  throw error
+}
+
+/** Asks again, a little later each time, when the server did not answer or said that it is busy. */
+function asker(connection: Connection) {
+  const credentials = freshFor(60_000, () => securityOf(connection))
+  return async (path: string, options: Ask = {}): Promise<string> => {
+    const attempts = options.attempts ?? 5
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await once(connection.server, path, options, await credentials())
+      } catch (error) {
+        const again = error instanceof ApiError && [0, 429, 500, 502, 503, 504].includes(error.status)
+        if (!again || attempt >= attempts) throw error
+        await sleep(200 * 2 ** (attempt - 1))
+      }
+    }
+  }
+}
+
+/** Certificates and headers; with a keep-alive agent of our own, unless the kubeconfig wants a proxy. */
+async function securityOf({ config, server }: Connection): Promise<https.RequestOptions> {
+  const options: https.RequestOptions = {}
+  await config.applyToHTTPSOptions(options)
+  if (config.getCurrentCluster()?.proxyUrl === undefined) {
+    const { ca, cert, key, rejectUnauthorized, servername } = options
+    const tls = Object.fromEntries(Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined))
+    options.agent = server.startsWith('https:') ? new https.Agent({ ...tls, keepAlive: true }) : new http.Agent({ keepAlive: true })
+  }
+  return options
+}
+
+function freshFor<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined
+  let until = 0
+  return () => {
+    if (!made || Date.now() > until) {
+      made = make()
+      until = Date.now() + ms
+    }
+    return made
+  }
+}
+
+function once(server: string, path: string, options: Ask, security: https.RequestOptions): Promise<string> {
+  const url = new URL(server.replace(/\/$/, '') + path)
+  for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
+  const body = options.body === undefined ? undefined : JSON.stringify(options.body)
+  const method = options.method ?? 'GET'
+  const headers = { ...security.headers, accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}) }
+  return new Promise((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException) => reject(new ApiError(0, `the API server ${url.origin} does not answer (${error.code ?? error.message})`))
+    const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, method, headers, timeout: options.timeoutMs ?? 15_000 }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk: Buffer) => chunks.push(chunk))
+      response.on('error', fail)
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        const status = response.statusCode ?? 0
+        if (status >= 200 && status < 300) resolve(text)
+        else reject(refusal(status, `${method} ${url.pathname}`, text))
+      })
+    })
+    request.on('error', fail)
+    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${(options.timeoutMs ?? 15_000) / 1000} s` })))
+    request.end(body)
+  })
+}
+
+function refusal(status: number, what: string, text: string): ApiError {
+  try {
+    const { message, details } = JSON.parse(text) as { message?: string; details?: { causes?: { message: string }[] } }
+    return new ApiError(status, `${message ?? what} (HTTP ${status})`, details?.causes?.map((cause) => cause.message) ?? [])
+  } catch {
+    return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`)
+  }
+}

@@ -1,0 +1,89 @@
+// Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+import { check } from './check.ts'
+import { ConfigError } from './error.ts'
+import { inputs } from './inputs.ts'
+import { nearest } from './nearest.ts'
+import { schema, type Config } from './schema.ts'
+import { gather, type Path, type Source } from './source.ts'
+
+/** Reads what the runner hands over: `INPUT_<NAME>` variables, empty ones counting as not given. */
+export function loadConfig(env: NodeJS.ProcessEnv): Config {
+  const given = givenInputs(env)
+  const name = given.get('config')
+  const source = gather(name === undefined ? undefined : { name, text: read(name) }, given)
+  const parsed = schema.safeParse(source.value)
+  if (!parsed.success) throw new ConfigError(parsed.error.issues.map((issue) => explain(issue, source)).join('\n'))
+  check(parsed.data, source.where)
+  return freeze(parsed.data)
+}
+
+function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
+  const known = ['config', ...Object.keys(inputs)]
+  const given = new Map<string, string>()
+  for (const [variable, value] of Object.entries(env)) {
+    if (!variable.startsWith('INPUT_') || value === undefined || value.trim() === '') continue
+    const name = variable.slice('INPUT_'.length).toLowerCase().replaceAll('_', '-')
+    if (!known.includes(name)) throw new ConfigError(`input ${name}: is not known${nearest(name, known)}`)
+    given.set(name, value.trim())
+  }
+  return given
+}
+
+function read(name: string): string {
+  try {
+    return readFileSync(name, 'utf8')
+  } catch (error) {
+    throw new ConfigError(`input config: the file ${name} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first`)
+  }
+}
+
+function explain(issue: z.core.$ZodIssue, source: Source): string {
+  const path = issue.path as Path
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${source.where(path, key)}: ${dotted([...path, key])}: is not known${nearest(key, keysAt(path))}`).join('\n')
+  }
+  const [problem] = issue.code === 'invalid_key' ? issue.issues : [issue]
+  const value = valueAt(source.value, path)
+  const key = path.at(-1)
+  if (issue.code === 'invalid_key') return `${source.where(path.slice(0, -1), String(key))}: ${dotted(path)}: ${problem!.message}`
+  const found = value === undefined ? 'is missing' : `${shown(path, value)} is not right`
+  return `${source.where(path)}: ${dotted(path)}: ${found}: ${expectation(problem as z.core.$ZodIssue)}`
+}
+
+function expectation(issue: z.core.$ZodIssue): string {
+  if (issue.code !== 'invalid_type') return issue.message
+  return `expected ${issue.expected === 'object' || issue.expected === 'record' ? 'a map of keys' : issue.expected}`
+}
+
+function dotted(path: Path): string {
+  return path.join('.') || 'the configuration'
+}
+
+/** The value as the user wrote it, short; a kubeconfig is never shown. */
+function shown(path: Path, value: unknown): string {
+  if (path[0] === 'kubeconfig') return 'the value'
+  const text = JSON.stringify(value)
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text
+}
+
+function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((parent, key) => (typeof parent === 'object' && parent !== null ? (parent as Record<string | number, unknown>)[key] : undefined), value)
+}
+
+/** The keys that the schema knows at a path, read from its published form. */
+function keysAt(path: Path): string[] {
+  type Node = { properties?: Record<string, Node>; additionalProperties?: Node | boolean }
+  let node = z.toJSONSchema(schema, { io: 'input' }) as Node
+  for (const key of path) {
+    const rest = node.additionalProperties
+    node = node.properties?.[key] ?? (typeof rest === 'object' ? rest : {})
+  }
+  return Object.keys(node.properties ?? {})
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(value).forEach(freeze)
+  return Object.freeze(value)
+}

@@ -1,0 +1,135 @@
+// The small languages inside the configuration: durations, percentages, lists, workloads.
+// Each is one zod schema that reads what a person writes and yields what the program uses.
+import { z } from 'zod'
+
+/** A schema for one written form: `parse` answers undefined for what it does not understand. */
+function written<T>(expected: string, json: Record<string, unknown>, parse: (raw: unknown) => T | undefined) {
+  return z
+    .unknown()
+    .meta(json)
+    .transform((raw, context): T => {
+      const value = parse(raw)
+      if (value !== undefined) return value
+      context.issues.push({ code: 'custom', message: `expected ${expected}`, input: raw })
+      return z.NEVER
+    })
+}
+
+const unitMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+const durationPattern = '^(\\d+(\\.\\d+)?(ms|s|m|h))+$'
+
+/** Milliseconds of `500ms`, `30s`, `1m30s`; undefined without a unit. */
+export function parseDuration(raw: unknown): number | undefined {
+  if (typeof raw !== 'string' || !new RegExp(durationPattern).test(raw.trim())) return undefined
+  const parts = raw.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)
+  return [...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * unitMs[unit as string]!, 0)
+}
+
+/** Written `30s`, read as milliseconds, above zero. */
+export const duration = written(
+  'a duration with its unit, such as 500ms, 30s or 5m',
+  { type: 'string', pattern: durationPattern },
+  (raw) => {
+    const ms = parseDuration(raw)
+    return ms === undefined || ms <= 0 ? undefined : ms
+  },
+)
+
+/** Written `99.5%`, read as a fraction of 1. */
+export const percentage = written(
+  'a percentage such as 99% or 99.5%, above 0% and below 100%',
+  { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s*%$' },
+  (raw) => {
+    const match = typeof raw === 'string' ? /^(\d+(?:\.\d+)?)\s*%$/.exec(raw.trim()) : null
+    const value = match ? Number(match[1]) / 100 : NaN
+    return value > 0 && value < 1 ? value : undefined
+  },
+)
+
+function integer(raw: unknown): number | undefined {
+  const text = typeof raw === 'number' || typeof raw === 'string' ? String(raw).trim() : ''
+  return /^\d{1,9}$/.test(text) ? Number(text) : undefined
+}
+
+/** A whole number within bounds; inputs deliver it as text. */
+export function whole(min: number, max: number) {
+  return written(`a whole number from ${min} to ${max}`, { type: 'integer', minimum: min, maximum: max }, (raw) => {
+    const value = integer(raw)
+    return value !== undefined && value >= min && value <= max ? value : undefined
+  })
+}
+
+function items(raw: unknown): unknown[] | undefined {
+  if (Array.isArray(raw)) return raw
+  if (typeof raw === 'number') return [raw]
+  if (typeof raw !== 'string') return undefined
+  return raw.split(/[,\n]/).map((item) => item.trim()).filter((item) => item !== '')
+}
+
+/** A YAML list, or the same on one line with commas, or one item a line. */
+export function listOf<T>(expected: string, parseItem: (item: unknown) => T | undefined) {
+  return written<T[]>(expected, { type: ['array', 'string'] }, (raw) => {
+    const parsed = items(raw)?.map(parseItem)
+    return parsed && parsed.length > 0 && !parsed.includes(undefined) ? (parsed as T[]) : undefined
+  })
+}
+
+export const texts = listOf('a list of texts', (item) => (typeof item === 'string' && item !== '' ? item : undefined))
+
+/** The canary's weights in per cent, rising: `5, 25, 50, 100`. */
+export const steps = written<number[]>(
+  'rising whole weights from 1 to 100, such as 5, 25, 50, 100',
+  { type: ['array', 'string'], items: { type: 'integer', minimum: 1, maximum: 100 } },
+  (raw) => {
+    const weights = items(raw)?.map(integer)
+    if (!weights || weights.length === 0) return undefined
+    const rising = weights.every((weight, i) => weight !== undefined && weight >= 1 && weight <= 100 && weight > (weights[i - 1] ?? 0))
+    return rising ? (weights as number[]) : undefined
+  },
+)
+
+export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet'
+export type Workload = { kind: WorkloadKind; name: string }
+
+const kinds: Record<string, WorkloadKind> = {
+  deploy: 'Deployment', deployment: 'Deployment', deployments: 'Deployment',
+  sts: 'StatefulSet', statefulset: 'StatefulSet', statefulsets: 'StatefulSet',
+  ds: 'DaemonSet', daemonset: 'DaemonSet', daemonsets: 'DaemonSet',
+}
+
+export const dnsName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+
+function workload(item: unknown): Workload | undefined {
+  const [type, name, ...rest] = typeof item === 'string' ? item.split('/') : []
+  const kind = kinds[type?.toLowerCase() ?? '']
+  return kind && name && dnsName.test(name) && rest.length === 0 ? { kind, name } : undefined
+}
+
+/** `all`, or workloads in the order in which they are to be restarted. */
+export const workloads = written<Workload[] | 'all'>(
+  'all, or a list such as deploy/mysql, sts/cache, ds/agent',
+  { type: ['array', 'string'] },
+  (raw) => {
+    if (raw === 'all') return 'all'
+    const parsed = items(raw)?.map(workload)
+    return parsed && parsed.length > 0 && !parsed.includes(undefined) ? (parsed as Workload[]) : undefined
+  },
+)
+
+/** One of a few words, in any case. */
+export function word<const W extends string>(...words: W[]) {
+  return written<W>(`one of ${words.join(', ')}`, { type: 'string', enum: words }, (raw) =>
+    typeof raw === 'string' ? words.find((each) => each === raw.trim().toLowerCase()) : undefined,
+  )
+}
+
+/** A Kubernetes object's name. */
+export const objectName = written(
+  'a Kubernetes name: lower-case letters, digits and dashes',
+  { type: 'string', pattern: dnsName.source },
+  (raw) => (typeof raw === 'string' && dnsName.test(raw) ? raw : undefined),
+)
+
+export const text = written('a text', { type: 'string' }, (raw) =>
+  typeof raw === 'string' && raw.trim() !== '' ? raw : undefined,
+)

@@ -1,0 +1,16 @@
+// How Istio names the files of a release.
+import { ConfigError } from '../config/error.ts'
+
+const linux: Record<string, string> = { x64: 'amd64', arm64: 'arm64', arm: 'armv7' }
+
+/** The asset that holds istioctl alone, for a platform and architecture as Node.js names them. */
+export function assetOf(version: string, platform: NodeJS.Platform, arch: string): string {
+  if (platform === 'linux' && linux[arch]) return `istioctl-${version}-linux-${linux[arch]}.tar.gz`
+  if (platform === 'darwin' && (arch === 'x64' || arch === 'arm64')) return `istioctl-${version}-osx-${arch === 'x64' ? 'amd64' : 'arm64'}.tar.gz`
+  if (platform === 'win32' && arch === 'x64') return `istioctl-${version}-win-amd64.zip`
+  throw new ConfigError(`istio.version: Istio publishes no istioctl for ${platform} on ${arch}; run this job on linux, macOS or Windows (amd64 or arm64)`)
+}
+
+export function binaryName(platform: NodeJS.Platform): string {
+  return platform === 'win32' ? 'istioctl.exe' : 'istioctl'
+}

@@ -1,0 +1,29 @@
+// istioctl as a command: arguments as a list, never through a shell.
+import { spawn } from 'node:child_process'
+
+export type Outcome = { code: number; stdout: string; stderr: string }
+
+/** Runs to the end; each line of either stream also goes to `onLine`. Rejects only when it cannot be started or is aborted. */
+export function run(path: string, args: string[], signal: AbortSignal, onLine: (line: string) => void = () => {}): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], signal })
+    const stdout = collect(child.stdout, onLine)
+    const stderr = collect(child.stderr, onLine)
+    child.on('error', reject)
+    child.on('close', (code, killedBy) => resolve({ code: code ?? (killedBy ? 128 : 1), stdout: stdout(), stderr: stderr() }))
+  })
+}
+
+function collect(stream: NodeJS.ReadableStream, onLine: (line: string) => void): () => string {
+  let text = ''
+  let open = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (chunk: string) => {
+    text += chunk
+    const lines = (open + chunk).split(/\r?\n|\r/)
+    open = lines.pop() ?? ''
+    for (const line of lines) if (line.trim()) onLine(line)
+  })
+  stream.on('end', () => open.trim() && onLine(open))
+  return () => text
+}

@@ -1,0 +1,33 @@
+// Make before break: whether the sidecars have taken in what was just written, by their own word.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Cluster } from '../cluster/client.ts'
+import type { Pod } from '../cluster/objects.ts'
+import { hasSidecar, isReady } from './sidecar.ts'
+
+const updates = 'envoy_cluster_manager_cds_update_success'
+/** Enough proxies to tell: istiod pushes to all of them at once. */
+const sample = 20
+
+/**
+ * Call it before a change of clusters or subsets; what it answers, called after the change, resolves to true once every
+ * proxy it looked at has taken a new set of clusters, to false when one has not within `limitMs` (it may not need it).
+ */
+export async function proxies(cluster: Cluster, namespace: string, limitMs: number): Promise<() => Promise<boolean>> {
+  const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => hasSidecar(pod) && isReady(pod)).slice(0, sample)
+  const before = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
+  return async () => {
+    const until = Date.now() + limitMs
+    for (;;) {
+      const now = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
+      if (now.every((value, i) => value === undefined || value > (before[i] ?? -1))) return true
+      if (Date.now() >= until) return false
+      await sleep(200)
+    }
+  }
+}
+
+async function count(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {
+  const text = await cluster.pod(namespace, pod, 15090, '/stats/prometheus?filter=cluster_manager.cds.update_success').catch(() => '')
+  const value = new RegExp(`^${updates}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
+  return value === undefined ? undefined : Number(value)
+}

@@ -1,0 +1,39 @@
+// What a sidecar looks like on a pod, in its native form (an init container that stays) and its classic one.
+import type { ContainerStatus, Pod } from '../cluster/objects.ts'
+
+const proxy = 'istio-proxy'
+
+export type SidecarForm = 'native' | 'classic' | 'none'
+
+export function sidecarForm({ spec }: Pod): SidecarForm {
+  if (spec.initContainers?.some(({ name, restartPolicy }) => name === proxy && restartPolicy === 'Always')) return 'native'
+  return spec.containers.some(({ name }) => name === proxy) ? 'classic' : 'none'
+}
+
+export function hasSidecar(pod: Pod): boolean {
+  return sidecarForm(pod) !== 'none'
+}
+
+/** Pods that end, that run once, that share the node's network or that opted out need none; the label outranks the annotation. */
+export function expectsSidecar({ metadata, spec, status }: Pod): boolean {
+  const choice = metadata.labels?.['sidecar.istio.io/inject'] ?? metadata.annotations?.['sidecar.istio.io/inject']
+  const over = metadata.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed'
+  const ofJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false
+  return !over && !ofJob && !spec.hostNetwork && choice !== 'false'
+}
+
+/** Statuses of the containers that run for the pod's whole life: the application's and a native sidecar's. */
+export function lastingStatuses({ spec, status }: Pod): ContainerStatus[] {
+  const lasting = new Set(spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name))
+  return [...(status?.initContainerStatuses ?? []).filter(({ name }) => lasting.has(name)), ...(status?.containerStatuses ?? [])]
+}
+
+/** `ready/all` as kubectl prints it: lasting containers, native sidecars among them. */
+export function readiness(pod: Pod): { ready: number; all: number } {
+  const native = pod.spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').length ?? 0
+  return { ready: lastingStatuses(pod).filter(({ ready }) => ready).length, all: pod.spec.containers.length + native }
+}
+
+export function isReady({ status }: Pod): boolean {
+  return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false
+}

@@ -1,0 +1,81 @@
+// Compiled policies → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
+import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
+import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
+import type { Config } from '../config/schema.ts'
+import { compile, hostOf, managedBy, servicesOf, type Weights } from './compile.ts'
+import { fullHost, routesTo, weightsOf } from './routes.ts'
+
+export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
+
+/** What of the mesh's objects is in the namespace. */
+export type Live = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
+
+export async function readLive(cluster: Cluster, namespace: string): Promise<Live> {
+  // Before Istio is installed the kinds are not known: the list is then not found, and so empty.
+  const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent<T>)
+  const [virtualServices, destinationRules] = await Promise.all([list<VirtualService>('VirtualService'), list<DestinationRule>('DestinationRule')])
+  return { virtualServices, destinationRules }
+}
+
+function emptyWhenAbsent<T>(error: unknown): T[] {
+  if (error instanceof ApiError && error.status === 404) return []
+  throw error
+}
+
+/** An object of somebody else's for a host that we are to write: one sentence each. */
+export function strangers(config: Config, { virtualServices, destinationRules }: Live): string[] {
+  const { namespace } = config
+  return Object.keys(servicesOf(config)).flatMap((service) => [
+    ...virtualServices.filter((object) => !ours(object) && routesTo(object, service, namespace)),
+    ...destinationRules.filter((object) => !ours(object) && fullHost(object.spec.host, namespace) === hostOf(service, namespace)),
+  ].map(({ kind, metadata }) => `services.${service}: the host ${hostOf(service, namespace)} already has the ${kind} ${namespace}/${metadata.name}, which is not ours, and a second one for the same host would hide one of the two; move its policies into \`services.${service}\` and delete it, or label it app.kubernetes.io/managed-by=mesh-canary to hand it over`))
+}
+
+function ours({ metadata }: KubeObject): boolean {
+  return metadata.labels?.['app.kubernetes.io/managed-by'] === managedBy['app.kubernetes.io/managed-by']
+}
+
+function liveWeights(config: Config, live: Live): Record<string, Weights> {
+  const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
+    const weights = live.virtualServices.filter((object) => routesTo(object, service, config.namespace)).map((object) => weightsOf(object, service, config.namespace))[0]
+    return weights ? [[service, weights]] : []
+  })
+  return Object.fromEntries(found)
+}
+
+/**
+ * `watchProxies`, called before the first write, answers how to wait until every proxy has what was written:
+ * that is done between subsets and the weights that use them.
+ */
+export async function applyPolicies(cluster: Cluster, config: Config, live: Live, watchProxies: () => Promise<() => Promise<unknown>>): Promise<Change[]> {
+  const compiled = compile(config, liveWeights(config, live))
+  const usesSubsets = compiled.destinationRules.length > 0 && compiled.virtualServices.length > 0
+  const settled = usesSubsets ? await watchProxies() : undefined
+  const first = await applyAll(cluster, [...(compiled.peerAuthentication ? [compiled.peerAuthentication] : []), ...compiled.destinationRules])
+  if (first.some(({ kind }) => kind === 'DestinationRule')) await settled?.()
+  return [...first, ...(await applyAll(cluster, compiled.virtualServices))]
+}
+
+async function applyAll(cluster: Cluster, objects: KubeObject[]): Promise<Change[]> {
+  const changes: Change[] = []
+  for (const object of objects) {
+    const { kind, metadata } = object
+    const namespace = metadata.namespace ?? ''
+    const before = await cluster.get(kind as Kind, namespace, metadata.name)
+    const after = await applyOurs(cluster, object)
+    if (before?.metadata.resourceVersion !== after.metadata.resourceVersion)
+      changes.push({ kind, namespace, name: metadata.name, action: before ? 'changed' : 'created' })
+  }
+  return changes
+}
+
+/** A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it. */
+async function applyOurs(cluster: Cluster, object: KubeObject): Promise<KubeObject> {
+  try {
+    return await cluster.apply(object)
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 409)) throw error
+    if (error.causes.length > 0 && error.causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`))) return cluster.apply(object, true)
+    throw new ApiError(409, `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name} has fields that somebody else owns: ${error.causes.join('; ') || error.message}; remove them there, or here`)
+  }
+}

@@ -1,0 +1,50 @@
+// Where a VirtualService splits a service's traffic, and how to move a weight there without touching anything else.
+import type { PatchOperation } from '../cluster/client.ts'
+import type { Destination, VirtualService } from '../cluster/objects.ts'
+import { hostOf, type Weights } from './compile.ts'
+
+/** A short host means the VirtualService's own namespace. */
+export function fullHost(host: string, namespace: string): string {
+  if (!host.includes('.')) return hostOf(host, namespace)
+  if (/^[^.]+\.[^.]+(\.svc)?$/.test(host)) return `${host.replace(/\.svc$/, '')}.svc.cluster.local`
+  return host
+}
+
+export function routesTo(object: VirtualService, service: string, namespace: string): boolean {
+  return object.spec.hosts.some((host) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace))
+}
+
+type Place = { route: number; destination: number; subset: string; weight: number }
+
+/** Every destination of the service that names a subset, in every http route. */
+function places(object: VirtualService, service: string, namespace: string): Place[] {
+  const toService = ({ host }: Destination) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace)
+  return (object.spec.http ?? []).flatMap(({ route = [] }, i) =>
+    route.flatMap(({ destination, weight }, j) =>
+      toService(destination) && destination.subset !== undefined
+        ? [{ route: i, destination: j, subset: destination.subset, weight: weight ?? (route.length === 1 ? 100 : 0) }]
+        : [],
+    ),
+  )
+}
+
+/** The split in force: of the first route that names subsets; undefined where none does. */
+export function weightsOf(object: VirtualService, service: string, namespace: string): Weights | undefined {
+  const all = places(object, service, namespace)
+  const first = all.filter(({ route }) => route === all[0]?.route)
+  return first.length > 0 ? Object.fromEntries(first.map(({ subset, weight }) => [subset, weight])) : undefined
+}
+
+/**
+ * The JSON Patch that gives the canary `weight` per cent and stable the rest, in every route that names both;
+ * it is refused when somebody else changed the object since it was read. Empty where no route names both.
+ */
+export function shift(object: VirtualService, service: string, namespace: string, stable: string, canary: string, weight: number): PatchOperation[] {
+  const all = places(object, service, namespace)
+  const wanted: Weights = { [stable]: 100 - weight, [canary]: weight }
+  const split = all.filter(({ route }) => [stable, canary].every((name) => all.some((place) => place.route === route && place.subset === name)))
+  const moves = split
+    .filter(({ subset, weight: now }) => now !== (wanted[subset] ?? 0))
+    .map(({ route, destination, subset }) => ({ op: 'add' as const, path: `/spec/http/${route}/route/${destination}/weight`, value: wanted[subset] ?? 0 }))
+  return moves.length === 0 ? [] : [{ op: 'test', path: '/metadata/resourceVersion', value: object.metadata.resourceVersion }, ...moves]
+}

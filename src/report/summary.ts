@@ -1,0 +1,70 @@
+// The job summary: a report as GitHub-flavoured Markdown. Pure.
+import type { PromotionReport, Report } from './report.ts'
+
+export function summary(report: Report): string {
+  return [
+    `## ${headline(report)}`,
+    report.error === undefined ? '' : report.error.split('\n').map((line) => `> ${escape(line)}`).join('\n>\n'),
+    facts(report),
+    report.promotion ? promotion(report.promotion) : '',
+    report.changes.length > 0 ? section('Changes', table(['Kind', 'Object', 'Action'], report.changes.map(({ kind, namespace, name, action }) => [kind, `${namespace}/${name}`, action]))) : '',
+    report.pods.length > 0 ? section('Pods', table(['Pod', 'Ready', 'Sidecar', ''], report.pods.map(({ name, ready, sidecar, ok, cause }) => [name, ready, sidecar, ok ? '✓' : (cause ?? 'judged by the promotion')]))) : '',
+    section('Stages', table(['Stage', 'Outcome', 'Seconds'], report.stages.map(({ name, outcome, seconds }) => [name, outcome, seconds.toFixed(1)]))),
+  ].filter(Boolean).join('\n\n') + '\n'
+}
+
+function headline({ promotion, verdict, weight, outcome, error }: Report): string {
+  if (promotion && verdict === 'promoted') return `✅ ${promotion.canary} of ${promotion.service} is promoted`
+  if (promotion && verdict === 'skipped') return `✅ ${promotion.canary} of ${promotion.service} already has all its weight (${weight ?? 0})`
+  if (promotion && verdict) return `⛔ ${promotion.canary} of ${promotion.service}: ${verdict}, weight ${weight ?? 0}`
+  return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
+}
+
+function facts({ mesh, istioctl, verdict, reason, restarted, changes }: Report): string {
+  const rows: [string, string][] = []
+  if (verdict) rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
+  if (mesh) rows.push(['Mesh', `Istio ${mesh.version}, ${mesh.action}`])
+  if (istioctl) rows.push(['istioctl', `${istioctl.version}, ${istioctl.cacheHit ? 'from the tool cache' : 'downloaded and verified'}`])
+  rows.push(['Restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'], ['Objects changed', String(changes.length)])
+  return table(['', ''], rows, (cell) => cell)
+}
+
+function promotion(report: PromotionReport): string {
+  const { service, steps, userRequests, requestsObserved, secondsToDetect, secondsToSafe } = report
+  const rows = steps.map(({ weight, startSeconds, seconds, canary, stable, outcome }) => [
+    `${weight}`, startSeconds.toFixed(0), seconds.toFixed(1), `${canary.requests}`, rate(canary), `${stable.requests}`, rate(stable), outcome,
+  ])
+  const told = [
+    `Requests seen at the canary: ${requestsObserved}. Requests of the users of ${service}: ${userRequests.total}, failed: ${userRequests.failed}.`,
+    secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
+    secondsToSafe === undefined ? '' : `The canary served nothing any more ${secondsToSafe.toFixed(1)} s after its weight was put back.`,
+  ].filter(Boolean).join(' ')
+  const heads = ['Weight', 'From s', 'Seconds', 'Canary requests', 'succeeded', 'Stable requests', 'succeeded', 'Outcome']
+  return section('Steps', [table(heads, rows), steps.length > 0 ? chart(report) : '', told].filter(Boolean).join('\n\n'))
+}
+
+function rate({ requests, failures }: { requests: number; failures: number }): string {
+  return requests === 0 ? '–' : `${(((requests - failures) / requests) * 100).toFixed(1)}%`
+}
+
+/** Mermaid draws it on GitHub; every number is finite and no text holds a colon. */
+function chart({ steps, canary }: PromotionReport): string {
+  const weights = steps.map(({ weight }) => weight)
+  const succeeded = steps.map(({ canary: { requests, failures } }) => (requests === 0 ? 0 : Math.round(((requests - failures) / requests) * 1000) / 10))
+  const axis = steps.map(({ startSeconds, weight }) => `"${weight} at ${startSeconds.toFixed(0)} s"`)
+  return ['```mermaid', 'xychart-beta', `  title "${canary} weight (bars) and success (line), per cent"`, `  x-axis [${axis.join(', ')}]`, '  y-axis "per cent" 0 --> 100', `  bar [${weights.join(', ')}]`, `  line [${succeeded.join(', ')}]`, '```'].join('\n')
+}
+
+function section(title: string, body: string): string {
+  return `### ${title}\n\n${body}`
+}
+
+function table(heads: string[], rows: string[][], cell = escape): string {
+  const line = (cells: string[]) => `| ${cells.join(' | ')} |`
+  return [line(heads), line(heads.map(() => '---')), ...rows.map((row) => line(row.map(cell)))].join('\n')
+}
+
+/** Names and log lines come from the cluster: they must not become markup. */
+function escape(text: string): string {
+  return text.replace(/[\\`*_{}[\]<>|#]/g, (sign) => `\\${sign}`).replaceAll('\n', ' ')
+}
