@@ -35,7 +35,7 @@ export async function withContainerd(bin: string, root: string, work: (socket: s
   const socket = join(state, 's')
   await mkdir(state, { recursive: true })
   await writeFile(join(state, 'config.toml'), containerdConfig({ root, state, socket }))
-  const argv = ['--mount', '--pid', '--fork', '--kill-child', join(bin, 'containerd'), '--config', join(state, 'config.toml'), '--log-level', 'warn']
+  const argv = ['--mount', '--pid', '--fork', '--kill-child', join(bin, 'containerd'), '--config', join(state, 'config.toml'), '--log-level', 'error']
   const child = spawn('unshare', argv, { stdio: 'inherit' })
   try {
     while (!existsSync(socket)) await sleep(50)
