@@ -1,25 +1,25 @@
 // The story of a run, top to bottom: istioctl → cluster → preflight → mesh → sidecars → policies → verify → promote.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { promote, type Promotion } from './canary/promote.ts'
+import { promote } from './canary/promote.ts'
 import { moveTraffic, type Split } from './canary/traffic.ts'
 import { client, type Cluster } from './cluster/client.ts'
 import { connection, secretsOf, type Connection } from './cluster/connect.ts'
 import { matches } from './cluster/labels.ts'
-import type { Pod, Workload } from './cluster/objects.ts'
+import type { Pod } from './cluster/objects.ts'
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { obtain, type Istioctl } from './istioctl/download.ts'
 import { run as runIstioctl } from './istioctl/run.ts'
-import { ensureMesh, wanted, type Installed } from './mesh/install.ts'
-import { labelNamespace, lackingSidecar, restart, rolledOut, selectWorkloads } from './mesh/inject.ts'
+import { ensureMesh, wanted, type Wanted } from './mesh/install.ts'
+import { labelNamespace, lackingSidecar, restart, selectWorkloads } from './mesh/inject.ts'
 import { proxies } from './mesh/propagation.ts'
-import { applyPolicies, type Change, type Live } from './policies/apply.ts'
+import { untilRolledOut } from './mesh/rollout.ts'
+import { isReady } from './mesh/sidecar.ts'
+import { applyPolicies, type Live } from './policies/apply.ts'
 import { servicesOf } from './policies/compile.ts'
 import { preflight } from './preflight.ts'
 import { promotionReport, type Report } from './report/report.ts'
-import { causeOf, creationFailure } from './verify/cause.ts'
-import type { PodRow } from './verify/pods.ts'
+import { causeOf } from './verify/cause.ts'
 import { verifyPods } from './verify/verify.ts'
 
 /** What a run needs of whoever starts it: GitHub's runner, or a shell. */
@@ -38,7 +38,8 @@ export type Host = {
   connected: (connection: Connection) => void
 }
 
-type Running = { config: Config; host: Host; cluster: Cluster; connection: Connection; report: Report }
+/** What the stages share. `live`: the mesh's objects as they were before anything was touched. */
+type Running = { config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; live: Live; report: Report }
 
 /** Never rejects: what went wrong is in the report. */
 export async function run(config: Config, host: Host): Promise<Report> {
@@ -62,29 +63,28 @@ async function story(config: Config, host: Host, report: Report): Promise<void> 
   secretsOf(target.config).forEach(host.mask)
   host.connected(target)
   const cluster = client(target)
-  const running: Running = { config, host, cluster, connection: target, report }
+  const running: Running = { config, host, cluster, connection: target, stages, live: { virtualServices: [], destinationRules: [] }, report, ...(asked ? { asked } : {}) }
   report.server = target.server
 
-  const live = await stage(running, 'check', async () => {
-    const found = await preflight(cluster, config, stages)
+  await stage(running, 'check', async () => {
+    running.live = await preflight(cluster, config, stages)
     if (config.istio) await getIstioctl(running)
-    return { changed: false, value: found }
+    return { changed: false }
   })
-  if (stages.includes('install')) await stage(running, 'install', () => install(running, asked!))
-  if (stages.includes('inject')) await stage(running, 'inject', () => inject(running))
-  if (stages.includes('policies')) await stage(running, 'policies', () => policies(running, live))
-  if (stages.includes('verify')) await stage(running, 'verify', () => verify(running, stages))
-  if (stages.includes('promote')) await stage(running, 'promote', () => deliver(running))
+  for (const name of stages) await stage(running, name, () => work[name](running))
 }
 
-async function stage<T>({ host, report }: Running, name: StageName | 'check', work: () => Promise<{ changed: boolean; value: T }>): Promise<T> {
+/** Each stage answers whether it changed anything. */
+type Done = { changed: boolean }
+const work: Record<StageName, (running: Running) => Promise<Done>> = { install, inject, policies, verify, promote: deliver }
+
+async function stage({ host, report }: Running, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()
   const done = (outcome: 'done' | 'unchanged' | 'failed') => report.stages.push({ name, outcome, seconds: (Date.now() - began) / 1000 })
   try {
     host.signal.throwIfAborted()
-    const { changed, value } = await host.group(name, work)
+    const { changed } = await host.group(name, doIt)
     done(changed ? 'done' : 'unchanged')
-    return value
   } catch (error) {
     done('failed')
     throw error
@@ -98,8 +98,8 @@ async function getIstioctl({ config, host, report }: Running): Promise<void> {
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
 }
 
-async function install({ config, host, cluster, connection, report }: Running, asked: ReturnType<typeof wanted>): Promise<{ changed: boolean; value: Installed }> {
-  const mesh = await ensureMesh(cluster, asked, async (args) => {
+async function install({ config, host, cluster, connection, asked, report }: Running): Promise<Done> {
+  const mesh = await ensureMesh(cluster, asked!, async (args) => {
     const timeout = `${Math.ceil(config.istio!.timeout / 1000)}s`
     const all = ['install', '-y', '--readiness-timeout', timeout, ...args, ...connection.cliArgs]
     const { code, stderr } = await runIstioctl(report.istioctl!.path, all, host.signal, host.info)
@@ -107,7 +107,7 @@ async function install({ config, host, cluster, connection, report }: Running, a
   })
   report.mesh = mesh
   host.info(`Istio ${mesh.version}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
-  return { changed: mesh.action !== 'unchanged', value: mesh }
+  return { changed: mesh.action !== 'unchanged' }
 }
 
 function lastError(stderr: string): string {
@@ -117,82 +117,60 @@ function lastError(stderr: string): string {
 /** istioctl says that it waited in vain; why is written on the pods. */
 async function controlPlaneCauses(cluster: Cluster): Promise<string> {
   const pods = await cluster.list<Pod>('Pod', 'istio-system').catch(() => [])
-  const waiting = pods.filter(({ status }) => !status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True'))
+  const waiting = pods.filter((pod) => !isReady(pod))
   const causes = await Promise.all(waiting.map(async (pod) => `${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
   return causes.map((cause) => `\n${cause}`).join('')
 }
 
-async function inject({ config, host, cluster, report }: Running): Promise<{ changed: boolean; value: void }> {
-  const { namespace } = config
+async function inject({ config, host, cluster, report }: Running): Promise<Done> {
+  const { namespace, workloads, verify } = config
   const labelled = await labelNamespace(cluster, namespace)
   if (labelled) report.changes.push({ kind: 'Namespace', namespace, name: namespace, action: 'changed' })
   host.info(labelled ? `namespace ${namespace}: labelled istio-injection=enabled` : `namespace ${namespace}: already asks for sidecars`)
 
-  const all = await selectWorkloads(cluster, namespace, config.workloads!)
+  const all = await selectWorkloads(cluster, namespace, workloads!)
   const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace))
   for (const workload of lacking) {
-    const name = `${workload.kind}/${workload.metadata.name}`
     await restart(cluster, workload)
+    const name = `${workload.kind}/${workload.metadata.name}`
     report.restarted.push(name)
     host.info(`${name}: restarted, for it had no sidecar`)
-    if (!isCanaryWorkload(config, workload)) await untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
+    if (!isCanary(config, workload.spec.template.metadata?.labels)) await untilRolledOut(cluster, workload, verify.timeout, host.signal)
   }
   if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
-  return { changed: labelled || lacking.length > 0, value: undefined }
+  return { changed: labelled || lacking.length > 0 }
 }
 
 /** The canary's own pods are the promotion's to judge: they may be broken. */
-function isCanaryWorkload(config: Config, { spec }: Workload): boolean {
-  return isCanaryPod(config, spec.template.metadata?.labels)
-}
-
-function isCanaryPod(config: Config, labels: Record<string, string> | undefined): boolean {
+function isCanary(config: Config, labels: Record<string, string> | undefined): boolean {
   const subset = config.canary && servicesOf(config)[config.canary.service]?.subsets?.[config.canary.canary]
   return subset !== undefined && matches(subset, labels)
 }
 
-async function untilRolledOut(cluster: Cluster, { kind, metadata }: Workload, timeoutMs: number, signal: AbortSignal): Promise<void> {
-  const until = Date.now() + timeoutMs
-  for (;;) {
-    const now = await cluster.get<Workload>(kind as 'Deployment', metadata.namespace, metadata.name)
-    if (now && rolledOut({ ...now, kind })) return
-    if (Date.now() >= until) throw new Error(`${kind}/${metadata.name} was not ready within ${timeoutMs / 1000} s after its restart: ${await rolloutCause(cluster, now, metadata.namespace ?? '')}`)
-    await sleep(500, undefined, { signal })
-  }
-}
-
-async function rolloutCause(cluster: Cluster, workload: Workload | undefined, namespace: string): Promise<string> {
-  if (!workload) return 'it is gone'
-  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(({ metadata }) => matches(workload.spec.selector.matchLabels ?? {}, metadata.labels))
-  const bad = pods.find(({ status }) => !status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True'))
-  if (bad) return `${bad.metadata.name}: ${await causeOf(cluster, bad)}`
-  return (await creationFailure(cluster, namespace, workload.metadata.name)) ?? 'its new pods are not there yet'
-}
-
-async function policies({ config, host, cluster, report }: Running, live: Live): Promise<{ changed: boolean; value: Change[] }> {
+async function policies({ config, host, cluster, live, report }: Running): Promise<Done> {
   const changes = await applyPolicies(cluster, config, live, () => proxies(cluster, config.namespace, 5_000))
   report.changes.push(...changes)
   for (const { kind, name, action } of changes) host.info(`${kind} ${name}: ${action}`)
   if (changes.length === 0) host.info('all policies are already in force: nothing changed')
-  return { changed: changes.length > 0, value: changes }
+  return { changed: changes.length > 0 }
 }
 
-async function verify({ config, host, cluster, report }: Running, stages: StageName[]): Promise<{ changed: boolean; value: PodRow[] }> {
-  const judged = (pod: Pod) => !stages.includes('promote') || !isCanaryPod(config, pod.metadata.labels)
+async function verify({ config, host, cluster, stages, report }: Running): Promise<Done> {
+  const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
   report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
   for (const { name, ready, sidecar, cause } of report.pods) host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
   const wrong = report.pods.filter(({ cause }) => cause !== undefined)
   if (wrong.length > 0) throw new Error(wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'))
-  return { changed: false, value: report.pods }
+  return { changed: false }
 }
 
-async function deliver({ config, host, cluster, report }: Running): Promise<{ changed: boolean; value: Promotion }> {
+async function deliver({ config, host, cluster, report }: Running): Promise<Done> {
   const promotion = await promote(cluster, config, { signal: host.signal, note: host.info, intent: host.intent })
   const { stable, canary } = config.canary!
   report.promotion = promotionReport(promotion, stable, canary)
   Object.assign(report, { verdict: promotion.verdict, weight: promotion.weight, reason: promotion.reason })
   if (promotion.verdict !== 'promoted' && promotion.verdict !== 'skipped') report.error = `the canary ${canary} of ${config.canary!.service} was not promoted (${promotion.verdict ?? ''}): ${promotion.reason ?? ''}`
-  return { changed: promotion.verdict !== 'skipped', value: promotion }
+  return { changed: promotion.verdict !== 'skipped' }
 }
 
 /** What a run that died left undone: all traffic back to stable. */

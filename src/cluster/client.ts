@@ -121,7 +121,7 @@ function once(server: string, path: string, options: Ask, security: https.Reques
   for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)
   const method = options.method ?? 'GET'
-  const headers = { ...security.headers, accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}) }
+  const headers = { ...(security.headers as http.OutgoingHttpHeaders | undefined), accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}) }
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => reject(new ApiError(0, `the API server ${url.origin} does not answer (${error.code ?? error.message})`))
     const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, method, headers, timeout: options.timeoutMs ?? 15_000 }, (response) => {

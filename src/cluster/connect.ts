@@ -38,7 +38,7 @@ function load(config: KubeConfig, kubeconfig: string | undefined, isContent: boo
   }
   const standIn = kubeconfig === undefined && config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === 'http://localhost:8080'
   if (standIn) throw new ConfigError('kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config')
-  if (!config.contexts?.length) throw new ConfigError(`kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw --minify\` prints it`)
+  if (config.contexts.length === 0) throw new ConfigError(`kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw --minify\` prints it`)
 }
 
 function choose(config: KubeConfig, wanted: string | undefined): string {

@@ -23,5 +23,6 @@ export const inputs: Record<string, Input> = {
   interval: { path: ['canary', 'interval'], example: '30s' },
   'success-rate': { path: ['canary', 'checks', 'successRate'], example: '99%' },
   p99: { path: ['canary', 'checks', 'p99'], example: '500ms' },
+  metrics: { path: ['canary', 'metrics'], yaml: true, example: '{ requests: istio_requests_total }' },
   report: { path: ['report'], example: 'mesh-report.json' },
 }

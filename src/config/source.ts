@@ -31,7 +31,7 @@ function place(target: Record<string, unknown>, { at, value, where }: Fragment):
   if (at.length === 0) return void Object.assign(target, value)
   let parent = target
   for (const key of at.slice(0, -1)) {
-    const child = (parent[key] ??= {})
+    const child: unknown = (parent[key] ??= {})
     if (typeof child !== 'object' || child === null || Array.isArray(child))
       throw new ConfigError(`${where(at)}: cannot be set, because \`${key}\` is not a section here; make it a map of keys`)
     parent = child as Record<string, unknown>

@@ -60,7 +60,7 @@ export function whole(min: number, max: number) {
 }
 
 function items(raw: unknown): unknown[] | undefined {
-  if (Array.isArray(raw)) return raw
+  if (Array.isArray(raw)) return raw as unknown[]
   if (typeof raw === 'number') return [raw]
   if (typeof raw !== 'string') return undefined
   return raw.split(/[,\n]/).map((item) => item.trim()).filter((item) => item !== '')

@@ -35,15 +35,3 @@ export async function restart(cluster: Cluster, { kind, metadata }: Workload): P
   const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
   await cluster.merge(kind as Named['kind'], metadata.namespace, metadata.name, { spec: { template: { metadata: { annotations } } } })
 }
-
-/** True when every pod of the workload is of its newest template and available. */
-export function rolledOut({ kind, metadata, spec, status }: Workload): boolean {
-  if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false
-  if (kind === 'DaemonSet') {
-    const wanted = status?.desiredNumberScheduled ?? 0
-    return (status?.updatedNumberScheduled ?? 0) === wanted && (status?.numberAvailable ?? 0) === wanted
-  }
-  const wanted = spec.replicas ?? 1
-  const { replicas = 0, updatedReplicas = 0, availableReplicas = 0 } = status ?? {}
-  return updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted
-}

@@ -30,7 +30,7 @@ export function difference(before: Reading, after: Reading): Reading {
 
 export function labelsOf(series: string): Record<string, string> {
   const pairs = series.matchAll(/([A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"/g)
-  return Object.fromEntries([...pairs].map(([, name, value]) => [name, value]))
+  return Object.fromEntries([...pairs].map(([, name = '', value = '']) => [name, value]))
 }
 
 /** A 5xx, or no answer at all unless it was the caller who went away (flag DC). */

@@ -1,0 +1,53 @@
+// `npm run check`: types, lint, workflows, and that everything generated is what its source makes. No cluster.
+import { execFile } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { promisify } from 'node:util'
+import { goTool } from '../test/mesh/index.ts'
+import { generated } from './generate.ts'
+
+const exec = promisify(execFile)
+const scratch = 'build/check'
+
+const checks: Record<string, () => Promise<unknown>> = {
+  types: () => exec('tsc', ['--noEmit', '-p', '.']),
+  lint: () => exec('eslint', ['.']),
+  workflows: async () => exec(await goTool('actionlint'), ['-no-color', ...workflows()]),
+  'generated files': async () => {
+    const stale = generated().filter(({ file, text }) => readFileSync(file, 'utf8') !== text).map(({ file }) => file)
+    if (stale.length > 0) throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
+  },
+  dist: async () => {
+    await exec('tsc', ['-p', 'tsconfig.build.json', '--outDir', `${scratch}/js`])
+    await exec('ncc', ['build', `${scratch}/js/index.js`, '-o', `${scratch}/dist`, '-m'])
+    const files = readdirSync(`${scratch}/dist`)
+    const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(`${scratch}/dist/${file}`).equals(readFileSync(`dist/${file}`)))
+    if (!same) throw new Error('dist is not what src makes: run `npm run build` and commit dist')
+  },
+}
+
+function workflows(): string[] {
+  return ['.github/workflows', 'examples/workflows'].flatMap((folder) => readdirSync(folder).map((file) => `${folder}/${file}`))
+}
+
+export type Result = { passed: number; failed: number }
+
+/** Runs all checks side by side and tells each as it ends. */
+export async function check(): Promise<Result> {
+  const results = await Promise.all(
+    Object.entries(checks).map(async ([name, work]) => {
+      const began = Date.now()
+      try {
+        await work()
+        console.log(`✓ ${name} (${((Date.now() - began) / 1000).toFixed(1)} s)`)
+        return true
+      } catch (error) {
+        const { stdout = '', stderr = '', message } = error as { stdout?: string; stderr?: string; message: string }
+        console.log(`✗ ${name}\n${`${stdout}${stderr}`.trim() || message}`)
+        return false
+      }
+    }),
+  )
+  return { passed: results.filter(Boolean).length, failed: results.filter((passed) => !passed).length }
+}
+
+if (import.meta.main) process.exitCode = (await check()).failed === 0 ? 0 : 1

@@ -1,0 +1,76 @@
+// `npm start`: the main job, for real. Brings a mesh up, deploys the sample app under steady traffic, runs the built
+// action on it as a runner would, and shows what happened. `--bad` takes a failing v2; `--cluster kind` uses Docker.
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { marked } from 'marked'
+import { markedTerminal } from 'marked-terminal'
+import { runner, type ActionRun } from '../test/e2e/runner.ts'
+import { deploySampleApp, embedded, kind, liveWeights, sampleApp, traffic, type World } from '../test/e2e/world.ts'
+
+const { bad, cluster } = options()
+const began = Date.now()
+
+try {
+  process.exitCode = await demonstrate()
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}
+process.exit()
+
+async function demonstrate(): Promise<number> {
+  const world = cluster === 'kind' ? await kind(say) : await embedded()
+  say(`deploying the sample app with a ${bad ? 'failing' : 'healthy'} v2, 50 requests a second …`)
+  await deploySampleApp(world, bad ? 'failing' : 'healthy')
+
+  say('running the action …\n')
+  const machine = runner(world.runner)
+  const before = await traffic(world)
+  const done = await machine.run({ ...world.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine: show })
+  keep(done)
+  machine.remove()
+  return tell(world, done, before)
+}
+
+function options(): { bad: boolean; cluster: string } {
+  const { values } = parseArgs({ options: { bad: { type: 'boolean', default: false }, cluster: { type: 'string', default: 'embedded' } } })
+  if (!['embedded', 'kind'].includes(values.cluster)) {
+    console.error(`--cluster ${values.cluster}: expected embedded or kind`)
+    process.exit(2)
+  }
+  return values
+}
+
+function say(line: string): void {
+  console.log(`[${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s] ${line}`)
+}
+
+/** The runner's commands are for machines; what people see of them is the name of a group and the text of an annotation. */
+function show(line: string): void {
+  const command = /^::(\w[\w-]*)(?: [^:]*)?::(.*)$/.exec(line)
+  if (!command) return say(line)
+  const [, name = '', text = ''] = command
+  if (name === 'group') say(`▸ ${text}`)
+  if (['error', 'warning', 'notice'].includes(name)) say(`${name}: ${text}`)
+}
+
+function keep({ outputs, summary }: ActionRun): void {
+  mkdirSync('out', { recursive: true })
+  if (outputs['report']) copyFileSync(outputs['report'], 'out/report.json')
+  writeFileSync('out/summary.md', summary)
+}
+
+async function tell(world: World, { summary, report }: ActionRun, before: { sent: number; failed: number }): Promise<number> {
+  marked.use(markedTerminal() as Parameters<typeof marked.use>[0])
+  console.log(`\n${marked.parse(summary.replace(/```mermaid[\s\S]*?```\n*/g, '')) as string}`)
+  const [now, weights] = await Promise.all([traffic(world), liveWeights(world)])
+  say(`live VirtualService: ${Object.entries(weights).map(([subset, weight]) => `${subset} ${weight}`).join(', ')}`)
+  const { total = 0, failed = 0 } = report?.promotion?.userRequests ?? {}
+  say(`user requests during the promotion: ${total}, failed: ${failed}`)
+  say(`the frontend's own count over the whole run: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`)
+  say('kept: out/report.json, out/summary.md')
+  const wanted = bad ? 'rolled-back' : 'promoted'
+  if (report?.verdict === wanted) return 0
+  say(`expected the verdict ${wanted}, got ${report?.verdict ?? 'none'}`)
+  return 1
+}

@@ -1,0 +1,30 @@
+// The backend: reads rows from MySQL and answers them as JSON on :3001.
+// FAIL_RATE (0–1) of the answers are 500s, DELAY_MS comes before each, CRASH_AFTER_MS ends the process: variants of v2.
+import { createServer } from 'node:http'
+import mysql from 'mysql2/promise'
+
+const { VERSION = 'v1', FAIL_RATE = '0', DELAY_MS = '0', CRASH_AFTER_MS, MYSQL_HOST = 'mysql', MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE } = process.env
+
+const pool = mysql.createPool({ host: MYSQL_HOST, user: MYSQL_USER, password: MYSQL_PASSWORD, database: MYSQL_DATABASE, connectionLimit: 5 })
+
+async function items(response) {
+  await new Promise((resolve) => setTimeout(resolve, Number(DELAY_MS)))
+  if (Math.random() < Number(FAIL_RATE)) return answer(response, 500, { version: VERSION, error: 'this version fails on purpose' })
+  const [rows] = await pool.query('SELECT id, name FROM items ORDER BY id')
+  answer(response, 200, { version: VERSION, items: rows })
+}
+
+function answer(response, status, body) {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+const server = createServer((request, response) => {
+  if (request.url === '/healthz') return answer(response, 200, { version: VERSION })
+  items(response).catch((error) => answer(response, 503, { version: VERSION, error: error.message }))
+})
+
+// A call's connection outlives the proxy's idle time, so that the server never closes one that a request is on its way on.
+server.keepAliveTimeout = 3_700_000
+server.listen(3001, () => console.log(`backend ${VERSION} listens on :3001`))
+process.on('SIGTERM', () => server.close(() => process.exit()))
+if (CRASH_AFTER_MS) setTimeout(() => { console.error('FATAL: this version crashes on purpose'); process.exit(1) }, Number(CRASH_AFTER_MS))

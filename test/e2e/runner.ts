@@ -1,0 +1,94 @@
+// Runs the built action as GitHub's runner does: INPUT_ variables, the runner's files, main and then post.
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import type { Report } from '../../src/report/report.ts'
+
+export type Inputs = Record<string, string>
+export type ActionRun = {
+  code: number
+  log: string
+  outputs: Record<string, string>
+  state: Record<string, string>
+  /** Folders that the action put on the PATH of later steps. */
+  path: string[]
+  summary: string
+  report: Report | undefined
+}
+
+export type RunnerOptions = {
+  /** Puts a command line into the mesh's network. */
+  enter?: (argv: readonly string[]) => string[]
+  env?: Record<string, string>
+  onLine?: (line: string) => void
+  /** Told the process once it runs, to send it signals. */
+  onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
+}
+
+const bundle = resolve(import.meta.dirname, '../../dist/index.js')
+
+/** A machine of the runner's: its tool cache and its temporary folder last from one run to the next. */
+export function runner(options: RunnerOptions = {}) {
+  const home = mkdtempSync(join(tmpdir(), 'mesh-canary-runner-'))
+  const env = { ...process.env, ...options.env, RUNNER_TEMP: join(home, 'temp'), RUNNER_TOOL_CACHE: join(home, 'tools'), GITHUB_ACTIONS: 'true' }
+  for (const folder of [env.RUNNER_TEMP, env.RUNNER_TOOL_CACHE]) mkdirSync(folder)
+
+  const step = async (inputs: Inputs, state: Record<string, string>, more: RunnerOptions): Promise<ActionRun> => {
+    const files = mkdtempSync(join(home, 'step-'))
+    const file = (name: string) => join(files, name)
+    const names = { GITHUB_OUTPUT: file('output'), GITHUB_STATE: file('state'), GITHUB_ENV: file('env'), GITHUB_PATH: file('path'), GITHUB_STEP_SUMMARY: file('summary') }
+    for (const name of Object.values(names)) writeFileSync(name, '')
+    const given = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
+    const saved = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
+    const argv = [process.execPath, bundle]
+    const { code, log } = await execute((options.enter ?? ((same) => [...same]))(argv), { ...env, ...names, ...given, ...saved }, { ...options, ...more })
+    const outputs = variables(readFileSync(names.GITHUB_OUTPUT, 'utf8'))
+    const reportFile = outputs['report']
+    return {
+      code, log, outputs,
+      state: variables(readFileSync(names.GITHUB_STATE, 'utf8')),
+      path: readFileSync(names.GITHUB_PATH, 'utf8').split('\n').filter(Boolean),
+      summary: readFileSync(names.GITHUB_STEP_SUMMARY, 'utf8'),
+      report: reportFile && existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report) : undefined,
+    }
+  }
+
+  return {
+    home,
+    main: (inputs: Inputs, more: RunnerOptions = {}) => step(inputs, {}, more),
+    post: (inputs: Inputs, state: Record<string, string>, more: RunnerOptions = {}) => step(inputs, state, more),
+    /** Main, then post, as in a job. */
+    run: async (inputs: Inputs, more: RunnerOptions = {}) => {
+      const main = await step(inputs, {}, more)
+      const post = await step(inputs, main.state, more)
+      return { ...main, post }
+    },
+    remove: () => rmSync(home, { recursive: true, force: true }),
+  }
+}
+
+/** The runner's files hold `name<<delimiter`, the value's lines, and the delimiter. */
+function variables(text: string): Record<string, string> {
+  const found = [...text.matchAll(/^(.+?)<<(.+)\r?\n([\s\S]*?)\r?\n\2$/gm)]
+  return Object.fromEntries(found.map(([, name = '', , value = '']) => [name, value]))
+}
+
+function execute([program = '', ...args]: string[], env: NodeJS.ProcessEnv, { onLine, onStart }: RunnerOptions): Promise<{ code: number; log: string }> {
+  return new Promise((done, fail) => {
+    const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let log = ''
+    let open = ''
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        log += chunk
+        const lines = (open + chunk).split('\n')
+        open = lines.pop() ?? ''
+        lines.forEach((line) => onLine?.(line))
+      })
+    }
+    child.once('error', fail)
+    child.once('spawn', () => onStart?.(child.pid!, (signal) => child.kill(signal)))
+    child.once('close', (code) => done({ code: code ?? 1, log }))
+  })
+}

@@ -1,0 +1,82 @@
+// A cluster to act on, and what the action needs there: the embedded mesh, or kind where Docker is.
+import { execFile } from 'node:child_process'
+import { resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { enter, istioOverlay, meshEnv, MIRROR_URL, up } from '../mesh/index.ts'
+import type { Inputs, RunnerOptions } from './runner.ts'
+
+const exec = promisify(execFile)
+export const sampleApp = resolve(import.meta.dirname, '../../examples/sample-app')
+
+export type World = {
+  /** How the action is run there. */
+  runner: RunnerOptions
+  /** Inputs that only this cluster needs. */
+  inputs: Inputs
+  run: (argv: readonly string[]) => Promise<string>
+}
+
+/** Stock Envoy publishes Istio's counters under a prefix, and istioctl comes from the mirror on loopback. */
+export async function embedded(): Promise<World> {
+  await up()
+  const env = meshEnv()
+  return {
+    runner: { enter, env },
+    inputs: {
+      mirror: MIRROR_URL,
+      overlays: istioOverlay,
+      metrics: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
+    },
+    run: (argv) => output(enter(argv), env),
+  }
+}
+
+/** A kind cluster of ours, made when it is not there, with the sample app's image loaded. */
+export async function kind(say: (line: string) => void): Promise<World> {
+  const here = (...argv: string[]) => output(argv, {})
+  await here('docker', 'info').catch(() => {
+    throw new Error('--cluster kind needs Docker, and no Docker daemon answers here. Start Docker, or run `npm start` without it: the embedded mesh needs none.')
+  })
+  const clusters = await here('kind', 'get', 'clusters').catch(() => {
+    throw new Error('--cluster kind needs the program kind on the PATH. Install it (https://kind.sigs.k8s.io), or run `npm start` without it: the embedded mesh needs none.')
+  })
+  if (!clusters.split('\n').includes('mesh-canary')) {
+    say('creating the kind cluster mesh-canary …')
+    await here('kind', 'create', 'cluster', '--name', 'mesh-canary', '--wait', '120s')
+  }
+  say('building the sample app …')
+  await here('docker', 'build', '--tag', 'docker.io/mesh-canary/sample-app:1', sampleApp)
+  await here('kind', 'load', 'docker-image', '--name', 'mesh-canary', 'docker.io/mesh-canary/sample-app:1')
+  return { runner: {}, inputs: { context: 'kind-mesh-canary' }, run: ([program = '', ...args]) => here(program, ...(program === 'kubectl' ? ['--context', 'kind-mesh-canary'] : []), ...args) }
+}
+
+async function output([program = '', ...args]: readonly string[], env: Record<string, string>): Promise<string> {
+  const { stdout } = await exec(program, args, { env: { ...process.env, ...env }, maxBuffer: 64 << 20 })
+  return stdout
+}
+
+/** The sample app from scratch, with a v2 variant beside it when one is named, all of it running. */
+export async function deploySampleApp({ run }: World, variant?: 'healthy' | 'failing' | 'slow' | 'crashing'): Promise<void> {
+  await run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
+  await run(['kubectl', 'apply', '-f', `${sampleApp}/app.yaml`])
+  if (variant) await run(['kubectl', 'apply', '-k', `${sampleApp}/v2/${variant}`])
+  const ready = ['mysql', 'backend', 'frontend', ...(variant && variant !== 'crashing' ? ['backend-v2'] : [])]
+  for (const name of ready) await run(['kubectl', '-n', 'sample-app', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
+}
+
+export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
+
+/** The frontend's own totals, since its pod started: the users' truth. */
+export async function traffic({ run }: World): Promise<Traffic> {
+  const log = await run(['kubectl', '-n', 'sample-app', 'logs', 'deploy/frontend', '-c', 'frontend', '--tail', '5'])
+  const line = log.trim().split('\n').findLast((each) => each.startsWith('{"traffic"'))
+  return line ? (JSON.parse(line) as { traffic: Traffic }).traffic : { sent: 0, failed: 0, versions: {} }
+}
+
+/** The weights that stand in the live VirtualService, by subset. */
+export async function liveWeights({ run }: World, service = 'backend'): Promise<Record<string, number>> {
+  const object = JSON.parse(await run(['kubectl', '-n', 'sample-app', 'get', 'virtualservice', service, '-o', 'json'])) as {
+    spec: { http: { route: { destination: { subset: string }; weight?: number }[] }[] }
+  }
+  return Object.fromEntries(object.spec.http[0]!.route.map(({ destination, weight }) => [destination.subset, weight ?? 0]))
+}
