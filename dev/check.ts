@@ -12,6 +12,7 @@ const checks: Record<string, () => Promise<unknown>> = {
   types: () => exec('tsc', ['--noEmit', '-p', '.']),
   lint: () => exec('eslint', ['.']),
   workflows: async () => exec(await goTool('actionlint'), ['-no-color', ...workflows()]),
+  // eslint-disable-next-line @typescript-eslint/require-await -- one of several that are awaited alike
   'generated files': async () => {
     const stale = generated().filter(({ file, text }) => readFileSync(file, 'utf8') !== text).map(({ file }) => file)
     if (stale.length > 0) throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)

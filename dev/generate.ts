@@ -24,13 +24,15 @@ const outputs: Record<string, string> = {
 }
 
 function nodeAt(path: string[]): Node {
-  return path.reduce((node: Node, key): Node => node.properties![key]!, published)
+  let node = published
+  for (const key of path) node = node.properties![key]!
+  return node
 }
 
 const configInput = 'Path of a config file. Its keys are the sections of this table; an input overrides the file.'
 
 function actionYml(): string {
-  const described = Object.entries(inputs).map(([name, { path, yaml }]) => [name, { description: `${nodeAt(path).description ?? ''}${yaml ? ' (YAML)' : ''}` }])
+  const described = Object.entries(inputs).map(([name, { path, yaml }]): [string, object] => [name, { description: `${nodeAt(path).description ?? ''}${yaml ? ' (YAML)' : ''}` }])
   return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify({
     name: 'mesh-canary',
     description: 'Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.',

@@ -1,0 +1,129 @@
+// The main job on the real mesh: the built bundle, run as a runner runs it, under steady traffic of real users.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { runner } from './runner.ts'
+import { deploySampleApp, embedded, liveWeights, sampleApp, traffic, type World } from './world.ts'
+
+const config = `${sampleApp}/mesh.yaml`
+let world: World
+let machine: ReturnType<typeof runner>
+
+beforeAll(async () => {
+  world = await embedded()
+  await deploySampleApp(world, 'healthy')
+  machine = runner(world.runner)
+})
+afterAll(() => machine.remove())
+
+const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const inputs = () => ({ ...world.inputs, config, interval: '4s' })
+const podNames = () => kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}')
+
+/** Another v2 in place of the one that is there, with no traffic on it. */
+async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): Promise<void> {
+  await kubectl('delete', 'virtualservice', 'backend', '--ignore-not-found')
+  await kubectl('delete', 'deployment', 'backend-v2', '--ignore-not-found', '--wait')
+  await kubectl('apply', '-k', `${sampleApp}/v2/${variant}`)
+  if (variant !== 'crashing') await kubectl('rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
+}
+
+describe('a healthy v2', () => {
+  test('is promoted to 100 on a mesh that the same step installs, and no user notices', async () => {
+    const before = await traffic(world)
+    const { code, outputs, report, summary, post, path } = await machine.run(inputs())
+    const after = await traffic(world)
+
+    expect(report?.error).toBeUndefined()
+    expect(code).toBe(0)
+    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100', 'istioctl-version': '1.31.0', 'mesh-version': '1.31.0', 'cache-hit': 'false' })
+    expect(outputs['istioctl-path']).toBe(`${path[0]}/istioctl`)
+    expect(report?.promotion?.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([[5, 'passed'], [25, 'passed'], [50, 'passed'], [100, 'passed']])
+    expect(report?.promotion?.userRequests.failed).toBe(0)
+    expect(report?.promotion?.userRequests.total).toBeGreaterThan(500)
+    expect(after.versions['v2']).toBeGreaterThan(before.versions['v2'] ?? 0)
+    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(report?.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
+    expect(summary).toContain('v2 of backend is promoted')
+    expect(post.code).toBe(0)
+  })
+
+  test('and a second run changes nothing, restarts nothing and downloads nothing', async () => {
+    const pods = await podNames()
+    const { code, outputs, report } = await machine.run(inputs())
+    expect(code).toBe(0)
+    expect(outputs).toMatchObject({ verdict: 'skipped', weight: '100', changed: '0', 'cache-hit': 'true' })
+    expect(report?.restarted).toEqual([])
+    expect(report?.stages.map(({ outcome }) => outcome)).toEqual(Array(6).fill('unchanged'))
+    expect(await podNames()).toBe(pods)
+    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+  })
+
+  test('with mutual TLS strict on the wire: a plaintext request is refused', async () => {
+    const [pod] = (await kubectl('get', 'pods', '-l', 'app=backend,version=v1', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
+    const plaintext = kubectl('get', '--raw', `/api/v1/namespaces/sample-app/pods/${pod}:3001/proxy/`)
+    await expect(plaintext).rejects.toThrow(/connection reset|EOF/)
+  })
+
+  test('and its policies stand in one VirtualService and one DestinationRule', async () => {
+    const { items } = JSON.parse(await kubectl('get', 'virtualservices,destinationrules', '-o', 'json')) as { items: { kind: string; spec: { http?: object[] } }[] }
+    expect(items.map(({ kind }) => kind).sort()).toEqual(['DestinationRule', 'VirtualService'])
+    expect(items.find(({ kind }) => kind === 'VirtualService')?.spec.http).toMatchObject([{ timeout: '10s', retries: { attempts: 3, perTryTimeout: '2s' } }])
+  })
+})
+
+describe('a bad v2 is put back', () => {
+  test('when it fails 20 % of its requests, and the reason says so', async () => {
+    await replaceV2('failing')
+    const { code, outputs, report, log } = await machine.run(inputs())
+    expect(code).toBe(1)
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toMatch(/success rate: \d+ of the canary's \d+ requests failed/)
+    expect(Number(outputs['time-to-detect'])).toBeGreaterThan(0)
+    expect(report?.promotion?.secondsToSafe).toBeLessThan(10)
+    expect(log).toContain('::error')
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+
+  test('when it is slower than its limit', async () => {
+    await replaceV2('slow')
+    const { outputs } = await machine.run(inputs())
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toContain('took longer than the limit of p99 (500 ms)')
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+
+  test('when it crashes in a loop, with its exit code and last words', async () => {
+    await replaceV2('crashing')
+    const { outputs } = await machine.run(inputs())
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toMatch(/container backend .*exit code 1.*this version crashes on purpose/s)
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+})
+
+describe('a run that is stopped in the middle', () => {
+  test('by a cancel, puts the weight back itself', async () => {
+    await replaceV2('healthy')
+    const { outputs, state } = await machine.main(inputs(), whenAt(25, 'SIGINT'))
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the run was cancelled' })
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect((await machine.post(inputs(), state)).log).not.toContain('::warning')
+  })
+
+  test('by a kill, leaves it to the post step', async () => {
+    const { state } = await machine.main(inputs(), whenAt(25, 'SIGKILL'))
+    expect(await liveWeights(world)).toEqual({ v1: 75, v2: 25 })
+    const { code, log } = await machine.post(inputs(), state)
+    expect(code).toBe(0)
+    expect(log).toContain('all traffic of backend was put back to v1')
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+})
+
+/** Sends the process a signal as soon as it says that the canary has this weight. */
+function whenAt(weight: number, signal: NodeJS.Signals) {
+  let kill: ((signal: NodeJS.Signals) => void) | undefined
+  return {
+    onStart: (_pid: number, send: (signal: NodeJS.Signals) => void) => void (kill = send),
+    onLine: (line: string) => line.includes(`v2 ${weight}`) && kill?.(signal),
+  }
+}
