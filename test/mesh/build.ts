@@ -4,7 +4,6 @@ import { buildPrograms } from './go.ts'
 import { buildBase, buildEnvoy, buildImages, buildSampleApp } from './images.ts'
 import { withLock } from './lock.ts'
 import { buildRelease } from './mirror.ts'
-import { step } from './progress.ts'
 
 export interface Built {
   /** Folder of all binaries. */
@@ -21,7 +20,7 @@ export const build = (): Promise<Built> => withLock(buildAll)
 
 /** Callers hold the lock. */
 export async function buildAll(): Promise<Built> {
-  await step('Debian packages', installPackages)
+  await installPackages()
   const [bin, [base, envoy]] = await Promise.all([buildPrograms(), imageSources()])
   const images = await buildImages({ bin, base, envoy })
   return { bin, images, sampleApp: await buildSampleApp(images), releases: await buildRelease(bin) }

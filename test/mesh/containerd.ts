@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, glob, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { sh } from './shell.ts'
+import { bound, sh } from './shell.ts'
 
 export interface ContainerdConfig {
   /** Where images and containers live; not on an overlay file system. */
@@ -17,7 +17,7 @@ export interface ContainerdConfig {
 }
 
 export function containerdConfig({ root, state, socket, more = '' }: ContainerdConfig): string {
-  return `version = 3
+  return `version = 4
 root = '${root}'
 state = '${state}'
 disabled_plugins = ['io.containerd.nri.v1.nri', 'io.containerd.image-verifier.v1.bindir', 'io.containerd.internal.v1.opt']
@@ -35,8 +35,9 @@ export async function withContainerd(bin: string, root: string, work: (socket: s
   const socket = join(state, 's')
   await mkdir(state, { recursive: true })
   await writeFile(join(state, 'config.toml'), containerdConfig({ root, state, socket }))
-  const argv = ['--mount', '--pid', '--fork', '--kill-child', join(bin, 'containerd'), '--config', join(state, 'config.toml'), '--log-level', 'error']
-  const child = spawn('unshare', argv, { stdio: 'inherit' })
+  const containerd = [join(bin, 'containerd'), '--config', join(state, 'config.toml'), '--log-level', 'error']
+  const [program, ...args] = bound(['unshare', '--mount', '--pid', '--fork', '--kill-child', ...containerd], 'KILL')
+  const child = spawn(program, args, { stdio: 'inherit' })
   try {
     while (!existsSync(socket)) await sleep(50)
     await work(socket)

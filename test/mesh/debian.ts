@@ -1,5 +1,6 @@
 // The Debian packages that the mesh stands on, installed when they are missing and may be.
 import { existsSync, readFileSync } from 'node:fs'
+import { step } from './progress.ts'
 import { sh } from './shell.ts'
 
 /** A file that shows the package is there → the package. */
@@ -16,15 +17,16 @@ const needed = {
   '/usr/bin/unshare': 'util-linux',
 }
 
-export async function installPackages(report: (text: string) => void): Promise<void> {
+export async function installPackages(): Promise<void> {
   const missing = Object.entries(needed).filter(([file]) => !existsSync(file)).map(([, name]) => name)
   if (!(await hasPip())) missing.push('python3-pip')
   if (missing.length === 0) return
   if (!mayInstall()) throw new Error(`The embedded mesh needs ${missing.join(', ')}: install them, or run as root on Debian or Ubuntu.`)
-  report(missing.join(' '))
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await sh(['apt-get', 'update', '-q'], { env })
-  await sh(['apt-get', 'install', '-qy', '--no-install-recommends', ...missing], { env })
+  await step('Debian packages', async (report) => {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    await sh(['apt-get', 'update', '-q'], { env, onLine: report })
+    await sh(['apt-get', 'install', '-qy', '--no-install-recommends', ...missing], { env, onLine: report })
+  })
 }
 
 const hasPip = (): Promise<boolean> => sh(['python3', '-m', 'pip', '--version']).then(() => true, () => false)

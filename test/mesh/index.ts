@@ -3,7 +3,7 @@ import { spawn, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import { buildAll } from './build.ts'
 import { withLock } from './lock.ts'
-import { importSampleApp, nodePid, nodeStatus, type NodeStatus, notReady, runningFrom, startNode, stopNode } from './node.ts'
+import { heals, importSampleApp, nodePid, nodeStatus, type NodeStatus, runningFrom, startNode, stopNode } from './node.ts'
 import { kubeconfig } from './settings.ts'
 
 export { build } from './build.ts'
@@ -11,11 +11,11 @@ export { goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
 export type { ComponentStatus, NodeStatus } from './node.ts'
 
-/** Leaves a ready node made of this checkout: builds what is missing, keeps a node that is well, replaces any other. */
+/** Leaves a ready node made of this checkout: builds what is missing, keeps a node that is well or heals, replaces any other. */
 export async function up(): Promise<void> {
   await withLock(async () => {
     const built = await buildAll()
-    if (!(await isWell()) || !sameParts(built, runningFrom())) await startNode(built)
+    if (!sameParts(built, runningFrom()) || !(await heals())) await startNode(built)
     await importSampleApp(built)
   })
 }
@@ -24,11 +24,6 @@ export const down = (): Promise<void> => withLock(stopNode)
 
 /** Undefined when no node runs. */
 export const status: () => Promise<NodeStatus | undefined> = nodeStatus
-
-async function isWell(): Promise<boolean> {
-  const status = await nodeStatus()
-  return status !== undefined && notReady(status).length === 0
-}
 
 function sameParts(a: { bin: string; images: string; releases: string }, b: typeof a | undefined): boolean {
   return a.bin === b?.bin && a.images === b.images && a.releases === b.releases

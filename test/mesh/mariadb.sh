@@ -10,14 +10,18 @@ database=${MARIADB_DATABASE:-${MYSQL_DATABASE:-}}
 user=${MARIADB_USER:-${MYSQL_USER:-}}
 password=${MARIADB_PASSWORD:-${MYSQL_PASSWORD:-}}
 
-serve() { exec mariadbd --no-defaults --user=root --datadir=$data --socket=$socket --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync --skip-name-resolve "$@"; }
+serve() {
+  exec mariadbd --no-defaults --user=root --datadir=$data --socket=$socket --skip-name-resolve \
+    --innodb-flush-log-at-trx-commit=0 --innodb-flush-method=nosync "$@"
+}
 quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/[\\\\']/\\\\&/g")"; }
 sql() { mariadb --no-defaults --user=root --socket=$socket "$@"; }
 
+# printf, since this shell's echo reads backslashes its own way.
 accounts() {
-  [ -z "$database" ] || echo "CREATE DATABASE IF NOT EXISTS \`$database\`;"
-  [ -z "$user" ] || echo "CREATE USER $(quoted "$user")@'%' IDENTIFIED BY $(quoted "$password");"
-  [ -z "$user" ] || [ -z "$database" ] || echo "GRANT ALL ON \`$database\`.* TO $(quoted "$user")@'%';"
+  [ -z "$database" ] || printf '%s\n' "CREATE DATABASE IF NOT EXISTS \`$database\`;"
+  [ -z "$user" ] || printf '%s\n' "CREATE USER $(quoted "$user")@'%' IDENTIFIED BY $(quoted "$password");"
+  [ -z "$user" ] || [ -z "$database" ] || printf '%s\n' "GRANT ALL ON \`$database\`.* TO $(quoted "$user")@'%';"
 }
 
 first_run() {

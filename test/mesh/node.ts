@@ -1,7 +1,7 @@
 // The life of the node: started in namespaces of its own, watched, ended without a trace.
 import { spawn } from 'node:child_process'
 import { existsSync, openSync, readFileSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -19,6 +19,7 @@ export type { ComponentStatus, NodeStatus }
 const builtFile = join(nodeDir, 'built.json')
 const processFile = join(nodeDir, 'process.json')
 const startTimeoutMs = 120_000
+const healTimeoutMs = 20_000
 
 /** Starts a fresh node; whatever is left of an earlier one goes first. */
 export async function startNode(built: Built): Promise<void> {
@@ -48,22 +49,33 @@ async function spawnSupervisor(): Promise<void> {
 }
 
 async function untilReady(report: Report): Promise<void> {
+  const waiting = await waitedFor(startTimeoutMs, report)
+  if (waiting.length) throw new Error(`The node does not become ready: ${waiting.join(', ')}. Its logs are in ${nodeDir}.`)
+}
+
+/** True when the running node is well, or soon gets well by itself. */
+export async function heals(): Promise<boolean> {
+  return (await waitedFor(healTimeoutMs, () => undefined)).length === 0
+}
+
+/** Waits for everything to be ready; returns what is not when the time is up, or at once when nothing runs. */
+async function waitedFor(timeoutMs: number, report: Report): Promise<string[]> {
   for (const start = Date.now(); ; await sleep(100)) {
     const status = await nodeStatus()
     const waiting = status ? notReady(status) : ['supervisor']
-    if (waiting.length === 0) return
+    if (waiting.length === 0 || !nodePid() || Date.now() - start > timeoutMs) return waiting
     report(`waiting for ${waiting.join(', ')}`)
-    if (Date.now() - start > startTimeoutMs) throw new Error(`The node does not become ready: ${waiting.join(', ')}. Its logs are in ${nodeDir}.`)
   }
 }
 
-export function notReady({ components, nodeReady }: NodeStatus): string[] {
+function notReady({ components, nodeReady }: NodeStatus): string[] {
   const waiting = components.filter(({ healthy }) => !healthy).map(({ name }) => name)
   return nodeReady ? waiting : [...waiting, 'node']
 }
 
 export async function stopNode(): Promise<void> {
   await removeCgroups()
+  await rmdir('/var/lib/cni').catch(() => undefined) // the supervisor's mount point, unless it holds something of others
   await rm(nodeDir, { recursive: true, force: true })
 }
 

@@ -9,9 +9,14 @@ export interface Command extends SpawnOptions {
   readonly onLine?: (line: string) => void
 }
 
+/** For a program that must not outlive this one, however this one ends. */
+export function bound(argv: readonly string[], signal = 'TERM'): [program: string, ...args: string[]] {
+  return ['setpriv', '--pdeathsig', signal, ...argv]
+}
+
 /** Runs a program and returns its standard output; a failure is an error with the end of all it printed. */
 export async function sh(argv: readonly string[], { input, onLine, ...options }: Command = {}): Promise<string> {
-  const [program = '', ...args] = argv
+  const [program, ...args] = bound(argv)
   const child = spawn(program, args, { ...options, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
   const stdout: string[] = []
   const all: string[] = []
