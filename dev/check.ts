@@ -27,7 +27,7 @@ const checks: Record<string, () => Promise<unknown>> = {
 }
 
 function workflows(): string[] {
-  return ['.github/workflows', 'examples/workflows'].flatMap((folder) => readdirSync(folder).map((file) => `${folder}/${file}`))
+  return readdirSync('.github/workflows').map((file) => `.github/workflows/${file}`)
 }
 
 export type Result = { passed: number; failed: number }
