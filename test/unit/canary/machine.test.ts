@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest'
+import { next, nothing, putBack, start, type Action, type Observation, type State } from '../../../src/canary/machine.ts'
+import type { CanaryConfig } from '../../../src/config/schema.ts'
+import { planOf } from '../fixtures.ts'
+import { randomFrom } from '../random.ts'
+
+const plan = planOf('interval: 10s, tick: 1s, patience: 60s')
+
+/** What a tick saw: `requests` at the canary, of which `failures` and `slow` count against it. */
+function saw(requests: number, failures = 0, more: Partial<Observation> & { slow?: number } = {}): Observation {
+  const { slow = 0, ...rest } = more
+  return { canary: { requests, failures, slow }, stable: { requests: 100, failures: 0, slow: 0 }, users: { requests: 100 + requests, failures, slow: 0 }, ready: true, complete: true, ...rest }
+}
+
+type Run = { state: State; actions: Action[]; seconds: number }
+
+/** Ticks of one second from `begun` until the end, or for `most` seconds; each tick sees what `look` tells of it. */
+function ride(by: CanaryConfig, begun: State, look: (second: number, state: State) => Observation, most = 1_000, from = 0): Run {
+  const actions: Action[] = []
+  let state = begun
+  let second = from
+  while (state.phase !== 'ended' && second < from + most) {
+    second++
+    const step = next(by, state, look(second, state), second * 1_000)
+    state = step.state
+    actions.push(...step.actions)
+  }
+  return { state, actions, seconds: second }
+}
+
+const weightsIn = (actions: Action[]) => actions.map(({ weight }) => weight)
+
+describe('a healthy canary', () => {
+  const { state, actions, seconds } = ride(plan, start(plan, 0, 0), () => saw(20))
+
+  test('goes through 5, 25, 50 and 100 and is promoted', () => {
+    expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
+    expect(state).toMatchObject({ phase: 'ended', verdict: 'promoted', weight: 100, reason: 'every step passed its checks' })
+    expect(state.timeToDetectMs).toBeUndefined()
+  })
+
+  test('is watched for the whole interval in every step', () => {
+    expect(seconds).toBe(1 + 4 * 11)
+    expect(state.steps).toEqual([
+      { weight: 5, shiftedAt: 1_000, watchedFrom: 2_000, endedAt: 12_000, canary: { requests: 220, failures: 0, slow: 0 }, stable: { requests: 1_100, failures: 0, slow: 0 }, outcome: 'passed' },
+      { weight: 25, shiftedAt: 12_000, watchedFrom: 13_000, endedAt: 23_000, canary: { requests: 220, failures: 0, slow: 0 }, stable: { requests: 1_100, failures: 0, slow: 0 }, outcome: 'passed' },
+      { weight: 50, shiftedAt: 23_000, watchedFrom: 24_000, endedAt: 34_000, canary: { requests: 220, failures: 0, slow: 0 }, stable: { requests: 1_100, failures: 0, slow: 0 }, outcome: 'passed' },
+      { weight: 100, shiftedAt: 34_000, watchedFrom: 35_000, endedAt: 45_000, canary: { requests: 220, failures: 0, slow: 0 }, stable: { requests: 1_100, failures: 0, slow: 0 }, outcome: 'passed' },
+    ])
+  })
+
+  test('has all its requests and all of the users counted', () => {
+    expect(state.canary).toEqual({ requests: 900, failures: 0, slow: 0 })
+    expect(state.users).toEqual({ requests: 5_400, failures: 0, slow: 0 })
+  })
+
+  test('with failures at half of what is allowed is promoted in all but 1% of 300 rollouts', () => {
+    const random = randomFrom(5)
+    const bernoulli = (n: number, rate: number) => Array.from({ length: n }, random).filter((each) => each < rate).length
+    const verdicts = Array.from({ length: 300 }, () => ride(plan, start(plan, 0, 0), () => saw(10, bernoulli(10, 0.005))).state.verdict)
+    expect(verdicts.filter((verdict) => verdict !== 'promoted').length).toBeLessThanOrEqual(3)
+  })
+})
+
+describe('a failing canary', () => {
+  test('is put back at once, with the reason and the time it took', () => {
+    const { state, actions } = ride(plan, start(plan, 0, 0), (second) => (second < 4 ? saw(0) : second === 4 ? saw(1, 1) : saw(10, 10)))
+    expect(weightsIn(actions)).toEqual([5, 0])
+    expect(state).toMatchObject({ phase: 'ended', verdict: 'rolled-back', weight: 0, firstTrafficAt: 4_000, timeToDetectMs: 1_000 })
+    expect(state.reason).toBe("success rate: 11 of the canary's 11 requests failed (0% succeeded, the limit is 99%)")
+    expect(state.steps).toHaveLength(1)
+    expect(state.steps[0]).toMatchObject({ outcome: 'failed', endedAt: 5_000, canary: { requests: 11, failures: 11 } })
+  })
+
+  test('is caught in a later step too', () => {
+    const { state, actions } = ride(plan, start(plan, 0, 0), (_, { weight }) => saw(20, weight === 50 ? 15 : 0))
+    expect(weightsIn(actions)).toEqual([5, 25, 50, 0])
+    expect(state.verdict).toBe('rolled-back')
+    expect(state.steps.map(({ outcome }) => outcome)).toEqual(['passed', 'passed', 'failed'])
+  })
+
+  test('that is slow is put back for its latency', () => {
+    const timed = planOf('interval: 10s, tick: 1s, checks: { p99: 500ms }')
+    const { state, actions } = ride(timed, start(timed, 0, 0), (_, { weight }) => (weight === 0 ? saw(0) : saw(20, 0, { slow: 10 })))
+    expect(weightsIn(actions)).toEqual([5, 0])
+    expect(state.reason).toBe("latency: 10 of the canary's 20 requests (50%) took longer than the limit of p99 (500 ms), which allows 1%")
+  })
+
+  test('that is slow is none while nothing is said about latency', () => {
+    expect(ride(plan, start(plan, 0, 0), () => saw(20, 0, { slow: 20 })).state.verdict).toBe('promoted')
+  })
+
+  test('keeps its weight when that was asked for', () => {
+    const held = planOf('interval: 10s, tick: 1s, onFail: hold')
+    const { state, actions } = ride(held, start(held, 0, 0), (_, { weight }) => (weight === 0 ? saw(0) : saw(10, 10)))
+    expect(weightsIn(actions)).toEqual([5])
+    expect(state).toMatchObject({ phase: 'ended', verdict: 'held', weight: 5 })
+    expect(state.reason).toContain('success rate')
+  })
+})
+
+describe('a canary whose pods are not right', () => {
+  test('that never becomes ready gets no traffic and is given up after the patience', () => {
+    const { state, actions, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { ready: false }))
+    expect(seconds).toBe(60)
+    expect(weightsIn(actions)).toEqual([0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: "the canary's pods did not become ready within 60 s", steps: [] })
+  })
+
+  test('that becomes ready late starts then', () => {
+    const { state } = ride(plan, start(plan, 0, 0), (second) => saw(20, 0, { ready: second >= 30 }))
+    expect(state.verdict).toBe('promoted')
+    expect(state.steps[0]!.shiftedAt).toBe(30_000)
+  })
+
+  test('that crashes before it is ready is given up at once', () => {
+    const { state, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { ready: false, fault: 'container app crashes in a loop' }))
+    expect(seconds).toBe(1)
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'container app crashes in a loop' })
+  })
+
+  test('that crashes under traffic is put back at once, without one failed request', () => {
+    const { state, actions } = ride(plan, start(plan, 0, 0), (second) => saw(20, 0, second === 15 ? { ready: false, fault: 'container app was restarted' } : {}))
+    expect(weightsIn(actions)).toEqual([5, 25, 0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'container app was restarted', timeToDetectMs: 14_000 - 1_000 })
+  })
+})
+
+describe('no evidence', () => {
+  const without = (choice: string) => planOf(`interval: 10s, tick: 1s, patience: 60s, steps: [5, 100], onInconclusive: ${choice}`)
+
+  test.each<[string, number[], Partial<State>]>([
+    ['rollback', [5, 0], { verdict: 'inconclusive', weight: 0 }],
+    ['hold', [5], { verdict: 'held', weight: 5 }],
+  ])('no request at all, %s', (choice, weights, end) => {
+    const by = without(choice)
+    const { state, actions, seconds } = ride(by, start(by, 0, 0), () => saw(0))
+    expect(weightsIn(actions)).toEqual(weights)
+    expect(seconds).toBe(61)
+    expect(state).toMatchObject({ ...end, phase: 'ended', reason: 'at weight 5 no request reached the canary within 60 s' })
+    expect(state.steps.map(({ outcome }) => outcome)).toEqual(['inconclusive'])
+  })
+
+  test('no request at all, promote: the next step is taken, and the steps say that they saw too little', () => {
+    const by = without('promote')
+    const { state, actions } = ride(by, start(by, 0, 0), () => saw(0))
+    expect(weightsIn(actions)).toEqual([5, 100])
+    expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(state.steps.map(({ outcome }) => outcome)).toEqual(['inconclusive', 'inconclusive'])
+  })
+
+  test('too few requests are waited for beyond the interval, and are enough when they come', () => {
+    const { state } = ride(plan, start(plan, 0, 0), (second) => saw(second % 4 === 0 ? 1 : 0))
+    expect(state.verdict).toBe('promoted')
+    expect(state.steps.map(({ canary }) => canary.requests)).toEqual([10, 10, 10, 10])
+  })
+
+  test('too few requests for longer than the patience are inconclusive', () => {
+    const { state, actions } = ride(plan, start(plan, 0, 0), (second) => saw(second === 2 ? 9 : 0))
+    expect(weightsIn(actions)).toEqual([5, 0])
+    expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: 'at weight 5 the canary served 9 requests in 70 s, fewer than the 10 that a step needs' })
+  })
+
+  test('failures among too few requests still count', () => {
+    expect(ride(plan, start(plan, 0, 0), (second) => saw(second === 2 ? 3 : 0, second === 2 ? 3 : 0)).state.verdict).toBe('rolled-back')
+  })
+})
+
+describe('resuming', () => {
+  test('the steps at or below the weight in force count as taken', () => {
+    const { state, actions } = ride(plan, start(plan, 25, 0), () => saw(20))
+    expect(weightsIn(actions)).toEqual([50, 100])
+    expect(state.verdict).toBe('promoted')
+  })
+
+  test('a weight between two steps goes on with the higher', () => {
+    expect(weightsIn(ride(plan, start(plan, 30, 0), () => saw(20)).actions)).toEqual([50, 100])
+  })
+
+  test('the state is plain data: saved and read again at any second it goes on the same', () => {
+    const look = (second: number) => saw(20, second === 30 ? 20 : 0)
+    const whole = ride(plan, start(plan, 0, 0), look)
+    for (let cut = 1; cut < whole.seconds; cut++) {
+      const half = ride(plan, start(plan, 0, 0), look, cut)
+      const rest = ride(plan, JSON.parse(JSON.stringify(half.state)) as State, look, 1_000, cut)
+      expect(rest.state).toEqual(whole.state)
+      expect([...half.actions, ...rest.actions]).toEqual(whole.actions)
+    }
+    expect(whole.state.verdict).toBe('rolled-back')
+  })
+})
+
+describe('the end', () => {
+  test('steps that end below 100 are held there', () => {
+    const short = planOf('interval: 10s, tick: 1s, steps: [5, 20]')
+    const { state, actions } = ride(short, start(short, 0, 0), () => saw(20))
+    expect(weightsIn(actions)).toEqual([5, 20])
+    expect(state).toMatchObject({ verdict: 'held', weight: 20, reason: 'every step passed its checks, and the steps end at 20' })
+  })
+
+  test('after it nothing happens any more, whatever is seen', () => {
+    const { state } = ride(plan, start(plan, 0, 0), () => saw(20))
+    expect(next(plan, state, saw(50, 50, { fault: 'late' }), 999_000)).toEqual({ state, actions: [] })
+  })
+
+  test('a put-back from outside closes the step that was under way and takes the weight away', () => {
+    const { state } = ride(plan, start(plan, 0, 0), () => saw(20), 15)
+    const back = putBack(state, 'rolled-back', 'the run was cancelled', 16_000)
+    expect(back.actions).toEqual([{ kind: 'shift', weight: 0 }])
+    expect(back.state).toMatchObject({ phase: 'ended', verdict: 'rolled-back', weight: 0, reason: 'the run was cancelled' })
+    expect(back.state.steps.map(({ outcome, endedAt }) => [outcome, endedAt])).toEqual([['passed', 12_000], ['rolled-back', 16_000]])
+  })
+
+  test('a state is never changed in place', () => {
+    const before = start(plan, 0, 0)
+    const copy = structuredClone(before)
+    next(plan, before, saw(20, 20), 1_000)
+    expect(before).toEqual(copy)
+    expect(nothing).toEqual({ requests: 0, failures: 0, slow: 0 })
+  })
+})

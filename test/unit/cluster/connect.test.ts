@@ -1,0 +1,124 @@
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { connection, secretsOf } from '../../../src/cluster/connect.ts'
+import { ConfigError } from '../../../src/config/error.ts'
+import { fileWith, tempFolder } from '../fixtures.ts'
+
+const key = '-----BEGIN KEY-----\nkey-material-s3cr3t\n-----END KEY-----\n'
+const kubeconfig = `apiVersion: v1
+kind: Config
+current-context: staging
+clusters:
+  - { name: east, cluster: { server: "https://east.test:6443" } }
+  - { name: west, cluster: { server: "https://west.test:6443" } }
+contexts:
+  - { name: staging, context: { cluster: east, user: ci } }
+  - { name: production, context: { cluster: west, user: ci } }
+  - { name: no-cluster, context: { cluster: gone, user: ci } }
+  - { name: no-user, context: { cluster: east, user: gone } }
+users:
+  - { name: ci, user: { token: token-s3cr3t, password: short, client-key-data: ${Buffer.from(key).toString('base64')} } }
+`
+let temp: string
+
+beforeEach(() => {
+  temp = tempFolder()
+  vi.stubEnv('HOME', temp)
+  vi.stubEnv('KUBECONFIG', undefined)
+})
+
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
+
+function refusal(given: string | undefined, context?: string): string {
+  try {
+    connection(given, context, temp)
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as Error).message
+  }
+  throw new Error('it was accepted')
+}
+
+describe('a kubeconfig that can be used', () => {
+  test('as a file: its current context, and istioctl is told the same', () => {
+    const file = fileWith(kubeconfig)
+    const { server, context, cliArgs, temporaryFile } = connection(file, undefined, temp)
+    expect({ server, context, cliArgs, temporaryFile }).toEqual({ server: 'https://east.test:6443', context: 'staging', cliArgs: ['--kubeconfig', file, '--context', 'staging'], temporaryFile: undefined })
+  })
+
+  test('with another context that was asked for', () => {
+    expect(connection(fileWith(kubeconfig), 'production', temp)).toMatchObject({ server: 'https://west.test:6443', context: 'production' })
+  })
+
+  test('as content: kept for istioctl in a file that only the user can read, to be removed', () => {
+    const { server, cliArgs, temporaryFile } = connection(kubeconfig, undefined, temp)
+    expect(server).toBe('https://east.test:6443')
+    expect(cliArgs).toEqual(['--kubeconfig', temporaryFile, '--context', 'staging'])
+    expect(readFileSync(temporaryFile!, 'utf8')).toBe(kubeconfig)
+    expect(statSync(temporaryFile!).mode & 0o777).toBe(0o600)
+  })
+
+  test('as JSON on one line', () => {
+    const json = JSON.stringify({ 'current-context': 'a', clusters: [{ name: 'c', cluster: { server: 'https://c.test' } }], contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }], users: [{ name: 'u', user: {} }] })
+    expect(connection(json, undefined, temp).server).toBe('https://c.test')
+  })
+
+  test('of the environment, when none is given', () => {
+    vi.stubEnv('KUBECONFIG', fileWith(kubeconfig))
+    expect(connection(undefined, undefined, temp)).toMatchObject({ server: 'https://east.test:6443', cliArgs: ['--context', 'staging'] })
+  })
+})
+
+describe('one that cannot', () => {
+  test.each<[string, string | undefined, string | undefined, string[]]>([
+    ['a file that is not there', '/no/such/kubeconfig', undefined, ['kubeconfig: the file /no/such/kubeconfig does not exist', 'give the path of a kubeconfig, or its content']],
+    ['content that does not parse', 'users: [\n  - {', undefined, ['kubeconfig: the content given as kubeconfig does not parse', 'kubectl config view --raw --minify']],
+    ['an unknown context', kubeconfig, 'stagnig', ['context: the context "stagnig" does not exist', 'the kubeconfig has staging, production, no-cluster, no-user']],
+    ['no current context', kubeconfig.replace('current-context: staging\n', ''), undefined, ['context: no context is given', 'no current-context', 'the kubeconfig has staging']],
+    ['no context at all', 'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n', undefined, ['kubeconfig: the content given as kubeconfig holds no context', 'it must be a whole kubeconfig']],
+    ['a context without its cluster', kubeconfig, 'no-cluster', ['kubeconfig: the context no-cluster names a cluster that the kubeconfig does not hold', 'choose another context']],
+    ['a context without its user', kubeconfig, 'no-user', ['kubeconfig: the context no-user names a user that the kubeconfig does not hold', 'add the user']],
+    ['none anywhere', undefined, undefined, ['kubeconfig: there is none', 'set KUBECONFIG', '~/.kube/config']],
+  ])('%s', (_, given, context, words) => {
+    const message = refusal(given, context)
+    for (const word of words) expect(message).toContain(word)
+  })
+
+  test('a file that does not parse is named', () => {
+    const file = fileWith('a: [', 'kubeconfig')
+    expect(refusal(file)).toContain(`kubeconfig: the kubeconfig ${file} does not parse`)
+  })
+
+  test.each([
+    ['bad indentation', 'users:\n  - user:\n      token: s3cr3t-token\n    password: s3cr3t-pass\n bad: x\n'],
+    ['a key twice', 'a: s3cr3t-token\na: s3cr3t-pass\n'],
+    ['a tab', 'users:\n\ttoken: s3cr3t-token\n'],
+    ['an open quote', 'token: "s3cr3t-token\n'],
+    ['JSON that is cut short', '{ "users": [ { "token": "s3cr3t-token"'],
+  ])('shows no secret, whatever is wrong: %s', (_, content) => {
+    const message = refusal(content)
+    expect(message).toContain('does not parse')
+    expect(message).not.toContain('s3cr3t')
+  })
+
+  test('leaves no file behind', () => {
+    refusal(kubeconfig, 'stagnig')
+    expect(() => statSync(join(temp, `mesh-canary-kubeconfig-${process.pid}`))).toThrow('ENOENT')
+  })
+})
+
+describe('what must never be logged', () => {
+  test('is each secret leaf, the key line by line and as it is written, and nothing short or known to all', () => {
+    const { config } = connection(kubeconfig, undefined, temp)
+    expect(secretsOf(config)).toEqual(['token-s3cr3t', Buffer.from(key).toString('base64'), 'key-material-s3cr3t'])
+  })
+
+  test('is nothing of a user without any', () => {
+    const file = join(temp, 'plain')
+    writeFileSync(file, kubeconfig.replace(/user: \{ token.*\} \}/, 'user: {} }'))
+    expect(secretsOf(connection(file, undefined, temp).config)).toEqual([])
+  })
+})

@@ -1,0 +1,25 @@
+import { expect, test } from 'vitest'
+import { matches } from '../../../src/cluster/labels.ts'
+import { apiVersionOf, pathOf, type Kind } from '../../../src/cluster/objects.ts'
+
+test.each<[Kind, string | undefined, string | undefined, string, string]>([
+  ['Pod', 'shop', 'a', 'v1', '/api/v1/namespaces/shop/pods/a'],
+  ['Pod', 'shop', undefined, 'v1', '/api/v1/namespaces/shop/pods'],
+  ['Namespace', undefined, 'shop', 'v1', '/api/v1/namespaces/shop'],
+  ['Namespace', undefined, undefined, 'v1', '/api/v1/namespaces'],
+  ['Deployment', 'shop', 'a', 'apps/v1', '/apis/apps/v1/namespaces/shop/deployments/a'],
+  ['PeerAuthentication', 'shop', 'default', 'security.istio.io/v1', '/apis/security.istio.io/v1/namespaces/shop/peerauthentications/default'],
+])('%s %s/%s is kept at its place', (kind, namespace, name, version, path) => {
+  expect(apiVersionOf(kind)).toBe(version)
+  expect(pathOf(kind, namespace, name)).toBe(path)
+})
+
+test.each<[Record<string, string>, Record<string, string> | undefined, boolean]>([
+  [{ app: 'a' }, { app: 'a', version: 'v1' }, true],
+  [{ app: 'a', version: 'v2' }, { app: 'a', version: 'v1' }, false],
+  [{ app: 'a' }, {}, false],
+  [{ app: 'a' }, undefined, false],
+  [{}, undefined, true],
+])('the selector %j takes the labels %j: %j', (selector, labels, taken) => {
+  expect(matches(selector, labels)).toBe(taken)
+})

@@ -1,0 +1,165 @@
+import { describe, expect, test } from 'vitest'
+import { ConfigError } from '../../../src/config/error.ts'
+import { stagesOf } from '../../../src/config/check.ts'
+import { loadConfig } from '../../../src/config/load.ts'
+import { configOf, fileWith } from '../fixtures.ts'
+
+/** The message that a config file, and inputs beside it, are refused with; the file is called `mesh.yaml` in it. */
+function refusal(yaml: string | undefined, inputs: Record<string, string> = {}): string {
+  const file = yaml === undefined ? undefined : fileWith(yaml)
+  const env = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
+  try {
+    loadConfig({ ...env, ...(file === undefined ? {} : { INPUT_CONFIG: file }) })
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as Error).message.replaceAll(file ?? '\0', 'mesh.yaml')
+  }
+  throw new Error('it was accepted')
+}
+
+describe('what stands in the inputs', () => {
+  test('natural values are read into the units that the program uses', () => {
+    const config = loadConfig({
+      INPUT_NAMESPACE: 'shop',
+      INPUT_MTLS: ' Strict ',
+      INPUT_WORKLOADS: 'deploy/mysql, sts/cache\nds/agent',
+      INPUT_CANARY: '{ service: backend }',
+      INPUT_STEPS: '10, 100',
+      INPUT_INTERVAL: '1m30s',
+      'INPUT_SUCCESS-RATE': '99.5 %',
+      INPUT_P99: '500ms',
+      'INPUT_ISTIO-VERSION': '1.30.2',
+      INPUT_SET: 'a.b=1\n\nc=x=y',
+      INPUT_MIRROR: 'https://mirror.example/istio//',
+      'INPUT_VERIFY-TIMEOUT': '2m',
+    })
+    expect(config).toMatchObject({
+      namespace: 'shop',
+      mtls: 'strict',
+      workloads: [{ kind: 'Deployment', name: 'mysql' }, { kind: 'StatefulSet', name: 'cache' }, { kind: 'DaemonSet', name: 'agent' }],
+      canary: { service: 'backend', steps: [10, 100], interval: 90_000, checks: { successRate: 0.995, p99: 500 } },
+      istio: { version: '1.30.2', set: ['a.b=1', 'c=x=y'], mirror: 'https://mirror.example/istio' },
+      verify: { timeout: 120_000 },
+    })
+  })
+
+  test('a canary of which only the service is given has every default', () => {
+    expect(loadConfig({ INPUT_CANARY: 'service: backend' }).canary).toEqual({
+      service: 'backend',
+      stable: 'v1',
+      canary: 'v2',
+      steps: [5, 25, 50, 100],
+      interval: 30_000,
+      tick: 2_000,
+      checks: { successRate: 0.99, falseAlarm: 0.01, minRequests: 10 },
+      onFail: 'rollback',
+      onInconclusive: 'rollback',
+      patience: 120_000,
+      metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
+    })
+  })
+
+  test('an empty input counts as not given, and variables of others are none', () => {
+    expect(loadConfig({ INPUT_NAMESPACE: '', INPUT_CONFIG: '  ', PATH: '/bin', NAMESPACE: 'other' }).namespace).toBe('default')
+  })
+
+  test('an input overrides the file, a single key of a section leaves the others', () => {
+    const file = fileWith('namespace: shop\nistio: { version: 1.30.0, profile: demo }\ncanary: { service: backend, steps: [50] }\n')
+    const config = loadConfig({ INPUT_CONFIG: file, 'INPUT_ISTIO-VERSION': '1.31.0', INPUT_STEPS: '5,100' })
+    expect(config).toMatchObject({ namespace: 'shop', istio: { version: '1.31.0', profile: 'demo' }, canary: { steps: [5, 100] } })
+  })
+
+  test('the finer input wins over its section', () => {
+    expect(loadConfig({ INPUT_PROFILE: 'minimal', INPUT_ISTIO: '{ profile: demo }' }).istio?.profile).toBe('minimal')
+  })
+
+  test('the config cannot be changed afterwards, at any depth', () => {
+    const config = configOf('services: { backend: { retries: { attempts: 2 } } }')
+    expect(() => Object.assign(config.services!['backend']!.retries!, { attempts: 9 })).toThrow(TypeError)
+  })
+})
+
+describe('what is refused, with key, place, value and remedy', () => {
+  test.each<[string, string | undefined, Record<string, string>, string[]]>([
+    ['an unknown input, with the nearest name', undefined, { workload: 'all' }, ['input workload', 'not known', 'did you mean `workloads`?']],
+    ['an unknown input that is near to none, with those there are', undefined, { zzzzzzzz: 'x' }, ['input zzzzzzzz', 'known are config, namespace']],
+    ['a key unknown to the file, with its line', 'namespace: shop\n\nworkload: all\n', {}, ['mesh.yaml:3: workload', 'not known', '`workloads`']],
+    ['an unknown key inside a section', 'services:\n  backend:\n    timeout: 1s\n    retrys: { attempts: 1 }\n', {}, ['mesh.yaml:4: services.backend.retrys', '`retries`']],
+    ['two unknown keys, a line each', 'canary:\n  service: a\n  chekcs: {}\n  setps: [1]\n', {}, ['mesh.yaml:3: canary.chekcs', '`checks`', 'mesh.yaml:4: canary.setps', '`steps`']],
+    ['an unknown key in a YAML input, with the line of the input', undefined, { canary: 'service: a\nstep: [5]' }, ['input canary, line 2: canary.step', '`steps`']],
+    ['YAML that does not parse, with its line', 'namespace: shop\nservices:\n\tbackend: {}\n', {}, ['mesh.yaml:3', 'not valid YAML']],
+    ['a list that is never closed', 'namespace: shop\nsteps: [1, 2\n', {}, ['mesh.yaml:3', 'not valid YAML']],
+    ['YAML with the same key twice', 'namespace: a\nmtls: strict\nnamespace: b\n', {}, ['mesh.yaml:3', 'not valid YAML', 'unique']],
+    ['an input that is not YAML', undefined, { services: '{ a: [ }' }, ['input services, line 1', 'not valid YAML']],
+    ['a file that is a list', '- a\n- b\n', {}, ['mesh.yaml: expected YAML with keys', 'a list']],
+    ['an empty file', '', {}, ['mesh.yaml: expected YAML with keys', 'nothing']],
+    ['a weight above 100', 'services:\n  a:\n    subsets: { v1: {} }\n    traffic:\n      v1: 101\n', {}, ['mesh.yaml:5: services.a.traffic.v1', '101', 'from 0 to 100']],
+    ['a weight below 0', 'services:\n  a:\n    subsets: { v1: {} }\n    traffic: { v1: -1 }\n', {}, ['mesh.yaml:4: services.a.traffic.v1', '-1', 'from 0 to 100']],
+    ['a weight that is not whole', 'services: { a: { traffic: { v1: 12.5 } } }', {}, ['services.a.traffic.v1', '12.5', 'a whole number']],
+    ['traffic that does not add up', 'services:\n  a:\n    subsets: { v1: {}, v2: {} }\n    traffic: { v1: 80, v2: 30 }\n', {}, ['mesh.yaml:4: services.a.traffic', 'add up to 110', 'make them add up to 100']],
+    ['traffic to a subset that is not defined', 'services:\n  a:\n    subsets: { v1: {} }\n    traffic: { v1: 50, v9: 50 }\n', {}, ['mesh.yaml:4: services.a.traffic', 'v9', '`subsets` does not define', 'add it there']],
+    ['a try that may last longer than the request', 'services:\n  a:\n    timeout: 1s\n    retries: { attempts: 2, perTryTimeout: 2s }\n', {}, ['mesh.yaml:4: services.a.retries', '2000 ms', '1000 ms', 'make it shorter']],
+    ['steps that do not rise', undefined, { canary: 'service: a', steps: '5, 50, 25' }, ['input steps: canary.steps', '"5, 50, 25"', 'rising']],
+    ['a step of 0', 'canary:\n  service: a\n  steps: [0, 100]\n', {}, ['mesh.yaml:3: canary.steps', '[0,100]', 'from 1 to 100']],
+    ['a step above 100', 'canary: { service: a, steps: [5, 101] }', {}, ['mesh.yaml:1: canary.steps', '[5,101]', 'from 1 to 100']],
+    ['a duration without a unit', 'canary:\n  service: a\n  interval: 30\n', {}, ['mesh.yaml:3: canary.interval', '30 is not right', 'a duration with its unit']],
+    ['a duration with an unknown unit', undefined, { 'verify-timeout': '3d' }, ['input verify-timeout: verify.timeout', '"3d"', 'a duration with its unit']],
+    ['a duration of nothing', undefined, { 'verify-timeout': '0s' }, ['verify.timeout', '"0s"']],
+    ['a percentage without its sign', undefined, { canary: 'service: a', 'success-rate': '99' }, ['input success-rate: canary.checks.successRate', '"99"', 'such as 99%']],
+    ['a percentage of 100, which no evidence can show', undefined, { canary: 'service: a', 'success-rate': '100%' }, ['canary.checks.successRate', '"100%"', 'below 100%']],
+    ['a version that is a range', undefined, { 'istio-version': '1.31.x' }, ['input istio-version: istio.version', '"1.31.x"', 'an exact Istio version']],
+    ['a version that YAML read as a number', 'istio:\n  version: 1.31\n', {}, ['mesh.yaml:2: istio.version', '1.31 is not right', 'quote it']],
+    ['a version with a leading v', undefined, { 'istio-version': 'v1.31.0' }, ['istio.version', '"v1.31.0"', 'such as 1.31.0']],
+    ['a mirror that is no address', undefined, { mirror: 'mirror.example' }, ['input mirror: istio.mirror', '"mirror.example"', 'http or https']],
+    ['a `set` that is no pair', undefined, { set: 'a=1\nb' }, ['input set: istio.set', 'key=value']],
+    ['a workload without its kind', undefined, { workloads: 'backend' }, ['input workloads: workloads', '"backend"', 'deploy/mysql']],
+    ['a mode that is none', undefined, { mtls: 'on' }, ['input mtls: mtls', '"on"', 'one of strict, permissive, disable']],
+    ['a name that Kubernetes would refuse', 'namespace: Shop_1\n', {}, ['mesh.yaml:1: namespace', '"Shop_1"', 'lower-case letters']],
+    ['a service name that Kubernetes would refuse', 'services:\n  Back_End: {}\n', {}, ['mesh.yaml:2: services.Back_End', 'a service is a Kubernetes name']],
+    ['a section that is a single value', 'services: backend\n', {}, ['mesh.yaml:1: services', '"backend"', 'a map of keys']],
+    ['a key input below a section that is none', 'canary: backend\n', { steps: '5' }, ['input steps', '`canary` is not a section', 'make it a map']],
+    ['a canary without its service', 'canary:\n  stable: v1\n', {}, ['mesh.yaml:2: canary.service', 'is missing', 'a Kubernetes name']],
+    ['a canary that is the stable version', 'canary:\n  service: a\n  stable: v2\n', {}, ['canary.canary', 'same subset as stable (v2)', 'name the new one']],
+    ['a tick longer than the interval', 'canary:\n  service: a\n  interval: 1s\n  tick: 5s\n', {}, ['mesh.yaml:4: canary.tick', '5000 ms', '1000 ms', 'make it shorter']],
+    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'install, inject, policies, verify, promote']],
+    ['promote without a canary', undefined, { stages: 'promote' }, ['input stages: stages', 'promote has nothing to do', 'give `canary`']],
+    ['inject without workloads', undefined, { stages: 'inject' }, ['stages', 'inject has nothing to do', '`workloads: all`']],
+    ['install without istio', undefined, { stages: 'install' }, ['stages', 'install has nothing to do', '`istio-version`']],
+    ['policies without any', undefined, { stages: 'policies' }, ['stages', 'policies has nothing to do', '`mtls` or `services`']],
+    ['a config file that is not there', undefined, { config: '/no/such/mesh.yaml' }, ['input config', '/no/such/mesh.yaml', 'ENOENT', 'checks the repository out']],
+  ])('%s', (_, yaml, inputs, words) => {
+    const message = refusal(yaml, inputs)
+    for (const word of words) expect(message).toContain(word)
+  })
+
+  test('every fault at once, each on its own line', () => {
+    expect(refusal('namespace: A\nmtls: on\n').split('\n')).toHaveLength(2)
+  })
+
+  test('a long value is cut', () => {
+    expect(refusal(`namespace: ${'A'.repeat(500)}\n`).length).toBeLessThan(250)
+  })
+
+  test.each([
+    ['of the wrong type', 'kubeconfig: { token: s3cr3t-token }'],
+    ['as a list', 'kubeconfig: [s3cr3t-token]'],
+  ])('a kubeconfig %s is named and not shown', (_, yaml) => {
+    const message = refusal(yaml)
+    expect(message).toContain('kubeconfig: the value is not right: expected a text')
+    expect(message).not.toContain('s3cr3t')
+  })
+})
+
+describe('the stages of a run', () => {
+  test.each<[string, string[]]>([
+    ['istio: {}', ['install']],
+    ['mtls: strict', ['policies', 'verify']],
+    ['workloads: all', ['inject', 'verify']],
+    ['canary: { service: a }', ['policies', 'verify', 'promote']],
+    ['{ istio: {}, workloads: all, mtls: strict }', ['install', 'inject', 'policies', 'verify']],
+    ['{ stages: [promote, install], istio: {}, canary: { service: a } }', ['install', 'promote']],
+    ['namespace: shop', []],
+  ])('%s', (yaml, stages) => {
+    expect(stagesOf(configOf(yaml))).toEqual(stages)
+  })
+})

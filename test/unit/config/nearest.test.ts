@@ -1,0 +1,11 @@
+import { expect, test } from 'vitest'
+import { nearest } from '../../../src/config/nearest.ts'
+
+test.each<[string, string[], string]>([
+  ['retrys', ['retries', 'timeout'], '; did you mean `retries`?'],
+  ['Timeout', ['retries', 'timeout'], '; did you mean `timeout`?'],
+  ['port', ['retries', 'timeout'], '; known are retries, timeout'],
+  ['port', [], ''],
+])('%s among %j', (name, known, end) => {
+  expect(nearest(name, known)).toBe(end)
+})

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest'
+import { parseDuration, percentage, steps, whole, workloads } from '../../../src/config/values.ts'
+
+test.each<[unknown, number | undefined]>([
+  ['500ms', 500],
+  ['30s', 30_000],
+  ['1.5s', 1_500],
+  ['1m30s', 90_000],
+  ['1h', 3_600_000],
+  [' 2s ', 2_000],
+  ['30', undefined],
+  [30, undefined],
+  ['s', undefined],
+  ['1m 30s', undefined],
+  ['-1s', undefined],
+  ['', undefined],
+])('the duration %j is %j ms', (raw, ms) => {
+  expect(parseDuration(raw)).toBe(ms)
+})
+
+test.each<[unknown, number | undefined]>([
+  ['99%', 0.99],
+  ['0.5 %', 0.005],
+  ['0%', undefined],
+  ['100%', undefined],
+  [0.99, undefined],
+  ['.5%', undefined],
+])('the percentage %j is %j', (raw, fraction) => {
+  expect(percentage.safeParse(raw).data).toBe(fraction)
+})
+
+test.each<[unknown, number[] | undefined]>([
+  ['5, 25, 50, 100', [5, 25, 50, 100]],
+  ['10\n20', [10, 20]],
+  [30, [30]],
+  [['5', 10], [5, 10]],
+  ['5, 5', undefined],
+  ['5, x', undefined],
+  ['', undefined],
+  [[], undefined],
+])('the steps %j are %j', (raw, weights) => {
+  expect(steps.safeParse(raw).data).toEqual(weights)
+})
+
+test.each<[unknown, number | undefined]>([
+  [0, 0],
+  ['7', 7],
+  [10, 10],
+  [11, undefined],
+  ['1e1', undefined],
+  [true, undefined],
+])('the whole number %j from 0 to 10 is %j', (raw, value) => {
+  expect(whole(0, 10).safeParse(raw).data).toBe(value)
+})
+
+test.each<[unknown, unknown]>([
+  ['all', 'all'],
+  ['deployment/a, StatefulSet/b', [{ kind: 'Deployment', name: 'a' }, { kind: 'StatefulSet', name: 'b' }]],
+  [['ds/agent'], [{ kind: 'DaemonSet', name: 'agent' }]],
+  ['deploy/a/b', undefined],
+  ['pod/a', undefined],
+  ['deploy/', undefined],
+  ['deploy/A_b', undefined],
+])('the workloads %j are %j', (raw, parsed) => {
+  expect(workloads.safeParse(raw).data).toEqual(parsed)
+})

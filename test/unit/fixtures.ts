@@ -1,0 +1,122 @@
+// What several unit tests start from: a plan read by the real loader, pods, a server to ask, a cluster that is not one.
+import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { Cluster } from '../../src/cluster/client.ts'
+import type { ContainerStatus, Pod, VirtualService, Workload } from '../../src/cluster/objects.ts'
+import { loadConfig } from '../../src/config/load.ts'
+import type { CanaryConfig, Config } from '../../src/config/schema.ts'
+
+/** The config that a mesh.yaml of this text gives. */
+export function configOf(yaml: string): Config {
+  const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-unit-'))
+  const file = join(folder, 'mesh.yaml')
+  writeFileSync(file, yaml)
+  try {
+    return loadConfig({ INPUT_CONFIG: file })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** The plan of a canary section, as `{ … }` on one line; the service is `backend`. */
+export function planOf(more = ''): CanaryConfig {
+  return loadConfig({ INPUT_CANARY: `{ service: backend, ${more} }` }).canary!
+}
+
+/** A new folder that is gone when the test ends. */
+export function tempFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-unit-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+export function fileWith(text: string, name = 'mesh.yaml'): string {
+  const file = join(tempFolder(), name)
+  writeFileSync(file, text)
+  return file
+}
+
+export type Asked = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
+
+/** A real HTTP server on the loopback interface, until the test ends; it keeps what it was asked. */
+export async function serve(answer: (asked: Asked, response: Parameters<RequestListener>[1]) => void): Promise<{ address: string; asked: Asked[] }> {
+  const asked: Asked[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks).toString() }
+      asked.push(one)
+      answer(one, response)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+}
+
+/** A cluster that knows only the verbs given; every other one rejects, so that a test sees what it did not expect. */
+export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]) => unknown }): Cluster {
+  const unexpected = (verb: string) => () => Promise.reject(new Error(`the test did not expect ${verb}`))
+  const names = ['get', 'list', 'apply', 'patch', 'merge', 'pod', 'log', 'version']
+  return { server: 'https://cluster.test', ...Object.fromEntries(names.map((name) => [name, unexpected(name)])), ...verbs } as unknown as Cluster
+}
+
+export function container(name: string, more: Partial<ContainerStatus> = {}): ContainerStatus {
+  return { name, ready: true, restartCount: 0, ...more }
+}
+
+type PodParts = { metadata?: Partial<Pod['metadata']>; spec?: Partial<Pod['spec']>; status?: Pod['status'] }
+
+/** A running pod `backend-1` with the application's container and a native sidecar, both ready; parts replace its own. */
+export function pod({ metadata, spec, status }: PodParts = {}): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'backend-1', namespace: 'shop', uid: 'uid-1', labels: { app: 'backend' }, ...metadata },
+    spec: { containers: [{ name: 'app' }], initContainers: [{ name: 'istio-init' }, { name: 'istio-proxy', restartPolicy: 'Always' }], ...spec },
+    status: {
+      phase: 'Running',
+      conditions: [{ type: 'Ready', status: 'True' }],
+      initContainerStatuses: [container('istio-init'), container('istio-proxy')],
+      containerStatuses: [container('app')],
+      ...status,
+    },
+  }
+}
+
+/** A workload whose pods have the label `app` of its name. */
+export function workload(kind: string, name: string, status: Workload['status'] = {}, more: { generation?: number; replicas?: number } = {}): Workload {
+  const { generation = 1, ...spec } = more
+  return {
+    apiVersion: 'apps/v1',
+    kind,
+    metadata: { name, namespace: 'shop', generation },
+    spec: { selector: { matchLabels: { app: name } }, template: { spec: { containers: [{ name: 'app' }] } }, ...spec },
+    status: { observedGeneration: generation, ...status },
+  }
+}
+
+type Routes = NonNullable<VirtualService['spec']['http']>
+
+/** A VirtualService `backend` in the namespace `shop`, for the host `backend`. */
+export function virtualService(http: Routes, more: Partial<VirtualService['metadata']> = {}): VirtualService {
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'backend', namespace: 'shop', resourceVersion: '7', ...more },
+    spec: { hosts: ['backend'], http },
+  }
+}
+
+/** One destination of a route; without a weight none is written. */
+export function to(subset: string, weight?: number, host = 'backend'): NonNullable<Routes[number]['route']>[number] {
+  return { destination: { host, subset }, ...(weight === undefined ? {} : { weight }) }
+}

@@ -1,0 +1,132 @@
+import { describe, expect, test } from 'vitest'
+import type { ContainerStatus, KubeEvent, Pod } from '../../../src/cluster/objects.ts'
+import { causeOf, creationFailure } from '../../../src/verify/cause.ts'
+import { clusterWith, container, pod } from '../fixtures.ts'
+
+type Event = { reason: string; message?: string; type?: string; of?: string }
+type World = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
+
+/**
+ * A cluster that answers with these events and logs. It is a fake because the causes are twenty states of a broken pod, most of
+ * which a cluster reaches only after minutes and some only when the cluster itself is broken; the end-to-end tests show two real ones.
+ */
+function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) {
+  const asked: string[] = []
+  const cluster = clusterWith({
+    list: (kind: string, namespace: string, { fieldSelector }: { fieldSelector: string }) => {
+      asked.push(`${kind} ${namespace} ${fieldSelector}`)
+      return Promise.resolve(events.map(({ of = 'backend-1', ...event }) => ({ type: 'Warning', ...event, involvedObject: { kind: 'Pod', name: of } }) as KubeEvent))
+    },
+    log: (namespace: string, name: string, of: string, lines: number, previous: boolean) => {
+      asked.push(`log ${namespace} ${name} ${of} ${lines}${previous ? ' previous' : ''}`)
+      return Promise.resolve(previous ? previousLog : log)
+    },
+  })
+  return { cluster, asked }
+}
+
+const unready = [{ type: 'Ready', status: 'False' }]
+/** A pod with these statuses of its containers; those that are not named are ready. */
+function broken(app: Partial<ContainerStatus>, proxy: Partial<ContainerStatus> = {}, init: Partial<ContainerStatus> = {}): Pod {
+  return pod({ status: { phase: 'Running', conditions: unready, initContainerStatuses: [container('istio-init', init), container('istio-proxy', proxy)], containerStatuses: [container('app', app)] } })
+}
+const waiting = (reason: string, message?: string): Partial<ContainerStatus> => ({ ready: false, state: { waiting: { reason, ...(message === undefined ? {} : { message }) } } })
+const crashed = (exitCode: number, reason = 'Error'): Partial<ContainerStatus> => ({ ready: false, restartCount: 3, state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated: { exitCode, reason } } })
+const running: Partial<ContainerStatus> = { ready: false, state: { running: {} } }
+
+describe('the cause that a person would have found', () => {
+  test.each<[string, World, string]>([
+    [
+      'no node has room',
+      { pod: pod({ status: { phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'False', message: '0/1 nodes are available: 1 Insufficient cpu.' }], containerStatuses: [], initContainerStatuses: [] } }) },
+      'no node takes the pod: 0/1 nodes are available: 1 Insufficient cpu.; free room on a node or lower the requests',
+    ],
+    [
+      'the pod was created before its namespace asked for sidecars',
+      { pod: pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }) },
+      'the pod has no sidecar: it was created while the namespace did not ask for one, or the injector left it out; add its workload to `workloads`, or opt it out with the label sidecar.istio.io/inject: "false"',
+    ],
+    [
+      "istiod's certificate is not in the namespace",
+      { pod: broken(waiting('PodInitializing'), waiting('PodInitializing'), waiting('PodInitializing')), events: [{ reason: 'FailedMount', message: 'configmap "istio-ca-root-cert" not found' }] },
+      'a volume cannot be mounted: configmap "istio-ca-root-cert" not found; istiod writes that ConfigMap into each namespace, so check that istiod runs',
+    ],
+    [
+      'a volume of the application is missing',
+      { pod: broken(waiting('ContainerCreating')), events: [{ reason: 'FailedMount', message: 'secret "db" not found' }] },
+      'a volume cannot be mounted: secret "db" not found',
+    ],
+    [
+      'the image cannot be pulled',
+      { pod: broken({ ...waiting('ImagePullBackOff', 'Back-off pulling image'), image: 'shop/backend:v9' }) },
+      'container app: the image shop/backend:v9 cannot be pulled (ImagePullBackOff: Back-off pulling image); check its name and the pull secret',
+    ],
+    [
+      "the sidecar's image cannot be pulled, which stands among the init containers",
+      { pod: broken(waiting('PodInitializing'), { ...waiting('ErrImagePull'), image: 'istio/proxyv2:9' }) },
+      'container istio-proxy: the image istio/proxyv2:9 cannot be pulled (ErrImagePull); check its name and the pull secret',
+    ],
+    [
+      'a ConfigMap that the container needs is missing',
+      { pod: broken(waiting('CreateContainerConfigError', 'configmap "settings" not found')) },
+      'container app cannot be created: configmap "settings" not found',
+    ],
+    [
+      'the traffic rules cannot be set up',
+      { pod: broken(waiting('PodInitializing'), waiting('PodInitializing'), crashed(255)), previousLog: 'iptables-restore v1.8\ncan\'t initialize iptables table: Permission denied\n\n' },
+      "istio-init could not set up the pod's traffic rules (exit code 255): can't initialize iptables table: Permission denied; it needs the capabilities NET_ADMIN and NET_RAW, or the Istio CNI plugin",
+    ],
+    [
+      'istiod does not answer',
+      { pod: broken(waiting('PodInitializing'), running), log: 'info\tstarting\nwarning\tEnvoy proxy is NOT ready: config not received from XDS server (is Istiod running?)\ninfo\tlater' },
+      'the sidecar is not ready: it got no configuration from istiod; check that istiod runs and that the pod reaches it: warning\tEnvoy proxy is NOT ready: config not received from XDS server (is Istiod running?)',
+    ],
+    [
+      'Envoy rejected what it was sent',
+      { pod: broken(waiting('PodInitializing'), running), log: 'warning\tgRPC config for type.googleapis.com/envoy.config.listener.v3.Listener rejected: bad filter\nlds updates: 0 successful, 1 was rejected' },
+      'the sidecar is not ready: Envoy rejected its configuration: lds updates: 0 successful, 1 was rejected',
+    ],
+    ['the sidecar says nothing known', { pod: broken({}, running), log: 'hello\nbye\n' }, 'the sidecar is not ready: bye'],
+    ['the sidecar says nothing', { pod: broken({}, running) }, 'the sidecar is not ready: it logged nothing'],
+    ['the application crashes', { pod: broken(crashed(1)), log: 'the new start\n', previousLog: 'booting\nError: no DB_HOST\n' }, 'container app ended with exit code 1 (Error), 3 restarts: Error: no DB_HOST'],
+    ['the application runs out of memory', { pod: broken(crashed(137, 'OOMKilled')) }, 'container app ended with exit code 137 (OOMKilled), 3 restarts: it logged nothing'],
+    ['the application has just crashed', { pod: broken({ ready: false, state: { terminated: { exitCode: 2 } } }), log: 'usage: app\n' }, 'container app ended with exit code 2, 0 restarts: usage: app'],
+    [
+      'the readiness probe fails',
+      { pod: broken(running), events: [{ reason: 'Unhealthy', message: 'Readiness probe failed: 503' }, { reason: 'Pulled', type: 'Normal' }] },
+      'container app is not ready: Readiness probe failed: 503',
+    ],
+    ['the container is still starting', { pod: broken(waiting('ContainerCreating')) }, 'container app is not ready: ContainerCreating'],
+    ['the container runs and nothing is known', { pod: broken(running) }, 'container app is not ready: its readiness probe does not pass'],
+    ['the node warns', { pod: pod({ status: { conditions: unready } }), events: [{ reason: 'NodeNotReady', message: 'Node is not ready' }] }, 'NodeNotReady: Node is not ready'],
+    ['there is none', { pod: pod() }, 'the pod is ready'],
+  ])('%s', async (_, world, cause) => {
+    expect(await causeOf(clusterOf(world).cluster, world.pod)).toBe(cause)
+  })
+
+  test("is read from the pod's own events and the log of the container that is to blame, before its restart", async () => {
+    const { cluster, asked } = clusterOf({})
+    await causeOf(cluster, broken(crashed(1)))
+    expect(asked).toEqual(['Event shop involvedObject.name=backend-1', 'log shop backend-1 app 20 previous'])
+  })
+
+  test('is told as far as it is known when events and logs may not be read', async () => {
+    const cluster = clusterWith({ list: () => Promise.reject(new Error('forbidden')), log: () => Promise.reject(new Error('forbidden')) })
+    expect(await causeOf(cluster, broken(crashed(1)))).toBe('container app ended with exit code 1 (Error), 3 restarts: it logged nothing')
+  })
+})
+
+describe('why a workload has no pods', () => {
+  const hook = 'Internal error occurred: failed calling webhook "namespace.sidecar-injector.istio.io": connection refused'
+  const failed = (of: string, message: string): Event => ({ reason: 'FailedCreate', of, message })
+
+  test.each<[string, Event[], string | undefined]>([
+    ['the injector does not answer', [failed('backend-5d9f', hook)], `no pod can be created: ${hook}; the sidecar injector does not answer, so check that istiod runs`],
+    ['a quota is used up', [failed('backend-5d9f', 'exceeded quota')], 'no pod can be created: exceeded quota'],
+    ['a StatefulSet was told itself', [failed('backend', 'exceeded quota')], 'no pod can be created: exceeded quota'],
+    ['only others were told', [failed('frontend-5d9f', 'exceeded quota'), failed('backends', 'exceeded quota')], undefined],
+    ['nobody was told', [], undefined],
+  ])('%s', async (_, events, cause) => {
+    expect(await creationFailure(clusterOf({ events }).cluster, 'shop', 'backend')).toBe(cause)
+  })
+})
