@@ -73,7 +73,7 @@ export function container(name: string, more: Partial<ContainerStatus> = {}): Co
   return { name, ready: true, restartCount: 0, ...more }
 }
 
-type PodParts = { metadata?: Partial<Pod['metadata']>; spec?: Partial<Pod['spec']>; status?: Pod['status'] }
+type PodParts = { metadata?: Partial<Pod['metadata']>; spec?: Partial<Pod['spec']>; status?: Pod['status'] | undefined }
 
 /** A running pod `backend-1` with the application's container and a native sidecar, both ready; parts replace its own. */
 export function pod({ metadata, spec, status }: PodParts = {}): Pod {

@@ -1,0 +1,231 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { promote, type Promotion } from '../../../src/canary/promote.ts'
+import { moveTraffic, readSplit, type Split } from '../../../src/canary/traffic.ts'
+import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
+import type { Pod, VirtualService } from '../../../src/cluster/objects.ts'
+import { clusterWith, configOf, container, pod, to, virtualService } from '../fixtures.ts'
+
+// Time passes only when somebody sleeps, so that a promotion of minutes takes none.
+const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
+vi.mock('node:timers/promises', () => ({
+  setTimeout: (ms: number, _?: unknown, { signal }: { signal?: AbortSignal } = {}) => {
+    if (signal?.aborted) return Promise.reject(new Error('aborted'))
+    clock.now += ms
+    return Promise.resolve()
+  },
+}))
+
+beforeEach(() => {
+  clock.now = 0
+  vi.spyOn(Date, 'now').mockImplementation(() => clock.now)
+})
+
+const split: Split = { namespace: 'shop', service: 'backend', stable: 'v1', canary: 'v2' }
+const config = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s } }')
+
+/**
+ * A shop that serves 100 requests a second, split as its VirtualService says. It is a fake because what is tested is what
+ * the loop does when the cluster fails it; the promotions of the end-to-end tests run on a real one.
+ */
+class Shop {
+  object: VirtualService
+  /** Share of the canary's requests that fail. */
+  failing = 0
+  /** Rejects a call with what it answers. */
+  trouble: (verb: string, what: string) => Error | undefined = () => undefined
+  canary: Pod['status'] = pod().status
+  readonly history: number[] = []
+  readonly notes: string[] = []
+  readonly intents: (Split | undefined)[] = []
+  readonly controller = new AbortController()
+  private served = { v1: 0, v2: 0, failed: 0 }
+  private servedUntil = 0
+
+  constructor(weight = 0) {
+    this.object = virtualService([{ route: [to('v1', 100 - weight), to('v2', weight)] }])
+  }
+
+  get weight(): number {
+    return this.object.spec.http![0]!.route![1]!.weight!
+  }
+
+  promote(by = config): Promise<Promotion> {
+    return promote(this.cluster, by, { signal: this.controller.signal, note: (line) => this.notes.push(line), intent: (each) => this.intents.push(each) })
+  }
+
+  readonly cluster: Cluster = clusterWith({
+    list: (kind: string) => this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.object)] : kind === 'Event' ? [] : [this.podOf('v1'), this.podOf('v2')])),
+    log: () => Promise.resolve('Error: no DB_HOST\n'),
+    pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
+    patch: (_: string, __: string, ___: string, operations: PatchOperation[]) => this.answer('patch', 'VirtualService', () => this.write(operations)),
+  })
+
+  private answer<T>(verb: string, what: string, value: () => T): Promise<T> {
+    const error = this.trouble(verb, what)
+    return error ? Promise.reject(error) : Promise.resolve(value())
+  }
+
+  private podOf(version: 'v1' | 'v2'): Pod {
+    return pod({ metadata: { name: version, uid: version, labels: { version } }, status: version === 'v2' ? this.canary : undefined })
+  }
+
+  private serve(): void {
+    const requests = (clock.now - this.servedUntil) / 10
+    this.servedUntil = clock.now
+    const atCanary = (requests * this.weight) / 100
+    this.served = { v1: this.served.v1 + requests - atCanary, v2: this.served.v2 + atCanary, failed: this.served.failed + atCanary * this.failing }
+  }
+
+  private counters(version: string): string {
+    this.serve()
+    const failed = version === 'v2' ? Math.floor(this.served.failed) : 0
+    const line = (code: number, count: number) => `istio_requests_total{reporter="destination",response_code="${code}"} ${count}\n`
+    return line(200, Math.floor(this.served[version as 'v1' | 'v2']) - failed) + line(503, failed)
+  }
+
+  private write(operations: PatchOperation[]): VirtualService {
+    this.serve()
+    const route = this.object.spec.http![0]!.route!
+    for (const { op, path, value } of operations) {
+      if (op === 'test' && value !== this.object.metadata.resourceVersion) throw new ApiError(422, 'the server rejected our request due to an error in our request')
+      const place = /^\/spec\/http\/0\/route\/(\d)\/weight$/.exec(path)
+      if (place) route[Number(place[1])]!.weight = value as number
+    }
+    this.touch()
+    this.history.push(this.weight)
+    return this.object
+  }
+
+  /** Somebody writes to the VirtualService. */
+  touch(): void {
+    this.object.metadata.resourceVersion = String(Number(this.object.metadata.resourceVersion) + 1)
+  }
+}
+
+describe('a promotion', () => {
+  test('of a healthy canary ends with all traffic on it, and leaves nothing to undo', async () => {
+    const shop = new Shop()
+    expect(await shop.promote()).toMatchObject({ verdict: 'promoted', weight: 100, service: 'backend', namespace: 'shop' })
+    expect(shop.history).toEqual([5, 25, 50, 100])
+    expect(shop.intents).toEqual([split, undefined])
+  })
+
+  test('of a failing canary ends with all traffic on stable, and watches until the canary serves nothing', async () => {
+    const shop = new Shop()
+    shop.failing = 1
+    const ended = await shop.promote()
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0, secondsToSafe: 0 })
+    expect(shop.history).toEqual([5, 0])
+    expect(shop.notes.at(-1)).toContain('the canary serves nothing any more')
+  })
+
+  test('goes on from the weight in force', async () => {
+    const shop = new Shop(25)
+    expect((await shop.promote()).verdict).toBe('promoted')
+    expect(shop.history).toEqual([50, 100])
+  })
+
+  test('is skipped where the canary has its weight already: nothing is written', async () => {
+    const shop = new Shop(100)
+    expect(await shop.promote()).toMatchObject({ verdict: 'skipped', weight: 100, reason: 'the canary v2 already has the weight 100' })
+    expect([shop.history, shop.intents]).toEqual([[], []])
+  })
+
+  test('is refused where nothing splits the service', async () => {
+    const shop = new Shop()
+    shop.object.spec.hosts = ['frontend']
+    await expect(shop.promote()).rejects.toThrow('no VirtualService in shop splits backend between subsets; run the stage policies first')
+  })
+})
+
+describe('whatever happens, traffic ends on stable', () => {
+  test('the run is cancelled', async () => {
+    const shop = new Shop()
+    shop.trouble = () => (shop.weight === 25 && shop.controller.abort(), undefined)
+    const ended = await shop.promote()
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the run was cancelled' })
+    expect(ended.error).toBeUndefined()
+    expect(shop.history).toEqual([5, 25, 0])
+    expect(shop.intents.at(-1)).toBeUndefined()
+  })
+
+  test('the pods cannot be listed for longer than the patience', async () => {
+    const shop = new Shop()
+    shop.trouble = (verb, what) => (shop.weight === 25 && verb === 'list' && what === 'Pod' ? new ApiError(503, 'etcd is down') : undefined)
+    const ended = await shop.promote()
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(ended.error).toContain('no evidence could be read for 20 s: etcd is down')
+    expect(shop.history).toEqual([5, 25, 0])
+  })
+
+  test("the canary's counters cannot be read for longer than the patience", async () => {
+    const demanding = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s, checks: { minRequests: 1000 } } }')
+    const shop = new Shop()
+    shop.trouble = (verb, what) => (clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined)
+    expect((await shop.promote(demanding)).error).toBe("the promotion could not go on: the counters of the canary's sidecars could not be read for 20 s")
+    expect(shop.history).toEqual([5, 0])
+  })
+
+  test('a weight cannot be written', async () => {
+    const shop = new Shop()
+    let refusals = 0
+    shop.trouble = (verb) => (shop.weight === 5 && verb === 'patch' && refusals++ === 0 ? new ApiError(403, 'forbidden') : undefined)
+    expect(await shop.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0, error: 'the promotion could not go on: forbidden' })
+    expect(shop.history).toEqual([5, 0])
+  })
+
+  test('a put-back that cannot be written either is left to the post step, which knows what to undo', async () => {
+    const shop = new Shop()
+    shop.trouble = (verb) => (shop.weight === 5 && verb === 'patch' ? new ApiError(0, 'the API server does not answer') : undefined)
+    await expect(shop.promote()).rejects.toThrow('does not answer')
+    expect(shop.intents).toEqual([split])
+  })
+
+  test('the canary crashes, and the reason names what its log says', async () => {
+    const shop = new Shop()
+    shop.trouble = () => {
+      if (shop.weight === 5) shop.canary = { phase: 'Running', conditions: [{ type: 'Ready', status: 'False' }], initContainerStatuses: [container('istio-proxy')], containerStatuses: [container('app', { ready: false, restartCount: 2, state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated: { exitCode: 1 } } })] }
+      return undefined
+    }
+    expect((await shop.promote()).reason).toBe('container app of v2 crashes in a loop: container app ended with exit code 1, 2 restarts: Error: no DB_HOST')
+    expect(shop.history).toEqual([5, 0])
+  })
+})
+
+test('evidence that is missing for a while is waited for', async () => {
+  const shop = new Shop()
+  shop.trouble = (verb) => (verb === 'pod' && clock.now > 5_000 && clock.now < 15_000 ? new ApiError(503, 'busy') : undefined)
+  expect((await shop.promote()).verdict).toBe('promoted')
+})
+
+describe('moving the weight', () => {
+  test('starts over when somebody else wrote in between', async () => {
+    const shop = new Shop()
+    let writes = 0
+    shop.trouble = (verb) => (verb === 'patch' && writes++ < 2 && shop.touch(), undefined)
+    await moveTraffic(shop.cluster, split, 40)
+    expect(await readSplit(shop.cluster, split)).toEqual({ v1: 60, v2: 40 })
+    expect(writes).toBe(3)
+  })
+
+  test('gives up after five, with the reason', async () => {
+    const shop = new Shop()
+    let writes = 0
+    shop.trouble = (verb) => (verb === 'patch' ? (writes++, new ApiError(409, 'the object has been modified')) : undefined)
+    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('the object has been modified')
+    expect(writes).toBe(5)
+  })
+
+  test('writes nothing when the weight is there already', async () => {
+    const shop = new Shop(40)
+    await moveTraffic(shop.cluster, split, 40)
+    expect(shop.history).toEqual([])
+  })
+
+  test('is refused where nothing splits the service', async () => {
+    const shop = new Shop()
+    shop.object.spec.hosts = ['frontend']
+    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('run the stage policies first')
+    expect(await readSplit(shop.cluster, split)).toBeUndefined()
+  })
+})
