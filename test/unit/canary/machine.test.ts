@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { next, nothing, putBack, start, type Action, type Observation, type State } from '../../../src/canary/machine.ts'
+import { judgements, next, nothing, putBack, start, type Action, type Observation, type State } from '../../../src/canary/machine.ts'
 import type { CanaryConfig } from '../../../src/config/schema.ts'
 import { planOf } from '../fixtures.ts'
 import { randomFrom } from '../random.ts'
@@ -97,6 +97,13 @@ describe('a failing canary', () => {
     expect(state).toMatchObject({ phase: 'ended', verdict: 'held', weight: 5 })
     expect(state.reason).toContain('success rate')
   })
+})
+
+test('two checks share the chance of a false alarm: each needs more evidence than it would alone', () => {
+  const both = planOf('checks: { p99: 500ms }')
+  const judged = (by: CanaryConfig) => judgements(by, next(by, start(by, 5, 0), saw(4, 2), 1_000).state)
+  expect(judged(plan)).toEqual({ successRate: 'fail' })
+  expect(judged(both)).toEqual({ successRate: 'undecided', p99: 'undecided' })
 })
 
 describe('a canary whose pods are not right', () => {
