@@ -25,11 +25,16 @@ async function demonstrate(): Promise<number> {
 
   say('running the action …\n')
   const machine = runner(world.runner)
-  const before = await traffic(world)
-  const done = await machine.run({ ...world.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine: show })
+  // Users are counted from the moment the promotion begins: before it, the frontend itself is restarted.
+  let before = traffic(world)
+  const onLine = (line: string) => {
+    show(line)
+    if (line === '::group::promote') before = traffic(world)
+  }
+  const done = await machine.run({ ...world.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
   keep(done)
   machine.remove()
-  return tell(world, done, before)
+  return tell(world, done, await before)
 }
 
 function options(): { bad: boolean; cluster: string } {
@@ -49,7 +54,8 @@ function say(line: string): void {
 function show(line: string): void {
   const command = /^::(\w[\w-]*)(?: [^:]*)?::(.*)$/.exec(line)
   if (!command) return say(line)
-  const [, name = '', text = ''] = command
+  const [, name = '', escaped = ''] = command
+  const text = decodeURIComponent(escaped.replace(/%(?!25|0A|0D)/g, '%25'))
   if (name === 'group') say(`▸ ${text}`)
   if (['error', 'warning', 'notice'].includes(name)) say(`${name}: ${text}`)
 }
@@ -67,7 +73,7 @@ async function tell(world: World, { summary, report }: ActionRun, before: { sent
   say(`live VirtualService: ${Object.entries(weights).map(([subset, weight]) => `${subset} ${weight}`).join(', ')}`)
   const { total = 0, failed = 0 } = report?.promotion?.userRequests ?? {}
   say(`user requests during the promotion: ${total}, failed: ${failed}`)
-  say(`the frontend's own count over the whole run: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`)
+  say(`the frontend's own count since the promotion began: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`)
   say('kept: out/report.json, out/summary.md')
   const wanted = bad ? 'rolled-back' : 'promoted'
   if (report?.verdict === wanted) return 0

@@ -135,13 +135,21 @@ async function inject({ config, host, cluster, report }: Running): Promise<Done>
     const name = `${workload.kind}/${workload.metadata.name}`
     report.restarted.push(name)
     host.info(`${name}: restarted, for it had no sidecar`)
-    if (!isCanary(config, workload.spec.template.metadata?.labels)) await untilRolledOut(cluster, workload, verify.timeout, host.signal)
+    const rollout = untilRolledOut(cluster, workload, verify.timeout, host.signal)
+    await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
   }
   if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
   return { changed: labelled || lacking.length > 0 }
 }
 
-/** The canary's own pods are the promotion's to judge: they may be broken. */
+/** The canary's own pods are the promotion's to judge: they may be broken, and that is a verdict, not an error. */
+function leftToPromotion({ signal, warning }: Host) {
+  return (error: unknown) => {
+    signal.throwIfAborted()
+    warning(error instanceof Error ? error.message : String(error))
+  }
+}
+
 function isCanary(config: Config, labels: Record<string, string> | undefined): boolean {
   const subset = config.canary && servicesOf(config)[config.canary.service]?.subsets?.[config.canary.canary]
   return subset !== undefined && matches(subset, labels)

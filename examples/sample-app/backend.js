@@ -20,11 +20,15 @@ function answer(response, status, body) {
 
 const server = createServer((request, response) => {
   if (request.url === '/healthz') return answer(response, 200, { version: VERSION })
-  items(response).catch((error) => answer(response, 503, { version: VERSION, error: error.message }))
+  items(response).catch((error) => {
+    console.error(`MySQL: ${error.code ?? ''} ${error.message}`)
+    answer(response, 503, { version: VERSION, error: error.message })
+  })
 })
 
 // A call's connection outlives the proxy's idle time, so that the server never closes one that a request is on its way on.
 server.keepAliveTimeout = 3_700_000
 server.listen(3001, () => console.log(`backend ${VERSION} listens on :3001`))
-process.on('SIGTERM', () => server.close(() => process.exit()))
+// Callers still send for a moment after a pod is told to end: the news has to travel to every proxy.
+process.on('SIGTERM', () => setTimeout(() => process.exit(), 3_000))
 if (CRASH_AFTER_MS) setTimeout(() => { console.error('FATAL: this version crashes on purpose'); process.exit(1) }, Number(CRASH_AFTER_MS))

@@ -20,7 +20,10 @@ function askBackend() {
 async function user() {
   const { status, text } = await askBackend()
   traffic.sent += 1
-  if (status !== 200) return void (traffic.failed += 1)
+  if (status !== 200) {
+    console.error(`backend: ${status} ${text}`)
+    return void (traffic.failed += 1)
+  }
   const { version } = JSON.parse(text)
   traffic.versions[version] = (traffic.versions[version] ?? 0) + 1
 }

@@ -169,6 +169,6 @@ export function sum(a: Served, b: Served): Served {
   return { requests: a.requests + b.requests, failures: a.failures + b.failures, slow: a.slow + b.slow }
 }
 
-export function percent(fraction: number): string {
+function percent(fraction: number): string {
   return `${Number((fraction * 100).toFixed(2))}%`
 }

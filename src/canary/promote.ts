@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.ts'
 import { hostOf, servicesOf } from '../policies/compile.ts'
 import { causeOf } from '../verify/cause.ts'
 import { observer, type Look, type Watched } from './evidence/sidecars.ts'
-import { next, percent, putBack, start, type Action, type State } from './machine.ts'
+import { next, putBack, start, type Action, type Served, type State } from './machine.ts'
 import { moveTraffic, readSplit, type Split } from './traffic.ts'
 
 /** `note` gets a line for each thing worth telling; `intent` is told what to put back should this process die. */
@@ -57,10 +57,10 @@ async function loop(cluster: Cluster, config: Config, begun: State, around: Surr
       if (!seen) continue
       if (seen.observation.complete) lastEvidence = Date.now()
       else if (Date.now() - lastEvidence > plan.patience) throw new Error(`the counters of the canary's sidecars could not be read for ${plan.patience / 1000} s`)
-      const before = state
+      tell(state, seen, around)
       const step = next(plan, state, seen.observation, Date.now())
       state = await explained(cluster, step.state, seen)
-      tell(before, state, seen, around)
+      if (state.phase === 'ended') around.note(`${state.verdict ?? ''}: ${state.reason ?? ''}`)
       await act(cluster, split, step.actions, around)
     }
   } catch (error) {
@@ -96,12 +96,10 @@ async function act(cluster: Cluster, split: Split, actions: Action[], { note }: 
   }
 }
 
-function tell(before: State, { phase, weight, steps, verdict, reason }: State, { observation: { canary, stable } }: Look, { note }: Surroundings): void {
-  if (phase === 'ended') return note(`${verdict ?? ''}: ${reason ?? ''}`)
-  if (before.phase === 'waiting' && phase === 'waiting') return note('waiting for the canary to become ready')
-  const step = steps.at(-1)
-  const rate = step && step.canary.requests > 0 ? `, ${percent(1 - step.canary.failures / step.canary.requests)} of ${step.canary.requests} succeeded in this step` : ''
-  note(`at ${weight}: canary +${canary.requests} requests (${canary.failures} failed), stable +${stable.requests} (${stable.failures} failed)${rate}`)
+function tell({ phase, weight }: State, { observation: { ready, canary, stable, users } }: Look, { note }: Surroundings): void {
+  if (phase === 'waiting' && !ready) return note('waiting for the canary to become ready')
+  const part = (name: string, { requests, failures }: Served) => `${name} ${requests} requests, ${failures} failed`
+  note(`at weight ${weight}: ${part('canary', canary)} · ${part('stable', stable)} · ${part('users', users)}`)
 }
 
 /** After a put-back: how long until the canary's sidecars counted no further request. Watched for 10 s at most. */

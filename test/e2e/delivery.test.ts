@@ -28,9 +28,12 @@ async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): 
 
 describe('a healthy v2', () => {
   test('is promoted to 100 on a mesh that the same step installs, and no user notices', async () => {
-    const before = await traffic(world)
-    const { code, outputs, report, summary, post, path } = await machine.run(inputs())
-    const after = await traffic(world)
+    let promotionBegins = traffic(world)
+    const onLine = (line: string) => {
+      if (line === '::group::promote') promotionBegins = traffic(world)
+    }
+    const { code, outputs, report, summary, post, path } = await machine.run(inputs(), { onLine })
+    const [before, after] = [await promotionBegins, await traffic(world)]
 
     expect(report?.error).toBeUndefined()
     expect(code).toBe(0)
@@ -39,6 +42,7 @@ describe('a healthy v2', () => {
     expect(report?.promotion?.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([[5, 'passed'], [25, 'passed'], [50, 'passed'], [100, 'passed']])
     expect(report?.promotion?.userRequests.failed).toBe(0)
     expect(report?.promotion?.userRequests.total).toBeGreaterThan(500)
+    expect(after.failed - before.failed).toBe(0)
     expect(after.versions['v2']).toBeGreaterThan(before.versions['v2'] ?? 0)
     expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
     expect(report?.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
