@@ -71,8 +71,8 @@ function kill(pid: number): void {
 
 async function removeTree(root: string): Promise<boolean> {
   for (const folder of (await subtree(root)).reverse()) {
-    const removed = await rmdir(folder).then(() => true, (error: NodeJS.ErrnoException) => error.code === 'ENOENT')
-    if (!removed) return false
+    await rmdir(folder).catch(() => undefined)
+    if (existsSync(folder)) return false
   }
   return true
 }

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, glob, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bound, sh } from './shell.ts'
+import { contained, sh } from './shell.ts'
 
 export interface ContainerdConfig {
   /** Where images and containers live; not on an overlay file system. */
@@ -36,7 +36,7 @@ export async function withContainerd(bin: string, root: string, work: (socket: s
   await mkdir(state, { recursive: true })
   await writeFile(join(state, 'config.toml'), containerdConfig({ root, state, socket }))
   const containerd = [join(bin, 'containerd'), '--config', join(state, 'config.toml'), '--log-level', 'error']
-  const [program, ...args] = bound(['unshare', '--mount', '--pid', '--fork', '--kill-child', ...containerd], 'KILL')
+  const [program, ...args] = contained(containerd)
   const child = spawn(program, args, { stdio: 'inherit' })
   try {
     while (!existsSync(socket)) await sleep(50)

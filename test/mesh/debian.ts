@@ -18,10 +18,11 @@ const needed = {
 }
 
 export async function installPackages(): Promise<void> {
+  if (process.getuid?.() !== 0) throw new Error('The embedded mesh needs root: it makes namespaces, mounts and control groups.')
   const missing = Object.entries(needed).filter(([file]) => !existsSync(file)).map(([, name]) => name)
   if (!(await hasPip())) missing.push('python3-pip')
   if (missing.length === 0) return
-  if (!mayInstall()) throw new Error(`The embedded mesh needs ${missing.join(', ')}: install them, or run as root on Debian or Ubuntu.`)
+  if (!existsSync('/usr/bin/apt-get')) throw new Error(`The embedded mesh needs ${missing.join(', ')}: install them, or use Debian or Ubuntu.`)
   await step('Debian packages', async (report) => {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
     await sh(['apt-get', 'update', '-q'], { env, onLine: report })
@@ -30,8 +31,6 @@ export async function installPackages(): Promise<void> {
 }
 
 const hasPip = (): Promise<boolean> => sh(['python3', '-m', 'pip', '--version']).then(() => true, () => false)
-
-const mayInstall = (): boolean => process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')
 
 /** This system's code name, "bookworm": images are made of the same release, from the same package sources. */
 export function codename(): string {

@@ -68,7 +68,7 @@ export async function goTool(name: GoTool): Promise<string> {
   const binary = join(folder(artifact), name)
   if (existsSync(binary)) return binary
   await withLock(() => cached(artifact, (draft) => step(name, async (report) => {
-    await sh(['go', 'build', '-v', '-ldflags=-s -w', '-o', join(draft, name), tools[name]], { cwd: toolsModule, env, onLine: report })
+    await sh(['go', 'build', '-v', ...buildFlags, '-ldflags=-s -w', '-o', join(draft, name), tools[name]], { cwd: toolsModule, env, onLine: report })
   })))
   return binary
 }

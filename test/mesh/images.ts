@@ -9,7 +9,7 @@ import { codename } from './debian.ts'
 import { type Image, type Layer, layer, layerOf, layerOfFolder, writeLayout } from './oci.ts'
 import { step } from './progress.ts'
 import { here, ISTIO_VERSION } from './settings.ts'
-import { sh } from './shell.ts'
+import { contained, sh } from './shell.ts'
 
 const basePackages = 'ca-certificates,curl,iproute2,iptables,nftables,mariadb-server-core,mariadb-client-core'
 const sampleApp = join(here, '../../examples/sample-app')
@@ -27,7 +27,9 @@ export async function buildBase(): Promise<string> {
   const recipe = { codename: codename(), basePackages }
   const made = await cached({ name: 'base', recipe }, (draft) => step('image base', async (report) => {
     const slim = ['doc', 'man', 'locale'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`)
-    await sh(['mmdebstrap', '--variant=essential', ...slim, `--include=${basePackages}`, recipe.codename, join(draft, 'base.tar')], { onLine: report })
+    const env = { ...process.env, TMPDIR: draft }
+    const argv = ['mmdebstrap', '--variant=essential', ...slim, `--include=${basePackages}`, recipe.codename, join(draft, 'base.tar')]
+    await sh(contained(argv), { env, onLine: report }) // or its mounts would outlive it
   }))
   return join(made, 'base.tar')
 }

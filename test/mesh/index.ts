@@ -11,6 +11,8 @@ export { goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
 export type { ComponentStatus, NodeStatus } from './node.ts'
 
+const notUp = 'The mesh is not up: start it with `npm run mesh -- up`.'
+
 /** Leaves a ready node made of this checkout: builds what is missing, keeps a node that is well or heals, replaces any other. */
 export async function up(): Promise<void> {
   await withLock(async () => {
@@ -32,14 +34,15 @@ function sameParts(a: { bin: string; images: string; releases: string }, b: type
 /** The command line that runs `argv` in the mesh's network; files and control groups stay those of this machine. */
 export function enter(argv: readonly string[]): string[] {
   const pid = nodePid()
-  if (pid === undefined) throw new Error('The mesh is not up: start it with `npm run mesh -- up`.')
+  if (pid === undefined) throw new Error(notUp)
   return ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...argv]
 }
 
 /** What programs in the mesh need in their environment: the cluster's credentials, istioctl and kubectl, and no proxy. */
 export function meshEnv(): Record<string, string> {
-  const bin = runningFrom()?.bin ?? ''
-  return { KUBECONFIG: kubeconfig, PATH: `${bin}:${process.env['PATH'] ?? ''}`, NO_PROXY: '*', no_proxy: '*' }
+  const built = runningFrom()
+  if (built === undefined) throw new Error(notUp)
+  return { KUBECONFIG: kubeconfig, PATH: `${built.bin}:${process.env['PATH'] ?? ''}`, NO_PROXY: '*', no_proxy: '*' }
 }
 
 /** Runs a program in the mesh with this one's input and output, passes signals on, and returns its exit code. */

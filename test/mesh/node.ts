@@ -1,7 +1,7 @@
 // The life of the node: started in namespaces of its own, watched, ended without a trace.
 import { spawn } from 'node:child_process'
 import { existsSync, openSync, readFileSync } from 'node:fs'
-import { mkdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -75,7 +75,6 @@ function notReady({ components, nodeReady }: NodeStatus): string[] {
 
 export async function stopNode(): Promise<void> {
   await removeCgroups()
-  await rmdir('/var/lib/cni').catch(() => undefined) // the supervisor's mount point, unless it holds something of others
   await rm(nodeDir, { recursive: true, force: true })
 }
 

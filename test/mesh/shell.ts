@@ -9,14 +9,19 @@ export interface Command extends SpawnOptions {
   readonly onLine?: (line: string) => void
 }
 
-/** For a program that must not outlive this one, however this one ends. */
-export function bound(argv: readonly string[], signal = 'TERM'): [program: string, ...args: string[]] {
+/** A command line for a program that ends when this one does, however that comes about. */
+function bound(argv: readonly string[], signal: string): [program: string, ...args: string[]] {
   return ['setpriv', '--pdeathsig', signal, ...argv]
+}
+
+/** The same with all its descendants and mounts, none of which is seen or left outside. */
+export function contained(argv: readonly string[]): [program: string, ...args: string[]] {
+  return bound(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...argv], 'KILL')
 }
 
 /** Runs a program and returns its standard output; a failure is an error with the end of all it printed. */
 export async function sh(argv: readonly string[], { input, onLine, ...options }: Command = {}): Promise<string> {
-  const [program, ...args] = bound(argv)
+  const [program, ...args] = bound(argv, 'TERM')
   const child = spawn(program, args, { ...options, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })
   const stdout: string[] = []
   const all: string[] = []

@@ -33,7 +33,8 @@ interface Running extends Component {
 const restartMs = 200
 const slowRestartMs = 2000
 
-/** Mounts are seen by containers, not by the machine; and programs find their usual folders, empty and their own. */
+/** Mounts are seen by containers, not by the machine; and programs find their usual folders, empty and their own. One of
+ * these folders may have to be made first, and stays: to remove it would unmount it in another mesh. */
 function prepareMounts(): void {
   run('mount', '--make-rshared', '/')
   for (const folder of ['/run', '/var/log', '/var/lib/cni']) {
@@ -88,10 +89,14 @@ async function nodeReady(): Promise<boolean> {
   return status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false
 }
 
+async function nodeStatus(running: readonly Running[]): Promise<NodeStatus> {
+  const [ready, components] = await Promise.all([nodeReady(), Promise.all(running.map(statusOf))])
+  return { components, nodeReady: ready }
+}
+
 function serveStatus(running: readonly Running[]): void {
-  createServer(async (_, response) => {
-    const [ready, ...statuses] = await Promise.all([nodeReady(), ...running.map(statusOf)])
-    response.end(JSON.stringify({ components: statuses, nodeReady: ready } satisfies NodeStatus))
+  createServer((_, response) => {
+    void nodeStatus(running).then((status) => response.end(JSON.stringify(status)))
   }).listen(supervisorSocket)
 }
 
@@ -101,5 +106,5 @@ if (import.meta.main) {
   const built = JSON.parse(readFileSync(join(nodeDir, 'built.json'), 'utf8')) as Built
   const running = components(built).map((component) => ({ ...component, pid: 0, restarts: 0 }))
   serveStatus(running)
-  running.forEach(keep)
+  for (const component of running) void keep(component)
 }
