@@ -4,7 +4,7 @@ import { matches } from './cluster/labels.ts'
 import type { KubeObject, Pod, Service, Workload } from './cluster/objects.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
-import { readLive, strangers, type Live } from './policies/apply.ts'
+import { orphans, readLive, strangers, type Live } from './policies/apply.ts'
 import { servicesOf } from './policies/compile.ts'
 import { routesTo, weightsOf } from './policies/routes.ts'
 import { nearest } from './config/nearest.ts'
@@ -21,7 +21,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   const faults = [
     ...(stages.includes('inject') ? await workloadFaults(cluster, config) : []),
     ...(stages.includes('policies') || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
-    ...(stages.includes('policies') ? strangers(config, live) : []),
+    ...(stages.includes('policies') ? [...strangers(config, live), ...orphans(config, live)] : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -76,7 +76,7 @@ async function canaryFaults(cluster: Cluster, config: Config, live: Live, polici
     const selector = Object.entries({ ...object.spec.selector, ...subsets[subset] }).map(([key, value]) => `${key}=${value}`).join(',')
     return `canary.${subset === canary ? 'canary' : 'stable'}: the subset ${subset} selects no pod: none in ${namespace} has the labels ${selector}; deploy it first, or correct the labels of the subset`
   })
-  const splits = live.virtualServices.some((each) => routesTo(each, service, namespace) && weightsOf(each, service, namespace))
-  if (!policiesFirst && !splits) faults.push(`canary.service: no VirtualService in ${namespace} splits ${service} between subsets; run the stage policies as well`)
+  const splits = live.virtualServices.some((each) => routesTo(each, service, namespace) && weightsOf(each, service, namespace, [stable, canary]))
+  if (!policiesFirst && !splits) faults.push(`canary.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable} and ${canary}; run the stage policies as well`)
   return faults
 }

@@ -17,7 +17,8 @@ export type Judgement = 'fail' | 'pass' | 'undecided'
 /** One test: the limit p0 on the rate, and the log likelihood ratio of each alternative above and below it. */
 export type Test = { limit: number; above: number[]; below: number[] }
 
-const alternativesAbove = (limit: number) => ratios.map((ratio) => limit * ratio).filter((rate) => rate < 1)
+/** Capped half-way to 1, so that a lenient limit has alternatives too. */
+const alternativesAbove = (limit: number) => ratios.map((ratio) => Math.min(limit * ratio, (1 + limit) / 2))
 const alternativesBelow = (limit: number) => ratios.map((ratio) => limit / ratio)
 
 export function begin(limit: number): Test {

@@ -3,8 +3,11 @@
 import type { CanaryConfig } from '../config/schema.ts'
 import { add, begin, judge, type Judgement, type Test } from './judge.ts'
 
-/** What a group of pods served since the last observation. `slow`: not answered within the limit of the latency check. */
-export type Served = { requests: number; failures: number; slow: number }
+/**
+ * What a group of pods served since the last observation. `slow` of the `timed` requests were not answered within the
+ * limit of the latency check; sidecars publish times later than counts, so `timed` need not equal `requests`.
+ */
+export type Served = { requests: number; failures: number; timed: number; slow: number }
 
 export type Observation = {
   canary: Served
@@ -15,7 +18,7 @@ export type Observation = {
   ready: boolean
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
   fault?: string
-  /** Every pod that had to be read was read. */
+  /** Every canary pod's counters were read; while they are not, nothing can be said of it. */
   complete: boolean
 }
 
@@ -33,6 +36,8 @@ export type State = {
   canary: Served
   users: Served
   firstTrafficAt?: number
+  /** Since when the canary's counters could not be read. */
+  blindSince?: number
   /** Milliseconds from the canary's first request to the decision against it. */
   timeToDetectMs?: number
   verdict?: Verdict
@@ -42,7 +47,7 @@ export type State = {
 export type Action = { kind: 'shift'; weight: number }
 export type Next = { state: State; actions: Action[] }
 
-export const nothing: Served = { requests: 0, failures: 0, slow: 0 }
+export const nothing: Served = { requests: 0, failures: 0, timed: 0, slow: 0 }
 
 /** `weight` is the canary's weight now; steps at or below it count as taken. */
 export function start({ checks }: CanaryConfig, weight: number, now: number): State {
@@ -63,20 +68,22 @@ export function next(plan: CanaryConfig, before: State, observation: Observation
   const condemned = observation.fault ?? against(plan, state)
   if (condemned !== undefined) return fail(plan, state, condemned, now)
   if (state.phase === 'waiting') return wait(plan, state, observation, now)
-  if (state.phase === 'shifting') return seen(plan, state, observation, now)
+  if (state.blindSince !== undefined) return blind(plan, state, state.blindSince, now)
+  if (state.phase === 'shifting') return seen(plan, state, now)
   return watch(plan, state, now)
 }
 
 /** Adds what was observed to the sums, the current step and the tests. */
-function take(state: State, { canary, stable, users }: Observation, now: number): State {
+function take({ blindSince, ...state }: State, { canary, stable, users, complete }: Observation, now: number): State {
   const { successRate, p99 } = state.checks
   const firstTrafficAt = state.firstTrafficAt ?? (canary.requests > 0 && state.phase !== 'waiting' ? now : undefined)
   return {
     ...state,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
+    ...(complete ? {} : { blindSince: blindSince ?? now }),
     checks: {
       successRate: add(successRate, { requests: canary.requests, against: canary.failures }),
-      ...(p99 ? { p99: add(p99, { requests: canary.requests, against: canary.slow }) } : {}),
+      ...(p99 ? { p99: add(p99, { requests: canary.timed, against: canary.slow }) } : {}),
     },
     canary: sum(state.canary, canary),
     users: sum(state.users, users),
@@ -92,11 +99,11 @@ export function judgements({ checks: { falseAlarm } }: CanaryConfig, { checks }:
 
 function against(plan: CanaryConfig, state: State): string | undefined {
   const { successRate, p99 } = judgements(plan, state)
-  const { requests, failures, slow } = state.canary
+  const { requests, failures, timed, slow } = state.canary
   if (successRate === 'fail')
     return `success rate: ${failures} of the canary's ${requests} requests failed (${percent(1 - failures / requests)} succeeded, the limit is ${percent(plan.checks.successRate)})`
   if (p99 === 'fail')
-    return `latency: ${slow} of the canary's ${requests} requests (${percent(slow / requests)}) took longer than the limit of p99 (${plan.checks.p99 ?? 0} ms), which allows 1%`
+    return `latency: ${slow} of the canary's ${timed} requests (${percent(slow / timed)}) took longer than the limit of p99 (${plan.checks.p99 ?? 0} ms), which allows 1%`
   return undefined
 }
 
@@ -106,12 +113,22 @@ function wait(plan: CanaryConfig, state: State, { ready }: Observation, now: num
   return fail(plan, state, `the canary's pods did not become ready within ${plan.patience / 1000} s`, now)
 }
 
-/** A step counts from the first request that the canary served in it: then the proxies have the new weight. */
-function seen(plan: CanaryConfig, state: State, { canary }: Observation, now: number): Next {
-  if (canary.requests > 0) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
-  const since = state.steps.at(-1)!.shiftedAt
+/** A step counts once the traffic itself has moved: since the shift, the canary's share is nearer to the new weight than to the old. */
+function seen(plan: CanaryConfig, state: State, now: number): Next {
+  const { shiftedAt, canary, stable } = state.steps.at(-1)!
+  const share = canary.requests === 0 ? 0 : (100 * canary.requests) / (canary.requests + stable.requests)
+  const halfway = (state.weight + (state.steps.at(-2)?.weight ?? 0)) / 2
+  if (share > halfway) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
+  if (now - shiftedAt < plan.patience) return { state, actions: [] }
+  const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${percent(share / 100)} of the requests`
+  return inconclusive(plan, state, `at weight ${state.weight} ${what} within ${plan.patience / 1000} s`, now)
+}
+
+/** No evidence is no good evidence: nothing advances, and after a while the traffic goes back, unless it is to be held. */
+function blind(plan: CanaryConfig, state: State, since: number, now: number): Next {
   if (now - since < plan.patience) return { state, actions: [] }
-  return inconclusive(plan, state, `at weight ${state.weight} no request reached the canary within ${plan.patience / 1000} s`, now)
+  const reason = `the counters of the canary's sidecars could not be read for ${plan.patience / 1000} s`
+  return plan.onInconclusive === 'hold' ? end(state, 'held', reason, now) : putBack(state, 'inconclusive', reason, now)
 }
 
 function watch(plan: CanaryConfig, state: State, now: number): Next {
@@ -126,8 +143,9 @@ function watch(plan: CanaryConfig, state: State, now: number): Next {
 function advance(plan: CanaryConfig, state: State, now: number): Next {
   const weight = plan.steps.find((each) => each > state.weight)
   if (weight === undefined) {
-    if (state.weight === 100) return end(state, 'promoted', 'every step passed its checks', now)
-    return end(state, 'held', `every step passed its checks, and the steps end at ${state.weight}`, now)
+    const doubtful = state.steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
+    const passed = doubtful.length === 0 ? 'every step passed its checks' : `no check failed; the steps at ${doubtful.join(', ')} saw too little evidence and were taken all the same, as onInconclusive says`
+    return state.weight === 100 ? end(state, 'promoted', passed, now) : end(state, 'held', `${passed}, and the steps end at ${state.weight}`, now)
   }
   const step: Step = { weight, shiftedAt: now, canary: nothing, stable: nothing, outcome: 'shifting' }
   return { state: { ...state, phase: 'shifting', weight, steps: [...state.steps, step] }, actions: [{ kind: 'shift', weight }] }
@@ -166,7 +184,7 @@ function withLast(steps: Step[], change: (step: Step) => Step): Step[] {
 
 /** Both together. */
 export function sum(a: Served, b: Served): Served {
-  return { requests: a.requests + b.requests, failures: a.failures + b.failures, slow: a.slow + b.slow }
+  return { requests: a.requests + b.requests, failures: a.failures + b.failures, timed: a.timed + b.timed, slow: a.slow + b.slow }
 }
 
 function percent(fraction: number): string {

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.ts'
 import { hostOf, servicesOf } from '../policies/compile.ts'
 import { causeOf } from '../verify/cause.ts'
 import { observer, type Look, type Watched } from './evidence/sidecars.ts'
-import { next, putBack, start, type Action, type Served, type State } from './machine.ts'
+import { next, nothing, putBack, start, type Action, type Served, type State } from './machine.ts'
 import { moveTraffic, readSplit, type Split } from './traffic.ts'
 
 /** `note` gets a line for each thing worth telling; `intent` is told what to put back should this process die. */
@@ -29,7 +29,6 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
   const split = splitOf(config)
   const named = { namespace: config.namespace, service: plan.service }
   const weights = await readSplit(cluster, split)
-  if (!weights) throw new Error(`no VirtualService in ${config.namespace} splits ${plan.service} between subsets; run the stage policies first`)
   const weight = weights[plan.canary] ?? 0
   const begun = start(plan, weight, Date.now())
   if (weight >= Math.max(...plan.steps))
@@ -48,15 +47,11 @@ async function loop(cluster: Cluster, config: Config, begun: State, around: Surr
   const split = splitOf(config)
   let state = begun
   let look: (() => Promise<Look>) | undefined
-  let lastEvidence = Date.now()
   try {
     look = await observer(cluster, watchedOf(config))
     while (state.phase !== 'ended') {
       await sleep(plan.tick, undefined, { signal: around.signal })
-      const seen = await look().catch((error: unknown) => unseen(error, lastEvidence, plan.patience, around))
-      if (!seen) continue
-      if (seen.observation.complete) lastEvidence = Date.now()
-      else if (Date.now() - lastEvidence > plan.patience) throw new Error(`the counters of the canary's sidecars could not be read for ${plan.patience / 1000} s`)
+      const seen = await look().catch((error: unknown) => unseen(error, around))
       tell(state, seen, around)
       const step = next(plan, state, seen.observation, Date.now())
       state = await explained(cluster, step.state, seen)
@@ -75,11 +70,10 @@ async function loop(cluster: Cluster, config: Config, begun: State, around: Surr
   return { ...state, ...(await settled(look, state, around)) }
 }
 
-/** Evidence that cannot be read is no evidence: waited for, within bounds. */
-function unseen(error: unknown, lastEvidence: number, patience: number, { note }: Surroundings): undefined {
-  const message = error instanceof Error ? error.message : String(error)
-  if (Date.now() - lastEvidence > patience) throw new Error(`no evidence could be read for ${patience / 1000} s: ${message}`)
-  note(`no evidence this time: ${message}`)
+/** Evidence that cannot be read is no evidence; how long that may last is the state machine's to say. */
+function unseen(error: unknown, { note }: Surroundings): Look {
+  note(`no evidence this time: ${error instanceof Error ? error.message : String(error)}`)
+  return { observation: { canary: nothing, stable: nothing, users: nothing, ready: false, complete: false }, health: { ready: false } }
 }
 
 /** A fault of a pod gets the cause that its events and its log tell. */

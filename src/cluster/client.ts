@@ -42,7 +42,7 @@ export type Cluster = {
 
 export function client(connection: Connection): Cluster {
   const ask = asker(connection)
-  const json = async <T>(path: string, options?: Ask) => JSON.parse(await ask(path, options)) as T
+  const json = async <T>(path: string, options?: Ask) => parsed(connection.server, path, await ask(path, options)) as T
   return {
     server: connection.server,
     get: (kind, namespace, name) => json<never>(pathOf(kind, namespace, name)).catch(absent),
@@ -67,6 +67,14 @@ export function client(connection: Connection): Cluster {
     log: (namespace, pod, container, lines, previous = false) =>
       ask(`${pathOf('Pod', namespace, pod)}/log`, { query: { container, tailLines: String(lines), previous: String(previous) } }),
     version: async () => (await json<{ gitVersion: string }>('/version')).gitVersion,
+  }
+}
+
+function parsed(server: string, path: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new ApiError(0, `${server} answers ${path} with something other than JSON; check that it is the address of an API server`)
   }
 }
 
@@ -95,7 +103,9 @@ function asker(connection: Connection) {
 /** Certificates and headers; with a keep-alive agent of our own, unless the kubeconfig wants a proxy. */
 async function securityOf({ config, server }: Connection): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
-  await config.applyToHTTPSOptions(options)
+  await config.applyToHTTPSOptions(options).catch((error: unknown) => {
+    throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${error instanceof Error ? error.message : String(error)}`)
+  })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
     const tls = Object.fromEntries(Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined))
@@ -110,6 +120,8 @@ function freshFor<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
   return () => {
     if (!made || Date.now() > until) {
       made = make()
+      // What failed is tried again by the next request.
+      made.catch(() => (made = undefined))
       until = Date.now() + ms
     }
     return made

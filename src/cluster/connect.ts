@@ -1,6 +1,6 @@
 // A kubeconfig, or what the environment offers → a connection to one API server.
-import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
 import { ConfigError } from '../config/error.ts'
 
@@ -10,35 +10,49 @@ export type Connection = { config: KubeConfig; server: string; context: string; 
 /** @throws ConfigError when the kubeconfig cannot be used; no request is made. */
 export function connection(kubeconfig: string | undefined, context: string | undefined, tempDir: string): Connection {
   const config = new KubeConfig()
-  const isContent = kubeconfig !== undefined && /[\n{:]/.test(kubeconfig) && !existsSync(kubeconfig)
-  load(config, kubeconfig, isContent)
+  const content = kubeconfig === undefined ? undefined : contentOf(kubeconfig)
+  load(config, kubeconfig, content)
   const name = choose(config, context)
   config.setCurrentContext(name)
   const cluster = config.getCurrentCluster()
   if (!cluster) throw new ConfigError(`kubeconfig: the context ${name} names a cluster that the kubeconfig does not hold; add the cluster or choose another context`)
   if (config.getCurrentUser() === null) throw new ConfigError(`kubeconfig: the context ${name} names a user that the kubeconfig does not hold; add the user or choose another context`)
 
-  const file = isContent ? keep(kubeconfig, tempDir) : kubeconfig
+  const file = content === undefined ? kubeconfig : keep(content, tempDir)
   const cliArgs = [...(file === undefined ? [] : ['--kubeconfig', file]), ...(name === 'inClusterContext' ? [] : ['--context', name])]
-  return { config, server: cluster.server, context: name, cliArgs, ...(isContent && file !== undefined ? { temporaryFile: file } : {}) }
+  return { config, server: cluster.server, context: name, cliArgs, ...(content !== undefined && file !== undefined ? { temporaryFile: file } : {}) }
 }
 
-function load(config: KubeConfig, kubeconfig: string | undefined, isContent: boolean): void {
-  const what = isContent ? 'the content given as kubeconfig' : `the kubeconfig ${kubeconfig ?? process.env['KUBECONFIG'] ?? '~/.kube/config'}`
-  if (kubeconfig !== undefined && !isContent && !existsSync(kubeconfig))
-    throw new ConfigError(`kubeconfig: the file ${kubeconfig} does not exist; give the path of a kubeconfig, or its content`)
+/** The content, when it is given as such or in base64, as secrets often hold it; undefined for a path. */
+function contentOf(kubeconfig: string): string | undefined {
+  if (existsSync(kubeconfig)) return undefined
+  if (/[\n{]|: /.test(kubeconfig)) return kubeconfig
+  const decoded = /^[A-Za-z0-9+/=\s]+$/.test(kubeconfig) ? Buffer.from(kubeconfig, 'base64').toString() : ''
+  return /\bclusters\b/.test(decoded) ? decoded : undefined
+}
+
+function load(config: KubeConfig, kubeconfig: string | undefined, content: string | undefined): void {
+  const path = kubeconfig ?? process.env['KUBECONFIG']
+  const absent = content === undefined && path ? path.split(delimiter).filter((file) => file !== '' && !existsSync(file)) : []
+  if (absent.length > 0) throw new ConfigError(`kubeconfig: ${fileName(absent[0]!)} does not exist; give the path of a kubeconfig, or its content`)
+  const what = content === undefined ? `the kubeconfig ${path ?? '~/.kube/config'}` : 'the content given as kubeconfig'
   try {
-    if (kubeconfig === undefined) config.loadFromDefault()
-    else if (isContent) config.loadFromString(kubeconfig)
-    else config.loadFromFile(kubeconfig)
+    if (content !== undefined) config.loadFromString(content)
+    else if (kubeconfig !== undefined) config.loadFromFile(kubeconfig)
+    else config.loadFromDefault()
   } catch (error) {
-    // A parser's message may quote the file, and with it a secret: only its first line's reason is safe to show.
-    const reason = error instanceof Error && 'reason' in error ? `: ${String(error.reason)}` : ''
-    throw new ConfigError(`kubeconfig: ${what} does not parse${reason}; it must be a kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`)
+    // A parser's message may quote the file, and with it a secret: only the line is safe to show.
+    const line = (error as { mark?: { line?: number } } | undefined)?.mark?.line
+    throw new ConfigError(`kubeconfig: ${what} does not parse${line === undefined ? '' : ` (line ${line + 1})`}; it must be a kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`)
   }
-  const standIn = kubeconfig === undefined && config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === 'http://localhost:8080'
+  const standIn = path === undefined && config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === 'http://localhost:8080'
   if (standIn) throw new ConfigError('kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config')
   if (config.contexts.length === 0) throw new ConfigError(`kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw --minify\` prints it`)
+}
+
+/** What looks like a path is one; anything longer may be a secret that was meant as content. */
+function fileName(path: string): string {
+  return path.length <= 200 ? `the file ${path}` : 'the value is no kubeconfig, and a file of that name'
 }
 
 function choose(config: KubeConfig, wanted: string | undefined): string {
@@ -50,7 +64,7 @@ function choose(config: KubeConfig, wanted: string | undefined): string {
 }
 
 function keep(content: string, tempDir: string): string {
-  const file = join(tempDir, `mesh-canary-kubeconfig-${process.pid}`)
+  const file = join(mkdtempSync(join(tempDir, 'mesh-canary-')), 'kubeconfig')
   writeFileSync(file, content, { mode: 0o600 })
   return file
 }

@@ -44,13 +44,22 @@ function yamlFragment(at: string[], text: string, name: string, location: (line:
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const [error] = document.errors
   if (error) throw new ConfigError(`${location(lines.linePos(error.pos[0]).line)}: is not valid YAML: ${sentence(error)}`)
-  const value = document.toJS() as unknown
+  const value = valueOf(document, name)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new ConfigError(`${name}: expected YAML with keys, such as \`key: value\`, but it holds ${value === null ? 'nothing' : 'a single value or a list'}`)
   return {
     at,
     value,
     where: (path, key) => location(lines.linePos(offsetOf(document, path.slice(at.length), key)).line),
+  }
+}
+
+/** The library's own message would name the alias, which may be a piece of a secret that was not quoted. */
+function valueOf(document: Document, name: string): unknown {
+  try {
+    return document.toJS()
+  } catch {
+    throw new ConfigError(`${name}: is not valid YAML: a value that begins with \`*\` refers to an anchor that is not there; quote it if it is meant as text`)
   }
 }
 

@@ -22,7 +22,7 @@ const durationPattern = '^(\\d+(\\.\\d+)?(ms|s|m|h))+$'
 export function parseDuration(raw: unknown): number | undefined {
   if (typeof raw !== 'string' || !new RegExp(durationPattern).test(raw.trim())) return undefined
   const parts = raw.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)
-  return [...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * unitMs[unit as string]!, 0)
+  return Math.round([...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * unitMs[unit as string]!, 0))
 }
 
 /** Written `30s`, read as milliseconds, above zero. */

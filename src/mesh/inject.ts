@@ -26,9 +26,11 @@ export async function selectWorkloads(cluster: Cluster, namespace: string, named
 
 /** Those of the workloads with a running pod that should have a sidecar and has none. */
 export function lackingSidecar(workloads: Workload[], pods: Pod[]): Workload[] {
-  return workloads.filter(({ spec }) =>
-    pods.some((pod) => matches(spec.selector.matchLabels ?? {}, pod.metadata.labels) && expectsSidecar(pod) && !hasSidecar(pod)),
-  )
+  return workloads.filter(({ spec }) => {
+    // The template's labels too: a selector may hold nothing but expressions.
+    const labels = { ...spec.template.metadata?.labels, ...spec.selector.matchLabels }
+    return pods.some((pod) => matches(labels, pod.metadata.labels) && expectsSidecar(pod) && !hasSidecar(pod))
+  })
 }
 
 export async function restart(cluster: Cluster, { kind, metadata }: Workload): Promise<void> {

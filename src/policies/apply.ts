@@ -1,4 +1,5 @@
 // Compiled policies → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
+import { isDeepStrictEqual } from 'node:util'
 import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
@@ -29,6 +30,16 @@ export function strangers(config: Config, { virtualServices, destinationRules }:
     ...virtualServices.filter((object) => !ours(object) && routesTo(object, service, namespace)),
     ...destinationRules.filter((object) => !ours(object) && fullHost(object.spec.host, namespace) === hostOf(service, namespace)),
   ].map(({ kind, metadata }) => `services.${service}: the host ${hostOf(service, namespace)} already has the ${kind} ${namespace}/${metadata.name}, which is not ours, and a second one for the same host would hide one of the two; move its policies into \`services.${service}\` and delete it, or label it app.kubernetes.io/managed-by=mesh-canary to hand it over`))
+}
+
+/** Subsets that hold traffic now and that the config does not define: writing its policies would move that traffic. */
+export function orphans(config: Config, live: Live): string[] {
+  const weights = liveWeights(config, live)
+  return Object.entries(servicesOf(config)).flatMap(([service, { subsets = {}, traffic }]) => {
+    const lost = Object.entries(weights[service] ?? {}).filter(([subset, weight]) => weight > 0 && !(subset in subsets))
+    if (traffic && config.canary?.service !== service) return []
+    return lost.map(([subset, weight]) => `services.${service}.subsets: the subset ${subset} holds ${weight}% of the traffic now and is not defined here; add it with its labels, or state \`traffic\` to move it`)
+  })
 }
 
 function ours({ metadata }: KubeObject): boolean {
@@ -63,10 +74,16 @@ async function applyAll(cluster: Cluster, objects: KubeObject[]): Promise<Change
     const namespace = metadata.namespace ?? ''
     const before = await cluster.get(kind as Kind, namespace, metadata.name)
     const after = await applyOurs(cluster, object)
-    if (before?.metadata.resourceVersion !== after.metadata.resourceVersion)
+    if (!before || !same(before, after))
       changes.push({ kind, namespace, name: metadata.name, action: before ? 'changed' : 'created' })
   }
   return changes
+}
+
+/** Alike in what counts: an apply may change who owns a field, and nothing else. */
+function same(before: KubeObject, after: KubeObject): boolean {
+  const telling = (object: KubeObject & { spec?: unknown }) => [object.metadata.labels, object.spec]
+  return isDeepStrictEqual(telling(before), telling(after))
 }
 
 /** A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it. */

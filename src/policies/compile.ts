@@ -43,10 +43,14 @@ function peerAuthentication(namespace: string, mode: string): KubeObject & { spe
   }
 }
 
-/** Weights that the config states outright, else those in force, else all on stable. A canary's are moved by the promotion alone. */
-function weights(name: string, { traffic }: ServicePolicy, { canary }: Config, live: Weights | undefined): Weights | undefined {
-  if (canary?.service !== name) return traffic ?? live
-  return live ?? traffic ?? { [canary.stable]: 100, [canary.canary]: 0 }
+/**
+ * Weights that the config states outright, else those in force, else all on stable. Those of a canary's service are in
+ * force until the promotion moves them. A subset that the config no longer defines has no weight (see preflight).
+ */
+function weights(name: string, { traffic, subsets = {} }: ServicePolicy, { canary }: Config, live: Weights | undefined): Weights | undefined {
+  const known = live && Object.fromEntries(Object.entries(live).filter(([subset]) => subset in subsets))
+  if (canary?.service !== name) return traffic ?? known
+  return { [canary.stable]: 0, [canary.canary]: 0, ...(known ?? traffic ?? { [canary.stable]: 100 }) }
 }
 
 function destinationRule(name: string, namespace: string, { circuitBreaker, subsets }: ServicePolicy): DestinationRule[] {

@@ -28,21 +28,30 @@ function places(object: VirtualService, service: string, namespace: string): Pla
   )
 }
 
-/** The split in force: of the first route that names subsets; undefined where none does. */
-export function weightsOf(object: VirtualService, service: string, namespace: string): Weights | undefined {
+/**
+ * The split in force: of the first route that names all of the given subsets, or, with none given, that names any;
+ * undefined where there is no such route. A route for a few, such as one header's, is passed over.
+ */
+export function weightsOf(object: VirtualService, service: string, namespace: string, subsets: string[] = []): Weights | undefined {
   const all = places(object, service, namespace)
-  const first = all.filter(({ route }) => route === all[0]?.route)
-  return first.length > 0 ? Object.fromEntries(first.map(({ subset, weight }) => [subset, weight])) : undefined
+  const route = all.find((place) => namesAll(all, place.route, subsets))?.route
+  return route === undefined ? undefined : Object.fromEntries(all.filter((place) => place.route === route).map(({ subset, weight }) => [subset, weight]))
+}
+
+function namesAll(all: Place[], route: number, subsets: string[]): boolean {
+  return subsets.every((name) => all.some((place) => place.route === route && place.subset === name))
 }
 
 /**
  * The JSON Patch that gives the canary `weight` per cent and stable the rest, in every route that names both;
- * it is refused when somebody else changed the object since it was read. Empty where no route names both.
+ * it is refused when somebody else changed the object since it was read. Empty when the weights are so already,
+ * undefined where no route names both.
  */
-export function shift(object: VirtualService, service: string, namespace: string, stable: string, canary: string, weight: number): PatchOperation[] {
+export function shift(object: VirtualService, service: string, namespace: string, stable: string, canary: string, weight: number): PatchOperation[] | undefined {
   const all = places(object, service, namespace)
   const wanted: Weights = { [stable]: 100 - weight, [canary]: weight }
-  const split = all.filter(({ route }) => [stable, canary].every((name) => all.some((place) => place.route === route && place.subset === name)))
+  const split = all.filter(({ route }) => namesAll(all, route, [stable, canary]))
+  if (split.length === 0) return undefined
   const moves = split
     .filter(({ subset, weight: now }) => now !== (wanted[subset] ?? 0))
     .map(({ route, destination, subset }) => ({ op: 'add' as const, path: `/spec/http/${route}/route/${destination}/weight`, value: wanted[subset] ?? 0 }))

@@ -1,7 +1,7 @@
 // The run on GitHub: inputs from the runner, lines and annotations to its log, outputs, summary, state for the post step.
 import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
 import type { Split } from '../canary/traffic.ts'
 import { ConfigError } from '../config/error.ts'
@@ -99,5 +99,5 @@ export async function post(): Promise<void> {
     await undo(left.split, left.kubeconfig, left.context, tempDir())
     core.warning(`the run ended in the middle of a promotion: all traffic of ${left.split.service} was put back to ${left.split.stable}`)
   }
-  if (left.temporaryFile) rmSync(left.temporaryFile, { force: true })
+  if (left.temporaryFile) rmSync(dirname(left.temporaryFile), { recursive: true, force: true })
 }

@@ -3,7 +3,7 @@ import type { PromotionReport, Report } from './report.ts'
 
 export function summary(report: Report): string {
   return [
-    `## ${headline(report)}`,
+    `## ${escape(headline(report))}`,
     report.error === undefined ? '' : report.error.split('\n').map((line) => `> ${escape(line)}`).join('\n>\n'),
     facts(report),
     report.promotion ? promotion(report.promotion) : '',

@@ -78,10 +78,15 @@ function lastLine(log: string): string {
   return log.split('\n').findLast((line) => line.trim() !== '')?.trim() ?? ''
 }
 
+function time({ lastTimestamp, eventTime }: KubeEvent): number {
+  return Date.parse(lastTimestamp ?? eventTime ?? '') || 0
+}
+
 /** Why a workload has no pods: what its ReplicaSet, or it itself, was told when it tried to create one. */
 export async function creationFailure(cluster: Cluster, namespace: string, workload: string): Promise<string | undefined> {
   const events = await cluster.list<KubeEvent>('Event', namespace, { fieldSelector: 'reason=FailedCreate' })
-  const event = events.findLast(({ involvedObject }) => involvedObject.name === workload || involvedObject.name.startsWith(`${workload}-`))
+  const ofIt = ({ involvedObject: { kind, name } }: KubeEvent) => (kind === 'ReplicaSet' ? name.replace(/-[a-z0-9]+$/, '') : name) === workload
+  const event = events.filter(ofIt).sort((a, b) => time(a) - time(b)).at(-1)
   if (!event) return undefined
   const webhook = event.message?.includes('failed calling webhook')
   return `no pod can be created: ${event.message ?? ''}${webhook ? '; the sidecar injector does not answer, so check that istiod runs' : ''}`

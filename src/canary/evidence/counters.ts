@@ -17,15 +17,11 @@ export function parse(text: string, { requests, duration }: MetricNames): Readin
   return reading
 }
 
-/** What was added since; a counter that went down was restarted from zero, a series that was not there began at zero. */
+/** What was added since. A pod of which any counter went down has restarted: all of its counters began at zero. */
 export function difference(before: Reading, after: Reading): Reading {
-  const deltas = new Map<string, number>()
-  for (const [series, value] of after) {
-    const was = before.get(series) ?? 0
-    // A bucket that got nothing is kept: it still tells where the histogram has an edge.
-    deltas.set(series, value >= was ? value - was : value)
-  }
-  return deltas
+  const restarted = [...after].some(([series, value]) => value < (before.get(series) ?? 0))
+  // A bucket that got nothing is kept: it still tells where the histogram has an edge.
+  return new Map([...after].map(([series, value]) => [series, restarted ? value : value - (before.get(series) ?? 0)]))
 }
 
 export function labelsOf(series: string): Record<string, string> {
@@ -40,36 +36,34 @@ function isFailure({ response_code: code = '', response_flags: flags = '' }: Rec
 
 /** What the pods served, as their own sidecars counted it. `limitMs`: above it, a request counts as slow. */
 export function served(deltas: Reading, names: MetricNames, limitMs: number | undefined): Served {
-  const total = { requests: 0, failures: 0, slow: 0 }
+  const total = { requests: 0, failures: 0 }
   for (const [series, delta] of deltas) {
     const labels = labelsOf(series)
-    if (labels['reporter'] !== 'destination') continue
-    if (series.startsWith(`${names.requests}{`)) {
-      total.requests += delta
-      if (isFailure(labels)) total.failures += delta
-    }
+    if (labels['reporter'] !== 'destination' || !series.startsWith(`${names.requests}{`)) continue
+    total.requests += delta
+    if (isFailure(labels)) total.failures += delta
   }
-  return { ...total, slow: limitMs === undefined ? 0 : slow(deltas, names, limitMs) }
+  return { ...total, ...times(deltas, names, limitMs) }
 }
 
-/** Requests above the first bucket edge that is not below the limit: a request is never called slow that was within it. */
-function slow(deltas: Reading, { duration }: MetricNames, limitMs: number): number {
-  let all = 0
+/** Slow are those above the first bucket edge that is not below the limit: a request is never called slow that was within it. */
+function times(deltas: Reading, { duration }: MetricNames, limitMs: number | undefined): { timed: number; slow: number } {
+  let timed = 0
   const within = new Map<number, number>()
   for (const [series, delta] of deltas) {
     if (!series.startsWith(`${duration}_bucket{`)) continue
     const labels = labelsOf(series)
     if (labels['reporter'] !== 'destination') continue
-    if (labels['le'] === '+Inf') all += delta
+    if (labels['le'] === '+Inf') timed += delta
     else within.set(Number(labels['le']), (within.get(Number(labels['le'])) ?? 0) + delta)
   }
-  const edges = [...within.keys()].filter((edge) => edge >= limitMs)
-  return edges.length === 0 ? 0 : Math.max(0, all - within.get(Math.min(...edges))!)
+  const edges = [...within.keys()].filter((edge) => edge >= (limitMs ?? Infinity))
+  return { timed, slow: edges.length === 0 ? 0 : Math.max(0, timed - within.get(Math.min(...edges))!) }
 }
 
 /** What a client asked of the service, as its sidecar counted it. */
 export function asked(deltas: Reading, { requests }: MetricNames, service: string, host: string): Served {
-  const total = { requests: 0, failures: 0, slow: 0 }
+  const total = { requests: 0, failures: 0, timed: 0, slow: 0 }
   for (const [series, delta] of deltas) {
     if (!series.startsWith(`${requests}{`)) continue
     const labels = labelsOf(series)

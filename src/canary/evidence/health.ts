@@ -13,7 +13,7 @@ export type Health = { ready: boolean; fault?: { pod: Pod; text: string } }
 
 /** A pod that crashes in a loop, or that restarted since the promotion began, is a fault; one that is not ready yet is not. */
 export function healthOf(pods: Pod[], before: Restarts): Health {
-  const living = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+  const living = pods.filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase !== 'Failed' && status?.phase !== 'Succeeded')
   const ready = living.length > 0 && living.every(isReady)
   for (const pod of living) {
     for (const { name, restartCount, state } of pod.status?.containerStatuses ?? []) {

@@ -25,14 +25,14 @@ export type Look = { observation: Observation; health: Health }
 export async function observer(cluster: Cluster, watched: Watched): Promise<() => Promise<Look>> {
   const { namespace, metrics } = watched
   const readings = new Map<string, Reading>()
-  const first = await meshedPods(cluster, namespace)
+  const first = await cluster.list<Pod>('Pod', namespace)
   const restarts = restartsOf(first.filter(isCanary))
-  await Promise.all(first.map(readPod))
+  await Promise.all(first.filter(answers).map(readPod))
 
   return async () => {
-    const pods = await meshedPods(cluster, namespace)
+    const pods = await cluster.list<Pod>('Pod', namespace)
     const health = healthOf(pods.filter(isCanary), restarts)
-    const deltas = await Promise.all(pods.map(async (pod) => ({ pod, delta: await readPod(pod) })))
+    const deltas = await Promise.all(pods.filter(answers).map(async (pod) => ({ pod, delta: await readPod(pod) })))
     const of = (chosen: (pod: Pod) => boolean) =>
       deltas.filter(({ pod }) => chosen(pod)).map(({ delta }) => served(delta ?? new Map(), metrics, watched.slowAboveMs)).reduce(sum, nothing)
     const users = deltas.map(({ delta }) => asked(delta ?? new Map(), metrics, watched.service, watched.host)).reduce(sum, nothing)
@@ -68,6 +68,7 @@ export async function observer(cluster: Cluster, watched: Watched): Promise<() =
   }
 }
 
-async function meshedPods(cluster: Cluster, namespace: string): Promise<Pod[]> {
-  return (await cluster.list<Pod>('Pod', namespace)).filter((pod) => hasSidecar(pod) && pod.status?.phase !== 'Succeeded')
+/** Pods whose sidecar can be asked. One that is ending is not: what replaces it is what is to be judged. */
+function answers(pod: Pod): boolean {
+  return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
