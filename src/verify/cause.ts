@@ -29,20 +29,28 @@ function mount(events: KubeEvent[]): string | undefined {
   return `a volume cannot be mounted: ${event.message ?? ''}${root ? '; istiod writes that ConfigMap into each namespace, so check that istiod runs' : ''}`
 }
 
-/** The first container that is neither ready nor done. */
+/** The first container that is neither ready nor done, else the first that crashed of late. */
 function culprit(pod: Pod): ContainerStatus | undefined {
   const lasting = new Set(lastingStatuses(pod))
   const all = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])]
-  return all.find((status) => (lasting.has(status) ? !status.ready : !status.ready && status.state?.terminated?.exitCode !== 0))
+  return all.find((status) => (lasting.has(status) ? !status.ready : !status.ready && status.state?.terminated?.exitCode !== 0)) ?? all.find(crashed)
 }
 
-async function lastWords(cluster: Cluster, { metadata }: Pod, { name, state, restartCount }: ContainerStatus): Promise<string> {
-  const previous = state?.waiting !== undefined && restartCount > 0
+/** Ended with an error and started again within the last minutes: whatever it looks like now, that is what is wrong. */
+function crashed({ lastState }: ContainerStatus): boolean {
+  const { exitCode, finishedAt } = lastState?.terminated ?? {}
+  return exitCode !== undefined && exitCode !== 0 && Date.now() - Date.parse(finishedAt ?? '') < 600_000
+}
+
+async function lastWords(cluster: Cluster, { metadata }: Pod, status: ContainerStatus): Promise<string> {
+  const { name, state, restartCount } = status
+  const previous = restartCount > 0 && (state?.waiting !== undefined || crashed(status))
   const log = await cluster.log(metadata.namespace ?? '', metadata.name, name, 20, previous).catch(() => '')
   return log.trim()
 }
 
-function failed({ name, image, state, lastState, restartCount }: ContainerStatus, log: string, events: KubeEvent[]): string {
+function failed(status: ContainerStatus, log: string, events: KubeEvent[]): string {
+  const { name, image, state, lastState, restartCount } = status
   const waiting = state?.waiting
   const ended = state?.terminated ?? lastState?.terminated
   if (waiting?.reason && /^(ErrImage|ImagePull|InvalidImageName|ErrImageNeverPull)/.test(waiting.reason))
@@ -50,7 +58,7 @@ function failed({ name, image, state, lastState, restartCount }: ContainerStatus
   if (waiting?.reason?.startsWith('CreateContainer')) return `container ${name} cannot be created: ${waiting.message ?? waiting.reason}`
   if (name === 'istio-init' && ended) return `istio-init could not set up the pod's traffic rules (exit code ${ended.exitCode}): ${lastLine(log)}; it needs the capabilities NET_ADMIN and NET_RAW, or the Istio CNI plugin`
   if (name === 'istio-proxy' && !ended) return `the sidecar is not ready: ${proxyReason(log)}`
-  if (ended && restartCount + (state?.terminated ? 1 : 0) > 0 && (waiting ?? state?.terminated))
+  if (ended && (state?.terminated ?? (restartCount > 0 && waiting ? waiting : crashed(status))))
     return `container ${name} ended with exit code ${ended.exitCode}${ended.reason ? ` (${ended.reason})` : ''}, ${restartCount} restarts: ${lastLine(log) || 'it logged nothing'}`
   return `container ${name} is not ready: ${probe(events, name) ?? waiting?.reason ?? 'its readiness probe does not pass'}`
 }

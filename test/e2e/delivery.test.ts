@@ -21,7 +21,8 @@ const podNames = () => kubectl('get', 'pods', '-o', 'jsonpath={.items[*].metadat
 /** Another v2 in place of the one that is there, with no traffic on it. */
 async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): Promise<void> {
   await kubectl('delete', 'virtualservice', 'backend', '--ignore-not-found')
-  await kubectl('delete', 'deployment', 'backend-v2', '--ignore-not-found', '--wait')
+  await kubectl('delete', 'deployment', 'backend-v2', '--ignore-not-found')
+  await kubectl('wait', '--for=delete', 'pod', '--selector=app=backend,version=v2', '--timeout=60s')
   await kubectl('apply', '-k', `${sampleApp}/v2/${variant}`)
   if (variant !== 'crashing') await kubectl('rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
 }

@@ -1,0 +1,88 @@
+// The embedded mesh itself: it comes up, heals after any kill, and goes without a trace.
+import { execFile, spawn } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+import { down, enter, run, status, up } from '../mesh/index.ts'
+import { cacheDir, cgroup, nodeDir } from '../mesh/settings.ts'
+
+const cli = resolve(import.meta.dirname, '../mesh/cli.ts')
+
+async function pids(): Promise<Record<string, number>> {
+  const { components } = (await status())!
+  return Object.fromEntries(components.map(({ name, pid }) => [name, pid]))
+}
+
+async function expectWell(): Promise<void> {
+  const now = await status()
+  expect(now?.nodeReady).toBe(true)
+  expect(now?.components.filter(({ healthy }) => !healthy)).toEqual([])
+}
+
+test('a second up changes nothing', async () => {
+  await up()
+  const before = await pids()
+  await up()
+  expect(await pids()).toEqual(before)
+  await expectWell()
+})
+
+test('exec runs in the mesh, with the cluster at hand, and passes the exit code on', async () => {
+  expect(await run(['sh', '-c', 'kubectl get --raw /readyz && istioctl version --remote=false && exit 7'], { stdio: 'ignore' })).toBe(7)
+})
+
+test('there is no way out: the network holds nothing but loopback, bridges and the pods plugged into them', async () => {
+  const [program = '', ...args] = enter(['ip', '-json', '-details', 'link'])
+  const { stdout } = await promisify(execFile)(program, args)
+  const links = JSON.parse(stdout) as { ifname: string; linkinfo?: { info_kind: string } }[]
+  expect(links.length).toBeGreaterThan(1)
+  expect(links.filter(({ ifname, linkinfo }) => ifname !== 'lo' && !['bridge', 'veth'].includes(linkinfo?.info_kind ?? ''))).toEqual([])
+  expect(readlinkSync(`/proc/${(await pids())['etcd']!}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'))
+})
+
+test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])('after kill -9 of %s the next up heals', async (name) => {
+  const before = (await pids())[name]!
+  process.kill(before, 'SIGKILL')
+  await up()
+  await expectWell()
+  expect((await pids())[name]).not.toBe(before)
+})
+
+test('after kill -9 of the process that holds it all, the next up starts afresh', async () => {
+  const { pid } = JSON.parse(readFileSync(join(nodeDir, 'process.json'), 'utf8')) as { pid: number }
+  process.kill(pid, 'SIGKILL')
+  await up()
+  await expectWell()
+})
+
+test.each([500, 2_000, 5_000])('after kill -9 of up itself, %d ms on its way, the next up heals', async (ms) => {
+  await down()
+  const child = spawn(process.execPath, [cli, 'up'], { stdio: 'ignore' })
+  await sleep(ms)
+  child.kill('SIGKILL')
+  await up()
+  await expectWell()
+})
+
+test('down leaves no process, mount, cgroup or file behind', async () => {
+  await down()
+  expect(await status()).toBeUndefined()
+  expect(existsSync(nodeDir)).toBe(false)
+  expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(cacheDir)
+  const hierarchies = readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' ')).filter(([, , type]) => type?.startsWith('cgroup'))
+  expect(hierarchies.length).toBeGreaterThan(0)
+  expect(hierarchies.filter(([, folder]) => existsSync(`${folder!}${cgroup}`))).toEqual([])
+  const ours = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`))
+  expect(ours).toEqual([])
+  expect(existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.includes('mesh-canary')) : []).toEqual([])
+})
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
