@@ -25,11 +25,11 @@ async function demonstrate(): Promise<number> {
 
   say('running the action …\n')
   const machine = runner(world.runner)
-  // Users are counted from the moment the promotion begins: before it, the frontend itself is restarted.
+  // Users are counted from the first shift on: before it, the frontend itself is restarted.
   let before = traffic(world)
   const onLine = (line: string) => {
     show(line)
-    if (line === '::group::promote') before = traffic(world)
+    if (line.startsWith('weight: v1 95')) before = traffic(world)
   }
   const done = await machine.run({ ...world.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
   keep(done)

@@ -102,7 +102,7 @@ async function install({ config, host, cluster, connection, asked, report }: Run
   const mesh = await ensureMesh(cluster, asked!, async (args) => {
     const timeout = `${Math.ceil(config.istio!.timeout / 1000)}s`
     const all = ['install', '-y', '--readiness-timeout', timeout, ...args, ...connection.cliArgs]
-    const { code, stderr } = await runIstioctl(report.istioctl!.path, all, host.signal, host.info)
+    const { code, stderr } = await runIstioctl(report.istioctl!.path, all, host.signal, (line) => /[a-z]/i.test(line) && host.info(line))
     if (code !== 0) throw new Error(`istioctl install failed: ${lastError(stderr)}${await controlPlaneCauses(cluster)}`)
   })
   report.mesh = mesh

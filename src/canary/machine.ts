@@ -73,14 +73,15 @@ export function next(plan: CanaryConfig, before: State, observation: Observation
   return watch(plan, state, now)
 }
 
-/** Adds what was observed to the sums, the current step and the tests. */
+/** Adds what was observed to the sums, the current step and the tests. What came before the first step counts neither way. */
 function take({ blindSince, ...state }: State, { canary, stable, users, complete }: Observation, now: number): State {
+  const sighted = complete ? state : { ...state, blindSince: blindSince ?? now }
+  if (state.phase === 'waiting') return sighted
   const { successRate, p99 } = state.checks
-  const firstTrafficAt = state.firstTrafficAt ?? (canary.requests > 0 && state.phase !== 'waiting' ? now : undefined)
+  const firstTrafficAt = state.firstTrafficAt ?? (canary.requests > 0 ? now : undefined)
   return {
-    ...state,
+    ...sighted,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
-    ...(complete ? {} : { blindSince: blindSince ?? now }),
     checks: {
       successRate: add(successRate, { requests: canary.requests, against: canary.failures }),
       ...(p99 ? { p99: add(p99, { requests: canary.timed, against: canary.slow }) } : {}),

@@ -31,7 +31,7 @@ describe('a healthy v2', () => {
   test('is promoted to 100 on a mesh that the same step installs, and no user notices', async () => {
     let promotionBegins = traffic(world)
     const onLine = (line: string) => {
-      if (line === '::group::promote') promotionBegins = traffic(world)
+      if (line.startsWith('weight: v1 95')) promotionBegins = traffic(world)
     }
     const { code, outputs, report, summary, post, path } = await machine.run(inputs(), { onLine })
     const [before, after] = [await promotionBegins, await traffic(world)]
