@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { Served } from '../../src/canary/machine.ts'
 import type { Cluster } from '../../src/cluster/client.ts'
 import type { ContainerStatus, Pod, VirtualService, Workload } from '../../src/cluster/objects.ts'
 import { loadConfig } from '../../src/config/load.ts'
@@ -25,6 +26,16 @@ export function configOf(yaml: string): Config {
 /** The plan of a canary section, as `{ … }` on one line; the service is `backend`. */
 export function planOf(more = ''): CanaryConfig {
   return loadConfig({ INPUT_CANARY: `{ service: backend, ${more} }` }).canary!
+}
+
+/** Requests of which each was also timed, as in a mesh at rest. */
+export function served(requests: number, failures = 0, slow = 0): Served {
+  return { requests, failures, timed: requests, slow }
+}
+
+/** What stable serves in the time in which the canary, at its weight, serves so many requests. */
+export function servedByStable(weight: number, ofCanary: number): Served {
+  return served(weight === 0 || ofCanary === 0 ? 100 - weight : Math.round((ofCanary * (100 - weight)) / weight))
 }
 
 /** A new folder that is gone when the test ends. */

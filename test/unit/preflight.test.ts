@@ -39,7 +39,9 @@ describe('what is wrong is known before anything is touched', () => {
     ['a canary without pods', 'namespace: shop\ncanary: { service: backend, canary: v9 }', undefined, ['canary.canary: the subset v9 selects no pod: none in shop has the labels app=backend,version=v9']],
     ['a VirtualService of somebody else', canary, [...everything, virtualService([{ route: [to('v1')] }])], ['services.backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which is not ours']],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
-    ['a promotion alone without a split', `${canary}stages: promote`, undefined, ['canary.service: no VirtualService in shop splits backend between subsets; run the stage policies as well']],
+    ['a promotion alone without a split', `${canary}stages: promote`, undefined, ['canary.service: no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies as well']],
+    ['a promotion alone with a route for one of the two', `${canary}stages: promote`, [...everything, virtualService([{ route: [to('v2', 100)] }])], ['canary.service: no route of a VirtualService']],
+    ['traffic on a version that the config does not know', canary, [...everything, virtualService([{ route: [to('v0', 40), to('v1', 60)] }], { labels: ours })], ['services.backend.subsets: the subset v0 holds 40% of the traffic now and is not defined here; add it with its labels']],
     ['a promotion alone with one', `${canary}stages: promote`, [...everything, virtualService([{ route: [to('v1', 100), to('v2', 0)] }])], []],
     ['several things at once', 'namespace: shop\nworkloads: deploy/x, deploy/y\nservices: { z: { timeout: 1s } }', undefined, ['workloads: the Deployment shop/x', 'workloads: the Deployment shop/y', 'services.z']],
   ])('%s', async (_, yaml, objects, beginnings) => {

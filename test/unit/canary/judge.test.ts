@@ -36,6 +36,40 @@ describe('false alarms', () => {
   })
 })
 
+/** The chance to be failed within so many requests, looked at after each: exactly, over all numbers of failures there may be. */
+function chanceToFail(limit: number, alpha: number, rate: number, requests: number): number {
+  let chances = [1]
+  let failed = 0
+  for (let seen = 1; seen <= requests; seen++) {
+    const next = Array.from({ length: seen + 1 }, (_, against) => (chances[against] ?? 0) * (1 - rate) + (chances[against - 1] ?? 0) * rate)
+    const out = next.map((_, against) => judge(add(begin(limit), { requests: seen, against }), alpha) === 'fail')
+    failed += next.filter((_, against) => out[against]).reduce((sum, each) => sum + each, 0)
+    chances = next.map((chance, against) => (out[against] ? 0 : chance))
+  }
+  return failed
+}
+
+describe('a lenient limit', () => {
+  test.each([
+    [0.3, 0.1],
+    [0.7, 0.1],
+    [0.7, 0.01],
+    [0.9, 0.01],
+  ])('of %d is no easier to fail by chance than α = %d, and no harder than a third of it', (limit, alpha) => {
+    const chance = chanceToFail(limit, alpha, limit, 300)
+    expect(chance).toBeLessThanOrEqual(alpha)
+    expect(chance).toBeGreaterThan(alpha / 3)
+  })
+
+  test.each([
+    [0.3, 0.6, 100],
+    [0.7, 1, 30],
+    [0.9, 1, 130],
+  ])('of %d fails a rate of %d within %d requests, in all but one of a hundred', (limit, rate, requests) => {
+    expect(chanceToFail(limit, 0.01, rate, requests)).toBeGreaterThan(0.99)
+  })
+})
+
 describe('detection', () => {
   // What to expect: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 − r·limit)/(1 − limit)), for the best of the seven ratios r.
   test.each([

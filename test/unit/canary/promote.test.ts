@@ -134,7 +134,7 @@ describe('a promotion', () => {
   test('is refused where nothing splits the service', async () => {
     const shop = new Shop()
     shop.object.spec.hosts = ['frontend']
-    await expect(shop.promote()).rejects.toThrow('no VirtualService in shop splits backend between subsets; run the stage policies first')
+    await expect(shop.promote()).rejects.toThrow('no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first')
   })
 })
 
@@ -153,17 +153,37 @@ describe('whatever happens, traffic ends on stable', () => {
     const shop = new Shop()
     shop.trouble = (verb, what) => (shop.weight === 25 && verb === 'list' && what === 'Pod' ? new ApiError(503, 'etcd is down') : undefined)
     const ended = await shop.promote()
-    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-    expect(ended.error).toContain('no evidence could be read for 20 s: etcd is down')
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: "the counters of the canary's sidecars could not be read for 20 s" })
+    expect(ended.error).toBeUndefined()
+    expect(shop.notes).toContain('no evidence this time: etcd is down')
     expect(shop.history).toEqual([5, 25, 0])
   })
 
   test("the canary's counters cannot be read for longer than the patience", async () => {
-    const demanding = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s, checks: { minRequests: 1000 } } }')
     const shop = new Shop()
     shop.trouble = (verb, what) => (clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined)
-    expect((await shop.promote(demanding)).error).toBe("the promotion could not go on: the counters of the canary's sidecars could not be read for 20 s")
+    const ended = await shop.promote()
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: "the counters of the canary's sidecars could not be read for 20 s" })
+    expect(ended.error).toBeUndefined()
     expect(shop.history).toEqual([5, 0])
+  })
+
+  // Not so yet: no requests are counted as quiet, though nobody could count.
+  test.fails("nor is it claimed that the canary serves nothing while its counters cannot be read", async () => {
+    const shop = new Shop()
+    shop.trouble = (verb, what) => (clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined)
+    expect(await shop.promote()).not.toHaveProperty('secondsToSafe')
+  })
+
+  // Not so yet: a canary without a pod that can be asked counts as read completely.
+  test.fails("the canary's only pod is evicted in the middle of a step, and its successor is pending", async () => {
+    const shop = new Shop()
+    shop.trouble = () => {
+      if (shop.weight === 25 && clock.now > 18_000) shop.canary = { phase: 'Pending', conditions: [] }
+      return undefined
+    }
+    await shop.promote()
+    expect(shop.history).toEqual([5, 25, 0])
   })
 
   test('a weight cannot be written', async () => {
@@ -222,10 +242,25 @@ describe('moving the weight', () => {
     expect(shop.history).toEqual([])
   })
 
-  test('is refused where nothing splits the service', async () => {
+  test.each<[string, VirtualService]>([
+    ['nothing splits the service', { ...virtualService([{ route: [to('v1', 95), to('v2', 5)] }]), spec: { hosts: ['frontend'] } }],
+    ['no route names both', virtualService([{ match: [], route: [to('v2', 100)] }, { route: [to('v1', 100)] }])],
+  ])('is refused, and so is reading it, where %s', async (_, object) => {
     const shop = new Shop()
-    shop.object.spec.hosts = ['frontend']
-    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('run the stage policies first')
-    expect(await readSplit(shop.cluster, split)).toBeUndefined()
+    shop.object = object
+    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first')
+    await expect(readSplit(shop.cluster, split)).rejects.toThrow('no route of a VirtualService in shop splits backend between v1 and v2')
+    expect(shop.history).toEqual([])
+  })
+
+  test('happens in the VirtualService that splits, not in another of the same host', async () => {
+    const patched: unknown[] = []
+    const cluster = clusterWith({
+      list: () => Promise.resolve([virtualService([{ route: [to('v2', 100)] }], { name: 'few' }), virtualService([{ route: [to('v1', 95), to('v2', 5)] }], { name: 'all' })]),
+      patch: (_: string, __: string, name: string) => Promise.resolve(patched.push(name)),
+    })
+    expect(await readSplit(cluster, split)).toEqual({ v1: 95, v2: 5 })
+    await moveTraffic(cluster, split, 40)
+    expect(patched).toEqual(['all'])
   })
 })

@@ -18,11 +18,13 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-function clusterAt(server: string, token = 'token-of-ci'): Cluster {
+function configOf(server: string): KubeConfig {
   const config = new KubeConfig()
-  config.loadFromClusterAndUser({ name: 'c', server, skipTLSVerify: true }, { name: 'u', token })
-  return client({ config, server, context: 'c', cliArgs: [] })
+  config.loadFromClusterAndUser({ name: 'c', server, skipTLSVerify: true }, { name: 'u', token: 'token-of-ci' })
+  return config
 }
+
+const clusterAt = (server: string): Cluster => client({ config: configOf(server), server, context: 'c', cliArgs: [] })
 
 type Answer = [status: number, body: unknown] | ((response: ServerResponse) => unknown)
 
@@ -113,6 +115,24 @@ describe('what the server refused', () => {
     const { cluster } = await answering([401, { message: 'Unauthorized' }])
     expect((await errorOf(get(cluster))).message).not.toContain('token-of-ci')
   })
+})
+
+test('what is no API server is told as such, not as a fault of a parser', async () => {
+  const { cluster, asked, address } = await answering([200, '<html>Please log in</html>'])
+  expect(await errorOf(get(cluster))).toMatchObject({ status: 0, message: `${address} answers /api/v1/namespaces/shop/services/backend with something other than JSON; check that it is the address of an API server` })
+  expect(asked).toHaveLength(1)
+})
+
+test('credentials that cannot be had are told, and asked for again by the next request', async () => {
+  const { address, asked } = await serve((_, response) => response.end(JSON.stringify(service)))
+  const config = configOf(address)
+  const credentials = vi.spyOn(config, 'applyToHTTPSOptions').mockRejectedValueOnce(new Error('exec: aws: not found'))
+  const cluster = client({ config, server: address, context: 'c', cliArgs: [] })
+  expect(await errorOf(get(cluster))).toMatchObject({ status: 401, message: "the kubeconfig's credentials cannot be had: exec: aws: not found" })
+  expect(asked).toHaveLength(0)
+  expect(await get(cluster)).toEqual(service)
+  expect(await get(cluster)).toEqual(service)
+  expect(credentials).toHaveBeenCalledTimes(2)
 })
 
 describe('a server that does not answer', () => {

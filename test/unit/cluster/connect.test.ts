@@ -1,5 +1,5 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { connection, secretsOf } from '../../../src/cluster/connect.ts'
 import { ConfigError } from '../../../src/config/error.ts'
@@ -53,12 +53,31 @@ describe('a kubeconfig that can be used', () => {
     expect(connection(fileWith(kubeconfig), 'production', temp)).toMatchObject({ server: 'https://west.test:6443', context: 'production' })
   })
 
-  test('as content: kept for istioctl in a file that only the user can read, to be removed', () => {
+  test('as content: kept for istioctl in a file that only the user can read, in a folder of its own, to be removed', () => {
     const { server, cliArgs, temporaryFile } = connection(kubeconfig, undefined, temp)
     expect(server).toBe('https://east.test:6443')
     expect(cliArgs).toEqual(['--kubeconfig', temporaryFile, '--context', 'staging'])
     expect(readFileSync(temporaryFile!, 'utf8')).toBe(kubeconfig)
     expect(statSync(temporaryFile!).mode & 0o777).toBe(0o600)
+    expect(statSync(dirname(temporaryFile!)).mode & 0o777).toBe(0o700)
+    expect([dirname(dirname(temporaryFile!)), readdirSync(dirname(temporaryFile!))]).toEqual([temp, ['kubeconfig']])
+    expect(connection(kubeconfig, undefined, temp).temporaryFile).not.toBe(temporaryFile)
+  })
+
+  test('as content in base64, as a secret often holds it', () => {
+    const { server, temporaryFile } = connection(Buffer.from(kubeconfig).toString('base64'), undefined, temp)
+    expect(server).toBe('https://east.test:6443')
+    expect(readFileSync(temporaryFile!, 'utf8')).toBe(kubeconfig)
+  })
+
+  // Not so yet: a line break is taken for YAML.
+  test.fails('as content in base64 that is wrapped at 76 columns, as `base64` prints it', () => {
+    expect(connection(Buffer.from(kubeconfig).toString('base64').replace(/.{76}/g, '$&\n'), undefined, temp).server).toBe('https://east.test:6443')
+  })
+
+  // Not so yet: the path is split as if it were a list.
+  test.fails('as a file with a colon in its name', () => {
+    expect(connection(fileWith(kubeconfig, 'a:b'), undefined, temp).server).toBe('https://east.test:6443')
   })
 
   test('as JSON on one line', () => {
@@ -98,15 +117,40 @@ describe('one that cannot', () => {
     ['a tab', 'users:\n\ttoken: s3cr3t-token\n'],
     ['an open quote', 'token: "s3cr3t-token\n'],
     ['JSON that is cut short', '{ "users": [ { "token": "s3cr3t-token"'],
+    ['an alias of nothing', 'users:\n  - user: { token: *s3cr3t }\n'],
+    ['an unknown tag', 'users:\n  - user: { token: !s3cr3t x }\n'],
   ])('shows no secret, whatever is wrong: %s', (_, content) => {
     const message = refusal(content)
     expect(message).toContain('does not parse')
     expect(message).not.toContain('s3cr3t')
   })
 
+  test('tells the line where it is known', () => {
+    expect(refusal('users:\n  - user: { token: *s3cr3t }\n')).toContain('(line 2)')
+  })
+
+  test.each([
+    ['a token', 's3cr3t'.repeat(50)],
+    ['base64 of something else', Buffer.from('s3cr3t, and no kubeconfig at all '.repeat(20)).toString('base64')],
+  ])('that is neither path nor content is not shown when it is long: %s', (_, given) => {
+    const message = refusal(given)
+    expect(message).toContain('kubeconfig: the value is no kubeconfig, and a file of that name does not exist')
+    expect(message).not.toContain(given.slice(0, 20))
+  })
+
+  // Not so yet: what stands before the first colon is shown.
+  test.fails('that is neither and long is not shown up to its first colon either', () => {
+    expect(refusal(`s3cr3t-name:${'x'.repeat(300)}`)).not.toContain('s3cr3t')
+  })
+
+  test('in the environment is named', () => {
+    vi.stubEnv('KUBECONFIG', '/no/such/config')
+    expect(refusal(undefined)).toContain('kubeconfig: the file /no/such/config does not exist')
+  })
+
   test('leaves no file behind', () => {
     refusal(kubeconfig, 'stagnig')
-    expect(() => statSync(join(temp, `mesh-canary-kubeconfig-${process.pid}`))).toThrow('ENOENT')
+    expect(readdirSync(temp)).toEqual([])
   })
 })
 

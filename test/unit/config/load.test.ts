@@ -140,6 +140,16 @@ describe('what is refused, with key, place, value and remedy', () => {
     expect(refusal(`namespace: ${'A'.repeat(500)}\n`).length).toBeLessThan(250)
   })
 
+  test.each<[string, string | undefined, Record<string, string>, string]>([
+    ['the file', 'namespace: shop\nmtls: *s3cr3t\n', {}, 'mesh.yaml: is not valid YAML'],
+    ['an input', undefined, { services: '{ backend: *s3cr3t }' }, 'input services: is not valid YAML'],
+  ])('an alias of nothing in %s is told and not shown', (_, yaml, inputs, beginning) => {
+    const message = refusal(yaml, inputs)
+    expect(message.slice(0, beginning.length)).toBe(beginning)
+    expect(message).toContain('quote it')
+    expect(message).not.toContain('s3cr3t')
+  })
+
   test.each([
     ['of the wrong type', 'kubeconfig: { token: s3cr3t-token }'],
     ['as a list', 'kubeconfig: [s3cr3t-token]'],

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseDuration, percentage, steps, whole, workloads } from '../../../src/config/values.ts'
+import { duration, parseDuration, percentage, steps, whole, workloads } from '../../../src/config/values.ts'
 
 test.each<[unknown, number | undefined]>([
   ['500ms', 500],
@@ -8,6 +8,9 @@ test.each<[unknown, number | undefined]>([
   ['1m30s', 90_000],
   ['1h', 3_600_000],
   [' 2s ', 2_000],
+  ['1.001s', 1_001],
+  ['2.6ms', 3],
+  ['0.4ms', 0],
   ['30', undefined],
   [30, undefined],
   ['s', undefined],
@@ -16,6 +19,10 @@ test.each<[unknown, number | undefined]>([
   ['', undefined],
 ])('the duration %j is %j ms', (raw, ms) => {
   expect(parseDuration(raw)).toBe(ms)
+})
+
+test('a duration that is nothing after rounding is refused', () => {
+  expect(duration.safeParse('0.4ms').success).toBe(false)
 })
 
 test.each<[unknown, number | undefined]>([

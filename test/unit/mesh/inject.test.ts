@@ -16,6 +16,11 @@ describe('the workloads that lack a sidecar', () => {
     expect(lackingSidecar([a], [pod({ metadata: { labels: { app: 'a' } } }), bare('a')])).toEqual([a])
   })
 
+  test('are known by the labels of their template where the selector holds only expressions', () => {
+    const byExpression = (workload: Workload): Workload => ({ ...workload, spec: { selector: {}, template: { metadata: { labels: workload.spec.selector.matchLabels! }, spec: { containers: [] } } } })
+    expect(lackingSidecar([byExpression(a), byExpression(b)], [bare('b')]).map(({ metadata }) => metadata.name)).toEqual(['b'])
+  })
+
   test.each<[string, Pod[]]>([
     ['no pod', []],
     ['only pods that are being deleted', [bare('a', { deletionTimestamp: '2026-01-01T00:00:00Z' })]],

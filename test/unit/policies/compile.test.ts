@@ -106,6 +106,10 @@ describe('weights', () => {
     ['of a canary for the first time: all on stable', canary, undefined, { v1: 100, v2: 0 }],
     ['of a canary for the first time, stated outright', `${canary}\n${split}`, undefined, { v1: 80, v2: 20 }],
     ['of a canary under way or promoted: those in force, whatever is stated', `${canary}\n${split}`, { backend: { v1: 0, v2: 100 } }, { v1: 0, v2: 100 }],
+    ['of a second canary, after the first was promoted: all on the new stable, the old one is gone', 'canary: { service: backend, stable: v2, canary: v3 }', { backend: { v1: 0, v2: 100 } }, { v2: 100, v3: 0 }],
+    ['of a canary for the first time, where the stable subset is routed to already', canary, { backend: { v1: 100 } }, { v1: 100, v2: 0 }],
+    ['of a canary for the first time, with all on stable outright', `${canary}\nservices: { backend: { ${subsets}, traffic: { v1: 100 } } }`, undefined, { v1: 100, v2: 0 }],
+    ['those in force of a subset that is not defined any more do not count', `services: { backend: { ${subsets} } }`, { backend: { v0: 0, v1: 30, v2: 70 } }, { v1: 30, v2: 70 }],
   ])('%s', (_, yaml, live, weights) => {
     expect(weightsIn(yaml, live)).toEqual(weights)
   })

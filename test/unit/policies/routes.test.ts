@@ -44,6 +44,21 @@ describe('the split in force', () => {
   })
 })
 
+describe('the split between two subsets', () => {
+  const between = (object: VirtualService) => weightsOf(object, 'backend', 'shop', ['v1', 'v2'])
+  const forOneHeader = { match: [{ headers: {} }], route: [to('v2', 100)] }
+
+  test('passes over a route for a few, which names only one of them', () => {
+    const object = virtualService([forOneHeader, { route: [to('v1', 95), to('v2', 5)] }])
+    expect(between(object)).toEqual({ v1: 95, v2: 5 })
+    expect(weightsOf(object, 'backend', 'shop')).toEqual({ v2: 100 })
+  })
+
+  test('is none where no route names both', () => {
+    expect(between(virtualService([forOneHeader, { route: [to('v1')] }]))).toBeUndefined()
+  })
+})
+
 describe('moving the weight', () => {
   test('writes the two weights and nothing else, on the object as it was read', () => {
     expect(move(split, 25)).toEqual([
@@ -64,7 +79,7 @@ describe('moving the weight', () => {
       { route: [to('v2', 0), to('v1', 100)] },
       { route: [to('v1', 100), to('other', 0, 'frontend'), to('v2', 0)] },
     ])
-    expect(move(object, 10).slice(1)).toEqual([
+    expect(move(object, 10)?.slice(1)).toEqual([
       { op: 'add', path: '/spec/http/2/route/0/weight', value: 10 },
       { op: 'add', path: '/spec/http/2/route/1/weight', value: 90 },
       { op: 'add', path: '/spec/http/3/route/0/weight', value: 90 },
@@ -84,7 +99,7 @@ describe('moving the weight', () => {
     ['only one of the two', virtualService([{ route: [to('v1', 100)] }])],
     ['the two in different routes', virtualService([{ route: [to('v1')] }, { route: [to('v2')] }])],
     ['another service of the same subsets', virtualService([{ route: [to('v1', 95, 'frontend'), to('v2', 5, 'frontend')] }])],
-  ])('leaves a VirtualService alone that names %s', (_, object) => {
-    expect(move(object, 50)).toEqual([])
+  ])('says that there is nothing to move in a VirtualService that names %s', (_, object) => {
+    expect(move(object, 50)).toBeUndefined()
   })
 })

@@ -1,16 +1,17 @@
 import { expect, test } from 'vitest'
 import type { Promotion } from '../../../src/canary/promote.ts'
-import { next, start, type Observation } from '../../../src/canary/machine.ts'
+import { next, start, sum, type Observation } from '../../../src/canary/machine.ts'
 import { promotionReport } from '../../../src/report/report.ts'
-import { planOf } from '../fixtures.ts'
+import { planOf, served, servedByStable } from '../fixtures.ts'
 
-const served = (requests: number, failures = 0) => ({ requests, failures, slow: 0 })
 const plan = planOf('interval: 2s, tick: 1s, steps: [50, 100]')
 
 /** The promotion that the machine makes of what these seconds saw at the canary: requests, and failures among them. */
 function promotionOf(seconds: [requests: number, failures: number][]): Promotion {
   const state = seconds.reduce((before, [requests, failures], i) => {
-    const observation: Observation = { canary: served(requests, failures), stable: served(100), users: served(100 + requests, failures), ready: true, complete: true }
+    const canary = served(requests, failures)
+    const stable = before.weight === 0 ? served(0) : servedByStable(before.weight, requests)
+    const observation: Observation = { canary, stable, users: sum(canary, stable), ready: true, complete: true }
     return next(plan, before, observation, 11_000 + i * 1_000).state
   }, start(plan, 0, 10_000))
   return { ...state, namespace: 'shop', service: 'backend' }
@@ -24,11 +25,11 @@ test('a promotion is told in seconds from its beginning, step by step', () => {
     stable: 'v1',
     canary: 'v2',
     steps: [
-      { weight: 50, startSeconds: 1, seconds: 3, canary: served(60), stable: served(300), outcome: 'passed' },
-      { weight: 100, startSeconds: 4, seconds: 3, canary: served(60), stable: served(300), outcome: 'passed' },
+      { weight: 50, startSeconds: 1, seconds: 3, canary: served(60), stable: served(60), outcome: 'passed' },
+      { weight: 100, startSeconds: 4, seconds: 3, canary: served(60), stable: served(0), outcome: 'passed' },
     ],
     requestsObserved: 120,
-    userRequests: { total: 820, failed: 0 },
+    userRequests: { total: 180, failed: 0 },
   })
 })
 
@@ -37,7 +38,7 @@ test('one that failed tells how long it took to find out, and to be safe', () =>
   expect(promotionReport(failed, 'v1', 'v2')).toMatchObject({
     steps: [{ weight: 50, startSeconds: 1, seconds: 2, canary: served(10, 9), outcome: 'failed' }],
     requestsObserved: 10,
-    userRequests: { total: 310, failed: 9 },
+    userRequests: { total: 20, failed: 9 },
     secondsToDetect: 1,
     secondsToSafe: 0.4,
   })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
+import { served } from '../fixtures.ts'
 
 const nothing: Report = { startedAt: '2026-11-23T07:00:00.000Z', seconds: 3, outcome: 'success', namespace: 'shop', stages: [{ name: 'check', seconds: 0.26, outcome: 'unchanged' }], changes: [], restarted: [], pods: [] }
 
@@ -9,8 +10,8 @@ const promotion: PromotionReport = {
   stable: 'v1',
   canary: 'v2',
   steps: [
-    { weight: 5, startSeconds: 1.2, seconds: 10.4, canary: { requests: 200, failures: 1, slow: 0 }, stable: { requests: 4_000, failures: 0, slow: 0 }, outcome: 'passed' },
-    { weight: 100, startSeconds: 11.6, seconds: 2, canary: { requests: 0, failures: 0, slow: 0 }, stable: { requests: 0, failures: 0, slow: 0 }, outcome: 'inconclusive' },
+    { weight: 5, startSeconds: 1.2, seconds: 10.4, canary: served(200, 1), stable: served(4_000), outcome: 'passed' },
+    { weight: 100, startSeconds: 11.6, seconds: 2, canary: served(0), stable: served(0), outcome: 'inconclusive' },
   ],
   requestsObserved: 200,
   userRequests: { total: 4_200, failed: 1 },
@@ -110,6 +111,10 @@ describe('what comes from the cluster does not become markup', () => {
   test('in a cell of a table, which also stays one line', () => {
     const row = { name: 'backend-1', ready: '1/2', sidecar: 'native' as const, ok: false, restarts: 0, cause: hostile }
     expect(summary({ ...nothing, pods: [row] }).split('\n')).toContain(`| backend-1 | 1/2 | native | ${safe} next |`)
+  })
+
+  test('in the headline', () => {
+    expect(firstLine({ outcome: 'failure', error: hostile })).toBe(`## ⛔ ${safe}`)
   })
 
   test('in the reason of a verdict', () => {

@@ -3,7 +3,7 @@ import type { ContainerStatus, KubeEvent, Pod } from '../../../src/cluster/objec
 import { causeOf, creationFailure } from '../../../src/verify/cause.ts'
 import { clusterWith, container, pod } from '../fixtures.ts'
 
-type Event = { reason: string; message?: string; type?: string; of?: string }
+type Event = { reason: string; message?: string; type?: string; of?: string; kind?: string; lastTimestamp?: string; eventTime?: string }
 type World = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
 
 /**
@@ -15,7 +15,7 @@ function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) 
   const cluster = clusterWith({
     list: (kind: string, namespace: string, { fieldSelector }: { fieldSelector: string }) => {
       asked.push(`${kind} ${namespace} ${fieldSelector}`)
-      return Promise.resolve(events.map(({ of = 'backend-1', ...event }) => ({ type: 'Warning', ...event, involvedObject: { kind: 'Pod', name: of } }) as KubeEvent))
+      return Promise.resolve(events.map(({ of = 'backend-1', kind = 'Pod', ...event }) => ({ type: 'Warning', ...event, involvedObject: { kind, name: of } }) as KubeEvent))
     },
     log: (namespace: string, name: string, of: string, lines: number, previous: boolean) => {
       asked.push(`log ${namespace} ${name} ${of} ${lines}${previous ? ' previous' : ''}`)
@@ -32,6 +32,7 @@ function broken(app: Partial<ContainerStatus>, proxy: Partial<ContainerStatus> =
 }
 const waiting = (reason: string, message?: string): Partial<ContainerStatus> => ({ ready: false, state: { waiting: { reason, ...(message === undefined ? {} : { message }) } } })
 const crashed = (exitCode: number, reason = 'Error'): Partial<ContainerStatus> => ({ ready: false, restartCount: 3, state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated: { exitCode, reason } } })
+const restarted = (agoMs: number) => pod({ status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], containerStatuses: [container('app', { restartCount: 1, state: { running: {} }, lastState: { terminated: { exitCode: 1, reason: 'Error', finishedAt: new Date(Date.now() - agoMs).toISOString() } } })] } })
 const running: Partial<ContainerStatus> = { ready: false, state: { running: {} } }
 
 describe('the cause that a person would have found', () => {
@@ -99,6 +100,8 @@ describe('the cause that a person would have found', () => {
     ['the container is still starting', { pod: broken(waiting('ContainerCreating')) }, 'container app is not ready: ContainerCreating'],
     ['the container runs and nothing is known', { pod: broken(running) }, 'container app is not ready: its readiness probe does not pass'],
     ['the node warns', { pod: pod({ status: { conditions: unready } }), events: [{ reason: 'NodeNotReady', message: 'Node is not ready' }] }, 'NodeNotReady: Node is not ready'],
+    ['the application crashed a minute ago and runs again', { pod: restarted(60_000), log: 'the new start\n', previousLog: 'Error: no DB_HOST\n' }, 'container app ended with exit code 1 (Error), 1 restarts: Error: no DB_HOST'],
+    ['it crashed long ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
     ['there is none', { pod: pod() }, 'the pod is ready'],
   ])('%s', async (_, world, cause) => {
     expect(await causeOf(clusterOf(world).cluster, world.pod)).toBe(cause)
@@ -118,13 +121,15 @@ describe('the cause that a person would have found', () => {
 
 describe('why a workload has no pods', () => {
   const hook = 'Internal error occurred: failed calling webhook "namespace.sidecar-injector.istio.io": connection refused'
-  const failed = (of: string, message: string): Event => ({ reason: 'FailedCreate', of, message })
+  const failed = (of: string, message: string, more: Partial<Event> = {}): Event => ({ reason: 'FailedCreate', kind: 'ReplicaSet', of, message, ...more })
 
   test.each<[string, Event[], string | undefined]>([
     ['the injector does not answer', [failed('backend-5d9f', hook)], `no pod can be created: ${hook}; the sidecar injector does not answer, so check that istiod runs`],
     ['a quota is used up', [failed('backend-5d9f', 'exceeded quota')], 'no pod can be created: exceeded quota'],
-    ['a StatefulSet was told itself', [failed('backend', 'exceeded quota')], 'no pod can be created: exceeded quota'],
-    ['only others were told', [failed('frontend-5d9f', 'exceeded quota'), failed('backends', 'exceeded quota')], undefined],
+    ['a StatefulSet was told itself', [failed('backend', 'exceeded quota', { kind: 'StatefulSet' })], 'no pod can be created: exceeded quota'],
+    ['only others were told', [failed('frontend-5d9f', 'exceeded quota'), failed('backends', 'exceeded quota', { kind: 'StatefulSet' })], undefined],
+    ['only one was told whose name begins the same', [failed('backend-v2-5d9f', 'exceeded quota'), failed('backend-v2', 'exceeded quota', { kind: 'StatefulSet' })], undefined],
+    ['the newest counts, wherever it stands and however its time is written', [failed('backend-5d9f', 'old', { lastTimestamp: '2026-01-01T00:00:00Z' }), failed('backend-7c4b', 'newest', { eventTime: '2026-01-01T00:02:00.000000Z' }), failed('backend-5d9f', 'newer', { lastTimestamp: '2026-01-01T00:01:00Z' })], 'no pod can be created: newest'],
     ['nobody was told', [], undefined],
   ])('%s', async (_, events, cause) => {
     expect(await creationFailure(clusterOf({ events }).cluster, 'shop', 'backend')).toBe(cause)

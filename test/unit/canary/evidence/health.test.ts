@@ -4,6 +4,8 @@ import type { Pod } from '../../../../src/cluster/objects.ts'
 import { container, pod } from '../../fixtures.ts'
 
 const notReady = [{ type: 'Ready', status: 'False' }]
+/** An evicted pod, say: its containers were restarted once. */
+const over = (phase: string) => pod({ status: { phase, conditions: notReady, containerStatuses: [container('app', { ready: false, restartCount: 1 })] } })
 const withRestarts = (restartCount: number, metadata: Partial<Pod['metadata']> = {}) => pod({ metadata, status: { containerStatuses: [container('app', { restartCount })] } })
 
 describe('ready', () => {
@@ -12,6 +14,9 @@ describe('ready', () => {
     ['no pod at all', [], false],
     ['one of two is not', [pod(), pod({ status: { conditions: notReady } })], false],
     ['a pod that is being deleted does not count', [pod(), pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' }, status: { conditions: notReady } })], true],
+    ['a pod that failed does not count', [pod(), over('Failed')], true],
+    ['a pod that is done does not count', [pod(), over('Succeeded')], true],
+    ['only pods that failed', [over('Failed')], false],
     ['only pods that are being deleted', [pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } })], false],
   ])('%s', (_, pods, ready) => {
     expect(healthOf(pods, new Map())).toEqual({ ready })
