@@ -1,12 +1,13 @@
 // `npm run check`: types, lint, workflows, and that everything generated is what its source makes. No cluster.
 import { execFile } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { goTool } from '../test/mesh/index.ts'
 import { generated } from './generate.ts'
 
 const exec = promisify(execFile)
-const scratch = 'build/check'
+const scratch = 'build/dist'
 
 const checks: Record<string, () => Promise<unknown>> = {
   types: () => exec('tsc', ['--noEmit', '-p', '.']),
@@ -18,10 +19,11 @@ const checks: Record<string, () => Promise<unknown>> = {
     if (stale.length > 0) throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
   },
   dist: async () => {
-    await exec('tsc', ['-p', 'tsconfig.build.json', '--outDir', `${scratch}/js`])
-    await exec('ncc', ['build', `${scratch}/js/index.js`, '-o', `${scratch}/dist`, '-m'])
-    const files = readdirSync(`${scratch}/dist`)
-    const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(`${scratch}/dist/${file}`).equals(readFileSync(`dist/${file}`)))
+    // From the same place as `npm run build`: the bundler's names for modules follow their paths.
+    await exec('tsc', ['-p', 'tsconfig.build.json'])
+    await exec('ncc', ['build', 'build/index.js', '-o', scratch, '-m'])
+    const files = readdirSync(scratch)
+    const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(join(scratch, file)).equals(readFileSync(join('dist', file))))
     if (!same) throw new Error('dist is not what src makes: run `npm run build` and commit dist')
   },
 }
