@@ -30,6 +30,8 @@ export type State = {
   /** waiting for ready pods → shifting (weight asked for, not seen yet) ⇄ watching → ended */
   phase: 'waiting' | 'shifting' | 'watching' | 'ended'
   startedAt: number
+  /** The canary's weight at the start, and now. */
+  startWeight: number
   weight: number
   steps: Step[]
   checks: Checks
@@ -54,6 +56,7 @@ export function start({ checks }: CanaryConfig, weight: number, now: number): St
   return {
     phase: 'waiting',
     startedAt: now,
+    startWeight: weight,
     weight,
     steps: [],
     checks: { successRate: begin(1 - checks.successRate), ...(checks.p99 === undefined ? {} : { p99: begin(0.01) }) },
@@ -109,16 +112,17 @@ function against(plan: CanaryConfig, state: State): string | undefined {
 }
 
 function wait(plan: CanaryConfig, state: State, { ready }: Observation, now: number): Next {
-  if (ready) return advance(plan, state, now)
+  if (ready && state.blindSince === undefined) return advance(plan, state, now)
   if (now - state.startedAt < plan.patience) return { state, actions: [] }
-  return fail(plan, state, `the canary's pods did not become ready within ${plan.patience / 1000} s`, now)
+  const what = ready ? "the counters of the canary's sidecars could not be read" : "the canary's pods did not become ready"
+  return fail(plan, state, `${what} within ${plan.patience / 1000} s`, now)
 }
 
 /** A step counts once the traffic itself has moved: since the shift, the canary's share is nearer to the new weight than to the old. */
 function seen(plan: CanaryConfig, state: State, now: number): Next {
   const { shiftedAt, canary, stable } = state.steps.at(-1)!
   const share = canary.requests === 0 ? 0 : (100 * canary.requests) / (canary.requests + stable.requests)
-  const halfway = (state.weight + (state.steps.at(-2)?.weight ?? 0)) / 2
+  const halfway = (state.weight + (state.steps.at(-2)?.weight ?? state.startWeight)) / 2
   if (share > halfway) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
   if (now - shiftedAt < plan.patience) return { state, actions: [] }
   const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${percent(share / 100)} of the requests`

@@ -104,13 +104,14 @@ async function settled(look: (() => Promise<Look>) | undefined, { verdict, weigh
   while (Date.now() - from < 10_000) {
     await sleep(500)
     const seen = await look().catch(() => undefined)
-    quiet = seen?.observation.canary.requests === 0 ? quiet + 1 : 0
+    if (!seen?.observation.complete) continue
+    quiet = seen.observation.canary.requests === 0 ? quiet + 1 : 0
     if (quiet === 2) {
       const secondsToSafe = Math.max(0, (Date.now() - from - 1_000) / 1000)
       note(`the canary serves nothing any more, ${secondsToSafe.toFixed(1)} s after the weight was put back`)
       return { secondsToSafe }
     }
   }
-  note('the canary still serves requests 10 s after its weight was set to 0: somebody calls it other than through the VirtualService')
+  note('10 s after its weight was set to 0 the canary was not seen to be quiet: its sidecars do not answer, or somebody calls it other than through the VirtualService')
   return {}
 }

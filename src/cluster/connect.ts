@@ -26,15 +26,16 @@ export function connection(kubeconfig: string | undefined, context: string | und
 /** The content, when it is given as such or in base64, as secrets often hold it; undefined for a path. */
 function contentOf(kubeconfig: string): string | undefined {
   if (existsSync(kubeconfig)) return undefined
-  if (/[\n{]|: /.test(kubeconfig)) return kubeconfig
   const decoded = /^[A-Za-z0-9+/=\s]+$/.test(kubeconfig) ? Buffer.from(kubeconfig, 'base64').toString() : ''
-  return /\bclusters\b/.test(decoded) ? decoded : undefined
+  if (/\bclusters\b/.test(decoded)) return decoded
+  return /[\n{]|: /.test(kubeconfig) ? kubeconfig : undefined
 }
 
 function load(config: KubeConfig, kubeconfig: string | undefined, content: string | undefined): void {
   const path = kubeconfig ?? process.env['KUBECONFIG']
-  const absent = content === undefined && path ? path.split(delimiter).filter((file) => file !== '' && !existsSync(file)) : []
-  if (absent.length > 0) throw new ConfigError(`kubeconfig: ${fileName(absent[0]!)} does not exist; give the path of a kubeconfig, or its content`)
+  // KUBECONFIG may be a list, of which some may be missing.
+  const files = content === undefined && path ? (kubeconfig === undefined ? path.split(delimiter).filter(Boolean) : [path]) : []
+  if (files.length > 0 && !files.some(existsSync)) throw new ConfigError(`kubeconfig: ${fileName(path!)} does not exist; give the path of a kubeconfig, or its content`)
   const what = content === undefined ? `the kubeconfig ${path ?? '~/.kube/config'}` : 'the content given as kubeconfig'
   try {
     if (content !== undefined) config.loadFromString(content)

@@ -3,7 +3,7 @@ import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import type { Workload as Named } from '../config/values.ts'
 import { expectsSidecar, hasSidecar } from './sidecar.ts'
-import { matches } from '../cluster/labels.ts'
+import { belongs } from '../cluster/labels.ts'
 
 const order = ['StatefulSet', 'Deployment', 'DaemonSet'] as const
 
@@ -26,11 +26,7 @@ export async function selectWorkloads(cluster: Cluster, namespace: string, named
 
 /** Those of the workloads with a running pod that should have a sidecar and has none. */
 export function lackingSidecar(workloads: Workload[], pods: Pod[]): Workload[] {
-  return workloads.filter(({ spec }) => {
-    // The template's labels too: a selector may hold nothing but expressions.
-    const labels = { ...spec.template.metadata?.labels, ...spec.selector.matchLabels }
-    return pods.some((pod) => matches(labels, pod.metadata.labels) && expectsSidecar(pod) && !hasSidecar(pod))
-  })
+  return workloads.filter((workload) => pods.some((pod) => belongs(workload, pod) && expectsSidecar(pod) && !hasSidecar(pod)))
 }
 
 export async function restart(cluster: Cluster, { kind, metadata }: Workload): Promise<void> {

@@ -1,7 +1,7 @@
 // A workload's rollout: whether it is through, the wait for it, and why it is not.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
-import { matches } from '../cluster/labels.ts'
+import { belongs } from '../cluster/labels.ts'
 import type { Kind, Pod, Workload } from '../cluster/objects.ts'
 import { causeOf, creationFailure } from '../verify/cause.ts'
 import { isReady } from './sidecar.ts'
@@ -33,7 +33,7 @@ export async function untilRolledOut(cluster: Cluster, { kind, metadata }: Workl
 async function cause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {
   if (!workload) return 'it is gone'
   const pods = await cluster.list<Pod>('Pod', namespace)
-  const bad = pods.find((pod) => matches(workload.spec.selector.matchLabels ?? {}, pod.metadata.labels) && !isReady(pod))
+  const bad = pods.find((pod) => belongs(workload, pod) && !isReady(pod))
   if (bad) return `${bad.metadata.name}: ${await causeOf(cluster, bad)}`
   return (await creationFailure(cluster, namespace, workload.metadata.name)) ?? 'its new pods are not there yet'
 }

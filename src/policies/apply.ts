@@ -46,9 +46,12 @@ function ours({ metadata }: KubeObject): boolean {
   return metadata.labels?.['app.kubernetes.io/managed-by'] === managedBy['app.kubernetes.io/managed-by']
 }
 
+/** By service: of the route that a promotion moves where there is one, else of the first that splits the service. */
 function liveWeights(config: Config, live: Live): Record<string, Weights> {
+  const { namespace, canary } = config
   const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
-    const weights = live.virtualServices.filter((object) => routesTo(object, service, config.namespace)).map((object) => weightsOf(object, service, config.namespace))[0]
+    const read = (subsets: string[]) => live.virtualServices.filter((object) => routesTo(object, service, namespace)).map((object) => weightsOf(object, service, namespace, subsets)).find((weights) => weights !== undefined)
+    const weights = (canary?.service === service ? read([canary.stable, canary.canary]) : undefined) ?? read([])
     return weights ? [[service, weights]] : []
   })
   return Object.fromEntries(found)

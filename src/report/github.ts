@@ -95,9 +95,13 @@ function fail(message: string, title: string): void {
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
   const left = JSON.parse(core.getState('left') || '{}') as Left
-  if (left.split) {
+  try {
+    if (!left.split) return
     await undo(left.split, left.kubeconfig, left.context, tempDir())
     core.warning(`the run ended in the middle of a promotion: all traffic of ${left.split.service} was put back to ${left.split.stable}`)
+  } catch (error) {
+    fail(`the run ended in the middle of a promotion, and the traffic of ${left.split?.service ?? ''} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
+  } finally {
+    if (left.temporaryFile) rmSync(dirname(left.temporaryFile), { recursive: true, force: true })
   }
-  if (left.temporaryFile) rmSync(dirname(left.temporaryFile), { recursive: true, force: true })
 }

@@ -27,12 +27,14 @@ export async function observer(cluster: Cluster, watched: Watched): Promise<() =
   const readings = new Map<string, Reading>()
   const first = await cluster.list<Pod>('Pod', namespace)
   const restarts = restartsOf(first.filter(isCanary))
+  const old = new Set(first.map(idOf))
   await Promise.all(first.filter(answers).map(readPod))
 
   return async () => {
     const pods = await cluster.list<Pod>('Pod', namespace)
     const health = healthOf(pods.filter(isCanary), restarts)
     const deltas = await Promise.all(pods.filter(answers).map(async (pod) => ({ pod, delta: await readPod(pod) })))
+    const canaries = deltas.filter(({ pod }) => isCanary(pod))
     const of = (chosen: (pod: Pod) => boolean) =>
       deltas.filter(({ pod }) => chosen(pod)).map(({ delta }) => served(delta ?? new Map(), metrics, watched.slowAboveMs)).reduce(sum, nothing)
     const users = deltas.map(({ delta }) => asked(delta ?? new Map(), metrics, watched.service, watched.host)).reduce(sum, nothing)
@@ -41,7 +43,7 @@ export async function observer(cluster: Cluster, watched: Watched): Promise<() =
       stable: of(isStable),
       users,
       ready: health.ready,
-      complete: deltas.every(({ pod, delta }) => delta !== undefined || !isCanary(pod)),
+      complete: canaries.length > 0 && canaries.every(({ delta }) => delta !== undefined),
       ...(health.fault ? { fault: health.fault.text } : {}),
     }
     return { observation, health }
@@ -56,16 +58,21 @@ export async function observer(cluster: Cluster, watched: Watched): Promise<() =
   }
 
   /** What the pod's sidecar counted since its last reading; undefined when it does not answer (its next answer holds it all). */
-  async function readPod({ metadata }: Pod): Promise<Reading | undefined> {
-    const id = metadata.uid ?? metadata.name
+  async function readPod(pod: Pod): Promise<Reading | undefined> {
+    const id = idOf(pod)
     const filter = metrics.requests.includes('istio') ? '&filter=istio.request' : ''
-    const text = await cluster.pod(namespace, metadata.name, 15090, `/stats/prometheus?usedonly${filter}`).catch(() => undefined)
+    const text = await cluster.pod(namespace, pod.metadata.name, 15090, `/stats/prometheus?usedonly${filter}`).catch(() => undefined)
     if (text === undefined) return undefined
     const reading = parse(text, metrics)
-    const delta = difference(readings.get(id) ?? new Map(), reading)
+    // A pod that came later began at zero; of one that was there before, the first reading is where to count from.
+    const delta = difference(readings.get(id) ?? (old.has(id) ? reading : new Map()), reading)
     readings.set(id, reading)
     return delta
   }
+}
+
+function idOf({ metadata }: Pod): string {
+  return metadata.uid ?? metadata.name
 }
 
 /** Pods whose sidecar can be asked. One that is ending is not: what replaces it is what is to be judged. */
