@@ -27,9 +27,16 @@ export type ContainerStatus = {
   state?: { waiting?: State; running?: object; terminated?: State }
   lastState?: { terminated?: State }
 }
-type Container = { name: string; image?: string; restartPolicy?: string }
+export type Quantities = Record<string, string>
+export type Container = {
+  name: string
+  image?: string
+  restartPolicy?: string
+  ports?: { name?: string; containerPort: number; protocol?: string }[]
+  resources?: { requests?: Quantities; limits?: Quantities }
+}
 export type Pod = KubeObject & {
-  spec: { containers: Container[]; initContainers?: Container[]; hostNetwork?: boolean; nodeName?: string }
+  spec: { containers: Container[]; initContainers?: Container[]; hostNetwork?: boolean; nodeName?: string; overhead?: Quantities }
   status?: {
     phase?: string
     reason?: string
@@ -40,8 +47,10 @@ export type Pod = KubeObject & {
   }
 }
 
+export type Node = KubeObject & { spec?: { unschedulable?: boolean }; status?: { allocatable?: Quantities } }
+
 export type Service = KubeObject & {
-  spec: { selector?: Record<string, string>; ports: { name?: string; port: number; appProtocol?: string }[] }
+  spec: { selector?: Record<string, string>; ports: { name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }[] }
 }
 
 export type Workload = KubeObject & {
@@ -82,22 +91,61 @@ export type DestinationRule = KubeObject & {
 
 const places = {
   Namespace: ['v1', 'namespaces'],
+  Node: ['v1', 'nodes'],
   Pod: ['v1', 'pods'],
   Service: ['v1', 'services'],
+  ServiceAccount: ['v1', 'serviceaccounts'],
   ConfigMap: ['v1', 'configmaps'],
+  Secret: ['v1', 'secrets'],
+  PersistentVolumeClaim: ['v1', 'persistentvolumeclaims'],
   Event: ['v1', 'events'],
   Deployment: ['apps/v1', 'deployments'],
   StatefulSet: ['apps/v1', 'statefulsets'],
   DaemonSet: ['apps/v1', 'daemonsets'],
   ReplicaSet: ['apps/v1', 'replicasets'],
+  Job: ['batch/v1', 'jobs'],
+  CronJob: ['batch/v1', 'cronjobs'],
+  Ingress: ['networking.k8s.io/v1', 'ingresses'],
   VirtualService: ['networking.istio.io/v1', 'virtualservices'],
   DestinationRule: ['networking.istio.io/v1', 'destinationrules'],
+  Gateway: ['networking.istio.io/v1', 'gateways'],
+  ServiceEntry: ['networking.istio.io/v1', 'serviceentries'],
+  Sidecar: ['networking.istio.io/v1', 'sidecars'],
+  WorkloadEntry: ['networking.istio.io/v1', 'workloadentries'],
+  WorkloadGroup: ['networking.istio.io/v1', 'workloadgroups'],
+  EnvoyFilter: ['networking.istio.io/v1alpha3', 'envoyfilters'],
+  ProxyConfig: ['networking.istio.io/v1beta1', 'proxyconfigs'],
   PeerAuthentication: ['security.istio.io/v1', 'peerauthentications'],
+  RequestAuthentication: ['security.istio.io/v1', 'requestauthentications'],
+  AuthorizationPolicy: ['security.istio.io/v1', 'authorizationpolicies'],
+  Telemetry: ['telemetry.istio.io/v1', 'telemetries'],
+  WasmPlugin: ['extensions.istio.io/v1alpha1', 'wasmplugins'],
+  HTTPRoute: ['gateway.networking.k8s.io/v1', 'httproutes'],
+  GRPCRoute: ['gateway.networking.k8s.io/v1', 'grpcroutes'],
+  // Two groups have a Gateway; the second is told apart as kubectl does.
+  'Gateway.gateway.networking.k8s.io': ['gateway.networking.k8s.io/v1', 'gateways'],
+  // Cluster-wide ones, which take no namespace.
+  GatewayClass: ['gateway.networking.k8s.io/v1', 'gatewayclasses'],
+  CustomResourceDefinition: ['apiextensions.k8s.io/v1', 'customresourcedefinitions'],
+  MutatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'mutatingwebhookconfigurations'],
+  ValidatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'validatingwebhookconfigurations'],
+  ClusterRole: ['rbac.authorization.k8s.io/v1', 'clusterroles'],
+  ClusterRoleBinding: ['rbac.authorization.k8s.io/v1', 'clusterrolebindings'],
 } as const
 export type Kind = keyof typeof places
 
 export function apiVersionOf(kind: Kind): string {
   return places[kind][0]
+}
+
+export function groupOf(apiVersion: string): string {
+  return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
+}
+
+/** The kind by which an object is addressed here, by its group and kind; undefined for one that the table lacks. */
+export function kindOf({ apiVersion, kind }: Pick<KubeObject, 'apiVersion' | 'kind'>): Kind | undefined {
+  const group = groupOf(apiVersion)
+  return [kind, `${kind}.${group}`].find((key): key is Kind => key in places && groupOf(places[key as Kind][0]) === group)
 }
 
 /** The address of a collection, or of one object in it, below the API server's root. */
