@@ -4,7 +4,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Connection } from './connect.ts'
-import { apiVersionOf, pathOf, type Kind, type KubeObject } from './objects.ts'
+import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 
 export const fieldManager = 'mesh-canary'
 
@@ -28,11 +28,13 @@ export type Cluster = {
   server: string
   get<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string): Promise<T | undefined>
   list<T extends KubeObject>(kind: Kind, namespace?: string, query?: { labelSelector?: string; fieldSelector?: string }): Promise<T[]>
-  /** Server-side apply with our field manager; `force` takes fields over from other managers. */
-  apply<T extends KubeObject>(object: T, force?: boolean): Promise<T>
+  /** Server-side apply with our field manager; `force` takes fields over from other managers, `dryRun` only answers what would be. */
+  apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
   /** JSON Patch; with `test` operations a change in between is refused with status 422. */
   patch<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, operations: PatchOperation[]): Promise<T>
   merge<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, body: object): Promise<T>
+  /** Answers whether it was there; with a `uid`, only the object of that uid goes (else ApiError 409). */
+  remove(kind: Kind, namespace: string | undefined, name: string, uid?: string): Promise<boolean>
   /** A GET to a port of a pod, through the API server. */
   pod(namespace: string, name: string, port: number, path: string): Promise<string>
   log(namespace: string, pod: string, container: string, lines: number, previous?: boolean): Promise<string>
@@ -49,19 +51,23 @@ export function client(connection: Connection): Cluster {
     async list<T extends KubeObject>(kind: Kind, namespace?: string, query: Record<string, string> = {}) {
       const { items } = await json<{ items: T[] }>(pathOf(kind, namespace), { query })
       // The items of a list come without their kind.
-      return items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind }))
+      return items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.split('.')[0]! }))
     },
-    apply: (object, force = false) =>
-      json(pathOf(object.kind as Kind, object.metadata.namespace, object.metadata.name), {
+    apply: (object, force = false, dryRun = false) =>
+      json(pathOf(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name), {
         method: 'PATCH',
         type: 'application/apply-patch+yaml',
-        query: { fieldManager, force: String(force) },
+        query: { fieldManager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
         body: object,
       }),
     patch: (kind, namespace, name, operations) =>
       json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/json-patch+json', query: { fieldManager }, body: operations }),
     merge: (kind, namespace, name, body) =>
       json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/merge-patch+json', query: { fieldManager }, body }),
+    remove: async (kind, namespace, name, uid) => {
+      const body = { propagationPolicy: 'Background', ...(uid === undefined ? {} : { preconditions: { uid } }) }
+      return (await json(pathOf(kind, namespace, name), { method: 'DELETE', type: 'application/json', body }).catch(absent)) !== undefined
+    },
     pod: (namespace, name, port, path) =>
       ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs: 5_000 }),
     log: (namespace, pod, container, lines, previous = false) =>
@@ -133,7 +139,7 @@ function once(server: string, path: string, options: Ask, security: https.Reques
   for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)
   const method = options.method ?? 'GET'
-  const headers = { ...(security.headers as http.OutgoingHttpHeaders | undefined), accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}) }
+  const headers = { ...(security.headers as http.OutgoingHttpHeaders | undefined), accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}), ...framing(body) }
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => reject(new ApiError(0, `the API server ${url.origin} does not answer (${error.code ?? error.message})`))
     const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, method, headers, timeout: options.timeoutMs ?? 15_000 }, (response) => {
@@ -151,6 +157,11 @@ function once(server: string, path: string, options: Ask, security: https.Reques
     request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${(options.timeoutMs ?? 15_000) / 1000} s` })))
     request.end(body)
   })
+}
+
+/** Node frames the body of a PATCH by itself, that of a DELETE not. */
+function framing(body: string | undefined): http.OutgoingHttpHeaders {
+  return body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
 }
 
 function refusal(status: number, what: string, text: string): ApiError {

@@ -76,7 +76,7 @@ export async function serve(answer: (asked: Asked, response: Parameters<RequestL
 /** A cluster that knows only the verbs given; every other one rejects, so that a test sees what it did not expect. */
 export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]) => unknown }): Cluster {
   const unexpected = (verb: string) => () => Promise.reject(new Error(`the test did not expect ${verb}`))
-  const names = ['get', 'list', 'apply', 'patch', 'merge', 'pod', 'log', 'version']
+  const names = ['get', 'list', 'apply', 'patch', 'merge', 'remove', 'pod', 'log', 'version']
   return { server: 'https://cluster.test', ...Object.fromEntries(names.map((name) => [name, unexpected(name)])), ...verbs } as unknown as Cluster
 }
 

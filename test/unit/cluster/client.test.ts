@@ -164,6 +164,9 @@ describe('what goes over the wire', () => {
     ['get of a cluster-wide object', (cluster) => cluster.get('Namespace', undefined, 'shop'), 'GET', '/api/v1/namespaces/shop', undefined, undefined],
     ['apply', (cluster) => cluster.apply(object), 'PATCH', `${place}?fieldManager=mesh-canary&force=false`, 'application/apply-patch+yaml', object],
     ['apply by force', (cluster) => cluster.apply(object, true), 'PATCH', `${place}?fieldManager=mesh-canary&force=true`, 'application/apply-patch+yaml', object],
+    ['dry run of an apply', (cluster) => cluster.apply(object, false, true), 'PATCH', `${place}?fieldManager=mesh-canary&force=false&dryRun=All`, 'application/apply-patch+yaml', object],
+    ['apply of the other Gateway', (cluster) => cluster.apply({ ...object, apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' }), 'PATCH', '/apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways/backend?fieldManager=mesh-canary&force=false', 'application/apply-patch+yaml', { ...object, apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' }],
+    ['remove', (cluster) => cluster.remove('VirtualService', 'shop', 'backend', 'u1'), 'DELETE', place, 'application/json', { propagationPolicy: 'Background', preconditions: { uid: 'u1' } }],
     ['JSON patch', (cluster) => cluster.patch('VirtualService', 'shop', 'backend', patch), 'PATCH', `${place}?fieldManager=mesh-canary`, 'application/json-patch+json', patch],
     ['merge patch', (cluster) => cluster.merge('Namespace', undefined, 'shop', { a: 1 }), 'PATCH', '/api/v1/namespaces/shop?fieldManager=mesh-canary', 'application/merge-patch+json', { a: 1 }],
   ])('%s', async (_, ask, method, url, type, body) => {
@@ -173,6 +176,12 @@ describe('what goes over the wire', () => {
     expect(asked[0]).toMatchObject({ method, url, body: body === undefined ? '' : JSON.stringify(body) })
     expect(asked[0]!.headers['content-type']).toBe(type)
     expect(asked[0]!.headers.authorization).toBe('Bearer token-of-ci')
+  })
+
+  test('a removal tells whether there was anything to remove', async () => {
+    const { cluster } = await answering([200, {}], [404, { message: 'not found' }])
+    expect(await cluster.remove('VirtualService', 'shop', 'backend')).toBe(true)
+    expect(await cluster.remove('VirtualService', 'shop', 'backend')).toBe(false)
   })
 
   test('a list, whose items get back the kind that the server leaves out', async () => {

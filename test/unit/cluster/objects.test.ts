@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { matches } from '../../../src/cluster/labels.ts'
-import { apiVersionOf, pathOf, type Kind } from '../../../src/cluster/objects.ts'
+import { apiVersionOf, kindOf, pathOf, type Kind } from '../../../src/cluster/objects.ts'
 
 test.each<[Kind, string | undefined, string | undefined, string, string]>([
   ['Pod', 'shop', 'a', 'v1', '/api/v1/namespaces/shop/pods/a'],
@@ -12,6 +12,16 @@ test.each<[Kind, string | undefined, string | undefined, string, string]>([
 ])('%s %s/%s is kept at its place', (kind, namespace, name, version, path) => {
   expect(apiVersionOf(kind)).toBe(version)
   expect(pathOf(kind, namespace, name)).toBe(path)
+})
+
+test.each([
+  ['networking.istio.io/v1beta1', 'Gateway', 'Gateway'],
+  ['gateway.networking.k8s.io/v1', 'Gateway', 'Gateway.gateway.networking.k8s.io'],
+  ['v1', 'Service', 'Service'],
+  ['serving.knative.dev/v1', 'Service', undefined],
+  ['networking.istio.io/v1', 'Nonsense', undefined],
+])('a %s %s is the kind %s', (apiVersion, kind, known) => {
+  expect(kindOf({ apiVersion, kind })).toBe(known)
 })
 
 test.each<[Record<string, string>, Record<string, string> | undefined, boolean]>([
