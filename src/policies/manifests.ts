@@ -1,0 +1,98 @@
+// The user's own manifests: files → objects of the mesh, each with the place where it stands.
+import { globSync, readFileSync, statSync } from 'node:fs'
+import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'yaml'
+import { apiVersionOf, groupOf, kindOf, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { nearest } from '../config/nearest.ts'
+
+/** An object and who asks for it: `file:line`, or a section of the config. */
+export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }
+
+/** Kinds that are policies: what the user's files may hold, and what prune looks through. */
+export const policyKinds = [
+  'PeerAuthentication', 'RequestAuthentication', 'AuthorizationPolicy', 'ServiceEntry', 'WorkloadEntry', 'WorkloadGroup', 'Sidecar', 'Gateway',
+  'Gateway.gateway.networking.k8s.io', 'Telemetry', 'EnvoyFilter', 'ProxyConfig', 'WasmPlugin', 'DestinationRule', 'VirtualService', 'HTTPRoute', 'GRPCRoute',
+] as const satisfies Kind[]
+
+export const systemNamespace = 'istio-system'
+
+/** @throws ConfigError with every fault of every file. Relative patterns start at `folder`. */
+export function readManifests(patterns: readonly string[], namespace: string, folder = process.cwd()): Sourced[] {
+  const faults: string[] = []
+  const objects = filesOf(patterns, folder, faults).flatMap((file) => documentsOf(file, folder, namespace, faults))
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return objects
+}
+
+function filesOf(patterns: readonly string[], folder: string, faults: string[]): string[] {
+  const found = patterns.flatMap((pattern) => {
+    const files = globSync(pattern, { cwd: folder }).filter((file) => statSync(resolved(file, folder)).isFile())
+    if (files.length === 0) faults.push(`policies: ${pattern} matches no file; check the pattern, and that the job checks the repository out first`)
+    return files
+  })
+  return [...new Set(found)].sort()
+}
+
+function resolved(file: string, folder: string): string {
+  return file.startsWith('/') ? file : `${folder}/${file}`
+}
+
+function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
+  const counter = new LineCounter()
+  const documents = parseAllDocuments(readFileSync(resolved(file, folder), 'utf8'), { lineCounter: counter }) as Document[]
+  return documents.flatMap((document) => {
+    const line = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : counter.linePos(offset).line}`
+    const [error] = document.errors
+    if (error) return faults.push(`policies: ${line(error.pos[0])}: this is not valid YAML: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`), []
+    if (document.contents === null || document.toJS() === null) return []
+    const source = line(document.contents.range?.[0])
+    const fault = faultOf(document, namespace)
+    if (fault) return faults.push(`policies: ${line(offsetOf(document, fault.at) ?? document.contents.range?.[0])}: ${fault.says}`), []
+    return [{ object: cleaned(document.toJS() as Sourced['object'], namespace), source }]
+  })
+}
+
+function offsetOf(document: Document, path: string[]): number | undefined {
+  const node = path.length > 0 ? document.getIn(path, true) : undefined
+  return isNode(node) ? node.range?.[0] : undefined
+}
+
+type Fault = { at: string[]; says: string }
+
+function faultOf(document: Document, namespace: string): Fault | undefined {
+  if (!isMap(document.contents)) return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
+  const { apiVersion, kind, metadata } = document.toJS() as Partial<KubeObject>
+  if (typeof kind !== 'string' || kind === '') return { at: [], says: 'the document has no `kind`; say what it is, such as `kind: VirtualService`' }
+  if (typeof apiVersion !== 'string') return { at: ['kind'], says: `the ${kind} has no \`apiVersion\`; give it, such as \`apiVersion: networking.istio.io/v1\`` }
+  const known = kindOf({ apiVersion, kind })
+  if (!known || !(policyKinds as readonly Kind[]).includes(known)) return { at: ['kind'], says: notPolicy(apiVersion, kind) }
+  if (typeof metadata?.name !== 'string' || metadata.name === '') return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; give it one` }
+  const place = metadata.namespace ?? namespace
+  if (place === namespace || place === systemNamespace) return undefined
+  return { at: ['metadata', 'namespace'], says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own` }
+}
+
+function notPolicy(apiVersion: string, kind: string): string {
+  const kinds = [...new Set(policyKinds.map((each) => each.split('.')[0]!))]
+  const group = groupOf(apiVersion)
+  const ofMesh = group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io'
+  if (!ofMesh) return `the kind ${kind} (${apiVersion}) is not one of Istio's or the Gateway API's; \`policies\` takes only those, so deploy it with the application`
+  const right = policyKinds.find((each) => each.split('.')[0] === kind)
+  if (right) return `the kind ${kind} is not of ${apiVersion}; write \`apiVersion: ${apiVersionOf(right)}\``
+  return `the kind ${kind} (${apiVersion}) is not known${nearest(kind, kinds)}`
+}
+
+const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
+
+/** What the user means, without what a server wrote beside it; in the version that the cluster is asked for. */
+function cleaned({ apiVersion, kind, metadata, ...content }: Sourced['object'], namespace: string): Sourced['object'] {
+  const annotations = Object.entries(metadata.annotations ?? {}).filter(([name]) => name !== lastApplied)
+  const meta: Meta = {
+    name: metadata.name,
+    namespace: metadata.namespace ?? namespace,
+    ...(metadata.labels ? { labels: metadata.labels } : {}),
+    ...(annotations.length > 0 ? { annotations: Object.fromEntries(annotations) } : {}),
+  }
+  const fields = Object.entries(content).filter(([name]) => name !== 'status')
+  return { apiVersion: apiVersionOf(kindOf({ apiVersion, kind })!), kind, metadata: meta, ...Object.fromEntries(fields) }
+}

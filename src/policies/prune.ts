@@ -1,0 +1,78 @@
+// Whose an object is, by its labels; and which of ours are asked for no more.
+import { createHash } from 'node:crypto'
+import { ApiError, type Cluster } from '../cluster/client.ts'
+import { kindOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { policyKinds, systemNamespace } from './manifests.ts'
+
+export const managedByLabel = 'app.kubernetes.io/managed-by'
+export const manager = 'mesh-canary'
+export const configLabel = 'mesh-canary.io/config'
+/** On what lives outside its config's namespace, where configs of the same name may meet. */
+export const namespaceLabel = 'mesh-canary.io/namespace'
+
+/** One config in one namespace: what it created is its own to delete. */
+export type Owner = { id: string; namespace: string }
+
+/** `name`: the config's name, else its file's path, else `inputs`. */
+export function ownerOf(name: string, namespace: string): Owner {
+  return { id: createHash('sha256').update(name).digest('hex').slice(0, 8), namespace }
+}
+
+/** The object with the labels that make it the owner's. */
+export function marked<T extends KubeObject>(object: T, { id, namespace }: Owner): T {
+  const place = object.metadata.namespace === namespace ? {} : { [namespaceLabel]: namespace }
+  return { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, [managedByLabel]: manager, [configLabel]: id, ...place } } }
+}
+
+/** Of mesh-canary, whatever the config. */
+export function isOurs({ metadata: { labels = {} } }: KubeObject): boolean {
+  return labels[managedByLabel] === manager
+}
+
+function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
+  const labels = object.metadata.labels ?? {}
+  return isOurs(object) && labels[configLabel] === id && (labels[namespaceLabel] ?? object.metadata.namespace) === namespace
+}
+
+/** Why the owner must leave a live object alone; undefined when it is its own, or has no owner yet. */
+export function stranger(live: KubeObject, owner: Owner): string | undefined {
+  const { labels = {}, name, namespace = '' } = live.metadata
+  const title = `${live.kind} ${namespace}/${name}`
+  if (!isOurs(live)) return `${title} is there already and is not ours; give yours another name, delete it, or label it ${managedByLabel}=${manager} to hand it over`
+  if (labels[configLabel] === undefined || isOf(owner, live)) return undefined
+  return `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${labels[namespaceLabel] === undefined ? '' : `, of the namespace ${labels[namespaceLabel]}`}); take it out of one of the two, or give both the same \`name\``
+}
+
+/** The objects of policies in the owner's namespace and in istio-system that the selector takes; kinds that the cluster lacks have none. */
+export async function listPolicies(cluster: Cluster, namespace: string | undefined, labelSelector?: string): Promise<KubeObject[]> {
+  const query = labelSelector === undefined ? {} : { labelSelector }
+  const lists = policyKinds.map((kind) => cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent))
+  return (await Promise.all(lists)).flat()
+}
+
+export function emptyWhenAbsent(error: unknown): [] {
+  if (error instanceof ApiError && error.status === 404) return []
+  throw error
+}
+
+/** What the owner has in the cluster. */
+export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
+  const namespaces = [...new Set([owner.namespace, systemNamespace])]
+  const selector = `${managedByLabel}=${manager},${configLabel}=${owner.id}`
+  const found = await Promise.all(namespaces.map((namespace) => listPolicies(cluster, namespace, selector)))
+  return found.flat().filter((object) => isOf(owner, object))
+}
+
+/** What of the owner's is not desired any more. */
+export function obsolete(owned: readonly KubeObject[], desired: readonly KubeObject[]): KubeObject[] {
+  const wanted = new Set(desired.map(keyOf))
+  return owned.filter((object) => !wanted.has(keyOf(object)))
+}
+
+export function keyOf(object: KubeObject): string {
+  return `${kindOf(object) ?? object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
+}
+
+export async function removeObject(cluster: Cluster, object: KubeObject): Promise<void> {
+  await cluster.remove(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name, object.metadata.uid)
+}
