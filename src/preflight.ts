@@ -5,7 +5,7 @@ import type { KubeObject, Pod, Service, Workload } from './cluster/objects.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { orphans, readLive, strangers, type Live } from './policies/apply.ts'
-import { servicesOf } from './policies/compile.ts'
+import { servicesOf } from './policies/compile/index.ts'
 import { routesTo, weightsOf } from './policies/routes.ts'
 import { nearest } from './config/nearest.ts'
 

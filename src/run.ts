@@ -16,7 +16,7 @@ import { proxies } from './mesh/propagation.ts'
 import { untilRolledOut } from './mesh/rollout.ts'
 import { isReady } from './mesh/sidecar.ts'
 import { applyPolicies, type Live } from './policies/apply.ts'
-import { servicesOf } from './policies/compile.ts'
+import { servicesOf } from './policies/compile/index.ts'
 import { preflight } from './preflight.ts'
 import { promotionReport, type Report } from './report/report.ts'
 import { causeOf } from './verify/cause.ts'
@@ -76,7 +76,11 @@ async function story(config: Config, host: Host, report: Report): Promise<void> 
 
 /** Each stage answers whether it changed anything. */
 type Done = { changed: boolean }
-const work: Record<StageName, (running: Running) => Promise<Done>> = { install, inject, policies, verify, promote: deliver }
+const work: Record<StageName, (running: Running) => Promise<Done>> = { plan: unbuilt, install, inject, policies, verify, promote: deliver, uninstall: unbuilt }
+
+function unbuilt(): Promise<Done> {
+  return Promise.reject(new ConfigError('stages: this one is not built yet'))
+}
 
 async function stage({ host, report }: Running, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import type { Config } from '../config/schema.ts'
-import { hostOf, servicesOf } from '../policies/compile.ts'
+import { hostOf, servicesOf } from '../policies/compile/index.ts'
 import { causeOf } from '../verify/cause.ts'
 import { observer, type Look, type Watched } from './evidence/sidecars.ts'
 import { next, nothing, putBack, start, type Action, type Served, type State } from './machine.ts'

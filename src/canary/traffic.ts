@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import type { VirtualService } from '../cluster/objects.ts'
 import { routesTo, shift, weightsOf } from '../policies/routes.ts'
-import type { Weights } from '../policies/compile.ts'
+import type { Weights } from '../policies/compile/index.ts'
 
 /** Whose traffic is moved, and between which subsets. Plain data: the post step puts traffic back from it. */
 export type Split = { namespace: string; service: string; stable: string; canary: string }

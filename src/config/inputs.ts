@@ -1,9 +1,11 @@
 // The action's inputs: each is a place in the config. action.yml and the README are generated from this table.
 
-export type Input = { path: string[]; yaml?: true; example: string }
+/** `yaml: 'or text'`: a map where there is a colon, else a single value. */
+export type Input = { path: string[]; yaml?: true | 'or text'; example: string }
 
 /** Sections come before the keys inside them, so that the finer input wins. */
 export const inputs: Record<string, Input> = {
+  name: { path: ['name'], example: 'shop' },
   namespace: { path: ['namespace'], example: 'sample-app' },
   kubeconfig: { path: ['kubeconfig'], example: '${{ secrets.KUBECONFIG }}' },
   context: { path: ['context'], example: 'staging' },
@@ -15,14 +17,23 @@ export const inputs: Record<string, Input> = {
   overlays: { path: ['istio', 'overlays'], example: 'deploy/istio.yaml' },
   mirror: { path: ['istio', 'mirror'], example: 'https://mirror.example/istio' },
   workloads: { path: ['workloads'], example: 'deploy/mysql, deploy/backend, deploy/frontend' },
-  mtls: { path: ['mtls'], example: 'strict' },
+  mtls: { path: ['mtls'], yaml: 'or text', example: 'strict' },
+  authorization: { path: ['authorization'], yaml: true, example: '{ defaultDeny: true, rules: { web: { to: { app: frontend }, ports: 3000 } } }' },
+  jwt: { path: ['jwt'], yaml: true, example: 'users: { issuer: https://id.example, jwksUri: https://id.example/keys }' },
+  egress: { path: ['egress'], yaml: true, example: '{ mode: registry-only, hosts: { api.example.com: {} } }' },
+  scope: { path: ['scope'], yaml: true, example: '{ hosts: [./*, istio-system/*] }' },
+  expose: { path: ['expose'], yaml: true, example: 'frontend: { port: 3000, hosts: [shop.example.com] }' },
+  telemetry: { path: ['telemetry'], yaml: true, example: '{ accessLogs: true, tracing: 1% }' },
+  policies: { path: ['policies'], example: 'mesh/**/*.yaml' },
   services: { path: ['services'], yaml: true, example: 'backend: { timeout: 10s }' },
   'verify-timeout': { path: ['verify', 'timeout'], example: '5m' },
+  deep: { path: ['verify', 'deep'], example: 'true' },
   canary: { path: ['canary'], yaml: true, example: '{ service: backend, stable: v1, canary: v2 }' },
   steps: { path: ['canary', 'steps'], example: '5, 25, 50, 100' },
   interval: { path: ['canary', 'interval'], example: '30s' },
   'success-rate': { path: ['canary', 'checks', 'successRate'], example: '99%' },
   p99: { path: ['canary', 'checks', 'p99'], example: '500ms' },
   metrics: { path: ['canary', 'metrics'], yaml: true, example: '{ requests: istio_requests_total }' },
+  'dry-run': { path: ['dryRun'], example: 'true' },
   report: { path: ['report'], example: 'mesh-report.json' },
 }

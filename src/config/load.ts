@@ -13,10 +13,16 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const given = givenInputs(env)
   const name = given.get('config')
   const source = gather(name === undefined ? undefined : { name, text: read(name) }, given)
+  if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw new ConfigError(parsed.error.issues.map((issue) => explain(issue, source)).join('\n'))
   check(parsed.data, source.where)
   return freeze(parsed.data)
+}
+
+/** The path of the config file as the name of what it asks for. */
+function nameOf(file: string): string {
+  return file.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(-63).replace(/^-+|-+$/g, '')
 }
 
 function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {

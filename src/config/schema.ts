@@ -1,9 +1,9 @@
 // The one schema: it validates the config file and the inputs, is published as JSON Schema,
 // and its descriptions are the tables of the README. It knows no cluster.
 import { z } from 'zod'
-import { dnsName, duration, listOf, objectName, percentage, steps, text, texts, whole, word, workloads } from './values.ts'
+import { dnsName, duration, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
-export const stageNames = ['install', 'inject', 'policies', 'verify', 'promote'] as const
+export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
 
 const named = (what: string) =>
@@ -58,6 +58,78 @@ const retryOn = listOf('Envoy retry conditions such as gateway-error, reset', (i
   typeof item === 'string' && /^[a-z0-9-]+$/.test(item) ? item : undefined,
 )
 
+const percentOf = (what: string) => perCent(1).prefault('100%').describe(what)
+
+const labels = z
+  .record(z.string(), z.string({ error: 'expected a label value as text; quote it in YAML' }))
+  .refine((pairs) => Object.keys(pairs).length > 0, { error: 'expected at least one label, such as app: backend' })
+
+/** A map of texts; numbers and booleans, which YAML reads from bare words, count as what they look like. */
+const pairs = z.record(
+  z.string().regex(/^[A-Za-z0-9_.-]+$/, { error: 'a header, a cookie or a parameter is named by letters, digits, dashes, dots and underscores' }),
+  z.union([z.string().min(1), z.number().transform(String), z.boolean().transform(String)], { error: 'expected a text' }),
+)
+
+const oneOf = (section: object) => Object.values(section).filter((value) => value !== undefined).length === 1
+
+const hashKeys = z
+  .strictObject({
+    header: text.optional().describe('Requests with the same value of this header.'),
+    cookie: z
+      .strictObject({
+        name: text.describe('Name of the cookie.'),
+        ttl: duration.optional().describe('Lifetime of the cookie that the proxy sets when there is none. Without it the cookie is only read.'),
+      })
+      .optional()
+      .describe('Requests with the same value of this cookie.'),
+    query: text.optional().describe('Requests with the same value of this query parameter.'),
+    sourceIp: flag.optional().describe('Requests from the same address.'),
+  })
+  .refine(oneOf, { error: 'expected exactly one of header, cookie, query, sourceIp' })
+
+const balancers = word('round-robin', 'least-request', 'random')
+const loadBalancer = orShort(
+  z.strictObject({
+    simple: balancers.optional().describe('The same as the word alone.'),
+    consistentHash: hashKeys.optional().describe('The same pod for requests that are alike in one thing.'),
+  }),
+  balancers,
+  (simple) => ({ simple }),
+)
+
+const route = z.strictObject({
+  name: named('a route').optional().describe('Name of the route; without it `to` and its number.'),
+  match: z
+    .strictObject({
+      headers: pairs.optional().describe('Headers with exactly these values.'),
+      cookie: pairs
+        .refine((cookies) => Object.keys(cookies).length === 1, { error: 'expected exactly one cookie: the proxy looks at the header Cookie once' })
+        .optional()
+        .describe('A cookie with exactly this value.'),
+      userAgent: regex.optional().describe('Regular expression that is found in the header User-Agent.'),
+      query: pairs.optional().describe('Query parameters with exactly these values.'),
+      method: method.optional().describe('HTTP method.'),
+      path: pathPrefix.optional().describe('Beginning of the path.'),
+    })
+    .refine((match) => Object.values(match).some((value) => value !== undefined), { error: 'expected at least one of headers, cookie, userAgent, query, method, path' })
+    .describe('What the requests have, all of it.'),
+  to: named('a subset').describe('The subset that they go to.'),
+})
+
+const fault = z
+  .strictObject({
+    delay: z
+      .strictObject({ time: duration.describe('How much later the requests go out.'), percent: percentOf('Share of the requests that are delayed.') })
+      .optional()
+      .describe('Requests are held back.'),
+    abort: z
+      .strictObject({ status: whole(200, 599).describe('HTTP status that is answered.'), percent: percentOf('Share of the requests that are answered so.') })
+      .optional()
+      .describe('Requests are answered by the proxy, without the service.'),
+    until: instant.describe('When the fault ends, so that none is forgotten. A run after that does not render it any more, and says so.'),
+  })
+  .refine(({ delay, abort }) => delay ?? abort, { error: 'expected delay, abort, or both' })
+
 const service = z.strictObject({
   port: whole(1, 65535).optional().describe('The port of the Service that the policies are for.'),
   retries: z
@@ -67,6 +139,13 @@ const service = z.strictObject({
       retryOn: retryOn
         .prefault(['gateway-error', 'connect-failure', 'refused-stream', 'unavailable', 'cancelled'])
         .describe("What is retried. Istio's own default leaves a 503 answer out; ours names it (`gateway-error`)."),
+      budget: z
+        .strictObject({
+          percent: perCent(1).prefault('20%').describe('Retries under way at most, as a share of the requests under way.'),
+          minConcurrency: whole(0, 1_000_000).prefault(3).describe('Retries that may always be under way.'),
+        })
+        .optional()
+        .describe('Keeps retries from becoming the load that brings the service down.'),
     })
     .optional()
     .describe('Retries by the calling sidecar.'),
@@ -88,7 +167,116 @@ const service = z.strictObject({
     .optional()
     .describe('Named groups of pods, each by its labels: `v1: { version: v1 }`.'),
   traffic: z.record(named('a subset'), whole(0, 100)).optional().describe('Weight of each subset in per cent; together 100.'),
+  loadBalancer: loadBalancer.optional().describe('`round-robin`, `least-request`, `random`, or `consistentHash` with one of `header`, `cookie`, `query`, `sourceIp`.'),
+  routes: z.array(route).optional().describe('A/B routes, tried in this order before the split: `- { match: { headers: { x-beta: "1" } }, to: v2 }`.'),
+  mirror: z
+    .strictObject({ to: named('a subset').describe('The subset that gets the copies; what it answers is dropped.'), percent: percentOf('Share of the requests that is copied.') })
+    .optional()
+    .describe('Sends copies of the requests of the split to a subset.'),
+  fault: fault.optional().describe('Injected faults, on every route of the service.'),
 })
+
+const principal = /^(\*|[^/\s]+\/ns\/[^/\s]+\/sa\/[^/\s]+|\*\/?[^\s*]+|[^\s*]+\*)$/
+const rule = z.strictObject({
+  action: word('allow', 'deny').prefault('allow').describe('What happens to the requests that match. Once a workload has a rule that allows, what no rule allows is refused there.'),
+  to: labels.optional().describe('Labels of the pods that are called; without it every pod of the namespace.'),
+  principals: textsLike('identities such as cluster.local/ns/shop/sa/frontend (without spiffe://), one * at an end allowed', principal).optional().describe('Service accounts that call, as `cluster.local/ns/<namespace>/sa/<name>`.'),
+  namespaces: textsLike('names of namespaces, one * at an end allowed', /^(\*?[-a-z0-9]+|[-a-z0-9]+\*|\*)$/).optional().describe('Namespaces that call.'),
+  methods: methodList.optional().describe('HTTP methods.'),
+  paths: textsLike('paths that begin with / or *, such as /api/*', /^[/*]\S*$/).optional().describe('Paths, with one `*` at an end.'),
+  ports: wholes(1, 65535, 'ports').optional().describe('Ports of the pods.'),
+})
+
+const authorization = z.strictObject({
+  defaultDeny: flag.prefault(false).describe('Refuses whatever no rule allows, in the whole namespace.'),
+  rules: z.record(named('a rule'), rule).prefault({}).describe('Rules by name. Those that deny are asked first.'),
+})
+
+const jsonText = text.refine((raw) => isKeySet(raw), { error: 'expected a JSON Web Key Set as JSON text: {"keys":[…]}' })
+function isKeySet(raw: string): boolean {
+  try {
+    return Array.isArray((JSON.parse(raw) as { keys?: unknown }).keys)
+  } catch {
+    return false
+  }
+}
+
+const jwt = z
+  .strictObject({
+    issuer: text.describe('The `iss` of the tokens.'),
+    jwksUri: url.optional().describe('Where the keys are that verify them.'),
+    jwks: jsonText.optional().describe('The keys themselves, as JSON text.'),
+    audiences: texts.optional().describe('The `aud` of the tokens, one of these.'),
+    selector: labels.optional().describe('Labels of the pods that look at tokens; without it every pod of the namespace.'),
+    required: flag.prefault(true).describe('Refuses requests without a token. A wrong token is refused in any case.'),
+  })
+  .refine(({ jwksUri, jwks }) => oneOf({ jwksUri, jwks }), { error: 'expected exactly one of jwksUri, jwks' })
+
+const externalHost = z.string().regex(/^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, { error: 'a host is a full DNS name such as api.example.com, or *.example.com' })
+const egress = z.strictObject({
+  mode: word('registry-only', 'allow-any').optional().describe('`registry-only`: pods reach what the mesh knows and `hosts`, nothing else.'),
+  hosts: z
+    .record(
+      externalHost,
+      z.strictObject({
+        port: whole(1, 65535).prefault(443).describe('Port there.'),
+        protocol: word('tls', 'https', 'http', 'tcp').prefault('tls').describe('What is spoken: `tls` when the application itself encrypts.'),
+      }),
+    )
+    .prefault({})
+    .describe('Hosts outside the mesh that pods may call: `api.example.com: {}`.'),
+})
+
+const scopeHost = /^(\.|\*|~|[a-z0-9][-a-z0-9]*)\/[*A-Za-z0-9][-.*A-Za-z0-9]*$/
+const scope = z.strictObject({
+  hosts: textsLike('namespace/host pairs such as ./*, istio-system/*', scopeHost).describe('What the sidecars of the namespace know of, as `namespace/host`; `.` is their own namespace.'),
+})
+
+const exposure = z.strictObject({
+  port: whole(1, 65535).optional().describe('The port of the Service; without it, that of the same service under `services`, else its only one.'),
+  hosts: textsLike('host names such as shop.example.com, *.example.com or *', /^(\*|(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$/)
+    .prefault(['*'])
+    .describe('Host names under which it is reached.'),
+  tls: z
+    .strictObject({ secret: objectName.describe('Secret with `tls.crt` and `tls.key`, in the namespace of the gateway.') })
+    .optional()
+    .describe('HTTPS on port 443.'),
+  httpsRedirect: flag.optional().describe('Answers plain HTTP with a redirect to HTTPS. With `tls`, port 80 is open only for this. `true` unless told otherwise.'),
+  gateway: z
+    .string()
+    .regex(/^([-a-z0-9]+\/)?[-a-z0-9]+$/, { error: 'expected a name such as ingressgateway, or namespace/name' })
+    .prefault('ingressgateway')
+    .describe('The label `istio` of the gateway; with `gateway-api`, the Gateway object, as `name` or `namespace/name`.'),
+  api: word('istio', 'gateway-api').prefault('istio').describe('`gateway-api` writes an HTTPRoute for a Gateway that is there.'),
+})
+
+const telemetry = z.strictObject({
+  accessLogs: flag.optional().describe('Whether the sidecars log each request.'),
+  tracing: perCent(0).optional().describe('Share of the requests that are traced.'),
+})
+
+const mode = word('strict', 'permissive', 'disable')
+const mtls = orShort(
+  z.strictObject({
+    mode: mode.optional().describe('Mode of the namespace; the same as the word alone.'),
+    workloads: z
+      .record(
+        named('a workload'),
+        z.strictObject({
+          selector: labels.describe('Labels of the pods.'),
+          mode: mode.optional().describe('Their mode; without it that of the namespace.'),
+          ports: z
+            .record(z.string().regex(/^[1-9]\d{0,4}$/, { error: 'a port is a number from 1 to 65535' }), mode)
+            .prefault({})
+            .describe('Modes of single ports: `3306: disable`.'),
+        }),
+      )
+      .prefault({})
+      .describe('Exceptions by name.'),
+  }),
+  mode,
+  (word) => ({ mode: word, workloads: {} }),
+)
 
 const canary = z.strictObject({
   service: objectName.describe('The Service whose traffic is moved.'),
@@ -119,6 +307,7 @@ const canary = z.strictObject({
 })
 
 export const schema = z.strictObject({
+  name: objectName.prefault('inputs').describe('Whose objects are pruned together. Without it: the path of the config file, or `inputs`.'),
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: text.optional().describe('Path of a kubeconfig, or its content. Without it: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.'),
   context: text.optional().describe('Context of the kubeconfig to use.'),
@@ -127,17 +316,30 @@ export const schema = z.strictObject({
     .describe('Stages to run. Without it, those that the other inputs ask for.'),
   istio: istio.optional().describe('The control plane to install.'),
   workloads: workloads.optional().describe('Workloads that get a sidecar, restarted in this order and only if they lack it; `all` for every one in the namespace.'),
-  mtls: word('strict', 'permissive', 'disable').optional().describe('Mutual TLS mode of the namespace.'),
+  mtls: mtls.optional().describe('Mutual TLS: `strict`, `permissive` or `disable` for the namespace, or a map with exceptions.'),
   services: z.record(named('a service'), service).optional().describe('Traffic policies by service.'),
+  authorization: authorization.optional().describe('Who may call what.'),
+  jwt: z.record(named('a token policy'), jwt).optional().describe('JSON Web Tokens that requests carry, by name.'),
+  egress: egress.optional().describe('What pods may call outside the mesh.'),
+  scope: scope.optional().describe('What the sidecars know of; less is cheaper.'),
+  expose: z.record(named('a service'), exposure).optional().describe('Services that are reached from outside, through a gateway.'),
+  telemetry: telemetry.optional().describe('Access logs and tracing of the namespace.'),
+  policies: texts.optional().describe('Your own manifests, as file patterns: `mesh/**/*.yaml`. They go the same way as what is compiled.'),
   verify: z
-    .strictObject({ timeout: duration.prefault('3m').describe('How long pods may take to be ready with their sidecar.') })
+    .strictObject({
+      timeout: duration.prefault('3m').describe('How long pods may take to be ready with their sidecar.'),
+      deep: flag.prefault(false).describe('Also shows by traffic that the policies are in force.'),
+    })
     .prefault({})
     .describe('What must be true at the end.'),
   canary: canary.optional().describe('The promotion.'),
+  dryRun: flag.prefault(false).describe('Shows what would be done and changes nothing.'),
   report: text.optional().describe('Where the JSON report is written. Without it: a file in the temporary folder of the runner.'),
 })
 
 export type Config = Readonly<z.infer<typeof schema>>
 export type ServicePolicy = NonNullable<Config['services']>[string]
+export type HttpMatch = NonNullable<ServicePolicy['routes']>[number]['match']
+export type Exposure = NonNullable<Config['expose']>[string]
 export type CanaryConfig = NonNullable<Config['canary']>
 export type IstioConfig = NonNullable<Config['istio']>

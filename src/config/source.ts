@@ -14,7 +14,7 @@ export function gather(file: { name: string; text: string } | undefined, given: 
     ...Object.entries(inputs).flatMap(([name, { path, yaml }]) => {
       const text = given.get(name)
       if (text === undefined) return []
-      if (yaml) return [yamlFragment(path, text, `input ${name}`, (line) => `input ${name}, line ${line}`)]
+      if (yaml === true || (yaml && text.includes(':'))) return [yamlFragment(path, text, `input ${name}`, (line) => `input ${name}, line ${line}`)]
       return [{ at: path, value: text, where: () => `input ${name}` }]
     }),
   ]

@@ -133,3 +133,75 @@ export const objectName = written(
 export const text = written('a text', { type: 'string' }, (raw) =>
   typeof raw === 'string' && raw.trim() !== '' ? raw : undefined,
 )
+
+/** Written `10%`, read as 10. */
+export function perCent(min: 0 | 1) {
+  const bounds = min === 0 ? 'from 0% to 100%' : 'above 0% and up to 100%'
+  return written(`a percentage such as 10% or 0.5%, ${bounds}`, { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s*%$' }, (raw) => {
+    const match = typeof raw === 'string' ? /^(\d+(?:\.\d+)?)\s*%$/.exec(raw.trim()) : null
+    const value = match ? Number(match[1]) : NaN
+    return value <= 100 && (min === 0 || value > 0) ? value : undefined
+  })
+}
+
+/** Inputs deliver it as text. */
+export const flag = written('true or false', { type: 'boolean' }, (raw) => {
+  const said = typeof raw === 'string' ? raw.trim().toLowerCase() : raw
+  return said === 'true' || said === true ? true : said === 'false' || said === false ? false : undefined
+})
+
+/** A point in time with its zone, read as RFC 3339 in UTC. */
+export const instant = written('a point in time with its zone, such as 2026-12-01T18:00:00Z', { type: 'string', format: 'date-time' }, (raw) => {
+  const isWhole = typeof raw === 'string' && /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/.test(raw.trim())
+  const time = isWhole ? Date.parse(raw.trim()) : NaN
+  return Number.isNaN(time) ? undefined : new Date(time).toISOString()
+})
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE']
+const knownMethod = (raw: unknown) => (typeof raw === 'string' ? methods.find((each) => each === raw.trim().toUpperCase()) : undefined)
+export const method = written(`an HTTP method: ${methods.join(', ')}`, { type: 'string' }, knownMethod)
+export const methodList = listOf(`HTTP methods out of ${methods.join(', ')}`, knownMethod)
+
+/** A path prefix of a request. */
+export const pathPrefix = written('a path that begins with /', { type: 'string', pattern: '^/' }, (raw) =>
+  typeof raw === 'string' && /^\/\S*$/.test(raw) ? raw : undefined,
+)
+
+/** Envoy's regular expressions know neither looking around nor references back. */
+export const regex = written('a regular expression in RE2 form, without looking around or references back', { type: 'string', format: 'regex' }, (raw) => {
+  if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
+  try {
+    return new RegExp(raw).source
+  } catch {
+    return undefined
+  }
+})
+
+/** A list of whole numbers within bounds. */
+export function wholes(min: number, max: number, what: string) {
+  return listOf(`${what}, whole numbers from ${min} to ${max}`, (item) => {
+    const value = integer(item)
+    return value !== undefined && value >= min && value <= max ? value : undefined
+  })
+}
+
+/** Items that look as the pattern says. */
+export function textsLike(expected: string, pattern: RegExp) {
+  return listOf(expected, (item) => (typeof item === 'string' && pattern.test(item) ? item : undefined))
+}
+
+const isMap = (raw: unknown) => typeof raw === 'object' && raw !== null && !Array.isArray(raw)
+
+/** A section that may be written as a single value: `mtls: strict` for `mtls: { mode: strict }`. */
+export function orShort<S extends z.ZodObject, T>(section: S, short: z.ZodType<T>, expand: (value: T) => z.infer<S>) {
+  const json = Object.fromEntries(Object.entries(z.toJSONSchema(section, { io: 'input' })).filter(([key]) => key !== '$schema'))
+  return z
+    .unknown()
+    .meta({ ...json, type: ['string', 'object'] })
+    .transform((raw, context): z.infer<S> => {
+      const parsed = isMap(raw) ? section.safeParse(raw) : short.transform(expand).safeParse(raw)
+      if (parsed.success) return parsed.data
+      context.issues.push(...(parsed.error.issues as z.core.$ZodRawIssue[]))
+      return z.NEVER
+    })
+}

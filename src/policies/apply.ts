@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
-import { compile, hostOf, managedBy, servicesOf, type Weights } from './compile.ts'
+import { compile, hostOf, managedBy, servicesOf, type Weights } from './compile/index.ts'
 import { fullHost, routesTo, weightsOf } from './routes.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
@@ -62,12 +62,13 @@ function liveWeights(config: Config, live: Live): Record<string, Weights> {
  * that is done between subsets and the weights that use them.
  */
 export async function applyPolicies(cluster: Cluster, config: Config, live: Live, watchProxies: () => Promise<() => Promise<unknown>>): Promise<Change[]> {
-  const compiled = compile(config, liveWeights(config, live))
-  const usesSubsets = compiled.destinationRules.length > 0 && compiled.virtualServices.length > 0
+  const { objects } = compile(config, liveWeights(config, live))
+  const isLast = ({ kind }: KubeObject) => kind === 'VirtualService'
+  const usesSubsets = objects.some(({ kind }) => kind === 'DestinationRule') && objects.some(isLast)
   const settled = usesSubsets ? await watchProxies() : undefined
-  const first = await applyAll(cluster, [...(compiled.peerAuthentication ? [compiled.peerAuthentication] : []), ...compiled.destinationRules])
+  const first = await applyAll(cluster, objects.filter((object) => !isLast(object)))
   if (first.some(({ kind }) => kind === 'DestinationRule')) await settled?.()
-  return [...first, ...(await applyAll(cluster, compiled.virtualServices))]
+  return [...first, ...(await applyAll(cluster, objects.filter(isLast)))]
 }
 
 async function applyAll(cluster: Cluster, objects: KubeObject[]): Promise<Change[]> {

@@ -1,7 +1,7 @@
 // Where a VirtualService splits a service's traffic, and how to move a weight there without touching anything else.
 import type { PatchOperation } from '../cluster/client.ts'
 import type { Destination, VirtualService } from '../cluster/objects.ts'
-import { hostOf, type Weights } from './compile.ts'
+import { hostOf, type Weights } from './compile/index.ts'
 
 /** A short host means the VirtualService's own namespace. */
 export function fullHost(host: string, namespace: string): string {

@@ -35,7 +35,7 @@ describe('what stands in the inputs', () => {
     })
     expect(config).toMatchObject({
       namespace: 'shop',
-      mtls: 'strict',
+      mtls: { mode: 'strict' },
       workloads: [{ kind: 'Deployment', name: 'mysql' }, { kind: 'StatefulSet', name: 'cache' }, { kind: 'DaemonSet', name: 'agent' }],
       canary: { service: 'backend', steps: [10, 100], interval: 90_000, checks: { successRate: 0.995, p99: 500 } },
       istio: { version: '1.30.2', set: ['a.b=1', 'c=x=y'], mirror: 'https://mirror.example/istio' },
@@ -82,7 +82,7 @@ describe('what stands in the inputs', () => {
 describe('what is refused, with key, place, value and remedy', () => {
   test.each<[string, string | undefined, Record<string, string>, string[]]>([
     ['an unknown input, with the nearest name', undefined, { workload: 'all' }, ['input workload', 'not known', 'did you mean `workloads`?']],
-    ['an unknown input that is near to none, with those there are', undefined, { zzzzzzzz: 'x' }, ['input zzzzzzzz', 'known are config, namespace']],
+    ['an unknown input that is near to none, with those there are', undefined, { zzzzzzzz: 'x' }, ['input zzzzzzzz', 'known are config, name, namespace']],
     ['a key unknown to the file, with its line', 'namespace: shop\n\nworkload: all\n', {}, ['mesh.yaml:3: workload', 'not known', '`workloads`']],
     ['an unknown key inside a section', 'services:\n  backend:\n    timeout: 1s\n    retrys: { attempts: 1 }\n', {}, ['mesh.yaml:4: services.backend.retrys', '`retries`']],
     ['two unknown keys, a line each', 'canary:\n  service: a\n  chekcs: {}\n  setps: [1]\n', {}, ['mesh.yaml:3: canary.chekcs', '`checks`', 'mesh.yaml:4: canary.setps', '`steps`']],
@@ -121,7 +121,7 @@ describe('what is refused, with key, place, value and remedy', () => {
     ['a canary without its service', 'canary:\n  stable: v1\n', {}, ['mesh.yaml:2: canary.service', 'is missing', 'a Kubernetes name']],
     ['a canary that is the stable version', 'canary:\n  service: a\n  stable: v2\n', {}, ['canary.canary', 'same subset as stable (v2)', 'name the new one']],
     ['a tick longer than the interval', 'canary:\n  service: a\n  interval: 1s\n  tick: 5s\n', {}, ['mesh.yaml:4: canary.tick', '5000 ms', '1000 ms', 'make it shorter']],
-    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'install, inject, policies, verify, promote']],
+    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, install, inject, policies, verify, promote, uninstall']],
     ['promote without a canary', undefined, { stages: 'promote' }, ['input stages: stages', 'promote has nothing to do', 'give `canary`']],
     ['inject without workloads', undefined, { stages: 'inject' }, ['stages', 'inject has nothing to do', '`workloads: all`']],
     ['install without istio', undefined, { stages: 'install' }, ['stages', 'install has nothing to do', '`istio-version`']],

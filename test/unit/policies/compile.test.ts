@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { compile, type Weights } from '../../../src/policies/compile.ts'
+import { compile, type Weights } from '../../../src/policies/compile/index.ts'
+import type { DestinationRule, KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { configOf } from '../fixtures.ts'
 
 const host = 'backend.shop.svc.cluster.local'
 const labels = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
 
 function compiled(yaml: string, live: Record<string, Weights> = {}) {
-  return compile(configOf(`namespace: shop\n${yaml}`), live)
+  const { objects } = compile(configOf(`namespace: shop\n${yaml}`), live)
+  const of = <T>(kind: string) => objects.filter((object) => object.kind === kind) as T[]
+  return { objects, destinationRules: of<DestinationRule>('DestinationRule'), virtualServices: of<VirtualService>('VirtualService'), peerAuthentication: of<KubeObject>('PeerAuthentication')[0] }
 }
 
 /** The weights that the service's VirtualService states, by subset. */
@@ -28,7 +31,8 @@ services:
     traffic: { v1: 80, v2: 20 }
 `)
   const destination = { host, port: { number: 3001 } }
-  expect(all).toEqual({
+  expect(all.objects).toHaveLength(3)
+  expect(all).toMatchObject({
     peerAuthentication: { apiVersion: 'security.istio.io/v1', kind: 'PeerAuthentication', metadata: { name: 'default', namespace: 'shop', labels }, spec: { mtls: { mode: 'STRICT' } } },
     destinationRules: [
       {

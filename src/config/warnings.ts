@@ -1,0 +1,55 @@
+// What is allowed and likely not meant: one sentence each, with the key that it is about.
+import type { Config, ServicePolicy } from './schema.ts'
+
+export function warningsOf({ services = {}, authorization, egress }: Config, now: number): string[] {
+  return [
+    ...Object.entries(services).flatMap(([name, service]) => serviceWarnings(service, now).map(([key, text]) => `services.${name}.${key}: ${text}`)),
+    ...authorizationWarnings(authorization),
+    ...(egress && !egress.mode && Object.keys(egress.hosts).length === 0 ? ['egress: says nothing; give `mode` or `hosts`'] : []),
+  ]
+}
+
+type Warning = [key: string, text: string]
+
+function serviceWarnings(service: ServicePolicy, now: number): Warning[] {
+  return [...retryWarnings(service), ...ejectionWarnings(service), ...faultWarnings(service, now)]
+}
+
+/** Conditions under which the service may already have acted on the request that is sent again. */
+const afterTheFact = ['5xx', 'gateway-error', 'reset', 'retriable-4xx', 'retriable-status-codes', 'retriable-headers', 'unavailable', 'deadline-exceeded', 'internal', 'resource-exhausted', 'cancelled']
+
+function retryWarnings({ retries, timeout, routes = [] }: ServicePolicy): Warning[] {
+  if (!retries || retries.attempts === 0) return []
+  const { attempts, perTryTimeout, retryOn } = retries
+  const worst = (attempts + 1) * (perTryTimeout ?? 0)
+  const unsafe = retryOn.filter((condition) => afterTheFact.includes(condition) || /^\d/.test(condition))
+  const writing = routes.filter(({ match }) => match.method === 'POST' || match.method === 'PATCH')
+  return [
+    ...(timeout !== undefined && worst > timeout ? [['retries', `1 + ${attempts} tries of ${perTryTimeout ?? 0} ms take up to ${worst} ms, but the request ends after its timeout of ${timeout} ms: the last tries are cut short; raise \`timeout\`, or lower \`attempts\` or \`perTryTimeout\``] satisfies Warning] : []),
+    ...(unsafe.length > 0 ? writing.map(({ match, to }): Warning => ['retries', `they also hold for the route of ${match.method ?? ''} requests to ${to}, and on ${unsafe.join(', ')} the service may have acted on such a request before it is sent again; retry on connect-failure and refused-stream only, or make the requests idempotent`]) : []),
+  ]
+}
+
+function ejectionWarnings({ circuitBreaker }: ServicePolicy): Warning[] {
+  const ejects = circuitBreaker && [circuitBreaker.consecutive5xxErrors, circuitBreaker.interval, circuitBreaker.ejectFor].some((value) => value !== undefined)
+  if (!ejects) return []
+  if (circuitBreaker.maxEjectionPercent === 0) return [['circuitBreaker.maxEjectionPercent', '0 ejects nobody; raise it, or leave out what ejects']]
+  if (circuitBreaker.maxEjectionPercent !== undefined) return []
+  return [['circuitBreaker', "without `maxEjectionPercent` Istio ejects at most 10% of the pods at once, which of a few pods is one at most; state it, such as 50"]]
+}
+
+function faultWarnings({ fault }: ServicePolicy, now: number): Warning[] {
+  if (!fault) return []
+  const isOver = Date.parse(fault.until) <= now
+  return [['fault', isOver ? `ended at ${fault.until} and is not rendered any more; remove it` : `is on until ${fault.until}: requests fail or wait on purpose`]]
+}
+
+function authorizationWarnings(authorization: Config['authorization']): string[] {
+  if (!authorization) return []
+  const rules = Object.entries(authorization.rules)
+  const unconditional = rules.filter(([, { action, principals, namespaces, methods, paths, ports }]) => action === 'deny' && !(principals ?? namespaces ?? methods ?? paths ?? ports))
+  return [
+    ...unconditional.map(([name]) => `authorization.rules.${name}: it denies every request, for it has no condition; add principals, namespaces, methods, paths or ports`),
+    ...(authorization.defaultDeny && !rules.some(([, { action }]) => action === 'allow') ? ['authorization.defaultDeny: no rule allows anything, so every request to the namespace is refused; add rules with `action: allow`'] : []),
+  ]
+}

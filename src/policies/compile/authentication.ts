@@ -1,0 +1,36 @@
+// Who a caller is: mutual TLS between pods, tokens of users.
+import type { KubeObject } from '../../cluster/objects.ts'
+import type { Config } from '../../config/schema.ts'
+import { object } from './names.ts'
+import { defined } from './render.ts'
+
+export function peerAuthentications({ namespace, mtls }: Config): KubeObject[] {
+  if (!mtls) return []
+  const exceptions = Object.entries(mtls.workloads).map(([name, { selector, mode, ports }]) => {
+    const levels = Object.entries(ports).map(([port, mode]) => [port, tls(mode)])
+    return object('PeerAuthentication', namespace, name, {
+      selector: { matchLabels: selector },
+      ...defined({ mtls: mode && tls(mode), portLevelMtls: levels.length > 0 ? (Object.fromEntries(levels) as object) : undefined }),
+    })
+  })
+  return [...(mtls.mode ? [object('PeerAuthentication', namespace, 'default', { mtls: tls(mtls.mode) })] : []), ...exceptions]
+}
+
+function tls(mode: string): { mode: string } {
+  return { mode: mode.toUpperCase() }
+}
+
+/** A token that is wrong is refused by the first object; one that is missing only by the second. */
+export function requestAuthentications({ namespace, jwt = {} }: Config): KubeObject[] {
+  return Object.entries(jwt).flatMap(([name, { issuer, jwksUri, jwks, audiences, selector: labels, required }]) => {
+    const selector = labels && { selector: { matchLabels: labels } }
+    const rule = { issuer, ...defined({ audiences, jwksUri, jwks }), forwardOriginalToken: true }
+    const refusal = object('AuthorizationPolicy', namespace, requiredName(name), { ...selector, action: 'DENY', rules: [{ from: [{ source: { notRequestPrincipals: ['*'] } }] }] })
+    return [object('RequestAuthentication', namespace, name, { ...selector, jwtRules: [rule] }), ...(required ? [refusal] : [])]
+  })
+}
+
+/** The AuthorizationPolicy that refuses requests without a token. */
+export function requiredName(jwt: string): string {
+  return `${jwt}-required`
+}

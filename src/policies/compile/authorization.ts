@@ -1,0 +1,21 @@
+// Who may call what: one AuthorizationPolicy a rule, and one that allows nothing beneath them.
+import type { KubeObject } from '../../cluster/objects.ts'
+import type { Config } from '../../config/schema.ts'
+import { object } from './names.ts'
+import { defined } from './render.ts'
+
+export const defaultDenyName = 'default-deny'
+
+export function authorizationPolicies({ namespace, authorization }: Config): KubeObject[] {
+  if (!authorization) return []
+  const rules = Object.entries(authorization.rules).map(([name, rule]) => {
+    const source = defined({ principals: rule.principals, namespaces: rule.namespaces })
+    const operation = defined({ methods: rule.methods, paths: rule.paths, ports: rule.ports?.map(String) })
+    return object('AuthorizationPolicy', namespace, name, {
+      ...defined({ selector: rule.to && { matchLabels: rule.to } }),
+      action: rule.action.toUpperCase(),
+      rules: [{ ...defined({ from: source && [{ source }], to: operation && [{ operation }] }) }],
+    })
+  })
+  return [...(authorization.defaultDeny ? [object('AuthorizationPolicy', namespace, defaultDenyName, {})] : []), ...rules]
+}

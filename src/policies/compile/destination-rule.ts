@@ -1,0 +1,47 @@
+// How callers connect to a service: pools, ejection, balancing, the retry budget, and the subsets.
+import type { DestinationRule } from '../../cluster/objects.ts'
+import type { Config, ServicePolicy } from '../../config/schema.ts'
+import { hostOf, object, servicesOf } from './names.ts'
+import { defined, seconds } from './render.ts'
+
+export function destinationRules(config: Config): DestinationRule[] {
+  return Object.entries(servicesOf(config)).flatMap(([name, service]) => {
+    const trafficPolicy = trafficPolicyOf(service)
+    if (!trafficPolicy && !service.subsets) return []
+    const subsets = service.subsets && Object.entries(service.subsets).map(([subset, labels]) => ({ name: subset, labels }))
+    return [object('DestinationRule', config.namespace, name, { host: hostOf(name, config.namespace), ...defined({ trafficPolicy, subsets }) })]
+  })
+}
+
+function trafficPolicyOf({ circuitBreaker, loadBalancer, retries }: ServicePolicy): object | undefined {
+  return defined({
+    ...(circuitBreaker ? breaker(circuitBreaker) : {}),
+    loadBalancer: loadBalancer && balancer(loadBalancer),
+    retryBudget: retries?.budget && { percent: retries.budget.percent, minRetryConcurrency: retries.budget.minConcurrency },
+  })
+}
+
+function breaker(limits: NonNullable<ServicePolicy['circuitBreaker']>): object {
+  const tcp = defined({ maxConnections: limits.maxConnections })
+  const http = defined({ http1MaxPendingRequests: limits.maxPendingRequests, maxRequestsPerConnection: limits.maxRequestsPerConnection })
+  const outlierDetection = defined({
+    consecutive5xxErrors: limits.consecutive5xxErrors,
+    interval: seconds(limits.interval),
+    baseEjectionTime: seconds(limits.ejectFor),
+    maxEjectionPercent: limits.maxEjectionPercent,
+  })
+  return { connectionPool: defined({ tcp, http }), outlierDetection }
+}
+
+function balancer({ simple, consistentHash }: NonNullable<ServicePolicy['loadBalancer']>): object {
+  if (!consistentHash) return { simple: (simple ?? 'least-request').toUpperCase().replace('-', '_') }
+  const { header, cookie, query, sourceIp } = consistentHash
+  return {
+    consistentHash: defined({
+      httpHeaderName: header,
+      httpCookie: cookie && { name: cookie.name, ...defined({ ttl: seconds(cookie.ttl) }) },
+      httpQueryParameterName: query,
+      useSourceIp: sourceIp,
+    }),
+  }
+}

@@ -1,0 +1,46 @@
+// Services that are reached from outside. The gateway's VirtualService is an object of its own, with the routes of the mesh's
+// (docs/decisions/0004): a promotion moves the weights in both.
+import type { KubeObject } from '../../cluster/objects.ts'
+import type { Config, Exposure, ServicePolicy } from '../../config/schema.ts'
+import { httpRoutes } from './http.ts'
+import { gatewayOf, hostOf, object, routeName, servicesOf, type Live } from './names.ts'
+import { defined, seconds } from './render.ts'
+
+export function exposures(config: Config, live: Live, now: number): KubeObject[] {
+  const services = servicesOf(config)
+  return Object.entries(config.expose ?? {}).flatMap(([name, exposure]) => {
+    const port = exposure.port ?? services[name]?.port
+    const service = { ...services[name], ...defined({ port }) }
+    if (exposure.api === 'gateway-api') return [httpRoute(name, config.namespace, exposure, service)]
+    return [gateway(name, config.namespace, exposure), behindGateway(name, config, exposure, service, live, now)]
+  })
+}
+
+function gateway(name: string, namespace: string, { hosts: given, tls, httpsRedirect, gateway: label }: Exposure): KubeObject {
+  // Only the VirtualServices of this namespace are bound.
+  const hosts = given.map((host) => `./${host}`)
+  const http = { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts, ...(tls && { tls: { httpsRedirect: true } }) }
+  const https = tls && { port: { number: 443, name: 'https', protocol: 'HTTPS' }, hosts, tls: { mode: 'SIMPLE', credentialName: tls.secret } }
+  return object('Gateway', namespace, gatewayOf(name), {
+    selector: { istio: label },
+    servers: [...(tls && httpsRedirect === false ? [] : [http]), ...(https ? [https] : [])],
+  })
+}
+
+function behindGateway(name: string, config: Config, { hosts }: Exposure, service: ServicePolicy, live: Live, now: number): KubeObject {
+  const { namespace } = config
+  const destination = { host: hostOf(name, namespace), ...defined({ port: service.port === undefined ? undefined : { number: service.port } }) }
+  const http = httpRoutes(name, service, config, live, now) ?? [{ name: routeName, route: [{ destination }] }]
+  return object('VirtualService', namespace, gatewayOf(name), { hosts, gateways: [`${namespace}/${gatewayOf(name)}`], http })
+}
+
+/** Gateway API weighs Services, not subsets: what needs subsets is refused before (src/config/check.ts). */
+function httpRoute(name: string, namespace: string, { hosts, gateway }: Exposure, { port, timeout }: ServicePolicy): KubeObject {
+  const [parent, within] = gateway.split('/').reverse() as [string, string?]
+  const hostnames = hosts.includes('*') ? undefined : hosts
+  return object('HTTPRoute', namespace, name, {
+    parentRefs: [{ name: parent, ...defined({ namespace: within }) }],
+    ...defined({ hostnames }),
+    rules: [{ backendRefs: [{ name, ...defined({ port }) }], ...(timeout === undefined ? {} : { timeouts: { request: seconds(timeout) } }) }],
+  })
+}

@@ -1,0 +1,13 @@
+// One VirtualService a service, for callers in the mesh.
+import type { VirtualService } from '../../cluster/objects.ts'
+import type { Config } from '../../config/schema.ts'
+import { httpRoutes } from './http.ts'
+import { hostOf, object, servicesOf, type Live } from './names.ts'
+
+export function virtualServices(config: Config, live: Live, now: number): VirtualService[] {
+  const { namespace } = config
+  return Object.entries(servicesOf(config)).flatMap(([name, service]) => {
+    const http = httpRoutes(name, service, config, live, now)
+    return http ? [object('VirtualService', namespace, name, { hosts: [hostOf(name, namespace)], http })] : []
+  })
+}
