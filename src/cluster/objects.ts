@@ -73,7 +73,7 @@ export type Workload = KubeObject & {
 }
 
 export type KubeEvent = KubeObject & {
-  involvedObject: { kind: string; name: string; uid?: string }
+  involvedObject: { kind: string; name: string; uid?: string; fieldPath?: string }
   reason?: string
   message?: string
   type?: string
@@ -120,6 +120,7 @@ const places = {
   AuthorizationPolicy: ['security.istio.io/v1', 'authorizationpolicies'],
   Telemetry: ['telemetry.istio.io/v1', 'telemetries'],
   WasmPlugin: ['extensions.istio.io/v1alpha1', 'wasmplugins'],
+  TrafficExtension: ['extensions.istio.io/v1alpha1', 'trafficextensions'],
   HTTPRoute: ['gateway.networking.k8s.io/v1', 'httproutes'],
   GRPCRoute: ['gateway.networking.k8s.io/v1', 'grpcroutes'],
   // Two groups have a Gateway; the second is told apart as kubectl does.

@@ -1,9 +1,12 @@
-// Compiled policies → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
-import { isDeepStrictEqual } from 'node:util'
-import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
-import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
+// A plan → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
+import type { Cluster } from '../cluster/client.ts'
+import { kindOf, type DestinationRule, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
-import { compile, hostOf, managedBy, servicesOf, type Weights } from './compile/index.ts'
+import { hostOf, servicesOf, type Weights } from './compile/index.ts'
+import { policyKinds } from './manifests.ts'
+import { desired } from './desired.ts'
+import { lostSubsets, plan, serverSideApply, usesSubset, type Planned } from './plan.ts'
+import { emptyWhenAbsent, isOurs, ownerOf, removeObject } from './prune.ts'
 import { fullHost, routesTo, weightsOf } from './routes.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
@@ -13,22 +16,17 @@ export type Live = { virtualServices: VirtualService[]; destinationRules: Destin
 
 export async function readLive(cluster: Cluster, namespace: string): Promise<Live> {
   // Before Istio is installed the kinds are not known: the list is then not found, and so empty.
-  const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent<T>)
+  const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
   const [virtualServices, destinationRules] = await Promise.all([list<VirtualService>('VirtualService'), list<DestinationRule>('DestinationRule')])
   return { virtualServices, destinationRules }
-}
-
-function emptyWhenAbsent<T>(error: unknown): T[] {
-  if (error instanceof ApiError && error.status === 404) return []
-  throw error
 }
 
 /** An object of somebody else's for a host that we are to write: one sentence each. */
 export function strangers(config: Config, { virtualServices, destinationRules }: Live): string[] {
   const { namespace } = config
   return Object.keys(servicesOf(config)).flatMap((service) => [
-    ...virtualServices.filter((object) => !ours(object) && routesTo(object, service, namespace)),
-    ...destinationRules.filter((object) => !ours(object) && fullHost(object.spec.host, namespace) === hostOf(service, namespace)),
+    ...virtualServices.filter((object) => !isOurs(object) && routesTo(object, service, namespace)),
+    ...destinationRules.filter((object) => !isOurs(object) && fullHost(object.spec.host, namespace) === hostOf(service, namespace)),
   ].map(({ kind, metadata }) => `services.${service}: the host ${hostOf(service, namespace)} already has the ${kind} ${namespace}/${metadata.name}, which is not ours, and a second one for the same host would hide one of the two; move its policies into \`services.${service}\` and delete it, or label it app.kubernetes.io/managed-by=mesh-canary to hand it over`))
 }
 
@@ -42,12 +40,8 @@ export function orphans(config: Config, live: Live): string[] {
   })
 }
 
-function ours({ metadata }: KubeObject): boolean {
-  return metadata.labels?.['app.kubernetes.io/managed-by'] === managedBy['app.kubernetes.io/managed-by']
-}
-
 /** By service: of the route that a promotion moves where there is one, else of the first that splits the service. */
-function liveWeights(config: Config, live: Live): Record<string, Weights> {
+export function liveWeights(config: Config, live: Live): Record<string, Weights> {
   const { namespace, canary } = config
   const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
     const read = (subsets: string[]) => live.virtualServices.filter((object) => routesTo(object, service, namespace)).map((object) => weightsOf(object, service, namespace, subsets)).find((weights) => weights !== undefined)
@@ -57,46 +51,76 @@ function liveWeights(config: Config, live: Live): Record<string, Weights> {
   return Object.fromEntries(found)
 }
 
+type WatchProxies = () => Promise<() => Promise<unknown>>
+
 /**
- * `watchProxies`, called before the first write, answers how to wait until every proxy has what was written:
- * that is done between subsets and the weights that use them.
+ * Make before break, in both directions: subsets, the proxies have them, the routes that use them, the proxies have these,
+ * and only then the subsets and rules that nobody uses any more go. `watchProxies`, called before a write, answers how to
+ * wait until every proxy has what was written. Answers what was changed, in the order of the plan.
  */
-export async function applyPolicies(cluster: Cluster, config: Config, live: Live, watchProxies: () => Promise<() => Promise<unknown>>): Promise<Change[]> {
-  const { objects } = compile(config, liveWeights(config, live))
-  const isLast = ({ kind }: KubeObject) => kind === 'VirtualService'
-  const usesSubsets = objects.some(({ kind }) => kind === 'DestinationRule') && objects.some(isLast)
-  const settled = usesSubsets ? await watchProxies() : undefined
-  const first = await applyAll(cluster, objects.filter((object) => !isLast(object)))
-  if (first.some(({ kind }) => kind === 'DestinationRule')) await settled?.()
-  return [...first, ...(await applyAll(cluster, objects.filter(isLast)))]
+export async function apply(cluster: Cluster, planned: readonly Planned[], watchProxies: WatchProxies): Promise<Change[]> {
+  const todo = inOrder(planned.filter(({ action }) => action !== 'unchanged'))
+  const rules = todo.filter(isRule)
+  const routes = todo.filter(isRoute)
+  const others = todo.filter((each) => !isRule(each) && !isRoute(each))
+  const later = rules.filter((rule) => rule.action === 'delete' || stillUsed(rule, routes).length > 0)
+
+  for (const each of others.filter(isWrite)) await serverSideApply(cluster, each.object)
+  await settledAfter(rules.some(isWrite) && routes.length > 0, watchProxies, async () => {
+    for (const rule of rules.filter(isWrite)) await serverSideApply(cluster, withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)))
+  })
+  await settledAfter(later.length > 0 && routes.length > 0, watchProxies, async () => {
+    for (const each of routes) await carryOut(cluster, each)
+  })
+  for (const rule of later) await carryOut(cluster, rule)
+  for (const each of others.filter((one) => !isWrite(one)).reverse()) await carryOut(cluster, each)
+  return planned.flatMap(changeOf)
 }
 
-async function applyAll(cluster: Cluster, objects: KubeObject[]): Promise<Change[]> {
-  const changes: Change[] = []
-  for (const object of objects) {
-    const { kind, metadata } = object
-    const namespace = metadata.namespace ?? ''
-    const before = await cluster.get(kind as Kind, namespace, metadata.name)
-    const after = await applyOurs(cluster, object)
-    if (!before || !same(before, after))
-      changes.push({ kind, namespace, name: metadata.name, action: before ? 'changed' : 'created' })
-  }
-  return changes
+async function settledAfter(wanted: boolean, watchProxies: WatchProxies, write: () => Promise<void>): Promise<void> {
+  const settled = wanted ? await watchProxies() : undefined
+  await write()
+  await settled?.()
 }
 
-/** Alike in what counts: an apply may change who owns a field, and nothing else. */
-function same(before: KubeObject, after: KubeObject): boolean {
-  const telling = (object: KubeObject & { spec?: unknown }) => [object.metadata.labels, object.spec]
-  return isDeepStrictEqual(telling(before), telling(after))
+async function carryOut(cluster: Cluster, { action, object }: Planned): Promise<void> {
+  await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object))
 }
 
-/** A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it. */
-async function applyOurs(cluster: Cluster, object: KubeObject): Promise<KubeObject> {
-  try {
-    return await cluster.apply(object)
-  } catch (error) {
-    if (!(error instanceof ApiError && error.status === 409)) throw error
-    if (error.causes.length > 0 && error.causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`))) return cluster.apply(object, true)
-    throw new ApiError(409, `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name} has fields that somebody else owns: ${error.causes.join('; ') || error.message}; remove them there, or here`)
-  }
+const isWrite = ({ action }: Planned) => action === 'create' || action === 'change'
+const isRule = ({ object }: Planned) => object.kind === 'DestinationRule'
+const isRoute = ({ object }: Planned) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
+
+/** What lets through comes before what shuts out all the rest, and what is deleted last goes in the opposite order. */
+function inOrder(planned: readonly Planned[]): Planned[] {
+  const rank = ({ object }: Planned) => (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (shutsAll(object) ? 0.5 : 0)
+  return [...planned].sort((a, b) => rank(a) - rank(b))
+}
+
+function shutsAll({ kind, spec }: KubeObject & { spec?: { rules?: unknown[] } }): boolean {
+  return kind === 'AuthorizationPolicy' && (spec?.rules ?? []).length === 0
+}
+
+type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
+
+/** Subsets that the rule is to lose, while a route that is to be changed or deleted uses them yet. */
+function stillUsed({ before, object }: Planned, routes: readonly Planned[]): Subset[] {
+  const live = routes.flatMap((route) => (route.before?.kind === 'VirtualService' ? [route.before as VirtualService] : []))
+  return lostSubsets(before, object).filter(({ name }) => live.some((route) => usesSubset(route, before as DestinationRule, name)))
+}
+
+function withSubsets(rule: DestinationRule, more: Subset[]): DestinationRule {
+  return more.length === 0 ? rule : { ...rule, spec: { ...rule.spec, subsets: [...(rule.spec.subsets ?? []), ...more] } }
+}
+
+const pastTense = { create: 'created', change: 'changed', delete: 'deleted' } as const
+
+function changeOf({ action, object: { kind, metadata } }: Planned): Change[] {
+  return action === 'unchanged' ? [] : [{ kind, namespace: metadata.namespace ?? '', name: metadata.name, action: pastTense[action] }]
+}
+
+/** All four steps for a run that plans and applies at once: want, plan, apply. */
+export async function applyPolicies(cluster: Cluster, config: Config, live: Live, watchProxies: WatchProxies): Promise<Change[]> {
+  const { objects } = desired(config, live)
+  return apply(cluster, await plan(cluster, objects, ownerOf(config.name ?? 'inputs', config.namespace)), watchProxies)
 }

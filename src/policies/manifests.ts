@@ -11,7 +11,7 @@ export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> };
 /** Kinds that are policies: what the user's files may hold, and what prune looks through. */
 export const policyKinds = [
   'PeerAuthentication', 'RequestAuthentication', 'AuthorizationPolicy', 'ServiceEntry', 'WorkloadEntry', 'WorkloadGroup', 'Sidecar', 'Gateway',
-  'Gateway.gateway.networking.k8s.io', 'Telemetry', 'EnvoyFilter', 'ProxyConfig', 'WasmPlugin', 'DestinationRule', 'VirtualService', 'HTTPRoute', 'GRPCRoute',
+  'Gateway.gateway.networking.k8s.io', 'Telemetry', 'EnvoyFilter', 'ProxyConfig', 'WasmPlugin', 'TrafficExtension', 'DestinationRule', 'VirtualService', 'HTTPRoute', 'GRPCRoute',
 ] as const satisfies Kind[]
 
 export const systemNamespace = 'istio-system'

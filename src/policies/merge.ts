@@ -33,8 +33,8 @@ function titleOf({ object: { kind, metadata }, source }: Sourced): string {
 }
 
 function why({ kind, spec }: Sourced['object']): string {
-  if (kind === 'VirtualService') return `${hostsOf(spec).join(', ')} can have only one`
-  if (kind === 'DestinationRule') return `${String(spec?.['host'])} can have only one`
+  if (kind === 'VirtualService') return `the host ${hostsOf(spec).join(', ')} can have only one ${kind}`
+  if (kind === 'DestinationRule') return `the host ${String(spec?.['host'])} can have only one ${kind}`
   return 'they have the same name'
 }
 
