@@ -209,6 +209,7 @@ const jwt = z
     audiences: texts.optional().describe('The `aud` of the tokens, one of these.'),
     selector: labels.optional().describe('Labels of the pods that look at tokens; without it every pod of the namespace.'),
     required: flag.prefault(true).describe('Refuses requests without a token. A wrong token is refused in any case.'),
+    ports: wholes(1, 65535, 'ports').optional().describe("The pods' ports that a token is required on. State them where the pods have ports that do not speak HTTP: those would refuse everything."),
   })
   .refine(({ jwksUri, jwks }) => oneOf({ jwksUri, jwks }), { error: 'expected exactly one of jwksUri, jwks' })
 

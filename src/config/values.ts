@@ -171,7 +171,8 @@ export const pathPrefix = written('a path that begins with /', { type: 'string',
 export const regex = written('a regular expression in RE2 form, without looking around or references back', { type: 'string', format: 'regex' }, (raw) => {
   if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
   try {
-    return new RegExp(raw).source
+    new RegExp(raw)
+    return raw
   } catch {
     return undefined
   }

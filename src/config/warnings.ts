@@ -1,10 +1,11 @@
 // What is allowed and likely not meant: one sentence each, with the key that it is about.
 import type { Config, ServicePolicy } from './schema.ts'
 
-export function warningsOf({ services = {}, authorization, egress }: Config, now: number): string[] {
+export function warningsOf({ services = {}, authorization, jwt = {}, egress }: Config, now: number): string[] {
   return [
     ...Object.entries(services).flatMap(([name, service]) => serviceWarnings(service, now).map(([key, text]) => `services.${name}.${key}: ${text}`)),
     ...authorizationWarnings(authorization),
+    ...Object.entries(jwt).filter(([, { required, ports }]) => required && !ports).map(([name, { selector }]) => `jwt.${name}: a token is required on every port of ${selector ? 'its pods' : 'every pod of the namespace'}, and ${beyondHttp}`),
     ...(egress && !egress.mode && Object.keys(egress.hosts).length === 0 ? ['egress: says nothing; give `mode` or `hosts`'] : []),
   ]
 }
@@ -44,11 +45,16 @@ function faultWarnings({ fault }: ServicePolicy, now: number): Warning[] {
   return [['fault', isOver ? `ended at ${fault.until} and is not rendered any more; remove it` : `is on until ${fault.until}: requests fail or wait on purpose`]]
 }
 
+/** Istio's own reading of a rule that denies and that can hold for HTTP only. */
+const beyondHttp = 'ports that do not speak HTTP then refuse everything; state the `ports` that do'
+
 function authorizationWarnings(authorization: Config['authorization']): string[] {
   if (!authorization) return []
   const rules = Object.entries(authorization.rules)
   const unconditional = rules.filter(([, { action, principals, namespaces, methods, paths, ports }]) => action === 'deny' && !(principals ?? namespaces ?? methods ?? paths ?? ports))
+  const httpOnly = rules.filter(([, { action, methods, paths, ports }]) => action === 'deny' && (methods ?? paths) && !ports)
   return [
+    ...httpOnly.map(([name]) => `authorization.rules.${name}: it denies by methods or paths, and ${beyondHttp}`),
     ...unconditional.map(([name]) => `authorization.rules.${name}: it denies every request, for it has no condition; add principals, namespaces, methods, paths or ports`),
     ...(authorization.defaultDeny && !rules.some(([, { action }]) => action === 'allow') ? ['authorization.defaultDeny: no rule allows anything, so every request to the namespace is refused; add rules with `action: allow`'] : []),
   ]

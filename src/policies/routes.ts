@@ -14,15 +14,15 @@ export function routesTo(object: VirtualService, service: string, namespace: str
   return object.spec.hosts.some((host) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace))
 }
 
-type Place = { route: number; destination: number; subset: string; weight: number }
+type Place = { route: number; isForAll: boolean; destination: number; subset: string; weight: number }
 
 /** Every destination of the service that names a subset, in every http route. */
 function places(object: VirtualService, service: string, namespace: string): Place[] {
   const toService = ({ host }: Destination) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace)
-  return (object.spec.http ?? []).flatMap(({ route = [] }, i) =>
+  return (object.spec.http ?? []).flatMap(({ route = [], match }, i) =>
     route.flatMap(({ destination, weight }, j) =>
       toService(destination) && destination.subset !== undefined
-        ? [{ route: i, destination: j, subset: destination.subset, weight: weight ?? (route.length === 1 ? 100 : 0) }]
+        ? [{ route: i, isForAll: match === undefined, destination: j, subset: destination.subset, weight: weight ?? (route.length === 1 ? 100 : 0) }]
         : [],
     ),
   )
@@ -30,11 +30,12 @@ function places(object: VirtualService, service: string, namespace: string): Pla
 
 /**
  * The split in force: of the first route that names all of the given subsets, or, with none given, that names any;
- * undefined where there is no such route. A route for a few, such as one header's, is passed over.
+ * undefined where there is no such route. A route for a few, such as one header's, counts only where none is for all.
  */
 export function weightsOf(object: VirtualService, service: string, namespace: string, subsets: string[] = []): Weights | undefined {
   const all = places(object, service, namespace)
-  const route = all.find((place) => namesAll(all, place.route, subsets))?.route
+  const found = all.filter((place) => namesAll(all, place.route, subsets))
+  const route = (found.find(({ isForAll }) => isForAll) ?? found[0])?.route
   return route === undefined ? undefined : Object.fromEntries(all.filter((place) => place.route === route).map(({ subset, weight }) => [subset, weight]))
 }
 

@@ -22,10 +22,11 @@ function tls(mode: string): { mode: string } {
 
 /** A token that is wrong is refused by the first object; one that is missing only by the second. */
 export function requestAuthentications({ namespace, jwt = {} }: Config): KubeObject[] {
-  return Object.entries(jwt).flatMap(([name, { issuer, jwksUri, jwks, audiences, selector: labels, required }]) => {
+  return Object.entries(jwt).flatMap(([name, { issuer, jwksUri, jwks, audiences, selector: labels, required, ports }]) => {
     const selector = labels && { selector: { matchLabels: labels } }
     const rule = { issuer, ...defined({ audiences, jwksUri, jwks }), forwardOriginalToken: true }
-    const refusal = object('AuthorizationPolicy', namespace, requiredName(name), { ...selector, action: 'DENY', rules: [{ from: [{ source: { notRequestPrincipals: ['*'] } }] }] })
+    const missing = { from: [{ source: { notRequestPrincipals: ['*'] } }], ...(ports && { to: [{ operation: { ports: ports.map(String) } }] }) }
+    const refusal = object('AuthorizationPolicy', namespace, requiredName(name), { ...selector, action: 'DENY', rules: [missing] })
     return [object('RequestAuthentication', namespace, name, { ...selector, jwtRules: [rule] }), ...(required ? [refusal] : [])]
   })
 }

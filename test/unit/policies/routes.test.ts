@@ -51,7 +51,11 @@ describe('the split between two subsets', () => {
   test('passes over a route for a few, which names only one of them', () => {
     const object = virtualService([forOneHeader, { route: [to('v1', 95), to('v2', 5)] }])
     expect(between(object)).toEqual({ v1: 95, v2: 5 })
-    expect(weightsOf(object, 'backend', 'shop')).toEqual({ v2: 100 })
+    expect(weightsOf(object, 'backend', 'shop')).toEqual({ v1: 95, v2: 5 })
+  })
+
+  test('is that of a route for a few where none is for all', () => {
+    expect(weightsOf(virtualService([forOneHeader]), 'backend', 'shop')).toEqual({ v2: 100 })
   })
 
   test('is none where no route names both', () => {
