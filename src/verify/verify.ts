@@ -1,20 +1,23 @@
 // Waits until every pod that should be in the mesh is N/N with its sidecar, within a limit, and says why one is not.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
-import type { Pod } from '../cluster/objects.ts'
+import type { Pod, Workload } from '../cluster/objects.ts'
+import { expectsSidecar } from '../mesh/sidecar.ts'
 import { podRows, type PodRow } from './pods.ts'
-import { causeOf } from './cause.ts'
+import { causeOf, creationFailure } from './cause.ts'
 
-/** `judged` picks the pods that must be right; the others are only listed. */
+/** `judged` picks the pods that must be right; the others are only listed. A workload that got fewer pods than it wants has a row of its own. */
 export async function verifyPods(cluster: Cluster, namespace: string, timeoutMs: number, judged: (pod: Pod) => boolean, signal: AbortSignal): Promise<PodRow[]> {
   const until = Date.now() + timeoutMs
   for (;;) {
-    const pods = await cluster.list<Pod>('Pod', namespace)
+    const [pods, workloads] = await Promise.all([cluster.list<Pod>('Pod', namespace), listWorkloads(cluster, namespace)])
     const rows = podRows(pods)
     const wrong = podRows(pods.filter(judged)).filter(({ ok }) => !ok)
-    if (wrong.length === 0) return rows
+    const short = workloads.filter((workload) => lacksPods(workload) && judged(template(workload)))
+    if (wrong.length === 0 && short.length === 0) return rows
     // A pod without a sidecar will not get one by waiting.
-    if (Date.now() >= until || wrong.some(({ sidecar }) => sidecar === 'none')) return explain(cluster, pods, rows, wrong)
+    if (Date.now() >= until || wrong.some(({ sidecar }) => sidecar === 'none'))
+      return [...(await explain(cluster, pods, rows, wrong)), ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each))))]
     await sleep(1_000, undefined, { signal })
   }
 }
@@ -23,4 +26,34 @@ async function explain(cluster: Cluster, pods: Pod[], rows: PodRow[], wrong: Pod
   const causes = await Promise.all(wrong.map(async ({ name }) => [name, await causeOf(cluster, pods.find(({ metadata }) => metadata.name === name)!)] as const))
   const byName = new Map(causes)
   return rows.map((row) => (byName.has(row.name) ? { ...row, cause: byName.get(row.name)! } : row))
+}
+
+async function listWorkloads(cluster: Cluster, namespace: string): Promise<Workload[]> {
+  const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const
+  return (await Promise.all(kinds.map((kind) => cluster.list<Workload>(kind, namespace)))).flat()
+}
+
+function podsOf({ kind, spec, status }: Workload): { wanted: number; there: number } {
+  if (kind === 'DaemonSet') return { wanted: status?.desiredNumberScheduled ?? 0, there: status?.updatedNumberScheduled ?? 0 }
+  // Of a rollout that is stuck, only pods of the newest template count: the old ones stay until those are there.
+  return { wanted: spec.replicas ?? 1, there: status?.updatedReplicas ?? (kind === 'Deployment' ? 0 : (status?.replicas ?? 0)) }
+}
+
+/** Its controller was refused pods: nothing of them is to be seen but that they are missing. */
+function lacksPods(workload: Workload): boolean {
+  const { wanted, there } = podsOf(workload)
+  const refused = workload.status?.conditions?.some(({ type, status }) => type === 'ReplicaFailure' && status === 'True') ?? false
+  return there < wanted && (there === 0 || refused) && expectsSidecar(template(workload))
+}
+
+/** The pod that the workload would have, for whoever picks pods by their labels. */
+function template({ metadata, spec }: Workload): Pod {
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { ...spec.template.metadata, name: metadata.name, namespace: metadata.namespace ?? '' }, spec: spec.template.spec }
+}
+
+async function shortRow(cluster: Cluster, namespace: string, workload: Workload): Promise<PodRow> {
+  const { name } = workload.metadata
+  const { wanted, there } = podsOf(workload)
+  const cause = (await creationFailure(cluster, namespace, name)) ?? `its controller has made ${there} of ${wanted} pods, and no event tells why`
+  return { name: `${workload.kind}/${name}`, ready: `${there}/${wanted}`, sidecar: 'none', ok: false, restarts: 0, cause }
 }
