@@ -59,8 +59,9 @@ function explain(issue: z.core.$ZodIssue, source: Source): string {
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
-  if (issue.code !== 'invalid_type') return issue.message
-  return `expected ${issue.expected === 'object' || issue.expected === 'record' ? 'a map of keys' : issue.expected}`
+  if (issue.code !== 'invalid_type' || !issue.message.startsWith('Invalid input')) return issue.message
+  const words: Record<string, string> = { object: 'a map of keys', record: 'a map of keys', array: 'a list' }
+  return `expected ${words[issue.expected] ?? issue.expected}`
 }
 
 function dotted(path: Path): string {

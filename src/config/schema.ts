@@ -256,6 +256,7 @@ const telemetry = z.strictObject({
   tracing: perCent(0).optional().describe('Share of the requests that are traced.'),
 })
 
+const portKey = z.string().refine((port) => /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65535, { error: 'a port is a number from 1 to 65535' })
 const mode = word('strict', 'permissive', 'disable')
 const mtls = orShort(
   z.strictObject({
@@ -267,7 +268,7 @@ const mtls = orShort(
           selector: labels.describe('Labels of the pods.'),
           mode: mode.optional().describe('Their mode; without it that of the namespace.'),
           ports: z
-            .record(z.string().regex(/^[1-9]\d{0,4}$/, { error: 'a port is a number from 1 to 65535' }), mode)
+            .record(portKey, mode)
             .prefault({})
             .describe('Modes of single ports: `3306: disable`.'),
         }),

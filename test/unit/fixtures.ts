@@ -8,6 +8,7 @@ import { onTestFinished } from 'vitest'
 import type { Served } from '../../src/canary/machine.ts'
 import type { Cluster } from '../../src/cluster/client.ts'
 import type { ContainerStatus, Pod, VirtualService, Workload } from '../../src/cluster/objects.ts'
+import { ConfigError } from '../../src/config/error.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
 
@@ -21,6 +22,19 @@ export function configOf(yaml: string): Config {
   } finally {
     rmSync(folder, { recursive: true })
   }
+}
+
+/** The message that a config file, and inputs beside it, are refused with; the file is called `mesh.yaml` in it. */
+export function refusal(yaml: string | undefined, inputs: Record<string, string> = {}): string {
+  const file = yaml === undefined ? undefined : fileWith(yaml)
+  const env = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
+  try {
+    loadConfig({ ...env, ...(file === undefined ? {} : { INPUT_CONFIG: file }) })
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.message.replaceAll(file ?? '\0', 'mesh.yaml')
+  }
+  throw new Error('it was accepted')
 }
 
 /** The plan of a canary section, as `{ … }` on one line; the service is `backend`. */

@@ -1,21 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { ConfigError } from '../../../src/config/error.ts'
 import { stagesOf } from '../../../src/config/check.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { configOf, fileWith } from '../fixtures.ts'
-
-/** The message that a config file, and inputs beside it, are refused with; the file is called `mesh.yaml` in it. */
-function refusal(yaml: string | undefined, inputs: Record<string, string> = {}): string {
-  const file = yaml === undefined ? undefined : fileWith(yaml)
-  const env = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
-  try {
-    loadConfig({ ...env, ...(file === undefined ? {} : { INPUT_CONFIG: file }) })
-  } catch (error) {
-    expect(error).toBeInstanceOf(ConfigError)
-    return (error as Error).message.replaceAll(file ?? '\0', 'mesh.yaml')
-  }
-  throw new Error('it was accepted')
-}
+import { configOf, fileWith, refusal } from '../fixtures.ts'
 
 describe('what stands in the inputs', () => {
   test('natural values are read into the units that the program uses', () => {
