@@ -122,5 +122,5 @@ function changeOf({ action, object: { kind, metadata } }: Planned): Change[] {
 /** All four steps for a run that plans and applies at once: want, plan, apply. */
 export async function applyPolicies(cluster: Cluster, config: Config, live: Live, watchProxies: WatchProxies): Promise<Change[]> {
   const { objects } = desired(config, live)
-  return apply(cluster, await plan(cluster, objects, ownerOf(config.name ?? 'inputs', config.namespace)), watchProxies)
+  return apply(cluster, await plan(cluster, objects, ownerOf(config.name, config.namespace)), watchProxies)
 }

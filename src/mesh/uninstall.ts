@@ -1,0 +1,169 @@
+// Takes the mesh away: policies, sidecars, control plane, and what Istio itself leaves behind. Nothing of anybody else's goes
+// with it: where the removal would take such a thing along, nothing is touched.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Cluster } from '../cluster/client.ts'
+import { belongs } from '../cluster/labels.ts'
+import { groupOf, type Kind, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import type { Workload as Named } from '../config/values.ts'
+import { systemNamespace } from '../policies/manifests.ts'
+import { emptyWhenAbsent, isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
+import { restart, selectWorkloads } from './inject.ts'
+import { untilRolledOut } from './rollout.ts'
+import { hasSidecar } from './sidecar.ts'
+
+/** `istioctl` runs it with the arguments and rejects with the cause when it fails; `note` gets a line a step. */
+export type Removal = {
+  namespace: string
+  /** In the order in which sidecars came; they go in the opposite one. */
+  workloads: readonly Named[] | 'all'
+  dryRun: boolean
+  timeoutMs: number
+  signal: AbortSignal
+  istioctl: (args: string[]) => Promise<void>
+  note: (line: string) => void
+}
+/** Each as `Kind namespace/name`. `removed` is what went, or would go; `remains` what should have gone and has not. */
+export type Removed = { removed: string[]; restarted: string[]; remains: string[] }
+
+/** @throws ConfigError, with nothing touched, when others still need the mesh. */
+export async function uninstall(cluster: Cluster, removal: Removal): Promise<Removed> {
+  const { namespace, dryRun, timeoutMs, signal, note } = removal
+  const [policies, pods] = await Promise.all([allPolicies(cluster), cluster.list<Pod>('Pod')])
+  const { ours, others } = sorted(policies, namespace)
+  const faults = stillNeeded(others, pods, namespace)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+
+  const workloads = await withSidecars(cluster, removal, pods)
+  const label = await injectionLabels(cluster, namespace)
+  const mesh = await partsOfMesh(cluster)
+  const system = await systemNamespaceGoes(cluster, note)
+  const removed = [...ours.map(titleOf), ...label.map((name) => `label ${name} of Namespace ${namespace}`), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])]
+  const restarted = workloads.map(({ kind, metadata }) => `${kind}/${metadata.name}`)
+  if (dryRun) return { removed, restarted, remains: [] }
+
+  for (const object of ours) await removeObject(cluster, object)
+  if (label.length > 0) await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: Object.fromEntries(label.map((name) => [name, null])) } })
+  for (const workload of workloads) {
+    await restart(cluster, workload)
+    note(`${workload.kind}/${workload.metadata.name}: restarted, to be rid of its sidecar`)
+    await untilRolledOut(cluster, workload, timeoutMs, signal)
+  }
+  if (mesh.length > 0) await removal.istioctl(['uninstall', '--purge', '-y'])
+  for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
+  if (system) await cluster.remove('Namespace', undefined, systemNamespace)
+  return { removed, restarted, remains: await untilGone(cluster, namespace, system, timeoutMs, signal) }
+}
+
+function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
+  return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`
+}
+
+/** Users of subsets before subsets: the order of kinds, backwards. Istio's own, which come and go with it, are left out. */
+async function allPolicies(cluster: Cluster): Promise<KubeObject[]> {
+  const all = await listPolicies(cluster, undefined)
+  return all.filter((object) => !ofIstio(object)).reverse()
+}
+
+const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component']
+
+function ofIstio({ metadata: { labels = {} } }: KubeObject): boolean {
+  return istioLabels.some((label) => label in labels)
+}
+
+/** Policies of ours for this namespace, and those that the removal of Istio's kinds would take along. */
+function sorted(policies: KubeObject[], namespace: string): { ours: KubeObject[]; others: KubeObject[] } {
+  const mine = (object: KubeObject) => isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
+  const gatewayApi = ({ apiVersion }: KubeObject) => groupOf(apiVersion) === 'gateway.networking.k8s.io'
+  return { ours: policies.filter(mine), others: policies.filter((object) => !mine(object) && !gatewayApi(object)) }
+}
+
+function stillNeeded(others: KubeObject[], pods: Pod[], namespace: string): string[] {
+  const elsewhere = pods.filter((pod) => hasSidecar(pod) && ![namespace, systemNamespace].includes(pod.metadata.namespace ?? ''))
+  const namespaces = [...new Set(elsewhere.map(({ metadata }) => metadata.namespace ?? ''))]
+  return [
+    ...(others.length > 0 ? [`uninstall: there are policies in the cluster that are not of this namespace's configs, and that would go with Istio's kinds: ${some(others.map(titleOf))}; delete them first, or let the mesh stay`] : []),
+    ...(namespaces.length > 0 ? [`uninstall: pods in other namespaces still have sidecars (${some(namespaces)}) and would lose the mesh; take those out first, or let the mesh stay`] : []),
+  ]
+}
+
+function some(names: string[]): string {
+  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
+}
+
+/** Callers came into the mesh before what they call, and so what is called leaves before its callers. */
+async function withSidecars(cluster: Cluster, { namespace, workloads }: Removal, pods: Pod[]): Promise<Workload[]> {
+  const named = workloads === 'all' ? [] : [...(await selectWorkloads(cluster, namespace, workloads))].reverse()
+  const rest = (await selectWorkloads(cluster, namespace, 'all')).filter(({ kind, metadata }) => !named.some((one) => one.kind === kind && one.metadata.name === metadata.name))
+  const here = pods.filter(({ metadata }) => metadata.namespace === namespace && metadata.deletionTimestamp === undefined)
+  return [...named, ...rest].filter((workload) => here.some((pod) => belongs(workload, pod) && hasSidecar(pod)))
+}
+
+async function injectionLabels(cluster: Cluster, namespace: string): Promise<string[]> {
+  const labels = (await cluster.get<KubeObject>('Namespace', undefined, namespace))?.metadata.labels ?? {}
+  return ['istio-injection', 'istio.io/rev'].filter((label) => label in labels && labels[label] !== 'disabled')
+}
+
+/** What istiod makes while it runs, and nobody takes away. */
+const runtimeKinds = new Set(['ConfigMap', 'GatewayClass'])
+/** In every namespace. */
+const certificateMaps = ['istio-ca-root-cert', 'istio-ca-crl']
+
+/** Everything of Istio that stands outside its namespace, and istiod itself. */
+async function partsOfMesh(cluster: Cluster): Promise<KubeObject[]> {
+  const list = (kind: Kind, namespace?: string, query = {}) => cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent)
+  const [istiod, crds, certificates, classes, ...named] = await Promise.all([
+    list('Deployment', systemNamespace),
+    list('CustomResourceDefinition'),
+    list('ConfigMap', undefined, { labelSelector: 'istio.io/config=true' }),
+    list('GatewayClass'),
+    ...(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration', 'ClusterRole', 'ClusterRoleBinding'] as const).map((kind) => list(kind)),
+  ])
+  return [
+    ...istiod.filter(ofIstio),
+    ...crds.filter(({ metadata }) => metadata.name.endsWith('.istio.io')),
+    ...named.flat().filter((object) => ofIstio(object) || /^(istio|istiod)-/.test(object.metadata.name)),
+    ...classes.filter((object) => (object as KubeObject & { spec?: { controllerName?: string } }).spec?.controllerName?.startsWith('istio.io/')),
+    ...certificates.filter(({ metadata }) => certificateMaps.includes(metadata.name)),
+  ]
+}
+
+const kindsOfUsers = ['Pod', 'Deployment', 'StatefulSet', 'DaemonSet', 'Job', 'CronJob', 'Service', 'ConfigMap', 'Secret', 'PersistentVolumeClaim', 'Ingress'] as const
+/** What Kubernetes and istiod write there by themselves. */
+const byItself = ['ConfigMap kube-root-ca.crt', 'Secret istio-ca-secret', ...certificateMaps.map((name) => `ConfigMap ${name}`)]
+const leaderAnnotation = 'control-plane.alpha.kubernetes.io/leader'
+
+function isOfUser(object: KubeObject): boolean {
+  const { name, annotations = {}, ownerReferences = [] } = object.metadata
+  return !ofIstio(object) && !isOurs(object) && ownerReferences.length === 0 && !(leaderAnnotation in annotations) && !byItself.includes(`${object.kind} ${name}`)
+}
+
+async function systemNamespaceGoes(cluster: Cluster, note: (line: string) => void): Promise<boolean> {
+  if (!(await cluster.get('Namespace', undefined, systemNamespace))) return false
+  const all = (await Promise.all(kindsOfUsers.map((kind) => cluster.list<KubeObject>(kind, systemNamespace)))).flat()
+  const users = all.filter(isOfUser)
+  if (users.length > 0) note(`the namespace ${systemNamespace} stays, for not all in it is of the mesh: ${some(users.map(titleOf))}`)
+  return users.length === 0
+}
+
+/** Waits for what goes in the background; answers what is still there at the end. */
+async function untilGone(cluster: Cluster, namespace: string, system: boolean, timeoutMs: number, signal: AbortSignal): Promise<string[]> {
+  const until = Date.now() + timeoutMs
+  for (;;) {
+    const remains = await remaining(cluster, namespace, system)
+    if (remains.length === 0 || Date.now() >= until) return remains
+    await sleep(500, undefined, { signal })
+  }
+}
+
+async function remaining(cluster: Cluster, namespace: string, system: boolean): Promise<string[]> {
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  const sidecars = pods.filter((pod) => hasSidecar(pod) && pod.metadata.deletionTimestamp === undefined)
+  const left = system ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace) : undefined
+  return [
+    ...(await partsOfMesh(cluster)).map(titleOf),
+    ...sidecars.map((pod) => `sidecar of ${titleOf({ ...pod, kind: 'Pod' })}`),
+    ...(left ? [`Namespace ${systemNamespace}`] : []),
+    ...(await injectionLabels(cluster, namespace)).map((name) => `label ${name} of Namespace ${namespace}`),
+  ]
+}
