@@ -1,0 +1,70 @@
+// Mistakes that the config alone cannot show, but config and cluster together can. Pure: lists in, sentences out.
+import { matches } from '../cluster/labels.ts'
+import type { Pod, Service } from '../cluster/objects.ts'
+import type { ServicePolicy } from '../config/schema.ts'
+import { expectsSidecar, hasSidecar, isReady } from '../mesh/sidecar.ts'
+import { protocolOf } from './protocol.ts'
+
+export type Seen = {
+  namespace: string
+  /** The mode that the config gives the whole namespace. */
+  mtls: 'strict' | 'permissive' | 'disable' | undefined
+  /** Of the config, subsets of a canary filled in. */
+  policies: Record<string, Pick<ServicePolicy, 'subsets' | 'circuitBreaker'>>
+  services: Service[]
+  pods: Pod[]
+}
+
+export function warnings(seen: Seen): string[] {
+  const pods = seen.pods.filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase !== 'Succeeded' && status?.phase !== 'Failed')
+  const living = { ...seen, pods }
+  return [...emptySubsets(living), ...outsiders(living), ...ejections(living), ...unnamedPorts(living)]
+}
+
+function podsOf(name: string, { services, pods }: Seen, labels: Record<string, string> = {}): Pod[] {
+  const selector = services.find(({ metadata }) => metadata.name === name)?.spec.selector
+  return selector ? pods.filter((pod) => matches({ ...selector, ...labels }, pod.metadata.labels)) : []
+}
+
+/** A request that is sent to a subset with no pod ends in a 503. */
+export function emptySubsets(seen: Seen): string[] {
+  return Object.entries(seen.policies).flatMap(([name, { subsets = {} }]) => {
+    if (!seen.services.some(({ metadata, spec }) => metadata.name === name && spec.selector)) return []
+    const empty = Object.entries(subsets).filter(([, labels]) => podsOf(name, seen, labels).length === 0)
+    return empty.map(([subset, labels]) => `services.${name}.subsets.${subset}: no pod behind the Service ${seen.namespace}/${name} has the labels ${written(labels)}, so requests sent to it get a 503; deploy it before it gets a weight, or correct the labels`)
+  })
+}
+
+/** Clients without a sidecar speak plaintext. */
+export function outsiders({ namespace, mtls, pods }: Seen): string[] {
+  const outside = mtls === 'strict' ? pods.filter((pod) => !hasSidecar(pod)).map(({ metadata, spec }) => `${metadata.name}${spec.hostNetwork ? ' (host network)' : ''}`) : []
+  if (outside.length === 0) return []
+  const shown = outside.slice(0, 5).join(', ') + (outside.length > 5 ? ` and ${outside.length - 5} more` : '')
+  return [`mtls: strict refuses plaintext, and ${outside.length === 1 ? 'a pod of' : `${outside.length} pods of`} ${namespace} without a sidecar ${outside.length === 1 ? 'speaks' : 'speak'} nothing else: ${shown}; name their workloads in \`workloads\`, or use permissive until they are in the mesh`]
+}
+
+/** With one pod to a service or to a subset, ejection takes away the only one there is. */
+export function ejections(seen: Seen): string[] {
+  return Object.entries(seen.policies).flatMap(([name, { circuitBreaker, subsets }]) => {
+    if (circuitBreaker?.consecutive5xxErrors === undefined) return []
+    const groups: [string, Pod[]][] = subsets ? Object.entries(subsets).map(([subset, labels]) => [`subset ${subset} of ${name}`, podsOf(name, seen, labels)]) : [[`Service ${name}`, podsOf(name, seen)]]
+    const single = groups.filter(([, pods]) => pods.filter(isReady).length === 1).map(([group]) => group)
+    if (single.length === 0) return []
+    return [`services.${name}.circuitBreaker: ejection with a single ready pod (${single.join(', ')}) turns a few errors into 503 for all requests until the pod is let back in; run two replicas or more, or leave consecutive5xxErrors out`]
+  })
+}
+
+/** Istio guesses an unnamed port's protocol from the client's first bytes, which a server that speaks first never gets. */
+export function unnamedPorts({ namespace, services, pods }: Seen): string[] {
+  const meshed = pods.filter((pod) => expectsSidecar(pod))
+  const ours = services.filter(({ spec }) => spec.selector && meshed.some((pod) => matches(spec.selector!, pod.metadata.labels)))
+  return ours.flatMap(({ metadata, spec }) =>
+    spec.ports
+      .filter((port) => protocolOf(port) === 'unknown')
+      .map(({ name, port }) => `Service ${namespace}/${metadata.name}: the port ${port}${name === undefined ? '' : ` (${name})`} does not say what it speaks, so Istio guesses, and policies for HTTP may not hold; name it http-…, grpc-… or tcp-…, or set its appProtocol`),
+  )
+}
+
+function written(labels: Record<string, string>): string {
+  return Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',')
+}
