@@ -6,6 +6,8 @@ import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { orphans, readLive, strangers, type Live } from './policies/apply.ts'
 import { servicesOf } from './policies/compile/index.ts'
+import { policiesOnly } from './policies/elsewhere.ts'
+import { ownerOf } from './policies/prune.ts'
 import { routesTo, weightsOf } from './policies/routes.ts'
 import { nearest } from './config/nearest.ts'
 
@@ -18,10 +20,12 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   if (!(await cluster.get<KubeObject>('Namespace', undefined, namespace))) throw new ConfigError(await noNamespace(cluster, namespace))
 
   const live = await readLive(cluster, namespace)
+  const writes = stages.includes('policies') || stages.includes('plan')
+  const own = policiesOnly(config, live, ownerOf(config.name, namespace))
   const faults = [
     ...(stages.includes('inject') ? await workloadFaults(cluster, config) : []),
-    ...(stages.includes('policies') || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
-    ...(stages.includes('policies') ? [...strangers(config, live), ...orphans(config, live)] : []),
+    ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
+    ...(writes ? [...strangers(own, live), ...orphans(own, live)] : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))

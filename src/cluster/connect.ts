@@ -4,6 +4,9 @@ import { delimiter, join } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
 import { ConfigError } from '../config/error.ts'
 
+/** None is given and none is where one is usually found. */
+export class NoKubeconfig extends ConfigError {}
+
 /** How to reach the API server: for our own requests, and as arguments for istioctl. */
 export type Connection = { config: KubeConfig; server: string; context: string; cliArgs: string[]; temporaryFile?: string }
 
@@ -47,7 +50,7 @@ function load(config: KubeConfig, kubeconfig: string | undefined, content: strin
     throw new ConfigError(`kubeconfig: ${what} does not parse${line === undefined ? '' : ` (line ${line + 1})`}; it must be a kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`)
   }
   const standIn = path === undefined && config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === 'http://localhost:8080'
-  if (standIn) throw new ConfigError('kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config')
+  if (standIn) throw new NoKubeconfig('kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config')
   if (config.contexts.length === 0) throw new ConfigError(`kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw --minify\` prints it`)
 }
 

@@ -93,6 +93,7 @@ const needs: Partial<Record<StageName, (config: Config) => string | undefined>> 
   inject: ({ workloads }) => (workloads ? undefined : 'give `workloads`, or `workloads: all`'),
   plan: policiesNeed,
   policies: policiesNeed,
+  uninstall: ({ istio }) => (istio ? undefined : 'give `istio-version`, for it is istioctl that removes the control plane'),
   promote: ({ canary }) => (canary ? undefined : 'give `canary`'),
 }
 

@@ -51,6 +51,7 @@ const istio = z.strictObject({
   mirror: url
     .prefault('https://github.com/istio/istio/releases/download')
     .describe('Where istioctl is downloaded from, in the layout of the official releases.'),
+  suppress: texts.optional().describe('Codes of `istioctl analyze` that are no reason to stop or to warn, such as `IST0118`.'),
   timeout: duration.prefault('5m').describe('How long the control plane may take to become ready.'),
 })
 

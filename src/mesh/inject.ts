@@ -7,10 +7,15 @@ import { belongs } from '../cluster/labels.ts'
 
 const order = ['StatefulSet', 'Deployment', 'DaemonSet'] as const
 
+/** A revision label asks as well, unless the plain one says otherwise. */
+export function asksForSidecars(namespace: KubeObject | undefined): boolean {
+  const labels = namespace?.metadata.labels ?? {}
+  return labels['istio-injection'] === 'enabled' || (labels['istio.io/rev'] !== undefined && labels['istio-injection'] === undefined)
+}
+
 /** Labels the namespace; answers whether that changed anything. A revision label is respected. */
 export async function labelNamespace(cluster: Cluster, namespace: string): Promise<boolean> {
-  const labels = (await cluster.get<KubeObject>('Namespace', undefined, namespace))?.metadata.labels ?? {}
-  if (labels['istio-injection'] === 'enabled' || (labels['istio.io/rev'] && !labels['istio-injection'])) return false
+  if (asksForSidecars(await cluster.get<KubeObject>('Namespace', undefined, namespace))) return false
   await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: { 'istio-injection': 'enabled' } } })
   return true
 }

@@ -45,11 +45,16 @@ export async function installedVersion(cluster: Cluster): Promise<Live | undefin
   return { version: tag.replace(/-(distroless|debug)$/, ''), ready: (istiod.status?.availableReplicas ?? 0) > 0 }
 }
 
+/** True when nothing is to be installed or changed. */
+export async function isAsAsked(cluster: Cluster, asked: Wanted): Promise<boolean> {
+  const [live, record] = await Promise.all([installedVersion(cluster), cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName)])
+  return live !== undefined && live.ready && live.version === asked.version && record?.data?.['fingerprint'] === asked.fingerprint
+}
+
 /** `install` runs `istioctl install` with the arguments and rejects with the cause when it fails. */
 export async function ensureMesh(cluster: Cluster, asked: Wanted, install: (args: string[]) => Promise<void>): Promise<Installed> {
-  const [live, record] = await Promise.all([installedVersion(cluster), cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName)])
-  const asAsked = live?.ready && live.version === asked.version && record?.data?.['fingerprint'] === asked.fingerprint
-  if (asAsked) return { version: live.version, action: 'unchanged' }
+  if (await isAsAsked(cluster, asked)) return { version: asked.version, action: 'unchanged' }
+  const live = await installedVersion(cluster)
   await install(asked.args)
   await cluster.apply<KubeObject & ConfigMap>({
     apiVersion: apiVersionOf('ConfigMap'),

@@ -7,7 +7,8 @@ import type { Split } from '../canary/traffic.ts'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { run, undo, type Host } from '../run.ts'
+import { run, undo } from '../run.ts'
+import type { Host } from '../stages/running.ts'
 import type { Report } from './report.ts'
 import { summary } from './summary.ts'
 
@@ -76,7 +77,7 @@ function publish(report: Report, file: string): void {
     reason: report.reason,
     'time-to-detect': report.promotion?.secondsToDetect,
     'requests-observed': report.promotion?.requestsObserved,
-    changed: report.changes.length + report.restarted.length + (report.mesh && report.mesh.action !== 'unchanged' ? 1 : 0),
+    changed: changed(report),
     report: file,
   }
   for (const [name, value] of Object.entries(outputs)) if (value !== undefined) core.setOutput(name, value)
@@ -84,6 +85,13 @@ function publish(report: Report, file: string): void {
   if (summaryFile) appendFileSync(summaryFile, summary(report))
   if (report.error !== undefined) fail(report.error, report.verdict ?? 'Failed')
   else if (report.promotion) core.notice(report.reason ?? '', { title: `${report.promotion.canary}: ${report.verdict ?? ''}` })
+}
+
+/** What was created, changed, deleted or restarted; of a dry run, what would be. */
+function changed({ stages, plan, changes, restarted, mesh, removed }: Report): number {
+  const done = changes.length + restarted.length + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
+  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'install' || name === 'inject') && outcome === 'done').length
+  return done > 0 ? done : wouldBe
 }
 
 /** One annotation a sentence; the step fails. */

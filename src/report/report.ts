@@ -3,9 +3,14 @@ import type { Served, Verdict } from '../canary/machine.ts'
 import type { Promotion } from '../canary/promote.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
+import type { Action } from '../policies/plan.ts'
 import type { PodRow } from '../verify/pods.ts'
+import type { ProxyRow } from '../verify/proxies.ts'
+import type { WireRow } from '../verify/wire.ts'
 
 export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }
+
+export type PlanRow = { action: Action; kind: string; namespace: string; name: string; diff: string[] }
 
 export type StepReport = { weight: number; startSeconds: number; seconds: number; canary: Served; stable: Served; outcome: string }
 
@@ -33,6 +38,16 @@ export type Report = {
   changes: Change[]
   restarted: string[]
   pods: PodRow[]
+  /** What was doubtful: a sentence each. */
+  warnings: string[]
+  /** What the policies asked to change; done, unless it was a dry run. */
+  plan?: PlanRow[]
+  /** The objects as YAML, where there was no cluster to compare them with. */
+  rendered?: string
+  proxies?: ProxyRow[]
+  wire?: WireRow[]
+  /** What uninstall took away, or would. */
+  removed?: string[]
   verdict?: Verdict
   /** The canary's weight at the end, in per cent. */
   weight?: number

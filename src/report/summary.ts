@@ -7,8 +7,13 @@ export function summary(report: Report): string {
     report.error === undefined ? '' : report.error.split('\n').map((line) => `> ${escape(line)}`).join('\n>\n'),
     facts(report),
     report.promotion ? promotion(report.promotion) : '',
+    report.warnings.length > 0 ? section('Warnings', report.warnings.map((warning) => `- ${escape(warning)}`).join('\n')) : '',
+    report.plan && report.plan.length > 0 ? section('Policies', plan(report.plan)) : '',
+    report.rendered === undefined ? '' : section('Rendered', `\`\`\`\`\`yaml\n${report.rendered}\`\`\`\`\``),
     report.changes.length > 0 ? section('Changes', table(['Kind', 'Object', 'Action'], report.changes.map(({ kind, namespace, name, action }) => [kind, `${namespace}/${name}`, action]))) : '',
     report.pods.length > 0 ? section('Pods', table(['Pod', 'Ready', 'Sidecar', ''], report.pods.map(({ name, ready, sidecar, ok, cause }) => [name, ready, sidecar, ok ? '✓' : (cause ?? 'judged by the promotion')]))) : '',
+    report.wire ? section('Mutual TLS on the wire', table(['Pod', 'Port', 'Mode', 'A plaintext request is', ''], report.wire.map(({ pod, port, expected, seen, ok, note }) => [pod, `${port}`, expected, seen, ok === undefined ? (note ?? '') : ok ? '✓' : `✗ ${note ?? ''}`]))) : '',
+    report.removed ? section('Removed', report.removed.map((name) => `- ${escape(name)}`).join('\n')) : '',
     section('Stages', table(['Stage', 'Outcome', 'Seconds'], report.stages.map(({ name, outcome, seconds }) => [name, outcome, seconds.toFixed(1)]))),
   ].filter(Boolean).join('\n\n') + '\n'
 }
@@ -53,6 +58,12 @@ function chart({ steps, canary }: PromotionReport): string {
   const succeeded = steps.map(({ canary: { requests, failures } }) => (requests === 0 ? 0 : Math.round(((requests - failures) / requests) * 1000) / 10))
   const axis = steps.map(({ startSeconds, weight }) => `"${weight} at ${startSeconds.toFixed(0)} s"`)
   return ['```mermaid', 'xychart-beta', `  title "${canary} weight (bars) and success (line), per cent"`, `  x-axis [${axis.join(', ')}]`, '  y-axis "per cent" 0 --> 100', `  bar [${weights.join(', ')}]`, `  line [${succeeded.join(', ')}]`, '```'].join('\n')
+}
+
+/** A fence longer than any inside cannot be left by what a diff holds. */
+function plan(rows: NonNullable<Report['plan']>): string {
+  const lines = rows.flatMap(({ action, kind, namespace, name, diff }) => [`# ${kind} ${namespace}/${name}: ${action}`, ...diff])
+  return ['`````diff', ...lines.map((line) => line.replaceAll('`````', "'''''")), '`````'].join('\n')
 }
 
 function section(title: string, body: string): string {

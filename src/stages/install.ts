@@ -1,0 +1,39 @@
+// The stage install: istioctl at hand, the control plane as asked.
+import type { Cluster } from '../cluster/client.ts'
+import type { Pod } from '../cluster/objects.ts'
+import { obtain } from '../istioctl/download.ts'
+import { ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { isReady } from '../mesh/sidecar.ts'
+import { causeOf } from '../verify/cause.ts'
+import { istioctl, type Done, type Running } from './running.ts'
+
+export async function getIstioctl({ config, host, report }: Running): Promise<void> {
+  const found = await obtain(config.istio!.version, config.istio!.mirror)
+  host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
+  host.istioctl(found)
+  report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
+}
+
+export async function install(running: Running): Promise<Done> {
+  const { config, host, cluster, asked, report } = running
+  if (config.dryRun) {
+    const changed = !(await isAsAsked(cluster, asked!))
+    host.info(changed ? `Istio ${asked!.version} would be installed or changed` : `Istio ${asked!.version}: already as asked`)
+    return { changed }
+  }
+  const mesh = await ensureMesh(cluster, asked!, (args) =>
+    istioctl(running, ['install', '-y', '--readiness-timeout', `${Math.ceil(config.istio!.timeout / 1000)}s`, ...args]).catch(withCauses(cluster)),
+  )
+  report.mesh = mesh
+  host.info(`Istio ${mesh.version}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
+  return { changed: mesh.action !== 'unchanged' }
+}
+
+/** istioctl says that it waited in vain; why is written on the pods. */
+function withCauses(cluster: Cluster) {
+  return async (error: unknown): Promise<never> => {
+    const pods = (await cluster.list<Pod>('Pod', 'istio-system').catch(() => [])).filter((pod) => !isReady(pod))
+    const causes = await Promise.all(pods.map(async (pod) => `\n${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
+    throw new Error(`${error instanceof Error ? error.message : String(error)}${causes.join('')}`)
+  }
+}

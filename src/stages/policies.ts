@@ -1,0 +1,67 @@
+// The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
+import { proxies } from '../mesh/propagation.ts'
+import { analyze } from '../policies/analyze.ts'
+import { apply } from '../policies/apply.ts'
+import { desired } from '../policies/desired.ts'
+import { policiesOnly } from '../policies/elsewhere.ts'
+import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
+import { ownerOf } from '../policies/prune.ts'
+import type { Config } from '../config/schema.ts'
+import type { Report } from '../report/report.ts'
+import type { Done, Host, Running } from './running.ts'
+
+/** Shows what would be created, changed and deleted; changes nothing. */
+export async function plan(running: Running): Promise<Done> {
+  const todo = (await prepare(running)).filter(({ action }) => action !== 'unchanged')
+  return { changed: todo.length > 0 }
+}
+
+export async function policies(running: Running): Promise<Done> {
+  const { config, host, cluster, report } = running
+  const all = await prepare(running)
+  const todo = all.filter(({ action }) => action !== 'unchanged')
+  if (config.dryRun) return { changed: todo.length > 0 }
+  if (todo.length > 0) await gate(running, all)
+  report.changes.push(...(await apply(cluster, all, () => proxies(cluster, config.namespace, 5_000))))
+  if (todo.length === 0) host.info('all policies are already in force: nothing changed')
+  return { changed: todo.length > 0 }
+}
+
+/** Without a cluster: the objects as YAML. */
+// eslint-disable-next-line @typescript-eslint/require-await -- one of the stages, which are awaited
+export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
+  const { objects, notes, warnings } = desired(config)
+  ;[...notes, ...warnings].forEach(host.info)
+  report.warnings.push(...warnings)
+  report.rendered = rendered(objects, ownerOf(config.name, config.namespace))
+  report.rendered.split('\n').forEach(host.info)
+}
+
+async function prepare({ config, host, cluster, live, report }: Running): Promise<Planned[]> {
+  const owner = ownerOf(config.name, config.namespace)
+  const { objects, notes, warnings } = desired(policiesOnly(config, live, owner), live)
+  notes.forEach(host.info)
+  for (const warning of warnings) {
+    host.warning(warning)
+    report.warnings.push(warning)
+  }
+  const all = await planned(cluster, objects, owner)
+  report.plan = all.filter(({ action }) => action !== 'unchanged').map(({ action, object: { kind, metadata }, diff }) => ({ action, kind, namespace: metadata.namespace ?? '', name: metadata.name, diff }))
+  for (const { action, kind, name, diff } of report.plan) {
+    host.info(`${kind} ${name}: ${action}`)
+    diff.forEach((line) => host.info(`    ${line}`))
+  }
+  return all
+}
+
+/** istioctl's analysis of what is there together with what is to come; without istioctl at hand, none. */
+async function gate({ config, connection, host, report }: Running, all: Planned[]): Promise<void> {
+  if (!report.istioctl) return
+  const objects = all.filter(({ action }) => action === 'create' || action === 'change').map(({ object }) => object)
+  const found = await analyze(objects, { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: host.signal })
+  for (const warning of found.warnings) {
+    host.warning(warning)
+    report.warnings.push(warning)
+  }
+  if (found.errors.length > 0) throw new Error(`istioctl analyze finds errors, so nothing was applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`)
+}

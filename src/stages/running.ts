@@ -1,0 +1,47 @@
+// What the stages share: whom they tell, what they work on, and what they add to the report.
+import type { Split } from '../canary/traffic.ts'
+import type { Cluster } from '../cluster/client.ts'
+import type { Connection } from '../cluster/connect.ts'
+import { matches } from '../cluster/labels.ts'
+import type { Config, StageName } from '../config/schema.ts'
+import type { Istioctl } from '../istioctl/download.ts'
+import { run } from '../istioctl/run.ts'
+import type { Wanted } from '../mesh/install.ts'
+import type { Live } from '../policies/apply.ts'
+import { servicesOf } from '../policies/compile/index.ts'
+import type { Report } from '../report/report.ts'
+
+/** What a run needs of whoever starts it: GitHub's runner, or a shell. */
+export type Host = {
+  signal: AbortSignal
+  tempDir: string
+  info: (line: string) => void
+  warning: (line: string) => void
+  /** Lines told inside belong together under the name. */
+  group: <T>(name: string, work: () => Promise<T>) => Promise<T>
+  mask: (secret: string) => void
+  /** Told when istioctl is there, so that later steps find it. */
+  istioctl: (found: Istioctl) => void
+  /** Told what to undo should this process die; undefined when there is nothing left to undo. */
+  intent: (split: Split | undefined) => void
+  connected: (connection: Connection) => void
+}
+
+/** `live`: the mesh's objects as they were before anything was touched. */
+export type Running = { config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; live: Live; report: Report }
+
+/** Each stage answers whether it changed anything. */
+export type Done = { changed: boolean }
+export type Stage = (running: Running) => Promise<Done>
+
+/** Runs istioctl against the cluster, its lines told as they come; rejects with its last words when it fails. */
+export async function istioctl({ report, connection, host }: Running, args: string[]): Promise<void> {
+  const { code, stderr } = await run(report.istioctl!.path, [...args, ...connection.cliArgs], host.signal, (line) => /[a-z]/i.test(line) && host.info(line))
+  if (code !== 0) throw new Error(`istioctl ${args[0]} failed: ${stderr.split('\n').filter((line) => line.trim()).slice(-3).join(' ').trim()}`)
+}
+
+/** The canary's own pods are the promotion's to judge: they may be broken, and that is a verdict, not an error. */
+export function isCanary(config: Config, labels: Record<string, string> | undefined): boolean {
+  const subset = config.canary && servicesOf(config)[config.canary.service]?.subsets?.[config.canary.canary]
+  return subset !== undefined && matches(subset, labels)
+}

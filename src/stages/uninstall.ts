@@ -1,0 +1,21 @@
+// The stage uninstall: the mesh goes, and is seen to be gone.
+import { uninstall as takeAway } from '../mesh/uninstall.ts'
+import { istioctl, type Done, type Running } from './running.ts'
+
+export async function uninstall(running: Running): Promise<Done> {
+  const { config, host, cluster, report } = running
+  const { removed, restarted, remains } = await takeAway(cluster, {
+    namespace: config.namespace,
+    workloads: config.workloads ?? 'all',
+    dryRun: config.dryRun,
+    timeoutMs: config.verify.timeout,
+    signal: host.signal,
+    istioctl: (args) => istioctl(running, args),
+    note: host.info,
+  })
+  for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
+  report.removed = removed
+  if (!config.dryRun) report.restarted.push(...restarted)
+  if (remains.length > 0) throw new Error(`something of the mesh is still there: ${remains.join(', ')}; look at what holds it (finalizers, another tool that puts it back) and run again`)
+  return { changed: removed.length > 0 || restarted.length > 0 }
+}

@@ -1,0 +1,37 @@
+// The stage verify: pods N/N, proxies in sync, and the mutual TLS mode on the wire.
+import type { Pod } from '../cluster/objects.ts'
+import { verifyProxies } from '../verify/proxies.ts'
+import { verifyPods } from '../verify/verify.ts'
+import { verifyWire } from '../verify/wire.ts'
+import { isCanary, type Done, type Running } from './running.ts'
+
+export async function verify(running: Running): Promise<Done> {
+  if (running.config.dryRun) return { changed: false }
+  await pods(running)
+  await proxiesInSync(running)
+  if (running.config.mtls) await onTheWire(running)
+  return { changed: false }
+}
+
+async function pods({ config, host, cluster, stages, report }: Running): Promise<void> {
+  const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
+  report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
+  for (const { name, ready, sidecar, cause } of report.pods) host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
+  const wrong = report.pods.filter(({ cause }) => cause !== undefined)
+  if (wrong.length > 0) throw new Error(wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'))
+}
+
+async function proxiesInSync({ config, host, cluster, connection, report }: Running): Promise<void> {
+  const asker = report.istioctl && { path: report.istioctl.path, args: connection.cliArgs, signal: host.signal }
+  report.proxies = await verifyProxies(cluster, config.namespace, asker)
+  const wrong = report.proxies.filter(({ ok }) => !ok)
+  host.info(wrong.length === 0 ? `${report.proxies.length} proxies are in sync with istiod` : `${wrong.length} of ${report.proxies.length} proxies are not in sync with istiod`)
+  if (wrong.length > 0) throw new Error(wrong.map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync: ${cause ?? ''}`).join('\n'))
+}
+
+async function onTheWire({ config, host, cluster, report }: Running): Promise<void> {
+  report.wire = await verifyWire(cluster, config.namespace, host.signal)
+  for (const { pod, port, expected, seen, note } of report.wire) host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
+  const wrong = report.wire.filter(({ ok }) => ok === false)
+  if (wrong.length > 0) throw new Error(wrong.map(({ pod, port, note }) => `${config.namespace}/${pod}:${port}: ${note ?? ''}`).join('\n'))
+}
