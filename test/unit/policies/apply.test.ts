@@ -1,35 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError, type Cluster } from '../../../src/cluster/client.ts'
-import type { DestinationRule, KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
-import { applyPolicies, orphans, readLive, strangers, type Live } from '../../../src/policies/apply.ts'
+import type { DestinationRule, KubeObject } from '../../../src/cluster/objects.ts'
+import { apply, liveWeights, orphans, readLive, strangers, type Change, type Live } from '../../../src/policies/apply.ts'
+import { plan } from '../../../src/policies/plan.ts'
+import { ownerOf } from '../../../src/policies/prune.ts'
 import { clusterWith, configOf, to, virtualService } from '../fixtures.ts'
+import { keeper, policy, route, rule, subsets, type Keeper, type Policy } from './keeper.ts'
 
 const nothingLive: Live = { virtualServices: [], destinationRules: [] }
 const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
 const canary = configOf('namespace: shop\nmtls: strict\ncanary: { service: backend }')
-
-/**
- * A cluster that keeps what is applied, in a note of all that happened. It is a fake because what matters here, the order of
- * the writes and what is done with a refusal, cannot be told from the outcome on a real one. Each apply touches what the
- * server keeps beside the object: its version, and who owns which field.
- */
-function keeper(before: KubeObject[] = [], refuse: (object: KubeObject, force: boolean) => ApiError | undefined = () => undefined): { cluster: Cluster; happened: string[]; kept: Map<string, KubeObject> } {
-  const happened: string[] = []
-  const kept = new Map(before.map((object) => [object.kind, object]))
-  const cluster = clusterWith({
-    get: (kind: string) => Promise.resolve(kept.get(kind)),
-    apply: (object: KubeObject, force = false) => {
-      const refused = refuse(object, force)
-      happened.push(`${object.kind}${force ? ' by force' : ''}${refused ? ' refused' : ''}`)
-      if (refused) return Promise.reject(refused)
-      const metadata = { ...structuredClone(object.metadata), resourceVersion: String(happened.length), managedFields: [{ manager: 'mesh-canary', time: happened.length }] }
-      const now = { ...structuredClone(object), metadata }
-      kept.set(object.kind, now)
-      return Promise.resolve(now)
-    },
-  })
-  return { cluster, happened, kept }
-}
+const owner = ownerOf('shop', 'shop')
 
 function watcher(happened: string[]) {
   return () => {
@@ -38,36 +19,66 @@ function watcher(happened: string[]) {
   }
 }
 
+/** Plans and applies; the notes are of this apply alone. */
+async function applied({ cluster, happened }: Keeper, objects: KubeObject[]): Promise<{ changes: Change[]; happened: string[] }> {
+  const planned = await plan(cluster, objects, owner)
+  happened.length = 0
+  return { changes: await apply(cluster, planned, watcher(happened)), happened: [...happened] }
+}
+
+const named = (name: string, namespace = 'shop') => (kind: string, action: Change['action']): Change => ({ kind, namespace, name, action })
+const backend = named('backend')
+
 describe('the order of the writes', () => {
+  const mtls = policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } })
+
   test('subsets before the weights that use them, with the proxies having them in between', async () => {
-    const { cluster, happened } = keeper()
-    const changes = await applyPolicies(cluster, canary, nothingLive, watcher(happened))
-    expect(happened).toEqual(['look at the proxies', 'PeerAuthentication', 'DestinationRule', 'proxies have it', 'VirtualService'])
-    expect(changes).toEqual([
-      { kind: 'PeerAuthentication', namespace: 'shop', name: 'default', action: 'created' },
-      { kind: 'DestinationRule', namespace: 'shop', name: 'backend', action: 'created' },
-      { kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'created' },
-    ])
+    const { changes, happened } = await applied(keeper(), [route(['v1', 80], ['v2', 20]), mtls, rule('v1', 'v2')])
+    expect(happened).toEqual(['PeerAuthentication', 'look at the proxies', 'DestinationRule', 'proxies have it', 'VirtualService'])
+    expect(changes).toEqual([backend('VirtualService', 'created'), named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created')])
   })
 
-  test('a second run changes nothing and waits for nobody', async () => {
-    const { cluster, happened } = keeper()
-    await applyPolicies(cluster, canary, nothingLive, watcher(happened))
-    happened.length = 0
-    expect(await applyPolicies(cluster, canary, nothingLive, watcher(happened))).toEqual([])
-    expect(happened).not.toContain('proxies have it')
+  test('a second run changes nothing, writes nothing and waits for nobody', async () => {
+    const world = keeper()
+    const objects = [mtls, rule('v1'), route(['v1', 100])]
+    await applied(world, objects)
+    expect(await applied(world, objects)).toEqual({ changes: [], happened: [] })
   })
 
-  test.each<[string, (object: DestinationRule) => unknown]>([
-    ['its labels', ({ metadata }) => (metadata.labels = { team: 'shop' })],
-    ['its spec', ({ spec }) => spec.subsets!.pop()],
-  ])('a run that changes of an object %s says so, and waits for the proxies', async (_, change) => {
-    const { cluster, happened, kept } = keeper()
-    await applyPolicies(cluster, canary, nothingLive, watcher(happened))
-    happened.length = 0
-    change(kept.get('DestinationRule') as DestinationRule)
-    expect(await applyPolicies(cluster, canary, nothingLive, watcher(happened))).toEqual([{ kind: 'DestinationRule', namespace: 'shop', name: 'backend', action: 'changed' }])
-    expect(happened).toContain('proxies have it')
+  test('a subset that goes is kept until the proxies have the route that does without it', async () => {
+    const world = keeper()
+    await applied(world, [rule('v1', 'v2'), route(['v1', 80], ['v2', 20])])
+    const written: unknown[] = []
+    const { cluster } = world
+    const noting = { ...cluster, apply: <T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean) => (dryRun || written.push((object as unknown as Policy).spec['subsets'] ?? 'route'), cluster.apply(object, force, dryRun)) }
+    const { changes, happened } = await applied({ ...world, cluster: noting }, [rule('v2', 'v3'), route(['v2', 50], ['v3', 50])])
+    expect(happened).toEqual(['look at the proxies', 'DestinationRule', 'proxies have it', 'look at the proxies', 'VirtualService', 'proxies have it', 'DestinationRule'])
+    expect(written).toEqual([subsets('v2', 'v3', 'v1'), 'route', subsets('v2', 'v3')])
+    expect(changes).toEqual([backend('DestinationRule', 'changed'), backend('VirtualService', 'changed')])
+  })
+
+  test('all that is asked for no more goes: routes, then rules, then the rest', async () => {
+    const world = keeper()
+    await applied(world, [mtls, rule('v1'), route(['v1', 100])])
+    const { changes, happened } = await applied(world, [])
+    expect(happened).toEqual(['look at the proxies', 'remove VirtualService', 'proxies have it', 'remove DestinationRule', 'remove PeerAuthentication'])
+    expect(changes.map(({ action }) => action)).toEqual(['deleted', 'deleted', 'deleted'])
+    expect(world.kept.size).toBe(0)
+  })
+
+  test('what lets callers in comes before what shuts out all the rest, and goes after it', async () => {
+    const world = keeper()
+    const policies = [policy('AuthorizationPolicy', 'deny-all', {}), policy('AuthorizationPolicy', 'allow', { rules: [{}] })]
+    const order: string[] = []
+    const note = (verb: string, name: string) => void order.push(`${verb} ${name}`)
+    const noting = {
+      ...world.cluster,
+      apply: <T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean) => (dryRun || note('apply', object.metadata.name), world.cluster.apply(object, force, dryRun)),
+      remove: (...args: Parameters<Cluster['remove']>) => (note('remove', args[2]), world.cluster.remove(...args)),
+    }
+    await applied({ ...world, cluster: noting }, policies)
+    await applied({ ...world, cluster: noting }, [])
+    expect(order).toEqual(['apply allow', 'apply deny-all', 'remove deny-all', 'remove allow'])
   })
 })
 
@@ -90,35 +101,24 @@ describe('a version that holds traffic and that the config does not define', () 
   })
 })
 
-// Not so yet: the first route that names any subset is taken for the split, and all traffic goes to the canary.
-test('a route for a few, which names only the canary, is not taken for the weights in force', async () => {
-  const { cluster, kept } = keeper()
+test('a route for a few, which names only the canary, is not taken for the weights in force', () => {
   const live = virtualService([{ match: [{ headers: {} }], route: [to('v2', 100)] }, { route: [to('v1', 95), to('v2', 5)] }], { labels: ours })
-  await applyPolicies(cluster, canary, { ...nothingLive, virtualServices: [live] }, watcher([]))
-  const { spec } = kept.get('VirtualService') as VirtualService
-  expect(spec.http!.at(-1)!.route!.map(({ weight }) => weight)).toEqual([95, 5])
+  expect(liveWeights(canary, { ...nothingLive, virtualServices: [live] })).toEqual({ backend: { v1: 95, v2: 5 } })
 })
 
 describe('a field that somebody else owns', () => {
-  const conflict = (manager: string) => new ApiError(409, 'Apply failed', [`conflict with "${manager}" using networking.istio.io/v1`])
+  const conflict = (...managers: string[]) => new ApiError(409, 'Apply failed', managers.map((manager) => `conflict with "${manager}" using networking.istio.io/v1`))
+  const refusing = (...managers: string[]) => keeper([], (object, force) => (object.kind === 'VirtualService' && !force ? conflict(...managers) : undefined))
 
   test('is taken back when that is our own promotion', async () => {
-    const { cluster, happened } = keeper([], (object, force) => (object.kind === 'VirtualService' && !force ? conflict('mesh-canary') : undefined))
-    await applyPolicies(cluster, canary, nothingLive, watcher(happened))
+    const { happened } = await applied(refusing('mesh-canary'), [route(['v1', 100])])
     expect(happened.slice(-2)).toEqual(['VirtualService refused', 'VirtualService by force'])
   })
 
-  test('is left to another manager, who is named', async () => {
-    const { cluster, happened } = keeper([], (object) => (object.kind === 'VirtualService' ? conflict('argocd') : undefined))
-    const applied = applyPolicies(cluster, canary, nothingLive, watcher(happened))
-    await expect(applied).rejects.toThrow(/^VirtualService shop\/backend has fields that somebody else owns: conflict with "argocd".*; remove them there, or here$/)
-    expect(happened).not.toContain('VirtualService by force')
-  })
-
-  test('of another manager beside our own is left too', async () => {
-    const both = new ApiError(409, 'Apply failed', ['conflict with "mesh-canary"', 'conflict with "argocd"'])
-    const { cluster, happened } = keeper([], (object) => (object.kind === 'VirtualService' ? both : undefined))
-    await expect(applyPolicies(cluster, canary, nothingLive, watcher(happened))).rejects.toThrow('argocd')
+  test.each([[['argocd']], [['mesh-canary', 'argocd']]])('is left to %j, who is named before anything is written', async (managers) => {
+    const world = refusing(...managers)
+    await expect(applied(world, [rule('v1'), route(['v1', 100])])).rejects.toThrow(/^VirtualService shop\/backend has fields that somebody else owns: .*conflict with "argocd".*; remove them there, or here$/)
+    expect(world.happened).toEqual([])
   })
 })
 
