@@ -1,7 +1,7 @@
 // Why a pod is not right, in one sentence: what a person would find in describe, events and logs.
 import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
-import { isReady, lastingStatuses, sidecarForm } from '../mesh/sidecar.ts'
+import { expectsSidecar, isReady, lastingStatuses, sidecarForm } from '../mesh/sidecar.ts'
 import { logLines, messageOf } from './log.ts'
 
 /** Reads the pod's events, and the last log lines of the container to blame. */
@@ -21,7 +21,7 @@ function unscheduled({ status }: Pod): string | undefined {
 }
 
 function uninjected(pod: Pod): string | undefined {
-  if (sidecarForm(pod) !== 'none') return undefined
+  if (sidecarForm(pod) !== 'none' || !expectsSidecar(pod)) return undefined
   return 'the pod has no sidecar: it was created while the namespace did not ask for one, or the injector left it out; add its workload to `workloads`, or opt it out with the label sidecar.istio.io/inject: "false"'
 }
 

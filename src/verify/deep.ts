@@ -15,9 +15,15 @@ import { protocolOf } from './protocol.ts'
 export type DeepRow = { service: string; what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable'; ok?: boolean; text: string }
 /** What was counted at one pod in the time watched; undefined when its sidecar could not be read. */
 export type Counted = { pod: Pod; delta: Reading | undefined }
-export type Watched = { namespace: string; services: Record<string, Pick<ServicePolicy, 'subsets' | 'retries' | 'timeout' | 'circuitBreaker'>>; metrics: MetricNames }
+export type Watched = {
+  namespace: string
+  services: Record<string, Pick<ServicePolicy, 'subsets' | 'retries' | 'timeout' | 'circuitBreaker'>>
+  /** Without it, Istio's own names, with or without the prefix that a stock Envoy puts before them. */
+  metrics?: MetricNames
+}
 
 const confidence = 0.99
+const istioNames: MetricNames = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
 /** By Istio's default the proxies keep these of services to themselves. */
 const unpublished = 'the proxies do not publish it unless asked to (proxyStatsMatcher of the mesh, or the annotation sidecar.istio.io/statsInclusionPrefixes: cluster.outbound on the calling pods)'
 
@@ -36,9 +42,10 @@ export async function verifyDeep(cluster: Cluster, watched: Watched, watchMs: nu
 // Not `usedonly`: a counter that stands at zero is published, one that is kept back is not.
 const filter = encodeURIComponent('(istio|upstream_rq_(retry|timeout|per_try_timeout)|ejections_enforced_total|upstream_cx_(total|connect_fail))')
 
-async function readPod(cluster: Cluster, { metadata }: Pod, metrics: MetricNames): Promise<Reading | undefined> {
-  const text = await cluster.pod(metadata.namespace ?? '', metadata.name, 15090, `/stats/prometheus?filter=${filter}`).catch(() => undefined)
-  return text === undefined ? undefined : new Map([...parse(text, metrics), ...parseClusters(text)])
+async function readPod(cluster: Cluster, { metadata }: Pod, metrics: MetricNames | undefined): Promise<Reading | undefined> {
+  const raw = await cluster.pod(metadata.namespace ?? '', metadata.name, 15090, `/stats/prometheus?filter=${filter}`).catch(() => undefined)
+  const text = metrics ? raw : raw?.replaceAll(/^envoy_istio_/gm, 'istio_')
+  return text === undefined ? undefined : new Map([...parse(text, metrics ?? istioNames), ...parseClusters(text)])
 }
 
 const clusterCounters = ['upstream_rq_retry', 'upstream_rq_retry_success', 'upstream_rq_timeout', 'upstream_rq_per_try_timeout', 'outlier_detection_ejections_enforced_total', 'upstream_cx_total', 'upstream_cx_connect_fail']
@@ -52,7 +59,7 @@ export function parseClusters(text: string): Reading {
 }
 
 /** Pure: the rows of every service with a policy, and of every TCP service. */
-export function deepRows({ namespace, services, metrics }: Watched, counted: Counted[], objects: Service[], routes: VirtualService[], watchMs: number): DeepRow[] {
+export function deepRows({ namespace, services, metrics = istioNames }: Watched, counted: Counted[], objects: Service[], routes: VirtualService[], watchMs: number): DeepRow[] {
   const withPolicies = Object.entries(services).flatMap(([name, policy]) => {
     const host = `${name}.${namespace}.svc.cluster.local`
     const weights = routes.map((route) => weightsOf(route, name, namespace)).find((each) => each !== undefined)

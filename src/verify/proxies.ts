@@ -1,6 +1,7 @@
 // Whether the sidecars run what istiod wants them to: from their own counters, read through the API server.
 // Of Envoy's statistics Istio publishes by default cluster_manager, listener_manager and the stream xds-grpc;
 // control_plane.connected_state is not among them, so the open stream to istiod tells the connection.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { hasSidecar } from '../mesh/sidecar.ts'
@@ -13,8 +14,17 @@ export type Asker = { path: string; args: string[]; signal: AbortSignal }
 
 const filter = '(cluster_manager.cds|listener_manager.lds|xds-grpc)'
 
-/** Rows of the running pods with a sidecar, by name. */
-export async function verifyProxies(cluster: Cluster, namespace: string, asker?: Asker): Promise<ProxyRow[]> {
+/** Rows of the running pods with a sidecar, by name; asks again until `limitMs` while one is not in sync, for a stream may just be re-opened. */
+export async function verifyProxies(cluster: Cluster, namespace: string, asker?: Asker, limitMs = 10_000): Promise<ProxyRow[]> {
+  const until = Date.now() + limitMs
+  for (;;) {
+    const rows = await look(cluster, namespace, asker)
+    if (rows.every(({ ok }) => ok) || Date.now() >= until) return rows
+    await sleep(1_000, undefined, asker ? { signal: asker.signal } : {})
+  }
+}
+
+async function look(cluster: Cluster, namespace: string, asker: Asker | undefined): Promise<ProxyRow[]> {
   const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined)
   const rows = await Promise.all(pods.map((pod) => byCounters(cluster, pod)))
   const unread = rows.some((row) => row === undefined)
