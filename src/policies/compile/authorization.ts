@@ -17,5 +17,6 @@ export function authorizationPolicies({ namespace, authorization }: Config): Kub
       rules: [{ ...defined({ from: source && [{ source }], to: operation && [{ operation }] }) }],
     })
   })
-  return [...(authorization.defaultDeny ? [object('AuthorizationPolicy', namespace, defaultDenyName, {})] : []), ...rules]
+  // Last, as it is written last: what is allowed stays so throughout.
+  return [...rules, ...(authorization.defaultDeny ? [object('AuthorizationPolicy', namespace, defaultDenyName, {})] : [])]
 }

@@ -1,0 +1,13 @@
+// Each policy's golden file by Istio's own schemas; istioctl needs no cluster for it.
+import { readdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { beforeAll, expect, test } from 'vitest'
+import { embedded, type World } from './world.ts'
+
+const folder = resolve(import.meta.dirname, '../golden')
+let world: World
+beforeAll(async () => void (world = await embedded()))
+
+test.each(readdirSync(folder).filter((file) => /^[a-z-]+\.yaml$/.test(file)))('%s is valid, without a warning', async (file) => {
+  expect(await world.run(['istioctl', 'validate', '-f', join(folder, file)])).toMatch(/is valid\s*$/)
+})
