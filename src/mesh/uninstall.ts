@@ -52,6 +52,7 @@ export async function uninstall(cluster: Cluster, removal: Removal): Promise<Rem
   if (mesh.length > 0) await removal.istioctl(['uninstall', '--purge', '-y'])
   for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
   if (system) await cluster.remove('Namespace', undefined, systemNamespace)
+  else for (const object of await leftBehind(cluster)) await removeObject(cluster, object)
   return { removed, restarted, remains: await untilGone(cluster, namespace, system, timeoutMs, signal) }
 }
 
@@ -130,12 +131,17 @@ async function partsOfMesh(cluster: Cluster): Promise<KubeObject[]> {
 
 const kindsOfUsers = ['Pod', 'Deployment', 'StatefulSet', 'DaemonSet', 'Job', 'CronJob', 'Service', 'ConfigMap', 'Secret', 'PersistentVolumeClaim', 'Ingress'] as const
 /** What Kubernetes and istiod write there by themselves. */
-const byItself = ['ConfigMap kube-root-ca.crt', 'Secret istio-ca-secret', ...certificateMaps.map((name) => `ConfigMap ${name}`)]
-const leaderAnnotation = 'control-plane.alpha.kubernetes.io/leader'
+const caSecret = 'istio-ca-secret'
+const byItself = ['ConfigMap kube-root-ca.crt', `Secret ${caSecret}`, ...certificateMaps.map((name) => `ConfigMap ${name}`)]
+
+/** By which the replicas of istiod choose their leader. */
+function isElection({ metadata: { name, annotations = {} } }: KubeObject): boolean {
+  return name.startsWith('istio-') && 'control-plane.alpha.kubernetes.io/leader' in annotations
+}
 
 function isOfUser(object: KubeObject): boolean {
-  const { name, annotations = {}, ownerReferences = [] } = object.metadata
-  return !ofIstio(object) && !isOurs(object) && ownerReferences.length === 0 && !(leaderAnnotation in annotations) && !byItself.includes(`${object.kind} ${name}`)
+  const { name, ownerReferences = [] } = object.metadata
+  return !ofIstio(object) && !isOurs(object) && ownerReferences.length === 0 && !isElection(object) && !byItself.includes(`${object.kind} ${name}`)
 }
 
 async function systemNamespaceGoes(cluster: Cluster, note: (line: string) => void): Promise<boolean> {
@@ -144,6 +150,12 @@ async function systemNamespaceGoes(cluster: Cluster, note: (line: string) => voi
   const users = all.filter(isOfUser)
   if (users.length > 0) note(`the namespace ${systemNamespace} stays, for not all in it is of the mesh: ${some(users.map(titleOf))}`)
   return users.length === 0
+}
+
+/** Of the mesh in a namespace that stays: what istiod wrote there, and the record of the installation. */
+async function leftBehind(cluster: Cluster): Promise<KubeObject[]> {
+  const [maps, secrets] = await Promise.all((['ConfigMap', 'Secret'] as const).map((kind) => cluster.list<KubeObject>(kind, systemNamespace)))
+  return [...maps!.filter((object) => isOurs(object) || isElection(object)), ...secrets!.filter(({ metadata }) => metadata.name === caSecret)]
 }
 
 /** Waits for what goes in the background; answers what is still there at the end. */

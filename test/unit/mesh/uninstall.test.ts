@@ -1,0 +1,129 @@
+// The outcome on a real cluster is shown by the e2e test; here, the order of the steps and what is refused.
+import { describe, expect, test } from 'vitest'
+import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts'
+import { uninstall, type Removal } from '../../../src/mesh/uninstall.ts'
+import { marked, ownerOf } from '../../../src/policies/prune.ts'
+import { pod, workload } from '../fixtures.ts'
+import { keeper, policy, route, rule, type Keeper } from '../policies/keeper.ts'
+
+const shop = ownerOf('mesh.yaml', 'shop')
+const object = (kind: string, name: string, metadata: Partial<KubeObject['metadata']> = {}, apiVersion = 'v1'): KubeObject => ({ apiVersion, kind, metadata: { name, ...metadata } })
+const system = (kind: string, name: string, labels: Record<string, string> = {}, apiVersion?: string) => object(kind, name, { namespace: 'istio-system', labels }, apiVersion)
+const ofIstio = { 'install.operator.istio.io/owning-resource': 'unknown' }
+
+function deployment(name: string): Workload {
+  const one = workload('Deployment', name, { replicas: 1, updatedReplicas: 1, availableReplicas: 1 })
+  return { ...one, spec: { ...one.spec, template: { ...one.spec.template, metadata: { labels: { app: name } } } } }
+}
+const podOf = (name: string, namespace = 'shop') => pod({ metadata: { name: `${name}-1`, namespace, labels: { app: name } } })
+
+const mesh: KubeObject[] = [
+  object('Namespace', 'shop', { labels: { 'istio-injection': 'enabled', team: 'x' } }),
+  object('Namespace', 'istio-system'),
+  system('Deployment', 'istiod', ofIstio, 'apps/v1'),
+  system('ConfigMap', 'istio-ca-root-cert', { 'istio.io/config': 'true' }),
+  system('ConfigMap', 'kube-root-ca.crt'),
+  system('ConfigMap', 'mesh-canary-install', { 'app.kubernetes.io/managed-by': 'mesh-canary' }),
+  { ...system('ConfigMap', 'istio-leader'), metadata: { name: 'istio-leader', namespace: 'istio-system', annotations: { 'control-plane.alpha.kubernetes.io/leader': '{}' } } },
+  system('Secret', 'istio-ca-secret'),
+  object('ConfigMap', 'istio-ca-root-cert', { namespace: 'shop', labels: { 'istio.io/config': 'true' } }),
+  object('CustomResourceDefinition', 'virtualservices.networking.istio.io', {}, 'apiextensions.k8s.io/v1'),
+  object('CustomResourceDefinition', 'widgets.example.com', {}, 'apiextensions.k8s.io/v1'),
+  object('ClusterRole', 'istiod-clusterrole-istio-system', {}, 'rbac.authorization.k8s.io/v1'),
+  object('ClusterRole', 'view', {}, 'rbac.authorization.k8s.io/v1'),
+  ...['frontend', 'mysql'].flatMap((name) => [deployment(name), podOf(name)]),
+  deployment('plain'),
+  ...[rule('v1'), route(['v1', 100])].map((each) => marked(each, shop)),
+]
+
+/** The keeper, which also does what a restart and istioctl do. */
+function world(objects: KubeObject[]): Keeper & { removal: Removal } {
+  const it = keeper(objects)
+  const merge = (kind: Kind, _: unknown, name: string, body: { metadata?: { labels?: Record<string, null> } }) => {
+    it.happened.push(`merge ${kind} ${name}`)
+    const { metadata } = it.kept.get(`${kind} ${kind === 'Namespace' ? '' : 'shop'}/${name}`)!
+    if (kind === 'Namespace') metadata.labels = Object.fromEntries(Object.entries(metadata.labels ?? {}).filter(([label]) => !(label in (body.metadata?.labels ?? {}))))
+    if (kind === 'Deployment') it.kept.set(`Pod shop/${name}-1`, { ...podOf(name), spec: { containers: [{ name: 'app' }] } } as KubeObject)
+    return Promise.resolve({})
+  }
+  const istioctl = (args: string[]) => {
+    it.happened.push(`istioctl ${args.join(' ')}`)
+    for (const [key, { metadata, kind }] of it.kept) if (/istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
+    return Promise.resolve()
+  }
+  const removal: Removal = { namespace: 'shop', workloads: [{ kind: 'Deployment', name: 'frontend' }, { kind: 'Deployment', name: 'mysql' }], dryRun: false, timeoutMs: 0, signal: new AbortController().signal, istioctl, note: () => {} }
+  return { ...it, cluster: { ...it.cluster, merge: merge as Keeper['cluster']['merge'] }, removal }
+}
+
+const fresh = () => structuredClone(mesh)
+
+test('policies go, then sidecars, what is called before its callers, then the control plane and what it leaves', async () => {
+  const { cluster, removal, happened, kept } = world(fresh())
+  const { removed, restarted, remains } = await uninstall(cluster, removal)
+  expect(happened).toEqual([
+    'remove VirtualService', 'remove DestinationRule', 'merge Namespace shop', 'merge Deployment mysql', 'merge Deployment frontend',
+    'istioctl uninstall --purge -y', 'remove ConfigMap', 'remove ConfigMap', 'remove Namespace',
+  ])
+  expect(restarted).toEqual(['Deployment/mysql', 'Deployment/frontend'])
+  expect(remains).toEqual([])
+  expect(removed).toContain('CustomResourceDefinition virtualservices.networking.istio.io')
+  expect(kept.get('Namespace /shop')?.metadata.labels).toEqual({ team: 'x' })
+  expect([...kept.keys()]).toEqual(expect.arrayContaining(['CustomResourceDefinition /widgets.example.com', 'ClusterRole /view']))
+})
+
+test('a dry run tells the same and does nothing', async () => {
+  const [dry, real] = [world(fresh()), world(fresh())]
+  const told = await uninstall(dry.cluster, { ...dry.removal, dryRun: true })
+  expect(dry.happened).toEqual([])
+  expect(told).toEqual(await uninstall(real.cluster, real.removal))
+})
+
+test('a second one finds nothing to do', async () => {
+  const { cluster, removal, happened } = world(fresh())
+  await uninstall(cluster, removal)
+  happened.length = 0
+  expect(await uninstall(cluster, removal)).toEqual({ removed: [], restarted: [], remains: [] })
+  expect(happened).toEqual([])
+})
+
+test('what does not go is told', async () => {
+  const { cluster, removal } = world(fresh())
+  const { remains } = await uninstall(cluster, { ...removal, istioctl: () => Promise.resolve() })
+  expect(remains).toEqual(['Deployment istio-system/istiod', 'CustomResourceDefinition virtualservices.networking.istio.io', 'ClusterRole istiod-clusterrole-istio-system'])
+})
+
+describe('istio-system stays where something of the user is in it', () => {
+  test.each([
+    ['a workload', system('Deployment', 'grafana', {}, 'apps/v1')],
+    ['a certificate', system('Secret', 'shop-tls')],
+    ["the user's own CA", system('Secret', 'cacerts')],
+    ['a setting', system('ConfigMap', 'istio-grafana-dashboards')],
+  ])('%s', async (_, theirs) => {
+    const { cluster, removal, kept } = world([...fresh(), theirs])
+    const notes: string[] = []
+    const { removed } = await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
+    expect(notes[0]).toBe(`the namespace istio-system stays, for not all in it is of the mesh: ${theirs.kind} istio-system/${theirs.metadata.name}`)
+    expect(removed).not.toContain('Namespace istio-system')
+    const left = [...kept.values()].filter(({ metadata: { namespace } }) => namespace === 'istio-system').map(({ metadata: { name } }) => name)
+    expect(kept.has('Namespace /istio-system')).toBe(true)
+    expect(left.sort()).toEqual(['kube-root-ca.crt', theirs.metadata.name].sort())
+  })
+})
+
+describe('nothing is touched where others need the mesh', () => {
+  test.each([
+    ["a stranger's policy", policy('Sidecar', 'theirs', {}), 'that would go with Istio\'s kinds: Sidecar shop/theirs; delete them first'],
+    ["another namespace's policy of ours", marked(policy('Sidecar', 'default', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')), 'Sidecar staging/default'],
+    ["another namespace's sidecar", podOf('web', 'staging'), 'uninstall: pods in other namespaces still have sidecars (staging) and would lose the mesh'],
+  ])('%s', async (_, theirs, fault) => {
+    const { cluster, removal, happened } = world([...fresh(), theirs])
+    await expect(uninstall(cluster, removal)).rejects.toThrow(fault)
+    expect(happened).toEqual([])
+  })
+
+  test("Istio's own policies and gateways, and our other configs in this namespace, go with it", async () => {
+    const others = marked(policy('Telemetry', 'default', {}), ownerOf('other.yaml', 'shop'))
+    const { cluster, removal } = world([...fresh(), policy('EnvoyFilter', 'stats', {}, { namespace: 'istio-system', labels: ofIstio }), podOf('ingress', 'istio-system'), others])
+    expect((await uninstall(cluster, { ...removal, dryRun: true })).removed).toContain('Telemetry shop/default')
+  })
+})

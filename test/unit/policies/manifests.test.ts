@@ -1,0 +1,80 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { readManifests } from '../../../src/policies/manifests.ts'
+import { tempFolder } from '../fixtures.ts'
+
+function folderWith(files: Record<string, string>): string {
+  const folder = tempFolder()
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true })
+    writeFileSync(join(folder, name), text)
+  }
+  return folder
+}
+
+const sidecar = (name: string, more = '') => `apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: ${name}\n${more}`
+const read = (text: string) => readManifests(['*.yaml'], 'shop', folderWith({ 'a.yaml': text }))
+
+test('every document of every file that a pattern takes, once, with its place', () => {
+  const folder = folderWith({ 'mesh/b.yaml': sidecar('b'), 'mesh/deep/a.yaml': `# first\n${sidecar('a1')}---\n# nothing here\n---\n${sidecar('a2')}`, 'mesh/c.txt': 'no', 'other.yaml': 'no' })
+  const found = readManifests(['mesh/**/*.yaml', 'mesh/b.yaml'], 'shop', folder)
+  expect(found.map(({ object, source }) => [object.metadata.name, source])).toEqual([['b', 'mesh/b.yaml:1'], ['a1', 'mesh/deep/a.yaml:2'], ['a2', 'mesh/deep/a.yaml:9']])
+})
+
+test('the namespace is that of the config where the document names none', () => {
+  const text = [sidecar('a'), sidecar('b', '  namespace: shop\n'), sidecar('c', '  namespace: istio-system\n')].join('---\n')
+  expect(read(text).map(({ object }) => object.metadata.namespace)).toEqual(['shop', 'shop', 'istio-system'])
+})
+
+test('an exported object is taken as what the user meant, in the version that is asked for', () => {
+  const text = `
+apiVersion: networking.istio.io/v1beta1
+kind: Gateway
+metadata:
+  name: g
+  uid: u
+  resourceVersion: "7"
+  generation: 3
+  creationTimestamp: 2026-01-01T00:00:00Z
+  managedFields: [{ manager: kubectl }]
+  labels: { team: shop }
+  annotations: { kubectl.kubernetes.io/last-applied-configuration: "{}", note: x }
+spec: { selector: { istio: ingressgateway } }
+status: { conditions: [] }
+`
+  expect(read(text)[0]!.object).toEqual({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'g', namespace: 'shop', labels: { team: 'shop' }, annotations: { note: 'x' } },
+    spec: { selector: { istio: 'ingressgateway' } },
+  })
+})
+
+test("a Gateway of the Gateway API is not taken for Istio's", () => {
+  expect(read('apiVersion: gateway.networking.k8s.io/v1beta1\nkind: Gateway\nmetadata: { name: g }')[0]!.object.apiVersion).toBe('gateway.networking.k8s.io/v1')
+})
+
+describe('a fault is told with its place and its remedy', () => {
+  test.each([
+    ['no kind', `${sidecar('a')}---\napiVersion: v1\nmetadata: { name: b }\n`, 'policies: a.yaml:6: the document has no `kind`'],
+    ['no apiVersion', 'kind: Sidecar\nmetadata: { name: b }\n', 'policies: a.yaml:1: the Sidecar has no `apiVersion`; give it'],
+    ['no name', 'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  labels: {}\n', 'policies: a.yaml:4: the Sidecar has no `metadata.name`'],
+    ['no metadata', 'apiVersion: networking.istio.io/v1\nkind: Sidecar\n', 'policies: a.yaml:1: the Sidecar has no `metadata.name`'],
+    ['a kind of Kubernetes', 'apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: b }\n', "policies: a.yaml:2: the kind Deployment (apps/v1) is not one of Istio's or the Gateway API's; `policies` takes only those, so deploy it with the application"],
+    ['a Secret', 'apiVersion: v1\nkind: Secret\nmetadata: { name: b }\n', "policies: a.yaml:2: the kind Secret (v1) is not one of Istio's"],
+    ['a misspelt kind', 'apiVersion: networking.istio.io/v1\nkind: VirtalService\nmetadata: { name: b }\n', 'policies: a.yaml:2: the kind VirtalService (networking.istio.io/v1) is not known; did you mean `VirtualService`?'],
+    ['the wrong group', 'apiVersion: networking.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: b }\n', 'policies: a.yaml:2: the kind PeerAuthentication is not of networking.istio.io/v1; write `apiVersion: security.istio.io/v1`'],
+    ['a namespace of others', sidecar('a', '  namespace: other\n'), 'policies: a.yaml:5: the Sidecar a is for the namespace other; a run writes to its own namespace (shop) and to istio-system'],
+    ['a list in place of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
+    ['malformed YAML', `${sidecar('a')}---\nkind: {a\n`, 'policies: a.yaml:7: this is not valid YAML: '],
+    ['a key twice', 'kind: Sidecar\nkind: Sidecar\n', 'policies: a.yaml:2: this is not valid YAML: Map keys must be unique'],
+  ])('%s', (_, text, fault) => {
+    expect(() => read(text)).toThrow(fault)
+  })
+
+  test('all of them at once', () => {
+    const folder = folderWith({ 'a.yaml': 'kind: Sidecar\n---\nkind: Pod\napiVersion: v1\n' })
+    expect(() => readManifests(['*.yaml', 'mesh/*.yml'], 'shop', folder)).toThrow(/^policies: mesh\/\*\.yml matches no file; check the pattern.*\npolicies: a\.yaml:1: .*\npolicies: a\.yaml:3: .*$/)
+  })
+})
