@@ -31,6 +31,7 @@ export function keeper(before: KubeObject[] = [], refuse: (object: KubeObject, f
     },
     remove: (kind: Kind, namespace: string | undefined, name: string) => {
       happened.push(`remove ${kind}`)
+      if (kind === 'Namespace') for (const [inside, { metadata }] of kept) if (metadata.namespace === name) kept.delete(inside)
       return Promise.resolve(kept.delete(key(kind, namespace, name)))
     },
   })
