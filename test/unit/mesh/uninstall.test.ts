@@ -89,7 +89,7 @@ test('a second one finds nothing to do', async () => {
 test('what does not go is told', async () => {
   const { cluster, removal } = world(fresh())
   const { remains } = await uninstall(cluster, { ...removal, istioctl: () => Promise.resolve() })
-  expect(remains).toEqual(['Deployment istio-system/istiod', 'CustomResourceDefinition virtualservices.networking.istio.io', 'ClusterRole istiod-clusterrole-istio-system'])
+  expect(remains).toEqual(['CustomResourceDefinition virtualservices.networking.istio.io', 'ClusterRole istiod-clusterrole-istio-system'])
 })
 
 describe('istio-system stays where something of the user is in it', () => {
