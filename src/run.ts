@@ -9,7 +9,7 @@ import { wanted } from './mesh/install.ts'
 import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
 import { inject } from './stages/inject.ts'
-import { getIstioctl, install } from './stages/install.ts'
+import { getIstioctl, install, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
@@ -44,6 +44,7 @@ async function story(config: Config, host: Host, report: Report): Promise<void> 
 
   await stage(running, 'check', async () => {
     running.live = await preflight(cluster, config, stages)
+    if (stages.includes('install') || stages.includes('inject')) await weigh(running)
     if (config.istio) await getIstioctl(running)
     return { changed: false }
   })

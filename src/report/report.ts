@@ -1,9 +1,11 @@
 // What a run did, as plain data: the JSON report, and what summary and outputs are made of.
 import type { Served, Verdict } from '../canary/machine.ts'
 import type { Promotion } from '../canary/promote.ts'
+import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { Action } from '../policies/plan.ts'
+import type { DeepRow } from '../verify/deep.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
 import type { WireRow } from '../verify/wire.ts'
@@ -46,6 +48,8 @@ export type Report = {
   rendered?: string
   proxies?: ProxyRow[]
   wire?: WireRow[]
+  deep?: DeepRow[]
+  cost?: Cost
   /** What uninstall took away, or would. */
   removed?: string[]
   verdict?: Verdict

@@ -13,6 +13,7 @@ export function summary(report: Report): string {
     report.changes.length > 0 ? section('Changes', table(['Kind', 'Object', 'Action'], report.changes.map(({ kind, namespace, name, action }) => [kind, `${namespace}/${name}`, action]))) : '',
     report.pods.length > 0 ? section('Pods', table(['Pod', 'Ready', 'Sidecar', ''], report.pods.map(({ name, ready, sidecar, ok, cause }) => [name, ready, sidecar, ok ? '✓' : (cause ?? 'judged by the promotion')]))) : '',
     report.wire ? section('Mutual TLS on the wire', table(['Pod', 'Port', 'Mode', 'A plaintext request is', ''], report.wire.map(({ pod, port, expected, seen, ok, note }) => [pod, `${port}`, expected, seen, ok === undefined ? (note ?? '') : ok ? '✓' : `✗ ${note ?? ''}`]))) : '',
+    report.deep && report.deep.length > 0 ? section('In the traffic', table(['Service', 'Policy', '', 'Seen'], report.deep.map(({ service, what, ok, text }) => [service, what, ok === undefined ? '–' : ok ? '✓' : '✗', text]))) : '',
     report.removed ? section('Removed', report.removed.map((name) => `- ${escape(name)}`).join('\n')) : '',
     section('Stages', table(['Stage', 'Outcome', 'Seconds'], report.stages.map(({ name, outcome, seconds }) => [name, outcome, seconds.toFixed(1)]))),
   ].filter(Boolean).join('\n\n') + '\n'

@@ -1,7 +1,9 @@
 // The stage install: istioctl at hand, the control plane as asked.
-import type { Cluster } from '../cluster/client.ts'
+import { ApiError, type Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
 import { obtain } from '../istioctl/download.ts'
+import { meshCost } from '../mesh/cost.ts'
 import { ensureMesh, isAsAsked } from '../mesh/install.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { causeOf } from '../verify/cause.ts'
@@ -12,6 +14,20 @@ export async function getIstioctl({ config, host, report }: Running): Promise<vo
   host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
+}
+
+/** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
+export async function weigh({ config, host, cluster, report }: Running): Promise<void> {
+  try {
+    report.cost = await meshCost(cluster, config.namespace, config.istio?.profile)
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 403)) throw error
+    return host.info(`what the mesh will cost is not known: ${error.message}`)
+  }
+  const { text, fits, worthIt, why } = report.cost
+  if (!fits) throw new ConfigError(`istio: ${text}`)
+  host.info(text)
+  if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
 }
 
 export async function install(running: Running): Promise<Done> {

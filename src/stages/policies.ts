@@ -1,9 +1,12 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
+import type { Pod, Service } from '../cluster/objects.ts'
 import { proxies } from '../mesh/propagation.ts'
 import { analyze } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
+import { servicesOf } from '../policies/compile/index.ts'
 import { desired } from '../policies/desired.ts'
 import { policiesOnly } from '../policies/elsewhere.ts'
+import { warnings as doubts } from '../verify/warnings.ts'
 import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
 import type { Config } from '../config/schema.ts'
@@ -27,12 +30,17 @@ export async function policies(running: Running): Promise<Done> {
   return { changed: todo.length > 0 }
 }
 
+function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
+  warnings.forEach(host.warning)
+  report.warnings.push(...warnings)
+}
+
 /** Without a cluster: the objects as YAML. */
 // eslint-disable-next-line @typescript-eslint/require-await -- one of the stages, which are awaited
 export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
   const { objects, notes, warnings } = desired(config)
-  ;[...notes, ...warnings].forEach(host.info)
-  report.warnings.push(...warnings)
+  notes.forEach(host.info)
+  warn({ host, report }, warnings)
   report.rendered = rendered(objects, ownerOf(config.name, config.namespace))
   report.rendered.split('\n').forEach(host.info)
 }
@@ -41,10 +49,7 @@ async function prepare({ config, host, cluster, live, report }: Running): Promis
   const owner = ownerOf(config.name, config.namespace)
   const { objects, notes, warnings } = desired(policiesOnly(config, live, owner), live)
   notes.forEach(host.info)
-  for (const warning of warnings) {
-    host.warning(warning)
-    report.warnings.push(warning)
-  }
+  warn({ host, report }, [...warnings, ...doubts({ namespace: config.namespace, mtls: config.mtls?.mode, policies: servicesOf(config), services: await cluster.list<Service>('Service', config.namespace), pods: await cluster.list<Pod>('Pod', config.namespace) })])
   const all = await planned(cluster, objects, owner)
   report.plan = all.filter(({ action }) => action !== 'unchanged').map(({ action, object: { kind, metadata }, diff }) => ({ action, kind, namespace: metadata.namespace ?? '', name: metadata.name, diff }))
   for (const { action, kind, name, diff } of report.plan) {
@@ -59,9 +64,6 @@ async function gate({ config, connection, host, report }: Running, all: Planned[
   if (!report.istioctl) return
   const objects = all.filter(({ action }) => action === 'create' || action === 'change').map(({ object }) => object)
   const found = await analyze(objects, { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: host.signal })
-  for (const warning of found.warnings) {
-    host.warning(warning)
-    report.warnings.push(warning)
-  }
+  warn({ host, report }, found.warnings)
   if (found.errors.length > 0) throw new Error(`istioctl analyze finds errors, so nothing was applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`)
 }

@@ -1,5 +1,7 @@
 // The stage verify: pods N/N, proxies in sync, and the mutual TLS mode on the wire.
 import type { Pod } from '../cluster/objects.ts'
+import { servicesOf } from '../policies/compile/index.ts'
+import { verifyDeep } from '../verify/deep.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'
 import { verifyWire } from '../verify/wire.ts'
@@ -10,6 +12,7 @@ export async function verify(running: Running): Promise<Done> {
   await pods(running)
   await proxiesInSync(running)
   if (running.config.mtls) await onTheWire(running)
+  if (running.config.verify.deep) await inTraffic(running)
   return { changed: false }
 }
 
@@ -34,4 +37,15 @@ async function onTheWire({ config, host, cluster, report }: Running): Promise<vo
   for (const { pod, port, expected, seen, note } of report.wire) host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
   const wrong = report.wire.filter(({ ok }) => ok === false)
   if (wrong.length > 0) throw new Error(wrong.map(({ pod, port, note }) => `${config.namespace}/${pod}:${port}: ${note ?? ''}`).join('\n'))
+}
+
+/** How long the traffic that is there is watched, in milliseconds. */
+const watchMs = 5_000
+
+async function inTraffic({ config, host, cluster, report }: Running): Promise<void> {
+  const { namespace, canary } = config
+  report.deep = await verifyDeep(cluster, { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) }, watchMs, host.signal)
+  for (const { service, what, ok, text } of report.deep) host.info(`${service}  ${what}: ${ok === undefined ? 'not known' : ok ? 'in force' : 'NOT in force'}, ${text}`)
+  const wrong = report.deep.filter(({ ok }) => ok === false)
+  if (wrong.length > 0) throw new Error(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`).join('\n'))
 }
