@@ -1,6 +1,6 @@
 // What the schema generates: action.yml, the JSON Schema for editors, and the tables in the README.
 // `node dev/generate.ts` writes them; `check` compares.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { z } from 'zod'
 import { inputs } from '../src/config/inputs.ts'
@@ -79,6 +79,19 @@ function outputTable(): string {
   return ['| Output | What it is |', '| --- | --- |', ...Object.entries(outputs).map(([name, text]) => `| \`${name}\` | ${cell(text)} |`)].join('\n')
 }
 
+/** One section a policy: what to write, and the objects it becomes, from the golden files that the tests hold the compiler to. */
+function policiesPage(): string {
+  const folder = 'test/golden'
+  const names = readdirSync(folder).filter((file) => file.endsWith('.mesh.yaml')).map((file) => file.replace('.mesh.yaml', ''))
+  const sections = names.map((name) => {
+    const [first = '', ...config] = readFileSync(`${folder}/${name}.mesh.yaml`, 'utf8').trim().split('\n')
+    const objects = readFileSync(`${folder}/${name}.yaml`, 'utf8').trim()
+    return `## ${name}\n\n${first.replace(/^# */, '')}\n\n\`\`\`yaml\n${config.join('\n')}\n\`\`\`\n\n<details><summary>becomes</summary>\n\n\`\`\`yaml\n${objects}\n\`\`\`\n\n</details>`
+  })
+  const intro = 'Each policy as it stands in the config file, and the objects that it becomes. The sections of one file compile together:\nall that is asked of one service ends in one VirtualService and one DestinationRule. As an input, a section is the YAML\nbelow its key.'
+  return `<!-- Generated from test/golden by \`node dev/generate.ts\`. -->\n\n# Policies\n\n${intro}\n\n${sections.join('\n\n')}\n`
+}
+
 function between(text: string, name: string, body: string): string {
   const [from, to] = [`<!-- ${name}: generated -->`, `<!-- /${name} -->`]
   const [start, end] = [text.indexOf(from), text.indexOf(to)]
@@ -93,6 +106,7 @@ export function generated(): { file: string; text: string }[] {
   return [
     { file: 'action.yml', text: actionYml() },
     { file: 'docs/mesh.schema.json', text: `${JSON.stringify(published, null, 2)}\n` },
+    { file: 'docs/policies.md', text: policiesPage() },
     { file: 'README.md', text: tables.reduce((text, [name, body]) => between(text, name, body), readme) },
   ]
 }

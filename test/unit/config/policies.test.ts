@@ -145,7 +145,7 @@ describe('a stage that runs only when it is listed', () => {
   test.each(['plan', 'uninstall'])('%s', (stage) => {
     const all = stagesOf(configOf('{ istio: {}, workloads: all, mtls: strict, canary: { service: a } }'))
     expect(all).not.toContain(stage)
-    expect(stagesOf(configOf(`{ stages: [${stage}], mtls: strict }`))).toEqual([stage])
+    expect(stagesOf(configOf(`{ stages: [${stage}], istio: {}, mtls: strict }`))).toEqual([stage])
   })
 })
 
