@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest'
+import type { Pod, Service } from '../../../src/cluster/objects.ts'
+import { warnings, type Seen } from '../../../src/verify/warnings.ts'
+import { pod } from '../fixtures.ts'
+
+const service = (ports: Service['spec']['ports'] = [{ name: 'http', port: 80 }]): Service => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: { app: 'backend' }, ports } })
+const of = (version: string, more: Parameters<typeof pod>[0] = {}) => pod({ ...more, metadata: { name: `backend-${version}`, labels: { app: 'backend', version }, ...more.metadata } })
+const bare = (name: string, spec: Partial<Pod['spec']> = {}) => pod({ metadata: { name, labels: {} }, spec: { initContainers: [], ...spec } })
+const unready = of('v1', { metadata: { name: 'backend-2' }, status: { conditions: [] } })
+const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
+const seen = (more: Partial<Seen>): Seen => ({ namespace: 'shop', mtls: undefined, policies: {}, services: [service()], pods: [of('v1'), of('v2')], ...more })
+
+test.each<[string, Partial<Seen>, RegExp[]]>([
+  ['a mesh that is well gives none', { mtls: 'strict', policies: { backend: { subsets } } }, []],
+  ['a subset with no pod', { policies: { backend: { subsets } }, pods: [of('v1')] }, [/^services\.backend\.subsets\.v2: no pod behind the Service shop\/backend has the labels version=v2.*503/]],
+  ['a subset of which the only pod is going', { policies: { backend: { subsets } }, pods: [of('v1'), of('v2', { metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } })] }, [/subsets\.v2/]],
+  ['a subset whose labels another service has', { policies: { backend: { subsets: { v1: { version: 'v1' } } } }, pods: [of('v1', { metadata: { labels: { app: 'frontend', version: 'v1' } } })] }, [/subsets\.v1/]],
+  ['STRICT with clients outside the mesh', { mtls: 'strict', pods: [of('v1'), bare('cron'), bare('agent', { hostNetwork: true })] }, [/2 pods of shop without a sidecar speak nothing else: cron, agent \(host network\)/]],
+  ['STRICT with one of them', { mtls: 'strict', pods: [of('v1'), bare('cron')] }, [/a pod of shop without a sidecar speaks nothing else: cron/]],
+  ['PERMISSIVE with them', { mtls: 'permissive', pods: [of('v1'), bare('cron')] }, []],
+  ['ejection with a single ready pod', { policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5 } } }, pods: [of('v1'), unready] }, [/single ready pod \(Service backend\).*two replicas/]],
+  ['ejection with a single ready pod to a subset', { policies: { backend: { subsets, circuitBreaker: { consecutive5xxErrors: 5 } } }, pods: [of('v1'), of('v1', { metadata: { name: 'other' } }), of('v2')] }, [/\(subset v2 of backend\)/]],
+  ['ejection with two', { policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5 } } } }, []],
+  ['a limit of connections with a single one', { policies: { backend: { circuitBreaker: { maxConnections: 5 } } }, pods: [of('v1')] }, []],
+  ['a port without a name', { services: [service([{ port: 80 }])] }, [/^Service shop\/backend: the port 80 does not say what it speaks/]],
+  ['a port with a name that is no protocol', { services: [service([{ name: 'web', port: 80 }])] }, [/the port 80 \(web\)/]],
+  ['a port with an appProtocol', { services: [service([{ name: 'web', port: 80, appProtocol: 'http' }])] }, []],
+  ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [bare('cron')] }, []],
+])('%s', (_, more, expected) => {
+  const given = warnings(seen(more))
+  expect(given).toHaveLength(expected.length)
+  expected.forEach((pattern, i) => expect(given[i]).toMatch(pattern))
+})
