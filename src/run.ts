@@ -19,14 +19,15 @@ import { verify } from './stages/verify.ts'
 /** Never rejects: what went wrong is in the report. */
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
-  const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [] }
+  const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [], dryRun: isDry(config) }
   try {
     await story(config, host, report)
   } catch (error) {
     report.error = host.signal.aborted ? 'the run was cancelled' : error instanceof Error ? error.message : String(error)
     if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') host.info(error.stack ?? '')
   }
-  if (config.canary && report.verdict === undefined) Object.assign(report, { verdict: 'skipped', reason: report.error ?? 'the stage promote was not asked for' })
+  const untold = stagesOf(config).includes('promote') && report.verdict === undefined
+  if (untold) Object.assign(report, { verdict: 'skipped', reason: report.error ?? 'a dry run promotes nothing' })
   return { ...report, outcome: report.error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 }
 }
 
@@ -49,6 +50,11 @@ async function story(config: Config, host: Host, report: Report): Promise<void> 
     return { changed: false }
   })
   for (const name of stages) await stage(running, name, () => work[name](running))
+}
+
+/** Nothing was to be written. */
+function isDry(config: Config): boolean {
+  return config.dryRun || stagesOf(config).every((name) => name === 'plan')
 }
 
 /** Undefined when nothing but a rendering is asked for, and there is no cluster to hold it against. */

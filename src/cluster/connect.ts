@@ -49,7 +49,7 @@ function load(config: KubeConfig, kubeconfig: string | undefined, content: strin
     const line = (error as { mark?: { line?: number } } | undefined)?.mark?.line
     throw new ConfigError(`kubeconfig: ${what} does not parse${line === undefined ? '' : ` (line ${line + 1})`}; it must be a kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`)
   }
-  const standIn = path === undefined && config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === 'http://localhost:8080'
+  const standIn = !path && config.getCurrentContext() === 'loaded-context' && config.getCurrentCluster()?.server === 'http://localhost:8080'
   if (standIn) throw new NoKubeconfig('kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config')
   if (config.contexts.length === 0) throw new ConfigError(`kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw --minify\` prints it`)
 }

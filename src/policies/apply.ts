@@ -4,9 +4,8 @@ import { kindOf, type DestinationRule, type Kind, type KubeObject, type VirtualS
 import type { Config } from '../config/schema.ts'
 import { hostOf, servicesOf, type Weights } from './compile/index.ts'
 import { policyKinds } from './manifests.ts'
-import { desired } from './desired.ts'
-import { lostSubsets, plan, serverSideApply, usesSubset, type Planned } from './plan.ts'
-import { emptyWhenAbsent, isOurs, ownerOf, removeObject } from './prune.ts'
+import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
+import { emptyWhenAbsent, isOurs, removeObject } from './prune.ts'
 import { fullHost, routesTo, weightsOf } from './routes.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
@@ -117,10 +116,4 @@ const pastTense = { create: 'created', change: 'changed', delete: 'deleted' } as
 
 function changeOf({ action, object: { kind, metadata } }: Planned): Change[] {
   return action === 'unchanged' ? [] : [{ kind, namespace: metadata.namespace ?? '', name: metadata.name, action: pastTense[action] }]
-}
-
-/** All four steps for a run that plans and applies at once: want, plan, apply. */
-export async function applyPolicies(cluster: Cluster, config: Config, live: Live, watchProxies: WatchProxies): Promise<Change[]> {
-  const { objects } = desired(config, live)
-  return apply(cluster, await plan(cluster, objects, ownerOf(config.name, config.namespace)), watchProxies)
 }

@@ -83,15 +83,15 @@ function publish(report: Report, file: string): void {
   for (const [name, value] of Object.entries(outputs)) if (value !== undefined) core.setOutput(name, value)
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))
-  if (report.error !== undefined) fail(report.error, report.verdict ?? 'Failed')
+  if (report.error !== undefined) fail(report.error, report.promotion ? (report.verdict ?? 'Failed') : 'Failed')
   else if (report.promotion) core.notice(report.reason ?? '', { title: `${report.promotion.canary}: ${report.verdict ?? ''}` })
 }
 
 /** What was created, changed, deleted or restarted; of a dry run, what would be. */
-function changed({ stages, plan, changes, restarted, mesh, removed }: Report): number {
+function changed({ dryRun, stages, plan, changes, restarted, mesh, removed }: Report): number {
   const done = changes.length + restarted.length + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
   const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'install' || name === 'inject') && outcome === 'done').length
-  return done > 0 ? done : wouldBe
+  return dryRun ? wouldBe + (removed?.length ?? 0) : done
 }
 
 /** One annotation a sentence; the step fails. */

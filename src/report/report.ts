@@ -32,6 +32,8 @@ export type Report = {
   startedAt: string
   seconds: number
   outcome: 'success' | 'failure'
+  /** Nothing was to be written: what is told is what would be. */
+  dryRun: boolean
   namespace: string
   server?: string
   stages: StageResult[]

@@ -19,7 +19,8 @@ export function summary(report: Report): string {
   ].filter(Boolean).join('\n\n') + '\n'
 }
 
-function headline({ promotion, verdict, weight, outcome, error }: Report): string {
+function headline({ promotion, verdict, weight, outcome, error, dryRun, plan = [], removed = [] }: Report): string {
+  if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
   if (promotion && verdict === 'promoted') return `✅ ${promotion.canary} of ${promotion.service} is promoted`
   if (promotion && verdict === 'skipped') return `✅ ${promotion.canary} of ${promotion.service} already has all its weight (${weight ?? 0})`
   if (promotion && verdict) return `⛔ ${promotion.canary} of ${promotion.service}: ${verdict}, weight ${weight ?? 0}`

@@ -3,7 +3,7 @@ import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
 import { served } from '../fixtures.ts'
 
-const nothing: Report = { startedAt: '2026-11-23T07:00:00.000Z', seconds: 3, outcome: 'success', namespace: 'shop', stages: [{ name: 'check', seconds: 0.26, outcome: 'unchanged' }], changes: [], restarted: [], pods: [], warnings: [] }
+const nothing: Report = { startedAt: '2026-11-23T07:00:00.000Z', seconds: 3, outcome: 'success', namespace: 'shop', stages: [{ name: 'check', seconds: 0.26, outcome: 'unchanged' }], changes: [], restarted: [], pods: [], warnings: [], dryRun: false }
 
 const promotion: PromotionReport = {
   service: 'backend',
