@@ -1,5 +1,6 @@
 // Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
 import { readFileSync } from 'node:fs'
+import { basename, relative, resolve } from 'node:path'
 import { z } from 'zod'
 import { check } from './check.ts'
 import { ConfigError } from './error.ts'
@@ -20,9 +21,10 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   return freeze(parsed.data)
 }
 
-/** The path of the config file as the name of what it asks for. */
+/** The config file's path in the repository as the name of what it asks for: the same on every runner. */
 function nameOf(file: string): string {
-  return file.toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(-63).replace(/^-+|-+$/g, '')
+  const path = relative(process.cwd(), resolve(file))
+  return (path.startsWith('..') ? basename(path) : path).toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(-63).replace(/^-+|-+$/g, '')
 }
 
 function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
