@@ -23,6 +23,8 @@ export type Watched = {
 }
 
 const confidence = 0.99
+/** What a failure needs: at 99 % one run in a hundred would fail with nothing wrong. */
+const certainty = 0.9999
 const istioNames: MetricNames = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
 /** By Istio's default the proxies keep these of services to themselves. */
 const unpublished = 'the proxies do not publish it unless asked to (proxyStatsMatcher of the mesh, or the annotation sidecar.istio.io/statsInclusionPrefixes: cluster.outbound on the calling pods)'
@@ -62,9 +64,9 @@ export function parseClusters(text: string): Reading {
 export function deepRows({ namespace, services, metrics = istioNames }: Watched, counted: Counted[], objects: Service[], routes: VirtualService[], watchMs: number): DeepRow[] {
   const withPolicies = Object.entries(services).flatMap(([name, policy]) => {
     const host = `${name}.${namespace}.svc.cluster.local`
-    const weights = routes.map((route) => weightsOf(route, name, namespace)).find((each) => each !== undefined)
+    const route = routes.find((each) => weightsOf(each, name, namespace) !== undefined)
     return [
-      ...(weights && policy.subsets ? [split(name, host, weights, policy.subsets, counted, metrics, watchMs)] : []),
+      ...(route && policy.subsets ? [split(name, host, route, weightsOf(route, name, namespace)!, policy.subsets, counted, metrics, watchMs)] : []),
       ...(policy.retries ? [retries(name, host, counted, metrics)] : []),
       ...(policy.timeout !== undefined || policy.retries?.perTryTimeout !== undefined ? [timeouts(name, host, counted, metrics)] : []),
       ...(policy.circuitBreaker ? [ejections(name, host, counted, metrics)] : []),
@@ -74,7 +76,7 @@ export function deepRows({ namespace, services, metrics = istioNames }: Watched,
 }
 
 /** Counted where the requests arrive: by the labels of the pod that served them, which is what a subset is. */
-function split(service: string, host: string, weights: Record<string, number>, subsets: Record<string, Record<string, string>>, counted: Counted[], { requests }: MetricNames, watchMs: number): DeepRow {
+function split(service: string, host: string, route: VirtualService, weights: Record<string, number>, subsets: Record<string, Record<string, string>>, counted: Counted[], { requests }: MetricNames, watchMs: number): DeepRow {
   const at = (labels: Record<string, string>) =>
     sum(counted.filter(({ pod }) => matches(labels, pod.metadata.labels)), (series) => series.startsWith(`${requests}{`) && isOf(labelsOf(series), 'destination', service, host))
   const seen = Object.keys(weights).map((name) => ({ name, count: subsets[name] ? at(subsets[name]) : 0 }))
@@ -84,11 +86,18 @@ function split(service: string, host: string, weights: Record<string, number>, s
   const parts = seen.map(({ name, count }) => {
     const share = (weights[name] ?? 0) / weight
     const [low, high] = interval(count, all, confidence)
-    return { ok: plausible(count, all, share, confidence), text: `${name} ${count} of ${all} (${percent(count / all)}, 99 % interval ${percent(low)} to ${percent(high)}; weight ${percent(share)})` }
+    return { likely: plausible(count, all, share, confidence), possible: plausible(count, all, share, certainty), text: `${name} ${count} of ${all} (${percent(count / all)}, 99 % interval ${percent(low)} to ${percent(high)}; weight ${percent(share)})` }
   })
-  const ok = parts.every((each) => each.ok)
-  const hint = ok ? '' : '; a route that matches first, a mirror or retries may add to it, or a proxy has not taken the weights in'
-  return { service, what: 'split', ok, text: `${parts.map(({ text }) => text).join(', ')}${hint}` }
+  const text = parts.map((each) => each.text).join(', ')
+  if (parts.every(({ likely }) => likely)) return { service, what: 'split', ok: true, text }
+  if (hasOtherWays(route)) return { service, what: 'split', text: `${text}; other routes or mirrors of VirtualService ${route.metadata.name} add to it, so this is not the weights alone` }
+  if (parts.every(({ possible }) => possible)) return { service, what: 'split', text: `${text}; outside the interval, which chance does once in a hundred times: look again` }
+  return { service, what: 'split', ok: false, text: `${text}; far outside the interval: a caller is outside the mesh, or a proxy has not taken the weights in` }
+}
+
+/** Requests that the weights do not govern reach the same pods. */
+function hasOtherWays({ spec: { http = [] } }: VirtualService): boolean {
+  return http.length > 1 || http.some((each) => each['mirror'] !== undefined || each['mirrors'] !== undefined)
 }
 
 function retries(service: string, host: string, counted: Counted[], metrics: MetricNames): DeepRow {
