@@ -17,37 +17,40 @@ const profiles: Record<string, { plane: Room[]; sidecar: Room }> = {
   minimal: { plane: [asks(500, 2048)], sidecar: asks(100, 128) },
 }
 
-/** `sidecar`: what the injector of a mesh that is already there asks for; `plane` is true when its control plane runs. */
-export type Facts = { namespace: string; profile: string; plane: boolean; sidecar?: Room; nodes: Node[]; pods: Pod[]; services: Service[] }
+/** `sidecar`: what the injector of a mesh that is already there asks for; `plane`: its control plane runs; `grows`: a cluster autoscaler adds nodes. */
+export type Facts = { namespace: string; profile: string; plane: boolean; grows: boolean; sidecar?: Room; nodes: Node[]; pods: Pod[]; services: Service[] }
 
 /** Reads nodes, all pods, and what is installed. `profile` is the one to be installed; rejects with ApiError when the account may not read them. */
 export async function meshCost(cluster: Cluster, namespace: string, profile = 'default'): Promise<Cost> {
-  const [nodes, pods, services, [istiod], injector] = await Promise.all([
+  const [nodes, pods, services, [istiod], injector, autoscaler] = await Promise.all([
     cluster.list<Node>('Node'),
     cluster.list<Pod>('Pod'),
     cluster.list<Service>('Service', namespace),
     cluster.list<Workload>('Deployment', 'istio-system', { labelSelector: 'app=istiod' }),
     cluster.get<ConfigMap>('ConfigMap', 'istio-system', 'istio-sidecar-injector'),
+    cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])
-  return costOf({ namespace, profile, plane: istiod !== undefined, nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
+  return costOf({ namespace, profile, plane: istiod !== undefined, grows: autoscaler !== undefined, nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
 }
 
 /** Pure. */
-export function costOf({ namespace, profile, plane, sidecar, nodes, pods, services }: Facts): Cost {
+export function costOf({ namespace, profile, plane, grows, sidecar, nodes, pods, services }: Facts): Cost {
   const known = profiles[profile] ?? profiles['default']!
   const own = pods.filter((pod) => pod.metadata.namespace === namespace && expectsSidecar(pod))
   const bare = own.filter((pod) => !hasSidecar(pod))
   const each = sidecar ?? known.sidecar
   const pieces = [...(plane ? [] : known.plane), ...bare.map(() => each)]
   const needed = total(pieces)
-  const free = nodes.filter(takesPods).map((node) => minus(allocatable(node), total(pods.filter((pod) => pod.spec.nodeName === node.metadata.name && !ended(pod)).map(requestsOf))))
+  const open = nodes.filter(takesPods)
+  // With a taint on every node, whoever runs pods here tolerates them.
+  const free = (open.length > 0 ? open : nodes).map((node) => minus(allocatable(node), total(pods.filter((pod) => pod.spec.nodeName === node.metadata.name && !ended(pod)).map(requestsOf))))
   const short = shortage(pieces, free)
   const left = total(free.map(atLeastZero))
   const assumed = plane || profile in profiles ? '' : ` (the profile ${profile} is not known here, so the numbers are those of default)`
   const forPlane = plane ? 'The control plane is there already' : `Istio (profile ${profile}) asks for ${said(total(known.plane))}${assumed}`
-  const text = `${forPlane}; ${bare.length} of ${own.length} pods of ${namespace} would get a sidecar of ${said(each)} each: together ${said(needed)}, of ${said(left)} that are free on ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}${short ? `. It does not fit: ${short}` : ''}`
-  return { text, fits: short === undefined, ...worth(namespace, own, services) }
+  const text = `${forPlane}; ${bare.length} of ${own.length} pods of ${namespace} would get a sidecar of ${said(each)} each: together ${said(needed)}, of ${said(left)} that are free on ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}${short ? `. It does not fit: ${short}${grows ? '; the cluster autoscaler may add one' : ''}` : ''}`
+  return { text, fits: short === undefined || grows, ...worth(namespace, own, services) }
 }
 
 /** A quick bound, not a scheduler: all of it must fit in all that is free, and the largest pod on some node. */

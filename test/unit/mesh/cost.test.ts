@@ -6,7 +6,7 @@ import { pod } from '../fixtures.ts'
 const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, spec, status: { allocatable: { cpu, memory } } })
 const bare = (name: string, cpu = '100m', memory = '128Mi'): Pod => pod({ metadata: { name }, spec: { nodeName: 'node-1', initContainers: [], containers: [{ name: 'app', resources: { requests: { cpu, memory } } }] } })
 const service = (name: string): Service => ({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'shop' }, spec: { selector: { app: name }, ports: [{ port: 80 }] } })
-const facts = (more: Partial<Facts> = {}): Facts => ({ namespace: 'shop', profile: 'default', plane: false, nodes: [node('4', '8Gi')], pods: [bare('a'), bare('b')], services: [service('a'), service('b')], ...more })
+const facts = (more: Partial<Facts> = {}): Facts => ({ namespace: 'shop', profile: 'default', plane: false, grows: false, nodes: [node('4', '8Gi')], pods: [bare('a'), bare('b')], services: [service('a'), service('b')], ...more })
 
 test.each([
   ['100m', 0.1], ['2', 2], ['1.5', 1.5], ['128Mi', 134_217_728], ['1Gi', 1_073_741_824], ['1e3', 1000], ['12E2', 1200], ['1k', 1000], ['24632900Ki', 25_224_089_600], ['5M', 5_000_000], [undefined, 0], ['odd', 0],
@@ -44,6 +44,8 @@ describe('what a mesh costs', () => {
     ['does not fit where no single node takes the control plane', { nodes: [node('4', '1536Mi'), node('4', '1536Mi', {}, 'node-2')] }, false, /no single node has 500m CPU and 2 GiB free/],
     ['does not count a node that is closed', { nodes: [node('100m', '1Gi'), node('4', '8Gi', { unschedulable: true }, 'node-2')] }, false, /too little/],
     ['does not count a node that wants to be tolerated', { nodes: [node('100m', '1Gi'), node('4', '8Gi', { taints: [{ effect: 'NoSchedule' }] }, 'node-2')] }, false, /too little/],
+    ['counts nodes that want to be tolerated where there are no others', { profile: 'demo', nodes: [node('1', '2Gi', { taints: [{ effect: 'NoSchedule' }] })] }, true, /of 800m CPU/],
+    ['may still fit where an autoscaler adds nodes', { nodes: [node('300m', '1Gi')], grows: true }, true, /It does not fit: .*autoscaler may add one/],
     ['is little where the control plane is there', { plane: true, sidecar: { cpuMilli: 10, memoryBytes: 40 * 1024 ** 2 } }, true, /^The control plane is there already; 2 of 2 .* of 10m CPU and 40 MiB each: together 20m CPU and 80 MiB/],
     ['is nothing for pods that have a sidecar', { plane: true, pods: [pod()] }, true, /0 of 1 pods .* together 0m CPU/],
     ['leaves out pods of other namespaces', { pods: [bare('a'), { ...bare('x'), metadata: { name: 'x', namespace: 'other' } }] }, true, /1 of 1 pods of shop/],
