@@ -1,0 +1,188 @@
+// Policies come, change and go on the real mesh, through the built bundle: planned, merged, pruned, and taken away with the
+// mesh itself. The tests build on each other: they are one story, from a cluster without Istio back to it.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Pod } from '../../src/cluster/objects.ts'
+import { hasSidecar } from '../../src/mesh/sidecar.ts'
+import { runner, type Inputs } from './runner.ts'
+import { deploySampleApp, embedded, traffic, type World } from './world.ts'
+
+const seed = resolve(import.meta.dirname, '../fixtures/seed.yaml')
+const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-apply-'))
+let world: World
+let machine: ReturnType<typeof runner>
+let before: string[]
+
+beforeAll(async () => {
+  world = await embedded()
+  await withoutMesh()
+  await deploySampleApp(world, 'healthy')
+  machine = runner(world.runner)
+  before = await everything()
+})
+afterAll(() => {
+  machine.remove()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
+
+/** Whatever an earlier test file left. */
+async function withoutMesh(): Promise<void> {
+  await kubectl('delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait')
+  await world.run(['istioctl', 'uninstall', '--purge', '-y'])
+  await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
+  await kubectl('delete', 'configmap', '-A', '-l', 'istio.io/config=true')
+}
+
+/** What comes and goes by itself: the pods of a restart, and what is written about them. */
+const passing = /^(pods|replicasets\.apps|controllerrevisions\.apps|events|events\.events\.k8s\.io|leases\..*|endpoints|endpointslices\..*|componentstatuses)$/
+
+/** Every object of the cluster, with the labels of the namespaces. */
+async function everything(): Promise<string[]> {
+  const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name')).split('\n').filter((kind) => kind !== '' && !passing.test(kind))
+  const [objects, namespaces] = await Promise.all([
+    kubectl('get', kinds.join(','), '-A', '-o', 'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\\n"}{end}'),
+    kubectl('get', 'namespaces', '-o', 'jsonpath={range .items[*]}labels of {.metadata.name}: {.metadata.labels}{"\\n"}{end}'),
+  ])
+  return `${objects}${namespaces}`.split('\n').filter(Boolean).sort()
+}
+
+const kinds = 'virtualservices.networking.istio.io,destinationrules,peerauthentications,authorizationpolicies,telemetries,sidecars,serviceentries'
+
+/** The policies of the namespace, each with the version that every write raises. */
+async function policies(): Promise<Record<string, string>> {
+  const lines = await kubectl('-n', 'sample-app', 'get', kinds, '-o', 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\\n"}{end}')
+  return Object.fromEntries(lines.split('\n').filter(Boolean).map((line) => line.split(' ') as [string, string]))
+}
+
+function without(all: Record<string, string>, ...names: string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(all).filter(([name]) => !names.includes(name)))
+}
+
+function inputs(config: string, more: Inputs = {}): Inputs {
+  const file = join(folder, 'mesh.yaml')
+  writeFileSync(file, `name: shop\nnamespace: sample-app\nistio: { version: 1.31.0, profile: demo }\n${config}`)
+  // There is no canary here whose metrics the cluster could name.
+  const { mirror, overlays } = world.inputs
+  return { ...(mirror ? { mirror } : {}), ...(overlays ? { overlays } : {}), config: file, ...more }
+}
+
+const workloads = 'workloads: [deploy/frontend, deploy/backend, deploy/backend-v2, deploy/mysql]\n'
+const base = `${workloads}mtls: strict
+services:
+  backend:
+    retries: { attempts: 3, perTryTimeout: 2s }
+    subsets: { v1: { version: v1 }, v2: { version: v2 } }
+    traffic: { v1: 80, v2: 20 }
+`
+const telemetry = 'telemetry: { accessLogs: true }\n'
+const objectsOfBase = ['DestinationRule/backend', 'PeerAuthentication/default', 'VirtualService/backend']
+const strangers = ['ServiceEntry/theirs', 'ServiceEntry/theirs-of-helm', 'ServiceEntry/theirs-of-another-config']
+
+test('a first run installs the mesh and creates the policies', async () => {
+  const { code, report } = await machine.run(inputs(base + telemetry))
+  expect(report?.error).toBeUndefined()
+  expect(code).toBe(0)
+  expect(report?.plan?.every(({ action }) => action === 'create')).toBe(true)
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(objectsOfBase))
+  expect(Object.keys(await policies()).filter((name) => name.startsWith('Telemetry/'))).toHaveLength(1)
+})
+
+test('a second apply changes nothing', async () => {
+  const stood = await policies()
+  const { code, outputs, report } = await machine.run(inputs(base + telemetry))
+  expect(code).toBe(0)
+  expect(outputs['changed']).toBe('0')
+  expect(report?.plan).toEqual([])
+  expect(await policies()).toEqual(stood)
+})
+
+test('strangers move in: one without labels, one of another tool, one of another config', async () => {
+  const labels: Record<string, string>[] = [{}, { 'app.kubernetes.io/managed-by': 'Helm' }, { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/config': '00000000' }]
+  const items = strangers.map((name, i) => ({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: name.split('/')[1], namespace: 'sample-app', labels: labels[i] },
+    spec: { hosts: [`theirs-${i}.example.com`], ports: [{ number: 443, name: 'tls', protocol: 'TLS' }], location: 'MESH_EXTERNAL', resolution: 'NONE' },
+  }))
+  const file = join(folder, 'strangers.json')
+  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
+  await kubectl('create', '-f', file)
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
+})
+
+test.each<[string, Inputs]>([['the stage plan', { stages: 'plan' }], ['a dry run', { 'dry-run': 'true' }]])('%s shows what a removed section and a changed value would do, and does nothing', async (_, more) => {
+  const stood = await policies()
+  const { code, report, log } = await machine.run(inputs(base.replace('attempts: 3', 'attempts: 2'), more))
+  expect(code).toBe(0)
+  expect(report?.plan?.map(({ action, kind }) => `${action} ${kind}`).sort()).toEqual(['change VirtualService', 'delete Telemetry'])
+  expect(log).toContain('- spec.http[0].retries.attempts: 3')
+  expect(log).toContain('+ spec.http[0].retries.attempts: 2')
+  expect(await policies()).toEqual(stood)
+})
+
+test('removing a section prunes exactly its objects', async () => {
+  const stood = await policies()
+  const [removed = ''] = Object.keys(stood).filter((name) => name.startsWith('Telemetry/'))
+  const { code, report } = await machine.run(inputs(base))
+  expect(code).toBe(0)
+  expect(report?.changes.map(({ kind, name, action }) => [`${kind}/${name}`, action])).toEqual([[removed, 'deleted']])
+  expect(await policies()).toEqual(without(stood, removed))
+})
+
+test("the seed's documents, in one run, keep both the retries and the split, and what was merged is said", async () => {
+  const stood = await traffic(world)
+  const { code, report, log } = await machine.run(inputs(workloads, { policies: seed }))
+  expect(report?.error).toBeUndefined()
+  expect(code).toBe(0)
+  expect(log).toMatch(/VirtualService sample-app\/backend \(.*seed\.yaml:25\) was merged into VirtualService sample-app\/backend \(.*seed\.yaml:10\): the host backend can have only one VirtualService/)
+  const { spec } = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'virtualservice', 'backend', '-o', 'json')) as { spec: { http: unknown } }
+  expect(spec.http).toEqual([
+    {
+      retries: { attempts: 3, perTryTimeout: '2s' },
+      route: [{ destination: { host: 'backend', subset: 'v1' }, weight: 80 }, { destination: { host: 'backend', subset: 'v2' }, weight: 20 }],
+    },
+  ])
+  const now = await traffic(world)
+  for (const version of ['v1', 'v2']) expect(now.versions[version]).toBeGreaterThan(stood.versions[version] ?? 0)
+  expect(now.failed).toBe(stood.failed)
+})
+
+test('uninstall is refused while a stranger has policies in the mesh, and nothing is touched', async () => {
+  const stood = await everything()
+  const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
+  expect(code).toBe(1)
+  expect(report?.error).toContain('that would go with Istio\'s kinds: ')
+  expect(report?.error).toContain('ServiceEntry sample-app/theirs')
+  expect(await everything()).toEqual(stood)
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
+})
+
+test('a dry run of uninstall lists what would go, and nothing goes', async () => {
+  for (const name of ['theirs', 'theirs-of-helm']) await kubectl('-n', 'sample-app', 'delete', 'serviceentry', name)
+  const stood = await everything()
+  const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall', 'dry-run': 'true' }))
+  expect(code).toBe(0)
+  expect(report?.removed).toEqual(expect.arrayContaining(['VirtualService sample-app/backend', 'ServiceEntry sample-app/theirs-of-another-config', 'Namespace istio-system', 'label istio-injection of Namespace sample-app']))
+  expect(await everything()).toEqual(stood)
+})
+
+test('uninstall leaves the cluster as it was before the mesh', async () => {
+  const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
+  expect(report?.error).toBeUndefined()
+  expect(code).toBe(0)
+  expect(report?.restarted).toEqual(['Deployment/mysql', 'Deployment/backend-v2', 'Deployment/backend', 'Deployment/frontend'])
+  expect(await everything()).toEqual(before)
+  const pods = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'pods', '-o', 'json')) as { items: Pod[] }
+  expect(pods.items.filter((pod) => pod.metadata.deletionTimestamp === undefined && hasSidecar(pod))).toEqual([])
+})
+
+test('a second uninstall finds nothing to do', async () => {
+  const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
+  expect(code).toBe(0)
+  expect(report?.removed).toEqual([])
+  expect(report?.restarted).toEqual([])
+})
