@@ -1,0 +1,275 @@
+// One test a policy, on the real mesh: the policy goes in through the built bundle, traffic is sent, and its effect is seen.
+import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync, sign } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { runner, type ActionRun, type Inputs } from './runner.ts'
+import { embedded, type World } from './world.ts'
+
+let world: World
+let machine: ReturnType<typeof runner>
+
+beforeAll(async () => {
+  world = await embedded()
+  machine = runner(world.runner)
+  await action({ 'istio-version': '1.31.0', profile: 'demo' })
+  await world.run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
+  await world.run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
+  for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside']) await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
+})
+afterEach(() => kubectl('delete', 'virtualservices,destinationrules,gateways.networking.istio.io,serviceentries,sidecars,authorizationpolicies,requestauthentications,peerauthentications,telemetries', '--all'))
+afterAll(async () => {
+  await world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false'])
+  machine.remove()
+})
+
+const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'policies', ...args])
+
+/** There is no canary here whose metrics could be named. */
+async function action(inputs: Inputs): Promise<ActionRun> {
+  const { mirror = '', overlays = '' } = world.inputs
+  const run = await machine.main({ mirror, overlays, ...inputs })
+  expect(run.code, run.log).toBe(0)
+  return run
+}
+
+async function policies(inputs: Inputs): Promise<void> {
+  const { outputs } = await action({ namespace: 'policies', stages: 'policies', ...inputs })
+  expect(Number(outputs['changed'])).toBeGreaterThan(0)
+}
+
+/** Keys of the service `echo` in one input. */
+const echo = (...keys: string[]): Inputs => ({ services: ['echo:', ...keys.map((key) => `  ${key}`)].join('\n') })
+const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
+
+type Answer = { status: number; ms: number; version?: string; host?: string; location?: string; cookie?: string; count?: number }
+type Ask = { url?: string; headers?: Record<string, string>; method?: string; times?: number }
+
+/** Requests one after the other, each on a connection of its own; what the program prints is the answers. */
+function program({ url = 'http://echo:8080/', headers = {}, method = 'GET', times = 1 }: Ask): string {
+  return `
+    const { request } = require('node:http')
+    const one = () => new Promise((done) => {
+      const began = Date.now()
+      const asked = request(${JSON.stringify(url)}, { agent: false, method: ${JSON.stringify(method)}, headers: ${JSON.stringify(headers)} }, (response) => {
+        let text = ''
+        response.on('data', (chunk) => (text += chunk)).on('end', () => {
+          let body = {}
+          try { body = JSON.parse(text) } catch {}
+          done({ status: response.statusCode, ms: Date.now() - began, ...body, location: response.headers.location, cookie: response.headers['set-cookie']?.[0] })
+        })
+      })
+      asked.on('error', () => done({ status: 0, ms: Date.now() - began }))
+      asked.end()
+    })
+    const all = async () => { const answers = []; for (let i = 0; i < ${times}; i++) answers.push(await one()); console.log(JSON.stringify(answers)) }
+    all()`
+}
+
+/** From the pod of a Deployment. */
+async function call(ask: Ask | string = {}, from = 'caller'): Promise<Answer[]> {
+  const asked = typeof ask === 'string' ? { url: `http://echo:8080${ask}` } : ask
+  return JSON.parse(await kubectl('exec', `deploy/${from}`, '-c', 'node', '--', 'node', '-e', program(asked))) as Answer[]
+}
+
+const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
+const versions = (answers: Answer[]) => answers.map(({ version }) => version)
+
+/** What the version's own process counted, asked inside its pod. */
+async function seenBy(version: string, path: string): Promise<number> {
+  const [answer] = await call({ url: `http://127.0.0.1:8080/seen?path=${path}` }, `echo-${version}`)
+  return answer?.count ?? -1
+}
+
+/** Proxies take a policy in within moments of its being written. */
+const soon = (look: () => Promise<void>) => vi.waitFor(look, { timeout: 20_000, interval: 250 })
+const until = () => new Date(Date.now() + 3_600_000).toISOString()
+
+describe('between callers and a service', () => {
+  test('a 503 is retried, and the second try succeeds', async () => {
+    await policies(echo('retries: { attempts: 0 }'))
+    await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([503]))
+    await policies(echo('retries: { attempts: 2, perTryTimeout: 1s, budget: { percent: 50% } }'))
+    await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([200]))
+  })
+
+  test('a slow call ends at its timeout', async () => {
+    expect(statuses(await call('/?wait=2500'))).toEqual([200])
+    await policies(echo('timeout: 1s'))
+    await soon(async () => {
+      const [answer] = await call('/?wait=2500')
+      expect(answer?.status).toBe(504)
+      expect(answer?.ms).toBeGreaterThanOrEqual(1_000)
+      expect(answer?.ms).toBeLessThan(2_000)
+    })
+  })
+
+  test('a pod that fails is ejected and gets nothing', async () => {
+    await policies(echo('circuitBreaker: { consecutive5xxErrors: 3, interval: 500ms, ejectFor: 60s, maxEjectionPercent: 50 }', 'retries: { attempts: 0 }'))
+    expect(new Set(statuses(await call({ url: 'http://echo:8080/?fail=v2', times: 20 })))).toEqual(new Set([200, 503]))
+    await soon(async () => {
+      const answers = await call({ url: 'http://echo:8080/?fail=v2', times: 20 })
+      expect(statuses(answers)).toEqual(Array(20).fill(200))
+      expect(new Set(versions(answers))).toEqual(new Set(['v1']))
+    })
+  })
+
+  test('alike requests stick to one pod, different ones do not', async () => {
+    await policies(echo('loadBalancer: { consistentHash: { header: x-user } }'))
+    await soon(async () => {
+      const pods = new Set<string | undefined>()
+      for (const user of ['anna', 'bert', 'carl', 'dora', 'emil', 'fred']) {
+        const mine = new Set(versions(await call({ headers: { 'x-user': user }, times: 8 })))
+        expect(mine.size).toBe(1)
+        mine.forEach((pod) => pods.add(pod))
+      }
+      expect(pods.size).toBe(2)
+    })
+  })
+
+  test('traffic is split by weight', async () => {
+    await policies(echo(subsets, 'traffic: { v1: 0, v2: 100 }'))
+    await soon(async () => expect(new Set(versions(await call({ times: 10 })))).toEqual(new Set(['v2'])))
+    await policies(echo(subsets, 'traffic: { v1: 50, v2: 50 }'))
+    await soon(async () => expect(new Set(versions(await call({ times: 30 })))).toEqual(new Set(['v1', 'v2'])))
+  })
+
+  test('a header, a cookie, a user agent, a query and a method reach v2, nothing else does', async () => {
+    const routes = ['headers: { x-beta: "1" }', 'cookie: { group: b }', 'userAgent: Firefox', 'query: { beta: true }', 'method: PUT, path: /items'].map((match) => `  - { match: { ${match} }, to: v2 }`)
+    await policies(echo(subsets, 'traffic: { v1: 100 }', 'routes:', ...routes))
+    await soon(async () => expect(versions(await call({ headers: { 'x-beta': '1' } }))).toEqual(['v2']))
+    const of = async (ask: Ask) => versions(await call(ask))[0]
+    expect(await of({ headers: { cookie: 'a=1; group=b; c=2' } })).toBe('v2')
+    expect(await of({ headers: { 'user-agent': 'Mozilla/5.0 (X11) Firefox/140.0' } })).toBe('v2')
+    expect(await of({ url: 'http://echo:8080/?beta=true' })).toBe('v2')
+    expect(await of({ url: 'http://echo:8080/items/7', method: 'PUT' })).toBe('v2')
+    expect(versions(await call({ times: 10 }))).toEqual(Array(10).fill('v1'))
+    expect(await of({ headers: { 'x-beta': '2', cookie: 'group=bb', 'user-agent': 'curl' }, url: 'http://echo:8080/items?beta=false' })).toBe('v1')
+  })
+
+  test('a mirrored request is counted at v2, and answered by v1', async () => {
+    await policies(echo(subsets, 'traffic: { v1: 100 }', 'mirror: { to: v2 }'))
+    const path = `/mirrored-${Date.now()}`
+    await soon(async () => {
+      expect(versions(await call(path))).toEqual(['v1'])
+      expect(await seenBy('v2', path)).toBeGreaterThan(0)
+    })
+  })
+
+  test('a fault that is injected is seen, and one whose time is over is not', async () => {
+    await policies(echo(`fault: { delay: { time: 1s }, abort: { status: 418 }, until: "${until()}" }`))
+    await soon(async () => {
+      const [answer] = await call()
+      expect(answer?.status).toBe(418)
+      expect(answer?.ms).toBeGreaterThanOrEqual(1_000)
+    })
+    await policies(echo('timeout: 10s', 'fault: { abort: { status: 418 }, until: 2026-01-01T00:00:00Z }'))
+    await soon(async () => expect(statuses(await call())).toEqual([200]))
+  })
+})
+
+describe('who may call', () => {
+  /** A request of no sidecar's, through the API server. */
+  const plaintext = async (version: string) => {
+    const [pod = ''] = (await kubectl('get', 'pods', '-l', `app=echo,version=${version}`, '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
+    return kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/`).then(() => 'answered', () => 'refused')
+  }
+
+  test('plaintext is refused where mutual TLS is strict, and answered at a port that is an exception', async () => {
+    expect(await plaintext('v1')).toBe('answered')
+    await policies({ mtls: '{ mode: strict, workloads: { v2: { selector: { app: echo, version: v2 }, ports: { 8080: permissive } } } }' })
+    await soon(async () => expect([await plaintext('v1'), await plaintext('v2')]).toEqual(['refused', 'answered']))
+    expect(new Set(statuses(await call({ times: 10 })))).toEqual(new Set([200]))
+  })
+
+  test('nobody but the principal that is named, for what is named; what is denied is denied to it too', async () => {
+    const callers = '{ to: { app: echo }, principals: cluster.local/ns/policies/sa/caller, methods: GET, ports: 8080 }'
+    const noAdmin = '{ action: deny, to: { app: echo }, paths: /admin*, ports: 8080 }'
+    await policies({ authorization: `{ defaultDeny: true, rules: { callers: ${callers}, no-admin: ${noAdmin} } }` })
+    await soon(async () => expect(statuses(await call('/', 'echo-v1'))).toEqual([403]))
+    expect(statuses(await call('/'))).toEqual([200])
+    expect(statuses(await call({ method: 'POST' }))).toEqual([403])
+    expect(statuses(await call('/admin/users'))).toEqual([403])
+  })
+
+  test('a token that is missing is refused, a wrong one too, and a right one is let through', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+    const token = (issuer: string) => {
+      const text = `${part({ alg: 'RS256', kid: 'k' })}.${part({ iss: issuer, sub: 'anna', exp: Math.floor(Date.now() / 1000) + 3600 })}`
+      return { authorization: `Bearer ${text}.${sign('sha256', Buffer.from(text), privateKey).toString('base64url')}` }
+    }
+    const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' }] })
+    await policies({ jwt: `users: { issuer: users.test, jwks: '${jwks}', selector: { app: echo }, ports: 8080 }` })
+    await soon(async () => expect(statuses(await call())).toEqual([403]))
+    expect(statuses(await call({ headers: token('strangers.test') }))).toEqual([401])
+    expect(statuses(await call({ headers: token('users.test') }))).toEqual([200])
+  })
+})
+
+describe('what pods may call', () => {
+  const outside = async () => `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
+
+  test('registry-only blocks a host that is not known, and lets one through that is', async () => {
+    const [known, unknown] = ['api.example.com', 'other.test'].map((host) => ({ headers: { host } }))
+    const url = await outside()
+    expect(statuses(await call({ url, ...unknown }))).toEqual([200])
+    await policies({ egress: '{ mode: registry-only, hosts: { "*.example.com": { port: 8080, protocol: http } } }' })
+    await soon(async () => expect(statuses(await call({ url, ...unknown }))).toEqual([502]))
+    await soon(async () => expect(statuses(await call({ url, ...known }))).toEqual([200]))
+    expect(statuses(await call())).toEqual([200])
+  })
+
+  test('a sidecar knows of no more than its scope', async () => {
+    await policies({ egress: 'mode: registry-only', scope: 'hosts: [istio-system/*]' })
+    // Not even a listener for the port is there: the connection is closed.
+    await soon(async () => expect(statuses(await call())).toEqual([0]))
+    await policies({ egress: 'mode: registry-only', scope: 'hosts: [./*, istio-system/*]' })
+    await soon(async () => expect(statuses(await call())).toEqual([200]))
+  })
+})
+
+describe('at the gateway', () => {
+  const gateway = () => world.run(['kubectl', '-n', 'istio-system', 'get', 'service', 'istio-ingressgateway', '-o', 'jsonpath={.spec.clusterIP}'])
+  const knock = async (host: string, path = '/') => JSON.parse(await world.run([process.execPath, '-e', program({ url: `http://${await gateway()}${path}`, headers: { host } })])) as Answer[]
+
+  test('a service is reached by its host, with the routes and the split that it has in the mesh', async () => {
+    await policies({ ...echo('port: 8080', subsets, 'traffic: { v1: 100 }', 'routes: [{ match: { query: { beta: 1 } }, to: v2 }]', 'timeout: 1s'), expose: 'echo: { hosts: [shop.test] }' })
+    await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 200, version: 'v1', host: 'shop.test' }]))
+    expect(versions(await knock('shop.test', '/?beta=1'))).toEqual(['v2'])
+    expect(statuses(await knock('shop.test', '/?wait=2500'))).toEqual([504])
+    expect(statuses(await knock('other.test'))).toEqual([404])
+  })
+
+  test('HTTP is redirected to HTTPS, which shows the certificate of the secret', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-tls-'))
+    try {
+      execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=shop.test', '-keyout', 'key', '-out', 'crt'], { cwd: folder, stdio: 'ignore' })
+      await world.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
+      await world.run(['kubectl', '-n', 'istio-system', 'create', 'secret', 'tls', 'echo-cert', `--cert=${folder}/crt`, `--key=${folder}/key`])
+      await policies({ expose: 'echo: { port: 8080, hosts: [shop.test], tls: { secret: echo-cert } }' })
+      await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 301, location: 'https://shop.test/' }]))
+      const https = `require('node:https').get('https://${await gateway()}/', { servername: 'shop.test', headers: { host: 'shop.test' }, agent: false, rejectUnauthorized: false }, (response) => { console.log(response.statusCode, response.socket.getPeerCertificate().subject.CN); response.resume() })`
+      await soon(async () => expect(await world.run([process.execPath, '-e', https])).toMatch(/^200 shop\.test/))
+    } finally {
+      rmSync(folder, { recursive: true })
+      await world.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
+    }
+  })
+})
+
+test('requests are logged where access logs are on, and not where they are off', async () => {
+  const [silent, loud] = [`/silent-${Date.now()}`, `/loud-${Date.now()}`]
+  const log = () => kubectl('logs', 'deploy/caller', '-c', 'istio-proxy', '--tail', '200')
+  await policies({ telemetry: 'accessLogs: false' })
+  await new Promise((resolve) => setTimeout(resolve, 2_000))
+  await call(silent)
+  await policies({ telemetry: 'accessLogs: true' })
+  await soon(async () => {
+    await call(loud)
+    expect(await log()).toContain(loud)
+  })
+  expect(await log()).not.toContain(silent)
+})
