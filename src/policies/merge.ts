@@ -47,7 +47,7 @@ function grouped(all: readonly Sourced[]): Sourced[][] {
 /** Objects of one key become one. */
 function keyOf({ apiVersion, kind, metadata, spec }: Sourced['object']): string {
   const namespace = metadata.namespace ?? ''
-  if (kind === 'VirtualService') return JSON.stringify([kind, namespace, fullHosts(spec, namespace), gatewaysOf(spec)])
+  if (kind === 'VirtualService') return JSON.stringify([kind, namespace, fullHosts(spec, namespace), gatewaysOf(spec, namespace)])
   if (kind === 'DestinationRule') return JSON.stringify([kind, namespace, fullHost(String(spec?.['host']), namespace), spec?.['workloadSelector'] ?? null])
   return JSON.stringify([apiVersion, kind, namespace, metadata.name])
 }
@@ -60,9 +60,10 @@ function fullHosts(spec: Fields | undefined, namespace: string): string[] {
   return hostsOf(spec).map((host) => fullHost(host, namespace)).sort()
 }
 
-/** Without any it is for the sidecars, which are called `mesh`. */
-function gatewaysOf(spec: Fields | undefined): string[] {
-  const gateways = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
+/** Without any it is for the sidecars, which are called `mesh`; one of the own namespace may be written with it or without. */
+function gatewaysOf(spec: Fields | undefined, namespace: string): string[] {
+  const given = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
+  const gateways = given.map((name) => (name.startsWith(`${namespace}/`) ? name.slice(namespace.length + 1) : name))
   return gateways.length > 0 ? gateways.sort() : ['mesh']
 }
 
@@ -70,7 +71,7 @@ function gatewaysOf(spec: Fields | undefined): string[] {
 function overlaps(groups: Sourced[][]): string[] {
   const services = groups.map(([first]) => first!).filter(({ object }) => object.kind === 'VirtualService')
   return services.flatMap((a, i) => services.slice(i + 1).flatMap((b) => {
-    const [ofA, ofB] = [a, b].map(({ object }) => ({ hosts: fullHosts(object.spec, object.metadata.namespace ?? ''), gateways: gatewaysOf(object.spec) }))
+    const [ofA, ofB] = [a, b].map(({ object }) => ({ hosts: fullHosts(object.spec, object.metadata.namespace ?? ''), gateways: gatewaysOf(object.spec, object.metadata.namespace ?? '') }))
     const host = ofA!.hosts.find((each) => ofB!.hosts.includes(each))
     const gateway = ofA!.gateways.find((each) => ofB!.gateways.includes(each))
     if (host === undefined || gateway === undefined || a.object.metadata.namespace !== b.object.metadata.namespace) return []

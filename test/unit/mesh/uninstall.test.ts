@@ -26,6 +26,7 @@ const mesh: KubeObject[] = [
   system('ConfigMap', 'mesh-canary-install', { 'app.kubernetes.io/managed-by': 'mesh-canary' }),
   { ...system('ConfigMap', 'istio-leader'), metadata: { name: 'istio-leader', namespace: 'istio-system', annotations: { 'control-plane.alpha.kubernetes.io/leader': '{}' } } },
   system('Secret', 'istio-ca-secret'),
+  { ...system('Pod', 'istiod-1'), metadata: { name: 'istiod-1', namespace: 'istio-system', ownerReferences: [{ kind: 'ReplicaSet', name: 'istiod', uid: 'u' }] }, spec: { containers: [] } } as KubeObject,
   object('ConfigMap', 'istio-ca-root-cert', { namespace: 'shop', labels: { 'istio.io/config': 'true' } }),
   object('CustomResourceDefinition', 'virtualservices.networking.istio.io', {}, 'apiextensions.k8s.io/v1'),
   object('CustomResourceDefinition', 'widgets.example.com', {}, 'apiextensions.k8s.io/v1'),
@@ -104,7 +105,7 @@ describe('istio-system stays where something of the user is in it', () => {
     const { removed } = await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
     expect(notes[0]).toBe(`the namespace istio-system stays, for not all in it is of the mesh: ${theirs.kind} istio-system/${theirs.metadata.name}`)
     expect(removed).not.toContain('Namespace istio-system')
-    const left = [...kept.values()].filter(({ metadata: { namespace } }) => namespace === 'istio-system').map(({ metadata: { name } }) => name)
+    const left = [...kept.values()].filter(({ kind, metadata: { namespace } }) => namespace === 'istio-system' && kind !== 'Pod').map(({ metadata: { name } }) => name)
     expect(kept.has('Namespace /istio-system')).toBe(true)
     expect(left.sort()).toEqual(['kube-root-ca.crt', theirs.metadata.name].sort())
   })

@@ -73,6 +73,12 @@ test('a VirtualService of a gateway and one of the sidecars stand beside each ot
   expect(merge([from('a', routes({ route: split })), from('b', exposed)]).objects).toHaveLength(2)
 })
 
+test('a gateway is the same with its namespace and without', () => {
+  const exposed = (gateway: string, more: object) => policy('VirtualService', 'front', { hosts: ['*'], gateways: [gateway], http: [{ route: plain, ...more }] })
+  expect(specOf(exposed('g', { retries }), exposed('shop/g', { timeout: '1s' }))).toEqual([{ hosts: ['*'], gateways: ['g'], http: [{ route: plain, retries, timeout: '1s' }] }])
+  expect(specOf(exposed('g', {}), { ...exposed('other/g', {}), metadata: { name: 'other', namespace: 'shop' } })).toHaveLength(2)
+})
+
 test('DestinationRules: subsets come together by name, and so do policies', () => {
   const rule = (spec: object) => policy('DestinationRule', 'backend', { host: 'backend', ...spec })
   const [spec] = specOf(
