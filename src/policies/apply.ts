@@ -64,9 +64,9 @@ export async function apply(cluster: Cluster, planned: readonly Planned[], watch
   const others = todo.filter((each) => !isRule(each) && !isRoute(each))
   const later = rules.filter((rule) => rule.action === 'delete' || stillUsed(rule, routes).length > 0)
 
-  for (const each of others.filter(isWrite)) await serverSideApply(cluster, each.object)
+  for (const each of others.filter(isWrite)) await serverSideApply(cluster, each.object, each.before)
   await settledAfter(rules.some(isWrite) && routes.length > 0, watchProxies, async () => {
-    for (const rule of rules.filter(isWrite)) await serverSideApply(cluster, withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)))
+    for (const rule of rules.filter(isWrite)) await serverSideApply(cluster, withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)), rule.before)
   })
   await settledAfter(later.length > 0 && routes.length > 0, watchProxies, async () => {
     for (const each of routes) await carryOut(cluster, each)
@@ -82,8 +82,8 @@ async function settledAfter(wanted: boolean, watchProxies: WatchProxies, write: 
   await settled?.()
 }
 
-async function carryOut(cluster: Cluster, { action, object }: Planned): Promise<void> {
-  await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object))
+async function carryOut(cluster: Cluster, { action, object, before }: Planned): Promise<void> {
+  await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object, before))
 }
 
 const isWrite = ({ action }: Planned) => action === 'create' || action === 'change'

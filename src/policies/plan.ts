@@ -4,7 +4,7 @@ import { stringify } from 'yaml'
 import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
 import { kindOf, type Destination, type DestinationRule, type HttpRoute, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { keyOf, marked, obsolete, ownedBy, stranger, type Owner } from './prune.ts'
+import { isUnclaimed, keyOf, marked, obsolete, ownedBy, stranger, type Owner } from './prune.ts'
 import { fullHost } from './routes.ts'
 
 export type Action = 'create' | 'change' | 'unchanged' | 'delete'
@@ -70,7 +70,7 @@ function kindFor(object: KubeObject): Kind {
 }
 
 async function plannedFor(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<Planned> {
-  const after = await serverSideApply(cluster, object, true).catch((error: unknown) => {
+  const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // Neither the kind nor the namespace need be there yet: the mesh may be installed after the plan.
     if (error instanceof ApiError && error.status === 404) return object
     throw error
@@ -79,10 +79,13 @@ async function plannedFor(cluster: Cluster, object: KubeObject, before: KubeObje
   return same(before, after) ? { action: 'unchanged', object, before, diff: [] } : { action: 'change', object, before, diff: diff(before, after) }
 }
 
-/** A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it. */
-export async function serverSideApply(cluster: Cluster, object: KubeObject, dryRun = false): Promise<KubeObject> {
+/**
+ * A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it,
+ * unless the object was handed over to us just now, with all its fields.
+ */
+export async function serverSideApply(cluster: Cluster, object: KubeObject, before: KubeObject | undefined, dryRun = false): Promise<KubeObject> {
   try {
-    return await cluster.apply(object, false, dryRun)
+    return await cluster.apply(object, before !== undefined && isUnclaimed(before), dryRun)
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 409)) throw error
     if (error.causes.length > 0 && error.causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`))) return cluster.apply(object, true, dryRun)

@@ -29,6 +29,11 @@ export function isOurs({ metadata: { labels = {} } }: KubeObject): boolean {
   return labels[managedByLabel] === manager
 }
 
+/** Handed over to us by its label, and not of any config yet. */
+export function isUnclaimed(object: KubeObject): boolean {
+  return isOurs(object) && object.metadata.labels?.[configLabel] === undefined
+}
+
 function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
   const labels = object.metadata.labels ?? {}
   return isOurs(object) && labels[configLabel] === id && (labels[namespaceLabel] ?? object.metadata.namespace) === namespace
@@ -39,7 +44,7 @@ export function stranger(live: KubeObject, owner: Owner): string | undefined {
   const { labels = {}, name, namespace = '' } = live.metadata
   const title = `${live.kind} ${namespace}/${name}`
   if (!isOurs(live)) return `${title} is there already and is not ours; give yours another name, delete it, or label it ${managedByLabel}=${manager} to hand it over`
-  if (labels[configLabel] === undefined || isOf(owner, live)) return undefined
+  if (isUnclaimed(live) || isOf(owner, live)) return undefined
   return `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${labels[namespaceLabel] === undefined ? '' : `, of the namespace ${labels[namespaceLabel]}`}); take it out of one of the two, or give both the same \`name\``
 }
 

@@ -115,6 +115,14 @@ describe('a field that somebody else owns', () => {
     expect(happened.slice(-2)).toEqual(['VirtualService refused', 'VirtualService by force'])
   })
 
+  test('is taken when the object was handed over, and only then', async () => {
+    const handedOver = policy('VirtualService', 'backend', { hosts: ['backend'] }, { labels: ours })
+    const world = keeper([handedOver], (_, force) => (force ? undefined : conflict('kubectl-create')))
+    const { happened } = await applied(world, [route(['v1', 100])])
+    expect(happened).toEqual(['VirtualService by force'])
+    await expect(applied(world, [route(['v2', 100])])).rejects.toThrow('conflict with "kubectl-create"')
+  })
+
   test.each([[['argocd']], [['mesh-canary', 'argocd']]])('is left to %j, who is named before anything is written', async (managers) => {
     const world = refusing(...managers)
     await expect(applied(world, [rule('v1'), route(['v1', 100])])).rejects.toThrow(/^VirtualService shop\/backend has fields that somebody else owns: .*conflict with "argocd".*; remove them there, or here$/)
