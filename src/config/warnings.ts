@@ -36,7 +36,7 @@ function ejectionWarnings({ circuitBreaker }: ServicePolicy): Warning[] {
   if (!ejects) return []
   if (circuitBreaker.maxEjectionPercent === 0) return [['circuitBreaker.maxEjectionPercent', '0 ejects nobody; raise it, or leave out what ejects']]
   if (circuitBreaker.maxEjectionPercent !== undefined) return []
-  return [['circuitBreaker', "without `maxEjectionPercent` Istio ejects at most 10% of the pods at once, which of a few pods is one at most; state it, such as 50"]]
+  return [['circuitBreaker', 'without `maxEjectionPercent` at most 10% of the pods are ejected at once, and of fewer than ten pods that is none; state it, such as 50']]
 }
 
 function faultWarnings({ fault }: ServicePolicy, now: number): Warning[] {
