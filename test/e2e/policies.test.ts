@@ -19,7 +19,11 @@ beforeAll(async () => {
   await world.run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
   for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside']) await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
 })
-afterEach(() => kubectl('delete', 'virtualservices,destinationrules,gateways.networking.istio.io,serviceentries,sidecars,authorizationpolicies,requestauthentications,peerauthentications,telemetries', '--all'))
+/** Each pod lets go of a policy at a moment of its own: the next test begins when all of them have. */
+afterEach(async () => {
+  await kubectl('delete', 'virtualservices,destinationrules,gateways.networking.istio.io,serviceentries,sidecars,authorizationpolicies,requestauthentications,peerauthentications,telemetries', '--all')
+  await soon(async () => expect(statuses([...(await call({ times: 6 })), ...(await call({ url: await outside() }))])).toEqual(Array(7).fill(200)))
+})
 afterAll(async () => {
   await world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false'])
   machine.remove()
@@ -67,6 +71,9 @@ function program({ url = 'http://echo:8080/', headers = {}, method = 'GET', time
     const all = async () => { const answers = []; for (let i = 0; i < ${times}; i++) answers.push(await one()); console.log(JSON.stringify(answers)) }
     all()`
 }
+
+/** A pod without a sidecar, which stands for the world outside. */
+const outside = async () => `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
 
 /** From the pod of a Deployment. */
 async function call(ask: Ask | string = {}, from = 'caller'): Promise<Answer[]> {
@@ -217,8 +224,6 @@ describe('who may call', () => {
 })
 
 describe('what pods may call', () => {
-  const outside = async () => `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
-
   test('registry-only blocks a host that is not known, and lets one through that is', async () => {
     const [known, unknown] = ['api.example.com', 'other.test'].map((host) => ({ headers: { host } }))
     const url = await outside()
