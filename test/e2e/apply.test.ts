@@ -31,7 +31,7 @@ const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
 
 /** Whatever an earlier test file left. */
 async function withoutMesh(): Promise<void> {
-  await kubectl('delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait')
+  await kubectl('delete', 'namespace', 'sample-app', 'policies', 'verify-test', '--ignore-not-found', '--wait')
   await world.run(['istioctl', 'uninstall', '--purge', '-y'])
   await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
   await kubectl('delete', 'configmap', '-A', '-l', 'istio.io/config=true')
