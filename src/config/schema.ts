@@ -309,8 +309,11 @@ const canary = z.strictObject({
     .describe('Names under which the sidecars publish their metrics.'),
 })
 
+/** The name of a run that has none: inputs alone. */
+export const unnamed = 'inputs'
+
 export const schema = z.strictObject({
-  name: objectName.prefault('inputs').describe('Whose objects are pruned together. Without it: the path of the config file, or `inputs`.'),
+  name: objectName.prefault(unnamed).describe('Whose objects are pruned together. Without it: the path of the config file. With inputs alone and no name nothing is pruned.'),
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: text.optional().describe('Path of a kubeconfig, or its content. Without it: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.'),
   context: text.optional().describe('Context of the kubeconfig to use.'),

@@ -21,7 +21,7 @@ export async function plan(cluster: Cluster, desired: readonly KubeObject[], own
   const faults = live.flatMap((object, i) => (object ? (stranger({ ...object, kind: objects[i]!.kind }, owner) ?? []) : []))
   if (faults.length > 0) throw new ConfigError(faults.map((fault) => `policies: ${fault}`).join('\n'))
   const written = await Promise.all(objects.map((object, i) => plannedFor(cluster, object, live[i])))
-  const deleted = obsolete(await ownedBy(cluster, owner), objects)
+  const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
   const planned = [...written, ...deleted.map((object): Planned => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }))]
   const held = await subsetsOfOthers(cluster, planned, owner.namespace)
   if (held.length > 0) throw new ConfigError(held.join('\n'))

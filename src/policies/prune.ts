@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { kindOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { unnamed } from '../config/schema.ts'
 import { policyKinds, systemNamespace } from './manifests.ts'
 
 export const managedByLabel = 'app.kubernetes.io/managed-by'
@@ -10,12 +11,15 @@ export const configLabel = 'mesh-canary.io/config'
 /** On what lives outside its config's namespace, where configs of the same name may meet. */
 export const namespaceLabel = 'mesh-canary.io/namespace'
 
-/** One config in one namespace: what it created is its own to delete. */
-export type Owner = { id: string; namespace: string }
+/**
+ * One config in one namespace: what it created is its own to delete. Inputs without a name are no config: two steps of a
+ * workflow, each with its own, would delete each other's objects, and so `prunes` is false for them.
+ */
+export type Owner = { id: string; namespace: string; prunes: boolean }
 
 /** `name`: the config's name, else its file's path, else `inputs`. */
 export function ownerOf(name: string, namespace: string): Owner {
-  return { id: createHash('sha256').update(name).digest('hex').slice(0, 8), namespace }
+  return { id: createHash('sha256').update(name).digest('hex').slice(0, 8), namespace, prunes: name !== unnamed }
 }
 
 /** The object with the labels that make it the owner's. */

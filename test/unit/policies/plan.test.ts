@@ -54,6 +54,11 @@ describe('what is pruned', () => {
     expect(planned.map(({ action }) => action)).toEqual(goes ? ['delete'] : [])
   })
 
+  test('nothing where inputs alone are all the name there is: another step of the workflow has the same', async () => {
+    const nameless = ownerOf('inputs', 'shop')
+    expect(await plan(keeper([marked(timeout('1s'), nameless)]).cluster, [], nameless)).toEqual([])
+  })
+
   test('only what lives outside its namespace is marked with it', () => {
     expect(mine(rule('v1')).metadata.labels).not.toHaveProperty(namespaceLabel)
     expect(mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })).metadata.labels?.[namespaceLabel]).toBe('shop')
