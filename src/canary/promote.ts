@@ -13,7 +13,7 @@ export type Surroundings = { signal: AbortSignal; note: (line: string) => void; 
 
 export type Promotion = State & { namespace: string; service: string; error?: string; secondsToSafe?: number }
 
-export function splitOf({ namespace, canary }: Config): Split {
+function splitOf({ namespace, canary }: Config): Split {
   return { namespace, service: canary!.service, stable: canary!.stable, canary: canary!.canary }
 }
 

@@ -89,6 +89,9 @@ export type DestinationRule = KubeObject & {
   spec: { host: string; subsets?: { name: string; labels?: Record<string, string> }[]; [key: string]: unknown }
 }
 
+/** Where the control plane lives, and what holds for the whole mesh. */
+export const systemNamespace = 'istio-system'
+
 const places = {
   Namespace: ['v1', 'namespaces'],
   Node: ['v1', 'nodes'],

@@ -1,6 +1,6 @@
 // What the mesh will ask of the nodes, from the cluster's own numbers, and whether the namespace looks worth it.
 import type { Cluster } from '../cluster/client.ts'
-import type { ConfigMap, Node, Pod, Quantities, Service, Workload } from '../cluster/objects.ts'
+import { systemNamespace, type ConfigMap, type Node, type Pod, type Quantities, type Service, type Workload } from '../cluster/objects.ts'
 import { expectsSidecar, hasSidecar } from './sidecar.ts'
 
 /** CPU in thousandths of a core, memory in bytes. */
@@ -26,8 +26,8 @@ export async function meshCost(cluster: Cluster, namespace: string, profile = 'd
     cluster.list<Node>('Node'),
     cluster.list<Pod>('Pod'),
     cluster.list<Service>('Service', namespace),
-    cluster.list<Workload>('Deployment', 'istio-system', { labelSelector: 'app=istiod' }),
-    cluster.get<ConfigMap>('ConfigMap', 'istio-system', 'istio-sidecar-injector'),
+    cluster.list<Workload>('Deployment', systemNamespace, { labelSelector: 'app=istiod' }),
+    cluster.get<ConfigMap>('ConfigMap', systemNamespace, 'istio-sidecar-injector'),
     cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])

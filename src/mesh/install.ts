@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { Cluster } from '../cluster/client.ts'
-import { apiVersionOf, type ConfigMap, type KubeObject, type Workload } from '../cluster/objects.ts'
+import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject, type Workload } from '../cluster/objects.ts'
+import { managedBy } from '../policies/compile/index.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
 
-const systemNamespace = 'istio-system'
 const recordName = 'mesh-canary-install'
 
 /** What an installation was asked for, as recorded in the cluster beside it. */
@@ -59,7 +59,7 @@ export async function ensureMesh(cluster: Cluster, asked: Wanted, install: (args
   await cluster.apply<KubeObject & ConfigMap>({
     apiVersion: apiVersionOf('ConfigMap'),
     kind: 'ConfigMap',
-    metadata: { name: recordName, namespace: systemNamespace, labels: { 'app.kubernetes.io/managed-by': 'mesh-canary' } },
+    metadata: { name: recordName, namespace: systemNamespace, labels: managedBy },
     data: { version: asked.version, fingerprint: asked.fingerprint },
   })
   const after = await installedVersion(cluster)

@@ -37,3 +37,8 @@ export function readiness(pod: Pod): { ready: number; all: number } {
 export function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false
 }
+
+/** True when the pod's sidecar can be asked. One of a pod that is ending is not: what replaces it is what is to be looked at. */
+export function answers(pod: Pod): boolean {
+  return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
+}

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.ts'
 import { hostOf, servicesOf, type Weights } from './compile/index.ts'
 import { policyKinds } from './manifests.ts'
 import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
-import { emptyWhenAbsent, isOurs, removeObject } from './prune.ts'
+import { emptyWhenAbsent, isOurs, managedByLabel, manager, removeObject } from './prune.ts'
 import { fullHost, routesTo, weightsOf } from './routes.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
@@ -26,7 +26,7 @@ export function strangers(config: Config, { virtualServices, destinationRules }:
   return Object.keys(servicesOf(config)).flatMap((service) => [
     ...virtualServices.filter((object) => !isOurs(object) && routesTo(object, service, namespace)),
     ...destinationRules.filter((object) => !isOurs(object) && fullHost(object.spec.host, namespace) === hostOf(service, namespace)),
-  ].map(({ kind, metadata }) => `services.${service}: the host ${hostOf(service, namespace)} already has the ${kind} ${namespace}/${metadata.name}, which is not ours, and a second one for the same host would hide one of the two; move its policies into \`services.${service}\` and delete it, or label it app.kubernetes.io/managed-by=mesh-canary to hand it over`))
+  ].map(({ kind, metadata }) => `services.${service}: the host ${hostOf(service, namespace)} already has the ${kind} ${namespace}/${metadata.name}, which is not ours, and a second one for the same host would hide one of the two; move its policies into \`services.${service}\` and delete it, or label it ${managedByLabel}=${manager} to hand it over`))
 }
 
 /** Subsets that hold traffic now and that the config does not define: writing its policies would move that traffic. */

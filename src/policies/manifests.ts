@@ -1,7 +1,7 @@
 // The user's own manifests: files → objects of the mesh, each with the place where it stands.
 import { globSync, readFileSync, statSync } from 'node:fs'
 import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'yaml'
-import { apiVersionOf, groupOf, kindOf, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
+import { apiVersionOf, groupOf, kindOf, systemNamespace, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
 
@@ -13,8 +13,6 @@ export const policyKinds = [
   'PeerAuthentication', 'RequestAuthentication', 'AuthorizationPolicy', 'ServiceEntry', 'WorkloadEntry', 'WorkloadGroup', 'Sidecar', 'Gateway',
   'Gateway.gateway.networking.k8s.io', 'Telemetry', 'EnvoyFilter', 'ProxyConfig', 'WasmPlugin', 'TrafficExtension', 'DestinationRule', 'VirtualService', 'HTTPRoute', 'GRPCRoute',
 ] as const satisfies Kind[]
-
-export const systemNamespace = 'istio-system'
 
 /** @throws ConfigError with every fault of every file. Relative patterns start at `folder`. */
 export function readManifests(patterns: readonly string[], namespace: string, folder = process.cwd()): Sourced[] {

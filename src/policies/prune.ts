@@ -1,9 +1,9 @@
 // Whose an object is, by its labels; and which of ours are asked for no more.
 import { createHash } from 'node:crypto'
 import { ApiError, type Cluster } from '../cluster/client.ts'
-import { kindOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { kindOf, systemNamespace, type Kind, type KubeObject } from '../cluster/objects.ts'
 import { unnamed } from '../config/schema.ts'
-import { policyKinds, systemNamespace } from './manifests.ts'
+import { policyKinds } from './manifests.ts'
 
 export const managedByLabel = 'app.kubernetes.io/managed-by'
 export const manager = 'mesh-canary'

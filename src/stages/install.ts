@@ -1,6 +1,6 @@
 // The stage install: istioctl at hand, the control plane as asked.
 import { ApiError, type Cluster } from '../cluster/client.ts'
-import type { Pod } from '../cluster/objects.ts'
+import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { obtain } from '../istioctl/download.ts'
 import { meshCost } from '../mesh/cost.ts'
@@ -48,7 +48,7 @@ export async function install(running: Running): Promise<Done> {
 /** istioctl says that it waited in vain; why is written on the pods. */
 function withCauses(cluster: Cluster) {
   return async (error: unknown): Promise<never> => {
-    const pods = (await cluster.list<Pod>('Pod', 'istio-system').catch(() => [])).filter((pod) => !isReady(pod))
+    const pods = (await cluster.list<Pod>('Pod', systemNamespace).catch(() => [])).filter((pod) => !isReady(pod))
     const causes = await Promise.all(pods.map(async (pod) => `\n${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
     throw new Error(`${error instanceof Error ? error.message : String(error)}${causes.join('')}`)
   }

@@ -21,9 +21,9 @@ export async function plan(running: Running): Promise<Done> {
 
 export async function policies(running: Running): Promise<Done> {
   const { config, host, cluster, report } = running
+  if (config.dryRun) return plan(running)
   const all = await prepare(running)
   const todo = all.filter(({ action }) => action !== 'unchanged')
-  if (config.dryRun) return { changed: todo.length > 0 }
   if (todo.length > 0) await gate(running, all)
   report.changes.push(...(await apply(cluster, all, () => proxies(cluster, config.namespace, 5_000))))
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')

@@ -6,7 +6,8 @@ import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service, VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
-import { hasSidecar, isReady } from '../mesh/sidecar.ts'
+import { answers, isReady } from '../mesh/sidecar.ts'
+import { hostOf } from '../policies/compile/index.ts'
 import { weightsOf } from '../policies/routes.ts'
 import { interval, plausible } from './binomial.ts'
 import { protocolOf } from './protocol.ts'
@@ -32,7 +33,7 @@ const unpublished = 'the proxies do not publish it unless asked to (proxyStatsMa
 export async function verifyDeep(cluster: Cluster, watched: Watched, watchMs: number, signal: AbortSignal): Promise<DeepRow[]> {
   const { namespace } = watched
   const [pods, services, routes] = await Promise.all([cluster.list<Pod>('Pod', namespace), cluster.list<Service>('Service', namespace), cluster.list<VirtualService>('VirtualService', namespace)])
-  const meshed = pods.filter((pod) => hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined)
+  const meshed = pods.filter(answers)
   const read = () => Promise.all(meshed.map((pod) => readPod(cluster, pod, watched.metrics)))
   const before = await read()
   await sleep(watchMs, undefined, { signal })
@@ -63,7 +64,7 @@ export function parseClusters(text: string): Reading {
 /** Pure: the rows of every service with a policy, and of every TCP service. */
 export function deepRows({ namespace, services, metrics = istioNames }: Watched, counted: Counted[], objects: Service[], routes: VirtualService[], watchMs: number): DeepRow[] {
   const withPolicies = Object.entries(services).flatMap(([name, policy]) => {
-    const host = `${name}.${namespace}.svc.cluster.local`
+    const host = hostOf(name, namespace)
     const route = routes.find((each) => weightsOf(each, name, namespace) !== undefined)
     return [
       ...(route && policy.subsets ? [split(name, host, route, weightsOf(route, name, namespace)!, policy.subsets, counted, metrics, watchMs)] : []),
@@ -127,7 +128,7 @@ function speaksTcp({ spec }: Service): boolean {
 
 /** Servers that speak first cannot be asked by HTTP: their pods must be ready, and no connection to them may have failed. */
 function reachable({ metadata: { name, namespace = '' }, spec }: Service, counted: Counted[]): DeepRow {
-  const host = `${name}.${namespace}.svc.cluster.local`
+  const host = hostOf(name, namespace)
   const ready = counted.filter(({ pod }) => matches(spec.selector!, pod.metadata.labels) && isReady(pod)).length
   if (ready === 0) return { service: name, what: 'reachable', ok: false, text: 'no pod with a sidecar is ready behind it' }
   const opened = tcpSum('opened', name, host, counted, () => true)

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
-import { hasSidecar } from '../mesh/sidecar.ts'
+import { answers } from '../mesh/sidecar.ts'
 import { run } from '../istioctl/run.ts'
 import { logLines, messageOf, timeOf } from './log.ts'
 
@@ -25,7 +25,7 @@ export async function verifyProxies(cluster: Cluster, namespace: string, asker?:
 }
 
 async function look(cluster: Cluster, namespace: string, asker: Asker | undefined): Promise<ProxyRow[]> {
-  const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined)
+  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(answers)
   const rows = await Promise.all(pods.map((pod) => byCounters(cluster, pod)))
   const unread = rows.some((row) => row === undefined)
   const told = unread && asker ? await byIstioctl(asker, namespace) : undefined

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
-import type { KubeObject, Pod, Service } from '../cluster/objects.ts'
+import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
 import { protocolOf, type Protocol } from './protocol.ts'
 
@@ -17,7 +17,7 @@ export type PeerAuthentication = KubeObject & {
 export type WireRow = { pod: string; port: number; expected: Mode; seen: 'refused' | 'answered' | 'skipped' | 'unclear'; ok?: boolean; note?: string }
 
 /** The mode in force for a port: of the policy that selects the pod, else of the namespace, else of the mesh, else PERMISSIVE. */
-export function modeOf(pod: Pod, port: number, policies: PeerAuthentication[], rootNamespace = 'istio-system'): Mode {
+export function modeOf(pod: Pod, port: number, policies: PeerAuthentication[], rootNamespace = systemNamespace): Mode {
   const oldestFirst = [...policies].sort((a, b) => (a.metadata.creationTimestamp ?? '').localeCompare(b.metadata.creationTimestamp ?? ''))
   const labels = ({ spec }: PeerAuthentication) => spec?.selector?.matchLabels ?? {}
   const selects = (policy: PeerAuthentication) => Object.keys(labels(policy)).length > 0
@@ -50,7 +50,7 @@ export async function verifyWire(cluster: Cluster, namespace: string, signal: Ab
     cluster.list<Pod>('Pod', namespace),
     cluster.list<Service>('Service', namespace),
     cluster.list<PeerAuthentication>('PeerAuthentication', namespace),
-    cluster.list<PeerAuthentication>('PeerAuthentication', 'istio-system'),
+    cluster.list<PeerAuthentication>('PeerAuthentication', systemNamespace),
   ])
   const asked = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && pod.metadata.deletionTimestamp === undefined)
   const until = Date.now() + limitMs

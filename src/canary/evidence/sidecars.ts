@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { hasSidecar } from '../../mesh/sidecar.ts'
+import { answers } from '../../mesh/sidecar.ts'
 import { nothing, sum, type Observation } from '../machine.ts'
 import { asked, difference, parse, served, type MetricNames, type Reading } from './counters.ts'
 import { healthOf, restartsOf, type Health } from './health.ts'
@@ -73,9 +73,4 @@ export async function observer(cluster: Cluster, watched: Watched): Promise<() =
 
 function idOf({ metadata }: Pod): string {
   return metadata.uid ?? metadata.name
-}
-
-/** Pods whose sidecar can be asked. One that is ending is not: what replaces it is what is to be judged. */
-function answers(pod: Pod): boolean {
-  return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
