@@ -1,7 +1,7 @@
 // What the mesh will ask of the nodes, from the cluster's own numbers, and whether the namespace looks worth it.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type ConfigMap, type Node, type Pod, type Quantities, type Service, type Workload } from '../cluster/objects.ts'
-import { expectsSidecar, hasSidecar } from './sidecar.ts'
+import { ended, expectsSidecar, hasSidecar } from './sidecar.ts'
 
 /** CPU in thousandths of a core, memory in bytes. */
 export type Room = { cpuMilli: number; memoryBytes: number }
@@ -85,10 +85,6 @@ export function requestsOf({ spec }: Pod): Room {
 
 function takesPods({ spec }: Node): boolean {
   return !spec?.unschedulable && !spec?.taints?.some(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute')
-}
-
-function ended({ status }: Pod): boolean {
-  return status?.phase === 'Succeeded' || status?.phase === 'Failed'
 }
 
 function allocatable({ status }: Node): Room {

@@ -14,10 +14,15 @@ export function hasSidecar(pod: Pod): boolean {
   return sidecarForm(pod) !== 'none'
 }
 
+export function ended({ status }: Pod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed'
+}
+
 /** Pods that end, that run once, that share the node's network or that opted out need none; the label outranks the annotation. */
-export function expectsSidecar({ metadata, spec, status }: Pod): boolean {
+export function expectsSidecar(pod: Pod): boolean {
+  const { metadata, spec } = pod
   const choice = metadata.labels?.['sidecar.istio.io/inject'] ?? metadata.annotations?.['sidecar.istio.io/inject']
-  const over = metadata.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed'
+  const over = metadata.deletionTimestamp !== undefined || ended(pod)
   const ofJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false
   return !over && !ofJob && !spec.hostNetwork && choice !== 'false'
 }

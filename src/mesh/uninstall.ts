@@ -6,10 +6,13 @@ import { belongs } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, type Kind, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as Named } from '../config/values.ts'
+import { apply } from '../policies/apply.ts'
+import type { Planned } from '../policies/plan.ts'
 import { emptyWhenAbsent, isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
+import { untilRolledOut } from '../verify/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
-import { untilRolledOut } from './rollout.ts'
-import { hasSidecar } from './sidecar.ts'
+import { proxies } from './propagation.ts'
+import { ended, hasSidecar } from './sidecar.ts'
 
 /** `istioctl` runs it with the arguments and rejects with the cause when it fails; `note` gets a line a step. */
 export type Removal = {
@@ -27,42 +30,63 @@ export type Removed = { removed: string[]; restarted: string[]; remains: string[
 
 /** @throws ConfigError, with nothing touched, when others still need the mesh. */
 export async function uninstall(cluster: Cluster, removal: Removal): Promise<Removed> {
-  const { namespace, dryRun, timeoutMs, signal, note } = removal
-  const [policies, pods] = await Promise.all([allPolicies(cluster), cluster.list<Pod>('Pod')])
-  const { ours, others } = sorted(policies, namespace)
-  const faults = stillNeeded(others, pods, namespace)
-  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-
-  const workloads = await withSidecars(cluster, removal, pods)
-  const label = await injectionLabels(cluster, namespace)
-  const mesh = await partsOfMesh(cluster)
-  const system = await systemNamespaceGoes(cluster, note)
-  const removed = [...ours.map(titleOf), ...label.map((name) => `label ${name} of Namespace ${namespace}`), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])]
+  const { namespace, dryRun, timeoutMs, signal } = removal
+  const found = await survey(cluster, removal)
+  const { policies, labels, workloads, mesh, system } = found
+  const removed = [...policies.map(titleOf), ...labels.map((name) => `label ${name} of Namespace ${namespace}`), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])]
   const restarted = workloads.map(({ kind, metadata }) => `${kind}/${metadata.name}`)
   if (dryRun) return { removed, restarted, remains: [] }
+  await takeAway(cluster, removal, found)
+  return { removed, restarted, remains: await untilGone(cluster, namespace, system, timeoutMs, signal) }
+}
 
-  for (const object of ours) await removeObject(cluster, object)
-  if (label.length > 0) await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: Object.fromEntries(label.map((name) => [name, null])) } })
+/** What is to go: `labels` of the namespace, `workloads` that have sidecars, `system` when all of istio-system goes. */
+type Found = { policies: KubeObject[]; labels: string[]; workloads: Workload[]; mesh: KubeObject[]; system: boolean }
+
+async function survey(cluster: Cluster, removal: Removal): Promise<Found> {
+  const { namespace, note } = removal
+  const [all, everyPod] = await Promise.all([allPolicies(cluster), cluster.list<Pod>('Pod')])
+  const pods = everyPod.filter(isInMesh)
+  const { ours, others } = sorted(all, namespace)
+  const { workloads, loose } = await withSidecars(cluster, removal, pods)
+  const faults = [...stillNeeded(others, pods, namespace), ...stuck(loose)]
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return { policies: ours, workloads, labels: await injectionLabels(cluster, namespace), mesh: await partsOfMesh(cluster), system: await systemNamespaceGoes(cluster, note) }
+}
+
+async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, istioctl }: Removal, { policies, labels, workloads, mesh, system }: Found): Promise<void> {
+  await removePolicies(cluster, policies, namespace, mesh.some(isIstiod))
+  if (labels.length > 0) await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: Object.fromEntries(labels.map((name) => [name, null])) } })
   for (const workload of workloads) {
     await restart(cluster, workload)
     note(`${workload.kind}/${workload.metadata.name}: restarted, to be rid of its sidecar`)
     await untilRolledOut(cluster, workload, timeoutMs, signal)
   }
-  if (mesh.length > 0) await removal.istioctl(['uninstall', '--purge', '-y'])
+  if (mesh.length > 0) await istioctl(['uninstall', '--purge', '-y'])
   for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
   if (system) await cluster.remove('Namespace', undefined, systemNamespace)
   else for (const object of await leftBehind(cluster)) await removeObject(cluster, object)
-  return { removed, restarted, remains: await untilGone(cluster, namespace, system, timeoutMs, signal) }
 }
 
 function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
   return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`
 }
 
-/** Users of subsets before subsets: the order of kinds, backwards. Istio's own, which come and go with it, are left out. */
+/** As an apply removes them: routes, the proxies do without, and only then the subsets. With istiod gone, nobody tells the proxies. */
+async function removePolicies(cluster: Cluster, policies: KubeObject[], namespace: string, istiod: boolean): Promise<void> {
+  const planned = policies.map((object): Planned => ({ action: 'delete', object, before: object, diff: [] }))
+  const nobody = () => Promise.resolve(() => Promise.resolve())
+  await apply(cluster, planned, istiod ? () => proxies(cluster, namespace) : nobody, () => {})
+}
+
+function isIstiod({ kind, metadata: { labels = {} } }: KubeObject): boolean {
+  return kind === 'Deployment' && labels['app'] === 'istiod'
+}
+
+/** Istio's own, which come and go with it, are left out. */
 async function allPolicies(cluster: Cluster): Promise<KubeObject[]> {
   const all = await listPolicies(cluster, undefined)
-  return all.filter((object) => !ofIstio(object)).reverse()
+  return all.filter((object) => !ofIstio(object))
 }
 
 const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component']
@@ -78,25 +102,35 @@ function sorted(policies: KubeObject[], namespace: string): { ours: KubeObject[]
   return { ours: policies.filter(mine), others: policies.filter((object) => !mine(object) && !gatewayApi(object)) }
 }
 
+/** One that has ended or is about to needs no mesh any more. */
+function isInMesh(pod: Pod): boolean {
+  return hasSidecar(pod) && !ended(pod) && pod.metadata.deletionTimestamp === undefined
+}
+
 function stillNeeded(others: KubeObject[], pods: Pod[], namespace: string): string[] {
-  const elsewhere = pods.filter((pod) => hasSidecar(pod) && ![namespace, systemNamespace].includes(pod.metadata.namespace ?? ''))
-  const namespaces = [...new Set(elsewhere.map(({ metadata }) => metadata.namespace ?? ''))]
+  const namespaces = [...new Set(pods.map(({ metadata }) => metadata.namespace ?? ''))].filter((each) => each !== namespace && each !== systemNamespace)
   return [
     ...(others.length > 0 ? [`uninstall: there are policies in the cluster that are not of this namespace's configs, and that would go with Istio's kinds: ${some(others.map(titleOf))}; delete them first, or let the mesh stay`] : []),
     ...(namespaces.length > 0 ? [`uninstall: pods in other namespaces still have sidecars (${some(namespaces)}) and would lose the mesh; take those out first, or let the mesh stay`] : []),
   ]
 }
 
+function stuck(loose: Pod[]): string[] {
+  if (loose.length === 0) return []
+  return [`uninstall: pods have sidecars and are of no Deployment, StatefulSet or DaemonSet that could be restarted without: ${some(loose.map((pod) => titleOf({ ...pod, kind: 'Pod' })))}; delete them first, or wait for their end`]
+}
+
 function some(names: string[]): string {
   return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
 }
 
-/** Callers came into the mesh before what they call, and so what is called leaves before its callers. */
-async function withSidecars(cluster: Cluster, { namespace, workloads }: Removal, pods: Pod[]): Promise<Workload[]> {
+/** Callers came into the mesh before what they call, and so what is called leaves before its callers. `loose` pods have no workload. */
+async function withSidecars(cluster: Cluster, { namespace, workloads }: Removal, pods: Pod[]): Promise<{ workloads: Workload[]; loose: Pod[] }> {
   const named = workloads === 'all' ? [] : [...(await selectWorkloads(cluster, namespace, workloads))].reverse()
   const rest = (await selectWorkloads(cluster, namespace, 'all')).filter(({ kind, metadata }) => !named.some((one) => one.kind === kind && one.metadata.name === metadata.name))
-  const here = pods.filter(({ metadata }) => metadata.namespace === namespace && metadata.deletionTimestamp === undefined)
-  return [...named, ...rest].filter((workload) => here.some((pod) => belongs(workload, pod) && hasSidecar(pod)))
+  const all = [...named, ...rest]
+  const here = pods.filter(({ metadata }) => metadata.namespace === namespace)
+  return { workloads: all.filter((workload) => here.some((pod) => belongs(workload, pod))), loose: here.filter((pod) => !all.some((workload) => belongs(workload, pod))) }
 }
 
 async function injectionLabels(cluster: Cluster, namespace: string): Promise<string[]> {
@@ -169,11 +203,10 @@ async function untilGone(cluster: Cluster, namespace: string, system: boolean, t
 
 async function remaining(cluster: Cluster, namespace: string, system: boolean): Promise<string[]> {
   const pods = await cluster.list<Pod>('Pod', namespace)
-  const sidecars = pods.filter((pod) => hasSidecar(pod) && pod.metadata.deletionTimestamp === undefined)
   const left = system ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace) : undefined
   return [
     ...(await partsOfMesh(cluster)).map(titleOf),
-    ...sidecars.map((pod) => `sidecar of ${titleOf({ ...pod, kind: 'Pod' })}`),
+    ...pods.filter(isInMesh).map((pod) => `sidecar of ${titleOf({ ...pod, kind: 'Pod' })}`),
     ...(left ? [`Namespace ${systemNamespace}`] : []),
     ...(await injectionLabels(cluster, namespace)).map((name) => `label ${name} of Namespace ${namespace}`),
   ]

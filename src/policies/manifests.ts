@@ -1,5 +1,6 @@
 // The user's own manifests: files → objects of the mesh, each with the place where it stands.
 import { globSync, readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'yaml'
 import { apiVersionOf, groupOf, kindOf, systemNamespace, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -24,20 +25,16 @@ export function readManifests(patterns: readonly string[], namespace: string, fo
 
 function filesOf(patterns: readonly string[], folder: string, faults: string[]): string[] {
   const found = patterns.flatMap((pattern) => {
-    const files = globSync(pattern, { cwd: folder }).filter((file) => statSync(resolved(file, folder)).isFile())
+    const files = globSync(pattern, { cwd: folder }).filter((file) => statSync(resolve(folder, file), { throwIfNoEntry: false })?.isFile())
     if (files.length === 0) faults.push(`policies: ${pattern} matches no file; check the pattern, and that the job checks the repository out first`)
     return files
   })
   return [...new Set(found)].sort()
 }
 
-function resolved(file: string, folder: string): string {
-  return file.startsWith('/') ? file : `${folder}/${file}`
-}
-
 function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
   const counter = new LineCounter()
-  const documents = parseAllDocuments(readFileSync(resolved(file, folder), 'utf8'), { lineCounter: counter }) as Document[]
+  const documents = parseAllDocuments(readFileSync(resolve(folder, file), 'utf8'), { lineCounter: counter }) as Document[]
   return documents.flatMap((document) => {
     const line = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : counter.linePos(offset).line}`
     const [error] = document.errors

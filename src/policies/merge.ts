@@ -33,7 +33,7 @@ function titleOf({ object: { kind, metadata }, source }: Sourced): string {
 }
 
 function why({ kind, spec }: Sourced['object']): string {
-  if (kind === 'VirtualService') return `the host ${hostsOf(spec).join(', ')} can have only one ${kind}`
+  if (kind === 'VirtualService' && hostsOf(spec).length > 0) return `the host ${hostsOf(spec).join(', ')} can have only one ${kind}`
   if (kind === 'DestinationRule') return `the host ${String(spec?.['host'])} can have only one ${kind}`
   return 'they have the same name'
 }
@@ -44,10 +44,10 @@ function grouped(all: readonly Sourced[]): Sourced[][] {
   return [...groups.values()]
 }
 
-/** Objects of one key become one. */
+/** Objects of one key become one. A VirtualService without hosts is what another one delegates to, and goes by its name. */
 function keyOf({ apiVersion, kind, metadata, spec }: Sourced['object']): string {
   const namespace = metadata.namespace ?? ''
-  if (kind === 'VirtualService') return JSON.stringify([kind, namespace, fullHosts(spec, namespace), gatewaysOf(spec, namespace)])
+  if (kind === 'VirtualService' && hostsOf(spec).length > 0) return JSON.stringify([kind, namespace, fullHosts(spec, namespace), gatewaysOf(spec, namespace)])
   if (kind === 'DestinationRule') return JSON.stringify([kind, namespace, fullHost(String(spec?.['host']), namespace), spec?.['workloadSelector'] ?? null])
   return JSON.stringify([apiVersion, kind, namespace, metadata.name])
 }
@@ -60,29 +60,43 @@ function fullHosts(spec: Fields | undefined, namespace: string): string[] {
   return hostsOf(spec).map((host) => fullHost(host, namespace)).sort()
 }
 
-/** Without any it is for the sidecars, which are called `mesh`; one of the own namespace may be written with it or without. */
+const sidecars = 'mesh'
+
+/** Without any it is for the sidecars; one of the own namespace may be written with it or without. */
 function gatewaysOf(spec: Fields | undefined, namespace: string): string[] {
   const given = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
-  const gateways = given.map((name) => (name.startsWith(`${namespace}/`) ? name.slice(namespace.length + 1) : name))
-  return gateways.length > 0 ? gateways.sort() : ['mesh']
+  const gateways = given.map((name) => (name === sidecars || name.includes('/') ? name : `${namespace}/${name}`))
+  return gateways.length > 0 ? gateways.sort() : [sidecars]
+}
+
+/** The hosts that both VirtualServices are for, and the gateways at which they are. */
+function shared(a: KubeObject, b: KubeObject): { hosts: string[]; gateways: string[] } {
+  const [ofA, ofB] = [a, b].map(({ metadata: { namespace = '' }, spec }: Sourced['object']) => ({ hosts: fullHosts(spec, namespace), gateways: gatewaysOf(spec, namespace) }))
+  return { hosts: ofA!.hosts.filter((host) => ofB!.hosts.includes(host)), gateways: ofA!.gateways.filter((gateway) => ofB!.gateways.includes(gateway)) }
+}
+
+/** The host for which the sidecars would heed one of the two only. At a gateway several VirtualServices of a host come together. */
+export function contendedHost(a: Sourced['object'], b: Sourced['object']): string | undefined {
+  if (a.kind !== b.kind) return undefined
+  if (a.kind === 'DestinationRule') return keyOf(a) === keyOf(b) ? fullHost(String(a.spec?.['host']), a.metadata.namespace ?? '') : undefined
+  const { hosts, gateways } = a.kind === 'VirtualService' ? shared(a, b) : { hosts: [], gateways: [] }
+  return gateways.includes(sidecars) ? hosts[0] : undefined
 }
 
 /** Two VirtualServices that share some of their hosts and gateways but not all: neither is part of the other. */
 function overlaps(groups: Sourced[][]): string[] {
   const services = groups.map(([first]) => first!).filter(({ object }) => object.kind === 'VirtualService')
   return services.flatMap((a, i) => services.slice(i + 1).flatMap((b) => {
-    const [ofA, ofB] = [a, b].map(({ object }) => ({ hosts: fullHosts(object.spec, object.metadata.namespace ?? ''), gateways: gatewaysOf(object.spec, object.metadata.namespace ?? '') }))
-    const host = ofA!.hosts.find((each) => ofB!.hosts.includes(each))
-    const gateway = ofA!.gateways.find((each) => ofB!.gateways.includes(each))
-    if (host === undefined || gateway === undefined || a.object.metadata.namespace !== b.object.metadata.namespace) return []
-    return [`${titleOf(a)} and ${titleOf(b)} are both for the host ${host} at ${gateway === 'mesh' ? 'the sidecars' : `the gateway ${gateway}`}, but their hosts or gateways differ, so that they cannot be merged; give both the same \`hosts\` and \`gateways\`, or take the host out of one`]
+    const { hosts: [host], gateways: [gateway] } = shared(a.object, b.object)
+    if (host === undefined || gateway === undefined) return []
+    return [`${titleOf(a)} and ${titleOf(b)} are both for the host ${host} at ${gateway === sidecars ? 'the sidecars' : `the gateway ${gateway}`}, but their hosts or gateways differ, so that they cannot be merged; give both the same \`hosts\` and \`gateways\`, or take the host out of one`]
   }))
 }
 
 function namesakes(objects: KubeObject[]): string[] {
   const name = ({ apiVersion, kind, metadata }: KubeObject) => `${apiVersion.split('/')[0]} ${kind} ${metadata.namespace ?? ''}/${metadata.name}`
   const twice = objects.filter((object, i) => objects.findIndex((other) => name(other) === name(object)) < i)
-  return [...new Set(twice.map(({ kind, metadata }) => `policies: there are two different objects ${kind} ${metadata.namespace ?? ''}/${metadata.name}, for different hosts; give one of them another name`))]
+  return [...new Set(twice.map(({ kind, metadata }) => `policies: there are two different objects ${kind} ${metadata.namespace ?? ''}/${metadata.name}, for different hosts or workloads; give one of them another name`))]
 }
 
 function joined(a: Sourced, b: Sourced, faults: Faults): Sourced['object'] {
@@ -126,9 +140,9 @@ function named(a: Named[], b: Named[], place: Place, faults: Faults): Named[] {
 function routes(a: HttpRoute[], b: HttpRoute[], namespace: string, at: (path: string) => Place, faults: Faults): HttpRoute[] {
   const merged = [...a]
   for (const route of b) {
-    const i = merged.findIndex((each) => isDeepStrictEqual(each['match'] ?? null, route['match'] ?? null))
+    const i = merged.findIndex((each) => (isMatched(each) || isMatched(route) ? isDeepStrictEqual(each['match'], route['match']) : true))
     if (i < 0) merged.push(route)
-    else merged[i] = oneRoute(merged[i]!, route, namespace, at(`spec.http, ${route['match'] ? `the route of the match ${JSON.stringify(route['match'])}` : 'the default route'}`), faults)
+    else merged[i] = oneRoute(merged[i]!, route, namespace, at(`spec.http, ${isMatched(route) ? `the route of the match ${JSON.stringify(route['match'])}` : 'the default route'}`), faults)
   }
   return [...merged.filter(isMatched), ...merged.filter((route) => !isMatched(route))]
 }

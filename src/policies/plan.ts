@@ -17,15 +17,26 @@ export type Planned = { action: Action; object: KubeObject; before?: KubeObject;
 /** @throws ConfigError when an object is somebody else's; ApiError when the server refuses one. Changes nothing. */
 export async function plan(cluster: Cluster, desired: readonly KubeObject[], owner: Owner): Promise<Planned[]> {
   const objects = desired.map((object) => marked(object, owner))
-  const live = await Promise.all(objects.map((object) => cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)))
-  const faults = live.flatMap((object, i) => (object ? (stranger({ ...object, kind: objects[i]!.kind }, owner) ?? []) : []))
-  if (faults.length > 0) throw new ConfigError(faults.map((fault) => `policies: ${fault}`).join('\n'))
+  const live = await namesakes(cluster, objects)
+  const faults = taken(live, owner)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const written = await Promise.all(objects.map((object, i) => plannedFor(cluster, object, live[i])))
   const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
   const planned = [...written, ...deleted.map((object): Planned => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }))]
   const held = await subsetsOfOthers(cluster, planned, owner.namespace)
   if (held.length > 0) throw new ConfigError(held.join('\n'))
   return planned
+}
+
+/** What is in the cluster under the names of the objects, in their order. */
+export async function namesakes(cluster: Cluster, objects: readonly KubeObject[]): Promise<(KubeObject | undefined)[]> {
+  const live = await Promise.all(objects.map((object) => cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)))
+  return live.map((object, i) => object && { ...object, kind: objects[i]!.kind })
+}
+
+/** A sentence for each that is not the owner's to write. */
+export function taken(live: readonly (KubeObject | undefined)[], owner: Owner): string[] {
+  return live.flatMap((object) => (object && stranger(object, owner)) ?? []).map((fault) => `policies: ${fault}`)
 }
 
 /** Subsets that would go while a VirtualService that is not in the plan sends traffic there. */

@@ -38,7 +38,8 @@ export function isUnclaimed(object: KubeObject): boolean {
   return isOurs(object) && object.metadata.labels?.[configLabel] === undefined
 }
 
-function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
+/** Created by this config. */
+export function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
   const labels = object.metadata.labels ?? {}
   return isOurs(object) && labels[configLabel] === id && (labels[namespaceLabel] ?? object.metadata.namespace) === namespace
 }
@@ -52,7 +53,7 @@ export function stranger(live: KubeObject, owner: Owner): string | undefined {
   return `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${labels[namespaceLabel] === undefined ? '' : `, of the namespace ${labels[namespaceLabel]}`}); take it out of one of the two, or give both the same \`name\``
 }
 
-/** The objects of policies in the owner's namespace and in istio-system that the selector takes; kinds that the cluster lacks have none. */
+/** The objects of policies in the namespace, or in all, that the selector takes; kinds that the cluster lacks have none. */
 export async function listPolicies(cluster: Cluster, namespace: string | undefined, labelSelector?: string): Promise<KubeObject[]> {
   const query = labelSelector === undefined ? {} : { labelSelector }
   const lists = policyKinds.map((kind) => cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent))
@@ -64,12 +65,22 @@ export function emptyWhenAbsent(error: unknown): [] {
   throw error
 }
 
-/** What the owner has in the cluster. */
+/** Of a kind that the cluster lacks, or that this user may not read. */
+export function emptyWhenUnread(error: unknown): [] {
+  return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
+}
+
+function emptyWhenForbidden(error: unknown): [] {
+  if (error instanceof ApiError && error.status === 403) return []
+  throw error
+}
+
+/** What the owner has in the cluster; who may not look into istio-system has put nothing there. */
 export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
-  const namespaces = [...new Set([owner.namespace, systemNamespace])]
   const selector = `${managedByLabel}=${manager},${configLabel}=${owner.id}`
-  const found = await Promise.all(namespaces.map((namespace) => listPolicies(cluster, namespace, selector)))
-  return found.flat().filter((object) => isOf(owner, object))
+  const own = await listPolicies(cluster, owner.namespace, selector)
+  const system = owner.namespace === systemNamespace ? [] : await listPolicies(cluster, systemNamespace, selector).catch(emptyWhenForbidden)
+  return [...own, ...system].filter((object) => isOf(owner, object))
 }
 
 /** What of the owner's is not desired any more. */

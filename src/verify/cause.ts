@@ -2,22 +2,37 @@
 import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
 import { expectsSidecar, isReady, lastingStatuses, sidecarForm } from '../mesh/sidecar.ts'
+import { eventsOf } from './events.ts'
 import { logLines, messageOf } from './log.ts'
+import { lastLine, outOfFiles, proxyReason, whyInvalid, whyIptables } from './words.ts'
 
-/** Reads the pod's events, and the last log lines of the container to blame. */
+/** Reads the pod's events, and where they do not tell, the last log lines of the container to blame. */
 export async function causeOf(cluster: Cluster, pod: Pod): Promise<string> {
-  const { name, namespace } = pod.metadata
-  const events = await cluster.list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name}` }).catch(() => [])
+  const events = await eventsOf(cluster, pod)
   const blamed = culprit(pod)
   const known = unscheduled(pod) ?? uninjected(pod) ?? notStarted(blamed, events)
   if (known !== undefined) return known
-  return blamed ? failed(pod, blamed, await lastWords(cluster, pod, blamed), events, () => probeLog(cluster, pod)) : unready(pod, events)
+  if (!blamed) return unready(pod, events)
+  return notCreated(blamed) ?? failed(cluster, pod, blamed, events)
 }
 
 function unscheduled({ status }: Pod): string | undefined {
   const condition = status?.conditions?.find(({ type, status: value }) => type === 'PodScheduled' && value === 'False')
   if (condition?.reason === 'SchedulingGated') return 'the pod is held back by its scheduling gates; whoever set them must take them away'
-  return condition && `no node takes the pod: ${condition.message ?? condition.reason ?? 'unschedulable'}; free room on a node or lower the requests`
+  const message = condition && (condition.message ?? condition.reason ?? 'unschedulable').replace(/\.? preemption: .*/s, '').replace(/\.$/, '')
+  return message && `no node takes the pod: ${message}${placing(message)}`
+}
+
+/** The scheduler gives one reason for each group of nodes, and each has its own remedy. */
+function placing(message: string): string {
+  const remedies: [RegExp, string][] = [
+    [/Insufficient|Too many pods/, 'free room on a node or lower the requests'],
+    [/taint/, 'see why the node has its taint (one that is not ready has one), or let the pod tolerate it'],
+    [/affinity|selector/, "correct the pod's nodeSelector or affinity, or label a node"],
+    [/persistentvolumeclaim|volume/i, "look at the pod's PersistentVolumeClaims"],
+  ]
+  const fitting = remedies.filter(([of]) => of.test(message)).map(([, remedy]) => remedy)
+  return fitting.length === 0 ? '' : `; ${fitting.join('; or ')}`
 }
 
 function uninjected(pod: Pod): string | undefined {
@@ -27,16 +42,17 @@ function uninjected(pod: Pod): string | undefined {
 
 /** What keeps a container from being started at all. Once it was started, such events are history. */
 function notStarted(blamed: ContainerStatus | undefined, events: KubeEvent[]): string | undefined {
-  const waits = /^(PodInitializing|ContainerCreating)$/.test(blamed?.state?.waiting?.reason ?? '')
-  if (!waits) return undefined
-  const event = events.findLast(({ reason }) => reason === 'FailedMount' || reason === 'FailedCreatePodSandBox')
-  if (event?.reason === 'FailedMount') return mount(event)
-  return event && `the pod's network cannot be set up: ${event.message ?? ''}; look at the node's container runtime and CNI plugins`
+  if (!/^(PodInitializing|ContainerCreating)$/.test(blamed?.state?.waiting?.reason ?? '')) return undefined
+  const { reason, message = '' } = events.findLast(({ reason = '' }) => /^(FailedMount|FailedCreatePodSandBox|NetworkNotReady|Pull(ing|ed))$/.test(reason)) ?? {}
+  if (reason === 'FailedMount') return `a volume cannot be mounted: ${message}${message.includes('istio-ca-root-cert') ? '; istiod writes that ConfigMap into each namespace, so check that istiod runs' : ''}`
+  if (reason === 'FailedCreatePodSandBox' || reason === 'NetworkNotReady') return `the pod's network cannot be set up: ${message.replace(/^Failed to create pod sandbox: (rpc error: code = \w+ desc = )?/, '')}; ${plugging(message)}`
+  return reason === 'Pulling' ? `an image is still on its way: ${message}; wait longer, or check that the node reaches the registry` : undefined
 }
 
-function mount({ message = '' }: KubeEvent): string {
-  const root = message.includes('istio-ca-root-cert')
-  return `a volume cannot be mounted: ${message}${root ? '; istiod writes that ConfigMap into each namespace, so check that istiod runs' : ''}`
+function plugging(message: string): string {
+  if (message.includes('failed to find plugin')) return 'install that plugin on the node, or take it out of the CNI configuration there (the Istio CNI plugin may leave its entry behind)'
+  if (message.includes('not initialized')) return 'the node has no CNI configuration, so check that its network plugin runs'
+  return "look at the node's container runtime and CNI plugins"
 }
 
 /** The first container that is not as it should be, in the order in which they start; else one that has just crashed. */
@@ -49,79 +65,73 @@ function culprit(pod: Pod): ContainerStatus | undefined {
 }
 
 /** Ended with an error and started again within the last minutes: whatever it looks like now, that is what is wrong. */
-function crashed({ lastState }: ContainerStatus): boolean {
+function crashed({ ready, lastState }: ContainerStatus): boolean {
   const { exitCode, finishedAt } = lastState?.terminated ?? {}
-  return exitCode !== undefined && exitCode !== 0 && Date.now() - Date.parse(finishedAt ?? '') < 600_000
+  // One that is not ready should not have ended at all: pilot-agent exits with 0 when its Envoy was aborted.
+  return exitCode !== undefined && (exitCode !== 0 || !ready) && Date.now() - Date.parse(finishedAt ?? '') < 600_000
 }
 
-/** Of a sidecar a long stretch: it repeats that it is not ready, and said why once. */
-async function lastWords(cluster: Cluster, { metadata }: Pod, status: ContainerStatus): Promise<string> {
-  const { name, state, restartCount } = status
-  const read = async (previous: boolean) => {
-    const log = await cluster.log(metadata.namespace ?? '', metadata.name, name, name === 'istio-proxy' ? 1_000 : 20, previous).catch(() => '')
-    // The kubelet's way to say that the container is gone; it comes with status 200.
-    return log.startsWith('unable to retrieve container logs') ? '' : log.trim()
-  }
-  const previous = restartCount > 0 && (state?.waiting !== undefined || (state?.terminated === undefined && crashed(status)))
-  const log = await read(previous)
-  // Of a container that waits to be started again, the kubelet keeps its last end's log under either name.
-  return log === '' && previous && state?.waiting ? read(false) : log
+function notCreated({ name, image, state }: ContainerStatus): string | undefined {
+  const { reason = '', message } = state?.waiting ?? {}
+  if (/^(ErrImage|ImagePull|InvalidImageName)/.test(reason)) return `container ${name}: the image ${image ?? ''} cannot be pulled (${reason}${message ? `: ${message}` : ''}); check its name and the pull secret`
+  return reason.startsWith('CreateContainer') ? `container ${name} cannot be created: ${message ?? reason}` : undefined
 }
 
-async function failed(pod: Pod, status: ContainerStatus, log: string, events: KubeEvent[], readProbeLog: () => Promise<string>): Promise<string> {
-  const { name, image, state, lastState, restartCount } = status
-  const waiting = state?.waiting
-  const ended = state?.terminated ?? lastState?.terminated
-  if (waiting?.reason && /^(ErrImage|ImagePull|InvalidImageName|ErrImageNeverPull)/.test(waiting.reason))
-    return `container ${name}: the image ${image ?? ''} cannot be pulled (${waiting.reason}${waiting.message ? `: ${waiting.message}` : ''}); check its name and the pull secret`
-  if (waiting?.reason?.startsWith('CreateContainer')) return `container ${name} cannot be created: ${waiting.message ?? waiting.reason}`
-  if (name === 'istio-validation' && ended) return `the pod's traffic rules are not in place (istio-validation, exit code ${ended.exitCode}): ${lastLine(log)}; the pod was started before the Istio CNI plugin was ready on its node: delete the pod so that it is created anew`
-  if (name === 'istio-init' && ended) return `istio-init could not set up the pod's traffic rules (exit code ${ended.exitCode}): ${whyIptables(log)}; it needs the capabilities NET_ADMIN and NET_RAW, or the Istio CNI plugin`
-  if (name === 'istio-proxy' && !ended) return `the sidecar is not ready: ${proxyReason(log)}`
-  if (ended && (state?.terminated ?? (restartCount > 0 && waiting ? waiting : crashed(status)))) return crash(pod, status, ended, log)
+/** One that was started: it ended, or runs and is not as it should be. */
+async function failed(cluster: Cluster, pod: Pod, status: ContainerStatus, events: KubeEvent[]): Promise<string> {
+  const { name, state, lastState, restartCount } = status
+  const log = await lastWords(cluster, pod, status)
+  const ended = state?.terminated ?? (crashed(status) || (state?.waiting && restartCount > 0) ? lastState?.terminated : undefined)
+  if (ended) return crash(pod, status, ended, log)
+  if (name === 'istio-proxy' && state?.running) return `the sidecar is not ready: ${proxyReason(log)}`
   if (isInit(pod, name) && state?.running) return `init container ${name} has not ended, and the application starts only after it: ${lastLine(log) || 'it logged nothing'}`
-  return `container ${name} is not ready: ${(await probe(events, name, readProbeLog)) ?? waiting?.reason ?? 'its readiness probe does not pass'}`
+  const files = outOfFiles(log)
+  return `container ${name} is not ready: ${(await probe(cluster, pod, name, events)) ?? state?.waiting?.reason ?? 'its readiness probe does not pass'}${files === undefined ? '' : `; its log says: ${files}`}`
 }
 
 function isInit({ spec }: Pod, name: string): boolean {
   return spec.initContainers?.some((each) => each.name === name && each.restartPolicy !== 'Always') ?? false
 }
 
+/** Of a sidecar a long stretch: it repeats that it is not ready, and said why once. */
+async function lastWords(cluster: Cluster, { metadata }: Pod, status: ContainerStatus): Promise<string> {
+  const { name, state, restartCount } = status
+  const read = async (previous: boolean) => {
+    const log = await cluster.log(metadata.namespace ?? '', metadata.name, name, name === 'istio-proxy' ? 1_000 : 100, previous).catch(() => '')
+    // The kubelet's way to say that the container is gone; it comes with status 200.
+    return /^(unable to retrieve container logs|failed to try resolving symlinks)/.test(log) ? '' : log.trim()
+  }
+  const previous = restartCount > 0 && (state?.waiting !== undefined || (state?.terminated === undefined && crashed(status)))
+  const log = await read(previous)
+  // Of a container that waits to be started again, the kubelet keeps its last end's log under either name.
+  return log === '' && previous ? read(false) : log
+}
+
 type Ended = { exitCode?: number; reason?: string }
 
-function crash({ spec }: Pod, { name, restartCount }: ContainerStatus, { exitCode, reason }: Ended, log: string): string {
-  const limit = spec.containers.find((each) => each.name === name)?.resources?.limits?.['memory']
-  const memory = reason === 'OOMKilled' ? `; it used more memory than its limit${limit === undefined ? '' : ` of ${limit}`}: raise the limit, or find the leak` : ''
-  return `container ${name} ended with exit code ${exitCode}${reason ? ` (${reason})` : ''}, ${restartCount} restarts: ${lastLine(log) || 'it logged nothing'}${memory}`
+function crash(pod: Pod, { name, restartCount }: ContainerStatus, { exitCode, reason }: Ended, log: string): string {
+  if (name === 'istio-validation') return `the pod's traffic rules are not in place (istio-validation, exit code ${exitCode}): ${whyInvalid(log)}; the pod was started before the Istio CNI plugin was ready on its node: delete the pod so that it is created anew`
+  if (name === 'istio-init') return `istio-init could not set up the pod's traffic rules (exit code ${exitCode}): ${whyIptables(log)}; it needs the capabilities NET_ADMIN and NET_RAW, or the Istio CNI plugin`
+  const said = reason === 'OOMKilled' ? memory(pod, name) : name === 'istio-proxy' ? proxyReason(log) : (outOfFiles(log) ?? (lastLine(log) || 'it logged nothing'))
+  return `container ${name} ended with exit code ${exitCode}${reason ? ` (${reason})` : ''}, ${restartCount} restart${restartCount === 1 ? '' : 's'}: ${said}`
 }
 
-/** istio-init ends with a dump of the rules that it could not set; the complaint of iptables stands before it. */
-function whyIptables(log: string): string {
-  const told = logLines(log).findLast((line) => /permission denied|operation not permitted|must be root|can't initialize|table does not exist/i.test(line))
-  return told === undefined ? lastLine(log) : messageOf(told)
+/** Of such an end the log knows nothing. */
+function memory({ spec }: Pod, name: string): string {
+  const limit = [...spec.containers, ...(spec.initContainers ?? [])].find((each) => each.name === name)?.resources?.limits?.['memory']
+  return `it used more memory than its limit${limit === undefined ? '' : ` of ${limit}`}: raise the limit, or find the leak`
 }
 
-function proxyReason(log: string): string {
-  const lines = logLines(log)
-  const told = lines.findLast((line) => /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i.test(line))
-  const rejection = lines.findLast((line) => /config rejected:|v3\.\w+ rejected:/.test(line))
-  if (told?.includes('rejected')) return `Envoy rejected its configuration: ${messageOf(rejection ?? told)}; correct the object that names it (most often an EnvoyFilter), or delete it`
-  if (told?.includes('not received')) return `it got no configuration from istiod; check that istiod runs and that the pod reaches it: ${messageOf(told)}`
-  if (told !== undefined && /certificate|failed to sign/.test(told)) return `it got no certificate from istiod; check that istiod runs and that the pod reaches it: ${messageOf(told)}`
-  if (told?.includes('too many open files')) return `${messageOf(told)}; raise fs.inotify.max_user_instances and max_user_watches on the node`
-  return messageOf(told ?? lastLine(log)) || 'it logged nothing'
-}
-
-/** The sidecar asks the application in the kubelet's place (port 15020) and hides the answer behind a 500: its log has it. */
-async function probe(events: KubeEvent[], container: string, readProbeLog: () => Promise<string>): Promise<string | undefined> {
+async function probe(cluster: Cluster, pod: Pod, container: string, events: KubeEvent[]): Promise<string | undefined> {
   const unhealthy = events.filter(({ reason }) => reason === 'Unhealthy')
   const named = unhealthy.filter(({ involvedObject: { fieldPath } }) => fieldPath?.includes(`{${container}}`))
   const message = (named.length > 0 ? named : unhealthy.filter(({ involvedObject }) => involvedObject.fieldPath === undefined)).at(-1)?.message
   if (message === undefined) return undefined
-  const hidden = message.includes('statuscode: 500') ? await readProbeLog() : ''
+  const hidden = message.includes('statuscode: 500') ? await probeLog(cluster, pod) : ''
   return `${message.trim().replace(/:$/, ' (the command says nothing)')}${hidden ? ` (${hidden})` : ''}`
 }
 
+/** The sidecar asks the application in the kubelet's place (port 15020) and hides the answer behind a 500: its log has it. */
 async function probeLog(cluster: Cluster, pod: Pod): Promise<string> {
   if (sidecarForm(pod) === 'none') return ''
   const log = await cluster.log(pod.metadata.namespace ?? '', pod.metadata.name, 'istio-proxy', 100).catch(() => '')
@@ -131,31 +141,8 @@ async function probeLog(cluster: Cluster, pod: Pod): Promise<string> {
 
 function unready(pod: Pod, events: KubeEvent[]): string {
   if (isReady(pod)) return 'the pod is ready'
+  const { reason, message = '' } = pod.status?.conditions?.find(({ type }) => type === 'Ready') ?? {}
+  if (reason === 'ReadinessGatesNotReady') return `its containers are ready, a readiness gate of the pod is not: ${message}`
   const event = events.findLast(({ type }) => type === 'Warning')
   return event ? `${event.reason ?? 'warning'}: ${event.message ?? ''}` : `the pod is ${pod.status?.phase ?? 'unknown'}: its containers have not started yet`
-}
-
-function lastLine(log: string): string {
-  return log.split('\n').findLast((line) => line.trim() !== '')?.trim() ?? ''
-}
-
-function time({ lastTimestamp, eventTime }: KubeEvent): number {
-  return Date.parse(lastTimestamp ?? eventTime ?? '') || 0
-}
-
-/** Why a workload has no pods: what its ReplicaSet, or it itself, was told when it tried to create one. */
-export async function creationFailure(cluster: Cluster, namespace: string, workload: string): Promise<string | undefined> {
-  const events = await cluster.list<KubeEvent>('Event', namespace, { fieldSelector: 'reason=FailedCreate' })
-  const ofIt = ({ involvedObject: { kind, name } }: KubeEvent) => (kind === 'ReplicaSet' ? name.replace(/-[a-z0-9]+$/, '') : name) === workload
-  const event = events.filter(ofIt).sort((a, b) => time(a) - time(b)).at(-1)
-  if (!event) return undefined
-  return `no pod can be created: ${event.message ?? ''}${remedy(event.message ?? '')}`
-}
-
-function remedy(message: string): string {
-  if (message.includes('failed calling webhook')) return '; the sidecar injector does not answer, so check that istiod runs'
-  if (message.includes('violates PodSecurity') && message.includes('istio-init'))
-    return "; the namespace's pod security level forbids what istio-init needs (NET_ADMIN, NET_RAW): set the label pod-security.kubernetes.io/enforce to privileged, or use the Istio CNI plugin"
-  if (message.includes('exceeded quota')) return "; the sidecar's requests count as well: raise the ResourceQuota of the namespace"
-  return ''
 }

@@ -12,7 +12,7 @@ import { weightsOf } from '../policies/routes.ts'
 import { interval, plausible } from './binomial.ts'
 import { protocolOf } from './protocol.ts'
 
-/** `ok` is undefined where the counters do not tell. */
+/** `ok` is undefined where the counters do not tell: of a retry that nobody needed, nothing is seen. */
 export type DeepRow = { service: string; what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable'; ok?: boolean; text: string }
 /** What was counted at one pod in the time watched; undefined when its sidecar could not be read. */
 export type Counted = { pod: Pod; delta: Reading | undefined }
@@ -106,20 +106,26 @@ function retries(service: string, host: string, counted: Counted[], metrics: Met
   const tried = clusterSum('upstream_rq_retry', host, counted)
   const given = `${exhausted} requests failed after their last retry`
   if (tried === undefined) return { service, what: 'retries', text: `${given}; how many retries there were cannot be seen: ${unpublished}` }
-  return { service, what: 'retries', ok: true, text: `${tried} retries, ${clusterSum('upstream_rq_retry_success', host, counted) ?? 0} of them successful; ${given}` }
+  return { service, what: 'retries', ...shown(tried), text: `${tried} retries, ${clusterSum('upstream_rq_retry_success', host, counted) ?? 0} of them successful; ${given}` }
 }
 
 function timeouts(service: string, host: string, counted: Counted[], metrics: MetricNames): DeepRow {
   const whole = flagged(['UT'], service, host, counted, metrics)
   const perTry = clusterSum('upstream_rq_per_try_timeout', host, counted)
-  return { service, what: 'timeouts', ok: true, text: `${whole} requests ended at their timeout; tries that ended at theirs: ${perTry ?? `cannot be seen, for ${unpublished}`}` }
+  return { service, what: 'timeouts', ...shown(whole + (perTry ?? 0)), text: `${whole} requests ended at their timeout; tries that ended at theirs: ${perTry ?? `cannot be seen, for ${unpublished}`}` }
 }
 
 function ejections(service: string, host: string, counted: Counted[], metrics: MetricNames): DeepRow {
-  const refused = `${flagged(['UO'], service, host, counted, metrics)} requests were over the limit of connections, ${flagged(['UH'], service, host, counted, metrics)} found no pod left`
+  const over = flagged(['UO'], service, host, counted, metrics)
+  const refused = `${over} requests were over the limit of connections, ${flagged(['UH'], service, host, counted, metrics)} found no pod left`
   const ejected = clusterSum('outlier_detection_ejections_enforced_total', host, counted)
   if (ejected === undefined) return { service, what: 'ejections', text: `${refused}; how many pods were ejected cannot be seen: ${unpublished}` }
-  return { service, what: 'ejections', ok: true, text: `${ejected} ejections; ${refused}` }
+  return { service, what: 'ejections', ...shown(ejected + over), text: `${ejected} ejections; ${refused}` }
+}
+
+/** A policy is seen where it acted. */
+function shown(count: number): { ok?: true } {
+  return count > 0 ? { ok: true } : {}
 }
 
 function speaksTcp({ spec }: Service): boolean {

@@ -1,6 +1,6 @@
 // What must be true of each pod: all containers ready, the sidecar among them.
 import type { Pod } from '../cluster/objects.ts'
-import { expectsSidecar, isReady, readiness, sidecarForm, type SidecarForm } from '../mesh/sidecar.ts'
+import { expectsSidecar, isReady, lastingStatuses, readiness, sidecarForm, type SidecarForm } from '../mesh/sidecar.ts'
 
 /** One line of the table of pods; `cause` is filled for a pod that is not right. */
 export type PodRow = { name: string; ready: string; sidecar: SidecarForm; ok: boolean; restarts: number; cause?: string }
@@ -8,7 +8,7 @@ export type PodRow = { name: string; ready: string; sidecar: SidecarForm; ok: bo
 export function podRow(pod: Pod): PodRow {
   const { ready, all } = readiness(pod)
   const sidecar = sidecarForm(pod)
-  const restarts = (pod.status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0)
+  const restarts = lastingStatuses(pod).reduce((sum, { restartCount }) => sum + restartCount, 0)
   return { name: pod.metadata.name, ready: `${ready}/${all}`, sidecar, restarts, ok: sidecar !== 'none' && isReady(pod) && ready === all }
 }
 

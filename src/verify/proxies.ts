@@ -29,7 +29,7 @@ async function look(cluster: Cluster, namespace: string, asker: Asker | undefine
   const rows = await Promise.all(pods.map((pod) => byCounters(cluster, pod)))
   const unread = rows.some((row) => row === undefined)
   const told = unread && asker ? await byIstioctl(asker, namespace) : undefined
-  return pods.map(({ metadata: { name } }, i) => rows[i] ?? fromIstioctl(name, told)).sort((a, b) => a.pod.localeCompare(b.pod))
+  return pods.map(({ metadata: { name } }, i) => rows[i] ?? fromIstioctl(name, namespace, told)).sort((a, b) => a.pod.localeCompare(b.pod))
 }
 
 async function byCounters(cluster: Cluster, { metadata }: Pod): Promise<ProxyRow | undefined> {
@@ -114,10 +114,10 @@ function documents(text: string): unknown[] {
   })
 }
 
-function fromIstioctl(pod: string, told: Map<string, string | undefined> | undefined): ProxyRow {
+function fromIstioctl(pod: string, namespace: string, told: Map<string, string | undefined> | undefined): ProxyRow {
   if (!told) return { pod, ok: false, cause: 'its counters cannot be read (port 15090, through the API server), so nothing tells whether it is in sync; check that the account may get pods/proxy, and that the proxy runs' }
-  const id = [...told.keys()].find((each) => each.startsWith(`${pod}.`))
-  if (id === undefined) return { pod, ok: false, cause: 'its counters cannot be read, and istiod does not know it: it is not connected; check that istiod runs and that the pod reaches it' }
+  const id = `${pod}.${namespace}`
+  if (!told.has(id)) return { pod, ok: false, cause: 'its counters cannot be read, and istiod does not know it: it is not connected; check that istiod runs and that the pod reaches it' }
   const cause = told.get(id)
   return { pod, ok: cause === undefined, ...(cause === undefined ? {} : { cause }) }
 }

@@ -1,22 +1,27 @@
 // Waits until every pod that should be in the mesh is N/N with its sidecar, within a limit, and says why one is not.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
+import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
+import { causeOf } from './cause.ts'
+import { creationFailure } from './creation.ts'
 import { podRows, type PodRow } from './pods.ts'
-import { causeOf, creationFailure } from './cause.ts'
 
 /** `judged` picks the pods that must be right; the others are only listed. A workload that got fewer pods than it wants has a row of its own. */
 export async function verifyPods(cluster: Cluster, namespace: string, timeoutMs: number, judged: (pod: Pod) => boolean, signal: AbortSignal): Promise<PodRow[]> {
   const until = Date.now() + timeoutMs
   for (;;) {
-    const [pods, workloads] = await Promise.all([cluster.list<Pod>('Pod', namespace), listWorkloads(cluster, namespace)])
+    // In this order: of a rollout that has ended since, the old pods are seen to go.
+    const workloads = await listWorkloads(cluster, namespace)
+    const pods = await cluster.list<Pod>('Pod', namespace)
     const rows = podRows(pods)
     const wrong = podRows(pods.filter(judged)).filter(({ ok }) => !ok)
     const short = workloads.filter((workload) => lacksPods(workload) && judged(template(workload)))
     if (wrong.length === 0 && short.length === 0) return rows
-    // A pod without a sidecar will not get one by waiting.
-    if (Date.now() >= until || wrong.some(({ sidecar }) => sidecar === 'none'))
+    const bare = pods.filter((pod) => wrong.some(({ name, sidecar }) => sidecar === 'none' && name === pod.metadata.name))
+    // A pod without a sidecar will not get one by waiting, but one that has it may be about to take its place.
+    if (Date.now() >= until || bare.some((pod) => !workloads.some((workload) => replaces(workload, pod))))
       return [...(await explain(cluster, pods, rows, wrong)), ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each))))]
     await sleep(1_000, undefined, { signal })
   }
@@ -37,6 +42,14 @@ function podsOf({ kind, spec, status }: Workload): { wanted: number; there: numb
   if (kind === 'DaemonSet') return { wanted: status?.desiredNumberScheduled ?? 0, there: status?.updatedNumberScheduled ?? 0 }
   // Of a rollout that is stuck, only pods of the newest template count: the old ones stay until those are there.
   return { wanted: spec.replicas ?? 1, there: status?.updatedReplicas ?? (kind === 'Deployment' ? 0 : (status?.replicas ?? 0)) }
+}
+
+/** The workload's rollout is under way, and the pod is one of those that stay until newer ones are ready. */
+function replaces({ kind, metadata, spec, status = {} }: Workload, pod: Pod): boolean {
+  const labels = spec.selector.matchLabels ?? {}
+  if (Object.keys(labels).length === 0 || !matches(labels, pod.metadata.labels)) return false
+  const { observedGeneration = 0, desiredNumberScheduled = 0, updatedNumberScheduled = 0, replicas = 0, updatedReplicas = 0 } = status
+  return observedGeneration < (metadata.generation ?? 0) || (kind === 'DaemonSet' ? updatedNumberScheduled < desiredNumberScheduled : updatedReplicas < replicas)
 }
 
 /** Its controller was refused pods: nothing of them is to be seen but that they are missing. */

@@ -1,5 +1,6 @@
 // Who a caller is: mutual TLS between pods, tokens of users.
 import type { KubeObject } from '../../cluster/objects.ts'
+import { requiredName } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import { object } from './names.ts'
 import { defined } from './render.ts'
@@ -29,9 +30,4 @@ export function requestAuthentications({ namespace, jwt = {} }: Config): KubeObj
     const refusal = object('AuthorizationPolicy', namespace, requiredName(name), { ...selector, action: 'DENY', rules: [missing] })
     return [object('RequestAuthentication', namespace, name, { ...selector, jwtRules: [rule] }), ...(required ? [refusal] : [])]
   })
-}
-
-/** The AuthorizationPolicy that refuses requests without a token. */
-export function requiredName(jwt: string): string {
-  return `${jwt}-required`
 }

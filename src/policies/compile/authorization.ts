@@ -1,10 +1,9 @@
 // Who may call what: one AuthorizationPolicy a rule, and one that allows nothing beneath them.
 import type { KubeObject } from '../../cluster/objects.ts'
+import { defaultDenyName } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import { object } from './names.ts'
 import { defined } from './render.ts'
-
-export const defaultDenyName = 'default-deny'
 
 export function authorizationPolicies({ namespace, authorization }: Config): KubeObject[] {
   if (!authorization) return []

@@ -1,7 +1,8 @@
 // How callers connect to a service: pools, ejection, balancing, the retry budget, and the subsets.
 import type { DestinationRule } from '../../cluster/objects.ts'
+import { servicesOf } from '../../config/names.ts'
 import type { Config, ServicePolicy } from '../../config/schema.ts'
-import { hostOf, object, servicesOf } from './names.ts'
+import { hostOf, object } from './names.ts'
 import { defined, seconds } from './render.ts'
 
 export function destinationRules(config: Config): DestinationRule[] {

@@ -1,9 +1,10 @@
 // Services that are reached from outside. The gateway's VirtualService is an object of its own, with the routes of the mesh's
 // (docs/decisions/0004): a promotion moves the weights in both.
 import type { KubeObject } from '../../cluster/objects.ts'
+import { routeName, servicesOf } from '../../config/names.ts'
 import type { Config, Exposure, ServicePolicy } from '../../config/schema.ts'
 import { httpRoutes } from './http.ts'
-import { gatewayOf, hostOf, object, routeName, servicesOf, type Live } from './names.ts'
+import { gatewayOf, hostOf, object, type Live } from './names.ts'
 import { defined, seconds } from './render.ts'
 
 export function exposures(config: Config, live: Live, now: number): KubeObject[] {

@@ -1,8 +1,9 @@
 // The http routes of a service: the A/B routes in their order, and last the one that splits its traffic.
 // The mesh and the gateway get the same.
 import type { HttpRoute } from '../../cluster/objects.ts'
+import { routeName, splitSubsets } from '../../config/names.ts'
 import type { Config, HttpMatch, ServicePolicy } from '../../config/schema.ts'
-import { hostOf, routeName, type Live, type Weights } from './names.ts'
+import { hostOf, type Live, type Weights } from './names.ts'
 import { defined, exactly, seconds } from './render.ts'
 
 /** Undefined when nothing was asked for that Istio does not do by itself. */
@@ -24,10 +25,12 @@ export function httpRoutes(name: string, service: ServicePolicy, config: Config,
  * Weights that the config states outright, else those in force, else all on stable. Those of a canary's service are in
  * force until the promotion moves them. A subset that the config no longer defines has no weight (see preflight).
  */
-function weights(name: string, { traffic, subsets = {} }: ServicePolicy, { canary }: Config, live: Weights | undefined): Weights | undefined {
+function weights(name: string, { traffic, subsets = {} }: ServicePolicy, config: Config, live: Weights | undefined): Weights | undefined {
   const known = live && Object.fromEntries(Object.entries(live).filter(([subset]) => subset in subsets))
-  if (canary?.service !== name) return traffic ?? known
-  return { [canary.stable]: 0, [canary.canary]: 0, ...(known ?? traffic ?? { [canary.stable]: 100 }) }
+  const split = splitSubsets(config, name)
+  if (!split) return traffic ?? known
+  const [stable, canary] = split
+  return { [stable]: 0, [canary]: 0, ...(known ?? traffic ?? { [stable]: 100 }) }
 }
 
 function retryPolicy({ attempts, perTryTimeout, retryOn }: NonNullable<ServicePolicy['retries']>): object {
@@ -49,7 +52,7 @@ function faultOf({ delay, abort }: Fault): object {
 }
 
 /** One match of all the conditions; a second cookie needs a condition of its own on the same header, which Istio lacks. */
-function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
+export function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
   const more = defined({ cookie: cookie && { regex: cookiePattern(cookie) }, 'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` } })
   return [
     defined({

@@ -12,7 +12,7 @@ import type { Live } from './names.ts'
 import { telemetries } from './telemetry.ts'
 import { virtualServices } from './virtual-service.ts'
 
-export { gatewayOf, hostOf, managedBy, routeName, servicesOf, type Weights } from './names.ts'
+export { gatewayLabel, gatewayOf, hostOf, managedBy, type Weights } from './names.ts'
 
 export type Compiled = { objects: KubeObject[]; warnings: string[] }
 

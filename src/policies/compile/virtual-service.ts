@@ -1,8 +1,9 @@
 // One VirtualService a service, for callers in the mesh.
 import type { VirtualService } from '../../cluster/objects.ts'
+import { servicesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import { httpRoutes } from './http.ts'
-import { hostOf, object, servicesOf, type Live } from './names.ts'
+import { hostOf, object, type Live } from './names.ts'
 
 export function virtualServices(config: Config, live: Live, now: number): VirtualService[] {
   const { namespace } = config

@@ -20,7 +20,7 @@ const podOf = (name: string, namespace = 'shop') => pod({ metadata: { name: `${n
 const mesh: KubeObject[] = [
   object('Namespace', 'shop', { labels: { 'istio-injection': 'enabled', team: 'x' } }),
   object('Namespace', 'istio-system'),
-  system('Deployment', 'istiod', ofIstio, 'apps/v1'),
+  system('Deployment', 'istiod', { ...ofIstio, app: 'istiod' }, 'apps/v1'),
   system('ConfigMap', 'istio-ca-root-cert', { 'istio.io/config': 'true' }),
   system('ConfigMap', 'kube-root-ca.crt'),
   system('ConfigMap', 'mesh-canary-install', { 'app.kubernetes.io/managed-by': 'mesh-canary' }),
@@ -52,17 +52,25 @@ function world(objects: KubeObject[]): Keeper & { removal: Removal } {
     for (const [key, { metadata, kind }] of it.kept) if (/istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
     return Promise.resolve()
   }
+  let updates = 0
+  /** The count of the sets of clusters that the proxy has taken. */
+  const podProxy = () => {
+    it.happened.push('ask a proxy')
+    return Promise.resolve(`envoy_cluster_manager_cds_update_success{} ${updates++}`)
+  }
   const removal: Removal = { namespace: 'shop', workloads: [{ kind: 'Deployment', name: 'frontend' }, { kind: 'Deployment', name: 'mysql' }], dryRun: false, timeoutMs: 0, signal: new AbortController().signal, istioctl, note: () => {} }
-  return { ...it, cluster: { ...it.cluster, merge: merge as Keeper['cluster']['merge'] }, removal }
+  return { ...it, cluster: { ...it.cluster, merge: merge as Keeper['cluster']['merge'], pod: podProxy }, removal }
 }
 
 const fresh = () => structuredClone(mesh)
 
-test('policies go, then sidecars, what is called before its callers, then the control plane and what it leaves', async () => {
+const askedOfBoth = ['ask a proxy', 'ask a proxy']
+
+test('policies go, routes before the subsets that the proxies use, then sidecars, what is called before its callers, then the control plane and what it leaves', async () => {
   const { cluster, removal, happened, kept } = world(fresh())
   const { removed, restarted, remains } = await uninstall(cluster, removal)
   expect(happened).toEqual([
-    'remove VirtualService', 'remove DestinationRule', 'merge Namespace shop', 'merge Deployment mysql', 'merge Deployment frontend',
+    ...askedOfBoth, 'remove VirtualService', ...askedOfBoth, 'remove DestinationRule', 'merge Namespace shop', 'merge Deployment mysql', 'merge Deployment frontend',
     'istioctl uninstall --purge -y', 'remove ConfigMap', 'remove ConfigMap', 'remove Namespace',
   ])
   expect(restarted).toEqual(['Deployment/mysql', 'Deployment/frontend'])
@@ -70,6 +78,19 @@ test('policies go, then sidecars, what is called before its callers, then the co
   expect(removed).toContain('CustomResourceDefinition virtualservices.networking.istio.io')
   expect(kept.get('Namespace /shop')?.metadata.labels).toEqual({ team: 'x' })
   expect([...kept.keys()]).toEqual(expect.arrayContaining(['CustomResourceDefinition /widgets.example.com', 'ClusterRole /view']))
+})
+
+test('with istiod gone no proxy is asked: nobody would tell it', async () => {
+  const { cluster, removal, happened } = world(fresh().filter(({ metadata }) => metadata.name !== 'istiod'))
+  const { remains } = await uninstall(cluster, removal)
+  expect(happened.slice(0, 3)).toEqual(['remove VirtualService', 'remove DestinationRule', 'merge Namespace shop'])
+  expect(remains).toEqual([])
+})
+
+test('a pod that has ended holds nothing back', async () => {
+  const job = (namespace: string) => pod({ metadata: { name: 'job-1', namespace, labels: { app: 'job' } }, status: { phase: 'Succeeded' } })
+  const { cluster, removal } = world([...fresh(), job('shop'), job('staging')])
+  expect((await uninstall(cluster, removal)).remains).toEqual([])
 })
 
 test('a dry run tells the same and does nothing', async () => {
@@ -115,6 +136,7 @@ describe('nothing is touched where others need the mesh', () => {
   test.each([
     ["a stranger's policy", policy('Sidecar', 'theirs', {}), 'that would go with Istio\'s kinds: Sidecar shop/theirs; delete them first'],
     ["another namespace's policy of ours", marked(policy('Sidecar', 'default', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')), 'Sidecar staging/default'],
+    ['a pod that nothing restarts', podOf('lonely'), 'are of no Deployment, StatefulSet or DaemonSet that could be restarted without: Pod shop/lonely-1; delete them first, or wait for their end'],
     ["another namespace's sidecar", podOf('web', 'staging'), 'uninstall: pods in other namespaces still have sidecars (staging) and would lose the mesh'],
   ])('%s', async (_, theirs, fault) => {
     const { cluster, removal, happened } = world([...fresh(), theirs])

@@ -1,9 +1,12 @@
-import { chmodSync, readdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { analyze, judged, messagesOf } from '../../../src/policies/analyze.ts'
+import type { Action, Planned } from '../../../src/policies/plan.ts'
 import { tempFolder } from '../fixtures.ts'
-import { rule } from './keeper.ts'
+import { policy, route, rule } from './keeper.ts'
 
 const signal = new AbortController().signal
 const error = { code: 'IST0101', level: 'Error', origin: 'VirtualService shop/backend', message: 'Referenced host+subset in destinationrule not found: "backend+v9"' }
@@ -31,6 +34,16 @@ describe('of what istioctl found', () => {
     expect(judged([error, warning], ['IST0103'])).toEqual({ errors: [told], warnings: [] })
     expect(judged([error, warning], ['IST0101', 'IST0103'])).toEqual({ errors: [], warnings: [] })
   })
+  test('what is wrong with an object that goes is left out', () => {
+    expect(judged([error, warning], [], [policy('VirtualService', 'backend', {})])).toEqual({ errors: [], warnings: ['IST0103: Pod shop/a: The pod is missing the Istio proxy.'] })
+    expect(judged([error], [], [policy('VirtualService', 'other', {}), policy('DestinationRule', 'backend', {})]).errors).toEqual([told])
+  })
+  test('a route whose gateway goes is an error', () => {
+    const lost = (gateway: string) => ({ code: 'IST0132', level: 'Warning', origin: 'VirtualService shop/theirs', message: `one or more host [x.example.com] defined in VirtualService shop/theirs not found in Gateway ${gateway}.` })
+    const { errors, warnings } = judged([lost('shop/g'), lost('shop/other')], [], [policy('Gateway', 'g', {})])
+    expect(errors).toEqual([expect.stringMatching(/^IST0132: .*Gateway shop\/g\.$/)])
+    expect(warnings).toEqual([expect.stringMatching(/Gateway shop\/other\.$/)])
+  })
 })
 
 describe('istioctl is run', () => {
@@ -43,12 +56,22 @@ describe('istioctl is run', () => {
   }
   const options = (istioctl: string, tempDir = tempFolder()) => ({ istioctl, cliArgs: ['--context', 'kind'], namespace: 'shop', suppress: [], tempDir, signal })
 
-  test('on the new objects and the cluster, and leaves no file behind', async () => {
+  const planned = (action: Action, object: KubeObject): Planned => ({ action, object, diff: [] })
+
+  test('on the cluster with what is written and without what goes, and leaves no file behind', async () => {
     const tempDir = tempFolder()
-    const echo = standIn('printf \'[{"code":"X","level":"Error","message":"%s"}]\' "$(echo "$1 $(grep -c "kind: DestinationRule" "$2") $3 $4 $5 $6 $7 $8 $9")"')
-    const { errors } = await analyze([rule('v1'), rule('v2')], options(echo, tempDir))
-    expect(errors).toEqual(['X: analyze 2 --use-kube -n shop -o json --context kind'])
+    const kept = join(tempFolder(), 'kept.yaml')
+    const echo = standIn(`cp "$2" ${kept}; shift 2; printf '[{"code":"X","level":"Error","message":"%s"}]' "$*"`)
+    const sidecar = policy('Sidecar', 'default', { egress: [] }, { labels: { a: 'b' }, uid: 'u' })
+    const { errors } = await analyze([planned('create', route(['v1', 100])), planned('change', rule('v1')), planned('unchanged', policy('Telemetry', 'default', {})), planned('delete', sidecar), planned('delete', policy('Gateway', 'g', { servers: [] }))], options(echo, tempDir))
+    expect(errors).toEqual(['X: --use-kube -n shop -o json --context kind'])
     expect(readdirSync(tempDir)).toEqual([])
+    expect(parseAllDocuments(readFileSync(kept, 'utf8')).map((document) => document.toJS() as unknown)).toEqual([
+      route(['v1', 100]),
+      rule('v1'),
+      { ...policy('Sidecar', 'default', { workloadSelector: { labels: { 'mesh-canary.io/analyze': 'nobody' } } }) },
+      policy('Gateway', 'g', {}),
+    ])
   })
 
   test('and when it cannot analyze, its own words are told', async () => {

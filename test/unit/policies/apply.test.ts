@@ -1,15 +1,13 @@
+import { isDeepStrictEqual } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { ApiError, type Cluster } from '../../../src/cluster/client.ts'
-import type { DestinationRule, KubeObject } from '../../../src/cluster/objects.ts'
-import { apply, liveWeights, orphans, readLive, strangers, type Change, type Live } from '../../../src/policies/apply.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
+import { apply, type Change } from '../../../src/policies/apply.ts'
 import { plan } from '../../../src/policies/plan.ts'
 import { ownerOf } from '../../../src/policies/prune.ts'
-import { clusterWith, configOf, to, virtualService } from '../fixtures.ts'
 import { keeper, policy, route, rule, subsets, type Keeper, type Policy } from './keeper.ts'
 
-const nothingLive: Live = { virtualServices: [], destinationRules: [] }
 const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
-const canary = configOf('namespace: shop\nmtls: strict\ncanary: { service: backend }')
 const owner = ownerOf('shop', 'shop')
 
 function watcher(happened: string[]) {
@@ -23,7 +21,9 @@ function watcher(happened: string[]) {
 async function applied({ cluster, happened }: Keeper, objects: KubeObject[]): Promise<{ changes: Change[]; happened: string[] }> {
   const planned = await plan(cluster, objects, owner)
   happened.length = 0
-  return { changes: await apply(cluster, planned, watcher(happened)), happened: [...happened] }
+  const changes: Change[] = []
+  await apply(cluster, planned, watcher(happened), (change) => changes.push(change))
+  return { changes, happened: [...happened] }
 }
 
 const named = (name: string, namespace = 'shop') => (kind: string, action: Change['action']): Change => ({ kind, namespace, name, action })
@@ -35,7 +35,7 @@ describe('the order of the writes', () => {
   test('subsets before the weights that use them, with the proxies having them in between', async () => {
     const { changes, happened } = await applied(keeper(), [route(['v1', 80], ['v2', 20]), mtls, rule('v1', 'v2')])
     expect(happened).toEqual(['PeerAuthentication', 'look at the proxies', 'DestinationRule', 'proxies have it', 'VirtualService'])
-    expect(changes).toEqual([backend('VirtualService', 'created'), named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created')])
+    expect(changes).toEqual([named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created'), backend('VirtualService', 'created')])
   })
 
   test('a second run changes nothing, writes nothing and waits for nobody', async () => {
@@ -66,6 +66,13 @@ describe('the order of the writes', () => {
     expect(world.kept.size).toBe(0)
   })
 
+  test('a host outside the mesh goes when the proxies have the routes that do without it', async () => {
+    const world = keeper()
+    await applied(world, [policy('ServiceEntry', 'api', { hosts: ['api.example.com'] }), route(['v1', 100])])
+    const { happened } = await applied(world, [route(['v2', 100])])
+    expect(happened).toEqual(['look at the proxies', 'VirtualService', 'proxies have it', 'remove ServiceEntry'])
+  })
+
   test('what lets callers in comes before what shuts out all the rest, and goes after it', async () => {
     const world = keeper()
     const policies = [policy('AuthorizationPolicy', 'deny-all', {}), policy('AuthorizationPolicy', 'allow', { rules: [{}] })]
@@ -82,28 +89,45 @@ describe('the order of the writes', () => {
   })
 })
 
-describe('a version that holds traffic and that the config does not define', () => {
-  const splitting = (...weights: [string, number][]): Live => ({ ...nothingLive, virtualServices: [virtualService([{ route: weights.map(([subset, weight]) => to(subset, weight)) }], { labels: ours })] })
-  const second = 'canary: { service: backend, stable: v2, canary: v3 }'
+describe('an apply that fails half-way', () => {
+  const mtls = policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } })
+  const busy = new ApiError(503, 'the server is busy')
+  /** The keeper, whose server fails at what is written to such an object. */
+  function failingAt({ cluster, ...rest }: Keeper, kind: string, spec: unknown): Keeper {
+    const fails = (object: KubeObject) => object.kind === kind && isDeepStrictEqual((object as Policy).spec, spec)
+    const apply: Cluster['apply'] = (object, force, dryRun) => (fails(object) && !dryRun ? Promise.reject(busy) : cluster.apply(object, force, dryRun))
+    return { ...rest, cluster: { ...cluster, apply } }
+  }
+  async function failure({ cluster, happened }: Keeper, objects: KubeObject[]): Promise<{ changes: Change[]; message: string }> {
+    const changes: Change[] = []
+    const error: unknown = await apply(cluster, await plan(cluster, objects, owner), watcher(happened), (change) => changes.push(change)).catch((reason: unknown) => reason)
+    return { changes, message: (error as Error).message }
+  }
 
-  test.each<[string, string, Live, string[]]>([
-    ['is named', 'services: { backend: { subsets: { v2: {} } } }', splitting(['v1', 30], ['v2', 70]), ['v1 holds 30%']],
-    ['is named, each', 'services: { backend: { timeout: 1s } }', splitting(['v1', 30], ['v2', 70]), ['v1 holds 30%', 'v2 holds 70%']],
-    ['is named before a canary', second, splitting(['v1', 20], ['v2', 80]), ['v1 holds 20%']],
-    ['is named before a canary, also where traffic is stated', `${second}\nservices: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }`, splitting(['v1', 20], ['v2', 80]), ['v1 holds 20%']],
-    ['is none where traffic is stated', 'services: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }', splitting(['v1', 30], ['v2', 70]), []],
-    ['is none without weight', second, splitting(['v1', 0], ['v2', 100]), []],
-    ['is none where nothing is split yet', second, nothingLive, []],
-  ])('%s', (_, yaml, live, named) => {
-    const faults = orphans(configOf(`namespace: shop\n${yaml}`), live)
-    expect(faults).toHaveLength(named.length)
-    named.forEach((name, i) => expect(faults[i]).toContain(`services.backend.subsets: the subset ${name} of the traffic now and is not defined here`))
+  test('tells what was written and what was not, and the next one carries on', async () => {
+    const world = keeper()
+    const objects = [mtls, rule('v1', 'v2'), route(['v1', 80], ['v2', 20])]
+    const { changes, message } = await failure(failingAt(world, 'VirtualService', route(['v1', 80], ['v2', 20]).spec), objects)
+    expect(message).toBe('the server is busy; done before that: PeerAuthentication shop/default, DestinationRule shop/backend; not yet: VirtualService shop/backend. Mend the cause and run again: the run carries on from there')
+    expect(changes).toEqual([named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created')])
+    expect((await applied(world, objects)).changes).toEqual([backend('VirtualService', 'created')])
   })
-})
 
-test('a route for a few, which names only the canary, is not taken for the weights in force', () => {
-  const live = virtualService([{ match: [{ headers: {} }], route: [to('v2', 100)] }, { route: [to('v1', 95), to('v2', 5)] }], { labels: ours })
-  expect(liveWeights(canary, { ...nothingLive, virtualServices: [live] })).toEqual({ backend: { v1: 95, v2: 5 } })
+  test('also where a rule is written twice: it stays with the subset that is to go, and loses it the next time', async () => {
+    const world = keeper()
+    await applied(world, [rule('v1', 'v2'), route(['v1', 80], ['v2', 20])])
+    const objects = [rule('v2'), route(['v2', 100])]
+    const { changes, message } = await failure(failingAt(world, 'DestinationRule', rule('v2').spec), objects)
+    expect(message).toContain('done before that: DestinationRule shop/backend, VirtualService shop/backend; not yet: DestinationRule shop/backend.')
+    expect(changes).toEqual([backend('DestinationRule', 'changed'), backend('VirtualService', 'changed')])
+    expect((await applied(world, objects)).changes).toEqual([backend('DestinationRule', 'changed')])
+  })
+
+  test('before anything was written says so', async () => {
+    const { changes, message } = await failure(failingAt(keeper(), 'PeerAuthentication', mtls.spec), [mtls])
+    expect(message).toContain('done before that: nothing; not yet: PeerAuthentication shop/default.')
+    expect(changes).toEqual([])
+  })
 })
 
 describe('a field that somebody else owns', () => {
@@ -127,36 +151,5 @@ describe('a field that somebody else owns', () => {
     const world = refusing(...managers)
     await expect(applied(world, [rule('v1'), route(['v1', 100])])).rejects.toThrow(/^VirtualService shop\/backend has fields that somebody else owns: .*conflict with "argocd".*; remove them there, or here$/)
     expect(world.happened).toEqual([])
-  })
-})
-
-describe("somebody else's objects for the same host", () => {
-  const rule = (host: string, labels = {}): DestinationRule => ({ apiVersion: 'networking.istio.io/v1', kind: 'DestinationRule', metadata: { name: 'theirs', namespace: 'shop', labels }, spec: { host } })
-  const route = [{ route: [to('v1')] }]
-
-  test.each<[string, Live, string[]]>([
-    ['a VirtualService', { ...nothingLive, virtualServices: [virtualService(route, { name: 'theirs' })] }, ['VirtualService shop/theirs']],
-    ['a DestinationRule', { ...nothingLive, destinationRules: [rule('backend.shop')] }, ['DestinationRule shop/theirs']],
-    ['our own', { virtualServices: [virtualService(route, { labels: ours })], destinationRules: [rule('backend', ours)] }, []],
-    ['those of another host', { virtualServices: [], destinationRules: [rule('frontend')] }, []],
-  ])('%s', (_, live, named) => {
-    const faults = strangers(canary, live)
-    expect(faults).toHaveLength(named.length)
-    named.forEach((name, i) => {
-      expect(faults[i]).toContain(`the host backend.shop.svc.cluster.local already has the ${name}, which is not ours`)
-      expect(faults[i]).toContain('label it app.kubernetes.io/managed-by=mesh-canary')
-    })
-  })
-})
-
-describe('what is in the cluster', () => {
-  const listing = (error: ApiError) => clusterWith({ list: () => Promise.reject(error) })
-
-  test('is nothing where Istio is not installed yet', async () => {
-    expect(await readLive(listing(new ApiError(404, 'the server could not find the requested resource')), 'shop')).toEqual(nothingLive)
-  })
-
-  test('is not guessed where it may not be read', async () => {
-    await expect(readLive(listing(new ApiError(403, 'forbidden')), 'shop')).rejects.toThrow('forbidden')
   })
 })

@@ -50,6 +50,10 @@ describe('routes', () => {
     expect(httpOf(routes(matched('a', { route: [to('v1')] })), routes(matched('a', { route: [to('v1')], timeout: '1s' })))).toEqual([matched('a', { route: [to('v1')], timeout: '1s' })])
   })
 
+  test('with an empty list of matches are default ones', () => {
+    expect(httpOf(routes({ match: [], route: split }), routes({ route: plain, retries }))).toEqual([{ match: [], route: split, retries }])
+  })
+
   test('the same destination may be written short or in full', () => {
     expect(httpOf(routes({ route: [to('v1', 100)], retries }), routes({ route: [to('v1', 100, 'backend.shop.svc.cluster.local')] }))).toEqual([{ route: [to('v1', 100)], retries }])
   })
@@ -71,6 +75,16 @@ test('the host decides, not the name: short, in full, and with gateways spelled 
 test('a VirtualService of a gateway and one of the sidecars stand beside each other', () => {
   const exposed = policy('VirtualService', 'backend-gateway', { hosts: ['backend'], gateways: ['g'], http: [{ route: plain }] })
   expect(merge([from('a', routes({ route: split })), from('b', exposed)]).objects).toHaveLength(2)
+})
+
+test('VirtualServices to which others delegate have no hosts, and stay apart', () => {
+  const delegate = (name: string) => policy('VirtualService', name, { http: [{ route: plain }] })
+  expect(specOf(delegate('a'), delegate('b'))).toHaveLength(2)
+})
+
+test('a VirtualService of istio-system is for the same sidecars', () => {
+  const theirs = policy('VirtualService', 'other', { hosts: ['backend.shop.svc.cluster.local'], http: [{ route: plain }] }, { namespace: 'istio-system' })
+  faultOf(routes({ route: plain }), theirs).toThrow('VirtualService shop/backend (a.yaml:1) and VirtualService istio-system/other (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars')
 })
 
 test('a gateway is the same with its namespace and without', () => {
@@ -115,7 +129,7 @@ describe('what contradicts itself is an error that names both places', () => {
     ['a mode', [policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }), policy('PeerAuthentication', 'default', { mtls: { mode: 'PERMISSIVE' } })], 'PeerAuthentication shop/default: spec.mtls.mode: a.yaml:1 and b.yaml:1 want different things ("STRICT" and "PERMISSIVE")'],
     ["a subset's labels", [policy('DestinationRule', 'a', { host: 'b', subsets: subsets('v1') }), policy('DestinationRule', 'a', { host: 'b', subsets: [{ name: 'v1', labels: { version: 'x' } }] })], 'spec.subsets[v1].labels.version: a.yaml:1 and b.yaml:1'],
     ['hosts that are shared in part', [routes({ route: plain }), policy('VirtualService', 'both', { hosts: ['backend', 'other'], http: [] })], 'VirtualService shop/backend (a.yaml:1) and VirtualService shop/both (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars, but their hosts or gateways differ'],
-    ['one name for two hosts', [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })], 'policies: there are two different objects VirtualService shop/backend, for different hosts; give one of them another name'],
+    ['one name for two hosts', [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })], 'policies: there are two different objects VirtualService shop/backend, for different hosts or workloads; give one of them another name'],
   ])('%s', (_, objects, fault) => {
     faultOf(...objects).toThrow(fault)
   })

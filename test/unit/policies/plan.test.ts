@@ -59,6 +59,13 @@ describe('what is pruned', () => {
     expect(await plan(keeper([marked(timeout('1s'), nameless)]).cluster, [], nameless)).toEqual([])
   })
 
+  test('nothing in istio-system where the account may not look there', async () => {
+    const { cluster, kept } = keeper([mine(timeout('1s')), mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' }))])
+    const list: typeof cluster.list = (kind, namespace, query) => (namespace === 'istio-system' ? Promise.reject(new ApiError(403, 'forbidden')) : cluster.list(kind, namespace, query))
+    expect(kept.size).toBe(2)
+    expect((await plan({ ...cluster, list }, [], owner)).map(({ object }) => object.kind)).toEqual(['VirtualService'])
+  })
+
   test('only what lives outside its namespace is marked with it', () => {
     expect(mine(rule('v1')).metadata.labels).not.toHaveProperty(namespaceLabel)
     expect(mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })).metadata.labels?.[namespaceLabel]).toBe('shop')

@@ -1,12 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import type { PatchOperation } from '../../../src/cluster/client.ts'
 import type { VirtualService } from '../../../src/cluster/objects.ts'
-import { fullHost, routesTo, shift, weightsOf } from '../../../src/policies/routes.ts'
+import { abRouteName } from '../../../src/config/names.ts'
+import { fullHost, placesOf, routesTo, shareOf, shift, weightsOf, type Routed, type Split } from '../../../src/policies/routes.ts'
 import { to, virtualService } from '../fixtures.ts'
 
 const split = virtualService([{ route: [to('v1', 95), to('v2', 5)] }])
-const move = (object: VirtualService, weight: number) => shift(object, 'backend', 'shop', 'v1', 'v2', weight)
-const untouched: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: '7' }
+const between = (stable: string, canary: string, by: 'subset' | 'service' = 'subset'): Split => ({ namespace: 'shop', service: 'backend', stable: { by, name: stable }, canary: { by, name: canary } })
+const move = (object: Routed, weight: number, more: Partial<Split> = {}) => shift(object, { ...between('v1', 'v2'), ...more }, weight)
+const weight = (path: string, value: number): PatchOperation => ({ op: 'add', path: `/spec/${path}/weight`, value })
 
 test.each([
   ['backend', 'backend.shop.svc.cluster.local'],
@@ -23,6 +25,7 @@ describe('whose VirtualService it is', () => {
     ['by the short host', split, true],
     ['by the full host among others', { ...split, spec: { hosts: ['a.example.com', 'backend.shop.svc.cluster.local'] } }, true],
     ['the short host in another namespace is another service', { ...split, metadata: { name: 'backend', namespace: 'other' } }, false],
+    ['one without hosts, which others delegate to', { ...split, spec: { http: [] } }, false],
     ['another host', { ...split, spec: { hosts: ['frontend'] } }, false],
   ])('%s', (_, object, ours) => {
     expect(routesTo(object, 'backend', 'shop')).toBe(ours)
@@ -45,12 +48,17 @@ describe('the split in force', () => {
 })
 
 describe('the split between two subsets', () => {
-  const between = (object: VirtualService) => weightsOf(object, 'backend', 'shop', ['v1', 'v2'])
+  const inForce = (object: VirtualService) => weightsOf(object, 'backend', 'shop', ['v1', 'v2'])
   const forOneHeader = { match: [{ headers: {} }], route: [to('v2', 100)] }
 
   test('passes over a route for a few, which names only one of them', () => {
     const object = virtualService([forOneHeader, { route: [to('v1', 95), to('v2', 5)] }])
-    expect(between(object)).toEqual({ v1: 95, v2: 5 })
+    expect(inForce(object)).toEqual({ v1: 95, v2: 5 })
+    expect(weightsOf(object, 'backend', 'shop')).toEqual({ v1: 95, v2: 5 })
+  })
+
+  test('passes over the route of an A/B stage, even where the split itself is for a few', () => {
+    const object = virtualService([{ name: abRouteName, ...forOneHeader }, { match: [{ uri: {} }], route: [to('v1', 95), to('v2', 5)] }])
     expect(weightsOf(object, 'backend', 'shop')).toEqual({ v1: 95, v2: 5 })
   })
 
@@ -59,17 +67,13 @@ describe('the split between two subsets', () => {
   })
 
   test('is none where no route names both', () => {
-    expect(between(virtualService([forOneHeader, { route: [to('v1')] }]))).toBeUndefined()
+    expect(inForce(virtualService([forOneHeader, { route: [to('v1')] }]))).toBeUndefined()
   })
 })
 
 describe('moving the weight', () => {
-  test('writes the two weights and nothing else, on the object as it was read', () => {
-    expect(move(split, 25)).toEqual([
-      untouched,
-      { op: 'add', path: '/spec/http/0/route/0/weight', value: 75 },
-      { op: 'add', path: '/spec/http/0/route/1/weight', value: 25 },
-    ])
+  test('writes the two weights and nothing else', () => {
+    expect(move(split, 25)).toEqual([weight('http/0/route/0', 75), weight('http/0/route/1', 25)])
   })
 
   test('writes nothing when it is there already', () => {
@@ -83,27 +87,80 @@ describe('moving the weight', () => {
       { route: [to('v2', 0), to('v1', 100)] },
       { route: [to('v1', 100), to('other', 0, 'frontend'), to('v2', 0)] },
     ])
-    expect(move(object, 10)?.slice(1)).toEqual([
-      { op: 'add', path: '/spec/http/2/route/0/weight', value: 10 },
-      { op: 'add', path: '/spec/http/2/route/1/weight', value: 90 },
-      { op: 'add', path: '/spec/http/3/route/0/weight', value: 90 },
-      { op: 'add', path: '/spec/http/3/route/2/weight', value: 10 },
+    expect(move(object, 10)).toEqual([weight('http/2/route/1', 90), weight('http/2/route/0', 10), weight('http/3/route/0', 90), weight('http/3/route/2', 10)])
+  })
+
+  test('is for the named routes only, where there are names', () => {
+    const object = virtualService([{ name: 'api', route: [to('v1', 95), to('v2', 5)] }, { name: 'rest', route: [to('v1', 95), to('v2', 5)] }])
+    expect(move(object, 25, { routes: ['rest'] })).toEqual([weight('http/1/route/0', 75), weight('http/1/route/1', 25)])
+  })
+
+  test.each<[number, number, number]>([
+    [50, 40, 40],
+    [100, 0, 80],
+    [0, 80, 0],
+    // A tenth of a per cent of 80 is no whole weight, and neither is all but a little.
+    [1, 79, 1],
+    [99, 1, 79],
+  ])('to %i %% redistributes what both have and leaves a third subset its part', (percent, stable, canary) => {
+    const object = virtualService([{ route: [to('v0', 20), to('v1', 75), to('v2', 5)] }])
+    expect(move(object, percent)).toEqual([weight('http/0/route/1', stable), weight('http/0/route/2', canary)])
+  })
+
+  test('makes a hundred of whatever two weights there are', () => {
+    expect(move(virtualService([{ route: [to('v1', 9), to('v2', 1)] }]), 50)).toEqual([weight('http/0/route/0', 50), weight('http/0/route/1', 50)])
+  })
+
+  test('leaves no part of a version behind that stands there twice', () => {
+    expect(move(virtualService([{ route: [to('v1', 60), to('v2', 0), to('v1', 40)] }]), 100)).toEqual([
+      weight('http/0/route/0', 0),
+      weight('http/0/route/2', 0),
+      weight('http/0/route/1', 100),
     ])
   })
 
-  test('takes a third subset out of the split, so that the weights still add up', () => {
-    expect(move(virtualService([{ route: [to('v0', 20), to('v1', 75), to('v2', 5)] }]), 5)).toEqual([
-      untouched,
-      { op: 'add', path: '/spec/http/0/route/0/weight', value: 0 },
-      { op: 'add', path: '/spec/http/0/route/1/weight', value: 95 },
-    ])
+  test('moves TCP and TLS routes as well', () => {
+    const route = [to('v1', 100), to('v2', 0)]
+    const object: VirtualService = { ...split, spec: { hosts: ['backend'], tcp: [{ match: [{ port: 3306 }], route }], tls: [{ match: [{ sniHosts: ['a.example.com'] }], route }] } }
+    expect(move(object, 20)).toEqual(['tcp', 'tls'].flatMap((section) => [weight(`${section}/0/route/0`, 80), weight(`${section}/0/route/1`, 20)]))
+  })
+
+  test('moves between Services by their hosts, short or full', () => {
+    const service = (host: string, weight: number) => ({ destination: { host }, weight })
+    const object = virtualService([{ route: [service('backend-v1', 100), service('backend-v2.shop.svc.cluster.local', 0)] }])
+    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([weight('http/0/route/0', 80), weight('http/0/route/1', 20)])
+  })
+
+  test('moves between the backends of an HTTPRoute, where a weight that is not written is 1', () => {
+    const object: Routed = {
+      apiVersion: 'gateway.networking.k8s.io/v1',
+      kind: 'HTTPRoute',
+      metadata: { name: 'backend', namespace: 'shop' },
+      spec: { rules: [{ backendRefs: [{ name: 'backend-v1' }] }, { backendRefs: [{ name: 'backend-v1' }, { name: 'backend-v2', weight: 0 }] }, { backendRefs: [{ name: 'backend-v1', kind: 'Bucket' }, { name: 'backend-v2' }] }] },
+    }
+    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([weight('rules/1/backendRefs/0', 80), weight('rules/1/backendRefs/1', 20)])
   })
 
   test.each<[string, VirtualService]>([
     ['only one of the two', virtualService([{ route: [to('v1', 100)] }])],
     ['the two in different routes', virtualService([{ route: [to('v1')] }, { route: [to('v2')] }])],
     ['another service of the same subsets', virtualService([{ route: [to('v1', 95, 'frontend'), to('v2', 5, 'frontend')] }])],
-  ])('says that there is nothing to move in a VirtualService that names %s', (_, object) => {
-    expect(move(object, 50)).toBeUndefined()
+    ['both in the route of an A/B stage', virtualService([{ name: abRouteName, route: [to('v1', 95), to('v2', 5)] }])],
+  ])('finds nothing to move in a VirtualService that names %s', (_, object) => {
+    expect(move(object, 50)).toEqual([])
+    expect(placesOf(object, between('v1', 'v2'))).toEqual([])
+  })
+})
+
+describe("the canary's share", () => {
+  const share = (...route: ReturnType<typeof to>[]) => placesOf(virtualService([{ route }]), between('v1', 'v2')).map(shareOf)
+
+  test.each<[string, ReturnType<typeof to>[], number | undefined]>([
+    ['of a hundred', [to('v1', 95), to('v2', 5)], 5],
+    ['of other sums', [to('v1', 3), to('v2', 1)], 25],
+    ['beside a third subset', [to('v0', 20), to('v1', 60), to('v2', 20)], 25],
+    ['is unknown where both have nothing', [to('v0', 100), to('v1', 0), to('v2', 0)], undefined],
+  ])('%s', (_, route, expected) => {
+    expect(share(...route)).toEqual([expected])
   })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { ContainerStatus, KubeEvent, Pod } from '../../../src/cluster/objects.ts'
-import { causeOf, creationFailure } from '../../../src/verify/cause.ts'
+import { causeOf } from '../../../src/verify/cause.ts'
+import { creationFailure } from '../../../src/verify/creation.ts'
 import { clusterWith, container, pod } from '../fixtures.ts'
 
 type Event = { reason: string; container?: string; message?: string; type?: string; of?: string; kind?: string; lastTimestamp?: string; eventTime?: string }
@@ -8,8 +9,7 @@ type World = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
 
 /**
  * A cluster that answers with these events and logs. It is a fake because a table of thirty broken pods is to be run in no time;
- * test/e2e/verify.test.ts provokes them for real, all but three that the embedded mesh cannot have: too many open files (a limit of
- * the whole machine), the race with the CNI plugin (the mesh has none) and a sandbox whose network cannot be set up.
+ * test/e2e/verify.test.ts provokes them for real, and the logs here are shortened from there.
  */
 function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) {
   const asked: string[] = []
@@ -34,14 +34,16 @@ function broken(app: Partial<ContainerStatus>, proxy: Partial<ContainerStatus> =
 const waiting = (reason: string, message?: string): Partial<ContainerStatus> => ({ ready: false, state: { waiting: { reason, ...(message === undefined ? {} : { message }) } } })
 const crashed = (exitCode: number, reason = 'Error'): Partial<ContainerStatus> => ({ ready: false, restartCount: 3, state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated: { exitCode, reason } } })
 const restarted = (agoMs: number) => pod({ status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], containerStatuses: [container('app', { restartCount: 1, state: { running: {} }, lastState: { terminated: { exitCode: 1, reason: 'Error', finishedAt: new Date(Date.now() - agoMs).toISOString() } } })] } })
+const unstarted = broken(waiting('PodInitializing'), waiting('PodInitializing'), waiting('PodInitializing'))
+const unplaced = (message: string) => pod({ status: { phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'False', message }], containerStatuses: [], initContainerStatuses: [] } })
 const running: Partial<ContainerStatus> = { ready: false, state: { running: {} } }
 
 describe('the cause that a person would have found', () => {
   test.each<[string, World, string]>([
     [
       'no node has room',
-      { pod: pod({ status: { phase: 'Pending', conditions: [{ type: 'PodScheduled', status: 'False', message: '0/1 nodes are available: 1 Insufficient cpu.' }], containerStatuses: [], initContainerStatuses: [] } }) },
-      'no node takes the pod: 0/1 nodes are available: 1 Insufficient cpu.; free room on a node or lower the requests',
+      { pod: unplaced('0/1 nodes are available: 1 Insufficient cpu.') },
+      'no node takes the pod: 0/1 nodes are available: 1 Insufficient cpu; free room on a node or lower the requests',
     ],
     [
       'the pod was created before its namespace asked for sidecars',
@@ -94,20 +96,48 @@ describe('the cause that a person would have found', () => {
       'the sidecar is not ready: it got no certificate from istiod; check that istiod runs and that the pod reaches it: sds failed to warm certificate: failed to generate workload certificate: connection refused',
     ],
     [
-      'the node has no more files to open',
-      { pod: broken(waiting('PodInitializing'), running), log: '2026-11-23T08:28:20.338889Z\terror\tfailed to create watcher: too many open files\n2026-11-23T08:28:21Z\tinfo\tlater' },
-      'the sidecar is not ready: failed to create watcher: too many open files; raise fs.inotify.max_user_instances and max_user_watches on the node',
+      'the sidecar finds no inotify instance left on the node',
+      { pod: broken(waiting('PodInitializing'), crashed(255)), previousLog: "2026-11-23T08:28:20Z\tinfo\tOpening status port 15020\n2026-11-23T08:28:20Z\terror\tfailed to start default Istio SDS server: couldn't initialize inotify: too many open files" },
+      "container istio-proxy ended with exit code 255 (Error), 3 restarts: failed to start default Istio SDS server: couldn't initialize inotify: too many open files; raise fs.inotify.max_user_instances on the node",
+    ],
+    [
+      'Envoy may open no more files, is aborted, and the agent ends well',
+      { pod: broken(waiting('PodInitializing'), { ...crashed(0, 'Completed'), state: { running: {} }, lastState: { terminated: { exitCode: 0, reason: 'Completed', finishedAt: new Date().toISOString() } } }), previousLog: '2026-11-23T08:28:20Z\terror\tenvoy envoy_bug source/common/network/socket_interface_impl.cc:116\tsocket(2) failed, got error: Too many open files\tthread=15\n2026-11-23T08:28:20Z\terror\tEnvoy exited with error: signal: aborted' },
+      "container istio-proxy ended with exit code 0 (Completed), 3 restarts: socket(2) failed, got error: Too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
+    ],
+    [
+      'the application may open no more files, and says so above a stack',
+      { pod: broken(crashed(1)), previousLog: "node:fs:621\n\nError: EMFILE: too many open files, watch '/app'\n    at Object.openSync (node:fs:621:18) {\n  errno: -24\n}\n\nNode.js v24.21.0" },
+      "container app ended with exit code 1 (Error), 3 restarts: Error: EMFILE: too many open files, watch '/app'; raise fs.inotify.max_user_instances on the node",
     ],
     [
       'the pod was started before the CNI plugin',
-      { pod: pod({ status: { conditions: unready, initContainerStatuses: [container('istio-validation', crashed(126))], containerStatuses: [container('app', waiting('PodInitializing'))] } }), previousLog: 'iptables validation failed; workload is not ready for Istio' },
+      { pod: pod({ status: { conditions: unready, initContainerStatuses: [container('istio-validation', crashed(126))], containerStatuses: [container('app', waiting('PodInitializing'))] } }), previousLog: '2026-11-23T08:28:20Z\terror\tiptables validation failed; workload is not ready for Istio.\nWhen using Istio CNI, this can occur if a pod is scheduled before the node is ready.\n\nOtherwise, this pod will need to be manually removed.\n' },
       "the pod's traffic rules are not in place (istio-validation, exit code 126): iptables validation failed; workload is not ready for Istio; the pod was started before the Istio CNI plugin was ready on its node: delete the pod so that it is created anew",
     ],
     [
-      "the pod's network cannot be set up",
-      { pod: broken(waiting('PodInitializing'), waiting('PodInitializing'), waiting('PodInitializing')), events: [{ reason: 'FailedCreatePodSandBox', message: 'plugin type="istio-cni" failed' }] },
-      'the pod\'s network cannot be set up: plugin type="istio-cni" failed; look at the node\'s container runtime and CNI plugins',
+      'the CNI configuration names a plugin that is gone',
+      { pod: unstarted, events: [{ reason: 'FailedCreatePodSandBox', message: 'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to find plugin "istio-cni" in path [/opt/cni/bin]' }] },
+      'the pod\'s network cannot be set up: failed to find plugin "istio-cni" in path [/opt/cni/bin]; install that plugin on the node, or take it out of the CNI configuration there (the Istio CNI plugin may leave its entry behind)',
     ],
+    [
+      'the node has no network plugin',
+      { pod: unstarted, events: [{ reason: 'NetworkNotReady', message: 'network is not ready: cni plugin not initialized' }] },
+      "the pod's network cannot be set up: network is not ready: cni plugin not initialized; the node has no CNI configuration, so check that its network plugin runs",
+    ],
+    [
+      'the network plugin fails',
+      { pod: unstarted, events: [{ reason: 'FailedCreatePodSandBox', message: 'no addresses left' }] },
+      "the pod's network cannot be set up: no addresses left; look at the node's container runtime and CNI plugins",
+    ],
+    [
+      'an image is on its way, after the network was late',
+      { pod: unstarted, events: [{ reason: 'Pulling', message: 'Pulling image "shop/backend:v9"', lastTimestamp: '2026-11-23T08:28:20Z' }, { reason: 'FailedCreatePodSandBox', message: 'no addresses left', lastTimestamp: '2026-11-23T08:28:10Z' }] },
+      'an image is still on its way: Pulling image "shop/backend:v9"; wait longer, or check that the node reaches the registry',
+    ],
+    ['the network was late, and the images are there', { pod: unstarted, events: [{ reason: 'FailedCreatePodSandBox', message: 'no addresses left' }, { reason: 'Pulled' }] }, 'container istio-init is not ready: PodInitializing'],
+    ['no node fits', { pod: unplaced('0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.') }, 'no node takes the pod: 0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s); free room on a node or lower the requests; or see why the node has its taint (one that is not ready has one), or let the pod tolerate it'],
+    ['the scheduler says something new', { pod: unplaced('no.') }, 'no node takes the pod: no'],
     [
       'a volume was missing for a moment, and the application crashes',
       { pod: broken(crashed(1)), events: [{ reason: 'FailedMount', message: 'configmap "istio-ca-root-cert" not found' }], previousLog: 'Error: no DB_HOST' },
@@ -136,17 +166,21 @@ describe('the cause that a person would have found', () => {
     ['the sidecar says nothing known', { pod: broken({}, running), log: 'hello\nbye\n' }, 'the sidecar is not ready: bye'],
     ['the sidecar says nothing', { pod: broken({}, running) }, 'the sidecar is not ready: it logged nothing'],
     ['the application crashes', { pod: broken(crashed(1)), log: 'the new start\n', previousLog: 'booting\nError: no DB_HOST\n' }, 'container app ended with exit code 1 (Error), 3 restarts: Error: no DB_HOST'],
-    ['the application runs out of memory', { pod: broken(crashed(137, 'OOMKilled')) }, 'container app ended with exit code 137 (OOMKilled), 3 restarts: it logged nothing; it used more memory than its limit: raise the limit, or find the leak'],
+    ['the application panics', { pod: broken(crashed(2)), previousLog: 'panic: no DB_HOST\n\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:5 +0x1d\nexit status 2' }, 'container app ended with exit code 2 (Error), 3 restarts: panic: no DB_HOST'],
+    ['the sidecar runs out of memory', { pod: { ...broken(waiting('PodInitializing'), crashed(137, 'OOMKilled')), spec: { containers: [{ name: 'app' }], initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', resources: { limits: { memory: '16Mi' } } }] } } }, 'container istio-proxy ended with exit code 137 (OOMKilled), 3 restarts: it used more memory than its limit of 16Mi: raise the limit, or find the leak'],
+    ['the application runs out of memory', { pod: broken(crashed(137, 'OOMKilled')) }, 'container app ended with exit code 137 (OOMKilled), 3 restarts: it used more memory than its limit: raise the limit, or find the leak'],
     ['the application has just crashed', { pod: broken({ ready: false, state: { terminated: { exitCode: 2 } } }), log: 'usage: app\n' }, 'container app ended with exit code 2, 0 restarts: usage: app'],
     [
       'the readiness probe fails',
       { pod: broken(running), events: [{ reason: 'Unhealthy', message: 'Readiness probe failed: 503' }, { reason: 'Pulled', type: 'Normal' }] },
       'container app is not ready: Readiness probe failed: 503',
     ],
+    ['the readiness probe fails, and the log says why', { pod: broken(running), events: [{ reason: 'Unhealthy', message: 'Readiness probe failed: 503' }], log: 'accept: too many open files' }, "container app is not ready: Readiness probe failed: 503; its log says: accept: too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them"],
     ['the container is still starting', { pod: broken(waiting('ContainerCreating')) }, 'container app is not ready: ContainerCreating'],
     ['the container runs and nothing is known', { pod: broken(running) }, 'container app is not ready: its readiness probe does not pass'],
+    ['a readiness gate is not met', { pod: pod({ status: { conditions: [{ type: 'Ready', status: 'False', reason: 'ReadinessGatesNotReady', message: 'gate "lb" does not exist' }] } }), events: [{ reason: 'Unhealthy', message: 'Startup probe failed' }] }, 'its containers are ready, a readiness gate of the pod is not: gate "lb" does not exist'],
     ['the node warns', { pod: pod({ status: { conditions: unready } }), events: [{ reason: 'NodeNotReady', message: 'Node is not ready' }] }, 'NodeNotReady: Node is not ready'],
-    ['the application crashed a minute ago and runs again', { pod: restarted(60_000), log: 'the new start\n', previousLog: 'Error: no DB_HOST\n' }, 'container app ended with exit code 1 (Error), 1 restarts: Error: no DB_HOST'],
+    ['the application crashed a minute ago and runs again', { pod: restarted(60_000), log: 'the new start\n', previousLog: 'Error: no DB_HOST\n' }, 'container app ended with exit code 1 (Error), 1 restart: Error: no DB_HOST'],
     ['it crashed long ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
     ['there is none', { pod: pod() }, 'the pod is ready'],
   ])('%s', async (_, world, cause) => {
@@ -156,7 +190,7 @@ describe('the cause that a person would have found', () => {
   test("is read from the pod's own events and the log of the container that is to blame, before its restart", async () => {
     const { cluster, asked } = clusterOf({ previousLog: 'Error: no DB_HOST' })
     await causeOf(cluster, broken(crashed(1)))
-    expect(asked).toEqual(['Event shop involvedObject.name=backend-1', 'log shop backend-1 app 20 previous'])
+    expect(asked).toEqual(['Event shop involvedObject.name=backend-1,involvedObject.uid=uid-1', 'log shop backend-1 app 100 previous'])
   })
 
   test('is told as far as it is known when events and logs may not be read', async () => {

@@ -68,6 +68,11 @@ describe('retries, timeouts and ejections', () => {
       'backend ejections': { ok: true, text: '1 ejections; 0 requests were over the limit of connections, 0 found no pod left' },
     })
   })
+
+  test('are not known to be in force where they had nothing to do', () => {
+    const published = { [outbound('upstream_rq_retry')]: 0, [outbound('upstream_rq_per_try_timeout')]: 0, [outbound('outlier_detection_ejections_enforced_total')]: 0 }
+    expect(Object.values(rows(policy, [counted(user, published)])).map(({ ok }) => ok)).toEqual([undefined, undefined, undefined])
+  })
 })
 
 describe('a service whose server speaks first', () => {

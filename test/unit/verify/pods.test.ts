@@ -9,6 +9,7 @@ test.each<[string, Pod, object]>([
   ['ready with its sidecar', pod(), { name: 'backend-1', ready: '2/2', sidecar: 'native', ok: true, restarts: 0 }],
   ['ready without one', pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }), { ready: '1/1', sidecar: 'none', ok: false }],
   ['its application not ready', pod({ status: { conditions: unready, containerStatuses: [container('app', { ready: false, restartCount: 3 })] } }), { ready: '1/2', ok: false, restarts: 3 }],
+  ['its native sidecar started again', pod({ status: { initContainerStatuses: [container('istio-proxy', { restartCount: 2 })] } }), { ready: '2/2', ok: true, restarts: 2 }],
   ['every container ready, the pod not: a readiness gate', pod({ status: { conditions: unready } }), { ready: '2/2', ok: false }],
   ['the pod ready, its sidecar not any more', pod({ status: { initContainerStatuses: [container('istio-proxy', { ready: false })] } }), { ready: '1/2', ok: false }],
 ])('a pod %s', (_, each, row) => {

@@ -3,8 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Kind, Pod, Workload } from '../cluster/objects.ts'
-import { causeOf, creationFailure } from '../verify/cause.ts'
-import { isReady } from './sidecar.ts'
+import { isReady } from '../mesh/sidecar.ts'
+import { causeOf } from './cause.ts'
+import { creationFailure } from './creation.ts'
 
 /** True when every pod of the workload is of its newest template and available. */
 export function rolledOut({ kind, metadata, spec, status }: Workload): boolean {
@@ -33,7 +34,12 @@ export async function untilRolledOut(cluster: Cluster, { kind, metadata }: Workl
 async function cause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {
   if (!workload) return 'it is gone'
   const pods = await cluster.list<Pod>('Pod', namespace)
-  const bad = pods.find((pod) => belongs(workload, pod) && !isReady(pod))
+  // The newest: an old pod that was not ready either says nothing of this rollout.
+  const bad = pods.filter((pod) => belongs(workload, pod) && !isReady(pod) && pod.metadata.deletionTimestamp === undefined).sort(newestFirst)[0]
   if (bad) return `${bad.metadata.name}: ${await causeOf(cluster, bad)}`
   return (await creationFailure(cluster, namespace, workload.metadata.name)) ?? 'its new pods are not there yet'
+}
+
+function newestFirst(a: Pod, b: Pod): number {
+  return (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? '')
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Workload } from '../../../src/cluster/objects.ts'
-import { rolledOut, untilRolledOut } from '../../../src/mesh/rollout.ts'
+import { rolledOut, untilRolledOut } from '../../../src/verify/rollout.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 const whole = (count: number) => ({ replicas: count, updatedReplicas: count, availableReplicas: count })
@@ -37,7 +37,12 @@ describe('a rollout that is not through in time', () => {
     await expect(waited([pod({ metadata: { name: 'frontend-1', labels: { app: 'frontend' } } }), broken])).rejects.toThrow('Deployment/backend was not ready within 0 s after its restart: backend-1: no node takes the pod: Insufficient cpu')
   })
 
-  // Not so yet: an empty selector takes every pod.
+  test('is told with the cause of its newest pod, not of one that it replaces', async () => {
+    const one = (name: string, creationTimestamp: string, message: string, more = {}) => pod({ metadata: { name, creationTimestamp, labels: { app: 'backend' }, ...more }, status: { conditions: [{ type: 'PodScheduled', status: 'False', message }] } })
+    const pods = [one('backend-1', '2026-01-01T00:00:00Z', 'old'), one('backend-2', '2026-01-01T00:01:00Z', 'new'), one('backend-3', '2026-01-01T00:02:00Z', 'going', { deletionTimestamp: '2026-01-01T00:03:00Z' })]
+    await expect(waited(pods)).rejects.toThrow('backend-2: no node takes the pod: new')
+  })
+
   test('is not told with the pod of another workload where the selector holds only expressions', async () => {
     const byExpression = { ...slow, spec: { selector: {}, template: { metadata: { labels: { app: 'backend' } }, spec: { containers: [] } } } }
     const other = pod({ metadata: { name: 'frontend-1', labels: { app: 'frontend' } }, status: { conditions: [] } })

@@ -1,0 +1,34 @@
+// What of the mesh's routes and subsets is in the namespace already, and the weights that are in force there.
+import type { Cluster } from '../cluster/client.ts'
+import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
+import { servicesOf, splitSubsets } from '../config/names.ts'
+import type { Config } from '../config/schema.ts'
+import type { Weights } from './compile/index.ts'
+import { emptyWhenAbsent } from './prune.ts'
+import { routesTo, weightsOf } from './routes.ts'
+
+export type Live = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
+
+export async function readLive(cluster: Cluster, namespace: string): Promise<Live> {
+  // Before Istio is installed the kinds are not known: the list is then not found, and so empty.
+  const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
+  const [virtualServices, destinationRules] = await Promise.all([list<VirtualService>('VirtualService'), list<DestinationRule>('DestinationRule')])
+  return { virtualServices, destinationRules }
+}
+
+/** By service: of the route that a promotion moves where there is one, else of the first that splits the service. */
+export function liveWeights(config: Config, { virtualServices }: Live): Record<string, Weights> {
+  const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
+    const read = (subsets: string[]) => firstSplit(virtualServices, service, config.namespace, subsets)
+    const subsets = splitSubsets(config, service)
+    const weights = (subsets && read(subsets)) ?? read([])
+    return weights ? [[service, weights]] : []
+  })
+  return Object.fromEntries(found)
+}
+
+/** Of the first that splits the service, between all of the subsets when some are named. */
+export function firstSplit(virtualServices: readonly VirtualService[], service: string, namespace: string, subsets: string[] = []): Weights | undefined {
+  const splits = virtualServices.filter((object) => routesTo(object, service, namespace)).map((object) => weightsOf(object, service, namespace, subsets))
+  return splits.find((weights) => weights !== undefined)
+}
