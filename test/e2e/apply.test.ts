@@ -133,6 +133,60 @@ test('removing a section prunes exactly its objects', async () => {
   expect(await policies()).toEqual(without(stood, removed))
 })
 
+const virtualService = (name: string, host: string, spec: object) => ({ apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name, namespace: 'sample-app' }, spec: { hosts: [host], ...spec } })
+const toHost = (host: string) => [{ route: [{ destination: { host } }] }]
+
+/** As a key of the config: a manifest of the user's own. */
+function manifest(object: object): string {
+  const file = join(folder, 'own.yaml')
+  writeFileSync(file, JSON.stringify(object))
+  return `policies: ${file}\n`
+}
+
+async function withStranger(object: object, work: () => Promise<void>): Promise<void> {
+  const file = join(folder, 'stranger.json')
+  writeFileSync(file, JSON.stringify(object))
+  await kubectl('create', '-f', file)
+  try {
+    await work()
+  } finally {
+    await kubectl('delete', '-f', file)
+  }
+}
+
+test("a stranger's VirtualService for a host that only a manifest is for is told, and nothing is touched", async () => {
+  await withStranger(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
+    const stood = await policies()
+    const { code, report } = await machine.run(inputs(base + manifest(virtualService('ours', 'frontend.sample-app.svc.cluster.local', { http: [{ timeout: '5s', ...toHost('frontend')[0] }] }))))
+    expect(code).toBe(1)
+    expect(report?.error).toMatch(/^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which is not ours/)
+    expect(report?.stages.map(({ name }) => name)).toEqual(['check'])
+    expect(await policies()).toEqual(stood)
+  })
+})
+
+test('what goes in the same run is no conflict for the analysis', async () => {
+  const sidecar = (name: string) => manifest({ apiVersion: 'networking.istio.io/v1', kind: 'Sidecar', metadata: { name }, spec: { egress: [{ hosts: ['*/*'] }] } })
+  expect((await machine.run(inputs(base + sidecar('one')))).report?.error).toBeUndefined()
+  const { report } = await machine.run(inputs(base + sidecar('two')))
+  expect(report?.error).toBeUndefined()
+  expect(report?.changes.map(({ name, action }) => `${name} ${action}`)).toEqual(['two created', 'one deleted'])
+})
+
+test('what a stranger needs and this run would prune is found by the analysis, and nothing is touched', async () => {
+  const host = 'api.example.com'
+  expect((await machine.run(inputs(`${base}egress: { hosts: { ${host}: {} } }\n`))).report?.error).toBeUndefined()
+  await withStranger(virtualService('to-api', host, { tcp: toHost(host) }), async () => {
+    const stood = await policies()
+    const { code, report } = await machine.run(inputs(base))
+    expect(code).toBe(1)
+    expect(report?.error).toContain(`IST0101: VirtualService sample-app/to-api: Referenced host not found: "${host}"`)
+    expect(await policies()).toEqual(stood)
+  })
+  const { report } = await machine.run(inputs(base))
+  expect(report?.changes.map(({ kind, action }) => `${kind} ${action}`)).toEqual(['ServiceEntry deleted'])
+})
+
 test("the seed's documents, in one run, keep both the retries and the split, and what was merged is said", async () => {
   const stood = await traffic(world)
   const { code, report, log } = await machine.run(inputs(workloads, { policies: seed }))
@@ -149,6 +203,16 @@ test("the seed's documents, in one run, keep both the retries and the split, and
   const now = await traffic(world)
   for (const version of ['v1', 'v2']) expect(now.versions[version]).toBeGreaterThan(stood.versions[version] ?? 0)
   expect(now.failed).toBe(stood.failed)
+})
+
+test('a service of the config beside a split in a manifest: both are in force, and a second run changes nothing', async () => {
+  const both = inputs(`${workloads}services: { backend: { timeout: 5s } }\npolicies: ${seed}\n`)
+  const first = await machine.run(both)
+  expect(first.report?.error).toBeUndefined()
+  expect(first.report?.changes.map(({ kind, name, action }) => `${kind}/${name} ${action}`)).toEqual(['VirtualService/backend changed'])
+  const { report, outputs } = await machine.run(both)
+  expect(report?.error).toBeUndefined()
+  expect(outputs['changed']).toBe('0')
 })
 
 test('uninstall is refused while a stranger has policies in the mesh, and nothing is touched', async () => {

@@ -4,7 +4,8 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { deployEcho, program, soon, statuses, versions, type Answer, type Ask } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
 import { embedded, type World } from './world.ts'
 
@@ -15,9 +16,7 @@ beforeAll(async () => {
   world = await embedded()
   machine = runner(world.runner)
   await action({ 'istio-version': '1.31.0', profile: 'demo' })
-  await world.run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
-  await world.run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
-  for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside']) await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=120s')
+  await deployEcho(world)
 })
 /** Each pod lets go of a policy at a moment of its own: the next test begins when all of them have. */
 afterEach(async () => {
@@ -48,30 +47,6 @@ async function policies(inputs: Inputs): Promise<void> {
 const echo = (...keys: string[]): Inputs => ({ services: ['echo:', ...keys.map((key) => `  ${key}`)].join('\n') })
 const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
 
-type Answer = { status: number; ms: number; version?: string; host?: string; location?: string; cookie?: string; count?: number }
-type Ask = { url?: string; headers?: Record<string, string>; method?: string; times?: number }
-
-/** Requests one after the other, each on a connection of its own; what the program prints is the answers. */
-function program({ url = 'http://echo:8080/', headers = {}, method = 'GET', times = 1 }: Ask): string {
-  return `
-    const { request } = require('node:http')
-    const one = () => new Promise((done) => {
-      const began = Date.now()
-      const asked = request(${JSON.stringify(url)}, { agent: false, method: ${JSON.stringify(method)}, headers: ${JSON.stringify(headers)} }, (response) => {
-        let text = ''
-        response.on('data', (chunk) => (text += chunk)).on('end', () => {
-          let body = {}
-          try { body = JSON.parse(text) } catch {}
-          done({ status: response.statusCode, ms: Date.now() - began, ...body, location: response.headers.location, cookie: response.headers['set-cookie']?.[0] })
-        })
-      })
-      asked.on('error', () => done({ status: 0, ms: Date.now() - began }))
-      asked.end()
-    })
-    const all = async () => { const answers = []; for (let i = 0; i < ${times}; i++) answers.push(await one()); console.log(JSON.stringify(answers)) }
-    all()`
-}
-
 /** A pod without a sidecar, which stands for the world outside. */
 const outside = async () => `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
 
@@ -80,9 +55,6 @@ async function call(ask: Ask | string = {}, from = 'caller'): Promise<Answer[]> 
   const asked = typeof ask === 'string' ? { url: `http://echo:8080${ask}` } : ask
   return JSON.parse(await kubectl('exec', `deploy/${from}`, '-c', 'node', '--', 'node', '-e', program(asked))) as Answer[]
 }
-
-const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
-const versions = (answers: Answer[]) => answers.map(({ version }) => version)
 
 /** The statuses that there are: each pod of the service takes a policy in at a moment of its own. */
 const everywhere = async (ask: Ask, from?: string) => [...new Set(statuses(await call({ ...ask, times: 8 }, from)))]
@@ -93,8 +65,6 @@ async function seenBy(version: string, path: string): Promise<number> {
   return answer?.count ?? -1
 }
 
-/** Proxies take a policy in within moments of its being written. */
-const soon = (look: () => Promise<void>) => vi.waitFor(look, { timeout: 20_000, interval: 250 })
 const until = () => new Date(Date.now() + 3_600_000).toISOString()
 
 describe('between callers and a service', () => {
@@ -103,6 +73,23 @@ describe('between callers and a service', () => {
     await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([503]))
     await policies(echo('retries: { attempts: 2, perTryTimeout: 1s, budget: { percent: 50% } }'))
     await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([200]))
+  })
+
+  test('a budget keeps retries from multiplying the load, and the proxy counts those it held back', async () => {
+    const failing = (budget: string) => policies(echo(subsets, 'traffic: { v1: 100 }', `retries: { attempts: 2${budget} }`))
+    /** How many tries thirty requests at once become, all of which fail. */
+    const tries = async () => {
+      const path = `/tries-${Date.now()}`
+      expect(await call({ url: `http://echo:8080${path}?fail=v1`, times: 30, atOnce: true })).toMatchObject(Array(30).fill({ status: 503, version: 'v1' }))
+      return seenBy('v1', path)
+    }
+    const heldBack = async () => Number(/upstream_rq_retry_overflow: (\d+)/.exec(await kubectl('exec', 'deploy/caller', '-c', 'istio-proxy', '--', 'pilot-agent', 'request', 'GET', 'stats?filter=outbound.8080.v1.echo.*retry_overflow'))?.[1])
+    await failing('')
+    await soon(async () => expect(await tries()).toBe(90))
+    expect(await heldBack()).toBe(0)
+    await failing(', budget: { percent: 1%, minConcurrency: 1 }')
+    await soon(async () => expect(await tries()).toBeLessThan(90))
+    expect(await heldBack()).toBeGreaterThan(0)
   })
 
   test('a slow call ends at its timeout', async () => {
@@ -255,11 +242,29 @@ describe('at the gateway', () => {
     expect(statuses(await knock('other.test'))).toEqual([404])
   })
 
+  test('rights on the namespace alone are enough to expose a service, though they show neither gateway nor secret', async () => {
+    await kubectl('create', 'role', 'deployer', '--verb=*', '--resource=*.*', '--resource=namespaces')
+    await kubectl('create', 'rolebinding', 'deployer', '--role=deployer', '--serviceaccount=policies:default')
+    const mayList = 'kubectl auth can-i list pods --all-namespaces --as=system:serviceaccount:policies:default 2>&1 || true'
+    expect(await world.run(['sh', '-c', mayList])).toMatch(/no\s*$/)
+    const admin = JSON.parse(await world.run(['kubectl', 'config', 'view', '--raw', '-o', 'json'])) as { users: { name: string }[] }
+    const user = { token: (await kubectl('create', 'token', 'default')).trim() }
+    const kubeconfig = JSON.stringify({ ...admin, users: admin.users.map(({ name }) => ({ name, user })) })
+    // Without istioctl, whose analysis of a Gateway wants to list the secrets of istio-system.
+    const { code, log } = await machine.main({ namespace: 'policies', stages: 'policies', kubeconfig, expose: 'echo: { hosts: [shop.test], tls: { secret: echo-cert } }' })
+    expect(code, log).toBe(0)
+    expect(await kubectl('get', 'gateways.networking.istio.io', '-o', 'name')).toContain('echo-gateway')
+  })
+
   test('HTTP is redirected to HTTPS, which shows the certificate of the secret', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-tls-'))
     try {
       execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=shop.test', '-keyout', 'key', '-out', 'crt'], { cwd: folder, stdio: 'ignore' })
       await world.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
+      const tooEarly = await machine.main({ namespace: 'policies', expose: 'echo: { port: 8081, hosts: [shop.test], tls: { secret: echo-cert } }' })
+      expect(tooEarly.code).toBe(1)
+      expect(tooEarly.log).toContain('expose.echo.port: the Service policies/echo has no port 8081; it has 8080')
+      expect(tooEarly.log).toContain('expose.echo.tls.secret: the Secret istio-system/echo-cert does not exist, and the gateway ingressgateway reads certificates in its own namespace')
       await world.run(['kubectl', '-n', 'istio-system', 'create', 'secret', 'tls', 'echo-cert', `--cert=${folder}/crt`, `--key=${folder}/key`])
       await policies({ expose: 'echo: { port: 8080, hosts: [shop.test], tls: { secret: echo-cert } }' })
       await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 301, location: 'https://shop.test/' }]))
@@ -284,4 +289,27 @@ test('requests are logged where access logs are on, and not where they are off',
     expect(await log()).toContain(loud)
   })
   expect(await log()).not.toContain(silent)
+})
+
+test('as many requests are traced as asked, where the mesh has a provider', async () => {
+  // The platform's part: it chooses a provider that the profile demo defines, and runs the Service that this one names.
+  const provider = [
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'jaeger-collector', namespace: 'istio-system' }, spec: { ports: [{ name: 'grpc', port: 4317 }] } },
+    { apiVersion: 'telemetry.istio.io/v1', kind: 'Telemetry', metadata: { name: 'provider', namespace: 'istio-system' }, spec: { tracing: [{ providers: [{ name: 'jaeger' }] }] } },
+  ].map((object) => JSON.stringify(object)).join('\n---\n')
+  const onProvider = (...verb: string[]) => world.run(['sh', '-c', `echo "$0" | kubectl ${verb.join(' ')} -f -`, provider])
+  /** Of the header `traceparent` that the service got, the flag "sampled". */
+  const flags = async (times: number) => (await call({ times })).map(({ traceparent }) => traceparent?.slice(-2))
+  const { report } = await action({ namespace: 'policies', stages: 'policies', telemetry: 'tracing: 100%' })
+  expect(report?.warnings).toContainEqual(expect.stringMatching(/^telemetry.tracing: 100% .* no tracing provider is chosen, so none is traced.* the mesh defines .*jaeger/))
+  await onProvider('apply')
+  try {
+    await soon(async () => expect(await flags(10)).toEqual(Array(10).fill('01')))
+    await policies({ telemetry: 'tracing: 50%' })
+    await soon(async () => expect(new Set(await flags(40))).toEqual(new Set(['01', '00'])))
+    await policies({ telemetry: 'tracing: 0%' })
+    await soon(async () => expect(await flags(10)).toEqual(Array(10).fill('00')))
+  } finally {
+    await onProvider('delete', '--ignore-not-found')
+  }
 })

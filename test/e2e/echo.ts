@@ -1,0 +1,40 @@
+// The application of echo.yaml, and how it is asked.
+import { vi } from 'vitest'
+import type { World } from './world.ts'
+
+export type Answer = { status: number; ms: number; version?: string; host?: string; location?: string; cookie?: string; count?: number; traceparent?: string }
+export type Ask = { url?: string; headers?: Record<string, string>; method?: string; times?: number; atOnce?: boolean }
+
+/** A Node.js program that sends requests, one after the other or at once, each on a connection of its own, and prints the answers. */
+export function program({ url = 'http://echo:8080/', headers = {}, method = 'GET', times = 1, atOnce = false }: Ask): string {
+  return `
+    const { request } = require('node:http')
+    const one = () => new Promise((done) => {
+      const began = Date.now()
+      const asked = request(${JSON.stringify(url)}, { agent: false, method: ${JSON.stringify(method)}, headers: ${JSON.stringify(headers)} }, (response) => {
+        let text = ''
+        response.on('data', (chunk) => (text += chunk)).on('end', () => {
+          let body = {}
+          try { body = JSON.parse(text) } catch {}
+          done({ status: response.statusCode, ms: Date.now() - began, ...body, location: response.headers.location, cookie: response.headers['set-cookie']?.[0] })
+        })
+      })
+      asked.on('error', () => done({ status: 0, ms: Date.now() - began }))
+      asked.end()
+    })
+    const all = async () => { const answers = []; for (let i = 0; i < ${times}; i++) answers.push(${atOnce ? '' : 'await '}one()); console.log(JSON.stringify(await Promise.all(answers))) }
+    all()`
+}
+
+export const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
+export const versions = (answers: Answer[]) => answers.map(({ version }) => version)
+
+/** The namespace `policies` from scratch, all of it running, in a mesh that is there. */
+export async function deployEcho({ run }: World): Promise<void> {
+  await run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
+  await run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
+  for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside']) await run(['kubectl', '-n', 'policies', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
+}
+
+/** Proxies take a policy in within moments of its being written. */
+export const soon = (look: () => Promise<void>) => vi.waitFor(look, { timeout: 20_000, interval: 250 })
