@@ -1,13 +1,9 @@
-// The promotion as a pure state machine: state and observation in, state and actions out. It knows neither
+// The promotion as one pure state machine: state and observation in, state and actions out. It knows neither
 // clock nor cluster, so it can be tested and simulated, and its state is plain data that can be saved.
 import type { CanaryConfig } from '../config/schema.ts'
-import { add, begin, judge, type Judgement, type Test } from './judge.ts'
-
-/**
- * What a group of pods served since the last observation. `slow` of the `timed` requests were not answered within the
- * limit of the latency check; sidecars publish times later than counts, so `timed` need not equal `requests`.
- */
-export type Served = { requests: number; failures: number; timed: number; slow: number }
+import { add, begin, lines, sentence, shifted, type CheckLine, type Checks } from './checks.ts'
+import type { Finding, Gate } from './evidence/finding.ts'
+import { nothing, sum, type Served } from './served.ts'
 
 export type Observation = {
   canary: Served
@@ -18,142 +14,284 @@ export type Observation = {
   ready: boolean
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
   fault?: string
-  /** Every canary pod's counters were read; while they are not, nothing can be said of it. */
+  /** Every counter that was to be read was read; while they are not, nothing can be said of the canary. */
   complete: boolean
+  /** What queries, commands and hooks answered last. */
+  findings: Finding[]
+  gates: Partial<Record<Gate, Finding>>
 }
 
 export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'skipped'
-export type Step = { weight: number; shiftedAt: number; watchedFrom?: number; endedAt?: number; canary: Served; stable: Served; outcome: string }
-export type Checks = { successRate: Test; p99?: Test }
+
+/** What the canary goes through, one after the other: copies of requests, those that match, and shares of all. */
+export type Stage = { kind: 'mirror'; percent: number; forMs: number } | { kind: 'ab'; forMs: number } | { kind: 'weight'; weight: number; forMs: number }
+
+/** `watched`: requests since the traffic was seen to have moved, by which the split is told. */
+export type Step = {
+  kind: Stage['kind']
+  /** The canary's weight in per cent; of a mirror, the share that is copied. */
+  weight: number
+  shiftedAt: number
+  watchedFrom?: number
+  endedAt?: number
+  canary: Served
+  stable: Served
+  watched: { canary: number; stable: number }
+  outcome: string
+}
 
 export type State = {
-  /** waiting for ready pods → shifting (weight asked for, not seen yet) ⇄ watching → ended */
-  phase: 'waiting' | 'shifting' | 'watching' | 'ended'
+  /** waiting for ready pods and the hooks before → shifting (asked for, not seen yet) ⇄ watching → confirming → ended */
+  phase: 'waiting' | 'shifting' | 'watching' | 'confirming' | 'ended'
   startedAt: number
   /** The canary's weight at the start, and now. */
   startWeight: number
   weight: number
+  /** Stages taken so far. */
+  taken: number
   steps: Step[]
   checks: Checks
+  /** All that stable served, by whose times the canary's are judged; with what it served before. */
+  usual: Served
+  /** Since the first stage. */
   canary: Served
+  stable: Served
   users: Served
+  /** The last answer of each query, command and hook. */
+  findings: Record<string, Finding>
+  passed: Gate[]
   firstTrafficAt?: number
-  /** Since when the canary's counters could not be read. */
+  /** Since when the counters could not be read. */
   blindSince?: number
+  confirmingSince?: number
   /** Milliseconds from the canary's first request to the decision against it. */
   timeToDetectMs?: number
   verdict?: Verdict
   reason?: string
+  /** It is held because the plan says so: nothing went wrong. */
+  asPlanned?: boolean
 }
 
-export type Action = { kind: 'shift'; weight: number }
+export type Action = { kind: 'weight'; weight: number } | { kind: 'mirror'; percent: number } | { kind: 'ab' } | { kind: 'clear' }
 export type Next = { state: State; actions: Action[] }
 
-export const nothing: Served = { requests: 0, failures: 0, timed: 0, slow: 0 }
+/** The stages of the plan, up to where it is to stop for now. */
+export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryConfig): Stage[] {
+  return [
+    ...(mirror ? [{ kind: 'mirror', percent: mirror.percent, forMs: mirror.interval ?? interval } as const] : []),
+    ...(ab ? [{ kind: 'ab', forMs: ab.intervals * interval } as const] : []),
+    ...steps.filter((weight) => weight <= until).map((weight) => ({ kind: 'weight', weight, forMs: interval }) as const),
+  ]
+}
 
-/** `weight` is the canary's weight now; steps at or below it count as taken. */
-export function start({ checks }: CanaryConfig, weight: number, now: number): State {
-  return {
-    phase: 'waiting',
-    startedAt: now,
-    startWeight: weight,
-    weight,
-    steps: [],
-    checks: { successRate: begin(1 - checks.successRate), ...(checks.p99 === undefined ? {} : { p99: begin(0.01) }) },
-    canary: nothing,
-    users: nothing,
-  }
+/** `weight` is the canary's weight now: what it has reached counts as taken. `before`: what stable served until now. */
+export function start(plan: CanaryConfig, weight: number, now: number, before: Served = nothing): State {
+  const taken = weight === 0 ? 0 : stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length
+  return { phase: 'waiting', startedAt: now, startWeight: weight, weight, taken, steps: [], checks: begin(plan), usual: before, canary: nothing, stable: nothing, users: nothing, findings: {}, passed: [] }
 }
 
 export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
   if (before.phase === 'ended') return { state: before, actions: [] }
-  const state = take(before, observation, now)
+  const state = take(plan, before, observation, now)
+  const { rollback } = observation.gates
+  if (rollback?.state === 'pass') return putBack(state, 'rolled-back', `the webhook ${rollback.name} asked for it`, now)
   const condemned = observation.fault ?? against(plan, state)
   if (condemned !== undefined) return fail(plan, state, condemned, now)
   if (state.phase === 'waiting') return wait(plan, state, observation, now)
   if (state.blindSince !== undefined) return blind(plan, state, state.blindSince, now)
+  if (state.weight === 100 && !isAlone(state) && sharedOf(plan, state)) return compare(plan, state, now)
   if (state.phase === 'shifting') return seen(plan, state, now)
-  return watch(plan, state, now)
+  return state.phase === 'confirming' ? confirm(plan, state, observation, now) : watch(plan, state, now)
 }
 
-/** Adds what was observed to the sums, the current step and the tests. What came before the first step counts neither way. */
-function take({ blindSince, ...state }: State, { canary, stable, users, complete }: Observation, now: number): State {
-  const sighted = complete ? state : { ...state, blindSince: blindSince ?? now }
-  if (state.phase === 'waiting') return sighted
-  const { successRate, p99 } = state.checks
+/** Adds what was observed to the sums, the current step and the tests. What came before the first stage counts neither way. */
+function take(plan: CanaryConfig, { blindSince, ...before }: State, observation: Observation, now: number): State {
+  const { canary, stable, users, complete, findings, gates } = observation
+  const passed = Object.entries(gates).flatMap(([gate, { state }]) => (state === 'pass' ? [gate as Gate] : []))
+  const state: State = {
+    ...before,
+    ...(complete ? {} : { blindSince: blindSince ?? now }),
+    usual: sum(before.usual, stable),
+    findings: { ...before.findings, ...Object.fromEntries(findings.map((finding) => [finding.name, finding])) },
+    passed: [...new Set([...before.passed, ...passed])],
+  }
+  if (state.phase === 'waiting') return state
   const firstTrafficAt = state.firstTrafficAt ?? (canary.requests > 0 ? now : undefined)
   return {
-    ...sighted,
+    ...state,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
-    checks: {
-      successRate: add(successRate, { requests: canary.requests, against: canary.failures }),
-      ...(p99 ? { p99: add(p99, { requests: canary.timed, against: canary.slow }) } : {}),
-    },
+    checks: add(plan, state.checks, canary, stable, isAlone(state), before.usual.times),
     canary: sum(state.canary, canary),
+    stable: sum(state.stable, stable),
     users: sum(state.users, users),
-    steps: withLast(state.steps, (step) => ({ ...step, canary: sum(step.canary, canary), stable: sum(step.stable, stable) })),
+    steps: withLast(state.steps, (step) => ({ ...step, canary: sum(step.canary, canary), stable: sum(step.stable, stable), watched: told(step, canary, stable) })),
   }
 }
 
-/** The verdicts of the checks now; the chance of a false alarm is shared out among them. */
-export function judgements({ checks: { falseAlarm } }: CanaryConfig, { checks }: State): { successRate: Judgement; p99?: Judgement } {
-  const alpha = falseAlarm / (checks.p99 ? 2 : 1)
-  return { successRate: judge(checks.successRate, alpha), ...(checks.p99 ? { p99: judge(checks.p99, alpha) } : {}) }
+function told({ watchedFrom, watched }: Step, canary: Served, stable: Served): Step['watched'] {
+  return watchedFrom === undefined ? watched : { canary: watched.canary + canary.requests, stable: watched.stable + stable.requests }
 }
 
+/** What every check has counted, how strong its evidence is, and what it says. */
+export function explain(plan: CanaryConfig, { checks, canary, stable }: State): CheckLine[] {
+  return lines(plan, checks, canary, stable)
+}
+
+/** The first thing that condemns the canary, in words. */
 function against(plan: CanaryConfig, state: State): string | undefined {
-  const { successRate, p99 } = judgements(plan, state)
-  const { requests, failures, timed, slow } = state.canary
-  if (successRate === 'fail')
-    return `success rate: ${failures} of the canary's ${requests} requests failed (${percent(1 - failures / requests)} succeeded, the limit is ${percent(plan.checks.successRate)})`
-  if (p99 === 'fail')
-    return `latency: ${slow} of the canary's ${timed} requests (${percent(slow / timed)}) took longer than the limit of p99 (${plan.checks.p99 ?? 0} ms), which allows 1%`
-  return undefined
+  if (state.phase === 'waiting') return undefined
+  const line = explain(plan, state).find(({ verdict }) => verdict === 'fail')
+  if (line) return sentence(plan, state.checks, line)
+  const finding = Object.values(state.findings).find((each) => each.state === 'fail' && each.at >= (state.steps[0]?.shiftedAt ?? Infinity))
+  return finding && `${finding.name}: ${finding.text}`
 }
 
-function wait(plan: CanaryConfig, state: State, { ready }: Observation, now: number): Next {
-  if (ready && state.blindSince === undefined) return advance(plan, state, now)
-  if (now - state.startedAt < plan.patience) return { state, actions: [] }
-  const what = ready ? "the counters of the canary's sidecars could not be read" : "the canary's pods did not become ready"
-  return fail(plan, state, `${what} within ${plan.patience / 1000} s`, now)
+const has = ({ webhooks }: CanaryConfig, gate: Gate) => Object.values(webhooks).some(({ type }) => type === gate)
+const open = (plan: CanaryConfig, { passed }: State, gate: Gate) => has(plan, gate) && !passed.includes(gate)
+
+/** The hooks whose answer is waited for now; the rest need not be asked. */
+export function due(plan: CanaryConfig, state: State): Gate[] {
+  const first = (['confirm-rollout', 'pre-rollout'] as const).find((gate) => open(plan, state, gate))
+  return [
+    ...(state.phase === 'waiting' && first ? [first] : []),
+    ...(state.phase === 'confirming' ? (['confirm-promotion'] as const) : []),
+    ...(has(plan, 'rollback') ? (['rollback'] as const) : []),
+  ]
+}
+
+function wait(plan: CanaryConfig, state: State, { ready, gates }: Observation, now: number): Next {
+  const gate = due(plan, state).find((each) => each !== 'rollback')
+  if (ready && state.blindSince === undefined && gate === undefined) return advance(plan, state, now)
+  const [what, limit, name] =
+    !ready ? ["the canary's pods did not become ready", plan.patience, 'patience'] as const
+    : state.blindSince !== undefined ? ["the counters of the sidecars could not be read", plan.patience, 'patience'] as const
+    : [`${gate ?? ''} was not confirmed${gates[gate!] ? ` (${gates[gate!]!.name}: ${gates[gate!]!.text})` : ''}`, plan.confirmWithin, 'confirmWithin'] as const
+  if (now - state.startedAt < limit) return { state, actions: [] }
+  return fail(plan, state, `${what} within ${limit / 1000} s (\`${name}\`)`, now)
+}
+
+/** The canary's weight in the step before. */
+function weightBefore({ steps, startWeight }: State): number {
+  const before = steps.at(-2)
+  return before?.kind === 'weight' ? before.weight : startWeight
+}
+
+/** Stable gets nothing, and never was compared with: blue and green. */
+const isAlone = (state: State) => state.weight === 100 && weightBefore(state) === 0
+
+const wentBack = 'went back to compare'
+/** After so many it is left at that. */
+const returns = 3
+
+/**
+ * With all the traffic the canary misses its limit, and nobody can tell whether stable would keep it: an outage of what both
+ * ask looks the same. So it goes back to the step before, where failures that come by lot tell, and goes on from there.
+ */
+function compare(plan: CanaryConfig, state: State, now: number): Next {
+  const weight = weightBefore(state)
+  const missed = 1 + state.steps.filter(({ outcome }) => outcome === wentBack).length
+  if (missed > returns) return leave(plan, state, `at weight 100, where there is no stable to compare with, the limit was missed ${missed} times`, now)
+  const step: Step = { kind: 'weight', weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
+  const { steps } = closed(state, wentBack, now)
+  return { state: { ...state, phase: 'shifting', weight, taken: state.taken - 1, steps: [...steps, step], checks: shifted(state.checks) }, actions: [{ kind: 'weight', weight }] }
 }
 
 /** A step counts once the traffic itself has moved: since the shift, the canary's share is nearer to the new weight than to the old. */
 function seen(plan: CanaryConfig, state: State, now: number): Next {
-  const { shiftedAt, canary, stable } = state.steps.at(-1)!
+  const { kind, shiftedAt, canary, stable } = state.steps.at(-1)!
   const share = canary.requests === 0 ? 0 : (100 * canary.requests) / (canary.requests + stable.requests)
-  const halfway = (state.weight + (state.steps.at(-2)?.weight ?? state.startWeight)) / 2
-  if (share > halfway) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
+  const from = weightBefore(state)
+  const halfway = kind === 'weight' ? (state.weight + from) / 2 : 0
+  const moved = from > state.weight ? canary.requests + stable.requests > 0 && share < halfway : share > halfway
+  const needsNone = plan.checks.minRequests === 0 && canary.requests + stable.requests === 0 && now > shiftedAt
+  if (moved || needsNone) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
   if (now - shiftedAt < plan.patience) return { state, actions: [] }
-  const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${percent(share / 100)} of the requests`
-  return inconclusive(plan, state, `at weight ${state.weight} ${what} within ${plan.patience / 1000} s`, now)
+  const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${Number(share.toFixed(2))}% of the requests`
+  return inconclusive(plan, state, `${nameOf(state)} ${what} within ${plan.patience / 1000} s (\`patience\`)`, now)
+}
+
+function nameOf({ steps, weight }: State): string {
+  const kind = steps.at(-1)?.kind
+  return kind === 'mirror' ? 'mirrored' : kind === 'ab' ? 'with the requests that match' : `at weight ${weight}`
 }
 
 /** No evidence is no good evidence: nothing advances, and after a while the traffic goes back, unless it is to be held. */
 function blind(plan: CanaryConfig, state: State, since: number, now: number): Next {
   if (now - since < plan.patience) return { state, actions: [] }
-  const reason = `the counters of the canary's sidecars could not be read for ${plan.patience / 1000} s`
+  const reason = `the counters of the sidecars could not be read for ${plan.patience / 1000} s (\`patience\`)`
+  return leave(plan, state, reason, now)
+}
+
+/** Ends undecided where going on is out of the question, whatever was asked for. */
+function leave(plan: CanaryConfig, state: State, reason: string, now: number): Next {
   return plan.onInconclusive === 'hold' ? end(state, 'held', reason, now) : putBack(state, 'inconclusive', reason, now)
 }
 
 function watch(plan: CanaryConfig, state: State, now: number): Next {
-  const step = state.steps.at(-1)!
-  const watched = now - step.watchedFrom!
-  if (watched < plan.interval) return { state, actions: [] }
-  if (step.canary.requests >= plan.checks.minRequests) return advance(plan, closed(state, 'passed', now), now)
-  if (watched < plan.interval + plan.patience) return { state, actions: [] }
-  return inconclusive(plan, state, `at weight ${state.weight} the canary served ${step.canary.requests} requests in ${Math.round(watched / 1000)} s, fewer than the ${plan.checks.minRequests} that a step needs`, now)
+  const { forMs } = stagesOf(plan)[state.taken - 1]!
+  const watched = now - state.steps.at(-1)!.watchedFrom!
+  const long = watched >= forMs || (plan.advance === 'early' && watched >= plan.minInterval && certain(plan, state))
+  if (!long) return { state, actions: [] }
+  const doubt = doubtOf(plan, state)
+  if (doubt === undefined) return advance(plan, closed(state, 'passed', now), now)
+  if (watched < forMs + plan.patience) return { state, actions: [] }
+  return inconclusive(plan, state, `${nameOf(state)}, watched for ${Math.round(watched / 1000)} s, ${doubt}`, now)
+}
+
+/** What keeps the step from passing though nothing condemns it. */
+function doubtOf(plan: CanaryConfig, state: State): string | undefined {
+  const { canary, watchedFrom } = state.steps.at(-1)!
+  const { minRequests } = plan.checks
+  if (canary.requests < minRequests) return `the canary served ${canary.requests} requests, fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
+  const shared = sharedOf(plan, state)
+  if (shared) return `the limit was missed, but stable fares no better (${sentence(plan, state.checks, shared)})`
+  const mute = asked(plan).find((name) => !((state.findings[name]?.at ?? -1) >= watchedFrom! && state.findings[name]?.state === 'pass'))
+  return mute === undefined ? undefined : `${mute} did not pass (${state.findings[mute]?.text ?? 'no answer yet'})`
+}
+
+function sharedOf(plan: CanaryConfig, state: State): CheckLine | undefined {
+  return explain(plan, state).find(({ verdict }) => verdict === 'shared')
+}
+
+/** Who has to say yes in every step. */
+function asked({ checks: { queries, commands }, webhooks }: CanaryConfig): string[] {
+  return [...Object.keys(queries), ...Object.keys(commands), ...Object.entries(webhooks).flatMap(([name, { type }]) => (type === 'rollout' ? [name] : []))]
+}
+
+/** Every limit is certified, and beside stable nothing leans against the canary. */
+function certain(plan: CanaryConfig, state: State): boolean {
+  return explain(plan, state).every(({ verdict, against, check }) => verdict === 'pass' || (check.endsWith('stable') && verdict === 'undecided' && against <= 1))
+}
+
+/** The last step of a promotion waits for those who have to confirm it. */
+function confirm(plan: CanaryConfig, state: State, { gates }: Observation, now: number): Next {
+  if (!open(plan, state, 'confirm-promotion')) return advance(plan, state, now)
+  if (now - state.confirmingSince! < plan.confirmWithin) return { state, actions: [] }
+  const hook = gates['confirm-promotion']
+  return fail(plan, state, `the promotion was not confirmed${hook ? ` (${hook.name}: ${hook.text})` : ''} within ${plan.confirmWithin / 1000} s (\`confirmWithin\`)`, now)
 }
 
 function advance(plan: CanaryConfig, state: State, now: number): Next {
-  const weight = plan.steps.find((each) => each > state.weight)
-  if (weight === undefined) {
-    const doubtful = state.steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
-    const passed = doubtful.length === 0 ? 'every step passed its checks' : `no check failed; the steps at ${doubtful.join(', ')} saw too little evidence and were taken all the same, as onInconclusive says`
-    return state.weight === 100 ? end(state, 'promoted', passed, now) : end(state, 'held', `${passed}, and the steps end at ${state.weight}`, now)
+  const stages = stagesOf(plan)
+  const stage = stages[state.taken]
+  if (!stage) return finish(plan, state, now)
+  const isLast = state.taken === stages.length - 1 && stage.kind === 'weight' && plan.until === undefined
+  if (isLast && open(plan, state, 'confirm-promotion')) return { state: { ...state, phase: 'confirming', confirmingSince: state.confirmingSince ?? now }, actions: [] }
+  const last = state.steps.at(-1)?.kind
+  const weight = stage.kind === 'weight' ? stage.weight : state.weight
+  const step: Step = { kind: stage.kind, weight: stage.kind === 'mirror' ? stage.percent : weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
+  return {
+    state: { ...state, phase: 'shifting', weight, taken: state.taken + 1, steps: [...state.steps, step], checks: state.steps.length === 0 ? state.checks : shifted(state.checks) },
+    actions: [...(last === 'mirror' || last === 'ab' ? [{ kind: 'clear' } as const] : []), stage.kind === 'weight' ? { kind: 'weight', weight } : stage.kind === 'mirror' ? { kind: 'mirror', percent: stage.percent } : { kind: 'ab' }],
   }
-  const step: Step = { weight, shiftedAt: now, canary: nothing, stable: nothing, outcome: 'shifting' }
-  return { state: { ...state, phase: 'shifting', weight, steps: [...state.steps, step] }, actions: [{ kind: 'shift', weight }] }
+}
+
+function finish(plan: CanaryConfig, state: State, now: number): Next {
+  const doubtful = state.steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
+  const passed = state.steps.length === 0 ? 'it has its weight already' : doubtful.length === 0 ? 'every step passed its checks' : `no check failed; the steps at ${doubtful.join(', ')} saw too little evidence and were taken all the same, as onInconclusive says`
+  if (state.weight === 100) return end(state, 'promoted', passed, now)
+  const until = plan.until === undefined ? `the steps end at ${state.weight}` : `it was to stop at ${plan.until} for now`
+  return end({ ...state, asPlanned: true }, 'held', `${passed}, and ${until}`, now)
 }
 
 function fail(plan: CanaryConfig, state: State, reason: string, now: number): Next {
@@ -171,11 +309,15 @@ function inconclusive(plan: CanaryConfig, state: State, reason: string, now: num
 /** Ends with all traffic on stable, for whatever reason; also when the run is cancelled or broken. */
 export function putBack(state: State, verdict: Verdict, reason: string, now: number): Next {
   const ended = end(closed(state, verdict, now), verdict, reason, now)
-  return { state: { ...ended.state, weight: 0 }, actions: [{ kind: 'shift', weight: 0 }] }
+  const kinds = state.steps.map(({ kind }) => kind)
+  const clear: Action[] = kinds.includes('mirror') || kinds.includes('ab') ? [{ kind: 'clear' }] : []
+  return { state: { ...ended.state, weight: 0 }, actions: [{ kind: 'weight', weight: 0 }, ...clear] }
 }
 
+/** A stage that copies or picks requests is over with the promotion, also when the weights are held. */
 function end(state: State, verdict: Verdict, reason: string, now: number): Next {
-  return { state: { ...closed(state, verdict, now), phase: 'ended', verdict, reason }, actions: [] }
+  const last = state.steps.at(-1)?.kind
+  return { state: { ...closed(state, verdict, now), phase: 'ended', verdict, reason }, actions: last === 'mirror' || last === 'ab' ? [{ kind: 'clear' }] : [] }
 }
 
 /** Closes the current step, once. */
@@ -185,13 +327,4 @@ function closed(state: State, outcome: string, now: number): State {
 
 function withLast(steps: Step[], change: (step: Step) => Step): Step[] {
   return steps.map((step, i) => (i === steps.length - 1 ? change(step) : step))
-}
-
-/** Both together. */
-export function sum(a: Served, b: Served): Served {
-  return { requests: a.requests + b.requests, failures: a.failures + b.failures, timed: a.timed + b.timed, slow: a.slow + b.slow }
-}
-
-function percent(fraction: number): string {
-  return `${Number((fraction * 100).toFixed(2))}%`
 }

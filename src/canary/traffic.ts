@@ -1,58 +1,123 @@
-// Moves the weight in the cluster, and nothing else of the object it stands in.
+// Moves the weight in the cluster, and nothing else of the objects that it stands in; and for a while copies of requests,
+// or those that match.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ApiError, type Cluster } from '../cluster/client.ts'
-import type { VirtualService } from '../cluster/objects.ts'
-import { routesTo, shift, weightsOf } from '../policies/routes.ts'
-import { gatewayOf, type Weights } from '../policies/compile/index.ts'
-import { isOurs } from '../policies/prune.ts'
+import { ApiError, type Cluster, type PatchOperation } from '../cluster/client.ts'
+import { kindOf, type GatewayRoute, type Kind, type VirtualService } from '../cluster/objects.ts'
+import type { HttpMatch } from '../config/schema.ts'
+import { emptyWhenUnread } from '../policies/prune.ts'
+import { everywhere, isVirtualService, placesOf, shareOf, shift, type Place, type Routed, type Split } from '../policies/routes.ts'
+import { matching } from './ab.ts'
+import { mirroring } from './mirror.ts'
 
-/** Whose traffic is moved, and between which subsets. Plain data: the post step puts traffic back from it. */
-export type Split = { namespace: string; service: string; stable: string; canary: string }
+export type { Split } from '../policies/routes.ts'
 
-type Found = { object: VirtualService; weights: Weights }
+/** Every object of the namespace with a route between both versions; those of the Gateway API weigh Services only. */
+async function find(cluster: Cluster, split: Split): Promise<Routed[]> {
+  const kinds = split.stable.by === 'service' ? (['HTTPRoute', 'GRPCRoute'] as const) : []
+  const lists = await Promise.all([
+    cluster.list<VirtualService>('VirtualService', split.namespace),
+    ...kinds.map((kind) => cluster.list<GatewayRoute>(kind, split.namespace).catch(emptyWhenUnread)),
+  ])
+  return lists.flat().filter((object) => placesOf(object, everywhere(split)).length > 0)
+}
+
+/** @throws Error when no route splits the service between the two, or one that is named does not. */
+async function found(cluster: Cluster, split: Split): Promise<Routed[]> {
+  const objects = await find(cluster, split)
+  const { namespace, service, stable, canary, routes = [] } = split
+  const between = `${service} between ${stable.name} and ${canary.name}`
+  if (objects.length === 0) throw new Error(`no route of a VirtualService${stable.by === 'service' ? ' or an HTTPRoute' : ''} in ${namespace} splits ${between}; ${stable.by === 'service' ? 'write one with both Services as destinations' : 'run the stage policies first'}`)
+  const names = objects.flatMap((object) => placesOf(object, everywhere(split))).flatMap(({ name }) => name ?? [])
+  const unknown = routes.filter((name) => !names.includes(name))
+  if (unknown.length === 0) return objects
+  throw new Error(`canary.routes: no route named ${unknown.join(', ')} in ${namespace} splits ${between}; ${names.length > 0 ? `those that do are ${[...new Set(names)].join(', ')}` : 'those that do have no name: leave `routes` out to move them all'}`)
+}
 
 /**
- * What splits the service between the two subsets: for callers in the mesh, and where the service is exposed, for those at
- * the gateway; empty without the first.
+ * The canary's weight in force, in per cent. Where routes differ, because a move was interrupted, the lowest:
+ * that is how far the promotion got everywhere.
  */
-async function find(cluster: Cluster, { namespace, service, stable, canary }: Split): Promise<Found[]> {
-  const all = (await cluster.list<VirtualService>('VirtualService', namespace)).flatMap((object): Found[] => {
-    const weights = weightsOf(object, service, namespace, [stable, canary])
-    return weights ? [{ object, weights }] : []
-  })
-  const inMesh = all.find(({ object }) => routesTo(object, service, namespace))
-  const atGateway = all.find(({ object }) => object.metadata.name === gatewayOf(service) && isOurs(object))
-  return inMesh ? [inMesh, ...(atGateway ? [atGateway] : [])] : []
+export async function readSplit(cluster: Cluster, split: Split): Promise<number> {
+  const shares = places(await found(cluster, split), split).flatMap((place) => shareOf(place) ?? [])
+  if (shares.length > 0) return Math.min(...shares)
+  throw new Error(`the routes in ${split.namespace} that split ${split.service} give all of its traffic to others than ${split.stable.name} and ${split.canary.name}; give ${split.stable.name} a weight first`)
 }
 
-function missing({ namespace, service, stable, canary }: Split): Error {
-  return new Error(`no route of a VirtualService in ${namespace} splits ${service} between ${stable} and ${canary}; run the stage policies first`)
+function places(objects: Routed[], split: Split): Place[] {
+  return objects.flatMap((object) => placesOf(object, split))
 }
 
-/** The weights in force; rejects when no VirtualService splits the service between the two. */
-export async function readSplit(cluster: Cluster, split: Split): Promise<Weights> {
-  const [inMesh] = await find(cluster, split)
-  if (!inMesh) throw missing(split)
-  return inMesh.weights
-}
-
-/** Sets the canary's weight; reads again and repeats when somebody else wrote in between. */
+/** Sets the canary's weight in every route that splits, or in those that are named. */
 export async function moveTraffic(cluster: Cluster, split: Split, weight: number): Promise<void> {
+  await change(cluster, split, (object) => shift(object, split, weight))
+}
+
+/** The canary gets copies of so many per cent of the requests; with undefined none, if those that it gets are ours. */
+export async function mirrorTo(cluster: Cluster, split: Split, percent: number | undefined): Promise<void> {
+  await change(cluster, split, httpOnly((object) => mirroring(object, split, percent)), percent === undefined ? undefined : 'copies of requests')
+}
+
+/** The canary gets the requests that match; with undefined the route that says so goes. */
+export async function routeMatch(cluster: Cluster, split: Split, match: HttpMatch | undefined): Promise<void> {
+  await change(cluster, split, httpOnly((object) => matching(object, split, match)), match && 'the requests that match')
+}
+
+/** No copies of ours and no matching requests any more. */
+export async function clear(cluster: Cluster, split: Split): Promise<void> {
+  await change(cluster, split, cleared(split))
+}
+
+function cleared(split: Split): Patch {
+  return httpOnly((object) => [...mirroring(object, split, undefined), ...matching(object, split, undefined)])
+}
+
+/** All traffic to stable, in one write for each object; answers whether there was anything to write. */
+export async function putAllBack(cluster: Cluster, split: Split): Promise<boolean> {
+  const rest = cleared(split)
+  // The routes of an A/B stage go last, for they are counted in the places of the others.
+  return change(cluster, split, (object) => [...shift(object, split, 0), ...rest(object)])
+}
+
+type Patch = (object: Routed) => PatchOperation[]
+
+function httpOnly(patch: (object: VirtualService) => PatchOperation[]): Patch {
+  return (object) => (isVirtualService(object) ? patch(object) : [])
+}
+
+/**
+ * Patches each object as it was read, and reads again when somebody else wrote in between. Nothing is written before every
+ * patch is known to be possible; and one object that cannot be written keeps no other from being so. `needs`: what only an
+ * http route of a VirtualService can give. Answers whether anything was written.
+ */
+async function change(cluster: Cluster, split: Split, patch: Patch, needs?: string): Promise<boolean> {
+  let changed = false
   for (let attempt = 1; ; attempt++) {
-    const found = await find(cluster, split)
-    if (found.length === 0) throw missing(split)
-    try {
-      for (const { object } of found) await move(cluster, split, object, weight)
-      return
-    } catch (error) {
-      const changed = error instanceof ApiError && (error.status === 409 || error.status === 422)
-      if (!changed || attempt === 5) throw error
-      await sleep(100 * attempt)
-    }
+    const objects = await found(cluster, split)
+    if (needs !== undefined) mustHaveHttp(objects, split, needs)
+    const patches = objects.map((object) => ({ object, operations: patch(object) })).filter(({ operations }) => operations.length > 0)
+    const written = await Promise.allSettled(patches.map(({ object, operations }) => write(cluster, object, operations)))
+    changed ||= written.some(({ status }) => status === 'fulfilled')
+    const errors = written.flatMap((each) => (each.status === 'rejected' ? [each.reason as Error] : []))
+    if (errors.length === 0) return changed
+    const forGood = errors.find((error) => !isOvertaken(error)) ?? (attempt === 5 ? errors[0] : undefined)
+    if (forGood) throw forGood
+    await sleep(100 * attempt)
   }
 }
 
-async function move(cluster: Cluster, { namespace, service, stable, canary }: Split, object: VirtualService, weight: number): Promise<void> {
-  const patch = shift(object, service, namespace, stable, canary, weight) ?? []
-  if (patch.length > 0) await cluster.patch('VirtualService', namespace, object.metadata.name, patch)
+function mustHaveHttp(objects: Routed[], split: Split, needs: string): void {
+  const { namespace, service, stable, canary } = split
+  if (places(objects, split).some(({ section }) => section === 'http')) return
+  throw new Error(`${canary.name} cannot be sent ${needs}: no http route of a VirtualService in ${namespace} splits ${service} between it and ${stable.name}`)
+}
+
+/** Somebody else wrote the object, or took it away, since it was read. */
+function isOvertaken(error: Error): boolean {
+  return error instanceof ApiError && [404, 409, 422].includes(error.status)
+}
+
+async function write(cluster: Cluster, object: Routed, operations: PatchOperation[]): Promise<void> {
+  const { namespace, name, resourceVersion } = object.metadata
+  const asRead: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }
+  await cluster.patch(kindOf(object) ?? (object.kind as Kind), namespace, name, [asRead, ...operations])
 }

@@ -20,14 +20,26 @@ export class ApiError extends Error {
   }
 }
 
+/** One change that a watch tells; an ERROR has a Status for its object. */
+export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; object: KubeObject } | { type: 'ERROR'; object: { code?: number; message?: string } }
+export type Snapshot<T> = { items: T[]; version: string }
+export type Selection = { labelSelector?: string; fieldSelector?: string }
+
+/** The server shows a sign of life about once a minute; after this time a watch is taken for broken. */
+const silenceMs = 90_000
+
 export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: string; value?: unknown }
-type Ask = { method?: string; query?: Record<string, string>; body?: unknown; type?: string; attempts?: number; timeoutMs?: number }
+type Ask = { method?: string; query?: Record<string, string>; body?: unknown; type?: string; attempts?: number; timeoutMs?: number; signal?: AbortSignal }
 
 /** @see cluster verbs: all reject with ApiError. */
 export type Cluster = {
   server: string
   get<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string): Promise<T | undefined>
-  list<T extends KubeObject>(kind: Kind, namespace?: string, query?: { labelSelector?: string; fieldSelector?: string }): Promise<T[]>
+  list<T extends KubeObject>(kind: Kind, namespace?: string, query?: Selection): Promise<T[]>
+  /** A list, and the version from which a watch goes on. */
+  snapshot<T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>>
+  /** The changes since a version, as they come, until the server ends it; `signal` ends it without an error. */
+  changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal): AsyncIterable<WatchEvent>
   /** Server-side apply with our field manager; `force` takes fields over from other managers, `dryRun` only answers what would be. */
   apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
   /** JSON Patch; with `test` operations a change in between is refused with status 422. */
@@ -36,22 +48,31 @@ export type Cluster = {
   /** Answers whether it was there; with a `uid`, only the object of that uid goes (else ApiError 409). */
   remove(kind: Kind, namespace: string | undefined, name: string, uid?: string): Promise<boolean>
   /** A GET to a port of a pod, through the API server. */
-  pod(namespace: string, name: string, port: number, path: string): Promise<string>
+  pod(namespace: string, name: string, port: number, path: string, timeoutMs?: number): Promise<string>
+  /** A GET to a port of a Service, through the API server. */
+  service(namespace: string, name: string, port: number, path: string, timeoutMs: number): Promise<string>
   log(namespace: string, pod: string, container: string, lines: number, previous?: boolean): Promise<string>
   /** The server's version, such as `v1.37.2`; the cheapest proof that it answers. */
   version(): Promise<string>
 }
 
 export function client(connection: Connection): Cluster {
-  const ask = asker(connection)
+  const credentials = freshFor(60_000, () => securityOf(connection))
+  const ask = asker(connection, credentials)
   const json = async <T>(path: string, options?: Ask) => parsed(connection.server, path, await ask(path, options)) as T
+  const snapshot = async <T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>> => {
+    const { items, metadata } = await json<{ items: T[]; metadata?: { resourceVersion?: string } }>(pathOf(kind, namespace), { query })
+    // The items of a list come without their kind.
+    return { items: items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.split('.')[0]! })), version: metadata?.resourceVersion ?? '' }
+  }
   return {
     server: connection.server,
     get: (kind, namespace, name) => json<never>(pathOf(kind, namespace, name)).catch(absent),
-    async list<T extends KubeObject>(kind: Kind, namespace?: string, query: Record<string, string> = {}) {
-      const { items } = await json<{ items: T[] }>(pathOf(kind, namespace), { query })
-      // The items of a list come without their kind.
-      return items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.split('.')[0]! }))
+    list: async <T extends KubeObject>(kind: Kind, namespace?: string, query: Selection = {}) => (await snapshot<T>(kind, namespace, query)).items,
+    snapshot,
+    async *changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal) {
+      const asked = { ...query, watch: 'true', resourceVersion: version, allowWatchBookmarks: 'true', timeoutSeconds: '300' }
+      for await (const line of lines(connection.server, pathOf(kind, namespace), { query: asked, timeoutMs: silenceMs, signal }, await credentials())) yield parsed(connection.server, pathOf(kind, namespace), line) as WatchEvent
     },
     apply: (object, force = false, dryRun = false) =>
       json(pathOf(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name), {
@@ -68,8 +89,8 @@ export function client(connection: Connection): Cluster {
       const body = { propagationPolicy: 'Background', ...(uid === undefined ? {} : { preconditions: { uid } }) }
       return (await json(pathOf(kind, namespace, name), { method: 'DELETE', type: 'application/json', body }).catch(absent)) !== undefined
     },
-    pod: (namespace, name, port, path) =>
-      ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs: 5_000 }),
+    pod: (namespace, name, port, path, timeoutMs = 5_000) => ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+    service: (namespace, name, port, path, timeoutMs) => ask(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
     log: (namespace, pod, container, lines, previous = false) =>
       ask(`${pathOf('Pod', namespace, pod)}/log`, { query: { container, tailLines: String(lines), previous: String(previous) } }),
     version: async () => (await json<{ gitVersion: string }>('/version')).gitVersion,
@@ -90,8 +111,7 @@ function absent(error: unknown): undefined {
 }
 
 /** Asks again, a little later each time, when the server did not answer or said that it is busy. */
-function asker(connection: Connection) {
-  const credentials = freshFor(60_000, () => securityOf(connection))
+function asker(connection: Connection, credentials: () => Promise<https.RequestOptions>) {
   return async (path: string, options: Ask = {}): Promise<string> => {
     const attempts = options.attempts ?? 5
     for (let attempt = 1; ; attempt++) {
@@ -134,27 +154,50 @@ function freshFor<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
   }
 }
 
-function once(server: string, path: string, options: Ask, security: https.RequestOptions): Promise<string> {
+async function once(server: string, path: string, options: Ask, security: https.RequestOptions): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of answerOf(server, path, options, security)) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+/** The answer line by line, each as soon as it is there. */
+async function* lines(server: string, path: string, options: Ask, security: https.RequestOptions): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const chunk of answerOf(server, path, options, security)) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n')
+    rest = parts.pop()!
+    yield* parts.filter((part) => part !== '')
+  }
+}
+
+/** The body of a good answer, as it comes; an end that `signal` asked for is no error. */
+async function* answerOf(server: string, path: string, options: Ask, security: https.RequestOptions): AsyncGenerator<Buffer> {
   const url = new URL(server.replace(/\/$/, '') + path)
   for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
+  try {
+    const response = await opened(url, options, security)
+    const status = response.statusCode ?? 0
+    if (status >= 200 && status < 300) return void (yield* response as AsyncIterable<Buffer>)
+    const chunks = await Array.fromAsync(response as AsyncIterable<Buffer>)
+    throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString())
+  } catch (error) {
+    if (options.signal?.aborted) return
+    if (error instanceof ApiError) throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    throw new ApiError(0, `the API server ${url.origin} does not answer (${code ?? message})`)
+  }
+}
+
+/** Resolves with the head of the answer; a silence of `timeoutMs`, also in the middle of the body, breaks it. */
+function opened(url: URL, { method = 'GET', timeoutMs = 15_000, ...options }: Ask, security: https.RequestOptions): Promise<http.IncomingMessage> {
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)
-  const method = options.method ?? 'GET'
   const headers = { ...(security.headers as http.OutgoingHttpHeaders | undefined), accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}), ...framing(body) }
+  const ending = options.signal ? { signal: options.signal } : {}
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException) => reject(new ApiError(0, `the API server ${url.origin} does not answer (${error.code ?? error.message})`))
-    const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, method, headers, timeout: options.timeoutMs ?? 15_000 }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', fail)
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString()
-        const status = response.statusCode ?? 0
-        if (status >= 200 && status < 300) resolve(text)
-        else reject(refusal(status, `${method} ${url.pathname}`, text))
-      })
-    })
-    request.on('error', fail)
-    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${(options.timeoutMs ?? 15_000) / 1000} s` })))
+    const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, ...ending, method, headers, timeout: timeoutMs }, resolve)
+    request.on('error', reject)
+    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${timeoutMs / 1000} s` })))
     request.end(body)
   })
 }
@@ -166,7 +209,8 @@ function framing(body: string | undefined): http.OutgoingHttpHeaders {
 
 function refusal(status: number, what: string, text: string): ApiError {
   try {
-    const { message, details } = JSON.parse(text) as { message?: string; details?: { causes?: { message: string }[] } }
+    // Of a Service behind the API server some say `error`, as Prometheus does.
+    const { error, message = error, details } = JSON.parse(text) as { error?: string; message?: string; details?: { causes?: { message: string }[] } }
     return new ApiError(status, `${message ?? what} (HTTP ${status})`, details?.causes?.map((cause) => cause.message) ?? [])
   } catch {
     return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`)

@@ -72,6 +72,8 @@ export type Workload = KubeObject & {
   }
 }
 
+export type HorizontalPodAutoscaler = KubeObject & { spec: { scaleTargetRef: { kind: string; name: string }; minReplicas?: number } }
+
 export type KubeEvent = KubeObject & {
   involvedObject: { kind: string; name: string; uid?: string; fieldPath?: string }
   reason?: string
@@ -84,7 +86,12 @@ export type KubeEvent = KubeObject & {
 
 export type Destination = { host: string; subset?: string; port?: { number: number } }
 export type HttpRoute = { name?: string; route?: { destination: Destination; weight?: number }[]; [key: string]: unknown }
-export type VirtualService = KubeObject & { spec: { hosts: string[]; http?: HttpRoute[]; [key: string]: unknown } }
+export type L4Route = { route?: { destination: Destination; weight?: number }[]; [key: string]: unknown }
+/** One that another delegates to has no hosts. */
+export type VirtualService = KubeObject & { spec: { hosts?: string[]; http?: HttpRoute[]; tcp?: L4Route[]; tls?: L4Route[]; [key: string]: unknown } }
+type BackendRef = { name: string; namespace?: string; kind?: string; weight?: number }
+/** An HTTPRoute or a GRPCRoute of the Gateway API. */
+export type GatewayRoute = KubeObject & { spec: { rules?: { name?: string; backendRefs?: BackendRef[]; [key: string]: unknown }[] } }
 export type DestinationRule = KubeObject & {
   spec: { host: string; subsets?: { name: string; labels?: Record<string, string> }[]; [key: string]: unknown }
 }
@@ -106,6 +113,7 @@ const places = {
   StatefulSet: ['apps/v1', 'statefulsets'],
   DaemonSet: ['apps/v1', 'daemonsets'],
   ReplicaSet: ['apps/v1', 'replicasets'],
+  HorizontalPodAutoscaler: ['autoscaling/v2', 'horizontalpodautoscalers'],
   Job: ['batch/v1', 'jobs'],
   CronJob: ['batch/v1', 'cronjobs'],
   Ingress: ['networking.k8s.io/v1', 'ingresses'],

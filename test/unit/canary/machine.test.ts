@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { judgements, next, nothing, putBack, start, sum, type Action, type Observation, type Served, type State } from '../../../src/canary/machine.ts'
+import type { Finding } from '../../../src/canary/evidence/finding.ts'
+import { due, explain, next, putBack, stagesOf, start, type Action, type Observation, type State } from '../../../src/canary/machine.ts'
+import { nothing, sum, type Served } from '../../../src/canary/served.ts'
 import type { CanaryConfig } from '../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
 import { randomFrom } from '../random.ts'
@@ -7,7 +9,7 @@ import { randomFrom } from '../random.ts'
 const plan = planOf('interval: 10s, tick: 1s, patience: 60s')
 
 /** What a tick saw at the canary; of stable, nothing is said when the mesh splits as it should. */
-type Tick = Omit<Observation, 'stable' | 'users'> & { stable?: Served }
+type Tick = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> & Partial<Pick<Observation, 'stable' | 'findings' | 'gates'>>
 
 /** What a tick saw: `requests` at the canary, of which `failures` and `slow` count against it. */
 function saw(requests: number, failures = 0, more: Partial<Tick> & { slow?: number } = {}): Tick {
@@ -18,7 +20,7 @@ function saw(requests: number, failures = 0, more: Partial<Tick> & { slow?: numb
 /** The whole of it, in a mesh that splits by this weight. */
 function observed({ stable, ...tick }: Tick, weight: number): Observation {
   const rest = stable ?? servedByStable(weight, tick.canary.requests)
-  return { ...tick, stable: rest, users: sum(tick.canary, rest) }
+  return { findings: [], gates: {}, ...tick, stable: rest, users: sum(tick.canary, rest) }
 }
 
 type Run = { state: State; actions: Action[]; seconds: number }
@@ -37,7 +39,7 @@ function ride(by: CanaryConfig, begun: State, look: (second: number, state: Stat
   return { state, actions, seconds: second }
 }
 
-const weightsIn = (actions: Action[]) => actions.map(({ weight }) => weight)
+const weightsIn = (actions: Action[]) => actions.map((action) => (action.kind === 'weight' ? action.weight : action.kind))
 
 describe('a healthy canary', () => {
   const { state, actions, seconds } = ride(plan, start(plan, 0, 0), (_, { phase }) => (phase === 'waiting' ? saw(0, 0, { stable: nothing }) : saw(20)))
@@ -51,10 +53,10 @@ describe('a healthy canary', () => {
   test('is watched for the whole interval in every step', () => {
     expect(seconds).toBe(1 + 4 * 11)
     expect(state.steps).toEqual([
-      { weight: 5, shiftedAt: 1_000, watchedFrom: 2_000, endedAt: 12_000, canary: served(220), stable: served(4_180), outcome: 'passed' },
-      { weight: 25, shiftedAt: 12_000, watchedFrom: 13_000, endedAt: 23_000, canary: served(220), stable: served(660), outcome: 'passed' },
-      { weight: 50, shiftedAt: 23_000, watchedFrom: 24_000, endedAt: 34_000, canary: served(220), stable: served(220), outcome: 'passed' },
-      { weight: 100, shiftedAt: 34_000, watchedFrom: 35_000, endedAt: 45_000, canary: served(220), stable: served(0), outcome: 'passed' },
+      { kind: 'weight', weight: 5, shiftedAt: 1_000, watchedFrom: 2_000, endedAt: 12_000, canary: served(220), stable: served(4_180), watched: { canary: 200, stable: 3800 }, outcome: 'passed' },
+      { kind: 'weight', weight: 25, shiftedAt: 12_000, watchedFrom: 13_000, endedAt: 23_000, canary: served(220), stable: served(660), watched: { canary: 200, stable: 600 }, outcome: 'passed' },
+      { kind: 'weight', weight: 50, shiftedAt: 23_000, watchedFrom: 24_000, endedAt: 34_000, canary: served(220), stable: served(220), watched: { canary: 200, stable: 200 }, outcome: 'passed' },
+      { kind: 'weight', weight: 100, shiftedAt: 34_000, watchedFrom: 35_000, endedAt: 45_000, canary: served(220), stable: served(0), watched: { canary: 200, stable: 0 }, outcome: 'passed' },
     ])
   })
 
@@ -76,7 +78,7 @@ describe('a failing canary', () => {
     const { state, actions } = ride(plan, start(plan, 0, 0), (second) => (second < 4 ? saw(0) : second === 4 ? saw(1, 1) : saw(10, 10)))
     expect(weightsIn(actions)).toEqual([5, 0])
     expect(state).toMatchObject({ phase: 'ended', verdict: 'rolled-back', weight: 0, firstTrafficAt: 4_000, timeToDetectMs: 1_000 })
-    expect(state.reason).toBe("success rate: 11 of the canary's 11 requests failed (0% succeeded, the limit is 99%)")
+    expect(state.reason).toBe("success rate: of the canary's requests 11 of 11 (100%) failed, the limit is 1%; of stable's 0 of 399 (0%)")
     expect(state.steps).toHaveLength(1)
     expect(state.steps[0]).toMatchObject({ outcome: 'failed', endedAt: 5_000, canary: { requests: 11, failures: 11 } })
   })
@@ -92,19 +94,20 @@ describe('a failing canary', () => {
     const timed = planOf('interval: 10s, tick: 1s, checks: { p99: 500ms }')
     const { state, actions } = ride(timed, start(timed, 0, 0), (_, { weight }) => (weight === 0 ? saw(0) : saw(20, 0, { slow: 10 })))
     expect(weightsIn(actions)).toEqual([5, 0])
-    expect(state.reason).toBe("latency: 10 of the canary's 20 requests (50%) took longer than the limit of p99 (500 ms), which allows 1%")
+    expect(state.reason).toBe("latency: of the canary's requests 100 of 200 (50%) took longer than the limit of p99 (500 ms), which allows 1%; of stable's 0 of 3800 (0%)")
   })
 
   test('that is slow is put back when its times are told, which may be later than its requests', () => {
     const timed = planOf('interval: 10s, tick: 1s, checks: { p99: 500ms }')
-    const late = saw(0, 0, { canary: { requests: 0, failures: 0, timed: 20, slow: 10 } })
-    const { state } = ride(timed, start(timed, 0, 0), (second) => (second < 4 ? saw(0, 0, { canary: { requests: 2_000, failures: 0, timed: 0, slow: 0 } }) : late))
-    expect(state).toMatchObject({ verdict: 'rolled-back', timeToDetectMs: 2_000 })
-    expect(state.reason).toBe("latency: 10 of the canary's 20 requests (50%) took longer than the limit of p99 (500 ms), which allows 1%")
+    const late = saw(0, 0, { canary: { ...nothing, times: served(20, 0, 10).times } })
+    const { state } = ride(timed, start(timed, 0, 0), (second) => (second < 4 ? saw(0, 0, { canary: { ...nothing, requests: 2_000 } }) : late))
+    expect(state).toMatchObject({ verdict: 'rolled-back' })
+    expect(state.reason).toContain("latency: of the canary's requests 80 of 160 (50%) took longer than the limit of p99 (500 ms), which allows 1%; of stable's 0 of ")
   })
 
   test('that is slow is none while nothing is said about latency', () => {
-    expect(ride(plan, start(plan, 0, 0), () => saw(20, 0, { slow: 20 })).state.verdict).toBe('promoted')
+    const by = planOf('interval: 10s, tick: 1s, checks: { noWorseThanStable: { latency: false } }')
+    expect(ride(by, start(by, 0, 0), () => saw(20, 0, { slow: 20 })).state.verdict).toBe('promoted')
   })
 
   test('keeps its weight when that was asked for', () => {
@@ -116,19 +119,12 @@ describe('a failing canary', () => {
   })
 })
 
-test('two checks share the chance of a false alarm: each needs more evidence than it would alone', () => {
-  const both = planOf('checks: { p99: 500ms }')
-  const judged = (by: CanaryConfig) => judgements(by, ride(by, start(by, 0, 0), (second) => (second === 1 ? saw(0) : saw(4, 2)), 2).state)
-  expect(judged(plan)).toEqual({ successRate: 'fail' })
-  expect(judged(both)).toEqual({ successRate: 'undecided', p99: 'undecided' })
-})
-
 describe('a canary whose pods are not right', () => {
   test('that never becomes ready gets no traffic and is given up after the patience', () => {
     const { state, actions, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { ready: false }))
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
-    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: "the canary's pods did not become ready within 60 s", steps: [] })
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: "the canary's pods did not become ready within 60 s (`patience`)", steps: [] })
   })
 
   test('is not judged by what it served before its first step', () => {
@@ -166,7 +162,7 @@ describe('no evidence', () => {
     const { state, actions, seconds } = ride(by, start(by, 0, 0), () => saw(0))
     expect(weightsIn(actions)).toEqual(weights)
     expect(seconds).toBe(61)
-    expect(state).toMatchObject({ ...end, phase: 'ended', reason: 'at weight 5 no request reached the canary within 60 s' })
+    expect(state).toMatchObject({ ...end, phase: 'ended', reason: 'at weight 5 no request reached the canary within 60 s (`patience`)' })
     expect(state.steps.map(({ outcome }) => outcome)).toEqual(['inconclusive'])
   })
 
@@ -187,7 +183,7 @@ describe('no evidence', () => {
   test('too few requests for longer than the patience are inconclusive', () => {
     const { state, actions } = ride(plan, start(plan, 0, 0), (second) => saw(second === 2 ? 9 : 0))
     expect(weightsIn(actions)).toEqual([5, 0])
-    expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: 'at weight 5 the canary served 9 requests in 70 s, fewer than the 10 that a step needs' })
+    expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: 'at weight 5, watched for 70 s, the canary served 9 requests, fewer than the 10 that a step needs (`checks.minRequests`)' })
   })
 
   test('some steps with too little, promote: the reason names those', () => {
@@ -215,7 +211,7 @@ describe('counters that cannot be read', () => {
   ])('for the patience end the promotion, onInconclusive: %s', (choice, weights, end, outcome) => {
     const { state, actions, seconds } = blinded(choice)
     expect(weightsIn(actions)).toEqual(weights)
-    expect(state).toMatchObject({ ...end, phase: 'ended', reason: "the counters of the canary's sidecars could not be read for 60 s" })
+    expect(state).toMatchObject({ ...end, phase: 'ended', reason: "the counters of the sidecars could not be read for 60 s (`patience`)" })
     expect(state.steps.map((step) => step.outcome)).toEqual([outcome])
     expect(seconds).toBe(66)
   })
@@ -250,7 +246,7 @@ describe('counters that cannot be read', () => {
   test('do not matter while the canary is waited for: it is the wait that counts', () => {
     const { state, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { ready: false, complete: false }))
     expect(seconds).toBe(60)
-    expect(state).toMatchObject({ verdict: 'rolled-back', reason: "the canary's pods did not become ready within 60 s" })
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: "the canary's pods did not become ready within 60 s (`patience`)" })
   })
 })
 
@@ -269,7 +265,7 @@ describe('a weight that the data plane does not show yet', () => {
     const { state, actions, seconds } = ride(jump, start(jump, 0, 0), (_, { weight }) => (weight === 100 ? old : saw(20)))
     expect(weightsIn(actions)).toEqual([5, 100, 0])
     expect(seconds).toBe(12 + 60)
-    expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: 'at weight 100 the canary served only 5% of the requests within 60 s' })
+    expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: 'at weight 100 the canary served only 5% of the requests within 60 s (`patience`)' })
   })
 
   test.each<[number, number, boolean]>([
@@ -278,6 +274,152 @@ describe('a weight that the data plane does not show yet', () => {
   ])('from 25 to 50: %d requests at the canary and %d at stable are seen as the new one: %j', (atCanary, atStable, moved) => {
     const { state } = ride(plan, start(plan, 0, 0), (_, { weight }) => (weight === 50 ? saw(atCanary, 0, { stable: served(atStable) }) : saw(20)), 24)
     expect(state).toMatchObject({ weight: 50, phase: moved ? 'watching' : 'shifting' })
+  })
+})
+
+describe('beside stable', () => {
+  const strict = planOf('interval: 10s, tick: 1s, checks: { successRate: 99% }')
+
+  test('a canary that fails as often as stable is not condemned, but the step does not pass while the limit is missed', () => {
+    const random = randomFrom(9)
+    const failing = (n: number) => served(n, Array.from({ length: n }, random).filter((each) => each < 0.1).length)
+    const by = planOf('interval: 10s, tick: 1s, patience: 60s, checks: { successRate: 99% }')
+    const { state } = ride(by, start(by, 0, 0), () => ({ canary: failing(50), stable: failing(950), ready: true, complete: true }))
+    expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+    expect(state.reason).toContain('the limit was missed, but stable fares no better')
+  })
+
+  test('one that meets its limit but fails far more often than stable is put back', () => {
+    const by = planOf('interval: 10s, tick: 1s, checks: { successRate: 90% }')
+    const { state } = ride(by, start(by, 0, 0), (second) => ({ canary: served(100, second > 1 ? 4 : 0), stable: served(1_900), ready: true, complete: true }))
+    expect(state).toMatchObject({ verdict: 'rolled-back' })
+    expect(state.reason).toMatch(/^no worse than stable: of the canary's requests \d+ of \d+ \(4%\) failed or were given up, of stable's 0 of \d+ \(0%\); 1.5 times as often is tolerated$/)
+  })
+
+  test('callers that go away count beside stable, and only there', () => {
+    const given = (n: number, abandoned: number): Served => ({ ...served(n), abandoned })
+    const ended = (share: number) => ride(strict, start(strict, 0, 0), (_, { weight }) => {
+      const atStable = servedByStable(weight, 100).requests
+      return { canary: given(100, 20), stable: given(atStable, atStable * share), ready: true, complete: true }
+    }).state
+    expect(ended(0).reason).toContain('failed or were given up')
+    expect(ended(0.2).verdict).toBe('promoted')
+  })
+
+  test("slower than stable's own p99 more often than stable is put back, with nothing said about times in the plan", () => {
+    const { state } = ride(strict, start(strict, 0, 0, served(10_000, 0, 20)), () => ({ canary: served(100, 0, 5), stable: served(1_900, 0, 4), ready: true, complete: true }))
+    expect(state.reason).toMatch(/^no worse than stable: of the canary's requests .* took longer than 500 ms, stable's own p99; of stable's/)
+  })
+
+  test('is not asked when that was not wanted', () => {
+    const by = planOf('interval: 10s, tick: 1s, checks: { successRate: 90%, noWorseThanStable: false }')
+    const { state } = ride(by, start(by, 0, 0, served(10_000)), () => saw(100, 4, { slow: 50 }))
+    expect(state.verdict).toBe('promoted')
+    expect(explain(by, state).map(({ check }) => check)).toEqual(['success rate'])
+  })
+})
+
+test('every check more makes each need more evidence: they share the chance of a false alarm', () => {
+  const needed = (by: CanaryConfig) => explain(by, start(by, 0, 0)).map(({ needed }) => Math.round(needed))
+  expect(needed(planOf('checks: { noWorseThanStable: false }'))).toEqual([100])
+  expect(needed(planOf('checks: { p99: 500ms, noWorseThanStable: { latency: false } }'))).toEqual([300, 300, 300])
+})
+
+describe('advance: early', () => {
+  const early = planOf('interval: 60s, tick: 1s, advance: early, minInterval: 5s')
+
+  test('a step ends once every limit is certified, and not before its least time', () => {
+    const { state } = ride(early, start(early, 0, 0), () => saw(1_000))
+    expect(state.verdict).toBe('promoted')
+    expect(state.steps.map(({ watchedFrom, endedAt }) => (endedAt! - watchedFrom!) / 1_000)).toEqual([5, 5, 5, 5])
+  })
+
+  test('with little traffic it takes its whole interval', () => {
+    const { state } = ride(early, start(early, 0, 0), () => saw(1))
+    expect((state.steps[0]!.endedAt! - state.steps[0]!.watchedFrom!) / 1_000).toBe(60)
+  })
+})
+
+describe('mirror and A/B first', () => {
+  const both = planOf('interval: 10s, tick: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 5s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }')
+
+  test('come before the weights, each for its time, and are cleared', () => {
+    const { state, actions } = ride(both, start(both, 0, 0), () => saw(20))
+    expect(actions).toEqual([{ kind: 'mirror', percent: 30 }, { kind: 'clear' }, { kind: 'ab' }, { kind: 'clear' }, { kind: 'weight', weight: 50 }, { kind: 'weight', weight: 100 }])
+    expect(state.steps.map(({ kind, weight, watchedFrom, endedAt }) => [kind, weight, endedAt! - watchedFrom!])).toEqual([['mirror', 30, 5_000], ['ab', 0, 20_000], ['weight', 50, 10_000], ['weight', 100, 10_000]])
+  })
+
+  test('a canary that fails on copies never gets a user', () => {
+    const { state, actions } = ride(both, start(both, 0, 0), () => saw(20, 20))
+    expect(actions).toEqual([{ kind: 'mirror', percent: 30 }, { kind: 'weight', weight: 0 }, { kind: 'clear' }])
+    expect(state.verdict).toBe('rolled-back')
+  })
+
+  test('are over where a weight is in force already', () => {
+    expect(ride(both, start(both, 50, 0), () => saw(20)).actions).toEqual([{ kind: 'weight', weight: 100 }])
+  })
+
+  test('are cleared when their promotion is held', () => {
+    const by = planOf('interval: 10s, tick: 1s, onFail: hold, mirror: { percent: 30% }')
+    expect(ride(by, start(by, 0, 0), () => saw(20, 20)).actions).toEqual([{ kind: 'mirror', percent: 30 }, { kind: 'clear' }])
+  })
+})
+
+test('until: it stops there as planned, and a later run goes on from there', () => {
+  const first = planOf('interval: 10s, tick: 1s, until: 25')
+  const { state, actions } = ride(first, start(first, 0, 0), () => saw(20))
+  expect(weightsIn(actions)).toEqual([5, 25])
+  expect(state).toMatchObject({ verdict: 'held', weight: 25, asPlanned: true, reason: 'every step passed its checks, and it was to stop at 25 for now' })
+  expect(weightsIn(ride(plan, start(plan, 25, 0), () => saw(20)).actions)).toEqual([50, 100])
+})
+
+test('the stages of a plan', () => {
+  expect(stagesOf(planOf('interval: 1s, tick: 1s, steps: { by: 40, to: 90 }')).map((stage) => stage.kind === 'weight' && stage.weight)).toEqual([40, 80, 90])
+})
+
+describe('who has a say', () => {
+  const answer = (name: string, state: Finding['state'], at: number): Finding => ({ name, state, text: `said at ${at}`, at })
+  const asking = planOf('interval: 10s, tick: 1s, patience: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }')
+
+  test('a command that fails puts the canary back with what it said', () => {
+    const { state } = ride(asking, start(asking, 0, 0), (second) => saw(20, 0, { findings: [answer('smoke', second < 5 ? 'pass' : 'fail', second * 1_000)] }))
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'smoke: said at 5000' })
+  })
+
+  test('without its yes in the step no step passes', () => {
+    const { state } = ride(asking, start(asking, 0, 0), () => saw(20, 0, { findings: [answer('smoke', 'pass', 500)] }))
+    expect(state).toMatchObject({ verdict: 'inconclusive', reason: 'at weight 50, watched for 70 s, smoke did not pass (said at 500)' })
+  })
+
+  test('what it said before the first step does not count', () => {
+    const { state } = ride(asking, start(asking, 0, 0), (second) => saw(20, 0, { ready: second > 3, findings: [answer('smoke', second < 3 ? 'fail' : 'pass', second * 1_000)] }))
+    expect(state.verdict).toBe('promoted')
+  })
+
+  const hooked = planOf('interval: 10s, tick: 1s, confirmWithin: 30s, steps: [50, 100], webhooks: { ok: { type: confirm-rollout, url: "http://x.test" }, warm: { type: pre-rollout, url: "http://x.test" }, go: { type: confirm-promotion, url: "http://x.test" }, stop: { type: rollback, url: "http://x.test" } }')
+
+  test('hooks before the first weight are asked one after the other, and the last weight waits for its own', () => {
+    const seen: string[] = []
+    const { state, actions } = ride(hooked, start(hooked, 0, 0), (second, before) => {
+      const [gate] = due(hooked, before)
+      if (seen.at(-1) !== gate) seen.push(gate!)
+      return saw(20, 0, second % 4 === 0 && gate !== 'rollback' ? { gates: { [gate!]: answer('x', 'pass', second) } } : {})
+    })
+    expect(seen).toEqual(['confirm-rollout', 'pre-rollout', 'rollback', 'confirm-promotion', 'rollback'])
+    expect(weightsIn(actions)).toEqual([50, 100])
+    expect(state).toMatchObject({ verdict: 'promoted' })
+    expect(state.steps[0]!.shiftedAt).toBe(8_000)
+  })
+
+  test('a hook that never says yes is named', () => {
+    const { state, seconds } = ride(hooked, start(hooked, 0, 0), () => saw(20, 0, { gates: { 'confirm-rollout': answer('ok', 'fail', 1) } }))
+    expect(seconds).toBe(30)
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'confirm-rollout was not confirmed (ok: said at 1) within 30 s (`confirmWithin`)' })
+  })
+
+  test('the hook rollback puts back at once', () => {
+    const { state } = ride(hooked, start(hooked, 50, 0), (second) => saw(20, 0, { gates: second === 1 ? { 'confirm-rollout': answer('ok', 'pass', 1) } : second === 2 ? { 'pre-rollout': answer('warm', 'pass', 2) } : { rollback: answer('stop', 'pass', second) } }))
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the webhook stop asked for it' })
   })
 })
 
@@ -292,7 +434,6 @@ describe('resuming', () => {
     expect(weightsIn(ride(plan, start(plan, 30, 0), () => saw(20)).actions)).toEqual([50, 100])
   })
 
-  // Not so yet: the old weight of the first step is taken to be 0, so that 26% are nearer to 50 than to it.
   test('the first step too is only watched once its weight shows: the old one is the weight in force then', () => {
     const { state } = ride(plan, start(plan, 25, 0), () => saw(26, 0, { stable: served(74) }), 20)
     expect(state).toMatchObject({ weight: 50, phase: 'shifting' })
@@ -327,7 +468,7 @@ describe('the end', () => {
   test('a put-back from outside closes the step that was under way and takes the weight away', () => {
     const { state } = ride(plan, start(plan, 0, 0), () => saw(20), 15)
     const back = putBack(state, 'rolled-back', 'the run was cancelled', 16_000)
-    expect(back.actions).toEqual([{ kind: 'shift', weight: 0 }])
+    expect(back.actions).toEqual([{ kind: 'weight', weight: 0 }])
     expect(back.state).toMatchObject({ phase: 'ended', verdict: 'rolled-back', weight: 0, reason: 'the run was cancelled' })
     expect(back.state.steps.map(({ outcome, endedAt }) => [outcome, endedAt])).toEqual([['passed', 12_000], ['rolled-back', 16_000]])
   })
@@ -337,6 +478,19 @@ describe('the end', () => {
     const copy = structuredClone(before)
     next(plan, before, observed(saw(20, 20), 0), 1_000)
     expect(before).toEqual(copy)
-    expect(nothing).toEqual({ requests: 0, failures: 0, timed: 0, slow: 0 })
+    expect(nothing).toEqual({ requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } })
   })
+})
+
+test('with hardly any traffic ticks are put together until there is somebody to compare with', () => {
+  const slow = planOf('interval: 10m, tick: 1s, steps: [10, 100]')
+  const { state } = ride(slow, start(slow, 0, 0), (second) => (second % 10 === 0 ? saw(1, 1, { stable: nothing }) : saw(0, 0, { stable: served(1) })))
+  expect(state).toMatchObject({ verdict: 'rolled-back', canary: { requests: 4, failures: 4 } })
+})
+
+test('what is put together is compared before a weight changes, for what fails may change with it', () => {
+  const two = planOf('interval: 1s, tick: 1s, steps: [50, 100], checks: { minRequests: 1 }')
+  const { state } = ride(two, start(two, 0, 0), () => saw(2, 1, { stable: served(2) }), 3)
+  expect(state).toMatchObject({ phase: 'shifting', weight: 100, checks: { waiting: { canary: nothing, stable: nothing } } })
+  expect(explain(two, state).find(({ check }) => check === 'failures beside stable')?.against).not.toBe(1)
 })

@@ -102,7 +102,7 @@ describe('what the server refused', () => {
 
   test.each<[string, unknown, string]>([
     ['a Status without details', { message: 'forbidden' }, 'forbidden (HTTP 403)'],
-    ['JSON of another shape', { error: 'x' }, 'GET /api/v1/namespaces/shop/services/backend (HTTP 403)'],
+    ['JSON of another shape', { problem: 'x' }, 'GET /api/v1/namespaces/shop/services/backend (HTTP 403)'],
     ['a text, cut', `denied by proxy ${'x'.repeat(500)}`, `GET /api/v1/namespaces/shop/services/backend: HTTP 403 denied by proxy ${'x'.repeat(184)}`],
     ['nothing', '', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 '],
     ['null', 'null', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 null'],

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { asked, difference, labelsOf, parse, served } from '../../../../src/canary/evidence/counters.ts'
+import { callsOf, difference, labelsOf, lost, parse, served, seriesOf } from '../../../../src/canary/evidence/counters.ts'
+import type { Served } from '../../../../src/canary/served.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
 
@@ -13,6 +14,8 @@ function buckets(counts: Record<string, number>, code = '200', reporter = 'desti
 }
 
 const read = (text: string) => parse(text, names)
+/** Without the times. */
+const counts = ({ requests, failures, abandoned }: Served) => ({ requests, failures, abandoned })
 const since = (before: string, after: string) => difference(read(before), read(after))
 
 describe('reading', () => {
@@ -31,7 +34,6 @@ describe('reading', () => {
     expect([...read(text)]).toEqual([
       ['istio_requests_total{response_code="200"}', 12],
       ['istio_request_duration_milliseconds_bucket{le="5"}', 3],
-      ['istio_request_duration_milliseconds_count{a="b"}', 4],
     ])
   })
 
@@ -60,7 +62,7 @@ describe('reading', () => {
 
 describe('what was added between two readings', () => {
   test('is the difference, series by series', () => {
-    expect(served(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names, undefined)).toEqual({ requests: 31, failures: 1, timed: 0, slow: 0 })
+    expect(counts(served(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names))).toEqual({ requests: 31, failures: 1, abandoned: 0 })
   })
 
   test('of a counter that was restarted is all that it has', () => {
@@ -76,84 +78,97 @@ describe('what was added between two readings', () => {
   })
 
   test('of a series that was not there before is all that it has', () => {
-    expect(served(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names, undefined)).toEqual({ requests: 3, failures: 3, timed: 0, slow: 0 })
+    expect(counts(served(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({ requests: 3, failures: 3, abandoned: 0 })
   })
 
   test('is nothing when nothing came', () => {
-    expect(served(since(requests('200', 100), requests('200', 100)), names, 500)).toEqual({ requests: 0, failures: 0, timed: 0, slow: 0 })
+    expect(counts(served(since(requests('200', 100), requests('200', 100)), names))).toEqual({ requests: 0, failures: 0, abandoned: 0 })
   })
 })
 
 describe('what counts as a failure', () => {
-  test.each<[string, string, number]>([
-    ['200', '-', 0],
-    ['404', '-', 0],
-    ['429', '-', 0],
-    ['500', '-', 1],
-    ['503', 'UC', 1],
-    ['504', 'UT', 1],
-    ['599', '-', 1],
-    ['0', 'UC', 1],
-    ['0', '-', 1],
-    ['0', 'DC', 0],
-    ['0', 'UC,DC', 0],
-    ['503', 'DC', 1],
-    ['5', '-', 0],
-  ])('code %s with the flags %s: %d', (code, flags, failures) => {
-    expect(served(read(requests(code, 1, { flags })), names, undefined)).toEqual({ requests: 1, failures, timed: 0, slow: 0 })
+  const outcome = (code: string, more: Parameters<typeof requests>[2]) => {
+    const { requests: all, failures, abandoned } = served(read(requests(code, 1, more)), names)
+    expect(all).toBe(1)
+    return failures === 1 ? 'failed' : abandoned === 1 ? 'abandoned' : 'answered'
+  }
+
+  test.each<[string, string, string]>([
+    ['200', '-', 'answered'],
+    ['404', '-', 'answered'],
+    ['429', '-', 'answered'],
+    ['500', '-', 'failed'],
+    ['503', 'UC', 'failed'],
+    ['504', 'UT', 'failed'],
+    ['599', '-', 'failed'],
+    ['0', 'UC', 'failed'],
+    ['0', '-', 'failed'],
+    ['0', 'DC', 'abandoned'],
+    ['0', 'DR', 'abandoned'],
+    ['0', 'UC,DC', 'abandoned'],
+    ['200', 'DC', 'answered'],
+    ['503', 'DC', 'failed'],
+    ['5', '-', 'answered'],
+  ])('code %s with the flags %s: %s', (code, flags, expected) => {
+    expect(outcome(code, { flags })).toBe(expected)
+  })
+
+  test.each<[string, string, string, string, string]>([
+    ['Ok', '0', 'grpc', '-', 'answered'],
+    ["NotFound, the caller's own", '5', 'grpc', '-', 'answered'],
+    ['PermissionDenied', '7', 'grpc', '-', 'answered'],
+    ['Unknown', '2', 'grpc', '-', 'failed'],
+    ['DeadlineExceeded', '4', 'grpc', '-', 'failed'],
+    ['Unimplemented', '12', 'grpc', '-', 'failed'],
+    ['Internal', '13', 'grpc', '-', 'failed'],
+    ['Unavailable', '14', 'grpc', '-', 'failed'],
+    ['DataLoss', '15', 'grpc', '-', 'failed'],
+    ['Internal, of a protocol that is not gRPC', '13', 'http', '-', 'answered'],
+    ['none', '', 'grpc', '-', 'answered'],
+    ['none, as stock Envoy writes it', '-', 'http', '-', 'answered'],
+    ['Unknown, made up for a call that its caller left', '2', 'grpc', 'DR', 'abandoned'],
+    ['Ok, for a caller that left afterwards', '0', 'grpc', 'DC', 'answered'],
+  ])('gRPC status %s', (_, status, protocol, flags, expected) => {
+    expect(outcome('200', { flags, more: `,request_protocol="${protocol}",grpc_response_status="${status}"` })).toBe(expected)
+  })
+
+  test('a gRPC status where the protocol is not told', () => {
+    expect(outcome('200', { more: ',grpc_response_status="13"' })).toBe('failed')
   })
 
   test('only what the pod itself served, not what it asked of others', () => {
-    expect(served(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names, undefined)).toEqual({ requests: 5, failures: 0, timed: 0, slow: 0 })
+    expect(counts(served(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names))).toEqual({ requests: 5, failures: 0, abandoned: 0 })
   })
 })
 
-describe('what counts as slow', () => {
-  const slow = (text: string, limitMs: number) => served(read(text), names, limitMs).slow
+describe('how long requests took', () => {
+  const times = (text: string) => served(read(text), names).times
   const histogram = buckets({ '100': 60, '250': 80, '500': 95, '+Inf': 100 })
 
-  test.each<[string, number, number]>([
-    ['on an edge: above it', 250, 20],
-    ['between two edges: above the higher, so that none is called slow that was not', 300, 5],
-    ['below the first edge: above the first', 1, 40],
-    ['above the last edge: none can be called slow', 501, 0],
-  ])('a limit %s', (_, limitMs, count) => {
-    expect(slow(histogram, limitMs)).toBe(count)
+  test('is told by the buckets of all series together, whatever the requests were counted as', () => {
+    expect(times(histogram)).toEqual({ total: 100, within: { 100: 60, 250: 80, 500: 95 } })
+    expect(times(requests('200', 120) + histogram + buckets({ '100': 0, '250': 1, '500': 1, '+Inf': 3 }, '503'))).toEqual({ total: 103, within: { 100: 60, 250: 81, 500: 96 } })
   })
 
-  test('everything, when no request was within any edge', () => {
-    expect(slow(buckets({ '100': 0, '250': 0, '+Inf': 7 }), 100)).toBe(7)
+  test('keeps the edges that got nothing since', () => {
+    expect(served(since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })), names).times).toEqual({ total: 8, within: { 100: 0, 500: 0 } })
   })
 
-  test('everything that came since, when the edges got nothing since', () => {
-    expect(served(since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })), names, 500).slow).toBe(8)
+  test('takes edges for the same however they are written', () => {
+    expect(times(buckets({ '0.5': 1, '5.0': 2, '1e+01': 3, '+Inf': 3 }))).toEqual({ total: 3, within: { '0.5': 1, 5: 2, 10: 3 } })
   })
 
-  test('is counted among the requests that were timed, which may be fewer than those that were counted', () => {
-    const text = requests('200', 120) + histogram + buckets({ '100': 0, '250': 0, '500': 0, '+Inf': 50 }, '200', 'source')
-    expect(served(read(text), names, 250)).toEqual({ requests: 120, failures: 0, timed: 100, slow: 20 })
-    expect(served(read(text), names, undefined)).toEqual({ requests: 120, failures: 0, timed: 100, slow: 0 })
-  })
-
-  test('the series are added up', () => {
-    expect(slow(histogram + buckets({ '100': 0, '250': 1, '500': 1, '+Inf': 3 }, '503'), 250)).toBe(22)
-  })
-
-  test('what the pod asked of others is left out', () => {
-    expect(slow(histogram + buckets({ '100': 0, '250': 0, '500': 0, '+Inf': 50 }, '200', 'source'), 250)).toBe(20)
-  })
-
-  test('nothing, when there is no limit or no histogram', () => {
-    expect(served(read(histogram), names, undefined).slow).toBe(0)
-    expect(slow(requests('200', 9), 100)).toBe(0)
+  test('leaves out what the pod asked of others', () => {
+    expect(times(histogram + buckets({ '100': 0, '250': 0, '500': 0, '+Inf': 50 }, '200', 'source'))).toEqual({ total: 100, within: { 100: 60, 250: 80, 500: 95 } })
+    expect(times(requests('200', 9))).toEqual({ total: 0, within: {} })
   })
 })
 
 describe('what clients asked of the service', () => {
   const host = 'backend.shop.svc.cluster.local'
-  const ask = (more: string, reporter = 'source', code = '200') => asked(read(requests(code, 3, { reporter, more })), names, 'backend', host)
-  const three = { requests: 3, failures: 0, timed: 0, slow: 0 }
-  const none = { requests: 0, failures: 0, timed: 0, slow: 0 }
+  const ask = (more: string, reporter = 'source', code = '200') => counts(callsOf(read(requests(code, 3, { reporter, more })), names, [host]))
+  const three = { requests: 3, failures: 0, abandoned: 0 }
+  const none = { requests: 0, failures: 0, abandoned: 0 }
 
   test.each([
     ['by the full name', `,destination_service="${host}"`, three],
@@ -172,6 +187,46 @@ describe('what clients asked of the service', () => {
 
   test('with the failures that no server saw', () => {
     const text = requests('503', 2, { reporter: 'source', flags: 'UH', more: `,destination_service="${host}"` })
-    expect(asked(read(text), names, 'backend', host)).toEqual({ requests: 2, failures: 2, timed: 0, slow: 0 })
+    expect(counts(callsOf(read(text), names, [host]))).toEqual({ requests: 2, failures: 2, abandoned: 0 })
   })
+
+  test("under a version's own Service, where the route sends to one", () => {
+    const text = requests('200', 2, { reporter: 'source', more: ',destination_service="backend-v2.shop.svc.cluster.local"' })
+    expect(callsOf(read(text), names, [host, 'backend-v2.shop.svc.cluster.local']).requests).toBe(2)
+    expect(callsOf(read(text), names, [host]).requests).toBe(0)
+  })
+})
+
+describe('what only the callers know to have failed at a version', () => {
+  const host = 'backend.shop.svc.cluster.local'
+  const isCanary = (labels: Record<string, string>) => labels['destination_version'] === 'v2'
+  const seen = (code: string, flags: string, { version = 'v2', reporter = 'source', service = host } = {}) =>
+    lost(read(requests(code, 3, { reporter, flags, more: `,destination_service="${service}",destination_version="${version}"` })), names, [host], isCanary)
+
+  test.each<[string, string, string, { unseen: number; cut: number }]>([
+    ['no connection', '503', 'UF', { unseen: 3, cut: 0 }],
+    ['no connection, after all retries', '503', 'UF,URX', { unseen: 3, cut: 0 }],
+    ['no room', '503', 'UO', { unseen: 3, cut: 0 }],
+    ['a time limit', '504', 'UT', { unseen: 0, cut: 3 }],
+    ['a connection that broke', '503', 'UC', { unseen: 0, cut: 3 }],
+    ['an answer of the version, which counted it itself', '503', '-', { unseen: 0, cut: 0 }],
+    ['the last of several such answers', '503', 'URX', { unseen: 0, cut: 0 }],
+    ['a time limit after a good answer had begun', '200', 'UT', { unseen: 0, cut: 0 }],
+  ])('%s: %s %s', (_, code, flags, expected) => {
+    expect(seen(code, flags)).toEqual(expected)
+  })
+
+  test.each<[string, Parameters<typeof seen>[2]]>([
+    ['at another version', { version: 'v1' }],
+    ['at another service', { service: 'frontend.shop.svc.cluster.local' }],
+    ['as the version itself counted', { reporter: 'destination' }],
+  ])('not %s', (_, more) => {
+    expect(seen('503', 'UF', more)).toEqual({ unseen: 0, cut: 0 })
+  })
+})
+
+test('a series is written so that its labels are read again', () => {
+  const labels = { a: 'b', c: 'x,y={z}' }
+  expect(seriesOf('m', labels)).toBe('m{a="b",c="x,y={z}"}')
+  expect(labelsOf(seriesOf('m', labels))).toEqual(labels)
 })

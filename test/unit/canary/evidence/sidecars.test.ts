@@ -1,64 +1,51 @@
-// A fake of the API server shows which pods are asked; that real sidecars answer so is for the end-to-end tests.
+// A fake of the API server counts what is asked; that real sidecars answer so is for the end-to-end tests.
 import { expect, test } from 'vitest'
-import { observer, type Look } from '../../../../src/canary/evidence/sidecars.ts'
-import type { Pod } from '../../../../src/cluster/objects.ts'
-import { clusterWith, container, pod } from '../../fixtures.ts'
+import { observe } from '../../../../src/canary/evidence/observe.ts'
+import { sidecars } from '../../../../src/canary/evidence/sidecars.ts'
+import { ApiError } from '../../../../src/cluster/client.ts'
+import { clusterWith, live, planOf, pod } from '../../fixtures.ts'
 
-const watched = {
-  namespace: 'shop',
-  service: 'backend',
-  host: 'backend.shop.svc.cluster.local',
-  stable: { version: 'v1' },
-  canary: { version: 'v2' },
-  metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
-  slowAboveMs: undefined,
-}
-const of = (version: string, name: string, more: Partial<Pod['metadata']> = {}, status?: Pod['status']) => pod({ metadata: { name, uid: name, labels: { version }, ...more }, status })
+const metrics = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
+const pods = (count: number) => Array.from({ length: count }, (_, index) => pod({ metadata: { name: `p${index}`, uid: `u${index}`, labels: { version: index === 0 ? 'v2' : 'v1' } } }))
 
-/** What the first look saw of these pods: each counts 10 requests more each time it is asked; those in `silent` answered only before it. */
-async function looked(pods: Pod[], silent: string[] = []): Promise<Look & { asked: string[] }> {
-  const asked: string[] = []
-  const counts = new Map<string, number>()
+test('each pod is asked for the counters that are wanted, and those that answer are told by their ids', async () => {
+  const asked: unknown[][] = []
+  const cluster = clusterWith({ pod: (...args: unknown[]) => (asked.push(args), args[1] === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : Promise.reject(new ApiError(503, 'no'))) })
+  expect(await sidecars(cluster, metrics)(pods(2))).toEqual(new Map([['u0', new Map([['istio_requests_total{a="b"}', 3]])]]))
+  expect(asked).toEqual(['p0', 'p1'].map((name) => ['shop', name, 15090, '/stats/prometheus?usedonly&filter=istio.request', 3_000]))
+})
+
+test('metrics of another name are not filtered by the sidecar', async () => {
+  const paths: string[] = []
+  const cluster = clusterWith({ pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')) })
+  await sidecars(cluster, { requests: 'my_requests', duration: 'my_ms' })(pods(1))
+  expect(paths).toEqual(['/stats/prometheus?usedonly'])
+})
+
+test('no more than 16 are asked at a time', async () => {
+  let [running, most] = [0, 0]
   const cluster = clusterWith({
-    list: () => Promise.resolve(pods),
-    pod: (_: string, name: string) => {
-      asked.push(name)
-      const count = (counts.get(name) ?? 0) + 10
-      counts.set(name, count)
-      return silent.includes(name) && count > 10 ? Promise.reject(new Error('no answer')) : Promise.resolve(`istio_requests_total{reporter="destination",response_code="200"} ${count}\n`)
+    pod: async () => {
+      most = Math.max(most, ++running)
+      await new Promise((resolve) => setImmediate(resolve))
+      running--
+      return ''
     },
   })
-  const look = await observer(cluster, watched)
-  asked.length = 0
-  return { ...(await look()), asked }
-}
-
-test('what each version served since the last look is added up over its pods', async () => {
-  const { observation } = await looked([of('v1', 'a'), of('v1', 'b'), of('v2', 'c'), of('v3', 'd')])
-  expect([observation.stable.requests, observation.canary.requests]).toEqual([20, 10])
-  expect(observation).toMatchObject({ ready: true, complete: true })
+  expect((await sidecars(cluster, metrics)(pods(40))).size).toBe(40)
+  expect(most).toBe(16)
 })
 
-test.each<[string, Pod]>([
-  ['is ending', of('v2', 'b', { deletionTimestamp: '2026-01-01T00:00:00Z' })],
-  ['is pending', of('v2', 'b', {}, { phase: 'Pending', conditions: [] })],
-  ['failed', of('v2', 'b', {}, { phase: 'Failed', conditions: [] })],
-  ['is done', of('v2', 'b', {}, { phase: 'Succeeded', conditions: [] })],
-  ['has no sidecar', { ...of('v2', 'b'), spec: { containers: [{ name: 'app' }] } }],
-])('a pod that %s is not asked', async (_, other) => {
-  const { asked, observation } = await looked([of('v2', 'a'), other])
-  expect(asked).toEqual(['a'])
-  expect(observation.canary.requests).toBe(10)
+test.each([401, 403])('when the API server says %d, the right that is missing is told', async (status) => {
+  const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
+  await expect(sidecars(cluster, metrics)(pods(1))).rejects.toThrow('the counters of the sidecars cannot be read: pods "p0" is forbidden; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)')
 })
 
-test('a canary pod that does not answer leaves the look incomplete, another pod does not', async () => {
-  const pods = [of('v1', 'a'), of('v2', 'b')]
-  expect((await looked(pods, ['b'])).observation).toMatchObject({ complete: false, stable: { requests: 10 }, canary: { requests: 0 } })
-  expect((await looked(pods, ['a'])).observation).toMatchObject({ complete: true, stable: { requests: 0 }, canary: { requests: 10 } })
-})
-
-test("a canary's pod that crashes is a fault, one of stable is not", async () => {
-  const crashing = { phase: 'Running', containerStatuses: [container('app', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })] }
-  expect((await looked([of('v2', 'a', {}, crashing)])).observation.fault).toBe('container app of a crashes in a loop')
-  expect((await looked([of('v1', 'a', {}, crashing), of('v2', 'b')])).observation).not.toHaveProperty('fault')
+test('a look asks the API server for the counters of each pod once, and for nothing else', async () => {
+  let asked = 0
+  const cluster = clusterWith({ pod: () => (asked++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')) })
+  const { look } = await observe(cluster, [live(() => pods(5))], { namespace: 'shop', host: 'backend.shop.svc.cluster.local', stable: { version: 'v1' }, canary: { version: 'v2' }, plan: planOf() }, () => undefined)
+  asked = 0
+  for (let looks = 0; looks < 3; looks++) expect((await look()).evidence.complete).toBe(true)
+  expect(asked).toBe(15)
 })

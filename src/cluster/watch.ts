@@ -1,0 +1,65 @@
+// The objects of one kind as they are now: listed once, then kept by a watch, so that looking at them asks nothing.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ApiError, type Cluster, type Selection } from './client.ts'
+import type { Kind, KubeObject } from './objects.ts'
+
+export type Live<T> = {
+  current: () => T[]
+  get: (name: string) => T | undefined
+  /** False while the API server cannot be read, so that what is known may be old. */
+  fresh: () => boolean
+  close: () => void
+}
+
+const longestPauseMs = 5_000
+
+/** @throws ApiError when the first list fails; later failures only make it stale until it can be read again. */
+export async function watch<T extends KubeObject>(cluster: Cluster, kind: Kind, namespace?: string, query: Selection = {}): Promise<Live<T>> {
+  const ending = new AbortController()
+  let objects = new Map<string, T>()
+  let fresh = false
+
+  async function list(): Promise<string> {
+    const { items, version } = await cluster.snapshot<T>(kind, namespace, query)
+    objects = new Map(items.map((item) => [keyOf(item), item]))
+    fresh = true
+    return version
+  }
+
+  async function follow(from: string): Promise<void> {
+    let version: string | undefined = from
+    for (let failures = 0; !ending.signal.aborted; ) {
+      try {
+        version ??= await list()
+        for await (const event of cluster.changes(kind, namespace, query, version, ending.signal)) {
+          if (event.type === 'ERROR') throw new ApiError(event.object.code ?? 0, event.object.message ?? 'the watch ended')
+          if (event.type === 'DELETED') objects.delete(keyOf(event.object))
+          else if (event.type !== 'BOOKMARK') objects.set(keyOf(event.object), event.object as T)
+          failures = 0
+        }
+      } catch {
+        // Whatever it was, a new list tells all that was missed.
+      }
+      fresh = false
+      version = undefined
+      await sleep(pauseAfter(failures++), undefined, { signal: ending.signal }).catch(() => undefined)
+    }
+  }
+
+  void follow(await list())
+  return {
+    current: () => [...objects.values()],
+    get: (name) => [...objects.values()].find(({ metadata }) => metadata.name === name),
+    fresh: () => fresh,
+    close: () => ending.abort(),
+  }
+}
+
+/** A watch that worked and ended is begun anew at once. */
+function pauseAfter(failures: number): number {
+  return failures === 0 ? 0 : Math.min(longestPauseMs, 100 * 2 ** failures)
+}
+
+function keyOf({ metadata }: KubeObject): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`
+}
