@@ -1,35 +1,36 @@
 // What can be known to be wrong before anything is touched: read-only, all faults at once.
+import { groupFaults } from './canary/groups.ts'
 import type { Cluster } from './cluster/client.ts'
-import { matches } from './cluster/labels.ts'
-import type { KubeObject, Pod, Service, Workload } from './cluster/objects.ts'
+import type { KubeObject, Service, Workload } from './cluster/objects.ts'
 import { ConfigError } from './config/error.ts'
+import { canariesOf, servicesOf } from './config/names.ts'
 import type { Config, StageName } from './config/schema.ts'
-import { orphans, readLive, strangers, type Live } from './policies/apply.ts'
-import { servicesOf } from './policies/compile/index.ts'
+import { contradictions } from './policies/contradictions.ts'
 import { policiesOnly } from './policies/elsewhere.ts'
+import { exposeFaults } from './policies/exposed.ts'
+import { readLive, type Live } from './policies/live.ts'
 import { ownerOf } from './policies/prune.ts'
-import { routesTo, weightsOf } from './policies/routes.ts'
+import { placesOf } from './policies/routes.ts'
 import { nearest } from './config/nearest.ts'
 
-/** @throws ConfigError with one sentence for each fault. Answers the mesh's objects as they are now. */
-export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<Live> {
+/** @throws ConfigError with one sentence for each fault. */
+export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
   const { namespace } = config
   await answering(cluster)
   const onlyInstall = stages.every((stage) => stage === 'install')
-  if (onlyInstall) return { virtualServices: [], destinationRules: [] }
+  if (onlyInstall) return
   if (!(await cluster.get<KubeObject>('Namespace', undefined, namespace))) throw new ConfigError(await noNamespace(cluster, namespace))
 
   const live = await readLive(cluster, namespace)
   const writes = stages.includes('policies') || stages.includes('plan')
-  const own = policiesOnly(config, live, ownerOf(config.name, namespace))
+  const owner = ownerOf(config.name, namespace)
   const faults = [
     ...(stages.includes('inject') ? await workloadFaults(cluster, config) : []),
     ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
-    ...(writes ? [...strangers(own, live), ...orphans(own, live)] : []),
+    ...(writes ? [...(await contradictions(cluster, policiesOnly(config, live, owner), live, owner)), ...(await exposeFaults(cluster, config, stages))] : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return live
 }
 
 async function answering(cluster: Cluster): Promise<void> {
@@ -68,19 +69,15 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
 }
 
 async function canaryFaults(cluster: Cluster, config: Config, live: Live, policiesFirst: boolean): Promise<string[]> {
-  const { service, stable, canary } = config.canary!
   const { namespace } = config
-  const object = await cluster.get<Service>('Service', namespace, service)
-  if (!object) return []
-  const [pods, deployments] = await Promise.all([cluster.list<Pod>('Pod', namespace), cluster.list<Workload>('Deployment', namespace)])
-  const labels = [...pods.map(({ metadata }) => metadata.labels), ...deployments.map(({ spec }) => spec.template.metadata?.labels)]
-  const subsets = servicesOf(config)[service]!.subsets!
-  const empty = [stable, canary].filter((subset) => !labels.some((each) => matches({ ...object.spec.selector, ...subsets[subset] }, each)))
-  const faults = empty.map((subset) => {
-    const selector = Object.entries({ ...object.spec.selector, ...subsets[subset] }).map(([key, value]) => `${key}=${value}`).join(',')
-    return `canary.${subset === canary ? 'canary' : 'stable'}: the subset ${subset} selects no pod: none in ${namespace} has the labels ${selector}; deploy it first, or correct the labels of the subset`
+  const faults = canariesOf(config).map(async (plan, i) => {
+    const key = config.canary ? 'canary' : `canaries.${i}`
+    const { service, stable, canary } = plan
+    if (!(await cluster.get<Service>('Service', namespace, service))) return []
+    const groups = await groupFaults(cluster, config, plan, key)
+    const splits = stable.by === 'service' || live.virtualServices.some((each) => placesOf(each, { namespace, service, stable, canary }).length > 0)
+    if (policiesFirst || splits) return groups
+    return [...groups, `${key}.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable.name} and ${canary.name}; run the stage policies as well`]
   })
-  const splits = live.virtualServices.some((each) => routesTo(each, service, namespace) && weightsOf(each, service, namespace, [stable, canary]))
-  if (!policiesFirst && !splits) faults.push(`canary.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable} and ${canary}; run the stage policies as well`)
-  return faults
+  return (await Promise.all(faults)).flat()
 }

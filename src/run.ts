@@ -1,9 +1,10 @@
 // The story of a run, top to bottom: config → cluster → preflight → mesh → sidecars → policies → verify → promote.
-import { moveTraffic, type Split } from './canary/traffic.ts'
+import { putAllBack, type Split } from './canary/traffic.ts'
 import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
+import { canariesOf } from './config/names.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { wanted } from './mesh/install.ts'
 import { preflight } from './preflight.ts'
@@ -11,7 +12,7 @@ import type { Report } from './report/report.ts'
 import { inject } from './stages/inject.ts'
 import { getIstioctl, install, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
-import { deliver } from './stages/promote.ts'
+import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
@@ -19,7 +20,7 @@ import { verify } from './stages/verify.ts'
 /** Never rejects: what went wrong is in the report. */
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
-  const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [], dryRun: isDry(config) }
+  const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [], promotions: [], dryRun: isDry(config) }
   try {
     await story(config, host, report)
   } catch (error) {
@@ -37,14 +38,14 @@ async function story(config: Config, host: Host, report: Report): Promise<void> 
   const asked = config.istio && wanted(config.istio)
   const target = reach(config, stages, host.tempDir)
   if (!target) return void (await host.group('plan', () => renderOnly(config, host, report)))
-  secretsOf(target.config).forEach(host.mask)
+  ;[...secretsOf(target.config), ...canariesOf(config).flatMap(({ prometheus }) => prometheus?.token ?? [])].forEach(host.mask)
   host.connected(target)
   const cluster = client(target)
-  const running: Running = { config, host, cluster, connection: target, stages, live: { virtualServices: [], destinationRules: [] }, report, ...(asked ? { asked } : {}) }
+  const running: Running = { config, host, cluster, connection: target, stages, report, ...(asked ? { asked } : {}) }
   report.server = target.server
 
   await stage(running, 'check', async () => {
-    running.live = await preflight(cluster, config, stages)
+    await preflight(cluster, config, stages)
     if (stages.includes('install') || stages.includes('inject')) await weigh(running)
     if (config.istio) await getIstioctl(running)
     return { changed: false }
@@ -67,7 +68,7 @@ function reach({ kubeconfig, context }: Config, stages: StageName[], tempDir: st
   }
 }
 
-const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, promote: deliver, uninstall }
+const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, promote: deliver, rollback, uninstall }
 
 async function stage({ host, report }: Running, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()
@@ -83,7 +84,9 @@ async function stage({ host, report }: Running, name: StageName | 'check', doIt:
 }
 
 /** What a run that died left undone: all traffic back to stable. */
-export async function undo(split: Split, kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<void> {
-  const target = connection(kubeconfig, context, tempDir)
-  await moveTraffic(client(target), split, 0)
+export async function undo(splits: Split[], kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<void> {
+  const cluster = client(connection(kubeconfig, context, tempDir))
+  // One that fails keeps no other from being put back.
+  const failed = (await Promise.allSettled(splits.map((split) => putAllBack(cluster, split)))).find((each) => each.status === 'rejected')
+  if (failed) throw failed.reason
 }

@@ -1,15 +1,19 @@
 // The backend: reads rows from MySQL and answers them as JSON on :3001.
-// FAIL_RATE (0–1) of the answers are 500s, DELAY_MS comes before each, CRASH_AFTER_MS ends the process: variants of v2.
+// FAIL_RATE (0–1) of the answers are 500s, DELAY_MS comes before each and SLOW_MS before SLOW_RATE (0–1) of them instead,
+// CRASH_AFTER_MS ends the process: variants of v2.
 import { createServer } from 'node:http'
 import mysql from 'mysql2/promise'
 
-const { VERSION = 'v1', FAIL_RATE = '0', DELAY_MS = '0', CRASH_AFTER_MS, MYSQL_HOST = 'mysql', MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE } = process.env
+const { VERSION = 'v1', FAIL_RATE = '0', DELAY_MS = '0', SLOW_RATE = '0', SLOW_MS = '0', CRASH_AFTER_MS, MYSQL_HOST = 'mysql', MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE } = process.env
 
 const pool = mysql.createPool({ host: MYSQL_HOST, user: MYSQL_USER, password: MYSQL_PASSWORD, database: MYSQL_DATABASE, connectionLimit: 5 })
 
 async function items(response) {
-  await new Promise((resolve) => setTimeout(resolve, Number(DELAY_MS)))
-  if (Math.random() < Number(FAIL_RATE)) return answer(response, 500, { version: VERSION, error: 'this version fails on purpose' })
+  await new Promise((resolve) => setTimeout(resolve, Number(Math.random() < Number(SLOW_RATE) ? SLOW_MS : DELAY_MS)))
+  if (Math.random() < Number(FAIL_RATE)) {
+    console.error('500: this version fails on purpose')
+    return answer(response, 500, { version: VERSION, error: 'this version fails on purpose' })
+  }
   const [rows] = await pool.query('SELECT id, name FROM items ORDER BY id')
   answer(response, 200, { version: VERSION, items: rows })
 }

@@ -1,9 +1,7 @@
 // What a single key cannot tell: contradictions between keys.
 import { ConfigError } from './error.ts'
-import { requiredName } from '../policies/compile/authentication.ts'
-import { defaultDenyName } from '../policies/compile/authorization.ts'
-import { routeName, servicesOf } from '../policies/compile/names.ts'
-import { stageNames, type Config, type Exposure, type ServicePolicy, type StageName } from './schema.ts'
+import { abRouteName, canariesOf, defaultDenyName, requiredName, routeName, servicesOf } from './names.ts'
+import { stageNames, type CanaryConfig, type Config, type Exposure, type ServicePolicy, type StageName } from './schema.ts'
 import type { Source } from './source.ts'
 
 export function check(config: Config, where: Source['where']): void {
@@ -11,7 +9,7 @@ export function check(config: Config, where: Source['where']): void {
     ...Object.entries(servicesOf(config)).flatMap(([name, service]) => [...serviceFaults(service), ...subsetFaults(service)].map(([key, fault]) => at(['services', name, ...key.split('.')], fault))),
     ...nameFaults(config).map(([key, fault]) => at(key.split('.'), fault)),
     ...exposeFaults(config).map(([path, fault]) => at(['expose', ...path], fault)),
-    ...canaryFaults(config).map(([key, fault]) => at(['canary', key], fault)),
+    ...canaryFaults(config).map(([path, fault]) => at(path, fault)),
     ...stageFaults(config).map((fault) => at(['stages'], fault)),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -42,6 +40,7 @@ function subsetFaults({ subsets = {}, routes = [], mirror }: ServicePolicy): [st
     ...routes.flatMap(({ to }, i): [string, string][] => (to in subsets ? [] : [[`routes.${i}.to`, unknown(to)]])),
     ...(mirror && !(mirror.to in subsets) ? [['mirror.to', unknown(mirror.to)] satisfies [string, string]] : []),
     ...names.flatMap((name, i): [string, string][] => {
+      if (name === abRouteName) return [[`routes.${i}.name`, `${abRouteName} is the route of a canary's \`ab\`, which comes and goes; choose another name`]]
       if (name === routeName) return [[`routes.${i}.name`, `${routeName} is the route that splits the traffic; choose another name`]]
       return name !== undefined && names.indexOf(name) < i ? [[`routes.${i}.name`, `${name} is the name of an earlier route as well; choose another one`]] : []
     }),
@@ -61,7 +60,7 @@ function nameFaults({ mtls, authorization, jwt = {} }: Config): [string, string]
 function exposeFaults(config: Config): [string[], string][] {
   const all = Object.entries(config.expose ?? {})
   return all.flatMap(([name, exposure], i) => [
-    ...exposureFaults(exposure, servicesOf(config)[name], config.canary?.service === name).map(([key, fault]): [string[], string] => [[name, key], fault]),
+    ...exposureFaults(exposure, servicesOf(config)[name], canariesOf(config).some(({ service }) => service === name)).map(([key, fault]): [string[], string] => [[name, key], fault]),
     ...exposure.hosts.flatMap((host): [string[], string][] => {
       const other = all.slice(0, i).find(([, each]) => each.gateway === exposure.gateway && each.hosts.includes(host))
       return other ? [[[name, 'hosts'], `${host} is already given to ${other[0]} on the same gateway; give each service its own host`]] : []
@@ -79,11 +78,37 @@ function exposureFaults({ tls, httpsRedirect, api, gateway }: Exposure, service:
   return faults
 }
 
-function canaryFaults({ canary }: Config): [string, string][] {
-  if (!canary) return []
+function canaryFaults(config: Config): [string[], string][] {
+  const { canary, canaries } = config
+  if (canary && canaries) return [[['canaries'], 'is given beside `canary`, of which inputs such as `interval` and `metrics` are a part; give one of the two']]
+  return canariesOf(config).flatMap((plan, i) => {
+    const path = canary ? ['canary'] : ['canaries', String(i)]
+    const twice = canariesOf(config).findIndex(({ service }) => service === plan.service) < i
+    return [
+      ...(twice ? [[[...path, 'service'], `${plan.service} has a canary already; one service is promoted once in a run`] satisfies [string[], string]] : []),
+      ...loadFaults(config, plan).map(([key, fault]): [string[], string] => [[...path, ...key], fault]),
+      ...planFaults(plan).map(([key, fault]): [string[], string] => [[...path, ...key.split('.')], fault]),
+    ]
+  })
+}
+
+function loadFaults({ expose }: Config, { service, load }: CanaryConfig): [string[], string][] {
+  if (!load) return []
+  const exposure = expose?.[service]
+  if (exposure?.api !== 'istio') return [[['load'], `needs a way in: expose ${service} through a gateway (\`expose\`), or leave it out`]]
+  return exposure.tls && exposure.httpsRedirect !== false ? [[['load'], `speaks plain HTTP, which ${service} answers with a redirect; leave it out, or set \`expose.${service}.httpsRedirect: false\``]] : []
+}
+
+function planFaults({ stable, canary, tick, interval, minInterval, advance, until, steps, checks, prometheus, ab }: CanaryConfig): [string, string][] {
   const faults: [string, string][] = []
-  if (canary.stable === canary.canary) faults.push(['canary', `is the same subset as stable (${canary.stable}); name the new one`])
-  if (canary.tick > canary.interval) faults.push(['tick', `(${canary.tick} ms) is longer than interval (${canary.interval} ms); make it shorter`])
+  if (stable.by !== canary.by) faults.push(['canary', `is a ${canary.by} and stable a ${stable.by}; make both subsets, or both Services`])
+  if (stable.name === canary.name) faults.push(['canary', `is the same ${canary.by} as stable (${stable.name}); name the new one`])
+  if (tick < 1000) faults.push(['tick', `(${tick} ms) is shorter than a second, which the sidecars and the API server are not to be asked more often than; make it 1s`])
+  if (tick > interval) faults.push(['tick', `(${tick} ms) is longer than interval (${interval} ms); make it shorter`])
+  if (advance === 'early' && minInterval > interval) faults.push(['minInterval', `(${minInterval} ms) is longer than interval (${interval} ms); make it shorter`])
+  if (until !== undefined && !steps.includes(until)) faults.push(['until', `${until} is none of the steps (${steps.join(', ')}); name one of them`])
+  if (Object.keys(checks.queries).length > 0 && !prometheus) faults.push(['checks.queries', 'there is nobody to ask; say where Prometheus is under `prometheus`'])
+  if (ab && stable.by === 'service') faults.push(['ab', 'needs subsets; give stable and canary as subsets'])
   return faults
 }
 
@@ -94,11 +119,16 @@ const needs: Partial<Record<StageName, (config: Config) => string | undefined>> 
   plan: policiesNeed,
   policies: policiesNeed,
   uninstall: ({ istio }) => (istio ? undefined : 'give `istio-version`, for it is istioctl that removes the control plane'),
-  promote: ({ canary }) => (canary ? undefined : 'give `canary`'),
+  promote: canaryNeed,
+  rollback: canaryNeed,
 }
 
-function policiesNeed({ mtls, services, canary, authorization, jwt, egress, scope, expose, telemetry, policies }: Config): string | undefined {
-  const given = mtls ?? services ?? canary ?? authorization ?? jwt ?? egress ?? scope ?? expose ?? telemetry ?? policies
+function canaryNeed(config: Config): string | undefined {
+  return canariesOf(config).length > 0 ? undefined : 'give `canary`'
+}
+
+function policiesNeed({ mtls, services, canary, canaries, authorization, jwt, egress, scope, expose, telemetry, policies }: Config): string | undefined {
+  const given = mtls ?? services ?? canary ?? canaries ?? authorization ?? jwt ?? egress ?? scope ?? expose ?? telemetry ?? policies
   return given ? undefined : 'give `mtls` or `services`, or another section that is a policy'
 }
 

@@ -1,7 +1,7 @@
 // The action's inputs: each is a place in the config. action.yml and the README are generated from this table.
 
-/** `yaml: 'or text'`: a map where there is a colon, else a single value. */
-export type Input = { path: string[]; yaml?: true | 'or text'; example: string }
+/** `yaml: true`: a map of keys; `'or text'`: a map where there is a colon, else a single value; `'list'`: a list. */
+export type Input = { path: string[]; yaml?: true | 'or text' | 'list'; example: string }
 
 /** Sections come before the keys inside them, so that the finer input wins. */
 export const inputs: Record<string, Input> = {
@@ -30,7 +30,11 @@ export const inputs: Record<string, Input> = {
   deep: { path: ['verify', 'deep'], example: 'true' },
   canary: { path: ['canary'], yaml: true, example: '{ service: backend, stable: v1, canary: v2 }' },
   steps: { path: ['canary', 'steps'], example: '5, 25, 50, 100' },
+  until: { path: ['canary', 'until'], example: '25' },
   interval: { path: ['canary', 'interval'], example: '30s' },
+  after: { path: ['canary', 'after'], example: 'adopt' },
+  explain: { path: ['canary', 'explain'], example: 'true' },
+  canaries: { path: ['canaries'], yaml: 'list', example: '[{ service: backend }, { service: frontend, wave: 2 }]' },
   'success-rate': { path: ['canary', 'checks', 'successRate'], example: '99%' },
   p99: { path: ['canary', 'checks', 'p99'], example: '500ms' },
   metrics: { path: ['canary', 'metrics'], yaml: true, example: '{ requests: istio_requests_total }' },

@@ -70,9 +70,9 @@ function dotted(path: Path): string {
   return path.join('.') || 'the configuration'
 }
 
-/** The value as the user wrote it, short; a kubeconfig is never shown. */
+/** The value as the user wrote it, short; a kubeconfig and a token are never shown. */
 function shown(path: Path, value: unknown): string {
-  if (path[0] === 'kubeconfig') return 'the value'
+  if (path[0] === 'kubeconfig' || path.at(-1) === 'token') return 'the value'
   const text = JSON.stringify(value)
   return text.length > 80 ? `${text.slice(0, 77)}…` : text
 }
@@ -83,11 +83,11 @@ function valueAt(value: unknown, path: Path): unknown {
 
 /** The keys that the schema knows at a path, read from its published form. */
 function keysAt(path: Path): string[] {
-  type Node = { properties?: Record<string, Node>; additionalProperties?: Node | boolean }
+  type Node = { properties?: Record<string, Node>; additionalProperties?: Node | boolean; items?: Node }
   let node = z.toJSONSchema(schema, { io: 'input' }) as Node
   for (const key of path) {
     const rest = node.additionalProperties
-    node = node.properties?.[key] ?? (typeof rest === 'object' ? rest : {})
+    node = node.properties?.[key] ?? node.items ?? (typeof rest === 'object' ? rest : {})
   }
   return Object.keys(node.properties ?? {})
 }

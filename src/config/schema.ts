@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { dnsName, duration, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
-export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'uninstall'] as const
+export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'rollback', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
 
 const named = (what: string) =>
@@ -98,22 +98,24 @@ const loadBalancer = orShort(
   (simple) => ({ simple }),
 )
 
+const routeMatch = z
+  .strictObject({
+    headers: pairs.optional().describe('Headers with exactly these values.'),
+    cookie: pairs
+      .refine((cookies) => Object.keys(cookies).length === 1, { error: 'expected exactly one cookie: the proxy looks at the header Cookie once' })
+      .optional()
+      .describe('A cookie with exactly this value.'),
+    userAgent: regex.optional().describe('Regular expression that is found in the header User-Agent.'),
+    query: pairs.optional().describe('Query parameters with exactly these values.'),
+    method: method.optional().describe('HTTP method.'),
+    path: pathPrefix.optional().describe('Beginning of the path.'),
+  })
+  .refine((match) => Object.values(match).some((value) => value !== undefined), { error: 'expected at least one of headers, cookie, userAgent, query, method, path' })
+  .describe('What the requests have, all of it.')
+
 const route = z.strictObject({
   name: named('a route').optional().describe('Name of the route; without it `to` and its number.'),
-  match: z
-    .strictObject({
-      headers: pairs.optional().describe('Headers with exactly these values.'),
-      cookie: pairs
-        .refine((cookies) => Object.keys(cookies).length === 1, { error: 'expected exactly one cookie: the proxy looks at the header Cookie once' })
-        .optional()
-        .describe('A cookie with exactly this value.'),
-      userAgent: regex.optional().describe('Regular expression that is found in the header User-Agent.'),
-      query: pairs.optional().describe('Query parameters with exactly these values.'),
-      method: method.optional().describe('HTTP method.'),
-      path: pathPrefix.optional().describe('Beginning of the path.'),
-    })
-    .refine((match) => Object.values(match).some((value) => value !== undefined), { error: 'expected at least one of headers, cookie, userAgent, query, method, path' })
-    .describe('What the requests have, all of it.'),
+  match: routeMatch,
   to: named('a subset').describe('The subset that they go to.'),
 })
 
@@ -143,7 +145,7 @@ const service = z.strictObject({
       budget: z
         .strictObject({
           percent: perCent(1).prefault('20%').describe('Retries under way at most, as a share of the requests under way.'),
-          minConcurrency: whole(0, 1_000_000).prefault(3).describe('Retries that may always be under way.'),
+          minConcurrency: whole(1, 1_000_000).prefault(3).describe('Retries that may always be under way.'),
         })
         .optional()
         .describe('Keeps retries from becoming the load that brings the service down.'),
@@ -281,25 +283,129 @@ const mtls = orShort(
   (word) => ({ mode: word, workloads: {} }),
 )
 
+/** A version of a service: a subset of it, or a Service of its own. */
+export type Version = { by: 'subset' | 'service'; name: string }
+
+const versionOf = (word: string) =>
+  orShort(
+    z
+      .strictObject({
+        subset: objectName.optional().describe('The same as the word alone.'),
+        service: objectName.optional().describe('A Service of its own, instead of a subset.'),
+      })
+      .refine(oneOf, { error: 'expected exactly one of subset, service' }),
+    objectName,
+    (subset) => ({ subset }),
+  )
+    .transform(({ subset, service }): Version => (subset !== undefined ? { by: 'subset', name: subset } : { by: 'service', name: service! }))
+    .prefault(word)
+
+const every = duration.optional().describe("Time between two times that it is asked. Without it the step's interval.")
+const inARow = whole(1, 100).prefault(1).describe('How often it must fail in a row to count against the canary.')
+const bound = z.number({ error: 'expected a number' })
+
+const query = z
+  .strictObject({
+    query: text.describe('PromQL that answers one number. `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval` stand for those of the step.'),
+    min: bound.optional().describe('The least that is good.'),
+    max: bound.optional().describe('The most that is good.'),
+    every,
+    failures: inARow,
+  })
+  .refine(({ min, max }) => min !== undefined || max !== undefined, { error: 'expected min, max, or both' })
+
+const command = z.strictObject({
+  run: textsLike('a program and its arguments, such as [node, check.js]', /\S/).describe('Program and arguments; no shell reads them. The environment has `MESH_CANARY_WEIGHT`, `_STEP`, `_SERVICE`, `_STABLE`, `_CANARY` and `_NAMESPACE`.'),
+  every,
+  timeout: duration.prefault('30s').describe('It is ended after this time, and that counts as failed.'),
+  failures: inARow,
+})
+
+const hookKinds = ['confirm-rollout', 'pre-rollout', 'rollout', 'confirm-promotion', 'post-rollout', 'rollback', 'event'] as const
+
+const webhook = z.strictObject({
+  type: word(...hookKinds).prefault('rollout').describe("When it is asked, in Flagger's words: `confirm-rollout` and `pre-rollout` before the first weight, `rollout` in every step, `confirm-promotion` before the last weight, `post-rollout` at the end, `event` at every change; `rollback` puts the canary back when it answers 2xx."),
+  url: url.describe('Where the payload is posted to; it has the shape of Flagger. Only 2xx passes.'),
+  timeout: duration.prefault('10s').describe('How long an answer may take.'),
+  retries: whole(0, 100).prefault(0).describe('How often it is asked again at once when there is no answer.'),
+  metadata: z.record(z.string(), z.string({ error: 'expected a text' })).optional().describe('Texts that are sent along.'),
+  every,
+  failures: inARow,
+})
+
+const prometheus = z
+  .strictObject({
+    address: url.optional().describe('Its address.'),
+    service: z
+      .string()
+      .regex(/^[-a-z0-9]+\/[-a-z0-9]+:\d+$/, { error: 'expected namespace/name:port, such as istio-system/prometheus:9090' })
+      .optional()
+      .describe('A Service in the cluster, as `namespace/name:port`, reached through the API server.'),
+    token: text.optional().describe('Bearer token.'),
+    counters: flag.prefault(false).describe("Whether the requests are counted by what it holds of the sidecars' counters, instead of asking the sidecars."),
+  })
+  .refine(({ address, service }) => oneOf({ address, service }), { error: 'expected exactly one of address, service' })
+
+const relative = orShort(
+  z.strictObject({
+    margin: z.number({ error: 'expected a number' }).min(1, { error: 'expected a number from 1' }).max(100).prefault(1.5).describe("How many times stable's rate is tolerated."),
+    latency: flag.prefault(true).describe("Whether the share of requests that are slower than stable's p99 is compared as well."),
+    enabled: flag.prefault(true).describe('The same as the word alone.'),
+  }),
+  flag,
+  (enabled) => ({ enabled, margin: 1.5, latency: true }),
+)
+
 const canary = z.strictObject({
   service: objectName.describe('The Service whose traffic is moved.'),
-  stable: objectName.prefault('v1').describe('Subset that serves now. A subset not listed under the service means the label `version` of that value.'),
-  canary: objectName.prefault('v2').describe('Subset to promote.'),
-  steps: steps.prefault([5, 25, 50, 100]).describe('Weights of the canary in per cent, rising.'),
+  stable: versionOf('v1').describe('Subset that serves now, or `{ service: … }`. A subset not listed under the service means the label `version` of that value.'),
+  canary: versionOf('v2').describe('Subset to promote, or `{ service: … }`.'),
+  routes: texts.optional().describe('Names of the http routes whose weights are moved. Without it every route that splits between the two.'),
+  steps: steps.prefault([5, 25, 50, 100]).describe('Weights of the canary in per cent, rising; or `{ by: 10, to: 50 }`.'),
+  until: whole(1, 99).optional().describe('Weight to stop at for now. A later run without it goes on from there.'),
+  mirror: z
+    .strictObject({ percent: percentOf('Share of the requests that is copied.'), interval: duration.optional().describe("How long it is watched. Without it the steps' interval.") })
+    .optional()
+    .describe('Before the first weight the canary gets copies of the requests; what it answers is dropped.'),
+  ab: z
+    .strictObject({ match: routeMatch, intervals: whole(1, 1000).prefault(1).describe('How many intervals it is watched.') })
+    .optional()
+    .describe('Before the first weight the canary gets the requests that match, and no others.'),
   interval: duration.prefault('30s').describe('How long each step is watched, from the first request that the canary serves in it.'),
-  tick: duration.prefault('2s').describe('Time between two looks at the evidence.'),
+  advance: word('interval', 'early').prefault('interval').describe('`early`: a step ends as soon as every check is certain enough, if that is before its interval.'),
+  minInterval: duration.prefault('5s').describe('How long a step is watched at least, with `advance: early`.'),
+  tick: duration.prefault('1s').describe('Time between two looks at the evidence.'),
   checks: z
     .strictObject({
-      successRate: percentage.prefault('99%').describe("Share of the canary's answers that must not be 5xx."),
+      successRate: percentage.prefault('99%').describe("Share of the canary's answers that must not be failures: 5xx, no answer, or a gRPC status of a server's error."),
       p99: duration.optional().describe('99 of 100 requests must be answered within this time.'),
-      falseAlarm: percentage.prefault('1%').describe('Chance at most of putting back a canary that meets its limits, over the whole promotion.'),
+      noWorseThanStable: relative.prefault({}).describe('Whether the canary must not fail, or be slow, more often than stable does in the same seconds.'),
+      falseAlarm: percentage.prefault('1%').describe('Chance at most of putting back a canary that meets its limits, over the whole promotion and all these checks together.'),
       minRequests: whole(0, 1_000_000).prefault(10).describe('Requests that the canary must have served in a step before the step can pass.'),
+      queries: z.record(named('a query'), query).prefault({}).describe('Numbers that Prometheus must answer within bounds, by name.'),
+      commands: z.record(named('a command'), command).prefault({}).describe('Programs that must end with 0, by name.'),
     })
     .prefault({})
     .describe('What the canary is held to.'),
+  prometheus: prometheus.optional().describe('Where Prometheus is, for `queries`, and for the counters where asked.'),
+  webhooks: z.record(named('a webhook'), webhook).prefault({}).describe('Services that have a say, by name.'),
+  load: z
+    .strictObject({
+      path: pathPrefix.prefault('/').describe('What is asked for.'),
+      host: text.optional().describe('Host header; without it the first host under which the service is exposed.'),
+      rate: whole(1, 10_000).optional().describe('Requests a second at most. Without it what the checks need.'),
+    })
+    .optional()
+    .describe('Requests of our own through the ingress gateway, where users send too few to judge by.'),
+  clients: texts.optional().describe("Namespaces beside the application's whose pods call the service; their sidecars are asked too."),
+  maxPods: whole(1, 10_000).prefault(50).describe('Pods of each kind whose sidecars are asked; of more, a sample.'),
   onFail: word('rollback', 'hold').prefault('rollback').describe('What happens to the weight when a check fails.'),
   onInconclusive: word('rollback', 'hold', 'promote').prefault('rollback').describe('What happens when a step saw too little evidence to pass.'),
   patience: duration.prefault('2m').describe('How long the canary may take to become ready, and a step may wait for evidence beyond its interval.'),
+  confirmWithin: duration.prefault('1h').describe('How long the hooks that confirm may take to say yes.'),
+  after: word('keep', 'adopt').prefault('keep').describe("After the last step: `keep` the weights as they are; `adopt`: stable's Deployment gets the canary's pod template and the traffic, and the canary is scaled to 0."),
+  explain: flag.prefault(false).describe('Shows at each look what every check has counted, how strong its evidence is, and what it says.'),
+  wave: whole(1, 100).prefault(1).describe('Of several canaries those of one wave move together, and the next wave begins when they are promoted.'),
   metrics: z
     .strictObject({
       requests: text.prefault('istio_requests_total').describe("Counter of requests at the sidecars."),
@@ -339,6 +445,8 @@ export const schema = z.strictObject({
     .prefault({})
     .describe('What must be true at the end.'),
   canary: canary.optional().describe('The promotion.'),
+  canaries: z.array(canary).min(1, { error: 'expected at least one' }).optional().describe('Promotions of several services at once, instead of `canary`.'),
+  together: flag.prefault(true).describe('When one of several canaries is put back, the others are put back as well, those of earlier waves too.'),
   dryRun: flag.prefault(false).describe('Shows what would be done and changes nothing.'),
   report: text.optional().describe('Where the JSON report is written. Without it: a file in the temporary folder of the runner.'),
 })

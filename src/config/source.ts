@@ -10,11 +10,11 @@ export type Source = { value: Record<string, unknown>; where: (path: Path, key?:
 /** The file first, then each input over it, sections before single keys. */
 export function gather(file: { name: string; text: string } | undefined, given: ReadonlyMap<string, string>): Source {
   const fragments = [
-    ...(file ? [yamlFragment([], file.text, file.name, (line) => `${file.name}:${line}`)] : []),
+    ...(file ? [yamlFragment([], file.text, file.name, false, (line) => `${file.name}:${line}`)] : []),
     ...Object.entries(inputs).flatMap(([name, { path, yaml }]) => {
       const text = given.get(name)
       if (text === undefined) return []
-      if (yaml === true || (yaml && text.includes(':'))) return [yamlFragment(path, text, `input ${name}`, (line) => `input ${name}, line ${line}`)]
+      if (yaml && (yaml !== 'or text' || text.includes(':'))) return [yamlFragment(path, text, `input ${name}`, yaml === 'list', (line) => `input ${name}, line ${line}`)]
       return [{ at: path, value: text, where: () => `input ${name}` }]
     }),
   ]
@@ -39,14 +39,14 @@ function place(target: Record<string, unknown>, { at, value, where }: Fragment):
   parent[at.at(-1)!] = value
 }
 
-function yamlFragment(at: string[], text: string, name: string, location: (line: number) => string): Fragment {
+function yamlFragment(at: string[], text: string, name: string, isList: boolean, location: (line: number) => string): Fragment {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const [error] = document.errors
   if (error) throw new ConfigError(`${location(lines.linePos(error.pos[0]).line)}: is not valid YAML: ${sentence(error)}`)
   const value = valueOf(document, name)
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new ConfigError(`${name}: expected YAML with keys, such as \`key: value\`, but it holds ${value === null ? 'nothing' : 'a single value or a list'}`)
+  if (typeof value !== 'object' || value === null || Array.isArray(value) !== isList)
+    throw new ConfigError(`${name}: expected ${isList ? 'a YAML list' : 'YAML with keys, such as \`key: value\`'}, but it holds ${value === null ? 'nothing' : isList ? 'no list' : 'a single value or a list'}`)
   return {
     at,
     value,

@@ -59,6 +59,8 @@ export function whole(min: number, max: number) {
   })
 }
 
+const isMap = (raw: unknown) => typeof raw === 'object' && raw !== null && !Array.isArray(raw)
+
 function items(raw: unknown): unknown[] | undefined {
   if (Array.isArray(raw)) return raw as unknown[]
   if (typeof raw === 'number') return [raw]
@@ -76,17 +78,24 @@ export function listOf<T>(expected: string, parseItem: (item: unknown) => T | un
 
 export const texts = listOf('a list of texts', (item) => (typeof item === 'string' && item !== '' ? item : undefined))
 
-/** The canary's weights in per cent, rising: `5, 25, 50, 100`. */
+/** The canary's weights in per cent, rising: `5, 25, 50, 100`, or `{ by: 10, to: 50 }` for 10, 20, … 50. */
 export const steps = written<number[]>(
-  'rising whole weights from 1 to 100, such as 5, 25, 50, 100',
-  { type: ['array', 'string'], items: { type: 'integer', minimum: 1, maximum: 100 } },
+  'rising whole weights from 1 to 100, such as 5, 25, 50, 100, or { by: 10, to: 50 }',
+  { type: ['array', 'string', 'object'], items: { type: 'integer', minimum: 1, maximum: 100 } },
   (raw) => {
-    const weights = items(raw)?.map(integer)
+    const weights = isMap(raw) ? evenly(raw as Record<string, unknown>) : items(raw)?.map(integer)
     if (!weights || weights.length === 0) return undefined
     const rising = weights.every((weight, i) => weight !== undefined && weight >= 1 && weight <= 100 && weight > (weights[i - 1] ?? 0))
     return rising ? (weights as number[]) : undefined
   },
 )
+
+function evenly({ by, to = 100, ...rest }: Record<string, unknown>): number[] | undefined {
+  const [step, last] = [integer(by), integer(to)]
+  if (step === undefined || last === undefined || step < 1 || last > 100 || Object.keys(rest).length > 0) return undefined
+  const whole = Array.from({ length: Math.floor(last / step) }, (_, i) => (i + 1) * step)
+  return last % step === 0 ? whole : [...whole, last]
+}
 
 export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet'
 export type Workload = { kind: WorkloadKind; name: string }
@@ -190,8 +199,6 @@ export function wholes(min: number, max: number, what: string) {
 export function textsLike(expected: string, pattern: RegExp) {
   return listOf(expected, (item) => (typeof item === 'string' && pattern.test(item) ? item : undefined))
 }
-
-const isMap = (raw: unknown) => typeof raw === 'object' && raw !== null && !Array.isArray(raw)
 
 /** A section that may be written as a single value: `mtls: strict` for `mtls: { mode: strict }`. */
 export function orShort<S extends z.ZodObject, T>(section: S, short: z.ZodType<T>, expand: (value: T) => z.infer<S>) {

@@ -9,11 +9,11 @@ import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { run, undo } from '../run.ts'
 import type { Host } from '../stages/running.ts'
-import type { Report } from './report.ts'
+import { worst, type Report } from './report.ts'
 import { summary } from './summary.ts'
 
 /** What main leaves for post, as soon as it is known: main may be killed at any moment. */
-type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; split?: Split }
+type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; splits?: Split[] }
 
 function tempDir(): string {
   return process.env['RUNNER_TEMP'] ?? tmpdir()
@@ -57,7 +57,7 @@ function host(config: Config): Host {
       const kubeconfig = temporaryFile ?? config.kubeconfig
       leave({ ...(temporaryFile === undefined ? {} : { temporaryFile }), ...(kubeconfig === undefined ? {} : { kubeconfig }) })
     },
-    intent: (split) => leave({ split: split as Split }),
+    intent: (splits) => leave({ splits }),
   }
 }
 
@@ -70,21 +70,22 @@ function cancelled(): AbortSignal {
 
 function publish(report: Report, file: string): void {
   writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  const promotion = worst(report.promotions)
   const outputs: Record<string, unknown> = {
     'mesh-version': report.mesh?.version,
     verdict: report.verdict,
     weight: report.weight,
     reason: report.reason,
-    'time-to-detect': report.promotion?.secondsToDetect,
-    'requests-observed': report.promotion?.requestsObserved,
+    'time-to-detect': promotion?.secondsToDetect,
+    'requests-observed': promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
     changed: changed(report),
     report: file,
   }
   for (const [name, value] of Object.entries(outputs)) if (value !== undefined) core.setOutput(name, value)
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))
-  if (report.error !== undefined) fail(report.error, report.promotion ? (report.verdict ?? 'Failed') : 'Failed')
-  else if (report.promotion) core.notice(report.reason ?? '', { title: `${report.promotion.canary}: ${report.verdict ?? ''}` })
+  if (report.error !== undefined) fail(report.error, promotion ? promotion.verdict : 'Failed')
+  else for (const { canary, verdict, reason } of report.promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
 }
 
 /** What was created, changed, deleted or restarted; of a dry run, what would be. */
@@ -104,11 +105,11 @@ function fail(message: string, title: string): void {
 export async function post(): Promise<void> {
   const left = JSON.parse(core.getState('left') || '{}') as Left
   try {
-    if (!left.split) return
-    await undo(left.split, left.kubeconfig, left.context, tempDir())
-    core.warning(`the run ended in the middle of a promotion: all traffic of ${left.split.service} was put back to ${left.split.stable}`)
+    if (!left.splits || left.splits.length === 0) return
+    await undo(left.splits, left.kubeconfig, left.context, tempDir())
+    for (const { service, stable } of left.splits) core.warning(`the run ended in the middle of a promotion: all traffic of ${service} was put back to ${stable.name}`)
   } catch (error) {
-    fail(`the run ended in the middle of a promotion, and the traffic of ${left.split?.service ?? ''} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
+    fail(`the run ended in the middle of a promotion, and the traffic of ${left.splits?.map(({ service }) => service).join(', ') ?? ''} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
   } finally {
     if (left.temporaryFile) rmSync(dirname(left.temporaryFile), { recursive: true, force: true })
   }

@@ -1,31 +1,53 @@
 // What a run did, as plain data: the JSON report, and what summary and outputs are made of.
-import type { Served, Verdict } from '../canary/machine.ts'
-import type { Promotion } from '../canary/promote.ts'
+import type { CheckLine } from '../canary/checks.ts'
+import type { Diagnosis } from '../canary/diagnosis.ts'
+import { explain, type Stage, type Step, type Verdict } from '../canary/machine.ts'
+import type { Promotion } from '../canary/promotion.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { Action } from '../policies/plan.ts'
+import { interval, plausible } from '../verify/binomial.ts'
 import type { DeepRow } from '../verify/deep.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
 import type { WireRow } from '../verify/wire.ts'
 
+type StageKind = Stage['kind']
 export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }
 
 export type PlanRow = { action: Action; kind: string; namespace: string; name: string; diff: string[] }
 
-export type StepReport = { weight: number; startSeconds: number; seconds: number; canary: Served; stable: Served; outcome: string }
+/** Requests and, among them, failures. */
+export type Tally = { requests: number; failures: number }
 
-/** `userRequests`: as the callers' own sidecars counted them, after retries. Times are seconds. */
+/**
+ * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests, in per cent, since
+ * they were seen to have moved, its 99% interval, and whether the weight fits it.
+ */
+export type StepReport = { kind: StageKind; weight: number; startSeconds: number; seconds: number; canary: Tally; stable: Tally; split?: { observed: number; low: number; high: number; fits: boolean }; outcome: string }
+
+/** `userRequests`: as the callers' own sidecars counted them, after retries. Times are seconds, weights per cent. */
 export type PromotionReport = {
   service: string
   stable: string
   canary: string
+  verdict: Verdict
+  weight: number
+  reason: string
   steps: StepReport[]
+  /** What every check counted, how strong its evidence was, and what it said at the end. */
+  checks: CheckLine[]
   requestsObserved: number
   userRequests: { total: number; failed: number }
   secondsToDetect?: number
   secondsToSafe?: number
+  /** The canary's last log lines and warnings, where it failed. */
+  diagnosis?: Diagnosis[]
+  /** The service whose failure put this one back as well. */
+  along?: string
+  /** Stable runs what the canary ran, and the canary is scaled to 0. */
+  adopted?: boolean
 }
 
 export type Report = {
@@ -54,32 +76,67 @@ export type Report = {
   cost?: Cost
   /** What uninstall took away, or would. */
   removed?: string[]
+  /** Of the promotion; of several the worst. */
   verdict?: Verdict
-  /** The canary's weight at the end, in per cent. */
+  /** The weight of that canary at the end, in per cent. */
   weight?: number
   reason?: string
-  promotion?: PromotionReport
+  promotions: PromotionReport[]
   /** Why the run failed: a sentence a line. */
   error?: string
 }
 
-export function promotionReport(promotion: Promotion, stable: string, canary: string): PromotionReport {
-  const { startedAt, steps, users, timeToDetectMs, secondsToSafe } = promotion
+export function promotionReport(promotion: Promotion): PromotionReport {
+  const { plan, startedAt, steps, users, timeToDetectMs, secondsToSafe, diagnosis, along, adopted } = promotion
   return {
-    service: promotion.service,
-    stable,
-    canary,
-    steps: steps.map((step) => ({
-      weight: step.weight,
-      startSeconds: (step.shiftedAt - startedAt) / 1000,
-      seconds: ((step.endedAt ?? step.shiftedAt) - step.shiftedAt) / 1000,
-      canary: step.canary,
-      stable: step.stable,
-      outcome: step.outcome,
-    })),
+    service: plan.service,
+    stable: plan.stable.name,
+    canary: plan.canary.name,
+    verdict: promotion.verdict!,
+    weight: promotion.weight,
+    reason: promotion.reason ?? '',
+    steps: steps.map((step) => stepReport(step, startedAt)),
+    checks: explain(plan, promotion),
     requestsObserved: promotion.canary.requests,
     userRequests: { total: users.requests, failed: users.failures },
     ...(timeToDetectMs === undefined ? {} : { secondsToDetect: timeToDetectMs / 1000 }),
     ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
+    ...(diagnosis ? { diagnosis } : {}),
+    ...(along === undefined ? {} : { along }),
+    ...(adopted === undefined ? {} : { adopted }),
   }
+}
+
+function stepReport(step: Step, startedAt: number): StepReport {
+  const { kind, weight, shiftedAt, endedAt = shiftedAt, canary, stable, outcome } = step
+  return {
+    kind,
+    weight,
+    startSeconds: (shiftedAt - startedAt) / 1000,
+    seconds: (endedAt - shiftedAt) / 1000,
+    canary: tally(canary),
+    stable: tally(stable),
+    ...split(step),
+    outcome,
+  }
+}
+
+function tally({ requests, failures }: Tally): Tally {
+  return { requests, failures }
+}
+
+function split({ kind, weight, watched: { canary, stable } }: Step): Pick<StepReport, 'split'> {
+  const all = canary + stable
+  if (kind !== 'weight' || all === 0) return {}
+  const [low, high] = interval(canary, all, 0.99)
+  return { split: { observed: percent(canary / all), low: percent(low), high: percent(high), fits: plausible(canary, all, weight / 100, 0.99) } }
+}
+
+const percent = (share: number) => Math.round(share * 10_000) / 100
+
+/** The worst of them speaks for all: put back before inconclusive, held, skipped and promoted; what only went along comes last. */
+export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
+  const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
+  const rank = ({ along, verdict }: PromotionReport) => (along === undefined ? 0 : order.length) + order.indexOf(verdict)
+  return [...promotions].sort((a, b) => rank(a) - rank(b))[0]
 }

@@ -6,7 +6,7 @@ export function summary(report: Report): string {
     `## ${escape(headline(report))}`,
     report.error === undefined ? '' : report.error.split('\n').map((line) => `> ${escape(line)}`).join('\n>\n'),
     facts(report),
-    report.promotion ? promotion(report.promotion) : '',
+    ...report.promotions.map((each) => promotion(each, report.promotions.length > 1)),
     report.warnings.length > 0 ? section('Warnings', report.warnings.map((warning) => `- ${escape(warning)}`).join('\n')) : '',
     report.plan && report.plan.length > 0 ? section('Policies', plan(report.plan)) : '',
     report.rendered === undefined ? '' : section('Rendered', `\`\`\`\`\`yaml\n${report.rendered}\`\`\`\`\``),
@@ -19,12 +19,15 @@ export function summary(report: Report): string {
   ].filter(Boolean).join('\n\n') + '\n'
 }
 
-function headline({ promotion, verdict, weight, outcome, error, dryRun, plan = [], removed = [] }: Report): string {
+function headline({ promotions, outcome, error, dryRun, plan = [], removed = [] }: Report): string {
   if (dryRun && outcome === 'success') return `📋 Nothing was changed: ${plan.length + removed.length} objects would be`
-  if (promotion && verdict === 'promoted') return `✅ ${promotion.canary} of ${promotion.service} is promoted`
-  if (promotion && verdict === 'skipped') return `✅ ${promotion.canary} of ${promotion.service} already has all its weight (${weight ?? 0})`
-  if (promotion && verdict) return `⛔ ${promotion.canary} of ${promotion.service}: ${verdict}, weight ${weight ?? 0}`
+  if (promotions.length > 0) return `${outcome === 'success' ? '✅' : '⛔'} ${promotions.map(outcomeOf).join('; ')}`
   return outcome === 'success' ? '✅ The mesh is as asked' : `⛔ ${(error ?? 'failed').split('\n')[0]!.slice(0, 100)}`
+}
+
+function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionReport): string {
+  if (verdict === 'promoted') return `${canary} of ${service} is promoted${adopted ? ` and adopted` : ''}`
+  return verdict === 'skipped' ? `${canary} of ${service} was not moved (weight ${weight})` : `${canary} of ${service}: ${verdict}, weight ${weight}`
 }
 
 function facts({ mesh, istioctl, verdict, reason, restarted, changes }: Report): string {
@@ -36,18 +39,34 @@ function facts({ mesh, istioctl, verdict, reason, restarted, changes }: Report):
   return table(['', ''], rows, (cell) => cell)
 }
 
-function promotion(report: PromotionReport): string {
-  const { service, steps, userRequests, requestsObserved, secondsToDetect, secondsToSafe } = report
-  const rows = steps.map(({ weight, startSeconds, seconds, canary, stable, outcome }) => [
-    `${weight}`, startSeconds.toFixed(0), seconds.toFixed(1), `${canary.requests}`, rate(canary), `${stable.requests}`, rate(stable), outcome,
+function promotion(report: PromotionReport, isOneOfSeveral: boolean): string {
+  const { service, canary, verdict, reason, steps, userRequests, requestsObserved, secondsToDetect, secondsToSafe, diagnosis = [] } = report
+  const rows = steps.map(({ kind, weight, startSeconds, seconds, canary, stable, split, outcome }) => [
+    kind === 'weight' ? `${weight}` : kind === 'mirror' ? `copies of ${weight}%` : 'those that match',
+    startSeconds.toFixed(0), seconds.toFixed(1), `${canary.requests}`, rate(canary), `${stable.requests}`, rate(stable),
+    split ? `${split.observed}%${split.fits ? '' : ` (not ${weight}%)`}` : '–', outcome,
   ])
   const told = [
     `Requests seen at the canary: ${requestsObserved}. Requests of the users of ${service}: ${userRequests.total}, failed: ${userRequests.failed}.`,
     secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
     secondsToSafe === undefined ? '' : `The canary served nothing any more ${secondsToSafe.toFixed(1)} s after its weight was put back.`,
   ].filter(Boolean).join(' ')
-  const heads = ['Weight', 'From s', 'Seconds', 'Canary requests', 'succeeded', 'Stable requests', 'succeeded', 'Outcome']
-  return section('Steps', [table(heads, rows), steps.length > 0 ? chart(report) : '', told].filter(Boolean).join('\n\n'))
+  const heads = ['Weight', 'From s', 'Seconds', 'Canary requests', 'succeeded', 'Stable requests', 'succeeded', 'Share seen', 'Outcome']
+  const lead = isOneOfSeveral ? `**${verdict}**: ${escape(reason)}` : ''
+  const parts = [lead, steps.length > 0 ? table(heads, rows) : '', steps.length > 0 ? chart(report) : '', steps.length > 0 ? evidence(report) : '', told, ...diagnosis.map(last)]
+  return section(isOneOfSeveral ? `${canary} of ${service}` : 'Steps', parts.filter(Boolean).join('\n\n'))
+}
+
+/** E is how strongly the counts speak: 1 is nothing, and from the threshold on the check decides. */
+function evidence({ checks }: PromotionReport): string {
+  const e = (value: number) => (value >= 1000 ? value.toExponential(1) : value.toFixed(2))
+  const counts = ({ against, requests }: { against: number; requests: number }) => `${against} of ${requests}`
+  return table(['Check', 'Canary', 'Stable', 'E against', 'E for', 'Decides at', 'Says'], checks.map(({ check, canary, stable, against, below, needed, verdict }) => [check, counts(canary), counts(stable), e(against), e(below), e(needed), verdict]))
+}
+
+function last({ pod, container, cause, log, events }: NonNullable<PromotionReport['diagnosis']>[number]): string {
+  const lines = [...events, ...log].map((line) => line.replaceAll('`````', "'''''"))
+  return lines.length === 0 ? '' : [`Last of ${escape(pod)} (${escape(container)})${cause === undefined ? '' : `: ${escape(cause)}`}:`, '', '`````text', ...lines, '`````'].join('\n')
 }
 
 function rate({ requests, failures }: { requests: number; failures: number }): string {

@@ -1,7 +1,7 @@
 // The stage inject: the namespace asks for sidecars, and the workloads that lack one are restarted in their order.
 import type { KubeObject, Pod } from '../cluster/objects.ts'
 import { asksForSidecars, labelNamespace, lackingSidecar, restart, selectWorkloads } from '../mesh/inject.ts'
-import { untilRolledOut } from '../mesh/rollout.ts'
+import { untilRolledOut } from '../verify/rollout.ts'
 import { isCanary, type Done, type Host, type Running } from './running.ts'
 
 export async function inject({ config, host, cluster, report }: Running): Promise<Done> {

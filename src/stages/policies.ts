@@ -1,21 +1,27 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
 import { proxies } from '../mesh/propagation.ts'
-import { analyze } from '../policies/analyze.ts'
+import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
-import { servicesOf } from '../policies/compile/index.ts'
+import { claimedTwice } from '../policies/claims.ts'
 import { desired } from '../policies/desired.ts'
 import { policiesOnly } from '../policies/elsewhere.ts'
+import { readLive } from '../policies/live.ts'
 import { warnings as doubts } from '../verify/warnings.ts'
 import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
+import { untraced } from '../policies/tracing.ts'
+import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
 import type { Done, Host, Running } from './running.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
 export async function plan(running: Running): Promise<Done> {
-  const todo = (await prepare(running)).filter(({ action }) => action !== 'unchanged')
+  const all = await prepare(running)
+  const todo = all.filter(({ action }) => action !== 'unchanged')
+  // Before the mesh is there istioctl has nothing to analyze with.
+  if (todo.length > 0 && !running.stages.includes('install')) await gate(running, all)
   return { changed: todo.length > 0 }
 }
 
@@ -25,7 +31,7 @@ export async function policies(running: Running): Promise<Done> {
   const all = await prepare(running)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await gate(running, all)
-  report.changes.push(...(await apply(cluster, all, () => proxies(cluster, config.namespace, 5_000))))
+  await apply(cluster, all, () => proxies(cluster, config.namespace), (change) => report.changes.push(change))
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
 }
@@ -45,11 +51,14 @@ export async function renderOnly(config: Config, host: Host, report: Report): Pr
   report.rendered.split('\n').forEach(host.info)
 }
 
-async function prepare({ config, host, cluster, live, report }: Running): Promise<Planned[]> {
+async function prepare({ config, host, cluster, report }: Running): Promise<Planned[]> {
   const owner = ownerOf(config.name, config.namespace)
+  // Anew: since the preflight, install and inject may have taken minutes, in which a promotion elsewhere moved a weight.
+  const live = await readLive(cluster, config.namespace)
   const { objects, notes, warnings } = desired(policiesOnly(config, live, owner), live)
   notes.forEach(host.info)
   warn({ host, report }, [...warnings, ...doubts({ namespace: config.namespace, mtls: config.mtls?.mode, policies: servicesOf(config), services: await cluster.list<Service>('Service', config.namespace), pods: await cluster.list<Pod>('Pod', config.namespace) })])
+  warn({ host, report }, [...(await claimedTwice(cluster, objects, config.namespace)), ...(await untraced(cluster, config, objects))])
   const all = await planned(cluster, objects, owner)
   report.plan = all.filter(({ action }) => action !== 'unchanged').map(({ action, object: { kind, metadata }, diff }) => ({ action, kind, namespace: metadata.namespace ?? '', name: metadata.name, diff }))
   for (const { action, kind, name, diff } of report.plan) {
@@ -59,11 +68,14 @@ async function prepare({ config, host, cluster, live, report }: Running): Promis
   return all
 }
 
-/** istioctl's analysis of what is there together with what is to come; without istioctl at hand, none. */
+/** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
 async function gate({ config, connection, host, report }: Running, all: Planned[]): Promise<void> {
   if (!report.istioctl) return
-  const objects = all.filter(({ action }) => action === 'create' || action === 'change').map(({ object }) => object)
-  const found = await analyze(objects, { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: host.signal })
+  const options = { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: host.signal }
+  const found = await analyze(all, options).catch((error: unknown): Analysis => {
+    if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
+    return { errors: [], warnings: [`${error.message}; nothing was analyzed, for it needs rights to read that this user lacks`] }
+  })
   warn({ host, report }, found.warnings)
-  if (found.errors.length > 0) throw new Error(`istioctl analyze finds errors, so nothing was applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`)
+  if (found.errors.length > 0) throw new Error(`istioctl analyze finds errors, so nothing is applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`)
 }

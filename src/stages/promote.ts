@@ -1,15 +1,53 @@
-// The stage promote: the canary's weight, step by step, or back.
+// The stages promote and rollback: the weights of the canaries, step by step, or back at once.
 import { promote } from '../canary/promote.ts'
-import { promotionReport } from '../report/report.ts'
+import { splitOf, type Promotion } from '../canary/promotion.ts'
+import { putAllBack } from '../canary/traffic.ts'
+import { forward } from '../cluster/forward.ts'
+import { canariesOf } from '../config/names.ts'
+import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import type { Done, Running } from './running.ts'
 
-export async function deliver({ config, host, cluster, report }: Running): Promise<Done> {
+export async function deliver({ config, host, cluster, connection, report }: Running): Promise<Done> {
   if (config.dryRun) return { changed: false }
-  const promotion = await promote(cluster, config, { signal: host.signal, note: host.info, intent: host.intent })
-  const { service, stable, canary } = config.canary!
-  const { verdict, weight, reason } = promotion
-  report.promotion = promotionReport(promotion, stable, canary)
+  const promotions = await promote(cluster, config, { signal: host.signal, note: host.info, intent: host.intent, forward: (...where) => forward(connection, ...where) })
+  report.promotions = promotions.map(promotionReport)
+  const doubts = report.promotions.flatMap(splitDoubts)
+  doubts.forEach(host.warning)
+  report.warnings.push(...doubts)
+  const { verdict, weight, reason } = worst(report.promotions)!
   Object.assign(report, { verdict, weight, reason })
-  if (verdict !== 'promoted' && verdict !== 'skipped') report.error = `the canary ${canary} of ${service} was not promoted (${verdict ?? ''}): ${reason ?? ''}`
-  return { changed: verdict !== 'skipped' }
+  const errors = promotions.flatMap((each, i) => errorsOf(each, report.promotions[i]!))
+  if (errors.length > 0) report.error = errors.join('\n')
+  return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+/** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
+function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
+  return steps.flatMap(({ weight, split }) =>
+    split && !split.fits && Math.abs(split.observed - weight) > 5
+      ? [`at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`]
+      : [],
+  )
+}
+
+/** Skipped is no error by itself: the canary has its weight already, or another one's failure is the error. */
+function errorsOf({ verdict, asPlanned, error }: Promotion, { service, canary, reason, diagnosis = [] }: PromotionReport): string[] {
+  if (error !== undefined && verdict === 'promoted') return [`${canary} of ${service} was promoted, but ${error}`]
+  if (verdict === 'promoted' || verdict === 'skipped' || asPlanned) return []
+  const last = diagnosis.flatMap(({ pod, cause, log }) => [...(cause === undefined ? [] : [`${pod}: ${cause}`]), ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : [])])
+  return [`the canary ${canary} of ${service} was not promoted (${verdict!}): ${error ?? reason}`, ...last]
+}
+
+/** Puts all traffic back to stable, whatever state the promotion is in. */
+export async function rollback({ config, host, cluster, report }: Running): Promise<Done> {
+  if (config.dryRun) return { changed: false }
+  const moved: string[] = []
+  for (const plan of canariesOf(config)) {
+    const changed = await putAllBack(cluster, splitOf(config, plan))
+    host.info(changed ? `all traffic of ${plan.service} is back at ${plan.stable.name}` : `${plan.canary.name} of ${plan.service} has no traffic: nothing changed`)
+    if (changed) moved.push(plan.service)
+  }
+  const reason = moved.length > 0 ? `asked for by the stage rollback (${moved.join(', ')})` : 'the canary had no traffic'
+  Object.assign(report, { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
+  return { changed: moved.length > 0 }
 }

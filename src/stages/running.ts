@@ -3,12 +3,11 @@ import type { Split } from '../canary/traffic.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches } from '../cluster/labels.ts'
+import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, StageName } from '../config/schema.ts'
 import type { Istioctl } from '../istioctl/download.ts'
 import { run } from '../istioctl/run.ts'
 import type { Wanted } from '../mesh/install.ts'
-import type { Live } from '../policies/apply.ts'
-import { servicesOf } from '../policies/compile/index.ts'
 import type { Report } from '../report/report.ts'
 
 /** What a run needs of whoever starts it: GitHub's runner, or a shell. */
@@ -22,13 +21,12 @@ export type Host = {
   mask: (secret: string) => void
   /** Told when istioctl is there, so that later steps find it. */
   istioctl: (found: Istioctl) => void
-  /** Told what to undo should this process die; undefined when there is nothing left to undo. */
-  intent: (split: Split | undefined) => void
+  /** Told what to undo should this process die; none when there is nothing left to undo. */
+  intent: (splits: Split[]) => void
   connected: (connection: Connection) => void
 }
 
-/** `live`: the mesh's objects as they were before anything was touched. */
-export type Running = { config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; live: Live; report: Report }
+export type Running = { config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; report: Report }
 
 /** Each stage answers whether it changed anything. */
 export type Done = { changed: boolean }
@@ -42,6 +40,8 @@ export async function istioctl({ report, connection, host }: Running, args: stri
 
 /** The canary's own pods are the promotion's to judge: they may be broken, and that is a verdict, not an error. */
 export function isCanary(config: Config, labels: Record<string, string> | undefined): boolean {
-  const subset = config.canary && servicesOf(config)[config.canary.service]?.subsets?.[config.canary.canary]
-  return subset !== undefined && matches(subset, labels)
+  return canariesOf(config).some(({ service, canary }) => {
+    const subset = canary.by === 'subset' ? servicesOf(config)[service]?.subsets?.[canary.name] : undefined
+    return subset !== undefined && matches(subset, labels)
+  })
 }

@@ -1,6 +1,6 @@
 // The stage verify: pods N/N, proxies in sync, and the mutual TLS mode on the wire.
 import type { Pod } from '../cluster/objects.ts'
-import { servicesOf } from '../policies/compile/index.ts'
+import { servicesOf } from '../config/names.ts'
 import { verifyDeep } from '../verify/deep.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'

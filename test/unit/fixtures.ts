@@ -5,9 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { Served } from '../../src/canary/machine.ts'
+import type { Served } from '../../src/canary/served.ts'
 import type { Cluster } from '../../src/cluster/client.ts'
-import type { ContainerStatus, Pod, VirtualService, Workload } from '../../src/cluster/objects.ts'
+import type { ContainerStatus, KubeObject, Pod, VirtualService, Workload } from '../../src/cluster/objects.ts'
+import type { Live } from '../../src/cluster/watch.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
@@ -42,9 +43,9 @@ export function planOf(more = ''): CanaryConfig {
   return loadConfig({ INPUT_CANARY: `{ service: backend, ${more} }` }).canary!
 }
 
-/** Requests of which each was also timed, as in a mesh at rest. */
+/** Requests of which each was also timed, as in a mesh at rest; the slow ones took more than 500 ms. */
 export function served(requests: number, failures = 0, slow = 0): Served {
-  return { requests, failures, timed: requests, slow }
+  return { requests, failures, abandoned: 0, times: { total: requests, within: { 500: requests - slow, 10_000: requests } } }
 }
 
 /** What stable serves in the time in which the canary, at its weight, serves so many requests. */
@@ -90,8 +91,13 @@ export async function serve(answer: (asked: Asked, response: Parameters<RequestL
 /** A cluster that knows only the verbs given; every other one rejects, so that a test sees what it did not expect. */
 export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]) => unknown }): Cluster {
   const unexpected = (verb: string) => () => Promise.reject(new Error(`the test did not expect ${verb}`))
-  const names = ['get', 'list', 'apply', 'patch', 'merge', 'remove', 'pod', 'log', 'version']
+  const names = ['get', 'list', 'snapshot', 'changes', 'apply', 'patch', 'merge', 'remove', 'pod', 'service', 'log', 'version']
   return { server: 'https://cluster.test', ...Object.fromEntries(names.map((name) => [name, unexpected(name)])), ...verbs } as unknown as Cluster
+}
+
+/** What a watch would show: these objects, as long as `fresh` says so. */
+export function live<T extends KubeObject>(current: () => T[], fresh = () => true): Live<T> {
+  return { current, fresh, get: (name) => current().find(({ metadata }) => metadata.name === name), close: () => undefined }
 }
 
 export function container(name: string, more: Partial<ContainerStatus> = {}): ContainerStatus {

@@ -36,6 +36,7 @@ describe('what is wrong is known before anything is touched', () => {
     ['a service that is not there', 'namespace: shop\nservices: { backedn: { timeout: 1s } }', undefined, ['services.backedn: the Service shop/backedn does not exist; did you mean `backend`?']],
     ['a service of the canary that is not there', canary.replace('backend', 'backedn'), undefined, ['canary.service: the Service shop/backedn does not exist']],
     ['a port that the service has not', 'namespace: shop\nservices: { backend: { port: 80, timeout: 1s } }', undefined, ['services.backend.port: the Service shop/backend has no port 80; it has 3001']],
+    ['a gateway that is not there', 'namespace: shop\nexpose: { backend: { port: 3001, gateway: edge } }', undefined, ['expose.backend.gateway: no pod and no Deployment of any namespace has the label istio=edge']],
     ['a canary without pods', 'namespace: shop\ncanary: { service: backend, canary: v9 }', undefined, ['canary.canary: the subset v9 selects no pod: none in shop has the labels app=backend,version=v9']],
     ['a VirtualService of somebody else', canary, [...everything, virtualService([{ route: [to('v1')] }])], ['services.backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which is not ours']],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],

@@ -32,17 +32,34 @@ describe('what stands in the inputs', () => {
   test('a canary of which only the service is given has every default', () => {
     expect(loadConfig({ INPUT_CANARY: 'service: backend' }).canary).toEqual({
       service: 'backend',
-      stable: 'v1',
-      canary: 'v2',
+      stable: { by: 'subset', name: 'v1' },
+      canary: { by: 'subset', name: 'v2' },
       steps: [5, 25, 50, 100],
       interval: 30_000,
-      tick: 2_000,
-      checks: { successRate: 0.99, falseAlarm: 0.01, minRequests: 10 },
+      advance: 'interval',
+      minInterval: 5_000,
+      tick: 1_000,
+      checks: { successRate: 0.99, noWorseThanStable: { enabled: true, margin: 1.5, latency: true }, falseAlarm: 0.01, minRequests: 10, queries: {}, commands: {} },
+      webhooks: {},
+      maxPods: 50,
       onFail: 'rollback',
       onInconclusive: 'rollback',
       patience: 120_000,
+      confirmWithin: 3_600_000,
+      after: 'keep',
+      explain: false,
+      wave: 1,
       metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
     })
+  })
+
+  test('versions may be Services, steps may be even, and checks may be turned off by a word', () => {
+    const plan = loadConfig({ INPUT_CANARY: '{ service: backend, stable: { service: backend-v1 }, canary: { service: backend-v2 }, steps: { by: 30, to: 100 }, checks: { noWorseThanStable: false } }' }).canary
+    expect(plan).toMatchObject({ stable: { by: 'service', name: 'backend-v1' }, steps: [30, 60, 90, 100], checks: { noWorseThanStable: { enabled: false } } })
+  })
+
+  test('several canaries may be an input', () => {
+    expect(loadConfig({ INPUT_CANARIES: '[{ service: backend }, { service: frontend, wave: 2 }]' }).canaries).toMatchObject([{ service: 'backend', wave: 1 }, { service: 'frontend', wave: 2 }])
   })
 
   test('an empty input counts as not given, and variables of others are none', () => {
@@ -107,7 +124,21 @@ describe('what is refused, with key, place, value and remedy', () => {
     ['a canary without its service', 'canary:\n  stable: v1\n', {}, ['mesh.yaml:2: canary.service', 'is missing', 'a Kubernetes name']],
     ['a canary that is the stable version', 'canary:\n  service: a\n  stable: v2\n', {}, ['canary.canary', 'same subset as stable (v2)', 'name the new one']],
     ['a tick longer than the interval', 'canary:\n  service: a\n  interval: 1s\n  tick: 5s\n', {}, ['mesh.yaml:4: canary.tick', '5000 ms', '1000 ms', 'make it shorter']],
-    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, install, inject, policies, verify, promote, uninstall']],
+    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, install, inject, policies, verify, promote, rollback, uninstall']],
+    ['a canary by subset beside a Service', 'canary:\n  service: a\n  stable: v1\n  canary: { service: a2 }\n', {}, ['mesh.yaml:4: canary.canary', 'is a service and stable a subset', 'make both']],
+    ['canary and canaries at once', 'canary: { service: a }\ncanaries: [{ service: b }]\n', {}, ['mesh.yaml:2: canaries', 'beside `canary`', 'give one of the two']],
+    ['one service twice', 'canaries:\n  - service: a\n  - service: a\n', {}, ['mesh.yaml:3: canaries.1.service', 'a has a canary already']],
+    ['an unknown key of one of several', 'canaries:\n  - service: a\n    setps: [5]\n', {}, ['mesh.yaml:3: canaries.0.setps', '`steps`']],
+    ['a list of canaries that is none', undefined, { canaries: 'service: a' }, ['input canaries', 'expected a YAML list']],
+    ['a tick below a second', 'canary:\n  service: a\n  tick: 200ms\n', {}, ['mesh.yaml:3: canary.tick', '200 ms', 'make it 1s']],
+    ['a stop that is no step', 'canary: { service: a, until: 30 }', {}, ['canary.until', '30 is none of the steps (5, 25, 50, 100)']],
+    ['queries without Prometheus', 'canary: { service: a, checks: { queries: { errors: { query: up, max: 1 } } } }', {}, ['canary.checks.queries', 'say where Prometheus is']],
+    ['a query without a bound', 'canary: { service: a, checks: { queries: { errors: { query: up } } } }', {}, ['canary.checks.queries.errors', 'expected min, max, or both']],
+    ['load without a way in', 'canary: { service: a, load: {} }', {}, ['canary.load', 'expose a through a gateway']],
+    ['load where HTTP is redirected', 'canary: { service: a, load: {} }\nexpose: { a: { tls: { secret: s } } }', {}, ['canary.load', 'expose.a.httpsRedirect: false']],
+    ['A/B between two Services', 'canary: { service: a, stable: { service: a1 }, canary: { service: a2 }, ab: { match: { headers: { x: "1" } } } }', {}, ['canary.ab', 'needs subsets']],
+    ['an even stair that is none', 'canary: { service: a, steps: { by: 0 } }', {}, ['canary.steps', '{ by: 10, to: 50 }']],
+    ['rollback without a canary', undefined, { stages: 'rollback' }, ['input stages: stages', 'rollback has nothing to do', 'give `canary`']],
     ['promote without a canary', undefined, { stages: 'promote' }, ['input stages: stages', 'promote has nothing to do', 'give `canary`']],
     ['inject without workloads', undefined, { stages: 'inject' }, ['stages', 'inject has nothing to do', '`workloads: all`']],
     ['install without istio', undefined, { stages: 'install' }, ['stages', 'install has nothing to do', '`istio-version`']],

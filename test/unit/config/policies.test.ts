@@ -35,6 +35,7 @@ describe('what is refused, with key, place, value and remedy', () => {
     ['an A/B route without a destination', service('routes: [{ match: { path: / } }]'), ['services.a.routes.0.to', 'is missing']],
     ['an A/B route to a subset that is not defined', service('routes:', '  - { match: { path: / }, to: v9 }'), ['mesh.yaml:5: services.a.routes.0.to', 'names v9', 'add it there']],
     ['an A/B route with the name of the split', service('routes: [{ name: mesh-canary, match: { path: / }, to: v2 }]'), ['services.a.routes.0.name', 'splits the traffic', 'choose another name']],
+    ["an A/B route with the name of a canary's", service('routes: [{ name: mesh-canary-ab, match: { path: / }, to: v2 }]'), ['services.a.routes.0.name', 'comes and goes', 'choose another name']],
     ['two A/B routes with one name', service('routes: [{ name: x, match: { path: /a }, to: v2 }, { name: x, match: { path: /b }, to: v2 }]'), ['services.a.routes.1.name', 'an earlier route', 'choose another one']],
     ['an A/B route by an unknown method', service('routes: [{ match: { method: FETCH }, to: v2 }]'), ['services.a.routes.0.match.method', '"FETCH"', 'GET, HEAD, POST']],
     ['an A/B route by a path without its slash', service('routes: [{ match: { path: items }, to: v2 }]'), ['services.a.routes.0.match.path', '"items"', 'begins with /']],

@@ -1,0 +1,92 @@
+// The simulator's own parts: what it draws is what it says it draws, and rules decide as documented.
+import { describe, expect, test } from 'vitest'
+import { cells, simulate } from '../../../bench/simulate/cells.ts'
+import { poisson, randomFrom } from '../../../bench/simulate/random.ts'
+import { judgeBy, rules } from '../../../bench/simulate/rules.ts'
+import { traffic, type Bursts, type Tally, type Traffic } from '../../../bench/simulate/traffic.ts'
+
+describe('poisson', () => {
+  test.each([0.2, 9, 11, 150, 5_000])('of mean %d has that mean and that variance', (mean) => {
+    const random = randomFrom(1)
+    const drawn = Array.from({ length: 20_000 }, () => poisson(random, mean))
+    const average = drawn.reduce((a, b) => a + b) / drawn.length
+    const variance = drawn.reduce((sum, each) => sum + (each - average) ** 2, 0) / drawn.length
+    // Four standard errors: of a mean √(mean/n), of a variance about mean·√((2 + 1/mean)/n).
+    expect(Math.abs(average - mean)).toBeLessThan(4 * Math.sqrt(mean / drawn.length))
+    expect(Math.abs(variance - mean)).toBeLessThan(4 * mean * Math.sqrt((2 + 1 / mean) / drawn.length))
+  })
+})
+
+describe('traffic', () => {
+  test.each<Bursts>(['none', 'outages', 'clusters'])('with bursts %s fails at both versions as often as the baseline says, and splits by the weight', (bursts) => {
+    const users = traffic({ rate: 100, baseline: 0.02, canary: 0.02, bursts }, randomFrom(2))
+    users.shift(25)
+    users.until(1)
+    const { canary, stable } = users.until(100_001)
+    expect(canary.requests / (canary.requests + stable.requests)).toBeCloseTo(0.25, 2)
+    expect((canary.requests + stable.requests) / 1e7).toBeCloseTo(1, 2)
+    for (const { failures, requests } of [canary, stable]) expect(Math.abs(failures / requests - 0.02)).toBeLessThan(0.0015)
+  })
+
+  test('moves within a second of being told to, and tells when the canary got its first share', () => {
+    const users = traffic({ rate: 1_000, baseline: 0.01, canary: 0.5, bursts: 'none' }, randomFrom(3))
+    expect(users.until(10).canary.requests).toBe(0)
+    users.shift(100)
+    users.until(11)
+    const { canary, stable } = users.until(20)
+    expect(stable.requests).toBe(0)
+    expect(canary.failures / canary.requests).toBeCloseTo(0.5, 1)
+    expect(users.firstAt()).toBeGreaterThan(10)
+    expect(users.firstAt()).toBeLessThan(11)
+  })
+})
+
+/** Users whose canary fails this share in each window of which the number is given, and is told the weights. */
+function scripted(failing: (window: number) => number): { users: Traffic; weights: number[]; windows: () => number } {
+  const weights: number[] = []
+  let windows = 0
+  const stable: Tally = { requests: 0, failures: 0, slow: 0 }
+  const until = () => ({ canary: { requests: 1_000, failures: 1_000 * failing(++windows), slow: 0 }, stable })
+  return { users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0 }, weights, windows: () => windows }
+}
+
+const rule = (name: string) => rules.find((each) => each.name === name)!
+
+describe('Flagger', () => {
+  test('is promoted after five good minutes', () => {
+    const { users, weights } = scripted(() => 0)
+    expect(judgeBy(rule('Flagger'), 0.99, users)).toMatchObject({ verdict: 'promoted', seconds: 300 })
+    expect(weights).toEqual([10, 20, 30, 40, 50])
+  })
+
+  test('keeps its weight for every failed check and puts back one look after the fifth', () => {
+    const { users, weights } = scripted(() => 0.02)
+    expect(judgeBy(rule('Flagger'), 0.99, users)).toMatchObject({ verdict: 'rolled-back', seconds: 360, failures: 120 })
+    expect(weights).toEqual([10])
+  })
+})
+
+describe('Argo Rollouts', () => {
+  test('aborts at the fourth failed measurement, wherever they were', () => {
+    const { users } = scripted((window) => (window % 2 === 0 ? 0.06 : 0))
+    expect(judgeBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'rolled-back', seconds: 8 * 300 })
+  })
+
+  test('goes on through three of them', () => {
+    const { users, weights } = scripted((window) => (window <= 3 ? 0.06 : 0))
+    expect(judgeBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'promoted', seconds: 2_400 })
+    expect(weights).toEqual([20, 40, 60, 80])
+  })
+})
+
+test('a service that is allowed more failures than the rule asks for is held to what it is allowed', () => {
+  expect(judgeBy(rule('threshold'), 0.9, scripted(() => 0.05).users).verdict).toBe('promoted')
+  expect(judgeBy(rule('threshold'), 0.99, scripted(() => 0.05).users).verdict).toBe('rolled-back')
+})
+
+test('a cell is the same whenever it is simulated', () => {
+  const cell = { ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!, runs: 20 }
+  const first = simulate(cell)
+  expect(first.ours).toMatchObject({ rolledBack: 1 })
+  expect(simulate(cell)).toEqual(first)
+})
