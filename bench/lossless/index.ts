@@ -1,0 +1,27 @@
+// Whether users lose requests while traffic moves: a healthy canary from 0 to 100, and a forced rollback from there, each
+// under 200 requests a second, on kept-alive connections and on new ones, without retries.
+import { bench as begin, expectVerdict, startUser, table, type Seen } from '../mesh/index.ts'
+
+const runs = 5
+
+export async function bench(): Promise<{ table: string; result: object }> {
+  const mesh = await begin('healthy', { rps: 200, keepAlive: true })
+  const rows: { connections: string; run: number; up: Seen; back: Seen }[] = []
+  for (const keepAlive of [true, false]) {
+    await startUser(mesh.world, { rps: 200, keepAlive })
+    for (let run = 1; run <= runs; run++) {
+      const up = await mesh.watch(() => mesh.act({ stages: 'promote', interval: '5s' }))
+      expectVerdict(up.result, 'promoted')
+      const back = await mesh.watch(() => mesh.act({ stages: 'rollback' }))
+      expectVerdict(back.result, 'rolled-back')
+      rows.push({ connections: keepAlive ? 'kept alive' : 'new', run, up: up.seen, back: back.seen })
+    }
+  }
+  await mesh.end()
+  const failedRequests = rows.reduce((sum, { up, back }) => sum + up.failed + back.failed, 0)
+  const cells = rows.map(({ connections, run, up, back }) => [connections, `${run}`, `${up.sent}`, `${up.failed}`, `${back.sent}`, `${back.failed}`])
+  return {
+    table: `${table(['connections', 'run', 'sent, 0 → 100', 'failed', 'sent, rollback', 'failed'], cells)}\nfailed in all: ${failedRequests}`,
+    result: { failedRequests, requestsPerSecond: 200, sent: rows.reduce((sum, { up, back }) => sum + up.sent + back.sent, 0), runs: rows },
+  }
+}

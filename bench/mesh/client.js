@@ -1,0 +1,34 @@
+// A user in the mesh: asks the backend RPS times a second and writes down every answer that is not v1's, with the time,
+// and once a second its totals. KEEP_ALIVE=false takes a new connection for each request.
+import { Agent, get } from 'node:http'
+
+const { RPS = '50', KEEP_ALIVE = 'true' } = process.env
+const agent = new Agent({ keepAlive: KEEP_ALIVE === 'true', maxSockets: 256 })
+const totals = { sent: 0, v1: 0, v2: 0, failed: 0 }
+const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
+
+function note(status, text) {
+  const version = /"version":"(v\d)"/.exec(text)?.[1]
+  totals.sent++
+  if (version) totals[version]++
+  if (status !== 200) totals.failed++
+  if (version !== 'v1' || status !== 200) say({ at: Date.now(), version: version ?? 'none', status })
+}
+
+function ask() {
+  const request = get({ host: 'backend', port: 3001, path: '/', agent, timeout: 10_000 }, (response) => {
+    let text = ''
+    response.setEncoding('utf8').on('data', (chunk) => (text += chunk)).on('end', () => note(response.statusCode, text))
+  })
+  request.on('timeout', () => request.destroy(new Error('timeout')))
+  request.on('error', (error) => note(0, error.message))
+}
+
+// A late timer sends what is owed, so that the rate holds on a busy machine.
+const began = Date.now()
+let asked = 0
+setInterval(() => {
+  for (const due = ((Date.now() - began) / 1000) * Number(RPS); asked < due; asked++) ask()
+}, 5)
+setInterval(() => say({ at: Date.now(), totals }), 1000)
+process.on('SIGTERM', () => process.exit())

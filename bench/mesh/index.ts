@@ -1,0 +1,99 @@
+// What the benchmarks on the real mesh share: the sample app, a user that writes down what it gets, and runs of the action.
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { runner, type ActionRun, type Inputs } from '../../test/e2e/runner.ts'
+import { deploySampleApp, embedded, type World } from '../../test/e2e/world.ts'
+
+const config = join(import.meta.dirname, 'mesh.yaml')
+
+type Totals = { sent: number; v1: number; v2: number; failed: number }
+/** What the user saw in a stretch of time: counts, and when (ms since the epoch) the first and the last answer of v2 came. */
+export type Seen = Totals & { firstV2: number | undefined; lastV2: number | undefined }
+
+export type Bench = {
+  world: World
+  /** Runs the action with the benchmark's mesh.yaml and these inputs over it. */
+  act: (inputs?: Inputs) => Promise<ActionRun>
+  /** What the user sees while the work is done, until a few seconds after it. */
+  watch: <T>(work: () => Promise<T>) => Promise<{ result: T; seen: Seen }>
+  end: () => Promise<void>
+}
+
+/** The mesh, the sample app with this v2, all of it with sidecars and under the policies, and a user at this rate. */
+export async function bench(variant: 'healthy' | 'failing', user: { rps: number; keepAlive: boolean }): Promise<Bench> {
+  const world = await embedded()
+  await deploySampleApp(world, variant)
+  const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+  await kubectl('set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
+  const machine = runner(world.runner)
+  const act = (inputs: Inputs = {}) => machine.main({ ...world.inputs, config, ...inputs })
+  const ready = await act({ stages: 'install, inject, policies, verify' })
+  if (ready.code !== 0) throw new Error(`the mesh could not be made ready:\n${ready.log}`)
+  await startUser(world, user)
+  return { world, act, watch: (work) => watch(world, work), end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))) }
+}
+
+/** Puts another user in the place of the one that is there. */
+export async function startUser({ run }: World, { rps, keepAlive }: { rps: number; keepAlive: boolean }): Promise<void> {
+  const kubectl = (...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
+  await kubectl('delete', 'deployment,configmap', 'user', '--ignore-not-found', '--wait')
+  await kubectl('create', 'configmap', 'user', `--from-file=${join(import.meta.dirname, 'client.js')}`)
+  const manifest = JSON.stringify(deployment({ RPS: String(rps), KEEP_ALIVE: String(keepAlive) }))
+  await run(['sh', '-c', 'echo "$0" | kubectl apply -f -', manifest])
+  await kubectl('rollout', 'status', 'deploy/user', '--timeout=120s')
+}
+
+function deployment(env: Record<string, string>): object {
+  const labels = { app: 'user', version: 'v1' }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'user', namespace: 'sample-app' },
+    spec: {
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          terminationGracePeriodSeconds: 1,
+          containers: [{ name: 'user', image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent', command: ['node', '/user/client.js'], env: Object.entries(env).map(([name, value]) => ({ name, value })), volumeMounts: [{ name: 'user', mountPath: '/user' }] }],
+          volumes: [{ name: 'user', configMap: { name: 'user' } }],
+        },
+      },
+    },
+  }
+}
+
+type Line = { at: number; totals?: Totals; version?: string; status?: number }
+
+async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
+  const from = Date.now()
+  await sleep(1_500)
+  const result = await work()
+  await sleep(3_000)
+  const log = await world.run(['kubectl', '-n', 'sample-app', 'logs', 'deploy/user', '-c', 'user', `--since-time=${new Date(from).toISOString()}`])
+  const lines = log.trim().split('\n').map((line) => JSON.parse(line) as Line)
+  const totals = lines.flatMap((line) => line.totals ?? [])
+  const [first, last] = [totals[0], totals.at(-1)]
+  if (!first || !last || totals.length < 2) throw new Error('the user wrote no totals; see `kubectl -n sample-app logs deploy/user`')
+  const ofV2 = lines.filter(({ version }) => version === 'v2').map(({ at }) => at)
+  return { result, seen: { sent: last.sent - first.sent, v1: last.v1 - first.v1, v2: last.v2 - first.v2, failed: last.failed - first.failed, firstV2: ofV2[0], lastV2: ofV2.at(-1) } }
+}
+
+export function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = Math.floor(sorted.length / 2)
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** Rows as text, the columns as wide as they need. */
+export function table(heads: string[], rows: string[][]): string {
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)))
+  const line = (cells: string[]) => cells.map((cell, i) => cell.padStart(widths[i]!)).join('  ')
+  return [line(heads), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n')
+}
+
+/** Fails the benchmark with what the action said, unless it ended so. */
+export function expectVerdict({ outputs, log }: ActionRun, verdict: string): void {
+  if (outputs['verdict'] !== verdict) throw new Error(`expected the verdict ${verdict}, got ${outputs['verdict'] ?? 'none'}:\n${log}`)
+}
+

@@ -1,0 +1,47 @@
+// Numbers drawn by a seed: the same simulation on every machine.
+import { randomFrom } from '../../test/unit/random.ts'
+
+export type Random = () => number
+export { randomFrom }
+
+/** Time to the next of events that come at random, on average one in `mean`. */
+export function waiting(random: Random, mean: number): number {
+  return -mean * Math.log(1 - random())
+}
+
+/** How many of such events come in the time in which `mean` are expected. */
+export function poisson(random: Random, mean: number): number {
+  return mean < 10 ? multiplied(random, mean) : rejected(random, mean)
+}
+
+/** As many uniform numbers as it takes until their product is below e^−mean (Knuth, The Art of Computer Programming 2, 3.4.1). */
+function multiplied(random: Random, mean: number): number {
+  const end = Math.exp(-mean)
+  let count = 0
+  for (let product = random(); product > end; product *= random()) count++
+  return count
+}
+
+/** Transformed rejection (W. Hörmann, The transformed rejection method for generating Poisson random variables, 1993: PTRS). */
+function rejected(random: Random, mean: number): number {
+  const b = 0.931 + 2.53 * Math.sqrt(mean)
+  const a = -0.059 + 0.02483 * b
+  for (;;) {
+    const u = random() - 0.5
+    const v = 1 - random()
+    const side = 0.5 - Math.abs(u)
+    const count = Math.floor(((2 * a) / side + b) * u + mean + 0.43)
+    if (side >= 0.07 && v <= 0.9277 - 3.6224 / (b - 2)) return count
+    if (count < 0 || (side < 0.013 && v > side)) continue
+    const accepted = Math.log((v * (1.1239 + 1.1328 / (b - 3.4))) / (a / (side * side) + b))
+    if (accepted <= -mean + count * Math.log(mean) - logFactorial(count)) return count
+  }
+}
+
+/** ln(n!), by Stirling's series above 15; the rest of the series is below 1e-10 there. */
+function logFactorial(n: number): number {
+  if (n > 15) return (n + 0.5) * Math.log(n) - n + 0.5 * Math.log(2 * Math.PI) + 1 / (12 * n) - 1 / (360 * n ** 3) + 1 / (1260 * n ** 5)
+  let sum = 0
+  for (let i = 2; i <= n; i++) sum += Math.log(i)
+  return sum
+}

@@ -1,0 +1,106 @@
+// Synthetic users of a service with two versions. Requests come at random (Poisson); the mesh sends each to the canary by
+// lot, by the weight in force. Time is virtual and any stretch of it is drawn at once.
+import { poisson, waiting, type Random } from './random.ts'
+
+/**
+ * How half of the failures that both versions share come about; the other half fail one by one.
+ * `outages`: something that both ask is down for 1 to 3 s, and half of all requests fail and are slow.
+ * `clusters`: a request that fails wherever it is sent is sent again and again, 10 times on average.
+ */
+export type Bursts = 'none' | 'outages' | 'clusters'
+
+/** `baseline`: share of stable's requests that fail; `canary`: of the canary's, which may be worse. */
+export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts }
+
+export type Tally = { requests: number; failures: number; slow: number }
+export type Seen = { canary: Tally; stable: Tally }
+
+export type Traffic = {
+  /** The weight takes effect after a lag of up to 1 s, somewhere within a tick. */
+  shift(weight: number): void
+  /** What was served from the last time that was asked for until this one, in seconds. */
+  until(now: number): Seen
+  /** When the canary was given its first share. */
+  firstAt(): number | undefined
+}
+
+const outageShare = 0.5
+const outageSeconds = 2
+const clusterSize = 10
+/** Of healthy requests so many take longer than stable's p99 as its buckets tell it. */
+export const slowShare = 0.005
+
+export function traffic(users: Users, random: Random): Traffic {
+  const outages = users.bursts === 'outages' ? outagesOf(users, random) : () => 0
+  let [time, weight] = [0, 0]
+  let change: { weight: number; at: number } | undefined
+  let firstAt: number | undefined
+  const serve = (seen: Seen, end: number) => {
+    draw(users, weight / 100, end - time, outages(time, end), random, seen)
+    time = end
+  }
+  return {
+    shift(next) {
+      change = { weight: next, at: time + random() }
+      if (next > 0) firstAt ??= change.at
+    },
+    until(now) {
+      const seen: Seen = { canary: { requests: 0, failures: 0, slow: 0 }, stable: { requests: 0, failures: 0, slow: 0 } }
+      if (change && change.at <= now) {
+        serve(seen, change.at)
+        weight = change.weight
+        change = undefined
+      }
+      serve(seen, now)
+      return seen
+    },
+    firstAt: () => firstAt,
+  }
+}
+
+/** Seconds of outage between two times; asked for with rising times only. */
+function outagesOf({ baseline }: Users, random: Random): (from: number, to: number) => number {
+  // Half of the baseline: outageShare of the requests during outageSeconds, once in `every` seconds.
+  const every = (outageSeconds * outageShare) / (baseline / 2)
+  let begin = waiting(random, every)
+  let end = begin + outageSeconds / 2 + random() * outageSeconds
+  return (from, to) => {
+    let seconds = 0
+    while (begin < to) {
+      seconds += Math.max(0, Math.min(end, to) - Math.max(begin, from))
+      if (end > to) break
+      begin = end + waiting(random, every)
+      end = begin + outageSeconds / 2 + random() * outageSeconds
+    }
+    return seconds
+  }
+}
+
+/** Adds what is served in so many seconds, of which some are an outage's. */
+function draw({ rate, baseline, canary, bursts }: Users, share: number, seconds: number, outage: number, random: Random, seen: Seen): void {
+  const single = bursts === 'none' ? 1 : 0.5
+  const clustered = bursts === 'clusters' ? baseline / 2 : 0
+  const own = canary - baseline
+  for (const [tally, part, failing] of [[seen.canary, share, single * baseline + own], [seen.stable, 1 - share, single * baseline]] as const) {
+    if (part === 0) continue
+    const requests = rate * part * seconds
+    const struck = rate * part * outage * outageShare
+    const good = Math.max(0, requests * (1 - failing - clustered) - struck)
+    const [failures, stuck, slow] = [poisson(random, requests * Math.min(1, failing)), poisson(random, struck), poisson(random, good * slowShare)]
+    tally.failures += failures + stuck
+    tally.slow += slow + stuck
+    tally.requests += failures + stuck + slow + poisson(random, good * (1 - slowShare))
+  }
+  if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, seen)
+}
+
+/** Each of the clusters' requests goes where lots send it. */
+function cluster(expected: number, share: number, random: Random, seen: Seen): void {
+  for (let left = poisson(random, expected); left > 0; left--) {
+    for (let more = true; more; more = random() < 1 - 1 / clusterSize) {
+      const tally = random() < share ? seen.canary : seen.stable
+      tally.requests++
+      tally.failures++
+    }
+  }
+}
