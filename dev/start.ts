@@ -71,7 +71,7 @@ async function tell(world: World, { summary, report }: ActionRun, before: { sent
   console.log(`\n${marked.parse(summary.replace(/```mermaid[\s\S]*?```\n*/g, '')) as string}`)
   const [now, weights] = await Promise.all([traffic(world), liveWeights(world)])
   say(`live VirtualService: ${Object.entries(weights).map(([subset, weight]) => `${subset} ${weight}`).join(', ')}`)
-  const { total = 0, failed = 0 } = report?.promotion?.userRequests ?? {}
+  const { total = 0, failed = 0 } = report?.promotions[0]?.userRequests ?? {}
   say(`user requests during the promotion: ${total}, failed: ${failed}`)
   say(`the frontend's own count since the promotion began: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`)
   say('kept: out/report.json, out/summary.md')

@@ -66,9 +66,9 @@ export async function deploySampleApp({ run }: World, variant?: 'healthy' | 'fai
 
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
 
-/** The frontend's own totals, since its pod started: the users' truth. */
-export async function traffic({ run }: World): Promise<Traffic> {
-  const log = await run(['kubectl', '-n', 'sample-app', 'logs', 'deploy/frontend', '-c', 'frontend', '--tail', '5'])
+/** The frontend's own totals, or another client's, since its pod started: the users' truth. */
+export async function traffic({ run }: World, client = 'frontend'): Promise<Traffic> {
+  const log = await run(['kubectl', '-n', 'sample-app', 'logs', `deploy/${client}`, '-c', client, '--tail', '5'])
   const line = log.trim().split('\n').findLast((each) => each.startsWith('{"traffic"'))
   return line ? (JSON.parse(line) as { traffic: Traffic }).traffic : { sent: 0, failed: 0, versions: {} }
 }
@@ -79,4 +79,9 @@ export async function liveWeights({ run }: World, service = 'backend'): Promise<
     spec: { http: { route: { destination: { subset: string }; weight?: number }[] }[] }
   }
   return Object.fromEntries(object.spec.http[0]!.route.map(({ destination, weight }) => [destination.subset, weight ?? 0]))
+}
+
+/** One function of src/canary/traffic.ts, or `adopt`, called in the mesh's network. */
+export async function call({ run }: World, name: string, ...args: unknown[]): Promise<unknown> {
+  return JSON.parse(await run([process.execPath, resolve(import.meta.dirname, 'call.ts'), name, JSON.stringify(args)])) as unknown
 }

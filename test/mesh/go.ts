@@ -12,9 +12,13 @@ import { sh } from './shell.ts'
 const module = join(here, 'go')
 const toolsModule = join(here, 'tools')
 
+const prometheusModule = join(toolsModule, 'prometheus')
+
+/** Prometheus comes without the discovery of every cloud: only Kubernetes' is used, and not all of the others can be fetched. */
 const tools = {
-  act: 'github.com/nektos/act',
-  actionlint: 'github.com/rhysd/actionlint/cmd/actionlint',
+  act: { path: 'github.com/nektos/act', module: toolsModule, tags: [] },
+  actionlint: { path: 'github.com/rhysd/actionlint/cmd/actionlint', module: toolsModule, tags: [] },
+  prometheus: { path: 'github.com/prometheus/prometheus/cmd/prometheus', module: prometheusModule, tags: ['remove_all_sd', 'enable_kubernetes_sd'] },
 }
 export type GoTool = keyof typeof tools
 
@@ -22,11 +26,8 @@ export type GoTool = keyof typeof tools
 const kubernetesPrograms = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kube-scheduler', 'kubelet', 'kubectl']
 
 /** Leaves out what a test mesh never uses and takes long to compile, debugging information above all. */
-const buildFlags = [
-  '-pgo=off',
-  '-tags=disable_pgv,no_btrfs,no_zfs,no_devmapper,providerless,grpcnotrace,retrynotrace',
-  '-gcflags=all=-dwarf=false',
-]
+const tags = ['disable_pgv', 'no_btrfs', 'no_zfs', 'no_devmapper', 'providerless', 'grpcnotrace', 'retrynotrace']
+const buildFlags = ['-pgo=off', `-tags=${tags.join(',')}`, '-gcflags=all=-dwarf=false']
 
 const stamps = {
   'istio.io/istio/pkg/version.buildVersion': ISTIO_VERSION,
@@ -64,13 +65,22 @@ async function counter(packages: readonly string[], report: Report): Promise<(li
 
 /** The path of a tool's binary, built when first asked for. */
 export async function goTool(name: GoTool): Promise<string> {
-  const artifact = { name, recipe: await sources(toolsModule) }
+  const { path, module, tags: own } = tools[name]
+  const artifact = { name, recipe: await sources(module) }
   const binary = join(folder(artifact), name)
   if (existsSync(binary)) return binary
+  // Of a flag that is given twice the last counts.
+  const flags = own.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...own].join(',')}`]
   await withLock(() => cached(artifact, (draft) => step(name, async (report) => {
-    await sh(['go', 'build', '-v', ...buildFlags, '-ldflags=-s -w', '-o', join(draft, name), tools[name]], { cwd: toolsModule, env, onLine: report })
+    await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], { cwd: module, env, onLine: report })
   })))
   return binary
+}
+
+/** The folder with the files of a module, in the version that the mesh's programs are built from. */
+export async function goModule(path: string): Promise<string> {
+  const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd: module, env })) as { Dir: string }
+  return Dir
 }
 
 async function sources(folder: string): Promise<{ go: string; files: Record<string, string> }> {

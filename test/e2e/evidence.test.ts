@@ -1,0 +1,117 @@
+// Where the evidence comes from, on the real mesh: gRPC's own status, and a real Prometheus instead of the sidecars.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { goTool } from '../mesh/index.ts'
+import { runner } from './runner.ts'
+import { deploySampleApp, embedded, liveWeights, sampleApp, type World } from './world.ts'
+
+let world: World
+let machine: ReturnType<typeof runner>
+
+beforeAll(async () => {
+  world = await embedded()
+  machine = runner(world.runner)
+})
+afterAll(async () => {
+  machine.remove()
+  await kubectl('delete', 'namespace', 'grpc', 'prometheus', '--ignore-not-found', '--wait')
+})
+
+const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
+const here = (name: string) => resolve(import.meta.dirname, name)
+
+/** The manifest with each word replaced. */
+function filled(name: string, values: Record<string, string>): string {
+  const file = join(machine.home, name)
+  writeFileSync(file, Object.entries(values).reduce((text, [word, value]) => text.replaceAll(word, value), readFileSync(here(name), 'utf8')))
+  return file
+}
+
+describe('gRPC', () => {
+  test('a v2 that answers 200 with the status Internal is put back', async () => {
+    await kubectl('delete', 'namespace', 'grpc', '--ignore-not-found', '--wait')
+    await kubectl('apply', '-f', here('grpc.yaml'))
+    const { outputs, report } = await machine.run({
+      ...world.inputs,
+      namespace: 'grpc',
+      istio: '{ version: 1.31.0, profile: demo }',
+      workloads: 'all',
+      services: '{ echo: { port: 50051, subsets: { v1: { version: v1 }, v2: { version: v2 } } } }',
+      canary: '{ service: echo, steps: [20, 100], interval: 20s }',
+    })
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
+    expect(report?.promotions[0]?.steps.map(({ stable }) => stable.failures)).toEqual([0])
+  })
+})
+
+describe('judged from Prometheus', () => {
+  /** A number as long as stable serves; without one no step would pass. */
+  const query = 'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
+  let config: string
+
+  beforeAll(async () => {
+    await deploySampleApp(world, 'failing')
+    const program = await goTool('prometheus')
+    await kubectl('apply', '-f', filled('prometheus.yaml', { PROGRAM: dirname(program) }))
+    await kubectl('-n', 'prometheus', 'rollout', 'status', 'deploy/prometheus', '--timeout=120s')
+    config = join(machine.home, 'mesh.yaml')
+    const checks = `checks: { successRate: 99%, p99: 500ms, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
+    const text = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8').replace(/^ {2}checks: .*$/m, `  ${checks}\n  prometheus: { service: prometheus/prometheus:9090, counters: true }`)
+    writeFileSync(config, text)
+  })
+
+  /** Prometheus holds the counters under the names that Istio's own sidecars write. */
+  const inputs = () => ({ ...world.inputs, metrics: '', config, interval: '5s' })
+
+  test('a Prometheus that is not there is told before anything moves', async () => {
+    const { code, log } = await machine.run({ ...inputs(), canary: '{ service: backend, prometheus: { service: prometheus/nobody:9090, counters: true } }' })
+    expect(code).toBe(1)
+    expect(log).toMatch(/Prometheus \(service prometheus\/nobody:9090\): .*not found/)
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+
+  test('a bad v2 is put back', async () => {
+    const { outputs } = await machine.run(inputs())
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+
+  test('a healthy v2 is promoted', async () => {
+    await kubectl('-n', 'sample-app', 'delete', 'deployment', 'backend-v2')
+    await kubectl('-n', 'sample-app', 'wait', '--for=delete', 'pod', '--selector=app=backend,version=v2', '--timeout=60s')
+    await kubectl('apply', '-k', `${sampleApp}/v2/healthy`)
+    await kubectl('-n', 'sample-app', 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
+    const { outputs, report } = await machine.run(inputs())
+    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(report?.promotions[0]?.userRequests.total).toBeGreaterThan(100)
+    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+  })
+})
+
+describe('read from the sidecars', () => {
+  /** What the API server was asked since it started, by its own count. */
+  async function asked(): Promise<{ counters: number; lists: number }> {
+    const lines = (await kubectl('get', '--raw', '/metrics')).split('\n').filter((line) => line.startsWith('apiserver_request_total{') && line.includes('resource="pods"'))
+    const of = (...parts: string[]) => lines.filter((line) => parts.every((part) => line.includes(part))).reduce((total, line) => total + Number(line.split('} ')[1]), 0)
+    return { counters: of('subresource="proxy"'), lists: of('subresource=""', 'verb="LIST"') }
+  }
+
+  test('a look asks each sidecar once, and the pods are not listed again', async () => {
+    await deploySampleApp(world, 'healthy')
+    const first = { ...world.inputs, config: `${sampleApp}/mesh.yaml`, interval: '5s' }
+    expect((await machine.run({ ...first, steps: '10' })).outputs['weight']).toBe('10')
+    const before = await asked()
+    const { outputs, log } = await machine.run({ ...first, stages: 'promote' })
+    const after = await asked()
+    expect(outputs['verdict']).toBe('promoted')
+    const looks = log.split('\n').filter((line) => /^at weight \d+: canary/.test(line)).length
+    const pods = 4
+    expect(looks).toBeGreaterThan(10)
+    // The first reading comes before the first look.
+    expect(after.counters - before.counters).toBeLessThanOrEqual((looks + 1) * pods)
+    expect(after.lists - before.lists).toBeLessThan(looks / 2)
+  })
+})

@@ -1,0 +1,409 @@
+// Promotions on the real mesh, end to end: the built bundle, run as a runner runs it, under steady traffic of real users.
+// Whatever a plan can ask for is asked for once here; what the objects look like on the way is tested in traffic.test.ts.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { soon } from './echo.ts'
+import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
+import { deploySampleApp, embedded, liveWeights, traffic, type Traffic, type World } from './world.ts'
+
+let world: World
+let machine: ReturnType<typeof runner>
+
+beforeAll(async () => {
+  world = await embedded()
+  machine = runner(world.runner)
+  await deploySampleApp(world, 'healthy')
+  await apply(deployment('reviews', 'v1'), deployment('reviews', 'v2'), service('reviews'), reader, beta)
+  // A new v2 takes the place of the old one at once, and never stands beside it.
+  for (const name of ['backend-v2', 'reviews-v2']) await kubectl('patch', 'deployment', name, '--type=merge', '-p', '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}')
+  const { code, log } = await act({ service: 'backend' }, { stages: 'install, inject, policies, verify' })
+  expect(code, log).toBe(0)
+})
+beforeEach(() => Promise.all(['backend', 'reviews'].map(backToStable)))
+afterAll(() => machine.remove())
+
+const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const apply = (...items: object[]) => world.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify({ apiVersion: 'v1', kind: 'List', items })])
+
+/** One version of a copy of the backend. */
+function deployment(app: string, version: string): object {
+  const secret = { secretKeyRef: { name: 'mysql', key: 'password' } }
+  const env = [{ name: 'VERSION', value: version }, { name: 'MYSQL_USER', value: 'sample' }, { name: 'MYSQL_DATABASE', value: 'sample' }, { name: 'MYSQL_PASSWORD', valueFrom: secret }]
+  return workload(version === 'v1' ? app : `${app}-${version}`, { app, version }, { command: ['node', 'backend.js'], env, ports: [{ name: 'http', containerPort: 3001 }], readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1 } })
+}
+
+function workload(name: string, labels: Record<string, string>, container: object): object {
+  const containers = [{ name: labels['app'], image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent', ...container }]
+  return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: 'sample-app' }, spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 4, containers } } } }
+}
+
+const service = (name: string) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'sample-app' }, spec: { selector: { app: name }, ports: [{ name: 'http', port: 3001 }] } })
+
+/** The users of the reviews. */
+const reader = workload('reader', { app: 'reader', version: 'v1' }, { command: ['node', 'frontend.js'], env: [{ name: 'BACKEND_URL', value: 'http://reviews:3001/' }, { name: 'STEADY_RPS', value: '30' }] })
+
+/** A user of the backend who asks for the beta, ten times a second, and counts as the frontend does. */
+const beta = workload('beta', { app: 'beta', version: 'v1' }, {
+  command: ['node', '-e', `
+    const traffic = { sent: 0, failed: 0, versions: {} }
+    const answer = (response) => (response.ok ? response.json() : Promise.reject())
+    const ask = () => fetch('http://backend:3001/', { headers: { 'x-beta': '1' } }).then(answer).then(
+      ({ version }) => (traffic.sent++, traffic.versions[version] = (traffic.versions[version] ?? 0) + 1),
+      () => (traffic.sent++, traffic.failed++),
+    )
+    setInterval(ask, 100)
+    setInterval(() => console.log(JSON.stringify({ traffic })), 1000)
+    process.on('SIGTERM', () => process.exit())`],
+})
+
+const embeddedMetrics = { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' }
+const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
+const policy = { port: 3001, retries: { attempts: 0 }, subsets }
+const reviews = { ...policy, traffic: { v1: 100, v2: 0 } }
+
+type More = { stages?: string; sections?: object; options?: RunnerOptions }
+
+/** A run of the action with these canaries in its config file, and whatever other sections. */
+function act(canary: object | object[], { stages = 'policies, promote', sections = {}, options = {} }: More = {}): Promise<ActionRun> {
+  const full = (plan: object) => ({ interval: '4s', steps: [50, 100], patience: '30s', metrics: embeddedMetrics, ...plan })
+  const plans = Array.isArray(canary) ? { canaries: canary.map(full) } : { canary: full(canary) }
+  const config = join(machine.home, 'mesh.yaml')
+  writeFileSync(config, JSON.stringify({
+    name: 'promotion', namespace: 'sample-app', istio: { version: '1.31.0', profile: 'demo' }, mtls: 'strict',
+    workloads: ['deploy/frontend', 'deploy/reader', 'deploy/beta', 'deploy/backend', 'deploy/backend-v2', 'deploy/reviews', 'deploy/reviews-v2', 'deploy/mysql'],
+    services: { backend: policy, reviews }, ...plans, ...sections,
+  }))
+  const { mirror = '', overlays = '' } = world.inputs
+  return machine.main({ mirror, overlays, config, stages }, options)
+}
+
+/** Another v2 in place of the one that is there, with these in its environment. */
+async function v2(env: Record<string, string> = {}, app = 'backend'): Promise<void> {
+  const none = ['FAIL_RATE', 'DELAY_MS', 'SLOW_RATE', 'SLOW_MS', 'CRASH_AFTER_MS'].filter((name) => !(name in env)).map((name) => `${name}-`)
+  await setEnv(`${app}-v2`, ...none, ...Object.entries(env).map(([name, value]) => `${name}=${value}`))
+}
+
+async function setEnv(name: string, ...env: string[]): Promise<void> {
+  await kubectl('set', 'env', `deployment/${name}`, ...env)
+  await kubectl('rollout', 'status', `deployment/${name}`, '--timeout=120s')
+}
+
+/** As the stage rollback does it, but for one service, and in a moment. */
+const backToStable = (service: string) => world.run([process.execPath, join(import.meta.dirname, 'call.ts'), 'putAllBack', JSON.stringify([{ namespace: 'sample-app', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }])])
+
+/** What counts of failed requests say. */
+const condemned = /^(success rate|no worse than stable): of the canary's requests \d+ of \d+ \(.*%\) failed/
+const spec = async () => (JSON.parse(await kubectl('get', 'virtualservice', 'backend', '-o', 'json')) as { spec: object }).spec
+const steps = ({ report }: ActionRun, of = 0) => report?.promotions[of]?.steps.map(({ kind, weight, outcome }) => [kind, weight, outcome])
+
+/** What a client counted while the work was done. */
+async function meanwhile<T>(work: () => Promise<T>, client = 'frontend'): Promise<{ result: T; seen: Traffic }> {
+  const before = await traffic(world, client)
+  const result = await work()
+  await sleep(2_000)
+  const after = await traffic(world, client)
+  return { result, seen: less(after, before) }
+}
+
+function less(after: Traffic, before: Traffic): Traffic {
+  const versions = Object.fromEntries(Object.entries(after.versions).map(([version, count]) => [version, count - (before.versions[version] ?? 0)]))
+  return { sent: after.sent - before.sent, failed: after.failed - before.failed, versions }
+}
+
+describe('before any weight', () => {
+  test('a bad v2 is condemned by the copies it gets, and no user has an answer of it', async () => {
+    await v2({ FAIL_RATE: '0.5' })
+    const before = await spec()
+    const { result, seen } = await meanwhile(() => act({ service: 'backend', mirror: { percent: '100%' } }))
+    expect(result.outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(result.outputs['reason']).toMatch(condemned)
+    expect(steps(result)).toEqual([['mirror', 100, 'failed']])
+    expect(seen).toMatchObject({ failed: 0 })
+    expect(seen.versions['v2'] ?? 0).toBe(0)
+    expect(seen.sent).toBeGreaterThan(100)
+    expect(await spec()).toEqual(before)
+  })
+
+  test('those who ask for it by a header get a good one, and then everybody', async () => {
+    await v2()
+    const before = { frontend: await traffic(world), beta: await traffic(world, 'beta') }
+    let during: Promise<Traffic[]> | undefined
+    let looks = 0
+    const onLine = (line: string) => {
+      if (line.startsWith('matching:') && ++looks === 3) during = Promise.all([traffic(world), traffic(world, 'beta')])
+    }
+    const { result, seen } = await meanwhile(() => act({ service: 'backend', ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } }, { options: { onLine } }))
+    expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(steps(result)).toEqual([['ab', 0, 'passed'], ['weight', 50, 'passed'], ['weight', 100, 'passed']])
+    expect(seen.failed).toBe(0)
+    const [users, testers] = (await during)!
+    expect(less(users!, before.frontend).versions['v2'] ?? 0).toBe(0)
+    expect(less(testers!, before.beta).versions['v2']).toBeGreaterThan(0)
+    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(JSON.stringify(await spec())).not.toContain('mesh-canary-ab')
+  })
+})
+
+describe('a healthy v2', () => {
+  beforeAll(() => v2())
+
+  test('goes all the way at once, blue and green', async () => {
+    const { result, seen } = await meanwhile(() => act({ service: 'backend', steps: [100] }))
+    expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(steps(result)).toEqual([['weight', 100, 'passed']])
+    expect(seen.failed).toBe(0)
+  })
+
+  test('stops where it is told to, goes on from there in a later run, and is put back on request', async () => {
+    const { result: held, seen } = await meanwhile(() => act({ service: 'backend', steps: [25, 50, 100], until: 50 }))
+    expect(held.code, held.log).toBe(0)
+    expect(held.outputs).toMatchObject({ verdict: 'held', weight: '50' })
+    expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
+    const again = await act({ service: 'backend', steps: [25, 50, 100], until: 50 })
+    expect(again.outputs).toMatchObject({ verdict: 'skipped', weight: '50' })
+    const on = await act({ service: 'backend', steps: [25, 50, 100] })
+    expect(on.outputs, on.log).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(steps(on)).toEqual([['weight', 100, 'passed']])
+    const back = await act({ service: 'backend' }, { stages: 'rollback' })
+    expect(back.code, back.log).toBe(0)
+    expect(back.outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(seen.failed).toBe(0)
+  })
+})
+
+describe('a bad v2', () => {
+  test('is put back with its last words and the counts that condemned it', async () => {
+    await v2({ FAIL_RATE: '0.2' })
+    const { code, outputs, report, summary, log } = await act({ service: 'backend' })
+    expect(code).toBe(1)
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    const counts = /\d+ of \d+ \(\d+(\.\d+)?%\)/.exec(outputs['reason']!)![0]
+    const annotations = log.split('\n').filter((line) => line.startsWith('::error'))
+    expect(annotations.join('\n')).toContain(counts.replaceAll('%', '%25'))
+    expect(annotations.join('\n')).toContain('500: this version fails on purpose')
+    expect(summary).toContain('500: this version fails on purpose')
+    expect(summary).toContain(counts)
+    expect(report?.promotions[0]?.diagnosis?.[0]?.pod).toMatch(/^backend-v2-/)
+    expect(report?.promotions[0]?.secondsToSafe).toBeLessThan(10)
+  })
+
+  test('is put back when it hangs: the users time out, and its own sidecar sees them go away', async () => {
+    await v2({ DELAY_MS: '60000' })
+    const sections = { services: { backend: { ...policy, timeout: '1s' }, reviews } }
+    const { outputs, report, log } = await act({ service: 'backend' }, { sections })
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toMatch(condemned)
+    expect(report?.promotions[0]?.userRequests.failed).toBeGreaterThan(0)
+  })
+})
+
+describe('a v2 whose pods are broken', () => {
+  const container = (change: object) => kubectl('patch', 'deployment', 'backend-v2', '--type=strategic', '-p', JSON.stringify({ spec: { template: { spec: { containers: [{ name: 'backend', ...change }] } } } }))
+  /** The old pod is gone before the run looks. */
+  const untilReplaced = () => soon(async () => expect(JSON.parse(await kubectl('get', 'deployment', 'backend-v2', '-o', 'json'))).toMatchObject({ status: { unavailableReplicas: 1, updatedReplicas: 1 } }))
+
+  test('gets no traffic when it never becomes ready, and is named', async () => {
+    onTestFinished(() => container({ readinessProbe: { httpGet: { path: '/healthz', port: 'http' } } }).then(() => undefined))
+    await container({ readinessProbe: { httpGet: { path: '/healthz', port: 9 } } })
+    await untilReplaced()
+    const { result, seen } = await meanwhile(() => act({ service: 'backend', patience: '8s' }, { stages: 'promote' }))
+    expect(result.outputs, result.log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: expect.stringContaining("the canary's pods did not become ready within 8 s (`patience`)") as string })
+    expect(result.log).toMatch(/::error.*Readiness probe failed/)
+    expect(seen.versions['v2'] ?? 0).toBe(0)
+  })
+
+  test('is put back when it runs out of memory', async () => {
+    const hog = 'const kept = []; setInterval(() => kept.push(Buffer.alloc(4e6, 1)), 100); import(process.cwd() + "/backend.js")'
+    await v2()
+    const [limit, command] = [{ limits: { memory: '400Mi' } }, ['node', '-e', hog]]
+    onTestFinished(() => container({ resources: { limits: { memory: null } }, command: ['node', 'backend.js'] }).then(() => undefined))
+    await container({ resources: limit, command })
+    const { outputs, log } = await act({ service: 'backend', interval: '60s' }, { stages: 'promote' })
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    // Whatever was seen first, the failed requests or the end of the container, the annotation names what a person would look for.
+    expect(log).toMatch(/::error.*more memory than its limit of 400Mi/)
+  })
+})
+
+describe('latency', () => {
+  const usual = { DELAY_MS: '120', SLOW_RATE: '0.05', SLOW_MS: '400' }
+  const plan = { service: 'backend', steps: [50], interval: '40s' }
+  beforeAll(() => setEnv('backend', ...Object.entries(usual).map((pair) => pair.join('='))))
+  afterAll(() => setEnv('backend', ...Object.keys(usual).map((name) => `${name}-`)))
+
+  test('condemns a v2 whose slow requests take twice as long', async () => {
+    await v2({ ...usual, SLOW_MS: '800' })
+    const { outputs, log } = await act(plan)
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(outputs['reason']).toContain("took longer than 500 ms, stable's own p99")
+  })
+
+  test('does not condemn a v2 that is slower within a bucket', async () => {
+    await v2({ ...usual, DELAY_MS: '200' })
+    const { outputs, log } = await act(plan)
+    expect(outputs, log).toMatchObject({ verdict: 'held', weight: '50' })
+  })
+})
+
+describe('others are asked', () => {
+  beforeAll(() => v2())
+
+  test('a command that fails puts it back, with its last line as the reason', async () => {
+    const run = ['node', '-e', 'console.log("looking"); console.log(`no cart at weight ${process.env.MESH_CANARY_WEIGHT}`); process.exit(1)']
+    const { outputs, log } = await act({ service: 'backend', checks: { commands: { smoke: { run, every: '1s', failures: 2 } } } })
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'smoke: no cart at weight 50' })
+  })
+
+  test('the last step waits until it is confirmed', async () => {
+    const { url, calls } = await hooks()
+    const webhooks = { ok: { type: 'confirm-promotion', url: `${url}/third`, metadata: { team: 'shop' } }, chat: { type: 'event', url: `${url}/always` }, bye: { type: 'post-rollout', url: `${url}/always` } }
+    const { outputs, log } = await act({ service: 'backend', webhooks })
+    expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
+    const asked = calls.filter(({ type }) => type === 'confirm-promotion')
+    expect(asked).toHaveLength(3)
+    expect(asked[0]).toMatchObject({ name: 'backend', namespace: 'sample-app', phase: 'WaitingPromotion', canaryWeight: 50, metadata: { team: 'shop' } })
+    await soon(() => Promise.resolve(expect(calls.map(({ type }) => type)).toContain('post-rollout')))
+    expect(calls.filter(({ type }) => type === 'event').at(-1)).toMatchObject({ phase: 'Succeeded' })
+  })
+
+  test('a rollback hook that says yes puts it back', async () => {
+    const { url } = await hooks()
+    const { outputs, log } = await act({ service: 'backend', interval: '60s', webhooks: { stop: { type: 'rollback', url: `${url}/third` } } })
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the webhook stop asked for it' })
+  })
+})
+
+type Call = { type: string; phase: string; canaryWeight: number; metadata: Record<string, string> }
+
+/** A server in the mesh's network that says yes always, or from the third time on, and tells what it was sent. */
+async function hooks(): Promise<{ url: string; calls: Call[] }> {
+  const program = `
+    let times = 0
+    const server = require('node:http').createServer((request, response) => {
+      let text = ''
+      request.on('data', (chunk) => (text += chunk)).on('end', () => {
+        console.log(text)
+        response.writeHead(request.url === '/always' || ++times >= 3 ? 200 : 403).end()
+      })
+    }).listen(0, '127.0.0.1', () => console.log(server.address().port))`
+  const [command = '', ...args] = world.runner.enter!([process.execPath, '-e', program])
+  const child: ChildProcess = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  onTestFinished(() => void child.kill())
+  const lines = createInterface({ input: child.stdout! })
+  const [port] = (await once(lines, 'line')) as [string]
+  const calls: Call[] = []
+  lines.on('line', (line) => calls.push(JSON.parse(line) as Call))
+  return { url: `http://127.0.0.1:${port}`, calls }
+}
+
+describe('several services', () => {
+  beforeAll(() => v2())
+
+  const both = (second: object = {}) => [{ service: 'backend', interval: '8s' }, { service: 'reviews', ...second }]
+
+  test('move together, and both are put back when one fails', async () => {
+    await v2({ FAIL_RATE: '0.3' }, 'reviews')
+    const { code, outputs, report, summary } = await act(both())
+    expect(code).toBe(1)
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(report?.promotions.map(({ service, verdict }) => [service, verdict])).toEqual([['backend', 'rolled-back'], ['reviews', 'rolled-back']])
+    expect(report?.promotions[0]?.reason).toBe('put back together with reviews')
+    expect(outputs['reason']).toMatch(condemned)
+    for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
+    expect(summary.match(/^## /gm)).toHaveLength(1)
+    for (const title of ['### v2 of backend', '### v2 of reviews']) expect(summary).toContain(title)
+  })
+
+  test('a wave that is promoted goes back with the later one that fails', async () => {
+    await v2({ FAIL_RATE: '0.3' }, 'reviews')
+    const result = await act(both({ wave: 2 }))
+    expect(result.report?.promotions.map(({ service, verdict, reason }) => [service, verdict, reason])).toMatchObject([['backend', 'rolled-back', 'put back together with reviews'], ['reviews', 'rolled-back', expect.stringMatching(condemned)]])
+    expect(steps(result)).toEqual([['weight', 50, 'passed'], ['weight', 100, 'passed']])
+    for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
+  })
+
+  test('of which all are good are promoted wave by wave', async () => {
+    await v2({}, 'reviews')
+    const { outputs, report, log } = await act(both({ wave: 2 }))
+    expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(report?.promotions.map(({ verdict }) => verdict)).toEqual(['promoted', 'promoted'])
+  })
+})
+
+test('the API server is asked for the counters of each pod once a tick, and for what a watch holds never', async () => {
+  await v2()
+  const before = await asked()
+  const { outputs, log } = await act({ service: 'backend', interval: '10s' }, { stages: 'promote' })
+  const after = await asked()
+  expect(outputs, log).toMatchObject({ verdict: 'promoted' })
+  const looks = log.split('\n').filter((line) => line.startsWith('at weight')).length
+  const count = (request: RegExp) => [...after].reduce((sum, [key, times]) => (request.test(key) ? sum + times - (before.get(key) ?? 0) : sum), 0)
+  // Both versions and their two clients are read at each look and once before; the other four pods before, at the first, and at every tenth.
+  const reads = count(/ pods proxy$/)
+  expect(reads).toBeGreaterThan(looks)
+  expect(reads).toBeLessThanOrEqual(4 * (looks + 1) + 4 * (2 + Math.floor(looks / 10)))
+  // One list to see that the subsets select pods, and one from which the watch goes on.
+  expect(count(/^LIST pods$/)).toBeLessThanOrEqual(2)
+  // The kubelet's own, for a pod that has just started.
+  expect(count(/^GET pods$/)).toBeLessThan(5)
+  expect(count(/^(LIST|GET|PATCH) (pods|deployments|virtualservices|destinationrules)$/)).toBeLessThanOrEqual(looks)
+})
+
+/** How often the API server was asked, by verb and resource. */
+async function asked(): Promise<Map<string, number>> {
+  const counts = new Map<string, number>()
+  for (const line of (await kubectl('get', '--raw', '/metrics')).split('\n')) {
+    const label = (name: string) => new RegExp(`[{,]${name}="([^"]*)"`).exec(line)?.[1] ?? ''
+    if (!line.startsWith('apiserver_request_total{')) continue
+    const key = [label('verb'), label('resource'), label('subresource')].filter(Boolean).join(' ')
+    counts.set(key, (counts.get(key) ?? 0) + Number(line.split(' ').at(-1)))
+  }
+  return counts
+}
+
+describe('without users', () => {
+  const host = 'shop.example.com'
+  const sections = { expose: { backend: { port: 3001, hosts: [host] } } }
+  const plan = { service: 'backend', steps: [50, 100], load: { path: '/', host } }
+  beforeAll(() => kubectl('scale', 'deployment', 'frontend', 'beta', '--replicas=0'))
+  afterAll(async () => {
+    await kubectl('scale', 'deployment', 'frontend', 'beta', '--replicas=1')
+    await kubectl('rollout', 'status', 'deployment/frontend', '--timeout=120s')
+  })
+
+  test('a healthy v2 is promoted by requests of our own through the gateway', async () => {
+    await v2()
+    const result = await act(plan, { sections })
+    expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
+    expect(result.report?.promotions[0]?.userRequests).toMatchObject({ failed: 0 })
+    expect(result.report?.promotions[0]?.userRequests.total).toBeGreaterThan(100)
+  })
+
+  test('and a failing one is put back', async () => {
+    await v2({ FAIL_RATE: '0.3' })
+    const result = await act(plan, { sections })
+    expect(result.outputs, result.log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(result.outputs['reason']).toMatch(condemned)
+  })
+})
+
+test('stable adopts what was promoted, and no user notices', async () => {
+  await v2()
+  const { result, seen } = await meanwhile(() => act({ service: 'backend', after: 'adopt' }))
+  expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted' })
+  expect(result.report?.promotions[0]).toMatchObject({ adopted: true })
+  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  const [stable, canary] = await Promise.all(['backend', 'backend-v2'].map(async (name) => (JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as { spec: { replicas: number; template: { spec: object } } }).spec))
+  expect(stable!.template.spec).toEqual(canary!.template.spec)
+  expect([stable!.replicas, canary!.replicas]).toEqual([1, 0])
+  expect(seen.failed).toBe(0)
+  await soon(async () => expect((await meanwhile(() => Promise.resolve())).seen.versions).toMatchObject({ v1: 0 }))
+  const again = await act({ service: 'backend', after: 'adopt' })
+  expect([again.code, again.outputs['verdict']], again.log).toEqual([0, 'skipped'])
+})

@@ -1,0 +1,183 @@
+// Traffic on its way between two versions, on the real mesh: what the objects hold, and who answers.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Split } from '../../src/canary/traffic.ts'
+import { plausible } from '../../src/verify/binomial.ts'
+import { deployEcho, program, soon, statuses, versions, type Answer, type Ask } from './echo.ts'
+import { runner } from './runner.ts'
+import { call as inside, embedded, type World } from './world.ts'
+
+let world: World
+
+beforeAll(async () => {
+  world = await embedded()
+  const machine = runner(world.runner)
+  const { mirror = '', overlays = '' } = world.inputs
+  expect(await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'demo' })).toMatchObject({ code: 0 })
+  machine.remove()
+  await deployEcho(world)
+  for (const version of ['v1', 'v2']) await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: `echo-${version}` }, spec: { selector: { app: 'echo', version }, ports: [{ name: 'http', port: 8080 }] } })
+  await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'plain' }, spec: { selector: { app: 'echo' }, ports: [{ name: 'tcp', port: 9000, targetPort: 8080 }] } })
+  for (const host of ['echo', 'plain']) await apply({ ...istio, kind: 'DestinationRule', metadata: { name: host }, spec: { host, subsets: ['v1', 'v2'].map((version) => ({ name: version, labels: { version } })) } })
+})
+afterEach(() => kubectl('delete', 'virtualservices', '--all'))
+afterAll(() => world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false']))
+
+const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'policies', ...args])
+const apply = (object: object) => world.run(['sh', '-c', 'echo "$0" | kubectl -n policies apply -f -', JSON.stringify(object)])
+const istio = { apiVersion: 'networking.istio.io/v1' }
+const route = (name: string, spec: object) => apply({ ...istio, kind: 'VirtualService', metadata: { name, annotations: { 'shop.example.com/owner': 'team-a' } }, spec })
+
+const call = (name: string, ...args: unknown[]) => inside(world, name, ...args)
+const ask = async (more: Ask = {}) => JSON.parse(await kubectl('exec', 'deploy/caller', '-c', 'node', '--', 'node', '-e', program(more))) as Answer[]
+const allAnsweredBy = (version: string, more: Ask = {}) => soon(async () => expect(versions(await ask({ times: 20, ...more }))).toEqual(Array(20).fill(version)))
+
+const split: Split = { namespace: 'policies', service: 'echo', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
+const services: Split = { ...split, stable: { by: 'service', name: 'echo-v1' }, canary: { by: 'service', name: 'echo-v2' } }
+const weighed = (v1: number, v2: number, host = 'echo') => [{ destination: { host, subset: 'v1' }, weight: v1 }, { destination: { host, subset: 'v2' }, weight: v2 }]
+
+/** The object as the server writes it, without what every write changes. */
+async function written(name: string): Promise<{ text: string; weights: number[] }> {
+  const { spec, metadata } = JSON.parse(await kubectl('get', 'virtualservice', name, '-o', 'json')) as { spec: object; metadata: { labels?: object; annotations: Record<string, string> } }
+  const text = JSON.stringify([metadata.labels, metadata.annotations, spec])
+  return { text, weights: [...text.matchAll(/"weight":(\d+)/g)].map(([, weight]) => Number(weight)) }
+}
+const withoutWeights = ({ text }: { text: string }) => text.replace(/"weight":\d+/g, '')
+
+describe("a user's VirtualService", () => {
+  const owned = {
+    hosts: ['echo', 'echo.example.com'],
+    http: [
+      { name: 'old', match: [{ uri: { prefix: '/old' } }, { headers: { 'x-old': { exact: '1' } } }], redirect: { uri: '/new' } },
+      { name: 'api', match: [{ uri: { prefix: '/api' } }], headers: { request: { set: { 'x-api': '1' } } }, rewrite: { uri: '/' }, mirror: { host: 'echo-v1' }, mirrorPercentage: { value: 12.5 }, timeout: '3s', route: weighed(90, 0).concat({ destination: { host: 'echo-v1' } as never, weight: 10 }) },
+      { name: 'rest', retries: { attempts: 2, perTryTimeout: '1s', retryOn: 'gateway-error' }, route: weighed(100, 0) },
+    ],
+  }
+
+  test('with three routes, matches, headers and a mirror is byte for byte the same after a promotion, weights apart, and wholly so after a rollback', async () => {
+    await route('echo', owned)
+    const before = await written('echo')
+    await call('routeMatch', split, { headers: { 'x-beta': '1' } })
+    expect((await written('echo')).text).not.toBe(before.text)
+    await call('routeMatch', split, null)
+    expect((await written('echo')).text).toBe(before.text)
+    for (const weight of [5, 25, 100]) await call('moveTraffic', split, weight)
+    const after = await written('echo')
+    expect(after.weights).toEqual([0, 90, 10, 0, 100])
+    expect(withoutWeights(after)).toBe(withoutWeights(before))
+    expect(await call('readSplit', split)).toBe(100)
+    await allAnsweredBy('v2')
+    expect(await call('putAllBack', split)).toBe(true)
+    expect((await written('echo')).text).toBe(before.text)
+    expect(await call('putAllBack', split)).toBe(false)
+    await allAnsweredBy('v1')
+  })
+
+  test('moves one route alone when it is named', async () => {
+    await route('echo', owned)
+    await call('moveTraffic', { ...split, routes: ['rest'] }, 40)
+    expect((await written('echo')).weights).toEqual([90, 0, 10, 60, 40])
+    await expect(call('moveTraffic', { ...split, routes: ['other'] }, 40)).rejects.toThrow('no route named other in policies splits echo between v1 and v2; those that do are api, rest')
+  })
+
+  test('keeps a mirror of its own: copies for the canary are refused', async () => {
+    await route('echo', owned)
+    const before = await written('echo')
+    await expect(call('mirrorTo', split, 10)).rejects.toThrow('the route api of the VirtualService policies/echo has a mirror already')
+    expect((await written('echo')).text).toBe(before.text)
+  })
+})
+
+describe('a canary that users do not see', () => {
+  beforeEach(() => route('echo', { hosts: ['echo'], http: [{ match: [{ uri: { prefix: '/deep' } }], route: weighed(100, 0) }, { route: weighed(100, 0) }] }))
+
+  test('gets the requests that match on every route, and no others, and none in the end', async () => {
+    const before = await written('echo')
+    const beta = { headers: { 'x-beta': '1' } }
+    await call('routeMatch', split, beta)
+    for (const url of ['http://echo:8080/', 'http://echo:8080/deep/down']) {
+      await allAnsweredBy('v2', { url, ...beta })
+      await allAnsweredBy('v1', { url })
+    }
+    await call('routeMatch', split, null)
+    await allAnsweredBy('v1', beta)
+    expect((await written('echo')).text).toBe(before.text)
+  })
+
+  test('gets copies of the requests, and none in the end', async () => {
+    const before = await written('echo')
+    await call('mirrorTo', split, 100)
+    await soon(async () => {
+      const path = `/copied-${Date.now()}`
+      expect(versions(await ask({ url: `http://echo:8080${path}`, times: 10 }))).toEqual(Array(10).fill('v1'))
+      expect(await seenByCanary(path)).toBe(10)
+    })
+    await call('mirrorTo', split, null)
+    expect((await written('echo')).text).toBe(before.text)
+    await soon(async () => {
+      const path = `/alone-${Date.now()}`
+      await ask({ url: `http://echo:8080${path}`, times: 10 })
+      expect(await seenByCanary(path)).toBe(0)
+    })
+  })
+
+  /** Asked past the mesh, through the API server. */
+  async function seenByCanary(path: string): Promise<number | undefined> {
+    const pod = await kubectl('get', 'pods', '-l', 'app=echo,version=v2', '-o', 'jsonpath={.items[0].metadata.name}')
+    return (JSON.parse(await kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/seen?path=${path}`)) as Answer).count
+  }
+})
+
+test.each<[string, string, object, Split, string]>([
+  ['Services of their own', 'echo', { hosts: ['echo'], http: [{ route: [{ destination: { host: 'echo-v1' }, weight: 100 }, { destination: { host: 'echo-v2.policies.svc.cluster.local' } }] }] }, services, 'http://echo:8080/'],
+  ['subsets of a TCP service', 'plain', { hosts: ['plain'], tcp: [{ match: [{ port: 9000 }], route: weighed(100, 0, 'plain') }] }, { ...split, service: 'plain' }, 'http://plain:9000/'],
+])('the weight moves between %s, and the answers follow', async (_, name, spec, between, url) => {
+  await route(name, spec)
+  await allAnsweredBy('v1', { url })
+  await call('moveTraffic', between, 30)
+  expect(await call('readSplit', between)).toBe(30)
+  await soon(async () => {
+    const answered = versions(await ask({ url, times: 200 }))
+    expect(plausible(answered.filter((version) => version === 'v2').length, 200, 0.3, 0.999)).toBe(true)
+  })
+  await call('moveTraffic', between, 100)
+  await allAnsweredBy('v2', { url })
+  await call('putAllBack', between)
+  await allAnsweredBy('v1', { url })
+})
+
+describe('stable adopts what was promoted', () => {
+  const groups = { stable: { app: 'echo', version: 'v1' }, canary: { app: 'echo', version: 'v2' } }
+  const deployment = async (name: string) => {
+    const { spec } = JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as { spec: { replicas: number; template: { metadata: { labels: object; annotations?: object }; spec: { containers: { env: object[] }[] } } } }
+    return spec
+  }
+  beforeEach(async () => {
+    await route('echo', { hosts: ['echo'], http: [{ route: weighed(0, 100) }] })
+    await kubectl('set', 'env', 'deploy/echo-v2', `RELEASE=${Date.now()}`)
+    await kubectl('rollout', 'status', 'deploy/echo-v2', '--timeout=60s')
+    await allAnsweredBy('v2')
+  })
+
+  test('not when its pods cannot be made: it is as before, and the canary serves on', async () => {
+    const before = await deployment('echo-v1')
+    await apply({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'full' }, spec: { hard: { pods: '4' } } })
+    await expect(call('adopt', split, groups)).rejects.toThrow(/Deployment\/echo-v1 could not take over from Deployment\/echo-v2: .*exceeded quota.*; it has its old template again, and the traffic stays on the canary/)
+    await kubectl('delete', 'resourcequota', 'full')
+    expect(await deployment('echo-v1')).toEqual(before)
+    await allAnsweredBy('v2')
+  })
+
+  test('with its template, under load without a failed request, and the canary is scaled down', async () => {
+    const { template } = await deployment('echo-v2')
+    const load = ask({ times: 3_000 })
+    await call('adopt', split, groups)
+    const answers = await load
+    expect(statuses(answers).filter((status) => status !== 200)).toEqual([])
+    expect([answers.at(0)?.version, answers.at(-1)?.version]).toEqual(['v2', 'v1'])
+    await allAnsweredBy('v1')
+    const [stable, canary] = [await deployment('echo-v1'), await deployment('echo-v2')]
+    expect(stable.template.spec).toEqual(template.spec)
+    expect(stable.template.metadata.labels).toEqual({ app: 'echo', version: 'v1' })
+    expect(canary.replicas).toBe(0)
+  })
+})
