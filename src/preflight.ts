@@ -4,6 +4,7 @@ import type { Cluster } from './cluster/client.ts'
 import type { KubeObject, Service, Workload } from './cluster/objects.ts'
 import { ConfigError } from './config/error.ts'
 import { canariesOf, servicesOf } from './config/names.ts'
+import { nearest } from './config/nearest.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { contradictions } from './policies/contradictions.ts'
 import { policiesOnly } from './policies/elsewhere.ts'
@@ -11,7 +12,7 @@ import { exposeFaults } from './policies/exposed.ts'
 import { readLive, type Live } from './policies/live.ts'
 import { ownerOf } from './policies/prune.ts'
 import { placesOf } from './policies/routes.ts'
-import { nearest } from './config/nearest.ts'
+import { servicePorts } from './verify/protocol.ts'
 
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
@@ -62,9 +63,9 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
     const key = config.services?.[name] ? `services.${name}` : 'canary.service'
     const service = services.find(({ metadata }) => metadata.name === name)
     if (!service) return [`${key}: the Service ${config.namespace}/${name} does not exist${nearest(name, services.map(({ metadata }) => metadata.name))}; deploy it first, or correct the name`]
-    const ports = service.spec.ports.map((each) => each.port)
+    const ports = servicePorts(service).map((each) => each.port)
     if (port === undefined || ports.includes(port)) return []
-    return [`services.${name}.port: the Service ${config.namespace}/${name} has no port ${port}; it has ${ports.join(', ')}`]
+    return [`services.${name}.port: the Service ${config.namespace}/${name} has no port ${port}; it has ${ports.join(', ') || 'none'}`]
   })
 }
 

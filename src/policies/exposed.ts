@@ -5,6 +5,7 @@ import type { KubeObject, Service } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config, Exposure, StageName } from '../config/schema.ts'
+import { servicePorts } from '../verify/protocol.ts'
 import { readManifests } from './manifests.ts'
 import { keyOf } from './prune.ts'
 
@@ -29,7 +30,8 @@ function portFaults(name: string, { port: stated, api }: Exposure, config: Confi
   const title = `the Service ${config.namespace}/${name}`
   const service = services.find(({ metadata }) => metadata.name === name)
   if (!service) return name in servicesOf(config) ? [] : [`expose.${name}: ${title} does not exist${nearest(name, services.map(({ metadata }) => metadata.name))}; deploy it first, or correct the name`]
-  const ports = service.spec.ports.map(({ port }) => port)
+  const ports = servicePorts(service).map(({ port }) => port)
+  if (ports.length === 0) return [`expose.${name}: ${title} has no port through which it could be reached; give it one`]
   if (stated !== undefined) return ports.includes(stated) ? [] : [`expose.${name}.port: ${title} has no port ${stated}; it has ${ports.join(', ')}`]
   if (servicesOf(config)[name]?.port !== undefined || (api === 'istio' && ports.length === 1)) return []
   return [`expose.${name}.port: it is not stated, and ${api === 'istio' ? `${title} has more than one` : 'an HTTPRoute cannot do without it'}; give one of the ports of ${title}: ${ports.join(', ')}`]

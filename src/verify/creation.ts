@@ -3,9 +3,9 @@ import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent } from '../cluster/objects.ts'
 import { byTime } from './events.ts'
 
-/** Undefined when no event tells. A Deployment is told through its ReplicaSets. */
+/** Undefined when no event tells, or none may be read. A Deployment is told through its ReplicaSets. */
 export async function creationFailure(cluster: Cluster, namespace: string, workload: string): Promise<string | undefined> {
-  const events = await cluster.list<KubeEvent>('Event', namespace, { fieldSelector: 'reason=FailedCreate' })
+  const events = await cluster.list<KubeEvent>('Event', namespace, { fieldSelector: 'reason=FailedCreate' }).catch(() => [])
   const ofIt = ({ involvedObject: { kind, name } }: KubeEvent) => (kind === 'ReplicaSet' ? name.replace(/-[a-z0-9]+$/, '') : name) === workload
   const message = events.filter(ofIt).sort(byTime).at(-1)?.message
   return message === undefined ? undefined : `no pod can be created: ${message}${remedy(message)}`

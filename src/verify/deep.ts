@@ -10,7 +10,7 @@ import { answers, isReady } from '../mesh/sidecar.ts'
 import { hostOf } from '../policies/compile/index.ts'
 import { weightsOf } from '../policies/routes.ts'
 import { interval, plausible } from './binomial.ts'
-import { protocolOf } from './protocol.ts'
+import { protocolOf, servicePorts } from './protocol.ts'
 
 /** `ok` is undefined where the counters do not tell: of a retry that nobody needed, nothing is seen. */
 export type DeepRow = { service: string; what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable'; ok?: boolean; text: string }
@@ -128,8 +128,9 @@ function shown(count: number): { ok?: true } {
   return count > 0 ? { ok: true } : {}
 }
 
-function speaksTcp({ spec }: Service): boolean {
-  return spec.selector !== undefined && spec.ports.length > 0 && spec.ports.every((port) => protocolOf(port) === 'tcp' && port.protocol !== 'UDP')
+function speaksTcp(service: Service): boolean {
+  const ports = servicePorts(service)
+  return service.spec.selector !== undefined && ports.length > 0 && ports.every((port) => protocolOf(port) === 'tcp' && port.protocol !== 'UDP')
 }
 
 /** Servers that speak first cannot be asked by HTTP: their pods must be ready, and no connection to them may have failed. */

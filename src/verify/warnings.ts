@@ -3,7 +3,7 @@ import { matches } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { expectsSidecar, hasSidecar, isReady } from '../mesh/sidecar.ts'
-import { protocolOf } from './protocol.ts'
+import { protocolOf, servicePorts } from './protocol.ts'
 
 export type Seen = {
   namespace: string
@@ -58,10 +58,10 @@ export function ejections(seen: Seen): string[] {
 export function unnamedPorts({ namespace, services, pods }: Seen): string[] {
   const meshed = pods.filter((pod) => expectsSidecar(pod))
   const ours = services.filter(({ spec }) => spec.selector && meshed.some((pod) => matches(spec.selector!, pod.metadata.labels)))
-  return ours.flatMap(({ metadata, spec }) =>
-    spec.ports
+  return ours.flatMap((service) =>
+    servicePorts(service)
       .filter((port) => protocolOf(port) === 'unknown')
-      .map(({ name, port }) => `Service ${namespace}/${metadata.name}: the port ${port}${name === undefined ? '' : ` (${name})`} does not say what it speaks, so Istio guesses, and policies for HTTP may not hold; name it http-…, grpc-… or tcp-…, or set its appProtocol`),
+      .map(({ name, port }) => `Service ${namespace}/${service.metadata.name}: the port ${port}${name === undefined ? '' : ` (${name})`} does not say what it speaks, so Istio guesses, and policies for HTTP may not hold; name it http-…, grpc-… or tcp-…, or set its appProtocol`),
   )
 }
 

@@ -5,7 +5,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
-import { protocolOf, type Protocol } from './protocol.ts'
+import { protocolOf, servicePorts, type Protocol } from './protocol.ts'
 
 export type Mode = 'STRICT' | 'PERMISSIVE' | 'DISABLE'
 type Mtls = { mode?: Mode | 'UNSET' }
@@ -34,8 +34,8 @@ type Port = { number: number; protocol: Protocol; name?: string | undefined }
 export function portsOf(pod: Pod, services: Service[]): Port[] {
   const declared = pod.spec.containers.filter(({ name }) => name !== 'istio-proxy').flatMap(({ ports = [] }) => ports)
   const ports = new Map<number, Port>(declared.filter(({ protocol }) => protocol !== 'UDP').map((each) => [each.containerPort, { number: each.containerPort, name: each.name, protocol: protocolOf(each) }]))
-  for (const { spec } of services.filter(({ spec }) => spec.selector && matches(spec.selector, pod.metadata.labels))) {
-    for (const each of spec.ports.filter(({ protocol }) => protocol !== 'UDP')) {
+  for (const service of services.filter(({ spec }) => spec.selector && matches(spec.selector, pod.metadata.labels))) {
+    for (const each of servicePorts(service).filter(({ protocol }) => protocol !== 'UDP')) {
       const target = each.targetPort ?? each.port
       const number = typeof target === 'number' ? target : declared.find(({ name }) => name === target)?.containerPort
       if (number !== undefined) ports.set(number, { number, name: each.appProtocol ?? each.name, protocol: protocolOf(each) })

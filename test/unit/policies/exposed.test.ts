@@ -41,6 +41,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
   ['a Service that is not there and has policies, which the preflight misses', 'expose: { wep: {} }\nservices: { wep: { timeout: 1s } }', undefined, {}, []],
   ['a port that the Service has not', 'expose: { web: { port: 80 } }', undefined, {}, ['expose.web.port: the Service shop/web has no port 80; it has 8080']],
   ['no port, and several there are', 'expose: { two: {} }', undefined, {}, ['expose.two.port: it is not stated, and the Service shop/two has more than one; give one of the ports of the Service shop/two: 80, 81']],
+  ['a Service without ports', 'expose: { out: {} }', [...there, object('v1', 'Service', 'out', 'shop', { spec: { externalName: 'a.test' } })], {}, ['expose.out: the Service shop/out has no port through which it could be reached; give it one']],
   ['no port here, but under services', 'expose: { two: {} }\nservices: { two: { port: 81 } }', undefined, {}, []],
 
   ['no gateway of the label', web(', gateway: ingresgateway'), undefined, {}, ['expose.web.gateway: no pod and no Deployment of any namespace has the label istio=ingresgateway; did you mean `ingressgateway`?; correct the name, or install a gateway: the profile `default` has one']],

@@ -219,4 +219,9 @@ describe('why a workload has no pods', () => {
   ])('%s', async (_, events, cause) => {
     expect(await creationFailure(clusterOf({ events }).cluster, 'shop', 'backend')).toBe(cause)
   })
+
+  test('is not known, and hides no other cause, where events may not be read', async () => {
+    const cluster = clusterWith({ list: () => Promise.reject(new Error('forbidden')) })
+    expect(await creationFailure(cluster, 'shop', 'backend')).toBeUndefined()
+  })
 })

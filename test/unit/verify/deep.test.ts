@@ -88,7 +88,8 @@ describe('a service whose server speaks first', () => {
     ['is not known where nothing is published', [counted(server)], undefined, /cannot be seen/],
     ['is not where no pod is ready', [counted({ ...server, status: { conditions: [] } })], false, /no pod with a sidecar is ready/],
   ])('%s', (_, all, ok, text) => {
-    const row = rows({}, all, [mysql])['mysql reachable']
+    const headless = { ...mysql, spec: { selector: { app: 'mysql' } } } as unknown as Service
+    const row = rows({}, all, [headless, mysql])['mysql reachable']
     expect(row?.text).toMatch(text)
     expect(row?.ok).toBe(ok)
   })

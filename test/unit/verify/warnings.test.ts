@@ -4,6 +4,7 @@ import { warnings, type Seen } from '../../../src/verify/warnings.ts'
 import { pod } from '../fixtures.ts'
 
 const service = (ports: Service['spec']['ports'] = [{ name: 'http', port: 80 }]): Service => ({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: { app: 'backend' }, ports } })
+const headless = { ...service(), spec: { selector: { app: 'backend' } } } as unknown as Service
 const of = (version: string, more: Parameters<typeof pod>[0] = {}) => pod({ ...more, metadata: { name: `backend-${version}`, labels: { app: 'backend', version }, ...more.metadata } })
 const bare = (name: string, spec: Partial<Pod['spec']> = {}) => pod({ metadata: { name, labels: {} }, spec: { initContainers: [], ...spec } })
 const unready = of('v1', { metadata: { name: 'backend-2' }, status: { conditions: [] } })
@@ -25,6 +26,7 @@ test.each<[string, Partial<Seen>, RegExp[]]>([
   ['a port without a name', { services: [service([{ port: 80 }])] }, [/^Service shop\/backend: the port 80 does not say what it speaks/]],
   ['a port with a name that is no protocol', { services: [service([{ name: 'web', port: 80 }])] }, [/the port 80 \(web\)/]],
   ['a port with an appProtocol', { services: [service([{ name: 'web', port: 80, appProtocol: 'http' }])] }, []],
+  ['a headless service, which needs no ports', { services: [headless] }, []],
   ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [bare('cron')] }, []],
 ])('%s', (_, more, expected) => {
   const given = warnings(seen(more))

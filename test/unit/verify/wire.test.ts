@@ -52,6 +52,7 @@ describe('the ports to ask', () => {
     ["speak what the Service says, by the target's name", [service([{ name: 'http', port: 80, targetPort: 'web' }])], [{ number: 8080, name: 'http', protocol: 'http' }]],
     ["speak what the Service says, by the target's number", [service([{ name: 'tcp', port: 80, targetPort: 8080 }])], [{ number: 8080, name: 'tcp', protocol: 'tcp' }]],
     ['are those of a Service without a target', [service([{ name: 'http', port: 3000 }])], [{ number: 3000, name: 'http', protocol: 'http' }, { number: 8080, name: 'web', protocol: 'unknown' }]],
+    ['are not those of a headless Service, which needs none', [{ ...service([]), spec: { selector: { app: 'backend' } } } as unknown as Service], [{ number: 8080, name: 'web', protocol: 'unknown' }]],
     ['are not those of another Service', [service([{ name: 'http', port: 3000 }], { app: 'frontend' })], [{ number: 8080, name: 'web', protocol: 'unknown' }]],
   ])('%s', (_, services, ports) => {
     expect(portsOf(withPorts, services)).toEqual(ports)
