@@ -5,6 +5,7 @@ import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'ya
 import { apiVersionOf, groupOf, kindOf, systemNamespace, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
+import { misshapen } from './shape.ts'
 
 /** An object and who asks for it: `file:line`, or a section of the config. */
 export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }
@@ -39,32 +40,47 @@ function documentsOf(file: string, folder: string, namespace: string, faults: st
     const line = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : counter.linePos(offset).line}`
     const [error] = document.errors
     if (error) return faults.push(`policies: ${line(error.pos[0])}: this is not valid YAML: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`), []
-    if (document.contents === null || document.toJS() === null) return []
-    const source = line(document.contents.range?.[0])
-    const fault = faultOf(document, namespace)
-    if (fault) return faults.push(`policies: ${line(offsetOf(document, fault.at) ?? document.contents.range?.[0])}: ${fault.says}`), []
-    return [{ object: cleaned(document.toJS() as Sourced['object'], namespace), source }]
+    const start = document.contents?.range?.[0]
+    const value = valueOf(document)
+    if (value instanceof ReferenceError) return faults.push(`policies: ${line(start)}: ${value.message}; define the anchor before it in the same document`), []
+    if (value === null) return []
+    const fault = faultOf(document, value, namespace)
+    if (fault) return faults.push(`policies: ${line(offsetOf(document, fault.at) ?? start)}: ${fault.says}`), []
+    return [{ object: cleaned(value as Sourced['object'], namespace), source: line(start) }]
   })
 }
 
-function offsetOf(document: Document, path: string[]): number | undefined {
-  const node = path.length > 0 ? document.getIn(path, true) : undefined
-  return isNode(node) ? node.range?.[0] : undefined
+/** An alias without its anchor, or too many of them, come to light only here. */
+function valueOf(document: Document): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    if (error instanceof ReferenceError) return error
+    throw error
+  }
 }
 
-type Fault = { at: string[]; says: string }
+/** Of what is missing: where that is in which it should be. */
+function offsetOf(document: Document, path: (string | number)[]): number | undefined {
+  if (path.length === 0) return undefined
+  const node = document.getIn(path, true)
+  return isNode(node) ? node.range?.[0] : offsetOf(document, path.slice(0, -1))
+}
 
-function faultOf(document: Document, namespace: string): Fault | undefined {
+type Fault = { at: (string | number)[]; says: string }
+
+function faultOf(document: Document, value: unknown, namespace: string): Fault | undefined {
   if (!isMap(document.contents)) return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
-  const { apiVersion, kind, metadata } = document.toJS() as Partial<KubeObject>
+  const { apiVersion, kind, metadata } = value as Partial<KubeObject>
   if (typeof kind !== 'string' || kind === '') return { at: [], says: 'the document has no `kind`; say what it is, such as `kind: VirtualService`' }
   if (typeof apiVersion !== 'string') return { at: ['kind'], says: `the ${kind} has no \`apiVersion\`; give it, such as \`apiVersion: networking.istio.io/v1\`` }
   const known = kindOf({ apiVersion, kind })
   if (!known || !(policyKinds as readonly Kind[]).includes(known)) return { at: ['kind'], says: notPolicy(apiVersion, kind) }
   if (typeof metadata?.name !== 'string' || metadata.name === '') return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; give it one` }
   const place = metadata.namespace ?? namespace
-  if (place === namespace || place === systemNamespace) return undefined
-  return { at: ['metadata', 'namespace'], says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own` }
+  if (place !== namespace && place !== systemNamespace) return { at: ['metadata', 'namespace'], says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own` }
+  const wrong = misshapen(known, value as object)
+  return wrong && { at: wrong.path, says: `the ${kind} ${metadata.name}: ${wrong.says}` }
 }
 
 function notPolicy(apiVersion: string, kind: string): string {

@@ -14,6 +14,7 @@ function folderWith(files: Record<string, string>): string {
 }
 
 const sidecar = (name: string, more = '') => `apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: ${name}\n${more}`
+const virtualService = (spec: string) => `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v }\nspec: ${spec}\n`
 const read = (text: string) => readManifests(['*.yaml'], 'shop', folderWith({ 'a.yaml': text }))
 
 test('every document of every file that a pattern takes, once, with its place', () => {
@@ -68,6 +69,15 @@ describe('a fault is told with its place and its remedy', () => {
     ['a namespace of others', sidecar('a', '  namespace: other\n'), 'policies: a.yaml:5: the Sidecar a is for the namespace other; a run writes to its own namespace (shop) and to istio-system'],
     ['a list in place of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
     ['malformed YAML', `${sidecar('a')}---\nkind: {a\n`, 'policies: a.yaml:7: this is not valid YAML: '],
+    ['an alias of nothing', `${sidecar('a')}---\nspec: *q\n`, 'policies: a.yaml:6: Unresolved alias (the anchor must be set before the alias): q; define the anchor before it'],
+    ['a VirtualService that says nothing', virtualService(''), 'policies: a.yaml:4: the VirtualService v: spec: expected a map of keys'],
+    ['a spec of text', sidecar('a', 'spec: x\n'), 'policies: a.yaml:5: the Sidecar a: spec: expected a map of keys'],
+    ['routes that are no list', virtualService('{ http: { route: [] } }'), 'policies: a.yaml:4: the VirtualService v: spec.http: expected a list'],
+    ['a destination without a host', virtualService('{ hosts: [a], http: [{ route: [{ destination: { subset: v1 } }] }] }'), 'policies: a.yaml:4: the VirtualService v: spec.http[0].route[0].destination.host: expected a text'],
+    ['a route without a destination', virtualService('\n  tcp:\n  - route:\n    - weight: 1'), 'policies: a.yaml:7: the VirtualService v: spec.tcp[0].route[0].destination: expected a map of keys'],
+    ['a rule without a host', 'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: d }\nspec: { subsets: [] }\n', 'policies: a.yaml:4: the DestinationRule d: spec.host: expected a text'],
+    ['a label that YAML reads as a number', 'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: a\n  labels:\n    version: 1\n', 'policies: a.yaml:6: the Sidecar a: metadata.labels.version: expected a text (in quotes where YAML reads something else)'],
+    ['an HTTPRoute without a spec', 'apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\n', 'the HTTPRoute r: spec: expected a map of keys'],
     ['a key twice', 'kind: Sidecar\nkind: Sidecar\n', 'policies: a.yaml:2: this is not valid YAML: Map keys must be unique'],
   ])('%s', (_, text, fault) => {
     expect(() => read(text)).toThrow(fault)
