@@ -14,18 +14,26 @@ export type Action = 'create' | 'change' | 'unchanged' | 'delete'
  */
 export type Planned = { action: Action; object: KubeObject; before?: KubeObject; diff: string[] }
 
-/** @throws ConfigError when an object is somebody else's; ApiError when the server refuses one. Changes nothing. */
+/** @throws ConfigError when an object is somebody else's; Error with a sentence for each that the server refuses. Changes nothing. */
 export async function plan(cluster: Cluster, desired: readonly KubeObject[], owner: Owner): Promise<Planned[]> {
   const objects = desired.map((object) => marked(object, owner))
   const live = await namesakes(cluster, objects)
   const faults = taken(live, owner)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  const written = await Promise.all(objects.map((object, i) => plannedFor(cluster, object, live[i])))
+  const written = await allOf(objects.map((object, i) => plannedFor(cluster, object, live[i])))
   const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
   const planned = [...written, ...deleted.map((object): Planned => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }))]
   const held = await subsetsOfOthers(cluster, planned, owner.namespace)
   if (held.length > 0) throw new ConfigError(held.join('\n'))
   return planned
+}
+
+/** Of several that fail, each is told. */
+async function allOf<T>(work: Promise<T>[]): Promise<T[]> {
+  const outcomes = await Promise.allSettled(work)
+  const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
+  if (reasons.length > 0) throw new Error(reasons.map(({ message }) => message).join('\n'), { cause: reasons[0] })
+  return Promise.all(work)
 }
 
 /** What is in the cluster under the names of the objects, in their order. */
@@ -61,12 +69,9 @@ export function lostSubsets(before: KubeObject | undefined, after: KubeObject | 
 
 export function usesSubset(route: VirtualService, rule: DestinationRule, subset: string): boolean {
   const full = (host: string, { metadata }: KubeObject) => fullHost(host, metadata.namespace ?? '')
-  const destinations = [...(route.spec.http ?? []), ...others(route, 'tcp'), ...others(route, 'tls')].flatMap((each) => [...(each.route ?? []).map(({ destination }) => destination), ...mirrors(each)])
+  const routes = (['http', 'tcp', 'tls'] as const).flatMap((section): HttpRoute[] => route.spec[section] ?? [])
+  const destinations = routes.flatMap((each) => [...(each.route ?? []).map(({ destination }) => destination), ...mirrors(each)])
   return destinations.some((destination) => destination.subset === subset && full(destination.host, route) === full(rule.spec.host, rule))
-}
-
-function others({ spec }: VirtualService, section: 'tcp' | 'tls'): HttpRoute[] {
-  return (spec[section] as HttpRoute[] | undefined) ?? []
 }
 
 function mirrors(route: HttpRoute): Destination[] {
@@ -92,15 +97,18 @@ async function plannedFor(cluster: Cluster, object: KubeObject, before: KubeObje
 
 /**
  * A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it,
- * unless the object was handed over to us just now, with all its fields.
+ * unless the object was handed over to us just now, with all its fields. An ApiError names the object.
  */
 export async function serverSideApply(cluster: Cluster, object: KubeObject, before: KubeObject | undefined, dryRun = false): Promise<KubeObject> {
   try {
     return await cluster.apply(object, before !== undefined && isUnclaimed(before), dryRun)
   } catch (error) {
-    if (!(error instanceof ApiError && error.status === 409)) throw error
-    if (error.causes.length > 0 && error.causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`))) return cluster.apply(object, true, dryRun)
-    throw new ApiError(409, `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name} has fields that somebody else owns: ${error.causes.join('; ') || error.message}; remove them there, or here`)
+    if (!(error instanceof ApiError)) throw error
+    const { status, message, causes } = error
+    const title = `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
+    if (status !== 409) throw new ApiError(status, `${title}: ${message}`, causes)
+    if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`))) return cluster.apply(object, true, dryRun)
+    throw new ApiError(409, `${title} has fields that somebody else owns: ${causes.join('; ') || message}; remove them there, or here`)
   }
 }
 

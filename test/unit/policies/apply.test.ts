@@ -108,7 +108,7 @@ describe('an apply that fails half-way', () => {
     const world = keeper()
     const objects = [mtls, rule('v1', 'v2'), route(['v1', 80], ['v2', 20])]
     const { changes, message } = await failure(failingAt(world, 'VirtualService', route(['v1', 80], ['v2', 20]).spec), objects)
-    expect(message).toBe('the server is busy; done before that: PeerAuthentication shop/default, DestinationRule shop/backend; not yet: VirtualService shop/backend. Mend the cause and run again: the run carries on from there')
+    expect(message).toBe('VirtualService shop/backend: the server is busy; done before that: PeerAuthentication shop/default, DestinationRule shop/backend; not yet: VirtualService shop/backend. Mend the cause and run again: the run carries on from there')
     expect(changes).toEqual([named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created')])
     expect((await applied(world, objects)).changes).toEqual([backend('VirtualService', 'created')])
   })

@@ -32,9 +32,10 @@ test('before Istio is there all is to be created', async () => {
   expect((await plan(cluster, [rule('v1')], owner)).map(({ action }) => action)).toEqual(['create'])
 })
 
-test('an object that the server does not take ends the plan', async () => {
-  const { cluster } = keeper([], () => new ApiError(400, 'admission webhook denied the request'))
-  await expect(plan(cluster, [rule('v1')], owner)).rejects.toThrow('denied the request')
+test('what the server does not take ends the plan, each object with its name', async () => {
+  const { cluster } = keeper([], ({ kind }) => (kind === 'Sidecar' ? undefined : new ApiError(400, 'admission webhook denied the request')))
+  const asked = [rule('v1'), policy('Sidecar', 'default', {}), timeout('1s')]
+  await expect(plan(cluster, asked, owner)).rejects.toThrow(/^DestinationRule shop\/backend: admission webhook denied the request\nVirtualService shop\/backend: admission webhook denied the request$/)
 })
 
 describe('what is pruned', () => {
