@@ -31,9 +31,13 @@ function retryWarnings({ retries, timeout, routes = [] }: ServicePolicy): Warnin
   ]
 }
 
+/** Any of these turns the ejection on. */
+export function ejects({ consecutive5xxErrors, interval, ejectFor }: NonNullable<ServicePolicy['circuitBreaker']>): boolean {
+  return [consecutive5xxErrors, interval, ejectFor].some((value) => value !== undefined)
+}
+
 function ejectionWarnings({ circuitBreaker }: ServicePolicy): Warning[] {
-  const ejects = circuitBreaker && [circuitBreaker.consecutive5xxErrors, circuitBreaker.interval, circuitBreaker.ejectFor].some((value) => value !== undefined)
-  if (!ejects) return []
+  if (!circuitBreaker || !ejects(circuitBreaker)) return []
   if (circuitBreaker.maxEjectionPercent === 0) return [['circuitBreaker.maxEjectionPercent', '0 ejects nobody; raise it, or leave out what ejects']]
   if (circuitBreaker.maxEjectionPercent !== undefined) return []
   return [['circuitBreaker', 'without `maxEjectionPercent` at most 10% of the pods are ejected at once, and of fewer than ten pods that is none; state it, such as 50']]

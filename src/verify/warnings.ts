@@ -2,6 +2,7 @@
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
+import { ejects } from '../config/warnings.ts'
 import { expectsSidecar, hasSidecar, isReady } from '../mesh/sidecar.ts'
 import { protocolOf, servicePorts } from './protocol.ts'
 
@@ -27,7 +28,7 @@ function podsOf(name: string, { services, pods }: Seen, labels: Record<string, s
 }
 
 /** A request that is sent to a subset with no pod ends in a 503. */
-export function emptySubsets(seen: Seen): string[] {
+function emptySubsets(seen: Seen): string[] {
   return Object.entries(seen.policies).flatMap(([name, { subsets = {} }]) => {
     if (!seen.services.some(({ metadata, spec }) => metadata.name === name && spec.selector)) return []
     const empty = Object.entries(subsets).filter(([, labels]) => podsOf(name, seen, labels).length === 0)
@@ -36,26 +37,31 @@ export function emptySubsets(seen: Seen): string[] {
 }
 
 /** Clients without a sidecar speak plaintext. */
-export function outsiders({ namespace, mtls, pods }: Seen): string[] {
+function outsiders({ namespace, mtls, pods }: Seen): string[] {
   const outside = mtls === 'strict' ? pods.filter((pod) => !hasSidecar(pod)).map(({ metadata, spec }) => `${metadata.name}${spec.hostNetwork ? ' (host network)' : ''}`) : []
   if (outside.length === 0) return []
   const shown = outside.slice(0, 5).join(', ') + (outside.length > 5 ? ` and ${outside.length - 5} more` : '')
   return [`mtls: strict refuses plaintext, and ${outside.length === 1 ? 'a pod of' : `${outside.length} pods of`} ${namespace} without a sidecar ${outside.length === 1 ? 'speaks' : 'speak'} nothing else: ${shown}; name their workloads in \`workloads\`, or use permissive until they are in the mesh`]
 }
 
-/** With one pod to a service or to a subset, ejection takes away the only one there is. */
-export function ejections(seen: Seen): string[] {
+/**
+ * With one pod to a service or to a subset, ejection takes away the only one there is, or, below 100%, never happens. Without
+ * a percentage Istio's default of 10% holds, of which the config's own check says that it ejects nobody.
+ */
+function ejections(seen: Seen): string[] {
   return Object.entries(seen.policies).flatMap(([name, { circuitBreaker, subsets }]) => {
-    if (circuitBreaker?.consecutive5xxErrors === undefined) return []
+    const percent = circuitBreaker?.maxEjectionPercent ?? 0
+    if (!circuitBreaker || !ejects(circuitBreaker) || percent === 0) return []
     const groups: [string, Pod[]][] = subsets ? Object.entries(subsets).map(([subset, labels]) => [`subset ${subset} of ${name}`, podsOf(name, seen, labels)]) : [[`Service ${name}`, podsOf(name, seen)]]
     const single = groups.filter(([, pods]) => pods.filter(isReady).length === 1).map(([group]) => group)
     if (single.length === 0) return []
-    return [`services.${name}.circuitBreaker: ejection with a single ready pod (${single.join(', ')}) turns a few errors into 503 for all requests until the pod is let back in; run two replicas or more, or leave consecutive5xxErrors out`]
+    const effect = percent === 100 ? 'turns a few errors into 503 for all requests until the pod is let back in' : `never happens, for one pod of one is more than maxEjectionPercent (${percent}%)`
+    return [`services.${name}.circuitBreaker: ejection with a single ready pod (${single.join(', ')}) ${effect}; run two replicas or more, or leave out what ejects`]
   })
 }
 
 /** Istio guesses an unnamed port's protocol from the client's first bytes, which a server that speaks first never gets. */
-export function unnamedPorts({ namespace, services, pods }: Seen): string[] {
+function unnamedPorts({ namespace, services, pods }: Seen): string[] {
   const meshed = pods.filter((pod) => expectsSidecar(pod))
   const ours = services.filter(({ spec }) => spec.selector && meshed.some((pod) => matches(spec.selector!, pod.metadata.labels)))
   return ours.flatMap((service) =>
