@@ -1,4 +1,5 @@
-// A host with a route of ours in one of the two APIs, Istio's and the Gateway API, and somebody else's in the other.
+// A host of ours that somebody else has a route for: in the other of the two APIs, Istio's and the Gateway API, or in a
+// VirtualService of another namespace. Those of our own are judged before (contradictions.ts).
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import type { Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
 import { hostOf } from './compile/index.ts'
@@ -8,16 +9,23 @@ import { fullHost } from './routes.ts'
 
 type HTTPRoute = KubeObject & { spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] } }
 
-/** Hosts that a VirtualService of ours and an HTTPRoute of somebody else's both claim, or the other way: a sentence each. */
+/** A sentence for each. */
 export async function claimedTwice(cluster: Cluster, objects: readonly KubeObject[], namespace: string): Promise<string[]> {
   const mine = new Set(objects.map(keyOf))
-  const kinds: Kind[] = ['HTTPRoute', ...(objects.some(({ kind }) => kind === 'HTTPRoute') ? (['VirtualService'] as const) : [])]
-  const live = (await Promise.all(kinds.map((kind) => listAll(cluster, kind, namespace)))).flat()
+  const live = (await Promise.all((['HTTPRoute', 'VirtualService'] as const).map((kind) => listAll(cluster, kind, namespace)))).flat()
   const others = live.filter((object) => !isOurs(object) && !mine.has(keyOf(object)))
-  return objects.flatMap((ours) => others.filter(({ kind }) => kind !== ours.kind).flatMap((theirs) => {
-    const taken = claims(theirs)
-    return claims(ours).filter((claim) => taken.includes(claim)).map((claim) => clash(ours, theirs, claim))
+  return objects.flatMap((ours) => others.flatMap((theirs) => {
+    const taken = contending(ours, theirs) ? claims(theirs) : []
+    return claims(ours).filter((claim) => taken.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh '))).map((claim) => clash(ours, theirs, claim))
   }))
+}
+
+/** Of two VirtualServices only those that the sidecars of our namespace both see. */
+function contending(ours: KubeObject, theirs: KubeObject): boolean {
+  if (ours.kind !== theirs.kind) return true
+  const { namespace = '' } = ours.metadata
+  const { exportTo = ['*'] } = (theirs as KubeObject & { spec: { exportTo?: string[] } }).spec
+  return ours.kind === 'VirtualService' && theirs.metadata.namespace !== namespace && exportTo.some((place) => place === '*' || place === namespace)
 }
 
 /** As far as the user may read; of a kind that the cluster lacks there is none. */
@@ -49,6 +57,7 @@ function ofVirtualService({ metadata: { namespace = '' }, spec }: VirtualService
 function clash(ours: KubeObject, theirs: KubeObject, claim: string): string {
   const [where, host] = claim.split(' ') as [string, string]
   const title = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
-  const doubt = where === 'mesh' ? 'inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect' : 'which of the two answers depends on the gateway by which a request comes'
+  const doubt = ours.kind === theirs.kind ? 'inside the mesh Istio follows the older of the two'
+    : where === 'mesh' ? 'inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect' : 'which of the two answers depends on the gateway by which a request comes'
   return `policies: the host ${host} of the ${title(ours)} is claimed by the ${title(theirs)} as well, which is not ours: ${doubt}; keep one of them`
 }

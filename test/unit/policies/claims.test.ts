@@ -55,6 +55,28 @@ test("a host of our HTTPRoute that has somebody else's VirtualService", async ()
   expect(more).toEqual([])
 })
 
+describe("a host of our VirtualService that has somebody else's in another namespace", () => {
+  const elsewhere = (spec: object, labels = {}) => ({ ...virtualService('theirs', spec, labels), metadata: { name: 'theirs', namespace: 'platform', labels } })
+  const host = 'web.shop.svc.cluster.local'
+
+  test('inside the mesh', async () => {
+    expect(await claimed([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] })).toEqual([
+      `policies: the host ${host} of the VirtualService shop/web is claimed by the VirtualService platform/theirs as well, which is not ours: inside the mesh Istio follows the older of the two; keep one of them`,
+    ])
+  })
+  test('that is shown to our namespace', async () => expect(await claimed([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] })).toHaveLength(1))
+
+  test.each<[string, KubeObject]>([
+    ['is kept to its own', elsewhere({ hosts: [host], exportTo: ['.'] })],
+    ['is for a gateway, where several come together', elsewhere({ hosts: [host, 'shop.test'], gateways: ['edge'] })],
+    ['means a service of its own by the short name', elsewhere({ hosts: ['web'] })],
+    ['is ours', elsewhere({ hosts: [host] }, ours)],
+    ['is in our namespace, which the preflight refuses', virtualService('theirs', { hosts: [host] })],
+  ])('but not one that %s', async (_, theirs) => {
+    expect(await claimed([service, exposed], { virtualServices: [theirs] })).toEqual([])
+  })
+})
+
 describe('what cannot be listed', () => {
   const theirs = route('theirs', { ...atGateway, hostnames: ['shop.test'] })
   test('everywhere is listed in the namespace', async () => expect(await claimed([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
