@@ -31,7 +31,12 @@ export async function meshCost(cluster: Cluster, namespace: string, profile = 'd
     cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])
-  return costOf({ namespace, profile, plane: istiod !== undefined, grows: autoscaler !== undefined, nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
+  return costOf({ namespace, profile, plane: istiod !== undefined, grows: autoscaler !== undefined || nodes.some(isOfKarpenter), nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
+}
+
+/** The autoscaler that writes no status anywhere: its nodes tell. */
+function isOfKarpenter({ metadata: { labels = {} } }: Node): boolean {
+  return 'karpenter.sh/nodepool' in labels
 }
 
 /** Pure. */
@@ -49,7 +54,7 @@ export function costOf({ namespace, profile, plane, grows, sidecar, nodes, pods,
   const left = total(free.map(atLeastZero))
   const assumed = plane || profile in profiles ? '' : ` (the profile ${profile} is not known here, so the numbers are those of default)`
   const forPlane = plane ? 'The control plane is there already' : `Istio (profile ${profile}) asks for ${said(total(known.plane))}${assumed}`
-  const text = `${forPlane}; ${bare.length} of ${own.length} pods of ${namespace} would get a sidecar of ${said(each)} each: together ${said(needed)}, of ${said(left)} that are free on ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}${short ? `. It does not fit: ${short}${grows ? '; the cluster autoscaler may add one' : ''}` : ''}`
+  const text = `${forPlane}; ${bare.length} of ${own.length} pods of ${namespace} would get a sidecar of ${said(each)} each: together ${said(needed)}, of ${said(left)} that are free on ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}${short ? `. It does not fit: ${short}${grows ? '; the autoscaler may add a node' : ''}` : ''}`
   return { text, fits: short === undefined || grows, ...worth(namespace, own, services) }
 }
 

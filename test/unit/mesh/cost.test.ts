@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Node, Pod, Service } from '../../../src/cluster/objects.ts'
-import { costOf, quantity, requestsOf, type Facts } from '../../../src/mesh/cost.ts'
-import { pod } from '../fixtures.ts'
+import { costOf, meshCost, quantity, requestsOf, type Facts } from '../../../src/mesh/cost.ts'
+import { clusterWith, pod } from '../fixtures.ts'
 
 const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, spec, status: { allocatable: { cpu, memory } } })
 const bare = (name: string, cpu = '100m', memory = '128Mi'): Pod => pod({ metadata: { name }, spec: { nodeName: 'node-1', initContainers: [], containers: [{ name: 'app', resources: { requests: { cpu, memory } } }] } })
@@ -45,7 +45,7 @@ describe('what a mesh costs', () => {
     ['does not count a node that is closed', { nodes: [node('100m', '1Gi'), node('4', '8Gi', { unschedulable: true }, 'node-2')] }, false, /too little/],
     ['does not count a node that wants to be tolerated', { nodes: [node('100m', '1Gi'), node('4', '8Gi', { taints: [{ effect: 'NoSchedule' }] }, 'node-2')] }, false, /too little/],
     ['counts nodes that want to be tolerated where there are no others', { profile: 'demo', nodes: [node('1', '2Gi', { taints: [{ effect: 'NoSchedule' }] })] }, true, /of 800m CPU/],
-    ['may still fit where an autoscaler adds nodes', { nodes: [node('300m', '1Gi')], grows: true }, true, /It does not fit: .*autoscaler may add one/],
+    ['may still fit where an autoscaler adds nodes', { nodes: [node('300m', '1Gi')], grows: true }, true, /It does not fit: .*the autoscaler may add a node/],
     ['is little where the control plane is there', { plane: true, sidecar: { cpuMilli: 10, memoryBytes: 40 * 1024 ** 2 } }, true, /^The control plane is there already; 2 of 2 .* of 10m CPU and 40 MiB each: together 20m CPU and 80 MiB/],
     ['is nothing for pods that have a sidecar', { plane: true, pods: [pod()] }, true, /0 of 1 pods .* together 0m CPU/],
     ['leaves out pods of other namespaces', { pods: [bare('a'), { ...bare('x'), metadata: { name: 'x', namespace: 'other' } }] }, true, /1 of 1 pods of shop/],
@@ -55,6 +55,19 @@ describe('what a mesh costs', () => {
     const cost = costOf(facts(more))
     expect(cost.text).toMatch(text)
     expect(cost.fits).toBe(fits)
+  })
+
+  test.each<[string, object, object | undefined, boolean]>([
+    ['does not fit on nodes that nobody adds to', {}, undefined, false],
+    ['may fit where the cluster autoscaler tells of itself', {}, {}, true],
+    ['may fit where the nodes are of Karpenter', { 'karpenter.sh/nodepool': 'default' }, undefined, true],
+  ])('%s', async (_, labels, status, fits) => {
+    const small = node('300m', '1Gi')
+    const cluster = clusterWith({
+      list: (kind: string) => Promise.resolve(kind === 'Node' ? [{ ...small, metadata: { ...small.metadata, labels } }] : []),
+      get: (_kind: string, _namespace: string, name: string) => Promise.resolve(name === 'cluster-autoscaler-status' ? status : undefined),
+    })
+    expect((await meshCost(cluster, 'shop')).fits).toBe(fits)
   })
 
   test.each<[string, Partial<Facts>, RegExp]>([
