@@ -129,7 +129,7 @@ function canaryNeed(config: Config): string | undefined {
 
 function policiesNeed({ mtls, services, canary, canaries, authorization, jwt, egress, scope, expose, telemetry, policies }: Config): string | undefined {
   const given = mtls ?? services ?? canary ?? canaries ?? authorization ?? jwt ?? egress ?? scope ?? expose ?? telemetry ?? policies
-  return given ? undefined : 'give `mtls` or `services`, or another section that is a policy'
+  return given ? undefined : 'give `mtls` or `services`, or another section that is a policy; an empty one (`services: {}`) takes away what this config wrote before'
 }
 
 function stageFaults(config: Config): string[] {

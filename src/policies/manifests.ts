@@ -42,7 +42,7 @@ function documentsOf(file: string, folder: string, namespace: string, faults: st
     if (error) return faults.push(`policies: ${line(error.pos[0])}: this is not valid YAML: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`), []
     const start = document.contents?.range?.[0]
     const value = valueOf(document)
-    if (value instanceof ReferenceError) return faults.push(`policies: ${line(start)}: ${value.message}; define the anchor before it in the same document`), []
+    if (value instanceof ReferenceError) return faults.push(`policies: ${line(start)}: a value that begins with \`*\` refers to an anchor that is not in this document, or far too often; quote it if it is meant as text`), []
     if (value === null) return []
     const fault = faultOf(document, value, namespace)
     if (fault) return faults.push(`policies: ${line(offsetOf(document, fault.at) ?? start)}: ${fault.says}`), []

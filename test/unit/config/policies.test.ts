@@ -90,7 +90,7 @@ describe('what is refused, with key, place, value and remedy', () => {
     ['manifests that are a map', 'policies: { mesh: true }', ['mesh.yaml:1: policies', 'a list of texts']],
     ['a dry run that is neither on nor off', 'dryRun: sometimes', ['mesh.yaml:1: dryRun', '"sometimes"', 'true or false']],
     ['deep that is neither on nor off', 'verify: { deep: very }', ['verify.deep', '"very"', 'true or false']],
-    ['plan without policies', 'stages: plan', ['mesh.yaml:1: stages', 'plan has nothing to do', 'a policy']],
+    ['plan without policies', 'stages: plan', ['mesh.yaml:1: stages', 'plan has nothing to do', 'a policy', '(`services: {}`) takes away']],
   ])('%s', (_, yaml, words) => {
     const message = refusal(yaml)
     for (const word of words) expect(message).toContain(word)

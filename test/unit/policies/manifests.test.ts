@@ -69,7 +69,7 @@ describe('a fault is told with its place and its remedy', () => {
     ['a namespace of others', sidecar('a', '  namespace: other\n'), 'policies: a.yaml:5: the Sidecar a is for the namespace other; a run writes to its own namespace (shop) and to istio-system'],
     ['a list in place of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
     ['malformed YAML', `${sidecar('a')}---\nkind: {a\n`, 'policies: a.yaml:7: this is not valid YAML: '],
-    ['an alias of nothing', `${sidecar('a')}---\nspec: *q\n`, 'policies: a.yaml:6: Unresolved alias (the anchor must be set before the alias): q; define the anchor before it'],
+    ['a text that YAML takes for an alias', `${sidecar('a')}---\nspec: { hosts: [*.test] }\n`, 'policies: a.yaml:6: a value that begins with `*` refers to an anchor that is not in this document, or far too often; quote it'],
     ['a VirtualService that says nothing', virtualService(''), 'policies: a.yaml:4: the VirtualService v: spec: expected a map of keys'],
     ['a spec of text', sidecar('a', 'spec: x\n'), 'policies: a.yaml:5: the Sidecar a: spec: expected a map of keys'],
     ['routes that are no list', virtualService('{ http: { route: [] } }'), 'policies: a.yaml:4: the VirtualService v: spec.http: expected a list'],
