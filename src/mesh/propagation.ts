@@ -13,9 +13,9 @@ const sample = 20
 /**
  * Call it before a change of subsets, hosts or routes; what it answers, called after the change, resolves to true once every
  * proxy it looked at has taken a new set of clusters, to false when one has not in time (it may not need it). istiod sends
- * clusters for a change of routes too, and the routes right behind them.
+ * clusters for a change of routes too, and the routes right behind them. Rejects when `signal` ends the wait.
  */
-export async function proxies(cluster: Cluster, namespace: string): Promise<() => Promise<boolean>> {
+export async function proxies(cluster: Cluster, namespace: string, signal?: AbortSignal): Promise<() => Promise<boolean>> {
   const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => hasSidecar(pod) && isReady(pod)).slice(0, sample)
   const before = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
   return async () => {
@@ -24,7 +24,7 @@ export async function proxies(cluster: Cluster, namespace: string): Promise<() =
       const now = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
       if (now.every((value, i) => value === undefined || value > (before[i] ?? -1))) return true
       if (Date.now() >= until) return false
-      await sleep(200)
+      await sleep(200, undefined, signal ? { signal } : {})
     }
   }
 }

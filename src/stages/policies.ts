@@ -1,5 +1,6 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
+import { installedVersion } from '../mesh/install.ts'
 import { proxies } from '../mesh/propagation.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
@@ -7,22 +8,27 @@ import { claimedTwice } from '../policies/claims.ts'
 import { desired } from '../policies/desired.ts'
 import { policiesOnly } from '../policies/elsewhere.ts'
 import { readLive } from '../policies/live.ts'
-import { warnings as doubts } from '../verify/warnings.ts'
 import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { untraced } from '../policies/tracing.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
+import { warnings as doubts } from '../verify/warnings.ts'
+import type { PeerAuthentication } from '../verify/wire.ts'
 import type { Done, Host, Running } from './running.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
 export async function plan(running: Running): Promise<Done> {
   const all = await prepare(running)
   const todo = all.filter(({ action }) => action !== 'unchanged')
-  // Before the mesh is there istioctl has nothing to analyze with.
-  if (todo.length > 0 && !running.stages.includes('install')) await gate(running, all)
+  if (todo.length > 0 && !(await meshComesLater(running))) await gate(running, all)
   return { changed: todo.length > 0 }
+}
+
+/** Before that istioctl has nothing to analyze with. */
+async function meshComesLater({ cluster, stages }: Running): Promise<boolean> {
+  return stages.includes('install') && (await installedVersion(cluster)) === undefined
 }
 
 export async function policies(running: Running): Promise<Done> {
@@ -31,14 +37,16 @@ export async function policies(running: Running): Promise<Done> {
   const all = await prepare(running)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await gate(running, all)
-  await apply(cluster, all, () => proxies(cluster, config.namespace), (change) => report.changes.push(change))
+  await apply(cluster, all, () => proxies(cluster, config.namespace, host.signal), (change) => report.changes.push(change))
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
 }
 
+/** Once each: the stages plan and policies see the same. */
 function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
-  warnings.forEach(host.warning)
-  report.warnings.push(...warnings)
+  const fresh = warnings.filter((warning) => !report.warnings.includes(warning))
+  fresh.forEach(host.warning)
+  report.warnings.push(...fresh)
 }
 
 /** Without a cluster: the objects as YAML. */
@@ -57,7 +65,8 @@ async function prepare({ config, host, cluster, report }: Running): Promise<Plan
   const live = await readLive(cluster, config.namespace)
   const { objects, notes, warnings } = desired(policiesOnly(config, live, owner), live)
   notes.forEach(host.info)
-  warn({ host, report }, [...warnings, ...doubts({ namespace: config.namespace, mtls: config.mtls?.mode, policies: servicesOf(config), services: await cluster.list<Service>('Service', config.namespace), pods: await cluster.list<Pod>('Pod', config.namespace) })])
+  const [services, pods] = await Promise.all([cluster.list<Service>('Service', config.namespace), cluster.list<Pod>('Pod', config.namespace)])
+  warn({ host, report }, [...warnings, ...doubts({ namespace: config.namespace, isStrict: isStrict(objects, config.namespace), policies: servicesOf(config), services, pods })])
   warn({ host, report }, [...(await claimedTwice(cluster, objects, config.namespace)), ...(await untraced(cluster, config, objects))])
   const all = await planned(cluster, objects, owner)
   report.plan = all.filter(({ action }) => action !== 'unchanged').map(({ action, object: { kind, metadata }, diff }) => ({ action, kind, namespace: metadata.namespace ?? '', name: metadata.name, diff }))
@@ -68,9 +77,14 @@ async function prepare({ config, host, cluster, report }: Running): Promise<Plan
   return all
 }
 
+/** Whether the config, or a manifest, asks for it for the whole namespace. */
+function isStrict(objects: readonly PeerAuthentication[], namespace: string): boolean {
+  return objects.some(({ kind, metadata, spec }) => kind === 'PeerAuthentication' && metadata.namespace === namespace && !spec?.selector && spec?.mtls?.mode === 'STRICT')
+}
+
 /** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
 async function gate({ config, connection, host, report }: Running, all: Planned[]): Promise<void> {
-  if (!report.istioctl) return
+  if (!report.istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
   const options = { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: host.signal }
   const found = await analyze(all, options).catch((error: unknown): Analysis => {
     if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error

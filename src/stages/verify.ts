@@ -1,6 +1,8 @@
 // The stage verify: pods N/N, proxies in sync, and the mutual TLS mode on the wire.
 import type { Pod } from '../cluster/objects.ts'
-import { servicesOf } from '../config/names.ts'
+import { canariesOf, servicesOf } from '../config/names.ts'
+import type { Config } from '../config/schema.ts'
+import { readManifests } from '../policies/manifests.ts'
 import { verifyDeep } from '../verify/deep.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'
@@ -11,7 +13,7 @@ export async function verify(running: Running): Promise<Done> {
   if (running.config.dryRun) return { changed: false }
   await pods(running)
   await proxiesInSync(running)
-  if (running.config.mtls) await onTheWire(running)
+  if (asksForMtls(running.config)) await onTheWire(running)
   if (running.config.verify.deep) await inTraffic(running)
   return { changed: false }
 }
@@ -32,6 +34,11 @@ async function proxiesInSync({ config, host, cluster, connection, report }: Runn
   if (wrong.length > 0) throw new Error(wrong.map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync: ${cause ?? ''}`).join('\n'))
 }
 
+/** By its own section, or by a manifest. */
+function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
+  return mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')
+}
+
 async function onTheWire({ config, host, cluster, report }: Running): Promise<void> {
   report.wire = await verifyWire(cluster, config.namespace, host.signal)
   for (const { pod, port, expected, seen, note } of report.wire) host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
@@ -43,7 +50,8 @@ async function onTheWire({ config, host, cluster, report }: Running): Promise<vo
 const watchMs = 5_000
 
 async function inTraffic({ config, host, cluster, report }: Running): Promise<void> {
-  const { namespace, canary } = config
+  const { namespace } = config
+  const [canary] = canariesOf(config)
   report.deep = await verifyDeep(cluster, { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) }, watchMs, host.signal)
   for (const { service, what, ok, text } of report.deep) host.info(`${service}  ${what}: ${ok === undefined ? 'not known' : ok ? 'in force' : 'NOT in force'}, ${text}`)
   const wrong = report.deep.filter(({ ok }) => ok === false)

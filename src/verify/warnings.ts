@@ -8,8 +8,8 @@ import { protocolOf, servicePorts } from './protocol.ts'
 
 export type Seen = {
   namespace: string
-  /** The mode that the config gives the whole namespace. */
-  mtls: 'strict' | 'permissive' | 'disable' | undefined
+  /** That is the mode that the run gives the whole namespace. */
+  isStrict: boolean
   /** Of the config, subsets of a canary filled in. */
   policies: Record<string, Pick<ServicePolicy, 'subsets' | 'circuitBreaker'>>
   services: Service[]
@@ -37,8 +37,8 @@ function emptySubsets(seen: Seen): string[] {
 }
 
 /** Clients without a sidecar speak plaintext. */
-function outsiders({ namespace, mtls, pods }: Seen): string[] {
-  const outside = mtls === 'strict' ? pods.filter((pod) => !hasSidecar(pod)).map(({ metadata, spec }) => `${metadata.name}${spec.hostNetwork ? ' (host network)' : ''}`) : []
+function outsiders({ namespace, isStrict, pods }: Seen): string[] {
+  const outside = isStrict ? pods.filter((pod) => !hasSidecar(pod)).map(({ metadata, spec }) => `${metadata.name}${spec.hostNetwork ? ' (host network)' : ''}`) : []
   if (outside.length === 0) return []
   const shown = outside.slice(0, 5).join(', ') + (outside.length > 5 ? ` and ${outside.length - 5} more` : '')
   return [`mtls: strict refuses plaintext, and ${outside.length === 1 ? 'a pod of' : `${outside.length} pods of`} ${namespace} without a sidecar ${outside.length === 1 ? 'speaks' : 'speak'} nothing else: ${shown}; name their workloads in \`workloads\`, or use permissive until they are in the mesh`]

@@ -9,16 +9,16 @@ const of = (version: string, more: Parameters<typeof pod>[0] = {}) => pod({ ...m
 const bare = (name: string, spec: Partial<Pod['spec']> = {}) => pod({ metadata: { name, labels: {} }, spec: { initContainers: [], ...spec } })
 const unready = of('v1', { metadata: { name: 'backend-2' }, status: { conditions: [] } })
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
-const seen = (more: Partial<Seen>): Seen => ({ namespace: 'shop', mtls: undefined, policies: {}, services: [service()], pods: [of('v1'), of('v2')], ...more })
+const seen = (more: Partial<Seen>): Seen => ({ namespace: 'shop', isStrict: false, policies: {}, services: [service()], pods: [of('v1'), of('v2')], ...more })
 
 test.each<[string, Partial<Seen>, RegExp[]]>([
-  ['a mesh that is well gives none', { mtls: 'strict', policies: { backend: { subsets } } }, []],
+  ['a mesh that is well gives none', { isStrict: true, policies: { backend: { subsets } } }, []],
   ['a subset with no pod', { policies: { backend: { subsets } }, pods: [of('v1')] }, [/^services\.backend\.subsets\.v2: no pod behind the Service shop\/backend has the labels version=v2.*503/]],
   ['a subset of which the only pod is going', { policies: { backend: { subsets } }, pods: [of('v1'), of('v2', { metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } })] }, [/subsets\.v2/]],
   ['a subset whose labels another service has', { policies: { backend: { subsets: { v1: { version: 'v1' } } } }, pods: [of('v1', { metadata: { labels: { app: 'frontend', version: 'v1' } } })] }, [/subsets\.v1/]],
-  ['STRICT with clients outside the mesh', { mtls: 'strict', pods: [of('v1'), bare('cron'), bare('agent', { hostNetwork: true })] }, [/2 pods of shop without a sidecar speak nothing else: cron, agent \(host network\)/]],
-  ['STRICT with one of them', { mtls: 'strict', pods: [of('v1'), bare('cron')] }, [/a pod of shop without a sidecar speaks nothing else: cron/]],
-  ['PERMISSIVE with them', { mtls: 'permissive', pods: [of('v1'), bare('cron')] }, []],
+  ['STRICT with clients outside the mesh', { isStrict: true, pods: [of('v1'), bare('cron'), bare('agent', { hostNetwork: true })] }, [/2 pods of shop without a sidecar speak nothing else: cron, agent \(host network\)/]],
+  ['STRICT with one of them', { isStrict: true, pods: [of('v1'), bare('cron')] }, [/a pod of shop without a sidecar speaks nothing else: cron/]],
+  ['PERMISSIVE with them', { isStrict: false, pods: [of('v1'), bare('cron')] }, []],
   ['ejection with a single ready pod', { policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5, maxEjectionPercent: 100 } } }, pods: [of('v1'), unready] }, [/single ready pod \(Service backend\) turns a few errors into 503 .*two replicas/]],
   ['ejection of fewer than that pod', { policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5, maxEjectionPercent: 50 } } }, pods: [of('v1'), unready] }, [/single ready pod \(Service backend\) never happens, for one pod of one is more than maxEjectionPercent \(50%\); run two replicas/]],
   ['ejection by its other keys', { policies: { backend: { circuitBreaker: { ejectFor: 30_000, maxEjectionPercent: 100 } } }, pods: [of('v1'), unready] }, [/single ready pod/]],
