@@ -76,7 +76,7 @@ function wrong(seen: WireRow['seen'], expected: Mode): string {
     : `a plaintext request was refused although the mode is ${expected}: an older policy still stands, or an authorization policy refuses the connection`
 }
 
-/** A reset is the proxy's refusal. Any HTTP answer is an answer, an error of the application's too, and so are bytes that are not HTTP. */
+/** A reset is the proxy's refusal. Any HTTP answer is an answer, an error of the application's too, and so are bytes that are not HTTP. The API server's own refusal is none. */
 async function plaintext(cluster: Cluster, { metadata }: Pod, port: number): Promise<{ seen: 'refused' | 'answered' | 'unclear'; note?: string }> {
   try {
     await cluster.pod(metadata.namespace ?? '', metadata.name, port, '/')
@@ -84,7 +84,7 @@ async function plaintext(cluster: Cluster, { metadata }: Pod, port: number): Pro
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     if (/connection reset|: EOF/.test(message)) return { seen: 'refused' }
-    if (/malformed HTTP response/.test(message) || !/error trying to reach service|does not answer|forbidden/.test(message)) return { seen: 'answered' }
+    if (/malformed HTTP response/.test(message) || !/error trying to reach service|does not answer|is forbidden: User /.test(message)) return { seen: 'answered' }
     return { seen: 'unclear', note: `the plaintext request came to nothing that tells the mode: ${message}` }
   }
 }

@@ -82,7 +82,8 @@ describe('a plaintext request', () => {
     ['that gets a 404 is answered', () => Promise.reject(new ApiError(404, 'GET /: HTTP 404 not found')), 'PERMISSIVE', { seen: 'answered', ok: true }],
     ['that gets bytes other than HTTP is answered', () => reach('malformed HTTP response "welcome"'), 'DISABLE', { seen: 'answered', ok: true }],
     ['to a port where nothing listens tells nothing', () => reach('dial tcp: connection refused'), 'STRICT', { seen: 'unclear', note: expect.stringContaining('connection refused') as string }],
-    ['that the account may not make tells nothing', () => Promise.reject(new ApiError(403, 'pods "x" is forbidden (HTTP 403)')), 'STRICT', { seen: 'unclear', note: expect.stringContaining('forbidden') as string }],
+    ['that the application forbids is answered, and so wrong under STRICT', () => Promise.reject(new ApiError(403, 'access to / is forbidden (HTTP 403)')), 'STRICT', { seen: 'answered', ok: false, note: expect.stringContaining('answered although the mode is STRICT') as string }],
+    ['that the account may not make tells nothing', () => Promise.reject(new ApiError(403, 'pods "x:8080" is forbidden: User "ci" cannot get resource "pods/proxy" in API group "" in the namespace "shop" (HTTP 403)')), 'STRICT', { seen: 'unclear', note: expect.stringContaining('forbidden') as string }],
   ])('%s', async (_, answer, mode, row) => {
     expect(await asked(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
   })
