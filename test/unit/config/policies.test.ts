@@ -8,6 +8,10 @@ import { configOf, fileWith, refusal } from '../fixtures.ts'
 /** A service `a` with two subsets and more keys, each on a line of its own from line 4 on. */
 const service = (...lines: string[]) => ['services:', '  a:', '    subsets: { v1: {}, v2: {} }', ...lines.map((line) => `    ${line}`), ''].join('\n')
 
+test('an empty section is one: what it held before is to be taken away', () => {
+  expect(stagesOf(configOf('services: {}'))).toEqual(['policies', 'verify'])
+})
+
 describe('what is refused, with key, place, value and remedy', () => {
   test.each<[string, string, string[]]>([
     ['a name that no label can hold', 'name: My Shop\n', ['mesh.yaml:1: name', '"My Shop"', 'lower-case letters']],
