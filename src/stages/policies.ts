@@ -7,6 +7,7 @@ import { apply } from '../policies/apply.ts'
 import { claimedTwice } from '../policies/claims.ts'
 import { desired } from '../policies/desired.ts'
 import { policiesOnly } from '../policies/elsewhere.ts'
+import { freed } from '../policies/freed.ts'
 import { readLive } from '../policies/live.ts'
 import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
@@ -69,6 +70,7 @@ async function prepare({ config, host, cluster, report }: Running): Promise<Plan
   warn({ host, report }, [...warnings, ...doubts({ namespace: config.namespace, isStrict: isStrict(objects, config.namespace), policies: servicesOf(config), services, pods })])
   warn({ host, report }, [...(await claimedTwice(cluster, objects, config.namespace)), ...(await untraced(cluster, config, objects))])
   const all = await planned(cluster, objects, owner)
+  warn({ host, report }, freed(all))
   report.plan = all.filter(({ action }) => action !== 'unchanged').map(({ action, object: { kind, metadata }, diff }) => ({ action, kind, namespace: metadata.namespace ?? '', name: metadata.name, diff }))
   for (const { action, kind, name, diff } of report.plan) {
     host.info(`${kind} ${name}: ${action}`)

@@ -28,7 +28,7 @@ function running(yaml: string, objects: KubeObject[], more: Partial<Running> = {
   const report = { changes: [], warnings: [], stages: [] } as unknown as Report
   const cluster: Cluster = { ...keeper(objects).cluster, pod: () => Promise.resolve(stats) }
   const host = { signal, tempDir: tempFolder(), info: note, warning: note } as unknown as Running['host']
-  return { config: configOf(`namespace: shop\n${yaml}`), host, cluster, connection: { cliArgs: [] } as unknown as Running['connection'], stages: ['plan'], report, lines, ...more }
+  return { config: configOf(`namespace: shop\n${yaml}`), host, cluster, connection: { cliArgs: [] } as unknown as Running['connection'], stages: ['plan'], report, lines, ...more } as unknown as Running & { lines: string[] }
 }
 
 const withIstioctl = () => ({ report: { changes: [], warnings: [], stages: [], istioctl: { path: istioctl(), version: '1.31.0', cacheHit: true } } as unknown as Report })
