@@ -4,6 +4,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { goTool } from '../test/mesh/index.ts'
+import { build } from './build.ts'
 import { generated } from './generate.ts'
 
 const exec = promisify(execFile)
@@ -19,9 +20,7 @@ const checks: Record<string, () => Promise<unknown>> = {
     if (stale.length > 0) throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
   },
   dist: async () => {
-    // From the same place as `npm run build`: the bundler's names for modules follow their paths.
-    await exec('tsc', ['-p', 'tsconfig.build.json'])
-    await exec('ncc', ['build', 'build/index.js', '-o', scratch, '-m'])
+    await build(scratch)
     const files = readdirSync(scratch)
     const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(join(scratch, file)).equals(readFileSync(join('dist', file))))
     if (!same) throw new Error('dist is not what src makes: run `npm run build` and commit dist')

@@ -1,14 +1,15 @@
 // The story of a run, top to bottom: config → cluster → preflight → mesh → sidecars → policies → verify → promote.
-import { putAllBack, type Split } from './canary/traffic.ts'
+import type { Intent } from './canary/promote.ts'
+import { undo } from './canary/undo.ts'
 import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
-import { canariesOf } from './config/names.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { wanted } from './mesh/install.ts'
 import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
+import { hider, secretsIn } from './secrets.ts'
 import { inject } from './stages/inject.ts'
 import { getIstioctl, install, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
@@ -21,27 +22,34 @@ import { verify } from './stages/verify.ts'
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
   const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [], promotions: [], dryRun: isDry(config) }
+  const secrets = secretsIn(config)
+  const hide = <T>(value: T) => hider(secrets)(value)
+  const quiet: Host = { ...host, info: (line) => host.info(hide(line)), warning: (line) => host.warning(hide(line)) }
   try {
-    await story(config, host, report)
+    await story(config, quiet, report, secrets, hide)
   } catch (error) {
     report.error = host.signal.aborted ? 'the run was cancelled' : error instanceof Error ? error.message : String(error)
-    if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') host.info(error.stack ?? '')
+    if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') quiet.info(error.stack ?? '')
   }
   const untold = stagesOf(config).includes('promote') && report.verdict === undefined
   if (untold) Object.assign(report, { verdict: 'skipped', reason: report.error ?? 'a dry run promotes nothing' })
-  return { ...report, outcome: report.error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 }
+  return hide({ ...report, outcome: report.error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 })
 }
 
-async function story(config: Config, host: Host, report: Report): Promise<void> {
+/** `secrets` grows by those of the kubeconfig; `hide` takes out what it holds. */
+async function story(config: Config, host: Host, report: Report, secrets: string[], hide: <T>(value: T) => T): Promise<void> {
   const stages = stagesOf(config)
   if (stages.length === 0) throw new ConfigError('inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file')
   const asked = config.istio && wanted(config.istio)
+  secrets.forEach(host.mask)
   const target = reach(config, stages, host.tempDir)
   if (!target) return void (await host.group('plan', () => renderOnly(config, host, report)))
-  ;[...secretsOf(target.config), ...canariesOf(config).flatMap(({ prometheus }) => prometheus?.token ?? [])].forEach(host.mask)
   host.connected(target)
+  const ofCluster = secretsOf(target.config)
+  ofCluster.forEach(host.mask)
+  secrets.push(...ofCluster)
   const cluster = client(target)
-  const running: Running = { config, host, cluster, connection: target, stages, report, ...(asked ? { asked } : {}) }
+  const running: Running = { config, host, hide, cluster, connection: target, stages, report, ...(asked ? { asked } : {}) }
   report.server = target.server
 
   await stage(running, 'check', async () => {
@@ -83,10 +91,12 @@ async function stage({ host, report }: Running, name: StageName | 'check', doIt:
   }
 }
 
-/** What a run that died left undone: all traffic back to stable. */
-export async function undo(splits: Split[], kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<void> {
+/** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
+export async function finishFor(intents: Intent[], held: boolean, kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<string[]> {
   const cluster = client(connection(kubeconfig, context, tempDir))
   // One that fails keeps no other from being put back.
-  const failed = (await Promise.allSettled(splits.map((split) => putAllBack(cluster, split)))).find((each) => each.status === 'rejected')
+  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held)))
+  const failed = results.find((each) => each.status === 'rejected')
   if (failed) throw failed.reason
+  return results.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []))
 }

@@ -2,12 +2,11 @@
 // rests. Make before break: at each moment all traffic is at pods that serve the promoted version.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { Cluster } from '../cluster/client.ts'
+import { type Cluster, emptyWhenUnread } from '../cluster/client.ts'
 import { belongs, matches } from '../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../cluster/objects.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../mesh/sidecar.ts'
-import { emptyWhenUnread } from '../policies/prune.ts'
 import type { Groups, Labels } from './groups.ts'
 import { moveTraffic, type Split } from './traffic.ts'
 

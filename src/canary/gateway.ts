@@ -11,6 +11,7 @@ import { gatewayLabel } from '../policies/compile/index.ts'
 import { enough } from './checks.ts'
 import { load, missing } from './load.ts'
 import type { Observation, State } from './machine.ts'
+import { now } from './clock.ts'
 
 export type Forward = (namespace: string, pod: string, port: number) => Promise<Duplex>
 
@@ -20,11 +21,11 @@ export async function syntheticLoad(cluster: Cluster, config: Config, plan: Cana
   const connect = await connector(cluster, forward, gatewayLabel(config, plan.service)!, () => pods.flatMap((each) => each.current()))
   const { answered, rate: send, stop } = load(connect, { host, path })
   const needed = enough(plan)
-  let since = Date.now()
+  let since = now()
   return {
     aim: ({ phase, steps, weight }, { canary, stable }) => {
-      const [ours, seconds] = [answered(), (Date.now() - since) / 1000]
-      since = Date.now()
+      const [ours, seconds] = [answered(), (now() - since) / 1000]
+      since = now()
       const share = steps.at(-1)?.kind === 'mirror' ? steps.at(-1)!.weight : weight
       send(phase === 'waiting' || phase === 'ended' ? 0 : missing(needed, share, plan.interval, Math.max(0, canary.requests + stable.requests - ours), seconds, rate))
     },

@@ -14,6 +14,10 @@ export type Observation = {
   ready: boolean
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
   fault?: string
+  /** Somebody else changed the weights or the routes: who, and what stands there now. */
+  drift?: string
+  /** The guard is not on duty yet, and so nothing may move. */
+  unguarded?: boolean
   /** Every counter that was to be read was read; while they are not, nothing can be said of the canary. */
   complete: boolean
   /** What queries, commands and hooks answered last. */
@@ -31,6 +35,8 @@ export type Step = {
   kind: Stage['kind']
   /** The canary's weight in per cent; of a mirror, the share that is copied. */
   weight: number
+  /** The canary's weight before it. */
+  from: number
   shiftedAt: number
   watchedFrom?: number
   endedAt?: number
@@ -44,6 +50,8 @@ export type State = {
   /** waiting for ready pods and the hooks before → shifting (asked for, not seen yet) ⇄ watching → confirming → ended */
   phase: 'waiting' | 'shifting' | 'watching' | 'confirming' | 'ended'
   startedAt: number
+  /** Since when it waits to begin, or to go on after an interruption. */
+  waitingSince: number
   /** The canary's weight at the start, and now. */
   startWeight: number
   weight: number
@@ -64,6 +72,8 @@ export type State = {
   /** Since when the counters could not be read. */
   blindSince?: number
   confirmingSince?: number
+  /** How often the weights were written again after somebody else had changed them. */
+  takenOver: number
   /** Milliseconds from the canary's first request to the decision against it. */
   timeToDetectMs?: number
   verdict?: Verdict
@@ -87,7 +97,21 @@ export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryCon
 /** `weight` is the canary's weight now: what it has reached counts as taken. `before`: what stable served until now. */
 export function start(plan: CanaryConfig, weight: number, now: number, before: Served = nothing): State {
   const taken = weight === 0 ? 0 : stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length
-  return { phase: 'waiting', startedAt: now, startWeight: weight, weight, taken, steps: [], checks: begin(plan), usual: before, canary: nothing, stable: nothing, users: nothing, findings: {}, passed: [] }
+  return { phase: 'waiting', startedAt: now, waitingSince: now, startWeight: weight, weight, taken, steps: [], checks: begin(plan), usual: before, canary: nothing, stable: nothing, users: nothing, findings: {}, passed: [], takenOver: 0 }
+}
+
+const interrupted = 'interrupted'
+
+/**
+ * A saved promotion of the same canary by the same plan goes on: what its checks have seen counts on, so that no chance of
+ * a false alarm is spent twice, and a step that was cut short is taken again. `weight` is the canary's weight now.
+ */
+export function resume(saved: State, weight: number, now: number): State {
+  const { blindSince: _since, confirmingSince: _confirming, verdict: _verdict, reason: _reason, asPlanned: _planned, ...kept } = saved
+  const last = kept.steps.at(-1)
+  const cut = last !== undefined && (last.outcome === 'shifting' || last.outcome === 'watching')
+  const steps = cut ? withLast(kept.steps, (step) => ({ ...step, endedAt: step.watchedFrom ?? step.shiftedAt, outcome: interrupted })) : kept.steps
+  return { ...kept, phase: 'waiting', waitingSince: now, weight, taken: cut ? kept.taken - 1 : kept.taken, steps, checks: shifted(kept.checks), findings: {} }
 }
 
 export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
@@ -95,6 +119,7 @@ export function next(plan: CanaryConfig, before: State, observation: Observation
   const state = take(plan, before, observation, now)
   const { rollback } = observation.gates
   if (rollback?.state === 'pass') return putBack(state, 'rolled-back', `the webhook ${rollback.name} asked for it`, now)
+  if (observation.drift !== undefined) return strayed(plan, state, observation.drift, now)
   const condemned = observation.fault ?? against(plan, state)
   if (condemned !== undefined) return fail(plan, state, condemned, now)
   if (state.phase === 'waiting') return wait(plan, state, observation, now)
@@ -159,21 +184,39 @@ export function due(plan: CanaryConfig, state: State): Gate[] {
   ]
 }
 
-function wait(plan: CanaryConfig, state: State, { ready, gates }: Observation, now: number): Next {
+const takeovers = 3
+
+/** Somebody else has a hand in the traffic: what is seen from now on is not what was asked for. */
+function strayed(plan: CanaryConfig, state: State, drift: string, now: number): Next {
+  if (plan.onDrift === 'take-over' && state.takenOver < takeovers && state.phase !== 'waiting') {
+    const over = { ...state, takenOver: state.takenOver + 1, checks: shifted(state.checks) }
+    return { state: over, actions: [{ kind: 'weight', weight: state.weight }, ...again(state)] }
+  }
+  const often = state.takenOver > 0 ? `, though its weights were written again ${state.takenOver} times` : ''
+  return fail(plan, state, `${drift}${often}; let one of the two have the weights (\`onDrift\`, docs/gitops.md)`, now)
+}
+
+/** What a stage asks of the routes beside a weight. */
+function again({ steps }: State): Action[] {
+  const { kind, weight } = steps.at(-1)!
+  return kind === 'mirror' ? [{ kind, percent: weight }] : kind === 'ab' ? [{ kind }] : []
+}
+
+function wait(plan: CanaryConfig, state: State, { ready, gates, unguarded }: Observation, now: number): Next {
   const gate = due(plan, state).find((each) => each !== 'rollback')
-  if (ready && state.blindSince === undefined && gate === undefined) return advance(plan, state, now)
+  if (ready && !unguarded && state.blindSince === undefined && gate === undefined) return advance(plan, state, now)
   const [what, limit, name] =
-    !ready ? ["the canary's pods did not become ready", plan.patience, 'patience'] as const
+    unguarded ? ['the guard did not come on duty', plan.patience, 'patience'] as const
+    : !ready ? ["the canary's pods did not become ready", plan.patience, 'patience'] as const
     : state.blindSince !== undefined ? ["the counters of the sidecars could not be read", plan.patience, 'patience'] as const
     : [`${gate ?? ''} was not confirmed${gates[gate!] ? ` (${gates[gate!]!.name}: ${gates[gate!]!.text})` : ''}`, plan.confirmWithin, 'confirmWithin'] as const
-  if (now - state.startedAt < limit) return { state, actions: [] }
+  if (now - state.waitingSince < limit) return { state, actions: [] }
   return fail(plan, state, `${what} within ${limit / 1000} s (\`${name}\`)`, now)
 }
 
-/** The canary's weight in the step before. */
+/** The canary's weight before the current step. */
 function weightBefore({ steps, startWeight }: State): number {
-  const before = steps.at(-2)
-  return before?.kind === 'weight' ? before.weight : startWeight
+  return steps.at(-1)?.from ?? startWeight
 }
 
 /** Stable gets nothing, and never was compared with: blue and green. */
@@ -191,7 +234,7 @@ function compare(plan: CanaryConfig, state: State, now: number): Next {
   const weight = weightBefore(state)
   const missed = 1 + state.steps.filter(({ outcome }) => outcome === wentBack).length
   if (missed > returns) return leave(plan, state, `at weight 100, where there is no stable to compare with, the limit was missed ${missed} times`, now)
-  const step: Step = { kind: 'weight', weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
+  const step: Step = { kind: 'weight', weight, from: state.weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
   const { steps } = closed(state, wentBack, now)
   return { state: { ...state, phase: 'shifting', weight, taken: state.taken - 1, steps: [...steps, step], checks: shifted(state.checks) }, actions: [{ kind: 'weight', weight }] }
 }
@@ -201,8 +244,9 @@ function seen(plan: CanaryConfig, state: State, now: number): Next {
   const { kind, shiftedAt, canary, stable } = state.steps.at(-1)!
   const share = canary.requests === 0 ? 0 : (100 * canary.requests) / (canary.requests + stable.requests)
   const from = weightBefore(state)
-  const halfway = kind === 'weight' ? (state.weight + from) / 2 : 0
-  const moved = from > state.weight ? canary.requests + stable.requests > 0 && share < halfway : share > halfway
+  const halfway = (state.weight + from) / 2
+  const served = canary.requests + stable.requests > 0
+  const moved = kind !== 'weight' ? share > 0 : from === state.weight ? served : from > state.weight ? served && share < halfway : share > halfway
   const needsNone = plan.checks.minRequests === 0 && canary.requests + stable.requests === 0 && now > shiftedAt
   if (moved || needsNone) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
   if (now - shiftedAt < plan.patience) return { state, actions: [] }
@@ -279,7 +323,7 @@ function advance(plan: CanaryConfig, state: State, now: number): Next {
   if (isLast && open(plan, state, 'confirm-promotion')) return { state: { ...state, phase: 'confirming', confirmingSince: state.confirmingSince ?? now }, actions: [] }
   const last = state.steps.at(-1)?.kind
   const weight = stage.kind === 'weight' ? stage.weight : state.weight
-  const step: Step = { kind: stage.kind, weight: stage.kind === 'mirror' ? stage.percent : weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
+  const step: Step = { kind: stage.kind, weight: stage.kind === 'mirror' ? stage.percent : weight, from: state.weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
   return {
     state: { ...state, phase: 'shifting', weight, taken: state.taken + 1, steps: [...state.steps, step], checks: state.steps.length === 0 ? state.checks : shifted(state.checks) },
     actions: [...(last === 'mirror' || last === 'ab' ? [{ kind: 'clear' } as const] : []), stage.kind === 'weight' ? { kind: 'weight', weight } : stage.kind === 'mirror' ? { kind: 'mirror', percent: stage.percent } : { kind: 'ab' }],
@@ -312,6 +356,11 @@ export function putBack(state: State, verdict: Verdict, reason: string, now: num
   const kinds = state.steps.map(({ kind }) => kind)
   const clear: Action[] = kinds.includes('mirror') || kinds.includes('ab') ? [{ kind: 'clear' }] : []
   return { state: { ...ended.state, weight: 0 }, actions: [{ kind: 'weight', weight: 0 }, ...clear] }
+}
+
+/** Ends where it is, for a later run to go on from. */
+export function holdOn(state: State, reason: string, now: number): Next {
+  return end(state, 'held', reason, now)
 }
 
 /** A stage that copies or picks requests is over with the promotion, also when the weights are held. */

@@ -1,45 +1,70 @@
 // The promotions of a run, wave by wave, under one watch: all end on a safe weight whatever happens.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cluster } from '../cluster/client.ts'
-import { systemNamespace, type Pod } from '../cluster/objects.ts'
+import { type Cluster, emptyWhenUnread } from '../cluster/client.ts'
+import { systemNamespace, type GatewayRoute, type Pod, type VirtualService, type Workload } from '../cluster/objects.ts'
 import { watch, type Live } from '../cluster/watch.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { gatewayLabel } from '../policies/compile/index.ts'
 import { isAdopted } from './adopt.ts'
+import { now } from './clock.ts'
 import { groupsOf } from './groups.ts'
+import { leftBy } from './lease.ts'
 import { stagesOf, start, type State } from './machine.ts'
-import { begin, splitOf, type Moving, type Promotion, type Surroundings as Around } from './promotion.ts'
+import { begin, splitOf, type Moving, type Promotion, type Surroundings as Around, type Watched } from './promotion.ts'
 import { readSplit, type Split } from './traffic.ts'
 
+/** What this process has taken on: whose traffic, under which holder's name. */
+export type Intent = { split: Split; identity: string }
+
 /** `intent` is told what to put back should this process die. */
-export type Surroundings = Around & { intent: (splits: Split[]) => void }
+export type Surroundings = Around & { intent: (intents: Intent[]) => void }
 
 export async function promote(cluster: Cluster, config: Config, around: Surroundings): Promise<Promotion[]> {
-  const pods = await watchPods(cluster, config)
+  const watched = await watchAll(cluster, config)
   const moved: Moving[] = []
   const skipped: Promotion[] = []
   try {
     for (const plans of wavesOf(config)) {
       const failed = moved.find(isBad)
       for (const plan of plans) {
+        around.signal.throwIfAborted()
         const weight = await readSplit(cluster, splitOf(config, plan))
         const why = failed ? `the canary of ${failed.plan.service} was not promoted` : await nothingToDo(cluster, config, plan, weight)
-        if (why === undefined) moved.push(await begin(cluster, config, plan, weight, pods, around))
-        else skipped.push({ ...start(plan, weight, Date.now()), phase: 'ended', verdict: 'skipped', reason: why, plan, namespace: config.namespace })
+        if (why === undefined) moved.push(await meanwhile(moved, begin(cluster, config, plan, watched, around)))
+        else skipped.push({ ...start(plan, weight, now()), phase: 'ended', verdict: 'skipped', reason: why, plan, namespace: config.namespace })
+        around.intent(intentsOf(moved))
       }
-      around.intent(moved.map(({ split }) => split))
       await ride(config, moved, around)
     }
-    const ended = await Promise.all(moved.map((each) => each.finish(around.signal.aborted)))
+    const ended = await meanwhile(moved, Promise.all(moved.map((each) => each.finish(around.signal.aborted))))
     // What could not be put back is left to the post step.
-    around.intent(moved.filter((each) => !each.safe()).map(({ split }) => split))
+    around.intent(intentsOf(moved.filter((each) => !each.safe())))
     return [...ended, ...skipped]
   } catch (error) {
-    await stopAll(moved.filter((each) => config.together || isMoving(each)), `the promotion could not go on: ${error instanceof Error ? error.message : String(error)}`)
+    if (around.signal.aborted) await Promise.all(moved.filter(isMoving).map((each) => each.cancel('the run was cancelled')))
+    else await stopAll(moved.filter((each) => config.together || isMoving(each)), `the promotion could not go on: ${error instanceof Error ? error.message : String(error)}`)
+    await Promise.all(moved.map((each) => each.finish(true)))
+    around.intent(intentsOf(moved.filter((each) => !each.safe())))
     throw error
   } finally {
-    pods.forEach((each) => each.close())
+    Object.values(watched).flat().forEach((each) => each.close())
+  }
+}
+
+function intentsOf(moved: Moving[]): Intent[] {
+  return moved.map(({ split, identity }) => ({ split, identity }))
+}
+
+const beatMs = 2_000
+
+/** While something else takes its time, those that are begun keep their Leases. */
+async function meanwhile<T>(moved: Moving[], work: Promise<T>): Promise<T> {
+  const beating = setInterval(() => moved.forEach((each) => void each.beat()), beatMs)
+  try {
+    return await work
+  } finally {
+    clearInterval(beating)
   }
 }
 
@@ -48,40 +73,61 @@ function wavesOf(config: Config): CanaryConfig[][] {
   return [...new Set(all.map(({ wave }) => wave))].sort((a, b) => a - b).map((wave) => all.filter((plan) => plan.wave === wave))
 }
 
-/** Why the canary is left as it is; one that has all the traffic but was not adopted yet still has a way to go. */
+/**
+ * Why the canary is left as it is; one that has all the traffic but was not adopted yet still has a way to go, and so has
+ * one whose run was lost before its last step had passed.
+ */
 async function nothingToDo(cluster: Cluster, config: Config, plan: CanaryConfig, weight: number): Promise<string | undefined> {
   const name = plan.canary.name
   if (plan.after === 'adopt' && (await isAdopted(cluster, splitOf(config, plan), await groupsOf(cluster, config, plan)))) return `stable runs what ${name} runs, and ${name} rests: it was adopted already`
   const last = stagesOf(plan).at(-1)
   const reached = last?.kind === 'weight' && weight >= last.weight
-  return reached && !(plan.after === 'adopt' && weight === 100) ? `the canary ${name} already has the weight ${weight}` : undefined
+  if (!reached || (plan.after === 'adopt' && weight === 100)) return undefined
+  const left = await leftBy(cluster, config.namespace, plan.service)
+  return left && left.state.phase !== 'ended' ? undefined : `the canary ${name} already has the weight ${weight}`
 }
 
-/** The pods of the namespace, of the clients beside it, and of the gateways: each read once and then watched. */
-async function watchPods(cluster: Cluster, config: Config): Promise<Live<Pod>[]> {
-  const clients = canariesOf(config).flatMap((plan) => plan.clients ?? [])
-  const namespaces = [...new Set([config.namespace, ...clients])]
-  const gateways = [...new Set(canariesOf(config).flatMap(({ service }) => gatewayLabel(config, service) ?? []))]
-  return Promise.all([
-    ...namespaces.map((namespace) => watch<Pod>(cluster, 'Pod', namespace)),
-    ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
+/** Each is read once and then watched: the pods of the namespace, of the clients beside it and of the gateways; workloads; routes. */
+async function watchAll(cluster: Cluster, config: Config): Promise<Watched> {
+  const canaries = canariesOf(config)
+  const { namespace } = config
+  const namespaces = [...new Set([namespace, ...canaries.flatMap((plan) => plan.clients ?? [])])]
+  const gateways = [...new Set(canaries.flatMap(({ service }) => gatewayLabel(config, service) ?? []))]
+  const byService = canaries.some(({ stable }) => stable.by === 'service')
+  const [pods, workloads, routes] = await Promise.all([
+    Promise.all([
+      ...namespaces.map((each) => watch<Pod>(cluster, 'Pod', each)),
+      ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
+    ]),
+    Promise.all((['Deployment', 'StatefulSet'] as const).map((kind) => watch<Workload>(cluster, kind, namespace))),
+    Promise.all([
+      watch<VirtualService>(cluster, 'VirtualService', namespace),
+      ...(byService ? (['HTTPRoute', 'GRPCRoute'] as const).map((kind) => watch<GatewayRoute>(cluster, kind, namespace).catch(unlessAbsent)) : []),
+    ]),
   ])
+  return { pods, workloads, routes: routes.flat() }
+}
+
+function unlessAbsent(error: unknown): Live<GatewayRoute>[] {
+  return emptyWhenUnread(error)
 }
 
 /** Until all have ended: by themselves, because another one was put back, or because the run is cancelled. */
 async function ride(config: Config, moved: Moving[], { signal }: Surroundings): Promise<void> {
   const tick = Math.min(...moved.map(({ plan }) => plan.tick))
-  while (moved.some(isMoving)) {
-    const cancelled = await sleep(tick, false, { signal }).catch(() => true)
-    if (cancelled) return void (await stopAll(moved.filter(isMoving), 'the run was cancelled'))
-    await Promise.all(moved.filter(isMoving).map((each) => each.tick()))
+  const cancelled = new Promise<true>((resolve) => signal.addEventListener('abort', () => resolve(true), { once: true }))
+  while (moved.some((each) => each.busy())) {
+    const ticks = sleep(tick, false, { signal }).then(() => Promise.all(moved.map((each) => each.tick()))).catch(() => undefined)
+    // A cancel does not wait for a look that is under way.
+    await Promise.race([ticks, cancelled])
+    if (signal.aborted) return void (await Promise.all(moved.filter((each) => each.busy()).map((each) => each.cancel('the run was cancelled'))))
     const back = moved.find((each) => isBad(each) && each.state().weight === 0)
     if (back && config.together) await stopAll(moved.filter((each) => each !== back && !isBad(each)), `put back together with ${back.plan.service}`, back.plan.service)
   }
 }
 
 async function stopAll(moving: Moving[], reason: string, along?: string): Promise<void> {
-  await Promise.all(moving.map((each) => each.stop('rolled-back', reason, along)))
+  await Promise.all(moving.map((each) => each.stop(reason, along)))
 }
 
 const isMoving = ({ state }: Moving) => state().phase !== 'ended'

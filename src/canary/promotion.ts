@@ -1,26 +1,35 @@
 // One canary on its way: each tick looks at the evidence, asks the state machine what follows, and carries it out.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cluster } from '../cluster/client.ts'
-import type { Pod } from '../cluster/objects.ts'
+import { ApiError, type Cluster } from '../cluster/client.ts'
+import { keyOf, type Pod, type Workload } from '../cluster/objects.ts'
 import type { Live } from '../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { hostOf } from '../policies/compile/index.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { causeOf } from '../verify/cause.ts'
 import { adopt } from './adopt.ts'
+import { now } from './clock.ts'
 import { diagnose, type Diagnosis } from './diagnosis.ts'
+import { drift } from './drift.ts'
 import { checks, type Outside } from './evidence/checks.ts'
 import { gates } from './evidence/gates.ts'
 import { observe, type Look } from './evidence/observe.ts'
 import { hooks } from './evidence/webhooks.ts'
 import { syntheticLoad, type Forward } from './gateway.ts'
 import { groupsOf } from './groups.ts'
-import { due, explain, next, putBack, start, type Action, type Observation, type State, type Verdict } from './machine.ts'
+import { hold, type Hold, type Holder } from './hold.ts'
+import { Lost } from './lease.ts'
+import { begun, lived } from './life.ts'
+import { due, explain, holdOn, next, putBack, resume, start, type Action, type Next, type Observation, type State } from './machine.ts'
+import { templateHash, workloadsOf } from './record.ts'
 import { inWords, line, reasoning } from './telling.ts'
-import { clear, mirrorTo, moveTraffic, routeMatch, type Split } from './traffic.ts'
+import { clear, mirrorTo, moveTraffic, putAllBack, readSplit, routeMatch, type Routed, type Split, type Written } from './traffic.ts'
 
-/** `note` gets a line for each thing worth telling; `forward` opens a connection to a port of a pod. */
-export type Surroundings = { signal: AbortSignal; note: (line: string) => void; forward: Forward }
+/** `forward` opens a connection to a port of a pod. */
+export type Surroundings = Holder & { forward: Forward }
+
+/** The pods, workloads and routes of the namespace as they are at any moment. */
+export type Watched = { pods: Live<Pod>[]; workloads: Live<Workload>[]; routes: Live<Routed>[] }
 
 /** `along`: the service whose failure put it back as well. */
 export type Promotion = State & { plan: CanaryConfig; namespace: string; error?: string; along?: string; secondsToSafe?: number; diagnosis?: Diagnosis[]; adopted?: boolean }
@@ -29,10 +38,18 @@ export type Promotion = State & { plan: CanaryConfig; namespace: string; error?:
 export type Moving = {
   plan: CanaryConfig
   split: Split
+  /** The name under which it holds its Lease. */
+  identity: string
   state: () => State
+  /** It has not ended, or not all that it decided is written yet. */
+  busy: () => boolean
   tick: () => Promise<void>
+  /** Says that the run lives, while there is nothing to look at. */
+  beat: () => Promise<void>
   /** Puts its traffic back for a reason from outside; `along`: because that service's canary failed. */
-  stop: (verdict: Verdict, reason: string, along?: string) => Promise<void>
+  stop: (reason: string, along?: string) => Promise<void>
+  /** What the plan says of a cancelled run: put back, or held for a later one. */
+  cancel: (reason: string) => Promise<void>
   /** False when its traffic was to be put back and could not be. */
   safe: () => boolean
   /** Waits until what was decided is seen to be so, and says what came of it. `hurry`: only what must be. */
@@ -43,18 +60,52 @@ export function splitOf({ namespace }: Config, { service, stable, canary, routes
   return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
 }
 
-/** `weight`: the canary's now, in per cent. @throws Error when the counters cannot be read at all. */
-export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig, weight: number, pods: Live<Pod>[], around: Surroundings): Promise<Moving> {
+const all = <T>(lives: Live<T>[]) => lives.flatMap((live) => live.current())
+
+/** @throws Error when another run has it, when there can be no guard, or when the counters cannot be read at all. */
+export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig, watched: Watched, around: Surroundings): Promise<Moving> {
   const { namespace } = config
   const split = splitOf(config, plan)
-  // What a run that died left of a mirror or an A/B stage would go on for ever.
-  await clear(cluster, split)
   const groups = await groupsOf(cluster, config, plan)
   const note = (line: string) => around.note(config.canary ? line : `${plan.service}: ${line}`)
-  const observer = await observe(cluster, pods, { namespace, host: hostOf(plan.service, namespace), ...groups, plan }, note)
-  let state = start(plan, weight, Date.now(), observer.baseline)
+  const own = workloadsOf(all(watched.workloads), groups.canary)
+  // What a run that died left of a mirror or an A/B stage would go on for ever.
+  const holding = await hold(cluster, split, plan, templateHash(own, []), { ...around, note })
+  try {
+    await clear(cluster, split)
+    const observer = await observe(cluster, watched.pods, { namespace, host: hostOf(plan.service, namespace), ...groups, plan }, note)
+    const weight = await readSplit(cluster, split)
+    if (holding.before) note(`goes on from an earlier run: ${holding.before.canary.requests} requests of the canary seen, ${holding.before.steps.length} steps`)
+    const state = holding.before ? resume(holding.before, weight, now()) : start(plan, weight, now(), observer.baseline)
+    return ride({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life: begun(all(watched.workloads), observer.canaries(), groups.canary) }, state)
+  } catch (problem) {
+    await (holding.before ? holding.release(holding.before) : holding.end()).catch(() => undefined)
+    throw problem
+  }
+}
+
+type Riding = {
+  cluster: Cluster
+  config: Config
+  plan: CanaryConfig
+  split: Split
+  groups: Awaited<ReturnType<typeof groupsOf>>
+  watched: Watched
+  around: Surroundings
+  note: (line: string) => void
+  holding: Hold
+  observer: Awaited<ReturnType<typeof observe>>
+  life: ReturnType<typeof begun>
+}
+
+async function ride({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life }: Riding, from: State): Promise<Moving> {
+  const { namespace } = config
+  let state = from
+  /** What a later run may go on from: this promotion before it was ended from outside. */
+  let resumable: State | undefined
   let error: string | undefined
   let wentAlong: string | undefined
+  let lost = false
   let safe = true
   let last: Look | undefined
 
@@ -64,60 +115,142 @@ export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig
   const gate = gates(hook.ask)
   const told: Promise<void>[] = []
   const tell = (...news: Parameters<typeof hook.tell>) => void told.push(hook.tell(...news))
-  const synthetic = plan.load && (await syntheticLoad(cluster, config, plan, pods, around.forward))
+  const synthetic = plan.load && (await syntheticLoad(cluster, config, plan, watched.pods, around.forward))
+  const writer = writing(cluster, split, plan, holding, () => state, note)
+  const known = holding.saved.map(keyOf)
 
-  async function take({ state: after, actions }: { state: State; actions: Action[] }): Promise<void> {
+  async function take({ state: after, actions }: Next): Promise<void> {
     const before = state.phase
     state = after
     if (before === 'waiting' && state.phase !== 'waiting') asked.start()
     if (state.phase === 'ended') note(`${state.verdict ?? ''}: ${state.reason ?? ''}`)
-    for (const action of actions) await carryOut(cluster, split, plan, action)
-    for (const action of actions) note(inWords(plan, action))
     if (actions.length > 0 || state.phase === 'ended') tell('event', actions.map((action) => inWords(plan, action)).join('; ') || (state.reason ?? ''))
+    await writer.write(actions)
   }
 
   async function tick(): Promise<void> {
-    if (state.phase === 'ended') return
     try {
+      if (!(await writer.settled())) return
+      if (state.phase === 'ended') return await beat()
+      const alive = await renewed()
       last = await observer.look()
-      const observation: Observation = { ...last.evidence, findings: asked.latest(), gates: gate.answers(due(plan, state)) }
+      const observation = seen(last, alive)
+      if (isOver()) return
       note(line(state, observation))
       synthetic?.aim(state, observation)
-      const step = next(plan, state, observation, Date.now())
+      const step = next(plan, state, observation, now())
       if (plan.explain && step.state.phase !== 'waiting') explain(plan, step.state).forEach((each) => note(reasoning(each)))
-      await take({ ...step, state: await explained(step.state) })
+      const after = await explained(step.state)
+      // It may have been stopped from outside while this was looked up.
+      if (isOver()) return
+      await take({ ...step, state: after })
     } catch (problem) {
-      await stop('rolled-back', `the promotion could not go on: ${problem instanceof Error ? problem.message : String(problem)}`)
+      if (problem instanceof Lost) return lose(problem)
+      if (isOver()) return giveUp(error ?? state.reason ?? '', problem)
+      await stop(`the promotion could not go on: ${messageOf(problem)}`)
       error ??= state.reason
+    }
+  }
+
+  /** What is not written by now is left to the post step, and to the guard, which goes on for as long as it takes. */
+  function giveUp(reason: string, problem: unknown): void {
+    safe = false
+    writer.drop()
+    error = `${reason}; and the traffic could not be put back: ${messageOf(problem)}`
+    note(error)
+  }
+
+  const isOver = () => state.phase === 'ended'
+
+  /** False while the API server cannot be asked: then nothing can be said of the canary either. */
+  async function renewed(): Promise<boolean> {
+    try {
+      await holding.renew(state)
+      return true
+    } catch (problem) {
+      if (problem instanceof Lost || !isPassing(problem)) throw problem
+      note(`the Lease could not be renewed: ${messageOf(problem)}`)
+      return false
+    }
+  }
+
+  async function beat(): Promise<void> {
+    await holding.renew(state).catch((problem: unknown) => {
+      if (problem instanceof Lost) lose(problem)
+    })
+  }
+
+  function lose(problem: Lost): void {
+    lost = true
+    const reason = `the promotion was taken from this run: ${problem.message}`
+    // Whoever took it has the say: nothing is written any more.
+    writer.drop()
+    if (isOver()) return
+    state = putBack(state, 'rolled-back', reason, now()).state
+    error = reason
+    note(reason)
+  }
+
+  function seen({ evidence, health }: Look, alive: boolean): Observation {
+    const strayed = state.phase !== 'waiting' && watched.routes.every((live) => live.fresh()) ? drift(all(watched.routes), known, split, plan, { weight: state.weight, ...askedOf(state) }, writer.written()) : undefined
+    const was = lived(life, all(watched.workloads), observer.canaries(), groups.canary, state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab'))
+    life = was.life
+    const fault = health.fault?.text ?? was.fault
+    return {
+      ...evidence,
+      complete: evidence.complete && alive,
+      ...(fault === undefined ? {} : { fault }),
+      ...(strayed === undefined ? {} : { drift: strayed }),
+      ...(holding.guarded() ? {} : { unguarded: true }),
+      findings: asked.latest(),
+      gates: gate.answers(due(plan, state)),
     }
   }
 
   /** What is wrong with a pod, or with one that is not ready, gets the cause that its events and its log tell. */
   async function explained(after: State): Promise<State> {
-    if (after.phase !== 'ended' || after.verdict === 'promoted' || after.asPlanned || !last || last.health.ready) return after
+    if (after.phase !== 'ended' || after.verdict === 'promoted' || after.asPlanned || !last) return after
+    const because = (cause: string | undefined) => (cause === undefined ? after : { ...after, reason: `${after.reason ?? ''}: ${cause}` })
+    if (!holding.guarded() && from.steps.length === after.steps.length) return because(await holding.whyUnguarded().catch(() => undefined))
+    if (last.health.ready) return after
     const broken = last.health.fault?.pod ?? observer.canaries().find((pod) => !isReady(pod))
-    const cause = broken ? await causeOf(cluster, broken).catch(() => undefined) : 'no pod of it runs; see whether its Deployment is scaled to 0'
-    return cause === undefined ? after : { ...after, reason: `${after.reason ?? ''}: ${cause}` }
+    return because(broken ? await causeOf(cluster, broken).catch(() => undefined) : 'no pod of it runs; see whether its Deployment is scaled to 0')
   }
 
-  async function stop(verdict: Verdict, reason: string, along?: string): Promise<void> {
+  async function stop(reason: string, along?: string): Promise<void> {
     wentAlong = along
+    await endWith(reason, () => putBack(state, 'rolled-back', reason, now()))
+  }
+
+  async function cancel(reason: string): Promise<void> {
+    resumable = state
+    await endWith(reason, () => (plan.onCancel === 'hold' ? holdOn(state, `${reason}, and its weight is held (\`onCancel\`)`, now()) : putBack(state, 'rolled-back', reason, now())))
+  }
+
+  async function endWith(reason: string, how: () => Next): Promise<void> {
+    if (lost) return
     try {
-      await take(putBack(state, verdict, reason, Date.now()))
+      writer.drop()
+      await take(how())
     } catch (problem) {
-      safe = false
-      error = `${reason}; and the traffic could not be put back: ${problem instanceof Error ? problem.message : String(problem)}`
-      note(error)
+      if (problem instanceof Lost) lose(problem)
+      else giveUp(reason, problem)
     }
   }
 
   async function finish(hurry: boolean): Promise<Promotion> {
     asked.stop()
     synthetic?.stop()
+    if (!writer.idle()) safe = false
     const ended = { ...state, plan, namespace, ...(error === undefined ? {} : { error }), ...(wentAlong === undefined ? {} : { along: wentAlong }) }
-    if (hurry) return ended
+    if (hurry) {
+      await settleLease()
+      return ended
+    }
     tell('post-rollout', state.reason ?? '')
     const failed = state.verdict === 'rolled-back' || (state.verdict === 'held' && !state.asPlanned)
+    // Promoted, the traffic stays where it is, whatever becomes of this run.
+    if (state.verdict === 'promoted') await holding.relieve().catch(() => undefined)
     const came: Promotion = {
       ...ended,
       ...(state.weight === 0 && state.verdict !== 'skipped' ? await settled(observer.look, note) : {}),
@@ -125,9 +258,17 @@ export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig
       ...(failed ? { diagnosis: await diagnose(cluster, namespace, observer.canaries()) } : {}),
       ...(state.verdict === 'promoted' && plan.after === 'adopt' ? await adopted() : {}),
     }
+    await settleLease()
     // The program ends after this, and with it what is still on its way.
     await Promise.all(told)
     return came
+  }
+
+  /** Kept for a later run is what was cut short or is to stop for now; what was decided is over. While traffic is not safe, the guard is left its duty. */
+  async function settleLease(): Promise<void> {
+    if (lost || !safe) return
+    const kept = resumable ?? (state.asPlanned ? state : undefined)
+    await (kept ? holding.release(kept) : holding.end()).catch((problem: unknown) => note(`the Lease could not be given up: ${messageOf(problem)}`))
   }
 
   async function adopted(): Promise<Partial<Promotion>> {
@@ -135,11 +276,15 @@ export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig
       await adopt(cluster, split, groups, { note, signal: around.signal, timeoutMs: plan.patience, quiet: async () => (await settled(observer.look, note)).secondsToSafe !== undefined })
       return { adopted: true, weight: 0 }
     } catch (problem) {
-      return { adopted: false, error: problem instanceof Error ? problem.message : String(problem) }
+      return { adopted: false, error: messageOf(problem) }
     }
   }
 
-  return { plan, split, state: () => state, safe: () => safe, tick, stop, finish }
+  return { plan, split, identity: holding.identity, state: () => state, busy: () => !isOver() || !writer.idle(), safe: () => safe && writer.idle(), tick, beat, stop, cancel, finish }
+}
+
+function messageOf(problem: unknown): string {
+  return problem instanceof Error ? problem.message : String(problem)
 }
 
 function phaseOf({ phase, verdict }: State): Outside['phase'] {
@@ -148,23 +293,85 @@ function phaseOf({ phase, verdict }: State): Outside['phase'] {
   return verdict === 'promoted' || verdict === 'held' ? 'Succeeded' : 'Failed'
 }
 
-async function carryOut(cluster: Cluster, split: Split, plan: CanaryConfig, action: Action): Promise<void> {
-  if (action.kind === 'weight') return moveTraffic(cluster, split, action.weight)
+/** What the current stage asks of the routes beside a weight. */
+function askedOf({ phase, steps }: State) {
+  const step = phase === 'waiting' ? undefined : steps.at(-1)
+  return step ? { kind: step.kind, ...(step.kind === 'mirror' ? { percent: step.weight } : {}) } : {}
+}
+
+/** No answer, a server that is busy, a webhook of istiod that is away, credentials that are about to be renewed, others writing: it may pass. */
+function isPassing(problem: unknown): boolean {
+  return problem instanceof ApiError && (problem.status === 0 || problem.status >= 500 || [401, 409, 422, 429].includes(problem.status))
+}
+
+/** Writes what was decided, in its order and one at a time, and again while the API server does not take it. */
+function writing(cluster: Cluster, split: Split, plan: CanaryConfig, { renew, saved }: Hold, state: () => State, note: (line: string) => void) {
+  let pending: Action[] = []
+  let refusedSince: number | undefined
+  let written: Written[] = []
+  let turn: Promise<unknown> = Promise.resolve()
+
+  async function all(): Promise<boolean> {
+    while (pending.length > 0) {
+      const action = pending[0]!
+      try {
+        // How far it is is saved before it is done, and only by who still holds the Lease.
+        await renew(state())
+        // Two looks at the watch may still lag behind; older writes do not count.
+        written = [...written, ...(await carryOut(cluster, split, plan, action, saved))].slice(-20)
+      } catch (problem) {
+        if (!isPassing(problem)) throw problem
+        refusedSince ??= now()
+        if (now() - refusedSince >= plan.patience) throw new Error(`${messageOf(problem)}, for ${plan.patience / 1000} s (\`patience\`)`, { cause: problem })
+        note(`not written yet (${inWords(plan, action)}): ${messageOf(problem)}`)
+        return false
+      }
+      refusedSince = undefined
+      note(inWords(plan, action))
+      if (pending[0] === action) pending = pending.slice(1)
+    }
+    return true
+  }
+
+  /** One at a time: what is stopped in the middle of a write comes after it. */
+  const inTurn = () => {
+    const mine = turn.then(all)
+    turn = mine.catch(() => undefined)
+    return mine
+  }
+  return {
+    write: (actions: Action[]) => {
+      pending = [...pending, ...actions]
+      return inTurn()
+    },
+    /** True when there is nothing left to write. */
+    settled: () => (pending.length === 0 ? Promise.resolve(true) : inTurn()),
+    drop: () => {
+      pending = []
+      refusedSince = undefined
+    },
+    idle: () => pending.length === 0,
+    written: () => written,
+  }
+}
+
+async function carryOut(cluster: Cluster, split: Split, plan: CanaryConfig, action: Action, saved: Routed[]): Promise<Written[]> {
+  if (action.kind === 'weight') return action.weight === 0 ? putAllBack(cluster, split, saved) : moveTraffic(cluster, split, action.weight)
   if (action.kind === 'mirror') return mirrorTo(cluster, split, action.percent)
   return action.kind === 'ab' ? routeMatch(cluster, split, plan.ab!.match) : clear(cluster, split)
 }
 
 /** How long until the canary's sidecars counted no further request. Watched for 10 s at most. */
 async function settled(look: () => Promise<Look>, note: (line: string) => void): Promise<{ secondsToSafe?: number }> {
-  const from = Date.now()
+  const from = now()
   let quiet = 0
-  while (Date.now() - from < 10_000) {
+  while (now() - from < 10_000) {
     await sleep(500)
     const seen = await look().catch(() => undefined)
     if (!seen?.evidence.complete) continue
     quiet = seen.evidence.canary.requests === 0 ? quiet + 1 : 0
     if (quiet < 2) continue
-    const secondsToSafe = Math.max(0, (Date.now() - from - 1_000) / 1000)
+    const secondsToSafe = Math.max(0, (now() - from - 1_000) / 1000)
     note(`the canary serves nothing any more, ${secondsToSafe.toFixed(1)} s after the weight was put back`)
     return { secondsToSafe }
   }

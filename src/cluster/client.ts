@@ -40,6 +40,8 @@ export type Cluster = {
   snapshot<T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>>
   /** The changes since a version, as they come, until the server ends it; `signal` ends it without an error. */
   changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal): AsyncIterable<WatchEvent>
+  /** Creates it; ApiError 409 where it is there already. */
+  create<T extends KubeObject>(object: T): Promise<T>
   /** Server-side apply with our field manager; `force` takes fields over from other managers, `dryRun` only answers what would be. */
   apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
   /** JSON Patch; with `test` operations a change in between is refused with status 422. */
@@ -56,7 +58,10 @@ export type Cluster = {
   version(): Promise<string>
 }
 
-export function client(connection: Connection): Cluster {
+/** As much of a Connection as requests need. */
+export type Reach = Pick<Connection, 'server'> & { config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'> }
+
+export function client(connection: Reach): Cluster {
   const credentials = freshFor(60_000, () => securityOf(connection))
   const ask = asker(connection, credentials)
   const json = async <T>(path: string, options?: Ask) => parsed(connection.server, path, await ask(path, options)) as T
@@ -73,6 +78,10 @@ export function client(connection: Connection): Cluster {
     async *changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal) {
       const asked = { ...query, watch: 'true', resourceVersion: version, allowWatchBookmarks: 'true', timeoutSeconds: '300' }
       for await (const line of lines(connection.server, pathOf(kind, namespace), { query: asked, timeoutMs: silenceMs, signal }, await credentials())) yield parsed(connection.server, pathOf(kind, namespace), line) as WatchEvent
+    },
+    create: (object) => {
+      const kind = kindOf(object) ?? (object.kind as Kind)
+      return json(pathOf(kind, object.metadata.namespace), { method: 'POST', type: 'application/json', query: { fieldManager }, body: object })
     },
     apply: (object, force = false, dryRun = false) =>
       json(pathOf(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name), {
@@ -111,13 +120,19 @@ function absent(error: unknown): undefined {
 }
 
 /** Asks again, a little later each time, when the server did not answer or said that it is busy. */
-function asker(connection: Connection, credentials: () => Promise<https.RequestOptions>) {
+function asker(connection: Reach, credentials: Fresh<https.RequestOptions>) {
   return async (path: string, options: Ask = {}): Promise<string> => {
     const attempts = options.attempts ?? 5
     for (let attempt = 1; ; attempt++) {
+      const security = await credentials()
       try {
-        return await once(connection.server, path, options, await credentials())
+        return await once(connection.server, path, options, security)
       } catch (error) {
+        // A token may have expired before its time: whoever makes them is asked for another one, once.
+        if (error instanceof ApiError && error.status === 401 && attempt === 1 && attempts > 1) {
+          credentials.expire()
+          continue
+        }
         const again = error instanceof ApiError && [0, 429, 500, 502, 503, 504].includes(error.status)
         if (!again || attempt >= attempts) throw error
         await sleep(200 * 2 ** (attempt - 1))
@@ -127,7 +142,7 @@ function asker(connection: Connection, credentials: () => Promise<https.RequestO
 }
 
 /** Certificates and headers; with a keep-alive agent of our own, unless the kubeconfig wants a proxy. */
-async function securityOf({ config, server }: Connection): Promise<https.RequestOptions> {
+async function securityOf({ config, server }: Reach): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
   await config.applyToHTTPSOptions(options).catch((error: unknown) => {
     throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${error instanceof Error ? error.message : String(error)}`)
@@ -140,10 +155,12 @@ async function securityOf({ config, server }: Connection): Promise<https.Request
   return options
 }
 
-function freshFor<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
+type Fresh<T> = (() => Promise<T>) & { expire: () => void }
+
+function freshFor<T>(ms: number, make: () => Promise<T>): Fresh<T> {
   let made: Promise<T> | undefined
   let until = 0
-  return () => {
+  const get = () => {
     if (!made || Date.now() > until) {
       made = make()
       // What failed is tried again by the next request.
@@ -152,6 +169,7 @@ function freshFor<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
     }
     return made
   }
+  return Object.assign(get, { expire: () => void (made = undefined) })
 }
 
 async function once(server: string, path: string, options: Ask, security: https.RequestOptions): Promise<string> {
@@ -215,4 +233,14 @@ function refusal(status: number, what: string, text: string): ApiError {
   } catch {
     return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`)
   }
+}
+
+export function emptyWhenAbsent(error: unknown): [] {
+  if (error instanceof ApiError && error.status === 404) return []
+  throw error
+}
+
+/** Of a kind that the cluster lacks, or that this user may not read. */
+export function emptyWhenUnread(error: unknown): [] {
+  return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
 }

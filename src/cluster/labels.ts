@@ -1,5 +1,9 @@
 import type { Pod, Workload } from './objects.ts'
 
+/** On everything that we create. */
+export const managedByLabel = 'app.kubernetes.io/managed-by'
+export const manager = 'mesh-canary'
+
 /** True when the labels hold every pair of the selector. */
 export function matches(selector: Record<string, string>, labels: Record<string, string> = {}): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value)

@@ -11,10 +11,14 @@ export type Meta = {
   annotations?: Record<string, string>
   deletionTimestamp?: string
   creationTimestamp?: string
-  ownerReferences?: { kind: string; name: string; uid: string; controller?: boolean }[]
+  managedFields?: { manager?: string; operation?: string; time?: string; fieldsV1?: Record<string, unknown> }[]
+  ownerReferences?: { apiVersion?: string; kind: string; name: string; uid: string; controller?: boolean }[]
 }
 
 export type KubeObject = { apiVersion: string; kind: string; metadata: Meta }
+export type Lease = KubeObject & {
+  spec?: { holderIdentity?: string | null; leaseDurationSeconds?: number; acquireTime?: string; renewTime?: string; leaseTransitions?: number }
+}
 export type ConfigMap = KubeObject & { data?: Record<string, string> }
 
 type State = { reason?: string; message?: string; exitCode?: number; signal?: number; finishedAt?: string }
@@ -114,6 +118,9 @@ const places = {
   DaemonSet: ['apps/v1', 'daemonsets'],
   ReplicaSet: ['apps/v1', 'replicasets'],
   HorizontalPodAutoscaler: ['autoscaling/v2', 'horizontalpodautoscalers'],
+  Lease: ['coordination.k8s.io/v1', 'leases'],
+  Role: ['rbac.authorization.k8s.io/v1', 'roles'],
+  RoleBinding: ['rbac.authorization.k8s.io/v1', 'rolebindings'],
   Job: ['batch/v1', 'jobs'],
   CronJob: ['batch/v1', 'cronjobs'],
   Ingress: ['networking.k8s.io/v1', 'ingresses'],
@@ -158,6 +165,11 @@ export function groupOf(apiVersion: string): string {
 export function kindOf({ apiVersion, kind }: Pick<KubeObject, 'apiVersion' | 'kind'>): Kind | undefined {
   const group = groupOf(apiVersion)
   return [kind, `${kind}.${group}`].find((key): key is Kind => key in places && groupOf(places[key as Kind][0]) === group)
+}
+
+/** Tells objects apart, in words. */
+export function keyOf(object: KubeObject): string {
+  return `${kindOf(object) ?? object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
 }
 
 /** The address of a collection, or of one object in it, below the API server's root. */

@@ -1,7 +1,7 @@
 // The one schema: it validates the config file and the inputs, is published as JSON Schema,
 // and its descriptions are the tables of the README. It knows no cluster.
 import { z } from 'zod'
-import { dnsName, duration, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
+import { dnsName, duration, durationOrNone, durationOrOff, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
 export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'rollback', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
@@ -346,6 +346,8 @@ const prometheus = z
   })
   .refine(({ address, service }) => oneOf({ address, service }), { error: 'expected exactly one of address, service' })
 
+const guardDefaults = { after: 30_000, image: 'docker.io/library/node:24-alpine', pullPolicy: 'IfNotPresent' as const, enabled: true }
+
 const relative = orShort(
   z.strictObject({
     margin: z.number({ error: 'expected a number' }).min(1, { error: 'expected a number from 1' }).max(100).prefault(1.5).describe("How many times stable's rate is tolerated."),
@@ -354,6 +356,17 @@ const relative = orShort(
   }),
   flag,
   (enabled) => ({ enabled, margin: 1.5, latency: true }),
+)
+
+const guard = orShort(
+  z.strictObject({
+    after: duration.prefault('30s').describe('How long the run may not be heard of before all traffic is put back.'),
+    image: text.prefault('docker.io/library/node:24-alpine').describe('Image with Node.js in which it runs.'),
+    pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never'], { error: 'expected one of IfNotPresent, Always, Never' }).prefault('IfNotPresent').describe('When the node pulls that image.'),
+    enabled: flag.prefault(true).describe('The same as `guard: off`, said with `false`.'),
+  }),
+  durationOrOff,
+  (after) => ({ ...guardDefaults, ...(after === 'off' ? { enabled: false } : { after }) }),
 )
 
 const canary = z.strictObject({
@@ -401,7 +414,11 @@ const canary = z.strictObject({
   maxPods: whole(1, 10_000).prefault(50).describe('Pods of each kind whose sidecars are asked; of more, a sample.'),
   onFail: word('rollback', 'hold').prefault('rollback').describe('What happens to the weight when a check fails.'),
   onInconclusive: word('rollback', 'hold', 'promote').prefault('rollback').describe('What happens when a step saw too little evidence to pass.'),
-  patience: duration.prefault('2m').describe('How long the canary may take to become ready, and a step may wait for evidence beyond its interval.'),
+  onCancel: word('rollback', 'hold').prefault('rollback').describe('What happens to the weight when the run is cancelled. Held, a later run goes on from there.'),
+  onDrift: word('fail', 'take-over').prefault('fail').describe('What happens when somebody else changes the weights or the routes in the middle: `fail` puts the canary back; `take-over` writes the weights again, three times at most.'),
+  guard: guard.prefault({}).describe('The Job in the namespace that puts all traffic back when the run is gone for so long; `off` for none: then a runner that dies in the middle leaves the weights as they are.'),
+  waitForRun: durationOrNone.prefault('0s').describe('How long to wait while another run promotes the same service; then this one fails and says whose it is.'),
+  patience: duration.prefault('2m').describe('How long the canary and the guard may take to become ready, a step may wait for evidence beyond its interval, and a write is tried again while the API server does not take it.'),
   confirmWithin: duration.prefault('1h').describe('How long the hooks that confirm may take to say yes.'),
   after: word('keep', 'adopt').prefault('keep').describe("After the last step: `keep` the weights as they are; `adopt`: stable's Deployment gets the canary's pod template and the traffic, and the canary is scaled to 0."),
   explain: flag.prefault(false).describe('Shows at each look what every check has counted, how strong its evidence is, and what it says.'),

@@ -35,6 +35,24 @@ export const duration = written(
   },
 )
 
+/** A duration, or none at all: `0s`. */
+export const durationOrNone = written(
+  'a duration with its unit, such as 30s or 10m, or 0s for none',
+  { type: 'string', pattern: durationPattern },
+  parseDuration,
+)
+
+/** A duration of five seconds or more, or `off`. */
+export const durationOrOff = written(
+  'a duration of 5s or more, such as 30s, or off',
+  { type: 'string', pattern: `${durationPattern}|^off$` },
+  (raw): number | 'off' | undefined => {
+    if (raw === 'off' || raw === false) return 'off'
+    const ms = parseDuration(raw)
+    return ms === undefined || ms < 5_000 ? undefined : ms
+  },
+)
+
 /** Written `99.5%`, read as a fraction of 1. */
 export const percentage = written(
   'a percentage such as 99% or 99.5%, above 0% and below 100%',

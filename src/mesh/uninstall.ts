@@ -1,14 +1,14 @@
 // Takes the mesh away: policies, sidecars, control plane, and what Istio itself leaves behind. Nothing of anybody else's goes
 // with it: where the removal would take such a thing along, nothing is touched.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Cluster } from '../cluster/client.ts'
-import { belongs } from '../cluster/labels.ts'
+import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
+import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, type Kind, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as Named } from '../config/values.ts'
 import { apply } from '../policies/apply.ts'
 import type { Planned } from '../policies/plan.ts'
-import { emptyWhenAbsent, isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
+import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
 import { proxies } from './propagation.ts'
@@ -32,16 +32,16 @@ export type Removed = { removed: string[]; restarted: string[]; remains: string[
 export async function uninstall(cluster: Cluster, removal: Removal): Promise<Removed> {
   const { namespace, dryRun, timeoutMs, signal } = removal
   const found = await survey(cluster, removal)
-  const { policies, labels, workloads, mesh, system } = found
-  const removed = [...policies.map(titleOf), ...labels.map((name) => `label ${name} of Namespace ${namespace}`), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])]
+  const { leases, policies, labels, workloads, mesh, system } = found
+  const removed = [...leases.map(titleOf), ...policies.map(titleOf), ...labels.map((name) => `label ${name} of Namespace ${namespace}`), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])]
   const restarted = workloads.map(({ kind, metadata }) => `${kind}/${metadata.name}`)
   if (dryRun) return { removed, restarted, remains: [] }
   await takeAway(cluster, removal, found)
   return { removed, restarted, remains: await untilGone(cluster, namespace, system, timeoutMs, signal) }
 }
 
-/** What is to go: `labels` of the namespace, `workloads` that have sidecars, `system` when all of istio-system goes. */
-type Found = { policies: KubeObject[]; labels: string[]; workloads: Workload[]; mesh: KubeObject[]; system: boolean }
+/** What is to go: `leases` of promotions, with their guards; `labels` of the namespace, `workloads` that have sidecars, `system` when all of istio-system goes. */
+type Found = { leases: KubeObject[]; policies: KubeObject[]; labels: string[]; workloads: Workload[]; mesh: KubeObject[]; system: boolean }
 
 async function survey(cluster: Cluster, removal: Removal): Promise<Found> {
   const { namespace, note } = removal
@@ -51,10 +51,13 @@ async function survey(cluster: Cluster, removal: Removal): Promise<Found> {
   const { workloads, loose } = await withSidecars(cluster, removal, pods)
   const faults = [...stillNeeded(others, pods, namespace), ...stuck(loose)]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return { policies: ours, workloads, labels: await injectionLabels(cluster, namespace), mesh: await partsOfMesh(cluster), system: await systemNamespaceGoes(cluster, note) }
+  const leases = await cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` })
+  return { leases, policies: ours, workloads, labels: await injectionLabels(cluster, namespace), mesh: await partsOfMesh(cluster), system: await systemNamespaceGoes(cluster, note) }
 }
 
-async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, istioctl }: Removal, { policies, labels, workloads, mesh, system }: Found): Promise<void> {
+async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, istioctl }: Removal, { leases, policies, labels, workloads, mesh, system }: Found): Promise<void> {
+  // A run that promotes notices, and lets go.
+  for (const lease of leases) await removeObject(cluster, lease)
   await removePolicies(cluster, policies, namespace, mesh.some(isIstiod))
   if (labels.length > 0) await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: Object.fromEntries(labels.map((name) => [name, null])) } })
   for (const workload of workloads) {

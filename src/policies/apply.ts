@@ -1,9 +1,9 @@
 // A plan → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
 import type { Cluster } from '../cluster/client.ts'
-import { kindOf, type DestinationRule, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import { type DestinationRule, keyOf, type Kind, kindOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { policyKinds } from './manifests.ts'
 import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
-import { keyOf, removeObject } from './prune.ts'
+import { removeObject } from './prune.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
 

@@ -1,10 +1,10 @@
 // A host of ours that somebody else has a route for: in the other of the two APIs, Istio's and the Gateway API, or in a
 // VirtualService of another namespace. Those of our own are judged before (contradictions.ts).
 import { ApiError, type Cluster } from '../cluster/client.ts'
-import type { Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
+import { keyOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { hostOf } from './compile/index.ts'
 import { unreadable } from './exposed.ts'
-import { isOurs, keyOf } from './prune.ts'
+import { isOurs } from './prune.ts'
 import { fullHost } from './routes.ts'
 
 type HTTPRoute = KubeObject & { spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] } }

@@ -1,6 +1,7 @@
 // What is in the cluster and cannot stand beside what a run would write there; known before anything is touched.
+import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Cluster } from '../cluster/client.ts'
-import type { KubeObject } from '../cluster/objects.ts'
+import { keyOf, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -9,7 +10,7 @@ import type { Live } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge.ts'
 import { namesakes, taken } from './plan.ts'
-import { configLabel, isOf, isOurs, isUnclaimed, keyOf, managedByLabel, manager, type Owner } from './prune.ts'
+import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
 
 /** A sentence each; those of the config's own sources among them. */
 export async function contradictions(cluster: Cluster, config: Config, live: Live, owner: Owner): Promise<string[]> {

@@ -1,13 +1,12 @@
 // What `expose` names, looked up before anything is touched: the Service, its port, the gateway, the certificate.
 // What the user may not read is not judged.
 import { ApiError, type Cluster } from '../cluster/client.ts'
-import type { KubeObject, Service } from '../cluster/objects.ts'
+import { keyOf, type KubeObject, type Service } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config, Exposure, StageName } from '../config/schema.ts'
 import { servicePorts } from '../verify/protocol.ts'
 import { readManifests } from './manifests.ts'
-import { keyOf } from './prune.ts'
 
 const gatewayKind = 'Gateway.gateway.networking.k8s.io'
 

@@ -1,10 +1,9 @@
 // What of the mesh's routes and subsets is in the namespace already, and the weights that are in force there.
-import type { Cluster } from '../cluster/client.ts'
+import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { Weights } from './compile/index.ts'
-import { emptyWhenAbsent } from './prune.ts'
 import { routesTo, weightsOf } from './routes.ts'
 
 export type Live = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }

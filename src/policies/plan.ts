@@ -2,9 +2,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { stringify } from 'yaml'
 import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
-import { kindOf, type Destination, type DestinationRule, type HttpRoute, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import { type Destination, type DestinationRule, type HttpRoute, keyOf, type Kind, kindOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { isUnclaimed, keyOf, marked, obsolete, ownedBy, stranger, type Owner } from './prune.ts'
+import { isUnclaimed, marked, obsolete, ownedBy, stranger, type Owner } from './prune.ts'
 import { fullHost } from './routes.ts'
 
 export type Action = 'create' | 'change' | 'unchanged' | 'delete'

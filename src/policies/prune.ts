@@ -1,12 +1,11 @@
 // Whose an object is, by its labels; and which of ours are asked for no more.
+import { managedByLabel, manager } from '../cluster/labels.ts'
 import { createHash } from 'node:crypto'
-import { ApiError, type Cluster } from '../cluster/client.ts'
-import { kindOf, systemNamespace, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { ApiError, type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
+import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace } from '../cluster/objects.ts'
 import { unnamed } from '../config/schema.ts'
 import { policyKinds } from './manifests.ts'
 
-export const managedByLabel = 'app.kubernetes.io/managed-by'
-export const manager = 'mesh-canary'
 export const configLabel = 'mesh-canary.io/config'
 /** On what lives outside its config's namespace, where configs of the same name may meet. */
 export const namespaceLabel = 'mesh-canary.io/namespace'
@@ -60,16 +59,6 @@ export async function listPolicies(cluster: Cluster, namespace: string | undefin
   return (await Promise.all(lists)).flat()
 }
 
-export function emptyWhenAbsent(error: unknown): [] {
-  if (error instanceof ApiError && error.status === 404) return []
-  throw error
-}
-
-/** Of a kind that the cluster lacks, or that this user may not read. */
-export function emptyWhenUnread(error: unknown): [] {
-  return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
-}
-
 function emptyWhenForbidden(error: unknown): [] {
   if (error instanceof ApiError && error.status === 403) return []
   throw error
@@ -87,10 +76,6 @@ export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObjec
 export function obsolete(owned: readonly KubeObject[], desired: readonly KubeObject[]): KubeObject[] {
   const wanted = new Set(desired.map(keyOf))
   return owned.filter((object) => !wanted.has(keyOf(object)))
-}
-
-export function keyOf(object: KubeObject): string {
-  return `${kindOf(object) ?? object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
 }
 
 export async function removeObject(cluster: Cluster, object: KubeObject): Promise<void> {

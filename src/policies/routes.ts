@@ -109,6 +109,17 @@ export function shift(object: Routed, split: Split, weight: number): PatchOperat
   })
 }
 
+/** The object as it is with all of the traffic at stable. */
+export function allToStable<T extends Routed>(object: T, split: Split): T {
+  const copy = structuredClone(object)
+  for (const { path, value } of shift(object, split, 0)) {
+    const keys = path.slice(1).split('/')
+    const target = keys.slice(0, -1).reduce<Record<string, unknown>>((at, key) => at[key] as Record<string, unknown>, copy as unknown as Record<string, unknown>)
+    target[keys.at(-1)!] = value
+  }
+  return copy
+}
+
 /** In whole weights, but never nothing where it is to be something, nor all where it is to be less. */
 function partOf(both: number, weight: number): number {
   if (weight === 0 || weight === 100) return (both * weight) / 100

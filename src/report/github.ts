@@ -1,19 +1,20 @@
 // The run on GitHub: inputs from the runner, lines and annotations to its log, outputs, summary, state for the post step.
-import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { hostname, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import * as core from '@actions/core'
-import type { Split } from '../canary/traffic.ts'
+import type { Intent } from '../canary/promote.ts'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
+import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import { run, undo } from '../run.ts'
+import { finishFor, run } from '../run.ts'
 import type { Host } from '../stages/running.ts'
 import { worst, type Report } from './report.ts'
 import { summary } from './summary.ts'
 
-/** What main leaves for post, as soon as it is known: main may be killed at any moment. */
-type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; splits?: Split[] }
+/** What main leaves for post, as soon as it is known: main may be killed at any moment. `held`: it was cancelled, and what it moved is to stay. */
+type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; intents?: Intent[]; held?: boolean }
 
 function tempDir(): string {
   return process.env['RUNNER_TEMP'] ?? tmpdir()
@@ -40,10 +41,13 @@ function load(): Config | undefined {
 function host(config: Config): Host {
   const left: Left = { ...(config.context === undefined ? {} : { context: config.context }) }
   const leave = (more: Left) => core.saveState('left', JSON.stringify(Object.assign(left, more)))
+  const hold = canariesOf(config).every(({ onCancel }) => onCancel === 'hold')
   return {
-    signal: cancelled(),
+    signal: cancelled(() => hold && leave({ held: true })),
     tempDir: tempDir(),
-    info: core.info,
+    run: runName(),
+    guardProgram: () => readFileSync(join(dirname(process.argv[1]!), 'guard.mjs'), 'utf8'),
+    info: (line) => core.info(defused(line)),
     warning: core.warning,
     group: core.group,
     mask: core.setSecret,
@@ -57,14 +61,33 @@ function host(config: Config): Host {
       const kubeconfig = temporaryFile ?? config.kubeconfig
       leave({ ...(temporaryFile === undefined ? {} : { temporaryFile }), ...(kubeconfig === undefined ? {} : { kubeconfig }) })
     },
-    intent: (splits) => leave({ splits }),
+    intent: (intents) => leave({ intents }),
   }
 }
 
+/**
+ * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command, and
+ * `##[name]` anywhere in it: with a character of no width inside, both are only text.
+ */
+export function defused(text: string): string {
+  return text.replace(/(^|[\r\n])(\s*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
+}
+
+/** The address under which a person finds this run; on a machine without GitHub, its name. */
+function runName(): string {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: id, GITHUB_RUN_ATTEMPT: attempt = '1' } = process.env
+  return server && repository && id ? `${server}/${repository}/actions/runs/${id}/attempts/${attempt}` : `process ${process.pid} on ${hostname()}`
+}
+
 /** The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that. */
-function cancelled(): AbortSignal {
+function cancelled(told: () => void): AbortSignal {
   const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => controller.abort(new Error('the run was cancelled')))
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      told()
+      controller.abort(new Error('the run was cancelled'))
+    })
+  }
   return controller.signal
 }
 
@@ -103,14 +126,13 @@ function fail(message: string, title: string): void {
 
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
-  const left = JSON.parse(core.getState('left') || '{}') as Left
+  const { intents = [], held = false, kubeconfig, context, temporaryFile } = JSON.parse(core.getState('left') || '{}') as Left
   try {
-    if (!left.splits || left.splits.length === 0) return
-    await undo(left.splits, left.kubeconfig, left.context, tempDir())
-    for (const { service, stable } of left.splits) core.warning(`the run ended in the middle of a promotion: all traffic of ${service} was put back to ${stable.name}`)
+    if (intents.length === 0) return
+    for (const line of await finishFor(intents, held, kubeconfig, context, tempDir())) core.warning(`the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
-    fail(`the run ended in the middle of a promotion, and the traffic of ${left.splits?.map(({ service }) => service).join(', ') ?? ''} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
+    fail(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
   } finally {
-    if (left.temporaryFile) rmSync(dirname(left.temporaryFile), { recursive: true, force: true })
+    if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
   }
 }

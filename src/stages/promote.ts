@@ -1,15 +1,16 @@
 // The stages promote and rollback: the weights of the canaries, step by step, or back at once.
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/promotion.ts'
-import { putAllBack } from '../canary/traffic.ts'
+import { rollBack } from '../canary/undo.ts'
 import { forward } from '../cluster/forward.ts'
 import { canariesOf } from '../config/names.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import type { Done, Running } from './running.ts'
 
-export async function deliver({ config, host, cluster, connection, report }: Running): Promise<Done> {
+export async function deliver({ config, host, hide, cluster, connection, report }: Running): Promise<Done> {
   if (config.dryRun) return { changed: false }
-  const promotions = await promote(cluster, config, { signal: host.signal, note: host.info, intent: host.intent, forward: (...where) => forward(connection, ...where) })
+  const { signal, intent, run, guardProgram } = host
+  const promotions = await promote(cluster, config, { signal, intent, run, hide, note: host.info, program: guardProgram, forward: (...where) => forward(connection, ...where) })
   report.promotions = promotions.map(promotionReport)
   const doubts = report.promotions.flatMap(splitDoubts)
   doubts.forEach(host.warning)
@@ -43,7 +44,7 @@ export async function rollback({ config, host, cluster, report }: Running): Prom
   if (config.dryRun) return { changed: false }
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
-    const changed = await putAllBack(cluster, splitOf(config, plan))
+    const changed = await rollBack(cluster, splitOf(config, plan), host.run)
     host.info(changed ? `all traffic of ${plan.service} is back at ${plan.stable.name}` : `${plan.canary.name} of ${plan.service} has no traffic: nothing changed`)
     if (changed) moved.push(plan.service)
   }

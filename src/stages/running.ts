@@ -1,5 +1,5 @@
 // What the stages share: whom they tell, what they work on, and what they add to the report.
-import type { Split } from '../canary/traffic.ts'
+import type { Intent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches } from '../cluster/labels.ts'
@@ -22,11 +22,16 @@ export type Host = {
   /** Told when istioctl is there, so that later steps find it. */
   istioctl: (found: Istioctl) => void
   /** Told what to undo should this process die; none when there is nothing left to undo. */
-  intent: (splits: Split[]) => void
+  intent: (intents: Intent[]) => void
+  /** Where this run can be looked at, or its name: told to others whom it keeps waiting. */
+  run: string
+  /** The guard's program, as text. */
+  guardProgram: () => string
   connected: (connection: Connection) => void
 }
 
-export type Running = { config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; report: Report }
+/** `hide` takes secrets out of what is kept outside. */
+export type Running = { hide: <T>(value: T) => T; config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; report: Report }
 
 /** Each stage answers whether it changed anything. */
 export type Done = { changed: boolean }

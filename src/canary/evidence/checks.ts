@@ -7,6 +7,7 @@ import { run } from './commands.ts'
 import type { Answer, Finding, Outside } from './finding.ts'
 import { measure, prometheus } from './prometheus.ts'
 import { post } from './webhooks.ts'
+import { now } from '../clock.ts'
 
 export type { Outside } from './finding.ts'
 
@@ -48,12 +49,12 @@ async function repeat({ name, failures, late, ask }: Check, everyMs: number, lat
   const stopped = () => signal.aborted
   if (late) await pause(everyMs)
   for (let inARow = 0; !stopped(); ) {
-    const from = Date.now()
+    const from = now()
     const answer = await ask(signal)
     if (stopped()) return
     if (answer.state !== 'undecided') inARow = answer.state === 'fail' ? inARow + 1 : 0
     const early = answer.state === 'fail' && inARow < failures
-    latest.set(name, { name, at: Date.now(), ...(early ? { state: 'undecided', text: `${answer.text} (failed ${inARow} of ${failures} times in a row)` } : answer) })
-    await pause(Math.max(0, from + everyMs - Date.now()))
+    latest.set(name, { name, at: now(), ...(early ? { state: 'undecided', text: `${answer.text} (failed ${inARow} of ${failures} times in a row)` } : answer) })
+    await pause(Math.max(0, from + everyMs - now()))
   }
 }

@@ -1,5 +1,6 @@
 // Hooks that have to be waited for: asked in the background and again, until they say yes.
 import type { Finding, Gate } from './finding.ts'
+import { now } from '../clock.ts'
 
 export type Gates = { answers: (due: Gate[]) => Partial<Record<Gate, Finding>> }
 
@@ -13,7 +14,7 @@ export function gates(ask: (gate: Gate) => Promise<Finding>): Gates {
   function begin(gate: Gate): void {
     asking.add(gate)
     void ask(gate)
-      .catch((error: unknown): Finding => ({ name: gate, state: 'undecided', text: error instanceof Error ? error.message : String(error), at: Date.now() }))
+      .catch((error: unknown): Finding => ({ name: gate, state: 'undecided', text: error instanceof Error ? error.message : String(error), at: now() }))
       .then((finding) => {
         latest[gate] = finding
         asking.delete(gate)
@@ -22,7 +23,7 @@ export function gates(ask: (gate: Gate) => Promise<Finding>): Gates {
 
   return {
     answers(due) {
-      due.filter((gate) => !asking.has(gate) && Date.now() - (latest[gate]?.at ?? -Infinity) >= pauseMs).forEach(begin)
+      due.filter((gate) => !asking.has(gate) && now() - (latest[gate]?.at ?? -Infinity) >= pauseMs).forEach(begin)
       return Object.fromEntries(due.flatMap((gate) => (latest[gate] ? [[gate, latest[gate]]] : [])))
     },
   }

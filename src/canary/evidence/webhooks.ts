@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Answer, Finding, Gate, Outside } from './finding.ts'
 import { reasonOf } from './prometheus.ts'
+import { now } from '../clock.ts'
 
 type Webhook = CanaryConfig['webhooks'][string]
 
@@ -19,11 +20,11 @@ export function hooks(plan: CanaryConfig, outside: () => Outside, note: (line: s
   return {
     async ask(kind) {
       const told = outside()
-      const answers = await Promise.all(of(kind).map(async ([name, hook]) => ({ name, ...(await post(plan, hook, told)), at: Date.now() })))
+      const answers = await Promise.all(of(kind).map(async ([name, hook]) => ({ name, ...(await post(plan, hook, told)), at: now() })))
       const passes = ({ state }: Finding) => state === 'pass'
       // Any one of those that may put it back is enough; all of those that confirm have to.
       const speaker = kind === 'rollback' ? answers.find(passes) : answers.find((answer) => !passes(answer))
-      return speaker ?? answers[0] ?? { name: kind, state: 'undecided', text: 'there is no such webhook', at: Date.now() }
+      return speaker ?? answers[0] ?? { name: kind, state: 'undecided', text: 'there is no such webhook', at: now() }
     },
     async tell(kind, message) {
       const told = outside()

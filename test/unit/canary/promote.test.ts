@@ -4,8 +4,9 @@ import type { Promotion } from '../../../src/canary/promotion.ts'
 import { moveTraffic, readSplit, type Split } from '../../../src/canary/traffic.ts'
 import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
 import type { Live } from '../../../src/cluster/watch.ts'
-import type { Pod, VirtualService } from '../../../src/cluster/objects.ts'
-import { clusterWith, configOf, container, pod, to, virtualService } from '../fixtures.ts'
+import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
+import { patched } from '../patched.ts'
+import { clusterWith, configOf, container, pod, to, virtualService, workload } from '../fixtures.ts'
 
 // Time passes only when somebody sleeps, so that a promotion of minutes takes none.
 const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
@@ -18,15 +19,15 @@ vi.mock('node:timers/promises', () => ({
 }))
 
 // The watch has tests of its own; here it is what the shop says at any moment.
-vi.mock('../../../src/cluster/watch.ts', () => ({ watch: (cluster: { live: Live<Pod> }) => Promise.resolve(cluster.live) }))
+vi.mock('../../../src/cluster/watch.ts', () => ({ watch: (cluster: { live: (kind: string) => Live<KubeObject> }, kind: string) => Promise.resolve(cluster.live(kind)) }))
+vi.mock('../../../src/canary/clock.ts', () => ({ now: () => clock.now }))
 
 beforeEach(() => {
   clock.now = 0
-  vi.spyOn(Date, 'now').mockImplementation(() => clock.now)
 })
 
 const split: Split = { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
-const config = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s } }')
+const config = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s, guard: off } }')
 
 /**
  * A shop that serves 100 requests a second, split as its VirtualService says. It is a fake because what is tested is what
@@ -42,6 +43,8 @@ class Shop {
   readonly history: number[] = []
   readonly notes: string[] = []
   readonly intents: Split[][] = []
+  lease: Lease | undefined
+  workloads: Workload[] = []
   readonly controller = new AbortController()
   private served = { v1: 0, v2: 0, failed: 0 }
   private servedUntil = 0
@@ -55,23 +58,26 @@ class Shop {
   }
 
   async promote(by = config): Promise<Promotion> {
-    const [promotion] = await promote(this.cluster, by, { signal: this.controller.signal, note: (line) => this.notes.push(line), intent: (each) => this.intents.push(each), forward: () => Promise.reject(new Error('the test did not expect a port-forward')) })
+    const [promotion] = await promote(this.cluster, by, { signal: this.controller.signal, note: (line) => this.notes.push(line), intent: (each) => this.intents.push(each.map(({ split }) => split)), run: 'run 7', program: () => '', hide: (value) => value, forward: () => Promise.reject(new Error('the test did not expect a port-forward')) })
     return promotion!
   }
 
-  private readonly live: Live<Pod> = {
-    current: () => [this.podOf('v1'), this.podOf('v2')],
+  private readonly live = (kind: string): Live<KubeObject> => ({
+    current: () => (kind === 'Pod' ? [this.podOf('v1'), this.podOf('v2')] : kind === 'VirtualService' ? [structuredClone(this.object)] : kind === 'Deployment' ? this.workloads : []),
     get: () => undefined,
-    fresh: () => this.trouble('watch', 'Pod') === undefined,
+    fresh: () => this.trouble('watch', kind) === undefined,
     close: () => undefined,
-  }
+  })
 
   readonly cluster: Cluster = Object.assign(clusterWith({
-    get: (kind: string) => Promise.resolve(kind === 'Service' ? { spec: { selector: { app: 'backend' } } } : undefined),
+    get: (kind: string) => this.answer('get', kind, () => (kind === 'Service' ? { spec: { selector: { app: 'backend' } } } : kind === 'Lease' ? structuredClone(this.lease) : undefined)),
     list: (kind: string) => this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.object)] : [])),
     log: () => Promise.resolve('Error: no DB_HOST\n'),
     pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
-    patch: (_: string, __: string, ___: string, operations: PatchOperation[]) => this.answer('patch', 'VirtualService', () => this.write(operations)),
+    create: (lease: Lease) => this.answer('create', 'Lease', () => (this.lease = { ...lease, metadata: { ...lease.metadata, uid: 'lease', resourceVersion: '1' } })),
+    apply: (object: KubeObject) => this.answer('apply', object.kind, () => object),
+    remove: (kind: string) => this.answer('remove', kind, () => kind === 'Lease' && ((this.lease = undefined), true)),
+    patch: (kind: string, _: string, __: string, operations: PatchOperation[]) => this.answer('patch', kind, () => (kind === 'Lease' ? this.renewed(operations) : this.write(operations))),
   }), { live: this.live })
 
   private answer<T>(verb: string, what: string, value: () => T): Promise<T> {
@@ -97,6 +103,14 @@ class Shop {
     return line(200, Math.floor(this.served[version as 'v1' | 'v2']) - failed) + line(503, failed)
   }
 
+  private renewed(operations: PatchOperation[]): Lease {
+    try {
+      return (this.lease = patched(this.lease!, operations))
+    } catch {
+      throw new ApiError(422, 'the server rejected our request due to an error in our request')
+    }
+  }
+
   private write(operations: PatchOperation[]): VirtualService {
     this.serve()
     const route = this.object.spec.http![0]!.route!
@@ -114,6 +128,11 @@ class Shop {
   touch(): void {
     this.object.metadata.resourceVersion = String(Number(this.object.metadata.resourceVersion) + 1)
   }
+}
+
+function deployment(image: string, replicas = 1): Workload {
+  const made = workload('Deployment', 'backend-v2', {}, { replicas })
+  return { ...made, spec: { ...made.spec, template: { metadata: { labels: { app: 'backend', version: 'v2' } }, spec: { containers: [{ name: 'app', image }] } } } }
 }
 
 describe('a promotion', () => {
@@ -209,7 +228,8 @@ describe('whatever happens, traffic ends on stable', () => {
   test('a put-back that cannot be written either is left to the post step, which knows what to undo', async () => {
     const shop = new Shop()
     shop.trouble = (verb) => (shop.weight === 5 && verb === 'patch' ? new ApiError(0, 'the API server does not answer') : undefined)
-    expect((await shop.promote()).error).toBe('the promotion could not go on: the API server does not answer; and the traffic could not be put back: the API server does not answer')
+    expect((await shop.promote()).error).toMatch(/and the traffic could not be put back: the API server does not answer, for 20 s \(`patience`\)$/)
+    expect(shop.lease?.spec?.holderIdentity).toMatch(/^run 7/)
     expect(shop.intents).toEqual([[split], [split]])
   })
 
@@ -221,6 +241,160 @@ describe('whatever happens, traffic ends on stable', () => {
     }
     expect((await shop.promote()).reason).toBe('container app of v2 crashes in a loop: container app ended with exit code 1, 2 restarts: Error: no DB_HOST')
     expect(shop.history).toEqual([5, 0])
+  })
+})
+
+describe('an API server that is away for a while', () => {
+  test('is waited for when a weight is to be written, and the promotion goes on', async () => {
+    const shop = new Shop()
+    let away = 0
+    shop.trouble = (verb, what) => (verb === 'patch' && what === 'VirtualService' && shop.weight === 5 && away++ < 8 ? new ApiError(503, 'busy') : undefined)
+    expect((await shop.promote()).verdict).toBe('promoted')
+    expect(shop.history).toEqual([5, 25, 50, 100])
+    expect(shop.notes.filter((line) => line.startsWith('not written yet (weight: v1 75, v2 25)'))).toHaveLength(8)
+  })
+
+  test('is waited for when the traffic is to go back', async () => {
+    const shop = new Shop()
+    shop.failing = 1
+    let away = 0
+    shop.trouble = (verb, what) => (verb === 'patch' && what === 'VirtualService' && shop.weight === 5 && away++ < 8 ? new ApiError(500, 'failed calling webhook') : undefined)
+    expect(await shop.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(shop.history).toEqual([5, 0])
+  })
+})
+
+describe('the Lease', () => {
+  test('is renewed with every look, and gone with the promotion', async () => {
+    const shop = new Shop()
+    let renewals = 0
+    shop.trouble = (verb, what) => (verb === 'patch' && what === 'Lease' && renewals++, undefined)
+    await shop.promote()
+    expect(renewals).toBeGreaterThanOrEqual(shop.notes.filter((line) => line.startsWith('at weight')).length)
+    expect(shop.lease).toBeUndefined()
+  })
+
+  test('that another run has taken ends the promotion, and nothing is written any more', async () => {
+    const shop = new Shop()
+    shop.trouble = (verb, what) => {
+      if (shop.weight === 25 && verb === 'pod' && what === 'v1') shop.lease!.spec!.holderIdentity = 'run 8 (deadbeef)'
+      return undefined
+    }
+    const ended = await shop.promote()
+    expect(ended.error).toBe('the promotion was taken from this run: run 8 has taken the promotion over')
+    expect(shop.history).toEqual([5, 25])
+    expect(shop.lease?.spec?.holderIdentity).toBe('run 8 (deadbeef)')
+    expect(shop.intents.at(-1)).toEqual([])
+  })
+
+  test('of a run that lives makes a second one fail, which says whose it is', async () => {
+    const shop = new Shop()
+    shop.lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'mesh-canary-backend', resourceVersion: '1' }, spec: { holderIdentity: 'https://ci/run/6 (deadbeef)', acquireTime: '2026-11-24T20:00:00Z', leaseDurationSeconds: 30 } }
+    shop.trouble = (verb, what) => (verb === 'get' && what === 'Lease' && (shop.lease!.metadata.resourceVersion = String(clock.now)), undefined)
+    await expect(shop.promote()).rejects.toThrow('another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z')
+    expect(shop.history).toEqual([])
+  })
+
+  test('of a run that is not heard of any more is taken over after its time', async () => {
+    const second = new Shop(50)
+    second.lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'mesh-canary-backend', resourceVersion: '1', annotations: {} }, spec: { holderIdentity: 'run 6 (deadbeef)', leaseDurationSeconds: 30 } }
+    const from = clock.now
+    expect((await second.promote()).verdict).toBe('promoted')
+    expect(second.notes[0]).toContain('run 6 holds the Lease')
+    expect(second.notes.some((line) => line.startsWith('run 6 held the promotion of backend and was not heard of any more'))).toBe(true)
+    expect(clock.now - from).toBeGreaterThan(30_000)
+  })
+
+  test('is kept when the run is cancelled, and the next run takes the step again with what was seen', async () => {
+    const shop = new Shop()
+    shop.trouble = () => (shop.weight === 25 && shop.controller.abort(), undefined)
+    await shop.promote()
+    expect(shop.lease?.spec?.holderIdentity).toBe('')
+    const again = new Shop()
+    again.lease = shop.lease
+    const ended = await again.promote()
+    expect(again.history).toEqual([25, 50, 100])
+    expect(ended.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([[5, 'passed'], [25, 'interrupted'], [25, 'passed'], [50, 'passed'], [100, 'passed']])
+    expect(again.notes.some((line) => line.startsWith('goes on from an earlier run'))).toBe(true)
+  })
+
+  test('and the weight are kept where a cancel is to hold it', async () => {
+    const shop = new Shop()
+    shop.trouble = () => (shop.weight === 25 && shop.controller.abort(), undefined)
+    const ended = await shop.promote(configOf('{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onCancel: hold } }'))
+    expect(ended).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(shop.history).toEqual([5, 25])
+  })
+
+  test('is not mended by what an earlier run saw of another version', async () => {
+    const shop = new Shop()
+    shop.trouble = () => (shop.weight === 25 && shop.controller.abort(), undefined)
+    await shop.promote()
+    const again = new Shop()
+    again.lease = shop.lease
+    again.workloads = [deployment('backend:3')]
+    await again.promote()
+    expect(again.history).toEqual([5, 25, 50, 100])
+  })
+})
+
+describe('in the middle of its promotion the canary', () => {
+  const after = (shop: Shop, change: () => void) => {
+    shop.workloads = [deployment('backend:2')]
+    shop.trouble = () => (shop.weight === 25 && change(), undefined)
+    return shop.promote()
+  }
+
+  test('gets another image: what was seen says nothing of that', async () => {
+    const shop = new Shop()
+    const ended = await after(shop, () => (shop.workloads = [deployment('backend:3')]))
+    expect(ended.reason).toContain('Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)')
+    expect(shop.history).toEqual([5, 25, 0])
+  })
+
+  test('is restarted, or scaled up: it is the same version', async () => {
+    const shop = new Shop()
+    const ended = await after(shop, () => {
+      const restarted = deployment('backend:2', 3)
+      restarted.spec.template.metadata!.annotations = { 'kubectl.kubernetes.io/restartedAt': '2026-11-24T20:00:00Z' }
+      shop.workloads = [restarted]
+    })
+    expect(ended.verdict).toBe('promoted')
+  })
+
+  test('is scaled to 0', async () => {
+    const shop = new Shop()
+    expect((await after(shop, () => (shop.workloads = [deployment('backend:2', 0)]))).reason).toContain('Deployment/backend-v2 was scaled to 0 in the middle of its promotion')
+    expect(shop.history).toEqual([5, 25, 0])
+  })
+})
+
+describe('somebody else writes the weights in the middle', () => {
+  const meddle = (shop: Shop) => {
+    let done = false
+    shop.trouble = (verb, what) => {
+      if (done || shop.weight !== 25 || verb !== 'pod' || what !== 'v1') return undefined
+      done = true
+      shop.object.spec.http![0]!.route = [to('v1', 100), to('v2', 0)]
+      shop.object.metadata.managedFields = [{ manager: 'argocd-controller', time: '2026-11-24T20:00:00Z', fieldsV1: { 'f:spec': { 'f:http': {} } } }]
+      shop.touch()
+      return undefined
+    }
+  }
+
+  test('and the promotion fails within a look, saying who', async () => {
+    const shop = new Shop()
+    meddle(shop)
+    const ended = await shop.promote()
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(ended.reason).toContain('VirtualService shop/backend gives the canary 0% instead of 25%: argocd-controller wrote it at 2026-11-24T20:00:00Z')
+  })
+
+  test('and they are written again where that is asked for', async () => {
+    const shop = new Shop()
+    meddle(shop)
+    expect((await shop.promote(configOf('{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onDrift: take-over } }'))).verdict).toBe('promoted')
+    expect(shop.history).toEqual([5, 25, 25, 50, 100])
   })
 })
 
@@ -269,7 +443,7 @@ describe('moving the weight', () => {
     const patched: unknown[] = []
     const cluster = clusterWith({
       list: () => Promise.resolve([virtualService([{ route: [to('v2', 100)] }], { name: 'few' }), virtualService([{ route: [to('v1', 95), to('v2', 5)] }], { name: 'all' })]),
-      patch: (_: string, __: string, name: string) => Promise.resolve(patched.push(name)),
+      patch: (_: string, __: string, name: string) => (patched.push(name), Promise.resolve(virtualService([]))),
     })
     expect(await readSplit(cluster, split)).toBe(5)
     await moveTraffic(cluster, split, 40)

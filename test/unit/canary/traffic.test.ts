@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { mirrorTo, moveTraffic, putAllBack, readSplit, routeMatch, type Split } from '../../../src/canary/traffic.ts'
 import { ApiError, type PatchOperation } from '../../../src/cluster/client.ts'
-import type { HttpRoute, KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
+import type { HttpRoute, VirtualService } from '../../../src/cluster/objects.ts'
 import type { Routed } from '../../../src/policies/routes.ts'
 import { clusterWith, to, virtualService } from '../fixtures.ts'
 import { patched } from '../patched.ts'
@@ -26,7 +26,7 @@ function keeper(objects: Routed[], refusals: Refusal[] = []) {
       const refusal = refusals.findIndex(({ by }) => by === name)
       if (refusal >= 0) return Promise.reject(new ApiError(refusals.splice(refusal, 1)[0]!.status, 'refused'))
       kept = kept.map((object) => (object.metadata.name === name ? patched(object, operations) : object))
-      return Promise.resolve({} as KubeObject)
+      return Promise.resolve(kept.find((object) => object.metadata.name === name)!)
     },
   })
   return { cluster, asked, routes: (i = 0) => (kept[i] as VirtualService).spec.http!, object: (i = 0) => kept[i]!, weights: () => kept.map((object) => (object as VirtualService).spec.http!.map(({ route = [] }) => route.map(({ weight }) => weight))) }
@@ -42,7 +42,7 @@ describe('the weight', () => {
 
   test('is written only on the object as it was read', async () => {
     const operations: PatchOperation[] = []
-    const cluster = clusterWith({ list: () => Promise.resolve([inMesh]), patch: (...[, , , given]: [string, string, string, PatchOperation[]]) => Promise.resolve(operations.push(...given)) })
+    const cluster = clusterWith({ list: () => Promise.resolve([inMesh]), patch: (...[, , , given]: [string, string, string, PatchOperation[]]) => (operations.push(...given), Promise.resolve(inMesh)) })
     await moveTraffic(cluster, split, 25)
     expect(operations[0]).toEqual({ op: 'test', path: '/metadata/resourceVersion', value: '7' })
   })
@@ -210,7 +210,7 @@ describe('copies of requests', () => {
     const before = virtualService([{ ...weights(5), ...theirs }])
     const { cluster, routes, weights: now } = keeper([before])
     await expect(mirrorTo(cluster, split, 20)).rejects.toThrow(told)
-    expect(await putAllBack(cluster, split)).toBe(true)
+    expect(await putAllBack(cluster, split)).toHaveLength(1)
     expect(now()).toEqual([[[100, 0]]])
     expect(routes()[0]).toMatchObject(theirs)
   })
@@ -239,14 +239,32 @@ describe('putting all back', () => {
     await routeMatch(cluster, split, beta)
     await moveTraffic(cluster, split, 40)
     asked.length = 0
-    expect(await putAllBack(cluster, split)).toBe(true)
+    expect(await putAllBack(cluster, split)).toHaveLength(2)
     expect(asked).toEqual(['backend', 'shop'])
     expect([routes(0), routes(1)]).toEqual([[weights(0), rich], [weights(0)]])
   })
 
   test('says that there was nothing to do', async () => {
     const { cluster, asked } = keeper([virtualService([weights(0)])])
-    expect(await putAllBack(cluster, split)).toBe(false)
+    expect(await putAllBack(cluster, split)).toEqual([])
     expect(asked).toEqual([])
+  })
+
+  const strayed = virtualService([{ route: [to('v2', 100)] }])
+  const saved = virtualService([{ route: [to('v1', 40), to('v2', 60)] }])
+
+  test('gives an object that splits no more the routes that it had before, all of them at stable', async () => {
+    const { cluster, asked, routes } = keeper([strayed])
+    const byName = { ...cluster, get: (_kind: string, _namespace: string, name: string) => Promise.resolve(asked.length > 0 || name !== 'backend' ? undefined : { ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }) }
+    await putAllBack(byName as typeof cluster, split, [saved])
+    expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
+  })
+
+  test('reads by name alone for who may not list', async () => {
+    const lists: string[] = []
+    const { cluster, asked } = keeper([saved])
+    const byName = { ...cluster, list: (kind: string) => (lists.push(kind), Promise.resolve([])), get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }) }
+    expect(await putAllBack(byName as typeof cluster, split, [saved], true)).toMatchObject([{ key: 'VirtualService shop/backend' }])
+    expect([lists, asked]).toEqual([[], ['backend']])
   })
 })

@@ -24,7 +24,7 @@ function configOf(server: string): KubeConfig {
   return config
 }
 
-const clusterAt = (server: string): Cluster => client({ config: configOf(server), server, context: 'c', cliArgs: [] })
+const clusterAt = (server: string): Cluster => client({ config: configOf(server), server })
 
 type Answer = [status: number, body: unknown] | ((response: ServerResponse) => unknown)
 
@@ -127,7 +127,7 @@ test('credentials that cannot be had are told, and asked for again by the next r
   const { address, asked } = await serve((_, response) => response.end(JSON.stringify(service)))
   const config = configOf(address)
   const credentials = vi.spyOn(config, 'applyToHTTPSOptions').mockRejectedValueOnce(new Error('exec: aws: not found'))
-  const cluster = client({ config, server: address, context: 'c', cliArgs: [] })
+  const cluster = client({ config, server: address })
   expect(await errorOf(get(cluster))).toMatchObject({ status: 401, message: "the kubeconfig's credentials cannot be had: exec: aws: not found" })
   expect(asked).toHaveLength(0)
   expect(await get(cluster)).toEqual(service)

@@ -21,7 +21,7 @@ async function serving(...lists: { status?: number; version?: string; pods?: str
   const config = new KubeConfig()
   config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
   const begin = async () => {
-    const live = await watch<Pod>(client({ config, server: address, context: 'c', cliArgs: [] }), 'Pod', 'shop', { labelSelector: 'app=backend' })
+    const live = await watch<Pod>(client({ config, server: address }), 'Pod', 'shop', { labelSelector: 'app=backend' })
     onTestFinished(live.close)
     return live
   }

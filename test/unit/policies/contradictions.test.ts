@@ -1,9 +1,10 @@
+import { managedByLabel } from '../../../src/cluster/labels.ts'
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { contradictions } from '../../../src/policies/contradictions.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import type { Live } from '../../../src/policies/live.ts'
-import { configLabel, managedByLabel, ownerOf } from '../../../src/policies/prune.ts'
+import { configLabel, ownerOf } from '../../../src/policies/prune.ts'
 import { configOf, fileWith, to, virtualService } from '../fixtures.ts'
 import { keeper, policy } from './keeper.ts'
 

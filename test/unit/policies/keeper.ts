@@ -25,7 +25,7 @@ export function keeper(before: KubeObject[] = [], refuse: (object: KubeObject, f
       const refused = refuse(object, force)
       if (!dryRun) happened.push(`${object.kind}${force ? ' by force' : ''}${refused ? ' refused' : ''}`)
       if (refused) return Promise.reject(refused)
-      const now = { ...structuredClone(object), metadata: { ...structuredClone(object.metadata), resourceVersion: String(happened.length), managedFields: [{ manager: 'mesh-canary', time: happened.length }] } }
+      const now = { ...structuredClone(object), metadata: { ...structuredClone(object.metadata), resourceVersion: String(happened.length), managedFields: [{ manager: 'mesh-canary', time: String(happened.length) }] } }
       if (!dryRun) kept.set(keyOf(object), now)
       return Promise.resolve(now)
     },

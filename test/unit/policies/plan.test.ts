@@ -1,8 +1,9 @@
+import { managedByLabel } from '../../../src/cluster/labels.ts'
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { ApiError } from '../../../src/cluster/client.ts'
 import { diff, plan, rendered } from '../../../src/policies/plan.ts'
-import { configLabel, managedByLabel, marked, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
+import { configLabel, marked, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
 import { keeper, policy, route, rule } from './keeper.ts'
 
 const owner = ownerOf('mesh.yaml', 'shop')

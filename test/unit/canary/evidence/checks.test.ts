@@ -4,6 +4,9 @@ import { checks } from '../../../../src/canary/evidence/checks.ts'
 import type { Outside } from '../../../../src/canary/evidence/finding.ts'
 import { clusterWith, planOf } from '../../fixtures.ts'
 
+// The fake timers keep the wall clock; the other one they do not know.
+vi.mock('../../../../src/canary/clock.ts', () => ({ now: () => Date.now() }))
+
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] })
 })

@@ -2,6 +2,9 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Finding, Gate } from '../../../../src/canary/evidence/finding.ts'
 import { gates } from '../../../../src/canary/evidence/gates.ts'
 
+// The fake timers keep the wall clock; the other one they do not know.
+vi.mock('../../../../src/canary/clock.ts', () => ({ now: () => Date.now() }))
+
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] })
 })
