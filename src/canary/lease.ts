@@ -12,6 +12,8 @@ import type { State } from './machine.ts'
 export type Saved = { version: 1; plan: string; template: string; run: string; savedAt: string; state: State }
 
 const stateAnnotation = 'mesh-canary.io/state'
+/** Whose it is or was. With it there are annotations at all: no patch can add one to none, and the server drops an empty map. */
+const runAnnotation = 'mesh-canary.io/run'
 /** How somebody else ended it: the guard, or the stage rollback. */
 const endedAnnotation = 'mesh-canary.io/ended'
 /** The holder whose guard is on duty. */
@@ -110,19 +112,19 @@ function savedIn(lease: Lease | undefined): Saved | undefined {
 
 const microTime = () => new Date().toISOString().replace('Z', '000Z')
 
-async function make(cluster: Cluster, name: string, identity: string, { namespace, leaseMs }: Claiming): Promise<Lease | undefined> {
+async function make(cluster: Cluster, name: string, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease | undefined> {
   const time = microTime()
   const spec = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(leaseMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: 0 }
-  return cluster.create<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: {} }, spec }).catch(unlessOvertaken)
+  return cluster.create<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: { [runAnnotation]: run } }, spec }).catch(unlessOvertaken)
 }
 
-async function take(cluster: Cluster, lease: Lease, identity: string, { namespace, leaseMs }: Claiming): Promise<Lease | undefined> {
+async function take(cluster: Cluster, lease: Lease, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease | undefined> {
   const time = microTime()
   const { metadata: { name, resourceVersion, annotations = {} }, spec } = lease
   const kept = Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation))
   return cluster.patch<Lease>('Lease', namespace, name, [
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
-    { op: 'add', path: '/metadata/annotations', value: kept },
+    { op: 'add', path: '/metadata/annotations', value: { ...kept, [runAnnotation]: run } },
     { op: 'add', path: '/spec', value: { holderIdentity: identity, leaseDurationSeconds: Math.ceil(leaseMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: (spec?.leaseTransitions ?? 0) + 1 } },
   ]).catch(unlessOvertaken)
 }
