@@ -48,6 +48,8 @@ export function leaseName(service: string): string {
 export type Claiming = { namespace: string; service: string; run: string; leaseMs: number; waitMs: number; signal: AbortSignal; note: (line: string) => void }
 
 const pollMs = 1_000
+/** How often in a row a write that others may have been quicker with is tried. */
+const attempts = 5
 /** A guard that puts traffic back is waited for in any case; it takes seconds. */
 const guardMs = 60_000
 const guardPrefix = 'guard of '
@@ -64,7 +66,8 @@ export async function claim(cluster: Cluster, claiming: Claiming): Promise<Claim
   const began = now()
   let seen: { version: string | undefined; at: number; renewed: boolean } | undefined
   let told = false
-  for (;;) {
+  let refused = 0
+  for (;; await sleep(pollMs, undefined, { signal })) {
     const lease = await cluster.get<Lease>('Lease', namespace, name)
     const version = lease?.metadata.resourceVersion
     if (!seen || seen.version !== version) seen = { version, at: now(), renewed: seen !== undefined }
@@ -72,16 +75,17 @@ export async function claim(cluster: Cluster, claiming: Claiming): Promise<Claim
     // By this machine's own clock: the holder's may be wrong.
     const isStale = now() - seen.at >= (lease?.spec?.leaseDurationSeconds ?? 30) * 1000
     if (holder === '' || isStale) {
-      const taken = await (lease ? take(cluster, lease, identity, claiming) : make(cluster, name, identity, claiming))
+      // Another run was quicker; or the server takes none at all, which is not asked for ever.
+      const taken = await (lease ? take(cluster, lease, identity, claiming) : make(cluster, name, identity, claiming)).catch((error: unknown) => (++refused < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
       if (taken && isStale) note(`${runOf(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`)
       if (taken) return claimOf(cluster, taken, identity, savedIn(lease))
       continue
     }
+    refused = 0
     const limit = holder.startsWith(guardPrefix) ? Math.max(waitMs, guardMs) : waitMs
     if (seen.renewed && now() - began >= limit) throw new Error(heldBy(claiming, lease!))
     if (!told) note(`${service}: ${runOf(holder)} holds the Lease ${namespace}/${name} since ${lease!.spec?.acquireTime ?? 'an unknown time'}; waiting to see whether it lives`)
     told = true
-    await sleep(pollMs, undefined, { signal })
   }
 }
 
@@ -112,13 +116,13 @@ function savedIn(lease: Lease | undefined): Saved | undefined {
 
 const microTime = () => new Date().toISOString().replace('Z', '000Z')
 
-async function make(cluster: Cluster, name: string, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease | undefined> {
+async function make(cluster: Cluster, name: string, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease> {
   const time = microTime()
   const spec = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(leaseMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: 0 }
-  return cluster.create<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: { [runAnnotation]: run } }, spec }).catch(unlessOvertaken)
+  return cluster.create<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: { [runAnnotation]: run } }, spec })
 }
 
-async function take(cluster: Cluster, lease: Lease, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease | undefined> {
+async function take(cluster: Cluster, lease: Lease, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease> {
   const time = microTime()
   const { metadata: { name, resourceVersion, annotations = {} }, spec } = lease
   const kept = Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation))
@@ -126,7 +130,7 @@ async function take(cluster: Cluster, lease: Lease, identity: string, { namespac
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
     { op: 'add', path: '/metadata/annotations', value: { ...kept, [runAnnotation]: run } },
     { op: 'add', path: '/spec', value: { holderIdentity: identity, leaseDurationSeconds: Math.ceil(leaseMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: (spec?.leaseTransitions ?? 0) + 1 } },
-  ]).catch(unlessOvertaken)
+  ])
 }
 
 function unlessOvertaken(error: unknown): undefined {
@@ -146,25 +150,31 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
       guarded = now.metadata.annotations?.[guardAnnotation] === identity
     } catch (error) {
       if (!(error instanceof ApiError) || ![404, 409, 422].includes(error.status)) throw error
-      throw new Lost(await howLost(cluster, namespace, name))
+      const lease = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
+      // Refused for some other reason, or nobody knows: it may pass.
+      if (lease === 'unread' || lease?.spec?.holderIdentity === identity) throw error
+      throw new Lost(lease ? howLost(lease) : `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`)
     }
   }
+  const renewal = (): PatchOperation => ({ op: 'add', path: '/spec/renewTime', value: microTime() })
   return {
     identity,
     lease,
     before,
     guarded: () => guarded,
-    renew: (saved) => write([{ op: 'add', path: '/spec/renewTime', value: microTime() }, { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) }]),
+    renew: (saved) => write([renewal(), { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) }]),
     release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) }]),
-    end: async () => void (await cluster.remove('Lease', namespace, name, lease.metadata.uid)),
+    end: async () => {
+      // A run that was asleep may have lost it meanwhile; one that has just renewed it does not before it is gone.
+      await write([renewal()])
+      await cluster.remove('Lease', namespace, name, lease.metadata.uid)
+    },
   }
 }
 
-async function howLost(cluster: Cluster, namespace: string | undefined, name: string): Promise<string> {
-  const lease = await cluster.get<Lease>('Lease', namespace, name).catch(() => undefined)
-  if (!lease) return `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`
-  const holder = lease.spec?.holderIdentity ?? ''
-  return lease.metadata.annotations?.[endedAnnotation] ?? (holder.startsWith(guardPrefix) ? 'the guard is putting the traffic back' : `${holder === '' ? 'somebody' : runOf(holder)} has taken the promotion over`)
+function howLost({ metadata, spec }: Lease): string {
+  const holder = spec?.holderIdentity ?? ''
+  return metadata.annotations?.[endedAnnotation] ?? (holder.startsWith(guardPrefix) ? 'the guard is putting the traffic back' : `${holder === '' ? 'somebody' : runOf(holder)} has taken the promotion over`)
 }
 
 /** Takes the promotion from whoever holds it; undefined when none is under way. A run that lives notices with its next look. */
@@ -179,7 +189,7 @@ export async function seize(cluster: Cluster, namespace: string, service: string
       { op: 'add', path: '/metadata/annotations', value: { ...annotations, [endedAnnotation]: why } },
       { op: 'add', path: '/spec/holderIdentity', value: by },
     ]
-    const seized = await cluster.patch<Lease>('Lease', namespace, name, operations).catch((error: unknown) => (attempt < 5 ? unlessOvertaken(error) : Promise.reject(error as Error)))
+    const seized = await cluster.patch<Lease>('Lease', namespace, name, operations).catch((error: unknown) => (attempt < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
     if (seized) return seized
   }
 }
