@@ -48,7 +48,7 @@ async function story(config: Config, host: Host, report: Report, secrets: string
   const ofCluster = secretsOf(target.config)
   ofCluster.forEach(host.mask)
   secrets.push(...ofCluster)
-  const cluster = client(target)
+  const cluster = client(target, config.limits)
   const running: Running = { config, host, hide, cluster, connection: target, stages, report, ...(asked ? { asked } : {}) }
   report.server = target.server
 

@@ -1,16 +1,18 @@
 // A user in the mesh: asks the backend RPS times a second and writes down every answer that is not v1's, with the time,
-// and once a second its totals. KEEP_ALIVE=false takes a new connection for each request.
+// and once a second its totals, and when each version last answered. KEEP_ALIVE=false takes a new connection for each request.
 import { Agent, get } from 'node:http'
 
 const { RPS = '50', KEEP_ALIVE = 'true' } = process.env
 const agent = new Agent({ keepAlive: KEEP_ALIVE === 'true', maxSockets: 256 })
 const totals = { sent: 0, v1: 0, v2: 0, failed: 0 }
+const last = {}
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`)
 
 function note(status, text) {
   const version = /"version":"(v\d)"/.exec(text)?.[1]
   totals.sent++
   if (version) totals[version]++
+  if (version) last[version] = Date.now()
   if (status !== 200) totals.failed++
   if (version !== 'v1' || status !== 200) say({ at: Date.now(), version: version ?? 'none', status })
 }
@@ -30,5 +32,5 @@ let asked = 0
 setInterval(() => {
   for (const due = ((Date.now() - began) / 1000) * Number(RPS); asked < due; asked++) ask()
 }, 5)
-setInterval(() => say({ at: Date.now(), totals }), 1000)
+setInterval(() => say({ at: Date.now(), totals, last }), 1000)
 process.on('SIGTERM', () => process.exit())

@@ -1,7 +1,7 @@
 // What the benchmarks on the real mesh share: the sample app, a user that writes down what it gets, and runs of the action.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runner, type ActionRun, type Inputs } from '../../test/e2e/runner.ts'
+import { runner, type ActionRun, type Inputs, type RunnerOptions } from '../../test/e2e/runner.ts'
 import { deploySampleApp, embedded, type World } from '../../test/e2e/world.ts'
 
 const config = join(import.meta.dirname, 'mesh.yaml')
@@ -13,7 +13,9 @@ export type Seen = Totals & { firstV2: number | undefined; lastV2: number | unde
 export type Bench = {
   world: World
   /** Runs the action with the benchmark's mesh.yaml and these inputs over it. */
-  act: (inputs?: Inputs) => Promise<ActionRun>
+  act: (inputs?: Inputs, options?: RunnerOptions) => Promise<ActionRun>
+  /** The post step after a run that left this state. */
+  post: (state: Record<string, string>) => Promise<ActionRun>
   /** What the user sees while the work is done, until a few seconds after it. */
   watch: <T>(work: () => Promise<T>) => Promise<{ result: T; seen: Seen }>
   end: () => Promise<void>
@@ -26,11 +28,12 @@ export async function bench(variant: 'healthy' | 'failing', user: { rps: number;
   const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
   const machine = runner(world.runner)
-  const act = (inputs: Inputs = {}) => machine.main({ ...world.inputs, config, ...inputs })
+  const act = (inputs: Inputs = {}, options: RunnerOptions = {}) => machine.main({ ...world.inputs, config, ...inputs }, options)
+  const post = (state: Record<string, string>) => machine.post({ ...world.inputs, config }, state)
   const ready = await act({ stages: 'install, inject, policies, verify' })
   if (ready.code !== 0) throw new Error(`the mesh could not be made ready:\n${ready.log}`)
   await startUser(world, user)
-  return { world, act, watch: (work) => watch(world, work), end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))) }
+  return { world, act, post, watch: (work) => watch(world, work), end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))) }
 }
 
 /** Puts another user in the place of the one that is there. */
@@ -63,20 +66,26 @@ function deployment(env: Record<string, string>): object {
   }
 }
 
-type Line = { at: number; totals?: Totals; version?: string; status?: number }
+/** What the user writes: an answer that is not v1's 200, or its totals since it began and when (ms since the epoch) each version last answered. */
+export type Line = { at: number; totals?: Totals; last?: { v1?: number; v2?: number }; version?: string; status?: number }
 
 async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
   const from = Date.now()
   await sleep(1_500)
   const result = await work()
   await sleep(3_000)
-  const log = await world.run(['kubectl', '-n', 'sample-app', 'logs', 'deploy/user', '-c', 'user', `--since-time=${new Date(from).toISOString()}`])
-  const lines = log.trim().split('\n').map((line) => JSON.parse(line) as Line)
+  const lines = await userLog(world, from)
   const totals = lines.flatMap((line) => line.totals ?? [])
   const [first, last] = [totals[0], totals.at(-1)]
   if (!first || !last || totals.length < 2) throw new Error('the user wrote no totals; see `kubectl -n sample-app logs deploy/user`')
   const ofV2 = lines.filter(({ version }) => version === 'v2').map(({ at }) => at)
   return { result, seen: { sent: last.sent - first.sent, v1: last.v1 - first.v1, v2: last.v2 - first.v2, failed: last.failed - first.failed, firstV2: ofV2[0], lastV2: ofV2.at(-1) } }
+}
+
+/** The lines that the user wrote since then (ms since the epoch), and those of the same second before it. */
+export async function userLog({ run }: World, from: number): Promise<Line[]> {
+  const log = await run(['kubectl', '-n', 'sample-app', 'logs', 'deploy/user', '-c', 'user', `--since-time=${new Date(from).toISOString()}`])
+  return log.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line) as Line)
 }
 
 export function median(values: number[]): number {

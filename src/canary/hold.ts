@@ -8,6 +8,7 @@ import { causeOf } from '../verify/cause.ts'
 import { claim, leaseName, type Claim, type Saved } from './lease.ts'
 import type { State } from './machine.ts'
 import { planHash } from './record.ts'
+import { nothing, type Served } from './served.ts'
 import { readRoutes, type Routed, type Split } from './traffic.ts'
 
 /** Who holds, and with what: `run` is the run's address or name, `program` the guard's text, `hide` takes secrets out. */
@@ -38,12 +39,14 @@ export async function hold(cluster: Cluster, split: Split, plan: CanaryConfig, t
   const { guard, waitForRun } = plan
   const claimed = await claim(cluster, { namespace, service, run: holder.run, leaseMs: guard.after, waitMs: waitForRun, signal: holder.signal, note: holder.note })
   const of = { version: 1, plan: planHash(plan), template, run: holder.run } as const
-  const before = claimed.before?.plan === of.plan && claimed.before.template === template ? claimed.before : undefined
+  const left = claimed.before
+  const goesOn = left?.plan === of.plan && left.template === template && (left.state.phase !== 'ended' || left.state.asPlanned)
+  const before = goesOn ? left : undefined
   try {
     const saved = await routesBefore(cluster, split, claimed, before !== undefined)
     if (guard.enabled) await post(cluster, split, plan, claimed, saved, holder.program())
     else holder.note(`${service}: there is no guard (\`guard: off\`): should this run be lost, the traffic stays as it then is`)
-    const record = (state: State): Saved => holder.hide({ ...of, savedAt: new Date().toISOString(), state })
+    const record = (state: State): Saved => holder.hide({ ...of, savedAt: new Date().toISOString(), state: compact(state) })
     const name = guardName(service, claimed.identity)
     return {
       identity: claimed.identity,
@@ -64,6 +67,12 @@ export async function hold(cluster: Cluster, split: Split, plan: CanaryConfig, t
     await (before ? claimed.release(before) : claimed.end()).catch(() => undefined)
     throw problem
   }
+}
+
+/** Nobody asks a step for its times, and an annotation is to hold a hundred steps. */
+function compact(state: State): State {
+  const bare = (served: Served): Served => ({ ...served, times: nothing.times })
+  return { ...state, steps: state.steps.map((step) => ({ ...step, canary: bare(step.canary), stable: bare(step.stable) })) }
 }
 
 /** As an earlier run saved them, when this one goes on from it; else as they are now. */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cluster, emptyWhenUnread } from '../cluster/client.ts'
 import { systemNamespace, type GatewayRoute, type Pod, type VirtualService, type Workload } from '../cluster/objects.ts'
-import { watch, type Live } from '../cluster/watch.ts'
+import { watch } from '../cluster/watch.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { gatewayLabel } from '../policies/compile/index.ts'
@@ -58,7 +58,7 @@ function intentsOf(moved: Moving[]): Intent[] {
 
 const beatMs = 2_000
 
-/** While something else takes its time, those that are begun keep their Leases. */
+/** While something takes longer than a moment, those that are begun keep their Leases. */
 async function meanwhile<T>(moved: Moving[], work: Promise<T>): Promise<T> {
   const beating = setInterval(() => moved.forEach((each) => void each.beat()), beatMs)
   try {
@@ -99,17 +99,13 @@ async function watchAll(cluster: Cluster, config: Config): Promise<Watched> {
       ...namespaces.map((each) => watch<Pod>(cluster, 'Pod', each)),
       ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
     ]),
-    Promise.all((['Deployment', 'StatefulSet'] as const).map((kind) => watch<Workload>(cluster, kind, namespace))),
+    Promise.all((['Deployment', 'StatefulSet'] as const).map((kind) => watch<Workload>(cluster, kind, namespace).catch(emptyWhenUnread))),
     Promise.all([
       watch<VirtualService>(cluster, 'VirtualService', namespace),
-      ...(byService ? (['HTTPRoute', 'GRPCRoute'] as const).map((kind) => watch<GatewayRoute>(cluster, kind, namespace).catch(unlessAbsent)) : []),
+      ...(byService ? (['HTTPRoute', 'GRPCRoute'] as const).map((kind) => watch<GatewayRoute>(cluster, kind, namespace).catch(emptyWhenUnread)) : []),
     ]),
   ])
-  return { pods, workloads, routes: routes.flat() }
-}
-
-function unlessAbsent(error: unknown): Live<GatewayRoute>[] {
-  return emptyWhenUnread(error)
+  return { pods, workloads: workloads.flat(), routes: routes.flat() }
 }
 
 /** Until all have ended: by themselves, because another one was put back, or because the run is cancelled. */
@@ -119,7 +115,7 @@ async function ride(config: Config, moved: Moving[], { signal }: Surroundings): 
   while (moved.some((each) => each.busy())) {
     const ticks = sleep(tick, false, { signal }).then(() => Promise.all(moved.map((each) => each.tick()))).catch(() => undefined)
     // A cancel does not wait for a look that is under way.
-    await Promise.race([ticks, cancelled])
+    await meanwhile(moved, Promise.race([ticks, cancelled]))
     if (signal.aborted) return void (await Promise.all(moved.filter((each) => each.busy()).map((each) => each.cancel('the run was cancelled'))))
     const back = moved.find((each) => isBad(each) && each.state().weight === 0)
     if (back && config.together) await stopAll(moved.filter((each) => each !== back && !isBad(each)), `put back together with ${back.plan.service}`, back.plan.service)

@@ -61,9 +61,12 @@ export type Cluster = {
 /** As much of a Connection as requests need. */
 export type Reach = Pick<Connection, 'server'> & { config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'> }
 
-export function client(connection: Reach): Cluster {
-  const credentials = freshFor(60_000, () => securityOf(connection))
-  const ask = asker(connection, credentials)
+/** How long a request, and a program that makes credentials, may take, in milliseconds. */
+export type Limits = { request: number; credentials: number }
+
+export function client(connection: Reach, limits: Limits = { request: 15_000, credentials: 30_000 }): Cluster {
+  const credentials = freshFor(60_000, () => securityOf(connection, limits.credentials))
+  const ask = asker(connection, credentials, limits.request)
   const json = async <T>(path: string, options?: Ask) => parsed(connection.server, path, await ask(path, options)) as T
   const snapshot = async <T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>> => {
     const { items, metadata } = await json<{ items: T[]; metadata?: { resourceVersion?: string } }>(pathOf(kind, namespace), { query })
@@ -120,8 +123,9 @@ function absent(error: unknown): undefined {
 }
 
 /** Asks again, a little later each time, when the server did not answer or said that it is busy. */
-function asker(connection: Reach, credentials: Fresh<https.RequestOptions>) {
-  return async (path: string, options: Ask = {}): Promise<string> => {
+function asker(connection: Reach, credentials: Fresh<https.RequestOptions>, timeoutMs: number) {
+  return async (path: string, given: Ask = {}): Promise<string> => {
+    const options = { timeoutMs, ...given }
     const attempts = options.attempts ?? 5
     for (let attempt = 1; ; attempt++) {
       const security = await credentials()
@@ -142,11 +146,13 @@ function asker(connection: Reach, credentials: Fresh<https.RequestOptions>) {
 }
 
 /** Certificates and headers; with a keep-alive agent of our own, unless the kubeconfig wants a proxy. */
-async function securityOf({ config, server }: Reach): Promise<https.RequestOptions> {
+async function securityOf({ config, server }: Reach, limitMs: number): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
-  await config.applyToHTTPSOptions(options).catch((error: unknown) => {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error(`the program that makes them has not answered within ${limitMs / 1000} s (\`limits.credentials\`)`)), limitMs)))
+  await Promise.race([config.applyToHTTPSOptions(options), late]).catch((error: unknown) => {
     throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${error instanceof Error ? error.message : String(error)}`)
-  })
+  }).finally(() => clearTimeout(timer))
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
     const tls = Object.fromEntries(Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined))

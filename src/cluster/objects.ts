@@ -143,6 +143,8 @@ const places = {
   GRPCRoute: ['gateway.networking.k8s.io/v1', 'grpcroutes'],
   // Two groups have a Gateway; the second is told apart as kubectl does.
   'Gateway.gateway.networking.k8s.io': ['gateway.networking.k8s.io/v1', 'gateways'],
+  // Of Argo CD.
+  Application: ['argoproj.io/v1alpha1', 'applications'],
   // Cluster-wide ones, which take no namespace.
   GatewayClass: ['gateway.networking.k8s.io/v1', 'gatewayclasses'],
   CustomResourceDefinition: ['apiextensions.k8s.io/v1', 'customresourcedefinitions'],

@@ -342,6 +342,7 @@ const prometheus = z
       .optional()
       .describe('A Service in the cluster, as `namespace/name:port`, reached through the API server.'),
     token: text.optional().describe('Bearer token.'),
+    timeout: duration.prefault('10s').describe('How long an answer may take; one that takes longer says nothing.'),
     counters: flag.prefault(false).describe("Whether the requests are counted by what it holds of the sidecars' counters, instead of asking the sidecars."),
   })
   .refine(({ address, service }) => oneOf({ address, service }), { error: 'expected exactly one of address, service' })
@@ -360,7 +361,7 @@ const relative = orShort(
 
 const guard = orShort(
   z.strictObject({
-    after: duration.prefault('30s').describe('How long the run may not be heard of before all traffic is put back.'),
+    after: duration.refine((ms) => ms >= 5_000, { error: 'expected 5s or more' }).prefault('30s').describe('How long the run may not be heard of before all traffic is put back.'),
     image: text.prefault('docker.io/library/node:24-alpine').describe('Image with Node.js in which it runs.'),
     pullPolicy: z.enum(['IfNotPresent', 'Always', 'Never'], { error: 'expected one of IfNotPresent, Always, Never' }).prefault('IfNotPresent').describe('When the node pulls that image.'),
     enabled: flag.prefault(true).describe('The same as `guard: off`, said with `false`.'),
@@ -464,6 +465,15 @@ export const schema = z.strictObject({
   canary: canary.optional().describe('The promotion.'),
   canaries: z.array(canary).min(1, { error: 'expected at least one' }).optional().describe('Promotions of several services at once, instead of `canary`.'),
   together: flag.prefault(true).describe('When one of several canaries is put back, the others are put back as well, those of earlier waves too.'),
+  limits: z
+    .strictObject({
+      request: duration.prefault('15s').describe('How long the API server may take over one request.'),
+      credentials: duration.prefault('30s').describe("How long the kubeconfig's program for credentials may take."),
+      istioctl: duration.prefault('10m').describe('How long istioctl may run beyond what it is told to wait itself.'),
+      download: duration.prefault('5m').describe('How long the download of istioctl may take.'),
+    })
+    .prefault({})
+    .describe('How long others may take, where no other key says so.'),
   dryRun: flag.prefault(false).describe('Shows what would be done and changes nothing.'),
   report: text.optional().describe('Where the JSON report is written. Without it: a file in the temporary folder of the runner.'),
 })

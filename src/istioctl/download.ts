@@ -11,10 +11,10 @@ import { assetOf, binaryName } from './release.ts'
 export type Istioctl = { path: string; folder: string; version: string; cacheHit: boolean }
 
 /** @throws ConfigError when the mirror lacks the version, or what it serves does not match its checksum. */
-export async function obtain(version: string, mirror: string): Promise<Istioctl> {
+export async function obtain(version: string, mirror: string, limitMs = 300_000): Promise<Istioctl> {
   const arch = process.arch
   const cached = toolCache.find('istioctl', version, arch)
-  const folder = cached || (await install(version, mirror, arch))
+  const folder = cached || (await inTime(install(version, mirror, arch), mirror, limitMs))
   return { path: join(folder, binaryName(process.platform)), folder, version, cacheHit: cached !== '' }
 }
 
@@ -49,4 +49,11 @@ async function sha256(file: string): Promise<string> {
   const hash = createHash('sha256')
   await pipeline(createReadStream(file), hash)
   return hash.digest('hex')
+}
+
+/** What goes on after that is left to the end of the program. */
+async function inTime<T>(work: Promise<T>, mirror: string, limitMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new ConfigError(`istio.mirror: ${mirror} has not delivered within ${limitMs / 1000} s (\`limits.download\`); check the network of the runner, or give a nearer mirror`)), limitMs)))
+  return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }

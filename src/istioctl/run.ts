@@ -9,7 +9,7 @@ export function run(path: string, args: string[], signal: AbortSignal, onLine: (
     const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], signal })
     const stdout = collect(child.stdout, onLine)
     const stderr = collect(child.stderr, onLine)
-    child.on('error', reject)
+    child.on('error', (error) => reject(signal.aborted ? (signal.reason as Error) : error))
     child.on('close', (code, killedBy) => resolve({ code: code ?? (killedBy ? 128 : 1), stdout: stdout(), stderr: stderr() }))
   })
 }
@@ -26,4 +26,11 @@ function collect(stream: NodeJS.ReadableStream, onLine: (line: string) => void):
   })
   stream.on('end', () => open.trim() && onLine(open))
   return () => text
+}
+
+/** Aborted with the other signal, or after so long with an error that says so; `limit` names the setting. */
+export function within(signal: AbortSignal, ms: number, what: string, limit: string): AbortSignal {
+  const late = new AbortController()
+  setTimeout(() => late.abort(new Error(`${what} has not ended within ${ms / 1000} s (\`${limit}\`)`)), ms).unref()
+  return AbortSignal.any([signal, late.signal])
 }

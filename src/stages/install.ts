@@ -10,7 +10,7 @@ import { causeOf } from '../verify/cause.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
 export async function getIstioctl({ config, host, report }: Running): Promise<void> {
-  const found = await obtain(config.istio!.version, config.istio!.mirror)
+  const found = await obtain(config.istio!.version, config.istio!.mirror, config.limits.download)
   host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }

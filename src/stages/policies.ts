@@ -1,6 +1,7 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
 import { installedVersion } from '../mesh/install.ts'
+import { within } from '../istioctl/run.ts'
 import { proxies } from '../mesh/propagation.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
@@ -87,7 +88,7 @@ function isStrict(objects: readonly PeerAuthentication[], namespace: string): bo
 /** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
 async function gate({ config, connection, host, report }: Running, all: Planned[]): Promise<void> {
   if (!report.istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
-  const options = { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: host.signal }
+  const options = { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: within(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl') }
   const found = await analyze(all, options).catch((error: unknown): Analysis => {
     if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
     return { errors: [], warnings: [`${error.message}; nothing was analyzed, for it needs rights to read that this user lacks`] }

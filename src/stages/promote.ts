@@ -1,14 +1,20 @@
 // The stages promote and rollback: the weights of the canaries, step by step, or back at once.
+import { gitopsDoubts } from '../canary/gitops.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/promotion.ts'
+import { readRoutes } from '../canary/traffic.ts'
 import { rollBack } from '../canary/undo.ts'
+import { emptyWhenUnread } from '../cluster/client.ts'
 import { forward } from '../cluster/forward.ts'
+import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import type { Done, Running } from './running.ts'
 
-export async function deliver({ config, host, hide, cluster, connection, report }: Running): Promise<Done> {
+export async function deliver(running: Running): Promise<Done> {
+  const { config, host, hide, cluster, connection, report } = running
   if (config.dryRun) return { changed: false }
+  await warnOfControllers(running)
   const { signal, intent, run, guardProgram } = host
   const promotions = await promote(cluster, config, { signal, intent, run, hide, note: host.info, program: guardProgram, forward: (...where) => forward(connection, ...where) })
   report.promotions = promotions.map(promotionReport)
@@ -20,6 +26,15 @@ export async function deliver({ config, host, hide, cluster, connection, report 
   const errors = promotions.flatMap((each, i) => errorsOf(each, report.promotions[i]!))
   if (errors.length > 0) report.error = errors.join('\n')
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+/** What applies the routes from elsewhere would put the weights back in the middle. */
+async function warnOfControllers({ config, host, cluster, report }: Running): Promise<void> {
+  const routes = (await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))).flat()
+  const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
+  const doubts = [...new Set(routes.flatMap((object) => gitopsDoubts(object, applications)))]
+  doubts.forEach(host.warning)
+  report.warnings.push(...doubts)
 }
 
 /** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */

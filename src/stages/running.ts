@@ -6,7 +6,7 @@ import { matches } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, StageName } from '../config/schema.ts'
 import type { Istioctl } from '../istioctl/download.ts'
-import { run } from '../istioctl/run.ts'
+import { run, within } from '../istioctl/run.ts'
 import type { Wanted } from '../mesh/install.ts'
 import type { Report } from '../report/report.ts'
 
@@ -38,8 +38,10 @@ export type Done = { changed: boolean }
 export type Stage = (running: Running) => Promise<Done>
 
 /** Runs istioctl against the cluster, its lines told as they come; rejects with its last words when it fails. */
-export async function istioctl({ report, connection, host }: Running, args: string[]): Promise<void> {
-  const { code, stderr } = await run(report.istioctl!.path, [...args, ...connection.cliArgs], host.signal, (line) => /[a-z]/i.test(line) && host.info(line))
+export async function istioctl({ config, report, connection, host }: Running, args: string[]): Promise<void> {
+  const ownWait = config.istio?.timeout ?? 0
+  const signal = within(host.signal, config.limits.istioctl + ownWait, `istioctl ${args[0] ?? ''}`, 'limits.istioctl')
+  const { code, stderr } = await run(report.istioctl!.path, [...args, ...connection.cliArgs], signal, (line) => /[a-z]/i.test(line) && host.info(line))
   if (code !== 0) throw new Error(`istioctl ${args[0]} failed: ${stderr.split('\n').filter((line) => line.trim()).slice(-3).join(' ').trim()}`)
 }
 

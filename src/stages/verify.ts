@@ -4,6 +4,7 @@ import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { readManifests } from '../policies/manifests.ts'
 import { verifyDeep } from '../verify/deep.ts'
+import { within } from '../istioctl/run.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'
 import { verifyWire } from '../verify/wire.ts'
@@ -27,7 +28,7 @@ async function pods({ config, host, cluster, stages, report }: Running): Promise
 }
 
 async function proxiesInSync({ config, host, cluster, connection, report }: Running): Promise<void> {
-  const asker = report.istioctl && { path: report.istioctl.path, args: connection.cliArgs, signal: host.signal }
+  const asker = report.istioctl && { path: report.istioctl.path, args: connection.cliArgs, signal: within(host.signal, config.limits.istioctl, 'istioctl proxy-status', 'limits.istioctl') }
   report.proxies = await verifyProxies(cluster, config.namespace, asker)
   const wrong = report.proxies.filter(({ ok }) => !ok)
   host.info(wrong.length === 0 ? `${report.proxies.length} proxies are in sync with istiod` : `${wrong.length} of ${report.proxies.length} proxies are not in sync with istiod`)

@@ -9,10 +9,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { soon } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
-import { deploySampleApp, embedded, liveWeights, traffic, type Traffic, type World } from './world.ts'
+import { asDeliverer, deploySampleApp, embedded, liveWeights, traffic, type Traffic, type World } from './world.ts'
 
 let world: World
 let machine: ReturnType<typeof runner>
+/** Every run but the installation has the shipped rights only. */
+let kubeconfig: string | undefined
 
 beforeAll(async () => {
   world = await embedded()
@@ -23,6 +25,7 @@ beforeAll(async () => {
   for (const name of ['backend-v2', 'reviews-v2']) await kubectl('patch', 'deployment', name, '--type=merge', '-p', '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}')
   const { code, log } = await act({ service: 'backend' }, { stages: 'install, inject, policies, verify' })
   expect(code, log).toBe(0)
+  kubeconfig = await asDeliverer(world, machine.home)
 })
 beforeEach(() => Promise.all(['backend', 'reviews'].map(backToStable)))
 afterAll(() => machine.remove())
@@ -79,7 +82,7 @@ function act(canary: object | object[], { stages = 'policies, promote', sections
     services: { backend: policy, reviews }, ...plans, ...sections,
   }))
   const { mirror = '', overlays = '' } = world.inputs
-  return machine.main({ mirror, overlays, config, stages }, options)
+  return machine.main({ mirror, overlays, config, stages, ...(kubeconfig === undefined ? {} : { kubeconfig }) }, options)
 }
 
 /** Another v2 in place of the one that is there, with these in its environment. */

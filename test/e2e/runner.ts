@@ -42,7 +42,7 @@ export function runner(options: RunnerOptions = {}) {
     const given = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
     const saved = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
     const argv = [process.execPath, bundle]
-    const { code, log } = await execute((options.enter ?? ((same) => [...same]))(argv), { ...env, ...names, ...given, ...saved }, { ...options, ...more })
+    const { code, log } = await execute((options.enter ?? ((same) => [...same]))(argv), { ...env, ...more.env, ...names, ...given, ...saved }, { ...options, ...more })
     const outputs = variables(readFileSync(names.GITHUB_OUTPUT, 'utf8'))
     const reportFile = outputs['report']
     return {

@@ -1,6 +1,7 @@
 // A cluster to act on, and what the action needs there: the embedded mesh, or kind where Docker is.
 import { execFile } from 'node:child_process'
-import { resolve } from 'node:path'
+import { writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { enter, istioOverlay, meshEnv, MIRROR_URL, up } from '../mesh/index.ts'
 import type { Inputs, RunnerOptions } from './runner.ts'
@@ -62,6 +63,19 @@ export async function deploySampleApp({ run }: World, variant?: 'healthy' | 'fai
   if (variant) await run(['kubectl', 'apply', '-k', `${sampleApp}/v2/${variant}`])
   const ready = ['mysql', 'backend', 'frontend', ...(variant && variant !== 'crashing' ? ['backend-v2'] : [])]
   for (const name of ready) await run(['kubectl', '-n', 'sample-app', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
+}
+
+const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
+
+/** A kubeconfig in the folder with the rights that deploy/rbac/deliver.yaml gives for sample-app, and no others. */
+export async function asDeliverer({ run }: World, folder: string): Promise<string> {
+  await run(['kubectl', 'apply', '-k', rbac])
+  const token = (await run(['kubectl', '-n', 'sample-app', 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
+  const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as { clusters: { name: string }[] }
+  const context = { name: 'deliverer', context: { cluster: clusters[0]!.name, user: 'deliverer' } }
+  const file = join(folder, 'deliverer.json')
+  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'Config', clusters, contexts: [context], 'current-context': 'deliverer', users: [{ name: 'deliverer', user: { token } }] }), { mode: 0o600 })
+  return file
 }
 
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }

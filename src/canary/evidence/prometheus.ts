@@ -12,11 +12,9 @@ export type Prometheus = (promql: string) => Promise<Sample[]>
 type Settings = NonNullable<CanaryConfig['prometheus']>
 type Result = { status: string; error?: string; data?: { resultType: string; result: unknown } }
 
-const patienceMs = 10_000
-
-export function prometheus(cluster: Cluster, { address, service, token }: Settings): Prometheus {
+export function prometheus(cluster: Cluster, { address, service, token, timeout }: Settings): Prometheus {
   const place = address ?? `service ${service!}`
-  const ask = address === undefined ? (promql: string) => throughCluster(cluster, service!, promql) : (promql: string) => directly(address, token, promql)
+  const ask = address === undefined ? (promql: string) => throughCluster(cluster, service!, timeout, promql) : (promql: string) => directly(address, token, timeout, promql)
   return async (promql) => {
     const text = await ask(promql).catch((error: unknown) => {
       throw new Error(`Prometheus (${place}): ${error instanceof Error ? error.message : String(error)}`)
@@ -25,9 +23,9 @@ export function prometheus(cluster: Cluster, { address, service, token }: Settin
   }
 }
 
-async function directly(address: string, token: string | undefined, promql: string): Promise<string> {
+async function directly(address: string, token: string | undefined, timeoutMs: number, promql: string): Promise<string> {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-  const response = await fetch(`${address.replace(/\/$/, '')}/api/v1/query`, { method: 'POST', headers, body: new URLSearchParams({ query: promql }), signal: AbortSignal.timeout(patienceMs) }).catch((error: unknown) => {
+  const response = await fetch(`${address.replace(/\/$/, '')}/api/v1/query`, { method: 'POST', headers, body: new URLSearchParams({ query: promql }), signal: AbortSignal.timeout(timeoutMs) }).catch((error: unknown) => {
     throw new Error(`no answer (${reasonOf(error)})`)
   })
   const text = await response.text()
@@ -38,10 +36,10 @@ async function directly(address: string, token: string | undefined, promql: stri
 }
 
 /** `service` is `namespace/name:port`. */
-async function throughCluster(cluster: Cluster, service: string, promql: string): Promise<string> {
+async function throughCluster(cluster: Cluster, service: string, timeoutMs: number, promql: string): Promise<string> {
   const [, namespace = '', name = '', port = ''] = /^(.+)\/(.+):(\d+)$/.exec(service)!
   try {
-    return await cluster.service(namespace, name, Number(port), `/api/v1/query?query=${encodeURIComponent(promql)}`, patienceMs)
+    return await cluster.service(namespace, name, Number(port), `/api/v1/query?query=${encodeURIComponent(promql)}`, timeoutMs)
   } catch (error) {
     const forbidden = error instanceof ApiError && error.status === 403
     throw forbidden ? new Error(`${error.message}; asking it through the API server needs the verb get on services/proxy in ${namespace}`) : error

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../../src/canary/evidence/finding.ts'
-import { due, explain, next, putBack, stagesOf, start, type Action, type Observation, type State } from '../../../src/canary/machine.ts'
+import { due, explain, holdOn, next, putBack, resume, stagesOf, start, type Action, type Observation, type State } from '../../../src/canary/machine.ts'
 import { nothing, sum, type Served } from '../../../src/canary/served.ts'
 import type { CanaryConfig } from '../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
@@ -53,10 +53,10 @@ describe('a healthy canary', () => {
   test('is watched for the whole interval in every step', () => {
     expect(seconds).toBe(1 + 4 * 11)
     expect(state.steps).toEqual([
-      { kind: 'weight', weight: 5, shiftedAt: 1_000, watchedFrom: 2_000, endedAt: 12_000, canary: served(220), stable: served(4_180), watched: { canary: 200, stable: 3800 }, outcome: 'passed' },
-      { kind: 'weight', weight: 25, shiftedAt: 12_000, watchedFrom: 13_000, endedAt: 23_000, canary: served(220), stable: served(660), watched: { canary: 200, stable: 600 }, outcome: 'passed' },
-      { kind: 'weight', weight: 50, shiftedAt: 23_000, watchedFrom: 24_000, endedAt: 34_000, canary: served(220), stable: served(220), watched: { canary: 200, stable: 200 }, outcome: 'passed' },
-      { kind: 'weight', weight: 100, shiftedAt: 34_000, watchedFrom: 35_000, endedAt: 45_000, canary: served(220), stable: served(0), watched: { canary: 200, stable: 0 }, outcome: 'passed' },
+      { kind: 'weight', weight: 5, from: 0, shiftedAt: 1_000, watchedFrom: 2_000, endedAt: 12_000, canary: served(220), stable: served(4_180), watched: { canary: 200, stable: 3800 }, outcome: 'passed' },
+      { kind: 'weight', weight: 25, from: 5, shiftedAt: 12_000, watchedFrom: 13_000, endedAt: 23_000, canary: served(220), stable: served(660), watched: { canary: 200, stable: 600 }, outcome: 'passed' },
+      { kind: 'weight', weight: 50, from: 25, shiftedAt: 23_000, watchedFrom: 24_000, endedAt: 34_000, canary: served(220), stable: served(220), watched: { canary: 200, stable: 200 }, outcome: 'passed' },
+      { kind: 'weight', weight: 100, from: 50, shiftedAt: 34_000, watchedFrom: 35_000, endedAt: 45_000, canary: served(220), stable: served(0), watched: { canary: 200, stable: 0 }, outcome: 'passed' },
     ])
   })
 
@@ -423,7 +423,7 @@ describe('who has a say', () => {
   })
 })
 
-describe('resuming', () => {
+describe('going on from the weight in force', () => {
   test('the steps at or below the weight in force count as taken', () => {
     const { state, actions } = ride(plan, start(plan, 25, 0), () => saw(20))
     expect(weightsIn(actions)).toEqual([50, 100])
@@ -452,6 +452,200 @@ describe('resuming', () => {
   })
 })
 
+describe('going on after an interruption', () => {
+  const healthy = () => saw(20)
+  /** As the Lease keeps it. */
+  const kept = ({ state }: Run) => JSON.parse(JSON.stringify(state)) as State
+  /** Up to `second`, and on from there a minute later; `weight` is what is in force by then. */
+  const again = (second: number, weight: (before: State) => number, by = plan) => {
+    const before = kept(ride(by, start(by, 0, 0), healthy, second))
+    return { before, ...ride(by, resume(before, weight(before), (second + 60) * 1_000), healthy, 1_000, second + 60) }
+  }
+  const outcomes = ({ state }: { state: State }) => state.steps.map(({ weight, from, outcome }) => [from, weight, outcome])
+
+  test.each<[string, number, (before: State) => number, number[], [number, number, string][]]>([
+    ['before its first step', 0, () => 0, [5, 25, 50, 100], [[0, 5, 'passed'], [5, 25, 'passed'], [25, 50, 'passed'], [50, 100, 'passed']]],
+    ['shifting, its weight written', 12, () => 25, [25, 50, 100], [[0, 5, 'passed'], [5, 25, 'interrupted'], [25, 25, 'passed'], [25, 50, 'passed'], [50, 100, 'passed']]],
+    ['shifting, its weight not written', 12, () => 5, [25, 50, 100], [[0, 5, 'passed'], [5, 25, 'interrupted'], [5, 25, 'passed'], [25, 50, 'passed'], [50, 100, 'passed']]],
+    ['watching', 20, () => 25, [25, 50, 100], [[0, 5, 'passed'], [5, 25, 'interrupted'], [25, 25, 'passed'], [25, 50, 'passed'], [50, 100, 'passed']]],
+    ['watching, then put back by the guard', 20, () => 0, [25, 50, 100], [[0, 5, 'passed'], [5, 25, 'interrupted'], [0, 25, 'passed'], [25, 50, 'passed'], [50, 100, 'passed']]],
+    ['in its last step', 40, () => 100, [100], [[0, 5, 'passed'], [5, 25, 'passed'], [25, 50, 'passed'], [50, 100, 'interrupted'], [100, 100, 'passed']]],
+  ])('%s: the step that was cut short is taken again, and none that had passed', (_, second, weight, weights, steps) => {
+    const run = again(second, weight)
+    expect(weightsIn(run.actions)).toEqual(weights)
+    expect(outcomes(run)).toEqual(steps)
+    expect(run.state).toMatchObject({ verdict: 'promoted', weight: 100 })
+  })
+
+  test.each([['as it was', 25], ['after the guard has put it back', 0]])('a step that is taken again is watched for its whole time, its weight %s', (_, weight) => {
+    const { state } = again(20, () => weight)
+    const [, cut, taken] = state.steps
+    expect(cut).toMatchObject({ outcome: 'interrupted', endedAt: 13_000 })
+    expect(taken!.watchedFrom! - taken!.shiftedAt).toBe(1_000)
+    expect(taken!.endedAt! - taken!.watchedFrom!).toBe(10_000)
+  })
+
+  test('an interruption while it waits is none: what is taken again is not taken back twice', () => {
+    const first = resume(kept(ride(plan, start(plan, 0, 0), healthy, 20)), 25, 60_000)
+    const waiting = ride(plan, first, () => saw(0, 0, { ready: false }), 5, 60)
+    const second = resume(kept(waiting), 25, 120_000)
+    expect(second).toEqual({ ...first, waitingSince: 120_000, usual: second.usual })
+    expect(weightsIn(ride(plan, second, healthy, 1_000, 120).actions)).toEqual([25, 50, 100])
+  })
+
+  test('the patience begins anew with every interruption', () => {
+    const { state, seconds } = ride(plan, resume(start(plan, 0, 0), 0, 500_000), () => saw(0, 0, { ready: false }), 1_000, 500)
+    expect(state.reason).toBe("the canary's pods did not become ready within 60 s (`patience`)")
+    expect(seconds).toBe(560)
+  })
+
+  test('what comes while it waits is not judged, for it is not known under which weights', () => {
+    const before = kept(ride(plan, start(plan, 0, 0), healthy, 20))
+    const { state } = ride(plan, resume(before, 25, 60_000), () => saw(20, 20, { ready: false }), 5, 60)
+    expect(state.checks).toEqual(resume(before, 25, 60_000).checks)
+    expect(state.canary).toEqual(before.canary)
+  })
+
+  test('one that was about to be confirmed still is, and a confirmation that was given is not asked for again', () => {
+    const by = planOf('interval: 10s, tick: 1s, steps: [50, 100], confirmWithin: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }')
+    const yes = { name: 'go', state: 'pass', text: '', at: 0 } as const
+    const before = kept(ride(by, start(by, 0, 0), healthy, 30))
+    expect(before).toMatchObject({ phase: 'confirming', confirmingSince: 12_000 })
+    const waiting = ride(by, resume(before, 50, 200_000), healthy, 20, 200)
+    expect(waiting).toMatchObject({ actions: [], state: { phase: 'confirming', confirmingSince: 201_000, taken: 1 } })
+    const confirmed = ride(by, waiting.state, () => saw(20, 0, { gates: { 'confirm-promotion': yes } }), 1, 220)
+    expect(weightsIn(confirmed.actions)).toEqual([100])
+    expect(weightsIn(ride(by, resume(kept(confirmed), 100, 300_000), healthy, 1_000, 300).actions)).toEqual([100])
+  })
+
+  test('a mirror that was cut short is set again, and over before the first weight', () => {
+    const by = planOf('interval: 10s, tick: 1s, steps: [50, 100], mirror: { percent: 30% }')
+    const before = kept(ride(by, start(by, 0, 0), healthy, 5))
+    expect(ride(by, resume(before, 0, 60_000), healthy, 1_000, 60).actions).toEqual([{ kind: 'mirror', percent: 30 }, { kind: 'clear' }, { kind: 'weight', weight: 50 }, { kind: 'weight', weight: 100 }])
+  })
+
+  test.each([['unchanged weights', 25], ['the weights put back', 0]])('what was to stop for now goes on when that is lifted, from %s', (_, weight) => {
+    const first = planOf('interval: 10s, tick: 1s, patience: 60s, until: 25')
+    const before = kept(ride(first, start(first, 0, 0), healthy))
+    expect(before).toMatchObject({ phase: 'ended', verdict: 'held', asPlanned: true })
+    const { state, actions } = ride(plan, resume(before, weight, 100_000), healthy, 1_000, 100)
+    expect(weightsIn(actions)).toEqual([50, 100])
+    expect(state).toMatchObject({ phase: 'ended', verdict: 'promoted', reason: 'every step passed its checks' })
+    expect(state).not.toHaveProperty('asPlanned')
+  })
+
+  test('what outsiders said before says nothing now', () => {
+    const by = planOf('interval: 10s, tick: 1s, patience: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }')
+    const said = (state: Finding['state'], at: number): Finding => ({ name: 'smoke', state, text: `said at ${at}`, at })
+    const before = kept(ride(by, start(by, 0, 0), (second) => saw(20, 0, { findings: [said('undecided', second * 1_000)] }), 5))
+    const failed = { ...before, findings: { smoke: said('fail', 4_000) } }
+    expect(ride(by, resume(failed, 50, 60_000), (second) => saw(20, 0, { findings: [said('pass', second * 1_000)] }), 1_000, 60).state.verdict).toBe('promoted')
+  })
+
+  const strength = (by: CanaryConfig, state: State) => Math.max(...explain(by, state).map(({ against, needed }) => against / needed))
+
+  test('a canary that was nearly condemned is condemned for a failure that a new one may have', () => {
+    const failing = (second: number) => saw(20, second > 5 ? 1 : 0)
+    let seconds = 6
+    while (ride(plan, start(plan, 0, 0), failing, seconds + 1).state.phase !== 'ended') seconds++
+    const before = kept(ride(plan, start(plan, 0, 0), failing, seconds))
+    expect(strength(plan, before)).toBeGreaterThan(0.1)
+    const few = (from: number) => (second: number) => saw(20, second > from + 1 && second <= from + 3 ? 1 : 0)
+    const resumed = ride(plan, resume(before, before.weight, 100_000), few(100), 20, 100)
+    expect(resumed.state).toMatchObject({ verdict: 'rolled-back', canary: { failures: before.canary.failures + 1 } })
+    expect(ride(plan, start(plan, 0, 0), few(0), 20).state).not.toHaveProperty('verdict')
+  })
+
+  test('the chance of a false alarm is spent once, however often it is interrupted: of 1,000 at their limit at most 1% are put back', () => {
+    const by = planOf('interval: 6s, tick: 1s, patience: 60s, steps: [50, 100], checks: { successRate: 90%, noWorseThanStable: false }')
+    const random = randomFrom(11)
+    const atLimit = (n: number) => Array.from({ length: n }, random).filter((each) => each < 0.1).length
+    let [interruptions, putBacks] = [0, 0]
+    for (let rollout = 0; rollout < 1_000; rollout++) {
+      let run = ride(by, start(by, 0, 0), () => saw(10, atLimit(10)), 2 + Math.floor(random() * 6))
+      for (let cut = 0; cut < 6 && run.state.phase !== 'ended'; cut++, interruptions++) {
+        const weight = random() < 0.5 ? 0 : run.state.weight
+        run = ride(by, resume(kept(run), weight, run.seconds * 1_000), () => saw(10, atLimit(10)), cut === 5 ? 1_000 : 2 + Math.floor(random() * 6), run.seconds)
+      }
+      if (run.state.verdict === 'rolled-back') putBacks++
+    }
+    expect(interruptions).toBeGreaterThan(4_000)
+    expect(putBacks).toBeLessThanOrEqual(10)
+  })
+})
+
+describe('somebody else has a hand in the weights', () => {
+  const strayed = 'VirtualService shop/backend gives the canary 0% instead of 5%: argocd wrote it'
+  const advice = '; let one of the two have the weights (`onDrift`, docs/gitops.md)'
+  const over = planOf('interval: 10s, tick: 1s, patience: 60s, onDrift: take-over')
+
+  test('and the canary is put back at once, with who it was', () => {
+    const { state, actions } = ride(plan, start(plan, 0, 0), (second) => saw(20, 0, second === 5 ? { drift: strayed } : {}))
+    expect(weightsIn(actions)).toEqual([5, 0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: `${strayed}${advice}` })
+    expect(state.steps.at(-1)).toMatchObject({ outcome: 'failed', endedAt: 5_000 })
+  })
+
+  test('and the weight stays as that one left it where a failure is to be held', () => {
+    const by = planOf('interval: 10s, tick: 1s, onFail: hold')
+    const { state, actions } = ride(by, start(by, 0, 0), (second) => saw(20, 0, second === 5 ? { drift: strayed } : {}))
+    expect(weightsIn(actions)).toEqual([5])
+    expect(state.verdict).toBe('held')
+  })
+
+  test('take-over: up to three times they are written again, and the promotion goes on', () => {
+    const { state, actions } = ride(over, start(over, 0, 0), (second) => saw(20, 0, [5, 6, 15].includes(second) ? { drift: strayed } : {}))
+    expect(weightsIn(actions)).toEqual([5, 5, 5, 25, 25, 50, 100])
+    expect(state).toMatchObject({ verdict: 'promoted', takenOver: 3 })
+  })
+
+  test('take-over: the fourth time it is given up', () => {
+    const { state, actions } = ride(over, start(over, 0, 0), (second) => saw(20, 0, second > 4 ? { drift: strayed } : {}))
+    expect(weightsIn(actions)).toEqual([5, 5, 5, 5, 0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: `${strayed}, though its weights were written again 3 times${advice}` })
+  })
+
+  test('take-over: no step passes in the look that shows it', () => {
+    const { state } = ride(over, start(over, 0, 0), (second) => saw(20, 0, second === 12 ? { drift: strayed } : {}), 12)
+    expect(state).toMatchObject({ phase: 'watching', weight: 5 })
+  })
+
+  test.each<[string, Action]>([
+    ['mirror: { percent: 30% }', { kind: 'mirror', percent: 30 }],
+    ['ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }', { kind: 'ab' }],
+  ])('take-over: what the stage asks beside the weight is written again too: %s', (stage, action) => {
+    const by = planOf(`interval: 10s, tick: 1s, onDrift: take-over, ${stage}`)
+    const { actions } = ride(by, start(by, 0, 0), (second) => saw(20, 0, second === 3 ? { drift: strayed } : {}), 5)
+    expect(actions).toEqual([action, { kind: 'weight', weight: 0 }, action])
+  })
+
+  test('a canary that fails meanwhile is not kept by that', () => {
+    const { state } = ride(over, start(over, 0, 0), (second) => saw(20, second > 4 ? 20 : 0, second > 4 ? { drift: strayed } : {}), 5 + 3)
+    expect(state.phase).toBe('ended')
+  })
+})
+
+describe('a guard that is not on duty', () => {
+  test('lets nothing move, and what is seen meanwhile counts neither way', () => {
+    const { state, actions } = ride(plan, start(plan, 0, 0), (second) => saw(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}))
+    expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
+    expect(state.steps[0]!.shiftedAt).toBe(30_000)
+    expect(state).toMatchObject({ verdict: 'promoted', canary: { failures: 0 } })
+  })
+
+  test('for the patience ends it, and is what is told, whatever else is amiss', () => {
+    const { state, actions, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { unguarded: true, ready: false, complete: false }))
+    expect(seconds).toBe(60)
+    expect(weightsIn(actions)).toEqual([0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'the guard did not come on duty within 60 s (`patience`)', steps: [] })
+  })
+
+  test('keeps no canary from its put-back once it has traffic', () => {
+    const { state } = ride(plan, start(plan, 0, 0), (second) => saw(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: true } : {}))
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+  })
+})
+
 describe('the end', () => {
   test('steps that end below 100 are held there', () => {
     const short = planOf('interval: 10s, tick: 1s, steps: [5, 20]')
@@ -471,6 +665,20 @@ describe('the end', () => {
     expect(back.actions).toEqual([{ kind: 'weight', weight: 0 }])
     expect(back.state).toMatchObject({ phase: 'ended', verdict: 'rolled-back', weight: 0, reason: 'the run was cancelled' })
     expect(back.state.steps.map(({ outcome, endedAt }) => [outcome, endedAt])).toEqual([['passed', 12_000], ['rolled-back', 16_000]])
+  })
+
+  test('a hold from outside ends it where it is: no weight is written, the step is closed, and it is no success', () => {
+    const { state } = ride(plan, start(plan, 0, 0), () => saw(20), 15)
+    const { state: held, actions } = holdOn(state, 'the run was cancelled', 16_000)
+    expect(actions).toEqual([])
+    expect(held).toMatchObject({ phase: 'ended', verdict: 'held', weight: 25, reason: 'the run was cancelled' })
+    expect(held).not.toHaveProperty('asPlanned')
+    expect(held.steps.map(({ outcome, endedAt }) => [outcome, endedAt])).toEqual([['passed', 12_000], ['held', 16_000]])
+  })
+
+  test('a hold from outside takes copies of requests away all the same', () => {
+    const by = planOf('interval: 10s, tick: 1s, mirror: { percent: 30% }')
+    expect(holdOn(ride(by, start(by, 0, 0), () => saw(20), 5).state, 'the run was cancelled', 6_000).actions).toEqual([{ kind: 'clear' }])
   })
 
   test('a state is never changed in place', () => {

@@ -56,10 +56,19 @@ describe('asking again', () => {
     expect(pauses).toEqual([200])
   })
 
-  test.each([400, 401, 403, 409, 422])('not when it says %d, which will not change', async (status) => {
+  test.each([400, 403, 409, 422])('not when it says %d, which will not change', async (status) => {
     const { cluster, asked } = await answering([status, { message: 'no' }])
     expect((await errorOf(get(cluster))).status).toBe(status)
     expect(asked).toHaveLength(1)
+  })
+
+  test('once when it says 401, with credentials made anew: a token may have expired', async () => {
+    const { cluster, asked } = await answering([401, { message: 'expired' }], [200, service])
+    expect(await get(cluster)).toEqual(service)
+    expect(asked).toHaveLength(2)
+    const never = await answering([401, { message: 'no' }])
+    expect((await errorOf(get(never.cluster))).status).toBe(401)
+    expect(never.asked).toHaveLength(2)
   })
 
   test('not when the object is not there, which is an answer', async () => {

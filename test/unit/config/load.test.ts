@@ -44,6 +44,10 @@ describe('what stands in the inputs', () => {
       maxPods: 50,
       onFail: 'rollback',
       onInconclusive: 'rollback',
+      onCancel: 'rollback',
+      onDrift: 'fail',
+      guard: { after: 30_000, image: 'docker.io/library/node:24-alpine', pullPolicy: 'IfNotPresent', enabled: true },
+      waitForRun: 0,
       patience: 120_000,
       confirmWithin: 3_600_000,
       after: 'keep',
@@ -56,6 +60,18 @@ describe('what stands in the inputs', () => {
   test('versions may be Services, steps may be even, and checks may be turned off by a word', () => {
     const plan = loadConfig({ INPUT_CANARY: '{ service: backend, stable: { service: backend-v1 }, canary: { service: backend-v2 }, steps: { by: 30, to: 100 }, checks: { noWorseThanStable: false } }' }).canary
     expect(plan).toMatchObject({ stable: { by: 'service', name: 'backend-v1' }, steps: [30, 60, 90, 100], checks: { noWorseThanStable: { enabled: false } } })
+  })
+
+  test.each<[string, object]>([
+    ['20s', { after: 20_000, enabled: true }],
+    ['off', { enabled: false }],
+    ['{ after: 10s, image: registry.test/node:24, pullPolicy: Always }', { after: 10_000, image: 'registry.test/node:24', pullPolicy: 'Always', enabled: true }],
+  ])('the guard is said with a word, or in full: %s', (guard, expected) => {
+    expect(loadConfig({ INPUT_CANARY: 'service: backend', INPUT_GUARD: guard }).canary?.guard).toMatchObject(expected)
+  })
+
+  test.each(['guard: 1s', 'guard: { after: 1s }', 'guard: soon', 'guard: { pullPolicy: Sometimes }', 'onCancel: wait', 'onDrift: ignore', 'waitForRun: soon'])('what cannot be is refused by its name: %s', (wrong) => {
+    expect(refusal(`canary: { service: backend, ${wrong} }`)).toMatch(new RegExp(`canary.${wrong.slice(0, wrong.indexOf(':'))}.*expected`))
   })
 
   test('several canaries may be an input', () => {

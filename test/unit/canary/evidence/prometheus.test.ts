@@ -13,20 +13,20 @@ const vector = (...values: [Record<string, string>, string][]) => ({ status: 'su
 
 async function answering(status: number, body: unknown) {
   const { address, asked } = await serve((_, response) => response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body)))
-  return { query: prometheus(clusterWith({}), { address: `${address}/`, counters: false }), asked, address }
+  return { query: prometheus(clusterWith({}), { address: `${address}/`, counters: false, timeout: 10_000 }), asked, address }
 }
 
 describe('asking', () => {
   test('at an address: the query in the body, with the token', async () => {
     const { address, asked } = await serve((_, response) => response.end(JSON.stringify(vector([{ a: 'b' }, '1.5'], [{}, '+Inf']))))
-    expect(await prometheus(clusterWith({}), { address, token: 't0k', counters: false })('sum(up)')).toEqual([{ labels: { a: 'b' }, value: 1.5 }, { labels: {}, value: Infinity }])
+    expect(await prometheus(clusterWith({}), { address, token: 't0k', counters: false, timeout: 10_000 })('sum(up)')).toEqual([{ labels: { a: 'b' }, value: 1.5 }, { labels: {}, value: Infinity }])
     expect(asked).toMatchObject([{ method: 'POST', url: '/api/v1/query', body: 'query=sum%28up%29', headers: { authorization: 'Bearer t0k' } }])
   })
 
   test('in the cluster: through the API server', async () => {
     const paths: unknown[] = []
     const cluster = clusterWith({ service: (...args: unknown[]) => (paths.push(args), Promise.resolve(JSON.stringify({ status: 'success', data: { resultType: 'scalar', result: [1, '7'] } }))) })
-    expect(await prometheus(cluster, { service: 'istio-system/prometheus:9090', counters: false })('scalar(a) + 1')).toEqual([{ labels: {}, value: 7 }])
+    expect(await prometheus(cluster, { service: 'istio-system/prometheus:9090', counters: false, timeout: 10_000 })('scalar(a) + 1')).toEqual([{ labels: {}, value: 7 }])
     expect(paths).toEqual([['istio-system', 'prometheus', 9090, '/api/v1/query?query=scalar(a)%20%2B%201', 10_000]])
   })
 
@@ -48,12 +48,12 @@ describe('asking', () => {
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     server.close()
     await once(server, 'close')
-    await expect(prometheus(clusterWith({}), { address, counters: false })('up')).rejects.toThrow(`Prometheus (${address}): no answer (ECONNREFUSED)`)
+    await expect(prometheus(clusterWith({}), { address, counters: false, timeout: 10_000 })('up')).rejects.toThrow(`Prometheus (${address}): no answer (ECONNREFUSED)`)
   })
 
   test('a right that is missing is told, with the right', async () => {
     const cluster = clusterWith({ service: () => Promise.reject(new ApiError(403, 'services "prometheus" is forbidden (HTTP 403)')) })
-    await expect(prometheus(cluster, { service: 'a/prometheus:9090', counters: false })('up')).rejects.toThrow('services "prometheus" is forbidden (HTTP 403); asking it through the API server needs the verb get on services/proxy in a')
+    await expect(prometheus(cluster, { service: 'a/prometheus:9090', counters: false, timeout: 10_000 })('up')).rejects.toThrow('services "prometheus" is forbidden (HTTP 403); asking it through the API server needs the verb get on services/proxy in a')
   })
 })
 

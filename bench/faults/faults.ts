@@ -1,0 +1,52 @@
+// What strikes: the run's own process is killed or cancelled, or a part of the cluster goes away and comes back.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ActionRun } from '../../test/e2e/runner.ts'
+import type { World } from '../../test/e2e/world.ts'
+import { status } from '../../test/mesh/index.ts'
+
+/** The run that is under way. */
+export type Victim = { kill: (signal: NodeJS.Signals) => void; ended: Promise<ActionRun> }
+
+/** `limited`: traffic has to be safe within the guard's time and a little; `post`: the runner lives, and so runs the post step. */
+export type Fault = { name: string; limited: boolean; post: boolean; strike: (world: World, victim: Victim) => Promise<void> | void }
+
+/** The runner is gone at once, and with it the post step. */
+export const sigkill: Fault = { name: 'SIGKILL', limited: true, post: false, strike: (_, { kill }) => kill('SIGKILL') }
+
+export const sigint: Fault = { name: 'SIGINT', limited: true, post: true, strike: (_, victim) => cancel(victim) }
+
+export const ofCluster: Fault[] = [
+  { name: 'API server killed', limited: false, post: true, strike: async () => void process.kill(await pidOf('kube-apiserver'), 'SIGKILL') },
+  { name: 'API server away for 20 s', limited: false, post: true, strike: async () => paused(await pidOf('kube-apiserver'), 20) },
+  { name: 'istiod killed', limited: false, post: true, strike: async ({ run }) => void (await run(['kubectl', '-n', 'istio-system', 'delete', 'pod', '-l', 'app=istiod', '--force', '--wait=false'])) },
+  { name: 'containerd killed', limited: false, post: true, strike: async () => void process.kill(await pidOf('containerd'), 'SIGKILL') },
+]
+
+/** As GitHub's runner cancels: it insists after 7.5 s, and kills after 2.5 s more. */
+async function cancel({ kill, ended }: Victim): Promise<void> {
+  const waiting = new AbortController()
+  const later = async () => {
+    await sleep(7_500, undefined, waiting)
+    kill('SIGTERM')
+    await sleep(2_500, undefined, waiting)
+    kill('SIGKILL')
+  }
+  kill('SIGINT')
+  await Promise.race([ended, later().catch(() => undefined)])
+  waiting.abort()
+}
+
+/** The supervisor starts again what has ended. */
+async function pidOf(component: string): Promise<number> {
+  const pid = (await status())?.components.find(({ name }) => name === component)?.pid ?? 0
+  if (pid === 0) throw new Error(`${component} does not run; see \`npm run mesh -- status\``)
+  return pid
+}
+
+/** By a process of its own, so that it goes on even when this one is ended meanwhile. */
+async function paused(pid: number, seconds: number): Promise<void> {
+  const child = spawn('sh', ['-c', 'kill -STOP "$0"; sleep "$1"; kill -CONT "$0"', `${pid}`, `${seconds}`], { detached: true, stdio: 'ignore' })
+  await once(child, 'close')
+}
