@@ -1,9 +1,7 @@
 // Whether somebody else has a hand in the routes while a promotion is under way, and who. Pure: the objects come from a watch.
 import { keyOf } from '../cluster/objects.ts'
-import type { PatchOperation } from '../cluster/client.ts'
-import { everywhere, placesOf, shareOf, shift, type Routed, type Split } from '../policies/routes.ts'
+import { everywhere, isVirtualService, placesOf, shareOf, shift, type Routed, type Split } from '../policies/routes.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import { isVirtualService } from '../policies/routes.ts'
 import { matching } from './ab.ts'
 import { mirroring } from './mirror.ts'
 import type { Stage } from './machine.ts'
@@ -24,14 +22,18 @@ export function drift(live: Routed[], known: readonly string[], split: Split, pl
     const places = placesOf(object, split)
     if (places.length === 0 && placesOf(object, everywhere(split)).length > 0) continue
     if (places.length === 0 && known.includes(keyOf(object))) return `the routes of ${keyOf(object)} do not split between ${split.stable.name} and ${split.canary.name} any more${by(object)}`
-    if (differs(object, split, plan, asked)) return `${keyOf(object)} gives the canary ${places.map((place) => shareOf(place) ?? 0).join(', ')}% instead of ${asked.weight}%${by(object)}`
+    if (shift(object, split, asked.weight).length > 0) return `${keyOf(object)} gives the canary ${places.map((place) => shareOf(place) ?? 0).join(', ')}% instead of ${asked.weight}%${by(object)}`
+    if (lacks(object, split, plan, asked)) return `${keyOf(object)} does not send the canary ${asked.kind === 'mirror' ? `copies of ${asked.percent ?? 0}% of the requests` : 'the requests that match'} any more${by(object)}`
   }
-  return undefined
+  const places = live.flatMap((object) => placesOf(object, split))
+  const missing = split.routes?.filter((name) => !places.some((place) => place.name === name)) ?? []
+  return missing.length === 0 ? undefined : `no route named ${missing.join(', ')} splits between ${split.stable.name} and ${split.canary.name} any more`
 }
 
-function differs(object: Routed, split: Split, plan: CanaryConfig, { weight, kind, percent }: Asked): boolean {
-  const beside: PatchOperation[] = !isVirtualService(object) ? [] : kind === 'mirror' ? mirroring(object, split, percent) : kind === 'ab' && plan.ab ? matching(object, split, plan.ab.match) : []
-  return shift(object, split, weight).length + beside.length > 0
+/** Whether what a stage adds to the weight is not there. */
+function lacks(object: Routed, split: Split, plan: CanaryConfig, { kind, percent }: Asked): boolean {
+  if (!isVirtualService(object)) return false
+  return (kind === 'mirror' ? mirroring(object, split, percent) : kind === 'ab' && plan.ab ? matching(object, split, plan.ab.match) : []).length > 0
 }
 
 /** Who wrote the routes last, as the API server keeps it of every field; a list of routes is one field. */
