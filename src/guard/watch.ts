@@ -18,26 +18,28 @@ export async function watchOver(cluster: Cluster, orders: Orders, say: (line: st
   let heard: { at: number; renewTime: string | undefined } | undefined
   let unread: number | undefined
   for (;; await sleep(pollMs)) {
+    const asked = now()
     const lease = await read(cluster, orders).catch((problem: Error) => problem)
     if (lease instanceof Error) {
       if (unread === undefined) say(`the Lease ${name} cannot be read: ${lease.message}`)
-      unread ??= now()
+      unread ??= asked
       continue
     }
-    // While nobody can reach the API server the run cannot either: that time does not count against it.
-    if (unread !== undefined && heard) heard = { ...heard, at: heard.at + now() - unread }
+    // While nobody can reach the API server the run cannot either: that time, and that of an answer that hung, does not count against it.
+    const without = now() - (unread ?? asked)
+    if (heard && (unread !== undefined || without >= pollMs)) heard = { ...heard, at: heard.at + without }
     unread = undefined
     if (!lease || lease.spec?.holderIdentity === '') return 'the run has ended'
     const holder = lease.spec?.holderIdentity
     if (holder !== identity && holder !== guardOf(identity)) return 'another run has taken over'
     const { renewTime } = lease.spec!
     if (!heard || heard.renewTime !== renewTime) heard = { at: now(), renewTime }
-    if (!onDuty) onDuty = await mark(cluster, orders, lease, [{ op: 'add', path: marks.guard, value: identity }])
+    if (!onDuty) onDuty = await mark(cluster, orders, lease, say, [{ op: 'add', path: marks.guard, value: identity }])
     const isDue = holder === guardOf(identity) || now() - heard.at >= afterMs
     if (!isDue) continue
     say(`${identity} has not been heard of for ${afterMs / 1000} s: all traffic of ${service} goes back`)
     // First the run loses its Lease, so that one that comes back to life cannot write over what is put back.
-    const fenced = holder === guardOf(identity) || (await mark(cluster, orders, lease, [{ op: 'replace', path: '/spec/holderIdentity', value: guardOf(identity) }]))
+    const fenced = holder === guardOf(identity) || (await mark(cluster, orders, lease, say, [{ op: 'replace', path: '/spec/holderIdentity', value: guardOf(identity) }]))
     if (fenced && (await putBack(cluster, orders, say))) return 'put back'
   }
 }
@@ -46,12 +48,15 @@ function read(cluster: Cluster, { namespace, lease }: Orders): Promise<Lease | u
   return cluster.get<Lease>('Lease', namespace, lease)
 }
 
-/** Answers whether it was written; somebody may have been quicker. */
-async function mark(cluster: Cluster, { namespace, lease: name }: Orders, lease: Lease, operations: PatchOperation[]): Promise<boolean> {
+/** Answers whether it was written; somebody may have been quicker, and anything else is told. */
+async function mark(cluster: Cluster, { namespace, lease: name }: Orders, lease: Lease, say: (line: string) => void, operations: PatchOperation[]): Promise<boolean> {
   const asRead: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion }
   return cluster.patch('Lease', namespace, name, [asRead, ...operations]).then(
     () => true,
-    () => false,
+    (problem: Error) => {
+      if (!(problem instanceof ApiError) || ![404, 409, 422].includes(problem.status)) say(`the Lease ${name} cannot be written: ${problem.message}`)
+      return false
+    },
   )
 }
 
@@ -67,11 +72,12 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
       { op: 'test', path: '/spec/holderIdentity', value: guardOf(identity) },
       { op: 'add', path: marks.ended, value: what },
       { op: 'replace', path: '/spec/holderIdentity', value: '' },
-    ])
+    ]).catch((problem: unknown) => {
+      // Somebody has ended it meanwhile. One who took it over is seen with the next look.
+      if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
+    })
     return true
   } catch (problem) {
-    // Somebody who took the Lease over has the say now.
-    if (problem instanceof ApiError && problem.status === 404) return true
     say(`not done yet: ${problem instanceof Error ? problem.message : String(problem)}`)
     return false
   }

@@ -19,8 +19,9 @@ export class LeaseKeeper {
   readonly asked: string[] = []
   /** Is called before each verb, and may change the Lease as somebody else would, or answer with an error. */
   before: (verb: string, kind: string) => Error | undefined = () => undefined
-  /** Objects other than the Lease that can be read, by kind. */
+  /** Objects other than the Lease that can be read and patched, one of a kind. */
   others: Partial<Record<string, KubeObject>> = {}
+  readonly created: KubeObject[] = []
   private version = 1
   private made = 1
 
@@ -31,11 +32,12 @@ export class LeaseKeeper {
   readonly cluster: Cluster = clusterWith({
     get: (kind: string) => this.answer('get', kind, () => structuredClone(kind === 'Lease' ? this.lease : this.others[kind])),
     create: (object: Lease) => this.answer('create', object.kind, () => {
-      if (object.kind !== 'Lease') return object
+      if (object.kind !== 'Lease') return void this.created.push(object)
       if (this.lease) throw new ApiError(409, 'leases "mesh-canary-backend" already exists')
       return this.keep({ ...structuredClone(object), metadata: { ...object.metadata, uid: `lease-${++this.made}` } })
     }),
-    patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) => this.answer('patch', kind, () => this.patch(operations)),
+    patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) => this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
+    list: (kind: string) => this.answer('list', kind, () => [structuredClone(this.others[kind])].filter(Boolean)),
     remove: (kind: string, _namespace: string, _name: string, uid?: string) => this.answer('remove', kind, () => {
       if (kind !== 'Lease' || !this.lease) return false
       if (uid !== undefined && uid !== this.lease.metadata.uid) throw new ApiError(409, 'the UID in the precondition does not match')
@@ -49,6 +51,17 @@ export class LeaseKeeper {
     if (!this.lease) throw new ApiError(404, 'leases "mesh-canary-backend" not found')
     try {
       return this.keep(patched(this.lease, operations))
+    } catch {
+      throw new ApiError(422, 'the server rejected our request due to an error in our request')
+    }
+  }
+
+  private patchOther(kind: string, operations: readonly PatchOperation[]): KubeObject {
+    try {
+      const object = patched(this.others[kind]!, operations)
+      object.metadata.resourceVersion = String(++this.version)
+      this.others[kind] = object
+      return structuredClone(object)
     } catch {
       throw new ApiError(422, 'the server rejected our request due to an error in our request')
     }
