@@ -299,9 +299,14 @@ function askedOf({ phase, steps }: State) {
   return step ? { kind: step.kind, ...(step.kind === 'mirror' ? { percent: step.weight } : {}) } : {}
 }
 
+/** An API server that has just started forbids everything until it knows who may do what. */
+const forbiddenMs = 15_000
+
+const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
+
 /** No answer, a server that is busy, a webhook of istiod that is away, credentials that are about to be renewed, others writing: it may pass. */
 function isPassing(problem: unknown): boolean {
-  return problem instanceof ApiError && (problem.status === 0 || problem.status >= 500 || [401, 409, 422, 429].includes(problem.status))
+  return problem instanceof ApiError && (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
 }
 
 /** Writes what was decided, in its order and one at a time, and again while the API server does not take it. */
@@ -322,7 +327,8 @@ function writing(cluster: Cluster, split: Split, plan: CanaryConfig, { renew, sa
       } catch (problem) {
         if (!isPassing(problem)) throw problem
         refusedSince ??= now()
-        if (now() - refusedSince >= plan.patience) throw new Error(`${messageOf(problem)}, for ${plan.patience / 1000} s (\`patience\`)`, { cause: problem })
+        const limit = isForbidden(problem) ? Math.min(forbiddenMs, plan.patience) : plan.patience
+        if (now() - refusedSince >= limit) throw new Error(`${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`patience`)'}`, { cause: problem })
         note(`not written yet (${inWords(plan, action)}): ${messageOf(problem)}`)
         return false
       }

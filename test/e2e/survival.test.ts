@@ -83,9 +83,10 @@ describe('a run that is killed, with nobody left to clean up', () => {
     expect(steps(again)).toEqual([[10, 'passed'], [50, 'interrupted'], [50, 'passed'], [100, 'passed']])
   })
 
-  test('as soon as its guard is posted: there was no traffic to put back, and the next run begins anew', async () => {
-    await act({}, { options: killed('waiting for') }).catch(() => undefined)
-    const { outputs } = await act({ waitForRun: '60s' })
+  test('before its first weight: there is no traffic to put back, and the next run takes the Lease over', async () => {
+    await act({}, { options: killed('at weight 0') })
+    const { outputs, log } = await act({})
+    expect(log).toContain('waiting to see whether it lives')
     expect(outputs['verdict']).toBe('promoted')
   })
 })

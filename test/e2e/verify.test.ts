@@ -196,7 +196,9 @@ services: { web: { subsets: { v1: { version: v1 }, v2: { version: v2 } }, timeou
 verify: { deep: true, timeout: 30s }
 `
   test('is N/N, its proxies are in sync, plaintext is refused, and its traffic shows the policies', async () => {
-    const { code, report } = await verify(policies)
+    // Once in a hundred looks chance puts a split outside its interval, and then it says: look again.
+    let { code, report } = await verify(policies)
+    for (let again = 0; again < 2 && report.deep?.some(({ text }) => text.endsWith('look again')); again++) ({ code, report } = await verify(policies))
     expect(report.error).toBeUndefined()
     expect(code).toBe(0)
     expect(report.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))

@@ -220,8 +220,8 @@ describe('whatever happens, traffic ends on stable', () => {
   test('a weight cannot be written', async () => {
     const shop = new Shop()
     let refusals = 0
-    shop.trouble = (verb) => (shop.weight === 5 && verb === 'patch' && refusals++ === 0 ? new ApiError(403, 'forbidden') : undefined)
-    expect(await shop.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0, error: 'the promotion could not go on: forbidden' })
+    shop.trouble = (verb, what) => (shop.weight === 5 && verb === 'patch' && what === 'VirtualService' && refusals++ < 16 ? new ApiError(403, 'forbidden') : undefined)
+    expect(await shop.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0, error: 'the promotion could not go on: forbidden, for 15 s' })
     expect(shop.history).toEqual([5, 0])
   })
 
