@@ -107,8 +107,8 @@ function savedIn(lease: Lease | undefined): Saved | undefined {
   const text = lease?.metadata.annotations?.[stateAnnotation]
   if (text === undefined) return undefined
   try {
-    const saved = JSON.parse(text) as Saved
-    return saved.version === 1 ? saved : undefined
+    const saved = JSON.parse(text) as { version: number }
+    return saved.version === 1 ? (saved as Saved) : undefined
   } catch {
     return undefined
   }

@@ -19,9 +19,9 @@ export async function watchOver(cluster: Cluster, orders: Orders, say: (line: st
   let unread: number | undefined
   for (;; await sleep(pollMs)) {
     const asked = now()
-    const lease = await read(cluster, orders).catch((problem: Error) => problem)
-    if (lease instanceof Error) {
-      if (unread === undefined) say(`the Lease ${name} cannot be read: ${lease.message}`)
+    const lease = await read(cluster, orders).catch((problem: unknown) => ({ problem }))
+    if (lease && 'problem' in lease) {
+      if (unread === undefined) say(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
       unread ??= asked
       continue
     }
@@ -53,8 +53,8 @@ async function mark(cluster: Cluster, { namespace, lease: name }: Orders, lease:
   const asRead: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion }
   return cluster.patch('Lease', namespace, name, [asRead, ...operations]).then(
     () => true,
-    (problem: Error) => {
-      if (!(problem instanceof ApiError) || ![404, 409, 422].includes(problem.status)) say(`the Lease ${name} cannot be written: ${problem.message}`)
+    (problem: unknown) => {
+      if (!(problem instanceof ApiError) || ![404, 409, 422].includes(problem.status)) say(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
       return false
     },
   )
@@ -67,7 +67,7 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
     const written = await putAllBack(cluster, split, saved, true)
     const what = `the run ${identity.replace(/ \([0-9a-f]{8}\)$/, '')} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
     say(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
-    await cluster.create(event(orders, what)).catch((problem: Error) => say(`the event cannot be recorded: ${problem.message}`))
+    await cluster.create(event(orders, what)).catch((problem: unknown) => say(`the event cannot be recorded: ${messageOf(problem)}`))
     await cluster.patch('Lease', namespace, name, [
       { op: 'test', path: '/spec/holderIdentity', value: guardOf(identity) },
       { op: 'add', path: marks.ended, value: what },
@@ -78,9 +78,13 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
     })
     return true
   } catch (problem) {
-    say(`not done yet: ${problem instanceof Error ? problem.message : String(problem)}`)
+    say(`not done yet: ${messageOf(problem)}`)
     return false
   }
+}
+
+function messageOf(problem: unknown): string {
+  return problem instanceof Error ? problem.message : String(problem)
 }
 
 function event({ namespace, service, lease }: Orders, message: string): KubeObject {
