@@ -15,6 +15,7 @@ export async function undo(cluster: Cluster, { split, identity }: Intent, held: 
   const isGuards = holder === guardOf(identity)
   // Ended, given up, put back by the guard, or another run's by now: nothing here is left to undo.
   if (holder !== identity && !isGuards) return lease?.metadata.annotations?.[marks.endedName]
+  if (held && isGuards) return `the guard is putting all traffic of ${service} back to ${stable.name}`
   if (!held) await putAllBack(cluster, split, await savedRoutes(cluster, namespace, service))
   const what = held ? `the traffic of ${service} stays as it is (\`onCancel: hold\`)` : `all traffic of ${service} was put back to ${stable.name}`
   if (!isGuards) await giveUp(cluster, split, identity, `the run ended in the middle of the promotion, and ${what}`)
