@@ -11,11 +11,26 @@ export function secretsIn(config: Config): string[] {
   ])
 }
 
-/** Chat services put their tokens into paths and queries: what is long there is taken for one. */
+/** Shorter ones are words of every text. */
+const [shortestPassword, shortestToken] = [4, 8]
+
+/** Chat services put their tokens into paths and queries: what is long there is taken for one. Each as it is, and as it stands in the address. */
 function inAddress(address: string): string[] {
-  const { password, searchParams, pathname } = new URL(address)
-  const parts = [decodeURIComponent(password), ...searchParams.values(), ...pathname.split('/').filter((part) => part.length >= 16)]
-  return parts.filter((part) => part.length >= 8)
+  const { username, password, search, pathname } = new URL(address)
+  // A name without a password is a token.
+  const passwords = [password === '' ? username : password].flatMap(spellings).filter((each) => each.length >= shortestPassword)
+  const values = search.slice(1).split('&').map((pair) => pair.slice(pair.indexOf('=') + 1)).flatMap((value) => [...spellings(value), ...spellings(value.replaceAll('+', ' '))])
+  const parts = pathname.split('/').filter((part) => part.length >= 16).flatMap(spellings)
+  return [...new Set([...passwords, ...[...values, ...parts].filter((each) => each.length >= shortestToken)])]
+}
+
+function spellings(text: string): string[] {
+  try {
+    return [text, decodeURIComponent(text)]
+  } catch {
+    // A bare per cent sign.
+    return [text]
+  }
 }
 
 /** Replaces the secrets in every text inside a value. */
