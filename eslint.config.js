@@ -9,6 +9,8 @@ export default tseslint.config(
     rules: {
       // Checked by the compiler's noUncheckedIndexedAccess: an assertion there says that the index is known to be there.
       '@typescript-eslint/no-non-null-assertion': 'off',
+      // To take a key out of an object, it is named beside the rest.
+      '@typescript-eslint/no-unused-vars': ['error', { ignoreRestSiblings: true }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
       '@typescript-eslint/no-confusing-void-expression': 'off',
       '@typescript-eslint/no-meaningless-void-operator': 'off',

@@ -8,6 +8,7 @@ import type { HorizontalPodAutoscaler, Pod, Workload } from '../cluster/objects.
 import { untilRolledOut } from '../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../mesh/sidecar.ts'
 import type { Groups, Labels } from './groups.ts'
+import { messageOf } from './telling.ts'
 import { moveTraffic, type Split } from './traffic.ts'
 
 /** `quiet`: whether the canary was seen to serve nothing any more; `timeoutMs`: how long the rollout may take. */
@@ -104,8 +105,4 @@ function replicasOf({ spec }: Workload): number {
 
 function titleOf({ metadata }: Workload): string {
   return `Deployment/${metadata.name}`
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -9,6 +9,7 @@ import { claim, leaseName, type Claim, type Saved } from './lease.ts'
 import type { State } from './machine.ts'
 import { planHash } from './record.ts'
 import { nothing, type Served } from './served.ts'
+import { messageOf } from './telling.ts'
 import { readRoutes, type Routed, type Split } from './traffic.ts'
 
 /** Who holds, and with what: `run` is the run's address or name, `program` the guard's text, `hide` takes secrets out. */
@@ -81,7 +82,7 @@ async function routesBefore(cluster: Cluster, split: Split, { lease }: Claim, re
   const name = leaseName(service)
   const kept = resumed ? await savedRoutes(cluster, namespace, service) : []
   if (kept.length > 0) return kept
-  const routes = (await readRoutes(cluster, split)).map(({ apiVersion, kind, metadata: { name, namespace }, spec }) => ({ apiVersion, kind, metadata: { name, ...(namespace === undefined ? {} : { namespace }) }, spec }) as Routed)
+  const routes = (await readRoutes(cluster, split)).map((object) => ({ ...object, metadata: { name: object.metadata.name, namespace } }))
   const owner = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid: lease.metadata.uid ?? '' }
   await cluster.apply<ConfigMap>({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [owner] }, data: { 'routes.json': JSON.stringify(routes) } }, true)
   return routes
@@ -97,7 +98,7 @@ async function post(cluster: Cluster, split: Split, { guard, service }: CanaryCo
   const orders = { namespace: split.namespace, service, lease: lease.metadata.name, identity, afterMs: guard.after, split, saved }
   for (const object of guardObjects(orders, lease, program, guard)) {
     await cluster.apply(object, true).catch((problem: unknown) => {
-      const why = problem instanceof Error ? problem.message : String(problem)
+      const why = messageOf(problem)
       const remedy = problem instanceof ApiError && problem.status === 403 ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'mend that'
       throw new Error(`canary.guard: the guard of ${service} cannot be created (${object.kind} ${object.metadata.name}): ${why}; ${remedy}, or set \`guard: off\` and accept that the traffic stays as it is when the run is lost`)
     })

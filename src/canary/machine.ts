@@ -107,7 +107,7 @@ const interrupted = 'interrupted'
  * a false alarm is spent twice, and a step that was cut short is taken again. `weight` is the canary's weight now.
  */
 export function resume(saved: State, weight: number, now: number): State {
-  const { blindSince: _since, confirmingSince: _confirming, verdict: _verdict, reason: _reason, asPlanned: _planned, ...kept } = saved
+  const { blindSince, confirmingSince, verdict, reason, asPlanned, ...kept } = saved
   const last = kept.steps.at(-1)
   const cut = last !== undefined && (last.outcome === 'shifting' || last.outcome === 'watching')
   const steps = cut ? withLast(kept.steps, (step) => ({ ...step, endedAt: step.watchedFrom ?? step.shiftedAt, outcome: interrupted })) : kept.steps

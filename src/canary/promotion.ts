@@ -1,6 +1,6 @@
 // One canary on its way: each tick looks at the evidence, asks the state machine what follows, and carries it out.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ApiError, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
 import { keyOf, type Pod, type Workload } from '../cluster/objects.ts'
 import type { Live } from '../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
@@ -20,10 +20,11 @@ import { groupsOf } from './groups.ts'
 import { hold, type Hold, type Holder } from './hold.ts'
 import { Lost } from './lease.ts'
 import { begun, lived } from './life.ts'
-import { due, explain, holdOn, next, putBack, resume, start, type Action, type Next, type Observation, type State } from './machine.ts'
+import { due, explain, holdOn, next, putBack, resume, start, type Next, type Observation, type State } from './machine.ts'
 import { templateHash, workloadsOf } from './record.ts'
-import { inWords, line, reasoning } from './telling.ts'
-import { clear, mirrorTo, moveTraffic, putAllBack, readSplit, routeMatch, type Routed, type Split, type Written } from './traffic.ts'
+import { inWords, line, messageOf, reasoning } from './telling.ts'
+import { clear, readSplit, type Routed, type Split } from './traffic.ts'
+import { isPassing, writing } from './writes.ts'
 
 /** `forward` opens a connection to a port of a pod. */
 export type Surroundings = Holder & { forward: Forward }
@@ -77,14 +78,14 @@ export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig
     const weight = await readSplit(cluster, split)
     if (holding.before) note(`goes on from an earlier run: ${holding.before.canary.requests} requests of the canary seen, ${holding.before.steps.length} steps`)
     const state = holding.before ? resume(holding.before, weight, now()) : start(plan, weight, now(), observer.baseline)
-    return ride({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life: begun(all(watched.workloads), observer.canaries(), groups.canary) }, state)
+    return await moving({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life: begun(all(watched.workloads), observer.canaries(), groups.canary) }, state)
   } catch (problem) {
     await (holding.before ? holding.release(holding.before) : holding.end()).catch(() => undefined)
     throw problem
   }
 }
 
-type Riding = {
+type Begun = {
   cluster: Cluster
   config: Config
   plan: CanaryConfig
@@ -98,7 +99,7 @@ type Riding = {
   life: ReturnType<typeof begun>
 }
 
-async function ride({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life }: Riding, from: State): Promise<Moving> {
+async function moving({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life }: Begun, from: State): Promise<Moving> {
   const { namespace } = config
   let state = from
   /** What a later run may go on from: this promotion before it was ended from outside. */
@@ -283,10 +284,6 @@ async function ride({ cluster, config, plan, split, groups, watched, around, not
   return { plan, split, identity: holding.identity, state: () => state, busy: () => !isOver() || !writer.idle(), safe: () => safe && writer.idle(), tick, beat, stop, cancel, finish }
 }
 
-function messageOf(problem: unknown): string {
-  return problem instanceof Error ? problem.message : String(problem)
-}
-
 function phaseOf({ phase, verdict }: State): Outside['phase'] {
   if (phase === 'waiting') return 'Waiting'
   if (phase !== 'ended') return phase === 'confirming' ? 'WaitingPromotion' : 'Progressing'
@@ -297,74 +294,6 @@ function phaseOf({ phase, verdict }: State): Outside['phase'] {
 function askedOf({ phase, steps }: State) {
   const step = phase === 'waiting' ? undefined : steps.at(-1)
   return step ? { kind: step.kind, ...(step.kind === 'mirror' ? { percent: step.weight } : {}) } : {}
-}
-
-/** An API server that has just started forbids everything until it knows who may do what. */
-const forbiddenMs = 15_000
-
-const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
-
-/** No answer, a server that is busy, a webhook of istiod that is away, credentials that are about to be renewed, others writing: it may pass. */
-function isPassing(problem: unknown): boolean {
-  return problem instanceof ApiError && (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
-}
-
-/** Writes what was decided, in its order and one at a time, and again while the API server does not take it. */
-function writing(cluster: Cluster, split: Split, plan: CanaryConfig, { renew, saved }: Hold, state: () => State, note: (line: string) => void) {
-  let pending: Action[] = []
-  let refusedSince: number | undefined
-  let written: Written[] = []
-  let turn: Promise<unknown> = Promise.resolve()
-
-  async function all(): Promise<boolean> {
-    while (pending.length > 0) {
-      const action = pending[0]!
-      try {
-        // How far it is is saved before it is done, and only by who still holds the Lease.
-        await renew(state())
-        // Two looks at the watch may still lag behind; older writes do not count.
-        written = [...written, ...(await carryOut(cluster, split, plan, action, saved))].slice(-20)
-      } catch (problem) {
-        if (!isPassing(problem)) throw problem
-        refusedSince ??= now()
-        const limit = isForbidden(problem) ? Math.min(forbiddenMs, plan.patience) : plan.patience
-        if (now() - refusedSince >= limit) throw new Error(`${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`patience`)'}`, { cause: problem })
-        note(`not written yet (${inWords(plan, action)}): ${messageOf(problem)}`)
-        return false
-      }
-      refusedSince = undefined
-      note(inWords(plan, action))
-      if (pending[0] === action) pending = pending.slice(1)
-    }
-    return true
-  }
-
-  /** One at a time: what is stopped in the middle of a write comes after it. */
-  const inTurn = () => {
-    const mine = turn.then(all)
-    turn = mine.catch(() => undefined)
-    return mine
-  }
-  return {
-    write: (actions: Action[]) => {
-      pending = [...pending, ...actions]
-      return inTurn()
-    },
-    /** True when there is nothing left to write. */
-    settled: () => (pending.length === 0 ? Promise.resolve(true) : inTurn()),
-    drop: () => {
-      pending = []
-      refusedSince = undefined
-    },
-    idle: () => pending.length === 0,
-    written: () => written,
-  }
-}
-
-async function carryOut(cluster: Cluster, split: Split, plan: CanaryConfig, action: Action, saved: Routed[]): Promise<Written[]> {
-  if (action.kind === 'weight') return action.weight === 0 ? putAllBack(cluster, split, saved) : moveTraffic(cluster, split, action.weight)
-  if (action.kind === 'mirror') return mirrorTo(cluster, split, action.percent)
-  return action.kind === 'ab' ? routeMatch(cluster, split, plan.ab!.match) : clear(cluster, split)
 }
 
 /** How long until the canary's sidecars counted no further request. Watched for 10 s at most. */

@@ -24,7 +24,7 @@ export function templateHash(workloads: readonly Workload[], pods: readonly Pod[
 }
 
 function withoutStamp({ metadata, ...template }: Workload['spec']['template']): object {
-  const { 'kubectl.kubernetes.io/restartedAt': _, ...annotations } = metadata?.annotations ?? {}
+  const { 'kubectl.kubernetes.io/restartedAt': restart, ...annotations } = metadata?.annotations ?? {}
   return { ...template, labels: metadata?.labels, annotations }
 }
 

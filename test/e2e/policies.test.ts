@@ -7,16 +7,19 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { deployEcho, program, soon, statuses, versions, type Answer, type Ask } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
-import { embedded, type World } from './world.ts'
+import { asDeliverer, embedded, type World } from './world.ts'
 
 let world: World
 let machine: ReturnType<typeof runner>
+/** Whoever applies policies has the shipped rights only. */
+let deliverer: string
 
 beforeAll(async () => {
   world = await embedded()
   machine = runner(world.runner)
   await action({ 'istio-version': '1.31.0', profile: 'demo' })
   await deployEcho(world)
+  deliverer = await asDeliverer(world, machine.home, 'policies')
 })
 /** Each pod lets go of a policy at a moment of its own: the next test begins when all of them have. */
 afterEach(async () => {
@@ -39,7 +42,7 @@ async function action(inputs: Inputs): Promise<ActionRun> {
 }
 
 async function policies(inputs: Inputs): Promise<void> {
-  const { outputs } = await action({ namespace: 'policies', stages: 'policies', ...inputs })
+  const { outputs } = await action({ namespace: 'policies', stages: 'policies', kubeconfig: deliverer, ...inputs })
   expect(Number(outputs['changed'])).toBeGreaterThan(0)
 }
 

@@ -9,13 +9,15 @@ import type { Report } from '../../src/report/report.ts'
 import { istioOverlay } from '../mesh/index.ts'
 import { nodeDir, nodeName } from '../mesh/settings.ts'
 import { runner } from './runner.ts'
-import { embedded, type World } from './world.ts'
+import { asDeliverer, embedded, type World } from './world.ts'
 
 const namespace = 'verify-test'
 const image = 'docker.io/library/node:24-alpine'
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-verify-'))
 let world: World
 let machine: ReturnType<typeof runner>
+/** The stage verify runs with the shipped rights only. */
+let kubeconfig: string
 
 const kubectl = (...args: string[]) => world.run(['kubectl', '-n', namespace, ...args])
 async function apply(...items: object[]): Promise<void> {
@@ -28,7 +30,7 @@ async function apply(...items: object[]): Promise<void> {
 async function verify(yaml = ''): Promise<{ code: number; report: Report; log: string }> {
   const config = join(folder, 'mesh.yaml')
   writeFileSync(config, `namespace: ${namespace}\nstages: [verify]\n${yaml}`)
-  const { code, report, log } = await machine.main({ config })
+  const { code, report, log } = await machine.main({ config, kubeconfig })
   if (!report) throw new Error(log)
   return { code, report, log }
 }
@@ -152,6 +154,7 @@ beforeAll(async () => {
   await world.run(['istioctl', 'install', '-y', '-f', istioOverlay, '--set', 'profile=demo'])
   await world.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
   await world.run(['kubectl', 'create', 'namespace', namespace])
+  kubeconfig = await asDeliverer(world, machine.home, namespace)
 })
 afterAll(async () => {
   await scaleIstiod(1)

@@ -1,6 +1,6 @@
 // A cluster to act on, and what the action needs there: the embedded mesh, or kind where Docker is.
 import { execFile } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { enter, istioOverlay, meshEnv, MIRROR_URL, up } from '../mesh/index.ts'
@@ -67,10 +67,14 @@ export async function deploySampleApp({ run }: World, variant?: 'healthy' | 'fai
 
 const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
 
-/** A kubeconfig in the folder with the rights that deploy/rbac/deliver.yaml gives for sample-app, and no others. */
-export async function asDeliverer({ run }: World, folder: string): Promise<string> {
-  await run(['kubectl', 'apply', '-k', rbac])
-  const token = (await run(['kubectl', '-n', 'sample-app', 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
+/** A kubeconfig in the folder with the rights that deploy/rbac/deliver.yaml gives for the namespace, and no others. */
+export async function asDeliverer({ run }: World, folder: string, namespace = 'sample-app'): Promise<string> {
+  const own = mkdtempSync(join(folder, 'rbac-'))
+  cpSync(rbac, own, { recursive: true })
+  const kustomization = join(own, 'kustomization.yaml')
+  writeFileSync(kustomization, readFileSync(kustomization, 'utf8').replace('namespace: sample-app', `namespace: ${namespace}`))
+  await run(['kubectl', 'apply', '-k', own])
+  const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
   const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as { clusters: { name: string }[] }
   const context = { name: 'deliverer', context: { cluster: clusters[0]!.name, user: 'deliverer' } }
   const file = join(folder, 'deliverer.json')
