@@ -119,9 +119,9 @@ export function next(plan: CanaryConfig, before: State, observation: Observation
   const state = take(plan, before, observation, now)
   const { rollback } = observation.gates
   if (rollback?.state === 'pass') return putBack(state, 'rolled-back', `the webhook ${rollback.name} asked for it`, now)
-  if (observation.drift !== undefined) return strayed(plan, state, observation.drift, now)
   const condemned = observation.fault ?? against(plan, state)
   if (condemned !== undefined) return fail(plan, state, condemned, now)
+  if (observation.drift !== undefined) return strayed(plan, state, observation.drift, now)
   if (state.phase === 'waiting') return wait(plan, state, observation, now)
   if (state.blindSince !== undefined) return blind(plan, state, state.blindSince, now)
   if (state.weight === 100 && !isAlone(state) && sharedOf(plan, state)) return compare(plan, state, now)
@@ -198,8 +198,8 @@ function strayed(plan: CanaryConfig, state: State, drift: string, now: number): 
 
 /** What a stage asks of the routes beside a weight. */
 function again({ steps }: State): Action[] {
-  const { kind, weight } = steps.at(-1)!
-  return kind === 'mirror' ? [{ kind, percent: weight }] : kind === 'ab' ? [{ kind }] : []
+  const step = steps.at(-1)
+  return step?.kind === 'mirror' ? [{ kind: 'mirror', percent: step.weight }] : step?.kind === 'ab' ? [{ kind: 'ab' }] : []
 }
 
 function wait(plan: CanaryConfig, state: State, { ready, gates, unguarded }: Observation, now: number): Next {
@@ -214,13 +214,14 @@ function wait(plan: CanaryConfig, state: State, { ready, gates, unguarded }: Obs
   return fail(plan, state, `${what} within ${limit / 1000} s (\`${name}\`)`, now)
 }
 
-/** The canary's weight before the current step. */
-function weightBefore({ steps, startWeight }: State): number {
-  return steps.at(-1)?.from ?? startWeight
+/** The last share that the canary had beside stable; 0 when it never had one. */
+function sharedWeight({ steps, startWeight }: State): number {
+  const shared = steps.findLast(({ kind, weight }) => kind === 'weight' && weight < 100)
+  return shared?.weight ?? (startWeight < 100 ? startWeight : 0)
 }
 
 /** Stable gets nothing, and never was compared with: blue and green. */
-const isAlone = (state: State) => state.weight === 100 && weightBefore(state) === 0
+const isAlone = (state: State) => state.weight === 100 && sharedWeight(state) === 0
 
 const wentBack = 'went back to compare'
 /** After so many it is left at that. */
@@ -231,7 +232,7 @@ const returns = 3
  * ask looks the same. So it goes back to the step before, where failures that come by lot tell, and goes on from there.
  */
 function compare(plan: CanaryConfig, state: State, now: number): Next {
-  const weight = weightBefore(state)
+  const weight = sharedWeight(state)
   const missed = 1 + state.steps.filter(({ outcome }) => outcome === wentBack).length
   if (missed > returns) return leave(plan, state, `at weight 100, where there is no stable to compare with, the limit was missed ${missed} times`, now)
   const step: Step = { kind: 'weight', weight, from: state.weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
@@ -241,9 +242,8 @@ function compare(plan: CanaryConfig, state: State, now: number): Next {
 
 /** A step counts once the traffic itself has moved: since the shift, the canary's share is nearer to the new weight than to the old. */
 function seen(plan: CanaryConfig, state: State, now: number): Next {
-  const { kind, shiftedAt, canary, stable } = state.steps.at(-1)!
+  const { kind, from, shiftedAt, canary, stable } = state.steps.at(-1)!
   const share = canary.requests === 0 ? 0 : (100 * canary.requests) / (canary.requests + stable.requests)
-  const from = weightBefore(state)
   const halfway = (state.weight + from) / 2
   const served = canary.requests + stable.requests > 0
   const moved = kind !== 'weight' ? share > 0 : from === state.weight ? served : from > state.weight ? served && share < halfway : share > halfway

@@ -1,6 +1,7 @@
 // One canary on its way: each tick looks at the evidence, asks the state machine what follows, and carries it out.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
+import { matches } from '../cluster/labels.ts'
 import { keyOf, type Pod, type Workload } from '../cluster/objects.ts'
 import type { Live } from '../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
@@ -70,8 +71,9 @@ export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig
   const groups = await groupsOf(cluster, config, plan)
   const note = (line: string) => around.note(config.canary ? line : `${plan.service}: ${line}`)
   const own = workloadsOf(all(watched.workloads), groups.canary)
+  const pods = all(watched.pods).filter(({ metadata }) => metadata.namespace === namespace && matches(groups.canary, metadata.labels))
   // What a run that died left of a mirror or an A/B stage would go on for ever.
-  const holding = await hold(cluster, split, plan, templateHash(own, []), { ...around, note })
+  const holding = await hold(cluster, split, plan, templateHash(own, pods), { ...around, note })
   try {
     await clear(cluster, split)
     const observer = await observe(cluster, watched.pods, { namespace, host: hostOf(plan.service, namespace), ...groups, plan }, note)

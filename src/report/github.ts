@@ -67,10 +67,10 @@ function host(config: Config): Host {
 
 /**
  * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command, and
- * `##[name]` anywhere in it: with a character of no width inside, both are only text.
+ * `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside, both are only text.
  */
 export function defused(text: string): string {
-  return text.replace(/(^|[\r\n])(\s*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
+  return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
 }
 
 /** The address under which a person finds this run; on a machine without GitHub, its name. */

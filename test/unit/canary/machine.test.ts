@@ -699,3 +699,24 @@ test('what is put together is compared before a weight changes, for what fails m
   expect(state).toMatchObject({ phase: 'shifting', weight: 100, checks: { waiting: { canary: nothing, stable: nothing } } })
   expect(explain(two, state).find(({ check }) => check === 'failures beside stable')?.against).not.toBe(1)
 })
+
+test('a canary that fails while somebody drifts is put back, not given its weight again', () => {
+  const over = planOf('interval: 10s, tick: 1s, onDrift: take-over')
+  const { state } = ride(over, start(over, 0, 0), () => saw(20), 4)
+  const { state: after } = next(over, state, { ...observed(saw(20), 5), drift: 'somebody wrote', fault: 'it crashes' }, 5_000)
+  expect(after).toMatchObject({ verdict: 'rolled-back', reason: 'it crashes' })
+})
+
+test('drift before there is a step is taken over, too: the last weight waits for its confirmation', () => {
+  const over = planOf('steps: [50, 100], onDrift: take-over, webhooks: { go: { type: confirm-promotion, url: "http://go.test" } }')
+  const { state } = ride(over, start(over, 50, 0), () => saw(20), 2)
+  expect(state.phase).toBe('confirming')
+  expect(next(over, state, { ...observed(saw(20), 50), drift: 'somebody wrote' }, 3_000).actions).toEqual([{ kind: 'weight', weight: 50 }])
+})
+
+test('a canary that was put back at 100 and goes on there is still compared when the limit is missed', () => {
+  const first = ride(plan, start(plan, 0, 0), () => saw(50), 36)
+  expect(first.state).toMatchObject({ phase: 'watching', weight: 100 })
+  const again = ride(plan, resume(first.state, 0, 40_000), (_, { weight }) => (weight === 100 ? saw(50, 25) : saw(50)), 8, 40)
+  expect(weightsIn(again.actions)).toEqual([100, 50])
+})

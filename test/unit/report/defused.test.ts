@@ -4,7 +4,7 @@ import { defused } from '../../../src/report/github.ts'
 /** The commands that a runner would take out of these lines: it looks for `::name::` after blanks at the start of one, and for `##[name]` anywhere. */
 function commandsIn(text: string): string[] {
   return text.split(/\r\n|\r|\n/).flatMap((line) => {
-    const atStart = /^\s*::(.*?)::/.exec(line)?.[1]
+    const atStart = /^[\s\u0085]*::(.*?)::/.exec(line)?.[1]
     const anywhere = [...line.matchAll(/##\[([^\]]*)\]/g)].map((match) => match[1]!)
     return [...(atStart === undefined ? [] : [atStart]), ...anywhere]
   })
@@ -22,6 +22,7 @@ describe('a line that is logged gives the runner no command', () => {
     '::::error::four',
     '::error::::error::twice',
     '\u00a0::error::after a blank that does not break',
+    '\u0085::error::after a blank that only .NET knows',
     '##[error]x',
     'in the middle ##[group]y ##[endgroup] and again',
     '###[error]three',
