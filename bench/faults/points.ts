@@ -80,16 +80,20 @@ function watchRoute(world: World, weight: number | 'any', seen: () => void): Chi
 
 function watchLease(world: World, isIt: (seen: LeaseSeen) => boolean, seen: () => void): ChildProcess {
   const annotation = (name: string) => `{.object.metadata.annotations.mesh-canary\\.io/${name}}`
-  return watch(world, ['lease'], `${annotation('guard')}{"\\t"}${annotation('state')}`, ([type, guard, state]) => {
-    if (isIt({ type: type as LeaseSeen['type'], guarded: guard !== '', ...(state ? (JSON.parse(state) as { state: State }) : {}) })) seen()
+  return watch(world, ['lease'], `${annotation('guard')}${between}${annotation('state')}`, ([type, guard, ...state]) => {
+    const saved = state.join(between)
+    if (isIt({ type: type as LeaseSeen['type'], guarded: guard !== '', ...(saved ? (JSON.parse(saved) as { state: State }) : {}) })) seen()
   })
 }
 
+/** No tab: kubectl makes blanks of those. */
+const between = '|'
+
 /** The fields of each event that kubectl tells, its type first. */
 function watch({ runner }: World, what: string[], fields: string, tell: (fields: string[]) => void): ChildProcess {
-  const argv = ['kubectl', '-n', 'sample-app', 'get', ...what, '--watch', '--output-watch-events', '-o', `jsonpath={.type}{"\\t"}${fields}{"\\n"}`]
+  const argv = ['kubectl', '-n', 'sample-app', 'get', ...what, '--watch', '--output-watch-events', '-o', `jsonpath={.type}${between}${fields}{"\\n"}`]
   const [program = '', ...args] = runner.enter!(argv)
   const child = spawn(program, args, { env: { ...process.env, ...runner.env }, stdio: ['ignore', 'pipe', 'inherit'] })
-  createInterface({ input: child.stdout }).on('line', (line) => tell(line.split('\t')))
+  createInterface({ input: child.stdout }).on('line', (line) => tell(line.split(between)))
   return child
 }
