@@ -1,9 +1,12 @@
 // Whether traffic ends on one healthy version whatever is lost in the middle of a run: its process killed or cancelled at
 // every point, the API server, istiod or containerd gone. On the real mesh, under 50 requests a second; FAULTS=step 50
 // plays only the cases with that in their names.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ActionRun } from '../../test/e2e/runner.ts'
+import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
+import { asDeliverer } from '../../test/e2e/world.ts'
 import { status } from '../../test/mesh/index.ts'
 import { bench as begin, table, userLog, type Bench } from '../mesh/index.ts'
 import { ofCluster, sigint, sigkill, type Fault } from './faults.ts'
@@ -14,9 +17,11 @@ const requestsPerSecond = 50
 /** Short, so that the bench is; what counts is how much longer it takes. */
 const guardSeconds = 5
 const limitSeconds = guardSeconds + 5
-const inputs = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
+const plan = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
 const logs = 'out/bench/faults'
 
+/** `inputs`: of every case, with the rights of a delivery only: an administrator does not notice what becomes of rights in a fault. */
+type Field = Bench & { inputs: Inputs }
 type Case = { fault: Fault; point: Point }
 type Row = { fault: string; point: string; verdict: string | undefined } & Ending
 
@@ -38,77 +43,80 @@ function cases(): Case[] {
 export async function bench(): Promise<{ table: string; result: object }> {
   const chosen = cases()
   const mesh = await begin('healthy', { rps: requestsPerSecond, keepAlive: true })
+  const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-faults-'))
+  const field = { ...mesh, inputs: { ...plan, kubeconfig: await asDeliverer(mesh.world, folder) } }
   mkdirSync(logs, { recursive: true })
   console.log(`${chosen.length} cases, guard ${guardSeconds} s, safe within ${limitSeconds} s`)
   const rows: Row[] = []
   let v2: Point['v2'] = 'healthy'
   const began = Date.now()
   for (const each of chosen) {
-    if (each.point.v2 !== v2) await deployV2(mesh, (v2 = each.point.v2))
-    const row = await played(mesh, each)
+    if (each.point.v2 !== v2) await deployV2(field, (v2 = each.point.v2))
+    const row = await played(field, each)
     rows.push(row)
     console.log(`[${Math.round((Date.now() - began) / 1000)} s] ${nameOf(each)}: ${told(row)}`)
-    await backToStart(mesh)
+    await backToStart(field)
   }
   await mesh.end()
+  rmSync(folder, { recursive: true })
   return summed(rows)
 }
 
 /** A point may be missed when the run is quicker than what tells of it; then it is played once more. */
-async function played(mesh: Bench, each: Case): Promise<Row> {
-  const row = await play(mesh, each)
+async function played(field: Field, each: Case): Promise<Row> {
+  const row = await play(field, each)
   if (row) return row
-  await backToStart(mesh)
-  const again = await play(mesh, each)
+  await backToStart(field)
+  const again = await play(field, each)
   if (again) return again
   throw new Error(`${nameOf(each)}: the run came to its end before that point, twice; its log is in ${logFile(each)}`)
 }
 
 /** Undefined when the run ended before the point was reached. */
-async function play(mesh: Bench, each: Case): Promise<Row | undefined> {
+async function play(field: Field, each: Case): Promise<Row | undefined> {
   const { fault, point } = each
-  const lookout = lookOut(mesh.world, point.sign)
+  const lookout = lookOut(field.world, point.sign)
   let kill: (signal: NodeJS.Signals) => void = () => undefined
-  const ended = mesh.act({ ...inputs, ...point.inputs }, { onLine: lookout.onLine, onStart: (_, toKill) => (kill = toKill) })
+  const ended = field.act({ ...field.inputs, ...point.inputs }, { onLine: lookout.onLine, onStart: (_, toKill) => (kill = toKill) })
   const isReached = await Promise.race([lookout.reached.then(() => true), ended.then(() => false)])
   const struck = Date.now()
-  if (isReached) await fault.strike(mesh.world, { kill: (signal) => kill(signal), ended })
+  if (isReached) await fault.strike(field.world, { kill: (signal) => kill(signal), ended })
   lookout.close()
   const main = await ended
-  const post = fault.post ? await mesh.post(main.state) : undefined
+  const post = fault.post ? await field.post(main.state) : undefined
   writeFileSync(logFile(each), [main.log, ...(post ? ['--- post', post.log] : [])].join('\n'))
   if (!isReached) return undefined
-  await untilOver(mesh, struck)
-  return judged(mesh, each, struck, main)
+  await untilOver(field, struck)
+  return judged(field, each, struck, main)
 }
 
-async function judged(mesh: Bench, each: Case, struck: number, { outputs }: ActionRun): Promise<Row> {
+async function judged(field: Field, each: Case, struck: number, { outputs }: ActionRun): Promise<Row> {
   const { fault, point } = each
   const healthy = point.v2 === 'healthy' ? ['v1', 'v2'] : ['v1']
   const { verdict } = outputs
-  const lines = await userLog(mesh.world, struck)
+  const lines = await userLog(field.world, struck)
   const ending = judge(lines, { struck, healthy, requestsPerSecond, ...(fault.limited ? { limitSeconds } : {}), ...(verdict === undefined ? {} : { verdict }) })
-  if (!ending.safe) writeFileSync(logFile(each), `--- unsafe: ${ending.why!}; struck at ${new Date(struck).toISOString()}\n${await remains(mesh)}`, { flag: 'a' })
+  if (!ending.safe) writeFileSync(logFile(each), `--- unsafe: ${ending.why!}; struck at ${new Date(struck).toISOString()}\n${await remains(field)}`, { flag: 'a' })
   return { fault: fault.name, point: point.name, verdict, ...ending }
 }
 
 const logFile = (each: Case) => `${logs}/${nameOf(each).toLowerCase().replace(/[^a-z0-9]+/g, '-')}.log`
 
-const kubectl = ({ world }: Bench, ...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const kubectl = ({ world }: Field, ...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
 
 /** Until nobody has a promotion to end, or should have ended it; and then for as long as tells where traffic ends. */
-async function untilOver(mesh: Bench, struck: number): Promise<void> {
-  while (Date.now() < struck + limitSeconds * 1000 && (await holder(mesh)) !== '') await sleep(500)
+async function untilOver(field: Field, struck: number): Promise<void> {
+  while (Date.now() < struck + limitSeconds * 1000 && (await holder(field)) !== '') await sleep(500)
   // The user writes once a second.
   await sleep(endMs + 1_100)
 }
 
-function holder(mesh: Bench): Promise<string> {
-  return kubectl(mesh, 'get', 'lease', 'mesh-canary-backend', '--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}').catch(() => 'not known')
+function holder(field: Field): Promise<string> {
+  return kubectl(field, 'get', 'lease', 'mesh-canary-backend', '--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}').catch(() => 'not known')
 }
 
 /** What a person would look at. */
-async function remains(mesh: Bench): Promise<string> {
+async function remains(field: Field): Promise<string> {
   const looks = [
     ['get', 'virtualservice', 'backend', '-o', 'jsonpath={.spec.http}'],
     ['get', 'lease', '-o', 'yaml'],
@@ -116,17 +124,17 @@ async function remains(mesh: Bench): Promise<string> {
     ['logs', '-l', 'mesh-canary.io/guard', '--prefix', '--tail=50'],
     ['get', 'events', '--sort-by=.lastTimestamp'],
   ]
-  const texts = await Promise.all(looks.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(mesh, ...args).catch(String)}`))
+  const texts = await Promise.all(looks.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(field, ...args).catch(String)}`))
   return texts.join('\n')
 }
 
 /** All traffic on v1, no promotion and no guard, and every part of the cluster well. */
-async function backToStart(mesh: Bench): Promise<void> {
+async function backToStart(field: Field): Promise<void> {
   await until('the cluster is not well again', async () => (await status())?.components.every(({ healthy }) => healthy) ?? false)
-  await mesh.world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
-  const { code, log } = await mesh.act({ ...inputs, stages: 'rollback' })
+  await field.world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
+  const { code, log } = await field.act({ ...field.inputs, stages: 'rollback' })
   if (code !== 0) throw new Error(`the traffic could not be put back for the next case:\n${log}`)
-  await until('a Lease or a guard is left', async () => (await kubectl(mesh, 'get', 'leases,jobs', '-o', 'name')) === '')
+  await until('a Lease or a guard is left', async () => (await kubectl(field, 'get', 'leases,jobs', '-o', 'name')) === '')
   // What was put back has to reach the proxies.
   await sleep(1_000)
 }
@@ -137,9 +145,9 @@ async function until(otherwise: string, isSo: () => Promise<boolean>): Promise<v
   }
 }
 
-async function deployV2(mesh: Bench, v2: Point['v2']): Promise<void> {
-  await kubectl(mesh, 'set', 'env', 'deploy/backend-v2', v2 === 'failing' ? 'FAIL_RATE=0.5' : 'FAIL_RATE-')
-  await kubectl(mesh, 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
+async function deployV2(field: Field, v2: Point['v2']): Promise<void> {
+  await kubectl(field, 'set', 'env', 'deploy/backend-v2', v2 === 'failing' ? 'FAIL_RATE=0.5' : 'FAIL_RATE-')
+  await kubectl(field, 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
 }
 
 const seconds = (row: Row) => row.secondsToSafe?.toFixed(1) ?? '–'

@@ -15,7 +15,8 @@ export type Sign = { line: RegExp; afterMs?: number } | { route: number | 'any' 
 /** `inputs` over those of every case; `alsoSigint`: cancelled there too, not only killed. */
 export type Point = { name: string; v2: 'healthy' | 'failing'; sign: Sign; inputs?: Inputs; alsoSigint?: true }
 
-const wholeRun = { stages: 'install, inject, policies, verify, promote' }
+/** To install needs an administrator. */
+const wholeRun = { stages: 'install, inject, policies, verify, promote', kubeconfig: '' }
 /** What makes the stage policies write: the file has no timeout. */
 const otherPolicy = { services: '{ backend: { port: 3001, timeout: 9s, retries: { attempts: 0 }, subsets: { v1: { version: v1 }, v2: { version: v2 } } } }' }
 

@@ -38,7 +38,7 @@ export type Hold = {
 export async function hold(cluster: Cluster, split: Split, plan: CanaryConfig, template: string, holder: Holder): Promise<Hold> {
   const { namespace, service } = split
   const { guard, waitForRun } = plan
-  const claimed = await claim(cluster, { namespace, service, run: holder.run, leaseMs: guard.after, waitMs: waitForRun, signal: holder.signal, note: holder.note })
+  const claimed = await claim(cluster, { namespace, service, run: holder.run, leaseMs: guard.after, waitMs: waitForRun, signal: holder.signal, note: holder.note }).catch(withRemedy)
   const of = { version: 1, plan: planHash(plan), template, run: holder.run } as const
   const left = claimed.before
   const goesOn = left?.plan === of.plan && left.template === template && (left.state.phase !== 'ended' || left.state.asPlanned)
@@ -68,6 +68,11 @@ export async function hold(cluster: Cluster, split: Split, plan: CanaryConfig, t
     await (before ? claimed.release(before) : claimed.end()).catch(() => undefined)
     throw problem
   }
+}
+
+function withRemedy(problem: unknown): never {
+  if (!(problem instanceof ApiError) || problem.status !== 403) throw problem
+  throw new Error(`canary: the promotion cannot be held by a Lease: ${problem.message}; give the run the rights of deploy/rbac/deliver.yaml`)
 }
 
 /** Nobody asks a step for its times, and an annotation is to hold a hundred steps. */
