@@ -28,17 +28,26 @@ export type Removal = {
 /** Each as `Kind namespace/name`. `removed` is what went, or would go; `remains` what should have gone and has not. */
 export type Removed = { removed: string[]; restarted: string[]; remains: string[] }
 
-/** @throws ConfigError, with nothing touched, when others still need the mesh. */
-export async function uninstall(cluster: Cluster, removal: Removal): Promise<Removed> {
+type Done = Pick<Removed, 'removed' | 'restarted'>
+
+/** `done` grows as it goes, so that one that fails half-way can say how far it came. @throws ConfigError, with nothing touched, when others still need the mesh. */
+export async function uninstall(cluster: Cluster, removal: Removal, done: Done = { removed: [], restarted: [] }): Promise<Removed> {
   const { namespace, dryRun, timeoutMs, signal } = removal
   const found = await survey(cluster, removal)
-  const { leases, policies, labels, workloads, mesh, system } = found
-  const removed = [...leases.map(titleOf), ...policies.map(titleOf), ...labels.map((name) => `label ${name} of Namespace ${namespace}`), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])]
-  const restarted = workloads.map(({ kind, metadata }) => `${kind}/${metadata.name}`)
-  if (dryRun) return { removed, restarted, remains: [] }
-  await takeAway(cluster, removal, found)
-  return { removed, restarted, remains: await untilGone(cluster, namespace, system, timeoutMs, signal) }
+  if (dryRun) return { ...wouldBe(found, namespace), remains: [] }
+  await takeAway(cluster, removal, found, done)
+  return { ...done, remains: await untilGone(cluster, namespace, found.system, timeoutMs, signal) }
 }
+
+function wouldBe({ leases, policies, labels, workloads, mesh, system }: Found, namespace: string): Done {
+  return {
+    removed: [...leases.map(titleOf), ...policies.map(titleOf), ...labels.map((name) => labelTitle(name, namespace)), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])],
+    restarted: workloads.map(nameOf),
+  }
+}
+
+const labelTitle = (name: string, namespace: string) => `label ${name} of Namespace ${namespace}`
+const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
 /** What is to go: `leases` of promotions, with their guards; `labels` of the namespace, `workloads` that have sidecars, `system` when all of istio-system goes. */
 type Found = { leases: KubeObject[]; policies: KubeObject[]; labels: string[]; workloads: Workload[]; mesh: KubeObject[]; system: boolean }
@@ -55,20 +64,27 @@ async function survey(cluster: Cluster, removal: Removal): Promise<Found> {
   return { leases, policies: ours, workloads, labels: await injectionLabels(cluster, namespace), mesh: await partsOfMesh(cluster), system: await systemNamespaceGoes(cluster, note) }
 }
 
-async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, istioctl }: Removal, { leases, policies, labels, workloads, mesh, system }: Found): Promise<void> {
+async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, istioctl }: Removal, { leases, policies, labels, workloads, mesh, system }: Found, done: Done): Promise<void> {
   // A run that promotes notices, and lets go.
-  for (const lease of leases) await removeObject(cluster, lease)
-  await removePolicies(cluster, policies, namespace, mesh.some(isIstiod))
+  for (const lease of leases) {
+    await removeObject(cluster, lease)
+    done.removed.push(titleOf(lease))
+  }
+  await removePolicies(cluster, policies, namespace, mesh.some(isIstiod), (title) => done.removed.push(title))
   if (labels.length > 0) await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: Object.fromEntries(labels.map((name) => [name, null])) } })
+  done.removed.push(...labels.map((name) => labelTitle(name, namespace)))
   for (const workload of workloads) {
     await restart(cluster, workload)
-    note(`${workload.kind}/${workload.metadata.name}: restarted, to be rid of its sidecar`)
+    done.restarted.push(nameOf(workload))
+    note(`${nameOf(workload)}: restarted, to be rid of its sidecar`)
     await untilRolledOut(cluster, workload, timeoutMs, signal)
   }
   if (mesh.length > 0) await istioctl(['uninstall', '--purge', '-y'])
   for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
-  if (system) await cluster.remove('Namespace', undefined, systemNamespace)
-  else for (const object of await leftBehind(cluster)) await removeObject(cluster, object)
+  done.removed.push(...mesh.map(titleOf))
+  if (!system) return void (await Promise.all((await leftBehind(cluster)).map((object) => removeObject(cluster, object))))
+  await cluster.remove('Namespace', undefined, systemNamespace)
+  done.removed.push(`Namespace ${systemNamespace}`)
 }
 
 function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
@@ -76,10 +92,10 @@ function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
 }
 
 /** As an apply removes them: routes, the proxies do without, and only then the subsets. With istiod gone, nobody tells the proxies. */
-async function removePolicies(cluster: Cluster, policies: KubeObject[], namespace: string, istiod: boolean): Promise<void> {
+async function removePolicies(cluster: Cluster, policies: KubeObject[], namespace: string, istiod: boolean, told: (title: string) => void): Promise<void> {
   const planned = policies.map((object): Planned => ({ action: 'delete', object, before: object, diff: [] }))
   const nobody = () => Promise.resolve(() => Promise.resolve())
-  await apply(cluster, planned, istiod ? () => proxies(cluster, namespace) : nobody, () => {})
+  await apply(cluster, planned, istiod ? () => proxies(cluster, namespace) : nobody, ({ kind, namespace, name }) => told(`${kind} ${namespace}/${name}`))
 }
 
 function isIstiod({ kind, metadata: { labels = {} } }: KubeObject): boolean {
