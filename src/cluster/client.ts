@@ -29,7 +29,8 @@ export type Selection = { labelSelector?: string; fieldSelector?: string }
 const silenceMs = 90_000
 
 export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: string; value?: unknown }
-type Ask = { method?: string; query?: Record<string, string>; body?: unknown; type?: string; attempts?: number; timeoutMs?: number; signal?: AbortSignal }
+/** `limit`: the setting by which `timeoutMs` can be changed. */
+type Ask = { method?: string; query?: Record<string, string>; body?: unknown; type?: string; attempts?: number; timeoutMs?: number; limit?: string; signal?: AbortSignal }
 
 /** @see cluster verbs: all reject with ApiError. */
 export type Cluster = {
@@ -125,7 +126,7 @@ function absent(error: unknown): undefined {
 /** Asks again, a little later each time, when the server did not answer or said that it is busy. */
 function asker(connection: Reach, credentials: Fresh<https.RequestOptions>, timeoutMs: number) {
   return async (path: string, given: Ask = {}): Promise<string> => {
-    const options = { timeoutMs, ...given }
+    const options: Ask = given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
     const attempts = options.attempts ?? 5
     for (let attempt = 1; ; attempt++) {
       const security = await credentials()
@@ -214,14 +215,14 @@ async function* answerOf(server: string, path: string, options: Ask, security: h
 }
 
 /** Resolves with the head of the answer; a silence of `timeoutMs`, also in the middle of the body, breaks it. */
-function opened(url: URL, { method = 'GET', timeoutMs = 15_000, ...options }: Ask, security: https.RequestOptions): Promise<http.IncomingMessage> {
+function opened(url: URL, { method = 'GET', timeoutMs = 15_000, limit, ...options }: Ask, security: https.RequestOptions): Promise<http.IncomingMessage> {
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)
   const headers = { ...(security.headers as http.OutgoingHttpHeaders | undefined), accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}), ...framing(body) }
   const ending = options.signal ? { signal: options.signal } : {}
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, ...ending, method, headers, timeout: timeoutMs }, resolve)
     request.on('error', reject)
-    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${timeoutMs / 1000} s` })))
+    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${timeoutMs / 1000} s${limit === undefined ? '' : `, \`${limit}\``}` })))
     request.end(body)
   })
 }
