@@ -78,7 +78,7 @@ export async function claim(cluster: Cluster, claiming: Claiming): Promise<Claim
       // Another run was quicker; or the server takes none at all, which is not asked for ever.
       const taken = await (lease ? take(cluster, lease, identity, claiming) : make(cluster, name, identity, claiming)).catch((error: unknown) => (++refused < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
       if (taken && isStale) note(`${runOf(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`)
-      if (taken) return claimOf(cluster, taken, identity, savedIn(lease))
+      if (taken) return claimOf(cluster, taken, identity, savedIn(lease), claiming.leaseMs)
       continue
     }
     refused = 0
@@ -140,13 +140,15 @@ function unlessOvertaken(error: unknown): undefined {
 
 const at = (annotation: string) => `/metadata/annotations/${annotation.replace('/', '~1')}`
 
-function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved | undefined): Claim {
+function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved | undefined, leaseMs: number): Claim {
   const { namespace, name } = lease.metadata
   let guarded = false
+  // A connection that hangs must not outlast what the guard waits for.
+  const soon = { attempts: 2, timeoutMs: Math.max(2_000, leaseMs / 4) }
   const isMine: PatchOperation = { op: 'test', path: '/spec/holderIdentity', value: identity }
   const write = async (operations: PatchOperation[]) => {
     try {
-      const now = await cluster.patch<Lease>('Lease', namespace, name, [isMine, ...operations])
+      const now = await cluster.patch<Lease>('Lease', namespace, name, [isMine, ...operations], soon)
       guarded = now.metadata.annotations?.[guardAnnotation] === identity
     } catch (error) {
       if (!(error instanceof ApiError) || ![404, 409, 422].includes(error.status)) throw error

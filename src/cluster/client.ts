@@ -45,8 +45,8 @@ export type Cluster = {
   create<T extends KubeObject>(object: T): Promise<T>
   /** Server-side apply with our field manager; `force` takes fields over from other managers, `dryRun` only answers what would be. */
   apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
-  /** JSON Patch; with `test` operations a change in between is refused with status 422. */
-  patch<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, operations: PatchOperation[]): Promise<T>
+  /** JSON Patch; with `test` operations a change in between is refused with status 422. `within`: for what is soon too late. */
+  patch<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, operations: PatchOperation[], within?: { attempts: number; timeoutMs: number }): Promise<T>
   merge<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, body: object): Promise<T>
   /** Answers whether it was there; with a `uid`, only the object of that uid goes (else ApiError 409). */
   remove(kind: Kind, namespace: string | undefined, name: string, uid?: string): Promise<boolean>
@@ -94,8 +94,8 @@ export function client(connection: Reach, limits: Limits = { request: 15_000, cr
         query: { fieldManager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
         body: object,
       }),
-    patch: (kind, namespace, name, operations) =>
-      json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/json-patch+json', query: { fieldManager }, body: operations }),
+    patch: (kind, namespace, name, operations, within) =>
+      json(pathOf(kind, namespace, name), { ...within, method: 'PATCH', type: 'application/json-patch+json', query: { fieldManager }, body: operations }),
     merge: (kind, namespace, name, body) =>
       json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/merge-patch+json', query: { fieldManager }, body }),
     remove: async (kind, namespace, name, uid) => {
