@@ -87,7 +87,10 @@ async function routesBefore(cluster: Cluster, split: Split, { lease }: Claim, re
   const name = leaseName(service)
   const kept = resumed ? await savedRoutes(cluster, namespace, service) : []
   if (kept.length > 0) return kept
-  const routes = (await readRoutes(cluster, split)).map((object) => ({ ...object, metadata: { name: object.metadata.name, namespace } }))
+  const routes = (await readRoutes(cluster, split)).map((object) => {
+    const { name, labels = {}, annotations = {} } = object.metadata
+    return { ...object, metadata: { name, namespace, labels, annotations } }
+  })
   const owner = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid: lease.metadata.uid ?? '' }
   await cluster.apply<ConfigMap>({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [owner] }, data: { 'routes.json': JSON.stringify(routes) } }, true)
   return routes

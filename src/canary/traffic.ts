@@ -82,7 +82,8 @@ function cleared(split: Split): Patch {
 
 /**
  * All traffic to stable, in one write for each object. Of the objects that were `saved` before the promotion, those that do
- * not split any more get their old routes back. `named`: only those are read, one by one, for who may not list.
+ * not split any more get their old routes back, and those that are gone are made again. `named`: only those are read, one by
+ * one, for who may not list, nor create.
  */
 export async function putAllBack(cluster: Cluster, split: Split, saved: Routed[] = [], named = false): Promise<Written[]> {
   const rest = cleared(split)
@@ -91,11 +92,19 @@ export async function putAllBack(cluster: Cluster, split: Split, saved: Routed[]
     const strayed = saved.filter((each) => !splitting.some((object) => keyOf(object) === keyOf(each)))
     return [...splitting, ...(await byName(cluster, strayed))]
   }
-  return change(cluster, read, (object) => {
+  const written = await change(cluster, read, (object) => {
     if (!splits(object, split)) return [{ op: 'replace', path: '/spec', value: allToStable(saved.find((each) => keyOf(each) === keyOf(object))!, split).spec }]
     // The routes of an A/B stage go last, for they are counted in the places of the others.
     return [...shift(object, split, 0), ...rest(object)]
   })
+  return named ? written : [...written, ...(await makeAgain(cluster, saved, split))]
+}
+
+async function makeAgain(cluster: Cluster, saved: Routed[], split: Split): Promise<Written[]> {
+  const there = await byName(cluster, saved)
+  const gone = saved.filter((each) => !there.some((object) => keyOf(object) === keyOf(each)))
+  const made = await Promise.all(gone.map((object) => cluster.create(allToStable(object, split))))
+  return made.map((object) => ({ key: keyOf(object), from: undefined, to: object.metadata.resourceVersion }))
 }
 
 async function byName(cluster: Cluster, objects: Routed[]): Promise<Routed[]> {

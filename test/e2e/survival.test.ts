@@ -151,6 +151,12 @@ describe('somebody else writes the weights in the middle', () => {
   })
 })
 
+test('somebody deletes the routes in the middle: they are made again, with all traffic at stable', async () => {
+  const { outputs } = await act({}, { options: when('at weight 50', () => kubectl('delete', 'virtualservice', 'backend')) })
+  expect(outputs['reason']).toContain('VirtualService sample-app/backend was deleted in the middle of the promotion')
+  expect(await liveWeights(world)).toEqual(allAtV1)
+})
+
 describe('in the middle of its promotion the canary', () => {
   const during = (work: () => Promise<unknown>) => act({}, { options: when('at weight 50', work) })
 

@@ -70,7 +70,7 @@ class Shop {
   })
 
   readonly cluster: Cluster = Object.assign(clusterWith({
-    get: (kind: string) => this.answer('get', kind, () => (kind === 'Service' ? { spec: { selector: { app: 'backend' } } } : kind === 'Lease' ? structuredClone(this.lease) : undefined)),
+    get: (kind: string) => this.answer('get', kind, () => (kind === 'Service' ? { spec: { selector: { app: 'backend' } } } : kind === 'Lease' ? structuredClone(this.lease) : kind === 'VirtualService' ? structuredClone(this.object) : undefined)),
     list: (kind: string) => this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.object)] : [])),
     log: () => Promise.resolve('Error: no DB_HOST\n'),
     pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),

@@ -254,10 +254,18 @@ describe('putting all back', () => {
   const saved = virtualService([{ route: [to('v1', 40), to('v2', 60)] }])
 
   test('gives an object that splits no more the routes that it had before, all of them at stable', async () => {
-    const { cluster, asked, routes } = keeper([strayed])
-    const byName = { ...cluster, get: (_kind: string, _namespace: string, name: string) => Promise.resolve(asked.length > 0 || name !== 'backend' ? undefined : { ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }) }
+    const { cluster, routes } = keeper([strayed])
+    const byName = { ...cluster, get: () => Promise.resolve({ ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }) }
     await putAllBack(byName as typeof cluster, split, [saved])
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
+  })
+
+  test('makes one again that somebody has deleted', async () => {
+    const made: Routed[] = []
+    const { cluster } = keeper([])
+    const empty = { ...cluster, get: () => Promise.resolve(undefined), create: (object: Routed) => (made.push(object), Promise.resolve(object)) }
+    expect(await putAllBack(empty as typeof cluster, split, [saved])).toMatchObject([{ key: 'VirtualService shop/backend' }])
+    expect((made[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
   test('reads by name alone for who may not list', async () => {
