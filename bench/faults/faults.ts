@@ -15,29 +15,46 @@ export const guardSeconds = 5
 export const limitSeconds = guardSeconds + 5
 const awaySeconds = 20
 
-/** `limitSeconds`: none where the run lives on, and may end its promotion in its own time; `post`: the runner lives, and so runs the post step. */
-export type Fault = { name: string; limitSeconds?: number; post: boolean; strike: (world: World, victim: Victim) => Promise<void> | void }
+/**
+ * `limitSeconds`: none where the run lives on, and may end its promotion in its own time; `post`: the runner lives, and so
+ * runs the post step. `arm`, called before the run, finds out all that is needed, so that the fault strikes at once.
+ */
+export type Fault = { name: string; limitSeconds?: number; post: boolean; arm: (world: World) => Promise<Strike> | Strike }
+export type Strike = (victim: Victim) => Promise<void> | void
 
 /** The runner is gone at once, and with it the post step. */
-export const sigkill: Fault = { name: 'SIGKILL', limitSeconds, post: false, strike: (_, { kill }) => kill('SIGKILL') }
+export const sigkill: Fault = { name: 'SIGKILL', limitSeconds, post: false, arm: () => ({ kill }) => kill('SIGKILL') }
 
-export const sigint: Fault = { name: 'SIGINT', limitSeconds, post: true, strike: (_, victim) => cancel(victim) }
+export const sigint: Fault = { name: 'SIGINT', limitSeconds, post: true, arm: () => cancel }
 
-export const apiServerKilled: Fault = { name: 'API server killed', post: true, strike: async () => void process.kill(await pidOf('kube-apiserver'), 'SIGKILL') }
-export const apiServerAway: Fault = { name: `API server away for ${awaySeconds} s`, post: true, strike: async () => paused(await pidOf('kube-apiserver'), awaySeconds) }
-export const istiodKilled: Fault = { name: 'istiod killed', post: true, strike: async ({ run }) => void (await run(['kubectl', '-n', 'istio-system', 'delete', 'pod', '-l', 'app=istiod', '--force', '--wait=false'])) }
-export const containerdKilled: Fault = { name: 'containerd killed', post: true, strike: async () => void process.kill(await pidOf('containerd'), 'SIGKILL') }
+export const apiServerKilled: Fault = { name: 'API server killed', post: true, arm: () => killing('kube-apiserver') }
+export const containerdKilled: Fault = { name: 'containerd killed', post: true, arm: () => killing('containerd') }
+export const istiodKilled: Fault = { name: 'istiod killed', post: true, arm: ({ run }) => async () => void (await run(['kubectl', '-n', 'istio-system', 'delete', 'pod', '-l', 'app=istiod', '--force', '--wait=false'])) }
+
+export const apiServerAway: Fault = {
+  name: `API server away for ${awaySeconds} s`,
+  post: true,
+  arm: async () => {
+    const pid = await pidOf('kube-apiserver')
+    return () => paused(pid, awaySeconds)
+  },
+}
 
 /** Nobody can put the traffic back before the API server is there again. */
 export const sigkillWhileAway: Fault = {
   name: `SIGKILL, API server away for ${awaySeconds} s`,
   limitSeconds: awaySeconds + limitSeconds,
   post: false,
-  strike: async (_, { kill }) => {
+  arm: async () => {
     const pid = await pidOf('kube-apiserver')
-    kill('SIGKILL')
-    await paused(pid, awaySeconds)
+    return ({ kill }) => (kill('SIGKILL'), paused(pid, awaySeconds))
   },
+}
+
+/** The supervisor starts again what has ended. */
+async function killing(component: string): Promise<Strike> {
+  const pid = await pidOf(component)
+  return () => void process.kill(pid, 'SIGKILL')
 }
 
 /** As GitHub's runner cancels: it insists after 7.5 s, and kills after 2.5 s more. */
@@ -54,7 +71,6 @@ async function cancel({ kill, ended }: Victim): Promise<void> {
   waiting.abort()
 }
 
-/** The supervisor starts again what has ended. */
 async function pidOf(component: string): Promise<number> {
   const pid = (await status())?.components.find(({ name }) => name === component)?.pid ?? 0
   if (pid === 0) throw new Error(`${component} does not run; see \`npm run mesh -- status\``)

@@ -81,6 +81,7 @@ async function played(field: Field, each: Case): Promise<Row | undefined> {
 /** Undefined when the fault did not strike at that point. */
 async function play(field: Field, each: Case): Promise<Row | undefined> {
   const { fault, point } = each
+  const strike = await fault.arm(field.world)
   const lookout = lookOut(field.world, point.sign)
   const said: string[] = []
   const onLine = (line: string) => (said.push(line), lookout.onLine(line))
@@ -90,7 +91,7 @@ async function play(field: Field, each: Case): Promise<Row | undefined> {
   const struck = Date.now()
   const before = said.join('\n')
   lookout.close()
-  if (isReached) await fault.strike(field.world, { kill: (signal) => kill(signal), ended })
+  if (isReached) await strike({ kill: (signal) => kill(signal), ended })
   const main = await ended
   const post = fault.post ? await field.post(main.state) : undefined
   keep(each, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
