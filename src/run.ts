@@ -23,10 +23,15 @@ export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
   const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [], promotions: [], dryRun: isDry(config) }
   const secrets = secretsIn(config)
-  const hide = <T>(value: T) => hider(secrets)(value)
+  let hiding = hider(secrets)
+  const hide = <T>(value: T) => hiding(value)
+  const learn = (more: string[]) => {
+    secrets.push(...more)
+    hiding = hider(secrets)
+  }
   const quiet: Host = { ...host, info: (line) => host.info(hide(line)), warning: (line) => host.warning(hide(line)) }
   try {
-    await story(config, quiet, report, secrets, hide)
+    await story(config, quiet, report, secrets, learn, hide)
   } catch (error) {
     report.error = host.signal.aborted ? 'the run was cancelled' : error instanceof Error ? error.message : String(error)
     if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') quiet.info(error.stack ?? '')
@@ -36,8 +41,8 @@ export async function run(config: Config, host: Host): Promise<Report> {
   return hide({ ...report, outcome: report.error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 })
 }
 
-/** `secrets` grows by those of the kubeconfig; `hide` takes out what it holds. */
-async function story(config: Config, host: Host, report: Report, secrets: string[], hide: <T>(value: T) => T): Promise<void> {
+/** `learn` is told the secrets of the kubeconfig; `hide` takes out all that are known. */
+async function story(config: Config, host: Host, report: Report, secrets: readonly string[], learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
   const stages = stagesOf(config)
   if (stages.length === 0) throw new ConfigError('inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file')
   const asked = config.istio && wanted(config.istio)
@@ -47,7 +52,7 @@ async function story(config: Config, host: Host, report: Report, secrets: string
   host.connected(target)
   const ofCluster = secretsOf(target.config)
   ofCluster.forEach(host.mask)
-  secrets.push(...ofCluster)
+  learn(ofCluster)
   const cluster = client(target, config.limits)
   const running: Running = { config, host, hide, cluster, connection: target, stages, report, ...(asked ? { asked } : {}) }
   report.server = target.server

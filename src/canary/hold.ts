@@ -5,7 +5,7 @@ import { ApiError, type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
 import type { ConfigMap, KubeEvent, KubeObject, Pod } from '../cluster/objects.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { causeOf } from '../verify/cause.ts'
-import { claim, leaseName, type Claim, type Saved } from './lease.ts'
+import { claim, leaseName, ownerReference, type Claim, type Saved } from './lease.ts'
 import type { State } from './machine.ts'
 import { planHash } from './record.ts'
 import { nothing, type Served } from './served.ts'
@@ -91,8 +91,7 @@ async function routesBefore(cluster: Cluster, split: Split, { lease }: Claim, re
     const { name, labels = {}, annotations = {} } = object.metadata
     return { ...object, metadata: { name, namespace, labels, annotations } }
   })
-  const owner = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid: lease.metadata.uid ?? '' }
-  await cluster.apply<ConfigMap>({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [owner] }, data: { 'routes.json': JSON.stringify(routes) } }, true)
+  await cluster.apply<ConfigMap>({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [ownerReference(lease)] }, data: { 'routes.json': JSON.stringify(routes) } }, true)
   return routes
 }
 

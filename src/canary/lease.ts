@@ -3,7 +3,7 @@
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ApiError, type Cluster, type PatchOperation } from '../cluster/client.ts'
+import { isOvertaken, type Cluster, type PatchOperation } from '../cluster/client.ts'
 import type { Lease } from '../cluster/objects.ts'
 import { now } from './clock.ts'
 import type { State } from './machine.ts'
@@ -38,6 +38,11 @@ export type Claim = {
 /** The promotion was taken from this run. */
 export class Lost extends Error {
   override name = 'Lost'
+}
+
+/** What belongs to the Lease goes when it goes. */
+export function ownerReference({ metadata: { name, uid = '' } }: Lease) {
+  return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid }
 }
 
 export function leaseName(service: string): string {
@@ -94,7 +99,8 @@ function heldBy({ namespace, service, waitMs }: Claiming, { metadata, spec }: Le
   return `another run promotes ${service}: ${runOf(spec!.holderIdentity!)}, since ${spec?.acquireTime ?? 'an unknown time'} (it renews the Lease ${namespace}/${metadata.name}); cancel it, or ${how}`
 }
 
-function runOf(holder: string): string {
+/** The run that a holder's name is of. */
+export function runOf(holder: string): string {
   return holder.replace(guardPrefix, 'the guard of ').replace(/ \([0-9a-f]{8}\)$/, '')
 }
 
@@ -134,7 +140,7 @@ async function take(cluster: Cluster, lease: Lease, identity: string, { namespac
 }
 
 function unlessOvertaken(error: unknown): undefined {
-  if (error instanceof ApiError && [404, 409, 422].includes(error.status)) return undefined
+  if (isOvertaken(error)) return undefined
   throw error
 }
 
@@ -151,7 +157,7 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
       const now = await cluster.patch<Lease>('Lease', namespace, name, [isMine, ...operations], soon)
       guarded = now.metadata.annotations?.[guardAnnotation] === identity
     } catch (error) {
-      if (!(error instanceof ApiError) || ![404, 409, 422].includes(error.status)) throw error
+      if (!isOvertaken(error)) throw error
       const lease = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
       // Refused for some other reason, or nobody knows: it may pass.
       if (lease === 'unread' || lease?.spec?.holderIdentity === identity) throw error

@@ -1,7 +1,7 @@
 // Moves the weight in the cluster, and nothing else of the objects that it stands in; and for a while copies of requests,
 // or those that match.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ApiError, type Cluster, emptyWhenUnread, type PatchOperation } from '../cluster/client.ts'
+import { type Cluster, emptyWhenUnread, isOvertaken, type PatchOperation } from '../cluster/client.ts'
 import { type GatewayRoute, keyOf, type Kind, kindOf, type VirtualService } from '../cluster/objects.ts'
 import type { HttpMatch } from '../config/schema.ts'
 import { allToStable, everywhere, isVirtualService, placesOf, shareOf, shift, type Place, type Routed, type Split } from '../policies/routes.ts'
@@ -147,11 +147,6 @@ async function withHttp(cluster: Cluster, split: Split, needs: string | undefine
   const { namespace, service, stable, canary } = split
   if (needs === undefined || places(objects, split).some(({ section }) => section === 'http')) return objects
   throw new Error(`${canary.name} cannot be sent ${needs}: no http route of a VirtualService in ${namespace} splits ${service} between it and ${stable.name}`)
-}
-
-/** Somebody else wrote the object, or took it away, since it was read. */
-function isOvertaken(error: Error): boolean {
-  return error instanceof ApiError && [404, 409, 422].includes(error.status)
 }
 
 async function write(cluster: Cluster, object: Routed, operations: PatchOperation[]): Promise<Written> {

@@ -251,3 +251,8 @@ export function emptyWhenAbsent(error: unknown): [] {
 export function emptyWhenUnread(error: unknown): [] {
   return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
 }
+
+/** Of a write that tests what was read: somebody else wrote the object, or took it away, since. */
+export function isOvertaken(error: unknown): error is ApiError {
+  return error instanceof ApiError && [404, 409, 422].includes(error.status)
+}

@@ -1,7 +1,7 @@
 // The guard as Kubernetes objects: a Job with its program and orders, and an account that may do no more than they ask. Pure.
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../cluster/objects.ts'
-import { leaseName } from '../canary/lease.ts'
+import { leaseName, ownerReference } from '../canary/lease.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { ordersFile, programFile, type Orders } from './orders.ts'
 
@@ -23,8 +23,7 @@ export function guardName(service: string, identity: string): string {
 /** In the order in which they are created. All belong to the Lease: when that goes, they go. */
 export function guardObjects(orders: Orders, lease: Lease, program: string, { image, pullPolicy }: Guard): KubeObject[] {
   const name = guardName(orders.service, orders.identity)
-  const owner = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name: lease.metadata.name, uid: lease.metadata.uid ?? '' }
-  const metadata = { name, namespace: orders.namespace, labels: { [managedByLabel]: manager, [guardLabel]: orders.service }, ownerReferences: [owner] }
+  const metadata = { name, namespace: orders.namespace, labels: { [managedByLabel]: manager, [guardLabel]: orders.service }, ownerReferences: [ownerReference(lease)] }
   const of = <T extends object>(apiVersion: string, kind: string, rest: T) => ({ apiVersion, kind, metadata, ...rest })
   const config: ConfigMap = of('v1', 'ConfigMap', { data: { 'guard.mjs': program, 'orders.json': JSON.stringify(orders) } })
   return [

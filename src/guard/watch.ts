@@ -2,9 +2,10 @@
 // It goes on until that is done, however long the API server or istiod are away; and it ends when the run has ended.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from '../canary/clock.ts'
-import { guardOf, marks } from '../canary/lease.ts'
+import { guardOf, marks, runOf } from '../canary/lease.ts'
+import { messageOf } from '../canary/telling.ts'
 import { putAllBack } from '../canary/traffic.ts'
-import { ApiError, type Cluster, type PatchOperation } from '../cluster/client.ts'
+import { ApiError, isOvertaken, type Cluster, type PatchOperation } from '../cluster/client.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
 import type { Orders } from './orders.ts'
 
@@ -54,7 +55,7 @@ async function mark(cluster: Cluster, { namespace, lease: name }: Orders, lease:
   return cluster.patch('Lease', namespace, name, [asRead, ...operations]).then(
     () => true,
     (problem: unknown) => {
-      if (!(problem instanceof ApiError) || ![404, 409, 422].includes(problem.status)) say(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
+      if (!isOvertaken(problem)) say(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
       return false
     },
   )
@@ -65,7 +66,7 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
   const { namespace, service, lease: name, identity, afterMs, split, saved } = orders
   try {
     const written = await putAllBack(cluster, split, saved, true)
-    const what = `the run ${identity.replace(/ \([0-9a-f]{8}\)$/, '')} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
+    const what = `the run ${runOf(identity)} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
     say(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
     await cluster.create(event(orders, what)).catch((problem: unknown) => say(`the event cannot be recorded: ${messageOf(problem)}`))
     await cluster.patch('Lease', namespace, name, [
@@ -81,10 +82,6 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
     say(`not done yet: ${messageOf(problem)}`)
     return false
   }
-}
-
-function messageOf(problem: unknown): string {
-  return problem instanceof Error ? problem.message : String(problem)
 }
 
 function event({ namespace, service, lease }: Orders, message: string): KubeObject {
