@@ -129,7 +129,7 @@ export async function post(): Promise<void> {
   const { intents = [], held = false, kubeconfig, context, temporaryFile } = JSON.parse(core.getState('left') || '{}') as Left
   try {
     if (intents.length === 0) return
-    for (const line of await finishFor(intents, held, kubeconfig, context, tempDir())) core.warning(`the run ended in the middle of a promotion: ${line}`)
+    for (const line of await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info: (line) => core.info(defused(line)) })) core.warning(`the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
     fail(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
   } finally {
