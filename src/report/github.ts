@@ -131,7 +131,7 @@ export async function post(): Promise<void> {
   try {
     if (intents.length === 0) return
     const { finishFor } = await import('../run.ts')
-    for (const line of await finishFor(intents, held, kubeconfig, context, tempDir())) core.warning(`the run ended in the middle of a promotion: ${line}`)
+    for (const line of await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info: (line) => core.info(defused(line)) })) core.warning(`the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
     fail(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
   } finally {
