@@ -9,7 +9,7 @@ import { isReady } from '../mesh/sidecar.ts'
 import { causeOf } from '../verify/cause.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
-export async function getIstioctl({ config, host, report }: Running): Promise<void> {
+export async function getIstioctl({ config, host, report }: Pick<Running, 'config' | 'host' | 'report'>): Promise<void> {
   const found = await obtain(config.istio!.version, config.istio!.mirror, config.limits.download)
   host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
   host.istioctl(found)
