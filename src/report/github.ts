@@ -96,6 +96,7 @@ function publish(report: Report, file: string): void {
   const promotion = worst(report.promotions)
   const outputs: Record<string, unknown> = {
     'mesh-version': report.mesh?.version,
+    images: report.images?.join('\n'),
     verdict: report.verdict,
     weight: report.weight,
     reason: report.reason,
