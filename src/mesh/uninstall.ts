@@ -47,14 +47,13 @@ export async function uninstall(cluster: Cluster, removal: Removal, done: Done =
 }
 
 /** One control plane of several: the rest of the mesh stays, and the policies and sidecars with it. */
-async function onlyOne(cluster: Cluster, { dryRun, istioctl }: Removal, all: Plane[], revision: string): Promise<Pick<Removed, 'removed' | 'remains'>> {
+async function onlyOne(cluster: Cluster, removal: Removal, all: Plane[], revision: string): Promise<Pick<Removed, 'removed' | 'remains'>> {
   if (!all.some((plane) => plane.revision === revision)) return { removed: [], remains: [] }
   const users = await usersOf(cluster, revision)
   if (users.length > 0) throw new ConfigError(`uninstall: the control plane ${revision} is still used by ${some(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`)
   // The newest of the others, for the oldest is the next to go.
-  if (!dryRun) await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, istioctl)
-  const remains = dryRun ? [] : (await planes(cluster)).filter((plane) => plane.revision === revision)
-  return { removed: [`control plane ${revision}`], remains: remains.map(() => `control plane ${revision}`) }
+  if (!removal.dryRun) await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, removal)
+  return { removed: [`control plane ${revision}`], remains: [] }
 }
 
 function wouldBe({ leases, policies, labels, workloads, mesh, system }: Found, namespace: string): Done {

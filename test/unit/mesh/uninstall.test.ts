@@ -56,7 +56,10 @@ function world(objects: KubeObject[]): Keeper & { removal: Removal } {
   }
   const istioctl = (args: string[]) => {
     it.happened.push(`istioctl ${args.join(' ')}`)
-    for (const [key, { metadata, kind }] of it.kept) if (/istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
+    const named = args.indexOf('--revision')
+    if (args[0] === 'tag') return Promise.resolve()
+    for (const [key, { metadata }] of it.kept) if (named > 0 && key.startsWith('Deployment ') && metadata.labels?.['istio.io/rev'] === args[named + 1]) it.kept.delete(key)
+    for (const [key, { metadata, kind }] of it.kept) if (named < 0 && /istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
     return Promise.resolve()
   }
   let updates = 0
