@@ -79,7 +79,7 @@ test('a cluster that fails the precheck gets no mesh, unless the code is suppres
 
 test('images that are never pulled are looked for on the nodes before anything is installed', async () => {
   const dry = await act('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
-  expect(dry).toMatchObject({ code: 0, outputs: { images: 'docker.io/istio/pilot:1.31.0\ndocker.io/istio/proxyv2:1.31.0' } })
+  expect(dry).toMatchObject({ code: 0, outputs: { images: 'docker.io/istio/pilot:1.31.0 docker.io/istio/proxyv2:1.31.0' } })
   const { code, report } = await act('profile: demo, imagePullPolicy: Never, hub: registry.example/istio')
   expect(code).toBe(1)
   expect(report?.error).toContain('istio.imagePullPolicy: the images are never pulled, and not all are there: registry.example/istio/pilot:1.31.0 is not on mesh-canary; registry.example/istio/proxyv2:1.31.0 is not on mesh-canary; load them')
