@@ -8,7 +8,7 @@ import { ended, expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '.
 export const unnamed = 'default'
 export const revisionLabel = 'istio.io/rev'
 export const injectionLabel = 'istio-injection'
-const tagLabel = 'istio.io/tag'
+export const tagLabel = 'istio.io/tag'
 
 /** `version` is that of the image which istiod runs. */
 export type Plane = { revision: string; version: string; ready: boolean; createdAt: string }

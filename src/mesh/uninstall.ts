@@ -12,7 +12,7 @@ import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/
 import { untilRolledOut } from '../verify/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
 import { proxies } from './propagation.ts'
-import { planes, removePlane, usersOf, type Plane } from './revisions.ts'
+import { planes, removePlane, tagLabel, tagsOf, usersOf, type Plane } from './revisions.ts'
 import { ended, hasSidecar } from './sidecar.ts'
 
 /** `istioctl` runs it with the arguments and rejects with the cause when it fails; `note` gets a line a step. */
@@ -96,6 +96,8 @@ async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, 
     note(`${nameOf(workload)}: restarted, to be rid of its sidecar`)
     await untilRolledOut(cluster, workload, timeoutMs, signal)
   }
+  // The purge leaves those that a user made, and they would go on refusing pods in the name of an istiod that is gone.
+  for (const tag of mesh.length > 0 ? ((await tagsOf(cluster))?.keys() ?? []) : []) await istioctl(['tag', 'remove', tag, '-y'])
   if (mesh.length > 0) await istioctl(['uninstall', '--purge', '-y'])
   for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
   done.removed.push(...mesh.map(titleOf))
@@ -125,7 +127,7 @@ async function allPolicies(cluster: Cluster): Promise<KubeObject[]> {
   return all.filter((object) => !ofIstio(object))
 }
 
-const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component']
+const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component', tagLabel]
 
 function ofIstio({ metadata: { labels = {} } }: KubeObject): boolean {
   return istioLabels.some((label) => label in labels)

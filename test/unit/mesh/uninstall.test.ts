@@ -206,6 +206,15 @@ describe('of several control planes', () => {
     expect(happened).toEqual([])
   })
 
+  test('the last one goes with the tags of users, which the purge leaves', async () => {
+    const webhook = object('MutatingWebhookConfiguration', 'istio-revision-tag-prod', { labels: { 'istio.io/tag': 'prod', 'istio.io/rev': 'default' } }, 'admissionregistration.k8s.io/v1')
+    const service = system('Service', 'istiod-revision-tag-prod', { 'istio.io/tag': 'prod' })
+    const { cluster, removal, happened } = world([...fresh(), webhook, service])
+    const { removed } = await uninstall(cluster, removal)
+    expect(happened.filter((each) => each.startsWith('istioctl'))).toEqual(['istioctl tag remove prod -y', 'istioctl uninstall --purge -y'])
+    expect(removed).toEqual(expect.arrayContaining(['MutatingWebhookConfiguration istio-revision-tag-prod', 'Namespace istio-system']))
+  })
+
   test('what names no revision is handed over before the one goes that served it', async () => {
     const { cluster, removal, happened } = world([istiod('old', '2026-01-01T00:00:00Z'), istiod('canary', '2026-02-01T00:00:00Z'), object('MutatingWebhookConfiguration', 'tag', { labels: { 'istio.io/tag': 'default', 'istio.io/rev': 'old' } }, 'admissionregistration.k8s.io/v1')])
     await uninstall(cluster, { ...removal, revision: 'old' })
