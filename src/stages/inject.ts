@@ -32,7 +32,7 @@ export async function inject(running: Running): Promise<Done> {
       restarted.push(workload)
       await renew(running, workload, move)
     }
-    if (isBetween(move) && lacking.length > 0) await checkSidecars(running, lacking, move.revision!)
+    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(running, lacking, move.revision)
   } catch (error) {
     throw isBetween(move) && before.some(({ revision }) => revision === move.from) ? await putBack(running, move, restarted, error) : error
   }
@@ -68,6 +68,7 @@ function isBetween({ labels, tag, from, revision }: Move): boolean {
 
 export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
   await istioctl(running, ['tag', 'set', name, '--revision', to, '--overwrite', '-y'])
+  running.report.changes.push({ kind: 'MutatingWebhookConfiguration', namespace: '', name: `istio-revision-tag-${name}`, action: from === undefined ? 'created' : 'changed' })
   running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
 }
 
