@@ -42,7 +42,7 @@ async function warnOfControllers({ config, host, cluster, report }: Running): Pr
 }
 
 /** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
-function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
+export function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
   return steps.flatMap(({ weight, split }) =>
     split && !split.fits && Math.abs(split.observed - weight) > 5
       ? [`at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`]
