@@ -1,6 +1,6 @@
 // The one schema: it validates the config file and the inputs, is published as JSON Schema,
 // and its descriptions are the tables of the README. It knows no cluster.
-import { z } from 'zod'
+import * as z from 'zod'
 import { dnsName, duration, durationOrNone, durationOrOff, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
 export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'rollback', 'uninstall'] as const
@@ -441,7 +441,7 @@ export const schema = z.strictObject({
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: text.optional().describe('Path of a kubeconfig, or its content. Without it: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.'),
   context: text.optional().describe('Context of the kubeconfig to use.'),
-  stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item))
+  stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item), { enum: stageNames })
     .optional()
     .describe('Stages to run. Without it, those that the other inputs ask for.'),
   istio: istio.optional().describe('The control plane to install.'),
