@@ -1,6 +1,7 @@
 // The stage inject: the namespace asks for sidecars, and the workloads that lack one are restarted in their order.
 import type { KubeObject, Pod } from '../cluster/objects.ts'
 import { asksForSidecars, labelNamespace, lackingSidecar, restart, selectWorkloads } from '../mesh/inject.ts'
+import { messageOf } from '../message.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { isCanary, type Done, type Host, type Running } from './running.ts'
 
@@ -33,6 +34,6 @@ export async function inject({ config, host, cluster, report }: Running): Promis
 function leftToPromotion({ signal, warning }: Host) {
   return (error: unknown) => {
     signal.throwIfAborted()
-    warning(error instanceof Error ? error.message : String(error))
+    warning(messageOf(error))
   }
 }
