@@ -94,6 +94,11 @@ describe('from outside its promotion a canary', () => {
     expect(clock.now).toBeLessThanOrEqual(2_000)
   })
 
+  test('that somebody has given traffic again is told so', async () => {
+    const cluster = clusterWith({ list: () => Promise.resolve([virtualService([{ route: [to('v1', 70), to('v2', 30)] }])]) })
+    expect(await whyServing(cluster, split, { perSecond: 15, seconds: 60 })).toMatch(/^weight 0 was written to VirtualService shop\/backend, and 60 s later .*: somebody has written 30 there since/)
+  })
+
   describe('that still serves is told with what a person would find at istiod', () => {
     const istiod = (status: Pod['status'] = {}) => pod({ metadata: { name: 'istiod-1', namespace: 'istio-system' }, spec: { containers: [{ name: 'discovery' }], initContainers: [] }, status })
     const why = (more: Partial<Cluster>) => whyServing(Object.assign(clusterWith({ list: () => Promise.resolve([]) }), more), split, { perSecond: 25, seconds: 60 })
