@@ -8,6 +8,7 @@ import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldL
 import { planes, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { verifyProxies } from '../verify/proxies.ts'
+import { messageOf } from '../message.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
 
@@ -83,7 +84,7 @@ async function renew({ config, host, cluster, report }: Running, workload: Workl
 function leftToPromotion({ signal, warning }: Host) {
   return (error: unknown) => {
     signal.throwIfAborted()
-    warning(error instanceof Error ? error.message : String(error))
+    warning(messageOf(error))
   }
 }
 

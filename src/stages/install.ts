@@ -11,6 +11,7 @@ import { checkSteps, ensureMesh, isAsAsked } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
 import { istioctl, type Done, type Running } from './running.ts'
@@ -110,6 +111,6 @@ function withCauses(cluster: Cluster) {
   return async (error: unknown): Promise<never> => {
     const pods = (await cluster.list<Pod>('Pod', systemNamespace).catch(() => [])).filter((pod) => !isReady(pod))
     const causes = await Promise.all(pods.map(async (pod) => `\n${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
-    throw new Error(`${error instanceof Error ? error.message : String(error)}${causes.join('')}`)
+    throw new Error(`${messageOf(error)}${causes.join('')}`)
   }
 }
