@@ -1,0 +1,116 @@
+// The command line on the real mesh: the built dist/cli.js, run as a person or a pipeline runs it, from `init` to a promotion.
+import { spawn } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Report } from '../../src/report/report.ts'
+import { deploySampleApp, embedded, liveWeights, sampleApp, type World } from './world.ts'
+
+const cli = resolve(import.meta.dirname, '../../dist/cli.js')
+const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-cli-'))
+const temp = join(folder, 'temp')
+let world: World
+
+beforeAll(async () => {
+  mkdirSync(temp)
+  world = await embedded()
+  await deploySampleApp(world, 'healthy')
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+type Ended = { code: number | null; out: string; err: string }
+type More = { env?: Record<string, string>; onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void }
+
+/** What only this mesh needs is given as variables, as a pipeline would. */
+function run(args: string[], { env = {}, onLine = () => undefined }: More = {}): Promise<Ended> {
+  const [program = '', ...argv] = world.runner.enter!([process.execPath, cli, ...args])
+  const own = { TMPDIR: temp, XDG_CACHE_HOME: join(folder, 'cache'), MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! }
+  const child = spawn(program, argv, { cwd: folder, env: { ...process.env, ...world.runner.env, ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const ended: Ended = { code: null, out: '', err: '' }
+  const read = (stream: NodeJS.ReadableStream, into: 'out' | 'err') => {
+    let open = ''
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      ended[into] += chunk
+      const lines = (open + chunk).split('\n')
+      open = lines.pop() ?? ''
+      lines.forEach((line) => onLine(line, (signal) => child.kill(signal)))
+    })
+  }
+  read(child.stdout, 'out')
+  read(child.stderr, 'err')
+  return new Promise((done, fail) => child.once('error', fail).once('close', (code) => done({ ...ended, code })))
+}
+
+/** For runs that need no istioctl: with these two given, the config would ask for it. */
+const plain = { MESH_CANARY_MIRROR: '', MESH_CANARY_OVERLAYS: '' }
+const file = (name: string) => readFileSync(join(folder, name), 'utf8')
+const resources = () => world.run(['kubectl', '-n', 'sample-app', 'get', 'deploy,svc,virtualservices,destinationrules,peerauthentications', '-o', 'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}'])
+const promotion = ['--steps', '10, 50', '--interval', '4s']
+const metrics = { ...plain, MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }' }
+
+test('init writes a config from what is there, twice the same, and over nobody else\'s', async () => {
+  const installed = await run(['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install'])
+  expect(installed, installed.err + installed.out).toMatchObject({ code: 0, err: '' })
+
+  const before = await resources()
+  const printed = await run(['init', '-', '--namespace', 'sample-app'], { env: plain })
+  const written = await run(['init', '--namespace', 'sample-app'], { env: plain })
+  expect(written).toMatchObject({ code: 0, err: '' })
+  expect(written.out).toContain('4 workloads, 2 services that speak HTTP, and a canary of backend (v1 to v2)')
+  expect(printed.out).toBe(file('mesh.yaml'))
+  expect(printed.out).toContain('# istio: { version: 1.31.0, profile: default }')
+
+  expect(await run(['init', '--namespace', 'sample-app'], { env: plain })).toMatchObject({ code: 2, err: expect.stringContaining('mesh.yaml is there already') as string })
+  expect(await run(['init', '--namespace', 'sample-ap'], { env: plain })).toMatchObject({ code: 2, err: expect.stringContaining('did you mean `sample-app`?') as string })
+  expect(await resources()).toBe(before)
+})
+
+test('its config plans the few objects that it tells of, and changes nothing by that', async () => {
+  const before = await resources()
+  const { code, out, err } = await run(['plan', '--config', 'mesh.yaml', '--output', 'json'], { env: plain })
+  expect(code, err).toBe(0)
+  const report = JSON.parse(out) as Report
+  expect(report.plan?.map(({ action, kind, name }) => `${kind} ${name}: ${action}`).sort()).toEqual(['DestinationRule backend: create', 'PeerAuthentication default: create', 'VirtualService backend: create'])
+  expect(report.warnings).toEqual([])
+  expect(await resources()).toBe(before)
+})
+
+test('it is carried out, and verified, with sections that fold on GitLab', async () => {
+  const done = await run(['run', '--config', 'mesh.yaml', '--stages', 'inject, policies'], { env: plain })
+  expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
+  const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { ...plain, GITLAB_CI: 'true' } })
+  expect(code, err + out).toBe(0)
+  // eslint-disable-next-line no-control-regex -- GitLab's marks
+  expect(out).toMatch(/\u001b\[0Ksection_start:\d{10}:mesh_canary_verify\r\u001b\[0Kverify\n {2}backend-[\s\S]*\u001b\[0Ksection_end:\d{10}:mesh_canary_verify\r/)
+})
+
+test('Ctrl-C in the middle of a promotion puts the traffic back, and everything that was asked for is told and written', async () => {
+  let duplicate: NodeJS.Timeout | undefined
+  const { code, out, err } = await run(['promote', '--config', 'mesh.yaml', ...promotion, '--output', 'json', '--outputs', 'out/mesh.env', '--junit', 'out/mesh.xml', '--summary', 'out/mesh.md'], {
+    env: metrics,
+    onLine: (line, kill) => {
+      if (duplicate || !line.trim().startsWith('at weight 50')) return
+      kill('SIGINT')
+      // As npm does, which passes on what the terminal sent to both.
+      duplicate = setTimeout(() => kill('SIGINT'), 50)
+    },
+  })
+  expect(code, err).toBe(130)
+  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  expect(err).toContain('warning: stopping (SIGINT)')
+  expect(JSON.parse(out)).toMatchObject({ outcome: 'failure', verdict: 'rolled-back', weight: 0, promotions: [{ steps: [{ weight: 10, outcome: 'passed' }, { weight: 50 }] }] })
+  expect(file('out/mesh.env')).toMatch(/^MESH_VERDICT=rolled-back\nMESH_WEIGHT=0\nMESH_REASON=.*cancelled.*\n/m)
+  expect(file('out/mesh.xml')).toMatch(/<testcase classname="mesh-canary.sample-app.backend" name="promote v2" time="[\d.]+"><failure message="the canary v2 of backend was not promoted \(rolled-back\): .*cancelled/)
+  expect(file('out/mesh.md')).toContain('## ⛔ v2 of backend: rolled-back, weight 0')
+  expect(readdirSync(temp)).toEqual([])
+})
+
+test('a promotion ends with 0, and a rollback takes it back', async () => {
+  const done = await run(['promote', '--config', 'mesh.yaml', ...promotion], { env: metrics })
+  expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
+  expect(done.out).toContain('v2 of backend: promoted: every step passed its checks')
+  expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
+  expect(await run(['rollback', '--config', 'mesh.yaml'], { env: plain })).toMatchObject({ code: 0 })
+  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+})
