@@ -81,7 +81,6 @@ test('it is carried out, and verified, with sections that fold on GitLab', async
   expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
   const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { ...plain, GITLAB_CI: 'true' } })
   expect(code, err + out).toBe(0)
-  // eslint-disable-next-line no-control-regex -- GitLab's marks
   expect(out).toMatch(/\u001b\[0Ksection_start:\d{10}:mesh_canary_verify\r\u001b\[0Kverify\n {2}backend-[\s\S]*\u001b\[0Ksection_end:\d{10}:mesh_canary_verify\r/)
 })
 
