@@ -6,14 +6,16 @@ import { build as bundle, type BuildOptions, type Metafile, type Plugin } from '
 /** What the licences of packages are called in their folders. */
 const licenceFiles = ['LICEN[CS]E*', 'licen[cs]e*', 'COPYING*', 'NOTICE*']
 
-/** The Kubernetes client says of no module that it does nothing when loaded, and so all its generated models would come along: none does. */
-const client: Plugin = {
-  name: 'kubernetes-client',
+/** These say of no module that it does nothing when loaded, and so whatever they can do would come along: none of theirs does. */
+const harmless = ['@kubernetes/client-node', '@actions/core']
+
+const shake: Plugin = {
+  name: 'leave out what is not used',
   setup(build) {
-    build.onResolve({ filter: /^@kubernetes\/client-node|^\.\.?\// }, async ({ path, pluginData, ...where }) => {
-      const ofClient = path.startsWith('@') || where.importer.includes('/@kubernetes/client-node/')
-      if (!ofClient || pluginData === client) return undefined
-      return { ...(await build.resolve(path, { ...where, pluginData: client })), sideEffects: false }
+    build.onResolve({ filter: /./ }, async ({ path, pluginData, ...where }) => {
+      const inside = (name: string) => path === name || path.startsWith(`${name}/`) || (path.startsWith('.') && where.importer.includes(`/node_modules/${name}/`))
+      if (pluginData === shake || !harmless.some(inside)) return undefined
+      return { ...(await build.resolve(path, { ...where, pluginData: shake })), sideEffects: false }
     })
   },
 }
@@ -27,7 +29,7 @@ const common = {
   metafile: true,
   legalComments: 'none',
   logLevel: 'warning',
-  plugins: [client],
+  plugins: [shake],
   // Packages that are no ES modules ask for Node's own by `require`.
   banner: { js: "import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);" },
 } satisfies BuildOptions

@@ -53,12 +53,12 @@ export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 
   }
 }
 
-/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. */
-export async function finish({ intents = [], held = false, kubeconfig, context, temporaryFile }: Left): Promise<string[]> {
+/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. `info` is told what it waits for. */
+export async function finish({ intents = [], held = false, kubeconfig, context, temporaryFile }: Left, info: (line: string) => void): Promise<string[]> {
   try {
     if (intents.length === 0) return []
     const { finishFor } = await import('./run.ts')
-    return (await finishFor(intents, held, kubeconfig, context, tempDir())).map((line) => `the run ended in the middle of a promotion: ${line}`)
+    return (await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info })).map((line) => `the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
     throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`)
   } finally {

@@ -81,9 +81,9 @@ function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
 }
 
 /** What the action's post step does. Answers whether all is as it should be. */
-async function end({ left, hide }: Started, { warning, error }: Screen): Promise<boolean> {
+async function end({ left, hide }: Started, { info, warning, error }: Screen): Promise<boolean> {
   try {
-    for (const line of await finish(left())) warning(hide(line))
+    for (const line of await finish(left(), (line) => info(hide(line)))) warning(hide(line))
     return true
   } catch (failure) {
     error(hide(failure instanceof Error ? failure.message : String(failure)))

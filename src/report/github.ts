@@ -74,7 +74,7 @@ function fail(message: string, title: string): void {
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
   try {
-    for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left)) core.warning(line)
+    for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left, (line) => core.info(defused(line)))) core.warning(line)
   } catch (error) {
     fail(error instanceof Error ? error.message : String(error), 'Put-back')
   }
