@@ -1,10 +1,11 @@
 // The command line on the real mesh: the built dist/cli.js, run as a person or a pipeline runs it, from `init` to a promotion.
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '../../src/report/report.ts'
+import { installRsync } from '../mesh/index.ts'
 import { deploySampleApp, embedded, liveWeights, sampleApp, type World } from './world.ts'
 
 const cli = resolve(import.meta.dirname, '../../dist/cli.js')
@@ -20,13 +21,15 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 type Ended = { code: number | null; out: string; err: string }
-type More = { env?: Record<string, string>; onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void }
+type More = { cwd?: string; env?: Record<string, string>; onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void }
 
-/** What only this mesh needs is given as variables, as a pipeline would. */
-function run(args: string[], { env = {}, onLine = () => undefined }: More = {}): Promise<Ended> {
-  const [program = '', ...argv] = world.runner.enter!([process.execPath, cli, ...args])
-  const own = { TMPDIR: temp, XDG_CACHE_HOME: join(folder, 'cache'), MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! }
-  const child = spawn(program, argv, { cwd: folder, env: { ...process.env, ...world.runner.env, ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+const run = (args: string[], more: More = {}) => execute([process.execPath, cli, ...args], more)
+
+/** In the mesh's network. */
+function execute(command: string[], { cwd = folder, env = {}, onLine = () => undefined }: More = {}): Promise<Ended> {
+  const [program = '', ...argv] = world.runner.enter!(command)
+  const own = { HOME: folder, TMPDIR: temp, XDG_CACHE_HOME: join(folder, 'cache') }
+  const child = spawn(program, argv, { cwd, env: { ...process.env, ...world.runner.env, ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended: Ended = { code: null, out: '', err: '' }
   const read = (stream: NodeJS.ReadableStream, into: 'out' | 'err') => {
     let open = ''
@@ -42,33 +45,32 @@ function run(args: string[], { env = {}, onLine = () => undefined }: More = {}):
   return new Promise((done, fail) => child.once('error', fail).once('close', (code) => done({ ...ended, code })))
 }
 
-/** For runs that need no istioctl: with these two given, the config would ask for it. */
-const plain = { MESH_CANARY_MIRROR: '', MESH_CANARY_OVERLAYS: '' }
 const file = (name: string) => readFileSync(join(folder, name), 'utf8')
 const resources = () => world.run(['kubectl', '-n', 'sample-app', 'get', 'deploy,svc,virtualservices,destinationrules,peerauthentications', '-o', 'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}'])
 const promotion = ['--steps', '10, 50', '--interval', '4s']
-const metrics = { ...plain, MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }' }
+/** What only this mesh needs is given as a variable, as a pipeline would. */
+const metrics = { MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }' }
 
 test('init writes a config from what is there, twice the same, and over nobody else\'s', async () => {
-  const installed = await run(['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install'])
+  const installed = await run(['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install'], { env: { MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! } })
   expect(installed, installed.err + installed.out).toMatchObject({ code: 0, err: '' })
 
   const before = await resources()
-  const printed = await run(['init', '-', '--namespace', 'sample-app'], { env: plain })
-  const written = await run(['init', '--namespace', 'sample-app'], { env: plain })
+  const printed = await run(['init', '-', '--namespace', 'sample-app'])
+  const written = await run(['init', '--namespace', 'sample-app'])
   expect(written).toMatchObject({ code: 0, err: '' })
   expect(written.out).toContain('4 workloads, 2 services that speak HTTP, and a canary of backend (v1 to v2)')
   expect(printed.out).toBe(file('mesh.yaml'))
   expect(printed.out).toContain('# istio: { version: 1.31.0, profile: default }')
 
-  expect(await run(['init', '--namespace', 'sample-app'], { env: plain })).toMatchObject({ code: 2, err: expect.stringContaining('mesh.yaml is there already') as string })
-  expect(await run(['init', '--namespace', 'sample-ap'], { env: plain })).toMatchObject({ code: 2, err: expect.stringContaining('did you mean `sample-app`?') as string })
+  expect(await run(['init', '--namespace', 'sample-app'])).toMatchObject({ code: 2, err: expect.stringContaining('mesh.yaml is there already') as string })
+  expect(await run(['init', '--namespace', 'sample-ap'])).toMatchObject({ code: 2, err: expect.stringContaining('did you mean `sample-app`?') as string })
   expect(await resources()).toBe(before)
 })
 
 test('its config plans the few objects that it tells of, and changes nothing by that', async () => {
   const before = await resources()
-  const { code, out, err } = await run(['plan', '--config', 'mesh.yaml', '--output', 'json'], { env: plain })
+  const { code, out, err } = await run(['plan', '--config', 'mesh.yaml', '--output', 'json'])
   expect(code, err).toBe(0)
   const report = JSON.parse(out) as Report
   expect(report.plan?.map(({ action, kind, name }) => `${kind} ${name}: ${action}`).sort()).toEqual(['DestinationRule backend: create', 'PeerAuthentication default: create', 'VirtualService backend: create'])
@@ -77,9 +79,9 @@ test('its config plans the few objects that it tells of, and changes nothing by 
 })
 
 test('it is carried out, and verified, with sections that fold on GitLab', async () => {
-  const done = await run(['run', '--config', 'mesh.yaml', '--stages', 'inject, policies'], { env: plain })
+  const done = await run(['run', '--config', 'mesh.yaml', '--stages', 'inject, policies'])
   expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
-  const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { ...plain, GITLAB_CI: 'true' } })
+  const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { GITLAB_CI: 'true' } })
   expect(code, err + out).toBe(0)
   expect(out).toMatch(/\u001b\[0Ksection_start:\d{10}:mesh_canary_verify\r\u001b\[0Kverify\n {2}backend-[\s\S]*\u001b\[0Ksection_end:\d{10}:mesh_canary_verify\r/)
 })
@@ -105,11 +107,48 @@ test('Ctrl-C in the middle of a promotion puts the traffic back, and everything 
   expect(readdirSync(temp)).toEqual([])
 })
 
-test('a promotion ends with 0, and a rollback takes it back', async () => {
-  const done = await run(['promote', '--config', 'mesh.yaml', ...promotion], { env: metrics })
-  expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
-  expect(done.out).toContain('v2 of backend: promoted: every step passed its checks')
-  expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
-  expect(await run(['rollback', '--config', 'mesh.yaml'], { env: plain })).toMatchObject({ code: 0 })
+/** What the templates leave to their users, and what makes them quick: this program, its config, short steps. */
+const pipeline = { ...metrics, MESH_CANARY: `${process.execPath} ${cli}`, MESH_UNTIL: '10', MESH_CANARY_STEPS: '10, 50', MESH_CANARY_INTERVAL: '2s' }
+const examples = resolve(import.meta.dirname, '../../examples/ci')
+
+function repository(...files: string[]): string {
+  const path = mkdtempSync(join(folder, 'repository-'))
+  for (const file of [join(folder, 'mesh.yaml'), ...files]) copyFileSync(file, join(path, basename(file)))
+  return path
+}
+
+test('the template for GitLab, run job by job: plan, first steps, gate, rollback', async () => {
+  await installRsync()
+  const cwd = repository(join(examples, 'gitlab/mesh-canary.gitlab-ci.yml'))
+  writeFileSync(join(cwd, '.gitlab-ci.yml'), 'include: { local: mesh-canary.gitlab-ci.yml }\n')
+  const git = (...args: string[]) => execute(['git', '-c', 'user.name=test', '-c', 'user.email=test@example.com', ...args], { cwd })
+  for (const args of [['init', '-q', '-b', 'main'], ['remote', 'add', 'origin', 'https://gitlab.example/shop/shop.git'], ['add', '.'], ['commit', '-qm', 'the shop']]) expect(await git(...args)).toMatchObject({ code: 0 })
+
+  const variables = Object.entries(pipeline).flatMap(([name, value]) => ['--variable', `${name}=${value}`])
+  const job = async (name: string, ...more: string[]) => {
+    const done = await execute(['gitlab-ci-local', '--force-shell-executor', ...variables, ...more, name], { cwd })
+    expect(done.code, done.err + done.out).toBe(0)
+    return readFileSync(join(cwd, 'mesh.env'), 'utf8')
+  }
+  expect(await job('mesh-plan', '--variable', 'CI_PIPELINE_SOURCE=merge_request_event')).toMatch(/^MESH_CHANGED=0$/m)
+  expect(await job('mesh-promote')).toMatch(/^MESH_VERDICT=held\nMESH_WEIGHT=10$/m)
+  expect(await job('mesh-gate')).toMatch(/^MESH_VERDICT=promoted\nMESH_WEIGHT=50$/m)
+  expect(await job('mesh-rollback')).toMatch(/^MESH_VERDICT=rolled-back\nMESH_WEIGHT=0$/m)
   expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+})
+
+test('the steps of the Jenkinsfile, run as Jenkins runs them', async () => {
+  const cwd = repository()
+  const text = readFileSync(join(examples, 'jenkins/Jenkinsfile'), 'utf8')
+  const environment = Object.fromEntries([...text.matchAll(/^ {4}([A-Z_]+) = '(.*)'$/gm)].map(([, name = '', value = '']) => [name, value]))
+  const scripts = [...text.matchAll(/sh (?:'''(.*?)'''|'(.*?)')/g)].map(([, long, short]) => long ?? short!)
+  const outs: string[] = []
+  for (const script of scripts) {
+    const { code, out, err } = await execute(['sh', '-xec', script], { cwd, env: { ...environment, ...pipeline } })
+    expect(code, `${script}\n${err}${out}`).toBe(0)
+    outs.push(out)
+  }
+  const [plan, first, gate, verdict, back] = outs
+  expect([plan, first, gate, verdict, back]).toEqual(['0 would be changed', 'v2 of backend: held', 'v2 of backend: promoted', 'promoted\n', 'all traffic of backend is back at v1'].map((each) => expect.stringContaining(each) as string))
+  expect(readdirSync(cwd).filter((each) => each.endsWith('.xml')).sort()).toEqual(['mesh-gate.xml', 'mesh-plan.xml', 'mesh-promote.xml'])
 })

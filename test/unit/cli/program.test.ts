@@ -165,3 +165,16 @@ describe('completion', () => {
     if (shell === 'bash') expect(spawnSync('bash', ['-n'], { input: out }).status).toBe(0)
   })
 })
+
+describe('the commands that the documentation and the templates tell of are understood', () => {
+  const files = ['docs/ci-systems.md', 'examples/ci/gitlab/mesh-canary.gitlab-ci.yml', 'examples/ci/jenkins/Jenkinsfile']
+  const commands = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^ *(?:(?:- |steps \{ |post \{ aborted \{ )?(?:sh ')?(?:\$MESH_CANARY|mesh-canary)|.*mesh-canary@\S+) ((?:run|plan|promote|rollback|verify) .*?)(?:'.*| {2,}#.*)?$/gm)].map(([, command = '']): [string, string] => [file, command]))
+
+  test('there are some in each', () => expect(new Set(commands.map(([file]) => file))).toEqual(new Set(files)))
+
+  test.each(commands)('%s: %s', async (_, command) => {
+    const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)
+    // Understood, and then refused for want of this file.
+    expect(await here([...words, '--config', '/nowhere/mesh.yaml'], {})).toMatchObject({ code: 2, err: expect.stringContaining('/nowhere/mesh.yaml cannot be read') as string })
+  })
+})
