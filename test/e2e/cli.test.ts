@@ -107,6 +107,26 @@ test('Ctrl-C in the middle of a promotion puts the traffic back, and everything 
   expect(readdirSync(temp)).toEqual([])
 })
 
+test('an error that nobody foresaw ends the run with its traffic put back, and is told', async () => {
+  // A fault in the program itself can only be made from inside it.
+  const fault = join(folder, 'fault.mjs')
+  writeFileSync(fault, "process.on('SIGUSR2', () => { throw new Error('nobody foresaw this') })")
+  let struck = false
+  const { code, err, out } = await run(['promote', '--config', 'mesh.yaml', '--steps', '50', '--interval', '20s'], {
+    env: { ...metrics, NODE_OPTIONS: `--import=${fault}` },
+    onLine: (line, kill) => {
+      if (struck || !line.trim().startsWith('at weight 50')) return
+      struck = true
+      kill('SIGUSR2')
+    },
+  })
+  expect(code, err + out).toBe(1)
+  expect(err).toContain('error: Error: nobody foresaw this')
+  expect(out).toContain('the run ended in the middle of a promotion: all traffic of backend was put back to v1')
+  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  expect(readdirSync(temp)).toEqual([])
+})
+
 /** What the templates leave to their users, and what makes them quick: this program, its config, short steps. */
 const pipeline = { ...metrics, MESH_CANARY: `${process.execPath} ${cli}`, MESH_UNTIL: '10', MESH_CANARY_STEPS: '10, 50', MESH_CANARY_INTERVAL: '2s' }
 const examples = resolve(import.meta.dirname, '../../examples/ci')
