@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { starter, type Seen } from '../../../src/cli/starter.ts'
 import type { DestinationRule, KubeObject, Service, Workload } from '../../../src/cluster/objects.ts'
+import { unnamed } from '../../../src/mesh/revisions.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
 import { configOf, virtualService } from '../fixtures.ts'
 
@@ -53,11 +54,12 @@ test('with one version the canary is a comment that only waits for the second', 
 
 test('a control plane and mutual TLS that are there are left as they are', () => {
   const peer: KubeObject = { apiVersion: 'security.istio.io/v1', kind: 'PeerAuthentication', metadata: { name: 'default' } }
-  const { text } = starter({ ...sample('app.yaml'), istio: '1.30.2', peerAuthentications: [peer] })
+  const { text } = starter({ ...sample('app.yaml'), istio: { version: '1.30.2', revision: unnamed }, peerAuthentications: [peer] })
   expect(configOf(text)).not.toHaveProperty('istio')
   expect(configOf(text)).not.toHaveProperty('mtls')
   expect(text).toContain('# istio: { version: 1.30.2, profile: default }')
   expect(text).toContain('the PeerAuthentication default there already')
+  expect(starter(shop({ istio: { version: '1.31.0', revision: 'canary' } })).text).toContain('# istio: { version: 1.31.0, revision: canary, profile: default }')
 })
 
 describe('a service that has policies already', () => {
