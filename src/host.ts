@@ -54,7 +54,7 @@ export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 
   }
 }
 
-/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. */
+/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. `info` is told what it waits for. */
 export async function finish({ intents = [], held = false, kubeconfig, context, temporaryFile }: Left, info: (line: string) => void): Promise<string[]> {
   try {
     if (intents.length === 0) return []

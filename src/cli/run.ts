@@ -100,7 +100,8 @@ function publish(report: Report, files: Files, { output }: Telling, shown: Scree
   if (output === 'json') process.stdout.write(json)
   if (report.error !== undefined) return shown.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions) shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
-  shown.good(`done in ${report.seconds.toFixed(1)} s: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}`)
+  const count = report.rendered === undefined ? `: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}` : ''
+  shown.good(`done in ${report.seconds.toFixed(1)} s${count}`)
 }
 
 /** Refused is what ends before, or at, the checks that precede every change. */

@@ -9,6 +9,7 @@ import { heals, importSampleApp, nodePid, nodeStatus, type NodeStatus, runningFr
 import { kubeconfig } from './settings.ts'
 
 export { build } from './build.ts'
+export { installRsync } from './debian.ts'
 export { goModule, goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
 export type { ComponentStatus, NodeStatus } from './node.ts'
