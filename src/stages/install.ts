@@ -2,19 +2,23 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { obtain } from '../istioctl/download.ts'
+import { istioctlTool } from '../istioctl/release.ts'
 import { meshCost } from '../mesh/cost.ts'
 import { ensureMesh, isAsAsked } from '../mesh/install.ts'
 import { isReady } from '../mesh/sidecar.ts'
+import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
 export async function getIstioctl({ config, host, report }: Running): Promise<void> {
-  const found = await obtain(config.istio!.version, config.istio!.mirror, config.limits.download)
-  host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
+  const { version, mirror } = config.istio!
+  const found = await obtain(istioctlTool, version, { mirror, limitMs: config.limits.download, cache: true, signal: host.signal })
+  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
 }
+
+const whence: Record<Obtained['from'], string> = { 'tool cache': 'from the tool cache', cache: 'from the cache between runs, verified', download: 'downloaded and verified' }
 
 /** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
 export async function weigh({ config, host, cluster, report }: Running): Promise<void> {
