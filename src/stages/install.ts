@@ -2,17 +2,46 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
+import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
+import { supportWarnings } from '../istioctl/support.ts'
 import { meshCost } from '../mesh/cost.ts'
-import { ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { ensureMesh, installedVersion, isAsAsked, wanted } from '../mesh/install.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
+/** The exact version takes the place of what was asked for, from here on. */
+export async function pin(running: Running): Promise<void> {
+  const { config, host, cluster } = running
+  const { version: spec, mirror, checkLatest } = config.istio!
+  // Whoever may not look there is not kept from choosing.
+  const installed = () => installedVersion(cluster).then((live) => live?.version, unlessForbidden)
+  const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
+  if (because !== undefined) host.info(because)
+  if (warning !== undefined) warn(running, warning)
+  const istio = { ...config.istio!, version }
+  Object.assign(running, { config: { ...config, istio }, asked: wanted(istio) })
+}
+
+function unlessForbidden(error: unknown): undefined {
+  if (!(error instanceof ApiError && error.status === 403)) throw error
+}
+
+function warn({ host, report }: Running, warning: string): void {
+  host.warning(warning)
+  report.warnings.push(warning)
+}
+
+/** Istio out of support, or on a Kubernetes that it is not tested with. */
+export async function checkSupport(running: Running): Promise<void> {
+  for (const warning of supportWarnings(running.config.istio!.version, await running.cluster.version())) warn(running, warning)
+}
+
 export async function getIstioctl({ config, host, report }: Running): Promise<void> {
-  const { version, mirror } = config.istio!
-  const found = await obtain(istioctlTool, version, { mirror, limitMs: config.limits.download, cache: true, signal: host.signal })
+  const { version, mirror, sha256 } = config.istio!
+  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import { takeBinary } from './archive.ts'
 import { download, type Progress } from './download.ts'
-import { ask, bare, patiently, reasonOf, StatusError, text } from './http.ts'
+import { ask, bare, inTime, patiently, reasonOf, StatusError, text } from './http.ts'
 import { hashOf, keep, kept } from './tool-cache.ts'
 
 /** A program as its project publishes it, for platforms and architectures as Node.js names them. */
@@ -43,7 +43,12 @@ export async function obtain(tool: Tool, version: string, options: Options): Pro
   const there = await kept(tool, version, options.sha256)
   if (there) return { ...there, version, cacheHit: true, from: 'tool cache' }
   const progress: Progress = { have: 0 }
-  return inTime(tool, options, progress, (signal) => fetched(tool, version, asset, { ...options, signal }, progress))
+  return inTime(options.signal, options.limitMs, () => late(tool, options, progress), (signal) => fetched(tool, version, asset, { ...options, signal }, progress))
+}
+
+function late({ key }: Tool, { mirror, limitMs }: Options, { have, total }: Progress): ConfigError {
+  const had = `${(have / 1e6).toFixed(1)}${total === undefined ? '' : ` of ${(total / 1e6).toFixed(1)}`} MB`
+  return new ConfigError(`${key}.mirror: ${bare(mirror)} has not delivered within ${limitMs / 1000} s (\`limits.download\`), but ${had}; check the network of the runner, or give a nearer mirror`)
 }
 
 async function fetched(tool: Tool, version: string, asset: string, options: Options, progress: Progress): Promise<Obtained> {
@@ -90,14 +95,4 @@ async function request<T>({ name, key }: Tool, version: string, address: string,
       throw new ConfigError(`${key}.version: ${version} is not to be had: ${shown} answers 404; check the version against the list of ${name}'s releases, or the mirror's address`)
     throw new ConfigError(`${key}.mirror: ${shown} cannot be downloaded (${reasonOf(error)}); check the address and the network of the runner`)
   }
-}
-
-async function inTime<T>({ key }: Tool, { mirror, limitMs, signal }: Options, progress: Progress, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const late = new AbortController()
-  const had = () => `${(progress.have / 1e6).toFixed(1)}${progress.total === undefined ? '' : ` of ${(progress.total / 1e6).toFixed(1)}`} MB`
-  const timer = setTimeout(
-    () => late.abort(new ConfigError(`${key}.mirror: ${bare(mirror)} has not delivered within ${limitMs / 1000} s (\`limits.download\`), but ${had()}; check the network of the runner, or give a nearer mirror`)),
-    limitMs,
-  )
-  return work(AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer))
 }
