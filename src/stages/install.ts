@@ -41,7 +41,7 @@ export async function checkSupport(running: Running): Promise<void> {
 
 export async function getIstioctl({ config, host, report }: Running): Promise<void> {
   const { version, mirror, sha256 } = config.istio!
-  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal })
+  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import { takeBinary } from './archive.ts'
+import { cacheBetweenRuns, type Cache } from './cache.ts'
 import { download, type Progress } from './download.ts'
 import { ask, bare, inTime, patiently, reasonOf, StatusError, text } from './http.ts'
 import { hashOf, keep, kept } from './tool-cache.ts'
@@ -31,6 +32,8 @@ export type Options = {
   /** Whether the cache between runs is asked and filled, where the runner has one. */
   cache: boolean
   signal: AbortSignal
+  /** Told what becomes of the cache between runs, if that is not as hoped. */
+  tell: { info: (line: string) => void; warning: (line: string) => void }
   /** Before the first of a few new tries; doubled for each further one. */
   backOffMs?: number
 }
@@ -54,16 +57,34 @@ function late({ key }: Tool, { mirror, limitMs }: Options, { have, total }: Prog
 async function fetched(tool: Tool, version: string, asset: string, options: Options, progress: Progress): Promise<Obtained> {
   const address = tool.addressOf(options.mirror, version, asset)
   const sum = options.sha256 ?? (await publishedSum(tool, version, address, options))
+  // Half of the time: if it does not work, a download must still be possible.
+  const cache = options.cache ? await cacheBetweenRuns(options.limitMs / 2, options.tell.info) : undefined
+  const key = ['mesh-canary', tool.name, version, process.platform, process.arch, sum].join('-')
   const folder = await mkdtemp(join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-download-'))
+  const archive = join(folder, 'asset')
   try {
-    const archive = join(folder, 'asset')
-    await request(tool, version, address, options, () => download(address, `${tool.key}.mirror`, archive, options.signal, options.backOffMs ?? 1000, progress))
-    await verify(tool, address, archive, sum, options)
+    const restored = cache !== undefined && (await isRestored(cache, key, archive, sum, options))
+    if (!restored) {
+      await request(tool, version, address, options, () => download(address, `${tool.key}.mirror`, archive, options.signal, options.backOffMs ?? 1000, progress))
+      await verify(tool, address, archive, sum, options)
+    }
     const there = await keep(tool, version, sum, (path) => takeBinary(archive, asset, tool.binary(process.platform), path, tool.key))
-    return { ...there, version, cacheHit: false, from: 'download' }
+    if (!restored) await cache?.save(key, archive)
+    return { ...there, version, cacheHit: restored, from: restored ? 'cache' : 'download' }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** Whoever may write to the cache could have put anything there: it is held to the sum that the release has, not to one from the cache. */
+async function isRestored(cache: Cache, key: string, archive: string, sum: string, { signal, tell }: Options): Promise<boolean> {
+  if (!(await cache.restore(key, archive))) return false
+  signal.throwIfAborted()
+  const found = await hashOf(archive)
+  if (found === sum) return true
+  tell.warning(`cache: the entry ${key} of the cache between runs holds a file with the sha256 ${found}, and is not used; find out who put it there, and delete it (gh cache delete ${key})`)
+  await rm(archive)
+  return false
 }
 
 async function publishedSum(tool: Tool, version: string, address: string, options: Options): Promise<string> {

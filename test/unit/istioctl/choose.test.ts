@@ -84,7 +84,7 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
     const choice = await chosen(spec, `${address}/istio`)
     expect(choice.version).toBe(version)
     expect(choice.because).toBe(spec === version ? undefined : `istio.version: ${spec} → ${version}, of ${many.length} releases`)
-    const { path } = await obtain(istioctlTool, choice.version, { mirror: `${address}/istio`, limitMs: 10_000, cache: false, signal })
+    const { path } = await obtain(istioctlTool, choice.version, { mirror: `${address}/istio`, limitMs: 10_000, cache: false, signal, tell: { info: () => undefined, warning: () => undefined } })
     expect(path).toBe(join(cache, 'istioctl', version, arch, platform === 'win32' ? 'istioctl.exe' : 'istioctl'))
     expect(asked.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([`/istio/${version}/istioctl-${version}-${suffix}`])
   })

@@ -2,8 +2,10 @@ import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { ConfigError } from '../../../src/config/error.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { obtain as obtainTool, type Options, type Tool } from '../../../src/tools/obtain.ts'
@@ -27,9 +29,11 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
+const silent = { info: () => undefined, warning: () => undefined }
+
 /** Tried again at once, rather than after seconds. */
 const obtain = (address: string, more: Partial<Options> = {}, wanted = version, tool: Tool = istioctlTool) =>
-  obtainTool(tool, wanted, { mirror: `${address}/istio`, limitMs: 30_000, cache: false, signal, backOffMs: 1, ...more })
+  obtainTool(tool, wanted, { mirror: `${address}/istio`, limitMs: 30_000, cache: false, signal, tell: silent, backOffMs: 1, ...more })
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
 
@@ -289,6 +293,21 @@ describe('redirects', () => {
     const { address, asked } = await mirror(archive(), { file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end() })
     expect(await refused(address)).toContain('redirects more than 5 times')
     expect(downloads(asked)).toHaveLength(6)
+  })
+
+  test('from https to http are not followed', async () => {
+    const folder = tempFolder()
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-keyout', 'key', '-out', 'crt'], { cwd: folder, stdio: 'ignore' })
+    // Nobody signed this certificate.
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const { address, asked } = await mirror(archive())
+    const secure = createServer({ key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'crt')) }, ({ url = '' }, response) => response.writeHead(302, { location: `${address}${url}` }).end())
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void secure.close())
+    const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
+    expect(await refused(from)).toContain(`redirects from https to ${address}/istio/${version}/${asset}.sha256, which anybody on the way could change; it is not followed`)
+    expect(asked).toEqual([])
   })
 
   test.each([['to a file', 'file:///etc/passwd'], ['to nowhere', 'http://']])('%s are not followed', async (_, location) => {
