@@ -57,8 +57,8 @@ function late({ key }: Tool, { mirror, limitMs }: Options, { have, total }: Prog
 async function fetched(tool: Tool, version: string, asset: string, options: Options, progress: Progress): Promise<Obtained> {
   const address = tool.addressOf(options.mirror, version, asset)
   const sum = options.sha256 ?? (await publishedSum(tool, version, address, options))
-  // Half of the time: if it does not work, a download must still be possible.
-  const cache = options.cache ? await cacheBetweenRuns(options.limitMs / 2, options.tell.info) : undefined
+  // Not all of the time: if it does not work, a download must still be possible.
+  const cache = options.cache ? await cacheBetweenRuns(Math.min(options.limitMs / 2, 60_000), options.tell.info) : undefined
   const key = ['mesh-canary', tool.name, version, process.platform, process.arch, sum].join('-')
   const folder = await mkdtemp(join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-download-'))
   const archive = join(folder, 'asset')
