@@ -15,6 +15,7 @@ import { checkSupport, getIstioctl, install, pin, weigh } from './stages/install
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
+import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 
@@ -61,7 +62,7 @@ async function story(config: Config, host: Host, report: Report, secrets: readon
     await preflight(cluster, config, stages)
     if (stages.includes('install') || stages.includes('inject')) await weigh(running)
     if (config.istio) {
-      await pin(running)
+      await pin(running, wanted)
       if (stages.includes('install')) await checkSupport(running)
       await getIstioctl(running)
     }
@@ -85,7 +86,7 @@ function reach({ kubeconfig, context }: Config, stages: StageName[], tempDir: st
   }
 }
 
-const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, promote: deliver, rollback, uninstall }
+const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, retire, promote: deliver, rollback, uninstall }
 
 async function stage({ host, report }: Running, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()
@@ -101,10 +102,10 @@ async function stage({ host, report }: Running, name: StageName | 'check', doIt:
 }
 
 /** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
-export async function finishFor(intents: Intent[], held: boolean, kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<string[]> {
+export async function finishFor(intents: Intent[], held: boolean, { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>): Promise<string[]> {
   const cluster = client(connection(kubeconfig, context, tempDir))
   // One that fails keeps no other from being put back.
-  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held)))
+  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held, info)))
   const failed = results.find((each) => each.status === 'rejected')
   if (failed) throw failed.reason
   return results.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []))

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import { defaultVersion, versionForm, versionIn, versionSpec } from './istio-version.ts'
 import { dnsName, duration, durationOrNone, durationOrOff, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
-export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'rollback', 'uninstall'] as const
+export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'retire', 'promote', 'rollback', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
 
 const named = (what: string) =>
@@ -55,14 +55,20 @@ const istio = z
     version: version.optional().describe('Istio version to use: exact, `1.31`, `1.31.x`, a range such as `>=1.30 <1.32`, or `latest`. Prereleases only where one is named.'),
     versionFile: text.optional().describe("File that holds the version instead: the version alone, asdf's `.tool-versions`, or mise's `mise.toml`."),
     checkLatest: flag.prefault(false).describe('Looks for the newest release that matches, although the mesh that is installed, or what is in the tool cache, matches too.'),
-    profile: text.prefault('default').describe("istioctl's installation profile: `default`, `demo`, `minimal`, …"),
+    profile: text.optional().describe("istioctl's installation profile: `default`, `demo`, `minimal`, … Without it that of the overlays, else `default`. `ambient` is not supported."),
+    revision: objectName.optional().describe('Revision of the control plane. Another one than those that are there is installed beside them, and the namespace is moved to it: labelled `istio.io/rev`, its workloads restarted in their order. `default` is the one without a name.'),
+    tag: objectName.optional().describe('Revision tag, such as `prod`, that is made to point to `revision` and that the namespace is labelled with. Other namespaces with this label follow when their pods are restarted.'),
+    removeOld: flag.prefault(false).describe('Removes older control planes of other revisions, each once no pod has a sidecar of it and no namespace or tag points to it. Otherwise they are kept, and told.'),
+    hub: text.optional().describe("Registry and path of Istio's images. Without it that of `set` or the overlays, else `docker.io/istio`."),
+    imagePullPolicy: z.enum(['IfNotPresent', 'Always', 'Never'], { error: 'expected one of IfNotPresent, Always, Never' }).optional().describe('When nodes pull the images of the control plane and of the sidecars. With `Never` every node must hold them already, which is looked at before anything is installed.'),
+    pullSecrets: texts.optional().describe('Names of the Secrets with which these images are pulled, in the namespaces that they are pulled in.'),
     set: setValues.prefault([]).describe('Values passed to `istioctl install --set`: `key=value`, one a line.'),
     overlays: texts.optional().describe('IstioOperator files passed to `istioctl install -f`, in order.'),
     mirror: url
       .prefault('https://github.com/istio/istio/releases/download')
       .describe('Where istioctl is downloaded from, in the layout of the official releases. Which versions there are is read from its `index.json`, or from the page that lists its folders; for GitHub from its API.'),
     sha256: sha256.optional().describe("sha256 of the file with istioctl for this runner's platform, for an exact version. Without it the one that the release publishes."),
-    suppress: texts.optional().describe('Codes of `istioctl analyze` that are no reason to stop or to warn, such as `IST0118`.'),
+    suppress: texts.optional().describe('Codes of `istioctl analyze` and `istioctl x precheck` that are no reason to stop or to warn, such as `IST0118`.'),
     timeout: duration.prefault('5m').describe('How long the control plane may take to become ready.'),
   })
   .transform(({ versionFile, version, ...rest }, context) => {
@@ -458,7 +464,7 @@ export const schema = z.strictObject({
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: text.optional().describe('Path of a kubeconfig, or its content. Without it: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.'),
   context: text.optional().describe('Context of the kubeconfig to use.'),
-  stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item))
+  stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item), { enum: stageNames })
     .optional()
     .describe('Stages to run. Without it, those that the other inputs ask for.'),
   istio: istio.optional().describe('The control plane to install.'),
