@@ -1,7 +1,7 @@
 // `npm run bench -- NAME`: one of the benchmarks in this folder; prints its table and writes out/bench/NAME.json.
 import { mkdirSync, writeFileSync } from 'node:fs'
 
-const names = ['detect', 'faults', 'lossless', 'simulate', 'split']
+const names = ['detect', 'faults', 'lossless', 'simulate', 'split', 'startup']
 const [name = ''] = process.argv.slice(2)
 
 if (!names.includes(name)) {

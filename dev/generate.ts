@@ -2,7 +2,7 @@
 // `node dev/generate.ts` writes them; `check` compares.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import { inputs } from '../src/config/inputs.ts'
 import { schema } from '../src/config/schema.ts'
 

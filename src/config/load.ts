@@ -1,7 +1,7 @@
 // Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
 import { readFileSync } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { check } from './check.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'

@@ -1,6 +1,6 @@
 // The one schema: it validates the config file and the inputs, is published as JSON Schema,
 // and its descriptions are the tables of the README. It knows no cluster.
-import { z } from 'zod'
+import * as z from 'zod'
 import { dnsName, duration, durationOrNone, durationOrOff, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
 export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'rollback', 'uninstall'] as const

@@ -1,6 +1,6 @@
 // The small languages inside the configuration: durations, percentages, lists, workloads.
 // Each is one zod schema that reads what a person writes and yields what the program uses.
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A schema for one written form: `parse` answers undefined for what it does not understand. */
 function written<T>(expected: string, json: Record<string, unknown>, parse: (raw: unknown) => T | undefined) {

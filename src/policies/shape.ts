@@ -1,6 +1,6 @@
 // The form of a manifest as far as it is read here, before the server judges the whole: what merging, weights and subsets go
 // through must be there.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Kind } from '../cluster/objects.ts'
 
 const texts = z.array(z.string()).nullish()

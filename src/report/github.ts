@@ -8,7 +8,6 @@ import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import { finishFor, run } from '../run.ts'
 import type { Host } from '../stages/running.ts'
 import { worst, type Report } from './report.ts'
 import { summary } from './summary.ts'
@@ -24,6 +23,8 @@ export async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
+  // Only now: most of the program need not be loaded to say that an input is wrong.
+  const { run } = await import('../run.ts')
   const report = await run(config, host(config))
   publish(report, config.report ?? join(tempDir(), 'mesh-canary-report.json'))
 }
@@ -129,6 +130,7 @@ export async function post(): Promise<void> {
   const { intents = [], held = false, kubeconfig, context, temporaryFile } = JSON.parse(core.getState('left') || '{}') as Left
   try {
     if (intents.length === 0) return
+    const { finishFor } = await import('../run.ts')
     for (const line of await finishFor(intents, held, kubeconfig, context, tempDir())) core.warning(`the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
     fail(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
