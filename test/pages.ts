@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-export type Block = { page: string; line: number; language: string; text: string; note: string | undefined }
+/** `follows`: nothing stands between the block before it and it. */
+export type Block = { page: string; line: number; language: string; text: string; follows: boolean }
 
 /** README, CONTRIBUTING, all of docs and the READMEs of the examples, as paths from the root. */
 export function pages(): string[] {
@@ -10,14 +11,17 @@ export function pages(): string[] {
   return ['README.md', 'CONTRIBUTING.md', ...under('docs').filter((file) => file.endsWith('.md')), ...under('examples').filter((file) => file.endsWith('README.md'))].sort()
 }
 
-/** `note` is what an HTML comment on the line before the fence says. */
-export function blocksOf(page: string, text = readFileSync(page, 'utf8')): Block[] {
-  const found = [...text.matchAll(/(?:^<!-- (.+) -->\n)?^( *)```([^\n]*)\n([\s\S]*?)^ *```$/gm)]
-  return found.map(({ 1: note, 2: indent = '', 3: language = '', 4: body = '', index }) => ({
-    page, language, note,
-    line: text.slice(0, index).split('\n').length + (note === undefined ? 0 : 1),
-    text: body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
-  }))
+export function blocksOf(page: string, content = readFileSync(page, 'utf8')): Block[] {
+  const found = [...content.matchAll(/^( *)```([^\n]*)\n([\s\S]*?)^ *```$/gm)]
+  return found.map(({ 1: indent = '', 2: language = '', 3: body = '', index }, i) => {
+    const before = found[i - 1]
+    return {
+      page, language,
+      line: content.slice(0, index).split('\n').length,
+      text: body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+      follows: before !== undefined && content.slice(before.index + before[0].length, index).trim() === '',
+    }
+  })
 }
 
 /** The file that a block of YAML is, when its first line says so: `# mesh.yaml`. */

@@ -12,7 +12,7 @@ const root = resolve(import.meta.dirname, '../..')
 /** The folder of a fresh copy. */
 export function checkout(world: World): string {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-checkout-'))
-  for (const name of ['action.yml', 'dist', 'examples', 'deploy', 'docs']) cpSync(join(root, name), join(folder, name), { recursive: true })
+  for (const name of ['action.yml', 'package.json', 'dist', 'examples', 'deploy', 'docs']) cpSync(join(root, name), join(folder, name), { recursive: true })
   const config = join(folder, 'examples/sample-app/mesh.yaml')
   writeFileSync(config, asHere(world, readFileSync(config, 'utf8')))
   // act asks git for the commit.

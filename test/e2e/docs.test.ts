@@ -1,5 +1,5 @@
 // The commands of the documentation, run as they stand there: each page from its beginning to its end, in a fresh checkout, on
-// the mesh. A block of text after one of commands is what they print. What the pages say of npm is this suite itself, and is
+// the mesh. A block of text right after one of commands is what they print. What the pages say of npm is this suite itself, and is
 // looked at by test/unit/docs.test.ts.
 import { execFile, spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
@@ -19,9 +19,9 @@ let root: string
 /** What is told of the suite's own scripts is what runs this. */
 const isOurs = ({ text }: Block) => text.split('\n').every((line) => /^(npm |node dev\/|$)/.test(line))
 const runs = (block: Block) => block.language === 'sh' && !isOurs(block)
-/** The first page makes the mesh that the others find, and the last, on the stages, takes it away. */
-const first = 'docs/getting-started.md'
-const withCommands = pages().filter((page) => blocksOf(page).some(runs)).sort((a, b) => Number(b === first) - Number(a === first))
+/** The first page makes the mesh that the others find, and the last takes it away. */
+const place = (page: string) => ['docs/getting-started.md', page, 'docs/stages.md'].indexOf(page)
+const withCommands = pages().filter((page) => blocksOf(page).some(runs)).sort((a, b) => place(a) - place(b))
 
 describe('commands', () => {
   beforeAll(async () => {
@@ -39,7 +39,7 @@ describe('commands', () => {
     for (const [i, block] of blocks.entries()) {
       if (!runs(block)) continue
       const next = blocks[i + 1]
-      const said = next?.language === 'text' ? next.text.trim().split('\n') : []
+      const said = next?.language === 'text' && next.follows ? next.text.trim().split('\n') : []
       test(`line ${block.line}: ${block.text.split('\n')[0]}`, async () => {
         blocks.slice(0, i).forEach(write)
         const [program = '', ...args] = world.runner.enter!(['bash', '-euo', 'pipefail', '-c', block.text])

@@ -1,6 +1,7 @@
 // The workflows of examples/workflows, byte for byte as they stand there, run through act in a user's checkout, one after the
-// other as a team would come to them. Not seen here, for it is GitHub's: that the environment `production` asks a person, that
-// concurrency makes a run wait, and when the schedule fires.
+// other as a team would come to them. Not seen here: `cluster: kind`, for it needs Docker (.github/workflows/kind.yml runs it);
+// and, for it is GitHub's, that the environment `production` asks a person, that concurrency makes a run wait, and when the
+// schedule fires.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -31,7 +32,8 @@ const timeoutOfBackend = () => kubectl('get', 'virtualservice', 'backend', '-o',
 
 describe('preview.yml, on a pull request', () => {
   test('installs the mesh, deploys the application, and every pod is ready with its sidecar', async () => {
-    const { code, log } = await run('preview', { ...pullRequest, env: { KUBECONFIG: meshEnv()['KUBECONFIG']!, PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` } })
+    const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: await gatewayAddress() }
+    const { code, log } = await run('preview', { ...pullRequest, vars, env: { PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` } })
     expect(log).toMatch(/frontend-\S+ {2}2\/2/)
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
