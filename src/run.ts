@@ -97,10 +97,10 @@ async function stage({ host, report }: Running, name: StageName | 'check', doIt:
 }
 
 /** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
-export async function finishFor(intents: Intent[], held: boolean, kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<string[]> {
+export async function finishFor(intents: Intent[], held: boolean, { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>): Promise<string[]> {
   const cluster = client(connection(kubeconfig, context, tempDir))
   // One that fails keeps no other from being put back.
-  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held)))
+  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held, info)))
   const failed = results.find((each) => each.status === 'rejected')
   if (failed) throw failed.reason
   return results.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []))

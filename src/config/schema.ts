@@ -441,7 +441,7 @@ export const schema = z.strictObject({
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: text.optional().describe('Path of a kubeconfig, or its content. Without it: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.'),
   context: text.optional().describe('Context of the kubeconfig to use.'),
-  stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item))
+  stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item), { enum: stageNames })
     .optional()
     .describe('Stages to run. Without it, those that the other inputs ask for.'),
   istio: istio.optional().describe('The control plane to install.'),
