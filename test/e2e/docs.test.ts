@@ -19,20 +19,22 @@ let root: string
 /** What is told of the suite's own scripts is what runs this. */
 const isOurs = ({ text }: Block) => text.split('\n').every((line) => /^(npm |node dev\/|$)/.test(line))
 const runs = (block: Block) => block.language === 'sh' && !isOurs(block)
-/** The first page makes the mesh that the others find, and the last takes it away. */
-const place = (page: string) => ['docs/getting-started.md', page, 'docs/stages.md'].indexOf(page)
-const withCommands = pages().filter((page) => blocksOf(page).some(runs)).sort((a, b) => place(a) - place(b))
+/** The stages come first, for they end without a mesh, and then the page that makes the one that the others find. */
+const early = ['docs/getting-started.md', 'docs/stages.md']
+const withCommands = pages().filter((page) => blocksOf(page).some(runs)).sort((a, b) => early.indexOf(b) - early.indexOf(a))
 
 describe('commands', () => {
   beforeAll(async () => {
     world = await embedded()
-    await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
     await world.run(['istioctl', 'uninstall', '--purge', '-y'])
     await world.run(['kubectl', 'delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait'])
   })
 
   describe.each(withCommands)('%s', (page) => {
-    beforeAll(() => void (root = checkout(world)))
+    beforeAll(async () => {
+      root = checkout(world)
+      await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
+    })
     afterAll(() => rmSync(root, { recursive: true, force: true }))
     const blocks = blocksOf(page)
 
