@@ -7,10 +7,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import { meshEnv } from '../mesh/index.ts'
+import { nodeAddress } from '../mesh/settings.ts'
 import { act, type Trigger } from './act.ts'
 import { checkout } from './checkout.ts'
 import { asDeliverer, embedded, liveWeights, type World } from './world.ts'
 
+const nodePort = 30080
 let world: World
 let repository: string
 let admin: string
@@ -19,6 +21,9 @@ let deliverer: string
 beforeAll(async () => {
   world = await embedded()
   repository = checkout(world)
+  // As kind has it: a port of the node that is known beforehand.
+  const port = 'values.gateways.istio-ingressgateway.ports[0]'
+  withSet([`${port}.name=http2`, `${port}.port=80`, `${port}.targetPort=8080`, `${port}.nodePort=${nodePort}`])
   admin = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
   await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
 })
@@ -32,7 +37,7 @@ const timeoutOfBackend = () => kubectl('get', 'virtualservice', 'backend', '-o',
 
 describe('preview.yml, on a pull request', () => {
   test('installs the mesh, deploys the application, and every pod is ready with its sidecar', async () => {
-    const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: await gatewayAddress() }
+    const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: `${nodeAddress}:${nodePort}` }
     const { code, log } = await run('preview', { ...pullRequest, vars, env: { PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` } })
     expect(log).toMatch(/frontend-\S+ {2}2\/2/)
     expect(code).toBe(0)
@@ -116,6 +121,13 @@ describe('teardown.yml', () => {
     expect(await world.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
   })
 })
+
+/** What the checkout's config gives to `istioctl install --set`. */
+function withSet(set: string[]): void {
+  const file = join(repository, 'examples/sample-app/mesh.yaml')
+  const config = parse(readFileSync(file, 'utf8')) as { istio: object }
+  writeFileSync(file, stringify({ ...config, istio: { ...config.istio, set } }))
+}
 
 /** Does something while the checkout's config is another one, as on a branch. */
 async function withConfig<T>(change: (text: string) => string, work: () => Promise<T>): Promise<T> {
