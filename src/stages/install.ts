@@ -9,7 +9,7 @@ import { run, within } from '../istioctl/run.ts'
 import { supportWarnings } from '../istioctl/support.ts'
 import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
-import { tagMove } from '../mesh/inject.ts'
+import { tagMove, type TagMove } from '../mesh/inject.ts'
 import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
@@ -79,33 +79,32 @@ export async function install(running: Running): Promise<Done> {
   const { config, host, cluster, asked, report } = running
   const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
   const all = await planes(cluster)
-  const as = await isAsAsked(cluster, asked!)
-  if (!as) {
+  const asAsked = await isAsAsked(cluster, asked!)
+  if (!asAsked) {
     warn(running, checkSteps(all, asked!))
     await prechecked(running)
     await images(running)
   }
   const beside = all.filter(({ revision }) => revision !== asked!.revision)
   if (beside.length > 0) host.info(`beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`)
+  const tag = await tagToMove(running)
   if (config.dryRun) {
-    host.info(as ? `${named}: already as asked` : `${named} would be installed or changed`)
-    return { changed: !as }
+    host.info(asAsked ? `${named}: already as asked` : `${named} would be installed or changed`)
+    if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}`)
+    return { changed: !asAsked || tag !== undefined }
   }
   const mesh = await ensureMesh(cluster, asked!, (args) =>
     istioctl(running, ['install', '-y', '--readiness-timeout', `${Math.ceil(config.istio!.timeout / 1000)}s`, ...args]).catch(withCauses(cluster)),
   )
   report.mesh = mesh
   host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
-  const tagged = await tag(running)
-  return { changed: tagged || mesh.action !== 'unchanged' }
+  if (tag) await moveTag(running, tag)
+  return { changed: tag !== undefined || mesh.action !== 'unchanged' }
 }
 
-/** With sidecars to be given, the tag moves together with the namespace, so that both can go back. */
-async function tag(running: Running): Promise<boolean> {
-  const { config, cluster, stages } = running
-  const move = stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
-  if (move) await moveTag(running, move)
-  return move !== undefined
+/** None where sidecars are to be given: there the tag moves together with the namespace, so that both can go back. */
+async function tagToMove({ config, cluster, stages }: Running): Promise<TagMove | undefined> {
+  return stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
