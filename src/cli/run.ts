@@ -30,10 +30,10 @@ export async function carryOut(config: Config, telling: Telling): Promise<number
     const report = await Promise.race([run(config, started.host), crashed])
     publish(report, files, telling, shown)
     code = exitCode(report, started.stoppedBy())
-  } finally {
-    if (!(await end(started, shown))) code ||= 1
+  } catch (error) {
+    shown.error(started.hide(error instanceof Error ? (error.stack ?? error.message) : String(error)))
   }
-  return code
+  return (await end(started, shown)) ? code : code || 1
 }
 
 type Files = Partial<Record<'report' | 'outputs' | 'summary' | 'junit', string>>
