@@ -13,16 +13,16 @@ import { run } from '../run.ts'
 import { hider } from '../secrets.ts'
 import type { Host } from '../stages/running.ts'
 import { dotenv } from './dotenv.ts'
-import { ownFolders } from './folders.ts'
 import { junit } from './junit.ts'
 import type { Telling } from './program.ts'
 import { screen, type Screen } from './screen.ts'
+import { ownTempDir } from './temp.ts'
 
 /** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
 export async function carryOut(config: Config, telling: Telling): Promise<number> {
   const files = writable({ report: config.report, outputs: telling.outputs, summary: telling.summary, junit: telling.junit })
   const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
-  ownFolders()
+  ownTempDir()
   const started = start(config, shown)
   // What nobody caught ends the run as well, but not before the traffic is safe.
   const crashed = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
