@@ -2,7 +2,7 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import type { IstioConfig } from '../config/schema.ts'
+import type { Config, IstioConfig } from '../config/schema.ts'
 import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
 import { run, within } from '../istioctl/run.ts'
@@ -14,22 +14,32 @@ import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
 import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
-import { istioctl, type Done, type Running } from './running.ts'
+import { istioctl, warn, type Done, type Running } from './running.ts'
 
-/** The exact version takes the place of what was asked for, from here on; `want` says what is wanted of it. */
-export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
-  const { config, host, cluster, asked } = running
+/** As much of a run as there is without a cluster too. */
+type Begun = Pick<Running, 'config' | 'host' | 'report'>
+
+/** The config with an exact version of Istio in the place of what was asked for. `installed` answers the one that the mesh has. */
+export async function pinned(begun: Begun, installed: () => Promise<string | undefined> = () => Promise.resolve(undefined)): Promise<Config> {
+  const { config, host } = begun
   const { version: spec, mirror, checkLatest } = config.istio!
-  // Whoever may not look there is not kept from choosing.
-  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
   const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
   if (because !== undefined) host.info(because)
-  if (warning !== undefined) warn(running, [warning])
-  const istio = { ...config.istio!, version }
-  Object.assign(running, { config: { ...config, istio }, asked: want(istio) })
+  if (warning !== undefined) warn(begun, [warning])
+  return { ...config, istio: { ...config.istio!, version } }
+}
+
+/** From here on the run has the exact version; `want` says what is wanted of it. */
+export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
+  const { cluster, asked } = running
+  // Whoever may not look there is not kept from choosing.
+  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
+  const config = await pinned(running, installed)
+  Object.assign(running, { config, asked: want(config.istio!) })
 }
 
 function unlessForbidden(error: unknown): undefined {
@@ -41,7 +51,7 @@ export async function checkSupport(running: Running): Promise<void> {
   warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
 }
 
-export async function getIstioctl({ config, host, report }: Running): Promise<void> {
+export async function getIstioctl({ config, host, report }: Begun): Promise<void> {
   const { version, mirror, sha256 } = config.istio!
   const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
@@ -98,16 +108,17 @@ async function tag(running: Running): Promise<boolean> {
   return move !== undefined
 }
 
-function warn({ host, report }: Running, warnings: string[]): void {
-  warnings.forEach(host.warning)
-  report.warnings.push(...warnings)
-}
-
+/** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(running: Running): Promise<void> {
   const { config, host, connection, report } = running
   const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
-  const { errors, warnings } = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal })
-  warn(running, warnings)
+  const found = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal }).catch((error: unknown) => {
+    if (!config.dryRun || !(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
+    return { errors: [], warnings: [error.message] }
+  })
+  const rights = found.errors.filter((error) => config.dryRun && error.startsWith('IST0141'))
+  const errors = found.errors.filter((error) => !rights.includes(error))
+  warn(running, [...found.warnings, ...rights])
   if (errors.length > 0) throw new ConfigError(`istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`)
 }
 
@@ -133,6 +144,6 @@ function withCauses(cluster: Cluster) {
   return async (error: unknown): Promise<never> => {
     const pods = (await cluster.list<Pod>('Pod', systemNamespace).catch(() => [])).filter((pod) => !isReady(pod))
     const causes = await Promise.all(pods.map(async (pod) => `\n${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
-    throw new Error(`${error instanceof Error ? error.message : String(error)}${causes.join('')}`)
+    throw new Error(`${messageOf(error)}${causes.join('')}`)
   }
 }
