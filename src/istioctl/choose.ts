@@ -34,7 +34,7 @@ export async function choose({ spec, mirror, limitMs, checkLatest, installed }: 
     const late = () => new ConfigError(`istio.version: the list of releases was not to be had within ${limitMs / 1000} s (\`limits.download\`); check the network of the runner, or give an exact version`)
     const { versions, from } = await inTime(asking.signal, limitMs, late, (signal) => releasesOf(mirror, { ...asking, signal }))
     const found = newest(versions, spec)
-    if (found !== undefined) return told(found, `of ${versions.length} releases`)
+    if (found !== undefined) return told(found, `of ${versions.length} release${versions.length === 1 ? '' : 's'}`)
     throw new ConfigError(`istio.version: none of the ${versions.length} releases at ${from} matches ${spec}; the newest are ${versions.toSorted(rcompare).slice(0, 3).join(', ')}`)
   } catch (error) {
     const local = error instanceof ConfigError ? newest(versionsKept(istioctlTool), spec) : undefined
