@@ -12,7 +12,7 @@ import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
 import { hider, secretsIn } from './secrets.ts'
 import { inject } from './stages/inject.ts'
-import { getIstioctl, install, weigh } from './stages/install.ts'
+import { checkSupport, getIstioctl, install, pin, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
@@ -62,7 +62,11 @@ async function story(config: Config, host: Host, report: Report, secrets: readon
   await stage(running, 'check', async () => {
     await preflight(cluster, config, stages)
     if (stages.includes('install') || stages.includes('inject')) await weigh(running)
-    if (config.istio) await getIstioctl(running)
+    if (config.istio) {
+      await pin(running, wanted)
+      if (stages.includes('install')) await checkSupport(running)
+      await getIstioctl(running)
+    }
     return { changed: false }
   })
   for (const name of stages) await stage(running, name, () => work[name](running))

@@ -2,26 +2,68 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { obtain } from '../istioctl/download.ts'
-import { meshCost } from '../mesh/cost.ts'
+import type { IstioConfig } from '../config/schema.ts'
+import { choose } from '../istioctl/choose.ts'
+import { istioctlTool } from '../istioctl/release.ts'
 import { run, within } from '../istioctl/run.ts'
+import { supportWarnings } from '../istioctl/support.ts'
+import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
 import { tagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
+import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
-export async function getIstioctl({ config, host, report }: Pick<Running, 'config' | 'host' | 'report'>): Promise<void> {
-  const found = await obtain(config.istio!.version, config.istio!.mirror, config.limits.download)
-  host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
+/** The exact version takes the place of what was asked for, from here on; `want` says what is wanted of it. */
+export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
+  const { config, cluster, asked } = running
+  // Whoever may not look there is not kept from choosing.
+  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
+  const istio = await exact(running, installed)
+  Object.assign(running, { config: { ...config, istio }, asked: want(istio) })
+}
+
+type Told = Pick<Running, 'config' | 'host' | 'report'>
+
+/** What is asked for, with its version made exact. */
+async function exact({ config, host, report }: Told, installed: () => Promise<string | undefined>): Promise<IstioConfig> {
+  const { version: spec, mirror, checkLatest } = config.istio!
+  const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
+  if (because !== undefined) host.info(because)
+  if (warning !== undefined) warn({ host, report }, [warning])
+  return { ...config.istio!, version }
+}
+
+/** Without a cluster: istioctl of the version that is asked for, for later steps. */
+export async function istioctlAlone(told: Told): Promise<void> {
+  const istio = await exact(told, () => Promise.resolve(undefined))
+  await getIstioctl({ ...told, config: { ...told.config, istio } })
+}
+
+function unlessForbidden(error: unknown): undefined {
+  if (!(error instanceof ApiError && error.status === 403)) throw error
+}
+
+/** Istio out of support, or on a Kubernetes that it is not tested with. */
+export async function checkSupport(running: Running): Promise<void> {
+  warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
+}
+
+export async function getIstioctl({ config, host, report }: Told): Promise<void> {
+  const { version, mirror, sha256 } = config.istio!
+  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
+  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
 }
+
+const whence: Record<Obtained['from'], string> = { 'tool cache': 'from the tool cache', cache: 'from the cache between runs, verified', download: 'downloaded and verified' }
 
 /** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
 export async function weigh({ config, host, cluster, asked, report }: Running): Promise<void> {
@@ -70,7 +112,7 @@ async function tag(running: Running): Promise<boolean> {
   return move !== undefined
 }
 
-function warn({ host, report }: Running, warnings: string[]): void {
+function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
   warnings.forEach(host.warning)
   report.warnings.push(...warnings)
 }

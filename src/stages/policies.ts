@@ -18,7 +18,7 @@ import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
 import { warnings as doubts } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/wire.ts'
-import { getIstioctl } from './install.ts'
+import { istioctlAlone } from './install.ts'
 import type { Done, Host, Running } from './running.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
@@ -54,7 +54,7 @@ function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: stri
 
 /** Without a cluster: the objects as YAML, and istioctl for later steps where a version of it is asked for. */
 export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
-  if (config.istio) await getIstioctl({ config, host, report })
+  if (config.istio) await istioctlAlone({ config, host, report })
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn({ host, report }, warnings)
