@@ -18,7 +18,7 @@ import { servicePorts } from './verify/protocol.ts'
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
   const { namespace } = config
   await answering(cluster)
-  const onlyInstall = stages.every((stage) => stage === 'install')
+  const onlyInstall = stages.every((stage) => stage === 'cluster' || stage === 'install')
   if (onlyInstall) return
   if (!(await cluster.get<KubeObject>('Namespace', undefined, namespace))) throw new ConfigError(await noNamespace(cluster, namespace))
 

@@ -8,12 +8,13 @@ import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import type { LeftCluster } from '../kind/kind.ts'
 import type { Host } from '../stages/running.ts'
 import { worst, type Report } from './report.ts'
 import { summary } from './summary.ts'
 
 /** What main leaves for post, as soon as it is known: main may be killed at any moment. `held`: it was cancelled, and what it moved is to stay. */
-type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; intents?: Intent[]; held?: boolean }
+type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; intents?: Intent[]; held?: boolean; kind?: LeftCluster }
 
 function tempDir(): string {
   return process.env['RUNNER_TEMP'] ?? tmpdir()
@@ -62,6 +63,7 @@ function host(config: Config): Host {
       const kubeconfig = temporaryFile ?? config.kubeconfig
       leave({ ...(temporaryFile === undefined ? {} : { temporaryFile }), ...(kubeconfig === undefined ? {} : { kubeconfig }) })
     },
+    kind: (kind) => leave({ kind }),
     intent: (intents) => leave({ intents }),
   }
 }
@@ -96,6 +98,9 @@ function publish(report: Report, file: string): void {
   writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
   const promotion = worst(report.promotions)
   const outputs: Record<string, unknown> = {
+    kubeconfig: report.cluster?.kubeconfig,
+    'ingress-address': report.cluster?.ingress.http,
+    'cluster-logs': report.cluster?.logs,
     'mesh-version': report.mesh?.version,
     verdict: report.verdict,
     weight: report.weight,
@@ -113,9 +118,9 @@ function publish(report: Report, file: string): void {
 }
 
 /** What was created, changed, deleted or restarted; of a dry run, what would be. */
-function changed({ dryRun, stages, plan, changes, restarted, mesh, removed }: Report): number {
-  const done = changes.length + restarted.length + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
-  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'install' || name === 'inject') && outcome === 'done').length
+function changed({ dryRun, stages, plan, cluster, changes, restarted, mesh, removed }: Report): number {
+  const done = changes.length + restarted.length + (cluster?.action === 'created' ? 1 : 0) + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
+  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done').length
   return dryRun ? wouldBe + (removed?.length ?? 0) : done
 }
 
@@ -127,7 +132,7 @@ function fail(message: string, title: string): void {
 
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
-  const { intents = [], held = false, kubeconfig, context, temporaryFile } = JSON.parse(core.getState('left') || '{}') as Left
+  const { intents = [], held = false, kubeconfig, context, kind, temporaryFile = kind?.kubeconfig } = JSON.parse(core.getState('left') || '{}') as Left
   try {
     if (intents.length === 0) return
     const { finishFor } = await import('../run.ts')
@@ -135,6 +140,17 @@ export async function post(): Promise<void> {
   } catch (error) {
     fail(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`, 'Put-back')
   } finally {
+    if (kind?.remove) await removeKind(kind)
     if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
+  }
+}
+
+async function removeKind(kind: LeftCluster): Promise<void> {
+  try {
+    const { removeCluster } = await import('../stages/cluster.ts')
+    await removeCluster(kind, core.info)
+    core.info(`the kind cluster ${kind.name}: deleted`)
+  } catch (error) {
+    fail(`the kind cluster ${kind.name} could not be deleted: ${error instanceof Error ? error.message : String(error)}; do it by hand: kind delete cluster --name ${kind.name}`, 'Cluster')
   }
 }
