@@ -11,7 +11,7 @@ import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
 import { hider, secretsIn } from './secrets.ts'
 import { gatewayValues } from './kind/layout.ts'
-import { provide, withLogs, type Provided } from './stages/cluster.ts'
+import { checkIngress, provide, withLogs, type Provided } from './stages/cluster.ts'
 import { inject } from './stages/inject.ts'
 import { getIstioctl, install, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
@@ -79,6 +79,7 @@ async function onCluster(config: Config, host: Host, report: Report, target: Con
     return { changed: false }
   })
   for (const name of stages) if (name !== 'cluster') await stage(running, name, () => work[name](running))
+  if (stages.includes('policies')) await checkIngress(config, host, report)
 }
 
 /** Nothing was to be written. */

@@ -11,6 +11,7 @@ import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
 import * as kinds from '../kind/kind.ts'
+import { plainHosts, silent } from '../kind/ingress.ts'
 import { kindConfig, nodePorts, readConfigFile } from '../kind/layout.ts'
 import { addressesOf, differences, untilReady, versionOf } from '../kind/nodes.ts'
 import { kindTool } from '../kind/release.ts'
@@ -166,6 +167,16 @@ export async function withLogs<T>({ kind }: Provided, { cluster }: Config, host:
     }
     throw error
   }
+}
+
+/** What is exposed answers on this machine, or it is told why it does not. */
+export async function checkIngress(config: Config, host: Host, report: Report): Promise<void> {
+  const [name] = plainHosts(config)
+  const address = report.cluster?.ingress.http
+  if (config.dryRun || name === undefined || address === undefined) return
+  const problem = await silent(address, name, 30_000, host.signal)
+  if (problem === undefined) host.info(`the ingress gateway answers at ${address}`)
+  else warn(host, report, `cluster: nothing answers for ${name} at ${address} (${problem}); the ingress gateway must be there with a Service of type NodePort on port ${nodePorts.http}, as the stage \`install\` makes it with \`cluster\``)
 }
 
 /** At the end of a job. */
