@@ -38,7 +38,7 @@ const common = {
 export async function build(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  const action = await bundle({ ...common, entryPoints: ['src/index.ts'], outdir: folder, splitting: true, chunkNames: '[name]-[hash]' })
+  const action = await bundle({ ...common, entryPoints: ['src/index.ts', 'src/cli.ts'], outdir: folder, splitting: true, chunkNames: '[name]-[hash]' })
   // It goes into the cluster as one text.
   const guard = await bundle({ ...common, entryPoints: ['src/guard/index.ts'], outfile: join(folder, 'guard.mjs') })
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ type: 'module' }, null, 2)}\n`)

@@ -1,9 +1,9 @@
 // `npm run check`: types, lint, workflows, and that everything generated is what its source makes. No cluster.
 import { execFile } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { globSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { goTool } from '../test/mesh/index.ts'
+import { goTool, wheelTool } from '../test/mesh/index.ts'
 import { build } from './build.ts'
 import { generated } from './generate.ts'
 
@@ -13,22 +13,30 @@ const scratch = 'build/dist'
 const checks: Record<string, () => Promise<unknown>> = {
   types: () => exec('tsc', ['--noEmit', '-p', '.']),
   lint: () => exec('eslint', ['.']),
-  workflows: async () => exec(await goTool('actionlint'), ['-no-color', ...workflows()]),
+  workflows: async () => exec(await goTool('actionlint'), ['-no-color', ...globSync(workflows)]),
+  'security of workflows': async () => exec(await wheelTool('zizmor', 'dev/zizmor.txt'), zizmor()),
   // eslint-disable-next-line @typescript-eslint/require-await -- one of several that are awaited alike
   'generated files': async () => {
     const stale = generated().filter(({ file, text }) => readFileSync(file, 'utf8') !== text).map(({ file }) => file)
     if (stale.length > 0) throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
   },
-  dist: async () => {
-    await build(scratch)
-    const files = readdirSync(scratch)
-    const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(join(scratch, file)).equals(readFileSync(join('dist', file))))
-    if (!same) throw new Error('dist is not what src makes: run `npm run build` and commit dist')
-  },
+  dist,
 }
 
-function workflows(): string[] {
-  return readdirSync('.github/workflows').map((file) => `.github/workflows/${file}`)
+/** Those of this repository, and the examples for others. */
+const workflows = ['.github/workflows/*.yml', 'examples/workflows/*.yml']
+
+/** As strict as it can be about what a workflow says by itself; what it would ask GitHub about is left out. */
+function zizmor(): string[] {
+  return ['--offline', '--pedantic', '--strict-collection', '--quiet', '--color=never', '--config=.github/zizmor.yml', 'action.yml', '.github/dependabot.yml', ...globSync(workflows)]
+}
+
+/** @throws Error when dist is not, file by file, what src makes. */
+export async function dist(): Promise<void> {
+  await build(scratch)
+  const files = readdirSync(scratch)
+  const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(join(scratch, file)).equals(readFileSync(join('dist', file))))
+  if (!same) throw new Error('dist is not what src makes: run `npm run build` and commit dist')
 }
 
 export type Result = { passed: number; failed: number }

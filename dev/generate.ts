@@ -2,12 +2,11 @@
 // `node dev/generate.ts` writes them; `check` compares.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
-import * as z from 'zod'
 import { inputs } from '../src/config/inputs.ts'
-import { schema } from '../src/config/schema.ts'
+import { nodeAt as nodeIn, published as publish, type Node } from '../src/config/published.ts'
 
-type Node = { description?: string; default?: unknown; properties?: Record<string, Node>; required?: string[]; additionalProperties?: Node | boolean }
-const published = z.toJSONSchema(schema, { io: 'input' }) as Node
+const published = publish()
+const nodeAt = (path: string[]) => nodeIn(path, published)
 
 const outputs: Record<string, string> = {
   'istioctl-path': 'Absolute path of istioctl; its folder is also on the PATH of later steps.',
@@ -17,6 +16,7 @@ const outputs: Record<string, string> = {
   'ingress-address': "Where the ingress gateway of that cluster is reached, as `address:port`.",
   'cluster-logs': "Folder of its nodes' logs, of a run that failed.",
   'mesh-version': 'Version of the control plane in the cluster.',
+  images: 'Images of the control plane and its sidecars, one a line, when it is installed or changed, or with `dry-run` would be.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
   weight: "The canary's weight at the end, in per cent.",
   reason: 'Why it ended so.',
@@ -24,12 +24,6 @@ const outputs: Record<string, string> = {
   'requests-observed': 'Requests that the canary served while it was watched.',
   changed: 'How many objects were created or changed and workloads restarted; 0 when everything was as asked.',
   report: 'Path of the JSON report.',
-}
-
-function nodeAt(path: string[]): Node {
-  let node = published
-  for (const key of path) node = node.properties![key]!
-  return node
 }
 
 const configInput = 'Path of a config file. Its keys are the sections of this table; an input overrides the file.'

@@ -17,6 +17,7 @@ import { getIstioctl, install, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
+import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 
@@ -47,7 +48,7 @@ export async function run(config: Config, host: Host): Promise<Report> {
 async function story(config: Config, host: Host, report: Report, secrets: readonly string[], learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
   const stages = stagesOf(config)
   if (stages.length === 0) throw new ConfigError('inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file')
-  const asked = wantedOf(config)
+  const asked = config.istio && wanted(config.istio, gatewayValues(config.cluster))
   secrets.forEach(host.mask)
   let provided: Provided | undefined
   if (config.cluster) await stage({ host, report }, 'cluster', async () => ({ changed: (provided = await provide(config, stages, asked?.version, host, report))?.created ?? stages.includes('cluster') }))
@@ -55,11 +56,6 @@ async function story(config: Config, host: Host, report: Report, secrets: readon
   if (!target) return void (await host.group('plan', () => renderOnly(config, host, report)))
   const work = () => onCluster(config, host, report, provided ? { ...target, temporaryFile: provided.kubeconfig } : target, asked, learn, hide)
   await (provided ? withLogs(provided, config, host, report, work) : work())
-}
-
-/** In a kind cluster the ingress gateway is reached through node ports; what the user sets comes after that, and wins. */
-function wantedOf({ istio, cluster }: Config): Wanted | undefined {
-  return istio && wanted(cluster ? { ...istio, set: [...gatewayValues(), ...istio.set] } : istio)
 }
 
 async function onCluster(config: Config, host: Host, report: Report, target: Connection, asked: Wanted | undefined, learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
@@ -97,7 +93,7 @@ function reach(kubeconfig: string | undefined, context: string | undefined, stag
   }
 }
 
-const work: Record<Exclude<StageName, 'cluster'>, Stage> = { plan, install, inject, policies, verify, promote: deliver, rollback, uninstall }
+const work: Record<Exclude<StageName, 'cluster'>, Stage> = { plan, install, inject, policies, verify, retire, promote: deliver, rollback, uninstall }
 
 async function stage({ host, report }: Pick<Running, 'host' | 'report'>, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()
@@ -113,10 +109,10 @@ async function stage({ host, report }: Pick<Running, 'host' | 'report'>, name: S
 }
 
 /** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
-export async function finishFor(intents: Intent[], held: boolean, kubeconfig: string | undefined, context: string | undefined, tempDir: string): Promise<string[]> {
+export async function finishFor(intents: Intent[], held: boolean, { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>): Promise<string[]> {
   const cluster = client(connection(kubeconfig, context, tempDir))
   // One that fails keeps no other from being put back.
-  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held)))
+  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held, info)))
   const failed = results.find((each) => each.status === 'rejected')
   if (failed) throw failed.reason
   return results.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []))

@@ -51,6 +51,25 @@ export const sigkillWhileAway: Fault = {
   },
 }
 
+/** After each of the earlier kills, so that istiod watches again before the next. */
+const pausesSeconds = [10, 15, 25]
+
+/**
+ * Whoever watches the API server waits longer after each failure (0.8 s at first, 30 to 60 s at last), and forgets that
+ * only after two quiet minutes: istiod may hear of what is written after the last of several kills as late as that.
+ */
+export const apiServerKilledOften: Fault = {
+  name: `API server killed ${pausesSeconds.length + 1} times in two minutes`,
+  post: true,
+  arm: async () => {
+    for (const pause of pausesSeconds) {
+      process.kill(await pidOf('kube-apiserver'), 'SIGKILL')
+      await sleep(pause * 1_000)
+    }
+    return killing('kube-apiserver')
+  },
+}
+
 /** The supervisor starts again what has ended. */
 async function killing(component: string): Promise<Strike> {
   const pid = await pidOf(component)
@@ -81,4 +100,14 @@ async function pidOf(component: string): Promise<number> {
 async function paused(pid: number, seconds: number): Promise<void> {
   const child = spawn('sh', ['-c', 'kill -STOP "$0"; sleep "$1"; kill -CONT "$0"', `${pid}`, `${seconds}`], { detached: true, stdio: 'ignore' })
   await once(child, 'close')
+}
+
+export async function allWell(): Promise<void> {
+  await until('the cluster is not well again', async () => (await status())?.components.every(({ healthy }) => healthy) ?? false)
+}
+
+export async function until(otherwise: string, isSo: () => Promise<boolean>): Promise<void> {
+  for (const from = Date.now(); !(await isSo()); await sleep(200)) {
+    if (Date.now() - from > 60_000) throw new Error(`${otherwise}, after 60 s`)
+  }
 }

@@ -7,9 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import { asDeliverer } from '../../test/e2e/world.ts'
-import { status } from '../../test/mesh/index.ts'
 import { bench as begin, table, userLog, type Bench } from '../mesh/index.ts'
-import { apiServerAway, apiServerKilled, containerdKilled, guardSeconds, istiodKilled, limitSeconds, sigint, sigkill, sigkillWhileAway, type Fault } from './faults.ts'
+import { allWell, apiServerAway, apiServerKilled, apiServerKilledOften, containerdKilled, guardSeconds, istiodKilled, limitSeconds, sigint, sigkill, sigkillWhileAway, until, type Fault } from './faults.ts'
 import { endMs, judge, type Ending } from './judge.ts'
 import { lookOut, middleOfStep50, points, rollbackDecided, step50Saved, type Point } from './points.ts'
 
@@ -32,7 +31,7 @@ function cases(): Case[] {
     ...points.filter((point) => point.v2 === v2 && point.alsoSigint).map((point) => ({ fault: sigint, point })),
   ])
   const ofCluster: Case[] = [
-    { fault: apiServerKilled, point: rollbackDecided },
+    ...[apiServerKilled, apiServerKilledOften].map((fault) => ({ fault, point: rollbackDecided })),
     { fault: apiServerKilled, point: step50Saved },
     ...[apiServerKilled, apiServerAway, sigkillWhileAway, istiodKilled, containerdKilled].map((fault) => ({ fault, point: middleOfStep50 })),
   ]
@@ -148,19 +147,13 @@ async function remains(field: Field): Promise<string> {
 
 /** All traffic on v1, no promotion and no guard, and every part of the cluster well. */
 async function backToStart(field: Field): Promise<void> {
-  await until('the cluster is not well again', async () => (await status())?.components.every(({ healthy }) => healthy) ?? false)
+  await allWell()
   await field.world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
   const { code, log } = await field.act({ ...field.inputs, stages: 'rollback' })
   if (code !== 0) throw new Error(`the traffic could not be put back for the next case:\n${log}`)
   await until('a Lease or a guard is left', async () => (await kubectl(field, 'get', 'leases,jobs', '-o', 'name')) === '')
   // What was put back has to reach the proxies.
   await sleep(1_000)
-}
-
-async function until(otherwise: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const from = Date.now(); !(await isSo()); await sleep(200)) {
-    if (Date.now() - from > 60_000) throw new Error(`${otherwise}, after 60 s`)
-  }
 }
 
 async function deployV2(field: Field, v2: Point['v2']): Promise<void> {

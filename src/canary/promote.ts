@@ -12,10 +12,12 @@ import { groupsOf } from './groups.ts'
 import { leftBy } from './lease.ts'
 import { stagesOf, start, type State } from './machine.ts'
 import { begin, splitOf, type Moving, type Promotion, type Surroundings as Around, type Watched } from './promotion.ts'
+import type { Sight } from './quiet.ts'
+import { messageOf } from './telling.ts'
 import { readSplit, type Split } from './traffic.ts'
 
-/** What this process has taken on: whose traffic, under which holder's name. */
-export type Intent = { split: Split; identity: string }
+/** What this process has taken on: whose traffic, under which holder's name. `unseen`: it is put back, and only to be looked at. */
+export type Intent = { split: Split; identity: string; sight: Sight; unseen: boolean }
 
 /** `intent` is told what to put back should this process die. */
 export type Surroundings = Around & { intent: (intents: Intent[]) => void }
@@ -38,14 +40,13 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
       await ride(config, moved, around)
     }
     const ended = await meanwhile(moved, Promise.all(moved.map((each) => each.finish(around.signal.aborted))))
-    // What could not be put back is left to the post step.
-    around.intent(intentsOf(moved.filter((each) => !each.safe())))
+    around.intent(intentsOf(moved.filter(isOpen)))
     return [...ended, ...skipped]
   } catch (error) {
     if (around.signal.aborted) await Promise.all(moved.filter(isMoving).map((each) => each.cancel('the run was cancelled')))
-    else await stopAll(moved.filter((each) => config.together || isMoving(each)), `the promotion could not go on: ${error instanceof Error ? error.message : String(error)}`)
+    else await stopAll(moved.filter((each) => config.together || isMoving(each)), `the promotion could not go on: ${messageOf(error)}`)
     await Promise.all(moved.map((each) => each.finish(true)))
-    around.intent(intentsOf(moved.filter((each) => !each.safe())))
+    around.intent(intentsOf(moved.filter(isOpen)))
     throw error
   } finally {
     Object.values(watched).flat().forEach((each) => each.close())
@@ -53,8 +54,11 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
 }
 
 function intentsOf(moved: Moving[]): Intent[] {
-  return moved.map(({ split, identity }) => ({ split, identity }))
+  return moved.map(({ split, identity, sight, safe, unseen }) => ({ split, identity, sight, unseen: safe() && unseen() }))
 }
+
+/** Left to the post step is what could not be put back, and what nobody has seen to be quiet. */
+const isOpen = ({ safe, unseen }: Moving) => !safe() || unseen()
 
 const beatMs = 2_000
 

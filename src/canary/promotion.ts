@@ -1,5 +1,4 @@
 // One canary on its way: each tick looks at the evidence, asks the state machine what follows, and carries it out.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import { keyOf, type Pod, type Workload } from '../cluster/objects.ts'
@@ -22,6 +21,7 @@ import { hold, type Hold, type Holder } from './hold.ts'
 import { Lost } from './lease.ts'
 import { begun, lived } from './life.ts'
 import { due, explain, holdOn, next, putBack, resume, start, type Next, type Observation, type State } from './machine.ts'
+import { type Quiet, type Sight, untilQuiet, whyServing } from './quiet.ts'
 import { templateHash, workloadsOf } from './record.ts'
 import { inWords, line, messageOf, reasoning } from './telling.ts'
 import { clear, readSplit, type Routed, type Split } from './traffic.ts'
@@ -42,6 +42,8 @@ export type Moving = {
   split: Split
   /** The name under which it holds its Lease. */
   identity: string
+  /** Where the canary's requests are counted. */
+  sight: Sight
   state: () => State
   /** It has not ended, or not all that it decided is written yet. */
   busy: () => boolean
@@ -54,6 +56,8 @@ export type Moving = {
   cancel: (reason: string) => Promise<void>
   /** False when its traffic was to be put back and could not be. */
   safe: () => boolean
+  /** Its traffic was put back, and nobody has seen yet whether the proxies follow. */
+  unseen: () => boolean
   /** Waits until what was decided is seen to be so, and says what came of it. `hurry`: only what must be. */
   finish: (hurry: boolean) => Promise<Promotion>
 }
@@ -110,6 +114,7 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
   let wentAlong: string | undefined
   let lost = false
   let safe = true
+  let isSeen = false
   let last: Look | undefined
 
   const outside = (): Outside => ({ namespace, service: plan.service, stable: plan.stable.name, canary: plan.canary.name, weight: state.weight, step: state.steps.length, phase: phaseOf(state), intervalMs: plan.interval })
@@ -245,7 +250,7 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
     asked.stop()
     synthetic?.stop()
     if (!writer.idle()) safe = false
-    const ended = { ...state, plan, namespace, ...(error === undefined ? {} : { error }), ...(wentAlong === undefined ? {} : { along: wentAlong }) }
+    const ended: Promotion = { ...state, plan, namespace, ...(error === undefined ? {} : { error }), ...(wentAlong === undefined ? {} : { along: wentAlong }) }
     if (hurry) {
       await settleLease()
       return ended
@@ -254,9 +259,11 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
     const failed = state.verdict === 'rolled-back' || (state.verdict === 'held' && !state.asPlanned)
     // Promoted, the traffic stays where it is, whatever becomes of this run.
     if (state.verdict === 'promoted') await holding.relieve().catch(() => undefined)
+    const { secondsToSafe, still } = isBack() ? await quiet() : {}
+    isSeen = !around.signal.aborted
     const came: Promotion = {
-      ...ended,
-      ...(state.weight === 0 && state.verdict !== 'skipped' ? await settled(observer.look, note) : {}),
+      ...(still ? but(ended, await whyServing(cluster, split, still)) : ended),
+      ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
       // After that: a container that ended under its requests is known by now to have ended.
       ...(failed ? { diagnosis: await diagnose(cluster, namespace, observer.canaries()) } : {}),
       ...(state.verdict === 'promoted' && plan.after === 'adopt' ? await adopted() : {}),
@@ -265,6 +272,19 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
     // The program ends after this, and with it what is still on its way.
     await Promise.all(told)
     return came
+  }
+
+  /** The canary had traffic, and none is written for it now. */
+  const isBack = () => state.phase === 'ended' && state.weight === 0 && safe && (state.steps.length > 0 || state.startWeight > 0)
+
+  function quiet(): Promise<Quiet> {
+    const glance = async () => {
+      // Whoever takes the promotion over may give the canary traffic again.
+      await beat()
+      const { evidence } = await observer.look()
+      return evidence.complete ? evidence.canary.requests : undefined
+    }
+    return untilQuiet(glance, { patienceMs: plan.patience, perSecond: perSecond(state), over: () => lost || around.signal.aborted, note })
   }
 
   /** Kept for a later run is what was cut short or is to stop for now; what was decided is over. While traffic is not safe, the guard is left its duty. */
@@ -276,14 +296,15 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
 
   async function adopted(): Promise<Partial<Promotion>> {
     try {
-      await adopt(cluster, split, groups, { note, signal: around.signal, timeoutMs: plan.patience, quiet: async () => (await settled(observer.look, note)).secondsToSafe !== undefined })
+      await adopt(cluster, split, groups, { note, signal: around.signal, timeoutMs: plan.patience, quiet: async () => (await quiet()).secondsToSafe !== undefined })
       return { adopted: true, weight: 0 }
     } catch (problem) {
       return { adopted: false, error: messageOf(problem) }
     }
   }
 
-  return { plan, split, identity: holding.identity, state: () => state, busy: () => !isOver() || !writer.idle(), safe: () => safe && writer.idle(), tick, beat, stop, cancel, finish }
+  const sight = { labels: groups.canary, metrics: plan.metrics, patienceMs: plan.patience }
+  return { plan, split, identity: holding.identity, sight, state: () => state, busy: () => !isOver() || !writer.idle(), safe: () => safe && writer.idle(), unseen: () => isBack() && !isSeen && !lost, tick, beat, stop, cancel, finish }
 }
 
 function phaseOf({ phase, verdict }: State): Outside['phase'] {
@@ -298,20 +319,14 @@ function askedOf({ phase, steps }: State) {
   return step ? { kind: step.kind, ...(step.kind === 'mirror' ? { percent: step.weight } : {}) } : {}
 }
 
-/** How long until the canary's sidecars counted no further request. Watched for 10 s at most. */
-async function settled(look: () => Promise<Look>, note: (line: string) => void): Promise<{ secondsToSafe?: number }> {
-  const from = now()
-  let quiet = 0
-  while (now() - from < 10_000) {
-    await sleep(500)
-    const seen = await look().catch(() => undefined)
-    if (!seen?.evidence.complete) continue
-    quiet = seen.evidence.canary.requests === 0 ? quiet + 1 : 0
-    if (quiet < 2) continue
-    const secondsToSafe = Math.max(0, (now() - from - 1_000) / 1000)
-    note(`the canary serves nothing any more, ${secondsToSafe.toFixed(1)} s after the weight was put back`)
-    return { secondsToSafe }
-  }
-  note('10 s after its weight was set to 0 the canary was not seen to be quiet: its sidecars do not answer, or somebody calls it other than through the route that was moved')
-  return {}
+/** What the canary served in a second of its last step. */
+function perSecond({ steps }: State): number {
+  const { canary, shiftedAt, endedAt = now() } = steps.at(-1) ?? { canary: { requests: 0 }, shiftedAt: 0 }
+  return endedAt > shiftedAt ? (1_000 * canary.requests) / (endedAt - shiftedAt) : 0
+}
+
+/** Not as safe as its weight says. */
+function but(ended: Promotion, problem: string): Promotion {
+  const reason = `${ended.reason ?? ''}; but ${problem}`
+  return { ...ended, reason, error: ended.error === undefined ? reason : `${ended.error}; but ${problem}` }
 }

@@ -5,21 +5,35 @@ import type { Lease } from '../cluster/objects.ts'
 import { relieve, savedRoutes } from './hold.ts'
 import { guardOf, leaseName, marks, seize } from './lease.ts'
 import type { Intent } from './promote.ts'
+import { stillServing } from './quiet.ts'
 import { putAllBack, type Split } from './traffic.ts'
 
-/** Puts the traffic back, or leaves it where it is to be held, and gives up the Lease; answers in one sentence what was done, if anything. */
-export async function undo(cluster: Cluster, { split, identity }: Intent, held: boolean): Promise<string | undefined> {
+/**
+ * Puts the traffic back, or leaves it where it is to be held, and gives up the Lease; answers in one sentence what was done,
+ * if anything. @throws Error also when the canary still serves though its weight is 0.
+ */
+export async function undo(cluster: Cluster, intent: Intent, held: boolean, note: (line: string) => void): Promise<string | undefined> {
+  const { split, sight, unseen } = intent
+  const { what, isBack } = unseen ? { what: undefined, isBack: true } : await finish(cluster, intent, held)
+  const serving = isBack ? await stillServing(cluster, split, sight, note) : undefined
+  if (serving !== undefined) throw new Error(serving)
+  return what
+}
+
+type Undone = { what: string | undefined; isBack: boolean }
+
+async function finish(cluster: Cluster, { split, identity }: Intent, held: boolean): Promise<Undone> {
   const { namespace, service, stable } = split
   const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
   const holder = lease?.spec?.holderIdentity ?? ''
   const isGuards = holder === guardOf(identity)
   // Ended, given up, put back by the guard, or another run's by now: nothing here is left to undo.
-  if (holder !== identity && !isGuards) return lease?.metadata.annotations?.[marks.endedName]
-  if (held && isGuards) return `the guard is putting all traffic of ${service} back to ${stable.name}`
+  if (holder !== identity && !isGuards) return { what: lease?.metadata.annotations?.[marks.endedName], isBack: false }
+  if (held && isGuards) return { what: `the guard is putting all traffic of ${service} back to ${stable.name}`, isBack: false }
   if (!held) await putAllBack(cluster, split, await savedRoutes(cluster, namespace, service))
   const what = held ? `the traffic of ${service} stays as it is (\`onCancel: hold\`)` : `all traffic of ${service} was put back to ${stable.name}`
   if (!isGuards) await giveUp(cluster, split, identity, `the run ended in the middle of the promotion, and ${what}`)
-  return what
+  return { what, isBack: !held }
 }
 
 async function giveUp(cluster: Cluster, { namespace, service }: Split, identity: string, why: string): Promise<void> {

@@ -1,11 +1,12 @@
 // Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
 import { readFileSync } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
-import * as z from 'zod'
+import type * as z from 'zod'
 import { check } from './check.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 import { nearest } from './nearest.ts'
+import { nodeAt } from './published.ts'
 import { schema, type Config } from './schema.ts'
 import { gather, type Path, type Source } from './source.ts'
 
@@ -50,7 +51,7 @@ function read(name: string): string {
 function explain(issue: z.core.$ZodIssue, source: Source): string {
   const path = issue.path as Path
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${source.where(path, key)}: ${dotted([...path, key])}: is not known${nearest(key, keysAt(path))}`).join('\n')
+    return issue.keys.map((key) => `${source.where(path, key)}: ${dotted([...path, key])}: is not known${nearest(key, Object.keys(nodeAt(path).properties ?? {}))}`).join('\n')
   }
   const [problem] = issue.code === 'invalid_key' ? issue.issues : [issue]
   const value = valueAt(source.value, path)
@@ -79,17 +80,6 @@ function shown(path: Path, value: unknown): string {
 
 function valueAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>((parent, key) => (typeof parent === 'object' && parent !== null ? (parent as Record<string | number, unknown>)[key] : undefined), value)
-}
-
-/** The keys that the schema knows at a path, read from its published form. */
-function keysAt(path: Path): string[] {
-  type Node = { properties?: Record<string, Node>; additionalProperties?: Node | boolean; items?: Node }
-  let node = z.toJSONSchema(schema, { io: 'input' }) as Node
-  for (const key of path) {
-    const rest = node.additionalProperties
-    node = node.properties?.[key] ?? node.items ?? (typeof rest === 'object' ? rest : {})
-  }
-  return Object.keys(node.properties ?? {})
 }
 
 function freeze<T>(value: T): T {

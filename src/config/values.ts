@@ -79,7 +79,7 @@ export function whole(min: number, max: number) {
 
 const isMap = (raw: unknown) => typeof raw === 'object' && raw !== null && !Array.isArray(raw)
 
-function items(raw: unknown): unknown[] | undefined {
+function itemsOf(raw: unknown): unknown[] | undefined {
   if (Array.isArray(raw)) return raw as unknown[]
   if (typeof raw === 'number') return [raw]
   if (typeof raw !== 'string') return undefined
@@ -87,9 +87,9 @@ function items(raw: unknown): unknown[] | undefined {
 }
 
 /** A YAML list, or the same on one line with commas, or one item a line. */
-export function listOf<T>(expected: string, parseItem: (item: unknown) => T | undefined) {
-  return written<T[]>(expected, { type: ['array', 'string'] }, (raw) => {
-    const parsed = items(raw)?.map(parseItem)
+export function listOf<T>(expected: string, parseItem: (item: unknown) => T | undefined, items?: { enum: readonly string[] }) {
+  return written<T[]>(expected, { type: ['array', 'string'], ...(items ? { items } : {}) }, (raw) => {
+    const parsed = itemsOf(raw)?.map(parseItem)
     return parsed && parsed.length > 0 && !parsed.includes(undefined) ? (parsed as T[]) : undefined
   })
 }
@@ -101,7 +101,7 @@ export const steps = written<number[]>(
   'rising whole weights from 1 to 100, such as 5, 25, 50, 100, or { by: 10, to: 50 }',
   { type: ['array', 'string', 'object'], items: { type: 'integer', minimum: 1, maximum: 100 } },
   (raw) => {
-    const weights = isMap(raw) ? evenly(raw as Record<string, unknown>) : items(raw)?.map(integer)
+    const weights = isMap(raw) ? evenly(raw as Record<string, unknown>) : itemsOf(raw)?.map(integer)
     if (!weights || weights.length === 0) return undefined
     const rising = weights.every((weight, i) => weight !== undefined && weight >= 1 && weight <= 100 && weight > (weights[i - 1] ?? 0))
     return rising ? (weights as number[]) : undefined
@@ -138,7 +138,7 @@ export const workloads = written<Workload[] | 'all'>(
   { type: ['array', 'string'] },
   (raw) => {
     if (raw === 'all') return 'all'
-    const parsed = items(raw)?.map(workload)
+    const parsed = itemsOf(raw)?.map(workload)
     return parsed && parsed.length > 0 && !parsed.includes(undefined) ? (parsed as Workload[]) : undefined
   },
 )

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parse, stringify } from 'yaml'
 import { ConfigError } from '../config/error.ts'
+import type { ClusterConfig } from '../config/schema.ts'
 
 /** Where the ingress gateway listens on the nodes; a node can only open ports from 30000 to 32767. */
 export const nodePorts = { status: 30021, http: 30080, https: 30443 } as const
@@ -18,8 +19,9 @@ export function kindConfig(nodes: number, { http, https }: HostPorts): string {
   return stringify({ apiVersion, kind: 'Cluster', nodes: [controlPlane, ...Array.from({ length: nodes - 1 }, () => ({ role: 'worker' }))] })
 }
 
-/** Values for `istioctl install --set` by which the ingress gateway listens on those ports. A list in them replaces the whole. */
-export function gatewayValues(): string[] {
+/** Values for `istioctl install --set` by which the ingress gateway of a kind cluster listens on those ports. A list in them replaces the whole. */
+export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
+  if (!cluster) return []
   const ports = [['status-port', 15021, 15021, nodePorts.status], ['http2', 80, 8080, nodePorts.http], ['https', 443, 8443, nodePorts.https]] as const
   const gateway = 'values.gateways.istio-ingressgateway'
   return [

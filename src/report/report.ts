@@ -75,6 +75,8 @@ export type Report = {
   cluster?: ClusterReport
   istioctl?: { path: string; version: string; cacheHit: boolean }
   mesh?: Installed
+  /** What the control plane and its sidecars are made of, where it was to be installed or changed. */
+  images?: string[]
   changes: Change[]
   restarted: string[]
   pods: PodRow[]

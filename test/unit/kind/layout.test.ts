@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { ConfigError } from '../../../src/config/error.ts'
 import { gatewayValues, kindConfig, readConfigFile } from '../../../src/kind/layout.ts'
-import { fileWith } from '../fixtures.ts'
+import { configOf, fileWith } from '../fixtures.ts'
 
 test('the control plane has the ports of the ingress gateway, on this machine only, and the other nodes are workers', () => {
   const mapped = (containerPort: number, hostPort: number) => ({ containerPort, hostPort, listenAddress: '127.0.0.1', protocol: 'TCP' })
@@ -15,7 +15,8 @@ test('the control plane has the ports of the ingress gateway, on this machine on
 
 test('the ingress gateway listens where the ports lead', () => {
   const gateway = 'values.gateways.istio-ingressgateway'
-  expect(gatewayValues()).toEqual(expect.arrayContaining([`${gateway}.type=NodePort`, `${gateway}.ports[1].port=80`, `${gateway}.ports[1].nodePort=30080`, `${gateway}.ports[2].nodePort=30443`]))
+  expect(gatewayValues(undefined)).toEqual([])
+  expect(gatewayValues(configOf('cluster: kind').cluster)).toEqual(expect.arrayContaining([`${gateway}.type=NodePort`, `${gateway}.ports[1].port=80`, `${gateway}.ports[1].nodePort=30080`, `${gateway}.ports[2].nodePort=30443`]))
 })
 
 const header = 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n'

@@ -1,0 +1,115 @@
+// A run from the command line, from its config to its exit code: what the action's main and post steps do, in one process.
+import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
+import { constants as system } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import { ConfigError } from '../config/error.ts'
+import type { Config } from '../config/schema.ts'
+import { cancelled, finish, guardProgram, leaving, runName, tempDir, type Left } from '../host.ts'
+import { outputsOf } from '../report/outputs.ts'
+import type { Report } from '../report/report.ts'
+import { summary } from '../report/summary.ts'
+import { run } from '../run.ts'
+import { hider } from '../secrets.ts'
+import type { Host } from '../stages/running.ts'
+import { dotenv } from './dotenv.ts'
+import { ownFolders } from './folders.ts'
+import { junit } from './junit.ts'
+import type { Telling } from './program.ts'
+import { screen, type Screen } from './screen.ts'
+
+/** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
+export async function carryOut(config: Config, telling: Telling): Promise<number> {
+  const files = writable({ report: config.report, outputs: telling.outputs, summary: telling.summary, junit: telling.junit })
+  const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
+  ownFolders()
+  const started = start(config, shown)
+  // What nobody caught ends the run as well, but not before the traffic is safe.
+  const crashed = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
+  let code = 1
+  try {
+    const report = await Promise.race([run(config, started.host), crashed])
+    publish(report, files, telling, shown)
+    code = exitCode(report, started.stoppedBy())
+  } finally {
+    if (!(await end(started, shown))) code ||= 1
+  }
+  return code
+}
+
+type Files = Partial<Record<'report' | 'outputs' | 'summary' | 'junit', string>>
+
+/** A promotion that went well is not to fail for its report's folder. */
+function writable(files: Record<keyof Files, string | undefined>): Files {
+  const given = Object.entries(files).flatMap(([name, file]): [string, string][] => (file === undefined ? [] : [[name, resolve(file)]]))
+  for (const [name, file] of given) {
+    try {
+      mkdirSync(dirname(file), { recursive: true })
+      accessSync(dirname(file), constants.W_OK)
+    } catch (error) {
+      throw new ConfigError(`--${name}: ${file} cannot be written (${(error as NodeJS.ErrnoException).code}); give a path in a folder of yours`)
+    }
+  }
+  return Object.fromEntries(given)
+}
+
+type Started = { host: Host; left: () => Left; hide: (text: string) => string; stoppedBy: () => NodeJS.Signals | undefined }
+
+/** The host of one run. A second Ctrl-C leaves at once; SIGTERM does not, for the systems that send it kill a while after. */
+function start(config: Config, { info, warning, group }: Screen): Started {
+  let [left, stoppedBy, at]: [Left, NodeJS.Signals | undefined, number] = [{}, undefined, 0]
+  const secrets: string[] = []
+  const { cancel, ...told } = leaving(config, (now) => (left = now))
+  const stop = (signal: NodeJS.Signals) => {
+    // npm passes on to its child what the terminal has sent to both: within a second it is the same one.
+    if (stoppedBy !== undefined && signal === 'SIGINT' && Date.now() - at > 1_000) leave(stoppedBy, warning)
+    if (stoppedBy !== undefined) return
+    ;[stoppedBy, at] = [signal, Date.now()]
+    warning(`stopping (${signal}): what is under way is brought to a safe end${signal === 'SIGINT' ? '; press Ctrl-C again to leave at once' : ''}`)
+    cancel()
+  }
+  return {
+    host: { signal: cancelled(['SIGINT', 'SIGTERM', 'SIGHUP'], stop), tempDir: tempDir(), run: runName(), guardProgram, info, warning, group, mask: (secret) => void secrets.push(secret), istioctl: () => undefined, ...told },
+    left: () => left,
+    hide: (text) => hider(secrets)(text),
+    stoppedBy: () => stoppedBy,
+  }
+}
+
+function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
+  warning('left at once: a promotion that was under way is put back by its guard in the cluster; without one, run `mesh-canary rollback`')
+  process.exit(codeOf(signal))
+}
+
+/** What the action's post step does. Answers whether all is as it should be. */
+async function end({ left, hide }: Started, { info, warning, error }: Screen): Promise<boolean> {
+  try {
+    for (const line of await finish(left(), (line) => info(hide(line)))) warning(hide(line))
+    return true
+  } catch (failure) {
+    error(hide(failure instanceof Error ? failure.message : String(failure)))
+    return false
+  }
+}
+
+function publish(report: Report, files: Files, { output }: Telling, shown: Screen): void {
+  const json = `${JSON.stringify(report, null, 2)}\n`
+  const outputs = outputsOf(report, files.report)
+  const texts: Record<keyof Files, () => string> = { report: () => json, outputs: () => dotenv(outputs), summary: () => summary(report), junit: () => junit(report) }
+  for (const [name, file] of Object.entries(files) as [keyof Files, string][]) writeFileSync(file, texts[name]())
+  if (output === 'json') process.stdout.write(json)
+  if (report.error !== undefined) return shown.error(report.error)
+  for (const { service, canary, verdict, reason } of report.promotions) shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
+  shown.good(`done in ${report.seconds.toFixed(1)} s: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}`)
+}
+
+/** Refused is what ends before, or at, the checks that precede every change. */
+export function exitCode({ error, stages }: Pick<Report, 'error' | 'stages'>, stoppedBy: NodeJS.Signals | undefined): number {
+  if (error === undefined) return 0
+  if (stoppedBy !== undefined) return codeOf(stoppedBy)
+  return stages.every(({ name }) => name === 'check') ? 2 : 1
+}
+
+/** As shells have it. */
+function codeOf(signal: NodeJS.Signals): number {
+  return 128 + system.signals[signal]
+}

@@ -1,0 +1,32 @@
+// What a pipeline branches on, read from a report: the action's outputs, and the command line's variables. Pure.
+import { worst, type Report } from './report.ts'
+
+/** By name; only those that there are. `file`: where the JSON report is. */
+export function outputsOf(report: Report, file: string | undefined): Record<string, string | number | boolean> {
+  const promotion = worst(report.promotions)
+  const outputs = {
+    'istioctl-path': report.istioctl?.path,
+    'istioctl-version': report.istioctl?.version,
+    'cache-hit': report.istioctl?.cacheHit,
+    kubeconfig: report.cluster?.kubeconfig,
+    'ingress-address': report.cluster?.ingress.http,
+    'cluster-logs': report.cluster?.logs,
+    'mesh-version': report.mesh?.version,
+    images: report.images?.join('\n'),
+    verdict: report.verdict,
+    weight: report.weight,
+    reason: report.reason,
+    'time-to-detect': promotion?.secondsToDetect,
+    'requests-observed': promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
+    changed: changed(report),
+    report: file,
+  }
+  return Object.fromEntries(Object.entries(outputs).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
+}
+
+/** What was created, changed, deleted or restarted; of a dry run, what would be. */
+function changed({ dryRun, stages, plan, cluster, changes, restarted, mesh, removed }: Report): number {
+  const done = changes.length + restarted.length + (cluster?.action === 'created' ? 1 : 0) + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
+  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done').length
+  return dryRun ? wouldBe + (removed?.length ?? 0) : done
+}

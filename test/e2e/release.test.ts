@@ -1,0 +1,99 @@
+// The workflows of this repository, run through act as far as they can go here: a release from its tag to the major tag, and dist on a
+// pull request of Dependabot's. Not seen here, for it is GitHub's: the approval, the attestation, the release itself, kind, CodeQL.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { github } from './github.ts'
+
+let hub: ReturnType<typeof github>
+
+beforeEach(() => {
+  hub = github()
+})
+afterEach(() => hub.remove())
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string }
+const tag = `v${version}`
+const major = tag.split('.')[0]!
+
+describe('a release', () => {
+  beforeEach(() => {
+    // They are this very suite, and what needs Docker.
+    for (const name of ['ci', 'kind']) hub.write(`.github/workflows/${name}.yml`, `on: workflow_call\njobs: { all: { runs-on: ubuntu-latest, steps: [{ run: echo ${name} } ] } }\n`)
+    hub.commit('Called workflows that only say their names')
+  })
+
+  test('of a tag on main is attested, published with its notes, and then gets the major tag', async () => {
+    hub.git('tag', `${major}.0.0`)
+    hub.git('tag', major)
+    hub.write('src/more.ts', '// More\n')
+    const commit = hub.commit('Sidecars are counted too')
+    hub.git('tag', '--annotate', tag, '--message', 'Counts sidecars\n\nNothing else is new.')
+    hub.git('push', '--quiet', 'origin', 'main', '--tags')
+
+    const { code, log, gh } = await hub.run('release.yml', { name: 'push', ref: `refs/tags/${tag}` })
+
+    expect(log).not.toContain('cannot be released')
+    expect(code).toBe(0)
+    expect(gh.map((args) => args.slice(0, 2))).toEqual([['release', 'create'], ['auth', 'setup-git']])
+    const [, , name, , , title, , notes = '', ...flags] = gh[0]!
+    expect([name, title, flags]).toEqual([tag, tag, ['--latest=true', '--prerelease=false']])
+    expect(notes).toContain('Counts sidecars\n\nNothing else is new.')
+    expect(notes).toContain(`## Changes since ${major}.0.0\n\n- Sidecars are counted too\n`)
+    expect(notes).toContain(`- uses: example/mesh-canary@${commit} # ${tag}`)
+    expect(log.indexOf('stand-in for actions/attest')).toBeGreaterThan(0)
+    expect(hub.at(major)).toBe(commit)
+    expect(hub.at(`${major}.0.0`)).not.toBe(commit)
+  })
+
+  test('is refused, and nothing is written, when dist is not what its source makes, for a start', async () => {
+    hub.git('tag', major)
+    const before = hub.git('rev-parse', 'HEAD')
+    hub.git('push', '--quiet', 'origin', 'main', '--tags')
+    hub.write('dist/index.js', 'process.exit()\n')
+    hub.commit('A bundle of nobody knows what')
+    hub.git('tag', 'v9.0.0')
+    hub.git('push', '--quiet', 'origin', 'v9.0.0')
+
+    const { code, log, gh } = await hub.run('release.yml', { name: 'push', ref: 'refs/tags/v9.0.0' })
+
+    expect(code).not.toBe(0)
+    expect(log).toContain('v9.0.0 cannot be released:')
+    for (const obstacle of ['v9.0.0 has no message', 'v9.0.0 is not on origin/main', `package.json says version ${version}`, 'dist is not what src makes']) expect(log).toContain(`- ${obstacle}`)
+    expect(gh).toEqual([])
+    expect(hub.at(major)).toBe(before)
+  })
+})
+
+describe('dist on a pull request', () => {
+  const opened = (user: string) => ({ name: 'pull_request', ref: 'refs/pull/7/merge', payload: { action: 'opened', number: 7, pull_request: { number: 7, user: { login: user }, head: { ref: 'dependabot/npm', sha: hub.git('rev-parse', 'HEAD') }, base: { ref: 'main' } } } }) as const
+
+  beforeEach(() => hub.git('checkout', '--quiet', '-b', 'dependabot/npm'))
+
+  test("of Dependabot's is built and committed, and CI runs on it", async () => {
+    const built = readFileSync(join(hub.folder, 'dist/index.js'), 'utf8')
+    hub.write('dist/index.js', '// of before the update\n')
+    const before = hub.commit('Bump a package')
+    hub.git('push', '--quiet', 'origin', 'main', 'dependabot/npm')
+
+    const { code, gh } = await hub.run('rebuild.yml', opened('dependabot[bot]'))
+
+    expect(code).toBe(0)
+    expect(gh).toEqual([['auth', 'setup-git'], ['workflow', 'run', 'ci.yml', '--ref', 'dependabot/npm']])
+    hub.git('fetch', '--quiet', 'origin')
+    expect(hub.git('rev-parse', 'origin/dependabot/npm~1')).toBe(before)
+    expect(hub.git('show', 'origin/dependabot/npm:dist/index.js')).toBe(built.trim())
+    expect(hub.git('log', '-1', '--format=%s', 'origin/dependabot/npm')).toBe('Build [dependabot skip]')
+  })
+
+  test('of anybody else is left to them', async () => {
+    hub.write('dist/index.js', '// not built\n')
+    const before = hub.commit('A change')
+    hub.git('push', '--quiet', 'origin', 'main', 'dependabot/npm')
+
+    const { gh } = await hub.run('rebuild.yml', opened('somebody'))
+
+    expect(gh).toEqual([])
+    expect(hub.at('dependabot/npm')).toBe(before)
+  })
+})
