@@ -7,8 +7,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { goTool } from '../mesh/go.ts'
-import { serve } from '../unit/fixtures.ts'
+import { parseAllDocuments } from 'yaml'
+import { gatewayValues } from '../../src/kind/layout.ts'
+import { buildPrograms, goTool } from '../mesh/go.ts'
+import { configOf, serve } from '../unit/fixtures.ts'
 import type { Answers } from './docker.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 import { embedded } from './world.ts'
@@ -49,6 +51,15 @@ test('kind knows every flag that it is given', () => {
     const help = execFileSync(kind, [...command.split(' '), '--help'], { encoding: 'utf8' })
     expect([command, wanted.filter((flag) => !help.includes(`--${flag} `))]).toEqual([command, []])
   }
+})
+
+test.each(['default', 'demo', 'minimal'])('istioctl gives the ingress gateway of the profile %s, if it has one, the node ports that kind maps', async (profile) => {
+  const values = gatewayValues(configOf('cluster: kind').cluster).flatMap((pair) => ['--set', pair])
+  const rendered = execFileSync(join(await buildPrograms(), 'istioctl'), ['manifest', 'generate', '--set', `profile=${profile}`, ...values], { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'ignore'] })
+  const objects = parseAllDocuments(rendered).map((document) => document.toJS() as { kind?: string; metadata?: { name: string }; spec: { type: string; ports: object[] } } | null)
+  const gateway = objects.find((object) => object?.kind === 'Service' && object.metadata?.name === 'istio-ingressgateway')
+  const ports = [{ name: 'status-port', port: 15021, targetPort: 15021, nodePort: 30021 }, { name: 'http2', port: 80, targetPort: 8080, nodePort: 30080 }, { name: 'https', port: 443, targetPort: 8443, nodePort: 30443 }]
+  expect(gateway?.spec).toEqual(profile === 'minimal' ? undefined : expect.objectContaining({ type: 'NodePort', ports }))
 })
 
 test('without a container runtime the error says so, and which were looked for, before anything is downloaded', async () => {
