@@ -16,7 +16,7 @@ const outputs: Record<string, string> = {
   'ingress-address': "Where the ingress gateway of that cluster is reached, as `address:port`.",
   'cluster-logs': "Folder of its nodes' logs, of a run that failed.",
   'mesh-version': 'Version of the control plane in the cluster.',
-  images: 'Images of the control plane and its sidecars, one a line, when it is installed or changed, or with `dry-run` would be.',
+  images: 'Images of the control plane and its sidecars, with blanks between them, when it is installed or changed, or with `dry-run` would be.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
   weight: "The canary's weight at the end, in per cent.",
   reason: 'Why it ended so.',

@@ -6,6 +6,7 @@ import type { Intent } from './canary/promote.ts'
 import { canariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
 import type { LeftCluster } from './kind/kind.ts'
+import { messageOf } from './message.ts'
 import type { Host } from './stages/running.ts'
 
 export function tempDir(): string {
@@ -80,8 +81,4 @@ async function removeKind(kind: LeftCluster, info: (line: string) => void): Prom
   const { removeCluster } = await import('./stages/cluster.ts')
   await removeCluster(kind, info)
   info(`the kind cluster ${kind.name}: deleted`)
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

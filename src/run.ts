@@ -7,6 +7,7 @@ import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { wanted, type Wanted } from './mesh/install.ts'
+import { messageOf } from './message.ts'
 import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
 import { hider, secretsIn } from './secrets.ts'
@@ -36,7 +37,7 @@ export async function run(config: Config, host: Host): Promise<Report> {
   try {
     await story(config, quiet, report, secrets, learn, hide)
   } catch (error) {
-    report.error = host.signal.aborted ? 'the run was cancelled' : error instanceof Error ? error.message : String(error)
+    report.error = host.signal.aborted ? 'the run was cancelled' : messageOf(error)
     if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') quiet.info(error.stack ?? '')
   }
   const untold = stagesOf(config).includes('promote') && report.verdict === undefined

@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
 import { cancelled, finish, guardProgram, leaving, runName, tempDir, type Left } from '../host.ts'
+import { messageOf } from '../message.ts'
 import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
@@ -86,7 +87,7 @@ async function end({ left, hide }: Started, { info, warning, error }: Screen): P
     for (const line of await finish(left(), (line) => info(hide(line)))) warning(hide(line))
     return true
   } catch (failure) {
-    error(hide(failure instanceof Error ? failure.message : String(failure)))
+    error(hide(messageOf(failure)))
     return false
   }
 }
@@ -99,7 +100,8 @@ function publish(report: Report, files: Files, { output }: Telling, shown: Scree
   if (output === 'json') process.stdout.write(json)
   if (report.error !== undefined) return shown.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions) shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
-  shown.good(`done in ${report.seconds.toFixed(1)} s: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}`)
+  const count = report.rendered === undefined ? `: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}` : ''
+  shown.good(`done in ${report.seconds.toFixed(1)} s${count}`)
 }
 
 /** Refused is what ends before, or at, the checks that precede every change. */

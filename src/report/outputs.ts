@@ -12,7 +12,7 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'ingress-address': report.cluster?.ingress.http,
     'cluster-logs': report.cluster?.logs,
     'mesh-version': report.mesh?.version,
-    images: report.images?.join('\n'),
+    images: report.images?.join(' '),
     verdict: report.verdict,
     weight: report.weight,
     reason: report.reason,

@@ -8,6 +8,7 @@ import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldL
 import { planes, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { verifyProxies } from '../verify/proxies.ts'
+import { messageOf } from '../message.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
 
@@ -32,7 +33,7 @@ export async function inject(running: Running): Promise<Done> {
       restarted.push(workload)
       await renew(running, workload, move)
     }
-    if (isBetween(move) && lacking.length > 0) await checkSidecars(running, lacking, move.revision!)
+    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(running, lacking, move.revision)
   } catch (error) {
     throw isBetween(move) && before.some(({ revision }) => revision === move.from) ? await putBack(running, move, restarted, error) : error
   }
@@ -68,6 +69,7 @@ function isBetween({ labels, tag, from, revision }: Move): boolean {
 
 export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
   await istioctl(running, ['tag', 'set', name, '--revision', to, '--overwrite', '-y'])
+  running.report.changes.push({ kind: 'MutatingWebhookConfiguration', namespace: '', name: `istio-revision-tag-${name}`, action: from === undefined ? 'created' : 'changed' })
   running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
 }
 
@@ -82,7 +84,7 @@ async function renew({ config, host, cluster, report }: Running, workload: Workl
 function leftToPromotion({ signal, warning }: Host) {
   return (error: unknown) => {
     signal.throwIfAborted()
-    warning(error instanceof Error ? error.message : String(error))
+    warning(messageOf(error))
   }
 }
 

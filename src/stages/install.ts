@@ -11,12 +11,13 @@ import { checkSteps, ensureMesh, isAsAsked } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
 import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
-export async function getIstioctl({ config, host, report }: Running): Promise<void> {
+export async function getIstioctl({ config, host, report }: Pick<Running, 'config' | 'host' | 'report'>): Promise<void> {
   const { version, mirror } = config.istio!
   const found = await obtain(istioctlTool, version, { mirror, limitMs: config.limits.download, cache: true, signal: host.signal })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
@@ -78,11 +79,17 @@ function warn({ host, report }: Running, warnings: string[]): void {
   report.warnings.push(...warnings)
 }
 
+/** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(running: Running): Promise<void> {
   const { config, host, connection, report } = running
   const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
-  const { errors, warnings } = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal })
-  warn(running, warnings)
+  const found = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal }).catch((error: unknown) => {
+    if (!config.dryRun || !(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
+    return { errors: [], warnings: [error.message] }
+  })
+  const rights = found.errors.filter((error) => config.dryRun && error.startsWith('IST0141'))
+  const errors = found.errors.filter((error) => !rights.includes(error))
+  warn(running, [...found.warnings, ...rights])
   if (errors.length > 0) throw new ConfigError(`istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`)
 }
 
@@ -108,6 +115,6 @@ function withCauses(cluster: Cluster) {
   return async (error: unknown): Promise<never> => {
     const pods = (await cluster.list<Pod>('Pod', systemNamespace).catch(() => [])).filter((pod) => !isReady(pod))
     const causes = await Promise.all(pods.map(async (pod) => `\n${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
-    throw new Error(`${error instanceof Error ? error.message : String(error)}${causes.join('')}`)
+    throw new Error(`${messageOf(error)}${causes.join('')}`)
   }
 }

@@ -18,6 +18,7 @@ import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
 import { warnings as doubts } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/wire.ts'
+import { getIstioctl } from './install.ts'
 import type { Done, Host, Running } from './running.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
@@ -51,9 +52,9 @@ function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: stri
   report.warnings.push(...fresh)
 }
 
-/** Without a cluster: the objects as YAML. */
-// eslint-disable-next-line @typescript-eslint/require-await -- one of the stages, which are awaited
+/** Without a cluster: the objects as YAML, and istioctl for later steps where a version of it is asked for. */
 export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
+  if (config.istio) await getIstioctl({ config, host, report })
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn({ host, report }, warnings)

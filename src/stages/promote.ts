@@ -4,7 +4,6 @@ import { groupsOf } from '../canary/groups.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/promotion.ts'
 import { stillServing } from '../canary/quiet.ts'
-import { messageOf } from '../canary/telling.ts'
 import { readRoutes } from '../canary/traffic.ts'
 import { rollBack } from '../canary/undo.ts'
 import { emptyWhenUnread } from '../cluster/client.ts'
@@ -12,6 +11,7 @@ import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { messageOf } from '../message.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import type { Done, Running } from './running.ts'
 
@@ -42,7 +42,7 @@ async function warnOfControllers({ config, host, cluster, report }: Running): Pr
 }
 
 /** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
-function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
+export function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
   return steps.flatMap(({ weight, split }) =>
     split && !split.fits && Math.abs(split.observed - weight) > 5
       ? [`at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`]
