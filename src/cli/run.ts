@@ -13,16 +13,16 @@ import { run } from '../run.ts'
 import { hider } from '../secrets.ts'
 import type { Host } from '../stages/running.ts'
 import { dotenv } from './dotenv.ts'
-import { ownFolders } from './folders.ts'
 import { junit } from './junit.ts'
 import type { Telling } from './program.ts'
 import { screen, type Screen } from './screen.ts'
+import { ownTempDir } from './temp.ts'
 
 /** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
 export async function carryOut(config: Config, telling: Telling): Promise<number> {
   const files = writable({ report: config.report, outputs: telling.outputs, summary: telling.summary, junit: telling.junit })
   const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
-  ownFolders()
+  ownTempDir()
   const started = start(config, shown)
   // What nobody caught ends the run as well, but not before the traffic is safe.
   const crashed = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
@@ -31,10 +31,10 @@ export async function carryOut(config: Config, telling: Telling): Promise<number
     const report = await Promise.race([run(config, started.host), crashed])
     publish(report, files, telling, shown)
     code = exitCode(report, started.stoppedBy())
-  } finally {
-    if (!(await end(started, shown))) code ||= 1
+  } catch (error) {
+    shown.error(started.hide(error instanceof Error ? (error.stack ?? error.message) : String(error)))
   }
-  return code
+  return (await end(started, shown)) ? code : code || 1
 }
 
 type Files = Partial<Record<'report' | 'outputs' | 'summary' | 'junit', string>>

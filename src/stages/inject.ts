@@ -5,7 +5,7 @@ import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldLabels, type Move, type TagMove } from '../mesh/inject.ts'
-import { planes, type Plane } from '../mesh/revisions.ts'
+import { planes, unnamed, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { messageOf } from '../message.ts'
@@ -46,7 +46,7 @@ const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 function wouldBe({ config: { namespace }, host }: Running, { labels, before, tag, revision }: Move, lacking: Workload[]): Done {
   if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`)
   if (labels) host.info(`namespace ${namespace}: would be labelled ${toldLabels(labels, before)}`)
-  host.info(lacking.length > 0 ? `would be restarted, for want of a sidecar${revision === undefined ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}` : 'every workload already has its sidecar')
+  host.info(lacking.length > 0 ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}` : 'every workload already has its sidecar')
   return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
 }
 
@@ -73,10 +73,10 @@ export async function moveTag(running: Running, { name, to, from }: TagMove): Pr
   running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
 }
 
-async function renew({ config, host, cluster, report }: Running, workload: Workload, { revision, from }: Move): Promise<void> {
+async function renew({ config, host, cluster, report }: Running, workload: Workload, { revision }: Move): Promise<void> {
   await restart(cluster, workload)
   report.restarted.push(nameOf(workload))
-  host.info(`${nameOf(workload)}: restarted, for it had no sidecar${revision !== undefined && from !== undefined ? ` of the revision ${revision}` : ''}`)
+  host.info(`${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`)
   const rollout = untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
   await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
 }

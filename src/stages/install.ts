@@ -2,14 +2,14 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import type { IstioConfig } from '../config/schema.ts'
+import type { Config, IstioConfig } from '../config/schema.ts'
 import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
 import { run, within } from '../istioctl/run.ts'
 import { supportWarnings } from '../istioctl/support.ts'
 import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
-import { tagMove } from '../mesh/inject.ts'
+import { tagMove, type TagMove } from '../mesh/inject.ts'
 import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
@@ -18,32 +18,28 @@ import { messageOf } from '../message.ts'
 import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
-import { istioctl, type Done, type Running } from './running.ts'
+import { istioctl, warn, type Done, type Running } from './running.ts'
 
-/** The exact version takes the place of what was asked for, from here on; `want` says what is wanted of it. */
-export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
-  const { config, cluster, asked } = running
-  // Whoever may not look there is not kept from choosing.
-  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
-  const istio = await exact(running, installed)
-  Object.assign(running, { config: { ...config, istio }, asked: want(istio) })
-}
+/** As much of a run as there is without a cluster too. */
+type Begun = Pick<Running, 'config' | 'host' | 'report'>
 
-type Told = Pick<Running, 'config' | 'host' | 'report'>
-
-/** What is asked for, with its version made exact. */
-async function exact({ config, host, report }: Told, installed: () => Promise<string | undefined>): Promise<IstioConfig> {
+/** The config with an exact version of Istio in the place of what was asked for. `installed` answers the one that the mesh has. */
+export async function pinned(begun: Begun, installed: () => Promise<string | undefined> = () => Promise.resolve(undefined)): Promise<Config> {
+  const { config, host } = begun
   const { version: spec, mirror, checkLatest } = config.istio!
   const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
   if (because !== undefined) host.info(because)
-  if (warning !== undefined) warn({ host, report }, [warning])
-  return { ...config.istio!, version }
+  if (warning !== undefined) warn(begun, [warning])
+  return { ...config, istio: { ...config.istio!, version } }
 }
 
-/** Without a cluster: istioctl of the version that is asked for, for later steps. */
-export async function istioctlAlone(told: Told): Promise<void> {
-  const istio = await exact(told, () => Promise.resolve(undefined))
-  await getIstioctl({ ...told, config: { ...told.config, istio } })
+/** From here on the run has the exact version; `want` says what is wanted of it. */
+export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
+  const { cluster, asked } = running
+  // Whoever may not look there is not kept from choosing.
+  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
+  const config = await pinned(running, installed)
+  Object.assign(running, { config, asked: want(config.istio!) })
 }
 
 function unlessForbidden(error: unknown): undefined {
@@ -55,7 +51,7 @@ export async function checkSupport(running: Running): Promise<void> {
   warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
 }
 
-export async function getIstioctl({ config, host, report }: Told): Promise<void> {
+export async function getIstioctl({ config, host, report }: Begun): Promise<void> {
   const { version, mirror, sha256 } = config.istio!
   const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
@@ -83,38 +79,32 @@ export async function install(running: Running): Promise<Done> {
   const { config, host, cluster, asked, report } = running
   const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
   const all = await planes(cluster)
-  const as = await isAsAsked(cluster, asked!)
-  if (!as) {
+  const asAsked = await isAsAsked(cluster, asked!)
+  if (!asAsked) {
     warn(running, checkSteps(all, asked!))
     await prechecked(running)
     await images(running)
   }
   const beside = all.filter(({ revision }) => revision !== asked!.revision)
   if (beside.length > 0) host.info(`beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`)
+  const tag = await tagToMove(running)
   if (config.dryRun) {
-    host.info(as ? `${named}: already as asked` : `${named} would be installed or changed`)
-    return { changed: !as }
+    host.info(asAsked ? `${named}: already as asked` : `${named} would be installed or changed`)
+    if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}`)
+    return { changed: !asAsked || tag !== undefined }
   }
   const mesh = await ensureMesh(cluster, asked!, (args) =>
     istioctl(running, ['install', '-y', '--readiness-timeout', `${Math.ceil(config.istio!.timeout / 1000)}s`, ...args]).catch(withCauses(cluster)),
   )
   report.mesh = mesh
   host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
-  const tagged = await tag(running)
-  return { changed: tagged || mesh.action !== 'unchanged' }
+  if (tag) await moveTag(running, tag)
+  return { changed: tag !== undefined || mesh.action !== 'unchanged' }
 }
 
-/** With sidecars to be given, the tag moves together with the namespace, so that both can go back. */
-async function tag(running: Running): Promise<boolean> {
-  const { config, cluster, stages } = running
-  const move = stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
-  if (move) await moveTag(running, move)
-  return move !== undefined
-}
-
-function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
-  warnings.forEach(host.warning)
-  report.warnings.push(...warnings)
+/** None where sidecars are to be given: there the tag moves together with the namespace, so that both can go back. */
+async function tagToMove({ config, cluster, stages }: Running): Promise<TagMove | undefined> {
+  return stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */

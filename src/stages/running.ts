@@ -52,3 +52,10 @@ export function isCanary(config: Config, labels: Record<string, string> | undefi
     return subset !== undefined && matches(subset, labels)
   })
 }
+
+/** Once each: the stages plan and policies see the same. */
+export function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
+  const fresh = warnings.filter((warning) => !report.warnings.includes(warning))
+  fresh.forEach(host.warning)
+  report.warnings.push(...fresh)
+}

@@ -1,0 +1,43 @@
+// A workflow run by act, as GitHub would run it, in the mesh's network, with nothing of this user's own configuration of act.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { goTool } from '../mesh/index.ts'
+import type { World } from './world.ts'
+
+export type Trigger = {
+  /** The repository's folder, and the workflow's path in it. */
+  repository: string
+  workflow: string
+  on?: 'workflow_dispatch' | 'pull_request' | 'schedule'
+  /** The event as GitHub would send it. */
+  event?: object
+  /** Of the one job, when not all of them are to run. */
+  job?: string
+  secrets?: Record<string, string>
+  vars?: Record<string, string>
+  /** What a runner of the user's own would have in its environment. */
+  env?: Record<string, string>
+}
+
+export async function act({ runner }: World, { repository, workflow, on = 'workflow_dispatch', event = {}, job, secrets = {}, vars = {}, env = {} }: Trigger): Promise<{ code: number; log: string }> {
+  const home = mkdtempSync(join(tmpdir(), 'mesh-canary-act-'))
+  const file = (name: string, text: string) => {
+    writeFileSync(join(home, name), text, { mode: 0o600 })
+    return join(home, name)
+  }
+  const lines = (values: Record<string, string>) => Object.entries(values).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join('\n')
+  const argv = [
+    await goTool('act'), on, '--directory', repository, '--workflows', workflow, '--platform', 'ubuntu-latest=-self-hosted', ...(job === undefined ? [] : ['--job', job]),
+    '--eventpath', file('event', JSON.stringify(event)), '--secret-file', file('secrets', lines(secrets)), '--var-file', file('vars', lines(vars)), '--env-file', file('env', lines(env)),
+  ]
+  const [program = '', ...args] = runner.enter!(argv)
+  const own = { HOME: home, XDG_CACHE_HOME: join(home, 'cache'), XDG_CONFIG_HOME: join(home, 'config'), KUBECONFIG: '' }
+  const child = spawn(program, args, { env: { ...process.env, ...runner.env, ...own, ...env } })
+  let log = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (log += chunk.toString()))
+  const code = await new Promise<number>((done, fail) => child.once('error', fail).once('close', (status) => done(status ?? 1)))
+  rmSync(home, { recursive: true, force: true })
+  return { code, log }
+}

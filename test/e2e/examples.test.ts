@@ -1,0 +1,146 @@
+// The workflows of examples/workflows, byte for byte as they stand there, run through act in a user's checkout, one after the
+// other as a team would come to them. Not seen here: `cluster: kind`, for it needs Docker (.github/workflows/kind.yml runs it);
+// and, for it is GitHub's, that the environment `production` asks a person, that concurrency makes a run wait, and when the
+// schedule fires.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
+import { meshEnv } from '../mesh/index.ts'
+import { nodeAddress } from '../mesh/settings.ts'
+import { act, type Trigger } from './act.ts'
+import { checkout } from './checkout.ts'
+import { asDeliverer, embedded, liveWeights, type World } from './world.ts'
+
+const nodePort = 30080
+let world: World
+let repository: string
+let admin: string
+let deliverer: string
+
+beforeAll(async () => {
+  world = await embedded()
+  repository = checkout(world)
+  // As kind has it: a port of the node that is known beforehand.
+  const port = 'values.gateways.istio-ingressgateway.ports[0]'
+  withSet([`${port}.name=http2`, `${port}.port=80`, `${port}.targetPort=8080`, `${port}.nodePort=${nodePort}`])
+  admin = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
+  await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
+})
+afterAll(() => rmSync(repository, { recursive: true, force: true }))
+
+const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const run = (name: string, trigger: Partial<Trigger> = {}) => act(world, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
+const asDelivery = (name: string, trigger: Partial<Trigger> = {}) => run(name, { secrets: { KUBECONFIG: deliverer }, ...trigger })
+const pullRequest = { on: 'pull_request', event: { action: 'opened', number: 7, pull_request: { number: 7, head: { ref: 'change' }, base: { ref: 'main' } } } } as const
+const timeoutOfBackend = () => kubectl('get', 'virtualservice', 'backend', '-o', 'jsonpath={.spec.http[0].timeout}')
+
+describe('preview.yml, on a pull request', () => {
+  test('installs the mesh, deploys the application, and every pod is ready with its sidecar', async () => {
+    const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: `${nodeAddress}:${nodePort}` }
+    const { code, log } = await run('preview', { ...pullRequest, vars, env: { PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` } })
+    expect(log).toMatch(/frontend-\S+ {2}2\/2/)
+    expect(code).toBe(0)
+    expect(await timeoutOfBackend()).toBe('10s')
+    deliverer = readFileSync(await asDeliverer(world, repository), 'utf8')
+  })
+})
+
+describe('plan.yml, on a pull request', () => {
+  test('of a branch shows the difference to the cluster, and changes nothing', async () => {
+    const { code, log } = await withConfig((text) => text.replace('timeout: 10s', 'timeout: 5s'), () => asDelivery('plan', pullRequest))
+    expect(log).toMatch(/-.*timeout: 10s/)
+    expect(log).toMatch(/\+.*timeout: 5s/)
+    expect(log).toContain('objects that would be created, changed or deleted - 1')
+    expect(code).toBe(0)
+    expect(await timeoutOfBackend()).toBe('10s')
+  })
+
+  test('of a fork, which gets no secrets, renders the policies without a cluster', async () => {
+    const { code, log } = await run('plan', pullRequest)
+    expect(log).toContain('kind: VirtualService')
+    expect(code).toBe(0)
+  })
+})
+
+describe('gated-canary.yml', () => {
+  test('puts the canary back when nobody approves', async () => {
+    // GitHub fails a job whose approval is refused; act knows no approvals, so here that job fails by itself.
+    const workflow = parse(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as { jobs: Record<string, object> }
+    const refused = { ...workflow, jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } } }
+    writeFileSync(join(repository, 'examples/workflows/refused.yml'), stringify(refused))
+    const { code, log } = await asDelivery('refused')
+    expect(log).toContain('all traffic of backend is back at v1')
+    expect(code).toBe(1)
+    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  })
+
+  test('stops at 25, and goes on from there in the job behind the approval', async () => {
+    const { code, log } = await asDelivery('gated-canary')
+    expect(log).toContain('verdict: promoted, weight: 100')
+    expect(log).not.toContain('all traffic of backend is back')
+    expect(code).toBe(0)
+    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+  })
+})
+
+describe('drift.yml, on its schedule', () => {
+  test('is green while the cluster is as the repository says, promoted weights included', async () => {
+    const { code } = await asDelivery('drift', { on: 'schedule' })
+    expect(code).toBe(0)
+  })
+
+  test('is red, with the difference, when a policy is gone', async () => {
+    await kubectl('delete', 'peerauthentication', 'default')
+    const { code, log } = await asDelivery('drift', { on: 'schedule' })
+    expect(log).toContain('PeerAuthentication default: create')
+    expect(log).toContain('1 objects in the cluster are not what the repository says')
+    expect(code).toBe(1)
+  })
+
+  test('is red when somebody changed a policy by hand, and says with what', async () => {
+    await kubectl('patch', 'virtualservice', 'backend', '--type=json', '-p', '[{"op":"replace","path":"/spec/http/0/timeout","value":"99s"}]')
+    const { code, log } = await asDelivery('drift', { on: 'schedule' })
+    expect(log).toContain('VirtualService sample-app/backend has fields that somebody else owns: conflict with "kubectl-patch"')
+    expect(code).toBe(1)
+  })
+})
+
+describe('teardown.yml', () => {
+  test('lists what would go, unless told otherwise', async () => {
+    const { code, log } = await run('teardown', { secrets: { KUBECONFIG: admin }, event: { inputs: { 'dry-run': 'true' } } })
+    expect(log).toContain('VirtualService sample-app/backend: would be removed')
+    expect(code).toBe(0)
+    expect(await timeoutOfBackend()).toBe('99s')
+  })
+
+  test('takes the mesh away', async () => {
+    const { code } = await run('teardown', { secrets: { KUBECONFIG: admin }, event: { inputs: { 'dry-run': 'false' } } })
+    expect(code).toBe(0)
+    expect(await kubectl('get', 'pods', '-o', 'jsonpath={.items[*].spec.initContainers[*].name}')).not.toContain('istio-proxy')
+    expect(await world.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
+  })
+})
+
+/** What the checkout's config gives to `istioctl install --set`. */
+function withSet(set: string[]): void {
+  const file = join(repository, 'examples/sample-app/mesh.yaml')
+  const config = parse(readFileSync(file, 'utf8')) as { istio: object }
+  writeFileSync(file, stringify({ ...config, istio: { ...config.istio, set } }))
+}
+
+/** Does something while the checkout's config is another one, as on a branch. */
+async function withConfig<T>(change: (text: string) => string, work: () => Promise<T>): Promise<T> {
+  const file = join(repository, 'examples/sample-app/mesh.yaml')
+  const before = readFileSync(file, 'utf8')
+  writeFileSync(file, change(before))
+  return work().finally(() => writeFileSync(file, before))
+}
+
+/** A folder for the PATH: there is no Docker here to build the image by, and the mesh holds it already. */
+function withoutDocker(): string {
+  const folder = join(repository, '.bin')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'docker'), '#!/bin/sh\necho "not built: docker $*"\n', { mode: 0o755 })
+  return folder
+}

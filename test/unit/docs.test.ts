@@ -1,0 +1,111 @@
+// What the documentation tells people to write is accepted as it stands; what it quotes and links to is there.
+// Its commands are run by test/e2e/docs.test.ts.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import { loadConfig } from '../../src/config/load.ts'
+import { blocksOf, kindOf, pages, type Block } from '../pages.ts'
+import { configOf } from './fixtures.ts'
+
+type Step = { uses?: string; with?: Record<string, string | number | boolean> }
+type Workflow = { jobs: Record<string, { steps: Step[] }> }
+
+const examples = readdirSync('examples/workflows').map((file) => `examples/workflows/${file}`)
+const blocks = pages().flatMap((page) => blocksOf(page))
+// Generated, and held to by the compiler's own tests.
+const yaml = blocks.filter(({ language, page }) => language === 'yaml' && page !== 'docs/policies.md')
+const titled = (each: Block): [string, Block] => [`${each.page}:${each.line}`, each]
+const ofKind = (kind: ReturnType<typeof kindOf>) => yaml.filter(({ text }) => kindOf(parseAllDocuments(text)[0]!.toJS()) === kind).map(titled)
+
+test.each(ofKind('config'))('%s is a config that is accepted', (_, { text }) => {
+  configOf(text)
+})
+
+test.each(ofKind('manifests'))('%s is YAML', (_, { text }) => {
+  expect(parseAllDocuments(text).flatMap(({ errors }) => errors)).toEqual([])
+})
+
+test.each(ofKind('workflow').map(([name, { text }]): [string, string] => [name, text]).concat(examples.map((file) => [file, readFileSync(file, 'utf8')])))('%s gives the action inputs that it accepts', (_, text) => {
+  const steps = Object.values((parse(text) as Workflow).jobs).flatMap((job) => job.steps)
+  expect(accepted(steps)).toBeGreaterThan(0)
+})
+
+test.each(ofKind('steps'))('%s gives the action inputs that it accepts', (_, { text }) => {
+  expect(accepted(parse(text) as Step[])).toBeGreaterThan(0)
+})
+
+/** Loads the inputs of each step of ours, and answers how many there were. */
+function accepted(steps: Step[]): number {
+  const ours = steps.filter(({ uses }) => uses === './')
+  for (const { with: inputs = {} } of ours) loadConfig(Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, asRead(name, String(value))])))
+  return ours.length
+}
+
+/** What GitHub puts in for an expression is not known here: nothing. The config of the examples is the sample app's. */
+function asRead(name: string, value: string): string {
+  return name === 'config' && !existsSync(value) ? 'examples/sample-app/mesh.yaml' : value.replaceAll(/\$\{\{.*?\}\}/g, '')
+}
+
+describe('links', () => {
+  const links = pages().flatMap((page) => [...withoutBlocks(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']): [string, string] => [page, target])).filter(([, target]) => !/^[a-z]+:/.test(target))
+
+  test.each(links)('%s links to %s, which is there', (page, target) => {
+    const [path = '', anchor] = target.split('#')
+    const file = path === '' ? page : normalize(join(dirname(page), path))
+    expect(existsSync(file)).toBe(true)
+    if (anchor !== undefined) expect(anchors(file)).toContain(anchor)
+  })
+
+  test('every page of docs is reached from its index or is generated', () => {
+    const index = readFileSync('docs/README.md', 'utf8')
+    const missing = readdirSync('docs').filter((file) => file.endsWith('.md') && file !== 'README.md' && !index.includes(`(${file})`))
+    expect(missing).toEqual([])
+  })
+})
+
+function withoutBlocks(page: string): string {
+  return readFileSync(page, 'utf8').replaceAll(/^ *```[\s\S]*?^ *```$/gm, '')
+}
+
+/** As GitHub names headings. */
+function anchors(page: string): string[] {
+  return [...withoutBlocks(page).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.trim().toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
+}
+
+describe('docs/troubleshooting.md', () => {
+  const page = 'docs/troubleshooting.md'
+  const source = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).map((file) => asSaid(readFileSync(join('src', file), 'utf8'))).join('\n')
+  const messages = blocks.filter((block) => block.page === page && block.language === 'text').map(({ text }) => text.trim())
+  const inTables = withoutBlocks(page).split('\n').flatMap((line) => (/^\| `/.test(line) ? [...(line.split(' | ')[0] ?? '').matchAll(/`([^`]+)`/g)].map(([, text = '']) => text) : []))
+
+  test('quotes messages', () => expect([messages.length > 20, inTables.length > 10]).toEqual([true, true]))
+
+  test.each([...messages, ...inTables])('quotes what the action says: %s', (message) => {
+    expect(source).toContain(message.replace(/^[….,:; ]+|[…:; ]+$/g, ''))
+  })
+})
+
+/** The source with `…` for each value in its texts, from the innermost out, and without the escapes of quotes. */
+function asSaid(text: string): string {
+  const simpler = text.replaceAll(/\$\{[^{}]*\}/g, '…').replaceAll(/…{2,}/g, '…')
+  const plain = text.replaceAll(/\\(?=[`'])/g, '')
+  return simpler === text ? plain : `${plain}\n${asSaid(simpler)}`
+}
+
+describe('commands', () => {
+  test('blocks say what language they are in', () => {
+    expect(blocks.filter(({ language }) => !['sh', 'yaml', 'text', 'json', 'groovy', 'mermaid'].includes(language)).map(titled)).toEqual([])
+  })
+
+  // Running these is running all of this.
+  test('the npm scripts and programs that are told of are there', () => {
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
+    const lines = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.split('\n'))
+    const npm = lines.flatMap((line) => /^npm (?:run )?([a-z0-9:]+)/.exec(line)?.[1] ?? [])
+    const node = lines.flatMap((line) => /^node (dev\/\S+)/.exec(line)?.[1] ?? [])
+    expect(npm.length).toBeGreaterThan(5)
+    expect(npm.filter((name) => !(name in scripts) && name !== 'ci')).toEqual([])
+    expect(node.filter((file) => !existsSync(file))).toEqual([])
+  })
+})
