@@ -13,6 +13,7 @@ const outputs: Record<string, string> = {
   'istioctl-version': 'Version of istioctl.',
   'cache-hit': '`true` when istioctl came from the tool cache.',
   'mesh-version': 'Version of the control plane in the cluster.',
+  images: 'Images of the control plane and its sidecars, one a line, when it is installed or changed, or with `dry-run` would be.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
   weight: "The canary's weight at the end, in per cent.",
   reason: 'Why it ended so.',

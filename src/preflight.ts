@@ -6,6 +6,7 @@ import { ConfigError } from './config/error.ts'
 import { canariesOf, servicesOf } from './config/names.ts'
 import { nearest } from './config/nearest.ts'
 import type { Config, StageName } from './config/schema.ts'
+import { ambientFault } from './mesh/inject.ts'
 import { messageOf } from './message.ts'
 import { contradictions } from './policies/contradictions.ts'
 import { policiesOnly } from './policies/elsewhere.ts'
@@ -19,15 +20,16 @@ import { servicePorts } from './verify/protocol.ts'
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
   const { namespace } = config
   await answering(cluster)
-  const onlyInstall = stages.every((stage) => stage === 'install')
+  const onlyInstall = stages.every((stage) => stage === 'install' || stage === 'retire')
   if (onlyInstall) return
-  if (!(await cluster.get<KubeObject>('Namespace', undefined, namespace))) throw new ConfigError(await noNamespace(cluster, namespace))
+  const object = await cluster.get<KubeObject>('Namespace', undefined, namespace)
+  if (!object) throw new ConfigError(await noNamespace(cluster, namespace))
 
   const live = await readLive(cluster, namespace)
   const writes = stages.includes('policies') || stages.includes('plan')
   const owner = ownerOf(config.name, namespace)
   const faults = [
-    ...(stages.includes('inject') ? await workloadFaults(cluster, config) : []),
+    ...(stages.includes('inject') ? [ambientFault(object) ?? [], await workloadFaults(cluster, config)].flat() : []),
     ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
     ...(writes ? [...(await contradictions(cluster, policiesOnly(config, live, owner), live, owner)), ...(await exposeFaults(cluster, config, stages))] : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),

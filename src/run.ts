@@ -16,6 +16,7 @@ import { getIstioctl, install, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
+import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 
@@ -82,7 +83,7 @@ function reach({ kubeconfig, context }: Config, stages: StageName[], tempDir: st
   }
 }
 
-const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, promote: deliver, rollback, uninstall }
+const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, retire, promote: deliver, rollback, uninstall }
 
 async function stage({ host, report }: Running, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()

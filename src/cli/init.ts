@@ -7,9 +7,9 @@ import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
 import { tempDir } from '../host.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
-import { installedVersion } from '../mesh/install.ts'
 import { readLive } from '../policies/live.ts'
 import { preflight } from '../preflight.ts'
+import { planes } from '../mesh/revisions.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
 import { ownFolders } from './folders.ts'
 import { screen } from './screen.ts'
@@ -35,14 +35,16 @@ export async function write(config: Config, file: string, force: boolean): Promi
 }
 
 async function look(cluster: Cluster, namespace: string): Promise<Seen> {
-  const [workloads, services, live, peerAuthentications, istio] = await Promise.all([
+  const [workloads, services, live, peerAuthentications, all] = await Promise.all([
     selectWorkloads(cluster, namespace, 'all'),
     cluster.list<Service>('Service', namespace),
     readLive(cluster, namespace),
     cluster.list<KubeObject>('PeerAuthentication', namespace).catch(emptyWhenUnread),
-    installedVersion(cluster).catch(() => undefined),
+    planes(cluster).catch(() => []),
   ])
-  return { namespace, workloads: workloads.filter(wantsSidecar), services, live, peerAuthentications, ...(istio ? { istio: istio.version } : {}) }
+  // Of several the newest: it is what the namespace is to move to, if it has not.
+  const istio = all.at(-1)
+  return { namespace, workloads: workloads.filter(wantsSidecar), services, live, peerAuthentications, ...(istio ? { istio } : {}) }
 }
 
 /** As its pods will. */

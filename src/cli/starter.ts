@@ -2,6 +2,7 @@
 import { matches } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { dnsName } from '../config/values.ts'
+import { unnamed, type Plane } from '../mesh/revisions.ts'
 import type { Live } from '../policies/live.ts'
 import { fullHost, routesTo } from '../policies/routes.ts'
 import { hostOf } from '../policies/compile/index.ts'
@@ -15,7 +16,7 @@ export type Seen = {
   live: Live
   peerAuthentications: KubeObject[]
   /** Version of the control plane that is there. */
-  istio?: string
+  istio?: Pick<Plane, 'version' | 'revision'>
 }
 
 /** `taken`: the objects for its host that are there already, which ours would stand beside. */
@@ -62,7 +63,8 @@ function rank(port: Parameters<typeof protocolOf>[0]): number {
 
 function control({ istio }: Seen): string[] {
   if (istio === undefined) return ['# The control plane: none was found in the cluster, so `run` installs this one.', 'istio: { version: 1.31.0, profile: default }']
-  return [`# The control plane: Istio ${istio} is there, and is left as it is. With this section \`run\` keeps it as said here, and \`plan\` asks \`istioctl analyze\`.`, `# istio: { version: ${istio}, profile: default }`]
+  const revision = istio.revision === unnamed ? '' : `revision: ${istio.revision}, `
+  return [`# The control plane: Istio ${istio.version} is there, and is left as it is. With this section \`run\` keeps it as said here, and \`plan\` asks \`istioctl analyze\`.`, `# istio: { version: ${istio.version}, ${revision}profile: default }`]
 }
 
 const short: Record<string, string> = { Deployment: 'deploy', StatefulSet: 'sts', DaemonSet: 'ds' }

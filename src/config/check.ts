@@ -7,6 +7,7 @@ import type { Source } from './source.ts'
 export function check(config: Config, where: Source['where']): void {
   const faults = [
     ...Object.entries(servicesOf(config)).flatMap(([name, service]) => [...serviceFaults(service), ...subsetFaults(service)].map(([key, fault]) => at(['services', name, ...key.split('.')], fault))),
+    ...istioFaults(config).map(([key, fault]) => at(['istio', key], fault)),
     ...nameFaults(config).map(([key, fault]) => at(key.split('.'), fault)),
     ...exposeFaults(config).map(([path, fault]) => at(['expose', ...path], fault)),
     ...canaryFaults(config).map(([path, fault]) => at(path, fault)),
@@ -30,6 +31,12 @@ function serviceFaults({ traffic, subsets, retries, timeout }: ServicePolicy): [
   if (timeout !== undefined && retries?.perTryTimeout !== undefined && retries.perTryTimeout > timeout)
     faults.push(['retries', `perTryTimeout (${retries.perTryTimeout} ms) is longer than the timeout of the whole request (${timeout} ms), so it never ends a try; make it shorter`])
   return faults
+}
+
+function istioFaults({ istio }: Config): [string, string][] {
+  if (!istio?.tag) return []
+  if (istio.revision === undefined) return [['tag', 'points to nothing; give the `revision` that it is to point to as well']]
+  return istio.tag === istio.revision && istio.tag !== 'default' ? [['tag', `is the name of the revision itself (${istio.revision}), which a tag would hide; choose another one, or leave it out`]] : []
 }
 
 /** A/B routes and the mirror go to subsets that are there, and each route has a name of its own. */
@@ -118,6 +125,7 @@ const needs: Partial<Record<StageName, (config: Config) => string | undefined>> 
   inject: ({ workloads }) => (workloads ? undefined : 'give `workloads`, or `workloads: all`'),
   plan: policiesNeed,
   policies: policiesNeed,
+  retire: ({ istio }) => (istio?.removeOld ? undefined : 'set `istio.removeOld`'),
   uninstall: ({ istio }) => (istio ? undefined : 'give `istio-version`, for it is istioctl that removes the control plane'),
   promote: canaryNeed,
   rollback: canaryNeed,
@@ -142,7 +150,7 @@ function stageFaults(config: Config): string[] {
 /** The stages of this run, in their order: those listed, or those that have something to do. Some run only when listed. */
 export function stagesOf(config: Config): StageName[] {
   if (config.stages) return stageNames.filter((stage) => config.stages!.includes(stage))
-  const all: StageName[] = ['install', 'inject', 'policies', 'verify', 'promote']
+  const all: StageName[] = ['install', 'inject', 'policies', 'verify', 'retire', 'promote']
   const working = all.filter((stage) => stage !== 'verify' && needs[stage]?.(config) === undefined)
-  return all.filter((stage) => working.includes(stage) || (stage === 'verify' && working.some((each) => each !== 'install')))
+  return all.filter((stage) => working.includes(stage) || (stage === 'verify' && working.some((each) => each !== 'install' && each !== 'retire')))
 }

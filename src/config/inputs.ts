@@ -15,6 +15,8 @@ export const inputs: Record<string, Input> = {
   profile: { path: ['istio', 'profile'], example: 'demo' },
   set: { path: ['istio', 'set'], example: 'meshConfig.accessLogFile=/dev/stdout' },
   overlays: { path: ['istio', 'overlays'], example: 'deploy/istio.yaml' },
+  revision: { path: ['istio', 'revision'], example: '1-31-0' },
+  hub: { path: ['istio', 'hub'], example: 'registry.example/istio' },
   mirror: { path: ['istio', 'mirror'], example: 'https://mirror.example/istio' },
   workloads: { path: ['workloads'], example: 'deploy/mysql, deploy/backend, deploy/frontend' },
   mtls: { path: ['mtls'], yaml: 'or text', example: 'strict' },

@@ -3,7 +3,7 @@
 import * as z from 'zod'
 import { dnsName, duration, durationOrNone, durationOrOff, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
-export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'promote', 'rollback', 'uninstall'] as const
+export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'retire', 'promote', 'rollback', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
 
 const named = (what: string) =>
@@ -45,13 +45,19 @@ const setValues = z
 
 const istio = z.strictObject({
   version: version.prefault('1.31.0').describe('Istio version to use, exact.'),
-  profile: text.prefault('default').describe("istioctl's installation profile: `default`, `demo`, `minimal`, …"),
+  profile: text.optional().describe("istioctl's installation profile: `default`, `demo`, `minimal`, … Without it that of the overlays, else `default`. `ambient` is not supported."),
+  revision: objectName.optional().describe('Revision of the control plane. Another one than those that are there is installed beside them, and the namespace is moved to it: labelled `istio.io/rev`, its workloads restarted in their order. `default` is the one without a name.'),
+  tag: objectName.optional().describe('Revision tag, such as `prod`, that is made to point to `revision` and that the namespace is labelled with. Other namespaces with this label follow when their pods are restarted.'),
+  removeOld: flag.prefault(false).describe('Removes older control planes of other revisions, each once no pod has a sidecar of it and no namespace or tag points to it. Otherwise they are kept, and told.'),
+  hub: text.optional().describe("Registry and path of Istio's images. Without it that of `set` or the overlays, else `docker.io/istio`."),
+  imagePullPolicy: z.enum(['IfNotPresent', 'Always', 'Never'], { error: 'expected one of IfNotPresent, Always, Never' }).optional().describe('When nodes pull the images of the control plane and of the sidecars. With `Never` every node must hold them already, which is looked at before anything is installed.'),
+  pullSecrets: texts.optional().describe('Names of the Secrets with which these images are pulled, in the namespaces that they are pulled in.'),
   set: setValues.prefault([]).describe('Values passed to `istioctl install --set`: `key=value`, one a line.'),
   overlays: texts.optional().describe('IstioOperator files passed to `istioctl install -f`, in order.'),
   mirror: url
     .prefault('https://github.com/istio/istio/releases/download')
     .describe('Where istioctl is downloaded from, in the layout of the official releases.'),
-  suppress: texts.optional().describe('Codes of `istioctl analyze` that are no reason to stop or to warn, such as `IST0118`.'),
+  suppress: texts.optional().describe('Codes of `istioctl analyze` and `istioctl x precheck` that are no reason to stop or to warn, such as `IST0118`.'),
   timeout: duration.prefault('5m').describe('How long the control plane may take to become ready.'),
 })
 

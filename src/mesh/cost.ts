@@ -1,6 +1,7 @@
 // What the mesh will ask of the nodes, from the cluster's own numbers, and whether the namespace looks worth it.
 import type { Cluster } from '../cluster/client.ts'
-import { systemNamespace, type ConfigMap, type Node, type Pod, type Quantities, type Service, type Workload } from '../cluster/objects.ts'
+import { systemNamespace, type ConfigMap, type Node, type Pod, type Quantities, type Service } from '../cluster/objects.ts'
+import { planes, unnamed } from './revisions.ts'
 import { ended, expectsSidecar, hasSidecar } from './sidecar.ts'
 
 /** CPU in thousandths of a core, memory in bytes. */
@@ -20,18 +21,20 @@ const profiles: Record<string, { plane: Room[]; sidecar: Room }> = {
 /** `sidecar`: what the injector of a mesh that is already there asks for; `plane`: its control plane runs; `grows`: a cluster autoscaler adds nodes. */
 export type Facts = { namespace: string; profile: string; plane: boolean; grows: boolean; sidecar?: Room; nodes: Node[]; pods: Pod[]; services: Service[] }
 
-/** Reads nodes, all pods, and what is installed. `profile` is the one to be installed; rejects with ApiError when the account may not read them. */
-export async function meshCost(cluster: Cluster, namespace: string, profile = 'default'): Promise<Cost> {
-  const [nodes, pods, services, [istiod], injector, autoscaler] = await Promise.all([
+/** Reads nodes, all pods, and what is installed. `asked` is what is to be installed, if anything; rejects with ApiError when the account may not read them. */
+export async function meshCost(cluster: Cluster, namespace: string, asked?: { profile: string; revision: string }): Promise<Cost> {
+  const all = await planes(cluster)
+  const { profile, revision } = asked ?? { profile: 'default', revision: all.at(-1)?.revision ?? unnamed }
+  const [nodes, pods, services, injector, autoscaler] = await Promise.all([
     cluster.list<Node>('Node'),
     cluster.list<Pod>('Pod'),
     cluster.list<Service>('Service', namespace),
-    cluster.list<Workload>('Deployment', systemNamespace, { labelSelector: 'app=istiod' }),
-    cluster.get<ConfigMap>('ConfigMap', systemNamespace, 'istio-sidecar-injector'),
+    cluster.get<ConfigMap>('ConfigMap', systemNamespace, revision === unnamed ? 'istio-sidecar-injector' : `istio-sidecar-injector-${revision}`),
     cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])
-  return costOf({ namespace, profile, plane: istiod !== undefined, grows: autoscaler !== undefined || nodes.some(isOfKarpenter), nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
+  const plane = all.some((each) => each.revision === revision)
+  return costOf({ namespace, profile, plane, grows: autoscaler !== undefined || nodes.some(isOfKarpenter), nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
 }
 
 /** The autoscaler that writes no status anywhere: its nodes tell. */

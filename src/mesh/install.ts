@@ -1,67 +1,95 @@
 // The control plane: installed when it is absent or not as asked, left alone when it is.
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { gt, minor, valid } from 'semver'
 import type { Cluster } from '../cluster/client.ts'
-import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject, type Workload } from '../cluster/objects.ts'
+import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import { managedBy } from '../policies/compile/index.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
+import { readOverlays, said } from './overlays.ts'
+import { planes, recordName, unnamed, type Plane } from './revisions.ts'
 
-const recordName = 'mesh-canary-install'
+/** What an installation was asked for, as recorded in the cluster beside it. `args` are istioctl's, for `install` and `manifest generate`. */
+export type Wanted = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
+export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
 
-/** What an installation was asked for, as recorded in the cluster beside it. */
-export type Wanted = { version: string; fingerprint: string; args: string[] }
-export type Installed = { version: string; action: 'installed' | 'changed' | 'unchanged' }
+/** Where Istio's images are to be had; 1.30.0 to 1.30.3 name a registry of their own. */
+const officialHub = 'docker.io/istio'
 
-/** @throws ConfigError when an overlay file cannot be read. */
-export function wanted(istio: IstioConfig): Wanted {
-  const overlays = (istio.overlays ?? []).map((file) => ({ file, content: overlay(file) }))
+/**
+ * `extra`: more `key=value`, over which the user's own `set` wins.
+ * @throws ConfigError when an overlay file cannot be read, or asks for what is not supported.
+ */
+export function wanted(istio: IstioConfig, extra: readonly string[] = []): Wanted {
+  const overlays = readOverlays(istio.overlays ?? [])
+  const asked = said(istio.set, overlays)
+  const profile = istio.set.some((pair) => pair.startsWith('profile=')) ? asked('profile')! : (istio.profile ?? asked('profile') ?? 'default')
+  refuseAmbient(profile, asked)
+  const revision = istio.revision ?? unnamed
+  const elsewhere = asked('revision') ?? asked('values.revision')
+  if (elsewhere !== undefined && elsewhere !== '' && elsewhere !== revision) throw new ConfigError(`istio.set or istio.overlays: the revision ${elsewhere} is given there; give it as \`istio.revision\`, by which the namespace is labelled and the control plane found again`)
+  const hub = istio.hub ?? ((asked('hub') ?? asked('values.global.hub')) === undefined ? officialHub : undefined)
+  const values = [
+    ...(istio.profile === undefined ? [] : [`profile=${istio.profile}`]),
+    // Not `hub`: that loses against the `values.global.hub` of an overlay.
+    ...(hub === undefined ? [] : [`values.global.hub=${hub}`]),
+    ...(istio.imagePullPolicy === undefined ? [] : [`values.global.imagePullPolicy=${istio.imagePullPolicy}`]),
+    ...(istio.pullSecrets ?? []).map((name, i) => `values.global.imagePullSecrets[${i}]=${name}`),
+    ...extra,
+    ...istio.set,
+  ]
   const args = [
     ...overlays.flatMap(({ file }) => ['-f', file]),
-    ...['--set', `profile=${istio.profile}`],
-    ...istio.set.flatMap((pair) => ['--set', pair]),
+    ...values.flatMap((pair) => ['--set', pair]),
+    ...(revision === unnamed ? [] : ['--revision', revision]),
   ]
-  const parts = [istio.version, istio.profile, istio.set, overlays.map(({ content }) => content)]
+  const parts = [istio.version, revision, values, overlays.map(({ content }) => content)]
   const fingerprint = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
-  return { version: istio.version, fingerprint, args }
+  return { version: istio.version, revision, profile, fingerprint, args }
 }
 
-function overlay(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`istio.overlays: the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path`)
-  }
-}
-
-type Live = { version: string; ready: boolean }
-
-/** The control plane's version, read from the image that istiod runs. */
-export async function installedVersion(cluster: Cluster): Promise<Live | undefined> {
-  const [istiod] = await cluster.list<Workload>('Deployment', systemNamespace, { labelSelector: 'app=istiod' })
-  const image = istiod?.spec.template.spec.containers.find(({ name }) => name === 'discovery')?.image
-  if (!istiod || !image) return undefined
-  const tag = /:([^:/@]+)(@|$)/.exec(image)?.[1] ?? image
-  return { version: tag.replace(/-(distroless|debug)$/, ''), ready: (istiod.status?.availableReplicas ?? 0) > 0 }
+function refuseAmbient(profile: string, asked: (key: string) => string | undefined): void {
+  const by =
+    profile.includes('ambient') ? `the profile ${profile}`
+    : asked('values.profile')?.includes('ambient') ? `values.profile=${asked('values.profile')}`
+    : asked('components.ztunnel.enabled') === 'true' ? 'components.ztunnel.enabled=true'
+    : undefined
+  if (by !== undefined)
+    throw new ConfigError(`istio.profile: ${by} asks for ambient mode, in which pods have no sidecars, and it is sidecars that are given, verified and counted by here; it is not supported yet. Choose a profile with sidecars, such as default, demo or minimal`)
 }
 
 /** True when nothing is to be installed or changed. */
 export async function isAsAsked(cluster: Cluster, asked: Wanted): Promise<boolean> {
-  const [live, record] = await Promise.all([installedVersion(cluster), cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName)])
+  const [all, record] = await Promise.all([planes(cluster), cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(asked.revision))])
+  const live = all.find(({ revision }) => revision === asked.revision)
   return live !== undefined && live.ready && live.version === asked.version && record?.data?.['fingerprint'] === asked.fingerprint
+}
+
+/** What is allowed, and to be known. @throws ConfigError where Istio does not support the step from the versions that are there. */
+export function checkSteps(all: readonly Plane[], { version, revision }: Wanted): string[] {
+  return all.filter((live) => valid(live.version) && valid(version) && live.version !== version).flatMap((live) => {
+    const inPlace = live.revision === revision
+    const up = minor(version) - minor(live.version)
+    const from = `the control plane ${live.revision} is of ${live.version}`
+    if (inPlace && up > 1) throw new ConfigError(`istio.version: ${from}, and in place only the next minor version may follow, not ${version}; go there one minor version at a time, or install it beside the old one with another \`istio.revision\` (two at a time)`)
+    if (inPlace && up < 0) throw new ConfigError(`istio.version: ${from}, and ${version} is older; to go back, point the namespace to a control plane of the old version (\`istio.revision\`), or ask for ${live.version}`)
+    if (Math.abs(up) > 2) throw new ConfigError(`istio.version: ${from}, and beside it only up to two minor versions away may be installed, not ${version}; go there in steps`)
+    return inPlace && gt(live.version, version) ? [`${from} and is replaced by the older ${version}`] : []
+  })
 }
 
 /** `install` runs `istioctl install` with the arguments and rejects with the cause when it fails. */
 export async function ensureMesh(cluster: Cluster, asked: Wanted, install: (args: string[]) => Promise<void>): Promise<Installed> {
-  if (await isAsAsked(cluster, asked)) return { version: asked.version, action: 'unchanged' }
-  const live = await installedVersion(cluster)
+  const named = asked.revision === unnamed ? {} : { revision: asked.revision }
+  if (await isAsAsked(cluster, asked)) return { version: asked.version, ...named, action: 'unchanged' }
+  const own = async () => (await planes(cluster)).find(({ revision }) => revision === asked.revision)
+  const live = await own()
   await install(asked.args)
   await cluster.apply<KubeObject & ConfigMap>({
     apiVersion: apiVersionOf('ConfigMap'),
     kind: 'ConfigMap',
-    metadata: { name: recordName, namespace: systemNamespace, labels: managedBy },
+    metadata: { name: recordName(asked.revision), namespace: systemNamespace, labels: managedBy },
     data: { version: asked.version, fingerprint: asked.fingerprint },
   })
-  const after = await installedVersion(cluster)
-  return { version: after?.version ?? asked.version, action: live ? 'changed' : 'installed' }
+  return { version: (await own())?.version ?? asked.version, ...named, action: live ? 'changed' : 'installed' }
 }

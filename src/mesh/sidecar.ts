@@ -47,3 +47,22 @@ export function isReady({ status }: Pod): boolean {
 export function answers(pod: Pod): boolean {
   return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
+
+/** The revision of the control plane that the pod's proxy is of: as the injector wrote it, or, of a gateway that istioctl made, its label. */
+export function sidecarRevision({ metadata: { annotations = {}, labels = {} } }: Pod): string | undefined {
+  return injected(annotations['sidecar.istio.io/status']) ?? annotations['istio.io/rev'] ?? labels['istio.io/rev']
+}
+
+function injected(status: string | undefined): string | undefined {
+  try {
+    return (JSON.parse(status ?? '') as { revision?: string }).revision
+  } catch {
+    return undefined
+  }
+}
+
+/** True when the pod has a sidecar, and of another revision than this one; without one, any is right. */
+export function isOfOther(pod: Pod, revision: string | undefined): boolean {
+  const own = sidecarRevision(pod)
+  return revision !== undefined && hasSidecar(pod) && own !== undefined && own !== revision
+}

@@ -12,11 +12,14 @@ import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/
 import { untilRolledOut } from '../verify/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
 import { proxies } from './propagation.ts'
+import { planes, removePlane, usersOf, type Plane } from './revisions.ts'
 import { ended, hasSidecar } from './sidecar.ts'
 
 /** `istioctl` runs it with the arguments and rejects with the cause when it fails; `note` gets a line a step. */
 export type Removal = {
   namespace: string
+  /** The one control plane to remove; without it the mesh. */
+  revision?: string
   /** In the order in which sidecars came; they go in the opposite one. */
   workloads: readonly Named[] | 'all'
   dryRun: boolean
@@ -32,11 +35,26 @@ type Done = Pick<Removed, 'removed' | 'restarted'>
 
 /** `done` grows as it goes, so that one that fails half-way can say how far it came. @throws ConfigError, with nothing touched, when others still need the mesh. */
 export async function uninstall(cluster: Cluster, removal: Removal, done: Done = { removed: [], restarted: [] }): Promise<Removed> {
-  const { namespace, dryRun, timeoutMs, signal } = removal
+  const { namespace, revision, dryRun, timeoutMs, signal } = removal
+  const all = await planes(cluster)
+  const others = all.filter((plane) => plane.revision !== revision)
+  if (revision !== undefined && others.length > 0) return { ...done, ...(await onlyOne(cluster, removal, all, revision)) }
+  if (others.length > 1) throw new ConfigError(`uninstall: there are several control planes (${others.map((plane) => plane.revision).join(', ')}), and all would go; name the one to remove as \`istio.revision\` (\`default\` for the one without a name), and remove the last one without`)
   const found = await survey(cluster, removal)
   if (dryRun) return { ...wouldBe(found, namespace), remains: [] }
   await takeAway(cluster, removal, found, done)
   return { ...done, remains: await untilGone(cluster, namespace, found.system, timeoutMs, signal) }
+}
+
+/** One control plane of several: the rest of the mesh stays, and the policies and sidecars with it. */
+async function onlyOne(cluster: Cluster, { dryRun, istioctl }: Removal, all: Plane[], revision: string): Promise<Pick<Removed, 'removed' | 'remains'>> {
+  if (!all.some((plane) => plane.revision === revision)) return { removed: [], remains: [] }
+  const users = await usersOf(cluster, revision)
+  if (users.length > 0) throw new ConfigError(`uninstall: the control plane ${revision} is still used by ${some(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`)
+  // The newest of the others, for the oldest is the next to go.
+  if (!dryRun) await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, istioctl)
+  const remains = dryRun ? [] : (await planes(cluster)).filter((plane) => plane.revision === revision)
+  return { removed: [`control plane ${revision}`], remains: remains.map(() => `control plane ${revision}`) }
 }
 
 function wouldBe({ leases, policies, labels, workloads, mesh, system }: Found, namespace: string): Done {

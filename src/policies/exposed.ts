@@ -40,7 +40,7 @@ function portFaults(name: string, { port: stated, api }: Exposure, config: Confi
 const bareProfiles = ['minimal', 'ambient', 'empty', 'remote']
 
 function comesByInstall({ istio }: Config, stages: readonly StageName[]): boolean {
-  return stages.includes('install') && istio !== undefined && (!bareProfiles.includes(istio.profile) || istio.set.length > 0 || istio.overlays !== undefined)
+  return stages.includes('install') && istio !== undefined && (istio.profile === undefined || !bareProfiles.includes(istio.profile) || istio.set.length > 0 || istio.overlays !== undefined)
 }
 
 /** The namespaces of the gateways, by their label `istio`. */

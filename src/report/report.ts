@@ -61,6 +61,8 @@ export type Report = {
   stages: StageResult[]
   istioctl?: { path: string; version: string; cacheHit: boolean }
   mesh?: Installed
+  /** What the control plane and its sidecars are made of, where it was to be installed or changed. */
+  images?: string[]
   changes: Change[]
   restarted: string[]
   pods: PodRow[]

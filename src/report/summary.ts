@@ -33,7 +33,7 @@ function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionRepor
 function facts({ mesh, istioctl, verdict, reason, restarted, changes }: Report): string {
   const rows: [string, string][] = []
   if (verdict) rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
-  if (mesh) rows.push(['Mesh', `Istio ${mesh.version}, ${mesh.action}`])
+  if (mesh) rows.push(['Mesh', `Istio ${mesh.version}${mesh.revision === undefined ? '' : ` (revision ${mesh.revision})`}, ${mesh.action}`])
   if (istioctl) rows.push(['istioctl', `${istioctl.version}, ${istioctl.cacheHit ? 'from the tool cache' : 'downloaded and verified'}`])
   rows.push(['Restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'], ['Objects changed', String(changes.length)])
   return table(['', ''], rows, (cell) => cell)

@@ -1,34 +1,83 @@
-// The stage inject: the namespace asks for sidecars, and the workloads that lack one are restarted in their order.
-import type { KubeObject, Pod } from '../cluster/objects.ts'
-import { asksForSidecars, labelNamespace, lackingSidecar, restart, selectWorkloads } from '../mesh/inject.ts'
+// The stage inject: the namespace points to the control plane it is asked to, and the workloads that lack its sidecar are
+// restarted in their order. Where that fails on the way from one revision to another, it goes back to the one it came from.
+import { ApiError } from '../cluster/client.ts'
+import { belongs } from '../cluster/labels.ts'
+import type { Pod, Workload } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldLabels, type Move, type TagMove } from '../mesh/inject.ts'
+import { planes, type Plane } from '../mesh/revisions.ts'
+import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
+import { verifyProxies } from '../verify/proxies.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
-import { isCanary, type Done, type Host, type Running } from './running.ts'
+import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
 
-export async function inject({ config, host, cluster, report }: Running): Promise<Done> {
-  const { namespace, workloads, verify, dryRun } = config
+export async function inject(running: Running): Promise<Done> {
+  const { config, host, cluster, report } = running
+  const { namespace, workloads } = config
+  const move = await moveOf(cluster, namespace, config.istio)
   const all = await selectWorkloads(cluster, namespace, workloads!)
-  const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace))
-  const names = lacking.map(({ kind, metadata }) => `${kind}/${metadata.name}`)
-  if (dryRun) {
-    const asks = asksForSidecars(await cluster.get<KubeObject>('Namespace', undefined, namespace))
-    if (!asks) host.info(`namespace ${namespace}: would be labelled istio-injection=enabled`)
-    host.info(names.length > 0 ? `would be restarted, for want of a sidecar: ${names.join(', ')}` : 'every workload already has its sidecar')
-    return { changed: !asks || names.length > 0 }
-  }
+  const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
+  if (config.dryRun) return wouldBe(running, move, lacking)
 
-  const labelled = await labelNamespace(cluster, namespace)
-  if (labelled) report.changes.push({ kind: 'Namespace', namespace, name: namespace, action: 'changed' })
-  host.info(labelled ? `namespace ${namespace}: labelled istio-injection=enabled` : `namespace ${namespace}: already asks for sidecars`)
-  for (const [i, workload] of lacking.entries()) {
-    await restart(cluster, workload)
-    report.restarted.push(names[i]!)
-    host.info(`${names[i]!}: restarted, for it had no sidecar`)
-    const rollout = untilRolledOut(cluster, workload, verify.timeout, host.signal)
-    await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
+  const before = await planesThere(running)
+  if (move.tag) await moveTag(running, move.tag)
+  if (move.labels) {
+    await labelNamespace(cluster, namespace, move.labels)
+    report.changes.push({ kind: 'Namespace', namespace, name: namespace, action: 'changed' })
+  }
+  host.info(move.labels ? `namespace ${namespace}: labelled ${toldLabels(move.labels, move.before)}` : `namespace ${namespace}: already asks for sidecars`)
+  const restarted: Workload[] = []
+  try {
+    for (const workload of lacking) {
+      restarted.push(workload)
+      await renew(running, workload, move)
+    }
+    if (isBetween(move) && lacking.length > 0) await checkSidecars(running, lacking, move.revision!)
+  } catch (error) {
+    throw isBetween(move) && before.some(({ revision }) => revision === move.from) ? await putBack(running, move, restarted, error) : error
   }
   if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
-  return { changed: labelled || lacking.length > 0 }
+  return { changed: move.labels !== undefined || move.tag !== undefined || lacking.length > 0 }
+}
+
+const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
+
+function wouldBe({ config: { namespace }, host }: Running, { labels, before, tag, revision }: Move, lacking: Workload[]): Done {
+  if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`)
+  if (labels) host.info(`namespace ${namespace}: would be labelled ${toldLabels(labels, before)}`)
+  host.info(lacking.length > 0 ? `would be restarted, for want of a sidecar${revision === undefined ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}` : 'every workload already has its sidecar')
+  return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
+}
+
+/** Pods that point to a revision which is not there are made without a sidecar, and nobody complains. */
+async function planesThere({ config: { istio }, cluster }: Running): Promise<Plane[]> {
+  const all = await planes(cluster).catch(noneWhenForbidden)
+  if (istio?.revision === undefined || all.length === 0 || all.some(({ revision }) => revision === istio.revision)) return all
+  throw new ConfigError(`istio.revision: there is no control plane of the revision ${istio.revision} in the cluster (there are ${all.map(({ revision }) => revision).join(', ')}), so no pod would get a sidecar; run the stage install as well, or correct the name`)
+}
+
+function noneWhenForbidden(error: unknown): Plane[] {
+  if (error instanceof ApiError && error.status === 403) return []
+  throw error
+}
+
+/** Whether the namespace comes from another revision, and from which is known. */
+function isBetween({ labels, tag, from, revision }: Move): boolean {
+  return (labels !== undefined || tag !== undefined) && from !== undefined && revision !== undefined && from !== revision
+}
+
+export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
+  await istioctl(running, ['tag', 'set', name, '--revision', to, '--overwrite', '-y'])
+  running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
+}
+
+async function renew({ config, host, cluster, report }: Running, workload: Workload, { revision, from }: Move): Promise<void> {
+  await restart(cluster, workload)
+  report.restarted.push(nameOf(workload))
+  host.info(`${nameOf(workload)}: restarted, for it had no sidecar${revision !== undefined && from !== undefined ? ` of the revision ${revision}` : ''}`)
+  const rollout = untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
+  await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
 }
 
 function leftToPromotion({ signal, warning }: Host) {
@@ -36,4 +85,35 @@ function leftToPromotion({ signal, warning }: Host) {
     signal.throwIfAborted()
     warning(messageOf(error))
   }
+}
+
+/** While the way back is still open: every new pod has a sidecar of the revision, and its istiod has told it everything. */
+async function checkSidecars({ config, cluster }: Running, workloads: Workload[], revision: string): Promise<void> {
+  const judged = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
+  const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter((pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)))
+  const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOther(pod, revision))
+  if (strange.length > 0) throw new Error(strange.map((pod) => `pod ${config.namespace}/${pod.metadata.name} was made with ${hasSidecar(pod) ? `a sidecar of the revision ${sidecarRevision(pod)}` : 'no sidecar'}, not with one of ${revision}; look for a label istio.io/rev or sidecar.istio.io/inject in its template`).join('\n'))
+  const wrong = (await verifyProxies(cluster, config.namespace)).filter(({ pod, ok }) => !ok && pods.some(({ metadata }) => metadata.name === pod))
+  if (wrong.length > 0) throw new Error(wrong.map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync with the control plane ${revision}: ${cause ?? ''}`).join('\n'))
+}
+
+/**
+ * What was restarted gets its former sidecars again. Both revisions share their root of trust, so the mixture on the way serves.
+ * Of a run that is cancelled, nothing is waited for: Kubernetes goes on by itself.
+ */
+async function putBack(running: Running, { before, labels, tag, from }: Move, restarted: Workload[], cause: unknown): Promise<Error> {
+  const { config, cluster, host, report } = running
+  const said = messageOf(cause)
+  const calm: Running = { ...running, host: { ...host, signal: new AbortController().signal } }
+  const names = restarted.map(nameOf)
+  try {
+    if (tag) await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : ['tag', 'set', tag.name, '--revision', tag.from, '--overwrite', '-y'])
+    if (labels) await labelNamespace(cluster, config.namespace, before)
+    for (const workload of restarted) await restart(cluster, workload)
+    report.restarted.push(...names)
+    if (!host.signal.aborted) for (const workload of restarted) await untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
+  } catch (error) {
+    return new Error(`${said}\nand the way back to the revision ${from} was not through either: ${messageOf(error)}`)
+  }
+  return new Error(`${said}\nso the namespace ${config.namespace} points to the revision ${from} again, and ${names.join(', ')} ${host.signal.aborted ? 'are being' : 'were'} restarted with its sidecars`)
 }

@@ -4,10 +4,16 @@ import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { obtain } from '../istioctl/download.ts'
 import { meshCost } from '../mesh/cost.ts'
-import { ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { run, within } from '../istioctl/run.ts'
+import { imagesOf, missing } from '../mesh/images.ts'
+import { tagMove } from '../mesh/inject.ts'
+import { checkSteps, ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { precheck } from '../mesh/precheck.ts'
+import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
 import { causeOf } from '../verify/cause.ts'
+import { moveTag } from './inject.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
 export async function getIstioctl({ config, host, report }: Running): Promise<void> {
@@ -18,9 +24,9 @@ export async function getIstioctl({ config, host, report }: Running): Promise<vo
 }
 
 /** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
-export async function weigh({ config, host, cluster, report }: Running): Promise<void> {
+export async function weigh({ config, host, cluster, asked, report }: Running): Promise<void> {
   try {
-    report.cost = await meshCost(cluster, config.namespace, config.istio?.profile)
+    report.cost = await meshCost(cluster, config.namespace, asked)
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 403)) throw error
     return host.info(`what the mesh will cost is not known: ${error.message}`)
@@ -33,17 +39,65 @@ export async function weigh({ config, host, cluster, report }: Running): Promise
 
 export async function install(running: Running): Promise<Done> {
   const { config, host, cluster, asked, report } = running
+  const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
+  const all = await planes(cluster)
+  const as = await isAsAsked(cluster, asked!)
+  if (!as) {
+    warn(running, checkSteps(all, asked!))
+    await prechecked(running)
+    await images(running)
+  }
+  const beside = all.filter(({ revision }) => revision !== asked!.revision)
+  if (beside.length > 0) host.info(`beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`)
   if (config.dryRun) {
-    const changed = !(await isAsAsked(cluster, asked!))
-    host.info(changed ? `Istio ${asked!.version} would be installed or changed` : `Istio ${asked!.version}: already as asked`)
-    return { changed }
+    host.info(as ? `${named}: already as asked` : `${named} would be installed or changed`)
+    return { changed: !as }
   }
   const mesh = await ensureMesh(cluster, asked!, (args) =>
     istioctl(running, ['install', '-y', '--readiness-timeout', `${Math.ceil(config.istio!.timeout / 1000)}s`, ...args]).catch(withCauses(cluster)),
   )
   report.mesh = mesh
-  host.info(`Istio ${mesh.version}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
-  return { changed: mesh.action !== 'unchanged' }
+  host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
+  const tagged = await tag(running)
+  return { changed: tagged || mesh.action !== 'unchanged' }
+}
+
+/** With sidecars to be given, the tag moves together with the namespace, so that both can go back. */
+async function tag(running: Running): Promise<boolean> {
+  const { config, cluster, stages } = running
+  const move = stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
+  if (move) await moveTag(running, move)
+  return move !== undefined
+}
+
+function warn({ host, report }: Running, warnings: string[]): void {
+  warnings.forEach(host.warning)
+  report.warnings.push(...warnings)
+}
+
+async function prechecked(running: Running): Promise<void> {
+  const { config, host, connection, report } = running
+  const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
+  const { errors, warnings } = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal })
+  warn(running, warnings)
+  if (errors.length > 0) throw new ConfigError(`istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`)
+}
+
+/** Tells them; those that are never pulled must be on the nodes. */
+async function images(running: Running): Promise<void> {
+  const { config, host, cluster, asked, report } = running
+  const signal = within(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
+  const { code, stdout, stderr } = await run(report.istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
+  if (code !== 0) throw new ConfigError(`istio: istioctl cannot render what is asked for: ${stderr.trim().split('\n').slice(-3).join(' ')}`)
+  const all = imagesOf(stdout)
+  report.images = all.map(({ name }) => name)
+  host.info(`images: ${report.images.join(', ')}`)
+  const { lacks, unknown } = await missing(cluster, all).catch((error: unknown) => {
+    if (!(error instanceof ApiError && error.status === 403)) throw error
+    return { lacks: [], unknown: [`whether the nodes hold Istio's images is not known: ${error.message}`] }
+  })
+  unknown.forEach(host.info)
+  if (lacks.length > 0) throw new ConfigError(`istio.imagePullPolicy: the images are never pulled, and not all are there: ${lacks.join('; ')}; load them onto the nodes first, or let them be pulled`)
 }
 
 /** istioctl says that it waited in vain; why is written on the pods. */

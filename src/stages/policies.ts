@@ -1,8 +1,8 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
-import { installedVersion } from '../mesh/install.ts'
 import { within } from '../istioctl/run.ts'
 import { proxies } from '../mesh/propagation.ts'
+import { planes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
 import { claimedTwice } from '../policies/claims.ts'
@@ -30,7 +30,7 @@ export async function plan(running: Running): Promise<Done> {
 
 /** Before that istioctl has nothing to analyze with. */
 async function meshComesLater({ cluster, stages }: Running): Promise<boolean> {
-  return stages.includes('install') && (await installedVersion(cluster)) === undefined
+  return stages.includes('install') && (await planes(cluster)).length === 0
 }
 
 export async function policies(running: Running): Promise<Done> {

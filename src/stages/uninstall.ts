@@ -9,6 +9,7 @@ export async function uninstall(running: Running): Promise<Done> {
   const done = { removed: report.removed, restarted: report.restarted }
   const { removed, restarted, remains } = await takeAway(cluster, {
     namespace: config.namespace,
+    ...(config.istio?.revision === undefined ? {} : { revision: config.istio.revision }),
     workloads: config.workloads ?? 'all',
     dryRun: config.dryRun,
     timeoutMs: config.verify.timeout,

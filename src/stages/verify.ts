@@ -2,6 +2,7 @@
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { moveOf } from '../mesh/inject.ts'
 import { readManifests } from '../policies/manifests.ts'
 import { verifyDeep } from '../verify/deep.ts'
 import { within } from '../istioctl/run.ts'
@@ -21,7 +22,9 @@ export async function verify(running: Running): Promise<Done> {
 
 async function pods({ config, host, cluster, stages, report }: Running): Promise<void> {
   const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
-  report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
+  // A run that restarts nothing may find a tag that has moved since; that is for the next one that does.
+  const { revision } = stages.includes('inject') ? await moveOf(cluster, config.namespace, config.istio) : {}
+  report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal, revision)
   for (const { name, ready, sidecar, cause } of report.pods) host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
   const wrong = report.pods.filter(({ cause }) => cause !== undefined)
   if (wrong.length > 0) throw new Error(wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'))

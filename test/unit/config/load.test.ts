@@ -140,7 +140,7 @@ describe('what is refused, with key, place, value and remedy', () => {
     ['a canary without its service', 'canary:\n  stable: v1\n', {}, ['mesh.yaml:2: canary.service', 'is missing', 'a Kubernetes name']],
     ['a canary that is the stable version', 'canary:\n  service: a\n  stable: v2\n', {}, ['canary.canary', 'same subset as stable (v2)', 'name the new one']],
     ['a tick longer than the interval', 'canary:\n  service: a\n  interval: 1s\n  tick: 5s\n', {}, ['mesh.yaml:4: canary.tick', '5000 ms', '1000 ms', 'make it shorter']],
-    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, install, inject, policies, verify, promote, rollback, uninstall']],
+    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, install, inject, policies, verify, retire, promote, rollback, uninstall']],
     ['a canary by subset beside a Service', 'canary:\n  service: a\n  stable: v1\n  canary: { service: a2 }\n', {}, ['mesh.yaml:4: canary.canary', 'is a service and stable a subset', 'make both']],
     ['canary and canaries at once', 'canary: { service: a }\ncanaries: [{ service: b }]\n', {}, ['mesh.yaml:2: canaries', 'beside `canary`', 'give one of the two']],
     ['one service twice', 'canaries:\n  - service: a\n  - service: a\n', {}, ['mesh.yaml:3: canaries.1.service', 'a has a canary already']],

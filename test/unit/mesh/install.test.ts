@@ -2,15 +2,54 @@ import { describe, expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import type { IstioConfig } from '../../../src/config/schema.ts'
-import { ensureMesh, installedVersion, wanted } from '../../../src/mesh/install.ts'
+import { checkSteps, ensureMesh, wanted } from '../../../src/mesh/install.ts'
+import { planes, type Plane } from '../../../src/mesh/revisions.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 
 const istio = (more: Partial<IstioConfig> = {}): IstioConfig => ({ ...configOf('istio: { version: 1.31.0, profile: demo }').istio!, ...more })
 
+const hub = 'values.global.hub=docker.io/istio'
+
 describe('what is asked for', () => {
   test('becomes arguments: files first, so that single values win over them', () => {
     const file = fileWith('spec: {}')
-    expect(wanted(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual(['-f', file, '--set', 'profile=demo', '--set', 'a=1', '--set', 'b=2'])
+    expect(wanted(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual(['-f', file, '--set', 'profile=demo', '--set', hub, '--set', 'a=1', '--set', 'b=2'])
+  })
+
+  test("keeps what an overlay says: its profile and its hub are not set over", () => {
+    const { profile: _, ...bare } = istio()
+    const of = (text: string, more: Partial<IstioConfig> = {}) => wanted({ ...bare, overlays: [fileWith(text)], ...more })
+    const sets = (asked: { args: string[] }) => asked.args.slice(2).filter((each) => each !== '--set')
+    expect(of('spec: { profile: minimal }')).toMatchObject({ profile: 'minimal' })
+    expect(sets(of('spec: { profile: minimal }'))).toEqual([hub])
+    expect(sets(of('spec: { hub: registry.example }'))).toEqual([])
+    expect(sets(of('spec: { values: { global: { hub: registry.example } } }'))).toEqual([])
+    expect(sets(of('spec: {}', { set: ['hub=registry.example'] }))).toEqual(['hub=registry.example'])
+    expect(sets(of('spec: { hub: registry.example }', { hub: 'mine.example', profile: 'demo' }))).toEqual(['profile=demo', 'values.global.hub=mine.example'])
+    expect(of('spec: { profile: minimal }', { set: ['profile=demo'] }).profile).toBe('demo')
+  })
+
+  test('names revision, pull policy and secrets, and what the cluster needs before what the user sets', () => {
+    const { args } = wanted(istio({ revision: 'canary', imagePullPolicy: 'Never', pullSecrets: ['a', 'b'], set: ['x=1'] }), ['y=2'])
+    expect(args.filter((each) => each !== '--set')).toEqual(['profile=demo', hub, 'values.global.imagePullPolicy=Never', 'values.global.imagePullSecrets[0]=a', 'values.global.imagePullSecrets[1]=b', 'y=2', 'x=1', '--revision', 'canary'])
+    expect(wanted(istio({ revision: 'default' })).args).not.toContain('--revision')
+  })
+
+  test.each<[string, Partial<IstioConfig>]>([
+    ['by its profile', { profile: 'ambient' }],
+    ['by the one for OpenShift', { profile: 'openshift-ambient' }],
+    ['by a value', { set: ['values.profile=ambient'] }],
+    ['by ztunnel', { overlays: ['spec: { components: { ztunnel: { enabled: true } } }'] }],
+    ["by an overlay's profile", { overlays: ['spec: { profile: ambient }'] }],
+  ])('is refused when it is ambient mode: %s', (_, { overlays, ...more }) => {
+    const { profile: _demo, ...bare } = istio()
+    expect(() => wanted({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) })).toThrow(/asks for ambient mode, in which pods have no sidecars/)
+  })
+
+  test('is refused when a revision is hidden in an overlay, or an overlay is not YAML', () => {
+    expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow('the revision blue is given there; give it as `istio.revision`')
+    expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')], revision: 'blue' }))).not.toThrow()
+    expect(() => wanted(istio({ overlays: [fileWith('a: [')] }))).toThrow(/istio.overlays: the file \S+ is not one YAML document/)
   })
 
   test('has the same fingerprint when asked for again, wherever its files lie', () => {
@@ -21,13 +60,13 @@ describe('what is asked for', () => {
 
   test('has another fingerprint when any part of it changes', () => {
     const file = (text: string) => ({ overlays: [fileWith(text)] })
-    const variants = [{}, { version: '1.31.1' }, { profile: 'minimal' }, { set: ['a=1'] }, { set: ['a=2'] }, { set: ['a=1', 'b=1'] }, file('a: 1'), file('a: 2')]
+    const variants = [{}, { version: '1.31.1' }, { profile: 'minimal' }, { set: ['a=1'] }, { set: ['a=2'] }, { set: ['a=1', 'b=1'] }, { revision: 'canary' }, { hub: 'x.example' }, { imagePullPolicy: 'Always' as const }, { pullSecrets: ['a'] }, file('a: 1'), file('a: 2')]
     const fingerprints = variants.map((more) => wanted(istio(more)).fingerprint)
     expect(new Set(fingerprints).size).toBe(variants.length)
   })
 
-  test('has the same fingerprint when only where it is downloaded from, or how long it may take, changes', () => {
-    expect(wanted(istio({ mirror: 'https://mirror.example', timeout: 1 })).fingerprint).toBe(wanted(istio()).fingerprint)
+  test('has the same fingerprint when only where it is downloaded from, how long it may take, or what becomes of older ones, changes', () => {
+    expect(wanted(istio({ mirror: 'https://mirror.example', timeout: 1, removeOld: true, revision: 'default' })).fingerprint).toBe(wanted(istio()).fingerprint)
   })
 
   test('names a file that is not there', () => {
@@ -41,7 +80,7 @@ describe('what is asked for', () => {
 function clusterOf(image: string | undefined, record?: Record<string, string>, availableReplicas = 1) {
   const state = { image, record, applied: [] as KubeObject[] }
   const cluster = clusterWith({
-    list: () => Promise.resolve(state.image === undefined ? [] : [{ spec: { template: { spec: { containers: [{ name: 'other', image: 'x:9' }, { name: 'discovery', image: state.image }] } } }, status: { availableReplicas } }]),
+    list: () => Promise.resolve(state.image === undefined ? [] : [{ metadata: {}, spec: { template: { spec: { containers: [{ name: 'other', image: 'x:9' }, { name: 'discovery', image: state.image }] } } }, status: { availableReplicas } }]),
     get: () => Promise.resolve(state.record && { data: state.record }),
     apply: (object: KubeObject) => Promise.resolve(state.applied.push(object)),
   })
@@ -57,7 +96,33 @@ describe('the version installed', () => {
     ['docker.io/istio/pilot:1.31.0-rc.1', '1.31.0-rc.1'],
     [undefined, undefined],
   ])('of the image %s is %s', async (image, version) => {
-    expect((await installedVersion(clusterOf(image).cluster))?.version).toBe(version)
+    expect((await planes(clusterOf(image).cluster))[0]?.version).toBe(version)
+  })
+})
+
+describe('the step from one version to another', () => {
+  const there = (...live: [revision: string, version: string][]): Plane[] => live.map(([revision, version]) => ({ revision, version, ready: true, createdAt: '' }))
+  const asked = (version: string, revision = 'default') => wanted(istio({ version, revision }))
+
+  test.each<[string, Plane[], ReturnType<typeof wanted>, RegExp]>([
+    ['two minor versions in place', there(['default', '1.29.3']), asked('1.31.0'), /control plane default is of 1\.29\.3, and in place only the next minor version may follow, not 1\.31\.0; go there one minor version at a time, or install it beside/],
+    ['back in place', there(['default', '1.31.0']), asked('1.30.4'), /is of 1\.31\.0, and 1\.30\.4 is older; to go back, point the namespace to a control plane of the old version/],
+    ['three minor versions beside', there(['default', '1.28.0']), asked('1.31.0', 'canary'), /beside it only up to two minor versions away/],
+    ['far behind beside', there(['default', '1.31.0']), asked('1.28.0', 'canary'), /beside it only up to two minor versions away/],
+  ])('is refused: %s', (_, live, wish, fault) => {
+    expect(() => checkSteps(live, wish)).toThrow(ConfigError)
+    expect(() => checkSteps(live, wish)).toThrow(fault)
+  })
+
+  test.each<[string, Plane[], ReturnType<typeof wanted>, string[]]>([
+    ['the first', [], asked('1.31.0'), []],
+    ['the next minor version in place', there(['default', '1.30.9']), asked('1.31.0'), []],
+    ['two minor versions beside', there(['default', '1.29.0']), asked('1.31.0', 'canary'), []],
+    ['the next one in place, beside one that is two back', there(['old', '1.29.0'], ['canary', '1.30.0']), asked('1.31.0', 'canary'), []],
+    ['an older patch in place, and told', there(['default', '1.31.2']), asked('1.31.0'), ['the control plane default is of 1.31.2 and is replaced by the older 1.31.0']],
+    ['from a version of nobody knows what', there(['default', 'latest']), asked('1.31.0'), []],
+  ])('is allowed: %s', (_, live, wish, told) => {
+    expect(checkSteps(live, wish)).toEqual(told)
   })
 })
 
@@ -82,8 +147,15 @@ describe('the mesh is brought about', () => {
       return Promise.resolve()
     }
     expect(await ensureMesh(cluster, asked, install)).toEqual({ version: '1.31.0', action })
-    expect(installs).toEqual(action === 'unchanged' ? [] : [['--set', 'profile=demo']])
+    expect(installs).toEqual(action === 'unchanged' ? [] : [['--set', 'profile=demo', '--set', hub]])
     expect(state.applied).toEqual(action === 'unchanged' ? [] : [expect.objectContaining({ kind: 'ConfigMap', data: asRecorded })])
+  })
+
+  test('beside another revision, with a record of its own', async () => {
+    const { state, cluster } = clusterOf(live, asRecorded)
+    const canary = wanted(istio({ revision: 'canary' }))
+    expect(await ensureMesh(cluster, canary, () => Promise.resolve())).toEqual({ version: '1.31.0', revision: 'canary', action: 'installed' })
+    expect(state.applied).toMatchObject([{ metadata: { name: 'mesh-canary-install-canary' }, data: { fingerprint: canary.fingerprint } }])
   })
 
   test('a failed installation is not recorded, so that the next run tries again', async () => {

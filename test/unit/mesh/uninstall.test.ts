@@ -17,10 +17,17 @@ function deployment(name: string): Workload {
 }
 const podOf = (name: string, namespace = 'shop') => pod({ metadata: { name: `${name}-1`, namespace, labels: { app: name } } })
 
+/** A control plane, with what istioctl finds it by. */
+const istiod = (revision = 'default', createdAt = '') => ({
+  ...system('Deployment', revision === 'default' ? 'istiod' : `istiod-${revision}`, { ...ofIstio, app: 'istiod', 'istio.io/rev': revision }, 'apps/v1'),
+  spec: { template: { spec: { containers: [{ name: 'discovery', image: 'docker.io/istio/pilot:1.31.0' }] } } },
+  ...(createdAt ? { metadata: { name: `istiod-${revision}`, namespace: 'istio-system', creationTimestamp: createdAt, labels: { ...ofIstio, app: 'istiod', 'istio.io/rev': revision } } } : {}),
+})
+
 const mesh: KubeObject[] = [
   object('Namespace', 'shop', { labels: { 'istio-injection': 'enabled', team: 'x' } }),
   object('Namespace', 'istio-system'),
-  system('Deployment', 'istiod', { ...ofIstio, app: 'istiod' }, 'apps/v1'),
+  istiod(),
   system('ConfigMap', 'istio-ca-root-cert', { 'istio.io/config': 'true' }),
   system('ConfigMap', 'kube-root-ca.crt'),
   system('ConfigMap', 'mesh-canary-install', { 'app.kubernetes.io/managed-by': 'mesh-canary' }),
@@ -159,5 +166,46 @@ describe('nothing is touched where others need the mesh', () => {
     const others = marked(policy('Telemetry', 'default', {}), ownerOf('other.yaml', 'shop'))
     const { cluster, removal } = world([...fresh(), policy('EnvoyFilter', 'stats', {}, { namespace: 'istio-system', labels: ofIstio }), podOf('ingress', 'istio-system'), others])
     expect((await uninstall(cluster, { ...removal, dryRun: true })).removed).toContain('Telemetry shop/default')
+  })
+})
+
+describe('of several control planes', () => {
+  const two = () => [...fresh(), istiod('canary')]
+
+  test('none goes unless it is named, for all would go', async () => {
+    const { cluster, removal, happened } = world(two())
+    await expect(uninstall(cluster, removal)).rejects.toThrow('uninstall: there are several control planes (default, canary), and all would go; name the one to remove')
+    expect(happened).toEqual([])
+  })
+
+  test('one that nothing uses goes alone, and the record of it; policies and sidecars stay', async () => {
+    const { cluster, removal, happened } = world(two())
+    const { removed, restarted } = await uninstall(cluster, { ...removal, revision: 'canary', timeoutMs: 0 })
+    expect(happened).toEqual(['istioctl uninstall --revision canary -y', 'remove ConfigMap'])
+    expect({ removed, restarted }).toEqual({ removed: ['control plane canary'], restarted: [] })
+  })
+
+  test('one that is not there is not looked for', async () => {
+    const { cluster, removal, happened } = world(fresh())
+    expect(await uninstall(cluster, { ...removal, revision: 'canary' })).toEqual({ removed: [], restarted: [], remains: [] })
+    expect(happened).toEqual([])
+  })
+
+  test.each<[string, string, KubeObject[], string]>([
+    ['a namespace that names it', 'canary', [object('Namespace', 'staging', { labels: { 'istio.io/rev': 'canary' } })], 'is still used by namespace staging; move'],
+    ['a namespace that names a tag of it', 'canary', [object('Namespace', 'staging', { labels: { 'istio.io/rev': 'prod' } }), object('MutatingWebhookConfiguration', 'prod', { labels: { 'istio.io/tag': 'prod', 'istio.io/rev': 'canary' } }, 'admissionregistration.k8s.io/v1')], 'is still used by namespace staging, tag prod; move'],
+    ['a namespace that names none, where it serves those', 'default', [pod({ metadata: { name: 'x', namespace: 'shop' } })], 'is still used by namespace shop; move'],
+    ['a pod', 'canary', [pod({ metadata: { name: 'web-1', namespace: 'staging', annotations: { 'sidecar.istio.io/status': '{"revision":"canary"}' } } })], 'is still used by pod staging/web-1; move'],
+    ['a gateway', 'canary', [pod({ metadata: { name: 'gw-1', namespace: 'istio-system', labels: { 'istio.io/rev': 'canary' } } })], 'is still used by gateway pod istio-system/gw-1; move'],
+  ])('one is not removed while it is used: %s', async (_, revision, users, fault) => {
+    const { cluster, removal, happened } = world([...two(), ...users])
+    await expect(uninstall(cluster, { ...removal, revision })).rejects.toThrow(fault)
+    expect(happened).toEqual([])
+  })
+
+  test('what names no revision is handed over before the one goes that served it', async () => {
+    const { cluster, removal, happened } = world([istiod('old', '2026-01-01T00:00:00Z'), istiod('canary', '2026-02-01T00:00:00Z'), object('MutatingWebhookConfiguration', 'tag', { labels: { 'istio.io/tag': 'default', 'istio.io/rev': 'old' } }, 'admissionregistration.k8s.io/v1')])
+    await uninstall(cluster, { ...removal, revision: 'old' })
+    expect(happened.slice(0, 2)).toEqual(['istioctl tag set default --revision canary --overwrite -y', 'istioctl uninstall --revision old -y'])
   })
 })

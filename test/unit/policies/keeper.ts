@@ -18,7 +18,7 @@ export function keeper(before: KubeObject[] = [], refuse: (object: KubeObject, f
     get: (kind: Kind, namespace: string | undefined, name: string) => Promise.resolve(kept.get(key(kind, namespace, name))),
     list: (kind: Kind, namespace: string | undefined, { labelSelector = '' }: { labelSelector?: string } = {}) => {
       const pairs = labelSelector.split(',').filter(Boolean).map((pair) => pair.split('='))
-      const taken = ({ metadata }: KubeObject) => (namespace === undefined || metadata.namespace === namespace) && pairs.every(([label = '', value]) => metadata.labels?.[label] === value)
+      const taken = ({ metadata }: KubeObject) => (namespace === undefined || metadata.namespace === namespace) && pairs.every(([label = '', value]) => (value === undefined ? label in (metadata.labels ?? {}) : metadata.labels?.[label] === value))
       return Promise.resolve([...kept.values()].filter((object) => kindOf(object) === kind && taken(object)))
     },
     apply: (object: KubeObject, force = false, dryRun = false) => {

@@ -1,0 +1,35 @@
+// The stage retire: control planes that were there before this revision's go, as soon as nothing uses them any more.
+import type { Done, Running } from './running.ts'
+import { istioctl } from './running.ts'
+import { planes, removePlane, usersOf, type Plane } from '../mesh/revisions.ts'
+
+/** A newer one than ours may be somebody's who has not moved yet. */
+export function older(all: readonly Plane[], revision: string): Plane[] {
+  const own = all.find((plane) => plane.revision === revision)
+  return own ? all.filter((plane) => plane.revision !== revision && plane.createdAt < own.createdAt) : []
+}
+
+export async function retire(running: Running): Promise<Done> {
+  const { config, host, cluster, asked, report } = running
+  const old = older(await planes(cluster), asked!.revision)
+  const removed: string[] = []
+  for (const { revision, version } of old) {
+    const users = await usersOf(cluster, revision)
+    if (users.length > 0) {
+      const kept = `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${some(users)}`
+      host.warning(kept)
+      report.warnings.push(kept)
+      continue
+    }
+    if (!config.dryRun) await removePlane(cluster, revision, asked!.revision, (args) => istioctl(running, args))
+    host.info(`control plane ${revision} (${version}): ${config.dryRun ? 'would be removed' : 'removed'}, for nothing uses it any more`)
+    removed.push(`control plane ${revision} (${version})`)
+  }
+  if (old.length === 0) host.info(`no older control plane is beside ${asked!.revision}`)
+  if (removed.length > 0) report.removed = [...(report.removed ?? []), ...removed]
+  return { changed: removed.length > 0 }
+}
+
+function some(names: string[]): string {
+  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
+}
