@@ -97,7 +97,7 @@ export async function whyServing(cluster: Cluster, split: Split, { perSecond, se
   const serving = `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ${split.canary.name} of ${split.service}`
   const again = await readSplit(cluster, split).catch(() => 0)
   if (again > 0) return `weight 0 was written to ${where}, and ${serving}: somebody has written ${again} there since; see who does (GitOps, another pipeline), and run the stage rollback again`
-  return `weight 0 is in ${where}, and ${serving}: istiod has not told them (${await istiod(cluster)}), or somebody calls it other than by these routes. Look at \`istioctl proxy-status\`; proxies that are behind there, or an istiod that cannot watch the API server, mend with \`kubectl -n ${systemNamespace} rollout restart deployment/istiod\``
+  return `weight 0 is in ${where}, and ${serving}: istiod has not told them (${await istiod(cluster)}), or somebody calls it other than by these routes. Look at \`istioctl proxy-status\`; proxies that are behind there, or an istiod that cannot watch the API server, mend with \`kubectl -n ${systemNamespace} rollout restart deployment -l app=istiod\``
 }
 
 /** How istiod's pods are, and the last that it said of the API server. */

@@ -7,8 +7,8 @@ import { ConfigError } from '../config/error.ts'
 import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldLabels, type Move, type TagMove } from '../mesh/inject.ts'
 import { planes, unnamed, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
-import { verifyProxies } from '../verify/proxies.ts'
 import { messageOf } from '../message.ts'
+import { verifyProxies } from '../verify/proxies.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
 
@@ -104,7 +104,7 @@ async function checkSidecars({ config, cluster }: Running, workloads: Workload[]
  */
 async function putBack(running: Running, { before, labels, tag, from }: Move, restarted: Workload[], cause: unknown): Promise<Error> {
   const { config, cluster, host, report } = running
-  const said = cause instanceof Error ? cause.message : String(cause)
+  const said = messageOf(cause)
   const calm: Running = { ...running, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
@@ -114,7 +114,7 @@ async function putBack(running: Running, { before, labels, tag, from }: Move, re
     report.restarted.push(...names)
     if (!host.signal.aborted) for (const workload of restarted) await untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
   } catch (error) {
-    return new Error(`${said}\nand the way back to the revision ${from} was not through either: ${error instanceof Error ? error.message : String(error)}`)
+    return new Error(`${said}\nand the way back to the revision ${from} was not through either: ${messageOf(error)}`)
   }
   return new Error(`${said}\nso the namespace ${config.namespace} points to the revision ${from} again, and ${names.join(', ')} ${host.signal.aborted ? 'are being' : 'were'} restarted with its sidecars`)
 }
