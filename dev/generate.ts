@@ -11,9 +11,9 @@ const nodeAt = (path: string[]) => nodeIn(path, published)
 const outputs: Record<string, string> = {
   'istioctl-path': 'Absolute path of istioctl; its folder is also on the PATH of later steps.',
   'istioctl-version': 'Version of istioctl.',
-  'cache-hit': '`true` when istioctl came from the tool cache.',
+  'cache-hit': '`true` when istioctl came from the tool cache, or from the cache between runs.',
   'mesh-version': 'Version of the control plane in the cluster.',
-  images: 'Images of the control plane and its sidecars, one a line, when it is installed or changed, or with `dry-run` would be.',
+  images: 'Images of the control plane and its sidecars, with blanks between them, when it is installed or changed, or with `dry-run` would be.',
   verdict: 'How the promotion ended: `promoted`, `rolled-back`, `held`, `inconclusive` or `skipped`.',
   weight: "The canary's weight at the end, in per cent.",
   reason: 'Why it ended so.',
@@ -26,7 +26,7 @@ const outputs: Record<string, string> = {
 const configInput = 'Path of a config file. Its keys are the sections of this table; an input overrides the file.'
 
 function actionYml(): string {
-  const described = Object.entries(inputs).map(([name, { path, yaml }]): [string, object] => [name, { description: `${nodeAt(path).description ?? ''}${yaml ? ' (YAML)' : ''}` }])
+  const described = Object.entries(inputs).map(([name, { path, yaml, default: value }]): [string, object] => [name, { description: `${nodeAt(path).description ?? ''}${yaml ? ' (YAML)' : ''}`, ...(value === undefined ? {} : { default: value }) }])
   return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify({
     name: 'mesh-canary',
     description: 'Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.',
@@ -47,8 +47,8 @@ function shown(value: unknown): string {
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 
 function inputTable(): string {
-  const rows = Object.entries(inputs).map(([name, { path, example }]) => {
-    const { description = '', default: value } = nodeAt(path)
+  const rows = Object.entries(inputs).map(([name, { path, example, default: given }]) => {
+    const { description = '', default: value = given } = nodeAt(path)
     const fallback = shown(value) === '' ? '' : ` Default: ${shown(value)}.`
     return `| \`${name}\` | \`${path.join('.')}\` | ${cell(description + fallback)} | \`${cell(example)}\` |`
   })

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import type { Intent } from './canary/promote.ts'
 import { canariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
+import { messageOf } from './message.ts'
 import type { Host } from './stages/running.ts'
 
 export function tempDir(): string {
@@ -53,14 +54,14 @@ export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 
   }
 }
 
-/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. */
+/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. `info` is told what it waits for. */
 export async function finish({ intents = [], held = false, kubeconfig, context, temporaryFile }: Left, info: (line: string) => void): Promise<string[]> {
   try {
     if (intents.length === 0) return []
     const { finishFor } = await import('./run.ts')
     return (await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info })).map((line) => `the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
-    throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${error instanceof Error ? error.message : String(error)}`)
+    throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${messageOf(error)}`)
   } finally {
     if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
   }

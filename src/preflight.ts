@@ -7,6 +7,7 @@ import { canariesOf, servicesOf } from './config/names.ts'
 import { nearest } from './config/nearest.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { ambientFault } from './mesh/inject.ts'
+import { messageOf } from './message.ts'
 import { contradictions } from './policies/contradictions.ts'
 import { policiesOnly } from './policies/elsewhere.ts'
 import { exposeFaults } from './policies/exposed.ts'
@@ -40,7 +41,7 @@ async function answering(cluster: Cluster): Promise<void> {
   try {
     await cluster.version()
   } catch (error) {
-    throw new ConfigError(`kubeconfig: ${error instanceof Error ? error.message : String(error)}; check the address in the kubeconfig, the network of the runner, and that the cluster is up`)
+    throw new ConfigError(`kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, and that the cluster is up`)
   }
 }
 

@@ -7,11 +7,12 @@ import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { wanted } from './mesh/install.ts'
+import { messageOf } from './message.ts'
 import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
 import { hider, secretsIn } from './secrets.ts'
 import { inject } from './stages/inject.ts'
-import { getIstioctl, install, weigh } from './stages/install.ts'
+import { checkSupport, getIstioctl, install, pin, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
@@ -34,7 +35,7 @@ export async function run(config: Config, host: Host): Promise<Report> {
   try {
     await story(config, quiet, report, secrets, learn, hide)
   } catch (error) {
-    report.error = host.signal.aborted ? 'the run was cancelled' : error instanceof Error ? error.message : String(error)
+    report.error = host.signal.aborted ? 'the run was cancelled' : messageOf(error)
     if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') quiet.info(error.stack ?? '')
   }
   const untold = stagesOf(config).includes('promote') && report.verdict === undefined
@@ -61,7 +62,11 @@ async function story(config: Config, host: Host, report: Report, secrets: readon
   await stage(running, 'check', async () => {
     await preflight(cluster, config, stages)
     if (stages.includes('install') || stages.includes('inject')) await weigh(running)
-    if (config.istio) await getIstioctl(running)
+    if (config.istio) {
+      await pin(running, wanted)
+      if (stages.includes('install')) await checkSupport(running)
+      await getIstioctl(running)
+    }
     return { changed: false }
   })
   for (const name of stages) await stage(running, name, () => work[name](running))

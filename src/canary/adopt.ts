@@ -7,8 +7,8 @@ import { belongs, matches } from '../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../cluster/objects.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
 import type { Groups, Labels } from './groups.ts'
-import { messageOf } from './telling.ts'
 import { moveTraffic, type Split } from './traffic.ts'
 
 /** `quiet`: whether the canary was seen to serve nothing any more; `timeoutMs`: how long the rollout may take. */

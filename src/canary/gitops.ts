@@ -1,7 +1,7 @@
 // Whether a GitOps controller owns an object and would put its weights back while a promotion moves them. Pure.
 // Of Flux only the object itself tells; of Argo CD also the Application, where it can be read.
 import { fieldManager } from '../cluster/client.ts'
-import { groupOf, type KubeObject } from '../cluster/objects.ts'
+import { groupOf, keyOf, type KubeObject } from '../cluster/objects.ts'
 
 /** Of argoproj.io/v1alpha1, as far as it is used. */
 type Application = KubeObject & {
@@ -14,10 +14,6 @@ export function gitopsDoubts(object: KubeObject, applications: KubeObject[]): st
   return [...kustomizeDoubts(object), ...helmDoubts(object), ...argoDoubts(object, applications)]
 }
 
-function titleOf({ kind, metadata: { namespace = '', name } }: KubeObject): string {
-  return `${kind} ${namespace}/${name}`
-}
-
 const kustomize = 'kustomize.toolkit.fluxcd.io'
 const helm = 'helm.toolkit.fluxcd.io'
 
@@ -26,13 +22,13 @@ function kustomizeDoubts(object: KubeObject): string[] {
   const owner = ownerOf(object, kustomize)
   const left = says(object, `${kustomize}/ssa`, 'IfNotPresent', 'Ignore') || says(object, `${kustomize}/reconcile`, 'disabled')
   if (owner === undefined || left) return []
-  return [`${titleOf(object)} is applied by the Kustomization ${owner} of Flux, which puts its weights back when it reconciles; annotate it in its source with ${kustomize}/ssa: IfNotPresent, or for the time of the promotion in the cluster with ${kustomize}/reconcile: disabled`]
+  return [`${keyOf(object)} is applied by the Kustomization ${owner} of Flux, which puts its weights back when it reconciles; annotate it in its source with ${kustomize}/ssa: IfNotPresent, or for the time of the promotion in the cluster with ${kustomize}/reconcile: disabled`]
 }
 
 function helmDoubts(object: KubeObject): string[] {
   const owner = ownerOf(object, helm)
   if (owner === undefined || says(object, `${helm}/driftDetection`, 'disabled')) return []
-  return [`${titleOf(object)} is of the HelmRelease ${owner} of Flux, which puts its weights back where its driftDetection.mode is enabled; have the chart annotate it with ${helm}/driftDetection: disabled, or leave the mode at disabled or warn`]
+  return [`${keyOf(object)} is of the HelmRelease ${owner} of Flux, which puts its weights back where its driftDetection.mode is enabled; have the chart annotate it with ${helm}/driftDetection: disabled, or leave the mode at disabled or warn`]
 }
 
 function ownerOf({ metadata: { labels = {} } }: KubeObject, group: string): string | undefined {
@@ -54,10 +50,10 @@ function argoDoubts(object: KubeObject, applications: Application[]): string[] {
   const application = applications.find((each) => isNamed(each, name))
   const ignoring = `ignoreDifferences that cover the weights of the ${object.kind} (jqPathExpressions, or managedFieldsManagers: [${fieldManager}])`
   const option = `the sync option ${respecting}`
-  if (!application) return [`${titleOf(object)} is of the Application ${name} of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and ${option}`]
+  if (!application) return [`${keyOf(object)} is of the Application ${name} of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and ${option}`]
   const lacking = [...(covers(application, object) ? [] : [ignoring]), ...(application.spec?.syncPolicy?.syncOptions?.includes(respecting) ? [] : [option])]
   if (!heals(application) || lacking.length === 0) return []
-  return [`${titleOf(object)} is of the Application ${name} of Argo CD, which puts its weights back within seconds (syncPolicy.automated.selfHeal); give the Application ${lacking.join(' and ')}, or turn selfHeal off for the time of the promotion`]
+  return [`${keyOf(object)} is of the Application ${name} of Argo CD, which puts its weights back within seconds (syncPolicy.automated.selfHeal); give the Application ${lacking.join(' and ')}, or turn selfHeal off for the time of the promotion`]
 }
 
 /**

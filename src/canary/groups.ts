@@ -4,6 +4,7 @@ import { matches } from '../cluster/labels.ts'
 import type { Pod, Service, Workload } from '../cluster/objects.ts'
 import { servicesOf } from '../config/names.ts'
 import type { CanaryConfig, Config, Version } from '../config/schema.ts'
+import { messageOf } from '../message.ts'
 
 export type Labels = Readonly<Record<string, string>>
 export type Groups = { stable: Labels; canary: Labels }
@@ -25,7 +26,7 @@ export async function groupsOf(cluster: Cluster, config: Config, plan: CanaryCon
 /** One sentence for each version that selects no pod, nor the template of a Deployment; `key` is where it stands in the config. */
 export async function groupFaults(cluster: Cluster, config: Config, plan: CanaryConfig, key: string): Promise<string[]> {
   const { namespace } = config
-  const groups = await groupsOf(cluster, config, plan).catch((error: unknown) => (error instanceof Error ? error.message : String(error)))
+  const groups = await groupsOf(cluster, config, plan).catch(messageOf)
   if (typeof groups === 'string') return [`${key}: ${groups}`]
   const [pods, deployments] = await Promise.all([cluster.list<Pod>('Pod', namespace), cluster.list<Workload>('Deployment', namespace)])
   const labels = [...pods.map(({ metadata }) => metadata.labels), ...deployments.map(({ spec }) => spec.template.metadata?.labels)]

@@ -4,12 +4,12 @@ import { guardName, guardObjects } from '../guard/objects.ts'
 import { ApiError, type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
 import type { ConfigMap, KubeEvent, KubeObject, Pod } from '../cluster/objects.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { messageOf } from '../message.ts'
 import { causeOf } from '../verify/cause.ts'
 import { claim, leaseName, ownerReference, type Claim, type Saved } from './lease.ts'
 import type { State } from './machine.ts'
 import { planHash } from './record.ts'
 import { nothing, type Served } from './served.ts'
-import { messageOf } from './telling.ts'
 import { readRoutes, type Routed, type Split } from './traffic.ts'
 
 /** Who holds, and with what: `run` is the run's address or name, `program` the guard's text, `hide` takes secrets out. */

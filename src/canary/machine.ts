@@ -4,6 +4,7 @@ import type { CanaryConfig } from '../config/schema.ts'
 import { add, begin, lines, sentence, shifted, type CheckLine, type Checks } from './checks.ts'
 import type { Finding, Gate } from './evidence/finding.ts'
 import { nothing, sum, type Served } from './served.ts'
+import { isShifted, shiftSeen, type Shift } from './shift.ts'
 
 export type Observation = {
   canary: Served
@@ -43,6 +44,8 @@ export type Step = {
   canary: Served
   stable: Served
   watched: { canary: number; stable: number }
+  /** Whether the traffic has moved, while that is not sure. */
+  shift?: Shift
   outcome: string
 }
 
@@ -125,7 +128,7 @@ export function next(plan: CanaryConfig, before: State, observation: Observation
   if (state.phase === 'waiting') return wait(plan, state, observation, now)
   if (state.blindSince !== undefined) return blind(plan, state, state.blindSince, now)
   if (state.weight === 100 && !isAlone(state) && sharedOf(plan, state)) return compare(plan, state, now)
-  if (state.phase === 'shifting') return seen(plan, state, now)
+  if (state.phase === 'shifting') return seen(plan, state, observation, now)
   return state.phase === 'confirming' ? confirm(plan, state, observation, now) : watch(plan, state, now)
 }
 
@@ -240,17 +243,16 @@ function compare(plan: CanaryConfig, state: State, now: number): Next {
   return { state: { ...state, phase: 'shifting', weight, taken: state.taken - 1, steps: [...steps, step], checks: shifted(state.checks) }, actions: [{ kind: 'weight', weight }] }
 }
 
-/** A step counts once the traffic itself has moved: since the shift, the canary's share is nearer to the new weight than to the old. */
-function seen(plan: CanaryConfig, state: State, now: number): Next {
-  const { kind, from, shiftedAt, canary, stable } = state.steps.at(-1)!
-  const share = canary.requests === 0 ? 0 : (100 * canary.requests) / (canary.requests + stable.requests)
-  const halfway = (state.weight + from) / 2
-  const served = canary.requests + stable.requests > 0
-  const moved = kind !== 'weight' ? share > 0 : from === state.weight ? served : from > state.weight ? served && share < halfway : share > halfway
-  const needsNone = plan.checks.minRequests === 0 && canary.requests + stable.requests === 0 && now > shiftedAt
-  if (moved || needsNone) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, (step) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
-  if (now - shiftedAt < plan.patience) return { state, actions: [] }
-  const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${Number(share.toFixed(2))}% of the requests`
+/** A step counts once the traffic itself has moved: it is likelier than not that the canary's share is the new one by now. */
+function seen(plan: CanaryConfig, state: State, look: Observation, now: number): Next {
+  const { kind, from, shiftedAt, canary, stable, shift } = state.steps.at(-1)!
+  const served = canary.requests + stable.requests
+  const byNow = kind === 'weight' && from !== state.weight ? shiftSeen(shift, from, state.weight, look.canary.requests, look.stable.requests) : undefined
+  const moved = kind !== 'weight' ? canary.requests > 0 : byNow === undefined ? served > 0 : isShifted(byNow)
+  const needsNone = plan.checks.minRequests === 0 && served === 0 && now > shiftedAt
+  if (moved || needsNone) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, ({ shift: _, ...step }) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
+  if (now - shiftedAt < plan.patience) return { state: { ...state, steps: withLast(state.steps, (step) => ({ ...step, ...(byNow ? { shift: byNow } : {}) })) }, actions: [] }
+  const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${Number(((100 * canary.requests) / served).toFixed(2))}% of the requests`
   return inconclusive(plan, state, `${nameOf(state)} ${what} within ${plan.patience / 1000} s (\`patience\`)`, now)
 }
 

@@ -5,6 +5,7 @@ import { systemNamespace, type GatewayRoute, type Pod, type VirtualService, type
 import { watch } from '../cluster/watch.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import { messageOf } from '../message.ts'
 import { gatewayLabel } from '../policies/compile/index.ts'
 import { isAdopted } from './adopt.ts'
 import { now } from './clock.ts'
@@ -13,7 +14,6 @@ import { leftBy } from './lease.ts'
 import { stagesOf, start, type State } from './machine.ts'
 import { begin, splitOf, type Moving, type Promotion, type Surroundings as Around, type Watched } from './promotion.ts'
 import type { Sight } from './quiet.ts'
-import { messageOf } from './telling.ts'
 import { readSplit, type Split } from './traffic.ts'
 
 /** What this process has taken on: whose traffic, under which holder's name. `unseen`: it is put back, and only to be looked at. */

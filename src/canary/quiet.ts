@@ -5,14 +5,14 @@ import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import { keyOf, type Pod, systemNamespace } from '../cluster/objects.ts'
 import { answers, isReady } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
 import { causeOf } from '../verify/cause.ts'
 import { now } from './clock.ts'
 import { difference, type MetricNames, type Reading, served } from './evidence/counters.ts'
 import { sidecars } from './evidence/sidecars.ts'
 import type { Labels } from './groups.ts'
 import { nothing, sum } from './served.ts'
-import { messageOf } from './telling.ts'
-import { readRoutes, type Split } from './traffic.ts'
+import { readRoutes, readSplit, type Split } from './traffic.ts'
 
 /** Requests that the canary served since the look before; undefined when not all of its sidecars answered. */
 export type Glance = () => Promise<number | undefined>
@@ -94,7 +94,10 @@ function glanceAt(cluster: Cluster, namespace: string, labels: Labels, metrics: 
 export async function whyServing(cluster: Cluster, split: Split, { perSecond, seconds }: NonNullable<Quiet['still']>): Promise<string> {
   const routes = await readRoutes(cluster, split).catch(() => [])
   const where = routes.length > 0 ? routes.map(keyOf).join(', ') : 'the routes'
-  return `weight 0 is in ${where}, and ${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ${split.canary.name} of ${split.service}: istiod has not told them (${await istiod(cluster)}), or somebody calls it other than by these routes. Look at \`istioctl proxy-status\`; proxies that are behind there, or an istiod that cannot watch the API server, mend with \`kubectl -n ${systemNamespace} rollout restart deployment/istiod\``
+  const serving = `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ${split.canary.name} of ${split.service}`
+  const again = await readSplit(cluster, split).catch(() => 0)
+  if (again > 0) return `weight 0 was written to ${where}, and ${serving}: somebody has written ${again} there since; see who does (GitOps, another pipeline), and run the stage rollback again`
+  return `weight 0 is in ${where}, and ${serving}: istiod has not told them (${await istiod(cluster)}), or somebody calls it other than by these routes. Look at \`istioctl proxy-status\`; proxies that are behind there, or an istiod that cannot watch the API server, mend with \`kubectl -n ${systemNamespace} rollout restart deployment/istiod\``
 }
 
 /** How istiod's pods are, and the last that it said of the API server. */

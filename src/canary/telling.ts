@@ -26,7 +26,3 @@ export function reasoning({ check, canary, stable, against, below, needed, verdi
   const e = (value: number) => (value >= 1000 || (value > 0 && value < 0.01) ? value.toExponential(1) : value.toFixed(2))
   return `  ${check}: canary ${canary.against}/${canary.requests}, stable ${stable.against}/${stable.requests}, E ${e(against)} against and ${e(below)} for, of ${e(needed)} needed: ${verdict}`
 }
-
-export function messageOf(problem: unknown): string {
-  return problem instanceof Error ? problem.message : String(problem)
-}

@@ -87,24 +87,25 @@ function cleared(split: Split): Patch {
  */
 export async function putAllBack(cluster: Cluster, split: Split, saved: Routed[] = [], named = false): Promise<Written[]> {
   const rest = cleared(split)
+  const without = (objects: Routed[]) => saved.filter((each) => !objects.some((object) => keyOf(object) === keyOf(each)))
+  let gone: Routed[] = []
   const read = async () => {
-    const splitting = named ? (await byName(cluster, saved)).filter((object) => splits(object, split)) : saved.length === 0 ? await found(cluster, split) : await find(cluster, split)
-    const strayed = saved.filter((each) => !splitting.some((object) => keyOf(object) === keyOf(each)))
-    return [...splitting, ...(await byName(cluster, strayed))]
+    const splitting = named ? [] : saved.length === 0 ? await found(cluster, split) : await find(cluster, split)
+    const there = [...splitting, ...(await byName(cluster, without(splitting)))]
+    gone = without(there)
+    return there
   }
   const written = await change(cluster, read, (object) => {
     if (!splits(object, split)) return [{ op: 'replace', path: '/spec', value: allToStable(saved.find((each) => keyOf(each) === keyOf(object))!, split).spec }]
     // The routes of an A/B stage go last, for they are counted in the places of the others.
     return [...shift(object, split, 0), ...rest(object)]
   })
-  return named ? written : [...written, ...(await makeAgain(cluster, saved, split))]
+  return named ? written : [...written, ...(await Promise.all(gone.map((object) => makeAgain(cluster, object, split))))]
 }
 
-async function makeAgain(cluster: Cluster, saved: Routed[], split: Split): Promise<Written[]> {
-  const there = await byName(cluster, saved)
-  const gone = saved.filter((each) => !there.some((object) => keyOf(object) === keyOf(each)))
-  const made = await Promise.all(gone.map((object) => cluster.create(allToStable(object, split))))
-  return made.map((object) => ({ key: keyOf(object), from: undefined, to: object.metadata.resourceVersion }))
+async function makeAgain(cluster: Cluster, object: Routed, split: Split): Promise<Written> {
+  const made = await cluster.create(allToStable(object, split))
+  return { key: keyOf(made), from: undefined, to: made.metadata.resourceVersion }
 }
 
 async function byName(cluster: Cluster, objects: Routed[]): Promise<Routed[]> {

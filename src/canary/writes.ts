@@ -1,10 +1,11 @@
 // What was decided, written to the cluster: in its order, one at a time, and again while the API server does not take it.
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { messageOf } from '../message.ts'
 import { now } from './clock.ts'
 import type { Hold } from './hold.ts'
 import type { Action, State } from './machine.ts'
-import { inWords, messageOf } from './telling.ts'
+import { inWords } from './telling.ts'
 import { clear, mirrorTo, moveTraffic, putAllBack, routeMatch, type Routed, type Split, type Written } from './traffic.ts'
 
 /** An API server that has just started forbids everything until it knows who may do what. */

@@ -11,13 +11,13 @@ import { readLive } from '../policies/live.ts'
 import { preflight } from '../preflight.ts'
 import { planes } from '../mesh/revisions.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
-import { ownFolders } from './folders.ts'
 import { screen } from './screen.ts'
 import { starter, type Seen } from './starter.ts'
+import { ownTempDir } from './temp.ts'
 
 /** Answers the exit code. `-` for the file prints the text. @throws ConfigError when the file is there already and `force` is not given. */
 export async function write(config: Config, file: string, force: boolean): Promise<number> {
-  ownFolders()
+  ownTempDir()
   const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
   await preflight(cluster, config, ['verify'])
   const { text, told } = starter(await look(cluster, config.namespace))

@@ -10,14 +10,14 @@ export function junit(report: Report): string {
   return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites>', `  <testsuite${suite}>`, ...cases.map(testcase), '  </testsuite>', '</testsuites>', ''].join('\n')
 }
 
-/** An error that no stage and no promotion has for its own is the run's. */
+/** An error that no stage and no promotion has for its own is the run's; and a rendering without a cluster has no stage. */
 function casesOf({ namespace, error, seconds, stages, promotions }: Report): Case[] {
   const cases = [
     ...stages.map(({ name, outcome, seconds }): Case => ({ group: namespace, name, seconds, ...(outcome === 'failed' ? { failure: error ?? 'failed' } : {}) })),
     ...promotions.map((promotion) => promoted(promotion, namespace, error)),
   ]
-  const isTold = error === undefined || cases.some(({ failure }) => failure !== undefined)
-  return isTold ? cases : [...cases, { group: namespace, name: 'run', seconds, failure: error }]
+  const isTold = cases.some(({ failure }) => failure !== undefined) || (error === undefined && cases.length > 0)
+  return isTold ? cases : [...cases, { group: namespace, name: 'run', seconds, ...(error === undefined ? {} : { failure: error }) }]
 }
 
 /** A promotion that failed has a sentence in the run's error; one that is held as planned has none. */

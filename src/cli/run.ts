@@ -5,6 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
 import { cancelled, finish, guardProgram, leaving, runName, tempDir, type Left } from '../host.ts'
+import { messageOf } from '../message.ts'
 import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
@@ -12,16 +13,16 @@ import { run } from '../run.ts'
 import { hider } from '../secrets.ts'
 import type { Host } from '../stages/running.ts'
 import { dotenv } from './dotenv.ts'
-import { ownFolders } from './folders.ts'
 import { junit } from './junit.ts'
 import type { Telling } from './program.ts'
 import { screen, type Screen } from './screen.ts'
+import { ownTempDir } from './temp.ts'
 
 /** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
 export async function carryOut(config: Config, telling: Telling): Promise<number> {
   const files = writable({ report: config.report, outputs: telling.outputs, summary: telling.summary, junit: telling.junit })
   const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
-  ownFolders()
+  ownTempDir()
   const started = start(config, shown)
   // What nobody caught ends the run as well, but not before the traffic is safe.
   const crashed = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
@@ -30,10 +31,10 @@ export async function carryOut(config: Config, telling: Telling): Promise<number
     const report = await Promise.race([run(config, started.host), crashed])
     publish(report, files, telling, shown)
     code = exitCode(report, started.stoppedBy())
-  } finally {
-    if (!(await end(started, shown))) code ||= 1
+  } catch (error) {
+    shown.error(started.hide(error instanceof Error ? (error.stack ?? error.message) : String(error)))
   }
-  return code
+  return (await end(started, shown)) ? code : code || 1
 }
 
 type Files = Partial<Record<'report' | 'outputs' | 'summary' | 'junit', string>>
@@ -86,7 +87,7 @@ async function end({ left, hide }: Started, { info, warning, error }: Screen): P
     for (const line of await finish(left(), (line) => info(hide(line)))) warning(hide(line))
     return true
   } catch (failure) {
-    error(hide(failure instanceof Error ? failure.message : String(failure)))
+    error(hide(messageOf(failure)))
     return false
   }
 }
@@ -99,7 +100,8 @@ function publish(report: Report, files: Files, { output }: Telling, shown: Scree
   if (output === 'json') process.stdout.write(json)
   if (report.error !== undefined) return shown.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions) shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
-  shown.good(`done in ${report.seconds.toFixed(1)} s: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}`)
+  const count = report.rendered === undefined ? `: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}` : ''
+  shown.good(`done in ${report.seconds.toFixed(1)} s${count}`)
 }
 
 /** Refused is what ends before, or at, the checks that precede every change. */

@@ -6,19 +6,19 @@ export type Screen = Pick<Host, 'info' | 'warning' | 'group'> & { error: (text: 
 
 type Format = Parameters<typeof styleText>[0]
 
-/** Colours only where the stream is a terminal and NO_COLOR does not forbid them. */
-export function screen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Screen {
+/** Errors go to standard error, all else to `stream`; colours only where that is a terminal and NO_COLOR does not forbid them. */
+export function screen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv, errors: NodeJS.WriteStream = process.stderr): Screen {
   let depth = 0
-  const style = (format: Format, text: string) => styleText(format, text, { stream })
-  const line = (text: string) => void stream.write(`${'  '.repeat(depth)}${text}\n`)
-  const lines = (text: string, shown: (line: string) => string) => harmless(text).split('\n').forEach((each) => line(shown(each)))
+  const style = (format: Format, text: string, of = stream) => styleText(format, text, { stream: of })
+  const line = (text: string) => void stream.write(text === '' ? '\n' : `${'  '.repeat(depth)}${text}\n`)
+  const each = (text: string, tell: (line: string) => void) => harmless(text).split('\n').forEach(tell)
   return {
-    info: (text) => lines(text, (each) => each),
-    warning: (text) => lines(text, (each) => `${style('yellow', 'warning:')} ${each}`),
-    error: (text) => lines(text, (each) => `${style('red', 'error:')} ${each}`),
-    good: (text) => lines(text, (each) => style('green', each)),
+    info: (text) => each(text, line),
+    warning: (text) => each(text, (one) => line(`${style('yellow', 'warning:')} ${one}`)),
+    error: (text) => each(text, (one) => errors.write(`${style('red', 'error:', errors)} ${one}\n`)),
+    good: (text) => each(text, (one) => line(style('green', one))),
     group: async (name, work) => {
-      if (env['GITLAB_CI']) stream.write(section('start', name, `[collapsed=${name === 'check'}]`))
+      if (env['GITLAB_CI']) stream.write(section('start', name))
       line(style('bold', name))
       depth++
       try {
@@ -32,8 +32,8 @@ export function screen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv): Scre
 }
 
 /** What GitLab folds, from one mark to the other; the rest of the line that begins it is its heading. */
-function section(what: 'start' | 'end', name: string, options = ''): string {
-  return `\u001b[0Ksection_${what}:${Math.floor(Date.now() / 1000)}:mesh_canary_${name.replace(/\W/g, '_')}${options}\r\u001b[0K`
+function section(what: 'start' | 'end', name: string): string {
+  return `\u001b[0Ksection_${what}:${Math.floor(Date.now() / 1000)}:mesh_canary_${name.replace(/\W/g, '_')}\r\u001b[0K`
 }
 
 /** Lines hold what pods, events and webhooks say: no sign in them moves the cursor, colours, or ends a section. */

@@ -32,7 +32,7 @@ export function starter(seen: Seen): Starter {
   const ordered = inOrder(namespace, byName(workloads), ours)
   const canaries = candidates.filter(({ versions, taken }) => versions.length > 1 && taken.length === 0)
   const sections = [
-    ['# yaml-language-server: $schema=mesh.schema.json', `# Begun by \`mesh-canary init\` from what was in the namespace ${namespace}. \`mesh-canary plan\` shows what it would change.`, `namespace: ${namespace}`],
+    ['# yaml-language-server: $schema=mesh.schema.json', `# Begun by \`mesh-canary init\` from what was in the namespace ${namespace}. \`mesh-canary plan\` shows what it would change.`, `namespace: ${quoted(namespace)}`],
     control(seen),
     sidecars(ordered),
     mtls(seen),
@@ -98,7 +98,7 @@ function service({ name, port, versions }: Candidate, withHints: boolean): strin
 
 /** The lowest version is taken for stable, the highest for the canary. */
 function canary(chosen: Candidate | undefined, other: Candidate | undefined): string[] {
-  const plan = (service: string, stable: string, next: string) => ['canary:', `  service: ${service}`, `  stable: ${stable}`, `  canary: ${next}`, '  steps: [5, 25, 50, 100]', '  interval: 30s', '  checks: { successRate: 99% }']
+  const plan = (service: string, stable: string, next: string) => ['canary:', `  service: ${quoted(service)}`, `  stable: ${stable}`, `  canary: ${next}`, '  steps: [5, 25, 50, 100]', '  interval: 30s', '  checks: { successRate: 99% }']
   if (chosen) return [`# The promotion, by \`mesh-canary promote\`. Until then all traffic of ${chosen.name} goes to ${stableOf(chosen)}.`, ...plan(chosen.name, stableOf(chosen), canaryOf(chosen))]
   if (!other) return []
   const stable = other.versions[0] === undefined ? 'v1' : subsetOf(other.versions[0])
@@ -114,11 +114,11 @@ function expose(candidate: Candidate | undefined): string[] {
 
 /** A subset's name is that of a Kubernetes object; a version's label may be any. */
 function subsetOf(version: string): string {
-  if (dnsName.test(version) && !/^\d/.test(version)) return version
+  if (dnsName.test(version) && quoted(version) === version) return version
   return `v${version.toLowerCase().replace(/^v(?=\d)/, '').replace(/[^a-z0-9]+/g, '-')}`.slice(0, 63).replace(/-+$/, '')
 }
 
-/** Text in YAML, also where it looks like a number. */
+/** Text in YAML, also where it looks like something else. */
 function quoted(text: string): string {
   return /^[a-z][a-z0-9-]*$/i.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text) ? text : JSON.stringify(text)
 }

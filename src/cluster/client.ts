@@ -3,6 +3,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../message.ts'
 import type { Connection } from './connect.ts'
 import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 
@@ -152,7 +153,7 @@ async function securityOf({ config, server }: Reach, limitMs: number): Promise<h
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error(`the program that makes them has not answered within ${limitMs / 1000} s (\`limits.credentials\`)`)), limitMs)))
   await Promise.race([config.applyToHTTPSOptions(options), late]).catch((error: unknown) => {
-    throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${error instanceof Error ? error.message : String(error)}`)
+    throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${messageOf(error)}`)
   }).finally(() => clearTimeout(timer))
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options

@@ -1,4 +1,5 @@
 // What a single key cannot tell: contradictions between keys.
+import { valid } from 'semver'
 import { ConfigError } from './error.ts'
 import { abRouteName, canariesOf, defaultDenyName, requiredName, routeName, servicesOf } from './names.ts'
 import { stageNames, type CanaryConfig, type Config, type Exposure, type ServicePolicy, type StageName } from './schema.ts'
@@ -11,6 +12,7 @@ export function check(config: Config, where: Source['where']): void {
     ...nameFaults(config).map(([key, fault]) => at(key.split('.'), fault)),
     ...exposeFaults(config).map(([path, fault]) => at(['expose', ...path], fault)),
     ...canaryFaults(config).map(([path, fault]) => at(path, fault)),
+    ...versionFaults(config).map((fault) => at(['istio', 'sha256'], fault)),
     ...stageFaults(config).map((fault) => at(['stages'], fault)),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -117,6 +119,11 @@ function planFaults({ stable, canary, tick, interval, minInterval, advance, unti
   if (Object.keys(checks.queries).length > 0 && !prometheus) faults.push(['checks.queries', 'there is nobody to ask; say where Prometheus is under `prometheus`'])
   if (ab && stable.by === 'service') faults.push(['ab', 'needs subsets; give stable and canary as subsets'])
   return faults
+}
+
+function versionFaults({ istio }: Config): string[] {
+  if (istio?.sha256 === undefined || valid(istio.version) !== null) return []
+  return [`is the checksum of one version, and \`version\` (${istio.version}) may be several; give an exact one, or leave the checksum out`]
 }
 
 /** What each stage cannot do without. */

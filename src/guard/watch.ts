@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from '../canary/clock.ts'
 import { guardOf, marks, runOf } from '../canary/lease.ts'
-import { messageOf } from '../canary/telling.ts'
 import { putAllBack } from '../canary/traffic.ts'
 import { ApiError, isOvertaken, type Cluster, type PatchOperation } from '../cluster/client.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
+import { messageOf } from '../message.ts'
 import type { Orders } from './orders.ts'
 
 export type Ending = 'the run has ended' | 'another run has taken over' | 'put back'

@@ -1,16 +1,22 @@
-// How Istio names the files of a release.
+// istioctl as Istio publishes it.
 import { ConfigError } from '../config/error.ts'
+import type { Tool } from '../tools/obtain.ts'
 
 const linux: Record<string, string> = { x64: 'amd64', arm64: 'arm64', arm: 'armv7' }
 
-/** The asset that holds istioctl alone, for a platform and architecture as Node.js names them. */
-export function assetOf(version: string, platform: NodeJS.Platform, arch: string): string {
+/** The asset that holds istioctl alone. */
+function assetOf(version: string, platform: NodeJS.Platform, arch: string): string {
   if (platform === 'linux' && linux[arch]) return `istioctl-${version}-linux-${linux[arch]}.tar.gz`
   if (platform === 'darwin' && (arch === 'x64' || arch === 'arm64')) return `istioctl-${version}-osx-${arch === 'x64' ? 'amd64' : 'arm64'}.tar.gz`
   if (platform === 'win32' && arch === 'x64') return `istioctl-${version}-win-amd64.zip`
   throw new ConfigError(`istio.version: Istio publishes no istioctl for ${platform} on ${arch}; run this job on linux, macOS or Windows (amd64 or arm64)`)
 }
 
-export function binaryName(platform: NodeJS.Platform): string {
-  return platform === 'win32' ? 'istioctl.exe' : 'istioctl'
+export const istioctlTool: Tool = {
+  name: 'istioctl',
+  key: 'istio',
+  assetOf,
+  addressOf: (mirror, version, asset) => `${mirror}/${version}/${asset}`,
+  sumsOf: (asset) => `${asset}.sha256`,
+  binary: (platform) => (platform === 'win32' ? 'istioctl.exe' : 'istioctl'),
 }

@@ -1,13 +1,14 @@
 // Control planes side by side: which revisions there are, which one a namespace points to, and who still uses one.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
-import { ended, hasSidecar, sidecarRevision } from './sidecar.ts'
+import { ended, expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from './sidecar.ts'
 
 /** What Istio calls the revision without a name, and the tag to which `istio-injection` belongs. */
 export const unnamed = 'default'
 export const revisionLabel = 'istio.io/rev'
 export const injectionLabel = 'istio-injection'
-const tagLabel = 'istio.io/tag'
+export const tagLabel = 'istio.io/tag'
 
 /** `version` is that of the image which istiod runs. */
 export type Plane = { revision: string; version: string; ready: boolean; createdAt: string }
@@ -67,13 +68,31 @@ export async function usersOf(cluster: Cluster, revision: string): Promise<strin
   ]
 }
 
-/** The control plane goes, with what names no revision handed over to `heir`. Only for one that nothing uses. */
-export async function removePlane(cluster: Cluster, revision: string, heir: string, istioctl: (args: string[]) => Promise<void>): Promise<void> {
+export type Removing = { istioctl: (args: string[]) => Promise<void>; timeoutMs: number; signal: AbortSignal }
+
+/** The control plane goes, with what names no revision handed over to `heir`, and is seen to be gone. Only for one that nothing uses. */
+export async function removePlane(cluster: Cluster, revision: string, heir: string, { istioctl, timeoutMs, signal }: Removing): Promise<void> {
   const tags = await tagsOf(cluster)
   // Else what checks Istio's objects when they are written would stay behind, ask an istiod that is gone, and refuse every write.
   if ((tags?.get(unnamed) ?? unnamed) === revision) await istioctl(['tag', 'set', unnamed, '--revision', heir, '--overwrite', '-y'])
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
+  const until = Date.now() + timeoutMs
+  while ((await planes(cluster)).some((plane) => plane.revision === revision)) {
+    if (Date.now() >= until) throw new Error(`the control plane ${revision} is still there ${timeoutMs / 1000} s after istioctl removed it; look at what holds its Deployment in ${systemNamespace} (finalizers, another tool that puts it back)`)
+    await sleep(500, undefined, { signal })
+  }
+}
+
+/** Pods whose sidecar is not of the revision that their namespace points to, as after a tag has moved: a sentence, if there are any. */
+export async function overdue(cluster: Cluster, namespace: string): Promise<string | undefined> {
+  const [object, tags] = await Promise.all([cluster.get<KubeObject>('Namespace', undefined, namespace), tagsOf(cluster)])
+  const pointer = pointerOf(object)
+  if (pointer === undefined || tags === undefined) return undefined
+  const revision = revisionBehind(pointer, tags)
+  const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => expectsSidecar(pod) && isOfOther(pod, revision))
+  if (pods.length === 0) return undefined
+  return `the namespace ${namespace} points to the control plane ${revision}, and these pods still have sidecars of another: ${pods.map((pod) => `${pod.metadata.name} (${sidecarRevision(pod)})`).join(', ')}; restart their workloads, or name them under workloads`
 }
 
 /** The ConfigMap in which it is written how the revision was installed. */

@@ -12,7 +12,7 @@ import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/
 import { untilRolledOut } from '../verify/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
 import { proxies } from './propagation.ts'
-import { planes, removePlane, usersOf, type Plane } from './revisions.ts'
+import { planes, removePlane, tagLabel, tagsOf, usersOf, type Plane } from './revisions.ts'
 import { ended, hasSidecar } from './sidecar.ts'
 
 /** `istioctl` runs it with the arguments and rejects with the cause when it fails; `note` gets a line a step. */
@@ -47,14 +47,13 @@ export async function uninstall(cluster: Cluster, removal: Removal, done: Done =
 }
 
 /** One control plane of several: the rest of the mesh stays, and the policies and sidecars with it. */
-async function onlyOne(cluster: Cluster, { dryRun, istioctl }: Removal, all: Plane[], revision: string): Promise<Pick<Removed, 'removed' | 'remains'>> {
+async function onlyOne(cluster: Cluster, removal: Removal, all: Plane[], revision: string): Promise<Pick<Removed, 'removed' | 'remains'>> {
   if (!all.some((plane) => plane.revision === revision)) return { removed: [], remains: [] }
   const users = await usersOf(cluster, revision)
   if (users.length > 0) throw new ConfigError(`uninstall: the control plane ${revision} is still used by ${some(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`)
   // The newest of the others, for the oldest is the next to go.
-  if (!dryRun) await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, istioctl)
-  const remains = dryRun ? [] : (await planes(cluster)).filter((plane) => plane.revision === revision)
-  return { removed: [`control plane ${revision}`], remains: remains.map(() => `control plane ${revision}`) }
+  if (!removal.dryRun) await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, removal)
+  return { removed: [`control plane ${revision}`], remains: [] }
 }
 
 function wouldBe({ leases, policies, labels, workloads, mesh, system }: Found, namespace: string): Done {
@@ -97,6 +96,8 @@ async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, 
     note(`${nameOf(workload)}: restarted, to be rid of its sidecar`)
     await untilRolledOut(cluster, workload, timeoutMs, signal)
   }
+  // The purge leaves those that a user made, and they would go on refusing pods in the name of an istiod that is gone.
+  for (const tag of mesh.length > 0 ? ((await tagsOf(cluster))?.keys() ?? []) : []) await istioctl(['tag', 'remove', tag, '-y'])
   if (mesh.length > 0) await istioctl(['uninstall', '--purge', '-y'])
   for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
   done.removed.push(...mesh.map(titleOf))
@@ -126,7 +127,7 @@ async function allPolicies(cluster: Cluster): Promise<KubeObject[]> {
   return all.filter((object) => !ofIstio(object))
 }
 
-const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component']
+const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component', tagLabel]
 
 function ofIstio({ metadata: { labels = {} } }: KubeObject): boolean {
   return istioLabels.some((label) => label in labels)

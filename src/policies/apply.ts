@@ -1,6 +1,7 @@
 // A plan → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
 import type { Cluster } from '../cluster/client.ts'
 import { type DestinationRule, keyOf, type Kind, kindOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import { messageOf } from '../message.ts'
 import { policyKinds } from './manifests.ts'
 import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
 import { removeObject } from './prune.ts'
@@ -61,7 +62,7 @@ async function carryOut(cluster: Cluster, { action, object, before }: Planned): 
 
 function halfWay(error: unknown, done: string[], left: Due[]): Error {
   const names = (keys: string[]) => [...new Set(keys)].join(', ') || 'nothing'
-  return new Error(`${error instanceof Error ? error.message : String(error)}; done before that: ${names(done)}; not yet: ${names(left.map(({ object }) => keyOf(object)))}. Mend the cause and run again: the run carries on from there`, { cause: error })
+  return new Error(`${messageOf(error)}; done before that: ${names(done)}; not yet: ${names(left.map(({ object }) => keyOf(object)))}. Mend the cause and run again: the run carries on from there`, { cause: error })
 }
 
 /** What there is to do for. */

@@ -6,6 +6,7 @@ import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { cancelled, finish, guardProgram, leaving, runName, tempDir, type Left } from '../host.ts'
+import { messageOf } from '../message.ts'
 import type { Host } from '../stages/running.ts'
 import { outputsOf } from './outputs.ts'
 import { worst, type Report } from './report.ts'
@@ -76,6 +77,6 @@ export async function post(): Promise<void> {
   try {
     for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left, (line) => core.info(defused(line)))) core.warning(line)
   } catch (error) {
-    fail(error instanceof Error ? error.message : String(error), 'Put-back')
+    fail(messageOf(error), 'Put-back')
   }
 }

@@ -9,7 +9,7 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'istioctl-version': report.istioctl?.version,
     'cache-hit': report.istioctl?.cacheHit,
     'mesh-version': report.mesh?.version,
-    images: report.images?.join('\n'),
+    images: report.images?.join(' '),
     verdict: report.verdict,
     weight: report.weight,
     reason: report.reason,

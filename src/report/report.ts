@@ -23,7 +23,7 @@ export type Tally = { requests: number; failures: number }
 
 /**
  * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests, in per cent, since
- * they were seen to have moved, its 99% interval, and whether the weight fits it.
+ * they were seen to have moved, its 99% interval, and whether the weight fits: in 1% of the promotions some step's does not by chance.
  */
 export type StepReport = { kind: StageKind; weight: number; startSeconds: number; seconds: number; canary: Tally; stable: Tally; split?: { observed: number; low: number; high: number; fits: boolean }; outcome: string }
 
@@ -97,7 +97,7 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     verdict: promotion.verdict!,
     weight: promotion.weight,
     reason: promotion.reason ?? '',
-    steps: steps.map((step) => stepReport(step, startedAt)),
+    steps: steps.map((step) => stepReport(step, startedAt, 1 - misfits / steps.length)),
     checks: explain(plan, promotion),
     requestsObserved: promotion.canary.requests,
     userRequests: { total: users.requests, failed: users.failures },
@@ -109,7 +109,10 @@ export function promotionReport(promotion: Promotion): PromotionReport {
   }
 }
 
-function stepReport(step: Step, startedAt: number): StepReport {
+/** Share of the promotions in which a split that is as asked is called none, in whatever step. */
+const misfits = 0.01
+
+function stepReport(step: Step, startedAt: number, confidence: number): StepReport {
   const { kind, weight, shiftedAt, endedAt = shiftedAt, canary, stable, outcome } = step
   return {
     kind,
@@ -118,7 +121,7 @@ function stepReport(step: Step, startedAt: number): StepReport {
     seconds: (endedAt - shiftedAt) / 1000,
     canary: tally(canary),
     stable: tally(stable),
-    ...split(step),
+    ...split(step, confidence),
     outcome,
   }
 }
@@ -127,11 +130,11 @@ function tally({ requests, failures }: Tally): Tally {
   return { requests, failures }
 }
 
-function split({ kind, weight, watched: { canary, stable } }: Step): Pick<StepReport, 'split'> {
+function split({ kind, weight, watched: { canary, stable } }: Step, confidence: number): Pick<StepReport, 'split'> {
   const all = canary + stable
   if (kind !== 'weight' || all === 0) return {}
   const [low, high] = interval(canary, all, 0.99)
-  return { split: { observed: percent(canary / all), low: percent(low), high: percent(high), fits: plausible(canary, all, weight / 100, 0.99) } }
+  return { split: { observed: percent(canary / all), low: percent(low), high: percent(high), fits: plausible(canary, all, weight / 100, confidence) } }
 }
 
 const percent = (share: number) => Math.round(share * 10_000) / 100

@@ -5,9 +5,10 @@ import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldLabels, type Move, type TagMove } from '../mesh/inject.ts'
-import { planes, type Plane } from '../mesh/revisions.ts'
+import { planes, unnamed, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { verifyProxies } from '../verify/proxies.ts'
+import { messageOf } from '../message.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
 
@@ -32,7 +33,7 @@ export async function inject(running: Running): Promise<Done> {
       restarted.push(workload)
       await renew(running, workload, move)
     }
-    if (isBetween(move) && lacking.length > 0) await checkSidecars(running, lacking, move.revision!)
+    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(running, lacking, move.revision)
   } catch (error) {
     throw isBetween(move) && before.some(({ revision }) => revision === move.from) ? await putBack(running, move, restarted, error) : error
   }
@@ -45,7 +46,7 @@ const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 function wouldBe({ config: { namespace }, host }: Running, { labels, before, tag, revision }: Move, lacking: Workload[]): Done {
   if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`)
   if (labels) host.info(`namespace ${namespace}: would be labelled ${toldLabels(labels, before)}`)
-  host.info(lacking.length > 0 ? `would be restarted, for want of a sidecar${revision === undefined ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}` : 'every workload already has its sidecar')
+  host.info(lacking.length > 0 ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}` : 'every workload already has its sidecar')
   return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
 }
 
@@ -68,13 +69,14 @@ function isBetween({ labels, tag, from, revision }: Move): boolean {
 
 export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
   await istioctl(running, ['tag', 'set', name, '--revision', to, '--overwrite', '-y'])
+  running.report.changes.push({ kind: 'MutatingWebhookConfiguration', namespace: '', name: `istio-revision-tag-${name}`, action: from === undefined ? 'created' : 'changed' })
   running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
 }
 
-async function renew({ config, host, cluster, report }: Running, workload: Workload, { revision, from }: Move): Promise<void> {
+async function renew({ config, host, cluster, report }: Running, workload: Workload, { revision }: Move): Promise<void> {
   await restart(cluster, workload)
   report.restarted.push(nameOf(workload))
-  host.info(`${nameOf(workload)}: restarted, for it had no sidecar${revision !== undefined && from !== undefined ? ` of the revision ${revision}` : ''}`)
+  host.info(`${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`)
   const rollout = untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
   await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
 }
@@ -82,7 +84,7 @@ async function renew({ config, host, cluster, report }: Running, workload: Workl
 function leftToPromotion({ signal, warning }: Host) {
   return (error: unknown) => {
     signal.throwIfAborted()
-    warning(error instanceof Error ? error.message : String(error))
+    warning(messageOf(error))
   }
 }
 

@@ -2,25 +2,64 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { obtain } from '../istioctl/download.ts'
-import { meshCost } from '../mesh/cost.ts'
+import type { Config, IstioConfig } from '../config/schema.ts'
+import { choose } from '../istioctl/choose.ts'
+import { istioctlTool } from '../istioctl/release.ts'
 import { run, within } from '../istioctl/run.ts'
+import { supportWarnings } from '../istioctl/support.ts'
+import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
-import { tagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { tagMove, type TagMove } from '../mesh/inject.ts'
+import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
+import { obtain, type Obtained } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
-import { istioctl, type Done, type Running } from './running.ts'
+import { istioctl, warn, type Done, type Running } from './running.ts'
 
-export async function getIstioctl({ config, host, report }: Running): Promise<void> {
-  const found = await obtain(config.istio!.version, config.istio!.mirror, config.limits.download)
-  host.info(`istioctl ${found.version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}`)
+/** As much of a run as there is without a cluster too. */
+type Begun = Pick<Running, 'config' | 'host' | 'report'>
+
+/** The config with an exact version of Istio in the place of what was asked for. `installed` answers the one that the mesh has. */
+export async function pinned(begun: Begun, installed: () => Promise<string | undefined> = () => Promise.resolve(undefined)): Promise<Config> {
+  const { config, host } = begun
+  const { version: spec, mirror, checkLatest } = config.istio!
+  const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
+  if (because !== undefined) host.info(because)
+  if (warning !== undefined) warn(begun, [warning])
+  return { ...config, istio: { ...config.istio!, version } }
+}
+
+/** From here on the run has the exact version; `want` says what is wanted of it. */
+export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
+  const { cluster, asked } = running
+  // Whoever may not look there is not kept from choosing.
+  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
+  const config = await pinned(running, installed)
+  Object.assign(running, { config, asked: want(config.istio!) })
+}
+
+function unlessForbidden(error: unknown): undefined {
+  if (!(error instanceof ApiError && error.status === 403)) throw error
+}
+
+/** Istio out of support, or on a Kubernetes that it is not tested with. */
+export async function checkSupport(running: Running): Promise<void> {
+  warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
+}
+
+export async function getIstioctl({ config, host, report }: Begun): Promise<void> {
+  const { version, mirror, sha256 } = config.istio!
+  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
+  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
 }
+
+const whence: Record<Obtained['from'], string> = { 'tool cache': 'from the tool cache', cache: 'from the cache between runs, verified', download: 'downloaded and verified' }
 
 /** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
 export async function weigh({ config, host, cluster, asked, report }: Running): Promise<void> {
@@ -40,45 +79,45 @@ export async function install(running: Running): Promise<Done> {
   const { config, host, cluster, asked, report } = running
   const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
   const all = await planes(cluster)
-  const as = await isAsAsked(cluster, asked!)
-  if (!as) {
+  const asAsked = await isAsAsked(cluster, asked!)
+  if (!asAsked) {
     warn(running, checkSteps(all, asked!))
     await prechecked(running)
     await images(running)
   }
   const beside = all.filter(({ revision }) => revision !== asked!.revision)
   if (beside.length > 0) host.info(`beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`)
+  const tag = await tagToMove(running)
   if (config.dryRun) {
-    host.info(as ? `${named}: already as asked` : `${named} would be installed or changed`)
-    return { changed: !as }
+    host.info(asAsked ? `${named}: already as asked` : `${named} would be installed or changed`)
+    if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}`)
+    return { changed: !asAsked || tag !== undefined }
   }
   const mesh = await ensureMesh(cluster, asked!, (args) =>
     istioctl(running, ['install', '-y', '--readiness-timeout', `${Math.ceil(config.istio!.timeout / 1000)}s`, ...args]).catch(withCauses(cluster)),
   )
   report.mesh = mesh
   host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
-  const tagged = await tag(running)
-  return { changed: tagged || mesh.action !== 'unchanged' }
+  if (tag) await moveTag(running, tag)
+  return { changed: tag !== undefined || mesh.action !== 'unchanged' }
 }
 
-/** With sidecars to be given, the tag moves together with the namespace, so that both can go back. */
-async function tag(running: Running): Promise<boolean> {
-  const { config, cluster, stages } = running
-  const move = stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
-  if (move) await moveTag(running, move)
-  return move !== undefined
+/** None where sidecars are to be given: there the tag moves together with the namespace, so that both can go back. */
+async function tagToMove({ config, cluster, stages }: Running): Promise<TagMove | undefined> {
+  return stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
 }
 
-function warn({ host, report }: Running, warnings: string[]): void {
-  warnings.forEach(host.warning)
-  report.warnings.push(...warnings)
-}
-
+/** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(running: Running): Promise<void> {
   const { config, host, connection, report } = running
   const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
-  const { errors, warnings } = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal })
-  warn(running, warnings)
+  const found = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal }).catch((error: unknown) => {
+    if (!config.dryRun || !(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
+    return { errors: [], warnings: [error.message] }
+  })
+  const rights = found.errors.filter((error) => config.dryRun && error.startsWith('IST0141'))
+  const errors = found.errors.filter((error) => !rights.includes(error))
+  warn(running, [...found.warnings, ...rights])
   if (errors.length > 0) throw new ConfigError(`istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`)
 }
 
@@ -104,6 +143,6 @@ function withCauses(cluster: Cluster) {
   return async (error: unknown): Promise<never> => {
     const pods = (await cluster.list<Pod>('Pod', systemNamespace).catch(() => [])).filter((pod) => !isReady(pod))
     const causes = await Promise.all(pods.map(async (pod) => `\n${pod.metadata.name}: ${await causeOf(cluster, pod)}`))
-    throw new Error(`${error instanceof Error ? error.message : String(error)}${causes.join('')}`)
+    throw new Error(`${messageOf(error)}${causes.join('')}`)
   }
 }

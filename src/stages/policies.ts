@@ -18,7 +18,8 @@ import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
 import { warnings as doubts } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/wire.ts'
-import type { Done, Host, Running } from './running.ts'
+import { getIstioctl, pinned } from './install.ts'
+import { warn, type Done, type Host, type Running } from './running.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
 export async function plan(running: Running): Promise<Done> {
@@ -44,16 +45,9 @@ export async function policies(running: Running): Promise<Done> {
   return { changed: todo.length > 0 }
 }
 
-/** Once each: the stages plan and policies see the same. */
-function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
-  const fresh = warnings.filter((warning) => !report.warnings.includes(warning))
-  fresh.forEach(host.warning)
-  report.warnings.push(...fresh)
-}
-
-/** Without a cluster: the objects as YAML. */
-// eslint-disable-next-line @typescript-eslint/require-await -- one of the stages, which are awaited
+/** Without a cluster: the objects as YAML, and istioctl for later steps where a version of it is asked for. */
 export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
+  if (config.istio) await getIstioctl({ config: await pinned({ config, host, report }), host, report })
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn({ host, report }, warnings)

@@ -4,7 +4,6 @@ import { groupsOf } from '../canary/groups.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/promotion.ts'
 import { stillServing } from '../canary/quiet.ts'
-import { messageOf } from '../canary/telling.ts'
 import { readRoutes } from '../canary/traffic.ts'
 import { rollBack } from '../canary/undo.ts'
 import { emptyWhenUnread } from '../cluster/client.ts'
@@ -12,8 +11,9 @@ import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { messageOf } from '../message.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
-import type { Done, Running } from './running.ts'
+import { warn, type Done, type Running } from './running.ts'
 
 export async function deliver(running: Running): Promise<Done> {
   const { config, host, hide, cluster, connection, report } = running
@@ -23,8 +23,7 @@ export async function deliver(running: Running): Promise<Done> {
   const promotions = await promote(cluster, config, { signal, intent, run, hide, note: host.info, program: guardProgram, forward: (...where) => forward(connection, ...where) })
   report.promotions = promotions.map(promotionReport)
   const doubts = report.promotions.flatMap(splitDoubts)
-  doubts.forEach(host.warning)
-  report.warnings.push(...doubts)
+  warn({ host, report }, doubts)
   const { verdict, weight, reason } = worst(report.promotions)!
   Object.assign(report, { verdict, weight, reason })
   const errors = promotions.flatMap((each, i) => errorsOf(each, report.promotions[i]!))
@@ -36,13 +35,11 @@ export async function deliver(running: Running): Promise<Done> {
 async function warnOfControllers({ config, host, cluster, report }: Running): Promise<void> {
   const routes = (await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))).flat()
   const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
-  const doubts = [...new Set(routes.flatMap((object) => gitopsDoubts(object, applications)))]
-  doubts.forEach(host.warning)
-  report.warnings.push(...doubts)
+  warn({ host, report }, [...new Set(routes.flatMap((object) => gitopsDoubts(object, applications)))])
 }
 
 /** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
-function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
+export function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
   return steps.flatMap(({ weight, split }) =>
     split && !split.fits && Math.abs(split.observed - weight) > 5
       ? [`at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`]

@@ -11,7 +11,8 @@ export function older(all: readonly Plane[], revision: string): Plane[] {
 
 export async function retire(running: Running): Promise<Done> {
   const { config, host, cluster, asked, report } = running
-  const old = older(await planes(cluster), asked!.revision)
+  const all = await planes(cluster)
+  const old = older(all, asked!.revision)
   const removed: string[] = []
   for (const { revision, version } of old) {
     const users = await usersOf(cluster, revision)
@@ -21,11 +22,11 @@ export async function retire(running: Running): Promise<Done> {
       report.warnings.push(kept)
       continue
     }
-    if (!config.dryRun) await removePlane(cluster, revision, asked!.revision, (args) => istioctl(running, args))
+    if (!config.dryRun) await removePlane(cluster, revision, asked!.revision, { istioctl: (args) => istioctl(running, args), timeoutMs: config.verify.timeout, signal: host.signal })
     host.info(`control plane ${revision} (${version}): ${config.dryRun ? 'would be removed' : 'removed'}, for nothing uses it any more`)
     removed.push(`control plane ${revision} (${version})`)
   }
-  if (old.length === 0) host.info(`no older control plane is beside ${asked!.revision}`)
+  if (old.length === 0) host.info(all.some(({ revision }) => revision === asked!.revision) ? `no older control plane is beside ${asked!.revision}` : `the control plane ${asked!.revision} is not there yet, so none is older`)
   if (removed.length > 0) report.removed = [...(report.removed ?? []), ...removed]
   return { changed: removed.length > 0 }
 }

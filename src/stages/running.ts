@@ -5,10 +5,10 @@ import type { Connection } from '../cluster/connect.ts'
 import { matches } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, StageName } from '../config/schema.ts'
-import type { Istioctl } from '../istioctl/download.ts'
 import { run, within } from '../istioctl/run.ts'
 import type { Wanted } from '../mesh/install.ts'
 import type { Report } from '../report/report.ts'
+import type { Obtained } from '../tools/obtain.ts'
 
 /** What a run needs of whoever starts it: GitHub's runner, or a shell. */
 export type Host = {
@@ -20,7 +20,7 @@ export type Host = {
   group: <T>(name: string, work: () => Promise<T>) => Promise<T>
   mask: (secret: string) => void
   /** Told when istioctl is there, so that later steps find it. */
-  istioctl: (found: Istioctl) => void
+  istioctl: (found: Obtained) => void
   /** Told what to undo should this process die; none when there is nothing left to undo. */
   intent: (intents: Intent[]) => void
   /** Where this run can be looked at, or its name: told to others whom it keeps waiting. */
@@ -51,4 +51,11 @@ export function isCanary(config: Config, labels: Record<string, string> | undefi
     const subset = canary.by === 'subset' ? servicesOf(config)[service]?.subsets?.[canary.name] : undefined
     return subset !== undefined && matches(subset, labels)
   })
+}
+
+/** Once each: the stages plan and policies see the same. */
+export function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
+  const fresh = warnings.filter((warning) => !report.warnings.includes(warning))
+  fresh.forEach(host.warning)
+  report.warnings.push(...fresh)
 }

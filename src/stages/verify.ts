@@ -2,7 +2,7 @@
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import { moveOf } from '../mesh/inject.ts'
+import { overdue } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
 import { verifyDeep } from '../verify/deep.ts'
 import { within } from '../istioctl/run.ts'
@@ -14,6 +14,7 @@ import { isCanary, type Done, type Running } from './running.ts'
 export async function verify(running: Running): Promise<Done> {
   if (running.config.dryRun) return { changed: false }
   await pods(running)
+  await revisions(running)
   await proxiesInSync(running)
   if (asksForMtls(running.config)) await onTheWire(running)
   if (running.config.verify.deep) await inTraffic(running)
@@ -22,12 +23,18 @@ export async function verify(running: Running): Promise<Done> {
 
 async function pods({ config, host, cluster, stages, report }: Running): Promise<void> {
   const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
-  // A run that restarts nothing may find a tag that has moved since; that is for the next one that does.
-  const { revision } = stages.includes('inject') ? await moveOf(cluster, config.namespace, config.istio) : {}
-  report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal, revision)
+  report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
   for (const { name, ready, sidecar, cause } of report.pods) host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
   const wrong = report.pods.filter(({ cause }) => cause !== undefined)
   if (wrong.length > 0) throw new Error(wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'))
+}
+
+/** They serve as well as the others, so it is no fault; but a control plane stays for them. */
+async function revisions({ config, host, cluster, report }: Running): Promise<void> {
+  const told = await overdue(cluster, config.namespace)
+  if (told === undefined) return
+  host.warning(told)
+  report.warnings.push(told)
 }
 
 async function proxiesInSync({ config, host, cluster, connection, report }: Running): Promise<void> {

@@ -3,33 +3,32 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
-import { expectsSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
+import { expectsSidecar } from '../mesh/sidecar.ts'
 import { causeOf } from './cause.ts'
 import { creationFailure } from './creation.ts'
 import { podRows, type PodRow } from './pods.ts'
 
-/** `judged` picks the pods that must be right; the others are only listed. `revision`: whose sidecars they are to have, if that is known. A workload that got fewer pods than it wants has a row of its own. */
-export async function verifyPods(cluster: Cluster, namespace: string, timeoutMs: number, judged: (pod: Pod) => boolean, signal: AbortSignal, revision?: string): Promise<PodRow[]> {
+/** `judged` picks the pods that must be right; the others are only listed. A workload that got fewer pods than it wants has a row of its own. */
+export async function verifyPods(cluster: Cluster, namespace: string, timeoutMs: number, judged: (pod: Pod) => boolean, signal: AbortSignal): Promise<PodRow[]> {
   const until = Date.now() + timeoutMs
   for (;;) {
     // In this order: of a rollout that has ended since, the old pods are seen to go.
     const workloads = await listWorkloads(cluster, namespace)
     const pods = await cluster.list<Pod>('Pod', namespace)
-    const rows = podRows(pods, revision)
-    const wrong = podRows(pods.filter(judged), revision).filter(({ ok }) => !ok)
+    const rows = podRows(pods)
+    const wrong = podRows(pods.filter(judged)).filter(({ ok }) => !ok)
     const short = workloads.filter((workload) => lacksPods(workload) && judged(template(workload)))
     if (wrong.length === 0 && short.length === 0) return rows
-    const bare = pods.filter((pod) => wrong.some(({ name, sidecar }) => name === pod.metadata.name && (sidecar === 'none' || isOfOther(pod, revision))))
-    // A pod without the right sidecar will not get it by waiting, but one that has it may be about to take its place.
+    const bare = pods.filter((pod) => wrong.some(({ name, sidecar }) => sidecar === 'none' && name === pod.metadata.name))
+    // A pod without a sidecar will not get one by waiting, but one that has it may be about to take its place.
     if (Date.now() >= until || bare.some((pod) => !workloads.some((workload) => replaces(workload, pod))))
-      return [...(await explain(cluster, pods, rows, wrong, revision)), ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each))))]
+      return [...(await explain(cluster, pods, rows, wrong)), ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each))))]
     await sleep(1_000, undefined, { signal })
   }
 }
 
-async function explain(cluster: Cluster, pods: Pod[], rows: PodRow[], wrong: PodRow[], revision: string | undefined): Promise<PodRow[]> {
-  const why = (pod: Pod) => (isOfOther(pod, revision) ? `its sidecar is of the revision ${sidecarRevision(pod)}, and the namespace points to ${revision}; restart its workload, or name it under workloads` : causeOf(cluster, pod))
-  const causes = await Promise.all(wrong.map(async ({ name }) => [name, await why(pods.find(({ metadata }) => metadata.name === name)!)] as const))
+async function explain(cluster: Cluster, pods: Pod[], rows: PodRow[], wrong: PodRow[]): Promise<PodRow[]> {
+  const causes = await Promise.all(wrong.map(async ({ name }) => [name, await causeOf(cluster, pods.find(({ metadata }) => metadata.name === name)!)] as const))
   const byName = new Map(causes)
   return rows.map((row) => (byName.has(row.name) ? { ...row, cause: byName.get(row.name)! } : row))
 }

@@ -5,6 +5,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
+import { messageOf } from '../message.ts'
 import { protocolOf, servicePorts, type Protocol } from './protocol.ts'
 
 export type Mode = 'STRICT' | 'PERMISSIVE' | 'DISABLE'
@@ -82,7 +83,7 @@ async function plaintext(cluster: Cluster, { metadata }: Pod, port: number): Pro
     await cluster.pod(metadata.namespace ?? '', metadata.name, port, '/')
     return { seen: 'answered' }
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     if (/connection reset|: EOF/.test(message)) return { seen: 'refused' }
     if (/malformed HTTP response/.test(message) || !/error trying to reach service|does not answer|is forbidden: User /.test(message)) return { seen: 'answered' }
     return { seen: 'unclear', note: `the plaintext request came to nothing that tells the mode: ${message}` }

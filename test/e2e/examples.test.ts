@@ -51,7 +51,8 @@ describe('plan.yml, on a pull request', () => {
     const { code, log } = await withConfig((text) => text.replace('timeout: 10s', 'timeout: 5s'), () => asDelivery('plan', pullRequest))
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
-    expect(log).toContain('objects that would be created, changed or deleted - 1')
+    // And the two that expose the preview, which are not of the file.
+    expect(log).toContain('objects that would be created, changed or deleted - 3')
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
   })

@@ -101,7 +101,7 @@ function standIns(own: string, origin: string, workflow: string): string[] {
 const modules = join(root, 'node_modules')
 
 const scripts: Record<string, (origin: string, artifacts: string) => string> = {
-  'actions/checkout': (origin) => `git init --quiet . && git remote add origin '${origin}' && git fetch --quiet --tags origin '+refs/heads/*:refs/remotes/origin/*' && git checkout --quiet "\${IN_REF:-$GITHUB_REF}"
+  'actions/checkout': (origin) => `git init --quiet . && git remote add origin '${origin}' && git fetch --quiet --tags origin '+refs/heads/*:refs/remotes/origin/*' && git checkout --quiet "\${IN_REF:-\${GITHUB_REF/#refs\\/heads/refs/remotes/origin}}"
 { cp -al '${modules}' . 2>/dev/null || cp -a '${modules}' .; }`,
   'actions/upload-artifact': (_, artifacts) => `mkdir -p '${artifacts}' && cp -r "$IN_PATH" '${artifacts}'/"$IN_NAME"`,
   'actions/download-artifact': (_, artifacts) => `mkdir -p "$IN_PATH" && cp -r '${artifacts}'/"$IN_NAME"/. "$IN_PATH"`,

@@ -213,6 +213,38 @@ test('the API server is killed in the middle: the promotion waits for it and goe
   expect(outputs['verdict'], log).toBe('promoted')
 })
 
+describe('istiod hears of no write any more', () => {
+  /** Answers of the API server do not come to istiod, as when its watches are refused for a while; the webhook goes on. */
+  const cutOff = async () => {
+    const istiod = await world.run(['kubectl', '-n', 'istio-system', 'get', 'pods', '-l', 'app=istiod', '-o', 'jsonpath={.items[0].status.podIP}'])
+    const rule = ['OUTPUT', '-d', istiod, '-p', 'tcp', '--sport', '6443', '-j', 'DROP']
+    await world.run(['iptables', '-I', ...rule])
+    return () => world.run(['iptables', '-D', ...rule])
+  }
+  const serving = (patience: string) => expect.stringMatching(new RegExp(`weight 0 is in VirtualService sample-app/backend, and ${patience} later the proxies still send \\d+\\.\\d requests/s to v2 of backend: istiod has not told them \\(istiod-\\S+ is ready; its log cannot be read by this run\\).*istioctl proxy-status`)) as string
+
+  test('and the run fails with what to look at while users get the canary, as the stage rollback does; once it hears, they are safe', async () => {
+    const bad = join(machine.home, 'bad')
+    let heal: () => Promise<unknown> = () => Promise.resolve()
+    const struck = when('at weight 50', async () => {
+      heal = await cutOff()
+      writeFileSync(bad, '')
+    })
+    try {
+      const { outputs, report } = await act({ patience: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } }, { options: struck })
+      expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: serving('20 s') })
+      expect(report?.error).toEqual(serving('20 s'))
+      expect(await liveWeights(world)).toEqual(allAtV1)
+      expect((await act({ patience: '10s' }, { stages: 'rollback' })).report?.error).toEqual(serving('10 s'))
+    } finally {
+      await heal()
+    }
+    const { code, log } = await act({ patience: '60s' }, { stages: 'rollback' })
+    expect(code, log).toBe(0)
+    expect(log).toContain('the canary serves nothing any more')
+  })
+})
+
 test('no secret is in what is kept in the cluster, in the report or in the log', async () => {
   const secret = 'xoxb-4711-very-secret-token'
   let kept = ''

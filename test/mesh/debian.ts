@@ -27,6 +27,10 @@ export async function installPip(): Promise<void> {
   if (!has) await install(['python3-pip'])
 }
 
+export async function installRsync(): Promise<void> {
+  if (!existsSync('/usr/bin/rsync')) await install(['rsync'])
+}
+
 async function install(missing: readonly string[]): Promise<void> {
   if (missing.length === 0) return
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) throw new Error(`This needs ${missing.join(', ')}: install them, or be root on Debian or Ubuntu.`)

@@ -2,11 +2,14 @@
 import { spawn, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import { buildAll } from './build.ts'
+import { buildPrograms } from './go.ts'
 import { withLock } from './lock.ts'
+import { buildRelease } from './mirror.ts'
 import { heals, importSampleApp, nodePid, nodeStatus, type NodeStatus, runningFrom, startNode, stopNode } from './node.ts'
 import { kubeconfig } from './settings.ts'
 
 export { build } from './build.ts'
+export { installRsync } from './debian.ts'
 export { goModule, goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
 export type { ComponentStatus, NodeStatus } from './node.ts'
@@ -22,6 +25,9 @@ export async function up(): Promise<void> {
     await importSampleApp(built)
   })
 }
+
+/** The folder of Istio's releases that the mirror serves, without a node: MIRROR_URL is where `mirror.ts` serves it. */
+export const releases = (): Promise<string> => withLock(async () => buildRelease(await buildPrograms()))
 
 export const down = (): Promise<void> => withLock(stopNode)
 

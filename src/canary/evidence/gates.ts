@@ -1,4 +1,5 @@
 // Hooks that have to be waited for: asked in the background and again, until they say yes.
+import { messageOf } from '../../message.ts'
 import type { Finding, Gate } from './finding.ts'
 import { now } from '../clock.ts'
 
@@ -14,7 +15,7 @@ export function gates(ask: (gate: Gate) => Promise<Finding>): Gates {
   function begin(gate: Gate): void {
     asking.add(gate)
     void ask(gate)
-      .catch((error: unknown): Finding => ({ name: gate, state: 'undecided', text: error instanceof Error ? error.message : String(error), at: now() }))
+      .catch((error: unknown): Finding => ({ name: gate, state: 'undecided', text: messageOf(error), at: now() }))
       .then((finding) => {
         latest[gate] = finding
         asking.delete(gate)

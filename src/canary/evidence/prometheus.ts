@@ -2,6 +2,7 @@
 import { ApiError, type Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
+import { messageOf } from '../../message.ts'
 import { seriesOf, type MetricNames, type Reading, type SeriesLabels } from './counters.ts'
 import type { Answer, Outside } from './finding.ts'
 import { idOf, type Reader } from './sidecars.ts'
@@ -17,7 +18,7 @@ export function prometheus(cluster: Cluster, { address, service, token, timeout 
   const ask = address === undefined ? (promql: string) => throughCluster(cluster, service!, timeout, promql) : (promql: string) => directly(address, token, timeout, promql)
   return async (promql) => {
     const text = await ask(promql).catch((error: unknown) => {
-      throw new Error(`Prometheus (${place}): ${error instanceof Error ? error.message : String(error)}`)
+      throw new Error(`Prometheus (${place}): ${messageOf(error)}`)
     })
     return samplesOf(place, text)
   }
@@ -127,7 +128,7 @@ export async function measure(query: Prometheus, { query: text, min = -Infinity,
     const bounds = [...(min === -Infinity ? [] : [`at least ${min}`]), ...(max === Infinity ? [] : [`at most ${max}`])].join(' and ')
     return { state: value >= min && value <= max ? 'pass' : 'fail', text: `${Number(value.toPrecision(6))}, ${bounds} is good` }
   } catch (error) {
-    return { state: 'undecided', text: error instanceof Error ? error.message : String(error) }
+    return { state: 'undecided', text: messageOf(error) }
   }
 }
 

@@ -257,8 +257,20 @@ describe('a weight that the data plane does not show yet', () => {
   test('is not watched while the requests still go by the old one, though some reach the canary', () => {
     const { state } = ride(jump, start(jump, 0, 0), (second, { weight }) => (weight === 100 && second < 16 ? old : saw(20)))
     expect(state.verdict).toBe('promoted')
-    // Three seconds of the old split make 3 : 57; with 20 a second at the canary, the majority of all since the shift comes three seconds later.
-    expect(state.steps[1]).toMatchObject({ shiftedAt: 12_000, watchedFrom: 19_000 })
+    expect(state.steps[1]).toMatchObject({ shiftedAt: 12_000, watchedFrom: 16_000 })
+    expect(state.steps[1]).not.toHaveProperty('shift')
+  })
+
+  test('until just before the patience is over is watched then, whatever was seen before', () => {
+    const { state } = ride(jump, start(jump, 0, 0), (second, { weight }) => (weight === 100 && second < 12 + 58 ? old : saw(20)))
+    expect(state).toMatchObject({ verdict: 'promoted', steps: [{}, { shiftedAt: 12_000, watchedFrom: 70_000 }] })
+  })
+
+  test('is judged by what was seen before an interruption, too', () => {
+    const until = ride(jump, start(jump, 0, 0), (_, { weight }) => (weight === 100 ? old : saw(20)), 20).state
+    const again = JSON.parse(JSON.stringify(until)) as State
+    expect(again.steps[1]).toMatchObject({ outcome: 'shifting', shift: { looks: 8 } })
+    expect(ride(jump, again, () => saw(20), 1, 20).state.phase).toBe('watching')
   })
 
   test('for longer than the patience is inconclusive, and the share that was seen is told', () => {

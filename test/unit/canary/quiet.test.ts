@@ -51,7 +51,7 @@ describe('a canary whose weight was put back', () => {
     expect([clock.now, notes.at(-1)]).toEqual([3_000, '3 s after its weight was set to 0 the canary was not seen to be quiet: it is not waited for any longer'])
   })
 
-  test.each([2, 5, 20])('that gets %s requests a second by chance, all the time, is called quiet in at most 1%% of 300 cases', async (perSecond) => {
+  test.each([2, 5, 20])('that gets %d requests a second by chance, all the time, is called quiet in at most one of a hundred cases', async (perSecond) => {
     const random = randomFrom(11)
     /** A look of half a second has a request with the probability that this rate gives it. */
     const glance = () => (random() < 1 - Math.exp(-perSecond / 2) ? 1 : 0)
@@ -92,6 +92,11 @@ describe('from outside its promotion a canary', () => {
   test('without pods serves nobody', async () => {
     expect(await looked([], () => 0)).toBeUndefined()
     expect(clock.now).toBeLessThanOrEqual(2_000)
+  })
+
+  test('that somebody has given traffic again is told so', async () => {
+    const cluster = clusterWith({ list: () => Promise.resolve([virtualService([{ route: [to('v1', 70), to('v2', 30)] }])]) })
+    expect(await whyServing(cluster, split, { perSecond: 15, seconds: 60 })).toMatch(/^weight 0 was written to VirtualService shop\/backend, and 60 s later .*: somebody has written 30 there since/)
   })
 
   describe('that still serves is told with what a person would find at istiod', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ConfigError } from '../../../src/config/error.ts'
-import { assetOf, binaryName } from '../../../src/istioctl/release.ts'
+import { istioctlTool } from '../../../src/istioctl/release.ts'
 
 test.each<[NodeJS.Platform, string, string]>([
   ['linux', 'x64', 'istioctl-1.31.0-linux-amd64.tar.gz'],
@@ -10,7 +10,7 @@ test.each<[NodeJS.Platform, string, string]>([
   ['darwin', 'arm64', 'istioctl-1.31.0-osx-arm64.tar.gz'],
   ['win32', 'x64', 'istioctl-1.31.0-win-amd64.zip'],
 ])('for %s on %s the asset is %s', (platform, arch, asset) => {
-  expect(assetOf('1.31.0', platform, arch)).toBe(asset)
+  expect(istioctlTool.assetOf('1.31.0', platform, arch)).toBe(asset)
 })
 
 test.each<[NodeJS.Platform, string]>([
@@ -18,7 +18,7 @@ test.each<[NodeJS.Platform, string]>([
   ['win32', 'arm64'],
   ['freebsd', 'x64'],
 ])('for %s on %s there is none, and the error says where there is', (platform, arch) => {
-  const asset = () => assetOf('1.31.0', platform, arch)
+  const asset = () => istioctlTool.assetOf('1.31.0', platform, arch)
   expect(asset).toThrow(ConfigError)
   expect(asset).toThrow(`no istioctl for ${platform} on ${arch}; run this job on linux, macOS or Windows`)
 })
@@ -28,5 +28,5 @@ test.each<[NodeJS.Platform, string]>([
   ['darwin', 'istioctl'],
   ['win32', 'istioctl.exe'],
 ])('on %s the binary is called %s', (platform, name) => {
-  expect(binaryName(platform)).toBe(name)
+  expect(istioctlTool.binary(platform)).toBe(name)
 })

@@ -56,7 +56,10 @@ function world(objects: KubeObject[]): Keeper & { removal: Removal } {
   }
   const istioctl = (args: string[]) => {
     it.happened.push(`istioctl ${args.join(' ')}`)
-    for (const [key, { metadata, kind }] of it.kept) if (/istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
+    const named = args.indexOf('--revision')
+    if (args[0] === 'tag') return Promise.resolve()
+    for (const [key, { metadata }] of it.kept) if (named > 0 && key.startsWith('Deployment ') && metadata.labels?.['istio.io/rev'] === args[named + 1]) it.kept.delete(key)
+    for (const [key, { metadata, kind }] of it.kept) if (named < 0 && /istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
     return Promise.resolve()
   }
   let updates = 0
@@ -201,6 +204,15 @@ describe('of several control planes', () => {
     const { cluster, removal, happened } = world([...two(), ...users])
     await expect(uninstall(cluster, { ...removal, revision })).rejects.toThrow(fault)
     expect(happened).toEqual([])
+  })
+
+  test('the last one goes with the tags of users, which the purge leaves', async () => {
+    const webhook = object('MutatingWebhookConfiguration', 'istio-revision-tag-prod', { labels: { 'istio.io/tag': 'prod', 'istio.io/rev': 'default' } }, 'admissionregistration.k8s.io/v1')
+    const service = system('Service', 'istiod-revision-tag-prod', { 'istio.io/tag': 'prod' })
+    const { cluster, removal, happened } = world([...fresh(), webhook, service])
+    const { removed } = await uninstall(cluster, removal)
+    expect(happened.filter((each) => each.startsWith('istioctl'))).toEqual(['istioctl tag remove prod -y', 'istioctl uninstall --purge -y'])
+    expect(removed).toEqual(expect.arrayContaining(['MutatingWebhookConfiguration istio-revision-tag-prod', 'Namespace istio-system']))
   })
 
   test('what names no revision is handed over before the one goes that served it', async () => {

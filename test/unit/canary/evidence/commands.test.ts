@@ -30,7 +30,7 @@ test('one that cannot be started says nothing either', async () => {
 })
 
 test('it gets the step in its environment, and none of our inputs', async () => {
-  vi.stubEnv('INPUT_KUBECONFIG', 'secret')
+  for (const name of ['INPUT_KUBECONFIG', 'MESH_CANARY_KUBECONFIG']) vi.stubEnv(name, 'secret')
   vi.stubEnv('TEAM', 'shop')
   const { text } = await node('const { env } = process; console.log(JSON.stringify(Object.fromEntries(Object.entries(env).filter(([name]) => /^(INPUT_|MESH_CANARY_|TEAM$)/.test(name)))))')
   vi.unstubAllEnvs()

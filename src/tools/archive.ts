@@ -1,0 +1,76 @@
+// Takes the one binary out of a release's archive. No path of the archive ever becomes one of the disk: the binary's bytes go where they are told.
+import { createReadStream, createWriteStream } from 'node:fs'
+import { chmod, copyFile } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip } from 'node:zlib'
+import { extract, type Extract } from 'tar-stream'
+import { openPromise } from 'yauzl'
+import { ConfigError } from '../config/error.ts'
+
+/** @throws ConfigError when there is anything in it but the binary, as a file of that name at its root. */
+export async function takeBinary(archive: string, asset: string, binary: string, to: string, key: string): Promise<void> {
+  const refuse = (what: string): never => {
+    throw new ConfigError(`${key}.mirror: the archive ${asset} holds ${what}, where the file ${binary} alone is expected; it is not used. Do not trust this mirror`)
+  }
+  try {
+    if (/\.tar\.gz$|\.tgz$/.test(asset)) await fromTar(archive, binary, to, refuse)
+    else if (asset.endsWith('.zip')) await fromZip(archive, binary, to, refuse)
+    else await copyFile(archive, to)
+    await chmod(to, 0o755)
+  } catch (error) {
+    // A disk that is full is no fault of the archive.
+    if (error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall !== undefined) throw error
+    throw new ConfigError(`${key}.mirror: ${asset} cannot be unpacked (${error instanceof Error ? error.message : String(error)}), although its checksum matches; give another mirror`)
+  }
+}
+
+type Refuse = (what: string) => never
+
+async function fromTar(archive: string, binary: string, to: string, refuse: Refuse): Promise<void> {
+  const entries = extract()
+  const reading = pipeline(createReadStream(archive), createGunzip(), entries)
+  // Whoever refuses an entry ends the reading too: what was refused comes first.
+  const [taken, read] = await Promise.allSettled([take(entries, binary, to, refuse), reading])
+  if (taken.status === 'rejected') throw taken.reason
+  if (read.status === 'rejected') throw read.reason
+  if (!taken.value) refuse('nothing')
+}
+
+async function take(entries: Extract, binary: string, to: string, refuse: Refuse): Promise<boolean> {
+  let found = false
+  for await (const entry of entries) {
+    const { name, type } = entry.header
+    if (type !== 'file' || name.replace(/^\.\//, '') !== binary || found) refuse(`${kindOf(type)} ${JSON.stringify(name)}`)
+    found = true
+    await write(entry, to)
+  }
+  return found
+}
+
+function kindOf(type: string | null | undefined): string {
+  if (type === 'file') return 'the file'
+  if (type === 'directory') return 'the folder'
+  return type?.endsWith('link') ? 'the link' : `the ${type ?? 'unknown entry'}`
+}
+
+async function fromZip(archive: string, binary: string, to: string, refuse: Refuse): Promise<void> {
+  // Names are compared here, never used: the library's own check would not say what it found.
+  const zip = await openPromise(archive, { decodeStrings: false, autoClose: false })
+  try {
+    let found = false
+    for await (const entry of zip.eachEntry()) {
+      const name = entry.fileNameRaw.toString()
+      const isLink = ((entry.externalFileAttributes >>> 16) & 0o170000) === 0o120000
+      if (isLink || name !== binary || found) refuse(`${isLink ? 'the link' : name.endsWith('/') ? 'the folder' : 'the file'} ${JSON.stringify(name)}`)
+      found = true
+      await write(await zip.openReadStreamPromise(entry), to)
+    }
+    if (!found) refuse('nothing')
+  } finally {
+    zip.close()
+  }
+}
+
+function write(content: AsyncIterable<unknown>, to: string): Promise<void> {
+  return pipeline(content, createWriteStream(to))
+}

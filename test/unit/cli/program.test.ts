@@ -1,0 +1,180 @@
+// The command line as a shell runs it, bundled; what needs a cluster is in test/e2e/cli.test.ts.
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { build } from '../../../dev/build.ts'
+import { main } from '../../../src/cli/program.ts'
+import { exitCode } from '../../../src/cli/run.ts'
+import { inputs } from '../../../src/config/inputs.ts'
+import { nodeAt, published } from '../../../src/config/published.ts'
+import { stageNames } from '../../../src/config/schema.ts'
+import { tempFolder } from '../fixtures.ts'
+
+const home = mkdtempSync(join(tmpdir(), 'mesh-canary-unit-'))
+const cli = join(home, 'dist/cli.js')
+
+beforeAll(async () => {
+  copyFileSync('package.json', join(home, 'package.json'))
+  await build(join(home, 'dist'))
+}, 120_000)
+afterAll(() => rmSync(home, { recursive: true }))
+
+/** No cluster is near, and no variable of ours but those given. */
+function run(args: string[], env: Record<string, string> = {}, cwd = tempFolder()): { code: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], { cwd, encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: '/nowhere', TMPDIR: cwd, ...env } })
+  return { code: status, out: stdout, err: stderr }
+}
+
+/** In this process, for what is refused before a run begins. */
+async function here(args: string[], env: Record<string, string>): Promise<{ code: number; err: string }> {
+  let err = ''
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true))
+  for (const [name, value] of Object.entries({ HOME: '/nowhere', KUBECONFIG: '', ...env })) vi.stubEnv(name, value)
+  const code = await main(args, '0.0.0').finally(() => (vi.restoreAllMocks(), vi.unstubAllEnvs()))
+  return { code, err }
+}
+
+function withConfig(text = 'namespace: of-file\nservices: { web: { timeout: 5s } }\n'): string {
+  const folder = tempFolder()
+  writeFileSync(join(folder, 'mesh.yaml'), text)
+  return folder
+}
+
+describe('what is asked for', () => {
+  test('an option goes before a variable, and a variable before the file', () => {
+    const folder = withConfig()
+    const plan = (args: string[], env: Record<string, string>) => /namespace: (.*)/.exec(run(['plan', '--config', 'mesh.yaml', ...args], env, folder).out)?.[1]
+    expect(plan([], {})).toBe('of-file')
+    expect(plan([], { MESH_CANARY_NAMESPACE: 'of-variable' })).toBe('of-variable')
+    expect(plan(['--namespace', 'of-option'], { MESH_CANARY_NAMESPACE: 'of-variable' })).toBe('of-option')
+    expect(plan([], { MESH_CANARY_NAMESPACE: '' })).toBe('of-file')
+  })
+
+  test('every input is an option with its description, and what is read from it is what the action reads', () => {
+    const help = run(['run', '--help']).out.replace(/\s+/g, ' ')
+    const root = published()
+    for (const [name, { path }] of Object.entries(inputs)) {
+      const description = nodeAt(path, root).description ?? ''
+      expect(description).not.toBe('')
+      expect(help).toMatch(new RegExp(` --${name} (<value>|\\[true\\|false\\]) `))
+      expect(help).toContain(description.replace(/\s+/g, ' '))
+    }
+  })
+
+  test('a list that is given twice goes on, and a flag needs no value', () => {
+    const { code, out } = run(['run', '--stages', 'plan', '--stages', 'verify', '--services', 'web: { timeout: 5s }', '--dry-run', '--output', 'json'])
+    expect([code, JSON.parse(out)]).toMatchObject([2, { dryRun: true, error: expect.stringContaining('there is none') as string }])
+    expect(run(['plan', '--stages', 'verify']).err).toContain("unknown option '--stages'")
+  })
+
+  test('a command for a stage runs that stage, whatever a variable says', () => {
+    expect(run(['plan', '--config', 'mesh.yaml'], { MESH_CANARY_STAGES: 'uninstall' }, withConfig()).code).toBe(0)
+  })
+})
+
+describe('what is wrong is told in one sentence, with 2 for the exit code, before anything is touched', () => {
+  test.each<[string, string[], Record<string, string>, string]>([
+    ['an option that nobody knows', ['run', '--stps', '5'], {}, "unknown option '--stps'\n(Did you mean --steps?)"],
+    ['a command that nobody knows', ['pln'], {}, '(Did you mean plan?)'],
+    ['more words than there are places', ['run', 'mesh.yaml'], {}, 'too many arguments'],
+    ['a variable that nobody knows', ['run'], { MESH_CANARY_STPS: '5' }, 'MESH_CANARY_STPS: is not known; did you mean `MESH_CANARY_STEPS`?'],
+    ['a value that is not right', ['run', '--canary', 'service: a', '--interval', '30'], {}, 'canary.interval: "30" is not right'],
+    ['a file that is not there', ['run', '--config', 'no.yaml'], {}, 'no.yaml cannot be read'],
+    ['a way to tell that there is not', ['plan', '--output', 'xml'], {}, 'Allowed choices are text, json'],
+    ['a report that cannot be written', ['plan', '--services', 'a: { timeout: 1s }', '--junit', '/dev/null/x.xml'], {}, '--junit: /dev/null/x.xml cannot be written'],
+  ])('%s', async (_, args, env, text) => {
+    const { code, err } = await here(args, env)
+    expect(err).toContain(text)
+    expect(err).not.toContain('    at ')
+    expect(code).toBe(2)
+  })
+
+  test('the content of a kubeconfig in an option, which other users could read; it is not repeated', async () => {
+    const { code, err } = await here(['verify', '--kubeconfig', '{ users: [{ token: SECRET }] }'], {})
+    expect(err).toContain('--kubeconfig: expected a path')
+    expect(err).not.toContain('SECRET')
+    expect(code).toBe(2)
+  })
+
+  test('also what only the run finds', () => {
+    expect(run(['run'])).toEqual({ code: 2, out: '', err: 'error: inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file\n' })
+    expect(run(['verify'])).toEqual({ code: 2, out: '', err: 'error: kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config\n' })
+  })
+
+  test('but as a variable it is read, and gone afterwards', () => {
+    const folder = tempFolder()
+    const content = JSON.stringify({ 'current-context': 'x', contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }], clusters: [{ name: 'x', cluster: { server: 'https://127.0.0.1:1' } }], users: [{ name: 'x', user: { token: 'SECRET-TOKEN' } }] })
+    const { code, err, out } = run(['verify'], { MESH_CANARY_KUBECONFIG: content }, folder)
+    expect(err).toContain('https://127.0.0.1:1 does not answer')
+    expect(out + err).not.toContain('SECRET-TOKEN')
+    expect(code).toBe(2)
+    expect(readdirSync(folder)).toEqual([])
+  })
+})
+
+test('exit codes: done, failed, refused, cancelled', () => {
+  const stages = (...names: string[]) => names.map((name) => ({ name, seconds: 1, outcome: 'done' as const }))
+  expect(exitCode({ stages: stages('check', 'verify') }, undefined)).toBe(0)
+  expect(exitCode({ error: 'x', stages: stages('check', 'verify') }, undefined)).toBe(1)
+  expect(exitCode({ error: 'x', stages: stages('check') }, undefined)).toBe(2)
+  expect(exitCode({ error: 'x', stages: stages('check', 'promote') }, 'SIGINT')).toBe(130)
+  expect(exitCode({ error: 'x', stages: [] }, 'SIGTERM')).toBe(143)
+  // It was done when the signal came.
+  expect(exitCode({ stages: stages('check', 'verify') }, 'SIGINT')).toBe(0)
+})
+
+test('with json the report is alone on standard output, and every file is written where it was asked for, its folder made', () => {
+  const folder = withConfig()
+  const { code, out, err } = run(['plan', '--config', 'mesh.yaml', '--output', 'json', '--outputs', 'out/mesh.env', '--summary', 'out/mesh.md', '--report', 'out/mesh.json'], { MESH_CANARY_JUNIT: 'out/mesh.xml' }, folder)
+  const file = (name: string) => readFileSync(join(folder, 'out', name), 'utf8')
+  expect(code).toBe(0)
+  expect(JSON.parse(out)).toMatchObject({ outcome: 'success', namespace: 'of-file' })
+  expect(file('mesh.json')).toBe(out)
+  expect(err).toContain('kind: VirtualService')
+  expect(file('mesh.env')).toBe(`MESH_CHANGED=0\nMESH_REPORT=${join(folder, 'out/mesh.json')}\n`)
+  expect(file('mesh.md')).toContain('## 📋 Nothing was changed')
+  expect(file('mesh.xml')).toContain('<testcase classname="mesh-canary.of-file" name="run"')
+})
+
+test('the schema is printed as it is published', () => {
+  expect(JSON.parse(run(['schema']).out)).toEqual(published())
+})
+
+describe('completion', () => {
+  const complete = (...words: string[]) => run(['complete', '--', ...words]).out.split('\n').map((line) => line.split('\t')[0])
+  test('of commands, options, and the values that an option takes', () => {
+    expect(complete('')).toEqual(expect.arrayContaining(['run', 'plan', 'verify', 'promote', 'rollback', 'uninstall', 'init', 'schema']))
+    expect(complete('run', '--on-')).toEqual(['--on-cancel', '--on-drift', ':4', ''])
+    expect(complete('run', '--mtls', '')).toEqual(['strict', 'permissive', 'disable', ':4', ''])
+    expect(complete('run', '--stages', '')).toEqual([...stageNames, ':4', ''])
+    expect(complete('promote', '--after', 'a')).toEqual(['adopt', ':4', ''])
+  })
+
+  test('of the config files that are there', () => {
+    const folder = withConfig()
+    mkdirSync(join(folder, 'sub'))
+    expect(run(['complete', '--', 'run', '--config', ''], {}, folder).out).toBe('mesh.yaml\t\n:4\n')
+  })
+
+  test.each(['bash', 'zsh', 'fish', 'powershell'])('the script for %s asks this program', (shell) => {
+    const { code, out } = run(['complete', shell])
+    expect(code).toBe(0)
+    expect(out).toMatch(/mesh-canary['"]? complete --|ShellCompDirective/)
+    if (shell === 'bash') expect(spawnSync('bash', ['-n'], { input: out }).status).toBe(0)
+  })
+})
+
+describe('the commands that the documentation and the templates tell of are understood', () => {
+  const files = ['docs/ci-systems.md', 'examples/ci/gitlab/mesh-canary.gitlab-ci.yml', 'examples/ci/jenkins/Jenkinsfile']
+  const commands = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^ *(?:(?:- |steps \{ |post \{ aborted \{ )?(?:sh ')?(?:\$MESH_CANARY|mesh-canary)|.*mesh-canary@\S+) ((?:run|plan|promote|rollback|verify) .*?)(?:'.*| {2,}#.*)?$/gm)].map(([, command = '']): [string, string] => [file, command]))
+
+  test('there are some in each', () => expect(new Set(commands.map(([file]) => file))).toEqual(new Set(files)))
+
+  test.each(commands)('%s: %s', async (_, command) => {
+    const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)
+    // Understood, and then refused for want of this file.
+    expect(await here([...words, '--config', '/nowhere/mesh.yaml'], {})).toMatchObject({ code: 2, err: expect.stringContaining('/nowhere/mesh.yaml cannot be read') as string })
+  })
+})
