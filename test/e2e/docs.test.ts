@@ -46,7 +46,7 @@ describe('commands', () => {
       test(`line ${block.line}: ${block.text.split('\n')[0]}`, async () => {
         blocks.slice(0, i).forEach(write)
         const [program = '', ...args] = world.runner.enter!(['bash', '-euo', 'pipefail', '-c', block.text])
-        const { stdout, stderr, code = 0 } = await promisify(execFile)(program, args, { cwd: root, env: { ...process.env, ...world.runner.env }, maxBuffer: 64 << 20 }).catch((error: unknown) => error as Said)
+        const { stdout, stderr, code = 0 }: Said = await promisify(execFile)(program, args, { cwd: root, env: { ...process.env, ...world.runner.env }, maxBuffer: 64 << 20 }).catch((error: unknown) => error as Said)
         // In this order, each within a line; `…` is whatever comes.
         const printed = new RegExp(said.map((line) => line.split('…').map(escaped).join('.*')).concat('exit code 0').join('[^]*'))
         expect(`${stdout}\n${stderr}\nexit code ${code}`).toMatch(printed)
