@@ -1,5 +1,5 @@
 // `npm start`: the main job, for real. Brings a mesh up, deploys the sample app under steady traffic, runs the built
-// action on it as a runner would, and shows what happened. `--bad` takes a failing v2; `--cluster kind` uses Docker.
+// action on it as a runner would, and shows what happened. `--bad` takes a failing v2; `--cluster kind` lets the action make its cluster in Docker.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { marked } from 'marked'
@@ -19,7 +19,7 @@ try {
 process.exit()
 
 async function demonstrate(): Promise<number> {
-  const world = cluster === 'kind' ? await kind(say) : await embedded()
+  const world = cluster === 'kind' ? await kind(show) : await embedded()
   say(`deploying the sample app with a ${bad ? 'failing' : 'healthy'} v2, 50 requests a second …`)
   await deploySampleApp(world, bad ? 'failing' : 'healthy')
 

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import type { Intent } from './canary/promote.ts'
 import { canariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
+import type { LeftCluster } from './kind/kind.ts'
 import { messageOf } from './message.ts'
 import type { Host } from './stages/running.ts'
 
@@ -37,10 +38,10 @@ export function cancelled(signals: NodeJS.Signals[], told: (signal: NodeJS.Signa
 }
 
 /** What a run leaves to be finished, as soon as it is known: it may be killed at any moment. `held`: it was cancelled, and what it moved is to stay. */
-export type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; intents?: Intent[]; held?: boolean }
+export type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; intents?: Intent[]; held?: boolean; kind?: LeftCluster }
 
 /** The parts of a host that learn what a run leaves; `keep` is given all of it at each change. `cancel` is to be told when the run is cancelled. */
-export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 'connected' | 'intent'> & { cancel: () => void } {
+export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 'connected' | 'kind' | 'intent'> & { cancel: () => void } {
   const left: Left = { ...(config.context === undefined ? {} : { context: config.context }) }
   const leave = (more: Left) => keep(Object.assign(left, more))
   const hold = canariesOf(config).every(({ onCancel }) => onCancel === 'hold')
@@ -50,19 +51,34 @@ export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 
       const kubeconfig = temporaryFile ?? config.kubeconfig
       leave({ ...(temporaryFile === undefined ? {} : { temporaryFile }), ...(kubeconfig === undefined ? {} : { kubeconfig }) })
     },
+    kind: (kind) => leave({ kind }),
     intent: (intents) => leave({ intents }),
   }
 }
 
-/** Finishes what a run could not, and removes what it wrote. Answers a sentence for each thing done; rejects with one that names the services whose traffic could not be put back. `info` is told what it waits for. */
-export async function finish({ intents = [], held = false, kubeconfig, context, temporaryFile }: Left, info: (line: string) => void): Promise<string[]> {
+/** Finishes what a run could not, and removes what it wrote and made. Answers a sentence for each thing done; rejects with what could not be: the services whose traffic could not be put back, the cluster that could not be deleted. */
+export async function finish(left: Left, info: (line: string) => void): Promise<string[]> {
+  const { kind, temporaryFile = kind?.kubeconfig } = left
+  const problems: string[] = []
+  const told = await putBack(left, info).catch((error: unknown) => void problems.push(messageOf(error)))
+  if (kind?.remove) await removeKind(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
+  if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
+  if (problems.length > 0) throw new Error(problems.join('\n'))
+  return told ?? []
+}
+
+async function putBack({ intents = [], held = false, kubeconfig, context }: Left, info: (line: string) => void): Promise<string[]> {
+  if (intents.length === 0) return []
   try {
-    if (intents.length === 0) return []
     const { finishFor } = await import('./run.ts')
     return (await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info })).map((line) => `the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
     throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${messageOf(error)}`)
-  } finally {
-    if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
   }
+}
+
+async function removeKind(kind: LeftCluster, info: (line: string) => void): Promise<void> {
+  const { removeCluster } = await import('./stages/cluster.ts')
+  await removeCluster(kind, info)
+  info(`the kind cluster ${kind.name}: deleted`)
 }

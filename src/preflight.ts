@@ -20,7 +20,7 @@ import { servicePorts } from './verify/protocol.ts'
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
   const { namespace } = config
   await answering(cluster)
-  const onlyInstall = stages.every((stage) => stage === 'install' || stage === 'retire')
+  const onlyInstall = stages.every((stage) => ['cluster', 'install', 'retire'].includes(stage))
   if (onlyInstall) return
   const object = await cluster.get<KubeObject>('Namespace', undefined, namespace)
   if (!object) throw new ConfigError(await noNamespace(cluster, namespace))

@@ -1,4 +1,4 @@
-// The story of a run, top to bottom: config → cluster → preflight → mesh → sidecars → policies → verify → promote.
+// The story of a run, top to bottom: config → cluster (made, or there) → preflight → mesh → sidecars → policies → verify → promote.
 import type { Intent } from './canary/promote.ts'
 import { undo } from './canary/undo.ts'
 import { client } from './cluster/client.ts'
@@ -6,11 +6,13 @@ import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
-import { wanted } from './mesh/install.ts'
+import { wanted, type Wanted } from './mesh/install.ts'
 import { messageOf } from './message.ts'
 import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
 import { hider, secretsIn } from './secrets.ts'
+import { gatewayValues } from './kind/layout.ts'
+import { checkIngress, provide, withLogs, type Provided } from './stages/cluster.ts'
 import { inject } from './stages/inject.ts'
 import { checkSupport, getIstioctl, install, pin, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
@@ -47,10 +49,18 @@ export async function run(config: Config, host: Host): Promise<Report> {
 async function story(config: Config, host: Host, report: Report, secrets: readonly string[], learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
   const stages = stagesOf(config)
   if (stages.length === 0) throw new ConfigError('inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file')
-  const asked = config.istio && wanted(config.istio)
+  const asked = config.istio && wanted(config.istio, gatewayValues(config.cluster))
   secrets.forEach(host.mask)
-  const target = reach(config, stages, host.tempDir)
+  let provided: Provided | undefined
+  if (config.cluster) await stage({ host, report }, 'cluster', async () => ({ changed: (provided = await provide(config, stages, asked?.version, host, report))?.created ?? stages.includes('cluster') }))
+  const target = config.cluster && !provided ? undefined : reach(provided ? provided.kubeconfig : config.kubeconfig, config.context, stages, host.tempDir)
   if (!target) return void (await host.group('plan', () => renderOnly(config, host, report)))
+  const work = () => onCluster(config, host, report, provided ? { ...target, temporaryFile: provided.kubeconfig } : target, asked, learn, hide)
+  await (provided ? withLogs(provided, config, host, report, work) : work())
+}
+
+async function onCluster(config: Config, host: Host, report: Report, target: Connection, asked: Wanted | undefined, learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
+  const stages = stagesOf(config)
   host.connected(target)
   const ofCluster = secretsOf(target.config)
   ofCluster.forEach(host.mask)
@@ -63,13 +73,14 @@ async function story(config: Config, host: Host, report: Report, secrets: readon
     await preflight(cluster, config, stages)
     if (stages.includes('install') || stages.includes('inject')) await weigh(running)
     if (config.istio) {
-      await pin(running, wanted)
+      await pin(running, (istio) => wanted(istio, gatewayValues(config.cluster)))
       if (stages.includes('install')) await checkSupport(running)
       await getIstioctl(running)
     }
     return { changed: false }
   })
-  for (const name of stages) await stage(running, name, () => work[name](running))
+  for (const name of stages) if (name !== 'cluster') await stage(running, name, () => work[name](running))
+  if (stages.includes('policies')) await checkIngress(config, host, report)
 }
 
 /** Nothing was to be written. */
@@ -78,7 +89,7 @@ function isDry(config: Config): boolean {
 }
 
 /** Undefined when nothing but a rendering is asked for, and there is no cluster to hold it against. */
-function reach({ kubeconfig, context }: Config, stages: StageName[], tempDir: string): Connection | undefined {
+function reach(kubeconfig: string | undefined, context: string | undefined, stages: StageName[], tempDir: string): Connection | undefined {
   try {
     return connection(kubeconfig, context, tempDir)
   } catch (error) {
@@ -87,9 +98,9 @@ function reach({ kubeconfig, context }: Config, stages: StageName[], tempDir: st
   }
 }
 
-const work: Record<StageName, Stage> = { plan, install, inject, policies, verify, retire, promote: deliver, rollback, uninstall }
+const work: Record<Exclude<StageName, 'cluster'>, Stage> = { plan, install, inject, policies, verify, retire, promote: deliver, rollback, uninstall }
 
-async function stage({ host, report }: Running, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
+async function stage({ host, report }: Pick<Running, 'host' | 'report'>, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
   const began = Date.now()
   const done = (outcome: 'done' | 'unchanged' | 'failed') => report.stages.push({ name, outcome, seconds: (Date.now() - began) / 1000 })
   try {

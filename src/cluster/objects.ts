@@ -51,7 +51,7 @@ export type Pod = KubeObject & {
   }
 }
 
-export type Node = KubeObject & { spec?: { unschedulable?: boolean; taints?: { effect: string }[] }; status?: { allocatable?: Quantities; images?: { names?: string[] }[] } }
+export type Node = KubeObject & { spec?: { unschedulable?: boolean; taints?: { effect: string }[] }; status?: { allocatable?: Quantities; images?: { names?: string[] }[]; conditions?: { type: string; status: string; reason?: string; message?: string }[]; nodeInfo?: { kubeletVersion: string }; addresses?: { type: string; address: string }[] } }
 
 export type Service = KubeObject & {
   spec: { selector?: Record<string, string>; ports: { name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }[] }

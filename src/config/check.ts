@@ -13,6 +13,7 @@ export function check(config: Config, where: Source['where']): void {
     ...exposeFaults(config).map(([path, fault]) => at(['expose', ...path], fault)),
     ...canaryFaults(config).map(([path, fault]) => at(path, fault)),
     ...versionFaults(config).map((fault) => at(['istio', 'sha256'], fault)),
+    ...clusterFaults(config).map(([key, fault]) => at(key.split('.'), fault)),
     ...stageFaults(config).map((fault) => at(['stages'], fault)),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -126,8 +127,23 @@ function versionFaults({ istio }: Config): string[] {
   return [`is the checksum of one version, and \`version\` (${istio.version}) may be several; give an exact one, or leave the checksum out`]
 }
 
+/** Two ways of saying which cluster, or what it looks like. */
+function clusterFaults({ cluster, kubeconfig, context }: Config): [string, string][] {
+  if (!cluster) return []
+  const { config, image, kubernetes, ports } = cluster
+  const faults: [string, string][] = []
+  if (kubeconfig !== undefined) faults.push(['cluster', 'is given beside `kubeconfig`, and a run acts on one cluster; leave one of the two out'])
+  if (context !== undefined) faults.push(['cluster', 'is given beside `context`, which chooses in a kubeconfig; leave one of the two out'])
+  const twice = (['nodes', 'image', 'kubernetes', 'ports'] as const).filter((key) => cluster[key] !== undefined)
+  if (config !== undefined && twice.length > 0) faults.push(['cluster.config', `${config} says what the nodes are, and so ${twice.length === 1 ? 'does' : 'do'} ${twice.map((key) => `\`${key}\``).join(', ')}; put it into the file, or leave the file out`])
+  if (image !== undefined && kubernetes !== undefined) faults.push(['cluster.kubernetes', `${kubernetes} is given beside \`image\`, which brings its own; leave one of the two out`])
+  if (ports && ports.http === ports.https) faults.push(['cluster.ports', `both are ${ports.http}; give two`])
+  return faults
+}
+
 /** What each stage cannot do without. */
 const needs: Partial<Record<StageName, (config: Config) => string | undefined>> = {
+  cluster: ({ cluster }) => (cluster ? undefined : 'give `cluster: kind`'),
   install: ({ istio }) => (istio ? undefined : 'give `istio`, or at least `istio-version`'),
   inject: ({ workloads }) => (workloads ? undefined : 'give `workloads`, or `workloads: all`'),
   plan: policiesNeed,
@@ -157,7 +173,7 @@ function stageFaults(config: Config): string[] {
 /** The stages of this run, in their order: those listed, or those that have something to do. Some run only when listed. */
 export function stagesOf(config: Config): StageName[] {
   if (config.stages) return stageNames.filter((stage) => config.stages!.includes(stage))
-  const all: StageName[] = ['install', 'inject', 'policies', 'verify', 'retire', 'promote']
+  const all: StageName[] = ['cluster', 'install', 'inject', 'policies', 'verify', 'retire', 'promote']
   const working = all.filter((stage) => stage !== 'verify' && needs[stage]?.(config) === undefined)
-  return all.filter((stage) => working.includes(stage) || (stage === 'verify' && working.some((each) => each !== 'install' && each !== 'retire')))
+  return all.filter((stage) => working.includes(stage) || (stage === 'verify' && working.some((each) => each !== 'cluster' && each !== 'install' && each !== 'retire')))
 }

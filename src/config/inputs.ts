@@ -1,13 +1,21 @@
 // The action's inputs: each is a place in the config. action.yml and the README are generated from this table.
 
-/** `yaml: true`: a map of keys; `'or text'`: a map where there is a colon, else a single value; `'list'`: a list. `default`: what the runner gives when the user does not. */
-export type Input = { path: string[]; yaml?: true | 'or text' | 'list'; example: string; default?: string }
+/**
+ * `yaml: true`: a map of keys; `'or text'`: a map where there is a colon, else a single value; `'list'`: a list.
+ * `text`: the key of the map that a single value stands for, where other inputs give further keys of it.
+ * `default`: what the runner gives when the user does not.
+ */
+export type Input = { path: string[]; yaml?: true | 'or text' | 'list'; text?: string; example: string; default?: string }
 
 /** Sections come before the keys inside them, so that the finer input wins. */
 export const inputs: Record<string, Input> = {
   name: { path: ['name'], example: 'shop' },
   namespace: { path: ['namespace'], example: 'sample-app' },
   kubeconfig: { path: ['kubeconfig'], example: '${{ secrets.KUBECONFIG }}' },
+  cluster: { path: ['cluster'], yaml: 'or text', text: 'type', example: 'kind' },
+  'kubernetes-version': { path: ['cluster', 'kubernetes'], example: '1.36' },
+  'load-images': { path: ['cluster', 'loadImages'], example: 'sample-app:1, mysql.tar' },
+  'keep-cluster': { path: ['cluster', 'keep'], example: 'true' },
   context: { path: ['context'], example: 'staging' },
   stages: { path: ['stages'], example: 'install, inject, verify' },
   istio: { path: ['istio'], yaml: true, example: '{ version: 1.31.0, profile: demo }' },

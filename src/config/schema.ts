@@ -2,9 +2,9 @@
 // and its descriptions are the tables of the README. It knows no cluster.
 import * as z from 'zod'
 import { defaultVersion, versionForm, versionIn, versionSpec } from './istio-version.ts'
-import { dnsName, duration, durationOrNone, durationOrOff, flag, instant, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
+import { clusterName, dnsName, duration, durationOrNone, durationOrOff, flag, instant, kubernetesVersion, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, releaseOf, sha256, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
-export const stageNames = ['plan', 'install', 'inject', 'policies', 'verify', 'retire', 'promote', 'rollback', 'uninstall'] as const
+export const stageNames = ['plan', 'cluster', 'install', 'inject', 'policies', 'verify', 'retire', 'promote', 'rollback', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
 
 const named = (what: string) =>
@@ -45,11 +45,6 @@ const setValues = z
     return z.NEVER
   })
 
-const sha256 = z
-  .string()
-  .regex(/^[0-9a-fA-F]{64}$/, { error: 'expected a sha256: 64 hexadecimal digits' })
-  .transform((hex) => hex.toLowerCase())
-
 const istio = z
   .strictObject({
     version: version.optional().describe('Istio version to use: exact, `1.31`, `1.31.x`, a range such as `>=1.30 <1.32`, or `latest`. Prereleases only where one is named.'),
@@ -77,6 +72,31 @@ const istio = z
     context.issues.push({ code: 'custom', path: ['versionFile'], message: said.fault, input: versionFile })
     return z.NEVER
   })
+
+const kindSection = z.strictObject({
+  type: word('kind').describe('The same as the word alone.'),
+  name: clusterName.optional().describe('Name of the cluster; one that is there is used as it is. Without it that of the `config`, else `mesh-canary`.'),
+  version: releaseOf('kind', '0.33.0').prefault('0.33.0').describe('Version of kind, exact.'),
+  mirror: url.prefault('https://github.com/kubernetes-sigs/kind/releases/download').describe('Where kind is downloaded from, in the layout of the official releases.'),
+  sha256: sha256.optional().describe('Checksum of the program for this platform. Without it what the release says.'),
+  config: text.optional().describe("Path of a configuration of kind's own, used as it is. Map the node ports 30080 (HTTP) and 30443 (HTTPS) in it for an ingress address."),
+  nodes: whole(1, 20).optional().describe('Number of nodes: one control plane, the others workers. Without it 1.'),
+  image: text.optional().describe('Image of the nodes. Without it the one for `kubernetes`.'),
+  kubernetes: kubernetesVersion.optional().describe('Kubernetes version, such as `1.36` or exact. Without it the newest that the Istio version supports.'),
+  ports: z
+    .strictObject({
+      http: whole(1, 65535).prefault(80).describe('For HTTP.'),
+      https: whole(1, 65535).prefault(443).describe('For HTTPS.'),
+    })
+    .optional()
+    .describe('Ports of this machine, on 127.0.0.1, under which the ingress gateway is reached. Without it 80 and 443.'),
+  loadImages: texts.optional().describe('Images of this machine that the nodes get: names, or archives (`.tar`) of `docker save`.'),
+  wait: duration.prefault('5m').describe('How long the nodes may take to be ready.'),
+  keep: flag.optional().describe('Whether the cluster stays at the end of the job. Without it one that this run made is deleted, and one that was there stays.'),
+  logs: text.optional().describe("Folder for the nodes' logs when the run fails. Without it one in the temporary folder of the runner."),
+})
+
+const cluster = orShort(kindSection, word('kind'), (type) => kindSection.parse({ type }))
 
 const retryOn = listOf('Envoy retry conditions such as gateway-error, reset', (item) =>
   typeof item === 'string' && /^[a-z0-9-]+$/.test(item) ? item : undefined,
@@ -463,6 +483,7 @@ export const schema = z.strictObject({
   name: objectName.prefault(unnamed).describe('Whose objects are pruned together. Without it: the path of the config file. With inputs alone and no name nothing is pruned.'),
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: text.optional().describe('Path of a kubeconfig, or its content. Without it: `KUBECONFIG`, `~/.kube/config`, or the service account of the pod.'),
+  cluster: cluster.optional().describe('A cluster to make and use, instead of `kubeconfig`: `kind`, or a map with `type: kind`.'),
   context: text.optional().describe('Context of the kubeconfig to use.'),
   stages: listOf(`stages out of ${stageNames.join(', ')}`, (item) => stageNames.find((name) => name === item), { enum: stageNames })
     .optional()
@@ -493,7 +514,8 @@ export const schema = z.strictObject({
       request: duration.prefault('15s').describe('How long the API server may take over one request.'),
       credentials: duration.prefault('30s').describe("How long the kubeconfig's program for credentials may take."),
       istioctl: duration.prefault('10m').describe('How long istioctl may run beyond what it is told to wait itself.'),
-      download: duration.prefault('5m').describe('How long the download of istioctl may take.'),
+      download: duration.prefault('5m').describe('How long the download of istioctl or kind may take.'),
+      kind: duration.prefault('10m').describe('How long one command of kind may take, making the cluster above all.'),
     })
     .prefault({})
     .describe('How long others may take, where no other key says so.'),
@@ -508,4 +530,5 @@ export type ServicePolicy = NonNullable<Config['services']>[string]
 export type HttpMatch = NonNullable<ServicePolicy['routes']>[number]['match']
 export type Exposure = NonNullable<Config['expose']>[string]
 export type CanaryConfig = NonNullable<Config['canary']>
+export type ClusterConfig = NonNullable<Config['cluster']>
 export type IstioConfig = NonNullable<Config['istio']>

@@ -11,11 +11,11 @@ export type Source = { value: Record<string, unknown>; where: (path: Path, key?:
 export function gather(file: { name: string; text: string } | undefined, given: ReadonlyMap<string, string>): Source {
   const fragments = [
     ...(file ? [yamlFragment([], file.text, file.name, false, (line) => `${file.name}:${line}`)] : []),
-    ...Object.entries(inputs).flatMap(([name, { path, yaml }]) => {
+    ...Object.entries(inputs).flatMap(([name, { path, yaml, text: key }]) => {
       const text = given.get(name)
       if (text === undefined) return []
       if (yaml && (yaml !== 'or text' || text.includes(':'))) return [yamlFragment(path, text, `input ${name}`, yaml === 'list', (line) => `input ${name}, line ${line}`)]
-      return [{ at: path, value: text, where: () => `input ${name}` }]
+      return [{ at: key === undefined ? path : [...path, key], value: text, where: () => `input ${name}` }]
     }),
   ]
   const value: Record<string, unknown> = {}

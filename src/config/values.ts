@@ -157,6 +157,30 @@ export const objectName = written(
   (raw) => (typeof raw === 'string' && dnsName.test(raw) ? raw : undefined),
 )
 
+/** A name of a kind cluster, from which those of its containers are made. */
+export const clusterName = written(
+  'a name of up to 50 lower-case letters, digits, dots and dashes',
+  { type: 'string', pattern: '^[a-z0-9][a-z0-9.-]{0,49}$' },
+  (raw) => (typeof raw === 'string' && /^[a-z0-9][a-z0-9.-]{0,49}$/.test(raw) ? raw : undefined),
+)
+
+/** An exact version of a tool, without the `v` that its tags have. */
+export function releaseOf(tool: string, example: string) {
+  return written(`an exact version of ${tool} such as ${example}`, { type: 'string', pattern: '^v?\\d+\\.\\d+\\.\\d+' }, (raw) =>
+    typeof raw === 'string' && /^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(raw.trim()) ? raw.trim().replace(/^v/, '') : undefined,
+  )
+}
+
+/** YAML reads 1.36 as a number, and 1.30 as 1.3: of that the text cannot be told. */
+export const kubernetesVersion = written('a Kubernetes version such as 1.36 or 1.36.4 (quote it in YAML)', { type: ['string', 'number'], pattern: '^v?1\\.\\d{2}(\\.\\d+)?$' }, (raw) => {
+  const text = typeof raw === 'string' || typeof raw === 'number' ? String(raw).trim().replace(/^v/, '') : ''
+  return /^1\.\d{2}(\.\d+)?$/.test(text) ? text : undefined
+})
+
+export const sha256 = written('a sha256 checksum: 64 hexadecimal digits', { type: 'string', pattern: '^[0-9a-fA-F]{64}$' }, (raw) =>
+  typeof raw === 'string' && /^[0-9a-f]{64}$/i.test(raw.trim()) ? raw.trim().toLowerCase() : undefined,
+)
+
 export const text = written('a text', { type: 'string' }, (raw) =>
   typeof raw === 'string' && raw.trim() !== '' ? raw : undefined,
 )

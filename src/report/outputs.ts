@@ -8,6 +8,9 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     'istioctl-path': report.istioctl?.path,
     'istioctl-version': report.istioctl?.version,
     'cache-hit': report.istioctl?.cacheHit,
+    kubeconfig: report.cluster?.kubeconfig,
+    'ingress-address': report.cluster?.ingress.http,
+    'cluster-logs': report.cluster?.logs,
     'mesh-version': report.mesh?.version,
     images: report.images?.join(' '),
     verdict: report.verdict,
@@ -22,8 +25,8 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
 }
 
 /** What was created, changed, deleted or restarted; of a dry run, what would be. */
-function changed({ dryRun, stages, plan, changes, restarted, mesh, removed }: Report): number {
-  const done = changes.length + restarted.length + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
-  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'install' || name === 'inject') && outcome === 'done').length
+function changed({ dryRun, stages, plan, cluster, changes, restarted, mesh, removed }: Report): number {
+  const done = changes.length + restarted.length + (cluster?.action === 'created' ? 1 : 0) + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
+  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done').length
   return dryRun ? wouldBe + (removed?.length ?? 0) : done
 }

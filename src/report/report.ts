@@ -50,6 +50,19 @@ export type PromotionReport = {
   adopted?: boolean
 }
 
+/** `ingress`: where the ingress gateway is reached from this machine, as `address:port`. `logs`: the folder of the nodes' logs, of a run that failed. */
+export type ClusterReport = {
+  name: string
+  action: 'created' | 'used' | 'failed'
+  kind: string
+  kubernetes?: string
+  nodes: number
+  kubeconfig: string
+  ingress: { http?: string; https?: string }
+  loaded: string[]
+  logs?: string
+}
+
 export type Report = {
   startedAt: string
   seconds: number
@@ -59,6 +72,7 @@ export type Report = {
   namespace: string
   server?: string
   stages: StageResult[]
+  cluster?: ClusterReport
   istioctl?: { path: string; version: string; cacheHit: boolean }
   mesh?: Installed
   /** What the control plane and its sidecars are made of, where it was to be installed or changed. */

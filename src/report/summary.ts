@@ -30,13 +30,19 @@ function outcomeOf({ service, canary, verdict, weight, adopted }: PromotionRepor
   return verdict === 'skipped' ? `${canary} of ${service} was not moved (weight ${weight})` : `${canary} of ${service}: ${verdict}, weight ${weight}`
 }
 
-function facts({ mesh, istioctl, verdict, reason, restarted, changes }: Report): string {
+function facts({ cluster, mesh, istioctl, verdict, reason, restarted, changes }: Report): string {
   const rows: [string, string][] = []
   if (verdict) rows.push(['Verdict', `**${verdict}**${reason === undefined ? '' : `: ${escape(reason)}`}`])
+  if (cluster) rows.push(['Cluster', escape(clusterOf(cluster))])
   if (mesh) rows.push(['Mesh', `Istio ${mesh.version}${mesh.revision === undefined ? '' : ` (revision ${mesh.revision})`}, ${mesh.action}`])
   if (istioctl) rows.push(['istioctl', `${istioctl.version}, ${istioctl.cacheHit ? 'from the tool cache' : 'downloaded and verified'}`])
   rows.push(['Restarted', restarted.length > 0 ? restarted.join(', ') : 'nothing'], ['Objects changed', String(changes.length)])
   return table(['', ''], rows, (cell) => cell)
+}
+
+function clusterOf({ name, action, kubernetes, nodes, ingress, logs }: NonNullable<Report['cluster']>): string {
+  const facts = [`kind ${name}, ${action}`, kubernetes && `Kubernetes ${kubernetes}`, `${nodes} node${nodes === 1 ? '' : 's'}`, ingress.http && `ingress at ${ingress.http}`, logs && `logs in ${logs}`]
+  return facts.filter(Boolean).join(', ')
 }
 
 function promotion(report: PromotionReport, isOneOfSeveral: boolean): string {

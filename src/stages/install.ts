@@ -15,7 +15,7 @@ import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
-import { obtain, type Obtained } from '../tools/obtain.ts'
+import { obtain, whence } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
 import { istioctl, warn, type Done, type Running } from './running.ts'
@@ -58,8 +58,6 @@ export async function getIstioctl({ config, host, report }: Begun): Promise<void
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
 }
-
-const whence: Record<Obtained['from'], string> = { 'tool cache': 'from the tool cache', cache: 'from the cache between runs, verified', download: 'downloaded and verified' }
 
 /** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
 export async function weigh({ config, host, cluster, asked, report }: Running): Promise<void> {

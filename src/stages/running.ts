@@ -7,6 +7,7 @@ import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, StageName } from '../config/schema.ts'
 import { run, within } from '../istioctl/run.ts'
 import type { Wanted } from '../mesh/install.ts'
+import type { LeftCluster } from '../kind/kind.ts'
 import type { Report } from '../report/report.ts'
 import type { Obtained } from '../tools/obtain.ts'
 
@@ -21,6 +22,8 @@ export type Host = {
   mask: (secret: string) => void
   /** Told when istioctl is there, so that later steps find it. */
   istioctl: (found: Obtained) => void
+  /** Told what is to be removed at the end of the job, and what of it only should this process die; before it is made. */
+  kind: (left: LeftCluster) => void
   /** Told what to undo should this process die; none when there is nothing left to undo. */
   intent: (intents: Intent[]) => void
   /** Where this run can be looked at, or its name: told to others whom it keeps waiting. */

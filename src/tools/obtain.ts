@@ -40,6 +40,9 @@ export type Options = {
 
 export type Obtained = { path: string; folder: string; version: string; cacheHit: boolean; from: 'tool cache' | 'cache' | 'download' }
 
+/** Where it came from, in words. */
+export const whence: Record<Obtained['from'], string> = { 'tool cache': 'from the tool cache', cache: 'from the cache between runs, verified', download: 'downloaded and verified' }
+
 /** @throws ConfigError when the mirror lacks the version, does not deliver in time, or what it serves is not what it should be. */
 export async function obtain(tool: Tool, version: string, options: Options): Promise<Obtained> {
   const asset = tool.assetOf(version, process.platform, process.arch)

@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { enter, istioOverlay, meshEnv, MIRROR_URL, up } from '../mesh/index.ts'
-import type { Inputs, RunnerOptions } from './runner.ts'
+import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 
 const exec = promisify(execFile)
 export const sampleApp = resolve(import.meta.dirname, '../../examples/sample-app')
@@ -32,23 +32,22 @@ export async function embedded(): Promise<World> {
   }
 }
 
-/** A kind cluster of ours, made when it is not there, with the sample app's image loaded. */
-export async function kind(say: (line: string) => void): Promise<World> {
-  const here = (...argv: string[]) => output(argv, {})
-  await here('docker', 'info').catch(() => {
-    throw new Error('--cluster kind needs Docker, and no Docker daemon answers here. Start Docker, or run `npm start` without it: the embedded mesh needs none.')
-  })
-  const clusters = await here('kind', 'get', 'clusters').catch(() => {
-    throw new Error('--cluster kind needs the program kind on the PATH. Install it (https://kind.sigs.k8s.io), or run `npm start` without it: the embedded mesh needs none.')
-  })
-  if (!clusters.split('\n').includes('mesh-canary')) {
-    say('creating the kind cluster mesh-canary …')
-    await here('kind', 'create', 'cluster', '--name', 'mesh-canary', '--wait', '120s')
+const sampleImage = 'docker.io/mesh-canary/sample-app:1'
+
+/** A cluster that the action itself makes, or made before, with the sample app's image loaded; it stays. */
+export async function kind(onLine: (line: string) => void): Promise<World> {
+  const machine = runner()
+  process.once('exit', machine.remove)
+  const cluster = '{ type: kind, keep: true }'
+  const act = async (more: Inputs) => {
+    const { code, outputs } = await machine.main({ cluster, stages: 'cluster', ...more }, { onLine })
+    if (code !== 0) throw new Error('There is no cluster, as told above. `npm start` alone needs no Docker.')
+    return outputs
   }
-  say('building the sample app …')
-  await here('docker', 'build', '--tag', 'docker.io/mesh-canary/sample-app:1', sampleApp)
-  await here('kind', 'load', 'docker-image', '--name', 'mesh-canary', 'docker.io/mesh-canary/sample-app:1')
-  return { runner: {}, inputs: { context: 'kind-mesh-canary' }, run: ([program = '', ...args]) => here(program, ...(program === 'kubectl' ? ['--context', 'kind-mesh-canary'] : []), ...args) }
+  await act({})
+  await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
+  const { kubeconfig = '' } = await act({ 'load-images': sampleImage })
+  return { runner: {}, inputs: { cluster }, run: (argv) => output(argv, { KUBECONFIG: kubeconfig }) }
 }
 
 async function output([program = '', ...args]: readonly string[], env: Record<string, string>): Promise<string> {

@@ -18,6 +18,7 @@ const prometheusModule = join(toolsModule, 'prometheus')
 const tools = {
   act: { path: 'github.com/nektos/act', module: toolsModule, tags: [] },
   actionlint: { path: 'github.com/rhysd/actionlint/cmd/actionlint', module: toolsModule, tags: [] },
+  kind: { path: 'sigs.k8s.io/kind', module: toolsModule, tags: [] },
   prometheus: { path: 'github.com/prometheus/prometheus/cmd/prometheus', module: prometheusModule, tags: ['remove_all_sd', 'enable_kubernetes_sd'] },
 }
 export type GoTool = keyof typeof tools

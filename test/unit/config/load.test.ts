@@ -143,7 +143,7 @@ describe('what is refused, with key, place, value and remedy', () => {
     ['a canary without its service', 'canary:\n  stable: v1\n', {}, ['mesh.yaml:2: canary.service', 'is missing', 'a Kubernetes name']],
     ['a canary that is the stable version', 'canary:\n  service: a\n  stable: v2\n', {}, ['canary.canary', 'same subset as stable (v2)', 'name the new one']],
     ['a tick longer than the interval', 'canary:\n  service: a\n  interval: 1s\n  tick: 5s\n', {}, ['mesh.yaml:4: canary.tick', '5000 ms', '1000 ms', 'make it shorter']],
-    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, install, inject, policies, verify, retire, promote, rollback, uninstall']],
+    ['an unknown stage', undefined, { stages: 'install, promotion' }, ['input stages: stages', '"install, promotion"', 'plan, cluster, install, inject, policies, verify, retire, promote, rollback, uninstall']],
     ['a tag without a revision', 'istio: { tag: prod }\n', {}, ['mesh.yaml:1: istio.tag', 'points to nothing', 'give the `revision`']],
     ['a tag that is the revision', 'istio: { revision: blue, tag: blue }\n', {}, ['mesh.yaml:1: istio.tag', 'is the name of the revision itself (blue)']],
     ['a revision that Kubernetes would refuse', undefined, { revision: '1.31.0' }, ['input revision: istio.revision', '"1.31.0"', 'lower-case letters, digits and dashes']],

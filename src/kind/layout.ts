@@ -1,0 +1,64 @@
+// What a cluster is to look like, in kind's own configuration: of our inputs, or a file of the user's. Pure but for reading that file.
+import { readFileSync } from 'node:fs'
+import { parse, stringify } from 'yaml'
+import { ConfigError } from '../config/error.ts'
+import type { ClusterConfig } from '../config/schema.ts'
+
+/** Where the ingress gateway listens on the nodes; a node can only open ports from 30000 to 32767. */
+export const nodePorts = { status: 30021, http: 30080, https: 30443 } as const
+
+/** Ports of this machine. */
+export type HostPorts = { http: number; https: number }
+
+const apiVersion = 'kind.x-k8s.io/v1alpha4'
+
+/** One control plane, which has the ports, and workers up to the number of nodes. The ports are open on this machine only. */
+export function kindConfig(nodes: number, { http, https }: HostPorts): string {
+  const mapped = (containerPort: number, hostPort: number) => ({ containerPort, hostPort, listenAddress: '127.0.0.1', protocol: 'TCP' })
+  const controlPlane = { role: 'control-plane', extraPortMappings: [mapped(nodePorts.http, http), mapped(nodePorts.https, https)] }
+  return stringify({ apiVersion, kind: 'Cluster', nodes: [controlPlane, ...Array.from({ length: nodes - 1 }, () => ({ role: 'worker' }))] })
+}
+
+/** Values for `istioctl install --set` by which the ingress gateway of a kind cluster listens on those ports. A list in them replaces the whole. */
+export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
+  if (!cluster) return []
+  const ports = [['status-port', 15021, 15021, nodePorts.status], ['http2', 80, 8080, nodePorts.http], ['https', 443, 8443, nodePorts.https]] as const
+  const gateway = 'values.gateways.istio-ingressgateway'
+  return [
+    `${gateway}.type=NodePort`,
+    ...ports.flatMap(([name, port, targetPort, nodePort], i) => Object.entries({ name, port, targetPort, nodePort }).map(([key, value]) => `${gateway}.ports[${i}].${key}=${value}`)),
+  ]
+}
+
+type Node = { role?: unknown; image?: unknown }
+
+/** What the action has to know of a config file; whether its fields are right, kind says. @throws ConfigError when it is none. */
+export function readConfigFile(file: string): { name?: string; nodes: number; choosesImage: boolean } {
+  const value = parsed(file)
+  if (value['apiVersion'] !== apiVersion || value['kind'] !== 'Cluster')
+    throw new ConfigError(`cluster.config: ${file} is no configuration of kind: it has apiVersion ${said(value['apiVersion'])} and kind ${said(value['kind'])}, expected ${apiVersion} and Cluster`)
+  const nodes: Node[] = Array.isArray(value['nodes']) ? (value['nodes'] as Node[]) : []
+  if (nodes.length > 0 && !nodes.some((node) => (node.role ?? 'control-plane') === 'control-plane'))
+    throw new ConfigError(`cluster.config: ${file} has no node with the role control-plane; add \`- role: control-plane\` to \`nodes\``)
+  return { ...(typeof value['name'] === 'string' ? { name: value['name'] } : {}), nodes: Math.max(1, nodes.length), choosesImage: nodes.some(({ image }) => image !== undefined) }
+}
+
+function parsed(file: string): Record<string, unknown> {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ConfigError(`cluster.config: the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first`)
+  }
+  try {
+    const value: unknown = parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  } catch (error) {
+    throw new ConfigError(`cluster.config: ${file} is not valid YAML: ${(error as Error).message.split('\n')[0]}`)
+  }
+  throw new ConfigError(`cluster.config: ${file} holds no map of keys; expected a configuration of kind with apiVersion ${apiVersion}`)
+}
+
+function said(value: unknown): string {
+  return value === undefined ? 'missing' : JSON.stringify(value)
+}
