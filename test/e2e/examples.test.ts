@@ -6,13 +6,14 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
+import { loadConfig } from '../../src/config/load.ts'
+import { gatewayValues, nodePorts } from '../../src/kind/layout.ts'
 import { meshEnv } from '../mesh/index.ts'
 import { nodeAddress } from '../mesh/settings.ts'
 import { act, type Trigger } from './act.ts'
 import { checkout } from './checkout.ts'
 import { asDeliverer, embedded, liveWeights, type World } from './world.ts'
 
-const nodePort = 30080
 let world: World
 let repository: string
 let admin: string
@@ -22,8 +23,7 @@ beforeAll(async () => {
   world = await embedded()
   repository = checkout(world)
   // As kind has it: a port of the node that is known beforehand.
-  const port = 'values.gateways.istio-ingressgateway.ports[0]'
-  withSet([`${port}.name=http2`, `${port}.port=80`, `${port}.targetPort=8080`, `${port}.nodePort=${nodePort}`])
+  withSet(gatewayValues(loadConfig({ INPUT_CLUSTER: 'kind' }).cluster))
   admin = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
   await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
 })
@@ -37,7 +37,7 @@ const timeoutOfBackend = () => kubectl('get', 'virtualservice', 'backend', '-o',
 
 describe('preview.yml, on a pull request', () => {
   test('installs the mesh, deploys the application, and every pod is ready with its sidecar', async () => {
-    const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: `${nodeAddress}:${nodePort}` }
+    const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: `${nodeAddress}:${nodePorts.http}` }
     const { code, log } = await run('preview', { ...pullRequest, vars, env: { PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` } })
     expect(log).toMatch(/frontend-\S+ {2}2\/2/)
     expect(code).toBe(0)
@@ -51,7 +51,8 @@ describe('plan.yml, on a pull request', () => {
     const { code, log } = await withConfig((text) => text.replace('timeout: 10s', 'timeout: 5s'), () => asDelivery('plan', pullRequest))
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
-    expect(log).toContain('objects that would be created, changed or deleted - 1')
+    // And the two that expose the preview, which are not of the file.
+    expect(log).toContain('objects that would be created, changed or deleted - 3')
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
   })
