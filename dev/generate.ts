@@ -11,7 +11,7 @@ const nodeAt = (path: string[]) => nodeIn(path, published)
 const outputs: Record<string, string> = {
   'istioctl-path': 'Absolute path of istioctl; its folder is also on the PATH of later steps.',
   'istioctl-version': 'Version of istioctl.',
-  'cache-hit': '`true` when istioctl came from the tool cache.',
+  'cache-hit': '`true` when istioctl came from the tool cache, or from the cache between runs.',
   kubeconfig: 'Path of the kubeconfig of the cluster that `cluster` made or found, for the steps of this job.',
   'ingress-address': "Where the ingress gateway of that cluster is reached, as `address:port`.",
   'cluster-logs': "Folder of its nodes' logs, of a run that failed.",
@@ -29,7 +29,7 @@ const outputs: Record<string, string> = {
 const configInput = 'Path of a config file. Its keys are the sections of this table; an input overrides the file.'
 
 function actionYml(): string {
-  const described = Object.entries(inputs).map(([name, { path, yaml }]): [string, object] => [name, { description: `${nodeAt(path).description ?? ''}${yaml ? ' (YAML)' : ''}` }])
+  const described = Object.entries(inputs).map(([name, { path, yaml, default: value }]): [string, object] => [name, { description: `${nodeAt(path).description ?? ''}${yaml ? ' (YAML)' : ''}`, ...(value === undefined ? {} : { default: value }) }])
   return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify({
     name: 'mesh-canary',
     description: 'Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.',
@@ -50,8 +50,8 @@ function shown(value: unknown): string {
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 
 function inputTable(): string {
-  const rows = Object.entries(inputs).map(([name, { path, example }]) => {
-    const { description = '', default: value } = nodeAt(path)
+  const rows = Object.entries(inputs).map(([name, { path, example, default: given }]) => {
+    const { description = '', default: value = given } = nodeAt(path)
     const fallback = shown(value) === '' ? '' : ` Default: ${shown(value)}.`
     return `| \`${name}\` | \`${path.join('.')}\` | ${cell(description + fallback)} | \`${cell(example)}\` |`
   })

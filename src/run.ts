@@ -14,7 +14,7 @@ import { hider, secretsIn } from './secrets.ts'
 import { gatewayValues } from './kind/layout.ts'
 import { checkIngress, provide, withLogs, type Provided } from './stages/cluster.ts'
 import { inject } from './stages/inject.ts'
-import { getIstioctl, install, weigh } from './stages/install.ts'
+import { checkSupport, getIstioctl, install, pin, weigh } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { deliver, rollback } from './stages/promote.ts'
 import type { Done, Host, Running, Stage } from './stages/running.ts'
@@ -72,7 +72,11 @@ async function onCluster(config: Config, host: Host, report: Report, target: Con
   await stage(running, 'check', async () => {
     await preflight(cluster, config, stages)
     if (stages.includes('install') || stages.includes('inject')) await weigh(running)
-    if (config.istio) await getIstioctl(running)
+    if (config.istio) {
+      await pin(running, (istio) => wanted(istio, gatewayValues(config.cluster)))
+      if (stages.includes('install')) await checkSupport(running)
+      await getIstioctl(running)
+    }
     return { changed: false }
   })
   for (const name of stages) if (name !== 'cluster') await stage(running, name, () => work[name](running))

@@ -4,11 +4,15 @@ import type { Config } from './config/schema.ts'
 
 /** The secrets that stand in the config itself; those of a kubeconfig are its own (cluster/connect.ts). */
 export function secretsIn(config: Config): string[] {
-  return canariesOf(config).flatMap(({ prometheus, webhooks }) => [
-    ...(prometheus?.token === undefined ? [] : [prometheus.token]),
-    ...(prometheus?.address === undefined ? [] : inAddress(prometheus.address)),
-    ...Object.values(webhooks).flatMap(({ url }) => inAddress(url)),
-  ])
+  return [
+    ...(config.token === undefined ? [] : [config.token]),
+    ...(config.istio ? passwords(config.istio.mirror) : []),
+    ...canariesOf(config).flatMap(({ prometheus, webhooks }) => [
+      ...(prometheus?.token === undefined ? [] : [prometheus.token]),
+      ...(prometheus?.address === undefined ? [] : inAddress(prometheus.address)),
+      ...Object.values(webhooks).flatMap(({ url }) => inAddress(url)),
+    ]),
+  ]
 }
 
 /** Shorter ones are words of every text. */
@@ -16,12 +20,16 @@ const [shortestPassword, shortestToken] = [4, 8]
 
 /** Chat services put their tokens into paths and queries: what is long there is taken for one. Each as it is, and as it stands in the address. */
 function inAddress(address: string): string[] {
-  const { username, password, search, pathname } = new URL(address)
-  // A name without a password is a token.
-  const passwords = [password === '' ? username : password].flatMap(spellings).filter((each) => each.length >= shortestPassword)
+  const { search, pathname } = new URL(address)
   const values = search.slice(1).split('&').map((pair) => pair.slice(pair.indexOf('=') + 1)).flatMap((value) => [...spellings(value), ...spellings(value.replaceAll('+', ' '))])
   const parts = pathname.split('/').filter((part) => part.length >= 16).flatMap(spellings)
-  return [...new Set([...passwords, ...[...values, ...parts].filter((each) => each.length >= shortestToken)])]
+  return [...new Set([...passwords(address), ...[...values, ...parts].filter((each) => each.length >= shortestToken)])]
+}
+
+/** A name without a password is a token. */
+function passwords(address: string): string[] {
+  const { username, password } = new URL(address)
+  return [...new Set(spellings(password === '' ? username : password))].filter((each) => each.length >= shortestPassword)
 }
 
 function spellings(text: string): string[] {

@@ -1,4 +1,5 @@
 // What a single key cannot tell: contradictions between keys.
+import { valid } from 'semver'
 import { ConfigError } from './error.ts'
 import { abRouteName, canariesOf, defaultDenyName, requiredName, routeName, servicesOf } from './names.ts'
 import { stageNames, type CanaryConfig, type Config, type Exposure, type ServicePolicy, type StageName } from './schema.ts'
@@ -12,6 +13,7 @@ export function check(config: Config, where: Source['where']): void {
     ...exposeFaults(config).map(([path, fault]) => at(['expose', ...path], fault)),
     ...canaryFaults(config).map(([path, fault]) => at(path, fault)),
     ...clusterFaults(config).map(([key, fault]) => at(key.split('.'), fault)),
+    ...versionFaults(config).map((fault) => at(['istio', 'sha256'], fault)),
     ...stageFaults(config).map((fault) => at(['stages'], fault)),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -132,6 +134,11 @@ function clusterFaults({ cluster, kubeconfig, context }: Config): [string, strin
   if (image !== undefined && kubernetes !== undefined) faults.push(['cluster.kubernetes', `${kubernetes} is given beside \`image\`, which brings its own; leave one of the two out`])
   if (ports && ports.http === ports.https) faults.push(['cluster.ports', `both are ${ports.http}; give two`])
   return faults
+}
+
+function versionFaults({ istio }: Config): string[] {
+  if (istio?.sha256 === undefined || valid(istio.version) !== null) return []
+  return [`is the checksum of one version, and \`version\` (${istio.version}) may be several; give an exact one, or leave the checksum out`]
 }
 
 /** What each stage cannot do without. */

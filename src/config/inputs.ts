@@ -2,9 +2,10 @@
 
 /**
  * `yaml: true`: a map of keys; `'or text'`: a map where there is a colon, else a single value; `'list'`: a list.
+ * `default`: what the runner gives when the user does not.
  * `text`: the key of the map that a single value stands for, where other inputs give further keys of it.
  */
-export type Input = { path: string[]; yaml?: true | 'or text' | 'list'; text?: string; example: string }
+export type Input = { path: string[]; yaml?: true | 'or text' | 'list'; text?: string; example: string; default?: string }
 
 /** Sections come before the keys inside them, so that the finer input wins. */
 export const inputs: Record<string, Input> = {
@@ -18,13 +19,19 @@ export const inputs: Record<string, Input> = {
   context: { path: ['context'], example: 'staging' },
   stages: { path: ['stages'], example: 'install, inject, verify' },
   istio: { path: ['istio'], yaml: true, example: '{ version: 1.31.0, profile: demo }' },
-  'istio-version': { path: ['istio', 'version'], example: '1.31.0' },
+  'istio-version': { path: ['istio', 'version'], example: '1.31.x' },
+  'version-file': { path: ['istio', 'versionFile'], example: '.tool-versions' },
+  'check-latest': { path: ['istio', 'checkLatest'], example: 'true' },
   profile: { path: ['istio', 'profile'], example: 'demo' },
   set: { path: ['istio', 'set'], example: 'meshConfig.accessLogFile=/dev/stdout' },
   overlays: { path: ['istio', 'overlays'], example: 'deploy/istio.yaml' },
   revision: { path: ['istio', 'revision'], example: '1-31-0' },
   hub: { path: ['istio', 'hub'], example: 'registry.example/istio' },
   mirror: { path: ['istio', 'mirror'], example: 'https://mirror.example/istio' },
+  sha256: { path: ['istio', 'sha256'], example: '5f7c…' },
+  cache: { path: ['cache'], example: 'false' },
+  // The token of a server of one's own is not GitHub's: there is none for it unless the user gives one.
+  token: { path: ['token'], example: '${{ secrets.GITHUB_COM_TOKEN }}', default: "${{ github.server_url == 'https://github.com' && github.token || '' }}" },
   workloads: { path: ['workloads'], example: 'deploy/mysql, deploy/backend, deploy/frontend' },
   mtls: { path: ['mtls'], yaml: 'or text', example: 'strict' },
   authorization: { path: ['authorization'], yaml: true, example: '{ defaultDeny: true, rules: { web: { to: { app: frontend }, ports: 3000 } } }' },

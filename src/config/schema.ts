@@ -1,7 +1,8 @@
 // The one schema: it validates the config file and the inputs, is published as JSON Schema,
 // and its descriptions are the tables of the README. It knows no cluster.
 import * as z from 'zod'
-import { clusterName, dnsName, duration, durationOrNone, durationOrOff, flag, instant, kubernetesVersion, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, releaseOf, sha256, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
+import { defaultVersion, versionForm, versionIn, versionSpec } from './istio-version.ts'
+import { clusterName, dnsName, duration, durationOrNone, durationOrOff, flag, instant, kubernetesVersion, listOf, method, methodList, objectName, orShort, pathPrefix, perCent, percentage, regex, releaseOf, steps, text, texts, textsLike, whole, wholes, word, workloads } from './values.ts'
 
 export const stageNames = ['plan', 'cluster', 'install', 'inject', 'policies', 'verify', 'retire', 'promote', 'rollback', 'uninstall'] as const
 export type StageName = (typeof stageNames)[number]
@@ -11,10 +12,11 @@ const named = (what: string) =>
 
 const version = z
   .unknown()
-  .meta({ type: 'string', pattern: '^\\d+\\.\\d+\\.\\d+$' })
+  .meta({ type: 'string', default: defaultVersion })
   .transform((raw, context): string => {
-    if (typeof raw === 'string' && /^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(raw)) return raw
-    context.issues.push({ code: 'custom', message: 'expected an exact Istio version such as 1.31.0 (quote it in YAML)', input: raw })
+    const spec = versionSpec(raw)
+    if (spec !== undefined) return spec
+    context.issues.push({ code: 'custom', message: `expected ${versionForm} (quote it in YAML)`, input: raw })
     return z.NEVER
   })
 
@@ -43,26 +45,38 @@ const setValues = z
     return z.NEVER
   })
 
-/** What is installed where no version is named. */
-export const defaultIstio = '1.31.0'
+const sha256 = z
+  .string()
+  .regex(/^[0-9a-fA-F]{64}$/, { error: 'expected a sha256: 64 hexadecimal digits' })
+  .transform((hex) => hex.toLowerCase())
 
-const istio = z.strictObject({
-  version: version.prefault(defaultIstio).describe('Istio version to use, exact.'),
-  profile: text.optional().describe("istioctl's installation profile: `default`, `demo`, `minimal`, … Without it that of the overlays, else `default`. `ambient` is not supported."),
-  revision: objectName.optional().describe('Revision of the control plane. Another one than those that are there is installed beside them, and the namespace is moved to it: labelled `istio.io/rev`, its workloads restarted in their order. `default` is the one without a name.'),
-  tag: objectName.optional().describe('Revision tag, such as `prod`, that is made to point to `revision` and that the namespace is labelled with. Other namespaces with this label follow when their pods are restarted.'),
-  removeOld: flag.prefault(false).describe('Removes older control planes of other revisions, each once no pod has a sidecar of it and no namespace or tag points to it. Otherwise they are kept, and told.'),
-  hub: text.optional().describe("Registry and path of Istio's images. Without it that of `set` or the overlays, else `docker.io/istio`."),
-  imagePullPolicy: z.enum(['IfNotPresent', 'Always', 'Never'], { error: 'expected one of IfNotPresent, Always, Never' }).optional().describe('When nodes pull the images of the control plane and of the sidecars. With `Never` every node must hold them already, which is looked at before anything is installed.'),
-  pullSecrets: texts.optional().describe('Names of the Secrets with which these images are pulled, in the namespaces that they are pulled in.'),
-  set: setValues.prefault([]).describe('Values passed to `istioctl install --set`: `key=value`, one a line.'),
-  overlays: texts.optional().describe('IstioOperator files passed to `istioctl install -f`, in order.'),
-  mirror: url
-    .prefault('https://github.com/istio/istio/releases/download')
-    .describe('Where istioctl is downloaded from, in the layout of the official releases.'),
-  suppress: texts.optional().describe('Codes of `istioctl analyze` and `istioctl x precheck` that are no reason to stop or to warn, such as `IST0118`.'),
-  timeout: duration.prefault('5m').describe('How long the control plane may take to become ready.'),
-})
+const istio = z
+  .strictObject({
+    version: version.optional().describe('Istio version to use: exact, `1.31`, `1.31.x`, a range such as `>=1.30 <1.32`, or `latest`. Prereleases only where one is named.'),
+    versionFile: text.optional().describe("File that holds the version instead: the version alone, asdf's `.tool-versions`, or mise's `mise.toml`."),
+    checkLatest: flag.prefault(false).describe('Looks for the newest release that matches, although the mesh that is installed, or what is in the tool cache, matches too.'),
+    profile: text.optional().describe("istioctl's installation profile: `default`, `demo`, `minimal`, … Without it that of the overlays, else `default`. `ambient` is not supported."),
+    revision: objectName.optional().describe('Revision of the control plane. Another one than those that are there is installed beside them, and the namespace is moved to it: labelled `istio.io/rev`, its workloads restarted in their order. `default` is the one without a name.'),
+    tag: objectName.optional().describe('Revision tag, such as `prod`, that is made to point to `revision` and that the namespace is labelled with. Other namespaces with this label follow when their pods are restarted.'),
+    removeOld: flag.prefault(false).describe('Removes older control planes of other revisions, each once no pod has a sidecar of it and no namespace or tag points to it. Otherwise they are kept, and told.'),
+    hub: text.optional().describe("Registry and path of Istio's images. Without it that of `set` or the overlays, else `docker.io/istio`."),
+    imagePullPolicy: z.enum(['IfNotPresent', 'Always', 'Never'], { error: 'expected one of IfNotPresent, Always, Never' }).optional().describe('When nodes pull the images of the control plane and of the sidecars. With `Never` every node must hold them already, which is looked at before anything is installed.'),
+    pullSecrets: texts.optional().describe('Names of the Secrets with which these images are pulled, in the namespaces that they are pulled in.'),
+    set: setValues.prefault([]).describe('Values passed to `istioctl install --set`: `key=value`, one a line.'),
+    overlays: texts.optional().describe('IstioOperator files passed to `istioctl install -f`, in order.'),
+    mirror: url
+      .prefault('https://github.com/istio/istio/releases/download')
+      .describe('Where istioctl is downloaded from, in the layout of the official releases. Which versions there are is read from its `index.json`, or from the page that lists its folders; for GitHub from its API.'),
+    sha256: sha256.optional().describe("sha256 of the file with istioctl for this runner's platform, for an exact version. Without it the one that the release publishes."),
+    suppress: texts.optional().describe('Codes of `istioctl analyze` and `istioctl x precheck` that are no reason to stop or to warn, such as `IST0118`.'),
+    timeout: duration.prefault('5m').describe('How long the control plane may take to become ready.'),
+  })
+  .transform(({ versionFile, version, ...rest }, context) => {
+    const said = versionFile === undefined ? { version: version ?? defaultVersion } : version === undefined ? versionIn(versionFile) : { fault: `\`version\` is given as well (${version}); give one of the two` }
+    if ('version' in said) return { ...rest, version: said.version }
+    context.issues.push({ code: 'custom', path: ['versionFile'], message: said.fault, input: versionFile })
+    return z.NEVER
+  })
 
 const kindSection = z.strictObject({
   type: word('kind').describe('The same as the word alone.'),
@@ -510,6 +524,8 @@ export const schema = z.strictObject({
     })
     .prefault({})
     .describe('How long others may take, where no other key says so.'),
+  cache: flag.prefault(true).describe('Whether what is downloaded is kept for later jobs in the cache of GitHub Actions, where the runner has one; it is verified again when it comes from there.'),
+  token: text.optional().describe("Token for GitHub's API, which is asked for the list of releases when the version is a range; without it the API answers few times an hour. It is sent nowhere else."),
   dryRun: flag.prefault(false).describe('Shows what would be done and changes nothing.'),
   report: text.optional().describe('Where the JSON report is written. Without it: a file in the temporary folder of the runner.'),
 })

@@ -1,5 +1,5 @@
 // What Istio's project says of its minor versions: for how long, and with which Kubernetes. As of November 2026; of newer ones nothing is known here.
-import { major, minor } from 'semver'
+import { major, minor, minVersion, SemVer } from 'semver'
 
 /** Oldest and newest minor version of Kubernetes 1. */
 const kubernetes: Record<number, [oldest: number, newest: number]> = { 23: [27, 30], 30: [32, 36], 31: [32, 36] }
@@ -7,9 +7,13 @@ const kubernetes: Record<number, [oldest: number, newest: number]> = { 23: [27, 
 const supported = [30, 31]
 const lastEnded = 'October 2026'
 
-/** The range of Kubernetes versions, such as 1.32 to 1.36, that an exact version of Istio is tested with; undefined where it is not known. */
+/**
+ * The range of Kubernetes versions, such as 1.32 to 1.36, that a version of Istio is tested with; of a range of versions the oldest counts, of
+ * `latest` the newest known. Undefined where it is not known.
+ */
 export function supportedKubernetes(istioVersion: string): { oldest: string; newest: string } | undefined {
-  const range = major(istioVersion) === 1 ? kubernetes[minor(istioVersion)] : undefined
+  const least = istioVersion === 'latest' ? new SemVer(`1.${Math.max(...supported)}.0`) : minVersion(istioVersion)
+  const range = least?.major === 1 ? kubernetes[least.minor] : undefined
   return range && { oldest: `1.${range[0]}`, newest: `1.${range[1]}` }
 }
 

@@ -6,7 +6,8 @@ import { client } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
-import { defaultIstio, type ClusterConfig, type Config, type StageName } from '../config/schema.ts'
+import { defaultVersion } from '../config/istio-version.ts'
+import type { ClusterConfig, Config, StageName } from '../config/schema.ts'
 import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
@@ -64,12 +65,12 @@ function askedFor({ cluster: asked }: Config, istio: string | undefined): Asked 
 /** Of a version that is not known, or not said yet, that of the one that is installed where none is named. */
 function supportedBy(istio: string | undefined): ReturnType<typeof supportedKubernetes> {
   const exact = coerce(istio)?.version
-  return (exact === undefined ? undefined : supportedKubernetes(exact)) ?? supportedKubernetes(defaultIstio)
+  return (exact === undefined ? undefined : supportedKubernetes(exact)) ?? supportedKubernetes(defaultVersion)
 }
 
-async function kindFor({ name, version, mirror, sha256 }: Asked, { limits }: Config, { signal, info }: Host): Promise<kinds.Kind> {
+async function kindFor({ name, version, mirror, sha256 }: Asked, { limits, cache }: Config, { signal, info, warning }: Host): Promise<kinds.Kind> {
   const runtime = await containerRuntime(signal)
-  const found = await obtain(kindTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: limits.download, cache: true, signal })
+  const found = await obtain(kindTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: limits.download, cache, signal, tell: { info, warning } })
   info(`kind ${version}: ${found.cacheHit ? 'from the tool cache' : 'downloaded and verified'}, ${found.path}; its nodes run in ${runtime}`)
   return { path: found.path, name, runtime, limitMs: limits.kind, signal, info }
 }

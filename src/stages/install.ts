@@ -2,12 +2,15 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
+import type { IstioConfig } from '../config/schema.ts'
+import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
-import { meshCost } from '../mesh/cost.ts'
 import { run, within } from '../istioctl/run.ts'
+import { supportWarnings } from '../istioctl/support.ts'
+import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
 import { tagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsAsked } from '../mesh/install.ts'
+import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
@@ -17,9 +20,31 @@ import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
 import { istioctl, type Done, type Running } from './running.ts'
 
+/** The exact version takes the place of what was asked for, from here on; `want` says what is wanted of it. */
+export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
+  const { config, host, cluster, asked } = running
+  const { version: spec, mirror, checkLatest } = config.istio!
+  // Whoever may not look there is not kept from choosing.
+  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
+  const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
+  if (because !== undefined) host.info(because)
+  if (warning !== undefined) warn(running, [warning])
+  const istio = { ...config.istio!, version }
+  Object.assign(running, { config: { ...config, istio }, asked: want(istio) })
+}
+
+function unlessForbidden(error: unknown): undefined {
+  if (!(error instanceof ApiError && error.status === 403)) throw error
+}
+
+/** Istio out of support, or on a Kubernetes that it is not tested with. */
+export async function checkSupport(running: Running): Promise<void> {
+  warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
+}
+
 export async function getIstioctl({ config, host, report }: Pick<Running, 'config' | 'host' | 'report'>): Promise<void> {
-  const { version, mirror } = config.istio!
-  const found = await obtain(istioctlTool, version, { mirror, limitMs: config.limits.download, cache: true, signal: host.signal })
+  const { version, mirror, sha256 } = config.istio!
+  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }

@@ -76,7 +76,16 @@ export function bare(address: string): string {
 
 function credentials({ username, password }: URL): Record<string, string> {
   if (username === '' && password === '') return {}
-  return { authorization: `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}` }
+  return { authorization: `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}` }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // A bare per cent sign.
+    return text
+  }
 }
 
 function without(headers: Record<string, string>, name: string): Record<string, string> {
@@ -91,6 +100,7 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
 }
 
 const tries = 4
+const longestWaitMs = 60_000
 
 /**
  * Tries again what may pass: a server that fails or is busy, and a broken connection; what it forbids or does not have stays so.
@@ -106,7 +116,10 @@ export async function patiently<T>(work: () => Promise<T>, signal: AbortSignal, 
       failed = progress() > reached ? 1 : failed + 1
       reached = Math.max(reached, progress())
       if (!mayPass(error) || failed === tries) throw error
-      await sleep(Math.max(backOffMs * 2 ** (failed - 1), retryAfterMs(error)), undefined, { signal })
+      const waitMs = Math.max(backOffMs * 2 ** (failed - 1), retryAfterMs(error))
+      // Who asks for an hour is not waited for.
+      if (waitMs > longestWaitMs) throw error
+      await sleep(waitMs, undefined, { signal })
     }
   }
 }
@@ -126,4 +139,11 @@ function retryAfterMs(error: unknown): number {
 export function reasonOf(error: unknown): string {
   if (error instanceof StatusError) return `HTTP ${error.status}`
   return error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
+}
+
+/** The work, ended with this error when it takes longer. */
+export async function inTime<T>(signal: AbortSignal, limitMs: number, error: () => ConfigError, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(error()), limitMs)
+  return work(AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer))
 }

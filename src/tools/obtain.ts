@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import { takeBinary } from './archive.ts'
+import { cacheBetweenRuns, type Cache } from './cache.ts'
 import { download, type Progress } from './download.ts'
-import { ask, bare, patiently, reasonOf, StatusError, text } from './http.ts'
+import { ask, bare, inTime, patiently, reasonOf, StatusError, text } from './http.ts'
 import { hashOf, keep, kept } from './tool-cache.ts'
 
 /** A program as its project publishes it, for platforms and architectures as Node.js names them. */
@@ -31,6 +32,8 @@ export type Options = {
   /** Whether the cache between runs is asked and filled, where the runner has one. */
   cache: boolean
   signal: AbortSignal
+  /** Told what becomes of the cache between runs, if that is not as hoped. */
+  tell: { info: (line: string) => void; warning: (line: string) => void }
   /** Before the first of a few new tries; doubled for each further one. */
   backOffMs?: number
 }
@@ -43,22 +46,45 @@ export async function obtain(tool: Tool, version: string, options: Options): Pro
   const there = await kept(tool, version, options.sha256)
   if (there) return { ...there, version, cacheHit: true, from: 'tool cache' }
   const progress: Progress = { have: 0 }
-  return inTime(tool, options, progress, (signal) => fetched(tool, version, asset, { ...options, signal }, progress))
+  return inTime(options.signal, options.limitMs, () => late(tool, options, progress), (signal) => fetched(tool, version, asset, { ...options, signal }, progress))
+}
+
+function late({ key }: Tool, { mirror, limitMs }: Options, { have, total }: Progress): ConfigError {
+  const had = `${(have / 1e6).toFixed(1)}${total === undefined ? '' : ` of ${(total / 1e6).toFixed(1)}`} MB`
+  return new ConfigError(`${key}.mirror: ${bare(mirror)} has not delivered within ${limitMs / 1000} s (\`limits.download\`), but ${had}; check the network of the runner, or give a nearer mirror`)
 }
 
 async function fetched(tool: Tool, version: string, asset: string, options: Options, progress: Progress): Promise<Obtained> {
   const address = tool.addressOf(options.mirror, version, asset)
   const sum = options.sha256 ?? (await publishedSum(tool, version, address, options))
+  // Not all of the time: if it does not work, a download must still be possible.
+  const cache = options.cache ? await cacheBetweenRuns(Math.min(options.limitMs / 2, 60_000), options.tell.info) : undefined
+  const key = ['mesh-canary', tool.name, version, process.platform, process.arch, sum].join('-')
   const folder = await mkdtemp(join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-download-'))
+  const archive = join(folder, 'asset')
   try {
-    const archive = join(folder, 'asset')
-    await request(tool, version, address, options, () => download(address, `${tool.key}.mirror`, archive, options.signal, options.backOffMs ?? 1000, progress))
-    await verify(tool, address, archive, sum, options)
+    const restored = cache !== undefined && (await isRestored(cache, key, archive, sum, options))
+    if (!restored) {
+      await request(tool, version, address, options, () => download(address, `${tool.key}.mirror`, archive, options.signal, options.backOffMs ?? 1000, progress))
+      await verify(tool, address, archive, sum, options)
+    }
     const there = await keep(tool, version, sum, (path) => takeBinary(archive, asset, tool.binary(process.platform), path, tool.key))
-    return { ...there, version, cacheHit: false, from: 'download' }
+    if (!restored) await cache?.save(key, archive)
+    return { ...there, version, cacheHit: restored, from: restored ? 'cache' : 'download' }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
+}
+
+/** Whoever may write to the cache could have put anything there: it is held to the sum that the release has, not to one from the cache. */
+async function isRestored(cache: Cache, key: string, archive: string, sum: string, { signal, tell }: Options): Promise<boolean> {
+  if (!(await cache.restore(key, archive))) return false
+  signal.throwIfAborted()
+  const found = await hashOf(archive)
+  if (found === sum) return true
+  tell.warning(`cache: the entry ${key} of the cache between runs holds a file with the sha256 ${found}, and is not used; find out who put it there, and delete it (gh cache delete ${key})`)
+  await rm(archive)
+  return false
 }
 
 async function publishedSum(tool: Tool, version: string, address: string, options: Options): Promise<string> {
@@ -90,14 +116,4 @@ async function request<T>({ name, key }: Tool, version: string, address: string,
       throw new ConfigError(`${key}.version: ${version} is not to be had: ${shown} answers 404; check the version against the list of ${name}'s releases, or the mirror's address`)
     throw new ConfigError(`${key}.mirror: ${shown} cannot be downloaded (${reasonOf(error)}); check the address and the network of the runner`)
   }
-}
-
-async function inTime<T>({ key }: Tool, { mirror, limitMs, signal }: Options, progress: Progress, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const late = new AbortController()
-  const had = () => `${(progress.have / 1e6).toFixed(1)}${progress.total === undefined ? '' : ` of ${(progress.total / 1e6).toFixed(1)}`} MB`
-  const timer = setTimeout(
-    () => late.abort(new ConfigError(`${key}.mirror: ${bare(mirror)} has not delivered within ${limitMs / 1000} s (\`limits.download\`), but ${had()}; check the network of the runner, or give a nearer mirror`)),
-    limitMs,
-  )
-  return work(AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer))
 }

@@ -21,7 +21,7 @@ beforeAll(async () => {
   const [program = '', ...args] = world.runner.enter!([process.execPath, join(import.meta.dirname, 'lying-mirror.ts')])
   mirror = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const [port] = (await once(mirror.stdout!, 'data')) as [Buffer]
-  mirrorUrl = `http://127.0.0.1:${port.toString().trim()}`
+  mirrorUrl = `http://127.0.0.1:${port.toString().trim()}/bad-sum`
 })
 afterAll(() => {
   mirror.kill()

@@ -1,6 +1,6 @@
 // A mirror of Istio's releases with the one that was built here: packed by the build, served on loopback inside the mesh.
 import { createHash } from 'node:crypto'
-import { appendFileSync, createReadStream, existsSync } from 'node:fs'
+import { appendFileSync, createReadStream, existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
@@ -24,11 +24,12 @@ export async function buildRelease(bin: string): Promise<string> {
 function serve(folder: string, log: string): void {
   createServer((request, response) => {
     const path = request.url?.startsWith(`${mirrorPath}/`) ? request.url.slice(mirrorPath.length) : ''
+    const index = path === '/index.json' ? JSON.stringify(readdirSync(folder)) : undefined
     const file = /^\/[\d.]+\/[\w.-]+$/.test(path) && existsSync(join(folder, path)) ? join(folder, path) : undefined
-    response.writeHead(file ? 200 : 404)
+    response.writeHead(file ?? index ? 200 : 404)
     appendFileSync(log, `${new Date().toISOString()} ${request.method} ${request.url} ${response.statusCode}\n`)
     if (file && request.method === 'GET') createReadStream(file).pipe(response)
-    else response.end()
+    else response.end(index)
   }).listen(mirrorPort, '127.0.0.1')
 }
 

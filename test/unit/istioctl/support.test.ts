@@ -16,7 +16,10 @@ test.each([
   expect(supportWarnings(istio, server)).toEqual(warnings)
 })
 
-test('the range of a version is known for every patch of it, and for no newer one', () => {
-  expect(supportedKubernetes('1.31.7')).toEqual({ oldest: '1.32', newest: '1.36' })
+test.each(['1.31.7', '1.31', '1.31.x', '>=1.30 <1.32', 'latest', '1.31.0-rc.1'])('the range of %s is known', (version) => {
+  expect(supportedKubernetes(version)).toEqual({ oldest: '1.32', newest: '1.36' })
+})
+
+test('the range of a newer version is not known', () => {
   expect(supportedKubernetes('1.40.0')).toBeUndefined()
 })

@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { accessSync, constants, existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { ConfigError } from '../../../src/config/error.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { obtain as obtainTool, type Options, type Tool } from '../../../src/tools/obtain.ts'
 import { serve, tempFolder, type Asked } from '../fixtures.ts'
+import { archive, program } from './archives.ts'
 
 const version = '1.31.0'
 const asset = istioctlTool.assetOf(version, process.platform, process.arch)
@@ -26,22 +29,11 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
+const silent = { info: () => undefined, warning: () => undefined }
+
 /** Tried again at once, rather than after seconds. */
 const obtain = (address: string, more: Partial<Options> = {}, wanted = version, tool: Tool = istioctlTool) =>
-  obtainTool(tool, wanted, { mirror: `${address}/istio`, limitMs: 30_000, cache: false, signal, backOffMs: 1, ...more })
-
-const program = '#!/bin/sh\necho istioctl\n'
-
-/** An archive as Istio publishes it: one executable at its root. */
-function archive(text = program): Buffer {
-  const folder = tempFolder()
-  writeFileSync(join(folder, 'istioctl'), text, { mode: 0o755 })
-  return tar(folder, 'istioctl')
-}
-
-function tar(folder: string, ...args: string[]): Buffer {
-  return execFileSync('tar', ['-C', folder, '-czPf', '-', ...args], { stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 64 << 20 })
-}
+  obtainTool(tool, wanted, { mirror: `${address}/istio`, limitMs: 30_000, cache: false, signal, tell: silent, backOffMs: 1, ...more })
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
 
@@ -180,7 +172,7 @@ test.each([500, 502, 503, 429])('a server that answers %d twice is asked a third
 })
 
 /** So large that it comes in pieces. */
-const large = () => archive(`${program}# ${Array.from({ length: 200_000 }, () => Math.random().toString(36)).join('')}\n`)
+const large = () => archive(`${program}# ${randomBytes(300_000).toString('hex')}\n`)
 
 test('a download that breaks off goes on where it was', async () => {
   const bytes = large()
@@ -199,3 +191,180 @@ test('a download that breaks off goes on where it was', async () => {
   expect(ranges).toEqual([undefined, `bytes=${half}-`])
 })
 
+
+test.each([
+  ['was replaced meanwhile', { etag: '"old"' }],
+  ['is known by a date', { 'last-modified': 'Mon, 23 Nov 2026 07:00:00 GMT' }],
+])('a file that %s is asked for with what it was, and begins anew when it is another', async (_, known) => {
+  const bytes = large()
+  const ranges: (string | undefined)[] = []
+  const { address } = await mirror(bytes, {
+    file: (response, { range, 'if-range': was }) => {
+      ranges.push(range && `${range} if ${String(was)}`)
+      if (ranges.length > 1) return response.end(bytes)
+      return response.writeHead(200, { 'content-length': bytes.length, ...known }).write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
+    },
+  })
+  expect((await obtain(address)).from).toBe('download')
+  expect(ranges).toEqual([undefined, `bytes=1000- if ${Object.values(known)[0]!}`])
+})
+
+test('a file of which a piece cannot be told from that of another begins anew', async () => {
+  const bytes = large()
+  const ranges: (string | undefined)[] = []
+  const { address } = await mirror(bytes, {
+    file: (response, { range }) => {
+      ranges.push(range)
+      if (ranges.length > 1) return response.end(bytes)
+      return response.writeHead(200, { 'content-length': bytes.length, etag: 'W/"weak"' }).write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
+    },
+  })
+  expect((await obtain(address)).from).toBe('download')
+  expect(ranges).toEqual([undefined, undefined])
+})
+
+test('a server that breaks off again and again is followed as long as more of the file comes', async () => {
+  const bytes = large()
+  const step = Math.ceil(bytes.length / 10)
+  let calls = 0
+  const { address } = await mirror(bytes, {
+    file: (response, { range = 'bytes=0-' }) => {
+      calls++
+      const from = Number(/\d+/.exec(range)![0])
+      response.writeHead(from === 0 ? 200 : 206, { 'content-length': bytes.length - from, 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, etag: '"one"' })
+      if (from + step >= bytes.length) return response.end(bytes.subarray(from))
+      return response.write(bytes.subarray(from, from + step), () => setTimeout(() => response.destroy(), 50))
+    },
+  })
+  expect((await obtain(address)).from).toBe('download')
+  expect(calls).toBe(10)
+})
+
+test('a mirror that is too slow is told, with how far it came', async () => {
+  const bytes = large()
+  const { address } = await mirror(bytes, { file: (response) => response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 200_000)) })
+  const message = await refused(address, { limitMs: 500 })
+  expect(message).toMatch(/^istio.mirror: http:\S+\/istio has not delivered within 0.5 s \(`limits.download`\), but 0\.2 of 0\.\d MB; /)
+})
+
+test('a busy server that asks for a wait is given it, if it is no long one', async () => {
+  let calls = 0
+  const bytes = archive()
+  const busy = (seconds: number): Answer => (response) => (++calls === 1 ? response.writeHead(429, { 'retry-after': String(seconds) }).end() : response.end(bytes))
+  const patient = await mirror(bytes, { file: busy(3600) })
+  expect(await refused(patient.address)).toContain('HTTP 429')
+  expect(calls).toBe(1)
+  calls = 0
+  const short = await mirror(bytes, { file: busy(1) })
+  const began = Date.now()
+  expect((await obtain(short.address)).from).toBe('download')
+  expect(Date.now() - began).toBeGreaterThanOrEqual(1000)
+})
+
+test('a run that is cancelled ends the download with its own reason', async () => {
+  const cancel = new AbortController()
+  const { address } = await mirror(archive(), { file: () => cancel.abort(new Error('the run was cancelled')) })
+  await expect(obtain(address, { signal: cancel.signal })).rejects.toThrow('the run was cancelled')
+  expect(filesIn(cache)).toEqual([])
+})
+
+describe('redirects', () => {
+  test('are followed to another server, which gets no credentials', async () => {
+    const bytes = archive()
+    const storage = await serve((_, response) => response.end(bytes))
+    const { address, asked } = await mirror(bytes, { file: (response) => response.writeHead(302, { location: `${storage.address}/blob?signature=x` }).end() })
+    expect((await obtain(address.replace('://', '://me:s3cret@'))).from).toBe('download')
+    expect(asked.map(({ headers }) => headers.authorization)).toEqual(Array(2).fill(`Basic ${Buffer.from('me:s3cret').toString('base64')}`))
+    expect(storage.asked.map(({ url, headers }) => [url, headers.authorization])).toEqual([['/blob?signature=x', undefined]])
+  })
+
+  test('are followed when they name a path alone, with the credentials', async () => {
+    const bytes = archive()
+    const { address, asked } = await serve(({ url }, response) => {
+      if (url.endsWith('.sha256')) return void response.end(sha256(bytes))
+      if (url === '/moved') return void response.end(bytes)
+      response.writeHead(307, { location: '/moved' }).end()
+    })
+    await obtain(address.replace('://', '://me:100%@'))
+    expect(new Set(asked.map(({ headers }) => headers.authorization))).toEqual(new Set([`Basic ${Buffer.from('me:100%').toString('base64')}`]))
+  })
+
+  test('in a circle end', async () => {
+    const { address, asked } = await mirror(archive(), { file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end() })
+    expect(await refused(address)).toContain('redirects more than 5 times')
+    expect(downloads(asked)).toHaveLength(6)
+  })
+
+  test('from https to http are not followed', async () => {
+    const folder = tempFolder()
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-keyout', 'key', '-out', 'crt'], { cwd: folder, stdio: 'ignore' })
+    // Nobody signed this certificate.
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
+    vi.spyOn(process, 'emitWarning').mockReturnValue()
+    const { address, asked } = await mirror(archive())
+    const secure = createServer({ key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'crt')) }, ({ url = '' }, response) => response.writeHead(302, { location: `${address}${url}` }).end())
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void secure.close())
+    const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
+    expect(await refused(from)).toContain(`redirects from https to ${address}/istio/${version}/${asset}.sha256, which anybody on the way could change; it is not followed`)
+    expect(asked).toEqual([])
+  })
+
+  test.each([['to a file', 'file:///etc/passwd'], ['to nowhere', 'http://']])('%s are not followed', async (_, location) => {
+    const { address } = await mirror(archive(), { file: (response) => response.writeHead(302, { location }).end() })
+    expect(await refused(address)).toContain(`redirects to ${location}, which is no http or https address`)
+  })
+
+  test('a password in the address of the mirror is in no error', async () => {
+    const { address } = await mirror(archive(), { file: (response) => response.writeHead(500).end() })
+    expect(await refused(address.replace('://', '://me:s3cret@'))).not.toContain('s3cret')
+  })
+})
+
+describe('in the tool cache', () => {
+  const folder = () => join(cache, 'istioctl', version, process.arch)
+  const binary = () => join(folder(), 'istioctl')
+
+  test.each<[string, () => void]>([
+    ['whose binary was changed', () => writeFileSync(binary(), '#!/bin/sh\necho evil\n')],
+    ['whose binary was cut short', () => writeFileSync(binary(), '')],
+    ['whose record was cut short', () => writeFileSync(join(folder(), '.istioctl.json'), '{"bin')],
+  ])('an entry %s is replaced', async (_, spoil) => {
+    const { address } = await mirror(archive())
+    await obtain(address)
+    spoil()
+    expect((await obtain(address)).from).toBe('download')
+    expect(execFileSync(binary()).toString()).toBe('istioctl\n')
+    expect((await obtain(address)).from).toBe('tool cache')
+  })
+
+  test('a folder that somebody left half-written, without the marker, is replaced', async () => {
+    mkdirSync(folder(), { recursive: true })
+    writeFileSync(binary(), '#!/bin/sh\necho half')
+    const { address } = await mirror(archive())
+    expect((await obtain(address)).from).toBe('download')
+    expect(execFileSync(binary()).toString()).toBe('istioctl\n')
+    expect(existsSync(`${folder()}.complete`)).toBe(true)
+  })
+
+  test('what other actions put there is used as their marker says, but not for a given checksum', async () => {
+    mkdirSync(folder(), { recursive: true })
+    writeFileSync(binary(), '#!/bin/sh\necho theirs\n')
+    chmodSync(binary(), 0o755)
+    writeFileSync(`${folder()}.complete`, '')
+    const bytes = archive()
+    const { address } = await mirror(bytes)
+    expect((await obtain(address)).from).toBe('tool cache')
+    expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('download')
+    expect(readFileSync(binary(), 'utf8')).toBe(program)
+  })
+
+  test('a job that was killed long ago leaves nothing; one that may be at work is left alone', async () => {
+    const [old, fresh] = ['.draft-old', '.draft-new'].map((name) => join(cache, 'istioctl', name)) as [string, string]
+    for (const draft of [old, fresh]) mkdirSync(draft, { recursive: true })
+    utimesSync(old, 0, 0)
+    const { address } = await mirror(archive())
+    await obtain(address)
+    expect(readdirSync(join(cache, 'istioctl')).sort()).toEqual(['.draft-new', version])
+  })
+})

@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{b as a,c as b}from"./chunk-XNLM2NNL.js";import"./chunk-LR4FEWYB.js";import"./chunk-OKE3YI64.js";import"./chunk-I53ZLI77.js";import"./chunk-ADXLEURY.js";import"./chunk-ORTLZH4O.js";import"./chunk-VCGRE35A.js";import"./chunk-WI3FQ75R.js";import"./chunk-Q5HAA545.js";import"./chunk-OEQ4KNJR.js";export{b as finishFor,a as run};

@@ -1,0 +1,80 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, linkSync } from 'node:fs'
+import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { expect, test } from 'vitest'
+import { ConfigError } from '../../../src/config/error.ts'
+import { takeBinary } from '../../../src/tools/archive.ts'
+import { tempFolder } from '../fixtures.ts'
+import { archive, program, tar, zip } from './archives.ts'
+
+/** In a folder of its own, so that whatever an archive writes beside the binary is seen. */
+async function taken(bytes: Buffer, asset: string, binary = 'istioctl'): Promise<string> {
+  const folder = tempFolder()
+  const [from, out] = [join(folder, 'asset'), join(folder, 'deep', 'out')]
+  writeFileSync(from, bytes)
+  mkdirSync(out, { recursive: true })
+  try {
+    await takeBinary(from, asset, binary, join(out, binary), 'istio')
+    expect(statSync(join(out, binary)).mode & 0o777).toBe(0o755)
+    return readFileSync(join(out, binary), 'utf8')
+  } finally {
+    expect(readdirSync(folder).sort()).toEqual(['asset', 'deep'])
+    expect(readdirSync(join(folder, 'deep'))).toEqual(['out'])
+    expect(readdirSync(out).filter((name) => name !== binary)).toEqual([])
+  }
+}
+
+test('the binary of a tar, under either spelling of its name', async () => {
+  expect(await taken(archive(), 'a.tar.gz')).toBe(program)
+  const folder = tempFolder()
+  writeFileSync(join(folder, 'istioctl'), program)
+  expect(await taken(tar(folder, './istioctl'), 'a.tar.gz')).toBe(program)
+})
+
+test('the binary of a zip', async () => {
+  expect(await taken(zip({ name: 'istioctl.exe' }), 'a.zip', 'istioctl.exe')).toBe(program)
+})
+
+/** A tar of what the function lays into a folder. */
+function laid(lay: (folder: string) => string[]): Buffer {
+  const folder = tempFolder()
+  return tar(folder, ...lay(folder))
+}
+
+const file = (path: string) => {
+  writeFileSync(path, program)
+  return path
+}
+
+test.each<[string, string, () => Buffer, string]>([
+  ['a path upwards', 'a.tar.gz', () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../../evil,']), 'the file "../../evil"'],
+  ['a path upwards under the right name', 'a.tar.gz', () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../istioctl,']), 'the file "../istioctl"'],
+  ['an absolute path', 'a.tar.gz', () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,/tmp/mesh-canary-evil,']), 'the file "/tmp/mesh-canary-evil"'],
+  ['a symbolic link', 'a.tar.gz', () => laid((folder) => (symlinkSync('/etc/passwd', join(folder, 'istioctl')), ['istioctl'])), 'the link "istioctl"'],
+  ['a hard link', 'a.tar.gz', () => laid((folder) => (file(join(folder, 'istioctl')), linkSync(join(folder, 'istioctl'), join(folder, 'second')), ['istioctl', 'second'])), 'the link "second"'],
+  ['a pipe', 'a.tar.gz', () => laid((folder) => (execFileSync('mkfifo', [join(folder, 'istioctl')]), ['istioctl'])), 'the fifo "istioctl"'],
+  ['a folder', 'a.tar.gz', () => laid((folder) => (mkdirSync(join(folder, 'istioctl')), ['istioctl'])), 'the folder "istioctl/"'],
+  ['another file beside it', 'a.tar.gz', () => laid((folder) => (file(join(folder, 'istioctl')), file(join(folder, 'more')), ['istioctl', 'more'])), 'the file "more"'],
+  ['it twice', 'a.tar.gz', () => laid((folder) => (file(join(folder, 'istioctl')), ['--hard-dereference', 'istioctl', './istioctl'])), 'the file "./istioctl"'],
+  ['nothing', 'a.tar.gz', () => laid(() => ['-T', '/dev/null']), 'nothing'],
+  ['a path upwards in a zip', 'a.zip', () => zip({ name: '../istioctl' }), 'the file "../istioctl"'],
+  ['an absolute path in a zip', 'a.zip', () => zip({ name: '/tmp/mesh-canary-evil' }), 'the file "/tmp/mesh-canary-evil"'],
+  ['a path of Windows in a zip', 'a.zip', () => zip({ name: '..\\istioctl' }), 'the file "..\\\\istioctl"'],
+  ['a link in a zip', 'a.zip', () => zip({ name: 'istioctl', mode: 0o120777 }), 'the link "istioctl"'],
+  ['a folder in a zip', 'a.zip', () => zip({ name: 'bin/' }), 'the folder "bin/"'],
+  ['another file beside it in a zip', 'a.zip', () => zip({ name: 'istioctl' }, { name: 'more' }), 'the file "more"'],
+  ['nothing in a zip', 'a.zip', () => zip(), 'nothing'],
+])('an archive with %s is refused, and nothing of it is written anywhere else', async (_, asset, bytes, what) => {
+  const error: unknown = await taken(bytes(), asset).catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(ConfigError)
+  expect((error as Error).message).toContain(`istio.mirror: the archive ${asset} holds ${what}, where the file istioctl alone is expected`)
+  expect(existsSync('/tmp/mesh-canary-evil')).toBe(false)
+})
+
+test.each([
+  ['no archive at all', 'a.tar.gz', () => Buffer.from('not an archive')],
+  ['cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
+  ['no archive at all', 'a.zip', () => Buffer.from('not an archive')],
+])('a file that is %s (%s) is told as that', async (_, asset, bytes) => {
+  await expect(taken(bytes(), asset)).rejects.toThrow(/^istio.mirror: a\.\S+ cannot be unpacked \(.+\), although its checksum matches/)
+})

@@ -1,0 +1,148 @@
+// The cache between runs. Against act's own server it is seen in e2e/releases.test.ts; here a small one speaks the same protocol,
+// because an entry that was exchanged, and a service that fails or hangs, cannot be had from a real one on demand.
+import { createHash } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { dirname, join } from 'node:path'
+import { saveCache } from '@actions/cache'
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { istioctlTool } from '../../../src/istioctl/release.ts'
+import { obtain, type Options } from '../../../src/tools/obtain.ts'
+import { serve, tempFolder } from '../fixtures.ts'
+import { archive } from './archives.ts'
+
+const version = '1.31.0'
+const asset = istioctlTool.assetOf(version, process.platform, process.arch)
+const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
+const keyOf = (bytes: Buffer) => `mesh-canary-istioctl-${version}-${process.platform}-${process.arch}-${sha256(bytes)}`
+let printed: string
+
+beforeEach(() => {
+  printed = ''
+  vi.stubEnv('RUNNER_TEMP', tempFolder())
+  vi.stubEnv('GITHUB_SERVER_URL', 'https://github.com')
+  vi.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
+    printed += String(chunk)
+    return true
+  })
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+  vi.unstubAllGlobals()
+  vi.restoreAllMocks()
+})
+
+/** A service of version 1 of the protocol that keeps what it is given, under its key alone. */
+async function cacheService(fail?: (response: ServerResponse) => unknown) {
+  const entries = new Map<string, Buffer>()
+  const keys: string[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
+      const url = new URL(request.url!, 'http://x')
+      const [what, id] = url.pathname.replace('/_apis/artifactcache/', '').split('/')
+      const body = Buffer.concat(chunks)
+      if (fail) return void fail(response)
+      if (what === 'cache') {
+        const key = url.searchParams.get('keys')!
+        return entries.has(key) ? response.end(JSON.stringify({ cacheKey: key, archiveLocation: `${address}/_apis/artifactcache/artifacts/${key}` })) : response.writeHead(204).end()
+      }
+      if (what === 'artifacts') return response.writeHead(200, { 'content-length': entries.get(id!)!.length }).end(request.method === 'HEAD' ? undefined : ranged(entries.get(id!)!, request.headers.range))
+      if (request.method === 'PATCH') entries.set(keys[Number(id)]!, body)
+      const isReserved = request.method === 'POST' && id === undefined
+      return isReserved ? response.end(JSON.stringify({ cacheId: keys.push((JSON.parse(body.toString()) as { key: string }).key) - 1 })) : response.writeHead(204).end()
+    })
+  })
+  keys.push('(ids begin at 1)')
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  vi.stubEnv('ACTIONS_CACHE_URL', `${address}/`)
+  return { entries }
+}
+
+function ranged(bytes: Buffer, range?: string): Buffer {
+  const [, from, to] = /(\d+)-(\d+)/.exec(range ?? '') ?? []
+  return from === undefined ? bytes : bytes.subarray(Number(from), Number(to) + 1)
+}
+
+async function mirror(bytes: Buffer) {
+  const { address, asked } = await serve(({ url }, response) => response.end(url.endsWith('.sha256') ? `${sha256(bytes)} ${asset}\n` : bytes))
+  return { address, downloads: () => asked.filter(({ url }) => url.endsWith(asset)).length }
+}
+
+/** On a fresh runner: its tool cache is empty, its temporary folder where that of the others is. */
+async function onFreshRunner(address: string, more: Partial<Options> = {}) {
+  vi.stubEnv('RUNNER_TOOL_CACHE', tempFolder())
+  const told: string[] = []
+  const tell = { info: (line: string) => void told.push(line), warning: (line: string) => void told.push(`warning: ${line}`) }
+  const { from, cacheHit } = await obtain(istioctlTool, version, { mirror: address, limitMs: 20_000, cache: true, signal: new AbortController().signal, tell, ...more })
+  return { from, cacheHit, told }
+}
+
+test('the second runner downloads nothing but the checksum', async () => {
+  const { entries } = await cacheService()
+  const bytes = archive()
+  const { address, downloads } = await mirror(bytes)
+  expect(await onFreshRunner(address)).toEqual({ from: 'download', cacheHit: false, told: [] })
+  expect([...entries.keys()]).toEqual([keyOf(bytes)])
+  expect(await onFreshRunner(address)).toEqual({ from: 'cache', cacheHit: true, told: [] })
+  expect(downloads()).toBe(1)
+  // The library's own progress is not the run's.
+  expect(printed.replace(/^::debug::.*\n/gm, '')).toBe('')
+})
+
+test('an entry that was exchanged is told, not used, and downloaded instead', async () => {
+  await cacheService()
+  const [bytes, evil] = [archive(), archive('#!/bin/sh\necho evil\n')]
+  // As any workflow that may write to the cache can.
+  const place = join(process.env['RUNNER_TEMP']!, 'mesh-canary-cache', keyOf(bytes))
+  mkdirSync(dirname(place))
+  writeFileSync(place, evil)
+  await saveCache([place], keyOf(bytes))
+  const { address, downloads } = await mirror(bytes)
+  const { from, told } = await onFreshRunner(address)
+  expect(from).toBe('download')
+  expect(downloads()).toBe(1)
+  expect(told[0]).toBe(`warning: cache: the entry ${keyOf(bytes)} of the cache between runs holds a file with the sha256 ${sha256(evil)}, and is not used; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`)
+})
+
+test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
+  ['fails', (response) => response.writeHead(500).end(), /Failed to (restore|save): .*500/],
+  ['breaks off', (response) => response.destroy(), /Failed to (restore|save): /],
+  ['says no', (response) => response.writeHead(403).end(), /Failed to (restore|save): /],
+])('a service that %s is a line, no annotation, and no error', async (_, fail, complaint) => {
+  // The library waits 5 s before it tries again.
+  const { setTimeout } = globalThis
+  vi.stubGlobal('setTimeout', (callback: () => void, ms: number) => setTimeout(callback, ms / 100))
+  await cacheService(fail)
+  const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
+  expect(from).toBe('download')
+  expect(told).toHaveLength(2)
+  expect(told[0]).toMatch(/^the cache between runs could not be read, and is done without: /)
+  expect(told[1]).toMatch(/^the cache between runs could not be filled, and is done without: /)
+  for (const line of told) expect(line).toMatch(complaint)
+  expect(printed).not.toMatch(/::(warning|error)/)
+})
+
+test('a service that does not answer is waited for half of the time, and then done without', async () => {
+  await cacheService(() => undefined)
+  const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
+  expect([from, told[0]]).toEqual(['download', 'the cache between runs could not be read, and is done without: it has not answered within 2 s'])
+})
+
+test.each<[string, Record<string, string>, Partial<Options>]>([
+  ['there is none', { ACTIONS_CACHE_URL: '' }, {}],
+  ['it is off', {}, { cache: false }],
+  // A server of one's own without it (GHES) knows the address of other services.
+  ['a server of one\'s own has none', { ACTIONS_CACHE_URL: '', ACTIONS_RESULTS_URL: 'http://127.0.0.1:1/', GITHUB_SERVER_URL: 'https://git.example' }, {}],
+])('nothing is said of it where %s', async (_, env, more) => {
+  const { entries } = await cacheService()
+  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
+  expect(await onFreshRunner((await mirror(archive())).address, more)).toEqual({ from: 'download', cacheHit: false, told: [] })
+  expect(entries.size).toBe(0)
+})
