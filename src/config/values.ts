@@ -177,6 +177,10 @@ export const kubernetesVersion = written('a Kubernetes version such as 1.36 or 1
   return /^1\.\d{2}(\.\d+)?$/.test(text) ? text : undefined
 })
 
+export const sha256 = written('a sha256 checksum: 64 hexadecimal digits', { type: 'string', pattern: '^[0-9a-fA-F]{64}$' }, (raw) =>
+  typeof raw === 'string' && /^[0-9a-f]{64}$/i.test(raw.trim()) ? raw.trim().toLowerCase() : undefined,
+)
+
 export const text = written('a text', { type: 'string' }, (raw) =>
   typeof raw === 'string' && raw.trim() !== '' ? raw : undefined,
 )
