@@ -2,7 +2,6 @@
 
 /**
  * `yaml: true`: a map of keys; `'or text'`: a map where there is a colon, else a single value; `'list'`: a list.
- * `default`: what the runner gives when the user does not.
  * `text`: the key of the map that a single value stands for, where other inputs give further keys of it.
  * `default`: what the runner gives when the user does not.
  */
