@@ -221,7 +221,7 @@ describe('istiod hears of no write any more', () => {
     await world.run(['iptables', '-I', ...rule])
     return () => world.run(['iptables', '-D', ...rule])
   }
-  const serving = (patience: string) => expect.stringMatching(new RegExp(`weight 0 is in VirtualService sample-app/backend, and ${patience} later the proxies still send \\d+\\.\\d requests/s to v2 of backend: istiod has not told them \\(istiod-\\S+ is ready; its log cannot be read by this run\\).*istioctl proxy-status`)) as string
+  const serving = expect.stringMatching(/weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; its log cannot be read by this run\).*istioctl proxy-status/) as string
 
   test('and the run fails with what to look at while users get the canary, as the stage rollback does; once it hears, they are safe', async () => {
     const bad = join(machine.home, 'bad')
@@ -232,10 +232,10 @@ describe('istiod hears of no write any more', () => {
     })
     try {
       const { outputs, report } = await act({ patience: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } }, { options: struck })
-      expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: serving('20 s') })
-      expect(report?.error).toEqual(serving('20 s'))
+      expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: serving })
+      expect(report?.error).toEqual(serving)
       expect(await liveWeights(world)).toEqual(allAtV1)
-      expect((await act({ patience: '10s' }, { stages: 'rollback' })).report?.error).toEqual(serving('10 s'))
+      expect((await act({ patience: '10s' }, { stages: 'rollback' })).report?.error).toEqual(serving)
     } finally {
       await heal()
     }
