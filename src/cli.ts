@@ -3,8 +3,6 @@
 import { readFileSync } from 'node:fs'
 import { main } from './cli/program.ts'
 
-// Whoever reads our output may leave, as `| head` does: that must not end a promotion in the middle.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 const code = await main(process.argv.slice(2), version)
 // Kept-alive connections would hold the process for minutes; what is printed goes out first.
