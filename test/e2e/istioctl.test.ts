@@ -72,7 +72,8 @@ test("1.31.x is the newest that the mirror's index has, and once it is there nob
 test('a mesh keeps its version for a range that it satisfies, out of a version file, and its Kubernetes is told to be too new', () => onMachine(async (machine) => {
   const file = join(folder, 'mise.toml')
   writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
-  const inputs = { ...world.inputs, stages: 'install' }
+  const { mirror = '', overlays = '' } = world.inputs
+  const inputs = { stages: 'install', mirror, overlays }
   expect((await machine.run({ ...inputs, 'istio-version': ISTIO_VERSION })).code).toBe(0)
   const { code, log, report } = await machine.run({ ...inputs, 'version-file': file })
   expect(code).toBe(0)
@@ -122,12 +123,11 @@ test('two installs at once into one empty tool cache, 20 times: each has a whole
     const job = async (name: string) => {
       const temp = join(machine.home, `temp-${round}-${name}`)
       mkdirSync(temp)
-      const { code, outputs } = await machine.main(looking({}), { env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp } } satisfies RunnerOptions)
+      const { log, outputs } = await machine.main(looking({}), { env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp } } satisfies RunnerOptions)
       // At once: the other one may still be at it.
-      return [code, await versionOf(outputs['istioctl-path']!)]
+      return versionOf(outputs['istioctl-path'] ?? log)
     }
-    const ended = await Promise.all([job('a'), job('b')])
-    expect(ended).toEqual(Array(2).fill([0, expect.stringContaining(ISTIO_VERSION)]))
+    expect(await Promise.all([job('a'), job('b')])).toEqual(Array(2).fill(`client version: ${ISTIO_VERSION}`))
     rmSync(tools, { recursive: true })
   }
 }))
@@ -143,6 +143,8 @@ test('the second job with the cache between runs downloads nothing', async () =>
     'runs-on': 'ubuntu-latest',
     ...more,
     steps: [
+      // act takes the files that are here.
+      { uses: 'actions/checkout@v6' },
       { id: 'mesh', uses: './', env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) }, with: looking({ kubeconfig: '${{ secrets.KUBECONFIG }}' }) },
       { run: 'echo "job ${{ github.job }}: hit $HIT, $("$ISTIOCTL" version --remote=false)"', env: { HIT: '${{ steps.mesh.outputs.cache-hit }}', ISTIOCTL: '${{ steps.mesh.outputs.istioctl-path }}' } },
     ],
