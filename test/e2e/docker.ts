@@ -1,13 +1,13 @@
 // Stands in for the program `docker`, which has no daemon here: it answers what kind and the action ask of it from a file, and keeps
 // what it was asked. Nothing is started: what is real in the tests with it is kind, and the action.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** `nodes`: the containers that there are. `images`: names of those. `run`: how `docker run` ends. `mapped`: of node ports. `kubeconfig`: a file. */
+/** `nodes`: the containers that there are. `images`: names of those. `run`: how `docker run` ends, once so many are under way. `mapped`: of node ports. `kubeconfig`: a file. */
 export type Answers = {
   nodes: { name: string; cluster: string; state: string }[]
   images: string[]
-  run: 'hangs' | { says: string }
+  run: 'hangs' | { says: string; together?: number }
   mapped: Record<string, string>
   kubeconfig?: string
   server?: string
@@ -15,8 +15,7 @@ export type Answers = {
 }
 
 const folder = process.env['DOCKER_ANSWERS']!
-const file = join(folder, 'answers.json')
-const answers = JSON.parse(readFileSync(file, 'utf8')) as Answers
+const answers = JSON.parse(readFileSync(join(folder, 'answers.json'), 'utf8')) as Answers
 const args = process.argv.slice(2)
 const flat = args.join(' ')
 const after = (flag: string) => args[args.indexOf(flag) + 1] ?? ''
@@ -26,20 +25,28 @@ function end(text = '', code = 0): never {
   process.exit(code)
 }
 
+/** kind makes nodes at the same time: each container, and each that is gone, is a file of its own. */
+function nodes(): Answers['nodes'] {
+  const [made, gone] = ['made-', 'gone-'].map((prefix) => readdirSync(folder).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)).sort())
+  const all = [...answers.nodes, ...made!.map((name) => ({ name, cluster: readFileSync(join(folder, `made-${name}`), 'utf8'), state: 'Created' }))]
+  return all.filter(({ name }) => !gone!.includes(name))
+}
+
 function ps(): string {
   const [, cluster] = /label=io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat) ?? []
-  const rows = answers.nodes.filter((node) => cluster === undefined || node.cluster === cluster)
+  const rows = nodes().filter((node) => cluster === undefined || node.cluster === cluster)
   const format = after('--format')
   return rows.map((node) => (format.includes('.Label') ? node.cluster : format.includes('.Status') ? `${node.name}\t${node.state}` : node.name)).join('\n')
 }
 
 async function run(): Promise<never> {
-  const [name, cluster = ''] = [after('--name'), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat)?.[1]]
-  answers.nodes.push({ name, cluster, state: 'Created' })
-  writeFileSync(file, JSON.stringify(answers))
+  rmSync(join(folder, `gone-${after('--name')}`), { force: true })
+  writeFileSync(join(folder, `made-${after('--name')}`), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat)?.[1] ?? '')
+  while (answers.run !== 'hangs' && nodes().length < (answers.run.together ?? 1)) await new Promise((done) => setTimeout(done, 20))
   if (answers.run !== 'hangs') end(answers.run.says, 125)
-  await new Promise((done) => setTimeout(done, 600_000))
-  end()
+  // A container that is removed ends the command that runs it.
+  while (nodes().some(({ name }) => name === after('--name'))) await new Promise((done) => setTimeout(done, 50))
+  end('', 137)
 }
 
 function inspect(): string {
@@ -54,8 +61,7 @@ if (args[0] === 'info') end(after('--format') === '{{.OSType}}' ? (answers.os ??
 if (args[0] === 'ps') end(ps())
 if (args[0] === 'run') await run()
 if (args[0] === 'rm') {
-  answers.nodes = answers.nodes.filter(({ name }) => !args.includes(name))
-  writeFileSync(file, JSON.stringify(answers))
+  for (const { name } of nodes()) if (args.includes(name)) writeFileSync(join(folder, `gone-${name}`), '')
   end()
 }
 if (args[0] === 'port') end(answers.mapped[args[2]!] ?? 'no public port', answers.mapped[args[2]!] ? 0 : 1)

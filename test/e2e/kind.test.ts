@@ -71,7 +71,7 @@ test('without a container runtime the error says so, and which were looked for, 
 })
 
 test('kind hands the layout on as asked: the nodes, the image for this Istio, and the ports of the ingress gateway; a port that is taken is told, and nothing stays', async () => {
-  const machine = await machineWith({ run: { says: 'docker: Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated' } })
+  const machine = await machineWith({ run: { says: 'docker: Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated', together: 2 } })
   const inputs = machine.inputs(', name: shop, nodes: 2, ports: { http: 8080, https: 8443 }', { 'istio-version': '1.31.0' })
   const first = await machine.run(inputs)
   expect([first.code, first.report?.error]).toEqual([1, expect.stringMatching(/^cluster\.ports: 127\.0\.0\.1:8080 is in use on this machine/)])
@@ -79,7 +79,7 @@ test('kind hands the layout on as asked: the nodes, the image for this Istio, an
   const image = 'kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed'
   expect(controlPlane).toMatch(/--name shop-control-plane .*--publish=127\.0\.0\.1:8080:30080\/TCP --publish=127\.0\.0\.1:8443:30443\/TCP /)
   expect([controlPlane.endsWith(image), worker.endsWith(image), worker.includes('--publish'), rest]).toEqual([true, true, false, []])
-  expect(machine.asked()).toContainEqual(['rm', '-f', '-v', 'shop-control-plane', 'shop-worker'])
+  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([['rm', '-f', '-v', 'shop-control-plane', 'shop-worker']])
 
   const second = await machine.run(inputs)
   expect(second.log).toContain('kind 0.33.0: from the tool cache')
