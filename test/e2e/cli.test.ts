@@ -128,7 +128,7 @@ test('an error that nobody foresaw ends the run with its traffic put back, and i
 })
 
 /** What the templates leave to their users, and what makes them quick: this program, its config, short steps. */
-const pipeline = { ...metrics, MESH_CANARY: `${process.execPath} ${cli}`, MESH_UNTIL: '10', MESH_CANARY_STEPS: '10, 50', MESH_CANARY_INTERVAL: '2s' }
+const pipeline = { ...metrics, MESH_CANARY: `${process.execPath} ${cli}`, MESH_UNTIL: '10', MESH_CANARY_STEPS: '10, 100', MESH_CANARY_INTERVAL: '2s' }
 const examples = resolve(import.meta.dirname, '../../examples/ci')
 
 function repository(...files: string[]): string {
@@ -152,7 +152,7 @@ test('the template for GitLab, run job by job: plan, first steps, gate, rollback
   }
   expect(await job('mesh-plan', '--variable', 'CI_PIPELINE_SOURCE=merge_request_event')).toMatch(/^MESH_CHANGED=0$/m)
   expect(await job('mesh-promote')).toMatch(/^MESH_VERDICT=held\nMESH_WEIGHT=10$/m)
-  expect(await job('mesh-gate')).toMatch(/^MESH_VERDICT=promoted\nMESH_WEIGHT=50$/m)
+  expect(await job('mesh-gate')).toMatch(/^MESH_VERDICT=promoted\nMESH_WEIGHT=100$/m)
   expect(await job('mesh-rollback')).toMatch(/^MESH_VERDICT=rolled-back\nMESH_WEIGHT=0$/m)
   expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
 })
