@@ -1,12 +1,13 @@
 // The runner's tool cache, shared by all its jobs, some of them at once. The layout and the `.complete` marker are those of @actions/tool-cache,
-// which finds what is there. Putting in place is done here: the library deletes the folder before it copies into it, under the feet of whoever runs the tool.
+// so that each finds what the other has put there. Its own functions do not serve: `cacheDir` deletes the folder before it copies into it, under
+// the feet of whoever runs the tool, and `find` tells each look on standard output, where the command line's JSON goes.
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync, readdirSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { find, findAllVersions } from '@actions/tool-cache'
+import { valid } from 'semver'
 import type { Tool } from './obtain.ts'
 
 /** What is written beside a binary: its own sha256, and that of the asset that it came in. */
@@ -20,10 +21,15 @@ function root(): string {
   return (process.env['RUNNER_TOOL_CACHE'] ||= join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mesh-canary', 'tools'))
 }
 
+/** The folder of a version, whether it is there or not. */
+function folderOf({ name }: Tool, version: string): string {
+  return join(root(), name, version, process.arch)
+}
+
 /** The versions that are there, whole or not. */
-export function versionsKept({ name }: Tool): string[] {
-  root()
-  return findAllVersions(name, process.arch)
+export function versionsKept(tool: Tool): string[] {
+  const all = join(root(), tool.name)
+  return existsSync(all) ? readdirSync(all).filter((version) => valid(version) !== null && existsSync(`${folderOf(tool, version)}.complete`)) : []
 }
 
 /**
@@ -31,9 +37,8 @@ export function versionsKept({ name }: Tool): string[] {
  * One that others put there, without a record, is taken as the marker says, unless it has to be that of a given sum.
  */
 export async function kept(tool: Tool, version: string, sha256?: string): Promise<Kept | undefined> {
-  root()
-  const folder = find(tool.name, version, process.arch)
-  return folder !== '' && (await isWhole(folder, tool.binary(process.platform), sha256)) ? { folder, path: join(folder, tool.binary(process.platform)) } : undefined
+  const folder = folderOf(tool, version)
+  return existsSync(`${folder}.complete`) && (await isWhole(folder, tool.binary(process.platform), sha256)) ? { folder, path: join(folder, tool.binary(process.platform)) } : undefined
 }
 
 async function isWhole(folder: string, binary: string, sha256: string | undefined): Promise<boolean> {
@@ -56,7 +61,7 @@ async function isWhole(folder: string, binary: string, sha256: string | undefine
  */
 export async function keep(tool: Tool, version: string, asset: string, make: (path: string) => Promise<void>): Promise<Kept> {
   const binary = tool.binary(process.platform)
-  const folder = join(root(), tool.name, version, process.arch)
+  const folder = folderOf(tool, version)
   await mkdir(folder, { recursive: true })
   await removeLeft(join(root(), tool.name))
   const draft = await mkdtemp(join(root(), tool.name, '.draft-'))

@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{b as a,c as b}from"./chunk-OWONMCQX.js";import"./chunk-4SD2VTOG.js";import"./chunk-FOANUVDQ.js";import"./chunk-ZRJUREFJ.js";import"./chunk-I53ZLI77.js";import"./chunk-ADXLEURY.js";import"./chunk-HWGAHVCQ.js";import"./chunk-HXZJH6WR.js";import"./chunk-O2WHU5V6.js";import"./chunk-VCGRE35A.js";import"./chunk-FFZTGPX4.js";import"./chunk-Q5HAA545.js";import"./chunk-OEQ4KNJR.js";export{b as finishFor,a as run};
