@@ -15,7 +15,7 @@ import { embedded, type World } from './world.ts'
 
 let world: World
 let root: string
-type Said = { stdout: string; stderr: string; code?: number }
+type Said = { stdout: string; code?: number }
 
 /** What is told of the suite's own scripts is what runs this. */
 const isOurs = ({ text }: Block) => text.split('\n').every((line) => /^(npm |node dev\/|$)/.test(line))
@@ -45,11 +45,12 @@ describe('commands', () => {
       const said = next?.language === 'text' && next.follows ? next.text.trim().split('\n') : []
       test(`line ${block.line}: ${block.text.split('\n')[0]}`, async () => {
         blocks.slice(0, i).forEach(write)
-        const [program = '', ...args] = world.runner.enter!(['bash', '-euo', 'pipefail', '-c', block.text])
-        const { stdout, stderr, code = 0 }: Said = await promisify(execFile)(program, args, { cwd: root, env: { ...process.env, ...world.runner.env }, maxBuffer: 64 << 20 }).catch((error: unknown) => error as Said)
+        // What goes wrong is told among the rest, as on a terminal.
+        const [program = '', ...args] = world.runner.enter!(['bash', '-euo', 'pipefail', '-c', `exec 2>&1\n${block.text}`])
+        const { stdout, code = 0 }: Said = await promisify(execFile)(program, args, { cwd: root, env: { ...process.env, ...world.runner.env }, maxBuffer: 64 << 20 }).catch((error: unknown) => error as Said)
         // In this order, each within a line; `…` is whatever comes.
         const printed = new RegExp(said.map((line) => line.split('…').map(escaped).join('.*')).concat('exit code 0').join('[^]*'))
-        expect(`${stdout}\n${stderr}\nexit code ${code}`).toMatch(printed)
+        expect(`${stdout}\nexit code ${code}`).toMatch(printed)
       })
     }
   })

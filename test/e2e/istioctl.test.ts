@@ -33,8 +33,8 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** It gets istioctl, and then only looks. */
-const looking = (more: Inputs): Inputs => ({ stages: 'uninstall', 'dry-run': 'true', 'istio-version': ISTIO_VERSION, mirror: world.inputs['mirror']!, ...more })
+/** It gets istioctl, and then only renders: no cluster has a say, whatever other tests have left in it. */
+const looking = (more: Inputs): Inputs => ({ stages: 'plan', mtls: 'strict', 'istio-version': ISTIO_VERSION, mirror: world.inputs['mirror']!, ...more })
 
 /** What the mesh's mirror was asked since: method, path below the mirror's, and status. */
 function mirrorLog(): () => string[] {
@@ -47,7 +47,7 @@ const asset = `/${ISTIO_VERSION}/istioctl-${ISTIO_VERSION}-linux-amd64.tar.gz`
 const versionOf = async (path: string) => (await world.run([path, 'version', '--remote=false'])).trim()
 
 async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promise<T>): Promise<T> {
-  const machine = runner(world.runner)
+  const machine = runner({ ...world.runner, env: { ...world.runner.env, KUBECONFIG: '', HOME: folder } })
   try {
     return await work(machine)
   } finally {
@@ -73,7 +73,7 @@ test('a mesh keeps its version for a range that it satisfies, out of a version f
   const file = join(folder, 'mise.toml')
   writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
   const { mirror = '', overlays = '' } = world.inputs
-  const inputs = { stages: 'install', mirror, overlays }
+  const inputs = { stages: 'install', kubeconfig: meshEnv()['KUBECONFIG']!, mirror, overlays }
   expect((await machine.run({ ...inputs, 'istio-version': ISTIO_VERSION })).code).toBe(0)
   const { code, log, report } = await machine.run({ ...inputs, 'version-file': file })
   expect(code).toBe(0)
@@ -134,8 +134,6 @@ test('two installs at once into one empty tool cache, 20 times: each has a whole
 
 /** Two jobs on fresh runners, one after the other, with act's own cache server on loopback. */
 test('the second job with the cache between runs downloads nothing', async () => {
-  const secrets = join(folder, 'secrets')
-  writeFileSync(secrets, `KUBECONFIG=${JSON.stringify(readFileSync(meshEnv()['KUBECONFIG']!, 'utf8'))}\n`, { mode: 0o600 })
   const temp = join(folder, 'temp')
   mkdirSync(temp)
   // Of a hosted runner the temporary folder is the same in every job, which act's is not, and the tool cache is empty, which act's does not stay.
@@ -145,14 +143,14 @@ test('the second job with the cache between runs downloads nothing', async () =>
     steps: [
       // act takes the files that are here.
       { uses: 'actions/checkout@v6' },
-      { id: 'mesh', uses: './', env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) }, with: looking({ kubeconfig: '${{ secrets.KUBECONFIG }}' }) },
+      { id: 'mesh', uses: './', env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) }, with: looking({}) },
       { run: 'echo "job ${{ github.job }}: hit $HIT, $("$ISTIOCTL" version --remote=false)"', env: { HIT: '${{ steps.mesh.outputs.cache-hit }}', ISTIOCTL: '${{ steps.mesh.outputs.istioctl-path }}' } },
     ],
   })
   const workflow = join(folder, 'twice.yml')
   writeFileSync(workflow, stringify({ name: 'twice', on: 'workflow_dispatch', jobs: { first: job('first'), second: job('second', { needs: 'first' }) } }))
   const log = mirrorLog()
-  const [program = '', ...args] = world.runner.enter!([await goTool('act'), 'workflow_dispatch', '--directory', root, '--workflows', workflow, '--platform', 'ubuntu-latest=-self-hosted', '--secret-file', secrets, '--cache-server-addr', '127.0.0.1', '--cache-server-path', join(folder, 'cache-server')])
+  const [program = '', ...args] = world.runner.enter!([await goTool('act'), 'workflow_dispatch', '--directory', root, '--workflows', workflow, '--platform', 'ubuntu-latest=-self-hosted', '--cache-server-addr', '127.0.0.1', '--cache-server-path', join(folder, 'cache-server')])
   const child = spawn(program, args, { env: { ...process.env, ...world.runner.env, HOME: folder, XDG_CACHE_HOME: join(folder, 'cache'), XDG_CONFIG_HOME: join(folder, 'config'), KUBECONFIG: '' } })
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
