@@ -51,7 +51,7 @@ export async function exportLogs(kind: Kind, below: string): Promise<string> {
   return folder
 }
 
-const isArchive = (image: string) => /\.(tar|tar\.gz|tgz)$/.test(image)
+export const isArchive = (image: string) => /\.(tar|tar\.gz|tgz)$/.test(image)
 
 /** `images`: names of images of this machine, and archives of such. `scratch`: a folder for one that must be saved first. */
 export async function load(kind: Kind, images: readonly string[], scratch: string): Promise<void> {
@@ -75,8 +75,6 @@ export async function missingImages(kind: Kind, images: readonly string[]): Prom
   const known = missing.length === 0 ? [] : lines((await ask(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter((name) => !name.includes('<none>'))
   return { missing, known }
 }
-
-export { isArchive }
 
 /** Its nodes' containers, each with its state in the runtime's words: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
 export async function containers(kind: Kind): Promise<{ name: string; state: string }[]> {

@@ -52,6 +52,11 @@ export function revisionBehind(pointer: string, tags: Tags): string {
   return tags.get(pointer) ?? pointer
 }
 
+/** istioctl's arguments that make a tag point to a revision, wherever it pointed. */
+export function settingTag(name: string, revision: string): string[] {
+  return ['tag', 'set', name, '--revision', revision, '--overwrite', '-y']
+}
+
 /** What still needs the revision, a phrase each: namespaces, tags and pods, wherever they are. */
 export async function usersOf(cluster: Cluster, revision: string): Promise<string[]> {
   const [namespaces, pods, tags = new Map<string, string>()] = await Promise.all([cluster.list<KubeObject>('Namespace'), cluster.list<Pod>('Pod'), tagsOf(cluster)])
@@ -74,7 +79,7 @@ export type Removing = { istioctl: (args: string[]) => Promise<void>; timeoutMs:
 export async function removePlane(cluster: Cluster, revision: string, heir: string, { istioctl, timeoutMs, signal }: Removing): Promise<void> {
   const tags = await tagsOf(cluster)
   // Else what checks Istio's objects when they are written would stay behind, ask an istiod that is gone, and refuse every write.
-  if ((tags?.get(unnamed) ?? unnamed) === revision) await istioctl(['tag', 'set', unnamed, '--revision', heir, '--overwrite', '-y'])
+  if ((tags?.get(unnamed) ?? unnamed) === revision) await istioctl(settingTag(unnamed, heir))
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
   const until = Date.now() + timeoutMs

@@ -8,6 +8,7 @@ import { ConfigError } from '../config/error.ts'
 import type { Workload as Named } from '../config/values.ts'
 import { apply } from '../policies/apply.ts'
 import type { Planned } from '../policies/plan.ts'
+import { some } from '../message.ts'
 import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
 import { untilRolledOut } from '../verify/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
@@ -156,10 +157,6 @@ function stillNeeded(others: KubeObject[], pods: Pod[], namespace: string): stri
 function stuck(loose: Pod[]): string[] {
   if (loose.length === 0) return []
   return [`uninstall: pods have sidecars and are of no Deployment, StatefulSet or DaemonSet that could be restarted without: ${some(loose.map((pod) => titleOf({ ...pod, kind: 'Pod' })))}; delete them first, or wait for their end`]
-}
-
-function some(names: string[]): string {
-  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
 }
 
 /** Callers came into the mesh before what they call, and so what is called leaves before its callers. `loose` pods have no workload. */

@@ -1,11 +1,11 @@
 // The stage inject: the namespace points to the control plane it is asked to, and the workloads that lack its sidecar are
 // restarted in their order. Where that fails on the way from one revision to another, it goes back to the one it came from.
-import { ApiError } from '../cluster/client.ts'
+import { emptyWhenUnread } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldLabels, type Move, type TagMove } from '../mesh/inject.ts'
-import { planes, unnamed, type Plane } from '../mesh/revisions.ts'
+import { planes, settingTag, unnamed, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
 import { verifyProxies } from '../verify/proxies.ts'
@@ -52,14 +52,9 @@ function wouldBe({ config: { namespace }, host }: Running, { labels, before, tag
 
 /** Pods that point to a revision which is not there are made without a sidecar, and nobody complains. */
 async function planesThere({ config: { istio }, cluster }: Running): Promise<Plane[]> {
-  const all = await planes(cluster).catch(noneWhenForbidden)
+  const all = await planes(cluster).catch(emptyWhenUnread)
   if (istio?.revision === undefined || all.length === 0 || all.some(({ revision }) => revision === istio.revision)) return all
   throw new ConfigError(`istio.revision: there is no control plane of the revision ${istio.revision} in the cluster (there are ${all.map(({ revision }) => revision).join(', ')}), so no pod would get a sidecar; run the stage install as well, or correct the name`)
-}
-
-function noneWhenForbidden(error: unknown): Plane[] {
-  if (error instanceof ApiError && error.status === 403) return []
-  throw error
 }
 
 /** Whether the namespace comes from another revision, and from which is known. */
@@ -68,7 +63,7 @@ function isBetween({ labels, tag, from, revision }: Move): boolean {
 }
 
 export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
-  await istioctl(running, ['tag', 'set', name, '--revision', to, '--overwrite', '-y'])
+  await istioctl(running, settingTag(name, to))
   running.report.changes.push({ kind: 'MutatingWebhookConfiguration', namespace: '', name: `istio-revision-tag-${name}`, action: from === undefined ? 'created' : 'changed' })
   running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
 }
@@ -108,7 +103,7 @@ async function putBack(running: Running, { before, labels, tag, from }: Move, re
   const calm: Running = { ...running, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
-    if (tag) await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : ['tag', 'set', tag.name, '--revision', tag.from, '--overwrite', '-y'])
+    if (tag) await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from))
     if (labels) await labelNamespace(cluster, config.namespace, before)
     for (const workload of restarted) await restart(cluster, workload)
     report.restarted.push(...names)

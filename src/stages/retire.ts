@@ -1,7 +1,7 @@
 // The stage retire: control planes that were there before this revision's go, as soon as nothing uses them any more.
-import type { Done, Running } from './running.ts'
-import { istioctl } from './running.ts'
 import { planes, removePlane, usersOf, type Plane } from '../mesh/revisions.ts'
+import { some } from '../message.ts'
+import { istioctl, warn, type Done, type Running } from './running.ts'
 
 /** A newer one than ours may be somebody's who has not moved yet. */
 export function older(all: readonly Plane[], revision: string): Plane[] {
@@ -17,9 +17,7 @@ export async function retire(running: Running): Promise<Done> {
   for (const { revision, version } of old) {
     const users = await usersOf(cluster, revision)
     if (users.length > 0) {
-      const kept = `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${some(users)}`
-      host.warning(kept)
-      report.warnings.push(kept)
+      warn(running, [`istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${some(users)}`])
       continue
     }
     if (!config.dryRun) await removePlane(cluster, revision, asked!.revision, { istioctl: (args) => istioctl(running, args), timeoutMs: config.verify.timeout, signal: host.signal })
@@ -29,8 +27,4 @@ export async function retire(running: Running): Promise<Done> {
   if (old.length === 0) host.info(all.some(({ revision }) => revision === asked!.revision) ? `no older control plane is beside ${asked!.revision}` : `the control plane ${asked!.revision} is not there yet, so none is older`)
   if (removed.length > 0) report.removed = [...(report.removed ?? []), ...removed]
   return { changed: removed.length > 0 }
-}
-
-function some(names: string[]): string {
-  return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
 }

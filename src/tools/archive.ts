@@ -6,6 +6,7 @@ import { createGunzip } from 'node:zlib'
 import { extract, type Extract } from 'tar-stream'
 import { openPromise } from 'yauzl'
 import { ConfigError } from '../config/error.ts'
+import { messageOf } from '../message.ts'
 
 /** @throws ConfigError when there is anything in it but the binary, as a file of that name at its root. */
 export async function takeBinary(archive: string, asset: string, binary: string, to: string, key: string): Promise<void> {
@@ -20,7 +21,7 @@ export async function takeBinary(archive: string, asset: string, binary: string,
   } catch (error) {
     // A disk that is full is no fault of the archive.
     if (error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall !== undefined) throw error
-    throw new ConfigError(`${key}.mirror: ${asset} cannot be unpacked (${error instanceof Error ? error.message : String(error)}), although its checksum matches; give another mirror`)
+    throw new ConfigError(`${key}.mirror: ${asset} cannot be unpacked (${messageOf(error)}), although its checksum matches; give another mirror`)
   }
 }
 

@@ -3,6 +3,7 @@ import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { messageOf } from '../message.ts'
 
 export type Cache = {
   /** Whether there was something, which is now the file. */
@@ -64,7 +65,7 @@ async function quietly<T>(work: () => Promise<T>): Promise<{ result?: T; complai
     const complaint = /^(?:::(?:warning|error)[^:]*::)?(Failed to .*)$/m.exec(said)?.[1]
     return { result, ...(complaint === undefined ? {} : { complaint }) }
   } catch (error) {
-    return { complaint: error instanceof Error ? error.message : String(error) }
+    return { complaint: messageOf(error) }
   } finally {
     process.stdout.write = write
     for (const line of said.split('\n')) if (line.startsWith('::debug::')) write(`${line}\n`)

@@ -17,8 +17,6 @@ beforeEach(() => {
   cache = tempFolder()
   vi.stubEnv('RUNNER_TOOL_CACHE', cache)
   vi.stubEnv('RUNNER_TEMP', tempFolder())
-  // What tool-cache tells of its search.
-  vi.spyOn(process.stdout, 'write').mockReturnValue(true)
 })
 afterEach(() => {
   vi.unstubAllEnvs()

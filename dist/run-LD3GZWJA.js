@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{b as a,c as b}from"./chunk-55P2JFZB.js";import"./chunk-4SD2VTOG.js";import"./chunk-FOANUVDQ.js";import"./chunk-KNN66T7E.js";import"./chunk-YHXDVOYT.js";import"./chunk-HWGAHVCQ.js";import"./chunk-HXZJH6WR.js";import"./chunk-O2WHU5V6.js";import"./chunk-VCGRE35A.js";import"./chunk-FFZTGPX4.js";import"./chunk-Q5HAA545.js";import"./chunk-OEQ4KNJR.js";export{b as finishFor,a as run};
