@@ -10,7 +10,7 @@ import { lastLine, outOfFiles, proxyReason, whyInvalid, whyIptables } from './wo
 export async function causeOf(cluster: Cluster, pod: Pod): Promise<string> {
   const events = await eventsOf(cluster, pod)
   const blamed = culprit(pod)
-  const known = unscheduled(pod) ?? uninjected(pod) ?? notStarted(blamed, events)
+  const known = unscheduled(pod) ?? uninjected(pod) ?? notStarted(pod, blamed, events)
   if (known !== undefined) return known
   if (!blamed) return unready(pod, events)
   return notCreated(blamed) ?? failed(cluster, pod, blamed, events)
@@ -41,8 +41,10 @@ function uninjected(pod: Pod): string | undefined {
 }
 
 /** What keeps a container from being started at all. Once it was started, such events are history. */
-function notStarted(blamed: ContainerStatus | undefined, events: KubeEvent[]): string | undefined {
-  if (!/^(PodInitializing|ContainerCreating)$/.test(blamed?.state?.waiting?.reason ?? '')) return undefined
+function notStarted({ status }: Pod, blamed: ContainerStatus | undefined, events: KubeEvent[]): string | undefined {
+  // A kubelet in trouble can send an event before it first reports on the pod's containers.
+  const unreported = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])].length === 0
+  if (!unreported && !/^(PodInitializing|ContainerCreating)$/.test(blamed?.state?.waiting?.reason ?? '')) return undefined
   const { reason, message = '' } = events.findLast(({ reason = '' }) => /^(FailedMount|FailedCreatePodSandBox|NetworkNotReady|Pull(ing|ed))$/.test(reason)) ?? {}
   if (reason === 'FailedMount') return `a volume cannot be mounted: ${message}${message.includes('istio-ca-root-cert') ? '; istiod writes that ConfigMap into each namespace, so check that istiod runs' : ''}`
   if (reason === 'FailedCreatePodSandBox' || reason === 'NetworkNotReady') return `the pod's network cannot be set up: ${message.replace(/^Failed to create pod sandbox: (rpc error: code = \w+ desc = )?/, '')}; ${plugging(message)}`

@@ -126,6 +126,11 @@ describe('the cause that a person would have found', () => {
       "the pod's network cannot be set up: network is not ready: cni plugin not initialized; the node has no CNI configuration, so check that its network plugin runs",
     ],
     [
+      'the node has no network plugin, and its kubelet has not reported on the containers yet',
+      { pod: pod({ status: { phase: 'Pending', conditions: unready, initContainerStatuses: [], containerStatuses: [] } }), events: [{ reason: 'NetworkNotReady', message: 'network is not ready: cni plugin not initialized' }] },
+      "the pod's network cannot be set up: network is not ready: cni plugin not initialized; the node has no CNI configuration, so check that its network plugin runs",
+    ],
+    [
       'the network plugin fails',
       { pod: unstarted, events: [{ reason: 'FailedCreatePodSandBox', message: 'no addresses left' }] },
       "the pod's network cannot be set up: no addresses left; look at the node's container runtime and CNI plugins",
