@@ -1,8 +1,8 @@
 // Which Istio is asked for: one version, a range, or `latest`, said in the config or in a file that other tools read as well.
-import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { clean, validRange } from 'semver'
 import { parse } from 'smol-toml'
+import { textOf } from './read.ts'
 
 export const defaultVersion = '1.31.0'
 export const versionForm = 'a version of Istio such as 1.31.0, 1.31, 1.31.x, ">=1.30 <1.32" or latest'
@@ -21,8 +21,8 @@ const isOurs = (name: string) => /^(.*[:/])?(istioctl|istio)$/.test(name)
 
 /** A sentence instead of a version when there is none. */
 export function versionIn(file: string): { version: string } | { fault: string } {
-  const text = read(file)
-  if (typeof text !== 'string') return text
+  const text = textOf(file)
+  if (typeof text !== 'string') return { fault: `the file ${text.fault}` }
   const found = file.endsWith('.toml') ? inToml(text) : basename(file) === '.tool-versions' ? inLines(text) : plain(text)
   if (typeof found === 'object') return found
   const version = versionSpec(found)
@@ -30,14 +30,6 @@ export function versionIn(file: string): { version: string } | { fault: string }
 }
 
 type Found = string | { fault: string }
-
-function read(file: string): Found {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    return { fault: `the file cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first` }
-  }
-}
 
 const lines = (text: string) => text.split('\n').map((line) => line.replace(/#.*/, '').trim()).filter(Boolean)
 

@@ -1,5 +1,4 @@
 // Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
-import { readFileSync } from 'node:fs'
 import { basename, relative, resolve } from 'node:path'
 import type * as z from 'zod'
 import { check } from './check.ts'
@@ -7,6 +6,7 @@ import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 import { nearest } from './nearest.ts'
 import { nodeAt } from './published.ts'
+import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
 import { gather, type Path, type Source } from './source.ts'
 
@@ -14,7 +14,7 @@ import { gather, type Path, type Source } from './source.ts'
 export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const given = givenInputs(env)
   const name = given.get('config')
-  const source = gather(name === undefined ? undefined : { name, text: read(name) }, given)
+  const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, given)
   if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw new ConfigError(parsed.error.issues.map((issue) => explain(issue, source)).join('\n'))
@@ -38,14 +38,6 @@ function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
     given.set(name, value.trim())
   }
   return given
-}
-
-function read(name: string): string {
-  try {
-    return readFileSync(name, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`input config: the file ${name} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first`)
-  }
 }
 
 function explain(issue: z.core.$ZodIssue, source: Source): string {

@@ -1,7 +1,7 @@
 // kind as a command: the few that are needed, each with its failure put into words.
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { run, within, type Outcome } from '../istioctl/run.ts'
+import { run, within, type Outcome } from '../tools/run.ts'
 import { explain, isTaken } from './errors.ts'
 import { nodePorts } from './layout.ts'
 

@@ -1,7 +1,7 @@
 // What a cluster is to look like, in kind's own configuration: of our inputs, or a file of the user's. Pure but for reading that file.
-import { readFileSync } from 'node:fs'
 import { parse, stringify } from 'yaml'
 import { ConfigError } from '../config/error.ts'
+import { readText } from '../config/read.ts'
 import type { ClusterConfig } from '../config/schema.ts'
 
 /** Where the ingress gateway listens on the nodes; a node can only open ports from 30000 to 32767. */
@@ -33,23 +33,18 @@ export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
 type Node = { role?: unknown; image?: unknown }
 
 /** What the action has to know of a config file; whether its fields are right, kind says. @throws ConfigError when it is none. */
-export function readConfigFile(file: string): { name?: string; nodes: number; choosesImage: boolean } {
+export function readConfigFile(file: string): { name?: string; choosesImage: boolean } {
   const value = parsed(file)
   if (value['apiVersion'] !== apiVersion || value['kind'] !== 'Cluster')
     throw new ConfigError(`cluster.config: ${file} is no configuration of kind: it has apiVersion ${said(value['apiVersion'])} and kind ${said(value['kind'])}, expected ${apiVersion} and Cluster`)
   const nodes: Node[] = Array.isArray(value['nodes']) ? (value['nodes'] as Node[]) : []
   if (nodes.length > 0 && !nodes.some((node) => (node.role ?? 'control-plane') === 'control-plane'))
     throw new ConfigError(`cluster.config: ${file} has no node with the role control-plane; add \`- role: control-plane\` to \`nodes\``)
-  return { ...(typeof value['name'] === 'string' ? { name: value['name'] } : {}), nodes: Math.max(1, nodes.length), choosesImage: nodes.some(({ image }) => image !== undefined) }
+  return { ...(typeof value['name'] === 'string' ? { name: value['name'] } : {}), choosesImage: nodes.some(({ image }) => image !== undefined) }
 }
 
 function parsed(file: string): Record<string, unknown> {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`cluster.config: the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first`)
-  }
+  const text = readText('cluster.config', file)
   try {
     const value: unknown = parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>

@@ -1,6 +1,6 @@
 // What kind makes its nodes with: Docker, or what stands in for it. Looked for in kind's own order.
 import { ConfigError } from '../config/error.ts'
-import { run, within } from '../istioctl/run.ts'
+import { run, within } from '../tools/run.ts'
 
 /** None is there, or none answers. */
 export class NoRuntime extends ConfigError {}

@@ -1,28 +1,20 @@
 // What IstioOperator files and `--set` values say together, as far as it must be known before istioctl reads them.
-import { readFileSync } from 'node:fs'
 import { parse } from 'yaml'
 import { ConfigError } from '../config/error.ts'
+import { readText } from '../config/read.ts'
 
 export type Overlay = { file: string; content: string; spec: unknown }
 
 /** @throws ConfigError when one cannot be read, or is not YAML. */
 export function readOverlays(files: readonly string[]): Overlay[] {
   return files.map((file) => {
-    const content = read(file)
+    const content = readText('istio.overlays', file)
     try {
       return { file, content, spec: (parse(content) as { spec?: unknown } | null)?.spec }
     } catch (error) {
       throw new ConfigError(`istio.overlays: the file ${file} is not one YAML document: ${(error as Error).message.split('\n')[0]}`)
     }
   })
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError(`istio.overlays: the file ${file} cannot be read (${(error as NodeJS.ErrnoException).code}); check the path`)
-  }
 }
 
 /** Asks for a value of the IstioOperator's `spec` by its dotted key, as istioctl merges: the last wins, and `--set` over files. */

@@ -1,5 +1,5 @@
 // istioctl's own check of a cluster before an installation or an upgrade.
-import { run } from '../istioctl/run.ts'
+import { run } from '../tools/run.ts'
 import { messagesOf } from '../policies/analyze.ts'
 
 /** A sentence each, with code, object and message. */

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import type { KubeObject } from '../cluster/objects.ts'
-import { run } from '../istioctl/run.ts'
+import { run } from '../tools/run.ts'
 import type { Planned } from './plan.ts'
 
 /** A sentence each, with code, object and message. */

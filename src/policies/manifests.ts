@@ -1,10 +1,11 @@
 // The user's own manifests: files → objects of the mesh, each with the place where it stands.
-import { globSync, readFileSync, statSync } from 'node:fs'
+import { globSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'yaml'
 import { apiVersionOf, groupOf, kindOf, systemNamespace, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
+import { textOf } from '../config/read.ts'
 import { misshapen } from './shape.ts'
 
 /** An object and who asks for it: `file:line`, or a section of the config. */
@@ -35,7 +36,9 @@ function filesOf(patterns: readonly string[], folder: string, faults: string[]):
 
 function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
   const counter = new LineCounter()
-  const documents = parseAllDocuments(readFileSync(resolve(folder, file), 'utf8'), { lineCounter: counter }) as Document[]
+  const text = textOf(resolve(folder, file))
+  if (typeof text !== 'string') return faults.push(`policies: ${file} ${text.fault}`), []
+  const documents = parseAllDocuments(text, { lineCounter: counter }) as Document[]
   return documents.flatMap((document) => {
     const line = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : counter.linePos(offset).line}`
     const [error] = document.errors

@@ -1,6 +1,6 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
-import { within } from '../istioctl/run.ts'
+import { within } from '../tools/run.ts'
 import { proxies } from '../mesh/propagation.ts'
 import { planes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'

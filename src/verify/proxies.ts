@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { answers } from '../mesh/sidecar.ts'
-import { run } from '../istioctl/run.ts'
+import { run } from '../tools/run.ts'
 import { logLines, messageOf, timeOf } from './log.ts'
 
 export type ProxyRow = { pod: string; ok: boolean; cause?: string }

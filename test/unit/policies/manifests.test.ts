@@ -83,6 +83,11 @@ describe('a fault is told with its place and its remedy', () => {
     expect(() => read(text)).toThrow(fault)
   })
 
+  // There is no file that root may not read; this one's first page belongs to nobody.
+  test.runIf(process.platform === 'linux')('one that cannot be read', () => {
+    expect(() => readManifests(['/proc/self/mem'], 'shop')).toThrow(/^policies: \/proc\/self\/mem cannot be read \(EIO\); check the path/)
+  })
+
   test('all of them at once', () => {
     const folder = folderWith({ 'a.yaml': 'kind: Sidecar\n---\nkind: Pod\napiVersion: v1\n' })
     expect(() => readManifests(['*.yaml', 'mesh/*.yml'], 'shop', folder)).toThrow(/^policies: mesh\/\*\.yml matches no file; check the pattern.*\npolicies: a\.yaml:1: .*\npolicies: a\.yaml:3: .*$/)

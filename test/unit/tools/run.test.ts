@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { run } from '../../../src/istioctl/run.ts'
+import { run } from '../../../src/tools/run.ts'
 
 const forever = new AbortController().signal
 /** Node stands in for istioctl: what is tested is how any command is run. */

@@ -1,4 +1,4 @@
-// istioctl as a command: arguments as a list, never through a shell.
+// A tool as a command, istioctl or kind: arguments as a list, never through a shell.
 import { spawn } from 'node:child_process'
 
 export type Outcome = { code: number; stdout: string; stderr: string }
