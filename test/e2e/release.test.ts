@@ -39,11 +39,11 @@ describe('a release', () => {
     expect(code).toBe(0)
     expect(gh.map((args) => args.slice(0, 2))).toEqual([['release', 'create'], ['auth', 'setup-git']])
     const [, , name, , , title, , notes = '', ...flags] = gh[0]!
-    expect([name, title, flags]).toEqual([tag, tag, ['--latest=true', '--prerelease=false']])
+    expect([name, title, flags]).toEqual([tag, tag, ['--latest=true', '--prerelease=false', `out/mesh-canary-${version}.tgz`]])
     expect(notes).toContain('Counts sidecars\n\nNothing else is new.')
     expect(notes).toContain(`## Changes since ${major}.0.0\n\n- Sidecars are counted too\n`)
     expect(notes).toContain(`- uses: example/mesh-canary@${commit} # ${tag}`)
-    expect(log).toMatch(/stand-in for actions\/attest\n.*subject-path: action\.yml\n.*dist\/\*\n[\s\S]*Run Main Publish the release/)
+    expect(log).toMatch(/stand-in for actions\/attest\n.*subject-path: action\.yml\n.*dist\/\*\n.*out\/\*\.tgz\n[\s\S]*Run Main Publish the release/)
     expect(hub.at(major)).toBe(commit)
     expect(hub.at(`${major}.0.0`)).not.toBe(commit)
   })

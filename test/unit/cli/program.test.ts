@@ -168,9 +168,15 @@ describe('completion', () => {
 
 describe('the commands that the documentation and the templates tell of are understood', () => {
   const files = ['docs/ci-systems.md', 'examples/ci/gitlab/mesh-canary.gitlab-ci.yml', 'examples/ci/jenkins/Jenkinsfile']
-  const commands = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^ *(?:(?:- |steps \{ |post \{ aborted \{ )?(?:sh ')?(?:\$MESH_CANARY|mesh-canary)|.*mesh-canary@\S+) ((?:run|plan|promote|rollback|verify) .*?)(?:'.*| {2,}#.*)?$/gm)].map(([, command = '']): [string, string] => [file, command]))
+  const commands = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^ *(?:(?:- |steps \{ |post \{ aborted \{ )?(?:sh ')?(?:\$MESH_CANARY|mesh-canary)) ((?:run|plan|promote|rollback|verify) .*?)(?:'.*| {2,}#.*)?$/gm)].map(([, command = '']): [string, string] => [file, command]))
 
   test('there are some in each', () => expect(new Set(commands.map(([file]) => file))).toEqual(new Set(files)))
+
+  test.each(files)('%s gets them from the release of this version', (file) => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    const named = [...readFileSync(file, 'utf8').matchAll(/download\/v(\S+)\/mesh-canary-(\S+)\.tgz/g)].flatMap(([, tag, name]) => [tag, name])
+    expect(new Set(named)).toEqual(new Set([version]))
+  })
 
   test.each(commands)('%s: %s', async (_, command) => {
     const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)

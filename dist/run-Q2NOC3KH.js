@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{b as a,c as b}from"./chunk-2BFN562T.js";import"./chunk-4SD2VTOG.js";import"./chunk-FOANUVDQ.js";import"./chunk-TMPB5H4Z.js";import"./chunk-YHXDVOYT.js";import"./chunk-5PTFWCOO.js";import"./chunk-HXZJH6WR.js";import"./chunk-W2QXNR7O.js";import"./chunk-RU7AK6JI.js";import"./chunk-FFZTGPX4.js";import"./chunk-Q5HAA545.js";import"./chunk-OEQ4KNJR.js";export{b as finishFor,a as run};
