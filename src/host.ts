@@ -56,7 +56,7 @@ export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 
   }
 }
 
-/** Finishes what a run could not, and removes what it wrote and made. Answers a sentence for each thing done; rejects with what could not be: the services whose traffic could not be put back, the cluster that could not be deleted. */
+/** Finishes what a run could not, and removes what it wrote and made. Answers a sentence for each thing done; rejects with what could not be: the services whose traffic is not back, the cluster that could not be deleted. */
 export async function finish(left: Left, info: (line: string) => void): Promise<string[]> {
   const { kind, temporaryFile = kind?.kubeconfig } = left
   const problems: string[] = []
@@ -73,7 +73,7 @@ async function putBack({ intents = [], held = false, kubeconfig, context }: Left
     const { finishFor } = await import('./run.ts')
     return (await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info })).map((line) => `the run ended in the middle of a promotion: ${line}`)
   } catch (error) {
-    throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} could not be put back: ${messageOf(error)}`)
+    throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} is not back at stable: ${messageOf(error)}`)
   }
 }
 

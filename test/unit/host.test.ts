@@ -57,7 +57,7 @@ describe('the end of a run', () => {
 
   test('removes it also when the traffic cannot be put back, and says whose', async () => {
     const own = folder()
-    await expect(finish({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined)).rejects.toThrow('the traffic of backend could not be put back: kubeconfig: the file /nowhere does not exist')
+    await expect(finish({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined)).rejects.toThrow('the traffic of backend is not back at stable: kubeconfig: the file /nowhere does not exist')
     expect(existsSync(own)).toBe(false)
   })
 })
