@@ -41,10 +41,10 @@ function uninjected(pod: Pod): string | undefined {
 }
 
 /** What keeps a container from being started at all. Once it was started, such events are history. */
-function notStarted({ status }: Pod, blamed: ContainerStatus | undefined, events: KubeEvent[]): string | undefined {
-  // A kubelet in trouble can send an event before it first reports on the pod's containers.
-  const unreported = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])].length === 0
-  if (!unreported && !/^(PodInitializing|ContainerCreating)$/.test(blamed?.state?.waiting?.reason ?? '')) return undefined
+function notStarted(pod: Pod, blamed: ContainerStatus | undefined, events: KubeEvent[]): string | undefined {
+  // With nobody to blame: a kubelet in trouble can send an event before it first reports on the pod's containers.
+  const waits = blamed ? /^(PodInitializing|ContainerCreating)$/.test(blamed.state?.waiting?.reason ?? '') : lastingStatuses(pod).length === 0
+  if (!waits) return undefined
   const { reason, message = '' } = events.findLast(({ reason = '' }) => /^(FailedMount|FailedCreatePodSandBox|NetworkNotReady|Pull(ing|ed))$/.test(reason)) ?? {}
   if (reason === 'FailedMount') return `a volume cannot be mounted: ${message}${message.includes('istio-ca-root-cert') ? '; istiod writes that ConfigMap into each namespace, so check that istiod runs' : ''}`
   if (reason === 'FailedCreatePodSandBox' || reason === 'NetworkNotReady') return `the pod's network cannot be set up: ${message.replace(/^Failed to create pod sandbox: (rpc error: code = \w+ desc = )?/, '')}; ${plugging(message)}`

@@ -21,7 +21,7 @@ test('the ingress gateway listens where the ports lead', () => {
 
 const header = 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n'
 
-test('of a config file the name, the number of nodes, and whether it chooses images are known', () => {
+test('of a config file the name, and whether it chooses images, are known', () => {
   expect(readConfigFile(fileWith(header))).toEqual({ choosesImage: false })
   expect(readConfigFile(fileWith(`${header}name: shop\nnodes:\n- role: control-plane\n- role: worker\n  image: kindest/node:v1.36.4\n`))).toEqual({ name: 'shop', choosesImage: true })
 })
