@@ -13,7 +13,10 @@ const shake: Plugin = {
   name: 'leave out what is not used',
   setup(build) {
     build.onResolve({ filter: /./ }, async ({ path, pluginData, ...where }) => {
-      const inside = (name: string) => path === name || path.startsWith(`${name}/`) || (path.startsWith('.') && where.importer.includes(`/node_modules/${name}/`))
+      const inside = (name: string) =>
+        path === name ||
+        path.startsWith(`${name}/`) ||
+        (path.startsWith('.') && where.importer.includes(`/node_modules/${name}/`))
       if (pluginData === shake || !harmless.some(inside)) return undefined
       return { ...(await build.resolve(path, { ...where, pluginData: shake })), sideEffects: false }
     })
@@ -38,7 +41,13 @@ const common = {
 export async function build(folder: string): Promise<void> {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  const action = await bundle({ ...common, entryPoints: ['src/index.ts', 'src/cli.ts'], outdir: folder, splitting: true, chunkNames: '[name]-[hash]' })
+  const action = await bundle({
+    ...common,
+    entryPoints: ['src/index.ts', 'src/cli.ts'],
+    outdir: folder,
+    splitting: true,
+    chunkNames: '[name]-[hash]',
+  })
   // It goes into the cluster as one text.
   const guard = await bundle({ ...common, entryPoints: ['src/guard/index.ts'], outfile: join(folder, 'guard.mjs') })
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ type: 'module' }, null, 2)}\n`)
@@ -47,12 +56,24 @@ export async function build(folder: string): Promise<void> {
 
 /** Of every package of which something is in the bundles. */
 function licences(bundles: Metafile[]): string {
-  const inputs = bundles.flatMap(({ outputs }) => Object.values(outputs).flatMap((output) => Object.keys(output.inputs)))
-  const folders = new Set(inputs.flatMap((input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(input)?.[0] ?? []))
+  const inputs = bundles.flatMap(({ outputs }) =>
+    Object.values(outputs).flatMap((output) => Object.keys(output.inputs)),
+  )
+  const folders = new Set(
+    inputs.flatMap((input) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(input)?.[0] ?? []),
+  )
   const texts = [...folders].map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { name: string; version: string; license?: string }
-    const files = globSync(licenceFiles, { cwd: folder }).filter((file) => existsSync(join(folder, file))).sort()
-    const text = files.map((file) => readFileSync(join(folder, file), 'utf8').replace(/\r\n/g, '\n').trim()).join('\n\n')
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+      name: string
+      version: string
+      license?: string
+    }
+    const files = globSync(licenceFiles, { cwd: folder })
+      .filter((file) => existsSync(join(folder, file)))
+      .sort()
+    const text = files
+      .map((file) => readFileSync(join(folder, file), 'utf8').replace(/\r\n/g, '\n').trim())
+      .join('\n\n')
     return `${name} ${version}\n${license ?? 'see below'}\n\n${text || '(the package has no file with its text)'}\n`
   })
   return texts.sort().join(`\n${'-'.repeat(80)}\n\n`)

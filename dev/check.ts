@@ -17,8 +17,11 @@ const checks: Record<string, () => Promise<unknown>> = {
   'security of workflows': async () => exec(await wheelTool('zizmor', 'dev/zizmor.txt'), zizmor()),
   // eslint-disable-next-line @typescript-eslint/require-await -- one of several that are awaited alike
   'generated files': async () => {
-    const stale = generated().filter(({ file, text }) => readFileSync(file, 'utf8') !== text).map(({ file }) => file)
-    if (stale.length > 0) throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
+    const stale = generated()
+      .filter(({ file, text }) => readFileSync(file, 'utf8') !== text)
+      .map(({ file }) => file)
+    if (stale.length > 0)
+      throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
   },
   dist,
 }
@@ -28,14 +31,26 @@ const workflows = ['.github/workflows/*.yml', 'examples/workflows/*.yml']
 
 /** As strict as it can be about what a workflow says by itself; what it would ask GitHub about is left out. */
 function zizmor(): string[] {
-  return ['--offline', '--pedantic', '--strict-collection', '--quiet', '--color=never', '--config=.github/zizmor.yml', 'action.yml', '.github/dependabot.yml', ...globSync(workflows)]
+  return [
+    '--offline',
+    '--pedantic',
+    '--strict-collection',
+    '--quiet',
+    '--color=never',
+    '--config=.github/zizmor.yml',
+    'action.yml',
+    '.github/dependabot.yml',
+    ...globSync(workflows),
+  ]
 }
 
 /** @throws Error when dist is not, file by file, what src makes. */
 export async function dist(): Promise<void> {
   await build(scratch)
   const files = readdirSync(scratch)
-  const same = files.join() === readdirSync('dist').join() && files.every((file) => readFileSync(join(scratch, file)).equals(readFileSync(join('dist', file))))
+  const same =
+    files.join() === readdirSync('dist').join() &&
+    files.every((file) => readFileSync(join(scratch, file)).equals(readFileSync(join('dist', file))))
   if (!same) throw new Error('dist is not what src makes: run `npm run build` and commit dist')
 }
 

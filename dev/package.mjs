@@ -10,10 +10,21 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const out = join(root, 'out')
 const folder = join(out, 'package')
 
-const { name, version, description, license, type, bin, engines, files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const { name, version, description, license, type, bin, engines, files } = JSON.parse(
+  readFileSync(join(root, 'package.json'), 'utf8'),
+)
 rmSync(folder, { recursive: true, force: true })
 mkdirSync(folder, { recursive: true })
 for (const file of [...files, 'README.md', 'LICENSE']) cpSync(join(root, file), join(folder, file), { recursive: true })
-writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ name, version, description, license, type, bin, engines }, null, 2)}\n`)
-const [packed] = JSON.parse(execFileSync('npm', ['pack', '--json', '--pack-destination', out], { cwd: folder, encoding: 'utf8', shell: process.platform === 'win32' }))
+writeFileSync(
+  join(folder, 'package.json'),
+  `${JSON.stringify({ name, version, description, license, type, bin, engines }, null, 2)}\n`,
+)
+const [packed] = JSON.parse(
+  execFileSync('npm', ['pack', '--json', '--pack-destination', out], {
+    cwd: folder,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  }),
+)
 console.log(join(out, packed.filename))

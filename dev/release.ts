@@ -20,9 +20,13 @@ export type Place = {
 export function place(tag: string, tags: readonly string[]): Place {
   const version = versionOf(tag)
   if (!version) throw new Error(`${tag} is no version: expected v1.2.3 or, for a prerelease, v1.2.3-rc.1`)
-  const others = tags.filter((each) => each !== tag).flatMap((each) => versionOf(each) ?? []).sort(rcompare)
+  const others = tags
+    .filter((each) => each !== tag)
+    .flatMap((each) => versionOf(each) ?? [])
+    .sort(rcompare)
   const stable = others.filter(({ prerelease }) => prerelease.length === 0)
-  const isNewest = (among: readonly SemVer[]) => version.prerelease.length === 0 && among.every((each) => version.compare(each) > 0)
+  const isNewest = (among: readonly SemVer[]) =>
+    version.prerelease.length === 0 && among.every((each) => version.compare(each) > 0)
   const previous = (version.prerelease.length === 0 ? stable : others).find((each) => version.compare(each) > 0)
   return {
     previous: previous && `v${previous.version}`,
@@ -36,17 +40,24 @@ function versionOf(tag: string): SemVer | undefined {
   return version && tag === `v${version.version}` ? version : undefined
 }
 
-const git = (...args: string[]) => execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
+const git = (...args: string[]) =>
+  execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
 
 /** A sentence for everything that keeps the tag from being released; `main` is the branch that releases are made from. */
 export function obstacles(tag: string, main: string): string[] {
   const found: string[] = []
-  if (git('cat-file', '-t', `refs/tags/${tag}`) !== 'tag') found.push(`${tag} has no message, which would be the head of the notes: make it with \`git tag --annotate\``)
-  if (git('rev-parse', `${tag}^{commit}`) !== git('rev-parse', 'HEAD')) found.push(`${tag} is not what is checked out: check it out, so that what is looked at is what is released`)
-  if (git('status', '--porcelain', '--untracked-files=no') !== '') found.push('files differ from the commit: commit them, or put them back')
+  if (git('cat-file', '-t', `refs/tags/${tag}`) !== 'tag')
+    found.push(`${tag} has no message, which would be the head of the notes: make it with \`git tag --annotate\``)
+  if (git('rev-parse', `${tag}^{commit}`) !== git('rev-parse', 'HEAD'))
+    found.push(`${tag} is not what is checked out: check it out, so that what is looked at is what is released`)
+  if (git('status', '--porcelain', '--untracked-files=no') !== '')
+    found.push('files differ from the commit: commit them, or put them back')
   if (!isAncestor(tag, main)) found.push(`${tag} is not on ${main}: merge it first, or tag what was merged`)
   const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
-  if (tag !== `v${version}`) found.push(`package.json says version ${version}: set it by \`npm version --no-git-tag-version ${tag.slice(1)}\`, build, and tag that commit`)
+  if (tag !== `v${version}`)
+    found.push(
+      `package.json says version ${version}: set it by \`npm version --no-git-tag-version ${tag.slice(1)}\`, build, and tag that commit`,
+    )
   return found
 }
 
@@ -62,7 +73,20 @@ function isAncestor(tag: string, main: string): boolean {
 /** The tag's own message, what changed for users, and how to use just this. */
 export function notes(tag: string, previous: string | undefined, repository: string): string {
   const message = git('tag', '--list', '--format=%(contents:subject)%0a%0a%(contents:body)', tag)
-  const changes = previous === undefined ? '' : git('log', '--no-merges', '--format=- %s', `${previous}..${tag}`, '--', 'src', 'deploy', 'action.yml', 'package-lock.json')
+  const changes =
+    previous === undefined
+      ? ''
+      : git(
+          'log',
+          '--no-merges',
+          '--format=- %s',
+          `${previous}..${tag}`,
+          '--',
+          'src',
+          'deploy',
+          'action.yml',
+          'package-lock.json',
+        )
   return `${message}
 ${changes && `\n## Changes since ${previous}\n\n${changes}\n`}
 ## Use
@@ -79,14 +103,25 @@ In a checkout of it, \`gh attestation verify dist/index.js --repo ${repository}\
 async function release(tag: string): Promise<void> {
   const tags = git('tag').split('\n')
   const { previous, major, latest } = place(tag, tags)
-  if (!tags.includes(tag)) throw new Error(`there is no tag ${tag}: make it with \`git tag --annotate ${tag}\`; its message is the head of the notes`)
+  if (!tags.includes(tag))
+    throw new Error(
+      `there is no tag ${tag}: make it with \`git tag --annotate ${tag}\`; its message is the head of the notes`,
+    )
   const found = obstacles(tag, 'origin/main')
   await dist().catch((error: unknown) => found.push(error instanceof Error ? error.message : String(error)))
   if (found.length > 0) throw new Error(`${tag} cannot be released:\n${found.map((each) => `- ${each}`).join('\n')}`)
   const text = notes(tag, previous, process.env['GITHUB_REPOSITORY'] ?? 'OWNER/mesh-canary')
-  console.log(`${tag}: ${major ? `${major} moves to it` : 'no major tag moves'}, ${latest ? 'the latest release' : 'not the latest release'}; its notes:\n\n${text}`)
+  console.log(
+    `${tag}: ${major ? `${major} moves to it` : 'no major tag moves'}, ${latest ? 'the latest release' : 'not the latest release'}; its notes:\n\n${text}`,
+  )
   if (!process.env['GITHUB_OUTPUT']) return
-  for (const [name, value] of Object.entries({ notes: text, major: major ?? '', latest, prerelease: tag.includes('-') })) setOutput(name, value)
+  for (const [name, value] of Object.entries({
+    notes: text,
+    major: major ?? '',
+    latest,
+    prerelease: tag.includes('-'),
+  }))
+    setOutput(name, value)
 }
 
 if (import.meta.main) {

@@ -38,7 +38,9 @@ async function demonstrate(): Promise<number> {
 }
 
 function options(): { bad: boolean; cluster: string } {
-  const { values } = parseArgs({ options: { bad: { type: 'boolean', default: false }, cluster: { type: 'string', default: 'embedded' } } })
+  const { values } = parseArgs({
+    options: { bad: { type: 'boolean', default: false }, cluster: { type: 'string', default: 'embedded' } },
+  })
   if (!['embedded', 'kind'].includes(values.cluster)) {
     console.error(`--cluster ${values.cluster}: expected embedded or kind`)
     process.exit(2)
@@ -66,14 +68,24 @@ function keep({ outputs, summary }: ActionRun): void {
   writeFileSync('out/summary.md', summary)
 }
 
-async function tell(world: World, { summary, report }: ActionRun, before: { sent: number; failed: number }): Promise<number> {
+async function tell(
+  world: World,
+  { summary, report }: ActionRun,
+  before: { sent: number; failed: number },
+): Promise<number> {
   marked.use(markedTerminal() as Parameters<typeof marked.use>[0])
   console.log(`\n${marked.parse(summary.replace(/```mermaid[\s\S]*?```\n*/g, '')) as string}`)
   const [now, weights] = await Promise.all([traffic(world), liveWeights(world)])
-  say(`live VirtualService: ${Object.entries(weights).map(([subset, weight]) => `${subset} ${weight}`).join(', ')}`)
+  say(
+    `live VirtualService: ${Object.entries(weights)
+      .map(([subset, weight]) => `${subset} ${weight}`)
+      .join(', ')}`,
+  )
   const { total = 0, failed = 0 } = report?.promotions[0]?.userRequests ?? {}
   say(`user requests during the promotion: ${total}, failed: ${failed}`)
-  say(`the frontend's own count since the promotion began: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`)
+  say(
+    `the frontend's own count since the promotion began: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`,
+  )
   say('kept: out/report.json, out/summary.md')
   const wanted = bad ? 'rolled-back' : 'promoted'
   if (report?.verdict === wanted) return 0

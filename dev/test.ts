@@ -15,9 +15,14 @@ async function vitest(project: string): Promise<Result> {
   mkdirSync('out', { recursive: true })
   rmSync(file, { force: true })
   const args = ['run', '--project', project, '--reporter=verbose', '--reporter=json', `--outputFile.json=${file}`]
-  const code = await new Promise<number>((resolve) => spawn('vitest', args, { stdio: 'inherit' }).once('close', (status) => resolve(status ?? 1)))
+  const code = await new Promise<number>((resolve) =>
+    spawn('vitest', args, { stdio: 'inherit' }).once('close', (status) => resolve(status ?? 1)),
+  )
   try {
-    const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(file, 'utf8')) as { numPassedTests: number; numTotalTests: number }
+    const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(file, 'utf8')) as {
+      numPassedTests: number
+      numTotalTests: number
+    }
     const failed = numTotalTests - numPassedTests
     return { passed: numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed }
   } catch {

@@ -2,11 +2,16 @@
 // The entry of the command line: the same program for GitLab CI, Jenkins, CircleCI and a laptop.
 import { readFileSync } from 'node:fs'
 
-const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string; engines: { node: string } }
+const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string
+  engines: { node: string }
+}
 const needed = /\d+/.exec(engines.node)![0]
 
 if (Number.parseInt(process.versions.node) < Number(needed)) {
-  console.error(`mesh-canary needs Node.js ${needed} or newer, and this is ${process.version} (${process.execPath}); install a newer one, or put it before this one on the PATH`)
+  console.error(
+    `mesh-canary needs Node.js ${needed} or newer, and this is ${process.version} (${process.execPath}); install a newer one, or put it before this one on the PATH`,
+  )
   process.exit(2)
 }
 // Only now: an older Node.js fails at what the rest imports, with a page of bundled code.

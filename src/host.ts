@@ -20,7 +20,12 @@ export function guardProgram(): string {
 
 /** The address under which a person finds this run, as GitHub, GitLab, Jenkins or CircleCI gives it; elsewhere its name. */
 export function runName(env: NodeJS.ProcessEnv = process.env): string {
-  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: id, GITHUB_RUN_ATTEMPT: attempt = '1' } = env
+  const {
+    GITHUB_SERVER_URL: server,
+    GITHUB_REPOSITORY: repository,
+    GITHUB_RUN_ID: id,
+    GITHUB_RUN_ATTEMPT: attempt = '1',
+  } = env
   if (server && repository && id) return `${server}/${repository}/actions/runs/${id}/attempts/${attempt}`
   return env['CI_JOB_URL'] || env['BUILD_URL'] || env['CIRCLE_BUILD_URL'] || `process ${process.pid} on ${hostname()}`
 }
@@ -38,10 +43,20 @@ export function cancelled(signals: NodeJS.Signals[], told: (signal: NodeJS.Signa
 }
 
 /** What a run leaves to be finished, as soon as it is known: it may be killed at any moment. `held`: it was cancelled, and what it moved is to stay. */
-export type Left = { temporaryFile?: string; kubeconfig?: string; context?: string; intents?: Intent[]; held?: boolean; kind?: LeftCluster }
+export type Left = {
+  temporaryFile?: string
+  kubeconfig?: string
+  context?: string
+  intents?: Intent[]
+  held?: boolean
+  kind?: LeftCluster
+}
 
 /** The parts of a host that learn what a run leaves; `keep` is given all of it at each change. `cancel` is to be told when the run is cancelled. */
-export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 'connected' | 'kind' | 'intent'> & { cancel: () => void } {
+export function leaving(
+  config: Config,
+  keep: (left: Left) => void,
+): Pick<Host, 'connected' | 'kind' | 'intent'> & { cancel: () => void } {
   const left: Left = { ...(config.context === undefined ? {} : { context: config.context }) }
   const leave = (more: Left) => keep(Object.assign(left, more))
   const hold = canariesOf(config).every(({ onCancel }) => onCancel === 'hold')
@@ -49,7 +64,10 @@ export function leaving(config: Config, keep: (left: Left) => void): Pick<Host, 
     cancel: () => void (hold && leave({ held: true })),
     connected: ({ temporaryFile }) => {
       const kubeconfig = temporaryFile ?? config.kubeconfig
-      leave({ ...(temporaryFile === undefined ? {} : { temporaryFile }), ...(kubeconfig === undefined ? {} : { kubeconfig }) })
+      leave({
+        ...(temporaryFile === undefined ? {} : { temporaryFile }),
+        ...(kubeconfig === undefined ? {} : { kubeconfig }),
+      })
     },
     kind: (kind) => leave({ kind }),
     intent: (intents) => leave({ intents }),
@@ -67,13 +85,20 @@ export async function finish(left: Left, info: (line: string) => void): Promise<
   return told ?? []
 }
 
-async function putBack({ intents = [], held = false, kubeconfig, context }: Left, info: (line: string) => void): Promise<string[]> {
+async function putBack(
+  { intents = [], held = false, kubeconfig, context }: Left,
+  info: (line: string) => void,
+): Promise<string[]> {
   if (intents.length === 0) return []
   try {
     const { finishFor } = await import('./run.ts')
-    return (await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info })).map((line) => `the run ended in the middle of a promotion: ${line}`)
+    return (await finishFor(intents, held, { kubeconfig, context, tempDir: tempDir(), info })).map(
+      (line) => `the run ended in the middle of a promotion: ${line}`,
+    )
   } catch (error) {
-    throw new Error(`the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} is not back at stable: ${messageOf(error)}`)
+    throw new Error(
+      `the run ended in the middle of a promotion, and the traffic of ${intents.map(({ split }) => split.service).join(', ')} is not back at stable: ${messageOf(error)}`,
+    )
   }
 }
 

@@ -31,7 +31,12 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   const faults = [
     ...(stages.includes('inject') ? [ambientFault(object) ?? [], await workloadFaults(cluster, config)].flat() : []),
     ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
-    ...(writes ? [...(await contradictions(cluster, policiesOnly(config, live, owner), live, owner)), ...(await exposeFaults(cluster, config, stages))] : []),
+    ...(writes
+      ? [
+          ...(await contradictions(cluster, policiesOnly(config, live, owner), live, owner)),
+          ...(await exposeFaults(cluster, config, stages)),
+        ]
+      : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -41,7 +46,9 @@ async function answering(cluster: Cluster): Promise<void> {
   try {
     await cluster.version()
   } catch (error) {
-    throw new ConfigError(`kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, and that the cluster is up`)
+    throw new ConfigError(
+      `kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, and that the cluster is up`,
+    )
   }
 }
 
@@ -55,7 +62,9 @@ async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config
   const faults = workloads.map(async ({ kind, name }) => {
     if (await cluster.get<Workload>(kind, namespace, name)) return []
     const names = (await cluster.list<Workload>(kind, namespace)).map(({ metadata }) => metadata.name)
-    return [`workloads: the ${kind} ${namespace}/${name} does not exist${nearest(name, names)}; deploy it first, or correct the name`]
+    return [
+      `workloads: the ${kind} ${namespace}/${name} does not exist${nearest(name, names)}; deploy it first, or correct the name`,
+    ]
   })
   return (await Promise.all(faults)).flat()
 }
@@ -65,10 +74,18 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
   return Object.entries(servicesOf(config)).flatMap(([name, { port }]) => {
     const key = config.services?.[name] ? `services.${name}` : 'canary.service'
     const service = services.find(({ metadata }) => metadata.name === name)
-    if (!service) return [`${key}: the Service ${config.namespace}/${name} does not exist${nearest(name, services.map(({ metadata }) => metadata.name))}; deploy it first, or correct the name`]
+    if (!service)
+      return [
+        `${key}: the Service ${config.namespace}/${name} does not exist${nearest(
+          name,
+          services.map(({ metadata }) => metadata.name),
+        )}; deploy it first, or correct the name`,
+      ]
     const ports = servicePorts(service).map((each) => each.port)
     if (port === undefined || ports.includes(port)) return []
-    return [`services.${name}.port: the Service ${config.namespace}/${name} has no port ${port}; it has ${ports.join(', ') || 'none'}`]
+    return [
+      `services.${name}.port: the Service ${config.namespace}/${name} has no port ${port}; it has ${ports.join(', ') || 'none'}`,
+    ]
   })
 }
 
@@ -79,9 +96,14 @@ async function canaryFaults(cluster: Cluster, config: Config, live: Live, polici
     const { service, stable, canary } = plan
     if (!(await cluster.get<Service>('Service', namespace, service))) return []
     const groups = await groupFaults(cluster, config, plan, key)
-    const splits = stable.by === 'service' || live.virtualServices.some((each) => placesOf(each, { namespace, service, stable, canary }).length > 0)
+    const splits =
+      stable.by === 'service' ||
+      live.virtualServices.some((each) => placesOf(each, { namespace, service, stable, canary }).length > 0)
     if (policiesFirst || splits) return groups
-    return [...groups, `${key}.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable.name} and ${canary.name}; run the stage policies as well`]
+    return [
+      ...groups,
+      `${key}.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable.name} and ${canary.name}; run the stage policies as well`,
+    ]
   })
   return (await Promise.all(faults)).flat()
 }

@@ -25,7 +25,19 @@ import { verify } from './stages/verify.ts'
 /** Never rejects: what went wrong is in the report. */
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
-  const report: Report = { startedAt: new Date(began).toISOString(), seconds: 0, outcome: 'success', namespace: config.namespace, stages: [], changes: [], restarted: [], pods: [], warnings: [], promotions: [], dryRun: isDry(config) }
+  const report: Report = {
+    startedAt: new Date(began).toISOString(),
+    seconds: 0,
+    outcome: 'success',
+    namespace: config.namespace,
+    stages: [],
+    changes: [],
+    restarted: [],
+    pods: [],
+    warnings: [],
+    promotions: [],
+    dryRun: isDry(config),
+  }
   const secrets = secretsIn(config)
   let hiding = hider(secrets)
   const hide = <T>(value: T) => hiding(value)
@@ -38,35 +50,83 @@ export async function run(config: Config, host: Host): Promise<Report> {
     await story(config, quiet, report, secrets, learn, hide)
   } catch (error) {
     report.error = host.signal.aborted ? 'the run was cancelled' : messageOf(error)
-    if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1') quiet.info(error.stack ?? '')
+    if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1')
+      quiet.info(error.stack ?? '')
   }
   const untold = stagesOf(config).includes('promote') && report.verdict === undefined
   if (untold) Object.assign(report, { verdict: 'skipped', reason: report.error ?? 'a dry run promotes nothing' })
-  return hide({ ...report, outcome: report.error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 })
+  return hide({
+    ...report,
+    outcome: report.error === undefined ? 'success' : 'failure',
+    seconds: (Date.now() - began) / 1000,
+  })
 }
 
 /** `learn` is told the secrets of the kubeconfig; `hide` takes out all that are known. */
-async function story(config: Config, host: Host, report: Report, secrets: readonly string[], learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
+async function story(
+  config: Config,
+  host: Host,
+  report: Report,
+  secrets: readonly string[],
+  learn: (more: string[]) => void,
+  hide: <T>(value: T) => T,
+): Promise<void> {
   const stages = stagesOf(config)
-  if (stages.length === 0) throw new ConfigError('inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file')
+  if (stages.length === 0)
+    throw new ConfigError(
+      'inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file',
+    )
   const asked = config.istio && wanted(config.istio, gatewayValues(config.cluster))
   secrets.forEach(host.mask)
   let provided: Provided | undefined
-  if (config.cluster) await stage({ host, report }, 'cluster', async () => ({ changed: (provided = await provide(config, stages, asked?.version, host, report))?.created ?? stages.includes('cluster') }))
-  const target = config.cluster && !provided ? undefined : reach(provided ? provided.kubeconfig : config.kubeconfig, config.context, stages, host.tempDir)
+  if (config.cluster)
+    await stage({ host, report }, 'cluster', async () => ({
+      changed:
+        (provided = await provide(config, stages, asked?.version, host, report))?.created ?? stages.includes('cluster'),
+    }))
+  const target =
+    config.cluster && !provided
+      ? undefined
+      : reach(provided ? provided.kubeconfig : config.kubeconfig, config.context, stages, host.tempDir)
   if (!target) return void (await host.group('plan', () => renderOnly(config, host, report)))
-  const work = () => onCluster(config, host, report, provided ? { ...target, temporaryFile: provided.kubeconfig } : target, asked, learn, hide)
+  const work = () =>
+    onCluster(
+      config,
+      host,
+      report,
+      provided ? { ...target, temporaryFile: provided.kubeconfig } : target,
+      asked,
+      learn,
+      hide,
+    )
   await (provided ? withLogs(provided, config, host, report, work) : work())
 }
 
-async function onCluster(config: Config, host: Host, report: Report, target: Connection, asked: Wanted | undefined, learn: (more: string[]) => void, hide: <T>(value: T) => T): Promise<void> {
+async function onCluster(
+  config: Config,
+  host: Host,
+  report: Report,
+  target: Connection,
+  asked: Wanted | undefined,
+  learn: (more: string[]) => void,
+  hide: <T>(value: T) => T,
+): Promise<void> {
   const stages = stagesOf(config)
   host.connected(target)
   const ofCluster = secretsOf(target.config)
   ofCluster.forEach(host.mask)
   learn(ofCluster)
   const cluster = client(target, config.limits)
-  const running: Running = { config, host, hide, cluster, connection: target, stages, report, ...(asked ? { asked } : {}) }
+  const running: Running = {
+    config,
+    host,
+    hide,
+    cluster,
+    connection: target,
+    stages,
+    report,
+    ...(asked ? { asked } : {}),
+  }
   report.server = target.server
 
   await stage(running, 'check', async () => {
@@ -89,7 +149,12 @@ function isDry(config: Config): boolean {
 }
 
 /** Undefined when nothing but a rendering is asked for, and there is no cluster to hold it against. */
-function reach(kubeconfig: string | undefined, context: string | undefined, stages: StageName[], tempDir: string): Connection | undefined {
+function reach(
+  kubeconfig: string | undefined,
+  context: string | undefined,
+  stages: StageName[],
+  tempDir: string,
+): Connection | undefined {
   try {
     return connection(kubeconfig, context, tempDir)
   } catch (error) {
@@ -98,11 +163,26 @@ function reach(kubeconfig: string | undefined, context: string | undefined, stag
   }
 }
 
-const work: Record<Exclude<StageName, 'cluster'>, Stage> = { plan, install, inject, policies, verify, retire, promote: deliver, rollback, uninstall }
+const work: Record<Exclude<StageName, 'cluster'>, Stage> = {
+  plan,
+  install,
+  inject,
+  policies,
+  verify,
+  retire,
+  promote: deliver,
+  rollback,
+  uninstall,
+}
 
-async function stage({ host, report }: Pick<Running, 'host' | 'report'>, name: StageName | 'check', doIt: () => Promise<Done>): Promise<void> {
+async function stage(
+  { host, report }: Pick<Running, 'host' | 'report'>,
+  name: StageName | 'check',
+  doIt: () => Promise<Done>,
+): Promise<void> {
   const began = Date.now()
-  const done = (outcome: 'done' | 'unchanged' | 'failed') => report.stages.push({ name, outcome, seconds: (Date.now() - began) / 1000 })
+  const done = (outcome: 'done' | 'unchanged' | 'failed') =>
+    report.stages.push({ name, outcome, seconds: (Date.now() - began) / 1000 })
   try {
     host.signal.throwIfAborted()
     const { changed } = await host.group(name, doIt)
@@ -114,7 +194,11 @@ async function stage({ host, report }: Pick<Running, 'host' | 'report'>, name: S
 }
 
 /** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
-export async function finishFor(intents: Intent[], held: boolean, { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>): Promise<string[]> {
+export async function finishFor(
+  intents: Intent[],
+  held: boolean,
+  { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>,
+): Promise<string[]> {
   const cluster = client(connection(kubeconfig, context, tempDir))
   // One that fails keeps no other from being put back.
   const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held, info)))

@@ -21,15 +21,24 @@ const [shortestPassword, shortestToken] = [4, 8]
 /** Chat services put their tokens into paths and queries: what is long there is taken for one. Each as it is, and as it stands in the address. */
 function inAddress(address: string): string[] {
   const { search, pathname } = new URL(address)
-  const values = search.slice(1).split('&').map((pair) => pair.slice(pair.indexOf('=') + 1)).flatMap((value) => [...spellings(value), ...spellings(value.replaceAll('+', ' '))])
-  const parts = pathname.split('/').filter((part) => part.length >= 16).flatMap(spellings)
+  const values = search
+    .slice(1)
+    .split('&')
+    .map((pair) => pair.slice(pair.indexOf('=') + 1))
+    .flatMap((value) => [...spellings(value), ...spellings(value.replaceAll('+', ' '))])
+  const parts = pathname
+    .split('/')
+    .filter((part) => part.length >= 16)
+    .flatMap(spellings)
   return [...new Set([...passwords(address), ...[...values, ...parts].filter((each) => each.length >= shortestToken)])]
 }
 
 /** A name without a password is a token. */
 function passwords(address: string): string[] {
   const { username, password } = new URL(address)
-  return [...new Set(spellings(password === '' ? username : password))].filter((each) => each.length >= shortestPassword)
+  return [...new Set(spellings(password === '' ? username : password))].filter(
+    (each) => each.length >= shortestPassword,
+  )
 }
 
 function spellings(text: string): string[] {

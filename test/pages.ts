@@ -7,8 +7,14 @@ export type Block = { page: string; line: number; language: string; text: string
 
 /** README, CONTRIBUTING, all of docs and the READMEs of the examples, as paths from the root. */
 export function pages(): string[] {
-  const under = (folder: string) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file))
-  return ['README.md', 'CONTRIBUTING.md', ...under('docs').filter((file) => file.endsWith('.md')), ...under('examples').filter((file) => file.endsWith('README.md'))].sort()
+  const under = (folder: string) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((file) => join(folder, file))
+  return [
+    'README.md',
+    'CONTRIBUTING.md',
+    ...under('docs').filter((file) => file.endsWith('.md')),
+    ...under('examples').filter((file) => file.endsWith('README.md')),
+  ].sort()
 }
 
 export function blocksOf(page: string, content = readFileSync(page, 'utf8')): Block[] {
@@ -16,7 +22,8 @@ export function blocksOf(page: string, content = readFileSync(page, 'utf8')): Bl
   return found.map(({ 1: indent = '', 2: language = '', 3: body = '', index }, i) => {
     const before = found[i - 1]
     return {
-      page, language,
+      page,
+      language,
       line: content.slice(0, index).split('\n').length,
       text: body.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
       follows: before !== undefined && content.slice(before.index + before[0].length, index).trim() === '',

@@ -6,19 +6,48 @@ const runs = 5
 
 export async function bench(): Promise<{ table: string; result: object }> {
   const mesh = await begin('failing', { rps: 50, keepAlive: true })
-  const rows: { secondsToSafe: number; failedRequests: number; canaryRequests: number; secondsToDetect: number | undefined; reason: string }[] = []
+  const rows: {
+    secondsToSafe: number
+    failedRequests: number
+    canaryRequests: number
+    secondsToDetect: number | undefined
+    reason: string
+  }[] = []
   for (let run = 0; run < runs; run++) {
     const { result, seen } = await mesh.watch(() => mesh.act({ stages: 'promote' }))
     expectVerdict(result, 'rolled-back')
     const promotion = result.report!.promotions[0]!
-    rows.push({ secondsToSafe: (seen.lastV2! - seen.firstV2!) / 1000, failedRequests: seen.failed, canaryRequests: seen.v2, secondsToDetect: promotion.secondsToDetect, reason: promotion.reason })
+    rows.push({
+      secondsToSafe: (seen.lastV2! - seen.firstV2!) / 1000,
+      failedRequests: seen.failed,
+      canaryRequests: seen.v2,
+      secondsToDetect: promotion.secondsToDetect,
+      reason: promotion.reason,
+    })
   }
   await mesh.end()
   const medianSecondsToSafe = median(rows.map(({ secondsToSafe }) => secondsToSafe))
   const medianFailedRequests = median(rows.map(({ failedRequests }) => failedRequests))
-  const cells = rows.map((row, i) => [`${i + 1}`, row.secondsToSafe.toFixed(1), `${row.failedRequests}`, `${row.canaryRequests}`, row.secondsToDetect?.toFixed(1) ?? ''])
+  const cells = rows.map((row, i) => [
+    `${i + 1}`,
+    row.secondsToSafe.toFixed(1),
+    `${row.failedRequests}`,
+    `${row.canaryRequests}`,
+    row.secondsToDetect?.toFixed(1) ?? '',
+  ])
   return {
-    table: table(['run', 's to safe', 'failed requests', 'canary requests', 's to detect'], [...cells, ['median', medianSecondsToSafe.toFixed(1), `${medianFailedRequests}`, '', '']]),
-    result: { medianSecondsToSafe, medianFailedRequests, alpha: 0.01, requestsPerSecond: 50, failing: 0.2, firstStep: 10, runs: rows },
+    table: table(
+      ['run', 's to safe', 'failed requests', 'canary requests', 's to detect'],
+      [...cells, ['median', medianSecondsToSafe.toFixed(1), `${medianFailedRequests}`, '', '']],
+    ),
+    result: {
+      medianSecondsToSafe,
+      medianFailedRequests,
+      alpha: 0.01,
+      requestsPerSecond: 50,
+      failing: 0.2,
+      firstStep: 10,
+      runs: rows,
+    },
   }
 }

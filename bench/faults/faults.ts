@@ -19,17 +19,47 @@ const awaySeconds = 20
  * `limitSeconds`: none where the run lives on, and may end its promotion in its own time; `post`: the runner lives, and so
  * runs the post step. `arm`, called before the run, finds out all that is needed, so that the fault strikes at once.
  */
-export type Fault = { name: string; limitSeconds?: number; post: boolean; arm: (world: World) => Promise<Strike> | Strike }
+export type Fault = {
+  name: string
+  limitSeconds?: number
+  post: boolean
+  arm: (world: World) => Promise<Strike> | Strike
+}
 export type Strike = (victim: Victim) => Promise<void> | void
 
 /** The runner is gone at once, and with it the post step. */
-export const sigkill: Fault = { name: 'SIGKILL', limitSeconds, post: false, arm: () => ({ kill }) => kill('SIGKILL') }
+export const sigkill: Fault = {
+  name: 'SIGKILL',
+  limitSeconds,
+  post: false,
+  arm:
+    () =>
+    ({ kill }) =>
+      kill('SIGKILL'),
+}
 
 export const sigint: Fault = { name: 'SIGINT', limitSeconds, post: true, arm: () => cancel }
 
 export const apiServerKilled: Fault = { name: 'API server killed', post: true, arm: () => killing('kube-apiserver') }
 export const containerdKilled: Fault = { name: 'containerd killed', post: true, arm: () => killing('containerd') }
-export const istiodKilled: Fault = { name: 'istiod killed', post: true, arm: ({ run }) => async () => void (await run(['kubectl', '-n', 'istio-system', 'delete', 'pod', '-l', 'app=istiod', '--force', '--wait=false'])) }
+export const istiodKilled: Fault = {
+  name: 'istiod killed',
+  post: true,
+  arm:
+    ({ run }) =>
+    async () =>
+      void (await run([
+        'kubectl',
+        '-n',
+        'istio-system',
+        'delete',
+        'pod',
+        '-l',
+        'app=istiod',
+        '--force',
+        '--wait=false',
+      ])),
+}
 
 export const apiServerAway: Fault = {
   name: `API server away for ${awaySeconds} s`,
@@ -98,12 +128,18 @@ async function pidOf(component: string): Promise<number> {
 
 /** By a process of its own, so that it goes on even when this one is ended meanwhile. */
 async function paused(pid: number, seconds: number): Promise<void> {
-  const child = spawn('sh', ['-c', 'kill -STOP "$0"; sleep "$1"; kill -CONT "$0"', `${pid}`, `${seconds}`], { detached: true, stdio: 'ignore' })
+  const child = spawn('sh', ['-c', 'kill -STOP "$0"; sleep "$1"; kill -CONT "$0"', `${pid}`, `${seconds}`], {
+    detached: true,
+    stdio: 'ignore',
+  })
   await once(child, 'close')
 }
 
 export async function allWell(): Promise<void> {
-  await until('the cluster is not well again', async () => (await status())?.components.every(({ healthy }) => healthy) ?? false)
+  await until(
+    'the cluster is not well again',
+    async () => (await status())?.components.every(({ healthy }) => healthy) ?? false,
+  )
 }
 
 export async function until(otherwise: string, isSo: () => Promise<boolean>): Promise<void> {

@@ -8,7 +8,21 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import { asDeliverer } from '../../test/e2e/world.ts'
 import { bench as begin, table, userLog, type Bench } from '../mesh/index.ts'
-import { allWell, apiServerAway, apiServerKilled, apiServerKilledOften, containerdKilled, guardSeconds, istiodKilled, limitSeconds, sigint, sigkill, sigkillWhileAway, until, type Fault } from './faults.ts'
+import {
+  allWell,
+  apiServerAway,
+  apiServerKilled,
+  apiServerKilledOften,
+  containerdKilled,
+  guardSeconds,
+  istiodKilled,
+  limitSeconds,
+  sigint,
+  sigkill,
+  sigkillWhileAway,
+  until,
+  type Fault,
+} from './faults.ts'
 import { endMs, judge, type Ending } from './judge.ts'
 import { lookOut, middleOfStep50, points, rollbackDecided, step50Saved, type Point } from './points.ts'
 
@@ -33,11 +47,15 @@ function cases(): Case[] {
   const ofCluster: Case[] = [
     ...[apiServerKilled, apiServerKilledOften].map((fault) => ({ fault, point: rollbackDecided })),
     { fault: apiServerKilled, point: step50Saved },
-    ...[apiServerKilled, apiServerAway, sigkillWhileAway, istiodKilled, containerdKilled].map((fault) => ({ fault, point: middleOfStep50 })),
+    ...[apiServerKilled, apiServerAway, sigkillWhileAway, istiodKilled, containerdKilled].map((fault) => ({
+      fault,
+      point: middleOfStep50,
+    })),
   ]
   const all = [...signals, ...ofCluster]
   const chosen = all.filter((each) => wanted.test(nameOf(each)))
-  if (chosen.length === 0) throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
+  if (chosen.length === 0)
+    throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
   return chosen
 }
 
@@ -95,7 +113,10 @@ async function play(field: Field, each: Case): Promise<Row | undefined> {
   const post = fault.post ? await field.post(main.state) : undefined
   keep(each, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
   // A run that says how it ended was not killed in time; what one that was killed had said may have been on its way.
-  const isHit = isReached && (point.isThere?.(fault.post ? before : main.log) ?? true) && (fault.post || main.outputs['verdict'] === undefined)
+  const isHit =
+    isReached &&
+    (point.isThere?.(fault.post ? before : main.log) ?? true) &&
+    (fault.post || main.outputs['verdict'] === undefined)
   if (!isHit) return undefined
   await untilOver(field, struck, fault)
   return judged(field, each, struck, main)
@@ -112,24 +133,47 @@ async function judged(field: Field, each: Case, struck: number, { outputs }: Act
   const healthy = point.v2 === 'healthy' ? ['v1', 'v2'] : ['v1']
   const { verdict } = outputs
   const lines = await userLog(field.world, struck)
-  const ending = judge(lines, { struck, healthy, requestsPerSecond, ...(fault.limitSeconds === undefined ? {} : { limitSeconds: fault.limitSeconds }), ...(verdict === undefined ? {} : { verdict }) })
-  if (!ending.safe) writeFileSync(logFile(each), `--- unsafe: ${ending.why!}; struck at ${new Date(struck).toISOString()}\n${await remains(field)}`, { flag: 'a' })
+  const ending = judge(lines, {
+    struck,
+    healthy,
+    requestsPerSecond,
+    ...(fault.limitSeconds === undefined ? {} : { limitSeconds: fault.limitSeconds }),
+    ...(verdict === undefined ? {} : { verdict }),
+  })
+  if (!ending.safe)
+    writeFileSync(
+      logFile(each),
+      `--- unsafe: ${ending.why!}; struck at ${new Date(struck).toISOString()}\n${await remains(field)}`,
+      { flag: 'a' },
+    )
   return { fault: fault.name, point: point.name, verdict, ...ending }
 }
 
-const logFile = (each: Case) => `${logs}/${nameOf(each).toLowerCase().replace(/[^a-z0-9]+/g, '-')}.log`
+const logFile = (each: Case) =>
+  `${logs}/${nameOf(each)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')}.log`
 
 const kubectl = ({ world }: Field, ...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
 
 /** Until nobody has a promotion to end, or should have ended it; and then for as long as tells where traffic ends. */
 async function untilOver(field: Field, struck: number, fault: Fault): Promise<void> {
-  while (Date.now() < struck + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(field)) !== '') await sleep(500)
+  while (Date.now() < struck + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(field)) !== '')
+    await sleep(500)
   // The user writes once a second.
   await sleep(endMs + 1_100)
 }
 
 function holder(field: Field): Promise<string> {
-  return kubectl(field, 'get', 'lease', 'mesh-canary-backend', '--ignore-not-found', '-o', 'jsonpath={.spec.holderIdentity}').catch(() => 'not known')
+  return kubectl(
+    field,
+    'get',
+    'lease',
+    'mesh-canary-backend',
+    '--ignore-not-found',
+    '-o',
+    'jsonpath={.spec.holderIdentity}',
+  ).catch(() => 'not known')
 }
 
 /** What a person would look at. */
@@ -141,7 +185,9 @@ async function remains(field: Field): Promise<string> {
     ['logs', '-l', 'mesh-canary.io/guard', '--prefix', '--tail=50'],
     ['get', 'events', '--sort-by=.lastTimestamp'],
   ]
-  const texts = await Promise.all(looks.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(field, ...args).catch(String)}`))
+  const texts = await Promise.all(
+    looks.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(field, ...args).catch(String)}`),
+  )
   return texts.join('\n')
 }
 
@@ -151,7 +197,10 @@ async function backToStart(field: Field): Promise<void> {
   await field.world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
   const { code, log } = await field.act({ ...field.inputs, stages: 'rollback' })
   if (code !== 0) throw new Error(`the traffic could not be put back for the next case:\n${log}`)
-  await until('a Lease or a guard is left', async () => (await kubectl(field, 'get', 'leases,jobs', '-o', 'name')) === '')
+  await until(
+    'a Lease or a guard is left',
+    async () => (await kubectl(field, 'get', 'leases,jobs', '-o', 'name')) === '',
+  )
   // What was put back has to reach the proxies.
   await sleep(1_000)
 }
@@ -173,9 +222,25 @@ function summed(rows: Row[], missed: string[]): { table: string; result: object 
   // A promotion that outlives a part of the cluster goes on in its own time, and without the API server nobody can do anything.
   const signals = rows.filter(({ fault }) => [sigkill, sigint].some(({ name }) => name === fault))
   const slowestSecondsToSafe = Math.max(0, ...signals.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
-  const cells = rows.map((row) => [row.fault, row.point, row.verdict ?? '', row.endState, seconds(row), `${row.failedRequests}`, row.safe ? 'yes' : 'NO'])
+  const cells = rows.map((row) => [
+    row.fault,
+    row.point,
+    row.verdict ?? '',
+    row.endState,
+    seconds(row),
+    `${row.failedRequests}`,
+    row.safe ? 'yes' : 'NO',
+  ])
   return {
     table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after SIGKILL or SIGINT: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedIt}`).join('')}`,
-    result: { unsafeEndings, slowestSecondsToSafe, guardSeconds, limitSeconds, requestsPerSecond, faults: rows, missed },
+    result: {
+      unsafeEndings,
+      slowestSecondsToSafe,
+      guardSeconds,
+      limitSeconds,
+      requestsPerSecond,
+      faults: rows,
+      missed,
+    },
   }
 }

@@ -10,32 +10,71 @@ import type { World } from '../../test/e2e/world.ts'
 type LeaseSeen = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; guarded: boolean; state?: State }
 
 /** `afterMs`: so long after the line; `weight`: v2's in the VirtualService; `rule`: any change of the DestinationRule. */
-export type Sign = { line: RegExp; afterMs?: number } | { weight: number } | { rule: 'changed' } | { lease: (seen: LeaseSeen) => boolean }
+export type Sign =
+  | { line: RegExp; afterMs?: number }
+  | { weight: number }
+  | { rule: 'changed' }
+  | { lease: (seen: LeaseSeen) => boolean }
 
 /**
  * `inputs` over those of every case; `alsoSigint`: cancelled there too, not only killed. `isThere`: whether what the run had
  * said by then fits the point; a run that was quicker than the fault proves nothing of it.
  */
-export type Point = { name: string; v2: 'healthy' | 'failing'; sign: Sign; inputs?: Inputs; alsoSigint?: true; isThere?: (log: string) => boolean }
+export type Point = {
+  name: string
+  v2: 'healthy' | 'failing'
+  sign: Sign
+  inputs?: Inputs
+  alsoSigint?: true
+  isThere?: (log: string) => boolean
+}
 
 /** To install needs an administrator. */
 const wholeRun = { stages: 'install, inject, policies, verify, promote', kubeconfig: '' }
 /** What makes the stage policies write a rule, wait for the proxies, and write the route: the file has neither of the limits. */
-const otherPolicy = { services: '{ backend: { port: 3001, timeout: 9s, circuitBreaker: { maxConnections: 500 }, retries: { attempts: 0 }, subsets: { v1: { version: v1 }, v2: { version: v2 } } } }' }
+const otherPolicy = {
+  services:
+    '{ backend: { port: 3001, timeout: 9s, circuitBreaker: { maxConnections: 500 }, retries: { attempts: 0 }, subsets: { v1: { version: v1 }, v2: { version: v2 } } } }',
+}
 
-const inStage = (stage: string) => (log: string) => log.slice(log.lastIndexOf('::group::')).startsWith(`::group::${stage}`) && !log.trimEnd().endsWith('::endgroup::')
+const inStage = (stage: string) => (log: string) =>
+  log.slice(log.lastIndexOf('::group::')).startsWith(`::group::${stage}`) && !log.trimEnd().endsWith('::endgroup::')
 const putBack = /^weight: v1 100, v2 0$/m
 
 export const step50Saved = ofStep(50)[0]!
 export const middleOfStep50 = ofStep(50)[3]!
-export const rollbackDecided: Point = { name: 'rollback, decided and not written', v2: 'failing', sign: { lease: ({ state }) => state?.phase === 'ended' }, isThere: (log) => !putBack.test(log) }
+export const rollbackDecided: Point = {
+  name: 'rollback, decided and not written',
+  v2: 'failing',
+  sign: { lease: ({ state }) => state?.phase === 'ended' },
+  isThere: (log) => !putBack.test(log),
+}
 
 export const points: Point[] = [
   { name: 'check', v2: 'healthy', sign: { line: /^::group::check/ }, inputs: wholeRun, isThere: inStage('check') },
-  { name: 'install', v2: 'healthy', sign: { line: /^::group::install/ }, inputs: wholeRun, isThere: inStage('install') },
+  {
+    name: 'install',
+    v2: 'healthy',
+    sign: { line: /^::group::install/ },
+    inputs: wholeRun,
+    isThere: inStage('install'),
+  },
   { name: 'inject', v2: 'healthy', sign: { line: /^::group::inject/ }, inputs: wholeRun, isThere: inStage('inject') },
-  { name: 'policies, between rule and route', v2: 'healthy', sign: { rule: 'changed' }, inputs: { ...wholeRun, ...otherPolicy }, isThere: inStage('policies') },
-  { name: 'verify', v2: 'healthy', sign: { line: /proxies are in sync/ }, inputs: wholeRun, isThere: inStage('verify'), alsoSigint: true },
+  {
+    name: 'policies, between rule and route',
+    v2: 'healthy',
+    sign: { rule: 'changed' },
+    inputs: { ...wholeRun, ...otherPolicy },
+    isThere: inStage('policies'),
+  },
+  {
+    name: 'verify',
+    v2: 'healthy',
+    sign: { line: /proxies are in sync/ },
+    inputs: wholeRun,
+    isThere: inStage('verify'),
+    alsoSigint: true,
+  },
   { name: 'promote, before the claim', v2: 'healthy', sign: { line: /^::group::promote/ }, alsoSigint: true },
   { name: 'promote, as it claims', v2: 'healthy', sign: { lease: ({ type }) => type === 'ADDED' } },
   { name: 'while the guard starts', v2: 'healthy', sign: { line: /^at weight 0:/ }, alsoSigint: true },
@@ -55,12 +94,22 @@ export const points: Point[] = [
 function ofStep(weight: number, ...cancelled: string[]): Point[] {
   const line = new RegExp(`^weight: v1 ${100 - weight}, v2 ${weight}$`, 'm')
   const parts: [string, Sign, Partial<Point>?][] = [
-    ['saved and not written', { lease: ({ state }) => state?.phase === 'shifting' && state.weight === weight }, { isThere: (log) => !line.test(log) }],
+    [
+      'saved and not written',
+      { lease: ({ state }) => state?.phase === 'shifting' && state.weight === weight },
+      { isThere: (log) => !line.test(log) },
+    ],
     ['as it is written', { weight }],
     ['just after its weight', { line }],
     ['in the middle', { line, afterMs: 1_500 }],
   ]
-  return parts.map(([part, sign, more]) => ({ name: `step ${weight}, ${part}`, v2: 'healthy', sign, ...more, ...(cancelled.includes(part) ? { alsoSigint: true } : {}) }))
+  return parts.map(([part, sign, more]) => ({
+    name: `step ${weight}, ${part}`,
+    v2: 'healthy',
+    sign,
+    ...more,
+    ...(cancelled.includes(part) ? { alsoSigint: true } : {}),
+  }))
 }
 
 /** Waits for a point; `onLine` is to be told the lines of the run. */
@@ -68,8 +117,18 @@ export type Lookout = { reached: Promise<void>; onLine: (line: string) => void; 
 
 export function lookOut(world: World, sign: Sign): Lookout {
   const { promise: reached, resolve } = Promise.withResolvers<void>()
-  if ('line' in sign) return { reached, onLine: (line) => void (sign.line.test(line) && setTimeout(resolve, sign.afterMs ?? 0)), close: () => undefined }
-  const watching = 'weight' in sign ? watchWeight(world, sign.weight, resolve) : 'rule' in sign ? watchRule(world, resolve) : watchLease(world, sign.lease, resolve)
+  if ('line' in sign)
+    return {
+      reached,
+      onLine: (line) => void (sign.line.test(line) && setTimeout(resolve, sign.afterMs ?? 0)),
+      close: () => undefined,
+    }
+  const watching =
+    'weight' in sign
+      ? watchWeight(world, sign.weight, resolve)
+      : 'rule' in sign
+        ? watchRule(world, resolve)
+        : watchLease(world, sign.lease, resolve)
   return { reached, onLine: () => undefined, close: () => void watching.kill() }
 }
 
@@ -88,10 +147,22 @@ function watchRule(world: World, seen: () => void): ChildProcess {
 
 function watchLease(world: World, isIt: (seen: LeaseSeen) => boolean, seen: () => void): ChildProcess {
   const annotation = (name: string) => `{.object.metadata.annotations.mesh-canary\\.io/${name}}`
-  return watch(world, ['lease'], `${annotation('guard')}${between}${annotation('state')}`, ([type, guard, ...state]) => {
-    const saved = state.join(between)
-    if (isIt({ type: type as LeaseSeen['type'], guarded: guard !== '', ...(saved ? (JSON.parse(saved) as { state: State }) : {}) })) seen()
-  })
+  return watch(
+    world,
+    ['lease'],
+    `${annotation('guard')}${between}${annotation('state')}`,
+    ([type, guard, ...state]) => {
+      const saved = state.join(between)
+      if (
+        isIt({
+          type: type as LeaseSeen['type'],
+          guarded: guard !== '',
+          ...(saved ? (JSON.parse(saved) as { state: State }) : {}),
+        })
+      )
+        seen()
+    },
+  )
 }
 
 /** No tab: kubectl makes blanks of those. */
@@ -99,7 +170,17 @@ const between = '|'
 
 /** The fields of each event that kubectl tells, its type first. */
 function watch({ runner }: World, what: string[], fields: string, tell: (fields: string[]) => void): ChildProcess {
-  const argv = ['kubectl', '-n', 'sample-app', 'get', ...what, '--watch', '--output-watch-events', '-o', `jsonpath={.type}${between}${fields}{"\\n"}`]
+  const argv = [
+    'kubectl',
+    '-n',
+    'sample-app',
+    'get',
+    ...what,
+    '--watch',
+    '--output-watch-events',
+    '-o',
+    `jsonpath={.type}${between}${fields}{"\\n"}`,
+  ]
   const [program = '', ...args] = runner.enter!(argv)
   const child = spawn(program, args, { env: { ...process.env, ...runner.env }, stdio: ['ignore', 'pipe', 'inherit'] })
   createInterface({ input: child.stdout }).on('line', (line) => tell(line.split(between)))

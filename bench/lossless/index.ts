@@ -19,9 +19,21 @@ export async function bench(): Promise<{ table: string; result: object }> {
   }
   await mesh.end()
   const failedRequests = rows.reduce((sum, { up, back }) => sum + up.failed + back.failed, 0)
-  const cells = rows.map(({ connections, run, up, back }) => [connections, `${run}`, `${up.sent}`, `${up.failed}`, `${back.sent}`, `${back.failed}`])
+  const cells = rows.map(({ connections, run, up, back }) => [
+    connections,
+    `${run}`,
+    `${up.sent}`,
+    `${up.failed}`,
+    `${back.sent}`,
+    `${back.failed}`,
+  ])
   return {
     table: `${table(['connections', 'run', 'sent, 0 → 100', 'failed', 'sent, rollback', 'failed'], cells)}\nfailed in all: ${failedRequests}`,
-    result: { failedRequests, requestsPerSecond: 200, sent: rows.reduce((sum, { up, back }) => sum + up.sent + back.sent, 0), runs: rows },
+    result: {
+      failedRequests,
+      requestsPerSecond: 200,
+      sent: rows.reduce((sum, { up, back }) => sum + up.sent + back.sent, 0),
+      runs: rows,
+    },
   }
 }

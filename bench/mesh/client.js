@@ -20,7 +20,10 @@ function note(status, text) {
 function ask() {
   const request = get({ host: 'backend', port: 3001, path: '/', agent, timeout: 10_000 }, (response) => {
     let text = ''
-    response.setEncoding('utf8').on('data', (chunk) => (text += chunk)).on('end', () => note(response.statusCode, text))
+    response
+      .setEncoding('utf8')
+      .on('data', (chunk) => (text += chunk))
+      .on('end', () => note(response.statusCode, text))
   })
   request.on('timeout', () => request.destroy(new Error('timeout')))
   request.on('error', (error) => note(0, error.message))

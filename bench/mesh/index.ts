@@ -28,16 +28,26 @@ export async function bench(variant: 'healthy' | 'failing', user: { rps: number;
   const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
   const machine = runner(world.runner)
-  const act = (inputs: Inputs = {}, options: RunnerOptions = {}) => machine.main({ ...world.inputs, config, ...inputs }, options)
+  const act = (inputs: Inputs = {}, options: RunnerOptions = {}) =>
+    machine.main({ ...world.inputs, config, ...inputs }, options)
   const post = (state: Record<string, string>) => machine.post({ ...world.inputs, config }, state)
   const ready = await act({ stages: 'install, inject, policies, verify' })
   if (ready.code !== 0) throw new Error(`the mesh could not be made ready:\n${ready.log}`)
   await startUser(world, user)
-  return { world, act, post, watch: (work) => watch(world, work), end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))) }
+  return {
+    world,
+    act,
+    post,
+    watch: (work) => watch(world, work),
+    end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))),
+  }
 }
 
 /** Puts another user in the place of the one that is there. */
-export async function startUser({ run }: World, { rps, keepAlive }: { rps: number; keepAlive: boolean }): Promise<void> {
+export async function startUser(
+  { run }: World,
+  { rps, keepAlive }: { rps: number; keepAlive: boolean },
+): Promise<void> {
   const kubectl = (...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('delete', 'deployment,configmap', 'user', '--ignore-not-found', '--wait')
   await kubectl('create', 'configmap', 'user', `--from-file=${join(import.meta.dirname, 'client.js')}`)
@@ -58,7 +68,16 @@ function deployment(env: Record<string, string>): object {
         metadata: { labels },
         spec: {
           terminationGracePeriodSeconds: 1,
-          containers: [{ name: 'user', image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent', command: ['node', '/user/client.js'], env: Object.entries(env).map(([name, value]) => ({ name, value })), volumeMounts: [{ name: 'user', mountPath: '/user' }] }],
+          containers: [
+            {
+              name: 'user',
+              image: 'docker.io/mesh-canary/sample-app:1',
+              imagePullPolicy: 'IfNotPresent',
+              command: ['node', '/user/client.js'],
+              env: Object.entries(env).map(([name, value]) => ({ name, value })),
+              volumeMounts: [{ name: 'user', mountPath: '/user' }],
+            },
+          ],
           volumes: [{ name: 'user', configMap: { name: 'user' } }],
         },
       },
@@ -67,7 +86,13 @@ function deployment(env: Record<string, string>): object {
 }
 
 /** What the user writes: an answer that is not v1's 200, or its totals since it began and when (ms since the epoch) each version last answered. */
-export type Line = { at: number; totals?: Totals; last?: { v1?: number; v2?: number }; version?: string; status?: number }
+export type Line = {
+  at: number
+  totals?: Totals
+  last?: { v1?: number; v2?: number }
+  version?: string
+  status?: number
+}
 
 async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
   const from = Date.now()
@@ -77,15 +102,39 @@ async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result:
   const lines = await userLog(world, from)
   const totals = lines.flatMap((line) => line.totals ?? [])
   const [first, last] = [totals[0], totals.at(-1)]
-  if (!first || !last || totals.length < 2) throw new Error('the user wrote no totals; see `kubectl -n sample-app logs deploy/user`')
+  if (!first || !last || totals.length < 2)
+    throw new Error('the user wrote no totals; see `kubectl -n sample-app logs deploy/user`')
   const ofV2 = lines.filter(({ version }) => version === 'v2').map(({ at }) => at)
-  return { result, seen: { sent: last.sent - first.sent, v1: last.v1 - first.v1, v2: last.v2 - first.v2, failed: last.failed - first.failed, firstV2: ofV2[0], lastV2: ofV2.at(-1) } }
+  return {
+    result,
+    seen: {
+      sent: last.sent - first.sent,
+      v1: last.v1 - first.v1,
+      v2: last.v2 - first.v2,
+      failed: last.failed - first.failed,
+      firstV2: ofV2[0],
+      lastV2: ofV2.at(-1),
+    },
+  }
 }
 
 /** The lines that the user wrote since then (ms since the epoch), and those of the same second before it. */
 export async function userLog({ run }: World, from: number): Promise<Line[]> {
-  const log = await run(['kubectl', '-n', 'sample-app', 'logs', 'deploy/user', '-c', 'user', `--since-time=${new Date(from).toISOString()}`])
-  return log.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line) as Line)
+  const log = await run([
+    'kubectl',
+    '-n',
+    'sample-app',
+    'logs',
+    'deploy/user',
+    '-c',
+    'user',
+    `--since-time=${new Date(from).toISOString()}`,
+  ])
+  return log
+    .trim()
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Line)
 }
 
 export function median(values: number[]): number {
@@ -103,6 +152,6 @@ export function table(heads: string[], rows: string[][]): string {
 
 /** Fails the benchmark with what the action said, unless it ended so. */
 export function expectVerdict({ outputs, log }: ActionRun, verdict: string): void {
-  if (outputs['verdict'] !== verdict) throw new Error(`expected the verdict ${verdict}, got ${outputs['verdict'] ?? 'none'}:\n${log}`)
+  if (outputs['verdict'] !== verdict)
+    throw new Error(`expected the verdict ${verdict}, got ${outputs['verdict'] ?? 'none'}:\n${log}`)
 }
-

@@ -26,7 +26,12 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
     state = step.state
     for (const action of step.actions) if (action.kind === 'weight') users.shift(action.weight)
   }
-  return { verdict: state.verdict!, seconds: now / 1000 - (users.firstAt() ?? 0), samples: canary.requests, failures: canary.failures }
+  return {
+    verdict: state.verdict!,
+    seconds: now / 1000 - (users.firstAt() ?? 0),
+    samples: canary.requests,
+    failures: canary.failures,
+  }
 }
 
 /** What stable served before: enough to know its p99. */

@@ -40,7 +40,15 @@ function rejected(random: Random, mean: number): number {
 
 /** ln(n!), by Stirling's series above 15; the rest of the series is below 1e-10 there. */
 function logFactorial(n: number): number {
-  if (n > 15) return (n + 0.5) * Math.log(n) - n + 0.5 * Math.log(2 * Math.PI) + 1 / (12 * n) - 1 / (360 * n ** 3) + 1 / (1260 * n ** 5)
+  if (n > 15)
+    return (
+      (n + 0.5) * Math.log(n) -
+      n +
+      0.5 * Math.log(2 * Math.PI) +
+      1 / (12 * n) -
+      1 / (360 * n ** 3) +
+      1 / (1260 * n ** 5)
+    )
   let sum = 0
   for (let i = 2; i <= n; i++) sum += Math.log(i)
   return sum

@@ -28,15 +28,42 @@ export type Rule = {
  */
 export const rules: Rule[] = [
   { name: 'threshold', weights: [5, 25, 50, 100], interval: 30, looks: 1, least: 0.99, bad: 1 },
-  { name: 'Flagger', weights: [10, 20, 30, 40, 50], interval: 60, looks: 1, least: 0.99, bad: 5, late: true, holds: true },
-  { name: 'Flagger, fastest', weights: [10, 20, 30, 40, 50], interval: 10, looks: 1, least: 0.99, bad: 1, late: true, holds: true },
+  {
+    name: 'Flagger',
+    weights: [10, 20, 30, 40, 50],
+    interval: 60,
+    looks: 1,
+    least: 0.99,
+    bad: 5,
+    late: true,
+    holds: true,
+  },
+  {
+    name: 'Flagger, fastest',
+    weights: [10, 20, 30, 40, 50],
+    interval: 10,
+    looks: 1,
+    least: 0.99,
+    bad: 1,
+    late: true,
+    holds: true,
+  },
   { name: 'Argo', weights: [20, 40, 60, 80], interval: 300, looks: 2, least: 0.95, bad: 4 },
   { name: 'Argo, fastest', weights: [10, 25, 50, 100], interval: 5, looks: 6, least: 0.99, bad: 1 },
 ]
 
-export function judgeBy({ weights, interval, looks, least, bad, late = false, holds = false }: Rule, objective: number, users: Traffic): Outcome {
+export function judgeBy(
+  { weights, interval, looks, least, bad, late = false, holds = false }: Rule,
+  objective: number,
+  users: Traffic,
+): Outcome {
   const canary: Tally = { requests: 0, failures: 0, slow: 0 }
-  const outcome = (verdict: Outcome['verdict']): Outcome => ({ verdict, seconds: now - (users.firstAt() ?? 0), samples: canary.requests, failures: canary.failures })
+  const outcome = (verdict: Outcome['verdict']): Outcome => ({
+    verdict,
+    seconds: now - (users.firstAt() ?? 0),
+    samples: canary.requests,
+    failures: canary.failures,
+  })
   const look = () => {
     now += interval
     const seen = users.until(now).canary

@@ -45,7 +45,10 @@ export function traffic(users: Users, random: Random): Traffic {
       if (next > 0) firstAt ??= change.at
     },
     until(now) {
-      const seen: Seen = { canary: { requests: 0, failures: 0, slow: 0 }, stable: { requests: 0, failures: 0, slow: 0 } }
+      const seen: Seen = {
+        canary: { requests: 0, failures: 0, slow: 0 },
+        stable: { requests: 0, failures: 0, slow: 0 },
+      }
       if (change && change.at <= now) {
         serve(seen, change.at)
         weight = change.weight
@@ -77,16 +80,30 @@ function outagesOf({ baseline }: Users, random: Random): (from: number, to: numb
 }
 
 /** Adds what is served in so many seconds, of which some are an outage's. */
-function draw({ rate, baseline, canary, bursts }: Users, share: number, seconds: number, outage: number, random: Random, seen: Seen): void {
+function draw(
+  { rate, baseline, canary, bursts }: Users,
+  share: number,
+  seconds: number,
+  outage: number,
+  random: Random,
+  seen: Seen,
+): void {
   const single = bursts === 'none' ? 1 : 0.5
   const clustered = bursts === 'clusters' ? baseline / 2 : 0
   const own = canary - baseline
-  for (const [tally, part, failing] of [[seen.canary, share, single * baseline + own], [seen.stable, 1 - share, single * baseline]] as const) {
+  for (const [tally, part, failing] of [
+    [seen.canary, share, single * baseline + own],
+    [seen.stable, 1 - share, single * baseline],
+  ] as const) {
     if (part === 0) continue
     const requests = rate * part * seconds
     const struck = rate * part * outage * outageShare
     const good = Math.max(0, requests * (1 - failing - clustered) - struck)
-    const [failures, stuck, slow] = [poisson(random, requests * Math.min(1, failing)), poisson(random, struck), poisson(random, good * slowShare)]
+    const [failures, stuck, slow] = [
+      poisson(random, requests * Math.min(1, failing)),
+      poisson(random, struck),
+      poisson(random, good * slowShare),
+    ]
     tally.failures += failures + stuck
     tally.slow += slow + stuck
     tally.requests += failures + stuck + slow + poisson(random, good * (1 - slowShare))

@@ -4,9 +4,26 @@
 import { createServer } from 'node:http'
 import mysql from 'mysql2/promise'
 
-const { VERSION = 'v1', FAIL_RATE = '0', DELAY_MS = '0', SLOW_RATE = '0', SLOW_MS = '0', CRASH_AFTER_MS, MYSQL_HOST = 'mysql', MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE } = process.env
+const {
+  VERSION = 'v1',
+  FAIL_RATE = '0',
+  DELAY_MS = '0',
+  SLOW_RATE = '0',
+  SLOW_MS = '0',
+  CRASH_AFTER_MS,
+  MYSQL_HOST = 'mysql',
+  MYSQL_USER,
+  MYSQL_PASSWORD,
+  MYSQL_DATABASE,
+} = process.env
 
-const pool = mysql.createPool({ host: MYSQL_HOST, user: MYSQL_USER, password: MYSQL_PASSWORD, database: MYSQL_DATABASE, connectionLimit: 5 })
+const pool = mysql.createPool({
+  host: MYSQL_HOST,
+  user: MYSQL_USER,
+  password: MYSQL_PASSWORD,
+  database: MYSQL_DATABASE,
+  connectionLimit: 5,
+})
 
 async function items(response) {
   await new Promise((resolve) => setTimeout(resolve, Number(Math.random() < Number(SLOW_RATE) ? SLOW_MS : DELAY_MS)))
@@ -35,4 +52,8 @@ server.keepAliveTimeout = 3_700_000
 server.listen(3001, () => console.log(`backend ${VERSION} listens on :3001`))
 // Callers still send for a moment after a pod is told to end: the news has to travel to every proxy.
 process.on('SIGTERM', () => setTimeout(() => process.exit(), 3_000))
-if (CRASH_AFTER_MS) setTimeout(() => { console.error('FATAL: this version crashes on purpose'); process.exit(1) }, Number(CRASH_AFTER_MS))
+if (CRASH_AFTER_MS)
+  setTimeout(() => {
+    console.error('FATAL: this version crashes on purpose')
+    process.exit(1)
+  }, Number(CRASH_AFTER_MS))

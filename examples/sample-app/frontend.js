@@ -10,7 +10,10 @@ function askBackend() {
   return new Promise((resolve) => {
     const request = get(BACKEND_URL, { agent, timeout: 10_000 }, (response) => {
       let text = ''
-      response.setEncoding('utf8').on('data', (chunk) => (text += chunk)).on('end', () => resolve({ status: response.statusCode, text }))
+      response
+        .setEncoding('utf8')
+        .on('data', (chunk) => (text += chunk))
+        .on('end', () => resolve({ status: response.statusCode, text }))
     })
     request.on('timeout', () => request.destroy(new Error('timeout')))
     request.on('error', (error) => resolve({ status: 0, text: error.message }))

@@ -19,8 +19,12 @@ export function matching(object: VirtualService, split: Split, match: HttpMatch 
   const kept = http.filter((route) => !isOurs(route))
   const wanted = match ? withOurs({ ...object, spec: { ...object.spec, http: kept } }, split, match) : kept
   if (isDeepStrictEqual(wanted, http)) return []
-  const removals = http.flatMap((route, i) => (isOurs(route) ? [{ op: 'remove' as const, path: `/spec/http/${i}` }] : []))
-  const additions = wanted.flatMap((route, i) => (isOurs(route) ? [{ op: 'add' as const, path: `/spec/http/${i}`, value: route }] : []))
+  const removals = http.flatMap((route, i) =>
+    isOurs(route) ? [{ op: 'remove' as const, path: `/spec/http/${i}` }] : [],
+  )
+  const additions = wanted.flatMap((route, i) =>
+    isOurs(route) ? [{ op: 'add' as const, path: `/spec/http/${i}`, value: route }] : [],
+  )
   return [...removals.reverse(), ...additions]
 }
 
@@ -43,7 +47,9 @@ function ours(object: VirtualService, route: HttpRoute, place: Place, match: Htt
   const both = (own.length > 0 ? own : [{}]).map((each) => {
     const key = clash(each, asked)
     if (key === undefined) return together(each, asked)
-    throw new Error(`canary.ab.match: the route ${route.name ?? `number ${place.index + 1}`} of the VirtualService ${object.metadata.namespace ?? ''}/${object.metadata.name} already has a condition on ${key}, and no route can have both; match on something else`)
+    throw new Error(
+      `canary.ab.match: the route ${route.name ?? `number ${place.index + 1}`} of the VirtualService ${object.metadata.namespace ?? ''}/${object.metadata.name} already has a condition on ${key}, and no route can have both; match on something else`,
+    )
   })
   const settings = isMarked(object) ? without(route, 'mirror', 'mirrorPercentage') : route
   const target = without(route.route![place.canary[0]!]!, 'weight') as { destination: Destination }
@@ -58,13 +64,21 @@ function without(map: Conditions, ...keys: readonly string[]): Conditions {
 const several = ['headers', 'queryParams'] as const
 
 function together(a: Conditions, b: Conditions): Conditions {
-  const maps = several.filter((key) => key in a && key in b).map((key) => [key, { ...(a[key] as Conditions), ...(b[key] as Conditions) }] as const)
+  const maps = several
+    .filter((key) => key in a && key in b)
+    .map((key) => [key, { ...(a[key] as Conditions), ...(b[key] as Conditions) }] as const)
   return { ...a, ...b, ...Object.fromEntries(maps) }
 }
 
 /** What both look at in different ways. */
 function clash(a: Conditions, b: Conditions): string | undefined {
-  const differs = (one: Conditions, other: Conditions) => Object.keys(one).find((key) => key in other && !isDeepStrictEqual(one[key], other[key]))
-  const within = several.map((key) => [key, differs((a[key] as Conditions | undefined) ?? {}, (b[key] as Conditions | undefined) ?? {})] as const).find(([, name]) => name !== undefined)
+  const differs = (one: Conditions, other: Conditions) =>
+    Object.keys(one).find((key) => key in other && !isDeepStrictEqual(one[key], other[key]))
+  const within = several
+    .map(
+      (key) =>
+        [key, differs((a[key] as Conditions | undefined) ?? {}, (b[key] as Conditions | undefined) ?? {})] as const,
+    )
+    .find(([, name]) => name !== undefined)
   return differs(without(a, ...several), without(b, ...several)) ?? (within && `${within[0]}.${within[1]!}`)
 }

@@ -28,7 +28,15 @@ export type Checks = {
 }
 
 /** `against` and `below`: the E values of the test, 1 at the start; the first condemns and the second certifies at 1/alpha. */
-export type CheckLine = { check: string; canary: Counts; stable: Counts; against: number; below: number; needed: number; verdict: Judgement | 'shared' }
+export type CheckLine = {
+  check: string
+  canary: Counts
+  stable: Counts
+  against: number
+  below: number
+  needed: number
+  verdict: Judgement | 'shared'
+}
 
 export function begin({ checks: { successRate, p99, noWorseThanStable } }: CanaryConfig): Checks {
   const { enabled, margin, latency } = noWorseThanStable
@@ -46,21 +54,37 @@ export function begin({ checks: { successRate, p99, noWorseThanStable } }: Canar
  * Adds what a tick saw. `alone`: stable was meant to get nothing, so that it cannot be compared with.
  * `usual`: stable's times before this tick, from which the edge is taken once; later it stays, whatever is seen.
  */
-export function add(plan: CanaryConfig, checks: Checks, canary: Served, stable: Served, alone: boolean, usual: Times): Checks {
-  const edgeMs = checks.edgeMs ?? (checks.latency && usual.total >= enoughTimed ? edgeOf(usual, 1 - slowest) : undefined)
+export function add(
+  plan: CanaryConfig,
+  checks: Checks,
+  canary: Served,
+  stable: Served,
+  alone: boolean,
+  usual: Times,
+): Checks {
+  const edgeMs =
+    checks.edgeMs ?? (checks.latency && usual.total >= enoughTimed ? edgeOf(usual, 1 - slowest) : undefined)
   const { windows, complete } = withTick(checks.windows, canary, stable, plan.tick)
   const limit = plan.checks.p99
-  const waiting = alone ? checks.waiting : { canary: sum(checks.waiting.canary, canary), stable: sum(checks.waiting.stable, stable) }
+  const waiting = alone
+    ? checks.waiting
+    : { canary: sum(checks.waiting.canary, canary), stable: sum(checks.waiting.stable, stable) }
   const added: Checks = {
     ...checks,
     waiting,
     windows,
     ...(edgeMs === undefined ? {} : { edgeMs }),
     successRate: objective.add(checks.successRate, failed(canary), alone),
-    ...(checks.p99 && limit !== undefined ? { p99: slowerThan(limit, checks.p99, canary, alone, complete ? windows : undefined) } : {}),
-    ...(checks.latency && edgeMs !== undefined && complete ? { latency: slowerThanStable(edgeMs, checks.latency, windows) } : {}),
+    ...(checks.p99 && limit !== undefined
+      ? { p99: slowerThan(limit, checks.p99, canary, alone, complete ? windows : undefined) }
+      : {}),
+    ...(checks.latency && edgeMs !== undefined && complete
+      ? { latency: slowerThanStable(edgeMs, checks.latency, windows) }
+      : {}),
   }
-  return waiting.canary.requests > 0 && waiting.canary.requests + waiting.stable.requests >= enoughToCompare ? compared(added) : added
+  return waiting.canary.requests > 0 && waiting.canary.requests + waiting.stable.requests >= enoughToCompare
+    ? compared(added)
+    : added
 }
 
 /** Before the weight changes: what is waiting is compared, and what is published from now on is not put together with it. */
@@ -73,7 +97,11 @@ export function shifted(checks: Checks): Checks {
  * are put together until there are some, but never across a change of weight, for what failed may have changed with it.
  */
 function compared(checks: Checks): Checks {
-  const { successRate, failures, waiting: { canary, stable } } = checks
+  const {
+    successRate,
+    failures,
+    waiting: { canary, stable },
+  } = checks
   return {
     ...checks,
     waiting: { canary: nothing, stable: nothing },
@@ -83,7 +111,13 @@ function compared(checks: Checks): Checks {
 }
 
 /** Its own times count at once, those beside stable's when there are windows to compare. */
-function slowerThan(limitMs: number, before: objective.Objective, { times }: Served, alone: boolean, windows: Windows | undefined): objective.Objective {
+function slowerThan(
+  limitMs: number,
+  before: objective.Objective,
+  { times }: Served,
+  alone: boolean,
+  windows: Windows | undefined,
+): objective.Objective {
   const test = objective.add(before, slower(times, limitMs), alone)
   if (!windows) return test
   const { canary, stable } = beside(windows, limitMs)
@@ -109,13 +143,52 @@ export function lines(plan: CanaryConfig, checks: Checks, canary: Served, stable
   const { edgeMs } = checks
   const { p99 } = plan.checks
   const alpha = alphaOf(plan, checks)
-  const line = (check: string, of: (served: Served) => Counts, evidence: { against: number; below: number }, verdict: CheckLine['verdict']): CheckLine =>
-    ({ check, canary: of(canary), stable: of(stable), against: evidence.against, below: evidence.below, needed: 1 / alpha, verdict })
+  const line = (
+    check: string,
+    of: (served: Served) => Counts,
+    evidence: { against: number; below: number },
+    verdict: CheckLine['verdict'],
+  ): CheckLine => ({
+    check,
+    canary: of(canary),
+    stable: of(stable),
+    against: evidence.against,
+    below: evidence.below,
+    needed: 1 / alpha,
+    verdict,
+  })
   return [
     line('success rate', failed, objective.evidence(checks.successRate), objective.judge(checks.successRate, alpha)),
-    ...(checks.p99 && p99 !== undefined ? [line('p99', ({ times }) => slower(times, p99), objective.evidence(checks.p99), objective.judge(checks.p99, alpha))] : []),
-    ...(checks.failures ? [line('failures beside stable', unanswered, relative.evidence(checks.failures), relative.judge(checks.failures, alpha))] : []),
-    ...(checks.latency && edgeMs !== undefined ? [line('latency beside stable', ({ times }) => slower(times, edgeMs), relative.evidence(checks.latency), relative.judge(checks.latency, alpha))] : []),
+    ...(checks.p99 && p99 !== undefined
+      ? [
+          line(
+            'p99',
+            ({ times }) => slower(times, p99),
+            objective.evidence(checks.p99),
+            objective.judge(checks.p99, alpha),
+          ),
+        ]
+      : []),
+    ...(checks.failures
+      ? [
+          line(
+            'failures beside stable',
+            unanswered,
+            relative.evidence(checks.failures),
+            relative.judge(checks.failures, alpha),
+          ),
+        ]
+      : []),
+    ...(checks.latency && edgeMs !== undefined
+      ? [
+          line(
+            'latency beside stable',
+            ({ times }) => slower(times, edgeMs),
+            relative.evidence(checks.latency),
+            relative.judge(checks.latency, alpha),
+          ),
+        ]
+      : []),
   ]
 }
 
@@ -128,7 +201,8 @@ function alphaOf({ checks: { falseAlarm } }: CanaryConfig, { successRate, p99, f
 export function enough(plan: CanaryConfig): number {
   const begun = begin(plan)
   const alpha = alphaOf(plan, begun)
-  const certified = (requests: number) => objective.judge(objective.add(begun.successRate, { requests, against: 0 }, true), alpha) === 'pass'
+  const certified = (requests: number) =>
+    objective.judge(objective.add(begun.successRate, { requests, against: 0 }, true), alpha) === 'pass'
   let [short, long] = [0, 1]
   while (!certified(long)) [short, long] = [long, 2 * long]
   while (long - short > 1) {
@@ -140,12 +214,20 @@ export function enough(plan: CanaryConfig): number {
 }
 
 /** One sentence of what a line counted, with the limit it is held to. */
-export function sentence({ checks: { successRate, p99, noWorseThanStable } }: CanaryConfig, { edgeMs }: Checks, { check, canary, stable }: CheckLine): string {
-  const share = ({ requests, against }: Counts) => `${against} of ${requests} (${percent(requests === 0 ? 0 : against / requests)})`
+export function sentence(
+  { checks: { successRate, p99, noWorseThanStable } }: CanaryConfig,
+  { edgeMs }: Checks,
+  { check, canary, stable }: CheckLine,
+): string {
+  const share = ({ requests, against }: Counts) =>
+    `${against} of ${requests} (${percent(requests === 0 ? 0 : against / requests)})`
   const beside = `of stable's ${share(stable)}; ${noWorseThanStable.margin} times as often is tolerated`
-  if (check === 'success rate') return `success rate: of the canary's requests ${share(canary)} failed, the limit is ${percent(1 - successRate)}; of stable's ${share(stable)}`
-  if (check === 'p99') return `latency: of the canary's requests ${share(canary)} took longer than the limit of p99 (${p99 ?? 0} ms), which allows ${percent(slowest)}; of stable's ${share(stable)}`
-  if (check === 'failures beside stable') return `no worse than stable: of the canary's requests ${share(canary)} failed or were given up, ${beside}`
+  if (check === 'success rate')
+    return `success rate: of the canary's requests ${share(canary)} failed, the limit is ${percent(1 - successRate)}; of stable's ${share(stable)}`
+  if (check === 'p99')
+    return `latency: of the canary's requests ${share(canary)} took longer than the limit of p99 (${p99 ?? 0} ms), which allows ${percent(slowest)}; of stable's ${share(stable)}`
+  if (check === 'failures beside stable')
+    return `no worse than stable: of the canary's requests ${share(canary)} failed or were given up, ${beside}`
   return `no worse than stable: of the canary's requests ${share(canary)} took longer than ${edgeMs ?? 0} ms, stable's own p99; ${beside}`
 }
 

@@ -12,15 +12,29 @@ export async function diagnose(cluster: Cluster, namespace: string, pods: Pod[])
   const worstFirst = [...pods].sort((a, b) => restarts(b) - restarts(a))
   return Promise.all(
     worstFirst.slice(0, 2).map(async (pod) => {
-      const { metadata: { name }, spec } = pod
+      const {
+        metadata: { name },
+        spec,
+      } = pod
       const container = spec.containers.find((each) => each.name !== 'istio-proxy')?.name ?? ''
       const unwell = !isReady(pod) || restarts(pod) > 0
       const [cause, log, events] = await Promise.all([
         unwell ? causeOf(cluster, pod).catch(() => undefined) : undefined,
         cluster.log(namespace, name, container, 10).catch(() => ''),
-        cluster.list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` }).catch(() => []),
+        cluster
+          .list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` })
+          .catch(() => []),
       ])
-      return { pod: name, container, ...(cause === undefined ? {} : { cause }), log: log.split('\n').map((line) => line.trimEnd()).filter(Boolean), events: events.slice(-5).map(({ reason, message }) => `${reason ?? ''}: ${message ?? ''}`) }
+      return {
+        pod: name,
+        container,
+        ...(cause === undefined ? {} : { cause }),
+        log: log
+          .split('\n')
+          .map((line) => line.trimEnd())
+          .filter(Boolean),
+        events: events.slice(-5).map(({ reason, message }) => `${reason ?? ''}: ${message ?? ''}`),
+      }
     }),
   )
 }

@@ -5,9 +5,20 @@ import { groupOf, keyOf, type KubeObject } from '../cluster/objects.ts'
 
 /** Of argoproj.io/v1alpha1, as far as it is used. */
 type Application = KubeObject & {
-  spec?: { ignoreDifferences?: Ignored[] | null; syncPolicy?: { automated?: { selfHeal?: boolean; enabled?: boolean } | null; syncOptions?: string[] } }
+  spec?: {
+    ignoreDifferences?: Ignored[] | null
+    syncPolicy?: { automated?: { selfHeal?: boolean; enabled?: boolean } | null; syncOptions?: string[] }
+  }
 }
-type Ignored = { group?: string; kind: string; name?: string; namespace?: string; jsonPointers?: string[]; jqPathExpressions?: string[]; managedFieldsManagers?: string[] }
+type Ignored = {
+  group?: string
+  kind: string
+  name?: string
+  namespace?: string
+  jsonPointers?: string[]
+  jqPathExpressions?: string[]
+  managedFieldsManagers?: string[]
+}
 
 /** One sentence for each controller that would. `applications`: those of Argo CD; none when they cannot be read. */
 export function gitopsDoubts(object: KubeObject, applications: KubeObject[]): string[] {
@@ -20,15 +31,20 @@ const helm = 'helm.toolkit.fluxcd.io'
 /** `ssa: Merge` does not help: a list of routes has one owner as a whole. */
 function kustomizeDoubts(object: KubeObject): string[] {
   const owner = ownerOf(object, kustomize)
-  const left = says(object, `${kustomize}/ssa`, 'IfNotPresent', 'Ignore') || says(object, `${kustomize}/reconcile`, 'disabled')
+  const left =
+    says(object, `${kustomize}/ssa`, 'IfNotPresent', 'Ignore') || says(object, `${kustomize}/reconcile`, 'disabled')
   if (owner === undefined || left) return []
-  return [`${keyOf(object)} is applied by the Kustomization ${owner} of Flux, which puts its weights back when it reconciles; annotate it in its source with ${kustomize}/ssa: IfNotPresent, or for the time of the promotion in the cluster with ${kustomize}/reconcile: disabled`]
+  return [
+    `${keyOf(object)} is applied by the Kustomization ${owner} of Flux, which puts its weights back when it reconciles; annotate it in its source with ${kustomize}/ssa: IfNotPresent, or for the time of the promotion in the cluster with ${kustomize}/reconcile: disabled`,
+  ]
 }
 
 function helmDoubts(object: KubeObject): string[] {
   const owner = ownerOf(object, helm)
   if (owner === undefined || says(object, `${helm}/driftDetection`, 'disabled')) return []
-  return [`${keyOf(object)} is of the HelmRelease ${owner} of Flux, which puts its weights back where its driftDetection.mode is enabled; have the chart annotate it with ${helm}/driftDetection: disabled, or leave the mode at disabled or warn`]
+  return [
+    `${keyOf(object)} is of the HelmRelease ${owner} of Flux, which puts its weights back where its driftDetection.mode is enabled; have the chart annotate it with ${helm}/driftDetection: disabled, or leave the mode at disabled or warn`,
+  ]
 }
 
 function ownerOf({ metadata: { labels = {} } }: KubeObject, group: string): string | undefined {
@@ -50,10 +66,18 @@ function argoDoubts(object: KubeObject, applications: Application[]): string[] {
   const application = applications.find((each) => isNamed(each, name))
   const ignoring = `ignoreDifferences that cover the weights of the ${object.kind} (jqPathExpressions, or managedFieldsManagers: [${fieldManager}])`
   const option = `the sync option ${respecting}`
-  if (!application) return [`${keyOf(object)} is of the Application ${name} of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and ${option}`]
-  const lacking = [...(covers(application, object) ? [] : [ignoring]), ...(application.spec?.syncPolicy?.syncOptions?.includes(respecting) ? [] : [option])]
+  if (!application)
+    return [
+      `${keyOf(object)} is of the Application ${name} of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and ${option}`,
+    ]
+  const lacking = [
+    ...(covers(application, object) ? [] : [ignoring]),
+    ...(application.spec?.syncPolicy?.syncOptions?.includes(respecting) ? [] : [option]),
+  ]
   if (!heals(application) || lacking.length === 0) return []
-  return [`${keyOf(object)} is of the Application ${name} of Argo CD, which puts its weights back within seconds (syncPolicy.automated.selfHeal); give the Application ${lacking.join(' and ')}, or turn selfHeal off for the time of the promotion`]
+  return [
+    `${keyOf(object)} is of the Application ${name} of Argo CD, which puts its weights back within seconds (syncPolicy.automated.selfHeal); give the Application ${lacking.join(' and ')}, or turn selfHeal off for the time of the promotion`,
+  ]
 }
 
 /**
@@ -72,7 +96,9 @@ function trackedBy(object: KubeObject, applications: Application[]): string | un
 /** An id that speaks of another object was copied from there, and Argo CD takes no account of it. */
 function trackingName({ apiVersion, kind, metadata }: KubeObject, id: string): string | undefined {
   const [name, type, place] = id.split(':')
-  return type === `${groupOf(apiVersion)}/${kind}` && place === `${metadata.namespace ?? ''}/${metadata.name}` ? name : undefined
+  return type === `${groupOf(apiVersion)}/${kind}` && place === `${metadata.namespace ?? ''}/${metadata.name}`
+    ? name
+    : undefined
 }
 
 /** One outside Argo CD's own namespace is told with its namespace before its name. */
@@ -88,11 +114,17 @@ function heals({ spec }: Application): boolean {
 function covers({ spec }: Application, object: KubeObject): boolean {
   const rules = (spec?.ignoreDifferences ?? []).filter((rule) => isFor(rule, object))
   if (rules.some(({ managedFieldsManagers = [] }) => managedFieldsManagers.includes(fieldManager))) return true
-  const patterns = rules.flatMap(({ jsonPointers = [], jqPathExpressions = [] }) => [...jsonPointers.map(pointed), ...jqPathExpressions.map(expressed)])
+  const patterns = rules.flatMap(({ jsonPointers = [], jqPathExpressions = [] }) => [
+    ...jsonPointers.map(pointed),
+    ...jqPathExpressions.map(expressed),
+  ])
   return weightsIn(object).every((weight) => patterns.some((pattern) => pattern && isWithin(weight, pattern)))
 }
 
-function isFor({ group = '', kind, name = '', namespace = '' }: Ignored, { apiVersion, kind: ours, metadata }: KubeObject): boolean {
+function isFor(
+  { group = '', kind, name = '', namespace = '' }: Ignored,
+  { apiVersion, kind: ours, metadata }: KubeObject,
+): boolean {
   const named = (name === '' || name === metadata.name) && (namespace === '' || namespace === metadata.namespace)
   return named && globs(group, groupOf(apiVersion)) && globs(kind, ours)
 }
@@ -113,13 +145,15 @@ function isWithin(path: Path, pattern: Pattern): boolean {
 
 /** Where the weights are that a promotion may write; a weight that is not written yet has its place too. */
 function weightsIn(object: KubeObject & { spec?: Record<string, unknown> }): Path[] {
-  return Object.entries({ http: 'route', tcp: 'route', tls: 'route', rules: 'backendRefs' }).flatMap(([section, list]) => {
-    const routes = (object.spec?.[section] ?? []) as Record<string, unknown[] | undefined>[]
-    return routes.flatMap((route, i) => {
-      const targets = route[list] ?? []
-      return targets.length < 2 ? [] : targets.map((_, j) => ['spec', section, String(i), list, String(j), 'weight'])
-    })
-  })
+  return Object.entries({ http: 'route', tcp: 'route', tls: 'route', rules: 'backendRefs' }).flatMap(
+    ([section, list]) => {
+      const routes = (object.spec?.[section] ?? []) as Record<string, unknown[] | undefined>[]
+      return routes.flatMap((route, i) => {
+        const targets = route[list] ?? []
+        return targets.length < 2 ? [] : targets.map((_, j) => ['spec', section, String(i), list, String(j), 'weight'])
+      })
+    },
+  )
 }
 
 /** No key on the way to a weight needs the escapes of a JSON pointer. */
@@ -132,8 +166,15 @@ function pointed(pointer: string): Pattern | undefined {
  * wrote it. Undefined for what is not understood, which then covers nothing.
  */
 function expressed(expression: string): Pattern | undefined {
-  const path = expression.replaceAll(/\bselect\([^()]*\)/g, '').split('|').map((part) => part.trim()).filter((part) => part !== '.').join('')
+  const path = expression
+    .replaceAll(/\bselect\([^()]*\)/g, '')
+    .split('|')
+    .map((part) => part.trim())
+    .filter((part) => part !== '.')
+    .join('')
   const steps = [...path.matchAll(/\.?\[(?<index>\d*)\]\??|\.?\["(?<quoted>[^"]+)"\]\??|\.(?<key>[A-Za-z_]\w*)\??/g)]
   const isAll = steps.length > 0 && steps.map(([text]) => text).join('') === path
-  return isAll ? steps.map(({ groups = {} }) => groups['key'] ?? groups['quoted'] ?? (groups['index'] || any)) : undefined
+  return isAll
+    ? steps.map(({ groups = {} }) => groups['key'] ?? groups['quoted'] ?? (groups['index'] || any))
+    : undefined
 }

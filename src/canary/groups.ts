@@ -15,25 +15,43 @@ export async function groupsOf(cluster: Cluster, config: Config, plan: CanaryCon
   const subsets = servicesOf(config)[plan.service]?.subsets ?? {}
   const selectorOf = async (service: string): Promise<Labels> => {
     const selector = (await cluster.get<Service>('Service', namespace, service))?.spec.selector
-    if (!selector) throw new Error(`the Service ${namespace}/${service} is not there, or has no selector; a canary needs both versions behind a Service with one`)
+    if (!selector)
+      throw new Error(
+        `the Service ${namespace}/${service} is not there, or has no selector; a canary needs both versions behind a Service with one`,
+      )
     return selector
   }
   const labelsOf = async ({ by, name }: Version): Promise<Labels> =>
-    by === 'service' ? await selectorOf(name) : { ...(await selectorOf(plan.service)), ...(subsets[name] ?? { version: name }) }
+    by === 'service'
+      ? await selectorOf(name)
+      : { ...(await selectorOf(plan.service)), ...(subsets[name] ?? { version: name }) }
   return { stable: await labelsOf(plan.stable), canary: await labelsOf(plan.canary) }
 }
 
 /** One sentence for each version that selects no pod, nor the template of a Deployment; `key` is where it stands in the config. */
-export async function groupFaults(cluster: Cluster, config: Config, plan: CanaryConfig, key: string): Promise<string[]> {
+export async function groupFaults(
+  cluster: Cluster,
+  config: Config,
+  plan: CanaryConfig,
+  key: string,
+): Promise<string[]> {
   const { namespace } = config
   const groups = await groupsOf(cluster, config, plan).catch(messageOf)
   if (typeof groups === 'string') return [`${key}: ${groups}`]
-  const [pods, deployments] = await Promise.all([cluster.list<Pod>('Pod', namespace), cluster.list<Workload>('Deployment', namespace)])
-  const labels = [...pods.map(({ metadata }) => metadata.labels), ...deployments.map(({ spec }) => spec.template.metadata?.labels)]
+  const [pods, deployments] = await Promise.all([
+    cluster.list<Pod>('Pod', namespace),
+    cluster.list<Workload>('Deployment', namespace),
+  ])
+  const labels = [
+    ...pods.map(({ metadata }) => metadata.labels),
+    ...deployments.map(({ spec }) => spec.template.metadata?.labels),
+  ]
   return (['stable', 'canary'] as const)
     .filter((role) => !labels.some((each) => matches(groups[role], each)))
     .map((role) => {
-      const selector = Object.entries(groups[role]).map(([name, value]) => `${name}=${value}`).join(',')
+      const selector = Object.entries(groups[role])
+        .map(([name, value]) => `${name}=${value}`)
+        .join(',')
       return `${key}.${role}: the ${plan[role].by} ${plan[role].name} selects no pod: none in ${namespace} has the labels ${selector}; deploy it first, or correct the labels of the ${plan[role].by}`
     })
 }

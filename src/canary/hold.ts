@@ -13,7 +13,13 @@ import { nothing, type Served } from './served.ts'
 import { readRoutes, type Routed, type Split } from './traffic.ts'
 
 /** Who holds, and with what: `run` is the run's address or name, `program` the guard's text, `hide` takes secrets out. */
-export type Holder = { run: string; program: () => string; hide: <T>(value: T) => T; signal: AbortSignal; note: (line: string) => void }
+export type Holder = {
+  run: string
+  program: () => string
+  hide: <T>(value: T) => T
+  signal: AbortSignal
+  note: (line: string) => void
+}
 
 export type Hold = {
   identity: string
@@ -35,19 +41,38 @@ export type Hold = {
 }
 
 /** @throws Error when another run has it, or when there can be no guard; nothing is then left behind. */
-export async function hold(cluster: Cluster, split: Split, plan: CanaryConfig, template: string, holder: Holder): Promise<Hold> {
+export async function hold(
+  cluster: Cluster,
+  split: Split,
+  plan: CanaryConfig,
+  template: string,
+  holder: Holder,
+): Promise<Hold> {
   const { namespace, service } = split
   const { guard, waitForRun } = plan
-  const claimed = await claim(cluster, { namespace, service, run: holder.run, leaseMs: guard.after, waitMs: waitForRun, signal: holder.signal, note: holder.note }).catch(withRemedy)
+  const claimed = await claim(cluster, {
+    namespace,
+    service,
+    run: holder.run,
+    leaseMs: guard.after,
+    waitMs: waitForRun,
+    signal: holder.signal,
+    note: holder.note,
+  }).catch(withRemedy)
   const of = { version: 1, plan: planHash(plan), template, run: holder.run } as const
   const left = claimed.before
-  const goesOn = left?.plan === of.plan && left.template === template && (left.state.phase !== 'ended' || left.state.asPlanned)
+  const goesOn =
+    left?.plan === of.plan && left.template === template && (left.state.phase !== 'ended' || left.state.asPlanned)
   const before = goesOn ? left : undefined
   try {
     const saved = await routesBefore(cluster, split, claimed, before !== undefined)
     if (guard.enabled) await post(cluster, split, plan, claimed, saved, holder.program())
-    else holder.note(`${service}: there is no guard (\`guard: off\`): should this run be lost, the traffic stays as it then is`)
-    const record = (state: State): Saved => holder.hide({ ...of, savedAt: new Date().toISOString(), state: compact(state) })
+    else
+      holder.note(
+        `${service}: there is no guard (\`guard: off\`): should this run be lost, the traffic stays as it then is`,
+      )
+    const record = (state: State): Saved =>
+      holder.hide({ ...of, savedAt: new Date().toISOString(), state: compact(state) })
     const name = guardName(service, claimed.identity)
     return {
       identity: claimed.identity,
@@ -72,13 +97,18 @@ export async function hold(cluster: Cluster, split: Split, plan: CanaryConfig, t
 
 function withRemedy(problem: unknown): never {
   if (!(problem instanceof ApiError) || problem.status !== 403) throw problem
-  throw new Error(`canary: the promotion cannot be held by a Lease: ${problem.message}; give the run the rights of deploy/rbac/deliver.yaml`)
+  throw new Error(
+    `canary: the promotion cannot be held by a Lease: ${problem.message}; give the run the rights of deploy/rbac/deliver.yaml`,
+  )
 }
 
 /** Nobody asks a step for its times, and an annotation is to hold a hundred steps. */
 function compact(state: State): State {
   const bare = (served: Served): Served => ({ ...served, times: nothing.times })
-  return { ...state, steps: state.steps.map((step) => ({ ...step, canary: bare(step.canary), stable: bare(step.stable) })) }
+  return {
+    ...state,
+    steps: state.steps.map((step) => ({ ...step, canary: bare(step.canary), stable: bare(step.stable) })),
+  }
 }
 
 /** As an earlier run saved them, when this one goes on from it; else as they are now. */
@@ -91,7 +121,15 @@ async function routesBefore(cluster: Cluster, split: Split, { lease }: Claim, re
     const { name, labels = {}, annotations = {} } = object.metadata
     return { ...object, metadata: { name, namespace, labels, annotations } }
   })
-  await cluster.apply<ConfigMap>({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [ownerReference(lease)] }, data: { 'routes.json': JSON.stringify(routes) } }, true)
+  await cluster.apply<ConfigMap>(
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [ownerReference(lease)] },
+      data: { 'routes.json': JSON.stringify(routes) },
+    },
+    true,
+  )
   return routes
 }
 
@@ -101,13 +139,33 @@ export async function savedRoutes(cluster: Cluster, namespace: string, service: 
   return text === undefined ? [] : (JSON.parse(text) as Routed[])
 }
 
-async function post(cluster: Cluster, split: Split, { guard, service }: CanaryConfig, { identity, lease }: Claim, saved: Routed[], program: string): Promise<void> {
-  const orders = { namespace: split.namespace, service, lease: lease.metadata.name, identity, afterMs: guard.after, split, saved }
+async function post(
+  cluster: Cluster,
+  split: Split,
+  { guard, service }: CanaryConfig,
+  { identity, lease }: Claim,
+  saved: Routed[],
+  program: string,
+): Promise<void> {
+  const orders = {
+    namespace: split.namespace,
+    service,
+    lease: lease.metadata.name,
+    identity,
+    afterMs: guard.after,
+    split,
+    saved,
+  }
   for (const object of guardObjects(orders, lease, program, guard)) {
     await cluster.apply(object, true).catch((problem: unknown) => {
       const why = messageOf(problem)
-      const remedy = problem instanceof ApiError && problem.status === 403 ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'mend that'
-      throw new Error(`canary.guard: the guard of ${service} cannot be created (${object.kind} ${object.metadata.name}): ${why}; ${remedy}, or set \`guard: off\` and accept that the traffic stays as it is when the run is lost`)
+      const remedy =
+        problem instanceof ApiError && problem.status === 403
+          ? 'give the run the rights of deploy/rbac/deliver.yaml'
+          : 'mend that'
+      throw new Error(
+        `canary.guard: the guard of ${service} cannot be created (${object.kind} ${object.metadata.name}): ${why}; ${remedy}, or set \`guard: off\` and accept that the traffic stays as it is when the run is lost`,
+      )
     })
   }
 }
@@ -115,7 +173,8 @@ async function post(cluster: Cluster, split: Split, { guard, service }: CanaryCo
 /** Takes the guard away. */
 export async function relieve(cluster: Cluster, namespace: string, name: string): Promise<void> {
   // The account's rights go last: until its Job is gone the guard may still look.
-  for (const kind of ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'] as const) await cluster.remove(kind, namespace, name)
+  for (const kind of ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'] as const)
+    await cluster.remove(kind, namespace, name)
 }
 
 /** What a person would find at the guard's Job and pod. */
@@ -124,9 +183,14 @@ async function whyUnguarded(cluster: Cluster, namespace: string, name: string): 
   if (pod) {
     const log = await cluster.log(namespace, pod.metadata.name, 'guard', 3).catch(() => '')
     const cause = await causeOf(cluster, pod).catch(() => '')
-    return [cause === 'the pod is ready' ? '' : cause, log.trim()].filter(Boolean).join('; its log says: ') || `its pod ${pod.metadata.name} says nothing`
+    return (
+      [cause === 'the pod is ready' ? '' : cause, log.trim()].filter(Boolean).join('; its log says: ') ||
+      `its pod ${pod.metadata.name} says nothing`
+    )
   }
-  const events = await cluster.list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` }).catch(emptyWhenAbsent)
+  const events = await cluster
+    .list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` })
+    .catch(emptyWhenAbsent)
   const job = await cluster.get<KubeObject>('Job', namespace, name)
   return events.at(-1)?.message ?? (job ? 'its Job has made no pod' : 'its Job is gone')
 }

@@ -50,7 +50,15 @@ export function leaseName(service: string): string {
 }
 
 /** Who waits, and how long: `leaseMs` is how long a holder may not be heard of, `waitMs` how long to wait for one that lives. */
-export type Claiming = { namespace: string; service: string; run: string; leaseMs: number; waitMs: number; signal: AbortSignal; note: (line: string) => void }
+export type Claiming = {
+  namespace: string
+  service: string
+  run: string
+  leaseMs: number
+  waitMs: number
+  signal: AbortSignal
+  note: (line: string) => void
+}
 
 const pollMs = 1_000
 /** How often in a row a write that others may have been quicker with is tried. */
@@ -72,7 +80,7 @@ export async function claim(cluster: Cluster, claiming: Claiming): Promise<Claim
   let seen: { version: string | undefined; at: number; renewed: boolean } | undefined
   let told = false
   let refused = 0
-  for (;; await sleep(pollMs, undefined, { signal })) {
+  for (; ; await sleep(pollMs, undefined, { signal })) {
     const lease = await cluster.get<Lease>('Lease', namespace, name)
     const version = lease?.metadata.resourceVersion
     if (!seen || seen.version !== version) seen = { version, at: now(), renewed: seen !== undefined }
@@ -81,15 +89,22 @@ export async function claim(cluster: Cluster, claiming: Claiming): Promise<Claim
     const isStale = now() - seen.at >= (lease?.spec?.leaseDurationSeconds ?? 30) * 1000
     if (holder === '' || isStale) {
       // Another run was quicker; or the server takes none at all, which is not asked for ever.
-      const taken = await (lease ? take(cluster, lease, identity, claiming) : make(cluster, name, identity, claiming)).catch((error: unknown) => (++refused < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
-      if (taken && isStale) note(`${runOf(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`)
+      const taken = await (lease
+        ? take(cluster, lease, identity, claiming)
+        : make(cluster, name, identity, claiming)
+      ).catch((error: unknown) => (++refused < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
+      if (taken && isStale)
+        note(`${runOf(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`)
       if (taken) return claimOf(cluster, taken, identity, savedIn(lease), claiming.leaseMs)
       continue
     }
     refused = 0
     const limit = holder.startsWith(guardPrefix) ? Math.max(waitMs, guardMs) : waitMs
     if (seen.renewed && now() - began >= limit) throw new Error(heldBy(claiming, lease!))
-    if (!told) note(`${service}: ${runOf(holder)} holds the Lease ${namespace}/${name} since ${lease!.spec?.acquireTime ?? 'an unknown time'}; waiting to see whether it lives`)
+    if (!told)
+      note(
+        `${service}: ${runOf(holder)} holds the Lease ${namespace}/${name} since ${lease!.spec?.acquireTime ?? 'an unknown time'}; waiting to see whether it lives`,
+      )
     told = true
   }
 }
@@ -122,20 +137,56 @@ function savedIn(lease: Lease | undefined): Saved | undefined {
 
 const microTime = () => new Date().toISOString().replace('Z', '000Z')
 
-async function make(cluster: Cluster, name: string, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease> {
+async function make(
+  cluster: Cluster,
+  name: string,
+  identity: string,
+  { namespace, run, leaseMs }: Claiming,
+): Promise<Lease> {
   const time = microTime()
-  const spec = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(leaseMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: 0 }
-  return cluster.create<Lease>({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: { [runAnnotation]: run } }, spec })
+  const spec = {
+    holderIdentity: identity,
+    leaseDurationSeconds: Math.ceil(leaseMs / 1000),
+    acquireTime: time,
+    renewTime: time,
+    leaseTransitions: 0,
+  }
+  return cluster.create<Lease>({
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: { [runAnnotation]: run } },
+    spec,
+  })
 }
 
-async function take(cluster: Cluster, lease: Lease, identity: string, { namespace, run, leaseMs }: Claiming): Promise<Lease> {
+async function take(
+  cluster: Cluster,
+  lease: Lease,
+  identity: string,
+  { namespace, run, leaseMs }: Claiming,
+): Promise<Lease> {
   const time = microTime()
-  const { metadata: { name, resourceVersion, annotations = {} }, spec } = lease
-  const kept = Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation))
+  const {
+    metadata: { name, resourceVersion, annotations = {} },
+    spec,
+  } = lease
+  const kept = Object.fromEntries(
+    Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation),
+  )
   return cluster.patch<Lease>('Lease', namespace, name, [
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
     { op: 'add', path: '/metadata/annotations', value: { ...kept, [runAnnotation]: run } },
-    { op: 'add', path: '/spec', value: { holderIdentity: identity, leaseDurationSeconds: Math.ceil(leaseMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: (spec?.leaseTransitions ?? 0) + 1 } },
+    {
+      op: 'add',
+      path: '/spec',
+      value: {
+        holderIdentity: identity,
+        leaseDurationSeconds: Math.ceil(leaseMs / 1000),
+        acquireTime: time,
+        renewTime: time,
+        leaseTransitions: (spec?.leaseTransitions ?? 0) + 1,
+      },
+    },
   ])
 }
 
@@ -161,7 +212,9 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
       const lease = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
       // Refused for some other reason, or nobody knows: it may pass.
       if (lease === 'unread' || lease?.spec?.holderIdentity === identity) throw error
-      throw new Lost(lease ? howLost(lease) : `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`)
+      throw new Lost(
+        lease ? howLost(lease) : `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`,
+      )
     }
   }
   const renewal = (): PatchOperation => ({ op: 'add', path: '/spec/renewTime', value: microTime() })
@@ -171,7 +224,11 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
     before,
     guarded: () => guarded,
     renew: (saved) => write([renewal(), { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) }]),
-    release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) }]),
+    release: (saved) =>
+      write([
+        { op: 'add', path: '/spec/holderIdentity', value: '' },
+        { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) },
+      ]),
     end: async () => {
       // A run that was asleep may have lost it meanwhile; one that has just renewed it does not before it is gone.
       await write([renewal()])
@@ -182,11 +239,22 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
 
 function howLost({ metadata, spec }: Lease): string {
   const holder = spec?.holderIdentity ?? ''
-  return metadata.annotations?.[endedAnnotation] ?? (holder.startsWith(guardPrefix) ? 'the guard is putting the traffic back' : `${holder === '' ? 'somebody' : runOf(holder)} has taken the promotion over`)
+  return (
+    metadata.annotations?.[endedAnnotation] ??
+    (holder.startsWith(guardPrefix)
+      ? 'the guard is putting the traffic back'
+      : `${holder === '' ? 'somebody' : runOf(holder)} has taken the promotion over`)
+  )
 }
 
 /** Takes the promotion from whoever holds it; undefined when none is under way. A run that lives notices with its next look. */
-export async function seize(cluster: Cluster, namespace: string, service: string, by: string, why: string): Promise<Lease | undefined> {
+export async function seize(
+  cluster: Cluster,
+  namespace: string,
+  service: string,
+  by: string,
+  why: string,
+): Promise<Lease | undefined> {
   const name = leaseName(service)
   for (let attempt = 1; ; attempt++) {
     const lease = await cluster.get<Lease>('Lease', namespace, name)
@@ -197,7 +265,9 @@ export async function seize(cluster: Cluster, namespace: string, service: string
       { op: 'add', path: '/metadata/annotations', value: { ...annotations, [endedAnnotation]: why } },
       { op: 'add', path: '/spec/holderIdentity', value: by },
     ]
-    const seized = await cluster.patch<Lease>('Lease', namespace, name, operations).catch((error: unknown) => (attempt < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
+    const seized = await cluster
+      .patch<Lease>('Lease', namespace, name, operations)
+      .catch((error: unknown) => (attempt < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
     if (seized) return seized
   }
 }

@@ -17,7 +17,10 @@ const mostAtOnce = 64
 export function load(connect: () => Promise<Duplex>, { host, path }: { host: string; path: string }): Load {
   const agent = new http.Agent({ keepAlive: true, maxSockets: mostAtOnce })
   agent.createConnection = (_, done) => {
-    connect().then((stream) => done?.(null, stream), (error: unknown) => done?.(error as Error, undefined as unknown as Duplex))
+    connect().then(
+      (stream) => done?.(null, stream),
+      (error: unknown) => done?.(error as Error, undefined as unknown as Duplex),
+    )
     return undefined
   }
   let perSecond = 0
@@ -28,10 +31,13 @@ export function load(connect: () => Promise<Duplex>, { host, path }: { host: str
   function send(): void {
     underWay++
     const done = () => void underWay--
-    const request = http.get({ agent, path, headers: { host, 'user-agent': 'mesh-canary' }, timeout: 10_000 }, (response) => {
-      answers++
-      response.resume().once('close', done)
-    })
+    const request = http.get(
+      { agent, path, headers: { host, 'user-agent': 'mesh-canary' }, timeout: 10_000 },
+      (response) => {
+        answers++
+        response.resume().once('close', done)
+      },
+    )
     request.once('error', done).once('timeout', () => request.destroy())
   }
 
@@ -58,7 +64,14 @@ export function load(connect: () => Promise<Duplex>, { host, path }: { host: str
  * What is to be added, per second, so that the canary gets `needed` requests in a step of `forMs` at `weight` per cent,
  * where `seconds` of the users' traffic brought `seen` requests to both versions. At most `most`.
  */
-export function missing(needed: number, weight: number, forMs: number, seen: number, seconds: number, most: number): number {
+export function missing(
+  needed: number,
+  weight: number,
+  forMs: number,
+  seen: number,
+  seconds: number,
+  most: number,
+): number {
   if (weight === 0) return 0
   const wanted = needed / (forMs / 1000) / (weight / 100)
   return Math.min(most, Math.max(0, Math.ceil(wanted - (seconds === 0 ? 0 : seen / seconds))))

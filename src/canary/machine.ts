@@ -29,7 +29,10 @@ export type Observation = {
 export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'skipped'
 
 /** What the canary goes through, one after the other: copies of requests, those that match, and shares of all. */
-export type Stage = { kind: 'mirror'; percent: number; forMs: number } | { kind: 'ab'; forMs: number } | { kind: 'weight'; weight: number; forMs: number }
+export type Stage =
+  | { kind: 'mirror'; percent: number; forMs: number }
+  | { kind: 'ab'; forMs: number }
+  | { kind: 'weight'; weight: number; forMs: number }
 
 /** `watched`: requests since the traffic was seen to have moved, by which the split is told. */
 export type Step = {
@@ -85,7 +88,11 @@ export type State = {
   asPlanned?: boolean
 }
 
-export type Action = { kind: 'weight'; weight: number } | { kind: 'mirror'; percent: number } | { kind: 'ab' } | { kind: 'clear' }
+export type Action =
+  | { kind: 'weight'; weight: number }
+  | { kind: 'mirror'; percent: number }
+  | { kind: 'ab' }
+  | { kind: 'clear' }
 export type Next = { state: State; actions: Action[] }
 
 /** The stages of the plan, up to where it is to stop for now. */
@@ -93,14 +100,33 @@ export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryCon
   return [
     ...(mirror ? [{ kind: 'mirror', percent: mirror.percent, forMs: mirror.interval ?? interval } as const] : []),
     ...(ab ? [{ kind: 'ab', forMs: ab.intervals * interval } as const] : []),
-    ...steps.filter((weight) => weight <= until).map((weight) => ({ kind: 'weight', weight, forMs: interval }) as const),
+    ...steps
+      .filter((weight) => weight <= until)
+      .map((weight) => ({ kind: 'weight', weight, forMs: interval }) as const),
   ]
 }
 
 /** `weight` is the canary's weight now: what it has reached counts as taken. `before`: what stable served until now. */
 export function start(plan: CanaryConfig, weight: number, now: number, before: Served = nothing): State {
-  const taken = weight === 0 ? 0 : stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length
-  return { phase: 'waiting', startedAt: now, waitingSince: now, startWeight: weight, weight, taken, steps: [], checks: begin(plan), usual: before, canary: nothing, stable: nothing, users: nothing, findings: {}, passed: [], takenOver: 0 }
+  const taken =
+    weight === 0 ? 0 : stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length
+  return {
+    phase: 'waiting',
+    startedAt: now,
+    waitingSince: now,
+    startWeight: weight,
+    weight,
+    taken,
+    steps: [],
+    checks: begin(plan),
+    usual: before,
+    canary: nothing,
+    stable: nothing,
+    users: nothing,
+    findings: {},
+    passed: [],
+    takenOver: 0,
+  }
 }
 
 const interrupted = 'interrupted'
@@ -113,8 +139,19 @@ export function resume(saved: State, weight: number, now: number): State {
   const { blindSince, confirmingSince, verdict, reason, asPlanned, ...kept } = saved
   const last = kept.steps.at(-1)
   const cut = last !== undefined && (last.outcome === 'shifting' || last.outcome === 'watching')
-  const steps = cut ? withLast(kept.steps, (step) => ({ ...step, endedAt: step.watchedFrom ?? step.shiftedAt, outcome: interrupted })) : kept.steps
-  return { ...kept, phase: 'waiting', waitingSince: now, weight, taken: cut ? kept.taken - 1 : kept.taken, steps, checks: shifted(kept.checks), findings: {} }
+  const steps = cut
+    ? withLast(kept.steps, (step) => ({ ...step, endedAt: step.watchedFrom ?? step.shiftedAt, outcome: interrupted }))
+    : kept.steps
+  return {
+    ...kept,
+    phase: 'waiting',
+    waitingSince: now,
+    weight,
+    taken: cut ? kept.taken - 1 : kept.taken,
+    steps,
+    checks: shifted(kept.checks),
+    findings: {},
+  }
 }
 
 export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
@@ -152,12 +189,19 @@ function take(plan: CanaryConfig, { blindSince, ...before }: State, observation:
     canary: sum(state.canary, canary),
     stable: sum(state.stable, stable),
     users: sum(state.users, users),
-    steps: withLast(state.steps, (step) => ({ ...step, canary: sum(step.canary, canary), stable: sum(step.stable, stable), watched: told(step, canary, stable) })),
+    steps: withLast(state.steps, (step) => ({
+      ...step,
+      canary: sum(step.canary, canary),
+      stable: sum(step.stable, stable),
+      watched: told(step, canary, stable),
+    })),
   }
 }
 
 function told({ watchedFrom, watched }: Step, canary: Served, stable: Served): Step['watched'] {
-  return watchedFrom === undefined ? watched : { canary: watched.canary + canary.requests, stable: watched.stable + stable.requests }
+  return watchedFrom === undefined
+    ? watched
+    : { canary: watched.canary + canary.requests, stable: watched.stable + stable.requests }
 }
 
 /** What every check has counted, how strong its evidence is, and what it says. */
@@ -170,7 +214,9 @@ function against(plan: CanaryConfig, state: State): string | undefined {
   if (state.phase === 'waiting') return undefined
   const line = explain(plan, state).find(({ verdict }) => verdict === 'fail')
   if (line) return sentence(plan, state.checks, line)
-  const finding = Object.values(state.findings).find((each) => each.state === 'fail' && each.at >= (state.steps[0]?.shiftedAt ?? Infinity))
+  const finding = Object.values(state.findings).find(
+    (each) => each.state === 'fail' && each.at >= (state.steps[0]?.shiftedAt ?? Infinity),
+  )
   return finding && `${finding.name}: ${finding.text}`
 }
 
@@ -202,17 +248,27 @@ function strayed(plan: CanaryConfig, state: State, drift: string, now: number): 
 /** What a stage asks of the routes beside a weight. */
 function again({ steps }: State): Action[] {
   const step = steps.at(-1)
-  return step?.kind === 'mirror' ? [{ kind: 'mirror', percent: step.weight }] : step?.kind === 'ab' ? [{ kind: 'ab' }] : []
+  return step?.kind === 'mirror'
+    ? [{ kind: 'mirror', percent: step.weight }]
+    : step?.kind === 'ab'
+      ? [{ kind: 'ab' }]
+      : []
 }
 
 function wait(plan: CanaryConfig, state: State, { ready, gates, unguarded }: Observation, now: number): Next {
   const gate = due(plan, state).find((each) => each !== 'rollback')
   if (ready && !unguarded && state.blindSince === undefined && gate === undefined) return advance(plan, state, now)
-  const [what, limit, name] =
-    unguarded ? ['the guard did not come on duty', plan.patience, 'patience'] as const
-    : !ready ? ["the canary's pods did not become ready", plan.patience, 'patience'] as const
-    : state.blindSince !== undefined ? ["the counters of the sidecars could not be read", plan.patience, 'patience'] as const
-    : [`${gate ?? ''} was not confirmed${gates[gate!] ? ` (${gates[gate!]!.name}: ${gates[gate!]!.text})` : ''}`, plan.confirmWithin, 'confirmWithin'] as const
+  const [what, limit, name] = unguarded
+    ? (['the guard did not come on duty', plan.patience, 'patience'] as const)
+    : !ready
+      ? (["the canary's pods did not become ready", plan.patience, 'patience'] as const)
+      : state.blindSince !== undefined
+        ? (['the counters of the sidecars could not be read', plan.patience, 'patience'] as const)
+        : ([
+            `${gate ?? ''} was not confirmed${gates[gate!] ? ` (${gates[gate!]!.name}: ${gates[gate!]!.text})` : ''}`,
+            plan.confirmWithin,
+            'confirmWithin',
+          ] as const)
   if (now - state.waitingSince < limit) return { state, actions: [] }
   return fail(plan, state, `${what} within ${limit / 1000} s (\`${name}\`)`, now)
 }
@@ -237,22 +293,65 @@ const returns = 3
 function compare(plan: CanaryConfig, state: State, now: number): Next {
   const weight = sharedWeight(state)
   const missed = 1 + state.steps.filter(({ outcome }) => outcome === wentBack).length
-  if (missed > returns) return leave(plan, state, `at weight 100, where there is no stable to compare with, the limit was missed ${missed} times`, now)
-  const step: Step = { kind: 'weight', weight, from: state.weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
+  if (missed > returns)
+    return leave(
+      plan,
+      state,
+      `at weight 100, where there is no stable to compare with, the limit was missed ${missed} times`,
+      now,
+    )
+  const step: Step = {
+    kind: 'weight',
+    weight,
+    from: state.weight,
+    shiftedAt: now,
+    canary: nothing,
+    stable: nothing,
+    watched: { canary: 0, stable: 0 },
+    outcome: 'shifting',
+  }
   const { steps } = closed(state, wentBack, now)
-  return { state: { ...state, phase: 'shifting', weight, taken: state.taken - 1, steps: [...steps, step], checks: shifted(state.checks) }, actions: [{ kind: 'weight', weight }] }
+  return {
+    state: {
+      ...state,
+      phase: 'shifting',
+      weight,
+      taken: state.taken - 1,
+      steps: [...steps, step],
+      checks: shifted(state.checks),
+    },
+    actions: [{ kind: 'weight', weight }],
+  }
 }
 
 /** A step counts once the traffic itself has moved: it is likelier than not that the canary's share is the new one by now. */
 function seen(plan: CanaryConfig, state: State, look: Observation, now: number): Next {
   const { kind, from, shiftedAt, canary, stable, shift } = state.steps.at(-1)!
   const served = canary.requests + stable.requests
-  const byNow = kind === 'weight' && from !== state.weight ? shiftSeen(shift, from, state.weight, look.canary.requests, look.stable.requests) : undefined
+  const byNow =
+    kind === 'weight' && from !== state.weight
+      ? shiftSeen(shift, from, state.weight, look.canary.requests, look.stable.requests)
+      : undefined
   const moved = kind !== 'weight' ? canary.requests > 0 : byNow === undefined ? served > 0 : isShifted(byNow)
   const needsNone = plan.checks.minRequests === 0 && served === 0 && now > shiftedAt
-  if (moved || needsNone) return { state: { ...state, phase: 'watching', steps: withLast(state.steps, ({ shift: _, ...step }) => ({ ...step, watchedFrom: now, outcome: 'watching' })) }, actions: [] }
-  if (now - shiftedAt < plan.patience) return { state: { ...state, steps: withLast(state.steps, (step) => ({ ...step, ...(byNow ? { shift: byNow } : {}) })) }, actions: [] }
-  const what = canary.requests === 0 ? 'no request reached the canary' : `the canary served only ${Number(((100 * canary.requests) / served).toFixed(2))}% of the requests`
+  if (moved || needsNone)
+    return {
+      state: {
+        ...state,
+        phase: 'watching',
+        steps: withLast(state.steps, ({ shift: _, ...step }) => ({ ...step, watchedFrom: now, outcome: 'watching' })),
+      },
+      actions: [],
+    }
+  if (now - shiftedAt < plan.patience)
+    return {
+      state: { ...state, steps: withLast(state.steps, (step) => ({ ...step, ...(byNow ? { shift: byNow } : {}) })) },
+      actions: [],
+    }
+  const what =
+    canary.requests === 0
+      ? 'no request reached the canary'
+      : `the canary served only ${Number(((100 * canary.requests) / served).toFixed(2))}% of the requests`
   return inconclusive(plan, state, `${nameOf(state)} ${what} within ${plan.patience / 1000} s (\`patience\`)`, now)
 }
 
@@ -288,10 +387,13 @@ function watch(plan: CanaryConfig, state: State, now: number): Next {
 function doubtOf(plan: CanaryConfig, state: State): string | undefined {
   const { canary, watchedFrom } = state.steps.at(-1)!
   const { minRequests } = plan.checks
-  if (canary.requests < minRequests) return `the canary served ${canary.requests} requests, fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
+  if (canary.requests < minRequests)
+    return `the canary served ${canary.requests} requests, fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
   const shared = sharedOf(plan, state)
   if (shared) return `the limit was missed, but stable fares no better (${sentence(plan, state.checks, shared)})`
-  const mute = asked(plan).find((name) => !((state.findings[name]?.at ?? -1) >= watchedFrom! && state.findings[name]?.state === 'pass'))
+  const mute = asked(plan).find(
+    (name) => !((state.findings[name]?.at ?? -1) >= watchedFrom! && state.findings[name]?.state === 'pass'),
+  )
   return mute === undefined ? undefined : `${mute} did not pass (${state.findings[mute]?.text ?? 'no answer yet'})`
 }
 
@@ -301,12 +403,19 @@ function sharedOf(plan: CanaryConfig, state: State): CheckLine | undefined {
 
 /** Who has to say yes in every step. */
 function asked({ checks: { queries, commands }, webhooks }: CanaryConfig): string[] {
-  return [...Object.keys(queries), ...Object.keys(commands), ...Object.entries(webhooks).flatMap(([name, { type }]) => (type === 'rollout' ? [name] : []))]
+  return [
+    ...Object.keys(queries),
+    ...Object.keys(commands),
+    ...Object.entries(webhooks).flatMap(([name, { type }]) => (type === 'rollout' ? [name] : [])),
+  ]
 }
 
 /** Every limit is certified, and beside stable nothing leans against the canary. */
 function certain(plan: CanaryConfig, state: State): boolean {
-  return explain(plan, state).every(({ verdict, against, check }) => verdict === 'pass' || (check.endsWith('stable') && verdict === 'undecided' && against <= 1))
+  return explain(plan, state).every(
+    ({ verdict, against, check }) =>
+      verdict === 'pass' || (check.endsWith('stable') && verdict === 'undecided' && against <= 1),
+  )
 }
 
 /** The last step of a promotion waits for those who have to confirm it. */
@@ -314,7 +423,12 @@ function confirm(plan: CanaryConfig, state: State, { gates }: Observation, now: 
   if (!open(plan, state, 'confirm-promotion')) return advance(plan, state, now)
   if (now - state.confirmingSince! < plan.confirmWithin) return { state, actions: [] }
   const hook = gates['confirm-promotion']
-  return fail(plan, state, `the promotion was not confirmed${hook ? ` (${hook.name}: ${hook.text})` : ''} within ${plan.confirmWithin / 1000} s (\`confirmWithin\`)`, now)
+  return fail(
+    plan,
+    state,
+    `the promotion was not confirmed${hook ? ` (${hook.name}: ${hook.text})` : ''} within ${plan.confirmWithin / 1000} s (\`confirmWithin\`)`,
+    now,
+  )
 }
 
 function advance(plan: CanaryConfig, state: State, now: number): Next {
@@ -322,21 +436,51 @@ function advance(plan: CanaryConfig, state: State, now: number): Next {
   const stage = stages[state.taken]
   if (!stage) return finish(plan, state, now)
   const isLast = state.taken === stages.length - 1 && stage.kind === 'weight' && plan.until === undefined
-  if (isLast && open(plan, state, 'confirm-promotion')) return { state: { ...state, phase: 'confirming', confirmingSince: state.confirmingSince ?? now }, actions: [] }
+  if (isLast && open(plan, state, 'confirm-promotion'))
+    return { state: { ...state, phase: 'confirming', confirmingSince: state.confirmingSince ?? now }, actions: [] }
   const last = state.steps.at(-1)?.kind
   const weight = stage.kind === 'weight' ? stage.weight : state.weight
-  const step: Step = { kind: stage.kind, weight: stage.kind === 'mirror' ? stage.percent : weight, from: state.weight, shiftedAt: now, canary: nothing, stable: nothing, watched: { canary: 0, stable: 0 }, outcome: 'shifting' }
+  const step: Step = {
+    kind: stage.kind,
+    weight: stage.kind === 'mirror' ? stage.percent : weight,
+    from: state.weight,
+    shiftedAt: now,
+    canary: nothing,
+    stable: nothing,
+    watched: { canary: 0, stable: 0 },
+    outcome: 'shifting',
+  }
   return {
-    state: { ...state, phase: 'shifting', weight, taken: state.taken + 1, steps: [...state.steps, step], checks: state.steps.length === 0 ? state.checks : shifted(state.checks) },
-    actions: [...(last === 'mirror' || last === 'ab' ? [{ kind: 'clear' } as const] : []), stage.kind === 'weight' ? { kind: 'weight', weight } : stage.kind === 'mirror' ? { kind: 'mirror', percent: stage.percent } : { kind: 'ab' }],
+    state: {
+      ...state,
+      phase: 'shifting',
+      weight,
+      taken: state.taken + 1,
+      steps: [...state.steps, step],
+      checks: state.steps.length === 0 ? state.checks : shifted(state.checks),
+    },
+    actions: [
+      ...(last === 'mirror' || last === 'ab' ? [{ kind: 'clear' } as const] : []),
+      stage.kind === 'weight'
+        ? { kind: 'weight', weight }
+        : stage.kind === 'mirror'
+          ? { kind: 'mirror', percent: stage.percent }
+          : { kind: 'ab' },
+    ],
   }
 }
 
 function finish(plan: CanaryConfig, state: State, now: number): Next {
   const doubtful = state.steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
-  const passed = state.steps.length === 0 ? 'it has its weight already' : doubtful.length === 0 ? 'every step passed its checks' : `no check failed; the steps at ${doubtful.join(', ')} saw too little evidence and were taken all the same, as onInconclusive says`
+  const passed =
+    state.steps.length === 0
+      ? 'it has its weight already'
+      : doubtful.length === 0
+        ? 'every step passed its checks'
+        : `no check failed; the steps at ${doubtful.join(', ')} saw too little evidence and were taken all the same, as onInconclusive says`
   if (state.weight === 100) return end(state, 'promoted', passed, now)
-  const until = plan.until === undefined ? `the steps end at ${state.weight}` : `it was to stop at ${plan.until} for now`
+  const until =
+    plan.until === undefined ? `the steps end at ${state.weight}` : `it was to stop at ${plan.until} for now`
   return end({ ...state, asPlanned: true }, 'held', `${passed}, and ${until}`, now)
 }
 
@@ -368,12 +512,18 @@ export function holdOn(state: State, reason: string, now: number): Next {
 /** A stage that copies or picks requests is over with the promotion, also when the weights are held. */
 function end(state: State, verdict: Verdict, reason: string, now: number): Next {
   const last = state.steps.at(-1)?.kind
-  return { state: { ...closed(state, verdict, now), phase: 'ended', verdict, reason }, actions: last === 'mirror' || last === 'ab' ? [{ kind: 'clear' }] : [] }
+  return {
+    state: { ...closed(state, verdict, now), phase: 'ended', verdict, reason },
+    actions: last === 'mirror' || last === 'ab' ? [{ kind: 'clear' }] : [],
+  }
 }
 
 /** Closes the current step, once. */
 function closed(state: State, outcome: string, now: number): State {
-  return { ...state, steps: withLast(state.steps, (step) => (step.endedAt === undefined ? { ...step, endedAt: now, outcome } : step)) }
+  return {
+    ...state,
+    steps: withLast(state.steps, (step) => (step.endedAt === undefined ? { ...step, endedAt: now, outcome } : step)),
+  }
 }
 
 function withLast(steps: Step[], change: (step: Step) => Step): Step[] {

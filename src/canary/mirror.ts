@@ -21,30 +21,53 @@ function withMirror(object: VirtualService, split: Split, percent: number): Patc
   const routes = httpOf(object, split)
   if (routes.length === 0) return []
   const theirs = routes.find(({ route, copies }) => hasMirror(route) && !copies)
-  if (theirs) throw new Error(`the ${title(theirs.route, theirs.index)} of the VirtualService ${split.namespace}/${name} has a mirror already, and there can be only one; leave \`mirror\` out of the canary, or take that one away`)
-  const marks: PatchOperation[] = [...(annotations ? [] : [{ op: 'add' as const, path: '/metadata/annotations', value: {} }]), { op: 'add', path: annotationPath, value: String(percent) }]
+  if (theirs)
+    throw new Error(
+      `the ${title(theirs.route, theirs.index)} of the VirtualService ${split.namespace}/${name} has a mirror already, and there can be only one; leave \`mirror\` out of the canary, or take that one away`,
+    )
+  const marks: PatchOperation[] = [
+    ...(annotations ? [] : [{ op: 'add' as const, path: '/metadata/annotations', value: {} }]),
+    { op: 'add', path: annotationPath, value: String(percent) },
+  ]
   if (annotations?.[mirrorAnnotation] === String(percent) && routes.every(({ copies }) => copies)) return []
-  return [...marks, ...routes.flatMap(({ path, destination }): PatchOperation[] => [
-    { op: 'add', path: `${path}/mirror`, value: destination },
-    { op: 'add', path: `${path}/mirrorPercentage`, value: { value: percent } },
-  ])]
+  return [
+    ...marks,
+    ...routes.flatMap(({ path, destination }): PatchOperation[] => [
+      { op: 'add', path: `${path}/mirror`, value: destination },
+      { op: 'add', path: `${path}/mirrorPercentage`, value: { value: percent } },
+    ]),
+  ]
 }
 
 /** Wherever it was set, whatever routes are named now. */
 function withoutMirror(object: VirtualService, split: Split): PatchOperation[] {
   if (!isMarked(object)) return []
   const ours = httpOf(object, everywhere(split)).filter(({ copies }) => copies)
-  return [{ op: 'remove', path: annotationPath }, ...ours.flatMap(({ path }): PatchOperation[] => [{ op: 'remove', path: `${path}/mirror` }, { op: 'remove', path: `${path}/mirrorPercentage` }])]
+  return [
+    { op: 'remove', path: annotationPath },
+    ...ours.flatMap(({ path }): PatchOperation[] => [
+      { op: 'remove', path: `${path}/mirror` },
+      { op: 'remove', path: `${path}/mirrorPercentage` },
+    ]),
+  ]
 }
 
 /** The http routes that split; `copies`: whether what is mirrored there goes to the canary by our doing. */
 function httpOf(object: VirtualService, split: Split) {
   const ours = { value: Number(object.metadata.annotations?.[mirrorAnnotation]) }
-  return placesOf(object, split).filter(({ section }) => section === 'http').map((place) => {
-    const route = object.spec.http![place.index]!
-    const destination = destinationOf(object, place)
-    return { index: place.index, path: `/spec/http/${place.index}`, route, destination, copies: isDeepStrictEqual(route['mirror'], destination) && isDeepStrictEqual(route['mirrorPercentage'], ours) }
-  })
+  return placesOf(object, split)
+    .filter(({ section }) => section === 'http')
+    .map((place) => {
+      const route = object.spec.http![place.index]!
+      const destination = destinationOf(object, place)
+      return {
+        index: place.index,
+        path: `/spec/http/${place.index}`,
+        route,
+        destination,
+        copies: isDeepStrictEqual(route['mirror'], destination) && isDeepStrictEqual(route['mirrorPercentage'], ours),
+      }
+    })
 }
 
 export function isMarked({ metadata }: VirtualService): boolean {

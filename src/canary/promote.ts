@@ -32,9 +32,19 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
       for (const plan of plans) {
         around.signal.throwIfAborted()
         const weight = await readSplit(cluster, splitOf(config, plan))
-        const why = failed ? `the canary of ${failed.plan.service} was not promoted` : await nothingToDo(cluster, config, plan, weight)
+        const why = failed
+          ? `the canary of ${failed.plan.service} was not promoted`
+          : await nothingToDo(cluster, config, plan, weight)
         if (why === undefined) moved.push(await meanwhile(moved, begin(cluster, config, plan, watched, around)))
-        else skipped.push({ ...start(plan, weight, now()), phase: 'ended', verdict: 'skipped', reason: why, plan, namespace: config.namespace })
+        else
+          skipped.push({
+            ...start(plan, weight, now()),
+            phase: 'ended',
+            verdict: 'skipped',
+            reason: why,
+            plan,
+            namespace: config.namespace,
+          })
         around.intent(intentsOf(moved))
       }
       await ride(config, moved, around)
@@ -43,18 +53,30 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
     around.intent(intentsOf(moved.filter(isOpen)))
     return [...ended, ...skipped]
   } catch (error) {
-    if (around.signal.aborted) await Promise.all(moved.filter(isMoving).map((each) => each.cancel('the run was cancelled')))
-    else await stopAll(moved.filter((each) => config.together || isMoving(each)), `the promotion could not go on: ${messageOf(error)}`)
+    if (around.signal.aborted)
+      await Promise.all(moved.filter(isMoving).map((each) => each.cancel('the run was cancelled')))
+    else
+      await stopAll(
+        moved.filter((each) => config.together || isMoving(each)),
+        `the promotion could not go on: ${messageOf(error)}`,
+      )
     await Promise.all(moved.map((each) => each.finish(true)))
     around.intent(intentsOf(moved.filter(isOpen)))
     throw error
   } finally {
-    Object.values(watched).flat().forEach((each) => each.close())
+    Object.values(watched)
+      .flat()
+      .forEach((each) => each.close())
   }
 }
 
 function intentsOf(moved: Moving[]): Intent[] {
-  return moved.map(({ split, identity, sight, safe, unseen }) => ({ split, identity, sight, unseen: safe() && unseen() }))
+  return moved.map(({ split, identity, sight, safe, unseen }) => ({
+    split,
+    identity,
+    sight,
+    unseen: safe() && unseen(),
+  }))
 }
 
 /** Left to the post step is what could not be put back, and what nobody has seen to be quiet. */
@@ -74,16 +96,27 @@ async function meanwhile<T>(moved: Moving[], work: Promise<T>): Promise<T> {
 
 function wavesOf(config: Config): CanaryConfig[][] {
   const all = canariesOf(config)
-  return [...new Set(all.map(({ wave }) => wave))].sort((a, b) => a - b).map((wave) => all.filter((plan) => plan.wave === wave))
+  return [...new Set(all.map(({ wave }) => wave))]
+    .sort((a, b) => a - b)
+    .map((wave) => all.filter((plan) => plan.wave === wave))
 }
 
 /**
  * Why the canary is left as it is; one that has all the traffic but was not adopted yet still has a way to go, and so has
  * one whose run was lost before its last step had passed.
  */
-async function nothingToDo(cluster: Cluster, config: Config, plan: CanaryConfig, weight: number): Promise<string | undefined> {
+async function nothingToDo(
+  cluster: Cluster,
+  config: Config,
+  plan: CanaryConfig,
+  weight: number,
+): Promise<string | undefined> {
   const name = plan.canary.name
-  if (plan.after === 'adopt' && (await isAdopted(cluster, splitOf(config, plan), await groupsOf(cluster, config, plan)))) return `stable runs what ${name} runs, and ${name} rests: it was adopted already`
+  if (
+    plan.after === 'adopt' &&
+    (await isAdopted(cluster, splitOf(config, plan), await groupsOf(cluster, config, plan)))
+  )
+    return `stable runs what ${name} runs, and ${name} rests: it was adopted already`
   const last = stagesOf(plan).at(-1)
   const reached = last?.kind === 'weight' && weight >= last.weight
   if (!reached || (plan.after === 'adopt' && weight === 100)) return undefined
@@ -103,10 +136,18 @@ async function watchAll(cluster: Cluster, config: Config): Promise<Watched> {
       ...namespaces.map((each) => watch<Pod>(cluster, 'Pod', each)),
       ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
     ]),
-    Promise.all((['Deployment', 'StatefulSet'] as const).map((kind) => watch<Workload>(cluster, kind, namespace).catch(emptyWhenUnread))),
+    Promise.all(
+      (['Deployment', 'StatefulSet'] as const).map((kind) =>
+        watch<Workload>(cluster, kind, namespace).catch(emptyWhenUnread),
+      ),
+    ),
     Promise.all([
       watch<VirtualService>(cluster, 'VirtualService', namespace),
-      ...(byService ? (['HTTPRoute', 'GRPCRoute'] as const).map((kind) => watch<GatewayRoute>(cluster, kind, namespace).catch(emptyWhenUnread)) : []),
+      ...(byService
+        ? (['HTTPRoute', 'GRPCRoute'] as const).map((kind) =>
+            watch<GatewayRoute>(cluster, kind, namespace).catch(emptyWhenUnread),
+          )
+        : []),
     ]),
   ])
   return { pods, workloads: workloads.flat(), routes: routes.flat() }
@@ -115,14 +156,26 @@ async function watchAll(cluster: Cluster, config: Config): Promise<Watched> {
 /** Until all have ended: by themselves, because another one was put back, or because the run is cancelled. */
 async function ride(config: Config, moved: Moving[], { signal }: Surroundings): Promise<void> {
   const tick = Math.min(...moved.map(({ plan }) => plan.tick))
-  const cancelled = new Promise<true>((resolve) => signal.addEventListener('abort', () => resolve(true), { once: true }))
+  const cancelled = new Promise<true>((resolve) =>
+    signal.addEventListener('abort', () => resolve(true), { once: true }),
+  )
   while (moved.some((each) => each.busy())) {
-    const ticks = sleep(tick, false, { signal }).then(() => Promise.all(moved.map((each) => each.tick()))).catch(() => undefined)
+    const ticks = sleep(tick, false, { signal })
+      .then(() => Promise.all(moved.map((each) => each.tick())))
+      .catch(() => undefined)
     // A cancel does not wait for a look that is under way.
     await meanwhile(moved, Promise.race([ticks, cancelled]))
-    if (signal.aborted) return void (await Promise.all(moved.filter((each) => each.busy()).map((each) => each.cancel('the run was cancelled'))))
+    if (signal.aborted)
+      return void (await Promise.all(
+        moved.filter((each) => each.busy()).map((each) => each.cancel('the run was cancelled')),
+      ))
     const back = moved.find((each) => isBad(each) && each.state().weight === 0)
-    if (back && config.together) await stopAll(moved.filter((each) => each !== back && !isBad(each)), `put back together with ${back.plan.service}`, back.plan.service)
+    if (back && config.together)
+      await stopAll(
+        moved.filter((each) => each !== back && !isBad(each)),
+        `put back together with ${back.plan.service}`,
+        back.plan.service,
+      )
   }
 }
 

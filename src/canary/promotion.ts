@@ -21,7 +21,18 @@ import { groupsOf } from './groups.ts'
 import { hold, type Hold, type Holder } from './hold.ts'
 import { Lost } from './lease.ts'
 import { begun, lived } from './life.ts'
-import { due, explain, holdOn, next, putBack, resume, start, type Next, type Observation, type State } from './machine.ts'
+import {
+  due,
+  explain,
+  holdOn,
+  next,
+  putBack,
+  resume,
+  start,
+  type Next,
+  type Observation,
+  type State,
+} from './machine.ts'
 import { type Quiet, type Sight, untilQuiet, whyServing } from './quiet.ts'
 import { templateHash, workloadsOf } from './record.ts'
 import { inWords, line, reasoning } from './telling.ts'
@@ -35,7 +46,15 @@ export type Surroundings = Holder & { forward: Forward }
 export type Watched = { pods: Live<Pod>[]; workloads: Live<Workload>[]; routes: Live<Routed>[] }
 
 /** `along`: the service whose failure put it back as well. */
-export type Promotion = State & { plan: CanaryConfig; namespace: string; error?: string; along?: string; secondsToSafe?: number; diagnosis?: Diagnosis[]; adopted?: boolean }
+export type Promotion = State & {
+  plan: CanaryConfig
+  namespace: string
+  error?: string
+  along?: string
+  secondsToSafe?: number
+  diagnosis?: Diagnosis[]
+  adopted?: boolean
+}
 
 /** A canary under way. Nothing of it rejects: what goes wrong ends it with its traffic put back. */
 export type Moving = {
@@ -70,22 +89,53 @@ export function splitOf({ namespace }: Config, { service, stable, canary, routes
 const all = <T>(lives: Live<T>[]) => lives.flatMap((live) => live.current())
 
 /** @throws Error when another run has it, when there can be no guard, or when the counters cannot be read at all. */
-export async function begin(cluster: Cluster, config: Config, plan: CanaryConfig, watched: Watched, around: Surroundings): Promise<Moving> {
+export async function begin(
+  cluster: Cluster,
+  config: Config,
+  plan: CanaryConfig,
+  watched: Watched,
+  around: Surroundings,
+): Promise<Moving> {
   const { namespace } = config
   const split = splitOf(config, plan)
   const groups = await groupsOf(cluster, config, plan)
   const note = (line: string) => around.note(config.canary ? line : `${plan.service}: ${line}`)
   const own = workloadsOf(all(watched.workloads), groups.canary)
-  const pods = all(watched.pods).filter(({ metadata }) => metadata.namespace === namespace && matches(groups.canary, metadata.labels))
+  const pods = all(watched.pods).filter(
+    ({ metadata }) => metadata.namespace === namespace && matches(groups.canary, metadata.labels),
+  )
   // What a run that died left of a mirror or an A/B stage would go on for ever.
   const holding = await hold(cluster, split, plan, templateHash(own, pods), { ...around, note })
   try {
     await clear(cluster, split)
-    const observer = await observe(cluster, watched.pods, { namespace, host: hostOf(plan.service, namespace), ...groups, plan }, note)
+    const observer = await observe(
+      cluster,
+      watched.pods,
+      { namespace, host: hostOf(plan.service, namespace), ...groups, plan },
+      note,
+    )
     const weight = await readSplit(cluster, split)
-    if (holding.before) note(`goes on from an earlier run: ${holding.before.canary.requests} requests of the canary seen, ${holding.before.steps.length} steps`)
+    if (holding.before)
+      note(
+        `goes on from an earlier run: ${holding.before.canary.requests} requests of the canary seen, ${holding.before.steps.length} steps`,
+      )
     const state = holding.before ? resume(holding.before, weight, now()) : start(plan, weight, now(), observer.baseline)
-    return await moving({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life: begun(all(watched.workloads), observer.canaries(), groups.canary) }, state)
+    return await moving(
+      {
+        cluster,
+        config,
+        plan,
+        split,
+        groups,
+        watched,
+        around,
+        note,
+        holding,
+        observer,
+        life: begun(all(watched.workloads), observer.canaries(), groups.canary),
+      },
+      state,
+    )
   } catch (problem) {
     await (holding.before ? holding.release(holding.before) : holding.end()).catch(() => undefined)
     throw problem
@@ -106,7 +156,10 @@ type Begun = {
   life: ReturnType<typeof begun>
 }
 
-async function moving({ cluster, config, plan, split, groups, watched, around, note, holding, observer, life }: Begun, from: State): Promise<Moving> {
+async function moving(
+  { cluster, config, plan, split, groups, watched, around, note, holding, observer, life }: Begun,
+  from: State,
+): Promise<Moving> {
   const { namespace } = config
   let state = from
   /** What a later run may go on from: this promotion before it was ended from outside. */
@@ -118,7 +171,16 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
   let isSeen = false
   let last: Look | undefined
 
-  const outside = (): Outside => ({ namespace, service: plan.service, stable: plan.stable.name, canary: plan.canary.name, weight: state.weight, step: state.steps.length, phase: phaseOf(state), intervalMs: plan.interval })
+  const outside = (): Outside => ({
+    namespace,
+    service: plan.service,
+    stable: plan.stable.name,
+    canary: plan.canary.name,
+    weight: state.weight,
+    step: state.steps.length,
+    phase: phaseOf(state),
+    intervalMs: plan.interval,
+  })
   const asked = checks(cluster, plan, outside)
   const hook = hooks(plan, outside, note)
   const gate = gates(hook.ask)
@@ -133,7 +195,8 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
     state = after
     if (before === 'waiting' && state.phase !== 'waiting') asked.start()
     if (state.phase === 'ended') note(`${state.verdict ?? ''}: ${state.reason ?? ''}`)
-    if (actions.length > 0 || state.phase === 'ended') tell('event', actions.map((action) => inWords(plan, action)).join('; ') || (state.reason ?? ''))
+    if (actions.length > 0 || state.phase === 'ended')
+      tell('event', actions.map((action) => inWords(plan, action)).join('; ') || (state.reason ?? ''))
     await writer.write(actions)
   }
 
@@ -148,7 +211,8 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
       note(line(state, observation))
       synthetic?.aim(state, observation)
       const step = next(plan, state, observation, now())
-      if (plan.explain && step.state.phase !== 'waiting') explain(plan, step.state).forEach((each) => note(reasoning(each)))
+      if (plan.explain && step.state.phase !== 'waiting')
+        explain(plan, step.state).forEach((each) => note(reasoning(each)))
       const after = await explained(step.state)
       // It may have been stopped from outside while this was looked up.
       if (isOver()) return
@@ -201,8 +265,17 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
   }
 
   function seen({ evidence, health }: Look, alive: boolean): Observation {
-    const strayed = state.phase !== 'waiting' && watched.routes.every((live) => live.fresh()) ? drift(all(watched.routes), known, split, plan, { weight: state.weight, ...askedOf(state) }, writer.written()) : undefined
-    const was = lived(life, all(watched.workloads), observer.canaries(), groups.canary, state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab'))
+    const strayed =
+      state.phase !== 'waiting' && watched.routes.every((live) => live.fresh())
+        ? drift(all(watched.routes), known, split, plan, { weight: state.weight, ...askedOf(state) }, writer.written())
+        : undefined
+    const was = lived(
+      life,
+      all(watched.workloads),
+      observer.canaries(),
+      groups.canary,
+      state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab'),
+    )
     life = was.life
     const fault = health.fault?.text ?? was.fault
     return {
@@ -219,11 +292,17 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
   /** What is wrong with a pod, or with one that is not ready, gets the cause that its events and its log tell. */
   async function explained(after: State): Promise<State> {
     if (after.phase !== 'ended' || after.verdict === 'promoted' || after.asPlanned || !last) return after
-    const because = (cause: string | undefined) => (cause === undefined ? after : { ...after, reason: `${after.reason ?? ''}: ${cause}` })
-    if (!holding.guarded() && from.steps.length === after.steps.length) return because(await holding.whyUnguarded().catch(() => undefined))
+    const because = (cause: string | undefined) =>
+      cause === undefined ? after : { ...after, reason: `${after.reason ?? ''}: ${cause}` }
+    if (!holding.guarded() && from.steps.length === after.steps.length)
+      return because(await holding.whyUnguarded().catch(() => undefined))
     if (last.health.ready) return after
     const broken = last.health.fault?.pod ?? observer.canaries().find((pod) => !isReady(pod))
-    return because(broken ? await causeOf(cluster, broken).catch(() => undefined) : 'no pod of it runs; see whether its Deployment is scaled to 0')
+    return because(
+      broken
+        ? await causeOf(cluster, broken).catch(() => undefined)
+        : 'no pod of it runs; see whether its Deployment is scaled to 0',
+    )
   }
 
   async function stop(reason: string, along?: string): Promise<void> {
@@ -233,7 +312,11 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
 
   async function cancel(reason: string): Promise<void> {
     resumable = state
-    await endWith(reason, () => (plan.onCancel === 'hold' ? holdOn(state, `${reason}, and its weight is held (\`onCancel\`)`, now()) : putBack(state, 'rolled-back', reason, now())))
+    await endWith(reason, () =>
+      plan.onCancel === 'hold'
+        ? holdOn(state, `${reason}, and its weight is held (\`onCancel\`)`, now())
+        : putBack(state, 'rolled-back', reason, now()),
+    )
   }
 
   async function endWith(reason: string, how: () => Next): Promise<void> {
@@ -251,7 +334,13 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
     asked.stop()
     synthetic?.stop()
     if (!writer.idle()) safe = false
-    const ended: Promotion = { ...state, plan, namespace, ...(error === undefined ? {} : { error }), ...(wentAlong === undefined ? {} : { along: wentAlong }) }
+    const ended: Promotion = {
+      ...state,
+      plan,
+      namespace,
+      ...(error === undefined ? {} : { error }),
+      ...(wentAlong === undefined ? {} : { along: wentAlong }),
+    }
     if (hurry) {
       await settleLease()
       return ended
@@ -276,7 +365,8 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
   }
 
   /** The canary had traffic, and none is written for it now. */
-  const isBack = () => state.phase === 'ended' && state.weight === 0 && safe && (state.steps.length > 0 || state.startWeight > 0)
+  const isBack = () =>
+    state.phase === 'ended' && state.weight === 0 && safe && (state.steps.length > 0 || state.startWeight > 0)
 
   function quiet(): Promise<Quiet> {
     const glance = async () => {
@@ -285,19 +375,31 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
       const { evidence } = await observer.look()
       return evidence.complete ? evidence.canary.requests : undefined
     }
-    return untilQuiet(glance, { patienceMs: plan.patience, perSecond: perSecond(state), over: () => lost || around.signal.aborted, note })
+    return untilQuiet(glance, {
+      patienceMs: plan.patience,
+      perSecond: perSecond(state),
+      over: () => lost || around.signal.aborted,
+      note,
+    })
   }
 
   /** Kept for a later run is what was cut short or is to stop for now; what was decided is over. While traffic is not safe, the guard is left its duty. */
   async function settleLease(): Promise<void> {
     if (lost || !safe) return
     const kept = resumable ?? (state.asPlanned ? state : undefined)
-    await (kept ? holding.release(kept) : holding.end()).catch((problem: unknown) => note(`the Lease could not be given up: ${messageOf(problem)}`))
+    await (kept ? holding.release(kept) : holding.end()).catch((problem: unknown) =>
+      note(`the Lease could not be given up: ${messageOf(problem)}`),
+    )
   }
 
   async function adopted(): Promise<Partial<Promotion>> {
     try {
-      await adopt(cluster, split, groups, { note, signal: around.signal, timeoutMs: plan.patience, quiet: async () => (await quiet()).secondsToSafe !== undefined })
+      await adopt(cluster, split, groups, {
+        note,
+        signal: around.signal,
+        timeoutMs: plan.patience,
+        quiet: async () => (await quiet()).secondsToSafe !== undefined,
+      })
       return { adopted: true, weight: 0 }
     } catch (problem) {
       return { adopted: false, error: messageOf(problem) }
@@ -305,7 +407,21 @@ async function moving({ cluster, config, plan, split, groups, watched, around, n
   }
 
   const sight = { labels: groups.canary, metrics: plan.metrics, patienceMs: plan.patience }
-  return { plan, split, identity: holding.identity, sight, state: () => state, busy: () => !isOver() || !writer.idle(), safe: () => safe && writer.idle(), unseen: () => isBack() && !isSeen && !lost, tick, beat, stop, cancel, finish }
+  return {
+    plan,
+    split,
+    identity: holding.identity,
+    sight,
+    state: () => state,
+    busy: () => !isOver() || !writer.idle(),
+    safe: () => safe && writer.idle(),
+    unseen: () => isBack() && !isSeen && !lost,
+    tick,
+    beat,
+    stop,
+    cancel,
+    finish,
+  }
 }
 
 function phaseOf({ phase, verdict }: State): Outside['phase'] {

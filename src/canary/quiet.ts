@@ -55,13 +55,18 @@ export async function untilQuiet(glance: Glance, { patienceMs, perSecond, over, 
       note(`the canary serves nothing any more, ${secondsToSafe.toFixed(1)} s after the weight was put back`)
       return { secondsToSafe }
     }
-    if (!told && after() >= unseenMs) note(`weight 0 is written, and the canary still serves ${rate(total, after()).toFixed(1)} requests/s: the proxies are waited for (\`patience\`)`)
+    if (!told && after() >= unseenMs)
+      note(
+        `weight 0 is written, and the canary still serves ${rate(total, after()).toFixed(1)} requests/s: the proxies are waited for (\`patience\`)`,
+      )
     told ||= after() >= unseenMs
   }
   const seconds = Math.round(after() / 1_000)
   const isServing = total > 0 && now() - servedAt < unseenMs
   if (isServing && !over()) return { still: { perSecond: rate(total, after()), seconds } }
-  note(`${seconds} s after its weight was set to 0 the canary was not seen to be quiet: ${over() ? 'it is not waited for any longer' : 'its sidecars do not answer'}`)
+  note(
+    `${seconds} s after its weight was set to 0 the canary was not seen to be quiet: ${over() ? 'it is not waited for any longer' : 'its sidecars do not answer'}`,
+  )
   return {}
 }
 
@@ -71,8 +76,18 @@ const rate = (requests: number, ms: number) => (1_000 * requests) / ms
 export type Sight = { labels: Labels; metrics: MetricNames; patienceMs: number }
 
 /** What a person would have to know, where the canary still serves when the patience is over; undefined where nothing shows that it does. */
-export async function stillServing(cluster: Cluster, split: Split, { labels, metrics, patienceMs }: Sight, note: (line: string) => void): Promise<string | undefined> {
-  const { still } = await untilQuiet(glanceAt(cluster, split.namespace, labels, metrics), { patienceMs, perSecond: 0, over: () => false, note })
+export async function stillServing(
+  cluster: Cluster,
+  split: Split,
+  { labels, metrics, patienceMs }: Sight,
+  note: (line: string) => void,
+): Promise<string | undefined> {
+  const { still } = await untilQuiet(glanceAt(cluster, split.namespace, labels, metrics), {
+    patienceMs,
+    perSecond: 0,
+    over: () => false,
+    note,
+  })
   return still && whyServing(cluster, split, still)
 }
 
@@ -81,22 +96,31 @@ function glanceAt(cluster: Cluster, namespace: string, labels: Labels, metrics: 
   const read = sidecars(cluster, metrics)
   let before: Map<string, Reading> | undefined
   return async () => {
-    const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => matches(labels, pod.metadata.labels) && answers(pod))
+    const pods = (await cluster.list<Pod>('Pod', namespace)).filter(
+      (pod) => matches(labels, pod.metadata.labels) && answers(pod),
+    )
     const readings = await read(pods)
     const known = before
     before = new Map([...(known ?? []), ...readings])
     if (!known || readings.size < pods.length) return undefined
-    return [...readings].map(([id, reading]) => served(difference(known.get(id) ?? reading, reading), metrics)).reduce(sum, nothing).requests
+    return [...readings]
+      .map(([id, reading]) => served(difference(known.get(id) ?? reading, reading), metrics))
+      .reduce(sum, nothing).requests
   }
 }
 
 /** What a person would find who asks why the proxies have not followed. */
-export async function whyServing(cluster: Cluster, split: Split, { perSecond, seconds }: NonNullable<Quiet['still']>): Promise<string> {
+export async function whyServing(
+  cluster: Cluster,
+  split: Split,
+  { perSecond, seconds }: NonNullable<Quiet['still']>,
+): Promise<string> {
   const routes = await readRoutes(cluster, split).catch(() => [])
   const where = routes.length > 0 ? routes.map(keyOf).join(', ') : 'the routes'
   const serving = `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ${split.canary.name} of ${split.service}`
   const again = await readSplit(cluster, split).catch(() => 0)
-  if (again > 0) return `weight 0 was written to ${where}, and ${serving}: somebody has written ${again} there since; see who does (GitOps, another pipeline), and run the stage rollback again`
+  if (again > 0)
+    return `weight 0 was written to ${where}, and ${serving}: somebody has written ${again} there since; see who does (GitOps, another pipeline), and run the stage rollback again`
   return `weight 0 is in ${where}, and ${serving}: istiod has not told them (${await istiod(cluster)}), or somebody calls it other than by these routes. Look at \`istioctl proxy-status\`; proxies that are behind there, or an istiod that cannot watch the API server, mend with \`kubectl -n ${systemNamespace} rollout restart deployment -l app=istiod\``
 }
 
@@ -105,12 +129,21 @@ async function istiod(cluster: Cluster): Promise<string> {
   const pods = await cluster.list<Pod>('Pod', systemNamespace, { labelSelector: 'app=istiod' }).catch(() => undefined)
   if (!pods) return `its pods in ${systemNamespace} cannot be read by this run`
   if (pods.length === 0) return `no pod of it runs in ${systemNamespace}`
-  return (await Promise.all(pods.map(async (pod) => `${pod.metadata.name}${isReady(pod) ? ` is ready; ${await lastTrouble(cluster, pod)}` : `: ${await causeOf(cluster, pod).catch(messageOf)}`}`))).join('; ')
+  return (
+    await Promise.all(
+      pods.map(
+        async (pod) =>
+          `${pod.metadata.name}${isReady(pod) ? ` is ready; ${await lastTrouble(cluster, pod)}` : `: ${await causeOf(cluster, pod).catch(messageOf)}`}`,
+      ),
+    )
+  ).join('; ')
 }
 
 async function lastTrouble(cluster: Cluster, { metadata: { name } }: Pod): Promise<string> {
   const log = await cluster.log(systemNamespace, name, 'discovery', 500).catch(() => undefined)
   if (log === undefined) return 'its log cannot be read by this run'
   const line = log.split('\n').findLast((each) => /\bwatch error\b|failed to (list|watch)/i.test(each))
-  return line === undefined ? 'its log tells of no failed watch' : `its log says: ${line.replaceAll('\t', ' ').slice(0, 300)}`
+  return line === undefined
+    ? 'its log tells of no failed watch'
+    : `its log says: ${line.replaceAll('\t', ' ').slice(0, 300)}`
 }

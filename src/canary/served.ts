@@ -7,7 +7,12 @@
 export type Times = { readonly total: number; readonly within: Readonly<Record<string, number>> }
 
 /** `failures` count against whoever served; `abandoned` are those whose caller went away before there was an answer. */
-export type Served = { readonly requests: number; readonly failures: number; readonly abandoned: number; readonly times: Times }
+export type Served = {
+  readonly requests: number
+  readonly failures: number
+  readonly abandoned: number
+  readonly times: Times
+}
 
 /** Requests, and those among them that count against the version. */
 export type Counts = { readonly requests: number; readonly against: number }
@@ -16,26 +21,40 @@ export const nothing: Served = { requests: 0, failures: 0, abandoned: 0, times: 
 
 /** Both together. */
 export function sum(a: Served, b: Served): Served {
-  return { requests: a.requests + b.requests, failures: a.failures + b.failures, abandoned: a.abandoned + b.abandoned, times: together(a.times, b.times) }
+  return {
+    requests: a.requests + b.requests,
+    failures: a.failures + b.failures,
+    abandoned: a.abandoned + b.abandoned,
+    times: together(a.times, b.times),
+  }
 }
 
 /** A bucket that one side lacks is empty there only when that side timed nothing: all sidecars of a mesh share their edges. */
 function together(a: Times, b: Times): Times {
-  if (a.total === 0 || b.total === 0) return a.total === 0 ? { total: b.total, within: { ...a.within, ...b.within } } : a
+  if (a.total === 0 || b.total === 0)
+    return a.total === 0 ? { total: b.total, within: { ...a.within, ...b.within } } : a
   const within: Record<string, number> = { ...a.within }
   for (const edge in b.within) within[edge] = (within[edge] ?? 0) + b.within[edge]!
   return { total: a.total + b.total, within }
 }
 
-const edgesOf = ({ within }: Times) => Object.keys(within).map(Number).sort((a, b) => a - b)
+const edgesOf = ({ within }: Times) =>
+  Object.keys(within)
+    .map(Number)
+    .sort((a, b) => a - b)
 
 /** Slow are those above the first edge that is not below the limit: a request that was within the limit is never called slow. */
 export function slower(times: Times, limitMs: number): Counts {
   const edge = edgesOf(times).find((each) => each >= limitMs)
-  return { requests: times.total, against: edge === undefined ? 0 : Math.max(0, times.total - times.within[String(edge)]!) }
+  return {
+    requests: times.total,
+    against: edge === undefined ? 0 : Math.max(0, times.total - times.within[String(edge)]!),
+  }
 }
 
 /** The smallest edge within which at least this share (0–1) of the timed requests was answered; undefined without one. */
 export function edgeOf(times: Times, share: number): number | undefined {
-  return times.total === 0 ? undefined : edgesOf(times).find((edge) => times.within[String(edge)]! >= share * times.total)
+  return times.total === 0
+    ? undefined
+    : edgesOf(times).find((edge) => times.within[String(edge)]! >= share * times.total)
 }

@@ -5,9 +5,18 @@
 export type Shift = { looks: number; odds: number }
 
 /** With one more look, in which so many requests went to either version; weights in per cent. */
-export function shiftSeen({ looks, odds }: Shift = { looks: 0, odds: 0 }, from: number, to: number, canary: number, stable: number): Shift {
+export function shiftSeen(
+  { looks, odds }: Shift = { looks: 0, odds: 0 },
+  from: number,
+  to: number,
+  canary: number,
+  stable: number,
+): Shift {
   if (canary + stable === 0) return { looks, odds }
-  return { looks: looks + 1, odds: Math.min(Number.MAX_VALUE, (odds + prior(looks + 1)) * Math.exp(shareScore(from, to, canary, stable))) }
+  return {
+    looks: looks + 1,
+    odds: Math.min(Number.MAX_VALUE, (odds + prior(looks + 1)) * Math.exp(shareScore(from, to, canary, stable))),
+  }
 }
 
 /** It is likelier that the traffic has moved than that it has not. */

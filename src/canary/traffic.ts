@@ -4,7 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cluster, emptyWhenUnread, isOvertaken, type PatchOperation } from '../cluster/client.ts'
 import { type GatewayRoute, keyOf, type Kind, kindOf, type VirtualService } from '../cluster/objects.ts'
 import type { HttpMatch } from '../config/schema.ts'
-import { allToStable, everywhere, isVirtualService, placesOf, shareOf, shift, type Place, type Routed, type Split } from '../policies/routes.ts'
+import {
+  allToStable,
+  everywhere,
+  isVirtualService,
+  placesOf,
+  shareOf,
+  shift,
+  type Place,
+  type Routed,
+  type Split,
+} from '../policies/routes.ts'
 import { matching } from './ab.ts'
 import { mirroring } from './mirror.ts'
 
@@ -25,11 +35,16 @@ async function found(cluster: Cluster, split: Split): Promise<Routed[]> {
   const objects = await find(cluster, split)
   const { namespace, service, stable, canary, routes = [] } = split
   const between = `${service} between ${stable.name} and ${canary.name}`
-  if (objects.length === 0) throw new Error(`no route of a VirtualService${stable.by === 'service' ? ' or an HTTPRoute' : ''} in ${namespace} splits ${between}; ${stable.by === 'service' ? 'write one with both Services as destinations' : 'run the stage policies first'}`)
+  if (objects.length === 0)
+    throw new Error(
+      `no route of a VirtualService${stable.by === 'service' ? ' or an HTTPRoute' : ''} in ${namespace} splits ${between}; ${stable.by === 'service' ? 'write one with both Services as destinations' : 'run the stage policies first'}`,
+    )
   const names = objects.flatMap((object) => placesOf(object, everywhere(split))).flatMap(({ name }) => name ?? [])
   const unknown = routes.filter((name) => !names.includes(name))
   if (unknown.length === 0) return objects
-  throw new Error(`canary.routes: no route named ${unknown.join(', ')} in ${namespace} splits ${between}; ${names.length > 0 ? `those that do are ${[...new Set(names)].join(', ')}` : 'those that do have no name: leave `routes` out to move them all'}`)
+  throw new Error(
+    `canary.routes: no route named ${unknown.join(', ')} in ${namespace} splits ${between}; ${names.length > 0 ? `those that do are ${[...new Set(names)].join(', ')}` : 'those that do have no name: leave `routes` out to move them all'}`,
+  )
 }
 
 /**
@@ -39,7 +54,9 @@ async function found(cluster: Cluster, split: Split): Promise<Routed[]> {
 export async function readSplit(cluster: Cluster, split: Split): Promise<number> {
   const shares = places(await found(cluster, split), split).flatMap((place) => shareOf(place) ?? [])
   if (shares.length > 0) return Math.min(...shares)
-  throw new Error(`the routes in ${split.namespace} that split ${split.service} give all of its traffic to others than ${split.stable.name} and ${split.canary.name}; give ${split.stable.name} a weight first`)
+  throw new Error(
+    `the routes in ${split.namespace} that split ${split.service} give all of its traffic to others than ${split.stable.name} and ${split.canary.name}; give ${split.stable.name} a weight first`,
+  )
 }
 
 function places(objects: Routed[], split: Split): Place[] {
@@ -56,19 +73,31 @@ export type Written = { key: string; from: string | undefined; to: string | unde
 
 /** Sets the canary's weight in every route that splits, or in those that are named. */
 export function moveTraffic(cluster: Cluster, split: Split, weight: number): Promise<Written[]> {
-  return change(cluster, () => found(cluster, split), (object) => shift(object, split, weight))
+  return change(
+    cluster,
+    () => found(cluster, split),
+    (object) => shift(object, split, weight),
+  )
 }
 
 /** The canary gets copies of so many per cent of the requests; with undefined none, if those that it gets are ours. */
 export function mirrorTo(cluster: Cluster, split: Split, percent: number | undefined): Promise<Written[]> {
   const read = () => withHttp(cluster, split, percent === undefined ? undefined : 'copies of requests')
-  return change(cluster, read, httpOnly((object) => mirroring(object, split, percent)))
+  return change(
+    cluster,
+    read,
+    httpOnly((object) => mirroring(object, split, percent)),
+  )
 }
 
 /** The canary gets the requests that match; with undefined the route that says so goes. */
 export function routeMatch(cluster: Cluster, split: Split, match: HttpMatch | undefined): Promise<Written[]> {
   const read = () => withHttp(cluster, split, match && 'the requests that match')
-  return change(cluster, read, httpOnly((object) => matching(object, split, match)))
+  return change(
+    cluster,
+    read,
+    httpOnly((object) => matching(object, split, match)),
+  )
 }
 
 /** No copies of ours and no matching requests any more. */
@@ -85,9 +114,15 @@ function cleared(split: Split): Patch {
  * not split any more get their old routes back, and those that are gone are made again. `named`: only those are read, one by
  * one, for who may not list, nor create.
  */
-export async function putAllBack(cluster: Cluster, split: Split, saved: Routed[] = [], named = false): Promise<Written[]> {
+export async function putAllBack(
+  cluster: Cluster,
+  split: Split,
+  saved: Routed[] = [],
+  named = false,
+): Promise<Written[]> {
   const rest = cleared(split)
-  const without = (objects: Routed[]) => saved.filter((each) => !objects.some((object) => keyOf(object) === keyOf(each)))
+  const without = (objects: Routed[]) =>
+    saved.filter((each) => !objects.some((object) => keyOf(object) === keyOf(each)))
   let gone: Routed[] = []
   const read = async () => {
     const splitting = named ? [] : saved.length === 0 ? await found(cluster, split) : await find(cluster, split)
@@ -96,7 +131,14 @@ export async function putAllBack(cluster: Cluster, split: Split, saved: Routed[]
     return there
   }
   const written = await change(cluster, read, (object) => {
-    if (!splits(object, split)) return [{ op: 'replace', path: '/spec', value: allToStable(saved.find((each) => keyOf(each) === keyOf(object))!, split).spec }]
+    if (!splits(object, split))
+      return [
+        {
+          op: 'replace',
+          path: '/spec',
+          value: allToStable(saved.find((each) => keyOf(each) === keyOf(object))!, split).spec,
+        },
+      ]
     // The routes of an A/B stage go last, for they are counted in the places of the others.
     return [...shift(object, split, 0), ...rest(object)]
   })
@@ -109,7 +151,9 @@ async function makeAgain(cluster: Cluster, object: Routed, split: Split): Promis
 }
 
 async function byName(cluster: Cluster, objects: Routed[]): Promise<Routed[]> {
-  const live = await Promise.all(objects.map((object) => cluster.get<Routed>(kindFor(object), object.metadata.namespace, object.metadata.name)))
+  const live = await Promise.all(
+    objects.map((object) => cluster.get<Routed>(kindFor(object), object.metadata.namespace, object.metadata.name)),
+  )
   return live.filter((object) => object !== undefined)
 }
 
@@ -131,8 +175,12 @@ async function change(cluster: Cluster, read: () => Promise<Routed[]>, patch: Pa
   const done: Written[] = []
   for (let attempt = 1; ; attempt++) {
     const objects = await read()
-    const patches = objects.map((object) => ({ object, operations: patch(object) })).filter(({ operations }) => operations.length > 0)
-    const results = await Promise.allSettled(patches.map(({ object, operations }) => write(cluster, object, operations)))
+    const patches = objects
+      .map((object) => ({ object, operations: patch(object) }))
+      .filter(({ operations }) => operations.length > 0)
+    const results = await Promise.allSettled(
+      patches.map(({ object, operations }) => write(cluster, object, operations)),
+    )
     done.push(...results.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])))
     const errors = results.flatMap((each) => (each.status === 'rejected' ? [each.reason as Error] : []))
     if (errors.length === 0) return done
@@ -147,7 +195,9 @@ async function withHttp(cluster: Cluster, split: Split, needs: string | undefine
   const objects = await found(cluster, split)
   const { namespace, service, stable, canary } = split
   if (needs === undefined || places(objects, split).some(({ section }) => section === 'http')) return objects
-  throw new Error(`${canary.name} cannot be sent ${needs}: no http route of a VirtualService in ${namespace} splits ${service} between it and ${stable.name}`)
+  throw new Error(
+    `${canary.name} cannot be sent ${needs}: no http route of a VirtualService in ${namespace} splits ${service} between it and ${stable.name}`,
+  )
 }
 
 async function write(cluster: Cluster, object: Routed, operations: PatchOperation[]): Promise<Written> {

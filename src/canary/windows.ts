@@ -19,7 +19,12 @@ export const noWindows: Windows = [empty, empty]
 export const anew: Windows = [empty]
 
 /** `complete`: with this tick three windows came together that can be judged. */
-export function withTick(windows: Windows, canary: Served, stable: Served, tickMs: number): { windows: Windows; complete: boolean } {
+export function withTick(
+  windows: Windows,
+  canary: Served,
+  stable: Served,
+  tickMs: number,
+): { windows: Windows; complete: boolean } {
   const open = windows.at(-1)!
   const grown = { ticks: open.ticks + 1, canary: sum(open.canary, canary), stable: sum(open.stable, stable) }
   const closes = grown.ticks * tickMs >= publishMs && grown.canary.times.total > 0 && grown.stable.times.total > 0
@@ -32,7 +37,14 @@ export function withTick(windows: Windows, canary: Served, stable: Served, tickM
  * at the same time among the requests of one window, the newest. So each of stable's requests counts once as a request, and its
  * being slow up to three times: to the canary's advantage. `even`: stable's of the middle window alone, for what is to be certified.
  */
-export function beside([before, same, after]: Windows, limitMs: number): { canary: Counts; stable: Counts; even: Counts } {
+export function beside(
+  [before, same, after]: Windows,
+  limitMs: number,
+): { canary: Counts; stable: Counts; even: Counts } {
   const stable = [before!, same!, after!].map((window) => slower(window.stable.times, limitMs))
-  return { canary: slower(same!.canary.times, limitMs), stable: { requests: stable[2]!.requests, against: stable.reduce((sum, { against }) => sum + against, 0) }, even: stable[1]! }
+  return {
+    canary: slower(same!.canary.times, limitMs),
+    stable: { requests: stable[2]!.requests, against: stable.reduce((sum, { against }) => sum + against, 0) },
+    even: stable[1]!,
+  }
 }

@@ -6,7 +6,16 @@ import { now } from './clock.ts'
 import type { Hold } from './hold.ts'
 import type { Action, State } from './machine.ts'
 import { inWords } from './telling.ts'
-import { clear, mirrorTo, moveTraffic, putAllBack, routeMatch, type Routed, type Split, type Written } from './traffic.ts'
+import {
+  clear,
+  mirrorTo,
+  moveTraffic,
+  putAllBack,
+  routeMatch,
+  type Routed,
+  type Split,
+  type Written,
+} from './traffic.ts'
 
 /** An API server that has just started forbids everything until it knows who may do what. */
 const forbiddenMs = 15_000
@@ -15,11 +24,21 @@ const isForbidden = (problem: unknown) => problem instanceof ApiError && problem
 
 /** No answer, a server that is busy, a webhook of istiod that is away, credentials that are about to be renewed, others writing: it may pass. */
 export function isPassing(problem: unknown): boolean {
-  return problem instanceof ApiError && (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
+  return (
+    problem instanceof ApiError &&
+    (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
+  )
 }
 
 /** Writes what was decided, in its order and one at a time, and again while the API server does not take it. */
-export function writing(cluster: Cluster, split: Split, plan: CanaryConfig, { renew, saved }: Hold, state: () => State, note: (line: string) => void) {
+export function writing(
+  cluster: Cluster,
+  split: Split,
+  plan: CanaryConfig,
+  { renew, saved }: Hold,
+  state: () => State,
+  note: (line: string) => void,
+) {
   let pending: Action[] = []
   let refusedSince: number | undefined
   let written: Written[] = []
@@ -37,7 +56,11 @@ export function writing(cluster: Cluster, split: Split, plan: CanaryConfig, { re
         if (!isPassing(problem)) throw problem
         refusedSince ??= now()
         const limit = isForbidden(problem) ? Math.min(forbiddenMs, plan.patience) : plan.patience
-        if (now() - refusedSince >= limit) throw new Error(`${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`patience`)'}`, { cause: problem })
+        if (now() - refusedSince >= limit)
+          throw new Error(
+            `${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`patience`)'}`,
+            { cause: problem },
+          )
         note(`not written yet (${inWords(plan, action)}): ${messageOf(problem)}`)
         return false
       }
@@ -70,8 +93,15 @@ export function writing(cluster: Cluster, split: Split, plan: CanaryConfig, { re
   }
 }
 
-async function carryOut(cluster: Cluster, split: Split, plan: CanaryConfig, action: Action, saved: Routed[]): Promise<Written[]> {
-  if (action.kind === 'weight') return action.weight === 0 ? putAllBack(cluster, split, saved) : moveTraffic(cluster, split, action.weight)
+async function carryOut(
+  cluster: Cluster,
+  split: Split,
+  plan: CanaryConfig,
+  action: Action,
+  saved: Routed[],
+): Promise<Written[]> {
+  if (action.kind === 'weight')
+    return action.weight === 0 ? putAllBack(cluster, split, saved) : moveTraffic(cluster, split, action.weight)
   if (action.kind === 'mirror') return mirrorTo(cluster, split, action.percent)
   return action.kind === 'ab' ? routeMatch(cluster, split, plan.ab!.match) : clear(cluster, split)
 }

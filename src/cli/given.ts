@@ -27,7 +27,9 @@ export function given(command: Command, env: NodeJS.ProcessEnv): NodeJS.ProcessE
   })
   const { INPUT_KUBECONFIG: kubeconfig = '', ...rest } = Object.fromEntries(found)
   if (command.getOptionValueSource('kubeconfig') === 'cli' && isContent(kubeconfig))
-    throw new ConfigError(`--kubeconfig: expected a path; what stands in a command line can be read by others on the machine (\`ps\`), so give the content as the variable ${variableOf('kubeconfig')}`)
+    throw new ConfigError(
+      `--kubeconfig: expected a path; what stands in a command line can be read by others on the machine (\`ps\`), so give the content as the variable ${variableOf('kubeconfig')}`,
+    )
   return { ...rest, INPUT_KUBECONFIG: kubeconfig }
 }
 

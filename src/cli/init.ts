@@ -21,12 +21,16 @@ export async function write(config: Config, file: string, force: boolean): Promi
   const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
   await preflight(cluster, config, ['verify'])
   const { text, told } = starter(await look(cluster, config.namespace))
-  if (file === '-') return void process.stdout.write(text), 0
+  if (file === '-') return (void process.stdout.write(text), 0)
   try {
     writeFileSync(file, text, { flag: force ? 'w' : 'wx' })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw new ConfigError(code === 'EEXIST' ? `init: ${file} is there already; give another name, or --force to write over it` : `init: ${file} cannot be written (${code}); check the path`)
+    throw new ConfigError(
+      code === 'EEXIST'
+        ? `init: ${file} is there already; give another name, or --force to write over it`
+        : `init: ${file} cannot be written (${code}); check the path`,
+    )
   }
   const { info } = screen(process.stdout, process.env)
   info(`${file}: ${told}`)
@@ -44,10 +48,22 @@ async function look(cluster: Cluster, namespace: string): Promise<Seen> {
   ])
   // Of several the newest: it is what the namespace is to move to, if it has not.
   const istio = all.at(-1)
-  return { namespace, workloads: workloads.filter(wantsSidecar), services, live, peerAuthentications, ...(istio ? { istio } : {}) }
+  return {
+    namespace,
+    workloads: workloads.filter(wantsSidecar),
+    services,
+    live,
+    peerAuthentications,
+    ...(istio ? { istio } : {}),
+  }
 }
 
 /** As its pods will. */
 function wantsSidecar({ metadata, spec: { template } }: Workload): boolean {
-  return expectsSidecar({ apiVersion: 'v1', kind: 'Pod', metadata: { ...template.metadata, name: metadata.name }, spec: template.spec })
+  return expectsSidecar({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { ...template.metadata, name: metadata.name },
+    spec: template.spec,
+  })
 }

@@ -6,40 +6,78 @@ type Case = { group: string; name: string; seconds: number; failure?: string; sk
 export function junit(report: Report): string {
   const cases = casesOf(report)
   const { startedAt, seconds } = report
-  const suite = attributes({ name: 'mesh-canary', tests: cases.length, failures: cases.filter(({ failure }) => failure !== undefined).length, skipped: cases.filter(({ skipped }) => skipped !== undefined).length, time: seconds.toFixed(3), timestamp: startedAt })
-  return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites>', `  <testsuite${suite}>`, ...cases.map(testcase), '  </testsuite>', '</testsuites>', ''].join('\n')
+  const suite = attributes({
+    name: 'mesh-canary',
+    tests: cases.length,
+    failures: cases.filter(({ failure }) => failure !== undefined).length,
+    skipped: cases.filter(({ skipped }) => skipped !== undefined).length,
+    time: seconds.toFixed(3),
+    timestamp: startedAt,
+  })
+  return [
+    '<?xml version="1.0" encoding="UTF-8"?>',
+    '<testsuites>',
+    `  <testsuite${suite}>`,
+    ...cases.map(testcase),
+    '  </testsuite>',
+    '</testsuites>',
+    '',
+  ].join('\n')
 }
 
 /** An error that no stage and no promotion has for its own is the run's; and a rendering without a cluster has no stage. */
 function casesOf({ namespace, error, seconds, stages, promotions }: Report): Case[] {
   const cases = [
-    ...stages.map(({ name, outcome, seconds }): Case => ({ group: namespace, name, seconds, ...(outcome === 'failed' ? { failure: error ?? 'failed' } : {}) })),
+    ...stages.map(
+      ({ name, outcome, seconds }): Case => ({
+        group: namespace,
+        name,
+        seconds,
+        ...(outcome === 'failed' ? { failure: error ?? 'failed' } : {}),
+      }),
+    ),
     ...promotions.map((promotion) => promoted(promotion, namespace, error)),
   ]
   const isTold = cases.some(({ failure }) => failure !== undefined) || (error === undefined && cases.length > 0)
-  return isTold ? cases : [...cases, { group: namespace, name: 'run', seconds, ...(error === undefined ? {} : { failure: error }) }]
+  return isTold
+    ? cases
+    : [...cases, { group: namespace, name: 'run', seconds, ...(error === undefined ? {} : { failure: error }) }]
 }
 
 /** A promotion that failed has a sentence in the run's error; one that is held as planned has none. */
 function promoted({ service, canary, verdict, reason, steps }: PromotionReport, namespace: string, error = ''): Case {
-  const own = error.split('\n').filter((line) => line.startsWith(`the canary ${canary} of ${service} `) || line.startsWith(`${canary} of ${service} `))
+  const own = error
+    .split('\n')
+    .filter(
+      (line) => line.startsWith(`the canary ${canary} of ${service} `) || line.startsWith(`${canary} of ${service} `),
+    )
   const seconds = steps.reduce((sum, step) => sum + step.seconds, 0)
-  return { group: `${namespace}.${service}`, name: `promote ${canary}`, seconds, ...(own.length > 0 ? { failure: own.join('\n') } : verdict === 'skipped' ? { skipped: reason } : {}) }
+  return {
+    group: `${namespace}.${service}`,
+    name: `promote ${canary}`,
+    seconds,
+    ...(own.length > 0 ? { failure: own.join('\n') } : verdict === 'skipped' ? { skipped: reason } : {}),
+  }
 }
 
 function testcase({ group, name, seconds, failure, skipped }: Case): string {
   const head = `    <testcase${attributes({ classname: `mesh-canary.${group}`, name, time: seconds.toFixed(3) })}`
-  if (failure !== undefined) return `${head}><failure${attributes({ message: failure.split('\n')[0]! })}>${escaped(failure)}</failure></testcase>`
+  if (failure !== undefined)
+    return `${head}><failure${attributes({ message: failure.split('\n')[0]! })}>${escaped(failure)}</failure></testcase>`
   return skipped === undefined ? `${head}/>` : `${head}><skipped${attributes({ message: skipped })}/></testcase>`
 }
 
 function attributes(values: Record<string, string | number>): string {
-  return Object.entries(values).map(([name, value]) => ` ${name}="${escaped(String(value))}"`).join('')
+  return Object.entries(values)
+    .map(([name, value]) => ` ${name}="${escaped(String(value))}"`)
+    .join('')
 }
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 
 /** Signs that XML cannot hold, as a pod's last words may, are left out. */
 function escaped(text: string): string {
-  return text.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '').replace(/[&<>"]/g, (sign) => entities[sign]!)
+  return text
+    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '')
+    .replace(/[&<>"]/g, (sign) => entities[sign]!)
 }

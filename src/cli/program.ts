@@ -43,7 +43,13 @@ export async function main(argv: readonly string[], version: string): Promise<nu
     // It has told what is wrong already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     const { error: tell } = screen(process.stderr, process.env)
-    tell(error instanceof ConfigError ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error))
+    tell(
+      error instanceof ConfigError
+        ? error.message
+        : error instanceof Error
+          ? (error.stack ?? error.message)
+          : String(error),
+    )
     return error instanceof ConfigError ? 2 : 1
   }
 }
@@ -51,27 +57,48 @@ export async function main(argv: readonly string[], version: string): Promise<nu
 /** `ended` is given the exit code of the command that was asked for. */
 function program(version: string, ended: (code: Promise<number>) => Promise<void>): Command {
   const root = new Command('mesh-canary')
-    .description('Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.')
+    .description(
+      'Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.',
+    )
     .version(version)
     .exitOverride()
     .configureHelp({ optionDescription: ({ description }) => description })
     .addHelpText('after', about)
   const options = inputOptions()
   const commanded = (name: string, description: string, chosen: Option[]) =>
-    chosen.reduce((command, option) => command.addOption(option), root.command(name).description(description).addHelpText('after', about))
+    chosen.reduce(
+      (command, option) => command.addOption(option),
+      root.command(name).description(description).addHelpText('after', about),
+    )
 
   const work = (stages?: StageName) => async (_: unknown, command: Command) => ended(run(command, stages))
   commanded('run', 'run the stages that the config asks for', [...options, ...tellingOptions()]).action(work())
   for (const [stage, description] of Object.entries(alone) as [StageName, string][])
-    commanded(stage, `${description} (run --stages ${stage})`, [...options.filter(({ long }) => long !== '--stages'), ...tellingOptions()]).action(work(stage))
-  commanded('init', 'write a starter config from what is in the namespace', options.filter(({ long = '' }) => ['--namespace', '--kubeconfig', '--context'].includes(long)))
+    commanded(stage, `${description} (run --stages ${stage})`, [
+      ...options.filter(({ long }) => long !== '--stages'),
+      ...tellingOptions(),
+    ]).action(work(stage))
+  commanded(
+    'init',
+    'write a starter config from what is in the namespace',
+    options.filter(({ long = '' }) => ['--namespace', '--kubeconfig', '--context'].includes(long)),
+  )
     .argument('[file]', 'where to write it; `-` prints it', 'mesh.yaml')
     .option('--force', 'write over a file that is there')
-    .action(async (file: string, { force = false }: { force?: boolean }, command: Command) => ended(init(command, file, force)))
-  root.command('schema').description('print the JSON Schema of the config file, for editors').action(() => void console.log(JSON.stringify(published(), null, 2)))
+    .action(async (file: string, { force = false }: { force?: boolean }, command: Command) =>
+      ended(init(command, file, force)),
+    )
+  root
+    .command('schema')
+    .description('print the JSON Schema of the config file, for editors')
+    .action(() => void console.log(JSON.stringify(published(), null, 2)))
   for (const { options: completed } of completion(root).commands.values()) {
     const config = completed.get('config')
-    if (config) config.handler = (complete) => globSync('*.{yaml,yml}').sort().forEach((file) => complete(file, ''))
+    if (config)
+      config.handler = (complete) =>
+        globSync('*.{yaml,yml}')
+          .sort()
+          .forEach((file) => complete(file, ''))
   }
   return root
 }
@@ -79,18 +106,28 @@ function program(version: string, ended: (code: Promise<number>) => Promise<void
 function inputOptions(): Option[] {
   const root = published()
   const configOption = new Option('--config <file>', 'Path of a config file; an option overrides what stands there.')
-  const ofInputs = Object.entries(inputs).map(([name, { path, yaml }]) => optionOf(name, nodeAt(path, root), yaml !== undefined))
+  const ofInputs = Object.entries(inputs).map(([name, { path, yaml }]) =>
+    optionOf(name, nodeAt(path, root), yaml !== undefined),
+  )
   return [configOption, ...ofInputs].map((option) => option.env(variableOf(option.name())).helpGroup('Inputs:'))
 }
 
 function optionOf(name: string, node: Node, isYaml: boolean): Option {
   const { description = '', type, default: value, enum: words, items } = node
   const isFlag = type === 'boolean'
-  const fallback = Array.isArray(value) ? value.join(', ') : typeof value === 'object' ? '' : `${value as string | boolean | undefined ?? ''}`
-  const option = new Option(isFlag ? `--${name} [true|false]` : `--${name} <value>`, `${description}${isYaml ? ' (YAML)' : ''}${fallback && ` Default: ${fallback}.`}`)
+  const fallback = Array.isArray(value)
+    ? value.join(', ')
+    : typeof value === 'object'
+      ? ''
+      : `${(value as string | boolean | undefined) ?? ''}`
+  const option = new Option(
+    isFlag ? `--${name} [true|false]` : `--${name} <value>`,
+    `${description}${isYaml ? ' (YAML)' : ''}${fallback && ` Default: ${fallback}.`}`,
+  )
   if (isFlag) option.preset('true')
   // Given twice, a list goes on.
-  else if (type?.includes('array')) option.argParser((more: string, before: string | undefined) => (before === undefined ? more : `${before}\n${more}`))
+  else if (type?.includes('array'))
+    option.argParser((more: string, before: string | undefined) => (before === undefined ? more : `${before}\n${more}`))
   const choices = isFlag ? ['true', 'false'] : (words ?? items?.enum ?? node.properties?.['mode']?.enum)
   // What is right is for the config to say: these are for the completion only.
   if (choices) option.argChoices = choices
@@ -99,7 +136,9 @@ function optionOf(name: string, node: Node, isYaml: boolean): Option {
 
 function tellingOptions(): Option[] {
   return [
-    new Option('--output <text|json>', 'With json, the report on standard output and the lines on standard error.').choices(['text', 'json']).default('text'),
+    new Option('--output <text|json>', 'With json, the report on standard output and the lines on standard error.')
+      .choices(['text', 'json'])
+      .default('text'),
     new Option('--outputs <file>', 'Write the outputs as variables (dotenv): MESH_VERDICT, MESH_WEIGHT, …'),
     new Option('--summary <file>', 'Write the summary as Markdown.'),
     new Option('--junit <file>', 'Write a JUnit report: a test for each stage and for each promotion.'),
@@ -111,7 +150,12 @@ async function run(command: Command, stages: StageName | undefined): Promise<num
   const config = loadConfig({ ...given(command, process.env), ...(stages ? { INPUT_STAGES: stages } : {}) })
   // Only now: most of the program need not be loaded to say that an input is wrong.
   const { carryOut } = await import('./run.ts')
-  return carryOut(config, { output, ...(outputs ? { outputs } : {}), ...(summary ? { summary } : {}), ...(junit ? { junit } : {}) })
+  return carryOut(config, {
+    output,
+    ...(outputs ? { outputs } : {}),
+    ...(summary ? { summary } : {}),
+    ...(junit ? { junit } : {}),
+  })
 }
 
 async function init(command: Command, file: string, force: boolean): Promise<number> {

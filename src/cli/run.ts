@@ -20,7 +20,12 @@ import { ownTempDir } from './temp.ts'
 
 /** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
 export async function carryOut(config: Config, telling: Telling): Promise<number> {
-  const files = writable({ report: config.report, outputs: telling.outputs, summary: telling.summary, junit: telling.junit })
+  const files = writable({
+    report: config.report,
+    outputs: telling.outputs,
+    summary: telling.summary,
+    junit: telling.junit,
+  })
   const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
   ownTempDir()
   const started = start(config, shown)
@@ -41,19 +46,28 @@ type Files = Partial<Record<'report' | 'outputs' | 'summary' | 'junit', string>>
 
 /** A promotion that went well is not to fail for its report's folder. */
 function writable(files: Record<keyof Files, string | undefined>): Files {
-  const given = Object.entries(files).flatMap(([name, file]): [string, string][] => (file === undefined ? [] : [[name, resolve(file)]]))
+  const given = Object.entries(files).flatMap(([name, file]): [string, string][] =>
+    file === undefined ? [] : [[name, resolve(file)]],
+  )
   for (const [name, file] of given) {
     try {
       mkdirSync(dirname(file), { recursive: true })
       accessSync(dirname(file), constants.W_OK)
     } catch (error) {
-      throw new ConfigError(`--${name}: ${file} cannot be written (${(error as NodeJS.ErrnoException).code}); give a path in a folder of yours`)
+      throw new ConfigError(
+        `--${name}: ${file} cannot be written (${(error as NodeJS.ErrnoException).code}); give a path in a folder of yours`,
+      )
     }
   }
   return Object.fromEntries(given)
 }
 
-type Started = { host: Host; left: () => Left; hide: (text: string) => string; stoppedBy: () => NodeJS.Signals | undefined }
+type Started = {
+  host: Host
+  left: () => Left
+  hide: (text: string) => string
+  stoppedBy: () => NodeJS.Signals | undefined
+}
 
 /** The host of one run. A second Ctrl-C leaves at once; SIGTERM does not, for the systems that send it kill a while after. */
 function start(config: Config, { info, warning, group }: Screen): Started {
@@ -65,11 +79,24 @@ function start(config: Config, { info, warning, group }: Screen): Started {
     if (stoppedBy !== undefined && signal === 'SIGINT' && Date.now() - at > 1_000) leave(stoppedBy, warning)
     if (stoppedBy !== undefined) return
     ;[stoppedBy, at] = [signal, Date.now()]
-    warning(`stopping (${signal}): what is under way is brought to a safe end${signal === 'SIGINT' ? '; press Ctrl-C again to leave at once' : ''}`)
+    warning(
+      `stopping (${signal}): what is under way is brought to a safe end${signal === 'SIGINT' ? '; press Ctrl-C again to leave at once' : ''}`,
+    )
     cancel()
   }
   return {
-    host: { signal: cancelled(['SIGINT', 'SIGTERM', 'SIGHUP'], stop), tempDir: tempDir(), run: runName(), guardProgram, info, warning, group, mask: (secret) => void secrets.push(secret), istioctl: () => undefined, ...told },
+    host: {
+      signal: cancelled(['SIGINT', 'SIGTERM', 'SIGHUP'], stop),
+      tempDir: tempDir(),
+      run: runName(),
+      guardProgram,
+      info,
+      warning,
+      group,
+      mask: (secret) => void secrets.push(secret),
+      istioctl: () => undefined,
+      ...told,
+    },
     left: () => left,
     hide: (text) => hider(secrets)(text),
     stoppedBy: () => stoppedBy,
@@ -77,7 +104,9 @@ function start(config: Config, { info, warning, group }: Screen): Started {
 }
 
 function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
-  warning('left at once: a promotion that was under way is put back by its guard in the cluster; without one, run `mesh-canary rollback`')
+  warning(
+    'left at once: a promotion that was under way is put back by its guard in the cluster; without one, run `mesh-canary rollback`',
+  )
   process.exit(codeOf(signal))
 }
 
@@ -95,17 +124,29 @@ async function end({ left, hide }: Started, { info, warning, error }: Screen): P
 function publish(report: Report, files: Files, { output }: Telling, shown: Screen): void {
   const json = `${JSON.stringify(report, null, 2)}\n`
   const outputs = outputsOf(report, files.report)
-  const texts: Record<keyof Files, () => string> = { report: () => json, outputs: () => dotenv(outputs), summary: () => summary(report), junit: () => junit(report) }
+  const texts: Record<keyof Files, () => string> = {
+    report: () => json,
+    outputs: () => dotenv(outputs),
+    summary: () => summary(report),
+    junit: () => junit(report),
+  }
   for (const [name, file] of Object.entries(files) as [keyof Files, string][]) writeFileSync(file, texts[name]())
   if (output === 'json') process.stdout.write(json)
   if (report.error !== undefined) return shown.error(report.error)
-  for (const { service, canary, verdict, reason } of report.promotions) shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
-  const count = report.rendered === undefined ? `: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}` : ''
+  for (const { service, canary, verdict, reason } of report.promotions)
+    shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
+  const count =
+    report.rendered === undefined
+      ? `: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}`
+      : ''
   shown.good(`done in ${report.seconds.toFixed(1)} s${count}`)
 }
 
 /** Refused is what ends before, or at, the checks that precede every change. */
-export function exitCode({ error, stages }: Pick<Report, 'error' | 'stages'>, stoppedBy: NodeJS.Signals | undefined): number {
+export function exitCode(
+  { error, stages }: Pick<Report, 'error' | 'stages'>,
+  stoppedBy: NodeJS.Signals | undefined,
+): number {
   if (error === undefined) return 0
   if (stoppedBy !== undefined) return codeOf(stoppedBy)
   return stages.every(({ name }) => name === 'check') ? 2 : 1

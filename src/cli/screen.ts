@@ -2,12 +2,19 @@
 import { styleText } from 'node:util'
 import type { Host } from '../stages/running.ts'
 
-export type Screen = Pick<Host, 'info' | 'warning' | 'group'> & { error: (text: string) => void; good: (text: string) => void }
+export type Screen = Pick<Host, 'info' | 'warning' | 'group'> & {
+  error: (text: string) => void
+  good: (text: string) => void
+}
 
 type Format = Parameters<typeof styleText>[0]
 
 /** Errors go to standard error, all else to `stream`; colours only where that is a terminal and NO_COLOR does not forbid them. */
-export function screen(stream: NodeJS.WriteStream, env: NodeJS.ProcessEnv, errors: NodeJS.WriteStream = process.stderr): Screen {
+export function screen(
+  stream: NodeJS.WriteStream,
+  env: NodeJS.ProcessEnv,
+  errors: NodeJS.WriteStream = process.stderr,
+): Screen {
   let depth = 0
   const style = (format: Format, text: string, of = stream) => styleText(format, text, { stream: of })
   const line = (text: string) => void stream.write(text === '' ? '\n' : `${'  '.repeat(depth)}${text}\n`)

@@ -22,7 +22,9 @@ export class ApiError extends Error {
 }
 
 /** One change that a watch tells; an ERROR has a Status for its object. */
-export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; object: KubeObject } | { type: 'ERROR'; object: { code?: number; message?: string } }
+export type WatchEvent =
+  | { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; object: KubeObject }
+  | { type: 'ERROR'; object: { code?: number; message?: string } }
 export type Snapshot<T> = { items: T[]; version: string }
 export type Selection = { labelSelector?: string; fieldSelector?: string }
 
@@ -31,7 +33,16 @@ const silenceMs = 90_000
 
 export type PatchOperation = { op: 'test' | 'replace' | 'add' | 'remove'; path: string; value?: unknown }
 /** `limit`: the setting by which `timeoutMs` can be changed. */
-type Ask = { method?: string; query?: Record<string, string>; body?: unknown; type?: string; attempts?: number; timeoutMs?: number; limit?: string; signal?: AbortSignal }
+type Ask = {
+  method?: string
+  query?: Record<string, string>
+  body?: unknown
+  type?: string
+  attempts?: number
+  timeoutMs?: number
+  limit?: string
+  signal?: AbortSignal
+}
 
 /** @see cluster verbs: all reject with ApiError. */
 export type Cluster = {
@@ -41,13 +52,25 @@ export type Cluster = {
   /** A list, and the version from which a watch goes on. */
   snapshot<T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>>
   /** The changes since a version, as they come, until the server ends it; `signal` ends it without an error. */
-  changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal): AsyncIterable<WatchEvent>
+  changes(
+    kind: Kind,
+    namespace: string | undefined,
+    query: Selection,
+    version: string,
+    signal: AbortSignal,
+  ): AsyncIterable<WatchEvent>
   /** Creates it; ApiError 409 where it is there already. */
   create<T extends KubeObject>(object: T): Promise<T>
   /** Server-side apply with our field manager; `force` takes fields over from other managers, `dryRun` only answers what would be. */
   apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
   /** JSON Patch; with `test` operations a change in between is refused with status 422. `within`: for what is soon too late. */
-  patch<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, operations: PatchOperation[], within?: { attempts: number; timeoutMs: number }): Promise<T>
+  patch<T extends KubeObject>(
+    kind: Kind,
+    namespace: string | undefined,
+    name: string,
+    operations: PatchOperation[],
+    within?: { attempts: number; timeoutMs: number },
+  ): Promise<T>
   merge<T extends KubeObject>(kind: Kind, namespace: string | undefined, name: string, body: object): Promise<T>
   /** Answers whether it was there; with a `uid`, only the object of that uid goes (else ApiError 409). */
   remove(kind: Kind, namespace: string | undefined, name: string, uid?: string): Promise<boolean>
@@ -61,7 +84,9 @@ export type Cluster = {
 }
 
 /** As much of a Connection as requests need. */
-export type Reach = Pick<Connection, 'server'> & { config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'> }
+export type Reach = Pick<Connection, 'server'> & {
+  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'>
+}
 
 /** How long a request, and a program that makes credentials, may take, in milliseconds. */
 export type Limits = { request: number; credentials: number }
@@ -70,23 +95,51 @@ export function client(connection: Reach, limits: Limits = { request: 15_000, cr
   const credentials = freshFor(60_000, () => securityOf(connection, limits.credentials))
   const ask = asker(connection, credentials, limits.request)
   const json = async <T>(path: string, options?: Ask) => parsed(connection.server, path, await ask(path, options)) as T
-  const snapshot = async <T extends KubeObject>(kind: Kind, namespace: string | undefined, query: Selection): Promise<Snapshot<T>> => {
-    const { items, metadata } = await json<{ items: T[]; metadata?: { resourceVersion?: string } }>(pathOf(kind, namespace), { query })
+  const snapshot = async <T extends KubeObject>(
+    kind: Kind,
+    namespace: string | undefined,
+    query: Selection,
+  ): Promise<Snapshot<T>> => {
+    const { items, metadata } = await json<{ items: T[]; metadata?: { resourceVersion?: string } }>(
+      pathOf(kind, namespace),
+      { query },
+    )
     // The items of a list come without their kind.
-    return { items: items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.split('.')[0]! })), version: metadata?.resourceVersion ?? '' }
+    return {
+      items: items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.split('.')[0]! })),
+      version: metadata?.resourceVersion ?? '',
+    }
   }
   return {
     server: connection.server,
     get: (kind, namespace, name) => json<never>(pathOf(kind, namespace, name)).catch(absent),
-    list: async <T extends KubeObject>(kind: Kind, namespace?: string, query: Selection = {}) => (await snapshot<T>(kind, namespace, query)).items,
+    list: async <T extends KubeObject>(kind: Kind, namespace?: string, query: Selection = {}) =>
+      (await snapshot<T>(kind, namespace, query)).items,
     snapshot,
     async *changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal) {
-      const asked = { ...query, watch: 'true', resourceVersion: version, allowWatchBookmarks: 'true', timeoutSeconds: '300' }
-      for await (const line of lines(connection.server, pathOf(kind, namespace), { query: asked, timeoutMs: silenceMs, signal }, await credentials())) yield parsed(connection.server, pathOf(kind, namespace), line) as WatchEvent
+      const asked = {
+        ...query,
+        watch: 'true',
+        resourceVersion: version,
+        allowWatchBookmarks: 'true',
+        timeoutSeconds: '300',
+      }
+      for await (const line of lines(
+        connection.server,
+        pathOf(kind, namespace),
+        { query: asked, timeoutMs: silenceMs, signal },
+        await credentials(),
+      ))
+        yield parsed(connection.server, pathOf(kind, namespace), line) as WatchEvent
     },
     create: (object) => {
       const kind = kindOf(object) ?? (object.kind as Kind)
-      return json(pathOf(kind, object.metadata.namespace), { method: 'POST', type: 'application/json', query: { fieldManager }, body: object })
+      return json(pathOf(kind, object.metadata.namespace), {
+        method: 'POST',
+        type: 'application/json',
+        query: { fieldManager },
+        body: object,
+      })
     },
     apply: (object, force = false, dryRun = false) =>
       json(pathOf(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name), {
@@ -96,17 +149,36 @@ export function client(connection: Reach, limits: Limits = { request: 15_000, cr
         body: object,
       }),
     patch: (kind, namespace, name, operations, within) =>
-      json(pathOf(kind, namespace, name), { ...within, method: 'PATCH', type: 'application/json-patch+json', query: { fieldManager }, body: operations }),
+      json(pathOf(kind, namespace, name), {
+        ...within,
+        method: 'PATCH',
+        type: 'application/json-patch+json',
+        query: { fieldManager },
+        body: operations,
+      }),
     merge: (kind, namespace, name, body) =>
-      json(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/merge-patch+json', query: { fieldManager }, body }),
+      json(pathOf(kind, namespace, name), {
+        method: 'PATCH',
+        type: 'application/merge-patch+json',
+        query: { fieldManager },
+        body,
+      }),
     remove: async (kind, namespace, name, uid) => {
       const body = { propagationPolicy: 'Background', ...(uid === undefined ? {} : { preconditions: { uid } }) }
-      return (await json(pathOf(kind, namespace, name), { method: 'DELETE', type: 'application/json', body }).catch(absent)) !== undefined
+      return (
+        (await json(pathOf(kind, namespace, name), { method: 'DELETE', type: 'application/json', body }).catch(
+          absent,
+        )) !== undefined
+      )
     },
-    pod: (namespace, name, port, path, timeoutMs = 5_000) => ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
-    service: (namespace, name, port, path, timeoutMs) => ask(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+    pod: (namespace, name, port, path, timeoutMs = 5_000) =>
+      ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+    service: (namespace, name, port, path, timeoutMs) =>
+      ask(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
     log: (namespace, pod, container, lines, previous = false) =>
-      ask(`${pathOf('Pod', namespace, pod)}/log`, { query: { container, tailLines: String(lines), previous: String(previous) } }),
+      ask(`${pathOf('Pod', namespace, pod)}/log`, {
+        query: { container, tailLines: String(lines), previous: String(previous) },
+      }),
     version: async () => (await json<{ gitVersion: string }>('/version')).gitVersion,
   }
 }
@@ -115,7 +187,10 @@ function parsed(server: string, path: string, text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new ApiError(0, `${server} answers ${path} with something other than JSON; check that it is the address of an API server`)
+    throw new ApiError(
+      0,
+      `${server} answers ${path} with something other than JSON; check that it is the address of an API server`,
+    )
   }
 }
 
@@ -151,14 +226,31 @@ function asker(connection: Reach, credentials: Fresh<https.RequestOptions>, time
 async function securityOf({ config, server }: Reach, limitMs: number): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(new Error(`the program that makes them has not answered within ${limitMs / 1000} s (\`limits.credentials\`)`)), limitMs)))
-  await Promise.race([config.applyToHTTPSOptions(options), late]).catch((error: unknown) => {
-    throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${messageOf(error)}`)
-  }).finally(() => clearTimeout(timer))
+  const late = new Promise<never>(
+    (_, reject) =>
+      (timer = setTimeout(
+        () =>
+          reject(
+            new Error(
+              `the program that makes them has not answered within ${limitMs / 1000} s (\`limits.credentials\`)`,
+            ),
+          ),
+        limitMs,
+      )),
+  )
+  await Promise.race([config.applyToHTTPSOptions(options), late])
+    .catch((error: unknown) => {
+      throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${messageOf(error)}`)
+    })
+    .finally(() => clearTimeout(timer))
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
-    const tls = Object.fromEntries(Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined))
-    options.agent = server.startsWith('https:') ? new https.Agent({ ...tls, keepAlive: true }) : new http.Agent({ keepAlive: true })
+    const tls = Object.fromEntries(
+      Object.entries({ ca, cert, key, rejectUnauthorized, servername }).filter(([, value]) => value !== undefined),
+    )
+    options.agent = server.startsWith('https:')
+      ? new https.Agent({ ...tls, keepAlive: true })
+      : new http.Agent({ keepAlive: true })
   }
   return options
 }
@@ -187,7 +279,12 @@ async function once(server: string, path: string, options: Ask, security: https.
 }
 
 /** The answer line by line, each as soon as it is there. */
-async function* lines(server: string, path: string, options: Ask, security: https.RequestOptions): AsyncGenerator<string> {
+async function* lines(
+  server: string,
+  path: string,
+  options: Ask,
+  security: https.RequestOptions,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder()
   let rest = ''
   for await (const chunk of answerOf(server, path, options, security)) {
@@ -198,7 +295,12 @@ async function* lines(server: string, path: string, options: Ask, security: http
 }
 
 /** The body of a good answer, as it comes; an end that `signal` asked for is no error. */
-async function* answerOf(server: string, path: string, options: Ask, security: https.RequestOptions): AsyncGenerator<Buffer> {
+async function* answerOf(
+  server: string,
+  path: string,
+  options: Ask,
+  security: https.RequestOptions,
+): AsyncGenerator<Buffer> {
   const url = new URL(server.replace(/\/$/, '') + path)
   for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
   try {
@@ -216,14 +318,33 @@ async function* answerOf(server: string, path: string, options: Ask, security: h
 }
 
 /** Resolves with the head of the answer; a silence of `timeoutMs`, also in the middle of the body, breaks it. */
-function opened(url: URL, { method = 'GET', timeoutMs = 15_000, limit, ...options }: Ask, security: https.RequestOptions): Promise<http.IncomingMessage> {
+function opened(
+  url: URL,
+  { method = 'GET', timeoutMs = 15_000, limit, ...options }: Ask,
+  security: https.RequestOptions,
+): Promise<http.IncomingMessage> {
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)
-  const headers = { ...(security.headers as http.OutgoingHttpHeaders | undefined), accept: 'application/json, */*', ...(options.type ? { 'content-type': options.type } : {}), ...framing(body) }
+  const headers = {
+    ...(security.headers as http.OutgoingHttpHeaders | undefined),
+    accept: 'application/json, */*',
+    ...(options.type ? { 'content-type': options.type } : {}),
+    ...framing(body),
+  }
   const ending = options.signal ? { signal: options.signal } : {}
   return new Promise((resolve, reject) => {
-    const request = (url.protocol === 'https:' ? https : http).request(url, { ...security, ...ending, method, headers, timeout: timeoutMs }, resolve)
+    const request = (url.protocol === 'https:' ? https : http).request(
+      url,
+      { ...security, ...ending, method, headers, timeout: timeoutMs },
+      resolve,
+    )
     request.on('error', reject)
-    request.on('timeout', () => request.destroy(Object.assign(new Error(), { code: `no answer within ${timeoutMs / 1000} s${limit === undefined ? '' : `, \`${limit}\``}` })))
+    request.on('timeout', () =>
+      request.destroy(
+        Object.assign(new Error(), {
+          code: `no answer within ${timeoutMs / 1000} s${limit === undefined ? '' : `, \`${limit}\``}`,
+        }),
+      ),
+    )
     request.end(body)
   })
 }
@@ -236,8 +357,16 @@ function framing(body: string | undefined): http.OutgoingHttpHeaders {
 function refusal(status: number, what: string, text: string): ApiError {
   try {
     // Of a Service behind the API server some say `error`, as Prometheus does.
-    const { error, message = error, details } = JSON.parse(text) as { error?: string; message?: string; details?: { causes?: { message: string }[] } }
-    return new ApiError(status, `${message ?? what} (HTTP ${status})`, details?.causes?.map((cause) => cause.message) ?? [])
+    const {
+      error,
+      message = error,
+      details,
+    } = JSON.parse(text) as { error?: string; message?: string; details?: { causes?: { message: string }[] } }
+    return new ApiError(
+      status,
+      `${message ?? what} (HTTP ${status})`,
+      details?.causes?.map((cause) => cause.message) ?? [],
+    )
   } catch {
     return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`)
   }

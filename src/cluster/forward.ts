@@ -5,7 +5,13 @@ import { WebSocketHandler } from '@kubernetes/client-node/dist/web-socket-handle
 import type { Connection } from './connect.ts'
 
 /** The methods of a socket that an HTTP agent calls and a stream lacks. */
-const socketLike = { setKeepAlive: () => undefined, setNoDelay: () => undefined, setTimeout: () => undefined, ref: () => undefined, unref: () => undefined }
+const socketLike = {
+  setKeepAlive: () => undefined,
+  setNoDelay: () => undefined,
+  setTimeout: () => undefined,
+  ref: () => undefined,
+  unref: () => undefined,
+}
 
 /** The channels of one forwarded port; what comes first on each are two bytes with its number. */
 const [dataChannel, errorChannel] = [0, 1]
@@ -16,13 +22,17 @@ export async function forward({ config }: Connection, namespace: string, pod: st
   const [fromPod, toPod] = [new PassThrough(), new PassThrough()]
   const stream = Duplex.from({ writable: toPod, readable: fromPod })
   const begun = new Set<number>()
-  const connected = await new WebSocketHandler(config).connect(`/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`, null, (channel, bytes) => {
-    const said = begun.has(channel) ? bytes : bytes.subarray(portBytes)
-    begun.add(channel)
-    if (channel === dataChannel) fromPod.write(said)
-    else if (channel === errorChannel && said.length > 0) stream.destroy(new Error(said.toString().trim()))
-    return true
-  }) as unknown
+  const connected = (await new WebSocketHandler(config).connect(
+    `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`,
+    null,
+    (channel, bytes) => {
+      const said = begun.has(channel) ? bytes : bytes.subarray(portBytes)
+      begun.add(channel)
+      if (channel === dataChannel) fromPod.write(said)
+      else if (channel === errorChannel && said.length > 0) stream.destroy(new Error(said.toString().trim()))
+      return true
+    },
+  )) as unknown
   // The type of the socket is that of a library that is not ours to install.
   const socket = connected as { onclose: () => void; close: () => void }
   WebSocketHandler.handleStandardInput(connected, toPod, dataChannel)

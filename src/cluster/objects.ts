@@ -17,7 +17,13 @@ export type Meta = {
 
 export type KubeObject = { apiVersion: string; kind: string; metadata: Meta }
 export type Lease = KubeObject & {
-  spec?: { holderIdentity?: string | null; leaseDurationSeconds?: number; acquireTime?: string; renewTime?: string; leaseTransitions?: number }
+  spec?: {
+    holderIdentity?: string | null
+    leaseDurationSeconds?: number
+    acquireTime?: string
+    renewTime?: string
+    leaseTransitions?: number
+  }
 }
 export type ConfigMap = KubeObject & { data?: Record<string, string> }
 
@@ -40,7 +46,13 @@ export type Container = {
   resources?: { requests?: Quantities; limits?: Quantities }
 }
 export type Pod = KubeObject & {
-  spec: { containers: Container[]; initContainers?: Container[]; hostNetwork?: boolean; nodeName?: string; overhead?: Quantities }
+  spec: {
+    containers: Container[]
+    initContainers?: Container[]
+    hostNetwork?: boolean
+    nodeName?: string
+    overhead?: Quantities
+  }
   status?: {
     phase?: string
     reason?: string
@@ -51,17 +63,32 @@ export type Pod = KubeObject & {
   }
 }
 
-export type Node = KubeObject & { spec?: { unschedulable?: boolean; taints?: { effect: string }[] }; status?: { allocatable?: Quantities; images?: { names?: string[] }[]; conditions?: { type: string; status: string; reason?: string; message?: string }[]; nodeInfo?: { kubeletVersion: string }; addresses?: { type: string; address: string }[] } }
+export type Node = KubeObject & {
+  spec?: { unschedulable?: boolean; taints?: { effect: string }[] }
+  status?: {
+    allocatable?: Quantities
+    images?: { names?: string[] }[]
+    conditions?: { type: string; status: string; reason?: string; message?: string }[]
+    nodeInfo?: { kubeletVersion: string }
+    addresses?: { type: string; address: string }[]
+  }
+}
 
 export type Service = KubeObject & {
-  spec: { selector?: Record<string, string>; ports: { name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }[] }
+  spec: {
+    selector?: Record<string, string>
+    ports: { name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }[]
+  }
 }
 
 export type Workload = KubeObject & {
   spec: {
     replicas?: number
     selector: { matchLabels?: Record<string, string> }
-    template: { metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }; spec: { containers: Container[] } }
+    template: {
+      metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
+      spec: { containers: Container[] }
+    }
   }
   status?: {
     observedGeneration?: number
@@ -76,7 +103,9 @@ export type Workload = KubeObject & {
   }
 }
 
-export type HorizontalPodAutoscaler = KubeObject & { spec: { scaleTargetRef: { kind: string; name: string }; minReplicas?: number } }
+export type HorizontalPodAutoscaler = KubeObject & {
+  spec: { scaleTargetRef: { kind: string; name: string }; minReplicas?: number }
+}
 
 export type KubeEvent = KubeObject & {
   involvedObject: { kind: string; name: string; uid?: string; fieldPath?: string }
@@ -89,13 +118,21 @@ export type KubeEvent = KubeObject & {
 }
 
 export type Destination = { host: string; subset?: string; port?: { number: number } }
-export type HttpRoute = { name?: string; route?: { destination: Destination; weight?: number }[]; [key: string]: unknown }
+export type HttpRoute = {
+  name?: string
+  route?: { destination: Destination; weight?: number }[]
+  [key: string]: unknown
+}
 export type L4Route = { route?: { destination: Destination; weight?: number }[]; [key: string]: unknown }
 /** One that another delegates to has no hosts. */
-export type VirtualService = KubeObject & { spec: { hosts?: string[]; http?: HttpRoute[]; tcp?: L4Route[]; tls?: L4Route[]; [key: string]: unknown } }
+export type VirtualService = KubeObject & {
+  spec: { hosts?: string[]; http?: HttpRoute[]; tcp?: L4Route[]; tls?: L4Route[]; [key: string]: unknown }
+}
 type BackendRef = { name: string; namespace?: string; kind?: string; weight?: number }
 /** An HTTPRoute or a GRPCRoute of the Gateway API. */
-export type GatewayRoute = KubeObject & { spec: { rules?: { name?: string; backendRefs?: BackendRef[]; [key: string]: unknown }[] } }
+export type GatewayRoute = KubeObject & {
+  spec: { rules?: { name?: string; backendRefs?: BackendRef[]; [key: string]: unknown }[] }
+}
 export type DestinationRule = KubeObject & {
   spec: { host: string; subsets?: { name: string; labels?: Record<string, string> }[]; [key: string]: unknown }
 }
@@ -166,7 +203,9 @@ export function groupOf(apiVersion: string): string {
 /** The kind by which an object is addressed here, by its group and kind; undefined for one that the table lacks. */
 export function kindOf({ apiVersion, kind }: Pick<KubeObject, 'apiVersion' | 'kind'>): Kind | undefined {
   const group = groupOf(apiVersion)
-  return [kind, `${kind}.${group}`].find((key): key is Kind => key in places && groupOf(places[key as Kind][0]) === group)
+  return [kind, `${kind}.${group}`].find(
+    (key): key is Kind => key in places && groupOf(places[key as Kind][0]) === group,
+  )
 }
 
 /** Tells objects apart, in words. */
@@ -178,5 +217,10 @@ export function keyOf(object: KubeObject): string {
 export function pathOf(kind: Kind, namespace?: string, name?: string): string {
   const [version, plural] = places[kind]
   const group = version.includes('/') ? `/apis/${version}` : `/api/${version}`
-  return [group, ...(namespace === undefined ? [] : ['namespaces', namespace]), plural, ...(name === undefined ? [] : [name])].join('/')
+  return [
+    group,
+    ...(namespace === undefined ? [] : ['namespaces', namespace]),
+    plural,
+    ...(name === undefined ? [] : [name]),
+  ].join('/')
 }

@@ -14,7 +14,12 @@ export type Live<T> = {
 const longestPauseMs = 5_000
 
 /** @throws ApiError when the first list fails; later failures only make it stale until it can be read again. */
-export async function watch<T extends KubeObject>(cluster: Cluster, kind: Kind, namespace?: string, query: Selection = {}): Promise<Live<T>> {
+export async function watch<T extends KubeObject>(
+  cluster: Cluster,
+  kind: Kind,
+  namespace?: string,
+  query: Selection = {},
+): Promise<Live<T>> {
   const ending = new AbortController()
   let objects = new Map<string, T>()
   let fresh = false
@@ -32,7 +37,8 @@ export async function watch<T extends KubeObject>(cluster: Cluster, kind: Kind, 
       try {
         version ??= await list()
         for await (const event of cluster.changes(kind, namespace, query, version, ending.signal)) {
-          if (event.type === 'ERROR') throw new ApiError(event.object.code ?? 0, event.object.message ?? 'the watch ended')
+          if (event.type === 'ERROR')
+            throw new ApiError(event.object.code ?? 0, event.object.message ?? 'the watch ended')
           if (event.type === 'DELETED') objects.delete(keyOf(event.object))
           else if (event.type !== 'BOOKMARK') objects.set(keyOf(event.object), event.object as T)
           failures = 0

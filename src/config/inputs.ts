@@ -5,7 +5,13 @@
  * `text`: the key of the map that a single value stands for, where other inputs give further keys of it.
  * `default`: what the runner gives when the user does not.
  */
-export type Input = { path: string[]; yaml?: true | 'or text' | 'list'; text?: string; example: string; default?: string }
+export type Input = {
+  path: string[]
+  yaml?: true | 'or text' | 'list'
+  text?: string
+  example: string
+  default?: string
+}
 
 /** Sections come before the keys inside them, so that the finer input wins. */
 export const inputs: Record<string, Input> = {
@@ -31,11 +37,23 @@ export const inputs: Record<string, Input> = {
   sha256: { path: ['istio', 'sha256'], example: '5f7c…' },
   cache: { path: ['cache'], example: 'false' },
   // The token of a server of one's own is not GitHub's: there is none for it unless the user gives one.
-  token: { path: ['token'], example: '${{ secrets.GITHUB_COM_TOKEN }}', default: "${{ github.server_url == 'https://github.com' && github.token || '' }}" },
+  token: {
+    path: ['token'],
+    example: '${{ secrets.GITHUB_COM_TOKEN }}',
+    default: "${{ github.server_url == 'https://github.com' && github.token || '' }}",
+  },
   workloads: { path: ['workloads'], example: 'deploy/mysql, deploy/backend, deploy/frontend' },
   mtls: { path: ['mtls'], yaml: 'or text', example: 'strict' },
-  authorization: { path: ['authorization'], yaml: true, example: '{ defaultDeny: true, rules: { web: { to: { app: frontend }, ports: 3000 } } }' },
-  jwt: { path: ['jwt'], yaml: true, example: 'users: { issuer: https://id.example, jwksUri: https://id.example/keys }' },
+  authorization: {
+    path: ['authorization'],
+    yaml: true,
+    example: '{ defaultDeny: true, rules: { web: { to: { app: frontend }, ports: 3000 } } }',
+  },
+  jwt: {
+    path: ['jwt'],
+    yaml: true,
+    example: 'users: { issuer: https://id.example, jwksUri: https://id.example/keys }',
+  },
   egress: { path: ['egress'], yaml: true, example: '{ mode: registry-only, hosts: { api.example.com: {} } }' },
   scope: { path: ['scope'], yaml: true, example: '{ hosts: [./*, istio-system/*] }' },
   expose: { path: ['expose'], yaml: true, example: 'frontend: { port: 3000, hosts: [shop.example.com] }' },

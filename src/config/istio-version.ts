@@ -23,24 +23,39 @@ const isOurs = (name: string) => /^(.*[:/])?(istioctl|istio)$/.test(name)
 export function versionIn(file: string): { version: string } | { fault: string } {
   const text = textOf(file)
   if (typeof text !== 'string') return { fault: `the file ${text.fault}` }
-  const found = file.endsWith('.toml') ? inToml(text) : basename(file) === '.tool-versions' ? inLines(text) : plain(text)
+  const found = file.endsWith('.toml')
+    ? inToml(text)
+    : basename(file) === '.tool-versions'
+      ? inLines(text)
+      : plain(text)
   if (typeof found === 'object') return found
   const version = versionSpec(found)
-  return version === undefined ? { fault: `it says ${JSON.stringify(found)}, where ${versionForm} was expected` } : { version }
+  return version === undefined
+    ? { fault: `it says ${JSON.stringify(found)}, where ${versionForm} was expected` }
+    : { version }
 }
 
 type Found = string | { fault: string }
 
-const lines = (text: string) => text.split('\n').map((line) => line.replace(/#.*/, '').trim()).filter(Boolean)
+const lines = (text: string) =>
+  text
+    .split('\n')
+    .map((line) => line.replace(/#.*/, '').trim())
+    .filter(Boolean)
 
 function plain(text: string): Found {
   const [version, ...rest] = lines(text)
-  return version !== undefined && rest.length === 0 ? version : { fault: `it has ${lines(text).length} lines that say something, where one with a version was expected` }
+  return version !== undefined && rest.length === 0
+    ? version
+    : { fault: `it has ${lines(text).length} lines that say something, where one with a version was expected` }
 }
 
 /** asdf: a tool and its versions a line, the first of which counts. */
 function inLines(text: string): Found {
-  const [, version] = lines(text).map((line) => line.split(/\s+/)).find(([name = '']) => isOurs(name)) ?? []
+  const [, version] =
+    lines(text)
+      .map((line) => line.split(/\s+/))
+      .find(([name = '']) => isOurs(name)) ?? []
   return version ?? { fault: 'it has no line for istioctl, such as `istioctl 1.31.0`' }
 }
 

@@ -25,7 +25,11 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
 /** The config file's path in the repository as the name of what it asks for: the same on every runner. */
 function nameOf(file: string): string {
   const path = relative(process.cwd(), resolve(file))
-  return (path.startsWith('..') ? basename(path) : path).toLowerCase().replace(/[^a-z0-9]+/g, '-').slice(-63).replace(/^-+|-+$/g, '')
+  return (path.startsWith('..') ? basename(path) : path)
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(-63)
+    .replace(/^-+|-+$/g, '')
 }
 
 function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
@@ -43,12 +47,18 @@ function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
 function explain(issue: z.core.$ZodIssue, source: Source): string {
   const path = issue.path as Path
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${source.where(path, key)}: ${dotted([...path, key])}: is not known${nearest(key, Object.keys(nodeAt(path).properties ?? {}))}`).join('\n')
+    return issue.keys
+      .map(
+        (key) =>
+          `${source.where(path, key)}: ${dotted([...path, key])}: is not known${nearest(key, Object.keys(nodeAt(path).properties ?? {}))}`,
+      )
+      .join('\n')
   }
   const [problem] = issue.code === 'invalid_key' ? issue.issues : [issue]
   const value = valueAt(source.value, path)
   const key = path.at(-1)
-  if (issue.code === 'invalid_key') return `${source.where(path.slice(0, -1), String(key))}: ${dotted(path)}: ${problem!.message}`
+  if (issue.code === 'invalid_key')
+    return `${source.where(path.slice(0, -1), String(key))}: ${dotted(path)}: ${problem!.message}`
   const found = value === undefined ? 'is missing' : `${shown(path, value)} is not right`
   return `${source.where(path)}: ${dotted(path)}: ${found}: ${expectation(problem as z.core.$ZodIssue)}`
 }
@@ -71,7 +81,11 @@ function shown(path: Path, value: unknown): string {
 }
 
 function valueAt(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((parent, key) => (typeof parent === 'object' && parent !== null ? (parent as Record<string | number, unknown>)[key] : undefined), value)
+  return path.reduce<unknown>(
+    (parent, key) =>
+      typeof parent === 'object' && parent !== null ? (parent as Record<string | number, unknown>)[key] : undefined,
+    value,
+  )
 }
 
 function freeze<T>(value: T): T {

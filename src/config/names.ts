@@ -15,10 +15,18 @@ export function splitSubsets(config: Canaries, service: string): [stable: string
 }
 
 /** The services with policies, those of canaries among them, with their subsets filled in. */
-export function servicesOf({ services = {}, ...config }: Pick<Config, 'services'> & Canaries): Record<string, ServicePolicy> {
+export function servicesOf({
+  services = {},
+  ...config
+}: Pick<Config, 'services'> & Canaries): Record<string, ServicePolicy> {
   const ofCanaries = canariesOf(config).flatMap(({ service }): [string, ServicePolicy][] => {
-    const named = splitSubsets(config, service)?.map((subset): [string, { version: string }] => [subset, { version: subset }])
-    return named ? [[service, { ...services[service], subsets: { ...Object.fromEntries(named), ...services[service]?.subsets } }]] : []
+    const named = splitSubsets(config, service)?.map((subset): [string, { version: string }] => [
+      subset,
+      { version: subset },
+    ])
+    return named
+      ? [[service, { ...services[service], subsets: { ...Object.fromEntries(named), ...services[service]?.subsets } }]]
+      : []
   })
   return { ...services, ...Object.fromEntries(ofCanaries) }
 }

@@ -2,7 +2,16 @@
 import * as z from 'zod'
 import { schema } from './schema.ts'
 
-export type Node = { description?: string; default?: unknown; type?: string | string[]; enum?: string[]; properties?: Record<string, Node>; required?: string[]; additionalProperties?: Node | boolean; items?: Node }
+export type Node = {
+  description?: string
+  default?: unknown
+  type?: string | string[]
+  enum?: string[]
+  properties?: Record<string, Node>
+  required?: string[]
+  additionalProperties?: Node | boolean
+  items?: Node
+}
 
 /** Made anew at each call, in some milliseconds. */
 export function published(): Node {

@@ -14,6 +14,8 @@ export function textOf(file: string): string | { fault: string } {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    return { fault: `cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first` }
+    return {
+      fault: `cannot be read (${(error as NodeJS.ErrnoException).code}); check the path, and that the job checks the repository out first`,
+    }
   }
 }

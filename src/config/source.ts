@@ -14,7 +14,8 @@ export function gather(file: { name: string; text: string } | undefined, given: 
     ...Object.entries(inputs).flatMap(([name, { path, yaml, text: key }]) => {
       const text = given.get(name)
       if (text === undefined) return []
-      if (yaml && (yaml !== 'or text' || text.includes(':'))) return [yamlFragment(path, text, `input ${name}`, yaml === 'list', (line) => `input ${name}, line ${line}`)]
+      if (yaml && (yaml !== 'or text' || text.includes(':')))
+        return [yamlFragment(path, text, `input ${name}`, yaml === 'list', (line) => `input ${name}, line ${line}`)]
       return [{ at: key === undefined ? path : [...path, key], value: text, where: () => `input ${name}` }]
     }),
   ]
@@ -33,20 +34,31 @@ function place(target: Record<string, unknown>, { at, value, where }: Fragment):
   for (const key of at.slice(0, -1)) {
     const child: unknown = (parent[key] ??= {})
     if (typeof child !== 'object' || child === null || Array.isArray(child))
-      throw new ConfigError(`${where(at)}: cannot be set, because \`${key}\` is not a section here; make it a map of keys`)
+      throw new ConfigError(
+        `${where(at)}: cannot be set, because \`${key}\` is not a section here; make it a map of keys`,
+      )
     parent = child as Record<string, unknown>
   }
   parent[at.at(-1)!] = value
 }
 
-function yamlFragment(at: string[], text: string, name: string, isList: boolean, location: (line: number) => string): Fragment {
+function yamlFragment(
+  at: string[],
+  text: string,
+  name: string,
+  isList: boolean,
+  location: (line: number) => string,
+): Fragment {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const [error] = document.errors
-  if (error) throw new ConfigError(`${location(lines.linePos(error.pos[0]).line)}: is not valid YAML: ${sentence(error)}`)
+  if (error)
+    throw new ConfigError(`${location(lines.linePos(error.pos[0]).line)}: is not valid YAML: ${sentence(error)}`)
   const value = valueOf(document, name)
   if (typeof value !== 'object' || value === null || Array.isArray(value) !== isList)
-    throw new ConfigError(`${name}: expected ${isList ? 'a YAML list' : 'YAML with keys, such as \`key: value\`'}, but it holds ${value === null ? 'nothing' : isList ? 'no list' : 'a single value or a list'}`)
+    throw new ConfigError(
+      `${name}: expected ${isList ? 'a YAML list' : 'YAML with keys, such as \`key: value\`'}, but it holds ${value === null ? 'nothing' : isList ? 'no list' : 'a single value or a list'}`,
+    )
   return {
     at,
     value,
@@ -59,7 +71,9 @@ function valueOf(document: Document, name: string): unknown {
   try {
     return document.toJS()
   } catch {
-    throw new ConfigError(`${name}: is not valid YAML: a value that begins with \`*\` refers to an anchor that is not there; quote it if it is meant as text`)
+    throw new ConfigError(
+      `${name}: is not valid YAML: a value that begins with \`*\` refers to an anchor that is not there; quote it if it is meant as text`,
+    )
   }
 }
 

@@ -83,11 +83,18 @@ function itemsOf(raw: unknown): unknown[] | undefined {
   if (Array.isArray(raw)) return raw as unknown[]
   if (typeof raw === 'number') return [raw]
   if (typeof raw !== 'string') return undefined
-  return raw.split(/[,\n]/).map((item) => item.trim()).filter((item) => item !== '')
+  return raw
+    .split(/[,\n]/)
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
 }
 
 /** A YAML list, or the same on one line with commas, or one item a line. */
-export function listOf<T>(expected: string, parseItem: (item: unknown) => T | undefined, items?: { enum: readonly string[] }) {
+export function listOf<T>(
+  expected: string,
+  parseItem: (item: unknown) => T | undefined,
+  items?: { enum: readonly string[] },
+) {
   return written<T[]>(expected, { type: ['array', 'string'], ...(items ? { items } : {}) }, (raw) => {
     const parsed = itemsOf(raw)?.map(parseItem)
     return parsed && parsed.length > 0 && !parsed.includes(undefined) ? (parsed as T[]) : undefined
@@ -103,14 +110,17 @@ export const steps = written<number[]>(
   (raw) => {
     const weights = isMap(raw) ? evenly(raw as Record<string, unknown>) : itemsOf(raw)?.map(integer)
     if (!weights || weights.length === 0) return undefined
-    const rising = weights.every((weight, i) => weight !== undefined && weight >= 1 && weight <= 100 && weight > (weights[i - 1] ?? 0))
+    const rising = weights.every(
+      (weight, i) => weight !== undefined && weight >= 1 && weight <= 100 && weight > (weights[i - 1] ?? 0),
+    )
     return rising ? (weights as number[]) : undefined
   },
 )
 
 function evenly({ by, to = 100, ...rest }: Record<string, unknown>): number[] | undefined {
   const [step, last] = [integer(by), integer(to)]
-  if (step === undefined || last === undefined || step < 1 || last > 100 || Object.keys(rest).length > 0) return undefined
+  if (step === undefined || last === undefined || step < 1 || last > 100 || Object.keys(rest).length > 0)
+    return undefined
   const whole = Array.from({ length: Math.floor(last / step) }, (_, i) => (i + 1) * step)
   return last % step === 0 ? whole : [...whole, last]
 }
@@ -119,9 +129,15 @@ export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet'
 export type Workload = { kind: WorkloadKind; name: string }
 
 const kinds: Record<string, WorkloadKind> = {
-  deploy: 'Deployment', deployment: 'Deployment', deployments: 'Deployment',
-  sts: 'StatefulSet', statefulset: 'StatefulSet', statefulsets: 'StatefulSet',
-  ds: 'DaemonSet', daemonset: 'DaemonSet', daemonsets: 'DaemonSet',
+  deploy: 'Deployment',
+  deployment: 'Deployment',
+  deployments: 'Deployment',
+  sts: 'StatefulSet',
+  statefulset: 'StatefulSet',
+  statefulsets: 'StatefulSet',
+  ds: 'DaemonSet',
+  daemonset: 'DaemonSet',
+  daemonsets: 'DaemonSet',
 }
 
 export const dnsName = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
@@ -166,19 +182,30 @@ export const clusterName = written(
 
 /** An exact version of a tool, without the `v` that its tags have. */
 export function releaseOf(tool: string, example: string) {
-  return written(`an exact version of ${tool} such as ${example}`, { type: 'string', pattern: '^v?\\d+\\.\\d+\\.\\d+' }, (raw) =>
-    typeof raw === 'string' && /^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(raw.trim()) ? raw.trim().replace(/^v/, '') : undefined,
+  return written(
+    `an exact version of ${tool} such as ${example}`,
+    { type: 'string', pattern: '^v?\\d+\\.\\d+\\.\\d+' },
+    (raw) =>
+      typeof raw === 'string' && /^v?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(raw.trim())
+        ? raw.trim().replace(/^v/, '')
+        : undefined,
   )
 }
 
 /** YAML reads 1.36 as a number, and 1.30 as 1.3: of that the text cannot be told. */
-export const kubernetesVersion = written('a Kubernetes version such as 1.36 or 1.36.4 (quote it in YAML)', { type: ['string', 'number'], pattern: '^v?1\\.\\d{2}(\\.\\d+)?$' }, (raw) => {
-  const text = typeof raw === 'string' || typeof raw === 'number' ? String(raw).trim().replace(/^v/, '') : ''
-  return /^1\.\d{2}(\.\d+)?$/.test(text) ? text : undefined
-})
+export const kubernetesVersion = written(
+  'a Kubernetes version such as 1.36 or 1.36.4 (quote it in YAML)',
+  { type: ['string', 'number'], pattern: '^v?1\\.\\d{2}(\\.\\d+)?$' },
+  (raw) => {
+    const text = typeof raw === 'string' || typeof raw === 'number' ? String(raw).trim().replace(/^v/, '') : ''
+    return /^1\.\d{2}(\.\d+)?$/.test(text) ? text : undefined
+  },
+)
 
-export const sha256 = written('a sha256 checksum: 64 hexadecimal digits', { type: 'string', pattern: '^[0-9a-fA-F]{64}$' }, (raw) =>
-  typeof raw === 'string' && /^[0-9a-f]{64}$/i.test(raw.trim()) ? raw.trim().toLowerCase() : undefined,
+export const sha256 = written(
+  'a sha256 checksum: 64 hexadecimal digits',
+  { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
+  (raw) => (typeof raw === 'string' && /^[0-9a-f]{64}$/i.test(raw.trim()) ? raw.trim().toLowerCase() : undefined),
 )
 
 export const text = written('a text', { type: 'string' }, (raw) =>
@@ -188,11 +215,15 @@ export const text = written('a text', { type: 'string' }, (raw) =>
 /** Written `10%`, read as 10. */
 export function perCent(min: 0 | 1) {
   const bounds = min === 0 ? 'from 0% to 100%' : 'above 0% and up to 100%'
-  return written(`a percentage such as 10% or 0.5%, ${bounds}`, { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s*%$' }, (raw) => {
-    const match = typeof raw === 'string' ? /^(\d+(?:\.\d+)?)\s*%$/.exec(raw.trim()) : null
-    const value = match ? Number(match[1]) : NaN
-    return value <= 100 && (min === 0 || value > 0) ? value : undefined
-  })
+  return written(
+    `a percentage such as 10% or 0.5%, ${bounds}`,
+    { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s*%$' },
+    (raw) => {
+      const match = typeof raw === 'string' ? /^(\d+(?:\.\d+)?)\s*%$/.exec(raw.trim()) : null
+      const value = match ? Number(match[1]) : NaN
+      return value <= 100 && (min === 0 || value > 0) ? value : undefined
+    },
+  )
 }
 
 /** Inputs deliver it as text. */
@@ -202,14 +233,20 @@ export const flag = written('true or false', { type: 'boolean' }, (raw) => {
 })
 
 /** A point in time with its zone, read as RFC 3339 in UTC. */
-export const instant = written('a point in time with its zone, such as 2026-12-01T18:00:00Z', { type: 'string', format: 'date-time' }, (raw) => {
-  const isWhole = typeof raw === 'string' && /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/.test(raw.trim())
-  const time = isWhole ? Date.parse(raw.trim()) : NaN
-  return Number.isNaN(time) ? undefined : new Date(time).toISOString()
-})
+export const instant = written(
+  'a point in time with its zone, such as 2026-12-01T18:00:00Z',
+  { type: 'string', format: 'date-time' },
+  (raw) => {
+    const isWhole =
+      typeof raw === 'string' && /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/.test(raw.trim())
+    const time = isWhole ? Date.parse(raw.trim()) : NaN
+    return Number.isNaN(time) ? undefined : new Date(time).toISOString()
+  },
+)
 
 const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE']
-const knownMethod = (raw: unknown) => (typeof raw === 'string' ? methods.find((each) => each === raw.trim().toUpperCase()) : undefined)
+const knownMethod = (raw: unknown) =>
+  typeof raw === 'string' ? methods.find((each) => each === raw.trim().toUpperCase()) : undefined
 export const method = written(`an HTTP method: ${methods.join(', ')}`, { type: 'string' }, knownMethod)
 export const methodList = listOf(`HTTP methods out of ${methods.join(', ')}`, knownMethod)
 
@@ -219,15 +256,19 @@ export const pathPrefix = written('a path that begins with /', { type: 'string',
 )
 
 /** Envoy's regular expressions know neither looking around nor references back. */
-export const regex = written('a regular expression in RE2 form, without looking around or references back', { type: 'string', format: 'regex' }, (raw) => {
-  if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
-  try {
-    new RegExp(raw)
-    return raw
-  } catch {
-    return undefined
-  }
-})
+export const regex = written(
+  'a regular expression in RE2 form, without looking around or references back',
+  { type: 'string', format: 'regex' },
+  (raw) => {
+    if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
+    try {
+      new RegExp(raw)
+      return raw
+    } catch {
+      return undefined
+    }
+  },
+)
 
 /** A list of whole numbers within bounds. */
 export function wholes(min: number, max: number, what: string) {
@@ -244,7 +285,9 @@ export function textsLike(expected: string, pattern: RegExp) {
 
 /** A section that may be written as a single value: `mtls: strict` for `mtls: { mode: strict }`. */
 export function orShort<S extends z.ZodObject, T>(section: S, short: z.ZodType<T>, expand: (value: T) => z.infer<S>) {
-  const json = Object.fromEntries(Object.entries(z.toJSONSchema(section, { io: 'input' })).filter(([key]) => key !== '$schema'))
+  const json = Object.fromEntries(
+    Object.entries(z.toJSONSchema(section, { io: 'input' })).filter(([key]) => key !== '$schema'),
+  )
   return z
     .unknown()
     .meta({ ...json, type: ['string', 'object'] })

@@ -10,10 +10,16 @@ const account = '/var/run/secrets/kubernetes.io/serviceaccount'
 function inCluster(): Reach {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = process.env
   const applyToHTTPSOptions = (options: object) => {
-    Object.assign(options, { ca: readFileSync(`${account}/ca.crt`), headers: { Authorization: `Bearer ${readFileSync(`${account}/token`, 'utf8').trim()}` } })
+    Object.assign(options, {
+      ca: readFileSync(`${account}/ca.crt`),
+      headers: { Authorization: `Bearer ${readFileSync(`${account}/token`, 'utf8').trim()}` },
+    })
     return Promise.resolve()
   }
-  return { server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, config: { applyToHTTPSOptions, getCurrentCluster: () => null } }
+  return {
+    server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    config: { applyToHTTPSOptions, getCurrentCluster: () => null },
+  }
 }
 
 const say = (line: string) => console.log(`${new Date().toISOString()} ${line}`)

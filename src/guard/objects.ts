@@ -21,15 +21,30 @@ export function guardName(service: string, identity: string): string {
 }
 
 /** In the order in which they are created. All belong to the Lease: when that goes, they go. */
-export function guardObjects(orders: Orders, lease: Lease, program: string, { image, pullPolicy }: Guard): KubeObject[] {
+export function guardObjects(
+  orders: Orders,
+  lease: Lease,
+  program: string,
+  { image, pullPolicy }: Guard,
+): KubeObject[] {
   const name = guardName(orders.service, orders.identity)
-  const metadata = { name, namespace: orders.namespace, labels: { [managedByLabel]: manager, [guardLabel]: orders.service }, ownerReferences: [ownerReference(lease)] }
+  const metadata = {
+    name,
+    namespace: orders.namespace,
+    labels: { [managedByLabel]: manager, [guardLabel]: orders.service },
+    ownerReferences: [ownerReference(lease)],
+  }
   const of = <T extends object>(apiVersion: string, kind: string, rest: T) => ({ apiVersion, kind, metadata, ...rest })
-  const config: ConfigMap = of('v1', 'ConfigMap', { data: { 'guard.mjs': program, 'orders.json': JSON.stringify(orders) } })
+  const config: ConfigMap = of('v1', 'ConfigMap', {
+    data: { 'guard.mjs': program, 'orders.json': JSON.stringify(orders) },
+  })
   return [
     of('v1', 'ServiceAccount', { automountServiceAccountToken: false }),
     of('rbac.authorization.k8s.io/v1', 'Role', { rules: rules(orders) }),
-    of('rbac.authorization.k8s.io/v1', 'RoleBinding', { roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name }, subjects: [{ kind: 'ServiceAccount', name, namespace: orders.namespace }] }),
+    of('rbac.authorization.k8s.io/v1', 'RoleBinding', {
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+      subjects: [{ kind: 'ServiceAccount', name, namespace: orders.namespace }],
+    }),
     config,
     of('batch/v1', 'Job', { spec: jobSpec(name, metadata.labels, image, pullPolicy) }),
   ]
@@ -38,12 +53,21 @@ export function guardObjects(orders: Orders, lease: Lease, program: string, { im
 /** By name: the one Lease, and the objects with the routes. An event can be told by its namespace only. */
 function rules({ lease, saved }: Orders): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
-  const plurals = { VirtualService: ['networking.istio.io', 'virtualservices'], HTTPRoute: ['gateway.networking.k8s.io', 'httproutes'], GRPCRoute: ['gateway.networking.k8s.io', 'grpcroutes'] } as const
+  const plurals = {
+    VirtualService: ['networking.istio.io', 'virtualservices'],
+    HTTPRoute: ['gateway.networking.k8s.io', 'httproutes'],
+    GRPCRoute: ['gateway.networking.k8s.io', 'grpcroutes'],
+  } as const
   return [
     { apiGroups: ['coordination.k8s.io'], resources: ['leases'], resourceNames: [lease], verbs: ['get', 'patch'] },
     ...[...routes].map(([kind, objects]) => {
       const [group, resource] = plurals[kind as keyof typeof plurals]
-      return { apiGroups: [group], resources: [resource], resourceNames: objects.map(({ metadata }) => metadata.name), verbs: ['get', 'patch'] }
+      return {
+        apiGroups: [group],
+        resources: [resource],
+        resourceNames: objects.map(({ metadata }) => metadata.name),
+        verbs: ['get', 'patch'],
+      }
     }),
     { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   ]
@@ -62,7 +86,12 @@ function jobSpec(name: string, labels: Record<string, string>, image: string, im
         automountServiceAccountToken: true,
         restartPolicy: 'OnFailure',
         terminationGracePeriodSeconds: 2,
-        securityContext: { runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+        securityContext: {
+          runAsNonRoot: true,
+          runAsUser: 1000,
+          runAsGroup: 1000,
+          seccompProfile: { type: 'RuntimeDefault' },
+        },
         containers: [
           {
             name: 'guard',
@@ -70,7 +99,11 @@ function jobSpec(name: string, labels: Record<string, string>, image: string, im
             imagePullPolicy,
             command: ['node', '--max-old-space-size=48', programFile],
             resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '160Mi' } },
-            securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+            securityContext: {
+              allowPrivilegeEscalation: false,
+              readOnlyRootFilesystem: true,
+              capabilities: { drop: ['ALL'] },
+            },
             volumeMounts: [{ name: 'guard', mountPath: ordersFile.replace(/\/[^/]*$/, ''), readOnly: true }],
           },
         ],

@@ -2,7 +2,15 @@
 import type { Routed, Split } from '../policies/routes.ts'
 
 /** `identity`: the holder that is watched; `afterMs`: how long it may not be heard of; `saved`: the routes before the promotion. */
-export type Orders = { namespace: string; service: string; lease: string; identity: string; afterMs: number; split: Split; saved: Routed[] }
+export type Orders = {
+  namespace: string
+  service: string
+  lease: string
+  identity: string
+  afterMs: number
+  split: Split
+  saved: Routed[]
+}
 
 /** Where the orders lie in the guard's container, beside its program. */
 export const ordersFile = '/guard/orders.json'

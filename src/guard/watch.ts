@@ -18,7 +18,7 @@ export async function watchOver(cluster: Cluster, orders: Orders, say: (line: st
   let onDuty = false
   let heard: { at: number; renewTime: string | undefined } | undefined
   let unread: number | undefined
-  for (;; await sleep(pollMs)) {
+  for (; ; await sleep(pollMs)) {
     const asked = now()
     const lease = await read(cluster, orders).catch((problem: unknown) => ({ problem }))
     if (lease && 'problem' in lease) {
@@ -40,7 +40,11 @@ export async function watchOver(cluster: Cluster, orders: Orders, say: (line: st
     if (!isDue) continue
     say(`${identity} has not been heard of for ${afterMs / 1000} s: all traffic of ${service} goes back`)
     // First the run loses its Lease, so that one that comes back to life cannot write over what is put back.
-    const fenced = holder === guardOf(identity) || (await mark(cluster, orders, lease, say, [{ op: 'replace', path: '/spec/holderIdentity', value: guardOf(identity) }]))
+    const fenced =
+      holder === guardOf(identity) ||
+      (await mark(cluster, orders, lease, say, [
+        { op: 'replace', path: '/spec/holderIdentity', value: guardOf(identity) },
+      ]))
     if (fenced && (await putBack(cluster, orders, say))) return 'put back'
   }
 }
@@ -50,8 +54,18 @@ function read(cluster: Cluster, { namespace, lease }: Orders): Promise<Lease | u
 }
 
 /** Answers whether it was written; somebody may have been quicker, and anything else is told. */
-async function mark(cluster: Cluster, { namespace, lease: name }: Orders, lease: Lease, say: (line: string) => void, operations: PatchOperation[]): Promise<boolean> {
-  const asRead: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion }
+async function mark(
+  cluster: Cluster,
+  { namespace, lease: name }: Orders,
+  lease: Lease,
+  say: (line: string) => void,
+  operations: PatchOperation[],
+): Promise<boolean> {
+  const asRead: PatchOperation = {
+    op: 'test',
+    path: '/metadata/resourceVersion',
+    value: lease.metadata.resourceVersion,
+  }
   return cluster.patch('Lease', namespace, name, [asRead, ...operations]).then(
     () => true,
     (problem: unknown) => {
@@ -68,15 +82,19 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
     const written = await putAllBack(cluster, split, saved, true)
     const what = `the run ${runOf(identity)} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
     say(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
-    await cluster.create(event(orders, what)).catch((problem: unknown) => say(`the event cannot be recorded: ${messageOf(problem)}`))
-    await cluster.patch('Lease', namespace, name, [
-      { op: 'test', path: '/spec/holderIdentity', value: guardOf(identity) },
-      { op: 'add', path: marks.ended, value: what },
-      { op: 'replace', path: '/spec/holderIdentity', value: '' },
-    ]).catch((problem: unknown) => {
-      // Somebody has ended it meanwhile. One who took it over is seen with the next look.
-      if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
-    })
+    await cluster
+      .create(event(orders, what))
+      .catch((problem: unknown) => say(`the event cannot be recorded: ${messageOf(problem)}`))
+    await cluster
+      .patch('Lease', namespace, name, [
+        { op: 'test', path: '/spec/holderIdentity', value: guardOf(identity) },
+        { op: 'add', path: marks.ended, value: what },
+        { op: 'replace', path: '/spec/holderIdentity', value: '' },
+      ])
+      .catch((problem: unknown) => {
+        // Somebody has ended it meanwhile. One who took it over is seen with the next look.
+        if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
+      })
     return true
   } catch (problem) {
     say(`not done yet: ${messageOf(problem)}`)
@@ -87,6 +105,12 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
 function event({ namespace, service, lease }: Orders, message: string): KubeObject {
   const time = new Date().toISOString()
   const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
-  const about = { involvedObject: { apiVersion: 'v1', kind: 'Service', namespace, name: service }, reason: 'CanaryPutBack', message, type: 'Warning', source: { component: 'mesh-canary-guard' } }
+  const about = {
+    involvedObject: { apiVersion: 'v1', kind: 'Service', namespace, name: service },
+    reason: 'CanaryPutBack',
+    message,
+    type: 'Warning',
+    source: { component: 'mesh-canary-guard' },
+  }
   return Object.assign(base, about, { firstTimestamp: time, lastTimestamp: time, count: 1 })
 }

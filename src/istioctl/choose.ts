@@ -31,15 +31,25 @@ export async function choose({ spec, mirror, limitMs, checkLatest, installed }: 
     if (local !== undefined) return told(local, 'the newest in the tool cache')
   }
   try {
-    const late = () => new ConfigError(`istio.version: the list of releases was not to be had within ${limitMs / 1000} s (\`limits.download\`); check the network of the runner, or give an exact version`)
-    const { versions, from } = await inTime(asking.signal, limitMs, late, (signal) => releasesOf(mirror, { ...asking, signal }))
+    const late = () =>
+      new ConfigError(
+        `istio.version: the list of releases was not to be had within ${limitMs / 1000} s (\`limits.download\`); check the network of the runner, or give an exact version`,
+      )
+    const { versions, from } = await inTime(asking.signal, limitMs, late, (signal) =>
+      releasesOf(mirror, { ...asking, signal }),
+    )
     const found = newest(versions, spec)
     if (found !== undefined) return told(found, `of ${versions.length} release${versions.length === 1 ? '' : 's'}`)
-    throw new ConfigError(`istio.version: none of the ${versions.length} releases at ${from} matches ${spec}; the newest are ${versions.toSorted(rcompare).slice(0, 3).join(', ')}`)
+    throw new ConfigError(
+      `istio.version: none of the ${versions.length} releases at ${from} matches ${spec}; the newest are ${versions.toSorted(rcompare).slice(0, 3).join(', ')}`,
+    )
   } catch (error) {
     const local = error instanceof ConfigError ? newest(versionsKept(istioctlTool), spec) : undefined
     if (local === undefined) throw error
-    return { version: local, warning: `${(error as Error).message}. So ${local} is used, the newest in the tool cache that matches ${spec}; there may be a newer one` }
+    return {
+      version: local,
+      warning: `${(error as Error).message}. So ${local} is used, the newest in the tool cache that matches ${spec}; there may be a newer one`,
+    }
   }
 }
 
@@ -49,5 +59,8 @@ function matches(version: string, spec: string): boolean {
 }
 
 function newest(versions: string[], spec: string): string | undefined {
-  return versions.filter((version) => matches(version, spec)).sort(compareBuild).at(-1)
+  return versions
+    .filter((version) => matches(version, spec))
+    .sort(compareBuild)
+    .at(-1)
 }

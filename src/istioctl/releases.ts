@@ -24,28 +24,43 @@ type Release = { tag_name: string; draft?: boolean; prerelease?: boolean }
 const perPage = 100
 
 async function fromApi(api: string, { token, signal, backOffMs = 1000 }: Asking): Promise<Releases> {
-  const headers = { accept: 'application/vnd.github+json', ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) }
+  const headers = {
+    accept: 'application/vnd.github+json',
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+  }
   const all: Release[] = []
   for (let page = 1; all.length === (page - 1) * perPage; page++) {
     const address = `${api}?per_page=${perPage}&page=${page}`
     try {
       // Each comes with its notes and all of its files.
-      const answer = await patiently(async () => text(await ask(address, 'istio.version', headers, signal), 64 << 20), signal, backOffMs)
+      const answer = await patiently(
+        async () => text(await ask(address, 'istio.version', headers, signal), 64 << 20),
+        signal,
+        backOffMs,
+      )
       all.push(...(JSON.parse(answer) as Release[]))
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      throw new ConfigError(`istio.version: the list of releases cannot be had: ${address}: ${apiReason(error, token !== undefined)}`)
+      throw new ConfigError(
+        `istio.version: the list of releases cannot be had: ${address}: ${apiReason(error, token !== undefined)}`,
+      )
     }
   }
-  const published = all.filter(({ tag_name, draft, prerelease }) => draft !== true && (prerelease !== true || /-/.test(tag_name)))
+  const published = all.filter(
+    ({ tag_name, draft, prerelease }) => draft !== true && (prerelease !== true || /-/.test(tag_name)),
+  )
   return { from: api, versions: published.flatMap(({ tag_name }) => valid(tag_name) ?? []) }
 }
 
 function apiReason(error: unknown, hasToken: boolean): string {
-  if (!(error instanceof StatusError)) return `${reasonOf(error)}; check the network of the runner, or give an exact version`
+  if (!(error instanceof StatusError))
+    return `${reasonOf(error)}; check the network of the runner, or give an exact version`
   const { status, headers, said } = error
   const limit = headers['x-ratelimit-limit']
-  if ((status === 403 || status === 429) && (headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined)) {
+  if (
+    (status === 403 || status === 429) &&
+    (headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined)
+  ) {
     const until = Number(headers['x-ratelimit-reset']) || undefined
     const used = `GitHub's limit of ${typeof limit === 'string' ? `${limit} requests an hour` : 'requests'} is used up${until === undefined ? '' : ` until ${new Date(until * 1000).toISOString()}`}`
     return `${used}, ${hasToken ? 'even with the token given' : 'as it is soon without a token: give `token`, such as ${{ github.token }}'}; or give an exact version`
@@ -56,9 +71,16 @@ function apiReason(error: unknown, hasToken: boolean): string {
 
 async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: Asking): Promise<Releases> {
   const tried: string[] = []
-  for (const [address, read] of [[`${mirror}/index.json`, inJson], [`${mirror}/`, inListing]] as const) {
+  for (const [address, read] of [
+    [`${mirror}/index.json`, inJson],
+    [`${mirror}/`, inListing],
+  ] as const) {
     try {
-      const answer = await patiently(async () => text(await ask(address, 'istio.mirror', {}, signal), 64 << 20), signal, backOffMs)
+      const answer = await patiently(
+        async () => text(await ask(address, 'istio.mirror', {}, signal), 64 << 20),
+        signal,
+        backOffMs,
+      )
       const versions = [...new Set(read(answer, address))]
       if (versions.length > 0) return { versions, from: bare(address) }
       tried.push(`${bare(address)} names no version`)
@@ -67,14 +89,18 @@ async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: Asking): 
       tried.push(error instanceof ConfigError ? error.message : `${bare(address)} answers ${reasonOf(error)}`)
     }
   }
-  throw new ConfigError(`istio.version: the list of releases cannot be had: ${tried.join(', and ')}; give an exact version, or let the mirror answer an index.json with a list of versions`)
+  throw new ConfigError(
+    `istio.version: the list of releases cannot be had: ${tried.join(', and ')}; give an exact version, or let the mirror answer an index.json with a list of versions`,
+  )
 }
 
 /** Whatever its shape: every text and every key that is a version. */
 function inJson(answer: string): string[] {
   const walk = (value: unknown): string[] => {
     if (typeof value === 'string') return [valid(value) ?? []].flat()
-    return typeof value === 'object' && value !== null ? Object.entries(value).flatMap(([key, each]) => [...(Array.isArray(value) ? [] : walk(key)), ...walk(each)]) : []
+    return typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, each]) => [...(Array.isArray(value) ? [] : walk(key)), ...walk(each)])
+      : []
   }
   return walk(JSON.parse(answer))
 }

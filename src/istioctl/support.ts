@@ -21,10 +21,21 @@ export function supportedKubernetes(istioVersion: string): { oldest: string; new
 export function supportWarnings(istioVersion: string, server: string): string[] {
   const range = supportedKubernetes(istioVersion)
   const served = /^v?1\.(\d+)/.exec(server)?.[1]
-  const outside = range && served !== undefined && (Number(served) < minor(`${range.oldest}.0`) || Number(served) > minor(`${range.newest}.0`))
+  const outside =
+    range &&
+    served !== undefined &&
+    (Number(served) < minor(`${range.oldest}.0`) || Number(served) > minor(`${range.newest}.0`))
   const ended = major(istioVersion) === 1 && minor(istioVersion) < supported[0]!
   return [
-    ...(ended ? [`istio.version: ${istioVersion} gets no fixes any more: support of Istio 1.${minor(istioVersion)} ended ${minor(istioVersion) === supported[0]! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`}; supported are ${supported.map((each) => `1.${each}`).join(' and ')}`] : []),
-    ...(outside ? [`istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`] : []),
+    ...(ended
+      ? [
+          `istio.version: ${istioVersion} gets no fixes any more: support of Istio 1.${minor(istioVersion)} ended ${minor(istioVersion) === supported[0]! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`}; supported are ${supported.map((each) => `1.${each}`).join(' and ')}`,
+        ]
+      : []),
+    ...(outside
+      ? [
+          `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`,
+        ]
+      : []),
   ]
 }

@@ -38,24 +38,34 @@ const builtFor: Record<string, Record<string, string>> = {
  * `kubernetes`: a minor version such as 1.36, or an exact one. Without it the newest that is `supported`; with neither, undefined: kind chooses.
  * @throws ConfigError where there is none.
  */
-export function nodeImage(kind: string, kubernetes: string | undefined, supported: Range | undefined): string | undefined {
+export function nodeImage(
+  kind: string,
+  kubernetes: string | undefined,
+  supported: Range | undefined,
+): string | undefined {
   const known = imagesFor(kind)
   if (kubernetes === undefined) {
     if (!supported) return undefined
     const fit = known.find(([version]) => isWithin(version, supported))
     if (fit) return reference(fit)
-    throw new ConfigError(`cluster.version: no node image is known for kind ${kind} with a Kubernetes that this Istio supports (${supported.oldest} to ${supported.newest}); give a newer version of kind, or the image as \`cluster.image\``)
+    throw new ConfigError(
+      `cluster.version: no node image is known for kind ${kind} with a Kubernetes that this Istio supports (${supported.oldest} to ${supported.newest}); give a newer version of kind, or the image as \`cluster.image\``,
+    )
   }
   const isExact = kubernetes.split('.').length === 3
   const found = known.find(([version]) => version === kubernetes || version.startsWith(`${kubernetes}.`))
   if (found) return reference(found)
   if (isExact) return `kindest/node:v${kubernetes}`
-  throw new ConfigError(`cluster.kubernetes: for kind ${kind} no node image of Kubernetes ${kubernetes} is known, only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``)
+  throw new ConfigError(
+    `cluster.kubernetes: for kind ${kind} no node image of Kubernetes ${kubernetes} is known, only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
+  )
 }
 
 /** Those of the release itself first, then those of earlier ones. */
 function imagesFor(kind: string): [version: string, digest: string][] {
-  const releases = Object.keys(builtFor).filter((release) => lte(release, kind)).sort(rcompare)
+  const releases = Object.keys(builtFor)
+    .filter((release) => lte(release, kind))
+    .sort(rcompare)
   return releases.flatMap((release) => Object.entries(builtFor[release]!))
 }
 

@@ -5,12 +5,20 @@ import type { Config } from '../config/schema.ts'
 
 /** The hosts that the ingress gateway answers plain HTTP for, with a redirect at least. */
 export function plainHosts({ expose = {} }: Config): string[] {
-  const plain = Object.values(expose).filter(({ api, gateway, tls, httpsRedirect }) => api === 'istio' && gateway === 'ingressgateway' && (!tls || httpsRedirect !== false))
+  const plain = Object.values(expose).filter(
+    ({ api, gateway, tls, httpsRedirect }) =>
+      api === 'istio' && gateway === 'ingressgateway' && (!tls || httpsRedirect !== false),
+  )
   return plain.flatMap(({ hosts }) => hosts)
 }
 
 /** Undefined once anything answers there, whatever it says; else why not, when the time is over. `address`: `host:port`. */
-export async function silent(address: string, host: string, waitMs: number, signal: AbortSignal): Promise<string | undefined> {
+export async function silent(
+  address: string,
+  host: string,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const until = Date.now() + waitMs
   for (;;) {
     const problem = await once(address, host.replace('*', 'any'), signal)
@@ -21,10 +29,14 @@ export async function silent(address: string, host: string, waitMs: number, sign
 
 function once(address: string, host: string, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const asking = request(`http://${address}/`, { headers: { host }, agent: false, timeout: 5_000, signal }, (response) => {
-      response.destroy()
-      resolve(undefined)
-    })
+    const asking = request(
+      `http://${address}/`,
+      { headers: { host }, agent: false, timeout: 5_000, signal },
+      (response) => {
+        response.destroy()
+        resolve(undefined)
+      },
+    )
     asking.on('timeout', () => asking.destroy(new Error('no answer within 5 s')))
     asking.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
     asking.end()

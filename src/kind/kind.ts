@@ -6,7 +6,14 @@ import { explain, isTaken } from './errors.ts'
 import { nodePorts } from './layout.ts'
 
 /** One cluster, by name, and how it is handled. `runtime`: the program that makes its nodes. */
-export type Kind = { path: string; name: string; runtime: string; limitMs: number; signal: AbortSignal; info: (line: string) => void }
+export type Kind = {
+  path: string
+  name: string
+  runtime: string
+  limitMs: number
+  signal: AbortSignal
+  info: (line: string) => void
+}
 
 /** A cluster of which a kubeconfig was written; `remove`: it is to go at the end. */
 export type LeftCluster = Pick<Kind, 'path' | 'name' | 'runtime'> & { kubeconfig: string; remove: boolean }
@@ -23,7 +30,20 @@ export class KindError extends Error {
 
 /** Nodes stay when it fails, so that their logs can be read, and so that nothing of somebody else's with the same name goes. */
 export function create(kind: Kind, kubeconfig: string, configFile: string, image: string | undefined): Promise<string> {
-  return command(kind, ['create', 'cluster', '--retain', '--kubeconfig', kubeconfig, '--config', configFile, ...(image === undefined ? [] : ['--image', image])], kind.info)
+  return command(
+    kind,
+    [
+      'create',
+      'cluster',
+      '--retain',
+      '--kubeconfig',
+      kubeconfig,
+      '--config',
+      configFile,
+      ...(image === undefined ? [] : ['--image', image]),
+    ],
+    kind.info,
+  )
 }
 
 /** Removes what is there of it, and says nothing when that is nothing. */
@@ -68,17 +88,34 @@ async function save(kind: Kind, names: string[], file: string): Promise<string> 
 }
 
 /** Those of the images that are not on this machine, and the names of those that are. */
-export async function missingImages(kind: Kind, images: readonly string[]): Promise<{ missing: string[]; known: string[] }> {
+export async function missingImages(
+  kind: Kind,
+  images: readonly string[],
+): Promise<{ missing: string[]; known: string[] }> {
   const names = images.filter((image) => !isArchive(image))
   const there = await Promise.all(names.map((name) => ask(kind, ['image', 'inspect', '--format', '{{.Id}}', name])))
   const missing = names.filter((_, i) => there[i]!.code !== 0)
-  const known = missing.length === 0 ? [] : lines((await ask(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter((name) => !name.includes('<none>'))
+  const known =
+    missing.length === 0
+      ? []
+      : lines((await ask(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter(
+          (name) => !name.includes('<none>'),
+        )
   return { missing, known }
 }
 
 /** Its nodes' containers, each with its state in the runtime's words: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
 export async function containers(kind: Kind): Promise<{ name: string; state: string }[]> {
-  const rows = lines(await runtime(kind, ['ps', '-a', '--filter', `label=io.x-k8s.kind.cluster=${kind.name}`, '--format', '{{.Names}}\t{{.Status}}']))
+  const rows = lines(
+    await runtime(kind, [
+      'ps',
+      '-a',
+      '--filter',
+      `label=io.x-k8s.kind.cluster=${kind.name}`,
+      '--format',
+      '{{.Names}}\t{{.Status}}',
+    ]),
+  )
   return rows.map((row) => ({ name: row.split('\t')[0]!, state: row.split('\t')[1] ?? '' }))
 }
 
@@ -102,7 +139,13 @@ async function command(kind: Kind, args: string[], info?: (line: string) => void
   const full = kind.name === '' ? args : [...args, '--name', kind.name]
   // Where Docker is there and does not answer, kind would insist on it.
   const env = kind.runtime === 'docker' ? {} : { KIND_EXPERIMENTAL_PROVIDER: kind.runtime }
-  const { code, stdout, stderr } = await run(kind.path, full, within(kind.signal, kind.limitMs, shown, 'limits.kind'), info, env)
+  const { code, stdout, stderr } = await run(
+    kind.path,
+    full,
+    within(kind.signal, kind.limitMs, shown, 'limits.kind'),
+    info,
+    env,
+  )
   if (code !== 0) throw failure(shown, `${stderr}\n${stdout}`, kind)
   return stdout
 }
@@ -122,5 +165,8 @@ function ask({ runtime, signal, limitMs }: Kind, args: string[]): Promise<Outcom
 }
 
 function lines(text: string): string[] {
-  return text.split('\n').map((line) => line.trim()).filter(Boolean)
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean)
 }

@@ -14,19 +14,39 @@ const apiVersion = 'kind.x-k8s.io/v1alpha4'
 
 /** One control plane, which has the ports, and workers up to the number of nodes. The ports are open on this machine only. */
 export function kindConfig(nodes: number, { http, https }: HostPorts): string {
-  const mapped = (containerPort: number, hostPort: number) => ({ containerPort, hostPort, listenAddress: '127.0.0.1', protocol: 'TCP' })
-  const controlPlane = { role: 'control-plane', extraPortMappings: [mapped(nodePorts.http, http), mapped(nodePorts.https, https)] }
-  return stringify({ apiVersion, kind: 'Cluster', nodes: [controlPlane, ...Array.from({ length: nodes - 1 }, () => ({ role: 'worker' }))] })
+  const mapped = (containerPort: number, hostPort: number) => ({
+    containerPort,
+    hostPort,
+    listenAddress: '127.0.0.1',
+    protocol: 'TCP',
+  })
+  const controlPlane = {
+    role: 'control-plane',
+    extraPortMappings: [mapped(nodePorts.http, http), mapped(nodePorts.https, https)],
+  }
+  return stringify({
+    apiVersion,
+    kind: 'Cluster',
+    nodes: [controlPlane, ...Array.from({ length: nodes - 1 }, () => ({ role: 'worker' }))],
+  })
 }
 
 /** Values for `istioctl install --set` by which the ingress gateway of a kind cluster listens on those ports. A list in them replaces the whole. */
 export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
   if (!cluster) return []
-  const ports = [['status-port', 15021, 15021, nodePorts.status], ['http2', 80, 8080, nodePorts.http], ['https', 443, 8443, nodePorts.https]] as const
+  const ports = [
+    ['status-port', 15021, 15021, nodePorts.status],
+    ['http2', 80, 8080, nodePorts.http],
+    ['https', 443, 8443, nodePorts.https],
+  ] as const
   const gateway = 'values.gateways.istio-ingressgateway'
   return [
     `${gateway}.type=NodePort`,
-    ...ports.flatMap(([name, port, targetPort, nodePort], i) => Object.entries({ name, port, targetPort, nodePort }).map(([key, value]) => `${gateway}.ports[${i}].${key}=${value}`)),
+    ...ports.flatMap(([name, port, targetPort, nodePort], i) =>
+      Object.entries({ name, port, targetPort, nodePort }).map(
+        ([key, value]) => `${gateway}.ports[${i}].${key}=${value}`,
+      ),
+    ),
   ]
 }
 
@@ -36,11 +56,18 @@ type Node = { role?: unknown; image?: unknown }
 export function readConfigFile(file: string): { name?: string; choosesImage: boolean } {
   const value = parsed(file)
   if (value['apiVersion'] !== apiVersion || value['kind'] !== 'Cluster')
-    throw new ConfigError(`cluster.config: ${file} is no configuration of kind: it has apiVersion ${said(value['apiVersion'])} and kind ${said(value['kind'])}, expected ${apiVersion} and Cluster`)
+    throw new ConfigError(
+      `cluster.config: ${file} is no configuration of kind: it has apiVersion ${said(value['apiVersion'])} and kind ${said(value['kind'])}, expected ${apiVersion} and Cluster`,
+    )
   const nodes: Node[] = Array.isArray(value['nodes']) ? (value['nodes'] as Node[]) : []
   if (nodes.length > 0 && !nodes.some((node) => (node.role ?? 'control-plane') === 'control-plane'))
-    throw new ConfigError(`cluster.config: ${file} has no node with the role control-plane; add \`- role: control-plane\` to \`nodes\``)
-  return { ...(typeof value['name'] === 'string' ? { name: value['name'] } : {}), choosesImage: nodes.some(({ image }) => image !== undefined) }
+    throw new ConfigError(
+      `cluster.config: ${file} has no node with the role control-plane; add \`- role: control-plane\` to \`nodes\``,
+    )
+  return {
+    ...(typeof value['name'] === 'string' ? { name: value['name'] } : {}),
+    choosesImage: nodes.some(({ image }) => image !== undefined),
+  }
 }
 
 function parsed(file: string): Record<string, unknown> {
@@ -51,7 +78,9 @@ function parsed(file: string): Record<string, unknown> {
   } catch (error) {
     throw new ConfigError(`cluster.config: ${file} is not valid YAML: ${(error as Error).message.split('\n')[0]}`)
   }
-  throw new ConfigError(`cluster.config: ${file} holds no map of keys; expected a configuration of kind with apiVersion ${apiVersion}`)
+  throw new ConfigError(
+    `cluster.config: ${file} holds no map of keys; expected a configuration of kind with apiVersion ${apiVersion}`,
+  )
 }
 
 function said(value: unknown): string {

@@ -8,13 +8,23 @@ import { kubernetesOf } from './images.ts'
 const pollMs = 1_000
 
 /** Waits for so many nodes, all of them ready. @throws with what each of the others lacks. */
-export async function untilReady(cluster: Cluster, count: number, waitMs: number, signal: AbortSignal): Promise<Node[]> {
+export async function untilReady(
+  cluster: Cluster,
+  count: number,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<Node[]> {
   const until = Date.now() + waitMs
   for (;;) {
-    const seen = await cluster.list<Node>('Node').catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
+    const seen = await cluster
+      .list<Node>('Node')
+      .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
     const reasons = seen instanceof Error ? [seen.message] : unready(seen, count)
     if (!(seen instanceof Error) && reasons.length === 0) return seen
-    if (Date.now() >= until) throw new Error(`cluster: the nodes are not ready after ${waitMs / 1000} s (\`cluster.wait\`): ${reasons.join('; ')}`)
+    if (Date.now() >= until)
+      throw new Error(
+        `cluster: the nodes are not ready after ${waitMs / 1000} s (\`cluster.wait\`): ${reasons.join('; ')}`,
+      )
     await sleep(pollMs, undefined, { signal })
   }
 }
@@ -41,18 +51,28 @@ function reasonOf({ status }: Node): string | undefined {
 }
 
 /** In what a cluster that was there is not what was asked for; only what was asked counts. Pure. */
-export function differences(asked: ClusterConfig, nodes: readonly Node[], ingress: { http?: string; https?: string }): string[] {
+export function differences(
+  asked: ClusterConfig,
+  nodes: readonly Node[],
+  ingress: { http?: string; https?: string },
+): string[] {
   const has = versionOf(nodes)
   const wanted = asked.kubernetes ?? (asked.image === undefined ? undefined : kubernetesOf(asked.image))
   const fits = wanted === undefined || has === undefined || has === wanted || has.startsWith(`${wanted}.`)
   const port = (address: string | undefined) => address?.split(':').at(-1)
   return [
-    ...(asked.nodes !== undefined && asked.nodes !== nodes.length ? [`it has ${nodes.length} node${nodes.length === 1 ? '' : 's'}, and ${asked.nodes} ${asked.nodes === 1 ? 'is' : 'are'} asked for`] : []),
+    ...(asked.nodes !== undefined && asked.nodes !== nodes.length
+      ? [
+          `it has ${nodes.length} node${nodes.length === 1 ? '' : 's'}, and ${asked.nodes} ${asked.nodes === 1 ? 'is' : 'are'} asked for`,
+        ]
+      : []),
     ...(fits ? [] : [`its nodes run Kubernetes ${has}, and ${wanted} is asked for`]),
     ...(['http', 'https'] as const).flatMap((key) => {
       const want = asked.ports?.[key]
       if (want === undefined || port(ingress[key]) === String(want)) return []
-      return [`port ${want} of this machine is asked for ${key.toUpperCase()}, and it has ${port(ingress[key]) ?? 'none'}`]
+      return [
+        `port ${want} of this machine is asked for ${key.toUpperCase()}, and it has ${port(ingress[key]) ?? 'none'}`,
+      ]
     }),
   ]
 }
@@ -64,5 +84,7 @@ export function versionOf(nodes: readonly Node[]): string | undefined {
 
 /** The addresses of the nodes in their own network, which on Linux this machine reaches. */
 export function addressesOf(nodes: readonly Node[]): string[] {
-  return nodes.flatMap(({ status }) => (status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address))
+  return nodes.flatMap(({ status }) =>
+    (status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),
+  )
 }

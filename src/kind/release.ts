@@ -10,8 +10,11 @@ export const kindTool: Tool = {
   key: 'cluster',
   assetOf: (_version, platform, arch) => {
     const [system, architecture] = [systems[platform], architectures[arch]]
-    if (system && architecture && !(system === 'windows' && architecture === 'arm64')) return `kind-${system}-${architecture}`
-    throw new ConfigError(`cluster: kind publishes no program for ${platform} on ${arch}; run this job on linux or macOS (amd64 or arm64)`)
+    if (system && architecture && !(system === 'windows' && architecture === 'arm64'))
+      return `kind-${system}-${architecture}`
+    throw new ConfigError(
+      `cluster: kind publishes no program for ${platform} on ${arch}; run this job on linux or macOS (amd64 or arm64)`,
+    )
   },
   addressOf: (mirror, version, asset) => `${mirror}/v${version}/${asset}`,
   sumsOf: (asset) => `${asset}.sha256sum`,

@@ -1,6 +1,13 @@
 // What the mesh will ask of the nodes, from the cluster's own numbers, and whether the namespace looks worth it.
 import type { Cluster } from '../cluster/client.ts'
-import { systemNamespace, type ConfigMap, type Node, type Pod, type Quantities, type Service } from '../cluster/objects.ts'
+import {
+  systemNamespace,
+  type ConfigMap,
+  type Node,
+  type Pod,
+  type Quantities,
+  type Service,
+} from '../cluster/objects.ts'
 import { planes, unnamed } from './revisions.ts'
 import { ended, expectsSidecar, hasSidecar } from './sidecar.ts'
 
@@ -19,22 +26,48 @@ const profiles: Record<string, { plane: Room[]; sidecar: Room }> = {
 }
 
 /** `sidecar`: what the injector of a mesh that is already there asks for; `plane`: its control plane runs; `grows`: a cluster autoscaler adds nodes. */
-export type Facts = { namespace: string; profile: string; plane: boolean; grows: boolean; sidecar?: Room; nodes: Node[]; pods: Pod[]; services: Service[] }
+export type Facts = {
+  namespace: string
+  profile: string
+  plane: boolean
+  grows: boolean
+  sidecar?: Room
+  nodes: Node[]
+  pods: Pod[]
+  services: Service[]
+}
 
 /** Reads nodes, all pods, and what is installed. `asked` is what is to be installed, if anything; rejects with ApiError when the account may not read them. */
-export async function meshCost(cluster: Cluster, namespace: string, asked?: { profile: string; revision: string }): Promise<Cost> {
+export async function meshCost(
+  cluster: Cluster,
+  namespace: string,
+  asked?: { profile: string; revision: string },
+): Promise<Cost> {
   const all = await planes(cluster)
   const { profile, revision } = asked ?? { profile: 'default', revision: all.at(-1)?.revision ?? unnamed }
   const [nodes, pods, services, injector, autoscaler] = await Promise.all([
     cluster.list<Node>('Node'),
     cluster.list<Pod>('Pod'),
     cluster.list<Service>('Service', namespace),
-    cluster.get<ConfigMap>('ConfigMap', systemNamespace, revision === unnamed ? 'istio-sidecar-injector' : `istio-sidecar-injector-${revision}`),
+    cluster.get<ConfigMap>(
+      'ConfigMap',
+      systemNamespace,
+      revision === unnamed ? 'istio-sidecar-injector' : `istio-sidecar-injector-${revision}`,
+    ),
     cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])
   const plane = all.some((each) => each.revision === revision)
-  return costOf({ namespace, profile, plane, grows: autoscaler !== undefined || nodes.some(isOfKarpenter), nodes, pods, services, ...(sidecar ? { sidecar } : {}) })
+  return costOf({
+    namespace,
+    profile,
+    plane,
+    grows: autoscaler !== undefined || nodes.some(isOfKarpenter),
+    nodes,
+    pods,
+    services,
+    ...(sidecar ? { sidecar } : {}),
+  })
 }
 
 /** The autoscaler that writes no status anywhere: its nodes tell. */
@@ -52,11 +85,21 @@ export function costOf({ namespace, profile, plane, grows, sidecar, nodes, pods,
   const needed = total(pieces)
   const open = nodes.filter(takesPods)
   // With a taint on every node, whoever runs pods here tolerates them.
-  const free = (open.length > 0 ? open : nodes).map((node) => minus(allocatable(node), total(pods.filter((pod) => pod.spec.nodeName === node.metadata.name && !ended(pod)).map(requestsOf))))
+  const free = (open.length > 0 ? open : nodes).map((node) =>
+    minus(
+      allocatable(node),
+      total(pods.filter((pod) => pod.spec.nodeName === node.metadata.name && !ended(pod)).map(requestsOf)),
+    ),
+  )
   const short = shortage(pieces, free)
   const left = total(free.map(atLeastZero))
-  const assumed = plane || profile in profiles ? '' : ` (the profile ${profile} is not known here, so the numbers are those of default)`
-  const forPlane = plane ? 'The control plane is there already' : `Istio (profile ${profile}) asks for ${said(total(known.plane))}${assumed}`
+  const assumed =
+    plane || profile in profiles
+      ? ''
+      : ` (the profile ${profile} is not known here, so the numbers are those of default)`
+  const forPlane = plane
+    ? 'The control plane is there already'
+    : `Istio (profile ${profile}) asks for ${said(total(known.plane))}${assumed}`
   const text = `${forPlane}; ${bare.length} of ${own.length} pods of ${namespace} would get a sidecar of ${said(each)} each: together ${said(needed)}, of ${said(left)} that are free on ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}${short ? `. It does not fit: ${short}${grows ? '; the autoscaler may add a node' : ''}` : ''}`
   return { text, fits: short === undefined || grows, ...worth(namespace, own, services) }
 }
@@ -65,9 +108,13 @@ export function costOf({ namespace, profile, plane, grows, sidecar, nodes, pods,
 function shortage(pieces: Room[], free: Room[]): string | undefined {
   const needed = total(pieces)
   const left = total(free.map(atLeastZero))
-  if (needed.cpuMilli > left.cpuMilli) return `${cpu(needed.cpuMilli - left.cpuMilli)} too little; add a node, lower requests, or take a smaller profile`
-  if (needed.memoryBytes > left.memoryBytes) return `${memory(needed.memoryBytes - left.memoryBytes)} too little; add a node, lower requests, or take a smaller profile`
-  const homeless = pieces.find((piece) => !free.some((room) => room.cpuMilli >= piece.cpuMilli && room.memoryBytes >= piece.memoryBytes))
+  if (needed.cpuMilli > left.cpuMilli)
+    return `${cpu(needed.cpuMilli - left.cpuMilli)} too little; add a node, lower requests, or take a smaller profile`
+  if (needed.memoryBytes > left.memoryBytes)
+    return `${memory(needed.memoryBytes - left.memoryBytes)} too little; add a node, lower requests, or take a smaller profile`
+  const homeless = pieces.find(
+    (piece) => !free.some((room) => room.cpuMilli >= piece.cpuMilli && room.memoryBytes >= piece.memoryBytes),
+  )
   return homeless && `no single node has ${said(homeless)} free; add a node, lower requests, or take a smaller profile`
 }
 
@@ -76,18 +123,29 @@ function worth(namespace: string, pods: Pod[], services: Service[]): Pick<Cost, 
   const served = services.filter(({ spec }) => spec.selector !== undefined).length
   const counted = `${namespace} has ${served} ${served === 1 ? 'service' : 'services'} and ${pods.length} ${pods.length === 1 ? 'pod' : 'pods'}`
   if (served > 1 && pods.length > 1) return { worthIt: 'yes', why: `${counted} that can call each other` }
-  return { worthIt: 'doubtful', why: `${counted}: nothing in it calls another service, so mutual TLS, retries and splits inside it have no one to serve; an ingress controller may be enough` }
+  return {
+    worthIt: 'doubtful',
+    why: `${counted}: nothing in it calls another service, so mutual TLS, retries and splits inside it have no one to serve; an ingress controller may be enough`,
+  }
 }
 
 /** What the scheduler counts for a pod: its lasting containers together, or more where an init container asks for more. */
 export function requestsOf({ spec }: Pod): Room {
-  const lasting = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ resources }) => room(resources?.requests))
+  const lasting = (spec.initContainers ?? [])
+    .filter(({ restartPolicy }) => restartPolicy === 'Always')
+    .map(({ resources }) => room(resources?.requests))
   const running = total([...spec.containers.map(({ resources }) => room(resources?.requests)), ...lasting])
   const initial = (spec.initContainers ?? []).map(({ restartPolicy, resources }, i) => {
-    const before = (spec.initContainers ?? []).slice(0, i).filter((each) => each.restartPolicy === 'Always').map((each) => room(each.resources?.requests))
+    const before = (spec.initContainers ?? [])
+      .slice(0, i)
+      .filter((each) => each.restartPolicy === 'Always')
+      .map((each) => room(each.resources?.requests))
     return restartPolicy === 'Always' ? room(undefined) : total([...before, room(resources?.requests)])
   })
-  const most = [running, ...initial].reduce((a, b) => ({ cpuMilli: Math.max(a.cpuMilli, b.cpuMilli), memoryBytes: Math.max(a.memoryBytes, b.memoryBytes) }))
+  const most = [running, ...initial].reduce((a, b) => ({
+    cpuMilli: Math.max(a.cpuMilli, b.cpuMilli),
+    memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
+  }))
   return total([most, room(spec.overhead)])
 }
 
@@ -103,7 +161,22 @@ function room(quantities: Quantities | undefined): Room {
   return { cpuMilli: Math.round(1000 * quantity(quantities?.['cpu'])), memoryBytes: quantity(quantities?.['memory']) }
 }
 
-const scale: Record<string, number> = { n: 1e-9, u: 1e-6, m: 1e-3, '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, Ki: 1024, Mi: mebi, Gi: 1024 ** 3, Ti: 1024 ** 4, Pi: 1024 ** 5 }
+const scale: Record<string, number> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  Ki: 1024,
+  Mi: mebi,
+  Gi: 1024 ** 3,
+  Ti: 1024 ** 4,
+  Pi: 1024 ** 5,
+}
 
 /** Kubernetes' written form of a quantity: `100m`, `1.5`, `2Gi`, `1e3`; 0 for none. */
 export function quantity(written: string | undefined): number {
@@ -122,7 +195,10 @@ function injectedRequests(values: string | undefined): Room | undefined {
 }
 
 function total(rooms: Room[]): Room {
-  return rooms.reduce((a, b) => ({ cpuMilli: a.cpuMilli + b.cpuMilli, memoryBytes: a.memoryBytes + b.memoryBytes }), asks(0, 0))
+  return rooms.reduce(
+    (a, b) => ({ cpuMilli: a.cpuMilli + b.cpuMilli, memoryBytes: a.memoryBytes + b.memoryBytes }),
+    asks(0, 0),
+  )
 }
 
 function minus(a: Room, b: Room): Room {

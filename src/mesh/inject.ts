@@ -18,14 +18,22 @@ export type Move = { labels?: Labels; before: Labels; tag?: TagMove; from?: stri
 export type TagMove = { name: string; to: string; from: string | undefined }
 
 /** What is to be done to the namespace, of what the config says and what is there. Without a revision, one that it names is respected. */
-export async function moveOf(cluster: Cluster, namespace: string, istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined): Promise<Move> {
-  const [object, tags] = await Promise.all([cluster.get<KubeObject>('Namespace', undefined, namespace), tagsOf(cluster)])
+export async function moveOf(
+  cluster: Cluster,
+  namespace: string,
+  istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined,
+): Promise<Move> {
+  const [object, tags] = await Promise.all([
+    cluster.get<KubeObject>('Namespace', undefined, namespace),
+    tagsOf(cluster),
+  ])
   const pointer = pointerOf(object)
   const tag = tagMove(istio, tags)
   const target = labelsFor(istio, pointer)
   const live = object?.metadata.labels ?? {}
   const before = Object.fromEntries(Object.keys(target).map((name) => [name, live[name] ?? null]))
-  const behind = (name: string | undefined) => (name === undefined || tags === undefined ? undefined : revisionBehind(name, tags))
+  const behind = (name: string | undefined) =>
+    name === undefined || tags === undefined ? undefined : revisionBehind(name, tags)
   const from = behind(pointer)
   const revision = istio?.revision ?? behind(pointer ?? unnamed)
   const known = revision !== undefined && (istio?.tag === undefined || tags !== undefined)
@@ -42,11 +50,16 @@ export async function moveOf(cluster: Cluster, namespace: string, istio: Pick<Is
 function labelsFor(istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined, pointer: string | undefined): Labels {
   const name = istio?.tag ?? istio?.revision
   if (name === undefined) return pointer === undefined ? { [injectionLabel]: 'enabled' } : {}
-  return name === unnamed ? { [injectionLabel]: 'enabled', [revisionLabel]: null } : { [revisionLabel]: name, [injectionLabel]: null }
+  return name === unnamed
+    ? { [injectionLabel]: 'enabled', [revisionLabel]: null }
+    : { [revisionLabel]: name, [injectionLabel]: null }
 }
 
 /** The tag that does not point to the revision yet. `default` is one too, once it points elsewhere than to the revision without a name. */
-export function tagMove(istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined, tags: Tags | undefined): TagMove | undefined {
+export function tagMove(
+  istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined,
+  tags: Tags | undefined,
+): TagMove | undefined {
   const name = istio?.tag ?? (istio?.revision === unnamed && tags?.has(unnamed) ? unnamed : undefined)
   if (name === undefined || tags === undefined || tags.get(name) === istio!.revision) return undefined
   return { name, to: istio!.revision!, from: tags.get(name) }
@@ -55,7 +68,13 @@ export function tagMove(istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined
 /** As people read it: `istio.io/rev=canary, without istio-injection, which would win over it`. */
 export function toldLabels(labels: Labels, before: Labels): string {
   return Object.entries(labels)
-    .flatMap(([name, value]) => (value !== null ? [`${name}=${value}`] : before[name] === null ? [] : [`without ${name}=${before[name]}${name === injectionLabel ? ', which would win over it' : ''}`]))
+    .flatMap(([name, value]) =>
+      value !== null
+        ? [`${name}=${value}`]
+        : before[name] === null
+          ? []
+          : [`without ${name}=${before[name]}${name === injectionLabel ? ', which would win over it' : ''}`],
+    )
     .join(', ')
 }
 
@@ -70,7 +89,11 @@ export function ambientFault({ metadata: { name, labels = {} } }: KubeObject): s
 }
 
 /** The workloads to look at: those named, or all of the namespace. */
-export async function selectWorkloads(cluster: Cluster, namespace: string, named: readonly Named[] | 'all'): Promise<Workload[]> {
+export async function selectWorkloads(
+  cluster: Cluster,
+  namespace: string,
+  named: readonly Named[] | 'all',
+): Promise<Workload[]> {
   if (named !== 'all') {
     const found = await Promise.all(named.map(({ kind, name }) => cluster.get<Workload>(kind, namespace, name)))
     return found.filter((workload) => workload !== undefined)
@@ -80,10 +103,14 @@ export async function selectWorkloads(cluster: Cluster, namespace: string, named
 
 /** Those of the workloads with a running pod that should have a sidecar, and has none or, where a revision is given, one of another. */
 export function lackingSidecar(workloads: Workload[], pods: Pod[], revision?: string): Workload[] {
-  return workloads.filter((workload) => pods.some((pod) => belongs(workload, pod) && expectsSidecar(pod) && (!hasSidecar(pod) || isOfOther(pod, revision))))
+  return workloads.filter((workload) =>
+    pods.some((pod) => belongs(workload, pod) && expectsSidecar(pod) && (!hasSidecar(pod) || isOfOther(pod, revision))),
+  )
 }
 
 export async function restart(cluster: Cluster, { kind, metadata }: Workload): Promise<void> {
   const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
-  await cluster.merge(kind as Named['kind'], metadata.namespace, metadata.name, { spec: { template: { metadata: { annotations } } } })
+  await cluster.merge(kind as Named['kind'], metadata.namespace, metadata.name, {
+    spec: { template: { metadata: { annotations } } },
+  })
 }

@@ -23,11 +23,16 @@ const officialHub = 'docker.io/istio'
 export function wanted(istio: IstioConfig, extra: readonly string[] = []): Wanted {
   const overlays = readOverlays(istio.overlays ?? [])
   const asked = said(istio.set, overlays)
-  const profile = istio.set.some((pair) => pair.startsWith('profile=')) ? asked('profile')! : (istio.profile ?? asked('profile') ?? 'default')
+  const profile = istio.set.some((pair) => pair.startsWith('profile='))
+    ? asked('profile')!
+    : (istio.profile ?? asked('profile') ?? 'default')
   refuseAmbient(profile, asked)
   const revision = istio.revision ?? unnamed
   const elsewhere = asked('revision') ?? asked('values.revision')
-  if (elsewhere !== undefined && elsewhere !== '' && elsewhere !== revision) throw new ConfigError(`istio.set or istio.overlays: the revision ${elsewhere} is given there; give it as \`istio.revision\`, by which the namespace is labelled and the control plane found again`)
+  if (elsewhere !== undefined && elsewhere !== '' && elsewhere !== revision)
+    throw new ConfigError(
+      `istio.set or istio.overlays: the revision ${elsewhere} is given there; give it as \`istio.revision\`, by which the namespace is labelled and the control plane found again`,
+    )
   const hub = istio.hub ?? ((asked('hub') ?? asked('values.global.hub')) === undefined ? officialHub : undefined)
   const values = [
     ...(istio.profile === undefined ? [] : [`profile=${istio.profile}`]),
@@ -49,37 +54,64 @@ export function wanted(istio: IstioConfig, extra: readonly string[] = []): Wante
 }
 
 function refuseAmbient(profile: string, asked: (key: string) => string | undefined): void {
-  const by =
-    profile.includes('ambient') ? `the profile ${profile}`
-    : asked('values.profile')?.includes('ambient') ? `values.profile=${asked('values.profile')}`
-    : asked('components.ztunnel.enabled') === 'true' ? 'components.ztunnel.enabled=true'
-    : undefined
+  const by = profile.includes('ambient')
+    ? `the profile ${profile}`
+    : asked('values.profile')?.includes('ambient')
+      ? `values.profile=${asked('values.profile')}`
+      : asked('components.ztunnel.enabled') === 'true'
+        ? 'components.ztunnel.enabled=true'
+        : undefined
   if (by !== undefined)
-    throw new ConfigError(`istio.profile: ${by} asks for ambient mode, in which pods have no sidecars, and it is sidecars that are given, verified and counted by here; it is not supported yet. Choose a profile with sidecars, such as default, demo or minimal`)
+    throw new ConfigError(
+      `istio.profile: ${by} asks for ambient mode, in which pods have no sidecars, and it is sidecars that are given, verified and counted by here; it is not supported yet. Choose a profile with sidecars, such as default, demo or minimal`,
+    )
 }
 
 /** True when nothing is to be installed or changed. */
 export async function isAsAsked(cluster: Cluster, asked: Wanted): Promise<boolean> {
-  const [all, record] = await Promise.all([planes(cluster), cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(asked.revision))])
+  const [all, record] = await Promise.all([
+    planes(cluster),
+    cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(asked.revision)),
+  ])
   const live = all.find(({ revision }) => revision === asked.revision)
-  return live !== undefined && live.ready && live.version === asked.version && record?.data?.['fingerprint'] === asked.fingerprint
+  return (
+    live !== undefined &&
+    live.ready &&
+    live.version === asked.version &&
+    record?.data?.['fingerprint'] === asked.fingerprint
+  )
 }
 
 /** What is allowed, and to be known. @throws ConfigError where Istio does not support the step from the versions that are there. */
 export function checkSteps(all: readonly Plane[], { version, revision }: Wanted): string[] {
-  return all.filter((live) => valid(live.version) && valid(version) && live.version !== version).flatMap((live) => {
-    const inPlace = live.revision === revision
-    const up = minor(version) - minor(live.version)
-    const from = `the control plane ${live.revision} is of ${live.version}`
-    if (inPlace && up > 1) throw new ConfigError(`istio.version: ${from}, and in place only the next minor version may follow, not ${version}; go there one minor version at a time, or install it beside the old one with another \`istio.revision\` (two at a time)`)
-    if (inPlace && up < 0) throw new ConfigError(`istio.version: ${from}, and ${version} is older; to go back, point the namespace to a control plane of the old version (\`istio.revision\`), or ask for ${live.version}`)
-    if (Math.abs(up) > 2) throw new ConfigError(`istio.version: ${from}, and beside it only up to two minor versions away may be installed, not ${version}; go there in steps`)
-    return inPlace && gt(live.version, version) ? [`${from} and is replaced by the older ${version}`] : []
-  })
+  return all
+    .filter((live) => valid(live.version) && valid(version) && live.version !== version)
+    .flatMap((live) => {
+      const inPlace = live.revision === revision
+      const up = minor(version) - minor(live.version)
+      const from = `the control plane ${live.revision} is of ${live.version}`
+      if (inPlace && up > 1)
+        throw new ConfigError(
+          `istio.version: ${from}, and in place only the next minor version may follow, not ${version}; go there one minor version at a time, or install it beside the old one with another \`istio.revision\` (two at a time)`,
+        )
+      if (inPlace && up < 0)
+        throw new ConfigError(
+          `istio.version: ${from}, and ${version} is older; to go back, point the namespace to a control plane of the old version (\`istio.revision\`), or ask for ${live.version}`,
+        )
+      if (Math.abs(up) > 2)
+        throw new ConfigError(
+          `istio.version: ${from}, and beside it only up to two minor versions away may be installed, not ${version}; go there in steps`,
+        )
+      return inPlace && gt(live.version, version) ? [`${from} and is replaced by the older ${version}`] : []
+    })
 }
 
 /** `install` runs `istioctl install` with the arguments and rejects with the cause when it fails. */
-export async function ensureMesh(cluster: Cluster, asked: Wanted, install: (args: string[]) => Promise<void>): Promise<Installed> {
+export async function ensureMesh(
+  cluster: Cluster,
+  asked: Wanted,
+  install: (args: string[]) => Promise<void>,
+): Promise<Installed> {
   const named = asked.revision === unnamed ? {} : { revision: asked.revision }
   if (await isAsAsked(cluster, asked)) return { version: asked.version, ...named, action: 'unchanged' }
   const own = async () => (await planes(cluster)).find(({ revision }) => revision === asked.revision)

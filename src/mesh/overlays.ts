@@ -12,7 +12,9 @@ export function readOverlays(files: readonly string[]): Overlay[] {
     try {
       return { file, content, spec: (parse(content) as { spec?: unknown } | null)?.spec }
     } catch (error) {
-      throw new ConfigError(`istio.overlays: the file ${file} is not one YAML document: ${(error as Error).message.split('\n')[0]}`)
+      throw new ConfigError(
+        `istio.overlays: the file ${file} is not one YAML document: ${(error as Error).message.split('\n')[0]}`,
+      )
     }
   })
 }
@@ -22,7 +24,11 @@ export function said(set: readonly string[], overlays: readonly Overlay[]): (key
   return (key) => {
     const pair = set.findLast((each) => each.startsWith(`${key}=`))
     if (pair !== undefined) return pair.slice(key.length + 1)
-    const values = overlays.map(({ spec }) => key.split('.').reduce<unknown>((parent, part) => (parent as Record<string, unknown> | null | undefined)?.[part], spec))
+    const values = overlays.map(({ spec }) =>
+      key
+        .split('.')
+        .reduce<unknown>((parent, part) => (parent as Record<string, unknown> | null | undefined)?.[part], spec),
+    )
     const value = values.findLast((each) => each !== undefined && each !== null)
     return value === undefined ? undefined : typeof value === 'string' ? value : JSON.stringify(value)
   }

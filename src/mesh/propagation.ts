@@ -15,8 +15,14 @@ const sample = 20
  * proxy it looked at has taken a new set of clusters, to false when one has not in time (it may not need it). istiod sends
  * clusters for a change of routes too, and the routes right behind them. Rejects when `signal` ends the wait.
  */
-export async function proxies(cluster: Cluster, namespace: string, signal?: AbortSignal): Promise<() => Promise<boolean>> {
-  const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => hasSidecar(pod) && isReady(pod)).slice(0, sample)
+export async function proxies(
+  cluster: Cluster,
+  namespace: string,
+  signal?: AbortSignal,
+): Promise<() => Promise<boolean>> {
+  const pods = (await cluster.list<Pod>('Pod', namespace))
+    .filter((pod) => hasSidecar(pod) && isReady(pod))
+    .slice(0, sample)
   const before = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
   return async () => {
     const until = Date.now() + limitMs
@@ -30,7 +36,9 @@ export async function proxies(cluster: Cluster, namespace: string, signal?: Abor
 }
 
 async function count(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {
-  const text = await cluster.pod(namespace, pod, 15090, '/stats/prometheus?filter=cluster_manager.cds.update_success').catch(() => '')
+  const text = await cluster
+    .pod(namespace, pod, 15090, '/stats/prometheus?filter=cluster_manager.cds.update_success')
+    .catch(() => '')
   const value = new RegExp(`^${updates}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
   return value === undefined ? undefined : Number(value)
 }

@@ -24,7 +24,14 @@ function planeOf({ metadata, spec, status }: Workload): Plane[] {
   if (!image) return []
   const tag = /:([^:/@]+)(@|$)/.exec(image)?.[1] ?? image
   const { labels = {}, creationTimestamp: createdAt = '' } = metadata
-  return [{ revision: labels[revisionLabel] ?? unnamed, version: tag.replace(/-(distroless|debug)$/, ''), ready: (status?.availableReplicas ?? 0) > 0, createdAt }]
+  return [
+    {
+      revision: labels[revisionLabel] ?? unnamed,
+      version: tag.replace(/-(distroless|debug)$/, ''),
+      ready: (status?.availableReplicas ?? 0) > 0,
+      createdAt,
+    },
+  ]
 }
 
 /** The revision that each tag points to, by the tag's name. */
@@ -33,8 +40,12 @@ export type Tags = ReadonlyMap<string, string>
 /** Undefined for an account that may not read them: they are webhooks, which are the whole cluster's. */
 export async function tagsOf(cluster: Cluster): Promise<Tags | undefined> {
   try {
-    const webhooks = await cluster.list<KubeObject>('MutatingWebhookConfiguration', undefined, { labelSelector: tagLabel })
-    return new Map(webhooks.map(({ metadata: { labels = {} } }) => [labels[tagLabel]!, labels[revisionLabel] ?? unnamed]))
+    const webhooks = await cluster.list<KubeObject>('MutatingWebhookConfiguration', undefined, {
+      labelSelector: tagLabel,
+    })
+    return new Map(
+      webhooks.map(({ metadata: { labels = {} } }) => [labels[tagLabel]!, labels[revisionLabel] ?? unnamed]),
+    )
   } catch (error) {
     if (error instanceof ApiError && error.status === 403) return undefined
     throw error
@@ -59,24 +70,41 @@ export function settingTag(name: string, revision: string): string[] {
 
 /** What still needs the revision, a phrase each: namespaces, tags and pods, wherever they are. */
 export async function usersOf(cluster: Cluster, revision: string): Promise<string[]> {
-  const [namespaces, pods, tags = new Map<string, string>()] = await Promise.all([cluster.list<KubeObject>('Namespace'), cluster.list<Pod>('Pod'), tagsOf(cluster)])
+  const [namespaces, pods, tags = new Map<string, string>()] = await Promise.all([
+    cluster.list<KubeObject>('Namespace'),
+    cluster.list<Pod>('Pod'),
+    tagsOf(cluster),
+  ])
   const pointing = namespaces.filter((namespace) => {
     const pointer = pointerOf(namespace)
     return pointer !== undefined && revisionBehind(pointer, tags) === revision
   })
-  const served = pods.filter((pod) => hasSidecar(pod) && !ended(pod) && pod.metadata.deletionTimestamp === undefined && sidecarRevision(pod) === revision)
+  const served = pods.filter(
+    (pod) =>
+      hasSidecar(pod) &&
+      !ended(pod) &&
+      pod.metadata.deletionTimestamp === undefined &&
+      sidecarRevision(pod) === revision,
+  )
   return [
     ...pointing.map(({ metadata }) => `namespace ${metadata.name}`),
     // The tag of all that name none goes over to whoever stays.
     ...[...tags].filter(([name, target]) => name !== unnamed && target === revision).map(([name]) => `tag ${name}`),
-    ...served.map(({ metadata: { namespace = '', name } }) => (namespace === systemNamespace ? `gateway pod ${namespace}/${name}` : `pod ${namespace}/${name}`)),
+    ...served.map(({ metadata: { namespace = '', name } }) =>
+      namespace === systemNamespace ? `gateway pod ${namespace}/${name}` : `pod ${namespace}/${name}`,
+    ),
   ]
 }
 
 export type Removing = { istioctl: (args: string[]) => Promise<void>; timeoutMs: number; signal: AbortSignal }
 
 /** The control plane goes, with what names no revision handed over to `heir`, and is seen to be gone. Only for one that nothing uses. */
-export async function removePlane(cluster: Cluster, revision: string, heir: string, { istioctl, timeoutMs, signal }: Removing): Promise<void> {
+export async function removePlane(
+  cluster: Cluster,
+  revision: string,
+  heir: string,
+  { istioctl, timeoutMs, signal }: Removing,
+): Promise<void> {
   const tags = await tagsOf(cluster)
   // Else what checks Istio's objects when they are written would stay behind, ask an istiod that is gone, and refuse every write.
   if ((tags?.get(unnamed) ?? unnamed) === revision) await istioctl(settingTag(unnamed, heir))
@@ -84,18 +112,26 @@ export async function removePlane(cluster: Cluster, revision: string, heir: stri
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
   const until = Date.now() + timeoutMs
   while ((await planes(cluster)).some((plane) => plane.revision === revision)) {
-    if (Date.now() >= until) throw new Error(`the control plane ${revision} is still there ${timeoutMs / 1000} s after istioctl removed it; look at what holds its Deployment in ${systemNamespace} (finalizers, another tool that puts it back)`)
+    if (Date.now() >= until)
+      throw new Error(
+        `the control plane ${revision} is still there ${timeoutMs / 1000} s after istioctl removed it; look at what holds its Deployment in ${systemNamespace} (finalizers, another tool that puts it back)`,
+      )
     await sleep(500, undefined, { signal })
   }
 }
 
 /** Pods whose sidecar is not of the revision that their namespace points to, as after a tag has moved: a sentence, if there are any. */
 export async function overdue(cluster: Cluster, namespace: string): Promise<string | undefined> {
-  const [object, tags] = await Promise.all([cluster.get<KubeObject>('Namespace', undefined, namespace), tagsOf(cluster)])
+  const [object, tags] = await Promise.all([
+    cluster.get<KubeObject>('Namespace', undefined, namespace),
+    tagsOf(cluster),
+  ])
   const pointer = pointerOf(object)
   if (pointer === undefined || tags === undefined) return undefined
   const revision = revisionBehind(pointer, tags)
-  const pods = (await cluster.list<Pod>('Pod', namespace)).filter((pod) => expectsSidecar(pod) && isOfOther(pod, revision))
+  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(
+    (pod) => expectsSidecar(pod) && isOfOther(pod, revision),
+  )
   if (pods.length === 0) return undefined
   return `the namespace ${namespace} points to the control plane ${revision}, and these pods still have sidecars of another: ${pods.map((pod) => `${pod.metadata.name} (${sidecarRevision(pod)})`).join(', ')}; restart their workloads, or name them under workloads`
 }

@@ -6,7 +6,8 @@ const proxy = 'istio-proxy'
 export type SidecarForm = 'native' | 'classic' | 'none'
 
 export function sidecarForm({ spec }: Pod): SidecarForm {
-  if (spec.initContainers?.some(({ name, restartPolicy }) => name === proxy && restartPolicy === 'Always')) return 'native'
+  if (spec.initContainers?.some(({ name, restartPolicy }) => name === proxy && restartPolicy === 'Always'))
+    return 'native'
   return spec.containers.some(({ name }) => name === proxy) ? 'classic' : 'none'
 }
 
@@ -29,8 +30,13 @@ export function expectsSidecar(pod: Pod): boolean {
 
 /** Statuses of the containers that run for the pod's whole life: the application's and a native sidecar's. */
 export function lastingStatuses({ spec, status }: Pod): ContainerStatus[] {
-  const lasting = new Set(spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name))
-  return [...(status?.initContainerStatuses ?? []).filter(({ name }) => lasting.has(name)), ...(status?.containerStatuses ?? [])]
+  const lasting = new Set(
+    spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name),
+  )
+  return [
+    ...(status?.initContainerStatuses ?? []).filter(({ name }) => lasting.has(name)),
+    ...(status?.containerStatuses ?? []),
+  ]
 }
 
 /** `ready/all` as kubectl prints it: lasting containers, native sidecars among them. */

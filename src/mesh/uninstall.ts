@@ -35,12 +35,20 @@ export type Removed = { removed: string[]; restarted: string[]; remains: string[
 type Done = Pick<Removed, 'removed' | 'restarted'>
 
 /** `done` grows as it goes, so that one that fails half-way can say how far it came. @throws ConfigError, with nothing touched, when others still need the mesh. */
-export async function uninstall(cluster: Cluster, removal: Removal, done: Done = { removed: [], restarted: [] }): Promise<Removed> {
+export async function uninstall(
+  cluster: Cluster,
+  removal: Removal,
+  done: Done = { removed: [], restarted: [] },
+): Promise<Removed> {
   const { namespace, revision, dryRun, timeoutMs, signal } = removal
   const all = await planes(cluster)
   const others = all.filter((plane) => plane.revision !== revision)
-  if (revision !== undefined && others.length > 0) return { ...done, ...(await onlyOne(cluster, removal, all, revision)) }
-  if (others.length > 1) throw new ConfigError(`uninstall: there are several control planes (${others.map((plane) => plane.revision).join(', ')}), and all would go; name the one to remove as \`istio.revision\` (\`default\` for the one without a name), and remove the last one without`)
+  if (revision !== undefined && others.length > 0)
+    return { ...done, ...(await onlyOne(cluster, removal, all, revision)) }
+  if (others.length > 1)
+    throw new ConfigError(
+      `uninstall: there are several control planes (${others.map((plane) => plane.revision).join(', ')}), and all would go; name the one to remove as \`istio.revision\` (\`default\` for the one without a name), and remove the last one without`,
+    )
   const found = await survey(cluster, removal)
   if (dryRun) return { ...wouldBe(found, namespace), remains: [] }
   await takeAway(cluster, removal, found, done)
@@ -48,18 +56,33 @@ export async function uninstall(cluster: Cluster, removal: Removal, done: Done =
 }
 
 /** One control plane of several: the rest of the mesh stays, and the policies and sidecars with it. */
-async function onlyOne(cluster: Cluster, removal: Removal, all: Plane[], revision: string): Promise<Pick<Removed, 'removed' | 'remains'>> {
+async function onlyOne(
+  cluster: Cluster,
+  removal: Removal,
+  all: Plane[],
+  revision: string,
+): Promise<Pick<Removed, 'removed' | 'remains'>> {
   if (!all.some((plane) => plane.revision === revision)) return { removed: [], remains: [] }
   const users = await usersOf(cluster, revision)
-  if (users.length > 0) throw new ConfigError(`uninstall: the control plane ${revision} is still used by ${some(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`)
+  if (users.length > 0)
+    throw new ConfigError(
+      `uninstall: the control plane ${revision} is still used by ${some(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`,
+    )
   // The newest of the others, for the oldest is the next to go.
-  if (!removal.dryRun) await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, removal)
+  if (!removal.dryRun)
+    await removePlane(cluster, revision, all.findLast((plane) => plane.revision !== revision)!.revision, removal)
   return { removed: [`control plane ${revision}`], remains: [] }
 }
 
 function wouldBe({ leases, policies, labels, workloads, mesh, system }: Found, namespace: string): Done {
   return {
-    removed: [...leases.map(titleOf), ...policies.map(titleOf), ...labels.map((name) => labelTitle(name, namespace)), ...mesh.map(titleOf), ...(system ? [`Namespace ${systemNamespace}`] : [])],
+    removed: [
+      ...leases.map(titleOf),
+      ...policies.map(titleOf),
+      ...labels.map((name) => labelTitle(name, namespace)),
+      ...mesh.map(titleOf),
+      ...(system ? [`Namespace ${systemNamespace}`] : []),
+    ],
     restarted: workloads.map(nameOf),
   }
 }
@@ -68,7 +91,14 @@ const labelTitle = (name: string, namespace: string) => `label ${name} of Namesp
 const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
 /** What is to go: `leases` of promotions, with their guards; `labels` of the namespace, `workloads` that have sidecars, `system` when all of istio-system goes. */
-type Found = { leases: KubeObject[]; policies: KubeObject[]; labels: string[]; workloads: Workload[]; mesh: KubeObject[]; system: boolean }
+type Found = {
+  leases: KubeObject[]
+  policies: KubeObject[]
+  labels: string[]
+  workloads: Workload[]
+  mesh: KubeObject[]
+  system: boolean
+}
 
 async function survey(cluster: Cluster, removal: Removal): Promise<Found> {
   const { namespace, note } = removal
@@ -79,17 +109,32 @@ async function survey(cluster: Cluster, removal: Removal): Promise<Found> {
   const faults = [...stillNeeded(others, pods, namespace), ...stuck(loose)]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const leases = await cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` })
-  return { leases, policies: ours, workloads, labels: await injectionLabels(cluster, namespace), mesh: await partsOfMesh(cluster), system: await systemNamespaceGoes(cluster, note) }
+  return {
+    leases,
+    policies: ours,
+    workloads,
+    labels: await injectionLabels(cluster, namespace),
+    mesh: await partsOfMesh(cluster),
+    system: await systemNamespaceGoes(cluster, note),
+  }
 }
 
-async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, istioctl }: Removal, { leases, policies, labels, workloads, mesh, system }: Found, done: Done): Promise<void> {
+async function takeAway(
+  cluster: Cluster,
+  { namespace, timeoutMs, signal, note, istioctl }: Removal,
+  { leases, policies, labels, workloads, mesh, system }: Found,
+  done: Done,
+): Promise<void> {
   // A run that promotes notices, and lets go.
   for (const lease of leases) {
     await removeObject(cluster, lease)
     done.removed.push(titleOf(lease))
   }
   await removePolicies(cluster, policies, namespace, mesh.some(isIstiod), (title) => done.removed.push(title))
-  if (labels.length > 0) await cluster.merge('Namespace', undefined, namespace, { metadata: { labels: Object.fromEntries(labels.map((name) => [name, null])) } })
+  if (labels.length > 0)
+    await cluster.merge('Namespace', undefined, namespace, {
+      metadata: { labels: Object.fromEntries(labels.map((name) => [name, null])) },
+    })
   done.removed.push(...labels.map((name) => labelTitle(name, namespace)))
   for (const workload of workloads) {
     await restart(cluster, workload)
@@ -98,11 +143,14 @@ async function takeAway(cluster: Cluster, { namespace, timeoutMs, signal, note, 
     await untilRolledOut(cluster, workload, timeoutMs, signal)
   }
   // The purge leaves those that a user made, and they would go on refusing pods in the name of an istiod that is gone.
-  for (const tag of mesh.length > 0 ? ((await tagsOf(cluster))?.keys() ?? []) : []) await istioctl(['tag', 'remove', tag, '-y'])
+  for (const tag of mesh.length > 0 ? ((await tagsOf(cluster))?.keys() ?? []) : [])
+    await istioctl(['tag', 'remove', tag, '-y'])
   if (mesh.length > 0) await istioctl(['uninstall', '--purge', '-y'])
-  for (const object of await partsOfMesh(cluster)) if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
+  for (const object of await partsOfMesh(cluster))
+    if (runtimeKinds.has(object.kind)) await removeObject(cluster, object)
   done.removed.push(...mesh.map(titleOf))
-  if (!system) return void (await Promise.all((await leftBehind(cluster)).map((object) => removeObject(cluster, object))))
+  if (!system)
+    return void (await Promise.all((await leftBehind(cluster)).map((object) => removeObject(cluster, object))))
   await cluster.remove('Namespace', undefined, systemNamespace)
   done.removed.push(`Namespace ${systemNamespace}`)
 }
@@ -112,10 +160,18 @@ function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
 }
 
 /** As an apply removes them: routes, the proxies do without, and only then the subsets. With istiod gone, nobody tells the proxies. */
-async function removePolicies(cluster: Cluster, policies: KubeObject[], namespace: string, istiod: boolean, told: (title: string) => void): Promise<void> {
+async function removePolicies(
+  cluster: Cluster,
+  policies: KubeObject[],
+  namespace: string,
+  istiod: boolean,
+  told: (title: string) => void,
+): Promise<void> {
   const planned = policies.map((object): Planned => ({ action: 'delete', object, before: object, diff: [] }))
   const nobody = () => Promise.resolve(() => Promise.resolve())
-  await apply(cluster, planned, istiod ? () => proxies(cluster, namespace) : nobody, ({ kind, namespace, name }) => told(`${kind} ${namespace}/${name}`))
+  await apply(cluster, planned, istiod ? () => proxies(cluster, namespace) : nobody, ({ kind, namespace, name }) =>
+    told(`${kind} ${namespace}/${name}`),
+  )
 }
 
 function isIstiod({ kind, metadata: { labels = {} } }: KubeObject): boolean {
@@ -128,7 +184,12 @@ async function allPolicies(cluster: Cluster): Promise<KubeObject[]> {
   return all.filter((object) => !ofIstio(object))
 }
 
-const istioLabels = ['install.operator.istio.io/owning-resource', 'operator.istio.io/managed', 'operator.istio.io/component', tagLabel]
+const istioLabels = [
+  'install.operator.istio.io/owning-resource',
+  'operator.istio.io/managed',
+  'operator.istio.io/component',
+  tagLabel,
+]
 
 function ofIstio({ metadata: { labels = {} } }: KubeObject): boolean {
   return istioLabels.some((label) => label in labels)
@@ -136,7 +197,8 @@ function ofIstio({ metadata: { labels = {} } }: KubeObject): boolean {
 
 /** Policies of ours for this namespace, and those that the removal of Istio's kinds would take along. */
 function sorted(policies: KubeObject[], namespace: string): { ours: KubeObject[]; others: KubeObject[] } {
-  const mine = (object: KubeObject) => isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
+  const mine = (object: KubeObject) =>
+    isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
   const gatewayApi = ({ apiVersion }: KubeObject) => groupOf(apiVersion) === 'gateway.networking.k8s.io'
   return { ours: policies.filter(mine), others: policies.filter((object) => !mine(object) && !gatewayApi(object)) }
 }
@@ -147,25 +209,46 @@ function isInMesh(pod: Pod): boolean {
 }
 
 function stillNeeded(others: KubeObject[], pods: Pod[], namespace: string): string[] {
-  const namespaces = [...new Set(pods.map(({ metadata }) => metadata.namespace ?? ''))].filter((each) => each !== namespace && each !== systemNamespace)
+  const namespaces = [...new Set(pods.map(({ metadata }) => metadata.namespace ?? ''))].filter(
+    (each) => each !== namespace && each !== systemNamespace,
+  )
   return [
-    ...(others.length > 0 ? [`uninstall: there are policies in the cluster that are not of this namespace's configs, and that would go with Istio's kinds: ${some(others.map(titleOf))}; delete them first, or let the mesh stay`] : []),
-    ...(namespaces.length > 0 ? [`uninstall: pods in other namespaces still have sidecars (${some(namespaces)}) and would lose the mesh; take those out first, or let the mesh stay`] : []),
+    ...(others.length > 0
+      ? [
+          `uninstall: there are policies in the cluster that are not of this namespace's configs, and that would go with Istio's kinds: ${some(others.map(titleOf))}; delete them first, or let the mesh stay`,
+        ]
+      : []),
+    ...(namespaces.length > 0
+      ? [
+          `uninstall: pods in other namespaces still have sidecars (${some(namespaces)}) and would lose the mesh; take those out first, or let the mesh stay`,
+        ]
+      : []),
   ]
 }
 
 function stuck(loose: Pod[]): string[] {
   if (loose.length === 0) return []
-  return [`uninstall: pods have sidecars and are of no Deployment, StatefulSet or DaemonSet that could be restarted without: ${some(loose.map((pod) => titleOf({ ...pod, kind: 'Pod' })))}; delete them first, or wait for their end`]
+  return [
+    `uninstall: pods have sidecars and are of no Deployment, StatefulSet or DaemonSet that could be restarted without: ${some(loose.map((pod) => titleOf({ ...pod, kind: 'Pod' })))}; delete them first, or wait for their end`,
+  ]
 }
 
 /** Callers came into the mesh before what they call, and so what is called leaves before its callers. `loose` pods have no workload. */
-async function withSidecars(cluster: Cluster, { namespace, workloads }: Removal, pods: Pod[]): Promise<{ workloads: Workload[]; loose: Pod[] }> {
+async function withSidecars(
+  cluster: Cluster,
+  { namespace, workloads }: Removal,
+  pods: Pod[],
+): Promise<{ workloads: Workload[]; loose: Pod[] }> {
   const named = workloads === 'all' ? [] : [...(await selectWorkloads(cluster, namespace, workloads))].reverse()
-  const rest = (await selectWorkloads(cluster, namespace, 'all')).filter(({ kind, metadata }) => !named.some((one) => one.kind === kind && one.metadata.name === metadata.name))
+  const rest = (await selectWorkloads(cluster, namespace, 'all')).filter(
+    ({ kind, metadata }) => !named.some((one) => one.kind === kind && one.metadata.name === metadata.name),
+  )
   const all = [...named, ...rest]
   const here = pods.filter(({ metadata }) => metadata.namespace === namespace)
-  return { workloads: all.filter((workload) => here.some((pod) => belongs(workload, pod))), loose: here.filter((pod) => !all.some((workload) => belongs(workload, pod))) }
+  return {
+    workloads: all.filter((workload) => here.some((pod) => belongs(workload, pod))),
+    loose: here.filter((pod) => !all.some((workload) => belongs(workload, pod))),
+  }
 }
 
 async function injectionLabels(cluster: Cluster, namespace: string): Promise<string[]> {
@@ -180,27 +263,48 @@ const certificateMaps = ['istio-ca-root-cert', 'istio-ca-crl']
 
 /** Everything of Istio that stands outside its namespace, and istiod itself. */
 async function partsOfMesh(cluster: Cluster): Promise<KubeObject[]> {
-  const list = (kind: Kind, namespace?: string, query = {}) => cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent)
+  const list = (kind: Kind, namespace?: string, query = {}) =>
+    cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent)
   const [istiod, crds, certificates, classes, ...named] = await Promise.all([
     list('Deployment', systemNamespace),
     list('CustomResourceDefinition'),
     list('ConfigMap', undefined, { labelSelector: 'istio.io/config=true' }),
     list('GatewayClass'),
-    ...(['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration', 'ClusterRole', 'ClusterRoleBinding'] as const).map((kind) => list(kind)),
+    ...(
+      ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration', 'ClusterRole', 'ClusterRoleBinding'] as const
+    ).map((kind) => list(kind)),
   ])
   return [
     ...istiod.filter(ofIstio),
     ...crds.filter(({ metadata }) => metadata.name.endsWith('.istio.io')),
     ...named.flat().filter((object) => ofIstio(object) || /^(istio|istiod)-/.test(object.metadata.name)),
-    ...classes.filter((object) => (object as KubeObject & { spec?: { controllerName?: string } }).spec?.controllerName?.startsWith('istio.io/')),
+    ...classes.filter((object) =>
+      (object as KubeObject & { spec?: { controllerName?: string } }).spec?.controllerName?.startsWith('istio.io/'),
+    ),
     ...certificates.filter(({ metadata }) => certificateMaps.includes(metadata.name)),
   ]
 }
 
-const kindsOfUsers = ['Pod', 'Deployment', 'StatefulSet', 'DaemonSet', 'Job', 'CronJob', 'Service', 'ConfigMap', 'Secret', 'PersistentVolumeClaim', 'Ingress'] as const
+const kindsOfUsers = [
+  'Pod',
+  'Deployment',
+  'StatefulSet',
+  'DaemonSet',
+  'Job',
+  'CronJob',
+  'Service',
+  'ConfigMap',
+  'Secret',
+  'PersistentVolumeClaim',
+  'Ingress',
+] as const
 /** What Kubernetes and istiod write there by themselves. */
 const caSecret = 'istio-ca-secret'
-const byItself = ['ConfigMap kube-root-ca.crt', `Secret ${caSecret}`, ...certificateMaps.map((name) => `ConfigMap ${name}`)]
+const byItself = [
+  'ConfigMap kube-root-ca.crt',
+  `Secret ${caSecret}`,
+  ...certificateMaps.map((name) => `ConfigMap ${name}`),
+]
 
 /** By which the replicas of istiod choose their leader. */
 function isElection({ metadata: { name, annotations = {} } }: KubeObject): boolean {
@@ -209,25 +313,43 @@ function isElection({ metadata: { name, annotations = {} } }: KubeObject): boole
 
 function isOfUser(object: KubeObject): boolean {
   const { name, ownerReferences = [] } = object.metadata
-  return !ofIstio(object) && !isOurs(object) && ownerReferences.length === 0 && !isElection(object) && !byItself.includes(`${object.kind} ${name}`)
+  return (
+    !ofIstio(object) &&
+    !isOurs(object) &&
+    ownerReferences.length === 0 &&
+    !isElection(object) &&
+    !byItself.includes(`${object.kind} ${name}`)
+  )
 }
 
 async function systemNamespaceGoes(cluster: Cluster, note: (line: string) => void): Promise<boolean> {
   if (!(await cluster.get('Namespace', undefined, systemNamespace))) return false
   const all = (await Promise.all(kindsOfUsers.map((kind) => cluster.list<KubeObject>(kind, systemNamespace)))).flat()
   const users = all.filter(isOfUser)
-  if (users.length > 0) note(`the namespace ${systemNamespace} stays, for not all in it is of the mesh: ${some(users.map(titleOf))}`)
+  if (users.length > 0)
+    note(`the namespace ${systemNamespace} stays, for not all in it is of the mesh: ${some(users.map(titleOf))}`)
   return users.length === 0
 }
 
 /** Of the mesh in a namespace that stays: what istiod wrote there, and the record of the installation. */
 async function leftBehind(cluster: Cluster): Promise<KubeObject[]> {
-  const [maps, secrets] = await Promise.all((['ConfigMap', 'Secret'] as const).map((kind) => cluster.list<KubeObject>(kind, systemNamespace)))
-  return [...maps!.filter((object) => isOurs(object) || isElection(object)), ...secrets!.filter(({ metadata }) => metadata.name === caSecret)]
+  const [maps, secrets] = await Promise.all(
+    (['ConfigMap', 'Secret'] as const).map((kind) => cluster.list<KubeObject>(kind, systemNamespace)),
+  )
+  return [
+    ...maps!.filter((object) => isOurs(object) || isElection(object)),
+    ...secrets!.filter(({ metadata }) => metadata.name === caSecret),
+  ]
 }
 
 /** Waits for what goes in the background; answers what is still there at the end. */
-async function untilGone(cluster: Cluster, namespace: string, system: boolean, timeoutMs: number, signal: AbortSignal): Promise<string[]> {
+async function untilGone(
+  cluster: Cluster,
+  namespace: string,
+  system: boolean,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string[]> {
   const until = Date.now() + timeoutMs
   for (;;) {
     const remains = await remaining(cluster, namespace, system)

@@ -1,6 +1,13 @@
 // A plan → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
 import type { Cluster } from '../cluster/client.ts'
-import { type DestinationRule, keyOf, type Kind, kindOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import {
+  type DestinationRule,
+  keyOf,
+  type Kind,
+  kindOf,
+  type KubeObject,
+  type VirtualService,
+} from '../cluster/objects.ts'
 import { messageOf } from '../message.ts'
 import { policyKinds } from './manifests.ts'
 import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
@@ -14,7 +21,12 @@ type WatchProxies = () => Promise<() => Promise<unknown>>
  * Carries the plan out, and tells each change once it is in the cluster. `watchProxies`, called before a write, answers how
  * to wait until every proxy has what was written. Rejects with the cause, and with what is done and what is not.
  */
-export async function apply(cluster: Cluster, planned: readonly Planned[], watchProxies: WatchProxies, told: (change: Change) => void): Promise<void> {
+export async function apply(
+  cluster: Cluster,
+  planned: readonly Planned[],
+  watchProxies: WatchProxies,
+  told: (change: Change) => void,
+): Promise<void> {
   const steps = stepsOf(inOrder(planned.filter(isDue)))
   const left = steps.flatMap(({ writes }) => writes)
   const done = new Set<string>()
@@ -47,7 +59,9 @@ function stepsOf(todo: Due[]): Step[] {
   const others = todo.filter((each) => !isRule(each) && !isRoute(each))
   const later = rules.filter((rule) => rule.action === 'delete' || stillUsed(rule, routes).length > 0)
   const removed = others.filter((each) => !isWrite(each)).reverse()
-  const first = rules.filter(isWrite).map((rule) => ({ ...rule, object: withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)) }))
+  const first = rules
+    .filter(isWrite)
+    .map((rule) => ({ ...rule, object: withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)) }))
   return [
     { writes: others.filter(isWrite), settle: false },
     { writes: first, settle: first.length > 0 && routes.length > 0 },
@@ -62,7 +76,10 @@ async function carryOut(cluster: Cluster, { action, object, before }: Planned): 
 
 function halfWay(error: unknown, done: string[], left: Due[]): Error {
   const names = (keys: string[]) => [...new Set(keys)].join(', ') || 'nothing'
-  return new Error(`${messageOf(error)}; done before that: ${names(done)}; not yet: ${names(left.map(({ object }) => keyOf(object)))}. Mend the cause and run again: the run carries on from there`, { cause: error })
+  return new Error(
+    `${messageOf(error)}; done before that: ${names(done)}; not yet: ${names(left.map(({ object }) => keyOf(object)))}. Mend the cause and run again: the run carries on from there`,
+    { cause: error },
+  )
 }
 
 /** What there is to do for. */
@@ -76,7 +93,8 @@ const isRoute = ({ object }: Planned) => ['VirtualService', 'HTTPRoute', 'GRPCRo
 
 /** What lets through comes before what shuts out all the rest, and what is deleted last goes in the opposite order. */
 function inOrder<T extends Planned>(planned: readonly T[]): T[] {
-  const rank = ({ object }: Planned) => (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (shutsAll(object) ? 0.5 : 0)
+  const rank = ({ object }: Planned) =>
+    (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (shutsAll(object) ? 0.5 : 0)
   return [...planned].sort((a, b) => rank(a) - rank(b))
 }
 
@@ -88,12 +106,18 @@ type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
 
 /** Subsets that the rule is to lose, while a route that is to be changed or deleted uses them yet. */
 function stillUsed({ before, object }: Planned, routes: readonly Planned[]): Subset[] {
-  const live = routes.flatMap((route) => (route.before?.kind === 'VirtualService' ? [route.before as VirtualService] : []))
-  return lostSubsets(before, object).filter(({ name }) => live.some((route) => usesSubset(route, before as DestinationRule, name)))
+  const live = routes.flatMap((route) =>
+    route.before?.kind === 'VirtualService' ? [route.before as VirtualService] : [],
+  )
+  return lostSubsets(before, object).filter(({ name }) =>
+    live.some((route) => usesSubset(route, before as DestinationRule, name)),
+  )
 }
 
 function withSubsets(rule: DestinationRule, more: Subset[]): DestinationRule {
-  return more.length === 0 ? rule : { ...rule, spec: { ...rule.spec, subsets: [...(rule.spec.subsets ?? []), ...more] } }
+  return more.length === 0
+    ? rule
+    : { ...rule, spec: { ...rule.spec, subsets: [...(rule.spec.subsets ?? []), ...more] } }
 }
 
 const pastTense = { create: 'created', change: 'changed', delete: 'deleted' } as const

@@ -7,17 +7,29 @@ import { unreadable } from './exposed.ts'
 import { isOurs } from './prune.ts'
 import { fullHost } from './routes.ts'
 
-type HTTPRoute = KubeObject & { spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] } }
+type HTTPRoute = KubeObject & {
+  spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] }
+}
 
 /** A sentence for each. */
-export async function claimedTwice(cluster: Cluster, objects: readonly KubeObject[], namespace: string): Promise<string[]> {
+export async function claimedTwice(
+  cluster: Cluster,
+  objects: readonly KubeObject[],
+  namespace: string,
+): Promise<string[]> {
   const mine = new Set(objects.map(keyOf))
-  const live = (await Promise.all((['HTTPRoute', 'VirtualService'] as const).map((kind) => listAll(cluster, kind, namespace)))).flat()
+  const live = (
+    await Promise.all((['HTTPRoute', 'VirtualService'] as const).map((kind) => listAll(cluster, kind, namespace)))
+  ).flat()
   const others = live.filter((object) => !isOurs(object) && !mine.has(keyOf(object)))
-  return objects.flatMap((ours) => others.flatMap((theirs) => {
-    const taken = contending(ours, theirs) ? claims(theirs) : []
-    return claims(ours).filter((claim) => taken.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh '))).map((claim) => clash(ours, theirs, claim))
-  }))
+  return objects.flatMap((ours) =>
+    others.flatMap((theirs) => {
+      const taken = contending(ours, theirs) ? claims(theirs) : []
+      return claims(ours)
+        .filter((claim) => taken.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh ')))
+        .map((claim) => clash(ours, theirs, claim))
+    }),
+  )
 }
 
 /** Of two VirtualServices only those that the sidecars of our namespace both see. */
@@ -25,12 +37,19 @@ function contending(ours: KubeObject, theirs: KubeObject): boolean {
   if (ours.kind !== theirs.kind) return true
   const { namespace = '' } = ours.metadata
   const { exportTo = ['*'] } = (theirs as KubeObject & { spec: { exportTo?: string[] } }).spec
-  return ours.kind === 'VirtualService' && theirs.metadata.namespace !== namespace && exportTo.some((place) => place === '*' || place === namespace)
+  return (
+    ours.kind === 'VirtualService' &&
+    theirs.metadata.namespace !== namespace &&
+    exportTo.some((place) => place === '*' || place === namespace)
+  )
 }
 
 /** As far as the user may read; of a kind that the cluster lacks there is none. */
 async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise<KubeObject[]> {
-  const list = (place?: string) => cluster.list<KubeObject>(kind, place).catch((error: unknown) => (error instanceof ApiError && error.status === 404 ? [] : unreadable(error)))
+  const list = (place?: string) =>
+    cluster
+      .list<KubeObject>(kind, place)
+      .catch((error: unknown) => (error instanceof ApiError && error.status === 404 ? [] : unreadable(error)))
   return (await list()) ?? (await list(namespace)) ?? []
 }
 
@@ -43,7 +62,10 @@ function claims(object: KubeObject): string[] {
 function ofRoute({ metadata: { namespace = '' }, spec: { hostnames = [], parentRefs = [] } }: HTTPRoute): string[] {
   const services = parentRefs.filter(({ kind }) => kind === 'Service')
   const atGateway = parentRefs.length > services.length ? hostnames : []
-  return [...services.map((parent) => `mesh ${hostOf(parent.name, parent.namespace ?? namespace)}`), ...atGateway.map((host) => `gateway ${host}`)]
+  return [
+    ...services.map((parent) => `mesh ${hostOf(parent.name, parent.namespace ?? namespace)}`),
+    ...atGateway.map((host) => `gateway ${host}`),
+  ]
 }
 
 function ofVirtualService({ metadata: { namespace = '' }, spec }: VirtualService): string[] {
@@ -57,7 +79,11 @@ function ofVirtualService({ metadata: { namespace = '' }, spec }: VirtualService
 function clash(ours: KubeObject, theirs: KubeObject, claim: string): string {
   const [where, host] = claim.split(' ') as [string, string]
   const title = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
-  const doubt = ours.kind === theirs.kind ? 'inside the mesh Istio follows the older of the two'
-    : where === 'mesh' ? 'inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect' : 'which of the two answers depends on the gateway by which a request comes'
+  const doubt =
+    ours.kind === theirs.kind
+      ? 'inside the mesh Istio follows the older of the two'
+      : where === 'mesh'
+        ? 'inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect'
+        : 'which of the two answers depends on the gateway by which a request comes'
   return `policies: the host ${host} of the ${title(ours)} is claimed by the ${title(theirs)} as well, which is not ours: ${doubt}; keep one of them`
 }

@@ -11,7 +11,13 @@ import { merge } from './merge.ts'
  * `sources`: what each asked for, before it was merged into the `objects`. `kept`: weights in force that nothing here states
  * otherwise, by service. `notes` say what was merged, `warnings` what is doubtful: a sentence each.
  */
-export type Desired = { objects: KubeObject[]; sources: Sourced[]; kept: Record<string, Weights>; notes: string[]; warnings: string[] }
+export type Desired = {
+  objects: KubeObject[]
+  sources: Sourced[]
+  kept: Record<string, Weights>
+  notes: string[]
+  warnings: string[]
+}
 
 export const fromConfig = 'the config'
 
@@ -25,8 +31,16 @@ export function desired(config: Config, live: Live = { virtualServices: [], dest
 }
 
 /** A split in a manifest says what the weights shall be; those of a canary are the promotion's to move. */
-function withoutStated(config: Config, weights: Record<string, Weights>, manifests: Sourced[]): Record<string, Weights> {
-  const routes = manifests.map(({ object }) => object).filter(({ kind, spec }) => kind === 'VirtualService' && spec !== undefined) as VirtualService[]
+function withoutStated(
+  config: Config,
+  weights: Record<string, Weights>,
+  manifests: Sourced[],
+): Record<string, Weights> {
+  const routes = manifests
+    .map(({ object }) => object)
+    .filter(({ kind, spec }) => kind === 'VirtualService' && spec !== undefined) as VirtualService[]
   const stated = (service: string) => firstSplit(routes, service, config.namespace) !== undefined
-  return Object.fromEntries(Object.entries(weights).filter(([service]) => splitSubsets(config, service) !== undefined || !stated(service)))
+  return Object.fromEntries(
+    Object.entries(weights).filter(([service]) => splitSubsets(config, service) !== undefined || !stated(service)),
+  )
 }

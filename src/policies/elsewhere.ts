@@ -10,14 +10,19 @@ import { placesOf, routesTo } from './routes.ts'
  * that is not of this config splits the service between stable and canary already.
  */
 export function policiesOnly(config: Config, { virtualServices }: Live, { id }: Owner): Config {
-  const own: { -readonly [K in keyof Config]: Config[K] } = { ...config, canaries: canariesOf(config).filter((canary) => !elsewhere(canary)) }
+  const own: { -readonly [K in keyof Config]: Config[K] } = {
+    ...config,
+    canaries: canariesOf(config).filter((canary) => !elsewhere(canary)),
+  }
   delete own.canary
   return own
 
   function elsewhere({ service, stable, canary }: CanaryConfig): boolean {
     if (stable.by === 'service' || config.services?.[service]) return false
     const between = { namespace: config.namespace, service, stable, canary }
-    const split = virtualServices.find((object) => routesTo(object, service, config.namespace) && placesOf(object, between).length > 0)
+    const split = virtualServices.find(
+      (object) => routesTo(object, service, config.namespace) && placesOf(object, between).length > 0,
+    )
     return split !== undefined && !(isOurs(split) && split.metadata.labels?.[configLabel] === id)
   }
 }

@@ -11,7 +11,10 @@ export type Live = { virtualServices: VirtualService[]; destinationRules: Destin
 export async function readLive(cluster: Cluster, namespace: string): Promise<Live> {
   // Before Istio is installed the kinds are not known: the list is then not found, and so empty.
   const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
-  const [virtualServices, destinationRules] = await Promise.all([list<VirtualService>('VirtualService'), list<DestinationRule>('DestinationRule')])
+  const [virtualServices, destinationRules] = await Promise.all([
+    list<VirtualService>('VirtualService'),
+    list<DestinationRule>('DestinationRule'),
+  ])
   return { virtualServices, destinationRules }
 }
 
@@ -27,7 +30,14 @@ export function liveWeights(config: Config, { virtualServices }: Live): Record<s
 }
 
 /** Of the first that splits the service, between all of the subsets when some are named. */
-export function firstSplit(virtualServices: readonly VirtualService[], service: string, namespace: string, subsets: string[] = []): Weights | undefined {
-  const splits = virtualServices.filter((object) => routesTo(object, service, namespace)).map((object) => weightsOf(object, service, namespace, subsets))
+export function firstSplit(
+  virtualServices: readonly VirtualService[],
+  service: string,
+  namespace: string,
+  subsets: string[] = [],
+): Weights | undefined {
+  const splits = virtualServices
+    .filter((object) => routesTo(object, service, namespace))
+    .map((object) => weightsOf(object, service, namespace, subsets))
   return splits.find((weights) => weights !== undefined)
 }

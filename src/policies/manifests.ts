@@ -2,7 +2,15 @@
 import { globSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'yaml'
-import { apiVersionOf, groupOf, kindOf, systemNamespace, type Kind, type KubeObject, type Meta } from '../cluster/objects.ts'
+import {
+  apiVersionOf,
+  groupOf,
+  kindOf,
+  systemNamespace,
+  type Kind,
+  type KubeObject,
+  type Meta,
+} from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
 import { textOf } from '../config/read.ts'
@@ -13,8 +21,24 @@ export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> };
 
 /** Kinds that are policies: what the user's files may hold, and what prune looks through. */
 export const policyKinds = [
-  'PeerAuthentication', 'RequestAuthentication', 'AuthorizationPolicy', 'ServiceEntry', 'WorkloadEntry', 'WorkloadGroup', 'Sidecar', 'Gateway',
-  'Gateway.gateway.networking.k8s.io', 'Telemetry', 'EnvoyFilter', 'ProxyConfig', 'WasmPlugin', 'TrafficExtension', 'DestinationRule', 'VirtualService', 'HTTPRoute', 'GRPCRoute',
+  'PeerAuthentication',
+  'RequestAuthentication',
+  'AuthorizationPolicy',
+  'ServiceEntry',
+  'WorkloadEntry',
+  'WorkloadGroup',
+  'Sidecar',
+  'Gateway',
+  'Gateway.gateway.networking.k8s.io',
+  'Telemetry',
+  'EnvoyFilter',
+  'ProxyConfig',
+  'WasmPlugin',
+  'TrafficExtension',
+  'DestinationRule',
+  'VirtualService',
+  'HTTPRoute',
+  'GRPCRoute',
 ] as const satisfies Kind[]
 
 /** @throws ConfigError with every fault of every file. Relative patterns start at `folder`. */
@@ -27,8 +51,13 @@ export function readManifests(patterns: readonly string[], namespace: string, fo
 
 function filesOf(patterns: readonly string[], folder: string, faults: string[]): string[] {
   const found = patterns.flatMap((pattern) => {
-    const files = globSync(pattern, { cwd: folder }).filter((file) => statSync(resolve(folder, file), { throwIfNoEntry: false })?.isFile())
-    if (files.length === 0) faults.push(`policies: ${pattern} matches no file; check the pattern, and that the job checks the repository out first`)
+    const files = globSync(pattern, { cwd: folder }).filter((file) =>
+      statSync(resolve(folder, file), { throwIfNoEntry: false })?.isFile(),
+    )
+    if (files.length === 0)
+      faults.push(
+        `policies: ${pattern} matches no file; check the pattern, and that the job checks the repository out first`,
+      )
     return files
   })
   return [...new Set(found)].sort()
@@ -37,18 +66,30 @@ function filesOf(patterns: readonly string[], folder: string, faults: string[]):
 function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
   const counter = new LineCounter()
   const text = textOf(resolve(folder, file))
-  if (typeof text !== 'string') return faults.push(`policies: ${file} ${text.fault}`), []
+  if (typeof text !== 'string') return (faults.push(`policies: ${file} ${text.fault}`), [])
   const documents = parseAllDocuments(text, { lineCounter: counter }) as Document[]
   return documents.flatMap((document) => {
     const line = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : counter.linePos(offset).line}`
     const [error] = document.errors
-    if (error) return faults.push(`policies: ${line(error.pos[0])}: this is not valid YAML: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`), []
+    if (error)
+      return (
+        faults.push(
+          `policies: ${line(error.pos[0])}: this is not valid YAML: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
+        ),
+        []
+      )
     const start = document.contents?.range?.[0]
     const value = valueOf(document)
-    if (value instanceof ReferenceError) return faults.push(`policies: ${line(start)}: a value that begins with \`*\` refers to an anchor that is not in this document, or far too often; quote it if it is meant as text`), []
+    if (value instanceof ReferenceError)
+      return (
+        faults.push(
+          `policies: ${line(start)}: a value that begins with \`*\` refers to an anchor that is not in this document, or far too often; quote it if it is meant as text`,
+        ),
+        []
+      )
     if (value === null) return []
     const fault = faultOf(document, value, namespace)
-    if (fault) return faults.push(`policies: ${line(offsetOf(document, fault.at) ?? start)}: ${fault.says}`), []
+    if (fault) return (faults.push(`policies: ${line(offsetOf(document, fault.at) ?? start)}: ${fault.says}`), [])
     return [{ object: cleaned(value as Sourced['object'], namespace), source: line(start) }]
   })
 }
@@ -73,15 +114,27 @@ function offsetOf(document: Document, path: (string | number)[]): number | undef
 type Fault = { at: (string | number)[]; says: string }
 
 function faultOf(document: Document, value: unknown, namespace: string): Fault | undefined {
-  if (!isMap(document.contents)) return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
+  if (!isMap(document.contents))
+    return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
   const { apiVersion, kind, metadata } = value as Partial<KubeObject>
-  if (typeof kind !== 'string' || kind === '') return { at: [], says: 'the document has no `kind`; say what it is, such as `kind: VirtualService`' }
-  if (typeof apiVersion !== 'string') return { at: ['kind'], says: `the ${kind} has no \`apiVersion\`; give it, such as \`apiVersion: networking.istio.io/v1\`` }
+  if (typeof kind !== 'string' || kind === '')
+    return { at: [], says: 'the document has no `kind`; say what it is, such as `kind: VirtualService`' }
+  if (typeof apiVersion !== 'string')
+    return {
+      at: ['kind'],
+      says: `the ${kind} has no \`apiVersion\`; give it, such as \`apiVersion: networking.istio.io/v1\``,
+    }
   const known = kindOf({ apiVersion, kind })
-  if (!known || !(policyKinds as readonly Kind[]).includes(known)) return { at: ['kind'], says: notPolicy(apiVersion, kind) }
-  if (typeof metadata?.name !== 'string' || metadata.name === '') return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; give it one` }
+  if (!known || !(policyKinds as readonly Kind[]).includes(known))
+    return { at: ['kind'], says: notPolicy(apiVersion, kind) }
+  if (typeof metadata?.name !== 'string' || metadata.name === '')
+    return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; give it one` }
   const place = metadata.namespace ?? namespace
-  if (place !== namespace && place !== systemNamespace) return { at: ['metadata', 'namespace'], says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own` }
+  if (place !== namespace && place !== systemNamespace)
+    return {
+      at: ['metadata', 'namespace'],
+      says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own`,
+    }
   const wrong = misshapen(known, value as object)
   return wrong && { at: wrong.path, says: `the ${kind} ${metadata.name}: ${wrong.says}` }
 }
@@ -90,7 +143,8 @@ function notPolicy(apiVersion: string, kind: string): string {
   const kinds = [...new Set(policyKinds.map((each) => each.split('.')[0]!))]
   const group = groupOf(apiVersion)
   const ofMesh = group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io'
-  if (!ofMesh) return `the kind ${kind} (${apiVersion}) is not one of Istio's or the Gateway API's; \`policies\` takes only those, so deploy it with the application`
+  if (!ofMesh)
+    return `the kind ${kind} (${apiVersion}) is not one of Istio's or the Gateway API's; \`policies\` takes only those, so deploy it with the application`
   const right = policyKinds.find((each) => each.split('.')[0] === kind)
   if (right) return `the kind ${kind} is not of ${apiVersion}; write \`apiVersion: ${apiVersionOf(right)}\``
   return `the kind ${kind} (${apiVersion}) is not known${nearest(kind, kinds)}`
@@ -108,5 +162,10 @@ function cleaned({ apiVersion, kind, metadata, ...content }: Sourced['object'], 
     ...(annotations.length > 0 ? { annotations: Object.fromEntries(annotations) } : {}),
   }
   const fields = Object.entries(content).filter(([name]) => name !== 'status')
-  return { apiVersion: apiVersionOf(kindOf({ apiVersion, kind })!), kind, metadata: meta, ...Object.fromEntries(fields) }
+  return {
+    apiVersion: apiVersionOf(kindOf({ apiVersion, kind })!),
+    kind,
+    metadata: meta,
+    ...Object.fromEntries(fields),
+  }
 }

@@ -2,7 +2,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import { stringify } from 'yaml'
 import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
-import { type Destination, type DestinationRule, type HttpRoute, keyOf, type Kind, kindOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import {
+  type Destination,
+  type DestinationRule,
+  type HttpRoute,
+  keyOf,
+  type Kind,
+  kindOf,
+  type KubeObject,
+  type VirtualService,
+} from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { isUnclaimed, marked, obsolete, ownedBy, stranger, type Owner } from './prune.ts'
 import { fullHost } from './routes.ts'
@@ -22,7 +31,10 @@ export async function plan(cluster: Cluster, desired: readonly KubeObject[], own
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const written = await allOf(objects.map((object, i) => plannedFor(cluster, object, live[i])))
   const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
-  const planned = [...written, ...deleted.map((object): Planned => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }))]
+  const planned = [
+    ...written,
+    ...deleted.map((object): Planned => ({ action: 'delete', object, before: object, diff: diff(object, undefined) })),
+  ]
   const held = await subsetsOfOthers(cluster, planned, owner.namespace)
   if (held.length > 0) throw new ConfigError(held.join('\n'))
   return planned
@@ -38,7 +50,9 @@ async function allOf<T>(work: Promise<T>[]): Promise<T[]> {
 
 /** What is in the cluster under the names of the objects, in their order. */
 export async function namesakes(cluster: Cluster, objects: readonly KubeObject[]): Promise<(KubeObject | undefined)[]> {
-  const live = await Promise.all(objects.map((object) => cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)))
+  const live = await Promise.all(
+    objects.map((object) => cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)),
+  )
   return live.map((object, i) => object && { ...object, kind: objects[i]!.kind })
 }
 
@@ -49,13 +63,24 @@ export function taken(live: readonly (KubeObject | undefined)[], owner: Owner): 
 
 /** Subsets that would go while a VirtualService that is not in the plan sends traffic there. */
 async function subsetsOfOthers(cluster: Cluster, planned: readonly Planned[], namespace: string): Promise<string[]> {
-  const losing = planned.filter(({ before, object, action }) => lostSubsets(before, action === 'delete' ? undefined : object).length > 0)
+  const losing = planned.filter(
+    ({ before, object, action }) => lostSubsets(before, action === 'delete' ? undefined : object).length > 0,
+  )
   if (losing.length === 0) return []
   const mine = new Set(planned.map(({ object }) => keyOf(object)))
-  const others = (await cluster.list<VirtualService>('VirtualService', namespace)).filter((object) => !mine.has(keyOf(object)))
-  return losing.flatMap(({ before, object, action }) => lostSubsets(before, action === 'delete' ? undefined : object).flatMap(({ name }) =>
-    others.filter((other) => usesSubset(other, before as DestinationRule, name)).map(({ metadata }) =>
-      `policies: the DestinationRule ${object.metadata.namespace ?? ''}/${object.metadata.name} would lose the subset ${name}, to which the VirtualService ${metadata.namespace ?? ''}/${metadata.name}, which is not of this config, sends traffic; change that first, or keep the subset`)))
+  const others = (await cluster.list<VirtualService>('VirtualService', namespace)).filter(
+    (object) => !mine.has(keyOf(object)),
+  )
+  return losing.flatMap(({ before, object, action }) =>
+    lostSubsets(before, action === 'delete' ? undefined : object).flatMap(({ name }) =>
+      others
+        .filter((other) => usesSubset(other, before as DestinationRule, name))
+        .map(
+          ({ metadata }) =>
+            `policies: the DestinationRule ${object.metadata.namespace ?? ''}/${object.metadata.name} would lose the subset ${name}, to which the VirtualService ${metadata.namespace ?? ''}/${metadata.name}, which is not of this config, sends traffic; change that first, or keep the subset`,
+        ),
+    ),
+  )
 }
 
 type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
@@ -64,19 +89,29 @@ type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
 export function lostSubsets(before: KubeObject | undefined, after: KubeObject | undefined): Subset[] {
   if (before?.kind !== 'DestinationRule') return []
   const kept = (after as DestinationRule | undefined)?.spec.subsets ?? []
-  return ((before as DestinationRule).spec.subsets ?? []).filter(({ name }) => !kept.some((subset) => subset.name === name))
+  return ((before as DestinationRule).spec.subsets ?? []).filter(
+    ({ name }) => !kept.some((subset) => subset.name === name),
+  )
 }
 
 export function usesSubset(route: VirtualService, rule: DestinationRule, subset: string): boolean {
   const full = (host: string, { metadata }: KubeObject) => fullHost(host, metadata.namespace ?? '')
   const routes = (['http', 'tcp', 'tls'] as const).flatMap((section): HttpRoute[] => route.spec[section] ?? [])
-  const destinations = routes.flatMap((each) => [...(each.route ?? []).map(({ destination }) => destination), ...mirrors(each)])
-  return destinations.some((destination) => destination.subset === subset && full(destination.host, route) === full(rule.spec.host, rule))
+  const destinations = routes.flatMap((each) => [
+    ...(each.route ?? []).map(({ destination }) => destination),
+    ...mirrors(each),
+  ])
+  return destinations.some(
+    (destination) => destination.subset === subset && full(destination.host, route) === full(rule.spec.host, rule),
+  )
 }
 
 function mirrors(route: HttpRoute): Destination[] {
   const several = (route['mirrors'] as { destination: Destination }[] | undefined) ?? []
-  return [...(route['mirror'] ? [route['mirror'] as Destination] : []), ...several.map(({ destination }) => destination)]
+  return [
+    ...(route['mirror'] ? [route['mirror'] as Destination] : []),
+    ...several.map(({ destination }) => destination),
+  ]
 }
 
 function kindFor(object: KubeObject): Kind {
@@ -92,14 +127,21 @@ async function plannedFor(cluster: Cluster, object: KubeObject, before: KubeObje
     throw error
   })
   if (!before) return { action: 'create', object, diff: diff(undefined, after) }
-  return same(before, after) ? { action: 'unchanged', object, before, diff: [] } : { action: 'change', object, before, diff: diff(before, after) }
+  return same(before, after)
+    ? { action: 'unchanged', object, before, diff: [] }
+    : { action: 'change', object, before, diff: diff(before, after) }
 }
 
 /**
  * A conflict with ourselves (a promotion patched the weights) is none; one with another manager is an error that names it,
  * unless the object was handed over to us just now, with all its fields. An ApiError names the object.
  */
-export async function serverSideApply(cluster: Cluster, object: KubeObject, before: KubeObject | undefined, dryRun = false): Promise<KubeObject> {
+export async function serverSideApply(
+  cluster: Cluster,
+  object: KubeObject,
+  before: KubeObject | undefined,
+  dryRun = false,
+): Promise<KubeObject> {
   try {
     return await cluster.apply(object, before !== undefined && isUnclaimed(before), dryRun)
   } catch (error) {
@@ -107,8 +149,12 @@ export async function serverSideApply(cluster: Cluster, object: KubeObject, befo
     const { status, message, causes } = error
     const title = `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
     if (status !== 409) throw new ApiError(status, `${title}: ${message}`, causes)
-    if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`))) return cluster.apply(object, true, dryRun)
-    throw new ApiError(409, `${title} has fields that somebody else owns: ${causes.join('; ') || message}; remove them there, or here`)
+    if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`)))
+      return cluster.apply(object, true, dryRun)
+    throw new ApiError(
+      409,
+      `${title} has fields that somebody else owns: ${causes.join('; ') || message}; remove them there, or here`,
+    )
   }
 }
 
@@ -134,7 +180,10 @@ export function diff(before: KubeObject | undefined, after: KubeObject | undefin
 /** Every value at its path; an empty map or list is a value too, for in a policy it means something. */
 function leaves(value: unknown, path = ''): Map<string, string> {
   if (value === undefined) return new Map()
-  const entries = typeof value === 'object' && value !== null ? Object.entries(value).map(([key, each]): [string, unknown] => [step(path, key, value), each]) : []
+  const entries =
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).map(([key, each]): [string, unknown] => [step(path, key, value), each])
+      : []
   if (entries.length > 0) return new Map(entries.flatMap(([at, each]) => [...leaves(each, at)]))
   return new Map([[path, typeof value === 'string' && value !== '' ? value : JSON.stringify(value)]])
 }
@@ -147,5 +196,7 @@ function step(path: string, key: string, parent: object): string {
 
 /** All objects as one YAML text, as they would be applied. */
 export function rendered(desired: readonly KubeObject[], owner: Owner): string {
-  return desired.map((object) => stringify(marked(object, owner), { lineWidth: 0, aliasDuplicateObjects: false })).join('---\n')
+  return desired
+    .map((object) => stringify(marked(object, owner), { lineWidth: 0, aliasDuplicateObjects: false }))
+    .join('---\n')
 }

@@ -24,7 +24,13 @@ export function ownerOf(name: string, namespace: string): Owner {
 /** The object with the labels that make it the owner's. */
 export function marked<T extends KubeObject>(object: T, { id, namespace }: Owner): T {
   const place = object.metadata.namespace === namespace ? {} : { [namespaceLabel]: namespace }
-  return { ...object, metadata: { ...object.metadata, labels: { ...object.metadata.labels, [managedByLabel]: manager, [configLabel]: id, ...place } } }
+  return {
+    ...object,
+    metadata: {
+      ...object.metadata,
+      labels: { ...object.metadata.labels, [managedByLabel]: manager, [configLabel]: id, ...place },
+    },
+  }
 }
 
 /** Of mesh-canary, whatever the config. */
@@ -40,20 +46,27 @@ export function isUnclaimed(object: KubeObject): boolean {
 /** Created by this config. */
 export function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
   const labels = object.metadata.labels ?? {}
-  return isOurs(object) && labels[configLabel] === id && (labels[namespaceLabel] ?? object.metadata.namespace) === namespace
+  return (
+    isOurs(object) && labels[configLabel] === id && (labels[namespaceLabel] ?? object.metadata.namespace) === namespace
+  )
 }
 
 /** Why the owner must leave a live object alone; undefined when it is its own, or has no owner yet. */
 export function stranger(live: KubeObject, owner: Owner): string | undefined {
   const { labels = {}, name, namespace = '' } = live.metadata
   const title = `${live.kind} ${namespace}/${name}`
-  if (!isOurs(live)) return `${title} is there already and is not ours; give yours another name, delete it, or label it ${managedByLabel}=${manager} to hand it over`
+  if (!isOurs(live))
+    return `${title} is there already and is not ours; give yours another name, delete it, or label it ${managedByLabel}=${manager} to hand it over`
   if (isUnclaimed(live) || isOf(owner, live)) return undefined
   return `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${labels[namespaceLabel] === undefined ? '' : `, of the namespace ${labels[namespaceLabel]}`}); take it out of one of the two, or give both the same \`name\``
 }
 
 /** The objects of policies in the namespace, or in all, that the selector takes; kinds that the cluster lacks have none. */
-export async function listPolicies(cluster: Cluster, namespace: string | undefined, labelSelector?: string): Promise<KubeObject[]> {
+export async function listPolicies(
+  cluster: Cluster,
+  namespace: string | undefined,
+  labelSelector?: string,
+): Promise<KubeObject[]> {
   const query = labelSelector === undefined ? {} : { labelSelector }
   const lists = policyKinds.map((kind) => cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent))
   return (await Promise.all(lists)).flat()
@@ -68,7 +81,10 @@ function emptyWhenForbidden(error: unknown): [] {
 export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
   const selector = `${managedByLabel}=${manager},${configLabel}=${owner.id}`
   const own = await listPolicies(cluster, owner.namespace, selector)
-  const system = owner.namespace === systemNamespace ? [] : await listPolicies(cluster, systemNamespace, selector).catch(emptyWhenForbidden)
+  const system =
+    owner.namespace === systemNamespace
+      ? []
+      : await listPolicies(cluster, systemNamespace, selector).catch(emptyWhenForbidden)
   return [...own, ...system].filter((object) => isOf(owner, object))
 }
 
@@ -79,5 +95,10 @@ export function obsolete(owned: readonly KubeObject[], desired: readonly KubeObj
 }
 
 export async function removeObject(cluster: Cluster, object: KubeObject): Promise<void> {
-  await cluster.remove(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name, object.metadata.uid)
+  await cluster.remove(
+    kindOf(object) ?? (object.kind as Kind),
+    object.metadata.namespace,
+    object.metadata.name,
+    object.metadata.uid,
+  )
 }

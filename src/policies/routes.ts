@@ -25,12 +25,21 @@ export function fullHost(host: string, namespace: string): string {
 }
 
 export function routesTo(object: VirtualService, service: string, namespace: string): boolean {
-  return (object.spec.hosts ?? []).some((host) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace))
+  return (object.spec.hosts ?? []).some(
+    (host) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace),
+  )
 }
 
 type Target = { host: string; subset?: string | undefined; weight: number }
 /** `path`: of the list of targets, as a JSON pointer. */
-type Route = { section: 'http' | 'tcp' | 'tls' | 'rules'; index: number; path: string; name: string | undefined; isForAll: boolean; targets: Target[] }
+type Route = {
+  section: 'http' | 'tcp' | 'tls' | 'rules'
+  index: number
+  path: string
+  name: string | undefined
+  isForAll: boolean
+  targets: Target[]
+}
 
 /** Every route of the object, whatever its kind, but for the one of an A/B stage. */
 function routesOf(object: Routed, namespace: string): Route[] {
@@ -45,27 +54,38 @@ export function isVirtualService(object: Routed): object is VirtualService {
 
 function virtualRoutes({ spec }: VirtualService, own: string): Route[] {
   return (['http', 'tcp', 'tls'] as const).flatMap((section) =>
-    (spec[section] ?? []).map(({ name, match, route = [] }, index): Route => ({
-      section,
-      index,
-      path: `/spec/${section}/${index}/route`,
-      name: typeof name === 'string' ? name : undefined,
-      isForAll: match === undefined,
-      targets: route.map(({ destination: { host, subset }, weight }) => ({ host: fullHost(host, own), subset, weight: weight ?? (route.length === 1 ? 100 : 0) })),
-    })),
+    (spec[section] ?? []).map(
+      ({ name, match, route = [] }, index): Route => ({
+        section,
+        index,
+        path: `/spec/${section}/${index}/route`,
+        name: typeof name === 'string' ? name : undefined,
+        isForAll: match === undefined,
+        targets: route.map(({ destination: { host, subset }, weight }) => ({
+          host: fullHost(host, own),
+          subset,
+          weight: weight ?? (route.length === 1 ? 100 : 0),
+        })),
+      }),
+    ),
   )
 }
 
 /** In the Gateway API a weight that is not written is 1. */
 function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
-  return (spec.rules ?? []).map(({ name, backendRefs = [] }, index): Route => ({
-    section: 'rules',
-    index,
-    path: `/spec/rules/${index}/backendRefs`,
-    name,
-    isForAll: false,
-    targets: backendRefs.map((ref) => ({ host: (ref.kind ?? 'Service') === 'Service' ? hostOf(ref.name, ref.namespace ?? own) : '', weight: ref.weight ?? 1 })),
-  }))
+  return (spec.rules ?? []).map(
+    ({ name, backendRefs = [] }, index): Route => ({
+      section: 'rules',
+      index,
+      path: `/spec/rules/${index}/backendRefs`,
+      name,
+      isForAll: false,
+      targets: backendRefs.map((ref) => ({
+        host: (ref.kind ?? 'Service') === 'Service' ? hostOf(ref.name, ref.namespace ?? own) : '',
+        weight: ref.weight ?? 1,
+      })),
+    }),
+  )
 }
 
 /** A route that splits between both versions; these are the positions of their targets, `others` the weight of all the rest. */
@@ -74,9 +94,13 @@ export type Place = Route & { stable: number[]; canary: number[]; others: number
 /** Every route between whose targets both versions are, those named by `routes` where it is given. */
 export function placesOf(object: Routed, split: Split): Place[] {
   return routesOf(object, split.namespace).flatMap((route): Place[] => {
-    const at = (version: Version) => route.targets.flatMap((target, i) => (isVersion(split, version, target) ? [i] : []))
+    const at = (version: Version) =>
+      route.targets.flatMap((target, i) => (isVersion(split, version, target) ? [i] : []))
     const [stable, canary] = [at(split.stable), at(split.canary)]
-    const others = route.targets.reduce((sum, { weight }, i) => (stable.includes(i) || canary.includes(i) ? sum : sum + weight), 0)
+    const others = route.targets.reduce(
+      (sum, { weight }, i) => (stable.includes(i) || canary.includes(i) ? sum : sum + weight),
+      0,
+    )
     const wanted = !split.routes || (route.name !== undefined && split.routes.includes(route.name))
     return wanted && stable.length > 0 && canary.length > 0 ? [{ ...route, stable, canary, others }] : []
   })
@@ -114,7 +138,12 @@ export function allToStable<T extends Routed>(object: T, split: Split): T {
   const copy = structuredClone(object)
   for (const { path, value } of shift(object, split, 0)) {
     const keys = path.slice(1).split('/')
-    const target = keys.slice(0, -1).reduce<Record<string, unknown>>((at, key) => at[key] as Record<string, unknown>, copy as unknown as Record<string, unknown>)
+    const target = keys
+      .slice(0, -1)
+      .reduce<Record<string, unknown>>(
+        (at, key) => at[key] as Record<string, unknown>,
+        copy as unknown as Record<string, unknown>,
+      )
     target[keys.at(-1)!] = value
   }
   return copy
@@ -138,9 +167,16 @@ function setTo({ path, targets }: Place, indices: number[], weight: number): Pat
  * The split in force of the http routes: of the first route that names all of the given subsets, or, with none given, that
  * names any; undefined where there is no such route. A route for a few, such as one header's, counts only where none is for all.
  */
-export function weightsOf(object: VirtualService, service: string, namespace: string, subsets: string[] = []): Weights | undefined {
+export function weightsOf(
+  object: VirtualService,
+  service: string,
+  namespace: string,
+  subsets: string[] = [],
+): Weights | undefined {
   const found = routesOf(object, namespace).flatMap(({ section, isForAll, targets }) => {
-    const named = targets.filter(({ host, subset }) => section === 'http' && host === hostOf(service, namespace) && subset !== undefined)
+    const named = targets.filter(
+      ({ host, subset }) => section === 'http' && host === hostOf(service, namespace) && subset !== undefined,
+    )
     const weights: Weights = Object.fromEntries(named.map(({ subset, weight }) => [subset!, weight]))
     return named.length > 0 && subsets.every((subset) => subset in weights) ? [{ isForAll, weights }] : []
   })

@@ -17,7 +17,10 @@ const routes = listOf({
 const specs: Partial<Record<Kind, z.ZodType>> = {
   VirtualService: z.looseObject({ hosts: texts, gateways: texts, http: routes, tcp: routes, tls: routes }),
   DestinationRule: z.looseObject({ host: z.string(), subsets: listOf({ name: z.string() }).nullish() }),
-  HTTPRoute: z.looseObject({ hostnames: z.array(z.string()).optional(), parentRefs: listOf({ name: z.string() }).optional() }),
+  HTTPRoute: z.looseObject({
+    hostnames: z.array(z.string()).optional(),
+    parentRefs: listOf({ name: z.string() }).optional(),
+  }),
   Telemetry: z.looseObject({ tracing: listOf({ providers: z.array(z.unknown()).optional() }).optional() }).optional(),
 }
 const anyMap = z.looseObject({}).nullish()
@@ -33,7 +36,12 @@ export function misshapen(kind: Kind, object: object): { path: (string | number)
   return { path, says: `${written}: ${expectation(issue)}` }
 }
 
-const words: Record<string, string> = { object: 'a map of keys', record: 'a map of keys', array: 'a list', string: 'a text (in quotes where YAML reads something else)' }
+const words: Record<string, string> = {
+  object: 'a map of keys',
+  record: 'a map of keys',
+  array: 'a list',
+  string: 'a text (in quotes where YAML reads something else)',
+}
 
 function expectation(issue: z.core.$ZodIssue): string {
   return issue.code === 'invalid_type' ? `expected ${words[issue.expected] ?? `a ${issue.expected}`}` : issue.message

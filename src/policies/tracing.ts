@@ -6,15 +6,29 @@ import type { Config } from '../config/schema.ts'
 import { unreadable } from './exposed.ts'
 
 type Telemetry = KubeObject & { spec?: { tracing?: { providers?: object[] }[] } }
-type MeshConfig = { defaultProviders?: { tracing?: string[] }; defaultConfig?: { tracing?: object }; extensionProviders?: ({ name: string } & Record<string, unknown>)[] }
+type MeshConfig = {
+  defaultProviders?: { tracing?: string[] }
+  defaultConfig?: { tracing?: object }
+  extensionProviders?: ({ name: string } & Record<string, unknown>)[]
+}
 
 /** One sentence when traces are asked for, by the config or its manifests' `objects`, and nothing names a provider. */
-export async function untraced(cluster: Cluster, { namespace, telemetry }: Config, objects: readonly KubeObject[]): Promise<string[]> {
+export async function untraced(
+  cluster: Cluster,
+  { namespace, telemetry }: Config,
+  objects: readonly KubeObject[],
+): Promise<string[]> {
   if (!telemetry?.tracing) return []
-  const list = <T extends KubeObject>(kind: 'ConfigMap' | 'Telemetry', place: string) => cluster.list<T>(kind, place).catch(unreadable)
-  const [maps, ofMesh, ofNamespace] = await Promise.all([list<ConfigMap>('ConfigMap', systemNamespace), list<Telemetry>('Telemetry', systemNamespace), list<Telemetry>('Telemetry', namespace)])
+  const list = <T extends KubeObject>(kind: 'ConfigMap' | 'Telemetry', place: string) =>
+    cluster.list<T>(kind, place).catch(unreadable)
+  const [maps, ofMesh, ofNamespace] = await Promise.all([
+    list<ConfigMap>('ConfigMap', systemNamespace),
+    list<Telemetry>('Telemetry', systemNamespace),
+    list<Telemetry>('Telemetry', namespace),
+  ])
   // One a revision; the other maps of istio-system have no such key.
-  const meshes = maps?.flatMap(({ data }) => (data?.['mesh'] === undefined ? [] : [(parse(data['mesh']) ?? {}) as MeshConfig])) ?? []
+  const meshes =
+    maps?.flatMap(({ data }) => (data?.['mesh'] === undefined ? [] : [(parse(data['mesh']) ?? {}) as MeshConfig])) ?? []
   if (meshes.length === 0 || !ofMesh || !ofNamespace) return []
   const named = [...ofMesh, ...ofNamespace, ...objects].some(namesProvider)
   return named || meshes.some(hasProvider) ? [] : [noProvider(telemetry.tracing, meshes)]
@@ -31,6 +45,8 @@ function hasProvider({ defaultProviders, defaultConfig }: MeshConfig): boolean {
 const tracers = ['opentelemetry', 'zipkin', 'skywalking', 'datadog']
 
 function noProvider(share: number, meshes: MeshConfig[]): string {
-  const defined = meshes.flatMap(({ extensionProviders = [] }) => extensionProviders.filter((provider) => tracers.some((tracer) => tracer in provider)).map(({ name }) => name))
+  const defined = meshes.flatMap(({ extensionProviders = [] }) =>
+    extensionProviders.filter((provider) => tracers.some((tracer) => tracer in provider)).map(({ name }) => name),
+  )
   return `telemetry.tracing: ${share}% of the requests are asked for, but no tracing provider is chosen, so none is traced; name one in meshConfig.defaultProviders.tracing, or in a Telemetry of ${systemNamespace}${defined.length > 0 ? `; the mesh defines ${[...new Set(defined)].join(', ')}` : ', and define it in meshConfig.extensionProviders'}`
 }

@@ -63,7 +63,8 @@ function publish(report: Report, file: string): void {
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))
   if (report.error !== undefined) fail(report.error, worst(report.promotions)?.verdict ?? 'Failed')
-  else for (const { canary, verdict, reason } of report.promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
+  else
+    for (const { canary, verdict, reason } of report.promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
 }
 
 /** One annotation a sentence; the step fails. */
@@ -75,7 +76,10 @@ function fail(message: string, title: string): void {
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
   try {
-    for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left, (line) => core.info(defused(line)))) core.warning(line)
+    for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left, (line) =>
+      core.info(defused(line)),
+    ))
+      core.warning(line)
   } catch (error) {
     fail(messageOf(error), 'Put-back')
   }

@@ -17,16 +17,28 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
     weight: report.weight,
     reason: report.reason,
     'time-to-detect': promotion?.secondsToDetect,
-    'requests-observed': promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
+    'requests-observed':
+      promotion && report.promotions.reduce((sum, { requestsObserved }) => sum + requestsObserved, 0),
     changed: changed(report),
     report: file,
   }
-  return Object.fromEntries(Object.entries(outputs).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
+  return Object.fromEntries(
+    Object.entries(outputs).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  )
 }
 
 /** What was created, changed, deleted or restarted; of a dry run, what would be. */
 function changed({ dryRun, stages, plan, cluster, changes, restarted, mesh, removed }: Report): number {
-  const done = changes.length + restarted.length + (cluster?.action === 'created' ? 1 : 0) + (mesh && mesh.action !== 'unchanged' ? 1 : 0) + (removed?.length ?? 0)
-  const wouldBe = (plan?.length ?? 0) + stages.filter(({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done').length
+  const done =
+    changes.length +
+    restarted.length +
+    (cluster?.action === 'created' ? 1 : 0) +
+    (mesh && mesh.action !== 'unchanged' ? 1 : 0) +
+    (removed?.length ?? 0)
+  const wouldBe =
+    (plan?.length ?? 0) +
+    stages.filter(
+      ({ name, outcome }) => (name === 'cluster' || name === 'install' || name === 'inject') && outcome === 'done',
+    ).length
   return dryRun ? wouldBe + (removed?.length ?? 0) : done
 }

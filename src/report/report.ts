@@ -25,7 +25,16 @@ export type Tally = { requests: number; failures: number }
  * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests, in per cent, since
  * they were seen to have moved, its 99% interval, and whether the weight fits: in 1% of the promotions some step's does not by chance.
  */
-export type StepReport = { kind: StageKind; weight: number; startSeconds: number; seconds: number; canary: Tally; stable: Tally; split?: { observed: number; low: number; high: number; fits: boolean }; outcome: string }
+export type StepReport = {
+  kind: StageKind
+  weight: number
+  startSeconds: number
+  seconds: number
+  canary: Tally
+  stable: Tally
+  split?: { observed: number; low: number; high: number; fits: boolean }
+  outcome: string
+}
 
 /** `userRequests`: as the callers' own sidecars counted them, after retries. Times are seconds, weights per cent. */
 export type PromotionReport = {
@@ -148,7 +157,14 @@ function split({ kind, weight, watched: { canary, stable } }: Step, confidence: 
   const all = canary + stable
   if (kind !== 'weight' || all === 0) return {}
   const [low, high] = interval(canary, all, 0.99)
-  return { split: { observed: percent(canary / all), low: percent(low), high: percent(high), fits: plausible(canary, all, weight / 100, confidence) } }
+  return {
+    split: {
+      observed: percent(canary / all),
+      low: percent(low),
+      high: percent(high),
+      fits: plausible(canary, all, weight / 100, confidence),
+    },
+  }
 }
 
 const percent = (share: number) => Math.round(share * 10_000) / 100
@@ -156,6 +172,7 @@ const percent = (share: number) => Math.round(share * 10_000) / 100
 /** The worst of them speaks for all: put back before inconclusive, held, skipped and promoted; what only went along comes last. */
 export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
-  const rank = ({ along, verdict }: PromotionReport) => (along === undefined ? 0 : order.length) + order.indexOf(verdict)
+  const rank = ({ along, verdict }: PromotionReport) =>
+    (along === undefined ? 0 : order.length) + order.indexOf(verdict)
   return [...promotions].sort((a, b) => rank(a) - rank(b))[0]
 }

@@ -4,7 +4,16 @@ import { emptyWhenUnread } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { labelNamespace, lackingSidecar, moveOf, restart, selectWorkloads, toldLabels, type Move, type TagMove } from '../mesh/inject.ts'
+import {
+  labelNamespace,
+  lackingSidecar,
+  moveOf,
+  restart,
+  selectWorkloads,
+  toldLabels,
+  type Move,
+  type TagMove,
+} from '../mesh/inject.ts'
 import { planes, settingTag, unnamed, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
@@ -26,7 +35,11 @@ export async function inject(running: Running): Promise<Done> {
     await labelNamespace(cluster, namespace, move.labels)
     report.changes.push({ kind: 'Namespace', namespace, name: namespace, action: 'changed' })
   }
-  host.info(move.labels ? `namespace ${namespace}: labelled ${toldLabels(move.labels, move.before)}` : `namespace ${namespace}: already asks for sidecars`)
+  host.info(
+    move.labels
+      ? `namespace ${namespace}: labelled ${toldLabels(move.labels, move.before)}`
+      : `namespace ${namespace}: already asks for sidecars`,
+  )
   const restarted: Workload[] = []
   try {
     for (const workload of lacking) {
@@ -35,7 +48,9 @@ export async function inject(running: Running): Promise<Done> {
     }
     if (move.revision !== undefined && lacking.length > 0) await checkSidecars(running, lacking, move.revision)
   } catch (error) {
-    throw isBetween(move) && before.some(({ revision }) => revision === move.from) ? await putBack(running, move, restarted, error) : error
+    throw isBetween(move) && before.some(({ revision }) => revision === move.from)
+      ? await putBack(running, move, restarted, error)
+      : error
   }
   if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
   return { changed: move.labels !== undefined || move.tag !== undefined || lacking.length > 0 }
@@ -43,35 +58,64 @@ export async function inject(running: Running): Promise<Done> {
 
 const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
-function wouldBe({ config: { namespace }, host }: Running, { labels, before, tag, revision }: Move, lacking: Workload[]): Done {
-  if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`)
+function wouldBe(
+  { config: { namespace }, host }: Running,
+  { labels, before, tag, revision }: Move,
+  lacking: Workload[],
+): Done {
+  if (tag)
+    host.info(
+      `tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`,
+    )
   if (labels) host.info(`namespace ${namespace}: would be labelled ${toldLabels(labels, before)}`)
-  host.info(lacking.length > 0 ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}` : 'every workload already has its sidecar')
+  host.info(
+    lacking.length > 0
+      ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
+      : 'every workload already has its sidecar',
+  )
   return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
 }
 
 /** Pods that point to a revision which is not there are made without a sidecar, and nobody complains. */
 async function planesThere({ config: { istio }, cluster }: Running): Promise<Plane[]> {
   const all = await planes(cluster).catch(emptyWhenUnread)
-  if (istio?.revision === undefined || all.length === 0 || all.some(({ revision }) => revision === istio.revision)) return all
-  throw new ConfigError(`istio.revision: there is no control plane of the revision ${istio.revision} in the cluster (there are ${all.map(({ revision }) => revision).join(', ')}), so no pod would get a sidecar; run the stage install as well, or correct the name`)
+  if (istio?.revision === undefined || all.length === 0 || all.some(({ revision }) => revision === istio.revision))
+    return all
+  throw new ConfigError(
+    `istio.revision: there is no control plane of the revision ${istio.revision} in the cluster (there are ${all.map(({ revision }) => revision).join(', ')}), so no pod would get a sidecar; run the stage install as well, or correct the name`,
+  )
 }
 
 /** Whether the namespace comes from another revision, and from which is known. */
 function isBetween({ labels, tag, from, revision }: Move): boolean {
-  return (labels !== undefined || tag !== undefined) && from !== undefined && revision !== undefined && from !== revision
+  return (
+    (labels !== undefined || tag !== undefined) && from !== undefined && revision !== undefined && from !== revision
+  )
 }
 
 export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
   await istioctl(running, settingTag(name, to))
-  running.report.changes.push({ kind: 'MutatingWebhookConfiguration', namespace: '', name: `istio-revision-tag-${name}`, action: from === undefined ? 'created' : 'changed' })
-  running.host.info(`tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`)
+  running.report.changes.push({
+    kind: 'MutatingWebhookConfiguration',
+    namespace: '',
+    name: `istio-revision-tag-${name}`,
+    action: from === undefined ? 'created' : 'changed',
+  })
+  running.host.info(
+    `tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`,
+  )
 }
 
-async function renew({ config, host, cluster, report }: Running, workload: Workload, { revision }: Move): Promise<void> {
+async function renew(
+  { config, host, cluster, report }: Running,
+  workload: Workload,
+  { revision }: Move,
+): Promise<void> {
   await restart(cluster, workload)
   report.restarted.push(nameOf(workload))
-  host.info(`${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`)
+  host.info(
+    `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`,
+  )
   const rollout = untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
   await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
 }
@@ -86,30 +130,59 @@ function leftToPromotion({ signal, warning }: Host) {
 /** While the way back is still open: every new pod has a sidecar of the revision, and its istiod has told it everything. */
 async function checkSidecars({ config, cluster }: Running, workloads: Workload[], revision: string): Promise<void> {
   const judged = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
-  const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter((pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)))
+  const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
+    (pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)),
+  )
   const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOther(pod, revision))
-  if (strange.length > 0) throw new Error(strange.map((pod) => `pod ${config.namespace}/${pod.metadata.name} was made with ${hasSidecar(pod) ? `a sidecar of the revision ${sidecarRevision(pod)}` : 'no sidecar'}, not with one of ${revision}; look for a label istio.io/rev or sidecar.istio.io/inject in its template`).join('\n'))
-  const wrong = (await verifyProxies(cluster, config.namespace)).filter(({ pod, ok }) => !ok && pods.some(({ metadata }) => metadata.name === pod))
-  if (wrong.length > 0) throw new Error(wrong.map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync with the control plane ${revision}: ${cause ?? ''}`).join('\n'))
+  if (strange.length > 0)
+    throw new Error(
+      strange
+        .map(
+          (pod) =>
+            `pod ${config.namespace}/${pod.metadata.name} was made with ${hasSidecar(pod) ? `a sidecar of the revision ${sidecarRevision(pod)}` : 'no sidecar'}, not with one of ${revision}; look for a label istio.io/rev or sidecar.istio.io/inject in its template`,
+        )
+        .join('\n'),
+    )
+  const wrong = (await verifyProxies(cluster, config.namespace)).filter(
+    ({ pod, ok }) => !ok && pods.some(({ metadata }) => metadata.name === pod),
+  )
+  if (wrong.length > 0)
+    throw new Error(
+      wrong
+        .map(
+          ({ pod, cause }) =>
+            `the proxy of ${config.namespace}/${pod} is not in sync with the control plane ${revision}: ${cause ?? ''}`,
+        )
+        .join('\n'),
+    )
 }
 
 /**
  * What was restarted gets its former sidecars again. Both revisions share their root of trust, so the mixture on the way serves.
  * Of a run that is cancelled, nothing is waited for: Kubernetes goes on by itself.
  */
-async function putBack(running: Running, { before, labels, tag, from }: Move, restarted: Workload[], cause: unknown): Promise<Error> {
+async function putBack(
+  running: Running,
+  { before, labels, tag, from }: Move,
+  restarted: Workload[],
+  cause: unknown,
+): Promise<Error> {
   const { config, cluster, host, report } = running
   const said = messageOf(cause)
   const calm: Running = { ...running, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
-    if (tag) await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from))
+    if (tag)
+      await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from))
     if (labels) await labelNamespace(cluster, config.namespace, before)
     for (const workload of restarted) await restart(cluster, workload)
     report.restarted.push(...names)
-    if (!host.signal.aborted) for (const workload of restarted) await untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
+    if (!host.signal.aborted)
+      for (const workload of restarted) await untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
   } catch (error) {
     return new Error(`${said}\nand the way back to the revision ${from} was not through either: ${messageOf(error)}`)
   }
-  return new Error(`${said}\nso the namespace ${config.namespace} points to the revision ${from} again, and ${names.join(', ')} ${host.signal.aborted ? 'are being' : 'were'} restarted with its sidecars`)
+  return new Error(
+    `${said}\nso the namespace ${config.namespace} points to the revision ${from} again, and ${names.join(', ')} ${host.signal.aborted ? 'are being' : 'were'} restarted with its sidecars`,
+  )
 }

@@ -24,10 +24,16 @@ import { istioctl, warn, type Done, type Running } from './running.ts'
 type Begun = Pick<Running, 'config' | 'host' | 'report'>
 
 /** The config with an exact version of Istio in the place of what was asked for. `installed` answers the one that the mesh has. */
-export async function pinned(begun: Begun, installed: () => Promise<string | undefined> = () => Promise.resolve(undefined)): Promise<Config> {
+export async function pinned(
+  begun: Begun,
+  installed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
+): Promise<Config> {
   const { config, host } = begun
   const { version: spec, mirror, checkLatest } = config.istio!
-  const { version, because, warning } = await choose({ spec, mirror, checkLatest, installed, limitMs: config.limits.download }, { token: config.token, signal: host.signal })
+  const { version, because, warning } = await choose(
+    { spec, mirror, checkLatest, installed, limitMs: config.limits.download },
+    { token: config.token, signal: host.signal },
+  )
   if (because !== undefined) host.info(because)
   if (warning !== undefined) warn(begun, [warning])
   return { ...config, istio: { ...config.istio!, version } }
@@ -37,7 +43,8 @@ export async function pinned(begun: Begun, installed: () => Promise<string | und
 export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
   const { cluster, asked } = running
   // Whoever may not look there is not kept from choosing.
-  const installed = () => planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
+  const installed = () =>
+    planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
   const config = await pinned(running, installed)
   Object.assign(running, { config, asked: want(config.istio!) })
 }
@@ -53,7 +60,14 @@ export async function checkSupport(running: Running): Promise<void> {
 
 export async function getIstioctl({ config, host, report }: Begun): Promise<void> {
   const { version, mirror, sha256 } = config.istio!
-  const found = await obtain(istioctlTool, version, { mirror, ...(sha256 === undefined ? {} : { sha256 }), limitMs: config.limits.download, cache: config.cache, signal: host.signal, tell: host })
+  const found = await obtain(istioctlTool, version, {
+    mirror,
+    ...(sha256 === undefined ? {} : { sha256 }),
+    limitMs: config.limits.download,
+    cache: config.cache,
+    signal: host.signal,
+    tell: host,
+  })
   host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
@@ -84,7 +98,10 @@ export async function install(running: Running): Promise<Done> {
     await images(running)
   }
   const beside = all.filter(({ revision }) => revision !== asked!.revision)
-  if (beside.length > 0) host.info(`beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`)
+  if (beside.length > 0)
+    host.info(
+      `beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`,
+    )
   const tag = await tagToMove(running)
   if (config.dryRun) {
     host.info(asAsked ? `${named}: already as asked` : `${named} would be installed or changed`)
@@ -92,7 +109,13 @@ export async function install(running: Running): Promise<Done> {
     return { changed: !asAsked || tag !== undefined }
   }
   const mesh = await ensureMesh(cluster, asked!, (args) =>
-    istioctl(running, ['install', '-y', '--readiness-timeout', `${Math.ceil(config.istio!.timeout / 1000)}s`, ...args]).catch(withCauses(cluster)),
+    istioctl(running, [
+      'install',
+      '-y',
+      '--readiness-timeout',
+      `${Math.ceil(config.istio!.timeout / 1000)}s`,
+      ...args,
+    ]).catch(withCauses(cluster)),
   )
   report.mesh = mesh
   host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
@@ -102,21 +125,31 @@ export async function install(running: Running): Promise<Done> {
 
 /** None where sidecars are to be given: there the tag moves together with the namespace, so that both can go back. */
 async function tagToMove({ config, cluster, stages }: Running): Promise<TagMove | undefined> {
-  return stages.includes('inject') || config.istio!.tag === undefined ? undefined : tagMove(config.istio, await tagsOf(cluster))
+  return stages.includes('inject') || config.istio!.tag === undefined
+    ? undefined
+    : tagMove(config.istio, await tagsOf(cluster))
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(running: Running): Promise<void> {
   const { config, host, connection, report } = running
   const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
-  const found = await precheck({ istioctl: report.istioctl!.path, cliArgs: connection.cliArgs, suppress: config.istio!.suppress ?? [], signal }).catch((error: unknown) => {
+  const found = await precheck({
+    istioctl: report.istioctl!.path,
+    cliArgs: connection.cliArgs,
+    suppress: config.istio!.suppress ?? [],
+    signal,
+  }).catch((error: unknown) => {
     if (!config.dryRun || !(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
     return { errors: [], warnings: [error.message] }
   })
   const rights = found.errors.filter((error) => config.dryRun && error.startsWith('IST0141'))
   const errors = found.errors.filter((error) => !rights.includes(error))
   warn(running, [...found.warnings, ...rights])
-  if (errors.length > 0) throw new ConfigError(`istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`)
+  if (errors.length > 0)
+    throw new ConfigError(
+      `istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`,
+    )
 }
 
 /** Tells them; those that are never pulled must be on the nodes. */
@@ -124,7 +157,10 @@ async function images(running: Running): Promise<void> {
   const { config, host, cluster, asked, report } = running
   const signal = within(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
   const { code, stdout, stderr } = await run(report.istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
-  if (code !== 0) throw new ConfigError(`istio: istioctl cannot render what is asked for: ${stderr.trim().split('\n').slice(-3).join(' ')}`)
+  if (code !== 0)
+    throw new ConfigError(
+      `istio: istioctl cannot render what is asked for: ${stderr.trim().split('\n').slice(-3).join(' ')}`,
+    )
   const all = imagesOf(stdout)
   report.images = all.map(({ name }) => name)
   host.info(`images: ${report.images.join(', ')}`)
@@ -133,7 +169,10 @@ async function images(running: Running): Promise<void> {
     return { lacks: [], unknown: [`whether the nodes hold Istio's images is not known: ${error.message}`] }
   })
   unknown.forEach(host.info)
-  if (lacks.length > 0) throw new ConfigError(`istio.imagePullPolicy: the images are never pulled, and not all are there: ${lacks.join('; ')}; load them onto the nodes first, or let them be pulled`)
+  if (lacks.length > 0)
+    throw new ConfigError(
+      `istio.imagePullPolicy: the images are never pulled, and not all are there: ${lacks.join('; ')}; load them onto the nodes first, or let them be pulled`,
+    )
 }
 
 /** istioctl says that it waited in vain; why is written on the pods. */

@@ -40,7 +40,12 @@ export async function policies(running: Running): Promise<Done> {
   const all = await prepare(running)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await gate(running, all)
-  await apply(cluster, all, () => proxies(cluster, config.namespace, host.signal), (change) => report.changes.push(change))
+  await apply(
+    cluster,
+    all,
+    () => proxies(cluster, config.namespace, host.signal),
+    (change) => report.changes.push(change),
+  )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
 }
@@ -61,12 +66,35 @@ async function prepare({ config, host, cluster, report }: Running): Promise<Plan
   const live = await readLive(cluster, config.namespace)
   const { objects, notes, warnings } = desired(policiesOnly(config, live, owner), live)
   notes.forEach(host.info)
-  const [services, pods] = await Promise.all([cluster.list<Service>('Service', config.namespace), cluster.list<Pod>('Pod', config.namespace)])
-  warn({ host, report }, [...warnings, ...doubts({ namespace: config.namespace, isStrict: isStrict(objects, config.namespace), policies: servicesOf(config), services, pods })])
-  warn({ host, report }, [...(await claimedTwice(cluster, objects, config.namespace)), ...(await untraced(cluster, config, objects))])
+  const [services, pods] = await Promise.all([
+    cluster.list<Service>('Service', config.namespace),
+    cluster.list<Pod>('Pod', config.namespace),
+  ])
+  warn({ host, report }, [
+    ...warnings,
+    ...doubts({
+      namespace: config.namespace,
+      isStrict: isStrict(objects, config.namespace),
+      policies: servicesOf(config),
+      services,
+      pods,
+    }),
+  ])
+  warn({ host, report }, [
+    ...(await claimedTwice(cluster, objects, config.namespace)),
+    ...(await untraced(cluster, config, objects)),
+  ])
   const all = await planned(cluster, objects, owner)
   warn({ host, report }, freed(all))
-  report.plan = all.filter(({ action }) => action !== 'unchanged').map(({ action, object: { kind, metadata }, diff }) => ({ action, kind, namespace: metadata.namespace ?? '', name: metadata.name, diff }))
+  report.plan = all
+    .filter(({ action }) => action !== 'unchanged')
+    .map(({ action, object: { kind, metadata }, diff }) => ({
+      action,
+      kind,
+      namespace: metadata.namespace ?? '',
+      name: metadata.name,
+      diff,
+    }))
   for (const { action, kind, name, diff } of report.plan) {
     host.info(`${kind} ${name}: ${action}`)
     diff.forEach((line) => host.info(`    ${line}`))
@@ -76,17 +104,36 @@ async function prepare({ config, host, cluster, report }: Running): Promise<Plan
 
 /** Whether the config, or a manifest, asks for it for the whole namespace. */
 function isStrict(objects: readonly PeerAuthentication[], namespace: string): boolean {
-  return objects.some(({ kind, metadata, spec }) => kind === 'PeerAuthentication' && metadata.namespace === namespace && !spec?.selector && spec?.mtls?.mode === 'STRICT')
+  return objects.some(
+    ({ kind, metadata, spec }) =>
+      kind === 'PeerAuthentication' &&
+      metadata.namespace === namespace &&
+      !spec?.selector &&
+      spec?.mtls?.mode === 'STRICT',
+  )
 }
 
 /** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
 async function gate({ config, connection, host, report }: Running, all: Planned[]): Promise<void> {
   if (!report.istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
-  const options = { istioctl: report.istioctl.path, cliArgs: connection.cliArgs, namespace: config.namespace, suppress: config.istio?.suppress ?? [], tempDir: host.tempDir, signal: within(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl') }
+  const options = {
+    istioctl: report.istioctl.path,
+    cliArgs: connection.cliArgs,
+    namespace: config.namespace,
+    suppress: config.istio?.suppress ?? [],
+    tempDir: host.tempDir,
+    signal: within(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),
+  }
   const found = await analyze(all, options).catch((error: unknown): Analysis => {
     if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
-    return { errors: [], warnings: [`${error.message}; nothing was analyzed, for it needs rights to read that this user lacks`] }
+    return {
+      errors: [],
+      warnings: [`${error.message}; nothing was analyzed, for it needs rights to read that this user lacks`],
+    }
   })
   warn({ host, report }, found.warnings)
-  if (found.errors.length > 0) throw new Error(`istioctl analyze finds errors, so nothing is applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`)
+  if (found.errors.length > 0)
+    throw new Error(
+      `istioctl analyze finds errors, so nothing is applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`,
+    )
 }

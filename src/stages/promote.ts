@@ -20,7 +20,15 @@ export async function deliver(running: Running): Promise<Done> {
   if (config.dryRun) return { changed: false }
   await warnOfControllers(running)
   const { signal, intent, run, guardProgram } = host
-  const promotions = await promote(cluster, config, { signal, intent, run, hide, note: host.info, program: guardProgram, forward: (...where) => forward(connection, ...where) })
+  const promotions = await promote(cluster, config, {
+    signal,
+    intent,
+    run,
+    hide,
+    note: host.info,
+    program: guardProgram,
+    forward: (...where) => forward(connection, ...where),
+  })
   report.promotions = promotions.map(promotionReport)
   const doubts = report.promotions.flatMap(splitDoubts)
   warn({ host, report }, doubts)
@@ -33,7 +41,9 @@ export async function deliver(running: Running): Promise<Done> {
 
 /** What applies the routes from elsewhere would put the weights back in the middle. */
 async function warnOfControllers({ config, host, cluster, report }: Running): Promise<void> {
-  const routes = (await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))).flat()
+  const routes = (
+    await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))
+  ).flat()
   const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
   warn({ host, report }, [...new Set(routes.flatMap((object) => gitopsDoubts(object, applications)))])
 }
@@ -42,16 +52,24 @@ async function warnOfControllers({ config, host, cluster, report }: Running): Pr
 export function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
   return steps.flatMap(({ weight, split }) =>
     split && !split.fits && Math.abs(split.observed - weight) > 5
-      ? [`at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`]
+      ? [
+          `at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`,
+        ]
       : [],
   )
 }
 
 /** Skipped is no error by itself: the canary has its weight already, or another one's failure is the error. */
-function errorsOf({ verdict, asPlanned, error }: Promotion, { service, canary, reason, diagnosis = [] }: PromotionReport): string[] {
+function errorsOf(
+  { verdict, asPlanned, error }: Promotion,
+  { service, canary, reason, diagnosis = [] }: PromotionReport,
+): string[] {
   if (error !== undefined && verdict === 'promoted') return [`${canary} of ${service} was promoted, but ${error}`]
   if (verdict === 'promoted' || verdict === 'skipped' || (asPlanned && error === undefined)) return []
-  const last = diagnosis.flatMap(({ pod, cause, log }) => [...(cause === undefined ? [] : [`${pod}: ${cause}`]), ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : [])])
+  const last = diagnosis.flatMap(({ pod, cause, log }) => [
+    ...(cause === undefined ? [] : [`${pod}: ${cause}`]),
+    ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : []),
+  ])
   return [`the canary ${canary} of ${service} was not promoted (${verdict!}): ${error ?? reason}`, ...last]
 }
 
@@ -62,12 +80,19 @@ export async function rollback(running: Running): Promise<Done> {
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
     const changed = await rollBack(cluster, splitOf(config, plan), host.run)
-    host.info(changed ? `all traffic of ${plan.service} is back at ${plan.stable.name}` : `${plan.canary.name} of ${plan.service} has no traffic: nothing changed`)
+    host.info(
+      changed
+        ? `all traffic of ${plan.service} is back at ${plan.stable.name}`
+        : `${plan.canary.name} of ${plan.service} has no traffic: nothing changed`,
+    )
     if (changed) moved.push(plan.service)
   }
-  const reason = moved.length > 0 ? `asked for by the stage rollback (${moved.join(', ')})` : 'the canary had no traffic'
+  const reason =
+    moved.length > 0 ? `asked for by the stage rollback (${moved.join(', ')})` : 'the canary had no traffic'
   Object.assign(report, { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
-  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(running, plan)))).filter((each) => each !== undefined)
+  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(running, plan)))).filter(
+    (each) => each !== undefined,
+  )
   if (serving.length > 0) throw new Error(serving.join('\n'))
   return { changed: moved.length > 0 }
 }
@@ -75,7 +100,12 @@ export async function rollback(running: Running): Promise<Done> {
 async function servingOf({ config, host, cluster }: Running, plan: CanaryConfig): Promise<string | undefined> {
   try {
     const { canary: labels } = await groupsOf(cluster, config, plan)
-    return await stillServing(cluster, splitOf(config, plan), { labels, metrics: plan.metrics, patienceMs: plan.patience }, host.info)
+    return await stillServing(
+      cluster,
+      splitOf(config, plan),
+      { labels, metrics: plan.metrics, patienceMs: plan.patience },
+      host.info,
+    )
   } catch (problem) {
     host.info(`whether ${plan.canary.name} of ${plan.service} still serves cannot be seen: ${messageOf(problem)}`)
     return undefined

@@ -17,14 +17,28 @@ export async function retire(running: Running): Promise<Done> {
   for (const { revision, version } of old) {
     const users = await usersOf(cluster, revision)
     if (users.length > 0) {
-      warn(running, [`istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${some(users)}`])
+      warn(running, [
+        `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${some(users)}`,
+      ])
       continue
     }
-    if (!config.dryRun) await removePlane(cluster, revision, asked!.revision, { istioctl: (args) => istioctl(running, args), timeoutMs: config.verify.timeout, signal: host.signal })
-    host.info(`control plane ${revision} (${version}): ${config.dryRun ? 'would be removed' : 'removed'}, for nothing uses it any more`)
+    if (!config.dryRun)
+      await removePlane(cluster, revision, asked!.revision, {
+        istioctl: (args) => istioctl(running, args),
+        timeoutMs: config.verify.timeout,
+        signal: host.signal,
+      })
+    host.info(
+      `control plane ${revision} (${version}): ${config.dryRun ? 'would be removed' : 'removed'}, for nothing uses it any more`,
+    )
     removed.push(`control plane ${revision} (${version})`)
   }
-  if (old.length === 0) host.info(all.some(({ revision }) => revision === asked!.revision) ? `no older control plane is beside ${asked!.revision}` : `the control plane ${asked!.revision} is not there yet, so none is older`)
+  if (old.length === 0)
+    host.info(
+      all.some(({ revision }) => revision === asked!.revision)
+        ? `no older control plane is beside ${asked!.revision}`
+        : `the control plane ${asked!.revision} is not there yet, so none is older`,
+    )
   if (removed.length > 0) report.removed = [...(report.removed ?? []), ...removed]
   return { changed: removed.length > 0 }
 }

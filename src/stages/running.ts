@@ -34,7 +34,16 @@ export type Host = {
 }
 
 /** `hide` takes secrets out of what is kept outside. */
-export type Running = { hide: <T>(value: T) => T; config: Config; host: Host; cluster: Cluster; connection: Connection; stages: StageName[]; asked?: Wanted; report: Report }
+export type Running = {
+  hide: <T>(value: T) => T
+  config: Config
+  host: Host
+  cluster: Cluster
+  connection: Connection
+  stages: StageName[]
+  asked?: Wanted
+  report: Report
+}
 
 /** Each stage answers whether it changed anything. */
 export type Done = { changed: boolean }
@@ -44,8 +53,21 @@ export type Stage = (running: Running) => Promise<Done>
 export async function istioctl({ config, report, connection, host }: Running, args: string[]): Promise<void> {
   const ownWait = config.istio?.timeout ?? 0
   const signal = within(host.signal, config.limits.istioctl + ownWait, `istioctl ${args[0] ?? ''}`, 'limits.istioctl')
-  const { code, stderr } = await run(report.istioctl!.path, [...args, ...connection.cliArgs], signal, (line) => /[a-z]/i.test(line) && host.info(line))
-  if (code !== 0) throw new Error(`istioctl ${args[0]} failed: ${stderr.split('\n').filter((line) => line.trim()).slice(-3).join(' ').trim()}`)
+  const { code, stderr } = await run(
+    report.istioctl!.path,
+    [...args, ...connection.cliArgs],
+    signal,
+    (line) => /[a-z]/i.test(line) && host.info(line),
+  )
+  if (code !== 0)
+    throw new Error(
+      `istioctl ${args[0]} failed: ${stderr
+        .split('\n')
+        .filter((line) => line.trim())
+        .slice(-3)
+        .join(' ')
+        .trim()}`,
+    )
 }
 
 /** The canary's own pods are the promotion's to judge: they may be broken, and that is a verdict, not an error. */

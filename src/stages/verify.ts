@@ -24,9 +24,13 @@ export async function verify(running: Running): Promise<Done> {
 async function pods({ config, host, cluster, stages, report }: Running): Promise<void> {
   const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
   report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
-  for (const { name, ready, sidecar, cause } of report.pods) host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
+  for (const { name, ready, sidecar, cause } of report.pods)
+    host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
   const wrong = report.pods.filter(({ cause }) => cause !== undefined)
-  if (wrong.length > 0) throw new Error(wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'))
+  if (wrong.length > 0)
+    throw new Error(
+      wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'),
+    )
 }
 
 /** They serve as well as the others, so it is no fault; but a control plane stays for them. */
@@ -38,23 +42,40 @@ async function revisions({ config, host, cluster, report }: Running): Promise<vo
 }
 
 async function proxiesInSync({ config, host, cluster, connection, report }: Running): Promise<void> {
-  const asker = report.istioctl && { path: report.istioctl.path, args: connection.cliArgs, signal: within(host.signal, config.limits.istioctl, 'istioctl proxy-status', 'limits.istioctl') }
+  const asker = report.istioctl && {
+    path: report.istioctl.path,
+    args: connection.cliArgs,
+    signal: within(host.signal, config.limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
+  }
   report.proxies = await verifyProxies(cluster, config.namespace, asker)
   const wrong = report.proxies.filter(({ ok }) => !ok)
-  host.info(wrong.length === 0 ? `${report.proxies.length} proxies are in sync with istiod` : `${wrong.length} of ${report.proxies.length} proxies are not in sync with istiod`)
-  if (wrong.length > 0) throw new Error(wrong.map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync: ${cause ?? ''}`).join('\n'))
+  host.info(
+    wrong.length === 0
+      ? `${report.proxies.length} proxies are in sync with istiod`
+      : `${wrong.length} of ${report.proxies.length} proxies are not in sync with istiod`,
+  )
+  if (wrong.length > 0)
+    throw new Error(
+      wrong
+        .map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync: ${cause ?? ''}`)
+        .join('\n'),
+    )
 }
 
 /** By its own section, or by a manifest. */
 function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
-  return mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')
+  return (
+    mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')
+  )
 }
 
 async function onTheWire({ config, host, cluster, report }: Running): Promise<void> {
   report.wire = await verifyWire(cluster, config.namespace, host.signal)
-  for (const { pod, port, expected, seen, note } of report.wire) host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
+  for (const { pod, port, expected, seen, note } of report.wire)
+    host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
   const wrong = report.wire.filter(({ ok }) => ok === false)
-  if (wrong.length > 0) throw new Error(wrong.map(({ pod, port, note }) => `${config.namespace}/${pod}:${port}: ${note ?? ''}`).join('\n'))
+  if (wrong.length > 0)
+    throw new Error(wrong.map(({ pod, port, note }) => `${config.namespace}/${pod}:${port}: ${note ?? ''}`).join('\n'))
 }
 
 /** How long the traffic that is there is watched, in milliseconds. */
@@ -63,8 +84,15 @@ const watchMs = 5_000
 async function inTraffic({ config, host, cluster, report }: Running): Promise<void> {
   const { namespace } = config
   const [canary] = canariesOf(config)
-  report.deep = await verifyDeep(cluster, { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) }, watchMs, host.signal)
-  for (const { service, what, ok, text } of report.deep) host.info(`${service}  ${what}: ${ok === undefined ? 'not known' : ok ? 'in force' : 'NOT in force'}, ${text}`)
+  report.deep = await verifyDeep(
+    cluster,
+    { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) },
+    watchMs,
+    host.signal,
+  )
+  for (const { service, what, ok, text } of report.deep)
+    host.info(`${service}  ${what}: ${ok === undefined ? 'not known' : ok ? 'in force' : 'NOT in force'}, ${text}`)
   const wrong = report.deep.filter(({ ok }) => ok === false)
-  if (wrong.length > 0) throw new Error(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`).join('\n'))
+  if (wrong.length > 0)
+    throw new Error(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`).join('\n'))
 }

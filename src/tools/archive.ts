@@ -9,9 +9,17 @@ import { ConfigError } from '../config/error.ts'
 import { messageOf } from '../message.ts'
 
 /** @throws ConfigError when there is anything in it but the binary, as a file of that name at its root. */
-export async function takeBinary(archive: string, asset: string, binary: string, to: string, key: string): Promise<void> {
+export async function takeBinary(
+  archive: string,
+  asset: string,
+  binary: string,
+  to: string,
+  key: string,
+): Promise<void> {
   const refuse = (what: string): never => {
-    throw new ConfigError(`${key}.mirror: the archive ${asset} holds ${what}, where the file ${binary} alone is expected; it is not used. Do not trust this mirror`)
+    throw new ConfigError(
+      `${key}.mirror: the archive ${asset} holds ${what}, where the file ${binary} alone is expected; it is not used. Do not trust this mirror`,
+    )
   }
   try {
     if (/\.tar\.gz$|\.tgz$/.test(asset)) await fromTar(archive, binary, to, refuse)
@@ -21,7 +29,9 @@ export async function takeBinary(archive: string, asset: string, binary: string,
   } catch (error) {
     // A disk that is full is no fault of the archive.
     if (error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall !== undefined) throw error
-    throw new ConfigError(`${key}.mirror: ${asset} cannot be unpacked (${messageOf(error)}), although its checksum matches; give another mirror`)
+    throw new ConfigError(
+      `${key}.mirror: ${asset} cannot be unpacked (${messageOf(error)}), although its checksum matches; give another mirror`,
+    )
   }
 }
 
@@ -41,7 +51,8 @@ async function take(entries: Extract, binary: string, to: string, refuse: Refuse
   let found = false
   for await (const entry of entries) {
     const { name, type } = entry.header
-    if (type !== 'file' || name.replace(/^\.\//, '') !== binary || found) refuse(`${kindOf(type)} ${JSON.stringify(name)}`)
+    if (type !== 'file' || name.replace(/^\.\//, '') !== binary || found)
+      refuse(`${kindOf(type)} ${JSON.stringify(name)}`)
     found = true
     await write(entry, to)
   }
@@ -62,7 +73,8 @@ async function fromZip(archive: string, binary: string, to: string, refuse: Refu
     for await (const entry of zip.eachEntry()) {
       const name = entry.fileNameRaw.toString()
       const isLink = ((entry.externalFileAttributes >>> 16) & 0o170000) === 0o120000
-      if (isLink || name !== binary || found) refuse(`${isLink ? 'the link' : name.endsWith('/') ? 'the folder' : 'the file'} ${JSON.stringify(name)}`)
+      if (isLink || name !== binary || found)
+        refuse(`${isLink ? 'the link' : name.endsWith('/') ? 'the folder' : 'the file'} ${JSON.stringify(name)}`)
       found = true
       await write(await zip.openReadStreamPromise(entry), to)
     }

@@ -47,7 +47,9 @@ function placeOf(key: string): string {
 
 async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T> {
   const done = new AbortController()
-  const late = sleep(limitMs, undefined, { signal: done.signal }).then(() => Promise.reject(new Error(`it has not answered within ${limitMs / 1000} s`)))
+  const late = sleep(limitMs, undefined, { signal: done.signal }).then(() =>
+    Promise.reject(new Error(`it has not answered within ${limitMs / 1000} s`)),
+  )
   return Promise.race([work, late]).finally(() => done.abort())
 }
 

@@ -6,13 +6,21 @@ import { ask, patiently, type Answer } from './http.ts'
 /** How far it is; `total` in bytes, when the server says. */
 export type Progress = { have: number; total?: number }
 
-export async function download(address: string, key: string, file: string, signal: AbortSignal, backOffMs: number, progress: Progress): Promise<void> {
+export async function download(
+  address: string,
+  key: string,
+  file: string,
+  signal: AbortSignal,
+  backOffMs: number,
+  progress: Progress,
+): Promise<void> {
   let part: string | undefined
   const once = async () => {
     const goOn = part !== undefined && progress.have > 0
     // If the file has changed since, the server answers with all of it.
     const answer = await ask(address, key, goOn ? { range: `bytes=${progress.have}-`, 'if-range': part! } : {}, signal)
-    const resumed = goOn && answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${progress.have}-`) === true
+    const resumed =
+      goOn && answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${progress.have}-`) === true
     if (!resumed) Object.assign(progress, { have: 0, total: Number(answer.headers['content-length']) || undefined })
     part = validator(answer)
     answer.body.on('data', (chunk: Buffer) => (progress.have += chunk.length))

@@ -29,25 +29,45 @@ const silenceMs = 30_000
  * the library knows no relative ones and takes another port for the same host.
  * @throws StatusError for an answer that is neither 200 nor 206, and a ConfigError for redirects that are not followed.
  */
-export async function ask(address: string, key: string, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
+export async function ask(
+  address: string,
+  key: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+): Promise<Answer> {
   const first = new URL(address)
   let url = first
   for (let followed = 0; ; followed++) {
-    const answer = await get(url, url.origin === first.origin ? { ...credentials(first), ...headers } : without(headers, 'authorization'), signal)
+    const answer = await get(
+      url,
+      url.origin === first.origin ? { ...credentials(first), ...headers } : without(headers, 'authorization'),
+      signal,
+    )
     const to = answer.headers.location
     if (!redirects.includes(answer.status) || to === undefined) return expectContent(answer)
     answer.body.destroy()
-    if (followed === mostRedirects) throw new ConfigError(`${key}: ${bare(address)} redirects more than ${mostRedirects} times, at last to ${bare(to)}; give the address that it should end at`)
+    if (followed === mostRedirects)
+      throw new ConfigError(
+        `${key}: ${bare(address)} redirects more than ${mostRedirects} times, at last to ${bare(to)}; give the address that it should end at`,
+      )
     const next = URL.canParse(to, url.href) ? new URL(to, url) : undefined
-    if (!next || !/^https?:$/.test(next.protocol)) throw new ConfigError(`${key}: ${bare(url.href)} redirects to ${bare(to)}, which is no http or https address`)
-    if (url.protocol === 'https:' && next.protocol === 'http:') throw new ConfigError(`${key}: ${bare(url.href)} redirects from https to ${bare(next.href)}, which anybody on the way could change; it is not followed`)
+    if (!next || !/^https?:$/.test(next.protocol))
+      throw new ConfigError(`${key}: ${bare(url.href)} redirects to ${bare(to)}, which is no http or https address`)
+    if (url.protocol === 'https:' && next.protocol === 'http:')
+      throw new ConfigError(
+        `${key}: ${bare(url.href)} redirects from https to ${bare(next.href)}, which anybody on the way could change; it is not followed`,
+      )
     url = next
   }
 }
 
 async function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted()
-  const client = new HttpClient('mesh-canary', [], { allowRedirects: false, allowRetries: false, socketTimeout: silenceMs })
+  const client = new HttpClient('mesh-canary', [], {
+    allowRedirects: false,
+    allowRetries: false,
+    socketTimeout: silenceMs,
+  })
   const { message } = await unlessAborted(client.get(bare(url.href), headers), signal)
   message.setTimeout(silenceMs, () => message.destroy(new Error(`nothing came for ${silenceMs / 1000} s`)))
   return { status: message.statusCode ?? 0, headers: message.headers, body: message, address: bare(url.href) }
@@ -106,7 +126,12 @@ const longestWaitMs = 60_000
  * Tries again what may pass: a server that fails or is busy, and a broken connection; what it forbids or does not have stays so.
  * `progress` grows while there is some, and then the count begins anew.
  */
-export async function patiently<T>(work: () => Promise<T>, signal: AbortSignal, backOffMs: number, progress: () => number = () => 0): Promise<T> {
+export async function patiently<T>(
+  work: () => Promise<T>,
+  signal: AbortSignal,
+  backOffMs: number,
+  progress: () => number = () => 0,
+): Promise<T> {
   let reached = 0
   for (let failed = 0; ; ) {
     try {
@@ -142,7 +167,12 @@ export function reasonOf(error: unknown): string {
 }
 
 /** The work, ended with this error when it takes longer. */
-export async function inTime<T>(signal: AbortSignal, limitMs: number, error: () => ConfigError, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function inTime<T>(
+  signal: AbortSignal,
+  limitMs: number,
+  error: () => ConfigError,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(error()), limitMs)
   return work(AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer))

@@ -4,13 +4,21 @@ import { spawn } from 'node:child_process'
 export type Outcome = { code: number; stdout: string; stderr: string }
 
 /** Runs to the end; each line of either stream also goes to `onLine`, and `env` comes on top of this program's own. Rejects only when it cannot be started or is aborted. */
-export function run(path: string, args: string[], signal: AbortSignal, onLine: (line: string) => void = () => {}, env: Record<string, string> = {}): Promise<Outcome> {
+export function run(
+  path: string,
+  args: string[],
+  signal: AbortSignal,
+  onLine: (line: string) => void = () => {},
+  env: Record<string, string> = {},
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], signal, env: { ...process.env, ...env } })
     const stdout = collect(child.stdout, onLine)
     const stderr = collect(child.stderr, onLine)
     child.on('error', (error) => reject(signal.aborted ? (signal.reason as Error) : error))
-    child.on('close', (code, killedBy) => resolve({ code: code ?? (killedBy ? 128 : 1), stdout: stdout(), stderr: stderr() }))
+    child.on('close', (code, killedBy) =>
+      resolve({ code: code ?? (killedBy ? 128 : 1), stdout: stdout(), stderr: stderr() }),
+    )
   })
 }
 

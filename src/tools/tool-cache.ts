@@ -18,7 +18,11 @@ const recordName = (binary: string) => `.${binary}.json`
 
 /** Where a runner has none, as on a laptop, it is this user's. */
 function root(): string {
-  return (process.env['RUNNER_TOOL_CACHE'] ||= join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mesh-canary', 'tools'))
+  return (process.env['RUNNER_TOOL_CACHE'] ||= join(
+    process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
+    'mesh-canary',
+    'tools',
+  ))
 }
 
 /** The folder of a version, whether it is there or not. */
@@ -29,7 +33,9 @@ function folderOf({ name }: Tool, version: string): string {
 /** The versions that are there, whole or not. */
 export function versionsKept(tool: Tool): string[] {
   const all = join(root(), tool.name)
-  return existsSync(all) ? readdirSync(all).filter((version) => valid(version) !== null && existsSync(`${folderOf(tool, version)}.complete`)) : []
+  return existsSync(all)
+    ? readdirSync(all).filter((version) => valid(version) !== null && existsSync(`${folderOf(tool, version)}.complete`))
+    : []
 }
 
 /**
@@ -38,7 +44,9 @@ export function versionsKept(tool: Tool): string[] {
  */
 export async function kept(tool: Tool, version: string, sha256?: string): Promise<Kept | undefined> {
   const folder = folderOf(tool, version)
-  return existsSync(`${folder}.complete`) && (await isWhole(folder, tool.binary(process.platform), sha256)) ? { folder, path: join(folder, tool.binary(process.platform)) } : undefined
+  return existsSync(`${folder}.complete`) && (await isWhole(folder, tool.binary(process.platform), sha256))
+    ? { folder, path: join(folder, tool.binary(process.platform)) }
+    : undefined
 }
 
 async function isWhole(folder: string, binary: string, sha256: string | undefined): Promise<boolean> {
@@ -59,7 +67,12 @@ async function isWhole(folder: string, binary: string, sha256: string | undefine
  * `make` writes the binary to the path that it is given, on the file system of the tool cache; then it takes its place in one move. So at any
  * time there is a whole binary at its path or none, and of two that put the same there at once it does not matter who is last.
  */
-export async function keep(tool: Tool, version: string, asset: string, make: (path: string) => Promise<void>): Promise<Kept> {
+export async function keep(
+  tool: Tool,
+  version: string,
+  asset: string,
+  make: (path: string) => Promise<void>,
+): Promise<Kept> {
   const binary = tool.binary(process.platform)
   const folder = folderOf(tool, version)
   await mkdir(folder, { recursive: true })
@@ -92,7 +105,8 @@ async function removeLeft(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const draft = join(folder, name)
     const isOld = async () => Date.now() - (await stat(draft)).mtimeMs > dayMs
-    if (name.startsWith('.draft-') && (await isOld().catch(() => false))) await rm(draft, { recursive: true, force: true })
+    if (name.startsWith('.draft-') && (await isOld().catch(() => false)))
+      await rm(draft, { recursive: true, force: true })
   }
 }
 

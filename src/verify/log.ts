@@ -1,12 +1,24 @@
 // Lines of a sidecar's log: `time TAB level TAB scope TAB message TAB thread`, of which a person wants the message.
 
 export function logLines(log: string): string[] {
-  return log.split('\n').map((line) => line.trim()).filter(Boolean)
+  return log
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean)
 }
 
 export function messageOf(line: string): string {
-  const columns = line.split('\t').filter((column) => !/^\d{4}-\d\d-\d\dT\S+$/.test(column) && !/^(debug|info|warn|warning|error|critical)$/.test(column))
-  return columns.filter((column) => !/^thread=\d+$/.test(column) && !/^envoy .*\.(cc|h):\d+$/.test(column)).join(' ').trim() || line.trim()
+  const columns = line
+    .split('\t')
+    .filter(
+      (column) => !/^\d{4}-\d\d-\d\dT\S+$/.test(column) && !/^(debug|info|warn|warning|error|critical)$/.test(column),
+    )
+  return (
+    columns
+      .filter((column) => !/^thread=\d+$/.test(column) && !/^envoy .*\.(cc|h):\d+$/.test(column))
+      .join(' ')
+      .trim() || line.trim()
+  )
 }
 
 /** Milliseconds; 0 for a line without a time. */

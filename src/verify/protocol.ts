@@ -13,7 +13,15 @@ export function servicePorts({ spec }: Service): Service['spec']['ports'] {
 /** `unknown`: the port does not say, so Istio guesses from the first bytes that a client sends. */
 export type Protocol = 'http' | 'tls' | 'tcp' | 'unknown'
 
-export function protocolOf({ name, appProtocol, protocol }: { name?: string; appProtocol?: string; protocol?: string }): Protocol {
+export function protocolOf({
+  name,
+  appProtocol,
+  protocol,
+}: {
+  name?: string
+  appProtocol?: string
+  protocol?: string
+}): Protocol {
   if (protocol === 'UDP') return 'tcp'
   const said = (appProtocol?.replace(/^kubernetes\.io\//, '') ?? name ?? '').toLowerCase()
   const is = (word: string) => said === word || (appProtocol === undefined && said.startsWith(`${word}-`))

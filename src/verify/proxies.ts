@@ -15,7 +15,12 @@ export type Asker = { path: string; args: string[]; signal: AbortSignal }
 const filter = '(cluster_manager.cds|listener_manager.lds|xds-grpc)'
 
 /** Rows of the running pods with a sidecar, by name; asks again until `limitMs` while one is not in sync, for a stream may just be re-opened. */
-export async function verifyProxies(cluster: Cluster, namespace: string, asker?: Asker, limitMs = 10_000): Promise<ProxyRow[]> {
+export async function verifyProxies(
+  cluster: Cluster,
+  namespace: string,
+  asker?: Asker,
+  limitMs = 10_000,
+): Promise<ProxyRow[]> {
   const until = Date.now() + limitMs
   for (;;) {
     const rows = await look(cluster, namespace, asker)
@@ -29,15 +34,21 @@ async function look(cluster: Cluster, namespace: string, asker: Asker | undefine
   const rows = await Promise.all(pods.map((pod) => byCounters(cluster, pod)))
   const unread = rows.some((row) => row === undefined)
   const told = unread && asker ? await byIstioctl(asker, namespace) : undefined
-  return pods.map(({ metadata: { name } }, i) => rows[i] ?? fromIstioctl(name, namespace, told)).sort((a, b) => a.pod.localeCompare(b.pod))
+  return pods
+    .map(({ metadata: { name } }, i) => rows[i] ?? fromIstioctl(name, namespace, told))
+    .sort((a, b) => a.pod.localeCompare(b.pod))
 }
 
 async function byCounters(cluster: Cluster, { metadata }: Pod): Promise<ProxyRow | undefined> {
-  const text = await cluster.pod(metadata.namespace ?? '', metadata.name, 15090, `/stats/prometheus?filter=${encodeURIComponent(filter)}`).catch(() => undefined)
+  const text = await cluster
+    .pod(metadata.namespace ?? '', metadata.name, 15090, `/stats/prometheus?filter=${encodeURIComponent(filter)}`)
+    .catch(() => undefined)
   const stats = text === undefined ? undefined : syncOf(text)
   if (!stats) return undefined
   const rejected = stats.suspects.length > 0
-  const log = rejected ? await cluster.log(metadata.namespace ?? '', metadata.name, 'istio-proxy', 1_000).catch(() => '') : ''
+  const log = rejected
+    ? await cluster.log(metadata.namespace ?? '', metadata.name, 'istio-proxy', 1_000).catch(() => '')
+    : ''
   const cause = outOfSync(stats, log)
   return { pod: metadata.name, ok: cause === undefined, ...(cause === undefined ? {} : { cause }) }
 }
@@ -52,14 +63,17 @@ export function syncOf(text: string): Sync | undefined {
     const found = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\d+)`, 'm').exec(text)?.[1]
     return found === undefined ? undefined : Number(found)
   }
-  const of = (kind: Kind, what: string) => value(`envoy_${kind === 'cds' ? 'cluster' : 'listener'}_manager_${kind}_${what}`)
+  const of = (kind: Kind, what: string) =>
+    value(`envoy_${kind === 'cds' ? 'cluster' : 'listener'}_manager_${kind}_${what}`)
   if (of('cds', 'update_success') === undefined) return undefined
   const kinds: Kind[] = ['cds', 'lds']
   const streams = /^envoy_cluster_upstream_rq_active\{cluster_name="xds-grpc"\} (\d+)/m.exec(text)?.[1]
   return {
     connected: streams === undefined ? undefined : Number(streams) > 0,
     never: kinds.filter((kind) => of(kind, 'update_success') === 0 && of(kind, 'update_rejected') === 0),
-    suspects: kinds.filter((kind) => (of(kind, 'update_rejected') ?? 0) > 0).map((kind) => ({ kind, acceptedAt: of(kind, 'update_time') ?? 0 })),
+    suspects: kinds
+      .filter((kind) => (of(kind, 'update_rejected') ?? 0) > 0)
+      .map((kind) => ({ kind, acceptedAt: of(kind, 'update_time') ?? 0 })),
   }
 }
 
@@ -76,14 +90,24 @@ export function outOfSync({ connected, never, suspects }: Sync, log: string): st
     if (acceptedAt === 0 || (line !== undefined && timeOf(line) > acceptedAt))
       return `Envoy rejected its ${names[kind]} and runs on with what it had before: ${line === undefined ? 'its log no longer tells why' : messageOf(line)}; correct the object that names it (most often an EnvoyFilter), or delete it`
   }
-  if (never.length > 0) return `it has not been sent any ${never.map((kind) => names[kind]).join(' and ')} yet; check that istiod runs and that the pod reaches it`
-  if (connected === false) return 'it has no open stream to istiod, so it runs on with what it last got; check that istiod runs and that the pod reaches it'
+  if (never.length > 0)
+    return `it has not been sent any ${never.map((kind) => names[kind]).join(' and ')} yet; check that istiod runs and that the pod reaches it`
+  if (connected === false)
+    return 'it has no open stream to istiod, so it runs on with what it last got; check that istiod runs and that the pod reaches it'
   return undefined
 }
 
-type Status = { resources?: { node?: { id?: string }; genericXdsConfigs?: { typeUrl?: string; configStatus?: string; errorState?: { details?: string } }[] }[] }
+type Status = {
+  resources?: {
+    node?: { id?: string }
+    genericXdsConfigs?: { typeUrl?: string; configStatus?: string; errorState?: { details?: string } }[]
+  }[]
+}
 
-async function byIstioctl({ path, args, signal }: Asker, namespace: string): Promise<Map<string, string | undefined> | undefined> {
+async function byIstioctl(
+  { path, args, signal }: Asker,
+  namespace: string,
+): Promise<Map<string, string | undefined> | undefined> {
   const { code, stdout } = await run(path, ['proxy-status', '--namespace', namespace, '-o', 'json', ...args], signal)
   return code === 0 ? statusOf(stdout) : undefined
 }
@@ -93,9 +117,15 @@ export function statusOf(text: string): Map<string, string | undefined> {
   const configs = documents(text).flatMap((each) => (each as Status).resources ?? [])
   return new Map(
     configs.map(({ node, genericXdsConfigs = [] }) => {
-      const bad = genericXdsConfigs.find(({ configStatus }) => configStatus === 'ERROR') ?? genericXdsConfigs.find(({ configStatus }) => configStatus === 'STALE')
+      const bad =
+        genericXdsConfigs.find(({ configStatus }) => configStatus === 'ERROR') ??
+        genericXdsConfigs.find(({ configStatus }) => configStatus === 'STALE')
       const kind = bad?.typeUrl?.split('.').at(-1) ?? 'configuration'
-      const cause = bad && (bad.configStatus === 'ERROR' ? `Envoy rejected its ${kind}: ${bad.errorState?.details ?? 'no reason given'}` : `its ${kind} is older than what istiod sent`)
+      const cause =
+        bad &&
+        (bad.configStatus === 'ERROR'
+          ? `Envoy rejected its ${kind}: ${bad.errorState?.details ?? 'no reason given'}`
+          : `its ${kind} is older than what istiod sent`)
       return [node?.id ?? '', cause] as const
     }),
   )
@@ -103,7 +133,10 @@ export function statusOf(text: string): Map<string, string | undefined> {
 
 /** JSON documents one after the other, which istioctl prints with each closing brace of a document in the first column. */
 function documents(text: string): unknown[] {
-  const parts = text.split(/^(?=[{[])/m).map((part) => part.trim()).filter(Boolean)
+  const parts = text
+    .split(/^(?=[{[])/m)
+    .map((part) => part.trim())
+    .filter(Boolean)
   return parts.flatMap((part): unknown[] => {
     try {
       const parsed: unknown = JSON.parse(part)
@@ -115,9 +148,21 @@ function documents(text: string): unknown[] {
 }
 
 function fromIstioctl(pod: string, namespace: string, told: Map<string, string | undefined> | undefined): ProxyRow {
-  if (!told) return { pod, ok: false, cause: 'its counters cannot be read (port 15090, through the API server), so nothing tells whether it is in sync; check that the account may get pods/proxy, and that the proxy runs' }
+  if (!told)
+    return {
+      pod,
+      ok: false,
+      cause:
+        'its counters cannot be read (port 15090, through the API server), so nothing tells whether it is in sync; check that the account may get pods/proxy, and that the proxy runs',
+    }
   const id = `${pod}.${namespace}`
-  if (!told.has(id)) return { pod, ok: false, cause: 'its counters cannot be read, and istiod does not know it: it is not connected; check that istiod runs and that the pod reaches it' }
+  if (!told.has(id))
+    return {
+      pod,
+      ok: false,
+      cause:
+        'its counters cannot be read, and istiod does not know it: it is not connected; check that istiod runs and that the pod reaches it',
+    }
   const cause = told.get(id)
   return { pod, ok: cause === undefined, ...(cause === undefined ? {} : { cause }) }
 }

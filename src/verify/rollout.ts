@@ -20,13 +20,21 @@ export function rolledOut({ kind, metadata, spec, status }: Workload): boolean {
 }
 
 /** Rejects with the cause when the workload is not through within the limit. */
-export async function untilRolledOut(cluster: Cluster, { kind, metadata }: Workload, timeoutMs: number, signal: AbortSignal): Promise<void> {
+export async function untilRolledOut(
+  cluster: Cluster,
+  { kind, metadata }: Workload,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   const { name, namespace = '' } = metadata
   const until = Date.now() + timeoutMs
   for (;;) {
     const now = await cluster.get<Workload>(kind as Kind, namespace, name)
     if (now && rolledOut({ ...now, kind })) return
-    if (Date.now() >= until) throw new Error(`${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${await cause(cluster, namespace, now)}`)
+    if (Date.now() >= until)
+      throw new Error(
+        `${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${await cause(cluster, namespace, now)}`,
+      )
     await sleep(500, undefined, { signal })
   }
 }
@@ -35,7 +43,9 @@ async function cause(cluster: Cluster, namespace: string, workload: Workload | u
   if (!workload) return 'it is gone'
   const pods = await cluster.list<Pod>('Pod', namespace)
   // The newest: an old pod that was not ready either says nothing of this rollout.
-  const bad = pods.filter((pod) => belongs(workload, pod) && !isReady(pod) && pod.metadata.deletionTimestamp === undefined).sort(newestFirst)[0]
+  const bad = pods
+    .filter((pod) => belongs(workload, pod) && !isReady(pod) && pod.metadata.deletionTimestamp === undefined)
+    .sort(newestFirst)[0]
   if (bad) return `${bad.metadata.name}: ${await causeOf(cluster, bad)}`
   return (await creationFailure(cluster, namespace, workload.metadata.name)) ?? 'its new pods are not there yet'
 }

@@ -38,24 +38,51 @@ async function withoutMesh(): Promise<void> {
 }
 
 /** What comes and goes by itself: the pods of a restart, and what is written about them. */
-const passing = /^(pods|replicasets\.apps|controllerrevisions\.apps|events|events\.events\.k8s\.io|leases\..*|endpoints|endpointslices\..*|componentstatuses)$/
+const passing =
+  /^(pods|replicasets\.apps|controllerrevisions\.apps|events|events\.events\.k8s\.io|leases\..*|endpoints|endpointslices\..*|componentstatuses)$/
 
 /** Every object of the cluster, with the labels of the namespaces. */
 async function everything(): Promise<string[]> {
-  const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name')).split('\n').filter((kind) => kind !== '' && !passing.test(kind))
+  const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name'))
+    .split('\n')
+    .filter((kind) => kind !== '' && !passing.test(kind))
   const [objects, namespaces] = await Promise.all([
-    kubectl('get', kinds.join(','), '-A', '-o', 'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\\n"}{end}'),
-    kubectl('get', 'namespaces', '-o', 'jsonpath={range .items[*]}labels of {.metadata.name}: {.metadata.labels}{"\\n"}{end}'),
+    kubectl(
+      'get',
+      kinds.join(','),
+      '-A',
+      '-o',
+      'jsonpath={range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\\n"}{end}',
+    ),
+    kubectl(
+      'get',
+      'namespaces',
+      '-o',
+      'jsonpath={range .items[*]}labels of {.metadata.name}: {.metadata.labels}{"\\n"}{end}',
+    ),
   ])
   return `${objects}${namespaces}`.split('\n').filter(Boolean).sort()
 }
 
-const kinds = 'virtualservices.networking.istio.io,destinationrules,peerauthentications,authorizationpolicies,telemetries,sidecars,serviceentries'
+const kinds =
+  'virtualservices.networking.istio.io,destinationrules,peerauthentications,authorizationpolicies,telemetries,sidecars,serviceentries'
 
 /** The policies of the namespace, each with the version that every write raises. */
 async function policies(): Promise<Record<string, string>> {
-  const lines = await kubectl('-n', 'sample-app', 'get', kinds, '-o', 'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\\n"}{end}')
-  return Object.fromEntries(lines.split('\n').filter(Boolean).map((line) => line.split(' ') as [string, string]))
+  const lines = await kubectl(
+    '-n',
+    'sample-app',
+    'get',
+    kinds,
+    '-o',
+    'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\\n"}{end}',
+  )
+  return Object.fromEntries(
+    lines
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split(' ') as [string, string]),
+  )
 }
 
 function without(all: Record<string, string>, ...names: string[]): Record<string, string> {
@@ -101,12 +128,21 @@ test('a second apply changes nothing', async () => {
 })
 
 test('strangers move in: one without labels, one of another tool, one of another config', async () => {
-  const labels: Record<string, string>[] = [{}, { 'app.kubernetes.io/managed-by': 'Helm' }, { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/config': '00000000' }]
+  const labels: Record<string, string>[] = [
+    {},
+    { 'app.kubernetes.io/managed-by': 'Helm' },
+    { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/config': '00000000' },
+  ]
   const items = strangers.map((name, i) => ({
     apiVersion: 'networking.istio.io/v1',
     kind: 'ServiceEntry',
     metadata: { name: name.split('/')[1], namespace: 'sample-app', labels: labels[i] },
-    spec: { hosts: [`theirs-${i}.example.com`], ports: [{ number: 443, name: 'tls', protocol: 'TLS' }], location: 'MESH_EXTERNAL', resolution: 'NONE' },
+    spec: {
+      hosts: [`theirs-${i}.example.com`],
+      ports: [{ number: 443, name: 'tls', protocol: 'TLS' }],
+      location: 'MESH_EXTERNAL',
+      resolution: 'NONE',
+    },
   }))
   const file = join(folder, 'strangers.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
@@ -114,11 +150,17 @@ test('strangers move in: one without labels, one of another tool, one of another
   expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
 })
 
-test.each<[string, Inputs]>([['the stage plan', { stages: 'plan' }], ['a dry run', { 'dry-run': 'true' }]])('%s shows what a removed section and a changed value would do, and does nothing', async (_, more) => {
+test.each<[string, Inputs]>([
+  ['the stage plan', { stages: 'plan' }],
+  ['a dry run', { 'dry-run': 'true' }],
+])('%s shows what a removed section and a changed value would do, and does nothing', async (_, more) => {
   const stood = await policies()
   const { code, report, log } = await machine.run(inputs(base.replace('attempts: 3', 'attempts: 2'), more))
   expect(code).toBe(0)
-  expect(report?.plan?.map(({ action, kind }) => `${action} ${kind}`).sort()).toEqual(['change VirtualService', 'delete Telemetry'])
+  expect(report?.plan?.map(({ action, kind }) => `${action} ${kind}`).sort()).toEqual([
+    'change VirtualService',
+    'delete Telemetry',
+  ])
   expect(log).toContain('- spec.http[0].retries.attempts: 3')
   expect(log).toContain('+ spec.http[0].retries.attempts: 2')
   expect(await policies()).toEqual(stood)
@@ -133,7 +175,12 @@ test('removing a section prunes exactly its objects', async () => {
   expect(await policies()).toEqual(without(stood, removed))
 })
 
-const virtualService = (name: string, host: string, spec: object) => ({ apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name, namespace: 'sample-app' }, spec: { hosts: [host], ...spec } })
+const virtualService = (name: string, host: string, spec: object) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'VirtualService',
+  metadata: { name, namespace: 'sample-app' },
+  spec: { hosts: [host], ...spec },
+})
 const toHost = (host: string) => [{ route: [{ destination: { host } }] }]
 
 /** As a key of the config: a manifest of the user's own. */
@@ -157,16 +204,33 @@ async function withStranger(object: object, work: () => Promise<void>): Promise<
 test("a stranger's VirtualService for a host that only a manifest is for is told, and nothing is touched", async () => {
   await withStranger(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
     const stood = await policies()
-    const { code, report } = await machine.run(inputs(base + manifest(virtualService('ours', 'frontend.sample-app.svc.cluster.local', { http: [{ timeout: '5s', ...toHost('frontend')[0] }] }))))
+    const { code, report } = await machine.run(
+      inputs(
+        base +
+          manifest(
+            virtualService('ours', 'frontend.sample-app.svc.cluster.local', {
+              http: [{ timeout: '5s', ...toHost('frontend')[0] }],
+            }),
+          ),
+      ),
+    )
     expect(code).toBe(1)
-    expect(report?.error).toMatch(/^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which is not ours/)
+    expect(report?.error).toMatch(
+      /^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which is not ours/,
+    )
     expect(report?.stages.map(({ name }) => name)).toEqual(['check'])
     expect(await policies()).toEqual(stood)
   })
 })
 
 test('what goes in the same run is no conflict for the analysis', async () => {
-  const sidecar = (name: string) => manifest({ apiVersion: 'networking.istio.io/v1', kind: 'Sidecar', metadata: { name }, spec: { egress: [{ hosts: ['*/*'] }] } })
+  const sidecar = (name: string) =>
+    manifest({
+      apiVersion: 'networking.istio.io/v1',
+      kind: 'Sidecar',
+      metadata: { name },
+      spec: { egress: [{ hosts: ['*/*'] }] },
+    })
   expect((await machine.run(inputs(base + sidecar('one')))).report?.error).toBeUndefined()
   const { report } = await machine.run(inputs(base + sidecar('two')))
   expect(report?.error).toBeUndefined()
@@ -192,12 +256,19 @@ test("the seed's documents, in one run, keep both the retries and the split, and
   const { code, report, log } = await machine.run(inputs(workloads, { policies: seed }))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
-  expect(log).toMatch(/VirtualService sample-app\/backend \(.*seed\.yaml:25\) was merged into VirtualService sample-app\/backend \(.*seed\.yaml:10\): the host backend can have only one VirtualService/)
-  const { spec } = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'virtualservice', 'backend', '-o', 'json')) as { spec: { http: unknown } }
+  expect(log).toMatch(
+    /VirtualService sample-app\/backend \(.*seed\.yaml:25\) was merged into VirtualService sample-app\/backend \(.*seed\.yaml:10\): the host backend can have only one VirtualService/,
+  )
+  const { spec } = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'virtualservice', 'backend', '-o', 'json')) as {
+    spec: { http: unknown }
+  }
   expect(spec.http).toEqual([
     {
       retries: { attempts: 3, perTryTimeout: '2s' },
-      route: [{ destination: { host: 'backend', subset: 'v1' }, weight: 80 }, { destination: { host: 'backend', subset: 'v2' }, weight: 20 }],
+      route: [
+        { destination: { host: 'backend', subset: 'v1' }, weight: 80 },
+        { destination: { host: 'backend', subset: 'v2' }, weight: 20 },
+      ],
     },
   ])
   const now = await traffic(world)
@@ -209,7 +280,9 @@ test('a service of the config beside a split in a manifest: both are in force, a
   const both = inputs(`${workloads}services: { backend: { timeout: 5s } }\npolicies: ${seed}\n`)
   const first = await machine.run(both)
   expect(first.report?.error).toBeUndefined()
-  expect(first.report?.changes.map(({ kind, name, action }) => `${kind}/${name} ${action}`)).toEqual(['VirtualService/backend changed'])
+  expect(first.report?.changes.map(({ kind, name, action }) => `${kind}/${name} ${action}`)).toEqual([
+    'VirtualService/backend changed',
+  ])
   const { report, outputs } = await machine.run(both)
   expect(report?.error).toBeUndefined()
   expect(outputs['changed']).toBe('0')
@@ -219,7 +292,7 @@ test('uninstall is refused while a stranger has policies in the mesh, and nothin
   const stood = await everything()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
   expect(code).toBe(1)
-  expect(report?.error).toContain('that would go with Istio\'s kinds: ')
+  expect(report?.error).toContain("that would go with Istio's kinds: ")
   expect(report?.error).toContain('ServiceEntry sample-app/theirs')
   expect(await everything()).toEqual(stood)
   expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
@@ -230,7 +303,14 @@ test('a dry run of uninstall lists what would go, and nothing goes', async () =>
   const stood = await everything()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall', 'dry-run': 'true' }))
   expect(code).toBe(0)
-  expect(report?.removed).toEqual(expect.arrayContaining(['VirtualService sample-app/backend', 'ServiceEntry sample-app/theirs-of-another-config', 'Namespace istio-system', 'label istio-injection of Namespace sample-app']))
+  expect(report?.removed).toEqual(
+    expect.arrayContaining([
+      'VirtualService sample-app/backend',
+      'ServiceEntry sample-app/theirs-of-another-config',
+      'Namespace istio-system',
+      'label istio-injection of Namespace sample-app',
+    ]),
+  )
   expect(await everything()).toEqual(stood)
 })
 
@@ -238,7 +318,12 @@ test('uninstall leaves the cluster as it was before the mesh', async () => {
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
-  expect(report?.restarted).toEqual(['Deployment/mysql', 'Deployment/backend-v2', 'Deployment/backend', 'Deployment/frontend'])
+  expect(report?.restarted).toEqual([
+    'Deployment/mysql',
+    'Deployment/backend-v2',
+    'Deployment/backend',
+    'Deployment/frontend',
+  ])
   expect(await everything()).toEqual(before)
   const pods = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'pods', '-o', 'json')) as { items: Pod[] }
   expect(pods.items.filter((pod) => pod.metadata.deletionTimestamp === undefined && hasSidecar(pod))).toEqual([])

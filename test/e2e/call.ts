@@ -10,14 +10,22 @@ import { connection } from '../../src/cluster/connect.ts'
 type Verb = (cluster: Cluster, ...args: never[]) => Promise<unknown>
 
 /** The canary counts as quiet a little after its weight was taken away. */
-const adoption = { note: () => undefined, signal: new AbortController().signal, timeoutMs: 15_000, quiet: () => sleep(2_000, true) }
+const adoption = {
+  note: () => undefined,
+  signal: new AbortController().signal,
+  timeoutMs: 15_000,
+  quiet: () => sleep(2_000, true),
+}
 const verbs: Record<string, Verb> = {
   readSplit: traffic.readSplit,
   moveTraffic: traffic.moveTraffic,
-  mirrorTo: (cluster, split: traffic.Split, percent: number | null) => traffic.mirrorTo(cluster, split, percent ?? undefined),
-  routeMatch: (cluster, split: traffic.Split, match: Parameters<typeof traffic.routeMatch>[2] | null) => traffic.routeMatch(cluster, split, match ?? undefined),
+  mirrorTo: (cluster, split: traffic.Split, percent: number | null) =>
+    traffic.mirrorTo(cluster, split, percent ?? undefined),
+  routeMatch: (cluster, split: traffic.Split, match: Parameters<typeof traffic.routeMatch>[2] | null) =>
+    traffic.routeMatch(cluster, split, match ?? undefined),
   putAllBack: traffic.putAllBack,
-  adopt: (cluster, split: traffic.Split, groups: Parameters<typeof adopt>[2]) => adopt(cluster, split, groups, adoption),
+  adopt: (cluster, split: traffic.Split, groups: Parameters<typeof adopt>[2]) =>
+    adopt(cluster, split, groups, adoption),
 }
 
 const [name = '', args = '[]'] = process.argv.slice(2)

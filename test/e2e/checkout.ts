@@ -12,11 +12,16 @@ const root = resolve(import.meta.dirname, '../..')
 /** The folder of a fresh copy. */
 export function checkout(world: World): string {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-checkout-'))
-  for (const name of ['action.yml', 'package.json', 'dist', 'examples', 'deploy', 'docs']) cpSync(join(root, name), join(folder, name), { recursive: true })
+  for (const name of ['action.yml', 'package.json', 'dist', 'examples', 'deploy', 'docs'])
+    cpSync(join(root, name), join(folder, name), { recursive: true })
   const config = join(folder, 'examples/sample-app/mesh.yaml')
   writeFileSync(config, asHere(world, readFileSync(config, 'utf8')))
   // act asks git for the commit.
-  for (const args of [['init', '--quiet', '--initial-branch=main'], ['-c', 'user.name=a', '-c', 'user.email=a@example.com', 'commit', '--quiet', '--allow-empty', '--message=all']]) execFileSync('git', args, { cwd: folder })
+  for (const args of [
+    ['init', '--quiet', '--initial-branch=main'],
+    ['-c', 'user.name=a', '-c', 'user.email=a@example.com', 'commit', '--quiet', '--allow-empty', '--message=all'],
+  ])
+    execFileSync('git', args, { cwd: folder })
   return folder
 }
 
@@ -28,7 +33,9 @@ export function asHere({ inputs }: World, text: string): string {
   const { istio, canary, spec } = asked
   return stringify({
     ...asked,
-    ...(spec ? { spec: { ...(parse(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } } : {}),
+    ...(spec
+      ? { spec: { ...(parse(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } }
+      : {}),
     ...(istio ? { istio: { ...istio, mirror: inputs['mirror'], overlays: inputs['overlays'] } } : {}),
     ...(canary ? { canary: { ...canary, interval: '4s', metrics: parse(inputs['metrics']!) as Section } } : {}),
   })

@@ -21,7 +21,11 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }))
 
 type Ended = { code: number | null; out: string; err: string }
-type More = { cwd?: string; env?: Record<string, string>; onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void }
+type More = {
+  cwd?: string
+  env?: Record<string, string>
+  onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void
+}
 
 const run = (args: string[], more: More = {}) => execute([process.execPath, cli, ...args], more)
 
@@ -29,7 +33,11 @@ const run = (args: string[], more: More = {}) => execute([process.execPath, cli,
 function execute(command: string[], { cwd = folder, env = {}, onLine = () => undefined }: More = {}): Promise<Ended> {
   const [program = '', ...argv] = world.runner.enter!(command)
   const own = { HOME: folder, TMPDIR: temp, XDG_CACHE_HOME: join(folder, 'cache') }
-  const child = spawn(program, argv, { cwd, env: { ...process.env, ...world.runner.env, ...own, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(program, argv, {
+    cwd,
+    env: { ...process.env, ...world.runner.env, ...own, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const ended: Ended = { code: null, out: '', err: '' }
   const read = (stream: NodeJS.ReadableStream, into: 'out' | 'err') => {
     let open = ''
@@ -46,13 +54,27 @@ function execute(command: string[], { cwd = folder, env = {}, onLine = () => und
 }
 
 const file = (name: string) => readFileSync(join(folder, name), 'utf8')
-const resources = () => world.run(['kubectl', '-n', 'sample-app', 'get', 'deploy,svc,virtualservices,destinationrules,peerauthentications', '-o', 'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}'])
+const resources = () =>
+  world.run([
+    'kubectl',
+    '-n',
+    'sample-app',
+    'get',
+    'deploy,svc,virtualservices,destinationrules,peerauthentications',
+    '-o',
+    'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}',
+  ])
 const promotion = ['--steps', '10, 50', '--interval', '4s']
 /** What only this mesh needs is given as a variable, as a pipeline would. */
-const metrics = { MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }' }
+const metrics = {
+  MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
+}
 
-test('init writes a config from what is there, twice the same, and over nobody else\'s', async () => {
-  const installed = await run(['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install', '--output', 'json'], { env: { MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! } })
+test("init writes a config from what is there, twice the same, and over nobody else's", async () => {
+  const installed = await run(
+    ['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install', '--output', 'json'],
+    { env: { MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! } },
+  )
   expect(installed.code, installed.err + installed.out).toBe(0)
   // Nothing but the report: not what a library tells the runner of its downloads, either.
   expect(JSON.parse(installed.out)).toMatchObject({ outcome: 'success', istioctl: { version: '1.31.0' } })
@@ -65,8 +87,14 @@ test('init writes a config from what is there, twice the same, and over nobody e
   expect(printed.out).toBe(file('mesh.yaml'))
   expect(printed.out).toContain('# istio: { version: 1.31.0, profile: default }')
 
-  expect(await run(['init', '--namespace', 'sample-app'])).toMatchObject({ code: 2, err: expect.stringContaining('mesh.yaml is there already') as string })
-  expect(await run(['init', '--namespace', 'sample-ap'])).toMatchObject({ code: 2, err: expect.stringContaining('did you mean `sample-app`?') as string })
+  expect(await run(['init', '--namespace', 'sample-app'])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('mesh.yaml is there already') as string,
+  })
+  expect(await run(['init', '--namespace', 'sample-ap'])).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('did you mean `sample-app`?') as string,
+  })
   expect(await resources()).toBe(before)
 })
 
@@ -75,7 +103,11 @@ test('its config plans the few objects that it tells of, and changes nothing by 
   const { code, out, err } = await run(['plan', '--config', 'mesh.yaml', '--output', 'json'])
   expect(code, err).toBe(0)
   const report = JSON.parse(out) as Report
-  expect(report.plan?.map(({ action, kind, name }) => `${kind} ${name}: ${action}`).sort()).toEqual(['DestinationRule backend: create', 'PeerAuthentication default: create', 'VirtualService backend: create'])
+  expect(report.plan?.map(({ action, kind, name }) => `${kind} ${name}: ${action}`).sort()).toEqual([
+    'DestinationRule backend: create',
+    'PeerAuthentication default: create',
+    'VirtualService backend: create',
+  ])
   expect(report.warnings).toEqual([])
   expect(await resources()).toBe(before)
 })
@@ -85,26 +117,51 @@ test('it is carried out, and verified, with sections that fold on GitLab', async
   expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
   const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { GITLAB_CI: 'true' } })
   expect(code, err + out).toBe(0)
-  expect(out).toMatch(/\u001b\[0Ksection_start:\d{10}:mesh_canary_verify\r\u001b\[0Kverify\n {2}backend-[\s\S]*\u001b\[0Ksection_end:\d{10}:mesh_canary_verify\r/)
+  expect(out).toMatch(
+    /\u001b\[0Ksection_start:\d{10}:mesh_canary_verify\r\u001b\[0Kverify\n {2}backend-[\s\S]*\u001b\[0Ksection_end:\d{10}:mesh_canary_verify\r/,
+  )
 })
 
 test('Ctrl-C in the middle of a promotion puts the traffic back, and everything that was asked for is told and written', async () => {
   let duplicate: NodeJS.Timeout | undefined
-  const { code, out, err } = await run(['promote', '--config', 'mesh.yaml', ...promotion, '--output', 'json', '--outputs', 'out/mesh.env', '--junit', 'out/mesh.xml', '--summary', 'out/mesh.md'], {
-    env: metrics,
-    onLine: (line, kill) => {
-      if (duplicate || !line.trim().startsWith('at weight 50')) return
-      kill('SIGINT')
-      // As npm does, which passes on what the terminal sent to both.
-      duplicate = setTimeout(() => kill('SIGINT'), 50)
+  const { code, out, err } = await run(
+    [
+      'promote',
+      '--config',
+      'mesh.yaml',
+      ...promotion,
+      '--output',
+      'json',
+      '--outputs',
+      'out/mesh.env',
+      '--junit',
+      'out/mesh.xml',
+      '--summary',
+      'out/mesh.md',
+    ],
+    {
+      env: metrics,
+      onLine: (line, kill) => {
+        if (duplicate || !line.trim().startsWith('at weight 50')) return
+        kill('SIGINT')
+        // As npm does, which passes on what the terminal sent to both.
+        duplicate = setTimeout(() => kill('SIGINT'), 50)
+      },
     },
-  })
+  )
   expect(code, err).toBe(130)
   expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   expect(err).toContain('warning: stopping (SIGINT)')
-  expect(JSON.parse(out)).toMatchObject({ outcome: 'failure', verdict: 'rolled-back', weight: 0, promotions: [{ steps: [{ weight: 10, outcome: 'passed' }, { weight: 50 }] }] })
+  expect(JSON.parse(out)).toMatchObject({
+    outcome: 'failure',
+    verdict: 'rolled-back',
+    weight: 0,
+    promotions: [{ steps: [{ weight: 10, outcome: 'passed' }, { weight: 50 }] }],
+  })
   expect(file('out/mesh.env')).toMatch(/^MESH_VERDICT=rolled-back\nMESH_WEIGHT=0\nMESH_REASON=.*cancelled.*\n/m)
-  expect(file('out/mesh.xml')).toMatch(/<testcase classname="mesh-canary.sample-app.backend" name="promote v2" time="[\d.]+"><failure message="the canary v2 of backend was not promoted \(rolled-back\): .*cancelled/)
+  expect(file('out/mesh.xml')).toMatch(
+    /<testcase classname="mesh-canary.sample-app.backend" name="promote v2" time="[\d.]+"><failure message="the canary v2 of backend was not promoted \(rolled-back\): .*cancelled/,
+  )
   expect(file('out/mesh.md')).toContain('## ⛔ v2 of backend: rolled-back, weight 0')
   expect(readdirSync(temp)).toEqual([])
 })
@@ -130,7 +187,13 @@ test('an error that nobody foresaw ends the run with its traffic put back, and i
 })
 
 /** What the templates leave to their users, and what makes them quick: this program, its config, short steps. */
-const pipeline = { ...metrics, MESH_CANARY: `${process.execPath} ${cli}`, MESH_UNTIL: '10', MESH_CANARY_STEPS: '10, 100', MESH_CANARY_INTERVAL: '2s' }
+const pipeline = {
+  ...metrics,
+  MESH_CANARY: `${process.execPath} ${cli}`,
+  MESH_UNTIL: '10',
+  MESH_CANARY_STEPS: '10, 100',
+  MESH_CANARY_INTERVAL: '2s',
+}
 const examples = resolve(import.meta.dirname, '../../examples/ci')
 
 function repository(...files: string[]): string {
@@ -143,8 +206,15 @@ test('the template for GitLab, run job by job: plan, first steps, gate, rollback
   await installRsync()
   const cwd = repository(join(examples, 'gitlab/mesh-canary.gitlab-ci.yml'))
   writeFileSync(join(cwd, '.gitlab-ci.yml'), 'include: { local: mesh-canary.gitlab-ci.yml }\n')
-  const git = (...args: string[]) => execute(['git', '-c', 'user.name=test', '-c', 'user.email=test@example.com', ...args], { cwd })
-  for (const args of [['init', '-q', '-b', 'main'], ['remote', 'add', 'origin', 'https://gitlab.example/shop/shop.git'], ['add', '.'], ['commit', '-qm', 'the shop']]) expect(await git(...args)).toMatchObject({ code: 0 })
+  const git = (...args: string[]) =>
+    execute(['git', '-c', 'user.name=test', '-c', 'user.email=test@example.com', ...args], { cwd })
+  for (const args of [
+    ['init', '-q', '-b', 'main'],
+    ['remote', 'add', 'origin', 'https://gitlab.example/shop/shop.git'],
+    ['add', '.'],
+    ['commit', '-qm', 'the shop'],
+  ])
+    expect(await git(...args)).toMatchObject({ code: 0 })
 
   const variables = Object.entries(pipeline).flatMap(([name, value]) => ['--variable', `${name}=${value}`])
   const job = async (name: string, ...more: string[]) => {
@@ -162,7 +232,9 @@ test('the template for GitLab, run job by job: plan, first steps, gate, rollback
 test('the steps of the Jenkinsfile, run as Jenkins runs them', async () => {
   const cwd = repository()
   const text = readFileSync(join(examples, 'jenkins/Jenkinsfile'), 'utf8')
-  const environment = Object.fromEntries([...text.matchAll(/^ {4}([A-Z_]+) = '(.*)'$/gm)].map(([, name = '', value = '']) => [name, value]))
+  const environment = Object.fromEntries(
+    [...text.matchAll(/^ {4}([A-Z_]+) = '(.*)'$/gm)].map(([, name = '', value = '']) => [name, value]),
+  )
   const scripts = [...text.matchAll(/sh (?:'''(.*?)'''|'(.*?)')/g)].map(([, long, short]) => long ?? short!)
   const outs: string[] = []
   for (const script of scripts) {
@@ -171,6 +243,18 @@ test('the steps of the Jenkinsfile, run as Jenkins runs them', async () => {
     outs.push(out)
   }
   const [plan, first, gate, verdict, back] = outs
-  expect([plan, first, gate, verdict, back]).toEqual(['0 would be changed', 'v2 of backend: held', 'v2 of backend: promoted', 'promoted\n', 'all traffic of backend is back at v1'].map((each) => expect.stringContaining(each) as string))
-  expect(readdirSync(cwd).filter((each) => each.endsWith('.xml')).sort()).toEqual(['mesh-gate.xml', 'mesh-plan.xml', 'mesh-promote.xml'])
+  expect([plan, first, gate, verdict, back]).toEqual(
+    [
+      '0 would be changed',
+      'v2 of backend: held',
+      'v2 of backend: promoted',
+      'promoted\n',
+      'all traffic of backend is back at v1',
+    ].map((each) => expect.stringContaining(each) as string),
+  )
+  expect(
+    readdirSync(cwd)
+      .filter((each) => each.endsWith('.xml'))
+      .sort(),
+  ).toEqual(['mesh-gate.xml', 'mesh-plan.xml', 'mesh-promote.xml'])
 })

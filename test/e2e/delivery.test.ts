@@ -18,7 +18,9 @@ const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app',
 const inputs = () => ({ ...world.inputs, config, interval: '4s' })
 /** Those that stay: of the restarts before, some may be on their way out. */
 async function podNames(): Promise<string[]> {
-  const { items } = JSON.parse(await kubectl('get', 'pods', '-o', 'json')) as { items: { metadata: { uid: string; deletionTimestamp?: string } }[] }
+  const { items } = JSON.parse(await kubectl('get', 'pods', '-o', 'json')) as {
+    items: { metadata: { uid: string; deletionTimestamp?: string } }[]
+  }
   return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(({ metadata }) => metadata.uid)
 }
 
@@ -42,9 +44,20 @@ describe('a healthy v2', () => {
 
     expect(report?.error).toBeUndefined()
     expect(code).toBe(0)
-    expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100', 'istioctl-version': '1.31.0', 'mesh-version': '1.31.0', 'cache-hit': 'false' })
+    expect(outputs).toMatchObject({
+      verdict: 'promoted',
+      weight: '100',
+      'istioctl-version': '1.31.0',
+      'mesh-version': '1.31.0',
+      'cache-hit': 'false',
+    })
     expect(outputs['istioctl-path']).toBe(`${path[0]}/istioctl`)
-    expect(report?.promotions[0]?.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([[5, 'passed'], [25, 'passed'], [50, 'passed'], [100, 'passed']])
+    expect(report?.promotions[0]?.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([
+      [5, 'passed'],
+      [25, 'passed'],
+      [50, 'passed'],
+      [100, 'passed'],
+    ])
     expect(report?.promotions[0]?.userRequests.failed).toBe(0)
     expect(report?.promotions[0]?.userRequests.total).toBeGreaterThan(500)
     expect(after.failed - before.failed).toBe(0)
@@ -67,15 +80,21 @@ describe('a healthy v2', () => {
   })
 
   test('with mutual TLS strict on the wire: a plaintext request is refused', async () => {
-    const [pod] = (await kubectl('get', 'pods', '-l', 'app=backend,version=v1', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
+    const [pod] = (
+      await kubectl('get', 'pods', '-l', 'app=backend,version=v1', '-o', 'jsonpath={.items[*].metadata.name}')
+    ).split(' ')
     const plaintext = kubectl('get', '--raw', `/api/v1/namespaces/sample-app/pods/${pod}:3001/proxy/`)
     await expect(plaintext).rejects.toThrow(/connection reset|EOF/)
   })
 
   test('and its policies stand in one VirtualService and one DestinationRule', async () => {
-    const { items } = JSON.parse(await kubectl('get', 'virtualservices,destinationrules', '-o', 'json')) as { items: { kind: string; spec: { http?: object[] } }[] }
+    const { items } = JSON.parse(await kubectl('get', 'virtualservices,destinationrules', '-o', 'json')) as {
+      items: { kind: string; spec: { http?: object[] } }[]
+    }
     expect(items.map(({ kind }) => kind).sort()).toEqual(['DestinationRule', 'VirtualService'])
-    expect(items.find(({ kind }) => kind === 'VirtualService')?.spec.http).toMatchObject([{ timeout: '10s', retries: { attempts: 3, perTryTimeout: '2s' } }])
+    expect(items.find(({ kind }) => kind === 'VirtualService')?.spec.http).toMatchObject([
+      { timeout: '10s', retries: { attempts: 3, perTryTimeout: '2s' } },
+    ])
   })
 })
 

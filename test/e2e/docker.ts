@@ -27,8 +27,16 @@ function end(text = '', code = 0): never {
 
 /** kind makes nodes at the same time: each container, and each that is gone, is a file of its own. */
 function nodes(): Answers['nodes'] {
-  const [made, gone] = ['made-', 'gone-'].map((prefix) => readdirSync(folder).filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length)).sort())
-  const all = [...answers.nodes, ...made!.map((name) => ({ name, cluster: readFileSync(join(folder, `made-${name}`), 'utf8'), state: 'Created' }))]
+  const [made, gone] = ['made-', 'gone-'].map((prefix) =>
+    readdirSync(folder)
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => name.slice(prefix.length))
+      .sort(),
+  )
+  const all = [
+    ...answers.nodes,
+    ...made!.map((name) => ({ name, cluster: readFileSync(join(folder, `made-${name}`), 'utf8'), state: 'Created' })),
+  ]
   return all.filter(({ name }) => !gone!.includes(name))
 }
 
@@ -36,13 +44,18 @@ function ps(): string {
   const [, cluster] = /label=io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat) ?? []
   const rows = nodes().filter((node) => cluster === undefined || node.cluster === cluster)
   const format = after('--format')
-  return rows.map((node) => (format.includes('.Label') ? node.cluster : format.includes('.Status') ? `${node.name}\t${node.state}` : node.name)).join('\n')
+  return rows
+    .map((node) =>
+      format.includes('.Label') ? node.cluster : format.includes('.Status') ? `${node.name}\t${node.state}` : node.name,
+    )
+    .join('\n')
 }
 
 async function run(): Promise<never> {
   rmSync(join(folder, `gone-${after('--name')}`), { force: true })
   writeFileSync(join(folder, `made-${after('--name')}`), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat)?.[1] ?? '')
-  while (answers.run !== 'hangs' && nodes().length < (answers.run.together ?? 1)) await new Promise((done) => setTimeout(done, 20))
+  while (answers.run !== 'hangs' && nodes().length < (answers.run.together ?? 1))
+    await new Promise((done) => setTimeout(done, 20))
   if (answers.run !== 'hangs') end(answers.run.says, 125)
   // A container that is removed ends the command that runs it.
   while (nodes().some(({ name }) => name === after('--name'))) await new Promise((done) => setTimeout(done, 50))
@@ -57,7 +70,20 @@ function inspect(): string {
 
 appendFileSync(join(folder, 'asked.jsonl'), `${JSON.stringify(args)}\n`)
 if (args[0] === '-v') end('Docker version 28.2.2, build stub')
-if (args[0] === 'info') end(after('--format') === '{{.OSType}}' ? (answers.os ?? 'linux') : JSON.stringify({ CgroupDriver: 'systemd', CgroupVersion: '2', MemoryLimit: true, PidsLimit: true, CPUShares: true, SecurityOptions: [], Driver: 'overlay2' }))
+if (args[0] === 'info')
+  end(
+    after('--format') === '{{.OSType}}'
+      ? (answers.os ?? 'linux')
+      : JSON.stringify({
+          CgroupDriver: 'systemd',
+          CgroupVersion: '2',
+          MemoryLimit: true,
+          PidsLimit: true,
+          CPUShares: true,
+          SecurityOptions: [],
+          Driver: 'overlay2',
+        }),
+  )
 if (args[0] === 'ps') end(ps())
 if (args[0] === 'run') await run()
 if (args[0] === 'rm') {
@@ -66,8 +92,13 @@ if (args[0] === 'rm') {
 }
 if (args[0] === 'port') end(answers.mapped[args[2]!] ?? 'no public port', answers.mapped[args[2]!] ? 0 : 1)
 if (args[0] === 'images') end(answers.images.join('\n'))
-if (args[0] === 'image') end(answers.images.includes(args.at(-1)!) ? 'sha256:0' : 'No such image', answers.images.includes(args.at(-1)!) ? 0 : 1)
+if (args[0] === 'image')
+  end(
+    answers.images.includes(args.at(-1)!) ? 'sha256:0' : 'No such image',
+    answers.images.includes(args.at(-1)!) ? 0 : 1,
+  )
 if (args[0] === 'inspect') end(flat.includes('--type=image') ? 'x' : inspect())
-if (args[0] === 'exec' && flat.includes('admin.conf')) end(answers.kubeconfig ? readFileSync(answers.kubeconfig, 'utf8') : 'no such file', answers.kubeconfig ? 0 : 1)
+if (args[0] === 'exec' && flat.includes('admin.conf'))
+  end(answers.kubeconfig ? readFileSync(answers.kubeconfig, 'utf8') : 'no such file', answers.kubeconfig ? 0 : 1)
 if (args[0] === 'network') end(args[1] === 'ls' ? '[]' : '')
 end()

@@ -22,7 +22,9 @@ const isOurs = ({ text }: Block) => text.split('\n').every((line) => /^(npm |nod
 const runs = (block: Block) => block.language === 'sh' && !isOurs(block)
 /** The stages come first, for they end without a mesh, and then the page that makes the one that the others find. */
 const early = ['docs/getting-started.md', 'docs/stages.md']
-const withCommands = pages().filter((page) => blocksOf(page).some(runs)).sort((a, b) => early.indexOf(b) - early.indexOf(a))
+const withCommands = pages()
+  .filter((page) => blocksOf(page).some(runs))
+  .sort((a, b) => early.indexOf(b) - early.indexOf(a))
 
 describe('commands', () => {
   beforeAll(async () => {
@@ -46,10 +48,25 @@ describe('commands', () => {
       test(`line ${block.line}: ${block.text.split('\n')[0]}`, async () => {
         blocks.slice(0, i).forEach(write)
         // What goes wrong is told among the rest, as on a terminal.
-        const [program = '', ...args] = world.runner.enter!(['bash', '-euo', 'pipefail', '-c', `exec 2>&1\n${block.text}`])
-        const { stdout, code = 0 }: Said = await promisify(execFile)(program, args, { cwd: root, env: { ...process.env, ...world.runner.env }, maxBuffer: 64 << 20 }).catch((error: unknown) => error as Said)
+        const [program = '', ...args] = world.runner.enter!([
+          'bash',
+          '-euo',
+          'pipefail',
+          '-c',
+          `exec 2>&1\n${block.text}`,
+        ])
+        const { stdout, code = 0 }: Said = await promisify(execFile)(program, args, {
+          cwd: root,
+          env: { ...process.env, ...world.runner.env },
+          maxBuffer: 64 << 20,
+        }).catch((error: unknown) => error as Said)
         // In this order, each within a line; `…` is whatever comes.
-        const printed = new RegExp(said.map((line) => line.split('…').map(escaped).join('.*')).concat('exit code 0').join('[^]*'))
+        const printed = new RegExp(
+          said
+            .map((line) => line.split('…').map(escaped).join('.*'))
+            .concat('exit code 0')
+            .join('[^]*'),
+        )
         expect(`${stdout}\nexit code ${code}`).toMatch(printed)
       })
     }
@@ -58,18 +75,25 @@ describe('commands', () => {
 
 describe('workflows', () => {
   const asked = ({ text }: Block) => parseAllDocuments(text)[0]!.toJS() as unknown
-  const blocks = pages().flatMap((page) => blocksOf(page)).filter((block) => block.language === 'yaml' && ['workflow', 'steps'].includes(kindOf(asked(block))))
+  const blocks = pages()
+    .flatMap((page) => blocksOf(page))
+    .filter((block) => block.language === 'yaml' && ['workflow', 'steps'].includes(kindOf(asked(block))))
 
-  test.each(blocks.map((block): [string, string] => [`${block.page}:${block.line}`, whole(asked(block), block.text)]))('%s is as actionlint wants it', async (_, text) => {
-    const linter = spawn(await goTool('actionlint'), ['-no-color', '-'])
-    linter.stdin.end(text)
-    expect(await textOf(linter.stdout)).toBe('')
-  })
+  test.each(blocks.map((block): [string, string] => [`${block.page}:${block.line}`, whole(asked(block), block.text)]))(
+    '%s is as actionlint wants it',
+    async (_, text) => {
+      const linter = spawn(await goTool('actionlint'), ['-no-color', '-'])
+      linter.stdin.end(text)
+      expect(await textOf(linter.stdout)).toBe('')
+    },
+  )
 })
 
 /** Steps alone are those of a job. */
 function whole(content: unknown, text: string): string {
-  return Array.isArray(content) ? stringify({ on: 'push', jobs: { job: { 'runs-on': 'ubuntu-latest', steps: content } } }) : text
+  return Array.isArray(content)
+    ? stringify({ on: 'push', jobs: { job: { 'runs-on': 'ubuntu-latest', steps: content } } })
+    : text
 }
 
 function escaped(text: string): string {
@@ -81,5 +105,10 @@ function write(block: Block): void {
   const file = fileOf(block)
   if (file === undefined) return
   mkdirSync(dirname(join(root, file)), { recursive: true })
-  writeFileSync(join(root, file), kindOf(parseAllDocuments(block.text)[0]!.toJS()) === 'config' || file === 'istio.yaml' ? asHere(world, block.text) : block.text)
+  writeFileSync(
+    join(root, file),
+    kindOf(parseAllDocuments(block.text)[0]!.toJS()) === 'config' || file === 'istio.yaml'
+      ? asHere(world, block.text)
+      : block.text,
+  )
 }

@@ -2,11 +2,26 @@
 import { vi } from 'vitest'
 import type { World } from './world.ts'
 
-export type Answer = { status: number; ms: number; version?: string; host?: string; location?: string; cookie?: string; count?: number; traceparent?: string }
+export type Answer = {
+  status: number
+  ms: number
+  version?: string
+  host?: string
+  location?: string
+  cookie?: string
+  count?: number
+  traceparent?: string
+}
 export type Ask = { url?: string; headers?: Record<string, string>; method?: string; times?: number; atOnce?: boolean }
 
 /** A Node.js program that sends requests, one after the other or at once, each on a connection of its own, and prints the answers. */
-export function program({ url = 'http://echo:8080/', headers = {}, method = 'GET', times = 1, atOnce = false }: Ask): string {
+export function program({
+  url = 'http://echo:8080/',
+  headers = {},
+  method = 'GET',
+  times = 1,
+  atOnce = false,
+}: Ask): string {
   return `
     const { request } = require('node:http')
     const one = () => new Promise((done) => {
@@ -33,7 +48,8 @@ export const versions = (answers: Answer[]) => answers.map(({ version }) => vers
 export async function deployEcho({ run }: World): Promise<void> {
   await run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
   await run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
-  for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside']) await run(['kubectl', '-n', 'policies', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
+  for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside'])
+    await run(['kubectl', '-n', 'policies', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
 }
 
 /** Proxies take a policy in within moments of its being written. */

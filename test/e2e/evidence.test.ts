@@ -24,7 +24,13 @@ const here = (name: string) => resolve(import.meta.dirname, name)
 /** The manifest with each word replaced. */
 function filled(name: string, values: Record<string, string>): string {
   const file = join(machine.home, name)
-  writeFileSync(file, Object.entries(values).reduce((text, [word, value]) => text.replaceAll(word, value), readFileSync(here(name), 'utf8')))
+  writeFileSync(
+    file,
+    Object.entries(values).reduce(
+      (text, [word, value]) => text.replaceAll(word, value),
+      readFileSync(here(name), 'utf8'),
+    ),
+  )
   return file
 }
 
@@ -48,7 +54,8 @@ describe('gRPC', () => {
 
 describe('judged from Prometheus', () => {
   /** A number as long as stable serves; without one no step would pass. */
-  const query = 'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
+  const query =
+    'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
   let config: string
 
   beforeAll(async () => {
@@ -58,7 +65,10 @@ describe('judged from Prometheus', () => {
     await kubectl('-n', 'prometheus', 'rollout', 'status', 'deploy/prometheus', '--timeout=120s')
     config = join(machine.home, 'mesh.yaml')
     const checks = `checks: { successRate: 99%, p99: 500ms, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
-    const text = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8').replace(/^ {2}checks: .*$/m, `  ${checks}\n  prometheus: { service: prometheus/prometheus:9090, counters: true }`)
+    const text = readFileSync(`${sampleApp}/mesh.yaml`, 'utf8').replace(
+      /^ {2}checks: .*$/m,
+      `  ${checks}\n  prometheus: { service: prometheus/prometheus:9090, counters: true }`,
+    )
     writeFileSync(config, text)
   })
 
@@ -66,7 +76,10 @@ describe('judged from Prometheus', () => {
   const inputs = () => ({ ...world.inputs, metrics: '', config, interval: '5s' })
 
   test('a Prometheus that is not there is told before anything moves', async () => {
-    const { code, log } = await machine.run({ ...inputs(), canary: '{ service: backend, prometheus: { service: prometheus/nobody:9090, counters: true } }' })
+    const { code, log } = await machine.run({
+      ...inputs(),
+      canary: '{ service: backend, prometheus: { service: prometheus/nobody:9090, counters: true } }',
+    })
     expect(code).toBe(1)
     expect(log).toMatch(/Prometheus \(service prometheus\/nobody:9090\): .*not found/)
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
@@ -81,7 +94,15 @@ describe('judged from Prometheus', () => {
 
   test('a healthy v2 is promoted', async () => {
     await kubectl('-n', 'sample-app', 'delete', 'deployment', 'backend-v2')
-    await kubectl('-n', 'sample-app', 'wait', '--for=delete', 'pod', '--selector=app=backend,version=v2', '--timeout=60s')
+    await kubectl(
+      '-n',
+      'sample-app',
+      'wait',
+      '--for=delete',
+      'pod',
+      '--selector=app=backend,version=v2',
+      '--timeout=60s',
+    )
     await kubectl('apply', '-k', `${sampleApp}/v2/healthy`)
     await kubectl('-n', 'sample-app', 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
     const { outputs, report } = await machine.run(inputs())
@@ -94,8 +115,13 @@ describe('judged from Prometheus', () => {
 describe('read from the sidecars', () => {
   /** What the API server was asked since it started, by its own count. */
   async function asked(): Promise<{ counters: number; lists: number }> {
-    const lines = (await kubectl('get', '--raw', '/metrics')).split('\n').filter((line) => line.startsWith('apiserver_request_total{') && line.includes('resource="pods"'))
-    const of = (...parts: string[]) => lines.filter((line) => parts.every((part) => line.includes(part))).reduce((total, line) => total + Number(line.split('} ')[1]), 0)
+    const lines = (await kubectl('get', '--raw', '/metrics'))
+      .split('\n')
+      .filter((line) => line.startsWith('apiserver_request_total{') && line.includes('resource="pods"'))
+    const of = (...parts: string[]) =>
+      lines
+        .filter((line) => parts.every((part) => line.includes(part)))
+        .reduce((total, line) => total + Number(line.split('} ')[1]), 0)
     return { counters: of('subresource="proxy"'), lists: of('subresource=""', 'verb="LIST"') }
   }
 

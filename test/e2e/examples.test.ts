@@ -30,15 +30,24 @@ beforeAll(async () => {
 afterAll(() => rmSync(repository, { recursive: true, force: true }))
 
 const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
-const run = (name: string, trigger: Partial<Trigger> = {}) => act(world, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
-const asDelivery = (name: string, trigger: Partial<Trigger> = {}) => run(name, { secrets: { KUBECONFIG: deliverer }, ...trigger })
-const pullRequest = { on: 'pull_request', event: { action: 'opened', number: 7, pull_request: { number: 7, head: { ref: 'change' }, base: { ref: 'main' } } } } as const
+const run = (name: string, trigger: Partial<Trigger> = {}) =>
+  act(world, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
+const asDelivery = (name: string, trigger: Partial<Trigger> = {}) =>
+  run(name, { secrets: { KUBECONFIG: deliverer }, ...trigger })
+const pullRequest = {
+  on: 'pull_request',
+  event: { action: 'opened', number: 7, pull_request: { number: 7, head: { ref: 'change' }, base: { ref: 'main' } } },
+} as const
 const timeoutOfBackend = () => kubectl('get', 'virtualservice', 'backend', '-o', 'jsonpath={.spec.http[0].timeout}')
 
 describe('preview.yml, on a pull request', () => {
   test('installs the mesh, deploys the application, and every pod is ready with its sidecar', async () => {
     const vars = { PREVIEW_KUBECONFIG: meshEnv()['KUBECONFIG']!, PREVIEW_ADDRESS: `${nodeAddress}:${nodePorts.http}` }
-    const { code, log } = await run('preview', { ...pullRequest, vars, env: { PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` } })
+    const { code, log } = await run('preview', {
+      ...pullRequest,
+      vars,
+      env: { PATH: `${withoutDocker()}:${meshEnv()['PATH']!}` },
+    })
     expect(log).toMatch(/frontend-\S+ {2}2\/2/)
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
@@ -48,7 +57,10 @@ describe('preview.yml, on a pull request', () => {
 
 describe('plan.yml, on a pull request', () => {
   test('of a branch shows the difference to the cluster, and changes nothing', async () => {
-    const { code, log } = await withConfig((text) => text.replace('timeout: 10s', 'timeout: 5s'), () => asDelivery('plan', pullRequest))
+    const { code, log } = await withConfig(
+      (text) => text.replace('timeout: 10s', 'timeout: 5s'),
+      () => asDelivery('plan', pullRequest),
+    )
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
     // And the two that expose the preview, which are not of the file.
@@ -67,8 +79,13 @@ describe('plan.yml, on a pull request', () => {
 describe('gated-canary.yml', () => {
   test('puts the canary back when nobody approves', async () => {
     // GitHub fails a job whose approval is refused; act knows no approvals, so here that job fails by itself.
-    const workflow = parse(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as { jobs: Record<string, object> }
-    const refused = { ...workflow, jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } } }
+    const workflow = parse(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as {
+      jobs: Record<string, object>
+    }
+    const refused = {
+      ...workflow,
+      jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } },
+    }
     writeFileSync(join(repository, 'examples/workflows/refused.yml'), stringify(refused))
     const { code, log } = await asDelivery('refused')
     expect(log).toContain('all traffic of backend is back at v1')
@@ -100,25 +117,42 @@ describe('drift.yml, on its schedule', () => {
   })
 
   test('is red when somebody changed a policy by hand, and says with what', async () => {
-    await kubectl('patch', 'virtualservice', 'backend', '--type=json', '-p', '[{"op":"replace","path":"/spec/http/0/timeout","value":"99s"}]')
+    await kubectl(
+      'patch',
+      'virtualservice',
+      'backend',
+      '--type=json',
+      '-p',
+      '[{"op":"replace","path":"/spec/http/0/timeout","value":"99s"}]',
+    )
     const { code, log } = await asDelivery('drift', { on: 'schedule' })
-    expect(log).toContain('VirtualService sample-app/backend has fields that somebody else owns: conflict with "kubectl-patch"')
+    expect(log).toContain(
+      'VirtualService sample-app/backend has fields that somebody else owns: conflict with "kubectl-patch"',
+    )
     expect(code).toBe(1)
   })
 })
 
 describe('teardown.yml', () => {
   test('lists what would go, unless told otherwise', async () => {
-    const { code, log } = await run('teardown', { secrets: { KUBECONFIG: admin }, event: { inputs: { 'dry-run': 'true' } } })
+    const { code, log } = await run('teardown', {
+      secrets: { KUBECONFIG: admin },
+      event: { inputs: { 'dry-run': 'true' } },
+    })
     expect(log).toContain('VirtualService sample-app/backend: would be removed')
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('99s')
   })
 
   test('takes the mesh away', async () => {
-    const { code } = await run('teardown', { secrets: { KUBECONFIG: admin }, event: { inputs: { 'dry-run': 'false' } } })
+    const { code } = await run('teardown', {
+      secrets: { KUBECONFIG: admin },
+      event: { inputs: { 'dry-run': 'false' } },
+    })
     expect(code).toBe(0)
-    expect(await kubectl('get', 'pods', '-o', 'jsonpath={.items[*].spec.initContainers[*].name}')).not.toContain('istio-proxy')
+    expect(await kubectl('get', 'pods', '-o', 'jsonpath={.items[*].spec.initContainers[*].name}')).not.toContain(
+      'istio-proxy',
+    )
     expect(await world.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
   })
 })

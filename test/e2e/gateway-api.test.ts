@@ -39,14 +39,21 @@ async function action(inputs: Inputs): Promise<ActionRun> {
 }
 
 const exposed = (gateway: string): Promise<ActionRun> =>
-  action({ namespace: 'policies', stages: 'policies', services: 'echo: { timeout: 1s }', expose: `echo: { port: 8080, hosts: [shop.test], api: gateway-api, gateway: ${gateway} }` })
+  action({
+    namespace: 'policies',
+    stages: 'policies',
+    services: 'echo: { timeout: 1s }',
+    expose: `echo: { port: 8080, hosts: [shop.test], api: gateway-api, gateway: ${gateway} }`,
+  })
 
 const written = () => kubectl('get', 'virtualservices,destinationrules,gateways.networking.istio.io', '-o', 'name')
 
 test('without the CRDs the run says so, and nothing is touched', async () => {
   const { code, log } = await exposed('edge')
   expect(code).toBe(1)
-  expect(log).toContain('expose.echo.api: the cluster does not serve gateway.networking.k8s.io/v1, to which an HTTPRoute belongs; install the CRDs of the Gateway API')
+  expect(log).toContain(
+    'expose.echo.api: the cluster does not serve gateway.networking.k8s.io/v1, to which an HTTPRoute belongs; install the CRDs of the Gateway API',
+  )
   expect(await written()).toBe('')
 })
 
@@ -58,7 +65,11 @@ describe('with the CRDs and a Gateway', () => {
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'Gateway',
       // Nothing here would give a LoadBalancer an address.
-      metadata: { name: 'edge', namespace: 'policies', annotations: { 'networking.istio.io/service-type': 'ClusterIP' } },
+      metadata: {
+        name: 'edge',
+        namespace: 'policies',
+        annotations: { 'networking.istio.io/service-type': 'ClusterIP' },
+      },
       spec: { gatewayClassName: 'istio', listeners: [{ name: 'http', port: 80, protocol: 'HTTP' }] },
     })
     await kubectl('wait', '--for=condition=Programmed', 'gateway.gateway.networking.k8s.io/edge', '--timeout=120s')
@@ -67,13 +78,17 @@ describe('with the CRDs and a Gateway', () => {
 
   const knock = async (host: string, path = '/', times = 1) => {
     const address = await kubectl('get', 'service', 'edge-istio', '-o', 'jsonpath={.spec.clusterIP}')
-    return JSON.parse(await world.run([process.execPath, '-e', program({ url: `http://${address}${path}`, headers: { host }, times })])) as Answer[]
+    return JSON.parse(
+      await world.run([process.execPath, '-e', program({ url: `http://${address}${path}`, headers: { host }, times })]),
+    ) as Answer[]
   }
 
   test('a Gateway of another name is an error that names the one there is, and nothing is touched', async () => {
     const { code, log } = await exposed('egde')
     expect(code).toBe(1)
-    expect(log).toContain('expose.echo.gateway: the Gateway policies/egde (gateway.networking.k8s.io) does not exist; did you mean `edge`?')
+    expect(log).toContain(
+      'expose.echo.gateway: the Gateway policies/egde (gateway.networking.k8s.io) does not exist; did you mean `edge`?',
+    )
     expect(await written()).toBe('')
   })
 
@@ -86,16 +101,39 @@ describe('with the CRDs and a Gateway', () => {
   })
 
   test('a canary of Services is moved in the HTTPRoute that weighs them, and put back', async () => {
-    const service = (version: string) => apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: `echo-${version}`, namespace: 'policies' }, spec: { selector: { app: 'echo', version }, ports: [{ name: 'http', port: 8080 }] } })
+    const service = (version: string) =>
+      apply({
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name: `echo-${version}`, namespace: 'policies' },
+        spec: { selector: { app: 'echo', version }, ports: [{ name: 'http', port: 8080 }] },
+      })
     for (const version of ['v1', 'v2']) await service(version)
     await apply({
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'HTTPRoute',
       metadata: { name: 'split', namespace: 'policies' },
-      spec: { parentRefs: [{ name: 'edge' }], hostnames: ['split.test'], rules: [{ backendRefs: [{ name: 'echo-v1', port: 8080 }, { name: 'echo-v2', port: 8080, weight: 0 }] }] },
+      spec: {
+        parentRefs: [{ name: 'edge' }],
+        hostnames: ['split.test'],
+        rules: [
+          {
+            backendRefs: [
+              { name: 'echo-v1', port: 8080 },
+              { name: 'echo-v2', port: 8080, weight: 0 },
+            ],
+          },
+        ],
+      },
     })
-    const split: Split = { namespace: 'policies', service: 'echo', stable: { by: 'service', name: 'echo-v1' }, canary: { by: 'service', name: 'echo-v2' } }
-    const answeredBy = async (version: string) => soon(async () => expect(versions(await knock('split.test', '/', 10))).toEqual(Array(10).fill(version)))
+    const split: Split = {
+      namespace: 'policies',
+      service: 'echo',
+      stable: { by: 'service', name: 'echo-v1' },
+      canary: { by: 'service', name: 'echo-v2' },
+    }
+    const answeredBy = async (version: string) =>
+      soon(async () => expect(versions(await knock('split.test', '/', 10))).toEqual(Array(10).fill(version)))
     await answeredBy('v1')
     await call(world, 'moveTraffic', split, 100)
     await answeredBy('v2')
@@ -106,26 +144,48 @@ describe('with the CRDs and a Gateway', () => {
   })
 
   test('a host that somebody else has in the other API as well is a warning, at the gateway and in the mesh', async () => {
-    const call = async (path: string) => JSON.parse(await kubectl('exec', 'deploy/caller', '-c', 'node', '--', 'node', '-e', program({ url: `http://echo:8080${path}` }))) as Answer[]
+    const call = async (path: string) =>
+      JSON.parse(
+        await kubectl(
+          'exec',
+          'deploy/caller',
+          '-c',
+          'node',
+          '--',
+          'node',
+          '-e',
+          program({ url: `http://echo:8080${path}` }),
+        ),
+      ) as Answer[]
     expect(await exposed('edge')).toMatchObject({ code: 0 })
     await soon(async () => expect(statuses(await call('/?wait=1500'))).toEqual([504]))
     await apply({
       apiVersion: 'networking.istio.io/v1',
       kind: 'VirtualService',
       metadata: { name: 'theirs', namespace: 'policies' },
-      spec: { hosts: ['shop.test'], gateways: ['istio-system/theirs'], http: [{ route: [{ destination: { host: 'echo' } }] }] },
+      spec: {
+        hosts: ['shop.test'],
+        gateways: ['istio-system/theirs'],
+        http: [{ route: [{ destination: { host: 'echo' } }] }],
+      },
     })
     await apply({
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'HTTPRoute',
       metadata: { name: 'theirs', namespace: 'policies' },
-      spec: { parentRefs: [{ group: '', kind: 'Service', name: 'echo', port: 8080 }], rules: [{ backendRefs: [{ name: 'echo', port: 8080 }] }] },
+      spec: {
+        parentRefs: [{ group: '', kind: 'Service', name: 'echo', port: 8080 }],
+        rules: [{ backendRefs: [{ name: 'echo', port: 8080 }] }],
+      },
     })
     // The VirtualService's timeout of 1 s is what the HTTPRoute takes away.
     await soon(async () => expect(statuses(await call('/?wait=1500'))).toEqual([200]))
     const { code, report } = await exposed('edge')
     expect(code).toBe(0)
-    for (const clash of ['the host shop.test of the HTTPRoute policies/echo is claimed by the VirtualService policies/theirs as well', 'the host echo.policies.svc.cluster.local of the VirtualService policies/echo is claimed by the HTTPRoute policies/theirs as well, which is not ours: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect'])
+    for (const clash of [
+      'the host shop.test of the HTTPRoute policies/echo is claimed by the VirtualService policies/theirs as well',
+      'the host echo.policies.svc.cluster.local of the VirtualService policies/echo is claimed by the HTTPRoute policies/theirs as well, which is not ours: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect',
+    ])
       expect(report?.warnings).toContainEqual(expect.stringContaining(clash))
     await kubectl('delete', 'virtualservices,httproutes', 'theirs')
   })

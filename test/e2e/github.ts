@@ -18,13 +18,17 @@ export type Event = {
   /** Further arguments of act: one job, one cell of a matrix. */
   args?: string[]
 }
-export type Run = { code: number; log: string; /** The arguments of every call of gh. */ gh: string[][] }
+export type Run = { code: number; log: string /** The arguments of every call of gh. */; gh: string[][] }
 
 /** A fresh repository with this one's files as they stand, committed on main, and its `origin`. */
 export function github() {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-github-'))
   const [folder, origin] = [join(home, 'work'), join(home, 'origin.git')]
-  const git = (...args: string[]) => execFileSync('git', ['-c', 'user.name=A developer', '-c', 'user.email=dev@example.com', ...args], { cwd: folder, encoding: 'utf8' }).trim()
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=A developer', '-c', 'user.email=dev@example.com', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+    }).trim()
   const write = (file: string, text: string) => {
     mkdirSync(dirname(join(folder, file)), { recursive: true })
     writeFileSync(join(folder, file), text)
@@ -35,14 +39,20 @@ export function github() {
     mkdirSync(dirname(join(folder, file)), { recursive: true })
     copyFileSync(join(root, file), join(folder, file))
   }
-  const commit = (message: string) => (git('add', '--all'), git('commit', '--quiet', '--message', message), git('rev-parse', 'HEAD'))
+  const commit = (message: string) => (
+    git('add', '--all'), git('commit', '--quiet', '--message', message), git('rev-parse', 'HEAD')
+  )
   commit('As it stands')
   execFileSync('git', ['init', '--quiet', '--bare', '--initial-branch=main', origin])
   git('remote', 'add', 'origin', origin)
   return {
-    folder, git, write, commit,
+    folder,
+    git,
+    write,
+    commit,
     /** A ref's commit at the origin. */
-    at: (ref: string) => execFileSync('git', ['rev-parse', `${ref}^{commit}`], { cwd: origin, encoding: 'utf8' }).trim(),
+    at: (ref: string) =>
+      execFileSync('git', ['rev-parse', `${ref}^{commit}`], { cwd: origin, encoding: 'utf8' }).trim(),
     run: (workflow: string, event: Event) => act(home, folder, origin, workflow, event),
     remove: () => rmSync(home, { recursive: true, force: true }),
   }
@@ -50,33 +60,75 @@ export function github() {
 
 function filesOf(repository: string): string[] {
   const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard']
-  const deleted = execFileSync('git', ['ls-files', '-z', '--deleted'], { cwd: repository, encoding: 'utf8' }).split('\0')
-  return execFileSync('git', args, { cwd: repository, encoding: 'utf8' }).split('\0').filter((file) => file !== '' && !deleted.includes(file))
+  const deleted = execFileSync('git', ['ls-files', '-z', '--deleted'], { cwd: repository, encoding: 'utf8' }).split(
+    '\0',
+  )
+  return execFileSync('git', args, { cwd: repository, encoding: 'utf8' })
+    .split('\0')
+    .filter((file) => file !== '' && !deleted.includes(file))
 }
 
-async function act(home: string, folder: string, origin: string, workflow: string, { name, payload = {}, ref, vars = {}, args = [] }: Event): Promise<Run> {
+async function act(
+  home: string,
+  folder: string,
+  origin: string,
+  workflow: string,
+  { name, payload = {}, ref, vars = {}, args = [] }: Event,
+): Promise<Run> {
   const own = mkdtempSync(join(home, 'run-'))
   const file = (base: string, text: string) => (writeFileSync(join(own, base), text), join(own, base))
   const bin = join(own, 'bin')
   mkdirSync(bin)
   // What it was asked, one JSON a line. `auth setup-git` would let git push, which here may do so anyway.
-  writeFileSync(join(bin, 'gh'), `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(own, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`)
+  writeFileSync(
+    join(bin, 'gh'),
+    `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(own, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`,
+  )
   chmodSync(join(bin, 'gh'), 0o755)
   const flags = [
-    '--directory', folder, '--workflows', `.github/workflows/${workflow}`, '--no-skip-checkout', '--no-cache-server', '--eventpath', file('event', JSON.stringify(payload)),
-    '--env', `GITHUB_REF=${ref}`, '--env', 'GITHUB_REPOSITORY=example/mesh-canary', '--secret', 'GITHUB_TOKEN=token-of-a-test',
+    '--directory',
+    folder,
+    '--workflows',
+    `.github/workflows/${workflow}`,
+    '--no-skip-checkout',
+    '--no-cache-server',
+    '--eventpath',
+    file('event', JSON.stringify(payload)),
+    '--env',
+    `GITHUB_REF=${ref}`,
+    '--env',
+    'GITHUB_REPOSITORY=example/mesh-canary',
+    '--secret',
+    'GITHUB_TOKEN=token-of-a-test',
     ...Object.entries(vars).flatMap(([key, value]) => ['--var', `${key}=${value}`]),
     ...standIns(own, origin, join(folder, '.github/workflows', workflow)),
-    ...['ubuntu-latest', 'ubuntu-24.04-arm', 'macos-latest', 'windows-latest'].flatMap((system) => ['--platform', `${system}=-self-hosted`]),
+    ...['ubuntu-latest', 'ubuntu-24.04-arm', 'macos-latest', 'windows-latest'].flatMap((system) => [
+      '--platform',
+      `${system}=-self-hosted`,
+    ]),
   ]
   // Nothing of this user's own configuration of act; npm's is kept, for it says where packages come from.
-  const env = { ...process.env, HOME: own, XDG_CACHE_HOME: join(own, 'cache'), XDG_CONFIG_HOME: join(own, 'config'), KUBECONFIG: '', PATH: `${bin}:${process.env['PATH']}`, npm_config_userconfig: join(homedir(), '.npmrc'), npm_config_cache: join(homedir(), '.npm') }
+  const env = {
+    ...process.env,
+    HOME: own,
+    XDG_CACHE_HOME: join(own, 'cache'),
+    XDG_CONFIG_HOME: join(own, 'config'),
+    KUBECONFIG: '',
+    PATH: `${bin}:${process.env['PATH']}`,
+    npm_config_userconfig: join(homedir(), '.npmrc'),
+    npm_config_cache: join(homedir(), '.npm'),
+  }
   const child = spawn(await goTool('act'), [name, ...flags, ...args], { env })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (log += chunk.toString()))
-  const code = await new Promise<number>((done, fail) => child.once('error', fail).once('close', (status) => done(status ?? 1)))
+  const code = await new Promise<number>((done, fail) =>
+    child.once('error', fail).once('close', (status) => done(status ?? 1)),
+  )
   writeFileSync(join(own, 'gh'), '', { flag: 'a' })
-  const gh = readFileSync(join(own, 'gh'), 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line) as string[])
+  const gh = readFileSync(join(own, 'gh'), 'utf8')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as string[])
   return { code, log, gh }
 }
 
@@ -85,7 +137,9 @@ type Step = { uses?: string; with?: Record<string, unknown> }
 /** For every action of others that the workflow uses: a folder with one of the same inputs, and act's flag for it. */
 function standIns(own: string, origin: string, workflow: string): string[] {
   const { jobs } = parse(readFileSync(workflow, 'utf8')) as { jobs: Record<string, { steps?: Step[] }> }
-  const others = Object.values(jobs).flatMap(({ steps = [] }) => steps).filter(({ uses }) => uses?.includes('@'))
+  const others = Object.values(jobs)
+    .flatMap(({ steps = [] }) => steps)
+    .filter(({ uses }) => uses?.includes('@'))
   const uses = new Set(others.map((step) => step.uses!))
   return [...uses].flatMap((use) => {
     const inputs = new Set(others.filter((step) => step.uses === use).flatMap((step) => Object.keys(step.with ?? {})))
@@ -101,7 +155,9 @@ function standIns(own: string, origin: string, workflow: string): string[] {
 const modules = join(root, 'node_modules')
 
 const scripts: Record<string, (origin: string, artifacts: string) => string> = {
-  'actions/checkout': (origin) => `git init --quiet . && git remote add origin '${origin}' && git fetch --quiet --tags origin '+refs/heads/*:refs/remotes/origin/*' && git checkout --quiet "\${IN_REF:-\${GITHUB_REF/#refs\\/heads/refs/remotes/origin}}"
+  'actions/checkout': (
+    origin,
+  ) => `git init --quiet . && git remote add origin '${origin}' && git fetch --quiet --tags origin '+refs/heads/*:refs/remotes/origin/*' && git checkout --quiet "\${IN_REF:-\${GITHUB_REF/#refs\\/heads/refs/remotes/origin}}"
 { cp -al '${modules}' . 2>/dev/null || cp -a '${modules}' .; }`,
   'actions/upload-artifact': (_, artifacts) => `mkdir -p '${artifacts}' && cp -r "$IN_PATH" '${artifacts}'/"$IN_NAME"`,
   'actions/download-artifact': (_, artifacts) => `mkdir -p "$IN_PATH" && cp -r '${artifacts}'/"$IN_NAME"/. "$IN_PATH"`,
@@ -117,7 +173,13 @@ function standIn(name: string, inputs: string[], origin: string, artifacts: stri
     inputs: Object.fromEntries(all.map((input) => [input, { description: input, default: '' }])),
     runs: {
       using: 'composite',
-      steps: [{ shell: 'bash', env: Object.fromEntries(all.map((input) => [variable(input), `\${{ inputs.${input} }}`])), run: `${says}\n${scripts[name]?.(origin, artifacts) ?? ''}` }],
+      steps: [
+        {
+          shell: 'bash',
+          env: Object.fromEntries(all.map((input) => [variable(input), `\${{ inputs.${input} }}`])),
+          run: `${says}\n${scripts[name]?.(origin, artifacts) ?? ''}`,
+        },
+      ],
     },
   }
 }

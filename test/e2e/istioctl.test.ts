@@ -34,13 +34,25 @@ afterAll(() => {
 })
 
 /** It gets istioctl, and then only renders: no cluster has a say, whatever other tests have left in it. */
-const looking = (more: Inputs): Inputs => ({ stages: 'plan', mtls: 'strict', 'istio-version': ISTIO_VERSION, mirror: world.inputs['mirror']!, ...more })
+const looking = (more: Inputs): Inputs => ({
+  stages: 'plan',
+  mtls: 'strict',
+  'istio-version': ISTIO_VERSION,
+  mirror: world.inputs['mirror']!,
+  ...more,
+})
 
 /** What the mesh's mirror was asked since: method, path below the mirror's, and status. */
 function mirrorLog(): () => string[] {
-  const lines = () => readFileSync(join(cacheDir, 'node', 'mirror-access.log'), 'utf8').split('\n').filter(Boolean)
+  const lines = () =>
+    readFileSync(join(cacheDir, 'node', 'mirror-access.log'), 'utf8')
+      .split('\n')
+      .filter(Boolean)
   const before = lines().length
-  return () => lines().slice(before).map((line) => line.split(' ').slice(1).join(' ').replace('/istio/releases/download', ''))
+  return () =>
+    lines()
+      .slice(before)
+      .map((line) => line.split(' ').slice(1).join(' ').replace('/istio/releases/download', ''))
 }
 
 const asset = `/${ISTIO_VERSION}/istioctl-${ISTIO_VERSION}-linux-amd64.tar.gz`
@@ -55,32 +67,38 @@ async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promis
   }
 }
 
-test("1.31.x is the newest that the mirror's index has, and once it is there nobody is asked", () => onMachine(async (machine) => {
-  const log = mirrorLog()
-  const first = await machine.run(looking({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
-  expect(first.log).toContain(`istio.version: 1.31.x → ${ISTIO_VERSION}, of 1 release`)
-  expect(first.outputs).toMatchObject({ 'istioctl-version': ISTIO_VERSION, 'cache-hit': 'false' })
-  expect(log()).toEqual(['GET /index.json 200', `GET ${asset}.sha256 200`, `GET ${asset} 200`])
-  expect(await versionOf(first.outputs['istioctl-path']!)).toContain(ISTIO_VERSION)
+test("1.31.x is the newest that the mirror's index has, and once it is there nobody is asked", () =>
+  onMachine(async (machine) => {
+    const log = mirrorLog()
+    const first = await machine.run(looking({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
+    expect(first.log).toContain(`istio.version: 1.31.x → ${ISTIO_VERSION}, of 1 release`)
+    expect(first.outputs).toMatchObject({ 'istioctl-version': ISTIO_VERSION, 'cache-hit': 'false' })
+    expect(log()).toEqual(['GET /index.json 200', `GET ${asset}.sha256 200`, `GET ${asset} 200`])
+    expect(await versionOf(first.outputs['istioctl-path']!)).toContain(ISTIO_VERSION)
 
-  const second = await machine.run(looking({ 'istio-version': '1.31' }))
-  expect(second.log).toMatch(new RegExp(`istio\\.version: 1\\.31 → ${ISTIO_VERSION}, (which is installed|the newest in the tool cache)`))
-  expect(second.outputs).toMatchObject({ 'istioctl-version': ISTIO_VERSION, 'cache-hit': 'true' })
-  expect(log()).toHaveLength(3)
-}))
+    const second = await machine.run(looking({ 'istio-version': '1.31' }))
+    expect(second.log).toMatch(
+      new RegExp(`istio\\.version: 1\\.31 → ${ISTIO_VERSION}, (which is installed|the newest in the tool cache)`),
+    )
+    expect(second.outputs).toMatchObject({ 'istioctl-version': ISTIO_VERSION, 'cache-hit': 'true' })
+    expect(log()).toHaveLength(3)
+  }))
 
-test('a mesh keeps its version for a range that it satisfies, out of a version file, and its Kubernetes is told to be too new', () => onMachine(async (machine) => {
-  const file = join(folder, 'mise.toml')
-  writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
-  const { mirror = '', overlays = '' } = world.inputs
-  const inputs = { stages: 'install', kubeconfig: meshEnv()['KUBECONFIG']!, mirror, overlays }
-  expect((await machine.run({ ...inputs, 'istio-version': ISTIO_VERSION })).code).toBe(0)
-  const { code, log, report } = await machine.run({ ...inputs, 'version-file': file })
-  expect(code).toBe(0)
-  expect(log).toContain(`istio.version: >=1.30 <1.32 → ${ISTIO_VERSION}, which is installed`)
-  expect(report?.mesh?.action).toBe('unchanged')
-  expect(report?.warnings).toContain(`istio.version: ${ISTIO_VERSION} is tested with Kubernetes 1.32 to 1.36, and this cluster runs v${KUBERNETES_VERSION}`)
-}))
+test('a mesh keeps its version for a range that it satisfies, out of a version file, and its Kubernetes is told to be too new', () =>
+  onMachine(async (machine) => {
+    const file = join(folder, 'mise.toml')
+    writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
+    const { mirror = '', overlays = '' } = world.inputs
+    const inputs = { stages: 'install', kubeconfig: meshEnv()['KUBECONFIG']!, mirror, overlays }
+    expect((await machine.run({ ...inputs, 'istio-version': ISTIO_VERSION })).code).toBe(0)
+    const { code, log, report } = await machine.run({ ...inputs, 'version-file': file })
+    expect(code).toBe(0)
+    expect(log).toContain(`istio.version: >=1.30 <1.32 → ${ISTIO_VERSION}, which is installed`)
+    expect(report?.mesh?.action).toBe('unchanged')
+    expect(report?.warnings).toContain(
+      `istio.version: ${ISTIO_VERSION} is tested with Kubernetes 1.32 to 1.36, and this cluster runs v${KUBERNETES_VERSION}`,
+    )
+  }))
 
 test.each<[lie: string, words: string[]]>([
   ['bad-sum', ['the checksum of', `its checksum file says ${'0'.repeat(64)}, the file has`, 'nothing was unpacked']],
@@ -88,49 +106,59 @@ test.each<[lie: string, words: string[]]>([
   ['loop', ['redirects more than 5 times']],
   ['traversal', ['holds the file "../../../../tmp/mesh-canary-evil", where the file istioctl alone is expected']],
   ['slow', ['has not delivered within 3 s (`limits.download`), but 0.0 of 0.0 MB', 'nearer mirror']],
-])('a mirror that lies (%s) is one error, and leaves nothing in the tool cache', (lie, words) => onMachine(async (machine) => {
-  const config = join(folder, 'mesh.yaml')
-  writeFileSync(config, 'limits: { download: 3s }\n')
-  const { code, log, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/${lie}`, config }))
-  const errors = log.split('\n').filter((line) => line.startsWith('::error'))
-  expect(errors).toHaveLength(1)
-  for (const word of ['istio.mirror', ...words]) expect(errors[0]).toContain(word)
-  expect(code).toBe(1)
-  expect(outputs['istioctl-path']).toBeUndefined()
-  expect(existsSync(join(machine.home, 'tools/istioctl', ISTIO_VERSION, `${process.arch}.complete`))).toBe(false)
-  expect(existsSync('/tmp/mesh-canary-evil')).toBe(false)
-}))
+])('a mirror that lies (%s) is one error, and leaves nothing in the tool cache', (lie, words) =>
+  onMachine(async (machine) => {
+    const config = join(folder, 'mesh.yaml')
+    writeFileSync(config, 'limits: { download: 3s }\n')
+    const { code, log, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/${lie}`, config }))
+    const errors = log.split('\n').filter((line) => line.startsWith('::error'))
+    expect(errors).toHaveLength(1)
+    for (const word of ['istio.mirror', ...words]) expect(errors[0]).toContain(word)
+    expect(code).toBe(1)
+    expect(outputs['istioctl-path']).toBeUndefined()
+    expect(existsSync(join(machine.home, 'tools/istioctl', ISTIO_VERSION, `${process.arch}.complete`))).toBe(false)
+    expect(existsSync('/tmp/mesh-canary-evil')).toBe(false)
+  }),
+)
 
-test('a mirror that answers 500 twice is asked a third time', () => onMachine(async (machine) => {
-  const { code, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/busy` }))
-  expect(code).toBe(0)
-  expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
-  expect(asked.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256'))).toHaveLength(3)
-}))
+test('a mirror that answers 500 twice is asked a third time', () =>
+  onMachine(async (machine) => {
+    const { code, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/busy` }))
+    expect(code).toBe(0)
+    expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
+    expect(asked.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256'))).toHaveLength(3)
+  }))
 
-test('a redirect away is followed, without the password of the mirror, which nobody is told', () => onMachine(async (machine) => {
-  const { code, log, outputs } = await machine.main(looking({ mirror: `${lyingAddress.replace('://', '://me:s3cret@')}/away` }))
-  expect(code).toBe(0)
-  expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
-  const of = (server: string) => asked.filter((line) => line.startsWith(`${server} /away`)).map((line) => line.replace(/^\S+ \S+ /, ''))
-  expect([of('mirror'), of('storage')]).toEqual([['with credentials', 'with credentials'], ['without credentials']])
-  expect(log.replace(/^::add-mask::.*$/gm, '')).not.toContain('s3cret')
-}))
+test('a redirect away is followed, without the password of the mirror, which nobody is told', () =>
+  onMachine(async (machine) => {
+    const { code, log, outputs } = await machine.main(
+      looking({ mirror: `${lyingAddress.replace('://', '://me:s3cret@')}/away` }),
+    )
+    expect(code).toBe(0)
+    expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
+    const of = (server: string) =>
+      asked.filter((line) => line.startsWith(`${server} /away`)).map((line) => line.replace(/^\S+ \S+ /, ''))
+    expect([of('mirror'), of('storage')]).toEqual([['with credentials', 'with credentials'], ['without credentials']])
+    expect(log.replace(/^::add-mask::.*$/gm, '')).not.toContain('s3cret')
+  }))
 
-test('two installs at once into one empty tool cache, 20 times: each has a whole binary', () => onMachine(async (machine) => {
-  for (let round = 0; round < 20; round++) {
-    const tools = join(machine.home, `tools-${round}`)
-    const job = async (name: string) => {
-      const temp = join(machine.home, `temp-${round}-${name}`)
-      mkdirSync(temp)
-      const { log, outputs } = await machine.main(looking({}), { env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp } } satisfies RunnerOptions)
-      // At once: the other one may still be at it.
-      return versionOf(outputs['istioctl-path'] ?? log)
+test('two installs at once into one empty tool cache, 20 times: each has a whole binary', () =>
+  onMachine(async (machine) => {
+    for (let round = 0; round < 20; round++) {
+      const tools = join(machine.home, `tools-${round}`)
+      const job = async (name: string) => {
+        const temp = join(machine.home, `temp-${round}-${name}`)
+        mkdirSync(temp)
+        const { log, outputs } = await machine.main(looking({}), {
+          env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp },
+        } satisfies RunnerOptions)
+        // At once: the other one may still be at it.
+        return versionOf(outputs['istioctl-path'] ?? log)
+      }
+      expect(await Promise.all([job('a'), job('b')])).toEqual(Array(2).fill(`client version: ${ISTIO_VERSION}`))
+      rmSync(tools, { recursive: true })
     }
-    expect(await Promise.all([job('a'), job('b')])).toEqual(Array(2).fill(`client version: ${ISTIO_VERSION}`))
-    rmSync(tools, { recursive: true })
-  }
-}))
+  }))
 
 /** Two jobs on fresh runners, one after the other, with act's own cache server on loopback. */
 test('the second job with the cache between runs downloads nothing', async () => {
@@ -144,14 +172,46 @@ test('the second job with the cache between runs downloads nothing', async () =>
       // act takes the files that are here.
       { uses: 'actions/checkout@v6' },
       { id: 'mesh', uses: './', env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) }, with: looking({}) },
-      { run: 'echo "job ${{ github.job }}: hit $HIT, $("$ISTIOCTL" version --remote=false)"', env: { HIT: '${{ steps.mesh.outputs.cache-hit }}', ISTIOCTL: '${{ steps.mesh.outputs.istioctl-path }}' } },
+      {
+        run: 'echo "job ${{ github.job }}: hit $HIT, $("$ISTIOCTL" version --remote=false)"',
+        env: { HIT: '${{ steps.mesh.outputs.cache-hit }}', ISTIOCTL: '${{ steps.mesh.outputs.istioctl-path }}' },
+      },
     ],
   })
   const workflow = join(folder, 'twice.yml')
-  writeFileSync(workflow, stringify({ name: 'twice', on: 'workflow_dispatch', jobs: { first: job('first'), second: job('second', { needs: 'first' }) } }))
+  writeFileSync(
+    workflow,
+    stringify({
+      name: 'twice',
+      on: 'workflow_dispatch',
+      jobs: { first: job('first'), second: job('second', { needs: 'first' }) },
+    }),
+  )
   const log = mirrorLog()
-  const [program = '', ...args] = world.runner.enter!([await goTool('act'), 'workflow_dispatch', '--directory', root, '--workflows', workflow, '--platform', 'ubuntu-latest=-self-hosted', '--cache-server-addr', '127.0.0.1', '--cache-server-path', join(folder, 'cache-server')])
-  const child = spawn(program, args, { env: { ...process.env, ...world.runner.env, HOME: folder, XDG_CACHE_HOME: join(folder, 'cache'), XDG_CONFIG_HOME: join(folder, 'config'), KUBECONFIG: '' } })
+  const [program = '', ...args] = world.runner.enter!([
+    await goTool('act'),
+    'workflow_dispatch',
+    '--directory',
+    root,
+    '--workflows',
+    workflow,
+    '--platform',
+    'ubuntu-latest=-self-hosted',
+    '--cache-server-addr',
+    '127.0.0.1',
+    '--cache-server-path',
+    join(folder, 'cache-server'),
+  ])
+  const child = spawn(program, args, {
+    env: {
+      ...process.env,
+      ...world.runner.env,
+      HOME: folder,
+      XDG_CACHE_HOME: join(folder, 'cache'),
+      XDG_CONFIG_HOME: join(folder, 'config'),
+      KUBECONFIG: '',
+    },
+  })
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
   await once(child, 'close')

@@ -21,7 +21,11 @@ let kind: string
 beforeAll(async () => {
   kind = await goTool('kind')
   mkdirSync(join(folder, 'bin'))
-  writeFileSync(join(folder, 'bin', 'docker'), `#!/bin/sh\nexec ${process.execPath} ${resolve(import.meta.dirname, 'docker.ts')} "$@"\n`, { mode: 0o755 })
+  writeFileSync(
+    join(folder, 'bin', 'docker'),
+    `#!/bin/sh\nexec ${process.execPath} ${resolve(import.meta.dirname, 'docker.ts')} "$@"\n`,
+    { mode: 0o755 },
+  )
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -36,63 +40,145 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
     if (!url.startsWith('/v0.33.0/kind-')) return void response.writeHead(404).end()
     response.end(url.endsWith('.sha256sum') ? `${createHash('sha256').update(binary).digest('hex')}  kind\n` : binary)
   })
-  const machine = runner({ ...options, env: { ...options.env, PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, DOCKER_ANSWERS: own } })
+  const machine = runner({
+    ...options,
+    env: { ...options.env, PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, DOCKER_ANSWERS: own },
+  })
   onTestFinished(machine.remove)
   writeFileSync(join(own, 'asked.jsonl'), '')
-  const asked = () => readFileSync(join(own, 'asked.jsonl'), 'utf8').trim().split('\n').filter(Boolean).map((line) => JSON.parse(line) as string[])
-  return { ...machine, mirror: mirror.asked, asked, inputs: (cluster = '', more: Inputs = {}): Inputs => ({ cluster: `{ type: kind, mirror: "${mirror.address}"${cluster} }`, ...more }) }
+  const asked = () =>
+    readFileSync(join(own, 'asked.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as string[])
+  return {
+    ...machine,
+    mirror: mirror.asked,
+    asked,
+    inputs: (cluster = '', more: Inputs = {}): Inputs => ({
+      cluster: `{ type: kind, mirror: "${mirror.address}"${cluster} }`,
+      ...more,
+    }),
+  }
 }
 
-const runs = (asked: string[][]) => asked.filter(([first]) => first === 'run').sort().map((args) => args.join(' '))
+const runs = (asked: string[][]) =>
+  asked
+    .filter(([first]) => first === 'run')
+    .sort()
+    .map((args) => args.join(' '))
 
 test('kind knows every flag that it is given', () => {
-  const flags: Record<string, string[]> = { 'create cluster': ['retain', 'kubeconfig', 'config', 'image', 'name'], 'delete cluster': ['kubeconfig', 'name'], 'get clusters': [], 'get kubeconfig': ['name'], 'export logs': ['name'], 'load docker-image': ['name'], 'load image-archive': ['name'] }
+  const flags: Record<string, string[]> = {
+    'create cluster': ['retain', 'kubeconfig', 'config', 'image', 'name'],
+    'delete cluster': ['kubeconfig', 'name'],
+    'get clusters': [],
+    'get kubeconfig': ['name'],
+    'export logs': ['name'],
+    'load docker-image': ['name'],
+    'load image-archive': ['name'],
+  }
   for (const [command, wanted] of Object.entries(flags)) {
     const help = execFileSync(kind, [...command.split(' '), '--help'], { encoding: 'utf8' })
     expect([command, wanted.filter((flag) => !help.includes(`--${flag} `))]).toEqual([command, []])
   }
 })
 
-test.each(['default', 'demo', 'minimal'])('istioctl gives the ingress gateway of the profile %s, if it has one, the node ports that kind maps', async (profile) => {
-  const values = gatewayValues(configOf('cluster: kind').cluster).flatMap((pair) => ['--set', pair])
-  const rendered = execFileSync(join(await buildPrograms(), 'istioctl'), ['manifest', 'generate', '--set', `profile=${profile}`, ...values], { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'ignore'] })
-  const objects = parseAllDocuments(rendered).map((document) => document.toJS() as { kind?: string; metadata?: { name: string }; spec: { type: string; ports: object[] } } | null)
-  const gateway = objects.find((object) => object?.kind === 'Service' && object.metadata?.name === 'istio-ingressgateway')
-  const ports = [{ name: 'status-port', port: 15021, targetPort: 15021, nodePort: 30021 }, { name: 'http2', port: 80, targetPort: 8080, nodePort: 30080 }, { name: 'https', port: 443, targetPort: 8443, nodePort: 30443 }]
-  expect(gateway?.spec).toEqual(profile === 'minimal' ? undefined : expect.objectContaining({ type: 'NodePort', ports }))
-})
+test.each(['default', 'demo', 'minimal'])(
+  'istioctl gives the ingress gateway of the profile %s, if it has one, the node ports that kind maps',
+  async (profile) => {
+    const values = gatewayValues(configOf('cluster: kind').cluster).flatMap((pair) => ['--set', pair])
+    const rendered = execFileSync(
+      join(await buildPrograms(), 'istioctl'),
+      ['manifest', 'generate', '--set', `profile=${profile}`, ...values],
+      { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'ignore'] },
+    )
+    const objects = parseAllDocuments(rendered).map(
+      (document) =>
+        document.toJS() as {
+          kind?: string
+          metadata?: { name: string }
+          spec: { type: string; ports: object[] }
+        } | null,
+    )
+    const gateway = objects.find(
+      (object) => object?.kind === 'Service' && object.metadata?.name === 'istio-ingressgateway',
+    )
+    const ports = [
+      { name: 'status-port', port: 15021, targetPort: 15021, nodePort: 30021 },
+      { name: 'http2', port: 80, targetPort: 8080, nodePort: 30080 },
+      { name: 'https', port: 443, targetPort: 8443, nodePort: 30443 },
+    ]
+    expect(gateway?.spec).toEqual(
+      profile === 'minimal' ? undefined : expect.objectContaining({ type: 'NodePort', ports }),
+    )
+  },
+)
 
 test('without a container runtime the error says so, and which were looked for, before anything is downloaded', async () => {
   const machine = runner({ env: { PATH: join(folder, 'none') } })
   onTestFinished(machine.remove)
-  const { code, log, report } = await machine.run({ cluster: '{ type: kind, mirror: "http://127.0.0.1:1" }', 'istio-version': '1.31.0' })
-  expect([code, report?.error]).toEqual([1, expect.stringContaining('none answers here: docker is not installed (not on the PATH); nerdctl is not installed (not on the PATH); podman is not installed (not on the PATH). Start Docker')])
+  const { code, log, report } = await machine.run({
+    cluster: '{ type: kind, mirror: "http://127.0.0.1:1" }',
+    'istio-version': '1.31.0',
+  })
+  expect([code, report?.error]).toEqual([
+    1,
+    expect.stringContaining(
+      'none answers here: docker is not installed (not on the PATH); nerdctl is not installed (not on the PATH); podman is not installed (not on the PATH). Start Docker',
+    ),
+  ])
   expect(log).not.toContain('downloaded')
 })
 
 test('kind hands the layout on as asked: the nodes, the image for this Istio, and the ports of the ingress gateway; a port that is taken is told, and nothing stays', async () => {
-  const machine = await machineWith({ run: { says: 'docker: Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated', together: 2 } })
-  const inputs = machine.inputs(', name: shop, nodes: 2, ports: { http: 8080, https: 8443 }', { 'istio-version': '1.31.0' })
+  const machine = await machineWith({
+    run: {
+      says: 'docker: Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated',
+      together: 2,
+    },
+  })
+  const inputs = machine.inputs(', name: shop, nodes: 2, ports: { http: 8080, https: 8443 }', {
+    'istio-version': '1.31.0',
+  })
   const first = await machine.run(inputs)
-  expect([first.code, first.report?.error]).toEqual([1, expect.stringMatching(/^cluster\.ports: 127\.0\.0\.1:8080 is in use on this machine/)])
+  expect([first.code, first.report?.error]).toEqual([
+    1,
+    expect.stringMatching(/^cluster\.ports: 127\.0\.0\.1:8080 is in use on this machine/),
+  ])
   const [controlPlane = '', worker = '', ...rest] = runs(machine.asked())
   const image = 'kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed'
-  expect(controlPlane).toMatch(/--name shop-control-plane .*--publish=127\.0\.0\.1:8080:30080\/TCP --publish=127\.0\.0\.1:8443:30443\/TCP /)
-  expect([controlPlane.endsWith(image), worker.endsWith(image), worker.includes('--publish'), rest]).toEqual([true, true, false, []])
-  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([['rm', '-f', '-v', 'shop-control-plane', 'shop-worker']])
+  expect(controlPlane).toMatch(
+    /--name shop-control-plane .*--publish=127\.0\.0\.1:8080:30080\/TCP --publish=127\.0\.0\.1:8443:30443\/TCP /,
+  )
+  expect([controlPlane.endsWith(image), worker.endsWith(image), worker.includes('--publish'), rest]).toEqual([
+    true,
+    true,
+    false,
+    [],
+  ])
+  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([
+    ['rm', '-f', '-v', 'shop-control-plane', 'shop-worker'],
+  ])
 
   const second = await machine.run(inputs)
   expect(second.log).toContain('kind 0.33.0: from the tool cache')
-  expect(machine.mirror.map(({ url }) => url).sort()).toEqual(['/v0.33.0/kind-linux-amd64', '/v0.33.0/kind-linux-amd64.sha256sum'].map((url) => url.replace('amd64', process.arch === 'arm64' ? 'arm64' : 'amd64')))
+  expect(machine.mirror.map(({ url }) => url).sort()).toEqual(
+    ['/v0.33.0/kind-linux-amd64', '/v0.33.0/kind-linux-amd64.sha256sum'].map((url) =>
+      url.replace('amd64', process.arch === 'arm64' ? 'arm64' : 'amd64'),
+    ),
+  )
 })
 
 test('a main that is killed while the cluster is made leaves it to post, which deletes it, whether or not it was to be kept', async () => {
   const machine = await machineWith({ run: 'hangs' })
   const main = await machine.main(machine.inputs(', keep: true'), {
-    onStart: (_, kill) => void (async () => {
-      while (!machine.asked().some(([first]) => first === 'run')) await sleep(50)
-      kill('SIGKILL')
-    })().catch(() => kill('SIGKILL')),
+    onStart: (_, kill) =>
+      void (async () => {
+        while (!machine.asked().some(([first]) => first === 'run')) await sleep(50)
+        kill('SIGKILL')
+      })().catch(() => kill('SIGKILL')),
   })
   const post = await machine.post({}, main.state)
   expect([post.code, machine.asked().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'mesh-canary-control-plane']])
@@ -100,9 +186,21 @@ test('a main that is killed while the cluster is made leaves it to post, which d
 })
 
 test.each([
-  ['a field that kind does not know', 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnode: []\n', 'cluster.config: kind does not take the file: line 3: the field `node` is not known in a Cluster'],
-  ['a wrong apiVersion', 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha3\n', 'it has apiVersion "kind.x-k8s.io/v1alpha3" and kind "Cluster", expected kind.x-k8s.io/v1alpha4 and Cluster'],
-  ['no control plane', 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: worker\n', 'has no node with the role control-plane'],
+  [
+    'a field that kind does not know',
+    'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnode: []\n',
+    'cluster.config: kind does not take the file: line 3: the field `node` is not known in a Cluster',
+  ],
+  [
+    'a wrong apiVersion',
+    'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha3\n',
+    'it has apiVersion "kind.x-k8s.io/v1alpha3" and kind "Cluster", expected kind.x-k8s.io/v1alpha4 and Cluster',
+  ],
+  [
+    'no control plane',
+    'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: worker\n',
+    'has no node with the role control-plane',
+  ],
 ])('a config file with %s is refused, and nothing is made', async (_, text, wanted) => {
   const machine = await machineWith()
   const file = join(machine.home, 'kind.yaml')
@@ -114,14 +212,20 @@ test.each([
 test('images that are not on this machine, and archives that are not there, are named before a cluster is made', async () => {
   const machine = await machineWith({ images: ['sample-app:1'] })
   const { report } = await machine.run(machine.inputs('', { 'load-images': 'sample-ap:1, mysql.tar' }))
-  expect(report?.error).toBe('cluster.loadImages: the file mysql.tar does not exist; write it in an earlier step (`docker save -o mysql.tar IMAGE`)\ncluster.loadImages: the image sample-ap:1 is not on this machine; did you mean `sample-app:1`?; build it or pull it in an earlier step (`docker pull sample-ap:1`)')
+  expect(report?.error).toBe(
+    'cluster.loadImages: the file mysql.tar does not exist; write it in an earlier step (`docker save -o mysql.tar IMAGE`)\ncluster.loadImages: the image sample-ap:1 is not on this machine; did you mean `sample-app:1`?; build it or pull it in an earlier step (`docker pull sample-ap:1`)',
+  )
   expect(runs(machine.asked())).toEqual([])
 })
 
 test('a cluster that was there and is stopped is told with what to do, and not deleted', async () => {
-  const machine = await machineWith({ nodes: [{ name: 'mesh-canary-control-plane', cluster: 'mesh-canary', state: 'Exited (137) 2 hours ago' }] })
+  const machine = await machineWith({
+    nodes: [{ name: 'mesh-canary-control-plane', cluster: 'mesh-canary', state: 'Exited (137) 2 hours ago' }],
+  })
   const { report, post } = await machine.run(machine.inputs())
-  expect(report?.error).toContain('is there, but stopped: mesh-canary-control-plane Exited (137) 2 hours ago; start it (`docker start mesh-canary-control-plane`)')
+  expect(report?.error).toContain(
+    'is there, but stopped: mesh-canary-control-plane Exited (137) 2 hours ago; start it (`docker start mesh-canary-control-plane`)',
+  )
   expect([post.code, machine.asked().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
 })
 
@@ -130,21 +234,40 @@ test('a cluster that was there is used: its kubeconfig, its address, and in what
   const world = await embedded()
   const kubeconfig = join(folder, 'admin.conf')
   writeFileSync(kubeconfig, await world.run(['kubectl', 'config', 'view', '--raw', '--minify']))
-  const server = (await world.run(['kubectl', 'config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}'])).replace('https://', '')
-  const machine = await machineWith({ nodes: [{ name: 'shop-control-plane', cluster: 'shop', state: 'Up 2 hours' }], mapped: { '30080/tcp': '127.0.0.1:8088' }, kubeconfig, server }, world.runner)
+  const server = (
+    await world.run(['kubectl', 'config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}'])
+  ).replace('https://', '')
+  const machine = await machineWith(
+    {
+      nodes: [{ name: 'shop-control-plane', cluster: 'shop', state: 'Up 2 hours' }],
+      mapped: { '30080/tcp': '127.0.0.1:8088' },
+      kubeconfig,
+      server,
+    },
+    world.runner,
+  )
   // The mirror is outside of the mesh's network.
   const cached = join(machine.home, 'tools', 'kind', '0.33.0', process.arch)
   mkdirSync(cached, { recursive: true })
   cpSync(kind, join(cached, 'kind'))
   writeFileSync(`${cached}.complete`, '')
 
-  const main = await machine.main(machine.inputs(', name: shop, nodes: 3, kubernetes: 1.32, ports: { http: 80 }', { stages: 'cluster' }))
-  expect([main.code, main.report?.error, main.outputs['ingress-address'], main.outputs['changed']]).toEqual([0, undefined, '127.0.0.1:8088', '0'])
+  const main = await machine.main(
+    machine.inputs(', name: shop, nodes: 3, kubernetes: 1.32, ports: { http: 80 }', { stages: 'cluster' }),
+  )
+  expect([main.code, main.report?.error, main.outputs['ingress-address'], main.outputs['changed']]).toEqual([
+    0,
+    undefined,
+    '127.0.0.1:8088',
+    '0',
+  ])
   expect(main.report?.warnings).toEqual([
     expect.stringContaining('cluster: shop was there, and it has 1 node, and 3 are asked for'),
     expect.stringMatching(/cluster: shop was there, and its nodes run Kubernetes 1\.\d+\.\d+, and 1\.32 is asked for/),
     expect.stringContaining('cluster: shop was there, and port 80 of this machine is asked for HTTP, and it has 8088'),
-    expect.stringContaining('cluster: shop was there, and port 443 of this machine is asked for HTTPS, and it has none'),
+    expect.stringContaining(
+      'cluster: shop was there, and port 443 of this machine is asked for HTTPS, and it has none',
+    ),
   ])
   const written = main.outputs['kubeconfig']!
   expect([statSync(written).mode & 0o777, statSync(dirname(written)).mode & 0o777]).toEqual([0o600, 0o700])

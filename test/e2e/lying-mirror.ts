@@ -12,7 +12,9 @@ function archive(...args: string[]): Buffer {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-lies-'))
   writeFileSync(join(folder, 'istioctl'), '#!/bin/sh\necho a script\n', { mode: 0o755 })
   try {
-    return execFileSync('tar', ['-C', folder, '-czPf', '-', 'istioctl', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    return execFileSync('tar', ['-C', folder, '-czPf', '-', 'istioctl', ...args], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -22,27 +24,39 @@ const [good, upwards] = [archive(), archive('--transform=s,.*,../../../../tmp/me
 const sumOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
 let failed = 0
 
-const lies: Record<string, { bytes?: Buffer; sum?: string; asset?: (response: ServerResponse, path: string) => unknown }> = {
+const lies: Record<
+  string,
+  { bytes?: Buffer; sum?: string; asset?: (response: ServerResponse, path: string) => unknown }
+> = {
   'bad-sum': { sum: '0'.repeat(64) },
   truncated: { asset: (response) => response.end(good.subarray(0, good.length >> 1)) },
   busy: { asset: (response) => (++failed <= 2 ? response.writeHead(500).end() : response.end(good)) },
-  away: { asset: (response, path) => response.writeHead(302, { location: `http://127.0.0.1:${portOf(storage)}${path}` }).end() },
+  away: {
+    asset: (response, path) =>
+      response.writeHead(302, { location: `http://127.0.0.1:${portOf(storage)}${path}` }).end(),
+  },
   loop: { asset: (response, path) => response.writeHead(302, { location: path }).end() },
   traversal: { bytes: upwards },
   slow: { asset: (response) => response.writeHead(200, { 'content-length': good.length }).write(good.subarray(0, 10)) },
 }
 
-const told = (name: string, answer: RequestListener): RequestListener => (request, response) => {
-  console.log(`${name} ${request.url ?? ''} ${request.headers.authorization === undefined ? 'without' : 'with'} credentials`)
-  answer(request, response)
-}
+const told =
+  (name: string, answer: RequestListener): RequestListener =>
+  (request, response) => {
+    console.log(
+      `${name} ${request.url ?? ''} ${request.headers.authorization === undefined ? 'without' : 'with'} credentials`,
+    )
+    answer(request, response)
+  }
 
-const mirror = createServer(told('mirror', ({ url: path = '' }, response) => {
-  const { bytes = good, sum, asset } = lies[path.split('/')[1]!] ?? {}
-  if (path.endsWith('.sha256')) response.end(`${sum ?? sumOf(bytes)} archive\n`)
-  else if (asset) asset(response, path)
-  else response.end(bytes)
-}))
+const mirror = createServer(
+  told('mirror', ({ url: path = '' }, response) => {
+    const { bytes = good, sum, asset } = lies[path.split('/')[1]!] ?? {}
+    if (path.endsWith('.sha256')) response.end(`${sum ?? sumOf(bytes)} archive\n`)
+    else if (asset) asset(response, path)
+    else response.end(bytes)
+  }),
+)
 const storage = createServer(told('storage', (_, response) => response.end(good)))
 const portOf = (server: Server) => (server.address() as AddressInfo).port
 

@@ -30,7 +30,11 @@ test('a second up changes nothing', async () => {
 })
 
 test('exec runs in the mesh, with the cluster at hand, and passes the exit code on', async () => {
-  expect(await run(['sh', '-c', 'kubectl get --raw /readyz && istioctl version --remote=false && exit 7'], { stdio: 'ignore' })).toBe(7)
+  expect(
+    await run(['sh', '-c', 'kubectl get --raw /readyz && istioctl version --remote=false && exit 7'], {
+      stdio: 'ignore',
+    }),
+  ).toBe(7)
 })
 
 test('there is no way out: the network holds nothing but loopback, bridges and the pods plugged into them', async () => {
@@ -38,17 +42,22 @@ test('there is no way out: the network holds nothing but loopback, bridges and t
   const { stdout } = await promisify(execFile)(program, args)
   const links = JSON.parse(stdout) as { ifname: string; linkinfo?: { info_kind: string } }[]
   expect(links.length).toBeGreaterThan(1)
-  expect(links.filter(({ ifname, linkinfo }) => ifname !== 'lo' && !['bridge', 'veth'].includes(linkinfo?.info_kind ?? ''))).toEqual([])
+  expect(
+    links.filter(({ ifname, linkinfo }) => ifname !== 'lo' && !['bridge', 'veth'].includes(linkinfo?.info_kind ?? '')),
+  ).toEqual([])
   expect(readlinkSync(`/proc/${(await pids())['etcd']!}/ns/net`)).not.toBe(readlinkSync('/proc/self/ns/net'))
 })
 
-test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])('after kill -9 of %s the next up heals', async (name) => {
-  const before = (await pids())[name]!
-  process.kill(before, 'SIGKILL')
-  await up()
-  await expectWell()
-  expect((await pids())[name]).not.toBe(before)
-})
+test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
+  'after kill -9 of %s the next up heals',
+  async (name) => {
+    const before = (await pids())[name]!
+    process.kill(before, 'SIGKILL')
+    await up()
+    await expectWell()
+    expect((await pids())[name]).not.toBe(before)
+  },
+)
 
 test('after kill -9 of the process that holds it all, the next up starts afresh', async () => {
   const { pid } = JSON.parse(readFileSync(join(nodeDir, 'process.json'), 'utf8')) as { pid: number }
@@ -71,12 +80,17 @@ test('down leaves no process, mount, cgroup or file behind', async () => {
   expect(await status()).toBeUndefined()
   expect(existsSync(nodeDir)).toBe(false)
   expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(cacheDir)
-  const hierarchies = readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' ')).filter(([, , type]) => type?.startsWith('cgroup'))
+  const hierarchies = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , type]) => type?.startsWith('cgroup'))
   expect(hierarchies.length).toBeGreaterThan(0)
   expect(hierarchies.filter(([, folder]) => existsSync(`${folder!}${cgroup}`))).toEqual([])
   const ours = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`))
   expect(ours).toEqual([])
-  expect(existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.includes('mesh-canary')) : []).toEqual([])
+  expect(
+    existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.includes('mesh-canary')) : [],
+  ).toEqual([])
 })
 
 function commandLine(pid: string): string {

@@ -18,14 +18,27 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 /** Offline and with a cache of its own: what the package would have to fetch is not there. */
 function npx(...args: string[]) {
-  const env = { ...process.env, HOME: folder, npm_config_cache: join(folder, 'npm'), npm_config_offline: 'true', npm_config_update_notifier: 'false', KUBECONFIG: '' }
-  return spawnSync('npx', ['--yes', '--package', tarball, 'mesh-canary', ...args], { cwd: join(folder, 'project'), encoding: 'utf8', env })
+  const env = {
+    ...process.env,
+    HOME: folder,
+    npm_config_cache: join(folder, 'npm'),
+    npm_config_offline: 'true',
+    npm_config_update_notifier: 'false',
+    KUBECONFIG: '',
+  }
+  return spawnSync('npx', ['--yes', '--package', tarball, 'mesh-canary', ...args], {
+    cwd: join(folder, 'project'),
+    encoding: 'utf8',
+    env,
+  })
 }
 
 test('npx runs the package, which brings everything along', () => {
   expect(npx('--version')).toMatchObject({ status: 0, stdout: `${version}\n` })
   const [place = ''] = readdirSync(join(folder, 'npm/_npx'))
-  expect(readdirSync(join(folder, 'npm/_npx', place, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual(['mesh-canary'])
+  expect(readdirSync(join(folder, 'npm/_npx', place, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
+    'mesh-canary',
+  ])
 
   writeFileSync(join(folder, 'project/mesh.yaml'), 'namespace: shop\nservices: { backend: { timeout: 10s } }\n')
   const { status, stdout } = npx('plan', '--config', 'mesh.yaml')
@@ -36,7 +49,12 @@ test('npx runs the package, which brings everything along', () => {
 test('an older Node.js is told in one line, before anything that it does not know is loaded', () => {
   // Another version by name only: which versions a machine has is not known.
   const older = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})`
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', older, 'dist/cli.js', '--version'], { cwd: root, encoding: 'utf8' })
-  expect(stderr).toMatch(/^mesh-canary needs Node\.js 24 or newer, and this is v\S+ \(.*\); install a newer one, or put it before this one on the PATH\n$/)
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', older, 'dist/cli.js', '--version'], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  expect(stderr).toMatch(
+    /^mesh-canary needs Node\.js 24 or newer, and this is v\S+ \(.*\); install a newer one, or put it before this one on the PATH\n$/,
+  )
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
 })

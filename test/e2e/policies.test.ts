@@ -23,8 +23,16 @@ beforeAll(async () => {
 })
 /** Each pod lets go of a policy at a moment of its own: the next test begins when all of them have. */
 afterEach(async () => {
-  await kubectl('delete', 'virtualservices,destinationrules,gateways.networking.istio.io,serviceentries,sidecars,authorizationpolicies,requestauthentications,peerauthentications,telemetries', '--all')
-  await soon(async () => expect(statuses([...(await call({ times: 6 })), ...(await call({ url: await outside() }))])).toEqual(Array(7).fill(200)))
+  await kubectl(
+    'delete',
+    'virtualservices,destinationrules,gateways.networking.istio.io,serviceentries,sidecars,authorizationpolicies,requestauthentications,peerauthentications,telemetries',
+    '--all',
+  )
+  await soon(async () =>
+    expect(statuses([...(await call({ times: 6 })), ...(await call({ url: await outside() }))])).toEqual(
+      Array(7).fill(200),
+    ),
+  )
 })
 afterAll(async () => {
   await world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false'])
@@ -51,12 +59,15 @@ const echo = (...keys: string[]): Inputs => ({ services: ['echo:', ...keys.map((
 const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
 
 /** A pod without a sidecar, which stands for the world outside. */
-const outside = async () => `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
+const outside = async () =>
+  `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
 
 /** From the pod of a Deployment. */
 async function call(ask: Ask | string = {}, from = 'caller'): Promise<Answer[]> {
   const asked = typeof ask === 'string' ? { url: `http://echo:8080${ask}` } : ask
-  return JSON.parse(await kubectl('exec', `deploy/${from}`, '-c', 'node', '--', 'node', '-e', program(asked))) as Answer[]
+  return JSON.parse(
+    await kubectl('exec', `deploy/${from}`, '-c', 'node', '--', 'node', '-e', program(asked)),
+  ) as Answer[]
 }
 
 /** The statuses that there are: each pod of the service takes a policy in at a moment of its own. */
@@ -79,14 +90,32 @@ describe('between callers and a service', () => {
   })
 
   test('a budget keeps retries from multiplying the load, and the proxy counts those it held back', async () => {
-    const failing = (budget: string) => policies(echo(subsets, 'traffic: { v1: 100 }', `retries: { attempts: 2${budget} }`))
+    const failing = (budget: string) =>
+      policies(echo(subsets, 'traffic: { v1: 100 }', `retries: { attempts: 2${budget} }`))
     /** How many tries thirty requests at once become, all of which fail. */
     const tries = async () => {
       const path = `/tries-${Date.now()}`
-      expect(await call({ url: `http://echo:8080${path}?fail=v1`, times: 30, atOnce: true })).toMatchObject(Array(30).fill({ status: 503, version: 'v1' }))
+      expect(await call({ url: `http://echo:8080${path}?fail=v1`, times: 30, atOnce: true })).toMatchObject(
+        Array(30).fill({ status: 503, version: 'v1' }),
+      )
       return seenBy('v1', path)
     }
-    const heldBack = async () => Number(/upstream_rq_retry_overflow: (\d+)/.exec(await kubectl('exec', 'deploy/caller', '-c', 'istio-proxy', '--', 'pilot-agent', 'request', 'GET', 'stats?filter=outbound.8080.v1.echo.*retry_overflow'))?.[1])
+    const heldBack = async () =>
+      Number(
+        /upstream_rq_retry_overflow: (\d+)/.exec(
+          await kubectl(
+            'exec',
+            'deploy/caller',
+            '-c',
+            'istio-proxy',
+            '--',
+            'pilot-agent',
+            'request',
+            'GET',
+            'stats?filter=outbound.8080.v1.echo.*retry_overflow',
+          ),
+        )?.[1],
+      )
     await failing('')
     await soon(async () => expect(await tries()).toBe(90))
     expect(await heldBack()).toBe(0)
@@ -107,7 +136,12 @@ describe('between callers and a service', () => {
   })
 
   test('a pod that fails is ejected and gets nothing', async () => {
-    await policies(echo('circuitBreaker: { consecutive5xxErrors: 3, interval: 500ms, ejectFor: 60s, maxEjectionPercent: 50 }', 'retries: { attempts: 0 }'))
+    await policies(
+      echo(
+        'circuitBreaker: { consecutive5xxErrors: 3, interval: 500ms, ejectFor: 60s, maxEjectionPercent: 50 }',
+        'retries: { attempts: 0 }',
+      ),
+    )
     expect(new Set(statuses(await call({ url: 'http://echo:8080/?fail=v2', times: 20 })))).toEqual(new Set([200, 503]))
     await soon(async () => {
       const answers = await call({ url: 'http://echo:8080/?fail=v2', times: 20 })
@@ -137,7 +171,13 @@ describe('between callers and a service', () => {
   })
 
   test('a header, a cookie, a user agent, a query and a method reach v2, nothing else does', async () => {
-    const routes = ['headers: { x-beta: "1" }', 'cookie: { group: b }', 'userAgent: Firefox', 'query: { beta: true }', 'method: PUT, path: /items'].map((match) => `  - { match: { ${match} }, to: v2 }`)
+    const routes = [
+      'headers: { x-beta: "1" }',
+      'cookie: { group: b }',
+      'userAgent: Firefox',
+      'query: { beta: true }',
+      'method: PUT, path: /items',
+    ].map((match) => `  - { match: { ${match} }, to: v2 }`)
     await policies(echo(subsets, 'traffic: { v1: 100 }', 'routes:', ...routes))
     await soon(async () => expect(versions(await call({ headers: { 'x-beta': '1' } }))).toEqual(['v2']))
     const of = async (ask: Ask) => versions(await call(ask))[0]
@@ -146,7 +186,12 @@ describe('between callers and a service', () => {
     expect(await of({ url: 'http://echo:8080/?beta=true' })).toBe('v2')
     expect(await of({ url: 'http://echo:8080/items/7', method: 'PUT' })).toBe('v2')
     expect(versions(await call({ times: 10 }))).toEqual(Array(10).fill('v1'))
-    expect(await of({ headers: { 'x-beta': '2', cookie: 'group=bb', 'user-agent': 'curl' }, url: 'http://echo:8080/items?beta=false' })).toBe('v1')
+    expect(
+      await of({
+        headers: { 'x-beta': '2', cookie: 'group=bb', 'user-agent': 'curl' },
+        url: 'http://echo:8080/items?beta=false',
+      }),
+    ).toBe('v1')
   })
 
   test('a mirrored request is counted at v2, and answered by v1', async () => {
@@ -173,13 +218,20 @@ describe('between callers and a service', () => {
 describe('who may call', () => {
   /** A request of no sidecar's, through the API server. */
   const plaintext = async (version: string) => {
-    const [pod = ''] = (await kubectl('get', 'pods', '-l', `app=echo,version=${version}`, '-o', 'jsonpath={.items[*].metadata.name}')).split(' ')
-    return kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/`).then(() => 'answered', () => 'refused')
+    const [pod = ''] = (
+      await kubectl('get', 'pods', '-l', `app=echo,version=${version}`, '-o', 'jsonpath={.items[*].metadata.name}')
+    ).split(' ')
+    return kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/`).then(
+      () => 'answered',
+      () => 'refused',
+    )
   }
 
   test('plaintext is refused where mutual TLS is strict, and answered at a port that is an exception', async () => {
     expect(await plaintext('v1')).toBe('answered')
-    await policies({ mtls: '{ mode: strict, workloads: { v2: { selector: { app: echo, version: v2 }, ports: { 8080: permissive } } } }' })
+    await policies({
+      mtls: '{ mode: strict, workloads: { v2: { selector: { app: echo, version: v2 }, ports: { 8080: permissive } } } }',
+    })
     await soon(async () => expect([await plaintext('v1'), await plaintext('v2')]).toEqual(['refused', 'answered']))
     expect(new Set(statuses(await call({ times: 10 })))).toEqual(new Set([200]))
   })
@@ -203,7 +255,9 @@ describe('who may call', () => {
       const text = `${part({ alg: 'RS256', kid: 'k' })}.${part({ iss: issuer, sub: 'anna', exp: Math.floor(Date.now() / 1000) + 3600 })}`
       return { authorization: `Bearer ${text}.${sign('sha256', Buffer.from(text), privateKey).toString('base64url')}` }
     }
-    const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' }] })
+    const jwks = JSON.stringify({
+      keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' }],
+    })
     await policies({ jwt: `users: { issuer: users.test, jwks: '${jwks}', selector: { app: echo }, ports: 8080 }` })
     await soon(async () => {
       expect(await everywhere({})).toEqual([403])
@@ -234,12 +288,40 @@ describe('what pods may call', () => {
 })
 
 describe('at the gateway', () => {
-  const gateway = () => world.run(['kubectl', '-n', 'istio-system', 'get', 'service', 'istio-ingressgateway', '-o', 'jsonpath={.spec.clusterIP}'])
-  const knock = async (host: string, path = '/') => JSON.parse(await world.run([process.execPath, '-e', program({ url: `http://${await gateway()}${path}`, headers: { host } })])) as Answer[]
+  const gateway = () =>
+    world.run([
+      'kubectl',
+      '-n',
+      'istio-system',
+      'get',
+      'service',
+      'istio-ingressgateway',
+      '-o',
+      'jsonpath={.spec.clusterIP}',
+    ])
+  const knock = async (host: string, path = '/') =>
+    JSON.parse(
+      await world.run([
+        process.execPath,
+        '-e',
+        program({ url: `http://${await gateway()}${path}`, headers: { host } }),
+      ]),
+    ) as Answer[]
 
   test('a service is reached by its host, with the routes and the split that it has in the mesh', async () => {
-    await policies({ ...echo('port: 8080', subsets, 'traffic: { v1: 100 }', 'routes: [{ match: { query: { beta: 1 } }, to: v2 }]', 'timeout: 1s'), expose: 'echo: { hosts: [shop.test] }' })
-    await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 200, version: 'v1', host: 'shop.test' }]))
+    await policies({
+      ...echo(
+        'port: 8080',
+        subsets,
+        'traffic: { v1: 100 }',
+        'routes: [{ match: { query: { beta: 1 } }, to: v2 }]',
+        'timeout: 1s',
+      ),
+      expose: 'echo: { hosts: [shop.test] }',
+    })
+    await soon(async () =>
+      expect(await knock('shop.test')).toMatchObject([{ status: 200, version: 'v1', host: 'shop.test' }]),
+    )
     expect(versions(await knock('shop.test', '/?beta=1'))).toEqual(['v2'])
     expect(statuses(await knock('shop.test', '/?wait=2500'))).toEqual([504])
     expect(statuses(await knock('other.test'))).toEqual([404])
@@ -248,13 +330,21 @@ describe('at the gateway', () => {
   test('rights on the namespace alone are enough to expose a service, though they show neither gateway nor secret', async () => {
     await kubectl('create', 'role', 'deployer', '--verb=*', '--resource=*.*', '--resource=namespaces')
     await kubectl('create', 'rolebinding', 'deployer', '--role=deployer', '--serviceaccount=policies:default')
-    const mayList = 'kubectl auth can-i list pods --all-namespaces --as=system:serviceaccount:policies:default 2>&1 || true'
+    const mayList =
+      'kubectl auth can-i list pods --all-namespaces --as=system:serviceaccount:policies:default 2>&1 || true'
     expect(await world.run(['sh', '-c', mayList])).toMatch(/no\s*$/)
-    const admin = JSON.parse(await world.run(['kubectl', 'config', 'view', '--raw', '-o', 'json'])) as { users: { name: string }[] }
+    const admin = JSON.parse(await world.run(['kubectl', 'config', 'view', '--raw', '-o', 'json'])) as {
+      users: { name: string }[]
+    }
     const user = { token: (await kubectl('create', 'token', 'default')).trim() }
     const kubeconfig = JSON.stringify({ ...admin, users: admin.users.map(({ name }) => ({ name, user })) })
     // Without istioctl, whose analysis of a Gateway wants to list the secrets of istio-system.
-    const { code, log } = await machine.main({ namespace: 'policies', stages: 'policies', kubeconfig, expose: 'echo: { hosts: [shop.test], tls: { secret: echo-cert } }' })
+    const { code, log } = await machine.main({
+      namespace: 'policies',
+      stages: 'policies',
+      kubeconfig,
+      expose: 'echo: { hosts: [shop.test], tls: { secret: echo-cert } }',
+    })
     expect(code, log).toBe(0)
     expect(await kubectl('get', 'gateways.networking.istio.io', '-o', 'name')).toContain('echo-gateway')
   })
@@ -262,15 +352,52 @@ describe('at the gateway', () => {
   test('HTTP is redirected to HTTPS, which shows the certificate of the secret', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-tls-'))
     try {
-      execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=shop.test', '-keyout', 'key', '-out', 'crt'], { cwd: folder, stdio: 'ignore' })
+      execFileSync(
+        'openssl',
+        [
+          'req',
+          '-x509',
+          '-newkey',
+          'ec',
+          '-pkeyopt',
+          'ec_paramgen_curve:P-256',
+          '-nodes',
+          '-days',
+          '1',
+          '-subj',
+          '/CN=shop.test',
+          '-keyout',
+          'key',
+          '-out',
+          'crt',
+        ],
+        { cwd: folder, stdio: 'ignore' },
+      )
       await world.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
-      const tooEarly = await machine.main({ namespace: 'policies', expose: 'echo: { port: 8081, hosts: [shop.test], tls: { secret: echo-cert } }' })
+      const tooEarly = await machine.main({
+        namespace: 'policies',
+        expose: 'echo: { port: 8081, hosts: [shop.test], tls: { secret: echo-cert } }',
+      })
       expect(tooEarly.code).toBe(1)
       expect(tooEarly.log).toContain('expose.echo.port: the Service policies/echo has no port 8081; it has 8080')
-      expect(tooEarly.log).toContain('expose.echo.tls.secret: the Secret istio-system/echo-cert does not exist, and the gateway ingressgateway reads certificates in its own namespace')
-      await world.run(['kubectl', '-n', 'istio-system', 'create', 'secret', 'tls', 'echo-cert', `--cert=${folder}/crt`, `--key=${folder}/key`])
+      expect(tooEarly.log).toContain(
+        'expose.echo.tls.secret: the Secret istio-system/echo-cert does not exist, and the gateway ingressgateway reads certificates in its own namespace',
+      )
+      await world.run([
+        'kubectl',
+        '-n',
+        'istio-system',
+        'create',
+        'secret',
+        'tls',
+        'echo-cert',
+        `--cert=${folder}/crt`,
+        `--key=${folder}/key`,
+      ])
       await policies({ expose: 'echo: { port: 8080, hosts: [shop.test], tls: { secret: echo-cert } }' })
-      await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 301, location: 'https://shop.test/' }]))
+      await soon(async () =>
+        expect(await knock('shop.test')).toMatchObject([{ status: 301, location: 'https://shop.test/' }]),
+      )
       const https = `require('node:https').get('https://${await gateway()}/', { servername: 'shop.test', headers: { host: 'shop.test' }, agent: false, rejectUnauthorized: false }, (response) => { console.log(response.statusCode, response.socket.getPeerCertificate().subject.CN); response.resume() })`
       await soon(async () => expect(await world.run([process.execPath, '-e', https])).toMatch(/^200 shop\.test/))
     } finally {
@@ -297,14 +424,31 @@ test('requests are logged where access logs are on, and not where they are off',
 test('as many requests are traced as asked, where the mesh has a provider', async () => {
   // The platform's part: it chooses a provider that the profile demo defines, and runs the Service that this one names.
   const provider = [
-    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'jaeger-collector', namespace: 'istio-system' }, spec: { ports: [{ name: 'grpc', port: 4317 }] } },
-    { apiVersion: 'telemetry.istio.io/v1', kind: 'Telemetry', metadata: { name: 'provider', namespace: 'istio-system' }, spec: { tracing: [{ providers: [{ name: 'jaeger' }] }] } },
-  ].map((object) => JSON.stringify(object)).join('\n---\n')
-  const onProvider = (...verb: string[]) => world.run(['sh', '-c', `echo "$0" | kubectl ${verb.join(' ')} -f -`, provider])
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'jaeger-collector', namespace: 'istio-system' },
+      spec: { ports: [{ name: 'grpc', port: 4317 }] },
+    },
+    {
+      apiVersion: 'telemetry.istio.io/v1',
+      kind: 'Telemetry',
+      metadata: { name: 'provider', namespace: 'istio-system' },
+      spec: { tracing: [{ providers: [{ name: 'jaeger' }] }] },
+    },
+  ]
+    .map((object) => JSON.stringify(object))
+    .join('\n---\n')
+  const onProvider = (...verb: string[]) =>
+    world.run(['sh', '-c', `echo "$0" | kubectl ${verb.join(' ')} -f -`, provider])
   /** Of the header `traceparent` that the service got, the flag "sampled". */
   const flags = async (times: number) => (await call({ times })).map(({ traceparent }) => traceparent?.slice(-2))
   const { report } = await action({ namespace: 'policies', stages: 'policies', telemetry: 'tracing: 100%' })
-  expect(report?.warnings).toContainEqual(expect.stringMatching(/^telemetry.tracing: 100% .* no tracing provider is chosen, so none is traced.* the mesh defines .*jaeger/))
+  expect(report?.warnings).toContainEqual(
+    expect.stringMatching(
+      /^telemetry.tracing: 100% .* no tracing provider is chosen, so none is traced.* the mesh defines .*jaeger/,
+    ),
+  )
   await onProvider('apply')
   try {
     await soon(async () => expect(await flags(10)).toEqual(Array(10).fill('01')))

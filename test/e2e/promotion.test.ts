@@ -22,7 +22,15 @@ beforeAll(async () => {
   await deploySampleApp(world, 'healthy')
   await apply(deployment('reviews', 'v1'), deployment('reviews', 'v2'), service('reviews'), reader, beta)
   // A new v2 takes the place of the old one at once, and never stands beside it.
-  for (const name of ['backend-v2', 'reviews-v2']) await kubectl('patch', 'deployment', name, '--type=merge', '-p', '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}')
+  for (const name of ['backend-v2', 'reviews-v2'])
+    await kubectl(
+      'patch',
+      'deployment',
+      name,
+      '--type=merge',
+      '-p',
+      '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}',
+    )
   const { code, log } = await act({ service: 'backend' }, { stages: 'install, inject, policies, verify' })
   expect(code, log).toBe(0)
   kubeconfig = await asDeliverer(world, machine.home)
@@ -31,28 +39,79 @@ beforeEach(() => Promise.all(['backend', 'reviews'].map(backToStable)))
 afterAll(() => machine.remove())
 
 const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
-const apply = (...items: object[]) => world.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify({ apiVersion: 'v1', kind: 'List', items })])
+const apply = (...items: object[]) =>
+  world.run([
+    'sh',
+    '-c',
+    'printf %s "$0" | kubectl apply -f -',
+    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
+  ])
 
 /** One version of a copy of the backend. */
 function deployment(app: string, version: string): object {
   const secret = { secretKeyRef: { name: 'mysql', key: 'password' } }
-  const env = [{ name: 'VERSION', value: version }, { name: 'MYSQL_USER', value: 'sample' }, { name: 'MYSQL_DATABASE', value: 'sample' }, { name: 'MYSQL_PASSWORD', valueFrom: secret }]
-  return workload(version === 'v1' ? app : `${app}-${version}`, { app, version }, { command: ['node', 'backend.js'], env, ports: [{ name: 'http', containerPort: 3001 }], readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1 } })
+  const env = [
+    { name: 'VERSION', value: version },
+    { name: 'MYSQL_USER', value: 'sample' },
+    { name: 'MYSQL_DATABASE', value: 'sample' },
+    { name: 'MYSQL_PASSWORD', valueFrom: secret },
+  ]
+  return workload(
+    version === 'v1' ? app : `${app}-${version}`,
+    { app, version },
+    {
+      command: ['node', 'backend.js'],
+      env,
+      ports: [{ name: 'http', containerPort: 3001 }],
+      readinessProbe: { httpGet: { path: '/healthz', port: 'http' }, periodSeconds: 1 },
+    },
+  )
 }
 
 function workload(name: string, labels: Record<string, string>, container: object): object {
-  const containers = [{ name: labels['app'], image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent', ...container }]
-  return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: 'sample-app' }, spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 4, containers } } } }
+  const containers = [
+    { name: labels['app'], image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent', ...container },
+  ]
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace: 'sample-app' },
+    spec: {
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { terminationGracePeriodSeconds: 4, containers } },
+    },
+  }
 }
 
-const service = (name: string) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'sample-app' }, spec: { selector: { app: name }, ports: [{ name: 'http', port: 3001 }] } })
+const service = (name: string) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name, namespace: 'sample-app' },
+  spec: { selector: { app: name }, ports: [{ name: 'http', port: 3001 }] },
+})
 
 /** The users of the reviews. */
-const reader = workload('reader', { app: 'reader', version: 'v1' }, { command: ['node', 'frontend.js'], env: [{ name: 'BACKEND_URL', value: 'http://reviews:3001/' }, { name: 'STEADY_RPS', value: '30' }] })
+const reader = workload(
+  'reader',
+  { app: 'reader', version: 'v1' },
+  {
+    command: ['node', 'frontend.js'],
+    env: [
+      { name: 'BACKEND_URL', value: 'http://reviews:3001/' },
+      { name: 'STEADY_RPS', value: '30' },
+    ],
+  },
+)
 
 /** A user of the backend who asks for the beta, ten times a second, and counts as the frontend does. */
-const beta = workload('beta', { app: 'beta', version: 'v1' }, {
-  command: ['node', '-e', `
+const beta = workload(
+  'beta',
+  { app: 'beta', version: 'v1' },
+  {
+    command: [
+      'node',
+      '-e',
+      `
     const traffic = { sent: 0, failed: 0, versions: {} }
     const answer = (response) => (response.ok ? response.json() : Promise.reject())
     const ask = () => fetch('http://backend:3001/', { headers: { 'x-beta': '1' } }).then(answer).then(
@@ -61,10 +120,15 @@ const beta = workload('beta', { app: 'beta', version: 'v1' }, {
     )
     setInterval(ask, 100)
     setInterval(() => console.log(JSON.stringify({ traffic })), 1000)
-    process.on('SIGTERM', () => process.exit())`],
-})
+    process.on('SIGTERM', () => process.exit())`,
+    ],
+  },
+)
 
-const embeddedMetrics = { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' }
+const embeddedMetrics = {
+  requests: 'envoy_istio_requests_total',
+  duration: 'envoy_istio_request_duration_milliseconds',
+}
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
 const policy = { port: 3001, retries: { attempts: 0 }, subsets }
 const reviews = { ...policy, traffic: { v1: 100, v2: 0 } }
@@ -72,22 +136,53 @@ const reviews = { ...policy, traffic: { v1: 100, v2: 0 } }
 type More = { stages?: string; sections?: object; options?: RunnerOptions }
 
 /** A run of the action with these canaries in its config file, and whatever other sections. */
-function act(canary: object | object[], { stages = 'policies, promote', sections = {}, options = {} }: More = {}): Promise<ActionRun> {
-  const full = (plan: object) => ({ interval: '4s', steps: [50, 100], patience: '30s', metrics: embeddedMetrics, ...plan })
+function act(
+  canary: object | object[],
+  { stages = 'policies, promote', sections = {}, options = {} }: More = {},
+): Promise<ActionRun> {
+  const full = (plan: object) => ({
+    interval: '4s',
+    steps: [50, 100],
+    patience: '30s',
+    metrics: embeddedMetrics,
+    ...plan,
+  })
   const plans = Array.isArray(canary) ? { canaries: canary.map(full) } : { canary: full(canary) }
   const config = join(machine.home, 'mesh.yaml')
-  writeFileSync(config, JSON.stringify({
-    name: 'promotion', namespace: 'sample-app', istio: { version: '1.31.0', profile: 'demo' }, mtls: 'strict',
-    workloads: ['deploy/frontend', 'deploy/reader', 'deploy/beta', 'deploy/backend', 'deploy/backend-v2', 'deploy/reviews', 'deploy/reviews-v2', 'deploy/mysql'],
-    services: { backend: policy, reviews }, ...plans, ...sections,
-  }))
+  writeFileSync(
+    config,
+    JSON.stringify({
+      name: 'promotion',
+      namespace: 'sample-app',
+      istio: { version: '1.31.0', profile: 'demo' },
+      mtls: 'strict',
+      workloads: [
+        'deploy/frontend',
+        'deploy/reader',
+        'deploy/beta',
+        'deploy/backend',
+        'deploy/backend-v2',
+        'deploy/reviews',
+        'deploy/reviews-v2',
+        'deploy/mysql',
+      ],
+      services: { backend: policy, reviews },
+      ...plans,
+      ...sections,
+    }),
+  )
   const { mirror = '', overlays = '' } = world.inputs
-  return machine.main({ mirror, overlays, config, stages, ...(kubeconfig === undefined ? {} : { kubeconfig }) }, options)
+  return machine.main(
+    { mirror, overlays, config, stages, ...(kubeconfig === undefined ? {} : { kubeconfig }) },
+    options,
+  )
 }
 
 /** Another v2 in place of the one that is there, with these in its environment. */
 async function v2(env: Record<string, string> = {}, app = 'backend'): Promise<void> {
-  const none = ['FAIL_RATE', 'DELAY_MS', 'SLOW_RATE', 'SLOW_MS', 'CRASH_AFTER_MS'].filter((name) => !(name in env)).map((name) => `${name}-`)
+  const none = ['FAIL_RATE', 'DELAY_MS', 'SLOW_RATE', 'SLOW_MS', 'CRASH_AFTER_MS']
+    .filter((name) => !(name in env))
+    .map((name) => `${name}-`)
   await setEnv(`${app}-v2`, ...none, ...Object.entries(env).map(([name, value]) => `${name}=${value}`))
 }
 
@@ -97,12 +192,22 @@ async function setEnv(name: string, ...env: string[]): Promise<void> {
 }
 
 /** As the stage rollback does it, but for one service, and in a moment. */
-const backToStable = (service: string) => world.run([process.execPath, join(import.meta.dirname, 'call.ts'), 'putAllBack', JSON.stringify([{ namespace: 'sample-app', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }])])
+const backToStable = (service: string) =>
+  world.run([
+    process.execPath,
+    join(import.meta.dirname, 'call.ts'),
+    'putAllBack',
+    JSON.stringify([
+      { namespace: 'sample-app', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } },
+    ]),
+  ])
 
 /** What counts of failed requests say. */
 const condemned = /^(success rate|no worse than stable): of the canary's requests \d+ of \d+ \(.*%\) failed/
-const spec = async () => (JSON.parse(await kubectl('get', 'virtualservice', 'backend', '-o', 'json')) as { spec: object }).spec
-const steps = ({ report }: ActionRun, of = 0) => report?.promotions[of]?.steps.map(({ kind, weight, outcome }) => [kind, weight, outcome])
+const spec = async () =>
+  (JSON.parse(await kubectl('get', 'virtualservice', 'backend', '-o', 'json')) as { spec: object }).spec
+const steps = ({ report }: ActionRun, of = 0) =>
+  report?.promotions[of]?.steps.map(({ kind, weight, outcome }) => [kind, weight, outcome])
 
 /** What a client counted while the work was done. */
 async function meanwhile<T>(work: () => Promise<T>, client = 'frontend'): Promise<{ result: T; seen: Traffic }> {
@@ -114,7 +219,9 @@ async function meanwhile<T>(work: () => Promise<T>, client = 'frontend'): Promis
 }
 
 function less(after: Traffic, before: Traffic): Traffic {
-  const versions = Object.fromEntries(Object.entries(after.versions).map(([version, count]) => [version, count - (before.versions[version] ?? 0)]))
+  const versions = Object.fromEntries(
+    Object.entries(after.versions).map(([version, count]) => [version, count - (before.versions[version] ?? 0)]),
+  )
   return { sent: after.sent - before.sent, failed: after.failed - before.failed, versions }
 }
 
@@ -140,9 +247,15 @@ describe('before any weight', () => {
     const onLine = (line: string) => {
       if (line.startsWith('matching:') && ++looks === 3) during = Promise.all([traffic(world), traffic(world, 'beta')])
     }
-    const { result, seen } = await meanwhile(() => act({ service: 'backend', ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } }, { options: { onLine } }))
+    const { result, seen } = await meanwhile(() =>
+      act({ service: 'backend', ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } }, { options: { onLine } }),
+    )
     expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
-    expect(steps(result)).toEqual([['ab', 0, 'passed'], ['weight', 50, 'passed'], ['weight', 100, 'passed']])
+    expect(steps(result)).toEqual([
+      ['ab', 0, 'passed'],
+      ['weight', 50, 'passed'],
+      ['weight', 100, 'passed'],
+    ])
     expect(seen.failed).toBe(0)
     const [users, testers] = (await during)!
     expect(less(users!, before.frontend).versions['v2'] ?? 0).toBe(0)
@@ -172,7 +285,11 @@ describe('a healthy v2', () => {
     const on = await act({ service: 'backend', steps: [25, 50, 100] })
     expect(on.outputs, on.log).toMatchObject({ verdict: 'promoted', weight: '100' })
     // It tells the whole promotion, whichever run took the step.
-    expect(steps(on)).toEqual([['weight', 25, 'passed'], ['weight', 50, 'passed'], ['weight', 100, 'passed']])
+    expect(steps(on)).toEqual([
+      ['weight', 25, 'passed'],
+      ['weight', 50, 'passed'],
+      ['weight', 100, 'passed'],
+    ])
     const back = await act({ service: 'backend' }, { stages: 'rollback' })
     expect(back.code, back.log).toBe(0)
     expect(back.outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
@@ -208,25 +325,47 @@ describe('a bad v2', () => {
 })
 
 describe('a v2 whose pods are broken', () => {
-  const container = (change: object) => kubectl('patch', 'deployment', 'backend-v2', '--type=strategic', '-p', JSON.stringify({ spec: { template: { spec: { containers: [{ name: 'backend', ...change }] } } } }))
+  const container = (change: object) =>
+    kubectl(
+      'patch',
+      'deployment',
+      'backend-v2',
+      '--type=strategic',
+      '-p',
+      JSON.stringify({ spec: { template: { spec: { containers: [{ name: 'backend', ...change }] } } } }),
+    )
   /** The old pod is gone before the run looks. */
-  const untilReplaced = () => soon(async () => expect(JSON.parse(await kubectl('get', 'deployment', 'backend-v2', '-o', 'json'))).toMatchObject({ status: { unavailableReplicas: 1, updatedReplicas: 1 } }))
+  const untilReplaced = () =>
+    soon(async () =>
+      expect(JSON.parse(await kubectl('get', 'deployment', 'backend-v2', '-o', 'json'))).toMatchObject({
+        status: { unavailableReplicas: 1, updatedReplicas: 1 },
+      }),
+    )
 
   test('gets no traffic when it never becomes ready, and is named', async () => {
-    onTestFinished(() => container({ readinessProbe: { httpGet: { path: '/healthz', port: 'http' } } }).then(() => undefined))
+    onTestFinished(() =>
+      container({ readinessProbe: { httpGet: { path: '/healthz', port: 'http' } } }).then(() => undefined),
+    )
     await container({ readinessProbe: { httpGet: { path: '/healthz', port: 9 } } })
     await untilReplaced()
     const { result, seen } = await meanwhile(() => act({ service: 'backend', patience: '8s' }, { stages: 'promote' }))
-    expect(result.outputs, result.log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: expect.stringContaining("the canary's pods did not become ready within 8 s (`patience`)") as string })
+    expect(result.outputs, result.log).toMatchObject({
+      verdict: 'rolled-back',
+      weight: '0',
+      reason: expect.stringContaining("the canary's pods did not become ready within 8 s (`patience`)") as string,
+    })
     expect(result.log).toMatch(/::error.*Readiness probe failed/)
     expect(seen.versions['v2'] ?? 0).toBe(0)
   })
 
   test('is put back when it runs out of memory', async () => {
-    const hog = 'const kept = []; setInterval(() => kept.push(Buffer.alloc(4e6, 1)), 100); import(process.cwd() + "/backend.js")'
+    const hog =
+      'const kept = []; setInterval(() => kept.push(Buffer.alloc(4e6, 1)), 100); import(process.cwd() + "/backend.js")'
     await v2()
     const [limit, command] = [{ limits: { memory: '400Mi' } }, ['node', '-e', hog]]
-    onTestFinished(() => container({ resources: { limits: { memory: null } }, command: ['node', 'backend.js'] }).then(() => undefined))
+    onTestFinished(() =>
+      container({ resources: { limits: { memory: null } }, command: ['node', 'backend.js'] }).then(() => undefined),
+    )
     await container({ resources: limit, command })
     const { outputs, log } = await act({ service: 'backend', interval: '60s' }, { stages: 'promote' })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
@@ -259,26 +398,47 @@ describe('others are asked', () => {
   beforeAll(() => v2())
 
   test('a command that fails puts it back, with its last line as the reason', async () => {
-    const run = ['node', '-e', 'console.log("looking"); console.log(`no cart at weight ${process.env.MESH_CANARY_WEIGHT}`); process.exit(1)']
-    const { outputs, log } = await act({ service: 'backend', checks: { commands: { smoke: { run, every: '1s', failures: 2 } } } })
+    const run = [
+      'node',
+      '-e',
+      'console.log("looking"); console.log(`no cart at weight ${process.env.MESH_CANARY_WEIGHT}`); process.exit(1)',
+    ]
+    const { outputs, log } = await act({
+      service: 'backend',
+      checks: { commands: { smoke: { run, every: '1s', failures: 2 } } },
+    })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'smoke: no cart at weight 50' })
   })
 
   test('the last step waits until it is confirmed', async () => {
     const { url, calls } = await hooks()
-    const webhooks = { ok: { type: 'confirm-promotion', url: `${url}/third`, metadata: { team: 'shop' } }, chat: { type: 'event', url: `${url}/always` }, bye: { type: 'post-rollout', url: `${url}/always` } }
+    const webhooks = {
+      ok: { type: 'confirm-promotion', url: `${url}/third`, metadata: { team: 'shop' } },
+      chat: { type: 'event', url: `${url}/always` },
+      bye: { type: 'post-rollout', url: `${url}/always` },
+    }
     const { outputs, log } = await act({ service: 'backend', webhooks })
     expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
     const asked = calls.filter(({ type }) => type === 'confirm-promotion')
     expect(asked).toHaveLength(3)
-    expect(asked[0]).toMatchObject({ name: 'backend', namespace: 'sample-app', phase: 'WaitingPromotion', canaryWeight: 50, metadata: { team: 'shop' } })
+    expect(asked[0]).toMatchObject({
+      name: 'backend',
+      namespace: 'sample-app',
+      phase: 'WaitingPromotion',
+      canaryWeight: 50,
+      metadata: { team: 'shop' },
+    })
     await soon(() => Promise.resolve(expect(calls.map(({ type }) => type)).toContain('post-rollout')))
     expect(calls.filter(({ type }) => type === 'event').at(-1)).toMatchObject({ phase: 'Succeeded' })
   })
 
   test('a rollback hook that says yes puts it back', async () => {
     const { url } = await hooks()
-    const { outputs, log } = await act({ service: 'backend', interval: '60s', webhooks: { stop: { type: 'rollback', url: `${url}/third` } } })
+    const { outputs, log } = await act({
+      service: 'backend',
+      interval: '60s',
+      webhooks: { stop: { type: 'rollback', url: `${url}/third` } },
+    })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the webhook stop asked for it' })
   })
 })
@@ -309,14 +469,20 @@ async function hooks(): Promise<{ url: string; calls: Call[] }> {
 describe('several services', () => {
   beforeAll(() => v2())
 
-  const both = (second: object = {}) => [{ service: 'backend', interval: '8s' }, { service: 'reviews', ...second }]
+  const both = (second: object = {}) => [
+    { service: 'backend', interval: '8s' },
+    { service: 'reviews', ...second },
+  ]
 
   test('move together, and both are put back when one fails', async () => {
     await v2({ FAIL_RATE: '0.3' }, 'reviews')
     const { code, outputs, report, summary } = await act(both())
     expect(code).toBe(1)
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(report?.promotions.map(({ service, verdict }) => [service, verdict])).toEqual([['backend', 'rolled-back'], ['reviews', 'rolled-back']])
+    expect(report?.promotions.map(({ service, verdict }) => [service, verdict])).toEqual([
+      ['backend', 'rolled-back'],
+      ['reviews', 'rolled-back'],
+    ])
     expect(report?.promotions[0]?.reason).toBe('put back together with reviews')
     expect(outputs['reason']).toMatch(condemned)
     for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
@@ -327,8 +493,14 @@ describe('several services', () => {
   test('a wave that is promoted goes back with the later one that fails', async () => {
     await v2({ FAIL_RATE: '0.3' }, 'reviews')
     const result = await act(both({ wave: 2 }))
-    expect(result.report?.promotions.map(({ service, verdict, reason }) => [service, verdict, reason])).toMatchObject([['backend', 'rolled-back', 'put back together with reviews'], ['reviews', 'rolled-back', expect.stringMatching(condemned)]])
-    expect(steps(result)).toEqual([['weight', 50, 'passed'], ['weight', 100, 'passed']])
+    expect(result.report?.promotions.map(({ service, verdict, reason }) => [service, verdict, reason])).toMatchObject([
+      ['backend', 'rolled-back', 'put back together with reviews'],
+      ['reviews', 'rolled-back', expect.stringMatching(condemned)],
+    ])
+    expect(steps(result)).toEqual([
+      ['weight', 50, 'passed'],
+      ['weight', 100, 'passed'],
+    ])
     for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
   })
 
@@ -347,7 +519,8 @@ test('the API server is asked for the counters of each pod once a tick, and for 
   const after = await asked()
   expect(outputs, log).toMatchObject({ verdict: 'promoted' })
   const looks = log.split('\n').filter((line) => line.startsWith('at weight')).length
-  const count = (request: RegExp) => [...after].reduce((sum, [key, times]) => (request.test(key) ? sum + times - (before.get(key) ?? 0) : sum), 0)
+  const count = (request: RegExp) =>
+    [...after].reduce((sum, [key, times]) => (request.test(key) ? sum + times - (before.get(key) ?? 0) : sum), 0)
   // Both versions and their two clients are read at each look and once before; the other four pods before, at the first, and at every tenth.
   const reads = count(/ pods proxy$/)
   expect(reads).toBeGreaterThan(looks)
@@ -405,7 +578,16 @@ test('stable adopts what was promoted, and no user notices', async () => {
   expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted' })
   expect(result.report?.promotions[0]).toMatchObject({ adopted: true })
   expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
-  const [stable, canary] = await Promise.all(['backend', 'backend-v2'].map(async (name) => (JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as { spec: { replicas: number; template: { spec: object } } }).spec))
+  const [stable, canary] = await Promise.all(
+    ['backend', 'backend-v2'].map(
+      async (name) =>
+        (
+          JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as {
+            spec: { replicas: number; template: { spec: object } }
+          }
+        ).spec,
+    ),
+  )
   expect(stable!.template.spec).toEqual(canary!.template.spec)
   expect([stable!.replicas, canary!.replicas]).toEqual([1, 0])
   expect(seen.failed).toBe(0)

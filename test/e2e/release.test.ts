@@ -14,14 +14,20 @@ beforeEach(() => {
 })
 afterEach(() => hub.remove())
 
-const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string }
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
+  version: string
+}
 const tag = `v${version}`
 const major = tag.split('.')[0]!
 
 describe('a release', () => {
   beforeEach(() => {
     // They are this very suite, and what needs Docker.
-    for (const name of ['ci', 'kind']) hub.write(`.github/workflows/${name}.yml`, `on: workflow_call\njobs: { all: { runs-on: ubuntu-latest, steps: [{ run: echo ${name} } ] } }\n`)
+    for (const name of ['ci', 'kind'])
+      hub.write(
+        `.github/workflows/${name}.yml`,
+        `on: workflow_call\njobs: { all: { runs-on: ubuntu-latest, steps: [{ run: echo ${name} } ] } }\n`,
+      )
     hub.commit('Called workflows that only say their names')
   })
 
@@ -37,13 +43,22 @@ describe('a release', () => {
 
     expect(log).not.toContain('cannot be released')
     expect(code).toBe(0)
-    expect(gh.map((args) => args.slice(0, 2))).toEqual([['release', 'create'], ['auth', 'setup-git']])
+    expect(gh.map((args) => args.slice(0, 2))).toEqual([
+      ['release', 'create'],
+      ['auth', 'setup-git'],
+    ])
     const [, , name, , , title, , notes = '', ...flags] = gh[0]!
-    expect([name, title, flags]).toEqual([tag, tag, ['--latest=true', '--prerelease=false', `out/mesh-canary-${version}.tgz`]])
+    expect([name, title, flags]).toEqual([
+      tag,
+      tag,
+      ['--latest=true', '--prerelease=false', `out/mesh-canary-${version}.tgz`],
+    ])
     expect(notes).toContain('Counts sidecars\n\nNothing else is new.')
     expect(notes).toContain(`## Changes since ${major}.0.0\n\n- Sidecars are counted too\n`)
     expect(notes).toContain(`- uses: example/mesh-canary@${commit} # ${tag}`)
-    expect(log).toMatch(/stand-in for actions\/attest\n.*subject-path: action\.yml\n.*dist\/\*\n.*out\/\*\.tgz\n[\s\S]*Run Main Publish the release/)
+    expect(log).toMatch(
+      /stand-in for actions\/attest\n.*subject-path: action\.yml\n.*dist\/\*\n.*out\/\*\.tgz\n[\s\S]*Run Main Publish the release/,
+    )
     expect(hub.at(major)).toBe(commit)
     expect(hub.at(`${major}.0.0`)).not.toBe(commit)
   })
@@ -61,14 +76,34 @@ describe('a release', () => {
 
     expect(code).not.toBe(0)
     expect(log).toContain('v9.0.0 cannot be released:')
-    for (const obstacle of ['v9.0.0 has no message', 'v9.0.0 is not on origin/main', `package.json says version ${version}`, 'dist is not what src makes']) expect(log).toContain(`- ${obstacle}`)
+    for (const obstacle of [
+      'v9.0.0 has no message',
+      'v9.0.0 is not on origin/main',
+      `package.json says version ${version}`,
+      'dist is not what src makes',
+    ])
+      expect(log).toContain(`- ${obstacle}`)
     expect(gh).toEqual([])
     expect(hub.at(major)).toBe(before)
   })
 })
 
 describe('dist on a pull request', () => {
-  const opened = (user: string) => ({ name: 'pull_request', ref: 'refs/pull/7/merge', payload: { action: 'opened', number: 7, pull_request: { number: 7, user: { login: user }, head: { ref: 'dependabot/npm', sha: hub.git('rev-parse', 'HEAD') }, base: { ref: 'main' } } } }) as const
+  const opened = (user: string) =>
+    ({
+      name: 'pull_request',
+      ref: 'refs/pull/7/merge',
+      payload: {
+        action: 'opened',
+        number: 7,
+        pull_request: {
+          number: 7,
+          user: { login: user },
+          head: { ref: 'dependabot/npm', sha: hub.git('rev-parse', 'HEAD') },
+          base: { ref: 'main' },
+        },
+      },
+    }) as const
 
   beforeEach(() => hub.git('checkout', '--quiet', '-b', 'dependabot/npm'))
 
@@ -81,7 +116,10 @@ describe('dist on a pull request', () => {
     const { code, gh } = await hub.run('rebuild.yml', opened('dependabot[bot]'))
 
     expect(code).toBe(0)
-    expect(gh).toEqual([['auth', 'setup-git'], ['workflow', 'run', 'ci.yml', '--ref', 'dependabot/npm']])
+    expect(gh).toEqual([
+      ['auth', 'setup-git'],
+      ['workflow', 'run', 'ci.yml', '--ref', 'dependabot/npm'],
+    ])
     hub.git('fetch', '--quiet', 'origin')
     expect(hub.git('rev-parse', 'origin/dependabot/npm~1')).toBe(before)
     expect(hub.git('show', 'origin/dependabot/npm:dist/index.js')).toBe(built.trim())
@@ -102,10 +140,19 @@ describe('dist on a pull request', () => {
 
 test('the job for other systems, here on this one, gets istioctl by the action, renders the policies and runs its tests', async () => {
   hub.git('push', '--quiet', 'origin', 'main')
-  const mirror = spawn(process.execPath, [join(import.meta.dirname, '../mesh/mirror.ts'), await releases(), join(hub.folder, '../mirror.log')])
+  const mirror = spawn(process.execPath, [
+    join(import.meta.dirname, '../mesh/mirror.ts'),
+    await releases(),
+    join(hub.folder, '../mirror.log'),
+  ])
   try {
     // Windows' part of the tests is the smallest.
-    const { code, log } = await hub.run('ci.yml', { name: 'push', ref: 'refs/heads/main', vars: { ISTIO_MIRROR: MIRROR_URL }, args: ['--job', 'platforms', '--matrix', 'os:windows-latest'] })
+    const { code, log } = await hub.run('ci.yml', {
+      name: 'push',
+      ref: 'refs/heads/main',
+      vars: { ISTIO_MIRROR: MIRROR_URL },
+      args: ['--job', 'platforms', '--matrix', 'os:windows-latest'],
+    })
     expect(log).toContain('client version: 1.31.0')
     expect(log).toMatch(/Tests\s+.*\d+ passed/)
     expect(code).toBe(0)

@@ -45,7 +45,20 @@ function act(istio: string, rest = '', more: Inputs = {}) {
 const workloads = 'workloads: [deploy/echo-v1, deploy/echo-v2]\nverify: { timeout: 60s }\n'
 
 async function istiods(): Promise<string[]> {
-  return (await kubectl('get', 'deployments', '-A', '-l', 'app=istiod', '-o', 'jsonpath={range .items[*]}{.metadata.labels.istio\\.io/rev}{"\\n"}{end}')).split('\n').filter(Boolean).sort()
+  return (
+    await kubectl(
+      'get',
+      'deployments',
+      '-A',
+      '-l',
+      'app=istiod',
+      '-o',
+      'jsonpath={range .items[*]}{.metadata.labels.istio\\.io/rev}{"\\n"}{end}',
+    )
+  )
+    .split('\n')
+    .filter(Boolean)
+    .sort()
 }
 
 async function labels(): Promise<Record<string, string>> {
@@ -55,7 +68,9 @@ async function labels(): Promise<Record<string, string>> {
 
 /** The revisions of the echo pods' sidecars, each once. */
 async function sidecars(): Promise<(string | undefined)[]> {
-  const { items } = JSON.parse(await kubectl('-n', 'policies', 'get', 'pods', '-l', 'app=echo', '-o', 'json')) as { items: Pod[] }
+  const { items } = JSON.parse(await kubectl('-n', 'policies', 'get', 'pods', '-l', 'app=echo', '-o', 'json')) as {
+    items: Pod[]
+  }
   return [...new Set(items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(sidecarRevision))]
 }
 
@@ -64,13 +79,25 @@ test('a cluster that fails the precheck gets no mesh, unless the code is suppres
   await kubectl('delete', 'crd', name, '--ignore-not-found')
   const schema = { openAPIV3Schema: { type: 'object' } }
   await apply({
-    apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition', metadata: { name, annotations: { 'api-approved.kubernetes.io': 'https://github.com/kubernetes-sigs/gateway-api/pull/891' } },
-    spec: { group: 'gateway.networking.k8s.io', scope: 'Namespaced', names: { kind: 'HTTPRoute', plural: 'httproutes' }, versions: [{ name: 'v1alpha2', served: true, storage: true, schema }] },
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name,
+      annotations: { 'api-approved.kubernetes.io': 'https://github.com/kubernetes-sigs/gateway-api/pull/891' },
+    },
+    spec: {
+      group: 'gateway.networking.k8s.io',
+      scope: 'Namespaced',
+      names: { kind: 'HTTPRoute', plural: 'httproutes' },
+      versions: [{ name: 'v1alpha2', served: true, storage: true, schema }],
+    },
   })
   const refused = await act('profile: demo')
   const let_ = await act('profile: demo, suppress: [IST0156]', '', { 'dry-run': 'true' })
   await kubectl('delete', 'crd', name)
-  expect(refused.report?.error).toMatch(/istioctl x precheck finds errors, so nothing is installed.*\nIST0156 .*v1alpha2 is lower than the minimum version: v1beta1/)
+  expect(refused.report?.error).toMatch(
+    /istioctl x precheck finds errors, so nothing is installed.*\nIST0156 .*v1alpha2 is lower than the minimum version: v1beta1/,
+  )
   expect(refused.code).toBe(1)
   expect(let_).toMatchObject({ code: 0, report: { stages: [{ name: 'check' }, { name: 'install', outcome: 'done' }] } })
   expect(let_.report?.warnings.join()).toContain('IST0172')
@@ -79,18 +106,26 @@ test('a cluster that fails the precheck gets no mesh, unless the code is suppres
 
 test('images that are never pulled are looked for on the nodes before anything is installed', async () => {
   const dry = await act('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
-  expect(dry).toMatchObject({ code: 0, outputs: { images: 'docker.io/istio/pilot:1.31.0 docker.io/istio/proxyv2:1.31.0' } })
+  expect(dry).toMatchObject({
+    code: 0,
+    outputs: { images: 'docker.io/istio/pilot:1.31.0 docker.io/istio/proxyv2:1.31.0' },
+  })
   const { code, report } = await act('profile: demo, imagePullPolicy: Never, hub: registry.example/istio')
   expect(code).toBe(1)
-  expect(report?.error).toContain('istio.imagePullPolicy: the images are never pulled, and not all are there: registry.example/istio/pilot:1.31.0 is not on mesh-canary; registry.example/istio/proxyv2:1.31.0 is not on mesh-canary; load them')
+  expect(report?.error).toContain(
+    'istio.imagePullPolicy: the images are never pulled, and not all are there: registry.example/istio/pilot:1.31.0 is not on mesh-canary; registry.example/istio/proxyv2:1.31.0 is not on mesh-canary; load them',
+  )
   expect(await istiods()).toEqual([])
 })
 
 test('ambient mode is refused with the reason', async () => {
   await kubectl('create', 'namespace', 'policies')
   await kubectl('label', 'namespace', 'policies', 'istio.io/dataplane-mode=ambient')
-  for (const istio of ['profile: ambient', 'set: values.profile=ambient']) expect((await act(istio)).report?.error).toContain('asks for ambient mode, in which pods have no sidecars')
-  expect((await act('profile: demo', 'workloads: all\n')).report?.error).toContain('namespace: policies is labelled istio.io/dataplane-mode=ambient')
+  for (const istio of ['profile: ambient', 'set: values.profile=ambient'])
+    expect((await act(istio)).report?.error).toContain('asks for ambient mode, in which pods have no sidecars')
+  expect((await act('profile: demo', 'workloads: all\n')).report?.error).toContain(
+    'namespace: policies is labelled istio.io/dataplane-mode=ambient',
+  )
   expect(await istiods()).toEqual([])
 })
 
@@ -112,49 +147,109 @@ const caller = `
   setInterval(() => console.log(JSON.stringify(seen)), 250)`
 
 async function traffic(): Promise<{ sent: number; failed: number }> {
-  return JSON.parse((await kubectl('-n', 'load', 'logs', 'deploy/caller', '-c', 'node', '--tail', '1')).trim()) as { sent: number; failed: number }
+  return JSON.parse((await kubectl('-n', 'load', 'logs', 'deploy/caller', '-c', 'node', '--tail', '1')).trim()) as {
+    sent: number
+    failed: number
+  }
 }
 
 test('a namespace moves to a new control plane beside the old one under traffic, without a lost request', async () => {
   expect(await act('profile: demo')).toMatchObject({ code: 0 })
   await deployEcho(world)
   // A pod serves on until nobody is sent to it any more; and the first one brings its own image of the proxy.
-  for (const [name, image] of [['echo-v1', { 'sidecar.istio.io/proxyImage': 'docker.io/istio/proxyv2:1.31.0' }], ['echo-v2', {}]] as const)
-    await kubectl('-n', 'policies', 'patch', 'deployment', name, '-p', JSON.stringify({ spec: { template: { metadata: { annotations: image }, spec: { containers: [{ name: 'node', lifecycle: { preStop: { sleep: { seconds: 3 } } } }] } } } }))
-  await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'load', labels: { 'istio-injection': 'enabled' } } })
-  const container = { name: 'node', image: 'docker.io/mesh-canary/sample-app:1', imagePullPolicy: 'IfNotPresent', command: ['node', '-e', caller] }
-  await apply({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'caller', namespace: 'load' }, spec: { selector: { matchLabels: { app: 'caller' } }, template: { metadata: { labels: { app: 'caller' } }, spec: { containers: [container] } } } })
-  for (const [namespace, name] of [['policies', 'echo-v1'], ['policies', 'echo-v2'], ['load', 'caller']] as const) await kubectl('-n', namespace, 'rollout', 'status', `deploy/${name}`, '--timeout=60s')
+  for (const [name, image] of [
+    ['echo-v1', { 'sidecar.istio.io/proxyImage': 'docker.io/istio/proxyv2:1.31.0' }],
+    ['echo-v2', {}],
+  ] as const)
+    await kubectl(
+      '-n',
+      'policies',
+      'patch',
+      'deployment',
+      name,
+      '-p',
+      JSON.stringify({
+        spec: {
+          template: {
+            metadata: { annotations: image },
+            spec: { containers: [{ name: 'node', lifecycle: { preStop: { sleep: { seconds: 3 } } } }] },
+          },
+        },
+      }),
+    )
+  await apply({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'load', labels: { 'istio-injection': 'enabled' } },
+  })
+  const container = {
+    name: 'node',
+    image: 'docker.io/mesh-canary/sample-app:1',
+    imagePullPolicy: 'IfNotPresent',
+    command: ['node', '-e', caller],
+  }
+  await apply({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'caller', namespace: 'load' },
+    spec: {
+      selector: { matchLabels: { app: 'caller' } },
+      template: { metadata: { labels: { app: 'caller' } }, spec: { containers: [container] } },
+    },
+  })
+  for (const [namespace, name] of [
+    ['policies', 'echo-v1'],
+    ['policies', 'echo-v2'],
+    ['load', 'caller'],
+  ] as const)
+    await kubectl('-n', namespace, 'rollout', 'status', `deploy/${name}`, '--timeout=60s')
   expect(await sidecars()).toEqual(['default'])
   await expect.poll(async () => (await traffic()).sent, { timeout: 20_000 }).toBeGreaterThan(20)
   const before = await traffic()
 
   const { code, report, log } = await act('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
-  expect(report).toMatchObject({ mesh: { version: '1.31.0', revision: 'canary', action: 'installed' }, restarted: ['Deployment/echo-v1', 'Deployment/echo-v2'] })
-  expect(log).toContain('namespace policies: labelled istio.io/rev=canary, without istio-injection=enabled, which would win over it')
+  expect(report).toMatchObject({
+    mesh: { version: '1.31.0', revision: 'canary', action: 'installed' },
+    restarted: ['Deployment/echo-v1', 'Deployment/echo-v2'],
+  })
+  expect(log).toContain(
+    'namespace policies: labelled istio.io/rev=canary, without istio-injection=enabled, which would win over it',
+  )
   expect(await labels()).toEqual({ 'istio.io/rev': 'canary' })
   expect(await sidecars()).toEqual(['canary'])
   const after = await traffic()
   expect(after.sent - before.sent).toBeGreaterThan(200)
   expect(after.failed - before.failed).toBe(0)
   // Others still use the old one, who were not asked to move.
-  expect(report?.warnings.join()).toMatch(/the namespace policies points to the control plane canary, and these pods still have sidecars of another: caller-\S+ \(default\)/)
-  expect(report?.warnings.join()).toMatch(/the control plane default \(1\.31\.0\) stays, for it is still used by namespace load, pod load\/caller-\S+, pod policies\/caller-/)
+  expect(report?.warnings.join()).toMatch(
+    /the namespace policies points to the control plane canary, and these pods still have sidecars of another: caller-\S+ \(default\)/,
+  )
+  expect(report?.warnings.join()).toMatch(
+    /the control plane default \(1\.31\.0\) stays, for it is still used by namespace load, pod load\/caller-\S+, pod policies\/caller-/,
+  )
   expect(await istiods()).toEqual(['canary', 'default'])
 })
 
 test('a second run changes nothing', async () => {
   const { code, outputs, report } = await act('profile: demo, revision: canary, removeOld: true', workloads)
-  expect({ code, changed: outputs['changed'], restarted: report?.restarted, mesh: report?.mesh?.action }).toEqual({ code: 0, changed: '0', restarted: [], mesh: 'unchanged' })
+  expect({ code, changed: outputs['changed'], restarted: report?.restarted, mesh: report?.mesh?.action }).toEqual({
+    code: 0,
+    changed: '0',
+    restarted: [],
+    mesh: 'unchanged',
+  })
 })
 
 test('a new control plane whose sidecars do not start is left again: the namespace goes back, and what was restarted with it', async () => {
   // Without gateways, which would be made of the same image.
-  const broken = 'profile: minimal, revision: broken, set: { values.global.proxy.image: docker.io/mesh-canary/no-such-proxy:1, "components.ingressGateways[0].enabled": false, "components.egressGateways[0].enabled": false }'
+  const broken =
+    'profile: minimal, revision: broken, set: { values.global.proxy.image: docker.io/mesh-canary/no-such-proxy:1, "components.ingressGateways[0].enabled": false, "components.egressGateways[0].enabled": false }'
   const { code, report } = await act(broken, workloads, { 'verify-timeout': '12s' })
   expect(code).toBe(1)
-  expect(report?.error).toMatch(/Deployment\/echo-v2 was not ready within 12 s after its restart: echo-v2-.*no-such-proxy:1.*\nso the namespace policies points to the revision canary again, and Deployment\/echo-v1, Deployment\/echo-v2 were restarted with its sidecars/)
+  expect(report?.error).toMatch(
+    /Deployment\/echo-v2 was not ready within 12 s after its restart: echo-v2-.*no-such-proxy:1.*\nso the namespace policies points to the revision canary again, and Deployment\/echo-v1, Deployment\/echo-v2 were restarted with its sidecars/,
+  )
   expect(await labels()).toEqual({ 'istio.io/rev': 'canary' })
   expect(await sidecars()).toEqual(['canary'])
   expect((await traffic()).failed).toBe(0)
@@ -163,29 +258,50 @@ test('a new control plane whose sidecars do not start is left again: the namespa
 test('a control plane that is in use is not removed', async () => {
   const { code, report } = await act('revision: canary', 'stages: uninstall\n')
   expect(code).toBe(1)
-  expect(report?.error).toMatch(/uninstall: the control plane canary is still used by namespace policies, .*gateway pod istio-system\/istio-ingressgateway-.*pod policies\/echo-v1-/)
+  expect(report?.error).toMatch(
+    /uninstall: the control plane canary is still used by namespace policies, .*gateway pod istio-system\/istio-ingressgateway-.*pod policies\/echo-v1-/,
+  )
   expect(await istiods()).toEqual(['broken', 'canary', 'default'])
 })
 
 test('one that nothing uses is removed: by its name, or as older than the one asked for', async () => {
-  expect(await act('revision: broken', 'stages: uninstall\n')).toMatchObject({ code: 0, report: { removed: ['control plane broken'] } })
+  expect(await act('revision: broken', 'stages: uninstall\n')).toMatchObject({
+    code: 0,
+    report: { removed: ['control plane broken'] },
+  })
   await kubectl('delete', 'namespace', 'load', '--wait')
   await kubectl('-n', 'policies', 'delete', 'deployment', 'caller', '--wait')
   await kubectl('-n', 'policies', 'wait', '--for=delete', 'pod', '-l', 'app=caller', '--timeout=60s')
   const { code, report } = await act('profile: demo, revision: canary, removeOld: true', workloads)
-  expect({ code, error: report?.error, removed: report?.removed, restarted: report?.restarted }).toEqual({ code: 0, error: undefined, removed: ['control plane default (1.31.0)'], restarted: [] })
+  expect({ code, error: report?.error, removed: report?.removed, restarted: report?.restarted }).toEqual({
+    code: 0,
+    error: undefined,
+    removed: ['control plane default (1.31.0)'],
+    restarted: [],
+  })
   expect(await istiods()).toEqual(['canary'])
   // What checks Istio's objects when they are written is the new one's, too.
-  const validator = JSON.parse(await kubectl('get', 'validatingwebhookconfiguration', 'istiod-default-validator', '-o', 'json')) as { webhooks: { clientConfig: { service: { name: string } } }[] }
+  const validator = JSON.parse(
+    await kubectl('get', 'validatingwebhookconfiguration', 'istiod-default-validator', '-o', 'json'),
+  ) as { webhooks: { clientConfig: { service: { name: string } } }[] }
   expect(validator.webhooks[0]!.clientConfig.service.name).toBe('istiod-canary')
-  await apply({ apiVersion: 'networking.istio.io/v1', kind: 'DestinationRule', metadata: { name: 'echo', namespace: 'policies' }, spec: { host: 'echo' } })
+  await apply({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'DestinationRule',
+    metadata: { name: 'echo', namespace: 'policies' },
+    spec: { host: 'echo' },
+  })
   await kubectl('-n', 'policies', 'delete', 'destinationrule', 'echo')
 })
 
 test('a tag stands for the revision: the namespace names it, and nothing is restarted where the sidecars are right', async () => {
   const tagged = 'profile: demo, revision: canary, tag: prod'
   const first = await act(tagged, workloads)
-  expect({ code: first.code, error: first.report?.error, restarted: first.report?.restarted }).toEqual({ code: 0, error: undefined, restarted: [] })
+  expect({ code: first.code, error: first.report?.error, restarted: first.report?.restarted }).toEqual({
+    code: 0,
+    error: undefined,
+    restarted: [],
+  })
   expect(await labels()).toEqual({ 'istio.io/rev': 'prod' })
   expect((await act(tagged, workloads)).outputs['changed']).toBe('0')
   await kubectl('-n', 'policies', 'rollout', 'restart', 'deploy/echo-v1')
@@ -197,5 +313,9 @@ test('the last control plane takes the mesh with it, tags and all', async () => 
   const { code, report } = await act('revision: canary', 'stages: uninstall\n')
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
   expect(await labels()).toEqual({})
-  expect((await kubectl('get', 'mutatingwebhookconfigurations,validatingwebhookconfigurations,namespaces', '-o', 'name')).split('\n').filter((name) => name.includes('istio'))).toEqual([])
+  expect(
+    (await kubectl('get', 'mutatingwebhookconfigurations,validatingwebhookconfigurations,namespaces', '-o', 'name'))
+      .split('\n')
+      .filter((name) => name.includes('istio')),
+  ).toEqual([])
 })

@@ -31,26 +31,47 @@ const bundle = resolve(import.meta.dirname, '../../dist/index.js')
 /** A machine of the runner's: its tool cache and its temporary folder last from one run to the next. */
 export function runner(options: RunnerOptions = {}) {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-runner-'))
-  const env = { ...process.env, ...options.env, RUNNER_TEMP: join(home, 'temp'), RUNNER_TOOL_CACHE: join(home, 'tools'), GITHUB_ACTIONS: 'true' }
+  const env = {
+    ...process.env,
+    ...options.env,
+    RUNNER_TEMP: join(home, 'temp'),
+    RUNNER_TOOL_CACHE: join(home, 'tools'),
+    GITHUB_ACTIONS: 'true',
+  }
   for (const folder of [env.RUNNER_TEMP, env.RUNNER_TOOL_CACHE]) mkdirSync(folder)
 
   const step = async (inputs: Inputs, state: Record<string, string>, more: RunnerOptions): Promise<ActionRun> => {
     const files = mkdtempSync(join(home, 'step-'))
     const file = (name: string) => join(files, name)
-    const names = { GITHUB_OUTPUT: file('output'), GITHUB_STATE: file('state'), GITHUB_ENV: file('env'), GITHUB_PATH: file('path'), GITHUB_STEP_SUMMARY: file('summary') }
+    const names = {
+      GITHUB_OUTPUT: file('output'),
+      GITHUB_STATE: file('state'),
+      GITHUB_ENV: file('env'),
+      GITHUB_PATH: file('path'),
+      GITHUB_STEP_SUMMARY: file('summary'),
+    }
     for (const name of Object.values(names)) writeFileSync(name, '')
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
+    const given = Object.fromEntries(
+      Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]),
+    )
     const saved = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
     const argv = [process.execPath, bundle]
-    const { code, log } = await execute((options.enter ?? ((same) => [...same]))(argv), { ...env, ...more.env, ...names, ...given, ...saved }, { ...options, ...more })
+    const { code, log } = await execute(
+      (options.enter ?? ((same) => [...same]))(argv),
+      { ...env, ...more.env, ...names, ...given, ...saved },
+      { ...options, ...more },
+    )
     const outputs = variables(readFileSync(names.GITHUB_OUTPUT, 'utf8'))
     const reportFile = outputs['report']
     return {
-      code, log, outputs,
+      code,
+      log,
+      outputs,
       state: variables(readFileSync(names.GITHUB_STATE, 'utf8')),
       path: readFileSync(names.GITHUB_PATH, 'utf8').split('\n').filter(Boolean),
       summary: readFileSync(names.GITHUB_STEP_SUMMARY, 'utf8'),
-      report: reportFile && existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report) : undefined,
+      report:
+        reportFile && existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, 'utf8')) as Report) : undefined,
     }
   }
 
@@ -74,7 +95,11 @@ function variables(text: string): Record<string, string> {
   return Object.fromEntries(found.map(([, name = '', , value = '']) => [name, value]))
 }
 
-function execute([program = '', ...args]: string[], env: NodeJS.ProcessEnv, { onLine, onStart }: RunnerOptions): Promise<{ code: number; log: string }> {
+function execute(
+  [program = '', ...args]: string[],
+  env: NodeJS.ProcessEnv,
+  { onLine, onStart }: RunnerOptions,
+): Promise<{ code: number; log: string }> {
   return new Promise((done, fail) => {
     const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     let log = ''

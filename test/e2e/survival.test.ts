@@ -25,7 +25,11 @@ beforeAll(async () => {
   world = await embedded()
   machine = runner(world.runner)
   await deploySampleApp(world, 'healthy')
-  const ready = await machine.main({ ...world.inputs, config: `${sampleApp}/mesh.yaml`, stages: 'install, inject, policies, verify' })
+  const ready = await machine.main({
+    ...world.inputs,
+    config: `${sampleApp}/mesh.yaml`,
+    stages: 'install, inject, policies, verify',
+  })
   expect(ready.code, ready.log).toBe(0)
   kubeconfig = await asDeliverer(world, machine.home)
 })
@@ -41,7 +45,21 @@ type More = { stages?: string; options?: RunnerOptions; env?: Record<string, str
 
 function act(canary: object, { stages = 'promote', options = {}, env = {} }: More = {}): Promise<ActionRun> {
   const config = join(machine.home, 'survival.yaml')
-  writeFileSync(config, JSON.stringify({ namespace: 'sample-app', canary: { service: 'backend', steps: [10, 50, 100], interval: '4s', patience: '30s', guard: '5s', metrics, ...canary } }))
+  writeFileSync(
+    config,
+    JSON.stringify({
+      namespace: 'sample-app',
+      canary: {
+        service: 'backend',
+        steps: [10, 50, 100],
+        interval: '4s',
+        patience: '30s',
+        guard: '5s',
+        metrics,
+        ...canary,
+      },
+    }),
+  )
   return machine.main({ config, stages, kubeconfig }, { ...options, env: { ...world.runner.env, ...env } })
 }
 
@@ -66,7 +84,8 @@ test('a promotion that ends leaves nothing behind but its weights, and had a gua
   let during = ''
   const { outputs } = await act({}, { options: when('weight: v1 50', async () => (during = await ours())) })
   expect(outputs['verdict']).toBe('promoted')
-  for (const kind of ['lease', 'job', 'role', 'rolebinding', 'serviceaccount', 'configmap']) expect(during).toMatch(new RegExp(`^${kind}[^/]*/mesh-canary-backend`, 'm'))
+  for (const kind of ['lease', 'job', 'role', 'rolebinding', 'serviceaccount', 'configmap'])
+    expect(during).toMatch(new RegExp(`^${kind}[^/]*/mesh-canary-backend`, 'm'))
   await soon(async () => expect(await ours()).toBe(''))
 })
 
@@ -76,11 +95,22 @@ describe('a run that is killed, with nobody left to clean up', () => {
     expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
     await soon(async () => expect(await liveWeights(world)).toEqual(allAtV1))
     await soon(async () => expect((await lease()).spec?.holderIdentity).toBe(''))
-    expect(JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryPutBack', '-o', 'json'))).toMatchObject({ items: expect.arrayContaining([expect.objectContaining({ message: expect.stringContaining('was not heard of for 5 s') as string }) as object]) as object[] })
+    expect(
+      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryPutBack', '-o', 'json')),
+    ).toMatchObject({
+      items: expect.arrayContaining([
+        expect.objectContaining({ message: expect.stringContaining('was not heard of for 5 s') as string }) as object,
+      ]) as object[],
+    })
 
     const again = await act({})
     expect(again.outputs['verdict']).toBe('promoted')
-    expect(steps(again)).toEqual([[10, 'passed'], [50, 'interrupted'], [50, 'passed'], [100, 'passed']])
+    expect(steps(again)).toEqual([
+      [10, 'passed'],
+      [50, 'interrupted'],
+      [50, 'passed'],
+      [100, 'passed'],
+    ])
   })
 
   test('before its first weight: there is no traffic to put back, and the next run takes the Lease over', async () => {
@@ -95,7 +125,9 @@ test('two runs at once: the second is told whose the first is, and the first is 
   const run = { GITHUB_SERVER_URL: 'https://github.test', GITHUB_REPOSITORY: 'shop/backend', GITHUB_RUN_ID: '42' }
   let second: Promise<ActionRun> | undefined
   const first = await act({}, { env: run, options: when('at weight 10', () => (second = act({}))) })
-  expect((await second!).report?.error).toContain('another run promotes backend: https://github.test/shop/backend/actions/runs/42/attempts/1, since')
+  expect((await second!).report?.error).toContain(
+    'another run promotes backend: https://github.test/shop/backend/actions/runs/42/attempts/1, since',
+  )
   expect(first.outputs['verdict']).toBe('promoted')
 })
 
@@ -109,7 +141,12 @@ describe('a run that is cancelled', () => {
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(await liveWeights(world)).toEqual(allAtV1)
     expect((await lease()).spec?.holderIdentity).toBe('')
-    expect(steps(await act({}))).toEqual([[10, 'passed'], [50, 'interrupted'], [50, 'passed'], [100, 'passed']])
+    expect(steps(await act({}))).toEqual([
+      [10, 'passed'],
+      [50, 'interrupted'],
+      [50, 'passed'],
+      [100, 'passed'],
+    ])
   })
 
   test('leaves it where it is when that is asked for', async () => {
@@ -130,12 +167,24 @@ test('the stage rollback takes the promotion from a run that lives', async () =>
 })
 
 describe('somebody else writes the weights in the middle', () => {
-  const meddle = () => when('at weight 50', () => kubectl('patch', 'virtualservice', 'backend', '--type=json', '-p', '[{"op":"replace","path":"/spec/http/0/route/0/weight","value":70},{"op":"replace","path":"/spec/http/0/route/1/weight","value":30}]'))
+  const meddle = () =>
+    when('at weight 50', () =>
+      kubectl(
+        'patch',
+        'virtualservice',
+        'backend',
+        '--type=json',
+        '-p',
+        '[{"op":"replace","path":"/spec/http/0/route/0/weight","value":70},{"op":"replace","path":"/spec/http/0/route/1/weight","value":30}]',
+      ),
+    )
 
   test('and the run says who, and puts all back', async () => {
     const { outputs } = await act({}, { options: meddle() })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toMatch(/VirtualService sample-app\/backend gives the canary 30% instead of 50%: kubectl-patch wrote it at/)
+    expect(outputs['reason']).toMatch(
+      /VirtualService sample-app\/backend gives the canary 30% instead of 50%: kubectl-patch wrote it at/,
+    )
     expect(await liveWeights(world)).toEqual(allAtV1)
   })
 
@@ -144,7 +193,16 @@ describe('somebody else writes the weights in the middle', () => {
   })
 
   test('and takes the routes away: those of before come back', async () => {
-    const removed = when('at weight 50', () => kubectl('patch', 'virtualservice', 'backend', '--type=json', '-p', '[{"op":"replace","path":"/spec/http","value":[{"route":[{"destination":{"host":"backend","subset":"v2"}}]}]}]'))
+    const removed = when('at weight 50', () =>
+      kubectl(
+        'patch',
+        'virtualservice',
+        'backend',
+        '--type=json',
+        '-p',
+        '[{"op":"replace","path":"/spec/http","value":[{"route":[{"destination":{"host":"backend","subset":"v2"}}]}]}]',
+      ),
+    )
     const { outputs } = await act({}, { options: removed })
     expect(outputs['reason']).toContain('do not split between v1 and v2 any more: kubectl-patch wrote it')
     expect(await liveWeights(world)).toEqual(allAtV1)
@@ -152,7 +210,10 @@ describe('somebody else writes the weights in the middle', () => {
 })
 
 test('somebody deletes the routes in the middle: they are made again, with all traffic at stable', async () => {
-  const { outputs } = await act({}, { options: when('at weight 50', () => kubectl('delete', 'virtualservice', 'backend')) })
+  const { outputs } = await act(
+    {},
+    { options: when('at weight 50', () => kubectl('delete', 'virtualservice', 'backend')) },
+  )
   expect(outputs['reason']).toContain('VirtualService sample-app/backend was deleted in the middle of the promotion')
   expect(await liveWeights(world)).toEqual(allAtV1)
 })
@@ -181,7 +242,9 @@ describe('in the middle of its promotion the canary', () => {
   })
 
   test('loses its only pod: users would ask nobody', async () => {
-    const { outputs } = await during(() => kubectl('delete', 'pod', '-l', 'app=backend,version=v2', '--grace-period=0', '--force', '--wait=false'))
+    const { outputs } = await during(() =>
+      kubectl('delete', 'pod', '-l', 'app=backend,version=v2', '--grace-period=0', '--force', '--wait=false'),
+    )
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(/no pod of the canary is ready any more|was restarted/)
   })
@@ -191,7 +254,9 @@ describe('a guard that cannot do its duty', () => {
   test('for want of its image: nothing moves, and the cause is told', async () => {
     const { outputs } = await act({ patience: '8s', guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' } })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toMatch(/the guard did not come on duty within 8 s \(`patience`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/)
+    expect(outputs['reason']).toMatch(
+      /the guard did not come on duty within 8 s \(`patience`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/,
+    )
     expect(await liveWeights(world)).toEqual(allAtV1)
   })
 
@@ -199,7 +264,9 @@ describe('a guard that cannot do its duty', () => {
     await kubectl('delete', 'rolebinding', 'mesh-canary-guards')
     try {
       const { report } = await act({})
-      expect(report?.error).toMatch(/canary.guard: the guard of backend cannot be created .*forbidden.*deploy\/rbac\/deliver.yaml, or set `guard: off`/)
+      expect(report?.error).toMatch(
+        /canary.guard: the guard of backend cannot be created .*forbidden.*deploy\/rbac\/deliver.yaml, or set `guard: off`/,
+      )
       expect((await act({ guard: 'off' })).outputs['verdict']).toBe('promoted')
     } finally {
       kubeconfig = await asDeliverer(world, machine.home)
@@ -216,12 +283,24 @@ test('the API server is killed in the middle: the promotion waits for it and goe
 describe('istiod hears of no write any more', () => {
   /** Answers of the API server do not come to istiod, as when its watches are refused for a while; the webhook goes on. */
   const cutOff = async () => {
-    const istiod = await world.run(['kubectl', '-n', 'istio-system', 'get', 'pods', '-l', 'app=istiod', '-o', 'jsonpath={.items[0].status.podIP}'])
+    const istiod = await world.run([
+      'kubectl',
+      '-n',
+      'istio-system',
+      'get',
+      'pods',
+      '-l',
+      'app=istiod',
+      '-o',
+      'jsonpath={.items[0].status.podIP}',
+    ])
     const rule = ['OUTPUT', '-d', istiod, '-p', 'tcp', '--sport', '6443', '-j', 'DROP']
     await world.run(['iptables', '-I', ...rule])
     return () => world.run(['iptables', '-D', ...rule])
   }
-  const serving = expect.stringMatching(/weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; its log cannot be read by this run\).*istioctl proxy-status/) as string
+  const serving = expect.stringMatching(
+    /weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; its log cannot be read by this run\).*istioctl proxy-status/,
+  ) as string
 
   test('and the run fails with what to look at while users get the canary, as the stage rollback does; once it hears, they are safe', async () => {
     const bad = join(machine.home, 'bad')
@@ -231,7 +310,10 @@ describe('istiod hears of no write any more', () => {
       writeFileSync(bad, '')
     })
     try {
-      const { outputs, report } = await act({ patience: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } }, { options: struck })
+      const { outputs, report } = await act(
+        { patience: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } },
+        { options: struck },
+      )
       expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: serving })
       expect(report?.error).toEqual(serving)
       expect(await liveWeights(world)).toEqual(allAtV1)
@@ -249,7 +331,11 @@ test('no secret is in what is kept in the cluster, in the report or in the log',
   const secret = 'xoxb-4711-very-secret-token'
   let kept = ''
   const webhooks = { chat: { type: 'rollout', url: `http://127.0.0.1:1/hook/${secret}?key=${secret}`, failures: 3 } }
-  const { report, log, summary } = await act({ webhooks }, { options: when('at weight 10', async () => (kept = await kubectl('get', 'lease,configmap,job', '-o', 'json'))) })
+  const { report, log, summary } = await act(
+    { webhooks },
+    { options: when('at weight 10', async () => (kept = await kubectl('get', 'lease,configmap,job', '-o', 'json'))) },
+  )
   expect(kept).toContain('mesh-canary.io/state')
-  for (const text of [kept, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')]) expect(text).not.toContain(secret)
+  for (const text of [kept, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')])
+    expect(text).not.toContain(secret)
 })

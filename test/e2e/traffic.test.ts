@@ -12,32 +12,75 @@ beforeAll(async () => {
   world = await embedded()
   const machine = runner(world.runner)
   const { mirror = '', overlays = '' } = world.inputs
-  expect(await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'demo' })).toMatchObject({ code: 0 })
+  expect(await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'demo' })).toMatchObject({
+    code: 0,
+  })
   machine.remove()
   await deployEcho(world)
-  for (const version of ['v1', 'v2']) await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: `echo-${version}` }, spec: { selector: { app: 'echo', version }, ports: [{ name: 'http', port: 8080 }] } })
-  await apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'plain' }, spec: { selector: { app: 'echo' }, ports: [{ name: 'tcp', port: 9000, targetPort: 8080 }] } })
-  for (const host of ['echo', 'plain']) await apply({ ...istio, kind: 'DestinationRule', metadata: { name: host }, spec: { host, subsets: ['v1', 'v2'].map((version) => ({ name: version, labels: { version } })) } })
+  for (const version of ['v1', 'v2'])
+    await apply({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: `echo-${version}` },
+      spec: { selector: { app: 'echo', version }, ports: [{ name: 'http', port: 8080 }] },
+    })
+  await apply({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'plain' },
+    spec: { selector: { app: 'echo' }, ports: [{ name: 'tcp', port: 9000, targetPort: 8080 }] },
+  })
+  for (const host of ['echo', 'plain'])
+    await apply({
+      ...istio,
+      kind: 'DestinationRule',
+      metadata: { name: host },
+      spec: { host, subsets: ['v1', 'v2'].map((version) => ({ name: version, labels: { version } })) },
+    })
 })
 afterEach(() => kubectl('delete', 'virtualservices', '--all'))
 afterAll(() => world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false']))
 
 const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'policies', ...args])
-const apply = (object: object) => world.run(['sh', '-c', 'echo "$0" | kubectl -n policies apply -f -', JSON.stringify(object)])
+const apply = (object: object) =>
+  world.run(['sh', '-c', 'echo "$0" | kubectl -n policies apply -f -', JSON.stringify(object)])
 const istio = { apiVersion: 'networking.istio.io/v1' }
-const route = (name: string, spec: object) => apply({ ...istio, kind: 'VirtualService', metadata: { name, annotations: { 'shop.example.com/owner': 'team-a' } }, spec })
+const route = (name: string, spec: object) =>
+  apply({
+    ...istio,
+    kind: 'VirtualService',
+    metadata: { name, annotations: { 'shop.example.com/owner': 'team-a' } },
+    spec,
+  })
 
 const call = (name: string, ...args: unknown[]) => inside(world, name, ...args)
-const ask = async (more: Ask = {}) => JSON.parse(await kubectl('exec', 'deploy/caller', '-c', 'node', '--', 'node', '-e', program(more))) as Answer[]
-const allAnsweredBy = (version: string, more: Ask = {}) => soon(async () => expect(versions(await ask({ times: 20, ...more }))).toEqual(Array(20).fill(version)))
+const ask = async (more: Ask = {}) =>
+  JSON.parse(await kubectl('exec', 'deploy/caller', '-c', 'node', '--', 'node', '-e', program(more))) as Answer[]
+const allAnsweredBy = (version: string, more: Ask = {}) =>
+  soon(async () => expect(versions(await ask({ times: 20, ...more }))).toEqual(Array(20).fill(version)))
 
-const split: Split = { namespace: 'policies', service: 'echo', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
-const services: Split = { ...split, stable: { by: 'service', name: 'echo-v1' }, canary: { by: 'service', name: 'echo-v2' } }
-const weighed = (v1: number, v2: number, host = 'echo') => [{ destination: { host, subset: 'v1' }, weight: v1 }, { destination: { host, subset: 'v2' }, weight: v2 }]
+const split: Split = {
+  namespace: 'policies',
+  service: 'echo',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
+const services: Split = {
+  ...split,
+  stable: { by: 'service', name: 'echo-v1' },
+  canary: { by: 'service', name: 'echo-v2' },
+}
+const weighed = (v1: number, v2: number, host = 'echo') => [
+  { destination: { host, subset: 'v1' }, weight: v1 },
+  { destination: { host, subset: 'v2' }, weight: v2 },
+]
 
 /** The object as the server writes it, without what every write changes. */
 async function written(name: string): Promise<{ text: string; weights: number[] }> {
-  const { spec, metadata } = JSON.parse(await kubectl('get', 'virtualservice', name, '-o', 'json')) as { spec: object; metadata: { labels?: object; annotations: Record<string, string> } }
+  const { spec, metadata } = JSON.parse(await kubectl('get', 'virtualservice', name, '-o', 'json')) as {
+    spec: object
+    metadata: { labels?: object; annotations: Record<string, string> }
+  }
   const text = JSON.stringify([metadata.labels, metadata.annotations, spec])
   return { text, weights: [...text.matchAll(/"weight":(\d+)/g)].map(([, weight]) => Number(weight)) }
 }
@@ -47,8 +90,21 @@ describe("a user's VirtualService", () => {
   const owned = {
     hosts: ['echo', 'echo.example.com'],
     http: [
-      { name: 'old', match: [{ uri: { prefix: '/old' } }, { headers: { 'x-old': { exact: '1' } } }], redirect: { uri: '/new' } },
-      { name: 'api', match: [{ uri: { prefix: '/api' } }], headers: { request: { set: { 'x-api': '1' } } }, rewrite: { uri: '/' }, mirror: { host: 'echo-v1' }, mirrorPercentage: { value: 12.5 }, timeout: '3s', route: weighed(90, 0).concat({ destination: { host: 'echo-v1' } as never, weight: 10 }) },
+      {
+        name: 'old',
+        match: [{ uri: { prefix: '/old' } }, { headers: { 'x-old': { exact: '1' } } }],
+        redirect: { uri: '/new' },
+      },
+      {
+        name: 'api',
+        match: [{ uri: { prefix: '/api' } }],
+        headers: { request: { set: { 'x-api': '1' } } },
+        rewrite: { uri: '/' },
+        mirror: { host: 'echo-v1' },
+        mirrorPercentage: { value: 12.5 },
+        timeout: '3s',
+        route: weighed(90, 0).concat({ destination: { host: 'echo-v1' } as never, weight: 10 }),
+      },
       { name: 'rest', retries: { attempts: 2, perTryTimeout: '1s', retryOn: 'gateway-error' }, route: weighed(100, 0) },
     ],
   }
@@ -76,19 +132,28 @@ describe("a user's VirtualService", () => {
     await route('echo', owned)
     await call('moveTraffic', { ...split, routes: ['rest'] }, 40)
     expect((await written('echo')).weights).toEqual([90, 0, 10, 60, 40])
-    await expect(call('moveTraffic', { ...split, routes: ['other'] }, 40)).rejects.toThrow('no route named other in policies splits echo between v1 and v2; those that do are api, rest')
+    await expect(call('moveTraffic', { ...split, routes: ['other'] }, 40)).rejects.toThrow(
+      'no route named other in policies splits echo between v1 and v2; those that do are api, rest',
+    )
   })
 
   test('keeps a mirror of its own: copies for the canary are refused', async () => {
     await route('echo', owned)
     const before = await written('echo')
-    await expect(call('mirrorTo', split, 10)).rejects.toThrow('the route api of the VirtualService policies/echo has a mirror already')
+    await expect(call('mirrorTo', split, 10)).rejects.toThrow(
+      'the route api of the VirtualService policies/echo has a mirror already',
+    )
     expect((await written('echo')).text).toBe(before.text)
   })
 })
 
 describe('a canary that users do not see', () => {
-  beforeEach(() => route('echo', { hosts: ['echo'], http: [{ match: [{ uri: { prefix: '/deep' } }], route: weighed(100, 0) }, { route: weighed(100, 0) }] }))
+  beforeEach(() =>
+    route('echo', {
+      hosts: ['echo'],
+      http: [{ match: [{ uri: { prefix: '/deep' } }], route: weighed(100, 0) }, { route: weighed(100, 0) }],
+    }),
+  )
 
   test('gets the requests that match on every route, and no others, and none in the end', async () => {
     const before = await written('echo')
@@ -123,13 +188,39 @@ describe('a canary that users do not see', () => {
   /** Asked past the mesh, through the API server. */
   async function seenByCanary(path: string): Promise<number | undefined> {
     const pod = await kubectl('get', 'pods', '-l', 'app=echo,version=v2', '-o', 'jsonpath={.items[0].metadata.name}')
-    return (JSON.parse(await kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/seen?path=${path}`)) as Answer).count
+    return (
+      JSON.parse(
+        await kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/seen?path=${path}`),
+      ) as Answer
+    ).count
   }
 })
 
 test.each<[string, string, object, Split, string]>([
-  ['Services of their own', 'echo', { hosts: ['echo'], http: [{ route: [{ destination: { host: 'echo-v1' }, weight: 100 }, { destination: { host: 'echo-v2.policies.svc.cluster.local' } }] }] }, services, 'http://echo:8080/'],
-  ['subsets of a TCP service', 'plain', { hosts: ['plain'], tcp: [{ match: [{ port: 9000 }], route: weighed(100, 0, 'plain') }] }, { ...split, service: 'plain' }, 'http://plain:9000/'],
+  [
+    'Services of their own',
+    'echo',
+    {
+      hosts: ['echo'],
+      http: [
+        {
+          route: [
+            { destination: { host: 'echo-v1' }, weight: 100 },
+            { destination: { host: 'echo-v2.policies.svc.cluster.local' } },
+          ],
+        },
+      ],
+    },
+    services,
+    'http://echo:8080/',
+  ],
+  [
+    'subsets of a TCP service',
+    'plain',
+    { hosts: ['plain'], tcp: [{ match: [{ port: 9000 }], route: weighed(100, 0, 'plain') }] },
+    { ...split, service: 'plain' },
+    'http://plain:9000/',
+  ],
 ])('the weight moves between %s, and the answers follow', async (_, name, spec, between, url) => {
   await route(name, spec)
   await allAnsweredBy('v1', { url })
@@ -148,7 +239,12 @@ test.each<[string, string, object, Split, string]>([
 describe('stable adopts what was promoted', () => {
   const groups = { stable: { app: 'echo', version: 'v1' }, canary: { app: 'echo', version: 'v2' } }
   const deployment = async (name: string) => {
-    const { spec } = JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as { spec: { replicas: number; template: { metadata: { labels: object; annotations?: object }; spec: { containers: { env: object[] }[] } } } }
+    const { spec } = JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as {
+      spec: {
+        replicas: number
+        template: { metadata: { labels: object; annotations?: object }; spec: { containers: { env: object[] }[] } }
+      }
+    }
     return spec
   }
   beforeEach(async () => {
@@ -161,7 +257,9 @@ describe('stable adopts what was promoted', () => {
   test('not when its pods cannot be made: it is as before, and the canary serves on', async () => {
     const before = await deployment('echo-v1')
     await apply({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'full' }, spec: { hard: { pods: '4' } } })
-    await expect(call('adopt', split, groups)).rejects.toThrow(/Deployment\/echo-v1 could not take over from Deployment\/echo-v2: .*exceeded quota.*; it has its old template again, and the traffic stays on the canary/)
+    await expect(call('adopt', split, groups)).rejects.toThrow(
+      /Deployment\/echo-v1 could not take over from Deployment\/echo-v2: .*exceeded quota.*; it has its old template again, and the traffic stays on the canary/,
+    )
     await kubectl('delete', 'resourcequota', 'full')
     expect(await deployment('echo-v1')).toEqual(before)
     await allAnsweredBy('v2')

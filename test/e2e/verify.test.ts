@@ -46,15 +46,35 @@ async function until(seconds: number, look: () => Promise<string>, pattern: RegE
 
 type Form = 'native' | 'classic'
 /** `proxy` is laid over the container that the injector adds. */
-type Parts = { form?: Form; container?: object; proxy?: object; spec?: object; annotations?: Record<string, string>; labels?: Record<string, string> }
+type Parts = {
+  form?: Form
+  container?: object
+  proxy?: object
+  spec?: object
+  annotations?: Record<string, string>
+  labels?: Record<string, string>
+}
 const ofForm = (form: Form) => (form === 'classic' ? { 'sidecar.istio.io/nativeSidecar': 'false' } : {})
-const httpServer = ['node', '-e', "require('http').createServer((q, r) => { r.statusCode = q.url === '/flaky' && Math.random() < 0.5 ? 503 : 200; r.end('hello') }).listen(8080)"]
-function template(name: string, { form = 'native', container = {}, proxy, spec = {}, annotations = {}, labels = {} }: Parts = {}) {
+const httpServer = [
+  'node',
+  '-e',
+  "require('http').createServer((q, r) => { r.statusCode = q.url === '/flaky' && Math.random() < 0.5 ? 503 : 200; r.end('hello') }).listen(8080)",
+]
+function template(
+  name: string,
+  { form = 'native', container = {}, proxy, spec = {}, annotations = {}, labels = {} }: Parts = {},
+) {
   const local = { imagePullPolicy: 'IfNotPresent' }
   const own = { name: 'app', image, ...local, command: httpServer, ...container }
   const sidecar = proxy ? [{ name: 'istio-proxy', image: 'auto', ...local, ...proxy }] : []
-  const containers = form === 'native' ? { containers: [own], initContainers: sidecar.map((each) => ({ ...each, restartPolicy: 'Always' })) } : { containers: [own, ...sidecar] }
-  return { metadata: { labels: { app: name, ...labels }, annotations: { ...ofForm(form), ...annotations } }, spec: { terminationGracePeriodSeconds: 1, ...containers, ...spec } }
+  const containers =
+    form === 'native'
+      ? { containers: [own], initContainers: sidecar.map((each) => ({ ...each, restartPolicy: 'Always' })) }
+      : { containers: [own, ...sidecar] }
+  return {
+    metadata: { labels: { app: name, ...labels }, annotations: { ...ofForm(form), ...annotations } },
+    spec: { terminationGracePeriodSeconds: 1, ...containers, ...spec },
+  }
 }
 function pod(name: string, parts: Parts = {}): object {
   const { metadata, spec } = template(name, parts)
@@ -62,10 +82,25 @@ function pod(name: string, parts: Parts = {}): object {
 }
 function deployment(name: string, app: string, parts: Parts = {}): object {
   const of = template(app, parts)
-  return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace }, spec: { selector: { matchLabels: of.metadata.labels }, template: of } }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace },
+    spec: { selector: { matchLabels: of.metadata.labels }, template: of },
+  }
 }
-const service = (name: string, port: object) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: { selector: { app: name }, ports: [port] } })
-const mtls = (mode: string) => ({ apiVersion: 'security.istio.io/v1', kind: 'PeerAuthentication', metadata: { name: 'default', namespace }, spec: { mtls: { mode } } })
+const service = (name: string, port: object) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name, namespace },
+  spec: { selector: { app: name }, ports: [port] },
+})
+const mtls = (mode: string) => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'default', namespace },
+  spec: { mtls: { mode } },
+})
 /** A cluster that has no hosts of its own but is told to take them from itself: Envoy refuses it, istiod does not see it. */
 const badFilter = (app: string) => ({
   apiVersion: 'networking.istio.io/v1alpha3',
@@ -73,12 +108,28 @@ const badFilter = (app: string) => ({
   metadata: { name: 'bad', namespace },
   spec: {
     workloadSelector: { labels: { app } },
-    configPatches: [{ applyTo: 'CLUSTER', match: { context: 'SIDECAR_OUTBOUND', cluster: { service: `web.${namespace}.svc.cluster.local` } }, patch: { operation: 'MERGE', value: { lb_policy: 'CLUSTER_PROVIDED' } } }],
+    configPatches: [
+      {
+        applyTo: 'CLUSTER',
+        match: { context: 'SIDECAR_OUTBOUND', cluster: { service: `web.${namespace}.svc.cluster.local` } },
+        patch: { operation: 'MERGE', value: { lb_policy: 'CLUSTER_PROVIDED' } },
+      },
+    ],
   },
 })
 const scaleIstiod = async (replicas: number) => {
   await world.run(['kubectl', '-n', 'istio-system', 'scale', 'deploy/istiod', `--replicas=${replicas}`])
-  if (replicas === 0) await world.run(['kubectl', '-n', 'istio-system', 'wait', '--for=delete', 'pod', '--selector=app=istiod', '--timeout=60s'])
+  if (replicas === 0)
+    await world.run([
+      'kubectl',
+      '-n',
+      'istio-system',
+      'wait',
+      '--for=delete',
+      'pod',
+      '--selector=app=istiod',
+      '--timeout=60s',
+    ])
   else await world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
 }
 const label = (pair: string) => world.run(['kubectl', 'label', 'namespace', namespace, '--overwrite', pair])
@@ -97,26 +148,70 @@ const app = [
   service('greeter', { name: 'tcp-greeter', port: 9000 }),
   deployment('web-v1', 'web', { ...httpPort, labels: { version: 'v1' } }),
   deployment('web-v2', 'web', { ...httpPort, labels: { version: 'v2' } }),
-  deployment('greeter', 'greeter', { container: { command: ['node', '-e', "require('net').createServer((s) => { s.on('error', () => {}); s.end('welcome') }).listen(9000)"], ports: [{ name: 'tcp-greeter', containerPort: 9000 }] } }),
+  deployment('greeter', 'greeter', {
+    container: {
+      command: [
+        'node',
+        '-e',
+        "require('net').createServer((s) => { s.on('error', () => {}); s.end('welcome') }).listen(9000)",
+      ],
+      ports: [{ name: 'tcp-greeter', containerPort: 9000 }],
+    },
+  }),
   deployment('user', 'user', {
     annotations: { 'sidecar.istio.io/statsInclusionPrefixes': 'cluster.outbound' },
-    container: { command: ['node', '-e', "const get = (path) => fetch('http://web' + path).then((r) => r.text()).catch(() => {}); setInterval(get, 50, '/'); setInterval(get, 200, '/flaky'); setInterval(() => require('net').connect(9000, 'greeter').on('error', () => {}).resume(), 500)"] },
+    container: {
+      command: [
+        'node',
+        '-e',
+        "const get = (path) => fetch('http://web' + path).then((r) => r.text()).catch(() => {}); setInterval(get, 50, '/'); setInterval(get, 200, '/flaky'); setInterval(() => require('net').connect(9000, 'greeter').on('error', () => {}).resume(), 500)",
+      ],
+    },
   }),
-  { apiVersion: 'networking.istio.io/v1', kind: 'DestinationRule', metadata: { name: 'web', namespace }, spec: { host, trafficPolicy: { outlierDetection: { consecutive5xxErrors: 50 } }, subsets: ['v1', 'v2'].map((name) => ({ name, labels: { version: name } })) } },
   {
-    apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name: 'web', namespace },
-    spec: { hosts: [host], http: [{ name: 'mesh-canary', timeout: '2s', retries: { attempts: 2, retryOn: '5xx' }, route: [80, 20].map((weight, i) => ({ destination: { host, subset: `v${i + 1}` }, weight })) }] },
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'DestinationRule',
+    metadata: { name: 'web', namespace },
+    spec: {
+      host,
+      trafficPolicy: { outlierDetection: { consecutive5xxErrors: 50 } },
+      subsets: ['v1', 'v2'].map((name) => ({ name, labels: { version: name } })),
+    },
+  },
+  {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'web', namespace },
+    spec: {
+      hosts: [host],
+      http: [
+        {
+          name: 'mesh-canary',
+          timeout: '2s',
+          retries: { attempts: 2, retryOn: '5xx' },
+          route: [80, 20].map((weight, i) => ({ destination: { host, subset: `v${i + 1}` }, weight })),
+        },
+      ],
+    },
   },
 ]
 
 const held = { schedulingGates: [{ name: 'test/hold' }] }
-const ungate = (name: string) => kubectl('patch', 'pod', name, '--type=json', '-p', '[{"op":"remove","path":"/spec/schedulingGates"}]')
+const ungate = (name: string) =>
+  kubectl('patch', 'pod', name, '--type=json', '-p', '[{"op":"remove","path":"/spec/schedulingGates"}]')
 const nowhere = '127.0.0.1:1/nosuch:1'
 /** Runs what the container would, where only so many files may be open. */
 const fewFiles = (limit: number, ...command: string[]) => ['sh', '-c', `ulimit -n ${limit}; exec "$0" "$@"`, ...command]
 const openAll = "try { for (;;) require('fs').openSync('/etc/hosts') } catch (e) { console.error(e.message) }"
 /** First takes all of its user's inotify instances, a user that nobody else on the machine is; the sidecar's group keeps its traffic out of the rules. */
-const noInotify = { securityContext: { runAsUser: 41337, runAsGroup: 1337 }, command: ['sh', '-c', `perl -e 'for (1..8) { fork or do { 1 while syscall(294, 0) >= 0; sleep 1e6 } }'; sleep 2; exec pilot-agent "$0" "$@"`] }
+const noInotify = {
+  securityContext: { runAsUser: 41337, runAsGroup: 1337 },
+  command: [
+    'sh',
+    '-c',
+    `perl -e 'for (1..8) { fork or do { 1 while syscall(294, 0) >= 0; sleep 1e6 } }'; sleep 2; exec pilot-agent "$0" "$@"`,
+  ],
+}
 
 const broken = (form: Form) => {
   const of = (name: string, parts: Parts) => pod(name, { form, ...parts })
@@ -126,7 +221,18 @@ const broken = (form: Form) => {
     of('rejected', {}),
     of('image', { container: { image: nowhere } }),
     of('proxy-image', { annotations: { 'sidecar.istio.io/proxyImage': nowhere } }),
-    of('init-crash', { spec: { initContainers: [{ name: 'istio-init', image: 'auto', imagePullPolicy: 'IfNotPresent', securityContext: { runAsUser: 1337, runAsGroup: 1337, runAsNonRoot: true } }] } }),
+    of('init-crash', {
+      spec: {
+        initContainers: [
+          {
+            name: 'istio-init',
+            image: 'auto',
+            imagePullPolicy: 'IfNotPresent',
+            securityContext: { runAsUser: 1337, runAsGroup: 1337, runAsNonRoot: true },
+          },
+        ],
+      },
+    }),
     of('probe', { container: { readinessProbe: { httpGet: { path: '/', port: 9999 }, periodSeconds: 1 } } }),
     of('never', { container: { readinessProbe: { exec: { command: ['false'] }, periodSeconds: 1 } } }),
     of('cpu', { container: { resources: { requests: { cpu: '1000' } } } }),
@@ -135,14 +241,37 @@ const broken = (form: Form) => {
     of('no-claim', { spec: { volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'nosuch' } }] } }),
     of('crash', { container: { command: ['node', '-e', "console.error('no DB_HOST'); process.exit(3)"] } }),
     of('throws', { container: { command: ['node', '-e', "throw new Error('no DB_HOST')"] } }),
-    of('oom', { container: { command: ['node', '-e', 'const all = []; for (;;) all.push(Buffer.alloc(10e6, 1))'], resources: { limits: { memory: '64Mi' } } } }),
-    of('proxy-oom', { annotations: { 'sidecar.istio.io/proxyMemory': '8Mi', 'sidecar.istio.io/proxyMemoryLimit': '16Mi' } }),
+    of('oom', {
+      container: {
+        command: ['node', '-e', 'const all = []; for (;;) all.push(Buffer.alloc(10e6, 1))'],
+        resources: { limits: { memory: '64Mi' } },
+      },
+    }),
+    of('proxy-oom', {
+      annotations: { 'sidecar.istio.io/proxyMemory': '8Mi', 'sidecar.istio.io/proxyMemoryLimit': '16Mi' },
+    }),
     of('files', { container: { command: fewFiles(40, 'node', '-e', `${openAll}; process.exit(1)`) } }),
-    of('files-unready', { container: { command: fewFiles(40, 'node', '-e', `${openAll}; setInterval(() => {}, 1e6)`), readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 } } }),
+    of('files-unready', {
+      container: {
+        command: fewFiles(40, 'node', '-e', `${openAll}; setInterval(() => {}, 1e6)`),
+        readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
+      },
+    }),
     of('proxy-files', { proxy: { command: fewFiles(20, 'pilot-agent') } }),
     of('proxy-inotify', { proxy: noInotify }),
     of('secret', { container: { env: [{ name: 'X', valueFrom: { secretKeyRef: { name: 'nosuch', key: 'x' } } }] } }),
-    of('waits', { spec: { initContainers: [{ name: 'wait-for-db', image, imagePullPolicy: 'IfNotPresent', command: ['node', '-e', "console.log('waiting for the database'); setInterval(() => {}, 1e6)"] }] } }),
+    of('waits', {
+      spec: {
+        initContainers: [
+          {
+            name: 'wait-for-db',
+            image,
+            imagePullPolicy: 'IfNotPresent',
+            command: ['node', '-e', "console.log('waiting for the database'); setInterval(() => {}, 1e6)"],
+          },
+        ],
+      },
+    }),
     of('held', { spec: held }),
     of('gate', { spec: { readinessGates: [{ conditionType: 'test/gate' }] } }),
   ]
@@ -170,7 +299,11 @@ test('a pod that was there before its namespace asked for sidecars is named at o
   await label('istio-injection=enabled')
   const { code, report } = await verify()
   expect(code).toBe(1)
-  expect(causes(report)).toEqual({ bare: expect.stringContaining('the pod has no sidecar: it was created while the namespace did not ask for one') as string })
+  expect(causes(report)).toEqual({
+    bare: expect.stringContaining(
+      'the pod has no sidecar: it was created while the namespace did not ask for one',
+    ) as string,
+  })
 })
 
 test('a pod that was there before is waited for while one with a sidecar takes its place', async () => {
@@ -190,7 +323,8 @@ describe('an application that is well', () => {
   beforeAll(async () => {
     await afresh()
     await apply(...app, mtls('STRICT'))
-    for (const name of ['web-v1', 'web-v2', 'greeter', 'user']) await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=90s')
+    for (const name of ['web-v1', 'web-v2', 'greeter', 'user'])
+      await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=90s')
   })
 
   const policies = `
@@ -201,26 +335,44 @@ verify: { deep: true, timeout: 30s }
   test('is N/N, its proxies are in sync, plaintext is refused, and its traffic shows the policies', async () => {
     // Once in a hundred looks chance puts a split outside its interval, and then it says: look again.
     let { code, report } = await verify(policies)
-    for (let again = 0; again < 2 && report.deep?.some(({ text }) => text.endsWith('look again')); again++) ({ code, report } = await verify(policies))
+    for (let again = 0; again < 2 && report.deep?.some(({ text }) => text.endsWith('look again')); again++)
+      ({ code, report } = await verify(policies))
     expect(report.error).toBeUndefined()
     expect(code).toBe(0)
     expect(report.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
     expect(report.proxies?.map(({ ok }) => ok)).toEqual(Array(4).fill(true))
-    expect(report.wire?.map(({ port, expected, seen }) => [port, expected, seen]).sort()).toEqual([[8080, 'STRICT', 'refused'], [8080, 'STRICT', 'refused'], [9000, 'STRICT', 'skipped']])
+    expect(report.wire?.map(({ port, expected, seen }) => [port, expected, seen]).sort()).toEqual([
+      [8080, 'STRICT', 'refused'],
+      [8080, 'STRICT', 'refused'],
+      [9000, 'STRICT', 'skipped'],
+    ])
     expect(report.wire?.find(({ port }) => port === 9000)?.note).toContain('tcp-greeter')
-    const deep = Object.fromEntries(report.deep?.map(({ service, what, ok, text }) => [`${service} ${what}`, { ok, text }]) ?? [])
-    expect(deep['web split']).toEqual({ ok: true, text: expect.stringMatching(/^v1 \d+ of \d+ .*weight 80 %\), v2 \d+ of \d+ .*weight 20 %\)$/) as string })
-    expect(deep['web retries']).toEqual({ ok: true, text: expect.stringMatching(/^[1-9]\d* retries, [1-9]\d* of them successful/) as string })
+    const deep = Object.fromEntries(
+      report.deep?.map(({ service, what, ok, text }) => [`${service} ${what}`, { ok, text }]) ?? [],
+    )
+    expect(deep['web split']).toEqual({
+      ok: true,
+      text: expect.stringMatching(/^v1 \d+ of \d+ .*weight 80 %\), v2 \d+ of \d+ .*weight 20 %\)$/) as string,
+    })
+    expect(deep['web retries']).toEqual({
+      ok: true,
+      text: expect.stringMatching(/^[1-9]\d* retries, [1-9]\d* of them successful/) as string,
+    })
     expect(deep['web ejections']?.text).toMatch(/^0 ejections/)
     // A server that speaks first, under STRICT.
-    expect(deep['greeter reachable']).toEqual({ ok: true, text: expect.stringMatching(/[1-9]\d* connections were made, 0 failed/) as string })
+    expect(deep['greeter reachable']).toEqual({
+      ok: true,
+      text: expect.stringMatching(/[1-9]\d* connections were made, 0 failed/) as string,
+    })
   })
 
   test('answers plaintext under PERMISSIVE', async () => {
     await apply(mtls('PERMISSIVE'))
     const { code, report } = await verify('mtls: permissive')
     expect(code).toBe(0)
-    expect(report.wire?.filter(({ port }) => port === 8080).map(({ expected, seen, ok }) => [expected, seen, ok])).toEqual(Array(2).fill(['PERMISSIVE', 'answered', true]))
+    expect(
+      report.wire?.filter(({ port }) => port === 8080).map(({ expected, seen, ok }) => [expected, seen, ok]),
+    ).toEqual(Array(2).fill(['PERMISSIVE', 'answered', true]))
   })
 
   test('is not in sync when Envoy rejects what it is sent, and the reason is told', async () => {
@@ -229,7 +381,9 @@ verify: { deep: true, timeout: 30s }
     const { code, report } = await verify()
     await kubectl('delete', 'envoyfilter', 'bad')
     expect(code).toBe(1)
-    expect(report.error).toMatch(/the proxy of verify-test\/user-\S+ is not in sync: Envoy rejected its clusters .*cluster provided LB specified/)
+    expect(report.error).toMatch(
+      /the proxy of verify-test\/user-\S+ is not in sync: Envoy rejected its clusters .*cluster provided LB specified/,
+    )
     expect(report.proxies?.filter(({ ok }) => !ok)).toHaveLength(1)
   })
 
@@ -242,7 +396,11 @@ verify: { deep: true, timeout: 30s }
 describe('an application with classic sidecars', () => {
   beforeAll(async () => {
     await afresh()
-    await apply(web, deployment('web-v1', 'web', { ...httpPort, form: 'classic', labels: { version: 'v1' } }), mtls('STRICT'))
+    await apply(
+      web,
+      deployment('web-v1', 'web', { ...httpPort, form: 'classic', labels: { version: 'v1' } }),
+      mtls('STRICT'),
+    )
     await kubectl('rollout', 'status', 'deploy/web-v1', '--timeout=90s')
   })
 
@@ -272,30 +430,98 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
   })
 
   test.each<[string, string, RegExp]>([
-    ['whose image cannot be pulled', 'image', /^container app: the image 127\.0\.0\.1:1\/nosuch:1 cannot be pulled \((ErrImagePull|ImagePullBackOff)/],
-    ["whose sidecar's image cannot be pulled", 'proxy-image', /^container istio-init: the image 127\.0\.0\.1:1\/nosuch:1 cannot be pulled/],
-    ['whose traffic rules cannot be set up', 'init-crash', /^istio-init could not set up the pod's traffic rules \(exit code \d+\): .*Permission denied.*NET_ADMIN/s],
-    ['whose sidecar rejects its configuration', 'rejected', /^the sidecar is not ready: Envoy rejected its configuration: .*cluster provided LB specified.*EnvoyFilter/s],
-    ['whose probe fails while its sidecar is ready', 'probe', /^container app is not ready: Readiness probe failed: .*:9999.*connection refused/s],
+    [
+      'whose image cannot be pulled',
+      'image',
+      /^container app: the image 127\.0\.0\.1:1\/nosuch:1 cannot be pulled \((ErrImagePull|ImagePullBackOff)/,
+    ],
+    [
+      "whose sidecar's image cannot be pulled",
+      'proxy-image',
+      /^container istio-init: the image 127\.0\.0\.1:1\/nosuch:1 cannot be pulled/,
+    ],
+    [
+      'whose traffic rules cannot be set up',
+      'init-crash',
+      /^istio-init could not set up the pod's traffic rules \(exit code \d+\): .*Permission denied.*NET_ADMIN/s,
+    ],
+    [
+      'whose sidecar rejects its configuration',
+      'rejected',
+      /^the sidecar is not ready: Envoy rejected its configuration: .*cluster provided LB specified.*EnvoyFilter/s,
+    ],
+    [
+      'whose probe fails while its sidecar is ready',
+      'probe',
+      /^container app is not ready: Readiness probe failed: .*:9999.*connection refused/s,
+    ],
     ['that never becomes ready', 'never', /^container app is not ready: Readiness probe failed/],
     ['that asks for too much CPU', 'cpu', /^no node takes the pod: .*Insufficient cpu; free room/],
     ['that asks for too much memory', 'memory', /^no node takes the pod: .*Insufficient memory; free room/],
-    ['that wants a node which is not there', 'no-node', /^no node takes the pod: .*affinity\/selector; correct the pod's nodeSelector/],
-    ['that wants a volume which is not there', 'no-claim', /^no node takes the pod: .*"nosuch" not found.*PersistentVolumeClaims$/],
-    ['that crashes, with its last words', 'crash', /^container app ended with exit code 3 \(Error\), \d+ restarts?: no DB_HOST$/],
-    ['that crashes, with what stands above the stack', 'throws', /^container app ended with exit code 1 \(Error\), \d+ restarts?: Error: no DB_HOST$/],
+    [
+      'that wants a node which is not there',
+      'no-node',
+      /^no node takes the pod: .*affinity\/selector; correct the pod's nodeSelector/,
+    ],
+    [
+      'that wants a volume which is not there',
+      'no-claim',
+      /^no node takes the pod: .*"nosuch" not found.*PersistentVolumeClaims$/,
+    ],
+    [
+      'that crashes, with its last words',
+      'crash',
+      /^container app ended with exit code 3 \(Error\), \d+ restarts?: no DB_HOST$/,
+    ],
+    [
+      'that crashes, with what stands above the stack',
+      'throws',
+      /^container app ended with exit code 1 \(Error\), \d+ restarts?: Error: no DB_HOST$/,
+    ],
     ['that ran out of memory', 'oom', /^container app ended with exit code 137 \(OOMKilled\).*limit of 64Mi/],
     // With 0 where the kernel took Envoy and its parent, pilot-agent, ended by itself.
-    ['whose sidecar ran out of memory', 'proxy-oom', /^container istio-proxy ended with exit code (137|0) \(OOMKilled\).*limit of 16Mi/],
-    ['that may open no more files', 'files', /^container app ended with exit code 1 .*EMFILE: too many open files, open '\/etc\/hosts'; raise .*ulimit -n/],
-    ['that may open no more files, and runs on', 'files-unready', /^container app is not ready: Readiness probe failed.*; its log says: EMFILE: too many open files.*ulimit -n/],
-    ['whose sidecar may open no more files', 'proxy-files', /^container istio-proxy ended with exit code \d+ .*too many open files.*; raise .*ulimit -n/i],
-    ['whose sidecar finds no inotify instance left', 'proxy-inotify', /^container istio-proxy ended with exit code \d+ .*couldn't initialize inotify: too many open files; raise fs\.inotify\.max_user_instances/],
+    [
+      'whose sidecar ran out of memory',
+      'proxy-oom',
+      /^container istio-proxy ended with exit code (137|0) \(OOMKilled\).*limit of 16Mi/,
+    ],
+    [
+      'that may open no more files',
+      'files',
+      /^container app ended with exit code 1 .*EMFILE: too many open files, open '\/etc\/hosts'; raise .*ulimit -n/,
+    ],
+    [
+      'that may open no more files, and runs on',
+      'files-unready',
+      /^container app is not ready: Readiness probe failed.*; its log says: EMFILE: too many open files.*ulimit -n/,
+    ],
+    [
+      'whose sidecar may open no more files',
+      'proxy-files',
+      /^container istio-proxy ended with exit code \d+ .*too many open files.*; raise .*ulimit -n/i,
+    ],
+    [
+      'whose sidecar finds no inotify instance left',
+      'proxy-inotify',
+      /^container istio-proxy ended with exit code \d+ .*couldn't initialize inotify: too many open files; raise fs\.inotify\.max_user_instances/,
+    ],
     ['whose secret is missing', 'secret', /^container app cannot be created: secret "nosuch" not found/],
-    ['whose init container does not end', 'waits', /^init container wait-for-db has not ended.*waiting for the database/],
+    [
+      'whose init container does not end',
+      'waits',
+      /^init container wait-for-db has not ended.*waiting for the database/,
+    ],
     ['that somebody holds back', 'held', /scheduling gates/],
-    ['whose readiness gate is not met', 'gate', /^its containers are ready, a readiness gate of the pod is not: .*"test\/gate"/],
-    ['that pod security forbids', 'Deployment/insecure', /^no pod can be created: .*violates PodSecurity "restricted.*istio-init needs.*pod-security\.kubernetes\.io\/enforce/s],
+    [
+      'whose readiness gate is not met',
+      'gate',
+      /^its containers are ready, a readiness gate of the pod is not: .*"test\/gate"/,
+    ],
+    [
+      'that pod security forbids',
+      'Deployment/insecure',
+      /^no pod can be created: .*violates PodSecurity "restricted.*istio-init needs.*pod-security\.kubernetes\.io\/enforce/s,
+    ],
   ])('%s', (_, name, cause) => {
     const row = rows.find((each) => each.name === name)
     expect(row?.cause).toMatch(cause)
@@ -308,7 +534,14 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
   const injector = (...args: string[]) => world.run(['kubectl', '-n', 'istio-system', ...args])
   const values = await injector('get', 'configmap', 'istio-sidecar-injector', '-o', 'jsonpath={.data.values}')
   const inject = async (text: string, init: RegExp) => {
-    await injector('patch', 'configmap', 'istio-sidecar-injector', '--type=merge', '--patch', JSON.stringify({ data: { values: text } }))
+    await injector(
+      'patch',
+      'configmap',
+      'istio-sidecar-injector',
+      '--type=merge',
+      '--patch',
+      JSON.stringify({ data: { values: text } }),
+    )
     const file = join(folder, 'dry.json')
     writeFileSync(file, JSON.stringify(pod('dry')))
     await until(60, () => kubectl('create', '--dry-run=server', '-o', 'json', '-f', file), init)
@@ -322,7 +555,9 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
     await until(60, () => kubectl('get', 'pod', 'early'), /Init:(Error|CrashLoopBackOff)/)
     const { code, report } = await verify('verify: { timeout: 1s }')
     expect(code).toBe(1)
-    expect(causes(report)['early']).toMatch(/^the pod's traffic rules are not in place \(istio-validation, exit code 126\): iptables validation failed; workload is not ready for Istio; .*delete the pod/)
+    expect(causes(report)['early']).toMatch(
+      /^the pod's traffic rules are not in place \(istio-validation, exit code 126\): iptables validation failed; workload is not ready for Istio; .*delete the pod/,
+    )
   } finally {
     await inject(values, /istio-init/)
   }
@@ -330,7 +565,12 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
 
 test('a pod whose image is slow to come is named with it', async () => {
   await afresh()
-  await apply(pod('tarpit', { labels: { 'sidecar.istio.io/inject': 'false' }, container: { command: ['node', '-e', "require('net').createServer(() => {}).listen(5000)"] } }))
+  await apply(
+    pod('tarpit', {
+      labels: { 'sidecar.istio.io/inject': 'false' },
+      container: { command: ['node', '-e', "require('net').createServer(() => {}).listen(5000)"] },
+    }),
+  )
   await kubectl('wait', '--for=condition=Ready', 'pod/tarpit', '--timeout=60s')
   const address = await kubectl('get', 'pod', 'tarpit', '-o', 'jsonpath={.status.podIP}')
   await apply(pod('slow', { container: { image: `${address}:5000/slow:1` } }))
@@ -352,12 +592,20 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
     try {
       writeFileSync(file, JSON.stringify({ ...rest, plugins: [...plugins, { type: 'istio-cni' }] }))
       await apply(pod('unplugged'))
-      await until(60, () => kubectl('get', 'events', '--field-selector=involvedObject.name=unplugged'), /FailedCreatePodSandBox/)
+      await until(
+        60,
+        () => kubectl('get', 'events', '--field-selector=involvedObject.name=unplugged'),
+        /FailedCreatePodSandBox/,
+      )
       const { unplugged = '' } = await toldOf()
       rmSync(file)
       await nodeBecomes(/ NotReady /)
       await apply(pod('unplaced'), pod('unconnected', { spec: { nodeName } }))
-      await until(60, () => kubectl('get', 'events', '--field-selector=involvedObject.name=unconnected'), /NetworkNotReady|FailedCreatePodSandBox/)
+      await until(
+        60,
+        () => kubectl('get', 'events', '--field-selector=involvedObject.name=unconnected'),
+        /NetworkNotReady|FailedCreatePodSandBox/,
+      )
       told = { ...(await toldOf()), unplugged }
     } finally {
       writeFileSync(file, whole)
@@ -366,9 +614,21 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
   })
 
   test.each<[string, string, RegExp]>([
-    ['that needs a plugin which is gone', 'unplugged', /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*take it out of the CNI configuration/],
-    ['that was placed there', 'unconnected', /^the pod's network cannot be set up: .*cni plugin not initialized.*check that its network plugin runs/],
-    ['that is not placed there', 'unplaced', /^no node takes the pod: .*untolerated taint.*; see why the node has its taint/],
+    [
+      'that needs a plugin which is gone',
+      'unplugged',
+      /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*take it out of the CNI configuration/,
+    ],
+    [
+      'that was placed there',
+      'unconnected',
+      /^the pod's network cannot be set up: .*cni plugin not initialized.*check that its network plugin runs/,
+    ],
+    [
+      'that is not placed there',
+      'unplaced',
+      /^no node takes the pod: .*untolerated taint.*; see why the node has its taint/,
+    ],
   ])('%s', (_, name, cause) => {
     expect(told[name]).toMatch(cause)
   })
@@ -385,7 +645,11 @@ describe('without istiod, the cause is told of a pod', () => {
     await afresh()
     await kubectl('delete', 'envoyfilter', '--all')
     // Pods are made while the injector answers, and started when it is gone.
-    await apply(pod('no-config', { spec: held }), pod('no-config-classic', { form: 'classic', spec: held }), pod('no-root-cert', { spec: held }))
+    await apply(
+      pod('no-config', { spec: held }),
+      pod('no-config-classic', { form: 'classic', spec: held }),
+      pod('no-root-cert', { spec: held }),
+    )
     await scaleIstiod(0)
     await ungate('no-config')
     await ungate('no-config-classic')
@@ -399,10 +663,26 @@ describe('without istiod, the cause is told of a pod', () => {
   })
 
   test.each<[string, string, RegExp]>([
-    ['whose sidecar gets neither certificate nor configuration', 'no-config', /^the sidecar is not ready: it got no (certificate|configuration) from istiod; check that istiod runs/],
-    ['whose classic sidecar gets neither', 'no-config-classic', /^the sidecar is not ready: it got no (certificate|configuration) from istiod; check that istiod runs/],
-    ['that cannot mount the root certificate', 'no-root-cert', /^a volume cannot be mounted: .*istio-ca-root-cert.*check that istiod runs/],
-    ['that cannot be made, for the injector does not answer', 'Deployment/no-webhook', /^no pod can be created: .*failed calling webhook.*check that istiod runs/s],
+    [
+      'whose sidecar gets neither certificate nor configuration',
+      'no-config',
+      /^the sidecar is not ready: it got no (certificate|configuration) from istiod; check that istiod runs/,
+    ],
+    [
+      'whose classic sidecar gets neither',
+      'no-config-classic',
+      /^the sidecar is not ready: it got no (certificate|configuration) from istiod; check that istiod runs/,
+    ],
+    [
+      'that cannot mount the root certificate',
+      'no-root-cert',
+      /^a volume cannot be mounted: .*istio-ca-root-cert.*check that istiod runs/,
+    ],
+    [
+      'that cannot be made, for the injector does not answer',
+      'Deployment/no-webhook',
+      /^no pod can be created: .*failed calling webhook.*check that istiod runs/s,
+    ],
   ])('%s', (_, name, cause) => {
     expect(told[name]).toMatch(cause)
   })

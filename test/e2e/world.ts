@@ -56,12 +56,16 @@ async function output([program = '', ...args]: readonly string[], env: Record<st
 }
 
 /** The sample app from scratch, with a v2 variant beside it when one is named, all of it running. */
-export async function deploySampleApp({ run }: World, variant?: 'healthy' | 'failing' | 'slow' | 'crashing'): Promise<void> {
+export async function deploySampleApp(
+  { run }: World,
+  variant?: 'healthy' | 'failing' | 'slow' | 'crashing',
+): Promise<void> {
   await run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
   await run(['kubectl', 'apply', '-f', `${sampleApp}/app.yaml`])
   if (variant) await run(['kubectl', 'apply', '-k', `${sampleApp}/v2/${variant}`])
   const ready = ['mysql', 'backend', 'frontend', ...(variant && variant !== 'crashing' ? ['backend-v2'] : [])]
-  for (const name of ready) await run(['kubectl', '-n', 'sample-app', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
+  for (const name of ready)
+    await run(['kubectl', '-n', 'sample-app', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
 }
 
 const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
@@ -71,13 +75,29 @@ export async function asDeliverer({ run }: World, folder: string, namespace = 's
   const own = mkdtempSync(join(folder, 'rbac-'))
   cpSync(rbac, own, { recursive: true })
   const kustomization = join(own, 'kustomization.yaml')
-  writeFileSync(kustomization, readFileSync(kustomization, 'utf8').replace('namespace: sample-app', `namespace: ${namespace}`))
+  writeFileSync(
+    kustomization,
+    readFileSync(kustomization, 'utf8').replace('namespace: sample-app', `namespace: ${namespace}`),
+  )
   await run(['kubectl', 'apply', '-k', own])
   const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
-  const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as { clusters: { name: string }[] }
+  const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as {
+    clusters: { name: string }[]
+  }
   const context = { name: 'deliverer', context: { cluster: clusters[0]!.name, user: 'deliverer' } }
   const file = join(folder, 'deliverer.json')
-  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'Config', clusters, contexts: [context], 'current-context': 'deliverer', users: [{ name: 'deliverer', user: { token } }] }), { mode: 0o600 })
+  writeFileSync(
+    file,
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters,
+      contexts: [context],
+      'current-context': 'deliverer',
+      users: [{ name: 'deliverer', user: { token } }],
+    }),
+    { mode: 0o600 },
+  )
   return file
 }
 
@@ -86,19 +106,28 @@ export type Traffic = { sent: number; failed: number; versions: Record<string, n
 /** The frontend's own totals, or another client's, since its pod started: the users' truth. */
 export async function traffic({ run }: World, client = 'frontend'): Promise<Traffic> {
   const log = await run(['kubectl', '-n', 'sample-app', 'logs', `deploy/${client}`, '-c', client, '--tail', '5'])
-  const line = log.trim().split('\n').findLast((each) => each.startsWith('{"traffic"'))
+  const line = log
+    .trim()
+    .split('\n')
+    .findLast((each) => each.startsWith('{"traffic"'))
   return line ? (JSON.parse(line) as { traffic: Traffic }).traffic : { sent: 0, failed: 0, versions: {} }
 }
 
 /** The weights that stand in the live VirtualService, by subset. */
 export async function liveWeights({ run }: World, service = 'backend'): Promise<Record<string, number>> {
-  const object = JSON.parse(await run(['kubectl', '-n', 'sample-app', 'get', 'virtualservice', service, '-o', 'json'])) as {
+  const object = JSON.parse(
+    await run(['kubectl', '-n', 'sample-app', 'get', 'virtualservice', service, '-o', 'json']),
+  ) as {
     spec: { http: { route: { destination: { subset: string }; weight?: number }[] }[] }
   }
-  return Object.fromEntries(object.spec.http[0]!.route.map(({ destination, weight }) => [destination.subset, weight ?? 0]))
+  return Object.fromEntries(
+    object.spec.http[0]!.route.map(({ destination, weight }) => [destination.subset, weight ?? 0]),
+  )
 }
 
 /** One function of src/canary/traffic.ts, or `adopt`, called in the mesh's network. */
 export async function call({ run }: World, name: string, ...args: unknown[]): Promise<unknown> {
-  return JSON.parse(await run([process.execPath, resolve(import.meta.dirname, 'call.ts'), name, JSON.stringify(args)])) as unknown
+  return JSON.parse(
+    await run([process.execPath, resolve(import.meta.dirname, 'call.ts'), name, JSON.stringify(args)]),
+  ) as unknown
 }

@@ -8,7 +8,9 @@ import { cgroup } from './settings.ts'
 
 /** Mount points of all hierarchies. */
 function hierarchies(): string[] {
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n').map((line) => line.split(' '))
+  const mounts = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' '))
   return mounts.filter(([, , type]) => type === 'cgroup' || type === 'cgroup2').map(([, folder = '']) => folder)
 }
 
@@ -19,7 +21,10 @@ const programs = (folder: string): string => join(folder, 'node')
 
 export async function makeCgroups(): Promise<void> {
   for (const folder of ours()) {
-    for (const [child, parent] of [[folder, join(folder, '..')], [programs(folder), folder]] as const) {
+    for (const [child, parent] of [
+      [folder, join(folder, '..')],
+      [programs(folder), folder],
+    ] as const) {
       await mkdir(child, { recursive: true })
       await inheritCpuset(parent, child)
     }
@@ -56,7 +61,10 @@ export async function removeCgroups(): Promise<void> {
     for (const pid of await processes()) kill(pid)
     const left = (await Promise.all(ours().map(removeTree))).some((removed) => !removed)
     if (!left) return
-    if (tries === 200) throw new Error(`The control group ${cgroup} cannot be removed: processes ${(await processes()).join(', ')} do not end.`)
+    if (tries === 200)
+      throw new Error(
+        `The control group ${cgroup} cannot be removed: processes ${(await processes()).join(', ')} do not end.`,
+      )
     await sleep(50)
   }
 }
@@ -80,6 +88,8 @@ async function removeTree(root: string): Promise<boolean> {
 /** A group and all below it, parents first. */
 async function subtree(root: string): Promise<string[]> {
   const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
-  const below = await Promise.all(entries.filter((entry) => entry.isDirectory()).map(({ name }) => subtree(join(root, name))))
+  const below = await Promise.all(
+    entries.filter((entry) => entry.isDirectory()).map(({ name }) => subtree(join(root, name))),
+  )
   return existsSync(root) ? [root, ...below.flat()] : []
 }

@@ -18,9 +18,11 @@ const commands: Record<string, (args: string[]) => Promise<number | void>> = {
 
 async function printStatus(): Promise<number> {
   const now = await status()
-  if (!now) return console.log('The mesh is not up.'), 1
+  if (!now) return (console.log('The mesh is not up.'), 1)
   for (const { name, pid, healthy, restarts } of now.components) {
-    console.log(`${name.padEnd(24)} ${pid ? `pid ${pid}` : 'not running'}, ${healthy ? 'healthy' : 'NOT healthy'}, restarted ${restarts} times`)
+    console.log(
+      `${name.padEnd(24)} ${pid ? `pid ${pid}` : 'not running'}, ${healthy ? 'healthy' : 'NOT healthy'}, restarted ${restarts} times`,
+    )
   }
   console.log(`${'node'.padEnd(24)} ${now.nodeReady ? 'Ready' : 'NOT ready'}`)
   return now.nodeReady && now.components.every(({ healthy }) => healthy) ? 0 : 1

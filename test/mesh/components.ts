@@ -4,7 +4,18 @@ import { join } from 'node:path'
 import type { Built } from './build.ts'
 import { containerdConfig } from './containerd.ts'
 import { pauseImage } from './images.ts'
-import { apiServer, cgroup, containerdSocket, here, mirrorPort, nodeAddress, nodeDir, nodeName, podCidr, serviceCidr } from './settings.ts'
+import {
+  apiServer,
+  cgroup,
+  containerdSocket,
+  here,
+  mirrorPort,
+  nodeAddress,
+  nodeDir,
+  nodeName,
+  podCidr,
+  serviceCidr,
+} from './settings.ts'
 
 export interface Component {
   readonly name: string
@@ -22,14 +33,54 @@ export function components({ bin, releases }: Built): Component[] {
   const program = (name: string, ...flags: string[]): string[] => [join(bin, name), ...flags]
   return [
     { name: 'etcd', argv: program('etcd', ...etcdFlags), health: 'http://127.0.0.1:2379/readyz', needsApi: false },
-    { name: 'containerd', argv: program('containerd', '--config', file('containerd.toml')), health: `unix:${containerdSocket}`, needsApi: false },
-    { name: 'mirror', argv: [process.execPath, join(here, 'mirror.ts'), releases, file('mirror-access.log')], health: `tcp:127.0.0.1:${mirrorPort}`, needsApi: false },
-    { name: 'kube-apiserver', argv: program('kube-apiserver', ...apiServerFlags), health: `${apiServer}/readyz`, needsApi: false },
-    { name: 'kube-controller-manager', argv: program('kube-controller-manager', ...controllerFlags), health: 'https://127.0.0.1:10257/healthz', needsApi: true },
-    { name: 'kube-scheduler', argv: program('kube-scheduler', kubeconfigFlag('kube-scheduler'), '--leader-elect=false'), health: 'https://127.0.0.1:10259/healthz', needsApi: true },
-    { name: 'kubelet', argv: program('kubelet', ...kubeletFlags), health: 'http://127.0.0.1:10248/healthz', needsApi: true },
-    { name: 'kube-proxy', argv: program('kube-proxy', ...proxyFlags), health: 'http://127.0.0.1:10256/livez', needsApi: true },
-    { name: 'coredns', argv: program('coredns', '-conf', file('Corefile')), health: `tcp:${nodeAddress}:53`, needsApi: true },
+    {
+      name: 'containerd',
+      argv: program('containerd', '--config', file('containerd.toml')),
+      health: `unix:${containerdSocket}`,
+      needsApi: false,
+    },
+    {
+      name: 'mirror',
+      argv: [process.execPath, join(here, 'mirror.ts'), releases, file('mirror-access.log')],
+      health: `tcp:127.0.0.1:${mirrorPort}`,
+      needsApi: false,
+    },
+    {
+      name: 'kube-apiserver',
+      argv: program('kube-apiserver', ...apiServerFlags),
+      health: `${apiServer}/readyz`,
+      needsApi: false,
+    },
+    {
+      name: 'kube-controller-manager',
+      argv: program('kube-controller-manager', ...controllerFlags),
+      health: 'https://127.0.0.1:10257/healthz',
+      needsApi: true,
+    },
+    {
+      name: 'kube-scheduler',
+      argv: program('kube-scheduler', kubeconfigFlag('kube-scheduler'), '--leader-elect=false'),
+      health: 'https://127.0.0.1:10259/healthz',
+      needsApi: true,
+    },
+    {
+      name: 'kubelet',
+      argv: program('kubelet', ...kubeletFlags),
+      health: 'http://127.0.0.1:10248/healthz',
+      needsApi: true,
+    },
+    {
+      name: 'kube-proxy',
+      argv: program('kube-proxy', ...proxyFlags),
+      health: 'http://127.0.0.1:10256/livez',
+      needsApi: true,
+    },
+    {
+      name: 'coredns',
+      argv: program('coredns', '-conf', file('Corefile')),
+      health: `tcp:${nodeAddress}:53`,
+      needsApi: true,
+    },
   ]
 }
 
@@ -73,7 +124,13 @@ const controllerFlags = [
   `--cluster-signing-key-file=${file('ca.key')}`,
 ]
 
-const kubeletFlags = [`--config=${file('kubelet.json')}`, kubeconfigFlag('kubelet'), `--root-dir=${file('kubelet')}`, `--hostname-override=${nodeName}`, `--node-ip=${nodeAddress}`]
+const kubeletFlags = [
+  `--config=${file('kubelet.json')}`,
+  kubeconfigFlag('kubelet'),
+  `--root-dir=${file('kubelet')}`,
+  `--hostname-override=${nodeName}`,
+  `--node-ip=${nodeAddress}`,
+]
 
 const proxyFlags = [
   kubeconfigFlag('kube-proxy'),
@@ -84,7 +141,15 @@ const proxyFlags = [
 ]
 
 export async function writeConfigs(): Promise<void> {
-  await writeFile(file('containerd.toml'), containerdConfig({ root: file('containerd'), state: '/run/containerd', socket: containerdSocket, more: containerdForKubernetes }))
+  await writeFile(
+    file('containerd.toml'),
+    containerdConfig({
+      root: file('containerd'),
+      state: '/run/containerd',
+      socket: containerdSocket,
+      more: containerdForKubernetes,
+    }),
+  )
   await writeFile(file('kubelet.json'), JSON.stringify(kubeletConfig, null, 2))
   await mkdir(file('cni'), { recursive: true })
   await writeFile(file('cni/mesh-canary.conflist'), JSON.stringify(cniConfig, null, 2))
@@ -109,7 +174,15 @@ const cniConfig = {
   cniVersion: '1.0.0',
   name: 'mesh-canary',
   plugins: [
-    { type: 'ptp', ipam: { type: 'host-local', dataDir: '/run/cni', ranges: [[{ subnet: podCidr }]], routes: [{ dst: '0.0.0.0/0' }] } },
+    {
+      type: 'ptp',
+      ipam: {
+        type: 'host-local',
+        dataDir: '/run/cni',
+        ranges: [[{ subnet: podCidr }]],
+        routes: [{ dst: '0.0.0.0/0' }],
+      },
+    },
     { type: 'portmap', capabilities: { portMappings: true } },
   ],
 }

@@ -30,7 +30,11 @@ ${more}`
 }
 
 /** Runs a containerd of its own on a root folder, for as long as the work takes; its mounts stay in a namespace of its own. */
-export async function withContainerd(bin: string, root: string, work: (socket: string) => Promise<void>): Promise<void> {
+export async function withContainerd(
+  bin: string,
+  root: string,
+  work: (socket: string) => Promise<void>,
+): Promise<void> {
   const state = `${root}.state`
   const socket = join(state, 's')
   await mkdir(state, { recursive: true })

@@ -33,9 +33,48 @@ async function makeCertificates(): Promise<void> {
   const openssl = (...args: string[]): Promise<string> => sh(['openssl', ...args], { cwd: nodeDir })
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
   const names = `subjectAltName=DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:${nodeAddress},IP:10.96.0.1,IP:127.0.0.1`
-  await openssl('req', '-x509', ...key, '-days', '3650', '-subj', '/CN=mesh-canary', '-keyout', 'ca.key', '-out', 'ca.crt')
-  await openssl('req', ...key, '-subj', '/O=system:masters/CN=kube-apiserver', '-addext', names, '-keyout', 'apiserver.key', '-out', 'apiserver.csr')
-  await openssl('x509', '-req', '-in', 'apiserver.csr', '-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '3650', '-copy_extensions', 'copy', '-out', 'apiserver.crt')
+  await openssl(
+    'req',
+    '-x509',
+    ...key,
+    '-days',
+    '3650',
+    '-subj',
+    '/CN=mesh-canary',
+    '-keyout',
+    'ca.key',
+    '-out',
+    'ca.crt',
+  )
+  await openssl(
+    'req',
+    ...key,
+    '-subj',
+    '/O=system:masters/CN=kube-apiserver',
+    '-addext',
+    names,
+    '-keyout',
+    'apiserver.key',
+    '-out',
+    'apiserver.csr',
+  )
+  await openssl(
+    'x509',
+    '-req',
+    '-in',
+    'apiserver.csr',
+    '-CA',
+    'ca.crt',
+    '-CAkey',
+    'ca.key',
+    '-CAcreateserial',
+    '-days',
+    '3650',
+    '-copy_extensions',
+    'copy',
+    '-out',
+    'apiserver.crt',
+  )
   await openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', 'service-accounts.key')
   await openssl('pkey', '-in', 'service-accounts.key', '-pubout', '-out', 'service-accounts.pub')
   for (const file of ['ca.key', 'apiserver.key', 'service-accounts.key']) await chmod(join(nodeDir, file), 0o600)
@@ -43,12 +82,16 @@ async function makeCertificates(): Promise<void> {
 
 /** JSON is YAML. */
 function kubeconfigOf(ca: string, token: string): string {
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    'current-context': 'mesh-canary',
-    contexts: [{ name: 'mesh-canary', context: { cluster: 'mesh-canary', user: 'mesh-canary' } }],
-    clusters: [{ name: 'mesh-canary', cluster: { server: apiServer, 'certificate-authority-data': ca } }],
-    users: [{ name: 'mesh-canary', user: { token } }],
-  }, null, 2)
+  return JSON.stringify(
+    {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'mesh-canary',
+      contexts: [{ name: 'mesh-canary', context: { cluster: 'mesh-canary', user: 'mesh-canary' } }],
+      clusters: [{ name: 'mesh-canary', cluster: { server: apiServer, 'certificate-authority-data': ca } }],
+      users: [{ name: 'mesh-canary', user: { token } }],
+    },
+    null,
+    2,
+  )
 }

@@ -18,12 +18,20 @@ const needed = {
 }
 
 export async function installPackages(): Promise<void> {
-  if (process.getuid?.() !== 0) throw new Error('The embedded mesh needs root: it makes namespaces, mounts and control groups.')
-  await install(Object.entries(needed).filter(([file]) => !existsSync(file)).map(([, name]) => name))
+  if (process.getuid?.() !== 0)
+    throw new Error('The embedded mesh needs root: it makes namespaces, mounts and control groups.')
+  await install(
+    Object.entries(needed)
+      .filter(([file]) => !existsSync(file))
+      .map(([, name]) => name),
+  )
 }
 
 export async function installPip(): Promise<void> {
-  const has = await sh(['python3', '-m', 'pip', '--version']).then(() => true, () => false)
+  const has = await sh(['python3', '-m', 'pip', '--version']).then(
+    () => true,
+    () => false,
+  )
   if (!has) await install(['python3-pip'])
 }
 
@@ -33,7 +41,8 @@ export async function installRsync(): Promise<void> {
 
 async function install(missing: readonly string[]): Promise<void> {
   if (missing.length === 0) return
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) throw new Error(`This needs ${missing.join(', ')}: install them, or be root on Debian or Ubuntu.`)
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+    throw new Error(`This needs ${missing.join(', ')}: install them, or be root on Debian or Ubuntu.`)
   await step('Debian packages', async (report) => {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
     await sh(['apt-get', 'update', '-q'], { env, onLine: report })
@@ -44,6 +53,7 @@ async function install(missing: readonly string[]): Promise<void> {
 /** This system's code name, "bookworm": images are made of the same release, from the same package sources. */
 export function codename(): string {
   const found = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8'))
-  if (!found?.[1]) throw new Error('The embedded mesh is made of Debian packages, and this system names no Debian or Ubuntu release.')
+  if (!found?.[1])
+    throw new Error('The embedded mesh is made of Debian packages, and this system names no Debian or Ubuntu release.')
   return found[1]
 }

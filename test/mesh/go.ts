@@ -19,12 +19,24 @@ const tools = {
   act: { path: 'github.com/nektos/act', module: toolsModule, tags: [] },
   actionlint: { path: 'github.com/rhysd/actionlint/cmd/actionlint', module: toolsModule, tags: [] },
   kind: { path: 'sigs.k8s.io/kind', module: toolsModule, tags: [] },
-  prometheus: { path: 'github.com/prometheus/prometheus/cmd/prometheus', module: prometheusModule, tags: ['remove_all_sd', 'enable_kubernetes_sd'] },
+  prometheus: {
+    path: 'github.com/prometheus/prometheus/cmd/prometheus',
+    module: prometheusModule,
+    tags: ['remove_all_sd', 'enable_kubernetes_sd'],
+  },
 }
 export type GoTool = keyof typeof tools
 
 /** The names of the multi-call Kubernetes binary. */
-const kubernetesPrograms = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-proxy', 'kube-scheduler', 'kubelet', 'kubectl']
+const kubernetesPrograms = [
+  'etcd',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kube-proxy',
+  'kube-scheduler',
+  'kubelet',
+  'kubectl',
+]
 
 /** Leaves out what a test mesh never uses and takes long to compile, debugging information above all. */
 const tags = ['disable_pgv', 'no_btrfs', 'no_zfs', 'no_devmapper', 'providerless', 'grpcnotrace', 'retrynotrace']
@@ -48,11 +60,17 @@ export async function programs(): Promise<Artifact> {
 
 /** Builds every Go program of the mesh in one go, so that what they share compiles once. */
 export async function buildPrograms(): Promise<string> {
-  return cached(await programs(), (draft) => step('Go programs', async (report) => {
-    const packages = ['./kubernetes', './coredns', 'tool']
-    await sh(['go', 'build', '-v', ...buildFlags, `-ldflags=${ldflags}`, '-o', draft, ...packages], { cwd: module, env, onLine: await counter(packages, report) })
-    for (const name of kubernetesPrograms) await symlink('kubernetes', join(draft, name))
-  }))
+  return cached(await programs(), (draft) =>
+    step('Go programs', async (report) => {
+      const packages = ['./kubernetes', './coredns', 'tool']
+      await sh(['go', 'build', '-v', ...buildFlags, `-ldflags=${ldflags}`, '-o', draft, ...packages], {
+        cwd: module,
+        env,
+        onLine: await counter(packages, report),
+      })
+      for (const name of kubernetesPrograms) await symlink('kubernetes', join(draft, name))
+    }),
+  )
 }
 
 /** Reports every package that the compiler names, out of those that there are. */
@@ -72,22 +90,34 @@ export async function goTool(name: GoTool): Promise<string> {
   if (existsSync(binary)) return binary
   // Of a flag that is given twice the last counts.
   const flags = own.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...own].join(',')}`]
-  await withLock(() => cached(artifact, (draft) => step(name, async (report) => {
-    await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], { cwd: module, env, onLine: report })
-  })))
+  await withLock(() =>
+    cached(artifact, (draft) =>
+      step(name, async (report) => {
+        await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], {
+          cwd: module,
+          env,
+          onLine: report,
+        })
+      }),
+    ),
+  )
   return binary
 }
 
 /** The folder with the files of a module, in the version that the mesh's programs are built from. */
 export async function goModule(path: string): Promise<string> {
-  const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd: module, env })) as { Dir: string }
+  const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd: module, env })) as {
+    Dir: string
+  }
   return Dir
 }
 
 async function sources(folder: string): Promise<{ go: string; files: Record<string, string> }> {
   const files: Record<string, string> = {}
   for await (const file of glob(['go.mod', 'go.sum', '*/*.go'], { cwd: folder })) {
-    files[file] = createHash('sha256').update(await readFile(join(folder, file))).digest('hex')
+    files[file] = createHash('sha256')
+      .update(await readFile(join(folder, file)))
+      .digest('hex')
   }
   return { go: await goVersion(folder), files: Object.fromEntries(Object.entries(files).sort()) }
 }
@@ -97,6 +127,8 @@ async function goVersion(folder: string): Promise<string> {
     return await sh(['go', 'env', 'GOVERSION'], { cwd: folder })
   } catch (error) {
     const wanted = /^go (\S+)$/m.exec(await readFile(join(folder, 'go.mod'), 'utf8'))?.[1]
-    throw new Error(`The embedded mesh is built from source with Go ${wanted} or newer: install it from https://go.dev/dl (or, with an older Go, set GOTOOLCHAIN=auto). ${String(error)}`)
+    throw new Error(
+      `The embedded mesh is built from source with Go ${wanted} or newer: install it from https://go.dev/dl (or, with an older Go, set GOTOOLCHAIN=auto). ${String(error)}`,
+    )
   }
 }

@@ -20,7 +20,10 @@ export function get(url: string, headers: Record<string, string> = {}): Promise<
       response.on('data', (chunk: Buffer) => chunks.push(chunk)).on('error', fail)
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }))
     })
-    request.on('timeout', () => request.destroy()).on('error', fail).end()
+    request
+      .on('timeout', () => request.destroy())
+      .on('error', fail)
+      .end()
   })
 }
 

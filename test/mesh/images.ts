@@ -26,12 +26,21 @@ const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 /** The root file system that all images share, as a tar. */
 export async function buildBase(): Promise<string> {
   const recipe = { codename: codename(), basePackages }
-  const made = await cached({ name: 'base', recipe }, (draft) => step('image base', async (report) => {
-    const slim = ['doc', 'man', 'locale'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`)
-    const env = { ...process.env, TMPDIR: draft }
-    const argv = ['mmdebstrap', '--variant=essential', ...slim, `--include=${basePackages}`, recipe.codename, join(draft, 'base.tar')]
-    await sh(contained(argv), { env, onLine: report }) // or its mounts would outlive it
-  }))
+  const made = await cached({ name: 'base', recipe }, (draft) =>
+    step('image base', async (report) => {
+      const slim = ['doc', 'man', 'locale'].map((part) => `--dpkgopt=path-exclude=/usr/share/${part}/*`)
+      const env = { ...process.env, TMPDIR: draft }
+      const argv = [
+        'mmdebstrap',
+        '--variant=essential',
+        ...slim,
+        `--include=${basePackages}`,
+        recipe.codename,
+        join(draft, 'base.tar'),
+      ]
+      await sh(contained(argv), { env, onLine: report }) // or its mounts would outlive it
+    }),
+  )
   return join(made, 'base.tar')
 }
 
@@ -48,36 +57,52 @@ function additions(bin: string, envoy: string, bootstrap: string): Addition[] {
     { name: pauseImage, files: {}, config: { Entrypoint: ['sleep', 'infinity'] } },
     {
       name: `docker.io/istio/pilot:${ISTIO_VERSION}`,
-      files: { '/usr/local/bin/pilot-discovery': join(bin, 'pilot-discovery'), '/etc/mesh-canary/metrics.yaml': join(here, 'metrics.yaml') },
+      files: {
+        '/usr/local/bin/pilot-discovery': join(bin, 'pilot-discovery'),
+        '/etc/mesh-canary/metrics.yaml': join(here, 'metrics.yaml'),
+      },
       config: { Entrypoint: ['/usr/local/bin/pilot-discovery'], User: '1337:1337' },
     },
     {
       name: `docker.io/istio/proxyv2:${ISTIO_VERSION}`,
-      files: { '/usr/local/bin/envoy': envoy, '/usr/local/bin/pilot-agent': join(bin, 'pilot-agent'), '/var/lib/istio/envoy/envoy_bootstrap_tmpl.json': bootstrap },
+      files: {
+        '/usr/local/bin/envoy': envoy,
+        '/usr/local/bin/pilot-agent': join(bin, 'pilot-agent'),
+        '/var/lib/istio/envoy/envoy_bootstrap_tmpl.json': bootstrap,
+      },
       config: { Entrypoint: ['/usr/local/bin/pilot-agent'], WorkingDir: '/' },
     },
     { name: nodeImage, files: { '/usr/local/bin/node': nodeBinary }, config: { Cmd: ['node'] } },
-    { name: 'docker.io/library/mariadb:11', files: { '/usr/local/bin/entrypoint.sh': join(here, 'mariadb.sh') }, config: { Entrypoint: ['entrypoint.sh'] } },
+    {
+      name: 'docker.io/library/mariadb:11',
+      files: { '/usr/local/bin/entrypoint.sh': join(here, 'mariadb.sh') },
+      config: { Entrypoint: ['entrypoint.sh'] },
+    },
   ]
 }
 
 /** A folder that holds `containerd`, the root of a containerd with all images imported. */
 export async function buildImages(parts: { bin: string; base: string; envoy: string }): Promise<string> {
-  return cached(await imagesArtifact(parts), (draft) => step('images', async (report) => {
-    const base = await layer(parts.base)
-    const images: Image[] = []
-    for (const { name, files, config } of additions(parts.bin, parts.envoy, await bootstrapTemplate())) {
-      report(name)
-      const layers = Object.keys(files).length ? [base, await layerOf(files, join(draft, `${images.length}.tar`))] : [base]
-      images.push({ name, layers, config: { ...config, Env: [path] } })
-    }
-    const layout = join(draft, 'layout')
-    await writeLayout(layout, images)
-    report('importing')
-    await withContainerd(parts.bin, join(draft, 'containerd'), (socket) => importLayout(parts.bin, socket, layout))
-    await writeFile(join(draft, nodeLayers), JSON.stringify(images.find(({ name }) => name === nodeImage)?.layers))
-    for (const imported of [layout, ...images.keys().map((index) => join(draft, `${index}.tar`))]) await rm(imported, { recursive: true, force: true })
-  }))
+  return cached(await imagesArtifact(parts), (draft) =>
+    step('images', async (report) => {
+      const base = await layer(parts.base)
+      const images: Image[] = []
+      for (const { name, files, config } of additions(parts.bin, parts.envoy, await bootstrapTemplate())) {
+        report(name)
+        const layers = Object.keys(files).length
+          ? [base, await layerOf(files, join(draft, `${images.length}.tar`))]
+          : [base]
+        images.push({ name, layers, config: { ...config, Env: [path] } })
+      }
+      const layout = join(draft, 'layout')
+      await writeLayout(layout, images)
+      report('importing')
+      await withContainerd(parts.bin, join(draft, 'containerd'), (socket) => importLayout(parts.bin, socket, layout))
+      await writeFile(join(draft, nodeLayers), JSON.stringify(images.find(({ name }) => name === nodeImage)?.layers))
+      for (const imported of [layout, ...images.keys().map((index) => join(draft, `${index}.tar`))])
+        await rm(imported, { recursive: true, force: true })
+    }),
+  )
 }
 
 async function imagesArtifact(parts: { bin: string; base: string; envoy: string }): Promise<Artifact> {
@@ -95,17 +120,35 @@ export async function buildSampleApp(images: string): Promise<string | undefined
   if (!existsSync(join(sampleApp, 'package-lock.json'))) return undefined
   const files = await Array.fromAsync(glob(['*.js', 'package.json', 'package-lock.json'], { cwd: sampleApp }))
   const recipe = { images, files: await hashes(files.sort().map((name) => join(sampleApp, name))) }
-  return cached({ name: 'sample-app', recipe }, (draft) => step('sample app image', async () => {
-    const app = join(draft, 'root/app')
-    await mkdir(app, { recursive: true })
-    for (const name of files) await cp(join(sampleApp, name), join(app, name))
-    await sh(['npm', 'ci', '--omit=dev', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: app })
-    const below = JSON.parse(await readFile(join(images, nodeLayers), 'utf8')) as Layer[]
-    const layers = [...below, await layerOfFolder(join(draft, 'root'), join(draft, 'app.tar'))]
-    await writeLayout(join(draft, 'layout'), [{ name: 'docker.io/mesh-canary/sample-app:1', layers, config: { Cmd: ['node'], WorkingDir: '/app', Env: [path] } }], below)
-  }))
+  return cached({ name: 'sample-app', recipe }, (draft) =>
+    step('sample app image', async () => {
+      const app = join(draft, 'root/app')
+      await mkdir(app, { recursive: true })
+      for (const name of files) await cp(join(sampleApp, name), join(app, name))
+      await sh(['npm', 'ci', '--omit=dev', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: app })
+      const below = JSON.parse(await readFile(join(images, nodeLayers), 'utf8')) as Layer[]
+      const layers = [...below, await layerOfFolder(join(draft, 'root'), join(draft, 'app.tar'))]
+      await writeLayout(
+        join(draft, 'layout'),
+        [
+          {
+            name: 'docker.io/mesh-canary/sample-app:1',
+            layers,
+            config: { Cmd: ['node'], WorkingDir: '/app', Env: [path] },
+          },
+        ],
+        below,
+      )
+    }),
+  )
 }
 
 async function hashes(files: readonly string[]): Promise<string[]> {
-  return Promise.all(files.map(async (file) => createHash('sha256').update(await readFile(file)).digest('hex')))
+  return Promise.all(
+    files.map(async (file) =>
+      createHash('sha256')
+        .update(await readFile(file))
+        .digest('hex'),
+    ),
+  )
 }

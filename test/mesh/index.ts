@@ -5,7 +5,16 @@ import { buildAll } from './build.ts'
 import { buildPrograms } from './go.ts'
 import { withLock } from './lock.ts'
 import { buildRelease } from './mirror.ts'
-import { heals, importSampleApp, nodePid, nodeStatus, type NodeStatus, runningFrom, startNode, stopNode } from './node.ts'
+import {
+  heals,
+  importSampleApp,
+  nodePid,
+  nodeStatus,
+  type NodeStatus,
+  runningFrom,
+  startNode,
+  stopNode,
+} from './node.ts'
 import { kubeconfig } from './settings.ts'
 
 export { build } from './build.ts'
@@ -55,7 +64,11 @@ export function meshEnv(): Record<string, string> {
 /** Runs a program in the mesh with this one's input and output, passes signals on, and returns its exit code. */
 export function run(argv: readonly string[], options: SpawnOptions = {}): Promise<number> {
   const [program = '', ...args] = enter(argv)
-  const child = spawn(program, args, { stdio: 'inherit', ...options, env: { ...process.env, ...options.env, ...meshEnv() } })
+  const child = spawn(program, args, {
+    stdio: 'inherit',
+    ...options,
+    env: { ...process.env, ...options.env, ...meshEnv() },
+  })
   const forward = (signal: NodeJS.Signals): void => void child.kill(signal)
   const signals: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
   for (const signal of signals) process.on(signal, forward)

@@ -24,7 +24,9 @@ async function acquire(): Promise<() => void> {
 function tryAcquire(): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
     const server = createServer((connection) => connection.destroy())
-    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error)))
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
+    )
     server.listen({ path: `\0${cgroup}`, exclusive: true }, () => resolve(() => void server.close()))
   })
 }

@@ -11,14 +11,30 @@ import { sh } from './shell.ts'
 
 /** Packs the istioctl that was built, as Istio's releases are packed. */
 export async function buildRelease(bin: string): Promise<string> {
-  return cached({ name: 'releases', recipe: { bin, ISTIO_VERSION } }, (draft) => step('istioctl release', async () => {
-    const name = `istioctl-${ISTIO_VERSION}-linux-amd64.tar.gz`
-    const archive = join(draft, ISTIO_VERSION, name)
-    await mkdir(join(draft, ISTIO_VERSION))
-    await sh(['tar', '-C', bin, '--owner=0', '--group=0', '--numeric-owner', '-I', 'gzip -1', '-cf', archive, 'istioctl'])
-    const hash = createHash('sha256').update(await readFile(archive)).digest('hex')
-    await writeFile(`${archive}.sha256`, `${hash} ${name}\n`)
-  }))
+  return cached({ name: 'releases', recipe: { bin, ISTIO_VERSION } }, (draft) =>
+    step('istioctl release', async () => {
+      const name = `istioctl-${ISTIO_VERSION}-linux-amd64.tar.gz`
+      const archive = join(draft, ISTIO_VERSION, name)
+      await mkdir(join(draft, ISTIO_VERSION))
+      await sh([
+        'tar',
+        '-C',
+        bin,
+        '--owner=0',
+        '--group=0',
+        '--numeric-owner',
+        '-I',
+        'gzip -1',
+        '-cf',
+        archive,
+        'istioctl',
+      ])
+      const hash = createHash('sha256')
+        .update(await readFile(archive))
+        .digest('hex')
+      await writeFile(`${archive}.sha256`, `${hash} ${name}\n`)
+    }),
+  )
 }
 
 function serve(folder: string, log: string): void {
@@ -26,7 +42,7 @@ function serve(folder: string, log: string): void {
     const path = request.url?.startsWith(`${mirrorPath}/`) ? request.url.slice(mirrorPath.length) : ''
     const index = path === '/index.json' ? JSON.stringify(readdirSync(folder)) : undefined
     const file = /^\/[\d.]+\/[\w.-]+$/.test(path) && existsSync(join(folder, path)) ? join(folder, path) : undefined
-    response.writeHead(file ?? index ? 200 : 404)
+    response.writeHead((file ?? index) ? 200 : 404)
     appendFileSync(log, `${new Date().toISOString()} ${request.method} ${request.url} ${response.statusCode}\n`)
     if (file && request.method === 'GET') createReadStream(file).pipe(response)
     else response.end(index)

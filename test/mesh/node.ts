@@ -42,7 +42,12 @@ async function spawnSupervisor(): Promise<void> {
   const [program = '', ...args] = joining([...namespaces, 'tini', '--', process.execPath, join(here, 'supervisor.ts')])
   const log = openSync(join(nodeDir, 'supervisor.log'), 'a')
   const { PATH, HOME, XDG_CACHE_HOME } = process.env
-  const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log], cwd: '/', env: { PATH, HOME, XDG_CACHE_HOME } })
+  const child = spawn(program, args, {
+    detached: true,
+    stdio: ['ignore', log, log],
+    cwd: '/',
+    env: { PATH, HOME, XDG_CACHE_HOME },
+  })
   child.unref()
   if (child.pid === undefined) throw new Error('The node could not be started: sh is missing.')
   await writeFile(processFile, JSON.stringify({ pid: child.pid, started: startTime(child.pid) }))
@@ -50,7 +55,8 @@ async function spawnSupervisor(): Promise<void> {
 
 async function untilReady(report: Report): Promise<void> {
   const waiting = await waitedFor(startTimeoutMs, report)
-  if (waiting.length) throw new Error(`The node does not become ready: ${waiting.join(', ')}. Its logs are in ${nodeDir}.`)
+  if (waiting.length)
+    throw new Error(`The node does not become ready: ${waiting.join(', ')}. Its logs are in ${nodeDir}.`)
 }
 
 /** True when the running node is well, or soon gets well by itself. */
@@ -110,7 +116,10 @@ export async function nodeStatus(): Promise<NodeStatus | undefined> {
   if (!body) return undefined
   const { components, nodeReady } = JSON.parse(body) as NodeStatus
   const outside = await outsidePids()
-  return { components: components.map((component) => ({ ...component, pid: outside.get(component.pid) ?? 0 })), nodeReady }
+  return {
+    components: components.map((component) => ({ ...component, pid: outside.get(component.pid) ?? 0 })),
+    nodeReady,
+  }
 }
 
 function ask(socketPath: string): Promise<string> {
@@ -120,7 +129,10 @@ function ask(socketPath: string): Promise<string> {
       response.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
       response.on('end', () => resolve(body)).on('error', () => resolve(''))
     })
-    query.on('timeout', () => query.destroy()).on('error', () => resolve('')).end()
+    query
+      .on('timeout', () => query.destroy())
+      .on('error', () => resolve(''))
+      .end()
   })
 }
 

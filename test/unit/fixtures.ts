@@ -45,7 +45,12 @@ export function planOf(more = ''): CanaryConfig {
 
 /** Requests of which each was also timed, as in a mesh at rest; the slow ones took more than 500 ms. */
 export function served(requests: number, failures = 0, slow = 0): Served {
-  return { requests, failures, abandoned: 0, times: { total: requests, within: { 500: requests - slow, 10_000: requests } } }
+  return {
+    requests,
+    failures,
+    abandoned: 0,
+    times: { total: requests, within: { 500: requests - slow, 10_000: requests } },
+  }
 }
 
 /** What stable serves in the time in which the canary, at its weight, serves so many requests. */
@@ -69,13 +74,20 @@ export function fileWith(text: string, name = 'mesh.yaml'): string {
 export type Asked = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
 
 /** A real HTTP server on the loopback interface, until the test ends; it keeps what it was asked. */
-export async function serve(answer: (asked: Asked, response: Parameters<RequestListener>[1]) => void): Promise<{ address: string; asked: Asked[] }> {
+export async function serve(
+  answer: (asked: Asked, response: Parameters<RequestListener>[1]) => void,
+): Promise<{ address: string; asked: Asked[] }> {
   const asked: Asked[] = []
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks).toString() }
+      const one = {
+        method: request.method ?? '',
+        url: request.url ?? '',
+        headers: request.headers,
+        body: Buffer.concat(chunks).toString(),
+      }
       asked.push(one)
       answer(one, response)
     })
@@ -91,13 +103,35 @@ export async function serve(answer: (asked: Asked, response: Parameters<RequestL
 /** A cluster that knows only the verbs given; every other one rejects, so that a test sees what it did not expect. */
 export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]) => unknown }): Cluster {
   const unexpected = (verb: string) => () => Promise.reject(new Error(`the test did not expect ${verb}`))
-  const names = ['get', 'list', 'snapshot', 'changes', 'apply', 'patch', 'merge', 'remove', 'pod', 'service', 'log', 'version']
-  return { server: 'https://cluster.test', ...Object.fromEntries(names.map((name) => [name, unexpected(name)])), ...verbs } as unknown as Cluster
+  const names = [
+    'get',
+    'list',
+    'snapshot',
+    'changes',
+    'apply',
+    'patch',
+    'merge',
+    'remove',
+    'pod',
+    'service',
+    'log',
+    'version',
+  ]
+  return {
+    server: 'https://cluster.test',
+    ...Object.fromEntries(names.map((name) => [name, unexpected(name)])),
+    ...verbs,
+  } as unknown as Cluster
 }
 
 /** What a watch would show: these objects, as long as `fresh` says so. */
 export function live<T extends KubeObject>(current: () => T[], fresh = () => true): Live<T> {
-  return { current, fresh, get: (name) => current().find(({ metadata }) => metadata.name === name), close: () => undefined }
+  return {
+    current,
+    fresh,
+    get: (name) => current().find(({ metadata }) => metadata.name === name),
+    close: () => undefined,
+  }
 }
 
 export function container(name: string, more: Partial<ContainerStatus> = {}): ContainerStatus {
@@ -112,7 +146,11 @@ export function pod({ metadata, spec, status }: PodParts = {}): Pod {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name: 'backend-1', namespace: 'shop', uid: 'uid-1', labels: { app: 'backend' }, ...metadata },
-    spec: { containers: [{ name: 'app' }], initContainers: [{ name: 'istio-init' }, { name: 'istio-proxy', restartPolicy: 'Always' }], ...spec },
+    spec: {
+      containers: [{ name: 'app' }],
+      initContainers: [{ name: 'istio-init' }, { name: 'istio-proxy', restartPolicy: 'Always' }],
+      ...spec,
+    },
     status: {
       phase: 'Running',
       conditions: [{ type: 'Ready', status: 'True' }],
@@ -124,7 +162,12 @@ export function pod({ metadata, spec, status }: PodParts = {}): Pod {
 }
 
 /** A workload whose pods have the label `app` of its name. */
-export function workload(kind: string, name: string, status: Workload['status'] = {}, more: { generation?: number; replicas?: number } = {}): Workload {
+export function workload(
+  kind: string,
+  name: string,
+  status: Workload['status'] = {},
+  more: { generation?: number; replicas?: number } = {},
+): Workload {
   const { generation = 1, ...spec } = more
   return {
     apiVersion: 'apps/v1',

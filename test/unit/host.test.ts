@@ -8,17 +8,32 @@ import { configOf, tempFolder } from './fixtures.ts'
 
 describe('a run is named by the address under which a person finds it', () => {
   test.each<[string, Record<string, string>, string]>([
-    ['GitHub', { GITHUB_SERVER_URL: 'https://github.test', GITHUB_REPOSITORY: 'shop/web', GITHUB_RUN_ID: '42' }, 'https://github.test/shop/web/actions/runs/42/attempts/1'],
+    [
+      'GitHub',
+      { GITHUB_SERVER_URL: 'https://github.test', GITHUB_REPOSITORY: 'shop/web', GITHUB_RUN_ID: '42' },
+      'https://github.test/shop/web/actions/runs/42/attempts/1',
+    ],
     ['GitLab', { CI_JOB_URL: 'https://gitlab.test/shop/-/jobs/7' }, 'https://gitlab.test/shop/-/jobs/7'],
     ['Jenkins', { BUILD_URL: 'https://jenkins.test/job/shop/3/' }, 'https://jenkins.test/job/shop/3/'],
     ['CircleCI', { CIRCLE_BUILD_URL: 'https://circleci.test/gh/shop/9' }, 'https://circleci.test/gh/shop/9'],
   ])('%s', (_, env, name) => expect(runName(env)).toBe(name))
 
-  test('and elsewhere by its process', () => expect(runName({ CI_JOB_URL: '' })).toMatch(new RegExp(`^process ${process.pid} on `)))
+  test('and elsewhere by its process', () =>
+    expect(runName({ CI_JOB_URL: '' })).toMatch(new RegExp(`^process ${process.pid} on `)))
 })
 
 /** As much of one as is told here. */
-const intents = [{ split: { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }, identity: 'me' } as Intent]
+const intents = [
+  {
+    split: {
+      namespace: 'shop',
+      service: 'backend',
+      stable: { by: 'subset', name: 'v1' },
+      canary: { by: 'subset', name: 'v2' },
+    },
+    identity: 'me',
+  } as Intent,
+]
 
 /** What is kept in the course of a run. */
 function left(canary: string, steps: (parts: ReturnType<typeof leaving>) => void): Left {
@@ -31,7 +46,12 @@ describe('what a run leaves', () => {
   const connected = (temporaryFile?: string) => ({ temporaryFile }) as Connection
 
   test('is all that is known of it so far', () => {
-    expect(left('', ({ connected: told, intent }) => (told(connected('/tmp/x/kubeconfig')), intent(intents)))).toEqual({ context: 'here', temporaryFile: '/tmp/x/kubeconfig', kubeconfig: '/tmp/x/kubeconfig', intents })
+    expect(left('', ({ connected: told, intent }) => (told(connected('/tmp/x/kubeconfig')), intent(intents)))).toEqual({
+      context: 'here',
+      temporaryFile: '/tmp/x/kubeconfig',
+      kubeconfig: '/tmp/x/kubeconfig',
+      intents,
+    })
   })
 
   test('is to be held only where that was asked for, and the run was cancelled', () => {
@@ -57,7 +77,9 @@ describe('the end of a run', () => {
 
   test('removes it also when the traffic cannot be put back, and says whose', async () => {
     const own = folder()
-    await expect(finish({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined)).rejects.toThrow('the traffic of backend is not back at stable: kubeconfig: the file /nowhere does not exist')
+    await expect(
+      finish({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
+    ).rejects.toThrow('the traffic of backend is not back at stable: kubeconfig: the file /nowhere does not exist')
     expect(existsSync(own)).toBe(false)
   })
 })

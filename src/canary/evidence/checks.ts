@@ -20,13 +20,22 @@ export type OutsideChecks = {
 }
 
 /** `late`: it is first asked after one period, as what it tells is of the time before. */
-type Check = { name: string; every?: number | undefined; failures: number; late?: boolean; ask: (signal: AbortSignal) => Promise<Answer> }
+type Check = {
+  name: string
+  every?: number | undefined
+  failures: number
+  late?: boolean
+  ask: (signal: AbortSignal) => Promise<Answer>
+}
 
 export function checks(cluster: Cluster, plan: CanaryConfig, outside: () => Outside): OutsideChecks {
   const stopping = new AbortController()
   const latest = new Map<string, Finding>()
   return {
-    start: () => checksOf(cluster, plan, outside).forEach((check) => void repeat(check, Math.max(plan.tick, check.every ?? plan.interval), latest, stopping.signal)),
+    start: () =>
+      checksOf(cluster, plan, outside).forEach(
+        (check) => void repeat(check, Math.max(plan.tick, check.every ?? plan.interval), latest, stopping.signal),
+      ),
     latest: () => [...latest.values()],
     stop: () => stopping.abort(),
   }
@@ -37,14 +46,37 @@ function checksOf(cluster: Cluster, plan: CanaryConfig, outside: () => Outside):
   const query = plan.prometheus && prometheus(cluster, plan.prometheus)
   const rollout = Object.entries(plan.webhooks).filter(([, { type }]) => type === 'rollout')
   return [
-    ...(query ? Object.entries(queries).map(([name, each]) => ({ name, every: each.every, failures: each.failures, late: true, ask: () => measure(query, each, outside()) })) : []),
-    ...Object.entries(commands).map(([name, each]) => ({ name, every: each.every, failures: each.failures, ask: (signal: AbortSignal) => run(each, outside(), signal) })),
-    ...rollout.map(([name, each]) => ({ name, every: each.every, failures: each.failures, ask: () => post(plan, each, outside()) })),
+    ...(query
+      ? Object.entries(queries).map(([name, each]) => ({
+          name,
+          every: each.every,
+          failures: each.failures,
+          late: true,
+          ask: () => measure(query, each, outside()),
+        }))
+      : []),
+    ...Object.entries(commands).map(([name, each]) => ({
+      name,
+      every: each.every,
+      failures: each.failures,
+      ask: (signal: AbortSignal) => run(each, outside(), signal),
+    })),
+    ...rollout.map(([name, each]) => ({
+      name,
+      every: each.every,
+      failures: each.failures,
+      ask: () => post(plan, each, outside()),
+    })),
   ]
 }
 
 /** One after the other, never two at once: what takes longer than its period is asked again when it has answered. */
-async function repeat({ name, failures, late, ask }: Check, everyMs: number, latest: Map<string, Finding>, signal: AbortSignal): Promise<void> {
+async function repeat(
+  { name, failures, late, ask }: Check,
+  everyMs: number,
+  latest: Map<string, Finding>,
+  signal: AbortSignal,
+): Promise<void> {
   const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined)
   const stopped = () => signal.aborted
   if (late) await pause(everyMs)
@@ -54,7 +86,13 @@ async function repeat({ name, failures, late, ask }: Check, everyMs: number, lat
     if (stopped()) return
     if (answer.state !== 'undecided') inARow = answer.state === 'fail' ? inARow + 1 : 0
     const early = answer.state === 'fail' && inARow < failures
-    latest.set(name, { name, at: now(), ...(early ? { state: 'undecided', text: `${answer.text} (failed ${inARow} of ${failures} times in a row)` } : answer) })
+    latest.set(name, {
+      name,
+      at: now(),
+      ...(early
+        ? { state: 'undecided', text: `${answer.text} (failed ${inARow} of ${failures} times in a row)` }
+        : answer),
+    })
     await pause(Math.max(0, from + everyMs - now()))
   }
 }

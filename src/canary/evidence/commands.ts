@@ -9,7 +9,11 @@ type Command = CanaryConfig['checks']['commands'][string]
 const keptLength = 4_000
 
 /** Passes when it ends with 0. One that takes too long, or is stopped, is killed with all that it started. */
-export function run({ run: [program = '', ...args], timeout }: Command, outside: Outside, signal: AbortSignal): Promise<Answer> {
+export function run(
+  { run: [program = '', ...args], timeout }: Command,
+  outside: Outside,
+  signal: AbortSignal,
+): Promise<Answer> {
   return new Promise((resolve) => {
     // A group of its own, so that what it starts can be ended with it.
     const child = spawn(program, args, { env: environment(outside), detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -30,7 +34,11 @@ export function run({ run: [program = '', ...args], timeout }: Command, outside:
     child.once('error', (error) => end({ state: 'undecided', text: `${program} cannot be started: ${error.message}` }))
     child.once('close', (code, how) => {
       const said = output.trim().split('\n').at(-1)!.slice(0, 200)
-      if (late) return end({ state: 'fail', text: `it was ended after ${timeout / 1000} s (\`timeout\`)${said && `: ${said}`}` })
+      if (late)
+        return end({
+          state: 'fail',
+          text: `it was ended after ${timeout / 1000} s (\`timeout\`)${said && `: ${said}`}`,
+        })
       if (code === null) return end({ state: 'undecided', text: `it was ended by ${how ?? 'a signal'}` })
       end({ state: code === 0 ? 'pass' : 'fail', text: said || `exit code ${code}` })
     })
@@ -41,8 +49,17 @@ export function run({ run: [program = '', ...args], timeout }: Command, outside:
 
 /** Our own environment with the step's values; without our inputs, which may hold secrets. */
 function environment({ namespace, service, stable, canary, weight, step }: Outside): NodeJS.ProcessEnv {
-  const values = { NAMESPACE: namespace, SERVICE: service, STABLE: stable, CANARY: canary, WEIGHT: String(weight), STEP: String(step) }
-  const environment: NodeJS.ProcessEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(INPUT|MESH_CANARY)_/.test(name)))
+  const values = {
+    NAMESPACE: namespace,
+    SERVICE: service,
+    STABLE: stable,
+    CANARY: canary,
+    WEIGHT: String(weight),
+    STEP: String(step),
+  }
+  const environment: NodeJS.ProcessEnv = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(INPUT|MESH_CANARY)_/.test(name)),
+  )
   for (const [name, value] of Object.entries(values)) environment[`MESH_CANARY_${name}`] = value
   return environment
 }

@@ -12,7 +12,12 @@ export function parse(text: string, { requests, duration }: MetricNames): Readin
   for (const line of text.split('\n')) {
     if (!line.startsWith(`${requests}{`) && !line.startsWith(`${duration}_bucket{`)) continue
     const cut = line.lastIndexOf('} ')
-    const value = Number(line.slice(cut + 2).trim().split(' ')[0])
+    const value = Number(
+      line
+        .slice(cut + 2)
+        .trim()
+        .split(' ')[0],
+    )
     if (cut > 0 && Number.isFinite(value)) reading.set(line.slice(0, cut + 1), value)
   }
   return reading
@@ -39,7 +44,9 @@ export function labelsOf(series: string): SeriesLabels {
 
 /** The series of a reading as the sidecars and Prometheus write them. */
 export function seriesOf(name: string, labels: SeriesLabels): string {
-  return `${name}{${Object.entries(labels).map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(',')}}`
+  return `${name}{${Object.entries(labels)
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .join(',')}}`
 }
 
 /**
@@ -75,18 +82,29 @@ export function callsOf(deltas: Reading, names: MetricNames, hosts: string[]): S
   return counted(deltas, names, (labels) => isCall(labels, hosts))
 }
 
-function isCall({ reporter, destination_service: full, destination_service_name: name }: SeriesLabels, hosts: string[]): boolean {
-  return reporter === 'source' && hosts.some((host) => full === host || (full === undefined && name === host.split('.')[0]))
+function isCall(
+  { reporter, destination_service: full, destination_service_name: name }: SeriesLabels,
+  hosts: string[],
+): boolean {
+  return (
+    reporter === 'source' && hosts.some((host) => full === host || (full === undefined && name === host.split('.')[0]))
+  )
 }
 
 function counted(deltas: Reading, names: MetricNames, belongs: (labels: SeriesLabels) => boolean): Served {
   const total = { answered: 0, failed: 0, abandoned: 0 }
   for (const [labels, delta] of requestsIn(deltas, names)) if (belongs(labels)) total[outcomeOf(labels)] += delta
-  return { ...nothing, requests: total.answered + total.failed + total.abandoned, failures: total.failed, abandoned: total.abandoned }
+  return {
+    ...nothing,
+    requests: total.answered + total.failed + total.abandoned,
+    failures: total.failed,
+    abandoned: total.abandoned,
+  }
 }
 
 function* requestsIn(deltas: Reading, { requests }: MetricNames): Generator<[SeriesLabels, number]> {
-  for (const [series, delta] of deltas) if (delta > 0 && series.startsWith(`${requests}{`)) yield [labelsOf(series), delta]
+  for (const [series, delta] of deltas)
+    if (delta > 0 && series.startsWith(`${requests}{`)) yield [labelsOf(series), delta]
 }
 
 function times(deltas: Reading, { duration }: MetricNames): Times {
@@ -111,7 +129,12 @@ const unseenFlags = ['UF', 'UO']
 const cutFlags = ['UT', 'UC']
 
 /** What a client's sidecar saw fail at a version. A failure that the version's sidecar answered itself is counted there. */
-export function lost(deltas: Reading, names: MetricNames, hosts: string[], isVersion: (labels: SeriesLabels) => boolean): Lost {
+export function lost(
+  deltas: Reading,
+  names: MetricNames,
+  hosts: string[],
+  isVersion: (labels: SeriesLabels) => boolean,
+): Lost {
   const total = { unseen: 0, cut: 0 }
   for (const [labels, delta] of requestsIn(deltas, names)) {
     if (!isCall(labels, hosts) || !isVersion(labels) || outcomeOf(labels) !== 'failed') continue

@@ -36,7 +36,13 @@ type Answered = { pod: Pod; role: Role; reading: Reading; delta: Reading }
 const seldom = 10
 
 /** @throws Error when the counters cannot be read at all: forbidden, or no Prometheus where there should be one. */
-export async function observe(cluster: Cluster, lives: Live<Pod>[], watched: Watched, note: (line: string) => void, read: Reader = readerOf(cluster, watched)): Promise<Observer> {
+export async function observe(
+  cluster: Cluster,
+  lives: Live<Pod>[],
+  watched: Watched,
+  note: (line: string) => void,
+  read: Reader = readerOf(cluster, watched),
+): Promise<Observer> {
   const { metrics, maxPods } = watched.plan
   const hosts = hostsOf(watched)
   const roleOf = roles(watched)
@@ -50,7 +56,10 @@ export async function observe(cluster: Cluster, lives: Live<Pod>[], watched: Wat
   const restarts = restartsOf(canaries())
   const early = choose(pods().filter(answers))
   const first = answersOf(early, await read(early))
-  const baseline = first.filter(({ role }) => role === 'stable').map(({ reading }) => served(reading, metrics)).reduce(sum, nothing)
+  const baseline = first
+    .filter(({ role }) => role === 'stable')
+    .map(({ reading }) => served(reading, metrics))
+    .reduce(sum, nothing)
 
   function answersOf(asked: Pod[], readings: Map<string, Reading>): Answered[] {
     return asked.flatMap((pod) => {
@@ -64,30 +73,55 @@ export async function observe(cluster: Cluster, lives: Live<Pod>[], watched: Wat
     const asked = choose(running)
     meet(running, asked)
     const answered = answersOf(asked, await read(asked).catch(() => new Map<string, Reading>()))
-    rest(answered.filter(({ role, reading }) => role === 'client' && callsOf(reading, metrics, hosts).requests === 0).map(({ pod }) => pod))
+    rest(
+      answered
+        .filter(({ role, reading }) => role === 'client' && callsOf(reading, metrics, hosts).requests === 0)
+        .map(({ pod }) => pod),
+    )
 
     const ofCanary = asked.filter((pod) => roleOf(pod) === 'canary').length
-    const complete = lives.every((live) => live.fresh()) && ofCanary > 0 && answered.filter(({ role }) => role === 'canary').length === ofCanary
+    const complete =
+      lives.every((live) => live.fresh()) &&
+      ofCanary > 0 &&
+      answered.filter(({ role }) => role === 'canary').length === ofCanary
     const users = answered.map(({ delta }) => callsOf(delta, metrics, hosts)).reduce(sum, nothing)
     const health = healthOf(canaries(), restarts)
-    return { evidence: { ...reconcile(answered, namer(pods(), roleOf), complete), users, ready: health.ready, ...(health.fault ? { fault: health.fault.text } : {}), complete }, health }
+    return {
+      evidence: {
+        ...reconcile(answered, namer(pods(), roleOf), complete),
+        users,
+        ready: health.ready,
+        ...(health.fault ? { fault: health.fault.text } : {}),
+        complete,
+      },
+      health,
+    }
   }
 
   return { look, baseline, canaries }
 }
 
 function roles({ namespace, canary, stable }: Watched): (pod: Pod) => Role {
-  const isOf = ({ metadata }: Pod, labels: Labels) => metadata.namespace === namespace && matches(labels, metadata.labels)
+  const isOf = ({ metadata }: Pod, labels: Labels) =>
+    metadata.namespace === namespace && matches(labels, metadata.labels)
   return (pod) => (isOf(pod, canary) ? 'canary' : isOf(pod, stable) ? 'stable' : 'client')
 }
 
 /** What each version served, as its own sidecars and those of its callers have it, each request once. */
-function reconciler({ metrics }: CanaryConfig, hosts: string[]): (answered: Answered[], isCalled: Namer, complete: boolean) => Record<'canary' | 'stable', Served> {
+function reconciler(
+  { metrics }: CanaryConfig,
+  hosts: string[],
+): (answered: Answered[], isCalled: Namer, complete: boolean) => Record<'canary' | 'stable', Served> {
   const pending = { canary: settled, stable: settled }
   return (answered, isCalled, complete) => {
     const of = (version: 'canary' | 'stable') => {
-      const own = answered.filter(({ role }) => role === version).map(({ delta }) => served(delta, metrics)).reduce(sum, nothing)
-      const missed = answered.map(({ delta }) => lost(delta, metrics, hosts, isCalled[version])).reduce(both, { unseen: 0, cut: 0 })
+      const own = answered
+        .filter(({ role }) => role === version)
+        .map(({ delta }) => served(delta, metrics))
+        .reduce(sum, nothing)
+      const missed = answered
+        .map(({ delta }) => lost(delta, metrics, hosts, isCalled[version]))
+        .reduce(both, { unseen: 0, cut: 0 })
       const result = settle(pending[version], own, missed, complete)
       pending[version] = result.pending
       return result.served
@@ -98,7 +132,9 @@ function reconciler({ metrics }: CanaryConfig, hosts: string[]): (answered: Answ
 
 function readerOf(cluster: Cluster, watched: Watched): Reader {
   const { plan } = watched
-  return plan.prometheus?.counters ? sampled(prometheus(cluster, plan.prometheus), plan.metrics, hostsOf(watched)) : sidecars(cluster, plan.metrics)
+  return plan.prometheus?.counters
+    ? sampled(prometheus(cluster, plan.prometheus), plan.metrics, hostsOf(watched))
+    : sidecars(cluster, plan.metrics)
 }
 
 /** A caller counts a request under the host that its route sent it to, which may be a version's own Service. */
@@ -136,9 +172,15 @@ function chooser(most: number, roleOf: (pod: Pod) => Role, note: (line: string) 
   const resting = new Map<string, number>()
 
   function some(role: Role, pods: Pod[]): Pod[] {
-    if (pods.length > most && !noted.has(role)) note(`${pods.length} pods of ${role === 'client' ? 'the clients' : role}: the sidecars of ${most} of them are asked (\`maxPods\`)`)
+    if (pods.length > most && !noted.has(role))
+      note(
+        `${pods.length} pods of ${role === 'client' ? 'the clients' : role}: the sidecars of ${most} of them are asked (\`maxPods\`)`,
+      )
     if (pods.length > most) noted.add(role)
-    const chosen = [...pods.filter((pod) => sample.has(idOf(pod))), ...pods.filter((pod) => !sample.has(idOf(pod)))].slice(0, most)
+    const chosen = [
+      ...pods.filter((pod) => sample.has(idOf(pod))),
+      ...pods.filter((pod) => !sample.has(idOf(pod))),
+    ].slice(0, most)
     chosen.forEach((pod) => sample.add(idOf(pod)))
     return chosen
   }
@@ -150,7 +192,15 @@ function chooser(most: number, roleOf: (pod: Pod) => Role, note: (line: string) 
   }
 
   return {
-    choose: (running: Pod[]) => (['canary', 'stable', 'client'] as const).flatMap((role) => some(role, running.filter((pod) => roleOf(pod) === role))).filter(isAwake),
+    choose: (running: Pod[]) =>
+      (['canary', 'stable', 'client'] as const)
+        .flatMap((role) =>
+          some(
+            role,
+            running.filter((pod) => roleOf(pod) === role),
+          ),
+        )
+        .filter(isAwake),
     rest: (pods: Pod[]) => pods.forEach((pod) => resting.set(idOf(pod), seldom - 1)),
   }
 }
@@ -160,9 +210,14 @@ type Names = { versions: Set<string>; workloads: Set<string> }
 
 /** Whether a caller's series is about the one version or the other: by the workload's name where the caller knows it, else by the label `version`. */
 function namer(pods: Pod[], roleOf: (pod: Pod) => Role): Namer {
-  const [canary, stable] = [namesOf(pods.filter((pod) => roleOf(pod) === 'canary')), namesOf(pods.filter((pod) => roleOf(pod) === 'stable'))]
-  const isOf = (own: Names, other: Names) => ({ destination_workload: workload = 'unknown', destination_version: version = 'unknown' }: SeriesLabels) =>
-    workload === 'unknown' ? own.versions.has(version) && !other.versions.has(version) : own.workloads.has(workload)
+  const [canary, stable] = [
+    namesOf(pods.filter((pod) => roleOf(pod) === 'canary')),
+    namesOf(pods.filter((pod) => roleOf(pod) === 'stable')),
+  ]
+  const isOf =
+    (own: Names, other: Names) =>
+    ({ destination_workload: workload = 'unknown', destination_version: version = 'unknown' }: SeriesLabels) =>
+      workload === 'unknown' ? own.versions.has(version) && !other.versions.has(version) : own.workloads.has(workload)
   return { canary: isOf(canary, stable), stable: isOf(stable, canary) }
 }
 

@@ -15,7 +15,10 @@ type Result = { status: string; error?: string; data?: { resultType: string; res
 
 export function prometheus(cluster: Cluster, { address, service, token, timeout }: Settings): Prometheus {
   const place = address ?? `service ${service!}`
-  const ask = address === undefined ? (promql: string) => throughCluster(cluster, service!, timeout, promql) : (promql: string) => directly(address, token, timeout, promql)
+  const ask =
+    address === undefined
+      ? (promql: string) => throughCluster(cluster, service!, timeout, promql)
+      : (promql: string) => directly(address, token, timeout, promql)
   return async (promql) => {
     const text = await ask(promql).catch((error: unknown) => {
       throw new Error(`Prometheus (${place}): ${messageOf(error)}`)
@@ -24,13 +27,24 @@ export function prometheus(cluster: Cluster, { address, service, token, timeout 
   }
 }
 
-async function directly(address: string, token: string | undefined, timeoutMs: number, promql: string): Promise<string> {
+async function directly(
+  address: string,
+  token: string | undefined,
+  timeoutMs: number,
+  promql: string,
+): Promise<string> {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-  const response = await fetch(`${address.replace(/\/$/, '')}/api/v1/query`, { method: 'POST', headers, body: new URLSearchParams({ query: promql }), signal: AbortSignal.timeout(timeoutMs) }).catch((error: unknown) => {
+  const response = await fetch(`${address.replace(/\/$/, '')}/api/v1/query`, {
+    method: 'POST',
+    headers,
+    body: new URLSearchParams({ query: promql }),
+    signal: AbortSignal.timeout(timeoutMs),
+  }).catch((error: unknown) => {
     throw new Error(`no answer (${reasonOf(error)})`)
   })
   const text = await response.text()
-  if (response.status === 401 || response.status === 403) throw new Error(`refused (HTTP ${response.status}); give a bearer token that may query (\`prometheus.token\`)`)
+  if (response.status === 401 || response.status === 403)
+    throw new Error(`refused (HTTP ${response.status}); give a bearer token that may query (\`prometheus.token\`)`)
   // What Prometheus has to say of a query comes as JSON with its status.
   if (!response.ok && !text.startsWith('{')) throw new Error(`HTTP ${response.status} ${text.slice(0, 200).trim()}`)
   return text
@@ -40,10 +54,20 @@ async function directly(address: string, token: string | undefined, timeoutMs: n
 async function throughCluster(cluster: Cluster, service: string, timeoutMs: number, promql: string): Promise<string> {
   const [, namespace = '', name = '', port = ''] = /^(.+)\/(.+):(\d+)$/.exec(service)!
   try {
-    return await cluster.service(namespace, name, Number(port), `/api/v1/query?query=${encodeURIComponent(promql)}`, timeoutMs)
+    return await cluster.service(
+      namespace,
+      name,
+      Number(port),
+      `/api/v1/query?query=${encodeURIComponent(promql)}`,
+      timeoutMs,
+    )
   } catch (error) {
     const forbidden = error instanceof ApiError && error.status === 403
-    throw forbidden ? new Error(`${error.message}; asking it through the API server needs the verb get on services/proxy in ${namespace}`) : error
+    throw forbidden
+      ? new Error(
+          `${error.message}; asking it through the API server needs the verb get on services/proxy in ${namespace}`,
+        )
+      : error
   }
 }
 
@@ -61,11 +85,18 @@ function samplesOf(place: string, text: string): Sample[] {
   } catch {
     throw new Error(`Prometheus (${place}): the answer is not that of a Prometheus; check the address`)
   }
-  if (answer.status !== 'success' || !answer.data) throw new Error(`Prometheus (${place}): ${answer.error ?? 'the answer is not that of a Prometheus; check the address'}`)
+  if (answer.status !== 'success' || !answer.data)
+    throw new Error(
+      `Prometheus (${place}): ${answer.error ?? 'the answer is not that of a Prometheus; check the address'}`,
+    )
   const { resultType, result } = answer.data
   if (resultType === 'scalar') return [{ labels: {}, value: numberOf((result as [number, string])[1]) }]
-  if (resultType !== 'vector') throw new Error(`Prometheus (${place}): the query answers a ${resultType}; it must answer one number`)
-  return (result as { metric: Record<string, string>; value: [number, string] }[]).map(({ metric, value }) => ({ labels: metric, value: numberOf(value[1]) }))
+  if (resultType !== 'vector')
+    throw new Error(`Prometheus (${place}): the query answers a ${resultType}; it must answer one number`)
+  return (result as { metric: Record<string, string>; value: [number, string] }[]).map(({ metric, value }) => ({
+    labels: metric,
+    value: numberOf(value[1]),
+  }))
 }
 
 function numberOf(text: string): number {
@@ -89,7 +120,9 @@ export function sampled(query: Prometheus, metrics: MetricNames, hosts: string[]
 
 export function countersOf({ requests, duration }: MetricNames, hosts: string[], pods: Pod[]): string {
   const names = oneOf(pods.map(({ metadata }) => metadata.name))
-  const served = podLabels.map((label) => `{__name__=~"${requests}|${duration}_bucket",reporter="destination",${label}=~${names}}`)
+  const served = podLabels.map(
+    (label) => `{__name__=~"${requests}|${duration}_bucket",reporter="destination",${label}=~${names}}`,
+  )
   return [...served, `{__name__="${requests}",reporter="source",destination_service=~${oneOf(hosts)}}`].join(' or ')
 }
 
@@ -101,9 +134,15 @@ function oneOf(names: string[]): string {
 function readingsOf(samples: Sample[], pods: Pod[]): Map<string, Map<string, number>> {
   const byName = new Map(pods.map((pod) => [pod.metadata.name, pod]))
   const readings = new Map<string, Map<string, number>>()
-  for (const { labels: { __name__: metric = '', ...labels }, value } of samples) {
+  for (const {
+    labels: { __name__: metric = '', ...labels },
+    value,
+  } of samples) {
     const label = podLabels.find((each) => labels[each] !== undefined)
-    if (label === undefined) throw new Error(`Prometheus holds ${metric} without a label that names the pod; add one of ${podLabels.join(', ')} where the sidecars are scraped`)
+    if (label === undefined)
+      throw new Error(
+        `Prometheus holds ${metric} without a label that names the pod; add one of ${podLabels.join(', ')} where the sidecars are scraped`,
+      )
     const pod = byName.get(labels[label]!)
     const namespace = namespaceLabels.map((each) => labels[each]).find((each) => each !== undefined)
     if (!pod || (namespace !== undefined && namespace !== pod.metadata.namespace)) continue
@@ -119,14 +158,28 @@ function continued(before: Reading = new Map(), now: Reading): Reading {
 }
 
 /** Asks one of the user's queries and holds the number against its bounds. No number is no evidence. */
-export async function measure(query: Prometheus, { query: text, min = -Infinity, max = Infinity }: CanaryConfig['checks']['queries'][string], outside: Outside): Promise<Answer> {
+export async function measure(
+  query: Prometheus,
+  { query: text, min = -Infinity, max = Infinity }: CanaryConfig['checks']['queries'][string],
+  outside: Outside,
+): Promise<Answer> {
   try {
     const samples = await query(filled(text, outside))
-    if (samples.length > 1) return { state: 'undecided', text: `the query answers ${samples.length} series; it must answer one number, such as a sum()` }
+    if (samples.length > 1)
+      return {
+        state: 'undecided',
+        text: `the query answers ${samples.length} series; it must answer one number, such as a sum()`,
+      }
     const value = samples[0]?.value
     if (value === undefined || Number.isNaN(value)) return { state: 'undecided', text: 'the query answers no number' }
-    const bounds = [...(min === -Infinity ? [] : [`at least ${min}`]), ...(max === Infinity ? [] : [`at most ${max}`])].join(' and ')
-    return { state: value >= min && value <= max ? 'pass' : 'fail', text: `${Number(value.toPrecision(6))}, ${bounds} is good` }
+    const bounds = [
+      ...(min === -Infinity ? [] : [`at least ${min}`]),
+      ...(max === Infinity ? [] : [`at most ${max}`]),
+    ].join(' and ')
+    return {
+      state: value >= min && value <= max ? 'pass' : 'fail',
+      text: `${Number(value.toPrecision(6))}, ${bounds} is good`,
+    }
   } catch (error) {
     return { state: 'undecided', text: messageOf(error) }
   }
@@ -134,6 +187,13 @@ export async function measure(query: Prometheus, { query: text, min = -Infinity,
 
 /** Puts the step's values in place of `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval`. */
 export function filled(promql: string, { namespace, service, stable, canary, weight, intervalMs }: Outside): string {
-  const values: Record<string, string> = { namespace, service, stable, canary, weight: String(weight), interval: `${Math.max(1, Math.round(intervalMs / 1000))}s` }
+  const values: Record<string, string> = {
+    namespace,
+    service,
+    stable,
+    canary,
+    weight: String(weight),
+    interval: `${Math.max(1, Math.round(intervalMs / 1000))}s`,
+  }
   return promql.replace(/\$([a-z]+)\b/g, (written, name: string) => values[name] ?? written)
 }

@@ -12,13 +12,26 @@ export const settled: Pending = { abandoned: 0, cut: 0 }
  * then the given up were the user's own doing, and the cut off never came to the counters of who served them.
  * `whole`: the counters of who served could all be read.
  */
-export function settle(pending: Pending, served: Served, { unseen, cut }: Lost, whole: boolean): { pending: Pending; served: Served } {
+export function settle(
+  pending: Pending,
+  served: Served,
+  { unseen, cut }: Lost,
+  whole: boolean,
+): { pending: Pending; served: Served } {
   const matched = Math.min(pending.abandoned + served.abandoned, pending.cut + cut)
   const abandoned = Math.max(0, pending.abandoned - matched)
   const overdue = whole ? Math.max(0, pending.cut - matched) : 0
   const failed = matched + unseen + overdue
   return {
-    pending: { abandoned: pending.abandoned + served.abandoned - matched - abandoned, cut: pending.cut + cut - matched - overdue },
-    served: { ...served, requests: served.requests - served.abandoned + failed + abandoned, failures: served.failures + failed, abandoned },
+    pending: {
+      abandoned: pending.abandoned + served.abandoned - matched - abandoned,
+      cut: pending.cut + cut - matched - overdue,
+    },
+    served: {
+      ...served,
+      requests: served.requests - served.abandoned + failed + abandoned,
+      failures: served.failures + failed,
+      abandoned,
+    },
   }
 }

@@ -16,7 +16,15 @@ export function sidecars(cluster: Cluster, metrics: MetricNames): Reader {
     const left = [...pods]
     async function work(): Promise<void> {
       for (let pod = left.shift(); pod; pod = left.shift()) {
-        const text = await cluster.pod(pod.metadata.namespace ?? '', pod.metadata.name, 15090, `/stats/prometheus?usedonly${filter}`, patienceMs).catch(unanswered)
+        const text = await cluster
+          .pod(
+            pod.metadata.namespace ?? '',
+            pod.metadata.name,
+            15090,
+            `/stats/prometheus?usedonly${filter}`,
+            patienceMs,
+          )
+          .catch(unanswered)
         if (text !== undefined) readings.set(idOf(pod), parse(text, metrics))
       }
     }
@@ -28,7 +36,9 @@ export function sidecars(cluster: Cluster, metrics: MetricNames): Reader {
 /** A pod may come and go; what is forbidden will stay so. */
 function unanswered(error: unknown): undefined {
   if (!(error instanceof ApiError) || (error.status !== 401 && error.status !== 403)) return undefined
-  throw new Error(`the counters of the sidecars cannot be read: ${error.message}; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)`)
+  throw new Error(
+    `the counters of the sidecars cannot be read: ${error.message}; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)`,
+  )
 }
 
 export function idOf({ metadata }: Pod): string {

@@ -20,7 +20,9 @@ export function hooks(plan: CanaryConfig, outside: () => Outside, note: (line: s
   return {
     async ask(kind) {
       const told = outside()
-      const answers = await Promise.all(of(kind).map(async ([name, hook]) => ({ name, ...(await post(plan, hook, told)), at: now() })))
+      const answers = await Promise.all(
+        of(kind).map(async ([name, hook]) => ({ name, ...(await post(plan, hook, told)), at: now() })),
+      )
       const passes = ({ state }: Finding) => state === 'pass'
       // Any one of those that may put it back is enough; all of those that confirm have to.
       const speaker = kind === 'rollback' ? answers.find(passes) : answers.find((answer) => !passes(answer))
@@ -28,10 +30,12 @@ export function hooks(plan: CanaryConfig, outside: () => Outside, note: (line: s
     },
     async tell(kind, message) {
       const told = outside()
-      await Promise.all(of(kind).map(async ([name, hook]) => {
-        const { state, text } = await post(plan, hook, told, kind === 'event' ? eventOf(told, message) : {})
-        if (state !== 'pass') note(`the webhook ${name} could not be told (${kind}): ${text}`)
-      }))
+      await Promise.all(
+        of(kind).map(async ([name, hook]) => {
+          const { state, text } = await post(plan, hook, told, kind === 'event' ? eventOf(told, message) : {})
+          if (state !== 'pass') note(`the webhook ${name} could not be told (${kind}): ${text}`)
+        }),
+      )
     },
   }
 }
@@ -41,12 +45,23 @@ function eventOf({ phase }: Outside, eventMessage: string): Record<string, strin
 }
 
 /** Only 2xx passes. Without an answer it is asked again, as often as the hook allows, and then that counts as a no. */
-export async function post(plan: CanaryConfig, hook: Webhook, outside: Outside, metadata: Record<string, string> = {}): Promise<Answer> {
+export async function post(
+  plan: CanaryConfig,
+  hook: Webhook,
+  outside: Outside,
+  metadata: Record<string, string> = {},
+): Promise<Answer> {
   const body = JSON.stringify(payload(plan, hook, outside, metadata))
   let problem = ''
   for (let attempt = 0; attempt <= hook.retries; attempt++) {
     try {
-      const response = await fetch(hook.url, { method: 'POST', headers: { 'content-type': 'application/json' }, body, redirect: 'manual', signal: AbortSignal.timeout(hook.timeout) })
+      const response = await fetch(hook.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+        redirect: 'manual',
+        signal: AbortSignal.timeout(hook.timeout),
+      })
       const said = firstLine(await response.text())
       return { state: response.ok ? 'pass' : 'fail', text: `HTTP ${response.status}${said && `: ${said}`}` }
     } catch (error) {
@@ -54,7 +69,10 @@ export async function post(plan: CanaryConfig, hook: Webhook, outside: Outside, 
     }
   }
   // The address may hold a secret: only the host is shown.
-  return { state: 'fail', text: `${new URL(hook.url).host} does not answer: ${problem} (\`timeout\` ${hook.timeout / 1000} s)` }
+  return {
+    state: 'fail',
+    text: `${new URL(hook.url).host} does not answer: ${problem} (\`timeout\` ${hook.timeout / 1000} s)`,
+  }
 }
 
 function firstLine(text: string): string {
@@ -62,7 +80,25 @@ function firstLine(text: string): string {
 }
 
 /** The checksum tells one promotion's plan from another's. */
-function payload(plan: CanaryConfig, { type, metadata }: Webhook, { namespace, service, phase, weight, stable, canary }: Outside, more: Record<string, string>): object {
-  const checksum = createHash('sha256').update(JSON.stringify([namespace, plan])).digest('hex').slice(0, 10)
-  return { name: service, namespace, phase, checksum, type, canaryWeight: weight, stable, canary, metadata: { ...metadata, ...more } }
+function payload(
+  plan: CanaryConfig,
+  { type, metadata }: Webhook,
+  { namespace, service, phase, weight, stable, canary }: Outside,
+  more: Record<string, string>,
+): object {
+  const checksum = createHash('sha256')
+    .update(JSON.stringify([namespace, plan]))
+    .digest('hex')
+    .slice(0, 10)
+  return {
+    name: service,
+    namespace,
+    phase,
+    checksum,
+    type,
+    canaryWeight: weight,
+    stable,
+    canary,
+    metadata: { ...metadata, ...more },
+  }
 }

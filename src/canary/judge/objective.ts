@@ -31,16 +31,25 @@ export function add(test: Objective, canary: Counts, alone: boolean): Objective 
   if (canary.requests === 0) return test
   const { limit } = test
   const own = terms(canary, above(limit), limit)
-  return { limit, own: weigh(test.own, own), beside: alone ? weigh(test.beside, own) : test.beside, below: together(test.below, terms(canary, below(limit), limit)) }
+  return {
+    limit,
+    own: weigh(test.own, own),
+    beside: alone ? weigh(test.beside, own) : test.beside,
+    below: together(test.below, terms(canary, below(limit), limit)),
+  }
 }
 
 /** Adds what both served at the same time. */
 export function compare(test: Objective, canary: Counts, stable: Counts): Objective {
-  return relative.tells(canary, stable) ? { ...test, beside: weigh(test.beside, relative.terms(canary, stable, ratios, 1)) } : test
+  return relative.tells(canary, stable)
+    ? { ...test, beside: weigh(test.beside, relative.terms(canary, stable, ratios, 1)) }
+    : test
 }
 
 function terms({ requests, against }: Counts, alternatives: number[], limit: number): number[] {
-  return alternatives.map((rate) => against * Math.log(rate / limit) + (requests - against) * Math.log((1 - rate) / (1 - limit)))
+  return alternatives.map(
+    (rate) => against * Math.log(rate / limit) + (requests - against) * Math.log((1 - rate) / (1 - limit)),
+  )
 }
 
 /** `shared`: the limit is missed, but stable fares no better. */

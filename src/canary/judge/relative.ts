@@ -34,7 +34,11 @@ export function add(test: Relative, canary: Counts, stable: Counts): Relative {
   if (!tells(canary, stable)) return test
   const { margin, above, below } = test
   const of = (alternatives: number[]) => terms(canary, stable, alternatives, margin)
-  return { margin, above: weigh(above, of(ratios.map((ratio) => margin * ratio))), below: together(below, of(ratios.map((ratio) => margin / ratio))) }
+  return {
+    margin,
+    above: weigh(above, of(ratios.map((ratio) => margin * ratio))),
+    below: together(below, of(ratios.map((ratio) => margin / ratio))),
+  }
 }
 
 /** What a tick that tells adds to the logarithm of each alternative's likelihood ratio against `tolerated`; both are ratios of rates. */

@@ -11,10 +11,16 @@ export function peerAuthentications({ namespace, mtls }: Config): KubeObject[] {
     const levels = Object.entries(ports).map(([port, mode]) => [port, tls(mode)])
     return object('PeerAuthentication', namespace, name, {
       selector: { matchLabels: selector },
-      ...defined({ mtls: mode && tls(mode), portLevelMtls: levels.length > 0 ? (Object.fromEntries(levels) as object) : undefined }),
+      ...defined({
+        mtls: mode && tls(mode),
+        portLevelMtls: levels.length > 0 ? (Object.fromEntries(levels) as object) : undefined,
+      }),
     })
   })
-  return [...(mtls.mode ? [object('PeerAuthentication', namespace, 'default', { mtls: tls(mtls.mode) })] : []), ...exceptions]
+  return [
+    ...(mtls.mode ? [object('PeerAuthentication', namespace, 'default', { mtls: tls(mtls.mode) })] : []),
+    ...exceptions,
+  ]
 }
 
 function tls(mode: string): { mode: string } {
@@ -23,11 +29,23 @@ function tls(mode: string): { mode: string } {
 
 /** A token that is wrong is refused by the first object; one that is missing only by the second. */
 export function requestAuthentications({ namespace, jwt = {} }: Config): KubeObject[] {
-  return Object.entries(jwt).flatMap(([name, { issuer, jwksUri, jwks, audiences, selector: labels, required, ports }]) => {
-    const selector = labels && { selector: { matchLabels: labels } }
-    const rule = { issuer, ...defined({ audiences, jwksUri, jwks }), forwardOriginalToken: true }
-    const missing = { from: [{ source: { notRequestPrincipals: ['*'] } }], ...(ports && { to: [{ operation: { ports: ports.map(String) } }] }) }
-    const refusal = object('AuthorizationPolicy', namespace, requiredName(name), { ...selector, action: 'DENY', rules: [missing] })
-    return [object('RequestAuthentication', namespace, name, { ...selector, jwtRules: [rule] }), ...(required ? [refusal] : [])]
-  })
+  return Object.entries(jwt).flatMap(
+    ([name, { issuer, jwksUri, jwks, audiences, selector: labels, required, ports }]) => {
+      const selector = labels && { selector: { matchLabels: labels } }
+      const rule = { issuer, ...defined({ audiences, jwksUri, jwks }), forwardOriginalToken: true }
+      const missing = {
+        from: [{ source: { notRequestPrincipals: ['*'] } }],
+        ...(ports && { to: [{ operation: { ports: ports.map(String) } }] }),
+      }
+      const refusal = object('AuthorizationPolicy', namespace, requiredName(name), {
+        ...selector,
+        action: 'DENY',
+        rules: [missing],
+      })
+      return [
+        object('RequestAuthentication', namespace, name, { ...selector, jwtRules: [rule] }),
+        ...(required ? [refusal] : []),
+      ]
+    },
+  )
 }

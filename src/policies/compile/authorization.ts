@@ -17,5 +17,8 @@ export function authorizationPolicies({ namespace, authorization }: Config): Kub
     })
   })
   // Last, as it is written last: what is allowed stays so throughout.
-  return [...rules, ...(authorization.defaultDeny ? [object('AuthorizationPolicy', namespace, defaultDenyName, {})] : [])]
+  return [
+    ...rules,
+    ...(authorization.defaultDeny ? [object('AuthorizationPolicy', namespace, defaultDenyName, {})] : []),
+  ]
 }

@@ -9,8 +9,14 @@ export function destinationRules(config: Config): DestinationRule[] {
   return Object.entries(servicesOf(config)).flatMap(([name, service]) => {
     const trafficPolicy = trafficPolicyOf(service)
     if (!trafficPolicy && !service.subsets) return []
-    const subsets = service.subsets && Object.entries(service.subsets).map(([subset, labels]) => ({ name: subset, labels }))
-    return [object('DestinationRule', config.namespace, name, { host: hostOf(name, config.namespace), ...defined({ trafficPolicy, subsets }) })]
+    const subsets =
+      service.subsets && Object.entries(service.subsets).map(([subset, labels]) => ({ name: subset, labels }))
+    return [
+      object('DestinationRule', config.namespace, name, {
+        host: hostOf(name, config.namespace),
+        ...defined({ trafficPolicy, subsets }),
+      }),
+    ]
   })
 }
 
@@ -18,13 +24,19 @@ function trafficPolicyOf({ circuitBreaker, loadBalancer, retries }: ServicePolic
   return defined({
     ...(circuitBreaker ? breaker(circuitBreaker) : {}),
     loadBalancer: loadBalancer && balancer(loadBalancer),
-    retryBudget: retries?.budget && { percent: retries.budget.percent, minRetryConcurrency: retries.budget.minConcurrency },
+    retryBudget: retries?.budget && {
+      percent: retries.budget.percent,
+      minRetryConcurrency: retries.budget.minConcurrency,
+    },
   })
 }
 
 function breaker(limits: NonNullable<ServicePolicy['circuitBreaker']>): object {
   const tcp = defined({ maxConnections: limits.maxConnections })
-  const http = defined({ http1MaxPendingRequests: limits.maxPendingRequests, maxRequestsPerConnection: limits.maxRequestsPerConnection })
+  const http = defined({
+    http1MaxPendingRequests: limits.maxPendingRequests,
+    maxRequestsPerConnection: limits.maxRequestsPerConnection,
+  })
   const outlierDetection = defined({
     consecutive5xxErrors: limits.consecutive5xxErrors,
     interval: seconds(limits.interval),

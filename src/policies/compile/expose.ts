@@ -17,31 +17,67 @@ export function exposures(config: Config, live: Live, now: number): KubeObject[]
   })
 }
 
-function gateway(name: string, namespace: string, { hosts: given, tls, httpsRedirect, gateway: label }: Exposure): KubeObject {
+function gateway(
+  name: string,
+  namespace: string,
+  { hosts: given, tls, httpsRedirect, gateway: label }: Exposure,
+): KubeObject {
   // Only the VirtualServices of this namespace are bound.
   const hosts = given.map((host) => `./${host}`)
-  const http = { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts, ...(tls && { tls: { httpsRedirect: true } }) }
-  const https = tls && { port: { number: 443, name: 'https', protocol: 'HTTPS' }, hosts, tls: { mode: 'SIMPLE', credentialName: tls.secret } }
+  const http = {
+    port: { number: 80, name: 'http', protocol: 'HTTP' },
+    hosts,
+    ...(tls && { tls: { httpsRedirect: true } }),
+  }
+  const https = tls && {
+    port: { number: 443, name: 'https', protocol: 'HTTPS' },
+    hosts,
+    tls: { mode: 'SIMPLE', credentialName: tls.secret },
+  }
   return object('Gateway', namespace, gatewayOf(name), {
     selector: { istio: label },
     servers: [...(tls && httpsRedirect === false ? [] : [http]), ...(https ? [https] : [])],
   })
 }
 
-function behindGateway(name: string, config: Config, { hosts }: Exposure, service: ServicePolicy, live: Live, now: number): KubeObject {
+function behindGateway(
+  name: string,
+  config: Config,
+  { hosts }: Exposure,
+  service: ServicePolicy,
+  live: Live,
+  now: number,
+): KubeObject {
   const { namespace } = config
-  const destination = { host: hostOf(name, namespace), ...defined({ port: service.port === undefined ? undefined : { number: service.port } }) }
+  const destination = {
+    host: hostOf(name, namespace),
+    ...defined({ port: service.port === undefined ? undefined : { number: service.port } }),
+  }
   const http = httpRoutes(name, service, config, live, now) ?? [{ name: routeName, route: [{ destination }] }]
-  return object('VirtualService', namespace, gatewayOf(name), { hosts, gateways: [`${namespace}/${gatewayOf(name)}`], http })
+  return object('VirtualService', namespace, gatewayOf(name), {
+    hosts,
+    gateways: [`${namespace}/${gatewayOf(name)}`],
+    http,
+  })
 }
 
 /** Gateway API weighs Services, not subsets: what needs subsets is refused before (src/config/check.ts). */
-function httpRoute(name: string, namespace: string, { hosts, gateway }: Exposure, { port, timeout }: ServicePolicy): KubeObject {
+function httpRoute(
+  name: string,
+  namespace: string,
+  { hosts, gateway }: Exposure,
+  { port, timeout }: ServicePolicy,
+): KubeObject {
   const [parent, within] = gateway.split('/').reverse() as [string, string?]
   const hostnames = hosts.includes('*') ? undefined : hosts
   return object('HTTPRoute', namespace, name, {
     parentRefs: [{ name: parent, ...defined({ namespace: within }) }],
     ...defined({ hostnames }),
-    rules: [{ backendRefs: [{ name, ...defined({ port }) }], ...(timeout === undefined ? {} : { timeouts: { request: seconds(timeout) } }) }],
+    rules: [
+      {
+        backendRefs: [{ name, ...defined({ port }) }],
+        ...(timeout === undefined ? {} : { timeouts: { request: seconds(timeout) } }),
+      },
+    ],
   })
 }

@@ -7,16 +7,39 @@ import { hostOf, type Live, type Weights } from './names.ts'
 import { defined, exactly, seconds } from './render.ts'
 
 /** Undefined when nothing was asked for that Istio does not do by itself. */
-export function httpRoutes(name: string, service: ServicePolicy, config: Config, live: Live, now: number): HttpRoute[] | undefined {
+export function httpRoutes(
+  name: string,
+  service: ServicePolicy,
+  config: Config,
+  live: Live,
+  now: number,
+): HttpRoute[] | undefined {
   const { retries, timeout, port, routes = [], mirror, fault } = service
-  const destination = { host: hostOf(name, config.namespace), ...defined({ port: port === undefined ? undefined : { number: port } }) }
+  const destination = {
+    host: hostOf(name, config.namespace),
+    ...defined({ port: port === undefined ? undefined : { number: port } }),
+  }
   const split = weights(name, service, config, live[name])
-  const onEach = { fault: fault && inForce(fault, now) ? faultOf(fault) : undefined, timeout: seconds(timeout), retries: retries && retryPolicy(retries) }
-  const copies = mirror && { mirror: { ...destination, subset: mirror.to }, mirrorPercentage: { value: mirror.percent } }
+  const onEach = {
+    fault: fault && inForce(fault, now) ? faultOf(fault) : undefined,
+    timeout: seconds(timeout),
+    retries: retries && retryPolicy(retries),
+  }
+  const copies = mirror && {
+    mirror: { ...destination, subset: mirror.to },
+    mirrorPercentage: { value: mirror.percent },
+  }
   if (!defined(onEach) && !split && !copies && routes.length === 0) return undefined
-  const shares = split ? Object.entries(split).map(([subset, weight]) => ({ destination: { ...destination, subset }, weight })) : [{ destination }]
+  const shares = split
+    ? Object.entries(split).map(([subset, weight]) => ({ destination: { ...destination, subset }, weight }))
+    : [{ destination }]
   return [
-    ...routes.map(({ name, match, to }, i) => ({ name: name ?? `${to}-${i + 1}`, match: conditions(match), route: [{ destination: { ...destination, subset: to } }], ...defined(onEach) })),
+    ...routes.map(({ name, match, to }, i) => ({
+      name: name ?? `${to}-${i + 1}`,
+      match: conditions(match),
+      route: [{ destination: { ...destination, subset: to } }],
+      ...defined(onEach),
+    })),
     { name: routeName, route: shares, ...copies, ...defined(onEach) },
   ]
 }
@@ -25,7 +48,12 @@ export function httpRoutes(name: string, service: ServicePolicy, config: Config,
  * Weights that the config states outright, else those in force, else all on stable. Those of a canary's service are in
  * force until the promotion moves them. A subset that the config no longer defines has no weight (see preflight).
  */
-function weights(name: string, { traffic, subsets = {} }: ServicePolicy, config: Config, live: Weights | undefined): Weights | undefined {
+function weights(
+  name: string,
+  { traffic, subsets = {} }: ServicePolicy,
+  config: Config,
+  live: Weights | undefined,
+): Weights | undefined {
   const known = live && Object.fromEntries(Object.entries(live).filter(([subset]) => subset in subsets))
   const split = splitSubsets(config, name)
   if (!split) return traffic ?? known
@@ -53,7 +81,10 @@ function faultOf({ delay, abort }: Fault): object {
 
 /** One match of all the conditions; a second cookie needs a condition of its own on the same header, which Istio lacks. */
 export function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
-  const more = defined({ cookie: cookie && { regex: cookiePattern(cookie) }, 'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` } })
+  const more = defined({
+    cookie: cookie && { regex: cookiePattern(cookie) },
+    'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` },
+  })
   return [
     defined({
       uri: path === undefined ? undefined : { prefix: path },

@@ -17,7 +17,12 @@ export function gatewayOf(service: string): string {
   return `${service}-gateway`
 }
 
-export function object<S extends object>(kind: Kind, namespace: string, name: string, spec: S): KubeObject & { spec: S } {
+export function object<S extends object>(
+  kind: Kind,
+  namespace: string,
+  name: string,
+  spec: S,
+): KubeObject & { spec: S } {
   return { apiVersion: apiVersionOf(kind), kind, metadata: { name, namespace, labels: managedBy }, spec }
 }
 

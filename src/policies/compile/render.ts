@@ -14,6 +14,9 @@ export function defined<T extends object>(object: T): Defined<T> | undefined {
 }
 
 /** A map with every value exact. */
-export function exactly(values: Record<string, string> | undefined, key = (name: string) => name): Record<string, { exact: string }> | undefined {
+export function exactly(
+  values: Record<string, string> | undefined,
+  key = (name: string) => name,
+): Record<string, { exact: string }> | undefined {
   return values && Object.fromEntries(Object.entries(values).map(([name, exact]) => [key(name), { exact }]))
 }

@@ -18,15 +18,19 @@ describe('poisson', () => {
 })
 
 describe('traffic', () => {
-  test.each<Bursts>(['none', 'outages', 'clusters'])('with bursts %s fails at both versions as often as the baseline says, and splits by the weight', (bursts) => {
-    const users = traffic({ rate: 100, baseline: 0.02, canary: 0.02, bursts }, randomFrom(2))
-    users.shift(25)
-    users.until(1)
-    const { canary, stable } = users.until(100_001)
-    expect(canary.requests / (canary.requests + stable.requests)).toBeCloseTo(0.25, 2)
-    expect((canary.requests + stable.requests) / 1e7).toBeCloseTo(1, 2)
-    for (const { failures, requests } of [canary, stable]) expect(Math.abs(failures / requests - 0.02)).toBeLessThan(0.0015)
-  })
+  test.each<Bursts>(['none', 'outages', 'clusters'])(
+    'with bursts %s fails at both versions as often as the baseline says, and splits by the weight',
+    (bursts) => {
+      const users = traffic({ rate: 100, baseline: 0.02, canary: 0.02, bursts }, randomFrom(2))
+      users.shift(25)
+      users.until(1)
+      const { canary, stable } = users.until(100_001)
+      expect(canary.requests / (canary.requests + stable.requests)).toBeCloseTo(0.25, 2)
+      expect((canary.requests + stable.requests) / 1e7).toBeCloseTo(1, 2)
+      for (const { failures, requests } of [canary, stable])
+        expect(Math.abs(failures / requests - 0.02)).toBeLessThan(0.0015)
+    },
+  )
 
   test('moves within a second of being told to, and tells when the canary got its first share', () => {
     const users = traffic({ rate: 1_000, baseline: 0.01, canary: 0.5, bursts: 'none' }, randomFrom(3))
@@ -47,7 +51,11 @@ function scripted(failing: (window: number) => number): { users: Traffic; weight
   let windows = 0
   const stable: Tally = { requests: 0, failures: 0, slow: 0 }
   const until = () => ({ canary: { requests: 1_000, failures: 1_000 * failing(++windows), slow: 0 }, stable })
-  return { users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0 }, weights, windows: () => windows }
+  return {
+    users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0 },
+    weights,
+    windows: () => windows,
+  }
 }
 
 const rule = (name: string) => rules.find((each) => each.name === name)!
@@ -85,7 +93,10 @@ test('a service that is allowed more failures than the rule asks for is held to 
 })
 
 test('a cell is the same whenever it is simulated', () => {
-  const cell = { ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!, runs: 20 }
+  const cell = {
+    ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!,
+    runs: 20,
+  }
   const first = simulate(cell)
   expect(first.ours).toMatchObject({ rolledBack: 1 })
   expect(simulate(cell)).toEqual(first)

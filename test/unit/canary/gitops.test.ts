@@ -3,20 +3,36 @@ import { gitopsDoubts } from '../../../src/canary/gitops.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { virtualService } from '../fixtures.ts'
 
-const destinations = ['v1', 'v2'].map((subset, i) => ({ destination: { host: 'backend', subset }, weight: i === 0 ? 95 : 5 }))
+const destinations = ['v1', 'v2'].map((subset, i) => ({
+  destination: { host: 'backend', subset },
+  weight: i === 0 ? 95 : 5,
+}))
 /** Two routes that split and one that does not. */
-const routes = [{ name: 'first', route: destinations }, { name: 'single', route: destinations.slice(0, 1) }, { name: 'second', route: destinations }]
+const routes = [
+  { name: 'first', route: destinations },
+  { name: 'single', route: destinations.slice(0, 1) },
+  { name: 'second', route: destinations },
+]
 type Metadata = Partial<KubeObject['metadata']>
 const split = (metadata: Metadata) => virtualService(routes, metadata)
 
 describe('an object that nobody owns', () => {
   test.each<[string, Metadata]>([
     ['no labels at all', {}],
-    ['the labels of a chart', { labels: { 'app.kubernetes.io/instance': 'shop', 'app.kubernetes.io/managed-by': 'Helm' } }],
+    [
+      'the labels of a chart',
+      { labels: { 'app.kubernetes.io/instance': 'shop', 'app.kubernetes.io/managed-by': 'Helm' } },
+    ],
     ["Flux's namespace without a name", { labels: { 'kustomize.toolkit.fluxcd.io/namespace': 'flux-system' } }],
     ['an annotation of the same name as the label', { annotations: { 'kustomize.toolkit.fluxcd.io/name': 'apps' } }],
-    ['the tracking id of the object that it was copied from', { annotations: { 'argocd.argoproj.io/tracking-id': 'shop:networking.istio.io/VirtualService:staging/backend' } }],
-    ['the tracking id of another kind of the same name', { annotations: { 'argocd.argoproj.io/tracking-id': 'shop:networking.istio.io/DestinationRule:shop/backend' } }],
+    [
+      'the tracking id of the object that it was copied from',
+      { annotations: { 'argocd.argoproj.io/tracking-id': 'shop:networking.istio.io/VirtualService:staging/backend' } },
+    ],
+    [
+      'the tracking id of another kind of the same name',
+      { annotations: { 'argocd.argoproj.io/tracking-id': 'shop:networking.istio.io/DestinationRule:shop/backend' } },
+    ],
   ])('is not doubted with %s', (_, metadata) => {
     expect(gitopsDoubts(split(metadata), [])).toEqual([])
   })
@@ -62,25 +78,49 @@ describe('a HelmRelease of Flux', () => {
     [{ labels: { ...labels, 'helm.toolkit.fluxcd.io/driftDetection': 'disabled' } }, 0],
     [{ annotations: { 'helm.toolkit.fluxcd.io/driftDetection': 'enabled' } }, 1],
     // The helm-controller knows none of the kustomize-controller's annotations.
-    [{ annotations: { 'kustomize.toolkit.fluxcd.io/ssa': 'IfNotPresent', 'kustomize.toolkit.fluxcd.io/reconcile': 'disabled' } }, 1],
+    [
+      {
+        annotations: {
+          'kustomize.toolkit.fluxcd.io/ssa': 'IfNotPresent',
+          'kustomize.toolkit.fluxcd.io/reconcile': 'disabled',
+        },
+      },
+      1,
+    ],
   ])('%j: %i doubts', (metadata, doubts) => {
     expect(gitopsDoubts(split({ labels, ...metadata }), [])).toHaveLength(doubts)
   })
 })
 
-const application = (spec: object, metadata: Metadata = {}): KubeObject => ({ apiVersion: 'argoproj.io/v1alpha1', kind: 'Application', metadata: { name: 'shop', namespace: 'argocd', ...metadata }, ...{ spec } })
-const tracked = (name = 'shop'): Metadata => ({ annotations: { 'argocd.argoproj.io/tracking-id': `${name}:networking.istio.io/VirtualService:shop/backend` } })
+const application = (spec: object, metadata: Metadata = {}): KubeObject => ({
+  apiVersion: 'argoproj.io/v1alpha1',
+  kind: 'Application',
+  metadata: { name: 'shop', namespace: 'argocd', ...metadata },
+  ...{ spec },
+})
+const tracked = (name = 'shop'): Metadata => ({
+  annotations: { 'argocd.argoproj.io/tracking-id': `${name}:networking.istio.io/VirtualService:shop/backend` },
+})
 const healing = { automated: { selfHeal: true } }
 const respecting = { ...healing, syncOptions: ['CreateNamespace=true', 'RespectIgnoreDifferences=true'] }
 const istio = { group: 'networking.istio.io', kind: 'VirtualService' }
 const weights = { ...istio, jqPathExpressions: ['.spec.http[].route[].weight'] }
-const ignoring = 'ignoreDifferences that cover the weights of the VirtualService (jqPathExpressions, or managedFieldsManagers: [mesh-canary])'
+const ignoring =
+  'ignoreDifferences that cover the weights of the VirtualService (jqPathExpressions, or managedFieldsManagers: [mesh-canary])'
 
 describe('an Application of Argo CD', () => {
   test.each<[string, Metadata, KubeObject[]]>([
     ['its tracking id', tracked(), []],
-    ['its tracking id beside a label that charts set', { ...tracked(), labels: { 'app.kubernetes.io/instance': 'other' } }, [application({ syncPolicy: healing }, { name: 'other' })]],
-    ["Argo CD's own label", { labels: { 'argocd.argoproj.io/instance': 'shop' } }, [application({ syncPolicy: healing }, { name: 'other' })]],
+    [
+      'its tracking id beside a label that charts set',
+      { ...tracked(), labels: { 'app.kubernetes.io/instance': 'other' } },
+      [application({ syncPolicy: healing }, { name: 'other' })],
+    ],
+    [
+      "Argo CD's own label",
+      { labels: { 'argocd.argoproj.io/instance': 'shop' } },
+      [application({ syncPolicy: healing }, { name: 'other' })],
+    ],
   ])('is told by %s, and that it cannot be read', (_, metadata, applications) => {
     expect(gitopsDoubts(split(metadata), applications)).toEqual([
       `VirtualService shop/backend is of the Application shop of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and the sync option RespectIgnoreDifferences=true`,
@@ -89,8 +129,16 @@ describe('an Application of Argo CD', () => {
 
   test.each<[string, Metadata, KubeObject]>([
     ['its tracking id', tracked(), application({ syncPolicy: healing })],
-    ['its tracking id with a namespace', tracked('teams_shop'), application({ syncPolicy: healing }, { namespace: 'teams' })],
-    ['the label of its older versions', { labels: { 'app.kubernetes.io/instance': 'shop' } }, application({ syncPolicy: healing })],
+    [
+      'its tracking id with a namespace',
+      tracked('teams_shop'),
+      application({ syncPolicy: healing }, { namespace: 'teams' }),
+    ],
+    [
+      'the label of its older versions',
+      { labels: { 'app.kubernetes.io/instance': 'shop' } },
+      application({ syncPolicy: healing }),
+    ],
   ])('is found by %s', (_, metadata, owner) => {
     const [doubt, ...more] = gitopsDoubts(split(metadata), [application({}, { name: 'other' }), owner])
     expect(doubt).toContain('puts its weights back within seconds')
@@ -99,7 +147,11 @@ describe('an Application of Argo CD', () => {
 
   test.each<[string, object, string]>([
     ['both', { syncPolicy: healing }, `${ignoring} and the sync option RespectIgnoreDifferences=true`],
-    ['the option', { syncPolicy: healing, ignoreDifferences: [weights] }, 'the sync option RespectIgnoreDifferences=true'],
+    [
+      'the option',
+      { syncPolicy: healing, ignoreDifferences: [weights] },
+      'the sync option RespectIgnoreDifferences=true',
+    ],
     ['what to ignore', { syncPolicy: respecting }, ignoring],
     ['what to ignore, where it is null', { syncPolicy: respecting, ignoreDifferences: null }, ignoring],
   ])('is asked for %s', (_, spec, asked) => {
@@ -119,24 +171,42 @@ describe('an Application of Argo CD', () => {
   })
 
   test('heals where automated sync is switched on outright', () => {
-    expect(gitopsDoubts(split(tracked()), [application({ syncPolicy: { automated: { selfHeal: true, enabled: true } } })])).toHaveLength(1)
+    expect(
+      gitopsDoubts(split(tracked()), [application({ syncPolicy: { automated: { selfHeal: true, enabled: true } } })]),
+    ).toHaveLength(1)
   })
 })
 
 describe('the weights are covered', () => {
-  const doubted = (rules: object[], object: KubeObject = split(tracked())) => gitopsDoubts(object, [application({ syncPolicy: respecting, ignoreDifferences: rules })]).length > 0
+  const doubted = (rules: object[], object: KubeObject = split(tracked())) =>
+    gitopsDoubts(object, [application({ syncPolicy: respecting, ignoreDifferences: rules })]).length > 0
 
   test.each<[string, object]>([
     ['by every weight', weights],
     ['by what may be absent', { ...istio, jqPathExpressions: ['.spec.http[]?.route[]?.weight'] }],
     ['by the list of destinations', { ...istio, jqPathExpressions: ['.spec.http[].route'] }],
-    ['by one expression a route', { ...istio, jqPathExpressions: ['.spec.http[0].route[].weight', '.spec.http[2].route[].weight'] }],
-    ['by what a select picks', { ...istio, jqPathExpressions: ['.spec.http[] | select(.name == "first" or .name == "second") | .route[].weight'] }],
-    ['by what a select picks in one step', { ...istio, jqPathExpressions: ['.spec.http[] | select(.route).route[].weight'] }],
+    [
+      'by one expression a route',
+      { ...istio, jqPathExpressions: ['.spec.http[0].route[].weight', '.spec.http[2].route[].weight'] },
+    ],
+    [
+      'by what a select picks',
+      {
+        ...istio,
+        jqPathExpressions: ['.spec.http[] | select(.name == "first" or .name == "second") | .route[].weight'],
+      },
+    ],
+    [
+      'by what a select picks in one step',
+      { ...istio, jqPathExpressions: ['.spec.http[] | select(.route).route[].weight'] },
+    ],
     ['by an expression that begins with all', { ...istio, jqPathExpressions: ['. | .spec.http'] }],
     ['by quoted keys', { ...istio, jqPathExpressions: ['.["spec"]["http"][].route[].weight'] }],
     ['by a pointer to the routes', { ...istio, jsonPointers: ['/spec/http'] }],
-    ['by a pointer to each weight', { ...istio, jsonPointers: [0, 2].flatMap((i) => [0, 1].map((j) => `/spec/http/${i}/route/${j}/weight`)) }],
+    [
+      'by a pointer to each weight',
+      { ...istio, jsonPointers: [0, 2].flatMap((i) => [0, 1].map((j) => `/spec/http/${i}/route/${j}/weight`)) },
+    ],
     ['by our name as a manager of fields', { ...istio, managedFieldsManagers: ['kubectl', 'mesh-canary'] }],
     ['for every kind', { ...weights, group: '*', kind: '*' }],
     ["for Istio's kinds", { ...weights, group: '*.istio.io' }],
@@ -172,18 +242,33 @@ describe('the weights are covered', () => {
   })
 
   test('a weight that is not written yet is one to be covered', () => {
-    const unwritten = virtualService([{ route: destinations }, { route: destinations.map(({ destination }) => ({ destination })) }], tracked())
+    const unwritten = virtualService(
+      [{ route: destinations }, { route: destinations.map(({ destination }) => ({ destination })) }],
+      tracked(),
+    )
     expect(doubted([{ ...istio, jqPathExpressions: ['.spec.http[0].route[].weight'] }], unwritten)).toBe(true)
   })
 
   test('in tcp and tls routes as well', () => {
     const object = { ...split(tracked()), spec: { tcp: [{ route: destinations }], tls: [{ route: destinations }] } }
-    expect([doubted([weights], object), doubted([{ ...istio, jqPathExpressions: ['.spec.tcp', '.spec.tls'] }], object)]).toEqual([true, false])
+    expect([
+      doubted([weights], object),
+      doubted([{ ...istio, jqPathExpressions: ['.spec.tcp', '.spec.tls'] }], object),
+    ]).toEqual([true, false])
   })
 
   test('in an HTTPRoute', () => {
-    const object: KubeObject = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', metadata: { name: 'web', namespace: 'shop', labels: { 'argocd.argoproj.io/instance': 'shop' } }, ...{ spec: { rules: [{ backendRefs: [{ name: 'web-v1' }, { name: 'web-v2' }] }] } } }
-    const rule = { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', jqPathExpressions: ['.spec.rules[].backendRefs[].weight'] }
+    const object: KubeObject = {
+      apiVersion: 'gateway.networking.k8s.io/v1',
+      kind: 'HTTPRoute',
+      metadata: { name: 'web', namespace: 'shop', labels: { 'argocd.argoproj.io/instance': 'shop' } },
+      ...{ spec: { rules: [{ backendRefs: [{ name: 'web-v1' }, { name: 'web-v2' }] }] } },
+    }
+    const rule = {
+      group: 'gateway.networking.k8s.io',
+      kind: 'HTTPRoute',
+      jqPathExpressions: ['.spec.rules[].backendRefs[].weight'],
+    }
     expect([doubted([weights], object), doubted([rule], object)]).toEqual([true, false])
   })
 })

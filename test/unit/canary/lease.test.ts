@@ -1,5 +1,15 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { claim, guardOf, leaseName, leftBy, Lost, marks, seize, type Claiming, type Saved } from '../../../src/canary/lease.ts'
+import {
+  claim,
+  guardOf,
+  leaseName,
+  leftBy,
+  Lost,
+  marks,
+  seize,
+  type Claiming,
+  type Saved,
+} from '../../../src/canary/lease.ts'
 import { start } from '../../../src/canary/machine.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
 import { planOf } from '../fixtures.ts'
@@ -22,13 +32,30 @@ beforeEach(() => {
   clock.slept = () => undefined
 })
 
-const saved: Saved = { version: 1, plan: 'p', template: 't', run: 'run 6', savedAt: '2026-11-24T20:00:00Z', state: start(planOf(), 0, 0) }
+const saved: Saved = {
+  version: 1,
+  plan: 'p',
+  template: 't',
+  run: 'run 6',
+  savedAt: '2026-11-24T20:00:00Z',
+  state: start(planOf(), 0, 0),
+}
 const stateOf = (run: string) => ({ 'mesh-canary.io/state': JSON.stringify({ ...saved, run }) })
 
 /** What a run says when it comes; `notes` is what it tells the log. */
 function coming(more: Partial<Claiming> = {}): Claiming & { notes: string[] } {
   const notes: string[] = []
-  return { namespace: 'shop', service: 'backend', run: 'run 7', leaseMs: 30_000, waitMs: 0, signal: new AbortController().signal, note: (line) => void notes.push(line), notes, ...more }
+  return {
+    namespace: 'shop',
+    service: 'backend',
+    run: 'run 7',
+    leaseMs: 30_000,
+    waitMs: 0,
+    signal: new AbortController().signal,
+    note: (line) => void notes.push(line),
+    notes,
+    ...more,
+  }
 }
 
 describe('claiming a promotion', () => {
@@ -36,12 +63,28 @@ describe('claiming a promotion', () => {
     const keeper = new LeaseKeeper()
     const claimed = await claim(keeper.cluster, coming({ leaseMs: 45_500 }))
     expect(claimed.identity).toMatch(/^run 7 \([0-9a-f]{8}\)$/)
-    expect(keeper.lease).toMatchObject({ metadata: { name: leaseName('backend'), namespace: 'shop', labels: { 'app.kubernetes.io/managed-by': 'mesh-canary' } }, spec: { holderIdentity: claimed.identity, leaseDurationSeconds: 46, leaseTransitions: 0 } })
+    expect(keeper.lease).toMatchObject({
+      metadata: {
+        name: leaseName('backend'),
+        namespace: 'shop',
+        labels: { 'app.kubernetes.io/managed-by': 'mesh-canary' },
+      },
+      spec: { holderIdentity: claimed.identity, leaseDurationSeconds: 46, leaseTransitions: 0 },
+    })
     expect([claimed.before, clock.now]).toEqual([undefined, 0])
   })
 
   test('whose Lease was given up takes it at once, with what was left, and not with how it ended', async () => {
-    const keeper = new LeaseKeeper(leaseHeldBy('', { annotations: { ...stateOf('run 6'), [marks.endedName]: 'the guard put it back', 'mesh-canary.io/guard': 'run 6 (deadbeef)' }, spec: { leaseTransitions: 4 } }))
+    const keeper = new LeaseKeeper(
+      leaseHeldBy('', {
+        annotations: {
+          ...stateOf('run 6'),
+          [marks.endedName]: 'the guard put it back',
+          'mesh-canary.io/guard': 'run 6 (deadbeef)',
+        },
+        spec: { leaseTransitions: 4 },
+      }),
+    )
     const claimed = await claim(keeper.cluster, coming())
     expect(claimed.before).toEqual(saved)
     expect(keeper.annotations).toEqual({ ...stateOf('run 6'), 'mesh-canary.io/run': 'run 7' })
@@ -49,7 +92,10 @@ describe('claiming a promotion', () => {
     expect(clock.now).toBe(0)
   })
 
-  test.each([['not JSON', '{'], ['of another version of this program', JSON.stringify({ ...saved, version: 2 })]])('does not go on from a state that is %s', async (_, text) => {
+  test.each([
+    ['not JSON', '{'],
+    ['of another version of this program', JSON.stringify({ ...saved, version: 2 })],
+  ])('does not go on from a state that is %s', async (_, text) => {
     const keeper = new LeaseKeeper(leaseHeldBy('', { annotations: { 'mesh-canary.io/state': text } }))
     expect((await claim(keeper.cluster, coming())).before).toBeUndefined()
     expect(await leftBy(keeper.cluster, 'shop', 'backend')).toBeUndefined()
@@ -59,20 +105,34 @@ describe('claiming a promotion', () => {
     const keeper = new LeaseKeeper(leaseHeldBy('https://ci/run/6 (deadbeef)'))
     clock.slept = () => clock.now % 5_000 === 0 && keeper.renew()
     const run = coming()
-    await expect(claim(keeper.cluster, run)).rejects.toThrow('another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z (it renews the Lease shop/mesh-canary-backend); cancel it, or give `waitForRun` to wait for its end')
+    await expect(claim(keeper.cluster, run)).rejects.toThrow(
+      'another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z (it renews the Lease shop/mesh-canary-backend); cancel it, or give `waitForRun` to wait for its end',
+    )
     expect(clock.now).toBe(5_000)
-    expect(run.notes).toEqual(['backend: https://ci/run/6 holds the Lease shop/mesh-canary-backend since 2026-11-24T20:00:00Z; waiting to see whether it lives'])
+    expect(run.notes).toEqual([
+      'backend: https://ci/run/6 holds the Lease shop/mesh-canary-backend since 2026-11-24T20:00:00Z; waiting to see whether it lives',
+    ])
     expect(keeper.holder).toBe('https://ci/run/6 (deadbeef)')
   })
 
-  test.each(['2000-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z'])('that no run renews any more takes it after its time by this machine, though its clock said %s', async (renewTime) => {
-    const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)', { annotations: stateOf('run 6'), spec: { renewTime, leaseDurationSeconds: 20 } }))
-    const run = coming()
-    const claimed = await claim(keeper.cluster, run)
-    expect([clock.now, keeper.holder]).toEqual([20_000, claimed.identity])
-    expect(claimed.before).toEqual(saved)
-    expect(run.notes.at(-1)).toBe("run 6 held the promotion of backend and was not heard of any more: it is this run's now")
-  })
+  test.each(['2000-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z'])(
+    'that no run renews any more takes it after its time by this machine, though its clock said %s',
+    async (renewTime) => {
+      const keeper = new LeaseKeeper(
+        leaseHeldBy('run 6 (deadbeef)', {
+          annotations: stateOf('run 6'),
+          spec: { renewTime, leaseDurationSeconds: 20 },
+        }),
+      )
+      const run = coming()
+      const claimed = await claim(keeper.cluster, run)
+      expect([clock.now, keeper.holder]).toEqual([20_000, claimed.identity])
+      expect(claimed.before).toEqual(saved)
+      expect(run.notes.at(-1)).toBe(
+        "run 6 held the promotion of backend and was not heard of any more: it is this run's now",
+      )
+    },
+  )
 
   test('counts that time anew from every sign of life', async () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
@@ -81,9 +141,12 @@ describe('claiming a promotion', () => {
     expect(clock.now).toBe(25_000 + 30_000)
   })
 
-  test('that two runs want at once is one run\'s', async () => {
+  test("that two runs want at once is one run's", async () => {
     const keeper = new LeaseKeeper()
-    const [first, second] = await Promise.allSettled([claim(keeper.cluster, coming({ run: 'run 7' })), claim(keeper.cluster, coming({ run: 'run 8', signal: AbortSignal.abort() }))])
+    const [first, second] = await Promise.allSettled([
+      claim(keeper.cluster, coming({ run: 'run 7' })),
+      claim(keeper.cluster, coming({ run: 'run 8', signal: AbortSignal.abort() })),
+    ])
     expect([first.status, second.status]).toEqual(['fulfilled', 'rejected'])
     expect(keeper.asked.filter((each) => each === 'create Lease')).toHaveLength(2)
     expect(keeper.holder).toMatch(/^run 7/)
@@ -96,12 +159,15 @@ describe('claiming a promotion', () => {
     await expect(claim(keeper.cluster, coming())).rejects.toThrow('another run promotes backend: run 8,')
   })
 
-  test.each([404, 409, 422])('that the server never lets anybody write fails with what it says (%i), after a few attempts', async (status) => {
-    const keeper = new LeaseKeeper(leaseHeldBy(''))
-    keeper.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not here') : undefined)
-    await expect(claim(keeper.cluster, coming())).rejects.toThrow('not here')
-    expect(keeper.asked.filter((each) => each === 'patch Lease')).toHaveLength(5)
-  })
+  test.each([404, 409, 422])(
+    'that the server never lets anybody write fails with what it says (%i), after a few attempts',
+    async (status) => {
+      const keeper = new LeaseKeeper(leaseHeldBy(''))
+      keeper.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not here') : undefined)
+      await expect(claim(keeper.cluster, coming())).rejects.toThrow('not here')
+      expect(keeper.asked.filter((each) => each === 'patch Lease')).toHaveLength(5)
+    },
+  )
 
   test('that may not be read or written fails at once', async () => {
     const keeper = new LeaseKeeper()
@@ -120,7 +186,9 @@ describe('claiming a promotion', () => {
   test('with waitForRun waits no longer', async () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
     clock.slept = () => keeper.renew()
-    await expect(claim(keeper.cluster, coming({ waitMs: 120_000 }))).rejects.toThrow('cancel it, or waited for 120 s (`waitForRun`)')
+    await expect(claim(keeper.cluster, coming({ waitMs: 120_000 }))).rejects.toThrow(
+      'cancel it, or waited for 120 s (`waitForRun`)',
+    )
     expect(clock.now).toBe(120_000)
   })
 
@@ -137,7 +205,9 @@ describe('claiming a promotion', () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
     const controller = new AbortController()
     clock.slept = () => clock.now === 3_000 && controller.abort()
-    await expect(claim(keeper.cluster, coming({ waitMs: 120_000, signal: controller.signal }))).rejects.toThrow('aborted')
+    await expect(claim(keeper.cluster, coming({ waitMs: 120_000, signal: controller.signal }))).rejects.toThrow(
+      'aborted',
+    )
     expect([clock.now, keeper.holder]).toEqual([3_000, 'run 6 (deadbeef)'])
   })
 })
@@ -171,25 +241,53 @@ describe('a run that holds it', () => {
   })
 
   test.each<[string, (keeper: LeaseKeeper) => void, string]>([
-    ['another run has taken it', (keeper) => keeper.heldBy('https://ci/run/8 (deadbeef)'), 'https://ci/run/8 has taken the promotion over'],
-    ['another claim of the same run has', (keeper) => keeper.heldBy('run 7 (deadbeef)'), 'run 7 has taken the promotion over'],
-    ['the guard has fenced it', (keeper) => keeper.heldBy(guardOf('run 7 (deadbeef)')), 'the guard is putting the traffic back'],
-    ['the guard has ended it', (keeper) => keeper.patch([{ op: 'add', path: marks.ended, value: 'the run was not heard of for 30 s' }, { op: 'replace', path: '/spec/holderIdentity', value: '' }]), 'the run was not heard of for 30 s'],
+    [
+      'another run has taken it',
+      (keeper) => keeper.heldBy('https://ci/run/8 (deadbeef)'),
+      'https://ci/run/8 has taken the promotion over',
+    ],
+    [
+      'another claim of the same run has',
+      (keeper) => keeper.heldBy('run 7 (deadbeef)'),
+      'run 7 has taken the promotion over',
+    ],
+    [
+      'the guard has fenced it',
+      (keeper) => keeper.heldBy(guardOf('run 7 (deadbeef)')),
+      'the guard is putting the traffic back',
+    ],
+    [
+      'the guard has ended it',
+      (keeper) =>
+        keeper.patch([
+          { op: 'add', path: marks.ended, value: 'the run was not heard of for 30 s' },
+          { op: 'replace', path: '/spec/holderIdentity', value: '' },
+        ]),
+      'the run was not heard of for 30 s',
+    ],
     ['somebody has emptied it', (keeper) => keeper.heldBy(''), 'somebody has taken the promotion over'],
-    ['the Lease was deleted', (keeper) => (keeper.lease = undefined), 'the Lease shop/mesh-canary-backend is gone: somebody else has ended this promotion'],
+    [
+      'the Lease was deleted',
+      (keeper) => (keeper.lease = undefined),
+      'the Lease shop/mesh-canary-backend is gone: somebody else has ended this promotion',
+    ],
   ])('has lost it when %s, and can neither renew, release nor end it', async (_, happens, why) => {
     const { keeper, mine } = await claimed()
     happens(keeper)
     const after = structuredClone(keeper.lease)
-    for (const attempt of [() => mine.renew(saved), () => mine.release(saved), () => mine.end()]) await expect(attempt()).rejects.toThrow(new Lost(why))
+    for (const attempt of [() => mine.renew(saved), () => mine.release(saved), () => mine.end()])
+      await expect(attempt()).rejects.toThrow(new Lost(why))
     expect(keeper.lease).toEqual(after)
   })
 
-  test.each([0, 401, 403, 409, 422, 429, 500, 503])('has not lost it while the server refuses a write that is its own (%i)', async (status) => {
-    const { keeper, mine } = await claimed()
-    keeper.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not now') : undefined)
-    await expect(mine.renew(saved)).rejects.toThrow(new ApiError(status, 'not now'))
-  })
+  test.each([0, 401, 403, 409, 422, 429, 500, 503])(
+    'has not lost it while the server refuses a write that is its own (%i)',
+    async (status) => {
+      const { keeper, mine } = await claimed()
+      keeper.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not now') : undefined)
+      await expect(mine.renew(saved)).rejects.toThrow(new ApiError(status, 'not now'))
+    },
+  )
 
   test('has not lost it while nobody can say whose it is', async () => {
     const { keeper, mine } = await claimed()
@@ -220,7 +318,8 @@ describe('a run that holds it', () => {
 })
 
 describe('seizing a promotion', () => {
-  const take = (keeper: LeaseKeeper) => seize(keeper.cluster, 'shop', 'backend', 'run 8 (rollback)', 'run 8 put all traffic back')
+  const take = (keeper: LeaseKeeper) =>
+    seize(keeper.cluster, 'shop', 'backend', 'run 8 (rollback)', 'run 8 put all traffic back')
 
   test('takes it from the run that holds it, which learns why', async () => {
     const { keeper, mine } = await claimed()

@@ -4,9 +4,23 @@ import type { KubeObject, Lease } from '../../../src/cluster/objects.ts'
 import { clusterWith } from '../fixtures.ts'
 import { patched } from '../patched.ts'
 
-export function leaseHeldBy(holder: string, more: { annotations?: Record<string, string>; spec?: Lease['spec'] } = {}): Lease {
+export function leaseHeldBy(
+  holder: string,
+  more: { annotations?: Record<string, string>; spec?: Lease['spec'] } = {},
+): Lease {
   const { annotations = { 'mesh-canary.io/run': 'run 6' }, spec } = more
-  return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'mesh-canary-backend', namespace: 'shop', uid: 'lease-1', resourceVersion: '1', annotations }, spec: { holderIdentity: holder, leaseDurationSeconds: 30, acquireTime: '2026-11-24T20:00:00Z', renewTime: '2026-11-24T20:00:00Z', ...spec } }
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: { name: 'mesh-canary-backend', namespace: 'shop', uid: 'lease-1', resourceVersion: '1', annotations },
+    spec: {
+      holderIdentity: holder,
+      leaseDurationSeconds: 30,
+      acquireTime: '2026-11-24T20:00:00Z',
+      renewTime: '2026-11-24T20:00:00Z',
+      ...spec,
+    },
+  }
 }
 
 /**
@@ -30,20 +44,25 @@ export class LeaseKeeper {
   }
 
   readonly cluster: Cluster = clusterWith({
-    get: (kind: string) => this.answer('get', kind, () => structuredClone(kind === 'Lease' ? this.lease : this.others[kind])),
-    create: (object: Lease) => this.answer('create', object.kind, () => {
-      if (object.kind !== 'Lease') return void this.created.push(object)
-      if (this.lease) throw new ApiError(409, 'leases "mesh-canary-backend" already exists')
-      return this.keep({ ...structuredClone(object), metadata: { ...object.metadata, uid: `lease-${++this.made}` } })
-    }),
-    patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) => this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
+    get: (kind: string) =>
+      this.answer('get', kind, () => structuredClone(kind === 'Lease' ? this.lease : this.others[kind])),
+    create: (object: Lease) =>
+      this.answer('create', object.kind, () => {
+        if (object.kind !== 'Lease') return void this.created.push(object)
+        if (this.lease) throw new ApiError(409, 'leases "mesh-canary-backend" already exists')
+        return this.keep({ ...structuredClone(object), metadata: { ...object.metadata, uid: `lease-${++this.made}` } })
+      }),
+    patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) =>
+      this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
     list: (kind: string) => this.answer('list', kind, () => [structuredClone(this.others[kind])].filter(Boolean)),
-    remove: (kind: string, _namespace: string, _name: string, uid?: string) => this.answer('remove', kind, () => {
-      if (kind !== 'Lease' || !this.lease) return false
-      if (uid !== undefined && uid !== this.lease.metadata.uid) throw new ApiError(409, 'the UID in the precondition does not match')
-      this.lease = undefined
-      return true
-    }),
+    remove: (kind: string, _namespace: string, _name: string, uid?: string) =>
+      this.answer('remove', kind, () => {
+        if (kind !== 'Lease' || !this.lease) return false
+        if (uid !== undefined && uid !== this.lease.metadata.uid)
+          throw new ApiError(409, 'the UID in the precondition does not match')
+        this.lease = undefined
+        return true
+      }),
   })
 
   /** As anybody may write it. */

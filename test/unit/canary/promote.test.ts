@@ -19,15 +19,24 @@ vi.mock('node:timers/promises', () => ({
 }))
 
 // The watch has tests of its own; here it is what the shop says at any moment.
-vi.mock('../../../src/cluster/watch.ts', () => ({ watch: (cluster: { live: (kind: string) => Live<KubeObject> }, kind: string) => Promise.resolve(cluster.live(kind)) }))
+vi.mock('../../../src/cluster/watch.ts', () => ({
+  watch: (cluster: { live: (kind: string) => Live<KubeObject> }, kind: string) => Promise.resolve(cluster.live(kind)),
+}))
 vi.mock('../../../src/canary/clock.ts', () => ({ now: () => clock.now }))
 
 beforeEach(() => {
   clock.now = 0
 })
 
-const split: Split = { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
-const config = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s, guard: off } }')
+const split: Split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
+const config = configOf(
+  '{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s, guard: off } }',
+)
 
 /**
  * A shop that serves 100 requests a second, split as its VirtualService says. It is a fake because what is tested is what
@@ -62,27 +71,61 @@ class Shop {
   }
 
   async promote(by = config): Promise<Promotion> {
-    const [promotion] = await promote(this.cluster, by, { signal: this.controller.signal, note: (line) => this.notes.push(line), intent: (each) => this.intents.push(each), run: 'run 7', program: () => '', hide: (value) => value, forward: () => Promise.reject(new Error('the test did not expect a port-forward')) })
+    const [promotion] = await promote(this.cluster, by, {
+      signal: this.controller.signal,
+      note: (line) => this.notes.push(line),
+      intent: (each) => this.intents.push(each),
+      run: 'run 7',
+      program: () => '',
+      hide: (value) => value,
+      forward: () => Promise.reject(new Error('the test did not expect a port-forward')),
+    })
     return promotion!
   }
 
   private readonly live = (kind: string): Live<KubeObject> => ({
-    current: () => (kind === 'Pod' ? [this.podOf('v1'), this.podOf('v2')] : kind === 'VirtualService' ? [structuredClone(this.object)] : kind === 'Deployment' ? this.workloads : []),
+    current: () =>
+      kind === 'Pod'
+        ? [this.podOf('v1'), this.podOf('v2')]
+        : kind === 'VirtualService'
+          ? [structuredClone(this.object)]
+          : kind === 'Deployment'
+            ? this.workloads
+            : [],
     get: () => undefined,
     fresh: () => this.trouble('watch', kind) === undefined,
     close: () => undefined,
   })
 
-  readonly cluster: Cluster = Object.assign(clusterWith({
-    get: (kind: string) => this.answer('get', kind, () => (kind === 'Service' ? { spec: { selector: { app: 'backend' } } } : kind === 'Lease' ? structuredClone(this.lease) : kind === 'VirtualService' ? structuredClone(this.object) : undefined)),
-    list: (kind: string) => this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.object)] : [])),
-    log: () => Promise.resolve('Error: no DB_HOST\n'),
-    pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
-    create: (lease: Lease) => this.answer('create', 'Lease', () => (this.lease = { ...lease, metadata: { ...lease.metadata, uid: 'lease', resourceVersion: '1' } })),
-    apply: (object: KubeObject) => this.answer('apply', object.kind, () => object),
-    remove: (kind: string) => this.answer('remove', kind, () => kind === 'Lease' && ((this.lease = undefined), true)),
-    patch: (kind: string, _: string, __: string, operations: PatchOperation[]) => this.answer('patch', kind, () => (kind === 'Lease' ? this.renewed(operations) : this.write(operations))),
-  }), { live: this.live })
+  readonly cluster: Cluster = Object.assign(
+    clusterWith({
+      get: (kind: string) =>
+        this.answer('get', kind, () =>
+          kind === 'Service'
+            ? { spec: { selector: { app: 'backend' } } }
+            : kind === 'Lease'
+              ? structuredClone(this.lease)
+              : kind === 'VirtualService'
+                ? structuredClone(this.object)
+                : undefined,
+        ),
+      list: (kind: string) =>
+        this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.object)] : [])),
+      log: () => Promise.resolve('Error: no DB_HOST\n'),
+      pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
+      create: (lease: Lease) =>
+        this.answer(
+          'create',
+          'Lease',
+          () => (this.lease = { ...lease, metadata: { ...lease.metadata, uid: 'lease', resourceVersion: '1' } }),
+        ),
+      apply: (object: KubeObject) => this.answer('apply', object.kind, () => object),
+      remove: (kind: string) => this.answer('remove', kind, () => kind === 'Lease' && ((this.lease = undefined), true)),
+      patch: (kind: string, _: string, __: string, operations: PatchOperation[]) =>
+        this.answer('patch', kind, () => (kind === 'Lease' ? this.renewed(operations) : this.write(operations))),
+    }),
+    { live: this.live },
+  )
 
   private answer<T>(verb: string, what: string, value: () => T): Promise<T> {
     const error = this.trouble(verb, what)
@@ -90,20 +133,28 @@ class Shop {
   }
 
   private podOf(version: 'v1' | 'v2'): Pod {
-    return pod({ metadata: { name: version, uid: version, labels: { app: 'backend', version } }, status: version === 'v2' ? this.canary : undefined })
+    return pod({
+      metadata: { name: version, uid: version, labels: { app: 'backend', version } },
+      status: version === 'v2' ? this.canary : undefined,
+    })
   }
 
   private serve(): void {
     const requests = (clock.now - this.servedUntil) / 10
     this.servedUntil = clock.now
     const atCanary = (requests * this.heard.findLast(({ at }) => at < clock.now)!.weight) / 100
-    this.served = { v1: this.served.v1 + requests - atCanary, v2: this.served.v2 + atCanary, failed: this.served.failed + atCanary * this.failing }
+    this.served = {
+      v1: this.served.v1 + requests - atCanary,
+      v2: this.served.v2 + atCanary,
+      failed: this.served.failed + atCanary * this.failing,
+    }
   }
 
   private counters(version: string): string {
     this.serve()
     const failed = version === 'v2' ? Math.floor(this.served.failed) : 0
-    const line = (code: number, count: number) => `istio_requests_total{reporter="destination",response_code="${code}"} ${count}\n`
+    const line = (code: number, count: number) =>
+      `istio_requests_total{reporter="destination",response_code="${code}"} ${count}\n`
     return line(200, Math.floor(this.served[version as 'v1' | 'v2']) - failed) + line(503, failed)
   }
 
@@ -119,7 +170,8 @@ class Shop {
     this.serve()
     const route = this.object.spec.http![0]!.route!
     for (const { op, path, value } of operations) {
-      if (op === 'test' && value !== this.object.metadata.resourceVersion) throw new ApiError(422, 'the server rejected our request due to an error in our request')
+      if (op === 'test' && value !== this.object.metadata.resourceVersion)
+        throw new ApiError(422, 'the server rejected our request due to an error in our request')
       const place = /^\/spec\/http\/0\/route\/(\d)\/weight$/.exec(path)
       if (place) route[Number(place[1])]!.weight = value as number
     }
@@ -137,13 +189,27 @@ class Shop {
 
 function deployment(image: string, replicas = 1): Workload {
   const made = workload('Deployment', 'backend-v2', {}, { replicas })
-  return { ...made, spec: { ...made.spec, template: { metadata: { labels: { app: 'backend', version: 'v2' } }, spec: { containers: [{ name: 'app', image }] } } } }
+  return {
+    ...made,
+    spec: {
+      ...made.spec,
+      template: {
+        metadata: { labels: { app: 'backend', version: 'v2' } },
+        spec: { containers: [{ name: 'app', image }] },
+      },
+    },
+  }
 }
 
 describe('a promotion', () => {
   test('of a healthy canary ends with all traffic on it, and leaves nothing to undo', async () => {
     const shop = new Shop()
-    expect(await shop.promote()).toMatchObject({ verdict: 'promoted', weight: 100, plan: { service: 'backend' }, namespace: 'shop' })
+    expect(await shop.promote()).toMatchObject({
+      verdict: 'promoted',
+      weight: 100,
+      plan: { service: 'backend' },
+      namespace: 'shop',
+    })
     expect(shop.history).toEqual([5, 25, 50, 100])
     expect(shop.intents).toMatchObject([[{ split, unseen: false }], []])
   })
@@ -165,14 +231,20 @@ describe('a promotion', () => {
 
   test('is skipped where the canary has its weight already: nothing is written', async () => {
     const shop = new Shop(100)
-    expect(await shop.promote()).toMatchObject({ verdict: 'skipped', weight: 100, reason: 'the canary v2 already has the weight 100' })
+    expect(await shop.promote()).toMatchObject({
+      verdict: 'skipped',
+      weight: 100,
+      reason: 'the canary v2 already has the weight 100',
+    })
     expect([shop.history, shop.intents.flat()]).toEqual([[], []])
   })
 
   test('is refused where nothing splits the service', async () => {
     const shop = new Shop()
     shop.object = virtualService([{ route: [to('v1', 100, 'reviews'), to('v2', 0, 'reviews')] }])
-    await expect(shop.promote()).rejects.toThrow('no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first')
+    await expect(shop.promote()).rejects.toThrow(
+      'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first',
+    )
   })
 })
 
@@ -185,14 +257,21 @@ describe('whatever happens, traffic ends on stable', () => {
     expect(ended.error).toBeUndefined()
     expect(shop.history).toEqual([5, 25, 0])
     // The post step looks whether the proxies follow.
-    expect(shop.intents.at(-1)).toMatchObject([{ split, unseen: true, sight: { labels: { app: 'backend', version: 'v2' }, patienceMs: 20_000 } }])
+    expect(shop.intents.at(-1)).toMatchObject([
+      { split, unseen: true, sight: { labels: { app: 'backend', version: 'v2' }, patienceMs: 20_000 } },
+    ])
   })
 
   test('the pods cannot be watched for longer than the patience', async () => {
     const shop = new Shop()
-    shop.trouble = (verb, what) => (shop.weight === 25 && verb === 'watch' && what === 'Pod' ? new ApiError(503, 'etcd is down') : undefined)
+    shop.trouble = (verb, what) =>
+      shop.weight === 25 && verb === 'watch' && what === 'Pod' ? new ApiError(503, 'etcd is down') : undefined
     const ended = await shop.promote()
-    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: "the counters of the sidecars could not be read for 20 s (`patience`)" })
+    expect(ended).toMatchObject({
+      verdict: 'inconclusive',
+      weight: 0,
+      reason: 'the counters of the sidecars could not be read for 20 s (`patience`)',
+    })
     expect(ended.error).toBeUndefined()
     expect(shop.notes.some((line) => line.endsWith('some counters could not be read'))).toBe(true)
     expect(shop.history).toEqual([5, 25, 0])
@@ -200,16 +279,22 @@ describe('whatever happens, traffic ends on stable', () => {
 
   test("the canary's counters cannot be read for longer than the patience", async () => {
     const shop = new Shop()
-    shop.trouble = (verb, what) => (clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined)
+    shop.trouble = (verb, what) =>
+      clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined
     const ended = await shop.promote()
-    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0, reason: "the counters of the sidecars could not be read for 20 s (`patience`)" })
+    expect(ended).toMatchObject({
+      verdict: 'inconclusive',
+      weight: 0,
+      reason: 'the counters of the sidecars could not be read for 20 s (`patience`)',
+    })
     expect(ended.error).toBeUndefined()
     expect(shop.history).toEqual([5, 0])
   })
 
-  test("nor is it claimed that the canary serves nothing while its counters cannot be read", async () => {
+  test('nor is it claimed that the canary serves nothing while its counters cannot be read', async () => {
     const shop = new Shop()
-    shop.trouble = (verb, what) => (clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined)
+    shop.trouble = (verb, what) =>
+      clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined
     expect(await shop.promote()).not.toHaveProperty('secondsToSafe')
   })
 
@@ -226,15 +311,25 @@ describe('whatever happens, traffic ends on stable', () => {
   test('a weight cannot be written', async () => {
     const shop = new Shop()
     let refusals = 0
-    shop.trouble = (verb, what) => (shop.weight === 5 && verb === 'patch' && what === 'VirtualService' && refusals++ < 16 ? new ApiError(403, 'forbidden') : undefined)
-    expect(await shop.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0, error: 'the promotion could not go on: forbidden, for 15 s' })
+    shop.trouble = (verb, what) =>
+      shop.weight === 5 && verb === 'patch' && what === 'VirtualService' && refusals++ < 16
+        ? new ApiError(403, 'forbidden')
+        : undefined
+    expect(await shop.promote()).toMatchObject({
+      verdict: 'rolled-back',
+      weight: 0,
+      error: 'the promotion could not go on: forbidden, for 15 s',
+    })
     expect(shop.history).toEqual([5, 0])
   })
 
   test('a put-back that cannot be written either is left to the post step, which knows what to undo', async () => {
     const shop = new Shop()
-    shop.trouble = (verb) => (shop.weight === 5 && verb === 'patch' ? new ApiError(0, 'the API server does not answer') : undefined)
-    expect((await shop.promote()).error).toMatch(/and the traffic could not be put back: the API server does not answer, for 20 s \(`patience`\)$/)
+    shop.trouble = (verb) =>
+      shop.weight === 5 && verb === 'patch' ? new ApiError(0, 'the API server does not answer') : undefined
+    expect((await shop.promote()).error).toMatch(
+      /and the traffic could not be put back: the API server does not answer, for 20 s \(`patience`\)$/,
+    )
     expect(shop.lease?.spec?.holderIdentity).toMatch(/^run 7/)
     expect(shop.intents).toMatchObject([[{ split, unseen: false }], [{ split, unseen: false }]])
   })
@@ -242,21 +337,40 @@ describe('whatever happens, traffic ends on stable', () => {
   test('the canary crashes, and the reason names what its log says', async () => {
     const shop = new Shop()
     shop.trouble = () => {
-      if (shop.weight === 5) shop.canary = { phase: 'Running', conditions: [{ type: 'Ready', status: 'False' }], initContainerStatuses: [container('istio-proxy')], containerStatuses: [container('app', { ready: false, restartCount: 2, state: { waiting: { reason: 'CrashLoopBackOff' } }, lastState: { terminated: { exitCode: 1 } } })] }
+      if (shop.weight === 5)
+        shop.canary = {
+          phase: 'Running',
+          conditions: [{ type: 'Ready', status: 'False' }],
+          initContainerStatuses: [container('istio-proxy')],
+          containerStatuses: [
+            container('app', {
+              ready: false,
+              restartCount: 2,
+              state: { waiting: { reason: 'CrashLoopBackOff' } },
+              lastState: { terminated: { exitCode: 1 } },
+            }),
+          ],
+        }
       return undefined
     }
-    expect((await shop.promote()).reason).toBe('container app of v2 crashes in a loop: container app ended with exit code 1, 2 restarts: Error: no DB_HOST')
+    expect((await shop.promote()).reason).toBe(
+      'container app of v2 crashes in a loop: container app ended with exit code 1, 2 restarts: Error: no DB_HOST',
+    )
     expect(shop.history).toEqual([5, 0])
   })
 })
 
 describe('proxies that do not hear of weight 0', () => {
-  const patient = configOf('{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 60s, guard: off } }')
+  const patient = configOf(
+    '{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 60s, guard: off } }',
+  )
   /** A bad canary; from its put-back on the proxies hear of nothing for so long. */
   const deaf = (ms: number) => {
     const shop = new Shop()
     shop.failing = 1
-    shop.trouble = (verb, what) => (verb === 'patch' && what === 'VirtualService' && shop.weight > 0 && (shop.lagMs = ms), undefined)
+    shop.trouble = (verb, what) => (
+      verb === 'patch' && what === 'VirtualService' && shop.weight > 0 && (shop.lagMs = ms), undefined
+    )
     return shop
   }
 
@@ -264,12 +378,16 @@ describe('proxies that do not hear of weight 0', () => {
     const shop = deaf(40_000)
     let renewals = 0
     const { trouble } = shop
-    shop.trouble = (verb, what) => (verb === 'patch' && what === 'Lease' && shop.weight === 0 && renewals++, trouble(verb, what))
+    shop.trouble = (verb, what) => (
+      verb === 'patch' && what === 'Lease' && shop.weight === 0 && renewals++, trouble(verb, what)
+    )
     const ended = await shop.promote(patient)
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0, secondsToSafe: expect.closeTo(40, 0) as number })
     expect(ended.error).toBeUndefined()
     expect(renewals).toBeGreaterThan(40)
-    expect(shop.notes).toContain('weight 0 is written, and the canary still serves 5.0 requests/s: the proxies are waited for (`patience`)')
+    expect(shop.notes).toContain(
+      'weight 0 is written, and the canary still serves 5.0 requests/s: the proxies are waited for (`patience`)',
+    )
     expect(shop.intents.at(-1)).toEqual([])
   })
 
@@ -278,7 +396,9 @@ describe('proxies that do not hear of weight 0', () => {
     const ended = await shop.promote(patient)
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
     expect(ended).not.toHaveProperty('secondsToSafe')
-    expect(ended.reason).toMatch(/^success rate: .*; but weight 0 is in VirtualService shop\/backend, and 60 s later the proxies still send 5.0 requests\/s to v2 of backend: .*istiod.*`istioctl proxy-status`/)
+    expect(ended.reason).toMatch(
+      /^success rate: .*; but weight 0 is in VirtualService shop\/backend, and 60 s later the proxies still send 5.0 requests\/s to v2 of backend: .*istiod.*`istioctl proxy-status`/,
+    )
     expect(ended.error).toBe(ended.reason)
     expect(shop.lease).toBeUndefined()
   })
@@ -287,7 +407,8 @@ describe('proxies that do not hear of weight 0', () => {
     const shop = deaf(1_000_000)
     const { trouble } = shop
     shop.trouble = (verb, what) => {
-      if (shop.weight === 0 && shop.history.length > 1 && shop.lease && verb === 'pod') shop.lease = { ...shop.lease, spec: { ...shop.lease.spec, holderIdentity: 'run 8 (12345678)' } }
+      if (shop.weight === 0 && shop.history.length > 1 && shop.lease && verb === 'pod')
+        shop.lease = { ...shop.lease, spec: { ...shop.lease.spec, holderIdentity: 'run 8 (12345678)' } }
       return trouble(verb, what)
     }
     expect((await shop.promote(patient)).error).toBeUndefined()
@@ -296,7 +417,9 @@ describe('proxies that do not hear of weight 0', () => {
   test('are left to the post step when the run is cancelled meanwhile', async () => {
     const shop = deaf(1_000_000)
     const { trouble } = shop
-    shop.trouble = (verb, what) => (shop.weight === 0 && clock.now > 30_000 && shop.controller.abort(), trouble(verb, what))
+    shop.trouble = (verb, what) => (
+      shop.weight === 0 && clock.now > 30_000 && shop.controller.abort(), trouble(verb, what)
+    )
     expect((await shop.promote(patient)).verdict).toBe('rolled-back')
     expect(clock.now).toBeLessThan(32_000)
     expect(shop.intents.at(-1)).toMatchObject([{ split, unseen: true }])
@@ -320,7 +443,10 @@ describe('an API server that is away for a while', () => {
   test('is waited for when a weight is to be written, and the promotion goes on', async () => {
     const shop = new Shop()
     let away = 0
-    shop.trouble = (verb, what) => (verb === 'patch' && what === 'VirtualService' && shop.weight === 5 && away++ < 8 ? new ApiError(503, 'busy') : undefined)
+    shop.trouble = (verb, what) =>
+      verb === 'patch' && what === 'VirtualService' && shop.weight === 5 && away++ < 8
+        ? new ApiError(503, 'busy')
+        : undefined
     expect((await shop.promote()).verdict).toBe('promoted')
     expect(shop.history).toEqual([5, 25, 50, 100])
     expect(shop.notes.filter((line) => line.startsWith('not written yet (weight: v1 75, v2 25)'))).toHaveLength(8)
@@ -330,7 +456,10 @@ describe('an API server that is away for a while', () => {
     const shop = new Shop()
     shop.failing = 1
     let away = 0
-    shop.trouble = (verb, what) => (verb === 'patch' && what === 'VirtualService' && shop.weight === 5 && away++ < 8 ? new ApiError(500, 'failed calling webhook') : undefined)
+    shop.trouble = (verb, what) =>
+      verb === 'patch' && what === 'VirtualService' && shop.weight === 5 && away++ < 8
+        ? new ApiError(500, 'failed calling webhook')
+        : undefined
     expect(await shop.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0 })
     expect(shop.history).toEqual([5, 0])
   })
@@ -361,19 +490,39 @@ describe('the Lease', () => {
 
   test('of a run that lives makes a second one fail, which says whose it is', async () => {
     const shop = new Shop()
-    shop.lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'mesh-canary-backend', resourceVersion: '1' }, spec: { holderIdentity: 'https://ci/run/6 (deadbeef)', acquireTime: '2026-11-24T20:00:00Z', leaseDurationSeconds: 30 } }
-    shop.trouble = (verb, what) => (verb === 'get' && what === 'Lease' && (shop.lease!.metadata.resourceVersion = String(clock.now)), undefined)
-    await expect(shop.promote()).rejects.toThrow('another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z')
+    shop.lease = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: 'mesh-canary-backend', resourceVersion: '1' },
+      spec: {
+        holderIdentity: 'https://ci/run/6 (deadbeef)',
+        acquireTime: '2026-11-24T20:00:00Z',
+        leaseDurationSeconds: 30,
+      },
+    }
+    shop.trouble = (verb, what) => (
+      verb === 'get' && what === 'Lease' && (shop.lease!.metadata.resourceVersion = String(clock.now)), undefined
+    )
+    await expect(shop.promote()).rejects.toThrow(
+      'another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z',
+    )
     expect(shop.history).toEqual([])
   })
 
   test('of a run that is not heard of any more is taken over after its time', async () => {
     const second = new Shop(50)
-    second.lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'mesh-canary-backend', resourceVersion: '1', annotations: {} }, spec: { holderIdentity: 'run 6 (deadbeef)', leaseDurationSeconds: 30 } }
+    second.lease = {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: 'mesh-canary-backend', resourceVersion: '1', annotations: {} },
+      spec: { holderIdentity: 'run 6 (deadbeef)', leaseDurationSeconds: 30 },
+    }
     const from = clock.now
     expect((await second.promote()).verdict).toBe('promoted')
     expect(second.notes[0]).toContain('run 6 holds the Lease')
-    expect(second.notes.some((line) => line.startsWith('run 6 held the promotion of backend and was not heard of any more'))).toBe(true)
+    expect(
+      second.notes.some((line) => line.startsWith('run 6 held the promotion of backend and was not heard of any more')),
+    ).toBe(true)
     expect(clock.now - from).toBeGreaterThan(30_000)
   })
 
@@ -386,14 +535,24 @@ describe('the Lease', () => {
     again.lease = shop.lease
     const ended = await again.promote()
     expect(again.history).toEqual([25, 50, 100])
-    expect(ended.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([[5, 'passed'], [25, 'interrupted'], [25, 'passed'], [50, 'passed'], [100, 'passed']])
+    expect(ended.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([
+      [5, 'passed'],
+      [25, 'interrupted'],
+      [25, 'passed'],
+      [50, 'passed'],
+      [100, 'passed'],
+    ])
     expect(again.notes.some((line) => line.startsWith('goes on from an earlier run'))).toBe(true)
   })
 
   test('and the weight are kept where a cancel is to hold it', async () => {
     const shop = new Shop()
     shop.trouble = () => (shop.weight === 25 && shop.controller.abort(), undefined)
-    const ended = await shop.promote(configOf('{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onCancel: hold } }'))
+    const ended = await shop.promote(
+      configOf(
+        '{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onCancel: hold } }',
+      ),
+    )
     expect(ended).toMatchObject({ verdict: 'held', weight: 25 })
     expect(shop.history).toEqual([5, 25])
   })
@@ -420,7 +579,9 @@ describe('in the middle of its promotion the canary', () => {
   test('gets another image: what was seen says nothing of that', async () => {
     const shop = new Shop()
     const ended = await after(shop, () => (shop.workloads = [deployment('backend:3')]))
-    expect(ended.reason).toContain('Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)')
+    expect(ended.reason).toContain(
+      'Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)',
+    )
     expect(shop.history).toEqual([5, 25, 0])
   })
 
@@ -436,7 +597,9 @@ describe('in the middle of its promotion the canary', () => {
 
   test('is scaled to 0', async () => {
     const shop = new Shop()
-    expect((await after(shop, () => (shop.workloads = [deployment('backend:2', 0)]))).reason).toContain('Deployment/backend-v2 was scaled to 0 in the middle of its promotion')
+    expect((await after(shop, () => (shop.workloads = [deployment('backend:2', 0)]))).reason).toContain(
+      'Deployment/backend-v2 was scaled to 0 in the middle of its promotion',
+    )
     expect(shop.history).toEqual([5, 25, 0])
   })
 })
@@ -448,7 +611,9 @@ describe('somebody else writes the weights in the middle', () => {
       if (done || shop.weight !== 25 || verb !== 'pod' || what !== 'v1') return undefined
       done = true
       shop.object.spec.http![0]!.route = [to('v1', 100), to('v2', 0)]
-      shop.object.metadata.managedFields = [{ manager: 'argocd-controller', time: '2026-11-24T20:00:00Z', fieldsV1: { 'f:spec': { 'f:http': {} } } }]
+      shop.object.metadata.managedFields = [
+        { manager: 'argocd-controller', time: '2026-11-24T20:00:00Z', fieldsV1: { 'f:spec': { 'f:http': {} } } },
+      ]
       shop.touch()
       return undefined
     }
@@ -459,20 +624,31 @@ describe('somebody else writes the weights in the middle', () => {
     meddle(shop)
     const ended = await shop.promote()
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
-    expect(ended.reason).toContain('VirtualService shop/backend gives the canary 0% instead of 25%: argocd-controller wrote it at 2026-11-24T20:00:00Z')
+    expect(ended.reason).toContain(
+      'VirtualService shop/backend gives the canary 0% instead of 25%: argocd-controller wrote it at 2026-11-24T20:00:00Z',
+    )
   })
 
   test('and they are written again where that is asked for', async () => {
     const shop = new Shop()
     meddle(shop)
-    expect((await shop.promote(configOf('{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onDrift: take-over } }'))).verdict).toBe('promoted')
+    expect(
+      (
+        await shop.promote(
+          configOf(
+            '{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onDrift: take-over } }',
+          ),
+        )
+      ).verdict,
+    ).toBe('promoted')
     expect(shop.history).toEqual([5, 25, 25, 50, 100])
   })
 })
 
 test('evidence that is missing for a while is waited for', async () => {
   const shop = new Shop()
-  shop.trouble = (verb) => (verb === 'pod' && clock.now > 5_000 && clock.now < 15_000 ? new ApiError(503, 'busy') : undefined)
+  shop.trouble = (verb) =>
+    verb === 'pod' && clock.now > 5_000 && clock.now < 15_000 ? new ApiError(503, 'busy') : undefined
   expect((await shop.promote()).verdict).toBe('promoted')
 })
 
@@ -489,7 +665,8 @@ describe('moving the weight', () => {
   test('gives up after five, with the reason', async () => {
     const shop = new Shop()
     let writes = 0
-    shop.trouble = (verb) => (verb === 'patch' ? (writes++, new ApiError(409, 'the object has been modified')) : undefined)
+    shop.trouble = (verb) =>
+      verb === 'patch' ? (writes++, new ApiError(409, 'the object has been modified')) : undefined
     await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('the object has been modified')
     expect(writes).toBe(5)
   })
@@ -501,20 +678,31 @@ describe('moving the weight', () => {
   })
 
   test.each<[string, VirtualService]>([
-    ['nothing splits the service', { ...virtualService([{ route: [to('v1', 95), to('v2', 5)] }]), spec: { hosts: ['frontend'] } }],
+    [
+      'nothing splits the service',
+      { ...virtualService([{ route: [to('v1', 95), to('v2', 5)] }]), spec: { hosts: ['frontend'] } },
+    ],
     ['no route names both', virtualService([{ match: [], route: [to('v2', 100)] }, { route: [to('v1', 100)] }])],
   ])('is refused, and so is reading it, where %s', async (_, object) => {
     const shop = new Shop()
     shop.object = object
-    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first')
-    await expect(readSplit(shop.cluster, split)).rejects.toThrow('no route of a VirtualService in shop splits backend between v1 and v2')
+    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow(
+      'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first',
+    )
+    await expect(readSplit(shop.cluster, split)).rejects.toThrow(
+      'no route of a VirtualService in shop splits backend between v1 and v2',
+    )
     expect(shop.history).toEqual([])
   })
 
   test('happens in the VirtualService that splits, not in another of the same host', async () => {
     const patched: unknown[] = []
     const cluster = clusterWith({
-      list: () => Promise.resolve([virtualService([{ route: [to('v2', 100)] }], { name: 'few' }), virtualService([{ route: [to('v1', 95), to('v2', 5)] }], { name: 'all' })]),
+      list: () =>
+        Promise.resolve([
+          virtualService([{ route: [to('v2', 100)] }], { name: 'few' }),
+          virtualService([{ route: [to('v1', 95), to('v2', 5)] }], { name: 'all' }),
+        ]),
       patch: (_: string, __: string, name: string) => (patched.push(name), Promise.resolve(virtualService([]))),
     })
     expect(await readSplit(cluster, split)).toBe(5)

@@ -32,7 +32,9 @@ describe('a plan is the same as that of an earlier run', () => {
   })
 
   test('whatever the order of its keys is', () => {
-    const reordered = Object.fromEntries(Object.entries({ ...planOf(), checks: Object.fromEntries(Object.entries(planOf().checks).reverse()) }).reverse()) as ReturnType<typeof planOf>
+    const reordered = Object.fromEntries(
+      Object.entries({ ...planOf(), checks: Object.fromEntries(Object.entries(planOf().checks).reverse()) }).reverse(),
+    ) as ReturnType<typeof planOf>
     expect(Object.keys(reordered)).not.toEqual(Object.keys(planOf()))
     expect(planHash(reordered)).toBe(before)
   })
@@ -60,16 +62,36 @@ describe('a plan is the same as that of an earlier run', () => {
 })
 
 describe('a canary is the same version', () => {
-  const template: Template = { metadata: { labels: { app: 'backend', version: 'v2' } }, spec: { containers: [{ name: 'app', image: 'backend:2' }] } }
-  const withEnv = (value: string) => ({ ...template, spec: { containers: [{ name: 'app', image: 'backend:2', env: [{ name: 'MODE', value }] }] } })
-  const annotated = (annotations: Record<string, string>): Template => ({ ...template, metadata: { ...template.metadata, annotations } })
+  const template: Template = {
+    metadata: { labels: { app: 'backend', version: 'v2' } },
+    spec: { containers: [{ name: 'app', image: 'backend:2' }] },
+  }
+  const withEnv = (value: string) => ({
+    ...template,
+    spec: { containers: [{ name: 'app', image: 'backend:2', env: [{ name: 'MODE', value }] }] },
+  })
+  const annotated = (annotations: Record<string, string>): Template => ({
+    ...template,
+    metadata: { ...template.metadata, annotations },
+  })
   const hash = (of: Template, replicas = 1) => templateHash([made(of, 'backend-v2', replicas)], [])
   const stamp = 'kubectl.kubernetes.io/restartedAt'
 
   test.each<[string, Template, Template]>([
     ['restarted for the first time', template, annotated({ [stamp]: '2026-11-24T20:00:00Z' })],
-    ['restarted again', annotated({ [stamp]: '2026-11-24T20:00:00Z', team: 'shop' }), annotated({ team: 'shop', [stamp]: '2026-11-25T20:00:00Z' })],
-    ['with the keys of its template in another order', template, { spec: { containers: [{ image: 'backend:2', name: 'app' }] }, metadata: { labels: { version: 'v2', app: 'backend' } } }],
+    [
+      'restarted again',
+      annotated({ [stamp]: '2026-11-24T20:00:00Z', team: 'shop' }),
+      annotated({ team: 'shop', [stamp]: '2026-11-25T20:00:00Z' }),
+    ],
+    [
+      'with the keys of its template in another order',
+      template,
+      {
+        spec: { containers: [{ image: 'backend:2', name: 'app' }] },
+        metadata: { labels: { version: 'v2', app: 'backend' } },
+      },
+    ],
   ])('%s', (_, a, b) => {
     expect(hash(b)).toBe(hash(a))
   })
@@ -87,21 +109,36 @@ describe('a canary is the same version', () => {
     ['another image', template, { ...template, spec: { containers: [{ name: 'app', image: 'backend:3' }] } }],
     ['another environment', withEnv('fast'), withEnv('slow')],
     ['another label', template, { ...template, metadata: { labels: { app: 'backend', version: 'v2', tier: 'gold' } } }],
-    ['another annotation, such as a checksum of its settings', annotated({ 'checksum/config': 'a' }), annotated({ 'checksum/config': 'b' })],
-    ['its containers in another order', { ...template, spec: { containers: [{ name: 'a' }, { name: 'b' }] } }, { ...template, spec: { containers: [{ name: 'b' }, { name: 'a' }] } }],
+    [
+      'another annotation, such as a checksum of its settings',
+      annotated({ 'checksum/config': 'a' }),
+      annotated({ 'checksum/config': 'b' }),
+    ],
+    [
+      'its containers in another order',
+      { ...template, spec: { containers: [{ name: 'a' }, { name: 'b' }] } },
+      { ...template, spec: { containers: [{ name: 'b' }, { name: 'a' }] } },
+    ],
   ])('but not with %s', (_, a, b) => {
     expect(hash(b)).not.toBe(hash(a))
   })
 
   test('without a workload by the images of its pods, in whatever number and order', () => {
-    const running = (...images: string[]) => images.map((image) => pod({ spec: { containers: [{ name: 'app', image }] } }))
+    const running = (...images: string[]) =>
+      images.map((image) => pod({ spec: { containers: [{ name: 'app', image }] } }))
     expect(templateHash([], running('b:1', 'a:1', 'b:1'))).toBe(templateHash([], running('a:1', 'b:1')))
     expect(templateHash([], running('b:2'))).not.toBe(templateHash([], running('b:1')))
   })
 })
 
 test('the workloads of a version are those whose pods get its labels', () => {
-  const of = (name: string, labels?: Record<string, string>) => made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
-  const all = [of('v2', { app: 'backend', version: 'v2', extra: 'x' }), of('v1', { app: 'backend', version: 'v1' }), of('other', { version: 'v2' }), of('bare')]
+  const of = (name: string, labels?: Record<string, string>) =>
+    made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
+  const all = [
+    of('v2', { app: 'backend', version: 'v2', extra: 'x' }),
+    of('v1', { app: 'backend', version: 'v1' }),
+    of('other', { version: 'v2' }),
+    of('bare'),
+  ]
   expect(workloadsOf(all, { app: 'backend', version: 'v2' }).map(({ metadata }) => metadata.name)).toEqual(['v2'])
 })

@@ -6,18 +6,47 @@ import type { Routed } from '../../../src/policies/routes.ts'
 import { clusterWith, to, virtualService } from '../fixtures.ts'
 import { patched } from '../patched.ts'
 
-const split: Split = { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
-const services: Split = { ...split, stable: { by: 'service', name: 'backend-v1' }, canary: { by: 'service', name: 'backend-v2' } }
+const split: Split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
+const services: Split = {
+  ...split,
+  stable: { by: 'service', name: 'backend-v1' },
+  canary: { by: 'service', name: 'backend-v2' },
+}
 const weights = (canary: number, name = 'mesh-canary') => ({ name, route: [to('v1', 100 - canary), to('v2', canary)] })
 const inMesh = virtualService([weights(5)])
-const atGateway: VirtualService = { ...virtualService([], { name: 'shop' }), spec: { hosts: ['shop.example.com'], gateways: ['shop'], http: [weights(5)] } }
-const gatewayRoute = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', metadata: { name: 'backend', namespace: 'shop' }, spec: { rules: [{ backendRefs: [{ name: 'backend-v1', weight: 1 }, { name: 'backend-v2', weight: 0 }] }] } }
+const atGateway: VirtualService = {
+  ...virtualService([], { name: 'shop' }),
+  spec: { hosts: ['shop.example.com'], gateways: ['shop'], http: [weights(5)] },
+}
+const gatewayRoute = {
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'HTTPRoute',
+  metadata: { name: 'backend', namespace: 'shop' },
+  spec: {
+    rules: [
+      {
+        backendRefs: [
+          { name: 'backend-v1', weight: 1 },
+          { name: 'backend-v2', weight: 0 },
+        ],
+      },
+    ],
+  },
+}
 
 type Refusal = { by: string; status: number }
 
 /** An API server in so far as it keeps these objects, patches them, and refuses the first patches. Real ones stand in test/e2e. */
 function keeper(objects: Routed[], refusals: Refusal[] = []) {
-  let kept: Routed[] = objects.map((object, i) => ({ ...object, metadata: { ...object.metadata, resourceVersion: String(i) } }))
+  let kept: Routed[] = objects.map((object, i) => ({
+    ...object,
+    metadata: { ...object.metadata, resourceVersion: String(i) },
+  }))
   const asked: string[] = []
   const cluster = clusterWith({
     list: (kind: string) => Promise.resolve(kept.filter((object) => object.kind === kind)),
@@ -29,12 +58,25 @@ function keeper(objects: Routed[], refusals: Refusal[] = []) {
       return Promise.resolve(kept.find((object) => object.metadata.name === name)!)
     },
   })
-  return { cluster, asked, routes: (i = 0) => (kept[i] as VirtualService).spec.http!, object: (i = 0) => kept[i]!, weights: () => kept.map((object) => (object as VirtualService).spec.http!.map(({ route = [] }) => route.map(({ weight }) => weight))) }
+  return {
+    cluster,
+    asked,
+    routes: (i = 0) => (kept[i] as VirtualService).spec.http!,
+    object: (i = 0) => kept[i]!,
+    weights: () =>
+      kept.map((object) =>
+        (object as VirtualService).spec.http!.map(({ route = [] }) => route.map(({ weight }) => weight)),
+      ),
+  }
 }
 
 describe('the weight', () => {
   test('moves in every VirtualService that splits between the two, whoever wrote it and whatever its hosts are', async () => {
-    const { cluster, weights, asked } = keeper([atGateway, inMesh, virtualService([{ route: [to('v1')] }], { name: 'other' })])
+    const { cluster, weights, asked } = keeper([
+      atGateway,
+      inMesh,
+      virtualService([{ route: [to('v1')] }], { name: 'other' }),
+    ])
     await moveTraffic(cluster, split, 25)
     expect(weights().slice(0, 2)).toEqual([[[75, 25]], [[75, 25]]])
     expect(asked).toEqual(['shop', 'backend'])
@@ -42,17 +84,25 @@ describe('the weight', () => {
 
   test('is written only on the object as it was read', async () => {
     const operations: PatchOperation[] = []
-    const cluster = clusterWith({ list: () => Promise.resolve([inMesh]), patch: (...[, , , given]: [string, string, string, PatchOperation[]]) => (operations.push(...given), Promise.resolve(inMesh)) })
+    const cluster = clusterWith({
+      list: () => Promise.resolve([inMesh]),
+      patch: (...[, , , given]: [string, string, string, PatchOperation[]]) => (
+        operations.push(...given), Promise.resolve(inMesh)
+      ),
+    })
     await moveTraffic(cluster, split, 25)
     expect(operations[0]).toEqual({ op: 'test', path: '/metadata/resourceVersion', value: '7' })
   })
 
-  test.each([409, 422, 404])('is read again after a change by somebody else (%i), and what is in force already is not written again', async (status) => {
-    const { cluster, weights, asked } = keeper([inMesh, atGateway], [{ by: 'shop', status }])
-    await moveTraffic(cluster, split, 25)
-    expect(asked).toEqual(['backend', 'shop', 'shop'])
-    expect(weights()).toEqual([[[75, 25]], [[75, 25]]])
-  })
+  test.each([409, 422, 404])(
+    'is read again after a change by somebody else (%i), and what is in force already is not written again',
+    async (status) => {
+      const { cluster, weights, asked } = keeper([inMesh, atGateway], [{ by: 'shop', status }])
+      await moveTraffic(cluster, split, 25)
+      expect(asked).toEqual(['backend', 'shop', 'shop'])
+      expect(weights()).toEqual([[[75, 25]], [[75, 25]]])
+    },
+  )
 
   test('is not tried again when the server refuses it for good', async () => {
     const { cluster, asked } = keeper([inMesh], [{ by: 'backend', status: 403 }])
@@ -68,19 +118,29 @@ describe('the weight', () => {
   })
 
   test('that is read is that of the route that got least, for a move may have been interrupted', async () => {
-    const { cluster } = keeper([virtualService([weights(50)]), { ...atGateway, spec: { ...atGateway.spec, http: [weights(25)] } }])
+    const { cluster } = keeper([
+      virtualService([weights(50)]),
+      { ...atGateway, spec: { ...atGateway.spec, http: [weights(25)] } },
+    ])
     expect(await readSplit(cluster, split)).toBe(25)
   })
 
   test('cannot be read where others have all the traffic', async () => {
     const { cluster } = keeper([virtualService([{ route: [to('v0', 100), to('v1', 0), to('v2', 0)] }])])
-    await expect(readSplit(cluster, split)).rejects.toThrow('give all of its traffic to others than v1 and v2; give v1 a weight first')
+    await expect(readSplit(cluster, split)).rejects.toThrow(
+      'give all of its traffic to others than v1 and v2; give v1 a weight first',
+    )
   })
 
   test('has no place where nothing splits', async () => {
     const { cluster } = keeper([])
     const told = 'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first'
-    for (const verb of [() => readSplit(cluster, split), () => moveTraffic(cluster, split, 5), () => putAllBack(cluster, split)]) await expect(verb()).rejects.toThrow(told)
+    for (const verb of [
+      () => readSplit(cluster, split),
+      () => moveTraffic(cluster, split, 5),
+      () => putAllBack(cluster, split),
+    ])
+      await expect(verb()).rejects.toThrow(told)
   })
 })
 
@@ -95,8 +155,16 @@ describe('routes that are named', () => {
   })
 
   test.each([
-    ['are an error where there is none of that name', two, 'no route named beta, other in shop splits backend between v1 and v2; those that do are api, rest'],
-    ['are an error where no route has a name', virtualService([{ route: weights(5).route }]), 'those that do have no name: leave `routes` out to move them all'],
+    [
+      'are an error where there is none of that name',
+      two,
+      'no route named beta, other in shop splits backend between v1 and v2; those that do are api, rest',
+    ],
+    [
+      'are an error where no route has a name',
+      virtualService([{ route: weights(5).route }]),
+      'those that do have no name: leave `routes` out to move them all',
+    ],
   ])('%s', async (_, object, told) => {
     await expect(readSplit(keeper([object]).cluster, { ...split, routes: ['beta', 'other'] })).rejects.toThrow(told)
   })
@@ -106,21 +174,42 @@ describe('Services as versions', () => {
   test('move in the HTTPRoute that weighs them', async () => {
     const { cluster, object } = keeper([gatewayRoute])
     await moveTraffic(cluster, services, 20)
-    expect(object().spec).toEqual({ rules: [{ backendRefs: [{ name: 'backend-v1', weight: 80 }, { name: 'backend-v2', weight: 20 }] }] })
+    expect(object().spec).toEqual({
+      rules: [
+        {
+          backendRefs: [
+            { name: 'backend-v1', weight: 80 },
+            { name: 'backend-v2', weight: 20 },
+          ],
+        },
+      ],
+    })
   })
 
   test.each([403, 404])('need no Gateway API in the cluster (%i)', async (status) => {
-    const route = [{ destination: { host: 'backend-v1' }, weight: 90 }, { destination: { host: 'backend-v2' }, weight: 10 }]
-    const cluster = clusterWith({ list: (kind: string) => (kind === 'VirtualService' ? Promise.resolve([virtualService([{ route }])]) : Promise.reject(new ApiError(status, 'no'))) })
+    const route = [
+      { destination: { host: 'backend-v1' }, weight: 90 },
+      { destination: { host: 'backend-v2' }, weight: 10 },
+    ]
+    const cluster = clusterWith({
+      list: (kind: string) =>
+        kind === 'VirtualService'
+          ? Promise.resolve([virtualService([{ route }])])
+          : Promise.reject(new ApiError(status, 'no')),
+    })
     expect(await readSplit(cluster, services)).toBe(10)
   })
 
   test('say what to write where nothing splits', async () => {
-    await expect(readSplit(keeper([]).cluster, services)).rejects.toThrow('no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations')
+    await expect(readSplit(keeper([]).cluster, services)).rejects.toThrow(
+      'no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations',
+    )
   })
 
   test('get no copies through an HTTPRoute', async () => {
-    await expect(mirrorTo(keeper([gatewayRoute]).cluster, services, 10)).rejects.toThrow('backend-v2 cannot be sent copies of requests: no http route of a VirtualService')
+    await expect(mirrorTo(keeper([gatewayRoute]).cluster, services, 10)).rejects.toThrow(
+      'backend-v2 cannot be sent copies of requests: no http route of a VirtualService',
+    )
   })
 })
 
@@ -134,15 +223,25 @@ describe('the requests that match', () => {
   test('go to the canary by a route with the settings of the one that splits, before it', async () => {
     const { cluster, routes } = keeper([virtualService([{ name: 'first', redirect: {} }, rich])])
     await routeMatch(cluster, split, beta)
-    expect(routes()).toEqual([{ name: 'first', redirect: {} }, { ...settings, name: 'mesh-canary-ab', match: [{ headers: isBeta }], route: [to('v2')] }, rich])
+    expect(routes()).toEqual([
+      { name: 'first', redirect: {} },
+      { ...settings, name: 'mesh-canary-ab', match: [{ headers: isBeta }], route: [to('v2')] },
+      rich,
+    ])
   })
 
   test('are those that the route would have taken', async () => {
-    const own = { match: [{ uri: { prefix: '/a' }, headers: { host: { exact: 'x' } } }, { uri: { prefix: '/b' } }], route: weights(0).route }
+    const own = {
+      match: [{ uri: { prefix: '/a' }, headers: { host: { exact: 'x' } } }, { uri: { prefix: '/b' } }],
+      route: weights(0).route,
+    }
     const { cluster, routes } = keeper([virtualService([own, rich])])
     await routeMatch(cluster, split, beta)
     expect(routes().map(({ match }) => match)).toEqual([
-      [{ uri: { prefix: '/a' }, headers: { host: { exact: 'x' }, ...isBeta } }, { uri: { prefix: '/b' }, headers: isBeta }],
+      [
+        { uri: { prefix: '/a' }, headers: { host: { exact: 'x' }, ...isBeta } },
+        { uri: { prefix: '/b' }, headers: isBeta },
+      ],
       own.match,
       [{ headers: isBeta }],
       undefined,
@@ -152,11 +251,17 @@ describe('the requests that match', () => {
   test.each([
     ['the path', { uri: { prefix: '/a' } }, { path: '/b' }, 'on uri'],
     ['a header', { headers: { 'x-beta': { exact: '2' } } }, beta, 'on headers.x-beta'],
-  ])('cannot be told by %s where the route looks at it already, and nothing is written', async (_, condition, match, told) => {
-    const { cluster, asked } = keeper([inMesh, { ...atGateway, spec: { ...atGateway.spec, http: [{ match: [condition], ...weights(0) }] } }])
-    await expect(routeMatch(cluster, split, match)).rejects.toThrow(told)
-    expect(asked).toEqual([])
-  })
+  ])(
+    'cannot be told by %s where the route looks at it already, and nothing is written',
+    async (_, condition, match, told) => {
+      const { cluster, asked } = keeper([
+        inMesh,
+        { ...atGateway, spec: { ...atGateway.spec, http: [{ match: [condition], ...weights(0) }] } },
+      ])
+      await expect(routeMatch(cluster, split, match)).rejects.toThrow(told)
+      expect(asked).toEqual([])
+    },
+  )
 
   test.each<[string, (cluster: Parameters<typeof putAllBack>[0]) => Promise<unknown>]>([
     ['when there are to be none', (cluster) => routeMatch(cluster, split, undefined)],
@@ -203,9 +308,17 @@ describe('copies of requests', () => {
   })
 
   test.each<[string, object, string]>([
-    ['by its name', { name: 'mesh-canary', mirror: { host: 'shadow' } }, 'the route mesh-canary of the VirtualService shop/backend has a mirror already'],
+    [
+      'by its name',
+      { name: 'mesh-canary', mirror: { host: 'shadow' } },
+      'the route mesh-canary of the VirtualService shop/backend has a mirror already',
+    ],
     ['even to the canary', { name: 'mesh-canary', mirror: { host: 'backend', subset: 'v2' } }, 'has a mirror already'],
-    ['of several', { name: undefined, mirrors: [{ destination: { host: 'shadow' } }] }, 'the http route 1 of the VirtualService shop/backend has a mirror already'],
+    [
+      'of several',
+      { name: undefined, mirrors: [{ destination: { host: 'shadow' } }] },
+      'the http route 1 of the VirtualService shop/backend has a mirror already',
+    ],
   ])("are refused beside a mirror of the user's %s, which stays when all is put back", async (_, theirs, told) => {
     const before = virtualService([{ ...weights(5), ...theirs }])
     const { cluster, routes, weights: now } = keeper([before])
@@ -217,7 +330,9 @@ describe('copies of requests', () => {
 
   test('left behind by policies that were applied anew are not taken for those of the user', async () => {
     const theirs = { ...weights(0), mirror: copies.mirror, mirrorPercentage: { value: 50 } }
-    const { cluster, routes, object } = keeper([virtualService([theirs], { annotations: { 'mesh-canary.io/mirror': '20' } })])
+    const { cluster, routes, object } = keeper([
+      virtualService([theirs], { annotations: { 'mesh-canary.io/mirror': '20' } }),
+    ])
     await mirrorTo(cluster, split, undefined)
     expect(routes()).toEqual([theirs])
     expect(object().metadata.annotations).toEqual({})
@@ -255,7 +370,10 @@ describe('putting all back', () => {
 
   test('gives an object that splits no more the routes that it had before, all of them at stable', async () => {
     const { cluster, routes } = keeper([strayed])
-    const byName = { ...cluster, get: () => Promise.resolve({ ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }) }
+    const byName = {
+      ...cluster,
+      get: () => Promise.resolve({ ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }),
+    }
     await putAllBack(byName as typeof cluster, split, [saved])
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
@@ -263,16 +381,28 @@ describe('putting all back', () => {
   test('makes one again that somebody has deleted', async () => {
     const made: Routed[] = []
     const { cluster } = keeper([])
-    const empty = { ...cluster, get: () => Promise.resolve(undefined), create: (object: Routed) => (made.push(object), Promise.resolve(object)) }
-    expect(await putAllBack(empty as typeof cluster, split, [saved])).toMatchObject([{ key: 'VirtualService shop/backend' }])
+    const empty = {
+      ...cluster,
+      get: () => Promise.resolve(undefined),
+      create: (object: Routed) => (made.push(object), Promise.resolve(object)),
+    }
+    expect(await putAllBack(empty as typeof cluster, split, [saved])).toMatchObject([
+      { key: 'VirtualService shop/backend' },
+    ])
     expect((made[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
   test('reads by name alone for who may not list', async () => {
     const lists: string[] = []
     const { cluster, asked } = keeper([saved])
-    const byName = { ...cluster, list: (kind: string) => (lists.push(kind), Promise.resolve([])), get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }) }
-    expect(await putAllBack(byName as typeof cluster, split, [saved], true)).toMatchObject([{ key: 'VirtualService shop/backend' }])
+    const byName = {
+      ...cluster,
+      list: (kind: string) => (lists.push(kind), Promise.resolve([])),
+      get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }),
+    }
+    expect(await putAllBack(byName as typeof cluster, split, [saved], true)).toMatchObject([
+      { key: 'VirtualService shop/backend' },
+    ])
     expect([lists, asked]).toEqual([[], ['backend']])
   })
 })

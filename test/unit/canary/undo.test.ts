@@ -12,17 +12,35 @@ const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
 vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => ((clock.now += ms), Promise.resolve()) }))
 vi.mock('../../../src/canary/clock.ts', () => ({ now: () => clock.now }))
 
-const split: Split = { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } }
+const split: Split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
 const identity = 'run 6 (deadbeef)'
-const sight = { labels: { version: 'v2' }, metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }, patienceMs: 30_000 }
+const sight = {
+  labels: { version: 'v2' },
+  metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
+  patienceMs: 30_000,
+}
 const before = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
 const guard = ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'].map((kind) => `remove ${kind}`)
 
 /** A namespace with the Lease of a run, the routes as that saved them, and a VirtualService at 25. A fake, to take the Lease at any moment. */
 class Shop extends LeaseKeeper {
   constructor(holder = identity, annotations: Record<string, string> = {}) {
-    super(leaseHeldBy(holder, { annotations: { 'mesh-canary.io/run': 'run 6', 'mesh-canary.io/state': '{}', ...annotations } }))
-    const saved: ConfigMap = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'mesh-canary-backend', namespace: 'shop' }, data: { 'routes.json': JSON.stringify([before]) } }
+    super(
+      leaseHeldBy(holder, {
+        annotations: { 'mesh-canary.io/run': 'run 6', 'mesh-canary.io/state': '{}', ...annotations },
+      }),
+    )
+    const saved: ConfigMap = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'mesh-canary-backend', namespace: 'shop' },
+      data: { 'routes.json': JSON.stringify([before]) },
+    }
     this.others = { VirtualService: virtualService([{ route: [to('v1', 75), to('v2', 25)] }]), ConfigMap: saved }
   }
 
@@ -50,24 +68,31 @@ beforeEach(() => {
 /** The canary's only pod has a sidecar that counts what it serves: 10 requests a second, until it hears of weight 0. */
 function serving(until: number): void {
   const from = clock.now
-  const count = () => `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.now - from, until) / 100}`
+  const count = () =>
+    `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.now - from, until) / 100}`
   shop.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
   Object.assign(shop.cluster, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
 }
-const stillThere = /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
+const stillThere =
+  /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
 
 describe('the post step of a run that died with its Lease', () => {
   test('puts all traffic back, says so, gives the Lease up with what was saved, and takes the guard away', async () => {
     expect(await shop.undo()).toBe('all traffic of backend was put back to v1')
     expect([shop.weight, shop.holder]).toEqual([0, ''])
-    expect(shop.annotations).toMatchObject({ 'mesh-canary.io/state': '{}', [marks.endedName]: 'the run ended in the middle of the promotion, and all traffic of backend was put back to v1' })
+    expect(shop.annotations).toMatchObject({
+      'mesh-canary.io/state': '{}',
+      [marks.endedName]: 'the run ended in the middle of the promotion, and all traffic of backend was put back to v1',
+    })
     expect(shop.removed).toEqual(guard)
   })
 
   test('leaves the traffic where a cancel is to hold it, and gives the Lease up all the same', async () => {
     expect(await shop.undo(true)).toBe('the traffic of backend stays as it is (`onCancel: hold`)')
     expect([shop.weight, shop.holder]).toEqual([25, ''])
-    expect(shop.annotations[marks.endedName]).toBe('the run ended in the middle of the promotion, and the traffic of backend stays as it is (`onCancel: hold`)')
+    expect(shop.annotations[marks.endedName]).toBe(
+      'the run ended in the middle of the promotion, and the traffic of backend stays as it is (`onCancel: hold`)',
+    )
     expect(shop.removed).toEqual(guard)
   })
 
@@ -84,7 +109,8 @@ describe('the post step of a run that died with its Lease', () => {
   })
 
   test('keeps the Lease, and with it the guard on duty, when the traffic cannot be put back', async () => {
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
     await expect(shop.undo()).rejects.toThrow('failed calling webhook')
     expect([shop.holder, shop.removed]).toEqual([identity, []])
   })
@@ -161,7 +187,11 @@ describe('the post step has nothing to do', () => {
   test.each<[string, () => Shop, string | undefined]>([
     ['where the promotion was ended', () => Object.assign(new Shop(), { lease: undefined }), undefined],
     ['where the Lease was given up', () => new Shop(''), undefined],
-    ['where the guard has done it, whose words it repeats', () => new Shop('', { [marks.endedName]: 'the guard put all traffic of backend back to v1' }), 'the guard put all traffic of backend back to v1'],
+    [
+      'where the guard has done it, whose words it repeats',
+      () => new Shop('', { [marks.endedName]: 'the guard put all traffic of backend back to v1' }),
+      'the guard put all traffic of backend back to v1',
+    ],
     ['where another run has the promotion', () => new Shop('run 7 (deadbeef)'), undefined],
     ['where another claim of the same run has', () => new Shop('run 6 (12345678)'), undefined],
     ["where another claim's guard has", () => new Shop(guardOf('run 6 (12345678)')), undefined],
@@ -215,7 +245,8 @@ describe('the stage rollback', () => {
   })
 
   test('keeps the Lease it took when the traffic cannot be put back: no run goes on over it', async () => {
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
     await expect(back()).rejects.toThrow('failed calling webhook')
     expect(shop.holder).toBe('run 9 (rollback)')
   })

@@ -16,7 +16,12 @@ const offsets = [-2, -1, 0, 1, 2]
 /** The verdicts after each of so many seconds in which both serve 25 requests, of which these shares are slow. */
 function verdicts(seed: number, canary: Share, stable: Share, seconds: number, offset: number): string[][] {
   const random = randomFrom(seed)
-  const sidecars = [canary, stable].map((share, i) => ({ share, publishesAt: i === 0 ? 2 + offset : 2, kept: nothing, told: nothing }))
+  const sidecars = [canary, stable].map((share, i) => ({
+    share,
+    publishesAt: i === 0 ? 2 + offset : 2,
+    kept: nothing,
+    told: nothing,
+  }))
   let checks: Checks = begin(plan)
   return Array.from({ length: seconds }, (_, second) => {
     const [ofCanary, ofStable] = sidecars.map((each): Served => {
@@ -28,26 +33,46 @@ function verdicts(seed: number, canary: Share, stable: Share, seconds: number, o
       return published
     })
     checks = add(plan, checks, ofCanary!, ofStable!, false, usual)
-    return lines(plan, checks, sidecars[0]!.told, sidecars[1]!.told).filter(({ verdict }) => verdict === 'fail').map(({ check }) => check)
+    return lines(plan, checks, sidecars[0]!.told, sidecars[1]!.told)
+      .filter(({ verdict }) => verdict === 'fail')
+      .map(({ check }) => check)
   })
 }
 
 describe.each(offsets)('when the canary publishes %d s after stable', (offset) => {
   test('a canary with slow requests is condemned, beside stable and by its limit', () => {
-    const failed = verdicts(1, () => 0.05, () => 0.001, 60, offset)
+    const failed = verdicts(
+      1,
+      () => 0.05,
+      () => 0.001,
+      60,
+      offset,
+    )
     expect(failed.at(-1)).toEqual(['p99', 'latency beside stable'])
   })
 
   test('what slows both down for some seconds condemns nobody, whoever publishes it first', () => {
-    const failed = [0, 1, 2, 3, 4].flatMap((start) => [2, 3, 6].flatMap((length) => {
-      const burst: Share = (second) => (second % 40 >= 10 + start && second % 40 < 10 + start + length ? 0.8 : 0.002)
-      return verdicts(start, burst, burst, 200, offset).flat()
-    }))
+    const failed = [0, 1, 2, 3, 4].flatMap((start) =>
+      [2, 3, 6].flatMap((length) => {
+        const burst: Share = (second) => (second % 40 >= 10 + start && second % 40 < 10 + start + length ? 0.8 : 0.002)
+        return verdicts(start, burst, burst, 200, offset).flat()
+      }),
+    )
     expect(failed).toEqual([])
   })
 })
 
 test('two that are alike are told apart in at most one of a hundred promotions', () => {
-  const failed = Array.from({ length: 300 }, (_, seed) => verdicts(seed, () => 0.009, () => 0.009, 120, offsets[seed % 5]!).flat().length > 0).filter(Boolean)
+  const failed = Array.from(
+    { length: 300 },
+    (_, seed) =>
+      verdicts(
+        seed,
+        () => 0.009,
+        () => 0.009,
+        120,
+        offsets[seed % 5]!,
+      ).flat().length > 0,
+  ).filter(Boolean)
   expect(failed.length).toBeLessThanOrEqual(3)
 })

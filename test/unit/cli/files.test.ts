@@ -3,20 +3,71 @@ import { dotenv } from '../../../src/cli/dotenv.ts'
 import { junit } from '../../../src/cli/junit.ts'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 
-const report: Report = { startedAt: '2026-11-25T01:02:03.000Z', seconds: 12.5, outcome: 'success', dryRun: false, namespace: 'shop', stages: [], changes: [], restarted: [], pods: [], warnings: [], promotions: [] }
-const promotion = (service: string, verdict: PromotionReport['verdict'], reason: string): PromotionReport => ({ service, stable: 'v1', canary: 'v2', verdict, weight: 0, reason, steps: [{ kind: 'weight', weight: 5, startSeconds: 0, seconds: 4, canary: { requests: 1, failures: 0 }, stable: { requests: 1, failures: 0 }, outcome: 'passed' }], checks: [], requestsObserved: 0, userRequests: { total: 0, failed: 0 } })
+const report: Report = {
+  startedAt: '2026-11-25T01:02:03.000Z',
+  seconds: 12.5,
+  outcome: 'success',
+  dryRun: false,
+  namespace: 'shop',
+  stages: [],
+  changes: [],
+  restarted: [],
+  pods: [],
+  warnings: [],
+  promotions: [],
+}
+const promotion = (service: string, verdict: PromotionReport['verdict'], reason: string): PromotionReport => ({
+  service,
+  stable: 'v1',
+  canary: 'v2',
+  verdict,
+  weight: 0,
+  reason,
+  steps: [
+    {
+      kind: 'weight',
+      weight: 5,
+      startSeconds: 0,
+      seconds: 4,
+      canary: { requests: 1, failures: 0 },
+      stable: { requests: 1, failures: 0 },
+      outcome: 'passed',
+    },
+  ],
+  checks: [],
+  requestsObserved: 0,
+  userRequests: { total: 0, failed: 0 },
+})
 
 test('outputs are variables of one line, as GitLab takes them, under names that are no inputs', () => {
-  expect(dotenv({ verdict: 'rolled-back', weight: 0, reason: '  it said\n`rm -rf`  ', 'mesh-version': '1.31.0', 'cache-hit': true })).toBe('MESH_VERDICT=rolled-back\nMESH_WEIGHT=0\nMESH_REASON=it said `rm -rf`\nMESH_VERSION=1.31.0\nMESH_CACHE_HIT=true\n')
+  expect(
+    dotenv({
+      verdict: 'rolled-back',
+      weight: 0,
+      reason: '  it said\n`rm -rf`  ',
+      'mesh-version': '1.31.0',
+      'cache-hit': true,
+    }),
+  ).toBe(
+    'MESH_VERDICT=rolled-back\nMESH_WEIGHT=0\nMESH_REASON=it said `rm -rf`\nMESH_VERSION=1.31.0\nMESH_CACHE_HIT=true\n',
+  )
 })
 
 test('each stage and each promotion is a test, and who failed has the cause', () => {
   const text = junit({
     ...report,
     outcome: 'failure',
-    error: 'the canary v2 of backend was not promoted (rolled-back): of 10 <requests> & "answers"\nbackend-v2-1: \u0007exit code 1',
-    stages: [{ name: 'check', seconds: 1, outcome: 'done' }, { name: 'promote', seconds: 11, outcome: 'done' }],
-    promotions: [promotion('backend', 'rolled-back', 'bad'), promotion('reviews', 'skipped', 'not its turn'), promotion('web', 'held', 'as planned')],
+    error:
+      'the canary v2 of backend was not promoted (rolled-back): of 10 <requests> & "answers"\nbackend-v2-1: \u0007exit code 1',
+    stages: [
+      { name: 'check', seconds: 1, outcome: 'done' },
+      { name: 'promote', seconds: 11, outcome: 'done' },
+    ],
+    promotions: [
+      promotion('backend', 'rolled-back', 'bad'),
+      promotion('reviews', 'skipped', 'not its turn'),
+      promotion('web', 'held', 'as planned'),
+    ],
   })
   expect(text).toBe(`<?xml version="1.0" encoding="UTF-8"?>
 <testsuites>
@@ -32,7 +83,9 @@ test('each stage and each promotion is a test, and who failed has the cause', ()
 })
 
 test('a stage that failed has the error, with what XML cannot hold left out; and where none did, the run has it', () => {
-  expect(junit({ ...report, error: 'pod\u0000 is 1/2', stages: [{ name: 'verify', seconds: 3, outcome: 'failed' }] })).toContain('name="verify" time="3.000"><failure message="pod is 1/2">pod is 1/2</failure>')
+  expect(
+    junit({ ...report, error: 'pod\u0000 is 1/2', stages: [{ name: 'verify', seconds: 3, outcome: 'failed' }] }),
+  ).toContain('name="verify" time="3.000"><failure message="pod is 1/2">pod is 1/2</failure>')
   expect(junit({ ...report, error: 'no kubeconfig' })).toContain('tests="1" failures="1" skipped="0"')
   expect(junit(report)).toContain('name="run" time="12.500"/>')
 })

@@ -22,8 +22,16 @@ beforeAll(async () => {
 afterAll(() => rmSync(home, { recursive: true }))
 
 /** No cluster is near, and no variable of ours but those given. */
-function run(args: string[], env: Record<string, string> = {}, cwd = tempFolder()): { code: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], { cwd, encoding: 'utf8', env: { PATH: process.env['PATH'], HOME: '/nowhere', TMPDIR: cwd, ...env } })
+function run(
+  args: string[],
+  env: Record<string, string> = {},
+  cwd = tempFolder(),
+): { code: number | null; out: string; err: string } {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args], {
+    cwd,
+    encoding: 'utf8',
+    env: { PATH: process.env['PATH'], HOME: '/nowhere', TMPDIR: cwd, ...env },
+  })
   return { code: status, out: stdout, err: stderr }
 }
 
@@ -45,7 +53,8 @@ function withConfig(text = 'namespace: of-file\nservices: { web: { timeout: 5s }
 describe('what is asked for', () => {
   test('an option goes before a variable, and a variable before the file', () => {
     const folder = withConfig()
-    const plan = (args: string[], env: Record<string, string>) => /namespace: (.*)/.exec(run(['plan', '--config', 'mesh.yaml', ...args], env, folder).out)?.[1]
+    const plan = (args: string[], env: Record<string, string>) =>
+      /namespace: (.*)/.exec(run(['plan', '--config', 'mesh.yaml', ...args], env, folder).out)?.[1]
     expect(plan([], {})).toBe('of-file')
     expect(plan([], { MESH_CANARY_NAMESPACE: 'of-variable' })).toBe('of-variable')
     expect(plan(['--namespace', 'of-option'], { MESH_CANARY_NAMESPACE: 'of-variable' })).toBe('of-option')
@@ -64,8 +73,22 @@ describe('what is asked for', () => {
   })
 
   test('a list that is given twice goes on, and a flag needs no value', () => {
-    const { code, out } = run(['run', '--stages', 'plan', '--stages', 'verify', '--services', 'web: { timeout: 5s }', '--dry-run', '--output', 'json'])
-    expect([code, JSON.parse(out)]).toMatchObject([2, { dryRun: true, error: expect.stringContaining('there is none') as string }])
+    const { code, out } = run([
+      'run',
+      '--stages',
+      'plan',
+      '--stages',
+      'verify',
+      '--services',
+      'web: { timeout: 5s }',
+      '--dry-run',
+      '--output',
+      'json',
+    ])
+    expect([code, JSON.parse(out)]).toMatchObject([
+      2,
+      { dryRun: true, error: expect.stringContaining('there is none') as string },
+    ])
     expect(run(['plan', '--stages', 'verify']).err).toContain("unknown option '--stages'")
   })
 
@@ -79,11 +102,26 @@ describe('what is wrong is told in one sentence, with 2 for the exit code, befor
     ['an option that nobody knows', ['run', '--stps', '5'], {}, "unknown option '--stps'\n(Did you mean --steps?)"],
     ['a command that nobody knows', ['pln'], {}, '(Did you mean plan?)'],
     ['more words than there are places', ['run', 'mesh.yaml'], {}, 'too many arguments'],
-    ['a variable that nobody knows', ['run'], { MESH_CANARY_STPS: '5' }, 'MESH_CANARY_STPS: is not known; did you mean `MESH_CANARY_STEPS`?'],
-    ['a value that is not right', ['run', '--canary', 'service: a', '--interval', '30'], {}, 'canary.interval: "30" is not right'],
+    [
+      'a variable that nobody knows',
+      ['run'],
+      { MESH_CANARY_STPS: '5' },
+      'MESH_CANARY_STPS: is not known; did you mean `MESH_CANARY_STEPS`?',
+    ],
+    [
+      'a value that is not right',
+      ['run', '--canary', 'service: a', '--interval', '30'],
+      {},
+      'canary.interval: "30" is not right',
+    ],
     ['a file that is not there', ['run', '--config', 'no.yaml'], {}, 'no.yaml cannot be read'],
     ['a way to tell that there is not', ['plan', '--output', 'xml'], {}, 'Allowed choices are text, json'],
-    ['a report that cannot be written', ['plan', '--services', 'a: { timeout: 1s }', '--junit', '/dev/null/x.xml'], {}, '--junit: /dev/null/x.xml cannot be written'],
+    [
+      'a report that cannot be written',
+      ['plan', '--services', 'a: { timeout: 1s }', '--junit', '/dev/null/x.xml'],
+      {},
+      '--junit: /dev/null/x.xml cannot be written',
+    ],
   ])('%s', async (_, args, env, text) => {
     const { code, err } = await here(args, env)
     expect(err).toContain(text)
@@ -99,13 +137,26 @@ describe('what is wrong is told in one sentence, with 2 for the exit code, befor
   })
 
   test('also what only the run finds', () => {
-    expect(run(['run'])).toEqual({ code: 2, out: '', err: 'error: inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file\n' })
-    expect(run(['verify'])).toEqual({ code: 2, out: '', err: 'error: kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config\n' })
+    expect(run(['run'])).toEqual({
+      code: 2,
+      out: '',
+      err: 'error: inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file\n',
+    })
+    expect(run(['verify'])).toEqual({
+      code: 2,
+      out: '',
+      err: 'error: kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config\n',
+    })
   })
 
   test('but as a variable it is read, and gone afterwards', () => {
     const folder = tempFolder()
-    const content = JSON.stringify({ 'current-context': 'x', contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }], clusters: [{ name: 'x', cluster: { server: 'https://127.0.0.1:1' } }], users: [{ name: 'x', user: { token: 'SECRET-TOKEN' } }] })
+    const content = JSON.stringify({
+      'current-context': 'x',
+      contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
+      clusters: [{ name: 'x', cluster: { server: 'https://127.0.0.1:1' } }],
+      users: [{ name: 'x', user: { token: 'SECRET-TOKEN' } }],
+    })
     const { code, err, out } = run(['verify'], { MESH_CANARY_KUBECONFIG: content }, folder)
     expect(err).toContain('https://127.0.0.1:1 does not answer')
     expect(out + err).not.toContain('SECRET-TOKEN')
@@ -127,7 +178,23 @@ test('exit codes: done, failed, refused, cancelled', () => {
 
 test('with json the report is alone on standard output, and every file is written where it was asked for, its folder made', () => {
   const folder = withConfig()
-  const { code, out, err } = run(['plan', '--config', 'mesh.yaml', '--output', 'json', '--outputs', 'out/mesh.env', '--summary', 'out/mesh.md', '--report', 'out/mesh.json'], { MESH_CANARY_JUNIT: 'out/mesh.xml' }, folder)
+  const { code, out, err } = run(
+    [
+      'plan',
+      '--config',
+      'mesh.yaml',
+      '--output',
+      'json',
+      '--outputs',
+      'out/mesh.env',
+      '--summary',
+      'out/mesh.md',
+      '--report',
+      'out/mesh.json',
+    ],
+    { MESH_CANARY_JUNIT: 'out/mesh.xml' },
+    folder,
+  )
   const file = (name: string) => readFileSync(join(folder, 'out', name), 'utf8')
   expect(code).toBe(0)
   expect(JSON.parse(out)).toMatchObject({ outcome: 'success', namespace: 'of-file' })
@@ -143,9 +210,14 @@ test('the schema is printed as it is published', () => {
 })
 
 describe('completion', () => {
-  const complete = (...words: string[]) => run(['complete', '--', ...words]).out.split('\n').map((line) => line.split('\t')[0])
+  const complete = (...words: string[]) =>
+    run(['complete', '--', ...words])
+      .out.split('\n')
+      .map((line) => line.split('\t')[0])
   test('of commands, options, and the values that an option takes', () => {
-    expect(complete('')).toEqual(expect.arrayContaining(['run', 'plan', 'verify', 'promote', 'rollback', 'uninstall', 'init', 'schema']))
+    expect(complete('')).toEqual(
+      expect.arrayContaining(['run', 'plan', 'verify', 'promote', 'rollback', 'uninstall', 'init', 'schema']),
+    )
     expect(complete('run', '--on-')).toEqual(['--on-cancel', '--on-drift', ':4', ''])
     expect(complete('run', '--mtls', '')).toEqual(['strict', 'permissive', 'disable', ':4', ''])
     expect(complete('run', '--stages', '')).toEqual([...stageNames, ':4', ''])
@@ -167,20 +239,35 @@ describe('completion', () => {
 })
 
 describe('the commands that the documentation and the templates tell of are understood', () => {
-  const files = ['docs/ci-systems.md', 'examples/ci/gitlab/mesh-canary.gitlab-ci.yml', 'examples/ci/jenkins/Jenkinsfile']
-  const commands = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^ *(?:(?:- |steps \{ |post \{ aborted \{ )?(?:sh ')?(?:\$MESH_CANARY|mesh-canary)) ((?:run|plan|promote|rollback|verify) .*?)(?:'.*| {2,}#.*)?$/gm)].map(([, command = '']): [string, string] => [file, command]))
+  const files = [
+    'docs/ci-systems.md',
+    'examples/ci/gitlab/mesh-canary.gitlab-ci.yml',
+    'examples/ci/jenkins/Jenkinsfile',
+  ]
+  const commands = files.flatMap((file) =>
+    [
+      ...readFileSync(file, 'utf8').matchAll(
+        /^ *(?:(?:- |steps \{ |post \{ aborted \{ )?(?:sh ')?(?:\$MESH_CANARY|mesh-canary)) ((?:run|plan|promote|rollback|verify) .*?)(?:'.*| {2,}#.*)?$/gm,
+      ),
+    ].map(([, command = '']): [string, string] => [file, command]),
+  )
 
   test('there are some in each', () => expect(new Set(commands.map(([file]) => file))).toEqual(new Set(files)))
 
   test.each(files)('%s gets them from the release of this version', (file) => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
-    const named = [...readFileSync(file, 'utf8').matchAll(/download\/v(\S+)\/mesh-canary-(\S+)\.tgz/g)].flatMap(([, tag, name]) => [tag, name])
+    const named = [...readFileSync(file, 'utf8').matchAll(/download\/v(\S+)\/mesh-canary-(\S+)\.tgz/g)].flatMap(
+      ([, tag, name]) => [tag, name],
+    )
     expect(new Set(named)).toEqual(new Set([version]))
   })
 
   test.each(commands)('%s: %s', async (_, command) => {
     const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)
     // Understood, and then refused for want of this file.
-    expect(await here([...words, '--config', '/nowhere/mesh.yaml'], {})).toMatchObject({ code: 2, err: expect.stringContaining('/nowhere/mesh.yaml cannot be read') as string })
+    expect(await here([...words, '--config', '/nowhere/mesh.yaml'], {})).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('/nowhere/mesh.yaml cannot be read') as string,
+    })
   })
 })

@@ -5,8 +5,16 @@ import { harmless, screen } from '../../../src/cli/screen.ts'
 /** What is shown on a terminal, or elsewhere. */
 async function shown(isTTY: boolean, env: Record<string, string> = {}): Promise<string> {
   let text = ''
-  const stream = Object.assign(new Writable({ write: (chunk, _, done) => ((text += String(chunk)), done()) }), { isTTY, getColorDepth: (of: Record<string, string> = process.env as Record<string, string>) => (of['NO_COLOR'] === undefined ? 8 : 1) })
-  const { group, info, warning, error } = screen(stream as unknown as NodeJS.WriteStream, env, stream as unknown as NodeJS.WriteStream)
+  const stream = Object.assign(new Writable({ write: (chunk, _, done) => ((text += String(chunk)), done()) }), {
+    isTTY,
+    getColorDepth: (of: Record<string, string> = process.env as Record<string, string>) =>
+      of['NO_COLOR'] === undefined ? 8 : 1,
+  })
+  const { group, info, warning, error } = screen(
+    stream as unknown as NodeJS.WriteStream,
+    env,
+    stream as unknown as NodeJS.WriteStream,
+  )
   // eslint-disable-next-line @typescript-eslint/require-await -- as stages are
   await group('verify', async () => (info('backend 2/2\n\nall'), warning('slow')))
   error('one\ntwo')
@@ -23,7 +31,9 @@ describe('lines', () => {
   test('have headings and colours on a terminal, and none where NO_COLOR asks for none', async () => {
     vi.stubEnv('FORCE_COLOR', undefined)
     vi.stubEnv('NO_COLOR', undefined)
-    expect(await shown(true)).toBe('\u001b[1mverify\u001b[22m\n  backend 2/2\n\n  all\n  \u001b[33mwarning:\u001b[39m slow\n\u001b[31merror:\u001b[39m one\n\u001b[31merror:\u001b[39m two\n')
+    expect(await shown(true)).toBe(
+      '\u001b[1mverify\u001b[22m\n  backend 2/2\n\n  all\n  \u001b[33mwarning:\u001b[39m slow\n\u001b[31merror:\u001b[39m one\n\u001b[31merror:\u001b[39m two\n',
+    )
     vi.stubEnv('NO_COLOR', '1')
     expect(await shown(true)).toBe(plain)
     vi.unstubAllEnvs()
@@ -31,12 +41,17 @@ describe('lines', () => {
 
   test('are sections that fold on GitLab', async () => {
     const text = await shown(false, { GITLAB_CI: 'true' })
-    expect(text.replace(/:\d{10}:/g, ':TIME:')).toBe(`\u001b[0Ksection_start:TIME:mesh_canary_verify\r\u001b[0K${plain.replace('error', '\u001b[0Ksection_end:TIME:mesh_canary_verify\r\u001b[0K\nerror')}`)
+    expect(text.replace(/:\d{10}:/g, ':TIME:')).toBe(
+      `\u001b[0Ksection_start:TIME:mesh_canary_verify\r\u001b[0K${plain.replace('error', '\u001b[0Ksection_end:TIME:mesh_canary_verify\r\u001b[0K\nerror')}`,
+    )
   })
 
   test.each([
     ['\u001b[2J\u001b[31mred', '\ufffd[2J\ufffd[31mred'],
-    ['\u001b[0Ksection_end:1:mesh_canary_verify\r\u001b[0K', '\ufffd[0Ksection_end:1:mesh_canary_verify\ufffd\ufffd[0K'],
+    [
+      '\u001b[0Ksection_end:1:mesh_canary_verify\r\u001b[0K',
+      '\ufffd[0Ksection_end:1:mesh_canary_verify\ufffd\ufffd[0K',
+    ],
     ['bell\u0007 and \u009b31m', 'bell\ufffd and \ufffd31m'],
     ['two\r\nlines\tand a tab', 'two\nlines\tand a tab'],
   ])('do nothing but stand there: %j', (text, harmlessText) => {

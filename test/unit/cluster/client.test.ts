@@ -78,7 +78,11 @@ describe('asking again', () => {
   })
 
   test('when the connection breaks, before the answer or in the middle of it', async () => {
-    const { cluster, asked } = await answering((response) => response.destroy(), (response) => response.writeHead(200, { 'content-length': '99' }).write('{', () => response.destroy()), [200, service])
+    const { cluster, asked } = await answering(
+      (response) => response.destroy(),
+      (response) => response.writeHead(200, { 'content-length': '99' }).write('{', () => response.destroy()),
+      [200, service],
+    )
     expect(await get(cluster)).toEqual(service)
     expect(asked).toHaveLength(3)
   })
@@ -99,9 +103,17 @@ describe('asking again', () => {
 
 describe('what the server refused', () => {
   test('is told in its own words, with the causes one by one', async () => {
-    const status = { kind: 'Status', message: 'Apply failed with 2 conflicts', details: { causes: [{ message: 'conflict with "argocd"' }, { message: 'conflict with "helm"' }] } }
+    const status = {
+      kind: 'Status',
+      message: 'Apply failed with 2 conflicts',
+      details: { causes: [{ message: 'conflict with "argocd"' }, { message: 'conflict with "helm"' }] },
+    }
     const { cluster } = await answering([409, status])
-    expect(await errorOf(cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' } }))).toMatchObject({
+    expect(
+      await errorOf(
+        cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' } }),
+      ),
+    ).toMatchObject({
       name: 'ApiError',
       status: 409,
       message: 'Apply failed with 2 conflicts (HTTP 409)',
@@ -112,7 +124,11 @@ describe('what the server refused', () => {
   test.each<[string, unknown, string]>([
     ['a Status without details', { message: 'forbidden' }, 'forbidden (HTTP 403)'],
     ['JSON of another shape', { problem: 'x' }, 'GET /api/v1/namespaces/shop/services/backend (HTTP 403)'],
-    ['a text, cut', `denied by proxy ${'x'.repeat(500)}`, `GET /api/v1/namespaces/shop/services/backend: HTTP 403 denied by proxy ${'x'.repeat(184)}`],
+    [
+      'a text, cut',
+      `denied by proxy ${'x'.repeat(500)}`,
+      `GET /api/v1/namespaces/shop/services/backend: HTTP 403 denied by proxy ${'x'.repeat(184)}`,
+    ],
     ['nothing', '', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 '],
     ['null', 'null', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 null'],
   ])('as %s', async (_, body, message) => {
@@ -128,7 +144,10 @@ describe('what the server refused', () => {
 
 test('what is no API server is told as such, not as a fault of a parser', async () => {
   const { cluster, asked, address } = await answering([200, '<html>Please log in</html>'])
-  expect(await errorOf(get(cluster))).toMatchObject({ status: 0, message: `${address} answers /api/v1/namespaces/shop/services/backend with something other than JSON; check that it is the address of an API server` })
+  expect(await errorOf(get(cluster))).toMatchObject({
+    status: 0,
+    message: `${address} answers /api/v1/namespaces/shop/services/backend with something other than JSON; check that it is the address of an API server`,
+  })
   expect(asked).toHaveLength(1)
 })
 
@@ -137,7 +156,10 @@ test('credentials that cannot be had are told, and asked for again by the next r
   const config = configOf(address)
   const credentials = vi.spyOn(config, 'applyToHTTPSOptions').mockRejectedValueOnce(new Error('exec: aws: not found'))
   const cluster = client({ config, server: address })
-  expect(await errorOf(get(cluster))).toMatchObject({ status: 401, message: "the kubeconfig's credentials cannot be had: exec: aws: not found" })
+  expect(await errorOf(get(cluster))).toMatchObject({
+    status: 401,
+    message: "the kubeconfig's credentials cannot be had: exec: aws: not found",
+  })
   expect(asked).toHaveLength(0)
   expect(await get(cluster)).toEqual(service)
   expect(await get(cluster)).toEqual(service)
@@ -146,7 +168,10 @@ test('credentials that cannot be had are told, and asked for again by the next r
 
 describe('a server that does not answer', () => {
   test('is named, with the reason', async () => {
-    expect(await errorOf(get(clusterAt('http://127.0.0.1:1')))).toMatchObject({ status: 0, message: 'the API server http://127.0.0.1:1 does not answer (ECONNREFUSED)' })
+    expect(await errorOf(get(clusterAt('http://127.0.0.1:1')))).toMatchObject({
+      status: 0,
+      message: 'the API server http://127.0.0.1:1 does not answer (ECONNREFUSED)',
+    })
   })
 
   test.each<[string, (cluster: Cluster) => Promise<unknown>, string, number]>([
@@ -154,30 +179,101 @@ describe('a server that does not answer', () => {
     ['after 5 s, for counters of a pod', (cluster) => cluster.pod('shop', 'backend-1', 15090, '/stats'), '5 s', 1],
   ])('is given up %s', async (_, ask, seconds, times) => {
     // The real time limit, a thousand times shorter: what it was is in the message.
-    const request = http.request.bind(http) as (url: URL, options: RequestOptions, done: (response: IncomingMessage) => void) => http.ClientRequest
-    vi.spyOn(http, 'request').mockImplementation(((url: URL, options: RequestOptions, done: (response: IncomingMessage) => void) => request(url, { ...options, timeout: options.timeout! / 1_000 }, done)) as typeof http.request)
+    const request = http.request.bind(http) as (
+      url: URL,
+      options: RequestOptions,
+      done: (response: IncomingMessage) => void,
+    ) => http.ClientRequest
+    vi.spyOn(http, 'request').mockImplementation(((
+      url: URL,
+      options: RequestOptions,
+      done: (response: IncomingMessage) => void,
+    ) => request(url, { ...options, timeout: options.timeout! / 1_000 }, done)) as typeof http.request)
     const { cluster, asked, address } = await answering(() => undefined)
-    expect(await errorOf(ask(cluster))).toMatchObject({ status: 0, message: `the API server ${address} does not answer (no answer within ${seconds})` })
+    expect(await errorOf(ask(cluster))).toMatchObject({
+      status: 0,
+      message: `the API server ${address} does not answer (no answer within ${seconds})`,
+    })
     expect(asked.length).toBeLessThanOrEqual(times)
     expect(pauses).toHaveLength(times - 1)
   })
 })
 
 describe('what goes over the wire', () => {
-  const object: KubeObject = { apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name: 'backend', namespace: 'shop' } }
+  const object: KubeObject = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'backend', namespace: 'shop' },
+  }
   const place = '/apis/networking.istio.io/v1/namespaces/shop/virtualservices/backend'
   const patch = [{ op: 'test' as const, path: '/metadata/resourceVersion', value: '7' }]
 
   test.each<[string, (cluster: Cluster) => Promise<unknown>, string, string, string | undefined, unknown]>([
     ['get', get, 'GET', '/api/v1/namespaces/shop/services/backend', undefined, undefined],
-    ['get of a cluster-wide object', (cluster) => cluster.get('Namespace', undefined, 'shop'), 'GET', '/api/v1/namespaces/shop', undefined, undefined],
-    ['apply', (cluster) => cluster.apply(object), 'PATCH', `${place}?fieldManager=mesh-canary&force=false`, 'application/apply-patch+yaml', object],
-    ['apply by force', (cluster) => cluster.apply(object, true), 'PATCH', `${place}?fieldManager=mesh-canary&force=true`, 'application/apply-patch+yaml', object],
-    ['dry run of an apply', (cluster) => cluster.apply(object, false, true), 'PATCH', `${place}?fieldManager=mesh-canary&force=false&dryRun=All`, 'application/apply-patch+yaml', object],
-    ['apply of the other Gateway', (cluster) => cluster.apply({ ...object, apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' }), 'PATCH', '/apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways/backend?fieldManager=mesh-canary&force=false', 'application/apply-patch+yaml', { ...object, apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' }],
-    ['remove', (cluster) => cluster.remove('VirtualService', 'shop', 'backend', 'u1'), 'DELETE', place, 'application/json', { propagationPolicy: 'Background', preconditions: { uid: 'u1' } }],
-    ['JSON patch', (cluster) => cluster.patch('VirtualService', 'shop', 'backend', patch), 'PATCH', `${place}?fieldManager=mesh-canary`, 'application/json-patch+json', patch],
-    ['merge patch', (cluster) => cluster.merge('Namespace', undefined, 'shop', { a: 1 }), 'PATCH', '/api/v1/namespaces/shop?fieldManager=mesh-canary', 'application/merge-patch+json', { a: 1 }],
+    [
+      'get of a cluster-wide object',
+      (cluster) => cluster.get('Namespace', undefined, 'shop'),
+      'GET',
+      '/api/v1/namespaces/shop',
+      undefined,
+      undefined,
+    ],
+    [
+      'apply',
+      (cluster) => cluster.apply(object),
+      'PATCH',
+      `${place}?fieldManager=mesh-canary&force=false`,
+      'application/apply-patch+yaml',
+      object,
+    ],
+    [
+      'apply by force',
+      (cluster) => cluster.apply(object, true),
+      'PATCH',
+      `${place}?fieldManager=mesh-canary&force=true`,
+      'application/apply-patch+yaml',
+      object,
+    ],
+    [
+      'dry run of an apply',
+      (cluster) => cluster.apply(object, false, true),
+      'PATCH',
+      `${place}?fieldManager=mesh-canary&force=false&dryRun=All`,
+      'application/apply-patch+yaml',
+      object,
+    ],
+    [
+      'apply of the other Gateway',
+      (cluster) => cluster.apply({ ...object, apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' }),
+      'PATCH',
+      '/apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways/backend?fieldManager=mesh-canary&force=false',
+      'application/apply-patch+yaml',
+      { ...object, apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway' },
+    ],
+    [
+      'remove',
+      (cluster) => cluster.remove('VirtualService', 'shop', 'backend', 'u1'),
+      'DELETE',
+      place,
+      'application/json',
+      { propagationPolicy: 'Background', preconditions: { uid: 'u1' } },
+    ],
+    [
+      'JSON patch',
+      (cluster) => cluster.patch('VirtualService', 'shop', 'backend', patch),
+      'PATCH',
+      `${place}?fieldManager=mesh-canary`,
+      'application/json-patch+json',
+      patch,
+    ],
+    [
+      'merge patch',
+      (cluster) => cluster.merge('Namespace', undefined, 'shop', { a: 1 }),
+      'PATCH',
+      '/api/v1/namespaces/shop?fieldManager=mesh-canary',
+      'application/merge-patch+json',
+      { a: 1 },
+    ],
   ])('%s', async (_, ask, method, url, type, body) => {
     const { cluster, asked } = await answering([200, {}])
     await ask(cluster)
@@ -195,7 +291,9 @@ describe('what goes over the wire', () => {
 
   test('a list, whose items get back the kind that the server leaves out', async () => {
     const { cluster, asked } = await answering([200, { items: [{ metadata: { name: 'a' } }] }])
-    expect(await cluster.list('Pod', 'shop', { labelSelector: 'app in (a,b)' })).toEqual([{ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' } }])
+    expect(await cluster.list('Pod', 'shop', { labelSelector: 'app in (a,b)' })).toEqual([
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' } },
+    ])
     expect(new URL(asked[0]!.url, 'http://x').searchParams.get('labelSelector')).toBe('app in (a,b)')
   })
 
@@ -206,8 +304,12 @@ describe('what goes over the wire', () => {
 
   test('counters of a pod, with the path and the question as they are', async () => {
     const { cluster, asked } = await answering([200, 'istio_requests_total{} 1\n'])
-    expect(await cluster.pod('shop', 'backend-1', 15090, '/stats/prometheus?usedonly&filter=istio.request')).toBe('istio_requests_total{} 1\n')
-    expect(asked[0]!.url).toBe('/api/v1/namespaces/shop/pods/backend-1:15090/proxy/stats/prometheus?usedonly&filter=istio.request')
+    expect(await cluster.pod('shop', 'backend-1', 15090, '/stats/prometheus?usedonly&filter=istio.request')).toBe(
+      'istio_requests_total{} 1\n',
+    )
+    expect(asked[0]!.url).toBe(
+      '/api/v1/namespaces/shop/pods/backend-1:15090/proxy/stats/prometheus?usedonly&filter=istio.request',
+    )
   })
 
   test("a container's last lines, before its restart", async () => {

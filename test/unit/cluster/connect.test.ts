@@ -46,11 +46,19 @@ describe('a kubeconfig that can be used', () => {
   test('as a file: its current context, and istioctl is told the same', () => {
     const file = fileWith(kubeconfig)
     const { server, context, cliArgs, temporaryFile } = connection(file, undefined, temp)
-    expect({ server, context, cliArgs, temporaryFile }).toEqual({ server: 'https://east.test:6443', context: 'staging', cliArgs: ['--kubeconfig', file, '--context', 'staging'], temporaryFile: undefined })
+    expect({ server, context, cliArgs, temporaryFile }).toEqual({
+      server: 'https://east.test:6443',
+      context: 'staging',
+      cliArgs: ['--kubeconfig', file, '--context', 'staging'],
+      temporaryFile: undefined,
+    })
   })
 
   test('with another context that was asked for', () => {
-    expect(connection(fileWith(kubeconfig), 'production', temp)).toMatchObject({ server: 'https://west.test:6443', context: 'production' })
+    expect(connection(fileWith(kubeconfig), 'production', temp)).toMatchObject({
+      server: 'https://west.test:6443',
+      context: 'production',
+    })
   })
 
   test('as content: kept for istioctl in a file that only the user can read, in a folder of its own, to be removed', () => {
@@ -72,7 +80,9 @@ describe('a kubeconfig that can be used', () => {
 
   // Not so yet: a line break is taken for YAML.
   test('as content in base64 that is wrapped at 76 columns, as `base64` prints it', () => {
-    expect(connection(Buffer.from(kubeconfig).toString('base64').replace(/.{76}/g, '$&\n'), undefined, temp).server).toBe('https://east.test:6443')
+    expect(
+      connection(Buffer.from(kubeconfig).toString('base64').replace(/.{76}/g, '$&\n'), undefined, temp).server,
+    ).toBe('https://east.test:6443')
   })
 
   // Not so yet: the path is split as if it were a list.
@@ -81,25 +91,71 @@ describe('a kubeconfig that can be used', () => {
   })
 
   test('as JSON on one line', () => {
-    const json = JSON.stringify({ 'current-context': 'a', clusters: [{ name: 'c', cluster: { server: 'https://c.test' } }], contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }], users: [{ name: 'u', user: {} }] })
+    const json = JSON.stringify({
+      'current-context': 'a',
+      clusters: [{ name: 'c', cluster: { server: 'https://c.test' } }],
+      contexts: [{ name: 'a', context: { cluster: 'c', user: 'u' } }],
+      users: [{ name: 'u', user: {} }],
+    })
     expect(connection(json, undefined, temp).server).toBe('https://c.test')
   })
 
   test('of the environment, when none is given', () => {
     vi.stubEnv('KUBECONFIG', fileWith(kubeconfig))
-    expect(connection(undefined, undefined, temp)).toMatchObject({ server: 'https://east.test:6443', cliArgs: ['--context', 'staging'] })
+    expect(connection(undefined, undefined, temp)).toMatchObject({
+      server: 'https://east.test:6443',
+      cliArgs: ['--context', 'staging'],
+    })
   })
 })
 
 describe('one that cannot', () => {
   test.each<[string, string | undefined, string | undefined, string[]]>([
-    ['a file that is not there', '/no/such/kubeconfig', undefined, ['kubeconfig: the file /no/such/kubeconfig does not exist', 'give the path of a kubeconfig, or its content']],
-    ['content that does not parse', 'users: [\n  - {', undefined, ['kubeconfig: the content given as kubeconfig does not parse', 'kubectl config view --raw --minify']],
-    ['an unknown context', kubeconfig, 'stagnig', ['context: the context "stagnig" does not exist', 'the kubeconfig has staging, production, no-cluster, no-user']],
-    ['no current context', kubeconfig.replace('current-context: staging\n', ''), undefined, ['context: no context is given', 'no current-context', 'the kubeconfig has staging']],
-    ['no context at all', 'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n', undefined, ['kubeconfig: the content given as kubeconfig holds no context', 'it must be a whole kubeconfig']],
-    ['a context without its cluster', kubeconfig, 'no-cluster', ['kubeconfig: the context no-cluster names a cluster that the kubeconfig does not hold', 'choose another context']],
-    ['a context without its user', kubeconfig, 'no-user', ['kubeconfig: the context no-user names a user that the kubeconfig does not hold', 'add the user']],
+    [
+      'a file that is not there',
+      '/no/such/kubeconfig',
+      undefined,
+      ['kubeconfig: the file /no/such/kubeconfig does not exist', 'give the path of a kubeconfig, or its content'],
+    ],
+    [
+      'content that does not parse',
+      'users: [\n  - {',
+      undefined,
+      ['kubeconfig: the content given as kubeconfig does not parse', 'kubectl config view --raw --minify'],
+    ],
+    [
+      'an unknown context',
+      kubeconfig,
+      'stagnig',
+      ['context: the context "stagnig" does not exist', 'the kubeconfig has staging, production, no-cluster, no-user'],
+    ],
+    [
+      'no current context',
+      kubeconfig.replace('current-context: staging\n', ''),
+      undefined,
+      ['context: no context is given', 'no current-context', 'the kubeconfig has staging'],
+    ],
+    [
+      'no context at all',
+      'apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n',
+      undefined,
+      ['kubeconfig: the content given as kubeconfig holds no context', 'it must be a whole kubeconfig'],
+    ],
+    [
+      'a context without its cluster',
+      kubeconfig,
+      'no-cluster',
+      [
+        'kubeconfig: the context no-cluster names a cluster that the kubeconfig does not hold',
+        'choose another context',
+      ],
+    ],
+    [
+      'a context without its user',
+      kubeconfig,
+      'no-user',
+      ['kubeconfig: the context no-user names a user that the kubeconfig does not hold', 'add the user'],
+    ],
     ['none anywhere', undefined, undefined, ['kubeconfig: there is none', 'set KUBECONFIG', '~/.kube/config']],
   ])('%s', (_, given, context, words) => {
     const message = refusal(given, context)

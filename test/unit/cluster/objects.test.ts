@@ -8,7 +8,13 @@ test.each<[Kind, string | undefined, string | undefined, string, string]>([
   ['Namespace', undefined, 'shop', 'v1', '/api/v1/namespaces/shop'],
   ['Namespace', undefined, undefined, 'v1', '/api/v1/namespaces'],
   ['Deployment', 'shop', 'a', 'apps/v1', '/apis/apps/v1/namespaces/shop/deployments/a'],
-  ['PeerAuthentication', 'shop', 'default', 'security.istio.io/v1', '/apis/security.istio.io/v1/namespaces/shop/peerauthentications/default'],
+  [
+    'PeerAuthentication',
+    'shop',
+    'default',
+    'security.istio.io/v1',
+    '/apis/security.istio.io/v1/namespaces/shop/peerauthentications/default',
+  ],
 ])('%s %s/%s is kept at its place', (kind, namespace, name, version, path) => {
   expect(apiVersionOf(kind)).toBe(version)
   expect(pathOf(kind, namespace, name)).toBe(path)

@@ -14,9 +14,18 @@ async function serving(...lists: { status?: number; version?: string; pods?: str
   const streams: ServerResponse[] = []
   let listed = 0
   const { address, asked } = await serve(({ url }, response) => {
-    if (new URL(url, 'http://x').searchParams.has('watch')) return void response.writeHead(200).flushHeaders(), void streams.push(response)
+    if (new URL(url, 'http://x').searchParams.has('watch'))
+      return (void response.writeHead(200).flushHeaders(), void streams.push(response))
     const { status = 200, version = '1', pods = [] } = lists[Math.min(listed++, lists.length - 1)]!
-    response.writeHead(status).end(JSON.stringify({ message: 'no', metadata: { resourceVersion: version }, items: pods.map((name) => named(name)) }))
+    response
+      .writeHead(status)
+      .end(
+        JSON.stringify({
+          message: 'no',
+          metadata: { resourceVersion: version },
+          items: pods.map((name) => named(name)),
+        }),
+      )
   })
   const config = new KubeConfig()
   config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
@@ -25,14 +34,16 @@ async function serving(...lists: { status?: number; version?: string; pods?: str
     onTestFinished(live.close)
     return live
   }
-  const stream = (count: number) => vi.waitFor(() => {
-    expect(streams.length).toBeGreaterThanOrEqual(count)
-    return streams[count - 1]!
-  })
+  const stream = (count: number) =>
+    vi.waitFor(() => {
+      expect(streams.length).toBeGreaterThanOrEqual(count)
+      return streams[count - 1]!
+    })
   return { begin, stream, asked }
 }
 
-const tell = (stream: ServerResponse, type: string, object: object) => stream.write(`${JSON.stringify({ type, object })}\n`)
+const tell = (stream: ServerResponse, type: string, object: object) =>
+  stream.write(`${JSON.stringify({ type, object })}\n`)
 const names = (pods: Pod[]) => pods.map(({ metadata }) => metadata.name).sort()
 
 test('what is there is listed once, and what changes is told by the watch', async () => {
@@ -44,12 +55,25 @@ test('what is there is listed once, and what changes is told by the watch', asyn
   tell(first, 'ADDED', named('c'))
   tell(first, 'MODIFIED', named('a', '9'))
   tell(first, 'DELETED', named('b'))
-  tell(first, 'BOOKMARK', { kind: 'Pod', apiVersion: 'v1', metadata: { resourceVersion: '20', creationTimestamp: null } })
+  tell(first, 'BOOKMARK', {
+    kind: 'Pod',
+    apiVersion: 'v1',
+    metadata: { resourceVersion: '20', creationTimestamp: null },
+  })
   await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'c']))
   expect(live.get('a')?.metadata.resourceVersion).toBe('9')
   expect(live.get('b')).toBeUndefined()
   const queries = asked.map(({ url }) => Object.fromEntries(new URL(url, 'http://x').searchParams))
-  expect(queries).toEqual([{ labelSelector: 'app=backend' }, { labelSelector: 'app=backend', watch: 'true', resourceVersion: '7', allowWatchBookmarks: 'true', timeoutSeconds: '300' }])
+  expect(queries).toEqual([
+    { labelSelector: 'app=backend' },
+    {
+      labelSelector: 'app=backend',
+      watch: 'true',
+      resourceVersion: '7',
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: '300',
+    },
+  ])
 })
 
 test('a change that comes in pieces is taken when it is whole', async () => {
@@ -66,10 +90,16 @@ test('a change that comes in pieces is taken when it is whole', async () => {
 test.each<[string, (stream: ServerResponse) => unknown]>([
   ['ends', (stream) => stream.end()],
   ['breaks', (stream) => stream.destroy()],
-  ['says that its version is too old', (stream) => tell(stream, 'ERROR', { kind: 'Status', code: 410, message: 'too old resource version' })],
+  [
+    'says that its version is too old',
+    (stream) => tell(stream, 'ERROR', { kind: 'Status', code: 410, message: 'too old resource version' }),
+  ],
   ['talks nonsense', (stream) => stream.write('<html>\n')],
 ])('a watch that %s is begun anew from a new list', async (_, breaks) => {
-  const { begin, stream, asked } = await serving({ version: '1', pods: ['a', 'b'] }, { version: '30', pods: ['b', 'c'] })
+  const { begin, stream, asked } = await serving(
+    { version: '1', pods: ['a', 'b'] },
+    { version: '30', pods: ['b', 'c'] },
+  )
   const live = await begin()
   breaks(await stream(1))
   await stream(2)

@@ -5,31 +5,54 @@ import { configOf, refusal } from '../fixtures.ts'
 
 describe('the cluster that is asked for', () => {
   test('the word alone, as input and in a file, has every default', () => {
-    const defaults = { type: 'kind', version: '0.33.0', mirror: 'https://github.com/kubernetes-sigs/kind/releases/download', wait: 300_000 }
+    const defaults = {
+      type: 'kind',
+      version: '0.33.0',
+      mirror: 'https://github.com/kubernetes-sigs/kind/releases/download',
+      wait: 300_000,
+    }
     expect(loadConfig({ INPUT_CLUSTER: 'kind' }).cluster).toEqual(defaults)
     expect(configOf('cluster: kind').cluster).toEqual(defaults)
   })
 
   test('single inputs are keys of it, beside the word and over a map', () => {
-    const more = { 'INPUT_KUBERNETES-VERSION': 'v1.35', 'INPUT_LOAD-IMAGES': 'sample-app:1, mysql.tar', 'INPUT_KEEP-CLUSTER': 'true' }
+    const more = {
+      'INPUT_KUBERNETES-VERSION': 'v1.35',
+      'INPUT_LOAD-IMAGES': 'sample-app:1, mysql.tar',
+      'INPUT_KEEP-CLUSTER': 'true',
+    }
     const wanted = { kubernetes: '1.35', loadImages: ['sample-app:1', 'mysql.tar'], keep: true }
     expect(loadConfig({ INPUT_CLUSTER: 'Kind', ...more }).cluster).toMatchObject({ type: 'kind', ...wanted })
-    expect(loadConfig({ INPUT_CLUSTER: '{ type: kind, name: shop, version: v0.32.0, ports: { http: 8080 }, kubernetes: 1.36 }', ...more }).cluster).toMatchObject({ name: 'shop', version: '0.32.0', ports: { http: 8080, https: 443 }, ...wanted })
+    expect(
+      loadConfig({
+        INPUT_CLUSTER: '{ type: kind, name: shop, version: v0.32.0, ports: { http: 8080 }, kubernetes: 1.36 }',
+        ...more,
+      }).cluster,
+    ).toMatchObject({ name: 'shop', version: '0.32.0', ports: { http: 8080, https: 443 }, ...wanted })
   })
 
   test('it is made first, and alone it is all that is done', () => {
-    expect([stagesOf(loadConfig({ INPUT_CLUSTER: 'kind' })), stagesOf(configOf('cluster: kind\nistio: {}\nmtls: strict'))]).toEqual([['cluster'], ['cluster', 'install', 'policies', 'verify']])
+    expect([
+      stagesOf(loadConfig({ INPUT_CLUSTER: 'kind' })),
+      stagesOf(configOf('cluster: kind\nistio: {}\nmtls: strict')),
+    ]).toEqual([['cluster'], ['cluster', 'install', 'policies', 'verify']])
   })
 
   test.each([
     [{ cluster: 'k3d' }, 'input cluster: cluster.type: "k3d" is not right: expected one of kind'],
     [{ 'load-images': 'a:1' }, 'cluster.type: is missing'],
-    [{ cluster: '{ type: kind, kubernetes: 1.3 }' }, 'cluster.kubernetes: 1.3 is not right: expected a Kubernetes version such as 1.36 or 1.36.4 (quote it in YAML)'],
+    [
+      { cluster: '{ type: kind, kubernetes: 1.3 }' },
+      'cluster.kubernetes: 1.3 is not right: expected a Kubernetes version such as 1.36 or 1.36.4 (quote it in YAML)',
+    ],
     [{ cluster: '{ type: kind, name: Shop }' }, 'cluster.name: "Shop" is not right'],
     [{ cluster: '{ type: kind, sha256: abc }' }, 'cluster.sha256: "abc" is not right'],
     [{ cluster: '{ type: kind, ports: { http: 80, https: 80 } }' }, 'cluster.ports: both are 80'],
     [{ cluster: '{ type: kind, image: a, kubernetes: 1.36 }' }, 'cluster.kubernetes: 1.36 is given beside `image`'],
-    [{ cluster: '{ type: kind, config: kind.yaml, nodes: 2, image: a }' }, 'cluster.config: kind.yaml says what the nodes are, and so do `nodes`, `image`'],
+    [
+      { cluster: '{ type: kind, config: kind.yaml, nodes: 2, image: a }' },
+      'cluster.config: kind.yaml says what the nodes are, and so do `nodes`, `image`',
+    ],
     [{ cluster: 'kind', kubeconfig: 'a.yaml' }, 'cluster: is given beside `kubeconfig`'],
     [{ cluster: 'kind', context: 'a' }, 'cluster: is given beside `context`'],
     [{ stages: 'cluster' }, 'stages: cluster has nothing to do: give `cluster: kind`'],

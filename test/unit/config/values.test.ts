@@ -40,7 +40,10 @@ test.each<[unknown, number[] | undefined]>([
   ['5, 25, 50, 100', [5, 25, 50, 100]],
   ['10\n20', [10, 20]],
   [30, [30]],
-  [['5', 10], [5, 10]],
+  [
+    ['5', 10],
+    [5, 10],
+  ],
   ['5, 5', undefined],
   ['5, x', undefined],
   ['', undefined],
@@ -62,7 +65,13 @@ test.each<[unknown, number | undefined]>([
 
 test.each<[unknown, unknown]>([
   ['all', 'all'],
-  ['deployment/a, StatefulSet/b', [{ kind: 'Deployment', name: 'a' }, { kind: 'StatefulSet', name: 'b' }]],
+  [
+    'deployment/a, StatefulSet/b',
+    [
+      { kind: 'Deployment', name: 'a' },
+      { kind: 'StatefulSet', name: 'b' },
+    ],
+  ],
   [['ds/agent'], [{ kind: 'DaemonSet', name: 'agent' }]],
   ['deploy/a/b', undefined],
   ['pod/a', undefined],

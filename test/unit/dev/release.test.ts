@@ -10,21 +10,57 @@ describe('the place of a version among the others', () => {
     ['the first', 'v0.1.0', [], { previous: undefined, major: 'v0', latest: true }],
     ['a minor version', 'v1.3.0', ['v1.2.9', 'v1.2.10', 'v0.9.0'], { previous: 'v1.2.10', major: 'v1', latest: true }],
     ['a major version', 'v2.0.0', ['v1.9.0', 'v1'], { previous: 'v1.9.0', major: 'v2', latest: true }],
-    ['a patch of an older major version', 'v1.9.1', ['v1.9.0', 'v2.0.0'], { previous: 'v1.9.0', major: 'v1', latest: false }],
-    ['a patch of an older minor version', 'v1.2.5', ['v1.2.4', 'v1.3.0'], { previous: 'v1.2.4', major: undefined, latest: false }],
-    ['a prerelease', 'v2.0.0-rc.2', ['v2.0.0-rc.1', 'v1.9.0'], { previous: 'v2.0.0-rc.1', major: undefined, latest: false }],
-    ['what a prerelease led to, counted from the release before', 'v2.0.0', ['v2.0.0-rc.2', 'v1.9.0'], { previous: 'v1.9.0', major: 'v2', latest: true }],
-    ['a release beside a prerelease that is newer', 'v1.9.1', ['v1.9.0', 'v2.0.0-rc.1'], { previous: 'v1.9.0', major: 'v1', latest: true }],
-    ['its own tag, and tags that are no versions, do not count', 'v1.0.0', ['v1.0.0', 'v1', 'v3', 'kept', 'v9.9', '9.0.0'], { previous: undefined, major: 'v1', latest: true }],
+    [
+      'a patch of an older major version',
+      'v1.9.1',
+      ['v1.9.0', 'v2.0.0'],
+      { previous: 'v1.9.0', major: 'v1', latest: false },
+    ],
+    [
+      'a patch of an older minor version',
+      'v1.2.5',
+      ['v1.2.4', 'v1.3.0'],
+      { previous: 'v1.2.4', major: undefined, latest: false },
+    ],
+    [
+      'a prerelease',
+      'v2.0.0-rc.2',
+      ['v2.0.0-rc.1', 'v1.9.0'],
+      { previous: 'v2.0.0-rc.1', major: undefined, latest: false },
+    ],
+    [
+      'what a prerelease led to, counted from the release before',
+      'v2.0.0',
+      ['v2.0.0-rc.2', 'v1.9.0'],
+      { previous: 'v1.9.0', major: 'v2', latest: true },
+    ],
+    [
+      'a release beside a prerelease that is newer',
+      'v1.9.1',
+      ['v1.9.0', 'v2.0.0-rc.1'],
+      { previous: 'v1.9.0', major: 'v1', latest: true },
+    ],
+    [
+      'its own tag, and tags that are no versions, do not count',
+      'v1.0.0',
+      ['v1.0.0', 'v1', 'v3', 'kept', 'v9.9', '9.0.0'],
+      { previous: undefined, major: 'v1', latest: true },
+    ],
   ])('%s', (_, tag, tags, expected) => expect(place(tag, tags)).toEqual(expected))
 
-  test.each(['1.2.3', 'v1.2', 'v1', 'v01.2.3', 'v1.2.3+build', 'release', ''])('%s is no version', (tag) => expect(() => place(tag, [])).toThrow(`${tag} is no version`))
+  test.each(['1.2.3', 'v1.2', 'v1', 'v01.2.3', 'v1.2.3+build', 'release', ''])('%s is no version', (tag) =>
+    expect(() => place(tag, [])).toThrow(`${tag} is no version`),
+  )
 })
 
 describe('in a repository', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-release-'))
   const before = process.cwd()
-  const git = (...args: string[]) => execFileSync('git', ['-c', 'user.name=A developer', '-c', 'user.email=dev@example.com', ...args], { cwd: folder, encoding: 'utf8' }).trim()
+  const git = (...args: string[]) =>
+    execFileSync('git', ['-c', 'user.name=A developer', '-c', 'user.email=dev@example.com', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+    }).trim()
   const commit = (message: string, file = 'README.md') => {
     writeFileSync(join(folder, file), message)
     git('add', '--all')
@@ -47,15 +83,24 @@ describe('in a repository', () => {
     rmSync(folder, { recursive: true })
   })
 
-  test('a tag with a message, on main, checked out, and of the version that package.json has, can be released', () => expect(obstacles('v1.1.0', 'main')).toEqual([]))
+  test('a tag with a message, on main, checked out, and of the version that package.json has, can be released', () =>
+    expect(obstacles('v1.1.0', 'main')).toEqual([]))
 
   test('one without, or of another version, cannot', () =>
-    expect(obstacles('v1.1.1', 'main')).toEqual([expect.stringMatching(/^v1\.1\.1 has no message/), expect.stringMatching(/^package\.json says version 1\.1\.0: set it by `npm version --no-git-tag-version 1\.1\.1`/)]))
+    expect(obstacles('v1.1.1', 'main')).toEqual([
+      expect.stringMatching(/^v1\.1\.1 has no message/),
+      expect.stringMatching(
+        /^package\.json says version 1\.1\.0: set it by `npm version --no-git-tag-version 1\.1\.1`/,
+      ),
+    ]))
 
-  test('nor one that is not checked out', () => expect(obstacles('v1.0.0', 'main')[0]).toMatch(/^v1\.0\.0 is not what is checked out/))
+  test('nor one that is not checked out', () =>
+    expect(obstacles('v1.0.0', 'main')[0]).toMatch(/^v1\.0\.0 is not what is checked out/))
 
   test('nor one that is not on main, or beside changes that are not committed', () => {
-    expect(obstacles('v1.1.0', 'v1.0.0')).toEqual([expect.stringMatching(/^v1\.1\.0 is not on v1\.0\.0: merge it first/)])
+    expect(obstacles('v1.1.0', 'v1.0.0')).toEqual([
+      expect.stringMatching(/^v1\.1\.0 is not on v1\.0\.0: merge it first/),
+    ])
     writeFileSync(join(folder, 'README.md'), 'changed')
     expect(obstacles('v1.1.0', 'main')).toEqual([expect.stringMatching(/^files differ from the commit/)])
     git('checkout', '--quiet', '--', '.')

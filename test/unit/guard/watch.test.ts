@@ -30,7 +30,12 @@ const orders: Orders = {
   lease: 'mesh-canary-backend',
   identity,
   afterMs: 30_000,
-  split: { namespace: 'shop', service: 'backend', stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } },
+  split: {
+    namespace: 'shop',
+    service: 'backend',
+    stable: { by: 'subset', name: 'v1' },
+    canary: { by: 'subset', name: 'v2' },
+  },
   saved: [virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
 }
 
@@ -68,8 +73,16 @@ describe('a guard whose run lives', () => {
     ['the run has given its Lease up', (shop) => shop.heldBy(''), 'the run has ended'],
     ['the Lease is gone', (shop) => (shop.lease = undefined), 'the run has ended'],
     ['another run holds it', (shop) => shop.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
-    ['another claim of the same run does', (shop) => shop.heldBy('https://ci/run/6 (12345678)'), 'another run has taken over'],
-    ['the guard of another claim does', (shop) => shop.heldBy(guardOf('https://ci/run/6 (12345678)')), 'another run has taken over'],
+    [
+      'another claim of the same run does',
+      (shop) => shop.heldBy('https://ci/run/6 (12345678)'),
+      'another run has taken over',
+    ],
+    [
+      'the guard of another claim does',
+      (shop) => shop.heldBy(guardOf('https://ci/run/6 (12345678)')),
+      'another run has taken over',
+    ],
     ['nobody can be read out of it', (shop) => delete shop.lease!.spec, 'another run has taken over'],
   ])('ends when %s, and has moved nothing', async (_, happens, ending) => {
     const shop = new Shop()
@@ -140,10 +153,28 @@ describe('a guard whose run is not heard of', () => {
   test('says what it did where the run, a person and the next run will look', async () => {
     const shop = new Shop()
     await shop.watch()
-    const said = 'the run https://ci/run/6 was not heard of for 30 s, and the guard put all traffic of backend back to v1'
-    expect(shop.lease).toMatchObject({ metadata: { annotations: { [marks.endedName]: said } }, spec: { holderIdentity: '' } })
-    expect(shop.created).toMatchObject([{ kind: 'Event', metadata: { namespace: 'shop' }, type: 'Warning', reason: 'CanaryPutBack', message: said, involvedObject: { kind: 'Service', namespace: 'shop', name: 'backend' }, source: { component: 'mesh-canary-guard' }, count: 1 }])
-    expect(shop.lines).toEqual([`${identity} has not been heard of for 30 s: all traffic of backend goes back`, `${said} (1 object written)`])
+    const said =
+      'the run https://ci/run/6 was not heard of for 30 s, and the guard put all traffic of backend back to v1'
+    expect(shop.lease).toMatchObject({
+      metadata: { annotations: { [marks.endedName]: said } },
+      spec: { holderIdentity: '' },
+    })
+    expect(shop.created).toMatchObject([
+      {
+        kind: 'Event',
+        metadata: { namespace: 'shop' },
+        type: 'Warning',
+        reason: 'CanaryPutBack',
+        message: said,
+        involvedObject: { kind: 'Service', namespace: 'shop', name: 'backend' },
+        source: { component: 'mesh-canary-guard' },
+        count: 1,
+      },
+    ])
+    expect(shop.lines).toEqual([
+      `${identity} has not been heard of for 30 s: all traffic of backend goes back`,
+      `${said} (1 object written)`,
+    ])
   })
 
   test('leaves alone what the run has saved for a later one', async () => {
@@ -175,7 +206,9 @@ describe('a guard whose run is not heard of', () => {
 
   test('leaves it alone when that comes back to life in the last moment', async () => {
     const shop = new Shop()
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'Lease' && clock.now === 30_000 && shop.renew(), undefined)
+    shop.before = (verb, kind) => (
+      verb === 'patch' && kind === 'Lease' && clock.now === 30_000 && shop.renew(), undefined
+    )
     clock.slept = () => clock.now === 50_000 && shop.heldBy('')
     expect(await shop.watch()).toBe('the run has ended')
     expect([shop.weight, clock.now]).toEqual([25, 50_000])
@@ -183,13 +216,18 @@ describe('a guard whose run is not heard of', () => {
 
   test('leaves it to a run that takes the Lease in the last moment', async () => {
     const shop = new Shop()
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'Lease' && clock.now === 30_000 && shop.heldBy('run 7 (deadbeef)'), undefined)
+    shop.before = (verb, kind) => (
+      verb === 'patch' && kind === 'Lease' && clock.now === 30_000 && shop.heldBy('run 7 (deadbeef)'), undefined
+    )
     expect(await shop.watch()).toBe('another run has taken over')
     expect([shop.weight, shop.holder]).toEqual([25, 'run 7 (deadbeef)'])
   })
 
   test('leaves it to a run, or to who deletes the Lease, while it is still writing', async () => {
-    for (const [taken, ending] of [[(shop: Shop) => shop.heldBy('run 7 (deadbeef)'), 'another run has taken over'], [(shop: Shop) => (shop.lease = undefined), 'put back']] as const) {
+    for (const [taken, ending] of [
+      [(shop: Shop) => shop.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
+      [(shop: Shop) => (shop.lease = undefined), 'put back'],
+    ] as const) {
       clock.now = 0
       const shop = new Shop()
       shop.before = (verb) => (verb === 'create' && taken(shop), undefined)
@@ -211,7 +249,8 @@ describe('time in which the API server could not be read', () => {
   /** What is the moment of the put-back, when every read between those moments ends as `how` says? */
   async function putBackAt(from: number, until: number, how: () => Error | undefined): Promise<number> {
     const shop = new Shop()
-    shop.before = (verb, kind) => (verb === 'get' && kind === 'Lease' && clock.now >= from && clock.now < until ? how() : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'get' && kind === 'Lease' && clock.now >= from && clock.now < until ? how() : undefined
     expect(await shop.watch()).toBe('put back')
     return clock.now
   }
@@ -235,17 +274,23 @@ describe('time in which the API server could not be read', () => {
   test('counts again after it', async () => {
     const shop = new Shop()
     let outages = 0
-    shop.before = (verb, kind) => (verb === 'get' && kind === 'Lease' && clock.now % 10_000 === 5_000 ? (outages++, gone) : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'get' && kind === 'Lease' && clock.now % 10_000 === 5_000 ? (outages++, gone) : undefined
     await shop.watch()
     expect([outages, clock.now]).toEqual([3, 30_000 + 3 * 1_000])
-    expect(shop.lines.filter((line) => line === 'the Lease mesh-canary-backend cannot be read: no answer')).toHaveLength(3)
+    expect(
+      shop.lines.filter((line) => line === 'the Lease mesh-canary-backend cannot be read: no answer'),
+    ).toHaveLength(3)
   })
 })
 
 describe('a guard goes on until the traffic is back', () => {
   test.each([0, 403, 429, 500, 503])('where the routes cannot be written for a while (%i)', async (status) => {
     const shop = new Shop()
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'VirtualService' && clock.now < 90_000 ? new ApiError(status, 'failed calling webhook') : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' && clock.now < 90_000
+        ? new ApiError(status, 'failed calling webhook')
+        : undefined
     expect(await shop.watch()).toBe('put back')
     expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 90_000])
     expect(shop.lines).toContain('not done yet: failed calling webhook')
@@ -254,7 +299,8 @@ describe('a guard goes on until the traffic is back', () => {
 
   test('where the Lease cannot be written for a while', async () => {
     const shop = new Shop()
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'Lease' && clock.now < 90_000 ? new ApiError(503, 'busy') : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'patch' && kind === 'Lease' && clock.now < 90_000 ? new ApiError(503, 'busy') : undefined
     expect(await shop.watch()).toBe('put back')
     // With the first write it says that it is on duty, and with the look after that it fences.
     expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 91_000])
@@ -279,7 +325,8 @@ describe('a guard goes on until the traffic is back', () => {
   test('which a route that nobody finds any more is not, until the next look', async () => {
     const shop = new Shop()
     let refusals = 0
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'VirtualService' && refusals++ < 5 ? new ApiError(404, 'not found') : undefined)
+    shop.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' && refusals++ < 5 ? new ApiError(404, 'not found') : undefined
     expect(await shop.watch()).toBe('put back')
     expect([shop.weight, refusals]).toEqual([0, 6])
   })

@@ -23,8 +23,16 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const wish = (spec: string, mirror: string, more: Partial<Wish> = {}): Wish => ({ spec, mirror, limitMs: 10_000, checkLatest: false, installed: () => Promise.resolve(undefined), ...more })
-const chosen = (spec: string, mirror: string, more: Partial<Wish> = {}, token?: string) => choose(wish(spec, mirror, more), { signal, token, backOffMs: 1 })
+const wish = (spec: string, mirror: string, more: Partial<Wish> = {}): Wish => ({
+  spec,
+  mirror,
+  limitMs: 10_000,
+  checkLatest: false,
+  installed: () => Promise.resolve(undefined),
+  ...more,
+})
+const chosen = (spec: string, mirror: string, more: Partial<Wish> = {}, token?: string) =>
+  choose(wish(spec, mirror, more), { signal, token, backOffMs: 1 })
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error: unknown = await work.catch((reason: unknown) => reason)
@@ -41,7 +49,14 @@ function inToolCache(version: string): void {
 }
 
 /** Many releases: eight patches each of forty minors, the newest of all in no particular place, and prereleases of the next. */
-const many = [...Array.from({ length: 40 }, (_, minor) => Array.from({ length: 8 }, (_, patch) => `1.${minor}.${patch}`)).flat().sort(), '1.40.0-alpha.0', '1.40.0-beta.1', '1.40.0-rc.0']
+const many = [
+  ...Array.from({ length: 40 }, (_, minor) => Array.from({ length: 8 }, (_, patch) => `1.${minor}.${patch}`))
+    .flat()
+    .sort(),
+  '1.40.0-alpha.0',
+  '1.40.0-beta.1',
+  '1.40.0-rc.0',
+]
 
 /** What a version and a platform come to. */
 const specs: [spec: string, version: string][] = [
@@ -81,10 +96,20 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
     })
     const choice = await chosen(spec, `${address}/istio`)
     expect(choice.version).toBe(version)
-    expect(choice.because).toBe(spec === version ? undefined : `istio.version: ${spec} → ${version}, of ${many.length} releases`)
-    const { path } = await obtain(istioctlTool, choice.version, { mirror: `${address}/istio`, limitMs: 10_000, cache: false, signal, tell: { info: () => undefined, warning: () => undefined } })
+    expect(choice.because).toBe(
+      spec === version ? undefined : `istio.version: ${spec} → ${version}, of ${many.length} releases`,
+    )
+    const { path } = await obtain(istioctlTool, choice.version, {
+      mirror: `${address}/istio`,
+      limitMs: 10_000,
+      cache: false,
+      signal,
+      tell: { info: () => undefined, warning: () => undefined },
+    })
     expect(path).toBe(join(cache, 'istioctl', version, arch, platform === 'win32' ? 'istioctl.exe' : 'istioctl'))
-    expect(asked.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([`/istio/${version}/istioctl-${version}-${suffix}`])
+    expect(asked.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([
+      `/istio/${version}/istioctl-${version}-${suffix}`,
+    ])
   })
 })
 
@@ -99,51 +124,79 @@ describe('what is there already', () => {
 
   test('a mesh that matches keeps its version, whatever else there is', async () => {
     inToolCache('1.31.9')
-    expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.31.0') })).toEqual({ version: '1.31.0', because: 'istio.version: 1.31.x → 1.31.0, which is installed' })
+    expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.31.0') })).toEqual({
+      version: '1.31.0',
+      because: 'istio.version: 1.31.x → 1.31.0, which is installed',
+    })
   })
 
   test('then it is the newest match in the tool cache', async () => {
     for (const version of ['1.31.2', '1.31.10', '1.30.5', '1.31.11-rc.0']) inToolCache(version)
-    expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.30.5') })).toEqual({ version: '1.31.10', because: 'istio.version: 1.31.x → 1.31.10, the newest in the tool cache' })
+    expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.30.5') })).toEqual({
+      version: '1.31.10',
+      because: 'istio.version: 1.31.x → 1.31.10, the newest in the tool cache',
+    })
   })
 
-  test.each([['1.31.x', true], ['latest', false]])('for %s with checkLatest: %s it is the newest release', async (spec, checkLatest) => {
+  test.each([
+    ['1.31.x', true],
+    ['latest', false],
+  ])('for %s with checkLatest: %s it is the newest release', async (spec, checkLatest) => {
     inToolCache('1.31.2')
     const { address } = await serve((_, response) => response.end(JSON.stringify(['1.31.2', '1.31.3'])))
-    expect(await chosen(spec, address, { checkLatest, installed: () => Promise.resolve('1.31.2') })).toEqual({ version: '1.31.3', because: `istio.version: ${spec} → 1.31.3, of 2 releases` })
+    expect(await chosen(spec, address, { checkLatest, installed: () => Promise.resolve('1.31.2') })).toEqual({
+      version: '1.31.3',
+      because: `istio.version: ${spec} → 1.31.3, of 2 releases`,
+    })
   })
 
   test('where the list cannot be had, the tool cache serves with a warning that says so', async () => {
     inToolCache('1.31.2')
     const { version, because, warning } = await chosen('latest', nobody)
     expect([version, because]).toEqual(['1.31.2', undefined])
-    expect(warning).toMatch(/^istio\.version: the list of releases cannot be had: .*index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; .*So 1\.31\.2 is used, the newest in the tool cache that matches latest; there may be a newer one$/)
+    expect(warning).toMatch(
+      /^istio\.version: the list of releases cannot be had: .*index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; .*So 1\.31\.2 is used, the newest in the tool cache that matches latest; there may be a newer one$/,
+    )
   })
 
   test('where that has no match either, it is an error that says what was tried', async () => {
     inToolCache('1.30.2')
-    expect(await refusal(chosen('1.31', nobody))).toMatch(/cannot be had: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/)
+    expect(await refusal(chosen('1.31', nobody))).toMatch(
+      /cannot be had: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/,
+    )
   })
 
   test('a list that takes too long is an error, or a warning beside what is in the tool cache', async () => {
     const { address } = await serve(() => undefined)
-    expect(await refusal(chosen('1.31', address, { limitMs: 200 }))).toContain('was not to be had within 0.2 s (`limits.download`)')
+    expect(await refusal(chosen('1.31', address, { limitMs: 200 }))).toContain(
+      'was not to be had within 0.2 s (`limits.download`)',
+    )
     inToolCache('1.31.2')
     expect((await chosen('1.31', address, { limitMs: 200, checkLatest: true })).warning).toContain('So 1.31.2 is used')
   })
 
   test('a range that no release matches is told with the newest that there are', async () => {
     const { address } = await serve((_, response) => response.end(JSON.stringify(many)))
-    expect(await refusal(chosen('1.99.x', address))).toBe(`istio.version: none of the ${many.length} releases at ${address}/index.json matches 1.99.x; the newest are 1.40.0-rc.0, 1.40.0-beta.1, 1.40.0-alpha.0`)
+    expect(await refusal(chosen('1.99.x', address))).toBe(
+      `istio.version: none of the ${many.length} releases at ${address}/index.json matches 1.99.x; the newest are 1.40.0-rc.0, 1.40.0-beta.1, 1.40.0-alpha.0`,
+    )
   })
 })
 
 describe("a mirror's index", () => {
-  const nginx = '<html><h1>Index of /istio/</h1><a href="../">../</a>\n<a href="1.30.2/">1.30.2/</a> 01-Nov-2026\n<a href="1.31.0/">1.31.0/</a>\n<a href="notes-9.9.9.txt">notes</a></html>'
-  const apache = '<table><tr><td><a href="/istio/1.30.2/">1.30.2/</a></td></tr><tr><td><a href=\'1.31.0/\'>1.31.0/</a></td></tr></table><address>Apache/2.4.66 (Unix) Server at <a href="https://httpd.test/9.9.9.9/">x</a></address>'
-  const artifactory = '<pre><a href="1.30.2/">1.30.2/</a>  -\n<a href="1.31.0/">1.31.0/</a>  -\n</pre><hr/><address>Artifactory/7.117.5 Server</address>'
-  const s3 = '<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>istio/1.30.2/istioctl-1.30.2-linux-amd64.tar.gz</Key></Contents><CommonPrefixes><Prefix>1.31.0/</Prefix></CommonPrefixes></ListBucketResult>'
-  const json = [JSON.stringify(['1.30.2', 'v1.31.0']), '{ "versions": { "1.30.2": {}, "1.31.0": {} } }', '{ "releases": [{ "tag_name": "1.30.2" }, { "tag_name": "1.31.0", "name": "Istio 1.31.0" }] }']
+  const nginx =
+    '<html><h1>Index of /istio/</h1><a href="../">../</a>\n<a href="1.30.2/">1.30.2/</a> 01-Nov-2026\n<a href="1.31.0/">1.31.0/</a>\n<a href="notes-9.9.9.txt">notes</a></html>'
+  const apache =
+    '<table><tr><td><a href="/istio/1.30.2/">1.30.2/</a></td></tr><tr><td><a href=\'1.31.0/\'>1.31.0/</a></td></tr></table><address>Apache/2.4.66 (Unix) Server at <a href="https://httpd.test/9.9.9.9/">x</a></address>'
+  const artifactory =
+    '<pre><a href="1.30.2/">1.30.2/</a>  -\n<a href="1.31.0/">1.31.0/</a>  -\n</pre><hr/><address>Artifactory/7.117.5 Server</address>'
+  const s3 =
+    '<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>istio/1.30.2/istioctl-1.30.2-linux-amd64.tar.gz</Key></Contents><CommonPrefixes><Prefix>1.31.0/</Prefix></CommonPrefixes></ListBucketResult>'
+  const json = [
+    JSON.stringify(['1.30.2', 'v1.31.0']),
+    '{ "versions": { "1.30.2": {}, "1.31.0": {} } }',
+    '{ "releases": [{ "tag_name": "1.30.2" }, { "tag_name": "1.31.0", "name": "Istio 1.31.0" }] }',
+  ]
 
   test.each<[string, string, string]>([
     ...json.map((text, i): [string, string, string] => [`index.json (${i + 1})`, 'index.json', text]),
@@ -154,7 +207,9 @@ describe("a mirror's index", () => {
     ['names, one a line', '', '1.30.2\n1.31.0\n'],
     ['a page in place of index.json, as applications of one page answer', 'both', nginx],
   ])('is read from %s', async (_, at, text) => {
-    const { address } = await serve(({ url }, response) => (at === 'both' || url === `/istio/${at}` ? response.end(text) : response.writeHead(404).end()))
+    const { address } = await serve(({ url }, response) =>
+      at === 'both' || url === `/istio/${at}` ? response.end(text) : response.writeHead(404).end(),
+    )
     const { versions, from } = await releasesOf(`${address}/istio`, { signal })
     expect(versions.sort()).toEqual(['1.30.2', '1.31.0'])
     expect(from).toBe(`${address}/istio/${at === 'both' ? '' : at}`)
@@ -162,33 +217,55 @@ describe("a mirror's index", () => {
 
   test('gets the password of the mirror, which no error tells', async () => {
     const { address, asked } = await serve((_, response) => response.writeHead(403).end())
-    expect(await refusal(releasesOf(`${address.replace('://', '://me:s3cret@')}/istio`, { signal }))).toBe(`istio.version: the list of releases cannot be had: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or let the mirror answer an index.json with a list of versions`)
+    expect(await refusal(releasesOf(`${address.replace('://', '://me:s3cret@')}/istio`, { signal }))).toBe(
+      `istio.version: the list of releases cannot be had: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or let the mirror answer an index.json with a list of versions`,
+    )
     expect(asked[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
   })
 
   test('that is cut short is not taken for the whole', async () => {
-    const { address } = await serve(({ url }, response) => (url === '/' ? response.end(s3.replace('false', 'true')) : response.writeHead(404).end()))
+    const { address } = await serve(({ url }, response) =>
+      url === '/' ? response.end(s3.replace('false', 'true')) : response.writeHead(404).end(),
+    )
     expect(await refusal(releasesOf(address, { signal }))).toContain('cut short (IsTruncated)')
   })
 
   test('that names no version says so', async () => {
     const { address } = await serve((_, response) => response.end('{}'))
-    expect(await refusal(releasesOf(address, { signal }))).toContain(`${address}/index.json names no version, and ${address}/ names no version`)
+    expect(await refusal(releasesOf(address, { signal }))).toContain(
+      `${address}/index.json names no version, and ${address}/ names no version`,
+    )
   })
 })
 
 /** GitHub itself is not to be had here: a server of one's own (GHES) has the same API, at the address that the runner gives. */
 describe("GitHub's API", () => {
-  const release = (tag_name: string, more = {}) => ({ tag_name, draft: false, prerelease: false, body: 'notes', assets: [], ...more })
-  const releases = [...many.slice(0, 250).map((tag) => release(tag)), release('1.41.0-rc.1', { prerelease: true }), release('1.42.0', { prerelease: true }), release('1.43.0', { draft: true }), release('not-a-version')]
+  const release = (tag_name: string, more = {}) => ({
+    tag_name,
+    draft: false,
+    prerelease: false,
+    body: 'notes',
+    assets: [],
+    ...more,
+  })
+  const releases = [
+    ...many.slice(0, 250).map((tag) => release(tag)),
+    release('1.41.0-rc.1', { prerelease: true }),
+    release('1.42.0', { prerelease: true }),
+    release('1.43.0', { draft: true }),
+    release('not-a-version'),
+  ]
 
   async function github(answer?: Parameters<typeof serve>[0]) {
-    const server = await serve(answer ?? (({ url }, response) => {
-      const { pathname, searchParams } = new URL(url, 'http://x')
-      if (pathname !== '/api/v3/repos/mesh/istio/releases') return void response.writeHead(404).end()
-      const from = (Number(searchParams.get('page')) - 1) * 100
-      response.end(JSON.stringify(releases.slice(from, from + 100)))
-    }))
+    const server = await serve(
+      answer ??
+        (({ url }, response) => {
+          const { pathname, searchParams } = new URL(url, 'http://x')
+          if (pathname !== '/api/v3/repos/mesh/istio/releases') return void response.writeHead(404).end()
+          const from = (Number(searchParams.get('page')) - 1) * 100
+          response.end(JSON.stringify(releases.slice(from, from + 100)))
+        }),
+    )
     vi.stubEnv('GITHUB_SERVER_URL', server.address)
     vi.stubEnv('GITHUB_API_URL', `${server.address}/api/v3`)
     return { ...server, mirror: `${server.address}/mesh/istio/releases/download` }
@@ -214,7 +291,7 @@ describe("GitHub's API", () => {
     expect(other.asked[0]!.headers.authorization).toBeUndefined()
   })
 
-  test('of a server of one\'s own is not that of a mirror, which gets no token', async () => {
+  test("of a server of one's own is not that of a mirror, which gets no token", async () => {
     const { asked } = await github()
     const mirror = await serve((_, response) => response.end(JSON.stringify(['1.31.0'])))
     await releasesOf(`${mirror.address}/mesh/istio/releases/download`, { token: 'ghs_x', signal })
@@ -224,19 +301,43 @@ describe("GitHub's API", () => {
 
   const reset = { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1795572000' }
   test.each<[string, number, Record<string, string>, string | undefined, string]>([
-    ['that is used up', 403, reset, undefined, "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, as it is soon without a token: give `token`, such as ${{ github.token }}; or give an exact version"],
-    ['that is used up with a token', 403, { ...reset, 'x-ratelimit-limit': '5000' }, 'ghs_x', "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, even with the token given"],
-    ['for too many at once', 429, { 'retry-after': '3600' }, undefined, "GitHub's limit of requests is used up, as it is soon"],
+    [
+      'that is used up',
+      403,
+      reset,
+      undefined,
+      "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, as it is soon without a token: give `token`, such as ${{ github.token }}; or give an exact version",
+    ],
+    [
+      'that is used up with a token',
+      403,
+      { ...reset, 'x-ratelimit-limit': '5000' },
+      'ghs_x',
+      "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, even with the token given",
+    ],
+    [
+      'for too many at once',
+      429,
+      { 'retry-after': '3600' },
+      undefined,
+      "GitHub's limit of requests is used up, as it is soon",
+    ],
   ])('with a limit %s is told', async (_, status, headers, token, message) => {
-    const { mirror, asked } = await github((_, response) => response.writeHead(status, headers).end('{"message":"API rate limit exceeded"}'))
+    const { mirror, asked } = await github((_, response) =>
+      response.writeHead(status, headers).end('{"message":"API rate limit exceeded"}'),
+    )
     expect(await refusal(releasesOf(mirror, { token, signal }))).toContain(message)
     expect(asked).toHaveLength(1)
   })
 
   test('that refuses the token, or answers something else, is told', async () => {
     const refusing = await github((_, response) => response.writeHead(401).end())
-    expect(await refusal(releasesOf(refusing.mirror, { token: 'ghs_x', signal }))).toContain('HTTP 401: the token is refused')
+    expect(await refusal(releasesOf(refusing.mirror, { token: 'ghs_x', signal }))).toContain(
+      'HTTP 401: the token is refused',
+    )
     const odd = await github((_, response) => response.end('<html>a portal</html>'))
-    expect(await refusal(releasesOf(odd.mirror, { signal }))).toMatch(/^istio.version: the list of releases cannot be had: .*api\/v3.*not valid JSON/)
+    expect(await refusal(releasesOf(odd.mirror, { signal }))).toMatch(
+      /^istio.version: the list of releases cannot be had: .*api\/v3.*not valid JSON/,
+    )
   })
 })

@@ -5,25 +5,45 @@ import { gatewayValues, kindConfig, readConfigFile } from '../../../src/kind/lay
 import { configOf, fileWith } from '../fixtures.ts'
 
 test('the control plane has the ports of the ingress gateway, on this machine only, and the other nodes are workers', () => {
-  const mapped = (containerPort: number, hostPort: number) => ({ containerPort, hostPort, listenAddress: '127.0.0.1', protocol: 'TCP' })
+  const mapped = (containerPort: number, hostPort: number) => ({
+    containerPort,
+    hostPort,
+    listenAddress: '127.0.0.1',
+    protocol: 'TCP',
+  })
   expect(parse(kindConfig(3, { http: 80, https: 8443 }))).toEqual({
     apiVersion: 'kind.x-k8s.io/v1alpha4',
     kind: 'Cluster',
-    nodes: [{ role: 'control-plane', extraPortMappings: [mapped(30080, 80), mapped(30443, 8443)] }, { role: 'worker' }, { role: 'worker' }],
+    nodes: [
+      { role: 'control-plane', extraPortMappings: [mapped(30080, 80), mapped(30443, 8443)] },
+      { role: 'worker' },
+      { role: 'worker' },
+    ],
   })
 })
 
 test('the ingress gateway listens where the ports lead', () => {
   const gateway = 'values.gateways.istio-ingressgateway'
   expect(gatewayValues(undefined)).toEqual([])
-  expect(gatewayValues(configOf('cluster: kind').cluster)).toEqual(expect.arrayContaining([`${gateway}.type=NodePort`, `${gateway}.ports[1].port=80`, `${gateway}.ports[1].nodePort=30080`, `${gateway}.ports[2].nodePort=30443`]))
+  expect(gatewayValues(configOf('cluster: kind').cluster)).toEqual(
+    expect.arrayContaining([
+      `${gateway}.type=NodePort`,
+      `${gateway}.ports[1].port=80`,
+      `${gateway}.ports[1].nodePort=30080`,
+      `${gateway}.ports[2].nodePort=30443`,
+    ]),
+  )
 })
 
 const header = 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n'
 
 test('of a config file the name, and whether it chooses images, are known', () => {
   expect(readConfigFile(fileWith(header))).toEqual({ choosesImage: false })
-  expect(readConfigFile(fileWith(`${header}name: shop\nnodes:\n- role: control-plane\n- role: worker\n  image: kindest/node:v1.36.4\n`))).toEqual({ name: 'shop', choosesImage: true })
+  expect(
+    readConfigFile(
+      fileWith(`${header}name: shop\nnodes:\n- role: control-plane\n- role: worker\n  image: kindest/node:v1.36.4\n`),
+    ),
+  ).toEqual({ name: 'shop', choosesImage: true })
 })
 
 test.each([
@@ -37,5 +57,7 @@ test.each([
 })
 
 test('a config file that is not there is told', () => {
-  expect(() => readConfigFile('nowhere/kind.yaml')).toThrow('cluster.config: the file nowhere/kind.yaml cannot be read (ENOENT)')
+  expect(() => readConfigFile('nowhere/kind.yaml')).toThrow(
+    'cluster.config: the file nowhere/kind.yaml cannot be read (ENOENT)',
+  )
 })

@@ -4,13 +4,20 @@ import { differences, unready, untilReady } from '../../../src/kind/nodes.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
 type Conditions = NonNullable<NonNullable<Node['status']>['conditions']>
-const node = (name: string, conditions: Conditions): Node => ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, status: { conditions, nodeInfo: { kubeletVersion: 'v1.36.4' } } })
+const node = (name: string, conditions: Conditions): Node => ({
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name },
+  status: { conditions, nodeInfo: { kubeletVersion: 'v1.36.4' } },
+})
 const ready = { type: 'Ready', status: 'True' }
 
 test('each node that is not ready is told with what it lacks', () => {
   const nodes = [
     node('a', [ready]),
-    node('b', [{ type: 'Ready', status: 'False', message: 'container runtime network not ready: cni plugin not initialized' }]),
+    node('b', [
+      { type: 'Ready', status: 'False', message: 'container runtime network not ready: cni plugin not initialized' },
+    ]),
     node('c', [{ type: 'DiskPressure', status: 'True', message: 'kubelet has disk pressure' }, ready]),
     node('d', []),
   ]
@@ -24,14 +31,25 @@ test('each node that is not ready is told with what it lacks', () => {
 })
 
 test('it waits until they are, through an API server that does not answer yet', async () => {
-  const answers = [() => Promise.reject(new Error('connection refused')), () => Promise.resolve([node('a', [])]), () => Promise.resolve([node('a', [ready])])]
+  const answers = [
+    () => Promise.reject(new Error('connection refused')),
+    () => Promise.resolve([node('a', [])]),
+    () => Promise.resolve([node('a', [ready])]),
+  ]
   const cluster = clusterWith({ list: () => answers.shift()!() })
   expect(await untilReady(cluster, 1, 60_000, new AbortController().signal)).toHaveLength(1)
 })
 
 test('when the time is over the reasons are told', async () => {
-  const cluster = clusterWith({ list: () => Promise.resolve([node('a', [{ type: 'Ready', status: 'Unknown', message: 'Kubelet stopped posting node status.' }])]) })
-  await expect(untilReady(cluster, 1, 1, new AbortController().signal)).rejects.toThrow('cluster: the nodes are not ready after 0.001 s (`cluster.wait`): a: Kubelet stopped posting node status.')
+  const cluster = clusterWith({
+    list: () =>
+      Promise.resolve([
+        node('a', [{ type: 'Ready', status: 'Unknown', message: 'Kubelet stopped posting node status.' }]),
+      ]),
+  })
+  await expect(untilReady(cluster, 1, 1, new AbortController().signal)).rejects.toThrow(
+    'cluster: the nodes are not ready after 0.001 s (`cluster.wait`): a: Kubelet stopped posting node status.',
+  )
 })
 
 test.each([
@@ -40,8 +58,16 @@ test.each([
   ['{ type: kind, image: "kindest/node:v1.36.4" }', []],
   ['{ type: kind, nodes: 2 }', ['it has 1 node, and 2 are asked for']],
   ['{ type: kind, kubernetes: 1.35.8 }', ['its nodes run Kubernetes 1.36.4, and 1.35.8 is asked for']],
-  ['{ type: kind, image: "kindest/node:v1.37.0@sha256:00" }', ['its nodes run Kubernetes 1.36.4, and 1.37.0 is asked for']],
+  [
+    '{ type: kind, image: "kindest/node:v1.37.0@sha256:00" }',
+    ['its nodes run Kubernetes 1.36.4, and 1.37.0 is asked for'],
+  ],
   ['{ type: kind, ports: { http: 8080, https: 443 } }', ['port 8080 of this machine is asked for HTTP, and it has 80']],
 ])('a cluster that was there, where %s is asked for', (cluster, wanted) => {
-  expect(differences(configOf(`cluster: ${cluster}`).cluster!, [node('a', [ready])], { http: '127.0.0.1:80', https: '127.0.0.1:443' })).toEqual(wanted)
+  expect(
+    differences(configOf(`cluster: ${cluster}`).cluster!, [node('a', [ready])], {
+      http: '127.0.0.1:80',
+      https: '127.0.0.1:443',
+    }),
+  ).toEqual(wanted)
 })

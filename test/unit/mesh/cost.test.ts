@@ -3,13 +3,52 @@ import type { Node, Pod, Service } from '../../../src/cluster/objects.ts'
 import { costOf, meshCost, quantity, requestsOf, type Facts } from '../../../src/mesh/cost.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
-const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, spec, status: { allocatable: { cpu, memory } } })
-const bare = (name: string, cpu = '100m', memory = '128Mi'): Pod => pod({ metadata: { name }, spec: { nodeName: 'node-1', initContainers: [], containers: [{ name: 'app', resources: { requests: { cpu, memory } } }] } })
-const service = (name: string): Service => ({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'shop' }, spec: { selector: { app: name }, ports: [{ port: 80 }] } })
-const facts = (more: Partial<Facts> = {}): Facts => ({ namespace: 'shop', profile: 'default', plane: false, grows: false, nodes: [node('4', '8Gi')], pods: [bare('a'), bare('b')], services: [service('a'), service('b')], ...more })
+const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({
+  apiVersion: 'v1',
+  kind: 'Node',
+  metadata: { name },
+  spec,
+  status: { allocatable: { cpu, memory } },
+})
+const bare = (name: string, cpu = '100m', memory = '128Mi'): Pod =>
+  pod({
+    metadata: { name },
+    spec: {
+      nodeName: 'node-1',
+      initContainers: [],
+      containers: [{ name: 'app', resources: { requests: { cpu, memory } } }],
+    },
+  })
+const service = (name: string): Service => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name, namespace: 'shop' },
+  spec: { selector: { app: name }, ports: [{ port: 80 }] },
+})
+const facts = (more: Partial<Facts> = {}): Facts => ({
+  namespace: 'shop',
+  profile: 'default',
+  plane: false,
+  grows: false,
+  nodes: [node('4', '8Gi')],
+  pods: [bare('a'), bare('b')],
+  services: [service('a'), service('b')],
+  ...more,
+})
 
 test.each([
-  ['100m', 0.1], ['2', 2], ['1.5', 1.5], ['128Mi', 134_217_728], ['1Gi', 1_073_741_824], ['1e3', 1000], ['12E2', 1200], ['1k', 1000], ['24632900Ki', 25_224_089_600], ['5M', 5_000_000], [undefined, 0], ['odd', 0],
+  ['100m', 0.1],
+  ['2', 2],
+  ['1.5', 1.5],
+  ['128Mi', 134_217_728],
+  ['1Gi', 1_073_741_824],
+  ['1e3', 1000],
+  ['12E2', 1200],
+  ['1k', 1000],
+  ['24632900Ki', 25_224_089_600],
+  ['5M', 5_000_000],
+  [undefined, 0],
+  ['odd', 0],
 ])('the quantity %s is %d', (written, value) => {
   expect(quantity(written)).toBeCloseTo(value, 6)
 })
@@ -17,11 +56,46 @@ test.each([
 describe('the requests of a pod', () => {
   const asks = (cpu: string) => ({ resources: { requests: { cpu, memory: '1Mi' } } })
   test.each<[string, Partial<Pod['spec']>, number]>([
-    ['are those of its containers together', { containers: [{ name: 'a', ...asks('100m') }, { name: 'b', ...asks('50m') }], initContainers: [] }, 150],
-    ['with those of a native sidecar', { containers: [{ name: 'a', ...asks('100m') }], initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...asks('10m') }] }, 110],
-    ['or those of an init container that asks for more', { containers: [{ name: 'a', ...asks('100m') }], initContainers: [{ name: 'i', ...asks('500m') }] }, 500],
-    ['beside the sidecar that was started before it', { containers: [{ name: 'a', ...asks('100m') }], initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...asks('10m') }, { name: 'i', ...asks('500m') }] }, 510],
-    ['and the overhead of its runtime', { containers: [{ name: 'a', ...asks('100m') }], initContainers: [], overhead: { cpu: '5m' } }, 105],
+    [
+      'are those of its containers together',
+      {
+        containers: [
+          { name: 'a', ...asks('100m') },
+          { name: 'b', ...asks('50m') },
+        ],
+        initContainers: [],
+      },
+      150,
+    ],
+    [
+      'with those of a native sidecar',
+      {
+        containers: [{ name: 'a', ...asks('100m') }],
+        initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...asks('10m') }],
+      },
+      110,
+    ],
+    [
+      'or those of an init container that asks for more',
+      { containers: [{ name: 'a', ...asks('100m') }], initContainers: [{ name: 'i', ...asks('500m') }] },
+      500,
+    ],
+    [
+      'beside the sidecar that was started before it',
+      {
+        containers: [{ name: 'a', ...asks('100m') }],
+        initContainers: [
+          { name: 'istio-proxy', restartPolicy: 'Always', ...asks('10m') },
+          { name: 'i', ...asks('500m') },
+        ],
+      },
+      510,
+    ],
+    [
+      'and the overhead of its runtime',
+      { containers: [{ name: 'a', ...asks('100m') }], initContainers: [], overhead: { cpu: '5m' } },
+      105,
+    ],
   ])('%s', (_, spec, cpuMilli) => {
     expect(requestsOf(pod({ spec })).cpuMilli).toBe(cpuMilli)
   })
@@ -38,19 +112,78 @@ describe('what a mesh costs', () => {
   })
 
   test.each<[string, Partial<Facts>, boolean, RegExp]>([
-    ['fits to the last', { profile: 'demo', nodes: [node('250m', '2Gi')] }, true, /together 50m CPU and 260 MiB, of 50m CPU/],
-    ['does not fit by a little CPU', { profile: 'demo', nodes: [node('249m', '2Gi')] }, false, /It does not fit: 1m CPU too little/],
+    [
+      'fits to the last',
+      { profile: 'demo', nodes: [node('250m', '2Gi')] },
+      true,
+      /together 50m CPU and 260 MiB, of 50m CPU/,
+    ],
+    [
+      'does not fit by a little CPU',
+      { profile: 'demo', nodes: [node('249m', '2Gi')] },
+      false,
+      /It does not fit: 1m CPU too little/,
+    ],
     ['does not fit by memory', { nodes: [node('4', '2Gi')] }, false, /It does not fit: \d+ MiB too little/],
-    ['does not fit where no single node takes the control plane', { nodes: [node('4', '1536Mi'), node('4', '1536Mi', {}, 'node-2')] }, false, /no single node has 500m CPU and 2 GiB free/],
-    ['does not count a node that is closed', { nodes: [node('100m', '1Gi'), node('4', '8Gi', { unschedulable: true }, 'node-2')] }, false, /too little/],
-    ['does not count a node that wants to be tolerated', { nodes: [node('100m', '1Gi'), node('4', '8Gi', { taints: [{ effect: 'NoSchedule' }] }, 'node-2')] }, false, /too little/],
-    ['counts nodes that want to be tolerated where there are no others', { profile: 'demo', nodes: [node('1', '2Gi', { taints: [{ effect: 'NoSchedule' }] })] }, true, /of 800m CPU/],
-    ['may still fit where an autoscaler adds nodes', { nodes: [node('300m', '1Gi')], grows: true }, true, /It does not fit: .*the autoscaler may add a node/],
-    ['is little where the control plane is there', { plane: true, sidecar: { cpuMilli: 10, memoryBytes: 40 * 1024 ** 2 } }, true, /^The control plane is there already; 2 of 2 .* of 10m CPU and 40 MiB each: together 20m CPU and 80 MiB/],
+    [
+      'does not fit where no single node takes the control plane',
+      { nodes: [node('4', '1536Mi'), node('4', '1536Mi', {}, 'node-2')] },
+      false,
+      /no single node has 500m CPU and 2 GiB free/,
+    ],
+    [
+      'does not count a node that is closed',
+      { nodes: [node('100m', '1Gi'), node('4', '8Gi', { unschedulable: true }, 'node-2')] },
+      false,
+      /too little/,
+    ],
+    [
+      'does not count a node that wants to be tolerated',
+      { nodes: [node('100m', '1Gi'), node('4', '8Gi', { taints: [{ effect: 'NoSchedule' }] }, 'node-2')] },
+      false,
+      /too little/,
+    ],
+    [
+      'counts nodes that want to be tolerated where there are no others',
+      { profile: 'demo', nodes: [node('1', '2Gi', { taints: [{ effect: 'NoSchedule' }] })] },
+      true,
+      /of 800m CPU/,
+    ],
+    [
+      'may still fit where an autoscaler adds nodes',
+      { nodes: [node('300m', '1Gi')], grows: true },
+      true,
+      /It does not fit: .*the autoscaler may add a node/,
+    ],
+    [
+      'is little where the control plane is there',
+      { plane: true, sidecar: { cpuMilli: 10, memoryBytes: 40 * 1024 ** 2 } },
+      true,
+      /^The control plane is there already; 2 of 2 .* of 10m CPU and 40 MiB each: together 20m CPU and 80 MiB/,
+    ],
     ['is nothing for pods that have a sidecar', { plane: true, pods: [pod()] }, true, /0 of 1 pods .* together 0m CPU/],
-    ['leaves out pods of other namespaces', { pods: [bare('a'), { ...bare('x'), metadata: { name: 'x', namespace: 'other' } }] }, true, /1 of 1 pods of shop/],
-    ['leaves out what pods that have ended asked for', { profile: 'demo', nodes: [node('1', '2Gi')], pods: [{ ...bare('a', '900m'), status: { phase: 'Succeeded' } }, bare('b')] }, true, /of 900m CPU/],
-    ['is guessed for a profile of which nothing is known', { profile: 'ambient' }, true, /the profile ambient is not known here, so the numbers are those of default/],
+    [
+      'leaves out pods of other namespaces',
+      { pods: [bare('a'), { ...bare('x'), metadata: { name: 'x', namespace: 'other' } }] },
+      true,
+      /1 of 1 pods of shop/,
+    ],
+    [
+      'leaves out what pods that have ended asked for',
+      {
+        profile: 'demo',
+        nodes: [node('1', '2Gi')],
+        pods: [{ ...bare('a', '900m'), status: { phase: 'Succeeded' } }, bare('b')],
+      },
+      true,
+      /of 900m CPU/,
+    ],
+    [
+      'is guessed for a profile of which nothing is known',
+      { profile: 'ambient' },
+      true,
+      /the profile ambient is not known here, so the numbers are those of default/,
+    ],
   ])('%s', (_, more, fits, text) => {
     const cost = costOf(facts(more))
     expect(cost.text).toMatch(text)
@@ -64,16 +197,26 @@ describe('what a mesh costs', () => {
   ])('%s', async (_, labels, status, fits) => {
     const small = node('300m', '1Gi')
     const cluster = clusterWith({
-      list: (kind: string) => Promise.resolve(kind === 'Node' ? [{ ...small, metadata: { ...small.metadata, labels } }] : []),
-      get: (_kind: string, _namespace: string, name: string) => Promise.resolve(name === 'cluster-autoscaler-status' ? status : undefined),
+      list: (kind: string) =>
+        Promise.resolve(kind === 'Node' ? [{ ...small, metadata: { ...small.metadata, labels } }] : []),
+      get: (_kind: string, _namespace: string, name: string) =>
+        Promise.resolve(name === 'cluster-autoscaler-status' ? status : undefined),
     })
     expect((await meshCost(cluster, 'shop')).fits).toBe(fits)
   })
 
   test.each<[string, Partial<Facts>, RegExp]>([
-    ['one service', { services: [service('a')] }, /^shop has 1 service and 2 pods: nothing in it calls another service/],
+    [
+      'one service',
+      { services: [service('a')] },
+      /^shop has 1 service and 2 pods: nothing in it calls another service/,
+    ],
     ['one pod', { pods: [bare('a')] }, /^shop has 2 services and 1 pod: /],
-    ['services without pods of their own', { services: [service('a'), { ...service('x'), spec: { ports: [{ port: 80 }] } }] }, /^shop has 1 service/],
+    [
+      'services without pods of their own',
+      { services: [service('a'), { ...service('x'), spec: { ports: [{ port: 80 }] } }] },
+      /^shop has 1 service/,
+    ],
   ])('is doubtful for %s', (_, more, why) => {
     const cost = costOf(facts(more))
     expect(cost.worthIt).toBe('doubtful')

@@ -21,13 +21,35 @@ const proxy = { hub: 'docker.io/istio', tag: '1.31.0', proxy: { image: 'proxyv2'
 
 describe('the images of a control plane', () => {
   test.each<[string, string, object[]]>([
-    ['are those of its Deployments and DaemonSets, each once', deployment('Deployment', 'a/pilot:1') + deployment('DaemonSet', 'a/cni:1') + deployment('Deployment', 'a/pilot:1'), [{ name: 'a/cni:1' }, { name: 'a/pilot:1' }]],
-    ['with when they are pulled', deployment('Deployment', 'a/pilot:1', 'Never'), [{ name: 'a/pilot:1', policy: 'Never' }]],
+    [
+      'are those of its Deployments and DaemonSets, each once',
+      deployment('Deployment', 'a/pilot:1') +
+        deployment('DaemonSet', 'a/cni:1') +
+        deployment('Deployment', 'a/pilot:1'),
+      [{ name: 'a/cni:1' }, { name: 'a/pilot:1' }],
+    ],
+    [
+      'with when they are pulled',
+      deployment('Deployment', 'a/pilot:1', 'Never'),
+      [{ name: 'a/pilot:1', policy: 'Never' }],
+    ],
     ['not those of what is only written in a template of theirs', deployment('Job', 'a/job:1'), []],
     ['nor of a gateway that is injected', deployment('Deployment', 'auto'), []],
-    ['and those of the sidecars, as the injector puts them together', injector(proxy), [{ name: 'docker.io/istio/proxyv2:1.31.0' }]],
-    ['with a variant, and when they are pulled', injector({ ...proxy, variant: 'distroless', imagePullPolicy: 'Never' }), [{ name: 'docker.io/istio/proxyv2:1.31.0-distroless', policy: 'Never' }]],
-    ['or as a whole name of their own', injector({ ...proxy, proxy: { image: 'mine.example/envoy:7' } }), [{ name: 'docker.io/istio/proxyv2:1.31.0' }, { name: 'mine.example/envoy:7' }]],
+    [
+      'and those of the sidecars, as the injector puts them together',
+      injector(proxy),
+      [{ name: 'docker.io/istio/proxyv2:1.31.0' }],
+    ],
+    [
+      'with a variant, and when they are pulled',
+      injector({ ...proxy, variant: 'distroless', imagePullPolicy: 'Never' }),
+      [{ name: 'docker.io/istio/proxyv2:1.31.0-distroless', policy: 'Never' }],
+    ],
+    [
+      'or as a whole name of their own',
+      injector({ ...proxy, proxy: { image: 'mine.example/envoy:7' } }),
+      [{ name: 'docker.io/istio/proxyv2:1.31.0' }, { name: 'mine.example/envoy:7' }],
+    ],
   ])('%s', (_, manifests, images) => {
     expect(imagesOf(manifests)).toEqual(images)
   })
@@ -35,21 +57,53 @@ describe('the images of a control plane', () => {
 
 /** Nodes of every kind of fullness, which one real node is not. */
 describe('which nodes lack an image that is never pulled', () => {
-  const node = (name: string, images: string[], spec: Node['spec'] = {}): Node => ({ apiVersion: 'v1', kind: 'Node', metadata: { name }, spec, status: { images: images.map((each) => ({ names: [each] })) } })
-  const full = (name: string) => node(name, Array.from({ length: 50 }, (_, i) => `docker.io/library/x:${i}`))
-  const of = (nodes: Node[], name: string, policy = 'Never') => missing(clusterWith({ list: () => Promise.resolve(nodes) }), [{ name, policy }])
+  const node = (name: string, images: string[], spec: Node['spec'] = {}): Node => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name },
+    spec,
+    status: { images: images.map((each) => ({ names: [each] })) },
+  })
+  const full = (name: string) =>
+    node(
+      name,
+      Array.from({ length: 50 }, (_, i) => `docker.io/library/x:${i}`),
+    )
+  const of = (nodes: Node[], name: string, policy = 'Never') =>
+    missing(clusterWith({ list: () => Promise.resolve(nodes) }), [{ name, policy }])
 
   test.each<[string, Node[], string, { lacks: string[]; unknown: string[] }]>([
     ['none', [node('n1', ['docker.io/istio/pilot:1'])], 'docker.io/istio/pilot:1', { lacks: [], unknown: [] }],
     ['none, by the short name', [node('n1', ['docker.io/istio/pilot:1'])], 'istio/pilot:1', { lacks: [], unknown: [] }],
-    ['none, by the shortest', [node('n1', ['docker.io/library/busybox:latest'])], 'busybox', { lacks: [], unknown: [] }],
-    ['all that take pods and have another', [node('n1', ['docker.io/istio/pilot:2']), node('n2', []), node('n3', [], { unschedulable: true })], 'docker.io/istio/pilot:1', { lacks: ['docker.io/istio/pilot:1 is not on n1, n2'], unknown: [] }],
-    ['nobody knows of one with more images than it tells of', [full('n1')], 'localhost:5000/pilot:1', { lacks: [], unknown: ['whether localhost:5000/pilot:1 is on n1 is not known, for a node tells of 50 images only'] }],
+    [
+      'none, by the shortest',
+      [node('n1', ['docker.io/library/busybox:latest'])],
+      'busybox',
+      { lacks: [], unknown: [] },
+    ],
+    [
+      'all that take pods and have another',
+      [node('n1', ['docker.io/istio/pilot:2']), node('n2', []), node('n3', [], { unschedulable: true })],
+      'docker.io/istio/pilot:1',
+      { lacks: ['docker.io/istio/pilot:1 is not on n1, n2'], unknown: [] },
+    ],
+    [
+      'nobody knows of one with more images than it tells of',
+      [full('n1')],
+      'localhost:5000/pilot:1',
+      {
+        lacks: [],
+        unknown: ['whether localhost:5000/pilot:1 is on n1 is not known, for a node tells of 50 images only'],
+      },
+    ],
   ])('%s', async (_, nodes, image, result) => {
     expect(await of(nodes, image)).toEqual(result)
   })
 
   test('is not asked of one that is pulled', async () => {
-    expect(await missing(clusterWith({}), [{ name: 'a/b:1', policy: 'IfNotPresent' }, { name: 'a/c:1' }])).toEqual({ lacks: [], unknown: [] })
+    expect(await missing(clusterWith({}), [{ name: 'a/b:1', policy: 'IfNotPresent' }, { name: 'a/c:1' }])).toEqual({
+      lacks: [],
+      unknown: [],
+    })
   })
 })

@@ -6,32 +6,63 @@ import { checkSteps, ensureMesh, wanted } from '../../../src/mesh/install.ts'
 import { planes, type Plane } from '../../../src/mesh/revisions.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 
-const istio = (more: Partial<IstioConfig> = {}): IstioConfig => ({ ...configOf('istio: { version: 1.31.0, profile: demo }').istio!, ...more })
+const istio = (more: Partial<IstioConfig> = {}): IstioConfig => ({
+  ...configOf('istio: { version: 1.31.0, profile: demo }').istio!,
+  ...more,
+})
 
 const hub = 'values.global.hub=docker.io/istio'
 
 describe('what is asked for', () => {
   test('becomes arguments: files first, so that single values win over them', () => {
     const file = fileWith('spec: {}')
-    expect(wanted(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual(['-f', file, '--set', 'profile=demo', '--set', hub, '--set', 'a=1', '--set', 'b=2'])
+    expect(wanted(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual([
+      '-f',
+      file,
+      '--set',
+      'profile=demo',
+      '--set',
+      hub,
+      '--set',
+      'a=1',
+      '--set',
+      'b=2',
+    ])
   })
 
-  test("keeps what an overlay says: its profile and its hub are not set over", () => {
+  test('keeps what an overlay says: its profile and its hub are not set over', () => {
     const { profile: _, ...bare } = istio()
-    const of = (text: string, more: Partial<IstioConfig> = {}) => wanted({ ...bare, overlays: [fileWith(text)], ...more })
+    const of = (text: string, more: Partial<IstioConfig> = {}) =>
+      wanted({ ...bare, overlays: [fileWith(text)], ...more })
     const sets = (asked: { args: string[] }) => asked.args.slice(2).filter((each) => each !== '--set')
     expect(of('spec: { profile: minimal }')).toMatchObject({ profile: 'minimal' })
     expect(sets(of('spec: { profile: minimal }'))).toEqual([hub])
     expect(sets(of('spec: { hub: registry.example }'))).toEqual([])
     expect(sets(of('spec: { values: { global: { hub: registry.example } } }'))).toEqual([])
     expect(sets(of('spec: {}', { set: ['hub=registry.example'] }))).toEqual(['hub=registry.example'])
-    expect(sets(of('spec: { hub: registry.example }', { hub: 'mine.example', profile: 'demo' }))).toEqual(['profile=demo', 'values.global.hub=mine.example'])
+    expect(sets(of('spec: { hub: registry.example }', { hub: 'mine.example', profile: 'demo' }))).toEqual([
+      'profile=demo',
+      'values.global.hub=mine.example',
+    ])
     expect(of('spec: { profile: minimal }', { set: ['profile=demo'] }).profile).toBe('demo')
   })
 
   test('names revision, pull policy and secrets, and what the cluster needs before what the user sets', () => {
-    const { args } = wanted(istio({ revision: 'canary', imagePullPolicy: 'Never', pullSecrets: ['a', 'b'], set: ['x=1'] }), ['y=2'])
-    expect(args.filter((each) => each !== '--set')).toEqual(['profile=demo', hub, 'values.global.imagePullPolicy=Never', 'values.global.imagePullSecrets[0]=a', 'values.global.imagePullSecrets[1]=b', 'y=2', 'x=1', '--revision', 'canary'])
+    const { args } = wanted(
+      istio({ revision: 'canary', imagePullPolicy: 'Never', pullSecrets: ['a', 'b'], set: ['x=1'] }),
+      ['y=2'],
+    )
+    expect(args.filter((each) => each !== '--set')).toEqual([
+      'profile=demo',
+      hub,
+      'values.global.imagePullPolicy=Never',
+      'values.global.imagePullSecrets[0]=a',
+      'values.global.imagePullSecrets[1]=b',
+      'y=2',
+      'x=1',
+      '--revision',
+      'canary',
+    ])
     expect(wanted(istio({ revision: 'default' })).args).not.toContain('--revision')
   })
 
@@ -43,13 +74,19 @@ describe('what is asked for', () => {
     ["by an overlay's profile", { overlays: ['spec: { profile: ambient }'] }],
   ])('is refused when it is ambient mode: %s', (_, { overlays, ...more }) => {
     const { profile: _demo, ...bare } = istio()
-    expect(() => wanted({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) })).toThrow(/asks for ambient mode, in which pods have no sidecars/)
+    expect(() =>
+      wanted({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) }),
+    ).toThrow(/asks for ambient mode, in which pods have no sidecars/)
   })
 
   test('is refused when a revision is hidden in an overlay, or an overlay is not YAML', () => {
-    expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow('the revision blue is given there; give it as `istio.revision`')
+    expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow(
+      'the revision blue is given there; give it as `istio.revision`',
+    )
     expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')], revision: 'blue' }))).not.toThrow()
-    expect(() => wanted(istio({ overlays: [fileWith('a: [')] }))).toThrow(/istio.overlays: the file \S+ is not one YAML document/)
+    expect(() => wanted(istio({ overlays: [fileWith('a: [')] }))).toThrow(
+      /istio.overlays: the file \S+ is not one YAML document/,
+    )
   })
 
   test('has the same fingerprint when asked for again, wherever its files lie', () => {
@@ -60,13 +97,28 @@ describe('what is asked for', () => {
 
   test('has another fingerprint when any part of it changes', () => {
     const file = (text: string) => ({ overlays: [fileWith(text)] })
-    const variants = [{}, { version: '1.31.1' }, { profile: 'minimal' }, { set: ['a=1'] }, { set: ['a=2'] }, { set: ['a=1', 'b=1'] }, { revision: 'canary' }, { hub: 'x.example' }, { imagePullPolicy: 'Always' as const }, { pullSecrets: ['a'] }, file('a: 1'), file('a: 2')]
+    const variants = [
+      {},
+      { version: '1.31.1' },
+      { profile: 'minimal' },
+      { set: ['a=1'] },
+      { set: ['a=2'] },
+      { set: ['a=1', 'b=1'] },
+      { revision: 'canary' },
+      { hub: 'x.example' },
+      { imagePullPolicy: 'Always' as const },
+      { pullSecrets: ['a'] },
+      file('a: 1'),
+      file('a: 2'),
+    ]
     const fingerprints = variants.map((more) => wanted(istio(more)).fingerprint)
     expect(new Set(fingerprints).size).toBe(variants.length)
   })
 
   test('has the same fingerprint when only where it is downloaded from, how long it may take, or what becomes of older ones, changes', () => {
-    expect(wanted(istio({ mirror: 'https://mirror.example', timeout: 1, removeOld: true, revision: 'default' })).fingerprint).toBe(wanted(istio()).fingerprint)
+    expect(
+      wanted(istio({ mirror: 'https://mirror.example', timeout: 1, removeOld: true, revision: 'default' })).fingerprint,
+    ).toBe(wanted(istio()).fingerprint)
   })
 
   test('names a file that is not there', () => {
@@ -80,7 +132,27 @@ describe('what is asked for', () => {
 function clusterOf(image: string | undefined, record?: Record<string, string>, availableReplicas = 1) {
   const state = { image, record, applied: [] as KubeObject[] }
   const cluster = clusterWith({
-    list: () => Promise.resolve(state.image === undefined ? [] : [{ metadata: {}, spec: { template: { spec: { containers: [{ name: 'other', image: 'x:9' }, { name: 'discovery', image: state.image }] } } }, status: { availableReplicas } }]),
+    list: () =>
+      Promise.resolve(
+        state.image === undefined
+          ? []
+          : [
+              {
+                metadata: {},
+                spec: {
+                  template: {
+                    spec: {
+                      containers: [
+                        { name: 'other', image: 'x:9' },
+                        { name: 'discovery', image: state.image },
+                      ],
+                    },
+                  },
+                },
+                status: { availableReplicas },
+              },
+            ],
+      ),
     get: () => Promise.resolve(state.record && { data: state.record }),
     apply: (object: KubeObject) => Promise.resolve(state.applied.push(object)),
   })
@@ -101,14 +173,35 @@ describe('the version installed', () => {
 })
 
 describe('the step from one version to another', () => {
-  const there = (...live: [revision: string, version: string][]): Plane[] => live.map(([revision, version]) => ({ revision, version, ready: true, createdAt: '' }))
+  const there = (...live: [revision: string, version: string][]): Plane[] =>
+    live.map(([revision, version]) => ({ revision, version, ready: true, createdAt: '' }))
   const asked = (version: string, revision = 'default') => wanted(istio({ version, revision }))
 
   test.each<[string, Plane[], ReturnType<typeof wanted>, RegExp]>([
-    ['two minor versions in place', there(['default', '1.29.3']), asked('1.31.0'), /control plane default is of 1\.29\.3, and in place only the next minor version may follow, not 1\.31\.0; go there one minor version at a time, or install it beside/],
-    ['back in place', there(['default', '1.31.0']), asked('1.30.4'), /is of 1\.31\.0, and 1\.30\.4 is older; to go back, point the namespace to a control plane of the old version/],
-    ['three minor versions beside', there(['default', '1.28.0']), asked('1.31.0', 'canary'), /beside it only up to two minor versions away/],
-    ['far behind beside', there(['default', '1.31.0']), asked('1.28.0', 'canary'), /beside it only up to two minor versions away/],
+    [
+      'two minor versions in place',
+      there(['default', '1.29.3']),
+      asked('1.31.0'),
+      /control plane default is of 1\.29\.3, and in place only the next minor version may follow, not 1\.31\.0; go there one minor version at a time, or install it beside/,
+    ],
+    [
+      'back in place',
+      there(['default', '1.31.0']),
+      asked('1.30.4'),
+      /is of 1\.31\.0, and 1\.30\.4 is older; to go back, point the namespace to a control plane of the old version/,
+    ],
+    [
+      'three minor versions beside',
+      there(['default', '1.28.0']),
+      asked('1.31.0', 'canary'),
+      /beside it only up to two minor versions away/,
+    ],
+    [
+      'far behind beside',
+      there(['default', '1.31.0']),
+      asked('1.28.0', 'canary'),
+      /beside it only up to two minor versions away/,
+    ],
   ])('is refused: %s', (_, live, wish, fault) => {
     expect(() => checkSteps(live, wish)).toThrow(ConfigError)
     expect(() => checkSteps(live, wish)).toThrow(fault)
@@ -118,8 +211,18 @@ describe('the step from one version to another', () => {
     ['the first', [], asked('1.31.0'), []],
     ['the next minor version in place', there(['default', '1.30.9']), asked('1.31.0'), []],
     ['two minor versions beside', there(['default', '1.29.0']), asked('1.31.0', 'canary'), []],
-    ['the next one in place, beside one that is two back', there(['old', '1.29.0'], ['canary', '1.30.0']), asked('1.31.0', 'canary'), []],
-    ['an older patch in place, and told', there(['default', '1.31.2']), asked('1.31.0'), ['the control plane default is of 1.31.2 and is replaced by the older 1.31.0']],
+    [
+      'the next one in place, beside one that is two back',
+      there(['old', '1.29.0'], ['canary', '1.30.0']),
+      asked('1.31.0', 'canary'),
+      [],
+    ],
+    [
+      'an older patch in place, and told',
+      there(['default', '1.31.2']),
+      asked('1.31.0'),
+      ['the control plane default is of 1.31.2 and is replaced by the older 1.31.0'],
+    ],
     ['from a version of nobody knows what', there(['default', 'latest']), asked('1.31.0'), []],
   ])('is allowed: %s', (_, live, wish, told) => {
     expect(checkSteps(live, wish)).toEqual(told)
@@ -148,14 +251,22 @@ describe('the mesh is brought about', () => {
     }
     expect(await ensureMesh(cluster, asked, install)).toEqual({ version: '1.31.0', action })
     expect(installs).toEqual(action === 'unchanged' ? [] : [['--set', 'profile=demo', '--set', hub]])
-    expect(state.applied).toEqual(action === 'unchanged' ? [] : [expect.objectContaining({ kind: 'ConfigMap', data: asRecorded })])
+    expect(state.applied).toEqual(
+      action === 'unchanged' ? [] : [expect.objectContaining({ kind: 'ConfigMap', data: asRecorded })],
+    )
   })
 
   test('beside another revision, with a record of its own', async () => {
     const { state, cluster } = clusterOf(live, asRecorded)
     const canary = wanted(istio({ revision: 'canary' }))
-    expect(await ensureMesh(cluster, canary, () => Promise.resolve())).toEqual({ version: '1.31.0', revision: 'canary', action: 'installed' })
-    expect(state.applied).toMatchObject([{ metadata: { name: 'mesh-canary-install-canary' }, data: { fingerprint: canary.fingerprint } }])
+    expect(await ensureMesh(cluster, canary, () => Promise.resolve())).toEqual({
+      version: '1.31.0',
+      revision: 'canary',
+      action: 'installed',
+    })
+    expect(state.applied).toMatchObject([
+      { metadata: { name: 'mesh-canary-install-canary' }, data: { fingerprint: canary.fingerprint } },
+    ])
   })
 
   test('a failed installation is not recorded, so that the next run tries again', async () => {

@@ -18,9 +18,21 @@ const status = (revision: string) => ({ 'sidecar.istio.io/status': JSON.stringif
 
 describe('the revision of a sidecar', () => {
   test.each<[string, Pod, string | undefined]>([
-    ['is what the injector wrote', pod({ metadata: { annotations: { ...status('canary'), 'istio.io/rev': 'x' }, labels: { 'istio.io/rev': 'y' } } }), 'canary'],
-    ['or the annotation of an injector that wrote no status', pod({ metadata: { annotations: { 'istio.io/rev': 'canary' } } }), 'canary'],
-    ['or one that says no revision in it', pod({ metadata: { annotations: { 'sidecar.istio.io/status': '{}', 'istio.io/rev': 'canary' } } }), 'canary'],
+    [
+      'is what the injector wrote',
+      pod({ metadata: { annotations: { ...status('canary'), 'istio.io/rev': 'x' }, labels: { 'istio.io/rev': 'y' } } }),
+      'canary',
+    ],
+    [
+      'or the annotation of an injector that wrote no status',
+      pod({ metadata: { annotations: { 'istio.io/rev': 'canary' } } }),
+      'canary',
+    ],
+    [
+      'or one that says no revision in it',
+      pod({ metadata: { annotations: { 'sidecar.istio.io/status': '{}', 'istio.io/rev': 'canary' } } }),
+      'canary',
+    ],
     ['or the label of a gateway', pod({ metadata: { labels: { 'istio.io/rev': 'canary' } } }), 'canary'],
     ['or is not known', pod({ metadata: { annotations: { 'sidecar.istio.io/status': 'odd' } } }), undefined],
   ])('%s', (_, each, revision) => {
@@ -32,22 +44,47 @@ describe('the revision of a sidecar', () => {
     ['of the same', pod({ metadata: { annotations: status('canary') } }), 'canary', false],
     ['of nobody knows whose', pod(), 'canary', false],
     ['where none is asked for', pod({ metadata: { annotations: status('old') } }), undefined, false],
-    ['where there is no sidecar', pod({ metadata: { annotations: status('old') }, spec: { initContainers: [] } }), 'canary', false],
+    [
+      'where there is no sidecar',
+      pod({ metadata: { annotations: status('old') }, spec: { initContainers: [] } }),
+      'canary',
+      false,
+    ],
   ])('is another or not: %s', (_, each, revision, other) => {
     expect(isOfOther(each, revision)).toBe(other)
   })
 })
 
 test('ambient mode of a namespace is a fault', () => {
-  const namespace = (labels: Record<string, string>): KubeObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } })
-  expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'ambient' }))).toMatch(/^namespace: shop is labelled istio.io\/dataplane-mode=ambient/)
+  const namespace = (labels: Record<string, string>): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'shop', labels },
+  })
+  expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'ambient' }))).toMatch(
+    /^namespace: shop is labelled istio.io\/dataplane-mode=ambient/,
+  )
   expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'none' }))).toBeUndefined()
 })
 
 describe('older than a control plane', () => {
-  const plane = (revision: string, createdAt: string): Plane => ({ revision, version: '1.31.0', ready: true, createdAt })
-  const all = [plane('default', '2026-01-01T00:00:00Z'), plane('canary', '2026-02-01T00:00:00Z'), plane('next', '2026-03-01T00:00:00Z')]
-  test.each<[string, string[]]>([['next', ['default', 'canary']], ['canary', ['default']], ['default', []], ['other', []]])('%s is what was there before it: %j', (revision, names) => {
+  const plane = (revision: string, createdAt: string): Plane => ({
+    revision,
+    version: '1.31.0',
+    ready: true,
+    createdAt,
+  })
+  const all = [
+    plane('default', '2026-01-01T00:00:00Z'),
+    plane('canary', '2026-02-01T00:00:00Z'),
+    plane('next', '2026-03-01T00:00:00Z'),
+  ]
+  test.each<[string, string[]]>([
+    ['next', ['default', 'canary']],
+    ['canary', ['default']],
+    ['default', []],
+    ['other', []],
+  ])('%s is what was there before it: %j', (revision, names) => {
     expect(older(all, revision).map((each) => each.revision)).toEqual(names)
   })
 })
@@ -55,22 +92,46 @@ describe('older than a control plane', () => {
 const stats = 'envoy_cluster_manager_cds_update_success{} 1\nenvoy_listener_manager_lds_update_success{} 1\n'
 const istiod = (revision: string): Workload => ({
   ...workload('Deployment', `istiod-${revision}`),
-  metadata: { name: `istiod-${revision}`, namespace: 'istio-system', labels: { app: 'istiod', 'istio.io/rev': revision } },
+  metadata: {
+    name: `istiod-${revision}`,
+    namespace: 'istio-system',
+    labels: { app: 'istiod', 'istio.io/rev': revision },
+  },
   spec: { selector: {}, template: { spec: { containers: [{ name: 'discovery', image: 'istio/pilot:1.31.0' }] } } },
 })
 const deployment = (name: string): Workload => {
   const one = workload('Deployment', name, { replicas: 1, updatedReplicas: 1, availableReplicas: 1 })
   return { ...one, spec: { ...one.spec, template: { ...one.spec.template, metadata: { labels: { app: name } } } } }
 }
-const tag = (name: string, revision: string): KubeObject => ({ apiVersion: 'admissionregistration.k8s.io/v1', kind: 'MutatingWebhookConfiguration', metadata: { name, labels: { 'istio.io/tag': name, 'istio.io/rev': revision } } })
-const podOf = (app: string, revision: string) => pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
+const tag = (name: string, revision: string): KubeObject => ({
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'MutatingWebhookConfiguration',
+  metadata: { name, labels: { 'istio.io/tag': name, 'istio.io/rev': revision } },
+})
+const podOf = (app: string, revision: string) =>
+  pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
 
 /**
  * A cluster in which restarted pods get the sidecar that the namespace's labels name, unless that is `broken` for them: then
  * the rollout does not end. The writes are noted, istioctl's commands among them.
  */
-function world(yaml: string, labels: Record<string, string>, { broken, signal = new AbortController().signal, onRestart }: { broken?: [string, string]; signal?: AbortSignal; onRestart?: () => void } = {}) {
-  const it = keeper([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } }, istiod('old'), istiod('canary'), tag('default', 'old'), tag('prod', 'old'), ...['a', 'b'].flatMap((name) => [deployment(name), podOf(name, 'old')])])
+function world(
+  yaml: string,
+  labels: Record<string, string>,
+  {
+    broken,
+    signal = new AbortController().signal,
+    onRestart,
+  }: { broken?: [string, string]; signal?: AbortSignal; onRestart?: () => void } = {},
+) {
+  const it = keeper([
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
+    istiod('old'),
+    istiod('canary'),
+    tag('default', 'old'),
+    tag('prod', 'old'),
+    ...['a', 'b'].flatMap((name) => [deployment(name), podOf(name, 'old')]),
+  ])
   const path = join(tempFolder(), 'istioctl')
   const log = `${path}.log`
   writeFileSync(log, '')
@@ -78,24 +139,41 @@ function world(yaml: string, labels: Record<string, string>, { broken, signal = 
   chmodSync(path, 0o755)
   const happened: string[] = []
   const commands = () => readFileSync(log, 'utf8').split('\n').filter(Boolean)
-  const merge = (kind: Kind, namespace: string | undefined, name: string, body: { metadata?: { labels?: Record<string, string | null> } }) => {
+  const merge = (
+    kind: Kind,
+    namespace: string | undefined,
+    name: string,
+    body: { metadata?: { labels?: Record<string, string | null> } },
+  ) => {
     const object = it.kept.get(`${kind} ${namespace ?? ''}/${name}`) as Workload
     if (kind === 'Namespace') {
       happened.push(`label ${JSON.stringify(body.metadata?.labels)}`)
-      object.metadata.labels = Object.fromEntries(Object.entries({ ...object.metadata.labels, ...body.metadata?.labels }).filter(([, value]) => value !== null)) as Record<string, string>
+      object.metadata.labels = Object.fromEntries(
+        Object.entries({ ...object.metadata.labels, ...body.metadata?.labels }).filter(([, value]) => value !== null),
+      ) as Record<string, string>
       return Promise.resolve({})
     }
     happened.push(`restart ${name}`)
-    const set = commands().findLast((line) => line.startsWith('tag set prod'))?.split(' ')[4] ?? 'old'
+    const set =
+      commands()
+        .findLast((line) => line.startsWith('tag set prod'))
+        ?.split(' ')[4] ?? 'old'
     const names = it.kept.get('Namespace /shop')!.metadata.labels ?? {}
-    const revision = names['istio-injection'] === 'enabled' ? 'old' : names['istio.io/rev'] === 'prod' ? set : names['istio.io/rev']!
+    const revision =
+      names['istio-injection'] === 'enabled' ? 'old' : names['istio.io/rev'] === 'prod' ? set : names['istio.io/rev']!
     const isBroken = broken?.[0] === name && broken[1] === revision
     object.status = { ...object.status, availableReplicas: isBroken ? 0 : 1 }
     it.kept.set(`Pod shop/${name}-1`, podOf(name, revision))
     onRestart?.()
     return Promise.resolve({})
   }
-  const report = { changes: [], warnings: [], restarted: [], stages: [], istioctl: { path, version: '1.31.0', cacheHit: true } } as unknown as Report
+  const report = {
+    changes: [],
+    warnings: [],
+    restarted: [],
+    stages: [],
+    istioctl: { path, version: '1.31.0', cacheHit: true },
+  } as unknown as Report
   const quiet = () => undefined
   const running = {
     config: configOf(`namespace: shop\nworkloads: [deploy/a, deploy/b]\nverify: { timeout: 1ms }\n${yaml}`),
@@ -109,9 +187,22 @@ function world(yaml: string, labels: Record<string, string>, { broken, signal = 
 }
 
 describe('pods that are overdue', () => {
-  const of = (labels: Record<string, string>, pods: Pod[]) => overdue(keeper([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } }, tag('prod', 'canary'), ...pods]).cluster, 'shop')
+  const of = (labels: Record<string, string>, pods: Pod[]) =>
+    overdue(
+      keeper([
+        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
+        tag('prod', 'canary'),
+        ...pods,
+      ]).cluster,
+      'shop',
+    )
   test.each<[string, Record<string, string>, Pod[], RegExp | undefined]>([
-    ['are told', { 'istio.io/rev': 'prod' }, [podOf('a', 'old'), podOf('b', 'canary')], /points to the control plane canary, and these pods still have sidecars of another: a-1 \(old\); restart/],
+    [
+      'are told',
+      { 'istio.io/rev': 'prod' },
+      [podOf('a', 'old'), podOf('b', 'canary')],
+      /points to the control plane canary, and these pods still have sidecars of another: a-1 \(old\); restart/,
+    ],
     ['there are none', { 'istio.io/rev': 'prod' }, [podOf('b', 'canary')], undefined],
     ['there are none where none need a sidecar', {}, [podOf('a', 'old')], undefined],
   ])('%s', async (_, labels, pods, told) => {
@@ -135,35 +226,64 @@ describe('a namespace that moves to another revision', () => {
   })
 
   test('goes back when a workload does not start, and what was restarted before with it', async () => {
-    const { running, happened, report } = world('istio: { revision: canary }', { 'istio-injection': 'enabled' }, { broken: ['b', 'canary'] })
-    await expect(inject(running)).rejects.toThrow(/Deployment\/b was not ready within 0.001 s .*\nso the namespace shop points to the revision old again, and Deployment\/a, Deployment\/b were restarted with its sidecars/)
+    const { running, happened, report } = world(
+      'istio: { revision: canary }',
+      { 'istio-injection': 'enabled' },
+      { broken: ['b', 'canary'] },
+    )
+    await expect(inject(running)).rejects.toThrow(
+      /Deployment\/b was not ready within 0.001 s .*\nso the namespace shop points to the revision old again, and Deployment\/a, Deployment\/b were restarted with its sidecars/,
+    )
     expect(happened).toEqual([toCanary, 'restart a', 'restart b', backToOld, 'restart a', 'restart b'])
     expect(report.restarted).toEqual(['Deployment/a', 'Deployment/b', 'Deployment/a', 'Deployment/b'])
   })
 
   test('goes back when it is cancelled, without waiting', async () => {
     const controller = new AbortController()
-    const { running, happened } = world('istio: { revision: canary }', { 'istio-injection': 'enabled' }, { broken: ['a', 'canary'], signal: controller.signal, onRestart: () => controller.abort(new Error('the run was cancelled')) })
-    await expect(inject(running)).rejects.toThrow(/points to the revision old again, and Deployment\/a are being restarted/)
+    const { running, happened } = world(
+      'istio: { revision: canary }',
+      { 'istio-injection': 'enabled' },
+      {
+        broken: ['a', 'canary'],
+        signal: controller.signal,
+        onRestart: () => controller.abort(new Error('the run was cancelled')),
+      },
+    )
+    await expect(inject(running)).rejects.toThrow(
+      /points to the revision old again, and Deployment\/a are being restarted/,
+    )
     expect(happened).toEqual([toCanary, 'restart a', backToOld, 'restart a'])
   })
 
   test('goes back with the tag, where it is the tag that moved', async () => {
-    const { running, happened, commands } = world('istio: { revision: canary, tag: prod }', { 'istio.io/rev': 'prod' }, { broken: ['b', 'canary'] })
+    const { running, happened, commands } = world(
+      'istio: { revision: canary, tag: prod }',
+      { 'istio.io/rev': 'prod' },
+      { broken: ['b', 'canary'] },
+    )
     await expect(inject(running)).rejects.toThrow('points to the revision old again')
     expect(happened).toEqual(['restart a', 'restart b', 'restart a', 'restart b'])
-    expect(commands()).toEqual(['tag set prod --revision canary --overwrite -y', 'tag set prod --revision old --overwrite -y'])
+    expect(commands()).toEqual([
+      'tag set prod --revision canary --overwrite -y',
+      'tag set prod --revision old --overwrite -y',
+    ])
   })
 
   test('does not leave a tag behind that was new', async () => {
-    const { running, commands } = world('istio: { revision: canary, tag: stage }', { 'istio-injection': 'enabled' }, { broken: ['a', 'stage'] })
+    const { running, commands } = world(
+      'istio: { revision: canary, tag: stage }',
+      { 'istio-injection': 'enabled' },
+      { broken: ['a', 'stage'] },
+    )
     await expect(inject(running)).rejects.toThrow('points to the revision old again')
     expect(commands()).toEqual(['tag set stage --revision canary --overwrite -y', 'tag remove stage -y'])
   })
 
   test('goes nowhere when there is no such control plane', async () => {
     const { running, happened } = world('istio: { revision: canari }', { 'istio-injection': 'enabled' })
-    await expect(inject(running)).rejects.toThrow('istio.revision: there is no control plane of the revision canari in the cluster (there are old, canary)')
+    await expect(inject(running)).rejects.toThrow(
+      'istio.revision: there is no control plane of the revision canari in the cluster (there are old, canary)',
+    )
     expect(happened).toEqual([])
   })
 

@@ -18,7 +18,10 @@ function watcher(happened: string[]) {
 }
 
 /** Plans and applies; the notes are of this apply alone. */
-async function applied({ cluster, happened }: Keeper, objects: KubeObject[]): Promise<{ changes: Change[]; happened: string[] }> {
+async function applied(
+  { cluster, happened }: Keeper,
+  objects: KubeObject[],
+): Promise<{ changes: Change[]; happened: string[] }> {
   const planned = await plan(cluster, objects, owner)
   happened.length = 0
   const changes: Change[] = []
@@ -26,7 +29,9 @@ async function applied({ cluster, happened }: Keeper, objects: KubeObject[]): Pr
   return { changes, happened: [...happened] }
 }
 
-const named = (name: string, namespace = 'shop') => (kind: string, action: Change['action']): Change => ({ kind, namespace, name, action })
+const named =
+  (name: string, namespace = 'shop') =>
+  (kind: string, action: Change['action']): Change => ({ kind, namespace, name, action })
 const backend = named('backend')
 
 describe('the order of the writes', () => {
@@ -34,8 +39,18 @@ describe('the order of the writes', () => {
 
   test('subsets before the weights that use them, with the proxies having them in between', async () => {
     const { changes, happened } = await applied(keeper(), [route(['v1', 80], ['v2', 20]), mtls, rule('v1', 'v2')])
-    expect(happened).toEqual(['PeerAuthentication', 'look at the proxies', 'DestinationRule', 'proxies have it', 'VirtualService'])
-    expect(changes).toEqual([named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created'), backend('VirtualService', 'created')])
+    expect(happened).toEqual([
+      'PeerAuthentication',
+      'look at the proxies',
+      'DestinationRule',
+      'proxies have it',
+      'VirtualService',
+    ])
+    expect(changes).toEqual([
+      named('default')('PeerAuthentication', 'created'),
+      backend('DestinationRule', 'created'),
+      backend('VirtualService', 'created'),
+    ])
   })
 
   test('a second run changes nothing, writes nothing and waits for nobody', async () => {
@@ -50,9 +65,26 @@ describe('the order of the writes', () => {
     await applied(world, [rule('v1', 'v2'), route(['v1', 80], ['v2', 20])])
     const written: unknown[] = []
     const { cluster } = world
-    const noting = { ...cluster, apply: <T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean) => (dryRun || written.push((object as unknown as Policy).spec['subsets'] ?? 'route'), cluster.apply(object, force, dryRun)) }
-    const { changes, happened } = await applied({ ...world, cluster: noting }, [rule('v2', 'v3'), route(['v2', 50], ['v3', 50])])
-    expect(happened).toEqual(['look at the proxies', 'DestinationRule', 'proxies have it', 'look at the proxies', 'VirtualService', 'proxies have it', 'DestinationRule'])
+    const noting = {
+      ...cluster,
+      apply: <T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean) => (
+        dryRun || written.push((object as unknown as Policy).spec['subsets'] ?? 'route'),
+        cluster.apply(object, force, dryRun)
+      ),
+    }
+    const { changes, happened } = await applied({ ...world, cluster: noting }, [
+      rule('v2', 'v3'),
+      route(['v2', 50], ['v3', 50]),
+    ])
+    expect(happened).toEqual([
+      'look at the proxies',
+      'DestinationRule',
+      'proxies have it',
+      'look at the proxies',
+      'VirtualService',
+      'proxies have it',
+      'DestinationRule',
+    ])
     expect(written).toEqual([subsets('v2', 'v3', 'v1'), 'route', subsets('v2', 'v3')])
     expect(changes).toEqual([backend('DestinationRule', 'changed'), backend('VirtualService', 'changed')])
   })
@@ -61,7 +93,13 @@ describe('the order of the writes', () => {
     const world = keeper()
     await applied(world, [mtls, rule('v1'), route(['v1', 100])])
     const { changes, happened } = await applied(world, [])
-    expect(happened).toEqual(['look at the proxies', 'remove VirtualService', 'proxies have it', 'remove DestinationRule', 'remove PeerAuthentication'])
+    expect(happened).toEqual([
+      'look at the proxies',
+      'remove VirtualService',
+      'proxies have it',
+      'remove DestinationRule',
+      'remove PeerAuthentication',
+    ])
     expect(changes.map(({ action }) => action)).toEqual(['deleted', 'deleted', 'deleted'])
     expect(world.kept.size).toBe(0)
   })
@@ -75,12 +113,17 @@ describe('the order of the writes', () => {
 
   test('what lets callers in comes before what shuts out all the rest, and goes after it', async () => {
     const world = keeper()
-    const policies = [policy('AuthorizationPolicy', 'deny-all', {}), policy('AuthorizationPolicy', 'allow', { rules: [{}] })]
+    const policies = [
+      policy('AuthorizationPolicy', 'deny-all', {}),
+      policy('AuthorizationPolicy', 'allow', { rules: [{}] }),
+    ]
     const order: string[] = []
     const note = (verb: string, name: string) => void order.push(`${verb} ${name}`)
     const noting = {
       ...world.cluster,
-      apply: <T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean) => (dryRun || note('apply', object.metadata.name), world.cluster.apply(object, force, dryRun)),
+      apply: <T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean) => (
+        dryRun || note('apply', object.metadata.name), world.cluster.apply(object, force, dryRun)
+      ),
       remove: (...args: Parameters<Cluster['remove']>) => (note('remove', args[2]), world.cluster.remove(...args)),
     }
     await applied({ ...world, cluster: noting }, policies)
@@ -95,20 +138,31 @@ describe('an apply that fails half-way', () => {
   /** The keeper, whose server fails at what is written to such an object. */
   function failingAt({ cluster, ...rest }: Keeper, kind: string, spec: unknown): Keeper {
     const fails = (object: KubeObject) => object.kind === kind && isDeepStrictEqual((object as Policy).spec, spec)
-    const apply: Cluster['apply'] = (object, force, dryRun) => (fails(object) && !dryRun ? Promise.reject(busy) : cluster.apply(object, force, dryRun))
+    const apply: Cluster['apply'] = (object, force, dryRun) =>
+      fails(object) && !dryRun ? Promise.reject(busy) : cluster.apply(object, force, dryRun)
     return { ...rest, cluster: { ...cluster, apply } }
   }
-  async function failure({ cluster, happened }: Keeper, objects: KubeObject[]): Promise<{ changes: Change[]; message: string }> {
+  async function failure(
+    { cluster, happened }: Keeper,
+    objects: KubeObject[],
+  ): Promise<{ changes: Change[]; message: string }> {
     const changes: Change[] = []
-    const error: unknown = await apply(cluster, await plan(cluster, objects, owner), watcher(happened), (change) => changes.push(change)).catch((reason: unknown) => reason)
+    const error: unknown = await apply(cluster, await plan(cluster, objects, owner), watcher(happened), (change) =>
+      changes.push(change),
+    ).catch((reason: unknown) => reason)
     return { changes, message: (error as Error).message }
   }
 
   test('tells what was written and what was not, and the next one carries on', async () => {
     const world = keeper()
     const objects = [mtls, rule('v1', 'v2'), route(['v1', 80], ['v2', 20])]
-    const { changes, message } = await failure(failingAt(world, 'VirtualService', route(['v1', 80], ['v2', 20]).spec), objects)
-    expect(message).toBe('VirtualService shop/backend: the server is busy; done before that: PeerAuthentication shop/default, DestinationRule shop/backend; not yet: VirtualService shop/backend. Mend the cause and run again: the run carries on from there')
+    const { changes, message } = await failure(
+      failingAt(world, 'VirtualService', route(['v1', 80], ['v2', 20]).spec),
+      objects,
+    )
+    expect(message).toBe(
+      'VirtualService shop/backend: the server is busy; done before that: PeerAuthentication shop/default, DestinationRule shop/backend; not yet: VirtualService shop/backend. Mend the cause and run again: the run carries on from there',
+    )
     expect(changes).toEqual([named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created')])
     expect((await applied(world, objects)).changes).toEqual([backend('VirtualService', 'created')])
   })
@@ -118,7 +172,9 @@ describe('an apply that fails half-way', () => {
     await applied(world, [rule('v1', 'v2'), route(['v1', 80], ['v2', 20])])
     const objects = [rule('v2'), route(['v2', 100])]
     const { changes, message } = await failure(failingAt(world, 'DestinationRule', rule('v2').spec), objects)
-    expect(message).toContain('done before that: DestinationRule shop/backend, VirtualService shop/backend; not yet: DestinationRule shop/backend.')
+    expect(message).toContain(
+      'done before that: DestinationRule shop/backend, VirtualService shop/backend; not yet: DestinationRule shop/backend.',
+    )
     expect(changes).toEqual([backend('DestinationRule', 'changed'), backend('VirtualService', 'changed')])
     expect((await applied(world, objects)).changes).toEqual([backend('DestinationRule', 'changed')])
   })
@@ -131,8 +187,14 @@ describe('an apply that fails half-way', () => {
 })
 
 describe('a field that somebody else owns', () => {
-  const conflict = (...managers: string[]) => new ApiError(409, 'Apply failed', managers.map((manager) => `conflict with "${manager}" using networking.istio.io/v1`))
-  const refusing = (...managers: string[]) => keeper([], (object, force) => (object.kind === 'VirtualService' && !force ? conflict(...managers) : undefined))
+  const conflict = (...managers: string[]) =>
+    new ApiError(
+      409,
+      'Apply failed',
+      managers.map((manager) => `conflict with "${manager}" using networking.istio.io/v1`),
+    )
+  const refusing = (...managers: string[]) =>
+    keeper([], (object, force) => (object.kind === 'VirtualService' && !force ? conflict(...managers) : undefined))
 
   test('is taken back when that is our own promotion', async () => {
     const { happened } = await applied(refusing('mesh-canary'), [route(['v1', 100])])
@@ -147,9 +209,14 @@ describe('a field that somebody else owns', () => {
     await expect(applied(world, [route(['v2', 100])])).rejects.toThrow('conflict with "kubectl-create"')
   })
 
-  test.each([[['argocd']], [['mesh-canary', 'argocd']]])('is left to %j, who is named before anything is written', async (managers) => {
-    const world = refusing(...managers)
-    await expect(applied(world, [rule('v1'), route(['v1', 100])])).rejects.toThrow(/^VirtualService shop\/backend has fields that somebody else owns: .*conflict with "argocd".*; remove them there, or here$/)
-    expect(world.happened).toEqual([])
-  })
+  test.each([[['argocd']], [['mesh-canary', 'argocd']]])(
+    'is left to %j, who is named before anything is written',
+    async (managers) => {
+      const world = refusing(...managers)
+      await expect(applied(world, [rule('v1'), route(['v1', 100])])).rejects.toThrow(
+        /^VirtualService shop\/backend has fields that somebody else owns: .*conflict with "argocd".*; remove them there, or here$/,
+      )
+      expect(world.happened).toEqual([])
+    },
+  )
 })

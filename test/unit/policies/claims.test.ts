@@ -6,8 +6,18 @@ import { claimedTwice } from '../../../src/policies/claims.ts'
 import { clusterWith } from '../fixtures.ts'
 
 const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
-const virtualService = (name: string, spec: object, labels = {}): KubeObject => ({ apiVersion: 'networking.istio.io/v1', kind: 'VirtualService', metadata: { name, namespace: 'shop', labels }, ...{ spec } })
-const route = (name: string, spec: object, labels = {}): KubeObject => ({ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', metadata: { name, namespace: 'other', labels }, ...{ spec } })
+const virtualService = (name: string, spec: object, labels = {}): KubeObject => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'VirtualService',
+  metadata: { name, namespace: 'shop', labels },
+  ...{ spec },
+})
+const route = (name: string, spec: object, labels = {}): KubeObject => ({
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind: 'HTTPRoute',
+  metadata: { name, namespace: 'other', labels },
+  ...{ spec },
+})
 const atGateway = { parentRefs: [{ name: 'edge' }] }
 const inMesh = { parentRefs: [{ kind: 'Service', group: '', name: 'web', namespace: 'shop' }] }
 
@@ -27,7 +37,11 @@ const service = virtualService('web', { hosts: ['web.shop.svc.cluster.local'] },
 
 describe('a host of ours that has an HTTPRoute of somebody else', () => {
   test('at a gateway', async () => {
-    expect(await claimed([service, exposed], { routes: [route('theirs', { ...atGateway, hostnames: ['a.test', 'shop.test'] })] })).toEqual([
+    expect(
+      await claimed([service, exposed], {
+        routes: [route('theirs', { ...atGateway, hostnames: ['a.test', 'shop.test'] })],
+      }),
+    ).toEqual([
       'policies: the host shop.test of the VirtualService shop/web-gateway is claimed by the HTTPRoute other/theirs as well, which is not ours: which of the two answers depends on the gateway by which a request comes; keep one of them',
     ])
   })
@@ -41,7 +55,10 @@ describe('a host of ours that has an HTTPRoute of somebody else', () => {
   test.each<[string, KubeObject]>([
     ['another host', route('theirs', { ...atGateway, hostnames: ['a.test'] })],
     ['no host of its own', route('theirs', atGateway)],
-    ['the name of a service, but at a gateway', route('theirs', { ...atGateway, hostnames: ['web.shop.svc.cluster.local'] })],
+    [
+      'the name of a service, but at a gateway',
+      route('theirs', { ...atGateway, hostnames: ['web.shop.svc.cluster.local'] }),
+    ],
     ['our host, and is ours', route('ours', { ...atGateway, hostnames: ['shop.test'] }, ours)],
   ])('not one that has %s', async (_, theirs) => {
     expect(await claimed([service, exposed], { routes: [theirs] })).toEqual([])
@@ -50,13 +67,20 @@ describe('a host of ours that has an HTTPRoute of somebody else', () => {
 
 test("a host of our HTTPRoute that has somebody else's VirtualService", async () => {
   const theirs = virtualService('theirs', { hosts: ['shop.test'], gateways: ['mesh', 'infra/edge'] })
-  const [warning, ...more] = await claimed([route('web', { ...atGateway, hostnames: ['shop.test'] }, ours)], { virtualServices: [theirs] })
-  expect(warning).toContain('the host shop.test of the HTTPRoute other/web is claimed by the VirtualService shop/theirs as well')
+  const [warning, ...more] = await claimed([route('web', { ...atGateway, hostnames: ['shop.test'] }, ours)], {
+    virtualServices: [theirs],
+  })
+  expect(warning).toContain(
+    'the host shop.test of the HTTPRoute other/web is claimed by the VirtualService shop/theirs as well',
+  )
   expect(more).toEqual([])
 })
 
 describe("a host of our VirtualService that has somebody else's in another namespace", () => {
-  const elsewhere = (spec: object, labels = {}) => ({ ...virtualService('theirs', spec, labels), metadata: { name: 'theirs', namespace: 'platform', labels } })
+  const elsewhere = (spec: object, labels = {}) => ({
+    ...virtualService('theirs', spec, labels),
+    metadata: { name: 'theirs', namespace: 'platform', labels },
+  })
   const host = 'web.shop.svc.cluster.local'
 
   test('inside the mesh', async () => {
@@ -64,7 +88,10 @@ describe("a host of our VirtualService that has somebody else's in another names
       `policies: the host ${host} of the VirtualService shop/web is claimed by the VirtualService platform/theirs as well, which is not ours: inside the mesh Istio follows the older of the two; keep one of them`,
     ])
   })
-  test('that is shown to our namespace', async () => expect(await claimed([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] })).toHaveLength(1))
+  test('that is shown to our namespace', async () =>
+    expect(
+      await claimed([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] }),
+    ).toHaveLength(1))
 
   test.each<[string, KubeObject]>([
     ['is kept to its own', elsewhere({ hosts: [host], exportTo: ['.'] })],
@@ -79,8 +106,11 @@ describe("a host of our VirtualService that has somebody else's in another names
 
 describe('what cannot be listed', () => {
   const theirs = route('theirs', { ...atGateway, hostnames: ['shop.test'] })
-  test('everywhere is listed in the namespace', async () => expect(await claimed([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
+  test('everywhere is listed in the namespace', async () =>
+    expect(await claimed([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
   test('at all is left alone', async () => expect(await claimed([exposed], { routes: 403, own: 403 })).toEqual([]))
-  test('because the cluster has no Gateway API is not there', async () => expect(await claimed([exposed], { routes: 404, own: [theirs] })).toEqual([]))
-  test('for another reason is an error', async () => expect(claimed([exposed], { routes: 500 })).rejects.toBeInstanceOf(ApiError))
+  test('because the cluster has no Gateway API is not there', async () =>
+    expect(await claimed([exposed], { routes: 404, own: [theirs] })).toEqual([]))
+  test('for another reason is an error', async () =>
+    expect(claimed([exposed], { routes: 500 })).rejects.toBeInstanceOf(ApiError))
 })

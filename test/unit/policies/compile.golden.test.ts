@@ -7,18 +7,27 @@ import { compile } from '../../../src/policies/compile/index.ts'
 import { configOf } from '../fixtures.ts'
 
 const folder = resolve(import.meta.dirname, '../../golden')
-const names = readdirSync(folder).filter((file) => file.endsWith('.mesh.yaml')).map((file) => file.replace('.mesh.yaml', ''))
+const names = readdirSync(folder)
+  .filter((file) => file.endsWith('.mesh.yaml'))
+  .map((file) => file.replace('.mesh.yaml', ''))
 const now = Date.parse('2026-11-23T12:00:00Z')
 
 test.each(names)('%s', (name) => {
   const file = join(folder, `${name}.yaml`)
   const { objects, warnings } = compile(configOf(readFileSync(join(folder, `${name}.mesh.yaml`), 'utf8')), {}, now)
-  const rendered = [...warnings.map((warning) => `# warning: ${warning}\n`), ...objects.map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`)].join('')
+  const rendered = [
+    ...warnings.map((warning) => `# warning: ${warning}\n`),
+    ...objects.map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`),
+  ].join('')
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, rendered)
   expect(existsSync(file), `${file} is not there: run again with UPDATE_GOLDEN=1`).toBe(true)
   expect(rendered).toBe(readFileSync(file, 'utf8'))
 })
 
 test('every golden file has its config', () => {
-  expect(readdirSync(folder).filter((file) => /^[a-z-]+\.yaml$/.test(file)).sort()).toEqual(names.map((name) => `${name}.yaml`).sort())
+  expect(
+    readdirSync(folder)
+      .filter((file) => /^[a-z-]+\.yaml$/.test(file))
+      .sort(),
+  ).toEqual(names.map((name) => `${name}.yaml`).sort())
 })

@@ -9,13 +9,21 @@ const labels = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
 function compiled(yaml: string, live: Record<string, Weights> = {}) {
   const { objects } = compile(configOf(`namespace: shop\n${yaml}`), live)
   const of = <T>(kind: string) => objects.filter((object) => object.kind === kind) as T[]
-  return { objects, destinationRules: of<DestinationRule>('DestinationRule'), virtualServices: of<VirtualService>('VirtualService'), peerAuthentication: of<KubeObject>('PeerAuthentication')[0] }
+  return {
+    objects,
+    destinationRules: of<DestinationRule>('DestinationRule'),
+    virtualServices: of<VirtualService>('VirtualService'),
+    peerAuthentication: of<KubeObject>('PeerAuthentication')[0],
+  }
 }
 
 /** The weights that the service's VirtualService states, by subset. */
 function weightsIn(yaml: string, live?: Record<string, Weights>): Weights | undefined {
   const [object] = compiled(yaml, live).virtualServices
-  return object && Object.fromEntries(object.spec.http![0]!.route!.map(({ destination, weight }) => [destination.subset!, weight!]))
+  return (
+    object &&
+    Object.fromEntries(object.spec.http![0]!.route!.map(({ destination, weight }) => [destination.subset!, weight!]))
+  )
 }
 
 test('all policies of a service are one VirtualService and one DestinationRule', () => {
@@ -33,7 +41,12 @@ services:
   const destination = { host, port: { number: 3001 } }
   expect(all.objects).toHaveLength(3)
   expect(all).toMatchObject({
-    peerAuthentication: { apiVersion: 'security.istio.io/v1', kind: 'PeerAuthentication', metadata: { name: 'default', namespace: 'shop', labels }, spec: { mtls: { mode: 'STRICT' } } },
+    peerAuthentication: {
+      apiVersion: 'security.istio.io/v1',
+      kind: 'PeerAuthentication',
+      metadata: { name: 'default', namespace: 'shop', labels },
+      spec: { mtls: { mode: 'STRICT' } },
+    },
     destinationRules: [
       {
         apiVersion: 'networking.istio.io/v1',
@@ -43,9 +56,17 @@ services:
           host,
           trafficPolicy: {
             connectionPool: { tcp: { maxConnections: 100 }, http: { http1MaxPendingRequests: 50 } },
-            outlierDetection: { consecutive5xxErrors: 5, interval: '1500ms', baseEjectionTime: '30s', maxEjectionPercent: 0 },
+            outlierDetection: {
+              consecutive5xxErrors: 5,
+              interval: '1500ms',
+              baseEjectionTime: '30s',
+              maxEjectionPercent: 0,
+            },
           },
-          subsets: [{ name: 'v1', labels: { version: 'v1' } }, { name: 'v2', labels: { version: 'v2', track: 'canary' } }],
+          subsets: [
+            { name: 'v1', labels: { version: 'v1' } },
+            { name: 'v2', labels: { version: 'v2', track: 'canary' } },
+          ],
         },
       },
     ],
@@ -59,10 +80,17 @@ services:
           http: [
             {
               name: 'mesh-canary',
-              route: [{ destination: { ...destination, subset: 'v1' }, weight: 80 }, { destination: { ...destination, subset: 'v2' }, weight: 20 }],
+              route: [
+                { destination: { ...destination, subset: 'v1' }, weight: 80 },
+                { destination: { ...destination, subset: 'v2' }, weight: 20 },
+              ],
               timeout: '10s',
               // Named outright: Istio's own list leaves a 503 out.
-              retries: { attempts: 3, perTryTimeout: '500ms', retryOn: 'gateway-error,connect-failure,refused-stream,unavailable,cancelled' },
+              retries: {
+                attempts: 3,
+                perTryTimeout: '500ms',
+                retryOn: 'gateway-error,connect-failure,refused-stream,unavailable,cancelled',
+              },
             },
           ],
         },
@@ -85,15 +113,22 @@ describe('nothing is written that was not asked for', () => {
   })
 
   test('a service without a split is routed whole, without weights', () => {
-    expect(compiled('services: { backend: { timeout: 1s } }').virtualServices[0]!.spec.http).toEqual([{ name: 'mesh-canary', route: [{ destination: { host } }], timeout: '1s' }])
+    expect(compiled('services: { backend: { timeout: 1s } }').virtualServices[0]!.spec.http).toEqual([
+      { name: 'mesh-canary', route: [{ destination: { host } }], timeout: '1s' },
+    ])
   })
 
   test('a breaker that only limits connections ejects nobody', () => {
-    expect(compiled('services: { backend: { circuitBreaker: { maxConnections: 1 } } }').destinationRules[0]!.spec.trafficPolicy).toEqual({ connectionPool: { tcp: { maxConnections: 1 } } })
+    expect(
+      compiled('services: { backend: { circuitBreaker: { maxConnections: 1 } } }').destinationRules[0]!.spec
+        .trafficPolicy,
+    ).toEqual({ connectionPool: { tcp: { maxConnections: 1 } } })
   })
 
   test('retries of 0 turn them off, with nothing beside it', () => {
-    expect(compiled('services: { backend: { retries: { attempts: 0 } } }').virtualServices[0]!.spec.http![0]!['retries']).toEqual({ attempts: 0 })
+    expect(
+      compiled('services: { backend: { retries: { attempts: 0 } } }').virtualServices[0]!.spec.http![0]!['retries'],
+    ).toEqual({ attempts: 0 })
   })
 })
 
@@ -104,16 +139,51 @@ describe('weights', () => {
 
   test.each<[string, string, Record<string, Weights> | undefined, Weights | undefined]>([
     ['those stated outright, over those in force', split, { backend: { v1: 1, v2: 99 } }, { v1: 80, v2: 20 }],
-    ['those in force, when none are stated', `services: { backend: { ${subsets} } }`, { backend: { v1: 30, v2: 70 } }, { v1: 30, v2: 70 }],
+    [
+      'those in force, when none are stated',
+      `services: { backend: { ${subsets} } }`,
+      { backend: { v1: 30, v2: 70 } },
+      { v1: 30, v2: 70 },
+    ],
     ['none, when none are stated and none in force', `services: { backend: { ${subsets} } }`, undefined, undefined],
-    ['those in force of another service do not count', `services: { backend: { ${subsets} } }`, { other: { v1: 30, v2: 70 } }, undefined],
+    [
+      'those in force of another service do not count',
+      `services: { backend: { ${subsets} } }`,
+      { other: { v1: 30, v2: 70 } },
+      undefined,
+    ],
     ['of a canary for the first time: all on stable', canary, undefined, { v1: 100, v2: 0 }],
     ['of a canary for the first time, stated outright', `${canary}\n${split}`, undefined, { v1: 80, v2: 20 }],
-    ['of a canary under way or promoted: those in force, whatever is stated', `${canary}\n${split}`, { backend: { v1: 0, v2: 100 } }, { v1: 0, v2: 100 }],
-    ['of a second canary, after the first was promoted: all on the new stable, the old one is gone', 'canary: { service: backend, stable: v2, canary: v3 }', { backend: { v1: 0, v2: 100 } }, { v2: 100, v3: 0 }],
-    ['of a canary for the first time, where the stable subset is routed to already', canary, { backend: { v1: 100 } }, { v1: 100, v2: 0 }],
-    ['of a canary for the first time, with all on stable outright', `${canary}\nservices: { backend: { ${subsets}, traffic: { v1: 100 } } }`, undefined, { v1: 100, v2: 0 }],
-    ['those in force of a subset that is not defined any more do not count', `services: { backend: { ${subsets} } }`, { backend: { v0: 0, v1: 30, v2: 70 } }, { v1: 30, v2: 70 }],
+    [
+      'of a canary under way or promoted: those in force, whatever is stated',
+      `${canary}\n${split}`,
+      { backend: { v1: 0, v2: 100 } },
+      { v1: 0, v2: 100 },
+    ],
+    [
+      'of a second canary, after the first was promoted: all on the new stable, the old one is gone',
+      'canary: { service: backend, stable: v2, canary: v3 }',
+      { backend: { v1: 0, v2: 100 } },
+      { v2: 100, v3: 0 },
+    ],
+    [
+      'of a canary for the first time, where the stable subset is routed to already',
+      canary,
+      { backend: { v1: 100 } },
+      { v1: 100, v2: 0 },
+    ],
+    [
+      'of a canary for the first time, with all on stable outright',
+      `${canary}\nservices: { backend: { ${subsets}, traffic: { v1: 100 } } }`,
+      undefined,
+      { v1: 100, v2: 0 },
+    ],
+    [
+      'those in force of a subset that is not defined any more do not count',
+      `services: { backend: { ${subsets} } }`,
+      { backend: { v0: 0, v1: 30, v2: 70 } },
+      { v1: 30, v2: 70 },
+    ],
   ])('%s', (_, yaml, live, weights) => {
     expect(weightsIn(yaml, live)).toEqual(weights)
   })
@@ -130,7 +200,9 @@ describe("a canary's subsets", () => {
   })
 
   test('that the service defines are its own', () => {
-    expect(subsetsOf('canary: { service: backend }\nservices: { backend: { subsets: { v2: { track: next } } } }')).toEqual([
+    expect(
+      subsetsOf('canary: { service: backend }\nservices: { backend: { subsets: { v2: { track: next } } } }'),
+    ).toEqual([
       { name: 'v1', labels: { version: 'v1' } },
       { name: 'v2', labels: { track: 'next' } },
     ])

@@ -13,24 +13,54 @@ const ours = { [managedByLabel]: 'mesh-canary' }
 const owner = ownerOf('mesh.yaml', 'shop')
 const mine = { ...ours, [configLabel]: owner.id }
 /** In a cluster that holds the live objects, and others. */
-const faultsOf = (yaml: string, live: Live, by = owner, others: KubeObject[] = []) => contradictions(keeper([...live.virtualServices, ...live.destinationRules, ...others]).cluster, configOf(`namespace: shop\n${yaml}`), live, by)
+const faultsOf = (yaml: string, live: Live, by = owner, others: KubeObject[] = []) =>
+  contradictions(
+    keeper([...live.virtualServices, ...live.destinationRules, ...others]).cluster,
+    configOf(`namespace: shop\n${yaml}`),
+    live,
+    by,
+  )
 
 describe('a version that holds traffic and that the config does not define', () => {
-  const splitting = (...weights: [string, number][]): Live => ({ ...nothingLive, virtualServices: [virtualService([{ route: weights.map(([subset, weight]) => to(subset, weight)) }], { labels: ours })] })
+  const splitting = (...weights: [string, number][]): Live => ({
+    ...nothingLive,
+    virtualServices: [
+      virtualService([{ route: weights.map(([subset, weight]) => to(subset, weight)) }], { labels: ours }),
+    ],
+  })
   const second = 'canary: { service: backend, stable: v2, canary: v3 }'
 
   test.each<[string, string, Live, string[]]>([
     ['is named', 'services: { backend: { subsets: { v2: {} } } }', splitting(['v1', 30], ['v2', 70]), ['v1 holds 30%']],
-    ['is named, each', 'services: { backend: { timeout: 1s } }', splitting(['v1', 30], ['v2', 70]), ['v1 holds 30%', 'v2 holds 70%']],
+    [
+      'is named, each',
+      'services: { backend: { timeout: 1s } }',
+      splitting(['v1', 30], ['v2', 70]),
+      ['v1 holds 30%', 'v2 holds 70%'],
+    ],
     ['is named before a canary', second, splitting(['v1', 20], ['v2', 80]), ['v1 holds 20%']],
-    ['is named before a canary, also where traffic is stated', `${second}\nservices: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }`, splitting(['v1', 20], ['v2', 80]), ['v1 holds 20%']],
-    ['is none where traffic is stated', 'services: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }', splitting(['v1', 30], ['v2', 70]), []],
+    [
+      'is named before a canary, also where traffic is stated',
+      `${second}\nservices: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }`,
+      splitting(['v1', 20], ['v2', 80]),
+      ['v1 holds 20%'],
+    ],
+    [
+      'is none where traffic is stated',
+      'services: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }',
+      splitting(['v1', 30], ['v2', 70]),
+      [],
+    ],
     ['is none without weight', second, splitting(['v1', 0], ['v2', 100]), []],
     ['is none where nothing is split yet', second, nothingLive, []],
   ])('%s', async (_, yaml, live, named) => {
     const faults = await faultsOf(yaml, live)
     expect(faults).toHaveLength(named.length)
-    named.forEach((name, i) => expect(faults[i]).toContain(`services.backend.subsets: the subset ${name} of the traffic now and is not defined here`))
+    named.forEach((name, i) =>
+      expect(faults[i]).toContain(
+        `services.backend.subsets: the subset ${name} of the traffic now and is not defined here`,
+      ),
+    )
   })
 })
 
@@ -38,7 +68,8 @@ describe('a host for which the run writes an object, while another one stays', (
   const service = 'services: { backend: { timeout: 1s, subsets: { v1: {} } } }'
   const route = [{ route: [to('v1', 100)] }]
   /** In a manifest of the user's own, under a name of its own. */
-  const manifest = () => `policies: ${fileWith(`# the user's own
+  const manifest = () =>
+    `policies: ${fileWith(`# the user's own
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: routes }
@@ -53,26 +84,96 @@ spec: { host: backend }
     const object = virtualService(route, { name, labels })
     return { ...nothingLive, virtualServices: [{ ...object, spec: { ...object.spec, ...more } }] }
   }
-  const rules = (name: string, host: string, labels = {}, more = {}): Live => ({ ...nothingLive, destinationRules: [{ apiVersion: 'networking.istio.io/v1', kind: 'DestinationRule', metadata: { name, namespace: 'shop', labels }, spec: { host, ...more } }] })
+  const rules = (name: string, host: string, labels = {}, more = {}): Live => ({
+    ...nothingLive,
+    destinationRules: [
+      {
+        apiVersion: 'networking.istio.io/v1',
+        kind: 'DestinationRule',
+        metadata: { name, namespace: 'shop', labels },
+        spec: { host, ...more },
+      },
+    ],
+  })
   const other = { ...ours, [configLabel]: '00000000' }
 
   test.each<[string, () => string, Live, RegExp | undefined]>([
-    ["a stranger's VirtualService of another name", () => service, services('theirs'), /^services\.backend: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which is not ours, and of two for one host the mesh follows the older; move its policies into `services\.backend` and delete it$/],
-    ["a stranger's of the same name, which can be handed over", () => service, services('backend'), /VirtualService shop\/backend, which is not ours, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/],
-    ["a stranger's DestinationRule", () => service, rules('theirs', 'backend.shop'), /^services\.backend: the host .* DestinationRule shop\/theirs, which is not ours/],
-    ["a stranger's, where only a manifest is for the host", manifest, services('theirs'), /^policies: .*mesh\.yaml:2: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which is not ours, .*; move its policies into .*mesh\.yaml:2 and delete it$/],
-    ["a stranger's for one host of several", manifest, services('theirs', {}, { hosts: ['x', 'other.shop.svc.cluster.local'] }), /^policies: .*mesh\.yaml:2: the host other\.shop\.svc\.cluster\.local already has/],
-    ["a stranger's DestinationRule, where only a manifest is for the host", manifest, rules('theirs', 'backend'), /^policies: .*mesh\.yaml:7: the host .* DestinationRule shop\/theirs, which is not ours/],
-    ["another config's", manifest, services('theirs', other), /which another config of mesh-canary wrote \(mesh-canary\.io\/config=00000000\), .*; take the host out of one of the two, give both the same `name`, or delete that object$/],
-    ['one that was handed over under another name', () => service, services('theirs', ours), /which was handed over, but under another name than that of ours, .* and delete it$/],
+    [
+      "a stranger's VirtualService of another name",
+      () => service,
+      services('theirs'),
+      /^services\.backend: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which is not ours, and of two for one host the mesh follows the older; move its policies into `services\.backend` and delete it$/,
+    ],
+    [
+      "a stranger's of the same name, which can be handed over",
+      () => service,
+      services('backend'),
+      /VirtualService shop\/backend, which is not ours, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/,
+    ],
+    [
+      "a stranger's DestinationRule",
+      () => service,
+      rules('theirs', 'backend.shop'),
+      /^services\.backend: the host .* DestinationRule shop\/theirs, which is not ours/,
+    ],
+    [
+      "a stranger's, where only a manifest is for the host",
+      manifest,
+      services('theirs'),
+      /^policies: .*mesh\.yaml:2: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which is not ours, .*; move its policies into .*mesh\.yaml:2 and delete it$/,
+    ],
+    [
+      "a stranger's for one host of several",
+      manifest,
+      services('theirs', {}, { hosts: ['x', 'other.shop.svc.cluster.local'] }),
+      /^policies: .*mesh\.yaml:2: the host other\.shop\.svc\.cluster\.local already has/,
+    ],
+    [
+      "a stranger's DestinationRule, where only a manifest is for the host",
+      manifest,
+      rules('theirs', 'backend'),
+      /^policies: .*mesh\.yaml:7: the host .* DestinationRule shop\/theirs, which is not ours/,
+    ],
+    [
+      "another config's",
+      manifest,
+      services('theirs', other),
+      /which another config of mesh-canary wrote \(mesh-canary\.io\/config=00000000\), .*; take the host out of one of the two, give both the same `name`, or delete that object$/,
+    ],
+    [
+      'one that was handed over under another name',
+      () => service,
+      services('theirs', ours),
+      /which was handed over, but under another name than that of ours, .* and delete it$/,
+    ],
     ['one that was handed over', () => service, services('backend', ours), undefined],
     ['our own', () => service, services('backend', mine), undefined],
     ['our own that goes with this run', () => service, services('before', mine), undefined],
     ['one for another host', manifest, services('theirs', {}, { hosts: ['frontend'] }), undefined],
-    ['one at a gateway, where several come together', () => service, services('theirs', {}, { gateways: ['istio-system/public'] }), undefined],
-    ['one at a gateway and in the mesh', () => service, services('theirs', {}, { gateways: ['istio-system/public', 'mesh'] }), /which is not ours/],
-    ['a DestinationRule for some callers only', () => service, rules('theirs', 'backend', {}, { workloadSelector: { matchLabels: { app: 'x' } } }), undefined],
-    ['a VirtualService, where the run has only subsets', () => 'services: { backend: { subsets: { v1: {} } } }', { ...services('theirs'), ...rules('backend', 'backend', mine) }, undefined],
+    [
+      'one at a gateway, where several come together',
+      () => service,
+      services('theirs', {}, { gateways: ['istio-system/public'] }),
+      undefined,
+    ],
+    [
+      'one at a gateway and in the mesh',
+      () => service,
+      services('theirs', {}, { gateways: ['istio-system/public', 'mesh'] }),
+      /which is not ours/,
+    ],
+    [
+      'a DestinationRule for some callers only',
+      () => service,
+      rules('theirs', 'backend', {}, { workloadSelector: { matchLabels: { app: 'x' } } }),
+      undefined,
+    ],
+    [
+      'a VirtualService, where the run has only subsets',
+      () => 'services: { backend: { subsets: { v1: {} } } }',
+      { ...services('theirs'), ...rules('backend', 'backend', mine) },
+      undefined,
+    ],
   ])('%s', async (_, yaml, live, sentence) => {
     const faults = await faultsOf(yaml(), live)
     expect(faults).toHaveLength(sentence ? 1 : 0)
@@ -81,39 +182,83 @@ spec: { host: backend }
 
   test('what an earlier run without a name wrote is not pruned, and so is told', async () => {
     const nameless = ownerOf('inputs', 'shop')
-    expect(await faultsOf(manifest(), services('before', { ...ours, [configLabel]: nameless.id }), nameless)).toEqual([expect.stringContaining('VirtualService shop/before, which an earlier run without a `name` wrote')])
+    expect(await faultsOf(manifest(), services('before', { ...ours, [configLabel]: nameless.id }), nameless)).toEqual([
+      expect.stringContaining('VirtualService shop/before, which an earlier run without a `name` wrote'),
+    ])
   })
 })
 
 test("an object of one of our names that is somebody else's is told, whatever its kind", async () => {
-  expect(await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {})])).toEqual([expect.stringMatching(/^policies: PeerAuthentication shop\/default is there already and is not ours; .* to hand it over$/)])
-  expect(await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {}, { labels: mine })])).toEqual([])
+  expect(await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {})])).toEqual([
+    expect.stringMatching(
+      /^policies: PeerAuthentication shop\/default is there already and is not ours; .* to hand it over$/,
+    ),
+  ])
+  expect(
+    await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {}, { labels: mine })]),
+  ).toEqual([])
 })
 
 describe("the user's own manifests", () => {
   test('are known to be faulty before anything is touched', async () => {
-    expect(await faultsOf(`policies: ${fileWith('kind: Deployment\napiVersion: apps/v1')}`, nothingLive)).toEqual([expect.stringMatching(/^policies: .*mesh\.yaml:1: the kind Deployment/)])
+    expect(await faultsOf(`policies: ${fileWith('kind: Deployment\napiVersion: apps/v1')}`, nothingLive)).toEqual([
+      expect.stringMatching(/^policies: .*mesh\.yaml:1: the kind Deployment/),
+    ])
   })
 
   test('may delegate from one VirtualService to another, which has no hosts', async () => {
     const delegate = `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: delegate }\nspec: { http: [{ route: [{ destination: { host: backend } }] }] }`
-    const live = { ...nothingLive, virtualServices: [{ ...virtualService([], { name: 'theirs' }), spec: { http: [] } } as unknown as VirtualService] }
+    const live = {
+      ...nothingLive,
+      virtualServices: [{ ...virtualService([], { name: 'theirs' }), spec: { http: [] } } as unknown as VirtualService],
+    }
     expect(await faultsOf(`services: { backend: { timeout: 1s } }\npolicies: ${fileWith(delegate)}`, live)).toEqual([])
   })
 
-  const split = (...weights: [string, number][]) => fileWith(`
+  const split = (...weights: [string, number][]) =>
+    fileWith(`
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: { name: backend }
 spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `{ destination: { host: backend, subset: ${subset} }, weight: ${weight} }`).join(', ')}] }] }`)
   const both = (file: string) => `services: { backend: { timeout: 5s } }\npolicies: ${file}`
   /** What the run before has left. */
-  const live: Live = { ...nothingLive, virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], { labels: mine })] }
+  const live: Live = {
+    ...nothingLive,
+    virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], { labels: mine })],
+  }
 
-  test.each([['the same', [['v1', 80], ['v2', 20]]], ['another one', [['v2', 60], ['v3', 40]]]] as [string, [string, number][]][])('state the split beside a service of the config: %s again, and a second run wants just that', async (_, weights) => {
-    const yaml = both(split(...weights))
-    expect(await faultsOf(yaml, live)).toEqual([])
-    const [object] = desired(configOf(`namespace: shop\n${yaml}`), live).objects
-    expect(object).toMatchObject({ spec: { http: [{ timeout: '5s', route: weights.map(([subset, weight]) => ({ destination: { host: 'backend', subset }, weight })) }] } })
-  })
+  test.each([
+    [
+      'the same',
+      [
+        ['v1', 80],
+        ['v2', 20],
+      ],
+    ],
+    [
+      'another one',
+      [
+        ['v2', 60],
+        ['v3', 40],
+      ],
+    ],
+  ] as [string, [string, number][]][])(
+    'state the split beside a service of the config: %s again, and a second run wants just that',
+    async (_, weights) => {
+      const yaml = both(split(...weights))
+      expect(await faultsOf(yaml, live)).toEqual([])
+      const [object] = desired(configOf(`namespace: shop\n${yaml}`), live).objects
+      expect(object).toMatchObject({
+        spec: {
+          http: [
+            {
+              timeout: '5s',
+              route: weights.map(([subset, weight]) => ({ destination: { host: 'backend', subset }, weight })),
+            },
+          ],
+        },
+      })
+    },
+  )
 })

@@ -13,18 +13,31 @@ function folderWith(files: Record<string, string>): string {
   return folder
 }
 
-const sidecar = (name: string, more = '') => `apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: ${name}\n${more}`
-const virtualService = (spec: string) => `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v }\nspec: ${spec}\n`
+const sidecar = (name: string, more = '') =>
+  `apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: ${name}\n${more}`
+const virtualService = (spec: string) =>
+  `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v }\nspec: ${spec}\n`
 const read = (text: string) => readManifests(['*.yaml'], 'shop', folderWith({ 'a.yaml': text }))
 
 test('every document of every file that a pattern takes, once, with its place', () => {
-  const folder = folderWith({ 'mesh/b.yaml': sidecar('b'), 'mesh/deep/a.yaml': `# first\n${sidecar('a1')}---\n# nothing here\n---\n${sidecar('a2')}`, 'mesh/c.txt': 'no', 'other.yaml': 'no' })
+  const folder = folderWith({
+    'mesh/b.yaml': sidecar('b'),
+    'mesh/deep/a.yaml': `# first\n${sidecar('a1')}---\n# nothing here\n---\n${sidecar('a2')}`,
+    'mesh/c.txt': 'no',
+    'other.yaml': 'no',
+  })
   const found = readManifests(['mesh/**/*.yaml', 'mesh/b.yaml'], 'shop', folder)
-  expect(found.map(({ object, source }) => [object.metadata.name, source])).toEqual([['b', 'mesh/b.yaml:1'], ['a1', 'mesh/deep/a.yaml:2'], ['a2', 'mesh/deep/a.yaml:9']])
+  expect(found.map(({ object, source }) => [object.metadata.name, source])).toEqual([
+    ['b', 'mesh/b.yaml:1'],
+    ['a1', 'mesh/deep/a.yaml:2'],
+    ['a2', 'mesh/deep/a.yaml:9'],
+  ])
 })
 
 test('the namespace is that of the config where the document names none', () => {
-  const text = [sidecar('a'), sidecar('b', '  namespace: shop\n'), sidecar('c', '  namespace: istio-system\n')].join('---\n')
+  const text = [sidecar('a'), sidecar('b', '  namespace: shop\n'), sidecar('c', '  namespace: istio-system\n')].join(
+    '---\n',
+  )
   expect(read(text).map(({ object }) => object.metadata.namespace)).toEqual(['shop', 'shop', 'istio-system'])
 })
 
@@ -53,43 +66,121 @@ status: { conditions: [] }
 })
 
 test("a Gateway of the Gateway API is not taken for Istio's", () => {
-  expect(read('apiVersion: gateway.networking.k8s.io/v1beta1\nkind: Gateway\nmetadata: { name: g }')[0]!.object.apiVersion).toBe('gateway.networking.k8s.io/v1')
+  expect(
+    read('apiVersion: gateway.networking.k8s.io/v1beta1\nkind: Gateway\nmetadata: { name: g }')[0]!.object.apiVersion,
+  ).toBe('gateway.networking.k8s.io/v1')
 })
 
 describe('a fault is told with its place and its remedy', () => {
   test.each([
-    ['no kind', `${sidecar('a')}---\napiVersion: v1\nmetadata: { name: b }\n`, 'policies: a.yaml:6: the document has no `kind`'],
-    ['no apiVersion', 'kind: Sidecar\nmetadata: { name: b }\n', 'policies: a.yaml:1: the Sidecar has no `apiVersion`; give it'],
-    ['no name', 'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  labels: {}\n', 'policies: a.yaml:4: the Sidecar has no `metadata.name`'],
-    ['no metadata', 'apiVersion: networking.istio.io/v1\nkind: Sidecar\n', 'policies: a.yaml:1: the Sidecar has no `metadata.name`'],
-    ['a kind of Kubernetes', 'apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: b }\n', "policies: a.yaml:2: the kind Deployment (apps/v1) is not one of Istio's or the Gateway API's; `policies` takes only those, so deploy it with the application"],
-    ['a Secret', 'apiVersion: v1\nkind: Secret\nmetadata: { name: b }\n', "policies: a.yaml:2: the kind Secret (v1) is not one of Istio's"],
-    ['a misspelt kind', 'apiVersion: networking.istio.io/v1\nkind: VirtalService\nmetadata: { name: b }\n', 'policies: a.yaml:2: the kind VirtalService (networking.istio.io/v1) is not known; did you mean `VirtualService`?'],
-    ['the wrong group', 'apiVersion: networking.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: b }\n', 'policies: a.yaml:2: the kind PeerAuthentication is not of networking.istio.io/v1; write `apiVersion: security.istio.io/v1`'],
-    ['a namespace of others', sidecar('a', '  namespace: other\n'), 'policies: a.yaml:5: the Sidecar a is for the namespace other; a run writes to its own namespace (shop) and to istio-system'],
+    [
+      'no kind',
+      `${sidecar('a')}---\napiVersion: v1\nmetadata: { name: b }\n`,
+      'policies: a.yaml:6: the document has no `kind`',
+    ],
+    [
+      'no apiVersion',
+      'kind: Sidecar\nmetadata: { name: b }\n',
+      'policies: a.yaml:1: the Sidecar has no `apiVersion`; give it',
+    ],
+    [
+      'no name',
+      'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  labels: {}\n',
+      'policies: a.yaml:4: the Sidecar has no `metadata.name`',
+    ],
+    [
+      'no metadata',
+      'apiVersion: networking.istio.io/v1\nkind: Sidecar\n',
+      'policies: a.yaml:1: the Sidecar has no `metadata.name`',
+    ],
+    [
+      'a kind of Kubernetes',
+      'apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: b }\n',
+      "policies: a.yaml:2: the kind Deployment (apps/v1) is not one of Istio's or the Gateway API's; `policies` takes only those, so deploy it with the application",
+    ],
+    [
+      'a Secret',
+      'apiVersion: v1\nkind: Secret\nmetadata: { name: b }\n',
+      "policies: a.yaml:2: the kind Secret (v1) is not one of Istio's",
+    ],
+    [
+      'a misspelt kind',
+      'apiVersion: networking.istio.io/v1\nkind: VirtalService\nmetadata: { name: b }\n',
+      'policies: a.yaml:2: the kind VirtalService (networking.istio.io/v1) is not known; did you mean `VirtualService`?',
+    ],
+    [
+      'the wrong group',
+      'apiVersion: networking.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: b }\n',
+      'policies: a.yaml:2: the kind PeerAuthentication is not of networking.istio.io/v1; write `apiVersion: security.istio.io/v1`',
+    ],
+    [
+      'a namespace of others',
+      sidecar('a', '  namespace: other\n'),
+      'policies: a.yaml:5: the Sidecar a is for the namespace other; a run writes to its own namespace (shop) and to istio-system',
+    ],
     ['a list in place of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
     ['malformed YAML', `${sidecar('a')}---\nkind: {a\n`, 'policies: a.yaml:7: this is not valid YAML: '],
-    ['a text that YAML takes for an alias', `${sidecar('a')}---\nspec: { hosts: [*.test] }\n`, 'policies: a.yaml:6: a value that begins with `*` refers to an anchor that is not in this document, or far too often; quote it'],
-    ['a VirtualService that says nothing', virtualService(''), 'policies: a.yaml:4: the VirtualService v: spec: expected a map of keys'],
+    [
+      'a text that YAML takes for an alias',
+      `${sidecar('a')}---\nspec: { hosts: [*.test] }\n`,
+      'policies: a.yaml:6: a value that begins with `*` refers to an anchor that is not in this document, or far too often; quote it',
+    ],
+    [
+      'a VirtualService that says nothing',
+      virtualService(''),
+      'policies: a.yaml:4: the VirtualService v: spec: expected a map of keys',
+    ],
     ['a spec of text', sidecar('a', 'spec: x\n'), 'policies: a.yaml:5: the Sidecar a: spec: expected a map of keys'],
-    ['routes that are no list', virtualService('{ http: { route: [] } }'), 'policies: a.yaml:4: the VirtualService v: spec.http: expected a list'],
-    ['a destination without a host', virtualService('{ hosts: [a], http: [{ route: [{ destination: { subset: v1 } }] }] }'), 'policies: a.yaml:4: the VirtualService v: spec.http[0].route[0].destination.host: expected a text'],
-    ['a route without a destination', virtualService('\n  tcp:\n  - route:\n    - weight: 1'), 'policies: a.yaml:7: the VirtualService v: spec.tcp[0].route[0].destination: expected a map of keys'],
-    ['a rule without a host', 'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: d }\nspec: { subsets: [] }\n', 'policies: a.yaml:4: the DestinationRule d: spec.host: expected a text'],
-    ['a label that YAML reads as a number', 'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: a\n  labels:\n    version: 1\n', 'policies: a.yaml:6: the Sidecar a: metadata.labels.version: expected a text (in quotes where YAML reads something else)'],
-    ['an HTTPRoute without a spec', 'apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\n', 'the HTTPRoute r: spec: expected a map of keys'],
-    ['a key twice', 'kind: Sidecar\nkind: Sidecar\n', 'policies: a.yaml:2: this is not valid YAML: Map keys must be unique'],
+    [
+      'routes that are no list',
+      virtualService('{ http: { route: [] } }'),
+      'policies: a.yaml:4: the VirtualService v: spec.http: expected a list',
+    ],
+    [
+      'a destination without a host',
+      virtualService('{ hosts: [a], http: [{ route: [{ destination: { subset: v1 } }] }] }'),
+      'policies: a.yaml:4: the VirtualService v: spec.http[0].route[0].destination.host: expected a text',
+    ],
+    [
+      'a route without a destination',
+      virtualService('\n  tcp:\n  - route:\n    - weight: 1'),
+      'policies: a.yaml:7: the VirtualService v: spec.tcp[0].route[0].destination: expected a map of keys',
+    ],
+    [
+      'a rule without a host',
+      'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: d }\nspec: { subsets: [] }\n',
+      'policies: a.yaml:4: the DestinationRule d: spec.host: expected a text',
+    ],
+    [
+      'a label that YAML reads as a number',
+      'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: a\n  labels:\n    version: 1\n',
+      'policies: a.yaml:6: the Sidecar a: metadata.labels.version: expected a text (in quotes where YAML reads something else)',
+    ],
+    [
+      'an HTTPRoute without a spec',
+      'apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\n',
+      'the HTTPRoute r: spec: expected a map of keys',
+    ],
+    [
+      'a key twice',
+      'kind: Sidecar\nkind: Sidecar\n',
+      'policies: a.yaml:2: this is not valid YAML: Map keys must be unique',
+    ],
   ])('%s', (_, text, fault) => {
     expect(() => read(text)).toThrow(fault)
   })
 
   // There is no file that root may not read; this one's first page belongs to nobody.
   test.runIf(process.platform === 'linux')('one that cannot be read', () => {
-    expect(() => readManifests(['/proc/self/mem'], 'shop')).toThrow(/^policies: \/proc\/self\/mem cannot be read \(EIO\); check the path/)
+    expect(() => readManifests(['/proc/self/mem'], 'shop')).toThrow(
+      /^policies: \/proc\/self\/mem cannot be read \(EIO\); check the path/,
+    )
   })
 
   test('all of them at once', () => {
     const folder = folderWith({ 'a.yaml': 'kind: Sidecar\n---\nkind: Pod\napiVersion: v1\n' })
-    expect(() => readManifests(['*.yaml', 'mesh/*.yml'], 'shop', folder)).toThrow(/^policies: mesh\/\*\.yml matches no file; check the pattern.*\npolicies: a\.yaml:1: .*\npolicies: a\.yaml:3: .*$/)
+    expect(() => readManifests(['*.yaml', 'mesh/*.yml'], 'shop', folder)).toThrow(
+      /^policies: mesh\/\*\.yml matches no file; check the pattern.*\npolicies: a\.yaml:1: .*\npolicies: a\.yaml:3: .*$/,
+    )
   })
 })

@@ -5,9 +5,13 @@ import { merge } from '../../../src/policies/merge.ts'
 import { policy, subsets, type Policy } from './keeper.ts'
 
 const from = (source: string, object: Policy): Sourced => ({ object, source })
-const to = (subset?: string, weight?: number, host = 'backend') => ({ destination: { host, ...(subset ? { subset } : {}) }, ...(weight === undefined ? {} : { weight }) })
+const to = (subset?: string, weight?: number, host = 'backend') => ({
+  destination: { host, ...(subset ? { subset } : {}) },
+  ...(weight === undefined ? {} : { weight }),
+})
 const routes = (...http: object[]) => policy('VirtualService', 'backend', { hosts: ['backend'], http })
-const specOf = (...objects: Policy[]) => (merge(objects.map((object, i) => from(`${'abc'[i]!}.yaml:1`, object))).objects as Policy[]).map(({ spec }) => spec)
+const specOf = (...objects: Policy[]) =>
+  (merge(objects.map((object, i) => from(`${'abc'[i]!}.yaml:1`, object))).objects as Policy[]).map(({ spec }) => spec)
 const httpOf = (...objects: Policy[]) => specOf(...objects)[0]!['http']
 const faultOf = (...objects: Policy[]) => expect(() => specOf(...objects))
 
@@ -21,59 +25,102 @@ test("the seed's documents keep both the retries and the split, and what was mer
   expect((objects[1] as Policy).spec).toEqual({ hosts: ['backend'], http: [{ route: split, retries }] })
   expect((objects[0] as Policy).spec).toEqual({ mtls: { mode: 'STRICT' } })
   expect((objects[2] as Policy).spec).toEqual({ host: 'backend', subsets: subsets('v1', 'v2') })
-  expect(notes).toEqual(['VirtualService shop/backend (seed.yaml:25) was merged into VirtualService shop/backend (seed.yaml:10): the host backend can have only one VirtualService'])
+  expect(notes).toEqual([
+    'VirtualService shop/backend (seed.yaml:25) was merged into VirtualService shop/backend (seed.yaml:10): the host backend can have only one VirtualService',
+  ])
 })
 
 test('what is alone stays as it is', () => {
-  const objects = [routes({ route: plain }, { route: split }), policy('DestinationRule', 'backend', { host: 'backend' }), policy('VirtualService', 'other', { hosts: ['other'] })]
+  const objects = [
+    routes({ route: plain }, { route: split }),
+    policy('DestinationRule', 'backend', { host: 'backend' }),
+    policy('VirtualService', 'other', { hosts: ['other'] }),
+  ]
   expect(merge(objects.map((object) => from('a', object)))).toEqual({ objects, notes: [] })
 })
 
 describe('routes', () => {
-  const matched = (header: string, ...more: object[]) => Object.assign({ match: [{ headers: { [header]: { exact: '1' } } }] }, ...more) as object
+  const matched = (header: string, ...more: object[]) =>
+    Object.assign({ match: [{ headers: { [header]: { exact: '1' } } }] }, ...more) as object
 
   test('the default ones become one, whichever comes first', () => {
     expect(httpOf(routes({ route: split }), routes({ route: plain, retries }))).toEqual([{ route: split, retries }])
-    expect(httpOf(routes({ route: plain, retries }), routes({ route: split, timeout: '5s' }))).toEqual([{ route: split, retries, timeout: '5s' }])
+    expect(httpOf(routes({ route: plain, retries }), routes({ route: split, timeout: '5s' }))).toEqual([
+      { route: split, retries, timeout: '5s' },
+    ])
   })
 
   test('parts of one field come together', () => {
-    expect(httpOf(routes({ route: plain, retries }), routes({ route: plain, retries: { retryOn: '5xx', attempts: 3 } }))).toEqual([{ route: plain, retries: { ...retries, retryOn: '5xx' } }])
+    expect(
+      httpOf(routes({ route: plain, retries }), routes({ route: plain, retries: { retryOn: '5xx', attempts: 3 } })),
+    ).toEqual([{ route: plain, retries: { ...retries, retryOn: '5xx' } }])
   })
 
   test('matched ones keep their order, before the default', () => {
-    const http = httpOf(routes(matched('a', { route: [to('v1')] }), { route: plain }), routes(matched('b', { route: [to('v2')] }), matched('c', { route: [to('v1')] }), { route: plain, retries }))
-    expect(http).toEqual([matched('a', { route: [to('v1')] }), matched('b', { route: [to('v2')] }), matched('c', { route: [to('v1')] }), { route: plain, retries }])
+    const http = httpOf(
+      routes(matched('a', { route: [to('v1')] }), { route: plain }),
+      routes(matched('b', { route: [to('v2')] }), matched('c', { route: [to('v1')] }), { route: plain, retries }),
+    )
+    expect(http).toEqual([
+      matched('a', { route: [to('v1')] }),
+      matched('b', { route: [to('v2')] }),
+      matched('c', { route: [to('v1')] }),
+      { route: plain, retries },
+    ])
   })
 
   test('of the same match become one', () => {
-    expect(httpOf(routes(matched('a', { route: [to('v1')] })), routes(matched('a', { route: [to('v1')], timeout: '1s' })))).toEqual([matched('a', { route: [to('v1')], timeout: '1s' })])
+    expect(
+      httpOf(routes(matched('a', { route: [to('v1')] })), routes(matched('a', { route: [to('v1')], timeout: '1s' }))),
+    ).toEqual([matched('a', { route: [to('v1')], timeout: '1s' })])
   })
 
   test('with an empty list of matches are default ones', () => {
-    expect(httpOf(routes({ match: [], route: split }), routes({ route: plain, retries }))).toEqual([{ match: [], route: split, retries }])
+    expect(httpOf(routes({ match: [], route: split }), routes({ route: plain, retries }))).toEqual([
+      { match: [], route: split, retries },
+    ])
   })
 
   test('the same destination may be written short or in full', () => {
-    expect(httpOf(routes({ route: [to('v1', 100)], retries }), routes({ route: [to('v1', 100, 'backend.shop.svc.cluster.local')] }))).toEqual([{ route: [to('v1', 100)], retries }])
+    expect(
+      httpOf(
+        routes({ route: [to('v1', 100)], retries }),
+        routes({ route: [to('v1', 100, 'backend.shop.svc.cluster.local')] }),
+      ),
+    ).toEqual([{ route: [to('v1', 100)], retries }])
   })
 
   test('a port that only the plain one names goes to every destination of the split', () => {
     const withPort = [{ destination: { host: 'backend.shop.svc.cluster.local', port: { number: 3001 } } }]
-    expect(httpOf(routes({ route: withPort, retries }), routes({ route: split }))).toEqual([{ retries, route: split.map((each) => ({ ...each, destination: { ...each.destination, port: { number: 3001 } } })) }])
+    expect(httpOf(routes({ route: withPort, retries }), routes({ route: split }))).toEqual([
+      {
+        retries,
+        route: split.map((each) => ({ ...each, destination: { ...each.destination, port: { number: 3001 } } })),
+      },
+    ])
   })
 })
 
 test('the host decides, not the name: short, in full, and with gateways spelled out', () => {
-  const long = policy('VirtualService', 'backend-split', { hosts: ['backend.shop.svc.cluster.local'], gateways: ['mesh'], http: [{ route: split }] })
+  const long = policy('VirtualService', 'backend-split', {
+    hosts: ['backend.shop.svc.cluster.local'],
+    gateways: ['mesh'],
+    http: [{ route: split }],
+  })
   expect(merge([from('a', routes({ route: plain, retries })), from('b', long)])).toEqual({
     objects: [policy('VirtualService', 'backend', { hosts: ['backend'], http: [{ route: split, retries }] })],
-    notes: ['VirtualService shop/backend-split (b) was merged into VirtualService shop/backend (a): the host backend.shop.svc.cluster.local can have only one VirtualService'],
+    notes: [
+      'VirtualService shop/backend-split (b) was merged into VirtualService shop/backend (a): the host backend.shop.svc.cluster.local can have only one VirtualService',
+    ],
   })
 })
 
 test('a VirtualService of a gateway and one of the sidecars stand beside each other', () => {
-  const exposed = policy('VirtualService', 'backend-gateway', { hosts: ['backend'], gateways: ['g'], http: [{ route: plain }] })
+  const exposed = policy('VirtualService', 'backend-gateway', {
+    hosts: ['backend'],
+    gateways: ['g'],
+    http: [{ route: plain }],
+  })
   expect(merge([from('a', routes({ route: split })), from('b', exposed)]).objects).toHaveLength(2)
 })
 
@@ -83,14 +130,26 @@ test('VirtualServices to which others delegate have no hosts, and stay apart', (
 })
 
 test('a VirtualService of istio-system is for the same sidecars', () => {
-  const theirs = policy('VirtualService', 'other', { hosts: ['backend.shop.svc.cluster.local'], http: [{ route: plain }] }, { namespace: 'istio-system' })
-  faultOf(routes({ route: plain }), theirs).toThrow('VirtualService shop/backend (a.yaml:1) and VirtualService istio-system/other (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars')
+  const theirs = policy(
+    'VirtualService',
+    'other',
+    { hosts: ['backend.shop.svc.cluster.local'], http: [{ route: plain }] },
+    { namespace: 'istio-system' },
+  )
+  faultOf(routes({ route: plain }), theirs).toThrow(
+    'VirtualService shop/backend (a.yaml:1) and VirtualService istio-system/other (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars',
+  )
 })
 
 test('a gateway is the same with its namespace and without', () => {
-  const exposed = (gateway: string, more: object) => policy('VirtualService', 'front', { hosts: ['*'], gateways: [gateway], http: [{ route: plain, ...more }] })
-  expect(specOf(exposed('g', { retries }), exposed('shop/g', { timeout: '1s' }))).toEqual([{ hosts: ['*'], gateways: ['g'], http: [{ route: plain, retries, timeout: '1s' }] }])
-  expect(specOf(exposed('g', {}), { ...exposed('other/g', {}), metadata: { name: 'other', namespace: 'shop' } })).toHaveLength(2)
+  const exposed = (gateway: string, more: object) =>
+    policy('VirtualService', 'front', { hosts: ['*'], gateways: [gateway], http: [{ route: plain, ...more }] })
+  expect(specOf(exposed('g', { retries }), exposed('shop/g', { timeout: '1s' }))).toEqual([
+    { hosts: ['*'], gateways: ['g'], http: [{ route: plain, retries, timeout: '1s' }] },
+  ])
+  expect(
+    specOf(exposed('g', {}), { ...exposed('other/g', {}), metadata: { name: 'other', namespace: 'shop' } }),
+  ).toHaveLength(2)
 })
 
 test('DestinationRules: subsets come together by name, and so do policies', () => {
@@ -99,17 +158,24 @@ test('DestinationRules: subsets come together by name, and so do policies', () =
     rule({ subsets: subsets('v1'), trafficPolicy: { connectionPool: { tcp: { maxConnections: 1 } } } }),
     rule({ subsets: [...subsets('v2'), { name: 'v1', trafficPolicy: {} }], trafficPolicy: { outlierDetection: {} } }),
   )
-  expect(spec).toEqual({ host: 'backend', trafficPolicy: { connectionPool: { tcp: { maxConnections: 1 } }, outlierDetection: {} }, subsets: [{ ...subsets('v1')[0], trafficPolicy: {} }, ...subsets('v2')] })
+  expect(spec).toEqual({
+    host: 'backend',
+    trafficPolicy: { connectionPool: { tcp: { maxConnections: 1 } }, outlierDetection: {} },
+    subsets: [{ ...subsets('v1')[0], trafficPolicy: {} }, ...subsets('v2')],
+  })
 })
 
 test('DestinationRules for different workloads stay apart', () => {
-  const rule = (app: string) => policy('DestinationRule', app, { host: 'backend', workloadSelector: { matchLabels: { app } } })
+  const rule = (app: string) =>
+    policy('DestinationRule', app, { host: 'backend', workloadSelector: { matchLabels: { app } } })
   expect(specOf(rule('a'), rule('b'))).toHaveLength(2)
 })
 
 test('labels of both are kept', () => {
   const labelled = (labels: Record<string, string>) => policy('Telemetry', 'a', {}, { labels })
-  expect(merge([from('a', labelled({ x: '1' })), from('b', labelled({ y: '2' }))]).objects[0]!.metadata.labels).toEqual({ x: '1', y: '2' })
+  expect(merge([from('a', labelled({ x: '1' })), from('b', labelled({ y: '2' }))]).objects[0]!.metadata.labels).toEqual(
+    { x: '1', y: '2' },
+  )
 })
 
 test('nothing that was given is changed by the merging', () => {
@@ -121,20 +187,65 @@ test('nothing that was given is changed by the merging', () => {
 
 describe('what contradicts itself is an error that names both places', () => {
   test.each<[string, Policy[], string]>([
-    ['a value of the default route', [routes({ route: plain, timeout: '1s' }), routes({ route: plain, timeout: '2s' })], 'VirtualService shop/backend: spec.http, the default route.timeout: a.yaml:1 and b.yaml:1 want different things ("1s" and "2s"); say it in one of the two only'],
-    ['a value inside a field', [routes({ route: plain, retries }), routes({ route: plain, retries: { attempts: 5 } })], 'the default route.retries.attempts: a.yaml:1 and b.yaml:1 want different things (3 and 5)'],
-    ['two splits', [routes({ route: split }), routes({ route: [to('v1', 50), to('v2', 50)] })], 'the default route: route: a.yaml:1 and b.yaml:1 want different things (backend/v1 80 + backend/v2 20 and backend/v1 50 + backend/v2 50)'],
-    ['a split and another host', [routes({ route: split }), routes({ route: [to(undefined, undefined, 'elsewhere')] })], 'a.yaml:1 and b.yaml:1 want different things (backend/v1 80 + backend/v2 20 and elsewhere)'],
-    ['a route and a redirect', [routes({ route: plain }), routes({ redirect: { uri: '/' } })], 'a.yaml:1 and b.yaml:1 want different things (`route` and `redirect`)'],
-    ['a mode', [policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }), policy('PeerAuthentication', 'default', { mtls: { mode: 'PERMISSIVE' } })], 'PeerAuthentication shop/default: spec.mtls.mode: a.yaml:1 and b.yaml:1 want different things ("STRICT" and "PERMISSIVE")'],
-    ["a subset's labels", [policy('DestinationRule', 'a', { host: 'b', subsets: subsets('v1') }), policy('DestinationRule', 'a', { host: 'b', subsets: [{ name: 'v1', labels: { version: 'x' } }] })], 'spec.subsets[v1].labels.version: a.yaml:1 and b.yaml:1'],
-    ['hosts that are shared in part', [routes({ route: plain }), policy('VirtualService', 'both', { hosts: ['backend', 'other'], http: [] })], 'VirtualService shop/backend (a.yaml:1) and VirtualService shop/both (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars, but their hosts or gateways differ'],
-    ['one name for two hosts', [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })], 'policies: there are two different objects VirtualService shop/backend, for different hosts or workloads; give one of them another name'],
+    [
+      'a value of the default route',
+      [routes({ route: plain, timeout: '1s' }), routes({ route: plain, timeout: '2s' })],
+      'VirtualService shop/backend: spec.http, the default route.timeout: a.yaml:1 and b.yaml:1 want different things ("1s" and "2s"); say it in one of the two only',
+    ],
+    [
+      'a value inside a field',
+      [routes({ route: plain, retries }), routes({ route: plain, retries: { attempts: 5 } })],
+      'the default route.retries.attempts: a.yaml:1 and b.yaml:1 want different things (3 and 5)',
+    ],
+    [
+      'two splits',
+      [routes({ route: split }), routes({ route: [to('v1', 50), to('v2', 50)] })],
+      'the default route: route: a.yaml:1 and b.yaml:1 want different things (backend/v1 80 + backend/v2 20 and backend/v1 50 + backend/v2 50)',
+    ],
+    [
+      'a split and another host',
+      [routes({ route: split }), routes({ route: [to(undefined, undefined, 'elsewhere')] })],
+      'a.yaml:1 and b.yaml:1 want different things (backend/v1 80 + backend/v2 20 and elsewhere)',
+    ],
+    [
+      'a route and a redirect',
+      [routes({ route: plain }), routes({ redirect: { uri: '/' } })],
+      'a.yaml:1 and b.yaml:1 want different things (`route` and `redirect`)',
+    ],
+    [
+      'a mode',
+      [
+        policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
+        policy('PeerAuthentication', 'default', { mtls: { mode: 'PERMISSIVE' } }),
+      ],
+      'PeerAuthentication shop/default: spec.mtls.mode: a.yaml:1 and b.yaml:1 want different things ("STRICT" and "PERMISSIVE")',
+    ],
+    [
+      "a subset's labels",
+      [
+        policy('DestinationRule', 'a', { host: 'b', subsets: subsets('v1') }),
+        policy('DestinationRule', 'a', { host: 'b', subsets: [{ name: 'v1', labels: { version: 'x' } }] }),
+      ],
+      'spec.subsets[v1].labels.version: a.yaml:1 and b.yaml:1',
+    ],
+    [
+      'hosts that are shared in part',
+      [routes({ route: plain }), policy('VirtualService', 'both', { hosts: ['backend', 'other'], http: [] })],
+      'VirtualService shop/backend (a.yaml:1) and VirtualService shop/both (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars, but their hosts or gateways differ',
+    ],
+    [
+      'one name for two hosts',
+      [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })],
+      'policies: there are two different objects VirtualService shop/backend, for different hosts or workloads; give one of them another name',
+    ],
   ])('%s', (_, objects, fault) => {
     faultOf(...objects).toThrow(fault)
   })
 
   test('all of it at once', () => {
-    faultOf(routes({ route: plain, timeout: '1s', retries }), routes({ route: plain, timeout: '2s', retries: { attempts: 1 } })).toThrow(/timeout: .*\n.*retries\.attempts: /)
+    faultOf(
+      routes({ route: plain, timeout: '1s', retries }),
+      routes({ route: plain, timeout: '2s', retries: { attempts: 1 } }),
+    ).toThrow(/timeout: .*\n.*retries\.attempts: /)
   })
 })

@@ -2,12 +2,27 @@ import { describe, expect, test } from 'vitest'
 import type { PatchOperation } from '../../../src/cluster/client.ts'
 import type { VirtualService } from '../../../src/cluster/objects.ts'
 import { abRouteName } from '../../../src/config/names.ts'
-import { fullHost, placesOf, routesTo, shareOf, shift, weightsOf, type Routed, type Split } from '../../../src/policies/routes.ts'
+import {
+  fullHost,
+  placesOf,
+  routesTo,
+  shareOf,
+  shift,
+  weightsOf,
+  type Routed,
+  type Split,
+} from '../../../src/policies/routes.ts'
 import { to, virtualService } from '../fixtures.ts'
 
 const split = virtualService([{ route: [to('v1', 95), to('v2', 5)] }])
-const between = (stable: string, canary: string, by: 'subset' | 'service' = 'subset'): Split => ({ namespace: 'shop', service: 'backend', stable: { by, name: stable }, canary: { by, name: canary } })
-const move = (object: Routed, weight: number, more: Partial<Split> = {}) => shift(object, { ...between('v1', 'v2'), ...more }, weight)
+const between = (stable: string, canary: string, by: 'subset' | 'service' = 'subset'): Split => ({
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by, name: stable },
+  canary: { by, name: canary },
+})
+const move = (object: Routed, weight: number, more: Partial<Split> = {}) =>
+  shift(object, { ...between('v1', 'v2'), ...more }, weight)
 const weight = (path: string, value: number): PatchOperation => ({ op: 'add', path: `/spec/${path}/weight`, value })
 
 test.each([
@@ -23,8 +38,16 @@ test.each([
 describe('whose VirtualService it is', () => {
   test.each<[string, VirtualService, boolean]>([
     ['by the short host', split, true],
-    ['by the full host among others', { ...split, spec: { hosts: ['a.example.com', 'backend.shop.svc.cluster.local'] } }, true],
-    ['the short host in another namespace is another service', { ...split, metadata: { name: 'backend', namespace: 'other' } }, false],
+    [
+      'by the full host among others',
+      { ...split, spec: { hosts: ['a.example.com', 'backend.shop.svc.cluster.local'] } },
+      true,
+    ],
+    [
+      'the short host in another namespace is another service',
+      { ...split, metadata: { name: 'backend', namespace: 'other' } },
+      false,
+    ],
     ['one without hosts, which others delegate to', { ...split, spec: { http: [] } }, false],
     ['another host', { ...split, spec: { hosts: ['frontend'] } }, false],
   ])('%s', (_, object, ours) => {
@@ -37,8 +60,16 @@ describe('the split in force', () => {
     ['two weights', split, { v1: 95, v2: 5 }],
     ['a single destination has all, written or not', virtualService([{ route: [to('v1')] }]), { v1: 100 }],
     ['a missing weight beside others is 0', virtualService([{ route: [to('v1', 100), to('v2')] }]), { v1: 100, v2: 0 }],
-    ['the full host', virtualService([{ route: [to('v1', 60, 'backend.shop.svc.cluster.local'), to('v2', 40, 'backend.shop')] }]), { v1: 60, v2: 40 }],
-    ['a route to another service first', virtualService([{ route: [to('v9', 100, 'frontend')] }, { route: [to('v1', 70), to('v2', 30)] }]), { v1: 70, v2: 30 }],
+    [
+      'the full host',
+      virtualService([{ route: [to('v1', 60, 'backend.shop.svc.cluster.local'), to('v2', 40, 'backend.shop')] }]),
+      { v1: 60, v2: 40 },
+    ],
+    [
+      'a route to another service first',
+      virtualService([{ route: [to('v9', 100, 'frontend')] }, { route: [to('v1', 70), to('v2', 30)] }]),
+      { v1: 70, v2: 30 },
+    ],
     ['no subset', virtualService([{ route: [{ destination: { host: 'backend' } }] }]), undefined],
     ['a redirect', virtualService([{ redirect: { uri: '/' } }]), undefined],
     ['no http routes', { ...split, spec: { hosts: ['backend'] } }, undefined],
@@ -58,7 +89,10 @@ describe('the split between two subsets', () => {
   })
 
   test('passes over the route of an A/B stage, even where the split itself is for a few', () => {
-    const object = virtualService([{ name: abRouteName, ...forOneHeader }, { match: [{ uri: {} }], route: [to('v1', 95), to('v2', 5)] }])
+    const object = virtualService([
+      { name: abRouteName, ...forOneHeader },
+      { match: [{ uri: {} }], route: [to('v1', 95), to('v2', 5)] },
+    ])
     expect(weightsOf(object, 'backend', 'shop')).toEqual({ v1: 95, v2: 5 })
   })
 
@@ -87,11 +121,19 @@ describe('moving the weight', () => {
       { route: [to('v2', 0), to('v1', 100)] },
       { route: [to('v1', 100), to('other', 0, 'frontend'), to('v2', 0)] },
     ])
-    expect(move(object, 10)).toEqual([weight('http/2/route/1', 90), weight('http/2/route/0', 10), weight('http/3/route/0', 90), weight('http/3/route/2', 10)])
+    expect(move(object, 10)).toEqual([
+      weight('http/2/route/1', 90),
+      weight('http/2/route/0', 10),
+      weight('http/3/route/0', 90),
+      weight('http/3/route/2', 10),
+    ])
   })
 
   test('is for the named routes only, where there are names', () => {
-    const object = virtualService([{ name: 'api', route: [to('v1', 95), to('v2', 5)] }, { name: 'rest', route: [to('v1', 95), to('v2', 5)] }])
+    const object = virtualService([
+      { name: 'api', route: [to('v1', 95), to('v2', 5)] },
+      { name: 'rest', route: [to('v1', 95), to('v2', 5)] },
+    ])
     expect(move(object, 25, { routes: ['rest'] })).toEqual([weight('http/1/route/0', 75), weight('http/1/route/1', 25)])
   })
 
@@ -108,7 +150,10 @@ describe('moving the weight', () => {
   })
 
   test('makes a hundred of whatever two weights there are', () => {
-    expect(move(virtualService([{ route: [to('v1', 9), to('v2', 1)] }]), 50)).toEqual([weight('http/0/route/0', 50), weight('http/0/route/1', 50)])
+    expect(move(virtualService([{ route: [to('v1', 9), to('v2', 1)] }]), 50)).toEqual([
+      weight('http/0/route/0', 50),
+      weight('http/0/route/1', 50),
+    ])
   })
 
   test('leaves no part of a version behind that stands there twice', () => {
@@ -121,14 +166,28 @@ describe('moving the weight', () => {
 
   test('moves TCP and TLS routes as well', () => {
     const route = [to('v1', 100), to('v2', 0)]
-    const object: VirtualService = { ...split, spec: { hosts: ['backend'], tcp: [{ match: [{ port: 3306 }], route }], tls: [{ match: [{ sniHosts: ['a.example.com'] }], route }] } }
-    expect(move(object, 20)).toEqual(['tcp', 'tls'].flatMap((section) => [weight(`${section}/0/route/0`, 80), weight(`${section}/0/route/1`, 20)]))
+    const object: VirtualService = {
+      ...split,
+      spec: {
+        hosts: ['backend'],
+        tcp: [{ match: [{ port: 3306 }], route }],
+        tls: [{ match: [{ sniHosts: ['a.example.com'] }], route }],
+      },
+    }
+    expect(move(object, 20)).toEqual(
+      ['tcp', 'tls'].flatMap((section) => [weight(`${section}/0/route/0`, 80), weight(`${section}/0/route/1`, 20)]),
+    )
   })
 
   test('moves between Services by their hosts, short or full', () => {
     const service = (host: string, weight: number) => ({ destination: { host }, weight })
-    const object = virtualService([{ route: [service('backend-v1', 100), service('backend-v2.shop.svc.cluster.local', 0)] }])
-    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([weight('http/0/route/0', 80), weight('http/0/route/1', 20)])
+    const object = virtualService([
+      { route: [service('backend-v1', 100), service('backend-v2.shop.svc.cluster.local', 0)] },
+    ])
+    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([
+      weight('http/0/route/0', 80),
+      weight('http/0/route/1', 20),
+    ])
   })
 
   test('moves between the backends of an HTTPRoute, where a weight that is not written is 1', () => {
@@ -136,15 +195,27 @@ describe('moving the weight', () => {
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'HTTPRoute',
       metadata: { name: 'backend', namespace: 'shop' },
-      spec: { rules: [{ backendRefs: [{ name: 'backend-v1' }] }, { backendRefs: [{ name: 'backend-v1' }, { name: 'backend-v2', weight: 0 }] }, { backendRefs: [{ name: 'backend-v1', kind: 'Bucket' }, { name: 'backend-v2' }] }] },
+      spec: {
+        rules: [
+          { backendRefs: [{ name: 'backend-v1' }] },
+          { backendRefs: [{ name: 'backend-v1' }, { name: 'backend-v2', weight: 0 }] },
+          { backendRefs: [{ name: 'backend-v1', kind: 'Bucket' }, { name: 'backend-v2' }] },
+        ],
+      },
     }
-    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([weight('rules/1/backendRefs/0', 80), weight('rules/1/backendRefs/1', 20)])
+    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([
+      weight('rules/1/backendRefs/0', 80),
+      weight('rules/1/backendRefs/1', 20),
+    ])
   })
 
   test.each<[string, VirtualService]>([
     ['only one of the two', virtualService([{ route: [to('v1', 100)] }])],
     ['the two in different routes', virtualService([{ route: [to('v1')] }, { route: [to('v2')] }])],
-    ['another service of the same subsets', virtualService([{ route: [to('v1', 95, 'frontend'), to('v2', 5, 'frontend')] }])],
+    [
+      'another service of the same subsets',
+      virtualService([{ route: [to('v1', 95, 'frontend'), to('v2', 5, 'frontend')] }]),
+    ],
     ['both in the route of an A/B stage', virtualService([{ name: abRouteName, route: [to('v1', 95), to('v2', 5)] }])],
   ])('finds nothing to move in a VirtualService that names %s', (_, object) => {
     expect(move(object, 50)).toEqual([])
@@ -153,7 +224,8 @@ describe('moving the weight', () => {
 })
 
 describe("the canary's share", () => {
-  const share = (...route: ReturnType<typeof to>[]) => placesOf(virtualService([{ route }]), between('v1', 'v2')).map(shareOf)
+  const share = (...route: ReturnType<typeof to>[]) =>
+    placesOf(virtualService([{ route }]), between('v1', 'v2')).map(shareOf)
 
   test.each<[string, ReturnType<typeof to>[], number | undefined]>([
     ['of a hundred', [to('v1', 95), to('v2', 5)], 5],

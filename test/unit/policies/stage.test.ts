@@ -22,28 +22,58 @@ function istioctl(): string {
 
 const stats = 'envoy_cluster_manager_cds_update_success{} 1\nenvoy_listener_manager_lds_update_success{} 1\n'
 
-function running(yaml: string, objects: KubeObject[], more: Partial<Running> = {}, signal = new AbortController().signal): Running & { lines: string[] } {
+function running(
+  yaml: string,
+  objects: KubeObject[],
+  more: Partial<Running> = {},
+  signal = new AbortController().signal,
+): Running & { lines: string[] } {
   const lines: string[] = []
   const note = (line: string) => void lines.push(line)
   const report = { changes: [], warnings: [], stages: [] } as unknown as Report
   const cluster: Cluster = { ...keeper(objects).cluster, pod: () => Promise.resolve(stats) }
   const host = { signal, tempDir: tempFolder(), info: note, warning: note } as unknown as Running['host']
-  return { config: configOf(`namespace: shop\n${yaml}`), host, cluster, connection: { cliArgs: [] } as unknown as Running['connection'], stages: ['plan'], report, lines, ...more } as unknown as Running & { lines: string[] }
+  return {
+    config: configOf(`namespace: shop\n${yaml}`),
+    host,
+    cluster,
+    connection: { cliArgs: [] } as unknown as Running['connection'],
+    stages: ['plan'],
+    report,
+    lines,
+    ...more,
+  } as unknown as Running & { lines: string[] }
 }
 
-const withIstioctl = () => ({ report: { changes: [], warnings: [], stages: [], istioctl: { path: istioctl(), version: '1.31.0', cacheHit: true } } as unknown as Report })
+const withIstioctl = () => ({
+  report: {
+    changes: [],
+    warnings: [],
+    stages: [],
+    istioctl: { path: istioctl(), version: '1.31.0', cacheHit: true },
+  } as unknown as Report,
+})
 const discovery = { containers: [{ name: 'discovery', image: 'istio/pilot:1.31.0' }] }
-const istiod: Workload = { ...workload('Deployment', 'istiod'), metadata: { name: 'istiod', namespace: 'istio-system', labels: { app: 'istiod' } }, spec: { selector: {}, template: { spec: discovery } } }
+const istiod: Workload = {
+  ...workload('Deployment', 'istiod'),
+  metadata: { name: 'istiod', namespace: 'istio-system', labels: { app: 'istiod' } },
+  spec: { selector: {}, template: { spec: discovery } },
+}
 
-const strict = () => `policies: ${fileWith('apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: default }\nspec: { mtls: { mode: STRICT } }\n')}`
+const strict = () =>
+  `policies: ${fileWith('apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: default }\nspec: { mtls: { mode: STRICT } }\n')}`
 
 describe('istioctl analyzes what a plan would write', () => {
   test('where the mesh is there, also in a run that would install it', async () => {
-    await expect(plan(running('mtls: strict', [istiod], { ...withIstioctl(), stages: ['install', 'policies'] }))).rejects.toThrow('IST0101: no such subset')
+    await expect(
+      plan(running('mtls: strict', [istiod], { ...withIstioctl(), stages: ['install', 'policies'] })),
+    ).rejects.toThrow('IST0101: no such subset')
   })
 
   test('but not before the mesh is there', async () => {
-    expect(await plan(running('mtls: strict', [], { ...withIstioctl(), stages: ['install', 'policies'] }))).toEqual({ changed: true })
+    expect(await plan(running('mtls: strict', [], { ...withIstioctl(), stages: ['install', 'policies'] }))).toEqual({
+      changed: true,
+    })
   })
 
   test('and without an istioctl that is said', async () => {
@@ -57,11 +87,13 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
   const run = running(strict(), [pod({ metadata: { name: 'bare' }, spec: { initContainers: [] } })])
   await plan(run)
   await policies(run)
-  expect(run.report.warnings).toEqual([expect.stringContaining('a pod of shop without a sidecar speaks nothing else: bare')])
+  expect(run.report.warnings).toEqual([
+    expect.stringContaining('a pod of shop without a sidecar speaks nothing else: bare'),
+  ])
   expect(run.lines.filter((line) => line.includes('speaks nothing else'))).toHaveLength(1)
 })
 
-test("and its effect on the wire is looked at", async () => {
+test('and its effect on the wire is looked at', async () => {
   const run = running(strict(), [pod()])
   await verify(run)
   expect(run.report.wire).toEqual([])
@@ -69,8 +101,15 @@ test("and its effect on the wire is looked at", async () => {
 
 test('a run that is cancelled while it waits for the proxies goes no further, and what it wrote is in the report', async () => {
   const cancelled = new AbortController()
-  const run = running('services: { backend: { subsets: { v1: {}, v2: {} }, traffic: { v1: 80, v2: 20 } } }', [pod()], {}, cancelled.signal)
+  const run = running(
+    'services: { backend: { subsets: { v1: {}, v2: {} }, traffic: { v1: 80, v2: 20 } } }',
+    [pod()],
+    {},
+    cancelled.signal,
+  )
   setTimeout(() => cancelled.abort(), 50)
   await expect(policies(run)).rejects.toThrow('not yet: VirtualService shop/backend')
-  expect(run.report.changes).toEqual([{ kind: 'DestinationRule', namespace: 'shop', name: 'backend', action: 'created' }])
+  expect(run.report.changes).toEqual([
+    { kind: 'DestinationRule', namespace: 'shop', name: 'backend', action: 'created' },
+  ])
 })

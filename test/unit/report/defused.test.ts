@@ -33,13 +33,25 @@ describe('a line that is logged gives the runner no command', () => {
     expect(commandsIn(defused(line))).toEqual([])
   })
 
-  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])('and yet says to its reader what it said: %j', (line) => {
-    expect(defused(line).replaceAll('\u200b', '')).toBe(line)
-    expect(defused(line)).not.toBe(line)
-  })
+  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])(
+    'and yet says to its reader what it said: %j',
+    (line) => {
+      expect(defused(line).replaceAll('\u200b', '')).toBe(line)
+      expect(defused(line)).not.toBe(line)
+    },
+  )
 })
 
-test.each(['at weight 25: the canary 100, stable 300', 'a::b', 'std::string is no command', '[::1]:8080', '## a heading', 'issue ##7 [x]', ': one colon', ''])('a line that holds no command is left as it is: %j', (line) => {
+test.each([
+  'at weight 25: the canary 100, stable 300',
+  'a::b',
+  'std::string is no command',
+  '[::1]:8080',
+  '## a heading',
+  'issue ##7 [x]',
+  ': one colon',
+  '',
+])('a line that holds no command is left as it is: %j', (line) => {
   expect(commandsIn(line)).toEqual([])
   expect(defused(line)).toBe(line)
 })

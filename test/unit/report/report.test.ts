@@ -9,17 +9,36 @@ const plan = planOf('interval: 2s, tick: 1s, steps: [50, 100]')
 
 /** The promotion that the machine makes of what these seconds saw at the canary: requests, and failures among them. */
 function promotionOf(seconds: [requests: number, failures: number][]): Promotion {
-  const state = seconds.reduce((before, [requests, failures], i) => {
-    const canary = served(requests, failures)
-    const stable = before.weight === 0 ? served(0) : servedByStable(before.weight, requests)
-    const observation: Observation = { canary, stable, users: sum(canary, stable), ready: true, complete: true, findings: [], gates: {} }
-    return next(plan, before, observation, 11_000 + i * 1_000).state
-  }, start(plan, 0, 10_000))
+  const state = seconds.reduce(
+    (before, [requests, failures], i) => {
+      const canary = served(requests, failures)
+      const stable = before.weight === 0 ? served(0) : servedByStable(before.weight, requests)
+      const observation: Observation = {
+        canary,
+        stable,
+        users: sum(canary, stable),
+        ready: true,
+        complete: true,
+        findings: [],
+        gates: {},
+      }
+      return next(plan, before, observation, 11_000 + i * 1_000).state
+    },
+    start(plan, 0, 10_000),
+  )
   return { ...state, plan, namespace: 'shop' }
 }
 
 test('a promotion is told in seconds from its beginning, step by step', () => {
-  const promotion = promotionOf([[0, 0], [20, 0], [20, 0], [20, 0], [20, 0], [20, 0], [20, 0]])
+  const promotion = promotionOf([
+    [0, 0],
+    [20, 0],
+    [20, 0],
+    [20, 0],
+    [20, 0],
+    [20, 0],
+    [20, 0],
+  ])
   expect(promotion.verdict).toBe('promoted')
   expect(promotionReport(promotion)).toMatchObject({
     service: 'backend',
@@ -29,8 +48,26 @@ test('a promotion is told in seconds from its beginning, step by step', () => {
     weight: 100,
     reason: 'every step passed its checks',
     steps: [
-      { kind: 'weight', weight: 50, startSeconds: 1, seconds: 3, canary: { requests: 60, failures: 0 }, stable: { requests: 60, failures: 0 }, split: { observed: 50, fits: true }, outcome: 'passed' },
-      { kind: 'weight', weight: 100, startSeconds: 4, seconds: 3, canary: { requests: 60, failures: 0 }, stable: { requests: 0, failures: 0 }, split: { observed: 100, fits: true }, outcome: 'passed' },
+      {
+        kind: 'weight',
+        weight: 50,
+        startSeconds: 1,
+        seconds: 3,
+        canary: { requests: 60, failures: 0 },
+        stable: { requests: 60, failures: 0 },
+        split: { observed: 50, fits: true },
+        outcome: 'passed',
+      },
+      {
+        kind: 'weight',
+        weight: 100,
+        startSeconds: 4,
+        seconds: 3,
+        canary: { requests: 60, failures: 0 },
+        stable: { requests: 0, failures: 0 },
+        split: { observed: 100, fits: true },
+        outcome: 'passed',
+      },
     ],
     requestsObserved: 120,
     userRequests: { total: 180, failed: 0 },
@@ -38,7 +75,14 @@ test('a promotion is told in seconds from its beginning, step by step', () => {
 })
 
 test('one that failed tells how long it took to find out, and to be safe', () => {
-  const failed = { ...promotionOf([[0, 0], [1, 0], [29, 29]]), secondsToSafe: 0.4 }
+  const failed = {
+    ...promotionOf([
+      [0, 0],
+      [1, 0],
+      [29, 29],
+    ]),
+    secondsToSafe: 0.4,
+  }
   expect(promotionReport(failed)).toMatchObject({
     steps: [{ weight: 50, startSeconds: 1, seconds: 2, canary: { requests: 30, failures: 29 }, outcome: 'failed' }],
     requestsObserved: 30,
@@ -49,7 +93,14 @@ test('one that failed tells how long it took to find out, and to be safe', () =>
 })
 
 test('a step that is still under way has lasted nothing yet, rather than a number that is none', () => {
-  expect(promotionReport(promotionOf([[0, 0], [5, 0]])).steps).toMatchObject([{ seconds: 0, outcome: 'watching' }])
+  expect(
+    promotionReport(
+      promotionOf([
+        [0, 0],
+        [5, 0],
+      ]),
+    ).steps,
+  ).toMatchObject([{ seconds: 0, outcome: 'watching' }])
 })
 
 test('of several the worst speaks for all', () => {

@@ -2,7 +2,19 @@ import { describe, expect, test } from 'vitest'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
 import { summary } from '../../../src/report/summary.ts'
 
-const nothing: Report = { startedAt: '2026-11-23T07:00:00.000Z', seconds: 3, outcome: 'success', namespace: 'shop', stages: [{ name: 'check', seconds: 0.26, outcome: 'unchanged' }], changes: [], restarted: [], pods: [], warnings: [], promotions: [], dryRun: false }
+const nothing: Report = {
+  startedAt: '2026-11-23T07:00:00.000Z',
+  seconds: 3,
+  outcome: 'success',
+  namespace: 'shop',
+  stages: [{ name: 'check', seconds: 0.26, outcome: 'unchanged' }],
+  changes: [],
+  restarted: [],
+  pods: [],
+  warnings: [],
+  promotions: [],
+  dryRun: false,
+}
 
 const promotion: PromotionReport = {
   service: 'backend',
@@ -11,10 +23,37 @@ const promotion: PromotionReport = {
   verdict: 'promoted',
   weight: 100,
   reason: 'every step passed its checks',
-  checks: [{ check: 'success rate', canary: { requests: 200, against: 1 }, stable: { requests: 4_000, against: 0 }, against: 0.5, below: 12_345, needed: 300, verdict: 'pass' }],
+  checks: [
+    {
+      check: 'success rate',
+      canary: { requests: 200, against: 1 },
+      stable: { requests: 4_000, against: 0 },
+      against: 0.5,
+      below: 12_345,
+      needed: 300,
+      verdict: 'pass',
+    },
+  ],
   steps: [
-    { kind: 'weight', weight: 5, startSeconds: 1.2, seconds: 10.4, canary: { requests: 200, failures: 1 }, stable: { requests: 4_000, failures: 0 }, split: { observed: 4.76, low: 3.95, high: 5.68, fits: true }, outcome: 'passed' },
-    { kind: 'weight', weight: 100, startSeconds: 11.6, seconds: 2, canary: { requests: 0, failures: 0 }, stable: { requests: 0, failures: 0 }, outcome: 'inconclusive' },
+    {
+      kind: 'weight',
+      weight: 5,
+      startSeconds: 1.2,
+      seconds: 10.4,
+      canary: { requests: 200, failures: 1 },
+      stable: { requests: 4_000, failures: 0 },
+      split: { observed: 4.76, low: 3.95, high: 5.68, fits: true },
+      outcome: 'passed',
+    },
+    {
+      kind: 'weight',
+      weight: 100,
+      startSeconds: 11.6,
+      seconds: 2,
+      canary: { requests: 0, failures: 0 },
+      stable: { requests: 0, failures: 0 },
+      outcome: 'inconclusive',
+    },
   ],
   requestsObserved: 200,
   userRequests: { total: 4_200, failed: 1 },
@@ -26,11 +65,38 @@ describe('the first line says what came of it', () => {
   test.each<[string, Partial<Report>, string]>([
     ['a mesh', {}, '## ✅ The mesh is as asked'],
     ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend is promoted'],
-    ['a canary that had its weight already', { promotions: [{ ...promotion, verdict: 'skipped' }] }, '## ✅ v2 of backend was not moved (weight 100)'],
-    ['a canary that was put back', { promotions: [{ ...promotion, verdict: 'rolled-back', weight: 0 }], outcome: 'failure', error: 'x' }, '## ⛔ v2 of backend: rolled-back, weight 0'],
-    ['a canary that is held', { promotions: [{ ...promotion, verdict: 'held', weight: 25 }] }, '## ✅ v2 of backend: held, weight 25'],
-    ['several', { promotions: [{ ...promotion, adopted: true }, { ...promotion, service: 'frontend', verdict: 'inconclusive', weight: 0 }], outcome: 'failure', error: 'x' }, '## ⛔ v2 of backend is promoted and adopted; v2 of frontend: inconclusive, weight 0'],
-    ['a failure before any promotion', { verdict: 'skipped', outcome: 'failure', error: 'mtls: no\nnamespace: no' }, '## ⛔ mtls: no'],
+    [
+      'a canary that had its weight already',
+      { promotions: [{ ...promotion, verdict: 'skipped' }] },
+      '## ✅ v2 of backend was not moved (weight 100)',
+    ],
+    [
+      'a canary that was put back',
+      { promotions: [{ ...promotion, verdict: 'rolled-back', weight: 0 }], outcome: 'failure', error: 'x' },
+      '## ⛔ v2 of backend: rolled-back, weight 0',
+    ],
+    [
+      'a canary that is held',
+      { promotions: [{ ...promotion, verdict: 'held', weight: 25 }] },
+      '## ✅ v2 of backend: held, weight 25',
+    ],
+    [
+      'several',
+      {
+        promotions: [
+          { ...promotion, adopted: true },
+          { ...promotion, service: 'frontend', verdict: 'inconclusive', weight: 0 },
+        ],
+        outcome: 'failure',
+        error: 'x',
+      },
+      '## ⛔ v2 of backend is promoted and adopted; v2 of frontend: inconclusive, weight 0',
+    ],
+    [
+      'a failure before any promotion',
+      { verdict: 'skipped', outcome: 'failure', error: 'mtls: no\nnamespace: no' },
+      '## ⛔ mtls: no',
+    ],
     ['a long failure, cut', { outcome: 'failure', error: 'x'.repeat(500) }, `## ⛔ ${'x'.repeat(100)}`],
   ])('%s', (_, report, line) => {
     expect(firstLine(report)).toBe(line)
@@ -62,7 +128,14 @@ test('what was installed, restarted, changed and looked at is told', () => {
     changes: [{ kind: 'VirtualService', namespace: 'shop', name: 'backend', action: 'created' }],
     pods: [
       { name: 'backend-1', ready: '2/2', sidecar: 'native', ok: true, restarts: 0 },
-      { name: 'backend-2', ready: '1/2', sidecar: 'classic', ok: false, restarts: 3, cause: 'the image cannot be pulled' },
+      {
+        name: 'backend-2',
+        ready: '1/2',
+        sidecar: 'classic',
+        ok: false,
+        restarts: 3,
+        cause: 'the image cannot be pulled',
+      },
       { name: 'backend-3', ready: '1/2', sidecar: 'native', ok: false, restarts: 0 },
     ],
   })
@@ -74,15 +147,30 @@ test('what was installed, restarted, changed and looked at is told', () => {
     '| backend-1 | 2/2 | native | ✓ |',
     '| backend-2 | 1/2 | classic | the image cannot be pulled |',
     '| backend-3 | 1/2 | native | judged by the promotion |',
-  ]) expect(text.split('\n')).toContain(line)
+  ])
+    expect(text.split('\n')).toContain(line)
 })
 
 describe('a promotion', () => {
-  const failed: PromotionReport = { ...promotion, verdict: 'rolled-back', weight: 0, secondsToDetect: 1.04, secondsToSafe: 0.5 }
-  const text = summary({ ...nothing, promotions: [failed], verdict: 'rolled-back', weight: 0, reason: 'the canary failed' })
+  const failed: PromotionReport = {
+    ...promotion,
+    verdict: 'rolled-back',
+    weight: 0,
+    secondsToDetect: 1.04,
+    secondsToSafe: 0.5,
+  }
+  const text = summary({
+    ...nothing,
+    promotions: [failed],
+    verdict: 'rolled-back',
+    weight: 0,
+    reason: 'the canary failed',
+  })
 
   test('is a table of its steps, with a dash where there is no rate', () => {
-    expect(text).toContain(`| Weight | From s | Seconds | Canary requests | succeeded | Stable requests | succeeded | Share seen | Outcome |
+    expect(
+      text,
+    ).toContain(`| Weight | From s | Seconds | Canary requests | succeeded | Stable requests | succeeded | Share seen | Outcome |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | 5 | 1 | 10.4 | 200 | 99.5% | 4000 | 100.0% | 4.76% | passed |
 | 100 | 12 | 2.0 | 0 | – | 0 | – | – | inconclusive |`)
@@ -90,7 +178,19 @@ describe('a promotion', () => {
 
   test('tells a mirror, an A/B step, and a share that is not what the weight says', () => {
     const [first] = promotion.steps
-    const kinds = summary({ ...nothing, promotions: [{ ...promotion, steps: [{ ...first!, kind: 'mirror', weight: 30 }, { ...first!, kind: 'ab' }, { ...first!, split: { observed: 9, low: 8, high: 10, fits: false } }] }] })
+    const kinds = summary({
+      ...nothing,
+      promotions: [
+        {
+          ...promotion,
+          steps: [
+            { ...first!, kind: 'mirror', weight: 30 },
+            { ...first!, kind: 'ab' },
+            { ...first!, split: { observed: 9, low: 8, high: 10, fits: false } },
+          ],
+        },
+      ],
+    })
     for (const cell of ['| copies of 30% |', '| those that match |', '| 9% (not 5%) |']) expect(kinds).toContain(cell)
   })
 
@@ -107,7 +207,9 @@ xychart-beta
 
   test('is told in words, with what every check counted', () => {
     expect(text).toContain('| Verdict | **rolled-back**: the canary failed |')
-    expect(text).toContain("Requests seen at the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served nothing any more 0.5 s after its weight was put back.")
+    expect(text).toContain(
+      "Requests seen at the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served nothing any more 0.5 s after its weight was put back.",
+    )
     expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.50 | 1.2e+4 | 300.00 | pass |')
   })
 
@@ -116,11 +218,23 @@ xychart-beta
   })
 
   test('of several each has its own section and says what came of it', () => {
-    expect(summary({ ...nothing, promotions: [failed, { ...promotion, service: 'frontend' }] })).toContain('### v2 of frontend\n\n**promoted**: every step passed its checks')
+    expect(summary({ ...nothing, promotions: [failed, { ...promotion, service: 'frontend' }] })).toContain(
+      '### v2 of frontend\n\n**promoted**: every step passed its checks',
+    )
   })
 
   test('that failed shows the last of its pods, in a fence that what they log cannot leave', () => {
-    const shown = summary({ ...nothing, promotions: [{ ...failed, diagnosis: [{ pod: 'backend-v2-1', container: 'app', log: ['out of memory', '`````'], events: ['BackOff: again'] }] }] })
+    const shown = summary({
+      ...nothing,
+      promotions: [
+        {
+          ...failed,
+          diagnosis: [
+            { pod: 'backend-v2-1', container: 'app', log: ['out of memory', '`````'], events: ['BackOff: again'] },
+          ],
+        },
+      ],
+    })
     expect(shown).toContain("Last of backend-v2-1 (app):\n\n`````text\nBackOff: again\nout of memory\n'''''\n`````")
   })
 })
@@ -139,7 +253,9 @@ describe('what comes from the cluster does not become markup', () => {
   })
 
   test('in the reason of a verdict', () => {
-    expect(summary({ ...nothing, verdict: 'rolled-back', reason: hostile }).split('\n')).toContain(`| Verdict | **rolled-back**: ${safe} next |`)
+    expect(summary({ ...nothing, verdict: 'rolled-back', reason: hostile }).split('\n')).toContain(
+      `| Verdict | **rolled-back**: ${safe} next |`,
+    )
   })
 
   test('in an error, whose every line is quoted', () => {

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync, linkSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  linkSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
@@ -47,18 +56,75 @@ const file = (path: string) => {
 }
 
 test.each<[string, string, () => Buffer, string]>([
-  ['a path upwards', 'a.tar.gz', () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../../evil,']), 'the file "../../evil"'],
-  ['a path upwards under the right name', 'a.tar.gz', () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../istioctl,']), 'the file "../istioctl"'],
-  ['an absolute path', 'a.tar.gz', () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,/tmp/mesh-canary-evil,']), 'the file "/tmp/mesh-canary-evil"'],
-  ['a symbolic link', 'a.tar.gz', () => laid((folder) => (symlinkSync('/etc/passwd', join(folder, 'istioctl')), ['istioctl'])), 'the link "istioctl"'],
-  ['a hard link', 'a.tar.gz', () => laid((folder) => (file(join(folder, 'istioctl')), linkSync(join(folder, 'istioctl'), join(folder, 'second')), ['istioctl', 'second'])), 'the link "second"'],
-  ['a pipe', 'a.tar.gz', () => laid((folder) => (execFileSync('mkfifo', [join(folder, 'istioctl')]), ['istioctl'])), 'the fifo "istioctl"'],
-  ['a folder', 'a.tar.gz', () => laid((folder) => (mkdirSync(join(folder, 'istioctl')), ['istioctl'])), 'the folder "istioctl/"'],
-  ['another file beside it', 'a.tar.gz', () => laid((folder) => (file(join(folder, 'istioctl')), file(join(folder, 'more')), ['istioctl', 'more'])), 'the file "more"'],
-  ['it twice', 'a.tar.gz', () => laid((folder) => (file(join(folder, 'istioctl')), ['--hard-dereference', 'istioctl', './istioctl'])), 'the file "./istioctl"'],
+  [
+    'a path upwards',
+    'a.tar.gz',
+    () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../../evil,']),
+    'the file "../../evil"',
+  ],
+  [
+    'a path upwards under the right name',
+    'a.tar.gz',
+    () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../istioctl,']),
+    'the file "../istioctl"',
+  ],
+  [
+    'an absolute path',
+    'a.tar.gz',
+    () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,/tmp/mesh-canary-evil,']),
+    'the file "/tmp/mesh-canary-evil"',
+  ],
+  [
+    'a symbolic link',
+    'a.tar.gz',
+    () => laid((folder) => (symlinkSync('/etc/passwd', join(folder, 'istioctl')), ['istioctl'])),
+    'the link "istioctl"',
+  ],
+  [
+    'a hard link',
+    'a.tar.gz',
+    () =>
+      laid(
+        (folder) => (
+          file(join(folder, 'istioctl')),
+          linkSync(join(folder, 'istioctl'), join(folder, 'second')),
+          ['istioctl', 'second']
+        ),
+      ),
+    'the link "second"',
+  ],
+  [
+    'a pipe',
+    'a.tar.gz',
+    () => laid((folder) => (execFileSync('mkfifo', [join(folder, 'istioctl')]), ['istioctl'])),
+    'the fifo "istioctl"',
+  ],
+  [
+    'a folder',
+    'a.tar.gz',
+    () => laid((folder) => (mkdirSync(join(folder, 'istioctl')), ['istioctl'])),
+    'the folder "istioctl/"',
+  ],
+  [
+    'another file beside it',
+    'a.tar.gz',
+    () => laid((folder) => (file(join(folder, 'istioctl')), file(join(folder, 'more')), ['istioctl', 'more'])),
+    'the file "more"',
+  ],
+  [
+    'it twice',
+    'a.tar.gz',
+    () => laid((folder) => (file(join(folder, 'istioctl')), ['--hard-dereference', 'istioctl', './istioctl'])),
+    'the file "./istioctl"',
+  ],
   ['nothing', 'a.tar.gz', () => laid(() => ['-T', '/dev/null']), 'nothing'],
   ['a path upwards in a zip', 'a.zip', () => zip({ name: '../istioctl' }), 'the file "../istioctl"'],
-  ['an absolute path in a zip', 'a.zip', () => zip({ name: '/tmp/mesh-canary-evil' }), 'the file "/tmp/mesh-canary-evil"'],
+  [
+    'an absolute path in a zip',
+    'a.zip',
+    () => zip({ name: '/tmp/mesh-canary-evil' }),
+    'the file "/tmp/mesh-canary-evil"',
+  ],
   ['a path of Windows in a zip', 'a.zip', () => zip({ name: '..\\istioctl' }), 'the file "..\\\\istioctl"'],
   ['a link in a zip', 'a.zip', () => zip({ name: 'istioctl', mode: 0o120777 }), 'the link "istioctl"'],
   ['a folder in a zip', 'a.zip', () => zip({ name: 'bin/' }), 'the folder "bin/"'],
@@ -67,7 +133,9 @@ test.each<[string, string, () => Buffer, string]>([
 ])('an archive with %s is refused, and nothing of it is written anywhere else', async (_, asset, bytes, what) => {
   const error: unknown = await taken(bytes(), asset).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
-  expect((error as Error).message).toContain(`istio.mirror: the archive ${asset} holds ${what}, where the file istioctl alone is expected`)
+  expect((error as Error).message).toContain(
+    `istio.mirror: the archive ${asset} holds ${what}, where the file istioctl alone is expected`,
+  )
   expect(existsSync('/tmp/mesh-canary-evil')).toBe(false)
 })
 
@@ -76,5 +144,7 @@ test.each([
   ['cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
   ['no archive at all', 'a.zip', () => Buffer.from('not an archive')],
 ])('a file that is %s (%s) is told as that', async (_, asset, bytes) => {
-  await expect(taken(bytes(), asset)).rejects.toThrow(/^istio.mirror: a\.\S+ cannot be unpacked \(.+\), although its checksum matches/)
+  await expect(taken(bytes(), asset)).rejects.toThrow(
+    /^istio.mirror: a\.\S+ cannot be unpacked \(.+\), although its checksum matches/,
+  )
 })

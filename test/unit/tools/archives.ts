@@ -16,7 +16,10 @@ export function archive(text = program): Buffer {
 
 /** What GNU tar makes of the arguments, in the folder; names stay as they are given. */
 export function tar(folder: string, ...args: string[]): Buffer {
-  return execFileSync('tar', ['-C', folder, '-czPf', '-', ...args], { stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 64 << 20 })
+  return execFileSync('tar', ['-C', folder, '-czPf', '-', ...args], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 64 << 20,
+  })
 }
 
 /** A zip of stored files; `mode` as in a file system of Unix. */

@@ -39,20 +39,33 @@ async function cacheService(fail?: (response: ServerResponse) => unknown) {
   const keys: string[] = []
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
-      const url = new URL(request.url!, 'http://x')
-      const [what, id] = url.pathname.replace('/_apis/artifactcache/', '').split('/')
-      const body = Buffer.concat(chunks)
-      if (fail) return void fail(response)
-      if (what === 'cache') {
-        const key = url.searchParams.get('keys')!
-        return entries.has(key) ? response.end(JSON.stringify({ cacheKey: key, archiveLocation: `${address}/_apis/artifactcache/artifacts/${key}` })) : response.writeHead(204).end()
-      }
-      if (what === 'artifacts') return response.writeHead(200, { 'content-length': entries.get(id!)!.length }).end(request.method === 'HEAD' ? undefined : ranged(entries.get(id!)!, request.headers.range))
-      if (request.method === 'PATCH') entries.set(keys[Number(id)]!, body)
-      const isReserved = request.method === 'POST' && id === undefined
-      return isReserved ? response.end(JSON.stringify({ cacheId: keys.push((JSON.parse(body.toString()) as { key: string }).key) - 1 })) : response.writeHead(204).end()
-    })
+    request
+      .on('data', (chunk: Buffer) => chunks.push(chunk))
+      .on('end', () => {
+        const url = new URL(request.url!, 'http://x')
+        const [what, id] = url.pathname.replace('/_apis/artifactcache/', '').split('/')
+        const body = Buffer.concat(chunks)
+        if (fail) return void fail(response)
+        if (what === 'cache') {
+          const key = url.searchParams.get('keys')!
+          return entries.has(key)
+            ? response.end(
+                JSON.stringify({ cacheKey: key, archiveLocation: `${address}/_apis/artifactcache/artifacts/${key}` }),
+              )
+            : response.writeHead(204).end()
+        }
+        if (what === 'artifacts')
+          return response
+            .writeHead(200, { 'content-length': entries.get(id!)!.length })
+            .end(request.method === 'HEAD' ? undefined : ranged(entries.get(id!)!, request.headers.range))
+        if (request.method === 'PATCH') entries.set(keys[Number(id)]!, body)
+        const isReserved = request.method === 'POST' && id === undefined
+        return isReserved
+          ? response.end(
+              JSON.stringify({ cacheId: keys.push((JSON.parse(body.toString()) as { key: string }).key) - 1 }),
+            )
+          : response.writeHead(204).end()
+      })
   })
   keys.push('(ids begin at 1)')
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -71,7 +84,9 @@ function ranged(bytes: Buffer, range?: string): Buffer {
 }
 
 async function mirror(bytes: Buffer) {
-  const { address, asked } = await serve(({ url }, response) => response.end(url.endsWith('.sha256') ? `${sha256(bytes)} ${asset}\n` : bytes))
+  const { address, asked } = await serve(({ url }, response) =>
+    response.end(url.endsWith('.sha256') ? `${sha256(bytes)} ${asset}\n` : bytes),
+  )
   return { address, downloads: () => asked.filter(({ url }) => url.endsWith(asset)).length }
 }
 
@@ -79,8 +94,18 @@ async function mirror(bytes: Buffer) {
 async function onFreshRunner(address: string, more: Partial<Options> = {}) {
   vi.stubEnv('RUNNER_TOOL_CACHE', tempFolder())
   const told: string[] = []
-  const tell = { info: (line: string) => void told.push(line), warning: (line: string) => void told.push(`warning: ${line}`) }
-  const { from, cacheHit } = await obtain(istioctlTool, version, { mirror: address, limitMs: 20_000, cache: true, signal: new AbortController().signal, tell, ...more })
+  const tell = {
+    info: (line: string) => void told.push(line),
+    warning: (line: string) => void told.push(`warning: ${line}`),
+  }
+  const { from, cacheHit } = await obtain(istioctlTool, version, {
+    mirror: address,
+    limitMs: 20_000,
+    cache: true,
+    signal: new AbortController().signal,
+    tell,
+    ...more,
+  })
   return { from, cacheHit, told }
 }
 
@@ -108,7 +133,9 @@ test('an entry that was exchanged is told, not used, and downloaded instead', as
   const { from, told } = await onFreshRunner(address)
   expect(from).toBe('download')
   expect(downloads()).toBe(1)
-  expect(told[0]).toBe(`warning: cache: the entry ${keyOf(bytes)} of the cache between runs holds a file with the sha256 ${sha256(evil)}, and is not used; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`)
+  expect(told[0]).toBe(
+    `warning: cache: the entry ${keyOf(bytes)} of the cache between runs holds a file with the sha256 ${sha256(evil)}, and is not used; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
+  )
 })
 
 test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
@@ -132,17 +159,28 @@ test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
 test('a service that does not answer is waited for half of the time, and then done without', async () => {
   await cacheService(() => undefined)
   const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
-  expect([from, told[0]]).toEqual(['download', 'the cache between runs could not be read, and is done without: it has not answered within 2 s'])
+  expect([from, told[0]]).toEqual([
+    'download',
+    'the cache between runs could not be read, and is done without: it has not answered within 2 s',
+  ])
 })
 
 test.each<[string, Record<string, string>, Partial<Options>]>([
   ['there is none', { ACTIONS_CACHE_URL: '' }, {}],
   ['it is off', {}, { cache: false }],
   // A server of one's own without it (GHES) knows the address of other services.
-  ['a server of one\'s own has none', { ACTIONS_CACHE_URL: '', ACTIONS_RESULTS_URL: 'http://127.0.0.1:1/', GITHUB_SERVER_URL: 'https://git.example' }, {}],
+  [
+    "a server of one's own has none",
+    { ACTIONS_CACHE_URL: '', ACTIONS_RESULTS_URL: 'http://127.0.0.1:1/', GITHUB_SERVER_URL: 'https://git.example' },
+    {},
+  ],
 ])('nothing is said of it where %s', async (_, env, more) => {
   const { entries } = await cacheService()
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
-  expect(await onFreshRunner((await mirror(archive())).address, more)).toEqual({ from: 'download', cacheHit: false, told: [] })
+  expect(await onFreshRunner((await mirror(archive())).address, more)).toEqual({
+    from: 'download',
+    cacheHit: false,
+    told: [],
+  })
   expect(entries.size).toBe(0)
 })

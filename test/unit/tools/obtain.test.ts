@@ -1,6 +1,16 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -31,14 +41,28 @@ const silent = { info: () => undefined, warning: () => undefined }
 
 /** Tried again at once, rather than after seconds. */
 const obtain = (address: string, more: Partial<Options> = {}, wanted = version, tool: Tool = istioctlTool) =>
-  obtainTool(tool, wanted, { mirror: `${address}/istio`, limitMs: 30_000, cache: false, signal, tell: silent, backOffMs: 1, ...more })
+  obtainTool(tool, wanted, {
+    mirror: `${address}/istio`,
+    limitMs: 30_000,
+    cache: false,
+    signal,
+    tell: silent,
+    backOffMs: 1,
+    ...more,
+  })
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
 
 type Answer = (response: ServerResponse, headers: IncomingHttpHeaders) => unknown
 
 /** A mirror in the layout of the releases; either file can be answered otherwise. */
-function mirror(bytes: Buffer, { sum = `${sha256(bytes)} ${asset}\n`, file = (response) => response.end(bytes) }: { sum?: string | 404; file?: Answer } = {}) {
+function mirror(
+  bytes: Buffer,
+  {
+    sum = `${sha256(bytes)} ${asset}\n`,
+    file = (response) => response.end(bytes),
+  }: { sum?: string | 404; file?: Answer } = {},
+) {
   return serve(({ url, headers }, response) => {
     if (url === `/istio/${version}/${asset}`) return void file(response, headers)
     if (url === `/istio/${version}/${asset}.sha256` && sum !== 404) return void response.end(sum)
@@ -56,7 +80,9 @@ async function refused(address: string, more: Partial<Options> = {}, wanted = ve
 }
 
 function filesIn(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => !entry.isDirectory()).map(({ name }) => name)
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map(({ name }) => name)
 }
 
 const downloads = (asked: Asked[]) => asked.filter(({ url }) => url.endsWith(`/${asset}`))
@@ -76,8 +102,17 @@ test('a release is downloaded, verified, unpacked and can be run; the second tim
 })
 
 test('a tool that is published as a bare binary', async () => {
-  const kind: Tool = { name: 'kind', key: 'kind', assetOf: () => 'kind-linux-amd64', addressOf: (mirror, wanted, file) => `${mirror}/v${wanted}/${file}`, sumsOf: (file) => `${file}.sha256sum`, binary: () => 'kind' }
-  const { address } = await serve(({ url }, response) => response.end(url === '/istio/v0.30.0/kind-linux-amd64' ? program : `${sha256(program)}  kind-linux-amd64\n`))
+  const kind: Tool = {
+    name: 'kind',
+    key: 'kind',
+    assetOf: () => 'kind-linux-amd64',
+    addressOf: (mirror, wanted, file) => `${mirror}/v${wanted}/${file}`,
+    sumsOf: (file) => `${file}.sha256sum`,
+    binary: () => 'kind',
+  }
+  const { address } = await serve(({ url }, response) =>
+    response.end(url === '/istio/v0.30.0/kind-linux-amd64' ? program : `${sha256(program)}  kind-linux-amd64\n`),
+  )
   const { path } = await obtain(address, {}, '0.30.0', kind)
   expect(path).toBe(join(cache, 'kind', '0.30.0', process.arch, 'kind'))
   expect(execFileSync(path).toString()).toBe('istioctl\n')
@@ -104,13 +139,22 @@ test('a file that does not match its checksum is not unpacked, and both sums are
   const wrong = 'a'.repeat(64)
   const { address } = await mirror(bytes, { sum: `${wrong} ${asset}\n` })
   const message = await refused(address)
-  for (const word of ['istio.mirror', `${address}/istio/${version}/${asset}`, wrong, sha256(bytes), 'nothing was unpacked']) expect(message).toContain(word)
+  for (const word of [
+    'istio.mirror',
+    `${address}/istio/${version}/${asset}`,
+    wrong,
+    sha256(bytes),
+    'nothing was unpacked',
+  ])
+    expect(message).toContain(word)
 })
 
 test('a file cut short by its server does not match its checksum', async () => {
   const bytes = archive()
   const { address } = await mirror(bytes, { file: (response) => response.end(bytes.subarray(0, 20)) })
-  expect(await refused(address)).toContain(`its checksum file says ${sha256(bytes)}, the file has ${sha256(bytes.subarray(0, 20))}`)
+  expect(await refused(address)).toContain(
+    `its checksum file says ${sha256(bytes)}, the file has ${sha256(bytes.subarray(0, 20))}`,
+  )
 })
 
 test.each([
@@ -130,7 +174,9 @@ test('a mirror without the checksum is refused, although it has the file', async
 test('a checksum that is given is held to instead of the published one, which is not asked for', async () => {
   const bytes = archive()
   const { address, asked } = await mirror(bytes, { sum: 404 })
-  expect(await refused(address, { sha256: 'b'.repeat(64) })).toContain(`\`istio.sha256\` says ${'b'.repeat(64)}, the file has ${sha256(bytes)}`)
+  expect(await refused(address, { sha256: 'b'.repeat(64) })).toContain(
+    `\`istio.sha256\` says ${'b'.repeat(64)}, the file has ${sha256(bytes)}`,
+  )
   expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('download')
   expect(asked).toEqual(downloads(asked))
   // What is in the tool cache has to be of that sum too.
@@ -141,7 +187,13 @@ test('a checksum that is given is held to instead of the published one, which is
 test('a version that does not exist is named, with the address and what to check', async () => {
   const { address, asked } = await serve((_, response) => response.writeHead(404).end())
   const message = await refused(address, {}, '9.9.9')
-  for (const word of ['istio.version: 9.9.9 is not to be had', `${address}/istio/9.9.9/`, '404', "list of istioctl's releases"]) expect(message).toContain(word)
+  for (const word of [
+    'istio.version: 9.9.9 is not to be had',
+    `${address}/istio/9.9.9/`,
+    '404',
+    "list of istioctl's releases",
+  ])
+    expect(message).toContain(word)
   expect(asked).toHaveLength(1)
 })
 
@@ -153,7 +205,14 @@ test.each<[string, Answer, string, number]>([
 ])('a server %s is told, with the address and the reason', async (_, file, reason, times) => {
   const { address, asked } = await mirror(archive(), { file })
   const message = await refused(address)
-  for (const word of ['istio.mirror', `${address}/istio/${version}/${asset}`, 'cannot be downloaded', reason, 'network of the runner']) expect(message).toContain(word)
+  for (const word of [
+    'istio.mirror',
+    `${address}/istio/${version}/${asset}`,
+    'cannot be downloaded',
+    reason,
+    'network of the runner',
+  ])
+    expect(message).toContain(word)
   expect(downloads(asked)).toHaveLength(times)
 })
 
@@ -164,7 +223,9 @@ test('a server that is not there is told', async () => {
 test.each([500, 502, 503, 429])('a server that answers %d twice is asked a third time', async (status) => {
   const bytes = archive()
   let calls = 0
-  const { address } = await mirror(bytes, { file: (response) => (++calls <= 2 ? response.writeHead(status).end() : response.end(bytes)) })
+  const { address } = await mirror(bytes, {
+    file: (response) => (++calls <= 2 ? response.writeHead(status).end() : response.end(bytes)),
+  })
   expect((await obtain(address)).from).toBe('download')
   expect(calls).toBe(3)
 })
@@ -179,16 +240,20 @@ test('a download that breaks off goes on where it was', async () => {
   const { address } = await mirror(bytes, {
     file: (response, { range, 'if-range': known }) => {
       ranges.push(range)
-      if (!range) return response.writeHead(200, { 'content-length': bytes.length, etag: '"one"' }).write(bytes.subarray(0, half), () => setTimeout(() => response.destroy(), 50))
+      if (!range)
+        return response
+          .writeHead(200, { 'content-length': bytes.length, etag: '"one"' })
+          .write(bytes.subarray(0, half), () => setTimeout(() => response.destroy(), 50))
       expect(known).toBe('"one"')
       const from = Number(/\d+/.exec(range)![0])
-      return response.writeHead(206, { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, etag: '"one"' }).end(bytes.subarray(from))
+      return response
+        .writeHead(206, { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, etag: '"one"' })
+        .end(bytes.subarray(from))
     },
   })
   expect(execFileSync((await obtain(address)).path).toString()).toBe('istioctl\n')
   expect(ranges).toEqual([undefined, `bytes=${half}-`])
 })
-
 
 test.each([
   ['was replaced meanwhile', { etag: '"old"' }],
@@ -200,7 +265,9 @@ test.each([
     file: (response, { range, 'if-range': was }) => {
       ranges.push(range && `${range} if ${String(was)}`)
       if (ranges.length > 1) return response.end(bytes)
-      return response.writeHead(200, { 'content-length': bytes.length, ...known }).write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
+      return response
+        .writeHead(200, { 'content-length': bytes.length, ...known })
+        .write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
     },
   })
   expect((await obtain(address)).from).toBe('download')
@@ -214,7 +281,9 @@ test('a file of which a piece cannot be told from that of another begins anew', 
     file: (response, { range }) => {
       ranges.push(range)
       if (ranges.length > 1) return response.end(bytes)
-      return response.writeHead(200, { 'content-length': bytes.length, etag: 'W/"weak"' }).write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
+      return response
+        .writeHead(200, { 'content-length': bytes.length, etag: 'W/"weak"' })
+        .write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
     },
   })
   expect((await obtain(address)).from).toBe('download')
@@ -229,7 +298,11 @@ test('a server that breaks off again and again is followed as long as more of th
     file: (response, { range = 'bytes=0-' }) => {
       calls++
       const from = Number(/\d+/.exec(range)![0])
-      response.writeHead(from === 0 ? 200 : 206, { 'content-length': bytes.length - from, 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`, etag: '"one"' })
+      response.writeHead(from === 0 ? 200 : 206, {
+        'content-length': bytes.length - from,
+        'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}`,
+        etag: '"one"',
+      })
       if (from + step >= bytes.length) return response.end(bytes.subarray(from))
       return response.write(bytes.subarray(from, from + step), () => setTimeout(() => response.destroy(), 50))
     },
@@ -240,15 +313,22 @@ test('a server that breaks off again and again is followed as long as more of th
 
 test('a mirror that is too slow is told, with how far it came', async () => {
   const bytes = large()
-  const { address } = await mirror(bytes, { file: (response) => response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 200_000)) })
+  const { address } = await mirror(bytes, {
+    file: (response) => response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 200_000)),
+  })
   const message = await refused(address, { limitMs: 500 })
-  expect(message).toMatch(/^istio.mirror: http:\S+\/istio has not delivered within 0.5 s \(`limits.download`\), but 0\.2 of 0\.\d MB; /)
+  expect(message).toMatch(
+    /^istio.mirror: http:\S+\/istio has not delivered within 0.5 s \(`limits.download`\), but 0\.2 of 0\.\d MB; /,
+  )
 })
 
 test('a busy server that asks for a wait is given it, if it is no long one', async () => {
   let calls = 0
   const bytes = archive()
-  const busy = (seconds: number): Answer => (response) => (++calls === 1 ? response.writeHead(429, { 'retry-after': String(seconds) }).end() : response.end(bytes))
+  const busy =
+    (seconds: number): Answer =>
+    (response) =>
+      ++calls === 1 ? response.writeHead(429, { 'retry-after': String(seconds) }).end() : response.end(bytes)
   const patient = await mirror(bytes, { file: busy(3600) })
   expect(await refused(patient.address)).toContain('HTTP 429')
   expect(calls).toBe(1)
@@ -270,10 +350,16 @@ describe('redirects', () => {
   test('are followed to another server, which gets no credentials', async () => {
     const bytes = archive()
     const storage = await serve((_, response) => response.end(bytes))
-    const { address, asked } = await mirror(bytes, { file: (response) => response.writeHead(302, { location: `${storage.address}/blob?signature=x` }).end() })
+    const { address, asked } = await mirror(bytes, {
+      file: (response) => response.writeHead(302, { location: `${storage.address}/blob?signature=x` }).end(),
+    })
     expect((await obtain(address.replace('://', '://me:s3cret@'))).from).toBe('download')
-    expect(asked.map(({ headers }) => headers.authorization)).toEqual(Array(2).fill(`Basic ${Buffer.from('me:s3cret').toString('base64')}`))
-    expect(storage.asked.map(({ url, headers }) => [url, headers.authorization])).toEqual([['/blob?signature=x', undefined]])
+    expect(asked.map(({ headers }) => headers.authorization)).toEqual(
+      Array(2).fill(`Basic ${Buffer.from('me:s3cret').toString('base64')}`),
+    )
+    expect(storage.asked.map(({ url, headers }) => [url, headers.authorization])).toEqual([
+      ['/blob?signature=x', undefined],
+    ])
   })
 
   test('are followed when they name a path alone, with the credentials', async () => {
@@ -284,31 +370,63 @@ describe('redirects', () => {
       response.writeHead(307, { location: '/moved' }).end()
     })
     await obtain(address.replace('://', '://me:100%@'))
-    expect(new Set(asked.map(({ headers }) => headers.authorization))).toEqual(new Set([`Basic ${Buffer.from('me:100%').toString('base64')}`]))
+    expect(new Set(asked.map(({ headers }) => headers.authorization))).toEqual(
+      new Set([`Basic ${Buffer.from('me:100%').toString('base64')}`]),
+    )
   })
 
   test('in a circle end', async () => {
-    const { address, asked } = await mirror(archive(), { file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end() })
+    const { address, asked } = await mirror(archive(), {
+      file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end(),
+    })
     expect(await refused(address)).toContain('redirects more than 5 times')
     expect(downloads(asked)).toHaveLength(6)
   })
 
   test('from https to http are not followed', async () => {
     const folder = tempFolder()
-    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-keyout', 'key', '-out', 'crt'], { cwd: folder, stdio: 'ignore' })
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-days',
+        '2',
+        '-subj',
+        '/CN=127.0.0.1',
+        '-keyout',
+        'key',
+        '-out',
+        'crt',
+      ],
+      { cwd: folder, stdio: 'ignore' },
+    )
     // Nobody signed this certificate.
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
     vi.spyOn(process, 'emitWarning').mockReturnValue()
     const { address, asked } = await mirror(archive())
-    const secure = createServer({ key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'crt')) }, ({ url = '' }, response) => response.writeHead(302, { location: `${address}${url}` }).end())
+    const secure = createServer(
+      { key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'crt')) },
+      ({ url = '' }, response) => response.writeHead(302, { location: `${address}${url}` }).end(),
+    )
     await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void secure.close())
     const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
-    expect(await refused(from)).toContain(`redirects from https to ${address}/istio/${version}/${asset}.sha256, which anybody on the way could change; it is not followed`)
+    expect(await refused(from)).toContain(
+      `redirects from https to ${address}/istio/${version}/${asset}.sha256, which anybody on the way could change; it is not followed`,
+    )
     expect(asked).toEqual([])
   })
 
-  test.each([['to a file', 'file:///etc/passwd'], ['to nowhere', 'http://']])('%s are not followed', async (_, location) => {
+  test.each([
+    ['to a file', 'file:///etc/passwd'],
+    ['to nowhere', 'http://'],
+  ])('%s are not followed', async (_, location) => {
     const { address } = await mirror(archive(), { file: (response) => response.writeHead(302, { location }).end() })
     expect(await refused(address)).toContain(`redirects to ${location}, which is no http or https address`)
   })

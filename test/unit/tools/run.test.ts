@@ -3,10 +3,15 @@ import { run } from '../../../src/tools/run.ts'
 
 const forever = new AbortController().signal
 /** Node stands in for istioctl: what is tested is how any command is run. */
-const node = (script: string, args: string[] = [], onLine?: (line: string) => void, signal = forever) => run(process.execPath, ['-e', script, ...args], signal, onLine)
+const node = (script: string, args: string[] = [], onLine?: (line: string) => void, signal = forever) =>
+  run(process.execPath, ['-e', script, ...args], signal, onLine)
 
 test('both streams and the exit code come back', async () => {
-  expect(await node('console.log("out"); console.error("err"); process.exitCode = 3')).toEqual({ code: 3, stdout: 'out\n', stderr: 'err\n' })
+  expect(await node('console.log("out"); console.error("err"); process.exitCode = 3')).toEqual({
+    code: 3,
+    stdout: 'out\n',
+    stderr: 'err\n',
+  })
 })
 
 test('arguments arrive as they are: no shell reads them', async () => {
@@ -17,7 +22,11 @@ test('arguments arrive as they are: no shell reads them', async () => {
 
 test('each line is told once, whole, without blank ones, the last without an end too', async () => {
   const lines: string[] = []
-  await node('process.stdout.write("one\\ntw"); setImmediate(() => process.stdout.write("o\\r\\n\\nthree\\rfour"))', [], (line) => lines.push(line))
+  await node(
+    'process.stdout.write("one\\ntw"); setImmediate(() => process.stdout.write("o\\r\\n\\nthree\\rfour"))',
+    [],
+    (line) => lines.push(line),
+  )
   expect(lines).toEqual(['one', 'two', 'three', 'four'])
 })
 
@@ -31,6 +40,11 @@ test('a command that is not there rejects', async () => {
 
 test('a cancelled run ends its command', async () => {
   const controller = new AbortController()
-  const running = node('console.log("begun"); setInterval(() => {}, 1000)', [], () => controller.abort(), controller.signal)
+  const running = node(
+    'console.log("begun"); setInterval(() => {}, 1000)',
+    [],
+    () => controller.abort(),
+    controller.signal,
+  )
   await expect(running).rejects.toThrow('aborted')
 })

@@ -30,8 +30,18 @@ test.each([
 })
 
 test('a share is in the interval exactly when the count is plausible for it', () => {
-  for (const [count, of] of [[3, 40], [17, 40], [400, 2000]] as const) {
+  for (const [count, of] of [
+    [3, 40],
+    [17, 40],
+    [400, 2000],
+  ] as const) {
     const [low, high] = interval(count, of, 0.99)
-    for (const share of [low - 1e-4, low + 1e-4, high - 1e-4, high + 1e-4]) expect([count, of, share, plausible(count, of, share, 0.99)]).toEqual([count, of, share, share > low && share < high])
+    for (const share of [low - 1e-4, low + 1e-4, high - 1e-4, high + 1e-4])
+      expect([count, of, share, plausible(count, of, share, 0.99)]).toEqual([
+        count,
+        of,
+        share,
+        share > low && share < high,
+      ])
   }
 })

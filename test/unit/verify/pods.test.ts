@@ -7,17 +7,42 @@ const unready = [{ type: 'Ready', status: 'False' }]
 
 test.each<[string, Pod, object]>([
   ['ready with its sidecar', pod(), { name: 'backend-1', ready: '2/2', sidecar: 'native', ok: true, restarts: 0 }],
-  ['ready without one', pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }), { ready: '1/1', sidecar: 'none', ok: false }],
-  ['its application not ready', pod({ status: { conditions: unready, containerStatuses: [container('app', { ready: false, restartCount: 3 })] } }), { ready: '1/2', ok: false, restarts: 3 }],
-  ['its native sidecar started again', pod({ status: { initContainerStatuses: [container('istio-proxy', { restartCount: 2 })] } }), { ready: '2/2', ok: true, restarts: 2 }],
-  ['every container ready, the pod not: a readiness gate', pod({ status: { conditions: unready } }), { ready: '2/2', ok: false }],
-  ['the pod ready, its sidecar not any more', pod({ status: { initContainerStatuses: [container('istio-proxy', { ready: false })] } }), { ready: '1/2', ok: false }],
+  [
+    'ready without one',
+    pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }),
+    { ready: '1/1', sidecar: 'none', ok: false },
+  ],
+  [
+    'its application not ready',
+    pod({ status: { conditions: unready, containerStatuses: [container('app', { ready: false, restartCount: 3 })] } }),
+    { ready: '1/2', ok: false, restarts: 3 },
+  ],
+  [
+    'its native sidecar started again',
+    pod({ status: { initContainerStatuses: [container('istio-proxy', { restartCount: 2 })] } }),
+    { ready: '2/2', ok: true, restarts: 2 },
+  ],
+  [
+    'every container ready, the pod not: a readiness gate',
+    pod({ status: { conditions: unready } }),
+    { ready: '2/2', ok: false },
+  ],
+  [
+    'the pod ready, its sidecar not any more',
+    pod({ status: { initContainerStatuses: [container('istio-proxy', { ready: false })] } }),
+    { ready: '1/2', ok: false },
+  ],
 ])('a pod %s', (_, each, row) => {
   expect(podRow(each)).toMatchObject(row)
 })
 
 test('the rows are those of the pods that belong in the mesh, by name', () => {
   const named = (name: string, more: Partial<Pod['metadata']> = {}) => pod({ metadata: { name, ...more } })
-  const pods = [named('b'), named('c', { deletionTimestamp: '2026-01-01T00:00:00Z' }), named('a'), named('d', { ownerReferences: [{ kind: 'Job', name: 'j', uid: 'u' }] })]
+  const pods = [
+    named('b'),
+    named('c', { deletionTimestamp: '2026-01-01T00:00:00Z' }),
+    named('a'),
+    named('d', { ownerReferences: [{ kind: 'Job', name: 'j', uid: 'u' }] }),
+  ]
   expect(podRows(pods).map(({ name }) => name)).toEqual(['a', 'b'])
 })

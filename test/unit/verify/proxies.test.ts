@@ -13,9 +13,12 @@ const stats = (more: Record<string, number> = {}) =>
     'envoy_listener_manager_lds_update_time{}': 1_000,
     'envoy_cluster_upstream_rq_active{cluster_name="xds-grpc"}': 1,
     ...more,
-  }).map(([series, value]) => `${series} ${value}`).join('\n')
+  })
+    .map(([series, value]) => `${series} ${value}`)
+    .join('\n')
 
-const at = (ms: number, message: string) => `${new Date(ms).toISOString()}\twarning\tenvoy config external/envoy/x.cc:138\t${message}\tthread=15`
+const at = (ms: number, message: string) =>
+  `${new Date(ms).toISOString()}\twarning\tenvoy config external/envoy/x.cc:138\t${message}\tthread=15`
 const rejection = 'gRPC config for type.googleapis.com/envoy.config.cluster.v3.Cluster rejected: bad cluster'
 
 describe('a proxy', () => {
@@ -23,11 +26,31 @@ describe('a proxy', () => {
   const suspect = (acceptedAt: number): Sync => ({ ...well, suspects: [{ kind: 'cds', acceptedAt }] })
   test.each<[string, Sync, string, RegExp | undefined]>([
     ['is in sync when nothing was refused and its stream is open', well, '', undefined],
-    ['is not when it refused what came after the last that it took', suspect(1_000), at(2_000, rejection), /^Envoy rejected its clusters and runs on with what it had before: gRPC config .* rejected: bad cluster; correct the object/],
+    [
+      'is not when it refused what came after the last that it took',
+      suspect(1_000),
+      at(2_000, rejection),
+      /^Envoy rejected its clusters and runs on with what it had before: gRPC config .* rejected: bad cluster; correct the object/,
+    ],
     ['is again when it took something newer', suspect(3_000), at(2_000, rejection), undefined],
-    ['is when the refusal was of another kind', suspect(1_000), at(2_000, rejection.replace('Cluster', 'Listener')), undefined],
-    ['is not when it never took any, though its log is gone', suspect(0), '', /rejected its clusters .*its log no longer tells why/],
-    ['is not before it was sent anything', { ...well, never: ['cds', 'lds'] }, '', /not been sent any clusters and listeners yet/],
+    [
+      'is when the refusal was of another kind',
+      suspect(1_000),
+      at(2_000, rejection.replace('Cluster', 'Listener')),
+      undefined,
+    ],
+    [
+      'is not when it never took any, though its log is gone',
+      suspect(0),
+      '',
+      /rejected its clusters .*its log no longer tells why/,
+    ],
+    [
+      'is not before it was sent anything',
+      { ...well, never: ['cds', 'lds'] },
+      '',
+      /not been sent any clusters and listeners yet/,
+    ],
     ['is not without a stream', { ...well, connected: false }, '', /no open stream to istiod/],
     ['is where the stream cannot be seen', { ...well, connected: undefined }, '', undefined],
   ])('%s', (_, sync, log, cause) => {
@@ -39,9 +62,21 @@ describe('a proxy', () => {
 describe('the counters', () => {
   test.each<[string, string, Sync | undefined]>([
     ['of a proxy that is well', stats(), { connected: true, never: [], suspects: [] }],
-    ['of one that refused clusters', stats({ 'envoy_cluster_manager_cds_update_rejected{}': 2 }), { connected: true, never: [], suspects: [{ kind: 'cds', acceptedAt: 1_000 }] }],
-    ['of one that got no listeners', stats({ 'envoy_listener_manager_lds_update_success{}': 0 }), { connected: true, never: ['lds'], suspects: [] }],
-    ['of one without a stream', stats({ 'envoy_cluster_upstream_rq_active{cluster_name="xds-grpc"}': 0 }), { connected: false, never: [], suspects: [] }],
+    [
+      'of one that refused clusters',
+      stats({ 'envoy_cluster_manager_cds_update_rejected{}': 2 }),
+      { connected: true, never: [], suspects: [{ kind: 'cds', acceptedAt: 1_000 }] },
+    ],
+    [
+      'of one that got no listeners',
+      stats({ 'envoy_listener_manager_lds_update_success{}': 0 }),
+      { connected: true, never: ['lds'], suspects: [] },
+    ],
+    [
+      'of one without a stream',
+      stats({ 'envoy_cluster_upstream_rq_active{cluster_name="xds-grpc"}': 0 }),
+      { connected: false, never: [], suspects: [] },
+    ],
     ['are not there', 'nothing 1', undefined],
   ])('%s', (_, text, sync) => {
     expect(syncOf(text)).toEqual(sync)
@@ -49,13 +84,38 @@ describe('the counters', () => {
 })
 
 test('istioctl may print one document for each istiod', () => {
-  const config = (id: string, configStatus: string, details?: string) => ({ node: { id }, genericXdsConfigs: [{ typeUrl: 'type.googleapis.com/envoy.config.cluster.v3.Cluster', configStatus, ...(details ? { errorState: { details } } : {}) }] })
-  const text = [{ resources: [config('a.shop', 'SYNCED'), config('b.shop', 'ERROR', 'bad cluster')] }, { resources: [config('c.shop', 'STALE')] }].map((each) => JSON.stringify(each, undefined, 4)).join('\n')
-  expect([...statusOf(text)]).toEqual([['a.shop', undefined], ['b.shop', 'Envoy rejected its Cluster: bad cluster'], ['c.shop', 'its Cluster is older than what istiod sent']])
+  const config = (id: string, configStatus: string, details?: string) => ({
+    node: { id },
+    genericXdsConfigs: [
+      {
+        typeUrl: 'type.googleapis.com/envoy.config.cluster.v3.Cluster',
+        configStatus,
+        ...(details ? { errorState: { details } } : {}),
+      },
+    ],
+  })
+  const text = [
+    { resources: [config('a.shop', 'SYNCED'), config('b.shop', 'ERROR', 'bad cluster')] },
+    { resources: [config('c.shop', 'STALE')] },
+  ]
+    .map((each) => JSON.stringify(each, undefined, 4))
+    .join('\n')
+  expect([...statusOf(text)]).toEqual([
+    ['a.shop', undefined],
+    ['b.shop', 'Envoy rejected its Cluster: bad cluster'],
+    ['c.shop', 'its Cluster is older than what istiod sent'],
+  ])
   expect([...statusOf('not json')]).toEqual([])
 })
 
 test('a proxy that cannot be read is not taken for one in sync', async () => {
-  const cluster = clusterWith({ list: () => Promise.resolve([pod(), pod({ metadata: { name: 'a' } })]), pod: (_: string, name: string) => (name === 'a' ? Promise.resolve(stats()) : Promise.reject(new Error('forbidden'))) })
-  expect(await verifyProxies(cluster, 'shop', undefined, 0)).toEqual([{ pod: 'a', ok: true }, { pod: 'backend-1', ok: false, cause: expect.stringContaining('pods/proxy') as string }])
+  const cluster = clusterWith({
+    list: () => Promise.resolve([pod(), pod({ metadata: { name: 'a' } })]),
+    pod: (_: string, name: string) =>
+      name === 'a' ? Promise.resolve(stats()) : Promise.reject(new Error('forbidden')),
+  })
+  expect(await verifyProxies(cluster, 'shop', undefined, 0)).toEqual([
+    { pod: 'a', ok: true },
+    { pod: 'backend-1', ok: false, cause: expect.stringContaining('pods/proxy') as string },
+  ])
 })

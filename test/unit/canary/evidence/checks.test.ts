@@ -16,12 +16,24 @@ afterEach(() => {
 })
 
 // The pause between two times follows the fake clock too.
-vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number, _: unknown, { signal }: { signal: AbortSignal }) => new Promise<void>((resolve) => {
-  setTimeout(resolve, ms)
-  signal.addEventListener('abort', () => resolve())
-}) }))
+vi.mock('node:timers/promises', () => ({
+  setTimeout: (ms: number, _: unknown, { signal }: { signal: AbortSignal }) =>
+    new Promise<void>((resolve) => {
+      setTimeout(resolve, ms)
+      signal.addEventListener('abort', () => resolve())
+    }),
+}))
 
-const outside = (): Outside => ({ namespace: 'shop', service: 'backend', stable: 'v1', canary: 'v2', weight: 25, step: 2, phase: 'Progressing', intervalMs: 30_000 })
+const outside = (): Outside => ({
+  namespace: 'shop',
+  service: 'backend',
+  stable: 'v1',
+  canary: 'v2',
+  weight: 25,
+  step: 2,
+  phase: 'Progressing',
+  intervalMs: 30_000,
+})
 
 /** Answers of the webhook `smoke`, one a call; `true` passes. A call beyond them is never answered. */
 function asking(more: string, ...answers: boolean[]) {
@@ -35,10 +47,17 @@ function asking(more: string, ...answers: boolean[]) {
     running--
     return new Response('', { status: answer ? 200 : 500 })
   })
-  const plan = planOf(`interval: 30s, webhooks: { smoke: { type: rollout, url: 'http://x.test', ${more} }, other: { type: event, url: 'http://x.test' } }`)
+  const plan = planOf(
+    `interval: 30s, webhooks: { smoke: { type: rollout, url: 'http://x.test', ${more} }, other: { type: event, url: 'http://x.test' } }`,
+  )
   const asked = checks(clusterWith({}), plan, outside)
   begun = Date.now()
-  return { ...asked, calls, most: () => most, states: () => asked.latest().map(({ name, state, text }) => [name, state, text]) }
+  return {
+    ...asked,
+    calls,
+    most: () => most,
+    states: () => asked.latest().map(({ name, state, text }) => [name, state, text]),
+  }
 }
 
 const pass = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1_000)
@@ -95,8 +114,13 @@ test('it is never asked twice at a time, however long it takes, and looks do not
 test('a query is first asked after its period: what it tells is of the time before', async () => {
   const calls: number[] = []
   const begun = Date.now()
-  const service = () => (calls.push((Date.now() - begun) / 1000), Promise.resolve(JSON.stringify({ status: 'success', data: { resultType: 'scalar', result: [1, '2'] } })))
-  const plan = planOf("prometheus: { service: 'a/prometheus:9090' }, checks: { queries: { errors: { query: x, max: 1, every: 10s } } }")
+  const service = () => (
+    calls.push((Date.now() - begun) / 1000),
+    Promise.resolve(JSON.stringify({ status: 'success', data: { resultType: 'scalar', result: [1, '2'] } }))
+  )
+  const plan = planOf(
+    "prometheus: { service: 'a/prometheus:9090' }, checks: { queries: { errors: { query: x, max: 1, every: 10s } } }",
+  )
   const { start, stop, latest } = checks(clusterWith({ service }), plan, outside)
   start()
   await pass(21)

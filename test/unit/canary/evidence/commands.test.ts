@@ -5,7 +5,16 @@ import { run } from '../../../../src/canary/evidence/commands.ts'
 import type { Outside } from '../../../../src/canary/evidence/finding.ts'
 import { tempFolder } from '../../fixtures.ts'
 
-const outside: Outside = { namespace: 'shop', service: 'backend', stable: 'v1', canary: 'v2', weight: 25, step: 2, phase: 'Progressing', intervalMs: 30_000 }
+const outside: Outside = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: 'v1',
+  canary: 'v2',
+  weight: 25,
+  step: 2,
+  phase: 'Progressing',
+  intervalMs: 30_000,
+}
 const never = new AbortController().signal
 
 function node(script: string, { timeout = 30_000, signal = never } = {}) {
@@ -22,24 +31,42 @@ test.each<[string, string, string, string]>([
 })
 
 test('one that something else killed says nothing about the canary', async () => {
-  expect(await node('process.kill(process.pid, "SIGTERM")')).toEqual({ state: 'undecided', text: 'it was ended by SIGTERM' })
+  expect(await node('process.kill(process.pid, "SIGTERM")')).toEqual({
+    state: 'undecided',
+    text: 'it was ended by SIGTERM',
+  })
 })
 
 test('one that cannot be started says nothing either', async () => {
-  expect(await run({ run: ['/no/such/program'], timeout: 1_000, failures: 1 }, outside, never)).toEqual({ state: 'undecided', text: '/no/such/program cannot be started: spawn /no/such/program ENOENT' })
+  expect(await run({ run: ['/no/such/program'], timeout: 1_000, failures: 1 }, outside, never)).toEqual({
+    state: 'undecided',
+    text: '/no/such/program cannot be started: spawn /no/such/program ENOENT',
+  })
 })
 
 test('it gets the step in its environment, and none of our inputs', async () => {
   for (const name of ['INPUT_KUBECONFIG', 'MESH_CANARY_KUBECONFIG']) vi.stubEnv(name, 'secret')
   vi.stubEnv('TEAM', 'shop')
-  const { text } = await node('const { env } = process; console.log(JSON.stringify(Object.fromEntries(Object.entries(env).filter(([name]) => /^(INPUT_|MESH_CANARY_|TEAM$)/.test(name)))))')
+  const { text } = await node(
+    'const { env } = process; console.log(JSON.stringify(Object.fromEntries(Object.entries(env).filter(([name]) => /^(INPUT_|MESH_CANARY_|TEAM$)/.test(name)))))',
+  )
   vi.unstubAllEnvs()
-  expect(JSON.parse(text)).toEqual({ TEAM: 'shop', MESH_CANARY_NAMESPACE: 'shop', MESH_CANARY_SERVICE: 'backend', MESH_CANARY_STABLE: 'v1', MESH_CANARY_CANARY: 'v2', MESH_CANARY_WEIGHT: '25', MESH_CANARY_STEP: '2' })
+  expect(JSON.parse(text)).toEqual({
+    TEAM: 'shop',
+    MESH_CANARY_NAMESPACE: 'shop',
+    MESH_CANARY_SERVICE: 'backend',
+    MESH_CANARY_STABLE: 'v1',
+    MESH_CANARY_CANARY: 'v2',
+    MESH_CANARY_WEIGHT: '25',
+    MESH_CANARY_STEP: '2',
+  })
 })
 
 test('arguments are taken as they are, no shell reads them', async () => {
   const script = 'console.log(process.argv[1])'
-  expect(await run({ run: [process.execPath, '-e', script, '$(id); "x"'], timeout: 30_000, failures: 1 }, outside, never)).toMatchObject({ text: '$(id); "x"' })
+  expect(
+    await run({ run: [process.execPath, '-e', script, '$(id); "x"'], timeout: 30_000, failures: 1 }, outside, never),
+  ).toMatchObject({ text: '$(id); "x"' })
 })
 
 /** A program that starts another one and waits. The answer comes when both are gone, as both hold the output open. */
@@ -49,13 +76,18 @@ const parent = (then: string) => `
   setInterval(() => {}, 1000)`
 
 test('one that takes too long is killed with all that it started, and has failed', async () => {
-  expect(await node(parent("console.log('waiting')"), { timeout: 2_000 })).toEqual({ state: 'fail', text: 'it was ended after 2 s (`timeout`): waiting' })
+  expect(await node(parent("console.log('waiting')"), { timeout: 2_000 })).toEqual({
+    state: 'fail',
+    text: 'it was ended after 2 s (`timeout`): waiting',
+  })
 })
 
 test('one that is stopped is killed with all that it started', async () => {
   const file = join(tempFolder(), 'started')
   const stopping = new AbortController()
-  const answer = node(parent(`require('node:fs').writeFileSync(${JSON.stringify(file)}, '')`), { signal: stopping.signal })
+  const answer = node(parent(`require('node:fs').writeFileSync(${JSON.stringify(file)}, '')`), {
+    signal: stopping.signal,
+  })
   await vi.waitFor(() => expect(existsSync(file)).toBe(true), { timeout: 10_000 })
   stopping.abort()
   expect(await answer).toEqual({ state: 'undecided', text: 'it was ended by SIGKILL' })

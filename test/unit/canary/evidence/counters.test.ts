@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { callsOf, difference, labelsOf, lost, parse, served, seriesOf } from '../../../../src/canary/evidence/counters.ts'
+import {
+  callsOf,
+  difference,
+  labelsOf,
+  lost,
+  parse,
+  served,
+  seriesOf,
+} from '../../../../src/canary/evidence/counters.ts'
 import type { Served } from '../../../../src/canary/served.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
@@ -10,7 +18,12 @@ function requests(code: string, count: number, { reporter = 'destination', flags
 
 /** Cumulative buckets of one series, `le` → count, as Envoy writes them. */
 function buckets(counts: Record<string, number>, code = '200', reporter = 'destination'): string {
-  return Object.entries(counts).map(([le, count]) => `istio_request_duration_milliseconds_bucket{reporter="${reporter}",response_code="${code}",le="${le}"} ${count}\n`).join('')
+  return Object.entries(counts)
+    .map(
+      ([le, count]) =>
+        `istio_request_duration_milliseconds_bucket{reporter="${reporter}",response_code="${code}",le="${le}"} ${count}\n`,
+    )
+    .join('')
 }
 
 const read = (text: string) => parse(text, names)
@@ -38,7 +51,12 @@ describe('reading', () => {
   })
 
   test('metrics of another name are read when they are named', () => {
-    expect([...parse('my_total{a="b"} 1\nistio_requests_total{a="b"} 2', { requests: 'my_total', duration: 'my_ms' }).values()]).toEqual([1])
+    expect([
+      ...parse('my_total{a="b"} 1\nistio_requests_total{a="b"} 2', {
+        requests: 'my_total',
+        duration: 'my_ms',
+      }).values(),
+    ]).toEqual([1])
   })
 
   test.each<[string, number]>([
@@ -62,7 +80,11 @@ describe('reading', () => {
 
 describe('what was added between two readings', () => {
   test('is the difference, series by series', () => {
-    expect(counts(served(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names))).toEqual({ requests: 31, failures: 1, abandoned: 0 })
+    expect(
+      counts(
+        served(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names),
+      ),
+    ).toEqual({ requests: 31, failures: 1, abandoned: 0 })
   })
 
   test('of a counter that was restarted is all that it has', () => {
@@ -70,7 +92,9 @@ describe('what was added between two readings', () => {
   })
 
   test('of a pod that was restarted is all that it has, also in the series that have passed their old count already', () => {
-    expect([...since(requests('200', 100) + requests('503', 4), requests('200', 30) + requests('503', 9)).values()]).toEqual([30, 9])
+    expect([
+      ...since(requests('200', 100) + requests('503', 4), requests('200', 30) + requests('503', 9)).values(),
+    ]).toEqual([30, 9])
   })
 
   test('does not take a series that is gone for a restart: Envoy may drop one that is no longer used', () => {
@@ -78,11 +102,19 @@ describe('what was added between two readings', () => {
   })
 
   test('of a series that was not there before is all that it has', () => {
-    expect(counts(served(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({ requests: 3, failures: 3, abandoned: 0 })
+    expect(counts(served(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({
+      requests: 3,
+      failures: 3,
+      abandoned: 0,
+    })
   })
 
   test('is nothing when nothing came', () => {
-    expect(counts(served(since(requests('200', 100), requests('200', 100)), names))).toEqual({ requests: 0, failures: 0, abandoned: 0 })
+    expect(counts(served(since(requests('200', 100), requests('200', 100)), names))).toEqual({
+      requests: 0,
+      failures: 0,
+      abandoned: 0,
+    })
   })
 })
 
@@ -129,7 +161,9 @@ describe('what counts as a failure', () => {
     ['Unknown, made up for a call that its caller left', '2', 'grpc', 'DR', 'abandoned'],
     ['Ok, for a caller that left afterwards', '0', 'grpc', 'DC', 'answered'],
   ])('gRPC status %s', (_, status, protocol, flags, expected) => {
-    expect(outcome('200', { flags, more: `,request_protocol="${protocol}",grpc_response_status="${status}"` })).toBe(expected)
+    expect(outcome('200', { flags, more: `,request_protocol="${protocol}",grpc_response_status="${status}"` })).toBe(
+      expected,
+    )
   })
 
   test('a gRPC status where the protocol is not told', () => {
@@ -137,7 +171,11 @@ describe('what counts as a failure', () => {
   })
 
   test('only what the pod itself served, not what it asked of others', () => {
-    expect(counts(served(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names))).toEqual({ requests: 5, failures: 0, abandoned: 0 })
+    expect(counts(served(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names))).toEqual({
+      requests: 5,
+      failures: 0,
+      abandoned: 0,
+    })
   })
 })
 
@@ -147,26 +185,38 @@ describe('how long requests took', () => {
 
   test('is told by the buckets of all series together, whatever the requests were counted as', () => {
     expect(times(histogram)).toEqual({ total: 100, within: { 100: 60, 250: 80, 500: 95 } })
-    expect(times(requests('200', 120) + histogram + buckets({ '100': 0, '250': 1, '500': 1, '+Inf': 3 }, '503'))).toEqual({ total: 103, within: { 100: 60, 250: 81, 500: 96 } })
+    expect(
+      times(requests('200', 120) + histogram + buckets({ '100': 0, '250': 1, '500': 1, '+Inf': 3 }, '503')),
+    ).toEqual({ total: 103, within: { 100: 60, 250: 81, 500: 96 } })
   })
 
   test('keeps the edges that got nothing since', () => {
-    expect(served(since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })), names).times).toEqual({ total: 8, within: { 100: 0, 500: 0 } })
+    expect(
+      served(since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })), names)
+        .times,
+    ).toEqual({ total: 8, within: { 100: 0, 500: 0 } })
   })
 
   test('takes edges for the same however they are written', () => {
-    expect(times(buckets({ '0.5': 1, '5.0': 2, '1e+01': 3, '+Inf': 3 }))).toEqual({ total: 3, within: { '0.5': 1, 5: 2, 10: 3 } })
+    expect(times(buckets({ '0.5': 1, '5.0': 2, '1e+01': 3, '+Inf': 3 }))).toEqual({
+      total: 3,
+      within: { '0.5': 1, 5: 2, 10: 3 },
+    })
   })
 
   test('leaves out what the pod asked of others', () => {
-    expect(times(histogram + buckets({ '100': 0, '250': 0, '500': 0, '+Inf': 50 }, '200', 'source'))).toEqual({ total: 100, within: { 100: 60, 250: 80, 500: 95 } })
+    expect(times(histogram + buckets({ '100': 0, '250': 0, '500': 0, '+Inf': 50 }, '200', 'source'))).toEqual({
+      total: 100,
+      within: { 100: 60, 250: 80, 500: 95 },
+    })
     expect(times(requests('200', 9))).toEqual({ total: 0, within: {} })
   })
 })
 
 describe('what clients asked of the service', () => {
   const host = 'backend.shop.svc.cluster.local'
-  const ask = (more: string, reporter = 'source', code = '200') => counts(callsOf(read(requests(code, 3, { reporter, more })), names, [host]))
+  const ask = (more: string, reporter = 'source', code = '200') =>
+    counts(callsOf(read(requests(code, 3, { reporter, more })), names, [host]))
   const three = { requests: 3, failures: 0, abandoned: 0 }
   const none = { requests: 0, failures: 0, abandoned: 0 }
 
@@ -174,7 +224,11 @@ describe('what clients asked of the service', () => {
     ['by the full name', `,destination_service="${host}"`, three],
     ['by the full name, whatever the short one', `,destination_service="${host}",destination_service_name="x"`, three],
     ['by the short name, when there is no full one', ',destination_service_name="backend"', three],
-    ['of the same name in another namespace', ',destination_service="backend.other.svc.cluster.local",destination_service_name="backend"', none],
+    [
+      'of the same name in another namespace',
+      ',destination_service="backend.other.svc.cluster.local",destination_service_name="backend"',
+      none,
+    ],
     ['of another service', ',destination_service_name="frontend"', none],
     ['of an unknown one', '', none],
   ])('%s', (_, more, expected) => {
@@ -191,7 +245,10 @@ describe('what clients asked of the service', () => {
   })
 
   test("under a version's own Service, where the route sends to one", () => {
-    const text = requests('200', 2, { reporter: 'source', more: ',destination_service="backend-v2.shop.svc.cluster.local"' })
+    const text = requests('200', 2, {
+      reporter: 'source',
+      more: ',destination_service="backend-v2.shop.svc.cluster.local"',
+    })
     expect(callsOf(read(text), names, [host, 'backend-v2.shop.svc.cluster.local']).requests).toBe(2)
     expect(callsOf(read(text), names, [host]).requests).toBe(0)
   })
@@ -201,7 +258,18 @@ describe('what only the callers know to have failed at a version', () => {
   const host = 'backend.shop.svc.cluster.local'
   const isCanary = (labels: Record<string, string>) => labels['destination_version'] === 'v2'
   const seen = (code: string, flags: string, { version = 'v2', reporter = 'source', service = host } = {}) =>
-    lost(read(requests(code, 3, { reporter, flags, more: `,destination_service="${service}",destination_version="${version}"` })), names, [host], isCanary)
+    lost(
+      read(
+        requests(code, 3, {
+          reporter,
+          flags,
+          more: `,destination_service="${service}",destination_version="${version}"`,
+        }),
+      ),
+      names,
+      [host],
+      isCanary,
+    )
 
   test.each<[string, string, string, { unseen: number; cut: number }]>([
     ['no connection', '503', 'UF', { unseen: 3, cut: 0 }],

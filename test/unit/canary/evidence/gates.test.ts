@@ -14,14 +14,21 @@ afterEach(() => {
 
 /** Gates whose answers the test gives, in the order in which they are asked for. */
 function asking() {
-  const open: { gate: Gate; answer: (state: Finding['state']) => Promise<void>; fail: (error: Error) => Promise<void> }[] = []
-  const { answers } = gates((gate) => new Promise<Finding>((resolve, reject) => {
-    open.push({
-      gate,
-      answer: async (state) => (resolve({ name: 'hook', state, text: state, at: Date.now() }), await settle()),
-      fail: async (error) => (reject(error), await settle()),
-    })
-  }))
+  const open: {
+    gate: Gate
+    answer: (state: Finding['state']) => Promise<void>
+    fail: (error: Error) => Promise<void>
+  }[] = []
+  const { answers } = gates(
+    (gate) =>
+      new Promise<Finding>((resolve, reject) => {
+        open.push({
+          gate,
+          answer: async (state) => (resolve({ name: 'hook', state, text: state, at: Date.now() }), await settle()),
+          fail: async (error) => (reject(error), await settle()),
+        })
+      }),
+  )
   return { answers, open }
 }
 
@@ -64,5 +71,7 @@ test('one that cannot be asked is undecided', async () => {
   const { answers, open } = asking()
   answers(['rollback'])
   await open[0]!.fail(new Error('no address'))
-  expect(answers(['rollback'])).toMatchObject({ rollback: { name: 'rollback', state: 'undecided', text: 'no address' } })
+  expect(answers(['rollback'])).toMatchObject({
+    rollback: { name: 'rollback', state: 'undecided', text: 'no address' },
+  })
 })

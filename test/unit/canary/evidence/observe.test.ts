@@ -6,12 +6,17 @@ import type { Pod } from '../../../../src/cluster/objects.ts'
 import { clusterWith, container, live, planOf, pod } from '../../fixtures.ts'
 
 const host = 'backend.shop.svc.cluster.local'
-const of = (version: string, name: string, more: Partial<Pod['metadata']> = {}, status?: Pod['status']) => pod({ metadata: { name, uid: name, labels: { version }, ...more }, status })
+const of = (version: string, name: string, more: Partial<Pod['metadata']> = {}, status?: Pod['status']) =>
+  pod({ metadata: { name, uid: name, labels: { version }, ...more }, status })
 const client = (name: string) => pod({ metadata: { name, uid: name, labels: { app: name } } })
 
-const served = (count: number, more = '') => ({ [`istio_requests_total{reporter="destination",response_code="200"${more}}`]: count })
-const called = (count: number, code = '200', flags = '-', version = 'v2') =>
-  ({ [`istio_requests_total{reporter="source",destination_service="${host}",destination_version="${version}",response_code="${code}",response_flags="${flags}"}`]: count })
+const served = (count: number, more = '') => ({
+  [`istio_requests_total{reporter="destination",response_code="200"${more}}`]: count,
+})
+const called = (count: number, code = '200', flags = '-', version = 'v2') => ({
+  [`istio_requests_total{reporter="source",destination_service="${host}",destination_version="${version}",response_code="${code}",response_flags="${flags}"}`]:
+    count,
+})
 
 /** Pods and their counters, to be changed between looks; `asked` are the pods of the last look. */
 class Mesh {
@@ -24,10 +29,27 @@ class Mesh {
   observe(plan = '', groups = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
     const read = (pods: Pod[]): Promise<Map<string, Reading>> => {
       this.asked = pods.map(({ metadata }) => metadata.name)
-      return Promise.resolve(new Map(this.asked.flatMap((name) => (this.counters[name] ? [[name, new Map(Object.entries(this.counters[name]))]] : []))))
+      return Promise.resolve(
+        new Map(
+          this.asked.flatMap((name) =>
+            this.counters[name] ? [[name, new Map(Object.entries(this.counters[name]))]] : [],
+          ),
+        ),
+      )
     }
-    const pods = [live(() => this.pods, () => this.isFresh)]
-    return observe(clusterWith({}), pods, { namespace: 'shop', host, ...groups, plan: planOf(plan) }, (line) => this.notes.push(line), read)
+    const pods = [
+      live(
+        () => this.pods,
+        () => this.isFresh,
+      ),
+    ]
+    return observe(
+      clusterWith({}),
+      pods,
+      { namespace: 'shop', host, ...groups, plan: planOf(plan) },
+      (line) => this.notes.push(line),
+      read,
+    )
   }
 }
 
@@ -35,13 +57,29 @@ function mesh(pods: Pod[], counters: Mesh['counters']): Mesh {
   return Object.assign(new Mesh(), { pods, counters })
 }
 
-const counts = ({ evidence: { canary, stable, users } }: Look) => ({ canary: [canary.requests, canary.failures], stable: [stable.requests, stable.failures], users: [users.requests, users.failures] })
+const counts = ({ evidence: { canary, stable, users } }: Look) => ({
+  canary: [canary.requests, canary.failures],
+  stable: [stable.requests, stable.failures],
+  users: [users.requests, users.failures],
+})
 
 test('what each version served since the last look is added up over its pods, and what they served before is the baseline', async () => {
-  const world = mesh([of('v1', 'a'), of('v1', 'b'), of('v2', 'c'), of('v3', 'd'), client('e')], { a: served(100), b: served(50), c: served(7), d: served(9), e: called(40) })
+  const world = mesh([of('v1', 'a'), of('v1', 'b'), of('v2', 'c'), of('v3', 'd'), client('e')], {
+    a: served(100),
+    b: served(50),
+    c: served(7),
+    d: served(9),
+    e: called(40),
+  })
   const { look, baseline } = await world.observe()
   expect(baseline.requests).toBe(150)
-  world.counters = { a: served(110), b: served(55), c: served(10), d: served(99), e: { ...called(58), ...called(3, '503') } }
+  world.counters = {
+    a: served(110),
+    b: served(55),
+    c: served(10),
+    d: served(99),
+    e: { ...called(58), ...called(3, '503') },
+  }
   const seen = await look()
   expect(counts(seen)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
   expect(seen.evidence).toMatchObject({ ready: true, complete: true })
@@ -109,7 +147,10 @@ test("a pod of the same labels in a client's namespace is a client", async () =>
 })
 
 test("a canary's pod that crashes is a fault, one of stable is not", async () => {
-  const crashing = { phase: 'Running', containerStatuses: [container('app', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })] }
+  const crashing = {
+    phase: 'Running',
+    containerStatuses: [container('app', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })],
+  }
   const faultOf = async (pods: Pod[]) => (await (await mesh(pods, {}).observe()).look()).evidence.fault
   expect(await faultOf([of('v2', 'a', {}, crashing)])).toBe('container app of a crashes in a loop')
   expect(await faultOf([of('v1', 'a', {}, crashing), of('v2', 'b')])).toBeUndefined()
@@ -119,7 +160,11 @@ test('requests that never got to the canary count against it, those cut off once
   const world = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
   const { look } = await world.observe()
   const cut = { 'istio_requests_total{reporter="destination",response_code="0",response_flags="DC"}': 2 }
-  world.counters = { a: served(10), b: { ...served(10), ...cut }, c: { ...called(10, '200', '-', 'v1'), ...called(10), ...called(3, '503', 'UF,URX'), ...called(2, '504', 'UT') } }
+  world.counters = {
+    a: served(10),
+    b: { ...served(10), ...cut },
+    c: { ...called(10, '200', '-', 'v1'), ...called(10), ...called(3, '503', 'UF,URX'), ...called(2, '504', 'UT') },
+  }
   expect(counts(await look())).toEqual({ canary: [15, 5], stable: [10, 0], users: [25, 5] })
 })
 
@@ -132,16 +177,28 @@ test('also when no sidecar of the canary answers', async () => {
 
 test('by the name of the workload, where the versions have no label to tell them apart', async () => {
   const owned = (name: string, workload: string, color: string) =>
-    of('', name, { labels: { color, 'pod-template-hash': '5d9f' }, ownerReferences: [{ kind: 'ReplicaSet', name: `${workload}-5d9f`, uid: 'r', controller: true }] })
-  const world = mesh([owned('a', 'backend', 'blue'), owned('b', 'backend-next', 'green'), client('c')], { a: served(0), b: served(0), c: {} })
+    of('', name, {
+      labels: { color, 'pod-template-hash': '5d9f' },
+      ownerReferences: [{ kind: 'ReplicaSet', name: `${workload}-5d9f`, uid: 'r', controller: true }],
+    })
+  const world = mesh([owned('a', 'backend', 'blue'), owned('b', 'backend-next', 'green'), client('c')], {
+    a: served(0),
+    b: served(0),
+    c: {},
+  })
   const { look } = await world.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
-  const refused = (workload: string) => `istio_requests_total{reporter="source",destination_service="${host}",destination_workload="${workload}",destination_version="latest",response_code="503",response_flags="UF"}`
+  const refused = (workload: string) =>
+    `istio_requests_total{reporter="source",destination_service="${host}",destination_workload="${workload}",destination_version="latest",response_code="503",response_flags="UF"}`
   world.counters = { ...world.counters, c: { [refused('backend-next')]: 3, [refused('backend')]: 1 } }
   expect(counts(await look())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
 test('a client that never called the service is asked seldom, and nothing of what it calls then is lost', async () => {
-  const world = mesh([of('v2', 'a'), client('busy'), client('idle')], { a: served(0), busy: called(5), idle: served(1000) })
+  const world = mesh([of('v2', 'a'), client('busy'), client('idle')], {
+    a: served(0),
+    busy: called(5),
+    idle: served(1000),
+  })
   const { look } = await world.observe()
   await look()
   let users = 0
@@ -158,7 +215,10 @@ test('a client that never called the service is asked seldom, and nothing of wha
 
 test('of more pods than may be asked always the same, and it is said once', async () => {
   const pods = Array.from({ length: 5 }, (_, index) => of('v1', `s${index}`))
-  const world = mesh([...pods, of('v2', 'c')], Object.fromEntries(['s0', 's1', 's2', 's3', 's4', 'c'].map((name) => [name, served(10)])))
+  const world = mesh(
+    [...pods, of('v2', 'c')],
+    Object.fromEntries(['s0', 's1', 's2', 's3', 's4', 'c'].map((name) => [name, served(10)])),
+  )
   const { look } = await world.observe('maxPods: 2')
   expect(world.asked).toEqual(['c', 's0', 's1'])
   // One of the sample goes; the one in its place served before it was looked at.

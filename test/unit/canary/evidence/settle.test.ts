@@ -27,31 +27,76 @@ test('what never got to the version is a request that failed', () => {
 })
 
 test.each<[string, Tick[], [number, number, number][]]>([
-  ['in the same look', [{ served: own(10, 0, 2), lost: { cut: 2 } }, {}, {}], [[10, 2, 0], [0, 0, 0], [0, 0, 0]]],
-  ['by the version first', [{ served: own(10, 0, 2) }, { lost: { cut: 2 } }, {}], [[8, 0, 0], [2, 2, 0], [0, 0, 0]]],
-  ['by the caller first', [{ served: own(8), lost: { cut: 2 } }, { served: own(2, 0, 2) }, {}], [[8, 0, 0], [2, 2, 0], [0, 0, 0]]],
+  [
+    'in the same look',
+    [{ served: own(10, 0, 2), lost: { cut: 2 } }, {}, {}],
+    [
+      [10, 2, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+    ],
+  ],
+  [
+    'by the version first',
+    [{ served: own(10, 0, 2) }, { lost: { cut: 2 } }, {}],
+    [
+      [8, 0, 0],
+      [2, 2, 0],
+      [0, 0, 0],
+    ],
+  ],
+  [
+    'by the caller first',
+    [{ served: own(8), lost: { cut: 2 } }, { served: own(2, 0, 2) }, {}],
+    [
+      [8, 0, 0],
+      [2, 2, 0],
+      [0, 0, 0],
+    ],
+  ],
 ])('a request that was cut off counts once, as failed, when it is seen %s', (_, ticks, expected) => {
   expect(looks(...ticks)).toEqual(expected)
 })
 
 test('those whose callers went away by themselves are abandoned, a look later', () => {
-  expect(looks({ served: own(10, 0, 2) }, {}, {})).toEqual([[8, 0, 0], [2, 0, 2], [0, 0, 0]])
+  expect(looks({ served: own(10, 0, 2) }, {}, {})).toEqual([
+    [8, 0, 0],
+    [2, 0, 2],
+    [0, 0, 0],
+  ])
 })
 
 test('one that was cut off and that the version never counts is a request that failed, a look later', () => {
-  expect(looks({ lost: { cut: 2 } }, {}, {})).toEqual([[0, 0, 0], [2, 2, 0], [0, 0, 0]])
+  expect(looks({ lost: { cut: 2 } }, {}, {})).toEqual([
+    [0, 0, 0],
+    [2, 2, 0],
+    [0, 0, 0],
+  ])
 })
 
 test("but not while the version's counters cannot be read", () => {
-  expect(looks({ lost: { cut: 1 } }, { whole: false }, { whole: false }, { served: own(1, 0, 1) })).toEqual([[0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 0]])
+  expect(looks({ lost: { cut: 1 } }, { whole: false }, { whole: false }, { served: own(1, 0, 1) })).toEqual([
+    [0, 0, 0],
+    [0, 0, 0],
+    [0, 0, 0],
+    [1, 1, 0],
+  ])
 })
 
 test('every request counts once, in whatever order the two sides are read', () => {
   const draw = randomFrom(7)
   for (let run = 0; run < 200; run++) {
-    const [good, cut, left, unseen] = Array.from({ length: 4 }, () => Math.floor(draw() * 5)) as [number, number, number, number]
+    const [good, cut, left, unseen] = Array.from({ length: 4 }, () => Math.floor(draw() * 5)) as [
+      number,
+      number,
+      number,
+      number,
+    ]
     // The two sides of a request that was cut off are read in the same look or in two that follow each other.
-    const ticks: Required<Pick<Tick, 'served' | 'lost'>>[] = Array.from({ length: 12 }, () => ({ served: own(0), lost: {} }))
+    const ticks: Required<Pick<Tick, 'served' | 'lost'>>[] = Array.from({ length: 12 }, () => ({
+      served: own(0),
+      lost: {},
+    }))
     const at = (look: number) => ticks[look]!
     at(0).served = own(good + left, 0, left)
     at(6).lost = { unseen }

@@ -15,7 +15,15 @@ describe('logMeanExp', () => {
 })
 
 describe('E', () => {
-  const after = (ticks: number, log: number) => Array.from({ length: ticks }).reduce<typeof unseen>((evidence) => weigh(evidence, ratios.map(() => log)), unseen)
+  const after = (ticks: number, log: number) =>
+    Array.from({ length: ticks }).reduce<typeof unseen>(
+      (evidence) =>
+        weigh(
+          evidence,
+          ratios.map(() => log),
+        ),
+      unseen,
+    )
 
   test('is 1 at the start, and stays it while nothing speaks either way', () => {
     expect(eValue(unseen)).toBe(1)
@@ -29,7 +37,14 @@ describe('E', () => {
   })
 
   test('of what speaks against it from the first tick is three quarters of the ratio, and never sinks to nothing', () => {
-    expect(eValue(weigh(unseen, ratios.map(() => Math.log(1_000))))).toBeCloseTo(750.25, 8)
+    expect(
+      eValue(
+        weigh(
+          unseen,
+          ratios.map(() => Math.log(1_000)),
+        ),
+      ),
+    ).toBeCloseTo(750.25, 8)
     expect(eValue(after(100, -50))).toBeGreaterThanOrEqual(0.025)
   })
 
@@ -37,7 +52,11 @@ describe('E', () => {
     const ticksTo100 = (before: number) => {
       let evidence = after(before, -1)
       let ticks = 0
-      for (; eValue(evidence) < 100; ticks++) evidence = weigh(evidence, ratios.map(() => 1))
+      for (; eValue(evidence) < 100; ticks++)
+        evidence = weigh(
+          evidence,
+          ratios.map(() => 1),
+        )
       return ticks
     }
     expect(ticksTo100(0)).toBe(5)

@@ -7,29 +7,58 @@ import { binomial, expected, hypergeometric } from './exact.ts'
 const counts = (requests: number, against = 0): Counts => ({ requests, against })
 
 /** What E after one tick is expected to be, over all that both versions may have failed. */
-function expectedE(margin: number, [canary, canaryRate]: [number, number], [stable, stableRate]: [number, number], side: 'against' | 'below'): number {
-  const after = (x: number, failures: number) => evidence(add(begin(margin), counts(canary, x), counts(stable, failures)))[side]
-  return expected(binomial(stable, stableRate), (failures) => expected(binomial(canary, canaryRate), (x) => after(x, failures)))
+function expectedE(
+  margin: number,
+  [canary, canaryRate]: [number, number],
+  [stable, stableRate]: [number, number],
+  side: 'against' | 'below',
+): number {
+  const after = (x: number, failures: number) =>
+    evidence(add(begin(margin), counts(canary, x), counts(stable, failures)))[side]
+  return expected(binomial(stable, stableRate), (failures) =>
+    expected(binomial(canary, canaryRate), (x) => after(x, failures)),
+  )
 }
 
 describe('a tick is not expected to raise the evidence', () => {
-  const sizes: [number, number][] = [[1, 19], [10, 10], [30, 3]]
-  const cells = [1, 1.5, 3].flatMap((margin) => sizes.flatMap(([canary, stable]) => [0.001, 0.05, 0.3].map((rate) => ({ margin, canary, stable, rate }))))
+  const sizes: [number, number][] = [
+    [1, 19],
+    [10, 10],
+    [30, 3],
+  ]
+  const cells = [1, 1.5, 3].flatMap((margin) =>
+    sizes.flatMap(([canary, stable]) => [0.001, 0.05, 0.3].map((rate) => ({ margin, canary, stable, rate }))),
+  )
 
-  test.each(cells)('against a canary that fails just $margin times as often: $canary and $stable requests, stable fails $rate', ({ margin, canary, stable, rate }) => {
-    expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'against')).toBeLessThanOrEqual(1 + 1e-9)
-    expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'below')).toBeLessThanOrEqual(1 + 1e-9)
-  })
+  test.each(cells)(
+    'against a canary that fails just $margin times as often: $canary and $stable requests, stable fails $rate',
+    ({ margin, canary, stable, rate }) => {
+      expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'against')).toBeLessThanOrEqual(1 + 1e-9)
+      expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'below')).toBeLessThanOrEqual(1 + 1e-9)
+    },
+  )
 
-  test.each(cells.filter(({ rate }) => rate < 0.3))('but does when it fails four times as often as that, or a quarter: $margin, $canary, $stable, $rate', ({ margin, canary, stable, rate }) => {
-    expect(expectedE(margin, [canary, 4 * margin * rate], [stable, rate], 'against')).toBeGreaterThan(1)
-    expect(expectedE(margin, [canary, (margin * rate) / 4], [stable, rate], 'below')).toBeGreaterThan(1)
-  })
+  test.each(cells.filter(({ rate }) => rate < 0.3))(
+    'but does when it fails four times as often as that, or a quarter: $margin, $canary, $stable, $rate',
+    ({ margin, canary, stable, rate }) => {
+      expect(expectedE(margin, [canary, 4 * margin * rate], [stable, rate], 'against')).toBeGreaterThan(1)
+      expect(expectedE(margin, [canary, (margin * rate) / 4], [stable, rate], 'below')).toBeGreaterThan(1)
+    },
+  )
 
-  test.each([[20, 20, 2], [20, 5, 10], [40, 40, 39], [30, 17, 25]])('when %d requests had %d failures in one burst and lots sent %d of them to the canary', (requests, failures, drawn) => {
-    const after = (x: number) => evidence(add(begin(1), counts(drawn, x), counts(requests - drawn, failures - x))).against
-    expect(expected(hypergeometric(requests, failures, drawn), after)).toBeLessThanOrEqual(1 + 1e-9)
-  })
+  test.each([
+    [20, 20, 2],
+    [20, 5, 10],
+    [40, 40, 39],
+    [30, 17, 25],
+  ])(
+    'when %d requests had %d failures in one burst and lots sent %d of them to the canary',
+    (requests, failures, drawn) => {
+      const after = (x: number) =>
+        evidence(add(begin(1), counts(drawn, x), counts(requests - drawn, failures - x))).against
+      expect(expected(hypergeometric(requests, failures, drawn), after)).toBeLessThanOrEqual(1 + 1e-9)
+    },
+  )
 })
 
 /** One tick of so many requests, of which each goes to the canary by lot; of all of them a share fails. */
@@ -70,9 +99,17 @@ function failuresToCondemn(weight: number, alpha: number): number {
 }
 
 describe('detection', () => {
-  test.each([[5, 3], [10, 4], [50, 12], [90, 79]])('at weight %d it takes %d failures: the fewer there are to compare with, the less a failure tells', (weight, failures) => {
-    expect(failuresToCondemn(weight, 0.01)).toBe(failures)
-  })
+  test.each([
+    [5, 3],
+    [10, 4],
+    [50, 12],
+    [90, 79],
+  ])(
+    'at weight %d it takes %d failures: the fewer there are to compare with, the less a failure tells',
+    (weight, failures) => {
+      expect(failuresToCondemn(weight, 0.01)).toBe(failures)
+    },
+  )
 
   test('ten times as many failures as stable is worse, and as many is not', () => {
     const after = (failures: number) => judge(add(begin(1.5), counts(500, failures), counts(4_500, 45)), 0.01)
@@ -104,7 +141,10 @@ test('a tick weighs the same as the parts that it could be read in, at one weigh
 })
 
 test('however long the canary was no worse, or both failed, a few ticks tell when it is', () => {
-  const bothFail = Array.from({ length: 600 }).reduce<Relative>((state) => add(state, counts(5, 4), counts(45, 36)), begin(1.5))
+  const bothFail = Array.from({ length: 600 }).reduce<Relative>(
+    (state) => add(state, counts(5, 4), counts(45, 36)),
+    begin(1.5),
+  )
   let [state, ticks] = [bothFail, 0]
   for (; judge(state, 0.01) !== 'fail'; ticks++) state = add(state, counts(5, 2), counts(45))
   expect(ticks).toBeLessThanOrEqual(6)
