@@ -1,6 +1,6 @@
 // One promotion in virtual time by the machine that also moves real traffic (src/canary/machine.ts).
-import { next, start, type Observation, type Verdict } from '../../src/canary/machine.ts'
-import { nothing, sum, type Served } from '../../src/canary/served.ts'
+import { next, start, type Observation, type Verdict } from '../../src/canary/state/machine.ts'
+import { nothing, sum, type Served } from '../../src/canary/analysis/request-counts.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
 import type { Tally, Traffic } from './traffic.ts'

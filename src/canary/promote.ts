@@ -5,16 +5,23 @@ import { systemNamespace, type GatewayRoute, type Pod, type VirtualService, type
 import { watch } from '../cluster/watch.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { gatewayLabel } from '../policies/compile/index.ts'
-import { isAdopted } from './adopt.ts'
-import { now } from './clock.ts'
-import { groupsOf } from './groups.ts'
-import { leftBy } from './lease.ts'
-import { stagesOf, start, type State } from './machine.ts'
-import { begin, splitOf, type Moving, type Promotion, type Surroundings as Around, type Watched } from './promotion.ts'
-import type { Sight } from './quiet.ts'
-import { readSplit, type Split } from './traffic.ts'
+import { isAdopted } from './controller/adopt.ts'
+import { now } from '../runtime/clock.ts'
+import { groupsOf } from './workload/selectors.ts'
+import { leftBy } from './ownership/lease.ts'
+import { stagesOf, start, type State } from './state/machine.ts'
+import {
+  begin,
+  splitOf,
+  type Moving,
+  type Promotion,
+  type Surroundings as Around,
+  type Watched,
+} from './controller/promotion.ts'
+import type { Sight } from './controller/drain.ts'
+import { readSplit, type Split } from './traffic/router.ts'
 
 /** What this process has taken on: whose traffic, under which holder's name. `unseen`: it is put back, and only to be looked at. */
 export type Intent = { split: Split; identity: string; sight: Sight; unseen: boolean }

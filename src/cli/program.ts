@@ -7,7 +7,7 @@ import { inputs } from '../config/inputs.ts'
 import { loadConfig } from '../config/load.ts'
 import { nodeAt, published, type Node } from '../config/published.ts'
 import type { StageName } from '../config/schema.ts'
-import { given, variableOf } from './given.ts'
+import { given, variableOf } from './options.ts'
 import { screen } from './screen.ts'
 
 /** Where a run tells what it did, beside its lines. */

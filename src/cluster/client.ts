@@ -3,7 +3,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import type { Connection } from './connect.ts'
 import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 

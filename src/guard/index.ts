@@ -1,8 +1,8 @@
 // The guard's program, a bundle of its own (dist/guard.mjs): it runs in the cluster, with nothing but Node.js beside it.
 import { readFileSync } from 'node:fs'
 import { client, type Reach } from '../cluster/client.ts'
-import { ordersFile, type Orders } from './orders.ts'
-import { watchOver } from './watch.ts'
+import { ordersFile, type Orders } from '../canary/ownership/guard-spec.ts'
+import { watchOver } from './watchdog.ts'
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount'
 

@@ -14,7 +14,7 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
 import { textOf } from '../config/read.ts'
-import { misshapen } from './shape.ts'
+import { misshapen } from './manifest-schema.ts'
 
 /** An object and who asks for it: `file:line`, or a section of the config. */
 export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }

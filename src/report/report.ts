@@ -1,17 +1,17 @@
 // What a run did, as plain data: the JSON report, and what summary and outputs are made of.
-import type { CheckLine } from '../canary/checks.ts'
-import type { Diagnosis } from '../canary/diagnosis.ts'
-import { explain, type Stage, type Step, type Verdict } from '../canary/machine.ts'
-import type { Promotion } from '../canary/promotion.ts'
+import type { CheckLine } from '../canary/analysis/checks.ts'
+import type { Diagnosis } from '../canary/controller/diagnosis.ts'
+import { explain, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
+import type { Promotion } from '../canary/controller/promotion.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { Action } from '../policies/plan.ts'
 import { interval, plausible } from '../verify/binomial.ts'
-import type { DeepRow } from '../verify/deep.ts'
+import type { DeepRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
-import type { WireRow } from '../verify/wire.ts'
+import type { WireRow } from '../verify/mtls-probe.ts'
 
 type StageKind = Stage['kind']
 export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }

@@ -17,10 +17,10 @@ import { kindConfig, nodePorts, readConfigFile } from '../kind/layout.ts'
 import { addressesOf, differences, untilReady, versionOf } from '../kind/nodes.ts'
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import type { ClusterReport, Report } from '../report/report.ts'
 import { obtain, whence } from '../tools/obtain.ts'
-import { warn, type Host } from './running.ts'
+import { warn, type Host } from './context.ts'
 
 type Asked = ClusterConfig & { name: string }
 /** `kubeconfig`: a file of this run's own, in a folder of its own. */

@@ -16,10 +16,10 @@ import {
 } from '../mesh/inject.ts'
 import { planes, settingTag, unnamed, type Plane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
-import { untilRolledOut } from '../verify/rollout.ts'
-import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
+import { untilRolledOut } from '../cluster/rollout.ts'
+import { isCanary, istioctl, type Done, type Host, type Running } from './context.ts'
 
 export async function inject(running: Running): Promise<Done> {
   const { config, host, cluster, report } = running

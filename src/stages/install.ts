@@ -14,11 +14,11 @@ import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.
 import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { obtain, whence } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
-import { istioctl, warn, type Done, type Running } from './running.ts'
+import { istioctl, warn, type Done, type Running } from './context.ts'
 
 /** As much of a run as there is without a cluster too. */
 type Begun = Pick<Running, 'config' | 'host' | 'report'>

@@ -1,19 +1,19 @@
 // The stages promote and rollback: the weights of the canaries, step by step, or back at once.
-import { gitopsDoubts } from '../canary/gitops.ts'
-import { groupsOf } from '../canary/groups.ts'
+import { gitopsDoubts } from '../canary/traffic/gitops.ts'
+import { groupsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
-import { splitOf, type Promotion } from '../canary/promotion.ts'
-import { stillServing } from '../canary/quiet.ts'
-import { readRoutes } from '../canary/traffic.ts'
-import { rollBack } from '../canary/undo.ts'
+import { splitOf, type Promotion } from '../canary/controller/promotion.ts'
+import { stillServing } from '../canary/controller/drain.ts'
+import { readRoutes } from '../canary/traffic/router.ts'
+import { rollBack } from '../canary/recovery.ts'
 import { emptyWhenUnread } from '../cluster/client.ts'
 import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
-import { warn, type Done, type Running } from './running.ts'
+import { warn, type Done, type Running } from './context.ts'
 
 export async function deliver(running: Running): Promise<Done> {
   const { config, host, hide, cluster, connection, report } = running

@@ -1,7 +1,7 @@
 // The stage retire: control planes that were there before this revision's go, as soon as nothing uses them any more.
 import { planes, removePlane, usersOf, type Plane } from '../mesh/revisions.ts'
-import { some } from '../message.ts'
-import { istioctl, warn, type Done, type Running } from './running.ts'
+import { some } from '../runtime/errors.ts'
+import { istioctl, warn, type Done, type Running } from './context.ts'
 
 /** A newer one than ours may be somebody's who has not moved yet. */
 export function older(all: readonly Plane[], revision: string): Plane[] {

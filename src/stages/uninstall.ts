@@ -1,6 +1,6 @@
 // The stage uninstall: the mesh goes, and is seen to be gone.
 import { uninstall as takeAway } from '../mesh/uninstall.ts'
-import { istioctl, type Done, type Running } from './running.ts'
+import { istioctl, type Done, type Running } from './context.ts'
 
 export async function uninstall(running: Running): Promise<Done> {
   const { config, host, cluster, report } = running

@@ -4,12 +4,12 @@ import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { overdue } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
-import { verifyDeep } from '../verify/deep.ts'
+import { verifyDeep } from '../verify/traffic-checks.ts'
 import { within } from '../tools/run.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'
-import { verifyWire } from '../verify/wire.ts'
-import { isCanary, type Done, type Running } from './running.ts'
+import { verifyWire } from '../verify/mtls-probe.ts'
+import { isCanary, type Done, type Running } from './context.ts'
 
 export async function verify(running: Running): Promise<Done> {
   if (running.config.dryRun) return { changed: false }

@@ -6,7 +6,7 @@ import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { answers } from '../mesh/sidecar.ts'
 import { run } from '../tools/run.ts'
-import { logLines, messageOf, timeOf } from './log.ts'
+import { logLines, messageOf, timeOf } from './log-lines.ts'
 
 export type ProxyRow = { pod: string; ok: boolean; cause?: string }
 /** An istioctl to ask where the counters cannot be read; `args` are those of the connection. */

@@ -4,7 +4,7 @@ import type { Pod, Service } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { ejects } from '../config/warnings.ts'
 import { expectsSidecar, hasSidecar, isReady } from '../mesh/sidecar.ts'
-import { protocolOf, servicePorts } from './protocol.ts'
+import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
 export type Seen = {
   namespace: string

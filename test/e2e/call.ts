@@ -2,8 +2,8 @@
 // What it answers is printed as JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tmpdir } from 'node:os'
-import { adopt } from '../../src/canary/adopt.ts'
-import * as traffic from '../../src/canary/traffic.ts'
+import { adopt } from '../../src/canary/controller/adopt.ts'
+import * as traffic from '../../src/canary/traffic/router.ts'
 import { client, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
 

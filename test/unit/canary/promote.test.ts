@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { promote, type Intent } from '../../../src/canary/promote.ts'
-import type { Promotion } from '../../../src/canary/promotion.ts'
-import { moveTraffic, readSplit, type Split } from '../../../src/canary/traffic.ts'
+import type { Promotion } from '../../../src/canary/controller/promotion.ts'
+import { moveTraffic, readSplit, type Split } from '../../../src/canary/traffic/router.ts'
 import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
 import type { Live } from '../../../src/cluster/watch.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
@@ -22,7 +22,7 @@ vi.mock('node:timers/promises', () => ({
 vi.mock('../../../src/cluster/watch.ts', () => ({
   watch: (cluster: { live: (kind: string) => Live<KubeObject> }, kind: string) => Promise.resolve(cluster.live(kind)),
 }))
-vi.mock('../../../src/canary/clock.ts', () => ({ now: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', () => ({ now: () => clock.now }))
 
 beforeEach(() => {
   clock.now = 0

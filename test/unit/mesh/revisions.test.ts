@@ -10,7 +10,7 @@ import { isOfOther, sidecarRevision } from '../../../src/mesh/sidecar.ts'
 import type { Report } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
 import { older } from '../../../src/stages/retire.ts'
-import type { Running } from '../../../src/stages/running.ts'
+import type { Running } from '../../../src/stages/context.ts'
 import { configOf, pod, tempFolder, workload } from '../fixtures.ts'
 import { keeper } from '../policies/keeper.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { next, start, type Observation } from '../../../src/canary/machine.ts'
-import type { Promotion } from '../../../src/canary/promotion.ts'
-import { sum } from '../../../src/canary/served.ts'
+import { next, start, type Observation } from '../../../src/canary/state/machine.ts'
+import type { Promotion } from '../../../src/canary/controller/promotion.ts'
+import { sum } from '../../../src/canary/analysis/request-counts.ts'
 import { promotionReport, worst, type PromotionReport } from '../../../src/report/report.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
 
