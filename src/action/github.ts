@@ -5,7 +5,15 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import { cancelled, finish, guardProgram, leaving, runName, tempDir, type Left } from '../runtime/environment.ts'
+import {
+  abortOnSignals,
+  finishRun,
+  readGuardProgram,
+  recordPostState,
+  runName,
+  tempDir,
+  type PostState,
+} from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import type { Host } from '../stages/context.ts'
 import { outputsOf } from '../report/outputs.ts'
@@ -33,13 +41,13 @@ function load(): Config | undefined {
 }
 
 function host(config: Config): Host {
-  const { cancel, ...told } = leaving(config, (left) => core.saveState('left', JSON.stringify(left)))
+  const { cancel, ...told } = recordPostState(config, (left) => core.saveState('left', JSON.stringify(left)))
   return {
     // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
-    signal: cancelled(['SIGINT', 'SIGTERM'], cancel),
+    signal: abortOnSignals(['SIGINT', 'SIGTERM'], cancel),
     tempDir: tempDir(),
     run: runName(),
-    guardProgram,
+    guardProgram: readGuardProgram,
     info: (line) => core.info(defused(line)),
     warning: core.warning,
     group: core.group,
@@ -76,7 +84,7 @@ function fail(message: string, title: string): void {
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
   try {
-    for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left, (line) =>
+    for (const line of await finishRun(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
       core.info(defused(line)),
     ))
       core.warning(line)

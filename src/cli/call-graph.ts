@@ -4,7 +4,11 @@ import type { Container, Service, Workload } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
 /** Callers before what they call; what is reached by plain TCP alone comes last. Otherwise in the order given, and so where they call in a circle. */
-export function inOrder(namespace: string, workloads: readonly Workload[], services: readonly Service[]): Workload[] {
+export function restartOrder(
+  namespace: string,
+  workloads: readonly Workload[],
+  services: readonly Service[],
+): Workload[] {
   const behind = (workload: Workload) =>
     services.filter(({ spec }) => matches(spec.selector ?? {}, workload.spec.template.metadata?.labels))
   const isTcp = (workload: Workload) =>

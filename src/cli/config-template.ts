@@ -2,21 +2,21 @@
 import { matches } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { dnsName } from '../config/values.ts'
-import { unnamed, type Plane } from '../mesh/revisions.ts'
-import type { Live } from '../policies/live.ts'
+import { unnamed, type ControlPlane } from '../mesh/revisions.ts'
+import type { LiveRoutes } from '../policies/live.ts'
 import { fullHost, routesTo } from '../policies/routes.ts'
 import { hostOf } from '../policies/compile/index.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
-import { inOrder } from './call-graph.ts'
+import { restartOrder } from './call-graph.ts'
 
-export type Seen = {
+export type DiscoveredCluster = {
   namespace: string
   workloads: Workload[]
   services: Service[]
-  live: Live
+  live: LiveRoutes
   peerAuthentications: KubeObject[]
   /** Version of the control plane that is there. */
-  istio?: Pick<Plane, 'version' | 'revision'>
+  istio?: Pick<ControlPlane, 'version' | 'revision'>
 }
 
 /** `taken`: the objects for its host that are there already, which ours would stand beside. */
@@ -24,7 +24,7 @@ type Candidate = { name: string; port: number; versions: string[]; taken: KubeOb
 type Starter = { text: string; told: string }
 
 /** `told`: one sentence about what was found. */
-export function starter(seen: Seen): Starter {
+export function configTemplate(seen: DiscoveredCluster): Starter {
   const { namespace, workloads, services } = seen
   const behind = (service: Service) =>
     workloads.filter(
@@ -32,7 +32,7 @@ export function starter(seen: Seen): Starter {
     )
   const ours = byName(services).filter((service) => behind(service).length > 0)
   const candidates = ours.flatMap((service) => candidate(seen, service, behind(service)))
-  const ordered = inOrder(namespace, byName(workloads), ours)
+  const ordered = restartOrder(namespace, byName(workloads), ours)
   const canaries = candidates.filter(({ versions, taken }) => versions.length > 1 && taken.length === 0)
   const sections = [
     [
@@ -67,7 +67,7 @@ export function starter(seen: Seen): Starter {
   }
 }
 
-function candidate({ namespace, live }: Seen, service: Service, workloads: Workload[]): Candidate[] {
+function candidate({ namespace, live }: DiscoveredCluster, service: Service, workloads: Workload[]): Candidate[] {
   const { name } = service.metadata
   const [port] = [...servicePorts(service)]
     .filter((each) => ['http', 'unknown'].includes(protocolOf(each)))
@@ -86,7 +86,7 @@ function rank(port: Parameters<typeof protocolOf>[0]): number {
   return protocolOf(port) === 'http' ? 0 : 1
 }
 
-function control({ istio }: Seen): string[] {
+function control({ istio }: DiscoveredCluster): string[] {
   if (istio === undefined)
     return [
       '# The control plane: none was found in the cluster, so `run` installs this one.',
@@ -111,7 +111,7 @@ function sidecars(workloads: Workload[]): string[] {
   ]
 }
 
-function mtls({ peerAuthentications }: Seen): string[] {
+function mtls({ peerAuthentications }: DiscoveredCluster): string[] {
   if (peerAuthentications.length === 0)
     return ['# Callers without a sidecar still get through; make it `strict` once there are none.', 'mtls: permissive']
   return [

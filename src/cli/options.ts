@@ -15,7 +15,7 @@ export function variableOf(option: string): string {
 const others = ['output', 'outputs', 'summary', 'junit']
 
 /** By `INPUT_` names, as the loader reads them. @throws ConfigError for a variable of ours that nobody knows, and for a kubeconfig whose content stands in the command line. */
-export function given(command: Command, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+export function readInputs(command: Command, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = ['config', ...Object.keys(inputs)]
   const known = [...names, ...others].map(variableOf)
   const unknown = Object.keys(env).find((name) => name.startsWith(prefix) && !known.includes(name))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { tempDir } from '../runtime/environment.ts'
 
 /** One for this process alone, gone when it ends, however it ends. */
-export function ownTempDir(env: NodeJS.ProcessEnv = process.env): void {
+export function createTempDir(env: NodeJS.ProcessEnv = process.env): void {
   const folder = mkdtempSync(join(tempDir(), 'mesh-canary-'))
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
   env['RUNNER_TEMP'] = folder

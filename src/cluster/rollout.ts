@@ -8,7 +8,7 @@ import { causeOf } from '../verify/cause.ts'
 import { creationFailure } from '../verify/pod-creation.ts'
 
 /** True when every pod of the workload is of its newest template and available. */
-export function rolledOut({ kind, metadata, spec, status }: Workload): boolean {
+export function isRolledOut({ kind, metadata, spec, status }: Workload): boolean {
   if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false
   if (kind === 'DaemonSet') {
     const wanted = status?.desiredNumberScheduled ?? 0
@@ -20,7 +20,7 @@ export function rolledOut({ kind, metadata, spec, status }: Workload): boolean {
 }
 
 /** Rejects with the cause when the workload is not through within the limit. */
-export async function untilRolledOut(
+export async function waitForRollout(
   cluster: Cluster,
   { kind, metadata }: Workload,
   timeoutMs: number,
@@ -30,7 +30,7 @@ export async function untilRolledOut(
   const until = Date.now() + timeoutMs
   for (;;) {
     const now = await cluster.get<Workload>(kind as Kind, namespace, name)
-    if (now && rolledOut({ ...now, kind })) return
+    if (now && isRolledOut({ ...now, kind })) return
     if (Date.now() >= until)
       throw new Error(
         `${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${await cause(cluster, namespace, now)}`,

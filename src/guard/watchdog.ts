@@ -1,25 +1,29 @@
 // The guard's whole life: it watches the Lease of one run, and when that is not renewed any more it puts all traffic back.
 // It goes on until that is done, however long the API server or istiod are away; and it ends when the run has ended.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { now } from '../runtime/clock.ts'
-import { guardOf, marks, runOf } from '../canary/ownership/lease.ts'
-import { putAllBack } from '../canary/traffic/router.ts'
-import { ApiError, isOvertaken, type Cluster, type PatchOperation } from '../cluster/client.ts'
+import { monotonicNow } from '../runtime/clock.ts'
+import { guardIdentity, leasePaths, runOfHolder } from '../canary/ownership/lease.ts'
+import { resetToStable } from '../canary/traffic/router.ts'
+import { ApiError, isConflict, type Cluster, type PatchOperation } from '../cluster/client.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { Orders } from '../canary/ownership/guard-spec.ts'
+import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 
-export type Ending = 'the run has ended' | 'another run has taken over' | 'put back'
+export type GuardOutcome = 'the run has ended' | 'another run has taken over' | 'put back'
 
 const pollMs = 1_000
 
-export async function watchOver(cluster: Cluster, orders: Orders, say: (line: string) => void): Promise<Ending> {
+export async function watchLease(
+  cluster: Cluster,
+  orders: GuardSpec,
+  say: (line: string) => void,
+): Promise<GuardOutcome> {
   const { identity, afterMs, lease: name, service } = orders
   let onDuty = false
   let heard: { at: number; renewTime: string | undefined } | undefined
   let unread: number | undefined
   for (; ; await sleep(pollMs)) {
-    const asked = now()
+    const asked = monotonicNow()
     const lease = await read(cluster, orders).catch((problem: unknown) => ({ problem }))
     if (lease && 'problem' in lease) {
       if (unread === undefined) say(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
@@ -27,36 +31,37 @@ export async function watchOver(cluster: Cluster, orders: Orders, say: (line: st
       continue
     }
     // While nobody can reach the API server the run cannot either: that time, and that of an answer that hung, does not count against it.
-    const without = now() - (unread ?? asked)
+    const without = monotonicNow() - (unread ?? asked)
     if (heard && (unread !== undefined || without >= pollMs)) heard = { ...heard, at: heard.at + without }
     unread = undefined
     if (!lease || lease.spec?.holderIdentity === '') return 'the run has ended'
     const holder = lease.spec?.holderIdentity
-    if (holder !== identity && holder !== guardOf(identity)) return 'another run has taken over'
+    if (holder !== identity && holder !== guardIdentity(identity)) return 'another run has taken over'
     const { renewTime } = lease.spec!
-    if (!heard || heard.renewTime !== renewTime) heard = { at: now(), renewTime }
-    if (!onDuty) onDuty = await mark(cluster, orders, lease, say, [{ op: 'add', path: marks.guard, value: identity }])
-    const isDue = holder === guardOf(identity) || now() - heard.at >= afterMs
+    if (!heard || heard.renewTime !== renewTime) heard = { at: monotonicNow(), renewTime }
+    if (!onDuty)
+      onDuty = await mark(cluster, orders, lease, say, [{ op: 'add', path: leasePaths.guard, value: identity }])
+    const isDue = holder === guardIdentity(identity) || monotonicNow() - heard.at >= afterMs
     if (!isDue) continue
     say(`${identity} has not been heard of for ${afterMs / 1000} s: all traffic of ${service} goes back`)
     // First the run loses its Lease, so that one that comes back to life cannot write over what is put back.
     const fenced =
-      holder === guardOf(identity) ||
+      holder === guardIdentity(identity) ||
       (await mark(cluster, orders, lease, say, [
-        { op: 'replace', path: '/spec/holderIdentity', value: guardOf(identity) },
+        { op: 'replace', path: '/spec/holderIdentity', value: guardIdentity(identity) },
       ]))
     if (fenced && (await putBack(cluster, orders, say))) return 'put back'
   }
 }
 
-function read(cluster: Cluster, { namespace, lease }: Orders): Promise<Lease | undefined> {
+function read(cluster: Cluster, { namespace, lease }: GuardSpec): Promise<Lease | undefined> {
   return cluster.get<Lease>('Lease', namespace, lease)
 }
 
 /** Answers whether it was written; somebody may have been quicker, and anything else is told. */
 async function mark(
   cluster: Cluster,
-  { namespace, lease: name }: Orders,
+  { namespace, lease: name }: GuardSpec,
   lease: Lease,
   say: (line: string) => void,
   operations: PatchOperation[],
@@ -69,26 +74,26 @@ async function mark(
   return cluster.patch('Lease', namespace, name, [asRead, ...operations]).then(
     () => true,
     (problem: unknown) => {
-      if (!isOvertaken(problem)) say(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
+      if (!isConflict(problem)) say(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
       return false
     },
   )
 }
 
 /** Answers whether all of it is done; what could not be written is tried again with the next look. */
-async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => void): Promise<boolean> {
+async function putBack(cluster: Cluster, orders: GuardSpec, say: (line: string) => void): Promise<boolean> {
   const { namespace, service, lease: name, identity, afterMs, split, saved } = orders
   try {
-    const written = await putAllBack(cluster, split, saved, true)
-    const what = `the run ${runOf(identity)} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
+    const written = await resetToStable(cluster, split, saved, true)
+    const what = `the run ${runOfHolder(identity)} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
     say(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
     await cluster
       .create(event(orders, what))
       .catch((problem: unknown) => say(`the event cannot be recorded: ${messageOf(problem)}`))
     await cluster
       .patch('Lease', namespace, name, [
-        { op: 'test', path: '/spec/holderIdentity', value: guardOf(identity) },
-        { op: 'add', path: marks.ended, value: what },
+        { op: 'test', path: '/spec/holderIdentity', value: guardIdentity(identity) },
+        { op: 'add', path: leasePaths.ended, value: what },
         { op: 'replace', path: '/spec/holderIdentity', value: '' },
       ])
       .catch((problem: unknown) => {
@@ -102,7 +107,7 @@ async function putBack(cluster: Cluster, orders: Orders, say: (line: string) => 
   }
 }
 
-function event({ namespace, service, lease }: Orders, message: string): KubeObject {
+function event({ namespace, service, lease }: GuardSpec, message: string): KubeObject {
   const time = new Date().toISOString()
   const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
   const about = {

@@ -1,7 +1,7 @@
 // A canary whose routes somebody else wrote: the promotion moves their weights, and the policies leave them alone.
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
-import type { Live } from './live.ts'
+import type { LiveRoutes } from './live.ts'
 import { configLabel, isOurs, type Owner } from './prune.ts'
 import { placesOf, routesTo } from './routes.ts'
 
@@ -9,7 +9,7 @@ import { placesOf, routesTo } from './routes.ts'
  * The config as the policies are to see it: without a canary that states no policies of its own service, where a route
  * that is not of this config splits the service between stable and canary already.
  */
-export function policiesOnly(config: Config, { virtualServices }: Live, { id }: Owner): Config {
+export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, { id }: Owner): Config {
   const own: { -readonly [K in keyof Config]: Config[K] } = {
     ...config,
     canaries: canariesOf(config).filter((canary) => !elsewhere(canary)),

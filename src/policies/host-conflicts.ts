@@ -12,7 +12,7 @@ type HTTPRoute = KubeObject & {
 }
 
 /** A sentence for each. */
-export async function claimedTwice(
+export async function hostConflicts(
   cluster: Cluster,
   objects: readonly KubeObject[],
   namespace: string,

@@ -27,7 +27,7 @@ const anyMap = z.looseObject({}).nullish()
 const labels = z.record(z.string(), z.string()).nullish()
 
 /** Where a manifest of the kind is not as it must be, and what is expected there. */
-export function misshapen(kind: Kind, object: object): { path: (string | number)[]; says: string } | undefined {
+export function schemaFaults(kind: Kind, object: object): { path: (string | number)[]; says: string } | undefined {
   const shape = z.looseObject({ metadata: z.looseObject({ labels, annotations: labels }), spec: specs[kind] ?? anyMap })
   const issue = shape.safeParse(object).error?.issues[0]
   if (!issue) return undefined

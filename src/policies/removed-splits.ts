@@ -5,7 +5,7 @@ import { contendedHost } from './merge.ts'
 import type { Planned } from './plan.ts'
 
 /** A sentence for each VirtualService that is to be deleted, splits a host in the mesh, and has no other one in its place. */
-export function freed(planned: readonly Planned[]): string[] {
+export function removedSplits(planned: readonly Planned[]): string[] {
   const staying = planned.filter(({ action }) => action !== 'delete')
   return planned
     .filter(({ action, object }) => action === 'delete' && object.kind === 'VirtualService')

@@ -13,7 +13,7 @@ type MeshConfig = {
 }
 
 /** One sentence when traces are asked for, by the config or its manifests' `objects`, and nothing names a provider. */
-export async function untraced(
+export async function missingTracing(
   cluster: Cluster,
   { namespace, telemetry }: Config,
   objects: readonly KubeObject[],

@@ -2,7 +2,7 @@
 import { readFileSync, realpathSync, rmSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import type { Intent } from '../canary/promote.ts'
+import type { RecoveryIntent } from '../canary/promote.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { LeftCluster } from '../kind/kind.ts'
@@ -14,7 +14,7 @@ export function tempDir(): string {
 }
 
 /** The guard's bundle lies beside the program's; `npx` starts that by a link. */
-export function guardProgram(): string {
+export function readGuardProgram(): string {
   return readFileSync(join(dirname(realpathSync(process.argv[1]!)), 'guard.mjs'), 'utf8')
 }
 
@@ -31,7 +31,7 @@ export function runName(env: NodeJS.ProcessEnv = process.env): string {
 }
 
 /** Aborted by the first of these signals; `told` hears of each of them, before that. */
-export function cancelled(signals: NodeJS.Signals[], told: (signal: NodeJS.Signals) => void): AbortSignal {
+export function abortOnSignals(signals: NodeJS.Signals[], told: (signal: NodeJS.Signals) => void): AbortSignal {
   const controller = new AbortController()
   for (const signal of signals) {
     process.on(signal, () => {
@@ -43,22 +43,22 @@ export function cancelled(signals: NodeJS.Signals[], told: (signal: NodeJS.Signa
 }
 
 /** What a run leaves to be finished, as soon as it is known: it may be killed at any moment. `held`: it was cancelled, and what it moved is to stay. */
-export type Left = {
+export type PostState = {
   temporaryFile?: string
   kubeconfig?: string
   context?: string
-  intents?: Intent[]
+  intents?: RecoveryIntent[]
   held?: boolean
   kind?: LeftCluster
 }
 
 /** The parts of a host that learn what a run leaves; `keep` is given all of it at each change. `cancel` is to be told when the run is cancelled. */
-export function leaving(
+export function recordPostState(
   config: Config,
-  keep: (left: Left) => void,
+  keep: (left: PostState) => void,
 ): Pick<Host, 'connected' | 'kind' | 'intent'> & { cancel: () => void } {
-  const left: Left = { ...(config.context === undefined ? {} : { context: config.context }) }
-  const leave = (more: Left) => keep(Object.assign(left, more))
+  const left: PostState = { ...(config.context === undefined ? {} : { context: config.context }) }
+  const leave = (more: PostState) => keep(Object.assign(left, more))
   const hold = canariesOf(config).every(({ onCancel }) => onCancel === 'hold')
   return {
     cancel: () => void (hold && leave({ held: true })),
@@ -75,7 +75,7 @@ export function leaving(
 }
 
 /** Finishes what a run could not, and removes what it wrote and made. Answers a sentence for each thing done; rejects with what could not be: the services whose traffic is not back, the cluster that could not be deleted. */
-export async function finish(left: Left, info: (line: string) => void): Promise<string[]> {
+export async function finishRun(left: PostState, info: (line: string) => void): Promise<string[]> {
   const { kind, temporaryFile = kind?.kubeconfig } = left
   const problems: string[] = []
   const told = await putBack(left, info).catch((error: unknown) => void problems.push(messageOf(error)))
@@ -86,7 +86,7 @@ export async function finish(left: Left, info: (line: string) => void): Promise<
 }
 
 async function putBack(
-  { intents = [], held = false, kubeconfig, context }: Left,
+  { intents = [], held = false, kubeconfig, context }: PostState,
   info: (line: string) => void,
 ): Promise<string[]> {
   if (intents.length === 0) return []

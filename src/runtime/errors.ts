@@ -4,6 +4,6 @@ export function messageOf(problem: unknown): string {
 }
 
 /** Names for a sentence: eight of them, and how many more there are. */
-export function some(names: readonly string[]): string {
+export function listNames(names: readonly string[]): string {
   return names.length <= 8 ? names.join(', ') : `${names.slice(0, 8).join(', ')} and ${names.length - 8} more`
 }

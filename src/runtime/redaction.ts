@@ -3,7 +3,7 @@ import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 
 /** The secrets that stand in the config itself; those of a kubeconfig are its own (cluster/connect.ts). */
-export function secretsIn(config: Config): string[] {
+export function secretsInConfig(config: Config): string[] {
   return [
     ...(config.token === undefined ? [] : [config.token]),
     ...(config.istio ? passwords(config.istio.mirror) : []),
@@ -51,7 +51,7 @@ function spellings(text: string): string[] {
 }
 
 /** Replaces the secrets in every text inside a value. */
-export function hider(secrets: readonly string[]): <T>(value: T) => T {
+export function createRedactor(secrets: readonly string[]): <T>(value: T) => T {
   const longestFirst = [...new Set(secrets)].filter(Boolean).sort((a, b) => b.length - a.length)
   const hide = (value: unknown): unknown => {
     if (typeof value === 'string') return longestFirst.reduce((text, secret) => text.replaceAll(secret, '***'), value)

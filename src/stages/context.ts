@@ -1,12 +1,12 @@
 // What the stages share: whom they tell, what they work on, and what they add to the report.
-import type { Intent } from '../canary/promote.ts'
+import type { RecoveryIntent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, StageName } from '../config/schema.ts'
 import { run, within } from '../tools/run.ts'
-import type { Wanted } from '../mesh/install.ts'
+import type { DesiredMesh } from '../mesh/install.ts'
 import type { LeftCluster } from '../kind/kind.ts'
 import type { Report } from '../report/report.ts'
 import type { Obtained } from '../tools/obtain.ts'
@@ -25,7 +25,7 @@ export type Host = {
   /** Told what is to be removed at the end of the job, and what of it only should this process die; before it is made. */
   kind: (left: LeftCluster) => void
   /** Told what to undo should this process die; none when there is nothing left to undo. */
-  intent: (intents: Intent[]) => void
+  intent: (intents: RecoveryIntent[]) => void
   /** Where this run can be looked at, or its name: told to others whom it keeps waiting. */
   run: string
   /** The guard's program, as text. */
@@ -34,23 +34,23 @@ export type Host = {
 }
 
 /** `hide` takes secrets out of what is kept outside. */
-export type Running = {
-  hide: <T>(value: T) => T
+export type StageContext = {
+  redact: <T>(value: T) => T
   config: Config
   host: Host
   cluster: Cluster
   connection: Connection
   stages: StageName[]
-  asked?: Wanted
+  asked?: DesiredMesh
   report: Report
 }
 
 /** Each stage answers whether it changed anything. */
-export type Done = { changed: boolean }
-export type Stage = (running: Running) => Promise<Done>
+export type StageOutcome = { changed: boolean }
+export type Stage = (running: StageContext) => Promise<StageOutcome>
 
 /** Runs istioctl against the cluster, its lines told as they come; rejects with its last words when it fails. */
-export async function istioctl({ config, report, connection, host }: Running, args: string[]): Promise<void> {
+export async function istioctl({ config, report, connection, host }: StageContext, args: string[]): Promise<void> {
   const ownWait = config.istio?.timeout ?? 0
   const signal = within(host.signal, config.limits.istioctl + ownWait, `istioctl ${args[0] ?? ''}`, 'limits.istioctl')
   const { code, stderr } = await run(
@@ -79,7 +79,7 @@ export function isCanary(config: Config, labels: Record<string, string> | undefi
 }
 
 /** Once each: the stages plan and policies see the same. */
-export function warn({ host, report }: Pick<Running, 'host' | 'report'>, warnings: string[]): void {
+export function warn({ host, report }: Pick<StageContext, 'host' | 'report'>, warnings: string[]): void {
   const fresh = warnings.filter((warning) => !report.warnings.includes(warning))
   fresh.forEach(host.warning)
   report.warnings.push(...fresh)

@@ -1,5 +1,5 @@
 // What can be known to be wrong before anything is touched: read-only, all faults at once.
-import { groupFaults } from '../canary/workload/selectors.ts'
+import { selectorFaults } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -9,9 +9,9 @@ import type { Config, StageName } from '../config/schema.ts'
 import { ambientFault } from '../mesh/inject.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
-import { policiesOnly } from '../policies/external-routes.ts'
+import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { exposeFaults } from '../policies/expose-checks.ts'
-import { readLive, type Live } from '../policies/live.ts'
+import { readLive, type LiveRoutes } from '../policies/live.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { placesOf } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -33,7 +33,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
     ...(writes
       ? [
-          ...(await contradictions(cluster, policiesOnly(config, live, owner), live, owner)),
+          ...(await contradictions(cluster, withoutExternalCanaries(config, live, owner), live, owner)),
           ...(await exposeFaults(cluster, config, stages)),
         ]
       : []),
@@ -89,13 +89,18 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
   })
 }
 
-async function canaryFaults(cluster: Cluster, config: Config, live: Live, policiesFirst: boolean): Promise<string[]> {
+async function canaryFaults(
+  cluster: Cluster,
+  config: Config,
+  live: LiveRoutes,
+  policiesFirst: boolean,
+): Promise<string[]> {
   const { namespace } = config
   const faults = canariesOf(config).map(async (plan, i) => {
     const key = config.canary ? 'canary' : `canaries.${i}`
     const { service, stable, canary } = plan
     if (!(await cluster.get<Service>('Service', namespace, service))) return []
-    const groups = await groupFaults(cluster, config, plan, key)
+    const groups = await selectorFaults(cluster, config, plan, key)
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => placesOf(each, { namespace, service, stable, canary }).length > 0)

@@ -7,7 +7,7 @@ export function logLines(log: string): string[] {
     .filter(Boolean)
 }
 
-export function messageOf(line: string): string {
+export function messageOfLine(line: string): string {
   const columns = line
     .split('\t')
     .filter(

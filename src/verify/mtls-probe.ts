@@ -15,7 +15,7 @@ export type PeerAuthentication = KubeObject & {
 }
 
 /** `ok` is undefined where a plaintext request tells nothing; `note` says why, or what is wrong. */
-export type WireRow = {
+export type MtlsRow = {
   pod: string
   port: number
   expected: Mode
@@ -66,12 +66,12 @@ export function portsOf(pod: Pod, services: Service[]): Port[] {
 }
 
 /** Asks again until `limitMs` where the answer is not the expected one: the proxies take a moment, and so do connections that are still open. */
-export async function verifyWire(
+export async function probeMtls(
   cluster: Cluster,
   namespace: string,
   signal: AbortSignal,
   limitMs = 10_000,
-): Promise<WireRow[]> {
+): Promise<MtlsRow[]> {
   const [pods, services, own, root] = await Promise.all([
     cluster.list<Pod>('Pod', namespace),
     cluster.list<Service>('Service', namespace),
@@ -95,7 +95,7 @@ async function row(
   expected: Mode,
   until: number,
   signal: AbortSignal,
-): Promise<WireRow> {
+): Promise<MtlsRow> {
   const known = { pod: pod.metadata.name, port: port.number, expected }
   if (port.protocol === 'tcp' || port.protocol === 'tls')
     return {
@@ -117,7 +117,7 @@ async function row(
   }
 }
 
-function wrong(seen: WireRow['seen'], expected: Mode): string {
+function wrong(seen: MtlsRow['seen'], expected: Mode): string {
   return seen === 'answered'
     ? `a plaintext request was answered although the mode is ${expected}: the proxy has not taken the policy in, or the port is kept from it (traffic.sidecar.istio.io/excludeInboundPorts)`
     : `a plaintext request was refused although the mode is ${expected}: an older policy still stands, or an authorization policy refuses the connection`

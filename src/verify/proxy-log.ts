@@ -1,5 +1,5 @@
 // What a container's log tells of its trouble: the one line that a person would quote, and what to do about it.
-import { logLines, messageOf } from './log-lines.ts'
+import { logLines, messageOfLine } from './log-lines.ts'
 
 /** The last line that says something: no stack frame, no closing brace, not the version with which Node.js takes its leave. */
 export function lastLine(log: string): string {
@@ -8,7 +8,7 @@ export function lastLine(log: string): string {
     lines.findLast((line) => /^(panic|fatal error): /.test(line)) ??
     lines.findLast((line) => !/^(\s|[\])}]|Node\.js v\d)/.test(line)) ??
     lines.at(-1)
-  return messageOf(said ?? '')
+  return messageOfLine(said ?? '')
 }
 
 /** Two limits end in the same error: that of the files and sockets of a process, and that of a user's inotify instances. */
@@ -18,7 +18,7 @@ export function outOfFiles(log: string): string | undefined {
   const limit = /inotify|watch/i.test(line)
     ? 'fs.inotify.max_user_instances on the node'
     : "the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them"
-  return `${messageOf(line)}; raise ${limit}`
+  return `${messageOfLine(line)}; raise ${limit}`
 }
 
 /** istio-init ends with a dump of the rules that it could not set; the complaint of iptables stands before it. */
@@ -26,13 +26,13 @@ export function whyIptables(log: string): string {
   const told = logLines(log).findLast((line) =>
     /permission denied|operation not permitted|must be root|can't initialize|table does not exist/i.test(line),
   )
-  return told === undefined ? lastLine(log) : messageOf(told)
+  return told === undefined ? lastLine(log) : messageOfLine(told)
 }
 
 /** istio-validation ends with advice. */
 export function whyInvalid(log: string): string {
   const told = logLines(log).findLast((line) => line.includes('iptables validation failed'))
-  return (told === undefined ? lastLine(log) : messageOf(told)).replace(/\.$/, '')
+  return (told === undefined ? lastLine(log) : messageOfLine(told)).replace(/\.$/, '')
 }
 
 /** Of a sidecar that is not ready, or ended. */
@@ -52,12 +52,12 @@ export function proxyReason(log: string): string {
       ? 'certificate'
       : undefined
   return missing === undefined
-    ? messageOf(told)
-    : `it got no ${missing} from istiod; check that istiod runs and that the pod reaches it: ${messageOf(told)}`
+    ? messageOfLine(told)
+    : `it got no ${missing} from istiod; check that istiod runs and that the pod reaches it: ${messageOfLine(told)}`
 }
 
 /** What is wrong stands in a line of its own, before or after the count of what was rejected. */
 function rejection(lines: string[], told: string): string {
   const reason = lines.findLast((line) => /config rejected:|v3\.\w+ rejected:/.test(line)) ?? told
-  return `Envoy rejected its configuration: ${messageOf(reason)}; correct the object that names it (most often an EnvoyFilter), or delete it`
+  return `Envoy rejected its configuration: ${messageOfLine(reason)}; correct the object that names it (most often an EnvoyFilter), or delete it`
 }

@@ -1,19 +1,19 @@
 // What the traffic that is there shows of the policies: the split beside its weights, retries, timeouts and ejections, and
 // whether TCP services are reached. From the sidecars' own counters, over a few seconds; what they do not publish is said.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { difference, labelsOf, parse, type MetricNames, type Reading } from '../canary/metrics/counters.ts'
+import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../canary/metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service, VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
-import { answers, isReady } from '../mesh/sidecar.ts'
+import { hasRunningSidecar, isReady } from '../mesh/sidecar.ts'
 import { hostOf } from '../policies/compile/index.ts'
 import { weightsOf } from '../policies/routes.ts'
 import { interval, plausible } from './binomial.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
 /** `ok` is undefined where the counters do not tell: of a retry that nobody needed, nothing is seen. */
-export type DeepRow = {
+export type TrafficCheckRow = {
   service: string
   what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable'
   ok?: boolean
@@ -21,7 +21,7 @@ export type DeepRow = {
 }
 /** What was counted at one pod in the time watched; undefined when its sidecar could not be read. */
 export type Counted = { pod: Pod; delta: Reading | undefined }
-export type Watched = {
+export type CounterWindow = {
   namespace: string
   services: Record<string, Pick<ServicePolicy, 'subsets' | 'retries' | 'timeout' | 'circuitBreaker'>>
   /** Without it, Istio's own names, with or without the prefix that a stock Envoy puts before them. */
@@ -36,25 +36,25 @@ const istioNames: MetricNames = { requests: 'istio_requests_total', duration: 'i
 const unpublished =
   'the proxies do not publish it unless asked to (proxyStatsMatcher of the mesh, or the annotation sidecar.istio.io/statsInclusionPrefixes: cluster.outbound on the calling pods)'
 
-export async function verifyDeep(
+export async function checkTraffic(
   cluster: Cluster,
-  watched: Watched,
+  watched: CounterWindow,
   watchMs: number,
   signal: AbortSignal,
-): Promise<DeepRow[]> {
+): Promise<TrafficCheckRow[]> {
   const { namespace } = watched
   const [pods, services, routes] = await Promise.all([
     cluster.list<Pod>('Pod', namespace),
     cluster.list<Service>('Service', namespace),
     cluster.list<VirtualService>('VirtualService', namespace),
   ])
-  const meshed = pods.filter(answers)
+  const meshed = pods.filter(hasRunningSidecar)
   const read = () => Promise.all(meshed.map((pod) => readPod(cluster, pod, watched.metrics)))
   const before = await read()
   await sleep(watchMs, undefined, { signal })
   const after = await read()
-  const counted = meshed.map((pod, i) => ({ pod, delta: before[i] && after[i] && difference(before[i], after[i]) }))
-  return deepRows(watched, counted, services, routes, watchMs)
+  const counted = meshed.map((pod, i) => ({ pod, delta: before[i] && after[i] && counterDeltas(before[i], after[i]) }))
+  return trafficCheckRows(watched, counted, services, routes, watchMs)
 }
 
 // Not `usedonly`: a counter that stands at zero is published, one that is kept back is not.
@@ -101,13 +101,13 @@ export function parseClusters(text: string): Reading {
 }
 
 /** Pure: the rows of every service with a policy, and of every TCP service. */
-export function deepRows(
-  { namespace, services, metrics = istioNames }: Watched,
+export function trafficCheckRows(
+  { namespace, services, metrics = istioNames }: CounterWindow,
   counted: Counted[],
   objects: Service[],
   routes: VirtualService[],
   watchMs: number,
-): DeepRow[] {
+): TrafficCheckRow[] {
   const withPolicies = Object.entries(services).flatMap(([name, policy]) => {
     const host = hostOf(name, namespace)
     const route = routes.find((each) => weightsOf(each, name, namespace) !== undefined)
@@ -135,7 +135,7 @@ function split(
   counted: Counted[],
   { requests }: MetricNames,
   watchMs: number,
-): DeepRow {
+): TrafficCheckRow {
   const at = (labels: Record<string, string>) =>
     sum(
       counted.filter(({ pod }) => matches(labels, pod.metadata.labels)),
@@ -186,7 +186,7 @@ function hasOtherWays({ spec: { http = [] } }: VirtualService): boolean {
   return http.length > 1 || http.some((each) => each['mirror'] !== undefined || each['mirrors'] !== undefined)
 }
 
-function retries(service: string, host: string, counted: Counted[], metrics: MetricNames): DeepRow {
+function retries(service: string, host: string, counted: Counted[], metrics: MetricNames): TrafficCheckRow {
   const exhausted = flagged(['URX'], service, host, counted, metrics)
   const tried = clusterSum('upstream_rq_retry', host, counted)
   const given = `${exhausted} requests failed after their last retry`
@@ -200,7 +200,7 @@ function retries(service: string, host: string, counted: Counted[], metrics: Met
   }
 }
 
-function timeouts(service: string, host: string, counted: Counted[], metrics: MetricNames): DeepRow {
+function timeouts(service: string, host: string, counted: Counted[], metrics: MetricNames): TrafficCheckRow {
   const whole = flagged(['UT'], service, host, counted, metrics)
   const perTry = clusterSum('upstream_rq_per_try_timeout', host, counted)
   return {
@@ -211,7 +211,7 @@ function timeouts(service: string, host: string, counted: Counted[], metrics: Me
   }
 }
 
-function ejections(service: string, host: string, counted: Counted[], metrics: MetricNames): DeepRow {
+function ejections(service: string, host: string, counted: Counted[], metrics: MetricNames): TrafficCheckRow {
   const over = flagged(['UO'], service, host, counted, metrics)
   const refused = `${over} requests were over the limit of connections, ${flagged(['UH'], service, host, counted, metrics)} found no pod left`
   const ejected = clusterSum('outlier_detection_ejections_enforced_total', host, counted)
@@ -235,7 +235,7 @@ function speaksTcp(service: Service): boolean {
 }
 
 /** Servers that speak first cannot be asked by HTTP: their pods must be ready, and no connection to them may have failed. */
-function reachable({ metadata: { name, namespace = '' }, spec }: Service, counted: Counted[]): DeepRow {
+function reachable({ metadata: { name, namespace = '' }, spec }: Service, counted: Counted[]): TrafficCheckRow {
   const host = hostOf(name, namespace)
   const ready = counted.filter(({ pod }) => matches(spec.selector!, pod.metadata.labels) && isReady(pod)).length
   if (ready === 0)

@@ -4,8 +4,16 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import type { Judgement } from './mixture.ts'
 import * as objective from './objective.ts'
 import * as relative from './relative.ts'
-import { edgeOf, nothing, slower, sum, type Counts, type Served, type Times } from './request-counts.ts'
-import { anew, beside, noWindows, withTick, type Windows } from './latency-windows.ts'
+import {
+  quantileEdge,
+  noRequests,
+  countSlower,
+  addRequests,
+  type LimitCounts,
+  type RequestCounts,
+  type Times,
+} from './request-counts.ts'
+import { windowsAfterShift, compareWindows, noWindows, addToWindows, type Windows } from './latency-windows.ts'
 
 /** Of 100 requests the slowest may be slower than what a p99 states. */
 const slowest = 0.01
@@ -22,30 +30,30 @@ export type Checks = {
   latency?: relative.Relative
   edgeMs?: number
   /** What both served and is not compared yet. */
-  waiting: { canary: Served; stable: Served }
+  waiting: { canary: RequestCounts; stable: RequestCounts }
   /** Times of both that are not compared yet. */
   windows: Windows
 }
 
 /** `against` and `below`: the E values of the test, 1 at the start; the first condemns and the second certifies at 1/alpha. */
-export type CheckLine = {
+export type CheckResult = {
   check: string
-  canary: Counts
-  stable: Counts
-  against: number
-  below: number
-  needed: number
+  canary: LimitCounts
+  stable: LimitCounts
+  failEvidence: number
+  passEvidence: number
+  threshold: number
   verdict: Judgement | 'shared'
 }
 
-export function begin({ checks: { successRate, p99, noWorseThanStable } }: CanaryConfig): Checks {
+export function createChecks({ checks: { successRate, p99, noWorseThanStable } }: CanaryConfig): Checks {
   const { enabled, margin, latency } = noWorseThanStable
   return {
-    successRate: objective.begin(1 - successRate),
-    ...(p99 === undefined ? {} : { p99: objective.begin(slowest) }),
-    ...(enabled ? { failures: relative.begin(margin) } : {}),
-    ...(enabled && latency ? { latency: relative.begin(margin) } : {}),
-    waiting: { canary: nothing, stable: nothing },
+    successRate: objective.create(1 - successRate),
+    ...(p99 === undefined ? {} : { p99: objective.create(slowest) }),
+    ...(enabled ? { failures: relative.create(margin) } : {}),
+    ...(enabled && latency ? { latency: relative.create(margin) } : {}),
+    waiting: { canary: noRequests, stable: noRequests },
     windows: noWindows,
   }
 }
@@ -54,21 +62,21 @@ export function begin({ checks: { successRate, p99, noWorseThanStable } }: Canar
  * Adds what a tick saw. `alone`: stable was meant to get nothing, so that it cannot be compared with.
  * `usual`: stable's times before this tick, from which the edge is taken once; later it stays, whatever is seen.
  */
-export function add(
+export function addSample(
   plan: CanaryConfig,
   checks: Checks,
-  canary: Served,
-  stable: Served,
+  canary: RequestCounts,
+  stable: RequestCounts,
   alone: boolean,
   usual: Times,
 ): Checks {
   const edgeMs =
-    checks.edgeMs ?? (checks.latency && usual.total >= enoughTimed ? edgeOf(usual, 1 - slowest) : undefined)
-  const { windows, complete } = withTick(checks.windows, canary, stable, plan.tick)
+    checks.edgeMs ?? (checks.latency && usual.total >= enoughTimed ? quantileEdge(usual, 1 - slowest) : undefined)
+  const { windows, complete } = addToWindows(checks.windows, canary, stable, plan.pollInterval)
   const limit = plan.checks.p99
   const waiting = alone
     ? checks.waiting
-    : { canary: sum(checks.waiting.canary, canary), stable: sum(checks.waiting.stable, stable) }
+    : { canary: addRequests(checks.waiting.canary, canary), stable: addRequests(checks.waiting.stable, stable) }
   const added: Checks = {
     ...checks,
     waiting,
@@ -88,8 +96,8 @@ export function add(
 }
 
 /** Before the weight changes: what is waiting is compared, and what is published from now on is not put together with it. */
-export function shifted(checks: Checks): Checks {
-  return { ...compared(checks), windows: anew }
+export function closeComparison(checks: Checks): Checks {
+  return { ...compared(checks), windows: windowsAfterShift }
 }
 
 /**
@@ -104,7 +112,7 @@ function compared(checks: Checks): Checks {
   } = checks
   return {
     ...checks,
-    waiting: { canary: nothing, stable: nothing },
+    waiting: { canary: noRequests, stable: noRequests },
     successRate: objective.compare(successRate, failed(canary), failed(stable)),
     ...(failures ? { failures: relative.add(failures, unanswered(canary), unanswered(stable)) } : {}),
   }
@@ -114,47 +122,52 @@ function compared(checks: Checks): Checks {
 function slowerThan(
   limitMs: number,
   before: objective.Objective,
-  { times }: Served,
+  { times }: RequestCounts,
   alone: boolean,
   windows: Windows | undefined,
 ): objective.Objective {
-  const test = objective.add(before, slower(times, limitMs), alone)
+  const test = objective.add(before, countSlower(times, limitMs), alone)
   if (!windows) return test
-  const { canary, stable } = beside(windows, limitMs)
+  const { canary, stable } = compareWindows(windows, limitMs)
   return objective.compare(test, canary, stable)
 }
 
 function slowerThanStable(edgeMs: number, test: relative.Relative, windows: Windows): relative.Relative {
-  const { canary, stable, even } = beside(windows, edgeMs)
+  const { canary, stable, even } = compareWindows(windows, edgeMs)
   return { ...relative.add(test, canary, stable), below: relative.add(test, canary, even).below }
 }
 
-function failed({ requests, failures }: Served): Counts {
-  return { requests, against: failures }
+function failed({ requests, failures }: RequestCounts): LimitCounts {
+  return { requests, violations: failures }
 }
 
-/** A caller that goes away may be a user who lost patience or one who closed a window: beside stable the difference tells. */
-function unanswered({ requests, failures, abandoned }: Served): Counts {
-  return { requests, against: failures + abandoned }
+/** A caller that goes away may be a user who lost progressDeadline or one who closed a window: beside stable the difference tells. */
+function unanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
+  return { requests, violations: failures + abandoned }
 }
 
 /** Each check's counts since the first weight, how strong its evidence is, and what it says. */
-export function lines(plan: CanaryConfig, checks: Checks, canary: Served, stable: Served): CheckLine[] {
+export function checkResults(
+  plan: CanaryConfig,
+  checks: Checks,
+  canary: RequestCounts,
+  stable: RequestCounts,
+): CheckResult[] {
   const { edgeMs } = checks
   const { p99 } = plan.checks
   const alpha = alphaOf(plan, checks)
   const line = (
     check: string,
-    of: (served: Served) => Counts,
+    of: (served: RequestCounts) => LimitCounts,
     evidence: { against: number; below: number },
-    verdict: CheckLine['verdict'],
-  ): CheckLine => ({
+    verdict: CheckResult['verdict'],
+  ): CheckResult => ({
     check,
     canary: of(canary),
     stable: of(stable),
-    against: evidence.against,
-    below: evidence.below,
-    needed: 1 / alpha,
+    failEvidence: evidence.against,
+    passEvidence: evidence.below,
+    threshold: 1 / alpha,
     verdict,
   })
   return [
@@ -163,7 +176,7 @@ export function lines(plan: CanaryConfig, checks: Checks, canary: Served, stable
       ? [
           line(
             'p99',
-            ({ times }) => slower(times, p99),
+            ({ times }) => countSlower(times, p99),
             objective.evidence(checks.p99),
             objective.judge(checks.p99, alpha),
           ),
@@ -183,7 +196,7 @@ export function lines(plan: CanaryConfig, checks: Checks, canary: Served, stable
       ? [
           line(
             'latency beside stable',
-            ({ times }) => slower(times, edgeMs),
+            ({ times }) => countSlower(times, edgeMs),
             relative.evidence(checks.latency),
             relative.judge(checks.latency, alpha),
           ),
@@ -198,11 +211,11 @@ function alphaOf({ checks: { falseAlarm } }: CanaryConfig, { successRate, p99, f
 }
 
 /** So many requests, none of which failed, certify the success rate. */
-export function enough(plan: CanaryConfig): number {
-  const begun = begin(plan)
+export function requestsToCertify(plan: CanaryConfig): number {
+  const begun = createChecks(plan)
   const alpha = alphaOf(plan, begun)
   const certified = (requests: number) =>
-    objective.judge(objective.add(begun.successRate, { requests, against: 0 }, true), alpha) === 'pass'
+    objective.judge(objective.add(begun.successRate, { requests, violations: 0 }, true), alpha) === 'pass'
   let [short, long] = [0, 1]
   while (!certified(long)) [short, long] = [long, 2 * long]
   while (long - short > 1) {
@@ -214,13 +227,13 @@ export function enough(plan: CanaryConfig): number {
 }
 
 /** One sentence of what a line counted, with the limit it is held to. */
-export function sentence(
+export function describeCheck(
   { checks: { successRate, p99, noWorseThanStable } }: CanaryConfig,
   { edgeMs }: Checks,
-  { check, canary, stable }: CheckLine,
+  { check, canary, stable }: CheckResult,
 ): string {
-  const share = ({ requests, against }: Counts) =>
-    `${against} of ${requests} (${percent(requests === 0 ? 0 : against / requests)})`
+  const share = ({ requests, violations }: LimitCounts) =>
+    `${violations} of ${requests} (${percent(requests === 0 ? 0 : violations / requests)})`
   const beside = `of stable's ${share(stable)}; ${noWorseThanStable.margin} times as often is tolerated`
   if (check === 'success rate')
     return `success rate: of the canary's requests ${share(canary)} failed, the limit is ${percent(1 - successRate)}; of stable's ${share(stable)}`

@@ -3,30 +3,34 @@
 // not served at the same time, and mostly only one of them publishes in a tick at all. Ticks are put together to windows in
 // which both have published, and a window of the canary is held against stable's window before, the same, and the one
 // after: whatever slowed both down, and the canary published first, is in them.
-import { nothing, slower, sum, type Counts, type Served } from './request-counts.ts'
+import { noRequests, countSlower, addRequests, type LimitCounts, type RequestCounts } from './request-counts.ts'
 
 /** The sidecars' own period (stats_flush_interval of Envoy). */
 const publishMs = 5_000
 
-export type Window = { ticks: number; canary: Served; stable: Served }
+export type Window = { ticks: number; canary: RequestCounts; stable: RequestCounts }
 /** The last is open; the three before it, as far as they are there, are complete. */
 export type Windows = Window[]
 
-const empty: Window = { ticks: 0, canary: nothing, stable: nothing }
+const empty: Window = { ticks: 0, canary: noRequests, stable: noRequests }
 /** Before the first window nothing was served. */
 export const noWindows: Windows = [empty, empty]
 /** Of a window in which the weight changed each version got another share before and after: none such is ever judged. */
-export const anew: Windows = [empty]
+export const windowsAfterShift: Windows = [empty]
 
 /** `complete`: with this tick three windows came together that can be judged. */
-export function withTick(
+export function addToWindows(
   windows: Windows,
-  canary: Served,
-  stable: Served,
+  canary: RequestCounts,
+  stable: RequestCounts,
   tickMs: number,
 ): { windows: Windows; complete: boolean } {
   const open = windows.at(-1)!
-  const grown = { ticks: open.ticks + 1, canary: sum(open.canary, canary), stable: sum(open.stable, stable) }
+  const grown = {
+    ticks: open.ticks + 1,
+    canary: addRequests(open.canary, canary),
+    stable: addRequests(open.stable, stable),
+  }
   const closes = grown.ticks * tickMs >= publishMs && grown.canary.times.total > 0 && grown.stable.times.total > 0
   const all = [...windows.slice(0, -1), grown, ...(closes ? [empty] : [])].slice(-4)
   return { windows: all, complete: closes && all.length === 4 }
@@ -37,14 +41,14 @@ export function withTick(
  * at the same time among the requests of one window, the newest. So each of stable's requests counts once as a request, and its
  * being slow up to three times: to the canary's advantage. `even`: stable's of the middle window alone, for what is to be certified.
  */
-export function beside(
+export function compareWindows(
   [before, same, after]: Windows,
   limitMs: number,
-): { canary: Counts; stable: Counts; even: Counts } {
-  const stable = [before!, same!, after!].map((window) => slower(window.stable.times, limitMs))
+): { canary: LimitCounts; stable: LimitCounts; even: LimitCounts } {
+  const stable = [before!, same!, after!].map((window) => countSlower(window.stable.times, limitMs))
   return {
-    canary: slower(same!.canary.times, limitMs),
-    stable: { requests: stable[2]!.requests, against: stable.reduce((sum, { against }) => sum + against, 0) },
+    canary: countSlower(same!.canary.times, limitMs),
+    stable: { requests: stable[2]!.requests, violations: stable.reduce((sum, { violations }) => sum + violations, 0) },
     even: stable[1]!,
   }
 }

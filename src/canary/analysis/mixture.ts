@@ -22,12 +22,12 @@ export type Judgement = 'fail' | 'pass' | 'undecided'
 export type Evidence = { ticks: number; logs: number[] }
 
 /** Finite, so that it can be saved as JSON. */
-export const unseen: Evidence = { ticks: 0, logs: ratios.map(() => -Number.MAX_VALUE) }
+export const noEvidence: Evidence = { ticks: 0, logs: ratios.map(() => -Number.MAX_VALUE) }
 
 const inHand = (ticks: number) => (ticks === 0 ? 1 : 0.25 / Math.sqrt(ticks))
 
 /** After a tick; `terms`: the logarithm of each alternative's likelihood ratio in that tick alone. */
-export function weigh({ ticks, logs }: Evidence, terms: number[]): Evidence {
+export function addTerms({ ticks, logs }: Evidence, terms: number[]): Evidence {
   const entering = Math.log(inHand(ticks) - inHand(ticks + 1))
   return { ticks: ticks + 1, logs: logs.map((log, i) => logSumExp(log, entering) + terms[i]!) }
 }
@@ -42,7 +42,7 @@ export function eValueOf(logs: number[]): number {
   return Math.min(Math.exp(logMeanExp(logs)), Number.MAX_VALUE)
 }
 
-export function together(a: number[], b: number[]): number[] {
+export function addLogs(a: number[], b: number[]): number[] {
   return a.map((each, i) => each + b[i]!)
 }
 

@@ -10,8 +10,8 @@
 // is at most α when either null hypothesis holds: failures within the limit however stable fares, or bursts of any form that
 // do not care for the version. Where stable is meant to get nothing (`alone`) there is no one to compare with, and
 // `beside` takes the same terms as `own`.
-import type { Counts } from './request-counts.ts'
-import { eValue, eValueOf, ratios, together, unseen, weigh, type Evidence, type Judgement } from './mixture.ts'
+import type { LimitCounts } from './request-counts.ts'
+import { eValue, eValueOf, ratios, addLogs, noEvidence, addTerms, type Evidence, type Judgement } from './mixture.ts'
 import * as relative from './relative.ts'
 
 /** The limit p0 on the rate, the evidence of its being missed, and the logarithms of the ratios that certify it. */
@@ -22,33 +22,33 @@ const above = (limit: number) => ratios.map((ratio) => Math.min(limit * ratio, (
 const below = (limit: number) => ratios.map((ratio) => limit / ratio)
 
 /** `limit`: the tolerated rate of failures, above 0 and below 1. */
-export function begin(limit: number): Objective {
-  return { limit, own: unseen, beside: unseen, below: ratios.map(() => 0) }
+export function create(limit: number): Objective {
+  return { limit, own: noEvidence, beside: noEvidence, below: ratios.map(() => 0) }
 }
 
 /** Adds a tick of the canary. `alone` must be known before the tick (the canary's weight is 100), never taken from its counts. */
-export function add(test: Objective, canary: Counts, alone: boolean): Objective {
+export function add(test: Objective, canary: LimitCounts, alone: boolean): Objective {
   if (canary.requests === 0) return test
   const { limit } = test
   const own = terms(canary, above(limit), limit)
   return {
     limit,
-    own: weigh(test.own, own),
-    beside: alone ? weigh(test.beside, own) : test.beside,
-    below: together(test.below, terms(canary, below(limit), limit)),
+    own: addTerms(test.own, own),
+    beside: alone ? addTerms(test.beside, own) : test.beside,
+    below: addLogs(test.below, terms(canary, below(limit), limit)),
   }
 }
 
 /** Adds what both served at the same time. */
-export function compare(test: Objective, canary: Counts, stable: Counts): Objective {
-  return relative.tells(canary, stable)
-    ? { ...test, beside: weigh(test.beside, relative.terms(canary, stable, ratios, 1)) }
+export function compare(test: Objective, canary: LimitCounts, stable: LimitCounts): Objective {
+  return relative.isInformative(canary, stable)
+    ? { ...test, beside: addTerms(test.beside, relative.terms(canary, stable, ratios, 1)) }
     : test
 }
 
-function terms({ requests, against }: Counts, alternatives: number[], limit: number): number[] {
+function terms({ requests, violations }: LimitCounts, alternatives: number[], limit: number): number[] {
   return alternatives.map(
-    (rate) => against * Math.log(rate / limit) + (requests - against) * Math.log((1 - rate) / (1 - limit)),
+    (rate) => violations * Math.log(rate / limit) + (requests - violations) * Math.log((1 - rate) / (1 - limit)),
   )
 }
 

@@ -14,40 +14,40 @@
 // - Failures come in bursts of any form, and which version a request goes to is drawn by lot. Then x_c of the tick's failures
 //   is hypergeometric, of which a convex function is expected to be no more than of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
-import type { Counts } from './request-counts.ts'
-import { eValue, eValueOf, ratios, together, unseen, weigh, type Evidence, type Judgement } from './mixture.ts'
+import type { LimitCounts } from './request-counts.ts'
+import { eValue, eValueOf, ratios, addLogs, noEvidence, addTerms, type Evidence, type Judgement } from './mixture.ts'
 
 /** The tolerated ratio R0 of the rates, the evidence of a greater one, and the logarithms of the ratios that certify a smaller. */
 export type Relative = { margin: number; above: Evidence; below: number[] }
 
 /** `margin`: how many times stable's rate is tolerated, from 1. */
-export function begin(margin: number): Relative {
-  return { margin, above: unseen, below: ratios.map(() => 0) }
+export function create(margin: number): Relative {
+  return { margin, above: noEvidence, below: ratios.map(() => 0) }
 }
 
 /** Whether a tick tells anything: both versions were asked, and something failed. */
-export function tells(canary: Counts, stable: Counts): boolean {
-  return canary.requests > 0 && stable.requests > 0 && canary.against + stable.against > 0
+export function isInformative(canary: LimitCounts, stable: LimitCounts): boolean {
+  return canary.requests > 0 && stable.requests > 0 && canary.violations + stable.violations > 0
 }
 
-export function add(test: Relative, canary: Counts, stable: Counts): Relative {
-  if (!tells(canary, stable)) return test
+export function add(test: Relative, canary: LimitCounts, stable: LimitCounts): Relative {
+  if (!isInformative(canary, stable)) return test
   const { margin, above, below } = test
   const of = (alternatives: number[]) => terms(canary, stable, alternatives, margin)
   return {
     margin,
-    above: weigh(above, of(ratios.map((ratio) => margin * ratio))),
-    below: together(below, of(ratios.map((ratio) => margin / ratio))),
+    above: addTerms(above, of(ratios.map((ratio) => margin * ratio))),
+    below: addLogs(below, of(ratios.map((ratio) => margin / ratio))),
   }
 }
 
 /** What a tick that tells adds to the logarithm of each alternative's likelihood ratio against `tolerated`; both are ratios of rates. */
-export function terms(canary: Counts, stable: Counts, alternatives: number[], tolerated: number): number[] {
+export function terms(canary: LimitCounts, stable: LimitCounts, alternatives: number[], tolerated: number): number[] {
   const odds = canary.requests / stable.requests
   // ln(q(R)/q(R0)) and ln((1−q(R))/(1−q(R0))), with q = odds·R / (1 + odds·R).
   return alternatives.map((ratio) => {
     const less = Math.log((1 + odds * tolerated) / (1 + odds * ratio))
-    return canary.against * (Math.log(ratio / tolerated) + less) + stable.against * less
+    return canary.violations * (Math.log(ratio / tolerated) + less) + stable.violations * less
   })
 }
 

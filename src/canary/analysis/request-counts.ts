@@ -7,7 +7,7 @@
 export type Times = { readonly total: number; readonly within: Readonly<Record<string, number>> }
 
 /** `failures` count against whoever served; `abandoned` are those whose caller went away before there was an answer. */
-export type Served = {
+export type RequestCounts = {
   readonly requests: number
   readonly failures: number
   readonly abandoned: number
@@ -15,12 +15,12 @@ export type Served = {
 }
 
 /** Requests, and those among them that count against the version. */
-export type Counts = { readonly requests: number; readonly against: number }
+export type LimitCounts = { readonly requests: number; readonly violations: number }
 
-export const nothing: Served = { requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } }
+export const noRequests: RequestCounts = { requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } }
 
 /** Both together. */
-export function sum(a: Served, b: Served): Served {
+export function addRequests(a: RequestCounts, b: RequestCounts): RequestCounts {
   return {
     requests: a.requests + b.requests,
     failures: a.failures + b.failures,
@@ -44,16 +44,16 @@ const edgesOf = ({ within }: Times) =>
     .sort((a, b) => a - b)
 
 /** Slow are those above the first edge that is not below the limit: a request that was within the limit is never called slow. */
-export function slower(times: Times, limitMs: number): Counts {
+export function countSlower(times: Times, limitMs: number): LimitCounts {
   const edge = edgesOf(times).find((each) => each >= limitMs)
   return {
     requests: times.total,
-    against: edge === undefined ? 0 : Math.max(0, times.total - times.within[String(edge)]!),
+    violations: edge === undefined ? 0 : Math.max(0, times.total - times.within[String(edge)]!),
   }
 }
 
 /** The smallest edge within which at least this share (0–1) of the timed requests was answered; undefined without one. */
-export function edgeOf(times: Times, share: number): number | undefined {
+export function quantileEdge(times: Times, share: number): number | undefined {
   return times.total === 0
     ? undefined
     : edgesOf(times).find((edge) => times.within[String(edge)]! >= share * times.total)

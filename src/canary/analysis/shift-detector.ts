@@ -2,26 +2,26 @@
 // outweigh those after it, so each look may be the first after the change (Shiryaev 1963, Roberts 1966). Pure.
 
 /** `looks`: those that saw a request; `odds`: their evidence for a change at any of them, each by its prior weight. */
-export type Shift = { looks: number; odds: number }
+export type ShiftEvidence = { samples: number; odds: number }
 
 /** With one more look, in which so many requests went to either version; weights in per cent. */
-export function shiftSeen(
-  { looks, odds }: Shift = { looks: 0, odds: 0 },
+export function addShiftSample(
+  { samples, odds }: ShiftEvidence = { samples: 0, odds: 0 },
   from: number,
   to: number,
   canary: number,
   stable: number,
-): Shift {
-  if (canary + stable === 0) return { looks, odds }
+): ShiftEvidence {
+  if (canary + stable === 0) return { samples, odds }
   return {
-    looks: looks + 1,
-    odds: Math.min(Number.MAX_VALUE, (odds + prior(looks + 1)) * Math.exp(shareScore(from, to, canary, stable))),
+    samples: samples + 1,
+    odds: Math.min(Number.MAX_VALUE, (odds + prior(samples + 1)) * Math.exp(shareScore(from, to, canary, stable))),
   }
 }
 
 /** It is likelier that the traffic has moved than that it has not. */
-export function isShifted({ looks, odds }: Shift): boolean {
-  return looks > 0 && odds > (1 + late * (1 - 1 / looks)) * (1 + rounding)
+export function hasShifted({ samples, odds }: ShiftEvidence): boolean {
+  return samples > 0 && odds > (1 + late * (1 - 1 / samples)) * (1 + rounding)
 }
 
 const rounding = 1e-9

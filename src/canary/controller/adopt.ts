@@ -5,14 +5,14 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Cluster, emptyWhenUnread } from '../../cluster/client.ts'
 import { belongs, matches } from '../../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
-import { untilRolledOut } from '../../cluster/rollout.ts'
+import { waitForRollout } from '../../cluster/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import type { Groups, Labels } from '../workload/selectors.ts'
-import { moveTraffic, type Split } from '../traffic/router.ts'
+import type { VersionSelectors, Labels } from '../workload/selectors.ts'
+import { setWeight, type Split } from '../traffic/router.ts'
 
 /** `quiet`: whether the canary was seen to serve nothing any more; `timeoutMs`: how long the rollout may take. */
-export type Adoption = {
+export type AdoptDeps = {
   note: (line: string) => void
   signal: AbortSignal
   timeoutMs: number
@@ -25,7 +25,12 @@ type Template = Workload['spec']['template']
 const settledMs = 2_000
 
 /** @throws Error when stable cannot take over; its old template is then back, and the traffic where it was. */
-export async function adopt(cluster: Cluster, split: Split, groups: Groups, around: Adoption): Promise<void> {
+export async function adopt(
+  cluster: Cluster,
+  split: Split,
+  groups: VersionSelectors,
+  around: AdoptDeps,
+): Promise<void> {
   const deployments = (await cluster.list<Workload>('Deployment', split.namespace)).filter(
     ({ metadata }) => metadata.deletionTimestamp === undefined,
   )
@@ -36,13 +41,13 @@ export async function adopt(cluster: Cluster, split: Split, groups: Groups, arou
 
   await takeOver(cluster, stable, canary, around)
   await sleep(settledMs)
-  await moveTraffic(cluster, split, 0)
+  await setWeight(cluster, split, 0)
   around.note(`all traffic is at ${titleOf(stable)}, which runs the promoted version`)
   await rest(cluster, canary, around)
 }
 
 /** Whether an earlier run has done it: stable runs what the canary would, and the canary rests. Somebody's wish for more pods ends that. */
-export async function isAdopted(cluster: Cluster, { namespace }: Split, groups: Groups): Promise<boolean> {
+export async function isAdopted(cluster: Cluster, { namespace }: Split, groups: VersionSelectors): Promise<boolean> {
   const deployments = await cluster.list<Workload>('Deployment', namespace)
   const [stable, canary] = [groups.stable, groups.canary].map((labels) =>
     deployments.find(({ spec }) => matches(labels, spec.template.metadata?.labels)),
@@ -75,7 +80,7 @@ async function takeOver(
   cluster: Cluster,
   stable: Workload,
   canary: Workload,
-  { note, signal, timeoutMs }: Adoption,
+  { note, signal, timeoutMs }: AdoptDeps,
 ): Promise<void> {
   const wanted = { template: adopted(stable, canary), replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
   note(
@@ -83,7 +88,7 @@ async function takeOver(
   )
   const now = await rewrite(cluster, stable, wanted)
   try {
-    await untilRolledOut(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
+    await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
     await sidecarsThere(cluster, now)
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
@@ -132,7 +137,7 @@ async function sidecarsThere(cluster: Cluster, stable: Workload): Promise<void> 
 }
 
 /** The canary is scaled to 0 once nobody asks it any more. */
-async function rest(cluster: Cluster, canary: Workload, { note, quiet }: Adoption): Promise<void> {
+async function rest(cluster: Cluster, canary: Workload, { note, quiet }: AdoptDeps): Promise<void> {
   if (!(await quiet()))
     return note(`${titleOf(canary)} keeps running, for it was not seen to be quiet; scale it to 0 when it is`)
   await cluster.merge('Deployment', canary.metadata.namespace, canary.metadata.name, { spec: { replicas: 0 } })

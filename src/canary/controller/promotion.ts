@@ -2,74 +2,78 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import { keyOf, type Pod, type Workload } from '../../cluster/objects.ts'
-import type { Live } from '../../cluster/watch.ts'
+import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/index.ts'
 import { isReady } from '../../mesh/sidecar.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
 import { adopt } from './adopt.ts'
-import { now } from '../../runtime/clock.ts'
+import { monotonicNow } from '../../runtime/clock.ts'
 import { diagnose, type Diagnosis } from './diagnosis.ts'
-import { drift } from '../traffic/drift.ts'
-import { checks, type Outside } from '../hooks/external-checks.ts'
-import { gates } from '../hooks/gates.ts'
-import { observe, type Look } from '../metrics/observer.ts'
-import { hooks } from '../hooks/webhooks.ts'
+import { findDrift } from '../traffic/drift.ts'
+import { createExternalChecks, type PromotionStatus } from '../hooks/external-checks.ts'
+import { createGates } from '../hooks/gates.ts'
+import { createObserver, type Sample } from '../metrics/observer.ts'
+import { createWebhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type Forward } from '../load/synthetic.ts'
-import { groupsOf } from '../workload/selectors.ts'
-import { hold, type Hold, type Holder } from '../ownership/session.ts'
-import { Lost } from '../ownership/lease.ts'
-import { begun, lived } from '../workload/revision-check.ts'
+import { selectorsOf } from '../workload/selectors.ts'
+import { openSession, type LeaseSession, type SessionDeps } from '../ownership/session.ts'
+import { LeaseLost } from '../ownership/lease.ts'
+import { recordRevision, checkRevision } from '../workload/revision-check.ts'
 import {
-  due,
-  explain,
-  holdOn,
+  dueGates,
+  explainChecks,
+  endHeld,
   next,
-  putBack,
-  resume,
-  start,
+  endOnStable,
+  resumeState,
+  initialState,
   type Next,
   type Observation,
   type State,
 } from '../state/machine.ts'
-import { type Quiet, type Sight, untilQuiet, whyServing } from './drain.ts'
+import { type DrainResult, type DrainTarget, waitForDrain, explainServing } from './drain.ts'
 import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
-import { inWords, line, reasoning } from './log-format.ts'
-import { clear, readSplit, type Routed, type Split } from '../traffic/router.ts'
-import { isPassing, writing } from './writer.ts'
+import { describeAction, describeSample, describeEvidence } from './log-format.ts'
+import { removeManagedRoutes, readWeight, type Routed, type Split } from '../traffic/router.ts'
+import { isTransient, createWriter } from './writer.ts'
 
 /** `forward` opens a connection to a port of a pod. */
-export type Surroundings = Holder & { forward: Forward }
+export type PromotionDeps = SessionDeps & { forward: Forward }
 
 /** The pods, workloads and routes of the namespace as they are at any moment. */
-export type Watched = { pods: Live<Pod>[]; workloads: Live<Workload>[]; routes: Live<Routed>[] }
+export type WatchedObjects = {
+  pods: ObjectWatch<Pod>[]
+  workloads: ObjectWatch<Workload>[]
+  routes: ObjectWatch<Routed>[]
+}
 
 /** `along`: the service whose failure put it back as well. */
 export type Promotion = State & {
   plan: CanaryConfig
   namespace: string
   error?: string
-  along?: string
+  rolledBackWith?: string
   secondsToSafe?: number
   diagnosis?: Diagnosis[]
   adopted?: boolean
 }
 
 /** A canary under way. Nothing of it rejects: what goes wrong ends it with its traffic put back. */
-export type Moving = {
+export type PromotionRun = {
   plan: CanaryConfig
   split: Split
   /** The name under which it holds its Lease. */
   identity: string
   /** Where the canary's requests are counted. */
-  sight: Sight
+  drainTarget: DrainTarget
   state: () => State
   /** It has not ended, or not all that it decided is written yet. */
   busy: () => boolean
   tick: () => Promise<void>
   /** Says that the run lives, while there is nothing to look at. */
-  beat: () => Promise<void>
+  heartbeat: () => Promise<void>
   /** Puts its traffic back for a reason from outside; `along`: because that service's canary failed. */
   stop: (reason: string, along?: string) => Promise<void>
   /** What the plan says of a cancelled run: put back, or held for a later one. */
@@ -77,7 +81,7 @@ export type Moving = {
   /** False when its traffic was to be put back and could not be. */
   safe: () => boolean
   /** Its traffic was put back, and nobody has seen yet whether the proxies follow. */
-  unseen: () => boolean
+  needsDrainCheck: () => boolean
   /** Waits until what was decided is seen to be so, and says what came of it. `hurry`: only what must be. */
   finish: (hurry: boolean) => Promise<Promotion>
 }
@@ -86,40 +90,42 @@ export function splitOf({ namespace }: Config, { service, stable, canary, routes
   return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
 }
 
-const all = <T>(lives: Live<T>[]) => lives.flatMap((live) => live.current())
+const all = <T>(lives: ObjectWatch<T>[]) => lives.flatMap((live) => live.current())
 
 /** @throws Error when another run has it, when there can be no guard, or when the counters cannot be read at all. */
-export async function begin(
+export async function startPromotion(
   cluster: Cluster,
   config: Config,
   plan: CanaryConfig,
-  watched: Watched,
-  around: Surroundings,
-): Promise<Moving> {
+  watched: WatchedObjects,
+  around: PromotionDeps,
+): Promise<PromotionRun> {
   const { namespace } = config
   const split = splitOf(config, plan)
-  const groups = await groupsOf(cluster, config, plan)
+  const groups = await selectorsOf(cluster, config, plan)
   const note = (line: string) => around.note(config.canary ? line : `${plan.service}: ${line}`)
   const own = workloadsOf(all(watched.workloads), groups.canary)
   const pods = all(watched.pods).filter(
     ({ metadata }) => metadata.namespace === namespace && matches(groups.canary, metadata.labels),
   )
   // What a run that died left of a mirror or an A/B stage would go on for ever.
-  const holding = await hold(cluster, split, plan, templateHash(own, pods), { ...around, note })
+  const holding = await openSession(cluster, split, plan, templateHash(own, pods), { ...around, note })
   try {
-    await clear(cluster, split)
-    const observer = await observe(
+    await removeManagedRoutes(cluster, split)
+    const observer = await createObserver(
       cluster,
       watched.pods,
       { namespace, host: hostOf(plan.service, namespace), ...groups, plan },
       note,
     )
-    const weight = await readSplit(cluster, split)
-    if (holding.before)
+    const weight = await readWeight(cluster, split)
+    if (holding.resumedFrom)
       note(
-        `goes on from an earlier run: ${holding.before.canary.requests} requests of the canary seen, ${holding.before.steps.length} steps`,
+        `goes on from an earlier run: ${holding.resumedFrom.canary.requests} requests of the canary seen, ${holding.resumedFrom.steps.length} steps`,
       )
-    const state = holding.before ? resume(holding.before, weight, now()) : start(plan, weight, now(), observer.baseline)
+    const state = holding.resumedFrom
+      ? resumeState(holding.resumedFrom, weight, monotonicNow())
+      : initialState(plan, weight, monotonicNow(), observer.baseline)
     return await moving(
       {
         cluster,
@@ -132,12 +138,12 @@ export async function begin(
         note,
         holding,
         observer,
-        life: begun(all(watched.workloads), observer.canaries(), groups.canary),
+        life: recordRevision(all(watched.workloads), observer.canaries(), groups.canary),
       },
       state,
     )
   } catch (problem) {
-    await (holding.before ? holding.release(holding.before) : holding.end()).catch(() => undefined)
+    await (holding.resumedFrom ? holding.release(holding.resumedFrom) : holding.end()).catch(() => undefined)
     throw problem
   }
 }
@@ -147,19 +153,19 @@ type Begun = {
   config: Config
   plan: CanaryConfig
   split: Split
-  groups: Awaited<ReturnType<typeof groupsOf>>
-  watched: Watched
-  around: Surroundings
+  groups: Awaited<ReturnType<typeof selectorsOf>>
+  watched: WatchedObjects
+  around: PromotionDeps
   note: (line: string) => void
-  holding: Hold
-  observer: Awaited<ReturnType<typeof observe>>
-  life: ReturnType<typeof begun>
+  holding: LeaseSession
+  observer: Awaited<ReturnType<typeof createObserver>>
+  life: ReturnType<typeof recordRevision>
 }
 
 async function moving(
   { cluster, config, plan, split, groups, watched, around, note, holding, observer, life }: Begun,
   from: State,
-): Promise<Moving> {
+): Promise<PromotionRun> {
   const { namespace } = config
   let state = from
   /** What a later run may go on from: this promotion before it was ended from outside. */
@@ -169,9 +175,9 @@ async function moving(
   let lost = false
   let safe = true
   let isSeen = false
-  let last: Look | undefined
+  let last: Sample | undefined
 
-  const outside = (): Outside => ({
+  const outside = (): PromotionStatus => ({
     namespace,
     service: plan.service,
     stable: plan.stable.name,
@@ -181,14 +187,14 @@ async function moving(
     phase: phaseOf(state),
     intervalMs: plan.interval,
   })
-  const asked = checks(cluster, plan, outside)
-  const hook = hooks(plan, outside, note)
-  const gate = gates(hook.ask)
+  const asked = createExternalChecks(cluster, plan, outside)
+  const hook = createWebhooks(plan, outside, note)
+  const gate = createGates(hook.ask)
   const told: Promise<void>[] = []
   const tell = (...news: Parameters<typeof hook.tell>) => void told.push(hook.tell(...news))
   const synthetic = plan.load && (await syntheticLoad(cluster, config, plan, watched.pods, around.forward))
-  const writer = writing(cluster, split, plan, holding, () => state, note)
-  const known = holding.saved.map(keyOf)
+  const writer = createWriter(cluster, split, plan, holding, () => state, note)
+  const known = holding.savedRoutes.map(keyOf)
 
   async function take({ state: after, actions }: Next): Promise<void> {
     const before = state.phase
@@ -196,29 +202,29 @@ async function moving(
     if (before === 'waiting' && state.phase !== 'waiting') asked.start()
     if (state.phase === 'ended') note(`${state.verdict ?? ''}: ${state.reason ?? ''}`)
     if (actions.length > 0 || state.phase === 'ended')
-      tell('event', actions.map((action) => inWords(plan, action)).join('; ') || (state.reason ?? ''))
+      tell('event', actions.map((action) => describeAction(plan, action)).join('; ') || (state.reason ?? ''))
     await writer.write(actions)
   }
 
   async function tick(): Promise<void> {
     try {
       if (!(await writer.settled())) return
-      if (state.phase === 'ended') return await beat()
+      if (state.phase === 'ended') return await heartbeat()
       const alive = await renewed()
-      last = await observer.look()
+      last = await observer.sample()
       const observation = seen(last, alive)
       if (isOver()) return
-      note(line(state, observation))
+      note(describeSample(state, observation))
       synthetic?.aim(state, observation)
-      const step = next(plan, state, observation, now())
+      const step = next(plan, state, observation, monotonicNow())
       if (plan.explain && step.state.phase !== 'waiting')
-        explain(plan, step.state).forEach((each) => note(reasoning(each)))
+        explainChecks(plan, step.state).forEach((each) => note(describeEvidence(each)))
       const after = await explained(step.state)
       // It may have been stopped from outside while this was looked up.
       if (isOver()) return
       await take({ ...step, state: after })
     } catch (problem) {
-      if (problem instanceof Lost) return lose(problem)
+      if (problem instanceof LeaseLost) return lose(problem)
       if (isOver()) return giveUp(error ?? state.reason ?? '', problem)
       await stop(`the promotion could not go on: ${messageOf(problem)}`)
       error ??= state.reason
@@ -241,35 +247,42 @@ async function moving(
       await holding.renew(state)
       return true
     } catch (problem) {
-      if (problem instanceof Lost || !isPassing(problem)) throw problem
+      if (problem instanceof LeaseLost || !isTransient(problem)) throw problem
       note(`the Lease could not be renewed: ${messageOf(problem)}`)
       return false
     }
   }
 
-  async function beat(): Promise<void> {
+  async function heartbeat(): Promise<void> {
     await holding.renew(state).catch((problem: unknown) => {
-      if (problem instanceof Lost) lose(problem)
+      if (problem instanceof LeaseLost) lose(problem)
     })
   }
 
-  function lose(problem: Lost): void {
+  function lose(problem: LeaseLost): void {
     lost = true
     const reason = `the promotion was taken from this run: ${problem.message}`
     // Whoever took it has the say: nothing is written any more.
     writer.drop()
     if (isOver()) return
-    state = putBack(state, 'rolled-back', reason, now()).state
+    state = endOnStable(state, 'rolled-back', reason, monotonicNow()).state
     error = reason
     note(reason)
   }
 
-  function seen({ evidence, health }: Look, alive: boolean): Observation {
+  function seen({ evidence, health }: Sample, alive: boolean): Observation {
     const strayed =
       state.phase !== 'waiting' && watched.routes.every((live) => live.fresh())
-        ? drift(all(watched.routes), known, split, plan, { weight: state.weight, ...askedOf(state) }, writer.written())
+        ? findDrift(
+            all(watched.routes),
+            known,
+            split,
+            plan,
+            { weight: state.weight, ...askedOf(state) },
+            writer.written(),
+          )
         : undefined
-    const was = lived(
+    const was = checkRevision(
       life,
       all(watched.workloads),
       observer.canaries(),
@@ -283,9 +296,9 @@ async function moving(
       complete: evidence.complete && alive,
       ...(fault === undefined ? {} : { fault }),
       ...(strayed === undefined ? {} : { drift: strayed }),
-      ...(holding.guarded() ? {} : { unguarded: true }),
+      ...(holding.isGuarded() ? {} : { unguarded: true }),
       findings: asked.latest(),
-      gates: gate.answers(due(plan, state)),
+      gates: gate.answers(dueGates(plan, state)),
     }
   }
 
@@ -294,8 +307,8 @@ async function moving(
     if (after.phase !== 'ended' || after.verdict === 'promoted' || after.asPlanned || !last) return after
     const because = (cause: string | undefined) =>
       cause === undefined ? after : { ...after, reason: `${after.reason ?? ''}: ${cause}` }
-    if (!holding.guarded() && from.steps.length === after.steps.length)
-      return because(await holding.whyUnguarded().catch(() => undefined))
+    if (!holding.isGuarded() && from.steps.length === after.steps.length)
+      return because(await holding.explainMissingGuard().catch(() => undefined))
     if (last.health.ready) return after
     const broken = last.health.fault?.pod ?? observer.canaries().find((pod) => !isReady(pod))
     return because(
@@ -307,15 +320,15 @@ async function moving(
 
   async function stop(reason: string, along?: string): Promise<void> {
     wentAlong = along
-    await endWith(reason, () => putBack(state, 'rolled-back', reason, now()))
+    await endWith(reason, () => endOnStable(state, 'rolled-back', reason, monotonicNow()))
   }
 
   async function cancel(reason: string): Promise<void> {
     resumable = state
     await endWith(reason, () =>
       plan.onCancel === 'hold'
-        ? holdOn(state, `${reason}, and its weight is held (\`onCancel\`)`, now())
-        : putBack(state, 'rolled-back', reason, now()),
+        ? endHeld(state, `${reason}, and its weight is held (\`onCancel\`)`, monotonicNow())
+        : endOnStable(state, 'rolled-back', reason, monotonicNow()),
     )
   }
 
@@ -325,7 +338,7 @@ async function moving(
       writer.drop()
       await take(how())
     } catch (problem) {
-      if (problem instanceof Lost) lose(problem)
+      if (problem instanceof LeaseLost) lose(problem)
       else giveUp(reason, problem)
     }
   }
@@ -339,7 +352,7 @@ async function moving(
       plan,
       namespace,
       ...(error === undefined ? {} : { error }),
-      ...(wentAlong === undefined ? {} : { along: wentAlong }),
+      ...(wentAlong === undefined ? {} : { rolledBackWith: wentAlong }),
     }
     if (hurry) {
       await settleLease()
@@ -348,11 +361,11 @@ async function moving(
     tell('post-rollout', state.reason ?? '')
     const failed = state.verdict === 'rolled-back' || (state.verdict === 'held' && !state.asPlanned)
     // Promoted, the traffic stays where it is, whatever becomes of this run.
-    if (state.verdict === 'promoted') await holding.relieve().catch(() => undefined)
+    if (state.verdict === 'promoted') await holding.deleteGuard().catch(() => undefined)
     const { secondsToSafe, still } = isBack() ? await quiet() : {}
     isSeen = !around.signal.aborted
     const came: Promotion = {
-      ...(still ? but(ended, await whyServing(cluster, split, still)) : ended),
+      ...(still ? but(ended, await explainServing(cluster, split, still)) : ended),
       ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
       // After that: a container that ended under its requests is known by now to have ended.
       ...(failed ? { diagnosis: await diagnose(cluster, namespace, observer.canaries()) } : {}),
@@ -368,15 +381,15 @@ async function moving(
   const isBack = () =>
     state.phase === 'ended' && state.weight === 0 && safe && (state.steps.length > 0 || state.startWeight > 0)
 
-  function quiet(): Promise<Quiet> {
+  function quiet(): Promise<DrainResult> {
     const glance = async () => {
       // Whoever takes the promotion over may give the canary traffic again.
-      await beat()
-      const { evidence } = await observer.look()
+      await heartbeat()
+      const { evidence } = await observer.sample()
       return evidence.complete ? evidence.canary.requests : undefined
     }
-    return untilQuiet(glance, {
-      patienceMs: plan.patience,
+    return waitForDrain(glance, {
+      timeoutMs: plan.progressDeadline,
       perSecond: perSecond(state),
       over: () => lost || around.signal.aborted,
       note,
@@ -397,7 +410,7 @@ async function moving(
       await adopt(cluster, split, groups, {
         note,
         signal: around.signal,
-        timeoutMs: plan.patience,
+        timeoutMs: plan.progressDeadline,
         quiet: async () => (await quiet()).secondsToSafe !== undefined,
       })
       return { adopted: true, weight: 0 }
@@ -406,25 +419,25 @@ async function moving(
     }
   }
 
-  const sight = { labels: groups.canary, metrics: plan.metrics, patienceMs: plan.patience }
+  const drainTarget = { labels: groups.canary, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
   return {
     plan,
     split,
     identity: holding.identity,
-    sight,
+    drainTarget,
     state: () => state,
     busy: () => !isOver() || !writer.idle(),
     safe: () => safe && writer.idle(),
-    unseen: () => isBack() && !isSeen && !lost,
+    needsDrainCheck: () => isBack() && !isSeen && !lost,
     tick,
-    beat,
+    heartbeat,
     stop,
     cancel,
     finish,
   }
 }
 
-function phaseOf({ phase, verdict }: State): Outside['phase'] {
+function phaseOf({ phase, verdict }: State): PromotionStatus['phase'] {
   if (phase === 'waiting') return 'Waiting'
   if (phase !== 'ended') return phase === 'confirming' ? 'WaitingPromotion' : 'Progressing'
   return verdict === 'promoted' || verdict === 'held' ? 'Succeeded' : 'Failed'
@@ -438,7 +451,7 @@ function askedOf({ phase, steps }: State) {
 
 /** What the canary served in a second of its last step. */
 function perSecond({ steps }: State): number {
-  const { canary, shiftedAt, endedAt = now() } = steps.at(-1) ?? { canary: { requests: 0 }, shiftedAt: 0 }
+  const { canary, shiftedAt, endedAt = monotonicNow() } = steps.at(-1) ?? { canary: { requests: 0 }, shiftedAt: 0 }
   return endedAt > shiftedAt ? (1_000 * canary.requests) / (endedAt - shiftedAt) : 0
 }
 

@@ -2,19 +2,19 @@
 import { ApiError, type Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import { now } from '../../runtime/clock.ts'
-import type { Hold } from '../ownership/session.ts'
+import { monotonicNow } from '../../runtime/clock.ts'
+import type { LeaseSession } from '../ownership/session.ts'
 import type { Action, State } from '../state/machine.ts'
-import { inWords } from './log-format.ts'
+import { describeAction } from './log-format.ts'
 import {
-  clear,
-  mirrorTo,
-  moveTraffic,
-  putAllBack,
-  routeMatch,
+  removeManagedRoutes,
+  setMirror,
+  setWeight,
+  resetToStable,
+  setHeaderRoute,
   type Routed,
   type Split,
-  type Written,
+  type RouteWrite,
 } from '../traffic/router.ts'
 
 /** An API server that has just started forbids everything until it knows who may do what. */
@@ -23,7 +23,7 @@ const forbiddenMs = 15_000
 const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
 
 /** No answer, a server that is busy, a webhook of istiod that is away, credentials that are about to be renewed, others writing: it may pass. */
-export function isPassing(problem: unknown): boolean {
+export function isTransient(problem: unknown): boolean {
   return (
     problem instanceof ApiError &&
     (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
@@ -31,17 +31,17 @@ export function isPassing(problem: unknown): boolean {
 }
 
 /** Writes what was decided, in its order and one at a time, and again while the API server does not take it. */
-export function writing(
+export function createWriter(
   cluster: Cluster,
   split: Split,
   plan: CanaryConfig,
-  { renew, saved }: Hold,
+  { renew, savedRoutes }: LeaseSession,
   state: () => State,
   note: (line: string) => void,
 ) {
   let pending: Action[] = []
   let refusedSince: number | undefined
-  let written: Written[] = []
+  let written: RouteWrite[] = []
   let turn: Promise<unknown> = Promise.resolve()
 
   async function all(): Promise<boolean> {
@@ -51,21 +51,21 @@ export function writing(
         // How far it is is saved before it is done, and only by who still holds the Lease.
         await renew(state())
         // Two looks at the watch may still lag behind; older writes do not count.
-        written = [...written, ...(await carryOut(cluster, split, plan, action, saved))].slice(-20)
+        written = [...written, ...(await applyAction(cluster, split, plan, action, savedRoutes))].slice(-20)
       } catch (problem) {
-        if (!isPassing(problem)) throw problem
-        refusedSince ??= now()
-        const limit = isForbidden(problem) ? Math.min(forbiddenMs, plan.patience) : plan.patience
-        if (now() - refusedSince >= limit)
+        if (!isTransient(problem)) throw problem
+        refusedSince ??= monotonicNow()
+        const limit = isForbidden(problem) ? Math.min(forbiddenMs, plan.progressDeadline) : plan.progressDeadline
+        if (monotonicNow() - refusedSince >= limit)
           throw new Error(
-            `${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`patience`)'}`,
+            `${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`progressDeadline`)'}`,
             { cause: problem },
           )
-        note(`not written yet (${inWords(plan, action)}): ${messageOf(problem)}`)
+        note(`not written yet (${describeAction(plan, action)}): ${messageOf(problem)}`)
         return false
       }
       refusedSince = undefined
-      note(inWords(plan, action))
+      note(describeAction(plan, action))
       if (pending[0] === action) pending = pending.slice(1)
     }
     return true
@@ -93,15 +93,15 @@ export function writing(
   }
 }
 
-async function carryOut(
+async function applyAction(
   cluster: Cluster,
   split: Split,
   plan: CanaryConfig,
   action: Action,
   saved: Routed[],
-): Promise<Written[]> {
+): Promise<RouteWrite[]> {
   if (action.kind === 'weight')
-    return action.weight === 0 ? putAllBack(cluster, split, saved) : moveTraffic(cluster, split, action.weight)
-  if (action.kind === 'mirror') return mirrorTo(cluster, split, action.percent)
-  return action.kind === 'ab' ? routeMatch(cluster, split, plan.ab!.match) : clear(cluster, split)
+    return action.weight === 0 ? resetToStable(cluster, split, saved) : setWeight(cluster, split, action.weight)
+  if (action.kind === 'mirror') return setMirror(cluster, split, action.percent)
+  return action.kind === 'ab' ? setHeaderRoute(cluster, split, plan.ab!.match) : removeManagedRoutes(cluster, split)
 }

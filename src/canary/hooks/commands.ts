@@ -1,7 +1,7 @@
 // A program of the user's own as a check: its exit code decides, its last line tells why.
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { Answer, Outside } from './finding.ts'
+import type { Answer, PromotionStatus } from './finding.ts'
 
 type Command = CanaryConfig['checks']['commands'][string]
 
@@ -9,9 +9,9 @@ type Command = CanaryConfig['checks']['commands'][string]
 const keptLength = 4_000
 
 /** Passes when it ends with 0. One that takes too long, or is stopped, is killed with all that it started. */
-export function run(
+export function runCheckCommand(
   { run: [program = '', ...args], timeout }: Command,
-  outside: Outside,
+  outside: PromotionStatus,
   signal: AbortSignal,
 ): Promise<Answer> {
   return new Promise((resolve) => {
@@ -48,7 +48,7 @@ export function run(
 }
 
 /** Our own environment with the step's values; without our inputs, which may hold secrets. */
-function environment({ namespace, service, stable, canary, weight, step }: Outside): NodeJS.ProcessEnv {
+function environment({ namespace, service, stable, canary, weight, step }: PromotionStatus): NodeJS.ProcessEnv {
   const values = {
     NAMESPACE: namespace,
     SERVICE: service,

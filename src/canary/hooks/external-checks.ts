@@ -3,15 +3,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { run } from './commands.ts'
-import type { Answer, Finding, Outside } from './finding.ts'
-import { measure, prometheus } from '../metrics/prometheus.ts'
-import { post } from './webhooks.ts'
-import { now } from '../../runtime/clock.ts'
+import { runCheckCommand } from './commands.ts'
+import type { Answer, Finding, PromotionStatus } from './finding.ts'
+import { runQuery, prometheusClient } from '../metrics/prometheus.ts'
+import { callWebhook } from './webhooks.ts'
+import { monotonicNow } from '../../runtime/clock.ts'
 
-export type { Outside } from './finding.ts'
+export type { PromotionStatus } from './finding.ts'
 
-export type OutsideChecks = {
+export type ExternalChecks = {
   start: () => void
   /** The last answer of each, once it has one. */
   latest: () => Finding[]
@@ -28,22 +28,27 @@ type Check = {
   ask: (signal: AbortSignal) => Promise<Answer>
 }
 
-export function checks(cluster: Cluster, plan: CanaryConfig, outside: () => Outside): OutsideChecks {
+export function createExternalChecks(
+  cluster: Cluster,
+  plan: CanaryConfig,
+  outside: () => PromotionStatus,
+): ExternalChecks {
   const stopping = new AbortController()
   const latest = new Map<string, Finding>()
   return {
     start: () =>
       checksOf(cluster, plan, outside).forEach(
-        (check) => void repeat(check, Math.max(plan.tick, check.every ?? plan.interval), latest, stopping.signal),
+        (check) =>
+          void repeat(check, Math.max(plan.pollInterval, check.every ?? plan.interval), latest, stopping.signal),
       ),
     latest: () => [...latest.values()],
     stop: () => stopping.abort(),
   }
 }
 
-function checksOf(cluster: Cluster, plan: CanaryConfig, outside: () => Outside): Check[] {
+function checksOf(cluster: Cluster, plan: CanaryConfig, outside: () => PromotionStatus): Check[] {
   const { queries, commands } = plan.checks
-  const query = plan.prometheus && prometheus(cluster, plan.prometheus)
+  const query = plan.prometheus && prometheusClient(cluster, plan.prometheus)
   const rollout = Object.entries(plan.webhooks).filter(([, { type }]) => type === 'rollout')
   return [
     ...(query
@@ -52,20 +57,20 @@ function checksOf(cluster: Cluster, plan: CanaryConfig, outside: () => Outside):
           every: each.every,
           failures: each.failures,
           late: true,
-          ask: () => measure(query, each, outside()),
+          ask: () => runQuery(query, each, outside()),
         }))
       : []),
     ...Object.entries(commands).map(([name, each]) => ({
       name,
       every: each.every,
       failures: each.failures,
-      ask: (signal: AbortSignal) => run(each, outside(), signal),
+      ask: (signal: AbortSignal) => runCheckCommand(each, outside(), signal),
     })),
     ...rollout.map(([name, each]) => ({
       name,
       every: each.every,
       failures: each.failures,
-      ask: () => post(plan, each, outside()),
+      ask: () => callWebhook(plan, each, outside()),
     })),
   ]
 }
@@ -81,18 +86,18 @@ async function repeat(
   const stopped = () => signal.aborted
   if (late) await pause(everyMs)
   for (let inARow = 0; !stopped(); ) {
-    const from = now()
+    const from = monotonicNow()
     const answer = await ask(signal)
     if (stopped()) return
     if (answer.state !== 'undecided') inARow = answer.state === 'fail' ? inARow + 1 : 0
     const early = answer.state === 'fail' && inARow < failures
     latest.set(name, {
       name,
-      at: now(),
+      at: monotonicNow(),
       ...(early
         ? { state: 'undecided', text: `${answer.text} (failed ${inARow} of ${failures} times in a row)` }
         : answer),
     })
-    await pause(Math.max(0, from + everyMs - now()))
+    await pause(Math.max(0, from + everyMs - monotonicNow()))
   }
 }

@@ -6,7 +6,7 @@ export type Answer = Pick<Finding, 'state' | 'text'>
 export type Gate = 'confirm-rollout' | 'pre-rollout' | 'confirm-promotion' | 'rollback'
 
 /** What those outside are told of the promotion as it stands; the phases are Flagger's. */
-export type Outside = {
+export type PromotionStatus = {
   namespace: string
   service: string
   stable: string

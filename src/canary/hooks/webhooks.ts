@@ -2,37 +2,44 @@
 // See https://docs.flagger.app/usage/webhooks; `type`, `canaryWeight` and `stable` are ours beside it.
 import { createHash } from 'node:crypto'
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { Answer, Finding, Gate, Outside } from './finding.ts'
-import { reasonOf } from '../metrics/prometheus.ts'
-import { now } from '../../runtime/clock.ts'
+import type { Answer, Finding, Gate, PromotionStatus } from './finding.ts'
+import { fetchFailure } from '../metrics/prometheus.ts'
+import { monotonicNow } from '../../runtime/clock.ts'
 
 type Webhook = CanaryConfig['webhooks'][string]
 
-export type Hooks = {
+export type Webhooks = {
   /** What all hooks of the kind answer together: one that does not pass speaks for them. */
   ask: (kind: Gate) => Promise<Finding>
   /** Never rejects: what fails is only noted. */
   tell: (kind: 'post-rollout' | 'event', message: string) => Promise<void>
 }
 
-export function hooks(plan: CanaryConfig, outside: () => Outside, note: (line: string) => void): Hooks {
+export function createWebhooks(
+  plan: CanaryConfig,
+  outside: () => PromotionStatus,
+  note: (line: string) => void,
+): Webhooks {
   const of = (kind: Webhook['type']) => Object.entries(plan.webhooks).filter(([, { type }]) => type === kind)
   return {
     async ask(kind) {
       const told = outside()
       const answers = await Promise.all(
-        of(kind).map(async ([name, hook]) => ({ name, ...(await post(plan, hook, told)), at: now() })),
+        of(kind).map(async ([name, hook]) => ({ name, ...(await callWebhook(plan, hook, told)), at: monotonicNow() })),
       )
       const passes = ({ state }: Finding) => state === 'pass'
       // Any one of those that may put it back is enough; all of those that confirm have to.
       const speaker = kind === 'rollback' ? answers.find(passes) : answers.find((answer) => !passes(answer))
-      return speaker ?? answers[0] ?? { name: kind, state: 'undecided', text: 'there is no such webhook', at: now() }
+      return (
+        speaker ??
+        answers[0] ?? { name: kind, state: 'undecided', text: 'there is no such webhook', at: monotonicNow() }
+      )
     },
     async tell(kind, message) {
       const told = outside()
       await Promise.all(
         of(kind).map(async ([name, hook]) => {
-          const { state, text } = await post(plan, hook, told, kind === 'event' ? eventOf(told, message) : {})
+          const { state, text } = await callWebhook(plan, hook, told, kind === 'event' ? eventOf(told, message) : {})
           if (state !== 'pass') note(`the webhook ${name} could not be told (${kind}): ${text}`)
         }),
       )
@@ -40,15 +47,15 @@ export function hooks(plan: CanaryConfig, outside: () => Outside, note: (line: s
   }
 }
 
-function eventOf({ phase }: Outside, eventMessage: string): Record<string, string> {
+function eventOf({ phase }: PromotionStatus, eventMessage: string): Record<string, string> {
   return { eventMessage, eventType: phase === 'Failed' ? 'Warning' : 'Normal', timestamp: String(Date.now()) }
 }
 
 /** Only 2xx passes. Without an answer it is asked again, as often as the hook allows, and then that counts as a no. */
-export async function post(
+export async function callWebhook(
   plan: CanaryConfig,
   hook: Webhook,
-  outside: Outside,
+  outside: PromotionStatus,
   metadata: Record<string, string> = {},
 ): Promise<Answer> {
   const body = JSON.stringify(payload(plan, hook, outside, metadata))
@@ -65,7 +72,7 @@ export async function post(
       const said = firstLine(await response.text())
       return { state: response.ok ? 'pass' : 'fail', text: `HTTP ${response.status}${said && `: ${said}`}` }
     } catch (error) {
-      problem = reasonOf(error)
+      problem = fetchFailure(error)
     }
   }
   // The address may hold a secret: only the host is shown.
@@ -83,7 +90,7 @@ function firstLine(text: string): string {
 function payload(
   plan: CanaryConfig,
   { type, metadata }: Webhook,
-  { namespace, service, phase, weight, stable, canary }: Outside,
+  { namespace, service, phase, weight, stable, canary }: PromotionStatus,
   more: Record<string, string>,
 ): object {
   const checksum = createHash('sha256')

@@ -2,7 +2,7 @@
 import http from 'node:http'
 import type { Duplex } from 'node:stream'
 
-export type Load = {
+export type LoadGenerator = {
   /** Requests a second from now on. */
   rate: (perSecond: number) => void
   /** Requests answered since the last time this was asked, whatever the answer. */
@@ -14,7 +14,10 @@ const beatMs = 50
 const mostAtOnce = 64
 
 /** `connect` opens a connection to the gateway; connections are kept alive. A request that gets no answer is only not counted: what failed is told by the sidecars. */
-export function load(connect: () => Promise<Duplex>, { host, path }: { host: string; path: string }): Load {
+export function createLoadGenerator(
+  connect: () => Promise<Duplex>,
+  { host, path }: { host: string; path: string },
+): LoadGenerator {
   const agent = new http.Agent({ keepAlive: true, maxSockets: mostAtOnce })
   agent.createConnection = (_, done) => {
     connect().then(
@@ -64,7 +67,7 @@ export function load(connect: () => Promise<Duplex>, { host, path }: { host: str
  * What is to be added, per second, so that the canary gets `needed` requests in a step of `forMs` at `weight` per cent,
  * where `seconds` of the users' traffic brought `seen` requests to both versions. At most `most`.
  */
-export function missing(
+export function missingRate(
   needed: number,
   weight: number,
   forMs: number,

@@ -4,14 +4,14 @@ import type { Duplex } from 'node:stream'
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import { systemNamespace, type Pod, type Service } from '../../cluster/objects.ts'
-import type { Live } from '../../cluster/watch.ts'
+import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { isReady } from '../../mesh/sidecar.ts'
 import { gatewayLabel } from '../../policies/compile/index.ts'
-import { enough } from '../analysis/checks.ts'
-import { load, missing } from './generator.ts'
+import { requestsToCertify } from '../analysis/checks.ts'
+import { createLoadGenerator, missingRate } from './generator.ts'
 import type { Observation, State } from '../state/machine.ts'
-import { now } from '../../runtime/clock.ts'
+import { monotonicNow } from '../../runtime/clock.ts'
 
 export type Forward = (namespace: string, pod: string, port: number) => Promise<Duplex>
 
@@ -20,7 +20,7 @@ export async function syntheticLoad(
   cluster: Cluster,
   config: Config,
   plan: CanaryConfig,
-  pods: Live<Pod>[],
+  pods: ObjectWatch<Pod>[],
   forward: Forward,
 ): Promise<{ aim: (state: State, observation: Observation) => void; stop: () => void }> {
   const {
@@ -31,18 +31,25 @@ export async function syntheticLoad(
   const connect = await connector(cluster, forward, gatewayLabel(config, plan.service)!, () =>
     pods.flatMap((each) => each.current()),
   )
-  const { answered, rate: send, stop } = load(connect, { host, path })
-  const needed = enough(plan)
-  let since = now()
+  const { answered, rate: send, stop } = createLoadGenerator(connect, { host, path })
+  const needed = requestsToCertify(plan)
+  let since = monotonicNow()
   return {
     aim: ({ phase, steps, weight }, { canary, stable }) => {
-      const [ours, seconds] = [answered(), (now() - since) / 1000]
-      since = now()
+      const [ours, seconds] = [answered(), (monotonicNow() - since) / 1000]
+      since = monotonicNow()
       const share = steps.at(-1)?.kind === 'mirror' ? steps.at(-1)!.weight : weight
       send(
         phase === 'waiting' || phase === 'ended'
           ? 0
-          : missing(needed, share, plan.interval, Math.max(0, canary.requests + stable.requests - ours), seconds, rate),
+          : missingRate(
+              needed,
+              share,
+              plan.interval,
+              Math.max(0, canary.requests + stable.requests - ours),
+              seconds,
+              rate,
+            ),
       )
     },
     stop,

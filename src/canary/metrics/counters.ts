@@ -1,5 +1,5 @@
 // Sidecar counters: Prometheus text → series, series → what was served between two readings. Pure.
-import { nothing, type Served, type Times } from '../analysis/request-counts.ts'
+import { noRequests, type RequestCounts, type Times } from '../analysis/request-counts.ts'
 
 export type MetricNames = { requests: string; duration: string }
 export type SeriesLabels = Readonly<Record<string, string>>
@@ -24,7 +24,7 @@ export function parse(text: string, { requests, duration }: MetricNames): Readin
 }
 
 /** What was added since. A pod of which any counter went down has restarted: all of its counters began at zero. */
-export function difference(before: Reading, after: Reading): Reading {
+export function counterDeltas(before: Reading, after: Reading): Reading {
   const restarted = [...after].some(([series, value]) => value < (before.get(series) ?? 0))
   // A bucket that got nothing is kept: it still tells where the histogram has an edge.
   return new Map([...after].map(([series, value]) => [series, restarted ? value : value - (before.get(series) ?? 0)]))
@@ -73,12 +73,12 @@ function isGrpc({ request_protocol: protocol = 'grpc', grpc_response_status: sta
 }
 
 /** What the pods served, as their own sidecars counted it. */
-export function served(deltas: Reading, names: MetricNames): Served {
+export function countServed(deltas: Reading, names: MetricNames): RequestCounts {
   return { ...counted(deltas, names, ({ reporter }) => reporter === 'destination'), times: times(deltas, names) }
 }
 
 /** What a client asked of the service under any of its full host names, as its sidecar counted it; not timed. */
-export function callsOf(deltas: Reading, names: MetricNames, hosts: string[]): Served {
+export function countCalls(deltas: Reading, names: MetricNames, hosts: string[]): RequestCounts {
   return counted(deltas, names, (labels) => isCall(labels, hosts))
 }
 
@@ -91,11 +91,11 @@ function isCall(
   )
 }
 
-function counted(deltas: Reading, names: MetricNames, belongs: (labels: SeriesLabels) => boolean): Served {
+function counted(deltas: Reading, names: MetricNames, belongs: (labels: SeriesLabels) => boolean): RequestCounts {
   const total = { answered: 0, failed: 0, abandoned: 0 }
   for (const [labels, delta] of requestsIn(deltas, names)) if (belongs(labels)) total[outcomeOf(labels)] += delta
   return {
-    ...nothing,
+    ...noRequests,
     requests: total.answered + total.failed + total.abandoned,
     failures: total.failed,
     abandoned: total.abandoned,
@@ -121,7 +121,7 @@ function times(deltas: Reading, { duration }: MetricNames): Times {
 }
 
 /** Failed requests of which the version's own sidecars know nothing (`unseen`), or only that their caller went away (`cut`). */
-export type Lost = { unseen: number; cut: number }
+export type CallerFailures = { unseen: number; cut: number }
 
 /** Flags of Envoy for a request that never got to the pod: no connection, or no room in the pool. */
 const unseenFlags = ['UF', 'UO']
@@ -129,12 +129,12 @@ const unseenFlags = ['UF', 'UO']
 const cutFlags = ['UT', 'UC']
 
 /** What a client's sidecar saw fail at a version. A failure that the version's sidecar answered itself is counted there. */
-export function lost(
+export function countCallerFailures(
   deltas: Reading,
   names: MetricNames,
   hosts: string[],
   isVersion: (labels: SeriesLabels) => boolean,
-): Lost {
+): CallerFailures {
   const total = { unseen: 0, cut: 0 }
   for (const [labels, delta] of requestsIn(deltas, names)) {
     if (!isCall(labels, hosts) || !isVersion(labels) || outcomeOf(labels) !== 'failed') continue

@@ -3,28 +3,36 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import type { Live } from '../../cluster/watch.ts'
+import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { answers } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import { hostOf } from '../../policies/compile/index.ts'
-import type { Groups, Labels } from '../workload/selectors.ts'
+import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import type { Observation } from '../state/machine.ts'
-import { nothing, sum, type Served } from '../analysis/request-counts.ts'
-import { callsOf, difference, lost, served, type Lost, type Reading, type SeriesLabels } from './counters.ts'
+import { noRequests, addRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import {
+  countCalls,
+  counterDeltas,
+  countCallerFailures,
+  countServed,
+  type CallerFailures,
+  type Reading,
+  type SeriesLabels,
+} from './counters.ts'
 import { healthOf, restartsOf, type Health } from './pod-health.ts'
-import { prometheus, sampled } from './prometheus.ts'
-import { settle, settled } from './settle.ts'
-import { idOf, sidecars, type Reader } from './sidecars.ts'
+import { prometheusClient, prometheusReader } from './prometheus.ts'
+import { reconcile, nothingPending } from './settle.ts'
+import { idOf, sidecarReader, type CounterReader } from './sidecars.ts'
 
 /** What to watch: the pods of each version by their labels, and the service by its names. */
-export type Watched = Groups & { namespace: string; host: string; plan: CanaryConfig }
+export type ObservedService = VersionSelectors & { namespace: string; host: string; plan: CanaryConfig }
 
-export type Look = { evidence: Omit<Observation, 'findings' | 'gates'>; health: Health }
+export type Sample = { evidence: Omit<Observation, 'findings' | 'gates'>; health: Health }
 
 export type Observer = {
-  look: () => Promise<Look>
+  sample: () => Promise<Sample>
   /** What stable's pods had served before the first look. */
-  baseline: Served
+  baseline: RequestCounts
   canaries: () => Pod[]
 }
 
@@ -36,12 +44,12 @@ type Answered = { pod: Pod; role: Role; reading: Reading; delta: Reading }
 const seldom = 10
 
 /** @throws Error when the counters cannot be read at all: forbidden, or no Prometheus where there should be one. */
-export async function observe(
+export async function createObserver(
   cluster: Cluster,
-  lives: Live<Pod>[],
-  watched: Watched,
+  lives: ObjectWatch<Pod>[],
+  watched: ObservedService,
   note: (line: string) => void,
-  read: Reader = readerOf(cluster, watched),
+  read: CounterReader = readerOf(cluster, watched),
 ): Promise<Observer> {
   const { metrics, maxPods } = watched.plan
   const hosts = hostsOf(watched)
@@ -52,14 +60,14 @@ export async function observe(
   const { meet, added } = memory()
   const reconcile = reconciler(watched.plan, hosts)
 
-  meet(pods().filter(answers), [])
+  meet(pods().filter(hasRunningSidecar), [])
   const restarts = restartsOf(canaries())
-  const early = choose(pods().filter(answers))
+  const early = choose(pods().filter(hasRunningSidecar))
   const first = answersOf(early, await read(early))
   const baseline = first
     .filter(({ role }) => role === 'stable')
-    .map(({ reading }) => served(reading, metrics))
-    .reduce(sum, nothing)
+    .map(({ reading }) => countServed(reading, metrics))
+    .reduce(addRequests, noRequests)
 
   function answersOf(asked: Pod[], readings: Map<string, Reading>): Answered[] {
     return asked.flatMap((pod) => {
@@ -68,14 +76,14 @@ export async function observe(
     })
   }
 
-  async function look(): Promise<Look> {
-    const running = pods().filter(answers)
+  async function sample(): Promise<Sample> {
+    const running = pods().filter(hasRunningSidecar)
     const asked = choose(running)
     meet(running, asked)
     const answered = answersOf(asked, await read(asked).catch(() => new Map<string, Reading>()))
     rest(
       answered
-        .filter(({ role, reading }) => role === 'client' && callsOf(reading, metrics, hosts).requests === 0)
+        .filter(({ role, reading }) => role === 'client' && countCalls(reading, metrics, hosts).requests === 0)
         .map(({ pod }) => pod),
     )
 
@@ -84,7 +92,7 @@ export async function observe(
       lives.every((live) => live.fresh()) &&
       ofCanary > 0 &&
       answered.filter(({ role }) => role === 'canary').length === ofCanary
-    const users = answered.map(({ delta }) => callsOf(delta, metrics, hosts)).reduce(sum, nothing)
+    const users = answered.map(({ delta }) => countCalls(delta, metrics, hosts)).reduce(addRequests, noRequests)
     const health = healthOf(canaries(), restarts)
     return {
       evidence: {
@@ -98,10 +106,10 @@ export async function observe(
     }
   }
 
-  return { look, baseline, canaries }
+  return { sample, baseline, canaries }
 }
 
-function roles({ namespace, canary, stable }: Watched): (pod: Pod) => Role {
+function roles({ namespace, canary, stable }: ObservedService): (pod: Pod) => Role {
   const isOf = ({ metadata }: Pod, labels: Labels) =>
     metadata.namespace === namespace && matches(labels, metadata.labels)
   return (pod) => (isOf(pod, canary) ? 'canary' : isOf(pod, stable) ? 'stable' : 'client')
@@ -111,18 +119,18 @@ function roles({ namespace, canary, stable }: Watched): (pod: Pod) => Role {
 function reconciler(
   { metrics }: CanaryConfig,
   hosts: string[],
-): (answered: Answered[], isCalled: Namer, complete: boolean) => Record<'canary' | 'stable', Served> {
-  const pending = { canary: settled, stable: settled }
+): (answered: Answered[], isCalled: Namer, complete: boolean) => Record<'canary' | 'stable', RequestCounts> {
+  const pending = { canary: nothingPending, stable: nothingPending }
   return (answered, isCalled, complete) => {
     const of = (version: 'canary' | 'stable') => {
       const own = answered
         .filter(({ role }) => role === version)
-        .map(({ delta }) => served(delta, metrics))
-        .reduce(sum, nothing)
+        .map(({ delta }) => countServed(delta, metrics))
+        .reduce(addRequests, noRequests)
       const missed = answered
-        .map(({ delta }) => lost(delta, metrics, hosts, isCalled[version]))
+        .map(({ delta }) => countCallerFailures(delta, metrics, hosts, isCalled[version]))
         .reduce(both, { unseen: 0, cut: 0 })
-      const result = settle(pending[version], own, missed, complete)
+      const result = reconcile(pending[version], own, missed, complete)
       pending[version] = result.pending
       return result.served
     }
@@ -130,15 +138,15 @@ function reconciler(
   }
 }
 
-function readerOf(cluster: Cluster, watched: Watched): Reader {
+function readerOf(cluster: Cluster, watched: ObservedService): CounterReader {
   const { plan } = watched
   return plan.prometheus?.counters
-    ? sampled(prometheus(cluster, plan.prometheus), plan.metrics, hostsOf(watched))
-    : sidecars(cluster, plan.metrics)
+    ? prometheusReader(prometheusClient(cluster, plan.prometheus), plan.metrics, hostsOf(watched))
+    : sidecarReader(cluster, plan.metrics)
 }
 
 /** A caller counts a request under the host that its route sent it to, which may be a version's own Service. */
-function hostsOf({ host, namespace, plan: { stable, canary } }: Watched): string[] {
+function hostsOf({ host, namespace, plan: { stable, canary } }: ObservedService): string[] {
   return [host, ...[stable, canary].flatMap(({ by, name }) => (by === 'service' ? [hostOf(name, namespace)] : []))]
 }
 
@@ -160,7 +168,7 @@ function memory() {
     added: (id: string, reading: Reading): Reading => {
       const before = readings.get(id) ?? (old.has(id) ? reading : new Map<string, number>())
       readings.set(id, reading)
-      return difference(before, reading)
+      return counterDeltas(before, reading)
     },
   }
 }
@@ -235,6 +243,6 @@ function workloadOf({ ownerReferences, labels }: Pod['metadata']): string | unde
   return hash === undefined ? owner : owner?.replace(new RegExp(`-${hash}$`), '')
 }
 
-function both(a: Lost, b: Lost): Lost {
+function both(a: CallerFailures, b: CallerFailures): CallerFailures {
   return { unseen: a.unseen + b.unseen, cut: a.cut + b.cut }
 }

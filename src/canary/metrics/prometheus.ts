@@ -4,8 +4,8 @@ import type { Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { seriesOf, type MetricNames, type Reading, type SeriesLabels } from './counters.ts'
-import type { Answer, Outside } from '../hooks/finding.ts'
-import { idOf, type Reader } from './sidecars.ts'
+import type { Answer, PromotionStatus } from '../hooks/finding.ts'
+import { idOf, type CounterReader } from './sidecars.ts'
 
 export type Sample = { labels: SeriesLabels; value: number }
 /** Evaluates PromQL now. Rejects with a sentence that names the server and the cause. */
@@ -13,7 +13,7 @@ export type Prometheus = (promql: string) => Promise<Sample[]>
 type Settings = NonNullable<CanaryConfig['prometheus']>
 type Result = { status: string; error?: string; data?: { resultType: string; result: unknown } }
 
-export function prometheus(cluster: Cluster, { address, service, token, timeout }: Settings): Prometheus {
+export function prometheusClient(cluster: Cluster, { address, service, token, timeout }: Settings): Prometheus {
   const place = address ?? `service ${service!}`
   const ask =
     address === undefined
@@ -40,7 +40,7 @@ async function directly(
     body: new URLSearchParams({ query: promql }),
     signal: AbortSignal.timeout(timeoutMs),
   }).catch((error: unknown) => {
-    throw new Error(`no answer (${reasonOf(error)})`)
+    throw new Error(`no answer (${fetchFailure(error)})`)
   })
   const text = await response.text()
   if (response.status === 401 || response.status === 403)
@@ -72,7 +72,7 @@ async function throughCluster(cluster: Cluster, service: string, timeoutMs: numb
 }
 
 /** What `fetch` hides below its message. */
-export function reasonOf(error: unknown): string {
+export function fetchFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { code, message } = (error.cause ?? error) as NodeJS.ErrnoException
   return error.name === 'TimeoutError' ? 'no answer in time' : typeof code === 'string' ? code : message
@@ -108,7 +108,7 @@ const podLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']
 const namespaceLabels = ['namespace', 'kubernetes_namespace', 'k8s_namespace_name']
 
 /** The sidecars' counters as Prometheus holds them, in one query for all pods. A pod of which it holds nothing served nothing. */
-export function sampled(query: Prometheus, metrics: MetricNames, hosts: string[]): Reader {
+export function prometheusReader(query: Prometheus, metrics: MetricNames, hosts: string[]): CounterReader {
   const kept = new Map<string, Reading>()
   return async (pods) => {
     const samples = await query(countersOf(metrics, hosts, pods))
@@ -158,13 +158,13 @@ function continued(before: Reading = new Map(), now: Reading): Reading {
 }
 
 /** Asks one of the user's queries and holds the number against its bounds. No number is no evidence. */
-export async function measure(
+export async function runQuery(
   query: Prometheus,
   { query: text, min = -Infinity, max = Infinity }: CanaryConfig['checks']['queries'][string],
-  outside: Outside,
+  outside: PromotionStatus,
 ): Promise<Answer> {
   try {
-    const samples = await query(filled(text, outside))
+    const samples = await query(fillTemplate(text, outside))
     if (samples.length > 1)
       return {
         state: 'undecided',
@@ -186,7 +186,10 @@ export async function measure(
 }
 
 /** Puts the step's values in place of `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval`. */
-export function filled(promql: string, { namespace, service, stable, canary, weight, intervalMs }: Outside): string {
+export function fillTemplate(
+  promql: string,
+  { namespace, service, stable, canary, weight, intervalMs }: PromotionStatus,
+): string {
   const values: Record<string, string> = {
     namespace,
     service,

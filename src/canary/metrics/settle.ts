@@ -1,23 +1,23 @@
 // A request that the caller's sidecar cut off is seen twice: as failed by the caller, as given up by who served it. Pure.
-import type { Served } from '../analysis/request-counts.ts'
-import type { Lost } from './counters.ts'
+import type { RequestCounts } from '../analysis/request-counts.ts'
+import type { CallerFailures } from './counters.ts'
 
 /** What one side counted and the other side not yet: the two are read at different moments. */
 export type Pending = { abandoned: number; cut: number }
 
-export const settled: Pending = { abandoned: 0, cut: 0 }
+export const nothingPending: Pending = { abandoned: 0, cut: 0 }
 
 /**
  * Counts each request once, as a failure where the caller's sidecar calls it one. What has no counterpart waits for one look:
  * then the given up were the user's own doing, and the cut off never came to the counters of who served them.
  * `whole`: the counters of who served could all be read.
  */
-export function settle(
+export function reconcile(
   pending: Pending,
-  served: Served,
-  { unseen, cut }: Lost,
+  served: RequestCounts,
+  { unseen, cut }: CallerFailures,
   whole: boolean,
-): { pending: Pending; served: Served } {
+): { pending: Pending; served: RequestCounts } {
   const matched = Math.min(pending.abandoned + served.abandoned, pending.cut + cut)
   const abandoned = Math.max(0, pending.abandoned - matched)
   const overdue = whole ? Math.max(0, pending.cut - matched) : 0

@@ -4,12 +4,12 @@ import type { Pod } from '../../cluster/objects.ts'
 import { parse, type MetricNames, type Reading } from './counters.ts'
 
 /** Reads the counters of these pods, by the pods' ids; without those that do not answer. Rejects when none can be read at all. */
-export type Reader = (pods: Pod[]) => Promise<Map<string, Reading>>
+export type CounterReader = (pods: Pod[]) => Promise<Map<string, Reading>>
 
 const atOnce = 16
 const patienceMs = 3_000
 
-export function sidecars(cluster: Cluster, metrics: MetricNames): Reader {
+export function sidecarReader(cluster: Cluster, metrics: MetricNames): CounterReader {
   const filter = metrics.requests.includes('istio') ? '&filter=istio.request' : ''
   return async (pods) => {
     const readings = new Map<string, Reading>()

@@ -3,7 +3,7 @@ import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../../cluster/objects.ts'
 import { leaseName, ownerReference } from './lease.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { ordersFile, programFile, type Orders } from './guard-spec.ts'
+import { guardSpecFile, guardProgramFile, type GuardSpec } from './guard-spec.ts'
 
 type Guard = CanaryConfig['guard']
 
@@ -21,8 +21,8 @@ export function guardName(service: string, identity: string): string {
 }
 
 /** In the order in which they are created. All belong to the Lease: when that goes, they go. */
-export function guardObjects(
-  orders: Orders,
+export function guardManifest(
+  orders: GuardSpec,
   lease: Lease,
   program: string,
   { image, pullPolicy }: Guard,
@@ -51,7 +51,7 @@ export function guardObjects(
 }
 
 /** By name: the one Lease, and the objects with the routes. An event can be told by its namespace only. */
-function rules({ lease, saved }: Orders): object[] {
+function rules({ lease, saved }: GuardSpec): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
   const plurals = {
     VirtualService: ['networking.istio.io', 'virtualservices'],
@@ -97,14 +97,14 @@ function jobSpec(name: string, labels: Record<string, string>, image: string, im
             name: 'guard',
             image,
             imagePullPolicy,
-            command: ['node', '--max-old-space-size=48', programFile],
+            command: ['node', '--max-old-space-size=48', guardProgramFile],
             resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '160Mi' } },
             securityContext: {
               allowPrivilegeEscalation: false,
               readOnlyRootFilesystem: true,
               capabilities: { drop: ['ALL'] },
             },
-            volumeMounts: [{ name: 'guard', mountPath: ordersFile.replace(/\/[^/]*$/, ''), readOnly: true }],
+            volumeMounts: [{ name: 'guard', mountPath: guardSpecFile.replace(/\/[^/]*$/, ''), readOnly: true }],
           },
         ],
         volumes: [{ name: 'guard', configMap: { name } }],

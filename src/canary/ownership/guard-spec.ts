@@ -2,7 +2,7 @@
 import type { Routed, Split } from '../../policies/routes.ts'
 
 /** `identity`: the holder that is watched; `afterMs`: how long it may not be heard of; `saved`: the routes before the promotion. */
-export type Orders = {
+export type GuardSpec = {
   namespace: string
   service: string
   lease: string
@@ -13,5 +13,5 @@ export type Orders = {
 }
 
 /** Where the orders lie in the guard's container, beside its program. */
-export const ordersFile = '/guard/orders.json'
-export const programFile = '/guard/guard.mjs'
+export const guardSpecFile = '/guard/orders.json'
+export const guardProgramFile = '/guard/guard.mjs'

@@ -3,13 +3,13 @@
 import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isOvertaken, type Cluster, type PatchOperation } from '../../cluster/client.ts'
+import { isConflict, type Cluster, type PatchOperation } from '../../cluster/client.ts'
 import type { Lease } from '../../cluster/objects.ts'
-import { now } from '../../runtime/clock.ts'
+import { monotonicNow } from '../../runtime/clock.ts'
 import type { State } from '../state/machine.ts'
 
 /** What is kept of a promotion that has not come to its end. `plan` and `template`: of what it is; see record.ts. */
-export type Saved = { version: 1; plan: string; template: string; run: string; savedAt: string; state: State }
+export type SavedPromotion = { version: 1; plan: string; template: string; run: string; savedAt: string; state: State }
 
 const stateAnnotation = 'mesh-canary.io/state'
 /** Whose it is or was. With it there are annotations at all: no patch can add one to none, and the server drops an empty map. */
@@ -19,24 +19,24 @@ const endedAnnotation = 'mesh-canary.io/ended'
 /** The holder whose guard is on duty. */
 const guardAnnotation = 'mesh-canary.io/guard'
 
-export type Claim = {
+export type LeaseClaim = {
   /** The holder's name: the run, and what tells two of its claims apart. */
   identity: string
   lease: Lease
   /** What an earlier run left. */
-  before: Saved | undefined
+  before: SavedPromotion | undefined
   /** Whether the guard of this claim said that it watches; as of the last renewal. */
   guarded: () => boolean
   /** Says that the run lives, and saves how far it is. @throws Lost when the promotion is another's now. */
-  renew: (saved: Saved) => Promise<void>
+  renew: (saved: SavedPromotion) => Promise<void>
   /** Gives it up; `saved` is kept for a later run to go on from. */
-  release: (saved: Saved) => Promise<void>
+  release: (saved: SavedPromotion) => Promise<void>
   /** Gives it up for good: with the Lease goes all that belongs to it. */
   end: () => Promise<void>
 }
 
 /** The promotion was taken from this run. */
-export class Lost extends Error {
+export class LeaseLost extends Error {
   override name = 'Lost'
 }
 
@@ -50,7 +50,7 @@ export function leaseName(service: string): string {
 }
 
 /** Who waits, and how long: `leaseMs` is how long a holder may not be heard of, `waitMs` how long to wait for one that lives. */
-export type Claiming = {
+export type ClaimOptions = {
   namespace: string
   service: string
   run: string
@@ -67,69 +67,78 @@ const attempts = 5
 const guardMs = 60_000
 const guardPrefix = 'guard of '
 
-export function guardOf(identity: string): string {
+export function guardIdentity(identity: string): string {
   return `${guardPrefix}${identity}`
 }
 
 /** @throws Error naming the run that holds it, when that lives and is not to be waited for any longer. */
-export async function claim(cluster: Cluster, claiming: Claiming): Promise<Claim> {
+export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Promise<LeaseClaim> {
   const { namespace, service, run, waitMs, signal, note } = claiming
   const identity = `${run} (${randomUUID().slice(0, 8)})`
   const name = leaseName(service)
-  const began = now()
+  const began = monotonicNow()
   let seen: { version: string | undefined; at: number; renewed: boolean } | undefined
   let told = false
   let refused = 0
   for (; ; await sleep(pollMs, undefined, { signal })) {
     const lease = await cluster.get<Lease>('Lease', namespace, name)
     const version = lease?.metadata.resourceVersion
-    if (!seen || seen.version !== version) seen = { version, at: now(), renewed: seen !== undefined }
+    if (!seen || seen.version !== version) seen = { version, at: monotonicNow(), renewed: seen !== undefined }
     const holder = lease?.spec?.holderIdentity ?? ''
     // By this machine's own clock: the holder's may be wrong.
-    const isStale = now() - seen.at >= (lease?.spec?.leaseDurationSeconds ?? 30) * 1000
+    const isStale = monotonicNow() - seen.at >= (lease?.spec?.leaseDurationSeconds ?? 30) * 1000
     if (holder === '' || isStale) {
       // Another run was quicker; or the server takes none at all, which is not asked for ever.
       const taken = await (lease
-        ? take(cluster, lease, identity, claiming)
-        : make(cluster, name, identity, claiming)
+        ? takeLease(cluster, lease, identity, claiming)
+        : createLease(cluster, name, identity, claiming)
       ).catch((error: unknown) => (++refused < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
       if (taken && isStale)
-        note(`${runOf(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`)
+        note(
+          `${runOfHolder(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`,
+        )
       if (taken) return claimOf(cluster, taken, identity, savedIn(lease), claiming.leaseMs)
       continue
     }
     refused = 0
     const limit = holder.startsWith(guardPrefix) ? Math.max(waitMs, guardMs) : waitMs
-    if (seen.renewed && now() - began >= limit) throw new Error(heldBy(claiming, lease!))
+    if (seen.renewed && monotonicNow() - began >= limit) throw new Error(heldBy(claiming, lease!))
     if (!told)
       note(
-        `${service}: ${runOf(holder)} holds the Lease ${namespace}/${name} since ${lease!.spec?.acquireTime ?? 'an unknown time'}; waiting to see whether it lives`,
+        `${service}: ${runOfHolder(holder)} holds the Lease ${namespace}/${name} since ${lease!.spec?.acquireTime ?? 'an unknown time'}; waiting to see whether it lives`,
       )
     told = true
   }
 }
 
-function heldBy({ namespace, service, waitMs }: Claiming, { metadata, spec }: Lease): string {
-  const how = waitMs === 0 ? 'give `waitForRun` to wait for its end' : `waited for ${waitMs / 1000} s (\`waitForRun\`)`
-  return `another run promotes ${service}: ${runOf(spec!.holderIdentity!)}, since ${spec?.acquireTime ?? 'an unknown time'} (it renews the Lease ${namespace}/${metadata.name}); cancel it, or ${how}`
+function heldBy({ namespace, service, waitMs }: ClaimOptions, { metadata, spec }: Lease): string {
+  const how =
+    waitMs === 0
+      ? 'give `leaseWaitTimeout` to wait for its end'
+      : `waited for ${waitMs / 1000} s (\`leaseWaitTimeout\`)`
+  return `another run promotes ${service}: ${runOfHolder(spec!.holderIdentity!)}, since ${spec?.acquireTime ?? 'an unknown time'} (it renews the Lease ${namespace}/${metadata.name}); cancel it, or ${how}`
 }
 
 /** The run that a holder's name is of. */
-export function runOf(holder: string): string {
+export function runOfHolder(holder: string): string {
   return holder.replace(guardPrefix, 'the guard of ').replace(/ \([0-9a-f]{8}\)$/, '')
 }
 
 /** What the Lease of a service says was left, without claiming it. */
-export async function leftBy(cluster: Cluster, namespace: string, service: string): Promise<Saved | undefined> {
+export async function readLeftPromotion(
+  cluster: Cluster,
+  namespace: string,
+  service: string,
+): Promise<SavedPromotion | undefined> {
   return savedIn(await cluster.get<Lease>('Lease', namespace, leaseName(service)))
 }
 
-function savedIn(lease: Lease | undefined): Saved | undefined {
+function savedIn(lease: Lease | undefined): SavedPromotion | undefined {
   const text = lease?.metadata.annotations?.[stateAnnotation]
   if (text === undefined) return undefined
   try {
     const saved = JSON.parse(text) as { version: number }
-    return saved.version === 1 ? (saved as Saved) : undefined
+    return saved.version === 1 ? (saved as SavedPromotion) : undefined
   } catch {
     return undefined
   }
@@ -137,11 +146,11 @@ function savedIn(lease: Lease | undefined): Saved | undefined {
 
 const microTime = () => new Date().toISOString().replace('Z', '000Z')
 
-async function make(
+async function createLease(
   cluster: Cluster,
   name: string,
   identity: string,
-  { namespace, run, leaseMs }: Claiming,
+  { namespace, run, leaseMs }: ClaimOptions,
 ): Promise<Lease> {
   const time = microTime()
   const spec = {
@@ -159,11 +168,11 @@ async function make(
   })
 }
 
-async function take(
+async function takeLease(
   cluster: Cluster,
   lease: Lease,
   identity: string,
-  { namespace, run, leaseMs }: Claiming,
+  { namespace, run, leaseMs }: ClaimOptions,
 ): Promise<Lease> {
   const time = microTime()
   const {
@@ -191,13 +200,19 @@ async function take(
 }
 
 function unlessOvertaken(error: unknown): undefined {
-  if (isOvertaken(error)) return undefined
+  if (isConflict(error)) return undefined
   throw error
 }
 
 const at = (annotation: string) => `/metadata/annotations/${annotation.replace('/', '~1')}`
 
-function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved | undefined, leaseMs: number): Claim {
+function claimOf(
+  cluster: Cluster,
+  lease: Lease,
+  identity: string,
+  before: SavedPromotion | undefined,
+  leaseMs: number,
+): LeaseClaim {
   const { namespace, name } = lease.metadata
   let guarded = false
   // A connection that hangs must not outlast what the guard waits for.
@@ -208,12 +223,14 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
       const now = await cluster.patch<Lease>('Lease', namespace, name, [isMine, ...operations], soon)
       guarded = now.metadata.annotations?.[guardAnnotation] === identity
     } catch (error) {
-      if (!isOvertaken(error)) throw error
+      if (!isConflict(error)) throw error
       const lease = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
       // Refused for some other reason, or nobody knows: it may pass.
       if (lease === 'unread' || lease?.spec?.holderIdentity === identity) throw error
-      throw new Lost(
-        lease ? howLost(lease) : `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`,
+      throw new LeaseLost(
+        lease
+          ? explainLoss(lease)
+          : `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`,
       )
     }
   }
@@ -237,18 +254,18 @@ function claimOf(cluster: Cluster, lease: Lease, identity: string, before: Saved
   }
 }
 
-function howLost({ metadata, spec }: Lease): string {
+function explainLoss({ metadata, spec }: Lease): string {
   const holder = spec?.holderIdentity ?? ''
   return (
     metadata.annotations?.[endedAnnotation] ??
     (holder.startsWith(guardPrefix)
       ? 'the guard is putting the traffic back'
-      : `${holder === '' ? 'somebody' : runOf(holder)} has taken the promotion over`)
+      : `${holder === '' ? 'somebody' : runOfHolder(holder)} has taken the promotion over`)
   )
 }
 
 /** Takes the promotion from whoever holds it; undefined when none is under way. A run that lives notices with its next look. */
-export async function seize(
+export async function seizeLease(
   cluster: Cluster,
   namespace: string,
   service: string,
@@ -272,4 +289,4 @@ export async function seize(
   }
 }
 /** For the guard: what its Lease says, and what it writes there. */
-export const marks = { endedName: endedAnnotation, ended: at(endedAnnotation), guard: at(guardAnnotation) }
+export const leasePaths = { endedName: endedAnnotation, ended: at(endedAnnotation), guard: at(guardAnnotation) }

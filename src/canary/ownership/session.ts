@@ -1,39 +1,39 @@
 // What lets a promotion outlive its run: the Lease with how far it is, the routes as they were, and the guard.
 import { managedByLabel, manager } from '../../cluster/labels.ts'
-import { guardName, guardObjects } from './guard-manifest.ts'
+import { guardName, guardManifest } from './guard-manifest.ts'
 import { ApiError, type Cluster, emptyWhenAbsent } from '../../cluster/client.ts'
 import type { ConfigMap, KubeEvent, KubeObject, Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
-import { claim, leaseName, ownerReference, type Claim, type Saved } from './lease.ts'
+import { claimLease, leaseName, ownerReference, type LeaseClaim, type SavedPromotion } from './lease.ts'
 import type { State } from '../state/machine.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { nothing, type Served } from '../analysis/request-counts.ts'
+import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { readRoutes, type Routed, type Split } from '../traffic/router.ts'
 
 /** Who holds, and with what: `run` is the run's address or name, `program` the guard's text, `hide` takes secrets out. */
-export type Holder = {
+export type SessionDeps = {
   run: string
   program: () => string
-  hide: <T>(value: T) => T
+  redact: <T>(value: T) => T
   signal: AbortSignal
   note: (line: string) => void
 }
 
-export type Hold = {
+export type LeaseSession = {
   identity: string
   /** How far an earlier run of the same canary by the same plan came. */
-  before: State | undefined
+  resumedFrom: State | undefined
   /** The routes before the promotion. */
-  saved: Routed[]
-  guarded: () => boolean
+  savedRoutes: Routed[]
+  isGuarded: () => boolean
   /** What keeps the guard from its duty. */
-  whyUnguarded: () => Promise<string>
+  explainMissingGuard: () => Promise<string>
   /** @throws Lost when the promotion is another's now. */
   renew: (state: State) => Promise<void>
   /** The guard goes; the Lease stays. */
-  relieve: () => Promise<void>
+  deleteGuard: () => Promise<void>
   /** Leaves it to a later run to go on from `state`. */
   release: (state: State) => Promise<void>
   /** All of it goes: it has come to its end. */
@@ -41,21 +41,21 @@ export type Hold = {
 }
 
 /** @throws Error when another run has it, or when there can be no guard; nothing is then left behind. */
-export async function hold(
+export async function openSession(
   cluster: Cluster,
   split: Split,
   plan: CanaryConfig,
   template: string,
-  holder: Holder,
-): Promise<Hold> {
+  holder: SessionDeps,
+): Promise<LeaseSession> {
   const { namespace, service } = split
-  const { guard, waitForRun } = plan
-  const claimed = await claim(cluster, {
+  const { guard, leaseWaitTimeout } = plan
+  const claimed = await claimLease(cluster, {
     namespace,
     service,
     run: holder.run,
     leaseMs: guard.after,
-    waitMs: waitForRun,
+    waitMs: leaseWaitTimeout,
     signal: holder.signal,
     note: holder.note,
   }).catch(withRemedy)
@@ -66,25 +66,25 @@ export async function hold(
   const before = goesOn ? left : undefined
   try {
     const saved = await routesBefore(cluster, split, claimed, before !== undefined)
-    if (guard.enabled) await post(cluster, split, plan, claimed, saved, holder.program())
+    if (guard.enabled) await createGuard(cluster, split, plan, claimed, saved, holder.program())
     else
       holder.note(
         `${service}: there is no guard (\`guard: off\`): should this run be lost, the traffic stays as it then is`,
       )
-    const record = (state: State): Saved =>
-      holder.hide({ ...of, savedAt: new Date().toISOString(), state: compact(state) })
+    const record = (state: State): SavedPromotion =>
+      holder.redact({ ...of, savedAt: new Date().toISOString(), state: compact(state) })
     const name = guardName(service, claimed.identity)
     return {
       identity: claimed.identity,
-      before: before?.state,
-      saved,
-      guarded: () => !guard.enabled || claimed.guarded(),
-      whyUnguarded: () => whyUnguarded(cluster, namespace, name),
+      resumedFrom: before?.state,
+      savedRoutes: saved,
+      isGuarded: () => !guard.enabled || claimed.guarded(),
+      explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
       renew: (state) => claimed.renew(record(state)),
-      relieve: () => relieve(cluster, namespace, name),
+      deleteGuard: () => deleteGuard(cluster, namespace, name),
       release: async (state) => {
         await claimed.release(record(state))
-        await relieve(cluster, namespace, name)
+        await deleteGuard(cluster, namespace, name)
       },
       end: claimed.end,
     }
@@ -104,7 +104,7 @@ function withRemedy(problem: unknown): never {
 
 /** Nobody asks a step for its times, and an annotation is to hold a hundred steps. */
 function compact(state: State): State {
-  const bare = (served: Served): Served => ({ ...served, times: nothing.times })
+  const bare = (served: RequestCounts): RequestCounts => ({ ...served, times: noRequests.times })
   return {
     ...state,
     steps: state.steps.map((step) => ({ ...step, canary: bare(step.canary), stable: bare(step.stable) })),
@@ -112,10 +112,15 @@ function compact(state: State): State {
 }
 
 /** As an earlier run saved them, when this one goes on from it; else as they are now. */
-async function routesBefore(cluster: Cluster, split: Split, { lease }: Claim, resumed: boolean): Promise<Routed[]> {
+async function routesBefore(
+  cluster: Cluster,
+  split: Split,
+  { lease }: LeaseClaim,
+  resumed: boolean,
+): Promise<Routed[]> {
   const { namespace, service } = split
   const name = leaseName(service)
-  const kept = resumed ? await savedRoutes(cluster, namespace, service) : []
+  const kept = resumed ? await readSavedRoutes(cluster, namespace, service) : []
   if (kept.length > 0) return kept
   const routes = (await readRoutes(cluster, split)).map((object) => {
     const { name, labels = {}, annotations = {} } = object.metadata
@@ -134,16 +139,16 @@ async function routesBefore(cluster: Cluster, split: Split, { lease }: Claim, re
 }
 
 /** The routes before the promotion that is under way, or was left; none when there is none. */
-export async function savedRoutes(cluster: Cluster, namespace: string, service: string): Promise<Routed[]> {
+export async function readSavedRoutes(cluster: Cluster, namespace: string, service: string): Promise<Routed[]> {
   const text = (await cluster.get<ConfigMap>('ConfigMap', namespace, leaseName(service)))?.data?.['routes.json']
   return text === undefined ? [] : (JSON.parse(text) as Routed[])
 }
 
-async function post(
+async function createGuard(
   cluster: Cluster,
   split: Split,
   { guard, service }: CanaryConfig,
-  { identity, lease }: Claim,
+  { identity, lease }: LeaseClaim,
   saved: Routed[],
   program: string,
 ): Promise<void> {
@@ -156,7 +161,7 @@ async function post(
     split,
     saved,
   }
-  for (const object of guardObjects(orders, lease, program, guard)) {
+  for (const object of guardManifest(orders, lease, program, guard)) {
     await cluster.apply(object, true).catch((problem: unknown) => {
       const why = messageOf(problem)
       const remedy =
@@ -171,14 +176,14 @@ async function post(
 }
 
 /** Takes the guard away. */
-export async function relieve(cluster: Cluster, namespace: string, name: string): Promise<void> {
+export async function deleteGuard(cluster: Cluster, namespace: string, name: string): Promise<void> {
   // The account's rights go last: until its Job is gone the guard may still look.
   for (const kind of ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'] as const)
     await cluster.remove(kind, namespace, name)
 }
 
 /** What a person would find at the guard's Job and pod. */
-async function whyUnguarded(cluster: Cluster, namespace: string, name: string): Promise<string> {
+async function explainMissingGuard(cluster: Cluster, namespace: string, name: string): Promise<string> {
   const [pod] = await cluster.list<Pod>('Pod', namespace, { labelSelector: `batch.kubernetes.io/job-name=${name}` })
   if (pod) {
     const log = await cluster.log(namespace, pod.metadata.name, 'guard', 3).catch(() => '')

@@ -1,16 +1,24 @@
 // The promotion as one pure state machine: state and observation in, state and actions out. It knows neither
 // clock nor cluster, so it can be tested and simulated, and its state is plain data that can be saved.
 import type { CanaryConfig } from '../../config/schema.ts'
-import { add, begin, lines, sentence, shifted, type CheckLine, type Checks } from '../analysis/checks.ts'
+import {
+  addSample,
+  createChecks,
+  checkResults,
+  describeCheck,
+  closeComparison,
+  type CheckResult,
+  type Checks,
+} from '../analysis/checks.ts'
 import type { Finding, Gate } from '../hooks/finding.ts'
-import { nothing, sum, type Served } from '../analysis/request-counts.ts'
-import { isShifted, shiftSeen, type Shift } from '../analysis/shift-detector.ts'
+import { noRequests, addRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { hasShifted, addShiftSample, type ShiftEvidence } from '../analysis/shift-detector.ts'
 
 export type Observation = {
-  canary: Served
-  stable: Served
+  canary: RequestCounts
+  stable: RequestCounts
   /** The service's users, as their own sidecars counted them: after retries, and with the failures that no server saw. */
-  users: Served
+  users: RequestCounts
   /** All canary pods are ready. */
   ready: boolean
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
@@ -44,11 +52,11 @@ export type Step = {
   shiftedAt: number
   watchedFrom?: number
   endedAt?: number
-  canary: Served
-  stable: Served
+  canary: RequestCounts
+  stable: RequestCounts
   watched: { canary: number; stable: number }
   /** Whether the traffic has moved, while that is not sure. */
-  shift?: Shift
+  shift?: ShiftEvidence
   outcome: string
 }
 
@@ -62,15 +70,15 @@ export type State = {
   startWeight: number
   weight: number
   /** Stages taken so far. */
-  taken: number
+  stagesStarted: number
   steps: Step[]
   checks: Checks
   /** All that stable served, by whose times the canary's are judged; with what it served before. */
-  usual: Served
+  stableTotal: RequestCounts
   /** Since the first stage. */
-  canary: Served
-  stable: Served
-  users: Served
+  canary: RequestCounts
+  stable: RequestCounts
+  users: RequestCounts
   /** The last answer of each query, command and hook. */
   findings: Record<string, Finding>
   passed: Gate[]
@@ -107,8 +115,13 @@ export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryCon
 }
 
 /** `weight` is the canary's weight now: what it has reached counts as taken. `before`: what stable served until now. */
-export function start(plan: CanaryConfig, weight: number, now: number, before: Served = nothing): State {
-  const taken =
+export function initialState(
+  plan: CanaryConfig,
+  weight: number,
+  now: number,
+  before: RequestCounts = noRequests,
+): State {
+  const stagesStarted =
     weight === 0 ? 0 : stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length
   return {
     phase: 'waiting',
@@ -116,13 +129,13 @@ export function start(plan: CanaryConfig, weight: number, now: number, before: S
     waitingSince: now,
     startWeight: weight,
     weight,
-    taken,
+    stagesStarted,
     steps: [],
-    checks: begin(plan),
-    usual: before,
-    canary: nothing,
-    stable: nothing,
-    users: nothing,
+    checks: createChecks(plan),
+    stableTotal: before,
+    canary: noRequests,
+    stable: noRequests,
+    users: noRequests,
     findings: {},
     passed: [],
     takenOver: 0,
@@ -135,7 +148,7 @@ const interrupted = 'interrupted'
  * A saved promotion of the same canary by the same plan goes on: what its checks have seen counts on, so that no chance of
  * a false alarm is spent twice, and a step that was cut short is taken again. `weight` is the canary's weight now.
  */
-export function resume(saved: State, weight: number, now: number): State {
+export function resumeState(saved: State, weight: number, now: number): State {
   const { blindSince, confirmingSince, verdict, reason, asPlanned, ...kept } = saved
   const last = kept.steps.at(-1)
   const cut = last !== undefined && (last.outcome === 'shifting' || last.outcome === 'watching')
@@ -147,9 +160,9 @@ export function resume(saved: State, weight: number, now: number): State {
     phase: 'waiting',
     waitingSince: now,
     weight,
-    taken: cut ? kept.taken - 1 : kept.taken,
+    stagesStarted: cut ? kept.stagesStarted - 1 : kept.stagesStarted,
     steps,
-    checks: shifted(kept.checks),
+    checks: closeComparison(kept.checks),
     findings: {},
   }
 }
@@ -158,7 +171,8 @@ export function next(plan: CanaryConfig, before: State, observation: Observation
   if (before.phase === 'ended') return { state: before, actions: [] }
   const state = take(plan, before, observation, now)
   const { rollback } = observation.gates
-  if (rollback?.state === 'pass') return putBack(state, 'rolled-back', `the webhook ${rollback.name} asked for it`, now)
+  if (rollback?.state === 'pass')
+    return endOnStable(state, 'rolled-back', `the webhook ${rollback.name} asked for it`, now)
   const condemned = observation.fault ?? against(plan, state)
   if (condemned !== undefined) return fail(plan, state, condemned, now)
   if (observation.drift !== undefined) return strayed(plan, state, observation.drift, now)
@@ -176,7 +190,7 @@ function take(plan: CanaryConfig, { blindSince, ...before }: State, observation:
   const state: State = {
     ...before,
     ...(complete ? {} : { blindSince: blindSince ?? now }),
-    usual: sum(before.usual, stable),
+    stableTotal: addRequests(before.stableTotal, stable),
     findings: { ...before.findings, ...Object.fromEntries(findings.map((finding) => [finding.name, finding])) },
     passed: [...new Set([...before.passed, ...passed])],
   }
@@ -185,35 +199,35 @@ function take(plan: CanaryConfig, { blindSince, ...before }: State, observation:
   return {
     ...state,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
-    checks: add(plan, state.checks, canary, stable, isAlone(state), before.usual.times),
-    canary: sum(state.canary, canary),
-    stable: sum(state.stable, stable),
-    users: sum(state.users, users),
+    checks: addSample(plan, state.checks, canary, stable, isAlone(state), before.stableTotal.times),
+    canary: addRequests(state.canary, canary),
+    stable: addRequests(state.stable, stable),
+    users: addRequests(state.users, users),
     steps: withLast(state.steps, (step) => ({
       ...step,
-      canary: sum(step.canary, canary),
-      stable: sum(step.stable, stable),
+      canary: addRequests(step.canary, canary),
+      stable: addRequests(step.stable, stable),
       watched: told(step, canary, stable),
     })),
   }
 }
 
-function told({ watchedFrom, watched }: Step, canary: Served, stable: Served): Step['watched'] {
+function told({ watchedFrom, watched }: Step, canary: RequestCounts, stable: RequestCounts): Step['watched'] {
   return watchedFrom === undefined
     ? watched
     : { canary: watched.canary + canary.requests, stable: watched.stable + stable.requests }
 }
 
 /** What every check has counted, how strong its evidence is, and what it says. */
-export function explain(plan: CanaryConfig, { checks, canary, stable }: State): CheckLine[] {
-  return lines(plan, checks, canary, stable)
+export function explainChecks(plan: CanaryConfig, { checks, canary, stable }: State): CheckResult[] {
+  return checkResults(plan, checks, canary, stable)
 }
 
 /** The first thing that condemns the canary, in words. */
 function against(plan: CanaryConfig, state: State): string | undefined {
   if (state.phase === 'waiting') return undefined
-  const line = explain(plan, state).find(({ verdict }) => verdict === 'fail')
-  if (line) return sentence(plan, state.checks, line)
+  const line = explainChecks(plan, state).find(({ verdict }) => verdict === 'fail')
+  if (line) return describeCheck(plan, state.checks, line)
   const finding = Object.values(state.findings).find(
     (each) => each.state === 'fail' && each.at >= (state.steps[0]?.shiftedAt ?? Infinity),
   )
@@ -224,7 +238,7 @@ const has = ({ webhooks }: CanaryConfig, gate: Gate) => Object.values(webhooks).
 const open = (plan: CanaryConfig, { passed }: State, gate: Gate) => has(plan, gate) && !passed.includes(gate)
 
 /** The hooks whose answer is waited for now; the rest need not be asked. */
-export function due(plan: CanaryConfig, state: State): Gate[] {
+export function dueGates(plan: CanaryConfig, state: State): Gate[] {
   const first = (['confirm-rollout', 'pre-rollout'] as const).find((gate) => open(plan, state, gate))
   return [
     ...(state.phase === 'waiting' && first ? [first] : []),
@@ -238,7 +252,7 @@ const takeovers = 3
 /** Somebody else has a hand in the traffic: what is seen from now on is not what was asked for. */
 function strayed(plan: CanaryConfig, state: State, drift: string, now: number): Next {
   if (plan.onDrift === 'take-over' && state.takenOver < takeovers && state.phase !== 'waiting') {
-    const over = { ...state, takenOver: state.takenOver + 1, checks: shifted(state.checks) }
+    const over = { ...state, takenOver: state.takenOver + 1, checks: closeComparison(state.checks) }
     return { state: over, actions: [{ kind: 'weight', weight: state.weight }, ...again(state)] }
   }
   const often = state.takenOver > 0 ? `, though its weights were written again ${state.takenOver} times` : ''
@@ -256,18 +270,18 @@ function again({ steps }: State): Action[] {
 }
 
 function wait(plan: CanaryConfig, state: State, { ready, gates, unguarded }: Observation, now: number): Next {
-  const gate = due(plan, state).find((each) => each !== 'rollback')
+  const gate = dueGates(plan, state).find((each) => each !== 'rollback')
   if (ready && !unguarded && state.blindSince === undefined && gate === undefined) return advance(plan, state, now)
   const [what, limit, name] = unguarded
-    ? (['the guard did not come on duty', plan.patience, 'patience'] as const)
+    ? (['the guard did not come on duty', plan.progressDeadline, 'progressDeadline'] as const)
     : !ready
-      ? (["the canary's pods did not become ready", plan.patience, 'patience'] as const)
+      ? (["the canary's pods did not become ready", plan.progressDeadline, 'progressDeadline'] as const)
       : state.blindSince !== undefined
-        ? (['the counters of the sidecars could not be read', plan.patience, 'patience'] as const)
+        ? (['the counters of the sidecars could not be read', plan.progressDeadline, 'progressDeadline'] as const)
         : ([
             `${gate ?? ''} was not confirmed${gates[gate!] ? ` (${gates[gate!]!.name}: ${gates[gate!]!.text})` : ''}`,
-            plan.confirmWithin,
-            'confirmWithin',
+            plan.confirmTimeout,
+            'confirmTimeout',
           ] as const)
   if (now - state.waitingSince < limit) return { state, actions: [] }
   return fail(plan, state, `${what} within ${limit / 1000} s (\`${name}\`)`, now)
@@ -305,8 +319,8 @@ function compare(plan: CanaryConfig, state: State, now: number): Next {
     weight,
     from: state.weight,
     shiftedAt: now,
-    canary: nothing,
-    stable: nothing,
+    canary: noRequests,
+    stable: noRequests,
     watched: { canary: 0, stable: 0 },
     outcome: 'shifting',
   }
@@ -316,9 +330,9 @@ function compare(plan: CanaryConfig, state: State, now: number): Next {
       ...state,
       phase: 'shifting',
       weight,
-      taken: state.taken - 1,
+      stagesStarted: state.stagesStarted - 1,
       steps: [...steps, step],
-      checks: shifted(state.checks),
+      checks: closeComparison(state.checks),
     },
     actions: [{ kind: 'weight', weight }],
   }
@@ -330,9 +344,9 @@ function seen(plan: CanaryConfig, state: State, look: Observation, now: number):
   const served = canary.requests + stable.requests
   const byNow =
     kind === 'weight' && from !== state.weight
-      ? shiftSeen(shift, from, state.weight, look.canary.requests, look.stable.requests)
+      ? addShiftSample(shift, from, state.weight, look.canary.requests, look.stable.requests)
       : undefined
-  const moved = kind !== 'weight' ? canary.requests > 0 : byNow === undefined ? served > 0 : isShifted(byNow)
+  const moved = kind !== 'weight' ? canary.requests > 0 : byNow === undefined ? served > 0 : hasShifted(byNow)
   const needsNone = plan.checks.minRequests === 0 && served === 0 && now > shiftedAt
   if (moved || needsNone)
     return {
@@ -343,7 +357,7 @@ function seen(plan: CanaryConfig, state: State, look: Observation, now: number):
       },
       actions: [],
     }
-  if (now - shiftedAt < plan.patience)
+  if (now - shiftedAt < plan.progressDeadline)
     return {
       state: { ...state, steps: withLast(state.steps, (step) => ({ ...step, ...(byNow ? { shift: byNow } : {}) })) },
       actions: [],
@@ -352,7 +366,12 @@ function seen(plan: CanaryConfig, state: State, look: Observation, now: number):
     canary.requests === 0
       ? 'no request reached the canary'
       : `the canary served only ${Number(((100 * canary.requests) / served).toFixed(2))}% of the requests`
-  return inconclusive(plan, state, `${nameOf(state)} ${what} within ${plan.patience / 1000} s (\`patience\`)`, now)
+  return inconclusive(
+    plan,
+    state,
+    `${nameOf(state)} ${what} within ${plan.progressDeadline / 1000} s (\`progressDeadline\`)`,
+    now,
+  )
 }
 
 function nameOf({ steps, weight }: State): string {
@@ -362,24 +381,26 @@ function nameOf({ steps, weight }: State): string {
 
 /** No evidence is no good evidence: nothing advances, and after a while the traffic goes back, unless it is to be held. */
 function blind(plan: CanaryConfig, state: State, since: number, now: number): Next {
-  if (now - since < plan.patience) return { state, actions: [] }
-  const reason = `the counters of the sidecars could not be read for ${plan.patience / 1000} s (\`patience\`)`
+  if (now - since < plan.progressDeadline) return { state, actions: [] }
+  const reason = `the counters of the sidecars could not be read for ${plan.progressDeadline / 1000} s (\`progressDeadline\`)`
   return leave(plan, state, reason, now)
 }
 
 /** Ends undecided where going on is out of the question, whatever was asked for. */
 function leave(plan: CanaryConfig, state: State, reason: string, now: number): Next {
-  return plan.onInconclusive === 'hold' ? end(state, 'held', reason, now) : putBack(state, 'inconclusive', reason, now)
+  return plan.onInconclusive === 'hold'
+    ? end(state, 'held', reason, now)
+    : endOnStable(state, 'inconclusive', reason, now)
 }
 
 function watch(plan: CanaryConfig, state: State, now: number): Next {
-  const { forMs } = stagesOf(plan)[state.taken - 1]!
+  const { forMs } = stagesOf(plan)[state.stagesStarted - 1]!
   const watched = now - state.steps.at(-1)!.watchedFrom!
   const long = watched >= forMs || (plan.advance === 'early' && watched >= plan.minInterval && certain(plan, state))
   if (!long) return { state, actions: [] }
   const doubt = doubtOf(plan, state)
   if (doubt === undefined) return advance(plan, closed(state, 'passed', now), now)
-  if (watched < forMs + plan.patience) return { state, actions: [] }
+  if (watched < forMs + plan.progressDeadline) return { state, actions: [] }
   return inconclusive(plan, state, `${nameOf(state)}, watched for ${Math.round(watched / 1000)} s, ${doubt}`, now)
 }
 
@@ -390,15 +411,15 @@ function doubtOf(plan: CanaryConfig, state: State): string | undefined {
   if (canary.requests < minRequests)
     return `the canary served ${canary.requests} requests, fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
   const shared = sharedOf(plan, state)
-  if (shared) return `the limit was missed, but stable fares no better (${sentence(plan, state.checks, shared)})`
+  if (shared) return `the limit was missed, but stable fares no better (${describeCheck(plan, state.checks, shared)})`
   const mute = asked(plan).find(
     (name) => !((state.findings[name]?.at ?? -1) >= watchedFrom! && state.findings[name]?.state === 'pass'),
   )
   return mute === undefined ? undefined : `${mute} did not pass (${state.findings[mute]?.text ?? 'no answer yet'})`
 }
 
-function sharedOf(plan: CanaryConfig, state: State): CheckLine | undefined {
-  return explain(plan, state).find(({ verdict }) => verdict === 'shared')
+function sharedOf(plan: CanaryConfig, state: State): CheckResult | undefined {
+  return explainChecks(plan, state).find(({ verdict }) => verdict === 'shared')
 }
 
 /** Who has to say yes in every step. */
@@ -412,30 +433,30 @@ function asked({ checks: { queries, commands }, webhooks }: CanaryConfig): strin
 
 /** Every limit is certified, and beside stable nothing leans against the canary. */
 function certain(plan: CanaryConfig, state: State): boolean {
-  return explain(plan, state).every(
-    ({ verdict, against, check }) =>
-      verdict === 'pass' || (check.endsWith('stable') && verdict === 'undecided' && against <= 1),
+  return explainChecks(plan, state).every(
+    ({ verdict, failEvidence, check }) =>
+      verdict === 'pass' || (check.endsWith('stable') && verdict === 'undecided' && failEvidence <= 1),
   )
 }
 
 /** The last step of a promotion waits for those who have to confirm it. */
 function confirm(plan: CanaryConfig, state: State, { gates }: Observation, now: number): Next {
   if (!open(plan, state, 'confirm-promotion')) return advance(plan, state, now)
-  if (now - state.confirmingSince! < plan.confirmWithin) return { state, actions: [] }
+  if (now - state.confirmingSince! < plan.confirmTimeout) return { state, actions: [] }
   const hook = gates['confirm-promotion']
   return fail(
     plan,
     state,
-    `the promotion was not confirmed${hook ? ` (${hook.name}: ${hook.text})` : ''} within ${plan.confirmWithin / 1000} s (\`confirmWithin\`)`,
+    `the promotion was not confirmed${hook ? ` (${hook.name}: ${hook.text})` : ''} within ${plan.confirmTimeout / 1000} s (\`confirmTimeout\`)`,
     now,
   )
 }
 
 function advance(plan: CanaryConfig, state: State, now: number): Next {
   const stages = stagesOf(plan)
-  const stage = stages[state.taken]
+  const stage = stages[state.stagesStarted]
   if (!stage) return finish(plan, state, now)
-  const isLast = state.taken === stages.length - 1 && stage.kind === 'weight' && plan.until === undefined
+  const isLast = state.stagesStarted === stages.length - 1 && stage.kind === 'weight' && plan.until === undefined
   if (isLast && open(plan, state, 'confirm-promotion'))
     return { state: { ...state, phase: 'confirming', confirmingSince: state.confirmingSince ?? now }, actions: [] }
   const last = state.steps.at(-1)?.kind
@@ -445,8 +466,8 @@ function advance(plan: CanaryConfig, state: State, now: number): Next {
     weight: stage.kind === 'mirror' ? stage.percent : weight,
     from: state.weight,
     shiftedAt: now,
-    canary: nothing,
-    stable: nothing,
+    canary: noRequests,
+    stable: noRequests,
     watched: { canary: 0, stable: 0 },
     outcome: 'shifting',
   }
@@ -455,9 +476,9 @@ function advance(plan: CanaryConfig, state: State, now: number): Next {
       ...state,
       phase: 'shifting',
       weight,
-      taken: state.taken + 1,
+      stagesStarted: state.stagesStarted + 1,
       steps: [...state.steps, step],
-      checks: state.steps.length === 0 ? state.checks : shifted(state.checks),
+      checks: state.steps.length === 0 ? state.checks : closeComparison(state.checks),
     },
     actions: [
       ...(last === 'mirror' || last === 'ab' ? [{ kind: 'clear' } as const] : []),
@@ -487,17 +508,19 @@ function finish(plan: CanaryConfig, state: State, now: number): Next {
 function fail(plan: CanaryConfig, state: State, reason: string, now: number): Next {
   const timed = state.firstTrafficAt === undefined ? state : { ...state, timeToDetectMs: now - state.firstTrafficAt }
   const failed = closed(timed, 'failed', now)
-  return plan.onFail === 'hold' ? end(failed, 'held', reason, now) : putBack(failed, 'rolled-back', reason, now)
+  return plan.onFail === 'hold' ? end(failed, 'held', reason, now) : endOnStable(failed, 'rolled-back', reason, now)
 }
 
 function inconclusive(plan: CanaryConfig, state: State, reason: string, now: number): Next {
   const short = closed(state, 'inconclusive', now)
   if (plan.onInconclusive === 'promote') return advance(plan, short, now)
-  return plan.onInconclusive === 'hold' ? end(short, 'held', reason, now) : putBack(short, 'inconclusive', reason, now)
+  return plan.onInconclusive === 'hold'
+    ? end(short, 'held', reason, now)
+    : endOnStable(short, 'inconclusive', reason, now)
 }
 
 /** Ends with all traffic on stable, for whatever reason; also when the run is cancelled or broken. */
-export function putBack(state: State, verdict: Verdict, reason: string, now: number): Next {
+export function endOnStable(state: State, verdict: Verdict, reason: string, now: number): Next {
   const ended = end(closed(state, verdict, now), verdict, reason, now)
   const kinds = state.steps.map(({ kind }) => kind)
   const clear: Action[] = kinds.includes('mirror') || kinds.includes('ab') ? [{ kind: 'clear' }] : []
@@ -505,7 +528,7 @@ export function putBack(state: State, verdict: Verdict, reason: string, now: num
 }
 
 /** Ends where it is, for a later run to go on from. */
-export function holdOn(state: State, reason: string, now: number): Next {
+export function endHeld(state: State, reason: string, now: number): Next {
   return end(state, 'held', reason, now)
 }
 

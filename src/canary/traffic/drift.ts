@@ -1,34 +1,34 @@
 // Whether somebody else has a hand in the routes while a promotion is under way, and who. Pure: the objects come from a watch.
 import { keyOf } from '../../cluster/objects.ts'
 import {
-  everywhere,
+  withAllRoutes,
   isVirtualService,
   placesOf,
   shareOf,
-  shift,
+  weightPatch,
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { matching } from './header-route.ts'
-import { mirroring } from './mirror.ts'
+import { headerRoutePatch } from './header-route.ts'
+import { mirrorPatch } from './mirror.ts'
 import type { Stage } from '../state/machine.ts'
-import type { Written } from './router.ts'
+import type { RouteWrite } from './router.ts'
 
 /** What was asked of the routes last: the canary's weight, and what a stage adds to it. */
-export type Asked = { weight: number; kind?: Stage['kind'] | undefined; percent?: number }
+export type ExpectedRoutes = { weight: number; kind?: Stage['kind'] | undefined; percent?: number }
 
 /**
  * What stands there instead of what was asked for, and who wrote it; undefined while all is as asked. `known`: the objects
  * that were there at the start. A watch may lag behind our own write: what it still shows of before says nothing.
  */
-export function drift(
+export function findDrift(
   live: Routed[],
   known: readonly string[],
   split: Split,
   plan: CanaryConfig,
-  asked: Asked,
-  written: readonly Written[],
+  asked: ExpectedRoutes,
+  written: readonly RouteWrite[],
 ): string | undefined {
   const isOld = (object: Routed) =>
     written.some(({ key, from }) => key === keyOf(object) && from === object.metadata.resourceVersion)
@@ -36,10 +36,10 @@ export function drift(
   if (gone !== undefined) return `${gone} was deleted in the middle of the promotion`
   for (const object of live.filter((each) => !isOld(each))) {
     const places = placesOf(object, split)
-    if (places.length === 0 && placesOf(object, everywhere(split)).length > 0) continue
+    if (places.length === 0 && placesOf(object, withAllRoutes(split)).length > 0) continue
     if (places.length === 0 && known.includes(keyOf(object)))
       return `the routes of ${keyOf(object)} do not split between ${split.stable.name} and ${split.canary.name} any more${by(object)}`
-    if (shift(object, split, asked.weight).length > 0)
+    if (weightPatch(object, split, asked.weight).length > 0)
       return `${keyOf(object)} gives the canary ${places.map((place) => shareOf(place) ?? 0).join(', ')}% instead of ${asked.weight}%${by(object)}`
     if (lacks(object, split, plan, asked))
       return `${keyOf(object)} does not send the canary ${asked.kind === 'mirror' ? `copies of ${asked.percent ?? 0}% of the requests` : 'the requests that match'} any more${by(object)}`
@@ -52,13 +52,13 @@ export function drift(
 }
 
 /** Whether what a stage adds to the weight is not there. */
-function lacks(object: Routed, split: Split, plan: CanaryConfig, { kind, percent }: Asked): boolean {
+function lacks(object: Routed, split: Split, plan: CanaryConfig, { kind, percent }: ExpectedRoutes): boolean {
   if (!isVirtualService(object)) return false
   return (
     (kind === 'mirror'
-      ? mirroring(object, split, percent)
+      ? mirrorPatch(object, split, percent)
       : kind === 'ab' && plan.ab
-        ? matching(object, split, plan.ab.match)
+        ? headerRoutePatch(object, split, plan.ab.match)
         : []
     ).length > 0
   )

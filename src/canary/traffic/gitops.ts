@@ -21,7 +21,7 @@ type Ignored = {
 }
 
 /** One sentence for each controller that would. `applications`: those of Argo CD; none when they cannot be read. */
-export function gitopsDoubts(object: KubeObject, applications: KubeObject[]): string[] {
+export function gitopsWarnings(object: KubeObject, applications: KubeObject[]): string[] {
   return [...kustomizeDoubts(object), ...helmDoubts(object), ...argoDoubts(object, applications)]
 }
 

@@ -6,7 +6,7 @@ import { abRouteName } from '../../config/names.ts'
 import type { HttpMatch } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
 import { placesOf, type Place, type Split } from '../../policies/routes.ts'
-import { isMarked } from './mirror.ts'
+import { hasManagedMirror } from './mirror.ts'
 
 type Conditions = Record<string, unknown>
 
@@ -14,7 +14,7 @@ type Conditions = Record<string, unknown>
  * The JSON Patch after which the canary gets the requests that match, or, with undefined, no route of ours is there.
  * @throws Error where a route looks already, in another way, at what the match looks at.
  */
-export function matching(object: VirtualService, split: Split, match: HttpMatch | undefined): PatchOperation[] {
+export function headerRoutePatch(object: VirtualService, split: Split, match: HttpMatch | undefined): PatchOperation[] {
   const http = object.spec.http ?? []
   const kept = http.filter((route) => !isOurs(route))
   const wanted = match ? withOurs({ ...object, spec: { ...object.spec, http: kept } }, split, match) : kept
@@ -51,7 +51,7 @@ function ours(object: VirtualService, route: HttpRoute, place: Place, match: Htt
       `canary.ab.match: the route ${route.name ?? `number ${place.index + 1}`} of the VirtualService ${object.metadata.namespace ?? ''}/${object.metadata.name} already has a condition on ${key}, and no route can have both; match on something else`,
     )
   })
-  const settings = isMarked(object) ? without(route, 'mirror', 'mirrorPercentage') : route
+  const settings = hasManagedMirror(object) ? without(route, 'mirror', 'mirrorPercentage') : route
   const target = without(route.route![place.canary[0]!]!, 'weight') as { destination: Destination }
   return { ...settings, name: abRouteName, match: both, route: [target] }
 }

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { PatchOperation } from '../../cluster/client.ts'
 import type { HttpRoute, VirtualService } from '../../cluster/objects.ts'
-import { destinationOf, everywhere, placesOf, type Split } from '../../policies/routes.ts'
+import { destinationOf, withAllRoutes, placesOf, type Split } from '../../policies/routes.ts'
 
 /** On an object whose copies to the canary are ours, with their share in per cent: a user may mirror to the same version. */
 export const mirrorAnnotation = 'mesh-canary.io/mirror'
@@ -12,7 +12,7 @@ const annotationPath = `/metadata/annotations/${mirrorAnnotation.replace('/', '~
  * The JSON Patch after which the canary gets copies of so many per cent, or none with undefined.
  * @throws Error where the user has a mirror of his own on such a route.
  */
-export function mirroring(object: VirtualService, split: Split, percent: number | undefined): PatchOperation[] {
+export function mirrorPatch(object: VirtualService, split: Split, percent: number | undefined): PatchOperation[] {
   return percent === undefined ? withoutMirror(object, split) : withMirror(object, split, percent)
 }
 
@@ -41,8 +41,8 @@ function withMirror(object: VirtualService, split: Split, percent: number): Patc
 
 /** Wherever it was set, whatever routes are named now. */
 function withoutMirror(object: VirtualService, split: Split): PatchOperation[] {
-  if (!isMarked(object)) return []
-  const ours = httpOf(object, everywhere(split)).filter(({ copies }) => copies)
+  if (!hasManagedMirror(object)) return []
+  const ours = httpOf(object, withAllRoutes(split)).filter(({ copies }) => copies)
   return [
     { op: 'remove', path: annotationPath },
     ...ours.flatMap(({ path }): PatchOperation[] => [
@@ -70,7 +70,7 @@ function httpOf(object: VirtualService, split: Split) {
     })
 }
 
-export function isMarked({ metadata }: VirtualService): boolean {
+export function hasManagedMirror({ metadata }: VirtualService): boolean {
   return metadata.annotations?.[mirrorAnnotation] !== undefined
 }
 

@@ -5,12 +5,12 @@ import type { Labels } from './selectors.ts'
 import { templateHash, workloadsOf } from './fingerprint.ts'
 
 /** How the canary was, to hold it against; `byPods`: no workload makes them that we know; `without`: in how many looks in a row no pod of it was ready. */
-export type Life = { template: string; images: string[]; byPods: boolean; without: number }
+export type Revision = { template: string; images: string[]; byPods: boolean; without: number }
 
 /** A pod that leaves and its successor may miss each other by a look; for longer, users ask nobody. */
 const looksWithout = 2
 
-export function begun(workloads: readonly Workload[], pods: readonly Pod[], labels: Labels): Life {
+export function recordRevision(workloads: readonly Workload[], pods: readonly Pod[], labels: Labels): Revision {
   const own = workloadsOf(workloads, labels)
   const byPods = own.length === 0
   return {
@@ -27,13 +27,13 @@ const since = 'what was seen of it says nothing of what runs now; run again to p
  * A restart and another number of pods change nothing: it is the same version. Another template is another version, of which
  * nothing was seen. `moving`: the canary was given traffic, which without a ready pod is lost.
  */
-export function lived(
-  life: Life,
+export function checkRevision(
+  life: Revision,
   workloads: readonly Workload[],
   pods: readonly Pod[],
   labels: Labels,
   moving: boolean,
-): { life: Life; fault?: string } {
+): { life: Revision; fault?: string } {
   const own = workloadsOf(workloads, labels)
   if (life.byPods && own.length === 0) return livedByPods(life, pods, moving)
   const names = own.map(({ kind, metadata }) => `${kind}/${metadata.name}`).join(', ')
@@ -58,7 +58,7 @@ export function lived(
 }
 
 /** Of pods of some other controller the images tell the version; while there is none, nothing does. */
-function livedByPods(life: Life, pods: readonly Pod[], moving: boolean): { life: Life; fault?: string } {
+function livedByPods(life: Revision, pods: readonly Pod[], moving: boolean): { life: Revision; fault?: string } {
   const known = life.images.length > 0 ? life.images : imagesOf(pods)
   const others = imagesOf(pods).filter((image) => !known.includes(image))
   if (others.length > 0)
@@ -69,7 +69,7 @@ function livedByPods(life: Life, pods: readonly Pod[], moving: boolean): { life:
   return attended({ ...life, images: known }, pods, moving)
 }
 
-function attended(life: Life, pods: readonly Pod[], moving: boolean): { life: Life; fault?: string } {
+function attended(life: Revision, pods: readonly Pod[], moving: boolean): { life: Revision; fault?: string } {
   const without =
     !moving || pods.some((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined) ? 0 : life.without + 1
   return {

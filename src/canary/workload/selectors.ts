@@ -7,10 +7,10 @@ import type { CanaryConfig, Config, Version } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 
 export type Labels = Readonly<Record<string, string>>
-export type Groups = { stable: Labels; canary: Labels }
+export type VersionSelectors = { stable: Labels; canary: Labels }
 
 /** @throws Error when a Service is missing or selects nothing. */
-export async function groupsOf(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<Groups> {
+export async function selectorsOf(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<VersionSelectors> {
   const { namespace } = config
   const subsets = servicesOf(config)[plan.service]?.subsets ?? {}
   const selectorOf = async (service: string): Promise<Labels> => {
@@ -29,14 +29,14 @@ export async function groupsOf(cluster: Cluster, config: Config, plan: CanaryCon
 }
 
 /** One sentence for each version that selects no pod, nor the template of a Deployment; `key` is where it stands in the config. */
-export async function groupFaults(
+export async function selectorFaults(
   cluster: Cluster,
   config: Config,
   plan: CanaryConfig,
   key: string,
 ): Promise<string[]> {
   const { namespace } = config
-  const groups = await groupsOf(cluster, config, plan).catch(messageOf)
+  const groups = await selectorsOf(cluster, config, plan).catch(messageOf)
   if (typeof groups === 'string') return [`${key}: ${groups}`]
   const [pods, deployments] = await Promise.all([
     cluster.list<Pod>('Pod', namespace),

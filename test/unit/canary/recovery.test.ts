@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { guardOf, marks } from '../../../src/canary/ownership/lease.ts'
-import { rollBack, undo } from '../../../src/canary/recovery.ts'
+import { guardIdentity, leasePaths } from '../../../src/canary/ownership/lease.ts'
+import { forceRollback, recoverPromotion } from '../../../src/canary/recovery.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { ConfigMap, VirtualService } from '../../../src/cluster/objects.ts'
 import type { Split } from '../../../src/policies/routes.ts'
@@ -10,7 +10,7 @@ import { leaseHeldBy, LeaseKeeper } from './ownership/fake-leases.ts'
 // Time passes only when somebody sleeps.
 const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
 vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => ((clock.now += ms), Promise.resolve()) }))
-vi.mock('../../../src/runtime/clock.ts', () => ({ now: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
 
 const split: Split = {
   namespace: 'shop',
@@ -19,10 +19,10 @@ const split: Split = {
   canary: { by: 'subset', name: 'v2' },
 }
 const identity = 'run 6 (deadbeef)'
-const sight = {
+const drainTarget = {
   labels: { version: 'v2' },
   metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
-  patienceMs: 30_000,
+  timeoutMs: 30_000,
 }
 const before = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
 const guard = ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'].map((kind) => `remove ${kind}`)
@@ -52,7 +52,12 @@ class Shop extends LeaseKeeper {
   }
 
   undo(held = false): Promise<string | undefined> {
-    return undo(this.cluster, { split, identity, sight, unseen: this.unseen }, held, (line) => this.notes.push(line))
+    return recoverPromotion(
+      this.cluster,
+      { split, identity, drainTarget, needsDrainCheck: this.unseen },
+      held,
+      (line) => this.notes.push(line),
+    )
   }
 
   get removed(): string[] {
@@ -82,7 +87,8 @@ describe('the post step of a run that died with its Lease', () => {
     expect([shop.weight, shop.holder]).toEqual([0, ''])
     expect(shop.annotations).toMatchObject({
       'mesh-canary.io/state': '{}',
-      [marks.endedName]: 'the run ended in the middle of the promotion, and all traffic of backend was put back to v1',
+      [leasePaths.endedName]:
+        'the run ended in the middle of the promotion, and all traffic of backend was put back to v1',
     })
     expect(shop.removed).toEqual(guard)
   })
@@ -90,7 +96,7 @@ describe('the post step of a run that died with its Lease', () => {
   test('leaves the traffic where a cancel is to hold it, and gives the Lease up all the same', async () => {
     expect(await shop.undo(true)).toBe('the traffic of backend stays as it is (`onCancel: hold`)')
     expect([shop.weight, shop.holder]).toEqual([25, ''])
-    expect(shop.annotations[marks.endedName]).toBe(
+    expect(shop.annotations[leasePaths.endedName]).toBe(
       'the run ended in the middle of the promotion, and the traffic of backend stays as it is (`onCancel: hold`)',
     )
     expect(shop.removed).toEqual(guard)
@@ -117,7 +123,7 @@ describe('the post step of a run that died with its Lease', () => {
 
   test.each<[string, (shop: Shop) => void]>([
     ['another run', (shop) => shop.heldBy('run 7 (deadbeef)')],
-    ['the guard', (shop) => shop.heldBy(guardOf(identity))],
+    ['the guard', (shop) => shop.heldBy(guardIdentity(identity))],
     ['who deletes it', (shop) => (shop.lease = undefined)],
   ])('does not write over a Lease that went to %s meanwhile', async (_, happens) => {
     let after: unknown
@@ -147,7 +153,7 @@ describe('the post step looks whether the proxies follow, and', () => {
     expect(shop.notes.at(-1)).toBe('the canary serves nothing any more, 20.0 s after the weight was put back')
   })
 
-  test('fails when they do not within the patience, though the Lease is given up', async () => {
+  test('fails when they do not within the progressDeadline, though the Lease is given up', async () => {
     serving(Infinity)
     await expect(shop.undo()).rejects.toThrow(stillThere)
     expect([shop.weight, shop.holder]).toEqual([0, ''])
@@ -171,15 +177,15 @@ describe('the post step looks whether the proxies follow, and', () => {
 
 describe('the post step of a run whose guard has fenced it', () => {
   test('puts the traffic back with it, and leaves the Lease and the guard to the guard', async () => {
-    shop = new Shop(guardOf(identity))
+    shop = new Shop(guardIdentity(identity))
     expect(await shop.undo()).toBe('all traffic of backend was put back to v1')
-    expect([shop.weight, shop.holder, shop.removed]).toEqual([0, guardOf(identity), []])
+    expect([shop.weight, shop.holder, shop.removed]).toEqual([0, guardIdentity(identity), []])
   })
 
   test('does not say that the traffic stays where it was to be held: it does not', async () => {
-    shop = new Shop(guardOf(identity))
+    shop = new Shop(guardIdentity(identity))
     expect(await shop.undo(true)).toBe('the guard is putting all traffic of backend back to v1')
-    expect([shop.holder, shop.removed]).toEqual([guardOf(identity), []])
+    expect([shop.holder, shop.removed]).toEqual([guardIdentity(identity), []])
   })
 })
 
@@ -189,12 +195,12 @@ describe('the post step has nothing to do', () => {
     ['where the Lease was given up', () => new Shop(''), undefined],
     [
       'where the guard has done it, whose words it repeats',
-      () => new Shop('', { [marks.endedName]: 'the guard put all traffic of backend back to v1' }),
+      () => new Shop('', { [leasePaths.endedName]: 'the guard put all traffic of backend back to v1' }),
       'the guard put all traffic of backend back to v1',
     ],
     ['where another run has the promotion', () => new Shop('run 7 (deadbeef)'), undefined],
     ['where another claim of the same run has', () => new Shop('run 6 (12345678)'), undefined],
-    ["where another claim's guard has", () => new Shop(guardOf('run 6 (12345678)')), undefined],
+    ["where another claim's guard has", () => new Shop(guardIdentity('run 6 (12345678)')), undefined],
   ])('%s', async (_, made, said) => {
     for (const held of [false, true]) {
       shop = made()
@@ -210,7 +216,7 @@ describe('the post step has nothing to do', () => {
 })
 
 describe('the stage rollback', () => {
-  const back = () => rollBack(shop.cluster, split, 'run 9')
+  const back = () => forceRollback(shop.cluster, split, 'run 9')
 
   test('takes the promotion from a run that lives before it writes, and leaves nothing of it', async () => {
     let holder: string | undefined
@@ -225,7 +231,7 @@ describe('the stage rollback', () => {
   test('tells that run why', async () => {
     let told: string | undefined
     shop.before = (verb, kind) => {
-      if (verb === 'patch' && kind === 'VirtualService') told = shop.annotations[marks.endedName]
+      if (verb === 'patch' && kind === 'VirtualService') told = shop.annotations[leasePaths.endedName]
       return undefined
     }
     await back()

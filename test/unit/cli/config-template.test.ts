@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
-import { starter, type Seen } from '../../../src/cli/config-template.ts'
+import { configTemplate, type DiscoveredCluster } from '../../../src/cli/config-template.ts'
 import type { DestinationRule, KubeObject, Service, Workload } from '../../../src/cluster/objects.ts'
 import { unnamed } from '../../../src/mesh/revisions.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
@@ -12,7 +12,7 @@ const sampleApp = resolve(import.meta.dirname, '../../../examples/sample-app')
 
 function sample(
   ...files: string[]
-): Pick<Seen, 'namespace' | 'workloads' | 'services' | 'live' | 'peerAuthentications'> {
+): Pick<DiscoveredCluster, 'namespace' | 'workloads' | 'services' | 'live' | 'peerAuthentications'> {
   const objects = files.flatMap((file) =>
     parseAllDocuments(readFileSync(join(sampleApp, file), 'utf8')).map((each) => each.toJS() as KubeObject),
   )
@@ -41,7 +41,7 @@ const service = (name: string, ...ports: Service['spec']['ports']): Service => (
   spec: { selector: { app: name }, ports },
 })
 const http = { name: 'http', port: 80 }
-const shop = (more: Partial<Seen> = {}): Seen => ({
+const shop = (more: Partial<DiscoveredCluster> = {}): DiscoveredCluster => ({
   namespace: 'shop',
   workloads: [],
   services: [],
@@ -52,7 +52,7 @@ const shop = (more: Partial<Seen> = {}): Seen => ({
 
 test('the sample app: a config with its services, versions, order and canary', () => {
   const seen = sample('app.yaml', 'v2/healthy/backend.yaml')
-  const { text, told } = starter(seen)
+  const { text, told } = configTemplate(seen)
   expect(told).toBe('4 workloads, 2 services that speak HTTP, and a canary of backend (v1 to v2)')
   expect(configOf(text)).toMatchObject({
     namespace: 'sample-app',
@@ -80,13 +80,13 @@ test('the sample app: a config with its services, versions, order and canary', (
 
 test('the same namespace gives the same text, in whatever order it is listed', () => {
   const seen = sample('app.yaml', 'v2/healthy/backend.yaml')
-  expect(starter({ ...seen, workloads: seen.workloads.toReversed(), services: seen.services.toReversed() })).toEqual(
-    starter(seen),
-  )
+  expect(
+    configTemplate({ ...seen, workloads: seen.workloads.toReversed(), services: seen.services.toReversed() }),
+  ).toEqual(configTemplate(seen))
 })
 
 test('with one version the canary is a comment that only waits for the second', () => {
-  const { text } = starter(sample('app.yaml'))
+  const { text } = configTemplate(sample('app.yaml'))
   expect(configOf(text).canary).toBeUndefined()
   expect(text).toContain('# canary:\n#   service: backend\n#   stable: v1\n#   canary: v2\n')
   const uncommented = text.replace(/^# (?=canary:|  (service|stable|canary|steps|interval|checks):)/gm, '')
@@ -99,7 +99,7 @@ test('a control plane and mutual TLS that are there are left as they are', () =>
     kind: 'PeerAuthentication',
     metadata: { name: 'default' },
   }
-  const { text } = starter({
+  const { text } = configTemplate({
     ...sample('app.yaml'),
     istio: { version: '1.30.2', revision: unnamed },
     peerAuthentications: [peer],
@@ -108,7 +108,7 @@ test('a control plane and mutual TLS that are there are left as they are', () =>
   expect(configOf(text)).not.toHaveProperty('mtls')
   expect(text).toContain('# istio: { version: 1.30.2, profile: default }')
   expect(text).toContain('the PeerAuthentication default there already')
-  expect(starter(shop({ istio: { version: '1.31.0', revision: 'canary' } })).text).toContain(
+  expect(configTemplate(shop({ istio: { version: '1.31.0', revision: 'canary' } })).text).toContain(
     '# istio: { version: 1.31.0, revision: canary, profile: default }',
   )
 })
@@ -126,7 +126,7 @@ describe('a service that has policies already', () => {
   }
 
   test('stands in a comment that names them, and so does its canary: two objects for one host would hide each other', () => {
-    const { text } = starter(
+    const { text } = configTemplate(
       shop({
         workloads: versions,
         services: [service('backend', http)],
@@ -142,7 +142,7 @@ describe('a service that has policies already', () => {
   })
 
   test('and the others are not kept from theirs', () => {
-    const { text } = starter(
+    const { text } = configTemplate(
       shop({
         workloads: [...versions, deployment('web', { app: 'web' })],
         services: [service('backend', http), service('web', http)],
@@ -155,7 +155,7 @@ describe('a service that has policies already', () => {
 
 describe('versions', () => {
   const two = (a: string, b: string) =>
-    starter(
+    configTemplate(
       shop({
         workloads: [deployment('a', { app: 'web', version: a }), deployment('b', { app: 'web', version: b })],
         services: [service('web', http)],
@@ -185,7 +185,7 @@ describe('the order of the workloads', () => {
       service('store', http),
       service('db', { name: 'tcp-db', port: 3306 }),
     ]
-    const list = configOf(starter(shop({ workloads, services })).text).workloads
+    const list = configOf(configTemplate(shop({ workloads, services })).text).workloads
     return list === 'all' ? list : list?.map(({ name }) => name)
   }
   const app = (name: string, env: Record<string, string> = {}) => deployment(name, { app: name }, env)
@@ -219,8 +219,8 @@ describe('the order of the workloads', () => {
 })
 
 test('an empty namespace gives a config that is accepted', () => {
-  const { text, told } = starter(shop())
+  const { text, told } = configTemplate(shop())
   expect(told).toBe('0 workloads, 0 services that speak HTTP')
   expect(configOf(text)).toMatchObject({ namespace: 'shop', mtls: { mode: 'permissive' }, services: {} })
-  expect(configOf(starter(shop({ namespace: '123' })).text).namespace).toBe('123')
+  expect(configOf(configTemplate(shop({ namespace: '123' })).text).namespace).toBe('123')
 })

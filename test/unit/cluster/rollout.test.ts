@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Workload } from '../../../src/cluster/objects.ts'
-import { rolledOut, untilRolledOut } from '../../../src/cluster/rollout.ts'
+import { isRolledOut, waitForRollout } from '../../../src/cluster/rollout.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 const whole = (count: number) => ({ replicas: count, updatedReplicas: count, availableReplicas: count })
@@ -41,7 +41,7 @@ describe('rolled out', () => {
       false,
     ],
   ])('%s', (_, each, expected) => {
-    expect(rolledOut(each)).toBe(expected)
+    expect(isRolledOut(each)).toBe(expected)
   })
 })
 
@@ -53,7 +53,7 @@ describe('a rollout that is not through in time', () => {
       list: (kind: string) => Promise.resolve(kind === 'Pod' ? pods : events),
       log: () => Promise.resolve(''),
     })
-    return untilRolledOut(cluster, slow, 0, new AbortController().signal)
+    return waitForRollout(cluster, slow, 0, new AbortController().signal)
   }
 
   test('is told with the cause of the pod that is not ready', async () => {

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { guardOf, marks } from '../../../src/canary/ownership/lease.ts'
+import { guardIdentity, leasePaths } from '../../../src/canary/ownership/lease.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { VirtualService } from '../../../src/cluster/objects.ts'
-import type { Orders } from '../../../src/canary/ownership/guard-spec.ts'
-import { watchOver } from '../../../src/guard/watchdog.ts'
+import type { GuardSpec } from '../../../src/canary/ownership/guard-spec.ts'
+import { watchLease } from '../../../src/guard/watchdog.ts'
 import { LeaseKeeper, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { to, virtualService } from '../fixtures.ts'
 
@@ -16,7 +16,7 @@ vi.mock('node:timers/promises', () => ({
     return clock.now > 3_600_000 ? Promise.reject(new Error('it never ends')) : Promise.resolve()
   },
 }))
-vi.mock('../../../src/runtime/clock.ts', () => ({ now: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
 
 beforeEach(() => {
   clock.now = 0
@@ -24,7 +24,7 @@ beforeEach(() => {
 })
 
 const identity = 'https://ci/run/6 (deadbeef)'
-const orders: Orders = {
+const orders: GuardSpec = {
   namespace: 'shop',
   service: 'backend',
   lease: 'mesh-canary-backend',
@@ -58,7 +58,7 @@ class Shop extends LeaseKeeper {
   }
 
   watch(): Promise<string> {
-    return watchOver(this.cluster, orders, (line) => this.lines.push(line))
+    return watchLease(this.cluster, orders, (line) => this.lines.push(line))
   }
 
   times(asked: string): number {
@@ -80,7 +80,7 @@ describe('a guard whose run lives', () => {
     ],
     [
       'the guard of another claim does',
-      (shop) => shop.heldBy(guardOf('https://ci/run/6 (12345678)')),
+      (shop) => shop.heldBy(guardIdentity('https://ci/run/6 (12345678)')),
       'another run has taken over',
     ],
     ['nobody can be read out of it', (shop) => delete shop.lease!.spec, 'another run has taken over'],
@@ -147,7 +147,7 @@ describe('a guard whose run is not heard of', () => {
       return undefined
     }
     await shop.watch()
-    expect(holder).toBe(guardOf(identity))
+    expect(holder).toBe(guardIdentity(identity))
   })
 
   test('says what it did where the run, a person and the next run will look', async () => {
@@ -156,7 +156,7 @@ describe('a guard whose run is not heard of', () => {
     const said =
       'the run https://ci/run/6 was not heard of for 30 s, and the guard put all traffic of backend back to v1'
     expect(shop.lease).toMatchObject({
-      metadata: { annotations: { [marks.endedName]: said } },
+      metadata: { annotations: { [leasePaths.endedName]: said } },
       spec: { holderIdentity: '' },
     })
     expect(shop.created).toMatchObject([
@@ -232,14 +232,14 @@ describe('a guard whose run is not heard of', () => {
       const shop = new Shop()
       shop.before = (verb) => (verb === 'create' && taken(shop), undefined)
       expect(await shop.watch()).toBe(ending)
-      expect(shop.annotations).not.toHaveProperty(marks.endedName)
+      expect(shop.annotations).not.toHaveProperty(leasePaths.endedName)
     }
   })
 })
 
 describe('a guard that finds its own fence, because it was restarted', () => {
   test('carries on at once', async () => {
-    const shop = new Shop(guardOf(identity))
+    const shop = new Shop(guardIdentity(identity))
     expect(await shop.watch()).toBe('put back')
     expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 0])
   })

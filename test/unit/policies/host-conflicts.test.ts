@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { claimedTwice } from '../../../src/policies/host-conflicts.ts'
+import { hostConflicts } from '../../../src/policies/host-conflicts.ts'
 import { clusterWith } from '../fixtures.ts'
 
 const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
@@ -29,7 +29,7 @@ function claimed(objects: KubeObject[], { routes = [], own = [], virtualServices
     const found = kind === 'VirtualService' ? virtualServices : namespace === undefined ? routes : own
     return typeof found === 'number' ? Promise.reject(new ApiError(found, '')) : Promise.resolve(found)
   }
-  return claimedTwice(clusterWith({ list }), objects, 'shop')
+  return hostConflicts(clusterWith({ list }), objects, 'shop')
 }
 
 const exposed = virtualService('web-gateway', { hosts: ['shop.test', '*'], gateways: ['shop/web-gateway'] }, ours)

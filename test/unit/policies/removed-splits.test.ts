@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { freed } from '../../../src/policies/removed-splits.ts'
+import { removedSplits } from '../../../src/policies/removed-splits.ts'
 import type { Action, Planned } from '../../../src/policies/plan.ts'
 import { policy, route, rule } from './keeper.ts'
 
@@ -38,7 +38,7 @@ test.each<[string, Planned[], string[]]>([
     [],
   ],
 ])('a split %s', (_, all, sentences) => {
-  const found = freed(all)
+  const found = removedSplits(all)
   expect(found).toHaveLength(sentences.length)
   sentences.forEach((sentence, i) => expect(found[i]).toContain(sentence))
 })

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { untraced } from '../../../src/policies/tracing-check.ts'
+import { missingTracing } from '../../../src/policies/tracing-check.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
 const mesh = (text: string): KubeObject => ({
@@ -31,7 +31,7 @@ function told(
       return Promise.resolve(telemetries.filter(({ metadata }) => metadata.namespace === namespace))
     return typeof maps === 'number' ? Promise.reject(new ApiError(maps, '')) : Promise.resolve(maps)
   }
-  return untraced(clusterWith({ list }), configOf(`namespace: shop\ntelemetry: { tracing: ${tracing} }`), objects)
+  return missingTracing(clusterWith({ list }), configOf(`namespace: shop\ntelemetry: { tracing: ${tracing} }`), objects)
 }
 
 const start =

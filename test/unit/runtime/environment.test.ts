@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { finish, leaving, runName, type Left } from '../../../src/runtime/environment.ts'
-import type { Intent } from '../../../src/canary/promote.ts'
+import { finishRun, recordPostState, runName, type PostState } from '../../../src/runtime/environment.ts'
+import type { RecoveryIntent } from '../../../src/canary/promote.ts'
 import type { Connection } from '../../../src/cluster/connect.ts'
 import { configOf, tempFolder } from '../fixtures.ts'
 
@@ -32,13 +32,18 @@ const intents = [
       canary: { by: 'subset', name: 'v2' },
     },
     identity: 'me',
-  } as Intent,
+  } as RecoveryIntent,
 ]
 
 /** What is kept in the course of a run. */
-function left(canary: string, steps: (parts: ReturnType<typeof leaving>) => void): Left {
-  let kept: Left = {}
-  steps(leaving(configOf(`{ context: here, canary: { service: backend, ${canary} } }`), (now) => (kept = { ...now })))
+function left(canary: string, steps: (parts: ReturnType<typeof recordPostState>) => void): PostState {
+  let kept: PostState = {}
+  steps(
+    recordPostState(
+      configOf(`{ context: here, canary: { service: backend, ${canary} } }`),
+      (now) => (kept = { ...now }),
+    ),
+  )
   return kept
 }
 
@@ -71,14 +76,14 @@ describe('the end of a run', () => {
 
   test('removes what the run wrote, with nothing to put back', async () => {
     const own = folder()
-    expect(await finish({ temporaryFile: join(own, 'kubeconfig') }, () => undefined)).toEqual([])
+    expect(await finishRun({ temporaryFile: join(own, 'kubeconfig') }, () => undefined)).toEqual([])
     expect(existsSync(own)).toBe(false)
   })
 
   test('removes it also when the traffic cannot be put back, and says whose', async () => {
     const own = folder()
     await expect(
-      finish({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
+      finishRun({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
     ).rejects.toThrow('the traffic of backend is not back at stable: kubeconfig: the file /nowhere does not exist')
     expect(existsSync(own)).toBe(false)
   })

@@ -1,16 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import { hider, secretsIn } from '../../../src/runtime/redaction.ts'
+import { createRedactor, secretsInConfig } from '../../../src/runtime/redaction.ts'
 import { configOf } from '../fixtures.ts'
 
 const withHook = (url: string) =>
-  secretsIn(
+  secretsInConfig(
     configOf(`{ namespace: shop, canary: { service: backend, webhooks: { tell: { type: event, url: "${url}" } } } }`),
   )
 
 describe('the secrets of a config are', () => {
   test('the token of Prometheus, and the password in its address', () => {
     expect(
-      secretsIn(
+      secretsInConfig(
         configOf(
           '{ namespace: shop, canary: { service: backend, prometheus: { address: "https://shop:s3same@prometheus.test", token: abc } } }',
         ),
@@ -22,12 +22,14 @@ describe('the secrets of a config are', () => {
     const section = (name: string, secret: string) =>
       `{ service: ${name}, webhooks: { a: { type: event, url: "https://u:${secret}-a@x.test" }, b: { type: rollback, url: "https://u:${secret}-b@x.test" } } }`
     expect(
-      secretsIn(configOf(`{ namespace: shop, canaries: [${section('one', 'first')}, ${section('two', 'second')}] }`)),
+      secretsInConfig(
+        configOf(`{ namespace: shop, canaries: [${section('one', 'first')}, ${section('two', 'second')}] }`),
+      ),
     ).toEqual(['first-a', 'first-b', 'second-a', 'second-b'])
   })
 
   test('none where there is no canary', () => {
-    expect(secretsIn(configOf('{ namespace: shop, mtls: strict }'))).toEqual([])
+    expect(secretsInConfig(configOf('{ namespace: shop, mtls: strict }'))).toEqual([])
   })
 
   test.each<[string, string, string[]]>([
@@ -62,7 +64,7 @@ describe('the secrets of a config are', () => {
 
 describe('hiding secrets', () => {
   test('reaches every text inside a value, however deep, and nothing else of it', () => {
-    const hide = hider(['s3same'])
+    const hide = createRedactor(['s3same'])
     const value = {
       reason: 'asked https://shop:s3same@x.test: s3same is wrong',
       at: 7,
@@ -83,21 +85,21 @@ describe('hiding secrets', () => {
   })
 
   test('keeps the names of keys, which a reader needs', () => {
-    expect(hider(['reason'])({ reason: 'the reason' })).toEqual({ reason: 'the ***' })
+    expect(createRedactor(['reason'])({ reason: 'the reason' })).toEqual({ reason: 'the ***' })
   })
 
   test('takes the longest first: one that holds another leaves no rest', () => {
-    expect(hider(['pass', 'password'])('password pass')).toBe('*** ***')
-    expect(hider(['password', 'pass'])('password pass')).toBe('*** ***')
+    expect(createRedactor(['pass', 'password'])('password pass')).toBe('*** ***')
+    expect(createRedactor(['password', 'pass'])('password pass')).toBe('*** ***')
   })
 
   test.each(['a.c', '$&', 'p*ss(', '\\d'])('takes a secret as the text it is: %s', (secret) => {
-    expect(hider([secret])(`abc ${secret} 7`)).toBe('abc *** 7')
+    expect(createRedactor([secret])(`abc ${secret} 7`)).toBe('abc *** 7')
   })
 
   test('hides nothing for an empty one, and answers the value itself where there is none', () => {
     const value = { text: 'abc' }
-    expect(hider([''])(value)).toBe(value)
-    expect(hider(['', 'b'])(value)).toEqual({ text: 'a***c' })
+    expect(createRedactor([''])(value)).toBe(value)
+    expect(createRedactor(['', 'b'])(value)).toEqual({ text: 'a***c' })
   })
 })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
 import { protocolOf } from '../../../src/cluster/service-ports.ts'
-import { modeOf, portsOf, verifyWire, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-probe.ts'
+import { modeOf, portsOf, probeMtls, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-probe.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
 type Spec = NonNullable<PeerAuthentication['spec']>
@@ -144,7 +144,7 @@ describe('a plaintext request', () => {
   const reach = (message: string) =>
     Promise.reject(new ApiError(503, `error trying to reach service: ${message} (HTTP 503)`))
   const asked = (answer: () => Promise<unknown>, mode: Mode, pods: Pod[] = [withPorts], port = 'http') =>
-    verifyWire(
+    probeMtls(
       clusterWith({
         list: (kind: string, namespace: string) =>
           Promise.resolve(

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
 import {
-  deepRows,
+  trafficCheckRows,
   parseClusters,
-  verifyDeep,
+  checkTraffic,
   type Counted,
-  type DeepRow,
-  type Watched,
+  type TrafficCheckRow,
+  type CounterWindow,
 } from '../../../src/verify/traffic-checks.ts'
 import { clusterWith, pod, to, virtualService } from '../fixtures.ts'
 
@@ -34,11 +34,11 @@ const mysql: Service = {
 }
 
 function rows(
-  policy: Watched['services'][string],
+  policy: CounterWindow['services'][string],
   all: Counted[],
   services: Service[] = [],
-): Record<string, Omit<DeepRow, 'service' | 'what'>> {
-  const found = deepRows({ namespace: 'shop', services: { backend: policy } }, all, services, [route], 5_000)
+): Record<string, Omit<TrafficCheckRow, 'service' | 'what'>> {
+  const found = trafficCheckRows({ namespace: 'shop', services: { backend: policy } }, all, services, [route], 5_000)
   return Object.fromEntries(found.map(({ service, what, ...row }) => [`${service} ${what}`, row]))
 }
 
@@ -76,7 +76,7 @@ test.each([
   ['a mirror', [{ route: [to('v1', 80), to('v2', 20)], mirror: { host: 'backend', subset: 'v2' } }]],
 ])('the split cannot be judged by its weights alone beside %s', (_, http) => {
   const all = [counted(of('v1'), { [served()]: 50 }), counted(of('v2'), { [served()]: 50 })]
-  const [row] = deepRows(
+  const [row] = trafficCheckRows(
     { namespace: 'shop', services: { backend: { subsets } } },
     all,
     [],
@@ -95,7 +95,7 @@ describe('retries, timeouts and ejections', () => {
     retries: { attempts: 2, retryOn: [] },
     timeout: 1_000,
     circuitBreaker: { consecutive5xxErrors: 5 },
-  } as unknown as Watched['services'][string]
+  } as unknown as CounterWindow['services'][string]
 
   test('are told as far as the default publishes them, and what is not published is said', () => {
     expect(
@@ -227,7 +227,7 @@ test('what is counted is what was added while it watched, under either of the na
       return Promise.resolve(`envoy_${served()} ${name === 'backend-v1' ? (after ? 1080 : 1000) : after ? 20 : 0}\n`)
     },
   })
-  const [split] = await verifyDeep(
+  const [split] = await checkTraffic(
     cluster,
     { namespace: 'shop', services: { backend: { subsets } } },
     0,

@@ -1,7 +1,7 @@
 // Times of two sidecars that publish every five seconds, each at moments of its own, as on a real mesh.
 import { describe, expect, test } from 'vitest'
-import { add, begin, lines, type Checks } from '../../../../src/canary/analysis/checks.ts'
-import { nothing, sum, type Served } from '../../../../src/canary/analysis/request-counts.ts'
+import { addSample, createChecks, checkResults, type Checks } from '../../../../src/canary/analysis/checks.ts'
+import { noRequests, addRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
@@ -19,21 +19,21 @@ function verdicts(seed: number, canary: Share, stable: Share, seconds: number, o
   const sidecars = [canary, stable].map((share, i) => ({
     share,
     publishesAt: i === 0 ? 2 + offset : 2,
-    kept: nothing,
-    told: nothing,
+    kept: noRequests,
+    told: noRequests,
   }))
-  let checks: Checks = begin(plan)
+  let checks: Checks = createChecks(plan)
   return Array.from({ length: seconds }, (_, second) => {
-    const [ofCanary, ofStable] = sidecars.map((each): Served => {
+    const [ofCanary, ofStable] = sidecars.map((each): RequestCounts => {
       const slow = Array.from({ length: 25 }, () => random() < each.share(second)).filter(Boolean).length
-      each.kept = sum(each.kept, served(25, 0, slow))
-      const published = second % 5 === each.publishesAt ? each.kept : nothing
-      if (published !== nothing) each.kept = nothing
-      each.told = sum(each.told, published)
+      each.kept = addRequests(each.kept, served(25, 0, slow))
+      const published = second % 5 === each.publishesAt ? each.kept : noRequests
+      if (published !== noRequests) each.kept = noRequests
+      each.told = addRequests(each.told, published)
       return published
     })
-    checks = add(plan, checks, ofCanary!, ofStable!, false, usual)
-    return lines(plan, checks, sidecars[0]!.told, sidecars[1]!.told)
+    checks = addSample(plan, checks, ofCanary!, ofStable!, false, usual)
+    return checkResults(plan, checks, sidecars[0]!.told, sidecars[1]!.told)
       .filter(({ verdict }) => verdict === 'fail')
       .map(({ check }) => check)
   })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { eValue, eValueOf, logMeanExp, ratios, unseen, weigh } from '../../../../src/canary/analysis/mixture.ts'
+import { eValue, eValueOf, logMeanExp, ratios, noEvidence, addTerms } from '../../../../src/canary/analysis/mixture.ts'
 
 describe('logMeanExp', () => {
   test.each<[number[], number]>([
@@ -16,31 +16,31 @@ describe('logMeanExp', () => {
 
 describe('E', () => {
   const after = (ticks: number, log: number) =>
-    Array.from({ length: ticks }).reduce<typeof unseen>(
+    Array.from({ length: ticks }).reduce<typeof noEvidence>(
       (evidence) =>
-        weigh(
+        addTerms(
           evidence,
           ratios.map(() => log),
         ),
-      unseen,
+      noEvidence,
     )
 
   test('is 1 at the start, and stays it while nothing speaks either way', () => {
-    expect(eValue(unseen)).toBe(1)
+    expect(eValue(noEvidence)).toBe(1)
     expect(eValue(after(1_000, 0))).toBeCloseTo(1, 10)
   })
 
   test('however strong it is stays a number that JSON can hold', () => {
     expect(JSON.parse(JSON.stringify(eValue(after(1, 5_000))))).toBeGreaterThan(1e300)
     expect(JSON.parse(JSON.stringify(eValueOf([5_000, 0])))).toBeGreaterThan(1e300)
-    expect(JSON.parse(JSON.stringify(unseen))).toEqual(unseen)
+    expect(JSON.parse(JSON.stringify(noEvidence))).toEqual(noEvidence)
   })
 
   test('of what speaks against it from the first tick is three quarters of the ratio, and never sinks to nothing', () => {
     expect(
       eValue(
-        weigh(
-          unseen,
+        addTerms(
+          noEvidence,
           ratios.map(() => Math.log(1_000)),
         ),
       ),
@@ -53,7 +53,7 @@ describe('E', () => {
       let evidence = after(before, -1)
       let ticks = 0
       for (; eValue(evidence) < 100; ticks++)
-        evidence = weigh(
+        evidence = addTerms(
           evidence,
           ratios.map(() => 1),
         )

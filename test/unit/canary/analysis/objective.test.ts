@@ -1,24 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import {
   add as addOwn,
-  begin,
+  create,
   compare,
   evidence,
   judge,
   type Objective,
 } from '../../../../src/canary/analysis/objective.ts'
-import type { Counts } from '../../../../src/canary/analysis/request-counts.ts'
+import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 import { expected, hypergeometric } from './exact.ts'
 
 /** A tick of both. */
-function addTick(test: Objective, canary: Counts, stable: Counts, alone: boolean): Objective {
+function addTick(test: Objective, canary: LimitCounts, stable: LimitCounts, alone: boolean): Objective {
   const own = addOwn(test, canary, alone)
   return alone ? own : compare(own, canary, stable)
 }
 
 /** The canary alone, without anyone to compare it with. */
-const add = (test: Objective, counts: Counts) => addOwn(test, counts, true)
+const add = (test: Objective, counts: LimitCounts) => addOwn(test, counts, true)
 
 /** Looks after every request until the judge decides against or `limit` requests are seen; the number seen, or undefined. */
 function failedAfter(
@@ -30,7 +30,7 @@ function failedAfter(
 ): number | undefined {
   let state = test
   for (let seen = 1; seen <= limit; seen++) {
-    state = add(state, { requests: 1, against: random() < rate ? 1 : 0 })
+    state = add(state, { requests: 1, violations: random() < rate ? 1 : 0 })
     if (judge(state, alpha) === 'fail') return seen
   }
   return undefined
@@ -38,9 +38,9 @@ function failedAfter(
 
 /** How many requests of which none counts against it until the canary is certified. */
 function passedAfter(limit: number, alpha: number, most: number): number | undefined {
-  let state = begin(limit)
+  let state = create(limit)
   for (let seen = 1; seen <= most; seen++) {
-    state = add(state, { requests: 1, against: 0 })
+    state = add(state, { requests: 1, violations: 0 })
     if (judge(state, alpha) === 'pass') return seen
   }
   return undefined
@@ -54,7 +54,7 @@ describe('false alarms', () => {
     'a rate exactly at the limit of %d, looked at after each of 200 requests, fails in at most α = %d of 1,000 runs',
     (limit, alpha) => {
       const random = randomFrom(7)
-      const runs = Array.from({ length: 1_000 }, () => failedAfter(begin(limit), alpha, limit, 200, random))
+      const runs = Array.from({ length: 1_000 }, () => failedAfter(create(limit), alpha, limit, 200, random))
       const failed = runs.filter((after) => after !== undefined).length
       expect(failed).toBeLessThanOrEqual(alpha * 1_000)
       // The test has teeth: some runs do come close enough to be failed.
@@ -66,7 +66,7 @@ describe('false alarms', () => {
 /** Of 500 runs, how many are failed within so many requests. */
 function failedOf500(limit: number, alpha: number, rate: number, requests: number): number {
   const random = randomFrom(23)
-  return Array.from({ length: 500 }, () => failedAfter(begin(limit), alpha, rate, requests, random)).filter(
+  return Array.from({ length: 500 }, () => failedAfter(create(limit), alpha, rate, requests, random)).filter(
     (after) => after !== undefined,
   ).length
 }
@@ -103,7 +103,7 @@ describe('detection', () => {
       const random = randomFrom(3)
       const runs = Array.from(
         { length: 200 },
-        () => failedAfter(begin(0.01), 0.01, rate, 2_000, random) ?? Infinity,
+        () => failedAfter(create(0.01), 0.01, rate, 2_000, random) ?? Infinity,
       ).sort((a, b) => a - b)
       expect(runs[99]).toBeLessThanOrEqual(half)
       expect(runs[189]).toBeLessThanOrEqual(most)
@@ -112,9 +112,9 @@ describe('detection', () => {
   )
 
   test('two failures at the very beginning are enough against 1%, one is not', () => {
-    const once = add(begin(0.01), { requests: 1, against: 1 })
+    const once = add(create(0.01), { requests: 1, violations: 1 })
     expect(judge(once, 0.01)).toBe('undecided')
-    expect(judge(add(once, { requests: 1, against: 1 }), 0.01)).toBe('fail')
+    expect(judge(add(once, { requests: 1, violations: 1 }), 0.01)).toBe('fail')
   })
 })
 
@@ -136,11 +136,11 @@ describe('certification', () => {
   test('a rate just at the limit is certified in at most α of 2,000 runs', () => {
     const random = randomFrom(11)
     const certified = Array.from({ length: 2_000 }, () => {
-      let state = begin(0.05)
+      let state = create(0.05)
       for (let seen = 0; seen < 50; seen++) {
         state = add(state, {
           requests: 10,
-          against: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,
+          violations: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,
         })
         if (judge(state, 0.05) === 'pass') return true
       }
@@ -151,56 +151,56 @@ describe('certification', () => {
 })
 
 test('no requests are no evidence', () => {
-  const state = add(begin(0.01), { requests: 0, against: 0 })
-  expect(state).toEqual(begin(0.01))
+  const state = add(create(0.01), { requests: 0, violations: 0 })
+  expect(state).toEqual(create(0.01))
   expect(judge(state, 0.01)).toBe('undecided')
 })
 
 test('what certifies weighs requests the same one by one and all at once', () => {
   const counts = [
-    { requests: 40, against: 1 },
-    { requests: 10, against: 2 },
-    { requests: 1, against: 0 },
+    { requests: 40, violations: 1 },
+    { requests: 10, violations: 2 },
+    { requests: 1, violations: 0 },
   ]
-  const apart = counts.reduce(add, begin(0.02))
-  const together = add(begin(0.02), { requests: 51, against: 3 })
+  const apart = counts.reduce(add, create(0.02))
+  const together = add(create(0.02), { requests: 51, violations: 3 })
   apart.below.forEach((sum, i) => expect(sum).toBeCloseTo(together.below[i]!, 10))
 })
 
 test('adding leaves the test that it was added to as it was', () => {
-  const before = begin(0.01)
-  add(before, { requests: 5, against: 5 })
-  expect(before).toEqual(begin(0.01))
+  const before = create(0.01)
+  add(before, { requests: 5, violations: 5 })
+  expect(before).toEqual(create(0.01))
 })
 
 test('a million failures are a finite number and a failure', () => {
-  const state = add(begin(0.01), { requests: 1_000_000, against: 1_000_000 })
+  const state = add(create(0.01), { requests: 1_000_000, violations: 1_000_000 })
   expect(Number.isFinite(evidence(state).against)).toBe(true)
   expect(judge(state, 0.01)).toBe('fail')
 })
 
 describe('beside stable', () => {
-  const ten = (canaryFailures: number, stableFailures: number): [Counts, Counts, boolean] => [
-    { requests: 10, against: canaryFailures },
-    { requests: 90, against: stableFailures },
+  const ten = (canaryFailures: number, stableFailures: number): [LimitCounts, LimitCounts, boolean] => [
+    { requests: 10, violations: canaryFailures },
+    { requests: 90, violations: stableFailures },
     false,
   ]
 
   test('a canary that misses its limit while stable keeps it fails', () => {
-    const state = addTick(begin(0.01), ...ten(4, 0))
+    const state = addTick(create(0.01), ...ten(4, 0))
     expect(judge(state, 0.01)).toBe('fail')
     expect(evidence(state).beside).toBeGreaterThan(100)
   })
 
   test('one that fails with stable shares its misfortune, however long that lasts', () => {
-    let state = begin(0.01)
+    let state = create(0.01)
     for (let i = 0; i < 1_000; i++) state = addTick(state, ...ten(9, 81))
     expect(judge(state, 0.01)).toBe('shared')
     expect(evidence(state).beside).toBeLessThan(1)
   })
 
   test('one that goes on failing when stable has recovered fails in the end', () => {
-    let state = addTick(begin(0.01), ...ten(9, 81))
+    let state = addTick(create(0.01), ...ten(9, 81))
     let ticks = 0
     while (judge(state, 0.01) !== 'fail' && ticks < 100) {
       state = addTick(state, ...ten(5, 0))
@@ -210,9 +210,9 @@ describe('beside stable', () => {
   })
 
   test('one that fails more than stable, but within its limit, does not fail', () => {
-    let state = begin(0.1)
+    let state = create(0.1)
     for (let i = 0; i < 100; i++)
-      state = addTick(state, { requests: 100, against: 5 }, { requests: 100, against: 0 }, false)
+      state = addTick(state, { requests: 100, violations: 5 }, { requests: 100, violations: 0 }, false)
     expect(judge(state, 0.01)).toBe('pass')
     expect(evidence(state).beside).toBeGreaterThan(100)
   })
@@ -226,9 +226,9 @@ describe('beside stable', () => {
     (requests, failures, drawn) => {
       const after = (x: number) =>
         addTick(
-          begin(0.01),
-          { requests: drawn, against: x },
-          { requests: requests - drawn, against: failures - x },
+          create(0.01),
+          { requests: drawn, violations: x },
+          { requests: requests - drawn, violations: failures - x },
           false,
         )
       expect(expected(hypergeometric(requests, failures, drawn), (x) => evidence(after(x)).beside)).toBeLessThanOrEqual(
@@ -239,7 +239,7 @@ describe('beside stable', () => {
 
   test('that nobody asked stable by chance is not taken for being alone: such a tick tells nothing beside', () => {
     const { against, beside } = evidence(
-      addTick(begin(0.01), { requests: 5, against: 5 }, { requests: 0, against: 0 }, false),
+      addTick(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
     )
     expect(beside).toBeCloseTo(1, 10)
     expect(against).toBeGreaterThan(100)

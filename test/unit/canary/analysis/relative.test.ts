@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { add, begin, evidence, judge, terms, type Relative } from '../../../../src/canary/analysis/relative.ts'
-import type { Counts } from '../../../../src/canary/analysis/request-counts.ts'
+import { add, create, evidence, judge, terms, type Relative } from '../../../../src/canary/analysis/relative.ts'
+import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 import { binomial, expected, hypergeometric } from './exact.ts'
 
-const counts = (requests: number, against = 0): Counts => ({ requests, against })
+const counts = (requests: number, violations = 0): LimitCounts => ({ requests, violations })
 
 /** What E after one tick is expected to be, over all that both versions may have failed. */
 function expectedE(
@@ -14,7 +14,7 @@ function expectedE(
   side: 'against' | 'below',
 ): number {
   const after = (x: number, failures: number) =>
-    evidence(add(begin(margin), counts(canary, x), counts(stable, failures)))[side]
+    evidence(add(create(margin), counts(canary, x), counts(stable, failures)))[side]
   return expected(binomial(stable, stableRate), (failures) =>
     expected(binomial(canary, canaryRate), (x) => after(x, failures)),
   )
@@ -55,17 +55,17 @@ describe('a tick is not expected to raise the evidence', () => {
     'when %d requests had %d failures in one burst and lots sent %d of them to the canary',
     (requests, failures, drawn) => {
       const after = (x: number) =>
-        evidence(add(begin(1), counts(drawn, x), counts(requests - drawn, failures - x))).against
+        evidence(add(create(1), counts(drawn, x), counts(requests - drawn, failures - x))).against
       expect(expected(hypergeometric(requests, failures, drawn), after)).toBeLessThanOrEqual(1 + 1e-9)
     },
   )
 })
 
 /** One tick of so many requests, of which each goes to the canary by lot; of all of them a share fails. */
-function tick(random: () => number, requests: number, weight: number, failing: number): [Counts, Counts] {
+function tick(random: () => number, requests: number, weight: number, failing: number): [LimitCounts, LimitCounts] {
   let [canary, stable] = [counts(0), counts(0)]
   for (let i = 0; i < requests; i++) {
-    const more = (to: Counts) => counts(to.requests + 1, to.against + (random() < failing ? 1 : 0))
+    const more = (to: LimitCounts) => counts(to.requests + 1, to.violations + (random() < failing ? 1 : 0))
     if (random() < weight) canary = more(canary)
     else stable = more(stable)
   }
@@ -76,7 +76,7 @@ test('two equal versions whose failures come in outages, while the weight goes u
   const random = randomFrom(17)
   const weights = [0.05, 0.25, 0.5, 0.1, 0.9]
   const condemned = Array.from({ length: 1_000 }, () => {
-    let [state, outage] = [begin(1), false]
+    let [state, outage] = [create(1), false]
     return Array.from({ length: 50 }, (_, i) => {
       outage = random() < (outage ? 0.5 : 0.05)
       state = add(state, ...tick(random, 20, weights[Math.floor(i / 10)]!, outage ? 0.9 : 0.01))
@@ -90,7 +90,7 @@ test('two equal versions whose failures come in outages, while the weight goes u
 
 /** Failures of the canary that condemn it, at this weight, beside a stable that never fails. */
 function failuresToCondemn(weight: number, alpha: number): number {
-  let [state, failures] = [begin(1.5), 0]
+  let [state, failures] = [create(1.5), 0]
   while (judge(state, alpha) !== 'fail' && failures < 1_000) {
     state = add(state, counts(weight, 1), counts(100 - weight))
     failures++
@@ -112,13 +112,13 @@ describe('detection', () => {
   )
 
   test('ten times as many failures as stable is worse, and as many is not', () => {
-    const after = (failures: number) => judge(add(begin(1.5), counts(500, failures), counts(4_500, 45)), 0.01)
+    const after = (failures: number) => judge(add(create(1.5), counts(500, failures), counts(4_500, 45)), 0.01)
     expect(after(50)).toBe('fail')
     expect(after(5)).toBe('undecided')
   })
 
   test('a canary that fails a quarter as often passes', () => {
-    expect(judge(add(begin(1.5), counts(2_000, 25), counts(2_000, 100)), 0.01)).toBe('pass')
+    expect(judge(add(create(1.5), counts(2_000, 25), counts(2_000, 100)), 0.01)).toBe('pass')
   })
 })
 
@@ -129,7 +129,7 @@ describe('what tells nothing', () => {
     ['a tick without the canary', counts(0), counts(50, 50)],
     ['a tick without failures', counts(50), counts(50)],
   ])('%s', (_, canary, stable) => {
-    const state = add(begin(1.5), counts(10, 1), counts(10, 1))
+    const state = add(create(1.5), counts(10, 1), counts(10, 1))
     expect(add(state, canary, stable)).toEqual(state)
   })
 })
@@ -143,7 +143,7 @@ test('a tick weighs the same as the parts that it could be read in, at one weigh
 test('however long the canary was no worse, or both failed, a few ticks tell when it is', () => {
   const bothFail = Array.from({ length: 600 }).reduce<Relative>(
     (state) => add(state, counts(5, 4), counts(45, 36)),
-    begin(1.5),
+    create(1.5),
   )
   let [state, ticks] = [bothFail, 0]
   for (; judge(state, 0.01) !== 'fail'; ticks++) state = add(state, counts(5, 2), counts(45))
@@ -152,14 +152,14 @@ test('however long the canary was no worse, or both failed, a few ticks tell whe
 
 test('a change of weight does not make two equal versions differ: failures are compared within a tick', () => {
   // Of all together the canary failed 101 of 1,100 and stable 109 of 1,100; of each tick both failed the same share.
-  const state = add(add(begin(1), counts(100, 1), counts(900, 9)), counts(1_000, 100), counts(200, 20))
+  const state = add(add(create(1), counts(100, 1), counts(900, 9)), counts(1_000, 100), counts(200, 20))
   expect(judge(state, 0.01)).toBe('undecided')
   expect(evidence(state).against).toBeLessThan(1)
 })
 
 test('evidence is E, which decides from 1/alpha on', () => {
-  expect(evidence(begin(1.5))).toEqual({ against: 1, below: 1 })
-  const state = add(begin(1.5), counts(10, 9), counts(90, 1))
+  expect(evidence(create(1.5))).toEqual({ against: 1, below: 1 })
+  const state = add(create(1.5), counts(10, 9), counts(90, 1))
   expect(evidence(state).against).toBeGreaterThanOrEqual(1 / 0.01)
   expect(judge(state, 0.01)).toBe('fail')
   expect(judge(state, 0.5 / evidence(state).against)).not.toBe('fail')

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { isShifted, shareScore, shiftSeen, type Shift } from '../../../../src/canary/analysis/shift-detector.ts'
+import {
+  hasShifted,
+  shareScore,
+  addShiftSample,
+  type ShiftEvidence,
+} from '../../../../src/canary/analysis/shift-detector.ts'
 import { randomFrom } from '../../random.ts'
 
 const random = randomFrom(17)
@@ -8,11 +13,11 @@ const hits = (requests: number, share: number) =>
 
 /** The look at which a shift is taken for seen, of requests that go by the new weight after `late` looks. */
 function seenAt(from: number, to: number, requests: number, late: number): number {
-  let shift: Shift | undefined
+  let shift: ShiftEvidence | undefined
   for (let look = 1; ; look++) {
     const canary = hits(requests, (look > late ? to : from) / 100)
-    shift = shiftSeen(shift, from, to, canary, requests - canary)
-    if (isShifted(shift)) return look
+    shift = addShiftSample(shift, from, to, canary, requests - canary)
+    if (hasShifted(shift)) return look
   }
 }
 
@@ -52,17 +57,17 @@ describe('a shift of traffic', () => {
   )
 
   test('is not seen where nothing is, however often one looks', () => {
-    let shift: Shift | undefined
+    let shift: ShiftEvidence | undefined
     for (let look = 0; look < 1_000; look++) {
       // Halfway between 25 and 50 are 3 of 8.
-      shift = look % 2 === 0 ? shiftSeen(shift, 25, 50, 0, 0) : shiftSeen(shift, 25, 50, 3, 5)
-      expect(isShifted(shift)).toBe(false)
+      shift = look % 2 === 0 ? addShiftSample(shift, 25, 50, 0, 0) : addShiftSample(shift, 25, 50, 3, 5)
+      expect(hasShifted(shift)).toBe(false)
     }
   })
 
   test('that is past all doubt stays a number', () => {
-    expect(JSON.parse(JSON.stringify(shiftSeen(undefined, 5, 95, 100_000, 0)))).toEqual({
-      looks: 1,
+    expect(JSON.parse(JSON.stringify(addShiftSample(undefined, 5, 95, 100_000, 0)))).toEqual({
+      samples: 1,
       odds: Number.MAX_VALUE,
     })
   })

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { start, type Step } from '../../../../src/canary/state/machine.ts'
-import { nothing } from '../../../../src/canary/analysis/request-counts.ts'
+import { initialState, type Step } from '../../../../src/canary/state/machine.ts'
+import { noRequests } from '../../../../src/canary/analysis/request-counts.ts'
 import { promotionReport } from '../../../../src/report/report.ts'
-import { splitDoubts } from '../../../../src/stages/promote.ts'
+import { splitWarnings } from '../../../../src/stages/promote.ts'
 import { planOf } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
@@ -18,13 +18,15 @@ function doubts(requests: number, canary: (weight: number) => number): string[] 
       shiftedAt: 0,
       watchedFrom: 0,
       endedAt: 1,
-      canary: nothing,
-      stable: nothing,
+      canary: noRequests,
+      stable: noRequests,
       watched: { canary: canary(weight), stable: requests - canary(weight) },
       outcome: 'passed',
     }),
   )
-  return splitDoubts(promotionReport({ ...start(plan, 0, 0), steps, verdict: 'promoted', plan, namespace: 'shop' }))
+  return splitWarnings(
+    promotionReport({ ...initialState(plan, 0, 0), steps, verdict: 'promoted', plan, namespace: 'shop' }),
+  )
 }
 
 describe('whether something else than the routes decides who serves', () => {

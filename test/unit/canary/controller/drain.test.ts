@@ -1,5 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { stillServing, untilQuiet, whyServing, type Quiet } from '../../../../src/canary/controller/drain.ts'
+import {
+  findUndrained,
+  waitForDrain,
+  explainServing,
+  type DrainResult,
+} from '../../../../src/canary/controller/drain.ts'
 import { ApiError, type Cluster } from '../../../../src/cluster/client.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
@@ -9,7 +14,7 @@ import { randomFrom } from '../../random.ts'
 // Time passes only when somebody sleeps.
 const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
 vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => ((clock.now += ms), Promise.resolve()) }))
-vi.mock('../../../../src/runtime/clock.ts', () => ({ now: () => clock.now }))
+vi.mock('../../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
 
 let notes: string[]
 beforeEach(() => {
@@ -20,10 +25,10 @@ beforeEach(() => {
 /** What comes of it when each look sees what `glance` answers at that moment. */
 function watched(
   glance: (ms: number) => number | undefined,
-  { perSecond = 20, patienceMs = 60_000, over = (): boolean => false } = {},
-): Promise<Quiet> {
-  return untilQuiet(() => Promise.resolve(glance(clock.now)), {
-    patienceMs,
+  { perSecond = 20, timeoutMs = 60_000, over = (): boolean => false } = {},
+): Promise<DrainResult> {
+  return waitForDrain(() => Promise.resolve(glance(clock.now)), {
+    timeoutMs,
     perSecond,
     over,
     note: (line) => notes.push(line),
@@ -39,7 +44,7 @@ describe('a canary whose weight was put back', () => {
     ])
   })
 
-  test('is waited for as long as it is seen to serve, and then no longer than anybody has patience', async () => {
+  test('is waited for as long as it is seen to serve, and then no longer than anybody has progressDeadline', async () => {
     expect(await watched((ms) => (ms <= 45_000 ? 5 : 0))).toEqual({ secondsToSafe: 45 })
     clock.now = 0
     expect(await watched(() => 5)).toEqual({ still: { perSecond: 10, seconds: 60 } })
@@ -96,15 +101,15 @@ describe('from outside its promotion a canary', () => {
     stable: { by: 'subset', name: 'v1' },
     canary: { by: 'subset', name: 'v2' },
   }
-  const sight = {
+  const drainTarget = {
     labels: { version: 'v2' },
     metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
-    patienceMs: 30_000,
+    timeoutMs: 30_000,
   }
   const counter = (count: number) => `istio_requests_total{reporter="destination",response_code="200"} ${count}`
   const canary = pod({ metadata: { labels: { version: 'v2' } } })
   const looked = (pods: Pod[], count: () => number) =>
-    stillServing(
+    findUndrained(
       clusterWith({
         list: (kind: string) =>
           Promise.resolve(
@@ -118,7 +123,7 @@ describe('from outside its promotion a canary', () => {
         log: () => Promise.resolve(''),
       }),
       split,
-      sight,
+      drainTarget,
       (line) => notes.push(line),
     )
 
@@ -142,7 +147,7 @@ describe('from outside its promotion a canary', () => {
     const cluster = clusterWith({
       list: () => Promise.resolve([virtualService([{ route: [to('v1', 70), to('v2', 30)] }])]),
     })
-    expect(await whyServing(cluster, split, { perSecond: 15, seconds: 60 })).toMatch(
+    expect(await explainServing(cluster, split, { perSecond: 15, seconds: 60 })).toMatch(
       /^weight 0 was written to VirtualService shop\/backend, and 60 s later .*: somebody has written 30 there since/,
     )
   })
@@ -155,7 +160,7 @@ describe('from outside its promotion a canary', () => {
         status,
       })
     const why = (more: Partial<Cluster>) =>
-      whyServing(Object.assign(clusterWith({ list: () => Promise.resolve([]) }), more), split, {
+      explainServing(Object.assign(clusterWith({ list: () => Promise.resolve([]) }), more), split, {
         perSecond: 25,
         seconds: 60,
       })

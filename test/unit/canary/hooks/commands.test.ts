@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
-import { run } from '../../../../src/canary/hooks/commands.ts'
-import type { Outside } from '../../../../src/canary/hooks/finding.ts'
+import { runCheckCommand } from '../../../../src/canary/hooks/commands.ts'
+import type { PromotionStatus } from '../../../../src/canary/hooks/finding.ts'
 import { tempFolder } from '../../fixtures.ts'
 
-const outside: Outside = {
+const outside: PromotionStatus = {
   namespace: 'shop',
   service: 'backend',
   stable: 'v1',
@@ -18,7 +18,7 @@ const outside: Outside = {
 const never = new AbortController().signal
 
 function node(script: string, { timeout = 30_000, signal = never } = {}) {
-  return run({ run: [process.execPath, '-e', script], timeout, failures: 1 }, outside, signal)
+  return runCheckCommand({ run: [process.execPath, '-e', script], timeout, failures: 1 }, outside, signal)
 }
 
 test.each<[string, string, string, string]>([
@@ -38,7 +38,7 @@ test('one that something else killed says nothing about the canary', async () =>
 })
 
 test('one that cannot be started says nothing either', async () => {
-  expect(await run({ run: ['/no/such/program'], timeout: 1_000, failures: 1 }, outside, never)).toEqual({
+  expect(await runCheckCommand({ run: ['/no/such/program'], timeout: 1_000, failures: 1 }, outside, never)).toEqual({
     state: 'undecided',
     text: '/no/such/program cannot be started: spawn /no/such/program ENOENT',
   })
@@ -65,7 +65,11 @@ test('it gets the step in its environment, and none of our inputs', async () => 
 test('arguments are taken as they are, no shell reads them', async () => {
   const script = 'console.log(process.argv[1])'
   expect(
-    await run({ run: [process.execPath, '-e', script, '$(id); "x"'], timeout: 30_000, failures: 1 }, outside, never),
+    await runCheckCommand(
+      { run: [process.execPath, '-e', script, '$(id); "x"'], timeout: 30_000, failures: 1 },
+      outside,
+      never,
+    ),
   ).toMatchObject({ text: '$(id); "x"' })
 })
 

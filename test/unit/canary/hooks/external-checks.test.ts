@@ -1,11 +1,11 @@
 // Webhooks at a server on the loopback interface stand for all that is asked of others; time is not waited for.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { checks } from '../../../../src/canary/hooks/external-checks.ts'
-import type { Outside } from '../../../../src/canary/hooks/finding.ts'
+import { createExternalChecks } from '../../../../src/canary/hooks/external-checks.ts'
+import type { PromotionStatus } from '../../../../src/canary/hooks/finding.ts'
 import { clusterWith, planOf } from '../../fixtures.ts'
 
 // The fake timers keep the wall clock; the other one they do not know.
-vi.mock('../../../../src/runtime/clock.ts', () => ({ now: () => Date.now() }))
+vi.mock('../../../../src/runtime/clock.ts', () => ({ monotonicNow: () => Date.now() }))
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] })
@@ -24,7 +24,7 @@ vi.mock('node:timers/promises', () => ({
     }),
 }))
 
-const outside = (): Outside => ({
+const outside = (): PromotionStatus => ({
   namespace: 'shop',
   service: 'backend',
   stable: 'v1',
@@ -50,7 +50,7 @@ function asking(more: string, ...answers: boolean[]) {
   const plan = planOf(
     `interval: 30s, webhooks: { smoke: { type: rollout, url: 'http://x.test', ${more} }, other: { type: event, url: 'http://x.test' } }`,
   )
-  const asked = checks(clusterWith({}), plan, outside)
+  const asked = createExternalChecks(clusterWith({}), plan, outside)
   begun = Date.now()
   return {
     ...asked,
@@ -121,7 +121,7 @@ test('a query is first asked after its period: what it tells is of the time befo
   const plan = planOf(
     "prometheus: { service: 'a/prometheus:9090' }, checks: { queries: { errors: { query: x, max: 1, every: 10s } } }",
   )
-  const { start, stop, latest } = checks(clusterWith({ service }), plan, outside)
+  const { start, stop, latest } = createExternalChecks(clusterWith({ service }), plan, outside)
   start()
   await pass(21)
   stop()

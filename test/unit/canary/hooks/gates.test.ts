@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Finding, Gate } from '../../../../src/canary/hooks/finding.ts'
-import { gates } from '../../../../src/canary/hooks/gates.ts'
+import { createGates } from '../../../../src/canary/hooks/gates.ts'
 
 // The fake timers keep the wall clock; the other one they do not know.
-vi.mock('../../../../src/runtime/clock.ts', () => ({ now: () => Date.now() }))
+vi.mock('../../../../src/runtime/clock.ts', () => ({ monotonicNow: () => Date.now() }))
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'] })
@@ -19,7 +19,7 @@ function asking() {
     answer: (state: Finding['state']) => Promise<void>
     fail: (error: Error) => Promise<void>
   }[] = []
-  const { answers } = gates(
+  const { answers } = createGates(
     (gate) =>
       new Promise<Finding>((resolve, reject) => {
         open.push({

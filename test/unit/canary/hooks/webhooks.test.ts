@@ -1,10 +1,10 @@
 // A real HTTP server on the loopback interface: what is tested is what a service written for Flagger would get.
 import { expect, test, vi } from 'vitest'
-import type { Outside } from '../../../../src/canary/hooks/finding.ts'
-import { hooks } from '../../../../src/canary/hooks/webhooks.ts'
+import type { PromotionStatus } from '../../../../src/canary/hooks/finding.ts'
+import { createWebhooks } from '../../../../src/canary/hooks/webhooks.ts'
 import { planOf, serve, type Asked } from '../../fixtures.ts'
 
-const outside: Outside = {
+const outside: PromotionStatus = {
   namespace: 'shop',
   service: 'backend',
   stable: 'v1',
@@ -30,7 +30,7 @@ async function hooked(
   const notes: string[] = []
   const plan = planOf(`webhooks: { gate: { type: ${kind}, url: '${address}/hook?secret=s3cret', ${more} } }`)
   return {
-    ...hooks(
+    ...createWebhooks(
       plan,
       () => outside,
       (line) => notes.push(line),
@@ -123,7 +123,7 @@ test('of several that confirm all have to, of several that may put back one is e
   const plan = planOf(
     `webhooks: { a: { type: confirm-promotion, url: '${address}/yes' }, b: { type: confirm-promotion, url: '${address}/no' }, c: { type: rollback, url: '${address}/no' }, d: { type: rollback, url: '${address}/yes' } }`,
   )
-  const { ask } = hooks(
+  const { ask } = createWebhooks(
     plan,
     () => outside,
     () => undefined,

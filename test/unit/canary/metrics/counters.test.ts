@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import {
-  callsOf,
-  difference,
+  countCalls,
+  counterDeltas,
   labelsOf,
-  lost,
+  countCallerFailures,
   parse,
-  served,
+  countServed,
   seriesOf,
 } from '../../../../src/canary/metrics/counters.ts'
-import type { Served } from '../../../../src/canary/analysis/request-counts.ts'
+import type { RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
 
@@ -28,8 +28,8 @@ function buckets(counts: Record<string, number>, code = '200', reporter = 'desti
 
 const read = (text: string) => parse(text, names)
 /** Without the times. */
-const counts = ({ requests, failures, abandoned }: Served) => ({ requests, failures, abandoned })
-const since = (before: string, after: string) => difference(read(before), read(after))
+const counts = ({ requests, failures, abandoned }: RequestCounts) => ({ requests, failures, abandoned })
+const since = (before: string, after: string) => counterDeltas(read(before), read(after))
 
 describe('reading', () => {
   test('only the two metrics are kept, series by series', () => {
@@ -82,7 +82,7 @@ describe('what was added between two readings', () => {
   test('is the difference, series by series', () => {
     expect(
       counts(
-        served(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names),
+        countServed(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names),
       ),
     ).toEqual({ requests: 31, failures: 1, abandoned: 0 })
   })
@@ -102,7 +102,7 @@ describe('what was added between two readings', () => {
   })
 
   test('of a series that was not there before is all that it has', () => {
-    expect(counts(served(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({
+    expect(counts(countServed(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({
       requests: 3,
       failures: 3,
       abandoned: 0,
@@ -110,7 +110,7 @@ describe('what was added between two readings', () => {
   })
 
   test('is nothing when nothing came', () => {
-    expect(counts(served(since(requests('200', 100), requests('200', 100)), names))).toEqual({
+    expect(counts(countServed(since(requests('200', 100), requests('200', 100)), names))).toEqual({
       requests: 0,
       failures: 0,
       abandoned: 0,
@@ -120,7 +120,7 @@ describe('what was added between two readings', () => {
 
 describe('what counts as a failure', () => {
   const outcome = (code: string, more: Parameters<typeof requests>[2]) => {
-    const { requests: all, failures, abandoned } = served(read(requests(code, 1, more)), names)
+    const { requests: all, failures, abandoned } = countServed(read(requests(code, 1, more)), names)
     expect(all).toBe(1)
     return failures === 1 ? 'failed' : abandoned === 1 ? 'abandoned' : 'answered'
   }
@@ -171,7 +171,7 @@ describe('what counts as a failure', () => {
   })
 
   test('only what the pod itself served, not what it asked of others', () => {
-    expect(counts(served(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names))).toEqual({
+    expect(counts(countServed(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names))).toEqual({
       requests: 5,
       failures: 0,
       abandoned: 0,
@@ -180,7 +180,7 @@ describe('what counts as a failure', () => {
 })
 
 describe('how long requests took', () => {
-  const times = (text: string) => served(read(text), names).times
+  const times = (text: string) => countServed(read(text), names).times
   const histogram = buckets({ '100': 60, '250': 80, '500': 95, '+Inf': 100 })
 
   test('is told by the buckets of all series together, whatever the requests were counted as', () => {
@@ -192,8 +192,10 @@ describe('how long requests took', () => {
 
   test('keeps the edges that got nothing since', () => {
     expect(
-      served(since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })), names)
-        .times,
+      countServed(
+        since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })),
+        names,
+      ).times,
     ).toEqual({ total: 8, within: { 100: 0, 500: 0 } })
   })
 
@@ -216,7 +218,7 @@ describe('how long requests took', () => {
 describe('what clients asked of the service', () => {
   const host = 'backend.shop.svc.cluster.local'
   const ask = (more: string, reporter = 'source', code = '200') =>
-    counts(callsOf(read(requests(code, 3, { reporter, more })), names, [host]))
+    counts(countCalls(read(requests(code, 3, { reporter, more })), names, [host]))
   const three = { requests: 3, failures: 0, abandoned: 0 }
   const none = { requests: 0, failures: 0, abandoned: 0 }
 
@@ -241,7 +243,7 @@ describe('what clients asked of the service', () => {
 
   test('with the failures that no server saw', () => {
     const text = requests('503', 2, { reporter: 'source', flags: 'UH', more: `,destination_service="${host}"` })
-    expect(counts(callsOf(read(text), names, [host]))).toEqual({ requests: 2, failures: 2, abandoned: 0 })
+    expect(counts(countCalls(read(text), names, [host]))).toEqual({ requests: 2, failures: 2, abandoned: 0 })
   })
 
   test("under a version's own Service, where the route sends to one", () => {
@@ -249,8 +251,8 @@ describe('what clients asked of the service', () => {
       reporter: 'source',
       more: ',destination_service="backend-v2.shop.svc.cluster.local"',
     })
-    expect(callsOf(read(text), names, [host, 'backend-v2.shop.svc.cluster.local']).requests).toBe(2)
-    expect(callsOf(read(text), names, [host]).requests).toBe(0)
+    expect(countCalls(read(text), names, [host, 'backend-v2.shop.svc.cluster.local']).requests).toBe(2)
+    expect(countCalls(read(text), names, [host]).requests).toBe(0)
   })
 })
 
@@ -258,7 +260,7 @@ describe('what only the callers know to have failed at a version', () => {
   const host = 'backend.shop.svc.cluster.local'
   const isCanary = (labels: Record<string, string>) => labels['destination_version'] === 'v2'
   const seen = (code: string, flags: string, { version = 'v2', reporter = 'source', service = host } = {}) =>
-    lost(
+    countCallerFailures(
       read(
         requests(code, 3, {
           reporter,

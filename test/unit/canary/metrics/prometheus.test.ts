@@ -4,17 +4,17 @@ import { createServer, type AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import {
   countersOf,
-  filled,
-  measure,
-  prometheus,
-  sampled,
+  fillTemplate,
+  runQuery,
+  prometheusClient,
+  prometheusReader,
   type Sample,
 } from '../../../../src/canary/metrics/prometheus.ts'
-import type { Outside } from '../../../../src/canary/hooks/finding.ts'
+import type { PromotionStatus } from '../../../../src/canary/hooks/finding.ts'
 import { ApiError } from '../../../../src/cluster/client.ts'
 import { clusterWith, pod, serve } from '../../fixtures.ts'
 
-const outside: Outside = {
+const outside: PromotionStatus = {
   namespace: 'shop',
   service: 'backend',
   stable: 'v1',
@@ -35,7 +35,7 @@ async function answering(status: number, body: unknown) {
     response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body)),
   )
   return {
-    query: prometheus(clusterWith({}), { address: `${address}/`, counters: false, timeout: 10_000 }),
+    query: prometheusClient(clusterWith({}), { address: `${address}/`, counters: false, timeout: 10_000 }),
     asked,
     address,
   }
@@ -47,7 +47,7 @@ describe('asking', () => {
       response.end(JSON.stringify(vector([{ a: 'b' }, '1.5'], [{}, '+Inf']))),
     )
     expect(
-      await prometheus(clusterWith({}), { address, token: 't0k', counters: false, timeout: 10_000 })('sum(up)'),
+      await prometheusClient(clusterWith({}), { address, token: 't0k', counters: false, timeout: 10_000 })('sum(up)'),
     ).toEqual([
       { labels: { a: 'b' }, value: 1.5 },
       { labels: {}, value: Infinity },
@@ -66,7 +66,7 @@ describe('asking', () => {
       ),
     })
     expect(
-      await prometheus(cluster, { service: 'istio-system/prometheus:9090', counters: false, timeout: 10_000 })(
+      await prometheusClient(cluster, { service: 'istio-system/prometheus:9090', counters: false, timeout: 10_000 })(
         'scalar(a) + 1',
       ),
     ).toEqual([{ labels: {}, value: 7 }])
@@ -106,9 +106,9 @@ describe('asking', () => {
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     server.close()
     await once(server, 'close')
-    await expect(prometheus(clusterWith({}), { address, counters: false, timeout: 10_000 })('up')).rejects.toThrow(
-      `Prometheus (${address}): no answer (ECONNREFUSED)`,
-    )
+    await expect(
+      prometheusClient(clusterWith({}), { address, counters: false, timeout: 10_000 })('up'),
+    ).rejects.toThrow(`Prometheus (${address}): no answer (ECONNREFUSED)`)
   })
 
   test('a right that is missing is told, with the right', async () => {
@@ -116,7 +116,7 @@ describe('asking', () => {
       service: () => Promise.reject(new ApiError(403, 'services "prometheus" is forbidden (HTTP 403)')),
     })
     await expect(
-      prometheus(cluster, { service: 'a/prometheus:9090', counters: false, timeout: 10_000 })('up'),
+      prometheusClient(cluster, { service: 'a/prometheus:9090', counters: false, timeout: 10_000 })('up'),
     ).rejects.toThrow(
       'services "prometheus" is forbidden (HTTP 403); asking it through the API server needs the verb get on services/proxy in a',
     )
@@ -145,11 +145,11 @@ describe("the user's queries", () => {
       'the query answers 2 series; it must answer one number, such as a sum()',
     ],
   ])('%s', async (_, bounds, values, state, text) => {
-    expect(await measure(given(...values), { ...bounded, ...bounds }, outside)).toEqual({ state, text })
+    expect(await runQuery(given(...values), { ...bounded, ...bounds }, outside)).toEqual({ state, text })
   })
 
   test('a Prometheus that does not answer is no evidence', async () => {
-    expect(await measure(() => Promise.reject(new Error('down')), { ...bounded, max: 1 }, outside)).toEqual({
+    expect(await runQuery(() => Promise.reject(new Error('down')), { ...bounded, max: 1 }, outside)).toEqual({
       state: 'undecided',
       text: 'down',
     })
@@ -157,9 +157,12 @@ describe("the user's queries", () => {
 
   test("the step's values are put in, and what is Prometheus' own stays", () => {
     expect(
-      filled('rate(x{ns="$namespace",s=~"$service|$stable|$canary"}[$interval]) * $weight / $weights + "$1"', outside),
+      fillTemplate(
+        'rate(x{ns="$namespace",s=~"$service|$stable|$canary"}[$interval]) * $weight / $weights + "$1"',
+        outside,
+      ),
     ).toBe('rate(x{ns="shop",s=~"backend|v1|v2"}[30s]) * 25 / $weights + "$1"')
-    expect(filled('[$interval]', { ...outside, intervalMs: 200 })).toBe('[1s]')
+    expect(fillTemplate('[$interval]', { ...outside, intervalMs: 200 })).toBe('[1s]')
   })
 })
 
@@ -175,7 +178,7 @@ describe("the sidecars' counters", () => {
   })
   /** What is read of the pods, one query after the other. */
   async function read(...answers: Sample[][]): Promise<Record<string, Record<string, number>>[]> {
-    const reader = sampled(() => Promise.resolve(answers.shift()!), metrics, ['backend.shop'])
+    const reader = prometheusReader(() => Promise.resolve(answers.shift()!), metrics, ['backend.shop'])
     const readings = []
     while (answers.length > 0)
       readings.push(

@@ -1,18 +1,23 @@
 import { expect, test } from 'vitest'
-import type { Lost } from '../../../../src/canary/metrics/counters.ts'
-import { settle, settled } from '../../../../src/canary/metrics/settle.ts'
-import { nothing, sum, type Served } from '../../../../src/canary/analysis/request-counts.ts'
+import type { CallerFailures } from '../../../../src/canary/metrics/counters.ts'
+import { reconcile, nothingPending } from '../../../../src/canary/metrics/settle.ts'
+import { noRequests, addRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 
-const none: Lost = { unseen: 0, cut: 0 }
-const own = (requests: number, failures = 0, abandoned = 0): Served => ({ ...nothing, requests, failures, abandoned })
-type Tick = { served?: Served; lost?: Partial<Lost>; whole?: boolean }
+const none: CallerFailures = { unseen: 0, cut: 0 }
+const own = (requests: number, failures = 0, abandoned = 0): RequestCounts => ({
+  ...noRequests,
+  requests,
+  failures,
+  abandoned,
+})
+type Tick = { served?: RequestCounts; lost?: Partial<CallerFailures>; whole?: boolean }
 
 /** What each look says in the end, one after the other. */
 function looks(...ticks: Tick[]): [requests: number, failures: number, abandoned: number][] {
-  let pending = settled
+  let pending = nothingPending
   return ticks.map(({ served = own(0), lost = {}, whole = true }) => {
-    const result = settle(pending, served, { ...none, ...lost }, whole)
+    const result = reconcile(pending, served, { ...none, ...lost }, whole)
     pending = result.pending
     return [result.served.requests, result.served.failures, result.served.abandoned]
   })
@@ -105,7 +110,7 @@ test('every request counts once, in whatever order the two sides are read', () =
       const byVersion = draw() < 0.5
       const versionAt = at(byVersion ? first : first + late)
       const callerAt = at(byVersion ? first + late : first)
-      versionAt.served = sum(versionAt.served, own(1, 0, 1))
+      versionAt.served = addRequests(versionAt.served, own(1, 0, 1))
       callerAt.lost = { ...callerAt.lost, cut: (callerAt.lost.cut ?? 0) + 1 }
     }
     const total = looks(...ticks).reduce(([a, b, c], [x, y, z]) => [a + x, b + y, c + z])

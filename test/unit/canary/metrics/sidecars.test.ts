@@ -1,7 +1,7 @@
 // A fake of the API server counts what is asked; that real sidecars answer so is for the end-to-end tests.
 import { expect, test } from 'vitest'
-import { observe } from '../../../../src/canary/metrics/observer.ts'
-import { sidecars } from '../../../../src/canary/metrics/sidecars.ts'
+import { createObserver } from '../../../../src/canary/metrics/observer.ts'
+import { sidecarReader } from '../../../../src/canary/metrics/sidecars.ts'
 import { ApiError } from '../../../../src/cluster/client.ts'
 import { clusterWith, live, planOf, pod } from '../../fixtures.ts'
 
@@ -19,7 +19,7 @@ test('each pod is asked for the counters that are wanted, and those that answer 
       args[1] === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : Promise.reject(new ApiError(503, 'no'))
     ),
   })
-  expect(await sidecars(cluster, metrics)(pods(2))).toEqual(
+  expect(await sidecarReader(cluster, metrics)(pods(2))).toEqual(
     new Map([['u0', new Map([['istio_requests_total{a="b"}', 3]])]]),
   )
   expect(asked).toEqual(
@@ -32,7 +32,7 @@ test('metrics of another name are not filtered by the sidecar', async () => {
   const cluster = clusterWith({
     pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')),
   })
-  await sidecars(cluster, { requests: 'my_requests', duration: 'my_ms' })(pods(1))
+  await sidecarReader(cluster, { requests: 'my_requests', duration: 'my_ms' })(pods(1))
   expect(paths).toEqual(['/stats/prometheus?usedonly'])
 })
 
@@ -46,13 +46,13 @@ test('no more than 16 are asked at a time', async () => {
       return ''
     },
   })
-  expect((await sidecars(cluster, metrics)(pods(40))).size).toBe(40)
+  expect((await sidecarReader(cluster, metrics)(pods(40))).size).toBe(40)
   expect(most).toBe(16)
 })
 
 test.each([401, 403])('when the API server says %d, the right that is missing is told', async (status) => {
   const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
-  await expect(sidecars(cluster, metrics)(pods(1))).rejects.toThrow(
+  await expect(sidecarReader(cluster, metrics)(pods(1))).rejects.toThrow(
     'the counters of the sidecars cannot be read: pods "p0" is forbidden; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)',
   )
 })
@@ -62,7 +62,7 @@ test('a look asks the API server for the counters of each pod once, and for noth
   const cluster = clusterWith({
     pod: () => (asked++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
   })
-  const { look } = await observe(
+  const { sample } = await createObserver(
     cluster,
     [live(() => pods(5))],
     {
@@ -75,6 +75,6 @@ test('a look asks the API server for the counters of each pod once, and for noth
     () => undefined,
   )
   asked = 0
-  for (let looks = 0; looks < 3; looks++) expect((await look()).evidence.complete).toBe(true)
+  for (let looks = 0; looks < 3; looks++) expect((await sample()).evidence.complete).toBe(true)
   expect(asked).toBe(15)
 })

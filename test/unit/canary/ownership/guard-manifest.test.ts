@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { guardName, guardObjects } from '../../../../src/canary/ownership/guard-manifest.ts'
-import { ordersFile, programFile, type Orders } from '../../../../src/canary/ownership/guard-spec.ts'
+import { guardName, guardManifest } from '../../../../src/canary/ownership/guard-manifest.ts'
+import { guardSpecFile, guardProgramFile, type GuardSpec } from '../../../../src/canary/ownership/guard-spec.ts'
 import type { GatewayRoute, KubeObject } from '../../../../src/cluster/objects.ts'
 import { leaseHeldBy } from './fake-leases.ts'
 import { planOf, to, virtualService } from '../../fixtures.ts'
@@ -13,7 +13,7 @@ const route = (kind: string, name: string): GatewayRoute => ({
   metadata: { name, namespace: 'shop' },
   spec: {},
 })
-const ordersFor = (service: string, saved: Orders['saved'] = [vs]): Orders => ({
+const ordersFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec => ({
   namespace: 'shop',
   service,
   lease: `mesh-canary-${service}`,
@@ -54,7 +54,7 @@ function made(
   orders = ordersFor('backend'),
   guard = planOf('guard: { image: "registry.test/node:24", pullPolicy: Never }').guard,
 ): Made[] {
-  return guardObjects(orders, leaseHeldBy(identity), 'the program', guard)
+  return guardManifest(orders, leaseHeldBy(identity), 'the program', guard)
 }
 
 const of = (kind: string, objects = made()) => objects.find((object) => object.kind === kind)!
@@ -110,8 +110,8 @@ describe('the objects of a guard', () => {
     const [mount] = container!.volumeMounts
     expect(data['guard.mjs']).toBe('the program')
     expect(JSON.parse(data['orders.json']!)).toEqual(ordersFor('backend'))
-    expect(Object.keys(data).map((name) => `${mount!.mountPath}/${name}`)).toEqual([programFile, ordersFile])
-    expect(container!.command.at(-1)).toBe(programFile)
+    expect(Object.keys(data).map((name) => `${mount!.mountPath}/${name}`)).toEqual([guardProgramFile, guardSpecFile])
+    expect(container!.command.at(-1)).toBe(guardProgramFile)
     expect(job().template.spec.volumes).toEqual([
       { name: mount!.name, configMap: { name: 'mesh-canary-backend-guard-deadbeef' } },
     ])
@@ -126,7 +126,7 @@ describe('the objects of a guard', () => {
 })
 
 describe('what a guard may do', () => {
-  const rules = (saved: Orders['saved']) => of('Role', made(ordersFor('backend', saved)))['rules'] as Rule[]
+  const rules = (saved: GuardSpec['saved']) => of('Role', made(ordersFor('backend', saved)))['rules'] as Rule[]
 
   test('is to read and write the one Lease and the objects with the routes, by name, and to tell an event', () => {
     expect(

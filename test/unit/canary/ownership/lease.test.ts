@@ -1,16 +1,16 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import {
-  claim,
-  guardOf,
+  claimLease,
+  guardIdentity,
   leaseName,
-  leftBy,
-  Lost,
-  marks,
-  seize,
-  type Claiming,
-  type Saved,
+  readLeftPromotion,
+  LeaseLost,
+  leasePaths,
+  seizeLease,
+  type ClaimOptions,
+  type SavedPromotion,
 } from '../../../../src/canary/ownership/lease.ts'
-import { start } from '../../../../src/canary/state/machine.ts'
+import { initialState } from '../../../../src/canary/state/machine.ts'
 import { ApiError } from '../../../../src/cluster/client.ts'
 import { planOf } from '../../fixtures.ts'
 import { leaseHeldBy, LeaseKeeper } from './fake-leases.ts'
@@ -25,25 +25,25 @@ vi.mock('node:timers/promises', () => ({
     return clock.now > 3_600_000 ? Promise.reject(new Error('it never ends')) : Promise.resolve()
   },
 }))
-vi.mock('../../../../src/runtime/clock.ts', () => ({ now: () => clock.now }))
+vi.mock('../../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
 
 beforeEach(() => {
   clock.now = 0
   clock.slept = () => undefined
 })
 
-const saved: Saved = {
+const saved: SavedPromotion = {
   version: 1,
   plan: 'p',
   template: 't',
   run: 'run 6',
   savedAt: '2026-11-24T20:00:00Z',
-  state: start(planOf(), 0, 0),
+  state: initialState(planOf(), 0, 0),
 }
 const stateOf = (run: string) => ({ 'mesh-canary.io/state': JSON.stringify({ ...saved, run }) })
 
 /** What a run says when it comes; `notes` is what it tells the log. */
-function coming(more: Partial<Claiming> = {}): Claiming & { notes: string[] } {
+function coming(more: Partial<ClaimOptions> = {}): ClaimOptions & { notes: string[] } {
   const notes: string[] = []
   return {
     namespace: 'shop',
@@ -61,7 +61,7 @@ function coming(more: Partial<Claiming> = {}): Claiming & { notes: string[] } {
 describe('claiming a promotion', () => {
   test('of which there is no Lease makes one, of which nothing was left', async () => {
     const keeper = new LeaseKeeper()
-    const claimed = await claim(keeper.cluster, coming({ leaseMs: 45_500 }))
+    const claimed = await claimLease(keeper.cluster, coming({ leaseMs: 45_500 }))
     expect(claimed.identity).toMatch(/^run 7 \([0-9a-f]{8}\)$/)
     expect(keeper.lease).toMatchObject({
       metadata: {
@@ -79,13 +79,13 @@ describe('claiming a promotion', () => {
       leaseHeldBy('', {
         annotations: {
           ...stateOf('run 6'),
-          [marks.endedName]: 'the guard put it back',
+          [leasePaths.endedName]: 'the guard put it back',
           'mesh-canary.io/guard': 'run 6 (deadbeef)',
         },
         spec: { leaseTransitions: 4 },
       }),
     )
-    const claimed = await claim(keeper.cluster, coming())
+    const claimed = await claimLease(keeper.cluster, coming())
     expect(claimed.before).toEqual(saved)
     expect(keeper.annotations).toEqual({ ...stateOf('run 6'), 'mesh-canary.io/run': 'run 7' })
     expect(keeper.lease?.spec).toMatchObject({ holderIdentity: claimed.identity, leaseTransitions: 5 })
@@ -97,16 +97,16 @@ describe('claiming a promotion', () => {
     ['of another version of this program', JSON.stringify({ ...saved, version: 2 })],
   ])('does not go on from a state that is %s', async (_, text) => {
     const keeper = new LeaseKeeper(leaseHeldBy('', { annotations: { 'mesh-canary.io/state': text } }))
-    expect((await claim(keeper.cluster, coming())).before).toBeUndefined()
-    expect(await leftBy(keeper.cluster, 'shop', 'backend')).toBeUndefined()
+    expect((await claimLease(keeper.cluster, coming())).before).toBeUndefined()
+    expect(await readLeftPromotion(keeper.cluster, 'shop', 'backend')).toBeUndefined()
   })
 
   test('that a living run holds fails with its next sign of life, and says whose it is, since when, and what to do', async () => {
     const keeper = new LeaseKeeper(leaseHeldBy('https://ci/run/6 (deadbeef)'))
     clock.slept = () => clock.now % 5_000 === 0 && keeper.renew()
     const run = coming()
-    await expect(claim(keeper.cluster, run)).rejects.toThrow(
-      'another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z (it renews the Lease shop/mesh-canary-backend); cancel it, or give `waitForRun` to wait for its end',
+    await expect(claimLease(keeper.cluster, run)).rejects.toThrow(
+      'another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z (it renews the Lease shop/mesh-canary-backend); cancel it, or give `leaseWaitTimeout` to wait for its end',
     )
     expect(clock.now).toBe(5_000)
     expect(run.notes).toEqual([
@@ -125,7 +125,7 @@ describe('claiming a promotion', () => {
         }),
       )
       const run = coming()
-      const claimed = await claim(keeper.cluster, run)
+      const claimed = await claimLease(keeper.cluster, run)
       expect([clock.now, keeper.holder]).toEqual([20_000, claimed.identity])
       expect(claimed.before).toEqual(saved)
       expect(run.notes.at(-1)).toBe(
@@ -137,15 +137,15 @@ describe('claiming a promotion', () => {
   test('counts that time anew from every sign of life', async () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
     clock.slept = () => clock.now === 25_000 && keeper.renew()
-    await claim(keeper.cluster, coming({ waitMs: 60_000 }))
+    await claimLease(keeper.cluster, coming({ waitMs: 60_000 }))
     expect(clock.now).toBe(25_000 + 30_000)
   })
 
   test("that two runs want at once is one run's", async () => {
     const keeper = new LeaseKeeper()
     const [first, second] = await Promise.allSettled([
-      claim(keeper.cluster, coming({ run: 'run 7' })),
-      claim(keeper.cluster, coming({ run: 'run 8', signal: AbortSignal.abort() })),
+      claimLease(keeper.cluster, coming({ run: 'run 7' })),
+      claimLease(keeper.cluster, coming({ run: 'run 8', signal: AbortSignal.abort() })),
     ])
     expect([first.status, second.status]).toEqual(['fulfilled', 'rejected'])
     expect(keeper.asked.filter((each) => each === 'create Lease')).toHaveLength(2)
@@ -156,7 +156,7 @@ describe('claiming a promotion', () => {
     const keeper = new LeaseKeeper(leaseHeldBy(''))
     keeper.before = (verb) => (verb === 'patch' && keeper.holder === '' && keeper.heldBy('run 8 (deadbeef)'), undefined)
     clock.slept = () => keeper.renew()
-    await expect(claim(keeper.cluster, coming())).rejects.toThrow('another run promotes backend: run 8,')
+    await expect(claimLease(keeper.cluster, coming())).rejects.toThrow('another run promotes backend: run 8,')
   })
 
   test.each([404, 409, 422])(
@@ -164,7 +164,7 @@ describe('claiming a promotion', () => {
     async (status) => {
       const keeper = new LeaseKeeper(leaseHeldBy(''))
       keeper.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not here') : undefined)
-      await expect(claim(keeper.cluster, coming())).rejects.toThrow('not here')
+      await expect(claimLease(keeper.cluster, coming())).rejects.toThrow('not here')
       expect(keeper.asked.filter((each) => each === 'patch Lease')).toHaveLength(5)
     },
   )
@@ -172,31 +172,31 @@ describe('claiming a promotion', () => {
   test('that may not be read or written fails at once', async () => {
     const keeper = new LeaseKeeper()
     keeper.before = (verb) => (verb === 'create' ? new ApiError(403, 'forbidden') : undefined)
-    await expect(claim(keeper.cluster, coming())).rejects.toThrow('forbidden')
+    await expect(claimLease(keeper.cluster, coming())).rejects.toThrow('forbidden')
     expect(keeper.asked).toEqual(['get Lease', 'create Lease'])
   })
 
-  test('with waitForRun waits so long for a living run, and takes it when that is done', async () => {
+  test('with leaseWaitTimeout waits so long for a living run, and takes it when that is done', async () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
     clock.slept = () => (clock.now === 90_000 ? keeper.heldBy('') : keeper.renew())
-    const claimed = await claim(keeper.cluster, coming({ waitMs: 120_000 }))
+    const claimed = await claimLease(keeper.cluster, coming({ waitMs: 120_000 }))
     expect([clock.now, keeper.holder]).toEqual([90_000, claimed.identity])
   })
 
-  test('with waitForRun waits no longer', async () => {
+  test('with leaseWaitTimeout waits no longer', async () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
     clock.slept = () => keeper.renew()
-    await expect(claim(keeper.cluster, coming({ waitMs: 120_000 }))).rejects.toThrow(
-      'cancel it, or waited for 120 s (`waitForRun`)',
+    await expect(claimLease(keeper.cluster, coming({ waitMs: 120_000 }))).rejects.toThrow(
+      'cancel it, or waited for 120 s (`leaseWaitTimeout`)',
     )
     expect(clock.now).toBe(120_000)
   })
 
   test('waits for a guard that is putting traffic back, asked to or not', async () => {
-    const keeper = new LeaseKeeper(leaseHeldBy(guardOf('run 6 (deadbeef)')))
+    const keeper = new LeaseKeeper(leaseHeldBy(guardIdentity('run 6 (deadbeef)')))
     clock.slept = () => (clock.now === 9_000 ? keeper.heldBy('') : clock.now === 3_000 && keeper.renew())
     const run = coming()
-    await claim(keeper.cluster, run)
+    await claimLease(keeper.cluster, run)
     expect(clock.now).toBe(9_000)
     expect(run.notes[0]).toContain('the guard of run 6 holds the Lease')
   })
@@ -205,7 +205,7 @@ describe('claiming a promotion', () => {
     const keeper = new LeaseKeeper(leaseHeldBy('run 6 (deadbeef)'))
     const controller = new AbortController()
     clock.slept = () => clock.now === 3_000 && controller.abort()
-    await expect(claim(keeper.cluster, coming({ waitMs: 120_000, signal: controller.signal }))).rejects.toThrow(
+    await expect(claimLease(keeper.cluster, coming({ waitMs: 120_000, signal: controller.signal }))).rejects.toThrow(
       'aborted',
     )
     expect([clock.now, keeper.holder]).toEqual([3_000, 'run 6 (deadbeef)'])
@@ -214,7 +214,7 @@ describe('claiming a promotion', () => {
 
 async function claimed() {
   const keeper = new LeaseKeeper()
-  return { keeper, mine: await claim(keeper.cluster, coming()) }
+  return { keeper, mine: await claimLease(keeper.cluster, coming()) }
 }
 
 describe('a run that holds it', () => {
@@ -225,13 +225,13 @@ describe('a run that holds it', () => {
     await mine.renew(saved)
     expect(keeper.lease?.spec?.renewTime).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
     expect(keeper.lease?.spec?.renewTime).not.toBe(renewTime)
-    expect(await leftBy(keeper.cluster, 'shop', 'backend')).toEqual(saved)
+    expect(await readLeftPromotion(keeper.cluster, 'shop', 'backend')).toEqual(saved)
   })
 
   test('is guarded once its own guard says so, and not by what the guard of an earlier claim said', async () => {
     const { keeper, mine } = await claimed()
     const guard = async (identity: string) => {
-      keeper.patch([{ op: 'add', path: marks.guard, value: identity }])
+      keeper.patch([{ op: 'add', path: leasePaths.guard, value: identity }])
       await mine.renew(saved)
       return mine.guarded()
     }
@@ -253,14 +253,14 @@ describe('a run that holds it', () => {
     ],
     [
       'the guard has fenced it',
-      (keeper) => keeper.heldBy(guardOf('run 7 (deadbeef)')),
+      (keeper) => keeper.heldBy(guardIdentity('run 7 (deadbeef)')),
       'the guard is putting the traffic back',
     ],
     [
       'the guard has ended it',
       (keeper) =>
         keeper.patch([
-          { op: 'add', path: marks.ended, value: 'the run was not heard of for 30 s' },
+          { op: 'add', path: leasePaths.ended, value: 'the run was not heard of for 30 s' },
           { op: 'replace', path: '/spec/holderIdentity', value: '' },
         ]),
       'the run was not heard of for 30 s',
@@ -276,7 +276,7 @@ describe('a run that holds it', () => {
     happens(keeper)
     const after = structuredClone(keeper.lease)
     for (const attempt of [() => mine.renew(saved), () => mine.release(saved), () => mine.end()])
-      await expect(attempt()).rejects.toThrow(new Lost(why))
+      await expect(attempt()).rejects.toThrow(new LeaseLost(why))
     expect(keeper.lease).toEqual(after)
   })
 
@@ -299,7 +299,7 @@ describe('a run that holds it', () => {
     const { keeper, mine } = await claimed()
     await mine.release(saved)
     expect(keeper.holder).toBe('')
-    expect((await claim(keeper.cluster, coming({ run: 'run 8' }))).before).toEqual(saved)
+    expect((await claimLease(keeper.cluster, coming({ run: 'run 8' }))).before).toEqual(saved)
     expect(clock.now).toBe(0)
   })
 
@@ -319,14 +319,14 @@ describe('a run that holds it', () => {
 
 describe('seizing a promotion', () => {
   const take = (keeper: LeaseKeeper) =>
-    seize(keeper.cluster, 'shop', 'backend', 'run 8 (rollback)', 'run 8 put all traffic back')
+    seizeLease(keeper.cluster, 'shop', 'backend', 'run 8 (rollback)', 'run 8 put all traffic back')
 
   test('takes it from the run that holds it, which learns why', async () => {
     const { keeper, mine } = await claimed()
     await mine.renew(saved)
     expect((await take(keeper))?.spec?.holderIdentity).toBe('run 8 (rollback)')
-    await expect(mine.renew(saved)).rejects.toThrow(new Lost('run 8 put all traffic back'))
-    expect(await leftBy(keeper.cluster, 'shop', 'backend')).toEqual(saved)
+    await expect(mine.renew(saved)).rejects.toThrow(new LeaseLost('run 8 put all traffic back'))
+    expect(await readLeftPromotion(keeper.cluster, 'shop', 'backend')).toEqual(saved)
   })
 
   test('is nothing where none is under way', async () => {

@@ -1,24 +1,24 @@
 import { describe, expect, test } from 'vitest'
 import type { Finding } from '../../../../src/canary/hooks/finding.ts'
 import {
-  due,
-  explain,
-  holdOn,
+  dueGates,
+  explainChecks,
+  endHeld,
   next,
-  putBack,
-  resume,
+  endOnStable,
+  resumeState,
   stagesOf,
-  start,
+  initialState,
   type Action,
   type Observation,
   type State,
 } from '../../../../src/canary/state/machine.ts'
-import { nothing, sum, type Served } from '../../../../src/canary/analysis/request-counts.ts'
+import { noRequests, addRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import type { CanaryConfig } from '../../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
-const plan = planOf('interval: 10s, tick: 1s, patience: 60s')
+const plan = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s')
 
 /** What a tick saw at the canary; of stable, nothing is said when the mesh splits as it should. */
 type Tick = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
@@ -33,7 +33,7 @@ function saw(requests: number, failures = 0, more: Partial<Tick> & { slow?: numb
 /** The whole of it, in a mesh that splits by this weight. */
 function observed({ stable, ...tick }: Tick, weight: number): Observation {
   const rest = stable ?? servedByStable(weight, tick.canary.requests)
-  return { findings: [], gates: {}, ...tick, stable: rest, users: sum(tick.canary, rest) }
+  return { findings: [], gates: {}, ...tick, stable: rest, users: addRequests(tick.canary, rest) }
 }
 
 type Run = { state: State; actions: Action[]; seconds: number }
@@ -62,8 +62,8 @@ const weightsIn = (actions: Action[]) =>
   actions.map((action) => (action.kind === 'weight' ? action.weight : action.kind))
 
 describe('a healthy canary', () => {
-  const { state, actions, seconds } = ride(plan, start(plan, 0, 0), (_, { phase }) =>
-    phase === 'waiting' ? saw(0, 0, { stable: nothing }) : saw(20),
+  const { state, actions, seconds } = ride(plan, initialState(plan, 0, 0), (_, { phase }) =>
+    phase === 'waiting' ? saw(0, 0, { stable: noRequests }) : saw(20),
   )
 
   test('goes through 5, 25, 50 and 100 and is promoted', () => {
@@ -142,7 +142,7 @@ describe('a healthy canary', () => {
       Array.from({ length: n }, random).filter((each) => each < rate).length
     const verdicts = Array.from(
       { length: 300 },
-      () => ride(plan, start(plan, 0, 0), () => saw(10, bernoulli(10, 0.005))).state.verdict,
+      () => ride(plan, initialState(plan, 0, 0), () => saw(10, bernoulli(10, 0.005))).state.verdict,
     )
     expect(verdicts.filter((verdict) => verdict !== 'promoted').length).toBeLessThanOrEqual(3)
   })
@@ -150,7 +150,7 @@ describe('a healthy canary', () => {
 
 describe('a failing canary', () => {
   test('is put back at once, with the reason and the time it took', () => {
-    const { state, actions } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
       second < 4 ? saw(0) : second === 4 ? saw(1, 1) : saw(10, 10),
     )
     expect(weightsIn(actions)).toEqual([5, 0])
@@ -169,15 +169,15 @@ describe('a failing canary', () => {
   })
 
   test('is caught in a later step too', () => {
-    const { state, actions } = ride(plan, start(plan, 0, 0), (_, { weight }) => saw(20, weight === 50 ? 15 : 0))
+    const { state, actions } = ride(plan, initialState(plan, 0, 0), (_, { weight }) => saw(20, weight === 50 ? 15 : 0))
     expect(weightsIn(actions)).toEqual([5, 25, 50, 0])
     expect(state.verdict).toBe('rolled-back')
     expect(state.steps.map(({ outcome }) => outcome)).toEqual(['passed', 'passed', 'failed'])
   })
 
   test('that is slow is put back for its latency', () => {
-    const timed = planOf('interval: 10s, tick: 1s, checks: { p99: 500ms }')
-    const { state, actions } = ride(timed, start(timed, 0, 0), (_, { weight }) =>
+    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const { state, actions } = ride(timed, initialState(timed, 0, 0), (_, { weight }) =>
       weight === 0 ? saw(0) : saw(20, 0, { slow: 10 }),
     )
     expect(weightsIn(actions)).toEqual([5, 0])
@@ -187,10 +187,10 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is put back when its times are told, which may be later than its requests', () => {
-    const timed = planOf('interval: 10s, tick: 1s, checks: { p99: 500ms }')
-    const late = saw(0, 0, { canary: { ...nothing, times: served(20, 0, 10).times } })
-    const { state } = ride(timed, start(timed, 0, 0), (second) =>
-      second < 4 ? saw(0, 0, { canary: { ...nothing, requests: 2_000 } }) : late,
+    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const late = saw(0, 0, { canary: { ...noRequests, times: served(20, 0, 10).times } })
+    const { state } = ride(timed, initialState(timed, 0, 0), (second) =>
+      second < 4 ? saw(0, 0, { canary: { ...noRequests, requests: 2_000 } }) : late,
     )
     expect(state).toMatchObject({ verdict: 'rolled-back' })
     expect(state.reason).toContain(
@@ -199,13 +199,15 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is none while nothing is said about latency', () => {
-    const by = planOf('interval: 10s, tick: 1s, checks: { noWorseThanStable: { latency: false } }')
-    expect(ride(by, start(by, 0, 0), () => saw(20, 0, { slow: 20 })).state.verdict).toBe('promoted')
+    const by = planOf('interval: 10s, pollInterval: 1s, checks: { noWorseThanStable: { latency: false } }')
+    expect(ride(by, initialState(by, 0, 0), () => saw(20, 0, { slow: 20 })).state.verdict).toBe('promoted')
   })
 
   test('keeps its weight when that was asked for', () => {
-    const held = planOf('interval: 10s, tick: 1s, onFail: hold')
-    const { state, actions } = ride(held, start(held, 0, 0), (_, { weight }) => (weight === 0 ? saw(0) : saw(10, 10)))
+    const held = planOf('interval: 10s, pollInterval: 1s, onFail: hold')
+    const { state, actions } = ride(held, initialState(held, 0, 0), (_, { weight }) =>
+      weight === 0 ? saw(0) : saw(10, 10),
+    )
     expect(weightsIn(actions)).toEqual([5])
     expect(state).toMatchObject({ phase: 'ended', verdict: 'held', weight: 5 })
     expect(state.reason).toContain('success rate')
@@ -213,20 +215,20 @@ describe('a failing canary', () => {
 })
 
 describe('a canary whose pods are not right', () => {
-  test('that never becomes ready gets no traffic and is given up after the patience', () => {
-    const { state, actions, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { ready: false }))
+  test('that never becomes ready gets no traffic and is given up after the progressDeadline', () => {
+    const { state, actions, seconds } = ride(plan, initialState(plan, 0, 0), () => saw(0, 0, { ready: false }))
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
     expect(state).toMatchObject({
       verdict: 'rolled-back',
       weight: 0,
-      reason: "the canary's pods did not become ready within 60 s (`patience`)",
+      reason: "the canary's pods did not become ready within 60 s (`progressDeadline`)",
       steps: [],
     })
   })
 
   test('is not judged by what it served before its first step', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
       second < 5 ? saw(20, 20, { ready: false }) : second === 5 ? saw(20, 20) : saw(20),
     )
     expect(state).toMatchObject({
@@ -238,13 +240,13 @@ describe('a canary whose pods are not right', () => {
   })
 
   test('that becomes ready late starts then', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) => saw(20, 0, { ready: second >= 30 }))
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) => saw(20, 0, { ready: second >= 30 }))
     expect(state.verdict).toBe('promoted')
     expect(state.steps[0]!.shiftedAt).toBe(30_000)
   })
 
   test('that crashes before it is ready is given up at once', () => {
-    const { state, seconds } = ride(plan, start(plan, 0, 0), () =>
+    const { state, seconds } = ride(plan, initialState(plan, 0, 0), () =>
       saw(0, 0, { ready: false, fault: 'container app crashes in a loop' }),
     )
     expect(seconds).toBe(1)
@@ -252,7 +254,7 @@ describe('a canary whose pods are not right', () => {
   })
 
   test('that crashes under traffic is put back at once, without one failed request', () => {
-    const { state, actions } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
       saw(20, 0, second === 15 ? { ready: false, fault: 'container app was restarted' } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 25, 0])
@@ -267,27 +269,27 @@ describe('a canary whose pods are not right', () => {
 
 describe('no evidence', () => {
   const without = (choice: string) =>
-    planOf(`interval: 10s, tick: 1s, patience: 60s, steps: [5, 100], onInconclusive: ${choice}`)
+    planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100], onInconclusive: ${choice}`)
 
   test.each<[string, number[], Partial<State>]>([
     ['rollback', [5, 0], { verdict: 'inconclusive', weight: 0 }],
     ['hold', [5], { verdict: 'held', weight: 5 }],
   ])('no request at all, %s', (choice, weights, end) => {
     const by = without(choice)
-    const { state, actions, seconds } = ride(by, start(by, 0, 0), () => saw(0))
+    const { state, actions, seconds } = ride(by, initialState(by, 0, 0), () => saw(0))
     expect(weightsIn(actions)).toEqual(weights)
     expect(seconds).toBe(61)
     expect(state).toMatchObject({
       ...end,
       phase: 'ended',
-      reason: 'at weight 5 no request reached the canary within 60 s (`patience`)',
+      reason: 'at weight 5 no request reached the canary within 60 s (`progressDeadline`)',
     })
     expect(state.steps.map(({ outcome }) => outcome)).toEqual(['inconclusive'])
   })
 
   test('no request at all, promote: the next step is taken, and the steps say that they saw too little', () => {
     const by = without('promote')
-    const { state, actions } = ride(by, start(by, 0, 0), () => saw(0))
+    const { state, actions } = ride(by, initialState(by, 0, 0), () => saw(0))
     expect(weightsIn(actions)).toEqual([5, 100])
     expect(state).toMatchObject({
       verdict: 'promoted',
@@ -299,15 +301,15 @@ describe('no evidence', () => {
   })
 
   test('too few requests are waited for beyond the interval, and are enough when they come', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) =>
-      second % 4 === 0 ? saw(1) : saw(0, 0, { stable: nothing }),
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
+      second % 4 === 0 ? saw(1) : saw(0, 0, { stable: noRequests }),
     )
     expect(state.verdict).toBe('promoted')
     expect(state.steps.map(({ canary }) => canary.requests)).toEqual([10, 10, 10, 10])
   })
 
-  test('too few requests for longer than the patience are inconclusive', () => {
-    const { state, actions } = ride(plan, start(plan, 0, 0), (second) => saw(second === 2 ? 9 : 0))
+  test('too few requests for longer than the progressDeadline are inconclusive', () => {
+    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) => saw(second === 2 ? 9 : 0))
     expect(weightsIn(actions)).toEqual([5, 0])
     expect(state).toMatchObject({
       verdict: 'inconclusive',
@@ -318,8 +320,10 @@ describe('no evidence', () => {
   })
 
   test('some steps with too little, promote: the reason names those', () => {
-    const by = planOf('interval: 10s, tick: 1s, patience: 60s, steps: [5, 20, 50], onInconclusive: promote')
-    const { state } = ride(by, start(by, 0, 0), (_, { weight }) => saw(weight === 20 ? 0 : 20))
+    const by = planOf(
+      'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 20, 50], onInconclusive: promote',
+    )
+    const { state } = ride(by, initialState(by, 0, 0), (_, { weight }) => saw(weight === 20 ? 0 : 20))
     expect(state).toMatchObject({
       verdict: 'held',
       weight: 50,
@@ -330,29 +334,29 @@ describe('no evidence', () => {
 
   test('failures among too few requests still count', () => {
     expect(
-      ride(plan, start(plan, 0, 0), (second) => saw(second === 2 ? 3 : 0, second === 2 ? 3 : 0)).state.verdict,
+      ride(plan, initialState(plan, 0, 0), (second) => saw(second === 2 ? 3 : 0, second === 2 ? 3 : 0)).state.verdict,
     ).toBe('rolled-back')
   })
 })
 
 describe('counters that cannot be read', () => {
-  const blind = saw(0, 0, { stable: nothing, complete: false })
+  const blind = saw(0, 0, { stable: noRequests, complete: false })
   const blinded = (choice: string, from = 5, until = Infinity) => {
-    const by = planOf(`interval: 10s, tick: 1s, patience: 60s, onInconclusive: ${choice}`)
-    return ride(by, start(by, 0, 0), (second) => (second > from && second <= until ? blind : saw(20)))
+    const by = planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, onInconclusive: ${choice}`)
+    return ride(by, initialState(by, 0, 0), (second) => (second > from && second <= until ? blind : saw(20)))
   }
 
   test.each<[string, number[], Partial<State>, string]>([
     ['rollback', [5, 0], { verdict: 'inconclusive', weight: 0 }, 'inconclusive'],
     ['promote', [5, 0], { verdict: 'inconclusive', weight: 0 }, 'inconclusive'],
     ['hold', [5], { verdict: 'held', weight: 5 }, 'held'],
-  ])('for the patience end the promotion, onInconclusive: %s', (choice, weights, end, outcome) => {
+  ])('for the progressDeadline end the promotion, onInconclusive: %s', (choice, weights, end, outcome) => {
     const { state, actions, seconds } = blinded(choice)
     expect(weightsIn(actions)).toEqual(weights)
     expect(state).toMatchObject({
       ...end,
       phase: 'ended',
-      reason: 'the counters of the sidecars could not be read for 60 s (`patience`)',
+      reason: 'the counters of the sidecars could not be read for 60 s (`progressDeadline`)',
     })
     expect(state.steps.map((step) => step.outcome)).toEqual([outcome])
     expect(seconds).toBe(66)
@@ -365,17 +369,19 @@ describe('counters that cannot be read', () => {
   })
 
   test('let no step count as seen meanwhile, whatever of it was seen', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) => saw(20, 0, { complete: second === 1 || second > 20 }))
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
+      saw(20, 0, { complete: second === 1 || second > 20 }),
+    )
     expect(state.steps[0]).toMatchObject({ shiftedAt: 1_000, watchedFrom: 21_000 })
   })
 
   test('let no traffic come to the canary, ready as it is', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) => saw(20, 0, { complete: second > 20 }))
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) => saw(20, 0, { complete: second > 20 }))
     expect(state.steps[0]).toMatchObject({ shiftedAt: 21_000, watchedFrom: 22_000 })
   })
 
   test('are forgotten when they can be read again, though only once', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
       second > 5 && second <= 105 && second !== 55 ? blind : saw(20),
     )
     expect(state).toMatchObject({ verdict: 'promoted' })
@@ -383,28 +389,28 @@ describe('counters that cannot be read', () => {
   })
 
   test('do not hide the failures that are seen all the same', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
       second > 5 ? saw(20, 20, { complete: false }) : saw(20),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', timeToDetectMs: 4_000 })
   })
 
   test('do not matter while the canary is waited for: it is the wait that counts', () => {
-    const { state, seconds } = ride(plan, start(plan, 0, 0), () => saw(0, 0, { ready: false, complete: false }))
+    const { state, seconds } = ride(plan, initialState(plan, 0, 0), () => saw(0, 0, { ready: false, complete: false }))
     expect(seconds).toBe(60)
     expect(state).toMatchObject({
       verdict: 'rolled-back',
-      reason: "the canary's pods did not become ready within 60 s (`patience`)",
+      reason: "the canary's pods did not become ready within 60 s (`progressDeadline`)",
     })
   })
 })
 
 describe('a weight that the data plane does not show yet', () => {
-  const jump = planOf('interval: 10s, tick: 1s, patience: 60s, steps: [5, 100]')
+  const jump = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100]')
   const old = saw(1, 0, { stable: served(19) })
 
   test('is not watched while the requests still go by the old one, though some reach the canary', () => {
-    const { state } = ride(jump, start(jump, 0, 0), (second, { weight }) =>
+    const { state } = ride(jump, initialState(jump, 0, 0), (second, { weight }) =>
       weight === 100 && second < 16 ? old : saw(20),
     )
     expect(state.verdict).toBe('promoted')
@@ -412,22 +418,22 @@ describe('a weight that the data plane does not show yet', () => {
     expect(state.steps[1]).not.toHaveProperty('shift')
   })
 
-  test('until just before the patience is over is watched then, whatever was seen before', () => {
-    const { state } = ride(jump, start(jump, 0, 0), (second, { weight }) =>
+  test('until just before the progressDeadline is over is watched then, whatever was seen before', () => {
+    const { state } = ride(jump, initialState(jump, 0, 0), (second, { weight }) =>
       weight === 100 && second < 12 + 58 ? old : saw(20),
     )
     expect(state).toMatchObject({ verdict: 'promoted', steps: [{}, { shiftedAt: 12_000, watchedFrom: 70_000 }] })
   })
 
   test('is judged by what was seen before an interruption, too', () => {
-    const until = ride(jump, start(jump, 0, 0), (_, { weight }) => (weight === 100 ? old : saw(20)), 20).state
+    const until = ride(jump, initialState(jump, 0, 0), (_, { weight }) => (weight === 100 ? old : saw(20)), 20).state
     const again = JSON.parse(JSON.stringify(until)) as State
-    expect(again.steps[1]).toMatchObject({ outcome: 'shifting', shift: { looks: 8 } })
+    expect(again.steps[1]).toMatchObject({ outcome: 'shifting', shift: { samples: 8 } })
     expect(ride(jump, again, () => saw(20), 1, 20).state.phase).toBe('watching')
   })
 
-  test('for longer than the patience is inconclusive, and the share that was seen is told', () => {
-    const { state, actions, seconds } = ride(jump, start(jump, 0, 0), (_, { weight }) =>
+  test('for longer than the progressDeadline is inconclusive, and the share that was seen is told', () => {
+    const { state, actions, seconds } = ride(jump, initialState(jump, 0, 0), (_, { weight }) =>
       weight === 100 ? old : saw(20),
     )
     expect(weightsIn(actions)).toEqual([5, 100, 0])
@@ -435,7 +441,7 @@ describe('a weight that the data plane does not show yet', () => {
     expect(state).toMatchObject({
       verdict: 'inconclusive',
       weight: 0,
-      reason: 'at weight 100 the canary served only 5% of the requests within 60 s (`patience`)',
+      reason: 'at weight 100 the canary served only 5% of the requests within 60 s (`progressDeadline`)',
     })
   })
 
@@ -447,7 +453,7 @@ describe('a weight that the data plane does not show yet', () => {
     (atCanary, atStable, moved) => {
       const { state } = ride(
         plan,
-        start(plan, 0, 0),
+        initialState(plan, 0, 0),
         (_, { weight }) => (weight === 50 ? saw(atCanary, 0, { stable: served(atStable) }) : saw(20)),
         24,
       )
@@ -457,13 +463,13 @@ describe('a weight that the data plane does not show yet', () => {
 })
 
 describe('beside stable', () => {
-  const strict = planOf('interval: 10s, tick: 1s, checks: { successRate: 99% }')
+  const strict = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 99% }')
 
   test('a canary that fails as often as stable is not condemned, but the step does not pass while the limit is missed', () => {
     const random = randomFrom(9)
     const failing = (n: number) => served(n, Array.from({ length: n }, random).filter((each) => each < 0.1).length)
-    const by = planOf('interval: 10s, tick: 1s, patience: 60s, checks: { successRate: 99% }')
-    const { state } = ride(by, start(by, 0, 0), () => ({
+    const by = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, checks: { successRate: 99% }')
+    const { state } = ride(by, initialState(by, 0, 0), () => ({
       canary: failing(50),
       stable: failing(950),
       ready: true,
@@ -474,8 +480,8 @@ describe('beside stable', () => {
   })
 
   test('one that meets its limit but fails far more often than stable is put back', () => {
-    const by = planOf('interval: 10s, tick: 1s, checks: { successRate: 90% }')
-    const { state } = ride(by, start(by, 0, 0), (second) => ({
+    const by = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 90% }')
+    const { state } = ride(by, initialState(by, 0, 0), (second) => ({
       canary: served(100, second > 1 ? 4 : 0),
       stable: served(1_900),
       ready: true,
@@ -488,9 +494,9 @@ describe('beside stable', () => {
   })
 
   test('callers that go away count beside stable, and only there', () => {
-    const given = (n: number, abandoned: number): Served => ({ ...served(n), abandoned })
+    const given = (n: number, abandoned: number): RequestCounts => ({ ...served(n), abandoned })
     const ended = (share: number) =>
-      ride(strict, start(strict, 0, 0), (_, { weight }) => {
+      ride(strict, initialState(strict, 0, 0), (_, { weight }) => {
         const atStable = servedByStable(weight, 100).requests
         return { canary: given(100, 20), stable: given(atStable, atStable * share), ready: true, complete: true }
       }).state
@@ -499,7 +505,7 @@ describe('beside stable', () => {
   })
 
   test("slower than stable's own p99 more often than stable is put back, with nothing said about times in the plan", () => {
-    const { state } = ride(strict, start(strict, 0, 0, served(10_000, 0, 20)), () => ({
+    const { state } = ride(strict, initialState(strict, 0, 0, served(10_000, 0, 20)), () => ({
       canary: served(100, 0, 5),
       stable: served(1_900, 0, 4),
       ready: true,
@@ -511,41 +517,42 @@ describe('beside stable', () => {
   })
 
   test('is not asked when that was not wanted', () => {
-    const by = planOf('interval: 10s, tick: 1s, checks: { successRate: 90%, noWorseThanStable: false }')
-    const { state } = ride(by, start(by, 0, 0, served(10_000)), () => saw(100, 4, { slow: 50 }))
+    const by = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 90%, noWorseThanStable: false }')
+    const { state } = ride(by, initialState(by, 0, 0, served(10_000)), () => saw(100, 4, { slow: 50 }))
     expect(state.verdict).toBe('promoted')
-    expect(explain(by, state).map(({ check }) => check)).toEqual(['success rate'])
+    expect(explainChecks(by, state).map(({ check }) => check)).toEqual(['success rate'])
   })
 })
 
 test('every check more makes each need more evidence: they share the chance of a false alarm', () => {
-  const needed = (by: CanaryConfig) => explain(by, start(by, 0, 0)).map(({ needed }) => Math.round(needed))
+  const needed = (by: CanaryConfig) =>
+    explainChecks(by, initialState(by, 0, 0)).map(({ threshold }) => Math.round(threshold))
   expect(needed(planOf('checks: { noWorseThanStable: false }'))).toEqual([100])
   expect(needed(planOf('checks: { p99: 500ms, noWorseThanStable: { latency: false } }'))).toEqual([300, 300, 300])
 })
 
 describe('advance: early', () => {
-  const early = planOf('interval: 60s, tick: 1s, advance: early, minInterval: 5s')
+  const early = planOf('interval: 60s, pollInterval: 1s, advance: early, minInterval: 5s')
 
   test('a step ends once every limit is certified, and not before its least time', () => {
-    const { state } = ride(early, start(early, 0, 0), () => saw(1_000))
+    const { state } = ride(early, initialState(early, 0, 0), () => saw(1_000))
     expect(state.verdict).toBe('promoted')
     expect(state.steps.map(({ watchedFrom, endedAt }) => (endedAt! - watchedFrom!) / 1_000)).toEqual([5, 5, 5, 5])
   })
 
   test('with little traffic it takes its whole interval', () => {
-    const { state } = ride(early, start(early, 0, 0), () => saw(1))
+    const { state } = ride(early, initialState(early, 0, 0), () => saw(1))
     expect((state.steps[0]!.endedAt! - state.steps[0]!.watchedFrom!) / 1_000).toBe(60)
   })
 })
 
 describe('mirror and A/B first', () => {
   const both = planOf(
-    'interval: 10s, tick: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 5s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }',
+    'interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 5s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }',
   )
 
   test('come before the weights, each for its time, and are cleared', () => {
-    const { state, actions } = ride(both, start(both, 0, 0), () => saw(20))
+    const { state, actions } = ride(both, initialState(both, 0, 0), () => saw(20))
     expect(actions).toEqual([
       { kind: 'mirror', percent: 30 },
       { kind: 'clear' },
@@ -565,18 +572,18 @@ describe('mirror and A/B first', () => {
   })
 
   test('a canary that fails on copies never gets a user', () => {
-    const { state, actions } = ride(both, start(both, 0, 0), () => saw(20, 20))
+    const { state, actions } = ride(both, initialState(both, 0, 0), () => saw(20, 20))
     expect(actions).toEqual([{ kind: 'mirror', percent: 30 }, { kind: 'weight', weight: 0 }, { kind: 'clear' }])
     expect(state.verdict).toBe('rolled-back')
   })
 
   test('are over where a weight is in force already', () => {
-    expect(ride(both, start(both, 50, 0), () => saw(20)).actions).toEqual([{ kind: 'weight', weight: 100 }])
+    expect(ride(both, initialState(both, 50, 0), () => saw(20)).actions).toEqual([{ kind: 'weight', weight: 100 }])
   })
 
   test('are cleared when their promotion is held', () => {
-    const by = planOf('interval: 10s, tick: 1s, onFail: hold, mirror: { percent: 30% }')
-    expect(ride(by, start(by, 0, 0), () => saw(20, 20)).actions).toEqual([
+    const by = planOf('interval: 10s, pollInterval: 1s, onFail: hold, mirror: { percent: 30% }')
+    expect(ride(by, initialState(by, 0, 0), () => saw(20, 20)).actions).toEqual([
       { kind: 'mirror', percent: 30 },
       { kind: 'clear' },
     ])
@@ -584,8 +591,8 @@ describe('mirror and A/B first', () => {
 })
 
 test('until: it stops there as planned, and a later run goes on from there', () => {
-  const first = planOf('interval: 10s, tick: 1s, until: 25')
-  const { state, actions } = ride(first, start(first, 0, 0), () => saw(20))
+  const first = planOf('interval: 10s, pollInterval: 1s, until: 25')
+  const { state, actions } = ride(first, initialState(first, 0, 0), () => saw(20))
   expect(weightsIn(actions)).toEqual([5, 25])
   expect(state).toMatchObject({
     verdict: 'held',
@@ -593,12 +600,12 @@ test('until: it stops there as planned, and a later run goes on from there', () 
     asPlanned: true,
     reason: 'every step passed its checks, and it was to stop at 25 for now',
   })
-  expect(weightsIn(ride(plan, start(plan, 25, 0), () => saw(20)).actions)).toEqual([50, 100])
+  expect(weightsIn(ride(plan, initialState(plan, 25, 0), () => saw(20)).actions)).toEqual([50, 100])
 })
 
 test('the stages of a plan', () => {
   expect(
-    stagesOf(planOf('interval: 1s, tick: 1s, steps: { by: 40, to: 90 }')).map(
+    stagesOf(planOf('interval: 1s, pollInterval: 1s, steps: { by: 40, to: 90 }')).map(
       (stage) => stage.kind === 'weight' && stage.weight,
     ),
   ).toEqual([40, 80, 90])
@@ -612,18 +619,20 @@ describe('who has a say', () => {
     at,
   })
   const asking = planOf(
-    'interval: 10s, tick: 1s, patience: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
+    'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
   )
 
   test('a command that fails puts the canary back with what it said', () => {
-    const { state } = ride(asking, start(asking, 0, 0), (second) =>
+    const { state } = ride(asking, initialState(asking, 0, 0), (second) =>
       saw(20, 0, { findings: [answer('smoke', second < 5 ? 'pass' : 'fail', second * 1_000)] }),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'smoke: said at 5000' })
   })
 
   test('without its yes in the step no step passes', () => {
-    const { state } = ride(asking, start(asking, 0, 0), () => saw(20, 0, { findings: [answer('smoke', 'pass', 500)] }))
+    const { state } = ride(asking, initialState(asking, 0, 0), () =>
+      saw(20, 0, { findings: [answer('smoke', 'pass', 500)] }),
+    )
     expect(state).toMatchObject({
       verdict: 'inconclusive',
       reason: 'at weight 50, watched for 70 s, smoke did not pass (said at 500)',
@@ -631,20 +640,20 @@ describe('who has a say', () => {
   })
 
   test('what it said before the first step does not count', () => {
-    const { state } = ride(asking, start(asking, 0, 0), (second) =>
+    const { state } = ride(asking, initialState(asking, 0, 0), (second) =>
       saw(20, 0, { ready: second > 3, findings: [answer('smoke', second < 3 ? 'fail' : 'pass', second * 1_000)] }),
     )
     expect(state.verdict).toBe('promoted')
   })
 
   const hooked = planOf(
-    'interval: 10s, tick: 1s, confirmWithin: 30s, steps: [50, 100], webhooks: { ok: { type: confirm-rollout, url: "http://x.test" }, warm: { type: pre-rollout, url: "http://x.test" }, go: { type: confirm-promotion, url: "http://x.test" }, stop: { type: rollback, url: "http://x.test" } }',
+    'interval: 10s, pollInterval: 1s, confirmTimeout: 30s, steps: [50, 100], webhooks: { ok: { type: confirm-rollout, url: "http://x.test" }, warm: { type: pre-rollout, url: "http://x.test" }, go: { type: confirm-promotion, url: "http://x.test" }, stop: { type: rollback, url: "http://x.test" } }',
   )
 
   test('hooks before the first weight are asked one after the other, and the last weight waits for its own', () => {
     const seen: string[] = []
-    const { state, actions } = ride(hooked, start(hooked, 0, 0), (second, before) => {
-      const [gate] = due(hooked, before)
+    const { state, actions } = ride(hooked, initialState(hooked, 0, 0), (second, before) => {
+      const [gate] = dueGates(hooked, before)
       if (seen.at(-1) !== gate) seen.push(gate!)
       return saw(
         20,
@@ -659,18 +668,18 @@ describe('who has a say', () => {
   })
 
   test('a hook that never says yes is named', () => {
-    const { state, seconds } = ride(hooked, start(hooked, 0, 0), () =>
+    const { state, seconds } = ride(hooked, initialState(hooked, 0, 0), () =>
       saw(20, 0, { gates: { 'confirm-rollout': answer('ok', 'fail', 1) } }),
     )
     expect(seconds).toBe(30)
     expect(state).toMatchObject({
       verdict: 'rolled-back',
-      reason: 'confirm-rollout was not confirmed (ok: said at 1) within 30 s (`confirmWithin`)',
+      reason: 'confirm-rollout was not confirmed (ok: said at 1) within 30 s (`confirmTimeout`)',
     })
   })
 
   test('the hook rollback puts back at once', () => {
-    const { state } = ride(hooked, start(hooked, 50, 0), (second) =>
+    const { state } = ride(hooked, initialState(hooked, 50, 0), (second) =>
       saw(20, 0, {
         gates:
           second === 1
@@ -686,25 +695,25 @@ describe('who has a say', () => {
 
 describe('going on from the weight in force', () => {
   test('the steps at or below the weight in force count as taken', () => {
-    const { state, actions } = ride(plan, start(plan, 25, 0), () => saw(20))
+    const { state, actions } = ride(plan, initialState(plan, 25, 0), () => saw(20))
     expect(weightsIn(actions)).toEqual([50, 100])
     expect(state.verdict).toBe('promoted')
   })
 
   test('a weight between two steps goes on with the higher', () => {
-    expect(weightsIn(ride(plan, start(plan, 30, 0), () => saw(20)).actions)).toEqual([50, 100])
+    expect(weightsIn(ride(plan, initialState(plan, 30, 0), () => saw(20)).actions)).toEqual([50, 100])
   })
 
   test('the first step too is only watched once its weight shows: the old one is the weight in force then', () => {
-    const { state } = ride(plan, start(plan, 25, 0), () => saw(26, 0, { stable: served(74) }), 20)
+    const { state } = ride(plan, initialState(plan, 25, 0), () => saw(26, 0, { stable: served(74) }), 20)
     expect(state).toMatchObject({ weight: 50, phase: 'shifting' })
   })
 
   test('the state is plain data: saved and read again at any second it goes on the same', () => {
     const look = (second: number) => saw(20, second === 30 ? 20 : 0)
-    const whole = ride(plan, start(plan, 0, 0), look)
+    const whole = ride(plan, initialState(plan, 0, 0), look)
     for (let cut = 1; cut < whole.seconds; cut++) {
-      const half = ride(plan, start(plan, 0, 0), look, cut)
+      const half = ride(plan, initialState(plan, 0, 0), look, cut)
       const rest = ride(plan, JSON.parse(JSON.stringify(half.state)) as State, look, 1_000, cut)
       expect(rest.state).toEqual(whole.state)
       expect([...half.actions, ...rest.actions]).toEqual(whole.actions)
@@ -719,8 +728,11 @@ describe('going on after an interruption', () => {
   const kept = ({ state }: Run) => JSON.parse(JSON.stringify(state)) as State
   /** Up to `second`, and on from there a minute later; `weight` is what is in force by then. */
   const again = (second: number, weight: (before: State) => number, by = plan) => {
-    const before = kept(ride(by, start(by, 0, 0), healthy, second))
-    return { before, ...ride(by, resume(before, weight(before), (second + 60) * 1_000), healthy, 1_000, second + 60) }
+    const before = kept(ride(by, initialState(by, 0, 0), healthy, second))
+    return {
+      before,
+      ...ride(by, resumeState(before, weight(before), (second + 60) * 1_000), healthy, 1_000, second + 60),
+    }
   }
   const outcomes = ({ state }: { state: State }) =>
     state.steps.map(({ weight, from, outcome }) => [from, weight, outcome])
@@ -825,50 +837,50 @@ describe('going on after an interruption', () => {
   })
 
   test('an interruption while it waits is none: what is taken again is not taken back twice', () => {
-    const first = resume(kept(ride(plan, start(plan, 0, 0), healthy, 20)), 25, 60_000)
+    const first = resumeState(kept(ride(plan, initialState(plan, 0, 0), healthy, 20)), 25, 60_000)
     const waiting = ride(plan, first, () => saw(0, 0, { ready: false }), 5, 60)
-    const second = resume(kept(waiting), 25, 120_000)
-    expect(second).toEqual({ ...first, waitingSince: 120_000, usual: second.usual })
+    const second = resumeState(kept(waiting), 25, 120_000)
+    expect(second).toEqual({ ...first, waitingSince: 120_000, stableTotal: second.stableTotal })
     expect(weightsIn(ride(plan, second, healthy, 1_000, 120).actions)).toEqual([25, 50, 100])
   })
 
-  test('the patience begins anew with every interruption', () => {
+  test('the progressDeadline begins anew with every interruption', () => {
     const { state, seconds } = ride(
       plan,
-      resume(start(plan, 0, 0), 0, 500_000),
+      resumeState(initialState(plan, 0, 0), 0, 500_000),
       () => saw(0, 0, { ready: false }),
       1_000,
       500,
     )
-    expect(state.reason).toBe("the canary's pods did not become ready within 60 s (`patience`)")
+    expect(state.reason).toBe("the canary's pods did not become ready within 60 s (`progressDeadline`)")
     expect(seconds).toBe(560)
   })
 
   test('what comes while it waits is not judged, for it is not known under which weights', () => {
-    const before = kept(ride(plan, start(plan, 0, 0), healthy, 20))
-    const { state } = ride(plan, resume(before, 25, 60_000), () => saw(20, 20, { ready: false }), 5, 60)
-    expect(state.checks).toEqual(resume(before, 25, 60_000).checks)
+    const before = kept(ride(plan, initialState(plan, 0, 0), healthy, 20))
+    const { state } = ride(plan, resumeState(before, 25, 60_000), () => saw(20, 20, { ready: false }), 5, 60)
+    expect(state.checks).toEqual(resumeState(before, 25, 60_000).checks)
     expect(state.canary).toEqual(before.canary)
   })
 
   test('one that was about to be confirmed still is, and a confirmation that was given is not asked for again', () => {
     const by = planOf(
-      'interval: 10s, tick: 1s, steps: [50, 100], confirmWithin: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
+      'interval: 10s, pollInterval: 1s, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
     )
     const yes = { name: 'go', state: 'pass', text: '', at: 0 } as const
-    const before = kept(ride(by, start(by, 0, 0), healthy, 30))
+    const before = kept(ride(by, initialState(by, 0, 0), healthy, 30))
     expect(before).toMatchObject({ phase: 'confirming', confirmingSince: 12_000 })
-    const waiting = ride(by, resume(before, 50, 200_000), healthy, 20, 200)
-    expect(waiting).toMatchObject({ actions: [], state: { phase: 'confirming', confirmingSince: 201_000, taken: 1 } })
+    const waiting = ride(by, resumeState(before, 50, 200_000), healthy, 20, 200)
+    expect(waiting).toMatchObject({ actions: [], state: { phase: 'confirming', confirmingSince: 201_000, stagesStarted: 1 } })
     const confirmed = ride(by, waiting.state, () => saw(20, 0, { gates: { 'confirm-promotion': yes } }), 1, 220)
     expect(weightsIn(confirmed.actions)).toEqual([100])
-    expect(weightsIn(ride(by, resume(kept(confirmed), 100, 300_000), healthy, 1_000, 300).actions)).toEqual([100])
+    expect(weightsIn(ride(by, resumeState(kept(confirmed), 100, 300_000), healthy, 1_000, 300).actions)).toEqual([100])
   })
 
   test('a mirror that was cut short is set anew, and over before the first weight', () => {
-    const by = planOf('interval: 10s, tick: 1s, steps: [50, 100], mirror: { percent: 30% }')
-    const before = kept(ride(by, start(by, 0, 0), healthy, 5))
-    expect(ride(by, resume(before, 0, 60_000), healthy, 1_000, 60).actions).toEqual([
+    const by = planOf('interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30% }')
+    const before = kept(ride(by, initialState(by, 0, 0), healthy, 5))
+    expect(ride(by, resumeState(before, 0, 60_000), healthy, 1_000, 60).actions).toEqual([
       { kind: 'clear' },
       { kind: 'mirror', percent: 30 },
       { kind: 'clear' },
@@ -881,10 +893,10 @@ describe('going on after an interruption', () => {
     ['unchanged weights', 25],
     ['the weights put back', 0],
   ])('what was to stop for now goes on when that is lifted, from %s', (_, weight) => {
-    const first = planOf('interval: 10s, tick: 1s, patience: 60s, until: 25')
-    const before = kept(ride(first, start(first, 0, 0), healthy))
+    const first = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, until: 25')
+    const before = kept(ride(first, initialState(first, 0, 0), healthy))
     expect(before).toMatchObject({ phase: 'ended', verdict: 'held', asPlanned: true })
-    const { state, actions } = ride(plan, resume(before, weight, 100_000), healthy, 1_000, 100)
+    const { state, actions } = ride(plan, resumeState(before, weight, 100_000), healthy, 1_000, 100)
     expect(weightsIn(actions)).toEqual([50, 100])
     expect(state).toMatchObject({ phase: 'ended', verdict: 'promoted', reason: 'every step passed its checks' })
     expect(state).not.toHaveProperty('asPlanned')
@@ -892,17 +904,17 @@ describe('going on after an interruption', () => {
 
   test('what outsiders said before says nothing now', () => {
     const by = planOf(
-      'interval: 10s, tick: 1s, patience: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
+      'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
     )
     const said = (state: Finding['state'], at: number): Finding => ({ name: 'smoke', state, text: `said at ${at}`, at })
     const before = kept(
-      ride(by, start(by, 0, 0), (second) => saw(20, 0, { findings: [said('undecided', second * 1_000)] }), 5),
+      ride(by, initialState(by, 0, 0), (second) => saw(20, 0, { findings: [said('undecided', second * 1_000)] }), 5),
     )
     const failed = { ...before, findings: { smoke: said('fail', 4_000) } }
     expect(
       ride(
         by,
-        resume(failed, 50, 60_000),
+        resumeState(failed, 50, 60_000),
         (second) => saw(20, 0, { findings: second > 63 ? [said('pass', second * 1_000)] : [] }),
         1_000,
         60,
@@ -911,36 +923,36 @@ describe('going on after an interruption', () => {
   })
 
   const strength = (by: CanaryConfig, state: State) =>
-    Math.max(...explain(by, state).map(({ against, needed }) => against / needed))
+    Math.max(...explainChecks(by, state).map(({ failEvidence, threshold }) => failEvidence / threshold))
 
   test('a canary that was nearly condemned is condemned for a failure that a new one may have', () => {
     const failing = (second: number) => saw(20, second > 5 ? 1 : 0)
     let seconds = 6
-    while (ride(plan, start(plan, 0, 0), failing, seconds + 1).state.phase !== 'ended') seconds++
-    const before = kept(ride(plan, start(plan, 0, 0), failing, seconds))
+    while (ride(plan, initialState(plan, 0, 0), failing, seconds + 1).state.phase !== 'ended') seconds++
+    const before = kept(ride(plan, initialState(plan, 0, 0), failing, seconds))
     expect(strength(plan, before)).toBeGreaterThan(0.1)
     const few = (from: number) => (second: number) => saw(20, second > from + 1 && second <= from + 3 ? 1 : 0)
-    const resumed = ride(plan, resume(before, before.weight, 100_000), few(100), 20, 100)
+    const resumed = ride(plan, resumeState(before, before.weight, 100_000), few(100), 20, 100)
     expect(resumed.state).toMatchObject({ verdict: 'rolled-back', canary: { failures: before.canary.failures + 1 } })
-    expect(ride(plan, start(plan, 0, 0), few(0), 20).state).not.toHaveProperty('verdict')
+    expect(ride(plan, initialState(plan, 0, 0), few(0), 20).state).not.toHaveProperty('verdict')
   })
 
   // Were the memory lost with every interruption, about 20 of them would be.
   test('the chance of a false alarm is spent once, however often it is interrupted: of 1,000 at their limit at most 1% are put back', () => {
     const by = planOf(
-      'interval: 8s, tick: 1s, patience: 60s, steps: [50, 100], checks: { successRate: 70%, noWorseThanStable: false }',
+      'interval: 8s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { successRate: 70%, noWorseThanStable: false }',
     )
     const random = randomFrom(11)
     const atLimit = () => saw(10, Array.from({ length: 10 }, random).filter((each) => each < 0.3).length)
     const ticks = () => 2 + Math.floor(random() * 8)
     let [interruptions, putBacks] = [0, 0]
     for (let rollout = 0; rollout < 1_000; rollout++) {
-      let run = ride(by, start(by, 0, 0), atLimit, ticks())
+      let run = ride(by, initialState(by, 0, 0), atLimit, ticks())
       for (let cut = 1; cut <= 12 && run.state.phase !== 'ended'; cut++, interruptions++) {
         const weight = random() < 0.5 ? 0 : run.state.weight
         run = ride(
           by,
-          resume(kept(run), weight, run.seconds * 1_000),
+          resumeState(kept(run), weight, run.seconds * 1_000),
           atLimit,
           cut === 12 ? 1_000 : ticks(),
           run.seconds,
@@ -956,10 +968,10 @@ describe('going on after an interruption', () => {
 describe('somebody else has a hand in the weights', () => {
   const strayed = 'VirtualService shop/backend gives the canary 0% instead of 5%: argocd wrote it'
   const advice = '; let one of the two have the weights (`onDrift`, docs/gitops.md)'
-  const over = planOf('interval: 10s, tick: 1s, patience: 60s, onDrift: take-over')
+  const over = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, onDrift: take-over')
 
   test('and the canary is put back at once, with who it was', () => {
-    const { state, actions } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
       saw(20, 0, second === 5 ? { drift: strayed } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 0])
@@ -968,14 +980,16 @@ describe('somebody else has a hand in the weights', () => {
   })
 
   test('and the weight stays as that one left it where a failure is to be held', () => {
-    const by = planOf('interval: 10s, tick: 1s, onFail: hold')
-    const { state, actions } = ride(by, start(by, 0, 0), (second) => saw(20, 0, second === 5 ? { drift: strayed } : {}))
+    const by = planOf('interval: 10s, pollInterval: 1s, onFail: hold')
+    const { state, actions } = ride(by, initialState(by, 0, 0), (second) =>
+      saw(20, 0, second === 5 ? { drift: strayed } : {}),
+    )
     expect(weightsIn(actions)).toEqual([5])
     expect(state.verdict).toBe('held')
   })
 
   test('take-over: up to three times they are written again, and the promotion goes on', () => {
-    const { state, actions } = ride(over, start(over, 0, 0), (second) =>
+    const { state, actions } = ride(over, initialState(over, 0, 0), (second) =>
       saw(20, 0, [5, 6, 15].includes(second) ? { drift: strayed } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 5, 5, 25, 25, 50, 100])
@@ -983,7 +997,7 @@ describe('somebody else has a hand in the weights', () => {
   })
 
   test('take-over: the fourth time it is given up', () => {
-    const { state, actions } = ride(over, start(over, 0, 0), (second) =>
+    const { state, actions } = ride(over, initialState(over, 0, 0), (second) =>
       saw(20, 0, second > 4 ? { drift: strayed } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 5, 5, 5, 0])
@@ -994,7 +1008,12 @@ describe('somebody else has a hand in the weights', () => {
   })
 
   test('take-over: no step passes in the look that shows it', () => {
-    const { state } = ride(over, start(over, 0, 0), (second) => saw(20, 0, second === 12 ? { drift: strayed } : {}), 12)
+    const { state } = ride(
+      over,
+      initialState(over, 0, 0),
+      (second) => saw(20, 0, second === 12 ? { drift: strayed } : {}),
+      12,
+    )
     expect(state).toMatchObject({ phase: 'watching', weight: 5 })
   })
 
@@ -1002,15 +1021,20 @@ describe('somebody else has a hand in the weights', () => {
     ['mirror: { percent: 30% }', { kind: 'mirror', percent: 30 }],
     ['ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }', { kind: 'ab' }],
   ])('take-over: what the stage asks beside the weight is written again too: %s', (stage, action) => {
-    const by = planOf(`interval: 10s, tick: 1s, onDrift: take-over, ${stage}`)
-    const { actions } = ride(by, start(by, 0, 0), (second) => saw(20, 0, second === 3 ? { drift: strayed } : {}), 5)
+    const by = planOf(`interval: 10s, pollInterval: 1s, onDrift: take-over, ${stage}`)
+    const { actions } = ride(
+      by,
+      initialState(by, 0, 0),
+      (second) => saw(20, 0, second === 3 ? { drift: strayed } : {}),
+      5,
+    )
     expect(actions).toEqual([action, { kind: 'weight', weight: 0 }, action])
   })
 })
 
 describe('a guard that is not on duty', () => {
   test('lets nothing move, and what is seen meanwhile counts neither way', () => {
-    const { state, actions } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
       saw(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
@@ -1018,21 +1042,21 @@ describe('a guard that is not on duty', () => {
     expect(state).toMatchObject({ verdict: 'promoted', canary: { failures: 0 } })
   })
 
-  test('for the patience ends it, and is what is told, whatever else is amiss', () => {
-    const { state, actions, seconds } = ride(plan, start(plan, 0, 0), () =>
+  test('for the progressDeadline ends it, and is what is told, whatever else is amiss', () => {
+    const { state, actions, seconds } = ride(plan, initialState(plan, 0, 0), () =>
       saw(0, 0, { unguarded: true, ready: false, complete: false }),
     )
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
     expect(state).toMatchObject({
       verdict: 'rolled-back',
-      reason: 'the guard did not come on duty within 60 s (`patience`)',
+      reason: 'the guard did not come on duty within 60 s (`progressDeadline`)',
       steps: [],
     })
   })
 
   test('keeps no canary from its put-back once it has traffic', () => {
-    const { state } = ride(plan, start(plan, 0, 0), (second) =>
+    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
       saw(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: true } : {}),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
@@ -1041,8 +1065,8 @@ describe('a guard that is not on duty', () => {
 
 describe('the end', () => {
   test('steps that end below 100 are held there', () => {
-    const short = planOf('interval: 10s, tick: 1s, steps: [5, 20]')
-    const { state, actions } = ride(short, start(short, 0, 0), () => saw(20))
+    const short = planOf('interval: 10s, pollInterval: 1s, steps: [5, 20]')
+    const { state, actions } = ride(short, initialState(short, 0, 0), () => saw(20))
     expect(weightsIn(actions)).toEqual([5, 20])
     expect(state).toMatchObject({
       verdict: 'held',
@@ -1052,13 +1076,13 @@ describe('the end', () => {
   })
 
   test('after it nothing happens any more, whatever is seen', () => {
-    const { state } = ride(plan, start(plan, 0, 0), () => saw(20))
+    const { state } = ride(plan, initialState(plan, 0, 0), () => saw(20))
     expect(next(plan, state, observed(saw(50, 50, { fault: 'late' }), 100), 999_000)).toEqual({ state, actions: [] })
   })
 
   test('a put-back from outside closes the step that was under way and takes the weight away', () => {
-    const { state } = ride(plan, start(plan, 0, 0), () => saw(20), 15)
-    const back = putBack(state, 'rolled-back', 'the run was cancelled', 16_000)
+    const { state } = ride(plan, initialState(plan, 0, 0), () => saw(20), 15)
+    const back = endOnStable(state, 'rolled-back', 'the run was cancelled', 16_000)
     expect(back.actions).toEqual([{ kind: 'weight', weight: 0 }])
     expect(back.state).toMatchObject({
       phase: 'ended',
@@ -1073,8 +1097,8 @@ describe('the end', () => {
   })
 
   test('a hold from outside ends it where it is: no weight is written, the step is closed, and it is no success', () => {
-    const { state } = ride(plan, start(plan, 0, 0), () => saw(20), 15)
-    const { state: held, actions } = holdOn(state, 'the run was cancelled', 16_000)
+    const { state } = ride(plan, initialState(plan, 0, 0), () => saw(20), 15)
+    const { state: held, actions } = endHeld(state, 'the run was cancelled', 16_000)
     expect(actions).toEqual([])
     expect(held).toMatchObject({ phase: 'ended', verdict: 'held', weight: 25, reason: 'the run was cancelled' })
     expect(held).not.toHaveProperty('asPlanned')
@@ -1085,43 +1109,43 @@ describe('the end', () => {
   })
 
   test('a hold from outside takes copies of requests away all the same', () => {
-    const by = planOf('interval: 10s, tick: 1s, mirror: { percent: 30% }')
-    expect(holdOn(ride(by, start(by, 0, 0), () => saw(20), 5).state, 'the run was cancelled', 6_000).actions).toEqual([
-      { kind: 'clear' },
-    ])
+    const by = planOf('interval: 10s, pollInterval: 1s, mirror: { percent: 30% }')
+    expect(
+      endHeld(ride(by, initialState(by, 0, 0), () => saw(20), 5).state, 'the run was cancelled', 6_000).actions,
+    ).toEqual([{ kind: 'clear' }])
   })
 
   test('a state is never changed in place', () => {
-    const before = start(plan, 0, 0)
+    const before = initialState(plan, 0, 0)
     const copy = structuredClone(before)
     next(plan, before, observed(saw(20, 20), 0), 1_000)
     expect(before).toEqual(copy)
-    expect(nothing).toEqual({ requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } })
+    expect(noRequests).toEqual({ requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } })
   })
 })
 
 test('with hardly any traffic ticks are put together until there is somebody to compare with', () => {
-  const slow = planOf('interval: 10m, tick: 1s, steps: [10, 100]')
-  const { state } = ride(slow, start(slow, 0, 0), (second) =>
-    second % 10 === 0 ? saw(1, 1, { stable: nothing }) : saw(0, 0, { stable: served(1) }),
+  const slow = planOf('interval: 10m, pollInterval: 1s, steps: [10, 100]')
+  const { state } = ride(slow, initialState(slow, 0, 0), (second) =>
+    second % 10 === 0 ? saw(1, 1, { stable: noRequests }) : saw(0, 0, { stable: served(1) }),
   )
   expect(state).toMatchObject({ verdict: 'rolled-back', canary: { requests: 4, failures: 4 } })
 })
 
 test('what is put together is compared before a weight changes, for what fails may change with it', () => {
-  const two = planOf('interval: 1s, tick: 1s, steps: [50, 100], checks: { minRequests: 1 }')
-  const { state } = ride(two, start(two, 0, 0), () => saw(2, 1, { stable: served(2) }), 3)
+  const two = planOf('interval: 1s, pollInterval: 1s, steps: [50, 100], checks: { minRequests: 1 }')
+  const { state } = ride(two, initialState(two, 0, 0), () => saw(2, 1, { stable: served(2) }), 3)
   expect(state).toMatchObject({
     phase: 'shifting',
     weight: 100,
-    checks: { waiting: { canary: nothing, stable: nothing } },
+    checks: { waiting: { canary: noRequests, stable: noRequests } },
   })
-  expect(explain(two, state).find(({ check }) => check === 'failures beside stable')?.against).not.toBe(1)
+  expect(explainChecks(two, state).find(({ check }) => check === 'failures beside stable')?.failEvidence).not.toBe(1)
 })
 
 test('a canary that fails while somebody drifts is put back, not given its weight again', () => {
-  const over = planOf('interval: 10s, tick: 1s, onDrift: take-over')
-  const { state } = ride(over, start(over, 0, 0), () => saw(20), 4)
+  const over = planOf('interval: 10s, pollInterval: 1s, onDrift: take-over')
+  const { state } = ride(over, initialState(over, 0, 0), () => saw(20), 4)
   const { state: after } = next(
     over,
     state,
@@ -1135,7 +1159,7 @@ test('drift before there is a step is taken over, too: the last weight waits for
   const over = planOf(
     'steps: [50, 100], onDrift: take-over, webhooks: { go: { type: confirm-promotion, url: "http://go.test" } }',
   )
-  const { state } = ride(over, start(over, 50, 0), () => saw(20), 2)
+  const { state } = ride(over, initialState(over, 50, 0), () => saw(20), 2)
   expect(state.phase).toBe('confirming')
   expect(next(over, state, { ...observed(saw(20), 50), drift: 'somebody wrote' }, 3_000).actions).toEqual([
     { kind: 'weight', weight: 50 },
@@ -1143,11 +1167,11 @@ test('drift before there is a step is taken over, too: the last weight waits for
 })
 
 test('a canary that was put back at 100 and goes on there is still compared when the limit is missed', () => {
-  const first = ride(plan, start(plan, 0, 0), () => saw(50), 36)
+  const first = ride(plan, initialState(plan, 0, 0), () => saw(50), 36)
   expect(first.state).toMatchObject({ phase: 'watching', weight: 100 })
   const again = ride(
     plan,
-    resume(first.state, 0, 40_000),
+    resumeState(first.state, 0, 40_000),
     (_, { weight }) => (weight === 100 ? saw(50, 25) : saw(50)),
     8,
     40,

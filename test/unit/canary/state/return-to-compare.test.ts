@@ -1,7 +1,7 @@
 // With all the traffic at the canary nobody tells whether stable would fare better: what the machine makes of that.
 import { describe, expect, test } from 'vitest'
-import { next, start, type Action, type State } from '../../../../src/canary/state/machine.ts'
-import { nothing, type Served } from '../../../../src/canary/analysis/request-counts.ts'
+import { next, initialState, type Action, type State } from '../../../../src/canary/state/machine.ts'
+import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
 /** Ticks of one second until the end; 100 requests each, by the weight in force; `fails` tells the share that fails at each version. */
@@ -9,21 +9,21 @@ function ride(
   more: string,
   fails: (second: number, state: State) => { canary: number; stable: number },
 ): { state: State; weights: number[] } {
-  const plan = planOf(`interval: 10s, patience: 60s, ${more}`)
+  const plan = planOf(`interval: 10s, progressDeadline: 60s, ${more}`)
   const weights: number[] = []
-  let state = start(plan, 0, 0, served(10_000))
+  let state = initialState(plan, 0, 0, served(10_000))
   for (let second = 1; state.phase !== 'ended'; second++) {
     const { weight } = state
     const shares = fails(second, state)
-    const of = (requests: number, share: number): Served =>
-      requests === 0 ? nothing : served(requests, Math.round(requests * share))
+    const of = (requests: number, share: number): RequestCounts =>
+      requests === 0 ? noRequests : served(requests, Math.round(requests * share))
     const step = next(
       plan,
       state,
       {
         canary: of(weight, shares.canary),
         stable: of(100 - weight, shares.stable),
-        users: nothing,
+        users: noRequests,
         ready: true,
         complete: true,
         findings: [],

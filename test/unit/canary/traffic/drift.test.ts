@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { drift, type Asked } from '../../../../src/canary/traffic/drift.ts'
-import { matching } from '../../../../src/canary/traffic/header-route.ts'
-import { mirroring } from '../../../../src/canary/traffic/mirror.ts'
-import type { Written } from '../../../../src/canary/traffic/router.ts'
+import { findDrift, type ExpectedRoutes } from '../../../../src/canary/traffic/drift.ts'
+import { headerRoutePatch } from '../../../../src/canary/traffic/header-route.ts'
+import { mirrorPatch } from '../../../../src/canary/traffic/mirror.ts'
+import type { RouteWrite } from '../../../../src/canary/traffic/router.ts'
 import { keyOf, type GatewayRoute, type Meta, type VirtualService } from '../../../../src/cluster/objects.ts'
 import type { Routed, Split } from '../../../../src/policies/routes.ts'
 import { planOf, to, virtualService } from '../../fixtures.ts'
@@ -41,9 +41,9 @@ const httpRoute = (canary: number): GatewayRoute => ({
   },
 })
 
-type Case = { live: Routed[]; known?: Routed[]; by?: Split; asked?: Asked; written?: Written[] }
+type Case = { live: Routed[]; known?: Routed[]; by?: Split; asked?: ExpectedRoutes; written?: RouteWrite[] }
 const told = ({ live, known = live, by = split, asked = { weight: 25 }, written = [] }: Case) =>
-  drift(live, known.map(keyOf), by, plan, asked, written)
+  findDrift(live, known.map(keyOf), by, plan, asked, written)
 
 describe('nothing is said while', () => {
   test.each<[string, Case]>([
@@ -165,13 +165,13 @@ describe('what a stage asks beside the weight', () => {
   const plain = at(0)
   const mirrored = patched(
     { ...plain, metadata: { ...plain.metadata, annotations: {} } },
-    mirroring(plain, split, 30).filter(({ path }) => path !== '/metadata/annotations'),
+    mirrorPatch(plain, split, 30).filter(({ path }) => path !== '/metadata/annotations'),
   )
-  const picked = patched(plain, matching(plain, split, plan.ab!.match))
-  const mirror: Asked = { weight: 0, kind: 'mirror', percent: 30 }
-  const ab: Asked = { weight: 0, kind: 'ab' }
+  const picked = patched(plain, headerRoutePatch(plain, split, plan.ab!.match))
+  const mirror: ExpectedRoutes = { weight: 0, kind: 'mirror', percent: 30 }
+  const ab: ExpectedRoutes = { weight: 0, kind: 'ab' }
 
-  test.each<[string, VirtualService, Asked, string | undefined]>([
+  test.each<[string, VirtualService, ExpectedRoutes, string | undefined]>([
     ['copies as asked for', mirrored, mirror, undefined],
     [
       'no copies any more',

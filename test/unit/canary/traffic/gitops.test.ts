@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { gitopsDoubts } from '../../../../src/canary/traffic/gitops.ts'
+import { gitopsWarnings } from '../../../../src/canary/traffic/gitops.ts'
 import type { KubeObject } from '../../../../src/cluster/objects.ts'
 import { virtualService } from '../../fixtures.ts'
 
@@ -34,7 +34,7 @@ describe('an object that nobody owns', () => {
       { annotations: { 'argocd.argoproj.io/tracking-id': 'shop:networking.istio.io/DestinationRule:shop/backend' } },
     ],
   ])('is not doubted with %s', (_, metadata) => {
-    expect(gitopsDoubts(split(metadata), [])).toEqual([])
+    expect(gitopsWarnings(split(metadata), [])).toEqual([])
   })
 })
 
@@ -42,7 +42,7 @@ describe('a Kustomization of Flux', () => {
   const labels = { 'kustomize.toolkit.fluxcd.io/name': 'apps', 'kustomize.toolkit.fluxcd.io/namespace': 'flux-system' }
 
   test('is named, with what avoids it', () => {
-    expect(gitopsDoubts(split({ labels }), [])).toEqual([
+    expect(gitopsWarnings(split({ labels }), [])).toEqual([
       'VirtualService shop/backend is applied by the Kustomization flux-system/apps of Flux, which puts its weights back when it reconciles; annotate it in its source with kustomize.toolkit.fluxcd.io/ssa: IfNotPresent, or for the time of the promotion in the cluster with kustomize.toolkit.fluxcd.io/reconcile: disabled',
     ])
   })
@@ -60,7 +60,7 @@ describe('a Kustomization of Flux', () => {
     [{ annotations: { 'kustomize.toolkit.fluxcd.io/prune': 'disabled' } }, 1],
     [{ annotations: { 'helm.toolkit.fluxcd.io/driftDetection': 'disabled' } }, 1],
   ])('%j: %i doubts', (metadata, doubts) => {
-    expect(gitopsDoubts(split({ labels, ...metadata }), [])).toHaveLength(doubts)
+    expect(gitopsWarnings(split({ labels, ...metadata }), [])).toHaveLength(doubts)
   })
 })
 
@@ -68,7 +68,7 @@ describe('a HelmRelease of Flux', () => {
   const labels = { 'helm.toolkit.fluxcd.io/name': 'shop', 'helm.toolkit.fluxcd.io/namespace': 'apps' }
 
   test('is named, with what avoids it', () => {
-    expect(gitopsDoubts(split({ labels }), [])).toEqual([
+    expect(gitopsWarnings(split({ labels }), [])).toEqual([
       'VirtualService shop/backend is of the HelmRelease apps/shop of Flux, which puts its weights back where its driftDetection.mode is enabled; have the chart annotate it with helm.toolkit.fluxcd.io/driftDetection: disabled, or leave the mode at disabled or warn',
     ])
   })
@@ -88,7 +88,7 @@ describe('a HelmRelease of Flux', () => {
       1,
     ],
   ])('%j: %i doubts', (metadata, doubts) => {
-    expect(gitopsDoubts(split({ labels, ...metadata }), [])).toHaveLength(doubts)
+    expect(gitopsWarnings(split({ labels, ...metadata }), [])).toHaveLength(doubts)
   })
 })
 
@@ -122,7 +122,7 @@ describe('an Application of Argo CD', () => {
       [application({ syncPolicy: healing }, { name: 'other' })],
     ],
   ])('is told by %s, and that it cannot be read', (_, metadata, applications) => {
-    expect(gitopsDoubts(split(metadata), applications)).toEqual([
+    expect(gitopsWarnings(split(metadata), applications)).toEqual([
       `VirtualService shop/backend is of the Application shop of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and the sync option RespectIgnoreDifferences=true`,
     ])
   })
@@ -140,7 +140,7 @@ describe('an Application of Argo CD', () => {
       application({ syncPolicy: healing }),
     ],
   ])('is found by %s', (_, metadata, owner) => {
-    const [doubt, ...more] = gitopsDoubts(split(metadata), [application({}, { name: 'other' }), owner])
+    const [doubt, ...more] = gitopsWarnings(split(metadata), [application({}, { name: 'other' }), owner])
     expect(doubt).toContain('puts its weights back within seconds')
     expect(more).toEqual([])
   })
@@ -155,7 +155,7 @@ describe('an Application of Argo CD', () => {
     ['what to ignore', { syncPolicy: respecting }, ignoring],
     ['what to ignore, where it is null', { syncPolicy: respecting, ignoreDifferences: null }, ignoring],
   ])('is asked for %s', (_, spec, asked) => {
-    expect(gitopsDoubts(split(tracked()), [application(spec)])).toEqual([
+    expect(gitopsWarnings(split(tracked()), [application(spec)])).toEqual([
       `VirtualService shop/backend is of the Application shop of Argo CD, which puts its weights back within seconds (syncPolicy.automated.selfHeal); give the Application ${asked}, or turn selfHeal off for the time of the promotion`,
     ])
   })
@@ -167,19 +167,19 @@ describe('an Application of Argo CD', () => {
     ['selfHeal false', { syncPolicy: { automated: { selfHeal: false } } }],
     ['automated sync that is switched off', { syncPolicy: { automated: { selfHeal: true, enabled: false } } }],
   ])('with %s does not heal', (_, spec) => {
-    expect(gitopsDoubts(split(tracked()), [application(spec)])).toEqual([])
+    expect(gitopsWarnings(split(tracked()), [application(spec)])).toEqual([])
   })
 
   test('heals where automated sync is switched on outright', () => {
     expect(
-      gitopsDoubts(split(tracked()), [application({ syncPolicy: { automated: { selfHeal: true, enabled: true } } })]),
+      gitopsWarnings(split(tracked()), [application({ syncPolicy: { automated: { selfHeal: true, enabled: true } } })]),
     ).toHaveLength(1)
   })
 })
 
 describe('the weights are covered', () => {
   const doubted = (rules: object[], object: KubeObject = split(tracked())) =>
-    gitopsDoubts(object, [application({ syncPolicy: respecting, ignoreDifferences: rules })]).length > 0
+    gitopsWarnings(object, [application({ syncPolicy: respecting, ignoreDifferences: rules })]).length > 0
 
   test.each<[string, object]>([
     ['by every weight', weights],

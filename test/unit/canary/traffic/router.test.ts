@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import {
-  mirrorTo,
-  moveTraffic,
-  putAllBack,
-  readSplit,
-  routeMatch,
+  setMirror,
+  setWeight,
+  resetToStable,
+  readWeight,
+  setHeaderRoute,
   type Split,
 } from '../../../../src/canary/traffic/router.ts'
 import { ApiError, type PatchOperation } from '../../../../src/cluster/client.ts'
@@ -84,7 +84,7 @@ describe('the weight', () => {
       inMesh,
       virtualService([{ route: [to('v1')] }], { name: 'other' }),
     ])
-    await moveTraffic(cluster, split, 25)
+    await setWeight(cluster, split, 25)
     expect(weights().slice(0, 2)).toEqual([[[75, 25]], [[75, 25]]])
     expect(asked).toEqual(['shop', 'backend'])
   })
@@ -97,7 +97,7 @@ describe('the weight', () => {
         operations.push(...given), Promise.resolve(inMesh)
       ),
     })
-    await moveTraffic(cluster, split, 25)
+    await setWeight(cluster, split, 25)
     expect(operations[0]).toEqual({ op: 'test', path: '/metadata/resourceVersion', value: '7' })
   })
 
@@ -105,7 +105,7 @@ describe('the weight', () => {
     'is read again after a change by somebody else (%i), and what is in force already is not written again',
     async (status) => {
       const { cluster, weights, asked } = keeper([inMesh, atGateway], [{ by: 'shop', status }])
-      await moveTraffic(cluster, split, 25)
+      await setWeight(cluster, split, 25)
       expect(asked).toEqual(['backend', 'shop', 'shop'])
       expect(weights()).toEqual([[[75, 25]], [[75, 25]]])
     },
@@ -113,13 +113,13 @@ describe('the weight', () => {
 
   test('is not tried again when the server refuses it for good', async () => {
     const { cluster, asked } = keeper([inMesh], [{ by: 'backend', status: 403 }])
-    await expect(moveTraffic(cluster, split, 25)).rejects.toThrow('refused')
+    await expect(setWeight(cluster, split, 25)).rejects.toThrow('refused')
     expect(asked).toEqual(['backend'])
   })
 
   test('reaches every other object where one is refused', async () => {
     const { cluster, weights, asked } = keeper([inMesh, atGateway], [{ by: 'backend', status: 403 }])
-    await expect(moveTraffic(cluster, split, 0)).rejects.toThrow('refused')
+    await expect(setWeight(cluster, split, 0)).rejects.toThrow('refused')
     expect(asked).toEqual(['backend', 'shop'])
     expect(weights()).toEqual([[[95, 5]], [[100, 0]]])
   })
@@ -129,12 +129,12 @@ describe('the weight', () => {
       virtualService([weights(50)]),
       { ...atGateway, spec: { ...atGateway.spec, http: [weights(25)] } },
     ])
-    expect(await readSplit(cluster, split)).toBe(25)
+    expect(await readWeight(cluster, split)).toBe(25)
   })
 
   test('cannot be read where others have all the traffic', async () => {
     const { cluster } = keeper([virtualService([{ route: [to('v0', 100), to('v1', 0), to('v2', 0)] }])])
-    await expect(readSplit(cluster, split)).rejects.toThrow(
+    await expect(readWeight(cluster, split)).rejects.toThrow(
       'give all of its traffic to others than v1 and v2; give v1 a weight first',
     )
   })
@@ -143,9 +143,9 @@ describe('the weight', () => {
     const { cluster } = keeper([])
     const told = 'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first'
     for (const verb of [
-      () => readSplit(cluster, split),
-      () => moveTraffic(cluster, split, 5),
-      () => putAllBack(cluster, split),
+      () => readWeight(cluster, split),
+      () => setWeight(cluster, split, 5),
+      () => resetToStable(cluster, split),
     ])
       await expect(verb()).rejects.toThrow(told)
   })
@@ -156,9 +156,9 @@ describe('routes that are named', () => {
 
   test('are the only ones to move', async () => {
     const { cluster, weights } = keeper([two])
-    await moveTraffic(cluster, { ...split, routes: ['rest'] }, 25)
+    await setWeight(cluster, { ...split, routes: ['rest'] }, 25)
     expect(weights()).toEqual([[[95, 5], [75, 25], [undefined]]])
-    expect(await readSplit(cluster, { ...split, routes: ['rest'] })).toBe(25)
+    expect(await readWeight(cluster, { ...split, routes: ['rest'] })).toBe(25)
   })
 
   test.each([
@@ -173,14 +173,14 @@ describe('routes that are named', () => {
       'those that do have no name: leave `routes` out to move them all',
     ],
   ])('%s', async (_, object, told) => {
-    await expect(readSplit(keeper([object]).cluster, { ...split, routes: ['beta', 'other'] })).rejects.toThrow(told)
+    await expect(readWeight(keeper([object]).cluster, { ...split, routes: ['beta', 'other'] })).rejects.toThrow(told)
   })
 })
 
 describe('Services as versions', () => {
   test('move in the HTTPRoute that weighs them', async () => {
     const { cluster, object } = keeper([gatewayRoute])
-    await moveTraffic(cluster, services, 20)
+    await setWeight(cluster, services, 20)
     expect(object().spec).toEqual({
       rules: [
         {
@@ -204,17 +204,17 @@ describe('Services as versions', () => {
           ? Promise.resolve([virtualService([{ route }])])
           : Promise.reject(new ApiError(status, 'no')),
     })
-    expect(await readSplit(cluster, services)).toBe(10)
+    expect(await readWeight(cluster, services)).toBe(10)
   })
 
   test('say what to write where nothing splits', async () => {
-    await expect(readSplit(keeper([]).cluster, services)).rejects.toThrow(
+    await expect(readWeight(keeper([]).cluster, services)).rejects.toThrow(
       'no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations',
     )
   })
 
   test('get no copies through an HTTPRoute', async () => {
-    await expect(mirrorTo(keeper([gatewayRoute]).cluster, services, 10)).rejects.toThrow(
+    await expect(setMirror(keeper([gatewayRoute]).cluster, services, 10)).rejects.toThrow(
       'backend-v2 cannot be sent copies of requests: no http route of a VirtualService',
     )
   })
@@ -229,7 +229,7 @@ const isBeta = { 'x-beta': { exact: '1' } }
 describe('the requests that match', () => {
   test('go to the canary by a route with the settings of the one that splits, before it', async () => {
     const { cluster, routes } = keeper([virtualService([{ name: 'first', redirect: {} }, rich])])
-    await routeMatch(cluster, split, beta)
+    await setHeaderRoute(cluster, split, beta)
     expect(routes()).toEqual([
       { name: 'first', redirect: {} },
       { ...settings, name: 'mesh-canary-ab', match: [{ headers: isBeta }], route: [to('v2')] },
@@ -243,7 +243,7 @@ describe('the requests that match', () => {
       route: weights(0).route,
     }
     const { cluster, routes } = keeper([virtualService([own, rich])])
-    await routeMatch(cluster, split, beta)
+    await setHeaderRoute(cluster, split, beta)
     expect(routes().map(({ match }) => match)).toEqual([
       [
         { uri: { prefix: '/a' }, headers: { host: { exact: 'x' }, ...isBeta } },
@@ -265,27 +265,27 @@ describe('the requests that match', () => {
         inMesh,
         { ...atGateway, spec: { ...atGateway.spec, http: [{ match: [condition], ...weights(0) }] } },
       ])
-      await expect(routeMatch(cluster, split, match)).rejects.toThrow(told)
+      await expect(setHeaderRoute(cluster, split, match)).rejects.toThrow(told)
       expect(asked).toEqual([])
     },
   )
 
-  test.each<[string, (cluster: Parameters<typeof putAllBack>[0]) => Promise<unknown>]>([
-    ['when there are to be none', (cluster) => routeMatch(cluster, split, undefined)],
-    ['when all is put back', (cluster) => putAllBack(cluster, split)],
+  test.each<[string, (cluster: Parameters<typeof resetToStable>[0]) => Promise<unknown>]>([
+    ['when there are to be none', (cluster) => setHeaderRoute(cluster, split, undefined)],
+    ['when all is put back', (cluster) => resetToStable(cluster, split)],
   ])('leave no trace %s', async (_, end) => {
     const before = virtualService([{ match: [{ uri: { prefix: '/a' } }], ...rich }, rich])
     const { cluster, routes } = keeper([before])
-    await routeMatch(cluster, split, beta)
+    await setHeaderRoute(cluster, split, beta)
     await end(cluster)
     expect(routes()).toEqual(before.spec.http)
   })
 
   test('are replaced by others, and not written twice', async () => {
     const { cluster, routes, asked } = keeper([virtualService([rich])])
-    await routeMatch(cluster, split, { method: 'GET' })
-    await routeMatch(cluster, split, beta)
-    await routeMatch(cluster, split, beta)
+    await setHeaderRoute(cluster, split, { method: 'GET' })
+    await setHeaderRoute(cluster, split, beta)
+    await setHeaderRoute(cluster, split, beta)
     expect(asked).toHaveLength(2)
     expect(routes().map(({ match }) => match)).toEqual([[{ headers: isBeta }], undefined])
   })
@@ -296,7 +296,7 @@ describe('copies of requests', () => {
 
   test('go to where the route sends the canary', async () => {
     const { cluster, routes } = keeper([virtualService([rich, { redirect: {} }])])
-    await mirrorTo(cluster, split, 20)
+    await setMirror(cluster, split, 20)
     expect(routes()).toEqual([{ ...rich, ...copies }, { redirect: {} }])
   })
 
@@ -305,10 +305,10 @@ describe('copies of requests', () => {
     ['none', {}],
   ])('leave no trace on an object with %s', async (_, meta) => {
     const { cluster, routes, object } = keeper([virtualService([rich], meta)])
-    await mirrorTo(cluster, split, 20)
-    await mirrorTo(cluster, split, 50)
+    await setMirror(cluster, split, 20)
+    await setMirror(cluster, split, 50)
     expect(routes()).toEqual([{ ...rich, ...copies, mirrorPercentage: { value: 50 } }])
-    await mirrorTo(cluster, { ...split, routes: ['mesh-canary'] }, undefined)
+    await setMirror(cluster, { ...split, routes: ['mesh-canary'] }, undefined)
     expect(routes()).toEqual([rich])
     // An empty map is what the API server leaves out.
     expect({ annotations: {}, ...meta }).toMatchObject({ annotations: object().metadata.annotations })
@@ -329,8 +329,8 @@ describe('copies of requests', () => {
   ])("are refused beside a mirror of the user's %s, which stays when all is put back", async (_, theirs, told) => {
     const before = virtualService([{ ...weights(5), ...theirs }])
     const { cluster, routes, weights: now } = keeper([before])
-    await expect(mirrorTo(cluster, split, 20)).rejects.toThrow(told)
-    expect(await putAllBack(cluster, split)).toHaveLength(1)
+    await expect(setMirror(cluster, split, 20)).rejects.toThrow(told)
+    expect(await resetToStable(cluster, split)).toHaveLength(1)
     expect(now()).toEqual([[[100, 0]]])
     expect(routes()[0]).toMatchObject(theirs)
   })
@@ -340,15 +340,15 @@ describe('copies of requests', () => {
     const { cluster, routes, object } = keeper([
       virtualService([theirs], { annotations: { 'mesh-canary.io/mirror': '20' } }),
     ])
-    await mirrorTo(cluster, split, undefined)
+    await setMirror(cluster, split, undefined)
     expect(routes()).toEqual([theirs])
     expect(object().metadata.annotations).toEqual({})
   })
 
   test('are not made of the requests that match, which the canary gets itself', async () => {
     const { cluster, routes } = keeper([virtualService([rich])])
-    await mirrorTo(cluster, split, 20)
-    await routeMatch(cluster, split, beta)
+    await setMirror(cluster, split, 20)
+    await setHeaderRoute(cluster, split, beta)
     expect(routes().map((route) => 'mirror' in route)).toEqual([false, true])
   })
 })
@@ -357,18 +357,18 @@ describe('putting all back', () => {
   test('takes weights, copies and matching requests away in one write', async () => {
     const before = [virtualService([weights(0), rich]), atGateway]
     const { cluster, asked, routes } = keeper(before)
-    await mirrorTo(cluster, split, 20)
-    await routeMatch(cluster, split, beta)
-    await moveTraffic(cluster, split, 40)
+    await setMirror(cluster, split, 20)
+    await setHeaderRoute(cluster, split, beta)
+    await setWeight(cluster, split, 40)
     asked.length = 0
-    expect(await putAllBack(cluster, split)).toHaveLength(2)
+    expect(await resetToStable(cluster, split)).toHaveLength(2)
     expect(asked).toEqual(['backend', 'shop'])
     expect([routes(0), routes(1)]).toEqual([[weights(0), rich], [weights(0)]])
   })
 
   test('says that there was nothing to do', async () => {
     const { cluster, asked } = keeper([virtualService([weights(0)])])
-    expect(await putAllBack(cluster, split)).toEqual([])
+    expect(await resetToStable(cluster, split)).toEqual([])
     expect(asked).toEqual([])
   })
 
@@ -381,7 +381,7 @@ describe('putting all back', () => {
       ...cluster,
       get: () => Promise.resolve({ ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }),
     }
-    await putAllBack(byName as typeof cluster, split, [saved])
+    await resetToStable(byName as typeof cluster, split, [saved])
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
@@ -393,7 +393,7 @@ describe('putting all back', () => {
       get: () => Promise.resolve(undefined),
       create: (object: Routed) => (made.push(object), Promise.resolve(object)),
     }
-    expect(await putAllBack(empty as typeof cluster, split, [saved])).toMatchObject([
+    expect(await resetToStable(empty as typeof cluster, split, [saved])).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
     expect((made[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
@@ -407,7 +407,7 @@ describe('putting all back', () => {
       list: (kind: string) => (lists.push(kind), Promise.resolve([])),
       get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }),
     }
-    expect(await putAllBack(byName as typeof cluster, split, [saved], true)).toMatchObject([
+    expect(await resetToStable(byName as typeof cluster, split, [saved], true)).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
     expect([lists, asked]).toEqual([[], ['backend']])

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { begun, lived, type Life } from '../../../../src/canary/workload/revision-check.ts'
+import { recordRevision, checkRevision, type Revision } from '../../../../src/canary/workload/revision-check.ts'
 import type { Pod, Workload } from '../../../../src/cluster/objects.ts'
 import { pod, workload } from '../../fixtures.ts'
 
@@ -43,9 +43,9 @@ type Now = { workloads?: Workload[]; pods?: Pod[]; moving?: boolean }
 
 /** What is said of a canary that was `from` at first, look after look. */
 function looks(from: Required<Pick<Now, 'workloads' | 'pods'>>, ...seen: Now[]): (string | undefined)[] {
-  let life: Life = begun(from.workloads, from.pods, labels)
+  let life: Revision = recordRevision(from.workloads, from.pods, labels)
   return seen.map(({ workloads = from.workloads, pods = from.pods, moving = true }) => {
-    const was = lived(life, workloads, pods, labels, moving)
+    const was = checkRevision(life, workloads, pods, labels, moving)
     life = was.life
     return was.fault
   })
