@@ -10,6 +10,7 @@ import { wanted, type Wanted } from './mesh/install.ts'
 import { messageOf } from './message.ts'
 import { preflight } from './preflight.ts'
 import type { Report } from './report/report.ts'
+import { debugStack } from './runtime/defect.ts'
 import { hider, secretsIn } from './secrets.ts'
 import { gatewayValues } from './kind/layout.ts'
 import { checkIngress, provide, withLogs, type Provided } from './stages/cluster.ts'
@@ -50,8 +51,8 @@ export async function run(config: Config, host: Host): Promise<Report> {
     await story(config, quiet, report, secrets, learn, hide)
   } catch (error) {
     report.error = host.signal.aborted ? 'the run was cancelled' : messageOf(error)
-    if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1')
-      quiet.info(error.stack ?? '')
+    const stack = error instanceof ConfigError ? '' : debugStack(error)
+    if (stack !== '') quiet.info(stack)
   }
   const untold = stagesOf(config).includes('promote') && report.verdict === undefined
   if (untold) Object.assign(report, { verdict: 'skipped', reason: report.error ?? 'a dry run promotes nothing' })

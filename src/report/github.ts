@@ -12,7 +12,12 @@ import { outputsOf } from './outputs.ts'
 import { worst, type Report } from './report.ts'
 import { summary } from './summary.ts'
 
-export async function main(): Promise<void> {
+/** The main step, or the post step if main has run before. */
+export async function action(): Promise<void> {
+  await (core.getState('main') === '' ? main() : post())
+}
+
+async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
@@ -74,7 +79,7 @@ function fail(message: string, title: string): void {
 }
 
 /** Finishes what main could not, and removes what main wrote. */
-export async function post(): Promise<void> {
+async function post(): Promise<void> {
   try {
     for (const line of await finish(JSON.parse(core.getState('left') || '{}') as Left, (line) =>
       core.info(defused(line)),
