@@ -13,12 +13,15 @@ const withoutSideEffects = ['@kubernetes/client-node', '@actions/core']
 const treeShaking: Plugin = {
   name: 'tree shaking',
   setup(build) {
-    build.onResolve({ filter: /./ }, async ({ path, pluginData, ...where }) => {
+    build.onResolve({ filter: /^(\.|@)/ }, async ({ path, pluginData, ...where }) => {
       const inside = (name: string) =>
         path === name ||
         path.startsWith(`${name}/`) ||
         (path.startsWith('.') && where.importer.includes(`/node_modules/${name}/`))
       if (pluginData === treeShaking || !withoutSideEffects.some(inside)) return undefined
+      // Most imports name a file. Resolving those here saves two messages to esbuild each, and half of the build's time.
+      if (path.startsWith('.') && path.endsWith('.js'))
+        return { path: join(where.resolveDir, path), sideEffects: false }
       return { ...(await build.resolve(path, { ...where, pluginData: treeShaking })), sideEffects: false }
     })
   },
