@@ -63,7 +63,12 @@ export function defused(text: string): string {
 }
 
 function publish(report: Report, file: string): void {
-  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  try {
+    writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? messageOf(error)
+    fail(`report: ${file} cannot be written (${code}); give a path in a folder that exists`, 'Report')
+  }
   for (const [name, value] of Object.entries(outputsOf(report, file))) core.setOutput(name, value)
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))

@@ -39,6 +39,13 @@ describe('lines for people', () => {
     vi.unstubAllEnvs()
   })
 
+  test('have colours outside a terminal if FORCE_COLOR asks for them', async () => {
+    vi.stubEnv('NO_COLOR', undefined)
+    vi.stubEnv('FORCE_COLOR', '1')
+    expect(await printed(false)).toContain('\u001b[1mverify\u001b[22m\n')
+    vi.unstubAllEnvs()
+  })
+
   test('form sections that fold on GitLab', async () => {
     const text = await printed(false, { GITLAB_CI: 'true' })
     expect(text.replace(/:\d{10}:/g, ':TIME:')).toBe(
