@@ -28,9 +28,9 @@ const failureInRun = `if (process.env['PLANT'] === 'run') process.on('newListene
 
 const plant: Plugin = {
   name: 'plant failures',
-  setup: ({ onLoad }) => {
-    onLoad({ filter: /src\/config\/load\.ts$/ }, () => ({ contents: source + failures, loader: 'ts' }))
-    onLoad({ filter: /src\/run\.ts$/ }, ({ path }) => ({
+  setup: (build) => {
+    build.onLoad({ filter: /src\/config\/load\.ts$/ }, () => ({ contents: source + failures, loader: 'ts' }))
+    build.onLoad({ filter: /src\/run\.ts$/ }, ({ path }) => ({
       contents: readFileSync(path, 'utf8') + failureInRun,
       loader: 'ts',
     }))
