@@ -3,7 +3,7 @@ import { exitOnDefect } from './runtime/defect.ts'
 
 exitOnDefect('annotation')
 // A dynamic import, so that an exception at import time is reported as well.
-const { action } = await import('./report/github.ts')
+const { action } = await import('./action/github.ts')
 await action()
 // Kept-alive connections would hold the process for minutes.
 process.exit()

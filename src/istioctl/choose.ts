@@ -4,12 +4,12 @@ import { ConfigError } from '../config/error.ts'
 import { inTime } from '../tools/http.ts'
 import { versionsKept } from '../tools/tool-cache.ts'
 import { istioctlTool } from './release.ts'
-import { releasesOf, type Asking } from './releases.ts'
+import { releasesOf, type ReleaseQuery } from './releases.ts'
 
 /** `because`: a sentence on how it was found, undefined where there was nothing to choose; `warning`: what could not be asked. */
 export type Choice = { version: string; because?: string; warning?: string }
 
-export type Wish = {
+export type VersionRequest = {
   /** An exact version, a range, or `latest`. */
   spec: string
   mirror: string
@@ -21,7 +21,10 @@ export type Wish = {
 }
 
 /** @throws ConfigError when no release matches, or none can be known to. */
-export async function choose({ spec, mirror, limitMs, checkLatest, installed }: Wish, asking: Asking): Promise<Choice> {
+export async function choose(
+  { spec, mirror, limitMs, checkLatest, installed }: VersionRequest,
+  asking: ReleaseQuery,
+): Promise<Choice> {
   if (valid(spec) !== null) return { version: spec }
   const told = (version: string, how: string) => ({ version, because: `istio.version: ${spec} → ${version}, ${how}` })
   if (!checkLatest && spec !== 'latest') {

@@ -3,12 +3,12 @@ import { valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
 import { ask, bare, patiently, reasonOf, StatusError, text } from '../tools/http.ts'
 
-export type Asking = { token?: string | undefined; signal: AbortSignal; backOffMs?: number | undefined }
+export type ReleaseQuery = { token?: string | undefined; signal: AbortSignal; backOffMs?: number | undefined }
 /** `from`: the address that was asked. `versions` hold a prerelease only under a name that says so. */
 export type Releases = { versions: string[]; from: string }
 
 /** @throws ConfigError that says what was tried, and what can be done. */
-export function releasesOf(mirror: string, asking: Asking): Promise<Releases> {
+export function releasesOf(mirror: string, asking: ReleaseQuery): Promise<Releases> {
   const [, server, repository] = /^(https?:\/\/[^/]+)\/([^/]+\/[^/]+)\/releases\/download$/.exec(mirror) ?? []
   const api = server && apiOf(server)
   return api && repository ? fromApi(`${api}/repos/${repository}/releases`, asking) : fromIndex(mirror, asking)
@@ -23,7 +23,7 @@ function apiOf(server: string): string | undefined {
 type Release = { tag_name: string; draft?: boolean; prerelease?: boolean }
 const perPage = 100
 
-async function fromApi(api: string, { token, signal, backOffMs = 1000 }: Asking): Promise<Releases> {
+async function fromApi(api: string, { token, signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {
   const headers = {
     accept: 'application/vnd.github+json',
     ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
@@ -69,7 +69,7 @@ function apiReason(error: unknown, hasToken: boolean): string {
   return `HTTP ${status}${said === '' ? '' : ` (${said.slice(0, 100)})`}; give an exact version, or another \`token\``
 }
 
-async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: Asking): Promise<Releases> {
+async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {
   const tried: string[] = []
   for (const [address, read] of [
     [`${mirror}/index.json`, inJson],

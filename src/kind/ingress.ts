@@ -13,7 +13,7 @@ export function plainHosts({ expose = {} }: Config): string[] {
 }
 
 /** Undefined once anything answers there, whatever it says; else why not, when the time is over. `address`: `host:port`. */
-export async function silent(
+export async function unreachableIngress(
   address: string,
   host: string,
   waitMs: number,

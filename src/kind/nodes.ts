@@ -8,7 +8,7 @@ import { kubernetesOf } from './images.ts'
 const pollMs = 1_000
 
 /** Waits for so many nodes, all of them ready. @throws with what each of the others lacks. */
-export async function untilReady(
+export async function waitForNodes(
   cluster: Cluster,
   count: number,
   waitMs: number,
@@ -19,7 +19,7 @@ export async function untilReady(
     const seen = await cluster
       .list<Node>('Node')
       .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
-    const reasons = seen instanceof Error ? [seen.message] : unready(seen, count)
+    const reasons = seen instanceof Error ? [seen.message] : unreadyNodes(seen, count)
     if (!(seen instanceof Error) && reasons.length === 0) return seen
     if (Date.now() >= until)
       throw new Error(
@@ -30,7 +30,7 @@ export async function untilReady(
 }
 
 /** What each node lacks, a sentence for each. Pure. */
-export function unready(nodes: readonly Node[], count: number): string[] {
+export function unreadyNodes(nodes: readonly Node[], count: number): string[] {
   const absent = count - nodes.length
   return [
     ...nodes.flatMap((node) => {

@@ -3,7 +3,7 @@ import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 
 export type Cache = {
   /** Whether there was something, which is now the file. */

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ConfigError } from '../../../src/config/error.ts'
-import { choose, type Wish } from '../../../src/istioctl/choose.ts'
+import { choose, type VersionRequest } from '../../../src/istioctl/choose.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { releasesOf } from '../../../src/istioctl/releases.ts'
 import { obtain } from '../../../src/tools/obtain.ts'
@@ -23,7 +23,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const wish = (spec: string, mirror: string, more: Partial<Wish> = {}): Wish => ({
+const wish = (spec: string, mirror: string, more: Partial<VersionRequest> = {}): VersionRequest => ({
   spec,
   mirror,
   limitMs: 10_000,
@@ -31,7 +31,7 @@ const wish = (spec: string, mirror: string, more: Partial<Wish> = {}): Wish => (
   installed: () => Promise.resolve(undefined),
   ...more,
 })
-const chosen = (spec: string, mirror: string, more: Partial<Wish> = {}, token?: string) =>
+const chosen = (spec: string, mirror: string, more: Partial<VersionRequest> = {}, token?: string) =>
   choose(wish(spec, mirror, more), { signal, token, backOffMs: 1 })
 
 async function refusal(work: Promise<unknown>): Promise<string> {
