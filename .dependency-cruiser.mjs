@@ -34,7 +34,8 @@ const canaryLayers = [
   ['controller'],
   ['promote.ts', 'recovery.ts'],
 ]
-const canaryRoom = (name) => (name.endsWith('.ts') ? `^src/canary/${name.replace('.', '\\.')}$` : `^src/canary/${name}/`)
+const canaryRoom = (name) =>
+  name.endsWith('.ts') ? `^src/canary/${name.replace('.', '\\.')}$` : `^src/canary/${name}/`
 const insideCanary = canaryLayers.slice(0, -1).map((layer, i) => ({
   name: `canary-${layer.join('-')}-imports-downward`,
   severity: 'error',
