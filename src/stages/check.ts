@@ -1,4 +1,5 @@
-// What is checked before anything is touched: the config against the cluster, what the mesh will cost, and the version of Istio.
+// What is checked before anything is touched: the config against the cluster, the cost of the mesh, and the version of
+// Istio.
 import { ApiError } from '../cluster/client.ts'
 import { ConfigError } from '../config/error.ts'
 import { gatewayValues } from '../kind/layout.ts'

@@ -13,7 +13,10 @@ import type { Redactor } from '../runtime/redaction.ts'
 import type { Obtained } from '../tools/obtain.ts'
 import { run, within } from '../tools/run.ts'
 
-/** Whoever starts a run: GitHub's runner, or a shell. The run calls each `on…` as soon as it knows, for it may be killed at any moment. */
+/**
+ * Whoever starts a run: GitHub's runner, or a shell. The run calls each `on…` as soon as it can, because it may be killed
+ * at any moment.
+ */
 export type Host = {
   signal: AbortSignal
   tempDir: string

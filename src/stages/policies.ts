@@ -1,4 +1,5 @@
-// The stages plan and policies: compile the policies, compare them with the cluster, analyze them and, unless it is a dry run, apply them.
+// The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
+// unless it is a dry run.
 import type { Pod, Service } from '../cluster/objects.ts'
 import { within } from '../tools/run.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'

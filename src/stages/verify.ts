@@ -1,4 +1,4 @@
-// The stage verify: pods are N/N, proxies are in sync, mutual TLS is what was asked, and the traffic follows the policies.
+// The stage verify: pods are N/N, proxies are in sync, mutual TLS is as asked, and the traffic follows the policies.
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -38,7 +38,7 @@ async function checkPods({ config, host, cluster, stages, recorder }: StageConte
   failOn(broken.map(({ name, ready, cause }) => `pod ${namespace}/${name} is ${ready}: ${cause ?? ''}`))
 }
 
-/** Outdated sidecars serve as well as the others, so they are no fault; but an old control plane has to stay for them. */
+/** Outdated sidecars serve as well as the others, so they are no fault. But their old control plane has to stay. */
 async function warnOfOutdatedSidecars({ config, host, cluster, recorder }: StageContext): Promise<void> {
   const warning = await outdatedSidecars(cluster, config.namespace)
   if (warning === undefined) return
