@@ -1,0 +1,21 @@
+// The time, as a value that tests replace.
+import { setTimeout } from 'node:timers/promises'
+
+export type Clock = {
+  /** Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a run. */
+  now(): number
+  /** @throws the signal's reason when it aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+}
+
+export const systemClock: Clock = {
+  now: () => Math.round(performance.timeOrigin + performance.now()),
+  sleep: async (ms, signal) => {
+    try {
+      await setTimeout(ms, undefined, signal && { signal })
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw error
+    }
+  },
+}
