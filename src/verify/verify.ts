@@ -1,9 +1,9 @@
 // Waits until every pod that should be in the mesh is N/N with its sidecar, within a limit, and says why one is not.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { causeOf } from './cause.ts'
 import { creationFailure } from './creation.ts'
 import { podRows, type PodRow } from './pods.ts'
@@ -34,7 +34,7 @@ export async function verifyPods(
         ...(await explain(cluster, pods, rows, wrong)),
         ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),
       ]
-    await sleep(1_000, undefined, { signal })
+    await systemClock.sleep(1_000, signal)
   }
 }
 

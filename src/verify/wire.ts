@@ -1,11 +1,11 @@
 // The mutual TLS mode on the wire: a plaintext request to each port of each pod, through the API server's pod proxy,
 // which is no part of the mesh. STRICT must refuse it; PERMISSIVE and DISABLE must answer it.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { protocolOf, servicePorts, type Protocol } from './protocol.ts'
 
 export type Mode = 'STRICT' | 'PERMISSIVE' | 'DISABLE'
@@ -113,7 +113,7 @@ async function row(
         ...(ok === undefined ? {} : { ok }),
         ...(ok === true ? {} : { note: note ?? wrong(seen, expected) }),
       }
-    await sleep(500, undefined, { signal })
+    await systemClock.sleep(500, signal)
   }
 }
 

@@ -17,15 +17,13 @@ async function serving(...lists: { status?: number; version?: string; pods?: str
     if (new URL(url, 'http://x').searchParams.has('watch'))
       return (void response.writeHead(200).flushHeaders(), void streams.push(response))
     const { status = 200, version = '1', pods = [] } = lists[Math.min(listed++, lists.length - 1)]!
-    response
-      .writeHead(status)
-      .end(
-        JSON.stringify({
-          message: 'no',
-          metadata: { resourceVersion: version },
-          items: pods.map((name) => named(name)),
-        }),
-      )
+    response.writeHead(status).end(
+      JSON.stringify({
+        message: 'no',
+        metadata: { resourceVersion: version },
+        items: pods.map((name) => named(name)),
+      }),
+    )
   })
   const config = new KubeConfig()
   config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
