@@ -231,11 +231,9 @@ const labels = z
 
 /** A map of texts; numbers and booleans, which YAML reads from bare words, count as what they look like. */
 const pairs = z.record(
-  z
-    .string()
-    .regex(/^[A-Za-z0-9_.-]+$/, {
-      error: 'a header, a cookie or a parameter is named by letters, digits, dashes, dots and underscores',
-    }),
+  z.string().regex(/^[A-Za-z0-9_.-]+$/, {
+    error: 'a header, a cookie or a parameter is named by letters, digits, dashes, dots and underscores',
+  }),
   z.union([z.string().min(1), z.number().transform(String), z.boolean().transform(String)], {
     error: 'expected a text',
   }),
@@ -440,11 +438,9 @@ const jwt = z
   })
   .refine(({ jwksUri, jwks }) => oneOf({ jwksUri, jwks }), { error: 'expected exactly one of jwksUri, jwks' })
 
-const externalHost = z
-  .string()
-  .regex(/^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, {
-    error: 'a host is a full DNS name such as api.example.com, or *.example.com',
-  })
+const externalHost = z.string().regex(/^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, {
+  error: 'a host is a full DNS name such as api.example.com, or *.example.com',
+})
 const egress = z.strictObject({
   mode: word('registry-only', 'allow-any')
     .optional()
@@ -508,11 +504,9 @@ const telemetry = z.strictObject({
   tracing: perCent(0).optional().describe('Share of the requests that are traced.'),
 })
 
-const portKey = z
-  .string()
-  .refine((port) => /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65535, {
-    error: 'a port is a number from 1 to 65535',
-  })
+const portKey = z.string().refine((port) => /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65535, {
+  error: 'a port is a number from 1 to 65535',
+})
 const mode = word('strict', 'permissive', 'disable')
 const mtls = orShort(
   z.strictObject({

@@ -1,4 +1,4 @@
-// istioctl as Istio publishes it.
+// The names of istioctl's files in an Istio release.
 import { ConfigError } from '../config/error.ts'
 import type { Tool } from '../tools/obtain.ts'
 

@@ -1,4 +1,4 @@
-// How kind names the files of a release: bare binaries.
+// The names of kind's files in a release, which are bare binaries.
 import { ConfigError } from '../config/error.ts'
 import type { Tool } from '../tools/obtain.ts'
 

@@ -12,14 +12,14 @@ import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
 import * as kinds from '../kind/kind.ts'
-import { plainHosts, silent } from '../kind/ingress.ts'
+import { plainHosts, whyUnreachable } from '../kind/ingress.ts'
 import { kindConfig, nodePorts, readConfigFile } from '../kind/layout.ts'
 import { addressesOf, differences, untilReady, versionOf } from '../kind/nodes.ts'
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
 import { messageOf } from '../message.ts'
 import type { ClusterReport, Report } from '../report/report.ts'
-import { obtain, whence } from '../tools/obtain.ts'
+import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { warn, type Host } from './running.ts'
 
 type Asked = ClusterConfig & { name: string }
@@ -101,7 +101,7 @@ async function kindFor(
     signal,
     tell: host,
   })
-  info(`kind ${version}: ${whence[found.from]}, ${found.path}; its nodes run in ${runtime}`)
+  info(`kind ${version}: ${sourceLabel[found.from]}, ${found.path}; its nodes run in ${runtime}`)
   return { path: found.path, name, runtime, limitMs: limits.kind, signal, info }
 }
 
@@ -271,7 +271,7 @@ export async function checkIngress(config: Config, host: Host, report: Report): 
   const [name] = plainHosts(config)
   const address = report.cluster?.ingress.http
   if (config.dryRun || name === undefined || address === undefined) return
-  const problem = await silent(address, name, 30_000, host.signal)
+  const problem = await whyUnreachable(address, name, 30_000, host.signal)
   if (problem === undefined) host.info(`the ingress gateway answers at ${address}`)
   else
     warn({ host, report }, [

@@ -5,7 +5,8 @@ import { ConfigError } from '../config/error.ts'
 import type { Config, IstioConfig } from '../config/schema.ts'
 import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
-import { run, within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run } from '../tools/run.ts'
 import { supportWarnings } from '../istioctl/support.ts'
 import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
@@ -15,7 +16,7 @@ import { precheck } from '../mesh/precheck.ts'
 import { planes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../message.ts'
-import { obtain, whence } from '../tools/obtain.ts'
+import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
 import { istioctl, warn, type Done, type Running } from './running.ts'
@@ -68,7 +69,7 @@ export async function getIstioctl({ config, host, report }: Begun): Promise<void
     signal: host.signal,
     tell: host,
   })
-  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
+  host.info(`istioctl ${found.version}: ${sourceLabel[found.from]}, ${found.path}`)
   host.istioctl(found)
   report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
 }
@@ -133,7 +134,7 @@ async function tagToMove({ config, cluster, stages }: Running): Promise<TagMove 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(running: Running): Promise<void> {
   const { config, host, connection, report } = running
-  const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
+  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
   const found = await precheck({
     istioctl: report.istioctl!.path,
     cliArgs: connection.cliArgs,
@@ -155,7 +156,7 @@ async function prechecked(running: Running): Promise<void> {
 /** Tells them; those that are never pulled must be on the nodes. */
 async function images(running: Running): Promise<void> {
   const { config, host, cluster, asked, report } = running
-  const signal = within(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
+  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
   const { code, stdout, stderr } = await run(report.istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
   if (code !== 0)
     throw new ConfigError(

@@ -1,6 +1,6 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
-import { within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
 import { proxies } from '../mesh/propagation.ts'
 import { planes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
@@ -122,7 +122,7 @@ async function gate({ config, connection, host, report }: Running, all: Planned[
     namespace: config.namespace,
     suppress: config.istio?.suppress ?? [],
     tempDir: host.tempDir,
-    signal: within(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),
+    signal: withTimeout(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),
   }
   const found = await analyze(all, options).catch((error: unknown): Analysis => {
     if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error

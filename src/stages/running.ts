@@ -5,7 +5,8 @@ import type { Connection } from '../cluster/connect.ts'
 import { matches } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config, StageName } from '../config/schema.ts'
-import { run, within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run } from '../tools/run.ts'
 import type { Wanted } from '../mesh/install.ts'
 import type { LeftCluster } from '../kind/kind.ts'
 import type { Report } from '../report/report.ts'
@@ -52,7 +53,12 @@ export type Stage = (running: Running) => Promise<Done>
 /** Runs istioctl against the cluster, its lines told as they come; rejects with its last words when it fails. */
 export async function istioctl({ config, report, connection, host }: Running, args: string[]): Promise<void> {
   const ownWait = config.istio?.timeout ?? 0
-  const signal = within(host.signal, config.limits.istioctl + ownWait, `istioctl ${args[0] ?? ''}`, 'limits.istioctl')
+  const signal = withTimeout(
+    host.signal,
+    config.limits.istioctl + ownWait,
+    `istioctl ${args[0] ?? ''}`,
+    'limits.istioctl',
+  )
   const { code, stderr } = await run(
     report.istioctl!.path,
     [...args, ...connection.cliArgs],

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.ts'
 import { overdue } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
 import { verifyDeep } from '../verify/deep.ts'
-import { within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'
 import { verifyWire } from '../verify/wire.ts'
@@ -45,7 +45,7 @@ async function proxiesInSync({ config, host, cluster, connection, report }: Runn
   const asker = report.istioctl && {
     path: report.istioctl.path,
     args: connection.cliArgs,
-    signal: within(host.signal, config.limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
+    signal: withTimeout(host.signal, config.limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
   }
   report.proxies = await verifyProxies(cluster, config.namespace, asker)
   const wrong = report.proxies.filter(({ ok }) => !ok)

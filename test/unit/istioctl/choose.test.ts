@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ConfigError } from '../../../src/config/error.ts'
-import { choose, type Wish } from '../../../src/istioctl/choose.ts'
+import { choose, type VersionRequest } from '../../../src/istioctl/choose.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { releasesOf } from '../../../src/istioctl/releases.ts'
 import { obtain } from '../../../src/tools/obtain.ts'
@@ -23,7 +23,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const wish = (spec: string, mirror: string, more: Partial<Wish> = {}): Wish => ({
+const request = (spec: string, mirror: string, more: Partial<VersionRequest> = {}): VersionRequest => ({
   spec,
   mirror,
   limitMs: 10_000,
@@ -31,8 +31,8 @@ const wish = (spec: string, mirror: string, more: Partial<Wish> = {}): Wish => (
   installed: () => Promise.resolve(undefined),
   ...more,
 })
-const chosen = (spec: string, mirror: string, more: Partial<Wish> = {}, token?: string) =>
-  choose(wish(spec, mirror, more), { signal, token, backOffMs: 1 })
+const chosen = (spec: string, mirror: string, more: Partial<VersionRequest> = {}, token?: string) =>
+  choose(request(spec, mirror, more), { signal, token, backOffMs: 1 })
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error: unknown = await work.catch((reason: unknown) => reason)
@@ -155,24 +155,24 @@ describe('what is there already', () => {
     const { version, because, warning } = await chosen('latest', nobody)
     expect([version, because]).toEqual(['1.31.2', undefined])
     expect(warning).toMatch(
-      /^istio\.version: the list of releases cannot be had: .*index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; .*So 1\.31\.2 is used, the newest in the tool cache that matches latest; there may be a newer one$/,
+      /^istio\.version: cannot read the list of releases: .*index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; .*Using 1\.31\.2, the newest in the tool cache that matches latest; there may be a newer one$/,
     )
   })
 
   test('where that has no match either, it is an error that says what was tried', async () => {
     inToolCache('1.30.2')
     expect(await refusal(chosen('1.31', nobody))).toMatch(
-      /cannot be had: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/,
+      /cannot read the list of releases: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/,
     )
   })
 
   test('a list that takes too long is an error, or a warning beside what is in the tool cache', async () => {
     const { address } = await serve(() => undefined)
     expect(await refusal(chosen('1.31', address, { limitMs: 200 }))).toContain(
-      'was not to be had within 0.2 s (`limits.download`)',
+      'timed out after 0.2 s (`limits.download`)',
     )
     inToolCache('1.31.2')
-    expect((await chosen('1.31', address, { limitMs: 200, checkLatest: true })).warning).toContain('So 1.31.2 is used')
+    expect((await chosen('1.31', address, { limitMs: 200, checkLatest: true })).warning).toContain('Using 1.31.2,')
   })
 
   test('a range that no release matches is told with the newest that there are', async () => {
@@ -218,7 +218,7 @@ describe("a mirror's index", () => {
   test('gets the password of the mirror, which no error tells', async () => {
     const { address, asked } = await serve((_, response) => response.writeHead(403).end())
     expect(await refusal(releasesOf(`${address.replace('://', '://me:s3cret@')}/istio`, { signal }))).toBe(
-      `istio.version: the list of releases cannot be had: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or let the mirror answer an index.json with a list of versions`,
+      `istio.version: cannot read the list of releases: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or put an index.json with a list of versions on the mirror`,
     )
     expect(asked[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
   })
@@ -227,7 +227,7 @@ describe("a mirror's index", () => {
     const { address } = await serve(({ url }, response) =>
       url === '/' ? response.end(s3.replace('false', 'true')) : response.writeHead(404).end(),
     )
-    expect(await refusal(releasesOf(address, { signal }))).toContain('cut short (IsTruncated)')
+    expect(await refusal(releasesOf(address, { signal }))).toContain('an incomplete listing (IsTruncated)')
   })
 
   test('that names no version says so', async () => {
@@ -306,21 +306,21 @@ describe("GitHub's API", () => {
       403,
       reset,
       undefined,
-      "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, as it is soon without a token: give `token`, such as ${{ github.token }}; or give an exact version",
+      "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, and without a token it is low: give `token`, such as ${{ github.token }}; or give an exact version",
     ],
     [
       'that is used up with a token',
       403,
       { ...reset, 'x-ratelimit-limit': '5000' },
       'ghs_x',
-      "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, even with the token given",
+      "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, although a token was given",
     ],
     [
       'for too many at once',
       429,
       { 'retry-after': '3600' },
       undefined,
-      "GitHub's limit of requests is used up, as it is soon",
+      "GitHub's limit of requests is used up, and without a token it is low",
     ],
   ])('with a limit %s is told', async (_, status, headers, token, message) => {
     const { mirror, asked } = await github((_, response) =>
@@ -333,11 +333,11 @@ describe("GitHub's API", () => {
   test('that refuses the token, or answers something else, is told', async () => {
     const refusing = await github((_, response) => response.writeHead(401).end())
     expect(await refusal(releasesOf(refusing.mirror, { token: 'ghs_x', signal }))).toContain(
-      'HTTP 401: the token is refused',
+      'HTTP 401: GitHub refuses the token',
     )
     const odd = await github((_, response) => response.end('<html>a portal</html>'))
     expect(await refusal(releasesOf(odd.mirror, { signal }))).toMatch(
-      /^istio.version: the list of releases cannot be had: .*api\/v3.*not valid JSON/,
+      /^istio.version: cannot read the list of releases at .*api\/v3.*not valid JSON/,
     )
   })
 })

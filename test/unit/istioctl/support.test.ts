@@ -19,14 +19,14 @@ test.each([
     '1.29.4',
     'v1.34.1',
     [
-      'istio.version: 1.29.4 gets no fixes any more: support of Istio 1.29 ended in October 2026; supported are 1.30 and 1.31',
+      'istio.version: 1.29.4 no longer gets fixes: support for Istio 1.29 ended in October 2026; move to a supported version (1.30 or 1.31)',
     ],
   ],
   [
     '1.28.0',
     'v1.34.1',
     [
-      'istio.version: 1.28.0 gets no fixes any more: support of Istio 1.28 ended before October 2026; supported are 1.30 and 1.31',
+      'istio.version: 1.28.0 no longer gets fixes: support for Istio 1.28 ended before October 2026; move to a supported version (1.30 or 1.31)',
     ],
   ],
   [

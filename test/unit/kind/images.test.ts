@@ -35,13 +35,13 @@ describe('the image of the nodes', () => {
       '0.33.0',
       '1.29',
       supported,
-      /^cluster\.kubernetes: for kind 0\.33\.0 no node image of Kubernetes 1\.29 is known, only of 1\.37, 1\.36, 1\.35, 1\.34, 1\.33, 1\.32, 1\.31;/,
+      /^cluster\.kubernetes: kind 0\.33\.0 has no known node image of Kubernetes 1\.29, only of 1\.37, 1\.36, 1\.35, 1\.34, 1\.33, 1\.32, 1\.31;/,
     ],
     [
       '0.30.0',
       undefined,
       { oldest: '1.37', newest: '1.38' },
-      /^cluster\.version: no node image is known for kind 0\.30\.0 with a Kubernetes that this Istio supports \(1\.37 to 1\.38\)/,
+      /^cluster\.version: kind 0\.30\.0 has no known node image with a Kubernetes that this Istio supports \(1\.37 to 1\.38\)/,
     ],
   ])('kind %s with Kubernetes %s has none, and says what there is', (kind, kubernetes, range, words) => {
     expect(() => nodeImage(kind, kubernetes, range)).toThrow(ConfigError)

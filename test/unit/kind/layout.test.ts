@@ -47,7 +47,7 @@ test('of a config file the name, and whether it chooses images, are known', () =
 })
 
 test.each([
-  ['- a', /holds no map of keys/],
+  ['- a', /is not a map of keys/],
   ['a: [', /is not valid YAML/],
   ['kind: Cluster', /has apiVersion missing and kind "Cluster"/],
   [`${header}nodes:\n- role: worker\n`, /has no node with the role control-plane/],

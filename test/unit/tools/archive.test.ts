@@ -134,7 +134,7 @@ test.each<[string, string, () => Buffer, string]>([
   const error: unknown = await taken(bytes(), asset).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
   expect((error as Error).message).toContain(
-    `istio.mirror: the archive ${asset} holds ${what}, where the file istioctl alone is expected`,
+    `istio.mirror: the archive ${asset} holds ${what}, expected only the file istioctl`,
   )
   expect(existsSync('/tmp/mesh-canary-evil')).toBe(false)
 })

@@ -134,7 +134,7 @@ test('an entry that was exchanged is told, not used, and downloaded instead', as
   expect(from).toBe('download')
   expect(downloads()).toBe(1)
   expect(told[0]).toBe(
-    `warning: cache: the entry ${keyOf(bytes)} of the cache between runs holds a file with the sha256 ${sha256(evil)}, and is not used; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
+    `warning: cache: ignoring the entry ${keyOf(bytes)} of the cache between runs: its file has the sha256 ${sha256(evil)}, expected ${sha256(bytes)}; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
   )
 })
 
@@ -150,8 +150,8 @@ test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
   const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
   expect(from).toBe('download')
   expect(told).toHaveLength(2)
-  expect(told[0]).toMatch(/^the cache between runs could not be read, and is done without: /)
-  expect(told[1]).toMatch(/^the cache between runs could not be filled, and is done without: /)
+  expect(told[0]).toMatch(/^cannot read the cache between runs, continuing without it: /)
+  expect(told[1]).toMatch(/^cannot write to the cache between runs, continuing without it: /)
   for (const line of told) expect(line).toMatch(complaint)
   expect(printed).not.toMatch(/::(warning|error)/)
 })
@@ -161,7 +161,7 @@ test('a service that does not answer is waited for half of the time, and then do
   const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
   expect([from, told[0]]).toEqual([
     'download',
-    'the cache between runs could not be read, and is done without: it has not answered within 2 s',
+    'cannot read the cache between runs, continuing without it: the cache service timed out after 2 s',
   ])
 })
 

@@ -121,7 +121,7 @@ test('a tool that is published as a bare binary', async () => {
 test('another version is not taken from the cache', async () => {
   const { address } = await mirror(archive())
   await obtain(address)
-  await expect(obtain(address, {}, '1.31.1')).rejects.toThrow('1.31.1 is not to be had')
+  await expect(obtain(address, {}, '1.31.1')).rejects.toThrow('1.31.1 not found')
 })
 
 test.each([
@@ -158,8 +158,8 @@ test('a file cut short by its server does not match its checksum', async () => {
 })
 
 test.each([
-  ['an empty one', '\n', 'holds no sha256 but nothing'],
-  ['a page', '<!doctype html>\n<title>Log in</title>', 'holds no sha256 but "<!doctype html>'],
+  ['an empty one', '\n', 'holds nothing, expected a sha256'],
+  ['a page', '<!doctype html>\n<title>Log in</title>', 'holds "<!doctype html>'],
 ])('%s in place of the checksum matches nothing, and nothing is downloaded', async (_, sum, message) => {
   const { address, asked } = await mirror(archive(), { sum })
   expect(await refused(address)).toContain(message)
@@ -188,7 +188,7 @@ test('a version that does not exist is named, with the address and what to check
   const { address, asked } = await serve((_, response) => response.writeHead(404).end())
   const message = await refused(address, {}, '9.9.9')
   for (const word of [
-    'istio.version: 9.9.9 is not to be had',
+    'istio.version: 9.9.9 not found',
     `${address}/istio/9.9.9/`,
     '404',
     "list of istioctl's releases",
@@ -208,7 +208,7 @@ test.each<[string, Answer, string, number]>([
   for (const word of [
     'istio.mirror',
     `${address}/istio/${version}/${asset}`,
-    'cannot be downloaded',
+    'cannot download',
     reason,
     'network of the runner',
   ])
@@ -217,7 +217,7 @@ test.each<[string, Answer, string, number]>([
 })
 
 test('a server that is not there is told', async () => {
-  expect(await refused('http://127.0.0.1:1')).toContain('cannot be downloaded (ECONNREFUSED)')
+  expect(await refused('http://127.0.0.1:1')).toMatch(/cannot download http:\S+ \(ECONNREFUSED\)/)
 })
 
 test.each([500, 502, 503, 429])('a server that answers %d twice is asked a third time', async (status) => {
@@ -318,7 +318,7 @@ test('a mirror that is too slow is told, with how far it came', async () => {
   })
   const message = await refused(address, { limitMs: 500 })
   expect(message).toMatch(
-    /^istio.mirror: http:\S+\/istio has not delivered within 0.5 s \(`limits.download`\), but 0\.2 of 0\.\d MB; /,
+    /^istio.mirror: the download from http:\S+\/istio timed out after 0.5 s \(`limits.download`; 0\.2 of 0\.\d MB received\); /,
   )
 })
 
@@ -418,7 +418,7 @@ describe('redirects', () => {
     onTestFinished(() => void secure.close())
     const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
     expect(await refused(from)).toContain(
-      `redirects from https to ${address}/istio/${version}/${asset}.sha256, which anybody on the way could change; it is not followed`,
+      `redirects from https to ${address}/istio/${version}/${asset}.sha256, where anybody on the way could change the file; the redirect was not followed`,
     )
     expect(asked).toEqual([])
   })
