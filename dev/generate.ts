@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { inputs } from '../src/config/inputs.ts'
-import { nodeAt as nodeIn, published as publish, type Node } from '../src/config/published.ts'
+import { nodeAt as nodeIn, publishedSchema as publish, type Node } from '../src/config/published.ts'
 
 const published = publish()
 const nodeAt = (path: string[]) => nodeIn(path, published)

@@ -1,23 +1,23 @@
 // The story of a run, top to bottom: config → cluster (made, or there) → preflight → mesh → sidecars → policies → verify → promote.
-import type { Intent } from './canary/promote.ts'
-import { undo } from './canary/undo.ts'
+import type { RecoveryIntent } from './canary/promote.ts'
+import { recoverPromotion } from './canary/recovery.ts'
 import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
-import { wanted, type Wanted } from './mesh/install.ts'
-import { messageOf } from './message.ts'
-import { preflight } from './preflight.ts'
+import { desiredMesh, type DesiredMesh } from './mesh/install.ts'
+import { messageOf } from './runtime/errors.ts'
+import { preflight } from './stages/preflight.ts'
 import type { Report } from './report/report.ts'
-import { hider, secretsIn } from './secrets.ts'
+import { createRedactor, secretsInConfig } from './runtime/redaction.ts'
 import { gatewayValues } from './kind/layout.ts'
-import { checkIngress, provide, withLogs, type Provided } from './stages/cluster.ts'
+import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import { inject } from './stages/inject.ts'
-import { checkSupport, getIstioctl, install, pin, weigh } from './stages/install.ts'
+import { checkSupport, getIstioctl, install, pinVersion, reportCost } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
-import { deliver, rollback } from './stages/promote.ts'
-import type { Done, Host, Running, Stage } from './stages/running.ts'
+import { promoteCanaries, rollback } from './stages/promote.ts'
+import type { StageOutcome, Host, StageContext, Stage } from './stages/context.ts'
 import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
@@ -38,12 +38,12 @@ export async function run(config: Config, host: Host): Promise<Report> {
     promotions: [],
     dryRun: isDry(config),
   }
-  const secrets = secretsIn(config)
-  let hiding = hider(secrets)
+  const secrets = secretsInConfig(config)
+  let hiding = createRedactor(secrets)
   const hide = <T>(value: T) => hiding(value)
   const learn = (more: string[]) => {
     secrets.push(...more)
-    hiding = hider(secrets)
+    hiding = createRedactor(secrets)
   }
   const quiet: Host = { ...host, info: (line) => host.info(hide(line)), warning: (line) => host.warning(hide(line)) }
   try {
@@ -76,13 +76,14 @@ async function story(
     throw new ConfigError(
       'inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file',
     )
-  const asked = config.istio && wanted(config.istio, gatewayValues(config.cluster))
+  const asked = config.istio && desiredMesh(config.istio, gatewayValues(config.cluster))
   secrets.forEach(host.mask)
-  let provided: Provided | undefined
+  let provided: ProvidedCluster | undefined
   if (config.cluster)
     await stage({ host, report }, 'cluster', async () => ({
       changed:
-        (provided = await provide(config, stages, asked?.version, host, report))?.created ?? stages.includes('cluster'),
+        (provided = await provideCluster(config, stages, asked?.version, host, report))?.created ??
+        stages.includes('cluster'),
     }))
   const target =
     config.cluster && !provided
@@ -107,7 +108,7 @@ async function onCluster(
   host: Host,
   report: Report,
   target: Connection,
-  asked: Wanted | undefined,
+  asked: DesiredMesh | undefined,
   learn: (more: string[]) => void,
   hide: <T>(value: T) => T,
 ): Promise<void> {
@@ -117,10 +118,10 @@ async function onCluster(
   ofCluster.forEach(host.mask)
   learn(ofCluster)
   const cluster = client(target, config.limits)
-  const running: Running = {
+  const running: StageContext = {
     config,
     host,
-    hide,
+    redact: hide,
     cluster,
     connection: target,
     stages,
@@ -131,9 +132,9 @@ async function onCluster(
 
   await stage(running, 'check', async () => {
     await preflight(cluster, config, stages)
-    if (stages.includes('install') || stages.includes('inject')) await weigh(running)
+    if (stages.includes('install') || stages.includes('inject')) await reportCost(running)
     if (config.istio) {
-      await pin(running, (istio) => wanted(istio, gatewayValues(config.cluster)))
+      await pinVersion(running, (istio) => desiredMesh(istio, gatewayValues(config.cluster)))
       if (stages.includes('install')) await checkSupport(running)
       await getIstioctl(running)
     }
@@ -170,15 +171,15 @@ const work: Record<Exclude<StageName, 'cluster'>, Stage> = {
   policies,
   verify,
   retire,
-  promote: deliver,
+  promote: promoteCanaries,
   rollback,
   uninstall,
 }
 
 async function stage(
-  { host, report }: Pick<Running, 'host' | 'report'>,
+  { host, report }: Pick<StageContext, 'host' | 'report'>,
   name: StageName | 'check',
-  doIt: () => Promise<Done>,
+  doIt: () => Promise<StageOutcome>,
 ): Promise<void> {
   const began = Date.now()
   const done = (outcome: 'done' | 'unchanged' | 'failed') =>
@@ -195,13 +196,13 @@ async function stage(
 
 /** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
 export async function finishFor(
-  intents: Intent[],
+  intents: RecoveryIntent[],
   held: boolean,
   { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>,
 ): Promise<string[]> {
   const cluster = client(connection(kubeconfig, context, tempDir))
   // One that fails keeps no other from being put back.
-  const results = await Promise.allSettled(intents.map((intent) => undo(cluster, intent, held, info)))
+  const results = await Promise.allSettled(intents.map((intent) => recoverPromotion(cluster, intent, held, info)))
   const failed = results.find((each) => each.status === 'rejected')
   if (failed) throw failed.reason
   return results.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []))

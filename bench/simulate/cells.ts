@@ -59,7 +59,7 @@ export function cells(runs: number): Cell[] {
 
 /** A healthy canary goes the whole way; a bad one stays at 10 % until it is found, for half an hour at most. */
 function planFor({ kind, objective, tickSeconds }: Cell): string {
-  const look = `tick: ${tickSeconds}s, checks: { successRate: ${Number((100 * objective).toFixed(6))}%, falseAlarm: ${100 * alpha}% }`
+  const look = `pollInterval: ${tickSeconds}s, checks: { successRate: ${Number((100 * objective).toFixed(6))}%, falseAlarm: ${100 * alpha}% }`
   return kind === 'healthy'
     ? `steps: [5, 25, 50, 100], interval: 10s, ${look}`
     : `steps: [10, 100], until: 10, interval: 30m, ${look}`

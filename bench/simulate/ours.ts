@@ -1,6 +1,6 @@
 // One promotion in virtual time by the machine that also moves real traffic (src/canary/machine.ts).
-import { next, start, type Observation, type Verdict } from '../../src/canary/machine.ts'
-import { nothing, sum, type Served } from '../../src/canary/served.ts'
+import { next, initialState, type Observation, type Verdict } from '../../src/canary/state/machine.ts'
+import { noRequests, addRequests, type RequestCounts } from '../../src/canary/analysis/request-counts.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
 import type { Tally, Traffic } from './traffic.ts'
@@ -14,14 +14,14 @@ export function planOf(more: string): CanaryConfig {
 }
 
 export function promote(plan: CanaryConfig, users: Traffic): Outcome {
-  let state = start(plan, 0, 0, usual)
+  let state = initialState(plan, 0, 0, usual)
   let now = 0
-  let canary = nothing
+  let canary = noRequests
   while (state.phase !== 'ended') {
-    now += plan.tick
+    now += plan.pollInterval
     const seen = users.until(now / 1000)
     const observation = observe(seen.canary, seen.stable)
-    canary = sum(canary, observation.canary)
+    canary = addRequests(canary, observation.canary)
     const step = next(plan, state, observation, now)
     state = step.state
     for (const action of step.actions) if (action.kind === 'weight') users.shift(action.weight)
@@ -38,11 +38,11 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
 const usual = served({ requests: 10_000, failures: 0, slow: 50 })
 
 /** One edge of a bucket is enough to tell the slow. (A name that is no array index makes the objects several times faster.) */
-function served({ requests, failures, slow }: Tally): Served {
+function served({ requests, failures, slow }: Tally): RequestCounts {
   return { requests, failures, abandoned: 0, times: { total: requests, within: { '99.5': requests - slow } } }
 }
 
 function observe(canary: Tally, stable: Tally): Observation {
   const both = { canary: served(canary), stable: served(stable) }
-  return { ...both, users: nothing, ready: true, complete: true, findings: [], gates: {} }
+  return { ...both, users: noRequests, ready: true, complete: true, findings: [], gates: {} }
 }

@@ -5,40 +5,48 @@ import { systemNamespace, type GatewayRoute, type Pod, type VirtualService, type
 import { watch } from '../cluster/watch.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { gatewayLabel } from '../policies/compile/index.ts'
-import { isAdopted } from './adopt.ts'
-import { now } from './clock.ts'
-import { groupsOf } from './groups.ts'
-import { leftBy } from './lease.ts'
-import { stagesOf, start, type State } from './machine.ts'
-import { begin, splitOf, type Moving, type Promotion, type Surroundings as Around, type Watched } from './promotion.ts'
-import type { Sight } from './quiet.ts'
-import { readSplit, type Split } from './traffic.ts'
+import { isAdopted } from './controller/adopt.ts'
+import { monotonicNow } from '../runtime/clock.ts'
+import { selectorsOf } from './workload/selectors.ts'
+import { readLeftPromotion } from './ownership/lease.ts'
+import { stagesOf, initialState, type State } from './state/machine.ts'
+import {
+  startPromotion,
+  splitOf,
+  type PromotionRun,
+  type Promotion,
+  type PromotionDeps as Around,
+  type WatchedObjects,
+} from './controller/promotion.ts'
+import type { DrainTarget } from './controller/drain.ts'
+import { readWeight, type Split } from './traffic/router.ts'
 
 /** What this process has taken on: whose traffic, under which holder's name. `unseen`: it is put back, and only to be looked at. */
-export type Intent = { split: Split; identity: string; sight: Sight; unseen: boolean }
+export type RecoveryIntent = { split: Split; identity: string; drainTarget: DrainTarget; needsDrainCheck: boolean }
 
 /** `intent` is told what to put back should this process die. */
-export type Surroundings = Around & { intent: (intents: Intent[]) => void }
+export type PromoteDeps = Around & { intent: (intents: RecoveryIntent[]) => void }
 
-export async function promote(cluster: Cluster, config: Config, around: Surroundings): Promise<Promotion[]> {
+export async function promote(cluster: Cluster, config: Config, around: PromoteDeps): Promise<Promotion[]> {
   const watched = await watchAll(cluster, config)
-  const moved: Moving[] = []
+  const moved: PromotionRun[] = []
   const skipped: Promotion[] = []
   try {
     for (const plans of wavesOf(config)) {
       const failed = moved.find(isBad)
       for (const plan of plans) {
         around.signal.throwIfAborted()
-        const weight = await readSplit(cluster, splitOf(config, plan))
+        const weight = await readWeight(cluster, splitOf(config, plan))
         const why = failed
           ? `the canary of ${failed.plan.service} was not promoted`
-          : await nothingToDo(cluster, config, plan, weight)
-        if (why === undefined) moved.push(await meanwhile(moved, begin(cluster, config, plan, watched, around)))
+          : await whySkipped(cluster, config, plan, weight)
+        if (why === undefined)
+          moved.push(await withHeartbeat(moved, startPromotion(cluster, config, plan, watched, around)))
         else
           skipped.push({
-            ...start(plan, weight, now()),
+            ...initialState(plan, weight, monotonicNow()),
             phase: 'ended',
             verdict: 'skipped',
             reason: why,
@@ -47,9 +55,9 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
           })
         around.intent(intentsOf(moved))
       }
-      await ride(config, moved, around)
+      await runLoop(config, moved, around)
     }
-    const ended = await meanwhile(moved, Promise.all(moved.map((each) => each.finish(around.signal.aborted))))
+    const ended = await withHeartbeat(moved, Promise.all(moved.map((each) => each.finish(around.signal.aborted))))
     around.intent(intentsOf(moved.filter(isOpen)))
     return [...ended, ...skipped]
   } catch (error) {
@@ -70,23 +78,23 @@ export async function promote(cluster: Cluster, config: Config, around: Surround
   }
 }
 
-function intentsOf(moved: Moving[]): Intent[] {
-  return moved.map(({ split, identity, sight, safe, unseen }) => ({
+function intentsOf(moved: PromotionRun[]): RecoveryIntent[] {
+  return moved.map(({ split, identity, drainTarget, safe, needsDrainCheck }) => ({
     split,
     identity,
-    sight,
-    unseen: safe() && unseen(),
+    drainTarget,
+    needsDrainCheck: safe() && needsDrainCheck(),
   }))
 }
 
 /** Left to the post step is what could not be put back, and what nobody has seen to be quiet. */
-const isOpen = ({ safe, unseen }: Moving) => !safe() || unseen()
+const isOpen = ({ safe, needsDrainCheck }: PromotionRun) => !safe() || needsDrainCheck()
 
-const beatMs = 2_000
+const heartbeatMs = 2_000
 
 /** While something takes longer than a moment, those that are begun keep their Leases. */
-async function meanwhile<T>(moved: Moving[], work: Promise<T>): Promise<T> {
-  const beating = setInterval(() => moved.forEach((each) => void each.beat()), beatMs)
+async function withHeartbeat<T>(moved: PromotionRun[], work: Promise<T>): Promise<T> {
+  const beating = setInterval(() => moved.forEach((each) => void each.heartbeat()), heartbeatMs)
   try {
     return await work
   } finally {
@@ -105,7 +113,7 @@ function wavesOf(config: Config): CanaryConfig[][] {
  * Why the canary is left as it is; one that has all the traffic but was not adopted yet still has a way to go, and so has
  * one whose run was lost before its last step had passed.
  */
-async function nothingToDo(
+async function whySkipped(
   cluster: Cluster,
   config: Config,
   plan: CanaryConfig,
@@ -114,18 +122,18 @@ async function nothingToDo(
   const name = plan.canary.name
   if (
     plan.after === 'adopt' &&
-    (await isAdopted(cluster, splitOf(config, plan), await groupsOf(cluster, config, plan)))
+    (await isAdopted(cluster, splitOf(config, plan), await selectorsOf(cluster, config, plan)))
   )
     return `stable runs what ${name} runs, and ${name} rests: it was adopted already`
   const last = stagesOf(plan).at(-1)
   const reached = last?.kind === 'weight' && weight >= last.weight
   if (!reached || (plan.after === 'adopt' && weight === 100)) return undefined
-  const left = await leftBy(cluster, config.namespace, plan.service)
+  const left = await readLeftPromotion(cluster, config.namespace, plan.service)
   return left && left.state.phase !== 'ended' ? undefined : `the canary ${name} already has the weight ${weight}`
 }
 
 /** Each is read once and then watched: the pods of the namespace, of the clients beside it and of the gateways; workloads; routes. */
-async function watchAll(cluster: Cluster, config: Config): Promise<Watched> {
+async function watchAll(cluster: Cluster, config: Config): Promise<WatchedObjects> {
   const canaries = canariesOf(config)
   const { namespace } = config
   const namespaces = [...new Set([namespace, ...canaries.flatMap((plan) => plan.clients ?? [])])]
@@ -154,17 +162,17 @@ async function watchAll(cluster: Cluster, config: Config): Promise<Watched> {
 }
 
 /** Until all have ended: by themselves, because another one was put back, or because the run is cancelled. */
-async function ride(config: Config, moved: Moving[], { signal }: Surroundings): Promise<void> {
-  const tick = Math.min(...moved.map(({ plan }) => plan.tick))
+async function runLoop(config: Config, moved: PromotionRun[], { signal }: PromoteDeps): Promise<void> {
+  const pollMs = Math.min(...moved.map(({ plan }) => plan.pollInterval))
   const cancelled = new Promise<true>((resolve) =>
     signal.addEventListener('abort', () => resolve(true), { once: true }),
   )
   while (moved.some((each) => each.busy())) {
-    const ticks = sleep(tick, false, { signal })
+    const ticks = sleep(pollMs, false, { signal })
       .then(() => Promise.all(moved.map((each) => each.tick())))
       .catch(() => undefined)
     // A cancel does not wait for a look that is under way.
-    await meanwhile(moved, Promise.race([ticks, cancelled]))
+    await withHeartbeat(moved, Promise.race([ticks, cancelled]))
     if (signal.aborted)
       return void (await Promise.all(
         moved.filter((each) => each.busy()).map((each) => each.cancel('the run was cancelled')),
@@ -179,13 +187,13 @@ async function ride(config: Config, moved: Moving[], { signal }: Surroundings): 
   }
 }
 
-async function stopAll(moving: Moving[], reason: string, along?: string): Promise<void> {
+async function stopAll(moving: PromotionRun[], reason: string, along?: string): Promise<void> {
   await Promise.all(moving.map((each) => each.stop(reason, along)))
 }
 
-const isMoving = ({ state }: Moving) => state().phase !== 'ended'
+const isMoving = ({ state }: PromotionRun) => state().phase !== 'ended'
 
-function isBad({ state }: Moving): boolean {
+function isBad({ state }: PromotionRun): boolean {
   const { phase, verdict, asPlanned }: State = state()
   return phase === 'ended' && verdict !== 'promoted' && !asPlanned
 }

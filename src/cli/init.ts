@@ -5,22 +5,22 @@ import { connection } from '../cluster/connect.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
-import { tempDir } from '../host.ts'
+import { tempDir } from '../runtime/environment.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { readLive } from '../policies/live.ts'
-import { preflight } from '../preflight.ts'
-import { planes } from '../mesh/revisions.ts'
+import { preflight } from '../stages/preflight.ts'
+import { listControlPlanes } from '../mesh/revisions.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
 import { screen } from './screen.ts'
-import { starter, type Seen } from './starter.ts'
-import { ownTempDir } from './temp.ts'
+import { configTemplate, type DiscoveredCluster } from './config-template.ts'
+import { createTempDir } from './temp-dir.ts'
 
 /** Answers the exit code. `-` for the file prints the text. @throws ConfigError when the file is there already and `force` is not given. */
-export async function write(config: Config, file: string, force: boolean): Promise<number> {
-  ownTempDir()
+export async function writeConfig(config: Config, file: string, force: boolean): Promise<number> {
+  createTempDir()
   const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
   await preflight(cluster, config, ['verify'])
-  const { text, told } = starter(await look(cluster, config.namespace))
+  const { text, told } = configTemplate(await look(cluster, config.namespace))
   if (file === '-') return (void process.stdout.write(text), 0)
   try {
     writeFileSync(file, text, { flag: force ? 'w' : 'wx' })
@@ -38,13 +38,13 @@ export async function write(config: Config, file: string, force: boolean): Promi
   return 0
 }
 
-async function look(cluster: Cluster, namespace: string): Promise<Seen> {
+async function look(cluster: Cluster, namespace: string): Promise<DiscoveredCluster> {
   const [workloads, services, live, peerAuthentications, all] = await Promise.all([
     selectWorkloads(cluster, namespace, 'all'),
     cluster.list<Service>('Service', namespace),
     readLive(cluster, namespace),
     cluster.list<KubeObject>('PeerAuthentication', namespace).catch(emptyWhenUnread),
-    planes(cluster).catch(() => []),
+    listControlPlanes(cluster).catch(() => []),
   ])
   // Of several the newest: it is what the namespace is to move to, if it has not.
   const istio = all.at(-1)

@@ -5,14 +5,14 @@ import { Command, CommanderError, Option } from 'commander'
 import { ConfigError } from '../config/error.ts'
 import { inputs } from '../config/inputs.ts'
 import { loadConfig } from '../config/load.ts'
-import { nodeAt, published, type Node } from '../config/published.ts'
+import { nodeAt, publishedSchema, type Node } from '../config/published.ts'
 import type { StageName } from '../config/schema.ts'
-import { given, variableOf } from './given.ts'
+import { readInputs, variableOf } from './options.ts'
 import { dropRunnerCommands } from './runner-commands.ts'
 import { screen } from './screen.ts'
 
 /** Where a run tells what it did, beside its lines. */
-export type Telling = { output: 'text' | 'json'; outputs?: string; summary?: string; junit?: string }
+export type OutputOptions = { output: 'text' | 'json'; outputs?: string; summary?: string; junit?: string }
 
 /** Stages that people run alone. */
 const alone: Partial<Record<StageName, string>> = {
@@ -93,7 +93,7 @@ function program(version: string, ended: (code: Promise<number>) => Promise<void
   root
     .command('schema')
     .description('print the JSON Schema of the config file, for editors')
-    .action(() => void console.log(JSON.stringify(published(), null, 2)))
+    .action(() => void console.log(JSON.stringify(publishedSchema(), null, 2)))
   for (const { options: completed } of completion(root).commands.values()) {
     const config = completed.get('config')
     if (config)
@@ -106,7 +106,7 @@ function program(version: string, ended: (code: Promise<number>) => Promise<void
 }
 
 function inputOptions(): Option[] {
-  const root = published()
+  const root = publishedSchema()
   const configOption = new Option('--config <file>', 'Path of a config file; an option overrides what stands there.')
   const ofInputs = Object.entries(inputs).map(([name, { path, yaml }]) =>
     optionOf(name, nodeAt(path, root), yaml !== undefined),
@@ -148,11 +148,11 @@ function tellingOptions(): Option[] {
 }
 
 async function run(command: Command, stages: StageName | undefined): Promise<number> {
-  const { output, outputs, summary, junit } = command.opts<Telling>()
-  const config = loadConfig({ ...given(command, process.env), ...(stages ? { INPUT_STAGES: stages } : {}) })
+  const { output, outputs, summary, junit } = command.opts<OutputOptions>()
+  const config = loadConfig({ ...readInputs(command, process.env), ...(stages ? { INPUT_STAGES: stages } : {}) })
   // Only now: most of the program need not be loaded to say that an input is wrong.
-  const { carryOut } = await import('./run.ts')
-  return carryOut(config, {
+  const { runCommand } = await import('./run.ts')
+  return runCommand(config, {
     output,
     ...(outputs ? { outputs } : {}),
     ...(summary ? { summary } : {}),
@@ -161,7 +161,7 @@ async function run(command: Command, stages: StageName | undefined): Promise<num
 }
 
 async function init(command: Command, file: string, force: boolean): Promise<number> {
-  const config = loadConfig(given(command, process.env))
-  const { write } = await import('./init.ts')
-  return write(config, file, force)
+  const config = loadConfig(readInputs(command, process.env))
+  const { writeConfig } = await import('./init.ts')
+  return writeConfig(config, file, force)
 }

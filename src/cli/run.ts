@@ -4,22 +4,30 @@ import { constants as system } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
-import { cancelled, finish, guardProgram, leaving, runName, tempDir, type Left } from '../host.ts'
-import { messageOf } from '../message.ts'
+import {
+  abortOnSignals,
+  finishRun,
+  readGuardProgram,
+  recordPostState,
+  runName,
+  tempDir,
+  type PostState,
+} from '../runtime/environment.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 import { run } from '../run.ts'
-import { hider } from '../secrets.ts'
-import type { Host } from '../stages/running.ts'
+import { createRedactor } from '../runtime/redaction.ts'
+import type { Host } from '../stages/context.ts'
 import { dotenv } from './dotenv.ts'
 import { junit } from './junit.ts'
-import type { Telling } from './program.ts'
+import type { OutputOptions } from './program.ts'
 import { screen, type Screen } from './screen.ts'
-import { ownTempDir } from './temp.ts'
+import { createTempDir } from './temp-dir.ts'
 
 /** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
-export async function carryOut(config: Config, telling: Telling): Promise<number> {
+export async function runCommand(config: Config, telling: OutputOptions): Promise<number> {
   const files = writable({
     report: config.report,
     outputs: telling.outputs,
@@ -27,7 +35,7 @@ export async function carryOut(config: Config, telling: Telling): Promise<number
     junit: telling.junit,
   })
   const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
-  ownTempDir()
+  createTempDir()
   const started = start(config, shown)
   // What nobody caught ends the run as well, but not before the traffic is safe.
   const crashed = new Promise<never>((_, reject) => process.once('uncaughtException', reject))
@@ -64,16 +72,16 @@ function writable(files: Record<keyof Files, string | undefined>): Files {
 
 type Started = {
   host: Host
-  left: () => Left
+  left: () => PostState
   hide: (text: string) => string
   stoppedBy: () => NodeJS.Signals | undefined
 }
 
 /** The host of one run. A second Ctrl-C leaves at once; SIGTERM does not, for the systems that send it kill a while after. */
 function start(config: Config, { info, warning, group }: Screen): Started {
-  let [left, stoppedBy, at]: [Left, NodeJS.Signals | undefined, number] = [{}, undefined, 0]
+  let [left, stoppedBy, at]: [PostState, NodeJS.Signals | undefined, number] = [{}, undefined, 0]
   const secrets: string[] = []
-  const { cancel, ...told } = leaving(config, (now) => (left = now))
+  const { cancel, ...told } = recordPostState(config, (now) => (left = now))
   const stop = (signal: NodeJS.Signals) => {
     // npm passes on to its child what the terminal has sent to both: within a second it is the same one.
     if (stoppedBy !== undefined && signal === 'SIGINT' && Date.now() - at > 1_000) leave(stoppedBy, warning)
@@ -86,10 +94,10 @@ function start(config: Config, { info, warning, group }: Screen): Started {
   }
   return {
     host: {
-      signal: cancelled(['SIGINT', 'SIGTERM', 'SIGHUP'], stop),
+      signal: abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], stop),
       tempDir: tempDir(),
       run: runName(),
-      guardProgram,
+      guardProgram: readGuardProgram,
       info,
       warning,
       group,
@@ -98,7 +106,7 @@ function start(config: Config, { info, warning, group }: Screen): Started {
       ...told,
     },
     left: () => left,
-    hide: (text) => hider(secrets)(text),
+    hide: (text) => createRedactor(secrets)(text),
     stoppedBy: () => stoppedBy,
   }
 }
@@ -113,7 +121,7 @@ function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
 /** What the action's post step does. Answers whether all is as it should be. */
 async function end({ left, hide }: Started, { info, warning, error }: Screen): Promise<boolean> {
   try {
-    for (const line of await finish(left(), (line) => info(hide(line)))) warning(hide(line))
+    for (const line of await finishRun(left(), (line) => info(hide(line)))) warning(hide(line))
     return true
   } catch (failure) {
     error(hide(messageOf(failure)))
@@ -121,7 +129,7 @@ async function end({ left, hide }: Started, { info, warning, error }: Screen): P
   }
 }
 
-function publish(report: Report, files: Files, { output }: Telling, shown: Screen): void {
+function publish(report: Report, files: Files, { output }: OutputOptions, shown: Screen): void {
   const json = `${JSON.stringify(report, null, 2)}\n`
   const outputs = outputsOf(report, files.report)
   const texts: Record<keyof Files, () => string> = {

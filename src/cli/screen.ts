@@ -1,6 +1,6 @@
 // Lines as a person reads them: headings and colours on a terminal, sections that fold on GitLab, plain text elsewhere.
 import { styleText } from 'node:util'
-import type { Host } from '../stages/running.ts'
+import type { Host } from '../stages/context.ts'
 
 export type Screen = Pick<Host, 'info' | 'warning' | 'group'> & {
   error: (text: string) => void

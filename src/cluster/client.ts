@@ -2,7 +2,7 @@
 // generated calls cannot read through the pod proxy, and one way of asking is enough.
 import http from 'node:http'
 import https from 'node:https'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 import type { Connection } from './connect.ts'
@@ -85,14 +85,14 @@ export type Cluster = {
 }
 
 /** As much of a Connection as requests need. */
-export type Reach = Pick<Connection, 'server'> & {
+export type ApiAccess = Pick<Connection, 'server'> & {
   config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'>
 }
 
 /** How long a request, and a program that makes credentials, may take, in milliseconds. */
 export type Limits = { request: number; credentials: number }
 
-export function client(connection: Reach, limits: Limits = { request: 15_000, credentials: 30_000 }): Cluster {
+export function client(connection: ApiAccess, limits: Limits = { request: 15_000, credentials: 30_000 }): Cluster {
   const credentials = freshFor(60_000, () => securityOf(connection, limits.credentials))
   const ask = asker(connection, credentials, limits.request)
   const json = async <T>(path: string, options?: Ask) => parsed(connection.server, path, await ask(path, options)) as T
@@ -201,7 +201,7 @@ function absent(error: unknown): undefined {
 }
 
 /** Sends a request, again when the server did not answer or is busy. */
-function asker(connection: Reach, credentials: Fresh<https.RequestOptions>, timeoutMs: number) {
+function asker(connection: ApiAccess, credentials: Fresh<https.RequestOptions>, timeoutMs: number) {
   return async (path: string, given: Ask = {}): Promise<string> => {
     const options: Ask = given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
     const { attempts = 5 } = options
@@ -228,7 +228,7 @@ function isTransient(error: unknown): boolean {
 }
 
 /** Certificates and headers; with a keep-alive agent of our own, unless the kubeconfig wants a proxy. */
-async function securityOf({ config, server }: Reach, limitMs: number): Promise<https.RequestOptions> {
+async function securityOf({ config, server }: ApiAccess, limitMs: number): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
   const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
   await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
@@ -374,6 +374,6 @@ export function emptyWhenUnread(error: unknown): [] {
 }
 
 /** Of a write that tests what was read: somebody else wrote the object, or took it away, since. */
-export function isOvertaken(error: unknown): error is ApiError {
+export function isConflict(error: unknown): error is ApiError {
   return error instanceof ApiError && [404, 409, 422].includes(error.status)
 }

@@ -4,7 +4,7 @@ import { backOffMs } from '../runtime/retry.ts'
 import { ApiError, type Cluster, type Selection } from './client.ts'
 import type { Kind, KubeObject } from './objects.ts'
 
-export type Live<T> = {
+export type ObjectWatch<T> = {
   current: () => T[]
   get: (name: string) => T | undefined
   /** False while the API server cannot be read, so that what is known may be old. */
@@ -20,7 +20,7 @@ export async function watch<T extends KubeObject>(
   kind: Kind,
   namespace?: string,
   query: Selection = {},
-): Promise<Live<T>> {
+): Promise<ObjectWatch<T>> {
   const ending = new AbortController()
   let objects = new Map<string, T>()
   let fresh = false

@@ -12,7 +12,7 @@ import {
 } from './schema.ts'
 import type { Source } from './source.ts'
 
-export function check(config: Config, where: Source['where']): void {
+export function findFaults(config: Config, where: Source['where']): void {
   const faults = [
     ...Object.entries(servicesOf(config)).flatMap(([name, service]) =>
       [...serviceFaults(service), ...subsetFaults(service)].map(([key, fault]) =>
@@ -217,7 +217,7 @@ function loadFaults({ expose }: Config, { service, load }: CanaryConfig): [strin
 function planFaults({
   stable,
   canary,
-  tick,
+  pollInterval,
   interval,
   minInterval,
   advance,
@@ -232,12 +232,13 @@ function planFaults({
     faults.push(['canary', `is a ${canary.by} and stable a ${stable.by}; make both subsets, or both Services`])
   if (stable.name === canary.name)
     faults.push(['canary', `is the same ${canary.by} as stable (${stable.name}); name the new one`])
-  if (tick < 1000)
+  if (pollInterval < 1000)
     faults.push([
-      'tick',
-      `(${tick} ms) is shorter than a second, which the sidecars and the API server are not to be asked more often than; make it 1s`,
+      'pollInterval',
+      `(${pollInterval} ms) is shorter than a second, which the sidecars and the API server are not to be asked more often than; make it 1s`,
     ])
-  if (tick > interval) faults.push(['tick', `(${tick} ms) is longer than interval (${interval} ms); make it shorter`])
+  if (pollInterval > interval)
+    faults.push(['pollInterval', `(${pollInterval} ms) is longer than interval (${interval} ms); make it shorter`])
   if (advance === 'early' && minInterval > interval)
     faults.push(['minInterval', `(${minInterval} ms) is longer than interval (${interval} ms); make it shorter`])
   if (until !== undefined && !steps.includes(until))

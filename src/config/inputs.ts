@@ -61,7 +61,7 @@ export const inputs: Record<string, Input> = {
   policies: { path: ['policies'], example: 'mesh/**/*.yaml' },
   services: { path: ['services'], yaml: true, example: 'backend: { timeout: 10s }' },
   'verify-timeout': { path: ['verify', 'timeout'], example: '5m' },
-  deep: { path: ['verify', 'deep'], example: 'true' },
+  'traffic-checks': { path: ['verify', 'trafficChecks'], example: 'true' },
   canary: { path: ['canary'], yaml: true, example: '{ service: backend, stable: v1, canary: v2 }' },
   steps: { path: ['canary', 'steps'], example: '5, 25, 50, 100' },
   until: { path: ['canary', 'until'], example: '25' },

@@ -2,7 +2,7 @@
 import { basename } from 'node:path'
 import { clean, validRange } from 'semver'
 import { parse } from 'smol-toml'
-import { textOf } from './read.ts'
+import { decodeText } from './read.ts'
 
 export const defaultVersion = '1.31.0'
 export const versionForm = 'a version of Istio such as 1.31.0, 1.31, 1.31.x, ">=1.30 <1.32" or latest'
@@ -21,7 +21,7 @@ const isOurs = (name: string) => /^(.*[:/])?(istioctl|istio)$/.test(name)
 
 /** A sentence instead of a version when there is none. */
 export function versionIn(file: string): { version: string } | { fault: string } {
-  const text = textOf(file)
+  const text = decodeText(file)
   if (typeof text !== 'string') return { fault: `the file ${text.fault}` }
   const found = file.endsWith('.toml')
     ? inToml(text)

@@ -1,11 +1,12 @@
 // Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
 import { basename, relative, resolve } from 'node:path'
 import type * as z from 'zod'
-import { check } from './check.ts'
+import { findFaults } from './check.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 import { nearest } from './nearest.ts'
 import { nodeAt } from './published.ts'
+import { newNameOfInput, newNameOfKey } from './renamed-keys.ts'
 import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
 import { gather, type Path, type Source } from './source.ts'
@@ -18,7 +19,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw new ConfigError(parsed.error.issues.map((issue) => explain(issue, source)).join('\n'))
-  check(parsed.data, source.where)
+  findFaults(parsed.data, source.where)
   return freeze(parsed.data)
 }
 
@@ -38,7 +39,11 @@ function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith('INPUT_') || value === undefined || value.trim() === '') continue
     const name = variable.slice('INPUT_'.length).toLowerCase().replaceAll('_', '-')
-    if (!known.includes(name)) throw new ConfigError(`input ${name}: is not known${nearest(name, known)}`)
+    if (!known.includes(name)) {
+      const newName = newNameOfInput(name)
+      if (newName !== undefined) throw new ConfigError(`input ${name}: was renamed; write \`${newName}\` instead`)
+      throw new ConfigError(`input ${name}: is not known${nearest(name, known)}`)
+    }
     given.set(name, value.trim())
   }
   return given
@@ -48,10 +53,12 @@ function explain(issue: z.core.$ZodIssue, source: Source): string {
   const path = issue.path as Path
   if (issue.code === 'unrecognized_keys') {
     return issue.keys
-      .map(
-        (key) =>
-          `${source.where(path, key)}: ${dotted([...path, key])}: is not known${nearest(key, Object.keys(nodeAt(path).properties ?? {}))}`,
-      )
+      .map((key) => {
+        const place = `${source.where(path, key)}: ${dotted([...path, key])}`
+        const newName = newNameOfKey([...path, key])
+        if (newName !== undefined) return `${place}: was renamed; write \`${newName}\` instead`
+        return `${place}: is not known${nearest(key, Object.keys(nodeAt(path).properties ?? {}))}`
+      })
       .join('\n')
   }
   const [problem] = issue.code === 'invalid_key' ? issue.issues : [issue]

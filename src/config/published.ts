@@ -14,12 +14,12 @@ export type Node = {
 }
 
 /** Made anew at each call, in some milliseconds. */
-export function published(): Node {
+export function publishedSchema(): Node {
   return z.toJSONSchema(schema, { io: 'input' }) as Node
 }
 
 /** What the schema says of the value at a path of named keys, list items and keys of any name alike; nothing where it knows none. */
-export function nodeAt(path: readonly (string | number)[], root = published()): Node {
+export function nodeAt(path: readonly (string | number)[], root = publishedSchema()): Node {
   return path.reduce<Node>((node, key) => {
     const rest = node.additionalProperties
     return node.properties?.[key] ?? node.items ?? (typeof rest === 'object' ? rest : {})

@@ -4,13 +4,13 @@ import { ConfigError } from './error.ts'
 
 /** The file's text. @throws ConfigError that names `key`, where the file is asked for. */
 export function readText(key: string, file: string): string {
-  const text = textOf(file)
+  const text = decodeText(file)
   if (typeof text === 'string') return text
   throw new ConfigError(`${key}: the file ${file} ${text.fault}`)
 }
 
 /** The text, or the rest of a sentence that begins with the file. */
-export function textOf(file: string): string | { fault: string } {
+export function decodeText(file: string): string | { fault: string } {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {

@@ -15,7 +15,7 @@ import {
   method,
   methodList,
   objectName,
-  orShort,
+  orShortForm,
   pathPrefix,
   perCent,
   percentage,
@@ -217,7 +217,7 @@ const kindSection = z.strictObject({
     .describe("Folder for the nodes' logs when the run fails. Without it one in the temporary folder of the runner."),
 })
 
-const cluster = orShort(kindSection, word('kind'), (type) => kindSection.parse({ type }))
+const cluster = orShortForm(kindSection, word('kind'), (type) => kindSection.parse({ type }))
 
 const retryOn = listOf('Envoy retry conditions such as gateway-error, reset', (item) =>
   typeof item === 'string' && /^[a-z0-9-]+$/.test(item) ? item : undefined,
@@ -261,7 +261,7 @@ const hashKeys = z
   .refine(oneOf, { error: 'expected exactly one of header, cookie, query, sourceIp' })
 
 const balancers = word('round-robin', 'least-request', 'random')
-const loadBalancer = orShort(
+const loadBalancer = orShortForm(
   z.strictObject({
     simple: balancers.optional().describe('The same as the word alone.'),
     consistentHash: hashKeys.optional().describe('The same pod for requests that are alike in one thing.'),
@@ -508,7 +508,7 @@ const portKey = z.string().refine((port) => /^[1-9]\d{0,4}$/.test(port) && Numbe
   error: 'a port is a number from 1 to 65535',
 })
 const mode = word('strict', 'permissive', 'disable')
-const mtls = orShort(
+const mtls = orShortForm(
   z.strictObject({
     mode: mode.optional().describe('Mode of the namespace; the same as the word alone.'),
     workloads: z
@@ -531,7 +531,7 @@ const mtls = orShort(
 export type Version = { by: 'subset' | 'service'; name: string }
 
 const versionOf = (word: string) =>
-  orShort(
+  orShortForm(
     z
       .strictObject({
         subset: objectName.optional().describe('The same as the word alone.'),
@@ -626,7 +626,7 @@ const guardDefaults = {
   enabled: true,
 }
 
-const relative = orShort(
+const relative = orShortForm(
   z.strictObject({
     margin: z
       .number({ error: 'expected a number' })
@@ -643,7 +643,7 @@ const relative = orShort(
   (enabled) => ({ enabled, margin: 1.5, latency: true }),
 )
 
-const guard = orShort(
+const guard = orShortForm(
   z.strictObject({
     after: duration
       .refine((ms) => ms >= 5_000, { error: 'expected 5s or more' })
@@ -694,7 +694,7 @@ const canary = z.strictObject({
     .prefault('interval')
     .describe('`early`: a step ends as soon as every check is certain enough, if that is before its interval.'),
   minInterval: duration.prefault('5s').describe('How long a step is watched at least, with `advance: early`.'),
-  tick: duration.prefault('1s').describe('Time between two looks at the evidence.'),
+  pollInterval: duration.prefault('1s').describe('Time between two looks at the evidence.'),
   checks: z
     .strictObject({
       successRate: percentage
@@ -753,17 +753,17 @@ const canary = z.strictObject({
     .describe(
       'The Job in the namespace that puts all traffic back when the run is gone for so long; `off` for none: then a runner that dies in the middle leaves the weights as they are.',
     ),
-  waitForRun: durationOrNone
+  leaseWaitTimeout: durationOrNone
     .prefault('0s')
     .describe(
       'How long to wait while another run promotes the same service; then this one fails and says whose it is.',
     ),
-  patience: duration
+  progressDeadline: duration
     .prefault('2m')
     .describe(
       'How long the canary and the guard may take to become ready, a step may wait for evidence beyond its interval, and a write is tried again while the API server does not take it.',
     ),
-  confirmWithin: duration.prefault('1h').describe('How long the hooks that confirm may take to say yes.'),
+  confirmTimeout: duration.prefault('1h').describe('How long the hooks that confirm may take to say yes.'),
   after: word('keep', 'adopt')
     .prefault('keep')
     .describe(
@@ -835,7 +835,7 @@ export const schema = z.strictObject({
   verify: z
     .strictObject({
       timeout: duration.prefault('3m').describe('How long pods may take to be ready with their sidecar.'),
-      deep: flag.prefault(false).describe('Also shows by traffic that the policies are in force.'),
+      trafficChecks: flag.prefault(false).describe('Also shows by traffic that the policies are in force.'),
     })
     .prefault({})
     .describe('What must be true at the end.'),

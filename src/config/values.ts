@@ -284,7 +284,11 @@ export function textsLike(expected: string, pattern: RegExp) {
 }
 
 /** A section that may be written as a single value: `mtls: strict` for `mtls: { mode: strict }`. */
-export function orShort<S extends z.ZodObject, T>(section: S, short: z.ZodType<T>, expand: (value: T) => z.infer<S>) {
+export function orShortForm<S extends z.ZodObject, T>(
+  section: S,
+  short: z.ZodType<T>,
+  expand: (value: T) => z.infer<S>,
+) {
   const json = Object.fromEntries(
     Object.entries(z.toJSONSchema(section, { io: 'input' })).filter(([key]) => key !== '$schema'),
   )

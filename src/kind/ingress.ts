@@ -13,7 +13,7 @@ export function plainHosts({ expose = {} }: Config): string[] {
 }
 
 /** Waits for any answer. Undefined when one comes in time, else the last problem. `address`: `host:port`. */
-export function whyUnreachable(
+export function unreachableIngress(
   address: string,
   host: string,
   waitMs: number,

@@ -2,12 +2,12 @@
 import type { Cluster } from '../cluster/client.ts'
 import type { Node } from '../cluster/objects.ts'
 import type { ClusterConfig } from '../config/schema.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { poll } from '../runtime/retry.ts'
 import { kubernetesOf } from './images.ts'
 
 /** Waits until `count` nodes are ready. @throws with what each of the others lacks. */
-export async function untilReady(
+export async function waitForNodes(
   cluster: Cluster,
   count: number,
   waitMs: number,
@@ -16,7 +16,7 @@ export async function untilReady(
   // The API server of a new cluster may not answer yet.
   const look = () =>
     cluster.list<Node>('Node').then(
-      (nodes) => ({ nodes, problems: unready(nodes, count) }),
+      (nodes) => ({ nodes, problems: unreadyNodes(nodes, count) }),
       (error: unknown) => ({ nodes: [], problems: [messageOf(error)] }),
     )
   const isReady = ({ problems }: { problems: string[] }) => problems.length === 0
@@ -28,7 +28,7 @@ export async function untilReady(
 }
 
 /** A sentence for each node that is not ready. Pure. */
-export function unready(nodes: readonly Node[], count: number): string[] {
+export function unreadyNodes(nodes: readonly Node[], count: number): string[] {
   const absent = count - nodes.length
   return [
     ...nodes.flatMap((node) => {

@@ -8,7 +8,7 @@ import {
   type Quantities,
   type Service,
 } from '../cluster/objects.ts'
-import { planes, unnamed } from './revisions.ts'
+import { listControlPlanes, unnamed } from './revisions.ts'
 import { ended, expectsSidecar, hasSidecar } from './sidecar.ts'
 
 /** CPU in thousandths of a core, memory in bytes. */
@@ -43,7 +43,7 @@ export async function meshCost(
   namespace: string,
   asked?: { profile: string; revision: string },
 ): Promise<Cost> {
-  const all = await planes(cluster)
+  const all = await listControlPlanes(cluster)
   const { profile, revision } = asked ?? { profile: 'default', revision: all.at(-1)?.revision ?? unnamed }
   const [nodes, pods, services, injector, autoscaler] = await Promise.all([
     cluster.list<Node>('Node'),

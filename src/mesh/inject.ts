@@ -66,7 +66,7 @@ export function tagMove(
 }
 
 /** As people read it: `istio.io/rev=canary, without istio-injection, which would win over it`. */
-export function toldLabels(labels: Labels, before: Labels): string {
+export function labelsForUser(labels: Labels, before: Labels): string {
   return Object.entries(labels)
     .flatMap(([name, value]) =>
       value !== null

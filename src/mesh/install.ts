@@ -6,11 +6,11 @@ import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '
 import { managedBy } from '../policies/compile/index.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
-import { readOverlays, said } from './overlays.ts'
-import { planes, recordName, unnamed, type Plane } from './revisions.ts'
+import { readOverlays, valuesIn } from './overlays.ts'
+import { listControlPlanes, recordName, unnamed, type ControlPlane } from './revisions.ts'
 
 /** What an installation was asked for, as recorded in the cluster beside it. `args` are istioctl's, for `install` and `manifest generate`. */
-export type Wanted = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
+export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
 export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
 
 /** Where Istio's images are to be had; 1.30.0 to 1.30.3 name a registry of their own. */
@@ -20,9 +20,9 @@ const officialHub = 'docker.io/istio'
  * `extra`: more `key=value`, over which the user's own `set` wins.
  * @throws ConfigError when an overlay file cannot be read, or asks for what is not supported.
  */
-export function wanted(istio: IstioConfig, extra: readonly string[] = []): Wanted {
+export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): DesiredMesh {
   const overlays = readOverlays(istio.overlays ?? [])
-  const asked = said(istio.set, overlays)
+  const asked = valuesIn(istio.set, overlays)
   const profile = istio.set.some((pair) => pair.startsWith('profile='))
     ? asked('profile')!
     : (istio.profile ?? asked('profile') ?? 'default')
@@ -68,9 +68,9 @@ function refuseAmbient(profile: string, asked: (key: string) => string | undefin
 }
 
 /** True when nothing is to be installed or changed. */
-export async function isAsAsked(cluster: Cluster, asked: Wanted): Promise<boolean> {
+export async function isAsRequested(cluster: Cluster, asked: DesiredMesh): Promise<boolean> {
   const [all, record] = await Promise.all([
-    planes(cluster),
+    listControlPlanes(cluster),
     cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(asked.revision)),
   ])
   const live = all.find(({ revision }) => revision === asked.revision)
@@ -83,7 +83,7 @@ export async function isAsAsked(cluster: Cluster, asked: Wanted): Promise<boolea
 }
 
 /** What is allowed, and to be known. @throws ConfigError where Istio does not support the step from the versions that are there. */
-export function checkSteps(all: readonly Plane[], { version, revision }: Wanted): string[] {
+export function checkSteps(all: readonly ControlPlane[], { version, revision }: DesiredMesh): string[] {
   return all
     .filter((live) => valid(live.version) && valid(version) && live.version !== version)
     .flatMap((live) => {
@@ -109,12 +109,12 @@ export function checkSteps(all: readonly Plane[], { version, revision }: Wanted)
 /** `install` runs `istioctl install` with the arguments and rejects with the cause when it fails. */
 export async function ensureMesh(
   cluster: Cluster,
-  asked: Wanted,
+  asked: DesiredMesh,
   install: (args: string[]) => Promise<void>,
 ): Promise<Installed> {
   const named = asked.revision === unnamed ? {} : { revision: asked.revision }
-  if (await isAsAsked(cluster, asked)) return { version: asked.version, ...named, action: 'unchanged' }
-  const own = async () => (await planes(cluster)).find(({ revision }) => revision === asked.revision)
+  if (await isAsRequested(cluster, asked)) return { version: asked.version, ...named, action: 'unchanged' }
+  const own = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === asked.revision)
   const live = await own()
   await install(asked.args)
   await cluster.apply<KubeObject & ConfigMap>({

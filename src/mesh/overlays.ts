@@ -20,7 +20,7 @@ export function readOverlays(files: readonly string[]): Overlay[] {
 }
 
 /** Asks for a value of the IstioOperator's `spec` by its dotted key, as istioctl merges: the last wins, and `--set` over files. */
-export function said(set: readonly string[], overlays: readonly Overlay[]): (key: string) => string | undefined {
+export function valuesIn(set: readonly string[], overlays: readonly Overlay[]): (key: string) => string | undefined {
   return (key) => {
     const pair = set.findLast((each) => each.startsWith(`${key}=`))
     if (pair !== undefined) return pair.slice(key.length + 1)

@@ -15,7 +15,7 @@ const sample = 20
  * proxy it looked at has taken a new set of clusters, to false when one has not in time (it may not need it). istiod sends
  * clusters for a change of routes too, and the routes right behind them. Rejects when `signal` ends the wait.
  */
-export async function proxies(
+export async function watchProxyUpdates(
   cluster: Cluster,
   namespace: string,
   signal?: AbortSignal,

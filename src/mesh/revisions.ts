@@ -11,15 +11,15 @@ export const injectionLabel = 'istio-injection'
 export const tagLabel = 'istio.io/tag'
 
 /** `version` is that of the image which istiod runs. */
-export type Plane = { revision: string; version: string; ready: boolean; createdAt: string }
+export type ControlPlane = { revision: string; version: string; ready: boolean; createdAt: string }
 
 /** The control planes in the cluster, the oldest first. */
-export async function planes(cluster: Cluster): Promise<Plane[]> {
+export async function listControlPlanes(cluster: Cluster): Promise<ControlPlane[]> {
   const istiods = await cluster.list<Workload>('Deployment', systemNamespace, { labelSelector: 'app=istiod' })
   return istiods.flatMap(planeOf).sort((a, b) => a.createdAt.localeCompare(b.createdAt))
 }
 
-function planeOf({ metadata, spec, status }: Workload): Plane[] {
+function planeOf({ metadata, spec, status }: Workload): ControlPlane[] {
   const image = spec.template.spec.containers.find(({ name }) => name === 'discovery')?.image
   if (!image) return []
   const tag = /:([^:/@]+)(@|$)/.exec(image)?.[1] ?? image
@@ -110,7 +110,7 @@ export async function removePlane(
   if ((tags?.get(unnamed) ?? unnamed) === revision) await istioctl(settingTag(unnamed, heir))
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
-  const isGone = async () => !(await planes(cluster)).some((plane) => plane.revision === revision)
+  const isGone = async () => !(await listControlPlanes(cluster)).some((plane) => plane.revision === revision)
   if (await poll(isGone, (gone) => gone, { limitMs: timeoutMs, intervalMs: 500, signal })) return
   throw new Error(
     `the control plane ${revision} is still there ${timeoutMs / 1000} s after istioctl removed it; look at what holds its Deployment in ${systemNamespace} (finalizers, another tool that puts it back)`,
@@ -118,7 +118,7 @@ export async function removePlane(
 }
 
 /** Pods whose sidecar is not of the revision that their namespace points to, as after a tag has moved: a sentence, if there are any. */
-export async function overdue(cluster: Cluster, namespace: string): Promise<string | undefined> {
+export async function outdatedSidecars(cluster: Cluster, namespace: string): Promise<string | undefined> {
   const [object, tags] = await Promise.all([
     cluster.get<KubeObject>('Namespace', undefined, namespace),
     tagsOf(cluster),

@@ -50,7 +50,7 @@ export function isReady({ status }: Pod): boolean {
 }
 
 /** True when the pod's sidecar can be asked. One of a pod that is ending is not: what replaces it is what is to be looked at. */
-export function answers(pod: Pod): boolean {
+export function hasRunningSidecar(pod: Pod): boolean {
   return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
 

@@ -7,13 +7,13 @@ import { ConfigError } from '../config/error.ts'
 import type { Workload as Named } from '../config/values.ts'
 import { apply } from '../policies/apply.ts'
 import type { Planned } from '../policies/plan.ts'
-import { some } from '../message.ts'
+import { listNames } from '../runtime/errors.ts'
 import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
 import { poll } from '../runtime/retry.ts'
-import { untilRolledOut } from '../verify/rollout.ts'
+import { waitForRollout } from '../cluster/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
-import { proxies } from './propagation.ts'
-import { planes, removePlane, tagLabel, tagsOf, usersOf, type Plane } from './revisions.ts'
+import { watchProxyUpdates } from './propagation.ts'
+import { listControlPlanes, removePlane, tagLabel, tagsOf, usersOf, type ControlPlane } from './revisions.ts'
 import { ended, hasSidecar } from './sidecar.ts'
 
 /** `istioctl` runs it with the arguments and rejects with the cause when it fails; `note` gets a line a step. */
@@ -41,7 +41,7 @@ export async function uninstall(
   done: Done = { removed: [], restarted: [] },
 ): Promise<Removed> {
   const { namespace, revision, dryRun, timeoutMs, signal } = removal
-  const all = await planes(cluster)
+  const all = await listControlPlanes(cluster)
   const others = all.filter((plane) => plane.revision !== revision)
   if (revision !== undefined && others.length > 0)
     return { ...done, ...(await onlyOne(cluster, removal, all, revision)) }
@@ -59,14 +59,14 @@ export async function uninstall(
 async function onlyOne(
   cluster: Cluster,
   removal: Removal,
-  all: Plane[],
+  all: ControlPlane[],
   revision: string,
 ): Promise<Pick<Removed, 'removed' | 'remains'>> {
   if (!all.some((plane) => plane.revision === revision)) return { removed: [], remains: [] }
   const users = await usersOf(cluster, revision)
   if (users.length > 0)
     throw new ConfigError(
-      `uninstall: the control plane ${revision} is still used by ${some(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`,
+      `uninstall: the control plane ${revision} is still used by ${listNames(users)}; move those to another revision first (a gateway moves when the other control plane is installed with it)`,
     )
   // The newest of the others, for the oldest is the next to go.
   if (!removal.dryRun)
@@ -140,7 +140,7 @@ async function takeAway(
     await restart(cluster, workload)
     done.restarted.push(nameOf(workload))
     note(`${nameOf(workload)}: restarted, to be rid of its sidecar`)
-    await untilRolledOut(cluster, workload, timeoutMs, signal)
+    await waitForRollout(cluster, workload, timeoutMs, signal)
   }
   // The purge leaves those that a user made, and they would go on refusing pods in the name of an istiod that is gone.
   for (const tag of mesh.length > 0 ? ((await tagsOf(cluster))?.keys() ?? []) : [])
@@ -169,8 +169,11 @@ async function removePolicies(
 ): Promise<void> {
   const planned = policies.map((object): Planned => ({ action: 'delete', object, before: object, diff: [] }))
   const nobody = () => Promise.resolve(() => Promise.resolve())
-  await apply(cluster, planned, istiod ? () => proxies(cluster, namespace) : nobody, ({ kind, namespace, name }) =>
-    told(`${kind} ${namespace}/${name}`),
+  await apply(
+    cluster,
+    planned,
+    istiod ? () => watchProxyUpdates(cluster, namespace) : nobody,
+    ({ kind, namespace, name }) => told(`${kind} ${namespace}/${name}`),
   )
 }
 
@@ -215,12 +218,12 @@ function stillNeeded(others: KubeObject[], pods: Pod[], namespace: string): stri
   return [
     ...(others.length > 0
       ? [
-          `uninstall: there are policies in the cluster that are not of this namespace's configs, and that would go with Istio's kinds: ${some(others.map(titleOf))}; delete them first, or let the mesh stay`,
+          `uninstall: there are policies in the cluster that are not of this namespace's configs, and that would go with Istio's kinds: ${listNames(others.map(titleOf))}; delete them first, or let the mesh stay`,
         ]
       : []),
     ...(namespaces.length > 0
       ? [
-          `uninstall: pods in other namespaces still have sidecars (${some(namespaces)}) and would lose the mesh; take those out first, or let the mesh stay`,
+          `uninstall: pods in other namespaces still have sidecars (${listNames(namespaces)}) and would lose the mesh; take those out first, or let the mesh stay`,
         ]
       : []),
   ]
@@ -229,7 +232,7 @@ function stillNeeded(others: KubeObject[], pods: Pod[], namespace: string): stri
 function stuck(loose: Pod[]): string[] {
   if (loose.length === 0) return []
   return [
-    `uninstall: pods have sidecars and are of no Deployment, StatefulSet or DaemonSet that could be restarted without: ${some(loose.map((pod) => titleOf({ ...pod, kind: 'Pod' })))}; delete them first, or wait for their end`,
+    `uninstall: pods have sidecars and are of no Deployment, StatefulSet or DaemonSet that could be restarted without: ${listNames(loose.map((pod) => titleOf({ ...pod, kind: 'Pod' })))}; delete them first, or wait for their end`,
   ]
 }
 
@@ -327,7 +330,7 @@ async function systemNamespaceGoes(cluster: Cluster, note: (line: string) => voi
   const all = (await Promise.all(kindsOfUsers.map((kind) => cluster.list<KubeObject>(kind, systemNamespace)))).flat()
   const users = all.filter(isOfUser)
   if (users.length > 0)
-    note(`the namespace ${systemNamespace} stays, for not all in it is of the mesh: ${some(users.map(titleOf))}`)
+    note(`the namespace ${systemNamespace} stays, for not all in it is of the mesh: ${listNames(users.map(titleOf))}`)
   return users.length === 0
 }
 

@@ -8,7 +8,7 @@ import {
   type KubeObject,
   type VirtualService,
 } from '../cluster/objects.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { policyKinds } from './manifests.ts'
 import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
 import { removeObject } from './prune.ts'

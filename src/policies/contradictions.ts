@@ -6,20 +6,25 @@ import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { desired, fromConfig, type Desired } from './desired.ts'
-import type { Live } from './live.ts'
+import type { LiveRoutes } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge.ts'
-import { namesakes, taken } from './plan.ts'
+import { namesakes, foreignNames } from './plan.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
 
 /** A sentence each; those of the config's own sources among them. */
-export async function contradictions(cluster: Cluster, config: Config, live: Live, owner: Owner): Promise<string[]> {
+export async function contradictions(
+  cluster: Cluster,
+  config: Config,
+  live: LiveRoutes,
+  owner: Owner,
+): Promise<string[]> {
   try {
     const wanted = desired(config, live)
     // Of an object that is in the way for its host, its name need not be told as well.
     const hosts = strangers(wanted, live, owner)
     return [
-      ...(hosts.length > 0 ? hosts : taken(await namesakes(cluster, wanted.objects), owner)),
+      ...(hosts.length > 0 ? hosts : foreignNames(await namesakes(cluster, wanted.objects), owner)),
       ...orphans(config, wanted),
     ]
   } catch (error) {
@@ -29,7 +34,11 @@ export async function contradictions(cluster: Cluster, config: Config, live: Liv
 }
 
 /** An object that stays, and has a host for which this run writes one: of two, the mesh follows the older. */
-function strangers({ objects, sources }: Desired, { virtualServices, destinationRules }: Live, owner: Owner): string[] {
+function strangers(
+  { objects, sources }: Desired,
+  { virtualServices, destinationRules }: LiveRoutes,
+  owner: Owner,
+): string[] {
   const written = new Set(objects.map(keyOf))
   const own = (object: KubeObject) => isOf(owner, object) || isUnclaimed(object)
   const goes = (object: KubeObject) => (written.has(keyOf(object)) ? own(object) : owner.prunes && isOf(owner, object))

@@ -3,7 +3,7 @@ import type { KubeObject, VirtualService } from '../cluster/objects.ts'
 import { splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { compile, type Weights } from './compile/index.ts'
-import { firstSplit, liveWeights, type Live } from './live.ts'
+import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
 
@@ -22,7 +22,7 @@ export type Desired = {
 export const fromConfig = 'the config'
 
 /** @throws ConfigError when a manifest is faulty, or two sources contradict each other. Without a cluster nothing is `live`. */
-export function desired(config: Config, live: Live = { virtualServices: [], destinationRules: [] }): Desired {
+export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
   const manifests = readManifests(config.policies ?? [], config.namespace)
   const kept = withoutStated(config, liveWeights(config, live), manifests)
   const compiled = compile(config, kept)

@@ -6,9 +6,9 @@ import type { Config } from '../config/schema.ts'
 import type { Weights } from './compile/index.ts'
 import { routesTo, weightsOf } from './routes.ts'
 
-export type Live = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
+export type LiveRoutes = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
 
-export async function readLive(cluster: Cluster, namespace: string): Promise<Live> {
+export async function readLive(cluster: Cluster, namespace: string): Promise<LiveRoutes> {
   // Before Istio is installed the kinds are not known: the list is then not found, and so empty.
   const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
   const [virtualServices, destinationRules] = await Promise.all([
@@ -19,7 +19,7 @@ export async function readLive(cluster: Cluster, namespace: string): Promise<Liv
 }
 
 /** By service: of the route that a promotion moves where there is one, else of the first that splits the service. */
-export function liveWeights(config: Config, { virtualServices }: Live): Record<string, Weights> {
+export function liveWeights(config: Config, { virtualServices }: LiveRoutes): Record<string, Weights> {
   const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
     const read = (subsets: string[]) => firstSplit(virtualServices, service, config.namespace, subsets)
     const subsets = splitSubsets(config, service)

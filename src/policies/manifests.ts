@@ -13,8 +13,8 @@ import {
 } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
-import { textOf } from '../config/read.ts'
-import { misshapen } from './shape.ts'
+import { decodeText } from '../config/read.ts'
+import { schemaFaults } from './manifest-schema.ts'
 
 /** An object and who asks for it: `file:line`, or a section of the config. */
 export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }
@@ -65,7 +65,7 @@ function filesOf(patterns: readonly string[], folder: string, faults: string[]):
 
 function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
   const counter = new LineCounter()
-  const text = textOf(resolve(folder, file))
+  const text = decodeText(resolve(folder, file))
   if (typeof text !== 'string') return (faults.push(`policies: ${file} ${text.fault}`), [])
   const documents = parseAllDocuments(text, { lineCounter: counter }) as Document[]
   return documents.flatMap((document) => {
@@ -135,7 +135,7 @@ function faultOf(document: Document, value: unknown, namespace: string): Fault |
       at: ['metadata', 'namespace'],
       says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own`,
     }
-  const wrong = misshapen(known, value as object)
+  const wrong = schemaFaults(known, value as object)
   return wrong && { at: wrong.path, says: `the ${kind} ${metadata.name}: ${wrong.says}` }
 }
 

@@ -13,7 +13,7 @@ import {
   type VirtualService,
 } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { isUnclaimed, marked, obsolete, ownedBy, stranger, type Owner } from './prune.ts'
+import { isUnclaimed, marked, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { fullHost } from './routes.ts'
 
 export type Action = 'create' | 'change' | 'unchanged' | 'delete'
@@ -27,7 +27,7 @@ export type Planned = { action: Action; object: KubeObject; before?: KubeObject;
 export async function plan(cluster: Cluster, desired: readonly KubeObject[], owner: Owner): Promise<Planned[]> {
   const objects = desired.map((object) => marked(object, owner))
   const live = await namesakes(cluster, objects)
-  const faults = taken(live, owner)
+  const faults = foreignNames(live, owner)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const written = await allOf(objects.map((object, i) => plannedFor(cluster, object, live[i])))
   const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
@@ -57,8 +57,8 @@ export async function namesakes(cluster: Cluster, objects: readonly KubeObject[]
 }
 
 /** A sentence for each that is not the owner's to write. */
-export function taken(live: readonly (KubeObject | undefined)[], owner: Owner): string[] {
-  return live.flatMap((object) => (object && stranger(object, owner)) ?? []).map((fault) => `policies: ${fault}`)
+export function foreignNames(live: readonly (KubeObject | undefined)[], owner: Owner): string[] {
+  return live.flatMap((object) => (object && foreignOwner(object, owner)) ?? []).map((fault) => `policies: ${fault}`)
 }
 
 /** Subsets that would go while a VirtualService that is not in the plan sends traffic there. */

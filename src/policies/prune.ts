@@ -52,7 +52,7 @@ export function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
 }
 
 /** Why the owner must leave a live object alone; undefined when it is its own, or has no owner yet. */
-export function stranger(live: KubeObject, owner: Owner): string | undefined {
+export function foreignOwner(live: KubeObject, owner: Owner): string | undefined {
   const { labels = {}, name, namespace = '' } = live.metadata
   const title = `${live.kind} ${namespace}/${name}`
   if (!isOurs(live))

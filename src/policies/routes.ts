@@ -10,7 +10,7 @@ import { hostOf, type Weights } from './compile/index.ts'
 export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
 
 /** The same between all routes, whether named or not. */
-export function everywhere({ namespace, service, stable, canary }: Split): Split {
+export function withAllRoutes({ namespace, service, stable, canary }: Split): Split {
   return { namespace, service, stable, canary }
 }
 
@@ -125,7 +125,7 @@ export function shareOf(place: Place): number | undefined {
  * The JSON Patch that gives the canary `weight` per cent of what both versions have, in each route that splits between them.
  * What other destinations have stays as it is. Empty when the weights are so already.
  */
-export function shift(object: Routed, split: Split, weight: number): PatchOperation[] {
+export function weightPatch(object: Routed, split: Split, weight: number): PatchOperation[] {
   return placesOf(object, split).flatMap((place) => {
     const both = place.others === 0 ? 100 : sumOf(place, [...place.stable, ...place.canary])
     const canary = partOf(both, weight)
@@ -136,7 +136,7 @@ export function shift(object: Routed, split: Split, weight: number): PatchOperat
 /** The object as it is with all of the traffic at stable. */
 export function allToStable<T extends Routed>(object: T, split: Split): T {
   const copy = structuredClone(object)
-  for (const { path, value } of shift(object, split, 0)) {
+  for (const { path, value } of weightPatch(object, split, 0)) {
     const keys = path.slice(1).split('/')
     const target = keys
       .slice(0, -1)

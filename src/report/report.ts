@@ -1,17 +1,17 @@
 // What a run did, as plain data: the JSON report, and what summary and outputs are made of.
-import type { CheckLine } from '../canary/checks.ts'
-import type { Diagnosis } from '../canary/diagnosis.ts'
-import { explain, type Stage, type Step, type Verdict } from '../canary/machine.ts'
-import type { Promotion } from '../canary/promotion.ts'
+import type { CheckResult } from '../canary/analysis/checks.ts'
+import type { Diagnosis } from '../canary/controller/diagnosis.ts'
+import { explainChecks, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
+import type { Promotion } from '../canary/controller/promotion.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { Action } from '../policies/plan.ts'
 import { interval, plausible } from '../verify/binomial.ts'
-import type { DeepRow } from '../verify/deep.ts'
+import type { TrafficCheckRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
-import type { WireRow } from '../verify/wire.ts'
+import type { MtlsRow } from '../verify/mtls-probe.ts'
 
 type StageKind = Stage['kind']
 export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }
@@ -19,7 +19,7 @@ export type StageResult = { name: string; seconds: number; outcome: 'done' | 'un
 export type PlanRow = { action: Action; kind: string; namespace: string; name: string; diff: string[] }
 
 /** Requests and, among them, failures. */
-export type Tally = { requests: number; failures: number }
+export type RequestTally = { requests: number; failures: number }
 
 /**
  * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests, in per cent, since
@@ -30,8 +30,8 @@ export type StepReport = {
   weight: number
   startSeconds: number
   seconds: number
-  canary: Tally
-  stable: Tally
+  canary: RequestTally
+  stable: RequestTally
   split?: { observed: number; low: number; high: number; fits: boolean }
   outcome: string
 }
@@ -46,7 +46,7 @@ export type PromotionReport = {
   reason: string
   steps: StepReport[]
   /** What every check counted, how strong its evidence was, and what it said at the end. */
-  checks: CheckLine[]
+  checks: CheckResult[]
   requestsObserved: number
   userRequests: { total: number; failed: number }
   secondsToDetect?: number
@@ -54,7 +54,7 @@ export type PromotionReport = {
   /** The canary's last log lines and warnings, where it failed. */
   diagnosis?: Diagnosis[]
   /** The service whose failure put this one back as well. */
-  along?: string
+  rolledBackWith?: string
   /** Stable runs what the canary ran, and the canary is scaled to 0. */
   adopted?: boolean
 }
@@ -96,8 +96,8 @@ export type Report = {
   /** The objects as YAML, where there was no cluster to compare them with. */
   rendered?: string
   proxies?: ProxyRow[]
-  wire?: WireRow[]
-  deep?: DeepRow[]
+  mtls?: MtlsRow[]
+  trafficChecks?: TrafficCheckRow[]
   cost?: Cost
   /** What uninstall took away, or would. */
   removed?: string[]
@@ -112,7 +112,7 @@ export type Report = {
 }
 
 export function promotionReport(promotion: Promotion): PromotionReport {
-  const { plan, startedAt, steps, users, timeToDetectMs, secondsToSafe, diagnosis, along, adopted } = promotion
+  const { plan, startedAt, steps, users, timeToDetectMs, secondsToSafe, diagnosis, rolledBackWith, adopted } = promotion
   return {
     service: plan.service,
     stable: plan.stable.name,
@@ -121,13 +121,13 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     weight: promotion.weight,
     reason: promotion.reason ?? '',
     steps: steps.map((step) => stepReport(step, startedAt, 1 - misfits / steps.length)),
-    checks: explain(plan, promotion),
+    checks: explainChecks(plan, promotion),
     requestsObserved: promotion.canary.requests,
     userRequests: { total: users.requests, failed: users.failures },
     ...(timeToDetectMs === undefined ? {} : { secondsToDetect: timeToDetectMs / 1000 }),
     ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
     ...(diagnosis ? { diagnosis } : {}),
-    ...(along === undefined ? {} : { along }),
+    ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
     ...(adopted === undefined ? {} : { adopted }),
   }
 }
@@ -149,7 +149,7 @@ function stepReport(step: Step, startedAt: number, confidence: number): StepRepo
   }
 }
 
-function tally({ requests, failures }: Tally): Tally {
+function tally({ requests, failures }: RequestTally): RequestTally {
   return { requests, failures }
 }
 
@@ -172,7 +172,7 @@ const percent = (share: number) => Math.round(share * 10_000) / 100
 /** The worst of them speaks for all: put back before inconclusive, held, skipped and promoted; what only went along comes last. */
 export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
-  const rank = ({ along, verdict }: PromotionReport) =>
-    (along === undefined ? 0 : order.length) + order.indexOf(verdict)
+  const rank = ({ rolledBackWith, verdict }: PromotionReport) =>
+    (rolledBackWith === undefined ? 0 : order.length) + order.indexOf(verdict)
   return [...promotions].sort((a, b) => rank(a) - rank(b))[0]
 }

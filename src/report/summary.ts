@@ -1,4 +1,5 @@
 // The job summary: a report as GitHub-flavoured Markdown. Pure.
+import type { LimitCounts } from '../canary/analysis/request-counts.ts'
 import type { PromotionReport, Report } from './report.ts'
 
 export function summary(report: Report): string {
@@ -41,12 +42,12 @@ export function summary(report: Report): string {
             ),
           )
         : '',
-      report.wire
+      report.mtls
         ? section(
             'Mutual TLS on the wire',
             table(
               ['Pod', 'Port', 'Mode', 'A plaintext request is', ''],
-              report.wire.map(({ pod, port, expected, seen, ok, note }) => [
+              report.mtls.map(({ pod, port, expected, seen, ok, note }) => [
                 pod,
                 `${port}`,
                 expected,
@@ -56,12 +57,12 @@ export function summary(report: Report): string {
             ),
           )
         : '',
-      report.deep && report.deep.length > 0
+      report.trafficChecks && report.trafficChecks.length > 0
         ? section(
             'In the traffic',
             table(
               ['Service', 'Policy', '', 'Seen'],
-              report.deep.map(({ service, what, ok, text }) => [
+              report.trafficChecks.map(({ service, what, ok, text }) => [
                 service,
                 what,
                 ok === undefined ? '–' : ok ? '✓' : '✗',
@@ -188,16 +189,16 @@ function promotion(report: PromotionReport, isOneOfSeveral: boolean): string {
 /** E is how strongly the counts speak: 1 is nothing, and from the threshold on the check decides. */
 function evidence({ checks }: PromotionReport): string {
   const e = (value: number) => (value >= 1000 ? value.toExponential(1) : value.toFixed(2))
-  const counts = ({ against, requests }: { against: number; requests: number }) => `${against} of ${requests}`
+  const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`
   return table(
     ['Check', 'Canary', 'Stable', 'E against', 'E for', 'Decides at', 'Says'],
-    checks.map(({ check, canary, stable, against, below, needed, verdict }) => [
+    checks.map(({ check, canary, stable, failEvidence, passEvidence, threshold, verdict }) => [
       check,
       counts(canary),
       counts(stable),
-      e(against),
-      e(below),
-      e(needed),
+      e(failEvidence),
+      e(passEvidence),
+      e(threshold),
       verdict,
     ]),
   )

@@ -12,31 +12,31 @@ import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
 import * as kinds from '../kind/kind.ts'
-import { plainHosts, whyUnreachable } from '../kind/ingress.ts'
+import { plainHosts, unreachableIngress } from '../kind/ingress.ts'
 import { kindConfig, nodePorts, readConfigFile } from '../kind/layout.ts'
-import { addressesOf, differences, untilReady, versionOf } from '../kind/nodes.ts'
+import { addressesOf, differences, waitForNodes, versionOf } from '../kind/nodes.ts'
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import type { ClusterReport, Report } from '../report/report.ts'
 import { obtain, sourceLabel } from '../tools/obtain.ts'
-import { warn, type Host } from './running.ts'
+import { warn, type Host } from './context.ts'
 
 type Asked = ClusterConfig & { name: string }
 /** `kubeconfig`: a file of this run's own, in a folder of its own. */
-export type Provided = { kind: kinds.Kind; kubeconfig: string; created: boolean }
+export type ProvidedCluster = { kind: kinds.Kind; kubeconfig: string; created: boolean }
 
 /**
  * Undefined where there is no such cluster and none is to be made: the stage is not listed, or nothing is to be changed.
  * @throws ConfigError before anything is made.
  */
-export async function provide(
+export async function provideCluster(
   config: Config,
   stages: readonly StageName[],
   istio: string | undefined,
   host: Host,
   report: Report,
-): Promise<Provided | undefined> {
+): Promise<ProvidedCluster | undefined> {
   const asked = askedFor(config, istio)
   const plansOnly = stages.every((stage) => stage === 'plan')
   const kind = await kindFor(asked, config, host).catch((error: unknown) => {
@@ -198,7 +198,7 @@ async function take(kind: kinds.Kind, kubeconfig: string, asked: Asked, host: Ho
 }
 
 async function ready(
-  { kind, kubeconfig, created }: Provided,
+  { kind, kubeconfig, created }: ProvidedCluster,
   asked: Asked,
   makes: boolean,
   config: Config,
@@ -209,7 +209,7 @@ async function ready(
   const names = (await kinds.containers(kind))
     .map(({ name }) => name)
     .filter((name) => !name.endsWith('-external-load-balancer'))
-  const nodes = await untilReady(api, names.length, asked.wait, host.signal)
+  const nodes = await waitForNodes(api, names.length, asked.wait, host.signal)
   const told = report.cluster!
   const mapped = await kinds.ingressOf(kind, names)
   const ingress = mapped.http === undefined ? inside(addressesOf(nodes)) : mapped
@@ -245,7 +245,7 @@ function logsFolder({ logs }: Pick<ClusterConfig, 'logs'>, { tempDir }: Host): s
 
 /** What fails on the cluster leaves the logs of its nodes; what was wrong in the config does not. */
 export async function withLogs<T>(
-  { kind }: Provided,
+  { kind }: ProvidedCluster,
   { cluster }: Config,
   host: Host,
   report: Report,
@@ -271,7 +271,7 @@ export async function checkIngress(config: Config, host: Host, report: Report): 
   const [name] = plainHosts(config)
   const address = report.cluster?.ingress.http
   if (config.dryRun || name === undefined || address === undefined) return
-  const problem = await whyUnreachable(address, name, 30_000, host.signal)
+  const problem = await unreachableIngress(address, name, 30_000, host.signal)
   if (problem === undefined) host.info(`the ingress gateway answers at ${address}`)
   else
     warn({ host, report }, [

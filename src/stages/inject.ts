@@ -10,18 +10,18 @@ import {
   moveOf,
   restart,
   selectWorkloads,
-  toldLabels,
+  labelsForUser,
   type Move,
   type TagMove,
 } from '../mesh/inject.ts'
-import { planes, settingTag, unnamed, type Plane } from '../mesh/revisions.ts'
+import { listControlPlanes, settingTag, unnamed, type ControlPlane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
-import { untilRolledOut } from '../verify/rollout.ts'
-import { isCanary, istioctl, type Done, type Host, type Running } from './running.ts'
+import { waitForRollout } from '../cluster/rollout.ts'
+import { isCanary, istioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
-export async function inject(running: Running): Promise<Done> {
+export async function inject(running: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, report } = running
   const { namespace, workloads } = config
   const move = await moveOf(cluster, namespace, config.istio)
@@ -37,7 +37,7 @@ export async function inject(running: Running): Promise<Done> {
   }
   host.info(
     move.labels
-      ? `namespace ${namespace}: labelled ${toldLabels(move.labels, move.before)}`
+      ? `namespace ${namespace}: labelled ${labelsForUser(move.labels, move.before)}`
       : `namespace ${namespace}: already asks for sidecars`,
   )
   const restarted: Workload[] = []
@@ -59,15 +59,15 @@ export async function inject(running: Running): Promise<Done> {
 const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
 function wouldBe(
-  { config: { namespace }, host }: Running,
+  { config: { namespace }, host }: StageContext,
   { labels, before, tag, revision }: Move,
   lacking: Workload[],
-): Done {
+): StageOutcome {
   if (tag)
     host.info(
       `tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`,
     )
-  if (labels) host.info(`namespace ${namespace}: would be labelled ${toldLabels(labels, before)}`)
+  if (labels) host.info(`namespace ${namespace}: would be labelled ${labelsForUser(labels, before)}`)
   host.info(
     lacking.length > 0
       ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
@@ -77,8 +77,8 @@ function wouldBe(
 }
 
 /** Pods that point to a revision which is not there are made without a sidecar, and nobody complains. */
-async function planesThere({ config: { istio }, cluster }: Running): Promise<Plane[]> {
-  const all = await planes(cluster).catch(emptyWhenUnread)
+async function planesThere({ config: { istio }, cluster }: StageContext): Promise<ControlPlane[]> {
+  const all = await listControlPlanes(cluster).catch(emptyWhenUnread)
   if (istio?.revision === undefined || all.length === 0 || all.some(({ revision }) => revision === istio.revision))
     return all
   throw new ConfigError(
@@ -93,7 +93,7 @@ function isBetween({ labels, tag, from, revision }: Move): boolean {
   )
 }
 
-export async function moveTag(running: Running, { name, to, from }: TagMove): Promise<void> {
+export async function moveTag(running: StageContext, { name, to, from }: TagMove): Promise<void> {
   await istioctl(running, settingTag(name, to))
   running.report.changes.push({
     kind: 'MutatingWebhookConfiguration',
@@ -107,7 +107,7 @@ export async function moveTag(running: Running, { name, to, from }: TagMove): Pr
 }
 
 async function renew(
-  { config, host, cluster, report }: Running,
+  { config, host, cluster, report }: StageContext,
   workload: Workload,
   { revision }: Move,
 ): Promise<void> {
@@ -116,7 +116,7 @@ async function renew(
   host.info(
     `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`,
   )
-  const rollout = untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
+  const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
 }
 
@@ -128,7 +128,11 @@ function leftToPromotion({ signal, warning }: Host) {
 }
 
 /** While the way back is still open: every new pod has a sidecar of the revision, and its istiod has told it everything. */
-async function checkSidecars({ config, cluster }: Running, workloads: Workload[], revision: string): Promise<void> {
+async function checkSidecars(
+  { config, cluster }: StageContext,
+  workloads: Workload[],
+  revision: string,
+): Promise<void> {
   const judged = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
     (pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)),
@@ -162,14 +166,14 @@ async function checkSidecars({ config, cluster }: Running, workloads: Workload[]
  * Of a run that is cancelled, nothing is waited for: Kubernetes goes on by itself.
  */
 async function putBack(
-  running: Running,
+  running: StageContext,
   { before, labels, tag, from }: Move,
   restarted: Workload[],
   cause: unknown,
 ): Promise<Error> {
   const { config, cluster, host, report } = running
   const said = messageOf(cause)
-  const calm: Running = { ...running, host: { ...host, signal: new AbortController().signal } }
+  const calm: StageContext = { ...running, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
     if (tag)
@@ -178,7 +182,7 @@ async function putBack(
     for (const workload of restarted) await restart(cluster, workload)
     report.restarted.push(...names)
     if (!host.signal.aborted)
-      for (const workload of restarted) await untilRolledOut(cluster, workload, config.verify.timeout, host.signal)
+      for (const workload of restarted) await waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   } catch (error) {
     return new Error(`${said}\nand the way back to the revision ${from} was not through either: ${messageOf(error)}`)
   }

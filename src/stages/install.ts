@@ -11,21 +11,21 @@ import { supportWarnings } from '../istioctl/support.ts'
 import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
 import { tagMove, type TagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsAsked, type Wanted } from '../mesh/install.ts'
+import { checkSteps, ensureMesh, isAsRequested, type DesiredMesh } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
-import { planes, tagsOf } from '../mesh/revisions.ts'
+import { listControlPlanes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
-import { istioctl, warn, type Done, type Running } from './running.ts'
+import { istioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
 /** As much of a run as there is without a cluster too. */
-type Begun = Pick<Running, 'config' | 'host' | 'report'>
+type Begun = Pick<StageContext, 'config' | 'host' | 'report'>
 
 /** The config with an exact version of Istio in the place of what was asked for. `installed` answers the one that the mesh has. */
-export async function pinned(
+export async function pinnedConfig(
   begun: Begun,
   installed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
 ): Promise<Config> {
@@ -41,12 +41,15 @@ export async function pinned(
 }
 
 /** From here on the run has the exact version; `want` says what is wanted of it. */
-export async function pin(running: Running, want: (istio: IstioConfig) => Wanted): Promise<void> {
+export async function pinVersion(running: StageContext, want: (istio: IstioConfig) => DesiredMesh): Promise<void> {
   const { cluster, asked } = running
   // Whoever may not look there is not kept from choosing.
   const installed = () =>
-    planes(cluster).then((all) => all.find(({ revision }) => revision === asked!.revision)?.version, unlessForbidden)
-  const config = await pinned(running, installed)
+    listControlPlanes(cluster).then(
+      (all) => all.find(({ revision }) => revision === asked!.revision)?.version,
+      unlessForbidden,
+    )
+  const config = await pinnedConfig(running, installed)
   Object.assign(running, { config, asked: want(config.istio!) })
 }
 
@@ -55,7 +58,7 @@ function unlessForbidden(error: unknown): undefined {
 }
 
 /** Istio out of support, or on a Kubernetes that it is not tested with. */
-export async function checkSupport(running: Running): Promise<void> {
+export async function checkSupport(running: StageContext): Promise<void> {
   warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
 }
 
@@ -75,7 +78,7 @@ export async function getIstioctl({ config, host, report }: Begun): Promise<void
 }
 
 /** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
-export async function weigh({ config, host, cluster, asked, report }: Running): Promise<void> {
+export async function reportCost({ config, host, cluster, asked, report }: StageContext): Promise<void> {
   try {
     report.cost = await meshCost(cluster, config.namespace, asked)
   } catch (error) {
@@ -88,11 +91,11 @@ export async function weigh({ config, host, cluster, asked, report }: Running): 
   if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
 }
 
-export async function install(running: Running): Promise<Done> {
+export async function install(running: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, asked, report } = running
   const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
-  const all = await planes(cluster)
-  const asAsked = await isAsAsked(cluster, asked!)
+  const all = await listControlPlanes(cluster)
+  const asAsked = await isAsRequested(cluster, asked!)
   if (!asAsked) {
     warn(running, checkSteps(all, asked!))
     await prechecked(running)
@@ -125,14 +128,14 @@ export async function install(running: Running): Promise<Done> {
 }
 
 /** None where sidecars are to be given: there the tag moves together with the namespace, so that both can go back. */
-async function tagToMove({ config, cluster, stages }: Running): Promise<TagMove | undefined> {
+async function tagToMove({ config, cluster, stages }: StageContext): Promise<TagMove | undefined> {
   return stages.includes('inject') || config.istio!.tag === undefined
     ? undefined
     : tagMove(config.istio, await tagsOf(cluster))
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
-async function prechecked(running: Running): Promise<void> {
+async function prechecked(running: StageContext): Promise<void> {
   const { config, host, connection, report } = running
   const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
   const found = await precheck({
@@ -154,7 +157,7 @@ async function prechecked(running: Running): Promise<void> {
 }
 
 /** Tells them; those that are never pulled must be on the nodes. */
-async function images(running: Running): Promise<void> {
+async function images(running: StageContext): Promise<void> {
   const { config, host, cluster, asked, report } = running
   const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
   const { code, stdout, stderr } = await run(report.istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)

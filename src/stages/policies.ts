@@ -1,28 +1,28 @@
 // The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
 import type { Pod, Service } from '../cluster/objects.ts'
 import { withTimeout } from '../runtime/timeout.ts'
-import { proxies } from '../mesh/propagation.ts'
-import { planes } from '../mesh/revisions.ts'
+import { watchProxyUpdates } from '../mesh/propagation.ts'
+import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
-import { claimedTwice } from '../policies/claims.ts'
+import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired } from '../policies/desired.ts'
-import { policiesOnly } from '../policies/elsewhere.ts'
-import { freed } from '../policies/freed.ts'
+import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
-import { untraced } from '../policies/tracing.ts'
+import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
-import { warnings as doubts } from '../verify/warnings.ts'
-import type { PeerAuthentication } from '../verify/wire.ts'
-import { getIstioctl, pinned } from './install.ts'
-import { warn, type Done, type Host, type Running } from './running.ts'
+import { policyWarnings as doubts } from '../verify/warnings.ts'
+import type { PeerAuthentication } from '../verify/mtls-probe.ts'
+import { getIstioctl, pinnedConfig } from './install.ts'
+import { warn, type StageOutcome, type Host, type StageContext } from './context.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
-export async function plan(running: Running): Promise<Done> {
+export async function plan(running: StageContext): Promise<StageOutcome> {
   const all = await prepare(running)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0 && !(await meshComesLater(running))) await gate(running, all)
@@ -30,11 +30,11 @@ export async function plan(running: Running): Promise<Done> {
 }
 
 /** Before that istioctl has nothing to analyze with. */
-async function meshComesLater({ cluster, stages }: Running): Promise<boolean> {
-  return stages.includes('install') && (await planes(cluster)).length === 0
+async function meshComesLater({ cluster, stages }: StageContext): Promise<boolean> {
+  return stages.includes('install') && (await listControlPlanes(cluster)).length === 0
 }
 
-export async function policies(running: Running): Promise<Done> {
+export async function policies(running: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, report } = running
   if (config.dryRun) return plan(running)
   const all = await prepare(running)
@@ -43,7 +43,7 @@ export async function policies(running: Running): Promise<Done> {
   await apply(
     cluster,
     all,
-    () => proxies(cluster, config.namespace, host.signal),
+    () => watchProxyUpdates(cluster, config.namespace, host.signal),
     (change) => report.changes.push(change),
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
@@ -52,7 +52,7 @@ export async function policies(running: Running): Promise<Done> {
 
 /** Without a cluster: the objects as YAML, and istioctl for later steps where a version of it is asked for. */
 export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
-  if (config.istio) await getIstioctl({ config: await pinned({ config, host, report }), host, report })
+  if (config.istio) await getIstioctl({ config: await pinnedConfig({ config, host, report }), host, report })
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn({ host, report }, warnings)
@@ -60,11 +60,11 @@ export async function renderOnly(config: Config, host: Host, report: Report): Pr
   report.rendered.split('\n').forEach(host.info)
 }
 
-async function prepare({ config, host, cluster, report }: Running): Promise<Planned[]> {
+async function prepare({ config, host, cluster, report }: StageContext): Promise<Planned[]> {
   const owner = ownerOf(config.name, config.namespace)
   // Anew: since the preflight, install and inject may have taken minutes, in which a promotion elsewhere moved a weight.
   const live = await readLive(cluster, config.namespace)
-  const { objects, notes, warnings } = desired(policiesOnly(config, live, owner), live)
+  const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
@@ -81,11 +81,11 @@ async function prepare({ config, host, cluster, report }: Running): Promise<Plan
     }),
   ])
   warn({ host, report }, [
-    ...(await claimedTwice(cluster, objects, config.namespace)),
-    ...(await untraced(cluster, config, objects)),
+    ...(await hostConflicts(cluster, objects, config.namespace)),
+    ...(await missingTracing(cluster, config, objects)),
   ])
   const all = await planned(cluster, objects, owner)
-  warn({ host, report }, freed(all))
+  warn({ host, report }, removedSplits(all))
   report.plan = all
     .filter(({ action }) => action !== 'unchanged')
     .map(({ action, object: { kind, metadata }, diff }) => ({
@@ -114,7 +114,7 @@ function isStrict(objects: readonly PeerAuthentication[], namespace: string): bo
 }
 
 /** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
-async function gate({ config, connection, host, report }: Running, all: Planned[]): Promise<void> {
+async function gate({ config, connection, host, report }: StageContext, all: Planned[]): Promise<void> {
   if (!report.istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
   const options = {
     istioctl: report.istioctl.path,

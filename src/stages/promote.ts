@@ -1,22 +1,22 @@
 // The stages promote and rollback: the weights of the canaries, step by step, or back at once.
-import { gitopsDoubts } from '../canary/gitops.ts'
-import { groupsOf } from '../canary/groups.ts'
+import { gitopsWarnings } from '../canary/traffic/gitops.ts'
+import { selectorsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
-import { splitOf, type Promotion } from '../canary/promotion.ts'
-import { stillServing } from '../canary/quiet.ts'
-import { readRoutes } from '../canary/traffic.ts'
-import { rollBack } from '../canary/undo.ts'
+import { splitOf, type Promotion } from '../canary/controller/promotion.ts'
+import { findUndrained } from '../canary/controller/drain.ts'
+import { readRoutes } from '../canary/traffic/router.ts'
+import { forceRollback } from '../canary/recovery.ts'
 import { emptyWhenUnread } from '../cluster/client.ts'
 import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
-import { warn, type Done, type Running } from './running.ts'
+import { warn, type StageOutcome, type StageContext } from './context.ts'
 
-export async function deliver(running: Running): Promise<Done> {
-  const { config, host, hide, cluster, connection, report } = running
+export async function promoteCanaries(running: StageContext): Promise<StageOutcome> {
+  const { config, host, redact, cluster, connection, report } = running
   if (config.dryRun) return { changed: false }
   await warnOfControllers(running)
   const { signal, intent, run, guardProgram } = host
@@ -24,13 +24,13 @@ export async function deliver(running: Running): Promise<Done> {
     signal,
     intent,
     run,
-    hide,
+    redact,
     note: host.info,
     program: guardProgram,
     forward: (...where) => forward(connection, ...where),
   })
   report.promotions = promotions.map(promotionReport)
-  const doubts = report.promotions.flatMap(splitDoubts)
+  const doubts = report.promotions.flatMap(splitWarnings)
   warn({ host, report }, doubts)
   const { verdict, weight, reason } = worst(report.promotions)!
   Object.assign(report, { verdict, weight, reason })
@@ -40,16 +40,16 @@ export async function deliver(running: Running): Promise<Done> {
 }
 
 /** What applies the routes from elsewhere would put the weights back in the middle. */
-async function warnOfControllers({ config, host, cluster, report }: Running): Promise<void> {
+async function warnOfControllers({ config, host, cluster, report }: StageContext): Promise<void> {
   const routes = (
     await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))
   ).flat()
   const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
-  warn({ host, report }, [...new Set(routes.flatMap((object) => gitopsDoubts(object, applications)))])
+  warn({ host, report }, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
 }
 
 /** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
-export function splitDoubts({ service, canary, steps }: PromotionReport): string[] {
+export function splitWarnings({ service, canary, steps }: PromotionReport): string[] {
   return steps.flatMap(({ weight, split }) =>
     split && !split.fits && Math.abs(split.observed - weight) > 5
       ? [
@@ -74,12 +74,12 @@ function errorsOf(
 }
 
 /** Puts all traffic back to stable, whatever state the promotion is in, and looks whether the proxies follow. */
-export async function rollback(running: Running): Promise<Done> {
+export async function rollback(running: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, report } = running
   if (config.dryRun) return { changed: false }
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
-    const changed = await rollBack(cluster, splitOf(config, plan), host.run)
+    const changed = await forceRollback(cluster, splitOf(config, plan), host.run)
     host.info(
       changed
         ? `all traffic of ${plan.service} is back at ${plan.stable.name}`
@@ -97,13 +97,13 @@ export async function rollback(running: Running): Promise<Done> {
   return { changed: moved.length > 0 }
 }
 
-async function servingOf({ config, host, cluster }: Running, plan: CanaryConfig): Promise<string | undefined> {
+async function servingOf({ config, host, cluster }: StageContext, plan: CanaryConfig): Promise<string | undefined> {
   try {
-    const { canary: labels } = await groupsOf(cluster, config, plan)
-    return await stillServing(
+    const { canary: labels } = await selectorsOf(cluster, config, plan)
+    return await findUndrained(
       cluster,
       splitOf(config, plan),
-      { labels, metrics: plan.metrics, patienceMs: plan.patience },
+      { labels, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
       host.info,
     )
   } catch (problem) {

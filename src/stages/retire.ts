@@ -1,24 +1,24 @@
 // The stage retire: control planes that were there before this revision's go, as soon as nothing uses them any more.
-import { planes, removePlane, usersOf, type Plane } from '../mesh/revisions.ts'
-import { some } from '../message.ts'
-import { istioctl, warn, type Done, type Running } from './running.ts'
+import { listControlPlanes, removePlane, usersOf, type ControlPlane } from '../mesh/revisions.ts'
+import { listNames } from '../runtime/errors.ts'
+import { istioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
 /** A newer one than ours may be somebody's who has not moved yet. */
-export function older(all: readonly Plane[], revision: string): Plane[] {
+export function older(all: readonly ControlPlane[], revision: string): ControlPlane[] {
   const own = all.find((plane) => plane.revision === revision)
   return own ? all.filter((plane) => plane.revision !== revision && plane.createdAt < own.createdAt) : []
 }
 
-export async function retire(running: Running): Promise<Done> {
+export async function retire(running: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, asked, report } = running
-  const all = await planes(cluster)
+  const all = await listControlPlanes(cluster)
   const old = older(all, asked!.revision)
   const removed: string[] = []
   for (const { revision, version } of old) {
     const users = await usersOf(cluster, revision)
     if (users.length > 0) {
       warn(running, [
-        `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${some(users)}`,
+        `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${listNames(users)}`,
       ])
       continue
     }

@@ -1,8 +1,8 @@
 // The stage uninstall: the mesh goes, and is seen to be gone.
 import { uninstall as takeAway } from '../mesh/uninstall.ts'
-import { istioctl, type Done, type Running } from './running.ts'
+import { istioctl, type StageOutcome, type StageContext } from './context.ts'
 
-export async function uninstall(running: Running): Promise<Done> {
+export async function uninstall(running: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, report } = running
   // Filled as it goes: what fails half-way has its place in the report, too.
   report.removed = []

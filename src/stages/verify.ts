@@ -2,26 +2,26 @@
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import { overdue } from '../mesh/revisions.ts'
+import { outdatedSidecars } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
-import { verifyDeep } from '../verify/deep.ts'
+import { checkTraffic } from '../verify/traffic-checks.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { verifyPods } from '../verify/verify.ts'
-import { verifyWire } from '../verify/wire.ts'
-import { isCanary, type Done, type Running } from './running.ts'
+import { probeMtls } from '../verify/mtls-probe.ts'
+import { isCanary, type StageOutcome, type StageContext } from './context.ts'
 
-export async function verify(running: Running): Promise<Done> {
+export async function verify(running: StageContext): Promise<StageOutcome> {
   if (running.config.dryRun) return { changed: false }
   await pods(running)
   await revisions(running)
   await proxiesInSync(running)
   if (asksForMtls(running.config)) await onTheWire(running)
-  if (running.config.verify.deep) await inTraffic(running)
+  if (running.config.verify.trafficChecks) await inTraffic(running)
   return { changed: false }
 }
 
-async function pods({ config, host, cluster, stages, report }: Running): Promise<void> {
+async function pods({ config, host, cluster, stages, report }: StageContext): Promise<void> {
   const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
   report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
   for (const { name, ready, sidecar, cause } of report.pods)
@@ -34,14 +34,14 @@ async function pods({ config, host, cluster, stages, report }: Running): Promise
 }
 
 /** They serve as well as the others, so it is no fault; but a control plane stays for them. */
-async function revisions({ config, host, cluster, report }: Running): Promise<void> {
-  const told = await overdue(cluster, config.namespace)
+async function revisions({ config, host, cluster, report }: StageContext): Promise<void> {
+  const told = await outdatedSidecars(cluster, config.namespace)
   if (told === undefined) return
   host.warning(told)
   report.warnings.push(told)
 }
 
-async function proxiesInSync({ config, host, cluster, connection, report }: Running): Promise<void> {
+async function proxiesInSync({ config, host, cluster, connection, report }: StageContext): Promise<void> {
   const asker = report.istioctl && {
     path: report.istioctl.path,
     args: connection.cliArgs,
@@ -69,11 +69,11 @@ function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
   )
 }
 
-async function onTheWire({ config, host, cluster, report }: Running): Promise<void> {
-  report.wire = await verifyWire(cluster, config.namespace, host.signal)
-  for (const { pod, port, expected, seen, note } of report.wire)
+async function onTheWire({ config, host, cluster, report }: StageContext): Promise<void> {
+  report.mtls = await probeMtls(cluster, config.namespace, host.signal)
+  for (const { pod, port, expected, seen, note } of report.mtls)
     host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
-  const wrong = report.wire.filter(({ ok }) => ok === false)
+  const wrong = report.mtls.filter(({ ok }) => ok === false)
   if (wrong.length > 0)
     throw new Error(wrong.map(({ pod, port, note }) => `${config.namespace}/${pod}:${port}: ${note ?? ''}`).join('\n'))
 }
@@ -81,18 +81,18 @@ async function onTheWire({ config, host, cluster, report }: Running): Promise<vo
 /** How long the traffic that is there is watched, in milliseconds. */
 const watchMs = 5_000
 
-async function inTraffic({ config, host, cluster, report }: Running): Promise<void> {
+async function inTraffic({ config, host, cluster, report }: StageContext): Promise<void> {
   const { namespace } = config
   const [canary] = canariesOf(config)
-  report.deep = await verifyDeep(
+  report.trafficChecks = await checkTraffic(
     cluster,
     { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) },
     watchMs,
     host.signal,
   )
-  for (const { service, what, ok, text } of report.deep)
+  for (const { service, what, ok, text } of report.trafficChecks)
     host.info(`${service}  ${what}: ${ok === undefined ? 'not known' : ok ? 'in force' : 'NOT in force'}, ${text}`)
-  const wrong = report.deep.filter(({ ok }) => ok === false)
+  const wrong = report.trafficChecks.filter(({ ok }) => ok === false)
   if (wrong.length > 0)
     throw new Error(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`).join('\n'))
 }

@@ -6,7 +6,7 @@ import { createGunzip } from 'node:zlib'
 import { extract, type Extract } from 'tar-stream'
 import { openPromise } from 'yauzl'
 import { ConfigError } from '../config/error.ts'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 
 /** @throws ConfigError when the archive holds anything but a file named like the binary at its root. */
 export async function takeBinary(

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { messageOf } from '../message.ts'
+import { messageOf } from '../runtime/errors.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 
 export type Cache = {

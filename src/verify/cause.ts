@@ -3,8 +3,8 @@ import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
 import { expectsSidecar, isReady, lastingStatuses, sidecarForm } from '../mesh/sidecar.ts'
 import { eventsOf } from './events.ts'
-import { logLines, messageOf } from './log.ts'
-import { lastLine, outOfFiles, proxyReason, whyInvalid, whyIptables } from './words.ts'
+import { logLines, messageOfLine } from './log-lines.ts'
+import { lastLine, outOfFiles, proxyReason, whyInvalid, whyIptables } from './proxy-log.ts'
 
 /** Reads the pod's events, and where they do not tell, the last log lines of the container to blame. */
 export async function causeOf(cluster: Cluster, pod: Pod): Promise<string> {
@@ -177,7 +177,7 @@ async function probeLog(cluster: Cluster, pod: Pod): Promise<string> {
   const line = logLines(log).findLast((each) => each.includes('Request to probe app failed'))
   return line === undefined
     ? ''
-    : messageOf(line)
+    : messageOfLine(line)
         .replace(/^probes /, '')
         .replace(/, original URL path.*$/s, '')
 }

@@ -3,10 +3,10 @@
 // control_plane.connected_state is not among them, so the open stream to istiod tells the connection.
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
-import { answers } from '../mesh/sidecar.ts'
+import { hasRunningSidecar } from '../mesh/sidecar.ts'
 import { poll } from '../runtime/retry.ts'
 import { run } from '../tools/run.ts'
-import { logLines, messageOf, timeOf } from './log.ts'
+import { logLines, messageOfLine, timeOf } from './log-lines.ts'
 
 export type ProxyRow = { pod: string; ok: boolean; cause?: string }
 /** An istioctl to ask where the counters cannot be read; `args` are those of the connection. */
@@ -26,7 +26,7 @@ export async function verifyProxies(
 }
 
 async function look(cluster: Cluster, namespace: string, asker: Asker | undefined): Promise<ProxyRow[]> {
-  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(answers)
+  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(hasRunningSidecar)
   const rows = await Promise.all(pods.map((pod) => byCounters(cluster, pod)))
   const unread = rows.some((row) => row === undefined)
   const told = unread && asker ? await byIstioctl(asker, namespace) : undefined
@@ -84,7 +84,7 @@ export function outOfSync({ connected, never, suspects }: Sync, log: string): st
   for (const { kind, acceptedAt } of suspects) {
     const line = logLines(log).findLast((each) => refusal[kind].test(each))
     if (acceptedAt === 0 || (line !== undefined && timeOf(line) > acceptedAt))
-      return `Envoy rejected its ${names[kind]} and runs on with what it had before: ${line === undefined ? 'its log no longer tells why' : messageOf(line)}; correct the object that names it (most often an EnvoyFilter), or delete it`
+      return `Envoy rejected its ${names[kind]} and runs on with what it had before: ${line === undefined ? 'its log no longer tells why' : messageOfLine(line)}; correct the object that names it (most often an EnvoyFilter), or delete it`
   }
   if (never.length > 0)
     return `it has not been sent any ${never.map((kind) => names[kind]).join(' and ')} yet; check that istiod runs and that the pod reaches it`

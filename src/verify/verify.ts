@@ -5,7 +5,7 @@ import type { Pod, Workload } from '../cluster/objects.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { causeOf } from './cause.ts'
-import { creationFailure } from './creation.ts'
+import { creationFailure } from './pod-creation.ts'
 import { podRows, type PodRow } from './pods.ts'
 
 /** `judged` picks the pods that must be right; the others are only listed. A workload that got fewer pods than it wants has a row of its own. */

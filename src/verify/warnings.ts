@@ -4,9 +4,9 @@ import type { Pod, Service } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { ejects } from '../config/warnings.ts'
 import { expectsSidecar, hasSidecar, isReady } from '../mesh/sidecar.ts'
-import { protocolOf, servicePorts } from './protocol.ts'
+import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
-export type Seen = {
+export type ClusterFacts = {
   namespace: string
   /** That is the mode that the run gives the whole namespace. */
   isStrict: boolean
@@ -16,7 +16,7 @@ export type Seen = {
   pods: Pod[]
 }
 
-export function warnings(seen: Seen): string[] {
+export function policyWarnings(seen: ClusterFacts): string[] {
   const pods = seen.pods.filter(
     ({ metadata, status }) =>
       metadata.deletionTimestamp === undefined && status?.phase !== 'Succeeded' && status?.phase !== 'Failed',
@@ -25,13 +25,13 @@ export function warnings(seen: Seen): string[] {
   return [...emptySubsets(living), ...outsiders(living), ...ejections(living), ...unnamedPorts(living)]
 }
 
-function podsOf(name: string, { services, pods }: Seen, labels: Record<string, string> = {}): Pod[] {
+function podsOf(name: string, { services, pods }: ClusterFacts, labels: Record<string, string> = {}): Pod[] {
   const selector = services.find(({ metadata }) => metadata.name === name)?.spec.selector
   return selector ? pods.filter((pod) => matches({ ...selector, ...labels }, pod.metadata.labels)) : []
 }
 
 /** A request that is sent to a subset with no pod ends in a 503. */
-function emptySubsets(seen: Seen): string[] {
+function emptySubsets(seen: ClusterFacts): string[] {
   return Object.entries(seen.policies).flatMap(([name, { subsets = {} }]) => {
     if (!seen.services.some(({ metadata, spec }) => metadata.name === name && spec.selector)) return []
     const empty = Object.entries(subsets).filter(([, labels]) => podsOf(name, seen, labels).length === 0)
@@ -43,7 +43,7 @@ function emptySubsets(seen: Seen): string[] {
 }
 
 /** Clients without a sidecar speak plaintext. */
-function outsiders({ namespace, isStrict, pods }: Seen): string[] {
+function outsiders({ namespace, isStrict, pods }: ClusterFacts): string[] {
   const outside = isStrict
     ? pods
         .filter((pod) => !hasSidecar(pod))
@@ -60,7 +60,7 @@ function outsiders({ namespace, isStrict, pods }: Seen): string[] {
  * With one pod to a service or to a subset, ejection takes away the only one there is, or, below 100%, never happens. Without
  * a percentage Istio's default of 10% holds, of which the config's own check says that it ejects nobody.
  */
-function ejections(seen: Seen): string[] {
+function ejections(seen: ClusterFacts): string[] {
   return Object.entries(seen.policies).flatMap(([name, { circuitBreaker, subsets }]) => {
     const percent = circuitBreaker?.maxEjectionPercent ?? 0
     if (!circuitBreaker || !ejects(circuitBreaker) || percent === 0) return []
@@ -80,7 +80,7 @@ function ejections(seen: Seen): string[] {
 }
 
 /** Istio guesses an unnamed port's protocol from the client's first bytes, which a server that speaks first never gets. */
-function unnamedPorts({ namespace, services, pods }: Seen): string[] {
+function unnamedPorts({ namespace, services, pods }: ClusterFacts): string[] {
   const meshed = pods.filter((pod) => expectsSidecar(pod))
   const ours = services.filter(
     ({ spec }) => spec.selector && meshed.some((pod) => matches(spec.selector!, pod.metadata.labels)),

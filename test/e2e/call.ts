@@ -2,8 +2,8 @@
 // What it answers is printed as JSON.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tmpdir } from 'node:os'
-import { adopt } from '../../src/canary/adopt.ts'
-import * as traffic from '../../src/canary/traffic.ts'
+import { adopt } from '../../src/canary/controller/adopt.ts'
+import * as traffic from '../../src/canary/traffic/router.ts'
 import { client, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
 
@@ -17,13 +17,13 @@ const adoption = {
   quiet: () => sleep(2_000, true),
 }
 const verbs: Record<string, Verb> = {
-  readSplit: traffic.readSplit,
-  moveTraffic: traffic.moveTraffic,
+  readSplit: traffic.readWeight,
+  moveTraffic: traffic.setWeight,
   mirrorTo: (cluster, split: traffic.Split, percent: number | null) =>
-    traffic.mirrorTo(cluster, split, percent ?? undefined),
-  routeMatch: (cluster, split: traffic.Split, match: Parameters<typeof traffic.routeMatch>[2] | null) =>
-    traffic.routeMatch(cluster, split, match ?? undefined),
-  putAllBack: traffic.putAllBack,
+    traffic.setMirror(cluster, split, percent ?? undefined),
+  routeMatch: (cluster, split: traffic.Split, match: Parameters<typeof traffic.setHeaderRoute>[2] | null) =>
+    traffic.setHeaderRoute(cluster, split, match ?? undefined),
+  putAllBack: traffic.resetToStable,
   adopt: (cluster, split: traffic.Split, groups: Parameters<typeof adopt>[2]) =>
     adopt(cluster, split, groups, adoption),
 }

@@ -143,7 +143,7 @@ function act(
   const full = (plan: object) => ({
     interval: '4s',
     steps: [50, 100],
-    patience: '30s',
+    progressDeadline: '30s',
     metrics: embeddedMetrics,
     ...plan,
   })
@@ -348,11 +348,15 @@ describe('a v2 whose pods are broken', () => {
     )
     await container({ readinessProbe: { httpGet: { path: '/healthz', port: 9 } } })
     await untilReplaced()
-    const { result, seen } = await meanwhile(() => act({ service: 'backend', patience: '8s' }, { stages: 'promote' }))
+    const { result, seen } = await meanwhile(() =>
+      act({ service: 'backend', progressDeadline: '8s' }, { stages: 'promote' }),
+    )
     expect(result.outputs, result.log).toMatchObject({
       verdict: 'rolled-back',
       weight: '0',
-      reason: expect.stringContaining("the canary's pods did not become ready within 8 s (`patience`)") as string,
+      reason: expect.stringContaining(
+        "the canary's pods did not become ready within 8 s (`progressDeadline`)",
+      ) as string,
     })
     expect(result.log).toMatch(/::error.*Readiness probe failed/)
     expect(seen.versions['v2'] ?? 0).toBe(0)

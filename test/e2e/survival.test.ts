@@ -53,7 +53,7 @@ function act(canary: object, { stages = 'promote', options = {}, env = {} }: Mor
         service: 'backend',
         steps: [10, 50, 100],
         interval: '4s',
-        patience: '30s',
+        progressDeadline: '30s',
         guard: '5s',
         metrics,
         ...canary,
@@ -252,10 +252,10 @@ describe('in the middle of its promotion the canary', () => {
 
 describe('a guard that cannot do its duty', () => {
   test('for want of its image: nothing moves, and the cause is told', async () => {
-    const { outputs } = await act({ patience: '8s', guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' } })
+    const { outputs } = await act({ progressDeadline: '8s', guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' } })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(
-      /the guard did not come on duty within 8 s \(`patience`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/,
+      /the guard did not come on duty within 8 s \(`progressDeadline`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/,
     )
     expect(await liveWeights(world)).toEqual(allAtV1)
   })
@@ -311,17 +311,17 @@ describe('istiod hears of no write any more', () => {
     })
     try {
       const { outputs, report } = await act(
-        { patience: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } },
+        { progressDeadline: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } },
         { options: struck },
       )
       expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: serving })
       expect(report?.error).toEqual(serving)
       expect(await liveWeights(world)).toEqual(allAtV1)
-      expect((await act({ patience: '10s' }, { stages: 'rollback' })).report?.error).toEqual(serving)
+      expect((await act({ progressDeadline: '10s' }, { stages: 'rollback' })).report?.error).toEqual(serving)
     } finally {
       await heal()
     }
-    const { code, log } = await act({ patience: '60s' }, { stages: 'rollback' })
+    const { code, log } = await act({ progressDeadline: '60s' }, { stages: 'rollback' })
     expect(code, log).toBe(0)
     expect(log).toContain('the canary serves nothing any more')
   })

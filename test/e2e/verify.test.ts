@@ -330,25 +330,25 @@ describe('an application that is well', () => {
   const policies = `
 mtls: strict
 services: { web: { subsets: { v1: { version: v1 }, v2: { version: v2 } }, timeout: 2s, retries: { attempts: 2 }, circuitBreaker: { consecutive5xxErrors: 50 } } }
-verify: { deep: true, timeout: 30s }
+verify: { trafficChecks: true, timeout: 30s }
 `
   test('is N/N, its proxies are in sync, plaintext is refused, and its traffic shows the policies', async () => {
     // Once in a hundred looks chance puts a split outside its interval, and then it says: look again.
     let { code, report } = await verify(policies)
-    for (let again = 0; again < 2 && report.deep?.some(({ text }) => text.endsWith('look again')); again++)
+    for (let again = 0; again < 2 && report.trafficChecks?.some(({ text }) => text.endsWith('look again')); again++)
       ({ code, report } = await verify(policies))
     expect(report.error).toBeUndefined()
     expect(code).toBe(0)
     expect(report.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
     expect(report.proxies?.map(({ ok }) => ok)).toEqual(Array(4).fill(true))
-    expect(report.wire?.map(({ port, expected, seen }) => [port, expected, seen]).sort()).toEqual([
+    expect(report.mtls?.map(({ port, expected, seen }) => [port, expected, seen]).sort()).toEqual([
       [8080, 'STRICT', 'refused'],
       [8080, 'STRICT', 'refused'],
       [9000, 'STRICT', 'skipped'],
     ])
-    expect(report.wire?.find(({ port }) => port === 9000)?.note).toContain('tcp-greeter')
+    expect(report.mtls?.find(({ port }) => port === 9000)?.note).toContain('tcp-greeter')
     const deep = Object.fromEntries(
-      report.deep?.map(({ service, what, ok, text }) => [`${service} ${what}`, { ok, text }]) ?? [],
+      report.trafficChecks?.map(({ service, what, ok, text }) => [`${service} ${what}`, { ok, text }]) ?? [],
     )
     expect(deep['web split']).toEqual({
       ok: true,
@@ -371,7 +371,7 @@ verify: { deep: true, timeout: 30s }
     const { code, report } = await verify('mtls: permissive')
     expect(code).toBe(0)
     expect(
-      report.wire?.filter(({ port }) => port === 8080).map(({ expected, seen, ok }) => [expected, seen, ok]),
+      report.mtls?.filter(({ port }) => port === 8080).map(({ expected, seen, ok }) => [expected, seen, ok]),
     ).toEqual(Array(2).fill(['PERMISSIVE', 'answered', true]))
   })
 
@@ -410,7 +410,7 @@ describe('an application with classic sidecars', () => {
     expect(code).toBe(0)
     expect(report.pods.map(({ ready, sidecar, ok }) => [ready, sidecar, ok])).toEqual([['2/2', 'classic', true]])
     expect(report.proxies?.map(({ ok }) => ok)).toEqual([true])
-    expect(report.wire?.map(({ seen }) => seen)).toEqual(['refused'])
+    expect(report.mtls?.map(({ seen }) => seen)).toEqual(['refused'])
   })
 })
 

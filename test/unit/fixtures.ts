@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { Served } from '../../src/canary/served.ts'
+import type { RequestCounts } from '../../src/canary/analysis/request-counts.ts'
 import type { Cluster } from '../../src/cluster/client.ts'
 import type { ContainerStatus, KubeObject, Pod, VirtualService, Workload } from '../../src/cluster/objects.ts'
-import type { Live } from '../../src/cluster/watch.ts'
+import type { ObjectWatch } from '../../src/cluster/watch.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
@@ -44,7 +44,7 @@ export function planOf(more = ''): CanaryConfig {
 }
 
 /** Requests of which each was also timed, as in a mesh at rest; the slow ones took more than 500 ms. */
-export function served(requests: number, failures = 0, slow = 0): Served {
+export function served(requests: number, failures = 0, slow = 0): RequestCounts {
   return {
     requests,
     failures,
@@ -54,7 +54,7 @@ export function served(requests: number, failures = 0, slow = 0): Served {
 }
 
 /** What stable serves in the time in which the canary, at its weight, serves so many requests. */
-export function servedByStable(weight: number, ofCanary: number): Served {
+export function servedByStable(weight: number, ofCanary: number): RequestCounts {
   return served(weight === 0 || ofCanary === 0 ? 100 - weight : Math.round((ofCanary * (100 - weight)) / weight))
 }
 
@@ -125,7 +125,7 @@ export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]
 }
 
 /** What a watch would show: these objects, as long as `fresh` says so. */
-export function live<T extends KubeObject>(current: () => T[], fresh = () => true): Live<T> {
+export function live<T extends KubeObject>(current: () => T[], fresh = () => true): ObjectWatch<T> {
   return {
     current,
     fresh,

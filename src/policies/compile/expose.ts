@@ -4,10 +4,10 @@ import type { KubeObject } from '../../cluster/objects.ts'
 import { routeName, servicesOf } from '../../config/names.ts'
 import type { Config, Exposure, ServicePolicy } from '../../config/schema.ts'
 import { httpRoutes } from './http.ts'
-import { gatewayOf, hostOf, object, type Live } from './names.ts'
+import { gatewayOf, hostOf, object, type LiveWeights } from './names.ts'
 import { defined, seconds } from './render.ts'
 
-export function exposures(config: Config, live: Live, now: number): KubeObject[] {
+export function exposures(config: Config, live: LiveWeights, now: number): KubeObject[] {
   const services = servicesOf(config)
   return Object.entries(config.expose ?? {}).flatMap(([name, exposure]) => {
     const port = exposure.port ?? services[name]?.port
@@ -45,7 +45,7 @@ function behindGateway(
   config: Config,
   { hosts }: Exposure,
   service: ServicePolicy,
-  live: Live,
+  live: LiveWeights,
   now: number,
 ): KubeObject {
   const { namespace } = config

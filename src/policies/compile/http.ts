@@ -3,7 +3,7 @@
 import type { HttpRoute } from '../../cluster/objects.ts'
 import { routeName, splitSubsets } from '../../config/names.ts'
 import type { Config, HttpMatch, ServicePolicy } from '../../config/schema.ts'
-import { hostOf, type Live, type Weights } from './names.ts'
+import { hostOf, type LiveWeights, type Weights } from './names.ts'
 import { defined, exactly, seconds } from './render.ts'
 
 /** Undefined when nothing was asked for that Istio does not do by itself. */
@@ -11,7 +11,7 @@ export function httpRoutes(
   name: string,
   service: ServicePolicy,
   config: Config,
-  live: Live,
+  live: LiveWeights,
   now: number,
 ): HttpRoute[] | undefined {
   const { retries, timeout, port, routes = [], mirror, fault } = service
@@ -21,7 +21,7 @@ export function httpRoutes(
   }
   const split = weights(name, service, config, live[name])
   const onEach = {
-    fault: fault && inForce(fault, now) ? faultOf(fault) : undefined,
+    fault: fault && activeRoutes(fault, now) ? faultOf(fault) : undefined,
     timeout: seconds(timeout),
     retries: retries && retryPolicy(retries),
   }
@@ -68,7 +68,7 @@ function retryPolicy({ attempts, perTryTimeout, retryOn }: NonNullable<ServicePo
 
 type Fault = NonNullable<ServicePolicy['fault']>
 
-export function inForce({ until }: Fault, now: number): boolean {
+export function activeRoutes({ until }: Fault, now: number): boolean {
   return Date.parse(until) > now
 }
 

@@ -8,7 +8,7 @@ import { peerAuthentications, requestAuthentications } from './authentication.ts
 import { destinationRules } from './destination-rule.ts'
 import { serviceEntries, sidecars } from './egress.ts'
 import { exposures } from './expose.ts'
-import type { Live } from './names.ts'
+import type { LiveWeights } from './names.ts'
 import { telemetries } from './telemetry.ts'
 import { virtualServices } from './virtual-service.ts'
 
@@ -17,7 +17,7 @@ export { gatewayLabel, gatewayOf, hostOf, managedBy, type Weights } from './name
 export type Compiled = { objects: KubeObject[]; warnings: string[] }
 
 /** `live` holds the weights now in force in the cluster, by service; `now` tells which faults are over. */
-export function compile(config: Config, live: Live, now = Date.now()): Compiled {
+export function compile(config: Config, live: LiveWeights, now = Date.now()): Compiled {
   return {
     objects: [
       ...peerAuthentications(config),

@@ -6,7 +6,7 @@ export const managedBy = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
 
 /** Weight of each subset, in per cent. */
 export type Weights = Record<string, number>
-export type Live = Readonly<Record<string, Weights>>
+export type LiveWeights = Readonly<Record<string, Weights>>
 
 export function hostOf(service: string, namespace: string): string {
   return `${service}.${namespace}.svc.cluster.local`

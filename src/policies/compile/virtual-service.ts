@@ -3,9 +3,9 @@ import type { VirtualService } from '../../cluster/objects.ts'
 import { servicesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
 import { httpRoutes } from './http.ts'
-import { hostOf, object, type Live } from './names.ts'
+import { hostOf, object, type LiveWeights } from './names.ts'
 
-export function virtualServices(config: Config, live: Live, now: number): VirtualService[] {
+export function virtualServices(config: Config, live: LiveWeights, now: number): VirtualService[] {
   const { namespace } = config
   return Object.entries(servicesOf(config)).flatMap(([name, service]) => {
     const http = httpRoutes(name, service, config, live, now)

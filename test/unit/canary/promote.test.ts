@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { promote, type Intent } from '../../../src/canary/promote.ts'
-import type { Promotion } from '../../../src/canary/promotion.ts'
-import { moveTraffic, readSplit, type Split } from '../../../src/canary/traffic.ts'
+import { promote, type RecoveryIntent } from '../../../src/canary/promote.ts'
+import type { Promotion } from '../../../src/canary/controller/promotion.ts'
+import { setWeight, readWeight, type Split } from '../../../src/canary/traffic/router.ts'
 import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
-import type { Live } from '../../../src/cluster/watch.ts'
+import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { patched } from '../patched.ts'
 import { clusterWith, configOf, container, pod, to, virtualService, workload } from '../fixtures.ts'
@@ -20,9 +20,10 @@ vi.mock('node:timers/promises', () => ({
 
 // The watch has tests of its own; here it is what the shop says at any moment.
 vi.mock('../../../src/cluster/watch.ts', () => ({
-  watch: (cluster: { live: (kind: string) => Live<KubeObject> }, kind: string) => Promise.resolve(cluster.live(kind)),
+  watch: (cluster: { live: (kind: string) => ObjectWatch<KubeObject> }, kind: string) =>
+    Promise.resolve(cluster.live(kind)),
 }))
-vi.mock('../../../src/canary/clock.ts', () => ({ now: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
 
 beforeEach(() => {
   clock.now = 0
@@ -35,7 +36,7 @@ const split: Split = {
   canary: { by: 'subset', name: 'v2' },
 }
 const config = configOf(
-  '{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 20s, guard: off } }',
+  '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off } }',
 )
 
 /**
@@ -53,7 +54,7 @@ class Shop {
   canary: Pod['status'] = pod().status
   readonly history: number[] = []
   readonly notes: string[] = []
-  readonly intents: Intent[][] = []
+  readonly intents: RecoveryIntent[][] = []
   lease: Lease | undefined
   workloads: Workload[] = []
   readonly controller = new AbortController()
@@ -77,13 +78,13 @@ class Shop {
       intent: (each) => this.intents.push(each),
       run: 'run 7',
       program: () => '',
-      hide: (value) => value,
+      redact: (value) => value,
       forward: () => Promise.reject(new Error('the test did not expect a port-forward')),
     })
     return promotion!
   }
 
-  private readonly live = (kind: string): Live<KubeObject> => ({
+  private readonly live = (kind: string): ObjectWatch<KubeObject> => ({
     current: () =>
       kind === 'Pod'
         ? [this.podOf('v1'), this.podOf('v2')]
@@ -211,7 +212,7 @@ describe('a promotion', () => {
       namespace: 'shop',
     })
     expect(shop.history).toEqual([5, 25, 50, 100])
-    expect(shop.intents).toMatchObject([[{ split, unseen: false }], []])
+    expect(shop.intents).toMatchObject([[{ split, needsDrainCheck: false }], []])
   })
 
   test('of a failing canary ends with all traffic on stable, and watches until the canary serves nothing', async () => {
@@ -258,11 +259,11 @@ describe('whatever happens, traffic ends on stable', () => {
     expect(shop.history).toEqual([5, 25, 0])
     // The post step looks whether the proxies follow.
     expect(shop.intents.at(-1)).toMatchObject([
-      { split, unseen: true, sight: { labels: { app: 'backend', version: 'v2' }, patienceMs: 20_000 } },
+      { split, needsDrainCheck: true, drainTarget: { labels: { app: 'backend', version: 'v2' }, timeoutMs: 20_000 } },
     ])
   })
 
-  test('the pods cannot be watched for longer than the patience', async () => {
+  test('the pods cannot be watched for longer than the progressDeadline', async () => {
     const shop = new Shop()
     shop.trouble = (verb, what) =>
       shop.weight === 25 && verb === 'watch' && what === 'Pod' ? new ApiError(503, 'etcd is down') : undefined
@@ -270,14 +271,14 @@ describe('whatever happens, traffic ends on stable', () => {
     expect(ended).toMatchObject({
       verdict: 'inconclusive',
       weight: 0,
-      reason: 'the counters of the sidecars could not be read for 20 s (`patience`)',
+      reason: 'the counters of the sidecars could not be read for 20 s (`progressDeadline`)',
     })
     expect(ended.error).toBeUndefined()
     expect(shop.notes.some((line) => line.endsWith('some counters could not be read'))).toBe(true)
     expect(shop.history).toEqual([5, 25, 0])
   })
 
-  test("the canary's counters cannot be read for longer than the patience", async () => {
+  test("the canary's counters cannot be read for longer than the progressDeadline", async () => {
     const shop = new Shop()
     shop.trouble = (verb, what) =>
       clock.now > 5_000 && verb === 'pod' && what === 'v2' ? new ApiError(0, 'no answer') : undefined
@@ -285,7 +286,7 @@ describe('whatever happens, traffic ends on stable', () => {
     expect(ended).toMatchObject({
       verdict: 'inconclusive',
       weight: 0,
-      reason: 'the counters of the sidecars could not be read for 20 s (`patience`)',
+      reason: 'the counters of the sidecars could not be read for 20 s (`progressDeadline`)',
     })
     expect(ended.error).toBeUndefined()
     expect(shop.history).toEqual([5, 0])
@@ -328,10 +329,10 @@ describe('whatever happens, traffic ends on stable', () => {
     shop.trouble = (verb) =>
       shop.weight === 5 && verb === 'patch' ? new ApiError(0, 'the API server does not answer') : undefined
     expect((await shop.promote()).error).toMatch(
-      /and the traffic could not be put back: the API server does not answer, for 20 s \(`patience`\)$/,
+      /and the traffic could not be put back: the API server does not answer, for 20 s \(`progressDeadline`\)$/,
     )
     expect(shop.lease?.spec?.holderIdentity).toMatch(/^run 7/)
-    expect(shop.intents).toMatchObject([[{ split, unseen: false }], [{ split, unseen: false }]])
+    expect(shop.intents).toMatchObject([[{ split, needsDrainCheck: false }], [{ split, needsDrainCheck: false }]])
   })
 
   test('the canary crashes, and the reason names what its log says', async () => {
@@ -362,7 +363,7 @@ describe('whatever happens, traffic ends on stable', () => {
 
 describe('proxies that do not hear of weight 0', () => {
   const patient = configOf(
-    '{ namespace: shop, canary: { service: backend, interval: 10s, tick: 1s, patience: 60s, guard: off } }',
+    '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 60s, guard: off } }',
   )
   /** A bad canary; from its put-back on the proxies hear of nothing for so long. */
   const deaf = (ms: number) => {
@@ -386,12 +387,12 @@ describe('proxies that do not hear of weight 0', () => {
     expect(ended.error).toBeUndefined()
     expect(renewals).toBeGreaterThan(40)
     expect(shop.notes).toContain(
-      'weight 0 is written, and the canary still serves 5.0 requests/s: the proxies are waited for (`patience`)',
+      'weight 0 is written, and the canary still serves 5.0 requests/s: the proxies are waited for (`progressDeadline`)',
     )
     expect(shop.intents.at(-1)).toEqual([])
   })
 
-  test('within the patience end the run loudly, with what to look at', async () => {
+  test('within the progressDeadline end the run loudly, with what to look at', async () => {
     const shop = deaf(1_000_000)
     const ended = await shop.promote(patient)
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
@@ -422,7 +423,7 @@ describe('proxies that do not hear of weight 0', () => {
     )
     expect((await shop.promote(patient)).verdict).toBe('rolled-back')
     expect(clock.now).toBeLessThan(32_000)
-    expect(shop.intents.at(-1)).toMatchObject([{ split, unseen: true }])
+    expect(shop.intents.at(-1)).toMatchObject([{ split, needsDrainCheck: true }])
   })
 
   test('cannot be told from a canary whose counters do not answer: that is not waited for', async () => {
@@ -550,7 +551,7 @@ describe('the Lease', () => {
     shop.trouble = () => (shop.weight === 25 && shop.controller.abort(), undefined)
     const ended = await shop.promote(
       configOf(
-        '{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onCancel: hold } }',
+        '{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off, onCancel: hold } }',
       ),
     )
     expect(ended).toMatchObject({ verdict: 'held', weight: 25 })
@@ -636,7 +637,7 @@ describe('somebody else writes the weights in the middle', () => {
       (
         await shop.promote(
           configOf(
-            '{ namespace: shop, canary: { service: backend, interval: 10s, patience: 20s, guard: off, onDrift: take-over } }',
+            '{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off, onDrift: take-over } }',
           ),
         )
       ).verdict,
@@ -657,8 +658,8 @@ describe('moving the weight', () => {
     const shop = new Shop()
     let writes = 0
     shop.trouble = (verb) => (verb === 'patch' && writes++ < 2 && shop.touch(), undefined)
-    await moveTraffic(shop.cluster, split, 40)
-    expect(await readSplit(shop.cluster, split)).toBe(40)
+    await setWeight(shop.cluster, split, 40)
+    expect(await readWeight(shop.cluster, split)).toBe(40)
     expect(writes).toBe(3)
   })
 
@@ -667,13 +668,13 @@ describe('moving the weight', () => {
     let writes = 0
     shop.trouble = (verb) =>
       verb === 'patch' ? (writes++, new ApiError(409, 'the object has been modified')) : undefined
-    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow('the object has been modified')
+    await expect(setWeight(shop.cluster, split, 40)).rejects.toThrow('the object has been modified')
     expect(writes).toBe(5)
   })
 
   test('writes nothing when the weight is there already', async () => {
     const shop = new Shop(40)
-    await moveTraffic(shop.cluster, split, 40)
+    await setWeight(shop.cluster, split, 40)
     expect(shop.history).toEqual([])
   })
 
@@ -686,10 +687,10 @@ describe('moving the weight', () => {
   ])('is refused, and so is reading it, where %s', async (_, object) => {
     const shop = new Shop()
     shop.object = object
-    await expect(moveTraffic(shop.cluster, split, 40)).rejects.toThrow(
+    await expect(setWeight(shop.cluster, split, 40)).rejects.toThrow(
       'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first',
     )
-    await expect(readSplit(shop.cluster, split)).rejects.toThrow(
+    await expect(readWeight(shop.cluster, split)).rejects.toThrow(
       'no route of a VirtualService in shop splits backend between v1 and v2',
     )
     expect(shop.history).toEqual([])
@@ -705,8 +706,8 @@ describe('moving the weight', () => {
         ]),
       patch: (_: string, __: string, name: string) => (patched.push(name), Promise.resolve(virtualService([]))),
     })
-    expect(await readSplit(cluster, split)).toBe(5)
-    await moveTraffic(cluster, split, 40)
+    expect(await readWeight(cluster, split)).toBe(5)
+    await setWeight(cluster, split, 40)
     expect(patched).toEqual(['all'])
   })
 })

@@ -8,7 +8,7 @@ import { build } from '../../../dev/build.ts'
 import { main } from '../../../src/cli/program.ts'
 import { exitCode } from '../../../src/cli/run.ts'
 import { inputs } from '../../../src/config/inputs.ts'
-import { nodeAt, published } from '../../../src/config/published.ts'
+import { nodeAt, publishedSchema } from '../../../src/config/published.ts'
 import { stageNames } from '../../../src/config/schema.ts'
 import { tempFolder } from '../fixtures.ts'
 
@@ -63,7 +63,7 @@ describe('what is asked for', () => {
 
   test('every input is an option with its description, and what is read from it is what the action reads', () => {
     const help = run(['run', '--help']).out.replace(/\s+/g, ' ')
-    const root = published()
+    const root = publishedSchema()
     for (const [name, { path }] of Object.entries(inputs)) {
       const description = nodeAt(path, root).description ?? ''
       expect(description).not.toBe('')
@@ -206,7 +206,7 @@ test('with json the report is alone on standard output, and every file is writte
 })
 
 test('the schema is printed as it is published', () => {
-  expect(JSON.parse(run(['schema']).out)).toEqual(published())
+  expect(JSON.parse(run(['schema']).out)).toEqual(publishedSchema())
 })
 
 describe('completion', () => {

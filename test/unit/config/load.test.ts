@@ -42,7 +42,7 @@ describe('what stands in the inputs', () => {
       interval: 30_000,
       advance: 'interval',
       minInterval: 5_000,
-      tick: 1_000,
+      pollInterval: 1_000,
       checks: {
         successRate: 0.99,
         noWorseThanStable: { enabled: true, margin: 1.5, latency: true },
@@ -58,9 +58,9 @@ describe('what stands in the inputs', () => {
       onCancel: 'rollback',
       onDrift: 'fail',
       guard: { after: 30_000, image: 'docker.io/library/node:24-alpine', pullPolicy: 'IfNotPresent', enabled: true },
-      waitForRun: 0,
-      patience: 120_000,
-      confirmWithin: 3_600_000,
+      leaseWaitTimeout: 0,
+      progressDeadline: 120_000,
+      confirmTimeout: 3_600_000,
       after: 'keep',
       explain: false,
       wave: 1,
@@ -98,7 +98,7 @@ describe('what stands in the inputs', () => {
     'guard: { pullPolicy: Sometimes }',
     'onCancel: wait',
     'onDrift: ignore',
-    'waitForRun: soon',
+    'leaseWaitTimeout: soon',
   ])('what cannot be is refused by its name: %s', (wrong) => {
     expect(refusal(`canary: { service: backend, ${wrong} }`)).toMatch(
       new RegExp(`canary.${wrong.slice(0, wrong.indexOf(':'))}.*expected`),
@@ -366,11 +366,26 @@ describe('what is refused, with key, place, value and remedy', () => {
       {},
       ['canary.canary', 'same subset as stable (v2)', 'name the new one'],
     ],
-    [
-      'a tick longer than the interval',
-      'canary:\n  service: a\n  interval: 1s\n  tick: 5s\n',
+    ...(
+      [
+        ['canary.patience', 'canary:\n  service: a\n  patience: 5s\n', 'progressDeadline'],
+        ['canary.confirmWithin', 'canary:\n  service: a\n  confirmWithin: 5s\n', 'confirmTimeout'],
+        ['canary.waitForRun', 'canary:\n  service: a\n  waitForRun: 5s\n', 'leaseWaitTimeout'],
+        ['canaries.0.tick', 'canaries:\n  - service: a\n    tick: 5s\n', 'pollInterval'],
+        ['verify.deep', 'verify:\n  timeout: 30s\n  deep: true\n', 'trafficChecks'],
+      ] as const
+    ).map(([key, file, newName]): [string, string, Record<string, string>, string[]] => [
+      `the key ${key}, which has a new name`,
+      file,
       {},
-      ['mesh.yaml:4: canary.tick', '5000 ms', '1000 ms', 'make it shorter'],
+      ['mesh.yaml:3: ' + key, 'was renamed', `write \`${newName}\` instead`],
+    ]),
+    ['the input deep, which has a new name', undefined, { deep: 'true' }, ['input deep', 'renamed', 'traffic-checks']],
+    [
+      'a poll interval longer than the interval',
+      'canary:\n  service: a\n  interval: 1s\n  pollInterval: 5s\n',
+      {},
+      ['mesh.yaml:4: canary.pollInterval', '5000 ms', '1000 ms', 'make it shorter'],
     ],
     [
       'an unknown stage',
@@ -444,9 +459,9 @@ describe('what is refused, with key, place, value and remedy', () => {
     ],
     [
       'a tick below a second',
-      'canary:\n  service: a\n  tick: 200ms\n',
+      'canary:\n  service: a\n  pollInterval: 200ms\n',
       {},
-      ['mesh.yaml:3: canary.tick', '200 ms', 'make it 1s'],
+      ['mesh.yaml:3: canary.pollInterval', '200 ms', 'make it 1s'],
     ],
     [
       'a stop that is no step',

@@ -398,7 +398,11 @@ describe('what is refused, with key, place, value and remedy', () => {
       'dryRun: sometimes',
       ['mesh.yaml:1: dryRun', '"sometimes"', 'true or false'],
     ],
-    ['deep that is neither on nor off', 'verify: { deep: very }', ['verify.deep', '"very"', 'true or false']],
+    [
+      'trafficChecks that is neither on nor off',
+      'verify: { trafficChecks: very }',
+      ['verify.trafficChecks', '"very"', 'true or false'],
+    ],
     [
       'plan without policies',
       'stages: plan',
@@ -418,7 +422,7 @@ describe('what stands in the inputs', () => {
       INPUT_EXPOSE: 'web: {}',
       INPUT_POLICIES: 'a/*.yaml, b.yaml',
       'INPUT_DRY-RUN': 'TRUE',
-      INPUT_DEEP: 'true',
+      'INPUT_TRAFFIC-CHECKS': 'true',
     })
     expect(config).toMatchObject({
       name: 'inputs',
@@ -426,7 +430,7 @@ describe('what stands in the inputs', () => {
       expose: { web: { hosts: ['*'], gateway: 'ingressgateway', api: 'istio' } },
       policies: ['a/*.yaml', 'b.yaml'],
       dryRun: true,
-      verify: { deep: true },
+      verify: { trafficChecks: true },
     })
   })
 

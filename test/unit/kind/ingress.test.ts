@@ -1,21 +1,21 @@
 import { expect, test } from 'vitest'
-import { plainHosts, whyUnreachable } from '../../../src/kind/ingress.ts'
+import { plainHosts, unreachableIngress } from '../../../src/kind/ingress.ts'
 import { configOf, serve } from '../fixtures.ts'
 
 const signal = new AbortController().signal
 
 test('any answer shows that the way is open, for the host that is exposed', async () => {
   const { address, asked } = await serve((_, response) => response.writeHead(404).end())
-  expect(await whyUnreachable(address.replace('http://', ''), '*.example.com', 1_000, signal)).toBeUndefined()
+  expect(await unreachableIngress(address.replace('http://', ''), '*.example.com', 1_000, signal)).toBeUndefined()
   expect(asked[0]?.headers.host).toBe('any.example.com')
 })
 
 test('a gateway that comes late is waited for, and one that never comes is told with what the connection says', async () => {
   let times = 0
   const { address } = await serve((_, response) => void (++times < 2 ? response.destroy() : response.end()))
-  expect(await whyUnreachable(address.replace('http://', ''), 'a', 60_000, signal)).toBeUndefined()
+  expect(await unreachableIngress(address.replace('http://', ''), 'a', 60_000, signal)).toBeUndefined()
   expect(times).toBe(2)
-  expect(await whyUnreachable('127.0.0.1:1', 'a', 0, signal)).toBe('ECONNREFUSED')
+  expect(await unreachableIngress('127.0.0.1:1', 'a', 0, signal)).toBe('ECONNREFUSED')
 })
 
 test.each([

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Node } from '../../../src/cluster/objects.ts'
-import { differences, unready, untilReady } from '../../../src/kind/nodes.ts'
+import { differences, unreadyNodes, waitForNodes } from '../../../src/kind/nodes.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
 
 type Conditions = NonNullable<NonNullable<Node['status']>['conditions']>
@@ -21,13 +21,13 @@ test('each node that is not ready is told with what it lacks', () => {
     node('c', [{ type: 'DiskPressure', status: 'True', message: 'kubelet has disk pressure' }, ready]),
     node('d', []),
   ]
-  expect(unready(nodes, 5)).toEqual([
+  expect(unreadyNodes(nodes, 5)).toEqual([
     'b: container runtime network not ready: cni plugin not initialized',
     'c: DiskPressure: kubelet has disk pressure',
     'd: its kubelet has not reported yet',
     '1 of 5 nodes has not joined the cluster',
   ])
-  expect(unready([node('a', [ready])], 1)).toEqual([])
+  expect(unreadyNodes([node('a', [ready])], 1)).toEqual([])
 })
 
 test('it waits until they are, through an API server that does not answer yet', async () => {
@@ -37,7 +37,7 @@ test('it waits until they are, through an API server that does not answer yet', 
     () => Promise.resolve([node('a', [ready])]),
   ]
   const cluster = clusterWith({ list: () => answers.shift()!() })
-  expect(await untilReady(cluster, 1, 60_000, new AbortController().signal)).toHaveLength(1)
+  expect(await waitForNodes(cluster, 1, 60_000, new AbortController().signal)).toHaveLength(1)
 })
 
 test('when the time is over the reasons are told', async () => {
@@ -47,7 +47,7 @@ test('when the time is over the reasons are told', async () => {
         node('a', [{ type: 'Ready', status: 'Unknown', message: 'Kubelet stopped posting node status.' }]),
       ]),
   })
-  await expect(untilReady(cluster, 1, 1, new AbortController().signal)).rejects.toThrow(
+  await expect(waitForNodes(cluster, 1, 1, new AbortController().signal)).rejects.toThrow(
     'cluster: the nodes are not ready after 0.001 s (`cluster.wait`): a: Kubelet stopped posting node status.',
   )
 })

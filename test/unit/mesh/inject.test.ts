@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
-import { lackingSidecar, moveOf, selectWorkloads, toldLabels, type Move } from '../../../src/mesh/inject.ts'
+import { lackingSidecar, moveOf, selectWorkloads, labelsForUser, type Move } from '../../../src/mesh/inject.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 describe('the workloads that lack a sidecar', () => {
@@ -211,13 +211,13 @@ describe('where a namespace is to point', () => {
 
   test('is told as labels that come and go', () => {
     expect(
-      toldLabels(
+      labelsForUser(
         { 'istio.io/rev': 'canary', 'istio-injection': null },
         { 'istio.io/rev': null, 'istio-injection': 'enabled' },
       ),
     ).toBe('istio.io/rev=canary, without istio-injection=enabled, which would win over it')
     expect(
-      toldLabels(
+      labelsForUser(
         { 'istio-injection': 'enabled', 'istio.io/rev': null },
         { 'istio-injection': null, 'istio.io/rev': null },
       ),

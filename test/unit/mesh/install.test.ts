@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import type { IstioConfig } from '../../../src/config/schema.ts'
-import { checkSteps, ensureMesh, wanted } from '../../../src/mesh/install.ts'
-import { planes, type Plane } from '../../../src/mesh/revisions.ts'
+import { checkSteps, ensureMesh, desiredMesh } from '../../../src/mesh/install.ts'
+import { listControlPlanes, type ControlPlane } from '../../../src/mesh/revisions.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 
 const istio = (more: Partial<IstioConfig> = {}): IstioConfig => ({
@@ -16,7 +16,7 @@ const hub = 'values.global.hub=docker.io/istio'
 describe('what is asked for', () => {
   test('becomes arguments: files first, so that single values win over them', () => {
     const file = fileWith('spec: {}')
-    expect(wanted(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual([
+    expect(desiredMesh(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual([
       '-f',
       file,
       '--set',
@@ -33,7 +33,7 @@ describe('what is asked for', () => {
   test('keeps what an overlay says: its profile and its hub are not set over', () => {
     const { profile: _, ...bare } = istio()
     const of = (text: string, more: Partial<IstioConfig> = {}) =>
-      wanted({ ...bare, overlays: [fileWith(text)], ...more })
+      desiredMesh({ ...bare, overlays: [fileWith(text)], ...more })
     const sets = (asked: { args: string[] }) => asked.args.slice(2).filter((each) => each !== '--set')
     expect(of('spec: { profile: minimal }')).toMatchObject({ profile: 'minimal' })
     expect(sets(of('spec: { profile: minimal }'))).toEqual([hub])
@@ -48,7 +48,7 @@ describe('what is asked for', () => {
   })
 
   test('names revision, pull policy and secrets, and what the cluster needs before what the user sets', () => {
-    const { args } = wanted(
+    const { args } = desiredMesh(
       istio({ revision: 'canary', imagePullPolicy: 'Never', pullSecrets: ['a', 'b'], set: ['x=1'] }),
       ['y=2'],
     )
@@ -63,7 +63,7 @@ describe('what is asked for', () => {
       '--revision',
       'canary',
     ])
-    expect(wanted(istio({ revision: 'default' })).args).not.toContain('--revision')
+    expect(desiredMesh(istio({ revision: 'default' })).args).not.toContain('--revision')
   })
 
   test.each<[string, Partial<IstioConfig>]>([
@@ -75,22 +75,24 @@ describe('what is asked for', () => {
   ])('is refused when it is ambient mode: %s', (_, { overlays, ...more }) => {
     const { profile: _demo, ...bare } = istio()
     expect(() =>
-      wanted({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) }),
+      desiredMesh({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) }),
     ).toThrow(/asks for ambient mode, in which pods have no sidecars/)
   })
 
   test('is refused when a revision is hidden in an overlay, or an overlay is not YAML', () => {
-    expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow(
+    expect(() => desiredMesh(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow(
       'the revision blue is given there; give it as `istio.revision`',
     )
-    expect(() => wanted(istio({ overlays: [fileWith('spec: { revision: blue }')], revision: 'blue' }))).not.toThrow()
-    expect(() => wanted(istio({ overlays: [fileWith('a: [')] }))).toThrow(
+    expect(() =>
+      desiredMesh(istio({ overlays: [fileWith('spec: { revision: blue }')], revision: 'blue' })),
+    ).not.toThrow()
+    expect(() => desiredMesh(istio({ overlays: [fileWith('a: [')] }))).toThrow(
       /istio.overlays: the file \S+ is not one YAML document/,
     )
   })
 
   test('has the same fingerprint when asked for again, wherever its files lie', () => {
-    const again = [1, 2].map(() => wanted(istio({ overlays: [fileWith('spec: {}')], set: ['a=1'] })).fingerprint)
+    const again = [1, 2].map(() => desiredMesh(istio({ overlays: [fileWith('spec: {}')], set: ['a=1'] })).fingerprint)
     expect(again[0]).toMatch(/^[0-9a-f]{64}$/)
     expect(again[0]).toBe(again[1])
   })
@@ -111,18 +113,19 @@ describe('what is asked for', () => {
       file('a: 1'),
       file('a: 2'),
     ]
-    const fingerprints = variants.map((more) => wanted(istio(more)).fingerprint)
+    const fingerprints = variants.map((more) => desiredMesh(istio(more)).fingerprint)
     expect(new Set(fingerprints).size).toBe(variants.length)
   })
 
   test('has the same fingerprint when only where it is downloaded from, how long it may take, or what becomes of older ones, changes', () => {
     expect(
-      wanted(istio({ mirror: 'https://mirror.example', timeout: 1, removeOld: true, revision: 'default' })).fingerprint,
-    ).toBe(wanted(istio()).fingerprint)
+      desiredMesh(istio({ mirror: 'https://mirror.example', timeout: 1, removeOld: true, revision: 'default' }))
+        .fingerprint,
+    ).toBe(desiredMesh(istio()).fingerprint)
   })
 
   test('names a file that is not there', () => {
-    const missing = () => wanted(istio({ overlays: ['/no/such/istio.yaml'] }))
+    const missing = () => desiredMesh(istio({ overlays: ['/no/such/istio.yaml'] }))
     expect(missing).toThrow(ConfigError)
     expect(missing).toThrow('istio.overlays: the file /no/such/istio.yaml cannot be read (ENOENT)')
   })
@@ -168,16 +171,16 @@ describe('the version installed', () => {
     ['docker.io/istio/pilot:1.31.0-rc.1', '1.31.0-rc.1'],
     [undefined, undefined],
   ])('of the image %s is %s', async (image, version) => {
-    expect((await planes(clusterOf(image).cluster))[0]?.version).toBe(version)
+    expect((await listControlPlanes(clusterOf(image).cluster))[0]?.version).toBe(version)
   })
 })
 
 describe('the step from one version to another', () => {
-  const there = (...live: [revision: string, version: string][]): Plane[] =>
+  const there = (...live: [revision: string, version: string][]): ControlPlane[] =>
     live.map(([revision, version]) => ({ revision, version, ready: true, createdAt: '' }))
-  const asked = (version: string, revision = 'default') => wanted(istio({ version, revision }))
+  const asked = (version: string, revision = 'default') => desiredMesh(istio({ version, revision }))
 
-  test.each<[string, Plane[], ReturnType<typeof wanted>, RegExp]>([
+  test.each<[string, ControlPlane[], ReturnType<typeof desiredMesh>, RegExp]>([
     [
       'two minor versions in place',
       there(['default', '1.29.3']),
@@ -207,7 +210,7 @@ describe('the step from one version to another', () => {
     expect(() => checkSteps(live, wish)).toThrow(fault)
   })
 
-  test.each<[string, Plane[], ReturnType<typeof wanted>, string[]]>([
+  test.each<[string, ControlPlane[], ReturnType<typeof desiredMesh>, string[]]>([
     ['the first', [], asked('1.31.0'), []],
     ['the next minor version in place', there(['default', '1.30.9']), asked('1.31.0'), []],
     ['two minor versions beside', there(['default', '1.29.0']), asked('1.31.0', 'canary'), []],
@@ -230,7 +233,7 @@ describe('the step from one version to another', () => {
 })
 
 describe('the mesh is brought about', () => {
-  const asked = wanted(istio())
+  const asked = desiredMesh(istio())
   const asRecorded = { version: '1.31.0', fingerprint: asked.fingerprint }
   const live = 'docker.io/istio/pilot:1.31.0'
 
@@ -258,7 +261,7 @@ describe('the mesh is brought about', () => {
 
   test('beside another revision, with a record of its own', async () => {
     const { state, cluster } = clusterOf(live, asRecorded)
-    const canary = wanted(istio({ revision: 'canary' }))
+    const canary = desiredMesh(istio({ revision: 'canary' }))
     expect(await ensureMesh(cluster, canary, () => Promise.resolve())).toEqual({
       version: '1.31.0',
       revision: 'canary',

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ambientFault } from '../../../src/mesh/inject.ts'
-import { overdue, type Plane } from '../../../src/mesh/revisions.ts'
+import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
 import { isOfOther, sidecarRevision } from '../../../src/mesh/sidecar.ts'
 import type { Report } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
 import { older } from '../../../src/stages/retire.ts'
-import type { Running } from '../../../src/stages/running.ts'
+import type { StageContext } from '../../../src/stages/context.ts'
 import { configOf, pod, tempFolder, workload } from '../fixtures.ts'
 import { keeper } from '../policies/keeper.ts'
 
@@ -68,7 +68,7 @@ test('ambient mode of a namespace is a fault', () => {
 })
 
 describe('older than a control plane', () => {
-  const plane = (revision: string, createdAt: string): Plane => ({
+  const plane = (revision: string, createdAt: string): ControlPlane => ({
     revision,
     version: '1.31.0',
     ready: true,
@@ -182,13 +182,13 @@ function world(
     connection: { cliArgs: [] },
     stages: ['inject'],
     report,
-  } as unknown as Running
+  } as unknown as StageContext
   return { running, happened, commands, kept: it.kept, report }
 }
 
 describe('pods that are overdue', () => {
   const of = (labels: Record<string, string>, pods: Pod[]) =>
-    overdue(
+    outdatedSidecars(
       keeper([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
         tag('prod', 'canary'),

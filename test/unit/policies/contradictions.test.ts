@@ -3,17 +3,17 @@ import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { contradictions } from '../../../src/policies/contradictions.ts'
 import { desired } from '../../../src/policies/desired.ts'
-import type { Live } from '../../../src/policies/live.ts'
+import type { LiveRoutes } from '../../../src/policies/live.ts'
 import { configLabel, ownerOf } from '../../../src/policies/prune.ts'
 import { configOf, fileWith, to, virtualService } from '../fixtures.ts'
 import { keeper, policy } from './keeper.ts'
 
-const nothingLive: Live = { virtualServices: [], destinationRules: [] }
+const nothingLive: LiveRoutes = { virtualServices: [], destinationRules: [] }
 const ours = { [managedByLabel]: 'mesh-canary' }
 const owner = ownerOf('mesh.yaml', 'shop')
 const mine = { ...ours, [configLabel]: owner.id }
 /** In a cluster that holds the live objects, and others. */
-const faultsOf = (yaml: string, live: Live, by = owner, others: KubeObject[] = []) =>
+const faultsOf = (yaml: string, live: LiveRoutes, by = owner, others: KubeObject[] = []) =>
   contradictions(
     keeper([...live.virtualServices, ...live.destinationRules, ...others]).cluster,
     configOf(`namespace: shop\n${yaml}`),
@@ -22,7 +22,7 @@ const faultsOf = (yaml: string, live: Live, by = owner, others: KubeObject[] = [
   )
 
 describe('a version that holds traffic and that the config does not define', () => {
-  const splitting = (...weights: [string, number][]): Live => ({
+  const splitting = (...weights: [string, number][]): LiveRoutes => ({
     ...nothingLive,
     virtualServices: [
       virtualService([{ route: weights.map(([subset, weight]) => to(subset, weight)) }], { labels: ours }),
@@ -30,7 +30,7 @@ describe('a version that holds traffic and that the config does not define', () 
   })
   const second = 'canary: { service: backend, stable: v2, canary: v3 }'
 
-  test.each<[string, string, Live, string[]]>([
+  test.each<[string, string, LiveRoutes, string[]]>([
     ['is named', 'services: { backend: { subsets: { v2: {} } } }', splitting(['v1', 30], ['v2', 70]), ['v1 holds 30%']],
     [
       'is named, each',
@@ -80,11 +80,11 @@ kind: DestinationRule
 metadata: { name: rules }
 spec: { host: backend }
 `)}`
-  const services = (name: string, labels = {}, more = {}): Live => {
+  const services = (name: string, labels = {}, more = {}): LiveRoutes => {
     const object = virtualService(route, { name, labels })
     return { ...nothingLive, virtualServices: [{ ...object, spec: { ...object.spec, ...more } }] }
   }
-  const rules = (name: string, host: string, labels = {}, more = {}): Live => ({
+  const rules = (name: string, host: string, labels = {}, more = {}): LiveRoutes => ({
     ...nothingLive,
     destinationRules: [
       {
@@ -97,7 +97,7 @@ spec: { host: backend }
   })
   const other = { ...ours, [configLabel]: '00000000' }
 
-  test.each<[string, () => string, Live, RegExp | undefined]>([
+  test.each<[string, () => string, LiveRoutes, RegExp | undefined]>([
     [
       "a stranger's VirtualService of another name",
       () => service,
@@ -223,7 +223,7 @@ metadata: { name: backend }
 spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `{ destination: { host: backend, subset: ${subset} }, weight: ${weight} }`).join(', ')}] }] }`)
   const both = (file: string) => `services: { backend: { timeout: 5s } }\npolicies: ${file}`
   /** What the run before has left. */
-  const live: Live = {
+  const live: LiveRoutes = {
     ...nothingLive,
     virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], { labels: mine })],
   }

@@ -7,7 +7,7 @@ import {
   placesOf,
   routesTo,
   shareOf,
-  shift,
+  weightPatch,
   weightsOf,
   type Routed,
   type Split,
@@ -22,7 +22,7 @@ const between = (stable: string, canary: string, by: 'subset' | 'service' = 'sub
   canary: { by, name: canary },
 })
 const move = (object: Routed, weight: number, more: Partial<Split> = {}) =>
-  shift(object, { ...between('v1', 'v2'), ...more }, weight)
+  weightPatch(object, { ...between('v1', 'v2'), ...more }, weight)
 const weight = (path: string, value: number): PatchOperation => ({ op: 'add', path: `/spec/${path}/weight`, value })
 
 test.each([
@@ -184,7 +184,7 @@ describe('moving the weight', () => {
     const object = virtualService([
       { route: [service('backend-v1', 100), service('backend-v2.shop.svc.cluster.local', 0)] },
     ])
-    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([
+    expect(weightPatch(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([
       weight('http/0/route/0', 80),
       weight('http/0/route/1', 20),
     ])
@@ -203,7 +203,7 @@ describe('moving the weight', () => {
         ],
       },
     }
-    expect(shift(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([
+    expect(weightPatch(object, between('backend-v1', 'backend-v2', 'service'), 20)).toEqual([
       weight('rules/1/backendRefs/0', 80),
       weight('rules/1/backendRefs/1', 20),
     ])

@@ -7,7 +7,7 @@ import type { Cluster } from '../../../src/cluster/client.ts'
 import type { KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import type { Report } from '../../../src/report/report.ts'
 import { plan, policies } from '../../../src/stages/policies.ts'
-import type { Running } from '../../../src/stages/running.ts'
+import type { StageContext } from '../../../src/stages/context.ts'
 import { verify } from '../../../src/stages/verify.ts'
 import { configOf, fileWith, pod, tempFolder, workload } from '../fixtures.ts'
 import { keeper } from './keeper.ts'
@@ -25,24 +25,24 @@ const stats = 'envoy_cluster_manager_cds_update_success{} 1\nenvoy_listener_mana
 function running(
   yaml: string,
   objects: KubeObject[],
-  more: Partial<Running> = {},
+  more: Partial<StageContext> = {},
   signal = new AbortController().signal,
-): Running & { lines: string[] } {
+): StageContext & { lines: string[] } {
   const lines: string[] = []
   const note = (line: string) => void lines.push(line)
   const report = { changes: [], warnings: [], stages: [] } as unknown as Report
   const cluster: Cluster = { ...keeper(objects).cluster, pod: () => Promise.resolve(stats) }
-  const host = { signal, tempDir: tempFolder(), info: note, warning: note } as unknown as Running['host']
+  const host = { signal, tempDir: tempFolder(), info: note, warning: note } as unknown as StageContext['host']
   return {
     config: configOf(`namespace: shop\n${yaml}`),
     host,
     cluster,
-    connection: { cliArgs: [] } as unknown as Running['connection'],
+    connection: { cliArgs: [] } as unknown as StageContext['connection'],
     stages: ['plan'],
     report,
     lines,
     ...more,
-  } as unknown as Running & { lines: string[] }
+  } as unknown as StageContext & { lines: string[] }
 }
 
 const withIstioctl = () => ({
@@ -96,7 +96,7 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
 test('and its effect on the wire is looked at', async () => {
   const run = running(strict(), [pod()])
   await verify(run)
-  expect(run.report.wire).toEqual([])
+  expect(run.report.mtls).toEqual([])
 })
 
 test('a run that is cancelled while it waits for the proxies goes no further, and what it wrote is in the report', async () => {

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
-import { next, start, type Observation } from '../../../src/canary/machine.ts'
-import type { Promotion } from '../../../src/canary/promotion.ts'
-import { sum } from '../../../src/canary/served.ts'
+import { next, initialState, type Observation } from '../../../src/canary/state/machine.ts'
+import type { Promotion } from '../../../src/canary/controller/promotion.ts'
+import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
 import { promotionReport, worst, type PromotionReport } from '../../../src/report/report.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
 
-const plan = planOf('interval: 2s, tick: 1s, steps: [50, 100]')
+const plan = planOf('interval: 2s, pollInterval: 1s, steps: [50, 100]')
 
 /** The promotion that the machine makes of what these seconds saw at the canary: requests, and failures among them. */
 function promotionOf(seconds: [requests: number, failures: number][]): Promotion {
@@ -16,7 +16,7 @@ function promotionOf(seconds: [requests: number, failures: number][]): Promotion
       const observation: Observation = {
         canary,
         stable,
-        users: sum(canary, stable),
+        users: addRequests(canary, stable),
         ready: true,
         complete: true,
         findings: [],
@@ -24,7 +24,7 @@ function promotionOf(seconds: [requests: number, failures: number][]): Promotion
       }
       return next(plan, before, observation, 11_000 + i * 1_000).state
     },
-    start(plan, 0, 10_000),
+    initialState(plan, 0, 10_000),
   )
   return { ...state, plan, namespace: 'shop' }
 }
@@ -111,7 +111,7 @@ test('of several the worst speaks for all', () => {
 })
 
 test('what only went along with another one does not speak', () => {
-  const along = { verdict: 'rolled-back', along: 'reviews' } as PromotionReport
+  const along = { verdict: 'rolled-back', rolledBackWith: 'reviews' } as PromotionReport
   const cause = { verdict: 'inconclusive' } as PromotionReport
   expect(worst([along, { verdict: 'skipped' } as PromotionReport, cause])).toBe(cause)
 })

@@ -26,11 +26,11 @@ const promotion: PromotionReport = {
   checks: [
     {
       check: 'success rate',
-      canary: { requests: 200, against: 1 },
-      stable: { requests: 4_000, against: 0 },
-      against: 0.5,
-      below: 12_345,
-      needed: 300,
+      canary: { requests: 200, violations: 1 },
+      stable: { requests: 4_000, violations: 0 },
+      failEvidence: 0.5,
+      passEvidence: 12_345,
+      threshold: 300,
       verdict: 'pass',
     },
   ],

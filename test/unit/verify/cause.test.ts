@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { ContainerStatus, KubeEvent, Pod } from '../../../src/cluster/objects.ts'
 import { causeOf } from '../../../src/verify/cause.ts'
-import { creationFailure } from '../../../src/verify/creation.ts'
+import { creationFailure } from '../../../src/verify/pod-creation.ts'
 import { clusterWith, container, pod } from '../fixtures.ts'
 
 type Event = {

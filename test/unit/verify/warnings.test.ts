@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
-import { warnings, type Seen } from '../../../src/verify/warnings.ts'
+import { policyWarnings, type ClusterFacts } from '../../../src/verify/warnings.ts'
 import { pod } from '../fixtures.ts'
 
 const service = (ports: Service['spec']['ports'] = [{ name: 'http', port: 80 }]): Service => ({
@@ -16,7 +16,7 @@ const bare = (name: string, spec: Partial<Pod['spec']> = {}) =>
   pod({ metadata: { name, labels: {} }, spec: { initContainers: [], ...spec } })
 const unready = of('v1', { metadata: { name: 'backend-2' }, status: { conditions: [] } })
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
-const seen = (more: Partial<Seen>): Seen => ({
+const seen = (more: Partial<ClusterFacts>): ClusterFacts => ({
   namespace: 'shop',
   isStrict: false,
   policies: {},
@@ -25,7 +25,7 @@ const seen = (more: Partial<Seen>): Seen => ({
   ...more,
 })
 
-test.each<[string, Partial<Seen>, RegExp[]]>([
+test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
   ['a mesh that is well gives none', { isStrict: true, policies: { backend: { subsets } } }, []],
   [
     'a subset with no pod',
@@ -122,7 +122,7 @@ test.each<[string, Partial<Seen>, RegExp[]]>([
   ['a headless service, which needs no ports', { services: [headless] }, []],
   ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [bare('cron')] }, []],
 ])('%s', (_, more, expected) => {
-  const given = warnings(seen(more))
+  const given = policyWarnings(seen(more))
   expect(given).toHaveLength(expected.length)
   expected.forEach((pattern, i) => expect(given[i]).toMatch(pattern))
 })

@@ -1,0 +1,94 @@
+// The run on GitHub: inputs from the runner, lines and annotations to its log, outputs, summary, state for the post step.
+import { appendFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import * as core from '@actions/core'
+import { ConfigError } from '../config/error.ts'
+import { loadConfig } from '../config/load.ts'
+import type { Config } from '../config/schema.ts'
+import {
+  abortOnSignals,
+  finishRun,
+  readGuardProgram,
+  recordPostState,
+  runName,
+  tempDir,
+  type PostState,
+} from '../runtime/environment.ts'
+import { messageOf } from '../runtime/errors.ts'
+import type { Host } from '../stages/context.ts'
+import { outputsOf } from '../report/outputs.ts'
+import { worst, type Report } from '../report/report.ts'
+import { summary } from '../report/summary.ts'
+
+export async function main(): Promise<void> {
+  core.saveState('main', 'begun')
+  const config = load()
+  if (!config) return
+  // Only now: most of the program need not be loaded to say that an input is wrong.
+  const { run } = await import('../run.ts')
+  const report = await run(config, host(config))
+  publish(report, config.report ?? join(tempDir(), 'mesh-canary-report.json'))
+}
+
+function load(): Config | undefined {
+  try {
+    return loadConfig(process.env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    fail(error.message, 'Input')
+    return undefined
+  }
+}
+
+function host(config: Config): Host {
+  const { cancel, ...told } = recordPostState(config, (left) => core.saveState('left', JSON.stringify(left)))
+  return {
+    // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
+    signal: abortOnSignals(['SIGINT', 'SIGTERM'], cancel),
+    tempDir: tempDir(),
+    run: runName(),
+    guardProgram: readGuardProgram,
+    info: (line) => core.info(defused(line)),
+    warning: core.warning,
+    group: core.group,
+    mask: core.setSecret,
+    istioctl: ({ folder }) => core.addPath(folder),
+    ...told,
+  }
+}
+
+/**
+ * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command, and
+ * `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside, both are only text.
+ */
+export function defused(text: string): string {
+  return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
+}
+
+function publish(report: Report, file: string): void {
+  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  for (const [name, value] of Object.entries(outputsOf(report, file))) core.setOutput(name, value)
+  const summaryFile = process.env['GITHUB_STEP_SUMMARY']
+  if (summaryFile) appendFileSync(summaryFile, summary(report))
+  if (report.error !== undefined) fail(report.error, worst(report.promotions)?.verdict ?? 'Failed')
+  else
+    for (const { canary, verdict, reason } of report.promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
+}
+
+/** One annotation a sentence; the step fails. */
+function fail(message: string, title: string): void {
+  for (const line of message.split('\n')) core.error(line, { title })
+  process.exitCode = 1
+}
+
+/** Finishes what main could not, and removes what main wrote. */
+export async function post(): Promise<void> {
+  try {
+    for (const line of await finishRun(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
+      core.info(defused(line)),
+    ))
+      core.warning(line)
+  } catch (error) {
+    fail(messageOf(error), 'Put-back')
+  }
+}

@@ -1,7 +1,0 @@
-/**
- * Milliseconds since the epoch by a clock that only goes forward: while a promotion is under way somebody may set the
- * machine's clock, and no step is to pass, or to end, for that.
- */
-export function now(): number {
-  return Math.round(performance.timeOrigin + performance.now())
-}

@@ -1,0 +1,28 @@
+// A canary whose routes somebody else wrote: the promotion moves their weights, and the policies leave them alone.
+import { canariesOf } from '../config/names.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { LiveRoutes } from './live.ts'
+import { configLabel, isOurs, type Owner } from './prune.ts'
+import { placesOf, routesTo } from './routes.ts'
+
+/**
+ * The config as the policies are to see it: without a canary that states no policies of its own service, where a route
+ * that is not of this config splits the service between stable and canary already.
+ */
+export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, { id }: Owner): Config {
+  const own: { -readonly [K in keyof Config]: Config[K] } = {
+    ...config,
+    canaries: canariesOf(config).filter((canary) => !elsewhere(canary)),
+  }
+  delete own.canary
+  return own
+
+  function elsewhere({ service, stable, canary }: CanaryConfig): boolean {
+    if (stable.by === 'service' || config.services?.[service]) return false
+    const between = { namespace: config.namespace, service, stable, canary }
+    const split = virtualServices.find(
+      (object) => routesTo(object, service, config.namespace) && placesOf(object, between).length > 0,
+    )
+    return split !== undefined && !(isOurs(split) && split.metadata.labels?.[configLabel] === id)
+  }
+}

@@ -1,0 +1,27 @@
+// Lines of a sidecar's log: `time TAB level TAB scope TAB message TAB thread`, of which a person wants the message.
+
+export function logLines(log: string): string[] {
+  return log
+    .split('\n')
+    .map((line) => line.trim())
+    .filter(Boolean)
+}
+
+export function messageOfLine(line: string): string {
+  const columns = line
+    .split('\t')
+    .filter(
+      (column) => !/^\d{4}-\d\d-\d\dT\S+$/.test(column) && !/^(debug|info|warn|warning|error|critical)$/.test(column),
+    )
+  return (
+    columns
+      .filter((column) => !/^thread=\d+$/.test(column) && !/^envoy .*\.(cc|h):\d+$/.test(column))
+      .join(' ')
+      .trim() || line.trim()
+  )
+}
+
+/** Milliseconds; 0 for a line without a time. */
+export function timeOf(line: string): number {
+  return Date.parse(line.split('\t')[0] ?? '') || 0
+}

@@ -1,0 +1,57 @@
+import { describe, expect, test } from 'vitest'
+import { defused } from '../../../src/action/github.ts'
+
+/** The commands that a runner would take out of these lines: it looks for `::name::` after blanks at the start of one, and for `##[name]` anywhere. */
+function commandsIn(text: string): string[] {
+  return text.split(/\r\n|\r|\n/).flatMap((line) => {
+    const atStart = /^[\s\u0085]*::(.*?)::/.exec(line)?.[1]
+    const anywhere = [...line.matchAll(/##\[([^\]]*)\]/g)].map((match) => match[1]!)
+    return [...(atStart === undefined ? [] : [atStart]), ...anywhere]
+  })
+}
+
+describe('a line that is logged gives the runner no command', () => {
+  test.each([
+    '::error::it was not us',
+    '::add-mask::a',
+    '  \t::stop-commands::pause',
+    'a pod said:\n::set-output name=verdict::promoted',
+    'a pod said:\r::warning::x',
+    'a pod said:\r\n::warning::x\r\n  ::error::y\n\n::debug::z',
+    ':::error::three colons',
+    '::::error::four',
+    '::error::::error::twice',
+    '\u00a0::error::after a blank that does not break',
+    '\u0085::error::after a blank that only .NET knows',
+    '##[error]x',
+    'in the middle ##[group]y ##[endgroup] and again',
+    '###[error]three',
+    '####[error]four',
+    '::##[error]both',
+  ])('%j', (line) => {
+    expect(commandsIn(line)).not.toEqual([])
+    expect(commandsIn(defused(line))).toEqual([])
+  })
+
+  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])(
+    'and yet says to its reader what it said: %j',
+    (line) => {
+      expect(defused(line).replaceAll('\u200b', '')).toBe(line)
+      expect(defused(line)).not.toBe(line)
+    },
+  )
+})
+
+test.each([
+  'at weight 25: the canary 100, stable 300',
+  'a::b',
+  'std::string is no command',
+  '[::1]:8080',
+  '## a heading',
+  'issue ##7 [x]',
+  ': one colon',
+  '',
+])('a line that holds no command is left as it is: %j', (line) => {
+  expect(commandsIn(line)).toEqual([])
+  expect(defused(line)).toBe(line)
+})

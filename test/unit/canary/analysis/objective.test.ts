@@ -1,0 +1,247 @@
+import { describe, expect, test } from 'vitest'
+import {
+  add as addOwn,
+  create,
+  compare,
+  evidence,
+  judge,
+  type Objective,
+} from '../../../../src/canary/analysis/objective.ts'
+import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
+import { randomFrom } from '../../random.ts'
+import { expected, hypergeometric } from './exact.ts'
+
+/** A tick of both. */
+function addTick(test: Objective, canary: LimitCounts, stable: LimitCounts, alone: boolean): Objective {
+  const own = addOwn(test, canary, alone)
+  return alone ? own : compare(own, canary, stable)
+}
+
+/** The canary alone, without anyone to compare it with. */
+const add = (test: Objective, counts: LimitCounts) => addOwn(test, counts, true)
+
+/** Looks after every request until the judge decides against or `limit` requests are seen; the number seen, or undefined. */
+function failedAfter(
+  test: Objective,
+  alpha: number,
+  rate: number,
+  limit: number,
+  random: () => number,
+): number | undefined {
+  let state = test
+  for (let seen = 1; seen <= limit; seen++) {
+    state = add(state, { requests: 1, violations: random() < rate ? 1 : 0 })
+    if (judge(state, alpha) === 'fail') return seen
+  }
+  return undefined
+}
+
+/** How many requests of which none counts against it until the canary is certified. */
+function passedAfter(limit: number, alpha: number, most: number): number | undefined {
+  let state = create(limit)
+  for (let seen = 1; seen <= most; seen++) {
+    state = add(state, { requests: 1, violations: 0 })
+    if (judge(state, alpha) === 'pass') return seen
+  }
+  return undefined
+}
+
+describe('false alarms', () => {
+  test.each([
+    [0.01, 0.01],
+    [0.2, 0.1],
+  ])(
+    'a rate exactly at the limit of %d, looked at after each of 200 requests, fails in at most α = %d of 1,000 runs',
+    (limit, alpha) => {
+      const random = randomFrom(7)
+      const runs = Array.from({ length: 1_000 }, () => failedAfter(create(limit), alpha, limit, 200, random))
+      const failed = runs.filter((after) => after !== undefined).length
+      expect(failed).toBeLessThanOrEqual(alpha * 1_000)
+      // The test has teeth: some runs do come close enough to be failed.
+      expect(failed).toBeGreaterThan(0)
+    },
+  )
+})
+
+/** Of 500 runs, how many are failed within so many requests. */
+function failedOf500(limit: number, alpha: number, rate: number, requests: number): number {
+  const random = randomFrom(23)
+  return Array.from({ length: 500 }, () => failedAfter(create(limit), alpha, rate, requests, random)).filter(
+    (after) => after !== undefined,
+  ).length
+}
+
+describe('a lenient limit', () => {
+  test.each([0.3, 0.7, 0.9])(
+    'of %d is no easier to fail by chance than α = 10%, and no harder than a fifth of it',
+    (limit) => {
+      const failed = failedOf500(limit, 0.1, limit, 200)
+      expect(failed).toBeLessThanOrEqual(50)
+      expect(failed).toBeGreaterThan(10)
+    },
+  )
+
+  test.each([
+    [0.3, 0.6, 100],
+    [0.7, 1, 30],
+    [0.9, 1, 150],
+  ])('of %d fails a rate of %d within %d requests, in all but one of a hundred', (limit, rate, requests) => {
+    expect(failedOf500(limit, 0.01, rate, requests)).toBeGreaterThan(495)
+  })
+})
+
+describe('detection', () => {
+  // What to expect: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 − r·limit)/(1 − limit)), for the best of the seven ratios r.
+  test.each([
+    [1, 2, 2],
+    [0.5, 5, 12],
+    [0.2, 16, 50],
+    [0.05, 160, 400],
+  ])(
+    'a failure rate of %d against a limit of 0.01: half of 200 runs are caught within %d requests, 19 of 20 within %d',
+    (rate, half, most) => {
+      const random = randomFrom(3)
+      const runs = Array.from(
+        { length: 200 },
+        () => failedAfter(create(0.01), 0.01, rate, 2_000, random) ?? Infinity,
+      ).sort((a, b) => a - b)
+      expect(runs[99]).toBeLessThanOrEqual(half)
+      expect(runs[189]).toBeLessThanOrEqual(most)
+      expect(runs[199]).toBeLessThan(Infinity)
+    },
+  )
+
+  test('two failures at the very beginning are enough against 1%, one is not', () => {
+    const once = add(create(0.01), { requests: 1, violations: 1 })
+    expect(judge(once, 0.01)).toBe('undecided')
+    expect(judge(add(once, { requests: 1, violations: 1 }), 0.01)).toBe('fail')
+  })
+})
+
+describe('certification', () => {
+  // No honest test can pass before a canary just at its limit would have been without a fault by luck with a chance of α: (1 − limit)^n ≤ α.
+  test.each([
+    [0.01, 0.01, 458, 600],
+    [0.05, 0.01, 90, 120],
+    [0.01, 0.001, 688, 850],
+  ])(
+    'a canary without a fault, limit %d and α %d, passes after more than %d requests and within %d',
+    (limit, alpha, least, most) => {
+      const after = passedAfter(limit, alpha, 2_000)
+      expect(after).toBeGreaterThan(least)
+      expect(after).toBeLessThanOrEqual(most)
+    },
+  )
+
+  test('a rate just at the limit is certified in at most α of 2,000 runs', () => {
+    const random = randomFrom(11)
+    const certified = Array.from({ length: 2_000 }, () => {
+      let state = create(0.05)
+      for (let seen = 0; seen < 50; seen++) {
+        state = add(state, {
+          requests: 10,
+          violations: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,
+        })
+        if (judge(state, 0.05) === 'pass') return true
+      }
+      return false
+    }).filter(Boolean).length
+    expect(certified).toBeLessThanOrEqual(0.05 * 2_000)
+  })
+})
+
+test('no requests are no evidence', () => {
+  const state = add(create(0.01), { requests: 0, violations: 0 })
+  expect(state).toEqual(create(0.01))
+  expect(judge(state, 0.01)).toBe('undecided')
+})
+
+test('what certifies weighs requests the same one by one and all at once', () => {
+  const counts = [
+    { requests: 40, violations: 1 },
+    { requests: 10, violations: 2 },
+    { requests: 1, violations: 0 },
+  ]
+  const apart = counts.reduce(add, create(0.02))
+  const together = add(create(0.02), { requests: 51, violations: 3 })
+  apart.below.forEach((sum, i) => expect(sum).toBeCloseTo(together.below[i]!, 10))
+})
+
+test('adding leaves the test that it was added to as it was', () => {
+  const before = create(0.01)
+  add(before, { requests: 5, violations: 5 })
+  expect(before).toEqual(create(0.01))
+})
+
+test('a million failures are a finite number and a failure', () => {
+  const state = add(create(0.01), { requests: 1_000_000, violations: 1_000_000 })
+  expect(Number.isFinite(evidence(state).against)).toBe(true)
+  expect(judge(state, 0.01)).toBe('fail')
+})
+
+describe('beside stable', () => {
+  const ten = (canaryFailures: number, stableFailures: number): [LimitCounts, LimitCounts, boolean] => [
+    { requests: 10, violations: canaryFailures },
+    { requests: 90, violations: stableFailures },
+    false,
+  ]
+
+  test('a canary that misses its limit while stable keeps it fails', () => {
+    const state = addTick(create(0.01), ...ten(4, 0))
+    expect(judge(state, 0.01)).toBe('fail')
+    expect(evidence(state).beside).toBeGreaterThan(100)
+  })
+
+  test('one that fails with stable shares its misfortune, however long that lasts', () => {
+    let state = create(0.01)
+    for (let i = 0; i < 1_000; i++) state = addTick(state, ...ten(9, 81))
+    expect(judge(state, 0.01)).toBe('shared')
+    expect(evidence(state).beside).toBeLessThan(1)
+  })
+
+  test('one that goes on failing when stable has recovered fails in the end', () => {
+    let state = addTick(create(0.01), ...ten(9, 81))
+    let ticks = 0
+    while (judge(state, 0.01) !== 'fail' && ticks < 100) {
+      state = addTick(state, ...ten(5, 0))
+      ticks++
+    }
+    expect(ticks).toBe(1)
+  })
+
+  test('one that fails more than stable, but within its limit, does not fail', () => {
+    let state = create(0.1)
+    for (let i = 0; i < 100; i++)
+      state = addTick(state, { requests: 100, violations: 5 }, { requests: 100, violations: 0 }, false)
+    expect(judge(state, 0.01)).toBe('pass')
+    expect(evidence(state).beside).toBeGreaterThan(100)
+  })
+
+  test.each([
+    [100, 100, 10],
+    [50, 30, 25],
+    [20, 19, 18],
+  ])(
+    'a burst of %d requests with %d failures, %d of them sent to the canary by lot, is not expected to speak against it',
+    (requests, failures, drawn) => {
+      const after = (x: number) =>
+        addTick(
+          create(0.01),
+          { requests: drawn, violations: x },
+          { requests: requests - drawn, violations: failures - x },
+          false,
+        )
+      expect(expected(hypergeometric(requests, failures, drawn), (x) => evidence(after(x)).beside)).toBeLessThanOrEqual(
+        1 + 1e-9,
+      )
+    },
+  )
+
+  test('that nobody asked stable by chance is not taken for being alone: such a tick tells nothing beside', () => {
+    const { against, beside } = evidence(
+      addTick(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
+    )
+    expect(beside).toBeCloseTo(1, 10)
+    expect(against).toBeGreaterThan(100)
+  })
+})

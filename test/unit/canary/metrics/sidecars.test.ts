@@ -1,0 +1,80 @@
+// A fake of the API server counts what is asked; that real sidecars answer so is for the end-to-end tests.
+import { expect, test } from 'vitest'
+import { createObserver } from '../../../../src/canary/metrics/observer.ts'
+import { sidecarReader } from '../../../../src/canary/metrics/sidecars.ts'
+import { ApiError } from '../../../../src/cluster/client.ts'
+import { clusterWith, live, planOf, pod } from '../../fixtures.ts'
+
+const metrics = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
+const pods = (count: number) =>
+  Array.from({ length: count }, (_, index) =>
+    pod({ metadata: { name: `p${index}`, uid: `u${index}`, labels: { version: index === 0 ? 'v2' : 'v1' } } }),
+  )
+
+test('each pod is asked for the counters that are wanted, and those that answer are told by their ids', async () => {
+  const asked: unknown[][] = []
+  const cluster = clusterWith({
+    pod: (...args: unknown[]) => (
+      asked.push(args),
+      args[1] === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : Promise.reject(new ApiError(503, 'no'))
+    ),
+  })
+  expect(await sidecarReader(cluster, metrics)(pods(2))).toEqual(
+    new Map([['u0', new Map([['istio_requests_total{a="b"}', 3]])]]),
+  )
+  expect(asked).toEqual(
+    ['p0', 'p1'].map((name) => ['shop', name, 15090, '/stats/prometheus?usedonly&filter=istio.request', 3_000]),
+  )
+})
+
+test('metrics of another name are not filtered by the sidecar', async () => {
+  const paths: string[] = []
+  const cluster = clusterWith({
+    pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')),
+  })
+  await sidecarReader(cluster, { requests: 'my_requests', duration: 'my_ms' })(pods(1))
+  expect(paths).toEqual(['/stats/prometheus?usedonly'])
+})
+
+test('no more than 16 are asked at a time', async () => {
+  let [running, most] = [0, 0]
+  const cluster = clusterWith({
+    pod: async () => {
+      most = Math.max(most, ++running)
+      await new Promise((resolve) => setImmediate(resolve))
+      running--
+      return ''
+    },
+  })
+  expect((await sidecarReader(cluster, metrics)(pods(40))).size).toBe(40)
+  expect(most).toBe(16)
+})
+
+test.each([401, 403])('when the API server says %d, the right that is missing is told', async (status) => {
+  const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
+  await expect(sidecarReader(cluster, metrics)(pods(1))).rejects.toThrow(
+    'the counters of the sidecars cannot be read: pods "p0" is forbidden; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)',
+  )
+})
+
+test('a look asks the API server for the counters of each pod once, and for nothing else', async () => {
+  let asked = 0
+  const cluster = clusterWith({
+    pod: () => (asked++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
+  })
+  const { sample } = await createObserver(
+    cluster,
+    [live(() => pods(5))],
+    {
+      namespace: 'shop',
+      host: 'backend.shop.svc.cluster.local',
+      stable: { version: 'v1' },
+      canary: { version: 'v2' },
+      plan: planOf(),
+    },
+    () => undefined,
+  )
+  asked = 0
+  for (let looks = 0; looks < 3; looks++) expect((await sample()).evidence.complete).toBe(true)
+  expect(asked).toBe(15)
+})

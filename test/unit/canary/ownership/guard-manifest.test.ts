@@ -1,0 +1,227 @@
+import { describe, expect, test } from 'vitest'
+import { guardName, guardManifest } from '../../../../src/canary/ownership/guard-manifest.ts'
+import { guardSpecFile, guardProgramFile, type GuardSpec } from '../../../../src/canary/ownership/guard-spec.ts'
+import type { GatewayRoute, KubeObject } from '../../../../src/cluster/objects.ts'
+import { leaseHeldBy } from './fake-leases.ts'
+import { planOf, to, virtualService } from '../../fixtures.ts'
+
+const identity = 'https://github.test/shop/backend/actions/runs/6/attempts/1 (deadbeef)'
+const vs = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
+const route = (kind: string, name: string): GatewayRoute => ({
+  apiVersion: 'gateway.networking.k8s.io/v1',
+  kind,
+  metadata: { name, namespace: 'shop' },
+  spec: {},
+})
+const ordersFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec => ({
+  namespace: 'shop',
+  service,
+  lease: `mesh-canary-${service}`,
+  identity,
+  afterMs: 30_000,
+  split: { namespace: 'shop', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } },
+  saved,
+})
+
+type Made = KubeObject & { [key: string]: unknown }
+type Rule = { apiGroups: string[]; resources: string[]; resourceNames?: string[]; verbs: string[] }
+type Container = {
+  name: string
+  image: string
+  imagePullPolicy: string
+  command: string[]
+  resources: { requests: object; limits: object }
+  securityContext: object
+  volumeMounts: { name: string; mountPath: string; readOnly: boolean }[]
+}
+type Job = {
+  backoffLimit: number
+  ttlSecondsAfterFinished: number
+  template: {
+    metadata: { labels: Record<string, string> }
+    spec: {
+      serviceAccountName: string
+      restartPolicy: string
+      automountServiceAccountToken: boolean
+      securityContext: object
+      containers: Container[]
+      volumes: object[]
+    }
+  }
+}
+
+function made(
+  orders = ordersFor('backend'),
+  guard = planOf('guard: { image: "registry.test/node:24", pullPolicy: Never }').guard,
+): Made[] {
+  return guardManifest(orders, leaseHeldBy(identity), 'the program', guard)
+}
+
+const of = (kind: string, objects = made()) => objects.find((object) => object.kind === kind)!
+const job = () => of('Job')['spec'] as Job
+
+describe('the name of a guard', () => {
+  test.each([['backend'], ['b'.repeat(63)], [`${'b'.repeat(41)}-${'c'.repeat(21)}`]])(
+    'ends before 63 characters, whatever that of the service is, and is one that pods may have: %s',
+    (service) => {
+      const name = guardName(service, identity)
+      expect(name.length).toBeLessThanOrEqual(63)
+      expect(name).toMatch(/^mesh-canary-[a-z0-9]+(-[a-z0-9]+)*-deadbeef$/)
+    },
+  )
+
+  test('is another one for another claim, of services that begin alike too', () => {
+    const [one, other] = ['b'.repeat(60) + 'aaa', 'b'.repeat(60) + 'ccc']
+    expect(guardName(one, 'run 6 (12345678)')).not.toBe(guardName(one, 'run 6 (87654321)'))
+    expect(guardName(one, 'run 6 (12345678)')).not.toBe(guardName(other, 'run 6 (87654321)'))
+  })
+
+  test('needs nothing of the identity but its end', () => {
+    expect(guardName('backend', 'a run (of (12345678)')).toBe('mesh-canary-backend-guard-12345678')
+    expect(guardName('backend', 'run 6')).toBe('mesh-canary-backend-guard-x')
+  })
+})
+
+describe('the objects of a guard', () => {
+  test('are created in an order in which each finds what it needs', () => {
+    expect(made().map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'Job'])
+  })
+
+  test('have one name, lie in the namespace, are known as ours, and go with the Lease', () => {
+    const metadata = {
+      name: 'mesh-canary-backend-guard-deadbeef',
+      namespace: 'shop',
+      labels: { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/guard': 'backend' },
+      ownerReferences: [
+        { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name: 'mesh-canary-backend', uid: 'lease-1' },
+      ],
+    }
+    expect(made().map((object) => object.metadata)).toEqual(Array(5).fill(metadata))
+  })
+
+  test('have labels that are allowed, for the longest service too', () => {
+    for (const label of Object.values(of('Job', made(ordersFor('b'.repeat(63)))).metadata.labels!))
+      expect(label.length).toBeLessThanOrEqual(63)
+  })
+
+  test('give the program its text and its orders, where it looks for them', () => {
+    const data = of('ConfigMap')['data'] as Record<string, string>
+    const [container] = job().template.spec.containers
+    const [mount] = container!.volumeMounts
+    expect(data['guard.mjs']).toBe('the program')
+    expect(JSON.parse(data['orders.json']!)).toEqual(ordersFor('backend'))
+    expect(Object.keys(data).map((name) => `${mount!.mountPath}/${name}`)).toEqual([guardProgramFile, guardSpecFile])
+    expect(container!.command.at(-1)).toBe(guardProgramFile)
+    expect(job().template.spec.volumes).toEqual([
+      { name: mount!.name, configMap: { name: 'mesh-canary-backend-guard-deadbeef' } },
+    ])
+  })
+
+  test('run the image that the plan says, pulled as it says', () => {
+    expect(job().template.spec.containers[0]).toMatchObject({
+      image: 'registry.test/node:24',
+      imagePullPolicy: 'Never',
+    })
+  })
+})
+
+describe('what a guard may do', () => {
+  const rules = (saved: GuardSpec['saved']) => of('Role', made(ordersFor('backend', saved)))['rules'] as Rule[]
+
+  test('is to read and write the one Lease and the objects with the routes, by name, and to tell an event', () => {
+    expect(
+      rules([vs, virtualService([], { name: 'shop' }), route('HTTPRoute', 'web'), route('GRPCRoute', 'calls')]),
+    ).toEqual([
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: ['mesh-canary-backend'],
+        verbs: ['get', 'patch'],
+      },
+      {
+        apiGroups: ['networking.istio.io'],
+        resources: ['virtualservices'],
+        resourceNames: ['backend', 'shop'],
+        verbs: ['get', 'patch'],
+      },
+      {
+        apiGroups: ['gateway.networking.k8s.io'],
+        resources: ['httproutes'],
+        resourceNames: ['web'],
+        verbs: ['get', 'patch'],
+      },
+      {
+        apiGroups: ['gateway.networking.k8s.io'],
+        resources: ['grpcroutes'],
+        resourceNames: ['calls'],
+        verbs: ['get', 'patch'],
+      },
+      { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+    ])
+  })
+
+  test('is nothing with a kind of which no routes were saved: a rule without names would be one for all', () => {
+    expect(rules([vs]).flatMap(({ resources }) => resources)).toEqual(['leases', 'virtualservices', 'events'])
+    expect(
+      rules([])
+        .filter(({ resourceNames }) => resourceNames === undefined || resourceNames.length === 0)
+        .map(({ verbs }) => verbs),
+    ).toEqual([['create']])
+  })
+
+  test('is bound to its own account only', () => {
+    const name = 'mesh-canary-backend-guard-deadbeef'
+    expect(of('RoleBinding')).toMatchObject({
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+      subjects: [{ kind: 'ServiceAccount', name, namespace: 'shop' }],
+    })
+    expect(job().template.spec.serviceAccountName).toBe(name)
+  })
+
+  test('no other pod does with its account by chance', () => {
+    expect(of('ServiceAccount')['automountServiceAccountToken']).toBe(false)
+    expect(job().template.spec.automountServiceAccountToken).toBe(true)
+  })
+})
+
+describe('the pod of a guard', () => {
+  test('has no sidecar, which would keep its Job from ending', () => {
+    expect(job().template.metadata.labels['sidecar.istio.io/inject']).toBe('false')
+  })
+
+  test('is no pod of the service, nor of a version of it', () => {
+    expect(Object.keys(job().template.metadata.labels)).toEqual([
+      'app.kubernetes.io/managed-by',
+      'mesh-canary.io/guard',
+      'sidecar.istio.io/inject',
+    ])
+  })
+
+  // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+  test('is admitted where the pod security standard is restricted', () => {
+    const { spec } = job().template
+    expect(spec.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
+    for (const { securityContext } of spec.containers)
+      expect(securityContext).toMatchObject({ allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } })
+    for (const field of ['hostNetwork', 'hostPID', 'hostIPC']) expect(spec).not.toHaveProperty(field)
+    expect(spec.volumes.flatMap(Object.keys).filter((key) => key !== 'name')).toEqual(['configMap'])
+  })
+
+  test('is admitted where a quota wants requests and limits', () => {
+    const { requests, limits } = job().template.spec.containers[0]!.resources
+    expect(Object.keys(requests)).toEqual(['cpu', 'memory'])
+    expect(Object.keys(limits)).toContain('memory')
+  })
+
+  test('writes nothing to its disk, and may not write its orders', () => {
+    const [container] = job().template.spec.containers
+    expect(container!.securityContext).toMatchObject({ readOnlyRootFilesystem: true })
+    expect(container!.volumeMounts.every(({ readOnly }) => readOnly)).toBe(true)
+  })
+
+  test('is started again when it fails, and its Job is gone when it has ended', () => {
+    expect(job().template.spec.restartPolicy).toBe('OnFailure')
+    expect(job().backoffLimit).toBeGreaterThan(10)
+    expect(job().ttlSecondsAfterFinished).toBeLessThanOrEqual(300)
+  })
+})

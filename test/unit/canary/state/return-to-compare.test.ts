@@ -1,0 +1,82 @@
+// With all the traffic at the canary nobody tells whether stable would fare better: what the machine makes of that.
+import { describe, expect, test } from 'vitest'
+import { next, initialState, type Action, type State } from '../../../../src/canary/state/machine.ts'
+import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
+import { planOf, served } from '../../fixtures.ts'
+
+/** Ticks of one second until the end; 100 requests each, by the weight in force; `fails` tells the share that fails at each version. */
+function ride(
+  more: string,
+  fails: (second: number, state: State) => { canary: number; stable: number },
+): { state: State; weights: number[] } {
+  const plan = planOf(`interval: 10s, progressDeadline: 60s, ${more}`)
+  const weights: number[] = []
+  let state = initialState(plan, 0, 0, served(10_000))
+  for (let second = 1; state.phase !== 'ended'; second++) {
+    const { weight } = state
+    const shares = fails(second, state)
+    const of = (requests: number, share: number): RequestCounts =>
+      requests === 0 ? noRequests : served(requests, Math.round(requests * share))
+    const step = next(
+      plan,
+      state,
+      {
+        canary: of(weight, shares.canary),
+        stable: of(100 - weight, shares.stable),
+        users: noRequests,
+        ready: true,
+        complete: true,
+        findings: [],
+        gates: {},
+      },
+      second * 1_000,
+    )
+    state = step.state
+    weights.push(...step.actions.flatMap((action: Action) => (action.kind === 'weight' ? [action.weight] : [])))
+  }
+  return { state, weights }
+}
+
+const good = { canary: 0, stable: 0 }
+const allFail = { canary: 1, stable: 1 }
+
+describe('failures at weight 100', () => {
+  test('that both would share send it back to the step before, from where it goes on when the limit is kept again', () => {
+    const outage = (_: number, { weight, steps }: State) => (weight === 100 && steps.length === 2 ? allFail : good)
+    const { state, weights } = ride('steps: [50, 100], checks: { successRate: 90% }', outage)
+    expect(weights).toEqual([50, 100, 50, 100])
+    expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect(state.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([
+      [50, 'passed'],
+      [100, 'went back to compare'],
+      [50, 'passed'],
+      [100, 'passed'],
+    ])
+  })
+
+  test('that only the canary has condemn it beside stable', () => {
+    let begun = false
+    const { state, weights } = ride('steps: [50, 100]', (_, { weight }) =>
+      (begun ||= weight === 100) ? { canary: 0.5, stable: 0 } : good,
+    )
+    expect(weights).toEqual([50, 100, 50, 0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+  })
+
+  test('that come back whenever it has everything end the promotion as inconclusive', () => {
+    const { state, weights } = ride('steps: [50, 100], checks: { successRate: 90% }', (_, { weight }) =>
+      weight === 100 ? { canary: 0.5, stable: 0.5 } : good,
+    )
+    expect(weights).toEqual([50, 100, 50, 100, 50, 100, 50, 100, 0])
+    expect(state).toMatchObject({
+      verdict: 'inconclusive',
+      reason: expect.stringContaining('missed 4 times') as string,
+    })
+  })
+
+  test('condemn a canary that never had a share to be compared by: blue and green', () => {
+    const { state, weights } = ride('steps: [100]', () => ({ canary: 0.5, stable: 0.5 }))
+    expect(weights).toEqual([100, 0])
+    expect(state.verdict).toBe('rolled-back')
+  })
+})

@@ -1,0 +1,144 @@
+import { describe, expect, test } from 'vitest'
+import { planHash, templateHash, workloadsOf } from '../../../../src/canary/workload/fingerprint.ts'
+import type { Workload } from '../../../../src/cluster/objects.ts'
+import { planOf, pod, workload } from '../../fixtures.ts'
+
+type Template = Workload['spec']['template']
+
+function made(template: Template, name = 'backend-v2', replicas = 1): Workload {
+  const one = workload('Deployment', name, {}, { replicas })
+  return { ...one, spec: { ...one.spec, template } }
+}
+
+describe('a plan is the same as that of an earlier run', () => {
+  const before = planHash(planOf())
+
+  test.each([
+    'until: 25',
+    'guard: off',
+    'guard: { image: node, after: 60s }',
+    'leaseWaitTimeout: 10m',
+    'webhooks: { tell: { type: event, url: "http://x.test" } }',
+    'explain: true',
+    'progressDeadline: 5m',
+    'confirmTimeout: 1h',
+    'pollInterval: 1s',
+    'onFail: hold',
+    'onCancel: hold',
+    'onDrift: take-over',
+    'after: adopt',
+  ])('with %s: what it is about and its steps are', (more) => {
+    expect(planHash(planOf(more))).toBe(before)
+  })
+
+  test('whatever the order of its keys is', () => {
+    const reordered = Object.fromEntries(
+      Object.entries({ ...planOf(), checks: Object.fromEntries(Object.entries(planOf().checks).reverse()) }).reverse(),
+    ) as ReturnType<typeof planOf>
+    expect(Object.keys(reordered)).not.toEqual(Object.keys(planOf()))
+    expect(planHash(reordered)).toBe(before)
+  })
+
+  test.each([
+    'stable: v0',
+    'canary: v3',
+    'routes: [checkout]',
+    'steps: [5, 50, 100]',
+    'interval: 31s',
+    'mirror: { percent: 10% }',
+    'ab: { match: { headers: { x-beta: "yes" } } }',
+    'advance: early',
+    'checks: { successRate: 98% }',
+    'checks: { falseAlarm: 5% }',
+    'checks: { noWorseThanStable: { margin: 2 } }',
+    'onInconclusive: promote',
+  ])('but not with %s', (more) => {
+    expect(planHash(planOf(more))).not.toBe(before)
+  })
+
+  test('but not with its steps in another order', () => {
+    expect(planHash({ ...planOf(), steps: [...planOf().steps].reverse() })).not.toBe(before)
+  })
+})
+
+describe('a canary is the same version', () => {
+  const template: Template = {
+    metadata: { labels: { app: 'backend', version: 'v2' } },
+    spec: { containers: [{ name: 'app', image: 'backend:2' }] },
+  }
+  const withEnv = (value: string) => ({
+    ...template,
+    spec: { containers: [{ name: 'app', image: 'backend:2', env: [{ name: 'MODE', value }] }] },
+  })
+  const annotated = (annotations: Record<string, string>): Template => ({
+    ...template,
+    metadata: { ...template.metadata, annotations },
+  })
+  const hash = (of: Template, replicas = 1) => templateHash([made(of, 'backend-v2', replicas)], [])
+  const stamp = 'kubectl.kubernetes.io/restartedAt'
+
+  test.each<[string, Template, Template]>([
+    ['restarted for the first time', template, annotated({ [stamp]: '2026-11-24T20:00:00Z' })],
+    [
+      'restarted again',
+      annotated({ [stamp]: '2026-11-24T20:00:00Z', team: 'shop' }),
+      annotated({ team: 'shop', [stamp]: '2026-11-25T20:00:00Z' }),
+    ],
+    [
+      'with the keys of its template in another order',
+      template,
+      {
+        spec: { containers: [{ image: 'backend:2', name: 'app' }] },
+        metadata: { labels: { version: 'v2', app: 'backend' } },
+      },
+    ],
+  ])('%s', (_, a, b) => {
+    expect(hash(b)).toBe(hash(a))
+  })
+
+  test('with another number of pods', () => {
+    expect(hash(template, 7)).toBe(hash(template, 1))
+  })
+
+  test('whatever order its workloads are listed in, and whatever their pods run for the moment', () => {
+    const [a, b] = [made(template, 'backend-a'), made(withEnv('b'), 'backend-b')]
+    expect(templateHash([b, a], [pod()])).toBe(templateHash([a, b], []))
+  })
+
+  test.each<[string, Template, Template]>([
+    ['another image', template, { ...template, spec: { containers: [{ name: 'app', image: 'backend:3' }] } }],
+    ['another environment', withEnv('fast'), withEnv('slow')],
+    ['another label', template, { ...template, metadata: { labels: { app: 'backend', version: 'v2', tier: 'gold' } } }],
+    [
+      'another annotation, such as a checksum of its settings',
+      annotated({ 'checksum/config': 'a' }),
+      annotated({ 'checksum/config': 'b' }),
+    ],
+    [
+      'its containers in another order',
+      { ...template, spec: { containers: [{ name: 'a' }, { name: 'b' }] } },
+      { ...template, spec: { containers: [{ name: 'b' }, { name: 'a' }] } },
+    ],
+  ])('but not with %s', (_, a, b) => {
+    expect(hash(b)).not.toBe(hash(a))
+  })
+
+  test('without a workload by the images of its pods, in whatever number and order', () => {
+    const running = (...images: string[]) =>
+      images.map((image) => pod({ spec: { containers: [{ name: 'app', image }] } }))
+    expect(templateHash([], running('b:1', 'a:1', 'b:1'))).toBe(templateHash([], running('a:1', 'b:1')))
+    expect(templateHash([], running('b:2'))).not.toBe(templateHash([], running('b:1')))
+  })
+})
+
+test('the workloads of a version are those whose pods get its labels', () => {
+  const of = (name: string, labels?: Record<string, string>) =>
+    made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
+  const all = [
+    of('v2', { app: 'backend', version: 'v2', extra: 'x' }),
+    of('v1', { app: 'backend', version: 'v1' }),
+    of('other', { version: 'v2' }),
+    of('bare'),
+  ]
+  expect(workloadsOf(all, { app: 'backend', version: 'v2' }).map(({ metadata }) => metadata.name)).toEqual(['v2'])
+})

@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/client.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
+import { stagesOf } from '../../../src/config/check.ts'
+import { ConfigError } from '../../../src/config/error.ts'
+import { preflight } from '../../../src/stages/preflight.ts'
+import { clusterWith, configOf, pod, to, virtualService, workload } from '../fixtures.ts'
+
+const service = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'backend' },
+  spec: { selector: { app: 'backend' }, ports: [{ port: 3001 }] },
+}
+const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
+const versions = ['v1', 'v2'].map((version) =>
+  pod({ metadata: { name: version, labels: { app: 'backend', version } } }),
+)
+const everything: KubeObject[] = [
+  { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } },
+  service,
+  workload('Deployment', 'backend'),
+  ...versions,
+]
+
+/** What is wrong with the config in a cluster that holds these objects: a fake that can only be read, so a write would show. */
+async function faults(yaml: string, objects: KubeObject[] = everything): Promise<string[]> {
+  const config = configOf(yaml)
+  const cluster = clusterWith({
+    version: () => Promise.resolve('v1.36.1'),
+    get: (kind: string, _: string, name: string) =>
+      Promise.resolve(objects.find((each) => each.kind === kind && each.metadata.name === name)),
+    list: (kind: string) => Promise.resolve(objects.filter((each) => each.kind === kind)),
+  })
+  const error: unknown = await preflight(cluster, config, stagesOf(config)).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  if (error === undefined) return []
+  expect(error).toBeInstanceOf(ConfigError)
+  return (error as Error).message.split('\n')
+}
+
+const canary = 'namespace: shop\ncanary: { service: backend }\n'
+
+describe('what is wrong is known before anything is touched', () => {
+  test.each<[string, string, KubeObject[] | undefined, string[]]>([
+    ['nothing', `${canary}workloads: deploy/backend`, undefined, []],
+    [
+      'a namespace that is not there',
+      canary.replace('shop', 'shoq'),
+      undefined,
+      ['namespace: shoq does not exist in the cluster; did you mean `shop`?; create it'],
+    ],
+    [
+      'a workload that is not there',
+      'namespace: shop\nworkloads: deploy/backedn',
+      undefined,
+      ['workloads: the Deployment shop/backedn does not exist; did you mean `backend`?'],
+    ],
+    [
+      'a workload of another kind',
+      'namespace: shop\nworkloads: sts/backend',
+      undefined,
+      ['workloads: the StatefulSet shop/backend does not exist; deploy it first'],
+    ],
+    [
+      'a service that is not there',
+      'namespace: shop\nservices: { backedn: { timeout: 1s } }',
+      undefined,
+      ['services.backedn: the Service shop/backedn does not exist; did you mean `backend`?'],
+    ],
+    [
+      'a service of the canary that is not there',
+      canary.replace('backend', 'backedn'),
+      undefined,
+      ['canary.service: the Service shop/backedn does not exist'],
+    ],
+    [
+      'a port that the service has not',
+      'namespace: shop\nservices: { backend: { port: 80, timeout: 1s } }',
+      undefined,
+      ['services.backend.port: the Service shop/backend has no port 80; it has 3001'],
+    ],
+    [
+      'a port, of a service that needs none',
+      'namespace: shop\nservices: { outside: { port: 80, timeout: 1s } }',
+      [
+        ...everything,
+        { apiVersion: 'v1', kind: 'Service', metadata: { name: 'outside' }, ...{ spec: { externalName: 'a.test' } } },
+      ],
+      ['services.outside.port: the Service shop/outside has no port 80; it has none'],
+    ],
+    [
+      'a gateway that is not there',
+      'namespace: shop\nexpose: { backend: { port: 3001, gateway: edge } }',
+      undefined,
+      ['expose.backend.gateway: no pod and no Deployment of any namespace has the label istio=edge'],
+    ],
+    [
+      'a canary without pods',
+      'namespace: shop\ncanary: { service: backend, canary: v9 }',
+      undefined,
+      ['canary.canary: the subset v9 selects no pod: none in shop has the labels app=backend,version=v9'],
+    ],
+    [
+      'a VirtualService of somebody else',
+      canary,
+      [...everything, virtualService([{ route: [to('v1')] }])],
+      [
+        'services.backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which is not ours',
+      ],
+    ],
+    ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
+    [
+      'a promotion alone without a split',
+      `${canary}stages: promote`,
+      undefined,
+      [
+        'canary.service: no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies as well',
+      ],
+    ],
+    [
+      'a promotion alone with a route for one of the two',
+      `${canary}stages: promote`,
+      [...everything, virtualService([{ route: [to('v2', 100)] }])],
+      ['canary.service: no route of a VirtualService'],
+    ],
+    [
+      'traffic on a version that the config does not know',
+      canary,
+      [...everything, virtualService([{ route: [to('v0', 40), to('v1', 60)] }], { labels: ours })],
+      [
+        'services.backend.subsets: the subset v0 holds 40% of the traffic now and is not defined here; add it with its labels',
+      ],
+    ],
+    [
+      'a promotion alone with one',
+      `${canary}stages: promote`,
+      [...everything, virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
+      [],
+    ],
+    [
+      'several things at once',
+      'namespace: shop\nworkloads: deploy/x, deploy/y\nservices: { z: { timeout: 1s } }',
+      undefined,
+      ['workloads: the Deployment shop/x', 'workloads: the Deployment shop/y', 'services.z'],
+    ],
+  ])('%s', async (_, yaml, objects, beginnings) => {
+    const found = await faults(yaml, objects)
+    expect(found).toHaveLength(beginnings.length)
+    beginnings.forEach((beginning, i) => expect(found[i]!.slice(0, beginning.length)).toBe(beginning))
+  })
+
+  test('a version that is deployed but not started yet counts as there', async () => {
+    const deployment = workload('Deployment', 'backend-v2')
+    const v2 = {
+      ...deployment,
+      spec: {
+        ...deployment.spec,
+        template: { metadata: { labels: { app: 'backend', version: 'v2' } }, spec: { containers: [] } },
+      },
+    }
+    expect(await faults(canary, [...everything.filter(({ metadata }) => metadata.name !== 'v2'), v2])).toEqual([])
+  })
+
+  test('to install a mesh no namespace need be there', async () => {
+    expect(await faults('namespace: shop\nistio: {}', [])).toEqual([])
+  })
+})
+
+test('a cluster that does not answer is told with what to check', async () => {
+  const cluster = clusterWith({
+    version: () => Promise.reject(new ApiError(0, 'the API server https://x does not answer (ECONNREFUSED)')),
+  })
+  const config = configOf('mtls: strict')
+  await expect(preflight(cluster, config, stagesOf(config))).rejects.toThrow(
+    'kubeconfig: the API server https://x does not answer (ECONNREFUSED); check the address in the kubeconfig',
+  )
+})
