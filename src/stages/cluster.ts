@@ -19,7 +19,7 @@ import { addressesOf, differences, waitForNodes, versionOf } from '../kind/nodes
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { obtain, whence } from '../tools/obtain.ts'
+import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { warn, type RunContext } from './context.ts'
 
 /** The config's section with a name, and with an image unless the config file or kind chooses it. */
@@ -97,7 +97,7 @@ async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.Kind
     signal,
     tell: host,
   })
-  info(`kind ${version}: ${whence[found.from]}, ${found.path}; its nodes run in ${runtime}`)
+  info(`kind ${version}: ${sourceLabel[found.from]}, ${found.path}; its nodes run in ${runtime}`)
   return { path: found.path, name, runtime, limitMs: config.limits.kind, signal, info }
 }
 

@@ -4,7 +4,7 @@ import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
-import { within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
@@ -51,7 +51,7 @@ async function checkProxies({ config, host, cluster, connection, istioctl, recor
   const proxyStatus = istioctl && {
     path: istioctl.path,
     args: connection.cliArgs,
-    signal: within(host.signal, limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
+    signal: withTimeout(host.signal, limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
   }
   const proxies = await verifyProxies(cluster, namespace, proxyStatus)
   recorder.record({ proxies })
