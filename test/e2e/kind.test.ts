@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { loadAll } from 'js-yaml'
 import { gatewayValues } from '../../src/kind/layout.ts'
 import { buildPrograms, goTool } from '../mesh/go.ts'
 import { configOf, serve } from '../unit/fixtures.ts'
@@ -94,9 +94,9 @@ test.each(['default', 'demo', 'minimal'])(
       ['manifest', 'generate', '--set', `profile=${profile}`, ...values],
       { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'ignore'] },
     )
-    const objects = parseAllDocuments(rendered).map(
+    const objects = loadAll(rendered).map(
       (document) =>
-        document.toJS() as {
+        document as {
           kind?: string
           metadata?: { name: string }
           spec: { type: string; ports: object[] }
