@@ -9,9 +9,10 @@ import { withTimeout } from '../runtime/timeout.ts'
 import { run } from '../tools/run.ts'
 import { supportWarnings } from '../istioctl/support.ts'
 import { meshCost } from '../mesh/cost.ts'
-import { imagesOf, missing } from '../mesh/images.ts'
-import { tagMove, type TagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsRequested, type DesiredMesh } from '../mesh/install.ts'
+import { imagesOf, missingImages } from '../mesh/images.ts'
+import { planTagMove, type TagMove } from '../mesh/inject.ts'
+import { ensureMesh, isAsRequested, type DesiredMesh } from '../mesh/install.ts'
+import { checkUpgradeSteps } from '../mesh/upgrade-steps.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { listControlPlanes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
@@ -97,7 +98,7 @@ export async function install(running: StageContext): Promise<StageOutcome> {
   const all = await listControlPlanes(cluster)
   const asAsked = await isAsRequested(cluster, asked!)
   if (!asAsked) {
-    warn(running, checkSteps(all, asked!))
+    warn(running, checkUpgradeSteps(all, asked!))
     await prechecked(running)
     await images(running)
   }
@@ -131,7 +132,7 @@ export async function install(running: StageContext): Promise<StageOutcome> {
 async function tagToMove({ config, cluster, stages }: StageContext): Promise<TagMove | undefined> {
   return stages.includes('inject') || config.istio!.tag === undefined
     ? undefined
-    : tagMove(config.istio, await tagsOf(cluster))
+    : planTagMove(config.istio, await tagsOf(cluster))
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
@@ -168,7 +169,7 @@ async function images(running: StageContext): Promise<void> {
   const all = imagesOf(stdout)
   report.images = all.map(({ name }) => name)
   host.info(`images: ${report.images.join(', ')}`)
-  const { lacks, unknown } = await missing(cluster, all).catch((error: unknown) => {
+  const { lacks, unknown } = await missingImages(cluster, all).catch((error: unknown) => {
     if (!(error instanceof ApiError && error.status === 403)) throw error
     return { lacks: [], unknown: [`whether the nodes hold Istio's images is not known: ${error.message}`] }
   })

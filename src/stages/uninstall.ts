@@ -1,5 +1,5 @@
 // The stage uninstall: the mesh goes, and is seen to be gone.
-import { uninstall as takeAway } from '../mesh/uninstall.ts'
+import { uninstall as removeMesh } from '../uninstall/uninstall.ts'
 import { istioctl, type StageOutcome, type StageContext } from './context.ts'
 
 export async function uninstall(running: StageContext): Promise<StageOutcome> {
@@ -7,7 +7,7 @@ export async function uninstall(running: StageContext): Promise<StageOutcome> {
   // Filled as it goes: what fails half-way has its place in the report, too.
   report.removed = []
   const done = { removed: report.removed, restarted: report.restarted }
-  const { removed, restarted, remains } = await takeAway(
+  const { removed, restarted, remains } = await removeMesh(
     cluster,
     {
       namespace: config.namespace,

@@ -9,7 +9,7 @@ import { hasRunningSidecar, isReady } from '../mesh/sidecar.ts'
 import { hostOf } from '../policies/compile/index.ts'
 import { weightsOf } from '../policies/routes.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { interval, plausible } from './binomial.ts'
+import { interval, plausible } from '../statistics/binomial.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
 /** `ok` is undefined where the counters do not tell: of a retry that nobody needed, nothing is seen. */
