@@ -17,7 +17,7 @@ import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { Report } from '../report/report.ts'
 import { policyWarnings as doubts } from '../verify/warnings.ts'
-import type { PeerAuthentication } from '../verify/mtls-probe.ts'
+import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { getIstioctl, pinnedConfig } from './install.ts'
 import { warn, type StageOutcome, type Host, type StageContext } from './context.ts'
 

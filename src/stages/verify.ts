@@ -7,7 +7,7 @@ import { readManifests } from '../policies/manifests.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { verifyProxies } from '../verify/proxies.ts'
-import { verifyPods } from '../verify/verify.ts'
+import { verifyPods } from '../verify/verify-pods.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { isCanary, type StageOutcome, type StageContext } from './context.ts'
 

@@ -124,7 +124,7 @@ test('ambient mode is refused with the reason', async () => {
   for (const istio of ['profile: ambient', 'set: values.profile=ambient'])
     expect((await act(istio)).report?.error).toContain('asks for ambient mode, where pods have no sidecars')
   expect((await act('profile: demo', 'workloads: all\n')).report?.error).toContain(
-    'namespace: policies is labelled istio.io/dataplane-mode=ambient',
+    'namespace: policies has the label istio.io/dataplane-mode=ambient',
   )
   expect(await istiods()).toEqual([])
 })
