@@ -1,6 +1,6 @@
 // With all the traffic at the canary nobody tells whether stable would fare better: what the machine makes of that.
 import { describe, expect, test } from 'vitest'
-import { next, initialState, type Action, type State } from '../../../../src/canary/state/machine.ts'
+import { next, initialState, outcomeOf, type Action, type State } from '../../../../src/canary/state/machine.ts'
 import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
@@ -11,7 +11,7 @@ function ride(
 ): { state: State; weights: number[] } {
   const plan = planOf(`interval: 10s, progressDeadline: 60s, ${more}`)
   const weights: number[] = []
-  let state = initialState(plan, 0, 0, served(10_000))
+  let state: State = initialState(plan, 0, 0, served(10_000))
   for (let second = 1; state.phase !== 'ended'; second++) {
     const { weight } = state
     const shares = fails(second, state)
@@ -77,6 +77,6 @@ describe('failures at weight 100', () => {
   test('condemn a canary that never had a share to be compared by: blue and green', () => {
     const { state, weights } = ride('steps: [100]', () => ({ canary: 0.5, stable: 0.5 }))
     expect(weights).toEqual([100, 0])
-    expect(state.verdict).toBe('rolled-back')
+    expect(outcomeOf(state)?.verdict).toBe('rolled-back')
   })
 })
