@@ -302,7 +302,8 @@ function servedTooLittle({ canary, stable }: ShiftingStep): string {
 
 function watchStep(state: WatchingState, { plan, now }: Turn): Next {
   const step = currentStep(state.steps)
-  const { forMs } = stagesOf(plan)[state.stagesStarted - 1]!
+  // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
+  const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && isCertain(plan, state)
   if (watchedMs < forMs && !isEarly) return stay(state)
