@@ -255,7 +255,7 @@ describe('a guard that cannot do its duty', () => {
     const { outputs } = await act({ progressDeadline: '8s', guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' } })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(
-      /the guard did not come on duty within 8 s \(`progressDeadline`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/,
+      /the guard Job did not start within 8 s \(`progressDeadline`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/,
     )
     expect(await liveWeights(world)).toEqual(allAtV1)
   })

@@ -1,9 +1,8 @@
-// What somebody outside answered about the canary: a query, a command, a webhook. `at`: milliseconds since the epoch.
-export type Finding = { name: string; state: 'pass' | 'fail' | 'undecided'; text: string; at: number }
-export type Answer = Pick<Finding, 'state' | 'text'>
+// What somebody outside answers about the canary, and what they are told of the promotion.
+import type { Finding } from '../state/types.ts'
 
-/** Hooks that have a say in what happens next; several of one kind speak as one. */
-export type Gate = 'confirm-rollout' | 'pre-rollout' | 'confirm-promotion' | 'rollback'
+export type { Finding, Gate } from '../state/types.ts'
+export type Answer = Pick<Finding, 'state' | 'text'>
 
 /** What those outside are told of the promotion as it stands; the phases are Flagger's. */
 export type PromotionStatus = {
