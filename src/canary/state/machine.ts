@@ -10,7 +10,7 @@ import {
   type CheckResult,
   type Checks,
 } from '../analysis/checks.ts'
-import type { Finding, Gate } from '../hooks/finding.ts'
+import type { Finding, Gate } from './finding.ts'
 import { noRequests, addRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { hasShifted, addShiftSample, type ShiftEvidence } from '../analysis/shift-detector.ts'
 
