@@ -1,5 +1,5 @@
-// Repeats the user's checks during a promotion: queries, commands and rollout webhooks. Each has its own period and runs
-// in the background, so that no sample waits for it.
+// Repeats the user's checks during a promotion: queries, commands and rollout webhooks. Each has its own period and
+// runs in the background, so that no sample waits for it.
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
@@ -81,7 +81,9 @@ function scheduleOf(
   return { name, everyMs: Math.max(pollInterval, every ?? interval), failures, startsLate: false }
 }
 
-/** Never runs a check twice at a time: one that takes longer than its period is run again as soon as it has answered. */
+/**
+ * Never runs a check twice at a time: one that takes longer than its period is run again as soon as it has answered.
+ */
 async function repeat(
   { name, everyMs, failures, startsLate, run }: Check,
   latest: Map<string, Finding>,

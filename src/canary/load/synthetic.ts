@@ -1,5 +1,5 @@
-// Sends synthetic requests through the ingress gateway when users send too few to judge the canary by. They go to a ready
-// pod of the gateway, at the port where it speaks plain HTTP.
+// Sends synthetic requests through the ingress gateway when users send too few to judge the canary by. They go to a
+// ready pod of the gateway, at the port where it speaks plain HTTP.
 import type { Duplex } from 'node:stream'
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'

@@ -34,7 +34,9 @@ export type Observer = {
   canaries: () => Pod[]
 }
 
-/** @throws Error when the counters cannot be read at all: a missing right, or no Prometheus where there should be one. */
+/**
+ * @throws Error when the counters cannot be read at all: a missing right, or no Prometheus where there should be one.
+ */
 export async function createObserver(
   cluster: Cluster,
   watches: ObjectWatch<Pod>[],
