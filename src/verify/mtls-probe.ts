@@ -79,7 +79,7 @@ export async function probeMtls(
     cluster.list<PeerAuthentication>('PeerAuthentication', systemNamespace),
   ])
   const asked = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && pod.metadata.deletionTimestamp === undefined)
-  const until = Date.now() + limitMs
+  const until = systemClock.now() + limitMs
   const rows = asked.flatMap((pod) =>
     portsOf(pod, services).map((port) =>
       row(cluster, pod, port, modeOf(pod, port.number, [...own, ...root]), until, signal),
@@ -106,7 +106,7 @@ async function row(
   for (;;) {
     const { seen, note } = await plaintext(cluster, pod, port.number)
     const ok = seen === 'unclear' ? undefined : (seen === 'refused') === (expected === 'STRICT')
-    if (ok || Date.now() >= until)
+    if (ok || systemClock.now() >= until)
       return {
         ...known,
         seen,

@@ -16,7 +16,7 @@ export async function verifyPods(
   judged: (pod: Pod) => boolean,
   signal: AbortSignal,
 ): Promise<PodRow[]> {
-  const until = Date.now() + timeoutMs
+  const until = systemClock.now() + timeoutMs
   for (;;) {
     // In this order: of a rollout that has ended since, the old pods are seen to go.
     const workloads = await listWorkloads(cluster, namespace)
@@ -29,7 +29,7 @@ export async function verifyPods(
       wrong.some(({ name, sidecar }) => sidecar === 'none' && name === pod.metadata.name),
     )
     // A pod without a sidecar will not get one by waiting, but one that has it may be about to take its place.
-    if (Date.now() >= until || bare.some((pod) => !workloads.some((workload) => replaces(workload, pod))))
+    if (systemClock.now() >= until || bare.some((pod) => !workloads.some((workload) => replaces(workload, pod))))
       return [
         ...(await explain(cluster, pods, rows, wrong)),
         ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),
