@@ -1,7 +1,7 @@
 // What is in a namespace → a config to begin with, in which nothing is guessed that could move traffic. Pure: the same lists give the same text.
 import { matches } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
-import { dnsName } from '../config/values.ts'
+import { dnsName } from '../config/values/kubernetes.ts'
 import { unnamed, type ControlPlane } from '../mesh/revisions.ts'
 import type { LiveRoutes } from '../policies/live.ts'
 import { fullHost, routesTo } from '../policies/routes.ts'

@@ -3,7 +3,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import type { IstioConfig } from '../config/schema.ts'
-import type { Workload as Named } from '../config/values.ts'
+import type { Workload as Named } from '../config/values/kubernetes.ts'
 import { injectionLabel, pointerOf, revisionBehind, revisionLabel, tagsOf, unnamed, type Tags } from './revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther } from './sidecar.ts'
 

@@ -6,15 +6,13 @@ import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '
 import { managedBy } from '../policies/compile/index.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
+import { istioDefaults } from '../config/schema/istio.ts'
 import { readOverlays, valuesIn } from './overlays.ts'
 import { listControlPlanes, recordName, unnamed, type ControlPlane } from './revisions.ts'
 
 /** What an installation was asked for, as recorded in the cluster beside it. `args` are istioctl's, for `install` and `manifest generate`. */
 export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
 export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
-
-/** Where Istio's images are to be had; 1.30.0 to 1.30.3 name a registry of their own. */
-const officialHub = 'docker.io/istio'
 
 /**
  * `extra`: more `key=value`, over which the user's own `set` wins.
@@ -25,7 +23,7 @@ export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): 
   const asked = valuesIn(istio.set, overlays)
   const profile = istio.set.some((pair) => pair.startsWith('profile='))
     ? asked('profile')!
-    : (istio.profile ?? asked('profile') ?? 'default')
+    : (istio.profile ?? asked('profile') ?? istioDefaults.profile)
   refuseAmbient(profile, asked)
   const revision = istio.revision ?? unnamed
   const elsewhere = asked('revision') ?? asked('values.revision')
@@ -33,7 +31,8 @@ export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): 
     throw new ConfigError(
       `istio.set or istio.overlays: the revision ${elsewhere} is given there; give it as \`istio.revision\`, by which the namespace is labelled and the control plane found again`,
     )
-  const hub = istio.hub ?? ((asked('hub') ?? asked('values.global.hub')) === undefined ? officialHub : undefined)
+  // Named explicitly, because 1.30.0 to 1.30.3 name a registry of their own.
+  const hub = istio.hub ?? ((asked('hub') ?? asked('values.global.hub')) === undefined ? istioDefaults.hub : undefined)
   const values = [
     ...(istio.profile === undefined ? [] : [`profile=${istio.profile}`]),
     // Not `hub`: that loses against the `values.global.hub` of an overlay.

@@ -2,7 +2,7 @@
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
-import { ejects } from '../config/warnings.ts'
+import { ejects } from '../config/warnings/services.ts'
 import { expectsSidecar, hasSidecar, isReady } from '../mesh/sidecar.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { stagesOf } from '../../../src/config/check.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { configOf, refusal } from '../fixtures.ts'
 

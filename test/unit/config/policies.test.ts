@@ -1,6 +1,6 @@
 // The sections of policies: how they are read, what is refused, and what is warned of.
 import { describe, expect, test } from 'vitest'
-import { stagesOf } from '../../../src/config/check.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { warningsOf } from '../../../src/config/warnings.ts'
 import { configOf, fileWith, refusal } from '../fixtures.ts'
