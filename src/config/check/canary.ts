@@ -98,7 +98,7 @@ function needFaults({ until, steps, checks, prometheus, ab, stable }: CanaryConf
       ? []
       : [{ path: ['until'], message: `${until} is not one of the steps (${steps.join(', ')}); choose one of them` }]),
     ...(Object.keys(checks.queries).length > 0 && !prometheus
-      ? [{ path: ['checks', 'queries'], message: 'needs Prometheus; set its address under `prometheus`' }]
+      ? [{ path: ['checks', 'queries'], message: 'needs Prometheus; set `prometheus.address` or `prometheus.service`' }]
       : []),
     ...(ab && stable.by === 'service'
       ? [{ path: ['ab'], message: 'needs subsets; give stable and canary as subsets, not as Services' }]

@@ -108,12 +108,7 @@ describe('what is wrong is told in one sentence, with 2 for the exit code, befor
       { MESH_CANARY_STPS: '5' },
       'MESH_CANARY_STPS: is not known; did you mean `MESH_CANARY_STEPS`?',
     ],
-    [
-      'a value that is not right',
-      ['run', '--canary', 'service: a', '--interval', '30'],
-      {},
-      'canary.interval: "30" is not right',
-    ],
+    ['an invalid value', ['run', '--canary', 'service: a', '--interval', '30'], {}, 'canary.interval: "30" is invalid'],
     ['a file that is not there', ['run', '--config', 'no.yaml'], {}, 'no.yaml cannot be read'],
     ['a way to tell that there is not', ['plan', '--output', 'xml'], {}, 'Allowed choices are text, json'],
     [
