@@ -52,7 +52,7 @@ export const checks = z.strictObject({
   successRate: fraction
     .prefault(defaultSuccessRate)
     .describe(
-      "Minimum share of the canary's responses that are no failures. " +
+      "Minimum share of the canary's responses that are not failures. " +
         'Failures are 5xx, no response, and gRPC statuses of server errors.',
     ),
   p99: duration.optional().describe('Time limit for the responses to 99 of 100 requests.'),
