@@ -74,8 +74,8 @@ function workloadLines(workloads: Workload[]): string[] {
   return [
     '# Workloads that get a sidecar. Those without one restart in this order.',
     '# Callers come before the workloads that they call, as far as their settings show that.',
-    '# Workloads that speak plain TCP come last: a database that speaks first does not answer callers without a sidecar',
-    '# once it has a sidecar itself.',
+    '# Workloads that speak plain TCP come last, because a database that speaks first does not answer',
+    '# callers without a sidecar once it has a sidecar itself.',
     `workloads: [${names.join(', ')}]`,
   ]
 }

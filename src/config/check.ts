@@ -2,7 +2,7 @@
 import { canaryFaults } from './check/canary.ts'
 import { clusterFaults } from './check/cluster.ts'
 import { exposeFaults } from './check/expose.ts'
-import { below, type Fault } from './check/fault.ts'
+import { withPrefix, type Fault } from './check/fault.ts'
 import { istioFaults } from './check/istio.ts'
 import { objectNameFaults } from './check/object-names.ts'
 import { serviceFaults } from './check/services.ts'
@@ -14,7 +14,7 @@ import { stageFaults } from './stages.ts'
 export function findFaults(config: Config): Fault[] {
   return [
     ...Object.entries(servicesOf(config)).flatMap(([name, service]) =>
-      below(['services', name], serviceFaults(service)),
+      withPrefix(['services', name], serviceFaults(service)),
     ),
     ...istioFaults(config),
     ...objectNameFaults(config),

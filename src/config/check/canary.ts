@@ -1,7 +1,7 @@
 // Contradictions in the promotions.
 import { canariesOf } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
-import { below, type Fault } from './fault.ts'
+import { withPrefix, type Fault } from './fault.ts'
 
 const minimumPollIntervalMs = 1_000
 
@@ -17,7 +17,7 @@ export function canaryFaults(config: Config): Fault[] {
       },
     ]
   return canariesOf(config).flatMap((plan, i) =>
-    below(canary ? ['canary'] : ['canaries', String(i)], [
+    withPrefix(canary ? ['canary'] : ['canaries', String(i)], [
       ...duplicateFaults(config, plan.service, i),
       ...loadFaults(config, plan),
       ...versionFaults(plan),

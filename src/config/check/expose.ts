@@ -1,11 +1,11 @@
 // Contradictions in the section `expose`, and with the policies of the exposed services.
 import { canariesOf, servicesOf } from '../names.ts'
 import type { Config, Exposure, ServicePolicy } from '../schema.ts'
-import { below, type Fault } from './fault.ts'
+import { withPrefix, type Fault } from './fault.ts'
 
 export function exposeFaults(config: Config): Fault[] {
   return Object.entries(config.expose ?? {}).flatMap(([name, exposure]) =>
-    below(
+    withPrefix(
       ['expose', name],
       [
         ...redirectFaults(exposure),
