@@ -373,6 +373,12 @@ export function emptyWhenUnread(error: unknown): [] {
   return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
 }
 
+/** For what the account may not read. */
+export function undefinedWhenForbidden(error: unknown): undefined {
+  if (error instanceof ApiError && error.status === 403) return undefined
+  throw error
+}
+
 /** Of a write that tests what was read: somebody else wrote the object, or took it away, since. */
 export function isConflict(error: unknown): error is ApiError {
   return error instanceof ApiError && [404, 409, 422].includes(error.status)
