@@ -1046,7 +1046,7 @@ describe('a guard that is not on duty', () => {
     expect(weightsIn(actions)).toEqual([0])
     expect(state).toMatchObject({
       verdict: 'rolled-back',
-      reason: 'the guard did not come on duty within 60 s (`progressDeadline`)',
+      reason: 'the guard Job did not start within 60 s (`progressDeadline`)',
       steps: [],
     })
   })
