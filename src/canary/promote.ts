@@ -13,8 +13,8 @@ import { isHeldAsPlanned, skippedState } from './state/machine.ts'
 import { readWeight, type Split } from './traffic/router.ts'
 
 /**
- * What this process is responsible for: whose traffic, and the name under which it holds the Lease. `needsDrainCheck`: the
- * traffic is rolled back, and only the drain is left to check.
+ * What this process is responsible for: whose traffic, and the name under which it holds the Lease. `needsDrainCheck`:
+ * the traffic is rolled back, and only the drain is left to check.
  */
 export type RecoveryIntent = { split: Split; identity: string; drainTarget: DrainTarget; needsDrainCheck: boolean }
 
@@ -108,9 +108,9 @@ async function rollBackWith(failed: PromotionRun, runs: PromotionRun[]): Promise
 
 /** After an error outside the promotions, such as one that cannot start: ends all of them as fast as possible. */
 async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {
-  if (deps.signal.aborted) await cancelAll(runs.filter((run) => !run.hasEnded))
+  if (deps.signal.aborted) await cancelAll(runs.filter((run) => !run.hasEnded()))
   else {
-    const affected = runs.filter((run) => config.together || !run.hasEnded)
+    const affected = runs.filter((run) => config.together || !run.hasEnded())
     await Promise.all(affected.map((run) => run.rollBack(`the promotion could not continue: ${messageOf(error)}`)))
   }
   await Promise.all(runs.map((run) => run.conclude({ fast: true })))

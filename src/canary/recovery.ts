@@ -12,8 +12,9 @@ import type { RecoveryIntent } from './promote.ts'
 import { resetToStable, type Split } from './traffic/router.ts'
 
 /**
- * Returns the traffic to stable, or leaves it where it is held, and releases the Lease; answers in one sentence what was done,
- * if anything. `isHeld`: the plan says `onCancel: hold`. @throws Error also when the canary still serves at weight 0.
+ * Returns the traffic to stable, or leaves it where it is held, and releases the Lease; answers in one sentence what
+ * was done, if anything. `isHeld`: the plan says `onCancel: hold`. @throws Error also when the canary still serves at
+ * weight 0.
  */
 export async function recoverPromotion(
   cluster: Cluster,
@@ -75,8 +76,8 @@ async function releaseLease(
 }
 
 /**
- * Returns all traffic to stable, whoever promotes the service now: a run that does loses its Lease first. Answers whether
- * anything was written.
+ * Returns all traffic to stable, whoever promotes the service now: a run that does loses its Lease first. Answers
+ * whether anything was written.
  */
 export async function forceRollback(cluster: Cluster, split: Split, run: string): Promise<boolean> {
   const { namespace, service } = split

@@ -1,5 +1,5 @@
-// The guard's loop: it watches the Lease of one run, and rolls back to stable when the run stops renewing it. It goes on
-// until the rollback is written, however long the API server or istiod are unreachable, and ends when the run has ended.
+// The guard's loop: it watches the Lease of one run, and rolls back to stable when the run stops renewing it. It tries
+// until the rollback is written, however long the API server or istiod do not answer. It ends when the run has ended.
 import { guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
 import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
@@ -18,10 +18,10 @@ const pollMs = 1_000
 class Silence {
   private lastSign: { at: number; renewTime: string | undefined } | undefined
   private unreachableSince: number | undefined
-  private readonly now: () => number
+  private readonly clock: Clock
 
-  constructor(now: () => number) {
-    this.now = now
+  constructor(clock: Clock) {
+    this.clock = clock
   }
 
   /** The Lease could not be read. Answers whether the read before it still could. */
@@ -37,25 +37,25 @@ class Silence {
    */
   answered(askedAt: number): void {
     const wasUnreachable = this.unreachableSince !== undefined
-    const withoutMs = this.now() - (this.unreachableSince ?? askedAt)
+    const withoutMs = this.clock.now() - (this.unreachableSince ?? askedAt)
     if (this.lastSign && (wasUnreachable || withoutMs >= pollMs)) this.lastSign.at += withoutMs
     this.unreachableSince = undefined
   }
 
   /** A changed `renewTime` is a sign of life; its value is by the run's clock and says nothing. */
   renewed(renewTime: string | undefined): void {
-    if (!this.lastSign || this.lastSign.renewTime !== renewTime) this.lastSign = { at: this.now(), renewTime }
+    if (!this.lastSign || this.lastSign.renewTime !== renewTime) this.lastSign = { at: this.clock.now(), renewTime }
   }
 
   ms(): number {
-    return this.lastSign ? this.now() - this.lastSign.at : 0
+    return this.lastSign ? this.clock.now() - this.lastSign.at : 0
   }
 }
 
 export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): Promise<GuardOutcome> {
   const { clock, log } = deps
   const { identity, afterMs, lease: name, service } = spec
-  const silence = new Silence(clock.now)
+  const silence = new Silence(clock)
   let isAnnounced = false
   for (; ; await clock.sleep(pollMs)) {
     const askedAt = clock.now()
@@ -96,7 +96,7 @@ function fence(cluster: Cluster, spec: GuardSpec, lease: Lease, log: (line: stri
   return patchLease(cluster, spec, lease, log, [holder])
 }
 
-/** Writes to the Lease as it was read. Answers whether it was written: someone may have been faster. Logs other refusals. */
+/** Writes to the Lease unless it has changed since it was read. Answers whether it was written; logs other refusals. */
 async function patchLease(
   cluster: Cluster,
   { namespace, lease: name }: GuardSpec,

@@ -1,5 +1,5 @@
-// After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and then the traffic, and the
-// canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
+// After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and then the traffic, and
+// the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
 import { isDeepStrictEqual } from 'node:util'
 import { type Cluster, emptyWhenUnread } from '../../cluster/client.ts'
 import { belongs, matches } from '../../cluster/labels.ts'
@@ -22,7 +22,7 @@ export type AdoptDeps = {
 
 type Template = Workload['spec']['template']
 
-/** Istiod tells proxies of a route and of the pods behind it separately. After this time they know the pods that are ready. */
+/** Istiod tells proxies of routes and of pods separately. After this time they know the pods that are ready. */
 const settledMs = 2_000
 
 /** @throws Error when stable cannot take over; then it has its old template again, and the traffic has not moved. */
@@ -48,8 +48,8 @@ export async function adopt(
 }
 
 /**
- * Whether an earlier run has done it: both have the same pod template, and the canary has 0 replicas. Someone who scales the
- * canary up starts a new promotion.
+ * Whether an earlier run has done it: both have the same pod template, and the canary has 0 replicas. Someone who
+ * scales the canary up starts a new promotion.
  */
 export async function isAdopted(cluster: Cluster, { namespace }: Split, selectors: VersionSelectors): Promise<boolean> {
   const deployments = await cluster.list<Workload>('Deployment', namespace)
@@ -127,7 +127,7 @@ function adopted(stable: Workload, canary: Workload): Template {
   }
 }
 
-/** Fails when someone changed the template since it was read. The resourceVersion cannot tell: the status changes it too. */
+/** Fails when someone changed the template since it was read. The status changes the resourceVersion as well. */
 async function rewrite(
   cluster: Cluster,
   now: Workload,

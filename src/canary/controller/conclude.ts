@@ -1,5 +1,5 @@
-// After a promotion has ended: tells the hooks, deletes the guard, waits for the drain, collects a diagnosis, adopts the
-// version, and settles the Lease.
+// After a promotion has ended: tells the hooks, deletes the guard, waits for the drain, collects a diagnosis, adopts
+// the version, and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
 import { isHeldAsPlanned, type State } from '../state/machine.ts'
 import { adopt } from './adopt.ts'
@@ -96,8 +96,8 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 }
 
 /**
- * Releases the Lease when a later run may resume, and deletes it when the promotion is over. While a rollback is not written,
- * the Lease stays, and with it the guard.
+ * Releases the Lease when a later run may resume, and deletes it when the promotion is over. While a rollback is not
+ * written, the Lease stays, and with it the guard.
  */
 export async function settleLease({ session, deps }: PromotionContext, status: EndedStatus): Promise<void> {
   if (status.kind === 'lost' || !isSafe(status)) return

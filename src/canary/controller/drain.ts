@@ -1,13 +1,13 @@
-// Waits until the canary serves nothing once its weight is 0. Writing the weight does not make users safe: istiod has to
-// hear of it, and may do so a minute late when the API server refused its watches for some time.
+// Waits until the canary serves nothing once its weight is 0. Writing the weight does not make users safe: istiod has
+// to hear of it, and may do so a minute late when the API server refused its watches for some time.
 import type { Clock } from '../../runtime/clock.ts'
 
 /** Requests that the canary served since the last sample; undefined when not all of its sidecars answered. */
 export type SampleRequests = () => Promise<number | undefined>
 
 /**
- * `perSecond`: what the canary usually serves, so that a pause is not mistaken for the end. `isOver`: there is no reason to
- * wait any longer.
+ * `perSecond`: what the canary usually serves, so that a pause is not mistaken for the end. `isOver`: there is no
+ * reason to wait any longer.
  */
 export type DrainOptions = {
   timeoutMs: number
@@ -32,9 +32,9 @@ const unconfirmedMs = 10_000
 const alpha = 0.01
 
 /**
- * The silence, in milliseconds, after which no more requests are expected. With `perSecond` independent requests a second,
- * pauses of T seconds begin perSecond·e^(−perSecond·T) times a second (a Poisson process), so T is chosen such that `alpha`
- * of them begin in the whole timeout. It is 9.5 s at most.
+ * The silence, in milliseconds, after which no more requests are expected. With `perSecond` independent requests a
+ * second, pauses of T seconds begin perSecond·e^(−perSecond·T) times a second (a Poisson process), so T is chosen such
+ * that `alpha` of them begin in the whole timeout. It is 9.5 s at most.
  */
 function silenceFor(perSecond: number, timeoutMs: number): number {
   const needed = perSecond === 0 ? 0 : (1_000 * Math.log((perSecond * timeoutMs) / 1_000 / alpha)) / perSecond

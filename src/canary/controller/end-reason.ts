@@ -5,7 +5,7 @@ import type { Sample } from '../metrics/observer.ts'
 import { isHeldAsPlanned, type State } from '../state/machine.ts'
 import type { PromotionContext } from './context.ts'
 
-/** `before`: the state in which this run began; `sample`: what was seen last. */
+/** `before`: the state in which this run began; `sample`: the last one. */
 export async function withCause(
   context: PromotionContext,
   before: State,

@@ -1,4 +1,4 @@
-// What the hooks are told of a promotion; the phases are Flagger's.
+// The status of a promotion as the hooks get it; the phases are Flagger's.
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { PromotionStatus } from '../hooks/external-checks.ts'
 import type { State } from '../state/machine.ts'

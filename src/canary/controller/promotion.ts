@@ -100,13 +100,13 @@ export class PromotionRun {
     return this.status.state
   }
 
-  get hasEnded(): boolean {
+  hasEnded(): boolean {
     return this.status.kind !== 'running'
   }
 
   /** It has not ended, or not everything that it decided is written yet. */
   get isBusy(): boolean {
-    return !this.hasEnded || !this.writer.isIdle()
+    return !this.hasEnded() || !this.writer.isIdle()
   }
 
   /** False when its traffic should return to stable and that is not written. */
@@ -123,7 +123,7 @@ export class PromotionRun {
   async tick(): Promise<void> {
     try {
       if (!(await this.writer.settled())) return
-      if (this.hasEnded) return await this.heartbeat()
+      if (this.hasEnded()) return await this.heartbeat()
       await this.step()
     } catch (problem) {
       if (problem instanceof LeaseLost) return this.lose(problem)
@@ -190,14 +190,14 @@ export class PromotionRun {
     const sample = await observer.sample()
     const observation = this.observations.build(this.state, sample, isRenewed)
     // It may have been ended from outside during each wait.
-    if (this.hasEnded) return
+    if (this.hasEnded()) return
     deps.note(describeSample(this.state, observation))
     this.load?.aim(this.state, observation)
     const { state, actions } = next(plan, this.state, observation, deps.clock.now())
     if (plan.explain && state.phase !== 'waiting')
       explainChecks(plan, state).forEach((each) => deps.note(describeEvidence(each)))
     const explained = await withCause(context, this.before, state, sample)
-    if (this.hasEnded) return
+    if (this.hasEnded()) return
     await this.apply(withState(this.status, explained), actions)
   }
 
@@ -215,10 +215,10 @@ export class PromotionRun {
   }
 
   private async apply(status: RunStatus, actions: Action[]): Promise<void> {
-    const wasWaiting = this.state.phase === 'waiting'
+    const isStart = this.state.phase === 'waiting' && status.state.phase !== 'waiting'
     this.status = status
-    if (wasWaiting && this.state.phase !== 'waiting') this.checks.start()
-    const outcome = outcomeOf(this.state)
+    if (isStart) this.checks.start()
+    const outcome = outcomeOf(status.state)
     if (outcome) this.context.deps.note(`${outcome.verdict}: ${outcome.reason}`)
     const changes = actions.map((action) => describeAction(this.plan, action)).join('; ')
     if (actions.length > 0 || outcome) this.tell('event', changes || (outcome?.reason ?? ''))
@@ -251,7 +251,7 @@ export class PromotionRun {
   private lose({ message }: LeaseLost): void {
     const reason = `this run lost the promotion: ${message}`
     const { clock, note } = this.context.deps
-    const wasRunning = !this.hasEnded
+    const wasRunning = !this.hasEnded()
     // Whoever holds the Lease decides: this run writes nothing any more.
     this.writer.drop()
     this.status = lose(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)

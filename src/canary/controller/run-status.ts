@@ -1,7 +1,7 @@
 // How this run stands with its promotion: still running, ended in one way or another, or not the holder any more. Pure.
 import { isHeldAsPlanned, type ActiveState, type EndedState, type State } from '../state/machine.ts'
 
-/** `error`: what went wrong besides the verdict; `rolledBackWith`: the service whose failure rolled this one back too. */
+/** `error`: what else went wrong; `rolledBackWith`: the service whose failure rolled this one back too. */
 type Ending = { state: EndedState; error?: string; rolledBackWith?: string }
 
 export type EndedStatus =

@@ -8,8 +8,9 @@ import { isAdopted } from './adopt.ts'
 import { splitOf } from './context.ts'
 
 /**
- * Why the canary is left as it is; undefined when there is something to do. There is when a canary with all the traffic is not
- * adopted yet, and when a run was lost before its last step had passed. `weight`: the canary's weight now, in per cent.
+ * Why the canary is left as it is; undefined when there is something to do. There is when a canary with all the traffic
+ * is not adopted yet, and when a run died before its last step had passed. `weight`: the canary's weight now, in
+ * per cent.
  */
 export async function whySkipped(
   cluster: Cluster,

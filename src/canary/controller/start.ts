@@ -12,7 +12,7 @@ import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import { currentObjects, splitOf, type PromotionDeps, type WatchedObjects } from './context.ts'
 import { PromotionRun } from './promotion.ts'
 
-/** @throws Error when another run holds the Lease, when there can be no guard, or when the counters cannot be read at all. */
+/** @throws Error when another run holds the Lease, or when the guard or the counters are not available. */
 export async function startPromotion(
   cluster: Cluster,
   config: Config,

@@ -13,7 +13,7 @@ import { readRoutes, readWeight, type Split } from '../traffic/router.ts'
 import type { Labels } from '../workload/selectors.ts'
 import { waitForDrain, type DrainResult, type SampleRequests } from './drain.ts'
 
-/** What it takes to sample a canary from outside its promotion. Plain data: the post step gets it from the main step. */
+/** What it takes to sample a canary from outside its promotion. Plain data: the main step hands it to the post step. */
 export type DrainTarget = { labels: Labels; metrics: MetricNames; timeoutMs: number }
 
 /** Why the canary still serves when the timeout is over; undefined when nothing shows that it does. */
@@ -63,10 +63,11 @@ export async function explainServing(
       `weight 0 was written to ${where}, and ${serving}: someone has written ${weight} there since; ` +
       'find out who does (GitOps, another pipeline), and run the stage rollback again'
     )
+  const restart = `kubectl -n ${systemNamespace} rollout restart deployment -l app=istiod`
   return (
     `weight 0 is in ${where}, and ${serving}: istiod has not told them (${await describeIstiod(cluster)}), ` +
-    'or someone calls it without these routes. Check `istioctl proxy-status`: when proxies lag behind there, or istiod ' +
-    `cannot watch the API server, run \`kubectl -n ${systemNamespace} rollout restart deployment -l app=istiod\``
+    'or someone calls it without these routes. Check `istioctl proxy-status`: when proxies lag behind there, ' +
+    `or istiod cannot watch the API server, run \`${restart}\``
   )
 }
 

@@ -26,8 +26,8 @@ const keptWrites = 20
 const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
 
 /**
- * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are about
- * to be renewed, or a conflict with another writer.
+ * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are
+ * about to be renewed, or a conflict with another writer.
  */
 export function isTransient(problem: unknown): boolean {
   return (

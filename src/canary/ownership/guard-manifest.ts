@@ -1,4 +1,4 @@
-// The guard as Kubernetes objects: a Job, its program and spec, and an account with only the rights that it needs. Pure.
+// The guard as Kubernetes objects: a Job, its program and spec, and an account with as few rights as possible. Pure.
 import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../../cluster/objects.ts'
 import { leaseName, ownerReference } from './lease-object.ts'

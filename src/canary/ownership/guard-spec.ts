@@ -1,7 +1,7 @@
 // What a guard works by: the Lease to watch, and the routes to restore when nobody renews it.
 import type { Routed, Split } from '../../policies/routes.ts'
 
-/** `identity`: the holder to watch; `afterMs`: how long it may go without renewing; `saved`: the routes before the promotion. */
+/** `identity`: the holder to watch; `afterMs`: how long it may stop renewing; `saved`: the routes to restore. */
 export type GuardSpec = {
   namespace: string
   service: string

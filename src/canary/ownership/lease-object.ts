@@ -7,11 +7,11 @@ export type SavedPromotion = { version: 2; plan: string; template: string; run: 
 
 export const stateAnnotation = 'mesh-canary.io/state'
 /**
- * The run that holds the Lease, or held it. It also keeps the map of annotations from being empty: the API server drops an
- * empty map, and no patch can add an annotation to a map that is absent.
+ * The run that holds the Lease, or held it. It also keeps the map of annotations from being empty: the API server drops
+ * an empty map, and no patch can add an annotation to a map that is absent.
  */
 export const runAnnotation = 'mesh-canary.io/run'
-/** How somebody other than the run ended the promotion: the guard, or the stage rollback. */
+/** How someone other than the run ended the promotion: the guard, or the stage rollback. */
 export const endedAnnotation = 'mesh-canary.io/ended'
 /** The holder that the guard watches, once its Job has started. */
 export const guardAnnotation = 'mesh-canary.io/guard'

@@ -1,5 +1,5 @@
-// Which run promotes a service: a Lease in its namespace, renewed with every sample, that also saves how far the promotion
-// is. A second run waits, or fails and names the holder; a run that stops renewing loses the Lease.
+// Which run promotes a service: a Lease in its namespace, renewed with every sample, that also saves how far the
+// promotion is. A second run waits, or fails and names the holder; a run that stops renewing loses the Lease.
 import { randomUUID } from 'node:crypto'
 import { isConflict, type Cluster, type PatchOperation } from '../../cluster/client.ts'
 import { managedByLabel, manager } from '../../cluster/labels.ts'
@@ -197,7 +197,7 @@ function claimOf(
     renew: (saved) => write([renewal(), save(saved)]),
     release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
     end: async () => {
-      // A run that was suspended may have lost it meanwhile. One that has just renewed does not lose it before it is gone.
+      // A suspended run may have lost it meanwhile. A run that has just renewed keeps it until it is deleted.
       await write([renewal()])
       await cluster.remove('Lease', namespace, name, lease.metadata.uid)
     },
@@ -228,8 +228,8 @@ async function writeAsHolder(
 }
 
 /**
- * Takes the promotion from whoever holds it; undefined when there is none. A run that is alive notices at its next sample.
- * `why` tells that run what happened.
+ * Takes the promotion from whoever holds it; undefined when there is none. A run that is alive notices at its next
+ * sample. `why` tells that run what happened.
  */
 export async function seizeLease(
   cluster: Cluster,

@@ -15,7 +15,7 @@ import { guardName } from './guard-manifest.ts'
 import { claimLease, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
 
-/** `run`: the run's address or name; `readGuardProgram`: answers the source text of the guard; `redact` removes secrets. */
+/** `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. */
 export type SessionDeps = {
   run: string
   readGuardProgram: () => string

@@ -81,7 +81,7 @@ describe('all traffic ends on stable when', () => {
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the run was cancelled' })
     expect(ended.error).toBeUndefined()
     expect(cluster.weights).toEqual([5, 25, 0])
-    // The post step looks whether the proxies follow.
+    // The post step checks whether the proxies follow.
     expect(cluster.intents.at(-1)).toMatchObject([
       { split, needsDrainCheck: true, drainTarget: { labels: { app: 'backend', version: 'v2' }, timeoutMs: 20_000 } },
     ])

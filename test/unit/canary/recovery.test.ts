@@ -222,13 +222,13 @@ describe('the stage rollback', () => {
   })
 
   test('tells that run why it lost the Lease', async () => {
-    let told: string | undefined
+    let reason: string | undefined
     namespace.before = (verb, kind) => {
-      if (verb === 'patch' && kind === 'VirtualService') told = namespace.annotations[endedAnnotation]
+      if (verb === 'patch' && kind === 'VirtualService') reason = namespace.annotations[endedAnnotation]
       return undefined
     }
     await back()
-    expect(told).toBe('run 9 returned all traffic to stable (stage rollback)')
+    expect(reason).toBe('run 9 returned all traffic to stable (stage rollback)')
   })
 
   test('moves the weights when no promotion is under way', async () => {

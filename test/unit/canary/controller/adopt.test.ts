@@ -219,9 +219,9 @@ describe('stable cannot take over', () => {
       'several Deployments (backend-v1, other) in shop make pods with app=backend,version=v1',
     ],
     ['there is none of the canary', [before], 'after: adopt needs one Deployment of the canary pods'],
-  ])('when %s: nothing is written', async (_, deployments, told) => {
+  ])('when %s: nothing is written', async (_, deployments, message) => {
     const { run, events } = fakeCluster({ deployments })
-    await expect(run()).rejects.toThrow(told)
+    await expect(run()).rejects.toThrow(message)
     expect(events).toEqual([])
   })
 })

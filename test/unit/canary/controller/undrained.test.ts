@@ -130,8 +130,8 @@ describe('a canary without a weight', () => {
         ),
         'istiod-1: no node takes the pod: 0/3 nodes are available: 3 Insufficient memory',
       ],
-    ])('%s', async (_, cluster, told) => {
-      expect(await why(cluster)).toContain(`istiod has not told them (${told}`)
+    ])('%s', async (_, cluster, finding) => {
+      expect(await why(cluster)).toContain(`istiod has not told them (${finding}`)
     })
   })
 })
