@@ -1,9 +1,9 @@
 // A workload's rollout: whether it is through, the wait for it, and why it is not.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './client.ts'
 import { belongs } from './labels.ts'
 import type { Kind, Pod, Workload } from './objects.ts'
 import { isReady } from '../mesh/sidecar.ts'
+import { poll } from '../runtime/retry.ts'
 import { causeOf } from '../verify/cause.ts'
 import { creationFailure } from '../verify/pod-creation.ts'
 
@@ -27,16 +27,13 @@ export async function waitForRollout(
   signal: AbortSignal,
 ): Promise<void> {
   const { name, namespace = '' } = metadata
-  const until = Date.now() + timeoutMs
-  for (;;) {
-    const now = await cluster.get<Workload>(kind as Kind, namespace, name)
-    if (now && isRolledOut({ ...now, kind })) return
-    if (Date.now() >= until)
-      throw new Error(
-        `${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${await cause(cluster, namespace, now)}`,
-      )
-    await sleep(500, undefined, { signal })
-  }
+  const look = () => cluster.get<Workload>(kind as Kind, namespace, name)
+  const isThrough = (workload: Workload | undefined) => workload !== undefined && isRolledOut({ ...workload, kind })
+  const last = await poll(look, isThrough, { limitMs: timeoutMs, intervalMs: 500, signal })
+  if (isThrough(last)) return
+  throw new Error(
+    `${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${await cause(cluster, namespace, last)}`,
+  )
 }
 
 async function cause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {

@@ -1,7 +1,7 @@
 // Make before break: whether the sidecars have taken in what was just written, by their own word.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
+import { poll } from '../runtime/retry.ts'
 import { hasSidecar, isReady } from './sidecar.ts'
 
 const updates = 'envoy_cluster_manager_cds_update_success'
@@ -24,15 +24,11 @@ export async function watchProxyUpdates(
     .filter((pod) => hasSidecar(pod) && isReady(pod))
     .slice(0, sample)
   const before = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
-  return async () => {
-    const until = Date.now() + limitMs
-    for (;;) {
-      const now = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
-      if (now.every((value, i) => value === undefined || value > (before[i] ?? -1))) return true
-      if (Date.now() >= until) return false
-      await sleep(200, undefined, signal ? { signal } : {})
-    }
+  const haveAll = async () => {
+    const now = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
+    return now.every((value, i) => value === undefined || value > (before[i] ?? -1))
   }
+  return () => poll(haveAll, (all) => all, { limitMs, intervalMs: 200, signal })
 }
 
 async function count(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {

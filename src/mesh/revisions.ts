@@ -1,7 +1,7 @@
 // Control planes side by side: which revisions there are, which one a namespace points to, and who still uses one.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
+import { poll } from '../runtime/retry.ts'
 import { ended, expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from './sidecar.ts'
 
 /** What Istio calls the revision without a name, and the tag to which `istio-injection` belongs. */
@@ -110,14 +110,11 @@ export async function removePlane(
   if ((tags?.get(unnamed) ?? unnamed) === revision) await istioctl(settingTag(unnamed, heir))
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
-  const until = Date.now() + timeoutMs
-  while ((await listControlPlanes(cluster)).some((plane) => plane.revision === revision)) {
-    if (Date.now() >= until)
-      throw new Error(
-        `the control plane ${revision} is still there ${timeoutMs / 1000} s after istioctl removed it; look at what holds its Deployment in ${systemNamespace} (finalizers, another tool that puts it back)`,
-      )
-    await sleep(500, undefined, { signal })
-  }
+  const isGone = async () => !(await listControlPlanes(cluster)).some((plane) => plane.revision === revision)
+  if (await poll(isGone, (gone) => gone, { limitMs: timeoutMs, intervalMs: 500, signal })) return
+  throw new Error(
+    `the control plane ${revision} is still there ${timeoutMs / 1000} s after istioctl removed it; look at what holds its Deployment in ${systemNamespace} (finalizers, another tool that puts it back)`,
+  )
 }
 
 /** Pods whose sidecar is not of the revision that their namespace points to, as after a tag has moved: a sentence, if there are any. */

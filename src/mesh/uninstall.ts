@@ -1,6 +1,5 @@
 // Takes the mesh away: policies, sidecars, control plane, and what Istio itself leaves behind. Nothing of anybody else's goes
 // with it: where the removal would take such a thing along, nothing is touched.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
 import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, type Kind, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
@@ -10,6 +9,7 @@ import { apply } from '../policies/apply.ts'
 import type { Planned } from '../policies/plan.ts'
 import { listNames } from '../runtime/errors.ts'
 import { isOurs, listPolicies, namespaceLabel, removeObject } from '../policies/prune.ts'
+import { poll } from '../runtime/retry.ts'
 import { waitForRollout } from '../cluster/rollout.ts'
 import { restart, selectWorkloads } from './inject.ts'
 import { watchProxyUpdates } from './propagation.ts'
@@ -353,12 +353,8 @@ async function untilGone(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const until = Date.now() + timeoutMs
-  for (;;) {
-    const remains = await remaining(cluster, namespace, system)
-    if (remains.length === 0 || Date.now() >= until) return remains
-    await sleep(500, undefined, { signal })
-  }
+  const look = () => remaining(cluster, namespace, system)
+  return poll(look, (left) => left.length === 0, { limitMs: timeoutMs, intervalMs: 500, signal })
 }
 
 async function remaining(cluster: Cluster, namespace: string, system: boolean): Promise<string[]> {

@@ -2,7 +2,8 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { run, within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run } from '../tools/run.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
 import { tagMove, type TagMove } from '../mesh/inject.ts'
 import { checkSteps, ensureMesh, isAsRequested } from '../mesh/install.ts'
@@ -60,7 +61,7 @@ async function tagToMove({ config, cluster, stages }: StageContext): Promise<Tag
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(context: StageContext): Promise<void> {
   const { config, host, connection, istioctl } = context
-  const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
+  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
   const found = await precheck({
     istioctl: istioctl!.path,
     cliArgs: connection.cliArgs,
@@ -82,7 +83,7 @@ async function prechecked(context: StageContext): Promise<void> {
 /** Tells them; those that are never pulled must be on the nodes. */
 async function images(context: StageContext): Promise<void> {
   const { config, host, cluster, mesh: asked, recorder, istioctl } = context
-  const signal = within(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
+  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
   const { code, stdout, stderr } = await run(istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
   if (code !== 0)
     throw new ConfigError(

@@ -1,12 +1,12 @@
 // The mutual TLS mode on the wire: a plaintext request to each port of each pod, through the API server's pod proxy,
 // which is no part of the mesh. STRICT must refuse it; PERMISSIVE and DISABLE must answer it.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { protocolOf, servicePorts, type Protocol } from '../cluster/service-ports.ts'
+import { systemClock } from '../runtime/clock.ts'
 
 export type Mode = 'STRICT' | 'PERMISSIVE' | 'DISABLE'
 type Mtls = { mode?: Mode | 'UNSET' }
@@ -79,7 +79,7 @@ export async function probeMtls(
     cluster.list<PeerAuthentication>('PeerAuthentication', systemNamespace),
   ])
   const asked = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && pod.metadata.deletionTimestamp === undefined)
-  const until = Date.now() + limitMs
+  const until = systemClock.now() + limitMs
   const rows = asked.flatMap((pod) =>
     portsOf(pod, services).map((port) =>
       row(cluster, pod, port, modeOf(pod, port.number, [...own, ...root]), until, signal),
@@ -106,14 +106,14 @@ async function row(
   for (;;) {
     const { seen, note } = await plaintext(cluster, pod, port.number)
     const ok = seen === 'unclear' ? undefined : (seen === 'refused') === (expected === 'STRICT')
-    if (ok || Date.now() >= until)
+    if (ok || systemClock.now() >= until)
       return {
         ...known,
         seen,
         ...(ok === undefined ? {} : { ok }),
         ...(ok === true ? {} : { note: note ?? wrong(seen, expected) }),
       }
-    await sleep(500, undefined, { signal })
+    await systemClock.sleep(500, signal)
   }
 }
 

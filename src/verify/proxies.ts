@@ -1,10 +1,10 @@
 // Whether the sidecars run what istiod wants them to: from their own counters, read through the API server.
 // Of Envoy's statistics Istio publishes by default cluster_manager, listener_manager and the stream xds-grpc;
 // control_plane.connected_state is not among them, so the open stream to istiod tells the connection.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { hasRunningSidecar } from '../mesh/sidecar.ts'
+import { poll } from '../runtime/retry.ts'
 import { run } from '../tools/run.ts'
 import { logLines, messageOfLine, timeOf } from './log-lines.ts'
 
@@ -21,12 +21,8 @@ export async function verifyProxies(
   asker?: Asker,
   limitMs = 10_000,
 ): Promise<ProxyRow[]> {
-  const until = Date.now() + limitMs
-  for (;;) {
-    const rows = await look(cluster, namespace, asker)
-    if (rows.every(({ ok }) => ok) || Date.now() >= until) return rows
-    await sleep(1_000, undefined, asker ? { signal: asker.signal } : {})
-  }
+  const isInSync = (rows: ProxyRow[]) => rows.every(({ ok }) => ok)
+  return poll(() => look(cluster, namespace, asker), isInSync, { limitMs, intervalMs: 1_000, signal: asker?.signal })
 }
 
 async function look(cluster: Cluster, namespace: string, asker: Asker | undefined): Promise<ProxyRow[]> {

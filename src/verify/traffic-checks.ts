@@ -1,6 +1,5 @@
 // What the traffic that is there shows of the policies: the split beside its weights, retries, timeouts and ejections, and
 // whether TCP services are reached. From the sidecars' own counters, over a few seconds; what they do not publish is said.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../canary/metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
@@ -9,6 +8,7 @@ import type { ServicePolicy } from '../config/schema.ts'
 import { hasRunningSidecar, isReady } from '../mesh/sidecar.ts'
 import { hostOf } from '../policies/compile/index.ts'
 import { weightsOf } from '../policies/routes.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { interval, plausible } from './binomial.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
@@ -51,7 +51,7 @@ export async function checkTraffic(
   const meshed = pods.filter(hasRunningSidecar)
   const read = () => Promise.all(meshed.map((pod) => readPod(cluster, pod, watched.metrics)))
   const before = await read()
-  await sleep(watchMs, undefined, { signal })
+  await systemClock.sleep(watchMs, signal)
   const after = await read()
   const counted = meshed.map((pod, i) => ({ pod, delta: before[i] && after[i] && counterDeltas(before[i], after[i]) }))
   return trafficCheckRows(watched, counted, services, routes, watchMs)

@@ -1,9 +1,9 @@
 // Waits until every pod that should be in the mesh is N/N with its sidecar, within a limit, and says why one is not.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { causeOf } from './cause.ts'
 import { creationFailure } from './pod-creation.ts'
 import { podRows, type PodRow } from './pods.ts'
@@ -16,7 +16,7 @@ export async function verifyPods(
   judged: (pod: Pod) => boolean,
   signal: AbortSignal,
 ): Promise<PodRow[]> {
-  const until = Date.now() + timeoutMs
+  const until = systemClock.now() + timeoutMs
   for (;;) {
     // In this order: of a rollout that has ended since, the old pods are seen to go.
     const workloads = await listWorkloads(cluster, namespace)
@@ -29,12 +29,12 @@ export async function verifyPods(
       wrong.some(({ name, sidecar }) => sidecar === 'none' && name === pod.metadata.name),
     )
     // A pod without a sidecar will not get one by waiting, but one that has it may be about to take its place.
-    if (Date.now() >= until || bare.some((pod) => !workloads.some((workload) => replaces(workload, pod))))
+    if (systemClock.now() >= until || bare.some((pod) => !workloads.some((workload) => replaces(workload, pod))))
       return [
         ...(await explain(cluster, pods, rows, wrong)),
         ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),
       ]
-    await sleep(1_000, undefined, { signal })
+    await systemClock.sleep(1_000, signal)
   }
 }
 
