@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { initialState, type Step } from '../../../../src/canary/state/machine.ts'
+import { skippedState, type EndedStep } from '../../../../src/canary/state/machine.ts'
 import { noRequests } from '../../../../src/canary/analysis/request-counts.ts'
 import { promotionReport } from '../../../../src/report/report.ts'
 import { splitWarnings } from '../../../../src/stages/promote.ts'
@@ -11,21 +11,20 @@ const plan = planOf('steps: [5, 25, 50, 75, 90, 100]')
 /** What is doubted of a promotion in which the canary served so many of the requests of each step. */
 function doubts(requests: number, canary: (weight: number) => number): string[] {
   const steps = plan.steps.map(
-    (weight): Step => ({
+    (weight): EndedStep => ({
       kind: 'weight',
       weight,
       from: 0,
       shiftedAt: 0,
-      watchedFrom: 0,
       endedAt: 1,
       canary: noRequests,
       stable: noRequests,
-      watched: { canary: canary(weight), stable: requests - canary(weight) },
+      watched: { since: 0, canary: canary(weight), stable: requests - canary(weight) },
       outcome: 'passed',
     }),
   )
   return splitWarnings(
-    promotionReport({ ...initialState(plan, 0, 0), steps, verdict: 'promoted', plan, namespace: 'shop' }),
+    promotionReport({ ...skippedState(plan, 0, 0, ''), steps, verdict: 'promoted', plan, namespace: 'shop' }),
   )
 }
 
