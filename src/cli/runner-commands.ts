@@ -3,6 +3,6 @@
 /** From now on, `stream` drops these lines. */
 export function dropRunnerCommands(stream: NodeJS.WriteStream): void {
   const write = stream.write.bind(stream)
-  stream.write = ((chunk: string | Uint8Array, ...rest: []) =>
-    typeof chunk === 'string' && chunk.startsWith('::debug::') ? true : write(chunk, ...rest)) as typeof stream.write
+  stream.write = (chunk: string | Uint8Array, ...rest: []) =>
+    typeof chunk === 'string' && chunk.startsWith('::debug::') ? true : write(chunk, ...rest)
 }

@@ -56,18 +56,26 @@ async function fromApi(api: string, { token, signal, backOffMs = 1000 }: Release
 function apiReason(error: unknown, hasToken: boolean): string {
   if (!(error instanceof StatusError))
     return `${reasonOf(error)}; check the network of the runner, or give an exact version`
-  const { status, headers, body } = error
-  const limit = headers['x-ratelimit-limit']
-  if (
-    (status === 403 || status === 429) &&
-    (headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined)
-  ) {
-    const until = Number(headers['x-ratelimit-reset']) || undefined
-    const used = `GitHub's limit of ${typeof limit === 'string' ? `${limit} requests an hour` : 'requests'} is used up${until === undefined ? '' : ` until ${new Date(until * 1000).toISOString()}`}`
-    return `${used}, ${hasToken ? 'although a token was given: give another one' : 'and without a token it is low: give `token`, such as ${{ github.token }}'}; or give an exact version`
-  }
-  if (status === 401) return `HTTP 401: GitHub refuses the token; give another \`token\`, or an empty one to send none`
+  const { status, body } = error
+  if (isRateLimited(error)) return rateLimitReason(error, hasToken)
+  if (status === 401) return 'HTTP 401: GitHub refuses the token; give another `token`, or an empty one to send none'
   return `HTTP ${status}${body === '' ? '' : ` (${body.slice(0, 100)})`}; give an exact version, or another \`token\``
+}
+
+function isRateLimited({ status, headers }: StatusError): boolean {
+  const isSpent = headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined
+  return (status === 403 || status === 429) && isSpent
+}
+
+function rateLimitReason({ headers }: StatusError, hasToken: boolean): string {
+  const limit = headers['x-ratelimit-limit']
+  const resetSeconds = Number(headers['x-ratelimit-reset'])
+  const requests = typeof limit === 'string' ? `${limit} requests an hour` : 'requests'
+  const until = resetSeconds ? ` until ${new Date(resetSeconds * 1000).toISOString()}` : ''
+  const remedy = hasToken
+    ? 'although a token was given: give another one'
+    : 'and without a token it is low: give `token`, such as ${{ github.token }}'
+  return `GitHub's limit of ${requests} is used up${until}, ${remedy}; or give an exact version`
 }
 
 async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {

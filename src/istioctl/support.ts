@@ -19,23 +19,26 @@ export function supportedKubernetes(istioVersion: string): { oldest: string; new
 
 /** A sentence for each thing out of support. `server`: the version as the API server gives it, such as `v1.37.2`. */
 export function supportWarnings(istioVersion: string, server: string): string[] {
-  const range = supportedKubernetes(istioVersion)
-  const served = /^v?1\.(\d+)/.exec(server)?.[1]
-  const outside =
-    range &&
-    served !== undefined &&
-    (Number(served) < minor(`${range.oldest}.0`) || Number(served) > minor(`${range.newest}.0`))
-  const ended = major(istioVersion) === 1 && minor(istioVersion) < supported[0]!
+  return [...endedSupport(istioVersion), ...untestedKubernetes(istioVersion, server)]
+}
+
+function endedSupport(istioVersion: string): string[] {
+  const [oldest] = supported
+  const version = minor(istioVersion)
+  if (major(istioVersion) !== 1 || version >= oldest!) return []
+  const when = version === oldest! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`
+  const alternatives = supported.map((each) => `1.${each}`).join(' or ')
   return [
-    ...(ended
-      ? [
-          `istio.version: ${istioVersion} no longer gets fixes: support for Istio 1.${minor(istioVersion)} ended ${minor(istioVersion) === supported[0]! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`}; move to a supported version (${supported.map((each) => `1.${each}`).join(' or ')})`,
-        ]
-      : []),
-    ...(outside
-      ? [
-          `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`,
-        ]
-      : []),
+    `istio.version: ${istioVersion} no longer gets fixes: support for Istio 1.${version} ended ${when}; move to a supported version (${alternatives})`,
+  ]
+}
+
+function untestedKubernetes(istioVersion: string, server: string): string[] {
+  const range = supportedKubernetes(istioVersion)
+  const served = Number(/^v?1\.(\d+)/.exec(server)?.[1])
+  if (!range || Number.isNaN(served)) return []
+  if (served >= minor(`${range.oldest}.0`) && served <= minor(`${range.newest}.0`)) return []
+  return [
+    `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`,
   ]
 }

@@ -9,20 +9,7 @@ import { cacheBetweenRuns, type Cache } from './cache.ts'
 import { download, type Progress } from './download.ts'
 import { bodyText, get, reasonOf, retryRequest, StatusError, withoutCredentials } from './http.ts'
 import { findTool, installTool, sha256Of } from './tool-cache.ts'
-
-/** A program as its project publishes it, for platforms and architectures as Node.js names them. */
-export type Tool = {
-  /** Its name in the tool cache. */
-  name: string
-  /** The section of the config that errors name: `istio` for `istio.version`, `istio.mirror`, `istio.sha256`. */
-  key: string
-  /** The file of a release: a `.tar.gz` or `.zip` with the binary alone, or the binary itself. @throws ConfigError where there is none. */
-  assetOf(version: string, platform: NodeJS.Platform, arch: string): string
-  addressOf(mirror: string, version: string, asset: string): string
-  /** The file beside the asset that holds its sha256. */
-  sumsOf(asset: string): string
-  binary(platform: NodeJS.Platform): string
-}
+import type { Tool } from './tool.ts'
 
 export type Options = {
   /** Address in the layout that the tool's `addressOf` knows. */

@@ -7,7 +7,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { cacheDir, find, findAllVersions } from '@actions/tool-cache'
-import type { Tool } from './obtain.ts'
+import type { Tool } from './tool.ts'
 import { withLock } from './lock.ts'
 
 /** Written beside a binary: its own sha256, and that of the release's asset that it came in. */

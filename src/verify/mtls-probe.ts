@@ -35,7 +35,7 @@ export async function probeMtls(
   ])
   const policies = [...own, ...root]
   const probed = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && pod.metadata.deletionTimestamp === undefined)
-  const until = Date.now() + limitMs
+  const until = systemClock.now() + limitMs
   const rows = probed.flatMap((pod) =>
     portsOf(pod, services).map((port) =>
       probePort(cluster, pod, port, modeOf(pod, port.number, policies), until, signal),
@@ -64,7 +64,7 @@ async function probePort(
   for (;;) {
     const answer = await requestPlaintext(cluster, pod, port.number)
     const row = { ...probe, ...judge(answer, expected) }
-    if (row.ok || Date.now() >= until) return row
+    if (row.ok || systemClock.now() >= until) return row
     await systemClock.sleep(500, signal)
   }
 }

@@ -19,7 +19,7 @@ export async function verifyPods(
   isRequired: (pod: Pod) => boolean,
   signal: AbortSignal,
 ): Promise<PodRow[]> {
-  const until = Date.now() + timeoutMs
+  const until = systemClock.now() + timeoutMs
   for (;;) {
     // Workloads before pods: when a rollout ends in between, its old pods are not listed any more.
     const workloads = await listWorkloads(cluster, namespace)
@@ -28,7 +28,7 @@ export async function verifyPods(
     const failing = podRows(pods.filter(isRequired)).filter(({ ok }) => !ok)
     const short = workloads.filter((workload) => lacksPods(workload) && isRequired(templatePod(workload)))
     if (failing.length === 0 && short.length === 0) return rows
-    if (Date.now() >= until || isHopeless(pods, failing, workloads))
+    if (systemClock.now() >= until || isHopeless(pods, failing, workloads))
       return [
         ...(await withCauses(cluster, pods, rows, failing)),
         ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),

@@ -6,9 +6,12 @@ const printed: string[] = []
 
 beforeEach(() => {
   printed.length = 0
-  const { write } = process.stdout
+  const original = Object.getOwnPropertyDescriptor(process.stdout, 'write')
   process.stdout.write = (chunk) => Boolean(printed.push(String(chunk)))
-  return () => void (process.stdout.write = write)
+  return () => {
+    if (original) Object.defineProperty(process.stdout, 'write', original)
+    else Reflect.deleteProperty(process.stdout, 'write')
+  }
 })
 
 test('drops the debug lines of the toolkit, and nothing else', () => {

@@ -85,18 +85,18 @@ test.each([
     'lots\nERROR: failed to create cluster: something new\nmore',
     /^cluster: `kind create cluster` failed: failed to create cluster: something new more$/,
   ],
-])('%s', (output, words) => {
+])('explains: %s', (output, words) => {
   expect(explain('kind create cluster', output, 'shop')).toMatch(words)
 })
 
-test('only a name that somebody else has is taken', () => {
+test('takes a name for taken only when another job has it', () => {
   expect([
     isTaken('node(s) already exist for a cluster with the name "shop"'),
     isTaken('port is already allocated'),
   ]).toEqual([true, false])
 })
 
-test('the logs of the nodes are asked for a cause that kind does not name', async () => {
+test('finds a cause in the logs of the nodes that kind does not name', async () => {
   const folder = tempFolder()
   mkdirSync(join(folder, 'shop-control-plane'))
   writeFileSync(join(folder, 'shop-control-plane', 'journal.log'), 'nothing here\n')

@@ -1,6 +1,6 @@
 // With all the traffic at the canary nobody tells whether stable would fare better: what the machine makes of that.
 import { describe, expect, test } from 'vitest'
-import { next, initialState, type Action, type State } from '../../../../src/canary/state/machine.ts'
+import { next, initialState, outcomeOf, type Action, type State } from '../../../../src/canary/state/machine.ts'
 import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
@@ -8,10 +8,11 @@ import { planOf, served } from '../../fixtures.ts'
 function ride(
   more: string,
   fails: (second: number, state: State) => { canary: number; stable: number },
+  startWeight = 0,
 ): { state: State; weights: number[] } {
   const plan = planOf(`interval: 10s, progressDeadline: 60s, ${more}`)
   const weights: number[] = []
-  let state = initialState(plan, 0, 0, served(10_000))
+  let state: State = initialState(plan, startWeight, 0, served(10_000))
   for (let second = 1; state.phase !== 'ended'; second++) {
     const { weight } = state
     const shares = fails(second, state)
@@ -74,9 +75,16 @@ describe('failures at weight 100', () => {
     })
   })
 
+  test('send it back to its start weight when the plan has only one step', () => {
+    const outage = (_: number, { weight, steps }: State) => (weight === 100 && steps.length === 1 ? allFail : good)
+    const { state, weights } = ride('steps: [100], checks: { successRate: 90% }', outage, 50)
+    expect(weights).toEqual([100, 50, 100])
+    expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
+  })
+
   test('condemn a canary that never had a share to be compared by: blue and green', () => {
     const { state, weights } = ride('steps: [100]', () => ({ canary: 0.5, stable: 0.5 }))
     expect(weights).toEqual([100, 0])
-    expect(state.verdict).toBe('rolled-back')
+    expect(outcomeOf(state)?.verdict).toBe('rolled-back')
   })
 })
