@@ -19,8 +19,8 @@ export type Change = { kind: string; namespace: string; name: string; action: 'c
 type WatchProxies = () => Promise<() => Promise<unknown>>
 
 /**
- * Calls `onChange` after each change. `watchProxies`, called before a write, resolves to a function that waits until every
- * proxy has received what was written. Rejects with the cause, and with what is done and what is not.
+ * Calls `onChange` after each change. `watchProxies`, called before a write, resolves to a function that waits until
+ * every proxy has received what was written. Rejects with the cause, and with what is done and what is not.
  */
 export async function apply(
   cluster: Cluster,
@@ -51,8 +51,8 @@ export async function apply(
 type Step = { writes: Due[]; settle: boolean }
 
 /**
- * Make before break: first the new subsets, then the routes that use them, and last the removal of subsets, rules and hosts
- * that nothing uses any more; between these steps the proxies must catch up.
+ * Make before break: first the new subsets, then the routes that use them, and last the removal of subsets, rules and
+ * hosts that nothing uses any more; between these steps the proxies must catch up.
  */
 function stepsOf(todo: Due[]): Step[] {
   const rules = todo.filter(isRule)

@@ -50,7 +50,8 @@ function hostFaults(
       return host === undefined
         ? []
         : [
-            `${sourceKey(ours)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, and of ` +
+            `${sourceKey(ours)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, ` +
+              `and of ` +
               `two for one host the mesh follows the older; ${remedy(ours, theirs, written.has(keyOf(theirs)))}`,
           ]
     }),
@@ -86,7 +87,8 @@ function undefinedSubsets(config: Config, { kept }: Desired): string[] {
     if (traffic && !splitSubsets(config, service)) return []
     return lost.map(
       ([subset, weight]) =>
-        `services.${service}.subsets: the subset ${subset} gets ${weight}% of the traffic now, but is not defined here; ` +
+        `services.${service}.subsets: the subset ${subset} gets ${weight}% of the traffic now, but is not defined ` +
+        `here; ` +
         'add it with its labels, or set `traffic` to move the traffic',
     )
   })

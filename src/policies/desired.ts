@@ -8,8 +8,8 @@ import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
 
 /**
- * `sources`: the objects before they were merged into `objects`. `kept`: by service, the weights in force that no source
- * overrides. `notes`: one sentence for each merge.
+ * `sources`: the objects before they were merged into `objects`. `kept`: by service, the weights in force that no
+ * source overrides. `notes`: one sentence for each merge.
  */
 export type Desired = {
   objects: KubeObject[]
@@ -21,7 +21,10 @@ export type Desired = {
 
 export const fromConfig = 'the config'
 
-/** @throws ConfigError when a manifest is invalid, or two sources contradict each other. Without a cluster nothing is `live`. */
+/**
+ * @throws ConfigError when a manifest is invalid, or two sources contradict each other. Without a cluster nothing is
+ * `live`.
+ */
 export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
   const manifests = readManifests(config.policies ?? [], config.namespace)
   const kept = withoutOverridden(config, liveWeights(config, live), manifests)

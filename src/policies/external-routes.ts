@@ -6,8 +6,8 @@ import { configLabel, isOurs, type Owner } from './prune.ts'
 import { splitsIn, routesTo } from './routes.ts'
 
 /**
- * The config for compiling policies: without the canaries that set no policies for their service and whose traffic a route
- * outside this config already splits between stable and canary.
+ * The config for compiling policies: without the canaries that set no policies for their service and whose traffic a
+ * route outside this config already splits between stable and canary.
  */
 export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, { id }: Owner): Config {
   const own: { -readonly [K in keyof Config]: Config[K] } = {

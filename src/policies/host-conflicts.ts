@@ -1,5 +1,5 @@
-// Hosts that a route of others claims too: in the other API, Istio's or the Gateway API, or in a VirtualService of another
-// namespace. Conflicts within the own namespace are found before (contradictions.ts).
+// Hosts that a route of others claims too: in the other API, Istio's or the Gateway API, or in a VirtualService of
+// another namespace. Conflicts within the own namespace are found before (contradictions.ts).
 import { ApiError, undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
 import { keyOf, titleOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { hostOf } from './compile/index.ts'

@@ -115,7 +115,8 @@ function notPolicy(apiVersion: string, kind: string): string {
   const ofMesh = group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io'
   if (!ofMesh)
     return (
-      `the kind ${kind} (${apiVersion}) belongs neither to Istio nor to the Gateway API; \`policies\` takes only their ` +
+      `the kind ${kind} (${apiVersion}) belongs neither to Istio nor to the Gateway API; \`policies\` takes only ` +
+      `their ` +
       'kinds, so deploy it with the application'
     )
   const right = policyKinds.find((each) => each.split('.')[0] === kind)

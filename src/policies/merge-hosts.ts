@@ -7,8 +7,9 @@ type Policy = Sourced['object']
 type Spec = Policy['spec']
 
 /**
- * Objects with the same key become one: VirtualServices by hosts and gateways, DestinationRules by host and workloads, all
- * others by name. A VirtualService without hosts is the target of a delegation, and goes by its name too.
+ * Objects with the same key become one: VirtualServices by hosts and gateways, DestinationRules by host and
+ * workloads, all others by name. A VirtualService without hosts is the target of a delegation, and goes by its name
+ * too.
  */
 export function mergeKey({ apiVersion, kind, metadata, spec }: Policy): string {
   const namespace = metadata.namespace ?? ''
@@ -53,7 +54,10 @@ export function sharedHosts(a: KubeObject, b: KubeObject): { hosts: string[]; ga
   }
 }
 
-/** The host for which the sidecars would follow only one of the two. A gateway merges several VirtualServices of a host. */
+/**
+ * The host for which the sidecars would follow only one of the two. A gateway merges several VirtualServices of a
+ * host.
+ */
 export function contendedHost(a: Policy, b: Policy): string | undefined {
   if (a.kind !== b.kind) return undefined
   if (a.kind === 'DestinationRule')

@@ -1,5 +1,5 @@
-// Merges the policies of all sources into one VirtualService and one DestinationRule a host, because of two the mesh would
-// follow only one. Pure.
+// Merges the policies of all sources into one VirtualService and one DestinationRule a host, because of two the mesh
+// would follow only one. Pure.
 import { titleOf, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Sourced } from './manifests.ts'
@@ -38,7 +38,10 @@ function mergeReason({ kind, spec }: Sourced['object']): string {
   return 'they have the same name'
 }
 
-/** Two VirtualServices that share some of their hosts and gateways but not all, so that neither is a part of the other. */
+/**
+ * Two VirtualServices that share some of their hosts and gateways but not all, so that neither is a part of the
+ * other.
+ */
 function overlapFaults(groups: Sourced[][]): string[] {
   const virtualServices = groups.map(([first]) => first!).filter(({ object }) => object.kind === 'VirtualService')
   return virtualServices.flatMap((a, i) =>
@@ -48,8 +51,9 @@ function overlapFaults(groups: Sourced[][]): string[] {
       if (host === undefined || gateway === undefined) return []
       const place = gateway === meshGateway ? 'the sidecars' : `the gateway ${gateway}`
       return [
-        `${sourcedTitle(a)} and ${sourcedTitle(b)} are both for the host ${host} at ${place}, but differ in their hosts ` +
-          'or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, or remove the host from one',
+        `${sourcedTitle(a)} and ${sourcedTitle(b)} are both for the host ${host} at ${place}, but differ in their ` +
+          'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, or remove the host ' +
+          'from one',
       ]
     }),
   )

@@ -18,7 +18,8 @@ import { lostSubsets, usesSubset } from './subsets.ts'
 export type Action = 'create' | 'change' | 'unchanged' | 'delete'
 /**
  * `object`: what the run applies or, for `delete`, the live object. `before`: the live object.
- * `diff`: lines such as `- spec.http[0].timeout: 10s` and `+ spec.http[0].timeout: 5s`, of labels, annotations and spec.
+ * `diff`: lines such as `- spec.http[0].timeout: 10s` and `+ spec.http[0].timeout: 5s`, of labels, annotations and
+ * spec.
  */
 export type Planned = { action: Action; object: KubeObject; before?: KubeObject; diff: string[] }
 
@@ -81,7 +82,8 @@ async function usedSubsetFaults(cluster: Cluster, planned: readonly Planned[], n
       .filter((other) => usesSubset(other, rule, name))
       .map(
         (other) =>
-          `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, which this config ` +
+          `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, which this ` +
+          `config ` +
           'does not own, sends traffic there; change that object first, or keep the subset',
       ),
   )
@@ -106,8 +108,9 @@ async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObjec
 }
 
 /**
- * Overrides conflicts with mesh-canary itself, whose promotions patch weights, and all conflicts on an object that the user
- * has just handed over. Rejects with an ApiError that names the object and, in a conflict, the other field manager.
+ * Overrides conflicts with mesh-canary itself, whose promotions patch weights, and all conflicts on an object that
+ * the user has just handed over. Rejects with an ApiError that names the object and, in a conflict, the other field
+ * manager.
  */
 export async function serverSideApply(
   cluster: Cluster,

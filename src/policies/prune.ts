@@ -11,8 +11,8 @@ export const configLabel = 'mesh-canary.io/config'
 export const namespaceLabel = 'mesh-canary.io/namespace'
 
 /**
- * One config in one namespace, which may delete what it created. `prunes` is false for inputs without a name: two steps of a
- * workflow, each with its own inputs, would delete each other's objects.
+ * One config in one namespace, which may delete what it created. `prunes` is false for inputs without a name: two
+ * steps of a workflow, each with its own inputs, would delete each other's objects.
  */
 export type Owner = { id: string; namespace: string; prunes: boolean }
 
@@ -62,14 +62,16 @@ export function foreignOwner(live: KubeObject, owner: Owner): string | undefined
     )
   if (isUnclaimed(live) || isOf(owner, live)) return undefined
   const namespace = labels[namespaceLabel]
-  const otherConfig = `${configLabel}=${labels[configLabel]}${namespace === undefined ? '' : `, of the namespace ${namespace}`}`
+  const ofNamespace = namespace === undefined ? '' : `, of the namespace ${namespace}`
   return (
-    `${title} belongs to another config of mesh-canary (${otherConfig}); remove it from one of the two, ` +
-    'or give both the same `name`'
+    `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${ofNamespace}); ` +
+    'remove it from one of the two, or give both the same `name`'
   )
 }
 
-/** The policies in the namespace, or in all namespaces, that match the selector; none of kinds that the cluster lacks. */
+/**
+ * The policies in the namespace, or in all namespaces, that match the selector; none of kinds that the cluster lacks.
+ */
 export async function listPolicies(
   cluster: Cluster,
   namespace: string | undefined,

@@ -1,10 +1,13 @@
-// Splits that end because the plan deletes their VirtualService: without its route every pod of a service gets requests, also
-// those of a version that had none. Pure.
+// Splits that end because the plan deletes their VirtualService: without its route every pod of a service gets
+// requests, also those of a version that had none. Pure.
 import { titleOf, type HttpRoute, type VirtualService } from '../cluster/objects.ts'
 import { contendedHost } from './merge-hosts.ts'
 import type { Planned } from './plan.ts'
 
-/** One sentence for each VirtualService that the plan deletes, that splits a host in the mesh, and that nothing replaces. */
+/**
+ * One sentence for each VirtualService that the plan deletes, that splits a host in the mesh, and that nothing
+ * replaces.
+ */
 export function removedSplits(planned: readonly Planned[]): string[] {
   const staying = planned.filter(({ action }) => action !== 'delete')
   return planned
@@ -15,8 +18,10 @@ export function removedSplits(planned: readonly Planned[]): string[] {
       if (host === undefined || !split || staying.some((each) => contendedHost(object, each.object) !== undefined))
         return []
       return [
-        `policies: the config no longer asks for the ${titleOf(object)}, so the run deletes it, and with it the split of ` +
-          `${host} (${describeSplit(split)}): then every pod of the service gets requests; keep its section, or first ` +
+        `policies: the config no longer asks for the ${titleOf(object)}, so the run deletes it, and with it the ` +
+          `split of ` +
+          `${host} (${describeSplit(split)}): then every pod of the service gets requests; keep its section, or ` +
+          `first ` +
           'remove the pods that must get none',
       ]
     })

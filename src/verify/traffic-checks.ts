@@ -1,5 +1,6 @@
-// What the present traffic shows of the policies: splits, retries, timeouts and ejections, and whether TCP services can be
-// reached. From the sidecars' counters over a few seconds; the rows say which counters the proxies do not publish.
+// What the present traffic shows of the policies: splits, retries, timeouts and ejections, and whether TCP services
+// can be reached. From the sidecars' counters over a few seconds; the rows say which counters the proxies do not
+// publish.
 import type { MetricNames } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
@@ -128,7 +129,9 @@ function speaksTcp(service: Service): boolean {
   )
 }
 
-/** A server that speaks first cannot be tested by HTTP: a pod must be ready, and no connection to it may have failed. */
+/**
+ * A server that speaks first cannot be tested by HTTP: a pod must be ready, and no connection to it may have failed.
+ */
 function reachableRow({ metadata: { name, namespace = '' }, spec }: Service, counts: PodCounts[]): TrafficCheckRow {
   const row = { service: name, what: 'reachable' } as const
   const target = { service: name, host: hostOf(name, namespace) }
