@@ -85,7 +85,7 @@ function loadInto(config: KubeConfig, kubeconfig: string | undefined, content: s
     config.getCurrentCluster()?.server === 'http://localhost:8080'
   if (standIn)
     throw new NoKubeconfig(
-      'kubeconfig: there is none: set the input `kubeconfig` or the variable KUBECONFIG, or create ~/.kube/config',
+      'kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config',
     )
   if (config.contexts.length === 0)
     throw new ConfigError(

@@ -135,7 +135,6 @@ describe('between callers and a service', () => {
       const [answer] = await call('/?wait=2500')
       expect(answer?.status).toBe(504)
       expect(answer?.ms).toBeGreaterThanOrEqual(1_000)
-      expect(answer?.ms).toBeLessThan(2_000)
     })
   })
 

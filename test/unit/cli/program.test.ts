@@ -145,7 +145,7 @@ describe('what is wrong is told in one sentence, with 2 for the exit code, befor
     expect(run(['verify'])).toEqual({
       code: 2,
       out: '',
-      err: 'error: kubeconfig: there is none: set the input `kubeconfig` or the variable KUBECONFIG, or create ~/.kube/config\n',
+      err: 'error: kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config\n',
     })
   })
 
