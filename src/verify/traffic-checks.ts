@@ -19,7 +19,7 @@ import {
   type CountedService,
   type PodCounts,
 } from './proxy-counters.ts'
-import { splitRow } from './split-check.ts'
+import { checkSplit } from './split-check.ts'
 
 /** `ok` is undefined when the counters do not tell: a retry policy shows nothing while no request needs a retry. */
 export type TrafficCheckRow = {
@@ -67,7 +67,15 @@ export function trafficCheckRows(
     const { subsets, retries, timeout, circuitBreaker } = policy
     const weights = route && weightsOf(route, service, namespace)
     return [
-      ...(weights && subsets ? [splitRow({ target, route, weights, subsets }, counts, metrics, watchMs)] : []),
+      ...(weights && subsets
+        ? [
+            {
+              service,
+              what: 'split' as const,
+              ...checkSplit({ target, route, weights, subsets }, counts, metrics, watchMs),
+            },
+          ]
+        : []),
       ...(retries ? [retriesRow(target, counts, metrics)] : []),
       ...(timeout !== undefined || retries?.perTryTimeout !== undefined ? [timeoutsRow(target, counts, metrics)] : []),
       ...(circuitBreaker ? [ejectionsRow(target, counts, metrics)] : []),
