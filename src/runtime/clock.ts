@@ -21,8 +21,8 @@ export const systemClock: Clock = {
 }
 
 /**
- * Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a promotion,
- * and no step may pass or end because of that.
+ * Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a
+ * promotion, and no step may pass or end because of that.
  */
 export function monotonicNow(): number {
   return Math.round(performance.timeOrigin + performance.now())

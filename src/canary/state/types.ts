@@ -135,4 +135,4 @@ export type Action =
   /** Removes the mirror and the header route. */
   | { kind: 'clear' }
 
-export type Next = { state: State; actions: Action[] }
+export type Next<S extends State = State> = { state: S; actions: Action[] }
