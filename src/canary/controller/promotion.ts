@@ -200,9 +200,9 @@ async function moving(
   const known = holding.savedRoutes.map(keyOf)
 
   async function take({ state: after, actions }: Next): Promise<void> {
-    const before = state.phase
+    const started = state.phase === 'waiting' && after.phase !== 'waiting'
     state = after
-    if (before === 'waiting' && state.phase !== 'waiting') asked.start()
+    if (started) asked.start()
     if (state.phase === 'ended') note(`${state.verdict}: ${state.reason}`)
     if (actions.length > 0 || state.phase === 'ended')
       tell(
