@@ -1,9 +1,9 @@
 // What the schema generates: action.yml, the JSON Schema for editors, and the tables in the README.
 // `node dev/generate.ts` writes them; `check` compares.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { stringify } from 'yaml'
 import { inputs } from '../src/config/inputs.ts'
 import { nodeAt as nodeIn, publishedSchema as publish, type Node } from '../src/config/published.ts'
+import { stringify } from '../src/yaml/stringify.ts'
 
 const published = publish()
 const nodeAt = (path: string[]) => nodeIn(path, published)
@@ -37,19 +37,16 @@ function actionYml(): string {
       ...(value === undefined ? {} : { default: value }),
     },
   ])
-  return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify(
-    {
-      name: 'mesh-canary',
-      description:
-        'Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.',
-      author: 'The mesh-canary developers',
-      branding: { icon: 'git-merge', color: 'blue' },
-      inputs: { config: { description: configInput }, ...Object.fromEntries(described) },
-      outputs: Object.fromEntries(Object.entries(outputs).map(([name, description]) => [name, { description }])),
-      runs: { using: 'node24', main: 'dist/index.js', post: 'dist/index.js', 'post-if': 'always()' },
-    },
-    { lineWidth: 0 },
-  )}`
+  return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify({
+    name: 'mesh-canary',
+    description:
+      'Gives a Kubernetes cluster an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or puts it back.',
+    author: 'The mesh-canary developers',
+    branding: { icon: 'git-merge', color: 'blue' },
+    inputs: { config: { description: configInput }, ...Object.fromEntries(described) },
+    outputs: Object.fromEntries(Object.entries(outputs).map(([name, description]) => [name, { description }])),
+    runs: { using: 'node24', main: 'dist/index.js', post: 'dist/index.js', 'post-if': 'always()' },
+  })}`
 }
 
 /** A default as the tables show it; nothing for a section or an empty list. */

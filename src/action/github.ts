@@ -1,26 +1,25 @@
-// The run on GitHub: inputs from the runner, lines and annotations to its log, outputs, summary, state for the post step.
+// The run on GitHub: inputs from the runner, lines and annotations in its log, outputs, summary, state for the post step.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import {
-  abortOnSignals,
-  finishRun,
-  readGuardProgram,
-  recordPostState,
-  runName,
-  tempDir,
-  type PostState,
-} from '../runtime/environment.ts'
+import { recordPostState, runPost, type PostState } from '../post.ts'
+import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { outputsOf } from '../report/outputs.ts'
 import { worst, type Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 
-export async function main(): Promise<void> {
+/** The main step, or the post step if main has run before. */
+export async function action(): Promise<void> {
+  await (core.getState('main') === '' ? main() : post())
+}
+
+async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
@@ -41,19 +40,19 @@ function load(): Config | undefined {
 }
 
 function host(config: Config): Host {
-  const { cancel, ...told } = recordPostState(config, (left) => core.saveState('left', JSON.stringify(left)))
+  const { onCancel, ...postHooks } = recordPostState(config, (state) => core.saveState('left', JSON.stringify(state)))
   return {
     // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
-    signal: abortOnSignals(['SIGINT', 'SIGTERM'], cancel),
+    signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),
     tempDir: tempDir(),
-    run: runName(),
-    guardProgram: readGuardProgram,
+    runName: runName(),
+    readGuardProgram,
     info: (line) => core.info(defused(line)),
     warning: core.warning,
     group: core.group,
     mask: core.setSecret,
-    istioctl: ({ folder }) => core.addPath(folder),
-    ...told,
+    onIstioctl: ({ folder }) => core.addPath(folder),
+    ...postHooks,
   }
 }
 
@@ -66,7 +65,12 @@ export function defused(text: string): string {
 }
 
 function publish(report: Report, file: string): void {
-  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  try {
+    writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? messageOf(error)
+    fail(`report: ${file} cannot be written (${code}); give a path in a folder that exists`, 'Report')
+  }
   for (const [name, value] of Object.entries(outputsOf(report, file))) core.setOutput(name, value)
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))
@@ -82,9 +86,9 @@ function fail(message: string, title: string): void {
 }
 
 /** Finishes what main could not, and removes what main wrote. */
-export async function post(): Promise<void> {
+async function post(): Promise<void> {
   try {
-    for (const line of await finishRun(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
+    for (const line of await runPost(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
       core.info(defused(line)),
     ))
       core.warning(line)

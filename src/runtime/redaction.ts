@@ -1,63 +1,23 @@
-// What must not be shown or kept anywhere, leaf by leaf: whole values are masked too coarsely, lines of them too finely. Pure.
-import { canariesOf } from '../config/names.ts'
-import type { Config } from '../config/schema.ts'
+// Takes secrets out of everything that a run shows or keeps. Pure.
 
-/** The secrets that stand in the config itself; those of a kubeconfig are its own (cluster/connect.ts). */
-export function secretsInConfig(config: Config): string[] {
-  return [
-    ...(config.token === undefined ? [] : [config.token]),
-    ...(config.istio ? passwords(config.istio.mirror) : []),
-    ...canariesOf(config).flatMap(({ prometheus, webhooks }) => [
-      ...(prometheus?.token === undefined ? [] : [prometheus.token]),
-      ...(prometheus?.address === undefined ? [] : inAddress(prometheus.address)),
-      ...Object.values(webhooks).flatMap(({ url }) => inAddress(url)),
-    ]),
-  ]
+export type Redactor = {
+  /** The value with `***` in place of each secret in every text inside it. */
+  redact: <T>(value: T) => T
+  /** Redacts these as well from now on. */
+  learn: (secrets: readonly string[]) => void
 }
 
-/** Shorter ones are words of every text. */
-const [shortestPassword, shortestToken] = [4, 8]
-
-/** Chat services put their tokens into paths and queries: what is long there is taken for one. Each as it is, and as it stands in the address. */
-function inAddress(address: string): string[] {
-  const { search, pathname } = new URL(address)
-  const values = search
-    .slice(1)
-    .split('&')
-    .map((pair) => pair.slice(pair.indexOf('=') + 1))
-    .flatMap((value) => [...spellings(value), ...spellings(value.replaceAll('+', ' '))])
-  const parts = pathname
-    .split('/')
-    .filter((part) => part.length >= 16)
-    .flatMap(spellings)
-  return [...new Set([...passwords(address), ...[...values, ...parts].filter((each) => each.length >= shortestToken)])]
-}
-
-/** A name without a password is a token. */
-function passwords(address: string): string[] {
-  const { username, password } = new URL(address)
-  return [...new Set(spellings(password === '' ? username : password))].filter(
-    (each) => each.length >= shortestPassword,
-  )
-}
-
-function spellings(text: string): string[] {
-  try {
-    return [text, decodeURIComponent(text)]
-  } catch {
-    // A bare per cent sign.
-    return [text]
+export function createRedactor(initial: readonly string[] = []): Redactor {
+  let longestFirst: string[] = []
+  const learn = (secrets: readonly string[]) => {
+    longestFirst = [...new Set([...longestFirst, ...secrets])].filter(Boolean).sort((a, b) => b.length - a.length)
   }
-}
-
-/** Replaces the secrets in every text inside a value. */
-export function createRedactor(secrets: readonly string[]): <T>(value: T) => T {
-  const longestFirst = [...new Set(secrets)].filter(Boolean).sort((a, b) => b.length - a.length)
-  const hide = (value: unknown): unknown => {
+  const redact = (value: unknown): unknown => {
     if (typeof value === 'string') return longestFirst.reduce((text, secret) => text.replaceAll(secret, '***'), value)
-    if (Array.isArray(value)) return value.map(hide)
+    if (Array.isArray(value)) return value.map(redact)
     if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, hide(each)]))
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, redact(each)]))
   }
-  return longestFirst.length === 0 ? (value) => value : (hide as <T>(value: T) => T)
+  learn(initial)
+  return { redact: (value) => (longestFirst.length === 0 ? value : (redact(value) as typeof value)), learn }
 }

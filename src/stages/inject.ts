@@ -7,49 +7,51 @@ import { ConfigError } from '../config/error.ts'
 import {
   labelNamespace,
   lackingSidecar,
-  moveOf,
+  planNamespaceMove,
   restart,
   selectWorkloads,
-  labelsForUser,
-  type Move,
+  describeLabels,
+  type NamespaceMove,
   type TagMove,
 } from '../mesh/inject.ts'
-import { listControlPlanes, settingTag, unnamed, type ControlPlane } from '../mesh/revisions.ts'
-import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
+import { defaultRevision } from '../mesh/labels.ts'
+import { listControlPlanes, setTagArgs, type ControlPlane } from '../mesh/revisions.ts'
+import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision } from '../mesh/sidecar.ts'
+import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
-import { waitForRollout } from '../cluster/rollout.ts'
-import { isCanary, istioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
+import { waitForRollout } from '../verify/rollout.ts'
+import { isCanary, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
-export async function inject(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, report } = running
+export async function inject(context: StageContext): Promise<StageOutcome> {
+  const { config, host, cluster, recorder } = context
   const { namespace, workloads } = config
-  const move = await moveOf(cluster, namespace, config.istio)
+  const move = await planNamespaceMove(cluster, namespace, config.istio)
   const all = await selectWorkloads(cluster, namespace, workloads!)
   const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
-  if (config.dryRun) return wouldBe(running, move, lacking)
+  if (config.dryRun) return wouldBe(context, move, lacking)
 
-  const before = await planesThere(running)
-  if (move.tag) await moveTag(running, move.tag)
+  const before = await planesThere(context)
+  if (move.tag) await moveTag(context, move.tag)
   if (move.labels) {
     await labelNamespace(cluster, namespace, move.labels)
-    report.changes.push({ kind: 'Namespace', namespace, name: namespace, action: 'changed' })
+    recorder.record({ changes: [{ kind: 'Namespace', namespace, name: namespace, action: 'changed' }] })
   }
   host.info(
     move.labels
-      ? `namespace ${namespace}: labelled ${labelsForUser(move.labels, move.before)}`
+      ? `namespace ${namespace}: labelled ${describeLabels(move.labels, move.before)}`
       : `namespace ${namespace}: already asks for sidecars`,
   )
   const restarted: Workload[] = []
   try {
     for (const workload of lacking) {
       restarted.push(workload)
-      await renew(running, workload, move)
+      await renew(context, workload, move)
     }
-    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(running, lacking, move.revision)
+    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(context, lacking, move.revision)
   } catch (error) {
     throw isBetween(move) && before.some(({ revision }) => revision === move.from)
-      ? await putBack(running, move, restarted, error)
+      ? await putBack(context, move, restarted, error)
       : error
   }
   if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
@@ -60,17 +62,17 @@ const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
 function wouldBe(
   { config: { namespace }, host }: StageContext,
-  { labels, before, tag, revision }: Move,
+  { labels, before, tag, revision }: NamespaceMove,
   lacking: Workload[],
 ): StageOutcome {
   if (tag)
     host.info(
       `tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`,
     )
-  if (labels) host.info(`namespace ${namespace}: would be labelled ${labelsForUser(labels, before)}`)
+  if (labels) host.info(`namespace ${namespace}: would be labelled ${describeLabels(labels, before)}`)
   host.info(
     lacking.length > 0
-      ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
+      ? `would be restarted, for want of a sidecar${revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
       : 'every workload already has its sidecar',
   )
   return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
@@ -87,34 +89,36 @@ async function planesThere({ config: { istio }, cluster }: StageContext): Promis
 }
 
 /** Whether the namespace comes from another revision, and from which is known. */
-function isBetween({ labels, tag, from, revision }: Move): boolean {
+function isBetween({ labels, tag, from, revision }: NamespaceMove): boolean {
   return (
     (labels !== undefined || tag !== undefined) && from !== undefined && revision !== undefined && from !== revision
   )
 }
 
-export async function moveTag(running: StageContext, { name, to, from }: TagMove): Promise<void> {
-  await istioctl(running, settingTag(name, to))
-  running.report.changes.push({
+export async function moveTag(context: StageContext, { name, to, from }: TagMove): Promise<void> {
+  await runIstioctl(context, setTagArgs(name, to))
+  const action = from === undefined ? 'created' : 'changed'
+  const webhook: Change = {
     kind: 'MutatingWebhookConfiguration',
     namespace: '',
     name: `istio-revision-tag-${name}`,
-    action: from === undefined ? 'created' : 'changed',
-  })
-  running.host.info(
+    action,
+  }
+  context.recorder.record({ changes: [webhook] })
+  context.host.info(
     `tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`,
   )
 }
 
 async function renew(
-  { config, host, cluster, report }: StageContext,
+  { config, host, cluster, recorder }: StageContext,
   workload: Workload,
-  { revision }: Move,
+  { revision }: NamespaceMove,
 ): Promise<void> {
   await restart(cluster, workload)
-  report.restarted.push(nameOf(workload))
+  recorder.record({ restarted: [nameOf(workload)] })
   host.info(
-    `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`,
+    `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`}`,
   )
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
@@ -137,7 +141,7 @@ async function checkSidecars(
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
     (pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)),
   )
-  const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOther(pod, revision))
+  const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOtherRevision(pod, revision))
   if (strange.length > 0)
     throw new Error(
       strange
@@ -166,21 +170,24 @@ async function checkSidecars(
  * Of a run that is cancelled, nothing is waited for: Kubernetes goes on by itself.
  */
 async function putBack(
-  running: StageContext,
-  { before, labels, tag, from }: Move,
+  context: StageContext,
+  { before, labels, tag, from }: NamespaceMove,
   restarted: Workload[],
   cause: unknown,
 ): Promise<Error> {
-  const { config, cluster, host, report } = running
+  const { config, cluster, host, recorder } = context
   const said = messageOf(cause)
-  const calm: StageContext = { ...running, host: { ...host, signal: new AbortController().signal } }
+  const calm: StageContext = { ...context, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
     if (tag)
-      await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from))
+      await runIstioctl(
+        calm,
+        tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : setTagArgs(tag.name, tag.from),
+      )
     if (labels) await labelNamespace(cluster, config.namespace, before)
     for (const workload of restarted) await restart(cluster, workload)
-    report.restarted.push(...names)
+    recorder.record({ restarted: names })
     if (!host.signal.aborted)
       for (const workload of restarted) await waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   } catch (error) {

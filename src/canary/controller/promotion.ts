@@ -295,7 +295,7 @@ async function moving(
       groups.canary,
       state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab'),
     )
-    life = was.life
+    life = was.revision
     const fault = health.fault?.text ?? was.fault
     return {
       ...evidence,

@@ -6,8 +6,9 @@ import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ambientFault } from '../../../src/mesh/inject.ts'
 import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
-import { isOfOther, sidecarRevision } from '../../../src/mesh/sidecar.ts'
-import type { Report } from '../../../src/report/report.ts'
+import { isOfOtherRevision, sidecarRevision } from '../../../src/mesh/sidecar.ts'
+import { createRecorder } from '../../../src/report/recorder.ts'
+import { emptyReport } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
 import { older } from '../../../src/stages/retire.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
@@ -51,7 +52,7 @@ describe('the revision of a sidecar', () => {
       false,
     ],
   ])('is another or not: %s', (_, each, revision, other) => {
-    expect(isOfOther(each, revision)).toBe(other)
+    expect(isOfOtherRevision(each, revision)).toBe(other)
   })
 })
 
@@ -62,7 +63,7 @@ test('ambient mode of a namespace is a fault', () => {
     metadata: { name: 'shop', labels },
   })
   expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'ambient' }))).toMatch(
-    /^namespace: shop is labelled istio.io\/dataplane-mode=ambient/,
+    /^namespace: shop has the label istio.io\/dataplane-mode=ambient/,
   )
   expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'none' }))).toBeUndefined()
 })
@@ -167,13 +168,7 @@ function world(
     onRestart?.()
     return Promise.resolve({})
   }
-  const report = {
-    changes: [],
-    warnings: [],
-    restarted: [],
-    stages: [],
-    istioctl: { path, version: '1.31.0', cacheHit: true },
-  } as unknown as Report
+  const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const quiet = () => undefined
   const running = {
     config: configOf(`namespace: shop\nworkloads: [deploy/a, deploy/b]\nverify: { timeout: 1ms }\n${yaml}`),
@@ -181,9 +176,10 @@ function world(
     cluster: { ...it.cluster, merge, pod: () => Promise.resolve(stats), log: () => Promise.resolve('') },
     connection: { cliArgs: [] },
     stages: ['inject'],
-    report,
+    istioctl: { path, version: '1.31.0', cacheHit: true },
+    recorder,
   } as unknown as StageContext
-  return { running, happened, commands, kept: it.kept, report }
+  return { running, happened, commands, kept: it.kept, report: recorder.current }
 }
 
 describe('pods that are overdue', () => {
@@ -201,7 +197,7 @@ describe('pods that are overdue', () => {
       'are told',
       { 'istio.io/rev': 'prod' },
       [podOf('a', 'old'), podOf('b', 'canary')],
-      /points to the control plane canary, and these pods still have sidecars of another: a-1 \(old\); restart/,
+      /points to the control plane canary, but these pods still have sidecars of another one: a-1 \(old\); restart/,
     ],
     ['there are none', { 'istio.io/rev': 'prod' }, [podOf('b', 'canary')], undefined],
     ['there are none where none need a sidecar', {}, [podOf('a', 'old')], undefined],
@@ -235,7 +231,7 @@ describe('a namespace that moves to another revision', () => {
       /Deployment\/b was not ready within 0.001 s .*\nso the namespace shop points to the revision old again, and Deployment\/a, Deployment\/b were restarted with its sidecars/,
     )
     expect(happened).toEqual([toCanary, 'restart a', 'restart b', backToOld, 'restart a', 'restart b'])
-    expect(report.restarted).toEqual(['Deployment/a', 'Deployment/b', 'Deployment/a', 'Deployment/b'])
+    expect(report().restarted).toEqual(['Deployment/a', 'Deployment/b', 'Deployment/a', 'Deployment/b'])
   })
 
   test('goes back when it is cancelled, without waiting', async () => {

@@ -46,7 +46,7 @@ describe('a split that does not fit its weight', () => {
 
   test('is reported when a fifth of the requests go elsewhere', () => {
     expect(warnings(150, (weight) => 0.8 * weight * 1.5)).toContain(
-      'at weight 100 v2 served 80% of the requests of backend: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods',
+      'at weight 100 v2 served 80% of the requests of backend: something other than the moved routes decides which version serves, such as another VirtualService, or callers that address the pods',
     )
   })
 

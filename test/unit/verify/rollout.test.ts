@@ -1,0 +1,106 @@
+import { describe, expect, test } from 'vitest'
+import type { Workload } from '../../../src/cluster/objects.ts'
+import { isRolledOut, waitForRollout } from '../../../src/verify/rollout.ts'
+import { clusterWith, pod, workload } from '../fixtures.ts'
+
+const whole = (count: number) => ({ replicas: count, updatedReplicas: count, availableReplicas: count })
+const everywhere = { desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberAvailable: 2 }
+
+describe('rolled out', () => {
+  test.each<[string, Workload, boolean]>([
+    ['all pods new and available', workload('Deployment', 'a', whole(3), { replicas: 3 }), true],
+    ['one replica when none is stated', workload('Deployment', 'a', whole(1)), true],
+    ['scaled to none', workload('Deployment', 'a', whole(0), { replicas: 0 }), true],
+    [
+      'not while the controller has not seen the change',
+      workload('Deployment', 'a', { ...whole(3), observedGeneration: 1 }, { replicas: 3, generation: 2 }),
+      false,
+    ],
+    ['not while an old pod is left', workload('Deployment', 'a', { ...whole(3), replicas: 4 }, { replicas: 3 }), false],
+    [
+      'not while a pod is of the old template',
+      workload('Deployment', 'a', { ...whole(3), updatedReplicas: 2 }, { replicas: 3 }),
+      false,
+    ],
+    [
+      'not while a pod is not available',
+      workload('Deployment', 'a', { ...whole(3), availableReplicas: 2 }, { replicas: 3 }),
+      false,
+    ],
+    ['not without a status', { ...workload('Deployment', 'a'), status: { observedGeneration: 1 } }, false],
+    ['a StatefulSet', workload('StatefulSet', 'a', whole(2), { replicas: 2 }), true],
+    ['a DaemonSet on every node', workload('DaemonSet', 'a', everywhere), true],
+    [
+      'not a DaemonSet with an old pod',
+      workload('DaemonSet', 'a', { ...everywhere, updatedNumberScheduled: 1 }),
+      false,
+    ],
+    [
+      'not a DaemonSet with a pod that is not available',
+      workload('DaemonSet', 'a', { ...everywhere, numberAvailable: 1 }),
+      false,
+    ],
+  ])('%s', (_, each, expected) => {
+    expect(isRolledOut(each)).toBe(expected)
+  })
+})
+
+describe('a rollout that is not through in time', () => {
+  const slow = workload('Deployment', 'backend', { replicas: 1 })
+  const waited = (pods: object[], events: object[] = [], now: Workload | undefined = slow) => {
+    const cluster = clusterWith({
+      get: () => Promise.resolve(now),
+      list: (kind: string) => Promise.resolve(kind === 'Pod' ? pods : events),
+      log: () => Promise.resolve(''),
+    })
+    return waitForRollout(cluster, slow, 0, new AbortController().signal)
+  }
+
+  test('is told with the cause of the pod that is not ready', async () => {
+    const broken = pod({
+      status: { conditions: [{ type: 'PodScheduled', status: 'False', message: 'Insufficient cpu' }] },
+    })
+    await expect(
+      waited([pod({ metadata: { name: 'frontend-1', labels: { app: 'frontend' } } }), broken]),
+    ).rejects.toThrow(
+      'Deployment/backend was not ready within 0 s after its restart: backend-1: no node takes the pod: Insufficient cpu',
+    )
+  })
+
+  test('is told with the cause of its newest pod, not of one that it replaces', async () => {
+    const one = (name: string, creationTimestamp: string, message: string, more = {}) =>
+      pod({
+        metadata: { name, creationTimestamp, labels: { app: 'backend' }, ...more },
+        status: { conditions: [{ type: 'PodScheduled', status: 'False', message }] },
+      })
+    const pods = [
+      one('backend-1', '2026-01-01T00:00:00Z', 'old'),
+      one('backend-2', '2026-01-01T00:01:00Z', 'new'),
+      one('backend-3', '2026-01-01T00:02:00Z', 'going', { deletionTimestamp: '2026-01-01T00:03:00Z' }),
+    ]
+    await expect(waited(pods)).rejects.toThrow('backend-2: no node takes the pod: new')
+  })
+
+  test('is not told with the pod of another workload where the selector holds only expressions', async () => {
+    const byExpression = {
+      ...slow,
+      spec: { selector: {}, template: { metadata: { labels: { app: 'backend' } }, spec: { containers: [] } } },
+    }
+    const other = pod({ metadata: { name: 'frontend-1', labels: { app: 'frontend' } }, status: { conditions: [] } })
+    await expect(waited([other], [], byExpression)).rejects.toThrow('its new pods do not exist yet')
+  })
+
+  test('is told with why no pod could be created', async () => {
+    await expect(
+      waited([], [{ involvedObject: { kind: 'ReplicaSet', name: 'backend-5d9f' }, message: 'exceeded quota' }]),
+    ).rejects.toThrow('no pod can be created: exceeded quota')
+  })
+
+  test('is told when nothing more is known', async () => {
+    await expect(waited([])).rejects.toThrow('its new pods do not exist yet')
+  })
+
+  test('that is through is no error, even at the last moment', async () => {
+    await expect(waited([], [], workload('Deployment', 'backend', whole(1)))).resolves.toBeUndefined()
+  })
+})

@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest'
+import type { KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
+import { verifyPods } from '../../../src/verify/verify-pods.ts'
+import { clusterWith, pod, workload } from '../fixtures.ts'
+
+type Objects = { pods?: Pod[]; workloads?: Workload[]; events?: object[] }
+const refused = {
+  kind: 'Event',
+  involvedObject: { kind: 'ReplicaSet', name: 'backend-5d9f' },
+  message: 'failed calling webhook',
+}
+
+/** A fake, for what a controller says of the pods it could not make; the end-to-end tests make it say so. */
+function rowsOf({ pods = [], workloads = [], events = [] }: Objects, judged: (pod: Pod) => boolean = () => true) {
+  const cluster = clusterWith({
+    list: (kind: string) =>
+      Promise.resolve(
+        (kind === 'Pod'
+          ? pods
+          : kind === 'Event'
+            ? events
+            : workloads.filter((each) => each.kind === kind)) as KubeObject[],
+      ),
+    log: () => Promise.resolve(''),
+  })
+  return verifyPods(cluster, 'shop', 0, judged, new AbortController().signal)
+}
+
+describe('a workload', () => {
+  test('without a pod has a row of its own, with what its controller was told', async () => {
+    expect(await rowsOf({ workloads: [workload('Deployment', 'backend')], events: [refused] })).toEqual([
+      {
+        name: 'Deployment/backend',
+        ready: '0/1',
+        sidecar: 'none',
+        ok: false,
+        restarts: 0,
+        cause:
+          'no pod can be created: failed calling webhook; the sidecar injector does not answer, so check that istiod runs',
+      },
+    ])
+  })
+
+  const refusedOne = { updatedReplicas: 1, replicas: 1, conditions: [{ type: 'ReplicaFailure', status: 'True' }] }
+  test.each<[string, Workload, string[]]>([
+    ['of which only an old pod is left', workload('Deployment', 'backend', { replicas: 1 }), ['Deployment/backend']],
+    [
+      'that was refused some of its pods',
+      workload('Deployment', 'backend', refusedOne, { replicas: 3 }),
+      ['Deployment/backend'],
+    ],
+    [
+      'that is still making its pods',
+      workload('Deployment', 'backend', { updatedReplicas: 1, replicas: 1 }, { replicas: 3 }),
+      [],
+    ],
+    ['with its pods', workload('Deployment', 'backend', { updatedReplicas: 1, replicas: 1 }), []],
+    ['scaled to nothing', workload('Deployment', 'backend', {}, { replicas: 0 }), []],
+    ['of a DaemonSet that no node wants', workload('DaemonSet', 'backend'), []],
+    [
+      'of a DaemonSet without its pods',
+      workload('DaemonSet', 'backend', { desiredNumberScheduled: 2 }),
+      ['DaemonSet/backend'],
+    ],
+    ['of a StatefulSet without its pods', workload('StatefulSet', 'backend'), ['StatefulSet/backend']],
+    [
+      'that opted out of the mesh',
+      {
+        ...workload('Deployment', 'backend'),
+        spec: {
+          selector: {},
+          template: { metadata: { labels: { 'sidecar.istio.io/inject': 'false' } }, spec: { containers: [] } },
+        },
+      },
+      [],
+    ],
+  ])('%s: rows of %j', async (_, each, names) => {
+    expect((await rowsOf({ workloads: [each] })).map(({ name }) => name)).toEqual(names)
+  })
+
+  test('that is not judged, the canary, has none', async () => {
+    expect(await rowsOf({ workloads: [workload('Deployment', 'backend')] }, () => false)).toEqual([])
+  })
+})
+
+test('pods that are right have rows without a cause, the others with one', async () => {
+  const bad = pod({
+    metadata: { name: 'backend-2' },
+    status: { conditions: [{ type: 'PodScheduled', status: 'False', message: 'Insufficient cpu' }] },
+  })
+  expect((await rowsOf({ pods: [pod(), bad] })).map(({ name, cause }) => [name, cause])).toEqual([
+    ['backend-1', undefined],
+    ['backend-2', expect.stringContaining('Insufficient cpu')],
+  ])
+})
