@@ -67,7 +67,8 @@ export function cells(runs: number): Cell[] {
 /** A healthy canary takes all steps; a bad one stays at 10% until it is found, for half an hour at most. */
 function planFor({ kind, objective, sampleSeconds }: Cell): string {
   const successRate = Number((100 * objective).toFixed(6))
-  const checks = `checks: { successRate: ${successRate}%, falseAlarm: ${100 * alpha}% }, pollInterval: ${sampleSeconds}s`
+  const limits = `successRate: ${successRate}%, falseAlarm: ${100 * alpha}%`
+  const checks = `pollInterval: ${sampleSeconds}s, checks: { ${limits} }`
   return kind === 'healthy'
     ? `steps: [5, 25, 50, 100], interval: 10s, ${checks}`
     : `steps: [10, 100], until: 10, interval: 30m, ${checks}`

@@ -9,10 +9,9 @@
 // requests each got in that sample. So weights may change between samples, and stable's rate may be anything and may
 // drift. It holds in both worlds that matter:
 // - Failures are independent. With a = q(R)/q(R0), b = (1−q(R))/(1−q(R0)) and rates p_c ≤ R0·p_s the factor is
-//   expected to be
-//     (1+p_c(a−1))^n_c · (1+p_s(b−1))^n_s ≤ exp(p_s·(n_c·R0·(a−1) + n_s·(b−1))) = 1:
-//   for requests that fail one by one, too,
-//   not only for Poisson counts. The mirror test (R < R0: a < 1 < b, p_c ≥ R0·p_s) works the same way.
+//   expected to be (1+p_c(a−1))^n_c · (1+p_s(b−1))^n_s ≤ exp(p_s·(n_c·R0·(a−1) + n_s·(b−1))) = 1: for requests that
+//   fail one by one, too, not only for Poisson counts. The mirror test (R < R0: a < 1 < b, p_c ≥ R0·p_s) works the
+//   same way.
 // - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's
 //   failures is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
