@@ -1,6 +1,6 @@
 // What the traffic that is there shows of the policies: the split beside its weights, retries, timeouts and ejections, and
 // whether TCP services are reached. From the sidecars' own counters, over a few seconds; what they do not publish is said.
-import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../canary/metrics/counters.ts'
+import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service, VirtualService } from '../cluster/objects.ts'

@@ -1,6 +1,6 @@
 // The status of a promotion as the hooks get it; the phases are Flagger's.
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { PromotionStatus } from '../hooks/external-checks.ts'
+import type { PromotionStatus } from '../hooks/promotion-status.ts'
 import type { State } from '../state/machine.ts'
 
 export function hookStatus(namespace: string, plan: CanaryConfig, state: State): PromotionStatus {

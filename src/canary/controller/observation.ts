@@ -59,7 +59,7 @@ export class ObservationBuilder {
     const hasTraffic = state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab')
     const workloads = currentObjects(watched.workloads)
     const check = checkRevision(this.revision, workloads, observer.canaries(), selectors.canary, hasTraffic)
-    this.revision = check.life
+    this.revision = check.revision
     return check.fault
   }
 }

@@ -4,7 +4,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import { createExternalChecks, type ExternalChecks } from '../hooks/external-checks.ts'
 import { createGates } from '../hooks/gates.ts'
 import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
-import { syntheticLoad } from '../load/synthetic.ts'
+import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
 import {
   endHeld,
@@ -39,8 +39,6 @@ import {
 import type { DrainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
-type SyntheticLoad = Awaited<ReturnType<typeof syntheticLoad>>
-
 /** None of its methods rejects: whatever goes wrong ends the promotion and rolls its traffic back to stable. */
 export class PromotionRun {
   private readonly context: PromotionContext
@@ -55,7 +53,7 @@ export class PromotionRun {
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
-    const load = plan.load && (await syntheticLoad(cluster, config, plan, watched.pods, deps.forward))
+    const load = plan.load && (await syntheticLoad(cluster, config, plan, watched.pods, deps.forward, deps.clock))
     return new PromotionRun(context, state, load)
   }
 
@@ -67,12 +65,12 @@ export class PromotionRun {
     this.before = state
     this.status = { kind: 'running', state }
     this.load = load
-    this.checks = createExternalChecks(cluster, plan, status)
-    this.webhooks = createWebhooks(plan, status, note)
+    this.checks = createExternalChecks(cluster, plan, status, clock)
+    this.webhooks = createWebhooks(plan, status, note, clock)
     this.writer = new RouteWriter({ cluster, split, plan, session, state: () => this.state, clock, note })
     this.observations = new ObservationBuilder(context, {
       checks: this.checks,
-      gates: createGates((gate) => this.webhooks.ask(gate)),
+      gates: createGates((gate) => this.webhooks.ask(gate), clock),
       written: () => this.writer.written(),
     })
   }

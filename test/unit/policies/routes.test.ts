@@ -4,9 +4,9 @@ import type { VirtualService } from '../../../src/cluster/objects.ts'
 import { abRouteName } from '../../../src/config/names.ts'
 import {
   fullHost,
-  placesOf,
+  splitsIn,
   routesTo,
-  shareOf,
+  canaryWeightOf,
   weightPatch,
   weightsOf,
   type Routed,
@@ -219,13 +219,13 @@ describe('moving the weight', () => {
     ['both in the route of an A/B stage', virtualService([{ name: abRouteName, route: [to('v1', 95), to('v2', 5)] }])],
   ])('finds nothing to move in a VirtualService that names %s', (_, object) => {
     expect(move(object, 50)).toEqual([])
-    expect(placesOf(object, between('v1', 'v2'))).toEqual([])
+    expect(splitsIn(object, between('v1', 'v2'))).toEqual([])
   })
 })
 
 describe("the canary's share", () => {
   const share = (...route: ReturnType<typeof to>[]) =>
-    placesOf(virtualService([{ route }]), between('v1', 'v2')).map(shareOf)
+    splitsIn(virtualService([{ route }]), between('v1', 'v2')).map(canaryWeightOf)
 
   test.each<[string, ReturnType<typeof to>[], number | undefined]>([
     ['of a hundred', [to('v1', 95), to('v2', 5)], 5],
