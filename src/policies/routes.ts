@@ -1,5 +1,5 @@
-// Finds where a route splits a service's traffic between two versions, and computes how to change the weights there, and
-// nothing else. Pure.
+// Finds where a route splits a service's traffic between two versions, and computes how to change the weights there,
+// and nothing else. Pure.
 import type { PatchOperation } from '../cluster/client.ts'
 import type { Destination, GatewayRoute, VirtualService } from '../cluster/objects.ts'
 import { abRouteName } from '../config/names.ts'
@@ -7,8 +7,8 @@ import type { Version } from '../config/schema.ts'
 import { hostOf, type Weights } from './compile/index.ts'
 
 /**
- * Whose traffic is split, between which versions, and in which named routes only; without `routes` in all of them. Plain
- * data, as the post step needs it to send the traffic back.
+ * Whose traffic is split, between which versions, and in which named routes only; without `routes` in all of them.
+ * Plain data, as the post step needs it to send the traffic back.
  */
 export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
 
@@ -91,7 +91,10 @@ function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
   )
 }
 
-/** A route that splits between both versions: the indices of their targets, and the weight of all other targets together. */
+/**
+ * A route that splits between both versions: the indices of their targets, and the weight of all other targets
+ * together.
+ */
 export type RouteSplit = Route & { stable: number[]; canary: number[]; otherWeight: number }
 
 /** Every route that has targets of both versions; only the named ones if the split has names. */
@@ -124,8 +127,8 @@ export function canaryWeightOf(split: RouteSplit): number | undefined {
 }
 
 /**
- * The JSON Patch that gives the canary `weight` per cent of the weight of both versions, in each route that splits between
- * them. Other targets keep their weights. Empty when the weights are already so.
+ * The JSON Patch that gives the canary `weight` per cent of the weight of both versions, in each route that splits
+ * between them. Other targets keep their weights. Empty when the weights are already so.
  */
 export function weightPatch(object: Routed, split: Split, weight: number): PatchOperation[] {
   return splitsIn(object, split).flatMap((route) => {
@@ -163,9 +166,9 @@ function setWeightAt({ path, targets }: RouteSplit, indices: number[], weight: n
 }
 
 /**
- * The weights in force of the service's subsets, by the first http route that names all of `subsets`, or any subset if that
- * list is empty; undefined without such a route. A route with a match, such as one for a header, counts only if no route
- * takes every request.
+ * The weights in force of the service's subsets, by the first http route that names all of `subsets`, or any subset
+ * if that list is empty; undefined without such a route. A route with a match, such as one for a header, counts only
+ * if no route takes every request.
  */
 export function weightsOf(
   object: VirtualService,

@@ -1,16 +1,15 @@
-// Repeats the user's checks during a promotion: queries, commands and rollout webhooks. Each has its own period and runs
-// in the background, so that no sample waits for it.
+// Repeats the user's checks during a promotion: queries, commands and rollout webhooks. Each has its own period and
+// runs in the background, so that no sample waits for it.
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { prometheusClient } from '../metrics/prometheus-client.ts'
-import type { CheckAnswer, Finding } from '../state/finding.ts'
+import type { Finding } from '../state/types.ts'
+import type { CheckAnswer } from './check-answer.ts'
 import { runCheckCommand } from './commands.ts'
 import type { PromotionStatus } from './promotion-status.ts'
 import { runQuery } from './queries.ts'
 import { callWebhook } from './webhooks.ts'
-
-export type { PromotionStatus } from './promotion-status.ts'
 
 export type ExternalChecks = {
   start: () => void
@@ -81,7 +80,9 @@ function scheduleOf(
   return { name, everyMs: Math.max(pollInterval, every ?? interval), failures, startsLate: false }
 }
 
-/** Never runs a check twice at a time: one that takes longer than its period is run again as soon as it has answered. */
+/**
+ * Never runs a check twice at a time: one that takes longer than its period is run again as soon as it has answered.
+ */
 async function repeat(
   { name, everyMs, failures, startsLate, run }: Check,
   latest: Map<string, Finding>,

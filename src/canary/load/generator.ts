@@ -83,7 +83,10 @@ export type Demand = {
   seconds: number
 }
 
-/** Requests per second to add so that the canary gets what it needs: at most `maxRate`, and none while it gets no share. */
+/**
+ * Requests per second to add so that the canary gets what it needs: at most `maxRate`, and none while it gets no
+ * share.
+ */
 export function missingRate({ needed, stepMs, weight, fromUsers, seconds }: Demand, maxRate: number): number {
   if (weight === 0) return 0
   const wantedPerSecond = needed / (stepMs / 1000) / (weight / 100)

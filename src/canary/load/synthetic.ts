@@ -1,5 +1,5 @@
-// Sends synthetic requests through the ingress gateway when users send too few to judge the canary by. They go to a ready
-// pod of the gateway, at the port where it speaks plain HTTP.
+// Sends synthetic requests through the ingress gateway when users send too few to judge the canary by. They go to a
+// ready pod of the gateway, at the port where it speaks plain HTTP.
 import type { Duplex } from 'node:stream'
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
@@ -10,7 +10,7 @@ import { isReady } from '../../mesh/sidecar.ts'
 import { gatewayLabel } from '../../policies/compile/index.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
-import type { Observation, State } from '../state/machine.ts'
+import type { Observation, State } from '../state/types.ts'
 import { createLoadGenerator, missingRate } from './generator.ts'
 
 /** Opens a connection to a port of a pod. */

@@ -11,8 +11,8 @@ export type CounterMemory = {
 }
 
 /**
- * A new pod counts from zero. A pod that may have served requests before anybody read its counters counts from its first
- * reading.
+ * A new pod counts from zero. A pod that may have served requests before anybody read its counters counts from its
+ * first reading.
  */
 export function createCounterMemory(): CounterMemory {
   const known = new Set<string>()

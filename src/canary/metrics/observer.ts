@@ -8,7 +8,7 @@ import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import type { Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/index.ts'
 import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
-import type { Observation } from '../state/machine.ts'
+import type { Observation } from '../state/types.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { createCounterMemory, type CounterMemory } from './counter-memory.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
@@ -34,7 +34,9 @@ export type Observer = {
   canaries: () => Pod[]
 }
 
-/** @throws Error when the counters cannot be read at all: a missing right, or no Prometheus where there should be one. */
+/**
+ * @throws Error when the counters cannot be read at all: a missing right, or no Prometheus where there should be one.
+ */
 export async function createObserver(
   cluster: Cluster,
   watches: ObjectWatch<Pod>[],

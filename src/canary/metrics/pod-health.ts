@@ -23,8 +23,8 @@ function containerId(pod: Pod, container: string): string {
 export type Health = { ready: boolean; fault?: { pod: Pod; text: string } }
 
 /**
- * A container that crashes in a loop, or that restarted since the promotion began, is a fault. A pod that is not ready yet
- * is none. `before`: the restarts when the promotion began.
+ * A container that crashes in a loop, or that restarted since the promotion began, is a fault. A pod that is not
+ * ready yet is none. `before`: the restarts when the promotion began.
  */
 export function healthOf(pods: Pod[], before: Restarts): Health {
   const running = pods.filter((pod) => !isEnding(pod))

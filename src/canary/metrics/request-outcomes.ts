@@ -3,16 +3,17 @@ import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../
 import { noRequests, type RequestCounts, type Times } from '../analysis/request-counts.ts'
 
 /**
- * The gRPC codes that are errors of a server: Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable, DataLoss.
+ * The gRPC codes that are errors of a server: Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable,
+ * DataLoss.
  * @see https://opentelemetry.io/docs/specs/semconv/rpc/grpc/
  */
 const grpcServerErrors = new Set(['2', '4', '12', '13', '14', '15'])
 type Outcome = 'answered' | 'failed' | 'abandoned'
 
 /**
- * A request failed when it got a 5xx, a server error of gRPC, or no answer at all. It was abandoned when its caller left
- * first: Envoy's flag is DC for a connection, DR for one of several streams. An HTTP request that was abandoned has no
- * code; for a gRPC call Envoy makes up a status.
+ * A request failed when it got a 5xx, a server error of gRPC, or no answer at all. It was abandoned when its caller
+ * left first: Envoy's flag is DC for a connection, DR for one of several streams. An HTTP request that was abandoned
+ * has no code; for a gRPC call Envoy makes up a status.
  */
 function outcomeOf({ response_code: code = '', response_flags: flags = '', ...labels }: SeriesLabels): Outcome {
   const grpcStatus = grpcStatusOf(labels)

@@ -1,5 +1,5 @@
-// Counts each request once, although two sidecars saw it: when a caller's sidecar cuts a request off, the caller counts a
-// failure and the server an abandoned request. Pure.
+// Counts each request once, although two sidecars saw it: when a caller's sidecar cuts a request off, the caller
+// counts a failure and the server an abandoned request. Pure.
 import type { RequestCounts } from '../analysis/request-counts.ts'
 import type { CallerFailures } from './request-outcomes.ts'
 
@@ -9,10 +9,10 @@ export type Pending = { abandoned: number; cutOff: number }
 export const nothingPending: Pending = { abandoned: 0, cutOff: 0 }
 
 /**
- * Counts a request as failed when the caller's sidecar says so. A request that has no counterpart on the other side waits
- * for one sample. After that, an abandoned one was abandoned by the user, and a cut-off one never reached the server's
- * counters and is one more failed request.
- * `served`: what the version's sidecars counted. `complete`: all of those sidecars could be read.
+ * Counts a request as failed when the caller's sidecar says so. A request that has no counterpart on the other side
+ * waits for one sample. After that, an abandoned one was abandoned by the user, and a cut-off one never reached the
+ * server's counters and is one more failed request. `served`: what the version's sidecars counted. `complete`: all of
+ * those sidecars could be read.
  */
 export function reconcile(
   pending: Pending,

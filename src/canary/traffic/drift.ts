@@ -1,4 +1,5 @@
-// Notices when somebody else changes the routes during a promotion, and who it was. The objects come from a watch. Pure.
+// Notices when somebody else changes the routes during a promotion, and who it was. The objects come from a watch.
+// Pure.
 import { keyOf } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import {
@@ -10,7 +11,7 @@ import {
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
-import type { Stage } from '../state/machine.ts'
+import type { Stage } from '../state/types.ts'
 import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
 import type { RouteWrite } from './patch-routes.ts'
@@ -19,9 +20,9 @@ import type { RouteWrite } from './patch-routes.ts'
 export type ExpectedRoutes = { weight: number; kind?: Stage['kind'] | undefined; percent?: number }
 
 /**
- * The first difference from what was written, and who made it; undefined while there is none. `known`: the keys of the
- * objects at the start. `written`: our own writes. A watch may lag behind these, so an object in a version from before one
- * of them tells nothing.
+ * The first difference from what was written, and who made it; undefined while there is none. `known`: the keys of
+ * the objects at the start. `written`: our own writes. A watch may lag behind these, so an object in a version from
+ * before one of them tells nothing.
  */
 export function findDrift(
   current: Routed[],

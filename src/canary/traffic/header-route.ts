@@ -42,8 +42,8 @@ function withManagedRoutes(object: VirtualService, split: Split, match: HttpMatc
 }
 
 /**
- * Takes the requests that the route would have taken and that match. They keep all settings of that route but our mirror:
- * the canary gets these requests itself.
+ * Takes the requests that the route would have taken and that match. They keep all settings of that route but our
+ * mirror: the canary gets these requests itself.
  */
 function managedRoute(object: VirtualService, route: HttpRoute, split: RouteSplit, match: HttpMatch): HttpRoute {
   const routeConditions = (route['match'] as Conditions[] | undefined) ?? []

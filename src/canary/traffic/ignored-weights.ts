@@ -39,8 +39,8 @@ function parsePointer(pointer: string): Pattern | undefined {
 const jqStep = /\.?\[(?<index>\d*)\]\??|\.?\["(?<quoted>[^"]+)"\]\??|\.(?<key>[A-Za-z_]\w*)\??/g
 
 /**
- * Reads a jq expression that is a path, such as `.spec.http[].route[].weight`. A `select` in it is taken to match. Any other
- * expression gives undefined, which covers nothing.
+ * Reads a jq expression that is a path, such as `.spec.http[].route[].weight`. A `select` in it is taken to match.
+ * Any other expression gives undefined, which covers nothing.
  */
 function parseJqPath(expression: string): Pattern | undefined {
   const path = expression

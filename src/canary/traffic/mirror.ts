@@ -4,7 +4,10 @@ import type { PatchOperation } from '../../cluster/client.ts'
 import type { Destination, HttpRoute, VirtualService } from '../../cluster/objects.ts'
 import { canaryDestination, splitsIn, withAllRoutes, type Split } from '../../policies/routes.ts'
 
-/** Marks an object whose mirrors are ours, with their share in per cent: users may mirror to the same version themselves. */
+/**
+ * Marks an object whose mirrors are ours, with their share in per cent: users may mirror to the same version
+ * themselves.
+ */
 export const mirrorAnnotation = 'mesh-canary.io/mirror'
 const annotationPath = `/metadata/annotations/${mirrorAnnotation.replace('/', '~1')}`
 

@@ -1,5 +1,5 @@
-// Moves a canary's traffic in the cluster: its weight, and for a while copies of requests or the requests that match. It
-// changes nothing else of the objects.
+// Moves a canary's traffic in the cluster: its weight, and for a while copies of requests or the requests that match.
+// It changes nothing else of the objects.
 import type { Cluster } from '../../cluster/client.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
 import type { HttpMatch } from '../../config/schema.ts'
@@ -21,8 +21,8 @@ export type { Routed, Split } from '../../policies/routes.ts'
 export type { RouteWrite } from './patch-routes.ts'
 
 /**
- * The canary's weight in force, in per cent. After an interrupted write routes may differ. Then it is the lowest weight:
- * the promotion got that far everywhere.
+ * The canary's weight in force, in per cent. After an interrupted write routes may differ. Then it is the lowest
+ * weight: the promotion got that far everywhere.
  */
 export async function readWeight(cluster: Cluster, split: Split): Promise<number> {
   const objects = await requireSplittingRoutes(cluster, split)
@@ -89,9 +89,9 @@ function virtualServicesOnly(patch: (object: VirtualService) => ReturnType<Route
 }
 
 /**
- * Sends all traffic to stable, in one write for each object. `saved` are the objects as they were before the promotion: one
- * that no longer splits gets its saved routes back, and one that was deleted is created again. `onlySaved` is for a caller
- * that may neither list nor create: it reads the saved objects one by one.
+ * Sends all traffic to stable, in one write for each object. `saved` are the objects as they were before the
+ * promotion: one that no longer splits gets its saved routes back, and one that was deleted is created again.
+ * `onlySaved` is for a caller that may neither list nor create: it reads the saved objects one by one.
  */
 export async function resetToStable(
   cluster: Cluster,

@@ -1,5 +1,5 @@
-// Identifies a promotion by two hashes: of its plan, and of the canary's pod template. A run resumes what an earlier run
-// saved only if both are the same. Pure.
+// Identifies a promotion by two hashes: of its plan, and of the canary's pod template. A run resumes what an earlier
+// run saved only if both are the same. Pure.
 import { createHash } from 'node:crypto'
 import stringify from 'safe-stable-stringify'
 import { matches } from '../../cluster/labels.ts'
@@ -8,8 +8,8 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import type { Labels } from './selectors.ts'
 
 /**
- * Hashes the steps and what decides about them. The other keys may differ from run to run: where to stop for now, how often
- * to sample, and whom to notify.
+ * Hashes the steps and what decides about them. The other keys may differ from run to run: where to stop for now, how
+ * often to sample, and whom to notify.
  */
 export function planHash(plan: CanaryConfig): string {
   const { service, stable, canary, routes, steps, mirror, ab, interval, advance, minInterval } = plan
@@ -36,8 +36,8 @@ export function workloadsOf(workloads: readonly Workload[], labels: Labels): Wor
 }
 
 /**
- * Hashes the templates of the canary's pods, without the timestamp that a restart adds. Pods of a controller that we do not
- * know have no template here: they are told apart by their images.
+ * Hashes the templates of the canary's pods, without the timestamp that a restart adds. Pods of a controller that we
+ * do not know have no template here: they are told apart by their images.
  */
 export function templateHash(workloads: readonly Workload[], pods: readonly Pod[]): string {
   if (workloads.length === 0)

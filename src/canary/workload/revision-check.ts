@@ -1,5 +1,5 @@
-// Notices what can happen to a canary during its promotion besides failed requests: its version changes, it is scaled to
-// zero, or it has no ready pod. Pure.
+// Notices what can happen to a canary during its promotion besides failed requests: its version changes, it is scaled
+// to zero, or it has no ready pod. Pure.
 import type { Container, Pod, Workload } from '../../cluster/objects.ts'
 import { isReady } from '../../mesh/sidecar.ts'
 import { templateHash, workloadsOf } from './fingerprint.ts'
@@ -33,8 +33,9 @@ export function recordRevision(workloads: readonly Workload[], pods: readonly Po
 const outdated = 'the evidence so far is about the old version; run again to promote the new one'
 
 /**
- * Compares the canary with the version that is being promoted. A restart or another number of pods is no change; another
- * template is another version. `hasTraffic`: the routes send the canary requests, which fail without a ready pod.
+ * Compares the canary with the version that is being promoted. A restart or another number of pods is no change;
+ * another template is another version. `hasTraffic`: the routes send the canary requests, which fail without a ready
+ * pod.
  */
 export function checkRevision(
   revision: Revision,

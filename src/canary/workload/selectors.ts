@@ -30,8 +30,8 @@ async function serviceSelector(cluster: Cluster, namespace: string, name: string
 }
 
 /**
- * One sentence for each version whose labels match neither a pod nor the template of a Deployment. `key`: where the canary
- * stands in the config.
+ * One sentence for each version whose labels match neither a pod nor the template of a Deployment. `key`: where the
+ * canary stands in the config.
  */
 export async function selectorFaults(
   cluster: Cluster,

@@ -406,9 +406,7 @@ describe('a canary that, during its promotion,', () => {
   test('gets another image is rolled back', async () => {
     const cluster = new FakeCluster()
     const ended = await after(cluster, () => (cluster.workloads = [deployment('backend:3')]))
-    expect(ended.reason).toContain(
-      'Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)',
-    )
+    expect(ended.reason).toContain('Deployment/backend-v2 was changed during its promotion (backend:2 → backend:3)')
     expect(cluster.weights).toEqual([5, 25, 0])
   })
 
@@ -425,7 +423,7 @@ describe('a canary that, during its promotion,', () => {
   test('is scaled to 0 is rolled back', async () => {
     const cluster = new FakeCluster()
     expect((await after(cluster, () => (cluster.workloads = [deployment('backend:2', 0)]))).reason).toContain(
-      'Deployment/backend-v2 was scaled to 0 in the middle of its promotion',
+      'Deployment/backend-v2 was scaled to 0 during its promotion',
     )
     expect(cluster.weights).toEqual([5, 25, 0])
   })
