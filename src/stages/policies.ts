@@ -16,7 +16,7 @@ import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import { policyWarnings } from '../verify/warnings.ts'
-import type { PeerAuthentication } from '../verify/mtls-probe.ts'
+import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 

@@ -8,7 +8,7 @@ import { withTimeout } from '../runtime/timeout.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
-import { verifyPods } from '../verify/verify.ts'
+import { verifyPods } from '../verify/verify-pods.ts'
 import { isCanary, type StageContext, type StageOutcome } from './context.ts'
 
 export async function verify(context: StageContext): Promise<StageOutcome> {

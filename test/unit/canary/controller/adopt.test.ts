@@ -183,7 +183,7 @@ describe('stable cannot take over', () => {
   const before = deployment('v1', { replicas: 1 })
 
   test.each<[string, Partial<Objects>, string]>([
-    ['its rollout does not complete', { rollsOut: false }, 'its new pods are not there yet'],
+    ['its rollout does not complete', { rollsOut: false }, 'its new pods do not exist yet'],
     [
       'its pods come without a sidecar',
       { pods: [pod({ metadata: { labels: selectors.stable }, spec: { initContainers: [] } })] },
