@@ -4,13 +4,12 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { prometheusClient } from '../metrics/prometheus-client.ts'
-import type { CheckAnswer, Finding } from '../state/finding.ts'
+import type { Finding } from '../state/types.ts'
+import type { CheckAnswer } from './check-answer.ts'
 import { runCheckCommand } from './commands.ts'
 import type { PromotionStatus } from './promotion-status.ts'
 import { runQuery } from './queries.ts'
 import { callWebhook } from './webhooks.ts'
-
-export type { PromotionStatus } from './promotion-status.ts'
 
 export type ExternalChecks = {
   start: () => void
