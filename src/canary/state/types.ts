@@ -3,12 +3,9 @@
 import type { Checks } from '../analysis/checks.ts'
 import type { RequestCounts } from '../analysis/request-counts.ts'
 import type { ShiftEvidence } from '../analysis/shift-detector.ts'
+import type { Finding, Gate } from './finding.ts'
 
-/** What a query, a command or a webhook answered about the canary. `at`: milliseconds since the epoch. */
-export type Finding = { name: string; state: 'pass' | 'fail' | 'undecided'; text: string; at: number }
-
-/** Webhook types whose answer decides what happens next; several of one type count as one. */
-export type Gate = 'confirm-rollout' | 'pre-rollout' | 'confirm-promotion' | 'rollback'
+export type { Finding, Gate } from './finding.ts'
 
 /** One sample: what the pods served since the sample before, and what else is known now. */
 export type Observation = {
