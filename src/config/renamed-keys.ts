@@ -1,6 +1,6 @@
 // Keys that had another name before version 1: whoever still writes one is told the new one.
 
-const renamedKeys: Record<string, string> = {
+export const renamedKeys: Record<string, string> = {
   'canary.patience': 'progressDeadline',
   'canary.confirmWithin': 'confirmTimeout',
   'canary.waitForRun': 'leaseWaitTimeout',
@@ -8,7 +8,7 @@ const renamedKeys: Record<string, string> = {
   'verify.deep': 'trafficChecks',
 }
 
-const renamedInputs: Record<string, string> = { deep: 'traffic-checks' }
+export const renamedInputs: Record<string, string> = { deep: 'traffic-checks' }
 
 /** The new name of a key in the config file, if `path` ended in an old one; canaries of a list count like a single one. */
 export function newNameOfKey(path: readonly (string | number)[]): string | undefined {
