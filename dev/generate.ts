@@ -1,10 +1,10 @@
 // Generates action.yml, the JSON Schema for editors, and the generated pages and pictures of the documentation.
 // `node dev/generate.ts` writes them; `npm run check` compares them with what is committed.
 import { writeFileSync } from 'node:fs'
-import { stringify } from 'yaml'
 import { inputs } from '../src/config/inputs.ts'
 import { nodeAt as nodeIn, publishedSchema as publish } from '../src/config/published.ts'
 import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
+import { stringify } from '../src/yaml/stringify.ts'
 import { pictures } from './picture.ts'
 import { configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
 
@@ -41,19 +41,16 @@ function actionYml(): string {
       ...(value === undefined ? {} : { default: value }),
     },
   ])
-  return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify(
-    {
-      name: 'mesh-canary',
-      description:
-        'Installs an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or rolls it back.',
-      author: 'The mesh-canary developers',
-      branding: { icon: 'git-merge', color: 'blue' },
-      inputs: { config: { description: configInput }, ...Object.fromEntries(described) },
-      outputs: Object.fromEntries(Object.entries(outputs).map(([name, description]) => [name, { description }])),
-      runs: { using: 'node24', main: 'dist/index.js', post: 'dist/index.js', 'post-if': 'always()' },
-    },
-    { lineWidth: 0 },
-  )}`
+  return `# Generated from src/config by \`node dev/generate.ts\`.\n${stringify({
+    name: 'mesh-canary',
+    description:
+      'Installs an Istio mesh, applies traffic policies, verifies the sidecars, and promotes a canary by evidence or rolls it back.',
+    author: 'The mesh-canary developers',
+    branding: { icon: 'git-merge', color: 'blue' },
+    inputs: { config: { description: configInput }, ...Object.fromEntries(described) },
+    outputs: Object.fromEntries(Object.entries(outputs).map(([name, description]) => [name, { description }])),
+    runs: { using: 'node24', main: 'dist/index.js', post: 'dist/index.js', 'post-if': 'always()' },
+  })}`
 }
 
 const inputRows: InputRow[] = Object.entries(inputs).map(([name, { path, example, default: given }]) => {

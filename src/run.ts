@@ -1,23 +1,22 @@
-// The story of a run, top to bottom: config → cluster (made, or there) → preflight → mesh → sidecars → policies → verify → promote.
-import type { RecoveryIntent } from './canary/promote.ts'
-import { recoverPromotion } from './canary/recovery.ts'
+// The story of a run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion.
 import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
 import type { Config, StageName } from './config/schema.ts'
-import { desiredMesh, type DesiredMesh } from './mesh/install.ts'
-import { messageOf } from './runtime/errors.ts'
-import { preflight } from './stages/preflight.ts'
-import type { Report } from './report/report.ts'
-import { createRedactor, secretsInConfig } from './runtime/redaction.ts'
 import { gatewayValues } from './kind/layout.ts'
+import { desiredMesh } from './mesh/install.ts'
+import { createRecorder } from './report/recorder.ts'
+import { emptyReport, type Report } from './report/report.ts'
+import { messageOf } from './runtime/errors.ts'
+import { createRedactor, secretsInConfig } from './runtime/redaction.ts'
+import { checkRun } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
+import type { Host, RunContext, Stage, StageContext, StageOutcome } from './stages/context.ts'
 import { inject } from './stages/inject.ts'
-import { checkSupport, getIstioctl, install, pinVersion, reportCost } from './stages/install.ts'
+import { install } from './stages/install.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { promoteCanaries, rollback } from './stages/promote.ts'
-import type { StageOutcome, Host, StageContext, Stage } from './stages/context.ts'
 import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
@@ -25,146 +24,93 @@ import { verify } from './stages/verify.ts'
 /** Never rejects: what went wrong is in the report. */
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
-  const report: Report = {
-    startedAt: new Date(began).toISOString(),
-    seconds: 0,
-    outcome: 'success',
-    namespace: config.namespace,
-    stages: [],
-    changes: [],
-    restarted: [],
-    pods: [],
-    warnings: [],
-    promotions: [],
-    dryRun: isDry(config),
-  }
-  const secrets = secretsInConfig(config)
-  let hiding = createRedactor(secrets)
-  const hide = <T>(value: T) => hiding(value)
-  const learn = (more: string[]) => {
-    secrets.push(...more)
-    hiding = createRedactor(secrets)
-  }
-  const quiet: Host = { ...host, info: (line) => host.info(hide(line)), warning: (line) => host.warning(hide(line)) }
+  const context = createContext(config, host, new Date(began))
+  const { recorder, redactor, stages } = context
   try {
-    await story(config, quiet, report, secrets, learn, hide)
+    await runStages(context)
   } catch (error) {
-    report.error = host.signal.aborted ? 'the run was cancelled' : messageOf(error)
-    if (!(error instanceof ConfigError) && error instanceof Error && process.env['RUNNER_DEBUG'] === '1')
-      quiet.info(error.stack ?? '')
+    recorder.record({ error: host.signal.aborted ? 'the run was cancelled' : messageOf(error) })
+    showStack(context, error)
   }
-  const untold = stagesOf(config).includes('promote') && report.verdict === undefined
-  if (untold) Object.assign(report, { verdict: 'skipped', reason: report.error ?? 'a dry run promotes nothing' })
-  return hide({
-    ...report,
-    outcome: report.error === undefined ? 'success' : 'failure',
-    seconds: (Date.now() - began) / 1000,
-  })
+  const { error, verdict } = recorder.current()
+  if (stages.includes('promote') && verdict === undefined)
+    recorder.record({ verdict: 'skipped', reason: error ?? 'a dry run promotes nothing' })
+  recorder.record({ outcome: error === undefined ? 'success' : 'failure', seconds: (Date.now() - began) / 1000 })
+  return redactor.redact(recorder.current())
 }
 
-/** `learn` is told the secrets of the kubeconfig; `hide` takes out all that are known. */
-async function story(
-  config: Config,
-  host: Host,
-  report: Report,
-  secrets: readonly string[],
-  learn: (more: string[]) => void,
-  hide: <T>(value: T) => T,
-): Promise<void> {
+function createContext(config: Config, host: Host, startedAt: Date): RunContext {
+  const redactor = createRedactor(secretsInConfig(config))
   const stages = stagesOf(config)
+  const isDryRun = config.dryRun || stages.every((name) => name === 'plan')
+  return {
+    config,
+    stages,
+    redactor,
+    recorder: createRecorder(emptyReport(config.namespace, startedAt, isDryRun)),
+    host: {
+      ...host,
+      info: (line) => host.info(redactor.redact(line)),
+      warning: (line) => host.warning(redactor.redact(line)),
+    },
+    ...(config.istio ? { mesh: desiredMesh(config.istio, gatewayValues(config.cluster)) } : {}),
+  }
+}
+
+async function runStages(context: RunContext): Promise<void> {
+  const { config, host, stages } = context
   if (stages.length === 0)
     throw new ConfigError(
       'inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file',
     )
-  const asked = config.istio && desiredMesh(config.istio, gatewayValues(config.cluster))
-  secrets.forEach(host.mask)
+  secretsInConfig(config).forEach(host.mask)
+  const provided = config.cluster ? await clusterStage(context) : undefined
+  const target = targetOf(context, provided)
+  if (!target) return void (await host.group('plan', () => renderOnly(context)))
+  await (provided ? withLogs(context, provided, () => onCluster(context, target)) : onCluster(context, target))
+}
+
+/** The kind cluster of the config; undefined when there is none and this run makes none. */
+async function clusterStage(context: RunContext): Promise<ProvidedCluster | undefined> {
   let provided: ProvidedCluster | undefined
-  if (config.cluster)
-    await stage({ host, report }, 'cluster', async () => ({
-      changed:
-        (provided = await provideCluster(config, stages, asked?.version, host, report))?.created ??
-        stages.includes('cluster'),
-    }))
-  const target =
-    config.cluster && !provided
-      ? undefined
-      : reach(provided ? provided.kubeconfig : config.kubeconfig, config.context, stages, host.tempDir)
-  if (!target) return void (await host.group('plan', () => renderOnly(config, host, report)))
-  const work = () =>
-    onCluster(
-      config,
-      host,
-      report,
-      provided ? { ...target, temporaryFile: provided.kubeconfig } : target,
-      asked,
-      learn,
-      hide,
-    )
-  await (provided ? withLogs(provided, config, host, report, work) : work())
-}
-
-async function onCluster(
-  config: Config,
-  host: Host,
-  report: Report,
-  target: Connection,
-  asked: DesiredMesh | undefined,
-  learn: (more: string[]) => void,
-  hide: <T>(value: T) => T,
-): Promise<void> {
-  const stages = stagesOf(config)
-  host.connected(target)
-  const ofCluster = secretsOf(target.config)
-  ofCluster.forEach(host.mask)
-  learn(ofCluster)
-  const cluster = client(target, config.limits)
-  const running: StageContext = {
-    config,
-    host,
-    redact: hide,
-    cluster,
-    connection: target,
-    stages,
-    report,
-    ...(asked ? { asked } : {}),
-  }
-  report.server = target.server
-
-  await stage(running, 'check', async () => {
-    await preflight(cluster, config, stages)
-    if (stages.includes('install') || stages.includes('inject')) await reportCost(running)
-    if (config.istio) {
-      await pinVersion(running, (istio) => desiredMesh(istio, gatewayValues(config.cluster)))
-      if (stages.includes('install')) await checkSupport(running)
-      await getIstioctl(running)
-    }
-    return { changed: false }
+  await runStage(context, 'cluster', async () => {
+    provided = await provideCluster(context)
+    return { changed: provided?.created ?? context.stages.includes('cluster') }
   })
-  for (const name of stages) if (name !== 'cluster') await stage(running, name, () => work[name](running))
-  if (stages.includes('policies')) await checkIngress(config, host, report)
+  return provided
 }
 
-/** Nothing was to be written. */
-function isDry(config: Config): boolean {
-  return config.dryRun || stagesOf(config).every((name) => name === 'plan')
-}
-
-/** Undefined when nothing but a rendering is asked for, and there is no cluster to hold it against. */
-function reach(
-  kubeconfig: string | undefined,
-  context: string | undefined,
-  stages: StageName[],
-  tempDir: string,
-): Connection | undefined {
+/** The cluster to act on; undefined when the run only renders, and there is no cluster to compare with. */
+function targetOf({ config, host, stages }: RunContext, provided: ProvidedCluster | undefined): Connection | undefined {
+  if (provided)
+    return { ...connection(provided.kubeconfig, config.context, host.tempDir), temporaryFile: provided.kubeconfig }
+  if (config.cluster) return undefined
   try {
-    return connection(kubeconfig, context, tempDir)
+    return connection(config.kubeconfig, config.context, host.tempDir)
   } catch (error) {
     if (error instanceof NoKubeconfig && stages.every((name) => name === 'plan')) return undefined
     throw error
   }
 }
 
-const work: Record<Exclude<StageName, 'cluster'>, Stage> = {
+async function onCluster(context: RunContext, target: Connection): Promise<void> {
+  const { config, host, recorder, redactor } = context
+  host.onConnected(target)
+  const secrets = secretsOf(target.config)
+  secrets.forEach(host.mask)
+  redactor.learn(secrets)
+  recorder.record({ server: target.server })
+
+  let ready: StageContext = { ...context, cluster: client(target, config.limits), connection: target }
+  await runStage(context, 'check', async () => {
+    ready = await checkRun(ready)
+    return { changed: false }
+  })
+  for (const name of context.stages) if (name !== 'cluster') await runStage(ready, name, () => stageWork[name](ready))
+  if (context.stages.includes('policies')) await checkIngress(ready)
+}
+
+const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   plan,
   install,
   inject,
@@ -176,34 +122,26 @@ const work: Record<Exclude<StageName, 'cluster'>, Stage> = {
   uninstall,
 }
 
-async function stage(
-  { host, report }: Pick<StageContext, 'host' | 'report'>,
+async function runStage(
+  { host, recorder }: RunContext,
   name: StageName | 'check',
-  doIt: () => Promise<StageOutcome>,
+  work: () => Promise<StageOutcome>,
 ): Promise<void> {
   const began = Date.now()
-  const done = (outcome: 'done' | 'unchanged' | 'failed') =>
-    report.stages.push({ name, outcome, seconds: (Date.now() - began) / 1000 })
+  const ended = (outcome: 'done' | 'unchanged' | 'failed') =>
+    recorder.record({ stages: [{ name, outcome, seconds: (Date.now() - began) / 1000 }] })
   try {
     host.signal.throwIfAborted()
-    const { changed } = await host.group(name, doIt)
-    done(changed ? 'done' : 'unchanged')
+    const { changed } = await host.group(name, work)
+    ended(changed ? 'done' : 'unchanged')
   } catch (error) {
-    done('failed')
+    ended('failed')
     throw error
   }
 }
 
-/** What a run that died left undone: the traffic back to stable, or held, where it is still that run's. Answers a sentence for each. */
-export async function finishFor(
-  intents: RecoveryIntent[],
-  held: boolean,
-  { kubeconfig, context, tempDir, info }: Pick<Config, 'kubeconfig' | 'context'> & Pick<Host, 'tempDir' | 'info'>,
-): Promise<string[]> {
-  const cluster = client(connection(kubeconfig, context, tempDir))
-  // One that fails keeps no other from being put back.
-  const results = await Promise.allSettled(intents.map((intent) => recoverPromotion(cluster, intent, held, info)))
-  const failed = results.find((each) => each.status === 'rejected')
-  if (failed) throw failed.reason
-  return results.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []))
+/** Of an error that no check of ours foresaw, the stack helps whoever debugs the step. */
+function showStack({ host }: RunContext, error: unknown): void {
+  if (error instanceof ConfigError || !(error instanceof Error) || process.env['RUNNER_DEBUG'] !== '1') return
+  host.info(error.stack ?? '')
 }

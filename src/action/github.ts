@@ -5,16 +5,10 @@ import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
-import {
-  abortOnSignals,
-  finishRun,
-  readGuardProgram,
-  recordPostState,
-  runName,
-  tempDir,
-  type PostState,
-} from '../runtime/environment.ts'
+import { recordPostState, runPost, type PostState } from '../post.ts'
+import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
+import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { outputsOf } from '../report/outputs.ts'
 import { worst, type Report } from '../report/report.ts'
@@ -41,19 +35,19 @@ function load(): Config | undefined {
 }
 
 function host(config: Config): Host {
-  const { cancel, ...told } = recordPostState(config, (left) => core.saveState('left', JSON.stringify(left)))
+  const { onCancel, ...postHooks } = recordPostState(config, (state) => core.saveState('left', JSON.stringify(state)))
   return {
     // The runner asks with SIGINT, insists with SIGTERM 7.5 s later, and kills 2.5 s after that.
-    signal: abortOnSignals(['SIGINT', 'SIGTERM'], cancel),
+    signal: abortOnSignals(['SIGINT', 'SIGTERM'], onCancel),
     tempDir: tempDir(),
-    run: runName(),
-    guardProgram: readGuardProgram,
+    runName: runName(),
+    readGuardProgram,
     info: (line) => core.info(defused(line)),
     warning: core.warning,
     group: core.group,
     mask: core.setSecret,
-    istioctl: ({ folder }) => core.addPath(folder),
-    ...told,
+    onIstioctl: ({ folder }) => core.addPath(folder),
+    ...postHooks,
   }
 }
 
@@ -84,7 +78,7 @@ function fail(message: string, title: string): void {
 /** Finishes what main could not, and removes what main wrote. */
 export async function post(): Promise<void> {
   try {
-    for (const line of await finishRun(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
+    for (const line of await runPost(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
       core.info(defused(line)),
     ))
       core.warning(line)

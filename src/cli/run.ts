@@ -4,21 +4,15 @@ import { constants as system } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
-import {
-  abortOnSignals,
-  finishRun,
-  readGuardProgram,
-  recordPostState,
-  runName,
-  tempDir,
-  type PostState,
-} from '../runtime/environment.ts'
+import { recordPostState, runPost, type PostState } from '../post.ts'
+import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 import { run } from '../run.ts'
 import { createRedactor } from '../runtime/redaction.ts'
+import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { dotenv } from './dotenv.ts'
 import { junit } from './junit.ts'
@@ -80,8 +74,8 @@ type Started = {
 /** The host of one run. A second Ctrl-C leaves at once; SIGTERM does not, for the systems that send it kill a while after. */
 function start(config: Config, { info, warning, group }: Screen): Started {
   let [left, stoppedBy, at]: [PostState, NodeJS.Signals | undefined, number] = [{}, undefined, 0]
-  const secrets: string[] = []
-  const { cancel, ...told } = recordPostState(config, (now) => (left = now))
+  const redactor = createRedactor()
+  const { onCancel, ...postHooks } = recordPostState(config, (now) => (left = now))
   const stop = (signal: NodeJS.Signals) => {
     // npm passes on to its child what the terminal has sent to both: within a second it is the same one.
     if (stoppedBy !== undefined && signal === 'SIGINT' && Date.now() - at > 1_000) leave(stoppedBy, warning)
@@ -90,23 +84,23 @@ function start(config: Config, { info, warning, group }: Screen): Started {
     warning(
       `stopping (${signal}): what is under way is brought to a safe end${signal === 'SIGINT' ? '; press Ctrl-C again to leave at once' : ''}`,
     )
-    cancel()
+    onCancel()
   }
   return {
     host: {
       signal: abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], stop),
       tempDir: tempDir(),
-      run: runName(),
-      guardProgram: readGuardProgram,
+      runName: runName(),
+      readGuardProgram,
       info,
       warning,
       group,
-      mask: (secret) => void secrets.push(secret),
-      istioctl: () => undefined,
-      ...told,
+      mask: (secret) => redactor.learn([secret]),
+      onIstioctl: () => undefined,
+      ...postHooks,
     },
     left: () => left,
-    hide: (text) => createRedactor(secrets)(text),
+    hide: redactor.redact,
     stoppedBy: () => stoppedBy,
   }
 }
@@ -121,7 +115,7 @@ function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
 /** What the action's post step does. Answers whether all is as it should be. */
 async function end({ left, hide }: Started, { info, warning, error }: Screen): Promise<boolean> {
   try {
-    for (const line of await finishRun(left(), (line) => info(hide(line)))) warning(hide(line))
+    for (const line of await runPost(left(), (line) => info(hide(line)))) warning(hide(line))
     return true
   } catch (failure) {
     error(hide(messageOf(failure)))

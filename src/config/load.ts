@@ -1,6 +1,7 @@
 // Inputs and config file → one validated, immutable Config, or one error that names key, place, value and remedy.
 import { basename, relative, resolve } from 'node:path'
 import type * as z from 'zod'
+import type { Path } from '../yaml/positions.ts'
 import { findFaults } from './check.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
@@ -9,7 +10,7 @@ import { nodeAt } from './published.ts'
 import { newNameOfInput, newNameOfKey } from './renamed-keys.ts'
 import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
-import { gather, type Path, type Source } from './source.ts'
+import { gather, type Source } from './source.ts'
 
 /** Reads what the runner hands over: `INPUT_<NAME>` variables, empty ones counting as not given. */
 export function loadConfig(env: NodeJS.ProcessEnv): Config {

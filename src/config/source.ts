@@ -1,9 +1,10 @@
 // What the user wrote, as plain data that remembers where each value stands, so that an error can name the line.
-import { isMap, LineCounter, parseDocument, type Document, type YAMLError } from 'yaml'
+import { YamlError } from '../yaml/faults.ts'
+import { parse, type YamlDocument } from '../yaml/parse.ts'
+import type { Path } from '../yaml/positions.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 
-export type Path = readonly (string | number)[]
 type Fragment = { at: string[]; value: unknown; where: (path: Path, key?: string) => string }
 export type Source = { value: Record<string, unknown>; where: (path: Path, key?: string) => string }
 
@@ -49,12 +50,7 @@ function yamlFragment(
   isList: boolean,
   location: (line: number) => string,
 ): Fragment {
-  const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const [error] = document.errors
-  if (error)
-    throw new ConfigError(`${location(lines.linePos(error.pos[0]).line)}: is not valid YAML: ${sentence(error)}`)
-  const value = valueOf(document, name)
+  const { value, lineOf } = parsed(text, location)
   if (typeof value !== 'object' || value === null || Array.isArray(value) !== isList)
     throw new ConfigError(
       `${name}: expected ${isList ? 'a YAML list' : 'YAML with keys, such as \`key: value\`'}, but it holds ${value === null ? 'nothing' : isList ? 'no list' : 'a single value or a list'}`,
@@ -62,34 +58,15 @@ function yamlFragment(
   return {
     at,
     value,
-    where: (path, key) => location(lines.linePos(offsetOf(document, path.slice(at.length), key)).line),
+    where: (path, key) => location(lineOf(path.slice(at.length), key)),
   }
 }
 
-/** The library's own message would name the alias, which may be a piece of a secret that was not quoted. */
-function valueOf(document: Document, name: string): unknown {
+function parsed(text: string, location: (line: number) => string): YamlDocument {
   try {
-    return document.toJS()
-  } catch {
-    throw new ConfigError(
-      `${name}: is not valid YAML: a value that begins with \`*\` refers to an anchor that is not there; quote it if it is meant as text`,
-    )
+    return parse(text)
+  } catch (error) {
+    if (error instanceof YamlError) throw new ConfigError(`${location(error.line)}: is not valid YAML: ${error.reason}`)
+    throw error
   }
-}
-
-function sentence(error: YAMLError): string {
-  return error.message.replace(/\s+at line \d+, column \d+:?[\s\S]*$/, '')
-}
-
-/** The offset of the value at the path, of `key` inside it, or of the nearest parent that exists. */
-function offsetOf(document: Document, path: Path, key?: string): number {
-  const node = path.length === 0 ? document.contents : document.getIn(path, true)
-  if (key !== undefined && isMap(node)) {
-    const pair = node.items.find((item) => String((item.key as { value?: unknown }).value) === key)
-    const range = (pair?.key as { range?: [number, number, number] } | undefined)?.range
-    if (range) return range[0]
-  }
-  const range = (node as { range?: [number, number, number] } | null | undefined)?.range
-  if (range) return range[0]
-  return path.length === 0 ? 0 : offsetOf(document, path.slice(0, -1))
 }

@@ -1,8 +1,10 @@
 // What a cluster is to look like, in kind's own configuration: of our inputs, or a file of the user's. Pure but for reading that file.
-import { parse, stringify } from 'yaml'
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
 import type { ClusterConfig } from '../config/schema.ts'
+import { YamlError } from '../yaml/faults.ts'
+import { parse } from '../yaml/parse.ts'
+import { stringify } from '../yaml/stringify.ts'
 
 /** Where the ingress gateway listens on the nodes; a node can only open ports from 30000 to 32767. */
 export const nodePorts = { status: 30021, http: 30080, https: 30443 } as const
@@ -73,10 +75,12 @@ export function readConfigFile(file: string): { name?: string; choosesImage: boo
 function parsed(file: string): Record<string, unknown> {
   const text = readText('cluster.config', file)
   try {
-    const value: unknown = parse(text)
+    const { value } = parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
   } catch (error) {
-    throw new ConfigError(`cluster.config: ${file} is not valid YAML: ${(error as Error).message.split('\n')[0]}`)
+    if (error instanceof YamlError)
+      throw new ConfigError(`cluster.config: ${file}:${error.line}: is not valid YAML: ${error.reason}`)
+    throw error
   }
   throw new ConfigError(
     `cluster.config: ${file} holds no map of keys; expected a configuration of kind with apiVersion ${apiVersion}`,

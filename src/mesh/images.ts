@@ -1,16 +1,18 @@
 // The images that a control plane and its sidecars are made of, from the manifests that istioctl would apply, and which
 // nodes lack one: a cluster without a way to a registry must hold them before.
-import { parseAllDocuments } from 'yaml'
 import type { Cluster } from '../cluster/client.ts'
 import type { ConfigMap, Container, KubeObject, Node } from '../cluster/objects.ts'
+import { YamlError } from '../yaml/faults.ts'
+import { parseAll } from '../yaml/parse.ts'
 
 /** `policy`: when it is pulled, where that is said. */
 export type Image = { name: string; policy?: string }
 
 /** Pure: `manifests` is what `istioctl manifest generate` prints. Sorted by name. */
 export function imagesOf(manifests: string): Image[] {
-  const objects = parseAllDocuments(manifests).map(
-    (document) => document.toJS() as (KubeObject & Partial<ConfigMap>) | null,
+  // istioctl prints valid YAML; a document that cannot be read only leaves its images out.
+  const objects = parseAll(manifests).map((document) =>
+    document instanceof YamlError ? null : (document.value as (KubeObject & Partial<ConfigMap>) | null),
   )
   const all = objects.flatMap((object) => (object === null ? [] : [...ofContainers(object), ...ofSidecars(object)]))
   return [...new Map(all.map((image) => [image.name, image])).values()].sort((a, b) => a.name.localeCompare(b.name))

@@ -1,7 +1,8 @@
 // What IstioOperator files and `--set` values say together, as far as it must be known before istioctl reads them.
-import { parse } from 'yaml'
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
+import { YamlError } from '../yaml/faults.ts'
+import { parse } from '../yaml/parse.ts'
 
 export type Overlay = { file: string; content: string; spec: unknown }
 
@@ -10,11 +11,13 @@ export function readOverlays(files: readonly string[]): Overlay[] {
   return files.map((file) => {
     const content = readText('istio.overlays', file)
     try {
-      return { file, content, spec: (parse(content) as { spec?: unknown } | null)?.spec }
+      return { file, content, spec: (parse(content).value as { spec?: unknown } | null)?.spec }
     } catch (error) {
-      throw new ConfigError(
-        `istio.overlays: the file ${file} is not one YAML document: ${(error as Error).message.split('\n')[0]}`,
-      )
+      if (error instanceof YamlError)
+        throw new ConfigError(
+          `istio.overlays: the file ${file}:${error.line} is not one YAML document: ${error.reason}`,
+        )
+      throw error
     }
   })
 }

@@ -1,9 +1,9 @@
 // istioctl's analysis of the cluster as it will be: what is there, with what is about to be written and without what goes.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { stringify } from 'yaml'
 import type { KubeObject } from '../cluster/objects.ts'
 import { run } from '../tools/run.ts'
+import { stringify } from '../yaml/stringify.ts'
 import type { Planned } from './plan.ts'
 
 /** A sentence each, with code, object and message. */
@@ -28,7 +28,7 @@ export async function analyze(
     const documents = planned.flatMap(({ action, object }) =>
       action === 'unchanged' ? [] : action === 'delete' ? husk(object) : object,
     )
-    await writeFile(file, documents.map((object) => stringify(object, { aliasDuplicateObjects: false })).join('---\n'))
+    await writeFile(file, documents.map(stringify).join('---\n'))
     const files = documents.length > 0 ? [file] : []
     const { code, stdout, stderr } = await run(
       istioctl,

@@ -1,7 +1,6 @@
 // The user's own manifests: files → objects of the mesh, each with the place where it stands.
 import { globSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { LineCounter, isMap, isNode, parseAllDocuments, type Document } from 'yaml'
 import {
   apiVersionOf,
   groupOf,
@@ -14,6 +13,8 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
 import { decodeText } from '../config/read.ts'
+import { YamlError } from '../yaml/faults.ts'
+import { parseAll } from '../yaml/parse.ts'
 import { schemaFaults } from './manifest-schema.ts'
 
 /** An object and who asks for it: `file:line`, or a section of the config. */
@@ -64,57 +65,24 @@ function filesOf(patterns: readonly string[], folder: string, faults: string[]):
 }
 
 function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
-  const counter = new LineCounter()
   const text = decodeText(resolve(folder, file))
   if (typeof text !== 'string') return (faults.push(`policies: ${file} ${text.fault}`), [])
-  const documents = parseAllDocuments(text, { lineCounter: counter }) as Document[]
-  return documents.flatMap((document) => {
-    const line = (offset: number | undefined) => `${file}:${offset === undefined ? 1 : counter.linePos(offset).line}`
-    const [error] = document.errors
-    if (error)
-      return (
-        faults.push(
-          `policies: ${line(error.pos[0])}: this is not valid YAML: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
-        ),
-        []
-      )
-    const start = document.contents?.range?.[0]
-    const value = valueOf(document)
-    if (value instanceof ReferenceError)
-      return (
-        faults.push(
-          `policies: ${line(start)}: a value that begins with \`*\` refers to an anchor that is not in this document, or far too often; quote it if it is meant as text`,
-        ),
-        []
-      )
+  return parseAll(text).flatMap((document) => {
+    if (document instanceof YamlError)
+      return (faults.push(`policies: ${file}:${document.line}: this is not valid YAML: ${document.reason}`), [])
+    const { value, line, lineOf } = document
     if (value === null) return []
-    const fault = faultOf(document, value, namespace)
-    if (fault) return (faults.push(`policies: ${line(offsetOf(document, fault.at) ?? start)}: ${fault.says}`), [])
-    return [{ object: cleaned(value as Sourced['object'], namespace), source: line(start) }]
+    const fault = faultOf(value, namespace)
+    // Where the value is missing, `lineOf` gives the line of what it is missing from.
+    if (fault) return (faults.push(`policies: ${file}:${lineOf(fault.at)}: ${fault.says}`), [])
+    return [{ object: cleaned(value as Sourced['object'], namespace), source: `${file}:${line}` }]
   })
-}
-
-/** An alias without its anchor, or too many of them, come to light only here. */
-function valueOf(document: Document): unknown {
-  try {
-    return document.toJS()
-  } catch (error) {
-    if (error instanceof ReferenceError) return error
-    throw error
-  }
-}
-
-/** Of what is missing: where that is in which it should be. */
-function offsetOf(document: Document, path: (string | number)[]): number | undefined {
-  if (path.length === 0) return undefined
-  const node = document.getIn(path, true)
-  return isNode(node) ? node.range?.[0] : offsetOf(document, path.slice(0, -1))
 }
 
 type Fault = { at: (string | number)[]; says: string }
 
-function faultOf(document: Document, value: unknown, namespace: string): Fault | undefined {
-  if (!isMap(document.contents))
+function faultOf(value: unknown, namespace: string): Fault | undefined {
+  if (typeof value !== 'object' || Array.isArray(value))
     return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
   const { apiVersion, kind, metadata } = value as Partial<KubeObject>
   if (typeof kind !== 'string' || kind === '')
@@ -135,7 +103,7 @@ function faultOf(document: Document, value: unknown, namespace: string): Fault |
       at: ['metadata', 'namespace'],
       says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own`,
     }
-  const wrong = schemaFaults(known, value as object)
+  const wrong = schemaFaults(known, value!)
   return wrong && { at: wrong.path, says: `the ${kind} ${metadata.name}: ${wrong.says}` }
 }
 

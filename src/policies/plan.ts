@@ -1,6 +1,5 @@
 // What an apply would do, before it does anything: by the cluster's own dry run, or, without a cluster, the objects as YAML.
 import { isDeepStrictEqual } from 'node:util'
-import { stringify } from 'yaml'
 import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
 import {
   type Destination,
@@ -13,6 +12,7 @@ import {
   type VirtualService,
 } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
+import { stringify } from '../yaml/stringify.ts'
 import { isUnclaimed, marked, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { fullHost } from './routes.ts'
 
@@ -196,7 +196,5 @@ function step(path: string, key: string, parent: object): string {
 
 /** All objects as one YAML text, as they would be applied. */
 export function rendered(desired: readonly KubeObject[], owner: Owner): string {
-  return desired
-    .map((object) => stringify(marked(object, owner), { lineWidth: 0, aliasDuplicateObjects: false }))
-    .join('---\n')
+  return desired.map((object) => stringify(marked(object, owner))).join('---\n')
 }

@@ -1,8 +1,8 @@
 // Whether the mesh sends traces to anybody: without a provider a share of traced requests has no effect, and Istio does not say so.
-import { parse } from 'yaml'
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
+import { parse } from '../yaml/parse.ts'
 import { unreadable } from './expose-checks.ts'
 
 type Telemetry = KubeObject & { spec?: { tracing?: { providers?: object[] }[] } }
@@ -28,7 +28,9 @@ export async function missingTracing(
   ])
   // One a revision; the other maps of istio-system have no such key.
   const meshes =
-    maps?.flatMap(({ data }) => (data?.['mesh'] === undefined ? [] : [(parse(data['mesh']) ?? {}) as MeshConfig])) ?? []
+    maps?.flatMap(({ data }) =>
+      data?.['mesh'] === undefined ? [] : [(parse(data['mesh']).value as MeshConfig | null) ?? {}],
+    ) ?? []
   if (meshes.length === 0 || !ofMesh || !ofNamespace) return []
   const named = [...ofMesh, ...ofNamespace, ...objects].some(namesProvider)
   return named || meshes.some(hasProvider) ? [] : [noProvider(telemetry.tracing, meshes)]

@@ -111,6 +111,23 @@ export type Report = {
   error?: string
 }
 
+/** The report of a run that has done nothing yet. */
+export function emptyReport(namespace: string, startedAt: Date, dryRun: boolean): Report {
+  return {
+    startedAt: startedAt.toISOString(),
+    seconds: 0,
+    outcome: 'success',
+    dryRun,
+    namespace,
+    stages: [],
+    changes: [],
+    restarted: [],
+    pods: [],
+    warnings: [],
+    promotions: [],
+  }
+}
+
 export function promotionReport(promotion: Promotion): PromotionReport {
   const { plan, startedAt, steps, users, timeToDetectMs, secondsToSafe, diagnosis, rolledBackWith, adopted } = promotion
   return {

@@ -50,14 +50,24 @@ function spellings(text: string): string[] {
   }
 }
 
-/** Replaces the secrets in every text inside a value. */
-export function createRedactor(secrets: readonly string[]): <T>(value: T) => T {
-  const longestFirst = [...new Set(secrets)].filter(Boolean).sort((a, b) => b.length - a.length)
-  const hide = (value: unknown): unknown => {
-    if (typeof value === 'string') return longestFirst.reduce((text, secret) => text.replaceAll(secret, '***'), value)
-    if (Array.isArray(value)) return value.map(hide)
-    if (typeof value !== 'object' || value === null) return value
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, hide(each)]))
+export type Redactor = {
+  /** The value with `***` in place of each secret in every text inside it. */
+  redact: <T>(value: T) => T
+  /** Redacts these as well from now on. */
+  learn: (secrets: readonly string[]) => void
+}
+
+export function createRedactor(initial: readonly string[] = []): Redactor {
+  let longestFirst: string[] = []
+  const learn = (secrets: readonly string[]) => {
+    longestFirst = [...new Set([...longestFirst, ...secrets])].filter(Boolean).sort((a, b) => b.length - a.length)
   }
-  return longestFirst.length === 0 ? (value) => value : (hide as <T>(value: T) => T)
+  const redact = (value: unknown): unknown => {
+    if (typeof value === 'string') return longestFirst.reduce((text, secret) => text.replaceAll(secret, '***'), value)
+    if (Array.isArray(value)) return value.map(redact)
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, redact(each)]))
+  }
+  learn(initial)
+  return { redact: (value) => (longestFirst.length === 0 ? value : (redact(value) as typeof value)), learn }
 }

@@ -1,4 +1,4 @@
-// The stage cluster: a kind cluster is there, as asked, with its nodes ready and its images loaded; what follows acts on it.
+// The stage cluster: makes a kind cluster or uses one that exists, waits for its nodes and loads images. The later stages act on it.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { coerce } from 'semver'
@@ -18,100 +18,95 @@ import { addressesOf, differences, waitForNodes, versionOf } from '../kind/nodes
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { ClusterReport, Report } from '../report/report.ts'
 import { obtain, whence } from '../tools/obtain.ts'
-import { warn, type Host } from './context.ts'
+import { warn, type RunContext } from './context.ts'
 
-type Asked = ClusterConfig & { name: string }
+/** The config's section with a name, and with an image unless the config file or kind chooses it. */
+type Wanted = ClusterConfig & { name: string }
+
 /** `kubeconfig`: a file of this run's own, in a folder of its own. */
 export type ProvidedCluster = { kind: kinds.Kind; kubeconfig: string; created: boolean }
 
+/** What the steps below work with: the run, the cluster, and what the config wants of it. */
+type KindContext = RunContext & ProvidedCluster & { wanted: Wanted }
+
 /**
- * Undefined where there is no such cluster and none is to be made: the stage is not listed, or nothing is to be changed.
+ * Undefined where there is no such cluster and this run makes none: the stage is not listed, or it is a dry run.
  * @throws ConfigError before anything is made.
  */
-export async function provideCluster(
-  config: Config,
-  stages: readonly StageName[],
-  istio: string | undefined,
-  host: Host,
-  report: Report,
-): Promise<ProvidedCluster | undefined> {
-  const asked = askedFor(config, istio)
-  const plansOnly = stages.every((stage) => stage === 'plan')
-  const kind = await kindFor(asked, config, host).catch((error: unknown) => {
-    if (plansOnly && error instanceof NoRuntime) return undefined
-    throw error
-  })
+export async function provideCluster(context: RunContext): Promise<ProvidedCluster | undefined> {
+  const { config, stages, host, mesh, recorder } = context
+  const wanted = wantedCluster(config, mesh?.version)
+  const kind = await findKind(context, wanted)
   if (!kind) return undefined
-  const there = await kinds.exists(kind)
+  const exists = await kinds.exists(kind)
   const makes = stages.includes('cluster') && !config.dryRun
-  if (!there && plansOnly) return undefined
-  if (!there && !stages.includes('cluster'))
+  if (!exists && stages.every((stage) => stage === 'plan')) return undefined
+  if (!exists && !stages.includes('cluster'))
     throw new ConfigError(
       `cluster: there is no kind cluster ${kind.name}; let the stage \`cluster\` make it, in this run or an earlier step`,
     )
-  if (!there) firstIn(config, stages, kind.name)
-  if (makes) await checkImages(kind, asked.loadImages ?? [])
-  if (!there && !makes) return void host.info(`the kind cluster ${kind.name} would be made`)
+  if (!exists) refuseNamespace(config, stages, kind.name)
+  if (makes) await checkImages(kind, wanted.loadImages ?? [])
+  if (!exists && !makes) return void host.info(`the kind cluster ${kind.name} would be made`)
 
   const kubeconfig = join(mkdtempSync(join(host.tempDir, 'mesh-canary-kind-')), 'kubeconfig')
-  report.cluster = {
-    name: kind.name,
-    action: 'failed',
-    kind: asked.version,
-    nodes: 0,
-    kubeconfig,
-    ingress: {},
-    loaded: [],
-  }
-  await (there ? take(kind, kubeconfig, asked, host) : make(kind, kubeconfig, asked, host, report.cluster))
-  report.cluster.action = there ? 'used' : 'created'
-  const provided = { kind, kubeconfig, created: !there }
-  await withLogs(provided, config, host, report, () => ready(provided, asked, makes, config, host, report))
+  const provided = { kind, kubeconfig, created: !exists }
+  const kindContext = { ...context, ...provided, wanted }
+  const start = { name: kind.name, kind: wanted.version, nodes: 0, kubeconfig, ingress: {}, loaded: [] }
+  recorder.record({ cluster: { ...start, action: 'failed' } })
+  await (exists ? useCluster(kindContext) : makeCluster(kindContext))
+  recorder.record({ cluster: { action: exists ? 'used' : 'created' } })
+  await withLogs(context, provided, async () => {
+    await waitUntilReady(kindContext)
+    if (makes && wanted.loadImages) await loadImages(kindContext, wanted.loadImages)
+  })
   return provided
 }
 
-/** The config file is read, and the image chosen: what can be wrong with them is known before anything is touched. */
-function askedFor({ cluster: asked }: Config, istio: string | undefined): Asked {
-  const file = asked!.config === undefined ? undefined : readConfigFile(asked!.config)
-  const image =
-    asked!.image ?? (file?.choosesImage ? undefined : nodeImage(asked!.version, asked!.kubernetes, supportedBy(istio)))
-  return { ...asked!, name: asked!.name ?? file?.name ?? 'mesh-canary', ...(image === undefined ? {} : { image }) }
+/** Reads the config file and chooses the node image: faults in them are known before anything is touched. */
+function wantedCluster({ cluster }: Config, istioVersion: string | undefined): Wanted {
+  const { config, image, version, kubernetes, name } = cluster!
+  const file = config === undefined ? undefined : readConfigFile(config)
+  const chosen = image ?? (file?.choosesImage ? undefined : nodeImage(version, kubernetes, supportedBy(istioVersion)))
+  return { ...cluster!, name: name ?? file?.name ?? 'mesh-canary', ...(chosen === undefined ? {} : { image: chosen }) }
 }
 
-/** Of a version that is not known, or not said yet, that of the one that is installed where none is named. */
-function supportedBy(istio: string | undefined): ReturnType<typeof supportedKubernetes> {
-  const exact = coerce(istio)?.version
+/** The Kubernetes versions that this Istio supports; those of the default version where it is unknown. */
+function supportedBy(istioVersion: string | undefined): ReturnType<typeof supportedKubernetes> {
+  const exact = coerce(istioVersion)?.version
   return (exact === undefined ? undefined : supportedKubernetes(exact)) ?? supportedKubernetes(defaultVersion)
 }
 
-async function kindFor(
-  { name, version, mirror, sha256 }: Asked,
-  { limits, cache }: Config,
-  host: Host,
-): Promise<kinds.Kind> {
+/** kind with its container runtime; undefined when there is no runtime, and the run only plans. */
+async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.Kind | undefined> {
+  const { name, version, mirror, sha256 } = wanted
+  const { config, stages, host } = context
   const { signal, info } = host
-  const runtime = await containerRuntime(signal)
+  const runtime = await containerRuntime(signal).catch((error: unknown) => {
+    if (error instanceof NoRuntime && stages.every((stage) => stage === 'plan')) return undefined
+    throw error
+  })
+  if (runtime === undefined) return undefined
   const found = await obtain(kindTool, version, {
     mirror,
     ...(sha256 === undefined ? {} : { sha256 }),
-    limitMs: limits.download,
-    cache,
+    limitMs: config.limits.download,
+    cache: config.cache,
     signal,
     tell: host,
   })
   info(`kind ${version}: ${whence[found.from]}, ${found.path}; its nodes run in ${runtime}`)
-  return { path: found.path, name, runtime, limitMs: limits.kind, signal, info }
+  return { path: found.path, name, runtime, limitMs: config.limits.kind, signal, info }
 }
 
-/** What is only now to be made holds no application yet. */
-function firstIn({ namespace }: Config, stages: readonly StageName[], name: string): void {
-  const needs = stages.filter((stage) => !['plan', 'cluster', 'install'].includes(stage))
-  if (needs.length > 0 && namespace !== 'default')
-    throw new ConfigError(
-      `namespace: ${namespace} cannot be there yet, for the kind cluster ${name} is only now to be made; make it in a step of its own (\`stages: cluster, install\`), deploy the application, and then run ${needs.join(', ')} with the same \`cluster\``,
-    )
+/** A cluster that this run makes holds no application yet. */
+function refuseNamespace({ namespace }: Config, stages: readonly StageName[], name: string): void {
+  const needing = stages.filter((stage) => !['plan', 'cluster', 'install'].includes(stage))
+  if (needing.length === 0 || namespace === 'default') return
+  throw new ConfigError(
+    `namespace: ${namespace} cannot exist yet, because this run makes the kind cluster ${name}; make it in a step of its own (\`stages: cluster, install\`), deploy the application, and then run ${needing.join(', ')} with the same \`cluster\``,
+  )
 }
 
 async function checkImages(kind: kinds.Kind, images: readonly string[]): Promise<void> {
@@ -129,154 +124,149 @@ async function checkImages(kind: kinds.Kind, images: readonly string[]): Promise
   if (files.length + absent.length > 0) throw new ConfigError([...files, ...absent].join('\n'))
 }
 
-/** Before anything is there, the end of the job is told to remove it: this run may die at any moment. */
-async function make(
-  kind: kinds.Kind,
-  kubeconfig: string,
-  asked: Asked,
-  host: Host,
-  told: ClusterReport,
-): Promise<void> {
-  const left = { path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig }
-  const file = asked.config === undefined ? join(kubeconfig, '..', 'kind.yaml') : resolve(asked.config)
-  if (asked.config === undefined)
-    writeFileSync(file, kindConfig(asked.nodes ?? 1, asked.ports ?? { http: 80, https: 443 }), { mode: 0o600 })
-  host.kind({ ...left, remove: true })
+/** What the end of the job removes, or only forgets. */
+function left({ kind, kubeconfig }: KindContext, remove: boolean): kinds.LeftCluster {
+  return { path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig, remove }
+}
+
+/** Tells the host what to remove before anything is made: this run may be killed at any moment. */
+async function makeCluster(context: KindContext): Promise<void> {
+  const { kind, kubeconfig, wanted, host } = context
+  const file = wanted.config === undefined ? join(kubeconfig, '..', 'kind.yaml') : resolve(wanted.config)
+  if (wanted.config === undefined)
+    writeFileSync(file, kindConfig(wanted.nodes ?? 1, wanted.ports ?? { http: 80, https: 443 }), { mode: 0o600 })
+  host.onKindCluster(left(context, true))
   try {
-    await kinds.create(kind, kubeconfig, file, asked.image)
+    await kinds.create(kind, kubeconfig, file, wanted.image)
   } catch (error) {
     host.signal.throwIfAborted()
-    // Of somebody else's nothing is removed.
-    if (!(error instanceof kinds.KindError && error.isTaken))
-      throw await afterwards(kind, kubeconfig, asked, host, told, error)
-    host.kind({ ...left, remove: false })
+    const isTaken = error instanceof kinds.KindError && error.isTaken
+    if (!isTaken) throw await cleanUpFailed(context, error)
+    // Somebody else made the cluster of this name meanwhile: nothing of it is ours to remove.
+    host.onKindCluster(left(context, false))
     throw error
   }
-  host.kind({ ...left, remove: asked.keep !== true })
+  host.onKindCluster(left(context, wanted.keep !== true))
   host.info(`the kind cluster ${kind.name}: made`)
 }
 
-/** Why it could not be made, from its nodes' logs where they say more; and what there is of it goes. */
-async function afterwards(
-  kind: kinds.Kind,
-  kubeconfig: string,
-  asked: Asked,
-  host: Host,
-  told: ClusterReport,
-  error: unknown,
-): Promise<Error> {
-  const logs = await kinds.exportLogs(kind, logsFolder(asked, host)).catch(() => undefined)
-  if (logs !== undefined) told.logs = logs
-  const cause = logs === undefined ? undefined : await causeInLogs(logs)
-  const problem = await kinds.remove(kind, kubeconfig).then(
-    () => '',
-    (failed: unknown) => `; and what there is of it could not be removed: ${messageOf(failed)}`,
-  )
-  if (problem === '') host.kind({ path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig, remove: false })
-  return new Error(
-    `${cause ?? messageOf(error)}${logs === undefined ? '' : ` (the logs of its nodes are in ${logs})`}${problem}`,
-  )
+/** Finds out from the nodes' logs why the cluster could not be made, and removes what there is of it. */
+async function cleanUpFailed(context: KindContext, error: unknown): Promise<Error> {
+  const { kind, kubeconfig, recorder, host } = context
+  const logs = await kinds.exportLogs(kind, logsFolder(context)).catch(() => undefined)
+  if (logs !== undefined) recorder.record({ cluster: { logs } })
+  const cause = (logs === undefined ? undefined : await causeInLogs(logs)) ?? messageOf(error)
+  const where = logs === undefined ? '' : ` (the logs of its nodes are in ${logs})`
+  try {
+    await kinds.remove(kind, kubeconfig)
+    host.onKindCluster(left(context, false))
+    return new Error(`${cause}${where}`)
+  } catch (problem) {
+    return new Error(`${cause}${where}; and what there is of it could not be removed: ${messageOf(problem)}`)
+  }
 }
 
-/** One that was there goes at the end only when that was said. */
-async function take(kind: kinds.Kind, kubeconfig: string, asked: Asked, host: Host): Promise<void> {
-  const stopped = (await kinds.containers(kind)).filter(({ state }) => !/^up\b/i.test(state))
-  const byHand = `start it (\`${kind.runtime} start ${stopped.map(({ name }) => name).join(' ')}\`), or delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`
-  if (stopped.length > 0)
-    throw new ConfigError(
-      `cluster: the kind cluster ${kind.name} is there, but stopped: ${stopped.map(({ name, state }) => `${name} ${state}`).join(', ')}; ${byHand}`,
-    )
+/** Uses the cluster that exists. The end of the job removes it only with `keep: false`. */
+async function useCluster(context: KindContext): Promise<void> {
+  const { kind, kubeconfig, wanted, host } = context
+  await refuseStopped(kind)
   const content = await kinds.kubeconfigOf(kind).catch((error: unknown) => {
     host.signal.throwIfAborted()
     throw new ConfigError(
-      `cluster: the kind cluster ${kind.name} is there, but has no kubeconfig, as one whose making was cut short (${messageOf(error)}); delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
+      `cluster: the kind cluster ${kind.name} exists, but has no kubeconfig, as one whose making was cut short (${messageOf(error)}); delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
     )
   })
   writeFileSync(kubeconfig, content, { mode: 0o600 })
-  host.kind({ path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig, remove: asked.keep === false })
-  host.info(`the kind cluster ${kind.name}: was there, and is used`)
+  host.onKindCluster(left(context, wanted.keep === false))
+  host.info(`the kind cluster ${kind.name}: exists, and is used`)
 }
 
-async function ready(
-  { kind, kubeconfig, created }: ProvidedCluster,
-  asked: Asked,
-  makes: boolean,
-  config: Config,
-  host: Host,
-  report: Report,
-): Promise<void> {
+async function refuseStopped(kind: kinds.Kind): Promise<void> {
+  const stopped = (await kinds.containers(kind)).filter(({ state }) => !/^up\b/i.test(state))
+  if (stopped.length === 0) return
+  const states = stopped.map(({ name, state }) => `${name} ${state}`).join(', ')
+  const start = `${kind.runtime} start ${stopped.map(({ name }) => name).join(' ')}`
+  throw new ConfigError(
+    `cluster: the kind cluster ${kind.name} exists, but is stopped: ${states}; start it (\`${start}\`), or delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
+  )
+}
+
+async function waitUntilReady(context: KindContext): Promise<void> {
+  const { kind, kubeconfig, created, wanted, config, host, recorder } = context
   const api = client(connection(kubeconfig, undefined, host.tempDir), config.limits)
   const names = (await kinds.containers(kind))
     .map(({ name }) => name)
     .filter((name) => !name.endsWith('-external-load-balancer'))
-  const nodes = await waitForNodes(api, names.length, asked.wait, host.signal)
-  const told = report.cluster!
+  const nodes = await waitForNodes(api, names.length, wanted.wait, host.signal)
   const mapped = await kinds.ingressOf(kind, names)
-  const ingress = mapped.http === undefined ? inside(addressesOf(nodes)) : mapped
-  Object.assign(told, {
-    nodes: nodes.length,
-    ingress,
-    ...(versionOf(nodes) === undefined ? {} : { kubernetes: versionOf(nodes) }),
-  })
+  const ingress = mapped.http === undefined ? ingressInside(addressesOf(nodes)) : mapped
+  const kubernetes = versionOf(nodes)
+  recorder.record({ cluster: { nodes: nodes.length, ingress, ...(kubernetes === undefined ? {} : { kubernetes }) } })
+  const address =
+    ingress.http === undefined
+      ? `no port of this machine leads to the ingress gateway: map the node port ${nodePorts.http} (\`extraPortMappings\`)`
+      : `the ingress gateway's address is ${ingress.http}`
   host.info(
-    `${nodes.length} node${nodes.length === 1 ? '' : 's'} ready, Kubernetes ${told.kubernetes ?? 'unknown'}; ${ingress.http === undefined ? `no port of this machine leads to the ingress gateway: map the node port ${nodePorts.http} (\`extraPortMappings\`)` : `the ingress gateway's address is ${ingress.http}`}`,
+    `${nodes.length} node${nodes.length === 1 ? '' : 's'} ready, Kubernetes ${kubernetes ?? 'unknown'}; ${address}`,
   )
-  if (!created)
-    for (const text of differences(config.cluster!, nodes, mapped))
-      warn({ host, report }, [
-        `cluster: ${kind.name} was there, and ${text}; delete it to have it made anew, or change what is asked`,
-      ])
-  if (!makes || !asked.loadImages) return
-  await kinds.load(kind, asked.loadImages, join(kubeconfig, '..'))
-  told.loaded = asked.loadImages
-  host.info(`loaded: ${asked.loadImages.join(', ')}`)
+  if (created) return
+  for (const difference of differences(config.cluster!, nodes, mapped))
+    warn(context, [
+      `cluster: ${kind.name} exists, and ${difference}; delete it so that this run makes it anew, or change the config`,
+    ])
 }
 
-/** On Linux the nodes' own network is reached from outside the containers. */
-function inside([address]: string[]): { http?: string; https?: string } {
+async function loadImages({ kind, kubeconfig, host, recorder }: KindContext, images: string[]): Promise<void> {
+  await kinds.load(kind, images, join(kubeconfig, '..'))
+  recorder.record({ cluster: { loaded: images } })
+  host.info(`loaded: ${images.join(', ')}`)
+}
+
+/** On Linux the nodes' own network can be reached from outside the containers. */
+function ingressInside([address]: string[]): { http?: string; https?: string } {
   return process.platform === 'linux' && address !== undefined
     ? { http: `${address}:${nodePorts.http}`, https: `${address}:${nodePorts.https}` }
     : {}
 }
 
-function logsFolder({ logs }: Pick<ClusterConfig, 'logs'>, { tempDir }: Host): string {
-  return logs ?? join(tempDir, 'mesh-canary-kind-logs')
+function logsFolder({ config, host }: RunContext): string {
+  return config.cluster?.logs ?? join(host.tempDir, 'mesh-canary-kind-logs')
 }
 
-/** What fails on the cluster leaves the logs of its nodes; what was wrong in the config does not. */
+/** Exports the nodes' logs when the work on the cluster fails, but not for a fault in the config. */
 export async function withLogs<T>(
-  { kind }: ProvidedCluster,
-  { cluster }: Config,
-  host: Host,
-  report: Report,
+  context: RunContext,
+  { kind }: Pick<ProvidedCluster, 'kind'>,
   work: () => Promise<T>,
 ): Promise<T> {
+  const { host, recorder } = context
   try {
     return await work()
   } catch (error) {
-    if (error instanceof ConfigError || host.signal.aborted || report.cluster?.logs !== undefined) throw error
+    const hasLogs = recorder.current().cluster?.logs !== undefined
+    if (error instanceof ConfigError || host.signal.aborted || hasLogs) throw error
     const logs = await kinds
-      .exportLogs(kind, logsFolder(cluster!, host))
-      .catch((problem: unknown) => void host.info(`the logs of the nodes could not be had: ${messageOf(problem)}`))
+      .exportLogs(kind, logsFolder(context))
+      .catch((problem: unknown) => void host.info(`the logs of the nodes could not be exported: ${messageOf(problem)}`))
     if (logs !== undefined) {
-      report.cluster!.logs = logs
+      recorder.record({ cluster: { logs } })
       host.info(`the logs of the nodes are in ${logs}`)
     }
     throw error
   }
 }
 
-/** What is exposed answers on this machine, or it is told why it does not. */
-export async function checkIngress(config: Config, host: Host, report: Report): Promise<void> {
+/** Asks the ingress gateway from this machine for an exposed host, and warns with the cause when it does not answer. */
+export async function checkIngress(context: RunContext): Promise<void> {
+  const { config, host, recorder } = context
   const [name] = plainHosts(config)
-  const address = report.cluster?.ingress.http
+  const address = recorder.current().cluster?.ingress.http
   if (config.dryRun || name === undefined || address === undefined) return
   const problem = await unreachableIngress(address, name, 30_000, host.signal)
-  if (problem === undefined) host.info(`the ingress gateway answers at ${address}`)
-  else
-    warn({ host, report }, [
-      `cluster: nothing answers for ${name} at ${address} (${problem}); the ingress gateway must be there with a Service of type NodePort on port ${nodePorts.http}, as the stage \`install\` makes it with \`cluster\``,
-    ])
+  if (problem === undefined) return host.info(`the ingress gateway answers at ${address}`)
+  warn(context, [
+    `cluster: nothing answers for ${name} at ${address} (${problem}); the ingress gateway must be there with a Service of type NodePort on port ${nodePorts.http}, as the stage \`install\` makes it with \`cluster\``,
+  ])
 }
 
 /** At the end of a job. */
@@ -287,7 +277,7 @@ export async function removeCluster(
   const kind = { path, name, runtime, limitMs: 120_000, signal: new AbortController().signal, info }
   await kinds.remove(kind, kubeconfig).catch((error: unknown) => {
     throw new Error(
-      `the kind cluster ${name} could not be deleted: ${messageOf(error)}; do it by hand: kind delete cluster --name ${name}`,
+      `the kind cluster ${name} could not be deleted: ${messageOf(error)}; delete it by hand: kind delete cluster --name ${name}`,
     )
   })
 }

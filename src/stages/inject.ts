@@ -16,24 +16,25 @@ import {
 } from '../mesh/inject.ts'
 import { listControlPlanes, settingTag, unnamed, type ControlPlane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
+import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { waitForRollout } from '../cluster/rollout.ts'
-import { isCanary, istioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
+import { isCanary, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
-export async function inject(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, report } = running
+export async function inject(context: StageContext): Promise<StageOutcome> {
+  const { config, host, cluster, recorder } = context
   const { namespace, workloads } = config
   const move = await moveOf(cluster, namespace, config.istio)
   const all = await selectWorkloads(cluster, namespace, workloads!)
   const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
-  if (config.dryRun) return wouldBe(running, move, lacking)
+  if (config.dryRun) return wouldBe(context, move, lacking)
 
-  const before = await planesThere(running)
-  if (move.tag) await moveTag(running, move.tag)
+  const before = await planesThere(context)
+  if (move.tag) await moveTag(context, move.tag)
   if (move.labels) {
     await labelNamespace(cluster, namespace, move.labels)
-    report.changes.push({ kind: 'Namespace', namespace, name: namespace, action: 'changed' })
+    recorder.record({ changes: [{ kind: 'Namespace', namespace, name: namespace, action: 'changed' }] })
   }
   host.info(
     move.labels
@@ -44,12 +45,12 @@ export async function inject(running: StageContext): Promise<StageOutcome> {
   try {
     for (const workload of lacking) {
       restarted.push(workload)
-      await renew(running, workload, move)
+      await renew(context, workload, move)
     }
-    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(running, lacking, move.revision)
+    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(context, lacking, move.revision)
   } catch (error) {
     throw isBetween(move) && before.some(({ revision }) => revision === move.from)
-      ? await putBack(running, move, restarted, error)
+      ? await putBack(context, move, restarted, error)
       : error
   }
   if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
@@ -93,26 +94,28 @@ function isBetween({ labels, tag, from, revision }: Move): boolean {
   )
 }
 
-export async function moveTag(running: StageContext, { name, to, from }: TagMove): Promise<void> {
-  await istioctl(running, settingTag(name, to))
-  running.report.changes.push({
+export async function moveTag(context: StageContext, { name, to, from }: TagMove): Promise<void> {
+  await runIstioctl(context, settingTag(name, to))
+  const action = from === undefined ? 'created' : 'changed'
+  const webhook: Change = {
     kind: 'MutatingWebhookConfiguration',
     namespace: '',
     name: `istio-revision-tag-${name}`,
-    action: from === undefined ? 'created' : 'changed',
-  })
-  running.host.info(
+    action,
+  }
+  context.recorder.record({ changes: [webhook] })
+  context.host.info(
     `tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`,
   )
 }
 
 async function renew(
-  { config, host, cluster, report }: StageContext,
+  { config, host, cluster, recorder }: StageContext,
   workload: Workload,
   { revision }: Move,
 ): Promise<void> {
   await restart(cluster, workload)
-  report.restarted.push(nameOf(workload))
+  recorder.record({ restarted: [nameOf(workload)] })
   host.info(
     `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`,
   )
@@ -166,21 +169,24 @@ async function checkSidecars(
  * Of a run that is cancelled, nothing is waited for: Kubernetes goes on by itself.
  */
 async function putBack(
-  running: StageContext,
+  context: StageContext,
   { before, labels, tag, from }: Move,
   restarted: Workload[],
   cause: unknown,
 ): Promise<Error> {
-  const { config, cluster, host, report } = running
+  const { config, cluster, host, recorder } = context
   const said = messageOf(cause)
-  const calm: StageContext = { ...running, host: { ...host, signal: new AbortController().signal } }
+  const calm: StageContext = { ...context, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
     if (tag)
-      await istioctl(calm, tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from))
+      await runIstioctl(
+        calm,
+        tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from),
+      )
     if (labels) await labelNamespace(cluster, config.namespace, before)
     for (const workload of restarted) await restart(cluster, workload)
-    report.restarted.push(...names)
+    recorder.record({ restarted: names })
     if (!host.signal.aborted)
       for (const workload of restarted) await waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   } catch (error) {

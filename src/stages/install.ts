@@ -1,118 +1,42 @@
-// The stage install: istioctl at hand, the control plane as asked.
+// The stage install: the control plane as the config asks for it.
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import type { Config, IstioConfig } from '../config/schema.ts'
-import { choose } from '../istioctl/choose.ts'
-import { istioctlTool } from '../istioctl/release.ts'
 import { run, within } from '../tools/run.ts'
-import { supportWarnings } from '../istioctl/support.ts'
-import { meshCost } from '../mesh/cost.ts'
 import { imagesOf, missing } from '../mesh/images.ts'
 import { tagMove, type TagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsRequested, type DesiredMesh } from '../mesh/install.ts'
+import { checkSteps, ensureMesh, isAsRequested } from '../mesh/install.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { listControlPlanes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { obtain, whence } from '../tools/obtain.ts'
 import { causeOf } from '../verify/cause.ts'
 import { moveTag } from './inject.ts'
-import { istioctl, warn, type StageOutcome, type StageContext } from './context.ts'
+import { runIstioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
-/** As much of a run as there is without a cluster too. */
-type Begun = Pick<StageContext, 'config' | 'host' | 'report'>
-
-/** The config with an exact version of Istio in the place of what was asked for. `installed` answers the one that the mesh has. */
-export async function pinnedConfig(
-  begun: Begun,
-  installed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
-): Promise<Config> {
-  const { config, host } = begun
-  const { version: spec, mirror, checkLatest } = config.istio!
-  const { version, because, warning } = await choose(
-    { spec, mirror, checkLatest, installed, limitMs: config.limits.download },
-    { token: config.token, signal: host.signal },
-  )
-  if (because !== undefined) host.info(because)
-  if (warning !== undefined) warn(begun, [warning])
-  return { ...config, istio: { ...config.istio!, version } }
-}
-
-/** From here on the run has the exact version; `want` says what is wanted of it. */
-export async function pinVersion(running: StageContext, want: (istio: IstioConfig) => DesiredMesh): Promise<void> {
-  const { cluster, asked } = running
-  // Whoever may not look there is not kept from choosing.
-  const installed = () =>
-    listControlPlanes(cluster).then(
-      (all) => all.find(({ revision }) => revision === asked!.revision)?.version,
-      unlessForbidden,
-    )
-  const config = await pinnedConfig(running, installed)
-  Object.assign(running, { config, asked: want(config.istio!) })
-}
-
-function unlessForbidden(error: unknown): undefined {
-  if (!(error instanceof ApiError && error.status === 403)) throw error
-}
-
-/** Istio out of support, or on a Kubernetes that it is not tested with. */
-export async function checkSupport(running: StageContext): Promise<void> {
-  warn(running, supportWarnings(running.config.istio!.version, await running.cluster.version()))
-}
-
-export async function getIstioctl({ config, host, report }: Begun): Promise<void> {
-  const { version, mirror, sha256 } = config.istio!
-  const found = await obtain(istioctlTool, version, {
-    mirror,
-    ...(sha256 === undefined ? {} : { sha256 }),
-    limitMs: config.limits.download,
-    cache: config.cache,
-    signal: host.signal,
-    tell: host,
-  })
-  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
-  host.istioctl(found)
-  report.istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
-}
-
-/** What the mesh will ask of the nodes: told, and an error when it would not fit. Needs to read nodes and all pods; without that right, it says so. */
-export async function reportCost({ config, host, cluster, asked, report }: StageContext): Promise<void> {
-  try {
-    report.cost = await meshCost(cluster, config.namespace, asked)
-  } catch (error) {
-    if (!(error instanceof ApiError && error.status === 403)) throw error
-    return host.info(`what the mesh will cost is not known: ${error.message}`)
-  }
-  const { text, fits, worthIt, why } = report.cost
-  if (!fits) throw new ConfigError(`istio: ${text}`)
-  host.info(text)
-  if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
-}
-
-export async function install(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, asked, report } = running
+export async function install(context: StageContext): Promise<StageOutcome> {
+  const { config, host, cluster, mesh: asked, recorder } = context
   const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
   const all = await listControlPlanes(cluster)
   const asAsked = await isAsRequested(cluster, asked!)
   if (!asAsked) {
-    warn(running, checkSteps(all, asked!))
-    await prechecked(running)
-    await images(running)
+    warn(context, checkSteps(all, asked!))
+    await prechecked(context)
+    await images(context)
   }
   const beside = all.filter(({ revision }) => revision !== asked!.revision)
   if (beside.length > 0)
     host.info(
       `beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`,
     )
-  const tag = await tagToMove(running)
+  const tag = await tagToMove(context)
   if (config.dryRun) {
     host.info(asAsked ? `${named}: already as asked` : `${named} would be installed or changed`)
     if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}`)
     return { changed: !asAsked || tag !== undefined }
   }
   const mesh = await ensureMesh(cluster, asked!, (args) =>
-    istioctl(running, [
+    runIstioctl(context, [
       'install',
       '-y',
       '--readiness-timeout',
@@ -120,9 +44,9 @@ export async function install(running: StageContext): Promise<StageOutcome> {
       ...args,
     ]).catch(withCauses(cluster)),
   )
-  report.mesh = mesh
+  recorder.record({ mesh })
   host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
-  if (tag) await moveTag(running, tag)
+  if (tag) await moveTag(context, tag)
   return { changed: tag !== undefined || mesh.action !== 'unchanged' }
 }
 
@@ -134,11 +58,11 @@ async function tagToMove({ config, cluster, stages }: StageContext): Promise<Tag
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
-async function prechecked(running: StageContext): Promise<void> {
-  const { config, host, connection, report } = running
+async function prechecked(context: StageContext): Promise<void> {
+  const { config, host, connection, istioctl } = context
   const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
   const found = await precheck({
-    istioctl: report.istioctl!.path,
+    istioctl: istioctl!.path,
     cliArgs: connection.cliArgs,
     suppress: config.istio!.suppress ?? [],
     signal,
@@ -148,7 +72,7 @@ async function prechecked(running: StageContext): Promise<void> {
   })
   const rights = found.errors.filter((error) => config.dryRun && error.startsWith('IST0141'))
   const errors = found.errors.filter((error) => !rights.includes(error))
-  warn(running, [...found.warnings, ...rights])
+  warn(context, [...found.warnings, ...rights])
   if (errors.length > 0)
     throw new ConfigError(
       `istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`,
@@ -156,17 +80,18 @@ async function prechecked(running: StageContext): Promise<void> {
 }
 
 /** Tells them; those that are never pulled must be on the nodes. */
-async function images(running: StageContext): Promise<void> {
-  const { config, host, cluster, asked, report } = running
+async function images(context: StageContext): Promise<void> {
+  const { config, host, cluster, mesh: asked, recorder, istioctl } = context
   const signal = within(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
-  const { code, stdout, stderr } = await run(report.istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
+  const { code, stdout, stderr } = await run(istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
   if (code !== 0)
     throw new ConfigError(
       `istio: istioctl cannot render what is asked for: ${stderr.trim().split('\n').slice(-3).join(' ')}`,
     )
   const all = imagesOf(stdout)
-  report.images = all.map(({ name }) => name)
-  host.info(`images: ${report.images.join(', ')}`)
+  const names = all.map(({ name }) => name)
+  recorder.record({ images: names })
+  host.info(`images: ${names.join(', ')}`)
   const { lacks, unknown } = await missing(cluster, all).catch((error: unknown) => {
     if (!(error instanceof ApiError && error.status === 403)) throw error
     return { lacks: [], unknown: [`whether the nodes hold Istio's images is not known: ${error.message}`] }

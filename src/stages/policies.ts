@@ -1,4 +1,4 @@
-// The stages plan and policies: what is wanted, how that differs from what is there, and, unless it is a dry run, making it so.
+// The stages plan and policies: compile the policies, compare them with the cluster, analyze them and, unless it is a dry run, apply them.
 import type { Pod, Service } from '../cluster/objects.ts'
 import { within } from '../tools/run.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'
@@ -14,18 +14,16 @@ import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
-import type { Config } from '../config/schema.ts'
-import type { Report } from '../report/report.ts'
-import { policyWarnings as doubts } from '../verify/warnings.ts'
+import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-probe.ts'
-import { getIstioctl, pinnedConfig } from './install.ts'
-import { warn, type StageOutcome, type Host, type StageContext } from './context.ts'
+import { installIstioctl, pinVersion } from './check.ts'
+import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
-export async function plan(running: StageContext): Promise<StageOutcome> {
-  const all = await prepare(running)
+export async function plan(context: StageContext): Promise<StageOutcome> {
+  const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
-  if (todo.length > 0 && !(await meshComesLater(running))) await gate(running, all)
+  if (todo.length > 0 && !(await meshComesLater(context))) await analyzeChange(context, all)
   return { changed: todo.length > 0 }
 }
 
@@ -34,33 +32,36 @@ async function meshComesLater({ cluster, stages }: StageContext): Promise<boolea
   return stages.includes('install') && (await listControlPlanes(cluster)).length === 0
 }
 
-export async function policies(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, report } = running
-  if (config.dryRun) return plan(running)
-  const all = await prepare(running)
+export async function policies(context: StageContext): Promise<StageOutcome> {
+  const { config, host, cluster, recorder } = context
+  if (config.dryRun) return plan(context)
+  const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
-  if (todo.length > 0) await gate(running, all)
+  if (todo.length > 0) await analyzeChange(context, all)
   await apply(
     cluster,
     all,
     () => watchProxyUpdates(cluster, config.namespace, host.signal),
-    (change) => report.changes.push(change),
+    (change) => recorder.record({ changes: [change] }),
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
 }
 
 /** Without a cluster: the objects as YAML, and istioctl for later steps where a version of it is asked for. */
-export async function renderOnly(config: Config, host: Host, report: Report): Promise<void> {
-  if (config.istio) await getIstioctl({ config: await pinnedConfig({ config, host, report }), host, report })
+export async function renderOnly(context: RunContext): Promise<void> {
+  const { config, host, recorder } = context
+  if (config.istio) await installIstioctl({ ...context, ...(await pinVersion(context)) })
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
-  warn({ host, report }, warnings)
-  report.rendered = rendered(objects, ownerOf(config.name, config.namespace))
-  report.rendered.split('\n').forEach(host.info)
+  warn(context, warnings)
+  const yaml = rendered(objects, ownerOf(config.name, config.namespace))
+  recorder.record({ rendered: yaml })
+  yaml.split('\n').forEach(host.info)
 }
 
-async function prepare({ config, host, cluster, report }: StageContext): Promise<Planned[]> {
+async function prepare(context: StageContext): Promise<Planned[]> {
+  const { config, host, cluster, recorder } = context
   const owner = ownerOf(config.name, config.namespace)
   // Anew: since the preflight, install and inject may have taken minutes, in which a promotion elsewhere moved a weight.
   const live = await readLive(cluster, config.namespace)
@@ -70,9 +71,9 @@ async function prepare({ config, host, cluster, report }: StageContext): Promise
     cluster.list<Service>('Service', config.namespace),
     cluster.list<Pod>('Pod', config.namespace),
   ])
-  warn({ host, report }, [
+  warn(context, [
     ...warnings,
-    ...doubts({
+    ...policyWarnings({
       namespace: config.namespace,
       isStrict: isStrict(objects, config.namespace),
       policies: servicesOf(config),
@@ -80,13 +81,13 @@ async function prepare({ config, host, cluster, report }: StageContext): Promise
       pods,
     }),
   ])
-  warn({ host, report }, [
+  warn(context, [
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
   ])
   const all = await planned(cluster, objects, owner)
-  warn({ host, report }, removedSplits(all))
-  report.plan = all
+  warn(context, removedSplits(all))
+  const changes = all
     .filter(({ action }) => action !== 'unchanged')
     .map(({ action, object: { kind, metadata }, diff }) => ({
       action,
@@ -95,7 +96,8 @@ async function prepare({ config, host, cluster, report }: StageContext): Promise
       name: metadata.name,
       diff,
     }))
-  for (const { action, kind, name, diff } of report.plan) {
+  recorder.record({ plan: changes })
+  for (const { action, kind, name, diff } of changes) {
     host.info(`${kind} ${name}: ${action}`)
     diff.forEach((line) => host.info(`    ${line}`))
   }
@@ -114,10 +116,11 @@ function isStrict(objects: readonly PeerAuthentication[], namespace: string): bo
 }
 
 /** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
-async function gate({ config, connection, host, report }: StageContext, all: Planned[]): Promise<void> {
-  if (!report.istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
+async function analyzeChange(context: StageContext, all: Planned[]): Promise<void> {
+  const { config, connection, host, istioctl } = context
+  if (!istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
   const options = {
-    istioctl: report.istioctl.path,
+    istioctl: istioctl.path,
     cliArgs: connection.cliArgs,
     namespace: config.namespace,
     suppress: config.istio?.suppress ?? [],
@@ -131,7 +134,7 @@ async function gate({ config, connection, host, report }: StageContext, all: Pla
       warnings: [`${error.message}; nothing was analyzed, for it needs rights to read that this user lacks`],
     }
   })
-  warn({ host, report }, found.warnings)
+  warn(context, found.warnings)
   if (found.errors.length > 0)
     throw new Error(
       `istioctl analyze finds errors, so nothing is applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`,

@@ -15,37 +15,36 @@ import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
 
-export async function promoteCanaries(running: StageContext): Promise<StageOutcome> {
-  const { config, host, redact, cluster, connection, report } = running
+export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
+  const { config, host, redactor, cluster, connection, recorder } = context
   if (config.dryRun) return { changed: false }
-  await warnOfControllers(running)
-  const { signal, intent, run, guardProgram } = host
+  await warnOfGitops(context)
   const promotions = await promote(cluster, config, {
-    signal,
-    intent,
-    run,
-    redact,
+    signal: host.signal,
+    intent: host.onRecoveryIntents,
+    run: host.runName,
+    redact: redactor.redact,
     note: host.info,
-    program: guardProgram,
+    program: host.readGuardProgram,
     forward: (...where) => forward(connection, ...where),
   })
-  report.promotions = promotions.map(promotionReport)
-  const doubts = report.promotions.flatMap(splitWarnings)
-  warn({ host, report }, doubts)
-  const { verdict, weight, reason } = worst(report.promotions)!
-  Object.assign(report, { verdict, weight, reason })
-  const errors = promotions.flatMap((each, i) => errorsOf(each, report.promotions[i]!))
-  if (errors.length > 0) report.error = errors.join('\n')
+  const reports = promotions.map(promotionReport)
+  const { verdict, weight, reason } = worst(reports)!
+  recorder.record({ promotions: reports, verdict, weight, reason })
+  warn(context, reports.flatMap(splitWarnings))
+  const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
+  if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }
 
 /** What applies the routes from elsewhere would put the weights back in the middle. */
-async function warnOfControllers({ config, host, cluster, report }: StageContext): Promise<void> {
+async function warnOfGitops(context: StageContext): Promise<void> {
+  const { config, cluster } = context
   const routes = (
     await Promise.all(canariesOf(config).map((plan) => readRoutes(cluster, splitOf(config, plan)).catch(() => [])))
   ).flat()
   const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
-  warn({ host, report }, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
+  warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
 }
 
 /** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
@@ -74,12 +73,12 @@ function errorsOf(
 }
 
 /** Puts all traffic back to stable, whatever state the promotion is in, and looks whether the proxies follow. */
-export async function rollback(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, report } = running
+export async function rollback(context: StageContext): Promise<StageOutcome> {
+  const { config, host, cluster, recorder } = context
   if (config.dryRun) return { changed: false }
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
-    const changed = await forceRollback(cluster, splitOf(config, plan), host.run)
+    const changed = await forceRollback(cluster, splitOf(config, plan), host.runName)
     host.info(
       changed
         ? `all traffic of ${plan.service} is back at ${plan.stable.name}`
@@ -89,8 +88,8 @@ export async function rollback(running: StageContext): Promise<StageOutcome> {
   }
   const reason =
     moved.length > 0 ? `asked for by the stage rollback (${moved.join(', ')})` : 'the canary had no traffic'
-  Object.assign(report, { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
-  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(running, plan)))).filter(
+  recorder.record({ verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
+  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(context, plan)))).filter(
     (each) => each !== undefined,
   )
   if (serving.length > 0) throw new Error(serving.join('\n'))

@@ -1,7 +1,7 @@
 // The stage retire: control planes that were there before this revision's go, as soon as nothing uses them any more.
 import { listControlPlanes, removePlane, usersOf, type ControlPlane } from '../mesh/revisions.ts'
 import { listNames } from '../runtime/errors.ts'
-import { istioctl, warn, type StageOutcome, type StageContext } from './context.ts'
+import { runIstioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
 /** A newer one than ours may be somebody's who has not moved yet. */
 export function older(all: readonly ControlPlane[], revision: string): ControlPlane[] {
@@ -9,22 +9,22 @@ export function older(all: readonly ControlPlane[], revision: string): ControlPl
   return own ? all.filter((plane) => plane.revision !== revision && plane.createdAt < own.createdAt) : []
 }
 
-export async function retire(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, asked, report } = running
+export async function retire(context: StageContext): Promise<StageOutcome> {
+  const { config, host, cluster, mesh: asked, recorder } = context
   const all = await listControlPlanes(cluster)
   const old = older(all, asked!.revision)
   const removed: string[] = []
   for (const { revision, version } of old) {
     const users = await usersOf(cluster, revision)
     if (users.length > 0) {
-      warn(running, [
+      warn(context, [
         `istio.removeOld: the control plane ${revision} (${version}) stays, for it is still used by ${listNames(users)}`,
       ])
       continue
     }
     if (!config.dryRun)
       await removePlane(cluster, revision, asked!.revision, {
-        istioctl: (args) => istioctl(running, args),
+        istioctl: (args) => runIstioctl(context, args),
         timeoutMs: config.verify.timeout,
         signal: host.signal,
       })
@@ -39,6 +39,6 @@ export async function retire(running: StageContext): Promise<StageOutcome> {
         ? `no older control plane is beside ${asked!.revision}`
         : `the control plane ${asked!.revision} is not there yet, so none is older`,
     )
-  if (removed.length > 0) report.removed = [...(report.removed ?? []), ...removed]
+  if (removed.length > 0) recorder.record({ removed })
   return { changed: removed.length > 0 }
 }

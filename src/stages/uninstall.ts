@@ -1,32 +1,35 @@
-// The stage uninstall: the mesh goes, and is seen to be gone.
-import { uninstall as takeAway } from '../mesh/uninstall.ts'
-import { istioctl, type StageOutcome, type StageContext } from './context.ts'
+// The stage uninstall: removes the mesh and checks that nothing of it is left.
+import { uninstall as uninstallMesh } from '../mesh/uninstall.ts'
+import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
 
-export async function uninstall(running: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, report } = running
-  // Filled as it goes: what fails half-way has its place in the report, too.
-  report.removed = []
-  const done = { removed: report.removed, restarted: report.restarted }
-  const { removed, restarted, remains } = await takeAway(
-    cluster,
-    {
-      namespace: config.namespace,
-      ...(config.istio?.revision === undefined ? {} : { revision: config.istio.revision }),
-      workloads: config.workloads ?? 'all',
-      dryRun: config.dryRun,
-      timeoutMs: config.verify.timeout,
-      signal: host.signal,
-      istioctl: (args) => istioctl(running, args),
-      note: host.info,
-    },
-    done,
-  )
-  if (config.dryRun) report.removed = removed
+export async function uninstall(context: StageContext): Promise<StageOutcome> {
+  const { config, host, recorder } = context
+  // Filled on the way, so that an uninstall that fails half-way reports what it removed.
+  const progress = { removed: [] as string[], restarted: [] as string[] }
+  const { removed, restarted, remains } = await removeMesh(context, progress).catch((error: unknown) => {
+    recorder.record(progress)
+    throw error
+  })
+  recorder.record({ removed, restarted: progress.restarted })
   for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
-  report.removed = removed
   if (remains.length > 0)
     throw new Error(
-      `something of the mesh is still there: ${remains.join(', ')}; look at what holds it (finalizers, another tool that puts it back) and run again`,
+      `parts of the mesh are still there: ${remains.join(', ')}; find out what holds them (finalizers, another tool that creates them again) and run again`,
     )
   return { changed: removed.length > 0 || restarted.length > 0 }
+}
+
+function removeMesh(context: StageContext, progress: { removed: string[]; restarted: string[] }) {
+  const { config, host, cluster } = context
+  const removal = {
+    namespace: config.namespace,
+    ...(config.istio?.revision === undefined ? {} : { revision: config.istio.revision }),
+    workloads: config.workloads ?? ('all' as const),
+    dryRun: config.dryRun,
+    timeoutMs: config.verify.timeout,
+    signal: host.signal,
+    istioctl: (args: string[]) => runIstioctl(context, args),
+    note: host.info,
+  }
+  return uninstallMesh(cluster, removal, progress)
 }

@@ -1,98 +1,104 @@
-// The stage verify: pods N/N, proxies in sync, and the mutual TLS mode on the wire.
+// The stage verify: pods are N/N, proxies are in sync, mutual TLS is what was asked, and the traffic follows the policies.
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
-import { checkTraffic } from '../verify/traffic-checks.ts'
 import { within } from '../tools/run.ts'
-import { verifyProxies } from '../verify/proxies.ts'
-import { verifyPods } from '../verify/verify.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
-import { isCanary, type StageOutcome, type StageContext } from './context.ts'
+import { verifyProxies } from '../verify/proxies.ts'
+import { checkTraffic } from '../verify/traffic-checks.ts'
+import { verifyPods } from '../verify/verify.ts'
+import { isCanary, type StageContext, type StageOutcome } from './context.ts'
 
-export async function verify(running: StageContext): Promise<StageOutcome> {
-  if (running.config.dryRun) return { changed: false }
-  await pods(running)
-  await revisions(running)
-  await proxiesInSync(running)
-  if (asksForMtls(running.config)) await onTheWire(running)
-  if (running.config.verify.trafficChecks) await inTraffic(running)
+export async function verify(context: StageContext): Promise<StageOutcome> {
+  const { config } = context
+  if (config.dryRun) return { changed: false }
+  await checkPods(context)
+  await warnOfOutdatedSidecars(context)
+  await checkProxies(context)
+  if (asksForMtls(config)) await checkMtls(context)
+  if (config.verify.trafficChecks) await checkPoliciesInTraffic(context)
   return { changed: false }
 }
 
-async function pods({ config, host, cluster, stages, report }: StageContext): Promise<void> {
-  const judged = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
-  report.pods = await verifyPods(cluster, config.namespace, config.verify.timeout, judged, host.signal)
-  for (const { name, ready, sidecar, cause } of report.pods)
+/** @throws Error with a line for each fault, if there is any. */
+function failOn(faults: string[]): void {
+  if (faults.length > 0) throw new Error(faults.join('\n'))
+}
+
+async function checkPods({ config, host, cluster, stages, recorder }: StageContext): Promise<void> {
+  const { namespace } = config
+  const isOurs = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
+  const pods = await verifyPods(cluster, namespace, config.verify.timeout, isOurs, host.signal)
+  recorder.record({ pods })
+  for (const { name, ready, sidecar, cause } of pods)
     host.info(`${name}  ${ready}  sidecar: ${sidecar}${cause === undefined ? '' : `  ${cause}`}`)
-  const wrong = report.pods.filter(({ cause }) => cause !== undefined)
-  if (wrong.length > 0)
-    throw new Error(
-      wrong.map(({ name, ready, cause }) => `pod ${config.namespace}/${name} is ${ready}: ${cause ?? ''}`).join('\n'),
-    )
+  const broken = pods.filter(({ cause }) => cause !== undefined)
+  failOn(broken.map(({ name, ready, cause }) => `pod ${namespace}/${name} is ${ready}: ${cause ?? ''}`))
 }
 
-/** They serve as well as the others, so it is no fault; but a control plane stays for them. */
-async function revisions({ config, host, cluster, report }: StageContext): Promise<void> {
-  const told = await outdatedSidecars(cluster, config.namespace)
-  if (told === undefined) return
-  host.warning(told)
-  report.warnings.push(told)
+/** Outdated sidecars serve as well as the others, so they are no fault; but an old control plane has to stay for them. */
+async function warnOfOutdatedSidecars({ config, host, cluster, recorder }: StageContext): Promise<void> {
+  const warning = await outdatedSidecars(cluster, config.namespace)
+  if (warning === undefined) return
+  host.warning(warning)
+  recorder.record({ warnings: [warning] })
 }
 
-async function proxiesInSync({ config, host, cluster, connection, report }: StageContext): Promise<void> {
-  const asker = report.istioctl && {
-    path: report.istioctl.path,
+async function checkProxies({ config, host, cluster, connection, istioctl, recorder }: StageContext): Promise<void> {
+  const { namespace, limits } = config
+  const proxyStatus = istioctl && {
+    path: istioctl.path,
     args: connection.cliArgs,
-    signal: within(host.signal, config.limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
+    signal: within(host.signal, limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
   }
-  report.proxies = await verifyProxies(cluster, config.namespace, asker)
-  const wrong = report.proxies.filter(({ ok }) => !ok)
+  const proxies = await verifyProxies(cluster, namespace, proxyStatus)
+  recorder.record({ proxies })
+  const behind = proxies.filter(({ ok }) => !ok)
   host.info(
-    wrong.length === 0
-      ? `${report.proxies.length} proxies are in sync with istiod`
-      : `${wrong.length} of ${report.proxies.length} proxies are not in sync with istiod`,
+    behind.length === 0
+      ? `${proxies.length} proxies are in sync with istiod`
+      : `${behind.length} of ${proxies.length} proxies are not in sync with istiod`,
   )
-  if (wrong.length > 0)
-    throw new Error(
-      wrong
-        .map(({ pod, cause }) => `the proxy of ${config.namespace}/${pod} is not in sync: ${cause ?? ''}`)
-        .join('\n'),
-    )
+  failOn(behind.map(({ pod, cause }) => `the proxy of ${namespace}/${pod} is not in sync: ${cause ?? ''}`))
 }
 
-/** By its own section, or by a manifest. */
+/** In its own section, or in a manifest. */
 function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
   return (
     mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')
   )
 }
 
-async function onTheWire({ config, host, cluster, report }: StageContext): Promise<void> {
-  report.mtls = await probeMtls(cluster, config.namespace, host.signal)
-  for (const { pod, port, expected, seen, note } of report.mtls)
+async function checkMtls({ config, host, cluster, recorder }: StageContext): Promise<void> {
+  const { namespace } = config
+  const mtls = await probeMtls(cluster, namespace, host.signal)
+  recorder.record({ mtls })
+  for (const { pod, port, expected, seen, note } of mtls)
     host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
-  const wrong = report.mtls.filter(({ ok }) => ok === false)
-  if (wrong.length > 0)
-    throw new Error(wrong.map(({ pod, port, note }) => `${config.namespace}/${pod}:${port}: ${note ?? ''}`).join('\n'))
+  const wrong = mtls.filter(({ ok }) => ok === false)
+  failOn(wrong.map(({ pod, port, note }) => `${namespace}/${pod}:${port}: ${note ?? ''}`))
 }
 
-/** How long the traffic that is there is watched, in milliseconds. */
-const watchMs = 5_000
+const trafficWindowMs = 5_000
 
-async function inTraffic({ config, host, cluster, report }: StageContext): Promise<void> {
+async function checkPoliciesInTraffic({ config, host, cluster, recorder }: StageContext): Promise<void> {
   const { namespace } = config
   const [canary] = canariesOf(config)
-  report.trafficChecks = await checkTraffic(
+  const trafficChecks = await checkTraffic(
     cluster,
     { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) },
-    watchMs,
+    trafficWindowMs,
     host.signal,
   )
-  for (const { service, what, ok, text } of report.trafficChecks)
-    host.info(`${service}  ${what}: ${ok === undefined ? 'not known' : ok ? 'in force' : 'NOT in force'}, ${text}`)
-  const wrong = report.trafficChecks.filter(({ ok }) => ok === false)
-  if (wrong.length > 0)
-    throw new Error(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`).join('\n'))
+  recorder.record({ trafficChecks })
+  for (const { service, what, ok, text } of trafficChecks) host.info(`${service}  ${what}: ${inWords(ok)}, ${text}`)
+  const wrong = trafficChecks.filter(({ ok }) => ok === false)
+  failOn(wrong.map(({ service, what, text }) => `${service}, ${what}: ${text}`))
+}
+
+function inWords(ok: boolean | undefined): string {
+  if (ok === undefined) return 'not known'
+  return ok ? 'in force' : 'NOT in force'
 }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { parse, stringify } from 'yaml'
+import { dump, load } from 'js-yaml'
 import type { World } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -29,14 +29,14 @@ type Section = Record<string, unknown>
 
 /** A config, or an IstioOperator, as it has to be on this mesh; a section that is not there is not added. */
 export function asHere({ inputs }: World, text: string): string {
-  const asked = parse(text) as { istio?: Section; canary?: Section; spec?: Section }
+  const asked = load(text) as { istio?: Section; canary?: Section; spec?: Section }
   const { istio, canary, spec } = asked
-  return stringify({
+  return dump({
     ...asked,
     ...(spec
-      ? { spec: { ...(parse(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } }
+      ? { spec: { ...(load(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } }
       : {}),
     ...(istio ? { istio: { ...istio, mirror: inputs['mirror'], overlays: inputs['overlays'] } } : {}),
-    ...(canary ? { canary: { ...canary, interval: '4s', metrics: parse(inputs['metrics']!) as Section } } : {}),
+    ...(canary ? { canary: { ...canary, interval: '4s', metrics: load(inputs['metrics']!) as Section } } : {}),
   })
 }

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { text as textOf } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseAllDocuments, stringify } from 'yaml'
+import { dump, loadAll } from 'js-yaml'
 import { goTool } from '../mesh/index.ts'
 import { blocksOf, fileOf, kindOf, pages, type Block } from '../pages.ts'
 import { asHere, checkout } from './checkout.ts'
@@ -74,7 +74,7 @@ describe('commands', () => {
 })
 
 describe('workflows', () => {
-  const asked = ({ text }: Block) => parseAllDocuments(text)[0]!.toJS() as unknown
+  const asked = ({ text }: Block) => loadAll(text)[0]
   const blocks = pages()
     .flatMap((page) => blocksOf(page))
     .filter((block) => block.language === 'yaml' && ['workflow', 'steps'].includes(kindOf(asked(block))))
@@ -92,7 +92,7 @@ describe('workflows', () => {
 /** Steps alone are those of a job. */
 function whole(content: unknown, text: string): string {
   return Array.isArray(content)
-    ? stringify({ on: 'push', jobs: { job: { 'runs-on': 'ubuntu-latest', steps: content } } })
+    ? dump({ on: 'push', jobs: { job: { 'runs-on': 'ubuntu-latest', steps: content } } })
     : text
 }
 
@@ -107,8 +107,6 @@ function write(block: Block): void {
   mkdirSync(dirname(join(root, file)), { recursive: true })
   writeFileSync(
     join(root, file),
-    kindOf(parseAllDocuments(block.text)[0]!.toJS()) === 'config' || file === 'istio.yaml'
-      ? asHere(world, block.text)
-      : block.text,
+    kindOf(loadAll(block.text)[0]) === 'config' || file === 'istio.yaml' ? asHere(world, block.text) : block.text,
   )
 }

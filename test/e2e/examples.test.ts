@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parse, stringify } from 'yaml'
+import { dump, load } from 'js-yaml'
 import { loadConfig } from '../../src/config/load.ts'
 import { gatewayValues, nodePorts } from '../../src/kind/layout.ts'
 import { meshEnv } from '../mesh/index.ts'
@@ -79,14 +79,14 @@ describe('plan.yml, on a pull request', () => {
 describe('gated-canary.yml', () => {
   test('puts the canary back when nobody approves', async () => {
     // GitHub fails a job whose approval is refused; act knows no approvals, so here that job fails by itself.
-    const workflow = parse(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as {
+    const workflow = load(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as {
       jobs: Record<string, object>
     }
     const refused = {
       ...workflow,
       jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } },
     }
-    writeFileSync(join(repository, 'examples/workflows/refused.yml'), stringify(refused))
+    writeFileSync(join(repository, 'examples/workflows/refused.yml'), dump(refused))
     const { code, log } = await asDelivery('refused')
     expect(log).toContain('all traffic of backend is back at v1')
     expect(code).toBe(1)
@@ -160,8 +160,8 @@ describe('teardown.yml', () => {
 /** What the checkout's config gives to `istioctl install --set`. */
 function withSet(set: string[]): void {
   const file = join(repository, 'examples/sample-app/mesh.yaml')
-  const config = parse(readFileSync(file, 'utf8')) as { istio: object }
-  writeFileSync(file, stringify({ ...config, istio: { ...config.istio, set } }))
+  const config = load(readFileSync(file, 'utf8')) as { istio: object }
+  writeFileSync(file, dump({ ...config, istio: { ...config.istio, set } }))
 }
 
 /** Does something while the checkout's config is another one, as on a branch. */

@@ -4,7 +4,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { parse, stringify } from 'yaml'
+import { dump, load } from 'js-yaml'
 import { goTool } from '../mesh/index.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -136,7 +136,7 @@ type Step = { uses?: string; with?: Record<string, unknown> }
 
 /** For every action of others that the workflow uses: a folder with one of the same inputs, and act's flag for it. */
 function standIns(own: string, origin: string, workflow: string): string[] {
-  const { jobs } = parse(readFileSync(workflow, 'utf8')) as { jobs: Record<string, { steps?: Step[] }> }
+  const { jobs } = load(readFileSync(workflow, 'utf8')) as { jobs: Record<string, { steps?: Step[] }> }
   const others = Object.values(jobs)
     .flatMap(({ steps = [] }) => steps)
     .filter(({ uses }) => uses?.includes('@'))
@@ -146,7 +146,7 @@ function standIns(own: string, origin: string, workflow: string): string[] {
     const name = use.split('@')[0]!
     const folder = join(own, 'actions', name)
     mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, 'action.yml'), stringify(standIn(name, [...inputs], origin, join(own, 'artifacts'))))
+    writeFileSync(join(folder, 'action.yml'), dump(standIn(name, [...inputs], origin, join(own, 'artifacts'))))
     return ['--local-repository', `${use}=${folder}`]
   })
 }

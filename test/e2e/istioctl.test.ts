@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { stringify } from 'yaml'
+import { dump } from 'js-yaml'
 import { cacheDir, goTool, ISTIO_VERSION, KUBERNETES_VERSION, meshEnv } from '../mesh/index.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 import { embedded, type World } from './world.ts'
@@ -181,7 +181,7 @@ test('the second job with the cache between runs downloads nothing', async () =>
   const workflow = join(folder, 'twice.yml')
   writeFileSync(
     workflow,
-    stringify({
+    dump({
       name: 'twice',
       on: 'workflow_dispatch',
       jobs: { first: job('first'), second: job('second', { needs: 'first' }) },

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { loadAll } from 'js-yaml'
 import { gatewayValues } from '../../src/kind/layout.ts'
 import { buildPrograms, goTool } from '../mesh/go.ts'
 import { configOf, serve } from '../unit/fixtures.ts'
@@ -94,9 +94,9 @@ test.each(['default', 'demo', 'minimal'])(
       ['manifest', 'generate', '--set', `profile=${profile}`, ...values],
       { encoding: 'utf8', maxBuffer: 64 << 20, stdio: ['ignore', 'pipe', 'ignore'] },
     )
-    const objects = parseAllDocuments(rendered).map(
+    const objects = loadAll(rendered).map(
       (document) =>
-        document.toJS() as {
+        document as {
           kind?: string
           metadata?: { name: string }
           spec: { type: string; ports: object[] }
@@ -224,7 +224,7 @@ test('a cluster that was there and is stopped is told with what to do, and not d
   })
   const { report, post } = await machine.run(machine.inputs())
   expect(report?.error).toContain(
-    'is there, but stopped: mesh-canary-control-plane Exited (137) 2 hours ago; start it (`docker start mesh-canary-control-plane`)',
+    'exists, but is stopped: mesh-canary-control-plane Exited (137) 2 hours ago; start it (`docker start mesh-canary-control-plane`)',
   )
   expect([post.code, machine.asked().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
 })
@@ -262,12 +262,10 @@ test('a cluster that was there is used: its kubeconfig, its address, and in what
     '0',
   ])
   expect(main.report?.warnings).toEqual([
-    expect.stringContaining('cluster: shop was there, and it has 1 node, and 3 are asked for'),
-    expect.stringMatching(/cluster: shop was there, and its nodes run Kubernetes 1\.\d+\.\d+, and 1\.32 is asked for/),
-    expect.stringContaining('cluster: shop was there, and port 80 of this machine is asked for HTTP, and it has 8088'),
-    expect.stringContaining(
-      'cluster: shop was there, and port 443 of this machine is asked for HTTPS, and it has none',
-    ),
+    expect.stringContaining('cluster: shop exists, and it has 1 node, and 3 are asked for'),
+    expect.stringMatching(/cluster: shop exists, and its nodes run Kubernetes 1\.\d+\.\d+, and 1\.32 is asked for/),
+    expect.stringContaining('cluster: shop exists, and port 80 of this machine is asked for HTTP, and it has 8088'),
+    expect.stringContaining('cluster: shop exists, and port 443 of this machine is asked for HTTPS, and it has none'),
   ])
   const written = main.outputs['kubeconfig']!
   expect([statSync(written).mode & 0o777, statSync(dirname(written)).mode & 0o777]).toEqual([0o600, 0o700])

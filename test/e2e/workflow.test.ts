@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { load } from 'js-yaml'
 import { meshEnv } from '../mesh/index.ts'
 import { act } from './act.ts'
 import { deploySampleApp, embedded, liveWeights, type World } from './world.ts'
@@ -29,7 +29,7 @@ test('the example workflow delivers v2, tells its outputs to the next step, and 
   expect(log).toMatch(/client version: 1\.31\.0/)
   expect(log).toMatch(/Success - Post/)
   expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
-  const { users } = parse(kubeconfig) as { users: { user: { token: string } }[] }
+  const { users } = load(kubeconfig) as { users: { user: { token: string } }[] }
   expect(users[0]!.user.token).toMatch(/^\S{16,}$/)
   expect(log).not.toContain(users[0]!.user.token)
 })

@@ -3,8 +3,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { parse, parseAllDocuments } from 'yaml'
+import { load, loadAll } from 'js-yaml'
 import { loadConfig } from '../../src/config/load.ts'
+import { YamlError } from '../../src/yaml/faults.ts'
+import { parseAll } from '../../src/yaml/parse.ts'
 import { blocksOf, kindOf, pages, type Block } from '../pages.ts'
 import { configOf } from './fixtures.ts'
 
@@ -17,14 +19,14 @@ const blocks = pages().flatMap((page) => blocksOf(page))
 const yaml = blocks.filter(({ language, page }) => language === 'yaml' && page !== 'docs/policies.md')
 const titled = (each: Block): [string, Block] => [`${each.page}:${each.line}`, each]
 const ofKind = (kind: ReturnType<typeof kindOf>) =>
-  yaml.filter(({ text }) => kindOf(parseAllDocuments(text)[0]!.toJS()) === kind).map(titled)
+  yaml.filter(({ text }) => kindOf(loadAll(text)[0]) === kind).map(titled)
 
 test.each(ofKind('config'))('%s is a config that is accepted', (_, { text }) => {
   configOf(text)
 })
 
 test.each(ofKind('manifests'))('%s is YAML', (_, { text }) => {
-  expect(parseAllDocuments(text).flatMap(({ errors }) => errors)).toEqual([])
+  expect(parseAll(text).filter((document) => document instanceof YamlError)).toEqual([])
 })
 
 test.each(
@@ -32,12 +34,12 @@ test.each(
     .map(([name, { text }]): [string, string] => [name, text])
     .concat(examples.map((file) => [file, readFileSync(file, 'utf8')])),
 )('%s gives the action inputs that it accepts', (_, text) => {
-  const steps = Object.values((parse(text) as Workflow).jobs).flatMap((job) => job.steps)
+  const steps = Object.values((load(text) as Workflow).jobs).flatMap((job) => job.steps)
   expect(accepted(steps)).toBeGreaterThan(0)
 })
 
 test.each(ofKind('steps'))('%s gives the action inputs that it accepts', (_, { text }) => {
-  expect(accepted(parse(text) as Step[])).toBeGreaterThan(0)
+  expect(accepted(load(text) as Step[])).toBeGreaterThan(0)
 })
 
 /** Loads the inputs of each step of ours, and answers how many there were. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { loadAll } from 'js-yaml'
 import { configTemplate, type DiscoveredCluster } from '../../../src/cli/config-template.ts'
 import type { DestinationRule, KubeObject, Service, Workload } from '../../../src/cluster/objects.ts'
 import { unnamed } from '../../../src/mesh/revisions.ts'
@@ -14,7 +14,7 @@ function sample(
   ...files: string[]
 ): Pick<DiscoveredCluster, 'namespace' | 'workloads' | 'services' | 'live' | 'peerAuthentications'> {
   const objects = files.flatMap((file) =>
-    parseAllDocuments(readFileSync(join(sampleApp, file), 'utf8')).map((each) => each.toJS() as KubeObject),
+    loadAll(readFileSync(join(sampleApp, file), 'utf8')).map((each) => each as KubeObject),
   )
   return {
     namespace: 'sample-app',

@@ -550,8 +550,8 @@ describe('what is refused, with key, place, value and remedy', () => {
   })
 
   test.each<[string, string | undefined, Record<string, string>, string]>([
-    ['the file', 'namespace: shop\nmtls: *s3cr3t\n', {}, 'mesh.yaml: is not valid YAML'],
-    ['an input', undefined, { services: '{ backend: *s3cr3t }' }, 'input services: is not valid YAML'],
+    ['the file', 'namespace: shop\nmtls: *s3cr3t\n', {}, 'mesh.yaml:2: is not valid YAML'],
+    ['an input', undefined, { services: '{ backend: *s3cr3t }' }, 'input services, line 1: is not valid YAML'],
   ])('an alias of nothing in %s is told and not shown', (_, yaml, inputs, beginning) => {
     const message = refusal(yaml, inputs)
     expect(message.slice(0, beginning.length)).toBe(beginning)

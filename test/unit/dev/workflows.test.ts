@@ -1,7 +1,7 @@
 // What neither actionlint nor zizmor asks of the workflows.
 import { globSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { load } from 'js-yaml'
 import { supportedKubernetes } from '../../../src/istioctl/support.ts'
 
 type Job = { uses?: string; 'timeout-minutes'?: number; steps?: { uses?: string; with?: Record<string, unknown> }[] }
@@ -10,7 +10,7 @@ const workflows = globSync(['.github/workflows/*.yml', 'examples/workflows/*.yml
   text: readFileSync(file, 'utf8'),
 }))
 const jobs = workflows.flatMap(({ file, text }) =>
-  Object.entries((parse(text) as { jobs: Record<string, Job> }).jobs).map(([name, job]) => ({
+  Object.entries((load(text) as { jobs: Record<string, Job> }).jobs).map(([name, job]) => ({
     name: `${file}: ${name}`,
     job,
   })),
@@ -34,7 +34,7 @@ test('an action of others has the same commit and version wherever it is used', 
 })
 
 test('kind is run with the oldest and the newest Kubernetes of each Istio version, and none outside', () => {
-  const { jobs } = parse(readFileSync('.github/workflows/kind.yml', 'utf8')) as {
+  const { jobs } = load(readFileSync('.github/workflows/kind.yml', 'utf8')) as {
     jobs: { kind: { strategy: { matrix: { include: { istio: string; kubernetes: string }[] } } } }
   }
   const cells = Map.groupBy(jobs.kind.strategy.matrix.include, ({ istio }) => istio.replace('.x', '.0'))

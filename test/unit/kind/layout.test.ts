@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { load } from 'js-yaml'
 import { ConfigError } from '../../../src/config/error.ts'
 import { gatewayValues, kindConfig, readConfigFile } from '../../../src/kind/layout.ts'
 import { configOf, fileWith } from '../fixtures.ts'
@@ -11,7 +11,7 @@ test('the control plane has the ports of the ingress gateway, on this machine on
     listenAddress: '127.0.0.1',
     protocol: 'TCP',
   })
-  expect(parse(kindConfig(3, { http: 80, https: 8443 }))).toEqual({
+  expect(load(kindConfig(3, { http: 80, https: 8443 }))).toEqual({
     apiVersion: 'kind.x-k8s.io/v1alpha4',
     kind: 'Cluster',
     nodes: [
@@ -48,7 +48,7 @@ test('of a config file the name, and whether it chooses images, are known', () =
 
 test.each([
   ['- a', /holds no map of keys/],
-  ['a: [', /is not valid YAML/],
+  ['a: [', /:1: is not valid YAML: a `\[` or `\{` is not closed/],
   ['kind: Cluster', /has apiVersion missing and kind "Cluster"/],
   [`${header}nodes:\n- role: worker\n`, /has no node with the role control-plane/],
 ])('the config file %j is refused', (text, words) => {

@@ -87,7 +87,7 @@ describe('what is asked for', () => {
       desiredMesh(istio({ overlays: [fileWith('spec: { revision: blue }')], revision: 'blue' })),
     ).not.toThrow()
     expect(() => desiredMesh(istio({ overlays: [fileWith('a: [')] }))).toThrow(
-      /istio.overlays: the file \S+ is not one YAML document/,
+      /istio.overlays: the file \S+:1 is not one YAML document: a `\[` or `\{` is not closed/,
     )
   })
 

@@ -7,7 +7,8 @@ import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objec
 import { ambientFault } from '../../../src/mesh/inject.ts'
 import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
 import { isOfOther, sidecarRevision } from '../../../src/mesh/sidecar.ts'
-import type { Report } from '../../../src/report/report.ts'
+import { createRecorder } from '../../../src/report/recorder.ts'
+import { emptyReport } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
 import { older } from '../../../src/stages/retire.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
@@ -167,13 +168,7 @@ function world(
     onRestart?.()
     return Promise.resolve({})
   }
-  const report = {
-    changes: [],
-    warnings: [],
-    restarted: [],
-    stages: [],
-    istioctl: { path, version: '1.31.0', cacheHit: true },
-  } as unknown as Report
+  const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const quiet = () => undefined
   const running = {
     config: configOf(`namespace: shop\nworkloads: [deploy/a, deploy/b]\nverify: { timeout: 1ms }\n${yaml}`),
@@ -181,9 +176,10 @@ function world(
     cluster: { ...it.cluster, merge, pod: () => Promise.resolve(stats), log: () => Promise.resolve('') },
     connection: { cliArgs: [] },
     stages: ['inject'],
-    report,
+    istioctl: { path, version: '1.31.0', cacheHit: true },
+    recorder,
   } as unknown as StageContext
-  return { running, happened, commands, kept: it.kept, report }
+  return { running, happened, commands, kept: it.kept, report: recorder.current }
 }
 
 describe('pods that are overdue', () => {
@@ -235,7 +231,7 @@ describe('a namespace that moves to another revision', () => {
       /Deployment\/b was not ready within 0.001 s .*\nso the namespace shop points to the revision old again, and Deployment\/a, Deployment\/b were restarted with its sidecars/,
     )
     expect(happened).toEqual([toCanary, 'restart a', 'restart b', backToOld, 'restart a', 'restart b'])
-    expect(report.restarted).toEqual(['Deployment/a', 'Deployment/b', 'Deployment/a', 'Deployment/b'])
+    expect(report().restarted).toEqual(['Deployment/a', 'Deployment/b', 'Deployment/a', 'Deployment/b'])
   })
 
   test('goes back when it is cancelled, without waiting', async () => {

@@ -1,7 +1,7 @@
 import { chmodSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { parseAllDocuments } from 'yaml'
+import { loadAll } from 'js-yaml'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { analyze, judged, messagesOf } from '../../../src/policies/analyze.ts'
 import type { Action, Planned } from '../../../src/policies/plan.ts'
@@ -105,7 +105,7 @@ describe('istioctl is run', () => {
     )
     expect(errors).toEqual(['X: --use-kube -n shop -o json --context kind'])
     expect(readdirSync(tempDir)).toEqual([])
-    expect(parseAllDocuments(readFileSync(kept, 'utf8')).map((document) => document.toJS() as unknown)).toEqual([
+    expect(loadAll(readFileSync(kept, 'utf8'))).toEqual([
       route(['v1', 100]),
       rule('v1'),
       { ...policy('Sidecar', 'default', { workloadSelector: { labels: { 'mesh-canary.io/analyze': 'nobody' } } }) },

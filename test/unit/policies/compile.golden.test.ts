@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
-import { stringify } from 'yaml'
 import { compile } from '../../../src/policies/compile/index.ts'
+import { stringify } from '../../../src/yaml/stringify.ts'
 import { configOf } from '../fixtures.ts'
 
 const folder = resolve(import.meta.dirname, '../../golden')
@@ -17,7 +17,7 @@ test.each(names)('%s', (name) => {
   const { objects, warnings } = compile(configOf(readFileSync(join(folder, `${name}.mesh.yaml`), 'utf8')), {}, now)
   const rendered = [
     ...warnings.map((warning) => `# warning: ${warning}\n`),
-    ...objects.map((object) => `---\n${stringify(object, { lineWidth: 0, aliasDuplicateObjects: false })}`),
+    ...objects.map((object) => `---\n${stringify(object)}`),
   ].join('')
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, rendered)
   expect(existsSync(file), `${file} is not there: run again with UPDATE_GOLDEN=1`).toBe(true)

@@ -123,7 +123,7 @@ describe('a fault is told with its place and its remedy', () => {
     [
       'a text that YAML takes for an alias',
       `${sidecar('a')}---\nspec: { hosts: [*.test] }\n`,
-      'policies: a.yaml:6: a value that begins with `*` refers to an anchor that is not in this document, or far too often; quote it',
+      'policies: a.yaml:6: this is not valid YAML: a value that begins with `*` refers to an anchor that is not in this document; quote it',
     ],
     [
       'a VirtualService that says nothing',
@@ -164,7 +164,7 @@ describe('a fault is told with its place and its remedy', () => {
     [
       'a key twice',
       'kind: Sidecar\nkind: Sidecar\n',
-      'policies: a.yaml:2: this is not valid YAML: Map keys must be unique',
+      'policies: a.yaml:2: this is not valid YAML: map keys must be unique; this key is already in the map',
     ],
   ])('%s', (_, text, fault) => {
     expect(() => read(text)).toThrow(fault)

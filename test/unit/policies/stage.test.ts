@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Cluster } from '../../../src/cluster/client.ts'
 import type { KubeObject, Workload } from '../../../src/cluster/objects.ts'
-import type { Report } from '../../../src/report/report.ts'
+import { createRecorder } from '../../../src/report/recorder.ts'
+import { emptyReport, type Report } from '../../../src/report/report.ts'
 import { plan, policies } from '../../../src/stages/policies.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { verify } from '../../../src/stages/verify.ts'
@@ -27,10 +28,10 @@ function running(
   objects: KubeObject[],
   more: Partial<StageContext> = {},
   signal = new AbortController().signal,
-): StageContext & { lines: string[] } {
+): StageContext & { lines: string[]; report: () => Readonly<Report> } {
   const lines: string[] = []
   const note = (line: string) => void lines.push(line)
-  const report = { changes: [], warnings: [], stages: [] } as unknown as Report
+  const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const cluster: Cluster = { ...keeper(objects).cluster, pod: () => Promise.resolve(stats) }
   const host = { signal, tempDir: tempFolder(), info: note, warning: note } as unknown as StageContext['host']
   return {
@@ -39,19 +40,15 @@ function running(
     cluster,
     connection: { cliArgs: [] } as unknown as StageContext['connection'],
     stages: ['plan'],
-    report,
+    recorder,
+    report: recorder.current,
     lines,
     ...more,
-  } as unknown as StageContext & { lines: string[] }
+  } as unknown as StageContext & { lines: string[]; report: () => Readonly<Report> }
 }
 
 const withIstioctl = () => ({
-  report: {
-    changes: [],
-    warnings: [],
-    stages: [],
-    istioctl: { path: istioctl(), version: '1.31.0', cacheHit: true },
-  } as unknown as Report,
+  istioctl: { path: istioctl(), version: '1.31.0', cacheHit: true },
 })
 const discovery = { containers: [{ name: 'discovery', image: 'istio/pilot:1.31.0' }] }
 const istiod: Workload = {
@@ -87,7 +84,7 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
   const run = running(strict(), [pod({ metadata: { name: 'bare' }, spec: { initContainers: [] } })])
   await plan(run)
   await policies(run)
-  expect(run.report.warnings).toEqual([
+  expect(run.report().warnings).toEqual([
     expect.stringContaining('a pod of shop without a sidecar speaks nothing else: bare'),
   ])
   expect(run.lines.filter((line) => line.includes('speaks nothing else'))).toHaveLength(1)
@@ -96,7 +93,7 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
 test('and its effect on the wire is looked at', async () => {
   const run = running(strict(), [pod()])
   await verify(run)
-  expect(run.report.mtls).toEqual([])
+  expect(run.report().mtls).toEqual([])
 })
 
 test('a run that is cancelled while it waits for the proxies goes no further, and what it wrote is in the report', async () => {
@@ -109,7 +106,7 @@ test('a run that is cancelled while it waits for the proxies goes no further, an
   )
   setTimeout(() => cancelled.abort(), 50)
   await expect(policies(run)).rejects.toThrow('not yet: VirtualService shop/backend')
-  expect(run.report.changes).toEqual([
+  expect(run.report().changes).toEqual([
     { kind: 'DestinationRule', namespace: 'shop', name: 'backend', action: 'created' },
   ])
 })

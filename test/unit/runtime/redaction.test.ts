@@ -64,7 +64,7 @@ describe('the secrets of a config are', () => {
 
 describe('hiding secrets', () => {
   test('reaches every text inside a value, however deep, and nothing else of it', () => {
-    const hide = createRedactor(['s3same'])
+    const { redact } = createRedactor(['s3same'])
     const value = {
       reason: 'asked https://shop:s3same@x.test: s3same is wrong',
       at: 7,
@@ -73,7 +73,7 @@ describe('hiding secrets', () => {
       missing: undefined,
       list: ['s3same', { deep: ['a s3same b'] }],
     }
-    expect(hide(value)).toEqual({
+    expect(redact(value)).toEqual({
       reason: 'asked https://shop:***@x.test: *** is wrong',
       at: 7,
       ok: true,
@@ -85,21 +85,21 @@ describe('hiding secrets', () => {
   })
 
   test('keeps the names of keys, which a reader needs', () => {
-    expect(createRedactor(['reason'])({ reason: 'the reason' })).toEqual({ reason: 'the ***' })
+    expect(createRedactor(['reason']).redact({ reason: 'the reason' })).toEqual({ reason: 'the ***' })
   })
 
   test('takes the longest first: one that holds another leaves no rest', () => {
-    expect(createRedactor(['pass', 'password'])('password pass')).toBe('*** ***')
-    expect(createRedactor(['password', 'pass'])('password pass')).toBe('*** ***')
+    expect(createRedactor(['pass', 'password']).redact('password pass')).toBe('*** ***')
+    expect(createRedactor(['password', 'pass']).redact('password pass')).toBe('*** ***')
   })
 
   test.each(['a.c', '$&', 'p*ss(', '\\d'])('takes a secret as the text it is: %s', (secret) => {
-    expect(createRedactor([secret])(`abc ${secret} 7`)).toBe('abc *** 7')
+    expect(createRedactor([secret]).redact(`abc ${secret} 7`)).toBe('abc *** 7')
   })
 
   test('hides nothing for an empty one, and answers the value itself where there is none', () => {
     const value = { text: 'abc' }
-    expect(createRedactor([''])(value)).toBe(value)
-    expect(createRedactor(['', 'b'])(value)).toEqual({ text: 'a***c' })
+    expect(createRedactor(['']).redact(value)).toBe(value)
+    expect(createRedactor(['', 'b']).redact(value)).toEqual({ text: 'a***c' })
   })
 })

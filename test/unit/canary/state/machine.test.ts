@@ -871,7 +871,10 @@ describe('going on after an interruption', () => {
     const before = kept(ride(by, initialState(by, 0, 0), healthy, 30))
     expect(before).toMatchObject({ phase: 'confirming', confirmingSince: 12_000 })
     const waiting = ride(by, resumeState(before, 50, 200_000), healthy, 20, 200)
-    expect(waiting).toMatchObject({ actions: [], state: { phase: 'confirming', confirmingSince: 201_000, stagesStarted: 1 } })
+    expect(waiting).toMatchObject({
+      actions: [],
+      state: { phase: 'confirming', confirmingSince: 201_000, stagesStarted: 1 },
+    })
     const confirmed = ride(by, waiting.state, () => saw(20, 0, { gates: { 'confirm-promotion': yes } }), 1, 220)
     expect(weightsIn(confirmed.actions)).toEqual([100])
     expect(weightsIn(ride(by, resumeState(kept(confirmed), 100, 300_000), healthy, 1_000, 300).actions)).toEqual([100])

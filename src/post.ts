@@ -1,0 +1,96 @@
+// What happens after a run, whether it ended, failed or died: unfinished promotions are recovered, and what the run made is removed.
+import { rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { RecoveryIntent } from './canary/promote.ts'
+import { canariesOf } from './config/names.ts'
+import type { Config } from './config/schema.ts'
+import type { LeftCluster } from './kind/kind.ts'
+import { tempDir } from './runtime/environment.ts'
+import { messageOf } from './runtime/errors.ts'
+import type { Host } from './stages/context.ts'
+
+/**
+ * What is left to do should the run die at this moment. `held`: the run was cancelled, and `onCancel` keeps the weights.
+ * `temporaryFile`: a kubeconfig of the run's own, to be removed with its folder.
+ */
+export type PostState = {
+  temporaryFile?: string
+  kubeconfig?: string
+  context?: string
+  intents?: RecoveryIntent[]
+  held?: boolean
+  kind?: LeftCluster
+}
+
+type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents'> & {
+  /** To be called when the run is cancelled. */
+  onCancel: () => void
+}
+
+/** The callbacks of a host by which the run says what is left to do; `save` gets the whole state at each change. */
+export function recordPostState(config: Config, save: (state: PostState) => void): PostHooks {
+  const state: PostState = { ...(config.context === undefined ? {} : { context: config.context }) }
+  const add = (more: PostState) => save(Object.assign(state, more))
+  const holds = canariesOf(config).every(({ onCancel }) => onCancel === 'hold')
+  return {
+    onCancel: () => void (holds && add({ held: true })),
+    onConnected: ({ temporaryFile }) => {
+      const kubeconfig = temporaryFile ?? config.kubeconfig
+      add({
+        ...(temporaryFile === undefined ? {} : { temporaryFile }),
+        ...(kubeconfig === undefined ? {} : { kubeconfig }),
+      })
+    },
+    onKindCluster: (kind) => add({ kind }),
+    onRecoveryIntents: (intents) => add({ intents }),
+  }
+}
+
+/**
+ * Returns a sentence for each thing done.
+ * @throws Error naming the services whose traffic is not back on stable, and the cluster that could not be deleted.
+ */
+export async function runPost(state: PostState, info: (line: string) => void): Promise<string[]> {
+  const { kind, temporaryFile = kind?.kubeconfig } = state
+  const problems: string[] = []
+  const done = await recoverPromotions(state, info).catch((error: unknown) => void problems.push(messageOf(error)))
+  if (kind?.remove) await removeKindCluster(kind, info).catch((error: unknown) => void problems.push(messageOf(error)))
+  if (temporaryFile) rmSync(dirname(temporaryFile), { recursive: true, force: true })
+  if (problems.length > 0) throw new Error(problems.join('\n'))
+  return done ?? []
+}
+
+async function recoverPromotions(
+  { intents = [], held = false, kubeconfig, context }: PostState,
+  info: (line: string) => void,
+): Promise<string[]> {
+  if (intents.length === 0) return []
+  try {
+    // Loaded only now: most runs leave nothing to recover.
+    const [{ client }, { connection }, { recoverPromotion }] = await Promise.all([
+      import('./cluster/client.ts'),
+      import('./cluster/connect.ts'),
+      import('./canary/recovery.ts'),
+    ])
+    const cluster = client(connection(kubeconfig, context, tempDir()))
+    const results = await settleAll(intents.map((intent) => recoverPromotion(cluster, intent, held, info)))
+    return results.flatMap((done) => done ?? []).map((done) => `the run ended in the middle of a promotion: ${done}`)
+  } catch (error) {
+    const services = intents.map(({ split }) => split.service).join(', ')
+    throw new Error(
+      `the run ended in the middle of a promotion, and the traffic of ${services} is not back at stable: ${messageOf(error)}`,
+    )
+  }
+}
+
+/** Waits for all of them, so that one failure keeps no other from finishing. @throws the first failure. */
+async function settleAll<T>(work: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work)
+  return Promise.all(work)
+}
+
+async function removeKindCluster(kind: LeftCluster, info: (line: string) => void): Promise<void> {
+  const { removeCluster } = await import('./stages/cluster.ts')
+  await removeCluster(kind, info)
+  info(`the kind cluster ${kind.name}: deleted`)
+}

@@ -1,0 +1,89 @@
+// What is checked before anything is touched: the config against the cluster, what the mesh will cost, and the version of Istio.
+import { ApiError } from '../cluster/client.ts'
+import { ConfigError } from '../config/error.ts'
+import { gatewayValues } from '../kind/layout.ts'
+import { meshCost } from '../mesh/cost.ts'
+import { desiredMesh } from '../mesh/install.ts'
+import { listControlPlanes } from '../mesh/revisions.ts'
+import { choose } from '../istioctl/choose.ts'
+import { istioctlTool } from '../istioctl/release.ts'
+import { supportWarnings } from '../istioctl/support.ts'
+import { obtain, whence } from '../tools/obtain.ts'
+import { warn, type RunContext, type StageContext } from './context.ts'
+import { preflight } from './preflight.ts'
+
+/** Returns the context with the exact version of Istio and with istioctl, if the config asks for Istio. */
+export async function checkRun(context: StageContext): Promise<StageContext> {
+  const { cluster, config, stages } = context
+  await preflight(cluster, config, stages)
+  if (stages.includes('install') || stages.includes('inject')) await reportCost(context)
+  if (!config.istio) return context
+  const pinned = await pinVersion(context, () => installedVersion(context))
+  if (stages.includes('install')) warn(context, supportWarnings(pinned.config.istio!.version, await cluster.version()))
+  return { ...context, ...pinned, istioctl: await installIstioctl({ ...context, ...pinned }) }
+}
+
+/** The version of the control plane that the config means; unknown to a user who may not read it. */
+async function installedVersion({ cluster, mesh }: StageContext): Promise<string | undefined> {
+  try {
+    const planes = await listControlPlanes(cluster)
+    return planes.find(({ revision }) => revision === mesh!.revision)?.version
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 403) return undefined
+    throw error
+  }
+}
+
+/** The config with an exact version of Istio instead of a range, and the mesh that it now asks for. */
+export async function pinVersion(
+  context: RunContext,
+  installed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
+): Promise<Required<Pick<RunContext, 'config' | 'mesh'>>> {
+  const { config, host } = context
+  const { version: spec, mirror, checkLatest } = config.istio!
+  const { version, because, warning } = await choose(
+    { spec, mirror, checkLatest, installed, limitMs: config.limits.download },
+    { token: config.token, signal: host.signal },
+  )
+  if (because !== undefined) host.info(because)
+  if (warning !== undefined) warn(context, [warning])
+  const istio = { ...config.istio!, version }
+  return { config: { ...config, istio }, mesh: desiredMesh(istio, gatewayValues(config.cluster)) }
+}
+
+/** istioctl of the pinned version, from the cache or downloaded. */
+export async function installIstioctl({
+  config,
+  host,
+  recorder,
+}: RunContext): Promise<NonNullable<StageContext['istioctl']>> {
+  const { version, mirror, sha256 } = config.istio!
+  const found = await obtain(istioctlTool, version, {
+    mirror,
+    ...(sha256 === undefined ? {} : { sha256 }),
+    limitMs: config.limits.download,
+    cache: config.cache,
+    signal: host.signal,
+    tell: host,
+  })
+  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
+  host.onIstioctl(found)
+  const istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
+  recorder.record({ istioctl })
+  return istioctl
+}
+
+/** Reports what the mesh will ask of the nodes. @throws ConfigError when it does not fit. */
+async function reportCost({ config, host, cluster, mesh, recorder }: StageContext): Promise<void> {
+  try {
+    const cost = await meshCost(cluster, config.namespace, mesh)
+    recorder.record({ cost })
+    const { text, fits, worthIt, why } = cost
+    if (!fits) throw new ConfigError(`istio: ${text}`)
+    host.info(text)
+    if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 403)) throw error
+    host.info(`what the mesh will cost is not known: ${error.message}`)
+  }
+}

@@ -1,0 +1,147 @@
+// Where each value of a YAML document is. js-yaml's events hold offsets into the source; this module arranges them as a
+// tree that finds an offset by the path of its value.
+import {
+  COLLECTION_STYLE,
+  EVENT_ID,
+  getScalarValue,
+  SCALAR_STYLE,
+  YAMLException,
+  type AliasEvent,
+  type Event,
+  type MappingEvent,
+  type ScalarEvent,
+  type SequenceEvent,
+} from 'js-yaml'
+
+export type Path = readonly (string | number)[]
+export type Position = { offset: number; content: Content }
+type Content = { kind: 'leaf'; text?: string } | { kind: 'map'; entries: Entry[] } | { kind: 'list'; items: Position[] }
+type Entry = { key: Position; value: Position }
+
+/**
+ * How many values the aliases of one document may repeat. The limit counts what the aliases expand to: nine lists of
+ * nine aliases each are only 81 aliases, but 387 million values.
+ */
+export const maxRepeatedValues = 10_000
+
+/** `events` are those of one document. @throws YAMLException when aliases are recursive or repeat too many values. */
+export function positionsOf(source: string, events: readonly Event[]): Position {
+  return new PositionReader(source, events).read()
+}
+
+/** The offset of the value at the path, of `key` inside it, or of the nearest parent that exists. */
+export function offsetOf(root: Position, path: Path, key?: string): number {
+  let at = root
+  for (const step of path) {
+    const child = childOf(at, step)
+    if (!child) return at.offset
+    at = child
+  }
+  return (key === undefined ? undefined : entryOf(at.content, key)?.key.offset) ?? at.offset
+}
+
+function childOf({ content }: Position, step: string | number): Position | undefined {
+  if (content.kind === 'list') return content.items[Number(step)]
+  return entryOf(content, String(step))?.value
+}
+
+function entryOf(content: Content, key: string): Entry | undefined {
+  if (content.kind !== 'map') return undefined
+  return content.entries.find((entry) => entry.key.content.kind === 'leaf' && entry.key.content.text === key)
+}
+
+const absent = -1
+type Anchor = { size: number } | 'open'
+
+class PositionReader {
+  readonly #source: string
+  readonly #events: readonly Event[]
+  readonly #anchors = new Map<string, Anchor>()
+  #next = 1 // The first event is the document itself.
+  #end = 0 // Where the last token ends. An empty value has no offset of its own and gets this one.
+  #size = 0 // How many values were read so far, with those that aliases repeat.
+  #repeated = 0
+
+  constructor(source: string, events: readonly Event[]) {
+    this.#source = source
+    this.#events = events
+  }
+
+  read(): Position {
+    const event = this.#events[this.#next++]!
+    switch (event.type) {
+      case EVENT_ID.SCALAR:
+        return this.#anchored(event, () => this.#scalar(event))
+      case EVENT_ID.ALIAS:
+        return this.#alias(event)
+      case EVENT_ID.MAPPING:
+        return this.#anchored(event, () => this.#map(event))
+      case EVENT_ID.SEQUENCE:
+        return this.#anchored(event, () => this.#list(event))
+      default:
+        throw new Error(`js-yaml gave an unexpected event of type ${event.type}`)
+    }
+  }
+
+  /** Remembers how many values an alias of this one repeats. */
+  #anchored({ anchorStart, anchorEnd }: ScalarEvent | MappingEvent | SequenceEvent, read: () => Position): Position {
+    const name = anchorStart === absent ? undefined : this.#source.slice(anchorStart, anchorEnd)
+    if (name !== undefined) this.#anchors.set(name, 'open')
+    const before = this.#size
+    this.#size += 1
+    const position = read()
+    if (name !== undefined) this.#anchors.set(name, { size: this.#size - before })
+    return position
+  }
+
+  #scalar(event: ScalarEvent): Position {
+    const text = getScalarValue(this.#source, event)
+    this.#end = Math.max(this.#end, event.valueEnd, event.anchorEnd, event.tagEnd)
+    if (event.valueStart === absent) return { offset: this.#end, content: { kind: 'leaf', text } }
+    const isBlock = event.style === SCALAR_STYLE.LITERAL_BLOCK || event.style === SCALAR_STYLE.FOLDED_BLOCK
+    // The text of a block starts on the line below its `|` or `>`.
+    return { offset: event.valueStart - (isBlock ? 1 : 0), content: { kind: 'leaf', text } }
+  }
+
+  #alias({ anchorStart, anchorEnd }: AliasEvent): Position {
+    const anchor = this.#anchors.get(this.#source.slice(anchorStart, anchorEnd))
+    if (anchor === 'open') YAMLException.throwAt(this.#source, anchorStart, 'recursive alias')
+    const size = anchor?.size ?? 1
+    this.#size += size
+    this.#repeated += size
+    if (this.#repeated > maxRepeatedValues)
+      YAMLException.throwAt(this.#source, anchorStart, 'aliases repeat too many values')
+    this.#end = anchorEnd
+    return { offset: anchorStart, content: { kind: 'leaf' } }
+  }
+
+  #map({ start }: MappingEvent): Position {
+    const entries = []
+    this.#end = Math.max(this.#end, start)
+    while (!this.#atEnd()) entries.push({ key: this.read(), value: this.read() })
+    return { offset: start, content: { kind: 'map', entries } }
+  }
+
+  #list({ start, style }: SequenceEvent): Position {
+    const items = []
+    this.#end = Math.max(this.#end, start)
+    while (!this.#atEnd()) {
+      if (style === COLLECTION_STYLE.BLOCK) this.#end = afterDash(this.#source, this.#end)
+      items.push(this.read())
+    }
+    return { offset: start, content: { kind: 'list', items } }
+  }
+
+  #atEnd(): boolean {
+    if (this.#events[this.#next]!.type !== EVENT_ID.POP) return false
+    this.#next++
+    return true
+  }
+}
+
+/** The end of the next item's dash in a block list. Only comments and closing brackets or quotes may come before it. */
+function afterDash(source: string, from: number): number {
+  const dash = /(?:[\s\]}'",:]|#[^\n]*(?=\n|$))*-/y
+  dash.lastIndex = from
+  return dash.test(source) ? dash.lastIndex : from
+}

@@ -1,0 +1,85 @@
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import type { RecoveryIntent } from '../../src/canary/promote.ts'
+import type { Connection } from '../../src/cluster/connect.ts'
+import { recordPostState, runPost, type PostState } from '../../src/post.ts'
+import { configOf, tempFolder } from './fixtures.ts'
+
+/** As much of an intent as these tests need. */
+const intents = [
+  {
+    split: {
+      namespace: 'shop',
+      service: 'backend',
+      stable: { by: 'subset', name: 'v1' },
+      canary: { by: 'subset', name: 'v2' },
+    },
+    identity: 'me',
+  } as RecoveryIntent,
+]
+
+/** The state that a run saved last. */
+function saved(canary: string, steps: (parts: ReturnType<typeof recordPostState>) => void): PostState {
+  let kept: PostState = {}
+  steps(
+    recordPostState(
+      configOf(`{ context: here, canary: { service: backend, ${canary} } }`),
+      (now) => (kept = { ...now }),
+    ),
+  )
+  return kept
+}
+
+describe('the state for the post step', () => {
+  const connected = (temporaryFile?: string) => ({ temporaryFile }) as Connection
+
+  test('holds everything that the run has told so far', () => {
+    expect(
+      saved(
+        '',
+        ({ onConnected, onRecoveryIntents }) => (
+          onConnected(connected('/tmp/x/kubeconfig')), onRecoveryIntents(intents)
+        ),
+      ),
+    ).toEqual({
+      context: 'here',
+      temporaryFile: '/tmp/x/kubeconfig',
+      kubeconfig: '/tmp/x/kubeconfig',
+      intents,
+    })
+  })
+
+  test('says to hold the weights only when onCancel asks for it and the run was cancelled', () => {
+    expect(saved('onCancel: hold', ({ onRecoveryIntents }) => onRecoveryIntents(intents)).held).toBeUndefined()
+    expect(
+      saved('onCancel: hold', ({ onRecoveryIntents, onCancel }) => (onRecoveryIntents(intents), onCancel())).held,
+    ).toBe(true)
+    expect(
+      saved('', ({ onRecoveryIntents, onCancel }) => (onRecoveryIntents(intents), onCancel())).held,
+    ).toBeUndefined()
+  })
+})
+
+describe('the post step', () => {
+  const folder = () => {
+    const own = join(tempFolder(), 'own')
+    mkdirSync(own)
+    writeFileSync(join(own, 'kubeconfig'), '{}')
+    return own
+  }
+
+  test('removes the kubeconfig of a run that leaves nothing to recover', async () => {
+    const own = folder()
+    expect(await runPost({ temporaryFile: join(own, 'kubeconfig') }, () => undefined)).toEqual([])
+    expect(existsSync(own)).toBe(false)
+  })
+
+  test('removes the kubeconfig also when it cannot recover a promotion, and names the service', async () => {
+    const own = folder()
+    await expect(
+      runPost({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
+    ).rejects.toThrow('the traffic of backend is not back at stable: kubeconfig: the file /nowhere does not exist')
+    expect(existsSync(own)).toBe(false)
+  })
+})
