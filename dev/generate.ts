@@ -1,12 +1,13 @@
 // Generates action.yml, the JSON Schema for editors, and the generated pages and pictures of the documentation.
 // `node dev/generate.ts` writes them; `npm run check` compares them with what is committed.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { inputs } from '../src/config/inputs.ts'
 import { nodeAt as nodeIn, publishedSchema as publish } from '../src/config/published.ts'
 import { renamedInputs, renamedKeys } from '../src/config/renamed-keys.ts'
 import { stringify } from '../src/yaml/stringify.ts'
+import { comparisonTable, measurementsPage, shortTable } from './measurements.ts'
 import { pictures } from './picture.ts'
-import { configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
+import { between, configPage, inputsPage, outputsPage, policiesPage, type InputRow } from './reference.ts'
 
 const published = publish()
 const nodeAt = (path: string[]) => nodeIn(path, published)
@@ -64,6 +65,12 @@ const renamed = [
   ...Object.entries(renamedInputs).map(([old, name]): [string, string] => [`input ${old}`, `input ${name}`]),
 ]
 
+/** The README with its generated tables. */
+function readme(): string {
+  const text = between(readFileSync('README.md', 'utf8'), 'comparison', comparisonTable())
+  return between(text, 'measured', shortTable())
+}
+
 /** Every generated file with what it should hold. */
 export function generated(): { file: string; text: string }[] {
   return [
@@ -73,6 +80,8 @@ export function generated(): { file: string; text: string }[] {
     { file: 'docs/reference/config.md', text: configPage(published, renamed) },
     { file: 'docs/reference/inputs.md', text: inputsPage(configInput, inputRows) },
     { file: 'docs/reference/outputs.md', text: outputsPage(outputs) },
+    { file: 'docs/reference/measurements.md', text: measurementsPage() },
+    { file: 'README.md', text: readme() },
     ...pictures(),
   ]
 }

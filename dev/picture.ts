@@ -46,7 +46,7 @@ export function chart(promotion: Charted): string {
     `<title>${escape(`${canary} of ${service}: ${verdict}. ${reason}`)}</title>`,
     '<rect width="100%" height="100%" rx="8" fill="#ffffff"/>',
     text(20, 28, `${canary} of ${service}: ${verdict}`, `font-size="17" font-weight="600" fill="${outcome}"`),
-    text(20, 50, reason, `fill="${colours.text}"`),
+    text(20, 50, reason.length > 112 ? `${reason.slice(0, 111)}…` : reason, `fill="${colours.text}"`),
     ...[0, 25, 50, 75, 100].flatMap((weight) => gridLine(y(weight, 100), `${weight}%`)),
     text(plot.right + 8, plot.top + 4, String(mostFailures), `fill="${colours.failures}"`),
     text(plot.right + 8, plot.bottom + 4, '0', `fill="${colours.failures}"`),
