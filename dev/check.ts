@@ -1,7 +1,7 @@
 // `npm run check`: types, lint, workflows, and that everything generated is what its source makes. No cluster.
 import { execFile } from 'node:child_process'
 import { globSync, readFileSync, readdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { goTool, wheelTool } from '../test/mesh/index.ts'
 import { build } from './build.ts'
@@ -9,9 +9,12 @@ import { generated } from './generate.ts'
 
 const exec = promisify(execFile)
 const scratch = 'build/dist'
+const root = resolve(import.meta.dirname, '..')
 
 const checks: Record<string, () => Promise<unknown>> = {
   types: () => exec('tsc', ['--noEmit', '-p', '.']),
+  format: () => checkFormat(root),
+  imports: () => checkImports(root),
   lint: () => exec('eslint', ['.']),
   workflows: async () => exec(await goTool('actionlint'), ['-no-color', ...globSync(workflows)]),
   'security of workflows': async () => exec(await wheelTool('zizmor', 'dev/zizmor.txt'), zizmor()),
@@ -42,6 +45,17 @@ function zizmor(): string[] {
     '.github/dependabot.yml',
     ...globSync(workflows),
   ]
+}
+
+/** @throws Error naming each file in the folder that Biome would format differently. */
+export async function checkFormat(folder: string): Promise<void> {
+  await exec('biome', ['format', '--colors=off', `--config-path=${root}`, '.'], { cwd: folder })
+}
+
+/** @throws Error naming each import below the folder's src that goes up, sideways or round in a circle. */
+export async function checkImports(folder: string): Promise<void> {
+  const config = join(root, '.dependency-cruiser.mjs')
+  await exec('depcruise', ['--no-progress', '--config', config, 'src'], { cwd: folder })
 }
 
 /** @throws Error when dist is not, file by file, what src makes. */

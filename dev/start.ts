@@ -2,10 +2,9 @@
 // action on it as a runner would, and shows what happened. `--bad` takes a failing v2; `--cluster kind` lets the action make its cluster in Docker.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { marked } from 'marked'
-import { markedTerminal } from 'marked-terminal'
 import { runner, type ActionRun } from '../test/e2e/runner.ts'
 import { deploySampleApp, embedded, kind, liveWeights, sampleApp, traffic, type World } from '../test/e2e/world.ts'
+import { renderMarkdown } from './markdown.ts'
 
 const { bad, cluster } = options()
 const began = Date.now()
@@ -73,8 +72,7 @@ async function tell(
   { summary, report }: ActionRun,
   before: { sent: number; failed: number },
 ): Promise<number> {
-  marked.use(markedTerminal() as Parameters<typeof marked.use>[0])
-  console.log(`\n${marked.parse(summary.replace(/```mermaid[\s\S]*?```\n*/g, '')) as string}`)
+  console.log(`\n${renderMarkdown(summary.replace(/```mermaid[\s\S]*?```\n*/g, ''), process.stdout)}`)
   const [now, weights] = await Promise.all([traffic(world), liveWeights(world)])
   say(
     `live VirtualService: ${Object.entries(weights)

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The entry of the command line: the same program for GitLab CI, Jenkins, CircleCI and a laptop.
 import { readFileSync } from 'node:fs'
+import { exitOnDefect } from './runtime/defect.ts'
 
 const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -14,7 +15,8 @@ if (Number.parseInt(process.versions.node) < Number(needed)) {
   )
   process.exit(2)
 }
-// Only now: an older Node.js fails at what the rest imports, with a page of bundled code.
+exitOnDefect('text')
+// A dynamic import, because an older Node.js cannot load the rest, and so that an exception at import time is reported.
 const { main } = await import('./cli/program.ts')
 const code = await main(process.argv.slice(2), version)
 // Kept-alive connections would hold the process for minutes; what is printed goes out first.

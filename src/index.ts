@@ -1,7 +1,9 @@
-// The entry: main, or post when main has left its mark. Only here and in report/ is GitHub known.
-import { getState } from '@actions/core'
-import { main, post } from './action/github.ts'
+// The entry of the action, for its main and its post step.
+import { exitOnDefect } from './runtime/defect.ts'
 
-await (getState('main') === '' ? main() : post())
+exitOnDefect('annotation')
+// A dynamic import, so that an exception at import time is reported as well.
+const { action } = await import('./action/github.ts')
+await action()
 // Kept-alive connections would hold the process for minutes.
 process.exit()

@@ -3,13 +3,15 @@ import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/check.ts'
 import { ConfigError } from './config/error.ts'
+import { secretsInConfig } from './config/secrets.ts'
 import type { Config, StageName } from './config/schema.ts'
 import { gatewayValues } from './kind/layout.ts'
 import { desiredMesh } from './mesh/install.ts'
 import { createRecorder } from './report/recorder.ts'
 import { emptyReport, type Report } from './report/report.ts'
+import { debugStack } from './runtime/defect.ts'
 import { messageOf } from './runtime/errors.ts'
-import { createRedactor, secretsInConfig } from './runtime/redaction.ts'
+import { createRedactor } from './runtime/redaction.ts'
 import { checkRun } from './stages/check.ts'
 import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './stages/cluster.ts'
 import type { Host, RunContext, Stage, StageContext, StageOutcome } from './stages/context.ts'
@@ -30,7 +32,8 @@ export async function run(config: Config, host: Host): Promise<Report> {
     await runStages(context)
   } catch (error) {
     recorder.record({ error: host.signal.aborted ? 'the run was cancelled' : messageOf(error) })
-    showStack(context, error)
+    const stack = error instanceof ConfigError ? '' : debugStack(error)
+    if (stack !== '') context.host.info(stack)
   }
   const { error, verdict } = recorder.current()
   if (stages.includes('promote') && verdict === undefined)
@@ -138,10 +141,4 @@ async function runStage(
     ended('failed')
     throw error
   }
-}
-
-/** Of an error that no check of ours foresaw, the stack helps whoever debugs the step. */
-function showStack({ host }: RunContext, error: unknown): void {
-  if (error instanceof ConfigError || !(error instanceof Error) || process.env['RUNNER_DEBUG'] !== '1') return
-  host.info(error.stack ?? '')
 }

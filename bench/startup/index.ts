@@ -1,6 +1,6 @@
-// How large the action is, and how long it takes to say that an input is wrong, beside other actions that fetch a tool or
-// reach a cluster. Theirs are cloned at a tag from GitHub, or from the address in `PEERS_FROM` (as `<address>/<owner>/<name>`);
-// where that cannot be had, what is printed is the size that was published.
+// Measures the size of the action and the time until it reports a wrong input, and compares both with other actions that fetch a tool
+// or reach a cluster. It clones those at a tag from GitHub, or from the address in `PEERS_FROM` (as `<address>/<owner>/<name>`).
+// If it cannot clone one, it prints the published size and no time.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ const exec = promisify(execFile)
 const runs = 15
 
 type Action = { name: string; main: string; inputs: Record<string, string>; error: string }
-/** `published`: bytes of `dist/` at the tag, for where it cannot be cloned. */
+/** `published`: bytes of `dist/` at the tag, used if the action cannot be cloned. */
 type Peer = Action & { tag: string; published: number }
 
 const ours: Action = { name: 'mesh-canary', main: 'dist/index.js', inputs: { INPUT_MTLS: 'strickt' }, error: 'mtls' }
@@ -62,7 +62,7 @@ export async function bench(): Promise<{ table: string; result: object }> {
         ? { name, bytes: 'published' in rest ? rest.published : 0, ms: [] }
         : { name, ...sizes(at, main), ms: [] },
     )
-    // Round by round, so that what slows the machine for a while slows all alike.
+    // One round after the other, so that a busy machine slows all actions alike.
     for (let round = 0; round < runs; round++)
       for (const [i, { at, ...action }] of here.entries())
         if (at !== undefined) rows[i]!.ms.push(await timed(action, at, folder))
@@ -71,7 +71,7 @@ export async function bench(): Promise<{ table: string; result: object }> {
       name,
       megabytes(bytes),
       main === undefined ? '-' : megabytes(main),
-      ms.length === 0 ? 'not to be had' : String(Math.round(median(ms))),
+      ms.length === 0 ? 'not available' : String(Math.round(median(ms))),
       ms.length === 0 ? '-' : (median(ms) / own).toFixed(1),
     ])
     return {
@@ -83,11 +83,11 @@ export async function bench(): Promise<{ table: string; result: object }> {
   }
 }
 
-/** Undefined `at` where it cannot be had. */
+/** `at` is undefined if the action cannot be cloned. */
 async function cloned<T extends Peer>(peer: T, folder: string): Promise<T & { at: string | undefined }> {
   const at = join(folder, peer.name)
   const from = `${process.env['PEERS_FROM'] ?? 'https://github.com'}/${peer.name}`
-  const had = await exec(
+  const isCloned = await exec(
     'git',
     ['-c', 'advice.detachedHead=false', 'clone', '-q', '--depth', '1', '--branch', peer.tag, from, at],
     { timeout: 60_000 },
@@ -95,7 +95,7 @@ async function cloned<T extends Peer>(peer: T, folder: string): Promise<T & { at
     () => true,
     () => false,
   )
-  return { ...peer, name: `${peer.name} ${peer.tag}`, at: had ? at : undefined }
+  return { ...peer, name: `${peer.name} ${peer.tag}`, at: isCloned ? at : undefined }
 }
 
 function sizes(at: string, main: string): { bytes: number; main: number } {
@@ -113,7 +113,7 @@ function sizes(at: string, main: string): { bytes: number; main: number } {
   }
 }
 
-/** Milliseconds from the start of the process to its end, which comes right after its error. */
+/** Milliseconds from the start of the process to its end. The process ends right after it has printed its error. */
 async function timed({ main, inputs, error }: Action, at: string, folder: string): Promise<number> {
   const program = join(at, main)
   if (!existsSync(program)) throw new Error(`${program} does not exist; run \`npm run build\``)

@@ -14,7 +14,12 @@ import { outputsOf } from '../report/outputs.ts'
 import { worst, type Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 
-export async function main(): Promise<void> {
+/** The main step, or the post step if main has run before. */
+export async function action(): Promise<void> {
+  await (core.getState('main') === '' ? main() : post())
+}
+
+async function main(): Promise<void> {
   core.saveState('main', 'begun')
   const config = load()
   if (!config) return
@@ -60,7 +65,12 @@ export function defused(text: string): string {
 }
 
 function publish(report: Report, file: string): void {
-  writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  try {
+    writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? messageOf(error)
+    fail(`report: ${file} cannot be written (${code}); give a path in a folder that exists`, 'Report')
+  }
   for (const [name, value] of Object.entries(outputsOf(report, file))) core.setOutput(name, value)
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))
@@ -76,7 +86,7 @@ function fail(message: string, title: string): void {
 }
 
 /** Finishes what main could not, and removes what main wrote. */
-export async function post(): Promise<void> {
+async function post(): Promise<void> {
   try {
     for (const line of await runPost(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
       core.info(defused(line)),

@@ -1,6 +1,6 @@
 // `init`: a starter config from what is in the namespace, read with the rights to look, and nothing written there.
 import { writeFileSync } from 'node:fs'
-import { client, emptyWhenUnread, type Cluster } from '../cluster/client.ts'
+import { ApiError, client, emptyWhenUnread, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -11,7 +11,7 @@ import { readLive } from '../policies/live.ts'
 import { preflight } from '../stages/preflight.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
-import { screen } from './screen.ts'
+import { terminal } from './terminal.ts'
 import { configTemplate, type DiscoveredCluster } from './config-template.ts'
 import { createTempDir } from './temp-dir.ts'
 
@@ -20,7 +20,12 @@ export async function writeConfig(config: Config, file: string, force: boolean):
   createTempDir()
   const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
   await preflight(cluster, config, ['verify'])
-  const { text, told } = configTemplate(await look(cluster, config.namespace))
+  const seen = await look(cluster, config.namespace).catch((error: unknown) => {
+    if (error instanceof ApiError) return error
+    throw error
+  })
+  if (seen instanceof ApiError) return (terminal(process.stderr, process.env).error(seen.message), 1)
+  const { text, told } = configTemplate(seen)
   if (file === '-') return (void process.stdout.write(text), 0)
   try {
     writeFileSync(file, text, { flag: force ? 'w' : 'wx' })
@@ -32,7 +37,7 @@ export async function writeConfig(config: Config, file: string, force: boolean):
         : `init: ${file} cannot be written (${code}); check the path`,
     )
   }
-  const { info } = screen(process.stdout, process.env)
+  const { info } = terminal(process.stdout, process.env)
   info(`${file}: ${told}`)
   info(`next: mesh-canary plan --config ${file}; for completion in your editor, mesh-canary schema > mesh.schema.json`)
   return 0

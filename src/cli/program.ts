@@ -8,7 +8,7 @@ import { loadConfig } from '../config/load.ts'
 import { nodeAt, publishedSchema, type Node } from '../config/published.ts'
 import type { StageName } from '../config/schema.ts'
 import { readInputs, variableOf } from './options.ts'
-import { screen } from './screen.ts'
+import { terminal } from './terminal.ts'
 
 /** Where a run tells what it did, beside its lines. */
 export type OutputOptions = { output: 'text' | 'json'; outputs?: string; summary?: string; junit?: string }
@@ -31,7 +31,7 @@ Exit codes: 0 done, promoted, or nothing to do; 1 failed, put back, or nobody ca
 wrong with what was asked, and nothing was touched; 130 or 143 cancelled by SIGINT or SIGTERM, the traffic put back
 (or held, where \`onCancel\` says so).`
 
-/** Runs one command line, without the program's name, and answers the exit code. */
+/** Runs one command line, without the program's name. Returns the exit code; rejects only because of a defect. */
 export async function main(argv: readonly string[], version: string): Promise<number> {
   // Whoever reads our output may leave, as \`| head\` does: that must not end a promotion in the middle.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
@@ -42,15 +42,9 @@ export async function main(argv: readonly string[], version: string): Promise<nu
   } catch (error) {
     // It has told what is wrong already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    const { error: tell } = screen(process.stderr, process.env)
-    tell(
-      error instanceof ConfigError
-        ? error.message
-        : error instanceof Error
-          ? (error.stack ?? error.message)
-          : String(error),
-    )
-    return error instanceof ConfigError ? 2 : 1
+    if (!(error instanceof ConfigError)) throw error
+    terminal(process.stderr, process.env).error(error.message)
+    return 2
   }
 }
 

@@ -11,13 +11,14 @@ import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 import { run } from '../run.ts'
+import { debugStack, defectMessage } from '../runtime/defect.ts'
 import { createRedactor } from '../runtime/redaction.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { dotenv } from './dotenv.ts'
 import { junit } from './junit.ts'
 import type { OutputOptions } from './program.ts'
-import { screen, type Screen } from './screen.ts'
+import { terminal, type Terminal } from './terminal.ts'
 import { createTempDir } from './temp-dir.ts'
 
 /** Answers the exit code. @throws ConfigError when a file that it is to write cannot be written. */
@@ -28,7 +29,7 @@ export async function runCommand(config: Config, telling: OutputOptions): Promis
     summary: telling.summary,
     junit: telling.junit,
   })
-  const shown = screen(telling.output === 'json' ? process.stderr : process.stdout, process.env)
+  const shown = terminal(telling.output === 'json' ? process.stderr : process.stdout, process.env)
   createTempDir()
   const started = start(config, shown)
   // What nobody caught ends the run as well, but not before the traffic is safe.
@@ -39,7 +40,9 @@ export async function runCommand(config: Config, telling: OutputOptions): Promis
     publish(report, files, telling, shown)
     code = exitCode(report, started.stoppedBy())
   } catch (error) {
-    shown.error(started.hide(error instanceof Error ? (error.stack ?? error.message) : String(error)))
+    shown.error(started.hide(defectMessage(error)))
+    const stack = debugStack(error)
+    if (stack !== '') shown.info(started.hide(stack))
   }
   return (await end(started, shown)) ? code : code || 1
 }
@@ -72,7 +75,7 @@ type Started = {
 }
 
 /** The host of one run. A second Ctrl-C leaves at once; SIGTERM does not, for the systems that send it kill a while after. */
-function start(config: Config, { info, warning, group }: Screen): Started {
+function start(config: Config, { info, warning, group }: Terminal): Started {
   let [left, stoppedBy, at]: [PostState, NodeJS.Signals | undefined, number] = [{}, undefined, 0]
   const redactor = createRedactor()
   const { onCancel, ...postHooks } = recordPostState(config, (now) => (left = now))
@@ -105,7 +108,7 @@ function start(config: Config, { info, warning, group }: Screen): Started {
   }
 }
 
-function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
+function leave(signal: NodeJS.Signals, warning: Terminal['warning']): never {
   warning(
     'left at once: a promotion that was under way is put back by its guard in the cluster; without one, run `mesh-canary rollback`',
   )
@@ -113,7 +116,7 @@ function leave(signal: NodeJS.Signals, warning: Screen['warning']): never {
 }
 
 /** What the action's post step does. Answers whether all is as it should be. */
-async function end({ left, hide }: Started, { info, warning, error }: Screen): Promise<boolean> {
+async function end({ left, hide }: Started, { info, warning, error }: Terminal): Promise<boolean> {
   try {
     for (const line of await runPost(left(), (line) => info(hide(line)))) warning(hide(line))
     return true
@@ -123,7 +126,7 @@ async function end({ left, hide }: Started, { info, warning, error }: Screen): P
   }
 }
 
-function publish(report: Report, files: Files, { output }: OutputOptions, shown: Screen): void {
+function publish(report: Report, files: Files, { output }: OutputOptions, shown: Terminal): void {
   const json = `${JSON.stringify(report, null, 2)}\n`
   const outputs = outputsOf(report, files.report)
   const texts: Record<keyof Files, () => string> = {
@@ -136,12 +139,12 @@ function publish(report: Report, files: Files, { output }: OutputOptions, shown:
   if (output === 'json') process.stdout.write(json)
   if (report.error !== undefined) return shown.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions)
-    shown.good(`${canary} of ${service}: ${verdict}: ${reason}`)
+    shown.success(`${canary} of ${service}: ${verdict}: ${reason}`)
   const count =
     report.rendered === undefined
       ? `: ${String(outputs['changed'])} ${report.dryRun ? 'would be changed' : 'changed'}`
       : ''
-  shown.good(`done in ${report.seconds.toFixed(1)} s${count}`)
+  shown.success(`done in ${report.seconds.toFixed(1)} s${count}`)
 }
 
 /** Refused is what ends before, or at, the checks that precede every change. */

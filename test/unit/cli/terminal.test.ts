@@ -1,16 +1,16 @@
 import { Writable } from 'node:stream'
 import { describe, expect, test, vi } from 'vitest'
-import { harmless, screen } from '../../../src/cli/screen.ts'
+import { terminal, withoutControlCharacters } from '../../../src/cli/terminal.ts'
 
-/** What is shown on a terminal, or elsewhere. */
-async function shown(isTTY: boolean, env: Record<string, string> = {}): Promise<string> {
+/** Prints a few lines to a stream that is a terminal or not. */
+async function printed(isTTY: boolean, env: Record<string, string> = {}): Promise<string> {
   let text = ''
   const stream = Object.assign(new Writable({ write: (chunk, _, done) => ((text += String(chunk)), done()) }), {
     isTTY,
     getColorDepth: (of: Record<string, string> = process.env as Record<string, string>) =>
       of['NO_COLOR'] === undefined ? 8 : 1,
   })
-  const { group, info, warning, error } = screen(
+  const { group, info, warning, error } = terminal(
     stream as unknown as NodeJS.WriteStream,
     env,
     stream as unknown as NodeJS.WriteStream,
@@ -23,24 +23,31 @@ async function shown(isTTY: boolean, env: Record<string, string> = {}): Promise<
 
 const plain = 'verify\n  backend 2/2\n\n  all\n  warning: slow\nerror: one\nerror: two\n'
 
-describe('lines', () => {
-  test('are plain where nobody looks at a terminal', async () => {
-    expect(await shown(false)).toBe(plain)
+describe('lines for people', () => {
+  test('have no colours outside a terminal', async () => {
+    expect(await printed(false)).toBe(plain)
   })
 
-  test('have headings and colours on a terminal, and none where NO_COLOR asks for none', async () => {
+  test('have colours on a terminal unless NO_COLOR is set', async () => {
     vi.stubEnv('FORCE_COLOR', undefined)
     vi.stubEnv('NO_COLOR', undefined)
-    expect(await shown(true)).toBe(
+    expect(await printed(true)).toBe(
       '\u001b[1mverify\u001b[22m\n  backend 2/2\n\n  all\n  \u001b[33mwarning:\u001b[39m slow\n\u001b[31merror:\u001b[39m one\n\u001b[31merror:\u001b[39m two\n',
     )
     vi.stubEnv('NO_COLOR', '1')
-    expect(await shown(true)).toBe(plain)
+    expect(await printed(true)).toBe(plain)
     vi.unstubAllEnvs()
   })
 
-  test('are sections that fold on GitLab', async () => {
-    const text = await shown(false, { GITLAB_CI: 'true' })
+  test('have colours outside a terminal if FORCE_COLOR asks for them', async () => {
+    vi.stubEnv('NO_COLOR', undefined)
+    vi.stubEnv('FORCE_COLOR', '1')
+    expect(await printed(false)).toContain('\u001b[1mverify\u001b[22m\n')
+    vi.unstubAllEnvs()
+  })
+
+  test('form sections that fold on GitLab', async () => {
+    const text = await printed(false, { GITLAB_CI: 'true' })
     expect(text.replace(/:\d{10}:/g, ':TIME:')).toBe(
       `\u001b[0Ksection_start:TIME:mesh_canary_verify\r\u001b[0K${plain.replace('error', '\u001b[0Ksection_end:TIME:mesh_canary_verify\r\u001b[0K\nerror')}`,
     )
@@ -54,7 +61,7 @@ describe('lines', () => {
     ],
     ['bell\u0007 and \u009b31m', 'bell\ufffd and \ufffd31m'],
     ['two\r\nlines\tand a tab', 'two\nlines\tand a tab'],
-  ])('do nothing but stand there: %j', (text, harmlessText) => {
-    expect(harmless(text)).toBe(harmlessText)
+  ])('contain no control characters: %j', (text, expected) => {
+    expect(withoutControlCharacters(text)).toBe(expected)
   })
 })

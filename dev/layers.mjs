@@ -1,0 +1,21 @@
+// The rooms of src from the lowest to the highest: each may import from those before it, and from itself.
+// `npm run check` holds the imports to this order (dependency-cruiser, type imports included).
+export const layers = [
+  ['runtime'],
+  ['yaml'],
+  ['metrics'],
+  ['config'],
+  ['cluster'],
+  ['tools'],
+  ['istioctl', 'kind'],
+  ['mesh'],
+  ['policies'],
+  ['verify'],
+  ['canary'],
+  ['guard'],
+  ['report'],
+  ['stages'],
+  ['run.ts', 'post.ts'],
+  ['action', 'cli'],
+  ['index.ts', 'cli.ts'],
+]

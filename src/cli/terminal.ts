@@ -1,0 +1,53 @@
+// Prints lines for people: headings and colours on a terminal, sections that fold on GitLab, plain text elsewhere.
+import { styleText } from 'node:util'
+import type { Host } from '../stages/context.ts'
+
+export type Terminal = Pick<Host, 'info' | 'warning' | 'group'> & {
+  error: (text: string) => void
+  success: (text: string) => void
+}
+
+type Format = Parameters<typeof styleText>[0]
+
+/**
+ * Errors go to `errors`, all other lines to `stream`. Each stream gets colours only if it is a terminal and NO_COLOR is not set;
+ * FORCE_COLOR overrides both. `styleText` decides that, in the same way as Node.js itself.
+ */
+export function terminal(
+  stream: NodeJS.WriteStream,
+  env: NodeJS.ProcessEnv,
+  errors: NodeJS.WriteStream = process.stderr,
+): Terminal {
+  let depth = 0
+  const style = (format: Format, text: string, target = stream) => styleText(format, text, { stream: target })
+  const line = (text: string) => void stream.write(text === '' ? '\n' : `${'  '.repeat(depth)}${text}\n`)
+  const eachLine = (text: string, print: (line: string) => void) =>
+    withoutControlCharacters(text).split('\n').forEach(print)
+  return {
+    info: (text) => eachLine(text, line),
+    warning: (text) => eachLine(text, (one) => line(`${style('yellow', 'warning:')} ${one}`)),
+    error: (text) => eachLine(text, (one) => errors.write(`${style('red', 'error:', errors)} ${one}\n`)),
+    success: (text) => eachLine(text, (one) => line(style('green', one))),
+    group: async (name, work) => {
+      if (env['GITLAB_CI']) stream.write(sectionMark('start', name))
+      line(style('bold', name))
+      depth++
+      try {
+        return await work()
+      } finally {
+        depth--
+        if (env['GITLAB_CI']) stream.write(`${sectionMark('end', name)}\n`)
+      }
+    },
+  }
+}
+
+/** GitLab folds the lines between a start and an end mark. The rest of the line with the start mark is the heading. */
+function sectionMark(what: 'start' | 'end', name: string): string {
+  return `\u001b[0Ksection_${what}:${Math.floor(Date.now() / 1000)}:mesh_canary_${name.replace(/\W/g, '_')}\r\u001b[0K`
+}
+
+/** Lines quote pods, events and webhooks. Without control characters they cannot move the cursor, set colours or end a section. */
+export function withoutControlCharacters(text: string): string {
+  return text.replace(/\r\n/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
+}
