@@ -89,6 +89,14 @@ describe('links', () => {
     ),
   )
 
+  const paths = pages().flatMap((page) =>
+    [...withoutBlocks(page).matchAll(/`((?:src|dev|test|bench|deploy|examples)\/[\w./-]+)`/g)].map(
+      ([, path = '']): [string, string] => [page, path],
+    ),
+  )
+
+  test.each(paths)('%s names the path %s, which is there', (_, path) => expect(existsSync(path)).toBe(true))
+
   test('the pages name functions of the source', () => expect(names.length).toBeGreaterThan(20))
 
   test.each(names)('%s names %s, which %s exports', (_, name, target) => {
