@@ -17,6 +17,8 @@ type Results = {
     worstOfOthers: Record<string, number>
     runs: number
     healthyCells: number
+    /** Median seconds until each rule finds a canary that fails 20%, at weight 10 and 50 requests a second. */
+    secondsToFind: Record<string, number | null>
   }
   faults: { unsafeEndings: number; slowestSecondsToSafe: number; guardSeconds: number; cases: number }
   startup: { runs: number; rows: { name: string; bytes: number; medianMs: number | null }[] }
@@ -112,11 +114,11 @@ export function measurementsPage(): string {
       'Run one with `npm run bench -- NAME`. It prints a table and writes `out/bench/NAME.json`. `npm run bench -- publish`\n' +
       'copies those results to `docs/measurements/`.',
     `## False rollbacks\n\nShare of healthy canaries that each rule rolls back: the worst of ${simulate.healthyCells} simulated cases with ` +
-      `${count(simulate.runs)} promotions each,\nwith and without outages and bursts of failures ([decision 5](../decisions/${decision5})).\n\n` +
+      `${count(simulate.runs)} promotions each,\nwith and without outages and bursts of failures, and how soon it finds a bad canary at 50 requests a second ([decision 5](../decisions/${decision5})).\n\n` +
       table(
-        ['Rule', 'Healthy canaries rolled back'],
+        ['Rule', 'Healthy canaries rolled back', 'Seconds until a canary that fails 20% is found, median'],
         Object.entries({ 'mesh-canary': simulate.worstFalseRollbackRate, ...simulate.worstOfOthers }).map(
-          ([rule, rate]) => [rule, percent(rate)],
+          ([rule, rate]) => [rule, percent(rate), String(simulate.secondsToFind[rule] ?? '–')],
         ),
       ),
     `## Beside Flagger and Argo Rollouts\n\nA canary that fails ${percent(engines.result.failing)} of its requests at ` +
@@ -242,7 +244,7 @@ export function publish(names: string[]): string[] {
 function compact({ cells, faults, rows, ...rest }: Record<string, unknown>): object {
   return {
     ...rest,
-    ...(cells ? { healthyCells: (cells as { kind: string }[]).filter(({ kind }) => kind === 'healthy').length } : {}),
+    ...(cells ? compactCells(cells as SimulatedCell[]) : {}),
     ...(faults ? { cases: (faults as unknown[]).length } : {}),
     ...(rows ? { rows: (rows as { name: string; bytes: number; ms: number[] }[]).map(compactRow) } : {}),
   }
@@ -250,4 +252,16 @@ function compact({ cells, faults, rows, ...rest }: Record<string, unknown>): obj
 
 function compactRow({ name, bytes, ms: times }: { name: string; bytes: number; ms: number[] }): StartupRow {
   return { name, bytes, medianMs: times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)] ?? null }
+}
+
+type SimulatedRule = { rule: string; medianSeconds: number | null }
+type SimulatedCell = { kind: string; rate: number; canary: number; ours: SimulatedRule; others: SimulatedRule[] }
+
+function compactCells(cells: SimulatedCell[]): Pick<Results['simulate'], 'healthyCells' | 'secondsToFind'> {
+  const bad = cells.find(({ kind, rate, canary }) => kind === 'bad' && rate === 50 && canary === 0.2)
+  const rules = bad ? [{ ...bad.ours, rule: 'mesh-canary' }, ...bad.others] : []
+  return {
+    healthyCells: cells.filter(({ kind }) => kind === 'healthy').length,
+    secondsToFind: Object.fromEntries(rules.map(({ rule, medianSeconds }) => [rule, medianSeconds])),
+  }
 }

@@ -125,7 +125,7 @@ function defaultText(value: unknown): string {
 }
 
 function scalarText(value: unknown): string {
-  return typeof value === 'object' || value === undefined ? '' : String(value as string | number | boolean)
+  return typeof value === 'object' || value === undefined ? '' : String(value)
 }
 
 /** `text` with `body` between the markers of this name. */

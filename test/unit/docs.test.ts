@@ -90,7 +90,7 @@ describe('links', () => {
   )
 
   const paths = pages().flatMap((page) =>
-    [...withoutBlocks(page).matchAll(/`((?:src|dev|test|bench|deploy|examples)\/[\w./-]+)`/g)].map(
+    [...withoutBlocks(page).matchAll(/`((?:src|dev|test|bench)\/[\w./-]+)`/g)].map(
       ([, path = '']): [string, string] => [page, path],
     ),
   )
