@@ -125,7 +125,8 @@ function defaultText(value: unknown): string {
 }
 
 function scalarText(value: unknown): string {
-  return typeof value === 'object' || value === undefined ? '' : String(value)
+  const isScalar = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+  return isScalar ? String(value) : ''
 }
 
 /** `text` with `body` between the markers of this name. */
