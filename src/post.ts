@@ -1,4 +1,4 @@
-// What happens after a run, whether it ended, failed or died: unfinished promotions are recovered, and what the run made is removed.
+// After a run, whether it ended, failed or died: recovers unfinished promotions and removes what the run made.
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { RecoveryIntent } from './canary/promote.ts'
@@ -78,7 +78,8 @@ async function recoverPromotions(
   } catch (error) {
     const services = intents.map(({ split }) => split.service).join(', ')
     throw new Error(
-      `the run ended in the middle of a promotion, and the traffic of ${services} is not back at stable: ${messageOf(error)}`,
+      `the run ended in the middle of a promotion, and the traffic of ${services} is not back on stable: ` +
+        messageOf(error),
     )
   }
 }

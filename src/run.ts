@@ -1,4 +1,4 @@
-// The story of a run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion.
+// A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion.
 import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/check.ts'
@@ -64,7 +64,8 @@ async function runStages(context: RunContext): Promise<void> {
   const { config, host, stages } = context
   if (stages.length === 0)
     throw new ConfigError(
-      'inputs: there is nothing to do; give at least one of istio-version, workloads, mtls, services, canary, or a config file',
+      'inputs: there is nothing to do; ' +
+        'give at least one of istio-version, workloads, mtls, services, canary, or a config file',
     )
   secretsInConfig(config).forEach(host.mask)
   const provided = config.cluster ? await clusterStage(context) : undefined

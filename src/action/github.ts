@@ -1,4 +1,4 @@
-// The run on GitHub: inputs from the runner, lines and annotations to its log, outputs, summary, state for the post step.
+// The run on GitHub: inputs from the runner, lines and annotations in its log, outputs, summary, state for the post step.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as core from '@actions/core'

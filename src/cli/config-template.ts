@@ -2,7 +2,8 @@
 import { matches } from '../cluster/labels.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { dnsName } from '../config/values.ts'
-import { unnamed, type ControlPlane } from '../mesh/revisions.ts'
+import { defaultRevision } from '../mesh/labels.ts'
+import type { ControlPlane } from '../mesh/revisions.ts'
 import type { LiveRoutes } from '../policies/live.ts'
 import { fullHost, routesTo } from '../policies/routes.ts'
 import { hostOf } from '../policies/compile/index.ts'
@@ -92,7 +93,7 @@ function control({ istio }: DiscoveredCluster): string[] {
       '# The control plane: none was found in the cluster, so `run` installs this one.',
       'istio: { version: 1.31.0, profile: default }',
     ]
-  const revision = istio.revision === unnamed ? '' : `revision: ${istio.revision}, `
+  const revision = istio.revision === defaultRevision ? '' : `revision: ${istio.revision}, `
   return [
     `# The control plane: Istio ${istio.version} is there, and is left as it is. With this section \`run\` keeps it as said here, and \`plan\` asks \`istioctl analyze\`.`,
     `# istio: { version: ${istio.version}, ${revision}profile: default }`,

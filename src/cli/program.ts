@@ -8,6 +8,7 @@ import { loadConfig } from '../config/load.ts'
 import { nodeAt, publishedSchema, type Node } from '../config/published.ts'
 import type { StageName } from '../config/schema.ts'
 import { readInputs, variableOf } from './options.ts'
+import { dropRunnerCommands } from './runner-commands.ts'
 import { terminal } from './terminal.ts'
 
 /** Where a run tells what it did, beside its lines. */
@@ -35,6 +36,7 @@ wrong with what was asked, and nothing was touched; 130 or 143 cancelled by SIGI
 export async function main(argv: readonly string[], version: string): Promise<number> {
   // Whoever reads our output may leave, as \`| head\` does: that must not end a promotion in the middle.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+  dropRunnerCommands(process.stdout)
   let code = 0
   try {
     await program(version, async (work) => void (code = await work)).parseAsync(argv, { from: 'user' })

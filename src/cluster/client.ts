@@ -2,8 +2,9 @@
 // generated calls cannot read through the pod proxy, and one way of asking is enough.
 import http from 'node:http'
 import https from 'node:https'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf } from '../runtime/errors.ts'
+import { retry } from '../runtime/retry.ts'
+import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 import type { Connection } from './connect.ts'
 import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 
@@ -199,50 +200,40 @@ function absent(error: unknown): undefined {
   throw error
 }
 
-/** Asks again, a little later each time, when the server did not answer or said that it is busy. */
+/** Sends a request, again when the server did not answer or is busy. */
 function asker(connection: ApiAccess, credentials: Fresh<https.RequestOptions>, timeoutMs: number) {
   return async (path: string, given: Ask = {}): Promise<string> => {
     const options: Ask = given.timeoutMs === undefined ? { ...given, timeoutMs, limit: 'limits.request' } : given
-    const attempts = options.attempts ?? 5
-    for (let attempt = 1; ; attempt++) {
+    const { attempts = 5 } = options
+    let isRenewed = attempts === 1
+    const request = async (): Promise<string> => {
       const security = await credentials()
       try {
         return await once(connection.server, path, options, security)
       } catch (error) {
-        // A token may have expired before its time: whoever makes them is asked for another one, once.
-        if (error instanceof ApiError && error.status === 401 && attempt === 1 && attempts > 1) {
-          credentials.expire()
-          continue
-        }
-        const again = error instanceof ApiError && [0, 429, 500, 502, 503, 504].includes(error.status)
-        if (!again || attempt >= attempts) throw error
-        await sleep(200 * 2 ** (attempt - 1))
+        if (isRenewed || !(error instanceof ApiError && error.status === 401)) throw error
+        // The token may have expired early: new credentials are tried, once.
+        isRenewed = true
+        credentials.expire()
+        return request()
       }
     }
+    return retry(request, { attempts, firstDelayMs: 200, isTransient })
   }
+}
+
+/** The server did not answer, or is busy. */
+function isTransient(error: unknown): boolean {
+  return error instanceof ApiError && [0, 429, 500, 502, 503, 504].includes(error.status)
 }
 
 /** Certificates and headers; with a keep-alive agent of our own, unless the kubeconfig wants a proxy. */
 async function securityOf({ config, server }: ApiAccess, limitMs: number): Promise<https.RequestOptions> {
   const options: https.RequestOptions = {}
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>(
-    (_, reject) =>
-      (timer = setTimeout(
-        () =>
-          reject(
-            new Error(
-              `the program that makes them has not answered within ${limitMs / 1000} s (\`limits.credentials\`)`,
-            ),
-          ),
-        limitMs,
-      )),
-  )
-  await Promise.race([config.applyToHTTPSOptions(options), late])
-    .catch((error: unknown) => {
-      throw new ApiError(401, `the kubeconfig's credentials cannot be had: ${messageOf(error)}`)
-    })
-    .finally(() => clearTimeout(timer))
+  const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
+  await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
+    throw new ApiError(401, `cannot get the kubeconfig's credentials: ${messageOf(error)}`)
+  })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
     const tls = Object.fromEntries(

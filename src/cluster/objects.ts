@@ -208,7 +208,12 @@ export function kindOf({ apiVersion, kind }: Pick<KubeObject, 'apiVersion' | 'ki
   )
 }
 
-/** Tells objects apart, in words. */
+/** The object's name for people: `Kind namespace/name`, or `Kind name` for one of the whole cluster. */
+export function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
+  return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`
+}
+
+/** Identifies an object among those of all kinds; readable too. */
 export function keyOf(object: KubeObject): string {
   return `${kindOf(object) ?? object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
 }

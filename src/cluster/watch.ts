@@ -1,5 +1,6 @@
 // The objects of one kind as they are now: listed once, then kept by a watch, so that looking at them asks nothing.
-import { setTimeout as sleep } from 'node:timers/promises'
+import { systemClock } from '../runtime/clock.ts'
+import { backOffMs } from '../runtime/retry.ts'
 import { ApiError, type Cluster, type Selection } from './client.ts'
 import type { Kind, KubeObject } from './objects.ts'
 
@@ -48,7 +49,8 @@ export async function watch<T extends KubeObject>(
       }
       fresh = false
       version = undefined
-      await sleep(pauseAfter(failures++), undefined, { signal: ending.signal }).catch(() => undefined)
+      // A watch that worked and ended starts again at once.
+      await systemClock.sleep(backOffMs(failures++, 200, longestPauseMs), ending.signal).catch(() => undefined)
     }
   }
 
@@ -59,11 +61,6 @@ export async function watch<T extends KubeObject>(
     fresh: () => fresh,
     close: () => ending.abort(),
   }
-}
-
-/** A watch that worked and ended is begun anew at once. */
-function pauseAfter(failures: number): number {
-  return failures === 0 ? 0 : Math.min(longestPauseMs, 100 * 2 ** failures)
 }
 
 function keyOf({ metadata }: KubeObject): string {

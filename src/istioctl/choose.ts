@@ -1,12 +1,12 @@
-// From the version that is asked for to the exact one: what is there and matches, or the newest release that does.
+// Resolves the version that the config asks for to an exact one: one that is there and matches, or the newest release that does.
 import { compareBuild, rcompare, satisfies, valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
-import { inTime } from '../tools/http.ts'
-import { versionsKept } from '../tools/tool-cache.ts'
+import { withDeadline } from '../runtime/timeout.ts'
+import { cachedVersions } from '../tools/tool-cache.ts'
 import { istioctlTool } from './release.ts'
 import { releasesOf, type ReleaseQuery } from './releases.ts'
 
-/** `because`: a sentence on how it was found, undefined where there was nothing to choose; `warning`: what could not be asked. */
+/** `because`: a sentence on how it was found, undefined for an exact version; `warning`: the list of releases could not be read. */
 export type Choice = { version: string; because?: string; warning?: string }
 
 export type VersionRequest = {
@@ -16,47 +16,59 @@ export type VersionRequest = {
   /** How long the list of releases may take. */
   limitMs: number
   checkLatest: boolean
-  /** The version that the mesh has. */
+  /** The version of the mesh in the cluster. */
   installed: () => Promise<string | undefined>
 }
 
-/** @throws ConfigError when no release matches, or none can be known to. */
-export async function choose(
-  { spec, mirror, limitMs, checkLatest, installed }: VersionRequest,
-  asking: ReleaseQuery,
-): Promise<Choice> {
+/** @throws ConfigError when no release matches, or when the list of releases cannot be read and nothing in the tool cache matches. */
+export async function choose(request: VersionRequest, query: ReleaseQuery): Promise<Choice> {
+  const { spec } = request
   if (valid(spec) !== null) return { version: spec }
-  const told = (version: string, how: string) => ({ version, because: `istio.version: ${spec} → ${version}, ${how}` })
-  if (!checkLatest && spec !== 'latest') {
-    const live = await installed()
-    if (live !== undefined && matches(live, spec)) return told(live, 'which is installed')
-    const local = newest(versionsKept(istioctlTool), spec)
-    if (local !== undefined) return told(local, 'the newest in the tool cache')
-  }
+  const local = await chooseLocal(request)
+  if (local) return local
   try {
-    const late = () =>
-      new ConfigError(
-        `istio.version: the list of releases was not to be had within ${limitMs / 1000} s (\`limits.download\`); check the network of the runner, or give an exact version`,
-      )
-    const { versions, from } = await inTime(asking.signal, limitMs, late, (signal) =>
-      releasesOf(mirror, { ...asking, signal }),
-    )
-    const found = newest(versions, spec)
-    if (found !== undefined) return told(found, `of ${versions.length} release${versions.length === 1 ? '' : 's'}`)
-    throw new ConfigError(
-      `istio.version: none of the ${versions.length} releases at ${from} matches ${spec}; the newest are ${versions.toSorted(rcompare).slice(0, 3).join(', ')}`,
-    )
+    return await chooseRelease(request, query)
   } catch (error) {
-    const local = error instanceof ConfigError ? newest(versionsKept(istioctlTool), spec) : undefined
-    if (local === undefined) throw error
+    const cached = error instanceof ConfigError ? newest(cachedVersions(istioctlTool), spec) : undefined
+    if (cached === undefined) throw error
     return {
-      version: local,
-      warning: `${(error as Error).message}. So ${local} is used, the newest in the tool cache that matches ${spec}; there may be a newer one`,
+      version: cached,
+      warning: `${(error as Error).message}. Using ${cached}, the newest in the tool cache that matches ${spec}; there may be a newer one`,
     }
   }
 }
 
-/** A prerelease only where the range names one of the same version. */
+function chosen(spec: string, version: string, how: string): Choice {
+  return { version, because: `istio.version: ${spec} → ${version}, ${how}` }
+}
+
+async function chooseLocal({ spec, checkLatest, installed }: VersionRequest): Promise<Choice | undefined> {
+  if (checkLatest || spec === 'latest') return undefined
+  const live = await installed()
+  if (live !== undefined && matches(live, spec)) return chosen(spec, live, 'which is installed')
+  const cached = newest(cachedVersions(istioctlTool), spec)
+  return cached === undefined ? undefined : chosen(spec, cached, 'the newest in the tool cache')
+}
+
+async function chooseRelease({ spec, mirror, limitMs }: VersionRequest, query: ReleaseQuery): Promise<Choice> {
+  const signal = withDeadline(
+    query.signal,
+    limitMs,
+    () =>
+      new ConfigError(
+        `istio.version: reading the list of releases timed out after ${limitMs / 1000} s (\`limits.download\`); check the network of the runner, or give an exact version`,
+      ),
+  )
+  const { versions, from } = await releasesOf(mirror, { ...query, signal })
+  const found = newest(versions, spec)
+  if (found !== undefined)
+    return chosen(spec, found, `of ${versions.length} release${versions.length === 1 ? '' : 's'}`)
+  throw new ConfigError(
+    `istio.version: none of the ${versions.length} releases at ${from} matches ${spec}; the newest are ${versions.toSorted(rcompare).slice(0, 3).join(', ')}`,
+  )
+}
+
+/** A prerelease matches only a range that names a prerelease of the same version. */
 function matches(version: string, spec: string): boolean {
   return valid(version) !== null && satisfies(version, spec === 'latest' ? '*' : spec)
 }

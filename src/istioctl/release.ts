@@ -1,6 +1,6 @@
-// istioctl as Istio publishes it.
+// The names of istioctl's files in an Istio release.
 import { ConfigError } from '../config/error.ts'
-import type { Tool } from '../tools/obtain.ts'
+import type { Tool } from '../tools/tool.ts'
 
 const linux: Record<string, string> = { x64: 'amd64', arm64: 'arm64', arm: 'armv7' }
 

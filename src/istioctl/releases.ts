@@ -1,20 +1,20 @@
-// Which releases there are: GitHub's API says it, or a mirror's index.
+// The list of releases, from GitHub's API or from a mirror's index.
 import { valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
-import { ask, bare, patiently, reasonOf, StatusError, text } from '../tools/http.ts'
+import { bodyText, get, reasonOf, retryRequest, StatusError, withoutCredentials } from '../tools/http.ts'
 
 export type ReleaseQuery = { token?: string | undefined; signal: AbortSignal; backOffMs?: number | undefined }
-/** `from`: the address that was asked. `versions` hold a prerelease only under a name that says so. */
+/** `from`: the address of the list. A prerelease is in `versions` only when its name says that it is one. */
 export type Releases = { versions: string[]; from: string }
 
-/** @throws ConfigError that says what was tried, and what can be done. */
-export function releasesOf(mirror: string, asking: ReleaseQuery): Promise<Releases> {
+/** @throws ConfigError that names the addresses that were tried, and what to do. */
+export function releasesOf(mirror: string, query: ReleaseQuery): Promise<Releases> {
   const [, server, repository] = /^(https?:\/\/[^/]+)\/([^/]+\/[^/]+)\/releases\/download$/.exec(mirror) ?? []
   const api = server && apiOf(server)
-  return api && repository ? fromApi(`${api}/repos/${repository}/releases`, asking) : fromIndex(mirror, asking)
+  return api && repository ? fromApi(`${api}/repos/${repository}/releases`, query) : fromIndex(mirror, query)
 }
 
-/** Of GitHub, and of the server that this job runs on. */
+/** The API of GitHub, or of the GitHub server that this job runs on. */
 function apiOf(server: string): string | undefined {
   if (server === 'https://github.com') return 'https://api.github.com'
   return server === process.env['GITHUB_SERVER_URL'] ? process.env['GITHUB_API_URL'] : undefined
@@ -22,6 +22,8 @@ function apiOf(server: string): string | undefined {
 
 type Release = { tag_name: string; draft?: boolean; prerelease?: boolean }
 const perPage = 100
+/** Each release comes with its notes and a record of each of its files. */
+const maxListBytes = 64 << 20
 
 async function fromApi(api: string, { token, signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {
   const headers = {
@@ -32,9 +34,8 @@ async function fromApi(api: string, { token, signal, backOffMs = 1000 }: Release
   for (let page = 1; all.length === (page - 1) * perPage; page++) {
     const address = `${api}?per_page=${perPage}&page=${page}`
     try {
-      // Each comes with its notes and all of its files.
-      const answer = await patiently(
-        async () => text(await ask(address, 'istio.version', headers, signal), 64 << 20),
+      const answer = await retryRequest(
+        async () => bodyText(await get(address, 'istio.version', headers, signal), maxListBytes),
         signal,
         backOffMs,
       )
@@ -42,7 +43,7 @@ async function fromApi(api: string, { token, signal, backOffMs = 1000 }: Release
     } catch (error) {
       if (signal.aborted) throw signal.reason
       throw new ConfigError(
-        `istio.version: the list of releases cannot be had: ${address}: ${apiReason(error, token !== undefined)}`,
+        `istio.version: cannot read the list of releases at ${address}: ${apiReason(error, token !== undefined)}`,
       )
     }
   }
@@ -55,18 +56,26 @@ async function fromApi(api: string, { token, signal, backOffMs = 1000 }: Release
 function apiReason(error: unknown, hasToken: boolean): string {
   if (!(error instanceof StatusError))
     return `${reasonOf(error)}; check the network of the runner, or give an exact version`
-  const { status, headers, said } = error
+  const { status, body } = error
+  if (isRateLimited(error)) return rateLimitReason(error, hasToken)
+  if (status === 401) return 'HTTP 401: GitHub refuses the token; give another `token`, or an empty one to send none'
+  return `HTTP ${status}${body === '' ? '' : ` (${body.slice(0, 100)})`}; give an exact version, or another \`token\``
+}
+
+function isRateLimited({ status, headers }: StatusError): boolean {
+  const isSpent = headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined
+  return (status === 403 || status === 429) && isSpent
+}
+
+function rateLimitReason({ headers }: StatusError, hasToken: boolean): string {
   const limit = headers['x-ratelimit-limit']
-  if (
-    (status === 403 || status === 429) &&
-    (headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined)
-  ) {
-    const until = Number(headers['x-ratelimit-reset']) || undefined
-    const used = `GitHub's limit of ${typeof limit === 'string' ? `${limit} requests an hour` : 'requests'} is used up${until === undefined ? '' : ` until ${new Date(until * 1000).toISOString()}`}`
-    return `${used}, ${hasToken ? 'even with the token given' : 'as it is soon without a token: give `token`, such as ${{ github.token }}'}; or give an exact version`
-  }
-  if (status === 401) return `HTTP 401: the token is refused; give another \`token\`, or an empty one for none`
-  return `HTTP ${status}${said === '' ? '' : ` (${said.slice(0, 100)})`}; give an exact version, or another \`token\``
+  const resetSeconds = Number(headers['x-ratelimit-reset'])
+  const requests = typeof limit === 'string' ? `${limit} requests an hour` : 'requests'
+  const until = resetSeconds ? ` until ${new Date(resetSeconds * 1000).toISOString()}` : ''
+  const remedy = hasToken
+    ? 'although a token was given: give another one'
+    : 'and without a token it is low: give `token`, such as ${{ github.token }}'
+  return `GitHub's limit of ${requests} is used up${until}, ${remedy}; or give an exact version`
 }
 
 async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {
@@ -76,25 +85,27 @@ async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: ReleaseQu
     [`${mirror}/`, inListing],
   ] as const) {
     try {
-      const answer = await patiently(
-        async () => text(await ask(address, 'istio.mirror', {}, signal), 64 << 20),
+      const answer = await retryRequest(
+        async () => bodyText(await get(address, 'istio.mirror', {}, signal), maxListBytes),
         signal,
         backOffMs,
       )
       const versions = [...new Set(read(answer, address))]
-      if (versions.length > 0) return { versions, from: bare(address) }
-      tried.push(`${bare(address)} names no version`)
+      if (versions.length > 0) return { versions, from: withoutCredentials(address) }
+      tried.push(`${withoutCredentials(address)} names no version`)
     } catch (error) {
       if (signal.aborted) throw signal.reason
-      tried.push(error instanceof ConfigError ? error.message : `${bare(address)} answers ${reasonOf(error)}`)
+      tried.push(
+        error instanceof ConfigError ? error.message : `${withoutCredentials(address)} answers ${reasonOf(error)}`,
+      )
     }
   }
   throw new ConfigError(
-    `istio.version: the list of releases cannot be had: ${tried.join(', and ')}; give an exact version, or let the mirror answer an index.json with a list of versions`,
+    `istio.version: cannot read the list of releases: ${tried.join(', and ')}; give an exact version, or put an index.json with a list of versions on the mirror`,
   )
 }
 
-/** Whatever its shape: every text and every key that is a version. */
+/** Mirrors use many shapes, so every string and every key counts that is a version. */
 function inJson(answer: string): string[] {
   const walk = (value: unknown): string[] => {
     if (typeof value === 'string') return [valid(value) ?? []].flat()
@@ -105,16 +116,16 @@ function inJson(answer: string): string[] {
   return walk(JSON.parse(answer))
 }
 
-/** A page of links, a listing of a bucket, or a name a line. */
+/** A page of links, the XML listing of a bucket, or one name a line. */
 function inListing(answer: string, address: string): string[] {
-  if (/<IsTruncated>true/.test(answer)) throw new Error('with a listing that is cut short (IsTruncated)')
+  if (/<IsTruncated>true/.test(answer)) throw new Error('with an incomplete listing (IsTruncated)')
   const links = [...answer.matchAll(/\bhref\s*=\s*["']?([^"'\s>]+)/gi)].map(([, link = '']) => link)
   const keys = [...answer.matchAll(/<(?:Key|Prefix)>([^<]+)</g)].map(([, key = '']) => `/${key}`)
   const names = /</.test(answer) ? [...links, ...keys] : answer.split(/\s+/)
   return names.flatMap((name) => firstBelow(name, address) ?? [])
 }
 
-/** The folder that a link leads to, if it is one below the page: servers sign their pages with versions of their own. */
+/** The version of a folder below the page. Other links may name the version of the server. */
 function firstBelow(link: string, address: string): string | undefined {
   if (!URL.canParse(link, address)) return undefined
   const [base, { pathname }] = [new URL(address).pathname, new URL(link, address)]

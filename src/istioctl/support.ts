@@ -1,15 +1,15 @@
-// What Istio's project says of its minor versions: for how long, and with which Kubernetes. As of November 2026; of newer ones nothing is known here.
+// Which minor versions of Istio get fixes, and which Kubernetes each is tested with, as Istio's project says. As of November 2026; newer versions are not listed.
 import { major, minor, minVersion, SemVer } from 'semver'
 
-/** Oldest and newest minor version of Kubernetes 1. */
+/** Minor version of Istio 1 → oldest and newest minor version of Kubernetes 1. */
 const kubernetes: Record<number, [oldest: number, newest: number]> = { 23: [27, 30], 30: [32, 36], 31: [32, 36] }
-/** Minor versions of Istio 1 that get fixes. */
+/** Minor versions of Istio 1 that still get fixes. */
 const supported = [30, 31]
 const lastEnded = 'October 2026'
 
 /**
- * The range of Kubernetes versions, such as 1.32 to 1.36, that a version of Istio is tested with; of a range of versions the oldest counts, of
- * `latest` the newest known. Undefined where it is not known.
+ * The Kubernetes versions that a version of Istio is tested with, such as 1.32 to 1.36. For a range of Istio versions the oldest one counts, for
+ * `latest` the newest one listed. Undefined for a version that is not listed.
  */
 export function supportedKubernetes(istioVersion: string): { oldest: string; newest: string } | undefined {
   const least = istioVersion === 'latest' ? new SemVer(`1.${Math.max(...supported)}.0`) : minVersion(istioVersion)
@@ -17,25 +17,28 @@ export function supportedKubernetes(istioVersion: string): { oldest: string; new
   return range && { oldest: `1.${range[0]}`, newest: `1.${range[1]}` }
 }
 
-/** What is out of support: a sentence each. `server` as the API server says it: `v1.37.2`. */
+/** A sentence for each thing out of support. `server`: the version as the API server gives it, such as `v1.37.2`. */
 export function supportWarnings(istioVersion: string, server: string): string[] {
-  const range = supportedKubernetes(istioVersion)
-  const served = /^v?1\.(\d+)/.exec(server)?.[1]
-  const outside =
-    range &&
-    served !== undefined &&
-    (Number(served) < minor(`${range.oldest}.0`) || Number(served) > minor(`${range.newest}.0`))
-  const ended = major(istioVersion) === 1 && minor(istioVersion) < supported[0]!
+  return [...endedSupport(istioVersion), ...untestedKubernetes(istioVersion, server)]
+}
+
+function endedSupport(istioVersion: string): string[] {
+  const [oldest] = supported
+  const version = minor(istioVersion)
+  if (major(istioVersion) !== 1 || version >= oldest!) return []
+  const when = version === oldest! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`
+  const alternatives = supported.map((each) => `1.${each}`).join(' or ')
   return [
-    ...(ended
-      ? [
-          `istio.version: ${istioVersion} gets no fixes any more: support of Istio 1.${minor(istioVersion)} ended ${minor(istioVersion) === supported[0]! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`}; supported are ${supported.map((each) => `1.${each}`).join(' and ')}`,
-        ]
-      : []),
-    ...(outside
-      ? [
-          `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`,
-        ]
-      : []),
+    `istio.version: ${istioVersion} no longer gets fixes: support for Istio 1.${version} ended ${when}; move to a supported version (${alternatives})`,
+  ]
+}
+
+function untestedKubernetes(istioVersion: string, server: string): string[] {
+  const range = supportedKubernetes(istioVersion)
+  const served = Number(/^v?1\.(\d+)/.exec(server)?.[1])
+  if (!range || Number.isNaN(served)) return []
+  if (served >= minor(`${range.oldest}.0`) && served <= minor(`${range.newest}.0`)) return []
+  return [
+    `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`,
   ]
 }

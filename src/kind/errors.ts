@@ -1,4 +1,4 @@
-// What kind and the container runtime say when they fail → what it means here and what to do. Pure but for reading exported logs.
+// Translates the error output of kind and the container runtime into a cause and a remedy. Pure, except that it reads exported logs.
 import { createReadStream, globSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -7,17 +7,17 @@ type Explain = (match: RegExpExecArray, name: string) => string
 
 const taken = /node\(s\) already exist for a cluster with the name|name "[^"]*" is already in use/
 
-/** Whether it failed because somebody else has made a cluster of that name. */
+/** Whether kind failed because another job made a cluster of that name first. */
 export function isTaken(output: string): boolean {
   return taken.test(output)
 }
 
-/** The first that fits counts: causes before what they lead to. */
+/** The first match counts, so causes stand before their consequences. */
 const table: [RegExp, Explain][] = [
   [
     /unable to decode config: (?:yaml: )?(?:unmarshal errors:)?\s*([^]*?)(?:\n\n|$)/,
     ([, what = '']) =>
-      `cluster.config: kind does not take the file: ${fields(what)}; the fields are those of https://kind.sigs.k8s.io/docs/user/configuration`,
+      `cluster.config: kind rejects the file: ${fields(what)}; use the fields of https://kind.sigs.k8s.io/docs/user/configuration`,
   ],
   [
     /unknown apiVersion: (\S*)/,
@@ -36,7 +36,7 @@ const table: [RegExp, Explain][] = [
   [
     taken,
     (_, name) =>
-      `cluster.name: somebody else has made a cluster ${name} in the same moment; give each job on this machine a name of its own, or run the job again to use that one`,
+      `cluster.name: another job has just made a cluster ${name}; give each job on this machine a name of its own, or run this job again to use that cluster`,
   ],
   [
     /(?:Bind for|listen tcp\d?|exposing port[^\n]*?)\s*(\S+:\d+)[^\n]*(?:port is already allocated|address already in use)|(?:ports? (?:are|is) not available)[^\n]*?(\S+:\d+)/,
@@ -51,7 +51,7 @@ const table: [RegExp, Explain][] = [
   [
     /cannot expose privileged port (\d+)|bind: permission denied|ports below (\d+)/,
     () =>
-      'cluster.ports: this user may not open ports below 1024, as with a runtime that is not run by root; give others: `ports: { http: 8080, https: 8443 }`',
+      'cluster.ports: this user may not open ports below 1024, as with a rootless runtime; give other ports: `ports: { http: 8080, https: 8443 }`',
   ],
   [
     /image: "([^"]*)" not present locally/,
@@ -61,7 +61,7 @@ const table: [RegExp, Explain][] = [
   [
     /content digest (sha256:\S+): not found/,
     ([, digest]) =>
-      `cluster.loadImages: the runtime holds an image for several platforms of which not all parts are there (${digest}); save the one that is needed and load the file: \`docker save --platform linux/amd64 -o image.tar IMAGE\`, and image.tar under loadImages`,
+      `cluster.loadImages: the runtime lacks a part of an image for several platforms (${digest}); save one platform of the image, and load the file: \`docker save --platform linux/amd64 -o image.tar IMAGE\`, and image.tar under loadImages`,
   ],
   [
     /(?:toomanyrequests|pull rate limit)/i,
@@ -81,45 +81,48 @@ const table: [RegExp, Explain][] = [
   [
     /permission denied while trying to connect to the Docker daemon|dial unix [^\n]*: connect: permission denied/,
     () =>
-      'cluster: this user may not use Docker (permission denied on its socket); add the user to the group `docker` and start the runner anew',
+      'cluster: this user may not use Docker (permission denied on its socket); add the user to the group `docker` and restart the runner',
   ],
   [
     /Cannot connect to the Docker daemon|Is the docker daemon running/,
-    () => 'cluster: Docker has gone away: its daemon does not answer any more; start it again',
+    () => 'cluster: the Docker daemon stopped answering; start it again',
   ],
   [
     /no space left on device/,
     () =>
-      'cluster: the disk is full; a cluster takes some 3 GiB for its node image and what it pulls: free some (`docker system prune`)',
+      'cluster: the disk is full; a cluster needs about 3 GiB for its node image and the images that it pulls; free some space (`docker system prune`)',
   ],
   [/too many open files|inotify/, () => tooManyFiles],
   [
     /rootless provider requires (.*?)(?:, see|\n|$)/,
     ([, what]) =>
-      `cluster: a runtime that is not run by root cannot make the nodes: it requires ${what}; see https://kind.sigs.k8s.io/docs/user/rootless`,
+      `cluster: the rootless runtime cannot make the nodes: it requires ${what}; see https://kind.sigs.k8s.io/docs/user/rootless`,
   ],
   [
     /could not find a log line that matches/,
     () =>
-      `cluster: a node's container started, but its system did not come up; most often this machine has too few inotify watches or instances (\`sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512\`), or no cgroup v2 that containers may use`,
+      `cluster: a node's container started, but its system did not; most often this machine has too few inotify watches or instances (\`sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512\`), or no cgroup v2 that containers may use`,
   ],
   [
     /failed to init node with kubeadm|kubelet is not (?:healthy|running)|timed out waiting for the condition/,
     () =>
-      'cluster: the control plane did not come up in its node; most often there is too little memory (a node takes some 2 GiB), or the disk is full',
+      'cluster: the control plane did not start in its node; most often there is too little memory (a node needs about 2 GiB), or the disk is full',
   ],
   [
     /failed to join node with kubeadm/,
     () =>
-      'cluster: a worker did not come up; most often there is too little memory (a node takes some 2 GiB): ask for fewer `nodes`',
+      'cluster: a worker node did not start; most often there is too little memory (a node needs about 2 GiB): ask for fewer `nodes`',
   ],
-  [/no nodes found for cluster|unknown cluster/, (_, name) => `cluster.name: there is no cluster ${name} any more`],
+  [
+    /no nodes found for cluster|unknown cluster/,
+    (_, name) => `cluster.name: the cluster ${name} no longer exists; run this job again to make it`,
+  ],
 ]
 
 const tooManyFiles =
-  'cluster: this machine allows too few inotify watches or instances ("too many open files"); raise them before the cluster is made: `sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512`'
+  'cluster: this machine allows too few inotify watches or instances ("too many open files"); raise them in an earlier step: `sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512`'
 
-/** kind's own words where the table lacks them. `name`: of the cluster. */
+/** An error that the table lacks is quoted. `name`: of the cluster. */
 export function explain(command: string, output: string, name: string): string {
   for (const [pattern, sentence] of table) {
     const match = pattern.exec(output)
@@ -128,7 +131,7 @@ export function explain(command: string, output: string, name: string): string {
   return `cluster: \`${command}\` failed: ${lastWords(output)}`
 }
 
-/** What stands after ERROR, else the last lines. */
+/** The lines from the last ERROR on, else the last lines. */
 function lastWords(output: string): string {
   const lines = output
     .split('\n')
@@ -139,35 +142,33 @@ function lastWords(output: string): string {
     (from < 0 ? lines.slice(-3) : lines.slice(from, from + 4))
       .join(' ')
       .replace(/^ERROR: /, '')
-      .slice(0, 600) || 'it said nothing'
+      .slice(0, 600) || 'it printed nothing'
   )
 }
 
-/** `line 3: field foo not found in type v1alpha4.Cluster`, a line for each. */
+/** kind prints one line a field: `line 3: field foo not found in type v1alpha4.Cluster`. */
 function fields(what: string): string {
   return what
     .split('\n')
-    .map((line) =>
-      line.trim().replace(/field (\S+) not found in type v1alpha4\.(\S+)/, 'the field `$1` is not known in a $2'),
-    )
+    .map((line) => line.trim().replace(/field (\S+) not found in type v1alpha4\.(\S+)/, 'unknown field `$1` in a $2'))
     .filter(Boolean)
     .join(', ')
 }
 
-/** Lines in the logs of nodes that name a cause which kind's own words do not. */
+/** Lines in the nodes' logs that name a cause which kind's output does not. */
 const traces: [RegExp, string][] = [
   [/too many open files|inotify_init1?|no space left on device.*inotify/, tooManyFiles],
   [
     /no space left on device/,
-    'cluster: the disk is full, as the logs of a node say; free some (`docker system prune`)',
+    'cluster: the disk is full, as the logs of a node say; free some space (`docker system prune`)',
   ],
   [
     /Out of memory|oom-kill|cannot allocate memory/,
-    'cluster: a node has run out of memory, as its logs say; a node takes some 2 GiB: ask for fewer `nodes`, or take a larger machine',
+    'cluster: a node has run out of memory, as its logs say; a node needs about 2 GiB: ask for fewer `nodes`, or use a larger machine',
   ],
 ]
 
-/** The cause that stands in exported logs, if one of those that are known does. */
+/** The first known cause in the exported logs. */
 export async function causeInLogs(folder: string): Promise<string | undefined> {
   for (const file of globSync('**/*.{log,txt}', { cwd: folder })) {
     for await (const line of createInterface({ input: createReadStream(join(folder, file)) })) {

@@ -1,11 +1,11 @@
-// Which node image a cluster gets: the one of the Kubernetes version that is asked for, or of the newest that Istio supports. Pure.
+// Chooses the node image: of the Kubernetes version that the config asks for, or of the newest one that Istio supports. Pure.
 import { gte, lte, rcompare } from 'semver'
 import { ConfigError } from '../config/error.ts'
 
-/** Minor versions of Kubernetes such as 1.32, both ends counting. */
+/** Minor versions of Kubernetes such as 1.32, both ends included. */
 type Range = { oldest: string; newest: string }
 
-/** As the release notes of kind give them: an image is meant for the release that it was built for, and later ones take it too. */
+/** From kind's release notes: kind release → Kubernetes version → sha256 of the image. Later releases of kind run older images too. */
 const builtFor: Record<string, Record<string, string>> = {
   '0.33.0': {
     '1.37.0': 'a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5',
@@ -35,8 +35,8 @@ const builtFor: Record<string, Record<string, string>> = {
 }
 
 /**
- * `kubernetes`: a minor version such as 1.36, or an exact one. Without it the newest that is `supported`; with neither, undefined: kind chooses.
- * @throws ConfigError where there is none.
+ * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one counts. Undefined when both are: kind chooses.
+ * @throws ConfigError when no known image fits.
  */
 export function nodeImage(
   kind: string,
@@ -49,7 +49,7 @@ export function nodeImage(
     const fit = known.find(([version]) => isWithin(version, supported))
     if (fit) return reference(fit)
     throw new ConfigError(
-      `cluster.version: no node image is known for kind ${kind} with a Kubernetes that this Istio supports (${supported.oldest} to ${supported.newest}); give a newer version of kind, or the image as \`cluster.image\``,
+      `cluster.version: kind ${kind} has no known node image with a Kubernetes that this Istio supports (${supported.oldest} to ${supported.newest}); give a newer version of kind, or the image as \`cluster.image\``,
     )
   }
   const isExact = kubernetes.split('.').length === 3
@@ -57,11 +57,11 @@ export function nodeImage(
   if (found) return reference(found)
   if (isExact) return `kindest/node:v${kubernetes}`
   throw new ConfigError(
-    `cluster.kubernetes: for kind ${kind} no node image of Kubernetes ${kubernetes} is known, only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
+    `cluster.kubernetes: kind ${kind} has no known node image of Kubernetes ${kubernetes}, only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
   )
 }
 
-/** Those of the release itself first, then those of earlier ones. */
+/** The release's own images first, then those of earlier releases. */
 function imagesFor(kind: string): [version: string, digest: string][] {
   const releases = Object.keys(builtFor)
     .filter((release) => lte(release, kind))

@@ -1,9 +1,9 @@
-// Whether what is exposed is reached from this machine: the whole way, through the mapped port and the gateway.
+// Whether this machine reaches an exposed host, through the mapped port and the ingress gateway.
 import { request } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/schema.ts'
+import { poll } from '../runtime/retry.ts'
 
-/** The hosts that the ingress gateway answers plain HTTP for, with a redirect at least. */
+/** The hosts for which the ingress gateway answers plain HTTP, if only with a redirect. */
 export function plainHosts({ expose = {} }: Config): string[] {
   const plain = Object.values(expose).filter(
     ({ api, gateway, tls, httpsRedirect }) =>
@@ -12,22 +12,18 @@ export function plainHosts({ expose = {} }: Config): string[] {
   return plain.flatMap(({ hosts }) => hosts)
 }
 
-/** Undefined once anything answers there, whatever it says; else why not, when the time is over. `address`: `host:port`. */
-export async function unreachableIngress(
+/** Waits for any answer. Undefined when one comes in time, else the last problem. `address`: `host:port`. */
+export function unreachableIngress(
   address: string,
   host: string,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const until = Date.now() + waitMs
-  for (;;) {
-    const problem = await once(address, host.replace('*', 'any'), signal)
-    if (problem === undefined || Date.now() >= until) return problem
-    await sleep(500, undefined, { signal })
-  }
+  const request = () => problemOf(address, host.replace('*', 'any'), signal)
+  return poll(request, (problem) => problem === undefined, { limitMs: waitMs, intervalMs: 500, signal })
 }
 
-function once(address: string, host: string, signal: AbortSignal): Promise<string | undefined> {
+function problemOf(address: string, host: string, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
     const asking = request(
       `http://${address}/`,

@@ -1,11 +1,12 @@
-// kind as a command: the few that are needed, each with its failure put into words.
+// The commands of kind and its container runtime that a run needs. Each failure becomes a sentence with its cause.
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { run, within, type Outcome } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run, type Outcome } from '../tools/run.ts'
 import { explain, isTaken } from './errors.ts'
 import { nodePorts } from './layout.ts'
 
-/** One cluster, by name, and how it is handled. `runtime`: the program that makes its nodes. */
+/** One cluster. `path`: the program kind; `runtime`: the program that makes the nodes. */
 export type Kind = {
   path: string
   name: string
@@ -15,10 +16,10 @@ export type Kind = {
   info: (line: string) => void
 }
 
-/** A cluster of which a kubeconfig was written; `remove`: it is to go at the end. */
+/** A cluster whose kubeconfig was written; `remove`: delete it at the end. */
 export type LeftCluster = Pick<Kind, 'path' | 'name' | 'runtime'> & { kubeconfig: string; remove: boolean }
 
-/** What failed, as a sentence. `isTaken`: the name is somebody else's. */
+/** `isTaken`: another job has a cluster of that name. */
 export class KindError extends Error {
   override name = 'KindError'
   readonly isTaken: boolean
@@ -28,7 +29,7 @@ export class KindError extends Error {
   }
 }
 
-/** Nodes stay when it fails, so that their logs can be read, and so that nothing of somebody else's with the same name goes. */
+/** A failure leaves the nodes: their logs can be read, and a cluster of the same name may be another job's. */
 export function create(kind: Kind, kubeconfig: string, configFile: string, image: string | undefined): Promise<string> {
   return command(
     kind,
@@ -46,7 +47,7 @@ export function create(kind: Kind, kubeconfig: string, configFile: string, image
   )
 }
 
-/** Removes what is there of it, and says nothing when that is nothing. */
+/** Deletes the cluster, also one that was only partly made; without one it does nothing. */
 export function remove(kind: Kind, kubeconfig: string): Promise<string> {
   return command(kind, ['delete', 'cluster', '--kubeconfig', kubeconfig], kind.info)
 }
@@ -55,16 +56,16 @@ export async function exists(kind: Kind): Promise<boolean> {
   return lines(await command({ ...kind, name: '' }, ['get', 'clusters'])).includes(kind.name)
 }
 
-/** As text: it holds a client's key, and is not to be logged. */
+/** The kubeconfig's text. It holds a private key, so never log it. */
 export function kubeconfigOf(kind: Kind): Promise<string> {
   return command(kind, ['get', 'kubeconfig'])
 }
 
-/** Into a folder of the cluster's name below the one that is given. */
+/** Writes the logs to a folder named like the cluster, inside `below`, and answers that folder. */
 export async function exportLogs(kind: Kind, below: string): Promise<string> {
   const folder = join(below, kind.name)
   mkdirSync(folder, { recursive: true })
-  // Of nodes that are half there some logs cannot be had, and the others count all the more.
+  // Nodes that were only partly made lack some logs; the others are all the more useful.
   await command(kind, ['export', 'logs', folder]).catch((error: unknown) => {
     if (readdirSync(folder).length === 0) throw error
   })
@@ -73,10 +74,10 @@ export async function exportLogs(kind: Kind, below: string): Promise<string> {
 
 export const isArchive = (image: string) => /\.(tar|tar\.gz|tgz)$/.test(image)
 
-/** `images`: names of images of this machine, and archives of such. `scratch`: a folder for one that must be saved first. */
+/** `images`: names of images on this machine, and archives of images. `scratch`: a folder for images that must be saved first. */
 export async function load(kind: Kind, images: readonly string[], scratch: string): Promise<void> {
   const [archives, names] = [images.filter(isArchive), images.filter((image) => !isArchive(image))]
-  // kind asks no runtime but Docker for images.
+  // kind loads images by name from Docker only.
   if (names.length > 0 && kind.runtime === 'docker') await command(kind, ['load', 'docker-image', ...names], kind.info)
   else if (names.length > 0) archives.push(await save(kind, names, join(scratch, 'images.tar')))
   for (const archive of archives) await command(kind, ['load', 'image-archive', archive], kind.info)
@@ -87,7 +88,7 @@ async function save(kind: Kind, names: string[], file: string): Promise<string> 
   return file
 }
 
-/** Those of the images that are not on this machine, and the names of those that are. */
+/** The images that are not on this machine; when there are any, also the names of those that are. */
 export async function missingImages(
   kind: Kind,
   images: readonly string[],
@@ -104,7 +105,7 @@ export async function missingImages(
   return { missing, known }
 }
 
-/** Its nodes' containers, each with its state in the runtime's words: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
+/** The nodes' containers, each with its state as the runtime prints it: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
 export async function containers(kind: Kind): Promise<{ name: string; state: string }[]> {
   const rows = lines(
     await runtime(kind, [
@@ -119,7 +120,7 @@ export async function containers(kind: Kind): Promise<{ name: string; state: str
   return rows.map((row) => ({ name: row.split('\t')[0]!, state: row.split('\t')[1] ?? '' }))
 }
 
-/** Where the node ports of the ingress gateway are reached from this machine: those that are mapped. */
+/** The addresses on this machine that lead to the ingress gateway's node ports, where those are mapped. */
 export async function ingressOf(kind: Kind, nodes: readonly string[]): Promise<{ http?: string; https?: string }> {
   const [http, https] = await Promise.all([nodePorts.http, nodePorts.https].map((port) => mapped(kind, nodes, port)))
   return { ...(http === undefined ? {} : { http }), ...(https === undefined ? {} : { https }) }
@@ -137,12 +138,12 @@ async function mapped(kind: Kind, nodes: readonly string[], port: number): Promi
 async function command(kind: Kind, args: string[], info?: (line: string) => void): Promise<string> {
   const shown = `kind ${args.slice(0, 2).join(' ')}`
   const full = kind.name === '' ? args : [...args, '--name', kind.name]
-  // Where Docker is there and does not answer, kind would insist on it.
+  // kind would use Docker where that is installed, even when it does not answer.
   const env = kind.runtime === 'docker' ? {} : { KIND_EXPERIMENTAL_PROVIDER: kind.runtime }
   const { code, stdout, stderr } = await run(
     kind.path,
     full,
-    within(kind.signal, kind.limitMs, shown, 'limits.kind'),
+    withTimeout(kind.signal, kind.limitMs, shown, 'limits.kind'),
     info,
     env,
   )
@@ -161,7 +162,7 @@ async function runtime(kind: Kind, args: string[]): Promise<string> {
 }
 
 function ask({ runtime, signal, limitMs }: Kind, args: string[]): Promise<Outcome> {
-  return run(runtime, args, within(signal, limitMs, `${runtime} ${args[0]!}`, 'limits.kind'))
+  return run(runtime, args, withTimeout(signal, limitMs, `${runtime} ${args[0]!}`, 'limits.kind'))
 }
 
 function lines(text: string): string[] {

@@ -1,4 +1,4 @@
-// What a cluster is to look like, in kind's own configuration: of our inputs, or a file of the user's. Pure but for reading that file.
+// kind's configuration of a cluster: made from the inputs, or a file of the user's. Pure, except that it reads that file.
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
 import type { ClusterConfig } from '../config/schema.ts'
@@ -9,12 +9,12 @@ import { stringify } from '../yaml/stringify.ts'
 /** Where the ingress gateway listens on the nodes; a node can only open ports from 30000 to 32767. */
 export const nodePorts = { status: 30021, http: 30080, https: 30443 } as const
 
-/** Ports of this machine. */
+/** Ports on this machine. */
 export type HostPorts = { http: number; https: number }
 
 const apiVersion = 'kind.x-k8s.io/v1alpha4'
 
-/** One control plane, which has the ports, and workers up to the number of nodes. The ports are open on this machine only. */
+/** One control plane with the ports, and workers up to the number of nodes. The ports are open on this machine only. */
 export function kindConfig(nodes: number, { http, https }: HostPorts): string {
   const mapped = (containerPort: number, hostPort: number) => ({
     containerPort,
@@ -33,7 +33,7 @@ export function kindConfig(nodes: number, { http, https }: HostPorts): string {
   })
 }
 
-/** Values for `istioctl install --set` by which the ingress gateway of a kind cluster listens on those ports. A list in them replaces the whole. */
+/** Values for `istioctl install --set` that make the ingress gateway of a kind cluster listen on the node ports. `--set` replaces the whole list of ports. */
 export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
   if (!cluster) return []
   const ports = [
@@ -54,12 +54,12 @@ export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
 
 type Node = { role?: unknown; image?: unknown }
 
-/** What the action has to know of a config file; whether its fields are right, kind says. @throws ConfigError when it is none. */
+/** Reads what a run needs to know from a config file of kind's; kind itself checks the fields. @throws ConfigError when it is no such file. */
 export function readConfigFile(file: string): { name?: string; choosesImage: boolean } {
   const value = parsed(file)
   if (value['apiVersion'] !== apiVersion || value['kind'] !== 'Cluster')
     throw new ConfigError(
-      `cluster.config: ${file} is no configuration of kind: it has apiVersion ${said(value['apiVersion'])} and kind ${said(value['kind'])}, expected ${apiVersion} and Cluster`,
+      `cluster.config: ${file} is no configuration of kind: it has apiVersion ${shown(value['apiVersion'])} and kind ${shown(value['kind'])}, expected ${apiVersion} and Cluster`,
     )
   const nodes: Node[] = Array.isArray(value['nodes']) ? (value['nodes'] as Node[]) : []
   if (nodes.length > 0 && !nodes.some((node) => (node.role ?? 'control-plane') === 'control-plane'))
@@ -83,10 +83,10 @@ function parsed(file: string): Record<string, unknown> {
     throw error
   }
   throw new ConfigError(
-    `cluster.config: ${file} holds no map of keys; expected a configuration of kind with apiVersion ${apiVersion}`,
+    `cluster.config: ${file} is not a map of keys; expected a configuration of kind with apiVersion ${apiVersion}`,
   )
 }
 
-function said(value: unknown): string {
+function shown(value: unknown): string {
   return value === undefined ? 'missing' : JSON.stringify(value)
 }

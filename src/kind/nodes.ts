@@ -1,35 +1,33 @@
-// Whether the nodes of a cluster are ready, and if not, why; and in what they differ from what was asked.
-import { setTimeout as sleep } from 'node:timers/promises'
+// Whether the nodes of a cluster are ready, why not, and how they differ from what the config asks for.
 import type { Cluster } from '../cluster/client.ts'
 import type { Node } from '../cluster/objects.ts'
 import type { ClusterConfig } from '../config/schema.ts'
+import { messageOf } from '../runtime/errors.ts'
+import { poll } from '../runtime/retry.ts'
 import { kubernetesOf } from './images.ts'
 
-const pollMs = 1_000
-
-/** Waits for so many nodes, all of them ready. @throws with what each of the others lacks. */
+/** Waits until `count` nodes are ready. @throws with what each of the others lacks. */
 export async function waitForNodes(
   cluster: Cluster,
   count: number,
   waitMs: number,
   signal: AbortSignal,
 ): Promise<Node[]> {
-  const until = Date.now() + waitMs
-  for (;;) {
-    const seen = await cluster
-      .list<Node>('Node')
-      .catch((error: unknown) => (error instanceof Error ? error : new Error(String(error))))
-    const reasons = seen instanceof Error ? [seen.message] : unreadyNodes(seen, count)
-    if (!(seen instanceof Error) && reasons.length === 0) return seen
-    if (Date.now() >= until)
-      throw new Error(
-        `cluster: the nodes are not ready after ${waitMs / 1000} s (\`cluster.wait\`): ${reasons.join('; ')}`,
-      )
-    await sleep(pollMs, undefined, { signal })
-  }
+  // The API server of a new cluster may not answer yet.
+  const look = () =>
+    cluster.list<Node>('Node').then(
+      (nodes) => ({ nodes, problems: unreadyNodes(nodes, count) }),
+      (error: unknown) => ({ nodes: [], problems: [messageOf(error)] }),
+    )
+  const isReady = ({ problems }: { problems: string[] }) => problems.length === 0
+  const { nodes, problems } = await poll(look, isReady, { limitMs: waitMs, intervalMs: 1_000, signal })
+  if (problems.length === 0) return nodes
+  throw new Error(
+    `cluster: the nodes are not ready after ${waitMs / 1000} s (\`cluster.wait\`): ${problems.join('; ')}`,
+  )
 }
 
-/** What each node lacks, a sentence for each. Pure. */
+/** A sentence for each node that is not ready. Pure. */
 export function unreadyNodes(nodes: readonly Node[], count: number): string[] {
   const absent = count - nodes.length
   return [
@@ -41,7 +39,7 @@ export function unreadyNodes(nodes: readonly Node[], count: number): string[] {
   ]
 }
 
-/** A node under pressure takes no pods, though it says that it is ready. */
+/** A node under pressure takes no pods, although it reports that it is ready. */
 function reasonOf({ status }: Node): string | undefined {
   const conditions = status?.conditions ?? []
   const pressure = conditions.find(({ type, status }) => type.endsWith('Pressure') && status === 'True')
@@ -50,7 +48,7 @@ function reasonOf({ status }: Node): string | undefined {
   return ready ? (ready.message ?? ready.reason ?? 'not ready') : 'its kubelet has not reported yet'
 }
 
-/** In what a cluster that was there is not what was asked for; only what was asked counts. Pure. */
+/** How an existing cluster differs from what the config asks for. Pure. */
 export function differences(
   asked: ClusterConfig,
   nodes: readonly Node[],
@@ -82,7 +80,7 @@ export function versionOf(nodes: readonly Node[]): string | undefined {
   return nodes[0]?.status?.nodeInfo?.kubeletVersion.replace(/^v/, '')
 }
 
-/** The addresses of the nodes in their own network, which on Linux this machine reaches. */
+/** The nodes' addresses in their own network, which a Linux machine can reach. */
 export function addressesOf(nodes: readonly Node[]): string[] {
   return nodes.flatMap(({ status }) =>
     (status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address),

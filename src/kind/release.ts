@@ -1,6 +1,6 @@
-// How kind names the files of a release: bare binaries.
+// The names of kind's files in a release, which are bare binaries.
 import { ConfigError } from '../config/error.ts'
-import type { Tool } from '../tools/obtain.ts'
+import type { Tool } from '../tools/tool.ts'
 
 const systems: Partial<Record<NodeJS.Platform, string>> = { linux: 'linux', darwin: 'darwin', win32: 'windows' }
 const architectures: Record<string, string> = { x64: 'amd64', arm64: 'arm64' }

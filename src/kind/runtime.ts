@@ -1,30 +1,32 @@
-// What kind makes its nodes with: Docker, or what stands in for it. Looked for in kind's own order.
+// Finds the container runtime for kind's nodes: Docker, nerdctl or Podman, in the order in which kind looks for them.
 import { ConfigError } from '../config/error.ts'
-import { run, within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run } from '../tools/run.ts'
 
-/** None is there, or none answers. */
+/** No container runtime answers. */
 export class NoRuntime extends ConfigError {}
 
-/** The first that answers, by the name of its program; `KIND_EXPERIMENTAL_PROVIDER` names one, as it does for kind. */
+/** The program of the first runtime that answers. `KIND_EXPERIMENTAL_PROVIDER` chooses one, as it does for kind. */
 export async function containerRuntime(signal: AbortSignal): Promise<string> {
   const forced = process.env['KIND_EXPERIMENTAL_PROVIDER']
-  const looked: string[] = []
+  const problems: string[] = []
   for (const program of forced ? [forced] : ['docker', 'nerdctl', 'podman']) {
-    const problem = await whyNot(program, signal)
+    const problem = await problemOf(program, signal)
     if (problem === undefined) return program
-    looked.push(`${program} ${problem}`)
+    problems.push(`${program} ${problem}`)
   }
   throw new NoRuntime(
-    `cluster: kind makes its nodes with a container runtime, and none answers here: ${looked.join('; ')}. Start Docker, or install it (GitHub's ubuntu runners have it), or leave \`cluster\` out and give the \`kubeconfig\` of a cluster that is there`,
+    `cluster: kind needs a container runtime, and none answers here: ${problems.join('; ')}. Start Docker, or install it (GitHub's ubuntu runners have it), or leave out \`cluster\` and give the \`kubeconfig\` of an existing cluster`,
   )
 }
 
-async function whyNot(program: string, signal: AbortSignal): Promise<string | undefined> {
+/** Why the runtime cannot be used; undefined when it can. */
+async function problemOf(program: string, signal: AbortSignal): Promise<string | undefined> {
   const isDocker = program === 'docker'
   const answer = await run(
     program,
     isDocker ? ['info', '--format', '{{.OSType}}'] : ['info'],
-    within(signal, 30_000, `${program} info`, 'it is not to be changed'),
+    withTimeout(signal, 30_000, `${program} info`),
   ).catch((error: unknown) => {
     signal.throwIfAborted()
     return error as NodeJS.ErrnoException
@@ -33,10 +35,10 @@ async function whyNot(program: string, signal: AbortSignal): Promise<string | un
     return answer.code === 'ENOENT' ? 'is not installed (not on the PATH)' : `does not answer (${answer.message})`
   if (answer.code === 0)
     return isDocker && answer.stdout.trim() === 'windows'
-      ? 'runs Windows containers, and nodes are Linux: switch it to Linux containers'
+      ? 'runs Windows containers, and the nodes are Linux containers: switch it to Linux containers'
       : undefined
-  const said = answer.stderr.trim().split('\n').at(-1)!.trim()
-  if (/permission denied/i.test(said))
-    return `is there, but this user may not use it (${said}): add the user to the group \`docker\` and start the runner anew`
-  return `is installed, but does not answer (${said || `it ended with ${answer.code}`})`
+  const lastLine = answer.stderr.trim().split('\n').at(-1)!.trim()
+  if (/permission denied/i.test(lastLine))
+    return `is installed, but this user may not use it (${lastLine}): add the user to the group \`docker\` and restart the runner`
+  return `is installed, but does not answer (${lastLine || `exit code ${answer.code}`})`
 }

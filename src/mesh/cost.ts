@@ -1,4 +1,4 @@
-// What the mesh will ask of the nodes, from the cluster's own numbers, and whether the namespace looks worth it.
+// How much CPU and memory the mesh will request, whether the nodes have it, and whether the namespace profits from a mesh.
 import type { Cluster } from '../cluster/client.ts'
 import {
   systemNamespace,
@@ -8,61 +8,72 @@ import {
   type Quantities,
   type Service,
 } from '../cluster/objects.ts'
-import { listControlPlanes, unnamed } from './revisions.ts'
-import { ended, expectsSidecar, hasSidecar } from './sidecar.ts'
+import { defaultRevision } from './labels.ts'
+import {
+  fitsIn,
+  formatCpu,
+  formatMemory,
+  formatResources,
+  fromQuantities,
+  minus,
+  requestsOf,
+  resources,
+  total,
+  type Resources,
+} from './resources.ts'
+import { listControlPlanes } from './revisions.ts'
+import { expectsSidecar, hasEnded, hasSidecar } from './sidecar.ts'
 
-/** CPU in thousandths of a core, memory in bytes. */
-export type Room = { cpuMilli: number; memoryBytes: number }
 export type Cost = { text: string; fits: boolean; worthIt: 'yes' | 'doubtful'; why: string }
 
-const mebi = 1024 ** 2
-const asks = (cpuMilli: number, mebibytes: number): Room => ({ cpuMilli, memoryBytes: mebibytes * mebi })
-
-/** Requests that Istio's profiles come with (1.30 and 1.31): the pods of the control plane with the gateways, and one sidecar. */
-const profiles: Record<string, { plane: Room[]; sidecar: Room }> = {
-  default: { plane: [asks(500, 2048), asks(100, 128)], sidecar: asks(100, 128) },
-  demo: { plane: [asks(10, 100), asks(10, 40), asks(10, 40)], sidecar: asks(10, 40) },
-  minimal: { plane: [asks(500, 2048)], sidecar: asks(100, 128) },
+/** Requests of Istio's profiles in 1.30 and 1.31: each pod of the control plane and the gateways, and one sidecar. */
+const profiles: Record<string, { controlPlane: Resources[]; sidecar: Resources }> = {
+  default: { controlPlane: [resources(500, 2048), resources(100, 128)], sidecar: resources(100, 128) },
+  demo: { controlPlane: [resources(10, 100), resources(10, 40), resources(10, 40)], sidecar: resources(10, 40) },
+  minimal: { controlPlane: [resources(500, 2048)], sidecar: resources(100, 128) },
 }
 
-/** `sidecar`: what the injector of a mesh that is already there asks for; `plane`: its control plane runs; `grows`: a cluster autoscaler adds nodes. */
-export type Facts = {
+export type CostFacts = {
   namespace: string
   profile: string
-  plane: boolean
-  grows: boolean
-  sidecar?: Room
+  hasControlPlane: boolean
+  /** A cluster autoscaler adds nodes. */
+  autoscales: boolean
+  /** What the injector of the installed mesh requests for a sidecar. */
+  sidecar?: Resources
   nodes: Node[]
   pods: Pod[]
   services: Service[]
 }
 
-/** Reads nodes, all pods, and what is installed. `asked` is what is to be installed, if anything; rejects with ApiError when the account may not read them. */
+/**
+ * Reads the nodes, all pods and the installed mesh. `asked`: what the run will install, if anything.
+ * Rejects with ApiError when the account may not read them.
+ */
 export async function meshCost(
   cluster: Cluster,
   namespace: string,
   asked?: { profile: string; revision: string },
 ): Promise<Cost> {
-  const all = await listControlPlanes(cluster)
-  const { profile, revision } = asked ?? { profile: 'default', revision: all.at(-1)?.revision ?? unnamed }
+  const controlPlanes = await listControlPlanes(cluster)
+  const { profile, revision } = asked ?? {
+    profile: 'default',
+    revision: controlPlanes.at(-1)?.revision ?? defaultRevision,
+  }
+  const injectorName = revision === defaultRevision ? 'istio-sidecar-injector' : `istio-sidecar-injector-${revision}`
   const [nodes, pods, services, injector, autoscaler] = await Promise.all([
     cluster.list<Node>('Node'),
     cluster.list<Pod>('Pod'),
     cluster.list<Service>('Service', namespace),
-    cluster.get<ConfigMap>(
-      'ConfigMap',
-      systemNamespace,
-      revision === unnamed ? 'istio-sidecar-injector' : `istio-sidecar-injector-${revision}`,
-    ),
+    cluster.get<ConfigMap>('ConfigMap', systemNamespace, injectorName),
     cluster.get<ConfigMap>('ConfigMap', 'kube-system', 'cluster-autoscaler-status').catch(() => undefined),
   ])
   const sidecar = injectedRequests(injector?.data?.['values'])
-  const plane = all.some((each) => each.revision === revision)
   return costOf({
     namespace,
     profile,
-    plane,
-    grows: autoscaler !== undefined || nodes.some(isOfKarpenter),
+    hasControlPlane: controlPlanes.some((each) => each.revision === revision),
+    autoscales: autoscaler !== undefined || nodes.some(isKarpenterNode),
     nodes,
     pods,
     services,
@@ -70,154 +81,90 @@ export async function meshCost(
   })
 }
 
-/** The autoscaler that writes no status anywhere: its nodes tell. */
-function isOfKarpenter({ metadata: { labels = {} } }: Node): boolean {
+/** Karpenter publishes no status, but labels its nodes. */
+function isKarpenterNode({ metadata: { labels = {} } }: Node): boolean {
   return 'karpenter.sh/nodepool' in labels
 }
 
-/** Pure. */
-export function costOf({ namespace, profile, plane, grows, sidecar, nodes, pods, services }: Facts): Cost {
-  const known = profiles[profile] ?? profiles['default']!
-  const own = pods.filter((pod) => pod.metadata.namespace === namespace && expectsSidecar(pod))
-  const bare = own.filter((pod) => !hasSidecar(pod))
-  const each = sidecar ?? known.sidecar
-  const pieces = [...(plane ? [] : known.plane), ...bare.map(() => each)]
-  const needed = total(pieces)
-  const open = nodes.filter(takesPods)
-  // With a taint on every node, whoever runs pods here tolerates them.
-  const free = (open.length > 0 ? open : nodes).map((node) =>
-    minus(
-      allocatable(node),
-      total(pods.filter((pod) => pod.spec.nodeName === node.metadata.name && !ended(pod)).map(requestsOf)),
-    ),
-  )
-  const short = shortage(pieces, free)
-  const left = total(free.map(atLeastZero))
-  const assumed =
-    plane || profile in profiles
-      ? ''
-      : ` (the profile ${profile} is not known here, so the numbers are those of default)`
-  const forPlane = plane
-    ? 'The control plane is there already'
-    : `Istio (profile ${profile}) asks for ${said(total(known.plane))}${assumed}`
-  const text = `${forPlane}; ${bare.length} of ${own.length} pods of ${namespace} would get a sidecar of ${said(each)} each: together ${said(needed)}, of ${said(left)} that are free on ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}${short ? `. It does not fit: ${short}${grows ? '; the autoscaler may add a node' : ''}` : ''}`
-  return { text, fits: short === undefined || grows, ...worth(namespace, own, services) }
-}
-
-/** A quick bound, not a scheduler: all of it must fit in all that is free, and the largest pod on some node. */
-function shortage(pieces: Room[], free: Room[]): string | undefined {
-  const needed = total(pieces)
-  const left = total(free.map(atLeastZero))
-  if (needed.cpuMilli > left.cpuMilli)
-    return `${cpu(needed.cpuMilli - left.cpuMilli)} too little; add a node, lower requests, or take a smaller profile`
-  if (needed.memoryBytes > left.memoryBytes)
-    return `${memory(needed.memoryBytes - left.memoryBytes)} too little; add a node, lower requests, or take a smaller profile`
-  const homeless = pieces.find(
-    (piece) => !free.some((room) => room.cpuMilli >= piece.cpuMilli && room.memoryBytes >= piece.memoryBytes),
-  )
-  return homeless && `no single node has ${said(homeless)} free; add a node, lower requests, or take a smaller profile`
-}
-
-/** A mesh is about calls between services: with one of either there are none. */
-function worth(namespace: string, pods: Pod[], services: Service[]): Pick<Cost, 'worthIt' | 'why'> {
-  const served = services.filter(({ spec }) => spec.selector !== undefined).length
-  const counted = `${namespace} has ${served} ${served === 1 ? 'service' : 'services'} and ${pods.length} ${pods.length === 1 ? 'pod' : 'pods'}`
-  if (served > 1 && pods.length > 1) return { worthIt: 'yes', why: `${counted} that can call each other` }
-  return {
-    worthIt: 'doubtful',
-    why: `${counted}: nothing in it calls another service, so mutual TLS, retries and splits inside it have no one to serve; an ingress controller may be enough`,
+/** Reads the sidecar's requests from the values of istiod's injector, which are JSON. */
+function injectedRequests(values: string | undefined): Resources | undefined {
+  try {
+    const { global } = JSON.parse(values ?? '') as { global?: { proxy?: { resources?: { requests?: Quantities } } } }
+    return global?.proxy?.resources?.requests && fromQuantities(global.proxy.resources.requests)
+  } catch {
+    return undefined
   }
 }
 
-/** What the scheduler counts for a pod: its lasting containers together, or more where an init container asks for more. */
-export function requestsOf({ spec }: Pod): Room {
-  const lasting = (spec.initContainers ?? [])
-    .filter(({ restartPolicy }) => restartPolicy === 'Always')
-    .map(({ resources }) => room(resources?.requests))
-  const running = total([...spec.containers.map(({ resources }) => room(resources?.requests)), ...lasting])
-  const initial = (spec.initContainers ?? []).map(({ restartPolicy, resources }, i) => {
-    const before = (spec.initContainers ?? [])
-      .slice(0, i)
-      .filter((each) => each.restartPolicy === 'Always')
-      .map((each) => room(each.resources?.requests))
-    return restartPolicy === 'Always' ? room(undefined) : total([...before, room(resources?.requests)])
+/** Pure. */
+export function costOf(facts: CostFacts): Cost {
+  const { namespace, profile, hasControlPlane, autoscales, nodes, pods, services } = facts
+  const known = profiles[profile] ?? profiles['default']!
+  const candidates = pods.filter((pod) => pod.metadata.namespace === namespace && expectsSidecar(pod))
+  const lacking = candidates.filter((pod) => !hasSidecar(pod))
+  const sidecar = facts.sidecar ?? known.sidecar
+  const needs = [...(hasControlPlane ? [] : known.controlPlane), ...lacking.map(() => sidecar)]
+  const free = freeResources(nodes, pods)
+  const shortage = shortageOf(needs, free)
+  const text = [
+    `${controlPlaneText(profile, hasControlPlane)}; ${lacking.length} of ${candidates.length} pods in ${namespace}`,
+    ` would get a sidecar that requests ${formatResources(sidecar)}: ${formatResources(total(needs))} in total,`,
+    ` of ${formatResources(total(free.map(atLeastZero)))} free on`,
+    ` ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}`,
+    shortage === undefined ? '' : `. It does not fit: ${shortage}`,
+    shortage !== undefined && autoscales ? '; the autoscaler may add a node' : '',
+  ].join('')
+  return { text, fits: shortage === undefined || autoscales, ...worth(namespace, candidates, services) }
+}
+
+function controlPlaneText(profile: string, isInstalled: boolean): string {
+  if (isInstalled) return 'The control plane is installed already'
+  const known = profiles[profile]
+  const { controlPlane } = known ?? profiles['default']!
+  const assumed = known ? '' : ` (the requests of the profile ${profile} are unknown, so these are those of default)`
+  return `Istio (profile ${profile}) requests ${formatResources(total(controlPlane))}${assumed}`
+}
+
+/** What is left on each node that takes new pods. */
+function freeResources(nodes: Node[], pods: Pod[]): Resources[] {
+  const open = nodes.filter(takesPods)
+  // With a taint on every node, the pods of this cluster must tolerate it.
+  return (open.length > 0 ? open : nodes).map(({ metadata, status }) => {
+    const running = pods.filter((pod) => pod.spec.nodeName === metadata.name && !hasEnded(pod))
+    return minus(fromQuantities(status?.allocatable), total(running.map(requestsOf)))
   })
-  const most = [running, ...initial].reduce((a, b) => ({
-    cpuMilli: Math.max(a.cpuMilli, b.cpuMilli),
-    memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
-  }))
-  return total([most, room(spec.overhead)])
 }
 
 function takesPods({ spec }: Node): boolean {
   return !spec?.unschedulable && !spec?.taints?.some(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute')
 }
 
-function allocatable({ status }: Node): Room {
-  return room(status?.allocatable)
+/** A quick bound, not a scheduler: everything must fit in all that is free, and the largest pod on some node. */
+function shortageOf(needs: Resources[], free: Resources[]): string | undefined {
+  const remedy = 'add a node, lower requests, or choose a smaller profile'
+  const lacking = minus(total(needs), total(free.map(atLeastZero)))
+  if (lacking.cpuMilli > 0) return `${formatCpu(lacking.cpuMilli)} are missing; ${remedy}`
+  if (lacking.memoryBytes > 0) return `${formatMemory(lacking.memoryBytes)} are missing; ${remedy}`
+  const unplaced = needs.find((need) => !free.some((node) => fitsIn(need, node)))
+  return unplaced && `no single node has ${formatResources(unplaced)} free; ${remedy}`
 }
 
-function room(quantities: Quantities | undefined): Room {
-  return { cpuMilli: Math.round(1000 * quantity(quantities?.['cpu'])), memoryBytes: quantity(quantities?.['memory']) }
-}
-
-const scale: Record<string, number> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  Ki: 1024,
-  Mi: mebi,
-  Gi: 1024 ** 3,
-  Ti: 1024 ** 4,
-  Pi: 1024 ** 5,
-}
-
-/** Kubernetes' written form of a quantity: `100m`, `1.5`, `2Gi`, `1e3`; 0 for none. */
-export function quantity(written: string | undefined): number {
-  const [, amount, suffix = ''] = /^(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)([numkMGTP]?|[KMGTP]i)$/.exec(written ?? '') ?? []
-  return amount === undefined ? 0 : Number(amount) * scale[suffix]!
-}
-
-/** The values that istiod's injector works with, as JSON. */
-function injectedRequests(values: string | undefined): Room | undefined {
-  try {
-    const { global } = JSON.parse(values ?? '') as { global?: { proxy?: { resources?: { requests?: Quantities } } } }
-    return global?.proxy?.resources?.requests && room(global.proxy.resources.requests)
-  } catch {
-    return undefined
-  }
-}
-
-function total(rooms: Room[]): Room {
-  return rooms.reduce(
-    (a, b) => ({ cpuMilli: a.cpuMilli + b.cpuMilli, memoryBytes: a.memoryBytes + b.memoryBytes }),
-    asks(0, 0),
-  )
-}
-
-function minus(a: Room, b: Room): Room {
-  return { cpuMilli: a.cpuMilli - b.cpuMilli, memoryBytes: a.memoryBytes - b.memoryBytes }
-}
-
-/** A node can be overcommitted; that takes nothing from the others. */
-function atLeastZero({ cpuMilli, memoryBytes }: Room): Room {
+/** An overcommitted node takes nothing from the other nodes. */
+function atLeastZero({ cpuMilli, memoryBytes }: Resources): Resources {
   return { cpuMilli: Math.max(0, cpuMilli), memoryBytes: Math.max(0, memoryBytes) }
 }
 
-function said({ cpuMilli, memoryBytes }: Room): string {
-  return `${cpu(cpuMilli)} and ${memory(memoryBytes)}`
+/** A mesh serves calls between services: a namespace with one service or one pod has none. */
+function worth(namespace: string, pods: Pod[], services: Service[]): Pick<Cost, 'worthIt' | 'why'> {
+  const count = services.filter(({ spec }) => spec.selector !== undefined).length
+  const counted = `${namespace} has ${plural(count, 'service')} and ${plural(pods.length, 'pod')}`
+  if (count > 1 && pods.length > 1) return { worthIt: 'yes', why: `${counted} that can call each other` }
+  const why =
+    `${counted}: nothing in it calls another service, so mutual TLS, retries and traffic splits have no effect ` +
+    'inside it; an ingress controller may be enough'
+  return { worthIt: 'doubtful', why }
 }
 
-function cpu(milli: number): string {
-  return milli >= 1000 ? `${Number((milli / 1000).toFixed(1))} CPU` : `${milli}m CPU`
-}
-
-function memory(bytes: number): string {
-  return bytes >= 1024 * mebi ? `${Number((bytes / 1024 / mebi).toFixed(1))} GiB` : `${Math.round(bytes / mebi)} MiB`
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

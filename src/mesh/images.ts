@@ -1,38 +1,37 @@
-// The images that a control plane and its sidecars are made of, from the manifests that istioctl would apply, and which
-// nodes lack one: a cluster without a way to a registry must hold them before.
+// The images of a control plane and its sidecars, from the manifests that istioctl would apply, and the nodes that lack
+// one: in a cluster that cannot reach a registry, the nodes must hold the images already.
 import type { Cluster } from '../cluster/client.ts'
 import type { ConfigMap, Container, KubeObject, Node } from '../cluster/objects.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parseAll } from '../yaml/parse.ts'
 
-/** `policy`: when it is pulled, where that is said. */
+/** `policy`: the imagePullPolicy, where the manifests set one. */
 export type Image = { name: string; policy?: string }
 
-/** Pure: `manifests` is what `istioctl manifest generate` prints. Sorted by name. */
+/** Pure. `manifests`: what `istioctl manifest generate` prints. Sorted by name. */
 export function imagesOf(manifests: string): Image[] {
   // istioctl prints valid YAML; a document that cannot be read only leaves its images out.
   const objects = parseAll(manifests).map((document) =>
     document instanceof YamlError ? null : (document.value as (KubeObject & Partial<ConfigMap>) | null),
   )
-  const all = objects.flatMap((object) => (object === null ? [] : [...ofContainers(object), ...ofSidecars(object)]))
+  const all = objects.flatMap((object) =>
+    object === null ? [] : [...workloadImages(object), ...sidecarImages(object)],
+  )
   return [...new Map(all.map((image) => [image.name, image])).values()].sort((a, b) => a.name.localeCompare(b.name))
 }
 
 type Template = { spec?: { template?: { spec?: { containers?: (Container & { imagePullPolicy?: string })[] } } } }
 
-function ofContainers(object: KubeObject & Template): Image[] {
+function workloadImages(object: KubeObject & Template): Image[] {
   if (object.kind !== 'Deployment' && object.kind !== 'DaemonSet') return []
-  // `auto` is what a gateway's injected container has until it is injected.
+  // `auto` stands for the image that the injector fills in for a gateway.
   const containers = (object.spec?.template?.spec?.containers ?? []).filter(
     ({ image }) => image !== undefined && image !== 'auto',
   )
-  return containers.map(({ image, imagePullPolicy: policy }) => ({
-    name: image!,
-    ...(policy === undefined ? {} : { policy }),
-  }))
+  return containers.map(({ image, imagePullPolicy }) => imageWith(image!, imagePullPolicy))
 }
 
-type Values = {
+type InjectorValues = {
   global?: {
     hub?: string
     tag?: string
@@ -43,58 +42,71 @@ type Values = {
   }
 }
 
-/** As the injector puts them together from the values that it works with. */
-function ofSidecars({ kind, metadata, data }: KubeObject & Partial<ConfigMap>): Image[] {
-  if (kind !== 'ConfigMap' || !metadata.name.startsWith('istio-sidecar-injector') || data?.['values'] === undefined)
-    return []
-  const {
-    hub,
-    tag,
-    variant,
-    imagePullPolicy: policy,
-    proxy,
-    proxy_init: init,
-  } = (JSON.parse(data['values']) as Values).global ?? {}
-  const suffix = variant === undefined || variant === '' ? '' : `-${variant}`
-  const whole = (image: string) => (image.includes('/') ? image : `${hub ?? ''}/${image}:${tag ?? ''}${suffix}`)
-  const names = [proxy?.image, init?.image].filter((image) => image !== undefined && image !== '')
-  return names.map((image) => ({ name: whole(image!), ...(policy === undefined || policy === '' ? {} : { policy }) }))
+/** Builds the images from the injector's values as the injector itself does. */
+function sidecarImages({ kind, metadata, data }: KubeObject & Partial<ConfigMap>): Image[] {
+  const isInjector = kind === 'ConfigMap' && metadata.name.startsWith('istio-sidecar-injector')
+  if (!isInjector || data?.['values'] === undefined) return []
+  const { global = {} } = JSON.parse(data['values']) as InjectorValues
+  const { hub = '', tag = '', variant = '', imagePullPolicy, proxy, proxy_init: init } = global
+  const suffix = variant === '' ? '' : `-${variant}`
+  const images = [proxy?.image, init?.image].filter((image) => image !== undefined && image !== '')
+  return images.map((image) =>
+    imageWith(image!.includes('/') ? image! : `${hub}/${image}:${tag}${suffix}`, imagePullPolicy),
+  )
 }
 
-/** A kubelet tells of so many images and no more, unless set otherwise. */
-const told = 50
+function imageWith(name: string, policy: string | undefined): Image {
+  return policy === undefined || policy === '' ? { name } : { name, policy }
+}
 
-/** Of images that are never pulled: a sentence for each that a node surely lacks, and for each of which a node does not tell. */
-export async function missing(
+/** A kubelet reports no more images than this, unless its nodeStatusMaxImages says otherwise. */
+const reportedImages = 50
+
+/**
+ * Looks for the images that are never pulled. `lacks`: a sentence for each image that some node surely lacks;
+ * `unknown`: one for each image that some node may have without reporting it.
+ */
+export async function missingImages(
   cluster: Cluster,
   images: readonly Image[],
 ): Promise<{ lacks: string[]; unknown: string[] }> {
-  const never = images.filter(({ policy }) => policy === 'Never')
-  const nodes = never.length === 0 ? [] : (await cluster.list<Node>('Node')).filter(({ spec }) => !spec?.unschedulable)
-  const found = never.flatMap(({ name }) => {
-    const without = nodes.filter(({ status }) => !status?.images?.some(({ names = [] }) => names.includes(full(name))))
-    const silent = without.filter(({ status }) => (status?.images?.length ?? 0) >= told)
-    const surely = without.filter((node) => !silent.includes(node))
-    return [{ name, surely: titles(surely), silent: titles(silent) }]
+  const neverPulled = images.filter(({ policy }) => policy === 'Never')
+  if (neverPulled.length === 0) return { lacks: [], unknown: [] }
+  const nodes = (await cluster.list<Node>('Node')).filter(({ spec }) => !spec?.unschedulable)
+  const found = neverPulled.map(({ name }) => {
+    const without = nodes.filter(
+      ({ status }) => !status?.images?.some(({ names = [] }) => names.includes(fullName(name))),
+    )
+    const isUnsure = ({ status }: Node) => (status?.images?.length ?? 0) >= reportedImages
+    return {
+      name,
+      lacking: namesOf(without.filter((node) => !isUnsure(node))),
+      unsure: namesOf(without.filter(isUnsure)),
+    }
   })
   return {
-    lacks: found.filter(({ surely }) => surely !== '').map(({ name, surely }) => `${name} is not on ${surely}`),
+    lacks: found.filter(({ lacking }) => lacking !== '').map(({ name, lacking }) => `${name} is not on ${lacking}`),
     unknown: found
-      .filter(({ silent }) => silent !== '')
+      .filter(({ unsure }) => unsure !== '')
       .map(
-        ({ name, silent }) => `whether ${name} is on ${silent} is not known, for a node tells of ${told} images only`,
+        ({ name, unsure }) =>
+          `cannot tell whether ${name} is on ${unsure}, because a node reports only ${reportedImages} images`,
       ),
   }
 }
 
-function titles(nodes: Node[]): string {
+function namesOf(nodes: Node[]): string {
   return nodes.map(({ metadata }) => metadata.name).join(', ')
 }
 
-/** As a node names it. */
-function full(image: string): string {
-  const [first = '', ...rest] = image.split('/')
-  const named =
-    rest.length === 0 ? `docker.io/library/${image}` : /[.:]|^localhost$/.test(first) ? image : `docker.io/${image}`
+/** The image's name as a node reports it, with registry and tag. */
+function fullName(image: string): string {
+  const named = withRegistry(image)
   return /[:@][^/]*$/.test(named) ? named : `${named}:latest`
+}
+
+function withRegistry(image: string): string {
+  const [first = '', ...rest] = image.split('/')
+  if (rest.length === 0) return `docker.io/library/${image}`
+  return /[.:]|^localhost$/.test(first) ? image : `docker.io/${image}`
 }

@@ -1,80 +1,87 @@
-// Sidecars: where the namespace points, and the workloads that lack the right one, to be restarted in the order given.
+// Sidecar injection: the labels of the namespace, and the workloads to restart because their pods lack the right sidecar.
 import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import type { IstioConfig } from '../config/schema.ts'
-import type { Workload as Named } from '../config/values.ts'
-import { injectionLabel, pointerOf, revisionBehind, revisionLabel, tagsOf, unnamed, type Tags } from './revisions.ts'
-import { expectsSidecar, hasSidecar, isOfOther } from './sidecar.ts'
-
-const order = ['StatefulSet', 'Deployment', 'DaemonSet'] as const
+import type { Workload as WorkloadRef } from '../config/values.ts'
+import { dataplaneModeLabel, defaultRevision, injectionLabel, revisionLabel } from './labels.ts'
+import { pointerOf, revisionBehind, tagsOf, type Tags } from './revisions.ts'
+import { expectsSidecar, hasSidecar, isOfOtherRevision } from './sidecar.ts'
 
 type Labels = Record<string, string | null>
-/**
- * Where a namespace is to point. `labels`: those to be merged, null to take one away, and `before` to undo that; `tag`: one to be
- * moved. `from` and `revision`: whose sidecars its pods had and are to have, undefined where that is not known.
- */
-export type Move = { labels?: Labels; before: Labels; tag?: TagMove; from?: string; revision?: string }
+type RevisionChoice = Pick<IstioConfig, 'revision' | 'tag'>
+
+/** How a namespace comes to point to the revision that the config asks for. */
+export type NamespaceMove = {
+  /** To merge into the namespace's labels; null removes one. Absent when they are right already. */
+  labels?: Labels
+  /** The present values of these labels, which undo the change. */
+  before: Labels
+  tag?: TagMove
+  /** The revision of the namespace's sidecars until now; absent where unknown. */
+  from?: string
+  /** The revision that the sidecars shall have; absent where unknown. */
+  revision?: string
+}
 export type TagMove = { name: string; to: string; from: string | undefined }
 
-/** What is to be done to the namespace, of what the config says and what is there. Without a revision, one that it names is respected. */
-export async function moveOf(
+/** Compares the config with the namespace's labels. Without a revision in the config, a revision that the labels name stays. */
+export async function planNamespaceMove(
   cluster: Cluster,
   namespace: string,
-  istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined,
-): Promise<Move> {
+  istio: RevisionChoice | undefined,
+): Promise<NamespaceMove> {
   const [object, tags] = await Promise.all([
     cluster.get<KubeObject>('Namespace', undefined, namespace),
     tagsOf(cluster),
   ])
   const pointer = pointerOf(object)
-  const tag = tagMove(istio, tags)
-  const target = labelsFor(istio, pointer)
+  const tag = planTagMove(istio, tags)
+  const labels = labelsFor(istio, pointer)
   const live = object?.metadata.labels ?? {}
-  const before = Object.fromEntries(Object.keys(target).map((name) => [name, live[name] ?? null]))
+  const before = Object.fromEntries(Object.keys(labels).map((name) => [name, live[name] ?? null]))
   const behind = (name: string | undefined) =>
     name === undefined || tags === undefined ? undefined : revisionBehind(name, tags)
   const from = behind(pointer)
-  const revision = istio?.revision ?? behind(pointer ?? unnamed)
-  const known = revision !== undefined && (istio?.tag === undefined || tags !== undefined)
+  const revision = istio?.revision ?? behind(pointer ?? defaultRevision)
+  const isKnown = revision !== undefined && (istio?.tag === undefined || tags !== undefined)
   return {
     before,
-    ...(Object.entries(target).some(([name, value]) => before[name] !== value) ? { labels: target } : {}),
+    ...(Object.entries(labels).some(([name, value]) => before[name] !== value) ? { labels } : {}),
     ...(tag ? { tag } : {}),
     ...(from === undefined ? {} : { from }),
-    ...(known ? { revision } : {}),
+    ...(isKnown ? { revision } : {}),
   }
 }
 
-/** Both labels at once would be IST0123: `istio-injection` wins. */
-function labelsFor(istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined, pointer: string | undefined): Labels {
+/** Sets one label and removes the other: with both, `istio-injection` wins, and istioctl reports IST0123. */
+function labelsFor(istio: RevisionChoice | undefined, pointer: string | undefined): Labels {
   const name = istio?.tag ?? istio?.revision
   if (name === undefined) return pointer === undefined ? { [injectionLabel]: 'enabled' } : {}
-  return name === unnamed
+  return name === defaultRevision
     ? { [injectionLabel]: 'enabled', [revisionLabel]: null }
     : { [revisionLabel]: name, [injectionLabel]: null }
 }
 
-/** The tag that does not point to the revision yet. `default` is one too, once it points elsewhere than to the revision without a name. */
-export function tagMove(
-  istio: Pick<IstioConfig, 'revision' | 'tag'> | undefined,
-  tags: Tags | undefined,
-): TagMove | undefined {
-  const name = istio?.tag ?? (istio?.revision === unnamed && tags?.has(unnamed) ? unnamed : undefined)
+/**
+ * The tag to move, unless it points to the revision already. The config moves the tag `default` too, where the cluster
+ * has one, because it would send `istio-injection` to another revision.
+ */
+export function planTagMove(istio: RevisionChoice | undefined, tags: Tags | undefined): TagMove | undefined {
+  const isDefault = istio?.revision === defaultRevision && tags?.has(defaultRevision)
+  const name = istio?.tag ?? (isDefault ? defaultRevision : undefined)
   if (name === undefined || tags === undefined || tags.get(name) === istio!.revision) return undefined
   return { name, to: istio!.revision!, from: tags.get(name) }
 }
 
-/** As people read it: `istio.io/rev=canary, without istio-injection, which would win over it`. */
-export function labelsForUser(labels: Labels, before: Labels): string {
+/** The label change for people: `istio.io/rev=canary, without istio-injection=enabled, which would win over it`. */
+export function describeLabels(labels: Labels, before: Labels): string {
   return Object.entries(labels)
-    .flatMap(([name, value]) =>
-      value !== null
-        ? [`${name}=${value}`]
-        : before[name] === null
-          ? []
-          : [`without ${name}=${before[name]}${name === injectionLabel ? ', which would win over it' : ''}`],
-    )
+    .flatMap(([name, value]) => {
+      if (value !== null) return [`${name}=${value}`]
+      if (before[name] === null) return []
+      return [`without ${name}=${before[name]}${name === injectionLabel ? ', which would win over it' : ''}`]
+    })
     .join(', ')
 }
 
@@ -82,35 +89,39 @@ export async function labelNamespace(cluster: Cluster, namespace: string, labels
   await cluster.merge('Namespace', undefined, namespace, { metadata: { labels } })
 }
 
-/** Of a namespace that is in ambient mode: why it gets no sidecars here. */
+/** Why a namespace in ambient mode gets no sidecars; undefined for any other namespace. */
 export function ambientFault({ metadata: { name, labels = {} } }: KubeObject): string | undefined {
-  if (labels['istio.io/dataplane-mode'] !== 'ambient') return undefined
-  return `namespace: ${name} is labelled istio.io/dataplane-mode=ambient, so its pods are to have no sidecars, and it is sidecars that are given, verified and counted by here; ambient mode is not supported yet: take the label away, or leave the namespace alone`
+  if (labels[dataplaneModeLabel] !== 'ambient') return undefined
+  return (
+    `namespace: ${name} has the label ${dataplaneModeLabel}=ambient, so its pods get no sidecars, and mesh-canary ` +
+    'works only with sidecars: ambient mode is not supported yet; remove the label, or choose another namespace'
+  )
 }
 
-/** The workloads to look at: those named, or all of the namespace. */
+const workloadKinds = ['StatefulSet', 'Deployment', 'DaemonSet'] as const
+
+/** The workloads that the config names, or all of the namespace, in the order of their restarts. */
 export async function selectWorkloads(
   cluster: Cluster,
   namespace: string,
-  named: readonly Named[] | 'all',
+  named: readonly WorkloadRef[] | 'all',
 ): Promise<Workload[]> {
   if (named !== 'all') {
     const found = await Promise.all(named.map(({ kind, name }) => cluster.get<Workload>(kind, namespace, name)))
     return found.filter((workload) => workload !== undefined)
   }
-  return (await Promise.all(order.map((kind) => cluster.list<Workload>(kind, namespace)))).flat()
+  return (await Promise.all(workloadKinds.map((kind) => cluster.list<Workload>(kind, namespace)))).flat()
 }
 
-/** Those of the workloads with a running pod that should have a sidecar, and has none or, where a revision is given, one of another. */
+/** The workloads with a pod that should have a sidecar and has none or, given a `revision`, one of another revision. */
 export function lackingSidecar(workloads: Workload[], pods: Pod[], revision?: string): Workload[] {
-  return workloads.filter((workload) =>
-    pods.some((pod) => belongs(workload, pod) && expectsSidecar(pod) && (!hasSidecar(pod) || isOfOther(pod, revision))),
-  )
+  const lacks = (pod: Pod) => expectsSidecar(pod) && (!hasSidecar(pod) || isOfOtherRevision(pod, revision))
+  return workloads.filter((workload) => pods.some((pod) => belongs(workload, pod) && lacks(pod)))
 }
 
 export async function restart(cluster: Cluster, { kind, metadata }: Workload): Promise<void> {
   const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
-  await cluster.merge(kind as Named['kind'], metadata.namespace, metadata.name, {
+  await cluster.merge(kind as WorkloadRef['kind'], metadata.namespace, metadata.name, {
     spec: { template: { metadata: { annotations } } },
   })
 }

@@ -1,73 +1,105 @@
-// The control plane: installed when it is absent or not as asked, left alone when it is.
+// The control plane: installed when it is absent or differs from the config, else left alone.
 import { createHash } from 'node:crypto'
-import { gt, minor, valid } from 'semver'
 import type { Cluster } from '../cluster/client.ts'
+import { managedBy } from '../cluster/labels.ts'
 import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
-import { managedBy } from '../policies/compile/index.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
-import { readOverlays, valuesIn } from './overlays.ts'
-import { listControlPlanes, recordName, unnamed, type ControlPlane } from './revisions.ts'
+import { defaultRevision } from './labels.ts'
+import { readOverlays, valuesIn, type Overlay } from './overlays.ts'
+import { listControlPlanes, recordName } from './revisions.ts'
 
-/** What an installation was asked for, as recorded in the cluster beside it. `args` are istioctl's, for `install` and `manifest generate`. */
+/**
+ * The control plane that the config asks for. `fingerprint`: a hash of everything that shapes it, which the cluster keeps.
+ * `args`: those of `istioctl install` and `istioctl manifest generate`.
+ */
 export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
 export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
 
-/** Where Istio's images are to be had; 1.30.0 to 1.30.3 name a registry of their own. */
+/** Istio 1.30.0 to 1.30.3 default to another registry. */
 const officialHub = 'docker.io/istio'
 
+/** A value that the config's `set` and `overlays` give, by its dotted key. */
+type ValueLookup = (key: string) => string | undefined
+
 /**
- * `extra`: more `key=value`, over which the user's own `set` wins.
- * @throws ConfigError when an overlay file cannot be read, or asks for what is not supported.
+ * `extra`: more `key=value` pairs; the config's own `set` wins over them.
+ * @throws ConfigError when an overlay cannot be read, or asks for something unsupported.
  */
 export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): DesiredMesh {
   const overlays = readOverlays(istio.overlays ?? [])
-  const asked = valuesIn(istio.set, overlays)
-  const profile = istio.set.some((pair) => pair.startsWith('profile='))
-    ? asked('profile')!
-    : (istio.profile ?? asked('profile') ?? 'default')
-  refuseAmbient(profile, asked)
-  const revision = istio.revision ?? unnamed
-  const elsewhere = asked('revision') ?? asked('values.revision')
-  if (elsewhere !== undefined && elsewhere !== '' && elsewhere !== revision)
-    throw new ConfigError(
-      `istio.set or istio.overlays: the revision ${elsewhere} is given there; give it as \`istio.revision\`, by which the namespace is labelled and the control plane found again`,
-    )
-  const hub = istio.hub ?? ((asked('hub') ?? asked('values.global.hub')) === undefined ? officialHub : undefined)
-  const values = [
-    ...(istio.profile === undefined ? [] : [`profile=${istio.profile}`]),
-    // Not `hub`: that loses against the `values.global.hub` of an overlay.
-    ...(hub === undefined ? [] : [`values.global.hub=${hub}`]),
-    ...(istio.imagePullPolicy === undefined ? [] : [`values.global.imagePullPolicy=${istio.imagePullPolicy}`]),
-    ...(istio.pullSecrets ?? []).map((name, i) => `values.global.imagePullSecrets[${i}]=${name}`),
-    ...extra,
-    ...istio.set,
-  ]
+  const lookup = valuesIn(istio.set, overlays)
+  const profile = profileOf(istio, lookup)
+  refuseAmbient(profile, lookup)
+  const revision = istio.revision ?? defaultRevision
+  refuseOtherRevision(revision, lookup)
+  const values = [...valuesOf(istio, lookup), ...extra, ...istio.set]
   const args = [
     ...overlays.flatMap(({ file }) => ['-f', file]),
     ...values.flatMap((pair) => ['--set', pair]),
-    ...(revision === unnamed ? [] : ['--revision', revision]),
+    ...(revision === defaultRevision ? [] : ['--revision', revision]),
   ]
-  const parts = [istio.version, revision, values, overlays.map(({ content }) => content)]
-  const fingerprint = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
-  return { version: istio.version, revision, profile, fingerprint, args }
+  return {
+    version: istio.version,
+    revision,
+    profile,
+    fingerprint: fingerprintOf(istio, revision, values, overlays),
+    args,
+  }
 }
 
-function refuseAmbient(profile: string, asked: (key: string) => string | undefined): void {
-  const by = profile.includes('ambient')
-    ? `the profile ${profile}`
-    : asked('values.profile')?.includes('ambient')
-      ? `values.profile=${asked('values.profile')}`
-      : asked('components.ztunnel.enabled') === 'true'
-        ? 'components.ztunnel.enabled=true'
-        : undefined
-  if (by !== undefined)
-    throw new ConfigError(
-      `istio.profile: ${by} asks for ambient mode, in which pods have no sidecars, and it is sidecars that are given, verified and counted by here; it is not supported yet. Choose a profile with sidecars, such as default, demo or minimal`,
-    )
+function profileOf({ profile, set }: IstioConfig, lookup: ValueLookup): string {
+  if (set.some((pair) => pair.startsWith('profile='))) return lookup('profile')!
+  return profile ?? lookup('profile') ?? 'default'
 }
 
-/** True when nothing is to be installed or changed. */
+/** The config's keys as istioctl's `--set` values. */
+function valuesOf(
+  { profile, hub: ownHub, imagePullPolicy, pullSecrets = [] }: IstioConfig,
+  lookup: ValueLookup,
+): string[] {
+  const isHubSet = (lookup('hub') ?? lookup('values.global.hub')) !== undefined
+  const hub = ownHub ?? (isHubSet ? undefined : officialHub)
+  return [
+    ...(profile === undefined ? [] : [`profile=${profile}`]),
+    // Not `hub`, which loses against the `values.global.hub` of an overlay.
+    ...(hub === undefined ? [] : [`values.global.hub=${hub}`]),
+    ...(imagePullPolicy === undefined ? [] : [`values.global.imagePullPolicy=${imagePullPolicy}`]),
+    ...pullSecrets.map((name, i) => `values.global.imagePullSecrets[${i}]=${name}`),
+  ]
+}
+
+function fingerprintOf({ version }: IstioConfig, revision: string, values: string[], overlays: Overlay[]): string {
+  const parts = [version, revision, values, overlays.map(({ content }) => content)]
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+}
+
+function refuseOtherRevision(revision: string, lookup: ValueLookup): void {
+  const other = lookup('revision') ?? lookup('values.revision')
+  if (other === undefined || other === '' || other === revision) return
+  throw new ConfigError(
+    `istio.set or istio.overlays: they set the revision ${other}; set it as \`istio.revision\`, because mesh-canary ` +
+      'labels the namespace and finds the control plane by that key',
+  )
+}
+
+function refuseAmbient(profile: string, lookup: ValueLookup): void {
+  const setting = ambientSetting(profile, lookup)
+  if (setting === undefined) return
+  throw new ConfigError(
+    `istio.profile: ${setting} asks for ambient mode, where pods have no sidecars, and mesh-canary works only with ` +
+      'sidecars: ambient mode is not supported yet; choose a profile with sidecars, such as default, demo or minimal',
+  )
+}
+
+function ambientSetting(profile: string, lookup: ValueLookup): string | undefined {
+  if (profile.includes('ambient')) return `the profile ${profile}`
+  const valuesProfile = lookup('values.profile')
+  if (valuesProfile?.includes('ambient')) return `values.profile=${valuesProfile}`
+  return lookup('components.ztunnel.enabled') === 'true' ? 'components.ztunnel.enabled=true' : undefined
+}
+
+/** True when there is nothing to install or change. */
 export async function isAsRequested(cluster: Cluster, asked: DesiredMesh): Promise<boolean> {
   const [all, record] = await Promise.all([
     listControlPlanes(cluster),
@@ -82,40 +114,16 @@ export async function isAsRequested(cluster: Cluster, asked: DesiredMesh): Promi
   )
 }
 
-/** What is allowed, and to be known. @throws ConfigError where Istio does not support the step from the versions that are there. */
-export function checkSteps(all: readonly ControlPlane[], { version, revision }: DesiredMesh): string[] {
-  return all
-    .filter((live) => valid(live.version) && valid(version) && live.version !== version)
-    .flatMap((live) => {
-      const inPlace = live.revision === revision
-      const up = minor(version) - minor(live.version)
-      const from = `the control plane ${live.revision} is of ${live.version}`
-      if (inPlace && up > 1)
-        throw new ConfigError(
-          `istio.version: ${from}, and in place only the next minor version may follow, not ${version}; go there one minor version at a time, or install it beside the old one with another \`istio.revision\` (two at a time)`,
-        )
-      if (inPlace && up < 0)
-        throw new ConfigError(
-          `istio.version: ${from}, and ${version} is older; to go back, point the namespace to a control plane of the old version (\`istio.revision\`), or ask for ${live.version}`,
-        )
-      if (Math.abs(up) > 2)
-        throw new ConfigError(
-          `istio.version: ${from}, and beside it only up to two minor versions away may be installed, not ${version}; go there in steps`,
-        )
-      return inPlace && gt(live.version, version) ? [`${from} and is replaced by the older ${version}`] : []
-    })
-}
-
-/** `install` runs `istioctl install` with the arguments and rejects with the cause when it fails. */
+/** `install` runs `istioctl install` with the arguments, and rejects with the cause when it fails. */
 export async function ensureMesh(
   cluster: Cluster,
   asked: DesiredMesh,
   install: (args: string[]) => Promise<void>,
 ): Promise<Installed> {
-  const named = asked.revision === unnamed ? {} : { revision: asked.revision }
+  const named = asked.revision === defaultRevision ? {} : { revision: asked.revision }
   if (await isAsRequested(cluster, asked)) return { version: asked.version, ...named, action: 'unchanged' }
-  const own = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === asked.revision)
-  const live = await own()
+  const find = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === asked.revision)
+  const before = await find()
   await install(asked.args)
   await cluster.apply<KubeObject & ConfigMap>({
     apiVersion: apiVersionOf('ConfigMap'),
@@ -123,5 +131,5 @@ export async function ensureMesh(
     metadata: { name: recordName(asked.revision), namespace: systemNamespace, labels: managedBy },
     data: { version: asked.version, fingerprint: asked.fingerprint },
   })
-  return { version: (await own())?.version ?? asked.version, ...named, action: live ? 'changed' : 'installed' }
+  return { version: (await find())?.version ?? asked.version, ...named, action: before ? 'changed' : 'installed' }
 }

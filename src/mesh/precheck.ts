@@ -1,32 +1,31 @@
 // istioctl's own check of a cluster before an installation or an upgrade.
 import { run } from '../tools/run.ts'
-import { messagesOf } from '../policies/analyze.ts'
+import { messagesIn, withoutResult, type Message } from './analysis-messages.ts'
 
-/** A sentence each, with code, object and message. */
+/** One sentence a message: its code, object and text. */
 export type Precheck = { errors: string[]; warnings: string[] }
 export type PrecheckOptions = {
   istioctl: string
   cliArgs: readonly string[]
+  /** Codes of messages to leave out, such as `IST0136`. */
   suppress: readonly string[]
   signal: AbortSignal
 }
 
-/** Rejects when istioctl cannot check at all. It ends with 1 on a warning already, so what it prints is what counts. */
+/**
+ * Runs `istioctl x precheck`. Its exit code is 1 after a mere warning, so only what it prints counts.
+ * Rejects when istioctl cannot check at all.
+ */
 export async function precheck({ istioctl, cliArgs, suppress, signal }: PrecheckOptions): Promise<Precheck> {
   const { code, stdout, stderr } = await run(istioctl, ['x', 'precheck', '-o', 'json', ...cliArgs], signal)
-  // Nothing at all is good news: it prints the messages alone, and prose to the other stream.
-  const messages = stdout.trim() === '' ? [] : messagesOf(stdout)
-  if (!messages || (code !== 0 && messages.length === 0))
-    throw new Error(
-      `istioctl x precheck (exit code ${code}) gave no result: ${stderr.trim().split('\n').slice(-3).join(' ') || 'it said nothing'}`,
-    )
-  const counted = messages.filter((message) => !suppress.includes(message.code ?? ''))
-  const of = (level: string) =>
-    counted
-      .filter((message) => message.level === level)
-      .map(
-        ({ code, origin, message }) =>
-          `${code ?? 'no code'}${origin === undefined || origin === '' ? '' : ` ${origin}`}: ${message ?? ''}`,
-      )
-  return { errors: of('Error'), warnings: of('Warning') }
+  // No output means no problem: istioctl prints only messages to stdout, and its prose to stderr.
+  const messages = stdout.trim() === '' ? [] : messagesIn(stdout)
+  if (!messages || (code !== 0 && messages.length === 0)) throw withoutResult('istioctl x precheck', code, stderr)
+  const shown = messages.filter((message) => !suppress.includes(message.code ?? ''))
+  const ofLevel = (level: string) => shown.filter((message) => message.level === level).map(sentence)
+  return { errors: ofLevel('Error'), warnings: ofLevel('Warning') }
+}
+
+function sentence({ code = 'no code', origin = '', message = '' }: Message): string {
+  return `${code}${origin === '' ? '' : ` ${origin}`}: ${message}`
 }

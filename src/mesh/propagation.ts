@@ -1,19 +1,19 @@
-// Make before break: whether the sidecars have taken in what was just written, by their own word.
-import { setTimeout as sleep } from 'node:timers/promises'
+// Make before break: waits until the sidecars have received what was just written, by their own counters.
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
+import { poll } from '../runtime/retry.ts'
 import { hasSidecar, isReady } from './sidecar.ts'
 
-const updates = 'envoy_cluster_manager_cds_update_success'
-/** After this a change is taken to be none of a proxy's business; with an idle istiod it takes 0.3 s. */
+const updateCounter = 'envoy_cluster_manager_cds_update_success'
+/** A proxy that got no update by then is taken not to need it; an idle istiod takes 0.3 s. */
 const limitMs = 5_000
-/** Enough proxies to tell: istiod pushes to all of them at once. */
-const sample = 20
+/** So many proxies suffice, because istiod pushes to all of them at once. */
+const sampledPods = 20
 
 /**
- * Call it before a change of subsets, hosts or routes; what it answers, called after the change, resolves to true once every
- * proxy it looked at has taken a new set of clusters, to false when one has not in time (it may not need it). istiod sends
- * clusters for a change of routes too, and the routes right behind them. Rejects when `signal` ends the wait.
+ * Call it before a change of subsets, hosts or routes, and call its result after the change. That resolves to true once
+ * every sampled proxy has received a new set of clusters, and to false when one has not in time (it may not need it).
+ * istiod sends clusters for a change of routes too, and the routes right after them. Rejects when `signal` aborts.
  */
 export async function watchProxyUpdates(
   cluster: Cluster,
@@ -22,23 +22,19 @@ export async function watchProxyUpdates(
 ): Promise<() => Promise<boolean>> {
   const pods = (await cluster.list<Pod>('Pod', namespace))
     .filter((pod) => hasSidecar(pod) && isReady(pod))
-    .slice(0, sample)
-  const before = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
-  return async () => {
-    const until = Date.now() + limitMs
-    for (;;) {
-      const now = await Promise.all(pods.map(({ metadata }) => count(cluster, namespace, metadata.name)))
-      if (now.every((value, i) => value === undefined || value > (before[i] ?? -1))) return true
-      if (Date.now() >= until) return false
-      await sleep(200, undefined, signal ? { signal } : {})
-    }
-  }
+    .slice(0, sampledPods)
+  const readCounts = () => Promise.all(pods.map(({ metadata }) => updateCount(cluster, namespace, metadata.name)))
+  const before = await readCounts()
+  const isUpdated = async () =>
+    (await readCounts()).every((count, i) => count === undefined || count > (before[i] ?? -1))
+  return () => poll(isUpdated, (updated) => updated, { limitMs, intervalMs: 200, signal })
 }
 
-async function count(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {
+/** Undefined when the proxy cannot be read. */
+async function updateCount(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {
   const text = await cluster
     .pod(namespace, pod, 15090, '/stats/prometheus?filter=cluster_manager.cds.update_success')
     .catch(() => '')
-  const value = new RegExp(`^${updates}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
+  const value = new RegExp(`^${updateCounter}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
   return value === undefined ? undefined : Number(value)
 }

@@ -1,5 +1,6 @@
-// What a sidecar looks like on a pod, in its native form (an init container that stays) and its classic one.
+// What a sidecar looks like on a pod: native (an init container that keeps running) or classic (a container). Pure.
 import type { ContainerStatus, Pod } from '../cluster/objects.ts'
+import { injectionStatusAnnotation, podInjectionLabel, revisionLabel } from './labels.ts'
 
 const proxy = 'istio-proxy'
 
@@ -15,17 +16,21 @@ export function hasSidecar(pod: Pod): boolean {
   return sidecarForm(pod) !== 'none'
 }
 
-export function ended({ status }: Pod): boolean {
+/** True when the pod has run to its end, well or not. */
+export function hasEnded({ status }: Pod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed'
 }
 
-/** Pods that end, that run once, that share the node's network or that opted out need none; the label outranks the annotation. */
+/**
+ * True unless the pod has ended or is being deleted, belongs to a Job, shares the node's network or opted out.
+ * The label outranks the annotation.
+ */
 export function expectsSidecar(pod: Pod): boolean {
   const { metadata, spec } = pod
-  const choice = metadata.labels?.['sidecar.istio.io/inject'] ?? metadata.annotations?.['sidecar.istio.io/inject']
-  const over = metadata.deletionTimestamp !== undefined || ended(pod)
-  const ofJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false
-  return !over && !ofJob && !spec.hostNetwork && choice !== 'false'
+  const choice = metadata.labels?.[podInjectionLabel] ?? metadata.annotations?.[podInjectionLabel]
+  const isEnding = metadata.deletionTimestamp !== undefined || hasEnded(pod)
+  const isOfJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false
+  return !isEnding && !isOfJob && !spec.hostNetwork && choice !== 'false'
 }
 
 /** Statuses of the containers that run for the pod's whole life: the application's and a native sidecar's. */
@@ -39,7 +44,7 @@ export function lastingStatuses({ spec, status }: Pod): ContainerStatus[] {
   ]
 }
 
-/** `ready/all` as kubectl prints it: lasting containers, native sidecars among them. */
+/** `ready/all` as kubectl prints it: the containers and the native sidecars. */
 export function readiness(pod: Pod): { ready: number; all: number } {
   const native = pod.spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === 'Always').length ?? 0
   return { ready: lastingStatuses(pod).filter(({ ready }) => ready).length, all: pod.spec.containers.length + native }
@@ -49,17 +54,20 @@ export function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false
 }
 
-/** True when the pod's sidecar can be asked. One of a pod that is ending is not: what replaces it is what is to be looked at. */
+/** True when the pod's sidecar can be queried; false for a pod that is being deleted, which its successor replaces. */
 export function hasRunningSidecar(pod: Pod): boolean {
   return hasSidecar(pod) && pod.status?.phase === 'Running' && pod.metadata.deletionTimestamp === undefined
 }
 
-/** The revision of the control plane that the pod's proxy is of: as the injector wrote it, or, of a gateway that istioctl made, its label. */
+/**
+ * The revision of the control plane that the pod's proxy belongs to: as the injector wrote it, else, for a gateway
+ * that istioctl installed, its label.
+ */
 export function sidecarRevision({ metadata: { annotations = {}, labels = {} } }: Pod): string | undefined {
-  return injected(annotations['sidecar.istio.io/status']) ?? annotations['istio.io/rev'] ?? labels['istio.io/rev']
+  return injectedRevision(annotations[injectionStatusAnnotation]) ?? annotations[revisionLabel] ?? labels[revisionLabel]
 }
 
-function injected(status: string | undefined): string | undefined {
+function injectedRevision(status: string | undefined): string | undefined {
   try {
     return (JSON.parse(status ?? '') as { revision?: string }).revision
   } catch {
@@ -67,8 +75,8 @@ function injected(status: string | undefined): string | undefined {
   }
 }
 
-/** True when the pod has a sidecar, and of another revision than this one; without one, any is right. */
-export function isOfOther(pod: Pod, revision: string | undefined): boolean {
+/** True when the pod has a sidecar of another revision than this one; without a `revision`, any sidecar is right. */
+export function isOfOtherRevision(pod: Pod, revision: string | undefined): boolean {
   const own = sidecarRevision(pod)
   return revision !== undefined && hasSidecar(pod) && own !== undefined && own !== revision
 }

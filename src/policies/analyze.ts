@@ -1,116 +1,101 @@
-// istioctl's analysis of the cluster as it will be: what is there, with what is about to be written and without what goes.
+// istioctl's analysis of the cluster as it will be after the run: with what the plan writes, and without what it deletes.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { KubeObject } from '../cluster/objects.ts'
+import { titleOf, type KubeObject } from '../cluster/objects.ts'
+import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messages.ts'
 import { run } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
 import type { Planned } from './plan.ts'
 
-/** A sentence each, with code, object and message. */
+/** One sentence a message: its code, object and text. */
 export type Analysis = { errors: string[]; warnings: string[] }
 export type AnalyzeOptions = {
   istioctl: string
   cliArgs: readonly string[]
   namespace: string
+  /** Codes of messages to leave out, such as `IST0102`. */
   suppress: readonly string[]
   tempDir: string
   signal: AbortSignal
 }
 
-/** Of what is there once the plan is carried out. Rejects when istioctl cannot analyze at all. */
+/** Runs `istioctl analyze` on the cluster together with the plan. Rejects when istioctl cannot analyze at all. */
 export async function analyze(
   planned: readonly Planned[],
   { istioctl, cliArgs, namespace, suppress, tempDir, signal }: AnalyzeOptions,
 ): Promise<Analysis> {
   const folder = await mkdtemp(join(tempDir, 'mesh-canary-analyze-'))
   try {
+    const documents = planned.flatMap(documentsOf)
     const file = join(folder, 'new.yaml')
-    const documents = planned.flatMap(({ action, object }) =>
-      action === 'unchanged' ? [] : action === 'delete' ? husk(object) : object,
-    )
     await writeFile(file, documents.map(stringify).join('---\n'))
     const files = documents.length > 0 ? [file] : []
-    const { code, stdout, stderr } = await run(
-      istioctl,
-      ['analyze', ...files, '--use-kube', '-n', namespace, '-o', 'json', ...cliArgs],
-      signal,
-    )
-    const messages = messagesOf(stdout)
-    if (!messages)
-      throw new Error(
-        `istioctl analyze (exit code ${code}) gave no result: ${stderr.trim().split('\n').slice(-3).join(' ') || 'it said nothing'}`,
-      )
-    return judged(
-      messages,
-      suppress,
-      planned.filter(({ action }) => action === 'delete').map(({ object }) => object),
-    )
+    const args = ['analyze', ...files, '--use-kube', '-n', namespace, '-o', 'json', ...cliArgs]
+    const { code, stdout, stderr } = await run(istioctl, args, signal)
+    const messages = messagesIn(stdout)
+    if (!messages) throw withoutResult('istioctl analyze', code, stderr)
+    const deleted = planned.filter(({ action }) => action === 'delete').map(({ object }) => object)
+    return classify(messages, suppress, deleted)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-/** Of pods, which no pod is. */
-const nobody = { 'mesh-canary.io/analyze': 'nobody' }
-const selecting: Record<string, object> = {
-  ...Object.fromEntries(
-    [
-      'PeerAuthentication',
-      'RequestAuthentication',
-      'AuthorizationPolicy',
-      'Telemetry',
-      'ProxyConfig',
-      'WasmPlugin',
-      'TrafficExtension',
-    ].map((kind) => [kind, { selector: { matchLabels: nobody } }]),
-  ),
-  ...Object.fromEntries(['Sidecar', 'EnvoyFilter'].map((kind) => [kind, { workloadSelector: { labels: nobody } }])),
+function documentsOf({ action, object }: Planned): KubeObject[] {
+  if (action === 'unchanged') return []
+  return [action === 'delete' ? placeholder(object) : object]
 }
 
+/** No pod has this label. */
+const noPod = { 'mesh-canary.io/analyze': 'nobody' }
+const selectorKinds = [
+  'PeerAuthentication',
+  'RequestAuthentication',
+  'AuthorizationPolicy',
+  'Telemetry',
+  'ProxyConfig',
+  'WasmPlugin',
+  'TrafficExtension',
+]
+const workloadSelectorKinds = ['Sidecar', 'EnvoyFilter']
+
 /**
- * istioctl cannot be told that an object goes, but takes one from a file for the live one of its name: one without hosts,
- * subsets and servers, for no pod, stands for none. Where it is missed, istioctl says so of whoever needs it; what it says of
- * the husk itself is not heard.
+ * Stands for an object that the plan deletes. istioctl cannot be told of a deletion, but prefers an object in a file to the
+ * live one of that name. One without hosts, subsets and servers, that selects no pod, is as good as none: where others need
+ * the object, istioctl reports it on them. `classify` drops what it reports on the placeholder itself.
  */
-function husk({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): KubeObject & { spec: object } {
+function placeholder({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): KubeObject & { spec: object } {
   return {
     apiVersion,
     kind,
     metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
-    spec: selecting[kind] ?? {},
+    spec: selectNoPod(kind),
   }
 }
 
-export type Message = { code?: string; level?: string; message?: string; origin?: string; reference?: string }
-
-/** The list in what istioctl printed; `null` is an empty one. Undefined when there is none. */
-export function messagesOf(stdout: string): Message[] | undefined {
-  const start = stdout.search(/^\s*(\[|null)/m)
-  if (start < 0) return undefined
-  try {
-    const value: unknown = JSON.parse(stdout.slice(start))
-    return Array.isArray(value) ? (value as Message[]) : []
-  } catch {
-    return undefined
-  }
+function selectNoPod(kind: string): object {
+  if (selectorKinds.includes(kind)) return { selector: { matchLabels: noPod } }
+  return workloadSelectorKinds.includes(kind) ? { workloadSelector: { labels: noPod } } : {}
 }
 
 const hostNotInGateway = 'IST0132'
 
-/** Of an object that goes nothing is heard; a route that is left without its gateway has lost more than istioctl sees. */
-export function judged(
+/**
+ * Sorts the messages by level, and drops those on objects that the plan deletes. A route that loses its gateway is an error,
+ * although istioctl only warns.
+ */
+export function classify(
   messages: readonly Message[],
   suppress: readonly string[],
-  gone: readonly KubeObject[] = [],
+  deleted: readonly KubeObject[] = [],
 ): Analysis {
-  const names = gone.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`)
-  const heard = messages.filter(({ code, origin }) => !suppress.includes(code ?? '') && !names.includes(origin ?? ''))
-  const severe = ({ code, message = '' }: Message) =>
-    code === hostNotInGateway && names.some((name) => message.endsWith(`not found in ${name}.`))
-  const told = (wanted: RegExp) => [
-    ...new Set(heard.filter((each) => wanted.test(severe(each) ? 'Error' : (each.level ?? ''))).map(sentence)),
-  ]
-  return { errors: told(/^error$/i), warnings: told(/^warn(ing)?$/i) }
+  const titles = deleted.map(titleOf)
+  const kept = messages.filter(({ code, origin }) => !suppress.includes(code ?? '') && !titles.includes(origin ?? ''))
+  const losesGateway = ({ code, message = '' }: Message) =>
+    code === hostNotInGateway && titles.some((title) => message.endsWith(`not found in ${title}.`))
+  const levelOf = (message: Message) => (losesGateway(message) ? 'Error' : (message.level ?? ''))
+  const ofLevel = (level: RegExp) => [...new Set(kept.filter((each) => level.test(levelOf(each))).map(sentence))]
+  return { errors: ofLevel(/^error$/i), warnings: ofLevel(/^warn(ing)?$/i) }
 }
 
 function sentence({ code = 'no code', origin, message = '' }: Message): string {

@@ -1,4 +1,4 @@
-// What a pipeline branches on, read from a report: the action's outputs, and the command line's variables. Pure.
+// What a pipeline branches on: the action's outputs and the command line's variables. Pure.
 import { worst, type Report } from './report.ts'
 
 /** By name; only those that there are. `file`: where the JSON report is. */

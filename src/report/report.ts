@@ -1,4 +1,4 @@
-// What a run did, as plain data: the JSON report, and what summary and outputs are made of.
+// What a run did, as plain data: the JSON report, from which the summary and the outputs are made.
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
 import { explainChecks, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
@@ -7,7 +7,7 @@ import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
 import type { Action } from '../policies/plan.ts'
-import { interval, plausible } from '../verify/binomial.ts'
+import { interval, plausible } from '../statistics/binomial.ts'
 import type { TrafficCheckRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
 import type { ProxyRow } from '../verify/proxies.ts'
@@ -22,8 +22,9 @@ export type PlanRow = { action: Action; kind: string; namespace: string; name: s
 export type RequestTally = { requests: number; failures: number }
 
 /**
- * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests, in per cent, since
- * they were seen to have moved, its 99% interval, and whether the weight fits: in 1% of the promotions some step's does not by chance.
+ * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests since the traffic
+ * moved, in per cent, with its 99% interval, and whether it fits the weight. In 1% of the promotions a step's share does
+ * not fit by chance.
  */
 export type StepReport = {
   kind: StageKind
@@ -59,7 +60,10 @@ export type PromotionReport = {
   adopted?: boolean
 }
 
-/** `ingress`: where the ingress gateway is reached from this machine, as `address:port`. `logs`: the folder of the nodes' logs, of a run that failed. */
+/**
+ * `ingress`: the address of the ingress gateway from this machine, as `address:port`. `logs`: the folder with the nodes'
+ * logs, if the run failed.
+ */
 export type ClusterReport = {
   name: string
   action: 'created' | 'used' | 'failed'
@@ -76,7 +80,7 @@ export type Report = {
   startedAt: string
   seconds: number
   outcome: 'success' | 'failure'
-  /** Nothing was to be written: what is told is what would be. */
+  /** Nothing was written: the report tells what would be. */
   dryRun: boolean
   namespace: string
   server?: string
@@ -84,24 +88,24 @@ export type Report = {
   cluster?: ClusterReport
   istioctl?: { path: string; version: string; cacheHit: boolean }
   mesh?: Installed
-  /** What the control plane and its sidecars are made of, where it was to be installed or changed. */
+  /** The images of the control plane and its sidecars, if the run installs or changes it. */
   images?: string[]
   changes: Change[]
   restarted: string[]
   pods: PodRow[]
-  /** What was doubtful: a sentence each. */
+  /** One sentence each. */
   warnings: string[]
-  /** What the policies asked to change; done, unless it was a dry run. */
+  /** What the policies change; it is done unless it was a dry run. */
   plan?: PlanRow[]
-  /** The objects as YAML, where there was no cluster to compare them with. */
+  /** The objects as YAML, if there was no cluster to compare them with. */
   rendered?: string
   proxies?: ProxyRow[]
   mtls?: MtlsRow[]
   trafficChecks?: TrafficCheckRow[]
   cost?: Cost
-  /** What uninstall took away, or would. */
+  /** What uninstall removed, or would remove. */
   removed?: string[]
-  /** Of the promotion; of several the worst. */
+  /** The verdict of the promotion; of several promotions the worst. */
   verdict?: Verdict
   /** The weight of that canary at the end, in per cent. */
   weight?: number
@@ -149,7 +153,7 @@ export function promotionReport(promotion: Promotion): PromotionReport {
   }
 }
 
-/** Share of the promotions in which a split that is as asked is called none, in whatever step. */
+/** The share of promotions in which the split of some step is called wrong by chance. */
 const misfits = 0.01
 
 function stepReport(step: Step, startedAt: number, confidence: number): StepReport {
@@ -186,7 +190,10 @@ function split({ kind, weight, watched: { canary, stable } }: Step, confidence: 
 
 const percent = (share: number) => Math.round(share * 10_000) / 100
 
-/** The worst of them speaks for all: put back before inconclusive, held, skipped and promoted; what only went along comes last. */
+/**
+ * The worst speaks for all: rolled back, then inconclusive, held, skipped and promoted. A canary that was rolled back only
+ * because another one failed comes last.
+ */
 export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
   const rank = ({ rolledBackWith, verdict }: PromotionReport) =>

@@ -1,6 +1,28 @@
+// The time, as a value that tests replace.
+import { setTimeout } from 'node:timers/promises'
+
+export type Clock = {
+  /** Milliseconds since the epoch, by a clock that only goes forward. */
+  now(): number
+  /** @throws the signal's reason when it aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+}
+
+export const systemClock: Clock = {
+  now: monotonicNow,
+  sleep: async (ms, signal) => {
+    try {
+      await setTimeout(ms, undefined, signal && { signal })
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw error
+    }
+  },
+}
+
 /**
- * Milliseconds since the epoch by a clock that only goes forward: while a promotion is under way somebody may set the
- * machine's clock, and no step is to pass, or to end, for that.
+ * Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a promotion,
+ * and no step may pass or end because of that.
  */
 export function monotonicNow(): number {
   return Math.round(performance.timeOrigin + performance.now())

@@ -1,4 +1,4 @@
-// The machine that a run is on, GitHub's runner and a laptop alike: its temporary folder, the guard's bundle, the run's name.
+// The machine that a run is on, a runner or a laptop: its temporary folder, the guard's bundle, the run's name.
 import { readFileSync, realpathSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'

@@ -1,4 +1,4 @@
-// Stack traces of the minified bundles with the file and line of the source. Loads the source maps only when it prints a stack.
+// Stack traces of the minified bundles with the file and line of the source. Loads source maps only to print a stack.
 import { existsSync, readFileSync } from 'node:fs'
 import { SourceMap, type SourceMapPayload } from 'node:module'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,5 @@
-// What is checked before anything is touched: the config against the cluster, what the mesh will cost, and the version of Istio.
+// What is checked before anything is touched: the config against the cluster, the cost of the mesh, and the version of
+// Istio.
 import { ApiError } from '../cluster/client.ts'
 import { ConfigError } from '../config/error.ts'
 import { gatewayValues } from '../kind/layout.ts'
@@ -8,7 +9,7 @@ import { listControlPlanes } from '../mesh/revisions.ts'
 import { choose } from '../istioctl/choose.ts'
 import { istioctlTool } from '../istioctl/release.ts'
 import { supportWarnings } from '../istioctl/support.ts'
-import { obtain, whence } from '../tools/obtain.ts'
+import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { warn, type RunContext, type StageContext } from './context.ts'
 import { preflight } from './preflight.ts'
 
@@ -66,7 +67,7 @@ export async function installIstioctl({
     signal: host.signal,
     tell: host,
   })
-  host.info(`istioctl ${found.version}: ${whence[found.from]}, ${found.path}`)
+  host.info(`istioctl ${found.version}: ${sourceLabel[found.from]}, ${found.path}`)
   host.onIstioctl(found)
   const istioctl = { path: found.path, version: found.version, cacheHit: found.cacheHit }
   recorder.record({ istioctl })

@@ -1,4 +1,5 @@
-// The stage cluster: makes a kind cluster or uses one that exists, waits for its nodes and loads images. The later stages act on it.
+// The stage cluster: makes a kind cluster or uses one that exists, waits for its nodes and loads images. The later stages
+// act on it.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { coerce } from 'semver'
@@ -18,7 +19,7 @@ import { addressesOf, differences, waitForNodes, versionOf } from '../kind/nodes
 import { kindTool } from '../kind/release.ts'
 import { containerRuntime, NoRuntime } from '../kind/runtime.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { obtain, whence } from '../tools/obtain.ts'
+import { obtain, sourceLabel } from '../tools/obtain.ts'
 import { warn, type RunContext } from './context.ts'
 
 /** The config's section with a name, and with an image unless the config file or kind chooses it. */
@@ -44,7 +45,7 @@ export async function provideCluster(context: RunContext): Promise<ProvidedClust
   if (!exists && stages.every((stage) => stage === 'plan')) return undefined
   if (!exists && !stages.includes('cluster'))
     throw new ConfigError(
-      `cluster: there is no kind cluster ${kind.name}; let the stage \`cluster\` make it, in this run or an earlier step`,
+      `cluster: there is no kind cluster ${kind.name}; run the stage \`cluster\`, in this run or an earlier step`,
     )
   if (!exists) refuseNamespace(config, stages, kind.name)
   if (makes) await checkImages(kind, wanted.loadImages ?? [])
@@ -96,7 +97,7 @@ async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.Kind
     signal,
     tell: host,
   })
-  info(`kind ${version}: ${whence[found.from]}, ${found.path}; its nodes run in ${runtime}`)
+  info(`kind ${version}: ${sourceLabel[found.from]}, ${found.path}; its nodes run in ${runtime}`)
   return { path: found.path, name, runtime, limitMs: config.limits.kind, signal, info }
 }
 
@@ -105,22 +106,24 @@ function refuseNamespace({ namespace }: Config, stages: readonly StageName[], na
   const needing = stages.filter((stage) => !['plan', 'cluster', 'install'].includes(stage))
   if (needing.length === 0 || namespace === 'default') return
   throw new ConfigError(
-    `namespace: ${namespace} cannot exist yet, because this run makes the kind cluster ${name}; make it in a step of its own (\`stages: cluster, install\`), deploy the application, and then run ${needing.join(', ')} with the same \`cluster\``,
+    `namespace: ${namespace} cannot exist yet, because this run makes the kind cluster ${name}; ` +
+      'make it in a step of its own (`stages: cluster, install`), deploy the application, ' +
+      `and then run ${needing.join(', ')} with the same \`cluster\``,
   )
 }
 
 async function checkImages(kind: kinds.Kind, images: readonly string[]): Promise<void> {
   const files = images
     .filter((image) => kinds.isArchive(image) && !existsSync(image))
-    .map(
-      (file) =>
-        `cluster.loadImages: the file ${file} does not exist; write it in an earlier step (\`docker save -o ${file} IMAGE\`)`,
-    )
+    .map((file) => {
+      const remedy = `write it in an earlier step (\`docker save -o ${file} IMAGE\`)`
+      return `cluster.loadImages: the file ${file} does not exist; ${remedy}`
+    })
   const { missing, known } = await kinds.missingImages(kind, images)
-  const absent = missing.map(
-    (image) =>
-      `cluster.loadImages: the image ${image} is not on this machine${nearest(image, known)}; build it or pull it in an earlier step (\`${kind.runtime} pull ${image}\`)`,
-  )
+  const absent = missing.map((image) => {
+    const remedy = `build it or pull it in an earlier step (\`${kind.runtime} pull ${image}\`)`
+    return `cluster.loadImages: the image ${image} is not on this machine${nearest(image, known)}; ${remedy}`
+  })
   if (files.length + absent.length > 0) throw new ConfigError([...files, ...absent].join('\n'))
 }
 
@@ -173,7 +176,8 @@ async function useCluster(context: KindContext): Promise<void> {
   const content = await kinds.kubeconfigOf(kind).catch((error: unknown) => {
     host.signal.throwIfAborted()
     throw new ConfigError(
-      `cluster: the kind cluster ${kind.name} exists, but has no kubeconfig, as one whose making was cut short (${messageOf(error)}); delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
+      `cluster: the kind cluster ${kind.name} exists, but has no kubeconfig, as one whose making was cut short ` +
+        `(${messageOf(error)}); delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
     )
   })
   writeFileSync(kubeconfig, content, { mode: 0o600 })
@@ -187,7 +191,8 @@ async function refuseStopped(kind: kinds.Kind): Promise<void> {
   const states = stopped.map(({ name, state }) => `${name} ${state}`).join(', ')
   const start = `${kind.runtime} start ${stopped.map(({ name }) => name).join(' ')}`
   throw new ConfigError(
-    `cluster: the kind cluster ${kind.name} exists, but is stopped: ${states}; start it (\`${start}\`), or delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
+    `cluster: the kind cluster ${kind.name} exists, but is stopped: ${states}; start it (\`${start}\`), ` +
+      `or delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
   )
 }
 
@@ -204,7 +209,8 @@ async function waitUntilReady(context: KindContext): Promise<void> {
   recorder.record({ cluster: { nodes: nodes.length, ingress, ...(kubernetes === undefined ? {} : { kubernetes }) } })
   const address =
     ingress.http === undefined
-      ? `no port of this machine leads to the ingress gateway: map the node port ${nodePorts.http} (\`extraPortMappings\`)`
+      ? 'no port of this machine leads to the ingress gateway: ' +
+        `map the node port ${nodePorts.http} (\`extraPortMappings\`)`
       : `the ingress gateway's address is ${ingress.http}`
   host.info(
     `${nodes.length} node${nodes.length === 1 ? '' : 's'} ready, Kubernetes ${kubernetes ?? 'unknown'}; ${address}`,
@@ -265,7 +271,8 @@ export async function checkIngress(context: RunContext): Promise<void> {
   const problem = await unreachableIngress(address, name, 30_000, host.signal)
   if (problem === undefined) return host.info(`the ingress gateway answers at ${address}`)
   warn(context, [
-    `cluster: nothing answers for ${name} at ${address} (${problem}); the ingress gateway must be there with a Service of type NodePort on port ${nodePorts.http}, as the stage \`install\` makes it with \`cluster\``,
+    `cluster: nothing answers for ${name} at ${address} (${problem}); the ingress gateway needs a Service of type ` +
+      `NodePort on port ${nodePorts.http}, as the stage \`install\` makes it with \`cluster\``,
   ])
 }
 
@@ -276,8 +283,7 @@ export async function removeCluster(
 ): Promise<void> {
   const kind = { path, name, runtime, limitMs: 120_000, signal: new AbortController().signal, info }
   await kinds.remove(kind, kubeconfig).catch((error: unknown) => {
-    throw new Error(
-      `the kind cluster ${name} could not be deleted: ${messageOf(error)}; delete it by hand: kind delete cluster --name ${name}`,
-    )
+    const byHand = `kind delete cluster --name ${name}`
+    throw new Error(`the kind cluster ${name} could not be deleted: ${messageOf(error)}; delete it by hand: ${byHand}`)
   })
 }

@@ -11,9 +11,13 @@ import type { Recorder } from '../report/recorder.ts'
 import type { Report } from '../report/report.ts'
 import type { Redactor } from '../runtime/redaction.ts'
 import type { Obtained } from '../tools/obtain.ts'
-import { run, within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run } from '../tools/run.ts'
 
-/** Whoever starts a run: GitHub's runner, or a shell. The run calls each `on…` as soon as it knows, for it may be killed at any moment. */
+/**
+ * Whoever starts a run: GitHub's runner, or a shell. The run calls each `on…` as soon as it can, because it may be killed
+ * at any moment.
+ */
 export type Host = {
   signal: AbortSignal
   tempDir: string
@@ -60,7 +64,12 @@ export type Stage = (context: StageContext) => Promise<StageOutcome>
 export async function runIstioctl(context: StageContext, args: string[]): Promise<void> {
   const { config, connection, host, istioctl } = context
   const ownWait = config.istio?.timeout ?? 0
-  const signal = within(host.signal, config.limits.istioctl + ownWait, `istioctl ${args[0] ?? ''}`, 'limits.istioctl')
+  const signal = withTimeout(
+    host.signal,
+    config.limits.istioctl + ownWait,
+    `istioctl ${args[0] ?? ''}`,
+    'limits.istioctl',
+  )
   const { code, stderr } = await run(
     istioctl!.path,
     [...args, ...connection.cliArgs],

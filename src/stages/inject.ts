@@ -7,25 +7,26 @@ import { ConfigError } from '../config/error.ts'
 import {
   labelNamespace,
   lackingSidecar,
-  moveOf,
+  planNamespaceMove,
   restart,
   selectWorkloads,
-  labelsForUser,
-  type Move,
+  describeLabels,
+  type NamespaceMove,
   type TagMove,
 } from '../mesh/inject.ts'
-import { listControlPlanes, settingTag, unnamed, type ControlPlane } from '../mesh/revisions.ts'
-import { expectsSidecar, hasSidecar, isOfOther, sidecarRevision } from '../mesh/sidecar.ts'
+import { defaultRevision } from '../mesh/labels.ts'
+import { listControlPlanes, setTagArgs, type ControlPlane } from '../mesh/revisions.ts'
+import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision } from '../mesh/sidecar.ts'
 import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
-import { waitForRollout } from '../cluster/rollout.ts'
+import { waitForRollout } from '../verify/rollout.ts'
 import { isCanary, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
 export async function inject(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
   const { namespace, workloads } = config
-  const move = await moveOf(cluster, namespace, config.istio)
+  const move = await planNamespaceMove(cluster, namespace, config.istio)
   const all = await selectWorkloads(cluster, namespace, workloads!)
   const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
   if (config.dryRun) return wouldBe(context, move, lacking)
@@ -38,7 +39,7 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   }
   host.info(
     move.labels
-      ? `namespace ${namespace}: labelled ${labelsForUser(move.labels, move.before)}`
+      ? `namespace ${namespace}: labelled ${describeLabels(move.labels, move.before)}`
       : `namespace ${namespace}: already asks for sidecars`,
   )
   const restarted: Workload[] = []
@@ -61,17 +62,17 @@ const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
 function wouldBe(
   { config: { namespace }, host }: StageContext,
-  { labels, before, tag, revision }: Move,
+  { labels, before, tag, revision }: NamespaceMove,
   lacking: Workload[],
 ): StageOutcome {
   if (tag)
     host.info(
       `tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`,
     )
-  if (labels) host.info(`namespace ${namespace}: would be labelled ${labelsForUser(labels, before)}`)
+  if (labels) host.info(`namespace ${namespace}: would be labelled ${describeLabels(labels, before)}`)
   host.info(
     lacking.length > 0
-      ? `would be restarted, for want of a sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
+      ? `would be restarted, for want of a sidecar${revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
       : 'every workload already has its sidecar',
   )
   return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
@@ -88,14 +89,14 @@ async function planesThere({ config: { istio }, cluster }: StageContext): Promis
 }
 
 /** Whether the namespace comes from another revision, and from which is known. */
-function isBetween({ labels, tag, from, revision }: Move): boolean {
+function isBetween({ labels, tag, from, revision }: NamespaceMove): boolean {
   return (
     (labels !== undefined || tag !== undefined) && from !== undefined && revision !== undefined && from !== revision
   )
 }
 
 export async function moveTag(context: StageContext, { name, to, from }: TagMove): Promise<void> {
-  await runIstioctl(context, settingTag(name, to))
+  await runIstioctl(context, setTagArgs(name, to))
   const action = from === undefined ? 'created' : 'changed'
   const webhook: Change = {
     kind: 'MutatingWebhookConfiguration',
@@ -112,12 +113,12 @@ export async function moveTag(context: StageContext, { name, to, from }: TagMove
 async function renew(
   { config, host, cluster, recorder }: StageContext,
   workload: Workload,
-  { revision }: Move,
+  { revision }: NamespaceMove,
 ): Promise<void> {
   await restart(cluster, workload)
   recorder.record({ restarted: [nameOf(workload)] })
   host.info(
-    `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === unnamed ? '' : ` of the revision ${revision}`}`,
+    `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`}`,
   )
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
@@ -140,7 +141,7 @@ async function checkSidecars(
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
     (pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)),
   )
-  const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOther(pod, revision))
+  const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOtherRevision(pod, revision))
   if (strange.length > 0)
     throw new Error(
       strange
@@ -170,7 +171,7 @@ async function checkSidecars(
  */
 async function putBack(
   context: StageContext,
-  { before, labels, tag, from }: Move,
+  { before, labels, tag, from }: NamespaceMove,
   restarted: Workload[],
   cause: unknown,
 ): Promise<Error> {
@@ -182,7 +183,7 @@ async function putBack(
     if (tag)
       await runIstioctl(
         calm,
-        tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : settingTag(tag.name, tag.from),
+        tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : setTagArgs(tag.name, tag.from),
       )
     if (labels) await labelNamespace(cluster, config.namespace, before)
     for (const workload of restarted) await restart(cluster, workload)

@@ -2,10 +2,12 @@
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { run, within } from '../tools/run.ts'
-import { imagesOf, missing } from '../mesh/images.ts'
-import { tagMove, type TagMove } from '../mesh/inject.ts'
-import { checkSteps, ensureMesh, isAsRequested } from '../mesh/install.ts'
+import { withTimeout } from '../runtime/timeout.ts'
+import { run } from '../tools/run.ts'
+import { imagesOf, missingImages } from '../mesh/images.ts'
+import { planTagMove, type TagMove } from '../mesh/inject.ts'
+import { ensureMesh, isAsRequested } from '../mesh/install.ts'
+import { checkUpgradeSteps } from '../mesh/upgrade-steps.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { listControlPlanes, tagsOf } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
@@ -20,7 +22,7 @@ export async function install(context: StageContext): Promise<StageOutcome> {
   const all = await listControlPlanes(cluster)
   const asAsked = await isAsRequested(cluster, asked!)
   if (!asAsked) {
-    warn(context, checkSteps(all, asked!))
+    warn(context, checkUpgradeSteps(all, asked!))
     await prechecked(context)
     await images(context)
   }
@@ -54,13 +56,13 @@ export async function install(context: StageContext): Promise<StageOutcome> {
 async function tagToMove({ config, cluster, stages }: StageContext): Promise<TagMove | undefined> {
   return stages.includes('inject') || config.istio!.tag === undefined
     ? undefined
-    : tagMove(config.istio, await tagsOf(cluster))
+    : planTagMove(config.istio, await tagsOf(cluster))
 }
 
 /** Who only looks needs no right to install: then its lack is told, and no fault. */
 async function prechecked(context: StageContext): Promise<void> {
   const { config, host, connection, istioctl } = context
-  const signal = within(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
+  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
   const found = await precheck({
     istioctl: istioctl!.path,
     cliArgs: connection.cliArgs,
@@ -82,7 +84,7 @@ async function prechecked(context: StageContext): Promise<void> {
 /** Tells them; those that are never pulled must be on the nodes. */
 async function images(context: StageContext): Promise<void> {
   const { config, host, cluster, mesh: asked, recorder, istioctl } = context
-  const signal = within(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
+  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
   const { code, stdout, stderr } = await run(istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
   if (code !== 0)
     throw new ConfigError(
@@ -92,7 +94,7 @@ async function images(context: StageContext): Promise<void> {
   const names = all.map(({ name }) => name)
   recorder.record({ images: names })
   host.info(`images: ${names.join(', ')}`)
-  const { lacks, unknown } = await missing(cluster, all).catch((error: unknown) => {
+  const { lacks, unknown } = await missingImages(cluster, all).catch((error: unknown) => {
     if (!(error instanceof ApiError && error.status === 403)) throw error
     return { lacks: [], unknown: [`whether the nodes hold Istio's images is not known: ${error.message}`] }
   })

@@ -1,6 +1,7 @@
-// The stages plan and policies: compile the policies, compare them with the cluster, analyze them and, unless it is a dry run, apply them.
+// The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
+// unless it is a dry run.
 import type { Pod, Service } from '../cluster/objects.ts'
-import { within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
@@ -15,7 +16,7 @@ import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import { policyWarnings } from '../verify/warnings.ts'
-import type { PeerAuthentication } from '../verify/mtls-probe.ts'
+import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 
@@ -125,7 +126,7 @@ async function analyzeChange(context: StageContext, all: Planned[]): Promise<voi
     namespace: config.namespace,
     suppress: config.istio?.suppress ?? [],
     tempDir: host.tempDir,
-    signal: within(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),
+    signal: withTimeout(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),
   }
   const found = await analyze(all, options).catch((error: unknown): Analysis => {
     if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error

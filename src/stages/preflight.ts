@@ -1,4 +1,4 @@
-// What can be known to be wrong before anything is touched: read-only, all faults at once.
+// Finds what is wrong before anything is touched: it only reads, and it reports all faults at once.
 import { selectorFaults } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'

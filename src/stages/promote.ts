@@ -37,7 +37,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }
 
-/** What applies the routes from elsewhere would put the weights back in the middle. */
+/** A GitOps controller that applies the same routes would reset the weights in the middle of the promotion. */
 async function warnOfGitops(context: StageContext): Promise<void> {
   const { config, cluster } = context
   const routes = (
@@ -47,18 +47,20 @@ async function warnOfGitops(context: StageContext): Promise<void> {
   warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
 }
 
-/** Steps whose traffic did not split as their weights say, beyond chance and by more than a little. */
+/** A warning for each step whose observed split differs from its weight by more than chance and more than 5 points. */
 export function splitWarnings({ service, canary, steps }: PromotionReport): string[] {
   return steps.flatMap(({ weight, split }) =>
     split && !split.fits && Math.abs(split.observed - weight) > 5
       ? [
-          `at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods`,
+          `at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: ` +
+            'something other than the moved routes decides which version serves, ' +
+            'such as another VirtualService, or callers that address the pods',
         ]
       : [],
   )
 }
 
-/** Skipped is no error by itself: the canary has its weight already, or another one's failure is the error. */
+/** Skipped is no error: the canary has its weight already, or the failure of another canary is the error. */
 function errorsOf(
   { verdict, asPlanned, error }: Promotion,
   { service, canary, reason, diagnosis = [] }: PromotionReport,
@@ -72,7 +74,7 @@ function errorsOf(
   return [`the canary ${canary} of ${service} was not promoted (${verdict!}): ${error ?? reason}`, ...last]
 }
 
-/** Puts all traffic back to stable, whatever state the promotion is in, and looks whether the proxies follow. */
+/** Moves all traffic to stable, whatever state the promotion is in, and checks that the proxies follow. */
 export async function rollback(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
   if (config.dryRun) return { changed: false }

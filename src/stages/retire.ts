@@ -1,5 +1,6 @@
 // The stage retire: control planes that were there before this revision's go, as soon as nothing uses them any more.
-import { listControlPlanes, removePlane, usersOf, type ControlPlane } from '../mesh/revisions.ts'
+import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
+import { listControlPlanes, type ControlPlane } from '../mesh/revisions.ts'
 import { listNames } from '../runtime/errors.ts'
 import { runIstioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
@@ -23,7 +24,7 @@ export async function retire(context: StageContext): Promise<StageOutcome> {
       continue
     }
     if (!config.dryRun)
-      await removePlane(cluster, revision, asked!.revision, {
+      await removeRevision(cluster, revision, asked!.revision, {
         istioctl: (args) => runIstioctl(context, args),
         timeoutMs: config.verify.timeout,
         signal: host.signal,

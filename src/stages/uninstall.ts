@@ -1,5 +1,5 @@
 // The stage uninstall: removes the mesh and checks that nothing of it is left.
-import { uninstall as uninstallMesh } from '../mesh/uninstall.ts'
+import { uninstall as uninstallMesh } from '../uninstall/uninstall.ts'
 import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
 
 export async function uninstall(context: StageContext): Promise<StageOutcome> {

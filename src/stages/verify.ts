@@ -1,14 +1,14 @@
-// The stage verify: pods are N/N, proxies are in sync, mutual TLS is what was asked, and the traffic follows the policies.
+// The stage verify: pods are N/N, proxies are in sync, mutual TLS is as asked, and the traffic follows the policies.
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
-import { within } from '../tools/run.ts'
+import { withTimeout } from '../runtime/timeout.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
-import { verifyPods } from '../verify/verify.ts'
+import { verifyPods } from '../verify/verify-pods.ts'
 import { isCanary, type StageContext, type StageOutcome } from './context.ts'
 
 export async function verify(context: StageContext): Promise<StageOutcome> {
@@ -38,7 +38,7 @@ async function checkPods({ config, host, cluster, stages, recorder }: StageConte
   failOn(broken.map(({ name, ready, cause }) => `pod ${namespace}/${name} is ${ready}: ${cause ?? ''}`))
 }
 
-/** Outdated sidecars serve as well as the others, so they are no fault; but an old control plane has to stay for them. */
+/** Outdated sidecars serve as well as the others, so they are no fault. But their old control plane has to stay. */
 async function warnOfOutdatedSidecars({ config, host, cluster, recorder }: StageContext): Promise<void> {
   const warning = await outdatedSidecars(cluster, config.namespace)
   if (warning === undefined) return
@@ -51,7 +51,7 @@ async function checkProxies({ config, host, cluster, connection, istioctl, recor
   const proxyStatus = istioctl && {
     path: istioctl.path,
     args: connection.cliArgs,
-    signal: within(host.signal, limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
+    signal: withTimeout(host.signal, limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
   }
   const proxies = await verifyProxies(cluster, namespace, proxyStatus)
   recorder.record({ proxies })

@@ -1,4 +1,4 @@
-// Takes the one binary out of a release's archive. No path of the archive ever becomes one of the disk: the binary's bytes go where they are told.
+// Takes the one binary out of a release's archive. No path in the archive ever becomes a path on disk: the caller chooses the file.
 import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, copyFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
@@ -8,7 +8,7 @@ import { openPromise } from 'yauzl'
 import { ConfigError } from '../config/error.ts'
 import { messageOf } from '../runtime/errors.ts'
 
-/** @throws ConfigError when there is anything in it but the binary, as a file of that name at its root. */
+/** @throws ConfigError when the archive holds anything but a file named like the binary at its root. */
 export async function takeBinary(
   archive: string,
   asset: string,
@@ -18,7 +18,7 @@ export async function takeBinary(
 ): Promise<void> {
   const refuse = (what: string): never => {
     throw new ConfigError(
-      `${key}.mirror: the archive ${asset} holds ${what}, where the file ${binary} alone is expected; it is not used. Do not trust this mirror`,
+      `${key}.mirror: the archive ${asset} holds ${what}, expected only the file ${binary}; it was not used. Do not trust this mirror`,
     )
   }
   try {
@@ -27,7 +27,7 @@ export async function takeBinary(
     else await copyFile(archive, to)
     await chmod(to, 0o755)
   } catch (error) {
-    // A disk that is full is no fault of the archive.
+    // A full disk is no fault of the archive.
     if (error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall !== undefined) throw error
     throw new ConfigError(
       `${key}.mirror: ${asset} cannot be unpacked (${messageOf(error)}), although its checksum matches; give another mirror`,
@@ -40,7 +40,7 @@ type Refuse = (what: string) => never
 async function fromTar(archive: string, binary: string, to: string, refuse: Refuse): Promise<void> {
   const entries = extract()
   const reading = pipeline(createReadStream(archive), createGunzip(), entries)
-  // Whoever refuses an entry ends the reading too: what was refused comes first.
+  // Refusing an entry also breaks the reading; the refusal is the error to report.
   const [taken, read] = await Promise.allSettled([take(entries, binary, to, refuse), reading])
   if (taken.status === 'rejected') throw taken.reason
   if (read.status === 'rejected') throw read.reason
@@ -66,7 +66,7 @@ function kindOf(type: string | null | undefined): string {
 }
 
 async function fromZip(archive: string, binary: string, to: string, refuse: Refuse): Promise<void> {
-  // Names are compared here, never used: the library's own check would not say what it found.
+  // The names are compared here and never used as paths. The library's own check would not tell what it found.
   const zip = await openPromise(archive, { decodeStrings: false, autoClose: false })
   try {
     let found = false

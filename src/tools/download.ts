@@ -1,35 +1,41 @@
-// One file of a release into a file here: tried again when that may help, and gone on with where the connection broke.
+// Downloads one file of a release: tries again when that may help, and resumes where the connection broke.
 import { createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
-import { ask, patiently, type Answer } from './http.ts'
+import { get, retryRequest, type Answer } from './http.ts'
 
-/** How far it is; `total` in bytes, when the server says. */
-export type Progress = { have: number; total?: number }
+/** In bytes; `total` where the server tells it. */
+export type Progress = { received: number; total?: number }
 
+/** `key`: the setting that errors name. `progress` is updated while the download runs. */
 export async function download(
   address: string,
   key: string,
   file: string,
   signal: AbortSignal,
-  backOffMs: number,
+  firstDelayMs: number,
   progress: Progress,
 ): Promise<void> {
-  let part: string | undefined
-  const once = async () => {
-    const goOn = part !== undefined && progress.have > 0
-    // If the file has changed since, the server answers with all of it.
-    const answer = await ask(address, key, goOn ? { range: `bytes=${progress.have}-`, 'if-range': part! } : {}, signal)
-    const resumed =
-      goOn && answer.status === 206 && answer.headers['content-range']?.startsWith(`bytes ${progress.have}-`) === true
-    if (!resumed) Object.assign(progress, { have: 0, total: Number(answer.headers['content-length']) || undefined })
-    part = validator(answer)
-    answer.body.on('data', (chunk: Buffer) => (progress.have += chunk.length))
-    await pipeline(answer.body, createWriteStream(file, { flags: resumed ? 'a' : 'w' }), { signal })
+  let version: string | undefined
+  const attempt = async () => {
+    const isPartial = version !== undefined && progress.received > 0
+    // With `if-range` the server answers with the whole file when it has changed since.
+    const headers = isPartial ? { range: `bytes=${progress.received}-`, 'if-range': version! } : {}
+    const answer = await get(address, key, headers, signal)
+    const isResumed = isPartial && continuesAt(progress.received, answer)
+    if (!isResumed)
+      Object.assign(progress, { received: 0, total: Number(answer.headers['content-length']) || undefined })
+    version = versionOf(answer)
+    answer.body.on('data', (chunk: Buffer) => (progress.received += chunk.length))
+    await pipeline(answer.body, createWriteStream(file, { flags: isResumed ? 'a' : 'w' }), { signal })
   }
-  await patiently(once, signal, backOffMs, () => progress.have)
+  await retryRequest(attempt, signal, firstDelayMs, () => progress.received)
 }
 
-/** What a server knows this very content by; without it a piece cannot be told from one of another file. */
-function validator({ headers }: Answer): string | undefined {
+function continuesAt(position: number, { status, headers }: Answer): boolean {
+  return status === 206 && headers['content-range']?.startsWith(`bytes ${position}-`) === true
+}
+
+/** What the server knows exactly this content by. Without it nobody can tell whether two parts are of the same file. */
+function versionOf({ headers }: Answer): string | undefined {
   return headers.etag && !headers.etag.startsWith('W/') ? headers.etag : headers['last-modified']
 }

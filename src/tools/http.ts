@@ -1,35 +1,36 @@
-// Requests to release mirrors and their indexes: through the runner's proxy, with few redirects, none of them downwards.
+// Requests to release mirrors and their indexes: through the runner's proxy, with few redirects, never from https to http.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { HttpClient } from '@actions/http-client'
 import { ConfigError } from '../config/error.ts'
+import { retry } from '../runtime/retry.ts'
+import { unlessAborted } from '../runtime/timeout.ts'
 
+/** `address`: where the last redirect led, without credentials. */
 export type Answer = { status: number; headers: IncomingHttpHeaders; body: IncomingMessage; address: string }
 
-/** An answer that is not the one hoped for. */
+/** A server's answer with an unexpected status. */
 export class StatusError extends Error {
   readonly status: number
   readonly headers: IncomingHttpHeaders
-  readonly said: string
-  constructor(status: number, address: string, headers: IncomingHttpHeaders, said: string) {
+  readonly body: string
+  constructor(status: number, address: string, headers: IncomingHttpHeaders, body: string) {
     super(`HTTP ${status} of ${address}`)
     this.status = status
     this.headers = headers
-    this.said = said
+    this.body = body
   }
 }
 
-const redirects = [301, 302, 303, 307, 308]
-const mostRedirects = 5
-/** A connection that says nothing for so long is broken. */
-const silenceMs = 30_000
+const redirectStatuses = [301, 302, 303, 307, 308]
+const maxRedirects = 5
+const idleTimeoutMs = 30_000
 
 /**
- * GET. The name and password of an address, and an `authorization` given, go to its own origin alone; redirects are followed here because
- * the library knows no relative ones and takes another port for the same host.
- * @throws StatusError for an answer that is neither 200 nor 206, and a ConfigError for redirects that are not followed.
+ * Sends a GET request. `key`: the setting that errors name. The name and password in an address, and an `authorization` header, go to the
+ * address's own origin alone. Redirects are followed here: the library knows no relative ones, and takes another port for the same host.
+ * @throws StatusError for an answer that is neither 200 nor 206, ConfigError for a redirect that must not be followed.
  */
-export async function ask(
+export async function get(
   address: string,
   key: string,
   headers: Record<string, string>,
@@ -38,63 +39,72 @@ export async function ask(
   const first = new URL(address)
   let url = first
   for (let followed = 0; ; followed++) {
-    const answer = await get(
-      url,
-      url.origin === first.origin ? { ...credentials(first), ...headers } : without(headers, 'authorization'),
-      signal,
-    )
-    const to = answer.headers.location
-    if (!redirects.includes(answer.status) || to === undefined) return expectContent(answer)
+    const sent =
+      url.origin === first.origin ? { ...basicCredentials(first), ...headers } : without(headers, 'authorization')
+    const answer = await getOnce(url, sent, signal)
+    const location = answer.headers.location
+    if (!redirectStatuses.includes(answer.status) || location === undefined) return expectContent(answer)
     answer.body.destroy()
-    if (followed === mostRedirects)
+    if (followed === maxRedirects)
       throw new ConfigError(
-        `${key}: ${bare(address)} redirects more than ${mostRedirects} times, at last to ${bare(to)}; give the address that it should end at`,
+        `${key}: ${withoutCredentials(address)} redirects more than ${maxRedirects} times, at last to ${withoutCredentials(location)}; give the address that it should end at`,
       )
-    const next = URL.canParse(to, url.href) ? new URL(to, url) : undefined
-    if (!next || !/^https?:$/.test(next.protocol))
-      throw new ConfigError(`${key}: ${bare(url.href)} redirects to ${bare(to)}, which is no http or https address`)
-    if (url.protocol === 'https:' && next.protocol === 'http:')
-      throw new ConfigError(
-        `${key}: ${bare(url.href)} redirects from https to ${bare(next.href)}, which anybody on the way could change; it is not followed`,
-      )
-    url = next
+    url = redirectTarget(url, location, key)
   }
 }
 
-async function get(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
+/** @throws ConfigError where it leads to no web address, or from https to http. */
+function redirectTarget(from: URL, location: string, key: string): URL {
+  const shown = withoutCredentials(from.href)
+  const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined
+  if (!target || !/^https?:$/.test(target.protocol))
+    throw new ConfigError(
+      `${key}: ${shown} redirects to ${withoutCredentials(location)}, which is no http or https address; check the mirror's address`,
+    )
+  if (from.protocol === 'https:' && target.protocol === 'http:')
+    throw new ConfigError(
+      `${key}: ${shown} redirects from https to ${withoutCredentials(target.href)}, where anybody on the way could change the file; the redirect was not followed. Give another mirror`,
+    )
+  return target
+}
+
+async function getOnce(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted()
   const client = new HttpClient('mesh-canary', [], {
     allowRedirects: false,
     allowRetries: false,
-    socketTimeout: silenceMs,
+    socketTimeout: idleTimeoutMs,
   })
-  const { message } = await unlessAborted(client.get(bare(url.href), headers), signal)
-  message.setTimeout(silenceMs, () => message.destroy(new Error(`nothing came for ${silenceMs / 1000} s`)))
-  return { status: message.statusCode ?? 0, headers: message.headers, body: message, address: bare(url.href) }
+  const address = withoutCredentials(url.href)
+  const { message } = await unlessAborted(client.get(address, headers), signal)
+  message.setTimeout(idleTimeoutMs, () =>
+    message.destroy(new Error(`the server sent nothing for ${idleTimeoutMs / 1000} s`)),
+  )
+  return { status: message.statusCode ?? 0, headers: message.headers, body: message, address }
 }
 
 async function expectContent(answer: Answer): Promise<Answer> {
   if (answer.status === 200 || answer.status === 206) return answer
-  throw new StatusError(answer.status, answer.address, answer.headers, await text(answer).catch(() => ''))
+  throw new StatusError(answer.status, answer.address, answer.headers, await bodyText(answer).catch(() => ''))
 }
 
-/** The body of an answer that should be short. */
-export async function text({ body, address }: Answer, most = 1 << 20): Promise<string> {
+/** The whole body. @throws Error when it is longer than `maxBytes`. */
+export async function bodyText({ body, address }: Answer, maxBytes = 1 << 20): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
-    if ((size += chunk.length) > most) throw new Error(`${address} answers more than ${most} bytes`)
+    if ((size += chunk.length) > maxBytes) throw new Error(`${address} answers more than ${maxBytes} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()
 }
 
-/** An address as it may be shown: without name and password. */
-export function bare(address: string): string {
+/** An address that may be shown: without name and password. */
+export function withoutCredentials(address: string): string {
   return address.replace(/^(\w+:\/\/)[^/?#]*@/, '$1')
 }
 
-function credentials({ username, password }: URL): Record<string, string> {
+function basicCredentials({ username, password }: URL): Record<string, string> {
   if (username === '' && password === '') return {}
   return { authorization: `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}` }
 }
@@ -103,7 +113,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    // A bare per cent sign.
+    // The text has a per cent sign that encodes nothing.
     return text
   }
 }
@@ -112,68 +122,39 @@ function without(headers: Record<string, string>, name: string): Record<string, 
   return Object.fromEntries(Object.entries(headers).filter(([each]) => each.toLowerCase() !== name))
 }
 
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const ended = Promise.withResolvers<never>()
-  const end = () => ended.reject(signal.reason as Error)
-  signal.addEventListener('abort', end, { once: true })
-  return Promise.race([work, ended.promise]).finally(() => signal.removeEventListener('abort', end))
-}
-
-const tries = 4
-const longestWaitMs = 60_000
-
-/**
- * Tries again what may pass: a server that fails or is busy, and a broken connection; what it forbids or does not have stays so.
- * `progress` grows while there is some, and then the count begins anew.
- */
-export async function patiently<T>(
-  work: () => Promise<T>,
+/** `progress` grows while there is some, as the bytes of a download do; then the tries are counted anew. */
+export function retryRequest<T>(
+  request: () => Promise<T>,
   signal: AbortSignal,
-  backOffMs: number,
+  firstDelayMs: number,
   progress: () => number = () => 0,
 ): Promise<T> {
-  let reached = 0
-  for (let failed = 0; ; ) {
-    try {
-      return await work()
-    } catch (error) {
-      signal.throwIfAborted()
-      failed = progress() > reached ? 1 : failed + 1
-      reached = Math.max(reached, progress())
-      if (!mayPass(error) || failed === tries) throw error
-      const waitMs = Math.max(backOffMs * 2 ** (failed - 1), retryAfterMs(error))
-      // Who asks for an hour is not waited for.
-      if (waitMs > longestWaitMs) throw error
-      await sleep(waitMs, undefined, { signal })
-    }
-  }
+  return retry(request, {
+    attempts: 4,
+    firstDelayMs,
+    // A server may ask for an hour, and no run waits that long.
+    longestDelayMs: 60_000,
+    isTransient,
+    requestedDelayMs: retryAfterMs,
+    progress,
+    signal,
+  })
 }
 
-function mayPass(error: unknown): boolean {
+/** A busy or failing server and a broken connection may recover. What a server forbids or lacks stays so. */
+function isTransient(error: unknown): boolean {
   if (error instanceof ConfigError) return false
   return !(error instanceof StatusError) || error.status >= 500 || error.status === 429 || error.status === 408
 }
 
-/** Seconds, as busy servers say them; the other form, a date, is not in use for this. */
+/** Busy servers send seconds. HTTP also allows a date, which none of them uses. */
 function retryAfterMs(error: unknown): number {
   const seconds = error instanceof StatusError ? Number(error.headers['retry-after'] ?? 0) : 0
   return Number.isFinite(seconds) ? seconds * 1000 : 0
 }
 
-/** The code of a system's error, the status of a server's, or what else is said. */
+/** The reason in a few words: the status of an answer, the code of a system error, or the message. */
 export function reasonOf(error: unknown): string {
   if (error instanceof StatusError) return `HTTP ${error.status}`
   return error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
-}
-
-/** The work, ended with this error when it takes longer. */
-export async function inTime<T>(
-  signal: AbortSignal,
-  limitMs: number,
-  error: () => ConfigError,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const late = new AbortController()
-  const timer = setTimeout(() => late.abort(error()), limitMs)
-  return work(AbortSignal.any([signal, late.signal])).finally(() => clearTimeout(timer))
 }

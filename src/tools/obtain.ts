@@ -1,40 +1,28 @@
-// A tool of one exact version: from the tool cache, from the cache between runs, or from a release; verified before it is unpacked.
+// A tool of one exact version: from the tool cache, from the cache between runs, or from a release. Verified before it is unpacked.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConfigError } from '../config/error.ts'
+import { withDeadline } from '../runtime/timeout.ts'
 import { takeBinary } from './archive.ts'
 import { cacheBetweenRuns, type Cache } from './cache.ts'
 import { download, type Progress } from './download.ts'
-import { ask, bare, inTime, patiently, reasonOf, StatusError, text } from './http.ts'
-import { hashOf, keep, kept } from './tool-cache.ts'
-
-/** A program as its project publishes it, for platforms and architectures as Node.js names them. */
-export type Tool = {
-  /** Of its folder in the tool cache. */
-  name: string
-  /** The section of the config that its errors name: `istio` for `istio.version`, `istio.mirror`, `istio.sha256`. */
-  key: string
-  /** File of a release: a `.tar.gz` or `.zip` that holds the binary alone, or the binary itself. @throws ConfigError where there is none. */
-  assetOf(version: string, platform: NodeJS.Platform, arch: string): string
-  addressOf(mirror: string, version: string, asset: string): string
-  /** The file beside the asset that holds its sha256. */
-  sumsOf(asset: string): string
-  binary(platform: NodeJS.Platform): string
-}
+import { bodyText, get, reasonOf, retryRequest, StatusError, withoutCredentials } from './http.ts'
+import { findTool, installTool, sha256Of } from './tool-cache.ts'
+import type { Tool } from './tool.ts'
 
 export type Options = {
   /** Address in the layout that the tool's `addressOf` knows. */
   mirror: string
-  /** Of the asset, in hex; without it what the release says. */
+  /** Of the asset, in hex. Without it, the release's own checksum file counts. */
   sha256?: string
   limitMs: number
-  /** Whether the cache between runs is asked and filled, where the runner has one. */
+  /** Whether to use the cache between runs, where the runner has one. */
   cache: boolean
   signal: AbortSignal
-  /** Told what becomes of the cache between runs, if that is not as hoped. */
+  /** Lines about the cache between runs, when it does not work as it should. */
   tell: { info: (line: string) => void; warning: (line: string) => void }
-  /** Before the first of a few new tries; doubled for each further one. */
+  /** The delay before the second try; doubled for each further one. */
   backOffMs?: number
 }
 
@@ -46,35 +34,31 @@ export type Obtained = {
   from: 'tool cache' | 'cache' | 'download'
 }
 
-/** Where it came from, in words. */
-export const whence: Record<Obtained['from'], string> = {
+/** Where a tool came from, for a sentence. */
+export const sourceLabel: Record<Obtained['from'], string> = {
   'tool cache': 'from the tool cache',
   cache: 'from the cache between runs, verified',
   download: 'downloaded and verified',
 }
 
-/** @throws ConfigError when the mirror lacks the version, does not deliver in time, or what it serves is not what it should be. */
+/** @throws ConfigError when the mirror lacks the version, takes too long, or serves a file that does not match its checksum. */
 export async function obtain(tool: Tool, version: string, options: Options): Promise<Obtained> {
   const asset = tool.assetOf(version, process.platform, process.arch)
-  const there = await kept(tool, version, options.sha256)
-  if (there) return { ...there, version, cacheHit: true, from: 'tool cache' }
-  const progress: Progress = { have: 0 }
-  return inTime(
-    options.signal,
-    options.limitMs,
-    () => late(tool, options, progress),
-    (signal) => fetched(tool, version, asset, { ...options, signal }, progress),
-  )
+  const cached = await findTool(tool, version, options.sha256)
+  if (cached) return { ...cached, version, cacheHit: true, from: 'tool cache' }
+  const progress: Progress = { received: 0 }
+  const signal = withDeadline(options.signal, options.limitMs, () => timeoutError(tool, options, progress))
+  return fetchTool(tool, version, asset, { ...options, signal }, progress)
 }
 
-function late({ key }: Tool, { mirror, limitMs }: Options, { have, total }: Progress): ConfigError {
-  const had = `${(have / 1e6).toFixed(1)}${total === undefined ? '' : ` of ${(total / 1e6).toFixed(1)}`} MB`
+function timeoutError({ key }: Tool, { mirror, limitMs }: Options, { received, total }: Progress): ConfigError {
+  const size = `${(received / 1e6).toFixed(1)}${total === undefined ? '' : ` of ${(total / 1e6).toFixed(1)}`} MB`
   return new ConfigError(
-    `${key}.mirror: ${bare(mirror)} has not delivered within ${limitMs / 1000} s (\`limits.download\`), but ${had}; check the network of the runner, or give a nearer mirror`,
+    `${key}.mirror: the download from ${withoutCredentials(mirror)} timed out after ${limitMs / 1000} s (\`limits.download\`; ${size} received); check the network of the runner, or give a nearer mirror`,
   )
 }
 
-async function fetched(
+async function fetchTool(
   tool: Tool,
   version: string,
   asset: string,
@@ -83,7 +67,7 @@ async function fetched(
 ): Promise<Obtained> {
   const address = tool.addressOf(options.mirror, version, asset)
   const sum = options.sha256 ?? (await publishedSum(tool, version, address, options))
-  // Not all of the time: if it does not work, a download must still be possible.
+  // The cache gets half of the time, so that a download is possible when it does not answer.
   const cache = options.cache
     ? await cacheBetweenRuns(Math.min(options.limitMs / 2, 60_000), options.tell.info)
     : undefined
@@ -91,25 +75,25 @@ async function fetched(
   const folder = await mkdtemp(join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-download-'))
   const archive = join(folder, 'asset')
   try {
-    const restored = cache !== undefined && (await isRestored(cache, key, archive, sum, options))
-    if (!restored) {
+    const isRestored = cache !== undefined && (await restore(cache, key, archive, sum, options))
+    if (!isRestored) {
       await request(tool, version, address, options, () =>
         download(address, `${tool.key}.mirror`, archive, options.signal, options.backOffMs ?? 1000, progress),
       )
       await verify(tool, address, archive, sum, options)
     }
-    const there = await keep(tool, version, sum, (path) =>
+    const installed = await installTool(tool, version, sum, options.signal, (path) =>
       takeBinary(archive, asset, tool.binary(process.platform), path, tool.key),
     )
-    if (!restored) await cache?.save(key, archive)
-    return { ...there, version, cacheHit: restored, from: restored ? 'cache' : 'download' }
+    if (!isRestored) await cache?.save(key, archive)
+    return { ...installed, version, cacheHit: isRestored, from: isRestored ? 'cache' : 'download' }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-/** Whoever may write to the cache could have put anything there: it is held to the sum that the release has, not to one from the cache. */
-async function isRestored(
+/** Anybody who may write to the cache could have put any file there. So the file must match the release's checksum, not one from the cache. */
+async function restore(
   cache: Cache,
   key: string,
   archive: string,
@@ -118,10 +102,10 @@ async function isRestored(
 ): Promise<boolean> {
   if (!(await cache.restore(key, archive))) return false
   signal.throwIfAborted()
-  const found = await hashOf(archive)
+  const found = await sha256Of(archive)
   if (found === sum) return true
   tell.warning(
-    `cache: the entry ${key} of the cache between runs holds a file with the sha256 ${found}, and is not used; find out who put it there, and delete it (gh cache delete ${key})`,
+    `cache: ignoring the entry ${key} of the cache between runs: its file has the sha256 ${found}, expected ${sum}; find out who put it there, and delete it (gh cache delete ${key})`,
   )
   await rm(archive)
   return false
@@ -130,14 +114,14 @@ async function isRestored(
 async function publishedSum(tool: Tool, version: string, address: string, options: Options): Promise<string> {
   const file = tool.sumsOf(address)
   const { signal, backOffMs = 1000 } = options
-  const said = await request(tool, version, file, options, () =>
-    patiently(async () => text(await ask(file, `${tool.key}.mirror`, {}, signal)), signal, backOffMs),
+  const content = await request(tool, version, file, options, () =>
+    retryRequest(async () => bodyText(await get(file, `${tool.key}.mirror`, {}, signal)), signal, backOffMs),
   )
-  const [sum = ''] = said.trim().split(/\s+/)
+  const [sum = ''] = content.trim().split(/\s+/)
   if (/^[0-9a-f]{64}$/i.test(sum)) return sum.toLowerCase()
-  const holds = said.trim() === '' ? 'nothing' : JSON.stringify(said.trim().slice(0, 60))
+  const found = content.trim() === '' ? 'nothing' : JSON.stringify(content.trim().slice(0, 60))
   throw new ConfigError(
-    `${tool.key}.mirror: ${bare(file)} holds no sha256 but ${holds}, so nothing can be verified and nothing was downloaded; give the checksum as \`${tool.key}.sha256\`, or another mirror`,
+    `${tool.key}.mirror: ${withoutCredentials(file)} holds ${found}, expected a sha256; without one the release cannot be verified, and it was not downloaded. Give the checksum as \`${tool.key}.sha256\`, or another mirror`,
   )
 }
 
@@ -148,15 +132,15 @@ async function verify(
   sum: string,
   { sha256 }: Options,
 ): Promise<void> {
-  const found = await hashOf(archive)
+  const found = await sha256Of(archive)
   if (found === sum) return
-  const says = sha256 === undefined ? 'its checksum file says' : `\`${key}.sha256\` says`
+  const source = sha256 === undefined ? 'its checksum file says' : `\`${key}.sha256\` says`
   throw new ConfigError(
-    `${key}.mirror: the checksum of ${bare(address)} does not match: ${says} ${sum}, the file has ${found}; nothing was unpacked. Try again, and if it stays so, do not trust this mirror`,
+    `${key}.mirror: the checksum of ${withoutCredentials(address)} does not match: ${source} ${sum}, the file has ${found}; nothing was unpacked. Try again. If the error stays, do not trust this mirror`,
   )
 }
 
-/** Errors of the network as those of the key that can change something about them. */
+/** Turns an error of the network into one that names the key to change. */
 async function request<T>(
   { name, key }: Tool,
   version: string,
@@ -169,13 +153,13 @@ async function request<T>(
   } catch (error) {
     if (signal.aborted) throw signal.reason
     if (error instanceof ConfigError) throw error
-    const shown = bare(address)
+    const shown = withoutCredentials(address)
     if (error instanceof StatusError && error.status === 404)
       throw new ConfigError(
-        `${key}.version: ${version} is not to be had: ${shown} answers 404; check the version against the list of ${name}'s releases, or the mirror's address`,
+        `${key}.version: ${version} not found: ${shown} answers 404; check the version against the list of ${name}'s releases, or the mirror's address`,
       )
     throw new ConfigError(
-      `${key}.mirror: ${shown} cannot be downloaded (${reasonOf(error)}); check the address and the network of the runner`,
+      `${key}.mirror: cannot download ${shown} (${reasonOf(error)}); check the address and the network of the runner`,
     )
   }
 }

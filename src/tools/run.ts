@@ -1,9 +1,12 @@
-// A tool as a command, istioctl or kind: arguments as a list, never through a shell.
+// Runs a program such as istioctl or kind: arguments as a list, never through a shell. All programs but the user's own checks start here (decision 10).
 import { spawn } from 'node:child_process'
 
 export type Outcome = { code: number; stdout: string; stderr: string }
 
-/** Runs to the end; each line of either stream also goes to `onLine`, and `env` comes on top of this program's own. Rejects only when it cannot be started or is aborted. */
+/**
+ * Each line of both streams also goes to `onLine` as it comes; `env` adds to this program's own environment.
+ * Resolves whatever the exit code. Rejects when the program cannot be started, and with the signal's reason when that ends it.
+ */
 export function run(
   path: string,
   args: string[],
@@ -24,21 +27,14 @@ export function run(
 
 function collect(stream: NodeJS.ReadableStream, onLine: (line: string) => void): () => string {
   let text = ''
-  let open = ''
+  let unfinished = ''
   stream.setEncoding('utf8')
   stream.on('data', (chunk: string) => {
     text += chunk
-    const lines = (open + chunk).split(/\r?\n|\r/)
-    open = lines.pop() ?? ''
+    const lines = (unfinished + chunk).split(/\r?\n|\r/)
+    unfinished = lines.pop() ?? ''
     for (const line of lines) if (line.trim()) onLine(line)
   })
-  stream.on('end', () => open.trim() && onLine(open))
+  stream.on('end', () => unfinished.trim() && onLine(unfinished))
   return () => text
-}
-
-/** Aborted with the other signal, or after so long with an error that says so; `limit` names the setting. */
-export function within(signal: AbortSignal, ms: number, what: string, limit: string): AbortSignal {
-  const late = new AbortController()
-  setTimeout(() => late.abort(new Error(`${what} has not ended within ${ms / 1000} s (\`${limit}\`)`)), ms).unref()
-  return AbortSignal.any([signal, late.signal])
 }

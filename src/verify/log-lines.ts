@@ -1,4 +1,4 @@
-// Lines of a sidecar's log: `time TAB level TAB scope TAB message TAB thread`, of which a person wants the message.
+// Lines of a sidecar's log, `time TAB level TAB scope TAB message TAB thread`, of which people want the message. Pure.
 
 export function logLines(log: string): string[] {
   return log
@@ -7,7 +7,8 @@ export function logLines(log: string): string[] {
     .filter(Boolean)
 }
 
-export function messageOfLine(line: string): string {
+/** The line without its time, level, source position and thread. */
+export function logMessage(line: string): string {
   const columns = line
     .split('\t')
     .filter(
@@ -21,7 +22,7 @@ export function messageOfLine(line: string): string {
   )
 }
 
-/** Milliseconds; 0 for a line without a time. */
-export function timeOf(line: string): number {
+/** Milliseconds since the epoch; 0 for a line without a time. */
+export function logTime(line: string): number {
   return Date.parse(line.split('\t')[0] ?? '') || 0
 }

@@ -1,9 +1,9 @@
-// Why a workload has no pods: what its controller was told when it tried to create one.
+// Why a workload has no pods: the events of its controller that failed to create them.
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent } from '../cluster/objects.ts'
 import { byTime } from './events.ts'
 
-/** Undefined when no event tells, or none may be read. A Deployment is told through its ReplicaSets. */
+/** Undefined when there is no such event, or the account may not read events. A Deployment's events are on its ReplicaSets. */
 export async function creationFailure(
   cluster: Cluster,
   namespace: string,
@@ -12,9 +12,9 @@ export async function creationFailure(
   const events = await cluster
     .list<KubeEvent>('Event', namespace, { fieldSelector: 'reason=FailedCreate' })
     .catch(() => [])
-  const ofIt = ({ involvedObject: { kind, name } }: KubeEvent) =>
+  const isOfWorkload = ({ involvedObject: { kind, name } }: KubeEvent) =>
     (kind === 'ReplicaSet' ? name.replace(/-[a-z0-9]+$/, '') : name) === workload
-  const message = events.filter(ofIt).sort(byTime).at(-1)?.message
+  const message = events.filter(isOfWorkload).sort(byTime).at(-1)?.message
   return message === undefined ? undefined : `no pod can be created: ${message}${remedy(message)}`
 }
 
@@ -22,7 +22,10 @@ function remedy(message: string): string {
   if (message.includes('failed calling webhook'))
     return '; the sidecar injector does not answer, so check that istiod runs'
   if (message.includes('violates PodSecurity') && message.includes('istio-init'))
-    return "; the namespace's pod security level forbids what istio-init needs (NET_ADMIN, NET_RAW): set the label pod-security.kubernetes.io/enforce to privileged, or use the Istio CNI plugin"
+    return (
+      "; the namespace's pod security level forbids what istio-init needs (NET_ADMIN, NET_RAW): set the label " +
+      'pod-security.kubernetes.io/enforce to privileged, or use the Istio CNI plugin'
+    )
   if (message.includes('exceeded quota'))
     return "; the sidecar's requests count as well: raise the ResourceQuota of the namespace"
   return ''

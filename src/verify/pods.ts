@@ -1,8 +1,8 @@
-// What must be true of each pod: all containers ready, the sidecar among them.
+// The table of pods: each must have a sidecar, and all its containers must be ready. Pure.
 import type { Pod } from '../cluster/objects.ts'
 import { expectsSidecar, isReady, lastingStatuses, readiness, sidecarForm, type SidecarForm } from '../mesh/sidecar.ts'
 
-/** One line of the table of pods; `cause` is filled for a pod that is not right. */
+/** `cause`: why the pod is not ok, where the run looked for it. */
 export type PodRow = {
   name: string
   ready: string
@@ -25,7 +25,7 @@ export function podRow(pod: Pod): PodRow {
   }
 }
 
-/** Rows of the pods that are expected to be in the mesh, by name. */
+/** Rows of the pods that should have a sidecar, sorted by name. */
 export function podRows(pods: Pod[]): PodRow[] {
   return pods
     .filter(expectsSidecar)

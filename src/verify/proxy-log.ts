@@ -1,63 +1,65 @@
-// What a container's log tells of its trouble: the one line that a person would quote, and what to do about it.
-import { logLines, messageOfLine } from './log-lines.ts'
+// The line of a container's log that explains its failure, as a person would quote it, and the remedy. Pure.
+import { logLines, logMessage } from './log-lines.ts'
 
-/** The last line that says something: no stack frame, no closing brace, not the version with which Node.js takes its leave. */
+/** The last line that tells something: not a stack frame, a closing brace, or the version that Node.js prints at the end. */
 export function lastLine(log: string): string {
   const lines = log.split('\n').filter((line) => line.trim() !== '')
-  const said =
-    lines.findLast((line) => /^(panic|fatal error): /.test(line)) ??
-    lines.findLast((line) => !/^(\s|[\])}]|Node\.js v\d)/.test(line)) ??
+  const line =
+    lines.findLast((each) => /^(panic|fatal error): /.test(each)) ??
+    lines.findLast((each) => !/^(\s|[\])}]|Node\.js v\d)/.test(each)) ??
     lines.at(-1)
-  return messageOfLine(said ?? '')
+  return logMessage(line ?? '')
 }
 
-/** Two limits end in the same error: that of the files and sockets of a process, and that of a user's inotify instances. */
-export function outOfFiles(log: string): string | undefined {
+/** Two limits lead to this error: a process's limit of open files, and a user's limit of inotify instances. */
+export function tooManyOpenFiles(log: string): string | undefined {
   const line = logLines(log).findLast((each) => /too many open files/i.test(each))
   if (line === undefined) return undefined
   const limit = /inotify|watch/i.test(line)
     ? 'fs.inotify.max_user_instances on the node'
     : "the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them"
-  return `${messageOfLine(line)}; raise ${limit}`
+  return `${logMessage(line)}; raise ${limit}`
 }
 
-/** istio-init ends with a dump of the rules that it could not set; the complaint of iptables stands before it. */
-export function whyIptables(log: string): string {
-  const told = logLines(log).findLast((line) =>
-    /permission denied|operation not permitted|must be root|can't initialize|table does not exist/i.test(line),
+/** istio-init ends its log with the rules that it could not set; the error of iptables is above them. */
+export function iptablesFailure(log: string): string {
+  const line = logLines(log).findLast((each) =>
+    /permission denied|operation not permitted|must be root|can't initialize|table does not exist/i.test(each),
   )
-  return told === undefined ? lastLine(log) : messageOfLine(told)
+  return line === undefined ? lastLine(log) : logMessage(line)
 }
 
-/** istio-validation ends with advice. */
-export function whyInvalid(log: string): string {
-  const told = logLines(log).findLast((line) => line.includes('iptables validation failed'))
-  return (told === undefined ? lastLine(log) : messageOfLine(told)).replace(/\.$/, '')
+/** istio-validation ends its log with advice; the failure is above it. */
+export function validationFailure(log: string): string {
+  const line = logLines(log).findLast((each) => each.includes('iptables validation failed'))
+  return (line === undefined ? lastLine(log) : logMessage(line)).replace(/\.$/, '')
 }
 
-/** Of a sidecar that is not ready, or ended. */
+const proxyFailure =
+  /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i
+
+/** Why a sidecar is not ready, or has ended. */
 export function proxyReason(log: string): string {
   const lines = logLines(log)
-  const told = lines.findLast((line) =>
-    /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i.test(
-      line,
-    ),
-  )
-  if (told === undefined) return lastLine(log) || 'it logged nothing'
-  if (told.includes('rejected')) return rejection(lines, told)
-  if (/too many open files/i.test(told)) return outOfFiles(told)!
-  const missing = told.includes('not received')
-    ? 'configuration'
-    : /certificate|failed to sign/.test(told)
-      ? 'certificate'
-      : undefined
-  return missing === undefined
-    ? messageOfLine(told)
-    : `it got no ${missing} from istiod; check that istiod runs and that the pod reaches it: ${messageOfLine(told)}`
+  const line = lines.findLast((each) => proxyFailure.test(each))
+  if (line === undefined) return lastLine(log) || 'it logged nothing'
+  if (line.includes('rejected')) return rejection(lines, line)
+  if (/too many open files/i.test(line)) return tooManyOpenFiles(line)!
+  const missing = missingPart(line)
+  if (missing === undefined) return logMessage(line)
+  return `it got no ${missing} from istiod; check that istiod runs and that the pod reaches it: ${logMessage(line)}`
 }
 
-/** What is wrong stands in a line of its own, before or after the count of what was rejected. */
-function rejection(lines: string[], told: string): string {
-  const reason = lines.findLast((line) => /config rejected:|v3\.\w+ rejected:/.test(line)) ?? told
-  return `Envoy rejected its configuration: ${messageOfLine(reason)}; correct the object that names it (most often an EnvoyFilter), or delete it`
+function missingPart(line: string): string | undefined {
+  if (line.includes('not received')) return 'configuration'
+  return /certificate|failed to sign/.test(line) ? 'certificate' : undefined
+}
+
+/** The reason has a line of its own, before or after the count of rejections. */
+function rejection(lines: string[], countLine: string): string {
+  const reason = lines.findLast((line) => /config rejected:|v3\.\w+ rejected:/.test(line)) ?? countLine
+  return (
+    `Envoy rejected its configuration: ${logMessage(reason)}; ` +
+    'correct the object that names it (most often an EnvoyFilter), or delete it'
+  )
 }

@@ -292,7 +292,7 @@ test('uninstall is refused while a stranger has policies in the mesh, and nothin
   const stood = await everything()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
   expect(code).toBe(1)
-  expect(report?.error).toContain("that would go with Istio's kinds: ")
+  expect(report?.error).toContain('policies that belong to no config of this namespace: ')
   expect(report?.error).toContain('ServiceEntry sample-app/theirs')
   expect(await everything()).toEqual(stood)
   expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))

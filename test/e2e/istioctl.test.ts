@@ -104,8 +104,8 @@ test.each<[lie: string, words: string[]]>([
   ['bad-sum', ['the checksum of', `its checksum file says ${'0'.repeat(64)}, the file has`, 'nothing was unpacked']],
   ['truncated', ['the checksum of', 'the file has', 'nothing was unpacked']],
   ['loop', ['redirects more than 5 times']],
-  ['traversal', ['holds the file "../../../../tmp/mesh-canary-evil", where the file istioctl alone is expected']],
-  ['slow', ['has not delivered within 3 s (`limits.download`), but 0.0 of 0.0 MB', 'nearer mirror']],
+  ['traversal', ['holds the file "../../../../tmp/mesh-canary-evil", expected only the file istioctl']],
+  ['slow', ['timed out after 3 s (`limits.download`; 0.0 of 0.0 MB received)', 'nearer mirror']],
 ])('a mirror that lies (%s) is one error, and leaves nothing in the tool cache', (lie, words) =>
   onMachine(async (machine) => {
     const config = join(folder, 'mesh.yaml')

@@ -189,7 +189,7 @@ test.each([
   [
     'a field that kind does not know',
     'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnode: []\n',
-    'cluster.config: kind does not take the file: line 3: the field `node` is not known in a Cluster',
+    'cluster.config: kind rejects the file: line 3: unknown field `node` in a Cluster',
   ],
   [
     'a wrong apiVersion',

@@ -122,9 +122,9 @@ test('ambient mode is refused with the reason', async () => {
   await kubectl('create', 'namespace', 'policies')
   await kubectl('label', 'namespace', 'policies', 'istio.io/dataplane-mode=ambient')
   for (const istio of ['profile: ambient', 'set: values.profile=ambient'])
-    expect((await act(istio)).report?.error).toContain('asks for ambient mode, in which pods have no sidecars')
+    expect((await act(istio)).report?.error).toContain('asks for ambient mode, where pods have no sidecars')
   expect((await act('profile: demo', 'workloads: all\n')).report?.error).toContain(
-    'namespace: policies is labelled istio.io/dataplane-mode=ambient',
+    'namespace: policies has the label istio.io/dataplane-mode=ambient',
   )
   expect(await istiods()).toEqual([])
 })
@@ -223,7 +223,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
   expect(after.failed - before.failed).toBe(0)
   // Others still use the old one, who were not asked to move.
   expect(report?.warnings.join()).toMatch(
-    /the namespace policies points to the control plane canary, and these pods still have sidecars of another: caller-\S+ \(default\)/,
+    /the namespace policies points to the control plane canary, but these pods still have sidecars of another one: caller-\S+ \(default\)/,
   )
   expect(report?.warnings.join()).toMatch(
     /the control plane default \(1\.31\.0\) stays, for it is still used by namespace load, pod load\/caller-\S+, pod policies\/caller-/,

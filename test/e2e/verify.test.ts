@@ -301,7 +301,7 @@ test('a pod that was there before its namespace asked for sidecars is named at o
   expect(code).toBe(1)
   expect(causes(report)).toEqual({
     bare: expect.stringContaining(
-      'the pod has no sidecar: it was created while the namespace did not ask for one',
+      'the pod has no sidecar: it was created before the namespace asked for sidecars',
     ) as string,
   })
 })
@@ -333,9 +333,9 @@ services: { web: { subsets: { v1: { version: v1 }, v2: { version: v2 } }, timeou
 verify: { trafficChecks: true, timeout: 30s }
 `
   test('is N/N, its proxies are in sync, plaintext is refused, and its traffic shows the policies', async () => {
-    // Once in a hundred looks chance puts a split outside its interval, and then it says: look again.
+    // Once in a hundred runs chance puts a split outside its interval, and then the row says: run it again.
     let { code, report } = await verify(policies)
-    for (let again = 0; again < 2 && report.trafficChecks?.some(({ text }) => text.endsWith('look again')); again++)
+    for (let again = 0; again < 2 && report.trafficChecks?.some(({ text }) => text.endsWith('run it again')); again++)
       ({ code, report } = await verify(policies))
     expect(report.error).toBeUndefined()
     expect(code).toBe(0)
@@ -515,7 +515,7 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
     [
       'whose readiness gate is not met',
       'gate',
-      /^its containers are ready, a readiness gate of the pod is not: .*"test\/gate"/,
+      /^its containers are ready, but a readiness gate of the pod is not: .*"test\/gate"/,
     ],
     [
       'that pod security forbids',
@@ -556,7 +556,7 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
     const { code, report } = await verify('verify: { timeout: 1s }')
     expect(code).toBe(1)
     expect(causes(report)['early']).toMatch(
-      /^the pod's traffic rules are not in place \(istio-validation, exit code 126\): iptables validation failed; workload is not ready for Istio; .*delete the pod/,
+      /^the pod's traffic rules are missing \(istio-validation, exit code 126\): iptables validation failed; workload is not ready for Istio; .*delete the pod/,
     )
   } finally {
     await inject(values, /istio-init/)
@@ -577,7 +577,9 @@ test('a pod whose image is slow to come is named with it', async () => {
   await until(60, () => kubectl('get', 'events', '--field-selector=involvedObject.name=slow'), /Pulling image/)
   const { code, report } = await verify('verify: { timeout: 1s }')
   expect(code).toBe(1)
-  expect(causes(report)['slow']).toMatch(/^an image is still on its way: Pulling image ".*:5000\/slow:1"; wait longer/)
+  expect(causes(report)['slow']).toMatch(
+    /^an image is still being pulled: Pulling image ".*:5000\/slow:1"; wait longer/,
+  )
 })
 
 describe('on a node whose network plugins fail, the cause is told of a pod', () => {

@@ -125,7 +125,7 @@ describe('docs/troubleshooting.md', () => {
   const page = 'docs/troubleshooting.md'
   const source = readdirSync('src', { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.ts'))
-    .map((file) => asSaid(readFileSync(join('src', file), 'utf8')))
+    .map((file) => asSaid(joined(readFileSync(join('src', file), 'utf8'))))
     .join('\n')
   const messages = blocks
     .filter((block) => block.page === page && block.language === 'text')
@@ -142,6 +142,11 @@ describe('docs/troubleshooting.md', () => {
     expect(source).toContain(message.replace(/^[….,:; ]+|[…:; ]+$/g, ''))
   })
 })
+
+/** Texts that the source writes in pieces, in one piece. */
+function joined(text: string): string {
+  return text.replaceAll(/['"`]\s*\+\s*['"`]/g, '')
+}
 
 /** The source with `…` for each value in its texts, from the innermost out, and without the escapes of quotes. */
 function asSaid(text: string): string {

@@ -79,7 +79,7 @@ describe('the post step', () => {
     const own = folder()
     await expect(
       runPost({ intents, kubeconfig: '/nowhere', temporaryFile: join(own, 'kubeconfig') }, () => undefined),
-    ).rejects.toThrow('the traffic of backend is not back at stable: kubeconfig: the file /nowhere does not exist')
+    ).rejects.toThrow('the traffic of backend is not back on stable: kubeconfig: the file /nowhere does not exist')
     expect(existsSync(own)).toBe(false)
   })
 })

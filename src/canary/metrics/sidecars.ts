@@ -1,4 +1,5 @@
 // The evidence that needs nothing installed: the sidecars' own counters, read from each pod through the API server.
+import pMap from 'p-map'
 import { ApiError, type Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import { parse, type MetricNames, type Reading } from './counters.ts'
@@ -13,22 +14,13 @@ export function sidecarReader(cluster: Cluster, metrics: MetricNames): CounterRe
   const filter = metrics.requests.includes('istio') ? '&filter=istio.request' : ''
   return async (pods) => {
     const readings = new Map<string, Reading>()
-    const left = [...pods]
-    async function work(): Promise<void> {
-      for (let pod = left.shift(); pod; pod = left.shift()) {
-        const text = await cluster
-          .pod(
-            pod.metadata.namespace ?? '',
-            pod.metadata.name,
-            15090,
-            `/stats/prometheus?usedonly${filter}`,
-            patienceMs,
-          )
-          .catch(unanswered)
-        if (text !== undefined) readings.set(idOf(pod), parse(text, metrics))
-      }
+    const read = async (pod: Pod) => {
+      const { namespace = '', name } = pod.metadata
+      const path = `/stats/prometheus?usedonly${filter}`
+      const text = await cluster.pod(namespace, name, 15090, path, patienceMs).catch(unanswered)
+      if (text !== undefined) readings.set(idOf(pod), parse(text, metrics))
     }
-    await Promise.all(Array.from({ length: atOnce }, work))
+    await pMap(pods, read, { concurrency: atOnce })
     return readings
   }
 }

@@ -1,5 +1,6 @@
 // Whether a GitOps controller owns an object and would put its weights back while a promotion moves them. Pure.
 // Of Flux only the object itself tells; of Argo CD also the Application, where it can be read.
+import { posix } from 'node:path'
 import { fieldManager } from '../../cluster/client.ts'
 import { groupOf, keyOf, type KubeObject } from '../../cluster/objects.ts'
 
@@ -126,12 +127,7 @@ function isFor(
   { apiVersion, kind: ours, metadata }: KubeObject,
 ): boolean {
   const named = (name === '' || name === metadata.name) && (namespace === '' || namespace === metadata.namespace)
-  return named && globs(group, groupOf(apiVersion)) && globs(kind, ours)
-}
-
-function globs(pattern: string, text: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&'))
-  return new RegExp(`^${parts.join('.*')}$`).test(text)
+  return named && posix.matchesGlob(groupOf(apiVersion), group) && posix.matchesGlob(ours, kind)
 }
 
 /** Keys and indices from the root of the object; in a pattern `any` stands for every index. */

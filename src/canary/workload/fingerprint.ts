@@ -1,6 +1,7 @@
 // What a promotion is of, in two short texts: the plan, and the canary's pod template. What an earlier run has saved counts
 // only where both are the same. Pure.
 import { createHash } from 'node:crypto'
+import stringify from 'safe-stable-stringify'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import { matches } from '../../cluster/labels.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
@@ -62,10 +63,5 @@ function withoutStamp({ metadata, ...template }: Workload['spec']['template']): 
 
 /** The same for objects that differ only in the order of their keys. */
 function hash(value: unknown): string {
-  const ordered = JSON.stringify(value, (_, each: unknown) =>
-    typeof each === 'object' && each !== null && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : each,
-  )
-  return createHash('sha256').update(ordered).digest('hex').slice(0, 12)
+  return createHash('sha256').update(stringify(value)!).digest('hex').slice(0, 12)
 }

@@ -12,7 +12,7 @@ import type { LiveWeights } from './names.ts'
 import { telemetries } from './telemetry.ts'
 import { virtualServices } from './virtual-service.ts'
 
-export { gatewayLabel, gatewayOf, hostOf, managedBy, type Weights } from './names.ts'
+export { gatewayLabel, gatewayOf, hostOf, type Weights } from './names.ts'
 
 export type Compiled = { objects: KubeObject[]; warnings: string[] }
 

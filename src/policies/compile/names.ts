@@ -1,8 +1,7 @@
 // What the compiled objects are called, and what every part of the compiler starts from.
+import { managedBy } from '../../cluster/labels.ts'
 import { apiVersionOf, type Kind, type KubeObject } from '../../cluster/objects.ts'
 import type { Config } from '../../config/schema.ts'
-
-export const managedBy = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
 
 /** Weight of each subset, in per cent. */
 export type Weights = Record<string, number>

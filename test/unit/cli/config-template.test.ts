@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
 import { configTemplate, type DiscoveredCluster } from '../../../src/cli/config-template.ts'
 import type { DestinationRule, KubeObject, Service, Workload } from '../../../src/cluster/objects.ts'
-import { unnamed } from '../../../src/mesh/revisions.ts'
+import { defaultRevision } from '../../../src/mesh/labels.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
 import { configOf, virtualService } from '../fixtures.ts'
 
@@ -101,7 +101,7 @@ test('a control plane and mutual TLS that are there are left as they are', () =>
   }
   const { text } = configTemplate({
     ...sample('app.yaml'),
-    istio: { version: '1.30.2', revision: unnamed },
+    istio: { version: '1.30.2', revision: defaultRevision },
     peerAuthentications: [peer],
   })
   expect(configOf(text)).not.toHaveProperty('istio')

@@ -158,7 +158,7 @@ test('credentials that cannot be had are told, and asked for again by the next r
   const cluster = client({ config, server: address })
   expect(await errorOf(get(cluster))).toMatchObject({
     status: 401,
-    message: "the kubeconfig's credentials cannot be had: exec: aws: not found",
+    message: "cannot get the kubeconfig's credentials: exec: aws: not found",
   })
   expect(asked).toHaveLength(0)
   expect(await get(cluster)).toEqual(service)

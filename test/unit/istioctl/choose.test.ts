@@ -23,7 +23,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const wish = (spec: string, mirror: string, more: Partial<VersionRequest> = {}): VersionRequest => ({
+const request = (spec: string, mirror: string, more: Partial<VersionRequest> = {}): VersionRequest => ({
   spec,
   mirror,
   limitMs: 10_000,
@@ -32,7 +32,7 @@ const wish = (spec: string, mirror: string, more: Partial<VersionRequest> = {}):
   ...more,
 })
 const chosen = (spec: string, mirror: string, more: Partial<VersionRequest> = {}, token?: string) =>
-  choose(wish(spec, mirror, more), { signal, token, backOffMs: 1 })
+  choose(request(spec, mirror, more), { signal, token, backOffMs: 1 })
 
 async function refusal(work: Promise<unknown>): Promise<string> {
   const error: unknown = await work.catch((reason: unknown) => reason)
@@ -113,16 +113,16 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
   })
 })
 
-describe('what is there already', () => {
+describe('the choice', () => {
   const nobody = 'http://127.0.0.1:1'
 
-  test('an exact version is asked of nobody', async () => {
+  test('of an exact version sends no request', async () => {
     const installed = vi.fn<() => Promise<string>>()
     expect(await chosen('1.31.0', nobody, { installed, checkLatest: true })).toEqual({ version: '1.31.0' })
     expect(installed).not.toHaveBeenCalled()
   })
 
-  test('a mesh that matches keeps its version, whatever else there is', async () => {
+  test('keeps the version of a mesh that matches, whatever else there is', async () => {
     inToolCache('1.31.9')
     expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.31.0') })).toEqual({
       version: '1.31.0',
@@ -130,7 +130,7 @@ describe('what is there already', () => {
     })
   })
 
-  test('then it is the newest match in the tool cache', async () => {
+  test('is the newest match in the tool cache when no mesh matches', async () => {
     for (const version of ['1.31.2', '1.31.10', '1.30.5', '1.31.11-rc.0']) inToolCache(version)
     expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.30.5') })).toEqual({
       version: '1.31.10',
@@ -141,7 +141,7 @@ describe('what is there already', () => {
   test.each([
     ['1.31.x', true],
     ['latest', false],
-  ])('for %s with checkLatest: %s it is the newest release', async (spec, checkLatest) => {
+  ])('for %s with checkLatest: %s is the newest release', async (spec, checkLatest) => {
     inToolCache('1.31.2')
     const { address } = await serve((_, response) => response.end(JSON.stringify(['1.31.2', '1.31.3'])))
     expect(await chosen(spec, address, { checkLatest, installed: () => Promise.resolve('1.31.2') })).toEqual({
@@ -150,32 +150,32 @@ describe('what is there already', () => {
     })
   })
 
-  test('where the list cannot be had, the tool cache serves with a warning that says so', async () => {
+  test('falls back to the tool cache with a warning when the list cannot be read', async () => {
     inToolCache('1.31.2')
     const { version, because, warning } = await chosen('latest', nobody)
     expect([version, because]).toEqual(['1.31.2', undefined])
     expect(warning).toMatch(
-      /^istio\.version: the list of releases cannot be had: .*index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; .*So 1\.31\.2 is used, the newest in the tool cache that matches latest; there may be a newer one$/,
+      /^istio\.version: cannot read the list of releases: .*index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; .*Using 1\.31\.2, the newest in the tool cache that matches latest; there may be a newer one$/,
     )
   })
 
-  test('where that has no match either, it is an error that says what was tried', async () => {
+  test('fails, naming what was tried, when the tool cache has no match either', async () => {
     inToolCache('1.30.2')
     expect(await refusal(chosen('1.31', nobody))).toMatch(
-      /cannot be had: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/,
+      /cannot read the list of releases: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/,
     )
   })
 
-  test('a list that takes too long is an error, or a warning beside what is in the tool cache', async () => {
+  test('fails when the list takes too long, or warns where the tool cache has a match', async () => {
     const { address } = await serve(() => undefined)
     expect(await refusal(chosen('1.31', address, { limitMs: 200 }))).toContain(
-      'was not to be had within 0.2 s (`limits.download`)',
+      'timed out after 0.2 s (`limits.download`)',
     )
     inToolCache('1.31.2')
-    expect((await chosen('1.31', address, { limitMs: 200, checkLatest: true })).warning).toContain('So 1.31.2 is used')
+    expect((await chosen('1.31', address, { limitMs: 200, checkLatest: true })).warning).toContain('Using 1.31.2,')
   })
 
-  test('a range that no release matches is told with the newest that there are', async () => {
+  test('fails for a range that no release matches, and names the newest releases', async () => {
     const { address } = await serve((_, response) => response.end(JSON.stringify(many)))
     expect(await refusal(chosen('1.99.x', address))).toBe(
       `istio.version: none of the ${many.length} releases at ${address}/index.json matches 1.99.x; the newest are 1.40.0-rc.0, 1.40.0-beta.1, 1.40.0-alpha.0`,
@@ -218,19 +218,19 @@ describe("a mirror's index", () => {
   test('gets the password of the mirror, which no error tells', async () => {
     const { address, asked } = await serve((_, response) => response.writeHead(403).end())
     expect(await refusal(releasesOf(`${address.replace('://', '://me:s3cret@')}/istio`, { signal }))).toBe(
-      `istio.version: the list of releases cannot be had: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or let the mirror answer an index.json with a list of versions`,
+      `istio.version: cannot read the list of releases: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or put an index.json with a list of versions on the mirror`,
     )
     expect(asked[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
   })
 
-  test('that is cut short is not taken for the whole', async () => {
+  test('is refused when the server says that it is incomplete', async () => {
     const { address } = await serve(({ url }, response) =>
       url === '/' ? response.end(s3.replace('false', 'true')) : response.writeHead(404).end(),
     )
-    expect(await refusal(releasesOf(address, { signal }))).toContain('cut short (IsTruncated)')
+    expect(await refusal(releasesOf(address, { signal }))).toContain('an incomplete listing (IsTruncated)')
   })
 
-  test('that names no version says so', async () => {
+  test('is refused when it names no version', async () => {
     const { address } = await serve((_, response) => response.end('{}'))
     expect(await refusal(releasesOf(address, { signal }))).toContain(
       `${address}/index.json names no version, and ${address}/ names no version`,
@@ -284,7 +284,7 @@ describe("GitHub's API", () => {
     expect(asked[0]!.headers.authorization).toBeUndefined()
   })
 
-  test('redirects to another host without the token', async () => {
+  test('gets no token to another host that it redirects to', async () => {
     const other = await serve((_, response) => response.end('[]'))
     const { mirror } = await github((_, response) => response.writeHead(302, { location: other.address }).end())
     await releasesOf(mirror, { token: 'ghs_x', signal })
@@ -306,23 +306,23 @@ describe("GitHub's API", () => {
       403,
       reset,
       undefined,
-      "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, as it is soon without a token: give `token`, such as ${{ github.token }}; or give an exact version",
+      "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, and without a token it is low: give `token`, such as ${{ github.token }}; or give an exact version",
     ],
     [
       'that is used up with a token',
       403,
       { ...reset, 'x-ratelimit-limit': '5000' },
       'ghs_x',
-      "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, even with the token given",
+      "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, although a token was given",
     ],
     [
       'for too many at once',
       429,
       { 'retry-after': '3600' },
       undefined,
-      "GitHub's limit of requests is used up, as it is soon",
+      "GitHub's limit of requests is used up, and without a token it is low",
     ],
-  ])('with a limit %s is told', async (_, status, headers, token, message) => {
+  ])('is reported with its limit %s', async (_, status, headers, token, message) => {
     const { mirror, asked } = await github((_, response) =>
       response.writeHead(status, headers).end('{"message":"API rate limit exceeded"}'),
     )
@@ -330,14 +330,14 @@ describe("GitHub's API", () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('that refuses the token, or answers something else, is told', async () => {
+  test('is reported when it refuses the token or answers something else', async () => {
     const refusing = await github((_, response) => response.writeHead(401).end())
     expect(await refusal(releasesOf(refusing.mirror, { token: 'ghs_x', signal }))).toContain(
-      'HTTP 401: the token is refused',
+      'HTTP 401: GitHub refuses the token',
     )
     const odd = await github((_, response) => response.end('<html>a portal</html>'))
     expect(await refusal(releasesOf(odd.mirror, { signal }))).toMatch(
-      /^istio.version: the list of releases cannot be had: .*api\/v3.*not valid JSON/,
+      /^istio.version: cannot read the list of releases at .*api\/v3.*not valid JSON/,
     )
   })
 })

@@ -9,7 +9,7 @@ test.each<[NodeJS.Platform, string, string]>([
   ['darwin', 'x64', 'istioctl-1.31.0-osx-amd64.tar.gz'],
   ['darwin', 'arm64', 'istioctl-1.31.0-osx-arm64.tar.gz'],
   ['win32', 'x64', 'istioctl-1.31.0-win-amd64.zip'],
-])('for %s on %s the asset is %s', (platform, arch, asset) => {
+])('on %s (%s) the asset is %s', (platform, arch, asset) => {
   expect(istioctlTool.assetOf('1.31.0', platform, arch)).toBe(asset)
 })
 
@@ -17,7 +17,7 @@ test.each<[NodeJS.Platform, string]>([
   ['linux', 's390x'],
   ['win32', 'arm64'],
   ['freebsd', 'x64'],
-])('for %s on %s there is none, and the error says where there is', (platform, arch) => {
+])('on %s (%s) there is no asset, and the error names the platforms that have one', (platform, arch) => {
   const asset = () => istioctlTool.assetOf('1.31.0', platform, arch)
   expect(asset).toThrow(ConfigError)
   expect(asset).toThrow(`no istioctl for ${platform} on ${arch}; run this job on linux, macOS or Windows`)

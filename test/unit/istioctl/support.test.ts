@@ -19,14 +19,14 @@ test.each([
     '1.29.4',
     'v1.34.1',
     [
-      'istio.version: 1.29.4 gets no fixes any more: support of Istio 1.29 ended in October 2026; supported are 1.30 and 1.31',
+      'istio.version: 1.29.4 no longer gets fixes: support for Istio 1.29 ended in October 2026; move to a supported version (1.30 or 1.31)',
     ],
   ],
   [
     '1.28.0',
     'v1.34.1',
     [
-      'istio.version: 1.28.0 gets no fixes any more: support of Istio 1.28 ended before October 2026; supported are 1.30 and 1.31',
+      'istio.version: 1.28.0 no longer gets fixes: support for Istio 1.28 ended before October 2026; move to a supported version (1.30 or 1.31)',
     ],
   ],
   [
@@ -39,7 +39,7 @@ test.each([
   ],
   ['1.32.0', 'v1.40.0', []],
   ['2.0.0', 'v1.40.0', []],
-])('Istio %s on Kubernetes %s', (istio, server, warnings) => {
+])('warns about what is out of support for Istio %s on Kubernetes %s', (istio, server, warnings) => {
   expect(supportWarnings(istio, server)).toEqual(warnings)
 })
 
@@ -50,6 +50,6 @@ test.each(['1.31.7', '1.31', '1.31.x', '>=1.30 <1.32', 'latest', '1.31.0-rc.1'])
   },
 )
 
-test('the range of a newer version is not known', () => {
+test('knows no range for a version newer than the table', () => {
   expect(supportedKubernetes('1.40.0')).toBeUndefined()
 })

@@ -30,11 +30,11 @@ test.each([
   ],
   [
     'ERROR: failed to create cluster: node(s) already exist for a cluster with the name "shop"',
-    /^cluster\.name: somebody else has made a cluster shop/,
+    /^cluster\.name: another job has just made a cluster shop/,
   ],
   [
     failed('Conflict. The container name "/shop-control-plane" is already in use by container "0a".'),
-    /^cluster\.name: somebody else/,
+    /^cluster\.name: another job/,
   ],
   [
     'ERROR: failed to create cluster: failed to pull image "kindest/node:v1.36.9": command "docker pull" failed\n\nCommand Output: manifest for kindest/node:v1.36.9 not found: manifest unknown',
@@ -50,7 +50,7 @@ test.each([
   ],
   [
     'ERROR: failed to load image: command "docker exec … ctr images import" failed\n\nCommand Output: ctr: content digest sha256:ab12: not found',
-    /^cluster\.loadImages: the runtime holds an image for several platforms .* \(sha256:ab12\)/,
+    /^cluster\.loadImages: the runtime lacks a part of an image for several platforms \(sha256:ab12\)/,
   ],
   [
     'permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock',
@@ -58,7 +58,7 @@ test.each([
   ],
   [
     'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?',
-    /^cluster: Docker has gone away/,
+    /^cluster: the Docker daemon stopped answering/,
   ],
   [
     'ERROR: failed to create cluster: could not find a log line that matches "Reached target .*Multi-User System.*|detected cgroup v1"',
@@ -75,7 +75,7 @@ test.each([
   ],
   [
     'ERROR: failed to create cluster: unable to decode config: yaml: unmarshal errors:\n  line 3: field foo not found in type v1alpha4.Cluster\n  line 9: field bar not found in type v1alpha4.Node',
-    /^cluster\.config: kind does not take the file: line 3: the field `foo` is not known in a Cluster, line 9: the field `bar` is not known in a Node; /,
+    /^cluster\.config: kind rejects the file: line 3: unknown field `foo` in a Cluster, line 9: unknown field `bar` in a Node; /,
   ],
   [
     'ERROR: failed to create cluster: unknown apiVersion: kind.x-k8s.io/v1alpha3',
@@ -85,18 +85,18 @@ test.each([
     'lots\nERROR: failed to create cluster: something new\nmore',
     /^cluster: `kind create cluster` failed: failed to create cluster: something new more$/,
   ],
-])('%s', (output, words) => {
+])('explains: %s', (output, words) => {
   expect(explain('kind create cluster', output, 'shop')).toMatch(words)
 })
 
-test('only a name that somebody else has is taken', () => {
+test('takes a name for taken only when another job has it', () => {
   expect([
     isTaken('node(s) already exist for a cluster with the name "shop"'),
     isTaken('port is already allocated'),
   ]).toEqual([true, false])
 })
 
-test('the logs of the nodes are asked for a cause that kind does not name', async () => {
+test('finds a cause in the logs of the nodes that kind does not name', async () => {
   const folder = tempFolder()
   mkdirSync(join(folder, 'shop-control-plane'))
   writeFileSync(join(folder, 'shop-control-plane', 'journal.log'), 'nothing here\n')

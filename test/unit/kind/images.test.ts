@@ -17,16 +17,16 @@ describe('the image of the nodes', () => {
     ['0.32.0', '1.36', '1.36.1'],
     ['0.33.0', '1.35.5', '1.35.5'],
     ['0.34.1', '1.36', '1.36.4'],
-  ])('kind %s with Kubernetes %s takes %s, by its digest', (kind, kubernetes, wanted) => {
+  ])('of kind %s with Kubernetes %s is %s, by its digest', (kind, kubernetes, wanted) => {
     const image = nodeImage(kind, kubernetes, supported)
     expect([version(image), /@sha256:[0-9a-f]{64}$/.test(image ?? '')]).toEqual([wanted, true])
   })
 
-  test('an exact version that is not known is taken by its tag', () => {
+  test('is taken by its tag for an exact version that is not in the table', () => {
     expect(nodeImage('0.33.0', '1.36.9', supported)).toBe('kindest/node:v1.36.9')
   })
 
-  test('without Istio and without a version kind chooses', () => {
+  test("is kind's choice without Istio and without a version", () => {
     expect(nodeImage('0.33.0', undefined, undefined)).toBeUndefined()
   })
 
@@ -35,22 +35,25 @@ describe('the image of the nodes', () => {
       '0.33.0',
       '1.29',
       supported,
-      /^cluster\.kubernetes: for kind 0\.33\.0 no node image of Kubernetes 1\.29 is known, only of 1\.37, 1\.36, 1\.35, 1\.34, 1\.33, 1\.32, 1\.31;/,
+      /^cluster\.kubernetes: kind 0\.33\.0 has no known node image of Kubernetes 1\.29, only of 1\.37, 1\.36, 1\.35, 1\.34, 1\.33, 1\.32, 1\.31;/,
     ],
     [
       '0.30.0',
       undefined,
       { oldest: '1.37', newest: '1.38' },
-      /^cluster\.version: no node image is known for kind 0\.30\.0 with a Kubernetes that this Istio supports \(1\.37 to 1\.38\)/,
+      /^cluster\.version: kind 0\.30\.0 has no known node image with a Kubernetes that this Istio supports \(1\.37 to 1\.38\)/,
     ],
-  ])('kind %s with Kubernetes %s has none, and says what there is', (kind, kubernetes, range, words) => {
-    expect(() => nodeImage(kind, kubernetes, range)).toThrow(ConfigError)
-    expect(() => nodeImage(kind, kubernetes, range)).toThrow(words)
-  })
+  ])(
+    'of kind %s with Kubernetes %s does not exist, and the error names those that do',
+    (kind, kubernetes, range, words) => {
+      expect(() => nodeImage(kind, kubernetes, range)).toThrow(ConfigError)
+      expect(() => nodeImage(kind, kubernetes, range)).toThrow(words)
+    },
+  )
 
   test.each([
     ['kindest/node:v1.36.4@sha256:00', '1.36.4'],
     ['registry.example:5000/kindest/node:v1.35.0', '1.35.0'],
     ['kindest/node:latest', undefined],
-  ])('%s names %s', (image, wanted) => expect(kubernetesOf(image)).toBe(wanted))
+  ])('the tag of %s names Kubernetes %s', (image, wanted) => expect(kubernetesOf(image)).toBe(wanted))
 })

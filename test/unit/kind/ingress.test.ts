@@ -4,13 +4,13 @@ import { configOf, serve } from '../fixtures.ts'
 
 const signal = new AbortController().signal
 
-test('any answer shows that the way is open, for the host that is exposed', async () => {
+test('any answer for the exposed host shows that the gateway is reachable', async () => {
   const { address, asked } = await serve((_, response) => response.writeHead(404).end())
   expect(await unreachableIngress(address.replace('http://', ''), '*.example.com', 1_000, signal)).toBeUndefined()
   expect(asked[0]?.headers.host).toBe('any.example.com')
 })
 
-test('a gateway that comes late is waited for, and one that never comes is told with what the connection says', async () => {
+test('waits for a gateway that comes late, and reports the error of the connection when none comes', async () => {
   let times = 0
   const { address } = await serve((_, response) => void (++times < 2 ? response.destroy() : response.end()))
   expect(await unreachableIngress(address.replace('http://', ''), 'a', 60_000, signal)).toBeUndefined()
@@ -24,6 +24,6 @@ test.each([
   ['{ a: { port: 1, hosts: [a.example], tls: { secret: a }, httpsRedirect: false } }', []],
   ['{ a: { port: 1, gateway: mine/gate, api: gateway-api } }', []],
   ['{ a: { port: 1, gateway: other } }', []],
-])('with expose: %s plain HTTP is answered for %j', (expose, hosts) => {
+])('with expose: %s the gateway answers plain HTTP for %j', (expose, hosts) => {
   expect(plainHosts(configOf(`expose: ${expose}`))).toEqual(hosts)
 })

@@ -4,7 +4,7 @@ import { ConfigError } from '../../../src/config/error.ts'
 import { gatewayValues, kindConfig, readConfigFile } from '../../../src/kind/layout.ts'
 import { configOf, fileWith } from '../fixtures.ts'
 
-test('the control plane has the ports of the ingress gateway, on this machine only, and the other nodes are workers', () => {
+test('maps the ingress ports to the control plane, on this machine only, and makes the other nodes workers', () => {
   const mapped = (containerPort: number, hostPort: number) => ({
     containerPort,
     hostPort,
@@ -22,7 +22,7 @@ test('the control plane has the ports of the ingress gateway, on this machine on
   })
 })
 
-test('the ingress gateway listens where the ports lead', () => {
+test('makes the ingress gateway listen on the node ports', () => {
   const gateway = 'values.gateways.istio-ingressgateway'
   expect(gatewayValues(undefined)).toEqual([])
   expect(gatewayValues(configOf('cluster: kind').cluster)).toEqual(
@@ -37,7 +37,7 @@ test('the ingress gateway listens where the ports lead', () => {
 
 const header = 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n'
 
-test('of a config file the name, and whether it chooses images, are known', () => {
+test('reads the name from a config file, and whether it chooses images', () => {
   expect(readConfigFile(fileWith(header))).toEqual({ choosesImage: false })
   expect(
     readConfigFile(
@@ -47,16 +47,16 @@ test('of a config file the name, and whether it chooses images, are known', () =
 })
 
 test.each([
-  ['- a', /holds no map of keys/],
+  ['- a', /is not a map of keys/],
   ['a: [', /:1: is not valid YAML: a `\[` or `\{` is not closed/],
   ['kind: Cluster', /has apiVersion missing and kind "Cluster"/],
   [`${header}nodes:\n- role: worker\n`, /has no node with the role control-plane/],
-])('the config file %j is refused', (text, words) => {
+])('refuses the config file %j', (text, words) => {
   expect(() => readConfigFile(fileWith(text))).toThrow(ConfigError)
   expect(() => readConfigFile(fileWith(text))).toThrow(words)
 })
 
-test('a config file that is not there is told', () => {
+test('reports a config file that does not exist', () => {
   expect(() => readConfigFile('nowhere/kind.yaml')).toThrow(
     'cluster.config: the file nowhere/kind.yaml cannot be read (ENOENT)',
   )

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Node, Pod, Service } from '../../../src/cluster/objects.ts'
-import { costOf, meshCost, quantity, requestsOf, type Facts } from '../../../src/mesh/cost.ts'
+import { costOf, meshCost, type CostFacts } from '../../../src/mesh/cost.ts'
+import { quantity, requestsOf } from '../../../src/mesh/resources.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
 const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({
@@ -25,11 +26,11 @@ const service = (name: string): Service => ({
   metadata: { name, namespace: 'shop' },
   spec: { selector: { app: name }, ports: [{ port: 80 }] },
 })
-const facts = (more: Partial<Facts> = {}): Facts => ({
+const facts = (more: Partial<CostFacts> = {}): CostFacts => ({
   namespace: 'shop',
   profile: 'default',
-  plane: false,
-  grows: false,
+  hasControlPlane: false,
+  autoscales: false,
   nodes: [node('4', '8Gi')],
   pods: [bare('a'), bare('b')],
   services: [service('a'), service('b')],
@@ -101,75 +102,85 @@ describe('the requests of a pod', () => {
   })
 })
 
-describe('what a mesh costs', () => {
-  test('is said in the numbers of the profile, of the sidecars and of the nodes', () => {
+describe('the cost of a mesh', () => {
+  test('tells the requests of the profile and the sidecars, and what the nodes have free', () => {
     expect(costOf(facts())).toEqual({
-      text: 'Istio (profile default) asks for 600m CPU and 2.1 GiB; 2 of 2 pods of shop would get a sidecar of 100m CPU and 128 MiB each: together 800m CPU and 2.4 GiB, of 3.8 CPU and 7.8 GiB that are free on the node',
+      text: 'Istio (profile default) requests 600m CPU and 2.1 GiB; 2 of 2 pods in shop would get a sidecar that requests 100m CPU and 128 MiB: 800m CPU and 2.4 GiB in total, of 3.8 CPU and 7.8 GiB free on the node',
       fits: true,
       worthIt: 'yes',
       why: 'shop has 2 services and 2 pods that can call each other',
     })
   })
 
-  test.each<[string, Partial<Facts>, boolean, RegExp]>([
+  test.each<[string, Partial<CostFacts>, boolean, RegExp]>([
     [
-      'fits to the last',
+      'fits when it needs exactly what is free',
       { profile: 'demo', nodes: [node('250m', '2Gi')] },
       true,
-      /together 50m CPU and 260 MiB, of 50m CPU/,
+      /: 50m CPU and 260 MiB in total, of 50m CPU/,
     ],
     [
-      'does not fit by a little CPU',
+      'does not fit when 1m of CPU is missing',
       { profile: 'demo', nodes: [node('249m', '2Gi')] },
       false,
-      /It does not fit: 1m CPU too little/,
+      /It does not fit: 1m CPU are missing/,
     ],
-    ['does not fit by memory', { nodes: [node('4', '2Gi')] }, false, /It does not fit: \d+ MiB too little/],
     [
-      'does not fit where no single node takes the control plane',
+      'does not fit when memory is missing',
+      { nodes: [node('4', '2Gi')] },
+      false,
+      /It does not fit: \d+ MiB are missing/,
+    ],
+    [
+      'does not fit when no single node can run the control plane',
       { nodes: [node('4', '1536Mi'), node('4', '1536Mi', {}, 'node-2')] },
       false,
       /no single node has 500m CPU and 2 GiB free/,
     ],
     [
-      'does not count a node that is closed',
+      'does not count an unschedulable node',
       { nodes: [node('100m', '1Gi'), node('4', '8Gi', { unschedulable: true }, 'node-2')] },
       false,
-      /too little/,
+      /are missing/,
     ],
     [
-      'does not count a node that wants to be tolerated',
+      'does not count a node with a taint',
       { nodes: [node('100m', '1Gi'), node('4', '8Gi', { taints: [{ effect: 'NoSchedule' }] }, 'node-2')] },
       false,
-      /too little/,
+      /are missing/,
     ],
     [
-      'counts nodes that want to be tolerated where there are no others',
+      'counts nodes with a taint when every node has one',
       { profile: 'demo', nodes: [node('1', '2Gi', { taints: [{ effect: 'NoSchedule' }] })] },
       true,
       /of 800m CPU/,
     ],
     [
-      'may still fit where an autoscaler adds nodes',
-      { nodes: [node('300m', '1Gi')], grows: true },
+      'may still fit when an autoscaler adds nodes',
+      { nodes: [node('300m', '1Gi')], autoscales: true },
       true,
       /It does not fit: .*the autoscaler may add a node/,
     ],
     [
-      'is little where the control plane is there',
-      { plane: true, sidecar: { cpuMilli: 10, memoryBytes: 40 * 1024 ** 2 } },
+      'counts only sidecars when the control plane is installed',
+      { hasControlPlane: true, sidecar: { cpuMilli: 10, memoryBytes: 40 * 1024 ** 2 } },
       true,
-      /^The control plane is there already; 2 of 2 .* of 10m CPU and 40 MiB each: together 20m CPU and 80 MiB/,
+      /^The control plane is installed already; 2 of 2 .* requests 10m CPU and 40 MiB: 20m CPU and 80 MiB in total/,
     ],
-    ['is nothing for pods that have a sidecar', { plane: true, pods: [pod()] }, true, /0 of 1 pods .* together 0m CPU/],
     [
-      'leaves out pods of other namespaces',
+      'is nothing for pods that have a sidecar already',
+      { hasControlPlane: true, pods: [pod()] },
+      true,
+      /0 of 1 pods .*: 0m CPU and 0 MiB in total/,
+    ],
+    [
+      'leaves out pods in other namespaces',
       { pods: [bare('a'), { ...bare('x'), metadata: { name: 'x', namespace: 'other' } }] },
       true,
-      /1 of 1 pods of shop/,
+      /1 of 1 pods in shop/,
     ],
     [
-      'leaves out what pods that have ended asked for',
+      'leaves out the requests of pods that have ended',
       {
         profile: 'demo',
         nodes: [node('1', '2Gi')],
@@ -179,10 +190,10 @@ describe('what a mesh costs', () => {
       /of 900m CPU/,
     ],
     [
-      'is guessed for a profile of which nothing is known',
+      'falls back to the default profile for an unknown profile',
       { profile: 'ambient' },
       true,
-      /the profile ambient is not known here, so the numbers are those of default/,
+      /the requests of the profile ambient are unknown, so these are those of default/,
     ],
   ])('%s', (_, more, fits, text) => {
     const cost = costOf(facts(more))
@@ -191,7 +202,7 @@ describe('what a mesh costs', () => {
   })
 
   test.each<[string, object, object | undefined, boolean]>([
-    ['does not fit on nodes that nobody adds to', {}, undefined, false],
+    ['does not fit without an autoscaler', {}, undefined, false],
     ['may fit where the cluster autoscaler tells of itself', {}, {}, true],
     ['may fit where the nodes are of Karpenter', { 'karpenter.sh/nodepool': 'default' }, undefined, true],
   ])('%s', async (_, labels, status, fits) => {
@@ -205,7 +216,7 @@ describe('what a mesh costs', () => {
     expect((await meshCost(cluster, 'shop')).fits).toBe(fits)
   })
 
-  test.each<[string, Partial<Facts>, RegExp]>([
+  test.each<[string, Partial<CostFacts>, RegExp]>([
     [
       'one service',
       { services: [service('a')] },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Node } from '../../../src/cluster/objects.ts'
-import { imagesOf, missing } from '../../../src/mesh/images.ts'
+import { imagesOf, missingImages } from '../../../src/mesh/images.ts'
 import { clusterWith } from '../fixtures.ts'
 
 const injector = (global: object) => `---
@@ -70,7 +70,7 @@ describe('which nodes lack an image that is never pulled', () => {
       Array.from({ length: 50 }, (_, i) => `docker.io/library/x:${i}`),
     )
   const of = (nodes: Node[], name: string, policy = 'Never') =>
-    missing(clusterWith({ list: () => Promise.resolve(nodes) }), [{ name, policy }])
+    missingImages(clusterWith({ list: () => Promise.resolve(nodes) }), [{ name, policy }])
 
   test.each<[string, Node[], string, { lacks: string[]; unknown: string[] }]>([
     ['none', [node('n1', ['docker.io/istio/pilot:1'])], 'docker.io/istio/pilot:1', { lacks: [], unknown: [] }],
@@ -93,7 +93,7 @@ describe('which nodes lack an image that is never pulled', () => {
       'localhost:5000/pilot:1',
       {
         lacks: [],
-        unknown: ['whether localhost:5000/pilot:1 is on n1 is not known, for a node tells of 50 images only'],
+        unknown: ['cannot tell whether localhost:5000/pilot:1 is on n1, because a node reports only 50 images'],
       },
     ],
   ])('%s', async (_, nodes, image, result) => {
@@ -101,7 +101,9 @@ describe('which nodes lack an image that is never pulled', () => {
   })
 
   test('is not asked of one that is pulled', async () => {
-    expect(await missing(clusterWith({}), [{ name: 'a/b:1', policy: 'IfNotPresent' }, { name: 'a/c:1' }])).toEqual({
+    expect(
+      await missingImages(clusterWith({}), [{ name: 'a/b:1', policy: 'IfNotPresent' }, { name: 'a/c:1' }]),
+    ).toEqual({
       lacks: [],
       unknown: [],
     })

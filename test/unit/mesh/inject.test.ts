@@ -1,7 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
-import { lackingSidecar, moveOf, selectWorkloads, labelsForUser, type Move } from '../../../src/mesh/inject.ts'
+import {
+  lackingSidecar,
+  planNamespaceMove,
+  selectWorkloads,
+  describeLabels,
+  type NamespaceMove,
+} from '../../../src/mesh/inject.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 describe('the workloads that lack a sidecar', () => {
@@ -67,7 +73,7 @@ describe('where a namespace is to point', () => {
       Record<string, string>,
       { revision?: string; tag?: string } | undefined,
       [string, string][] | 'forbidden',
-      Move,
+      NamespaceMove,
     ]
   >([
     [
@@ -206,18 +212,18 @@ describe('where a namespace is to point', () => {
       },
     ],
   ])('%s', async (_, labels, istio, tags, move) => {
-    expect(await moveOf(clusterOf(labels, tags), 'shop', istio)).toEqual(move)
+    expect(await planNamespaceMove(clusterOf(labels, tags), 'shop', istio)).toEqual(move)
   })
 
   test('is told as labels that come and go', () => {
     expect(
-      labelsForUser(
+      describeLabels(
         { 'istio.io/rev': 'canary', 'istio-injection': null },
         { 'istio.io/rev': null, 'istio-injection': 'enabled' },
       ),
     ).toBe('istio.io/rev=canary, without istio-injection=enabled, which would win over it')
     expect(
-      labelsForUser(
+      describeLabels(
         { 'istio-injection': 'enabled', 'istio.io/rev': null },
         { 'istio-injection': null, 'istio.io/rev': null },
       ),

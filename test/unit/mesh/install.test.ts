@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import type { IstioConfig } from '../../../src/config/schema.ts'
-import { checkSteps, ensureMesh, desiredMesh } from '../../../src/mesh/install.ts'
+import { ensureMesh, desiredMesh } from '../../../src/mesh/install.ts'
 import { listControlPlanes, type ControlPlane } from '../../../src/mesh/revisions.ts'
+import { checkUpgradeSteps } from '../../../src/mesh/upgrade-steps.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 
 const istio = (more: Partial<IstioConfig> = {}): IstioConfig => ({
@@ -76,12 +77,12 @@ describe('what is asked for', () => {
     const { profile: _demo, ...bare } = istio()
     expect(() =>
       desiredMesh({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) }),
-    ).toThrow(/asks for ambient mode, in which pods have no sidecars/)
+    ).toThrow(/asks for ambient mode, where pods have no sidecars/)
   })
 
   test('is refused when a revision is hidden in an overlay, or an overlay is not YAML', () => {
     expect(() => desiredMesh(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow(
-      'the revision blue is given there; give it as `istio.revision`',
+      'they set the revision blue; set it as `istio.revision`',
     )
     expect(() =>
       desiredMesh(istio({ overlays: [fileWith('spec: { revision: blue }')], revision: 'blue' })),
@@ -185,13 +186,13 @@ describe('the step from one version to another', () => {
       'two minor versions in place',
       there(['default', '1.29.3']),
       asked('1.31.0'),
-      /control plane default is of 1\.29\.3, and in place only the next minor version may follow, not 1\.31\.0; go there one minor version at a time, or install it beside/,
+      /control plane default runs 1\.29\.3, and in place only an upgrade to the next minor version is supported, not to 1\.31\.0; upgrade one minor version at a time, or install it beside/,
     ],
     [
       'back in place',
       there(['default', '1.31.0']),
       asked('1.30.4'),
-      /is of 1\.31\.0, and 1\.30\.4 is older; to go back, point the namespace to a control plane of the old version/,
+      /runs 1\.31\.0, and 1\.30\.4 is older; to go back, point the namespace to a control plane of the old version/,
     ],
     [
       'three minor versions beside',
@@ -206,8 +207,8 @@ describe('the step from one version to another', () => {
       /beside it only up to two minor versions away/,
     ],
   ])('is refused: %s', (_, live, wish, fault) => {
-    expect(() => checkSteps(live, wish)).toThrow(ConfigError)
-    expect(() => checkSteps(live, wish)).toThrow(fault)
+    expect(() => checkUpgradeSteps(live, wish)).toThrow(ConfigError)
+    expect(() => checkUpgradeSteps(live, wish)).toThrow(fault)
   })
 
   test.each<[string, ControlPlane[], ReturnType<typeof desiredMesh>, string[]]>([
@@ -224,11 +225,11 @@ describe('the step from one version to another', () => {
       'an older patch in place, and told',
       there(['default', '1.31.2']),
       asked('1.31.0'),
-      ['the control plane default is of 1.31.2 and is replaced by the older 1.31.0'],
+      ['the control plane default runs 1.31.2 and is replaced by the older 1.31.0'],
     ],
     ['from a version of nobody knows what', there(['default', 'latest']), asked('1.31.0'), []],
   ])('is allowed: %s', (_, live, wish, told) => {
-    expect(checkSteps(live, wish)).toEqual(told)
+    expect(checkUpgradeSteps(live, wish)).toEqual(told)
   })
 })
 

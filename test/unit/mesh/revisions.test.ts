@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ambientFault } from '../../../src/mesh/inject.ts'
 import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
-import { isOfOther, sidecarRevision } from '../../../src/mesh/sidecar.ts'
+import { isOfOtherRevision, sidecarRevision } from '../../../src/mesh/sidecar.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
@@ -52,7 +52,7 @@ describe('the revision of a sidecar', () => {
       false,
     ],
   ])('is another or not: %s', (_, each, revision, other) => {
-    expect(isOfOther(each, revision)).toBe(other)
+    expect(isOfOtherRevision(each, revision)).toBe(other)
   })
 })
 
@@ -63,7 +63,7 @@ test('ambient mode of a namespace is a fault', () => {
     metadata: { name: 'shop', labels },
   })
   expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'ambient' }))).toMatch(
-    /^namespace: shop is labelled istio.io\/dataplane-mode=ambient/,
+    /^namespace: shop has the label istio.io\/dataplane-mode=ambient/,
   )
   expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'none' }))).toBeUndefined()
 })
@@ -197,7 +197,7 @@ describe('pods that are overdue', () => {
       'are told',
       { 'istio.io/rev': 'prod' },
       [podOf('a', 'old'), podOf('b', 'canary')],
-      /points to the control plane canary, and these pods still have sidecars of another: a-1 \(old\); restart/,
+      /points to the control plane canary, but these pods still have sidecars of another one: a-1 \(old\); restart/,
     ],
     ['there are none', { 'istio.io/rev': 'prod' }, [podOf('b', 'canary')], undefined],
     ['there are none where none need a sidecar', {}, [podOf('a', 'old')], undefined],

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { analyze, judged, messagesOf } from '../../../src/policies/analyze.ts'
+import { messagesIn } from '../../../src/mesh/analysis-messages.ts'
+import { analyze, classify } from '../../../src/policies/analyze.ts'
 import type { Action, Planned } from '../../../src/policies/plan.ts'
 import { tempFolder } from '../fixtures.ts'
 import { policy, route, rule } from './keeper.ts'
@@ -32,28 +33,28 @@ test.each([
   ['Error: no cluster', undefined],
   ['[{"code"', undefined],
 ])('istioctl printed %j', (stdout, messages) => {
-  expect(messagesOf(stdout)).toEqual(messages)
+  expect(messagesIn(stdout)).toEqual(messages)
 })
 
 describe('of what istioctl found', () => {
   const told = 'IST0101: VirtualService shop/backend: Referenced host+subset in destinationrule not found: "backend+v9"'
   test('errors and warnings are told apart, each once, and infos left out', () => {
-    expect(judged([error, info, warning, error], [])).toEqual({
+    expect(classify([error, info, warning, error], [])).toEqual({
       errors: [told],
       warnings: ['IST0103: Pod shop/a: The pod is missing the Istio proxy.'],
     })
   })
   test('the codes that the user does not want to hear are left out', () => {
-    expect(judged([error, warning], ['IST0103'])).toEqual({ errors: [told], warnings: [] })
-    expect(judged([error, warning], ['IST0101', 'IST0103'])).toEqual({ errors: [], warnings: [] })
+    expect(classify([error, warning], ['IST0103'])).toEqual({ errors: [told], warnings: [] })
+    expect(classify([error, warning], ['IST0101', 'IST0103'])).toEqual({ errors: [], warnings: [] })
   })
   test('what is wrong with an object that goes is left out', () => {
-    expect(judged([error, warning], [], [policy('VirtualService', 'backend', {})])).toEqual({
+    expect(classify([error, warning], [], [policy('VirtualService', 'backend', {})])).toEqual({
       errors: [],
       warnings: ['IST0103: Pod shop/a: The pod is missing the Istio proxy.'],
     })
     expect(
-      judged([error], [], [policy('VirtualService', 'other', {}), policy('DestinationRule', 'backend', {})]).errors,
+      classify([error], [], [policy('VirtualService', 'other', {}), policy('DestinationRule', 'backend', {})]).errors,
     ).toEqual([told])
   })
   test('a route whose gateway goes is an error', () => {
@@ -63,7 +64,7 @@ describe('of what istioctl found', () => {
       origin: 'VirtualService shop/theirs',
       message: `one or more host [x.example.com] defined in VirtualService shop/theirs not found in Gateway ${gateway}.`,
     })
-    const { errors, warnings } = judged([lost('shop/g'), lost('shop/other')], [], [policy('Gateway', 'g', {})])
+    const { errors, warnings } = classify([lost('shop/g'), lost('shop/other')], [], [policy('Gateway', 'g', {})])
     expect(errors).toEqual([expect.stringMatching(/^IST0132: .*Gateway shop\/g\.$/)])
     expect(warnings).toEqual([expect.stringMatching(/Gateway shop\/other\.$/)])
   })

@@ -87,7 +87,7 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
   expect(run.report().warnings).toEqual([
     expect.stringContaining('a pod of shop without a sidecar speaks nothing else: bare'),
   ])
-  expect(run.lines.filter((line) => line.includes('speaks nothing else'))).toHaveLength(1)
+  expect(run.lines.filter((line) => line.includes('sends nothing else'))).toHaveLength(1)
 })
 
 test('and its effect on the wire is looked at', async () => {

@@ -33,14 +33,14 @@ async function taken(bytes: Buffer, asset: string, binary = 'istioctl'): Promise
   }
 }
 
-test('the binary of a tar, under either spelling of its name', async () => {
+test('takes the binary out of a tar, under either spelling of its name', async () => {
   expect(await taken(archive(), 'a.tar.gz')).toBe(program)
   const folder = tempFolder()
   writeFileSync(join(folder, 'istioctl'), program)
   expect(await taken(tar(folder, './istioctl'), 'a.tar.gz')).toBe(program)
 })
 
-test('the binary of a zip', async () => {
+test('takes the binary out of a zip', async () => {
   expect(await taken(zip({ name: 'istioctl.exe' }), 'a.zip', 'istioctl.exe')).toBe(program)
 })
 
@@ -130,11 +130,11 @@ test.each<[string, string, () => Buffer, string]>([
   ['a folder in a zip', 'a.zip', () => zip({ name: 'bin/' }), 'the folder "bin/"'],
   ['another file beside it in a zip', 'a.zip', () => zip({ name: 'istioctl' }, { name: 'more' }), 'the file "more"'],
   ['nothing in a zip', 'a.zip', () => zip(), 'nothing'],
-])('an archive with %s is refused, and nothing of it is written anywhere else', async (_, asset, bytes, what) => {
+])('refuses an archive with %s, and writes nothing of it anywhere', async (_, asset, bytes, what) => {
   const error: unknown = await taken(bytes(), asset).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
   expect((error as Error).message).toContain(
-    `istio.mirror: the archive ${asset} holds ${what}, where the file istioctl alone is expected`,
+    `istio.mirror: the archive ${asset} holds ${what}, expected only the file istioctl`,
   )
   expect(existsSync('/tmp/mesh-canary-evil')).toBe(false)
 })
@@ -143,7 +143,7 @@ test.each([
   ['no archive at all', 'a.tar.gz', () => Buffer.from('not an archive')],
   ['cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
   ['no archive at all', 'a.zip', () => Buffer.from('not an archive')],
-])('a file that is %s (%s) is told as that', async (_, asset, bytes) => {
+])('reports a file that is %s (%s)', async (_, asset, bytes) => {
   await expect(taken(bytes(), asset)).rejects.toThrow(
     /^istio.mirror: a\.\S+ cannot be unpacked \(.+\), although its checksum matches/,
   )

@@ -121,7 +121,7 @@ test('the second runner downloads nothing but the checksum', async () => {
   expect(printed.replace(/^::debug::.*\n/gm, '')).toBe('')
 })
 
-test('an entry that was exchanged is told, not used, and downloaded instead', async () => {
+test('reports an exchanged entry, ignores it, and downloads the release', async () => {
   await cacheService()
   const [bytes, evil] = [archive(), archive('#!/bin/sh\necho evil\n')]
   // As any workflow that may write to the cache can.
@@ -134,7 +134,7 @@ test('an entry that was exchanged is told, not used, and downloaded instead', as
   expect(from).toBe('download')
   expect(downloads()).toBe(1)
   expect(told[0]).toBe(
-    `warning: cache: the entry ${keyOf(bytes)} of the cache between runs holds a file with the sha256 ${sha256(evil)}, and is not used; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
+    `warning: cache: ignoring the entry ${keyOf(bytes)} of the cache between runs: its file has the sha256 ${sha256(evil)}, expected ${sha256(bytes)}; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
   )
 })
 
@@ -142,7 +142,7 @@ test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
   ['fails', (response) => response.writeHead(500).end(), /Failed to (restore|save): .*500/],
   ['breaks off', (response) => response.destroy(), /Failed to (restore|save): /],
   ['says no', (response) => response.writeHead(403).end(), /Failed to (restore|save): /],
-])('a service that %s is a line, no annotation, and no error', async (_, fail, complaint) => {
+])('reports a service that %s in one line, without an annotation or an error', async (_, fail, complaint) => {
   // The library waits 5 s before it tries again.
   const { setTimeout } = globalThis
   vi.stubGlobal('setTimeout', (callback: () => void, ms: number) => setTimeout(callback, ms / 100))
@@ -150,18 +150,18 @@ test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
   const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
   expect(from).toBe('download')
   expect(told).toHaveLength(2)
-  expect(told[0]).toMatch(/^the cache between runs could not be read, and is done without: /)
-  expect(told[1]).toMatch(/^the cache between runs could not be filled, and is done without: /)
+  expect(told[0]).toMatch(/^cannot read the cache between runs, continuing without it: /)
+  expect(told[1]).toMatch(/^cannot write to the cache between runs, continuing without it: /)
   for (const line of told) expect(line).toMatch(complaint)
   expect(printed).not.toMatch(/::(warning|error)/)
 })
 
-test('a service that does not answer is waited for half of the time, and then done without', async () => {
+test('waits half of the time for a service that does not answer, and continues without it', async () => {
   await cacheService(() => undefined)
   const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
   expect([from, told[0]]).toEqual([
     'download',
-    'the cache between runs could not be read, and is done without: it has not answered within 2 s',
+    'cannot read the cache between runs, continuing without it: the cache service timed out after 2 s',
   ])
 })
 
@@ -174,7 +174,7 @@ test.each<[string, Record<string, string>, Partial<Options>]>([
     { ACTIONS_CACHE_URL: '', ACTIONS_RESULTS_URL: 'http://127.0.0.1:1/', GITHUB_SERVER_URL: 'https://git.example' },
     {},
   ],
-])('nothing is said of it where %s', async (_, env, more) => {
+])('reports nothing where %s', async (_, env, more) => {
   const { entries } = await cacheService()
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
   expect(await onFreshRunner((await mirror(archive())).address, more)).toEqual({

@@ -18,7 +18,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { ConfigError } from '../../../src/config/error.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
-import { obtain as obtainTool, type Options, type Tool } from '../../../src/tools/obtain.ts'
+import { obtain as obtainTool, type Options } from '../../../src/tools/obtain.ts'
+import type { Tool } from '../../../src/tools/tool.ts'
 import { serve, tempFolder, type Asked } from '../fixtures.ts'
 import { archive, program } from './archives.ts'
 
@@ -87,7 +88,7 @@ function filesIn(folder: string): string[] {
 
 const downloads = (asked: Asked[]) => asked.filter(({ url }) => url.endsWith(`/${asset}`))
 
-test('a release is downloaded, verified, unpacked and can be run; the second time nothing is asked', async () => {
+test('downloads, verifies and unpacks a release that then runs; the second time it sends no request', async () => {
   const { address, asked } = await mirror(archive())
   const first = await obtain(address)
   expect(first).toMatchObject({ version, cacheHit: false, from: 'download', path: join(first.folder, 'istioctl') })
@@ -101,7 +102,7 @@ test('a release is downloaded, verified, unpacked and can be run; the second tim
   expect(readdirSync(join(cache, 'istioctl'))).toEqual([version])
 })
 
-test('a tool that is published as a bare binary', async () => {
+test('installs a tool that is published as a bare binary', async () => {
   const kind: Tool = {
     name: 'kind',
     key: 'kind',
@@ -118,23 +119,23 @@ test('a tool that is published as a bare binary', async () => {
   expect(execFileSync(path).toString()).toBe('istioctl\n')
 })
 
-test('another version is not taken from the cache', async () => {
+test('does not take another version from the tool cache', async () => {
   const { address } = await mirror(archive())
   await obtain(address)
-  await expect(obtain(address, {}, '1.31.1')).rejects.toThrow('1.31.1 is not to be had')
+  await expect(obtain(address, {}, '1.31.1')).rejects.toThrow('1.31.1 not found')
 })
 
 test.each([
   ['in upper case', (hex: string) => hex.toUpperCase()],
   ['without the name', (hex: string) => hex],
   ['with two spaces and a carriage return', (hex: string) => `${hex}  ${asset}\r\n`],
-])('a checksum %s is read', async (_, written) => {
+])('reads a checksum %s', async (_, written) => {
   const bytes = archive()
   const { address } = await mirror(bytes, { sum: written(sha256(bytes)) })
   expect((await obtain(address)).cacheHit).toBe(false)
 })
 
-test('a file that does not match its checksum is not unpacked, and both sums are told', async () => {
+test('does not unpack a file that does not match its checksum, and names both sums', async () => {
   const bytes = archive()
   const wrong = 'a'.repeat(64)
   const { address } = await mirror(bytes, { sum: `${wrong} ${asset}\n` })
@@ -158,20 +159,20 @@ test('a file cut short by its server does not match its checksum', async () => {
 })
 
 test.each([
-  ['an empty one', '\n', 'holds no sha256 but nothing'],
-  ['a page', '<!doctype html>\n<title>Log in</title>', 'holds no sha256 but "<!doctype html>'],
-])('%s in place of the checksum matches nothing, and nothing is downloaded', async (_, sum, message) => {
+  ['an empty one', '\n', 'holds nothing, expected a sha256'],
+  ['a page', '<!doctype html>\n<title>Log in</title>', 'holds "<!doctype html>'],
+])('downloads nothing when the mirror serves %s in place of the checksum', async (_, sum, message) => {
   const { address, asked } = await mirror(archive(), { sum })
   expect(await refused(address)).toContain(message)
   expect(downloads(asked)).toEqual([])
 })
 
-test('a mirror without the checksum is refused, although it has the file', async () => {
+test('refuses a mirror that has the file but no checksum', async () => {
   const { address } = await mirror(archive(), { sum: 404 })
   expect(await refused(address)).toContain(`${asset}.sha256 answers 404`)
 })
 
-test('a checksum that is given is held to instead of the published one, which is not asked for', async () => {
+test('verifies against the given checksum, and does not request the published one', async () => {
   const bytes = archive()
   const { address, asked } = await mirror(bytes, { sum: 404 })
   expect(await refused(address, { sha256: 'b'.repeat(64) })).toContain(
@@ -184,11 +185,11 @@ test('a checksum that is given is held to instead of the published one, which is
   await expect(obtain(address, { sha256: 'b'.repeat(64) })).rejects.toThrow('does not match')
 })
 
-test('a version that does not exist is named, with the address and what to check', async () => {
+test('names a version that does not exist, its address, and what to check', async () => {
   const { address, asked } = await serve((_, response) => response.writeHead(404).end())
   const message = await refused(address, {}, '9.9.9')
   for (const word of [
-    'istio.version: 9.9.9 is not to be had',
+    'istio.version: 9.9.9 not found',
     `${address}/istio/9.9.9/`,
     '404',
     "list of istioctl's releases",
@@ -202,13 +203,13 @@ test.each<[string, Answer, string, number]>([
   ['that forbids', (response) => response.writeHead(403).end(), 'HTTP 403', 1],
   ['that wants a password', (response) => response.writeHead(401).end(), 'HTTP 401', 1],
   ['that breaks off before a byte', (response) => response.destroy(), 'ECONNRESET', 4],
-])('a server %s is told, with the address and the reason', async (_, file, reason, times) => {
+])('reports a server %s, with the address and the reason', async (_, file, reason, times) => {
   const { address, asked } = await mirror(archive(), { file })
   const message = await refused(address)
   for (const word of [
     'istio.mirror',
     `${address}/istio/${version}/${asset}`,
-    'cannot be downloaded',
+    'cannot download',
     reason,
     'network of the runner',
   ])
@@ -216,11 +217,11 @@ test.each<[string, Answer, string, number]>([
   expect(downloads(asked)).toHaveLength(times)
 })
 
-test('a server that is not there is told', async () => {
-  expect(await refused('http://127.0.0.1:1')).toContain('cannot be downloaded (ECONNREFUSED)')
+test('reports a server that refuses connections', async () => {
+  expect(await refused('http://127.0.0.1:1')).toMatch(/cannot download http:\S+ \(ECONNREFUSED\)/)
 })
 
-test.each([500, 502, 503, 429])('a server that answers %d twice is asked a third time', async (status) => {
+test.each([500, 502, 503, 429])('tries a third time when a server answers %d twice', async (status) => {
   const bytes = archive()
   let calls = 0
   const { address } = await mirror(bytes, {
@@ -233,7 +234,7 @@ test.each([500, 502, 503, 429])('a server that answers %d twice is asked a third
 /** So large that it comes in pieces. */
 const large = () => archive(`${program}# ${randomBytes(300_000).toString('hex')}\n`)
 
-test('a download that breaks off goes on where it was', async () => {
+test('resumes a download where it broke off', async () => {
   const bytes = large()
   const half = bytes.length >> 1
   const ranges: (string | undefined)[] = []
@@ -258,23 +259,26 @@ test('a download that breaks off goes on where it was', async () => {
 test.each([
   ['was replaced meanwhile', { etag: '"old"' }],
   ['is known by a date', { 'last-modified': 'Mon, 23 Nov 2026 07:00:00 GMT' }],
-])('a file that %s is asked for with what it was, and begins anew when it is another', async (_, known) => {
-  const bytes = large()
-  const ranges: (string | undefined)[] = []
-  const { address } = await mirror(bytes, {
-    file: (response, { range, 'if-range': was }) => {
-      ranges.push(range && `${range} if ${String(was)}`)
-      if (ranges.length > 1) return response.end(bytes)
-      return response
-        .writeHead(200, { 'content-length': bytes.length, ...known })
-        .write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
-    },
-  })
-  expect((await obtain(address)).from).toBe('download')
-  expect(ranges).toEqual([undefined, `bytes=1000- if ${Object.values(known)[0]!}`])
-})
+])(
+  'asks for the rest of a file that %s on the condition that it is the same, and starts again when it is not',
+  async (_, known) => {
+    const bytes = large()
+    const ranges: (string | undefined)[] = []
+    const { address } = await mirror(bytes, {
+      file: (response, { range, 'if-range': was }) => {
+        ranges.push(range && `${range} if ${String(was)}`)
+        if (ranges.length > 1) return response.end(bytes)
+        return response
+          .writeHead(200, { 'content-length': bytes.length, ...known })
+          .write(Buffer.alloc(1000), () => setTimeout(() => response.destroy(), 50))
+      },
+    })
+    expect((await obtain(address)).from).toBe('download')
+    expect(ranges).toEqual([undefined, `bytes=1000- if ${Object.values(known)[0]!}`])
+  },
+)
 
-test('a file of which a piece cannot be told from that of another begins anew', async () => {
+test('starts again when the server does not identify the file', async () => {
   const bytes = large()
   const ranges: (string | undefined)[] = []
   const { address } = await mirror(bytes, {
@@ -290,7 +294,7 @@ test('a file of which a piece cannot be told from that of another begins anew', 
   expect(ranges).toEqual([undefined, undefined])
 })
 
-test('a server that breaks off again and again is followed as long as more of the file comes', async () => {
+test('keeps resuming as long as each try receives more of the file', async () => {
   const bytes = large()
   const step = Math.ceil(bytes.length / 10)
   let calls = 0
@@ -311,18 +315,18 @@ test('a server that breaks off again and again is followed as long as more of th
   expect(calls).toBe(10)
 })
 
-test('a mirror that is too slow is told, with how far it came', async () => {
+test('reports a mirror that is too slow, with the bytes received', async () => {
   const bytes = large()
   const { address } = await mirror(bytes, {
     file: (response) => response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 200_000)),
   })
   const message = await refused(address, { limitMs: 500 })
   expect(message).toMatch(
-    /^istio.mirror: http:\S+\/istio has not delivered within 0.5 s \(`limits.download`\), but 0\.2 of 0\.\d MB; /,
+    /^istio.mirror: the download from http:\S+\/istio timed out after 0.5 s \(`limits.download`; 0\.2 of 0\.\d MB received\); /,
   )
 })
 
-test('a busy server that asks for a wait is given it, if it is no long one', async () => {
+test('waits as long as a busy server asks, unless that is too long', async () => {
   let calls = 0
   const bytes = archive()
   const busy =
@@ -339,7 +343,7 @@ test('a busy server that asks for a wait is given it, if it is no long one', asy
   expect(Date.now() - began).toBeGreaterThanOrEqual(1000)
 })
 
-test('a run that is cancelled ends the download with its own reason', async () => {
+test('ends the download with the reason of a run that is cancelled', async () => {
   const cancel = new AbortController()
   const { address } = await mirror(archive(), { file: () => cancel.abort(new Error('the run was cancelled')) })
   await expect(obtain(address, { signal: cancel.signal })).rejects.toThrow('the run was cancelled')
@@ -375,7 +379,7 @@ describe('redirects', () => {
     )
   })
 
-  test('in a circle end', async () => {
+  test('in a circle are given up', async () => {
     const { address, asked } = await mirror(archive(), {
       file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end(),
     })
@@ -418,7 +422,7 @@ describe('redirects', () => {
     onTestFinished(() => void secure.close())
     const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
     expect(await refused(from)).toContain(
-      `redirects from https to ${address}/istio/${version}/${asset}.sha256, which anybody on the way could change; it is not followed`,
+      `redirects from https to ${address}/istio/${version}/${asset}.sha256, where anybody on the way could change the file; the redirect was not followed`,
     )
     expect(asked).toEqual([])
   })
@@ -431,7 +435,7 @@ describe('redirects', () => {
     expect(await refused(address)).toContain(`redirects to ${location}, which is no http or https address`)
   })
 
-  test('a password in the address of the mirror is in no error', async () => {
+  test('show no password of the mirror in an error', async () => {
     const { address } = await mirror(archive(), { file: (response) => response.writeHead(500).end() })
     expect(await refused(address.replace('://', '://me:s3cret@'))).not.toContain('s3cret')
   })
@@ -463,7 +467,7 @@ describe('in the tool cache', () => {
     expect(existsSync(`${folder()}.complete`)).toBe(true)
   })
 
-  test('what other actions put there is used as their marker says, but not for a given checksum', async () => {
+  test('an entry of another action is used, except when a checksum is given', async () => {
     mkdirSync(folder(), { recursive: true })
     writeFileSync(binary(), '#!/bin/sh\necho theirs\n')
     chmodSync(binary(), 0o755)
@@ -475,7 +479,7 @@ describe('in the tool cache', () => {
     expect(readFileSync(binary(), 'utf8')).toBe(program)
   })
 
-  test('a job that was killed long ago leaves nothing; one that may be at work is left alone', async () => {
+  test('the draft of a job that was killed long ago is removed, and a recent one is left alone', async () => {
     const [old, fresh] = ['.draft-old', '.draft-new'].map((name) => join(cache, 'istioctl', name)) as [string, string]
     for (const draft of [old, fresh]) mkdirSync(draft, { recursive: true })
     utimesSync(old, 0, 0)

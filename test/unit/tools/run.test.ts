@@ -6,7 +6,7 @@ const forever = new AbortController().signal
 const node = (script: string, args: string[] = [], onLine?: (line: string) => void, signal = forever) =>
   run(process.execPath, ['-e', script, ...args], signal, onLine)
 
-test('both streams and the exit code come back', async () => {
+test('returns both streams and the exit code', async () => {
   expect(await node('console.log("out"); console.error("err"); process.exitCode = 3')).toEqual({
     code: 3,
     stdout: 'out\n',
@@ -14,13 +14,13 @@ test('both streams and the exit code come back', async () => {
   })
 })
 
-test('arguments arrive as they are: no shell reads them', async () => {
+test('passes arguments unchanged: no shell reads them', async () => {
   const args = ['a b', '$HOME', '`id`', '; exit 1', '"', '*']
   const { stdout } = await node('console.log(JSON.stringify(process.argv.slice(1)))', args)
   expect(JSON.parse(stdout)).toEqual(args)
 })
 
-test('each line is told once, whole, without blank ones, the last without an end too', async () => {
+test('reports each line once and whole, without blank lines, also a last line without an end', async () => {
   const lines: string[] = []
   await node(
     'process.stdout.write("one\\ntw"); setImmediate(() => process.stdout.write("o\\r\\n\\nthree\\rfour"))',
@@ -30,15 +30,15 @@ test('each line is told once, whole, without blank ones, the last without an end
   expect(lines).toEqual(['one', 'two', 'three', 'four'])
 })
 
-test('a command that is killed has not succeeded', async () => {
+test('gives a nonzero code for a program that is killed', async () => {
   expect((await node('process.kill(process.pid, "SIGKILL")')).code).toBe(128)
 })
 
-test('a command that is not there rejects', async () => {
+test('rejects when the program does not exist', async () => {
   await expect(run('/no/such/istioctl', [], forever)).rejects.toThrow('ENOENT')
 })
 
-test('a cancelled run ends its command', async () => {
+test('ends the program when the run is cancelled', async () => {
   const controller = new AbortController()
   const running = node(
     'console.log("begun"); setInterval(() => {}, 1000)',

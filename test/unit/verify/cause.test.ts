@@ -112,7 +112,7 @@ describe('the cause that a person would have found', () => {
     [
       'the pod was created before its namespace asked for sidecars',
       { pod: pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }) },
-      'the pod has no sidecar: it was created while the namespace did not ask for one, or the injector left it out; add its workload to `workloads`, or opt it out with the label sidecar.istio.io/inject: "false"',
+      'the pod has no sidecar: it was created before the namespace asked for sidecars, or the injector skipped it; add its workload to `workloads`, or opt it out with the label sidecar.istio.io/inject: "false"',
     ],
     [
       "istiod's certificate is not in the namespace",
@@ -221,7 +221,7 @@ describe('the cause that a person would have found', () => {
         previousLog:
           '2026-11-23T08:28:20Z\terror\tiptables validation failed; workload is not ready for Istio.\nWhen using Istio CNI, this can occur if a pod is scheduled before the node is ready.\n\nOtherwise, this pod will need to be manually removed.\n',
       },
-      "the pod's traffic rules are not in place (istio-validation, exit code 126): iptables validation failed; workload is not ready for Istio; the pod was started before the Istio CNI plugin was ready on its node: delete the pod so that it is created anew",
+      "the pod's traffic rules are missing (istio-validation, exit code 126): iptables validation failed; workload is not ready for Istio; the pod started before the Istio CNI plugin was ready on its node: delete the pod so that it is created again",
     ],
     [
       'the CNI configuration names a plugin that is gone',
@@ -235,7 +235,7 @@ describe('the cause that a person would have found', () => {
           },
         ],
       },
-      'the pod\'s network cannot be set up: failed to find plugin "istio-cni" in path [/opt/cni/bin]; install that plugin on the node, or take it out of the CNI configuration there (the Istio CNI plugin may leave its entry behind)',
+      'the pod\'s network cannot be set up: failed to find plugin "istio-cni" in path [/opt/cni/bin]; install that plugin on the node, or remove it from the CNI configuration there (the Istio CNI plugin may leave its entry behind)',
     ],
     [
       'the node has no network plugin',
@@ -258,7 +258,7 @@ describe('the cause that a person would have found', () => {
     [
       'the network plugin fails',
       { pod: unstarted, events: [{ reason: 'FailedCreatePodSandBox', message: 'no addresses left' }] },
-      "the pod's network cannot be set up: no addresses left; look at the node's container runtime and CNI plugins",
+      "the pod's network cannot be set up: no addresses left; check the node's container runtime and CNI plugins",
     ],
     [
       'an image is on its way, after the network was late',
@@ -269,7 +269,7 @@ describe('the cause that a person would have found', () => {
           { reason: 'FailedCreatePodSandBox', message: 'no addresses left', lastTimestamp: '2026-11-23T08:28:10Z' },
         ],
       },
-      'an image is still on its way: Pulling image "shop/backend:v9"; wait longer, or check that the node reaches the registry',
+      'an image is still being pulled: Pulling image "shop/backend:v9"; wait longer, or check that the node reaches the registry',
     ],
     [
       'the network was late, and the images are there',
@@ -286,7 +286,7 @@ describe('the cause that a person would have found', () => {
           '0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.',
         ),
       },
-      'no node takes the pod: 0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s); free room on a node or lower the requests; or see why the node has its taint (one that is not ready has one), or let the pod tolerate it',
+      'no node takes the pod: 0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s); free room on a node or lower the requests; or check why the node has its taint (a node that is not ready has one), or let the pod tolerate it',
     ],
     ['the scheduler says something new', { pod: unplaced('no.') }, 'no node takes the pod: no'],
     [
@@ -341,7 +341,7 @@ describe('the cause that a person would have found', () => {
           },
         }),
       },
-      'the pod is held back by its scheduling gates; whoever set them must take them away',
+      'the pod waits for its scheduling gates; whoever set them must remove them',
     ],
     [
       'its last log is gone',
@@ -424,7 +424,7 @@ describe('the cause that a person would have found', () => {
     [
       'the container runs and nothing is known',
       { pod: broken(running) },
-      'container app is not ready: its readiness probe does not pass',
+      'container app is not ready: its readiness probe fails',
     ],
     [
       'a readiness gate is not met',
@@ -438,7 +438,7 @@ describe('the cause that a person would have found', () => {
         }),
         events: [{ reason: 'Unhealthy', message: 'Startup probe failed' }],
       },
-      'its containers are ready, a readiness gate of the pod is not: gate "lb" does not exist',
+      'its containers are ready, but a readiness gate of the pod is not: gate "lb" does not exist',
     ],
     [
       'the node warns',

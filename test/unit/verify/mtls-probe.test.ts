@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
 import { protocolOf } from '../../../src/cluster/service-ports.ts'
-import { modeOf, portsOf, probeMtls, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-probe.ts'
+import { modeOf, portsOf, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-modes.ts'
+import { probeMtls } from '../../../src/verify/mtls-probe.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
 type Spec = NonNullable<PeerAuthentication['spec']>
@@ -183,7 +184,7 @@ describe('a plaintext request', () => {
       {
         seen: 'refused',
         ok: false,
-        note: expect.stringContaining('refused although the mode is PERMISSIVE') as string,
+        note: expect.stringContaining('the pod refused a plaintext request although the mode is PERMISSIVE') as string,
       },
     ],
     [
@@ -196,7 +197,11 @@ describe('a plaintext request', () => {
       'that is answered is wrong under STRICT',
       () => Promise.resolve('hello'),
       'STRICT',
-      { seen: 'answered', ok: false, note: expect.stringContaining('answered although the mode is STRICT') as string },
+      {
+        seen: 'answered',
+        ok: false,
+        note: expect.stringContaining('the pod answered a plaintext request although the mode is STRICT') as string,
+      },
     ],
     [
       'that gets a 404 is answered',
@@ -220,7 +225,11 @@ describe('a plaintext request', () => {
       'that the application forbids is answered, and so wrong under STRICT',
       () => Promise.reject(new ApiError(403, 'access to / is forbidden (HTTP 403)')),
       'STRICT',
-      { seen: 'answered', ok: false, note: expect.stringContaining('answered although the mode is STRICT') as string },
+      {
+        seen: 'answered',
+        ok: false,
+        note: expect.stringContaining('the pod answered a plaintext request although the mode is STRICT') as string,
+      },
     ],
     [
       'that the account may not make tells nothing',
@@ -242,7 +251,7 @@ describe('a plaintext request', () => {
     const [row] = await asked(() => Promise.reject(new Error('asked')), 'STRICT', [withPorts], 'tcp-mysql')
     expect(row).toMatchObject({
       seen: 'skipped',
-      note: 'the port is named tcp-mysql, so it does not speak plain HTTP and an HTTP request would prove nothing',
+      note: 'the port is named tcp-mysql, so it does not speak plain HTTP, and an HTTP request would prove nothing',
     })
     expect(row?.ok).toBeUndefined()
   })

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { outOfSync, statusOf, syncOf, verifyProxies, type Sync } from '../../../src/verify/proxies.ts'
+import { verifyProxies } from '../../../src/verify/proxies.ts'
+import { proxyStatusOf } from '../../../src/verify/proxy-status.ts'
+import { outOfSync, syncOf, type ProxySync } from '../../../src/verify/proxy-sync.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
 /** As a sidecar of Istio 1.31 publishes them by default. */
@@ -22,34 +24,34 @@ const at = (ms: number, message: string) =>
 const rejection = 'gRPC config for type.googleapis.com/envoy.config.cluster.v3.Cluster rejected: bad cluster'
 
 describe('a proxy', () => {
-  const well: Sync = { connected: true, never: [], suspects: [] }
-  const suspect = (acceptedAt: number): Sync => ({ ...well, suspects: [{ kind: 'cds', acceptedAt }] })
-  test.each<[string, Sync, string, RegExp | undefined]>([
+  const well: ProxySync = { connected: true, missing: [], rejected: [] }
+  const rejectedAt = (acceptedAt: number): ProxySync => ({ ...well, rejected: [{ discovery: 'cds', acceptedAt }] })
+  test.each<[string, ProxySync, string, RegExp | undefined]>([
     ['is in sync when nothing was refused and its stream is open', well, '', undefined],
     [
       'is not when it refused what came after the last that it took',
-      suspect(1_000),
+      rejectedAt(1_000),
       at(2_000, rejection),
-      /^Envoy rejected its clusters and runs on with what it had before: gRPC config .* rejected: bad cluster; correct the object/,
+      /^Envoy rejected its clusters and keeps its previous ones: gRPC config .* rejected: bad cluster; correct the object/,
     ],
-    ['is again when it took something newer', suspect(3_000), at(2_000, rejection), undefined],
+    ['is again when it took something newer', rejectedAt(3_000), at(2_000, rejection), undefined],
     [
       'is when the refusal was of another kind',
-      suspect(1_000),
+      rejectedAt(1_000),
       at(2_000, rejection.replace('Cluster', 'Listener')),
       undefined,
     ],
     [
       'is not when it never took any, though its log is gone',
-      suspect(0),
+      rejectedAt(0),
       '',
-      /rejected its clusters .*its log no longer tells why/,
+      /rejected its clusters .*the reason is no longer in its log/,
     ],
     [
       'is not before it was sent anything',
-      { ...well, never: ['cds', 'lds'] },
+      { ...well, missing: ['cds', 'lds'] },
       '',
-      /not been sent any clusters and listeners yet/,
+      /not received any clusters and listeners yet/,
     ],
     ['is not without a stream', { ...well, connected: false }, '', /no open stream to istiod/],
     ['is where the stream cannot be seen', { ...well, connected: undefined }, '', undefined],
@@ -60,22 +62,22 @@ describe('a proxy', () => {
 })
 
 describe('the counters', () => {
-  test.each<[string, string, Sync | undefined]>([
-    ['of a proxy that is well', stats(), { connected: true, never: [], suspects: [] }],
+  test.each<[string, string, ProxySync | undefined]>([
+    ['of a proxy that is well', stats(), { connected: true, missing: [], rejected: [] }],
     [
       'of one that refused clusters',
       stats({ 'envoy_cluster_manager_cds_update_rejected{}': 2 }),
-      { connected: true, never: [], suspects: [{ kind: 'cds', acceptedAt: 1_000 }] },
+      { connected: true, missing: [], rejected: [{ discovery: 'cds', acceptedAt: 1_000 }] },
     ],
     [
       'of one that got no listeners',
       stats({ 'envoy_listener_manager_lds_update_success{}': 0 }),
-      { connected: true, never: ['lds'], suspects: [] },
+      { connected: true, missing: ['lds'], rejected: [] },
     ],
     [
       'of one without a stream',
       stats({ 'envoy_cluster_upstream_rq_active{cluster_name="xds-grpc"}': 0 }),
-      { connected: false, never: [], suspects: [] },
+      { connected: false, missing: [], rejected: [] },
     ],
     ['are not there', 'nothing 1', undefined],
   ])('%s', (_, text, sync) => {
@@ -100,12 +102,12 @@ test('istioctl may print one document for each istiod', () => {
   ]
     .map((each) => JSON.stringify(each, undefined, 4))
     .join('\n')
-  expect([...statusOf(text)]).toEqual([
+  expect([...proxyStatusOf(text)]).toEqual([
     ['a.shop', undefined],
     ['b.shop', 'Envoy rejected its Cluster: bad cluster'],
     ['c.shop', 'its Cluster is older than what istiod sent'],
   ])
-  expect([...statusOf('not json')]).toEqual([])
+  expect([...proxyStatusOf('not json')]).toEqual([])
 })
 
 test('a proxy that cannot be read is not taken for one in sync', async () => {

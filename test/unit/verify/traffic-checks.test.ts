@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
+import { parseClusters, type PodCounts } from '../../../src/verify/proxy-counters.ts'
 import {
   trafficCheckRows,
-  parseClusters,
   checkTraffic,
-  type Counted,
   type TrafficCheckRow,
-  type CounterWindow,
+  type TrafficCheckScope,
 } from '../../../src/verify/traffic-checks.ts'
 import { clusterWith, pod, to, virtualService } from '../fixtures.ts'
 
@@ -21,7 +20,7 @@ const asked = (flags: string) =>
   `istio_requests_total{reporter="source",destination_service="${host}",destination_service_name="backend",response_flags="${flags}"}`
 const outbound = (counter: string, subset = '', to = host) =>
   `envoy_cluster_${counter}{cluster_name="outbound|3001|${subset}|${to}"}`
-const counted = (pod: Pod, delta: Record<string, number> = {}): Counted => ({
+const counted = (pod: Pod, delta: Record<string, number> = {}): PodCounts => ({
   pod,
   delta: new Map(Object.entries(delta)),
 })
@@ -34,8 +33,8 @@ const mysql: Service = {
 }
 
 function rows(
-  policy: CounterWindow['services'][string],
-  all: Counted[],
+  policy: TrafficCheckScope['services'][string],
+  all: PodCounts[],
   services: Service[] = [],
 ): Record<string, Omit<TrafficCheckRow, 'service' | 'what'>> {
   const found = trafficCheckRows({ namespace: 'shop', services: { backend: policy } }, all, services, [route], 5_000)
@@ -95,7 +94,7 @@ describe('retries, timeouts and ejections', () => {
     retries: { attempts: 2, retryOn: [] },
     timeout: 1_000,
     circuitBreaker: { consecutive5xxErrors: 5 },
-  } as unknown as CounterWindow['services'][string]
+  } as unknown as TrafficCheckScope['services'][string]
 
   test('are told as far as the default publishes them, and what is not published is said', () => {
     expect(
@@ -103,16 +102,18 @@ describe('retries, timeouts and ejections', () => {
     ).toEqual({
       'backend retries': {
         text: expect.stringMatching(
-          /^1 requests failed after their last retry; how many retries there were cannot be seen: .*proxyStatsMatcher/,
+          /^1 requests failed after their last retry; the number of retries is unknown: .*proxyStatsMatcher/,
         ) as string,
       },
       'backend timeouts': {
         ok: true,
-        text: expect.stringMatching(/^2 requests ended at their timeout; .*cannot be seen/) as string,
+        text: expect.stringMatching(
+          /^2 requests ended at their timeout; the number of tries that ended at theirs is unknown/,
+        ) as string,
       },
       'backend ejections': {
         text: expect.stringMatching(
-          /^3 requests were over the limit of connections, 4 found no pod left; .*cannot be seen/,
+          /^3 requests exceeded the connection limit, 4 found no pod; the number of ejections is unknown/,
         ) as string,
       },
     })
@@ -135,10 +136,10 @@ describe('retries, timeouts and ejections', () => {
         ok: true,
         text: '7 retries, 2 of them successful; 0 requests failed after their last retry',
       },
-      'backend timeouts': { ok: true, text: '0 requests ended at their timeout; tries that ended at theirs: 1' },
+      'backend timeouts': { ok: true, text: '0 requests ended at their timeout; 1 tries ended at theirs' },
       'backend ejections': {
         ok: true,
-        text: '1 ejections; 0 requests were over the limit of connections, 0 found no pod left',
+        text: '1 ejections; 0 requests exceeded the connection limit, 0 found no pod',
       },
     })
   })
@@ -162,7 +163,7 @@ describe('a service whose server speaks first', () => {
   const toMysql = (counter: string) => outbound(counter, '', 'mysql.shop.svc.cluster.local').replace('3001', '3306')
   const tcp = (end: string, flags = '-') =>
     `istio_tcp_connections_${end}_total{reporter="source",destination_service="mysql.shop.svc.cluster.local",response_flags="${flags}"}`
-  test.each<[string, Counted[], boolean | undefined, RegExp]>([
+  test.each<[string, PodCounts[], boolean | undefined, RegExp]>([
     [
       'is reached where connections are made and none failed',
       [counted(server), counted(user, { [toMysql('upstream_cx_total')]: 3, [toMysql('upstream_cx_connect_fail')]: 0 })],
@@ -193,12 +194,12 @@ describe('a service whose server speaks first', () => {
       undefined,
       /0 connections were made/,
     ],
-    ['is not known where nothing is published', [counted(server)], undefined, /cannot be seen/],
+    ['is not known where nothing is published', [counted(server)], undefined, /unknown whether clients reach it/],
     [
       'is not where no pod is ready',
       [counted({ ...server, status: { conditions: [] } })],
       false,
-      /no pod with a sidecar is ready/,
+      /no ready pod with a sidecar/,
     ],
   ])('%s', (_, all, ok, text) => {
     const headless = { ...mysql, spec: { selector: { app: 'mysql' } } } as unknown as Service

@@ -51,12 +51,12 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
   [
     'STRICT with clients outside the mesh',
     { isStrict: true, pods: [of('v1'), bare('cron'), bare('agent', { hostNetwork: true })] },
-    [/2 pods of shop without a sidecar speak nothing else: cron, agent \(host network\)/],
+    [/2 pods of shop without a sidecar send nothing else: cron, agent \(host network\)/],
   ],
   [
     'STRICT with one of them',
     { isStrict: true, pods: [of('v1'), bare('cron')] },
-    [/a pod of shop without a sidecar speaks nothing else: cron/],
+    [/a pod of shop without a sidecar sends nothing else: cron/],
   ],
   ['PERMISSIVE with them', { isStrict: false, pods: [of('v1'), bare('cron')] }, []],
   [
@@ -74,7 +74,7 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
       pods: [of('v1'), unready],
     },
     [
-      /single ready pod \(Service backend\) never happens, for one pod of one is more than maxEjectionPercent \(50%\); run two replicas/,
+      /single ready pod \(Service backend\) never happens, because one pod of one is more than maxEjectionPercent \(50%\); run two replicas/,
     ],
   ],
   [
@@ -111,7 +111,7 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
   [
     'a port without a name',
     { services: [service([{ port: 80 }])] },
-    [/^Service shop\/backend: the port 80 does not say what it speaks/],
+    [/^Service shop\/backend: the port 80 does not name its protocol/],
   ],
   [
     'a port with a name that is no protocol',

@@ -29,7 +29,7 @@ function doubts(requests: number, canary: (weight: number) => number): string[] 
   )
 }
 
-describe('whether something else than the routes decides who serves', () => {
+describe('warnings about a split that does not follow the weight', () => {
   test.each([60, 150])(
     'is not told of more than one in a hundred promotions that split as they should, with %d requests a step',
     (requests) => {
@@ -47,7 +47,7 @@ describe('whether something else than the routes decides who serves', () => {
 
   test('is told where a fifth of the requests go elsewhere', () => {
     expect(doubts(150, (weight) => 0.8 * weight * 1.5)).toContain(
-      'at weight 100 v2 served 80% of the requests of backend: something else than the routes that were moved decides who serves, such as another VirtualService, or callers that name the pods',
+      'at weight 100 v2 served 80% of the requests of backend: something other than the moved routes decides which version serves, such as another VirtualService, or callers that address the pods',
     )
   })
 

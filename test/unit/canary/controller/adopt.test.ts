@@ -182,7 +182,7 @@ describe('stable cannot take over', () => {
   const before = deployment('v1', { replicas: 1 })
 
   test.each<[string, Partial<Kept>, string]>([
-    ['its rollout does not get through', { rollsOut: false }, 'its new pods are not there yet'],
+    ['its rollout does not get through', { rollsOut: false }, 'its new pods do not exist yet'],
     [
       'its pods come without a sidecar',
       { pods: [pod({ metadata: { labels: groups.stable }, spec: { initContainers: [] } })] },

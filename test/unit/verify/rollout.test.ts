@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Workload } from '../../../src/cluster/objects.ts'
-import { isRolledOut, waitForRollout } from '../../../src/cluster/rollout.ts'
+import { isRolledOut, waitForRollout } from '../../../src/verify/rollout.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 const whole = (count: number) => ({ replicas: count, updatedReplicas: count, availableReplicas: count })
@@ -87,7 +87,7 @@ describe('a rollout that is not through in time', () => {
       spec: { selector: {}, template: { metadata: { labels: { app: 'backend' } }, spec: { containers: [] } } },
     }
     const other = pod({ metadata: { name: 'frontend-1', labels: { app: 'frontend' } }, status: { conditions: [] } })
-    await expect(waited([other], [], byExpression)).rejects.toThrow('its new pods are not there yet')
+    await expect(waited([other], [], byExpression)).rejects.toThrow('its new pods do not exist yet')
   })
 
   test('is told with why no pod could be created', async () => {
@@ -97,7 +97,7 @@ describe('a rollout that is not through in time', () => {
   })
 
   test('is told when nothing more is known', async () => {
-    await expect(waited([])).rejects.toThrow('its new pods are not there yet')
+    await expect(waited([])).rejects.toThrow('its new pods do not exist yet')
   })
 
   test('that is through is no error, even at the last moment', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { interval, plausible } from '../../../src/verify/binomial.ts'
+import { interval, plausible } from '../../../src/statistics/binomial.ts'
 
 // By Python's whole-number binomials (math.comb), which share nothing with ours; the last two also by hand: 1 − 0.005^(1/10), and its mirror image.
 test.each([

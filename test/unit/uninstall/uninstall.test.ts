@@ -1,7 +1,7 @@
 // The outcome on a real cluster is shown by the e2e test; here, the order of the steps and what is refused.
 import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts'
-import { uninstall, type Removal } from '../../../src/mesh/uninstall.ts'
+import { uninstall, type Removal } from '../../../src/uninstall/uninstall.ts'
 import { marked, ownerOf } from '../../../src/policies/prune.ts'
 import { pod, workload } from '../fixtures.ts'
 import { keeper, policy, route, rule, type Keeper } from '../policies/keeper.ts'
@@ -223,7 +223,7 @@ describe('istio-system stays where something of the user is in it', () => {
     const notes: string[] = []
     const { removed } = await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
     expect(notes[0]).toBe(
-      `the namespace istio-system stays, for not all in it is of the mesh: ${theirs.kind} istio-system/${theirs.metadata.name}`,
+      `the namespace istio-system stays because it holds objects that are not part of the mesh: ${theirs.kind} istio-system/${theirs.metadata.name}`,
     )
     expect(removed).not.toContain('Namespace istio-system')
     const left = [...kept.values()]
@@ -239,7 +239,7 @@ describe('nothing is touched where others need the mesh', () => {
     [
       "a stranger's policy",
       policy('Sidecar', 'theirs', {}),
-      "that would go with Istio's kinds: Sidecar shop/theirs; delete them first",
+      'policies that belong to no config of this namespace: Sidecar shop/theirs; delete them first',
     ],
     [
       "another namespace's policy of ours",
@@ -249,7 +249,7 @@ describe('nothing is touched where others need the mesh', () => {
     [
       'a pod that nothing restarts',
       podOf('lonely'),
-      'are of no Deployment, StatefulSet or DaemonSet that could be restarted without: Pod shop/lonely-1; delete them first, or wait for their end',
+      'belong to no Deployment, StatefulSet or DaemonSet that could be restarted: Pod shop/lonely-1; delete them first, or wait until they end',
     ],
     [
       "another namespace's sidecar",
@@ -280,7 +280,7 @@ describe('of several control planes', () => {
   test('none goes unless it is named, for all would go', async () => {
     const { cluster, removal, happened } = world(two())
     await expect(uninstall(cluster, removal)).rejects.toThrow(
-      'uninstall: there are several control planes (default, canary), and all would go; name the one to remove',
+      'uninstall: the cluster has several control planes (default, canary), and this run would remove all of them; set `istio.revision` to the one to remove',
     )
     expect(happened).toEqual([])
   })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
-import { verifyPods } from '../../../src/verify/verify.ts'
+import { verifyPods } from '../../../src/verify/verify-pods.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 type Objects = { pods?: Pod[]; workloads?: Workload[]; events?: object[] }

@@ -1,0 +1,86 @@
+// CPU and memory: what pods request, as the scheduler counts it, and how people read it. Pure.
+import type { Pod, Quantities } from '../cluster/objects.ts'
+
+/** CPU in thousandths of a core, memory in bytes. */
+export type Resources = { cpuMilli: number; memoryBytes: number }
+
+const mebi = 1024 ** 2
+export const noResources: Resources = { cpuMilli: 0, memoryBytes: 0 }
+
+export function resources(cpuMilli: number, mebibytes: number): Resources {
+  return { cpuMilli, memoryBytes: mebibytes * mebi }
+}
+
+export function fromQuantities(quantities: Quantities | undefined): Resources {
+  return { cpuMilli: Math.round(1000 * quantity(quantities?.['cpu'])), memoryBytes: quantity(quantities?.['memory']) }
+}
+
+/** What the scheduler counts for a pod: its long-running containers together, or more where an init container needs more. */
+export function requestsOf({ spec }: Pod): Resources {
+  const init = (spec.initContainers ?? []).map((container) => ({
+    isSidecar: container.restartPolicy === 'Always',
+    requests: fromQuantities(container.resources?.requests),
+  }))
+  const containers = spec.containers.map(({ resources }) => fromQuantities(resources?.requests))
+  const sidecars = init.filter(({ isSidecar }) => isSidecar).map(({ requests }) => requests)
+  // An init container runs beside the sidecars that were started before it.
+  const duringInit = init.flatMap(({ isSidecar, requests }, i) => {
+    const started = init.slice(0, i).filter((each) => each.isSidecar)
+    return isSidecar ? [] : [total([...started.map((each) => each.requests), requests])]
+  })
+  const peak = [total([...containers, ...sidecars]), ...duringInit].reduce((a, b) => ({
+    cpuMilli: Math.max(a.cpuMilli, b.cpuMilli),
+    memoryBytes: Math.max(a.memoryBytes, b.memoryBytes),
+  }))
+  return total([peak, fromQuantities(spec.overhead)])
+}
+
+export function total(all: Resources[]): Resources {
+  return all.reduce(
+    (a, b) => ({ cpuMilli: a.cpuMilli + b.cpuMilli, memoryBytes: a.memoryBytes + b.memoryBytes }),
+    noResources,
+  )
+}
+
+export function minus(a: Resources, b: Resources): Resources {
+  return { cpuMilli: a.cpuMilli - b.cpuMilli, memoryBytes: a.memoryBytes - b.memoryBytes }
+}
+
+export function fitsIn(need: Resources, free: Resources): boolean {
+  return need.cpuMilli <= free.cpuMilli && need.memoryBytes <= free.memoryBytes
+}
+
+const scale: Record<string, number> = {
+  n: 1e-9,
+  u: 1e-6,
+  m: 1e-3,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  Ki: 1024,
+  Mi: mebi,
+  Gi: 1024 ** 3,
+  Ti: 1024 ** 4,
+  Pi: 1024 ** 5,
+}
+
+/** A quantity as Kubernetes writes it: `100m`, `1.5`, `2Gi`, `1e3`. 0 for none, and for one that does not parse. */
+export function quantity(written: string | undefined): number {
+  const [, amount, suffix = ''] = /^(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)([numkMGTP]?|[KMGTP]i)$/.exec(written ?? '') ?? []
+  return amount === undefined ? 0 : Number(amount) * scale[suffix]!
+}
+
+export function formatResources({ cpuMilli, memoryBytes }: Resources): string {
+  return `${formatCpu(cpuMilli)} and ${formatMemory(memoryBytes)}`
+}
+
+export function formatCpu(milli: number): string {
+  return milli >= 1000 ? `${Number((milli / 1000).toFixed(1))} CPU` : `${milli}m CPU`
+}
+
+export function formatMemory(bytes: number): string {
+  return bytes >= 1024 * mebi ? `${Number((bytes / 1024 / mebi).toFixed(1))} GiB` : `${Math.round(bytes / mebi)} MiB`
+}

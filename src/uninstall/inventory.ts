@@ -1,0 +1,144 @@
+// What an uninstall would remove and restart, and what forbids it. Reads only.
+import type { Cluster } from '../cluster/client.ts'
+import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
+import { groupOf, systemNamespace, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import type { Workload as WorkloadRef } from '../config/values.ts'
+import { selectWorkloads } from '../mesh/inject.ts'
+import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
+import { hasEnded, hasSidecar } from '../mesh/sidecar.ts'
+import { isOurs, listPolicies, namespaceLabel } from '../policies/prune.ts'
+import { listNames } from '../runtime/errors.ts'
+import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
+
+export type Inventory = {
+  /** Of promotions; their guards go with them. */
+  leases: KubeObject[]
+  policies: KubeObject[]
+  /** Of the namespace: the names of the labels that ask for sidecars. */
+  labels: string[]
+  /** To restart, because their pods have sidecars. */
+  workloads: Workload[]
+  meshObjects: KubeObject[]
+  deletesSystemNamespace: boolean
+}
+
+export type InventoryScope = {
+  namespace: string
+  /** In the order in which they got their sidecars; they lose them in the opposite order. */
+  workloads: readonly WorkloadRef[] | 'all'
+  note: (line: string) => void
+}
+
+/** @throws ConfigError when the removal would take something from others, or could not remove a sidecar. */
+export async function takeInventory(cluster: Cluster, scope: InventoryScope): Promise<Inventory> {
+  const { namespace, note } = scope
+  const [policies, allPods] = await Promise.all([userPolicies(cluster), cluster.list<Pod>('Pod')])
+  const pods = allPods.filter(isInMesh)
+  const { ours, others } = byOwner(policies, namespace)
+  const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
+  const faults = [...policyFaults(others), ...namespaceFaults(pods, namespace), ...loosePodFaults(loosePods)]
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return {
+    leases: await cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` }),
+    policies: ours,
+    workloads,
+    labels: await injectionLabels(cluster, namespace),
+    meshObjects: await listMeshObjects(cluster),
+    deletesSystemNamespace: await canDeleteSystemNamespace(cluster, note),
+  }
+}
+
+/** Istio's own policies, which come and go with it, are left out. */
+async function userPolicies(cluster: Cluster): Promise<KubeObject[]> {
+  return (await listPolicies(cluster, undefined)).filter((object) => !isIstios(object))
+}
+
+/** `ours`: of the configs of this namespace; `others`: the rest of those that go with Istio's CRDs. */
+function byOwner(policies: KubeObject[], namespace: string): { ours: KubeObject[]; others: KubeObject[] } {
+  const isOfNamespace = (object: KubeObject) =>
+    isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
+  const isGatewayApi = ({ apiVersion }: KubeObject) => groupOf(apiVersion) === 'gateway.networking.k8s.io'
+  return {
+    ours: policies.filter(isOfNamespace),
+    others: policies.filter((object) => !isOfNamespace(object) && !isGatewayApi(object)),
+  }
+}
+
+/** A pod that has ended or is being deleted no longer needs the mesh. */
+function isInMesh(pod: Pod): boolean {
+  return hasSidecar(pod) && !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
+}
+
+function policyFaults(others: KubeObject[]): string[] {
+  if (others.length === 0) return []
+  return [
+    "uninstall: removing Istio's CRDs would also delete policies that belong to no config of this namespace: " +
+      `${listNames(others.map(titleOf))}; delete them first, or keep the mesh`,
+  ]
+}
+
+function namespaceFaults(pods: Pod[], namespace: string): string[] {
+  const namespaces = [...new Set(pods.map(({ metadata }) => metadata.namespace ?? ''))].filter(
+    (each) => each !== namespace && each !== systemNamespace,
+  )
+  if (namespaces.length === 0) return []
+  return [
+    `uninstall: pods in other namespaces still have sidecars (${listNames(namespaces)}) and would lose the mesh; ` +
+      'remove their sidecars first, or keep the mesh',
+  ]
+}
+
+function loosePodFaults(pods: Pod[]): string[] {
+  if (pods.length === 0) return []
+  return [
+    'uninstall: these pods have sidecars, but belong to no Deployment, StatefulSet or DaemonSet that could be ' +
+      `restarted: ${listNames(pods.map(podTitle))}; delete them first, or wait until they end`,
+  ]
+}
+
+function podTitle(pod: Pod): string {
+  return titleOf({ ...pod, kind: 'Pod' })
+}
+
+/**
+ * Callers got their sidecars before the workloads that they call, so a workload loses its sidecar before its callers.
+ * `loosePods` belong to no workload.
+ */
+async function workloadsWithSidecars(
+  cluster: Cluster,
+  { namespace, workloads: refs }: InventoryScope,
+  pods: Pod[],
+): Promise<{ workloads: Workload[]; loosePods: Pod[] }> {
+  const named = refs === 'all' ? [] : [...(await selectWorkloads(cluster, namespace, refs))].reverse()
+  const rest = (await selectWorkloads(cluster, namespace, 'all')).filter(
+    ({ kind, metadata }) => !named.some((one) => one.kind === kind && one.metadata.name === metadata.name),
+  )
+  const all = [...named, ...rest]
+  const own = pods.filter(({ metadata }) => metadata.namespace === namespace)
+  return {
+    workloads: all.filter((workload) => own.some((pod) => belongs(workload, pod))),
+    loosePods: own.filter((pod) => !all.some((workload) => belongs(workload, pod))),
+  }
+}
+
+async function injectionLabels(cluster: Cluster, namespace: string): Promise<string[]> {
+  const labels = (await cluster.get<KubeObject>('Namespace', undefined, namespace))?.metadata.labels ?? {}
+  return [injectionLabel, revisionLabel].filter((label) => label in labels && labels[label] !== 'disabled')
+}
+
+export function labelTitle(name: string, namespace: string): string {
+  return `label ${name} of Namespace ${namespace}`
+}
+
+/** One phrase for each thing that should be gone and still exists. */
+export async function listRemains(cluster: Cluster, namespace: string, deletedSystem: boolean): Promise<string[]> {
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  const system = deletedSystem ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace) : undefined
+  return [
+    ...(await listMeshObjects(cluster)).map(titleOf),
+    ...pods.filter(isInMesh).map((pod) => `sidecar of ${podTitle(pod)}`),
+    ...(system ? [`Namespace ${systemNamespace}`] : []),
+    ...(await injectionLabels(cluster, namespace)).map((name) => labelTitle(name, namespace)),
+  ]
+}

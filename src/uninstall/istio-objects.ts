@@ -1,0 +1,121 @@
+// Istio's own objects in a cluster: those that an uninstall removes, and those that tell whose istio-system is.
+import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
+import { systemNamespace, titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { tagLabel } from '../mesh/labels.ts'
+import { isOurs } from '../policies/prune.ts'
+import { listNames } from '../runtime/errors.ts'
+
+const istioLabels = [
+  'install.operator.istio.io/owning-resource',
+  'operator.istio.io/managed',
+  'operator.istio.io/component',
+  tagLabel,
+]
+
+/** True for objects that istioctl installed. */
+export function isIstios({ metadata: { labels = {} } }: KubeObject): boolean {
+  return istioLabels.some((label) => label in labels)
+}
+
+export function isIstiod({ kind, metadata: { labels = {} } }: KubeObject): boolean {
+  return kind === 'Deployment' && labels['app'] === 'istiod'
+}
+
+/** True for what istiod creates while it runs, and istioctl leaves behind. */
+export function isRuntimeObject({ kind }: KubeObject): boolean {
+  return kind === 'ConfigMap' || kind === 'GatewayClass'
+}
+
+/** istiod writes these into every namespace. */
+const certificateMaps = ['istio-ca-root-cert', 'istio-ca-crl']
+
+/** istiod itself, and everything of Istio outside its namespace. */
+export async function listMeshObjects(cluster: Cluster): Promise<KubeObject[]> {
+  const list = (kind: Kind, namespace?: string, query = {}) =>
+    cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent)
+  const [istiod, crds, certificates, gatewayClasses, ...named] = await Promise.all([
+    list('Deployment', systemNamespace),
+    list('CustomResourceDefinition'),
+    list('ConfigMap', undefined, { labelSelector: 'istio.io/config=true' }),
+    list('GatewayClass'),
+    list('MutatingWebhookConfiguration'),
+    list('ValidatingWebhookConfiguration'),
+    list('ClusterRole'),
+    list('ClusterRoleBinding'),
+  ])
+  return [
+    ...istiod.filter(isIstios),
+    ...crds.filter(({ metadata }) => metadata.name.endsWith('.istio.io')),
+    ...named.flat().filter((object) => isIstios(object) || /^(istio|istiod)-/.test(object.metadata.name)),
+    ...gatewayClasses.filter(isOfIstioController),
+    ...certificates.filter(({ metadata }) => certificateMaps.includes(metadata.name)),
+  ]
+}
+
+function isOfIstioController({ spec }: KubeObject & { spec?: { controllerName?: string } }): boolean {
+  return spec?.controllerName?.startsWith('istio.io/') ?? false
+}
+
+/** The kinds of objects that show that a user works in istio-system. */
+const userKinds = [
+  'Pod',
+  'Deployment',
+  'StatefulSet',
+  'DaemonSet',
+  'Job',
+  'CronJob',
+  'Service',
+  'ConfigMap',
+  'Secret',
+  'PersistentVolumeClaim',
+  'Ingress',
+] as const
+
+const caSecret = 'istio-ca-secret'
+/** What Kubernetes and istiod write into istio-system on their own. */
+const generated = [
+  'ConfigMap kube-root-ca.crt',
+  `Secret ${caSecret}`,
+  ...certificateMaps.map((name) => `ConfigMap ${name}`),
+]
+
+function isUsers(object: KubeObject): boolean {
+  const { name, ownerReferences = [] } = object.metadata
+  return (
+    !isIstios(object) &&
+    !isOurs(object) &&
+    ownerReferences.length === 0 &&
+    !isLeaderElection(object) &&
+    !generated.includes(`${object.kind} ${name}`)
+  )
+}
+
+/** The replicas of istiod elect their leader by such a ConfigMap. */
+function isLeaderElection({ metadata: { name, annotations = {} } }: KubeObject): boolean {
+  return name.startsWith('istio-') && 'control-plane.alpha.kubernetes.io/leader' in annotations
+}
+
+/** True when istio-system exists and holds nothing of a user's, so that an uninstall may delete it. */
+export async function canDeleteSystemNamespace(cluster: Cluster, note: (line: string) => void): Promise<boolean> {
+  if (!(await cluster.get('Namespace', undefined, systemNamespace))) return false
+  const lists = userKinds.map((kind) => cluster.list<KubeObject>(kind, systemNamespace))
+  const users = (await Promise.all(lists)).flat().filter(isUsers)
+  if (users.length > 0)
+    note(
+      `the namespace ${systemNamespace} stays because it holds objects that are not part of the mesh: ` +
+        listNames(users.map(titleOf)),
+    )
+  return users.length === 0
+}
+
+/** What remains of the mesh in an istio-system that stays: istiod's own objects, and our record of the installation. */
+export async function listLeftovers(cluster: Cluster): Promise<KubeObject[]> {
+  const [maps, secrets] = await Promise.all([
+    cluster.list<KubeObject>('ConfigMap', systemNamespace),
+    cluster.list<KubeObject>('Secret', systemNamespace),
+  ])
+  return [
+    ...maps.filter((object) => isOurs(object) || isLeaderElection(object)),
+    ...secrets.filter(({ metadata }) => metadata.name === caSecret),
+  ]
+}

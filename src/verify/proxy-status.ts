@@ -1,0 +1,56 @@
+// Whether the proxies are in sync, by `istioctl proxy-status`, which asks istiod.
+import { run } from '../tools/run.ts'
+
+/** `args`: those of the connection to the cluster. */
+export type IstioctlAccess = { path: string; args: string[]; signal: AbortSignal }
+
+/** `pod.namespace` → why the proxy is out of sync, or undefined when it is in sync. */
+export type ProxyStatus = ReadonlyMap<string, string | undefined>
+
+/** Undefined when istioctl fails. */
+export async function readProxyStatus(
+  { path, args, signal }: IstioctlAccess,
+  namespace: string,
+): Promise<ProxyStatus | undefined> {
+  const { code, stdout } = await run(path, ['proxy-status', '--namespace', namespace, '-o', 'json', ...args], signal)
+  return code === 0 ? proxyStatusOf(stdout) : undefined
+}
+
+type XdsConfig = { typeUrl?: string; configStatus?: string; errorState?: { details?: string } }
+type StatusDocument = { resources?: { node?: { id?: string }; genericXdsConfigs?: XdsConfig[] }[] }
+
+/** The text may hold several JSON documents, one from each istiod. */
+export function proxyStatusOf(text: string): ProxyStatus {
+  const configs = documentsIn(text).flatMap((each) => (each as StatusDocument).resources ?? [])
+  return new Map(
+    configs.map(({ node, genericXdsConfigs = [] }) => {
+      const bad =
+        genericXdsConfigs.find(({ configStatus }) => configStatus === 'ERROR') ??
+        genericXdsConfigs.find(({ configStatus }) => configStatus === 'STALE')
+      return [node?.id ?? '', bad && causeOfStatus(bad)] as const
+    }),
+  )
+}
+
+function causeOfStatus({ typeUrl, configStatus, errorState }: XdsConfig): string {
+  const kind = typeUrl?.split('.').at(-1) ?? 'configuration'
+  return configStatus === 'ERROR'
+    ? `Envoy rejected its ${kind}: ${errorState?.details ?? 'no reason given'}`
+    : `its ${kind} is older than what istiod sent`
+}
+
+/** istioctl prints JSON documents one after the other, each starting and ending in the first column. */
+function documentsIn(text: string): unknown[] {
+  const parts = text
+    .split(/^(?=[{[])/m)
+    .map((part) => part.trim())
+    .filter(Boolean)
+  return parts.flatMap((part): unknown[] => {
+    try {
+      const parsed: unknown = JSON.parse(part)
+      return Array.isArray(parsed) ? (parsed as unknown[]) : [parsed]
+    } catch {
+      return []
+    }
+  })
+}

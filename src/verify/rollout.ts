@@ -1,0 +1,51 @@
+// A workload's rollout: whether it is complete, the wait for it, and why it is not.
+import type { Cluster } from '../cluster/client.ts'
+import { belongs } from '../cluster/labels.ts'
+import type { Kind, Pod, Workload } from '../cluster/objects.ts'
+import { isReady } from '../mesh/sidecar.ts'
+import { poll } from '../runtime/retry.ts'
+import { causeOf } from './cause.ts'
+import { creationFailure } from './pod-creation.ts'
+
+/** True when every pod of the workload has its newest template and is available. */
+export function isRolledOut({ kind, metadata, spec, status }: Workload): boolean {
+  if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false
+  if (kind === 'DaemonSet') {
+    const wanted = status?.desiredNumberScheduled ?? 0
+    return (status?.updatedNumberScheduled ?? 0) === wanted && (status?.numberAvailable ?? 0) === wanted
+  }
+  const wanted = spec.replicas ?? 1
+  const { replicas = 0, updatedReplicas = 0, availableReplicas = 0 } = status ?? {}
+  return updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted
+}
+
+/** Rejects with the cause when the rollout is not complete after `timeoutMs`. */
+export async function waitForRollout(
+  cluster: Cluster,
+  { kind, metadata }: Workload,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, namespace = '' } = metadata
+  const look = () => cluster.get<Workload>(kind as Kind, namespace, name)
+  const isComplete = (workload: Workload | undefined) => workload !== undefined && isRolledOut({ ...workload, kind })
+  const last = await poll(look, isComplete, { limitMs: timeoutMs, intervalMs: 500, signal })
+  if (isComplete(last)) return
+  const cause = await rolloutCause(cluster, namespace, last)
+  throw new Error(`${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${cause}`)
+}
+
+async function rolloutCause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {
+  if (!workload) return 'it no longer exists'
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  // The newest: an old pod that is not ready either does not explain this rollout.
+  const unready = pods
+    .filter((pod) => belongs(workload, pod) && !isReady(pod) && pod.metadata.deletionTimestamp === undefined)
+    .sort(newestFirst)[0]
+  if (unready) return `${unready.metadata.name}: ${await causeOf(cluster, unready)}`
+  return (await creationFailure(cluster, namespace, workload.metadata.name)) ?? 'its new pods do not exist yet'
+}
+
+function newestFirst(a: Pod, b: Pod): number {
+  return (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? '')
+}

@@ -1,0 +1,81 @@
+// Whether the requests arrive as the weights of a route split them. Pure.
+import type { MetricNames } from '../canary/metrics/counters.ts'
+import { matches } from '../cluster/labels.ts'
+import type { VirtualService } from '../cluster/objects.ts'
+import type { ServicePolicy } from '../config/schema.ts'
+import type { Weights } from '../policies/compile/index.ts'
+import { interval, plausible } from '../statistics/binomial.ts'
+import { servedRequests, type CountedService, type PodCounts } from './proxy-counters.ts'
+import type { TrafficCheckRow } from './traffic-checks.ts'
+
+const confidence = 0.99
+/** For a failure. At 99 % one run in a hundred would fail although nothing is wrong. */
+const failureConfidence = 0.9999
+
+/** `weights`: those of the `route`, in force. */
+export type SplitCheck = {
+  target: CountedService
+  route: VirtualService
+  weights: Weights
+  subsets: NonNullable<ServicePolicy['subsets']>
+}
+
+/** Counts where the requests arrive, by the labels of the pods that served them, because these define a subset. */
+export function splitRow(
+  { target, route, weights, subsets }: SplitCheck,
+  counts: PodCounts[],
+  metrics: MetricNames,
+  watchMs: number,
+): TrafficCheckRow {
+  const row = { service: target.service, what: 'split' } as const
+  const served = Object.keys(weights).map((name) => {
+    const labels = subsets[name]
+    const own = labels ? counts.filter(({ pod }) => matches(labels, pod.metadata.labels)) : []
+    return { name, count: servedRequests(own, target, metrics) }
+  })
+  const requests = served.reduce((total, { count }) => total + count, 0)
+  const totalWeight = Object.values(weights).reduce((total, each) => total + each, 0)
+  if (requests === 0 || totalWeight === 0)
+    return { ...row, text: `no request reached ${target.service} in ${watchMs / 1000} s, so its split is unknown` }
+  const parts = served.map(({ name, count }) => partOf(name, count, requests, (weights[name] ?? 0) / totalWeight))
+  const text = parts.map((part) => part.text).join(', ')
+  return { ...row, ...verdictOf(parts, text, route) }
+}
+
+/** `isLikely`: the count is within the interval of the share; `isPossible`: a failure would be wrong. */
+type Part = { isLikely: boolean; isPossible: boolean; text: string }
+
+function partOf(name: string, count: number, requests: number, share: number): Part {
+  const [low, high] = interval(count, requests, confidence)
+  const range = `99 % interval ${percent(low)} to ${percent(high)}`
+  return {
+    isLikely: plausible(count, requests, share, confidence),
+    isPossible: plausible(count, requests, share, failureConfidence),
+    text: `${name} ${count} of ${requests} (${percent(count / requests)}, ${range}; weight ${percent(share)})`,
+  }
+}
+
+function verdictOf(parts: Part[], text: string, route: VirtualService): { ok?: boolean; text: string } {
+  if (parts.every(({ isLikely }) => isLikely)) return { ok: true, text }
+  if (hasOtherRoutes(route))
+    return {
+      text:
+        `${text}; other routes or mirrors of VirtualService ${route.metadata.name} send requests to the same pods, ` +
+        'so the counts do not show the weights alone',
+    }
+  if (parts.every(({ isPossible }) => isPossible))
+    return { text: `${text}; outside the interval, as happens by chance once in a hundred times: run it again` }
+  return {
+    ok: false,
+    text: `${text}; far outside the interval: a caller is outside the mesh, or a proxy has not received the weights`,
+  }
+}
+
+/** Requests that the weights do not govern reach the same pods. */
+function hasOtherRoutes({ spec: { http = [] } }: VirtualService): boolean {
+  return http.length > 1 || http.some((each) => each['mirror'] !== undefined || each['mirrors'] !== undefined)
+}
+
+function percent(share: number): string {
+  return `${Number((share * 100).toFixed(1))} %`
+}

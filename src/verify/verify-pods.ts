@@ -1,0 +1,114 @@
+// Waits until every pod that should be in the mesh is ready with its sidecar, and explains the pods that are not in time.
+import type { Cluster } from '../cluster/client.ts'
+import { matches } from '../cluster/labels.ts'
+import type { Pod, Workload } from '../cluster/objects.ts'
+import { expectsSidecar } from '../mesh/sidecar.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { causeOf } from './cause.ts'
+import { creationFailure } from './pod-creation.ts'
+import { podRows, type PodRow } from './pods.ts'
+
+/**
+ * `isRequired` picks the pods that must be ok; the others are only listed. A workload that has fewer pods than it wants gets
+ * a row of its own.
+ */
+export async function verifyPods(
+  cluster: Cluster,
+  namespace: string,
+  timeoutMs: number,
+  isRequired: (pod: Pod) => boolean,
+  signal: AbortSignal,
+): Promise<PodRow[]> {
+  const until = systemClock.now() + timeoutMs
+  for (;;) {
+    // Workloads before pods: when a rollout ends in between, its old pods are not listed any more.
+    const workloads = await listWorkloads(cluster, namespace)
+    const pods = await cluster.list<Pod>('Pod', namespace)
+    const rows = podRows(pods)
+    const failing = podRows(pods.filter(isRequired)).filter(({ ok }) => !ok)
+    const short = workloads.filter((workload) => lacksPods(workload) && isRequired(templatePod(workload)))
+    if (failing.length === 0 && short.length === 0) return rows
+    if (systemClock.now() >= until || isHopeless(pods, failing, workloads))
+      return [
+        ...(await withCauses(cluster, pods, rows, failing)),
+        ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),
+      ]
+    await systemClock.sleep(1_000, signal)
+  }
+}
+
+/** A pod without a sidecar never gets one; waiting helps only where a new pod is about to replace it. */
+function isHopeless(pods: Pod[], failing: PodRow[], workloads: Workload[]): boolean {
+  const names = failing.filter(({ sidecar }) => sidecar === 'none').map(({ name }) => name)
+  return pods
+    .filter(({ metadata }) => names.includes(metadata.name))
+    .some((pod) => !workloads.some((workload) => isReplacing(workload, pod)))
+}
+
+async function withCauses(cluster: Cluster, pods: Pod[], rows: PodRow[], failing: PodRow[]): Promise<PodRow[]> {
+  const failingPods = pods.filter(({ metadata }) => failing.some(({ name }) => name === metadata.name))
+  const causes = await Promise.all(
+    failingPods.map(async (pod) => [pod.metadata.name, await causeOf(cluster, pod)] as const),
+  )
+  const byName = new Map(causes)
+  return rows.map((row) => (byName.has(row.name) ? { ...row, cause: byName.get(row.name)! } : row))
+}
+
+async function listWorkloads(cluster: Cluster, namespace: string): Promise<Workload[]> {
+  const kinds = ['Deployment', 'StatefulSet', 'DaemonSet'] as const
+  return (await Promise.all(kinds.map((kind) => cluster.list<Workload>(kind, namespace)))).flat()
+}
+
+function podCounts({ kind, spec, status }: Workload): { wanted: number; created: number } {
+  if (kind === 'DaemonSet')
+    return { wanted: status?.desiredNumberScheduled ?? 0, created: status?.updatedNumberScheduled ?? 0 }
+  // Only pods of the newest template count: in a rollout that is stuck, the old pods stay until the new ones exist.
+  return {
+    wanted: spec.replicas ?? 1,
+    created: status?.updatedReplicas ?? (kind === 'Deployment' ? 0 : (status?.replicas ?? 0)),
+  }
+}
+
+/** True while the workload's rollout is under way, and the pod is one that a newer pod will replace. */
+function isReplacing({ kind, metadata, spec, status = {} }: Workload, pod: Pod): boolean {
+  const labels = spec.selector.matchLabels ?? {}
+  if (Object.keys(labels).length === 0 || !matches(labels, pod.metadata.labels)) return false
+  if ((status.observedGeneration ?? 0) < (metadata.generation ?? 0)) return true
+  return kind === 'DaemonSet'
+    ? (status.updatedNumberScheduled ?? 0) < (status.desiredNumberScheduled ?? 0)
+    : (status.updatedReplicas ?? 0) < (status.replicas ?? 0)
+}
+
+/** True when the workload's controller could not create its pods, so that no pod shows the failure. */
+function lacksPods(workload: Workload): boolean {
+  const { wanted, created } = podCounts(workload)
+  const isRefused =
+    workload.status?.conditions?.some(({ type, status }) => type === 'ReplicaFailure' && status === 'True') ?? false
+  return created < wanted && (created === 0 || isRefused) && expectsSidecar(templatePod(workload))
+}
+
+/** The pod that the workload would create. */
+function templatePod({ metadata, spec }: Workload): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { ...spec.template.metadata, name: metadata.name, namespace: metadata.namespace ?? '' },
+    spec: spec.template.spec,
+  }
+}
+
+async function shortRow(cluster: Cluster, namespace: string, workload: Workload): Promise<PodRow> {
+  const { name } = workload.metadata
+  const { wanted, created } = podCounts(workload)
+  const cause =
+    (await creationFailure(cluster, namespace, name)) ??
+    `its controller has created ${created} of ${wanted} pods, and no event says why`
+  return {
+    name: `${workload.kind}/${name}`,
+    ready: `${created}/${wanted}`,
+    sidecar: 'none',
+    ok: false,
+    restarts: 0,
+    cause,
+  }
+}

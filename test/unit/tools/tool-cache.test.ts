@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { withLock } from '../../../src/tools/lock.ts'
+import { tempFolder } from '../fixtures.ts'
+
+const exec = promisify(execFile)
+const version = '1.31.0'
+const never = new AbortController().signal
+let cache: string
+
+beforeEach(() => {
+  cache = tempFolder()
+  vi.stubEnv('RUNNER_TOOL_CACHE', cache)
+})
+afterEach(() => void vi.unstubAllEnvs())
+
+/** A job of its own: installs a tool of 20 MB, starts it, and prints what it says. */
+const job = `
+import { execFileSync } from 'node:child_process'
+import { writeFile, chmod } from 'node:fs/promises'
+import { istioctlTool } from '${import.meta.dirname}/../../../src/istioctl/release.ts'
+import { installTool } from '${import.meta.dirname}/../../../src/tools/tool-cache.ts'
+const { path } = await installTool(istioctlTool, '${version}', 'a'.repeat(64), new AbortController().signal, async (path) => {
+  await writeFile(path, '#!/bin/sh\\necho whole\\nexit\\n' + '#'.repeat(20_000_000))
+  await chmod(path, 0o755)
+})
+console.log(execFileSync(path).toString().trim())
+`
+
+async function said(): Promise<string> {
+  const { stdout } = await exec(process.execPath, ['--input-type=module-typescript', '-e', job], { env: process.env })
+  return stdout.trim().split('\n').at(-1)!
+}
+
+test('several jobs that install the same tool at the same time each run a whole binary', async () => {
+  expect(await Promise.all(Array.from({ length: 4 }, said))).toEqual(Array(4).fill('whole'))
+  // No lock and no draft stays.
+  expect(readdirSync(join(cache, 'istioctl'))).toEqual([version])
+})
+
+test('a job replaces an entry that was changed, while others find or replace it', async () => {
+  await said()
+  writeFileSync(join(cache, 'istioctl', version, process.arch, 'istioctl'), '#!/bin/sh\necho changed\n')
+  expect(await Promise.all(Array.from({ length: 3 }, said))).toEqual(Array(3).fill('whole'))
+})
+
+describe('a lock', () => {
+  const path = () => join(cache, '.lock')
+
+  test('lets one in at a time', async () => {
+    let inside = 0
+    const most: number[] = []
+    const work = async () => {
+      most.push(++inside)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      inside--
+    }
+    await Promise.all(Array.from({ length: 5 }, () => withLock(path(), never, work)))
+    expect(most).toEqual(Array(5).fill(1))
+    expect(existsSync(path())).toBe(false)
+  })
+
+  test('is free again after work that failed', async () => {
+    await expect(withLock(path(), never, () => Promise.reject(new Error('the disk is full')))).rejects.toThrow('full')
+    expect(await withLock(path(), never, () => Promise.resolve('free'))).toBe('free')
+  })
+
+  test('that a killed job left is taken over', async () => {
+    mkdirSync(path())
+    utimesSync(path(), 0, 0)
+    expect(await withLock(path(), never, () => Promise.resolve('taken over'))).toBe('taken over')
+  })
+
+  test('that another job holds is waited for until the run is cancelled', async () => {
+    mkdirSync(path())
+    const cancel = new AbortController()
+    const waiting = withLock(path(), cancel.signal, () => Promise.resolve())
+    setTimeout(() => cancel.abort(new Error('the run was cancelled')), 20)
+    await expect(waiting).rejects.toThrow('the run was cancelled')
+    expect(existsSync(path())).toBe(true)
+  })
+})
+
+test('the checksum of a binary stands beside it', async () => {
+  await said()
+  const record = readFileSync(join(cache, 'istioctl', version, process.arch, '.istioctl.json'), 'utf8')
+  expect(JSON.parse(record)).toEqual({
+    binary: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+    asset: 'a'.repeat(64),
+  })
+})
