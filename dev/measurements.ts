@@ -241,7 +241,7 @@ export function publish(names: string[]): string[] {
 }
 
 /** The result without its long lists, of which only what the tables show is kept. */
-function compact({ cells, faults, rows, ...rest }: Record<string, unknown>): object {
+export function compact({ cells, faults, rows, ...rest }: Record<string, unknown>): object {
   return {
     ...rest,
     ...(cells ? compactCells(cells as SimulatedCell[]) : {}),
