@@ -1,5 +1,12 @@
 // One promotion in virtual time by the machine that also moves real traffic (src/canary/machine.ts).
-import { next, initialState, type Observation, type Verdict } from '../../src/canary/state/machine.ts'
+import {
+  next,
+  initialState,
+  outcomeOf,
+  type Observation,
+  type State,
+  type Verdict,
+} from '../../src/canary/state/machine.ts'
 import { noRequests, addRequests, type RequestCounts } from '../../src/canary/analysis/request-counts.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
@@ -14,7 +21,7 @@ export function planOf(more: string): CanaryConfig {
 }
 
 export function promote(plan: CanaryConfig, users: Traffic): Outcome {
-  let state = initialState(plan, 0, 0, usual)
+  let state: State = initialState(plan, 0, 0, usual)
   let now = 0
   let canary = noRequests
   while (state.phase !== 'ended') {
@@ -27,7 +34,7 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
     for (const action of step.actions) if (action.kind === 'weight') users.shift(action.weight)
   }
   return {
-    verdict: state.verdict!,
+    verdict: outcomeOf(state)!.verdict,
     seconds: now / 1000 - (users.firstAt() ?? 0),
     samples: canary.requests,
     failures: canary.failures,

@@ -11,7 +11,7 @@ import { isAdopted } from './controller/adopt.ts'
 import { monotonicNow } from '../runtime/clock.ts'
 import { selectorsOf } from './workload/selectors.ts'
 import { readLeftPromotion } from './ownership/lease.ts'
-import { stagesOf, initialState, type State } from './state/machine.ts'
+import { isHeldAsPlanned, skippedState, stagesOf } from './state/machine.ts'
 import {
   startPromotion,
   splitOf,
@@ -46,10 +46,7 @@ export async function promote(cluster: Cluster, config: Config, around: PromoteD
           moved.push(await withHeartbeat(moved, startPromotion(cluster, config, plan, watched, around)))
         else
           skipped.push({
-            ...initialState(plan, weight, monotonicNow()),
-            phase: 'ended',
-            verdict: 'skipped',
-            reason: why,
+            ...skippedState(plan, weight, monotonicNow(), why),
             plan,
             namespace: config.namespace,
           })
@@ -194,6 +191,6 @@ async function stopAll(moving: PromotionRun[], reason: string, along?: string): 
 const isMoving = ({ state }: PromotionRun) => state().phase !== 'ended'
 
 function isBad({ state }: PromotionRun): boolean {
-  const { phase, verdict, asPlanned }: State = state()
-  return phase === 'ended' && verdict !== 'promoted' && !asPlanned
+  const now = state()
+  return now.phase === 'ended' && now.verdict !== 'promoted' && !isHeldAsPlanned(now)
 }

@@ -3,7 +3,7 @@ import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { LiveRoutes } from './live.ts'
 import { configLabel, isOurs, type Owner } from './prune.ts'
-import { placesOf, routesTo } from './routes.ts'
+import { splitsIn, routesTo } from './routes.ts'
 
 /**
  * The config as the policies are to see it: without a canary that states no policies of its own service, where a route
@@ -21,7 +21,7 @@ export function withoutExternalCanaries(config: Config, { virtualServices }: Liv
     if (stable.by === 'service' || config.services?.[service]) return false
     const between = { namespace: config.namespace, service, stable, canary }
     const split = virtualServices.find(
-      (object) => routesTo(object, service, config.namespace) && placesOf(object, between).length > 0,
+      (object) => routesTo(object, service, config.namespace) && splitsIn(object, between).length > 0,
     )
     return split !== undefined && !(isOurs(split) && split.metadata.labels?.[configLabel] === id)
   }

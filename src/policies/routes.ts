@@ -1,23 +1,26 @@
-// Where a route splits a service's traffic between two versions, and how to move a weight there without touching anything
-// else. Pure.
+// Finds where a route splits a service's traffic between two versions, and computes how to change the weights there,
+// and nothing else. Pure.
 import type { PatchOperation } from '../cluster/client.ts'
 import type { Destination, GatewayRoute, VirtualService } from '../cluster/objects.ts'
 import { abRouteName } from '../config/names.ts'
 import type { Version } from '../config/schema.ts'
 import { hostOf, type Weights } from './compile/index.ts'
 
-/** Whose traffic is moved, between which versions, and in which named http routes only. Plain data: the post step puts traffic back from it. */
+/**
+ * Whose traffic is split, between which versions, and in which named routes only; without `routes` in all of them.
+ * Plain data, as the post step needs it to send the traffic back.
+ */
 export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
 
-/** The same between all routes, whether named or not. */
+/** The same split in all routes. */
 export function withAllRoutes({ namespace, service, stable, canary }: Split): Split {
   return { namespace, service, stable, canary }
 }
 
-/** What can hold weights. */
+/** The objects whose routes have weights. */
 export type Routed = VirtualService | GatewayRoute
 
-/** A short host means the VirtualService's own namespace. */
+/** A short host is a Service in the VirtualService's own namespace. */
 export function fullHost(host: string, namespace: string): string {
   if (!host.includes('.')) return hostOf(host, namespace)
   if (/^[^.]+\.[^.]+(\.svc)?$/.test(host)) return `${host.replace(/\.svc$/, '')}.svc.cluster.local`
@@ -25,34 +28,34 @@ export function fullHost(host: string, namespace: string): string {
 }
 
 export function routesTo(object: VirtualService, service: string, namespace: string): boolean {
-  return (object.spec.hosts ?? []).some(
-    (host) => fullHost(host, object.metadata.namespace ?? namespace) === hostOf(service, namespace),
-  )
+  const own = object.metadata.namespace ?? namespace
+  return (object.spec.hosts ?? []).some((host) => fullHost(host, own) === hostOf(service, namespace))
 }
 
 type Target = { host: string; subset?: string | undefined; weight: number }
-/** `path`: of the list of targets, as a JSON pointer. */
 type Route = {
   section: 'http' | 'tcp' | 'tls' | 'rules'
   index: number
+  /** The JSON pointer of the list of targets. */
   path: string
   name: string | undefined
+  /** It takes every request. */
   isForAll: boolean
   targets: Target[]
 }
 
-/** Every route of the object, whatever its kind, but for the one of an A/B stage. */
+/** Every route of the object except the one that we add for the requests that match. */
 function routesOf(object: Routed, namespace: string): Route[] {
   const own = object.metadata.namespace ?? namespace
-  const all = isVirtualService(object) ? virtualRoutes(object, own) : gatewayRules(object, own)
-  return all.filter(({ name }) => name !== abRouteName)
+  const routes = isVirtualService(object) ? virtualServiceRoutes(object, own) : gatewayRules(object, own)
+  return routes.filter(({ name }) => name !== abRouteName)
 }
 
 export function isVirtualService(object: Routed): object is VirtualService {
   return object.kind === 'VirtualService'
 }
 
-function virtualRoutes({ spec }: VirtualService, own: string): Route[] {
+function virtualServiceRoutes({ spec }: VirtualService, own: string): Route[] {
   return (['http', 'tcp', 'tls'] as const).flatMap((section) =>
     (spec[section] ?? []).map(
       ({ name, match, route = [] }, index): Route => ({
@@ -71,7 +74,7 @@ function virtualRoutes({ spec }: VirtualService, own: string): Route[] {
   )
 }
 
-/** In the Gateway API a weight that is not written is 1. */
+/** In the Gateway API the default weight is 1. */
 function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
   return (spec.rules ?? []).map(
     ({ name, backendRefs = [] }, index): Route => ({
@@ -88,75 +91,74 @@ function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
   )
 }
 
-/** A route that splits between both versions; these are the positions of their targets, `others` the weight of all the rest. */
-export type Place = Route & { stable: number[]; canary: number[]; others: number }
+/**
+ * A route that splits between both versions: the indices of their targets, and the weight of all other targets
+ * together.
+ */
+export type RouteSplit = Route & { stable: number[]; canary: number[]; otherWeight: number }
 
-/** Every route between whose targets both versions are, those named by `routes` where it is given. */
-export function placesOf(object: Routed, split: Split): Place[] {
-  return routesOf(object, split.namespace).flatMap((route): Place[] => {
-    const at = (version: Version) =>
-      route.targets.flatMap((target, i) => (isVersion(split, version, target) ? [i] : []))
-    const [stable, canary] = [at(split.stable), at(split.canary)]
-    const others = route.targets.reduce(
-      (sum, { weight }, i) => (stable.includes(i) || canary.includes(i) ? sum : sum + weight),
-      0,
-    )
-    const wanted = !split.routes || (route.name !== undefined && split.routes.includes(route.name))
-    return wanted && stable.length > 0 && canary.length > 0 ? [{ ...route, stable, canary, others }] : []
-  })
+/** Every route that has targets of both versions; only the named ones if the split has names. */
+export function splitsIn(object: Routed, split: Split): RouteSplit[] {
+  return routesOf(object, split.namespace)
+    .filter(({ name }) => !split.routes || (name !== undefined && split.routes.includes(name)))
+    .map((route) => {
+      const indicesOf = (version: Version) =>
+        route.targets.flatMap((target, i) => (isVersion(split, version, target) ? [i] : []))
+      const [stable, canary] = [indicesOf(split.stable), indicesOf(split.canary)]
+      const others = route.targets.filter((_, i) => !stable.includes(i) && !canary.includes(i))
+      return { ...route, stable, canary, otherWeight: others.reduce((sum, { weight }) => sum + weight, 0) }
+    })
+    .filter(({ stable, canary }) => stable.length > 0 && canary.length > 0)
 }
 
 function isVersion({ service, namespace }: Split, { by, name }: Version, { host, subset }: Target): boolean {
   return by === 'service' ? host === hostOf(name, namespace) : host === hostOf(service, namespace) && subset === name
 }
 
-function sumOf({ targets }: Place, indices: number[]): number {
+function weightAt({ targets }: RouteSplit, indices: number[]): number {
   return indices.reduce((sum, i) => sum + targets[i]!.weight, 0)
 }
 
-/** The canary's share, in per cent, of what both versions have; undefined where they have nothing. */
-export function shareOf(place: Place): number | undefined {
-  const canary = sumOf(place, place.canary)
-  const both = canary + sumOf(place, place.stable)
+/** The canary's part of the weight of both versions, in per cent; undefined where both have weight 0. */
+export function canaryWeightOf(split: RouteSplit): number | undefined {
+  const canary = weightAt(split, split.canary)
+  const both = canary + weightAt(split, split.stable)
   return both === 0 ? undefined : Math.round((100 * canary) / both)
 }
 
 /**
- * The JSON Patch that gives the canary `weight` per cent of what both versions have, in each route that splits between them.
- * What other destinations have stays as it is. Empty when the weights are so already.
+ * The JSON Patch that gives the canary `weight` per cent of the weight of both versions, in each route that splits
+ * between them. Other targets keep their weights. Empty when the weights are already so.
  */
 export function weightPatch(object: Routed, split: Split, weight: number): PatchOperation[] {
-  return placesOf(object, split).flatMap((place) => {
-    const both = place.others === 0 ? 100 : sumOf(place, [...place.stable, ...place.canary])
+  return splitsIn(object, split).flatMap((route) => {
+    const both = route.otherWeight === 0 ? 100 : weightAt(route, [...route.stable, ...route.canary])
     const canary = partOf(both, weight)
-    return [...setTo(place, place.stable, both - canary), ...setTo(place, place.canary, canary)]
+    return [...setWeightAt(route, route.stable, both - canary), ...setWeightAt(route, route.canary, canary)]
   })
 }
 
-/** The object as it is with all of the traffic at stable. */
+/** A copy of the object that sends all traffic to stable. */
 export function allToStable<T extends Routed>(object: T, split: Split): T {
   const copy = structuredClone(object)
   for (const { path, value } of weightPatch(object, split, 0)) {
     const keys = path.slice(1).split('/')
-    const target = keys
-      .slice(0, -1)
-      .reduce<Record<string, unknown>>(
-        (at, key) => at[key] as Record<string, unknown>,
-        copy as unknown as Record<string, unknown>,
-      )
-    target[keys.at(-1)!] = value
+    let parent = copy as unknown as Record<string, unknown>
+    for (const key of keys.slice(0, -1)) parent = parent[key] as Record<string, unknown>
+    parent[keys.at(-1)!] = value
   }
   return copy
 }
 
-/** In whole weights, but never nothing where it is to be something, nor all where it is to be less. */
-function partOf(both: number, weight: number): number {
-  if (weight === 0 || weight === 100) return (both * weight) / 100
-  return Math.max(0, Math.min(Math.max(Math.round((both * weight) / 100), 1), both - 1))
+/** Rounds to a whole weight; only 0 % gives weight 0, and only 100 % gives all of it. */
+function partOf(both: number, percent: number): number {
+  if (percent === 0 || percent === 100) return (both * percent) / 100
+  const rounded = Math.round((both * percent) / 100)
+  return Math.max(0, Math.min(Math.max(rounded, 1), both - 1))
 }
 
-/** Of several targets of one version the first gets it all. */
-function setTo({ path, targets }: Place, indices: number[], weight: number): PatchOperation[] {
+/** When a version has several targets, the first one gets all its weight. */
+function setWeightAt({ path, targets }: RouteSplit, indices: number[], weight: number): PatchOperation[] {
   return indices.flatMap((index, i): PatchOperation[] => {
     const value = i === 0 ? weight : 0
     return targets[index]!.weight === value ? [] : [{ op: 'add', path: `${path}/${index}/weight`, value }]
@@ -164,8 +166,9 @@ function setTo({ path, targets }: Place, indices: number[], weight: number): Pat
 }
 
 /**
- * The split in force of the http routes: of the first route that names all of the given subsets, or, with none given, that
- * names any; undefined where there is no such route. A route for a few, such as one header's, counts only where none is for all.
+ * The weights in force of the service's subsets, by the first http route that names all of `subsets`, or any subset
+ * if that list is empty; undefined without such a route. A route with a match, such as one for a header, counts only
+ * if no route takes every request.
  */
 export function weightsOf(
   object: VirtualService,
@@ -173,18 +176,18 @@ export function weightsOf(
   namespace: string,
   subsets: string[] = [],
 ): Weights | undefined {
-  const found = routesOf(object, namespace).flatMap(({ section, isForAll, targets }) => {
-    const named = targets.filter(
-      ({ host, subset }) => section === 'http' && host === hostOf(service, namespace) && subset !== undefined,
-    )
+  const host = hostOf(service, namespace)
+  const candidates = routesOf(object, namespace).flatMap(({ section, isForAll, targets }) => {
+    if (section !== 'http') return []
+    const named = targets.filter((target) => target.host === host && target.subset !== undefined)
     const weights: Weights = Object.fromEntries(named.map(({ subset, weight }) => [subset!, weight]))
     return named.length > 0 && subsets.every((subset) => subset in weights) ? [{ isForAll, weights }] : []
   })
-  return (found.find(({ isForAll }) => isForAll) ?? found[0])?.weights
+  return (candidates.find(({ isForAll }) => isForAll) ?? candidates[0])?.weights
 }
 
-/** Where the canary's traffic goes in that route of the VirtualService: the host as it stands there, with its subset and port. */
-export function destinationOf({ spec }: VirtualService, { section, index, canary }: Place): Destination {
+/** Where the route sends the canary's traffic: the host as written there, with its subset and port. */
+export function canaryDestination({ spec }: VirtualService, { section, index, canary }: RouteSplit): Destination {
   const routes = section === 'rules' ? [] : (spec[section] ?? [])
   return routes[index]!.route![canary[0]!]!.destination
 }

@@ -1,7 +1,7 @@
 // What a run did, as plain data: the JSON report, from which the summary and the outputs are made.
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
-import { explainChecks, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
+import { explainChecks, timeToDetect, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
 import type { Promotion } from '../canary/controller/promotion.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
@@ -133,14 +133,15 @@ export function emptyReport(namespace: string, startedAt: Date, dryRun: boolean)
 }
 
 export function promotionReport(promotion: Promotion): PromotionReport {
-  const { plan, startedAt, steps, users, timeToDetectMs, secondsToSafe, diagnosis, rolledBackWith, adopted } = promotion
+  const { plan, startedAt, steps, users, secondsToSafe, diagnosis, rolledBackWith, adopted } = promotion
+  const timeToDetectMs = timeToDetect(promotion)
   return {
     service: plan.service,
     stable: plan.stable.name,
     canary: plan.canary.name,
-    verdict: promotion.verdict!,
+    verdict: promotion.verdict,
     weight: promotion.weight,
-    reason: promotion.reason ?? '',
+    reason: promotion.reason,
     steps: steps.map((step) => stepReport(step, startedAt, 1 - misfits / steps.length)),
     checks: explainChecks(plan, promotion),
     requestsObserved: promotion.canary.requests,
@@ -157,7 +158,8 @@ export function promotionReport(promotion: Promotion): PromotionReport {
 const misfits = 0.01
 
 function stepReport(step: Step, startedAt: number, confidence: number): StepReport {
-  const { kind, weight, shiftedAt, endedAt = shiftedAt, canary, stable, outcome } = step
+  const { kind, weight, shiftedAt, canary, stable, outcome } = step
+  const endedAt = 'endedAt' in step ? step.endedAt : shiftedAt
   return {
     kind,
     weight,
@@ -174,16 +176,19 @@ function tally({ requests, failures }: RequestTally): RequestTally {
   return { requests, failures }
 }
 
-function split({ kind, weight, watched: { canary, stable } }: Step, confidence: number): Pick<StepReport, 'split'> {
+function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
+  const watched = 'watched' in step ? step.watched : undefined
+  if (step.kind !== 'weight' || !watched) return {}
+  const { canary, stable } = watched
   const all = canary + stable
-  if (kind !== 'weight' || all === 0) return {}
+  if (all === 0) return {}
   const [low, high] = interval(canary, all, 0.99)
   return {
     split: {
       observed: percent(canary / all),
       low: percent(low),
       high: percent(high),
-      fits: plausible(canary, all, weight / 100, confidence),
+      fits: plausible(canary, all, step.weight / 100, confidence),
     },
   }
 }

@@ -13,7 +13,7 @@ import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { exposeFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
 import { ownerOf } from '../policies/prune.ts'
-import { placesOf } from '../policies/routes.ts'
+import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
 
 /** @throws ConfigError with one sentence for each fault. */
@@ -103,7 +103,7 @@ async function canaryFaults(
     const groups = await selectorFaults(cluster, config, plan, key)
     const splits =
       stable.by === 'service' ||
-      live.virtualServices.some((each) => placesOf(each, { namespace, service, stable, canary }).length > 0)
+      live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
     if (policiesFirst || splits) return groups
     return [
       ...groups,

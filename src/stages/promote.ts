@@ -3,6 +3,7 @@ import { gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/controller/promotion.ts'
+import { isHeldAsPlanned } from '../canary/state/machine.ts'
 import { findUndrained } from '../canary/controller/drain.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
@@ -61,17 +62,15 @@ export function splitWarnings({ service, canary, steps }: PromotionReport): stri
 }
 
 /** Skipped is no error: the canary has its weight already, or the failure of another canary is the error. */
-function errorsOf(
-  { verdict, asPlanned, error }: Promotion,
-  { service, canary, reason, diagnosis = [] }: PromotionReport,
-): string[] {
+function errorsOf(promotion: Promotion, { service, canary, reason, diagnosis = [] }: PromotionReport): string[] {
+  const { verdict, error } = promotion
   if (error !== undefined && verdict === 'promoted') return [`${canary} of ${service} was promoted, but ${error}`]
-  if (verdict === 'promoted' || verdict === 'skipped' || (asPlanned && error === undefined)) return []
+  if (verdict === 'promoted' || verdict === 'skipped' || (isHeldAsPlanned(promotion) && error === undefined)) return []
   const last = diagnosis.flatMap(({ pod, cause, log }) => [
     ...(cause === undefined ? [] : [`${pod}: ${cause}`]),
     ...(log.length > 0 ? [`the last lines of ${pod}: ${log.slice(-3).join(' | ')}`] : []),
   ])
-  return [`the canary ${canary} of ${service} was not promoted (${verdict!}): ${error ?? reason}`, ...last]
+  return [`the canary ${canary} of ${service} was not promoted (${verdict}): ${error ?? reason}`, ...last]
 }
 
 /** Moves all traffic to stable, whatever state the promotion is in, and checks that the proxies follow. */

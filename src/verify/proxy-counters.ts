@@ -1,5 +1,5 @@
 // What the sidecars counted during a few seconds: requests, TCP connections, and the counters of Envoy's clusters.
-import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../canary/metrics/counters.ts'
+import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { systemClock } from '../runtime/clock.ts'

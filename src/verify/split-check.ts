@@ -1,5 +1,5 @@
 // Whether the requests arrive as the weights of a route split them. Pure.
-import type { MetricNames } from '../canary/metrics/counters.ts'
+import type { MetricNames } from '../metrics/counters.ts'
 import { matches } from '../cluster/labels.ts'
 import type { VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'

@@ -1,6 +1,6 @@
 // What the present traffic shows of the policies: splits, retries, timeouts and ejections, and whether TCP services can be
 // reached. From the sidecars' counters over a few seconds; the rows say which counters the proxies do not publish.
-import type { MetricNames } from '../canary/metrics/counters.ts'
+import type { MetricNames } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service, VirtualService } from '../cluster/objects.ts'

@@ -141,7 +141,7 @@ describe("a user's VirtualService", () => {
     await route('echo', owned)
     const before = await written('echo')
     await expect(call('mirrorTo', split, 10)).rejects.toThrow(
-      'the route api of the VirtualService policies/echo has a mirror already',
+      'the route api of the VirtualService policies/echo already has a mirror',
     )
     expect((await written('echo')).text).toBe(before.text)
   })

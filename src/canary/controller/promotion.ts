@@ -27,8 +27,11 @@ import {
   endHeld,
   next,
   endOnStable,
+  isHeldAsPlanned,
+  outcomeOf,
   resumeState,
   initialState,
+  type EndedState,
   type Next,
   type Observation,
   type State,
@@ -50,7 +53,7 @@ export type WatchedObjects = {
 }
 
 /** `along`: the service whose failure put it back as well. */
-export type Promotion = State & {
+export type Promotion = EndedState & {
   plan: CanaryConfig
   namespace: string
   error?: string
@@ -200,9 +203,12 @@ async function moving(
     const before = state.phase
     state = after
     if (before === 'waiting' && state.phase !== 'waiting') asked.start()
-    if (state.phase === 'ended') note(`${state.verdict ?? ''}: ${state.reason ?? ''}`)
+    if (state.phase === 'ended') note(`${state.verdict}: ${state.reason}`)
     if (actions.length > 0 || state.phase === 'ended')
-      tell('event', actions.map((action) => describeAction(plan, action)).join('; ') || (state.reason ?? ''))
+      tell(
+        'event',
+        actions.map((action) => describeAction(plan, action)).join('; ') || (outcomeOf(state)?.reason ?? ''),
+      )
     await writer.write(actions)
   }
 
@@ -225,9 +231,9 @@ async function moving(
       await take({ ...step, state: after })
     } catch (problem) {
       if (problem instanceof LeaseLost) return lose(problem)
-      if (isOver()) return giveUp(error ?? state.reason ?? '', problem)
+      if (isOver()) return giveUp(error ?? outcomeOf(state)?.reason ?? '', problem)
       await stop(`the promotion could not go on: ${messageOf(problem)}`)
-      error ??= state.reason
+      error ??= outcomeOf(state)?.reason
     }
   }
 
@@ -289,7 +295,7 @@ async function moving(
       groups.canary,
       state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab'),
     )
-    life = was.life
+    life = was.revision
     const fault = health.fault?.text ?? was.fault
     return {
       ...evidence,
@@ -304,9 +310,9 @@ async function moving(
 
   /** What is wrong with a pod, or with one that is not ready, gets the cause that its events and its log tell. */
   async function explained(after: State): Promise<State> {
-    if (after.phase !== 'ended' || after.verdict === 'promoted' || after.asPlanned || !last) return after
+    if (after.phase !== 'ended' || after.verdict === 'promoted' || isHeldAsPlanned(after) || !last) return after
     const because = (cause: string | undefined) =>
-      cause === undefined ? after : { ...after, reason: `${after.reason ?? ''}: ${cause}` }
+      cause === undefined ? after : { ...after, reason: `${after.reason}: ${cause}` }
     if (!holding.isGuarded() && from.steps.length === after.steps.length)
       return because(await holding.explainMissingGuard().catch(() => undefined))
     if (last.health.ready) return after
@@ -347,6 +353,7 @@ async function moving(
     asked.stop()
     synthetic?.stop()
     if (!writer.idle()) safe = false
+    if (state.phase !== 'ended') throw new Error(`${plan.service}: the promotion has not ended`)
     const ended: Promotion = {
       ...state,
       plan,
@@ -358,10 +365,10 @@ async function moving(
       await settleLease()
       return ended
     }
-    tell('post-rollout', state.reason ?? '')
-    const failed = state.verdict === 'rolled-back' || (state.verdict === 'held' && !state.asPlanned)
+    tell('post-rollout', ended.reason)
+    const failed = ended.verdict === 'rolled-back' || (ended.verdict === 'held' && !ended.asPlanned)
     // Promoted, the traffic stays where it is, whatever becomes of this run.
-    if (state.verdict === 'promoted') await holding.deleteGuard().catch(() => undefined)
+    if (ended.verdict === 'promoted') await holding.deleteGuard().catch(() => undefined)
     const { secondsToSafe, still } = isBack() ? await quiet() : {}
     isSeen = !around.signal.aborted
     const came: Promotion = {
@@ -369,7 +376,7 @@ async function moving(
       ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
       // After that: a container that ended under its requests is known by now to have ended.
       ...(failed ? { diagnosis: await diagnose(cluster, namespace, observer.canaries()) } : {}),
-      ...(state.verdict === 'promoted' && plan.after === 'adopt' ? await adopted() : {}),
+      ...(ended.verdict === 'promoted' && plan.after === 'adopt' ? await adopted() : {}),
     }
     await settleLease()
     // The program ends after this, and with it what is still on its way.
@@ -399,7 +406,7 @@ async function moving(
   /** Kept for a later run is what was cut short or is to stop for now; what was decided is over. While traffic is not safe, the guard is left its duty. */
   async function settleLease(): Promise<void> {
     if (lost || !safe) return
-    const kept = resumable ?? (state.asPlanned ? state : undefined)
+    const kept = resumable ?? (isHeldAsPlanned(state) ? state : undefined)
     await (kept ? holding.release(kept) : holding.end()).catch((problem: unknown) =>
       note(`the Lease could not be given up: ${messageOf(problem)}`),
     )
@@ -437,10 +444,10 @@ async function moving(
   }
 }
 
-function phaseOf({ phase, verdict }: State): PromotionStatus['phase'] {
-  if (phase === 'waiting') return 'Waiting'
-  if (phase !== 'ended') return phase === 'confirming' ? 'WaitingPromotion' : 'Progressing'
-  return verdict === 'promoted' || verdict === 'held' ? 'Succeeded' : 'Failed'
+function phaseOf(state: State): PromotionStatus['phase'] {
+  if (state.phase === 'waiting') return 'Waiting'
+  if (state.phase !== 'ended') return state.phase === 'confirming' ? 'WaitingPromotion' : 'Progressing'
+  return state.verdict === 'promoted' || state.verdict === 'held' ? 'Succeeded' : 'Failed'
 }
 
 /** What the current stage asks of the routes beside a weight. */
@@ -451,12 +458,15 @@ function askedOf({ phase, steps }: State) {
 
 /** What the canary served in a second of its last step. */
 function perSecond({ steps }: State): number {
-  const { canary, shiftedAt, endedAt = monotonicNow() } = steps.at(-1) ?? { canary: { requests: 0 }, shiftedAt: 0 }
+  const step = steps.at(-1)
+  if (!step) return 0
+  const { canary, shiftedAt } = step
+  const endedAt = 'endedAt' in step ? step.endedAt : monotonicNow()
   return endedAt > shiftedAt ? (1_000 * canary.requests) / (endedAt - shiftedAt) : 0
 }
 
 /** Not as safe as its weight says. */
 function but(ended: Promotion, problem: string): Promotion {
-  const reason = `${ended.reason ?? ''}; but ${problem}`
+  const reason = `${ended.reason}; but ${problem}`
   return { ...ended, reason, error: ended.error === undefined ? reason : `${ended.error}; but ${problem}` }
 }

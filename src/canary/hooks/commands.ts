@@ -1,70 +1,74 @@
-// A program of the user's own as a check: its exit code decides, its last line tells why.
+// Runs a program of the user as a check: its exit code decides, and its last line of output is the reason.
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { Answer, PromotionStatus } from './finding.ts'
+import type { CheckAnswer } from '../state/finding.ts'
+import type { PromotionStatus } from './promotion-status.ts'
 
 type Command = CanaryConfig['checks']['commands'][string]
+type Exit = { code: number | null; killedBy: NodeJS.Signals | null }
 
-/** Of the output only its end is kept. */
-const keptLength = 4_000
+/** Only the end of the output is kept, as so many characters. */
+const keptOutput = 4_000
 
-/** Passes when it ends with 0. One that takes too long, or is stopped, is killed with all that it started. */
+/** Passes when the program exits with 0. On a timeout or an abort it is killed, with every process that it started. */
 export function runCheckCommand(
   { run: [program = '', ...args], timeout }: Command,
-  outside: PromotionStatus,
+  status: PromotionStatus,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<CheckAnswer> {
+  const deadline = AbortSignal.timeout(timeout)
+  const stopping = AbortSignal.any([signal, deadline])
   return new Promise((resolve) => {
-    // A group of its own, so that what it starts can be ended with it.
-    const child = spawn(program, args, { env: environment(outside), detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
-    let [output, late] = ['', false]
-    const keep = (chunk: Buffer) => void (output = (output + chunk.toString()).slice(-keptLength))
-    const stop = () => kill(child)
-    const timer = setTimeout(() => {
-      late = true
-      stop()
-    }, timeout)
-    const end = (answer: Answer) => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', stop)
+    // A process group of its own, so that its children can be killed with it.
+    const child = spawn(program, args, { env: environment(status), detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    const keep = (chunk: Buffer) => void (output = (output + chunk.toString()).slice(-keptOutput))
+    const stop = () => killGroup(child)
+    const finish = (answer: CheckAnswer) => {
+      stopping.removeEventListener('abort', stop)
       resolve(answer)
     }
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
-    child.once('error', (error) => end({ state: 'undecided', text: `${program} cannot be started: ${error.message}` }))
-    child.once('close', (code, how) => {
-      const said = output.trim().split('\n').at(-1)!.slice(0, 200)
-      if (late)
-        return end({
-          state: 'fail',
-          text: `it was ended after ${timeout / 1000} s (\`timeout\`)${said && `: ${said}`}`,
-        })
-      if (code === null) return end({ state: 'undecided', text: `it was ended by ${how ?? 'a signal'}` })
-      end({ state: code === 0 ? 'pass' : 'fail', text: said || `exit code ${code}` })
-    })
-    signal.addEventListener('abort', stop)
-    if (signal.aborted) stop()
+    child.once('error', ({ message }) => finish({ state: 'undecided', text: `cannot start ${program}: ${message}` }))
+    child.once('close', (code, killedBy) =>
+      finish(deadline.aborted ? timedOut(timeout, output) : answerOf({ code, killedBy }, output)),
+    )
+    stopping.addEventListener('abort', stop)
+    if (stopping.aborted) stop()
   })
 }
 
-/** Our own environment with the step's values; without our inputs, which may hold secrets. */
-function environment({ namespace, service, stable, canary, weight, step }: PromotionStatus): NodeJS.ProcessEnv {
-  const values = {
-    NAMESPACE: namespace,
-    SERVICE: service,
-    STABLE: stable,
-    CANARY: canary,
-    WEIGHT: String(weight),
-    STEP: String(step),
-  }
-  const environment: NodeJS.ProcessEnv = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(INPUT|MESH_CANARY)_/.test(name)),
-  )
-  for (const [name, value] of Object.entries(values)) environment[`MESH_CANARY_${name}`] = value
-  return environment
+function timedOut(timeoutMs: number, output: string): CheckAnswer {
+  const line = lastLine(output)
+  return { state: 'fail', text: `killed after ${timeoutMs / 1000} s (\`timeout\`)${line && `: ${line}`}` }
 }
 
-function kill({ pid }: ChildProcess): void {
+/** A program that something else killed says nothing about the canary. */
+function answerOf({ code, killedBy }: Exit, output: string): CheckAnswer {
+  if (code === null) return { state: 'undecided', text: `killed by ${killedBy ?? 'a signal'}` }
+  return { state: code === 0 ? 'pass' : 'fail', text: lastLine(output) || `exit code ${code}` }
+}
+
+function lastLine(output: string): string {
+  return output.trim().split('\n').at(-1)!.slice(0, 200)
+}
+
+/** Our own environment and the promotion's values, without our inputs: those may hold secrets. */
+function environment({ namespace, service, stable, canary, weight, step }: PromotionStatus): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(INPUT|MESH_CANARY)_/.test(name))
+  return {
+    ...Object.fromEntries(inherited),
+    MESH_CANARY_NAMESPACE: namespace,
+    MESH_CANARY_SERVICE: service,
+    MESH_CANARY_STABLE: stable,
+    MESH_CANARY_CANARY: canary,
+    MESH_CANARY_WEIGHT: String(weight),
+    MESH_CANARY_STEP: String(step),
+  }
+}
+
+function killGroup({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')
   } catch {

@@ -1,103 +1,110 @@
-// What is asked of others while a canary is under way: queries, commands and rollout hooks, each on its own period and in
-// the background, so that no look waits for them.
-import { setTimeout as sleep } from 'node:timers/promises'
+// Repeats the user's checks during a promotion: queries, commands and rollout webhooks. Each has its own period and
+// runs in the background, so that no sample waits for it.
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
+import { systemClock, type Clock } from '../../runtime/clock.ts'
+import { prometheusClient } from '../metrics/prometheus-client.ts'
+import type { CheckAnswer, Finding } from '../state/finding.ts'
 import { runCheckCommand } from './commands.ts'
-import type { Answer, Finding, PromotionStatus } from './finding.ts'
-import { runQuery, prometheusClient } from '../metrics/prometheus.ts'
+import type { PromotionStatus } from './promotion-status.ts'
+import { runQuery } from './queries.ts'
 import { callWebhook } from './webhooks.ts'
-import { monotonicNow } from '../../runtime/clock.ts'
 
-export type { PromotionStatus } from './finding.ts'
+export type { PromotionStatus } from './promotion-status.ts'
 
 export type ExternalChecks = {
   start: () => void
-  /** The last answer of each, once it has one. */
+  /** The last answer of each check that has one. */
   latest: () => Finding[]
-  /** Ends what is running. */
+  /** Ends the checks that are running. */
   stop: () => void
 }
 
-/** `late`: it is first asked after one period, as what it tells is of the time before. */
+/** A check is run again every `everyMs`; it fails the canary after so many failures in a row. */
 type Check = {
   name: string
-  every?: number | undefined
+  everyMs: number
   failures: number
-  late?: boolean
-  ask: (signal: AbortSignal) => Promise<Answer>
+  /** Waits one period before its first run. */
+  startsLate: boolean
+  run: (signal: AbortSignal) => Promise<CheckAnswer>
 }
 
 export function createExternalChecks(
   cluster: Cluster,
   plan: CanaryConfig,
-  outside: () => PromotionStatus,
+  status: () => PromotionStatus,
+  clock: Clock = systemClock,
 ): ExternalChecks {
   const stopping = new AbortController()
   const latest = new Map<string, Finding>()
   return {
-    start: () =>
-      checksOf(cluster, plan, outside).forEach(
-        (check) =>
-          void repeat(check, Math.max(plan.pollInterval, check.every ?? plan.interval), latest, stopping.signal),
-      ),
+    start: () => checksOf(cluster, plan, status).forEach((check) => void repeat(check, latest, clock, stopping.signal)),
     latest: () => [...latest.values()],
     stop: () => stopping.abort(),
   }
 }
 
-function checksOf(cluster: Cluster, plan: CanaryConfig, outside: () => PromotionStatus): Check[] {
-  const { queries, commands } = plan.checks
-  const query = plan.prometheus && prometheusClient(cluster, plan.prometheus)
-  const rollout = Object.entries(plan.webhooks).filter(([, { type }]) => type === 'rollout')
+function checksOf(cluster: Cluster, plan: CanaryConfig, status: () => PromotionStatus): Check[] {
   return [
-    ...(query
-      ? Object.entries(queries).map(([name, each]) => ({
-          name,
-          every: each.every,
-          failures: each.failures,
-          late: true,
-          ask: () => runQuery(query, each, outside()),
-        }))
-      : []),
-    ...Object.entries(commands).map(([name, each]) => ({
-      name,
-      every: each.every,
-      failures: each.failures,
-      ask: (signal: AbortSignal) => runCheckCommand(each, outside(), signal),
+    ...queryChecks(cluster, plan, status),
+    ...Object.entries(plan.checks.commands).map(([name, command]) => ({
+      ...scheduleOf(plan, name, command),
+      run: (signal: AbortSignal) => runCheckCommand(command, status(), signal),
     })),
-    ...rollout.map(([name, each]) => ({
-      name,
-      every: each.every,
-      failures: each.failures,
-      ask: () => callWebhook(plan, each, outside()),
-    })),
+    ...Object.entries(plan.webhooks)
+      .filter(([, { type }]) => type === 'rollout')
+      .map(([name, webhook]) => ({
+        ...scheduleOf(plan, name, webhook),
+        run: () => callWebhook(plan, webhook, status()),
+      })),
   ]
 }
 
-/** One after the other, never two at once: what takes longer than its period is asked again when it has answered. */
+/** A query starts late: its answer is about the time before. */
+function queryChecks(cluster: Cluster, plan: CanaryConfig, status: () => PromotionStatus): Check[] {
+  if (!plan.prometheus) return []
+  const prometheus = prometheusClient(cluster, plan.prometheus)
+  return Object.entries(plan.checks.queries).map(([name, query]) => ({
+    ...scheduleOf(plan, name, query),
+    startsLate: true,
+    run: () => runQuery(prometheus, query, status()),
+  }))
+}
+
+/** A check runs once per `interval` unless it has its own period, and never more often than the evidence is sampled. */
+function scheduleOf(
+  { pollInterval, interval }: CanaryConfig,
+  name: string,
+  { every, failures }: { every?: number | undefined; failures: number },
+): Omit<Check, 'run'> {
+  return { name, everyMs: Math.max(pollInterval, every ?? interval), failures, startsLate: false }
+}
+
+/**
+ * Never runs a check twice at a time: one that takes longer than its period is run again as soon as it has answered.
+ */
 async function repeat(
-  { name, failures, late, ask }: Check,
-  everyMs: number,
+  { name, everyMs, failures, startsLate, run }: Check,
   latest: Map<string, Finding>,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  const pause = (ms: number) => sleep(ms, undefined, { signal }).catch(() => undefined)
-  const stopped = () => signal.aborted
-  if (late) await pause(everyMs)
-  for (let inARow = 0; !stopped(); ) {
-    const from = monotonicNow()
-    const answer = await ask(signal)
-    if (stopped()) return
-    if (answer.state !== 'undecided') inARow = answer.state === 'fail' ? inARow + 1 : 0
-    const early = answer.state === 'fail' && inARow < failures
-    latest.set(name, {
-      name,
-      at: monotonicNow(),
-      ...(early
-        ? { state: 'undecided', text: `${answer.text} (failed ${inARow} of ${failures} times in a row)` }
-        : answer),
-    })
-    await pause(Math.max(0, from + everyMs - monotonicNow()))
+  const pause = (ms: number) => clock.sleep(ms, signal).catch(() => undefined)
+  const isStopped = () => signal.aborted
+  if (startsLate) await pause(everyMs)
+  for (let failedInARow = 0; !isStopped(); ) {
+    const startedAt = clock.now()
+    const answer = await run(signal)
+    if (isStopped()) return
+    if (answer.state !== 'undecided') failedInARow = answer.state === 'fail' ? failedInARow + 1 : 0
+    latest.set(name, { name, at: clock.now(), ...tolerate(answer, failedInARow, failures) })
+    await pause(Math.max(0, startedAt + everyMs - clock.now()))
   }
+}
+
+/** A failure is undecided until there are enough of them in a row. */
+function tolerate(answer: CheckAnswer, failedInARow: number, failures: number): CheckAnswer {
+  if (answer.state !== 'fail' || failedInARow >= failures) return answer
+  return { state: 'undecided', text: `${answer.text} (failed ${failedInARow} of ${failures} times in a row)` }
 }

@@ -1,34 +1,36 @@
-// Hooks that have to be waited for: asked in the background and again, until they say yes.
+// Asks the hooks that a promotion must wait for: in the background, and again until they say yes.
+import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import type { Finding, Gate } from './finding.ts'
-import { monotonicNow } from '../../runtime/clock.ts'
+import type { Finding, Gate } from '../state/finding.ts'
 
-export type Gates = { answers: (due: Gate[]) => Partial<Record<Gate, Finding>> }
+export type Gates = {
+  /** The last answer of each gate that is due; asks those whose last answer is old. */
+  answers: (due: Gate[]) => Partial<Record<Gate, Finding>>
+}
 
-const pauseMs = 5_000
+const askAgainMs = 5_000
 
-/** `answers` begins to ask those due that are not being asked and were not asked just now, and gives what each answered last. */
-export function createGates(ask: (gate: Gate) => Promise<Finding>): Gates {
+export function createGates(ask: (gate: Gate) => Promise<Finding>, clock: Clock = systemClock): Gates {
   const latest: Partial<Record<Gate, Finding>> = {}
   const asking = new Set<Gate>()
 
-  function begin(gate: Gate): void {
+  async function askGate(gate: Gate): Promise<void> {
     asking.add(gate)
-    void ask(gate)
-      .catch(
-        (error: unknown): Finding => ({ name: gate, state: 'undecided', text: messageOf(error), at: monotonicNow() }),
-      )
-      .then((finding) => {
-        latest[gate] = finding
-        asking.delete(gate)
-      })
+    latest[gate] = await ask(gate).catch((error: unknown) => unanswered(gate, error))
+    asking.delete(gate)
+  }
+
+  function unanswered(gate: Gate, error: unknown): Finding {
+    return { name: gate, state: 'undecided', text: messageOf(error), at: clock.now() }
+  }
+
+  function isOld(gate: Gate): boolean {
+    return clock.now() - (latest[gate]?.at ?? -Infinity) >= askAgainMs
   }
 
   return {
     answers(due) {
-      due
-        .filter((gate) => !asking.has(gate) && monotonicNow() - (latest[gate]?.at ?? -Infinity) >= pauseMs)
-        .forEach(begin)
+      due.filter((gate) => !asking.has(gate) && isOld(gate)).forEach((gate) => void askGate(gate))
       return Object.fromEntries(due.flatMap((gate) => (latest[gate] ? [[gate, latest[gate]]] : [])))
     },
   }

@@ -1,64 +1,71 @@
-// Webhooks as Flagger calls them: the same payload to the same kinds of hooks, so that a service written for it works here.
-// See https://docs.flagger.app/usage/webhooks; `type`, `canaryWeight` and `stable` are ours beside it.
+// Calls webhooks as Flagger does, with the same payload to the same kinds of hooks: a service written for Flagger works
+// here. See https://docs.flagger.app/usage/webhooks; we add `type`, `canaryWeight`, `stable` and `canary`.
 import { createHash } from 'node:crypto'
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { Answer, Finding, Gate, PromotionStatus } from './finding.ts'
-import { fetchFailure } from '../metrics/prometheus.ts'
-import { monotonicNow } from '../../runtime/clock.ts'
+import { systemClock, type Clock } from '../../runtime/clock.ts'
+import { fetchFailure } from '../../runtime/errors.ts'
+import type { CheckAnswer, Finding, Gate } from '../state/finding.ts'
+import type { PromotionStatus } from './promotion-status.ts'
 
 type Webhook = CanaryConfig['webhooks'][string]
 
 export type Webhooks = {
-  /** What all hooks of the kind answer together: one that does not pass speaks for them. */
+  /** The answer of all hooks of the kind together. */
   ask: (kind: Gate) => Promise<Finding>
-  /** Never rejects: what fails is only noted. */
+  /** Never rejects: a failed call is only noted. */
   tell: (kind: 'post-rollout' | 'event', message: string) => Promise<void>
 }
 
 export function createWebhooks(
   plan: CanaryConfig,
-  outside: () => PromotionStatus,
+  status: () => PromotionStatus,
   note: (line: string) => void,
+  clock: Clock = systemClock,
 ): Webhooks {
-  const of = (kind: Webhook['type']) => Object.entries(plan.webhooks).filter(([, { type }]) => type === kind)
+  const hooksOf = (kind: Webhook['type']) => Object.entries(plan.webhooks).filter(([, { type }]) => type === kind)
   return {
     async ask(kind) {
-      const told = outside()
-      const answers = await Promise.all(
-        of(kind).map(async ([name, hook]) => ({ name, ...(await callWebhook(plan, hook, told)), at: monotonicNow() })),
-      )
-      const passes = ({ state }: Finding) => state === 'pass'
-      // Any one of those that may put it back is enough; all of those that confirm have to.
-      const speaker = kind === 'rollback' ? answers.find(passes) : answers.find((answer) => !passes(answer))
-      return (
-        speaker ??
-        answers[0] ?? { name: kind, state: 'undecided', text: 'there is no such webhook', at: monotonicNow() }
-      )
-    },
-    async tell(kind, message) {
-      const told = outside()
-      await Promise.all(
-        of(kind).map(async ([name, hook]) => {
-          const { state, text } = await callWebhook(plan, hook, told, kind === 'event' ? eventOf(told, message) : {})
-          if (state !== 'pass') note(`the webhook ${name} could not be told (${kind}): ${text}`)
+      const now = status()
+      const findings = await Promise.all(
+        hooksOf(kind).map(async ([name, hook]): Promise<Finding> => {
+          const answer = await callWebhook(plan, hook, now)
+          return { name, ...answer, at: clock.now() }
         }),
       )
+      const none: Finding = { name: kind, state: 'undecided', text: 'there is no such webhook', at: clock.now() }
+      return decisive(kind, findings) ?? none
+    },
+    async tell(kind, message) {
+      const now = status()
+      const metadata = kind === 'event' ? eventMetadata(now, message) : {}
+      const calls = hooksOf(kind).map(async ([name, hook]) => {
+        const { state, text } = await callWebhook(plan, hook, now, metadata)
+        if (state !== 'pass') note(`the webhook ${name} (${kind}) did not accept the message: ${text}`)
+      })
+      await Promise.all(calls)
     },
   }
 }
 
-function eventOf({ phase }: PromotionStatus, eventMessage: string): Record<string, string> {
+/** One hook that asks for a rollback is enough. For any other gate all hooks must pass. */
+function decisive(kind: Gate, findings: Finding[]): Finding | undefined {
+  const passes = ({ state }: Finding) => state === 'pass'
+  const first = kind === 'rollback' ? findings.find(passes) : findings.find((finding) => !passes(finding))
+  return first ?? findings[0]
+}
+
+function eventMetadata({ phase }: PromotionStatus, eventMessage: string): Record<string, string> {
   return { eventMessage, eventType: phase === 'Failed' ? 'Warning' : 'Normal', timestamp: String(Date.now()) }
 }
 
-/** Only 2xx passes. Without an answer it is asked again, as often as the hook allows, and then that counts as a no. */
+/** Only a 2xx passes. A hook that does not answer is called again, up to `retries` times, and then fails. */
 export async function callWebhook(
   plan: CanaryConfig,
   hook: Webhook,
-  outside: PromotionStatus,
+  status: PromotionStatus,
   metadata: Record<string, string> = {},
-): Promise<Answer> {
-  const body = JSON.stringify(payload(plan, hook, outside, metadata))
+): Promise<CheckAnswer> {
+  const body = JSON.stringify(payload(plan, hook, status, metadata))
   let problem = ''
   for (let attempt = 0; attempt <= hook.retries; attempt++) {
     try {
@@ -69,24 +76,22 @@ export async function callWebhook(
         redirect: 'manual',
         signal: AbortSignal.timeout(hook.timeout),
       })
-      const said = firstLine(await response.text())
-      return { state: response.ok ? 'pass' : 'fail', text: `HTTP ${response.status}${said && `: ${said}`}` }
+      const line = firstLine(await response.text())
+      return { state: response.ok ? 'pass' : 'fail', text: `HTTP ${response.status}${line && `: ${line}`}` }
     } catch (error) {
       problem = fetchFailure(error)
     }
   }
-  // The address may hold a secret: only the host is shown.
-  return {
-    state: 'fail',
-    text: `${new URL(hook.url).host} does not answer: ${problem} (\`timeout\` ${hook.timeout / 1000} s)`,
-  }
+  // The URL may hold a secret: only the host is shown.
+  const { host } = new URL(hook.url)
+  return { state: 'fail', text: `no answer from ${host}: ${problem} (\`timeout\` ${hook.timeout / 1000} s)` }
 }
 
 function firstLine(text: string): string {
   return text.trim().split('\n')[0]!.slice(0, 200)
 }
 
-/** The checksum tells one promotion's plan from another's. */
+/** The checksum tells the plan of one promotion from that of another. */
 function payload(
   plan: CanaryConfig,
   { type, metadata }: Webhook,

@@ -1,24 +1,66 @@
-// Requests of our own through the ingress gateway, for a service whose users send too few to judge by.
+// Sends requests over given connections at a given rate.
 import http from 'node:http'
 import type { Duplex } from 'node:stream'
 
 export type LoadGenerator = {
-  /** Requests a second from now on. */
-  rate: (perSecond: number) => void
-  /** Requests answered since the last time this was asked, whatever the answer. */
-  answered: () => number
+  /** Requests per second from now on. */
+  setRate: (perSecond: number) => void
+  /** Requests that got any answer since the last call. */
+  takeAnswered: () => number
   stop: () => void
 }
 
-const beatMs = 50
-const mostAtOnce = 64
+const intervalMs = 50
+const maxConcurrent = 64
+const requestTimeoutMs = 10_000
 
-/** `connect` opens a connection to the gateway; connections are kept alive. A request that gets no answer is only not counted: what failed is told by the sidecars. */
+/**
+ * `connect` opens a connection to the gateway; connections are kept alive. A request without an answer is simply not
+ * counted: the sidecars report what failed.
+ */
 export function createLoadGenerator(
   connect: () => Promise<Duplex>,
   { host, path }: { host: string; path: string },
 ): LoadGenerator {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: mostAtOnce })
+  const agent = agentOver(connect)
+  let perSecond = 0
+  let due = 0
+  let running = 0
+  let answered = 0
+
+  function send(): void {
+    running++
+    const done = () => void running--
+    const headers = { host, 'user-agent': 'mesh-canary' }
+    const request = http.get({ agent, path, headers, timeout: requestTimeoutMs }, (response) => {
+      answered++
+      response.resume().once('close', done)
+    })
+    request.once('error', done).once('timeout', () => request.destroy())
+  }
+
+  const timer = setInterval(() => {
+    // At most one second's requests wait to be sent.
+    due = Math.min(due + (perSecond * intervalMs) / 1000, perSecond)
+    for (; due >= 1 && running < maxConcurrent; due--) send()
+  }, intervalMs)
+
+  return {
+    setRate: (rate) => (perSecond = rate),
+    takeAnswered: () => {
+      const count = answered
+      answered = 0
+      return count
+    },
+    stop: () => {
+      clearInterval(timer)
+      agent.destroy()
+    },
+  }
+}
+
+function agentOver(connect: () => Promise<Duplex>): http.Agent {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: maxConcurrent })
   agent.createConnection = (_, done) => {
     connect().then(
       (stream) => done?.(null, stream),
@@ -26,56 +68,28 @@ export function createLoadGenerator(
     )
     return undefined
   }
-  let perSecond = 0
-  let owed = 0
-  let underWay = 0
-  let answers = 0
+  return agent
+}
 
-  function send(): void {
-    underWay++
-    const done = () => void underWay--
-    const request = http.get(
-      { agent, path, headers: { host, 'user-agent': 'mesh-canary' }, timeout: 10_000 },
-      (response) => {
-        answers++
-        response.resume().once('close', done)
-      },
-    )
-    request.once('error', done).once('timeout', () => request.destroy())
-  }
-
-  const beat = setInterval(() => {
-    owed = Math.min(owed + (perSecond * beatMs) / 1000, perSecond)
-    for (; owed >= 1 && underWay < mostAtOnce; owed--) send()
-  }, beatMs)
-
-  return {
-    rate: (wanted) => (perSecond = wanted),
-    answered: () => {
-      const now = answers
-      answers = 0
-      return now
-    },
-    stop: () => {
-      clearInterval(beat)
-      agent.destroy()
-    },
-  }
+/** What the users' own traffic brings, and what the canary needs in a step. */
+export type Demand = {
+  /** Requests that the canary needs in the step. */
+  needed: number
+  stepMs: number
+  /** The canary's share of all requests, in per cent. */
+  weight: number
+  /** Requests of users to both versions, in so many seconds. */
+  fromUsers: number
+  seconds: number
 }
 
 /**
- * What is to be added, per second, so that the canary gets `needed` requests in a step of `forMs` at `weight` per cent,
- * where `seconds` of the users' traffic brought `seen` requests to both versions. At most `most`.
+ * Requests per second to add so that the canary gets what it needs: at most `maxRate`, and none while it gets no
+ * share.
  */
-export function missingRate(
-  needed: number,
-  weight: number,
-  forMs: number,
-  seen: number,
-  seconds: number,
-  most: number,
-): number {
+export function missingRate({ needed, stepMs, weight, fromUsers, seconds }: Demand, maxRate: number): number {
   if (weight === 0) return 0
-  const wanted = needed / (forMs / 1000) / (weight / 100)
-  return Math.min(most, Math.max(0, Math.ceil(wanted - (seconds === 0 ? 0 : seen / seconds))))
+  const wantedPerSecond = needed / (stepMs / 1000) / (weight / 100)
+  const usersPerSecond = seconds === 0 ? 0 : fromUsers / seconds
+  return Math.min(maxRate, Math.max(0, Math.ceil(wantedPerSecond - usersPerSecond)))
 }

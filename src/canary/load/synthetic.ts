@@ -1,5 +1,5 @@
-// Requests of our own through the ingress gateway: the way to it is a ready pod of it and the port on which it speaks plain
-// HTTP, and there are as many as the users' leave to be wished for.
+// Sends synthetic requests through the ingress gateway when users send too few to judge the canary by. They go to a
+// ready pod of the gateway, at the port where it speaks plain HTTP.
 import type { Duplex } from 'node:stream'
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
@@ -8,56 +8,68 @@ import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { isReady } from '../../mesh/sidecar.ts'
 import { gatewayLabel } from '../../policies/compile/index.ts'
+import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
-import { createLoadGenerator, missingRate } from './generator.ts'
 import type { Observation, State } from '../state/machine.ts'
-import { monotonicNow } from '../../runtime/clock.ts'
+import { createLoadGenerator, missingRate } from './generator.ts'
 
+/** Opens a connection to a port of a pod. */
 export type Forward = (namespace: string, pod: string, port: number) => Promise<Duplex>
 
-/** Requests of our own, as many as the users' leave to be wished for. */
+export type SyntheticLoad = {
+  /** Adjusts the rate to what the last sample showed. */
+  aim: (state: State, observation: Observation) => void
+  stop: () => void
+}
+
+const defaultMaxRate = 100
+
+/** Adds as many requests as the users' own fall short of what certifies the success rate within a step. */
 export async function syntheticLoad(
   cluster: Cluster,
   config: Config,
   plan: CanaryConfig,
   pods: ObjectWatch<Pod>[],
   forward: Forward,
-): Promise<{ aim: (state: State, observation: Observation) => void; stop: () => void }> {
-  const {
-    path,
-    host = config.expose?.[plan.service]?.hosts.find((each) => !each.includes('*')) ?? plan.service,
-    rate = 100,
-  } = plan.load!
-  const connect = await connector(cluster, forward, gatewayLabel(config, plan.service)!, () =>
-    pods.flatMap((each) => each.current()),
-  )
-  const { answered, rate: send, stop } = createLoadGenerator(connect, { host, path })
+  clock: Clock = systemClock,
+): Promise<SyntheticLoad> {
+  const { path, host = defaultHost(config, plan), rate: maxRate = defaultMaxRate } = plan.load!
+  const label = gatewayLabel(config, plan.service)!
+  const connect = await gatewayConnector(cluster, forward, label, () => pods.flatMap((each) => each.current()))
+  const generator = createLoadGenerator(connect, { host, path })
   const needed = requestsToCertify(plan)
-  let since = monotonicNow()
+  let lastAimAt = clock.now()
   return {
-    aim: ({ phase, steps, weight }, { canary, stable }) => {
-      const [ours, seconds] = [answered(), (monotonicNow() - since) / 1000]
-      since = monotonicNow()
-      const share = steps.at(-1)?.kind === 'mirror' ? steps.at(-1)!.weight : weight
-      send(
-        phase === 'waiting' || phase === 'ended'
-          ? 0
-          : missingRate(
-              needed,
-              share,
-              plan.interval,
-              Math.max(0, canary.requests + stable.requests - ours),
-              seconds,
-              rate,
-            ),
-      )
+    aim: (state, { canary, stable }) => {
+      const [now, synthetic] = [clock.now(), generator.takeAnswered()]
+      const demand = {
+        needed,
+        stepMs: plan.interval,
+        weight: canaryShare(state),
+        fromUsers: Math.max(0, canary.requests + stable.requests - synthetic),
+        seconds: (now - lastAimAt) / 1000,
+      }
+      lastAimAt = now
+      generator.setRate(missingRate(demand, maxRate))
     },
-    stop,
+    stop: generator.stop,
   }
 }
 
-/** @throws Error when no Service of the gateway has the port 80. The pod is chosen anew for each connection. */
-async function connector(
+/** The first host that the service is exposed at; else the name of the service. */
+function defaultHost(config: Config, { service }: CanaryConfig): string {
+  return config.expose?.[service]?.hosts.find((host) => !host.includes('*')) ?? service
+}
+
+/** The share of all requests that the canary gets, as requests or as copies, in per cent; 0 outside the steps. */
+function canaryShare({ phase, steps, weight }: State): number {
+  if (phase === 'waiting' || phase === 'ended') return 0
+  const step = steps.at(-1)
+  return step?.kind === 'mirror' ? step.weight : weight
+}
+
+/** Chooses a pod anew for each connection. @throws Error when no Service of the gateway has port 80. */
+async function gatewayConnector(
   cluster: Cluster,
   forward: Forward,
   label: string,
@@ -67,19 +79,24 @@ async function connector(
   const service = services.find(
     ({ spec }) => spec.selector?.['istio'] === label && spec.ports.some(({ port }) => port === 80),
   )
-  if (!service)
-    throw new Error(
-      `canary.load: no Service in ${systemNamespace} with the selector istio=${label} has the port 80, through which the requests would go; install a gateway (the profile \`default\` or \`demo\` has one), or leave \`load\` out`,
-    )
+  if (!service) throw new Error(noGateway(label))
   const { targetPort = 80 } = service.spec.ports.find(({ port }) => port === 80)!
   return () => {
     const pod = pods().find((each) => isReady(each) && matches(service.spec.selector!, each.metadata.labels))
     if (!pod) return Promise.reject(new Error(`no pod of the gateway istio=${label} is ready`))
-    return forward(systemNamespace, pod.metadata.name, portOf(pod, targetPort))
+    return forward(systemNamespace, pod.metadata.name, containerPort(pod, targetPort))
   }
 }
 
-function portOf({ spec }: Pod, port: number | string): number {
+function noGateway(label: string): string {
+  return (
+    `canary.load: synthetic requests need a gateway, but no Service in ${systemNamespace} ` +
+    `with the selector istio=${label} has port 80; ` +
+    'install a gateway (the profiles `default` and `demo` include one), or remove `load`'
+  )
+}
+
+function containerPort({ spec }: Pod, port: number | string): number {
   if (typeof port === 'number') return port
   return spec.containers.flatMap(({ ports = [] }) => ports).find(({ name }) => name === port)?.containerPort ?? 80
 }

@@ -1,40 +1,47 @@
-// Whether the canary's pods are well, from what the API server knows of them. Pure.
+// Whether the canary's pods are healthy, from their status in the API server. Pure.
 import type { Pod } from '../../cluster/objects.ts'
 import { isReady } from '../../mesh/sidecar.ts'
+import { podId } from './counter-reader.ts'
 
-/** Restarts of each container, by pod and container. */
+/** The number of restarts of each container; the key is the pod's id and the container's name. */
 export type Restarts = ReadonlyMap<string, number>
 
 export function restartsOf(pods: Pod[]): Restarts {
   return new Map(
-    pods.flatMap(({ metadata, status }) =>
-      (status?.containerStatuses ?? []).map(
-        ({ name, restartCount }) => [`${metadata.uid ?? metadata.name}/${name}`, restartCount] as const,
+    pods.flatMap((pod) =>
+      (pod.status?.containerStatuses ?? []).map(
+        ({ name, restartCount }) => [containerId(pod, name), restartCount] as const,
       ),
     ),
   )
 }
 
+function containerId(pod: Pod, container: string): string {
+  return `${podId(pod)}/${container}`
+}
+
 export type Health = { ready: boolean; fault?: { pod: Pod; text: string } }
 
-/** A pod that crashes in a loop, or that restarted since the promotion began, is a fault; one that is not ready yet is not. */
+/**
+ * A container that crashes in a loop, or that restarted since the promotion began, is a fault. A pod that is not
+ * ready yet is none. `before`: the restarts when the promotion began.
+ */
 export function healthOf(pods: Pod[], before: Restarts): Health {
-  const living = pods.filter(
-    ({ metadata, status }) =>
-      metadata.deletionTimestamp === undefined && status?.phase !== 'Failed' && status?.phase !== 'Succeeded',
-  )
-  const ready = living.length > 0 && living.every(isReady)
-  for (const pod of living) {
-    for (const { name, restartCount, state } of pod.status?.containerStatuses ?? []) {
-      const was = before.get(`${pod.metadata.uid ?? pod.metadata.name}/${name}`) ?? 0
-      if (state?.waiting?.reason === 'CrashLoopBackOff')
-        return { ready: false, fault: { pod, text: `container ${name} of ${pod.metadata.name} crashes in a loop` } }
-      if (restartCount > was)
-        return {
-          ready: false,
-          fault: { pod, text: `container ${name} of ${pod.metadata.name} was restarted during the promotion` },
-        }
-    }
-  }
-  return { ready }
+  const running = pods.filter((pod) => !isEnding(pod))
+  const fault = running.flatMap((pod) => faultsOf(pod, before))[0]
+  if (fault) return { ready: false, fault }
+  return { ready: running.length > 0 && running.every(isReady) }
+}
+
+function isEnding({ metadata, status }: Pod): boolean {
+  return metadata.deletionTimestamp !== undefined || status?.phase === 'Failed' || status?.phase === 'Succeeded'
+}
+
+function faultsOf(pod: Pod, before: Restarts): { pod: Pod; text: string }[] {
+  return (pod.status?.containerStatuses ?? []).flatMap(({ name, restartCount, state }) => {
+    const container = `container ${name} of ${pod.metadata.name}`
+    if (state?.waiting?.reason === 'CrashLoopBackOff') return [{ pod, text: `${container} crashes in a loop` }]
+    if (restartCount <= (before.get(containerId(pod, name)) ?? 0)) return []
+    return [{ pod, text: `${container} was restarted during the promotion` }]
+  })
 }

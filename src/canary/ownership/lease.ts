@@ -9,7 +9,7 @@ import { monotonicNow } from '../../runtime/clock.ts'
 import type { State } from '../state/machine.ts'
 
 /** What is kept of a promotion that has not come to its end. `plan` and `template`: of what it is; see record.ts. */
-export type SavedPromotion = { version: 1; plan: string; template: string; run: string; savedAt: string; state: State }
+export type SavedPromotion = { version: 2; plan: string; template: string; run: string; savedAt: string; state: State }
 
 const stateAnnotation = 'mesh-canary.io/state'
 /** Whose it is or was. With it there are annotations at all: no patch can add one to none, and the server drops an empty map. */
@@ -138,7 +138,7 @@ function savedIn(lease: Lease | undefined): SavedPromotion | undefined {
   if (text === undefined) return undefined
   try {
     const saved = JSON.parse(text) as { version: number }
-    return saved.version === 1 ? (saved as SavedPromotion) : undefined
+    return saved.version === 2 ? (saved as SavedPromotion) : undefined
   } catch {
     return undefined
   }

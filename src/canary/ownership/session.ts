@@ -7,7 +7,8 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
 import { claimLease, leaseName, ownerReference, type LeaseClaim, type SavedPromotion } from './lease.ts'
-import type { State } from '../state/machine.ts'
+import { isHeldAsPlanned, type State } from '../state/machine.ts'
+import { mapSteps } from '../state/steps.ts'
 import { planHash } from '../workload/fingerprint.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { readRoutes, type Routed, type Split } from '../traffic/router.ts'
@@ -59,10 +60,12 @@ export async function openSession(
     signal: holder.signal,
     note: holder.note,
   }).catch(withRemedy)
-  const of = { version: 1, plan: planHash(plan), template, run: holder.run } as const
+  const of = { version: 2, plan: planHash(plan), template, run: holder.run } as const
   const left = claimed.before
   const goesOn =
-    left?.plan === of.plan && left.template === template && (left.state.phase !== 'ended' || left.state.asPlanned)
+    left?.plan === of.plan &&
+    left.template === template &&
+    (left.state.phase !== 'ended' || isHeldAsPlanned(left.state))
   const before = goesOn ? left : undefined
   try {
     const saved = await routesBefore(cluster, split, claimed, before !== undefined)
@@ -105,10 +108,7 @@ function withRemedy(problem: unknown): never {
 /** Nobody asks a step for its times, and an annotation is to hold a hundred steps. */
 function compact(state: State): State {
   const bare = (served: RequestCounts): RequestCounts => ({ ...served, times: noRequests.times })
-  return {
-    ...state,
-    steps: state.steps.map((step) => ({ ...step, canary: bare(step.canary), stable: bare(step.stable) })),
-  }
+  return mapSteps(state, (step) => ({ ...step, canary: bare(step.canary), stable: bare(step.stable) }))
 }
 
 /** As an earlier run saved them, when this one goes on from it; else as they are now. */

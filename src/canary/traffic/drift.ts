@@ -1,71 +1,91 @@
-// Whether somebody else has a hand in the routes while a promotion is under way, and who. Pure: the objects come from a watch.
+// Notices when somebody else changes the routes during a promotion, and who it was. The objects come from a watch.
+// Pure.
 import { keyOf } from '../../cluster/objects.ts'
+import type { CanaryConfig } from '../../config/schema.ts'
 import {
-  withAllRoutes,
+  canaryWeightOf,
   isVirtualService,
-  placesOf,
-  shareOf,
+  splitsIn,
   weightPatch,
+  withAllRoutes,
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
-import type { CanaryConfig } from '../../config/schema.ts'
+import type { Stage } from '../state/machine.ts'
 import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
-import type { Stage } from '../state/machine.ts'
-import type { RouteWrite } from './router.ts'
+import type { RouteWrite } from './patch-routes.ts'
 
-/** What was asked of the routes last: the canary's weight, and what a stage adds to it. */
+/** What the promotion last wrote: the canary's weight, and the kind of its stage. `percent`: the share of a mirror. */
 export type ExpectedRoutes = { weight: number; kind?: Stage['kind'] | undefined; percent?: number }
 
 /**
- * What stands there instead of what was asked for, and who wrote it; undefined while all is as asked. `known`: the objects
- * that were there at the start. A watch may lag behind our own write: what it still shows of before says nothing.
+ * The first difference from what was written, and who made it; undefined while there is none. `known`: the keys of
+ * the objects at the start. `written`: our own writes. A watch may lag behind these, so an object in a version from
+ * before one of them tells nothing.
  */
 export function findDrift(
-  live: Routed[],
+  current: Routed[],
   known: readonly string[],
   split: Split,
   plan: CanaryConfig,
-  asked: ExpectedRoutes,
+  expected: ExpectedRoutes,
   written: readonly RouteWrite[],
 ): string | undefined {
-  const isOld = (object: Routed) =>
-    written.some(({ key, from }) => key === keyOf(object) && from === object.metadata.resourceVersion)
-  const gone = known.find((key) => !live.some((object) => keyOf(object) === key))
-  if (gone !== undefined) return `${gone} was deleted in the middle of the promotion`
-  for (const object of live.filter((each) => !isOld(each))) {
-    const places = placesOf(object, split)
-    if (places.length === 0 && placesOf(object, withAllRoutes(split)).length > 0) continue
-    if (places.length === 0 && known.includes(keyOf(object)))
-      return `the routes of ${keyOf(object)} do not split between ${split.stable.name} and ${split.canary.name} any more${by(object)}`
-    if (weightPatch(object, split, asked.weight).length > 0)
-      return `${keyOf(object)} gives the canary ${places.map((place) => shareOf(place) ?? 0).join(', ')}% instead of ${asked.weight}%${by(object)}`
-    if (lacks(object, split, plan, asked))
-      return `${keyOf(object)} does not send the canary ${asked.kind === 'mirror' ? `copies of ${asked.percent ?? 0}% of the requests` : 'the requests that match'} any more${by(object)}`
+  const deleted = known.find((key) => !current.some((object) => keyOf(object) === key))
+  if (deleted !== undefined) return `${deleted} was deleted during the promotion`
+  for (const object of current.filter((each) => !isOutdated(each, written))) {
+    const change = objectDrift(object, known, split, plan, expected)
+    if (change !== undefined) return `${keyOf(object)} ${change}${lastWriter(object)}`
   }
-  const places = live.flatMap((object) => placesOf(object, split))
-  const missing = split.routes?.filter((name) => !places.some((place) => place.name === name)) ?? []
-  return missing.length === 0
-    ? undefined
-    : `no route named ${missing.join(', ')} splits between ${split.stable.name} and ${split.canary.name} any more`
+  return missingRoutes(current, split)
 }
 
-/** Whether what a stage adds to the weight is not there. */
-function lacks(object: Routed, split: Split, plan: CanaryConfig, { kind, percent }: ExpectedRoutes): boolean {
+/** The watch has not seen our own write yet. */
+function isOutdated(object: Routed, written: readonly RouteWrite[]): boolean {
+  return written.some(({ key, from }) => key === keyOf(object) && from === object.metadata.resourceVersion)
+}
+
+function objectDrift(
+  object: Routed,
+  known: readonly string[],
+  split: Split,
+  plan: CanaryConfig,
+  expected: ExpectedRoutes,
+): string | undefined {
+  const splits = splitsIn(object, split)
+  if (splits.length === 0) {
+    const hasOtherSplits = splitsIn(object, withAllRoutes(split)).length > 0
+    if (hasOtherSplits || !known.includes(keyOf(object))) return undefined
+    return `no longer splits traffic between ${split.stable.name} and ${split.canary.name}`
+  }
+  if (weightPatch(object, split, expected.weight).length > 0) {
+    const weights = splits.map((each) => canaryWeightOf(each) ?? 0)
+    return `gives the canary ${weights.join(', ')}% instead of ${expected.weight}%`
+  }
+  if (!lacksStageRoutes(object, split, plan, expected)) return undefined
+  const requests =
+    expected.kind === 'mirror' ? `copies of ${expected.percent ?? 0}% of the requests` : 'the requests that match'
+  return `no longer sends the canary ${requests}`
+}
+
+/** Whether the mirror or the route for the requests that match is missing or different. */
+function lacksStageRoutes(object: Routed, split: Split, plan: CanaryConfig, expected: ExpectedRoutes): boolean {
   if (!isVirtualService(object)) return false
-  return (
-    (kind === 'mirror'
-      ? mirrorPatch(object, split, percent)
-      : kind === 'ab' && plan.ab
-        ? headerRoutePatch(object, split, plan.ab.match)
-        : []
-    ).length > 0
-  )
+  if (expected.kind === 'mirror') return mirrorPatch(object, split, expected.percent).length > 0
+  if (expected.kind === 'ab' && plan.ab) return headerRoutePatch(object, split, plan.ab.match).length > 0
+  return false
 }
 
-/** Who wrote the routes last, as the API server keeps it of every field; a list of routes is one field. */
-function by({ metadata: { managedFields = [] } }: Routed): string {
+function missingRoutes(current: Routed[], split: Split): string | undefined {
+  const names = current.flatMap((object) => splitsIn(object, split)).map(({ name }) => name)
+  const missing = (split.routes ?? []).filter((name) => !names.includes(name))
+  if (missing.length === 0) return undefined
+  return `no route named ${missing.join(', ')} splits traffic between ${split.stable.name} and ${split.canary.name} now`
+}
+
+/** Who wrote the routes last. The API server keeps that for each field, and a list of routes is one field. */
+function lastWriter({ metadata: { managedFields = [] } }: Routed): string {
   const writers = managedFields.filter(({ manager, fieldsV1 }) => manager !== 'mesh-canary' && ownsRoutes(fieldsV1))
   const last = writers.sort((a, b) => (a.time ?? '').localeCompare(b.time ?? '')).at(-1)
   return last ? `: ${last.manager ?? 'somebody'} wrote it at ${last.time ?? 'an unknown time'}` : ''

@@ -1,84 +1,95 @@
-// The requests that match go to the canary: by a route of ours before each http route that splits. Pure.
+// Sends the requests that match to the canary: with a route of ours before each http route that splits. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import type { PatchOperation } from '../../cluster/client.ts'
 import type { Destination, HttpRoute, VirtualService } from '../../cluster/objects.ts'
 import { abRouteName } from '../../config/names.ts'
 import type { HttpMatch } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
-import { placesOf, type Place, type Split } from '../../policies/routes.ts'
+import { splitsIn, type RouteSplit, type Split } from '../../policies/routes.ts'
 import { hasManagedMirror } from './mirror.ts'
 
 type Conditions = Record<string, unknown>
 
 /**
- * The JSON Patch after which the canary gets the requests that match, or, with undefined, no route of ours is there.
- * @throws Error where a route looks already, in another way, at what the match looks at.
+ * The JSON Patch after which the canary gets the requests that match; with undefined, after which our routes are gone.
+ * @throws Error where a route already has another condition on what `match` looks at.
  */
 export function headerRoutePatch(object: VirtualService, split: Split, match: HttpMatch | undefined): PatchOperation[] {
-  const http = object.spec.http ?? []
-  const kept = http.filter((route) => !isOurs(route))
-  const wanted = match ? withOurs({ ...object, spec: { ...object.spec, http: kept } }, split, match) : kept
-  if (isDeepStrictEqual(wanted, http)) return []
-  const removals = http.flatMap((route, i) =>
-    isOurs(route) ? [{ op: 'remove' as const, path: `/spec/http/${i}` }] : [],
+  const current = object.spec.http ?? []
+  const others = current.filter((route) => !isManaged(route))
+  const wanted = match ? withManagedRoutes({ ...object, spec: { ...object.spec, http: others } }, split, match) : others
+  if (isDeepStrictEqual(wanted, current)) return []
+  const removals = current.flatMap((route, i): PatchOperation[] =>
+    isManaged(route) ? [{ op: 'remove', path: `/spec/http/${i}` }] : [],
   )
-  const additions = wanted.flatMap((route, i) =>
-    isOurs(route) ? [{ op: 'add' as const, path: `/spec/http/${i}`, value: route }] : [],
+  const additions = wanted.flatMap((route, i): PatchOperation[] =>
+    isManaged(route) ? [{ op: 'add', path: `/spec/http/${i}`, value: route }] : [],
   )
+  // From the last to the first, as each removal changes the indices after it.
   return [...removals.reverse(), ...additions]
 }
 
-function isOurs({ name }: HttpRoute): boolean {
+function isManaged({ name }: HttpRoute): boolean {
   return name === abRouteName
 }
 
-/** What a route that splits would have taken and what matches: everything else about the request stays as that route has it. */
-function withOurs(object: VirtualService, split: Split, match: HttpMatch): HttpRoute[] {
-  const places = placesOf(object, split).filter(({ section }) => section === 'http')
+function withManagedRoutes(object: VirtualService, split: Split, match: HttpMatch): HttpRoute[] {
+  const splits = splitsIn(object, split).filter(({ section }) => section === 'http')
   return object.spec.http!.flatMap((route, i) => {
-    const place = places.find(({ index }) => index === i)
-    return place ? [ours(object, route, place, match), route] : [route]
+    const routeSplit = splits.find(({ index }) => index === i)
+    return routeSplit ? [managedRoute(object, route, routeSplit, match), route] : [route]
   })
 }
 
-function ours(object: VirtualService, route: HttpRoute, place: Place, match: HttpMatch): HttpRoute {
-  const own = (route['match'] as Conditions[] | undefined) ?? []
-  const asked = conditions(match)[0] as Conditions
-  const both = (own.length > 0 ? own : [{}]).map((each) => {
-    const key = clash(each, asked)
-    if (key === undefined) return together(each, asked)
-    throw new Error(
-      `canary.ab.match: the route ${route.name ?? `number ${place.index + 1}`} of the VirtualService ${object.metadata.namespace ?? ''}/${object.metadata.name} already has a condition on ${key}, and no route can have both; match on something else`,
-    )
+/**
+ * Takes the requests that the route would have taken and that match. They keep all settings of that route but our
+ * mirror: the canary gets these requests itself.
+ */
+function managedRoute(object: VirtualService, route: HttpRoute, split: RouteSplit, match: HttpMatch): HttpRoute {
+  const routeConditions = (route['match'] as Conditions[] | undefined) ?? []
+  const added = conditions(match)[0] as Conditions
+  const combined = (routeConditions.length > 0 ? routeConditions : [{}]).map((each) => {
+    const conflict = conflictBetween(each, added)
+    if (conflict !== undefined) throw new Error(conflictMessage(object, route, split.index, conflict))
+    return combine(each, added)
   })
-  const settings = hasManagedMirror(object) ? without(route, 'mirror', 'mirrorPercentage') : route
-  const target = without(route.route![place.canary[0]!]!, 'weight') as { destination: Destination }
-  return { ...settings, name: abRouteName, match: both, route: [target] }
+  const settings = hasManagedMirror(object) ? omit(route, 'mirror', 'mirrorPercentage') : route
+  const destination = omit(route.route![split.canary[0]!]!, 'weight') as { destination: Destination }
+  return { ...settings, name: abRouteName, match: combined, route: [destination] }
 }
 
-function without(map: Conditions, ...keys: readonly string[]): Conditions {
+function conflictMessage({ metadata }: VirtualService, { name }: HttpRoute, index: number, condition: string): string {
+  return (
+    `canary.ab.match: the route ${name ?? `number ${index + 1}`} of the VirtualService ` +
+    `${metadata.namespace ?? ''}/${metadata.name} already has a condition on ${condition}, ` +
+    'and a route cannot have two; match on something else'
+  )
+}
+
+function omit(map: Conditions, ...keys: readonly string[]): Conditions {
   return Object.fromEntries(Object.entries(map).filter(([key]) => !keys.includes(key)))
 }
 
-/** Conditions that are maps of their own, by name. */
-const several = ['headers', 'queryParams'] as const
+/** These hold conditions by name: two of them can be combined unless they share a name. */
+const namedConditions = ['headers', 'queryParams'] as const
 
-function together(a: Conditions, b: Conditions): Conditions {
-  const maps = several
-    .filter((key) => key in a && key in b)
-    .map((key) => [key, { ...(a[key] as Conditions), ...(b[key] as Conditions) }] as const)
-  return { ...a, ...b, ...Object.fromEntries(maps) }
+function combine(a: Conditions, b: Conditions): Conditions {
+  const shared = namedConditions.filter((key) => key in a && key in b)
+  const combined = shared.map((key) => [key, { ...(a[key] as Conditions), ...(b[key] as Conditions) }] as const)
+  return { ...a, ...b, ...Object.fromEntries(combined) }
 }
 
-/** What both look at in different ways. */
-function clash(a: Conditions, b: Conditions): string | undefined {
-  const differs = (one: Conditions, other: Conditions) =>
-    Object.keys(one).find((key) => key in other && !isDeepStrictEqual(one[key], other[key]))
-  const within = several
-    .map(
-      (key) =>
-        [key, differs((a[key] as Conditions | undefined) ?? {}, (b[key] as Conditions | undefined) ?? {})] as const,
-    )
-    .find(([, name]) => name !== undefined)
-  return differs(without(a, ...several), without(b, ...several)) ?? (within && `${within[0]}.${within[1]!}`)
+/** What both look at in different ways, such as `uri` or `headers.x-beta`. */
+function conflictBetween(a: Conditions, b: Conditions): string | undefined {
+  const conflict = differingKey(omit(a, ...namedConditions), omit(b, ...namedConditions))
+  if (conflict !== undefined) return conflict
+  for (const key of namedConditions) {
+    const name = differingKey((a[key] as Conditions | undefined) ?? {}, (b[key] as Conditions | undefined) ?? {})
+    if (name !== undefined) return `${key}.${name}`
+  }
+  return undefined
+}
+
+function differingKey(a: Conditions, b: Conditions): string | undefined {
+  return Object.keys(a).find((key) => key in b && !isDeepStrictEqual(a[key], b[key]))
 }

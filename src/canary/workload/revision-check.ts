@@ -1,87 +1,90 @@
-// What may happen to a canary in the middle of its promotion besides failing: changed, scaled to zero, without a pod. Pure.
+// Notices what can happen to a canary during its promotion besides failed requests: its version changes, it is scaled
+// to zero, or it has no ready pod. Pure.
 import type { Container, Pod, Workload } from '../../cluster/objects.ts'
 import { isReady } from '../../mesh/sidecar.ts'
-import type { Labels } from './selectors.ts'
 import { templateHash, workloadsOf } from './fingerprint.ts'
+import type { Labels } from './selectors.ts'
 
-/** How the canary was, to hold it against; `byPods`: no workload makes them that we know; `without`: in how many looks in a row no pod of it was ready. */
-export type Revision = { template: string; images: string[]; byPods: boolean; without: number }
+/** The version that is being promoted. */
+export type Revision = {
+  template: string
+  images: string[]
+  /** `pods`: no workload that we know owns the pods, so their images identify the version. */
+  identifiedBy: 'workloads' | 'pods'
+  /** The number of samples in a row without a ready pod. */
+  samplesWithoutPod: number
+}
 
-/** A pod that leaves and its successor may miss each other by a look; for longer, users ask nobody. */
-const looksWithout = 2
+export type RevisionCheck = { revision: Revision; fault?: string }
+
+/** A pod and its replacement may miss each other by one sample. For longer, the users' requests fail. */
+const maxSamplesWithoutPod = 1
 
 export function recordRevision(workloads: readonly Workload[], pods: readonly Pod[], labels: Labels): Revision {
   const own = workloadsOf(workloads, labels)
-  const byPods = own.length === 0
   return {
     template: templateHash(own, pods),
-    images: byPods ? imagesOf(pods) : imagesOf(templatesOf(own)),
-    byPods,
-    without: 0,
+    images: own.length === 0 ? imagesOf(pods) : imagesOf(templatesOf(own)),
+    identifiedBy: own.length === 0 ? 'pods' : 'workloads',
+    samplesWithoutPod: 0,
   }
 }
 
-const since = 'what was seen of it says nothing of what runs now; run again to promote that'
+const outdated = 'the evidence so far is about the old version; run again to promote the new one'
 
 /**
- * A restart and another number of pods change nothing: it is the same version. Another template is another version, of which
- * nothing was seen. `moving`: the canary was given traffic, which without a ready pod is lost.
+ * Compares the canary with the version that is being promoted. A restart or another number of pods is no change;
+ * another template is another version. `hasTraffic`: the routes send the canary requests, which fail without a ready
+ * pod.
  */
 export function checkRevision(
-  life: Revision,
+  revision: Revision,
   workloads: readonly Workload[],
   pods: readonly Pod[],
   labels: Labels,
-  moving: boolean,
-): { life: Revision; fault?: string } {
+  hasTraffic: boolean,
+): RevisionCheck {
   const own = workloadsOf(workloads, labels)
-  if (life.byPods && own.length === 0) return livedByPods(life, pods, moving)
-  const names = own.map(({ kind, metadata }) => `${kind}/${metadata.name}`).join(', ')
-  const images = imagesOf(templatesOf(own))
-  if (templateHash(own, pods) !== life.template) {
-    const from = life.images.filter((image) => !images.includes(image))
-    const what =
-      from.length > 0
-        ? ` (${from.join(', ')} → ${images.filter((image) => !life.images.includes(image)).join(', ')})`
-        : ''
-    return {
-      life,
-      fault:
-        own.length === 0
-          ? 'the workload of the canary was deleted in the middle of its promotion'
-          : `${names} was changed in the middle of its promotion${what}: ${since}`,
-    }
-  }
-  if (moving && own.every(({ spec }) => spec.replicas === 0))
-    return { life, fault: `${names} was scaled to 0 in the middle of its promotion` }
-  return attended(life, pods, moving)
+  if (revision.identifiedBy === 'pods' && own.length === 0) return checkImages(revision, pods, hasTraffic)
+  if (templateHash(own, pods) !== revision.template) return { revision, fault: templateChange(revision, own) }
+  if (hasTraffic && own.every(({ spec }) => spec.replicas === 0))
+    return { revision, fault: `${namesOf(own)} was scaled to 0 during its promotion` }
+  return checkReadiness(revision, pods, hasTraffic)
 }
 
-/** Of pods of some other controller the images tell the version; while there is none, nothing does. */
-function livedByPods(life: Revision, pods: readonly Pod[], moving: boolean): { life: Revision; fault?: string } {
-  const known = life.images.length > 0 ? life.images : imagesOf(pods)
-  const others = imagesOf(pods).filter((image) => !known.includes(image))
-  if (others.length > 0)
-    return {
-      life,
-      fault: `the pods of the canary were changed in the middle of its promotion (${known.join(', ')} → ${others.join(', ')}): ${since}`,
-    }
-  return attended({ ...life, images: known }, pods, moving)
+function templateChange({ images }: Revision, workloads: Workload[]): string {
+  if (workloads.length === 0) return 'the workload of the canary was deleted during its promotion'
+  const now = imagesOf(templatesOf(workloads))
+  const removed = images.filter((image) => !now.includes(image))
+  const added = now.filter((image) => !images.includes(image))
+  const change = removed.length > 0 ? ` (${removed.join(', ')} → ${added.join(', ')})` : ''
+  return `${namesOf(workloads)} was changed during its promotion${change}: ${outdated}`
 }
 
-function attended(life: Revision, pods: readonly Pod[], moving: boolean): { life: Revision; fault?: string } {
-  const without =
-    !moving || pods.some((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined) ? 0 : life.without + 1
-  return {
-    life: { ...life, without },
-    ...(without >= looksWithout ? { fault: 'no pod of the canary is ready any more' } : {}),
-  }
+/** While there is no pod, nothing tells which version it is. */
+function checkImages(revision: Revision, pods: readonly Pod[], hasTraffic: boolean): RevisionCheck {
+  const known = revision.images.length > 0 ? revision.images : imagesOf(pods)
+  const added = imagesOf(pods).filter((image) => !known.includes(image))
+  if (added.length === 0) return checkReadiness({ ...revision, images: known }, pods, hasTraffic)
+  const change = `${known.join(', ')} → ${added.join(', ')}`
+  return { revision, fault: `the pods of the canary were changed during its promotion (${change}): ${outdated}` }
+}
+
+function checkReadiness(revision: Revision, pods: readonly Pod[], hasTraffic: boolean): RevisionCheck {
+  const isServing = pods.some((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined)
+  const samplesWithoutPod = !hasTraffic || isServing ? 0 : revision.samplesWithoutPod + 1
+  const fault = samplesWithoutPod > maxSamplesWithoutPod ? { fault: 'the canary has no ready pod left' } : {}
+  return { revision: { ...revision, samplesWithoutPod }, ...fault }
+}
+
+function namesOf(workloads: Workload[]): string {
+  return workloads.map(({ kind, metadata }) => `${kind}/${metadata.name}`).join(', ')
 }
 
 function templatesOf(workloads: readonly Workload[]): Workload['spec']['template'][] {
   return workloads.map(({ spec }) => spec.template)
 }
 
-function imagesOf(of: readonly { spec: { containers: Container[] } }[]): string[] {
-  return [...new Set(of.flatMap(({ spec }) => spec.containers.map(({ image }) => image ?? '')))].sort()
+function imagesOf(parts: readonly { spec: { containers: Container[] } }[]): string[] {
+  return [...new Set(parts.flatMap(({ spec }) => spec.containers.map(({ image }) => image ?? '')))].sort()
 }

@@ -1,4 +1,4 @@
-// Which pods are stable and which are the canary: by the labels of their subsets, or by the selectors of their Services.
+// Which pods are stable and which are the canary: by the labels of the subsets, or by the selectors of the Services.
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import type { Pod, Service, Workload } from '../../cluster/objects.ts'
@@ -9,26 +9,30 @@ import { messageOf } from '../../runtime/errors.ts'
 export type Labels = Readonly<Record<string, string>>
 export type VersionSelectors = { stable: Labels; canary: Labels }
 
-/** @throws Error when a Service is missing or selects nothing. */
+/** @throws Error when a Service does not exist or has no selector. */
 export async function selectorsOf(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<VersionSelectors> {
   const { namespace } = config
   const subsets = servicesOf(config)[plan.service]?.subsets ?? {}
-  const selectorOf = async (service: string): Promise<Labels> => {
-    const selector = (await cluster.get<Service>('Service', namespace, service))?.spec.selector
-    if (!selector)
-      throw new Error(
-        `the Service ${namespace}/${service} is not there, or has no selector; a canary needs both versions behind a Service with one`,
-      )
-    return selector
+  const versionLabels = async ({ by, name }: Version): Promise<Labels> => {
+    if (by === 'service') return serviceSelector(cluster, namespace, name)
+    return { ...(await serviceSelector(cluster, namespace, plan.service)), ...(subsets[name] ?? { version: name }) }
   }
-  const labelsOf = async ({ by, name }: Version): Promise<Labels> =>
-    by === 'service'
-      ? await selectorOf(name)
-      : { ...(await selectorOf(plan.service)), ...(subsets[name] ?? { version: name }) }
-  return { stable: await labelsOf(plan.stable), canary: await labelsOf(plan.canary) }
+  return { stable: await versionLabels(plan.stable), canary: await versionLabels(plan.canary) }
 }
 
-/** One sentence for each version that selects no pod, nor the template of a Deployment; `key` is where it stands in the config. */
+async function serviceSelector(cluster: Cluster, namespace: string, name: string): Promise<Labels> {
+  const service = await cluster.get<Service>('Service', namespace, name)
+  if (service?.spec.selector) return service.spec.selector
+  const problem = service ? 'has no selector' : 'does not exist'
+  throw new Error(
+    `the Service ${namespace}/${name} ${problem}; a canary needs a Service with a selector in front of both versions`,
+  )
+}
+
+/**
+ * One sentence for each version whose labels match neither a pod nor the template of a Deployment. `key`: where the
+ * canary stands in the config.
+ */
 export async function selectorFaults(
   cluster: Cluster,
   config: Config,
@@ -36,8 +40,8 @@ export async function selectorFaults(
   key: string,
 ): Promise<string[]> {
   const { namespace } = config
-  const groups = await selectorsOf(cluster, config, plan).catch(messageOf)
-  if (typeof groups === 'string') return [`${key}: ${groups}`]
+  const selectors = await selectorsOf(cluster, config, plan).catch(messageOf)
+  if (typeof selectors === 'string') return [`${key}: ${selectors}`]
   const [pods, deployments] = await Promise.all([
     cluster.list<Pod>('Pod', namespace),
     cluster.list<Workload>('Deployment', namespace),
@@ -47,11 +51,14 @@ export async function selectorFaults(
     ...deployments.map(({ spec }) => spec.template.metadata?.labels),
   ]
   return (['stable', 'canary'] as const)
-    .filter((role) => !labels.some((each) => matches(groups[role], each)))
-    .map((role) => {
-      const selector = Object.entries(groups[role])
-        .map(([name, value]) => `${name}=${value}`)
-        .join(',')
-      return `${key}.${role}: the ${plan[role].by} ${plan[role].name} selects no pod: none in ${namespace} has the labels ${selector}; deploy it first, or correct the labels of the ${plan[role].by}`
-    })
+    .filter((role) => !labels.some((each) => matches(selectors[role], each)))
+    .map((role) => `${key}.${role}: ${selectsNothing(plan[role], selectors[role], namespace)}`)
+}
+
+function selectsNothing({ by, name }: Version, labels: Labels, namespace: string): string {
+  const selector = Object.entries(labels).map(([key, value]) => `${key}=${value}`)
+  return (
+    `the ${by} ${name} selects no pod: none in ${namespace} has the labels ${selector.join(',')}; ` +
+    `deploy it first, or correct the labels of the ${by}`
+  )
 }

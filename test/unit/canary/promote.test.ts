@@ -23,7 +23,12 @@ vi.mock('../../../src/cluster/watch.ts', () => ({
   watch: (cluster: { live: (kind: string) => ObjectWatch<KubeObject> }, kind: string) =>
     Promise.resolve(cluster.live(kind)),
 }))
-vi.mock('../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', async () => {
+  const { setTimeout } = await import('node:timers/promises')
+  const now = () => clock.now
+  const sleep = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal && { signal })
+  return { monotonicNow: now, systemClock: { now, sleep } }
+})
 
 beforeEach(() => {
   clock.now = 0
@@ -580,9 +585,7 @@ describe('in the middle of its promotion the canary', () => {
   test('gets another image: what was seen says nothing of that', async () => {
     const shop = new Shop()
     const ended = await after(shop, () => (shop.workloads = [deployment('backend:3')]))
-    expect(ended.reason).toContain(
-      'Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)',
-    )
+    expect(ended.reason).toContain('Deployment/backend-v2 was changed during its promotion (backend:2 → backend:3)')
     expect(shop.history).toEqual([5, 25, 0])
   })
 
@@ -599,7 +602,7 @@ describe('in the middle of its promotion the canary', () => {
   test('is scaled to 0', async () => {
     const shop = new Shop()
     expect((await after(shop, () => (shop.workloads = [deployment('backend:2', 0)]))).reason).toContain(
-      'Deployment/backend-v2 was scaled to 0 in the middle of its promotion',
+      'Deployment/backend-v2 was scaled to 0 during its promotion',
     )
     expect(shop.history).toEqual([5, 25, 0])
   })

@@ -10,7 +10,12 @@ import { leaseHeldBy, LeaseKeeper } from './ownership/fake-leases.ts'
 // Time passes only when somebody sleeps.
 const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
 vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => ((clock.now += ms), Promise.resolve()) }))
-vi.mock('../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', async () => {
+  const { setTimeout } = await import('node:timers/promises')
+  const now = () => clock.now
+  const sleep = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal && { signal })
+  return { monotonicNow: now, systemClock: { now, sleep } }
+})
 
 const split: Split = {
   namespace: 'shop',

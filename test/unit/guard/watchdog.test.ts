@@ -16,7 +16,12 @@ vi.mock('node:timers/promises', () => ({
     return clock.now > 3_600_000 ? Promise.reject(new Error('it never ends')) : Promise.resolve()
   },
 }))
-vi.mock('../../../src/runtime/clock.ts', () => ({ monotonicNow: () => clock.now }))
+vi.mock('../../../src/runtime/clock.ts', async () => {
+  const { setTimeout } = await import('node:timers/promises')
+  const now = () => clock.now
+  const sleep = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal && { signal })
+  return { monotonicNow: now, systemClock: { now, sleep } }
+})
 
 beforeEach(() => {
   clock.now = 0

@@ -4,9 +4,9 @@ import type { VirtualService } from '../../../src/cluster/objects.ts'
 import { abRouteName } from '../../../src/config/names.ts'
 import {
   fullHost,
-  placesOf,
+  splitsIn,
   routesTo,
-  shareOf,
+  canaryWeightOf,
   weightPatch,
   weightsOf,
   type Routed,
@@ -35,27 +35,27 @@ test.each([
   expect(fullHost(host, 'shop')).toBe(full)
 })
 
-describe('whose VirtualService it is', () => {
+describe('a VirtualService routes to the service', () => {
   test.each<[string, VirtualService, boolean]>([
-    ['by the short host', split, true],
+    ['under its short host', split, true],
     [
-      'by the full host among others',
+      'under its full host, among others',
       { ...split, spec: { hosts: ['a.example.com', 'backend.shop.svc.cluster.local'] } },
       true,
     ],
     [
-      'the short host in another namespace is another service',
+      'but not in another namespace, where the short host is another service',
       { ...split, metadata: { name: 'backend', namespace: 'other' } },
       false,
     ],
-    ['one without hosts, which others delegate to', { ...split, spec: { http: [] } }, false],
-    ['another host', { ...split, spec: { hosts: ['frontend'] } }, false],
+    ['but not without hosts, as one that others delegate to', { ...split, spec: { http: [] } }, false],
+    ['but not under another host', { ...split, spec: { hosts: ['frontend'] } }, false],
   ])('%s', (_, object, ours) => {
     expect(routesTo(object, 'backend', 'shop')).toBe(ours)
   })
 })
 
-describe('the split in force', () => {
+describe('the weights in force', () => {
   test.each<[string, VirtualService, Record<string, number> | undefined]>([
     ['two weights', split, { v1: 95, v2: 5 }],
     ['a single destination has all, written or not', virtualService([{ route: [to('v1')] }]), { v1: 100 }],
@@ -78,17 +78,17 @@ describe('the split in force', () => {
   })
 })
 
-describe('the split between two subsets', () => {
+describe('the weights in force of two subsets', () => {
   const inForce = (object: VirtualService) => weightsOf(object, 'backend', 'shop', ['v1', 'v2'])
   const forOneHeader = { match: [{ headers: {} }], route: [to('v2', 100)] }
 
-  test('passes over a route for a few, which names only one of them', () => {
+  test('ignore a route with a match that names only one of them', () => {
     const object = virtualService([forOneHeader, { route: [to('v1', 95), to('v2', 5)] }])
     expect(inForce(object)).toEqual({ v1: 95, v2: 5 })
     expect(weightsOf(object, 'backend', 'shop')).toEqual({ v1: 95, v2: 5 })
   })
 
-  test('passes over the route of an A/B stage, even where the split itself is for a few', () => {
+  test('ignore the route of an A/B stage, even when the route that splits has a match', () => {
     const object = virtualService([
       { name: abRouteName, ...forOneHeader },
       { match: [{ uri: {} }], route: [to('v1', 95), to('v2', 5)] },
@@ -96,25 +96,25 @@ describe('the split between two subsets', () => {
     expect(weightsOf(object, 'backend', 'shop')).toEqual({ v1: 95, v2: 5 })
   })
 
-  test('is that of a route for a few where none is for all', () => {
+  test('are those of a route with a match when no other route exists', () => {
     expect(weightsOf(virtualService([forOneHeader]), 'backend', 'shop')).toEqual({ v2: 100 })
   })
 
-  test('is none where no route names both', () => {
+  test('are undefined when no route names both', () => {
     expect(inForce(virtualService([forOneHeader, { route: [to('v1')] }]))).toBeUndefined()
   })
 })
 
-describe('moving the weight', () => {
+describe('a patch of the weight', () => {
   test('writes the two weights and nothing else', () => {
     expect(move(split, 25)).toEqual([weight('http/0/route/0', 75), weight('http/0/route/1', 25)])
   })
 
-  test('writes nothing when it is there already', () => {
+  test('is empty when the weight is already so', () => {
     expect(move(split, 5)).toEqual([])
   })
 
-  test('finds the destinations wherever they stand, in each route that names both', () => {
+  test('finds the destinations at any position, in each route that names both', () => {
     const object = virtualService([
       { route: [to('v9', 100, 'frontend')] },
       { match: [{ headers: {} }], route: [to('v2', 100)] },
@@ -129,7 +129,7 @@ describe('moving the weight', () => {
     ])
   })
 
-  test('is for the named routes only, where there are names', () => {
+  test('changes only the named routes if the split has names', () => {
     const object = virtualService([
       { name: 'api', route: [to('v1', 95), to('v2', 5)] },
       { name: 'rest', route: [to('v1', 95), to('v2', 5)] },
@@ -141,22 +141,22 @@ describe('moving the weight', () => {
     [50, 40, 40],
     [100, 0, 80],
     [0, 80, 0],
-    // A tenth of a per cent of 80 is no whole weight, and neither is all but a little.
+    // Neither 1 % nor 99 % of 80 is a whole weight.
     [1, 79, 1],
     [99, 1, 79],
-  ])('to %i %% redistributes what both have and leaves a third subset its part', (percent, stable, canary) => {
+  ])('to %i %% redistributes the weight of both and leaves that of a third subset', (percent, stable, canary) => {
     const object = virtualService([{ route: [to('v0', 20), to('v1', 75), to('v2', 5)] }])
     expect(move(object, percent)).toEqual([weight('http/0/route/1', stable), weight('http/0/route/2', canary)])
   })
 
-  test('makes a hundred of whatever two weights there are', () => {
+  test('makes the two weights add up to 100', () => {
     expect(move(virtualService([{ route: [to('v1', 9), to('v2', 1)] }]), 50)).toEqual([
       weight('http/0/route/0', 50),
       weight('http/0/route/1', 50),
     ])
   })
 
-  test('leaves no part of a version behind that stands there twice', () => {
+  test('leaves no weight at the second destination of a version', () => {
     expect(move(virtualService([{ route: [to('v1', 60), to('v2', 0), to('v1', 40)] }]), 100)).toEqual([
       weight('http/0/route/0', 0),
       weight('http/0/route/2', 0),
@@ -164,7 +164,7 @@ describe('moving the weight', () => {
     ])
   })
 
-  test('moves TCP and TLS routes as well', () => {
+  test('also changes TCP and TLS routes', () => {
     const route = [to('v1', 100), to('v2', 0)]
     const object: VirtualService = {
       ...split,
@@ -179,7 +179,7 @@ describe('moving the weight', () => {
     )
   })
 
-  test('moves between Services by their hosts, short or full', () => {
+  test('finds Services by their hosts, short or full', () => {
     const service = (host: string, weight: number) => ({ destination: { host }, weight })
     const object = virtualService([
       { route: [service('backend-v1', 100), service('backend-v2.shop.svc.cluster.local', 0)] },
@@ -190,7 +190,7 @@ describe('moving the weight', () => {
     ])
   })
 
-  test('moves between the backends of an HTTPRoute, where a weight that is not written is 1', () => {
+  test('changes the backends of an HTTPRoute, where the default weight is 1', () => {
     const object: Routed = {
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'HTTPRoute',
@@ -217,22 +217,22 @@ describe('moving the weight', () => {
       virtualService([{ route: [to('v1', 95, 'frontend'), to('v2', 5, 'frontend')] }]),
     ],
     ['both in the route of an A/B stage', virtualService([{ name: abRouteName, route: [to('v1', 95), to('v2', 5)] }])],
-  ])('finds nothing to move in a VirtualService that names %s', (_, object) => {
+  ])('is empty for a VirtualService that names %s', (_, object) => {
     expect(move(object, 50)).toEqual([])
-    expect(placesOf(object, between('v1', 'v2'))).toEqual([])
+    expect(splitsIn(object, between('v1', 'v2'))).toEqual([])
   })
 })
 
-describe("the canary's share", () => {
-  const share = (...route: ReturnType<typeof to>[]) =>
-    placesOf(virtualService([{ route }]), between('v1', 'v2')).map(shareOf)
+describe("the canary's weight", () => {
+  const canaryWeight = (...route: ReturnType<typeof to>[]) =>
+    splitsIn(virtualService([{ route }]), between('v1', 'v2')).map(canaryWeightOf)
 
   test.each<[string, ReturnType<typeof to>[], number | undefined]>([
-    ['of a hundred', [to('v1', 95), to('v2', 5)], 5],
-    ['of other sums', [to('v1', 3), to('v2', 1)], 25],
-    ['beside a third subset', [to('v0', 20), to('v1', 60), to('v2', 20)], 25],
-    ['is unknown where both have nothing', [to('v0', 100), to('v1', 0), to('v2', 0)], undefined],
+    ['is a part of 100', [to('v1', 95), to('v2', 5)], 5],
+    ['is a part of another sum, in per cent', [to('v1', 3), to('v2', 1)], 25],
+    ['does not depend on a third subset', [to('v0', 20), to('v1', 60), to('v2', 20)], 25],
+    ['is undefined when both have weight 0', [to('v0', 100), to('v1', 0), to('v2', 0)], undefined],
   ])('%s', (_, route, expected) => {
-    expect(share(...route)).toEqual([expected])
+    expect(canaryWeight(...route)).toEqual([expected])
   })
 })

@@ -85,7 +85,7 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
   await plan(run)
   await policies(run)
   expect(run.report().warnings).toEqual([
-    expect.stringContaining('a pod of shop without a sidecar speaks nothing else: bare'),
+    expect.stringContaining('a pod of shop without a sidecar sends nothing else: bare'),
   ])
   expect(run.lines.filter((line) => line.includes('sends nothing else'))).toHaveLength(1)
 })

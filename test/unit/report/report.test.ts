@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { next, initialState, type Observation } from '../../../src/canary/state/machine.ts'
+import { next, initialState, type Observation, type State } from '../../../src/canary/state/machine.ts'
 import type { Promotion } from '../../../src/canary/controller/promotion.ts'
 import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
 import { promotionReport, worst, type PromotionReport } from '../../../src/report/report.ts'
@@ -9,7 +9,7 @@ const plan = planOf('interval: 2s, pollInterval: 1s, steps: [50, 100]')
 
 /** The promotion that the machine makes of what these seconds saw at the canary: requests, and failures among them. */
 function promotionOf(seconds: [requests: number, failures: number][]): Promotion {
-  const state = seconds.reduce(
+  const state = seconds.reduce<State>(
     (before, [requests, failures], i) => {
       const canary = served(requests, failures)
       const stable = before.weight === 0 ? served(0) : servedByStable(before.weight, requests)
@@ -26,7 +26,7 @@ function promotionOf(seconds: [requests: number, failures: number][]): Promotion
     },
     initialState(plan, 0, 10_000),
   )
-  return { ...state, plan, namespace: 'shop' }
+  return { ...state, plan, namespace: 'shop' } as Promotion
 }
 
 test('a promotion is told in seconds from its beginning, step by step', () => {

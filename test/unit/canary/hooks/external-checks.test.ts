@@ -1,30 +1,15 @@
-// Webhooks at a server on the loopback interface stand for all that is asked of others; time is not waited for.
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+// A webhook stands for every check: they are all repeated in the same way. A query differs only in when it starts.
+import { afterEach, expect, test, vi } from 'vitest'
 import { createExternalChecks } from '../../../../src/canary/hooks/external-checks.ts'
-import type { PromotionStatus } from '../../../../src/canary/hooks/finding.ts'
+import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
 import { clusterWith, planOf } from '../../fixtures.ts'
+import { ManualClock } from './manual-clock.ts'
 
-// The fake timers keep the wall clock; the other one they do not know.
-vi.mock('../../../../src/runtime/clock.ts', () => ({ monotonicNow: () => Date.now() }))
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] })
-})
 afterEach(() => {
-  vi.useRealTimers()
   vi.unstubAllGlobals()
 })
 
-// The pause between two times follows the fake clock too.
-vi.mock('node:timers/promises', () => ({
-  setTimeout: (ms: number, _: unknown, { signal }: { signal: AbortSignal }) =>
-    new Promise<void>((resolve) => {
-      setTimeout(resolve, ms)
-      signal.addEventListener('abort', () => resolve())
-    }),
-}))
-
-const outside = (): PromotionStatus => ({
+const status = (): PromotionStatus => ({
   namespace: 'shop',
   service: 'backend',
   stable: 'v1',
@@ -35,13 +20,14 @@ const outside = (): PromotionStatus => ({
   intervalMs: 30_000,
 })
 
-/** Answers of the webhook `smoke`, one a call; `true` passes. A call beyond them is never answered. */
-function asking(more: string, ...answers: boolean[]) {
+/** The webhook `smoke` gives these answers, one per call; `true` passes. A call beyond them is never answered. */
+function checksWith(more: string, ...answers: boolean[]) {
+  const clock = new ManualClock()
   const calls: number[] = []
-  let [begun, running, most] = [Date.now(), 0, 0]
+  let [running, mostAtOnce] = [0, 0]
   vi.stubGlobal('fetch', async () => {
-    calls.push((Date.now() - begun) / 1000)
-    most = Math.max(most, ++running)
+    calls.push(clock.now() / 1000)
+    mostAtOnce = Math.max(mostAtOnce, ++running)
     const answer = answers[calls.length - 1]
     if (answer === undefined) await new Promise(() => undefined)
     running--
@@ -50,42 +36,41 @@ function asking(more: string, ...answers: boolean[]) {
   const plan = planOf(
     `interval: 30s, webhooks: { smoke: { type: rollout, url: 'http://x.test', ${more} }, other: { type: event, url: 'http://x.test' } }`,
   )
-  const asked = createExternalChecks(clusterWith({}), plan, outside)
-  begun = Date.now()
+  const checks = createExternalChecks(clusterWith({}), plan, status, clock)
   return {
-    ...asked,
+    ...checks,
     calls,
-    most: () => most,
-    states: () => asked.latest().map(({ name, state, text }) => [name, state, text]),
+    now: () => clock.now(),
+    pass: (seconds: number) => clock.advance(seconds * 1_000),
+    mostAtOnce: () => mostAtOnce,
+    states: () => checks.latest().map(({ name, state, text }) => [name, state, text]),
   }
 }
 
-const pass = (seconds: number) => vi.advanceTimersByTimeAsync(seconds * 1_000)
-
-test("it is asked at once and then once in a step's interval, until it is stopped", async () => {
-  const { start, stop, calls, states, latest } = asking('', true, false, true, true)
+test("runs a check at once and then once per step's interval, until it is stopped", async () => {
+  const { start, stop, pass, now, calls, states, latest } = checksWith('', true, false, true, true)
   expect(states()).toEqual([])
   start()
   await pass(1)
   expect(states()).toEqual([['smoke', 'pass', 'HTTP 200']])
   await pass(30)
   expect(states()).toEqual([['smoke', 'fail', 'HTTP 500']])
-  expect(latest()[0]?.at).toBe(Date.now() - 1_000)
+  expect(latest()[0]?.at).toBe(now() - 1_000)
   stop()
   await pass(100)
   expect(calls).toEqual([0, 30])
 })
 
-test('on its own period, but no more often than the evidence is looked at', async () => {
-  const often = asking('every: 1ms', true, true, true)
-  often.start()
+test('runs a check on its own period, but no more often than the evidence is sampled', async () => {
+  const { start, stop, pass, calls } = checksWith('every: 1ms', true, true, true)
+  start()
   await pass(2.5)
-  expect(often.calls).toEqual([0, 1, 2])
-  often.stop()
+  expect(calls).toEqual([0, 1, 2])
+  stop()
 })
 
-test('it counts against the canary when it fails so often in a row', async () => {
-  const { start, stop, states } = asking('every: 10s, failures: 2', false, true, false, false, true)
+test('counts a check against the canary only when it fails so many times in a row', async () => {
+  const { start, stop, pass, states } = checksWith('every: 10s, failures: 2', false, true, false, false, true)
   start()
   const seen = []
   for (let call = 0; call < 5; call++, await pass(9)) {
@@ -102,29 +87,29 @@ test('it counts against the canary when it fails so often in a row', async () =>
   ])
 })
 
-test('it is never asked twice at a time, however long it takes, and looks do not wait for it', async () => {
-  const { start, calls, most, states } = asking('every: 5s', true)
+test('never runs a check twice at a time, and samples do not wait for it', async () => {
+  const { start, pass, calls, mostAtOnce, states } = checksWith('every: 5s', true)
   start()
   await pass(60)
   expect(calls).toEqual([0, 5])
-  expect(most()).toBe(1)
+  expect(mostAtOnce()).toBe(1)
   expect(states()).toEqual([['smoke', 'pass', 'HTTP 200']])
 })
 
-test('a query is first asked after its period: what it tells is of the time before', async () => {
+test('runs a query first after its period, as its answer is about the time before', async () => {
+  const clock = new ManualClock()
   const calls: number[] = []
-  const begun = Date.now()
   const service = () => (
-    calls.push((Date.now() - begun) / 1000),
+    calls.push(clock.now() / 1000),
     Promise.resolve(JSON.stringify({ status: 'success', data: { resultType: 'scalar', result: [1, '2'] } }))
   )
   const plan = planOf(
     "prometheus: { service: 'a/prometheus:9090' }, checks: { queries: { errors: { query: x, max: 1, every: 10s } } }",
   )
-  const { start, stop, latest } = createExternalChecks(clusterWith({ service }), plan, outside)
+  const { start, stop, latest } = createExternalChecks(clusterWith({ service }), plan, status, clock)
   start()
-  await pass(21)
+  await clock.advance(21_000)
   stop()
   expect(calls).toEqual([10, 20])
-  expect(latest()).toMatchObject([{ name: 'errors', state: 'fail', text: '2, at most 1 is good' }])
+  expect(latest()).toMatchObject([{ name: 'errors', state: 'fail', text: '2, expected at most 1' }])
 })

@@ -1,20 +1,13 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import type { Finding, Gate } from '../../../../src/canary/hooks/finding.ts'
+import { setImmediate as settle } from 'node:timers/promises'
+import { expect, test } from 'vitest'
 import { createGates } from '../../../../src/canary/hooks/gates.ts'
+import type { Finding, Gate } from '../../../../src/canary/state/finding.ts'
+import { ManualClock } from './manual-clock.ts'
 
-// The fake timers keep the wall clock; the other one they do not know.
-vi.mock('../../../../src/runtime/clock.ts', () => ({ monotonicNow: () => Date.now() }))
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'] })
-})
-afterEach(() => {
-  vi.useRealTimers()
-})
-
-/** Gates whose answers the test gives, in the order in which they are asked for. */
-function asking() {
-  const open: {
+/** Gates that the test answers. `asked`: the questions so far, in their order. */
+function gatesWith() {
+  const clock = new ManualClock()
+  const asked: {
     gate: Gate
     answer: (state: Finding['state']) => Promise<void>
     fail: (error: Error) => Promise<void>
@@ -22,55 +15,53 @@ function asking() {
   const { answers } = createGates(
     (gate) =>
       new Promise<Finding>((resolve, reject) => {
-        open.push({
+        asked.push({
           gate,
-          answer: async (state) => (resolve({ name: 'hook', state, text: state, at: Date.now() }), await settle()),
+          answer: async (state) => (resolve({ name: 'hook', state, text: state, at: clock.now() }), await settle()),
           fail: async (error) => (reject(error), await settle()),
         })
       }),
+    clock,
   )
-  return { answers, open }
+  return { answers, asked, clock }
 }
 
-const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
-const later = (ms: number) => vi.setSystemTime(Date.now() + ms)
-
-test('a gate that is due is asked, and its answer is there when it comes', async () => {
-  const { answers, open } = asking()
+test('asks a gate that is due once, and returns its answer when it comes', async () => {
+  const { answers, asked } = gatesWith()
   expect(answers(['pre-rollout'])).toEqual({})
   expect(answers(['pre-rollout'])).toEqual({})
-  expect(open.map(({ gate }) => gate)).toEqual(['pre-rollout'])
-  await open[0]!.answer('fail')
+  expect(asked.map(({ gate }) => gate)).toEqual(['pre-rollout'])
+  await asked[0]!.answer('fail')
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'fail' } })
 })
 
-test('it is asked again 5 s after it answered, and until then the last answer stands', async () => {
-  const { answers, open } = asking()
+test('asks again 5 s after an answer, and returns the last answer until then', async () => {
+  const { answers, asked, clock } = gatesWith()
   answers(['pre-rollout'])
-  await open[0]!.answer('fail')
-  later(4_999)
+  await asked[0]!.answer('fail')
+  await clock.advance(4_999)
   answers(['pre-rollout'])
-  expect(open).toHaveLength(1)
-  later(1)
+  expect(asked).toHaveLength(1)
+  await clock.advance(1)
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'fail' } })
-  expect(open).toHaveLength(2)
-  await open[1]!.answer('pass')
+  expect(asked).toHaveLength(2)
+  await asked[1]!.answer('pass')
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'pass' } })
 })
 
-test('one that is not due is neither asked nor answered', async () => {
-  const { answers, open } = asking()
+test('neither asks nor returns a gate that is not due', async () => {
+  const { answers, asked } = gatesWith()
   answers(['rollback', 'confirm-rollout'])
-  await open[0]!.answer('fail')
-  await open[1]!.answer('pass')
+  await asked[0]!.answer('fail')
+  await asked[1]!.answer('pass')
   expect(Object.keys(answers(['rollback']))).toEqual(['rollback'])
   expect(answers([])).toEqual({})
 })
 
-test('one that cannot be asked is undecided', async () => {
-  const { answers, open } = asking()
+test('is undecided about a gate that cannot be asked', async () => {
+  const { answers, asked } = gatesWith()
   answers(['rollback'])
-  await open[0]!.fail(new Error('no address'))
+  await asked[0]!.fail(new Error('no address'))
   expect(answers(['rollback'])).toMatchObject({
     rollback: { name: 'rollback', state: 'undecided', text: 'no address' },
   })

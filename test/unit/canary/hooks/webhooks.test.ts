@@ -1,10 +1,10 @@
-// A real HTTP server on the loopback interface: what is tested is what a service written for Flagger would get.
+// A real HTTP server on the loopback interface receives what a service written for Flagger would get.
 import { expect, test, vi } from 'vitest'
-import type { PromotionStatus } from '../../../../src/canary/hooks/finding.ts'
+import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
 import { createWebhooks } from '../../../../src/canary/hooks/webhooks.ts'
 import { planOf, serve, type Asked } from '../../fixtures.ts'
 
-const outside: PromotionStatus = {
+const status: PromotionStatus = {
   namespace: 'shop',
   service: 'backend',
   stable: 'v1',
@@ -15,7 +15,7 @@ const outside: PromotionStatus = {
   intervalMs: 30_000,
 }
 
-/** Hooks of one kind at a server that answers each request with the next of these, the last one over and over. */
+/** Webhooks of one kind at a server that gives these answers one after the other, and repeats the last one. */
 async function hooked(
   kind: string,
   more: string,
@@ -32,7 +32,7 @@ async function hooked(
   return {
     ...createWebhooks(
       plan,
-      () => outside,
+      () => status,
       (line) => notes.push(line),
     ),
     asked,
@@ -43,7 +43,7 @@ async function hooked(
 
 const bodyOf = ({ body }: Asked) => JSON.parse(body) as Record<string, unknown>
 
-test('a hook gets the payload that Flagger sends, and its answer is told', async () => {
+test('sends the payload that Flagger sends, and reports the answer', async () => {
   const { ask, asked } = await hooked('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
   expect(await ask('confirm-rollout')).toEqual({
     name: 'gate',
@@ -75,32 +75,32 @@ test.each<[number, string, Record<string, string>]>([
   [302, 'fail', { location: '/elsewhere' }],
   [403, 'fail', {}],
   [500, 'fail', {}],
-])('HTTP %d: %s, and it is not asked again', async (status, state, headers) => {
+])('takes HTTP %d for %s, and does not retry', async (status, state, headers) => {
   const { ask, asked } = await hooked('pre-rollout', 'retries: 3', [status, '', headers])
   expect(await ask('pre-rollout')).toMatchObject({ state, text: `HTTP ${status}` })
   expect(asked).toHaveLength(1)
 })
 
-test('without an answer it is asked again, as often as it may be', async () => {
+test('retries a hook that does not answer, up to its number of retries', async () => {
   const answered = await hooked('pre-rollout', 'retries: 2', [0], [0], [200])
   expect(await answered.ask('pre-rollout')).toMatchObject({ state: 'pass' })
-  const mute = await hooked('pre-rollout', 'retries: 1', [0])
-  expect(await mute.ask('pre-rollout')).toMatchObject({
+  const silent = await hooked('pre-rollout', 'retries: 1', [0])
+  expect(await silent.ask('pre-rollout')).toMatchObject({
     state: 'fail',
-    text: expect.stringContaining(`${mute.host} does not answer`) as string,
+    text: expect.stringContaining(`no answer from ${silent.host}`) as string,
   })
-  expect(mute.asked).toHaveLength(2)
+  expect(silent.asked).toHaveLength(2)
 })
 
-test('an answer that takes too long is none, and what may be secret in the address is not told', async () => {
+test('reports a timeout without the path of the URL, which may hold a secret', async () => {
   const { ask, host } = await hooked('pre-rollout', 'timeout: 50ms', [-1])
   expect(await ask('pre-rollout')).toMatchObject({
     state: 'fail',
-    text: `${host} does not answer: no answer in time (\`timeout\` 0.05 s)`,
+    text: `no answer from ${host}: timed out (\`timeout\` 0.05 s)`,
   })
 })
 
-test('an event tells what happened, as Flagger does, beside the texts of its own', async () => {
+test('adds what happened to the metadata of an event, as Flagger does', async () => {
   const { tell, asked } = await hooked('event', 'metadata: { team: shop }', [200])
   void tell('event', 'weight: v1 75, v2 25')
   await vi.waitFor(() => expect(asked).toHaveLength(1))
@@ -112,20 +112,22 @@ test('an event tells what happened, as Flagger does, beside the texts of its own
   })
 })
 
-test('one that cannot be told is noted, no more', async () => {
+test('only notes a message that a hook does not accept', async () => {
   const { tell, notes } = await hooked('post-rollout', '', [500, 'broken'])
   void tell('post-rollout', 'promoted')
-  await vi.waitFor(() => expect(notes).toEqual(['the webhook gate could not be told (post-rollout): HTTP 500: broken']))
+  await vi.waitFor(() =>
+    expect(notes).toEqual(['the webhook gate (post-rollout) did not accept the message: HTTP 500: broken']),
+  )
 })
 
-test('of several that confirm all have to, of several that may put back one is enough', async () => {
+test('needs all hooks to confirm a gate, but only one to roll back', async () => {
   const { address } = await serve(({ url }, response) => response.writeHead(url === '/yes' ? 200 : 404).end())
   const plan = planOf(
     `webhooks: { a: { type: confirm-promotion, url: '${address}/yes' }, b: { type: confirm-promotion, url: '${address}/no' }, c: { type: rollback, url: '${address}/no' }, d: { type: rollback, url: '${address}/yes' } }`,
   )
   const { ask } = createWebhooks(
     plan,
-    () => outside,
+    () => status,
     () => undefined,
   )
   expect(await ask('confirm-promotion')).toMatchObject({ name: 'b', state: 'fail' })

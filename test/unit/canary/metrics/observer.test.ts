@@ -1,8 +1,8 @@
-// Readings are made up here, look by look; that real sidecars answer so is for the end-to-end tests.
+// The readings are made up, sample by sample. The end-to-end tests show that real sidecars answer like this.
 import { expect, test } from 'vitest'
-import type { Reading } from '../../../../src/canary/metrics/counters.ts'
-import { createObserver, type Sample, type Observer } from '../../../../src/canary/metrics/observer.ts'
+import { createObserver, type Observer, type Sample } from '../../../../src/canary/metrics/observer.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
+import type { Reading } from '../../../../src/metrics/counters.ts'
 import { clusterWith, container, live, planOf, pod } from '../../fixtures.ts'
 
 const host = 'backend.shop.svc.cluster.local'
@@ -18,15 +18,15 @@ const called = (count: number, code = '200', flags = '-', version = 'v2') => ({
     count,
 })
 
-/** Pods and their counters, to be changed between looks; `asked` are the pods of the last look. */
-class Mesh {
+/** Pods and their counters, which a test changes between samples. `asked`: the pods that the last sample read. */
+class FakeMesh {
   pods: Pod[] = []
   counters: Record<string, Record<string, number>> = {}
   isFresh = true
   asked: string[] = []
   notes: string[] = []
 
-  observe(plan = '', groups = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
+  observe(plan = '', selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
     const read = (pods: Pod[]): Promise<Map<string, Reading>> => {
       this.asked = pods.map(({ metadata }) => metadata.name)
       return Promise.resolve(
@@ -46,15 +46,15 @@ class Mesh {
     return createObserver(
       clusterWith({}),
       pods,
-      { namespace: 'shop', host, ...groups, plan: planOf(plan) },
+      { namespace: 'shop', host, ...selectors, plan: planOf(plan) },
       (line) => this.notes.push(line),
       read,
     )
   }
 }
 
-function mesh(pods: Pod[], counters: Mesh['counters']): Mesh {
-  return Object.assign(new Mesh(), { pods, counters })
+function mesh(pods: Pod[], counters: FakeMesh['counters']): FakeMesh {
+  return Object.assign(new FakeMesh(), { pods, counters })
 }
 
 const counts = ({ evidence: { canary, stable, users } }: Sample) => ({
@@ -63,17 +63,17 @@ const counts = ({ evidence: { canary, stable, users } }: Sample) => ({
   users: [users.requests, users.failures],
 })
 
-test('what each version served since the last look is added up over its pods, and what they served before is the baseline', async () => {
-  const world = mesh([of('v1', 'a'), of('v1', 'b'), of('v2', 'c'), of('v3', 'd'), client('e')], {
+test('adds up what each version served since the last sample, and takes what stable served before as the baseline', async () => {
+  const fake = mesh([of('v1', 'a'), of('v1', 'b'), of('v2', 'c'), of('v3', 'd'), client('e')], {
     a: served(100),
     b: served(50),
     c: served(7),
     d: served(9),
     e: called(40),
   })
-  const { sample, baseline } = await world.observe()
+  const { sample, baseline } = await fake.observe()
   expect(baseline.requests).toBe(150)
-  world.counters = {
+  fake.counters = {
     a: served(110),
     b: served(55),
     c: served(10),
@@ -86,30 +86,30 @@ test('what each version served since the last look is added up over its pods, an
   expect(counts(await sample())).toEqual({ canary: [0, 0], stable: [0, 0], users: [0, 0] })
 })
 
-test('a pod that comes later counts from zero, one that only answers later from its first answer', async () => {
-  const world = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(100) })
-  const { sample } = await world.observe()
-  world.counters = { a: served(100), b: served(70), c: served(5) }
-  world.pods = [...world.pods, of('v2', 'c')]
+test('counts a new pod from zero, and a pod that only answers later from its first answer', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(100) })
+  const { sample } = await fake.observe()
+  fake.counters = { a: served(100), b: served(70), c: served(5) }
+  fake.pods = [...fake.pods, of('v2', 'c')]
   expect(counts(await sample()).canary).toEqual([5, 0])
-  world.counters = { ...world.counters, b: served(72) }
+  fake.counters = { ...fake.counters, b: served(72) }
   expect(counts(await sample()).canary).toEqual([2, 0])
 })
 
-test('a pod that was not running at the start counts from zero', async () => {
-  const world = mesh([of('v2', 'b', {}, { phase: 'Pending', conditions: [] })], {})
-  const { sample } = await world.observe()
-  world.pods = [of('v2', 'b')]
-  world.counters = { b: served(5) }
+test('counts a pod that was not running at the start from zero', async () => {
+  const fake = mesh([of('v2', 'b', {}, { phase: 'Pending', conditions: [] })], {})
+  const { sample } = await fake.observe()
+  fake.pods = [of('v2', 'b')]
+  fake.counters = { b: served(5) }
   expect(counts(await sample()).canary).toEqual([5, 0])
 })
 
-test('what a pod served while it did not answer is not lost', async () => {
-  const world = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(1), b: served(1) })
-  const { sample } = await world.observe()
-  world.counters = { a: served(1) }
+test('counts what a pod served while it did not answer', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(1), b: served(1) })
+  const { sample } = await fake.observe()
+  fake.counters = { a: served(1) }
   expect((await sample()).evidence).toMatchObject({ complete: false, canary: { requests: 0 } })
-  world.counters = { a: served(1), b: served(31) }
+  fake.counters = { a: served(1), b: served(31) }
   expect((await sample()).evidence).toMatchObject({ complete: true, canary: { requests: 30 } })
 })
 
@@ -117,36 +117,36 @@ test.each<[string, Pod]>([
   ['is ending', of('v2', 'b', { deletionTimestamp: '2026-01-01T00:00:00Z' })],
   ['is pending', of('v2', 'b', {}, { phase: 'Pending', conditions: [] })],
   ['failed', of('v2', 'b', {}, { phase: 'Failed', conditions: [] })],
-  ['is done', of('v2', 'b', {}, { phase: 'Succeeded', conditions: [] })],
+  ['has completed', of('v2', 'b', {}, { phase: 'Succeeded', conditions: [] })],
   ['has no sidecar', { ...of('v2', 'b'), spec: { containers: [{ name: 'app' }] } }],
-])('a pod that %s is not asked', async (_, other) => {
-  const world = mesh([of('v2', 'a'), other], { a: served(0) })
-  const { sample } = await world.observe()
+])('does not read a pod that %s', async (_, other) => {
+  const fake = mesh([of('v2', 'a'), other], { a: served(0) })
+  const { sample } = await fake.observe()
   expect((await sample()).evidence.complete).toBe(true)
-  expect(world.asked).toEqual(['a'])
+  expect(fake.asked).toEqual(['a'])
 })
 
-test.each<[string, Partial<Mesh>, boolean]>([
+test.each<[string, Partial<FakeMesh>, boolean]>([
   ['a stable pod does not answer', { counters: { b: served(0) } }, true],
   ['a canary pod does not answer', { counters: { a: served(0) } }, false],
   ['there is no canary pod', { pods: [of('v1', 'a')] }, false],
   ['the API server cannot be read', { isFresh: false }, false],
-])('when %s, the look is complete: %s', async (_, change, complete) => {
-  const world = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
-  const { sample } = await world.observe()
-  Object.assign(world, change)
+])('when %s, the sample is complete: %s', async (_, change, complete) => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
+  const { sample } = await fake.observe()
+  Object.assign(fake, change)
   expect((await sample()).evidence.complete).toBe(complete)
 })
 
-test("a pod of the same labels in a client's namespace is a client", async () => {
-  const world = mesh([of('v2', 'a'), of('v2', 'b', { namespace: 'other' })], { a: served(1), b: served(1) })
-  const { sample, canaries } = await world.observe()
-  world.counters = { a: served(2), b: { ...served(5), ...called(4) } }
+test("treats a pod with the same labels in a client's namespace as a client", async () => {
+  const fake = mesh([of('v2', 'a'), of('v2', 'b', { namespace: 'other' })], { a: served(1), b: served(1) })
+  const { sample, canaries } = await fake.observe()
+  fake.counters = { a: served(2), b: { ...served(5), ...called(4) } }
   expect(counts(await sample())).toMatchObject({ canary: [1, 0], users: [4, 0] })
   expect(canaries().map(({ metadata }) => metadata.name)).toEqual(['a'])
 })
 
-test("a canary's pod that crashes is a fault, one of stable is not", async () => {
+test('reports a crashing pod of the canary as a fault, but not one of stable', async () => {
   const crashing = {
     phase: 'Running',
     containerStatuses: [container('app', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })],
@@ -156,11 +156,11 @@ test("a canary's pod that crashes is a fault, one of stable is not", async () =>
   expect(await faultOf([of('v1', 'a', {}, crashing), of('v2', 'b')])).toBeUndefined()
 })
 
-test('requests that never got to the canary count against it, those cut off once', async () => {
-  const world = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
-  const { sample } = await world.observe()
+test('counts requests that never reached the canary against it, and requests that were cut off only once', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
+  const { sample } = await fake.observe()
   const cut = { 'istio_requests_total{reporter="destination",response_code="0",response_flags="DC"}': 2 }
-  world.counters = {
+  fake.counters = {
     a: served(10),
     b: { ...served(10), ...cut },
     c: { ...called(10, '200', '-', 'v1'), ...called(10), ...called(3, '503', 'UF,URX'), ...called(2, '504', 'UT') },
@@ -168,64 +168,64 @@ test('requests that never got to the canary count against it, those cut off once
   expect(counts(await sample())).toEqual({ canary: [15, 5], stable: [10, 0], users: [25, 5] })
 })
 
-test('also when no sidecar of the canary answers', async () => {
-  const world = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), c: called(0) })
-  const { sample } = await world.observe()
-  world.counters = { a: served(0), c: { ...called(0), ...called(3, '503', 'UF') } }
+test('counts them also when no sidecar of the canary answers', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), c: called(0) })
+  const { sample } = await fake.observe()
+  fake.counters = { a: served(0), c: { ...called(0), ...called(3, '503', 'UF') } }
   expect((await sample()).evidence).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
 })
 
-test('by the name of the workload, where the versions have no label to tell them apart', async () => {
+test('attributes them by the name of the workload when no label tells the versions apart', async () => {
   const owned = (name: string, workload: string, color: string) =>
     of('', name, {
       labels: { color, 'pod-template-hash': '5d9f' },
       ownerReferences: [{ kind: 'ReplicaSet', name: `${workload}-5d9f`, uid: 'r', controller: true }],
     })
-  const world = mesh([owned('a', 'backend', 'blue'), owned('b', 'backend-next', 'green'), client('c')], {
+  const fake = mesh([owned('a', 'backend', 'blue'), owned('b', 'backend-next', 'green'), client('c')], {
     a: served(0),
     b: served(0),
     c: {},
   })
-  const { sample } = await world.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
+  const { sample } = await fake.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
   const refused = (workload: string) =>
     `istio_requests_total{reporter="source",destination_service="${host}",destination_workload="${workload}",destination_version="latest",response_code="503",response_flags="UF"}`
-  world.counters = { ...world.counters, c: { [refused('backend-next')]: 3, [refused('backend')]: 1 } }
+  fake.counters = { ...fake.counters, c: { [refused('backend-next')]: 3, [refused('backend')]: 1 } }
   expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
-test('a client that never called the service is asked seldom, and nothing of what it calls then is lost', async () => {
-  const world = mesh([of('v2', 'a'), client('busy'), client('idle')], {
+test('reads a client that never called the service less often, and still counts all its later calls', async () => {
+  const fake = mesh([of('v2', 'a'), client('busy'), client('idle')], {
     a: served(0),
     busy: called(5),
     idle: served(1000),
   })
-  const { sample } = await world.observe()
+  const { sample } = await fake.observe()
   await sample()
   let users = 0
   const asked: string[] = []
-  world.counters = { ...world.counters, idle: called(4) }
-  for (let looks = 0; looks < 10; looks++) {
+  fake.counters = { ...fake.counters, idle: called(4) }
+  for (let samples = 0; samples < 10; samples++) {
     users += (await sample()).evidence.users.requests
-    asked.push(...world.asked)
+    asked.push(...fake.asked)
   }
   expect(asked.filter((name) => name === 'busy')).toHaveLength(10)
   expect(asked.filter((name) => name === 'idle').length).toBeLessThanOrEqual(2)
   expect(users).toBe(4)
 })
 
-test('of more pods than may be asked always the same, and it is said once', async () => {
+test('reads always the same pods when there are more than maxPods, and notes it once', async () => {
   const pods = Array.from({ length: 5 }, (_, index) => of('v1', `s${index}`))
-  const world = mesh(
+  const fake = mesh(
     [...pods, of('v2', 'c')],
     Object.fromEntries(['s0', 's1', 's2', 's3', 's4', 'c'].map((name) => [name, served(10)])),
   )
-  const { sample } = await world.observe('maxPods: 2')
-  expect(world.asked).toEqual(['c', 's0', 's1'])
-  // One of the sample goes; the one in its place served before it was looked at.
-  world.pods = [...pods.slice(1), of('v2', 'c')]
+  const { sample } = await fake.observe('maxPods: 2')
+  expect(fake.asked).toEqual(['c', 's0', 's1'])
+  // One of the chosen pods goes. Its replacement served requests before anybody read it.
+  fake.pods = [...pods.slice(1), of('v2', 'c')]
   expect(counts(await sample()).stable).toEqual([0, 0])
-  expect(world.asked).toEqual(['c', 's1', 's2'])
-  world.counters = { ...world.counters, s2: served(13) }
+  expect(fake.asked).toEqual(['c', 's1', 's2'])
+  fake.counters = { ...fake.counters, s2: served(13) }
   expect(counts(await sample()).stable).toEqual([3, 0])
-  expect(world.notes).toEqual(['5 pods of stable: the sidecars of 2 of them are asked (`maxPods`)'])
+  expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
 })

@@ -4,35 +4,35 @@ import type { Pod } from '../../../../src/cluster/objects.ts'
 import { container, pod } from '../../fixtures.ts'
 
 const notReady = [{ type: 'Ready', status: 'False' }]
-/** An evicted pod, say: its containers were restarted once. */
-const over = (phase: string) =>
+/** A pod that has ended, such as an evicted one; its container restarted once. */
+const ended = (phase: string) =>
   pod({
     status: { phase, conditions: notReady, containerStatuses: [container('app', { ready: false, restartCount: 1 })] },
   })
 const withRestarts = (restartCount: number, metadata: Partial<Pod['metadata']> = {}) =>
   pod({ metadata, status: { containerStatuses: [container('app', { restartCount })] } })
 
-describe('ready', () => {
+describe('the readiness of the canary', () => {
   test.each<[string, Pod[], boolean]>([
     ['one ready pod', [pod()], true],
     ['no pod at all', [], false],
-    ['one of two is not', [pod(), pod({ status: { conditions: notReady } })], false],
+    ['one of two pods is not ready', [pod(), pod({ status: { conditions: notReady } })], false],
     [
       'a pod that is being deleted does not count',
       [pod(), pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' }, status: { conditions: notReady } })],
       true,
     ],
-    ['a pod that failed does not count', [pod(), over('Failed')], true],
-    ['a pod that is done does not count', [pod(), over('Succeeded')], true],
-    ['only pods that failed', [over('Failed')], false],
+    ['a pod that failed does not count', [pod(), ended('Failed')], true],
+    ['a pod that has completed does not count', [pod(), ended('Succeeded')], true],
+    ['only pods that failed', [ended('Failed')], false],
     ['only pods that are being deleted', [pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } })], false],
   ])('%s', (_, pods, ready) => {
     expect(healthOf(pods, new Map())).toEqual({ ready })
   })
 })
 
-describe('a fault', () => {
-  test('is a container that crashes in a loop, with the pod to look at', () => {
+describe('a fault of the canary', () => {
+  test('is a container that crashes in a loop, and names its pod', () => {
     const broken = pod({
       metadata: { name: 'backend-9' },
       status: {
@@ -47,7 +47,7 @@ describe('a fault', () => {
     })
   })
 
-  test('is a container that restarted since the beginning', () => {
+  test('is a container that restarted since the promotion began', () => {
     const now = withRestarts(3)
     expect(healthOf([now], restartsOf([withRestarts(2)]))).toEqual({
       ready: false,
@@ -55,13 +55,13 @@ describe('a fault', () => {
     })
   })
 
-  test('is a restart of a pod that came later', () => {
+  test('is a restart in a pod that was created later', () => {
     expect(healthOf([withRestarts(1, { uid: 'uid-2' })], restartsOf([withRestarts(5)])).fault?.text).toContain(
       'was restarted',
     )
   })
 
-  test('is not a restart from before', () => {
+  test('is not a restart from before the promotion', () => {
     expect(healthOf([withRestarts(2)], restartsOf([withRestarts(2)]))).toEqual({ ready: true })
   })
 
@@ -75,14 +75,14 @@ describe('a fault', () => {
     expect(healthOf([starting], new Map())).toEqual({ ready: false })
   })
 
-  test('is not looked for in a pod that is being deleted', () => {
+  test('is not a restart in a pod that is being deleted', () => {
     expect(healthOf([pod(), withRestarts(9, { deletionTimestamp: '2026-01-01T00:00:00Z' })], new Map())).toEqual({
       ready: true,
     })
   })
 })
 
-test('restarts are told apart by pod and container, a replaced pod of the same name among them', () => {
+test('tells restarts apart by pod and container, even for a replaced pod of the same name', () => {
   const pods = [withRestarts(1, { uid: 'a' }), withRestarts(2, { uid: 'b' })]
   expect(restartsOf(pods)).toEqual(
     new Map([

@@ -1,4 +1,4 @@
-// A fake of the API server counts what is asked; that real sidecars answer so is for the end-to-end tests.
+// A fake API server records the requests. The end-to-end tests show that real sidecars answer like this.
 import { expect, test } from 'vitest'
 import { createObserver } from '../../../../src/canary/metrics/observer.ts'
 import { sidecarReader } from '../../../../src/canary/metrics/sidecars.ts'
@@ -11,7 +11,7 @@ const pods = (count: number) =>
     pod({ metadata: { name: `p${index}`, uid: `u${index}`, labels: { version: index === 0 ? 'v2' : 'v1' } } }),
   )
 
-test('each pod is asked for the counters that are wanted, and those that answer are told by their ids', async () => {
+test('asks each pod for the wanted counters, and returns the readings by pod id', async () => {
   const asked: unknown[][] = []
   const cluster = clusterWith({
     pod: (...args: unknown[]) => (
@@ -27,7 +27,7 @@ test('each pod is asked for the counters that are wanted, and those that answer 
   )
 })
 
-test('metrics of another name are not filtered by the sidecar', async () => {
+test('does not let the sidecar filter metrics of another name', async () => {
   const paths: string[] = []
   const cluster = clusterWith({
     pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')),
@@ -36,7 +36,7 @@ test('metrics of another name are not filtered by the sidecar', async () => {
   expect(paths).toEqual(['/stats/prometheus?usedonly'])
 })
 
-test('no more than 16 are asked at a time', async () => {
+test('asks at most 16 pods at a time', async () => {
   let [running, most] = [0, 0]
   const cluster = clusterWith({
     pod: async () => {
@@ -50,14 +50,14 @@ test('no more than 16 are asked at a time', async () => {
   expect(most).toBe(16)
 })
 
-test.each([401, 403])('when the API server says %d, the right that is missing is told', async (status) => {
+test.each([401, 403])('names the missing right when the API server answers %d', async (status) => {
   const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
   await expect(sidecarReader(cluster, metrics)(pods(1))).rejects.toThrow(
     'the counters of the sidecars cannot be read: pods "p0" is forbidden; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)',
   )
 })
 
-test('a look asks the API server for the counters of each pod once, and for nothing else', async () => {
+test('asks the API server once per sample for the counters of each pod, and for nothing else', async () => {
   let asked = 0
   const cluster = clusterWith({
     pod: () => (asked++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
@@ -75,6 +75,6 @@ test('a look asks the API server for the counters of each pod once, and for noth
     () => undefined,
   )
   asked = 0
-  for (let looks = 0; looks < 3; looks++) expect((await sample()).evidence.complete).toBe(true)
+  for (let samples = 0; samples < 3; samples++) expect((await sample()).evidence.complete).toBe(true)
   expect(asked).toBe(15)
 })

@@ -33,7 +33,7 @@ beforeEach(() => {
 })
 
 const saved: SavedPromotion = {
-  version: 1,
+  version: 2,
   plan: 'p',
   template: 't',
   run: 'run 6',
@@ -94,7 +94,7 @@ describe('claiming a promotion', () => {
 
   test.each([
     ['not JSON', '{'],
-    ['of another version of this program', JSON.stringify({ ...saved, version: 2 })],
+    ['of another version of this program', JSON.stringify({ ...saved, version: 1 })],
   ])('does not go on from a state that is %s', async (_, text) => {
     const keeper = new LeaseKeeper(leaseHeldBy('', { annotations: { 'mesh-canary.io/state': text } }))
     expect((await claimLease(keeper.cluster, coming())).before).toBeUndefined()

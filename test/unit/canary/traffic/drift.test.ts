@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { findDrift, type ExpectedRoutes } from '../../../../src/canary/traffic/drift.ts'
 import { headerRoutePatch } from '../../../../src/canary/traffic/header-route.ts'
 import { mirrorPatch } from '../../../../src/canary/traffic/mirror.ts'
-import type { RouteWrite } from '../../../../src/canary/traffic/router.ts'
+import type { RouteWrite } from '../../../../src/canary/traffic/patch-routes.ts'
 import { keyOf, type GatewayRoute, type Meta, type VirtualService } from '../../../../src/cluster/objects.ts'
 import type { Routed, Split } from '../../../../src/policies/routes.ts'
 import { planOf, to, virtualService } from '../../fixtures.ts'
@@ -41,33 +41,36 @@ const httpRoute = (canary: number): GatewayRoute => ({
   },
 })
 
-type Case = { live: Routed[]; known?: Routed[]; by?: Split; asked?: ExpectedRoutes; written?: RouteWrite[] }
-const told = ({ live, known = live, by = split, asked = { weight: 25 }, written = [] }: Case) =>
-  findDrift(live, known.map(keyOf), by, plan, asked, written)
+type Case = { current: Routed[]; known?: Routed[]; by?: Split; expected?: ExpectedRoutes; written?: RouteWrite[] }
+const driftOf = ({ current, known = current, by = split, expected = { weight: 25 }, written = [] }: Case) =>
+  findDrift(current, known.map(keyOf), by, plan, expected, written)
 
-describe('nothing is said while', () => {
+describe('there is no drift when', () => {
   test.each<[string, Case]>([
-    ['the weights are as asked for', { live: [at(25)] }],
-    ['they are so in a route of the Gateway API', { live: [httpRoute(25)], by: services }],
+    ['the weights are as written', { current: [at(25)] }],
+    ['the weights of a Gateway API route are as written', { current: [httpRoute(25)], by: services }],
     [
-      'a route to others changes',
-      { live: [at(25), virtualService([{ route: [to('v1', 100, 'reviews')] }], { name: 'reviews' })], known: [at(25)] },
-    ],
-    [
-      'more than weights was changed, and they are as asked for',
+      'a route to another service changes',
       {
-        live: [virtualService([{ timeout: '1s', retries: { attempts: 9 }, route: [to('v1', 75), to('v2', 25)] }])],
+        current: [at(25), virtualService([{ route: [to('v1', 100, 'reviews')] }], { name: 'reviews' })],
         known: [at(25)],
       },
     ],
     [
-      'a third version has its own share',
-      { live: [virtualService([{ route: [to('v1', 45), to('v2', 15), to('v0', 40)] }])] },
+      'something other than the weights changes',
+      {
+        current: [virtualService([{ timeout: '1s', retries: { attempts: 9 }, route: [to('v1', 75), to('v2', 25)] }])],
+        known: [at(25)],
+      },
     ],
     [
-      'routes that were not named differ',
+      'a third version has its own weight',
+      { current: [virtualService([{ route: [to('v1', 45), to('v2', 15), to('v0', 40)] }])] },
+    ],
+    [
+      'routes that are not named differ',
       {
-        live: [
+        current: [
           virtualService([
             { name: 'a', route: [to('v1', 75), to('v2', 25)] },
             { name: 'b', route: [to('v1', 10), to('v2', 90)] },
@@ -77,17 +80,17 @@ describe('nothing is said while', () => {
       },
     ],
     [
-      'an object with none of the named routes has other weights',
-      { live: [named('a', 25), named('b', 90)], by: { ...split, routes: ['a'] } },
+      'an object without any of the named routes has other weights',
+      { current: [named('a', 25), named('b', 90)], by: { ...split, routes: ['a'] } },
     ],
     [
-      'the watch still shows what stood before our own write',
-      { live: [at(5, { resourceVersion: '7' })], written: [{ key: keyOf(at(5)), from: '7', to: '8' }] },
+      'the watch still shows the version before our own write',
+      { current: [at(5, { resourceVersion: '7' })], written: [{ key: keyOf(at(5)), from: '7', to: '8' }] },
     ],
     [
-      'it shows what stood before the write before that',
+      'the watch still shows the version before our last write but one',
       {
-        live: [at(0, { resourceVersion: '6' })],
+        current: [at(0, { resourceVersion: '6' })],
         written: [
           { key: keyOf(at(5)), from: '6', to: '7' },
           { key: keyOf(at(5)), from: '7', to: '8' },
@@ -95,73 +98,76 @@ describe('nothing is said while', () => {
       },
     ],
   ])('%s', (_, given) => {
-    expect(told(given)).toBeUndefined()
+    expect(driftOf(given)).toBeUndefined()
   })
 })
 
-describe('it is told when', () => {
+describe('there is drift when', () => {
   test.each<[string, Case, string]>([
     [
-      'somebody gave the canary less',
-      { live: [at(0)] },
+      'somebody lowered the weight',
+      { current: [at(0)] },
       'VirtualService shop/backend gives the canary 0% instead of 25%',
     ],
-    ['somebody gave it more', { live: [at(26)] }, 'VirtualService shop/backend gives the canary 26% instead of 25%'],
+    ['somebody raised it', { current: [at(26)] }, 'VirtualService shop/backend gives the canary 26% instead of 25%'],
     [
-      'only one of several routes',
+      'one of several routes has another weight',
       {
-        live: [
+        current: [
           virtualService([{ match: [], route: [to('v1', 75), to('v2', 25)] }, { route: [to('v1', 50), to('v2', 50)] }]),
         ],
       },
       'VirtualService shop/backend gives the canary 25, 50% instead of 25%',
     ],
     [
-      'a route of the Gateway API',
-      { live: [httpRoute(0)], by: services },
+      'a Gateway API route has another weight',
+      { current: [httpRoute(0)], by: services },
       'HTTPRoute shop/backend gives the canary 0% instead of 25%',
     ],
     [
-      'an object that splits was added, with other weights',
-      { live: [at(25), at(90, { name: 'new' })], known: [at(25)] },
+      'somebody added an object that splits, with other weights',
+      { current: [at(25), at(90, { name: 'new' })], known: [at(25)] },
       'VirtualService shop/new gives the canary 90% instead of 25%',
     ],
     [
       'an object was deleted',
-      { live: [], known: [at(25)] },
-      'VirtualService shop/backend was deleted in the middle of the promotion',
+      { current: [], known: [at(25)] },
+      'VirtualService shop/backend was deleted during the promotion',
     ],
     [
-      'one of several was',
-      { live: [at(25)], known: [at(25), at(25, { name: 'shop' })] },
-      'VirtualService shop/shop was deleted in the middle of the promotion',
+      'one of several objects was deleted',
+      { current: [at(25)], known: [at(25), at(25, { name: 'shop' })] },
+      'VirtualService shop/shop was deleted during the promotion',
     ],
     [
-      'the routes do not split any more',
-      { live: [virtualService([{ route: [to('v1', 100)] }])] },
-      'the routes of VirtualService shop/backend do not split between v1 and v2 any more',
+      'the routes no longer split',
+      { current: [virtualService([{ route: [to('v1', 100)] }])] },
+      'VirtualService shop/backend no longer splits traffic between v1 and v2',
     ],
     [
-      'a route that was named has another name',
-      { live: [named('b', 25)], by: { ...split, routes: ['a'] } },
-      'no route named a splits between v1 and v2 any more',
+      'a named route was renamed',
+      { current: [named('b', 25)], by: { ...split, routes: ['a'] } },
+      'no route named a splits traffic between v1 and v2 now',
     ],
     [
-      'the watch shows something else than before our write',
-      { live: [at(5, { resourceVersion: '9' })], written: [{ key: keyOf(at(5)), from: '7', to: '8' }] },
+      'the watch shows another version than the one before our write',
+      { current: [at(5, { resourceVersion: '9' })], written: [{ key: keyOf(at(5)), from: '7', to: '8' }] },
       'VirtualService shop/backend gives the canary 5% instead of 25%',
     ],
     [
-      'another object has that version',
-      { live: [at(5, { resourceVersion: '7' })], written: [{ key: 'VirtualService shop/shop', from: '7', to: '8' }] },
+      'the version before our write is that of another object',
+      {
+        current: [at(5, { resourceVersion: '7' })],
+        written: [{ key: 'VirtualService shop/shop', from: '7', to: '8' }],
+      },
       'VirtualService shop/backend gives the canary 5% instead of 25%',
     ],
   ])('%s', (_, given, sentence) => {
-    expect(told(given)).toBe(sentence)
+    expect(driftOf(given)).toBe(sentence)
   })
 })
 
-describe('what a stage asks beside the weight', () => {
+describe('the routes of a stage', () => {
   const plain = at(0)
   const mirrored = patched(
     { ...plain, metadata: { ...plain.metadata, annotations: {} } },
@@ -172,37 +178,42 @@ describe('what a stage asks beside the weight', () => {
   const ab: ExpectedRoutes = { weight: 0, kind: 'ab' }
 
   test.each<[string, VirtualService, ExpectedRoutes, string | undefined]>([
-    ['copies as asked for', mirrored, mirror, undefined],
+    ['with the mirror as written', mirrored, mirror, undefined],
     [
-      'no copies any more',
+      'without the mirror',
       plain,
       mirror,
-      'VirtualService shop/backend does not send the canary copies of 30% of the requests any more',
+      'VirtualService shop/backend no longer sends the canary copies of 30% of the requests',
     ],
     [
-      'copies of another share',
+      'with a mirror of another share',
       mirrored,
       { ...mirror, percent: 50 },
-      'VirtualService shop/backend does not send the canary copies of 50% of the requests any more',
+      'VirtualService shop/backend no longer sends the canary copies of 50% of the requests',
     ],
-    ['the route of those that match', picked, ab, undefined],
+    ['with the route for the requests that match', picked, ab, undefined],
     [
-      'no route of those that match',
+      'without the route for the requests that match',
       plain,
       ab,
-      'VirtualService shop/backend does not send the canary the requests that match any more',
+      'VirtualService shop/backend no longer sends the canary the requests that match',
     ],
-    ['the weight, which comes first', at(40), ab, 'VirtualService shop/backend gives the canary 40% instead of 0%'],
-  ])('is looked for too: %s', (_, live, asked, sentence) => {
-    expect(told({ live: [live], known: [live], asked })).toBe(sentence)
+    [
+      'with another weight, which is reported first',
+      at(40),
+      ab,
+      'VirtualService shop/backend gives the canary 40% instead of 0%',
+    ],
+  ])('are checked %s', (_, object, expected, sentence) => {
+    expect(driftOf({ current: [object], known: [object], expected })).toBe(sentence)
   })
 
-  test('is not asked of a route of the Gateway API, which has no place for it', () => {
-    expect(told({ live: [httpRoute(0)], by: services, asked: mirror })).toBeUndefined()
+  test('are not expected of a Gateway API route, which cannot have them', () => {
+    expect(driftOf({ current: [httpRoute(0)], by: services, expected: mirror })).toBeUndefined()
   })
 })
 
-describe('who it was', () => {
+describe('the writer', () => {
   type Field = NonNullable<Meta['managedFields']>[number]
   const wrote = (manager: string | undefined, time: string | undefined, spec: object = { 'f:http': {} }): Field => ({
     ...(manager === undefined ? {} : { manager }),
@@ -213,17 +224,17 @@ describe('who it was', () => {
 
   test.each<[string, Field[], string]>([
     [
-      'is the last who wrote the routes',
+      'is the last one that wrote the routes',
       [wrote('argocd-controller', late), wrote('kubectl-edit', early)],
       ': argocd-controller wrote it at 2026-11-24T21:00:00Z',
     ],
     [
-      'is never ourselves',
+      'is never mesh-canary',
       [wrote('mesh-canary', late), wrote('kubectl-edit', early)],
       ': kubectl-edit wrote it at 2026-11-24T20:00:00Z',
     ],
     [
-      'is nobody who wrote other fields only',
+      'is nobody that wrote only other fields',
       [
         wrote('istiod', late, { 'f:hosts': {} }),
         { manager: 'labeller', time: late, fieldsV1: { 'f:metadata': {} } },
@@ -231,15 +242,19 @@ describe('who it was', () => {
       ],
       ': kubectl-edit wrote it at 2026-11-24T20:00:00Z',
     ],
-    ['may be a writer of rules', [wrote('flux', late, { 'f:rules': {} })], ': flux wrote it at 2026-11-24T21:00:00Z'],
+    [
+      'may have written the rules of a Gateway API route',
+      [wrote('flux', late, { 'f:rules': {} })],
+      ': flux wrote it at 2026-11-24T21:00:00Z',
+    ],
     ['may have neither name nor time', [wrote(undefined, undefined)], ': somebody wrote it at an unknown time'],
     ['is not guessed', [wrote('mesh-canary', late)], ''],
   ])('%s', (_, managedFields, who) => {
-    expect(told({ live: [at(0, { managedFields })] })).toBe(
+    expect(driftOf({ current: [at(0, { managedFields })] })).toBe(
       `VirtualService shop/backend gives the canary 0% instead of 25%${who}`,
     )
-    expect(told({ live: [virtualService([{ route: [to('v1', 100)] }], { managedFields })] })).toBe(
-      `the routes of VirtualService shop/backend do not split between v1 and v2 any more${who}`,
+    expect(driftOf({ current: [virtualService([{ route: [to('v1', 100)] }], { managedFields })] })).toBe(
+      `VirtualService shop/backend no longer splits traffic between v1 and v2${who}`,
     )
   })
 })

@@ -16,7 +16,7 @@ const routes = [
 type Metadata = Partial<KubeObject['metadata']>
 const split = (metadata: Metadata) => virtualService(routes, metadata)
 
-describe('an object that nobody owns', () => {
+describe('an object that no controller manages', () => {
   test.each<[string, Metadata]>([
     ['no labels at all', {}],
     [
@@ -33,7 +33,7 @@ describe('an object that nobody owns', () => {
       'the tracking id of another kind of the same name',
       { annotations: { 'argocd.argoproj.io/tracking-id': 'shop:networking.istio.io/DestinationRule:shop/backend' } },
     ],
-  ])('is not doubted with %s', (_, metadata) => {
+  ])('gets no warning with %s', (_, metadata) => {
     expect(gitopsWarnings(split(metadata), [])).toEqual([])
   })
 })
@@ -41,9 +41,9 @@ describe('an object that nobody owns', () => {
 describe('a Kustomization of Flux', () => {
   const labels = { 'kustomize.toolkit.fluxcd.io/name': 'apps', 'kustomize.toolkit.fluxcd.io/namespace': 'flux-system' }
 
-  test('is named, with what avoids it', () => {
+  test('is named, with the remedy', () => {
     expect(gitopsWarnings(split({ labels }), [])).toEqual([
-      'VirtualService shop/backend is applied by the Kustomization flux-system/apps of Flux, which puts its weights back when it reconciles; annotate it in its source with kustomize.toolkit.fluxcd.io/ssa: IfNotPresent, or for the time of the promotion in the cluster with kustomize.toolkit.fluxcd.io/reconcile: disabled',
+      'Flux manages VirtualService shop/backend with the Kustomization flux-system/apps and resets its weights at each reconciliation; annotate the object in its source with kustomize.toolkit.fluxcd.io/ssa: IfNotPresent, or in the cluster, during the promotion, with kustomize.toolkit.fluxcd.io/reconcile: disabled',
     ])
   })
 
@@ -59,17 +59,17 @@ describe('a Kustomization of Flux', () => {
     [{ annotations: { 'kustomize.toolkit.fluxcd.io/reconcile': 'enabled' } }, 1],
     [{ annotations: { 'kustomize.toolkit.fluxcd.io/prune': 'disabled' } }, 1],
     [{ annotations: { 'helm.toolkit.fluxcd.io/driftDetection': 'disabled' } }, 1],
-  ])('%j: %i doubts', (metadata, doubts) => {
-    expect(gitopsWarnings(split({ labels, ...metadata }), [])).toHaveLength(doubts)
+  ])('with %j gives %i warnings', (metadata, warnings) => {
+    expect(gitopsWarnings(split({ labels, ...metadata }), [])).toHaveLength(warnings)
   })
 })
 
 describe('a HelmRelease of Flux', () => {
   const labels = { 'helm.toolkit.fluxcd.io/name': 'shop', 'helm.toolkit.fluxcd.io/namespace': 'apps' }
 
-  test('is named, with what avoids it', () => {
+  test('is named, with the remedy', () => {
     expect(gitopsWarnings(split({ labels }), [])).toEqual([
-      'VirtualService shop/backend is of the HelmRelease apps/shop of Flux, which puts its weights back where its driftDetection.mode is enabled; have the chart annotate it with helm.toolkit.fluxcd.io/driftDetection: disabled, or leave the mode at disabled or warn',
+      'Flux manages VirtualService shop/backend with the HelmRelease apps/shop and resets its weights if driftDetection.mode is enabled there; annotate the object in its chart with helm.toolkit.fluxcd.io/driftDetection: disabled, or set the mode to disabled or warn',
     ])
   })
 
@@ -87,8 +87,8 @@ describe('a HelmRelease of Flux', () => {
       },
       1,
     ],
-  ])('%j: %i doubts', (metadata, doubts) => {
-    expect(gitopsWarnings(split({ labels, ...metadata }), [])).toHaveLength(doubts)
+  ])('with %j gives %i warnings', (metadata, warnings) => {
+    expect(gitopsWarnings(split({ labels, ...metadata }), [])).toHaveLength(warnings)
   })
 })
 
@@ -106,7 +106,7 @@ const respecting = { ...healing, syncOptions: ['CreateNamespace=true', 'RespectI
 const istio = { group: 'networking.istio.io', kind: 'VirtualService' }
 const weights = { ...istio, jqPathExpressions: ['.spec.http[].route[].weight'] }
 const ignoring =
-  'ignoreDifferences that cover the weights of the VirtualService (jqPathExpressions, or managedFieldsManagers: [mesh-canary])'
+  'ignoreDifferences for the weights of the VirtualService (jqPathExpressions, or managedFieldsManagers: [mesh-canary])'
 
 describe('an Application of Argo CD', () => {
   test.each<[string, Metadata, KubeObject[]]>([
@@ -121,9 +121,9 @@ describe('an Application of Argo CD', () => {
       { labels: { 'argocd.argoproj.io/instance': 'shop' } },
       [application({ syncPolicy: healing }, { name: 'other' })],
     ],
-  ])('is told by %s, and that it cannot be read', (_, metadata, applications) => {
+  ])('is known from %s, even if this run cannot read it', (_, metadata, applications) => {
     expect(gitopsWarnings(split(metadata), applications)).toEqual([
-      `VirtualService shop/backend is of the Application shop of Argo CD, which cannot be read here, so nothing tells whether it would put the weights back; see that it has no automated selfHeal, or ${ignoring} and the sync option RespectIgnoreDifferences=true`,
+      `Argo CD manages VirtualService shop/backend with the Application shop, and this run cannot read the Application, so Argo CD may undo the weights; check that the Application has no automated selfHeal, or has ${ignoring} and the sync option RespectIgnoreDifferences=true`,
     ])
   })
 
@@ -135,28 +135,28 @@ describe('an Application of Argo CD', () => {
       application({ syncPolicy: healing }, { namespace: 'teams' }),
     ],
     [
-      'the label of its older versions',
+      'the label of older versions of Argo CD',
       { labels: { 'app.kubernetes.io/instance': 'shop' } },
       application({ syncPolicy: healing }),
     ],
-  ])('is found by %s', (_, metadata, owner) => {
-    const [doubt, ...more] = gitopsWarnings(split(metadata), [application({}, { name: 'other' }), owner])
-    expect(doubt).toContain('puts its weights back within seconds')
+  ])('is found from %s', (_, metadata, owner) => {
+    const [warning, ...more] = gitopsWarnings(split(metadata), [application({}, { name: 'other' }), owner])
+    expect(warning).toContain('resets its weights within seconds')
     expect(more).toEqual([])
   })
 
   test.each<[string, object, string]>([
     ['both', { syncPolicy: healing }, `${ignoring} and the sync option RespectIgnoreDifferences=true`],
     [
-      'the option',
+      'the sync option',
       { syncPolicy: healing, ignoreDifferences: [weights] },
       'the sync option RespectIgnoreDifferences=true',
     ],
-    ['what to ignore', { syncPolicy: respecting }, ignoring],
-    ['what to ignore, where it is null', { syncPolicy: respecting, ignoreDifferences: null }, ignoring],
-  ])('is asked for %s', (_, spec, asked) => {
+    ['rules to ignore differences', { syncPolicy: respecting }, ignoring],
+    ['rules to ignore differences, when they are null', { syncPolicy: respecting, ignoreDifferences: null }, ignoring],
+  ])('lacks %s', (_, spec, missing) => {
     expect(gitopsWarnings(split(tracked()), [application(spec)])).toEqual([
-      `VirtualService shop/backend is of the Application shop of Argo CD, which puts its weights back within seconds (syncPolicy.automated.selfHeal); give the Application ${asked}, or turn selfHeal off for the time of the promotion`,
+      `Argo CD manages VirtualService shop/backend with the Application shop and resets its weights within seconds (syncPolicy.automated.selfHeal); add ${missing} to the Application, or turn selfHeal off during the promotion`,
     ])
   })
 
@@ -165,95 +165,95 @@ describe('an Application of Argo CD', () => {
     ['no automated sync', { syncPolicy: { automated: null } }],
     ['automated sync without selfHeal', { syncPolicy: { automated: { prune: true } } }],
     ['selfHeal false', { syncPolicy: { automated: { selfHeal: false } } }],
-    ['automated sync that is switched off', { syncPolicy: { automated: { selfHeal: true, enabled: false } } }],
-  ])('with %s does not heal', (_, spec) => {
+    ['automated sync that is disabled', { syncPolicy: { automated: { selfHeal: true, enabled: false } } }],
+  ])('does not undo the weights with %s', (_, spec) => {
     expect(gitopsWarnings(split(tracked()), [application(spec)])).toEqual([])
   })
 
-  test('heals where automated sync is switched on outright', () => {
+  test('undoes the weights when automated sync is explicitly enabled', () => {
     expect(
       gitopsWarnings(split(tracked()), [application({ syncPolicy: { automated: { selfHeal: true, enabled: true } } })]),
     ).toHaveLength(1)
   })
 })
 
-describe('the weights are covered', () => {
-  const doubted = (rules: object[], object: KubeObject = split(tracked())) =>
+describe('the weights are ignored', () => {
+  const isWarned = (rules: object[], object: KubeObject = split(tracked())) =>
     gitopsWarnings(object, [application({ syncPolicy: respecting, ignoreDifferences: rules })]).length > 0
 
   test.each<[string, object]>([
     ['by every weight', weights],
-    ['by what may be absent', { ...istio, jqPathExpressions: ['.spec.http[]?.route[]?.weight'] }],
+    ['by an expression with optional parts', { ...istio, jqPathExpressions: ['.spec.http[]?.route[]?.weight'] }],
     ['by the list of destinations', { ...istio, jqPathExpressions: ['.spec.http[].route'] }],
     [
       'by one expression a route',
       { ...istio, jqPathExpressions: ['.spec.http[0].route[].weight', '.spec.http[2].route[].weight'] },
     ],
     [
-      'by what a select picks',
+      'by a select',
       {
         ...istio,
         jqPathExpressions: ['.spec.http[] | select(.name == "first" or .name == "second") | .route[].weight'],
       },
     ],
     [
-      'by what a select picks in one step',
+      'by a select in the middle of a path',
       { ...istio, jqPathExpressions: ['.spec.http[] | select(.route).route[].weight'] },
     ],
-    ['by an expression that begins with all', { ...istio, jqPathExpressions: ['. | .spec.http'] }],
+    ['by an expression that begins with a dot alone', { ...istio, jqPathExpressions: ['. | .spec.http'] }],
     ['by quoted keys', { ...istio, jqPathExpressions: ['.["spec"]["http"][].route[].weight'] }],
     ['by a pointer to the routes', { ...istio, jsonPointers: ['/spec/http'] }],
     [
       'by a pointer to each weight',
       { ...istio, jsonPointers: [0, 2].flatMap((i) => [0, 1].map((j) => `/spec/http/${i}/route/${j}/weight`)) },
     ],
-    ['by our name as a manager of fields', { ...istio, managedFieldsManagers: ['kubectl', 'mesh-canary'] }],
+    ['by our name as a field manager', { ...istio, managedFieldsManagers: ['kubectl', 'mesh-canary'] }],
     ['for every kind', { ...weights, group: '*', kind: '*' }],
     ["for Istio's kinds", { ...weights, group: '*.istio.io' }],
     ['for this very object', { ...weights, name: 'backend', namespace: 'shop' }],
   ])('%s', (_, rule) => {
-    expect(doubted([rule])).toBe(false)
+    expect(isWarned([rule])).toBe(false)
   })
 
   test.each<[string, object]>([
     ['by one route of two', { ...istio, jqPathExpressions: ['.spec.http[0].route[].weight'] }],
     ['by one pointer of four', { ...istio, jsonPointers: ['/spec/http/0/route/0/weight'] }],
-    ['by what would be below a weight', { ...istio, jqPathExpressions: ['.spec.http[].route[].weight[]'] }],
+    ['by a path below a weight', { ...istio, jqPathExpressions: ['.spec.http[].route[].weight[]'] }],
     ['by other fields', { ...istio, jqPathExpressions: ['.spec.http[].timeout', '.spec.tcp', '.metadata'] }],
-    ['by a key that begins alike', { ...istio, jsonPointers: ['/spec/htt'] }],
-    ['by a star in a pointer, which means nothing there', { ...istio, jsonPointers: ['/spec/http/*/route/*/weight'] }],
-    ['by a pointer to everything, which removes nothing', { ...istio, jsonPointers: [''] }],
-    ['by an expression that is no path', { ...istio, jqPathExpressions: ['.spec.http | map(.route)'] }],
-    ['by an expression that stands for nothing', { ...istio, jqPathExpressions: ['.'] }],
+    ['by a key with the same beginning', { ...istio, jsonPointers: ['/spec/htt'] }],
+    ['by a star in a pointer, where it has no meaning', { ...istio, jsonPointers: ['/spec/http/*/route/*/weight'] }],
+    ['by a pointer to the whole object, which ignores nothing', { ...istio, jsonPointers: [''] }],
+    ['by an expression that is not a path', { ...istio, jqPathExpressions: ['.spec.http | map(.route)'] }],
+    ['by a dot alone', { ...istio, jqPathExpressions: ['.'] }],
     ['by another manager', { ...istio, managedFieldsManagers: ['mesh-canary-other'] }],
     ['for the core group', { ...weights, group: undefined }],
     ['for another group', { ...weights, group: 'gateway.networking.k8s.io' }],
-    ['for a group with a dot that is no star', { ...weights, group: 'networking.istio.i.' }],
+    ['for a group whose dot is no wildcard', { ...weights, group: 'networking.istio.i.' }],
     ['for another kind', { ...weights, kind: 'DestinationRule' }],
     ['for another object', { ...weights, name: 'frontend' }],
     ['for another namespace', { ...weights, namespace: 'staging' }],
   ])('not %s', (_, rule) => {
-    expect(doubted([rule])).toBe(true)
+    expect(isWarned([rule])).toBe(true)
   })
 
   test('by several rules together', () => {
     const [first, second] = [0, 2].map((i) => ({ ...istio, jqPathExpressions: [`.spec.http[${i}].route[].weight`] }))
-    expect([doubted([first!]), doubted([first!, second!])]).toEqual([true, false])
+    expect([isWarned([first!]), isWarned([first!, second!])]).toEqual([true, false])
   })
 
-  test('a weight that is not written yet is one to be covered', () => {
+  test('only if the rules include weights that are not written yet', () => {
     const unwritten = virtualService(
       [{ route: destinations }, { route: destinations.map(({ destination }) => ({ destination })) }],
       tracked(),
     )
-    expect(doubted([{ ...istio, jqPathExpressions: ['.spec.http[0].route[].weight'] }], unwritten)).toBe(true)
+    expect(isWarned([{ ...istio, jqPathExpressions: ['.spec.http[0].route[].weight'] }], unwritten)).toBe(true)
   })
 
-  test('in tcp and tls routes as well', () => {
+  test('also in tcp and tls routes', () => {
     const object = { ...split(tracked()), spec: { tcp: [{ route: destinations }], tls: [{ route: destinations }] } }
     expect([
-      doubted([weights], object),
-      doubted([{ ...istio, jqPathExpressions: ['.spec.tcp', '.spec.tls'] }], object),
+      isWarned([weights], object),
+      isWarned([{ ...istio, jqPathExpressions: ['.spec.tcp', '.spec.tls'] }], object),
     ]).toEqual([true, false])
   })
 
@@ -269,6 +269,6 @@ describe('the weights are covered', () => {
       kind: 'HTTPRoute',
       jqPathExpressions: ['.spec.rules[].backendRefs[].weight'],
     }
-    expect([doubted([weights], object), doubted([rule], object)]).toEqual([true, false])
+    expect([isWarned([weights], object), isWarned([rule], object)]).toEqual([true, false])
   })
 })

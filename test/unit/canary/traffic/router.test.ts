@@ -46,50 +46,50 @@ const gatewayRoute = {
   },
 }
 
-type Refusal = { by: string; status: number }
+type Refusal = { object: string; status: number }
 
-/** An API server in so far as it keeps these objects, patches them, and refuses the first patches. Real ones stand in test/e2e. */
-function keeper(objects: Routed[], refusals: Refusal[] = []) {
-  let kept: Routed[] = objects.map((object, i) => ({
+/** A fake API server: it stores these objects, patches them, and refuses the first patches. test/e2e uses real ones. */
+function fakeServer(objects: Routed[], refusals: Refusal[] = []) {
+  let stored: Routed[] = objects.map((object, i) => ({
     ...object,
     metadata: { ...object.metadata, resourceVersion: String(i) },
   }))
-  const asked: string[] = []
+  const patches: string[] = []
   const cluster = clusterWith({
-    list: (kind: string) => Promise.resolve(kept.filter((object) => object.kind === kind)),
+    list: (kind: string) => Promise.resolve(stored.filter((object) => object.kind === kind)),
     patch: (_kind: string, _namespace: string, name: string, operations: PatchOperation[]) => {
-      asked.push(name)
-      const refusal = refusals.findIndex(({ by }) => by === name)
+      patches.push(name)
+      const refusal = refusals.findIndex(({ object }) => object === name)
       if (refusal >= 0) return Promise.reject(new ApiError(refusals.splice(refusal, 1)[0]!.status, 'refused'))
-      kept = kept.map((object) => (object.metadata.name === name ? patched(object, operations) : object))
-      return Promise.resolve(kept.find((object) => object.metadata.name === name)!)
+      stored = stored.map((object) => (object.metadata.name === name ? patched(object, operations) : object))
+      return Promise.resolve(stored.find((object) => object.metadata.name === name)!)
     },
   })
   return {
     cluster,
-    asked,
-    routes: (i = 0) => (kept[i] as VirtualService).spec.http!,
-    object: (i = 0) => kept[i]!,
+    patches,
+    routes: (i = 0) => (stored[i] as VirtualService).spec.http!,
+    object: (i = 0) => stored[i]!,
     weights: () =>
-      kept.map((object) =>
+      stored.map((object) =>
         (object as VirtualService).spec.http!.map(({ route = [] }) => route.map(({ weight }) => weight)),
       ),
   }
 }
 
 describe('the weight', () => {
-  test('moves in every VirtualService that splits between the two, whoever wrote it and whatever its hosts are', async () => {
-    const { cluster, weights, asked } = keeper([
+  test('changes in every VirtualService that splits between the versions, whoever wrote it and whatever its hosts are', async () => {
+    const { cluster, weights, patches } = fakeServer([
       atGateway,
       inMesh,
       virtualService([{ route: [to('v1')] }], { name: 'other' }),
     ])
     await setWeight(cluster, split, 25)
     expect(weights().slice(0, 2)).toEqual([[[75, 25]], [[75, 25]]])
-    expect(asked).toEqual(['shop', 'backend'])
+    expect(patches).toEqual(['shop', 'backend'])
   })
 
-  test('is written only on the object as it was read', async () => {
+  test('is written only to the object as it was read', async () => {
     const operations: PatchOperation[] = []
     const cluster = clusterWith({
       list: () => Promise.resolve([inMesh]),
@@ -102,60 +102,61 @@ describe('the weight', () => {
   })
 
   test.each([409, 422, 404])(
-    'is read again after a change by somebody else (%i), and what is in force already is not written again',
+    'is read again after a conflict (%i), and what is already in force is not written again',
     async (status) => {
-      const { cluster, weights, asked } = keeper([inMesh, atGateway], [{ by: 'shop', status }])
+      const { cluster, weights, patches } = fakeServer([inMesh, atGateway], [{ object: 'shop', status }])
       await setWeight(cluster, split, 25)
-      expect(asked).toEqual(['backend', 'shop', 'shop'])
+      expect(patches).toEqual(['backend', 'shop', 'shop'])
       expect(weights()).toEqual([[[75, 25]], [[75, 25]]])
     },
   )
 
-  test('is not tried again when the server refuses it for good', async () => {
-    const { cluster, asked } = keeper([inMesh], [{ by: 'backend', status: 403 }])
+  test('is not retried when the server refuses it for good', async () => {
+    const { cluster, patches } = fakeServer([inMesh], [{ object: 'backend', status: 403 }])
     await expect(setWeight(cluster, split, 25)).rejects.toThrow('refused')
-    expect(asked).toEqual(['backend'])
+    expect(patches).toEqual(['backend'])
   })
 
-  test('reaches every other object where one is refused', async () => {
-    const { cluster, weights, asked } = keeper([inMesh, atGateway], [{ by: 'backend', status: 403 }])
+  test('reaches all other objects when one is refused', async () => {
+    const { cluster, weights, patches } = fakeServer([inMesh, atGateway], [{ object: 'backend', status: 403 }])
     await expect(setWeight(cluster, split, 0)).rejects.toThrow('refused')
-    expect(asked).toEqual(['backend', 'shop'])
+    expect(patches).toEqual(['backend', 'shop'])
     expect(weights()).toEqual([[[95, 5]], [[100, 0]]])
   })
 
-  test('that is read is that of the route that got least, for a move may have been interrupted', async () => {
-    const { cluster } = keeper([
+  test('is read from the route with the lowest weight, as an earlier write may have been interrupted', async () => {
+    const { cluster } = fakeServer([
       virtualService([weights(50)]),
       { ...atGateway, spec: { ...atGateway.spec, http: [weights(25)] } },
     ])
     expect(await readWeight(cluster, split)).toBe(25)
   })
 
-  test('cannot be read where others have all the traffic', async () => {
-    const { cluster } = keeper([virtualService([{ route: [to('v0', 100), to('v1', 0), to('v2', 0)] }])])
+  test('cannot be read when other versions have all the traffic', async () => {
+    const { cluster } = fakeServer([virtualService([{ route: [to('v0', 100), to('v1', 0), to('v2', 0)] }])])
     await expect(readWeight(cluster, split)).rejects.toThrow(
-      'give all of its traffic to others than v1 and v2; give v1 a weight first',
+      'send none of its traffic to v1 or v2; give v1 a weight first',
     )
   })
 
-  test('has no place where nothing splits', async () => {
-    const { cluster } = keeper([])
-    const told = 'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first'
-    for (const verb of [
+  test('can be neither read nor written when no route splits', async () => {
+    const { cluster } = fakeServer([])
+    const message =
+      'no route of a VirtualService in shop splits backend between v1 and v2; run the stage policies first'
+    for (const act of [
       () => readWeight(cluster, split),
       () => setWeight(cluster, split, 5),
       () => resetToStable(cluster, split),
     ])
-      await expect(verb()).rejects.toThrow(told)
+      await expect(act()).rejects.toThrow(message)
   })
 })
 
-describe('routes that are named', () => {
+describe('named routes', () => {
   const two = virtualService([weights(5, 'api'), weights(5, 'rest'), { name: 'beta', route: [to('v2')] }])
 
-  test('are the only ones to move', async () => {
-    const { cluster, weights } = keeper([two])
+  test('are the only ones whose weights change', async () => {
+    const { cluster, weights } = fakeServer([two])
     await setWeight(cluster, { ...split, routes: ['rest'] }, 25)
     expect(weights()).toEqual([[[95, 5], [75, 25], [undefined]]])
     expect(await readWeight(cluster, { ...split, routes: ['rest'] })).toBe(25)
@@ -163,23 +164,25 @@ describe('routes that are named', () => {
 
   test.each([
     [
-      'are an error where there is none of that name',
+      'are an error when no route has such a name',
       two,
-      'no route named beta, other in shop splits backend between v1 and v2; those that do are api, rest',
+      'no route named beta, other in shop splits backend between v1 and v2; choose from the routes that do: api, rest',
     ],
     [
-      'are an error where no route has a name',
+      'are an error when no route has a name',
       virtualService([{ route: weights(5).route }]),
-      'those that do have no name: leave `routes` out to move them all',
+      'the routes that do have no name: remove `routes` to move them all',
     ],
-  ])('%s', async (_, object, told) => {
-    await expect(readWeight(keeper([object]).cluster, { ...split, routes: ['beta', 'other'] })).rejects.toThrow(told)
+  ])('%s', async (_, object, message) => {
+    await expect(readWeight(fakeServer([object]).cluster, { ...split, routes: ['beta', 'other'] })).rejects.toThrow(
+      message,
+    )
   })
 })
 
-describe('Services as versions', () => {
-  test('move in the HTTPRoute that weighs them', async () => {
-    const { cluster, object } = keeper([gatewayRoute])
+describe('versions that are Services', () => {
+  test('get their weights in an HTTPRoute', async () => {
+    const { cluster, object } = fakeServer([gatewayRoute])
     await setWeight(cluster, services, 20)
     expect(object().spec).toEqual({
       rules: [
@@ -193,7 +196,7 @@ describe('Services as versions', () => {
     })
   })
 
-  test.each([403, 404])('need no Gateway API in the cluster (%i)', async (status) => {
+  test.each([403, 404])('work in a cluster without a readable Gateway API (%i)', async (status) => {
     const route = [
       { destination: { host: 'backend-v1' }, weight: 90 },
       { destination: { host: 'backend-v2' }, weight: 10 },
@@ -207,28 +210,28 @@ describe('Services as versions', () => {
     expect(await readWeight(cluster, services)).toBe(10)
   })
 
-  test('say what to write where nothing splits', async () => {
-    await expect(readWeight(keeper([]).cluster, services)).rejects.toThrow(
+  test('get a message about what to write when no route splits', async () => {
+    await expect(readWeight(fakeServer([]).cluster, services)).rejects.toThrow(
       'no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations',
     )
   })
 
-  test('get no copies through an HTTPRoute', async () => {
-    await expect(setMirror(keeper([gatewayRoute]).cluster, services, 10)).rejects.toThrow(
-      'backend-v2 cannot be sent copies of requests: no http route of a VirtualService',
+  test('cannot get copies of requests through an HTTPRoute', async () => {
+    await expect(setMirror(fakeServer([gatewayRoute]).cluster, services, 10)).rejects.toThrow(
+      'backend-v2 cannot get copies of requests: no http route of a VirtualService',
     )
   })
 })
 
-/** With all the settings that a route may have. */
+/** A route with many settings. */
 const settings = { timeout: '2s', retries: { attempts: 2 }, headers: { request: { set: { a: 'b' } } } }
 const rich: HttpRoute = { ...weights(0), ...settings }
 const beta = { headers: { 'X-Beta': '1' } }
 const isBeta = { 'x-beta': { exact: '1' } }
 
 describe('the requests that match', () => {
-  test('go to the canary by a route with the settings of the one that splits, before it', async () => {
-    const { cluster, routes } = keeper([virtualService([{ name: 'first', redirect: {} }, rich])])
+  test('go to the canary by a route before the one that splits, with the settings of that one', async () => {
+    const { cluster, routes } = fakeServer([virtualService([{ name: 'first', redirect: {} }, rich])])
     await setHeaderRoute(cluster, split, beta)
     expect(routes()).toEqual([
       { name: 'first', redirect: {} },
@@ -237,12 +240,12 @@ describe('the requests that match', () => {
     ])
   })
 
-  test('are those that the route would have taken', async () => {
+  test('are only those that the route would have taken', async () => {
     const own = {
       match: [{ uri: { prefix: '/a' }, headers: { host: { exact: 'x' } } }, { uri: { prefix: '/b' } }],
       route: weights(0).route,
     }
-    const { cluster, routes } = keeper([virtualService([own, rich])])
+    const { cluster, routes } = fakeServer([virtualService([own, rich])])
     await setHeaderRoute(cluster, split, beta)
     expect(routes().map(({ match }) => match)).toEqual([
       [
@@ -259,34 +262,34 @@ describe('the requests that match', () => {
     ['the path', { uri: { prefix: '/a' } }, { path: '/b' }, 'on uri'],
     ['a header', { headers: { 'x-beta': { exact: '2' } } }, beta, 'on headers.x-beta'],
   ])(
-    'cannot be told by %s where the route looks at it already, and nothing is written',
-    async (_, condition, match, told) => {
-      const { cluster, asked } = keeper([
+    'cannot be matched by %s when the route already has a condition on it, and nothing is written',
+    async (_, condition, match, message) => {
+      const { cluster, patches } = fakeServer([
         inMesh,
         { ...atGateway, spec: { ...atGateway.spec, http: [{ match: [condition], ...weights(0) }] } },
       ])
-      await expect(setHeaderRoute(cluster, split, match)).rejects.toThrow(told)
-      expect(asked).toEqual([])
+      await expect(setHeaderRoute(cluster, split, match)).rejects.toThrow(message)
+      expect(patches).toEqual([])
     },
   )
 
   test.each<[string, (cluster: Parameters<typeof resetToStable>[0]) => Promise<unknown>]>([
-    ['when there are to be none', (cluster) => setHeaderRoute(cluster, split, undefined)],
-    ['when all is put back', (cluster) => resetToStable(cluster, split)],
+    ['after the stage', (cluster) => setHeaderRoute(cluster, split, undefined)],
+    ['after a reset to stable', (cluster) => resetToStable(cluster, split)],
   ])('leave no trace %s', async (_, end) => {
     const before = virtualService([{ match: [{ uri: { prefix: '/a' } }], ...rich }, rich])
-    const { cluster, routes } = keeper([before])
+    const { cluster, routes } = fakeServer([before])
     await setHeaderRoute(cluster, split, beta)
     await end(cluster)
     expect(routes()).toEqual(before.spec.http)
   })
 
-  test('are replaced by others, and not written twice', async () => {
-    const { cluster, routes, asked } = keeper([virtualService([rich])])
+  test('are replaced when the match changes, and not written twice', async () => {
+    const { cluster, routes, patches } = fakeServer([virtualService([rich])])
     await setHeaderRoute(cluster, split, { method: 'GET' })
     await setHeaderRoute(cluster, split, beta)
     await setHeaderRoute(cluster, split, beta)
-    expect(asked).toHaveLength(2)
+    expect(patches).toHaveLength(2)
     expect(routes().map(({ match }) => match)).toEqual([[{ headers: isBeta }], undefined])
   })
 })
@@ -294,8 +297,8 @@ describe('the requests that match', () => {
 describe('copies of requests', () => {
   const copies = { mirror: { host: 'backend', subset: 'v2' }, mirrorPercentage: { value: 20 } }
 
-  test('go to where the route sends the canary', async () => {
-    const { cluster, routes } = keeper([virtualService([rich, { redirect: {} }])])
+  test('go to the destination of the canary in the route', async () => {
+    const { cluster, routes } = fakeServer([virtualService([rich, { redirect: {} }])])
     await setMirror(cluster, split, 20)
     expect(routes()).toEqual([{ ...rich, ...copies }, { redirect: {} }])
   })
@@ -304,112 +307,119 @@ describe('copies of requests', () => {
     ['annotations of its own', { annotations: { a: 'b' } }],
     ['none', {}],
   ])('leave no trace on an object with %s', async (_, meta) => {
-    const { cluster, routes, object } = keeper([virtualService([rich], meta)])
+    const { cluster, routes, object } = fakeServer([virtualService([rich], meta)])
     await setMirror(cluster, split, 20)
     await setMirror(cluster, split, 50)
     expect(routes()).toEqual([{ ...rich, ...copies, mirrorPercentage: { value: 50 } }])
     await setMirror(cluster, { ...split, routes: ['mesh-canary'] }, undefined)
     expect(routes()).toEqual([rich])
-    // An empty map is what the API server leaves out.
+    // The API server omits an empty map.
     expect({ annotations: {}, ...meta }).toMatchObject({ annotations: object().metadata.annotations })
   })
 
   test.each<[string, object, string]>([
     [
-      'by its name',
+      'on a named route',
       { name: 'mesh-canary', mirror: { host: 'shadow' } },
-      'the route mesh-canary of the VirtualService shop/backend has a mirror already',
+      'the route mesh-canary of the VirtualService shop/backend already has a mirror',
     ],
-    ['even to the canary', { name: 'mesh-canary', mirror: { host: 'backend', subset: 'v2' } }, 'has a mirror already'],
     [
-      'of several',
-      { name: undefined, mirrors: [{ destination: { host: 'shadow' } }] },
-      'the http route 1 of the VirtualService shop/backend has a mirror already',
+      'that also goes to the canary',
+      { name: 'mesh-canary', mirror: { host: 'backend', subset: 'v2' } },
+      'already has a mirror',
     ],
-  ])("are refused beside a mirror of the user's %s, which stays when all is put back", async (_, theirs, told) => {
-    const before = virtualService([{ ...weights(5), ...theirs }])
-    const { cluster, routes, weights: now } = keeper([before])
-    await expect(setMirror(cluster, split, 20)).rejects.toThrow(told)
-    expect(await resetToStable(cluster, split)).toHaveLength(1)
-    expect(now()).toEqual([[[100, 0]]])
-    expect(routes()[0]).toMatchObject(theirs)
-  })
+    [
+      'that is one of several',
+      { name: undefined, mirrors: [{ destination: { host: 'shadow' } }] },
+      'the http route 1 of the VirtualService shop/backend already has a mirror',
+    ],
+  ])(
+    'are refused beside a mirror of the user %s, which stays after a reset to stable',
+    async (_, userMirror, message) => {
+      const before = virtualService([{ ...weights(5), ...userMirror }])
+      const { cluster, routes, weights: now } = fakeServer([before])
+      await expect(setMirror(cluster, split, 20)).rejects.toThrow(message)
+      expect(await resetToStable(cluster, split)).toHaveLength(1)
+      expect(now()).toEqual([[[100, 0]]])
+      expect(routes()[0]).toMatchObject(userMirror)
+    },
+  )
 
-  test('left behind by policies that were applied anew are not taken for those of the user', async () => {
-    const theirs = { ...weights(0), mirror: copies.mirror, mirrorPercentage: { value: 50 } }
-    const { cluster, routes, object } = keeper([
-      virtualService([theirs], { annotations: { 'mesh-canary.io/mirror': '20' } }),
+  test('are taken for those of the user when policies applied since left only our annotation', async () => {
+    const userRoute = { ...weights(0), mirror: copies.mirror, mirrorPercentage: { value: 50 } }
+    const { cluster, routes, object } = fakeServer([
+      virtualService([userRoute], { annotations: { 'mesh-canary.io/mirror': '20' } }),
     ])
     await setMirror(cluster, split, undefined)
-    expect(routes()).toEqual([theirs])
+    expect(routes()).toEqual([userRoute])
     expect(object().metadata.annotations).toEqual({})
   })
 
-  test('are not made of the requests that match, which the canary gets itself', async () => {
-    const { cluster, routes } = keeper([virtualService([rich])])
+  test('are not made of the requests that match, as the canary gets those itself', async () => {
+    const { cluster, routes } = fakeServer([virtualService([rich])])
     await setMirror(cluster, split, 20)
     await setHeaderRoute(cluster, split, beta)
     expect(routes().map((route) => 'mirror' in route)).toEqual([false, true])
   })
 })
 
-describe('putting all back', () => {
-  test('takes weights, copies and matching requests away in one write', async () => {
+describe('a reset to stable', () => {
+  test('removes weight, mirror and header route in one write', async () => {
     const before = [virtualService([weights(0), rich]), atGateway]
-    const { cluster, asked, routes } = keeper(before)
+    const { cluster, patches, routes } = fakeServer(before)
     await setMirror(cluster, split, 20)
     await setHeaderRoute(cluster, split, beta)
     await setWeight(cluster, split, 40)
-    asked.length = 0
+    patches.length = 0
     expect(await resetToStable(cluster, split)).toHaveLength(2)
-    expect(asked).toEqual(['backend', 'shop'])
+    expect(patches).toEqual(['backend', 'shop'])
     expect([routes(0), routes(1)]).toEqual([[weights(0), rich], [weights(0)]])
   })
 
-  test('says that there was nothing to do', async () => {
-    const { cluster, asked } = keeper([virtualService([weights(0)])])
+  test('writes nothing when there is nothing to change', async () => {
+    const { cluster, patches } = fakeServer([virtualService([weights(0)])])
     expect(await resetToStable(cluster, split)).toEqual([])
-    expect(asked).toEqual([])
+    expect(patches).toEqual([])
   })
 
-  const strayed = virtualService([{ route: [to('v2', 100)] }])
+  const changed = virtualService([{ route: [to('v2', 100)] }])
   const saved = virtualService([{ route: [to('v1', 40), to('v2', 60)] }])
 
-  test('gives an object that splits no more the routes that it had before, all of them at stable', async () => {
-    const { cluster, routes } = keeper([strayed])
-    const byName = {
+  test('gives an object that no longer splits its saved routes back, with all traffic at stable', async () => {
+    const { cluster, routes } = fakeServer([changed])
+    const readable = {
       ...cluster,
-      get: () => Promise.resolve({ ...strayed, metadata: { ...strayed.metadata, resourceVersion: '0' } }),
+      get: () => Promise.resolve({ ...changed, metadata: { ...changed.metadata, resourceVersion: '0' } }),
     }
-    await resetToStable(byName as typeof cluster, split, [saved])
+    await resetToStable(readable as typeof cluster, split, [saved])
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
-  test('makes one again that somebody has deleted', async () => {
-    const made: Routed[] = []
-    const { cluster } = keeper([])
+  test('creates an object again that somebody has deleted', async () => {
+    const created: Routed[] = []
+    const { cluster } = fakeServer([])
     const empty = {
       ...cluster,
       get: () => Promise.resolve(undefined),
-      create: (object: Routed) => (made.push(object), Promise.resolve(object)),
+      create: (object: Routed) => (created.push(object), Promise.resolve(object)),
     }
     expect(await resetToStable(empty as typeof cluster, split, [saved])).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
-    expect((made[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
+    expect((created[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
-  test('reads by name alone for who may not list', async () => {
+  test('reads only the saved objects, by name, for a caller that may not list', async () => {
     const lists: string[] = []
-    const { cluster, asked } = keeper([saved])
-    const byName = {
+    const { cluster, patches } = fakeServer([saved])
+    const readable = {
       ...cluster,
       list: (kind: string) => (lists.push(kind), Promise.resolve([])),
       get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }),
     }
-    expect(await resetToStable(byName as typeof cluster, split, [saved], true)).toMatchObject([
+    expect(await resetToStable(readable as typeof cluster, split, [saved], true)).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
-    expect([lists, asked]).toEqual([[], ['backend']])
+    expect([lists, patches]).toEqual([[], ['backend']])
   })
 })

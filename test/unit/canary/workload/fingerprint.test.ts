@@ -10,7 +10,7 @@ function made(template: Template, name = 'backend-v2', replicas = 1): Workload {
   return { ...one, spec: { ...one.spec, template } }
 }
 
-describe('a plan is the same as that of an earlier run', () => {
+describe('the hash of a plan', () => {
   const before = planHash(planOf())
 
   test.each([
@@ -27,11 +27,11 @@ describe('a plan is the same as that of an earlier run', () => {
     'onCancel: hold',
     'onDrift: take-over',
     'after: adopt',
-  ])('with %s: what it is about and its steps are', (more) => {
+  ])('does not depend on `%s`', (more) => {
     expect(planHash(planOf(more))).toBe(before)
   })
 
-  test('whatever the order of its keys is', () => {
+  test('does not depend on the order of keys', () => {
     const reordered = Object.fromEntries(
       Object.entries({ ...planOf(), checks: Object.fromEntries(Object.entries(planOf().checks).reverse()) }).reverse(),
     ) as ReturnType<typeof planOf>
@@ -52,16 +52,16 @@ describe('a plan is the same as that of an earlier run', () => {
     'checks: { falseAlarm: 5% }',
     'checks: { noWorseThanStable: { margin: 2 } }',
     'onInconclusive: promote',
-  ])('but not with %s', (more) => {
+  ])('depends on `%s`', (more) => {
     expect(planHash(planOf(more))).not.toBe(before)
   })
 
-  test('but not with its steps in another order', () => {
+  test('depends on the order of the steps', () => {
     expect(planHash({ ...planOf(), steps: [...planOf().steps].reverse() })).not.toBe(before)
   })
 })
 
-describe('a canary is the same version', () => {
+describe('the hash of a template', () => {
   const template: Template = {
     metadata: { labels: { app: 'backend', version: 'v2' } },
     spec: { containers: [{ name: 'app', image: 'backend:2' }] },
@@ -78,52 +78,52 @@ describe('a canary is the same version', () => {
   const stamp = 'kubectl.kubernetes.io/restartedAt'
 
   test.each<[string, Template, Template]>([
-    ['restarted for the first time', template, annotated({ [stamp]: '2026-11-24T20:00:00Z' })],
+    ['a first restart', template, annotated({ [stamp]: '2026-11-24T20:00:00Z' })],
     [
-      'restarted again',
+      'another restart',
       annotated({ [stamp]: '2026-11-24T20:00:00Z', team: 'shop' }),
       annotated({ team: 'shop', [stamp]: '2026-11-25T20:00:00Z' }),
     ],
     [
-      'with the keys of its template in another order',
+      'the order of the keys',
       template,
       {
         spec: { containers: [{ image: 'backend:2', name: 'app' }] },
         metadata: { labels: { version: 'v2', app: 'backend' } },
       },
     ],
-  ])('%s', (_, a, b) => {
+  ])('does not depend on %s', (_, a, b) => {
     expect(hash(b)).toBe(hash(a))
   })
 
-  test('with another number of pods', () => {
+  test('does not depend on the number of pods', () => {
     expect(hash(template, 7)).toBe(hash(template, 1))
   })
 
-  test('whatever order its workloads are listed in, and whatever their pods run for the moment', () => {
+  test('does not depend on the order of the workloads, or on what their pods run at the moment', () => {
     const [a, b] = [made(template, 'backend-a'), made(withEnv('b'), 'backend-b')]
     expect(templateHash([b, a], [pod()])).toBe(templateHash([a, b], []))
   })
 
   test.each<[string, Template, Template]>([
-    ['another image', template, { ...template, spec: { containers: [{ name: 'app', image: 'backend:3' }] } }],
-    ['another environment', withEnv('fast'), withEnv('slow')],
-    ['another label', template, { ...template, metadata: { labels: { app: 'backend', version: 'v2', tier: 'gold' } } }],
+    ['the image', template, { ...template, spec: { containers: [{ name: 'app', image: 'backend:3' }] } }],
+    ['the environment', withEnv('fast'), withEnv('slow')],
+    ['the labels', template, { ...template, metadata: { labels: { app: 'backend', version: 'v2', tier: 'gold' } } }],
     [
-      'another annotation, such as a checksum of its settings',
+      'the annotations, such as a checksum of the configuration',
       annotated({ 'checksum/config': 'a' }),
       annotated({ 'checksum/config': 'b' }),
     ],
     [
-      'its containers in another order',
+      'the order of the containers',
       { ...template, spec: { containers: [{ name: 'a' }, { name: 'b' }] } },
       { ...template, spec: { containers: [{ name: 'b' }, { name: 'a' }] } },
     ],
-  ])('but not with %s', (_, a, b) => {
+  ])('depends on %s', (_, a, b) => {
     expect(hash(b)).not.toBe(hash(a))
   })
 
-  test('without a workload by the images of its pods, in whatever number and order', () => {
+  test('is that of the images of the pods when there is no workload, whatever their number and order', () => {
     const running = (...images: string[]) =>
       images.map((image) => pod({ spec: { containers: [{ name: 'app', image }] } }))
     expect(templateHash([], running('b:1', 'a:1', 'b:1'))).toBe(templateHash([], running('a:1', 'b:1')))
@@ -131,7 +131,7 @@ describe('a canary is the same version', () => {
   })
 })
 
-test('the workloads of a version are those whose pods get its labels', () => {
+test('finds the workloads whose pods get the labels of a version', () => {
   const of = (name: string, labels?: Record<string, string>) =>
     made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
   const all = [

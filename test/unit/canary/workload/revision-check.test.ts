@@ -39,22 +39,22 @@ const leaving = pod({
   spec: { containers: [{ name: 'app', image: 'backend:2' }] },
 })
 
-type Now = { workloads?: Workload[]; pods?: Pod[]; moving?: boolean }
+type Now = { workloads?: Workload[]; pods?: Pod[]; hasTraffic?: boolean }
 
-/** What is said of a canary that was `from` at first, look after look. */
-function looks(from: Required<Pick<Now, 'workloads' | 'pods'>>, ...seen: Now[]): (string | undefined)[] {
-  let life: Revision = recordRevision(from.workloads, from.pods, labels)
-  return seen.map(({ workloads = from.workloads, pods = from.pods, moving = true }) => {
-    const was = checkRevision(life, workloads, pods, labels, moving)
-    life = was.life
-    return was.fault
+/** The fault in each sample of a canary that was `from` when its promotion began. */
+function faults(from: Required<Pick<Now, 'workloads' | 'pods'>>, ...samples: Now[]): (string | undefined)[] {
+  let revision: Revision = recordRevision(from.workloads, from.pods, labels)
+  return samples.map(({ workloads = from.workloads, pods = from.pods, hasTraffic = true }) => {
+    const check = checkRevision(revision, workloads, pods, labels, hasTraffic)
+    revision = check.revision
+    return check.fault
   })
 }
 
 const usual = { workloads: [made()], pods: [running()] }
-const anew = ': what was seen of it says nothing of what runs now; run again to promote that'
+const outdated = ': the evidence so far is about the old version; run again to promote the new one'
 
-describe('in the middle of its promotion a canary may be', () => {
+describe('during its promotion a canary may be', () => {
   test.each<[string, Now]>([
     ['left as it is', {}],
     [
@@ -68,7 +68,7 @@ describe('in the middle of its promotion a canary may be', () => {
     ],
     ['scaled up', { workloads: [made('backend:2', { replicas: 5 })], pods: [running(), pending] }],
     ['scaled down', { workloads: [made('backend:2', { replicas: 1 })] }],
-    ['scaled by somebody who leaves no number', { workloads: [made()] }],
+    ['deployed without a number of replicas', { workloads: [made()] }],
     [
       'beside another version that changes',
       {
@@ -79,11 +79,11 @@ describe('in the middle of its promotion a canary may be', () => {
       },
     ],
   ])('%s', (_, now) => {
-    expect(looks(usual, now, now, now)).toEqual([undefined, undefined, undefined])
+    expect(faults(usual, now, now, now)).toEqual([undefined, undefined, undefined])
   })
 
-  test('evicted, when its successor is ready with the next look but one', () => {
-    expect(looks(usual, {}, { pods: [leaving, pending] }, {}, { pods: [pending] }, {})).toEqual([
+  test('evicted, if its replacement is ready in the second sample after that', () => {
+    expect(faults(usual, {}, { pods: [leaving, pending] }, {}, { pods: [pending] }, {})).toEqual([
       undefined,
       undefined,
       undefined,
@@ -92,92 +92,93 @@ describe('in the middle of its promotion a canary may be', () => {
     ])
   })
 
-  test('without a pod or scaled to 0 while it gets no traffic, for as long as it takes', () => {
-    const none = { workloads: [made('backend:2', { replicas: 0 })], pods: [], moving: false }
-    expect(looks(usual, none, none, none, {})).toEqual([undefined, undefined, undefined, undefined])
+  test('without a pod or scaled to 0 for any time while it gets no traffic', () => {
+    const none = { workloads: [made('backend:2', { replicas: 0 })], pods: [], hasTraffic: false }
+    expect(faults(usual, none, none, none, {})).toEqual([undefined, undefined, undefined, undefined])
   })
 })
 
-describe('a canary is put back when it', () => {
+describe('a canary has a fault when it', () => {
   test.each<[string, Now, string]>([
     [
       'gets another image',
       { workloads: [made('backend:3')] },
-      `Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)${anew}`,
+      `Deployment/backend-v2 was changed during its promotion (backend:2 → backend:3)${outdated}`,
     ],
     [
       'gets another annotation on its pods',
       { workloads: [made('backend:2', { annotations: { 'checksum/config': 'b' } })] },
-      `Deployment/backend-v2 was changed in the middle of its promotion${anew}`,
+      `Deployment/backend-v2 was changed during its promotion${outdated}`,
     ],
     [
       'gets another image while it has no traffic yet',
-      { workloads: [made('backend:3')], moving: false },
-      `Deployment/backend-v2 was changed in the middle of its promotion (backend:2 → backend:3)${anew}`,
+      { workloads: [made('backend:3')], hasTraffic: false },
+      `Deployment/backend-v2 was changed during its promotion (backend:2 → backend:3)${outdated}`,
     ],
     [
       'gets a second workload',
       { workloads: [made(), made('backend:3', { kind: 'StatefulSet', name: 'extra' })] },
-      `Deployment/backend-v2, StatefulSet/extra was changed in the middle of its promotion${anew}`,
+      `Deployment/backend-v2, StatefulSet/extra was changed during its promotion${outdated}`,
     ],
     [
       'is scaled to 0',
       { workloads: [made('backend:2', { replicas: 0 })] },
-      'Deployment/backend-v2 was scaled to 0 in the middle of its promotion',
+      'Deployment/backend-v2 was scaled to 0 during its promotion',
     ],
-    [
-      'is deleted',
-      { workloads: [], pods: [] },
-      'the workload of the canary was deleted in the middle of its promotion',
-    ],
-  ])('%s, at once', (_, now, fault) => {
-    expect(looks(usual, now)).toEqual([fault])
+    ['is deleted', { workloads: [], pods: [] }, 'the workload of the canary was deleted during its promotion'],
+  ])('%s, in the first sample', (_, now, fault) => {
+    expect(faults(usual, now)).toEqual([fault])
   })
 
-  test('has several workloads, and only all of them are scaled to 0', () => {
+  test('has several workloads and all of them are scaled to 0, but not when only one is', () => {
     const two = (first: number, second: number) => [
       made('backend:2', { replicas: first }),
       made('backend:2', { kind: 'StatefulSet', name: 'extra', replicas: second }),
     ]
-    const fault = 'Deployment/backend-v2, StatefulSet/extra was scaled to 0 in the middle of its promotion'
+    const fault = 'Deployment/backend-v2, StatefulSet/extra was scaled to 0 during its promotion'
     expect(
-      looks({ workloads: two(1, 1), pods: [running()] }, { workloads: two(0, 1) }, { workloads: two(0, 0) }),
+      faults({ workloads: two(1, 1), pods: [running()] }, { workloads: two(0, 1) }, { workloads: two(0, 0) }),
     ).toEqual([undefined, fault])
   })
 
   test.each([
     ['is gone', []],
     ['is not ready', [pending]],
-    ['is about to go', [leaving]],
-  ])('has no pod in two looks in a row but one that %s', (_, pods) => {
-    expect(looks(usual, { pods }, { pods })).toEqual([undefined, 'no pod of the canary is ready any more'])
+    ['is being deleted', [leaving]],
+  ])('has in two samples in a row no pod except one that %s', (_, pods) => {
+    expect(faults(usual, { pods }, { pods })).toEqual([undefined, 'the canary has no ready pod left'])
   })
 })
 
-describe('a canary of a controller that is no Deployment or StatefulSet', () => {
+describe('a canary whose controller is neither a Deployment nor a StatefulSet', () => {
   const bare = { workloads: [], pods: [running()] }
 
-  test('is the same version while its pods run the same images, and while there is none', () => {
-    expect(looks(bare, { pods: [running(), running('backend:2', 'v2-2')] }, { pods: [] }, {})).toEqual([
+  test('is the same version while its pods run the same images, and while it has no pod', () => {
+    expect(faults(bare, { pods: [running(), running('backend:2', 'v2-2')] }, { pods: [] }, {})).toEqual([
       undefined,
       undefined,
       undefined,
     ])
   })
 
-  test('is another one when its pods run another image', () => {
-    expect(looks(bare, { pods: [running(), running('backend:3')] })).toEqual([
-      `the pods of the canary were changed in the middle of its promotion (backend:2 → backend:3)${anew}`,
+  test('is another version when its pods run another image', () => {
+    expect(faults(bare, { pods: [running(), running('backend:3')] })).toEqual([
+      `the pods of the canary were changed during its promotion (backend:2 → backend:3)${outdated}`,
     ])
   })
 
-  test('is the version that its first pods are, when they come late', () => {
+  test('is the version of its first pods when these come late', () => {
     expect(
-      looks({ workloads: [], pods: [] }, { moving: false }, { pods: [running()] }, { pods: [running('backend:3')] }),
+      faults(
+        { workloads: [], pods: [] },
+        { hasTraffic: false },
+        { pods: [running()] },
+        { pods: [running('backend:3')] },
+      ),
     ).toEqual([undefined, undefined, expect.stringContaining('(backend:2 → backend:3)')])
   })
 
-  test('is put back when it has no pod any more, as any other', () => {
-    expect(looks(bare, { pods: [] }, { pods: [] })).toEqual([undefined, 'no pod of the canary is ready any more'])
+  test('has a fault when it has no pod left, as any other canary', () => {
+    expect(faults(bare, { pods: [] }, { pods: [] })).toEqual([undefined, 'the canary has no ready pod left'])
   })
 })

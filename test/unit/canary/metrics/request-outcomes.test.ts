@@ -1,13 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import {
-  countCalls,
-  counterDeltas,
-  labelsOf,
-  countCallerFailures,
-  parse,
-  countServed,
-  seriesOf,
-} from '../../../../src/canary/metrics/counters.ts'
+import { countCallerFailures, countCalls, countServed } from '../../../../src/canary/metrics/request-outcomes.ts'
+import { counterDeltas, parse } from '../../../../src/metrics/counters.ts'
 import type { RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
@@ -27,59 +20,12 @@ function buckets(counts: Record<string, number>, code = '200', reporter = 'desti
 }
 
 const read = (text: string) => parse(text, names)
-/** Without the times. */
+/** The counts without the times. */
 const counts = ({ requests, failures, abandoned }: RequestCounts) => ({ requests, failures, abandoned })
 const since = (before: string, after: string) => counterDeltas(read(before), read(after))
 
-describe('reading', () => {
-  test('only the two metrics are kept, series by series', () => {
-    const text = [
-      '# TYPE istio_requests_total counter',
-      'istio_requests_total{response_code="200"} 12',
-      'istio_requests_total_other{response_code="200"} 1',
-      'istio_request_duration_milliseconds_bucket{le="5"} 3',
-      'istio_request_duration_milliseconds_count{a="b"} 4',
-      'envoy_server_uptime{} 99',
-      'istio_requests_total{response_code="500"} NaN',
-      'istio_requests_total{response_code="501"',
-      '',
-    ].join('\n')
-    expect([...read(text)]).toEqual([
-      ['istio_requests_total{response_code="200"}', 12],
-      ['istio_request_duration_milliseconds_bucket{le="5"}', 3],
-    ])
-  })
-
-  test('metrics of another name are read when they are named', () => {
-    expect([
-      ...parse('my_total{a="b"} 1\nistio_requests_total{a="b"} 2', {
-        requests: 'my_total',
-        duration: 'my_ms',
-      }).values(),
-    ]).toEqual([1])
-  })
-
-  test.each<[string, number]>([
-    ['istio_requests_total{a="b"} 7 1700000000000', 7],
-    ['istio_requests_total{a="b"} 1.5e3', 1_500],
-    ['istio_requests_total{path="/a} 3"} 8', 8],
-  ])('%s counts %d', (line, value) => {
-    expect([...read(line).values()]).toEqual([value])
-  })
-
-  test.each<[string, Record<string, string>]>([
-    ['m{a="b",c="d"}', { a: 'b', c: 'd' }],
-    ['m{a="say \\"hi\\", x=\\"1\\"",b="2"}', { a: 'say \\"hi\\", x=\\"1\\"', b: '2' }],
-    ['m{a="back\\\\",b="2"}', { a: 'back\\\\', b: '2' }],
-    ['m{a="",b="x,y={z}"}', { a: '', b: 'x,y={z}' }],
-    ['m{}', {}],
-  ])('the labels of %s', (series, labels) => {
-    expect(labelsOf(series)).toEqual(labels)
-  })
-})
-
-describe('what was added between two readings', () => {
-  test('is the difference, series by series', () => {
+describe('the requests that a pod served between two readings', () => {
+  test('are the differences of its counters', () => {
     expect(
       counts(
         countServed(since(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5)), names),
@@ -87,21 +33,7 @@ describe('what was added between two readings', () => {
     ).toEqual({ requests: 31, failures: 1, abandoned: 0 })
   })
 
-  test('of a counter that was restarted is all that it has', () => {
-    expect([...since(requests('200', 100), requests('200', 30)).values()]).toEqual([30])
-  })
-
-  test('of a pod that was restarted is all that it has, also in the series that have passed their old count already', () => {
-    expect([
-      ...since(requests('200', 100) + requests('503', 4), requests('200', 30) + requests('503', 9)).values(),
-    ]).toEqual([30, 9])
-  })
-
-  test('does not take a series that is gone for a restart: Envoy may drop one that is no longer used', () => {
-    expect([...since(requests('200', 100) + requests('503', 4), requests('200', 130)).values()]).toEqual([30])
-  })
-
-  test('of a series that was not there before is all that it has', () => {
+  test('are the whole value of a new series', () => {
     expect(counts(countServed(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({
       requests: 3,
       failures: 3,
@@ -109,7 +41,7 @@ describe('what was added between two readings', () => {
     })
   })
 
-  test('is nothing when nothing came', () => {
+  test('are none while its counters stand still', () => {
     expect(counts(countServed(since(requests('200', 100), requests('200', 100)), names))).toEqual({
       requests: 0,
       failures: 0,
@@ -118,7 +50,7 @@ describe('what was added between two readings', () => {
   })
 })
 
-describe('what counts as a failure', () => {
+describe('the outcome of a request', () => {
   const outcome = (code: string, more: Parameters<typeof requests>[2]) => {
     const { requests: all, failures, abandoned } = countServed(read(requests(code, 1, more)), names)
     expect(all).toBe(1)
@@ -141,7 +73,7 @@ describe('what counts as a failure', () => {
     ['200', 'DC', 'answered'],
     ['503', 'DC', 'failed'],
     ['5', '-', 'answered'],
-  ])('code %s with the flags %s: %s', (code, flags, expected) => {
+  ])('with code %s and the flags %s is: %s', (code, flags, expected) => {
     expect(outcome(code, { flags })).toBe(expected)
   })
 
@@ -160,17 +92,17 @@ describe('what counts as a failure', () => {
     ['none, as stock Envoy writes it', '-', 'http', '-', 'answered'],
     ['Unknown, made up for a call that its caller left', '2', 'grpc', 'DR', 'abandoned'],
     ['Ok, for a caller that left afterwards', '0', 'grpc', 'DC', 'answered'],
-  ])('gRPC status %s', (_, status, protocol, flags, expected) => {
+  ])('with the gRPC status %s is: %s, %s, %s, %s', (_, status, protocol, flags, expected) => {
     expect(outcome('200', { flags, more: `,request_protocol="${protocol}",grpc_response_status="${status}"` })).toBe(
       expected,
     )
   })
 
-  test('a gRPC status where the protocol is not told', () => {
+  test('follows the gRPC status when the protocol is unknown', () => {
     expect(outcome('200', { more: ',grpc_response_status="13"' })).toBe('failed')
   })
 
-  test('only what the pod itself served, not what it asked of others', () => {
+  test('counts only for requests that the pod served, not for those that it sent', () => {
     expect(counts(countServed(read(requests('200', 5) + requests('503', 9, { reporter: 'source' })), names))).toEqual({
       requests: 5,
       failures: 0,
@@ -179,18 +111,18 @@ describe('what counts as a failure', () => {
   })
 })
 
-describe('how long requests took', () => {
+describe('the durations of requests', () => {
   const times = (text: string) => countServed(read(text), names).times
   const histogram = buckets({ '100': 60, '250': 80, '500': 95, '+Inf': 100 })
 
-  test('is told by the buckets of all series together, whatever the requests were counted as', () => {
+  test('add up the buckets of all series, whatever the outcome of the requests was', () => {
     expect(times(histogram)).toEqual({ total: 100, within: { 100: 60, 250: 80, 500: 95 } })
     expect(
       times(requests('200', 120) + histogram + buckets({ '100': 0, '250': 1, '500': 1, '+Inf': 3 }, '503')),
     ).toEqual({ total: 103, within: { 100: 60, 250: 81, 500: 96 } })
   })
 
-  test('keeps the edges that got nothing since', () => {
+  test('keep the edges of buckets that gained nothing', () => {
     expect(
       countServed(
         since(buckets({ '100': 40, '500': 50, '+Inf': 50 }), buckets({ '100': 40, '500': 50, '+Inf': 58 })),
@@ -199,14 +131,14 @@ describe('how long requests took', () => {
     ).toEqual({ total: 8, within: { 100: 0, 500: 0 } })
   })
 
-  test('takes edges for the same however they are written', () => {
+  test('treat edges as equal however they are written', () => {
     expect(times(buckets({ '0.5': 1, '5.0': 2, '1e+01': 3, '+Inf': 3 }))).toEqual({
       total: 3,
       within: { '0.5': 1, 5: 2, 10: 3 },
     })
   })
 
-  test('leaves out what the pod asked of others', () => {
+  test('leave out the requests that the pod sent', () => {
     expect(times(histogram + buckets({ '100': 0, '250': 0, '500': 0, '+Inf': 50 }, '200', 'source'))).toEqual({
       total: 100,
       within: { 100: 60, 250: 80, 500: 95 },
@@ -215,7 +147,7 @@ describe('how long requests took', () => {
   })
 })
 
-describe('what clients asked of the service', () => {
+describe('the requests that clients sent to the service', () => {
   const host = 'backend.shop.svc.cluster.local'
   const ask = (more: string, reporter = 'source', code = '200') =>
     counts(countCalls(read(requests(code, 3, { reporter, more })), names, [host]))
@@ -223,30 +155,34 @@ describe('what clients asked of the service', () => {
   const none = { requests: 0, failures: 0, abandoned: 0 }
 
   test.each([
-    ['by the full name', `,destination_service="${host}"`, three],
-    ['by the full name, whatever the short one', `,destination_service="${host}",destination_service_name="x"`, three],
-    ['by the short name, when there is no full one', ',destination_service_name="backend"', three],
+    ['under its full name', `,destination_service="${host}"`, three],
     [
-      'of the same name in another namespace',
+      'under its full name, whatever the short one is',
+      `,destination_service="${host}",destination_service_name="x"`,
+      three,
+    ],
+    ['under its short name if there is no full one', ',destination_service_name="backend"', three],
+    [
+      'but not for a service of the same name in another namespace',
       ',destination_service="backend.other.svc.cluster.local",destination_service_name="backend"',
       none,
     ],
-    ['of another service', ',destination_service_name="frontend"', none],
-    ['of an unknown one', '', none],
-  ])('%s', (_, more, expected) => {
+    ['but not for another service', ',destination_service_name="frontend"', none],
+    ['but not for an unknown service', '', none],
+  ])('are counted %s', (_, more, expected) => {
     expect(ask(more)).toEqual(expected)
   })
 
-  test('as the callers counted it, not as the servers did', () => {
+  test('are counted by the callers, not by the servers', () => {
     expect(ask(`,destination_service="${host}"`, 'destination')).toEqual(none)
   })
 
-  test('with the failures that no server saw', () => {
+  test('include failures that no server saw', () => {
     const text = requests('503', 2, { reporter: 'source', flags: 'UH', more: `,destination_service="${host}"` })
     expect(counts(countCalls(read(text), names, [host]))).toEqual({ requests: 2, failures: 2, abandoned: 0 })
   })
 
-  test("under a version's own Service, where the route sends to one", () => {
+  test("are counted under a version's own Service where the route sends them there", () => {
     const text = requests('200', 2, {
       reporter: 'source',
       more: ',destination_service="backend-v2.shop.svc.cluster.local"',
@@ -256,10 +192,10 @@ describe('what clients asked of the service', () => {
   })
 })
 
-describe('what only the callers know to have failed at a version', () => {
+describe('failures that only the callers of a version know', () => {
   const host = 'backend.shop.svc.cluster.local'
-  const isCanary = (labels: Record<string, string>) => labels['destination_version'] === 'v2'
-  const seen = (code: string, flags: string, { version = 'v2', reporter = 'source', service = host } = {}) =>
+  const isForCanary = (labels: Record<string, string>) => labels['destination_version'] === 'v2'
+  const failures = (code: string, flags: string, { version = 'v2', reporter = 'source', service = host } = {}) =>
     countCallerFailures(
       read(
         requests(code, 3, {
@@ -270,33 +206,27 @@ describe('what only the callers know to have failed at a version', () => {
       ),
       names,
       [host],
-      isCanary,
+      isForCanary,
     )
 
-  test.each<[string, string, string, { unseen: number; cut: number }]>([
-    ['no connection', '503', 'UF', { unseen: 3, cut: 0 }],
-    ['no connection, after all retries', '503', 'UF,URX', { unseen: 3, cut: 0 }],
-    ['no room', '503', 'UO', { unseen: 3, cut: 0 }],
-    ['a time limit', '504', 'UT', { unseen: 0, cut: 3 }],
-    ['a connection that broke', '503', 'UC', { unseen: 0, cut: 3 }],
-    ['an answer of the version, which counted it itself', '503', '-', { unseen: 0, cut: 0 }],
-    ['the last of several such answers', '503', 'URX', { unseen: 0, cut: 0 }],
-    ['a time limit after a good answer had begun', '200', 'UT', { unseen: 0, cut: 0 }],
-  ])('%s: %s %s', (_, code, flags, expected) => {
-    expect(seen(code, flags)).toEqual(expected)
+  test.each<[string, string, string, { notReached: number; cutOff: number }]>([
+    ['no connection', '503', 'UF', { notReached: 3, cutOff: 0 }],
+    ['no connection, after all retries', '503', 'UF,URX', { notReached: 3, cutOff: 0 }],
+    ['no room in the connection pool', '503', 'UO', { notReached: 3, cutOff: 0 }],
+    ['a timeout', '504', 'UT', { notReached: 0, cutOff: 3 }],
+    ['a connection that broke', '503', 'UC', { notReached: 0, cutOff: 3 }],
+    ['nothing for an answer of the version, which counts it itself', '503', '-', { notReached: 0, cutOff: 0 }],
+    ['nothing for the last of several such answers', '503', 'URX', { notReached: 0, cutOff: 0 }],
+    ['nothing for a timeout after a good answer had begun', '200', 'UT', { notReached: 0, cutOff: 0 }],
+  ])('count %s: %s %s', (_, code, flags, expected) => {
+    expect(failures(code, flags)).toEqual(expected)
   })
 
-  test.each<[string, Parameters<typeof seen>[2]]>([
+  test.each<[string, Parameters<typeof failures>[2]]>([
     ['at another version', { version: 'v1' }],
     ['at another service', { service: 'frontend.shop.svc.cluster.local' }],
-    ['as the version itself counted', { reporter: 'destination' }],
-  ])('not %s', (_, more) => {
-    expect(seen('503', 'UF', more)).toEqual({ unseen: 0, cut: 0 })
+    ['that the version itself counted', { reporter: 'destination' }],
+  ])('do not count a failure %s', (_, more) => {
+    expect(failures('503', 'UF', more)).toEqual({ notReached: 0, cutOff: 0 })
   })
-})
-
-test('a series is written so that its labels are read again', () => {
-  const labels = { a: 'b', c: 'x,y={z}' }
-  expect(seriesOf('m', labels)).toBe('m{a="b",c="x,y={z}"}')
-  expect(labelsOf(seriesOf('m', labels))).toEqual(labels)
 })

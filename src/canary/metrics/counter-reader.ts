@@ -1,0 +1,14 @@
+// How a promotion reads counters, whatever the source is: the sidecars themselves, or Prometheus.
+import type { Pod } from '../../cluster/objects.ts'
+import type { Reading } from '../../metrics/counters.ts'
+
+/**
+ * Reads the counters of these pods. The key is the pod's id; a pod that does not answer is missing.
+ * Rejects when no counters can be read at all.
+ */
+export type CounterReader = (pods: Pod[]) => Promise<Map<string, Reading>>
+
+/** Tells a pod from its replacement of the same name. */
+export function podId({ metadata }: Pod): string {
+  return metadata.uid ?? metadata.name
+}

@@ -1,0 +1,60 @@
+// Chooses the pods whose counters are read in a sample.
+import type { Pod } from '../../cluster/objects.ts'
+import { podId } from './counter-reader.ts'
+import type { Role } from './pod-roles.ts'
+
+export type PodSampler = {
+  choose: (running: Pod[]) => Pod[]
+  /** Leaves these pods out of the next samples. */
+  skip: (pods: Pod[]) => void
+}
+
+/** A client that never called the service is read in one of so many samples. */
+const idleClientEvery = 10
+
+/** Of more than `maxPods` pods of a role it chooses always the same ones, as long as they live. */
+export function createPodSampler(
+  maxPods: number,
+  roleOf: (pod: Pod) => Role,
+  note: (line: string) => void,
+): PodSampler {
+  const chosen = new Set<string>()
+  const noted = new Set<Role>()
+  const samplesToSkip = new Map<string, number>()
+
+  function choose(role: Role, pods: Pod[]): Pod[] {
+    if (pods.length > maxPods && !noted.has(role)) {
+      noted.add(role)
+      note(tooManyPods(role, pods.length, maxPods))
+    }
+    const [before, others] = [
+      pods.filter((pod) => chosen.has(podId(pod))),
+      pods.filter((pod) => !chosen.has(podId(pod))),
+    ]
+    const now = [...before, ...others].slice(0, maxPods)
+    now.forEach((pod) => chosen.add(podId(pod)))
+    return now
+  }
+
+  function isDue(pod: Pod): boolean {
+    const left = samplesToSkip.get(podId(pod)) ?? 0
+    if (left > 0) samplesToSkip.set(podId(pod), left - 1)
+    return left === 0
+  }
+
+  return {
+    choose: (running) =>
+      (['canary', 'stable', 'client'] as const)
+        .flatMap((role) => {
+          const ofRole = running.filter((pod) => roleOf(pod) === role)
+          return choose(role, ofRole)
+        })
+        .filter(isDue),
+    skip: (pods) => pods.forEach((pod) => samplesToSkip.set(podId(pod), idleClientEvery - 1)),
+  }
+}
+
+function tooManyPods(role: Role, count: number, maxPods: number): string {
+  const pods = role === 'client' ? 'client pods' : `${role} pods`
+  return `there are ${count} ${pods}: only the sidecars of ${maxPods} of them are read (\`maxPods\`)`
+}

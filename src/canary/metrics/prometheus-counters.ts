@@ -1,0 +1,64 @@
+// Reads the sidecars' counters from Prometheus instead of the sidecars.
+import type { Pod } from '../../cluster/objects.ts'
+import { hasRestarted, seriesOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { podId, type CounterReader } from './counter-reader.ts'
+import type { Prometheus, PromSample } from './prometheus-client.ts'
+
+/** The labels under which scrapers keep a pod's name, and those for its namespace. */
+const podLabels = ['pod', 'kubernetes_pod_name', 'pod_name', 'k8s_pod_name']
+const namespaceLabels = ['namespace', 'kubernetes_namespace', 'k8s_namespace_name']
+
+/** Reads all pods in one query. A pod that Prometheus knows nothing about has served nothing. */
+export function prometheusReader(query: Prometheus, metrics: MetricNames, hosts: string[]): CounterReader {
+  const last = new Map<string, Reading>()
+  return async (pods) => {
+    const samples = await query(counterQuery(metrics, hosts, pods))
+    const readings = readingsIn(samples, pods)
+    for (const pod of pods) {
+      const id = podId(pod)
+      last.set(id, withMissedSeries(last.get(id) ?? new Map(), readings.get(id) ?? new Map()))
+    }
+    return new Map(pods.map((pod) => [podId(pod), last.get(podId(pod))!]))
+  }
+}
+
+export function counterQuery({ requests, duration }: MetricNames, hosts: string[], pods: Pod[]): string {
+  const names = anyOf(pods.map(({ metadata }) => metadata.name))
+  const served = podLabels.map(
+    (label) => `{__name__=~"${requests}|${duration}_bucket",reporter="destination",${label}=~${names}}`,
+  )
+  return [...served, `{__name__="${requests}",reporter="source",destination_service=~${anyOf(hosts)}}`].join(' or ')
+}
+
+/** The value of a matcher. The dot is the only special character in the names of pods and hosts. */
+function anyOf(names: string[]): string {
+  return `"${names.map((name) => name.replaceAll('.', '\\\\.')).join('|')}"`
+}
+
+function readingsIn(samples: PromSample[], pods: Pod[]): Map<string, Reading> {
+  const byName = new Map(pods.map((pod) => [pod.metadata.name, pod]))
+  const readings = new Map<string, Map<string, number>>()
+  for (const { labels: all, value } of samples) {
+    const { __name__: metric = '', ...labels } = all
+    const pod = byName.get(podNameIn(labels, metric))
+    const namespace = namespaceLabels.map((each) => labels[each]).find((each) => each !== undefined)
+    if (!pod || (namespace !== undefined && namespace !== pod.metadata.namespace)) continue
+    const reading = readings.get(podId(pod)) ?? new Map<string, number>()
+    readings.set(podId(pod), reading.set(seriesOf(metric, labels), value))
+  }
+  return readings
+}
+
+function podNameIn(labels: PromSample['labels'], metric: string): string {
+  const label = podLabels.find((each) => labels[each] !== undefined)
+  if (label !== undefined) return labels[label]!
+  throw new Error(
+    `Prometheus stores ${metric} without a label that names the pod; ` +
+      `make the scrape config of the sidecars add one of ${podLabels.join(', ')}`,
+  )
+}
+
+/** A failed scrape hides series for a while: they keep their last value, unless the pod has restarted. */
+function withMissedSeries(before: Reading, now: Reading): Reading {
+  return hasRestarted(before, now) ? now : new Map([...before, ...now])
+}

@@ -1,0 +1,116 @@
+// Counts requests by their outcome, from what the sidecars' counters gained. Pure.
+import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import { noRequests, type RequestCounts, type Times } from '../analysis/request-counts.ts'
+
+/**
+ * The gRPC codes that are errors of a server: Unknown, DeadlineExceeded, Unimplemented, Internal, Unavailable,
+ * DataLoss.
+ * @see https://opentelemetry.io/docs/specs/semconv/rpc/grpc/
+ */
+const grpcServerErrors = new Set(['2', '4', '12', '13', '14', '15'])
+type Outcome = 'answered' | 'failed' | 'abandoned'
+
+/**
+ * A request failed when it got a 5xx, a server error of gRPC, or no answer at all. It was abandoned when its caller
+ * left first: Envoy's flag is DC for a connection, DR for one of several streams. An HTTP request that was abandoned
+ * has no code; for a gRPC call Envoy makes up a status.
+ */
+function outcomeOf({ response_code: code = '', response_flags: flags = '', ...labels }: SeriesLabels): Outcome {
+  const grpcStatus = grpcStatusOf(labels)
+  const callerLeft = flags.split(',').some((flag) => flag === 'DC' || flag === 'DR')
+  const noAnswer = code === '0'
+  const madeUpStatus = code === '200' && grpcStatus !== undefined && grpcStatus !== '0'
+  if (callerLeft && (noAnswer || madeUpStatus)) return 'abandoned'
+  const grpcFailed = grpcStatus !== undefined && grpcServerErrors.has(grpcStatus)
+  return noAnswer || grpcFailed || /^5\d\d$/.test(code) ? 'failed' : 'answered'
+}
+
+/** The gRPC status of a series; undefined when the requests were not gRPC, or got no status. */
+function grpcStatusOf({
+  request_protocol: protocol = 'grpc',
+  grpc_response_status: status = '',
+}: SeriesLabels): string | undefined {
+  return protocol === 'grpc' && /^\d+$/.test(status) ? status : undefined
+}
+
+/** The requests that a pod served, as its own sidecar counted them. */
+export function countServed(deltas: Reading, names: MetricNames): RequestCounts {
+  const counts = countRequests(deltas, names, ({ reporter }) => reporter === 'destination')
+  return { ...counts, times: timesOf(deltas, names) }
+}
+
+/** The requests that a client sent to any of the full host names, as its sidecar counted them; without their times. */
+export function countCalls(deltas: Reading, names: MetricNames, hosts: string[]): RequestCounts {
+  return countRequests(deltas, names, (labels) => isCallTo(hosts, labels))
+}
+
+function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
+  const { reporter, destination_service: fullName, destination_service_name: shortName } = labels
+  if (reporter !== 'source') return false
+  if (fullName !== undefined) return hosts.includes(fullName)
+  return hosts.some((host) => host.split('.')[0] === shortName)
+}
+
+function countRequests(deltas: Reading, names: MetricNames, belongs: (labels: SeriesLabels) => boolean): RequestCounts {
+  const total = { answered: 0, failed: 0, abandoned: 0 }
+  for (const [labels, delta] of requestsIn(deltas, names)) if (belongs(labels)) total[outcomeOf(labels)] += delta
+  return {
+    ...noRequests,
+    requests: total.answered + total.failed + total.abandoned,
+    failures: total.failed,
+    abandoned: total.abandoned,
+  }
+}
+
+function* requestsIn(deltas: Reading, { requests }: MetricNames): Generator<[SeriesLabels, number]> {
+  for (const [series, delta] of deltas)
+    if (delta > 0 && series.startsWith(`${requests}{`)) yield [labelsOf(series), delta]
+}
+
+/** The durations of the requests that the pod served, added up over all its series. */
+function timesOf(deltas: Reading, { duration }: MetricNames): Times {
+  let total = 0
+  const within: Record<string, number> = {}
+  for (const [series, delta] of deltas) {
+    if (!series.startsWith(`${duration}_bucket{`)) continue
+    const { reporter, le = '' } = labelsOf(series)
+    if (reporter !== 'destination') continue
+    if (le === '+Inf') total += delta
+    else within[String(Number(le))] = (within[String(Number(le))] ?? 0) + delta
+  }
+  return { total, within }
+}
+
+/**
+ * Requests that failed at the caller and that the version's own sidecars do not count as failures. `notReached`: they
+ * never got there, and no sidecar of the version knows them. `cutOff`: the version's sidecar counts them as abandoned.
+ */
+export type CallerFailures = { notReached: number; cutOff: number }
+
+export const noCallerFailures: CallerFailures = { notReached: 0, cutOff: 0 }
+
+/** Envoy's flags for a request that never reached the pod: no connection (UF), or no room in the pool (UO). */
+const notReachedFlags = ['UF', 'UO']
+/** The caller's sidecar stopped waiting for an answer (UT), or the connection broke (UC). */
+const cutOffFlags = ['UT', 'UC']
+
+/** What a client's sidecar saw fail at a version, without the failures that the version's sidecar answered itself. */
+export function countCallerFailures(
+  deltas: Reading,
+  names: MetricNames,
+  hosts: string[],
+  isForVersion: (labels: SeriesLabels) => boolean,
+): CallerFailures {
+  const total = { ...noCallerFailures }
+  for (const [labels, delta] of requestsIn(deltas, names)) {
+    if (!isCallTo(hosts, labels) || !isForVersion(labels) || outcomeOf(labels) !== 'failed') continue
+    const flags = labels['response_flags']?.split(',') ?? []
+    if (flags.some((flag) => notReachedFlags.includes(flag))) total.notReached += delta
+    else if (flags.some((flag) => cutOffFlags.includes(flag))) total.cutOff += delta
+  }
+  return total
+}
+
+export function addCallerFailures(a: CallerFailures, b: CallerFailures): CallerFailures {
+  return { notReached: a.notReached + b.notReached, cutOff: a.cutOff + b.cutOff }
+}

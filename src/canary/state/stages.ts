@@ -1,0 +1,49 @@
+// The stages of a plan: which there are, which are still to come, and what each asks of the routes. Pure.
+import type { CanaryConfig } from '../../config/schema.ts'
+import type { Action, Stage, Step } from './types.ts'
+
+/** The stages of the plan in their order, up to the weight `until`. */
+export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryConfig): Stage[] {
+  return [
+    ...(mirror ? [{ kind: 'mirror', percent: mirror.percent, forMs: mirror.interval ?? interval } as const] : []),
+    ...(ab ? [{ kind: 'ab', forMs: ab.intervals * interval } as const] : []),
+    ...steps
+      .filter((weight) => weight <= until)
+      .map((weight) => ({ kind: 'weight', weight, forMs: interval }) as const),
+  ]
+}
+
+/** How many stages a canary with this weight (in per cent) already has behind it. */
+export function stagesReached(plan: CanaryConfig, weight: number): number {
+  if (weight === 0) return 0
+  return stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length
+}
+
+/** What starts the stage. */
+export function stageAction(stage: Stage): Action {
+  switch (stage.kind) {
+    case 'mirror':
+      return { kind: 'mirror', percent: stage.percent }
+    case 'ab':
+      return { kind: 'ab' }
+    case 'weight':
+      return { kind: 'weight', weight: stage.weight }
+  }
+}
+
+/** What ends the stage of this step: a weight stays, a mirror or a header route must be removed. */
+export function clearActions(step: Step | undefined): Action[] {
+  return step?.kind === 'mirror' || step?.kind === 'ab' ? [{ kind: 'clear' }] : []
+}
+
+/** The stage of the step, in words. */
+export function describeStage({ kind, weight }: Step): string {
+  switch (kind) {
+    case 'mirror':
+      return 'with mirrored requests'
+    case 'ab':
+      return 'with the requests that match `ab`'
+    case 'weight':
+      return `at weight ${weight}`
+  }
+}

@@ -1,0 +1,65 @@
+// How a promotion starts: anew, from what an earlier run saved, or not at all. Pure.
+import type { CanaryConfig } from '../../config/schema.ts'
+import { closeComparison, createChecks } from '../analysis/checks.ts'
+import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { stagesReached } from './stages.ts'
+import { endStep, progressOf } from './steps.ts'
+import type { EndedState, State, Step, WaitingState } from './types.ts'
+
+/**
+ * `weight`: the canary's weight now, in per cent; the stages that it has reached count as taken.
+ * `now`: milliseconds since the epoch. `before`: what stable served until now.
+ */
+export function initialState(
+  plan: CanaryConfig,
+  weight: number,
+  now: number,
+  before: RequestCounts = noRequests,
+): WaitingState {
+  return {
+    phase: 'waiting',
+    startedAt: now,
+    waitingSince: now,
+    startWeight: weight,
+    weight,
+    stagesStarted: stagesReached(plan, weight),
+    steps: [],
+    checks: createChecks(plan),
+    stableTotal: before,
+    canary: noRequests,
+    stable: noRequests,
+    users: noRequests,
+    findings: {},
+    passedGates: [],
+    takeovers: 0,
+  }
+}
+
+/**
+ * Continues a saved promotion of the same canary by the same plan. The evidence of its checks counts on, so that the chance
+ * of a false alarm is spent only once. A step that was interrupted is taken again. `weight`: the canary's weight now.
+ */
+export function resumeState(saved: State, weight: number, now: number): WaitingState {
+  const last = saved.steps.at(-1)
+  const isInterrupted = last?.outcome === 'shifting' || last?.outcome === 'watching'
+  return {
+    ...progressOf(saved),
+    phase: 'waiting',
+    waitingSince: now,
+    weight,
+    stagesStarted: isInterrupted ? saved.stagesStarted - 1 : saved.stagesStarted,
+    steps: saved.steps.map((step) => endStep(step, 'interrupted', lastSeenMoving(step))),
+    checks: closeComparison(saved.checks),
+    findings: {},
+  }
+}
+
+/** Nobody knows when the run was lost; a step surely lasted until then. */
+function lastSeenMoving(step: Step): number {
+  return step.outcome === 'watching' ? step.watched.since : step.shiftedAt
+}
+
+/** A promotion that does not start, because there is nothing to do or another one failed. */
+export function skippedState(plan: CanaryConfig, weight: number, now: number, reason: string): EndedState {
+  return { ...progressOf(initialState(plan, weight, now)), phase: 'ended', steps: [], verdict: 'skipped', reason }
+}

@@ -1,0 +1,86 @@
+// The steps that a promotion has taken: each starts, counts what is served in it, and ends. Pure.
+import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import type { EndedStep, Progress, ShiftingStep, State, Step, StepOutcome, StepsUpTo, WatchingStep } from './types.ts'
+
+/** `kind`, `weight` and `from`: see Step; `now`: milliseconds since the epoch. */
+export function startStep(kind: Step['kind'], weight: number, from: number, now: number): ShiftingStep {
+  return { kind, weight, from, shiftedAt: now, canary: noRequests, stable: noRequests, outcome: 'shifting' }
+}
+
+/** The step under way. */
+export function currentStep<Current extends Step>(steps: StepsUpTo<Current>): Current {
+  return steps[steps.length - 1] as Current
+}
+
+/** The same steps with another current one. */
+export function replaceCurrent<Current extends Step>(steps: Step[], current: Current): StepsUpTo<Current> {
+  return [...(steps.slice(0, -1) as EndedStep[]), current]
+}
+
+/** From now on the requests count as those of the new traffic. */
+export function startWatching({ shift, ...step }: ShiftingStep, now: number): WatchingStep {
+  return { ...step, outcome: 'watching', watched: { since: now, canary: 0, stable: 0 } }
+}
+
+/** Ends a step that is under way; an ended one stays as it is. */
+export function endStep(step: Step, outcome: StepOutcome, endedAt: number): EndedStep {
+  switch (step.outcome) {
+    case 'shifting': {
+      const { shift, ...rest } = step
+      return { ...rest, outcome, endedAt }
+    }
+    case 'watching':
+      return { ...step, outcome, endedAt }
+    default:
+      return step
+  }
+}
+
+/** What every phase knows, with all steps ended. */
+export type BetweenSteps = Progress & { steps: EndedStep[] }
+
+export function endCurrentStep(state: State, outcome: StepOutcome, now: number): BetweenSteps {
+  return { ...progressOf(state), steps: state.steps.map((step) => endStep(step, outcome, now)) }
+}
+
+/** Adds a sample to the last step. One that has passed counts on while the promotion waits for its confirmation. */
+export function countInLastStep<S extends State>(state: S, canary: RequestCounts, stable: RequestCounts): S {
+  const last = state.steps.length - 1
+  return mapSteps(state, (step, i) => (i === last ? countInStep(step, canary, stable) : step))
+}
+
+function countInStep<S extends Step>(step: S, canary: RequestCounts, stable: RequestCounts): S {
+  const counted = { ...step, canary: addRequests(step.canary, canary), stable: addRequests(step.stable, stable) }
+  if (!('watched' in step)) return counted
+  const { since, canary: atCanary, stable: atStable } = step.watched
+  return {
+    ...counted,
+    watched: { since, canary: atCanary + canary.requests, stable: atStable + stable.requests },
+  }
+}
+
+/** The state with each step changed to another of the same kind. */
+export function mapSteps<S extends State>(state: S, change: <Each extends Step>(step: Each, index: number) => Each): S {
+  return { ...state, steps: state.steps.map((step, i) => change(step, i)) }
+}
+
+/** Only what every phase knows: for the next phase to add its own. */
+export function progressOf(state: BetweenSteps | State): Progress {
+  const { startedAt, startWeight, weight, stagesStarted, checks, stableTotal } = state
+  const { canary, stable, users, findings, passedGates, firstTrafficAt, takeovers } = state
+  return {
+    startedAt,
+    startWeight,
+    weight,
+    stagesStarted,
+    checks,
+    stableTotal,
+    canary,
+    stable,
+    users,
+    findings,
+    passedGates,
+    ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
+    takeovers,
+  }
+}

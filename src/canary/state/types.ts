@@ -1,0 +1,138 @@
+// The promotion as plain data: what the machine observes, its state in each phase, and the actions that it asks for.
+// The state is JSON, because the Lease keeps it for a later run (ownership/lease.ts: raise `version` when it changes).
+import type { Checks } from '../analysis/checks.ts'
+import type { RequestCounts } from '../analysis/request-counts.ts'
+import type { ShiftEvidence } from '../analysis/shift-detector.ts'
+import type { Finding, Gate } from './finding.ts'
+
+export type { Finding, Gate } from './finding.ts'
+
+/** One sample: what the pods served since the sample before, and what else is known now. */
+export type Observation = {
+  canary: RequestCounts
+  stable: RequestCounts
+  /** Requests as the callers' own sidecars counted them: after retries, including failures that no server saw. */
+  users: RequestCounts
+  /** All canary pods are ready. */
+  ready: boolean
+  /** Why the canary's pods are broken beyond waiting, such as a crash. */
+  fault?: string
+  /** Somebody else changed the weights or the routes: who, and what the routes say now. */
+  drift?: string
+  /** The guard Job does not watch yet, so no traffic may move. */
+  unguarded?: boolean
+  /** Every counter was read; otherwise nothing can be said of the canary. */
+  complete: boolean
+  /** The latest answers of queries, commands and webhooks. */
+  findings: Finding[]
+  gates: Partial<Record<Gate, Finding>>
+}
+
+/** A part of the plan: copies of requests, then requests that match a header, then shares of all requests. */
+export type Stage =
+  | { kind: 'mirror'; percent: number; forMs: number }
+  | { kind: 'ab'; forMs: number }
+  | { kind: 'weight'; weight: number; forMs: number }
+
+type StepBase = {
+  kind: Stage['kind']
+  /** The canary's weight in per cent; of a mirror, the share that is copied. */
+  weight: number
+  /** The canary's weight in per cent before this step. */
+  from: number
+  /** When the step asked for its traffic, in milliseconds since the epoch. */
+  shiftedAt: number
+  /** What both versions served since then. */
+  canary: RequestCounts
+  stable: RequestCounts
+}
+
+/** Since when the traffic is known to have moved, and how many requests each version served after that. */
+export type WatchedRequests = { since: number; canary: number; stable: number }
+
+/** The routes ask for the step's traffic, and the requests do not show it yet. */
+export type ShiftingStep = StepBase & { outcome: 'shifting'; shift?: ShiftEvidence }
+
+/** The traffic has moved; the checks decide. */
+export type WatchingStep = StepBase & { outcome: 'watching'; watched: WatchedRequests }
+
+export type StepOutcome =
+  | 'passed'
+  | 'failed'
+  | 'inconclusive'
+  | 'rolled-back'
+  | 'held'
+  | 'interrupted'
+  | 'went back to compare'
+
+/** `watched` is missing when the step ended before its traffic had moved. */
+export type EndedStep = StepBase & { outcome: StepOutcome; endedAt: number; watched?: WatchedRequests }
+
+export type Step = ShiftingStep | WatchingStep | EndedStep
+
+/** All steps so far, of which only the last is under way. */
+export type StepsUpTo<Current extends Step> = [...EndedStep[], Current]
+
+/** What every phase knows. Times are milliseconds since the epoch, weights are the canary's in per cent. */
+export type Progress = {
+  startedAt: number
+  startWeight: number
+  weight: number
+  /** How many stages of the plan have started. */
+  stagesStarted: number
+  checks: Checks
+  /** All that stable served, before the promotion too: the canary's latency is compared with it. */
+  stableTotal: RequestCounts
+  /** What was served since the first stage. */
+  canary: RequestCounts
+  stable: RequestCounts
+  users: RequestCounts
+  /** The latest answer of each query, command and webhook, by its name. */
+  findings: Record<string, Finding>
+  passedGates: Gate[]
+  firstTrafficAt?: number
+  /** How often the weights were written again after somebody else had changed them. */
+  takeovers: number
+}
+
+/** `countersMissingSince`: the counters cannot be read since then. */
+type Running = Progress & { countersMissingSince?: number }
+
+/** Waits for ready pods, the guard and the first webhooks, at the start and after an interruption. */
+export type WaitingState = Running & { phase: 'waiting'; waitingSince: number; steps: EndedStep[] }
+
+export type ShiftingState = Running & { phase: 'shifting'; steps: StepsUpTo<ShiftingStep> }
+
+export type WatchingState = Running & { phase: 'watching'; steps: StepsUpTo<WatchingStep> }
+
+/** All steps but the last have passed; waits for the webhooks of type confirm-promotion. */
+export type ConfirmingState = Running & { phase: 'confirming'; confirmingSince: number; steps: EndedStep[] }
+
+export type Verdict = 'promoted' | 'rolled-back' | 'held' | 'inconclusive' | 'skipped'
+
+/**
+ * How a promotion ended, and why.
+ * `timeToDetectMs`: from the canary's first request to the decision that it failed.
+ * `asPlanned`: the plan stops at this weight, and nothing went wrong.
+ */
+export type Outcome = { reason: string } & (
+  | { verdict: 'promoted' | 'skipped' }
+  | { verdict: 'inconclusive' }
+  | { verdict: 'rolled-back'; timeToDetectMs?: number }
+  | { verdict: 'held'; timeToDetectMs?: number; asPlanned?: true }
+)
+
+export type EndedState = Progress & { phase: 'ended'; steps: EndedStep[] } & Outcome
+
+/** waiting → shifting → watching → shifting … → confirming → shifting → watching → ended */
+export type ActiveState = WaitingState | ShiftingState | WatchingState | ConfirmingState
+export type State = ActiveState | EndedState
+
+export type Action =
+  | { kind: 'weight'; weight: number }
+  | { kind: 'mirror'; percent: number }
+  | { kind: 'ab' }
+  /** Removes the mirror and the header route. */
+  | { kind: 'clear' }
+
+export type Next = { state: State; actions: Action[] }

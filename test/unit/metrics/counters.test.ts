@@ -1,0 +1,84 @@
+import { describe, expect, test } from 'vitest'
+import { counterDeltas, hasRestarted, labelsOf, parse, seriesOf } from '../../../src/metrics/counters.ts'
+
+const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
+const read = (text: string) => parse(text, names)
+const requests = (code: string, count: number) => `istio_requests_total{response_code="${code}"} ${count}\n`
+const valuesOf = (before: string, after: string) => [...counterDeltas(read(before), read(after)).values()]
+
+describe('a reading', () => {
+  test('keeps only the two metrics, series by series', () => {
+    const text = [
+      '# TYPE istio_requests_total counter',
+      'istio_requests_total{response_code="200"} 12',
+      'istio_requests_total_other{response_code="200"} 1',
+      'istio_request_duration_milliseconds_bucket{le="5"} 3',
+      'istio_request_duration_milliseconds_count{a="b"} 4',
+      'envoy_server_uptime{} 99',
+      'istio_requests_total{response_code="500"} NaN',
+      'istio_requests_total{response_code="501"',
+      '',
+    ].join('\n')
+    expect([...read(text)]).toEqual([
+      ['istio_requests_total{response_code="200"}', 12],
+      ['istio_request_duration_milliseconds_bucket{le="5"}', 3],
+    ])
+  })
+
+  test('has the metrics that the config names instead', () => {
+    const text = 'my_total{a="b"} 1\nistio_requests_total{a="b"} 2'
+    expect([...parse(text, { requests: 'my_total', duration: 'my_ms' }).values()]).toEqual([1])
+  })
+
+  test.each<[string, number]>([
+    ['istio_requests_total{a="b"} 7 1700000000000', 7],
+    ['istio_requests_total{a="b"} 1.5e3', 1_500],
+    ['istio_requests_total{path="/a} 3"} 8', 8],
+  ])('of the line %s has the value %d', (line, value) => {
+    expect([...read(line).values()]).toEqual([value])
+  })
+})
+
+test.each<[string, Record<string, string>]>([
+  ['m{a="b",c="d"}', { a: 'b', c: 'd' }],
+  ['m{a="say \\"hi\\", x=\\"1\\"",b="2"}', { a: 'say \\"hi\\", x=\\"1\\"', b: '2' }],
+  ['m{a="back\\\\",b="2"}', { a: 'back\\\\', b: '2' }],
+  ['m{a="",b="x,y={z}"}', { a: '', b: 'x,y={z}' }],
+  ['m{}', {}],
+])('parses the labels of %s', (series, labels) => {
+  expect(labelsOf(series)).toEqual(labels)
+})
+
+test('writes a series so that its labels can be parsed again', () => {
+  const labels = { a: 'b', c: 'x,y={z}' }
+  expect(seriesOf('m', labels)).toBe('m{a="b",c="x,y={z}"}')
+  expect(labelsOf(seriesOf('m', labels))).toEqual(labels)
+})
+
+describe('the delta between two readings', () => {
+  test('is the difference of each series', () => {
+    expect(valuesOf(requests('200', 100) + requests('503', 4), requests('200', 130) + requests('503', 5))).toEqual([
+      30, 1,
+    ])
+  })
+
+  test('is the whole value of a series that is new', () => {
+    expect(valuesOf(requests('200', 100), requests('200', 100) + requests('500', 3))).toEqual([0, 3])
+  })
+
+  test('is the whole value of a counter that went down', () => {
+    expect(valuesOf(requests('200', 100), requests('200', 30))).toEqual([30])
+  })
+
+  test('is the whole value of every series of a restarted pod, also of those that passed their old value again', () => {
+    expect(valuesOf(requests('200', 100) + requests('503', 4), requests('200', 30) + requests('503', 9))).toEqual([
+      30, 9,
+    ])
+  })
+
+  test('does not take a missing series for a restart, as Envoy may drop a series that is no longer used', () => {
+    const [before, after] = [requests('200', 100) + requests('503', 4), requests('200', 130)]
+    expect(hasRestarted(read(before), read(after))).toBe(false)
+    expect(valuesOf(before, after)).toEqual([30])
+  })
+})
