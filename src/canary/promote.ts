@@ -1,101 +1,57 @@
-// The promotions of a run, wave by wave, under one watch: all end on a safe weight whatever happens.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Cluster, emptyWhenUnread } from '../cluster/client.ts'
-import { systemNamespace, type GatewayRoute, type Pod, type VirtualService, type Workload } from '../cluster/objects.ts'
-import { watch } from '../cluster/watch.ts'
+// The promotions of a run, wave by wave, in one loop: all of them end on a safe weight, whatever happens.
+import type { Cluster } from '../cluster/client.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { gatewayLabel } from '../policies/compile/index.ts'
-import { isAdopted } from './controller/adopt.ts'
-import { monotonicNow } from '../runtime/clock.ts'
-import { selectorsOf } from './workload/selectors.ts'
-import { readLeftPromotion } from './ownership/lease.ts'
-import { isHeldAsPlanned, skippedState, stagesOf } from './state/machine.ts'
-import {
-  startPromotion,
-  splitOf,
-  type PromotionRun,
-  type Promotion,
-  type PromotionDeps as Around,
-  type WatchedObjects,
-} from './controller/promotion.ts'
-import type { DrainTarget } from './controller/drain.ts'
+import { splitOf, type Promotion, type PromotionDeps, type WatchedObjects } from './controller/context.ts'
+import type { PromotionRun } from './controller/promotion.ts'
+import { whySkipped } from './controller/skip.ts'
+import { startPromotion } from './controller/start.ts'
+import type { DrainTarget } from './controller/undrained.ts'
+import { closeWatches, watchObjects } from './controller/watch.ts'
+import { isHeldAsPlanned, skippedState } from './state/machine.ts'
 import { readWeight, type Split } from './traffic/router.ts'
 
-/** What this process has taken on: whose traffic, under which holder's name. `unseen`: it is put back, and only to be looked at. */
+/**
+ * What this process is responsible for: whose traffic, and the name under which it holds the Lease. `needsDrainCheck`:
+ * the traffic is rolled back, and only the drain is left to check.
+ */
 export type RecoveryIntent = { split: Split; identity: string; drainTarget: DrainTarget; needsDrainCheck: boolean }
 
-/** `intent` is told what to put back should this process die. */
-export type PromoteDeps = Around & { intent: (intents: RecoveryIntent[]) => void }
+/** `intent` records what to roll back if this process dies. */
+export type PromoteDeps = PromotionDeps & { intent: (intents: RecoveryIntent[]) => void }
 
-export async function promote(cluster: Cluster, config: Config, around: PromoteDeps): Promise<Promotion[]> {
-  const watched = await watchAll(cluster, config)
-  const moved: PromotionRun[] = []
-  const skipped: Promotion[] = []
+const cancelled = 'the run was cancelled'
+
+/** What all waves share. */
+type Waves = {
+  cluster: Cluster
+  config: Config
+  deps: PromoteDeps
+  watched: WatchedObjects
+  runs: PromotionRun[]
+  skipped: Promotion[]
+}
+
+/** @throws Error when a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
+export async function promote(cluster: Cluster, config: Config, deps: PromoteDeps): Promise<Promotion[]> {
+  const watched = await watchObjects(cluster, config)
+  const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [] }
+  const { runs, skipped } = waves
   try {
     for (const plans of wavesOf(config)) {
-      const failed = moved.find(isBad)
-      for (const plan of plans) {
-        around.signal.throwIfAborted()
-        const weight = await readWeight(cluster, splitOf(config, plan))
-        const why = failed
-          ? `the canary of ${failed.plan.service} was not promoted`
-          : await whySkipped(cluster, config, plan, weight)
-        if (why === undefined)
-          moved.push(await withHeartbeat(moved, startPromotion(cluster, config, plan, watched, around)))
-        else
-          skipped.push({
-            ...skippedState(plan, weight, monotonicNow(), why),
-            plan,
-            namespace: config.namespace,
-          })
-        around.intent(intentsOf(moved))
-      }
-      await runLoop(config, moved, around)
+      await startWave(waves, plans)
+      await runLoop(waves)
     }
-    const ended = await withHeartbeat(moved, Promise.all(moved.map((each) => each.finish(around.signal.aborted))))
-    around.intent(intentsOf(moved.filter(isOpen)))
+    const fast = deps.signal.aborted
+    const ended = await withHeartbeat(runs, Promise.all(runs.map((run) => run.conclude({ fast }))))
+    deps.intent(intentsOf(runs.filter(isOpen)))
     return [...ended, ...skipped]
   } catch (error) {
-    if (around.signal.aborted)
-      await Promise.all(moved.filter(isMoving).map((each) => each.cancel('the run was cancelled')))
-    else
-      await stopAll(
-        moved.filter((each) => config.together || isMoving(each)),
-        `the promotion could not go on: ${messageOf(error)}`,
-      )
-    await Promise.all(moved.map((each) => each.finish(true)))
-    around.intent(intentsOf(moved.filter(isOpen)))
+    await abandon(waves, error)
     throw error
   } finally {
-    Object.values(watched)
-      .flat()
-      .forEach((each) => each.close())
-  }
-}
-
-function intentsOf(moved: PromotionRun[]): RecoveryIntent[] {
-  return moved.map(({ split, identity, drainTarget, safe, needsDrainCheck }) => ({
-    split,
-    identity,
-    drainTarget,
-    needsDrainCheck: safe() && needsDrainCheck(),
-  }))
-}
-
-/** Left to the post step is what could not be put back, and what nobody has seen to be quiet. */
-const isOpen = ({ safe, needsDrainCheck }: PromotionRun) => !safe() || needsDrainCheck()
-
-const heartbeatMs = 2_000
-
-/** While something takes longer than a moment, those that are begun keep their Leases. */
-async function withHeartbeat<T>(moved: PromotionRun[], work: Promise<T>): Promise<T> {
-  const beating = setInterval(() => moved.forEach((each) => void each.heartbeat()), heartbeatMs)
-  try {
-    return await work
-  } finally {
-    clearInterval(beating)
+    closeWatches(watched)
   }
 }
 
@@ -106,91 +62,85 @@ function wavesOf(config: Config): CanaryConfig[][] {
     .map((wave) => all.filter((plan) => plan.wave === wave))
 }
 
-/**
- * Why the canary is left as it is; one that has all the traffic but was not adopted yet still has a way to go, and so has
- * one whose run was lost before its last step had passed.
- */
-async function whySkipped(
-  cluster: Cluster,
-  config: Config,
-  plan: CanaryConfig,
-  weight: number,
-): Promise<string | undefined> {
-  const name = plan.canary.name
-  if (
-    plan.after === 'adopt' &&
-    (await isAdopted(cluster, splitOf(config, plan), await selectorsOf(cluster, config, plan)))
-  )
-    return `stable runs what ${name} runs, and ${name} rests: it was adopted already`
-  const last = stagesOf(plan).at(-1)
-  const reached = last?.kind === 'weight' && weight >= last.weight
-  if (!reached || (plan.after === 'adopt' && weight === 100)) return undefined
-  const left = await readLeftPromotion(cluster, config.namespace, plan.service)
-  return left && left.state.phase !== 'ended' ? undefined : `the canary ${name} already has the weight ${weight}`
-}
-
-/** Each is read once and then watched: the pods of the namespace, of the clients beside it and of the gateways; workloads; routes. */
-async function watchAll(cluster: Cluster, config: Config): Promise<WatchedObjects> {
-  const canaries = canariesOf(config)
-  const { namespace } = config
-  const namespaces = [...new Set([namespace, ...canaries.flatMap((plan) => plan.clients ?? [])])]
-  const gateways = [...new Set(canaries.flatMap(({ service }) => gatewayLabel(config, service) ?? []))]
-  const byService = canaries.some(({ stable }) => stable.by === 'service')
-  const [pods, workloads, routes] = await Promise.all([
-    Promise.all([
-      ...namespaces.map((each) => watch<Pod>(cluster, 'Pod', each)),
-      ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
-    ]),
-    Promise.all(
-      (['Deployment', 'StatefulSet'] as const).map((kind) =>
-        watch<Workload>(cluster, kind, namespace).catch(emptyWhenUnread),
-      ),
-    ),
-    Promise.all([
-      watch<VirtualService>(cluster, 'VirtualService', namespace),
-      ...(byService
-        ? (['HTTPRoute', 'GRPCRoute'] as const).map((kind) =>
-            watch<GatewayRoute>(cluster, kind, namespace).catch(emptyWhenUnread),
-          )
-        : []),
-    ]),
-  ])
-  return { pods, workloads: workloads.flat(), routes: routes.flat() }
-}
-
-/** Until all have ended: by themselves, because another one was put back, or because the run is cancelled. */
-async function runLoop(config: Config, moved: PromotionRun[], { signal }: PromoteDeps): Promise<void> {
-  const pollMs = Math.min(...moved.map(({ plan }) => plan.pollInterval))
-  const cancelled = new Promise<true>((resolve) =>
-    signal.addEventListener('abort', () => resolve(true), { once: true }),
-  )
-  while (moved.some((each) => each.busy())) {
-    const ticks = sleep(pollMs, false, { signal })
-      .then(() => Promise.all(moved.map((each) => each.tick())))
-      .catch(() => undefined)
-    // A cancel does not wait for a look that is under way.
-    await withHeartbeat(moved, Promise.race([ticks, cancelled]))
-    if (signal.aborted)
-      return void (await Promise.all(
-        moved.filter((each) => each.busy()).map((each) => each.cancel('the run was cancelled')),
-      ))
-    const back = moved.find((each) => isBad(each) && each.state().weight === 0)
-    if (back && config.together)
-      await stopAll(
-        moved.filter((each) => each !== back && !isBad(each)),
-        `put back together with ${back.plan.service}`,
-        back.plan.service,
-      )
+async function startWave({ cluster, config, deps, watched, runs, skipped }: Waves, plans: CanaryConfig[]) {
+  const failed = runs.find(hasFailed)
+  for (const plan of plans) {
+    deps.signal.throwIfAborted()
+    const weight = await readWeight(cluster, splitOf(config, plan))
+    const reason = failed
+      ? `the canary of ${failed.plan.service} was not promoted`
+      : await whySkipped(cluster, config, plan, weight)
+    if (reason === undefined) runs.push(await withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps)))
+    else {
+      const { namespace } = config
+      skipped.push({ ...skippedState(plan, weight, deps.clock.now(), reason), plan, namespace })
+    }
+    deps.intent(intentsOf(runs))
   }
 }
 
-async function stopAll(moving: PromotionRun[], reason: string, along?: string): Promise<void> {
-  await Promise.all(moving.map((each) => each.stop(reason, along)))
+/** Until all have ended: by themselves, because another one failed, or because the run is cancelled. */
+async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promise<void> {
+  const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
+  const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  while (runs.some((run) => run.isBusy)) {
+    const ticks = clock
+      .sleep(pollMs, signal)
+      .then(() => Promise.all(runs.map((run) => run.tick())))
+      .catch(() => undefined)
+    // A cancel does not wait for a sample that is under way.
+    await withHeartbeat(runs, Promise.race([ticks, aborted]))
+    if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
+    const failed = runs.find((run) => hasFailed(run) && run.state.weight === 0)
+    if (failed && config.together) await rollBackWith(failed, runs)
+  }
 }
 
-const isMoving = ({ state }: PromotionRun) => state().phase !== 'ended'
+async function cancelAll(runs: PromotionRun[]): Promise<void> {
+  await Promise.all(runs.map((run) => run.cancel(cancelled)))
+}
 
-function isBad({ state }: PromotionRun): boolean {
-  const now = state()
-  return now.phase === 'ended' && now.verdict !== 'promoted' && !isHeldAsPlanned(now)
+async function rollBackWith(failed: PromotionRun, runs: PromotionRun[]): Promise<void> {
+  const { service } = failed.plan
+  const others = runs.filter((run) => run !== failed && !hasFailed(run))
+  await Promise.all(others.map((run) => run.rollBack(`rolled back together with ${service}`, service)))
+}
+
+/** After an error outside the promotions, such as one that cannot start: ends all of them as fast as possible. */
+async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {
+  if (deps.signal.aborted) await cancelAll(runs.filter((run) => !run.hasEnded()))
+  else {
+    const affected = runs.filter((run) => config.together || !run.hasEnded())
+    await Promise.all(affected.map((run) => run.rollBack(`the promotion could not continue: ${messageOf(error)}`)))
+  }
+  await Promise.all(runs.map((run) => run.conclude({ fast: true })))
+  deps.intent(intentsOf(runs.filter(isOpen)))
+}
+
+function intentsOf(runs: PromotionRun[]): RecoveryIntent[] {
+  return runs.map(({ split, identity, drainTarget, isSafe, needsDrainCheck }) => ({
+    split,
+    identity,
+    drainTarget,
+    needsDrainCheck: isSafe && needsDrainCheck,
+  }))
+}
+
+/** The post step has to roll it back, or to check that it drains. */
+const isOpen = ({ isSafe, needsDrainCheck }: PromotionRun) => !isSafe || needsDrainCheck
+
+function hasFailed({ state }: PromotionRun): boolean {
+  return state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state)
+}
+
+const heartbeatMs = 2_000
+
+/** Renews the Leases of the running promotions while `work` takes longer than a moment. */
+async function withHeartbeat<T>(runs: PromotionRun[], work: Promise<T>): Promise<T> {
+  const timer = setInterval(() => runs.forEach((run) => void run.heartbeat()), heartbeatMs)
+  try {
+    return await work
+  } finally {
+    clearInterval(timer)
+  }
 }

@@ -1,74 +1,88 @@
-// From outside a promotion's own loop: what a run that died left undone, and a put-back on request.
-import { guardName } from './ownership/guard-manifest.ts'
+// From outside a promotion's own loop: what a run that died left undone, and a rollback on request.
 import { ApiError, type Cluster } from '../cluster/client.ts'
 import type { Lease } from '../cluster/objects.ts'
-import { deleteGuard, readSavedRoutes } from './ownership/session.ts'
-import { guardIdentity, leaseName, leasePaths, seizeLease } from './ownership/lease.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
+import { findUndrained } from './controller/undrained.ts'
+import { deleteGuard } from './ownership/guard-job.ts'
+import { guardName } from './ownership/guard-manifest.ts'
+import { seizeLease } from './ownership/lease.ts'
+import { endedAnnotation, guardIdentity, holderOf, leaseName, leasePaths } from './ownership/lease-object.ts'
+import { readSavedRoutes } from './ownership/session.ts'
 import type { RecoveryIntent } from './promote.ts'
-import { findUndrained } from './controller/drain.ts'
 import { resetToStable, type Split } from './traffic/router.ts'
 
 /**
- * Puts the traffic back, or leaves it where it is to be held, and gives up the Lease; answers in one sentence what was done,
- * if anything. @throws Error also when the canary still serves though its weight is 0.
+ * Returns the traffic to stable, or leaves it where it is held, and releases the Lease; answers in one sentence what
+ * was done, if anything. `isHeld`: the plan says `onCancel: hold`. @throws Error also when the canary still serves at
+ * weight 0.
  */
 export async function recoverPromotion(
   cluster: Cluster,
   intent: RecoveryIntent,
-  held: boolean,
+  isHeld: boolean,
   note: (line: string) => void,
+  clock: Clock = systemClock,
 ): Promise<string | undefined> {
   const { split, drainTarget, needsDrainCheck } = intent
-  const { what, isBack } = needsDrainCheck ? { what: undefined, isBack: true } : await finish(cluster, intent, held)
-  const serving = isBack ? await findUndrained(cluster, split, drainTarget, note) : undefined
+  const { done, isRolledBack } = needsDrainCheck
+    ? { done: undefined, isRolledBack: true }
+    : await recoverTraffic(cluster, intent, isHeld)
+  const serving = isRolledBack ? await findUndrained(cluster, split, drainTarget, note, clock) : undefined
   if (serving !== undefined) throw new Error(serving)
-  return what
+  return done
 }
 
-type Undone = { what: string | undefined; isBack: boolean }
+type Recovery = { done: string | undefined; isRolledBack: boolean }
 
-async function finish(cluster: Cluster, { split, identity }: RecoveryIntent, held: boolean): Promise<Undone> {
+async function recoverTraffic(
+  cluster: Cluster,
+  { split, identity }: RecoveryIntent,
+  isHeld: boolean,
+): Promise<Recovery> {
   const { namespace, service, stable } = split
   const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
-  const holder = lease?.spec?.holderIdentity ?? ''
+  const holder = holderOf(lease)
   const isGuards = holder === guardIdentity(identity)
-  // Ended, given up, put back by the guard, or another run's by now: nothing here is left to undo.
+  // Ended, released, rolled back by the guard, or taken over by another run: nothing is left to do.
   if (holder !== identity && !isGuards)
-    return { what: lease?.metadata.annotations?.[leasePaths.endedName], isBack: false }
-  if (held && isGuards)
-    return { what: `the guard is putting all traffic of ${service} back to ${stable.name}`, isBack: false }
-  if (!held) await resetToStable(cluster, split, await readSavedRoutes(cluster, namespace, service))
-  const what = held
+    return { done: lease?.metadata.annotations?.[endedAnnotation], isRolledBack: false }
+  if (isHeld && isGuards)
+    return { done: `the guard is returning all traffic of ${service} to ${stable.name}`, isRolledBack: false }
+  if (!isHeld) await resetToStable(cluster, split, await readSavedRoutes(cluster, namespace, service))
+  const done = isHeld
     ? `the traffic of ${service} stays as it is (\`onCancel: hold\`)`
-    : `all traffic of ${service} was put back to ${stable.name}`
-  if (!isGuards) await giveUp(cluster, split, identity, `the run ended in the middle of the promotion, and ${what}`)
-  return { what, isBack: !held }
+    : `all traffic of ${service} was returned to ${stable.name}`
+  if (!isGuards) await releaseLease(cluster, split, identity, `the run ended during the promotion, and ${done}`)
+  return { done, isRolledBack: !isHeld }
 }
 
-async function giveUp(cluster: Cluster, { namespace, service }: Split, identity: string, why: string): Promise<void> {
+async function releaseLease(
+  cluster: Cluster,
+  { namespace, service }: Split,
+  identity: string,
+  reason: string,
+): Promise<void> {
   await cluster
     .patch('Lease', namespace, leaseName(service), [
       { op: 'test', path: '/spec/holderIdentity', value: identity },
-      { op: 'add', path: leasePaths.ended, value: why },
+      { op: 'add', path: leasePaths.ended, value: reason },
       { op: 'replace', path: '/spec/holderIdentity', value: '' },
     ])
     .catch((error: unknown) => {
-      // Somebody was quicker, and has the say now.
+      // Someone was faster, and decides now.
       if (!(error instanceof ApiError) || ![404, 422].includes(error.status)) throw error
     })
   await deleteGuard(cluster, namespace, guardName(service, identity))
 }
 
-/** All traffic to stable, whoever promotes the service at the moment: a run that does loses its Lease first. Answers whether anything was written. */
+/**
+ * Returns all traffic to stable, whoever promotes the service now: a run that does loses its Lease first. Answers
+ * whether anything was written.
+ */
 export async function forceRollback(cluster: Cluster, split: Split, run: string): Promise<boolean> {
   const { namespace, service } = split
-  const lease = await seizeLease(
-    cluster,
-    namespace,
-    service,
-    `${run} (rollback)`,
-    `${run} put all traffic back (stage rollback)`,
-  )
+  const reason = `${run} returned all traffic to stable (stage rollback)`
+  const lease = await seizeLease(cluster, namespace, service, `${run} (rollback)`, reason)
   const written = await resetToStable(cluster, split, lease ? await readSavedRoutes(cluster, namespace, service) : [])
   if (lease) await cluster.remove('Lease', namespace, leaseName(service), lease.metadata.uid)
   return written.length > 0

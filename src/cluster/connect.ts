@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
 import { ConfigError } from '../config/error.ts'
 
-/** None is given and none is where one is usually found. */
+/** No kubeconfig is given, and none is in the usual places. */
 export class NoKubeconfig extends ConfigError {}
 
 /** How to reach the API server: for our own requests, and as arguments for istioctl. */
@@ -20,20 +20,22 @@ export type Connection = {
 export function connection(kubeconfig: string | undefined, context: string | undefined, tempDir: string): Connection {
   const config = new KubeConfig()
   const content = kubeconfig === undefined ? undefined : contentOf(kubeconfig)
-  load(config, kubeconfig, content)
-  const name = choose(config, context)
+  loadInto(config, kubeconfig, content)
+  const name = chooseContext(config, context)
   config.setCurrentContext(name)
   const cluster = config.getCurrentCluster()
   if (!cluster)
     throw new ConfigError(
-      `kubeconfig: the context ${name} names a cluster that the kubeconfig does not hold; add the cluster or choose another context`,
+      `kubeconfig: the context ${name} names a cluster that the kubeconfig does not hold; add the cluster or choose ` +
+        'another context',
     )
   if (config.getCurrentUser() === null)
     throw new ConfigError(
-      `kubeconfig: the context ${name} names a user that the kubeconfig does not hold; add the user or choose another context`,
+      `kubeconfig: the context ${name} names a user that the kubeconfig does not hold; add the user or choose ` +
+        'another context',
     )
 
-  const file = content === undefined ? kubeconfig : keep(content, tempDir)
+  const file = content === undefined ? kubeconfig : writeTemporary(content, tempDir)
   const cliArgs = [
     ...(file === undefined ? [] : ['--kubeconfig', file]),
     ...(name === 'inClusterContext' ? [] : ['--context', name]),
@@ -55,7 +57,7 @@ function contentOf(kubeconfig: string): string | undefined {
   return /[\n{]|: /.test(kubeconfig) ? kubeconfig : undefined
 }
 
-function load(config: KubeConfig, kubeconfig: string | undefined, content: string | undefined): void {
+function loadInto(config: KubeConfig, kubeconfig: string | undefined, content: string | undefined): void {
   const path = kubeconfig ?? process.env['KUBECONFIG']
   // KUBECONFIG may be a list, of which some may be missing.
   const files =
@@ -73,7 +75,8 @@ function load(config: KubeConfig, kubeconfig: string | undefined, content: strin
     // A parser's message may quote the file, and with it a secret: only the line is safe to show.
     const line = (error as { mark?: { line?: number } } | undefined)?.mark?.line
     throw new ConfigError(
-      `kubeconfig: ${what} does not parse${line === undefined ? '' : ` (line ${line + 1})`}; it must be a kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`,
+      `kubeconfig: ${what} does not parse${line === undefined ? '' : ` (line ${line + 1})`}; it must be a ` +
+        `kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`,
     )
   }
   const standIn =
@@ -86,7 +89,8 @@ function load(config: KubeConfig, kubeconfig: string | undefined, content: strin
     )
   if (config.contexts.length === 0)
     throw new ConfigError(
-      `kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw --minify\` prints it`,
+      `kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw ` +
+        `--minify\` prints it`,
     )
 }
 
@@ -95,7 +99,7 @@ function fileName(path: string): string {
   return path.length <= 200 ? `the file ${path}` : 'the value is no kubeconfig, and a file of that name'
 }
 
-function choose(config: KubeConfig, wanted: string | undefined): string {
+function chooseContext(config: KubeConfig, wanted: string | undefined): string {
   const names = config.contexts.map(({ name }) => name)
   const name = wanted ?? config.getCurrentContext()
   if (names.includes(name)) return name
@@ -105,7 +109,7 @@ function choose(config: KubeConfig, wanted: string | undefined): string {
   throw new ConfigError(`context: ${problem}; the kubeconfig has ${names.join(', ')}`)
 }
 
-function keep(content: string, tempDir: string): string {
+function writeTemporary(content: string, tempDir: string): string {
   const file = join(mkdtempSync(join(tempDir, 'mesh-canary-')), 'kubeconfig')
   writeFileSync(file, content, { mode: 0o600 })
   return file

@@ -1,6 +1,7 @@
 // A connection to a port of a pod through the API server: what `kubectl port-forward` does, without the listening.
 import { Duplex, PassThrough } from 'node:stream'
-// Not the library's PortForward: that one also resolves Services, by the generated calls of every kind that there is (2 MB of bundle).
+// Not the library's PortForward: that one also resolves Services, by the generated calls of every kind that there is
+// (2 MB of bundle).
 import { WebSocketHandler } from '@kubernetes/client-node/dist/web-socket-handler.js'
 import type { Connection } from './connect.ts'
 
@@ -13,7 +14,7 @@ const socketLike = {
   unref: () => undefined,
 }
 
-/** The channels of one forwarded port; what comes first on each are two bytes with its number. */
+/** The channels of one forwarded port; each starts with two bytes, the port's number. */
 const [dataChannel, errorChannel] = [0, 1]
 const portBytes = 2
 
@@ -21,15 +22,15 @@ const portBytes = 2
 export async function forward({ config }: Connection, namespace: string, pod: string, port: number): Promise<Duplex> {
   const [fromPod, toPod] = [new PassThrough(), new PassThrough()]
   const stream = Duplex.from({ writable: toPod, readable: fromPod })
-  const begun = new Set<number>()
+  const started = new Set<number>()
   const connected = (await new WebSocketHandler(config).connect(
     `/api/v1/namespaces/${namespace}/pods/${pod}/portforward?ports=${port}`,
     null,
     (channel, bytes) => {
-      const said = begun.has(channel) ? bytes : bytes.subarray(portBytes)
-      begun.add(channel)
-      if (channel === dataChannel) fromPod.write(said)
-      else if (channel === errorChannel && said.length > 0) stream.destroy(new Error(said.toString().trim()))
+      const payload = started.has(channel) ? bytes : bytes.subarray(portBytes)
+      started.add(channel)
+      if (channel === dataChannel) fromPod.write(payload)
+      else if (channel === errorChannel && payload.length > 0) stream.destroy(new Error(payload.toString().trim()))
       return true
     },
   )) as unknown

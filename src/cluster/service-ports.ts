@@ -1,16 +1,17 @@
-// What the ports of a Service are, and what each speaks, as Istio reads it: from its appProtocol, else from the first part of its name.
+// The ports of a Service, and the protocol of each as Istio reads it: from appProtocol, else from the first part of its
+// name. Pure.
 import type { Service } from './objects.ts'
 
 const http = ['http', 'http2', 'grpc', 'grpc-web', 'h2c', 'ws']
 const encrypted = ['https', 'tls', 'wss']
 const plain = ['tcp', 'mysql', 'mongo', 'redis', 'udp']
 
-/** A headless Service, and one that is an external name, need have none. */
+/** Empty for a headless or external-name Service without ports. */
 export function servicePorts({ spec }: Service): Service['spec']['ports'] {
   return (spec as Partial<Service['spec']>).ports ?? []
 }
 
-/** `unknown`: the port does not say, so Istio guesses from the first bytes that a client sends. */
+/** `unknown`: the port names no protocol, so Istio guesses it from the first bytes that a client sends. */
 export type Protocol = 'http' | 'tls' | 'tcp' | 'unknown'
 
 export function protocolOf({
@@ -23,8 +24,8 @@ export function protocolOf({
   protocol?: string
 }): Protocol {
   if (protocol === 'UDP') return 'tcp'
-  const said = (appProtocol?.replace(/^kubernetes\.io\//, '') ?? name ?? '').toLowerCase()
-  const is = (word: string) => said === word || (appProtocol === undefined && said.startsWith(`${word}-`))
+  const declared = (appProtocol?.replace(/^kubernetes\.io\//, '') ?? name ?? '').toLowerCase()
+  const is = (word: string) => declared === word || (appProtocol === undefined && declared.startsWith(`${word}-`))
   if (http.some(is)) return 'http'
   if (encrypted.some(is)) return 'tls'
   return plain.some(is) ? 'tcp' : 'unknown'

@@ -1,4 +1,4 @@
-// The objects of one kind as they are now: listed once, then kept by a watch, so that looking at them asks nothing.
+// The present objects of one kind: listed once, then kept up to date by a watch, so that reading them costs no request.
 import { systemClock } from '../runtime/clock.ts'
 import { backOffMs } from '../runtime/retry.ts'
 import { ApiError, type Cluster, type Selection } from './client.ts'
@@ -7,14 +7,14 @@ import type { Kind, KubeObject } from './objects.ts'
 export type ObjectWatch<T> = {
   current: () => T[]
   get: (name: string) => T | undefined
-  /** False while the API server cannot be read, so that what is known may be old. */
+  /** False while the API server cannot be read, so that the objects may be out of date. */
   fresh: () => boolean
   close: () => void
 }
 
 const longestPauseMs = 5_000
 
-/** @throws ApiError when the first list fails; later failures only make it stale until it can be read again. */
+/** @throws ApiError when the first list fails. After later failures `fresh` is false until a list succeeds again. */
 export async function watch<T extends KubeObject>(
   cluster: Cluster,
   kind: Kind,
@@ -27,7 +27,7 @@ export async function watch<T extends KubeObject>(
 
   async function list(): Promise<string> {
     const { items, version } = await cluster.snapshot<T>(kind, namespace, query)
-    objects = new Map(items.map((item) => [keyOf(item), item]))
+    objects = new Map(items.map((item) => [namespacedName(item), item]))
     fresh = true
     return version
   }
@@ -40,12 +40,12 @@ export async function watch<T extends KubeObject>(
         for await (const event of cluster.changes(kind, namespace, query, version, ending.signal)) {
           if (event.type === 'ERROR')
             throw new ApiError(event.object.code ?? 0, event.object.message ?? 'the watch ended')
-          if (event.type === 'DELETED') objects.delete(keyOf(event.object))
-          else if (event.type !== 'BOOKMARK') objects.set(keyOf(event.object), event.object as T)
+          if (event.type === 'DELETED') objects.delete(namespacedName(event.object))
+          else if (event.type !== 'BOOKMARK') objects.set(namespacedName(event.object), event.object as T)
           failures = 0
         }
       } catch {
-        // Whatever it was, a new list tells all that was missed.
+        // A new list shows everything that was missed.
       }
       fresh = false
       version = undefined
@@ -63,6 +63,6 @@ export async function watch<T extends KubeObject>(
   }
 }
 
-function keyOf({ metadata }: KubeObject): string {
+function namespacedName({ metadata }: KubeObject): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`
 }

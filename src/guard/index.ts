@@ -1,12 +1,13 @@
-// The guard's program, a bundle of its own (dist/guard.mjs): it runs in the cluster, with nothing but Node.js beside it.
+// The guard's program, a bundle of its own (dist/guard.mjs): it runs in the cluster with nothing but Node.js.
 import { readFileSync } from 'node:fs'
-import { client, type ApiAccess } from '../cluster/client.ts'
 import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts'
+import { client, type ApiAccess } from '../cluster/client.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { watchLease } from './watchdog.ts'
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount'
 
-/** As the service account of the pod; its token is renewed in place. */
+/** As the service account of the pod. Reads the token for every request, because Kubernetes renews it in place. */
 function inCluster(): ApiAccess {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = process.env
   const applyToHTTPSOptions = (options: object) => {
@@ -22,9 +23,9 @@ function inCluster(): ApiAccess {
   }
 }
 
-const say = (line: string) => console.log(`${new Date().toISOString()} ${line}`)
-const orders = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec
+const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`)
+const spec = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec
 process.on('SIGTERM', () => process.exit(143))
-say(`watching the Lease ${orders.namespace}/${orders.lease} of ${orders.identity}`)
-say(await watchLease(client(inCluster()), orders, say))
+log(`watching the Lease ${spec.namespace}/${spec.lease} of ${spec.identity}`)
+log(await watchLease(client(inCluster()), spec, { clock: systemClock, log }))
 process.exit()

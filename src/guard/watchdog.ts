@@ -1,113 +1,151 @@
-// The guard's whole life: it watches the Lease of one run, and when that is not renewed any more it puts all traffic back.
-// It goes on until that is done, however long the API server or istiod are away; and it ends when the run has ended.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { monotonicNow } from '../runtime/clock.ts'
-import { guardIdentity, leasePaths, runOfHolder } from '../canary/ownership/lease.ts'
+// The guard's loop: it watches the Lease of one run, and rolls back to stable when the run stops renewing it. It tries
+// until the rollback is written, however long the API server or istiod do not answer. It ends when the run has ended.
+import { guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
+import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import { ApiError, isConflict, type Cluster, type PatchOperation } from '../cluster/client.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
+import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
-import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 
-export type GuardOutcome = 'the run has ended' | 'another run has taken over' | 'put back'
+export type GuardOutcome = 'the run has ended' | 'another run has taken over' | 'rolled back to stable'
+
+export type GuardDeps = { clock: Clock; log: (line: string) => void }
 
 const pollMs = 1_000
 
-export async function watchLease(
-  cluster: Cluster,
-  orders: GuardSpec,
-  say: (line: string) => void,
-): Promise<GuardOutcome> {
-  const { identity, afterMs, lease: name, service } = orders
-  let onDuty = false
-  let heard: { at: number; renewTime: string | undefined } | undefined
-  let unread: number | undefined
-  for (; ; await sleep(pollMs)) {
-    const asked = monotonicNow()
-    const lease = await read(cluster, orders).catch((problem: unknown) => ({ problem }))
-    if (lease && 'problem' in lease) {
-      if (unread === undefined) say(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
-      unread ??= asked
-      continue
-    }
-    // While nobody can reach the API server the run cannot either: that time, and that of an answer that hung, does not count against it.
-    const without = monotonicNow() - (unread ?? asked)
-    if (heard && (unread !== undefined || without >= pollMs)) heard = { ...heard, at: heard.at + without }
-    unread = undefined
-    if (!lease || lease.spec?.holderIdentity === '') return 'the run has ended'
-    const holder = lease.spec?.holderIdentity
-    if (holder !== identity && holder !== guardIdentity(identity)) return 'another run has taken over'
-    const { renewTime } = lease.spec!
-    if (!heard || heard.renewTime !== renewTime) heard = { at: monotonicNow(), renewTime }
-    if (!onDuty)
-      onDuty = await mark(cluster, orders, lease, say, [{ op: 'add', path: leasePaths.guard, value: identity }])
-    const isDue = holder === guardIdentity(identity) || monotonicNow() - heard.at >= afterMs
-    if (!isDue) continue
-    say(`${identity} has not been heard of for ${afterMs / 1000} s: all traffic of ${service} goes back`)
-    // First the run loses its Lease, so that one that comes back to life cannot write over what is put back.
-    const fenced =
-      holder === guardIdentity(identity) ||
-      (await mark(cluster, orders, lease, say, [
-        { op: 'replace', path: '/spec/holderIdentity', value: guardIdentity(identity) },
-      ]))
-    if (fenced && (await putBack(cluster, orders, say))) return 'put back'
+/** How long the run has been silent, by the guard's clock. */
+class Silence {
+  private lastSign: { at: number; renewTime: string | undefined } | undefined
+  private unreachableSince: number | undefined
+  private readonly clock: Clock
+
+  constructor(clock: Clock) {
+    this.clock = clock
+  }
+
+  /** The Lease could not be read. Answers whether the read before it still could. */
+  failed(askedAt: number): boolean {
+    const isFirst = this.unreachableSince === undefined
+    this.unreachableSince ??= askedAt
+    return isFirst
+  }
+
+  /**
+   * The Lease was read. While the guard cannot reach the API server, the run cannot either. So that time does not count
+   * against the run, and neither does the time of an answer that came late.
+   */
+  answered(askedAt: number): void {
+    const wasUnreachable = this.unreachableSince !== undefined
+    const withoutMs = this.clock.now() - (this.unreachableSince ?? askedAt)
+    if (this.lastSign && (wasUnreachable || withoutMs >= pollMs)) this.lastSign.at += withoutMs
+    this.unreachableSince = undefined
+  }
+
+  /** A changed `renewTime` is a sign of life; its value is by the run's clock and says nothing. */
+  renewed(renewTime: string | undefined): void {
+    if (!this.lastSign || this.lastSign.renewTime !== renewTime) this.lastSign = { at: this.clock.now(), renewTime }
+  }
+
+  ms(): number {
+    return this.lastSign ? this.clock.now() - this.lastSign.at : 0
   }
 }
 
-function read(cluster: Cluster, { namespace, lease }: GuardSpec): Promise<Lease | undefined> {
+export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardDeps): Promise<GuardOutcome> {
+  const { clock, log } = deps
+  const { identity, afterMs, lease: name, service } = spec
+  const silence = new Silence(clock)
+  let isAnnounced = false
+  for (; ; await clock.sleep(pollMs)) {
+    const askedAt = clock.now()
+    const lease = await readLease(cluster, spec).catch((problem: unknown) => ({ problem }))
+    if (lease && 'problem' in lease) {
+      if (silence.failed(askedAt)) log(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
+      continue
+    }
+    silence.answered(askedAt)
+    const outcome = outcomeOf(lease, identity)
+    if (outcome) return outcome
+    const held = lease!
+    silence.renewed(held.spec?.renewTime)
+    if (!isAnnounced)
+      isAnnounced = await patchLease(cluster, spec, held, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
+    const isFenced = holderOf(held) === guardIdentity(identity)
+    if (!isFenced && silence.ms() < afterMs) continue
+    log(`${identity} did not renew its Lease for ${afterMs / 1000} s: rolling all traffic of ${service} back to stable`)
+    // First the run loses its Lease, so that a run that wakes up cannot write over the rollback.
+    if (!isFenced && !(await fence(cluster, spec, held, log))) continue
+    if (await rollBack(cluster, spec, log)) return 'rolled back to stable'
+  }
+}
+
+function readLease(cluster: Cluster, { namespace, lease }: GuardSpec): Promise<Lease | undefined> {
   return cluster.get<Lease>('Lease', namespace, lease)
 }
 
-/** Answers whether it was written; somebody may have been quicker, and anything else is told. */
-async function mark(
-  cluster: Cluster,
-  { namespace, lease: name }: GuardSpec,
-  lease: Lease,
-  say: (line: string) => void,
-  operations: PatchOperation[],
-): Promise<boolean> {
-  const asRead: PatchOperation = {
-    op: 'test',
-    path: '/metadata/resourceVersion',
-    value: lease.metadata.resourceVersion,
-  }
-  return cluster.patch('Lease', namespace, name, [asRead, ...operations]).then(
-    () => true,
-    (problem: unknown) => {
-      if (!isConflict(problem)) say(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
-      return false
-    },
-  )
+/** How the watch ends by itself; undefined while the run or this guard holds the Lease. */
+function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | undefined {
+  if (!lease || lease.spec?.holderIdentity === '') return 'the run has ended'
+  const holder = lease.spec?.holderIdentity
+  return holder === identity || holder === guardIdentity(identity) ? undefined : 'another run has taken over'
 }
 
-/** Answers whether all of it is done; what could not be written is tried again with the next look. */
-async function putBack(cluster: Cluster, orders: GuardSpec, say: (line: string) => void): Promise<boolean> {
-  const { namespace, service, lease: name, identity, afterMs, split, saved } = orders
+function fence(cluster: Cluster, spec: GuardSpec, lease: Lease, log: (line: string) => void): Promise<boolean> {
+  const holder = { op: 'replace', path: '/spec/holderIdentity', value: guardIdentity(spec.identity) } as const
+  return patchLease(cluster, spec, lease, log, [holder])
+}
+
+/** Writes to the Lease unless it has changed since it was read. Answers whether it was written; logs other refusals. */
+async function patchLease(
+  cluster: Cluster,
+  { namespace, lease: name }: GuardSpec,
+  { metadata: { resourceVersion } }: Lease,
+  log: (line: string) => void,
+  operations: PatchOperation[],
+): Promise<boolean> {
+  const isUnchanged: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }
   try {
-    const written = await resetToStable(cluster, split, saved, true)
-    const what = `the run ${runOfHolder(identity)} was not heard of for ${afterMs / 1000} s, and the guard put all traffic of ${service} back to ${split.stable.name}`
-    say(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
-    await cluster
-      .create(event(orders, what))
-      .catch((problem: unknown) => say(`the event cannot be recorded: ${messageOf(problem)}`))
-    await cluster
-      .patch('Lease', namespace, name, [
-        { op: 'test', path: '/spec/holderIdentity', value: guardIdentity(identity) },
-        { op: 'add', path: leasePaths.ended, value: what },
-        { op: 'replace', path: '/spec/holderIdentity', value: '' },
-      ])
-      .catch((problem: unknown) => {
-        // Somebody has ended it meanwhile. One who took it over is seen with the next look.
-        if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
-      })
+    await cluster.patch('Lease', namespace, name, [isUnchanged, ...operations])
     return true
   } catch (problem) {
-    say(`not done yet: ${messageOf(problem)}`)
+    if (!isConflict(problem)) log(`the Lease ${name} cannot be written: ${messageOf(problem)}`)
     return false
   }
 }
 
-function event({ namespace, service, lease }: GuardSpec, message: string): KubeObject {
+/** Answers whether all of it is written; the next poll tries again what could not be written. */
+async function rollBack(cluster: Cluster, spec: GuardSpec, log: (line: string) => void): Promise<boolean> {
+  const { service, identity, afterMs, split, saved } = spec
+  try {
+    const written = await resetToStable(cluster, split, saved, true)
+    const run = `the run ${runOfHolder(identity)} did not renew its Lease for ${afterMs / 1000} s`
+    const what = `${run}, and the guard returned all traffic of ${service} to ${split.stable.name}`
+    log(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
+    await cluster
+      .create(rollbackEvent(spec, what))
+      .catch((problem: unknown) => log(`the event cannot be recorded: ${messageOf(problem)}`))
+    await releaseLease(cluster, spec, what)
+    return true
+  } catch (problem) {
+    log(`the rollback is not complete yet: ${messageOf(problem)}`)
+    return false
+  }
+}
+
+async function releaseLease(cluster: Cluster, { namespace, lease, identity }: GuardSpec, what: string): Promise<void> {
+  const operations: PatchOperation[] = [
+    { op: 'test', path: '/spec/holderIdentity', value: guardIdentity(identity) },
+    { op: 'add', path: leasePaths.ended, value: what },
+    { op: 'replace', path: '/spec/holderIdentity', value: '' },
+  ]
+  await cluster.patch('Lease', namespace, lease, operations).catch((problem: unknown) => {
+    // Someone has deleted it meanwhile. The next poll sees a run that took it over.
+    if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
+  })
+}
+
+function rollbackEvent({ namespace, service, lease }: GuardSpec, message: string): KubeObject {
   const time = new Date().toISOString()
   const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
   const about = {

@@ -2,7 +2,9 @@
 
 export type Message = { code?: string; level?: string; message?: string; origin?: string; reference?: string }
 
-/** Finds the list of messages in istioctl's output; `null` is an empty list. Undefined when the output holds no list. */
+/**
+ * Finds the list of messages in istioctl's output; `null` is an empty list. Undefined when the output holds no list.
+ */
 export function messagesIn(stdout: string): Message[] | undefined {
   const start = stdout.search(/^\s*(\[|null)/m)
   if (start < 0) return undefined

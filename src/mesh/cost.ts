@@ -1,4 +1,5 @@
-// How much CPU and memory the mesh will request, whether the nodes have it, and whether the namespace profits from a mesh.
+// How much CPU and memory the mesh will request, whether the nodes have it, and whether the namespace profits from a
+// mesh.
 import type { Cluster } from '../cluster/client.ts'
 import {
   systemNamespace,

@@ -1,4 +1,5 @@
-// Sidecar injection: the labels of the namespace, and the workloads to restart because their pods lack the right sidecar.
+// Sidecar injection: the labels of the namespace, and the workloads to restart because their pods lack the right
+// sidecar.
 import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
@@ -25,7 +26,10 @@ export type NamespaceMove = {
 }
 export type TagMove = { name: string; to: string; from: string | undefined }
 
-/** Compares the config with the namespace's labels. Without a revision in the config, a revision that the labels name stays. */
+/**
+ * Compares the config with the namespace's labels. Without a revision in the config, a revision that the labels name
+ * stays.
+ */
 export async function planNamespaceMove(
   cluster: Cluster,
   namespace: string,

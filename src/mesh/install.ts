@@ -11,7 +11,8 @@ import { readOverlays, valuesIn, type Overlay } from './overlays.ts'
 import { listControlPlanes, recordName } from './revisions.ts'
 
 /**
- * The control plane that the config asks for. `fingerprint`: a hash of everything that shapes it, which the cluster keeps.
+ * The control plane that the config asks for. `fingerprint`: a hash of everything that shapes it, which the cluster
+ * keeps.
  * `args`: those of `istioctl install` and `istioctl manifest generate`.
  */
 export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }

@@ -22,7 +22,10 @@ export function readOverlays(files: readonly string[]): Overlay[] {
   })
 }
 
-/** Looks up a value of the IstioOperator's `spec` by its dotted key. As in istioctl the last one wins, and `set` wins over files. */
+/**
+ * Looks up a value of the IstioOperator's `spec` by its dotted key. As in istioctl the last one wins, and `set` wins
+ * over files.
+ */
 export function valuesIn(set: readonly string[], overlays: readonly Overlay[]): (key: string) => string | undefined {
   return (key) => {
     const pair = set.findLast((each) => each.startsWith(`${key}=`))

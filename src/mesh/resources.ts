@@ -15,7 +15,10 @@ export function fromQuantities(quantities: Quantities | undefined): Resources {
   return { cpuMilli: Math.round(1000 * quantity(quantities?.['cpu'])), memoryBytes: quantity(quantities?.['memory']) }
 }
 
-/** What the scheduler counts for a pod: its long-running containers together, or more where an init container needs more. */
+/**
+ * What the scheduler counts for a pod: its long-running containers together, or more where an init container needs
+ * more.
+ */
 export function requestsOf({ spec }: Pod): Resources {
   const init = (spec.initContainers ?? []).map((container) => ({
     isSidecar: container.restartPolicy === 'Always',

@@ -34,8 +34,8 @@ export async function usersOf(cluster: Cluster, revision: string): Promise<strin
 export type RevisionRemoval = { istioctl: (args: string[]) => Promise<void>; timeoutMs: number; signal: AbortSignal }
 
 /**
- * Removes a control plane that nothing uses, and waits until it is gone. The revision `heir` takes over the tag `default`.
- * Rejects when the control plane is still there after `timeoutMs`.
+ * Removes a control plane that nothing uses, and waits until it is gone. The revision `heir` takes over the tag
+ * `default`. Rejects when the control plane is still there after `timeoutMs`.
  */
 export async function removeRevision(
   cluster: Cluster,
@@ -44,14 +44,16 @@ export async function removeRevision(
   { istioctl, timeoutMs, signal }: RevisionRemoval,
 ): Promise<void> {
   const tags = await tagsOf(cluster)
-  // Otherwise the webhook that validates Istio's objects stays behind, asks an istiod that is gone, and refuses every write.
+  // Otherwise the webhook that validates Istio's objects stays behind, asks an istiod that is gone, and refuses every
+  // write.
   if ((tags?.get(defaultRevision) ?? defaultRevision) === revision) await istioctl(setTagArgs(defaultRevision, heir))
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
   const isGone = async () => !(await listControlPlanes(cluster)).some((each) => each.revision === revision)
   if (await poll(isGone, (gone) => gone, { limitMs: timeoutMs, intervalMs: 500, signal })) return
   throw new Error(
-    `the control plane ${revision} still exists ${timeoutMs / 1000} s after istioctl removed it; check what keeps its ` +
+    `the control plane ${revision} still exists ${timeoutMs / 1000} s after istioctl removed it; check what keeps ` +
+      `its ` +
       `Deployment in ${systemNamespace} (a finalizer, or another tool that restores it)`,
   )
 }

@@ -1,4 +1,5 @@
-// istioctl's analysis of the cluster as it will be after the run: with what the plan writes, and without what it deletes.
+// istioctl's analysis of the cluster as it will be after the run: with what the plan writes, and without what it
+// deletes.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { titleOf, type KubeObject } from '../cluster/objects.ts'
@@ -60,9 +61,10 @@ const selectorKinds = [
 const workloadSelectorKinds = ['Sidecar', 'EnvoyFilter']
 
 /**
- * Stands for an object that the plan deletes. istioctl cannot be told of a deletion, but prefers an object in a file to the
- * live one of that name. One without hosts, subsets and servers, that selects no pod, is as good as none: where others need
- * the object, istioctl reports it on them. `classify` drops what it reports on the placeholder itself.
+ * Stands for an object that the plan deletes. istioctl cannot be told of a deletion, but prefers an object in a file
+ * to the live one of that name. One without hosts, subsets and servers, that selects no pod, is as good as none:
+ * where others need the object, istioctl reports it on them. `classify` drops what it reports on the placeholder
+ * itself.
  */
 function placeholder({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): KubeObject & { spec: object } {
   return {
@@ -81,8 +83,8 @@ function selectNoPod(kind: string): object {
 const hostNotInGateway = 'IST0132'
 
 /**
- * Sorts the messages by level, and drops those on objects that the plan deletes. A route that loses its gateway is an error,
- * although istioctl only warns.
+ * Sorts the messages by level, and drops those on objects that the plan deletes. A route that loses its gateway is an
+ * error, although istioctl only warns.
  */
 export function classify(
   messages: readonly Message[],

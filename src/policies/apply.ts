@@ -1,4 +1,4 @@
-// A plan → the cluster, by server-side apply, in the order that never sends traffic to a subset that is not there.
+// Carries a plan out by server-side apply, in an order that never sends traffic to a subset that does not exist.
 import type { Cluster } from '../cluster/client.ts'
 import {
   type DestinationRule,
@@ -10,22 +10,23 @@ import {
 } from '../cluster/objects.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { policyKinds } from './manifests.ts'
-import { lostSubsets, serverSideApply, usesSubset, type Planned } from './plan.ts'
+import { serverSideApply, type Planned } from './plan.ts'
 import { removeObject } from './prune.ts'
+import { lostSubsets, usesSubset, type Subset } from './subsets.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }
 
 type WatchProxies = () => Promise<() => Promise<unknown>>
 
 /**
- * Carries the plan out, and tells each change once it is in the cluster. `watchProxies`, called before a write, answers how
- * to wait until every proxy has what was written. Rejects with the cause, and with what is done and what is not.
+ * Calls `onChange` after each change. `watchProxies`, called before a write, resolves to a function that waits until
+ * every proxy has received what was written. Rejects with the cause, and with what is done and what is not.
  */
 export async function apply(
   cluster: Cluster,
   planned: readonly Planned[],
   watchProxies: WatchProxies,
-  told: (change: Change) => void,
+  onChange: (change: Change) => void,
 ): Promise<void> {
   const steps = stepsOf(inOrder(planned.filter(isDue)))
   const left = steps.flatMap(({ writes }) => writes)
@@ -36,22 +37,22 @@ export async function apply(
       for (const each of writes) {
         await carryOut(cluster, each)
         left.shift()
-        if (!done.has(keyOf(each.object))) told(changeOf(each))
+        if (!done.has(keyOf(each.object))) onChange(changeOf(each))
         done.add(keyOf(each.object))
       }
       await settled?.()
     }
   } catch (error) {
-    throw halfWay(error, [...done], left)
+    throw partialFailure(error, [...done], left)
   }
 }
 
-/** `settle`: what comes next needs the proxies to have these. */
+/** `settle`: the proxies must have received these writes before the next step. */
 type Step = { writes: Due[]; settle: boolean }
 
 /**
- * Make before break, in both directions: subsets, the proxies have them, the routes that use them, the proxies have these,
- * and only then the subsets, rules and hosts that nobody uses any more go.
+ * Make before break: first the new subsets, then the routes that use them, and last the removal of subsets, rules and
+ * hosts that nothing uses any more; between these steps the proxies must catch up.
  */
 function stepsOf(todo: Due[]): Step[] {
   const rules = todo.filter(isRule)
@@ -74,15 +75,16 @@ async function carryOut(cluster: Cluster, { action, object, before }: Planned): 
   await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object, before))
 }
 
-function halfWay(error: unknown, done: string[], left: Due[]): Error {
+function partialFailure(error: unknown, done: string[], left: Due[]): Error {
   const names = (keys: string[]) => [...new Set(keys)].join(', ') || 'nothing'
   return new Error(
-    `${messageOf(error)}; done before that: ${names(done)}; not yet: ${names(left.map(({ object }) => keyOf(object)))}. Mend the cause and run again: the run carries on from there`,
+    `${messageOf(error)}; done before: ${names(done)}; not done: ${names(left.map(({ object }) => keyOf(object)))}. ` +
+      'Fix the cause and run again: the run continues from there',
     { cause: error },
   )
 }
 
-/** What there is to do for. */
+/** A change that is still to be made. */
 type Due = Planned & { action: Exclude<Planned['action'], 'unchanged'> }
 
 const isDue = (each: Planned): each is Due => each.action !== 'unchanged'
@@ -91,20 +93,18 @@ const isRule = ({ object }: Planned) => object.kind === 'DestinationRule'
 const isHost = ({ object }: Planned) => ['ServiceEntry', 'WorkloadEntry'].includes(object.kind)
 const isRoute = ({ object }: Planned) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
 
-/** What lets through comes before what shuts out all the rest, and what is deleted last goes in the opposite order. */
+/** What allows traffic comes before what denies all the rest; deletions happen in the opposite order. */
 function inOrder<T extends Planned>(planned: readonly T[]): T[] {
   const rank = ({ object }: Planned) =>
-    (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (shutsAll(object) ? 0.5 : 0)
+    (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (deniesAll(object) ? 0.5 : 0)
   return [...planned].sort((a, b) => rank(a) - rank(b))
 }
 
-function shutsAll({ kind, spec }: KubeObject & { spec?: { rules?: unknown[] } }): boolean {
+function deniesAll({ kind, spec }: KubeObject & { spec?: { rules?: unknown[] } }): boolean {
   return kind === 'AuthorizationPolicy' && (spec?.rules ?? []).length === 0
 }
 
-type Subset = NonNullable<DestinationRule['spec']['subsets']>[number]
-
-/** Subsets that the rule is to lose, while a route that is to be changed or deleted uses them yet. */
+/** Subsets that the rule loses although a route that the plan has not changed yet uses them. */
 function stillUsed({ before, object }: Planned, routes: readonly Planned[]): Subset[] {
   const live = routes.flatMap((route) =>
     route.before?.kind === 'VirtualService' ? [route.before as VirtualService] : [],

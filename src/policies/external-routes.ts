@@ -1,4 +1,4 @@
-// A canary whose routes somebody else wrote: the promotion moves their weights, and the policies leave them alone.
+// Canaries whose routes this config does not own: the promotion moves their weights, and the policies leave them alone.
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { LiveRoutes } from './live.ts'
@@ -6,18 +6,18 @@ import { configLabel, isOurs, type Owner } from './prune.ts'
 import { splitsIn, routesTo } from './routes.ts'
 
 /**
- * The config as the policies are to see it: without a canary that states no policies of its own service, where a route
- * that is not of this config splits the service between stable and canary already.
+ * The config for compiling policies: without the canaries that set no policies for their service and whose traffic a
+ * route outside this config already splits between stable and canary.
  */
 export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, { id }: Owner): Config {
   const own: { -readonly [K in keyof Config]: Config[K] } = {
     ...config,
-    canaries: canariesOf(config).filter((canary) => !elsewhere(canary)),
+    canaries: canariesOf(config).filter((canary) => !isRoutedElsewhere(canary)),
   }
   delete own.canary
   return own
 
-  function elsewhere({ service, stable, canary }: CanaryConfig): boolean {
+  function isRoutedElsewhere({ service, stable, canary }: CanaryConfig): boolean {
     if (stable.by === 'service' || config.services?.[service]) return false
     const between = { namespace: config.namespace, service, stable, canary }
     const split = virtualServices.find(

@@ -1,9 +1,8 @@
-// A host of ours that somebody else has a route for: in the other of the two APIs, Istio's and the Gateway API, or in a
-// VirtualService of another namespace. Those of our own are judged before (contradictions.ts).
-import { ApiError, type Cluster } from '../cluster/client.ts'
-import { keyOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+// Hosts that a route of others claims too: in the other API, Istio's or the Gateway API, or in a VirtualService of
+// another namespace. Conflicts within the own namespace are found before (contradictions.ts).
+import { ApiError, undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
+import { keyOf, titleOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { hostOf } from './compile/index.ts'
-import { unreadable } from './expose-checks.ts'
 import { isOurs } from './prune.ts'
 import { fullHost } from './routes.ts'
 
@@ -11,29 +10,29 @@ type HTTPRoute = KubeObject & {
   spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] }
 }
 
-/** A sentence for each. */
+/** One sentence for each. */
 export async function hostConflicts(
   cluster: Cluster,
   objects: readonly KubeObject[],
   namespace: string,
 ): Promise<string[]> {
-  const mine = new Set(objects.map(keyOf))
+  const own = new Set(objects.map(keyOf))
   const live = (
     await Promise.all((['HTTPRoute', 'VirtualService'] as const).map((kind) => listAll(cluster, kind, namespace)))
   ).flat()
-  const others = live.filter((object) => !isOurs(object) && !mine.has(keyOf(object)))
+  const others = live.filter((object) => !isOurs(object) && !own.has(keyOf(object)))
   return objects.flatMap((ours) =>
     others.flatMap((theirs) => {
-      const taken = contending(ours, theirs) ? claims(theirs) : []
+      const taken = canConflict(ours, theirs) ? claims(theirs) : []
       return claims(ours)
         .filter((claim) => taken.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh ')))
-        .map((claim) => clash(ours, theirs, claim))
+        .map((claim) => conflict(ours, theirs, claim))
     }),
   )
 }
 
-/** Of two VirtualServices only those that the sidecars of our namespace both see. */
-function contending(ours: KubeObject, theirs: KubeObject): boolean {
+/** Two VirtualServices conflict only when the sidecars of our namespace see both. */
+function canConflict(ours: KubeObject, theirs: KubeObject): boolean {
   if (ours.kind !== theirs.kind) return true
   const { namespace = '' } = ours.metadata
   const { exportTo = ['*'] } = (theirs as KubeObject & { spec: { exportTo?: string[] } }).spec
@@ -44,22 +43,24 @@ function contending(ours: KubeObject, theirs: KubeObject): boolean {
   )
 }
 
-/** As far as the user may read; of a kind that the cluster lacks there is none. */
+/** Those that the account may read; none of a kind that the cluster lacks. */
 async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise<KubeObject[]> {
   const list = (place?: string) =>
     cluster
       .list<KubeObject>(kind, place)
-      .catch((error: unknown) => (error instanceof ApiError && error.status === 404 ? [] : unreadable(error)))
+      .catch((error: unknown) =>
+        error instanceof ApiError && error.status === 404 ? [] : undefinedWhenForbidden(error),
+      )
   return (await list()) ?? (await list(namespace)) ?? []
 }
 
-/** `mesh HOST` inside the mesh, `gateway HOST` at a gateway; a route for every host claims none. */
+/** `mesh HOST` for the sidecars, `gateway HOST` for a gateway; a route for every host claims none. */
 function claims(object: KubeObject): string[] {
-  if (object.kind === 'HTTPRoute') return ofRoute(object as HTTPRoute)
-  return object.kind === 'VirtualService' ? ofVirtualService(object as VirtualService) : []
+  if (object.kind === 'HTTPRoute') return routeClaims(object as HTTPRoute)
+  return object.kind === 'VirtualService' ? virtualServiceClaims(object as VirtualService) : []
 }
 
-function ofRoute({ metadata: { namespace = '' }, spec: { hostnames = [], parentRefs = [] } }: HTTPRoute): string[] {
+function routeClaims({ metadata: { namespace = '' }, spec: { hostnames = [], parentRefs = [] } }: HTTPRoute): string[] {
   const services = parentRefs.filter(({ kind }) => kind === 'Service')
   const atGateway = parentRefs.length > services.length ? hostnames : []
   return [
@@ -68,7 +69,7 @@ function ofRoute({ metadata: { namespace = '' }, spec: { hostnames = [], parentR
   ]
 }
 
-function ofVirtualService({ metadata: { namespace = '' }, spec }: VirtualService): string[] {
+function virtualServiceClaims({ metadata: { namespace = '' }, spec }: VirtualService): string[] {
   const gateways = (spec['gateways'] as string[] | undefined) ?? ['mesh']
   const { hosts = [] } = spec
   const inMesh = gateways.includes('mesh') ? hosts : []
@@ -76,14 +77,16 @@ function ofVirtualService({ metadata: { namespace = '' }, spec }: VirtualService
   return [...inMesh.map((host) => `mesh ${fullHost(host, namespace)}`), ...atGateway.map((host) => `gateway ${host}`)]
 }
 
-function clash(ours: KubeObject, theirs: KubeObject, claim: string): string {
-  const [where, host] = claim.split(' ') as [string, string]
-  const title = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
-  const doubt =
-    ours.kind === theirs.kind
-      ? 'inside the mesh Istio follows the older of the two'
-      : where === 'mesh'
-        ? 'inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect'
-        : 'which of the two answers depends on the gateway by which a request comes'
-  return `policies: the host ${host} of the ${title(ours)} is claimed by the ${title(theirs)} as well, which is not ours: ${doubt}; keep one of them`
+function conflict(ours: KubeObject, theirs: KubeObject, claim: string): string {
+  const [place, host] = claim.split(' ') as [string, string]
+  return (
+    `policies: the ${titleOf(theirs)}, which mesh-canary does not manage, claims the host ${host} of the ` +
+    `${titleOf(ours)} too: ${effectOf(ours.kind === theirs.kind, place)}; keep one of them`
+  )
+}
+
+function effectOf(isSameKind: boolean, place: string): string {
+  if (isSameKind) return 'inside the mesh Istio follows the older of the two'
+  if (place === 'mesh') return 'inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect'
+  return 'which of the two gets a request depends on the gateway through which it comes'
 }

@@ -1,4 +1,4 @@
-// What of the mesh's routes and subsets is in the namespace already, and the weights that are in force there.
+// The routes and subsets that are in the namespace already, and the weights in force there.
 import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
 import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
@@ -9,7 +9,7 @@ import { routesTo, weightsOf } from './routes.ts'
 export type LiveRoutes = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
 
 export async function readLive(cluster: Cluster, namespace: string): Promise<LiveRoutes> {
-  // Before Istio is installed the kinds are not known: the list is then not found, and so empty.
+  // Before Istio is installed the cluster does not know these kinds, and answers 404.
   const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
   const [virtualServices, destinationRules] = await Promise.all([
     list<VirtualService>('VirtualService'),
@@ -18,7 +18,7 @@ export async function readLive(cluster: Cluster, namespace: string): Promise<Liv
   return { virtualServices, destinationRules }
 }
 
-/** By service: of the route that a promotion moves where there is one, else of the first that splits the service. */
+/** By service: the weights of the route that a promotion moves, else of the first route that splits the service. */
 export function liveWeights(config: Config, { virtualServices }: LiveRoutes): Record<string, Weights> {
   const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
     const read = (subsets: string[]) => firstSplit(virtualServices, service, config.namespace, subsets)
@@ -29,7 +29,7 @@ export function liveWeights(config: Config, { virtualServices }: LiveRoutes): Re
   return Object.fromEntries(found)
 }
 
-/** Of the first that splits the service, between all of the subsets when some are named. */
+/** The weights of the first VirtualService that splits the service, and names all of the given subsets. */
 export function firstSplit(
   virtualServices: readonly VirtualService[],
   service: string,

@@ -1,5 +1,4 @@
-// The form of a manifest as far as it is read here, before the server judges the whole: what merging, weights and subsets go
-// through must be there.
+// The schema of the fields that merging, weights and subsets read from a manifest. The API server validates the rest.
 import * as z from 'zod'
 import type { Kind } from '../cluster/objects.ts'
 
@@ -26,7 +25,7 @@ const specs: Partial<Record<Kind, z.ZodType>> = {
 const anyMap = z.looseObject({}).nullish()
 const labels = z.record(z.string(), z.string()).nullish()
 
-/** Where a manifest of the kind is not as it must be, and what is expected there. */
+/** The first field of a manifest that is invalid, and what is expected there. */
 export function schemaFaults(kind: Kind, object: object): { path: (string | number)[]; says: string } | undefined {
   const shape = z.looseObject({ metadata: z.looseObject({ labels, annotations: labels }), spec: specs[kind] ?? anyMap })
   const issue = shape.safeParse(object).error?.issues[0]
@@ -36,13 +35,15 @@ export function schemaFaults(kind: Kind, object: object): { path: (string | numb
   return { path, says: `${written}: ${expectation(issue)}` }
 }
 
-const words: Record<string, string> = {
+const typeNames: Record<string, string> = {
   object: 'a map of keys',
   record: 'a map of keys',
   array: 'a list',
-  string: 'a text (in quotes where YAML reads something else)',
+  string: 'a text (in quotes where YAML would read another type)',
 }
 
 function expectation(issue: z.core.$ZodIssue): string {
-  return issue.code === 'invalid_type' ? `expected ${words[issue.expected] ?? `a ${issue.expected}`}` : issue.message
+  return issue.code === 'invalid_type'
+    ? `expected ${typeNames[issue.expected] ?? `a ${issue.expected}`}`
+    : issue.message
 }

@@ -1,4 +1,4 @@
-// The user's own manifests: files → objects of the mesh, each with the place where it stands.
+// The user's own manifests: files → policies, each with its file and line.
 import { globSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import {
@@ -17,10 +17,10 @@ import { YamlError } from '../yaml/faults.ts'
 import { parseAll } from '../yaml/parse.ts'
 import { schemaFaults } from './manifest-schema.ts'
 
-/** An object and who asks for it: `file:line`, or a section of the config. */
+/** An object and its source: `file:line`, or a section of the config. */
 export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }
 
-/** Kinds that are policies: what the user's files may hold, and what prune looks through. */
+/** The kinds that the user's files may hold, and that a run may delete when its config no longer asks for them. */
 export const policyKinds = [
   'PeerAuthentication',
   'RequestAuthentication',
@@ -86,22 +86,24 @@ function faultOf(value: unknown, namespace: string): Fault | undefined {
     return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
   const { apiVersion, kind, metadata } = value as Partial<KubeObject>
   if (typeof kind !== 'string' || kind === '')
-    return { at: [], says: 'the document has no `kind`; say what it is, such as `kind: VirtualService`' }
+    return { at: [], says: 'the document has no `kind`; add it, such as `kind: VirtualService`' }
   if (typeof apiVersion !== 'string')
     return {
       at: ['kind'],
-      says: `the ${kind} has no \`apiVersion\`; give it, such as \`apiVersion: networking.istio.io/v1\``,
+      says: `the ${kind} has no \`apiVersion\`; add it, such as \`apiVersion: networking.istio.io/v1\``,
     }
   const known = kindOf({ apiVersion, kind })
   if (!known || !(policyKinds as readonly Kind[]).includes(known))
     return { at: ['kind'], says: notPolicy(apiVersion, kind) }
   if (typeof metadata?.name !== 'string' || metadata.name === '')
-    return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; give it one` }
+    return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; add one` }
   const place = metadata.namespace ?? namespace
   if (place !== namespace && place !== systemNamespace)
     return {
       at: ['metadata', 'namespace'],
-      says: `the ${kind} ${metadata.name} is for the namespace ${place}; a run writes to its own namespace (${namespace}) and to ${systemNamespace}; give it a config of its own`,
+      says:
+        `the ${kind} ${metadata.name} is for the namespace ${place}, but a run writes only to its own namespace ` +
+        `(${namespace}) and to ${systemNamespace}; move it to a config of that namespace`,
     }
   const wrong = schemaFaults(known, value!)
   return wrong && { at: wrong.path, says: `the ${kind} ${metadata.name}: ${wrong.says}` }
@@ -112,15 +114,19 @@ function notPolicy(apiVersion: string, kind: string): string {
   const group = groupOf(apiVersion)
   const ofMesh = group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io'
   if (!ofMesh)
-    return `the kind ${kind} (${apiVersion}) is not one of Istio's or the Gateway API's; \`policies\` takes only those, so deploy it with the application`
+    return (
+      `the kind ${kind} (${apiVersion}) belongs neither to Istio nor to the Gateway API; \`policies\` takes only ` +
+      `their ` +
+      'kinds, so deploy it with the application'
+    )
   const right = policyKinds.find((each) => each.split('.')[0] === kind)
-  if (right) return `the kind ${kind} is not of ${apiVersion}; write \`apiVersion: ${apiVersionOf(right)}\``
-  return `the kind ${kind} (${apiVersion}) is not known${nearest(kind, kinds)}`
+  if (right) return `the kind ${kind} does not belong to ${apiVersion}; write \`apiVersion: ${apiVersionOf(right)}\``
+  return `the kind ${kind} (${apiVersion}) is unknown${nearest(kind, kinds)}`
 }
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
 
-/** What the user means, without what a server wrote beside it; in the version that the cluster is asked for. */
+/** The user's part of the object, without what a server added, in the API version that the run uses. */
 function cleaned({ apiVersion, kind, metadata, ...content }: Sourced['object'], namespace: string): Sourced['object'] {
   const annotations = Object.entries(metadata.annotations ?? {}).filter(([name]) => name !== lastApplied)
   const meta: Meta = {

@@ -1,18 +1,18 @@
-// Whose an object is, by its labels; and which of ours are asked for no more.
+// Which config owns an object, by its labels, and which objects a config no longer asks for.
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { createHash } from 'node:crypto'
 import { ApiError, type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
-import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace } from '../cluster/objects.ts'
+import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace, titleOf } from '../cluster/objects.ts'
 import { unnamed } from '../config/schema.ts'
 import { policyKinds } from './manifests.ts'
 
 export const configLabel = 'mesh-canary.io/config'
-/** On what lives outside its config's namespace, where configs of the same name may meet. */
+/** On an object outside its config's namespace, where configs of the same name may meet. */
 export const namespaceLabel = 'mesh-canary.io/namespace'
 
 /**
- * One config in one namespace: what it created is its own to delete. Inputs without a name are no config: two steps of a
- * workflow, each with its own, would delete each other's objects, and so `prunes` is false for them.
+ * One config in one namespace, which may delete what it created. `prunes` is false for inputs without a name: two
+ * steps of a workflow, each with its own inputs, would delete each other's objects.
  */
 export type Owner = { id: string; namespace: string; prunes: boolean }
 
@@ -33,17 +33,17 @@ export function marked<T extends KubeObject>(object: T, { id, namespace }: Owner
   }
 }
 
-/** Of mesh-canary, whatever the config. */
+/** True for objects that mesh-canary manages, for any config. */
 export function isOurs({ metadata: { labels = {} } }: KubeObject): boolean {
   return labels[managedByLabel] === manager
 }
 
-/** Handed over to us by its label, and not of any config yet. */
+/** True for an object that the user handed over by its label, and that no config owns yet. */
 export function isUnclaimed(object: KubeObject): boolean {
   return isOurs(object) && object.metadata.labels?.[configLabel] === undefined
 }
 
-/** Created by this config. */
+/** True for objects that this config owns. */
 export function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
   const labels = object.metadata.labels ?? {}
   return (
@@ -51,17 +51,27 @@ export function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
   )
 }
 
-/** Why the owner must leave a live object alone; undefined when it is its own, or has no owner yet. */
+/** Why the owner must not write a live object; undefined when it may. */
 export function foreignOwner(live: KubeObject, owner: Owner): string | undefined {
-  const { labels = {}, name, namespace = '' } = live.metadata
-  const title = `${live.kind} ${namespace}/${name}`
+  const { labels = {} } = live.metadata
+  const title = titleOf(live)
   if (!isOurs(live))
-    return `${title} is there already and is not ours; give yours another name, delete it, or label it ${managedByLabel}=${manager} to hand it over`
+    return (
+      `${title} exists already, and mesh-canary does not manage it; rename yours, delete it, ` +
+      `or label it ${managedByLabel}=${manager} to hand it over`
+    )
   if (isUnclaimed(live) || isOf(owner, live)) return undefined
-  return `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${labels[namespaceLabel] === undefined ? '' : `, of the namespace ${labels[namespaceLabel]}`}); take it out of one of the two, or give both the same \`name\``
+  const namespace = labels[namespaceLabel]
+  const ofNamespace = namespace === undefined ? '' : `, of the namespace ${namespace}`
+  return (
+    `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${ofNamespace}); ` +
+    'remove it from one of the two, or give both the same `name`'
+  )
 }
 
-/** The objects of policies in the namespace, or in all, that the selector takes; kinds that the cluster lacks have none. */
+/**
+ * The policies in the namespace, or in all namespaces, that match the selector; none of kinds that the cluster lacks.
+ */
 export async function listPolicies(
   cluster: Cluster,
   namespace: string | undefined,
@@ -77,7 +87,7 @@ function emptyWhenForbidden(error: unknown): [] {
   throw error
 }
 
-/** What the owner has in the cluster; who may not look into istio-system has put nothing there. */
+/** The owner's objects in the cluster. An account that may not read istio-system has written nothing there. */
 export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
   const selector = `${managedByLabel}=${manager},${configLabel}=${owner.id}`
   const own = await listPolicies(cluster, owner.namespace, selector)
@@ -88,7 +98,7 @@ export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObjec
   return [...own, ...system].filter((object) => isOf(owner, object))
 }
 
-/** What of the owner's is not desired any more. */
+/** The owned objects that are no longer desired. */
 export function obsolete(owned: readonly KubeObject[], desired: readonly KubeObject[]): KubeObject[] {
   const wanted = new Set(desired.map(keyOf))
   return owned.filter((object) => !wanted.has(keyOf(object)))

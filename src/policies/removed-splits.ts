@@ -1,10 +1,13 @@
-// Splits that go with an object that is asked for no more: of a service without its route every pod gets requests, those of a
-// version that had none among them. Pure.
-import type { HttpRoute, VirtualService } from '../cluster/objects.ts'
-import { contendedHost } from './merge.ts'
+// Splits that end because the plan deletes their VirtualService: without its route every pod of a service gets
+// requests, also those of a version that had none. Pure.
+import { titleOf, type HttpRoute, type VirtualService } from '../cluster/objects.ts'
+import { contendedHost } from './merge-hosts.ts'
 import type { Planned } from './plan.ts'
 
-/** A sentence for each VirtualService that is to be deleted, splits a host in the mesh, and has no other one in its place. */
+/**
+ * One sentence for each VirtualService that the plan deletes, that splits a host in the mesh, and that nothing
+ * replaces.
+ */
 export function removedSplits(planned: readonly Planned[]): string[] {
   const staying = planned.filter(({ action }) => action !== 'delete')
   return planned
@@ -15,7 +18,11 @@ export function removedSplits(planned: readonly Planned[]): string[] {
       if (host === undefined || !split || staying.some((each) => contendedHost(object, each.object) !== undefined))
         return []
       return [
-        `policies: the VirtualService ${object.metadata.namespace ?? ''}/${object.metadata.name} is asked for no more and goes, and with it the split of ${host} (${weightsOf(split)}): then every pod of the service gets requests; keep its section, or take away first the pods that are to get none`,
+        `policies: the config no longer asks for the ${titleOf(object)}, so the run deletes it, and with it the ` +
+          `split of ` +
+          `${host} (${describeSplit(split)}): then every pod of the service gets requests; keep its section, or ` +
+          `first ` +
+          'remove the pods that must get none',
       ]
     })
 }
@@ -24,7 +31,7 @@ function namesSubsets({ route = [] }: HttpRoute): boolean {
   return route.some(({ destination }) => destination.subset !== undefined)
 }
 
-function weightsOf({ route = [] }: HttpRoute): string {
+function describeSplit({ route = [] }: HttpRoute): string {
   return route
     .map(({ destination: { host, subset = host }, weight = route.length === 1 ? 100 : 0 }) => `${subset} ${weight}`)
     .join(', ')

@@ -1,9 +1,8 @@
-// Whether the mesh sends traces to anybody: without a provider a share of traced requests has no effect, and Istio does not say so.
-import type { Cluster } from '../cluster/client.ts'
+// Whether the mesh has a tracing provider: without one a sampling percentage has no effect, and Istio does not warn.
+import { undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
 import { systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
 import { parse } from '../yaml/parse.ts'
-import { unreadable } from './expose-checks.ts'
 
 type Telemetry = KubeObject & { spec?: { tracing?: { providers?: object[] }[] } }
 type MeshConfig = {
@@ -12,7 +11,7 @@ type MeshConfig = {
   extensionProviders?: ({ name: string } & Record<string, unknown>)[]
 }
 
-/** One sentence when traces are asked for, by the config or its manifests' `objects`, and nothing names a provider. */
+/** One sentence when the config asks for traces, and neither the mesh nor the policies' `objects` name a provider. */
 export async function missingTracing(
   cluster: Cluster,
   { namespace, telemetry }: Config,
@@ -20,13 +19,13 @@ export async function missingTracing(
 ): Promise<string[]> {
   if (!telemetry?.tracing) return []
   const list = <T extends KubeObject>(kind: 'ConfigMap' | 'Telemetry', place: string) =>
-    cluster.list<T>(kind, place).catch(unreadable)
+    cluster.list<T>(kind, place).catch(undefinedWhenForbidden)
   const [maps, ofMesh, ofNamespace] = await Promise.all([
     list<ConfigMap>('ConfigMap', systemNamespace),
     list<Telemetry>('Telemetry', systemNamespace),
     list<Telemetry>('Telemetry', namespace),
   ])
-  // One a revision; the other maps of istio-system have no such key.
+  // There is one a revision; the other ConfigMaps in istio-system lack this key.
   const meshes =
     maps?.flatMap(({ data }) =>
       data?.['mesh'] === undefined ? [] : [(parse(data['mesh']).value as MeshConfig | null) ?? {}],
@@ -50,5 +49,12 @@ function noProvider(share: number, meshes: MeshConfig[]): string {
   const defined = meshes.flatMap(({ extensionProviders = [] }) =>
     extensionProviders.filter((provider) => tracers.some((tracer) => tracer in provider)).map(({ name }) => name),
   )
-  return `telemetry.tracing: ${share}% of the requests are asked for, but no tracing provider is chosen, so none is traced; name one in meshConfig.defaultProviders.tracing, or in a Telemetry of ${systemNamespace}${defined.length > 0 ? `; the mesh defines ${[...new Set(defined)].join(', ')}` : ', and define it in meshConfig.extensionProviders'}`
+  const available =
+    defined.length > 0
+      ? `; the mesh defines ${[...new Set(defined)].join(', ')}`
+      : ', and define it in meshConfig.extensionProviders'
+  return (
+    `telemetry.tracing: it samples ${share}% of the requests, but no tracing provider is set, so none is traced; set ` +
+    `one in meshConfig.defaultProviders.tracing, or in a Telemetry of ${systemNamespace}${available}`
+  )
 }

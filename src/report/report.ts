@@ -2,7 +2,7 @@
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
 import { explainChecks, timeToDetect, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
-import type { Promotion } from '../canary/controller/promotion.ts'
+import type { Promotion } from '../canary/controller/context.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'

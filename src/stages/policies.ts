@@ -11,7 +11,7 @@ import { desired } from '../policies/desired.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
-import { plan as planned, rendered, type Planned } from '../policies/plan.ts'
+import { plan as planned, toYaml, type Planned } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
@@ -56,7 +56,7 @@ export async function renderOnly(context: RunContext): Promise<void> {
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn(context, warnings)
-  const yaml = rendered(objects, ownerOf(config.name, config.namespace))
+  const yaml = toYaml(objects, ownerOf(config.name, config.namespace))
   recorder.record({ rendered: yaml })
   yaml.split('\n').forEach(host.info)
 }

@@ -2,9 +2,9 @@
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
-import { splitOf, type Promotion } from '../canary/controller/promotion.ts'
+import { splitOf, type Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/machine.ts'
-import { findUndrained } from '../canary/controller/drain.ts'
+import { findUndrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { emptyWhenUnread } from '../cluster/client.ts'
@@ -12,6 +12,7 @@ import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
@@ -26,7 +27,8 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
     run: host.runName,
     redact: redactor.redact,
     note: host.info,
-    program: host.readGuardProgram,
+    clock: systemClock,
+    readGuardProgram: host.readGuardProgram,
     forward: (...where) => forward(connection, ...where),
   })
   const reports = promotions.map(promotionReport)

@@ -1,4 +1,5 @@
-// Whether a count fits a share: exact binomial tails and the interval that follows from them (Clopper and Pearson, 1934).
+// Whether a count fits a share: exact binomial tails and the interval that follows from them (Clopper and Pearson,
+// 1934).
 
 /** True when neither tail beyond the count is rarer than (1 − confidence) / 2. */
 export function plausible(count: number, of: number, share: number, confidence: number): boolean {

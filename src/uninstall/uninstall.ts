@@ -1,5 +1,5 @@
-// Removes the mesh: policies, sidecars, control plane, and what Istio itself leaves behind. It removes nothing that belongs
-// to others: where the removal would take such a thing along, it refuses and changes nothing.
+// Removes the mesh: policies, sidecars, control plane, and what Istio itself leaves behind. It removes nothing that
+// belongs to others: where the removal would take such a thing along, it refuses and changes nothing.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -49,7 +49,8 @@ export async function uninstall(
     return { ...progress, removed: await removeOne(cluster, removal, all, revision), remains: [] }
   if (others.length > 1)
     throw new ConfigError(
-      `uninstall: the cluster has several control planes (${others.map((each) => each.revision).join(', ')}), and this ` +
+      `uninstall: the cluster has several control planes (${others.map((each) => each.revision).join(', ')}), and ` +
+        `this ` +
         'run would remove all of them; set `istio.revision` to the one to remove (`default` for the one without a ' +
         'name), and leave it out to remove the last one',
     )
@@ -122,7 +123,10 @@ async function removeAll(
   } else await Promise.all((await listLeftovers(cluster)).map((object) => removeObject(cluster, object)))
 }
 
-/** As an apply removes them: first routes, and once the proxies have that, subsets. Without istiod no proxy gets updates. */
+/**
+ * As an apply removes them: first routes, and once the proxies have that, subsets. Without istiod no proxy gets
+ * updates.
+ */
 async function removePolicies(
   cluster: Cluster,
   policies: KubeObject[],

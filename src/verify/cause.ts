@@ -185,7 +185,10 @@ function loggedCause(container: string, log: string): string {
 function outOfMemory({ spec }: Pod, name: string): string {
   const container = [...spec.containers, ...(spec.initContainers ?? [])].find((each) => each.name === name)
   const limit = container?.resources?.limits?.['memory']
-  return `it used more memory than its limit${limit === undefined ? '' : ` of ${limit}`}: raise the limit, or find the leak`
+  return (
+    `it used more memory than its limit${limit === undefined ? '' : ` of ${limit}`}: raise the limit, or find ` +
+    `the leak`
+  )
 }
 
 async function probeFailure(
@@ -204,7 +207,10 @@ async function probeFailure(
   return `${message.trim().replace(/:$/, ' (the command printed nothing)')}${hidden ? ` (${hidden})` : ''}`
 }
 
-/** The sidecar probes the application for the kubelet (port 15020) and answers 500 for every failure: its log has the error. */
+/**
+ * The sidecar probes the application for the kubelet (port 15020) and answers 500 for every failure: its log has the
+ * error.
+ */
 async function loggedProbeError(cluster: Cluster, pod: Pod): Promise<string> {
   if (sidecarForm(pod) === 'none') return ''
   const log = await cluster.log(pod.metadata.namespace ?? '', pod.metadata.name, 'istio-proxy', 100).catch(() => '')

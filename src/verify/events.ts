@@ -2,7 +2,10 @@
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent, Pod } from '../cluster/objects.ts'
 
-/** Empty when the account may not read them. Selects by uid too: a StatefulSet gives a new pod the name of the old one. */
+/**
+ * Empty when the account may not read them. Selects by uid too: a StatefulSet gives a new pod the name of the old
+ * one.
+ */
 export async function eventsOf(cluster: Cluster, { metadata: { namespace, name, uid } }: Pod): Promise<KubeEvent[]> {
   const fieldSelector = `involvedObject.name=${name}${uid === undefined ? '' : `,involvedObject.uid=${uid}`}`
   return (await cluster.list<KubeEvent>('Event', namespace, { fieldSelector }).catch(() => [])).sort(byTime)

@@ -1,5 +1,5 @@
-// Probes the mutual TLS mode: a plaintext request to each port of each pod, through the API server's pod proxy, which is
-// outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and DISABLE mode.
+// Probes the mutual TLS mode: a plaintext request to each port of each pod, through the API server's pod proxy, which
+// is outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and DISABLE mode.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
@@ -91,8 +91,8 @@ function faultOf(seen: 'refused' | 'answered', expected: Mode): string {
 }
 
 /**
- * A reset is the proxy's refusal. Any HTTP response is an answer, also an error of the application, and so are bytes other
- * than HTTP. When the API server itself refuses, the probe proves nothing.
+ * A reset is the proxy's refusal. Any HTTP response is an answer, also an error of the application, and so are bytes
+ * other than HTTP. When the API server itself refuses, the probe proves nothing.
  */
 async function requestPlaintext(cluster: Cluster, { metadata }: Pod, port: number): Promise<Answer> {
   try {

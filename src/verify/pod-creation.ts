@@ -3,7 +3,10 @@ import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent } from '../cluster/objects.ts'
 import { byTime } from './events.ts'
 
-/** Undefined when there is no such event, or the account may not read events. A Deployment's events are on its ReplicaSets. */
+/**
+ * Undefined when there is no such event, or the account may not read events. A Deployment's events are on its
+ * ReplicaSets.
+ */
 export async function creationFailure(
   cluster: Cluster,
   namespace: string,

@@ -1,5 +1,5 @@
-// Whether the sidecars run the configuration that istiod sent: by their own counters, read through the API server, or by
-// istioctl where these cannot be read.
+// Whether the sidecars run the configuration that istiod sent: by their own counters, read through the API server, or
+// by istioctl where these cannot be read.
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { hasRunningSidecar } from '../mesh/sidecar.ts'
@@ -10,8 +10,8 @@ import { readProxyStatus, type IstioctlAccess, type ProxyStatus } from './proxy-
 export type ProxyRow = { pod: string; ok: boolean; cause?: string }
 
 /**
- * Rows of the running pods with a sidecar, sorted by name. Looks again until `limitMs` while one is out of sync, because a
- * proxy may just be reconnecting.
+ * Rows of the running pods with a sidecar, sorted by name. Looks again until `limitMs` while one is out of sync,
+ * because a proxy may just be reconnecting.
  */
 export async function verifyProxies(
   cluster: Cluster,

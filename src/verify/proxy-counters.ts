@@ -14,7 +14,9 @@ export const istioMetricNames: MetricNames = {
   duration: 'istio_request_duration_milliseconds',
 }
 
-/** Reads the pods' counters twice, `watchMs` apart. Without `metrics`: Istio's names, with or without Envoy's prefix. */
+/**
+ * Reads the pods' counters twice, `watchMs` apart. Without `metrics`: Istio's names, with or without Envoy's prefix.
+ */
 export async function watchCounters(
   cluster: Cluster,
   pods: Pod[],
@@ -107,7 +109,10 @@ export function clusterSum(
   )
 }
 
-/** TCP connections to the service; undefined when no proxy publishes them. `flags`: only those that ended with such a flag. */
+/**
+ * TCP connections to the service; undefined when no proxy publishes them. `flags`: only those that ended with such a
+ * flag.
+ */
 export function tcpConnections(
   counts: PodCounts[],
   target: CountedService,

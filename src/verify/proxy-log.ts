@@ -1,7 +1,10 @@
 // The line of a container's log that explains its failure, as a person would quote it, and the remedy. Pure.
 import { logLines, logMessage } from './log-lines.ts'
 
-/** The last line that tells something: not a stack frame, a closing brace, or the version that Node.js prints at the end. */
+/**
+ * The last line that tells something: not a stack frame, a closing brace, or the version that Node.js prints at the
+ * end.
+ */
 export function lastLine(log: string): string {
   const lines = log.split('\n').filter((line) => line.trim() !== '')
   const line =

@@ -1,6 +1,6 @@
-// A sidecar's own counters of the configuration that it received from istiod. Of Envoy's statistics Istio publishes by
-// default cluster_manager, listener_manager and the stream xds-grpc, but not control_plane.connected_state: the open stream
-// shows the connection. Pure.
+// A sidecar's own counters of the configuration that it received from istiod. Of Envoy's statistics Istio publishes
+// by default cluster_manager, listener_manager and the stream xds-grpc, but not control_plane.connected_state: the
+// open stream shows the connection. Pure.
 import { logLines, logMessage, logTime } from './log-lines.ts'
 
 export const syncCountersFilter = '(cluster_manager.cds|listener_manager.lds|xds-grpc)'
@@ -45,8 +45,8 @@ const rejection: Record<Discovery, RegExp> = {
 const checkIstiod = 'check that istiod runs and that the pod reaches it'
 
 /**
- * Why the proxy is out of sync; undefined when it is in sync. A rejection counts until the proxy accepts a newer update: the
- * counter of rejections never decreases, so only the log tells which came last.
+ * Why the proxy is out of sync; undefined when it is in sync. A rejection counts until the proxy accepts a newer
+ * update: the counter of rejections never decreases, so only the log tells which came last.
  */
 export function outOfSync({ connected, missing, rejected }: ProxySync, log: string): string | undefined {
   for (const { discovery, acceptedAt } of rejected) {

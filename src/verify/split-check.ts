@@ -6,7 +6,6 @@ import type { ServicePolicy } from '../config/schema.ts'
 import type { Weights } from '../policies/compile/index.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
 import { servedRequests, type CountedService, type PodCounts } from './proxy-counters.ts'
-import type { TrafficCheckRow } from './traffic-checks.ts'
 
 const confidence = 0.99
 /** For a failure. At 99 % one run in a hundred would fail although nothing is wrong. */
@@ -20,14 +19,16 @@ export type SplitCheck = {
   subsets: NonNullable<ServicePolicy['subsets']>
 }
 
+/** `ok` is undefined when the counts do not tell. */
+export type SplitResult = { ok?: boolean; text: string }
+
 /** Counts where the requests arrive, by the labels of the pods that served them, because these define a subset. */
-export function splitRow(
+export function checkSplit(
   { target, route, weights, subsets }: SplitCheck,
   counts: PodCounts[],
   metrics: MetricNames,
   watchMs: number,
-): TrafficCheckRow {
-  const row = { service: target.service, what: 'split' } as const
+): SplitResult {
   const served = Object.keys(weights).map((name) => {
     const labels = subsets[name]
     const own = labels ? counts.filter(({ pod }) => matches(labels, pod.metadata.labels)) : []
@@ -36,10 +37,10 @@ export function splitRow(
   const requests = served.reduce((total, { count }) => total + count, 0)
   const totalWeight = Object.values(weights).reduce((total, each) => total + each, 0)
   if (requests === 0 || totalWeight === 0)
-    return { ...row, text: `no request reached ${target.service} in ${watchMs / 1000} s, so its split is unknown` }
+    return { text: `no request reached ${target.service} in ${watchMs / 1000} s, so its split is unknown` }
   const parts = served.map(({ name, count }) => partOf(name, count, requests, (weights[name] ?? 0) / totalWeight))
   const text = parts.map((part) => part.text).join(', ')
-  return { ...row, ...verdictOf(parts, text, route) }
+  return verdictOf(parts, text, route)
 }
 
 /** `isLikely`: the count is within the interval of the share; `isPossible`: a failure would be wrong. */
@@ -55,7 +56,7 @@ function partOf(name: string, count: number, requests: number, share: number): P
   }
 }
 
-function verdictOf(parts: Part[], text: string, route: VirtualService): { ok?: boolean; text: string } {
+function verdictOf(parts: Part[], text: string, route: VirtualService): SplitResult {
   if (parts.every(({ isLikely }) => isLikely)) return { ok: true, text }
   if (hasOtherRoutes(route))
     return {

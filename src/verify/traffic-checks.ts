@@ -1,5 +1,6 @@
-// What the present traffic shows of the policies: splits, retries, timeouts and ejections, and whether TCP services can be
-// reached. From the sidecars' counters over a few seconds; the rows say which counters the proxies do not publish.
+// What the present traffic shows of the policies: splits, retries, timeouts and ejections, and whether TCP services
+// can be reached. From the sidecars' counters over a few seconds; the rows say which counters the proxies do not
+// publish.
 import type { MetricNames } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
@@ -18,7 +19,7 @@ import {
   type CountedService,
   type PodCounts,
 } from './proxy-counters.ts'
-import { splitRow } from './split-check.ts'
+import { checkSplit } from './split-check.ts'
 
 /** `ok` is undefined when the counters do not tell: a retry policy shows nothing while no request needs a retry. */
 export type TrafficCheckRow = {
@@ -66,7 +67,15 @@ export function trafficCheckRows(
     const { subsets, retries, timeout, circuitBreaker } = policy
     const weights = route && weightsOf(route, service, namespace)
     return [
-      ...(weights && subsets ? [splitRow({ target, route, weights, subsets }, counts, metrics, watchMs)] : []),
+      ...(weights && subsets
+        ? [
+            {
+              service,
+              what: 'split' as const,
+              ...checkSplit({ target, route, weights, subsets }, counts, metrics, watchMs),
+            },
+          ]
+        : []),
       ...(retries ? [retriesRow(target, counts, metrics)] : []),
       ...(timeout !== undefined || retries?.perTryTimeout !== undefined ? [timeoutsRow(target, counts, metrics)] : []),
       ...(circuitBreaker ? [ejectionsRow(target, counts, metrics)] : []),
@@ -128,7 +137,9 @@ function speaksTcp(service: Service): boolean {
   )
 }
 
-/** A server that speaks first cannot be tested by HTTP: a pod must be ready, and no connection to it may have failed. */
+/**
+ * A server that speaks first cannot be tested by HTTP: a pod must be ready, and no connection to it may have failed.
+ */
 function reachableRow({ metadata: { name, namespace = '' }, spec }: Service, counts: PodCounts[]): TrafficCheckRow {
   const row = { service: name, what: 'reachable' } as const
   const target = { service: name, host: hostOf(name, namespace) }

@@ -1,4 +1,5 @@
-// Waits until every pod that should be in the mesh is ready with its sidecar, and explains the pods that are not in time.
+// Waits until every pod that should be in the mesh is ready with its sidecar, and explains the pods that are not in
+// time.
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
@@ -9,8 +10,8 @@ import { creationFailure } from './pod-creation.ts'
 import { podRows, type PodRow } from './pods.ts'
 
 /**
- * `isRequired` picks the pods that must be ok; the others are only listed. A workload that has fewer pods than it wants gets
- * a row of its own.
+ * `isRequired` picks the pods that must be ok; the others are only listed. A workload that has fewer pods than it
+ * wants gets a row of its own.
  */
 export async function verifyPods(
   cluster: Cluster,

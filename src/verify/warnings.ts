@@ -58,8 +58,8 @@ function plaintextClients({ namespace, isStrict, pods }: ClusterFacts): string[]
 }
 
 /**
- * Where a service or subset has one pod, ejection removes its only pod or, below 100 %, never happens. Without a percentage
- * Istio's default of 10 % applies; the config's own check warns that it ejects nothing.
+ * Where a service or subset has one pod, ejection removes its only pod or, below 100 %, never happens. Without a
+ * percentage Istio's default of 10 % applies; the config's own check warns that it ejects nothing.
  */
 function singlePodEjections(facts: ClusterFacts): string[] {
   return Object.entries(facts.policies).flatMap(([name, { circuitBreaker, subsets }]) => {
@@ -84,7 +84,10 @@ function singlePodEjections(facts: ClusterFacts): string[] {
   })
 }
 
-/** Istio guesses an unnamed port's protocol from the client's first bytes, but a server that speaks first waits for none. */
+/**
+ * Istio guesses an unnamed port's protocol from the client's first bytes, but a server that speaks first waits for
+ * none.
+ */
 function unnamedPorts({ namespace, services, pods }: ClusterFacts): string[] {
   const inMesh = pods.filter((pod) => expectsSidecar(pod))
   const served = services.filter(

@@ -113,6 +113,7 @@ test('a first run installs the mesh and creates the policies', async () => {
   const { code, report } = await machine.run(inputs(base + telemetry))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
+  expect(report?.plan).toHaveLength(objectsOfBase.length + 1)
   expect(report?.plan?.every(({ action }) => action === 'create')).toBe(true)
   expect(Object.keys(await policies())).toEqual(expect.arrayContaining(objectsOfBase))
   expect(Object.keys(await policies()).filter((name) => name.startsWith('Telemetry/'))).toHaveLength(1)
@@ -216,7 +217,7 @@ test("a stranger's VirtualService for a host that only a manifest is for is told
     )
     expect(code).toBe(1)
     expect(report?.error).toMatch(
-      /^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which is not ours/,
+      /^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which mesh-canary does not manage/,
     )
     expect(report?.stages.map(({ name }) => name)).toEqual(['check'])
     expect(await policies()).toEqual(stood)

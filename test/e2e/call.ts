@@ -1,20 +1,21 @@
 // Calls one function of src/canary inside the mesh's network: `node call.ts NAME '[…]'`, with the arguments after the cluster.
 // What it answers is printed as JSON.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { tmpdir } from 'node:os'
 import { adopt } from '../../src/canary/controller/adopt.ts'
 import * as traffic from '../../src/canary/traffic/router.ts'
 import { client, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 
 type Verb = (cluster: Cluster, ...args: never[]) => Promise<unknown>
 
-/** The canary counts as quiet a little after its weight was taken away. */
+/** The canary counts as drained a little after its weight is 0. */
 const adoption = {
   note: () => undefined,
   signal: new AbortController().signal,
   timeoutMs: 15_000,
-  quiet: () => sleep(2_000, true),
+  clock: systemClock,
+  isDrained: () => systemClock.sleep(2_000).then(() => true),
 }
 const verbs: Record<string, Verb> = {
   readSplit: traffic.readWeight,

@@ -181,7 +181,7 @@ test('an error that nobody foresaw ends the run with its traffic put back, and i
   })
   expect(code, err + out).toBe(1)
   expect(err).toContain('error: Error: nobody foresaw this')
-  expect(out).toContain('the run ended in the middle of a promotion: all traffic of backend was put back to v1')
+  expect(out).toContain('the run ended in the middle of a promotion: all traffic of backend was returned to v1')
   expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   expect(readdirSync(temp)).toEqual([])
 })

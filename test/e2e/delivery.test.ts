@@ -142,7 +142,7 @@ describe('a run that is stopped in the middle', () => {
     expect(await liveWeights(world)).toEqual({ v1: 75, v2: 25 })
     const { code, log } = await machine.post(inputs(), state)
     expect(code).toBe(0)
-    expect(log).toContain('all traffic of backend was put back to v1')
+    expect(log).toContain('all traffic of backend was returned to v1')
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   })
 })

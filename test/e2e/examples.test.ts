@@ -127,7 +127,7 @@ describe('drift.yml, on its schedule', () => {
     )
     const { code, log } = await asDelivery('drift', { on: 'schedule' })
     expect(log).toContain(
-      'VirtualService sample-app/backend has fields that somebody else owns: conflict with "kubectl-patch"',
+      'VirtualService sample-app/backend has fields that another manager owns: conflict with "kubectl-patch"',
     )
     expect(code).toBe(1)
   })

@@ -52,7 +52,7 @@ test('without the CRDs the run says so, and nothing is touched', async () => {
   const { code, log } = await exposed('edge')
   expect(code).toBe(1)
   expect(log).toContain(
-    'expose.echo.api: the cluster does not serve gateway.networking.k8s.io/v1, to which an HTTPRoute belongs; install the CRDs of the Gateway API',
+    'expose.echo.api: the cluster does not serve gateway.networking.k8s.io/v1, which an HTTPRoute needs; install the CRDs of the Gateway API',
   )
   expect(await written()).toBe('')
 })
@@ -183,8 +183,8 @@ describe('with the CRDs and a Gateway', () => {
     const { code, report } = await exposed('edge')
     expect(code).toBe(0)
     for (const clash of [
-      'the host shop.test of the HTTPRoute policies/echo is claimed by the VirtualService policies/theirs as well',
-      'the host echo.policies.svc.cluster.local of the VirtualService policies/echo is claimed by the HTTPRoute policies/theirs as well, which is not ours: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect',
+      'the VirtualService policies/theirs, which mesh-canary does not manage, claims the host shop.test of the HTTPRoute policies/echo too',
+      'the HTTPRoute policies/theirs, which mesh-canary does not manage, claims the host echo.policies.svc.cluster.local of the VirtualService policies/echo too: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect',
     ])
       expect(report?.warnings).toContainEqual(expect.stringContaining(clash))
     await kubectl('delete', 'virtualservices,httproutes', 'theirs')

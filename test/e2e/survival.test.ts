@@ -99,7 +99,9 @@ describe('a run that is killed, with nobody left to clean up', () => {
       JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryPutBack', '-o', 'json')),
     ).toMatchObject({
       items: expect.arrayContaining([
-        expect.objectContaining({ message: expect.stringContaining('was not heard of for 5 s') as string }) as object,
+        expect.objectContaining({
+          message: expect.stringContaining('did not renew its Lease for 5 s') as string,
+        }) as object,
       ]) as object[],
     })
 
@@ -162,7 +164,7 @@ test('the stage rollback takes the promotion from a run that lives', async () =>
   let back: Promise<ActionRun> | undefined
   const first = await act({}, { options: when('at weight 50', () => (back = act({}, { stages: 'rollback' }))) })
   expect((await back!).outputs['verdict']).toBe('rolled-back')
-  expect(first.report?.error).toContain('was taken from this run')
+  expect(first.report?.error).toContain('this run lost the promotion')
   expect(await liveWeights(world)).toEqual(allAtV1)
 })
 
@@ -299,7 +301,7 @@ describe('istiod hears of no write any more', () => {
     return () => world.run(['iptables', '-D', ...rule])
   }
   const serving = expect.stringMatching(
-    /weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; its log cannot be read by this run\).*istioctl proxy-status/,
+    /weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; this run cannot read its log\).*istioctl proxy-status/,
   ) as string
 
   test('and the run fails with what to look at while users get the canary, as the stage rollback does; once it hears, they are safe', async () => {
@@ -323,7 +325,7 @@ describe('istiod hears of no write any more', () => {
     }
     const { code, log } = await act({ progressDeadline: '60s' }, { stages: 'rollback' })
     expect(code, log).toBe(0)
-    expect(log).toContain('the canary serves nothing any more')
+    expect(log).toContain('the canary is drained')
   })
 })
 

@@ -148,8 +148,9 @@ function joined(text: string): string {
   return text.replaceAll(/['"`]\s*\+\s*['"`]/g, '')
 }
 
-/** The source with `…` for each value in its texts, from the innermost out, and without the escapes of quotes. */
-function asSaid(text: string): string {
+/** The source with `…` for each value in its texts, from the innermost out, without escapes of quotes, and with split texts joined. */
+function asSaid(source: string): string {
+  const text = source.replaceAll(/[`'"] \+\s+[`'"]/g, '')
   const simpler = text.replaceAll(/\$\{[^{}]*\}/g, '…').replaceAll(/…{2,}/g, '…')
   const plain = text.replaceAll(/\\(?=[`'])/g, '')
   return simpler === text ? plain : `${plain}\n${asSaid(simpler)}`

@@ -41,9 +41,9 @@ export type Checks = {
 export type CheckName = 'success rate' | 'p99' | 'failures vs stable' | 'latency vs stable'
 
 /**
- * One check, for the report: what it counted since the first stage, and its verdict.
- * `failEvidence`, `passEvidence`: E values, 1 at the start; the check fails or passes once one reaches `threshold` (1/α).
- * `shared`: the canary misses its limit, but nothing shows that stable does better.
+ * One check, for the report: what it counted since the first stage, and its verdict. `failEvidence`, `passEvidence`:
+ * E values, 1 at the start; the check fails or passes once one reaches `threshold` (1/α). `shared`: the canary misses
+ * its limit, but nothing shows that stable does better.
  */
 export type CheckResult = {
   check: CheckName
@@ -69,9 +69,9 @@ export function createChecks({ checks: { successRate, p99, noWorseThanStable } }
 }
 
 /**
- * Adds what both versions served since the sample before.
- * `alone`: stable is meant to get no requests, so there is nothing to compare with.
- * `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and stays whatever comes later.
+ * Adds what both versions served since the sample before. `alone`: stable is meant to get no requests, so there is
+ * nothing to compare with. `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and
+ * stays whatever comes later.
  */
 export function addSample(
   plan: CanaryConfig,
@@ -118,9 +118,9 @@ export function closeComparison(checks: Checks): Checks {
 }
 
 /**
- * Compares what both served since the last time. At two requests a second hardly any sample has requests of both versions,
- * so samples are joined until there are some. They are never joined across a change of weight, because the failure rate may
- * have changed with it.
+ * Compares what both served since the last time. At two requests a second hardly any sample has requests of both
+ * versions, so samples are joined until there are some. They are never joined across a change of weight, because the
+ * failure rate may have changed with it.
  */
 function compareFailures(checks: Checks): Checks {
   const { successRate, failures, uncompared } = checks

@@ -1,9 +1,9 @@
 // Which of stable's latencies to compare with which of the canary's. Pure.
 //
-// A sidecar publishes its histograms every five seconds, each at its own moment. So what two sidecars publish in one sample
-// was not served at the same time, and in most samples only one of them publishes. Samples are joined to windows in which
-// both have published. A window of the canary is compared with stable's window before, the same one, and the one after:
-// whatever slowed down both is in one of these, even if the canary published it first.
+// A sidecar publishes its histograms every five seconds, each at its own moment. So what two sidecars publish in one
+// sample was not served at the same time, and in most samples only one of them publishes. Samples are joined to
+// windows in which both have published. A window of the canary is compared with stable's window before, the same one,
+// and the one after: whatever slowed down both is in one of these, even if the canary published it first.
 import { noRequests, countSlower, addRequests, type LimitCounts, type RequestCounts } from './request-counts.ts'
 
 /** How often a sidecar publishes its histograms: Envoy's stats_flush_interval. */
@@ -21,8 +21,8 @@ export const noWindows: Windows = [empty, empty]
 export const windowsAfterShift: Windows = [empty]
 
 /**
- * Adds a sample. `pollIntervalMs`: the time between two samples. `complete`: with this sample three windows are complete,
- * and `compareWindows` may be called.
+ * Adds a sample. `pollIntervalMs`: the time between two samples. `complete`: with this sample three windows are
+ * complete, and `compareWindows` may be called.
  */
 export function addToWindows(
   windows: Windows,
@@ -43,9 +43,9 @@ export function addToWindows(
 }
 
 /**
- * Requests slower than the limit in three complete windows. `canary`: in the middle window.
- * `stable`: the slow requests of all three windows, which may have been served at the same time, among the requests of the
- * newest window only. So a slow request of stable counts up to three times, and a request once: in the canary's favour.
+ * Requests slower than the limit in three complete windows. `canary`: in the middle window. `stable`: the slow
+ * requests of all three windows, which may have been served at the same time, among the requests of the newest window
+ * only. So a slow request of stable counts up to three times, and a request once: in the canary's favour.
  * `stableSameWindow`: in the middle window alone, to certify that the canary is not slower.
  */
 export function compareWindows(

@@ -1,11 +1,11 @@
 // Evidence that may be checked at any time. Pure: it knows counts, no clock.
 //
-// The likelihood ratio of one alternative against the null hypothesis is, while the null hypothesis holds, a process that
-// starts at 1 and is not expected to grow (a supermartingale). So is the mean over several alternatives (a mixture), called
-// E. By Ville's inequality (J. Ville, Étude critique de la notion de collectif, 1939) the chance that E ever reaches 1/α is
-// at most α, however often it is checked and whenever checking stops. Wald's sequential test (A. Wald, Sequential Analysis,
-// 1947) is the case of a single alternative. See A. Ramdas, P. Grünwald, V. Vovk and G. Shafer, Game-theoretic statistics
-// and safe anytime-valid inference (Statistical Science, 2023).
+// The likelihood ratio of one alternative against the null hypothesis is, while the null hypothesis holds, a process
+// that starts at 1 and is not expected to grow (a supermartingale). So is the mean over several alternatives (a
+// mixture), called E. By Ville's inequality (J. Ville, Étude critique de la notion de collectif, 1939) the chance
+// that E ever reaches 1/α is at most α, however often it is checked and whenever checking stops. Wald's sequential
+// test (A. Wald, Sequential Analysis, 1947) is the case of a single alternative. See A. Ramdas, P. Grünwald, V. Vovk
+// and G. Shafer, Game-theoretic statistics and safe anytime-valid inference (Statistical Science, 2023).
 
 /** The alternatives, as multiples of the tolerated rate: from barely above it to far above it. */
 export const ratios = [1.5, 2, 3, 5, 10, 20, 50]
@@ -20,12 +20,14 @@ export type LogRatios = number[]
 export const noLogRatios: LogRatios = ratios.map(() => 0)
 
 /**
- * A mixture over the time at which the rate turns bad, too. `logWealth`: ln of what the stake on each alternative is worth.
+ * A mixture over the time at which the rate turns bad, too. `logWealth`: ln of what the stake on each alternative is
+ * worth.
  *
- * A canary may turn bad late, under load or when an outage of both versions is over. A ratio that has sunk while the canary
- * was good would take as long to rise again. So three quarters of the stake are on "bad from the first sample on", and some
- * of the rest is staked with every sample: after t samples 1/(4√t) is still in reserve, and what is staked at t has to grow
- * by about 8·t^1.5 to reach 1/α. A mixture over the time of the change is as fair as any other.
+ * A canary may turn bad late, under load or when an outage of both versions is over. A ratio that has sunk while the
+ * canary was good would take as long to rise again. So three quarters of the stake are on "bad from the first sample
+ * on", and some of the rest is staked with every sample: after t samples 1/(4√t) is still in reserve, and what is
+ * staked at t has to grow by about 8·t^1.5 to be worth 1. A mixture over the time of the change is as fair as any
+ * other.
  */
 export type Evidence = { samples: number; logWealth: number[] }
 
@@ -49,7 +51,10 @@ export function eValue({ samples, logWealth }: Evidence): number {
   return Math.min(Math.exp(logMeanExp(logWealth)) + reserve(samples), Number.MAX_VALUE)
 }
 
-/** E of likelihood ratios over the whole time: the proof that a rate is low must hold for all samples. `logRatios`: their sums. */
+/**
+ * E of likelihood ratios over the whole time: the proof that a rate is low must hold for all samples. `logRatios`:
+ * their sums.
+ */
 export function eValueOfSum(logRatios: LogRatios): number {
   return Math.min(Math.exp(logMeanExp(logRatios)), Number.MAX_VALUE)
 }

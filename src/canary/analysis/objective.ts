@@ -1,15 +1,16 @@
 // Is the canary's failure rate above its limit p0, and is the canary the cause? Pure: it knows counts, no clock.
 //
-// `overLimit` weighs n requests with x failures for a rate p1 > p0 against p0 (Bernoulli; A. Wald, Sequential Analysis, 1947):
+// `overLimit` weighs n requests with x failures for a rate p1 > p0 against p0 (Bernoulli; A. Wald, Sequential
+// Analysis, 1947):
 //   (p1/p0)^x · ((1−p1)/(1−p0))^(n−x)
-// It is a fair bet while each request to the canary fails with a chance of at most p0, whatever came before. It is not fair
-// when failures come in bursts, such as an outage of a database that both versions use: one burst is hundreds of failures.
-// `worseThanStable` asks whether the canary fails more often than stable in the same sample (relative.ts with a margin of
-// 1). The mesh decides by lot which version gets a request, so a burst hits both in the proportion of their requests.
-// A canary fails when both have reached 1/α. The smaller of two never exceeds either, so the chance of a false alarm is at
-// most α when either null hypothesis holds: failures within the limit, however stable does; or bursts of any form that do
-// not depend on the version. Where stable is meant to get no requests (`alone`) there is nothing to compare with, and
-// `worseThanStable` adds the same ratios as `overLimit`.
+// It is a fair bet while each request to the canary fails with a chance of at most p0, whatever came before. It is
+// not fair when failures come in bursts, such as an outage of a database that both versions use: one burst is
+// hundreds of failures. `worseThanStable` asks whether the canary fails more often than stable in the same sample
+// (relative.ts with a margin of 1). The mesh decides by lot which version gets a request, so a burst hits both in the
+// proportion of their requests. A canary fails when both have reached 1/α. The smaller of two never exceeds either,
+// so the chance of a false alarm is at most α when either null hypothesis holds: failures within the limit, whatever
+// stable's rate is; or bursts of any form that do not depend on the version. Where stable is meant to get no requests
+// (`alone`) there is nothing to compare with, and `worseThanStable` adds the same ratios as `overLimit`.
 import {
   addEvidence,
   addLogRatios,
@@ -62,7 +63,10 @@ export function compare(test: Objective, canary: LimitCounts, stable: LimitCount
   return { ...test, worseThanStable: addEvidence(test.worseThanStable, relative.logRatios(canary, stable, ratios, 1)) }
 }
 
-/** x·ln(p1/p0) + (n−x)·ln((1−p1)/(1−p0)) for each alternative rate p1, with x violations among n requests and p0 = `limit`. */
+/**
+ * x·ln(p1/p0) + (n−x)·ln((1−p1)/(1−p0)) for each alternative rate p1, with x violations among n requests and p0 =
+ * `limit`.
+ */
 function logRatios({ requests, violations }: LimitCounts, rates: number[], limit: number): LogRatios {
   return rates.map(
     (rate) => violations * Math.log(rate / limit) + (requests - violations) * Math.log((1 - rate) / (1 - limit)),
@@ -70,8 +74,9 @@ function logRatios({ requests, violations }: LimitCounts, rates: number[], limit
 }
 
 /**
- * `fail`: the canary exceeds its limit and does worse than stable. `shared`: it exceeds its limit, and nothing shows that
- * stable does better. `pass`: the canary keeps its limit. `alpha`: the chance of a wrong `fail`, and of a wrong `pass`.
+ * `fail`: the canary exceeds its limit and does worse than stable. `shared`: it exceeds its limit, and nothing shows
+ * that stable does better. `pass`: the canary keeps its limit. `alpha`: the chance of a wrong `fail`, and of a wrong
+ * `pass`.
  */
 export function decide(test: Objective, alpha: number): Decision | 'shared' {
   const { overLimit, worseThanStable, underLimit } = evidence(test)

@@ -1,18 +1,19 @@
 // Does the canary fail more than R0 times as often as stable does at the same time? Pure: it knows counts, no clock.
 //
-// In a sample the canary served n_c requests of which x_c failed, stable n_s of which x_s failed. If the canary's rate is R
-// times stable's, a failure is the canary's with a chance of q(R) = n_c·R / (n_c·R + n_s), whatever the rates themselves are
-// (the conditional test of two Poisson rates: J. Przyborowski and H. Wilenski, Biometrika 31, 1940). So for R against R0 a
-// sample weighs
+// In a sample the canary served n_c requests of which x_c failed, stable n_s of which x_s failed. If the canary's
+// rate is R times stable's, a failure is the canary's with a chance of q(R) = n_c·R / (n_c·R + n_s), whatever the
+// rates themselves are (the conditional test of two Poisson rates: J. Przyborowski and H. Wilenski, Biometrika 31,
+// 1940). So for R against R0 a sample weighs
 //   (q(R)/q(R0))^x_c · ((1−q(R))/(1−q(R0)))^x_s
-// and this factor is expected to be at most 1 while the canary's rate is at most R0 times stable's, given how many requests
-// each got in that sample. So weights may change between samples, and stable's rate may be anything and may drift.
-// It holds in both worlds that matter:
-// - Failures are independent. With a = q(R)/q(R0), b = (1−q(R))/(1−q(R0)) and rates p_c ≤ R0·p_s the factor is expected to be
-//   (1+p_c(a−1))^n_c · (1+p_s(b−1))^n_s ≤ exp(p_s·(n_c·R0·(a−1) + n_s·(b−1))) = 1: for requests that fail one by one, too,
-//   not only for Poisson counts. The mirror test (R < R0: a < 1 < b, p_c ≥ R0·p_s) works the same way.
-// - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's failures
-//   is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
+// and this factor is expected to be at most 1 while the canary's rate is at most R0 times stable's, given how many
+// requests each got in that sample. So weights may change between samples, and stable's rate may be anything and may
+// drift. It holds in both worlds that matter:
+// - Failures are independent. With a = q(R)/q(R0), b = (1−q(R))/(1−q(R0)) and rates p_c ≤ R0·p_s the factor is
+//   expected to be (1+p_c(a−1))^n_c · (1+p_s(b−1))^n_s ≤ exp(p_s·(n_c·R0·(a−1) + n_s·(b−1))) = 1: for requests that
+//   fail one by one, too, not only for Poisson counts. The mirror test (R < R0: a < 1 < b, p_c ≥ R0·p_s) works the
+//   same way.
+// - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's
+//   failures is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
 import {
   addEvidence,
@@ -74,7 +75,9 @@ export function logRatios(
   })
 }
 
-/** `fail`: worse than `margin` times stable's rate; `pass`: better than that. `alpha`: the chance of each being wrong. */
+/**
+ * `fail`: worse than `margin` times stable's rate; `pass`: better than that. `alpha`: the chance of each being wrong.
+ */
 export function decide(test: Relative, alpha: number): Decision {
   const { overMargin, underMargin } = evidence(test)
   if (overMargin >= 1 / alpha) return 'fail'

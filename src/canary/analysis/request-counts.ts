@@ -1,8 +1,9 @@
 // What a group of pods served between two samples, as plain counts. Pure.
 
 /**
- * A latency histogram: `within[edge]` of the `total` timed requests took at most `edge` milliseconds (cumulative, like the
- * buckets of Prometheus). Sidecars publish latencies later than counts, so `total` may differ from the number of requests.
+ * A latency histogram: `within[edge]` of the `total` timed requests took at most `edge` milliseconds (cumulative,
+ * like the buckets of Prometheus). Sidecars publish latencies later than counts, so `total` may differ from the
+ * number of requests.
  */
 export type Times = { readonly total: number; readonly within: Readonly<Record<string, number>> }
 
@@ -47,8 +48,8 @@ const edgesOf = ({ within }: Times) =>
     .sort((a, b) => a - b)
 
 /**
- * Timed requests, and those that were slower than `limitMs`: above the first bucket edge that is not below the limit, so
- * that a request within the limit never counts as slow.
+ * Timed requests, and those that were slower than `limitMs`: above the first bucket edge that is not below the limit,
+ * so that a request within the limit never counts as slow.
  */
 export function countSlower(times: Times, limitMs: number): LimitCounts {
   const edge = edgesOf(times).find((each) => each >= limitMs)
@@ -58,7 +59,10 @@ export function countSlower(times: Times, limitMs: number): LimitCounts {
   }
 }
 
-/** The smallest bucket edge, in milliseconds, within which at least this share (0 to 1) of the timed requests was answered. */
+/**
+ * The smallest bucket edge, in milliseconds, within which at least this share (0 to 1) of the timed requests was
+ * answered.
+ */
 export function quantileEdge(times: Times, share: number): number | undefined {
   if (times.total === 0) return undefined
   return edgesOf(times).find((edge) => times.within[String(edge)]! >= share * times.total)

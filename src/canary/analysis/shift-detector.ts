@@ -2,10 +2,15 @@
 // sample may be the first one after the change: Bayesian change-point detection (A. N. Shiryaev, On optimum methods in
 // quickest detection problems, 1963; S. W. Roberts, A comparison of some control chart procedures, 1966). Pure.
 
-/** `samples`: those that saw a request. `odds`: their evidence for a change at any of them, each with its prior weight. */
+/**
+ * `samples`: those that saw a request. `odds`: their evidence for a change at any of them, each with its prior
+ * weight.
+ */
 export type ShiftEvidence = { samples: number; odds: number }
 
-/** Adds a sample. `from` and `to`: the canary's weights in per cent; `canary` and `stable`: requests to each version. */
+/**
+ * Adds a sample. `from` and `to`: the canary's weights in per cent; `canary` and `stable`: requests to each version.
+ */
 export function addShiftSample(
   { samples, odds }: ShiftEvidence = { samples: 0, odds: 0 },
   from: number,
@@ -18,7 +23,10 @@ export function addShiftSample(
   return { samples: samples + 1, odds: Math.min(Number.MAX_VALUE, grown) }
 }
 
-/** It is likelier that the traffic has moved than that it has not: the odds exceed the prior weight of all samples so far. */
+/**
+ * It is likelier that the traffic has moved than that it has not: the odds exceed the prior weight of all samples so
+ * far.
+ */
 export function hasShifted({ samples, odds }: ShiftEvidence): boolean {
   return samples > 0 && odds > (1 + lateWeight * (1 - 1 / samples)) * (1 + roundingTolerance)
 }
@@ -30,8 +38,9 @@ const lateWeight = 0.2
 const prior = (sample: number) => (sample === 1 ? 1 : lateWeight / (sample * (sample - 1)))
 
 /**
- * How a sample speaks for the new weight, in nats: positive where the canary's share is nearer to the new weight than to the
- * old one. Scaled so that exp(score) has a mean of 1 while the old weight holds: on average such a factor is no evidence.
+ * How a sample speaks for the new weight, in nats: positive where the canary's share is nearer to the new weight than
+ * to the old one. Scaled so that exp(score) has a mean of 1 while the old weight holds: on average such a factor is
+ * no evidence.
  */
 export function shareScore(from: number, to: number, canary: number, stable: number): number {
   const [before, after, hits] = to > from ? [from, to, canary] : [100 - from, 100 - to, stable]

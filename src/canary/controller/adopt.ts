@@ -1,55 +1,59 @@
-// After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and the traffic, and the canary
-// rests. Make before break: at each moment all traffic is at pods that serve the promoted version.
-import { setTimeout as sleep } from 'node:timers/promises'
+// After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and then the traffic, and
+// the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
 import { isDeepStrictEqual } from 'node:util'
 import { type Cluster, emptyWhenUnread } from '../../cluster/client.ts'
 import { belongs, matches } from '../../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
 import { waitForRollout } from '../../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight, type Split } from '../traffic/router.ts'
 
-/** `quiet`: whether the canary was seen to serve nothing any more; `timeoutMs`: how long the rollout may take. */
+/** `timeoutMs`: how long the rollout may take; `isDrained`: waits, and answers whether the canary serves nothing. */
 export type AdoptDeps = {
   note: (line: string) => void
   signal: AbortSignal
   timeoutMs: number
-  quiet: () => Promise<boolean>
+  clock: Clock
+  isDrained: () => Promise<boolean>
 }
 
 type Template = Workload['spec']['template']
 
-/** Proxies hear of a route and of the pods behind it separately: what is ready now is known to all of them after this. */
+/** Istiod tells proxies of routes and of pods separately. After this time they know the pods that are ready. */
 const settledMs = 2_000
 
-/** @throws Error when stable cannot take over; its old template is then back, and the traffic where it was. */
+/** @throws Error when stable cannot take over; then it has its old template again, and the traffic has not moved. */
 export async function adopt(
   cluster: Cluster,
   split: Split,
-  groups: VersionSelectors,
-  around: AdoptDeps,
+  selectors: VersionSelectors,
+  deps: AdoptDeps,
 ): Promise<void> {
   const deployments = (await cluster.list<Workload>('Deployment', split.namespace)).filter(
     ({ metadata }) => metadata.deletionTimestamp === undefined,
   )
-  const stable = only(deployments, groups.stable, 'stable', split)
-  const canary = only(deployments, groups.canary, 'canary', split)
+  const stable = only(deployments, selectors.stable, 'stable', split)
+  const canary = only(deployments, selectors.canary, 'canary', split)
   if (stable.metadata.name === canary.metadata.name)
     throw new Error(`stable and canary are both the Deployment ${titleOf(stable)}; there is nothing to adopt`)
 
-  await takeOver(cluster, stable, canary, around)
-  await sleep(settledMs)
+  await takeOver(cluster, stable, canary, deps)
+  await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0)
-  around.note(`all traffic is at ${titleOf(stable)}, which runs the promoted version`)
-  await rest(cluster, canary, around)
+  deps.note(`all traffic is at ${titleOf(stable)}, which runs the promoted version`)
+  await scaleToZero(cluster, canary, deps)
 }
 
-/** Whether an earlier run has done it: stable runs what the canary would, and the canary rests. Somebody's wish for more pods ends that. */
-export async function isAdopted(cluster: Cluster, { namespace }: Split, groups: VersionSelectors): Promise<boolean> {
+/**
+ * Whether an earlier run has done it: both have the same pod template, and the canary has 0 replicas. Someone who
+ * scales the canary up starts a new promotion.
+ */
+export async function isAdopted(cluster: Cluster, { namespace }: Split, selectors: VersionSelectors): Promise<boolean> {
   const deployments = await cluster.list<Workload>('Deployment', namespace)
-  const [stable, canary] = [groups.stable, groups.canary].map((labels) =>
+  const [stable, canary] = [selectors.stable, selectors.canary].map((labels) =>
     deployments.find(({ spec }) => matches(labels, spec.template.metadata?.labels)),
   )
   return (
@@ -66,16 +70,16 @@ function only(deployments: Workload[], labels: Labels, role: 'stable' | 'canary'
   const selector = Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(',')
-  const seen =
-    found.length === 0
-      ? 'no Deployment'
-      : `several Deployments (${found.map(({ metadata }) => metadata.name).join(', ')})`
+  const names = found.map(({ metadata }) => metadata.name).join(', ')
+  const makes =
+    found.length === 0 ? `no Deployment in ${namespace} makes` : `several Deployments (${names}) in ${namespace} make`
   throw new Error(
-    `after: adopt needs one Deployment of the ${role} pods, and ${seen} in ${namespace} makes pods with ${selector}; use \`after: keep\`, or correct the labels`,
+    `after: adopt needs one Deployment of the ${role} pods, and ${makes} pods with ${selector}; ` +
+      'use `after: keep`, or correct the labels',
   )
 }
 
-/** Stable's Deployment is rolled out with the canary's template, or is as it was before. */
+/** Rolls stable's Deployment out with the canary's template, or restores it. */
 async function takeOver(
   cluster: Cluster,
   stable: Workload,
@@ -83,27 +87,36 @@ async function takeOver(
   { note, signal, timeoutMs }: AdoptDeps,
 ): Promise<void> {
   const wanted = { template: adopted(stable, canary), replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
-  note(
-    `${titleOf(stable)} gets the pod template of ${titleOf(canary)}${wanted.replicas > replicasOf(stable) ? `, and ${wanted.replicas} replicas, as many as carry the traffic now` : ''}`,
-  )
+  const replicas =
+    wanted.replicas > replicasOf(stable) ? `, and the ${wanted.replicas} replicas that carry the traffic now` : ''
+  note(`${titleOf(stable)} gets the pod template of ${titleOf(canary)}${replicas}`)
   const now = await rewrite(cluster, stable, wanted)
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
-    await sidecarsThere(cluster, now)
+    await requireSidecars(cluster, now)
   } catch (problem) {
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
-    const undone = await rewrite(cluster, now, { template: stable.spec.template, replicas: replicasOf(stable) }).then(
-      () => 'it has its old template again',
-      (error: unknown) =>
-        `its old template could not be put back either (${messageOf(error)}): run kubectl -n ${stable.metadata.namespace ?? ''} rollout undo deployment/${stable.metadata.name}`,
-    )
+    const restored = await restore(cluster, stable, now)
     throw new Error(
-      `${titleOf(stable)} could not take over from ${titleOf(canary)}: ${why}; ${undone}, and the traffic stays on the canary`,
+      `${titleOf(stable)} could not take over from ${titleOf(canary)}: ${why}; ` +
+        `${restored}, and the traffic stays on the canary`,
     )
   }
 }
 
-/** The canary's template with stable's own labels, by which its pods are found; the stamp of a restart says nothing of a version. */
+/** Gives stable's Deployment its old template again, and answers in words whether it did. */
+async function restore(cluster: Cluster, before: Workload, now: Workload): Promise<string> {
+  const { name, namespace = '' } = before.metadata
+  try {
+    await rewrite(cluster, now, { template: before.spec.template, replicas: replicasOf(before) })
+    return 'it has its old template again'
+  } catch (error) {
+    const undo = `kubectl -n ${namespace} rollout undo deployment/${name}`
+    return `restoring its old template also failed (${messageOf(error)}): run ${undo}`
+  }
+}
+
+/** The canary's template with stable's own labels, which select its pods, and without the time of the last restart. */
 function adopted(stable: Workload, canary: Workload): Template {
   const { labels } = stable.spec.template.metadata ?? {}
   const { annotations = {} } = canary.spec.template.metadata ?? {}
@@ -114,7 +127,7 @@ function adopted(stable: Workload, canary: Workload): Template {
   }
 }
 
-/** Refused when somebody else changed the template since it was read; the resourceVersion would not do, for it moves with the status. */
+/** Fails when someone changed the template since it was read. The status changes the resourceVersion as well. */
 async function rewrite(
   cluster: Cluster,
   now: Workload,
@@ -127,34 +140,38 @@ async function rewrite(
   ])
 }
 
-async function sidecarsThere(cluster: Cluster, stable: Workload): Promise<void> {
+async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void> {
   const pods = await cluster.list<Pod>('Pod', stable.metadata.namespace)
-  const bare = pods.find((pod) => belongs(stable, pod) && expectsSidecar(pod) && !hasSidecar(pod))
-  if (bare)
+  const missing = pods.find((pod) => belongs(stable, pod) && expectsSidecar(pod) && !hasSidecar(pod))
+  if (missing)
     throw new Error(
-      `its pod ${bare.metadata.name} has no sidecar; check the namespace's label istio-injection, and that istiod runs`,
+      `its pod ${missing.metadata.name} has no sidecar; ` +
+        "check the namespace's label istio-injection, and that istiod runs",
     )
 }
 
-/** The canary is scaled to 0 once nobody asks it any more. */
-async function rest(cluster: Cluster, canary: Workload, { note, quiet }: AdoptDeps): Promise<void> {
-  if (!(await quiet()))
-    return note(`${titleOf(canary)} keeps running, for it was not seen to be quiet; scale it to 0 when it is`)
-  await cluster.merge('Deployment', canary.metadata.namespace, canary.metadata.name, { spec: { replicas: 0 } })
-  const scalers = await cluster
-    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', canary.metadata.namespace)
-    .catch(emptyWhenUnread)
-  const own = scalers.find(
-    ({
-      spec: {
-        scaleTargetRef: { kind, name },
-      },
-    }) => kind === 'Deployment' && name === canary.metadata.name,
+/** Scales the canary to 0 once it serves nothing. */
+async function scaleToZero(cluster: Cluster, canary: Workload, { note, isDrained }: AdoptDeps): Promise<void> {
+  const { name, namespace } = canary.metadata
+  if (!(await isDrained()))
+    return note(`${titleOf(canary)} keeps running: could not confirm that it drained; scale it to 0 when it has`)
+  await cluster.merge('Deployment', namespace, name, { spec: { replicas: 0 } })
+  const autoscaler = await autoscalerOf(cluster, canary)
+  if (!autoscaler) return note(`${titleOf(canary)} is scaled to 0`)
+  const replicas = autoscaler.spec.minReplicas ?? 1
+  note(
+    `${titleOf(canary)} is scaled to 0; its HorizontalPodAutoscaler ${autoscaler.metadata.name} pauses ` +
+      `until someone scales it to ${replicas} or more`,
   )
-  const resting = own
-    ? `; its HorizontalPodAutoscaler ${own.metadata.name} rests with it, and goes on once it is scaled to ${own.spec.minReplicas ?? 1} or more`
-    : ''
-  note(`${titleOf(canary)} is scaled to 0${resting}`)
+}
+
+async function autoscalerOf(cluster: Cluster, { metadata }: Workload): Promise<HorizontalPodAutoscaler | undefined> {
+  const autoscalers = await cluster
+    .list<HorizontalPodAutoscaler>('HorizontalPodAutoscaler', metadata.namespace)
+    .catch(emptyWhenUnread)
+  return autoscalers.find(({ spec: { scaleTargetRef } }) => {
+    return scaleTargetRef.kind === 'Deployment' && scaleTargetRef.name === metadata.name
+  })
 }
 
 function replicasOf({ spec }: Workload): number {

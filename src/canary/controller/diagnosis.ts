@@ -1,44 +1,41 @@
-// What a person would look up once a canary is condemned: its last log lines and the warnings about its pods.
+// What a person would look up after a canary failed: the last log lines of its pods and the warnings about them.
 import type { Cluster } from '../../cluster/client.ts'
 import type { KubeEvent, Pod } from '../../cluster/objects.ts'
 import { isReady } from '../../mesh/sidecar.ts'
 import { causeOf } from '../../verify/cause.ts'
 
-/** `cause`: why the pod is not well, or was not a moment ago. */
+/** `cause`: why the pod is not ready, or restarted. */
 export type Diagnosis = { pod: string; container: string; cause?: string; log: string[]; events: string[] }
 
-/** Of two pods at most, those that are not well first; what cannot be read is left out. */
+const mostPods = 2
+
+/** Of two pods at most, those with the most restarts first; leaves out what cannot be read. */
 export async function diagnose(cluster: Cluster, namespace: string, pods: Pod[]): Promise<Diagnosis[]> {
-  const worstFirst = [...pods].sort((a, b) => restarts(b) - restarts(a))
-  return Promise.all(
-    worstFirst.slice(0, 2).map(async (pod) => {
-      const {
-        metadata: { name },
-        spec,
-      } = pod
-      const container = spec.containers.find((each) => each.name !== 'istio-proxy')?.name ?? ''
-      const unwell = !isReady(pod) || restarts(pod) > 0
-      const [cause, log, events] = await Promise.all([
-        unwell ? causeOf(cluster, pod).catch(() => undefined) : undefined,
-        cluster.log(namespace, name, container, 10).catch(() => ''),
-        cluster
-          .list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` })
-          .catch(() => []),
-      ])
-      return {
-        pod: name,
-        container,
-        ...(cause === undefined ? {} : { cause }),
-        log: log
-          .split('\n')
-          .map((line) => line.trimEnd())
-          .filter(Boolean),
-        events: events.slice(-5).map(({ reason, message }) => `${reason ?? ''}: ${message ?? ''}`),
-      }
-    }),
-  )
+  const worstFirst = [...pods].sort((a, b) => restartsOf(b) - restartsOf(a))
+  return Promise.all(worstFirst.slice(0, mostPods).map((pod) => diagnosePod(cluster, namespace, pod)))
 }
 
-function restarts({ status }: Pod): number {
+async function diagnosePod(cluster: Cluster, namespace: string, pod: Pod): Promise<Diagnosis> {
+  const { name } = pod.metadata
+  const container = pod.spec.containers.find((each) => each.name !== 'istio-proxy')?.name ?? ''
+  const isUnwell = !isReady(pod) || restartsOf(pod) > 0
+  const [cause, log, events] = await Promise.all([
+    isUnwell ? causeOf(cluster, pod).catch(() => undefined) : undefined,
+    cluster.log(namespace, name, container, 10).catch(() => ''),
+    cluster
+      .list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` })
+      .catch(() => []),
+  ])
+  const lines = log.split('\n').map((line) => line.trimEnd())
+  return {
+    pod: name,
+    container,
+    ...(cause === undefined ? {} : { cause }),
+    log: lines.filter(Boolean),
+    events: events.slice(-5).map(({ reason, message }) => `${reason ?? ''}: ${message ?? ''}`),
+  }
+}
+
+function restartsOf({ status }: Pod): number {
   return (status?.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0)
 }

@@ -1,28 +1,34 @@
-// What was decided, written to the cluster: in its order, one at a time, and again while the API server does not take it.
+// Writes the actions of the state machine to the cluster: in their order, one at a time, and again while the API server
+// refuses them.
 import { ApiError, type Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import { monotonicNow } from '../../runtime/clock.ts'
 import type { LeaseSession } from '../ownership/session.ts'
 import type { Action, State } from '../state/machine.ts'
-import { describeAction } from './log-format.ts'
 import {
   removeManagedRoutes,
-  setMirror,
-  setWeight,
   resetToStable,
   setHeaderRoute,
+  setMirror,
+  setWeight,
   type Routed,
-  type Split,
   type RouteWrite,
+  type Split,
 } from '../traffic/router.ts'
+import { describeAction } from './log-format.ts'
 
-/** An API server that has just started forbids everything until it knows who may do what. */
+/** An API server that has just started forbids everything until it has loaded who may do what. */
 const forbiddenMs = 15_000
+/** The watch may lag behind the writes of two samples. Older writes do not matter. */
+const keptWrites = 20
 
 const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
 
-/** No answer, a server that is busy, a webhook of istiod that is away, credentials that are about to be renewed, others writing: it may pass. */
+/**
+ * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are
+ * about to be renewed, or a conflict with another writer.
+ */
 export function isTransient(problem: unknown): boolean {
   return (
     problem instanceof ApiError &&
@@ -30,78 +36,106 @@ export function isTransient(problem: unknown): boolean {
   )
 }
 
-/** Writes what was decided, in its order and one at a time, and again while the API server does not take it. */
-export function createWriter(
-  cluster: Cluster,
-  split: Split,
-  plan: CanaryConfig,
-  { renew, savedRoutes }: LeaseSession,
-  state: () => State,
-  note: (line: string) => void,
-) {
-  let pending: Action[] = []
-  let refusedSince: number | undefined
-  let written: RouteWrite[] = []
-  let turn: Promise<unknown> = Promise.resolve()
+/** `state`: the promotion as it is when an action is written. */
+export type WriterDeps = {
+  cluster: Cluster
+  split: Split
+  plan: CanaryConfig
+  session: Pick<LeaseSession, 'renew' | 'savedRoutes'>
+  state: () => State
+  clock: Clock
+  note: (line: string) => void
+}
 
-  async function all(): Promise<boolean> {
-    while (pending.length > 0) {
-      const action = pending[0]!
+export class RouteWriter {
+  private readonly deps: WriterDeps
+  private pending: Action[] = []
+  private refusedSince: number | undefined
+  private recent: RouteWrite[] = []
+  private turn: Promise<unknown> = Promise.resolve()
+
+  constructor(deps: WriterDeps) {
+    this.deps = deps
+  }
+
+  /** Answers whether everything is written. @throws Error when the server refuses for too long, or for good. */
+  write(actions: Action[]): Promise<boolean> {
+    this.pending = [...this.pending, ...actions]
+    return this.inTurn()
+  }
+
+  /** Tries again what is pending, if anything; answers and throws as `write`. */
+  settled(): Promise<boolean> {
+    return this.pending.length === 0 ? Promise.resolve(true) : this.inTurn()
+  }
+
+  /** Forgets what is pending: it is not written any more. */
+  drop(): void {
+    this.pending = []
+    this.refusedSince = undefined
+  }
+
+  isIdle(): boolean {
+    return this.pending.length === 0
+  }
+
+  /** The last writes, by which a watch that lags behind is recognized. */
+  written(): readonly RouteWrite[] {
+    return this.recent
+  }
+
+  /** One at a time: a rollback that starts in the middle of a write comes after it. */
+  private inTurn(): Promise<boolean> {
+    const mine = this.turn.then(() => this.writePending())
+    this.turn = mine.catch(() => undefined)
+    return mine
+  }
+
+  private async writePending(): Promise<boolean> {
+    const { session, state, plan, note } = this.deps
+    while (this.pending.length > 0) {
+      const action = this.pending[0]!
       try {
-        // How far it is is saved before it is done, and only by who still holds the Lease.
-        await renew(state())
-        // Two looks at the watch may still lag behind; older writes do not count.
-        written = [...written, ...(await applyAction(cluster, split, plan, action, savedRoutes))].slice(-20)
+        // Saves the state before the action is written; only the holder of the Lease can.
+        await session.renew(state())
+        this.recent = [...this.recent, ...(await applyAction(this.deps, action))].slice(-keptWrites)
       } catch (problem) {
-        if (!isTransient(problem)) throw problem
-        refusedSince ??= monotonicNow()
-        const limit = isForbidden(problem) ? Math.min(forbiddenMs, plan.progressDeadline) : plan.progressDeadline
-        if (monotonicNow() - refusedSince >= limit)
-          throw new Error(
-            `${messageOf(problem)}, for ${limit / 1000} s${isForbidden(problem) ? '' : ' (`progressDeadline`)'}`,
-            { cause: problem },
-          )
+        this.throwWhenOverdue(problem)
         note(`not written yet (${describeAction(plan, action)}): ${messageOf(problem)}`)
         return false
       }
-      refusedSince = undefined
+      this.refusedSince = undefined
       note(describeAction(plan, action))
-      if (pending[0] === action) pending = pending.slice(1)
+      // `drop` may have removed it while it was written.
+      if (this.pending[0] === action) this.pending = this.pending.slice(1)
     }
     return true
   }
 
-  /** One at a time: what is stopped in the middle of a write comes after it. */
-  const inTurn = () => {
-    const mine = turn.then(all)
-    turn = mine.catch(() => undefined)
-    return mine
-  }
-  return {
-    write: (actions: Action[]) => {
-      pending = [...pending, ...actions]
-      return inTurn()
-    },
-    /** True when there is nothing left to write. */
-    settled: () => (pending.length === 0 ? Promise.resolve(true) : inTurn()),
-    drop: () => {
-      pending = []
-      refusedSince = undefined
-    },
-    idle: () => pending.length === 0,
-    written: () => written,
+  private throwWhenOverdue(problem: unknown): void {
+    if (!isTransient(problem)) throw problem
+    const { clock, plan } = this.deps
+    this.refusedSince ??= clock.now()
+    const limitMs = isForbidden(problem) ? Math.min(forbiddenMs, plan.progressDeadline) : plan.progressDeadline
+    if (clock.now() - this.refusedSince < limitMs) return
+    const limit = `${limitMs / 1000} s${isForbidden(problem) ? '' : ' (`progressDeadline`)'}`
+    throw new Error(`${messageOf(problem)}, for ${limit}`, { cause: problem })
   }
 }
 
-async function applyAction(
-  cluster: Cluster,
-  split: Split,
-  plan: CanaryConfig,
-  action: Action,
-  saved: Routed[],
-): Promise<RouteWrite[]> {
-  if (action.kind === 'weight')
-    return action.weight === 0 ? resetToStable(cluster, split, saved) : setWeight(cluster, split, action.weight)
-  if (action.kind === 'mirror') return setMirror(cluster, split, action.percent)
-  return action.kind === 'ab' ? setHeaderRoute(cluster, split, plan.ab!.match) : removeManagedRoutes(cluster, split)
+async function applyAction({ cluster, split, plan, session }: WriterDeps, action: Action): Promise<RouteWrite[]> {
+  switch (action.kind) {
+    case 'weight':
+      return applyWeight(cluster, split, action.weight, session.savedRoutes)
+    case 'mirror':
+      return setMirror(cluster, split, action.percent)
+    case 'ab':
+      return setHeaderRoute(cluster, split, plan.ab!.match)
+    case 'clear':
+      return removeManagedRoutes(cluster, split)
+  }
+}
+
+function applyWeight(cluster: Cluster, split: Split, weight: number, saved: Routed[]): Promise<RouteWrite[]> {
+  return weight === 0 ? resetToStable(cluster, split, saved) : setWeight(cluster, split, weight)
 }

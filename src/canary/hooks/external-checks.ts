@@ -10,8 +10,6 @@ import type { PromotionStatus } from './promotion-status.ts'
 import { runQuery } from './queries.ts'
 import { callWebhook } from './webhooks.ts'
 
-export type { PromotionStatus } from './promotion-status.ts'
-
 export type ExternalChecks = {
   start: () => void
   /** The last answer of each check that has one. */

@@ -10,7 +10,7 @@ import { isReady } from '../../mesh/sidecar.ts'
 import { gatewayLabel } from '../../policies/compile/index.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
-import type { Observation, State } from '../state/machine.ts'
+import type { Observation, State } from '../state/types.ts'
 import { createLoadGenerator, missingRate } from './generator.ts'
 
 /** Opens a connection to a port of a pod. */

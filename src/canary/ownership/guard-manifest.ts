@@ -1,56 +1,56 @@
-// The guard as Kubernetes objects: a Job with its program and orders, and an account that may do no more than they ask. Pure.
+// The guard as Kubernetes objects: a Job, its program and spec, and an account with as few rights as possible. Pure.
 import { managedByLabel, manager } from '../../cluster/labels.ts'
 import { kindOf, type ConfigMap, type KubeObject, type Lease } from '../../cluster/objects.ts'
-import { leaseName, ownerReference } from './lease.ts'
+import { leaseName, ownerReference } from './lease-object.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { guardSpecFile, guardProgramFile, type GuardSpec } from './guard-spec.ts'
 
 type Guard = CanaryConfig['guard']
 
-/** Whose pods the guard's are. */
+/** On each object and pod of a guard: the service. */
 export const guardLabel = 'mesh-canary.io/guard'
 
-/** Names of pods and of their labels end after 63 characters. */
-function short(name: string, tail: string): string {
+/** Kubernetes allows 63 characters in a label's value, and a pod has its Job's name as a label. */
+function shorten(name: string, tail: string): string {
   return `${name.slice(0, 62 - tail.length).replace(/[-.]+$/, '')}-${tail}`
 }
 
-/** `tail` tells the guards of two claims apart: a Job cannot be changed. */
+/** Each claim of the Lease has a guard of its own name, because a Job cannot be changed. */
 export function guardName(service: string, identity: string): string {
-  return short(`${leaseName(service)}-guard`, /\(([0-9a-f]{8})\)$/.exec(identity)?.[1] ?? 'x')
+  return shorten(`${leaseName(service)}-guard`, /\(([0-9a-f]{8})\)$/.exec(identity)?.[1] ?? 'x')
 }
 
-/** In the order in which they are created. All belong to the Lease: when that goes, they go. */
+/** In the order of their creation. Kubernetes deletes them together with the Lease. */
 export function guardManifest(
-  orders: GuardSpec,
+  spec: GuardSpec,
   lease: Lease,
   program: string,
   { image, pullPolicy }: Guard,
 ): KubeObject[] {
-  const name = guardName(orders.service, orders.identity)
+  const name = guardName(spec.service, spec.identity)
   const metadata = {
     name,
-    namespace: orders.namespace,
-    labels: { [managedByLabel]: manager, [guardLabel]: orders.service },
+    namespace: spec.namespace,
+    labels: { [managedByLabel]: manager, [guardLabel]: spec.service },
     ownerReferences: [ownerReference(lease)],
   }
   const of = <T extends object>(apiVersion: string, kind: string, rest: T) => ({ apiVersion, kind, metadata, ...rest })
   const config: ConfigMap = of('v1', 'ConfigMap', {
-    data: { 'guard.mjs': program, 'orders.json': JSON.stringify(orders) },
+    data: { 'guard.mjs': program, 'guard-spec.json': JSON.stringify(spec) },
   })
   return [
     of('v1', 'ServiceAccount', { automountServiceAccountToken: false }),
-    of('rbac.authorization.k8s.io/v1', 'Role', { rules: rules(orders) }),
+    of('rbac.authorization.k8s.io/v1', 'Role', { rules: rules(spec) }),
     of('rbac.authorization.k8s.io/v1', 'RoleBinding', {
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
-      subjects: [{ kind: 'ServiceAccount', name, namespace: orders.namespace }],
+      subjects: [{ kind: 'ServiceAccount', name, namespace: spec.namespace }],
     }),
     config,
     of('batch/v1', 'Job', { spec: jobSpec(name, metadata.labels, image, pullPolicy) }),
   ]
 }
 
-/** By name: the one Lease, and the objects with the routes. An event can be told by its namespace only. */
+/** The one Lease and the objects with the routes, by name. A right to create events cannot be limited to a name. */
 function rules({ lease, saved }: GuardSpec): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
   const plurals = {
@@ -75,11 +75,11 @@ function rules({ lease, saved }: GuardSpec): object[] {
 
 function jobSpec(name: string, labels: Record<string, string>, image: string, imagePullPolicy: string): object {
   return {
-    // A node that goes, or an API server that is away, is no reason to give up.
+    // Neither a lost node nor an unreachable API server ends the guard.
     backoffLimit: 50,
     ttlSecondsAfterFinished: 60,
     template: {
-      // Its traffic is to the API server alone, and a sidecar would keep the Job from ending.
+      // The guard talks to the API server only, and a sidecar would keep the Job from completing.
       metadata: { labels: { ...labels, 'sidecar.istio.io/inject': 'false' } },
       spec: {
         serviceAccountName: name,

@@ -1,7 +1,7 @@
-// What a guard is told: whose Lease to watch, and what to put back when it is not renewed any more.
+// What a guard works by: the Lease to watch, and the routes to restore when nobody renews it.
 import type { Routed, Split } from '../../policies/routes.ts'
 
-/** `identity`: the holder that is watched; `afterMs`: how long it may not be heard of; `saved`: the routes before the promotion. */
+/** `identity`: the holder to watch; `afterMs`: how long it may stop renewing; `saved`: the routes to restore. */
 export type GuardSpec = {
   namespace: string
   service: string
@@ -12,6 +12,6 @@ export type GuardSpec = {
   saved: Routed[]
 }
 
-/** Where the orders lie in the guard's container, beside its program. */
-export const guardSpecFile = '/guard/orders.json'
+/** Where the guard's container finds its spec and its program: both are keys of one ConfigMap. */
+export const guardSpecFile = '/guard/guard-spec.json'
 export const guardProgramFile = '/guard/guard.mjs'

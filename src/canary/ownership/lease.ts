@@ -1,55 +1,47 @@
-// Whose a service's promotion is: a Lease in its namespace, renewed with every look, that also holds how far the promotion
-// is. A second run waits, or is told whose it is; a run that is not heard of any more loses it.
-import { managedByLabel, manager } from '../../cluster/labels.ts'
+// Which run promotes a service: a Lease in its namespace, renewed with every sample, that also saves how far the
+// promotion is. A second run waits, or fails and names the holder; a run that stops renewing loses the Lease.
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isConflict, type Cluster, type PatchOperation } from '../../cluster/client.ts'
+import { managedByLabel, manager } from '../../cluster/labels.ts'
 import type { Lease } from '../../cluster/objects.ts'
-import { monotonicNow } from '../../runtime/clock.ts'
-import type { State } from '../state/machine.ts'
-
-/** What is kept of a promotion that has not come to its end. `plan` and `template`: of what it is; see record.ts. */
-export type SavedPromotion = { version: 2; plan: string; template: string; run: string; savedAt: string; state: State }
-
-const stateAnnotation = 'mesh-canary.io/state'
-/** Whose it is or was. With it there are annotations at all: no patch can add one to none, and the server drops an empty map. */
-const runAnnotation = 'mesh-canary.io/run'
-/** How somebody else ended it: the guard, or the stage rollback. */
-const endedAnnotation = 'mesh-canary.io/ended'
-/** The holder whose guard is on duty. */
-const guardAnnotation = 'mesh-canary.io/guard'
+import type { Clock } from '../../runtime/clock.ts'
+import { decide, observe, type LeaseDecision, type ObservedLease } from './lease-decision.ts'
+import {
+  annotationPath,
+  endedAnnotation,
+  explainLoss,
+  guardAnnotation,
+  holderOf,
+  leaseName,
+  runAnnotation,
+  runOfHolder,
+  savedPromotion,
+  stateAnnotation,
+  type SavedPromotion,
+} from './lease-object.ts'
 
 export type LeaseClaim = {
-  /** The holder's name: the run, and what tells two of its claims apart. */
+  /** The holder's name: the run, and a suffix that tells the claims of one run apart. */
   identity: string
   lease: Lease
   /** What an earlier run left. */
   before: SavedPromotion | undefined
-  /** Whether the guard of this claim said that it watches; as of the last renewal. */
+  /** Whether the guard of this claim watches it, as of the last renewal. */
   guarded: () => boolean
-  /** Says that the run lives, and saves how far it is. @throws Lost when the promotion is another's now. */
+  /** Renews the Lease and saves how far the promotion is. @throws LeaseLost when this run does not hold it any more. */
   renew: (saved: SavedPromotion) => Promise<void>
-  /** Gives it up; `saved` is kept for a later run to go on from. */
+  /** Gives the Lease up and leaves `saved` for a later run to resume from. */
   release: (saved: SavedPromotion) => Promise<void>
-  /** Gives it up for good: with the Lease goes all that belongs to it. */
+  /** Deletes the Lease and, with it, everything that belongs to it. */
   end: () => Promise<void>
 }
 
-/** The promotion was taken from this run. */
+/** This run does not hold the promotion's Lease any more. */
 export class LeaseLost extends Error {
-  override name = 'Lost'
+  override name = 'LeaseLost'
 }
 
-/** What belongs to the Lease goes when it goes. */
-export function ownerReference({ metadata: { name, uid = '' } }: Lease) {
-  return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid }
-}
-
-export function leaseName(service: string): string {
-  return `mesh-canary-${service}`
-}
-
-/** Who waits, and how long: `leaseMs` is how long a holder may not be heard of, `waitMs` how long to wait for one that lives. */
+/** `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. */
 export type ClaimOptions = {
   namespace: string
   service: string
@@ -57,154 +49,126 @@ export type ClaimOptions = {
   leaseMs: number
   waitMs: number
   signal: AbortSignal
+  clock: Clock
   note: (line: string) => void
 }
 
 const pollMs = 1_000
-/** How often in a row a write that others may have been quicker with is tried. */
+/** How many conflicts in a row a write survives. */
 const attempts = 5
-/** A guard that puts traffic back is waited for in any case; it takes seconds. */
-const guardMs = 60_000
-const guardPrefix = 'guard of '
 
-export function guardIdentity(identity: string): string {
-  return `${guardPrefix}${identity}`
-}
-
-/** @throws Error naming the run that holds it, when that lives and is not to be waited for any longer. */
+/** @throws Error naming the run that holds the Lease, when that run is alive and `waitMs` is over. */
 export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Promise<LeaseClaim> {
-  const { namespace, service, run, waitMs, signal, note } = claiming
+  const { namespace, service, run, waitMs, signal, clock, note } = claiming
   const identity = `${run} (${randomUUID().slice(0, 8)})`
   const name = leaseName(service)
-  const began = monotonicNow()
-  let seen: { version: string | undefined; at: number; renewed: boolean } | undefined
-  let told = false
-  let refused = 0
-  for (; ; await sleep(pollMs, undefined, { signal })) {
+  const startedAt = clock.now()
+  let seen: ObservedLease | undefined
+  let isAnnounced = false
+  let conflicts = 0
+  for (; ; await clock.sleep(pollMs, signal)) {
     const lease = await cluster.get<Lease>('Lease', namespace, name)
-    const version = lease?.metadata.resourceVersion
-    if (!seen || seen.version !== version) seen = { version, at: monotonicNow(), renewed: seen !== undefined }
-    const holder = lease?.spec?.holderIdentity ?? ''
-    // By this machine's own clock: the holder's may be wrong.
-    const isStale = monotonicNow() - seen.at >= (lease?.spec?.leaseDurationSeconds ?? 30) * 1000
-    if (holder === '' || isStale) {
-      // Another run was quicker; or the server takes none at all, which is not asked for ever.
-      const taken = await (lease
-        ? takeLease(cluster, lease, identity, claiming)
-        : createLease(cluster, name, identity, claiming)
-      ).catch((error: unknown) => (++refused < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
-      if (taken && isStale)
-        note(
-          `${runOfHolder(holder)} held the promotion of ${service} and was not heard of any more: it is this run's now`,
-        )
-      if (taken) return claimOf(cluster, taken, identity, savedIn(lease), claiming.leaseMs)
+    const now = clock.now()
+    seen = observe(seen, lease, now)
+    const decision = decide(lease, seen, now, { startedAt, waitMs })
+    if (decision.kind === 'refuse') throw new Error(refusal(claiming, lease!))
+    if (decision.kind === 'wait') {
+      conflicts = 0
+      if (!isAnnounced) note(announcement(claiming, lease!))
+      isAnnounced = true
       continue
     }
-    refused = 0
-    const limit = holder.startsWith(guardPrefix) ? Math.max(waitMs, guardMs) : waitMs
-    if (seen.renewed && monotonicNow() - began >= limit) throw new Error(heldBy(claiming, lease!))
-    if (!told)
-      note(
-        `${service}: ${runOfHolder(holder)} holds the Lease ${namespace}/${name} since ${lease!.spec?.acquireTime ?? 'an unknown time'}; waiting to see whether it lives`,
-      )
-    told = true
+    // On a conflict another run was faster. A server that refuses every write is not asked forever.
+    const written = lease ? takeLease(cluster, lease, identity, claiming) : createLease(cluster, identity, claiming)
+    const taken = await written.catch((error: unknown) => undefinedOnConflict(error, ++conflicts))
+    if (!taken) continue
+    noteTakeover(decision, claiming)
+    return claimOf(cluster, taken, identity, savedPromotion(lease), claiming.leaseMs)
   }
 }
 
-function heldBy({ namespace, service, waitMs }: ClaimOptions, { metadata, spec }: Lease): string {
-  const how =
+/** Undefined for a conflict that is worth another attempt. @throws the error otherwise. */
+function undefinedOnConflict(error: unknown, conflicts: number): undefined {
+  if (conflicts < attempts && isConflict(error)) return undefined
+  throw error
+}
+
+function noteTakeover(decision: LeaseDecision, { service, note }: ClaimOptions): void {
+  if (decision.kind !== 'steal') return
+  note(`${runOfHolder(decision.holder)} stopped renewing the Lease of ${service}: this run takes over the promotion`)
+}
+
+const acquiredAt = ({ spec }: Lease) => spec?.acquireTime ?? 'an unknown time'
+
+function announcement({ namespace, service }: ClaimOptions, lease: Lease): string {
+  const holder = `${runOfHolder(holderOf(lease))} holds the Lease ${namespace}/${lease.metadata.name}`
+  return `${service}: ${holder} since ${acquiredAt(lease)}; waiting to see whether that run is alive`
+}
+
+function refusal({ namespace, service, waitMs }: ClaimOptions, lease: Lease): string {
+  const [run, since, name] = [runOfHolder(holderOf(lease)), acquiredAt(lease), lease.metadata.name]
+  const remedy =
     waitMs === 0
-      ? 'give `leaseWaitTimeout` to wait for its end'
-      : `waited for ${waitMs / 1000} s (\`leaseWaitTimeout\`)`
-  return `another run promotes ${service}: ${runOfHolder(spec!.holderIdentity!)}, since ${spec?.acquireTime ?? 'an unknown time'} (it renews the Lease ${namespace}/${metadata.name}); cancel it, or ${how}`
+      ? 'cancel it, or set `leaseWaitTimeout` to wait for its end'
+      : `it did not end within ${waitMs / 1000} s (\`leaseWaitTimeout\`): cancel it, or wait longer`
+  return `another run promotes ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
 }
 
-/** The run that a holder's name is of. */
-export function runOfHolder(holder: string): string {
-  return holder.replace(guardPrefix, 'the guard of ').replace(/ \([0-9a-f]{8}\)$/, '')
-}
-
-/** What the Lease of a service says was left, without claiming it. */
+/** The unfinished promotion of a service, read without claiming its Lease. */
 export async function readLeftPromotion(
   cluster: Cluster,
   namespace: string,
   service: string,
 ): Promise<SavedPromotion | undefined> {
-  return savedIn(await cluster.get<Lease>('Lease', namespace, leaseName(service)))
-}
-
-function savedIn(lease: Lease | undefined): SavedPromotion | undefined {
-  const text = lease?.metadata.annotations?.[stateAnnotation]
-  if (text === undefined) return undefined
-  try {
-    const saved = JSON.parse(text) as { version: number }
-    return saved.version === 2 ? (saved as SavedPromotion) : undefined
-  } catch {
-    return undefined
-  }
+  return savedPromotion(await cluster.get<Lease>('Lease', namespace, leaseName(service)))
 }
 
 const microTime = () => new Date().toISOString().replace('Z', '000Z')
 
-async function createLease(
-  cluster: Cluster,
-  name: string,
-  identity: string,
-  { namespace, run, leaseMs }: ClaimOptions,
-): Promise<Lease> {
+function leaseSpec(identity: string, leaseMs: number, leaseTransitions: number): NonNullable<Lease['spec']> {
   const time = microTime()
-  const spec = {
+  return {
     holderIdentity: identity,
     leaseDurationSeconds: Math.ceil(leaseMs / 1000),
     acquireTime: time,
     renewTime: time,
-    leaseTransitions: 0,
+    leaseTransitions,
   }
+}
+
+async function createLease(
+  cluster: Cluster,
+  identity: string,
+  { namespace, service, run, leaseMs }: ClaimOptions,
+): Promise<Lease> {
   return cluster.create<Lease>({
     apiVersion: 'coordination.k8s.io/v1',
     kind: 'Lease',
-    metadata: { name, namespace, labels: { [managedByLabel]: manager }, annotations: { [runAnnotation]: run } },
-    spec,
+    metadata: {
+      name: leaseName(service),
+      namespace,
+      labels: { [managedByLabel]: manager },
+      annotations: { [runAnnotation]: run },
+    },
+    spec: leaseSpec(identity, leaseMs, 0),
   })
 }
 
 async function takeLease(
   cluster: Cluster,
-  lease: Lease,
+  { metadata: { name, resourceVersion, annotations = {} }, spec }: Lease,
   identity: string,
   { namespace, run, leaseMs }: ClaimOptions,
 ): Promise<Lease> {
-  const time = microTime()
-  const {
-    metadata: { name, resourceVersion, annotations = {} },
-    spec,
-  } = lease
   const kept = Object.fromEntries(
     Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation),
   )
   return cluster.patch<Lease>('Lease', namespace, name, [
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
     { op: 'add', path: '/metadata/annotations', value: { ...kept, [runAnnotation]: run } },
-    {
-      op: 'add',
-      path: '/spec',
-      value: {
-        holderIdentity: identity,
-        leaseDurationSeconds: Math.ceil(leaseMs / 1000),
-        acquireTime: time,
-        renewTime: time,
-        leaseTransitions: (spec?.leaseTransitions ?? 0) + 1,
-      },
-    },
+    { op: 'add', path: '/spec', value: leaseSpec(identity, leaseMs, (spec?.leaseTransitions ?? 0) + 1) },
   ])
 }
-
-function unlessOvertaken(error: unknown): undefined {
-  if (isConflict(error)) return undefined
-  throw error
-}
-
-const at = (annotation: string) => `/metadata/annotations/${annotation.replace('/', '~1')}`
 
 function claimOf(
   cluster: Cluster,
@@ -215,61 +179,63 @@ function claimOf(
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let guarded = false
-  // A connection that hangs must not outlast what the guard waits for.
-  const soon = { attempts: 2, timeoutMs: Math.max(2_000, leaseMs / 4) }
-  const isMine: PatchOperation = { op: 'test', path: '/spec/holderIdentity', value: identity }
   const write = async (operations: PatchOperation[]) => {
-    try {
-      const now = await cluster.patch<Lease>('Lease', namespace, name, [isMine, ...operations], soon)
-      guarded = now.metadata.annotations?.[guardAnnotation] === identity
-    } catch (error) {
-      if (!isConflict(error)) throw error
-      const lease = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
-      // Refused for some other reason, or nobody knows: it may pass.
-      if (lease === 'unread' || lease?.spec?.holderIdentity === identity) throw error
-      throw new LeaseLost(
-        lease
-          ? explainLoss(lease)
-          : `the Lease ${namespace ?? ''}/${name} is gone: somebody else has ended this promotion`,
-      )
-    }
+    const written = await writeAsHolder(cluster, lease, identity, operations, leaseMs)
+    guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
   const renewal = (): PatchOperation => ({ op: 'add', path: '/spec/renewTime', value: microTime() })
+  const save = (saved: SavedPromotion): PatchOperation => ({
+    op: 'add',
+    path: annotationPath(stateAnnotation),
+    value: JSON.stringify(saved),
+  })
   return {
     identity,
     lease,
     before,
     guarded: () => guarded,
-    renew: (saved) => write([renewal(), { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) }]),
-    release: (saved) =>
-      write([
-        { op: 'add', path: '/spec/holderIdentity', value: '' },
-        { op: 'add', path: at(stateAnnotation), value: JSON.stringify(saved) },
-      ]),
+    renew: (saved) => write([renewal(), save(saved)]),
+    release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
     end: async () => {
-      // A run that was asleep may have lost it meanwhile; one that has just renewed it does not before it is gone.
+      // A suspended run may have lost it meanwhile. A run that has just renewed keeps it until it is deleted.
       await write([renewal()])
       await cluster.remove('Lease', namespace, name, lease.metadata.uid)
     },
   }
 }
 
-function explainLoss({ metadata, spec }: Lease): string {
-  const holder = spec?.holderIdentity ?? ''
-  return (
-    metadata.annotations?.[endedAnnotation] ??
-    (holder.startsWith(guardPrefix)
-      ? 'the guard is putting the traffic back'
-      : `${holder === '' ? 'somebody' : runOfHolder(holder)} has taken the promotion over`)
-  )
+/** Writes to the Lease only while `identity` holds it. @throws LeaseLost when it does not. */
+async function writeAsHolder(
+  cluster: Cluster,
+  { metadata: { namespace, name } }: Lease,
+  identity: string,
+  operations: PatchOperation[],
+  leaseMs: number,
+): Promise<Lease> {
+  const isHeld: PatchOperation = { op: 'test', path: '/spec/holderIdentity', value: identity }
+  try {
+    // A connection that hangs must end before the guard gives up on the run.
+    const limits = { attempts: 2, timeoutMs: Math.max(2_000, leaseMs / 4) }
+    return await cluster.patch<Lease>('Lease', namespace, name, [isHeld, ...operations], limits)
+  } catch (error) {
+    if (!isConflict(error)) throw error
+    const now = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
+    // The server refused for another reason, or nobody can tell: this may pass.
+    if (now === 'unread' || now?.spec?.holderIdentity === identity) throw error
+    const deleted = `the Lease ${namespace ?? ''}/${name} was deleted: someone else ended this promotion`
+    throw new LeaseLost(now ? explainLoss(now) : deleted)
+  }
 }
 
-/** Takes the promotion from whoever holds it; undefined when none is under way. A run that lives notices with its next look. */
+/**
+ * Takes the promotion from whoever holds it; undefined when there is none. A run that is alive notices at its next
+ * sample. `why` tells that run what happened.
+ */
 export async function seizeLease(
   cluster: Cluster,
   namespace: string,
   service: string,
-  by: string,
+  holder: string,
   why: string,
 ): Promise<Lease | undefined> {
   const name = leaseName(service)
@@ -280,13 +246,11 @@ export async function seizeLease(
     const operations: PatchOperation[] = [
       { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
       { op: 'add', path: '/metadata/annotations', value: { ...annotations, [endedAnnotation]: why } },
-      { op: 'add', path: '/spec/holderIdentity', value: by },
+      { op: 'add', path: '/spec/holderIdentity', value: holder },
     ]
     const seized = await cluster
       .patch<Lease>('Lease', namespace, name, operations)
-      .catch((error: unknown) => (attempt < attempts ? unlessOvertaken(error) : Promise.reject(error as Error)))
+      .catch((error: unknown) => undefinedOnConflict(error, attempt))
     if (seized) return seized
   }
 }
-/** For the guard: what its Lease says, and what it writes there. */
-export const leasePaths = { endedName: endedAnnotation, ended: at(endedAnnotation), guard: at(guardAnnotation) }

@@ -7,7 +7,12 @@ import type { EndedState, Next, Outcome, State } from './types.ts'
 type StableOutcome = Extract<Outcome, { verdict: 'rolled-back' | 'inconclusive' }>
 
 /** Ends with all traffic on stable, for whatever reason; also when the run is cancelled or broken. */
-export function endOnStable(state: State, verdict: 'rolled-back' | 'inconclusive', reason: string, now: number): Next {
+export function endOnStable(
+  state: State,
+  verdict: 'rolled-back' | 'inconclusive',
+  reason: string,
+  now: number,
+): Next<EndedState> {
   const stopped = endCurrentStep(state, verdict, now)
   return returnToStable(
     stopped,
@@ -16,13 +21,13 @@ export function endOnStable(state: State, verdict: 'rolled-back' | 'inconclusive
 }
 
 /** Ends at the weight in force, for a later run to continue. */
-export function endHeld(state: State, reason: string, now: number): Next {
+export function endHeld(state: State, reason: string, now: number): Next<EndedState> {
   const asPlanned = isHeldAsPlanned(state) ? { asPlanned: true as const } : {}
   return end(endCurrentStep(state, 'held', now), { verdict: 'held', reason, ...detected(state), ...asPlanned })
 }
 
 /** Ends because the canary failed: as `onFail` says. */
-export function endFailed(plan: CanaryConfig, state: State, reason: string, now: number): Next {
+export function endFailed(plan: CanaryConfig, state: State, reason: string, now: number): Next<EndedState> {
   const stopped = endCurrentStep(state, 'failed', now)
   const { firstTrafficAt } = state
   const time = firstTrafficAt === undefined ? {} : { timeToDetectMs: now - firstTrafficAt }
@@ -32,18 +37,18 @@ export function endFailed(plan: CanaryConfig, state: State, reason: string, now:
 }
 
 /** Ends undecided: on stable, or at its weight when the plan says to hold it. */
-export function endUndecided(plan: CanaryConfig, stopped: BetweenSteps, reason: string): Next {
+export function endUndecided(plan: CanaryConfig, stopped: BetweenSteps, reason: string): Next<EndedState> {
   return plan.onInconclusive === 'hold'
     ? end(stopped, { verdict: 'held', reason })
     : returnToStable(stopped, { verdict: 'inconclusive', reason })
 }
 
 /** Ends at the weight in force. A mirror or a header route goes with the promotion in any case. */
-export function end(stopped: BetweenSteps, outcome: Outcome): Next {
+export function end(stopped: BetweenSteps, outcome: Outcome): Next<EndedState> {
   return { state: endedState(stopped, outcome), actions: clearActions(stopped.steps.at(-1)) }
 }
 
-function returnToStable(stopped: BetweenSteps, outcome: StableOutcome): Next {
+function returnToStable(stopped: BetweenSteps, outcome: StableOutcome): Next<EndedState> {
   const routed = stopped.steps.find(({ kind }) => kind !== 'weight')
   return {
     state: endedState({ ...stopped, weight: 0 }, outcome),
@@ -61,7 +66,10 @@ function detected(state: State): { timeToDetectMs?: number } {
   return timeToDetectMs === undefined ? {} : { timeToDetectMs }
 }
 
-/** Milliseconds from the canary's first request to the decision that it failed; undefined unless it failed with traffic. */
+/**
+ * Milliseconds from the canary's first request to the decision that it failed; undefined unless it failed with
+ * traffic.
+ */
 export function timeToDetect(state: State): number | undefined {
   return state.phase === 'ended' && 'timeToDetectMs' in state ? state.timeToDetectMs : undefined
 }

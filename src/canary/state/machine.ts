@@ -226,8 +226,9 @@ function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: num
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
 }
 
-// With all the traffic the canary misses its limit, and nobody can tell whether stable would keep it: an outage of what
-// both call looks the same. So the canary returns to the step before, where stable serves beside it, and goes on from there.
+// With all the traffic the canary misses its limit, and nobody can tell whether stable would keep it: an outage of
+// what both call looks the same. So the canary returns to the step before, where stable serves beside it, and goes on
+// from there.
 
 const maxReturns = 3
 
@@ -239,7 +240,7 @@ function returnToCompare(_: CheckResult, { plan, state, now }: Turn): Next {
   const weight = lastSharedWeight(state)
   const missed = 1 + state.steps.filter(({ outcome }) => outcome === 'went back to compare').length
   if (missed > maxReturns) {
-    const reason = `the limit was missed ${missed} times at weight 100, where there is no stable traffic to compare with`
+    const reason = `the limit was missed ${missed} times at weight 100, where stable has no traffic to compare with`
     return giveUp(plan, state, reason, now)
   }
   const stopped = endCurrentStep(state, 'went back to compare', now)
@@ -288,7 +289,9 @@ function addToShift({ shift, from, weight }: ShiftingStep, { canary, stable }: O
   return addShiftSample(shift, from, weight, canary.requests, stable.requests)
 }
 
-/** `shift`: the evidence where the weight changes. Elsewhere the first request that can have come by the route tells. */
+/**
+ * `shift`: the evidence where the weight changes. Elsewhere the first request that can have come by the route tells.
+ */
 function hasMoved({ kind, canary, stable }: ShiftingStep, shift: ShiftEvidence | undefined): boolean {
   if (kind !== 'weight') return canary.requests > 0
   return shift ? hasShifted(shift) : canary.requests + stable.requests > 0

@@ -3,9 +3,15 @@
 import type { Checks } from '../analysis/checks.ts'
 import type { RequestCounts } from '../analysis/request-counts.ts'
 import type { ShiftEvidence } from '../analysis/shift-detector.ts'
-import type { Finding, Gate } from './finding.ts'
 
-export type { Finding, Gate } from './finding.ts'
+/**
+ * What a query, a command or a webhook answered about the canary. `undecided` is no evidence; `text` gives the reason;
+ * `at`: milliseconds since the epoch, on the run's clock.
+ */
+export type Finding = { name: string; state: 'pass' | 'fail' | 'undecided'; text: string; at: number }
+
+/** Webhook types that decide how a promotion continues; several webhooks of one type count as one. */
+export type Gate = 'confirm-rollout' | 'pre-rollout' | 'confirm-promotion' | 'rollback'
 
 /** One sample: what the pods served since the sample before, and what else is known now. */
 export type Observation = {
@@ -135,4 +141,4 @@ export type Action =
   /** Removes the mirror and the header route. */
   | { kind: 'clear' }
 
-export type Next = { state: State; actions: Action[] }
+export type Next<S extends State = State> = { state: S; actions: Action[] }

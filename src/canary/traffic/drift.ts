@@ -11,7 +11,7 @@ import {
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
-import type { Stage } from '../state/machine.ts'
+import type { Stage } from '../state/types.ts'
 import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
 import type { RouteWrite } from './patch-routes.ts'

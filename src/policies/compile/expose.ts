@@ -1,5 +1,5 @@
-// Services that are reached from outside. The gateway's VirtualService is an object of its own, with the routes of the mesh's
-// (docs/decisions/0004): a promotion moves the weights in both.
+// Services that are reached from outside. The gateway's VirtualService is an object of its own, with the routes of
+// the mesh's (docs/decisions/0004): a promotion moves the weights in both.
 import type { KubeObject } from '../../cluster/objects.ts'
 import { routeName, servicesOf } from '../../config/names.ts'
 import type { Config, Exposure, ServicePolicy } from '../../config/schema.ts'

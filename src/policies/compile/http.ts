@@ -79,7 +79,10 @@ function faultOf({ delay, abort }: Fault): object {
   }
 }
 
-/** One match of all the conditions; a second cookie needs a condition of its own on the same header, which Istio lacks. */
+/**
+ * One match of all the conditions; a second cookie needs a condition of its own on the same header, which Istio
+ * lacks.
+ */
 export function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
   const more = defined({
     cookie: cookie && { regex: cookiePattern(cookie) },

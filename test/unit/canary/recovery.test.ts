@@ -1,21 +1,12 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { guardIdentity, leasePaths } from '../../../src/canary/ownership/lease.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
 import { forceRollback, recoverPromotion } from '../../../src/canary/recovery.ts'
 import { ApiError } from '../../../src/cluster/client.ts'
-import type { ConfigMap, VirtualService } from '../../../src/cluster/objects.ts'
+import type { ConfigMap } from '../../../src/cluster/objects.ts'
 import type { Split } from '../../../src/policies/routes.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { pod, to, virtualService } from '../fixtures.ts'
-import { leaseHeldBy, LeaseKeeper } from './ownership/fake-leases.ts'
-
-// Time passes only when somebody sleeps.
-const { clock } = vi.hoisted(() => ({ clock: { now: 0 } }))
-vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => ((clock.now += ms), Promise.resolve()) }))
-vi.mock('../../../src/runtime/clock.ts', async () => {
-  const { setTimeout } = await import('node:timers/promises')
-  const now = () => clock.now
-  const sleep = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal && { signal })
-  return { monotonicNow: now, systemClock: { now, sleep } }
-})
+import { FakeNamespace, leaseHeldBy } from './ownership/fake-leases.ts'
 
 const split: Split = {
   namespace: 'shop',
@@ -32,8 +23,11 @@ const drainTarget = {
 const before = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
 const guard = ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'].map((kind) => `remove ${kind}`)
 
-/** A namespace with the Lease of a run, the routes as that saved them, and a VirtualService at 25. A fake, to take the Lease at any moment. */
-class Shop extends LeaseKeeper {
+/** With the Lease of a run that died, and the routes as that run saved them. */
+class AbandonedNamespace extends FakeNamespace {
+  needsDrainCheck = false
+  readonly notes: string[] = []
+
   constructor(holder = identity, annotations: Record<string, string> = {}) {
     super(
       leaseHeldBy(holder, {
@@ -46,219 +40,213 @@ class Shop extends LeaseKeeper {
       metadata: { name: 'mesh-canary-backend', namespace: 'shop' },
       data: { 'routes.json': JSON.stringify([before]) },
     }
-    this.others = { VirtualService: virtualService([{ route: [to('v1', 75), to('v2', 25)] }]), ConfigMap: saved }
+    this.others['ConfigMap'] = saved
   }
 
-  unseen = false
-  readonly notes: string[] = []
-
-  get weight(): number | undefined {
-    return (this.others['VirtualService'] as VirtualService).spec.http![0]!.route![1]?.weight
-  }
-
-  undo(held = false): Promise<string | undefined> {
-    return recoverPromotion(
-      this.cluster,
-      { split, identity, drainTarget, needsDrainCheck: this.unseen },
-      held,
-      (line) => this.notes.push(line),
-    )
+  recover(isHeld = false): Promise<string | undefined> {
+    const { needsDrainCheck } = this
+    const intent = { split, identity, drainTarget, needsDrainCheck }
+    return recoverPromotion(this.api, intent, isHeld, (line) => this.notes.push(line), clock)
   }
 
   get removed(): string[] {
-    return this.asked.filter((each) => each.startsWith('remove'))
+    return this.calls.filter((each) => each.startsWith('remove'))
   }
 }
 
-let shop: Shop
+let clock: FakeClock
+let namespace: AbandonedNamespace
 beforeEach(() => {
-  shop = new Shop()
+  clock = new FakeClock()
+  namespace = new AbandonedNamespace()
 })
 
 /** The canary's only pod has a sidecar that counts what it serves: 10 requests a second, until it hears of weight 0. */
 function serving(until: number): void {
-  const from = clock.now
+  const from = clock.time
   const count = () =>
-    `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.now - from, until) / 100}`
-  shop.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
-  Object.assign(shop.cluster, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
+    `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.time - from, until) / 100}`
+  namespace.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
+  Object.assign(namespace.api, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
 }
 const stillThere =
   /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
 
-describe('the post step of a run that died with its Lease', () => {
-  test('puts all traffic back, says so, gives the Lease up with what was saved, and takes the guard away', async () => {
-    expect(await shop.undo()).toBe('all traffic of backend was put back to v1')
-    expect([shop.weight, shop.holder]).toEqual([0, ''])
-    expect(shop.annotations).toMatchObject({
+describe('the post step of a run that died while it held the Lease', () => {
+  test('returns all traffic to stable, releases the Lease with its saved state, and deletes the guard', async () => {
+    expect(await namespace.recover()).toBe('all traffic of backend was returned to v1')
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+    expect(namespace.annotations).toMatchObject({
       'mesh-canary.io/state': '{}',
-      [leasePaths.endedName]:
-        'the run ended in the middle of the promotion, and all traffic of backend was put back to v1',
+      [endedAnnotation]: 'the run ended during the promotion, and all traffic of backend was returned to v1',
     })
-    expect(shop.removed).toEqual(guard)
+    expect(namespace.removed).toEqual(guard)
   })
 
-  test('leaves the traffic where a cancel is to hold it, and gives the Lease up all the same', async () => {
-    expect(await shop.undo(true)).toBe('the traffic of backend stays as it is (`onCancel: hold`)')
-    expect([shop.weight, shop.holder]).toEqual([25, ''])
-    expect(shop.annotations[leasePaths.endedName]).toBe(
-      'the run ended in the middle of the promotion, and the traffic of backend stays as it is (`onCancel: hold`)',
+  test('leaves the traffic where `onCancel` holds it, and also releases the Lease', async () => {
+    expect(await namespace.recover(true)).toBe('the traffic of backend stays as it is (`onCancel: hold`)')
+    expect([namespace.weight, namespace.holder]).toEqual([25, ''])
+    expect(namespace.annotations[endedAnnotation]).toBe(
+      'the run ended during the promotion, and the traffic of backend stays as it is (`onCancel: hold`)',
     )
-    expect(shop.removed).toEqual(guard)
+    expect(namespace.removed).toEqual(guard)
   })
 
-  test('gives routes that do not split any more their old ones back', async () => {
-    shop.others['VirtualService'] = virtualService([{ route: [to('v2', 100)] }])
-    await shop.undo()
-    expect(shop.others['VirtualService']).toMatchObject({ spec: before.spec })
+  test('restores the saved routes when they do not split any more', async () => {
+    namespace.others['VirtualService'] = virtualService([{ route: [to('v2', 100)] }])
+    await namespace.recover()
+    expect(namespace.others['VirtualService']).toMatchObject({ spec: before.spec })
   })
 
-  test('moves the weights where no routes were saved', async () => {
-    delete shop.others['ConfigMap']
-    await shop.undo()
-    expect(shop.weight).toBe(0)
+  test('moves the weights when no routes were saved', async () => {
+    delete namespace.others['ConfigMap']
+    await namespace.recover()
+    expect(namespace.weight).toBe(0)
   })
 
-  test('keeps the Lease, and with it the guard on duty, when the traffic cannot be put back', async () => {
-    shop.before = (verb, kind) =>
+  test('keeps the Lease, and with it the guard, when the routes cannot be written', async () => {
+    namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
-    await expect(shop.undo()).rejects.toThrow('failed calling webhook')
-    expect([shop.holder, shop.removed]).toEqual([identity, []])
+    await expect(namespace.recover()).rejects.toThrow('failed calling webhook')
+    expect([namespace.holder, namespace.removed]).toEqual([identity, []])
   })
 
-  test.each<[string, (shop: Shop) => void]>([
-    ['another run', (shop) => shop.heldBy('run 7 (deadbeef)')],
-    ['the guard', (shop) => shop.heldBy(guardIdentity(identity))],
-    ['who deletes it', (shop) => (shop.lease = undefined)],
+  test.each<[string, (namespace: AbandonedNamespace) => void]>([
+    ['another run', (namespace) => namespace.heldBy('run 7 (deadbeef)')],
+    ['the guard', (namespace) => namespace.heldBy(guardIdentity(identity))],
+    ['someone who deletes it', (namespace) => (namespace.lease = undefined)],
   ])('does not write over a Lease that went to %s meanwhile', async (_, happens) => {
     let after: unknown
-    shop.before = (verb, kind) => {
+    namespace.before = (verb, kind) => {
       if (verb === 'patch' && kind === 'Lease') {
-        happens(shop)
-        after = structuredClone(shop.lease)
+        happens(namespace)
+        after = structuredClone(namespace.lease)
       }
       return undefined
     }
-    await shop.undo()
-    expect(shop.lease).toEqual(after)
-    expect(shop.removed).toEqual(guard)
+    await namespace.recover()
+    expect(namespace.lease).toEqual(after)
+    expect(namespace.removed).toEqual(guard)
   })
 
-  test('fails when the Lease cannot be given up for another reason', async () => {
-    shop.before = (verb, kind) => (verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined)
-    await expect(shop.undo()).rejects.toThrow('forbidden')
-    expect(shop.weight).toBe(0)
+  test('fails when the Lease cannot be released for another reason', async () => {
+    namespace.before = (verb, kind) =>
+      verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined
+    await expect(namespace.recover()).rejects.toThrow('forbidden')
+    expect(namespace.weight).toBe(0)
   })
 })
 
-describe('the post step looks whether the proxies follow, and', () => {
-  test('waits for them', async () => {
+describe('the post step checks that the canary drains, and', () => {
+  test('waits for the proxies', async () => {
     serving(20_000)
-    expect(await shop.undo()).toBe('all traffic of backend was put back to v1')
-    expect(shop.notes.at(-1)).toBe('the canary serves nothing any more, 20.0 s after the weight was put back')
+    expect(await namespace.recover()).toBe('all traffic of backend was returned to v1')
+    expect(namespace.notes.at(-1)).toBe(
+      'the canary is drained: it served its last request 20.0 s after its weight was set to 0',
+    )
   })
 
-  test('fails when they do not within the progressDeadline, though the Lease is given up', async () => {
+  test('fails when it does not drain within the progressDeadline, after it has released the Lease', async () => {
     serving(Infinity)
-    await expect(shop.undo()).rejects.toThrow(stillThere)
-    expect([shop.weight, shop.holder]).toEqual([0, ''])
+    await expect(namespace.recover()).rejects.toThrow(stillThere)
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
-  test('does nothing else where the run had written it and was cancelled before it saw', async () => {
-    shop = Object.assign(new Shop(), { lease: undefined, unseen: true })
+  test('does nothing else when the run itself had rolled back and was cancelled before its check', async () => {
+    namespace = Object.assign(new AbandonedNamespace(), { lease: undefined, needsDrainCheck: true })
     serving(Infinity)
-    await expect(shop.undo()).rejects.toThrow('the proxies still send')
-    expect(shop.asked.filter((each) => !each.startsWith('list'))).toEqual([])
+    await expect(namespace.recover()).rejects.toThrow('the proxies still send')
+    expect(namespace.calls.filter((each) => !each.startsWith('list'))).toEqual([])
     serving(0)
-    expect(await shop.undo()).toBeUndefined()
+    expect(await namespace.recover()).toBeUndefined()
   })
 
-  test('not where the traffic is to be held', async () => {
+  test('does not when the traffic is held', async () => {
     serving(Infinity)
-    await shop.undo(true)
-    expect(shop.notes).toEqual([])
+    await namespace.recover(true)
+    expect(namespace.notes).toEqual([])
   })
 })
 
-describe('the post step of a run whose guard has fenced it', () => {
-  test('puts the traffic back with it, and leaves the Lease and the guard to the guard', async () => {
-    shop = new Shop(guardIdentity(identity))
-    expect(await shop.undo()).toBe('all traffic of backend was put back to v1')
-    expect([shop.weight, shop.holder, shop.removed]).toEqual([0, guardIdentity(identity), []])
+describe('the post step of a run whose guard has taken the Lease', () => {
+  test('rolls back as well, and leaves the Lease and the guard to the guard', async () => {
+    namespace = new AbandonedNamespace(guardIdentity(identity))
+    expect(await namespace.recover()).toBe('all traffic of backend was returned to v1')
+    expect([namespace.weight, namespace.holder, namespace.removed]).toEqual([0, guardIdentity(identity), []])
   })
 
-  test('does not say that the traffic stays where it was to be held: it does not', async () => {
-    shop = new Shop(guardIdentity(identity))
-    expect(await shop.undo(true)).toBe('the guard is putting all traffic of backend back to v1')
-    expect([shop.holder, shop.removed]).toEqual([guardIdentity(identity), []])
+  test('says that the guard rolls back, though the plan holds the traffic', async () => {
+    namespace = new AbandonedNamespace(guardIdentity(identity))
+    expect(await namespace.recover(true)).toBe('the guard is returning all traffic of backend to v1')
+    expect([namespace.holder, namespace.removed]).toEqual([guardIdentity(identity), []])
   })
 })
 
 describe('the post step has nothing to do', () => {
-  test.each<[string, () => Shop, string | undefined]>([
-    ['where the promotion was ended', () => Object.assign(new Shop(), { lease: undefined }), undefined],
-    ['where the Lease was given up', () => new Shop(''), undefined],
+  test.each<[string, () => AbandonedNamespace, string | undefined]>([
+    ['when the promotion was ended', () => Object.assign(new AbandonedNamespace(), { lease: undefined }), undefined],
+    ['when the Lease was released', () => new AbandonedNamespace(''), undefined],
     [
-      'where the guard has done it, whose words it repeats',
-      () => new Shop('', { [leasePaths.endedName]: 'the guard put all traffic of backend back to v1' }),
-      'the guard put all traffic of backend back to v1',
+      'when the guard has rolled back, and repeats what the guard reported',
+      () => new AbandonedNamespace('', { [endedAnnotation]: 'the guard returned all traffic of backend to v1' }),
+      'the guard returned all traffic of backend to v1',
     ],
-    ['where another run has the promotion', () => new Shop('run 7 (deadbeef)'), undefined],
-    ['where another claim of the same run has', () => new Shop('run 6 (12345678)'), undefined],
-    ["where another claim's guard has", () => new Shop(guardIdentity('run 6 (12345678)')), undefined],
+    ['when another run holds the Lease', () => new AbandonedNamespace('run 7 (deadbeef)'), undefined],
+    ['when another claim of the same run holds it', () => new AbandonedNamespace('run 6 (12345678)'), undefined],
+    ["when another claim's guard holds it", () => new AbandonedNamespace(guardIdentity('run 6 (12345678)')), undefined],
   ])('%s', async (_, made, said) => {
     for (const held of [false, true]) {
-      shop = made()
-      expect(await shop.undo(held)).toBe(said)
-      expect([shop.weight, shop.asked]).toEqual([25, ['get Lease']])
+      namespace = made()
+      expect(await namespace.recover(held)).toBe(said)
+      expect([namespace.weight, namespace.calls]).toEqual([25, ['get Lease']])
     }
   })
 
-  test('but fails where it cannot be known', async () => {
-    shop.before = () => new ApiError(0, 'no answer')
-    await expect(shop.undo()).rejects.toThrow('no answer')
+  test('but fails when the Lease cannot be read', async () => {
+    namespace.before = () => new ApiError(0, 'no answer')
+    await expect(namespace.recover()).rejects.toThrow('no answer')
   })
 })
 
 describe('the stage rollback', () => {
-  const back = () => forceRollback(shop.cluster, split, 'run 9')
+  const back = () => forceRollback(namespace.api, split, 'run 9')
 
-  test('takes the promotion from a run that lives before it writes, and leaves nothing of it', async () => {
+  test('takes the Lease from a running promotion before it writes, and deletes it afterwards', async () => {
     let holder: string | undefined
-    shop.before = (verb, kind) => {
-      if (verb === 'patch' && kind === 'VirtualService') holder = shop.holder
+    namespace.before = (verb, kind) => {
+      if (verb === 'patch' && kind === 'VirtualService') holder = namespace.holder
       return undefined
     }
     expect(await back()).toBe(true)
-    expect([holder, shop.weight, shop.lease]).toEqual(['run 9 (rollback)', 0, undefined])
+    expect([holder, namespace.weight, namespace.lease]).toEqual(['run 9 (rollback)', 0, undefined])
   })
 
-  test('tells that run why', async () => {
-    let told: string | undefined
-    shop.before = (verb, kind) => {
-      if (verb === 'patch' && kind === 'VirtualService') told = shop.annotations[leasePaths.endedName]
+  test('tells that run why it lost the Lease', async () => {
+    let reason: string | undefined
+    namespace.before = (verb, kind) => {
+      if (verb === 'patch' && kind === 'VirtualService') reason = namespace.annotations[endedAnnotation]
       return undefined
     }
     await back()
-    expect(told).toBe('run 9 put all traffic back (stage rollback)')
+    expect(reason).toBe('run 9 returned all traffic to stable (stage rollback)')
   })
 
-  test('moves the weights where no promotion is under way', async () => {
-    shop.lease = undefined
+  test('moves the weights when no promotion is under way', async () => {
+    namespace.lease = undefined
     expect(await back()).toBe(true)
-    expect([shop.weight, shop.removed]).toEqual([0, []])
+    expect([namespace.weight, namespace.removed]).toEqual([0, []])
   })
 
-  test('answers that nothing was written where stable has it all', async () => {
-    shop.others['VirtualService'] = before
+  test('reports that nothing was written when stable has all traffic', async () => {
+    namespace.others['VirtualService'] = before
     expect(await back()).toBe(false)
-    expect(shop.lease).toBeUndefined()
+    expect(namespace.lease).toBeUndefined()
   })
 
-  test('keeps the Lease it took when the traffic cannot be put back: no run goes on over it', async () => {
-    shop.before = (verb, kind) =>
+  test('keeps the Lease that it took when the routes cannot be written, so that no run continues', async () => {
+    namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
     await expect(back()).rejects.toThrow('failed calling webhook')
-    expect(shop.holder).toBe('run 9 (rollback)')
+    expect(namespace.holder).toBe('run 9 (rollback)')
   })
 })

@@ -1,35 +1,19 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { guardIdentity, leasePaths } from '../../../src/canary/ownership/lease.ts'
-import { ApiError } from '../../../src/cluster/client.ts'
-import type { VirtualService } from '../../../src/cluster/objects.ts'
+import { beforeEach, describe, expect, test } from 'vitest'
 import type { GuardSpec } from '../../../src/canary/ownership/guard-spec.ts'
+import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
+import { ApiError } from '../../../src/cluster/client.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
-import { LeaseKeeper, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
+import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
+import { FakeClock } from '../fake-clock.ts'
 import { to, virtualService } from '../fixtures.ts'
 
-// Time passes only when somebody sleeps, or a test says so: a guard's hour takes none.
-const { clock } = vi.hoisted(() => ({ clock: { now: 0, slept: (): void => undefined } }))
-vi.mock('node:timers/promises', () => ({
-  setTimeout: (ms: number) => {
-    clock.now += ms
-    clock.slept()
-    return clock.now > 3_600_000 ? Promise.reject(new Error('it never ends')) : Promise.resolve()
-  },
-}))
-vi.mock('../../../src/runtime/clock.ts', async () => {
-  const { setTimeout } = await import('node:timers/promises')
-  const now = () => clock.now
-  const sleep = (ms: number, signal?: AbortSignal) => setTimeout(ms, undefined, signal && { signal })
-  return { monotonicNow: now, systemClock: { now, sleep } }
-})
-
+let clock: FakeClock
 beforeEach(() => {
-  clock.now = 0
-  clock.slept = () => undefined
+  clock = new FakeClock()
 })
 
 const identity = 'https://ci/run/6 (deadbeef)'
-const orders: GuardSpec = {
+const spec: GuardSpec = {
   namespace: 'shop',
   service: 'backend',
   lease: 'mesh-canary-backend',
@@ -44,127 +28,121 @@ const orders: GuardSpec = {
   saved: [virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
 }
 
-/** A namespace with a Lease and a VirtualService at 25. It is a fake because what is tested is what the guard does when the API server fails it. */
-class Shop extends LeaseKeeper {
+class GuardedNamespace extends FakeNamespace {
   readonly lines: string[] = []
 
   constructor(holder = identity) {
     super(leaseHeldBy(holder))
-    this.others['VirtualService'] = virtualService([{ route: [to('v1', 75), to('v2', 25)] }])
   }
 
-  get weight(): number | undefined {
-    return (this.others['VirtualService'] as VirtualService).spec.http![0]!.route![1]?.weight
-  }
-
-  /** The run renews its Lease with every second until then. */
+  /** The run renews its Lease every second until then. */
   livesUntil(ms: number, then: () => void = () => undefined): void {
-    clock.slept = () => (clock.now < ms ? this.renew() : clock.now === ms && then())
+    clock.afterSleep = () => (clock.time < ms ? this.renew() : clock.time === ms && then())
   }
 
   watch(): Promise<string> {
-    return watchLease(this.cluster, orders, (line) => this.lines.push(line))
+    return watchLease(this.api, spec, { clock, log: (line) => this.lines.push(line) })
   }
 
-  times(asked: string): number {
-    return this.asked.filter((each) => each === asked).length
+  times(call: string): number {
+    return this.calls.filter((each) => each === call).length
   }
 }
 
-const gone = new ApiError(0, 'no answer')
+const noAnswer = new ApiError(0, 'no answer')
 
-describe('a guard whose run lives', () => {
-  test.each<[string, (shop: Shop) => void, string]>([
-    ['the run has given its Lease up', (shop) => shop.heldBy(''), 'the run has ended'],
-    ['the Lease is gone', (shop) => (shop.lease = undefined), 'the run has ended'],
-    ['another run holds it', (shop) => shop.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
+describe('a guard whose run is alive', () => {
+  test.each<[string, (namespace: GuardedNamespace) => void, string]>([
+    ['the run has released its Lease', (namespace) => namespace.heldBy(''), 'the run has ended'],
+    ['the Lease is deleted', (namespace) => (namespace.lease = undefined), 'the run has ended'],
+    ['another run holds it', (namespace) => namespace.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
     [
-      'another claim of the same run does',
-      (shop) => shop.heldBy('https://ci/run/6 (12345678)'),
+      'another claim of the same run holds it',
+      (namespace) => namespace.heldBy('https://ci/run/6 (12345678)'),
       'another run has taken over',
     ],
     [
-      'the guard of another claim does',
-      (shop) => shop.heldBy(guardIdentity('https://ci/run/6 (12345678)')),
+      'the guard of another claim holds it',
+      (namespace) => namespace.heldBy(guardIdentity('https://ci/run/6 (12345678)')),
       'another run has taken over',
     ],
-    ['nobody can be read out of it', (shop) => delete shop.lease!.spec, 'another run has taken over'],
-  ])('ends when %s, and has moved nothing', async (_, happens, ending) => {
-    const shop = new Shop()
-    shop.livesUntil(600_000, () => happens(shop))
-    expect(await shop.watch()).toBe(ending)
-    expect([clock.now, shop.weight, shop.created, shop.lines]).toEqual([600_000, 25, [], []])
+    ['the Lease names no holder', (namespace) => delete namespace.lease!.spec, 'another run has taken over'],
+  ])('ends when %s, and moves nothing', async (_, happens, ending) => {
+    const namespace = new GuardedNamespace()
+    namespace.livesUntil(600_000, () => happens(namespace))
+    expect(await namespace.watch()).toBe(ending)
+    expect([clock.time, namespace.weight, namespace.created, namespace.lines]).toEqual([600_000, 25, [], []])
   })
 
-  test('says once that it is on duty, beside what the run keeps there', async () => {
-    const shop = new Shop()
-    shop.livesUntil(60_000, () => shop.heldBy(''))
-    await shop.watch()
-    expect(shop.annotations).toEqual({ 'mesh-canary.io/run': 'run 6', 'mesh-canary.io/guard': identity })
-    expect(shop.times('patch Lease')).toBe(1)
+  test('announces itself once in the Lease, and keeps the annotations of the run', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.livesUntil(60_000, () => namespace.heldBy(''))
+    await namespace.watch()
+    expect(namespace.annotations).toEqual({ 'mesh-canary.io/run': 'run 6', 'mesh-canary.io/guard': identity })
+    expect(namespace.times('patch Lease')).toBe(1)
   })
 
-  test('says so with a later look where the run was quicker to write', async () => {
-    const shop = new Shop()
-    shop.before = (verb) => (verb === 'patch' && clock.now < 3_000 && shop.renew(), undefined)
-    shop.livesUntil(60_000, () => shop.heldBy(''))
-    await shop.watch()
-    expect(shop.times('patch Lease')).toBe(4)
-    expect([shop.annotations['mesh-canary.io/guard'], shop.lines]).toEqual([identity, []])
+  test('announces itself at a later poll when the run was faster to write', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb) => (verb === 'patch' && clock.time < 3_000 && namespace.renew(), undefined)
+    namespace.livesUntil(60_000, () => namespace.heldBy(''))
+    await namespace.watch()
+    expect(namespace.times('patch Lease')).toBe(4)
+    expect([namespace.annotations['mesh-canary.io/guard'], namespace.lines]).toEqual([identity, []])
   })
 
-  test('tells why it cannot say so', async () => {
-    const shop = new Shop()
-    shop.before = (verb) => (verb === 'patch' ? new ApiError(403, 'forbidden') : undefined)
-    shop.livesUntil(2_000, () => shop.heldBy(''))
-    await shop.watch()
-    expect(shop.lines[0]).toBe('the Lease mesh-canary-backend cannot be written: forbidden')
+  test('logs why it cannot announce itself', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb) => (verb === 'patch' ? new ApiError(403, 'forbidden') : undefined)
+    namespace.livesUntil(2_000, () => namespace.heldBy(''))
+    await namespace.watch()
+    expect(namespace.lines[0]).toBe('the Lease mesh-canary-backend cannot be written: forbidden')
   })
 })
 
-describe('a guard whose run is not heard of', () => {
-  test('for as long as it is told to, and no shorter, puts all traffic back', async () => {
-    const shop = new Shop()
+describe('a guard whose run stops renewing', () => {
+  test('rolls back after the time in its spec, and not sooner', async () => {
+    const namespace = new GuardedNamespace()
     let before: number | undefined
-    shop.livesUntil(100_000)
-    const renewing = clock.slept
-    clock.slept = () => {
+    namespace.livesUntil(100_000)
+    const renewing = clock.afterSleep
+    clock.afterSleep = () => {
       renewing()
-      if (clock.now === 128_000) before = shop.weight
+      if (clock.time === 128_000) before = namespace.weight
     }
-    expect(await shop.watch()).toBe('put back')
-    // The last sign of life was at 99 s.
-    expect([before, shop.weight, clock.now]).toEqual([25, 0, 129_000])
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    // The last renewal was at 99 s.
+    expect([before, namespace.weight, clock.time]).toEqual([25, 0, 129_000])
   })
 
-  test('goes by its own clock, whatever that of the run said', async () => {
-    const shop = new Shop()
-    shop.lease!.spec!.renewTime = '2099-01-01T00:00:00.000000Z'
-    await shop.watch()
-    expect(clock.now).toBe(30_000)
+  test('goes by its own clock, not by the clock of the run', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.lease!.spec!.renewTime = '2099-01-01T00:00:00.000000Z'
+    await namespace.watch()
+    expect(clock.time).toBe(30_000)
   })
 
-  test('fences it before it writes a route', async () => {
-    const shop = new Shop()
+  test('takes the Lease from the run before it writes a route', async () => {
+    const namespace = new GuardedNamespace()
     let holder: string | undefined
-    shop.before = (verb, kind) => {
-      if (verb === 'patch' && kind === 'VirtualService') holder = shop.holder
+    namespace.before = (verb, kind) => {
+      if (verb === 'patch' && kind === 'VirtualService') holder = namespace.holder
       return undefined
     }
-    await shop.watch()
+    await namespace.watch()
     expect(holder).toBe(guardIdentity(identity))
   })
 
-  test('says what it did where the run, a person and the next run will look', async () => {
-    const shop = new Shop()
-    await shop.watch()
+  test('reports the rollback in the Lease, in an event and in its log', async () => {
+    const namespace = new GuardedNamespace()
+    await namespace.watch()
     const said =
-      'the run https://ci/run/6 was not heard of for 30 s, and the guard put all traffic of backend back to v1'
-    expect(shop.lease).toMatchObject({
-      metadata: { annotations: { [leasePaths.endedName]: said } },
+      'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard returned all traffic of backend to v1'
+    expect(namespace.lease).toMatchObject({
+      metadata: { annotations: { [endedAnnotation]: said } },
       spec: { holderIdentity: '' },
     })
-    expect(shop.created).toMatchObject([
+    expect(namespace.created).toMatchObject([
       {
         kind: 'Event',
         metadata: { namespace: 'shop' },
@@ -176,163 +154,164 @@ describe('a guard whose run is not heard of', () => {
         count: 1,
       },
     ])
-    expect(shop.lines).toEqual([
-      `${identity} has not been heard of for 30 s: all traffic of backend goes back`,
+    expect(namespace.lines).toEqual([
+      `${identity} did not renew its Lease for 30 s: rolling all traffic of backend back to stable`,
       `${said} (1 object written)`,
     ])
   })
 
-  test('leaves alone what the run has saved for a later one', async () => {
-    const shop = new Shop()
-    shop.lease!.metadata.annotations!['mesh-canary.io/state'] = '{}'
-    await shop.watch()
-    expect(shop.annotations['mesh-canary.io/state']).toBe('{}')
+  test('keeps the state that the run saved for a later run', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.lease!.metadata.annotations!['mesh-canary.io/state'] = '{}'
+    await namespace.watch()
+    expect(namespace.annotations['mesh-canary.io/state']).toBe('{}')
   })
 
-  test('writes nothing where the traffic is back already, and says so', async () => {
-    const shop = new Shop()
-    shop.others['VirtualService'] = orders.saved[0]!
-    expect(await shop.watch()).toBe('put back')
-    expect([shop.times('patch VirtualService'), shop.holder]).toEqual([0, ''])
+  test('writes no route when the traffic is on stable already, and releases the Lease', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.others['VirtualService'] = spec.saved[0]!
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.times('patch VirtualService'), namespace.holder]).toEqual([0, ''])
   })
 
-  test('gives routes that do not split any more their old ones back', async () => {
-    const shop = new Shop()
-    shop.others['VirtualService'] = virtualService([{ route: [to('v2', 100)] }])
-    await shop.watch()
-    expect(shop.others['VirtualService']).toMatchObject({ spec: orders.saved[0]!.spec })
+  test('restores the saved routes when they do not split any more', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.others['VirtualService'] = virtualService([{ route: [to('v2', 100)] }])
+    await namespace.watch()
+    expect(namespace.others['VirtualService']).toMatchObject({ spec: spec.saved[0]!.spec })
   })
 
-  test('reads objects by their names only: it may list none', async () => {
-    const shop = new Shop()
-    await shop.watch()
-    expect(shop.asked.filter((each) => each.startsWith('list'))).toEqual([])
+  test('reads objects by name only: it has no right to list them', async () => {
+    const namespace = new GuardedNamespace()
+    await namespace.watch()
+    expect(namespace.calls.filter((each) => each.startsWith('list'))).toEqual([])
   })
 
-  test('leaves it alone when that comes back to life in the last moment', async () => {
-    const shop = new Shop()
-    shop.before = (verb, kind) => (
-      verb === 'patch' && kind === 'Lease' && clock.now === 30_000 && shop.renew(), undefined
+  test('does not roll back when the run renews at the last moment', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb, kind) => (
+      verb === 'patch' && kind === 'Lease' && clock.time === 30_000 && namespace.renew(), undefined
     )
-    clock.slept = () => clock.now === 50_000 && shop.heldBy('')
-    expect(await shop.watch()).toBe('the run has ended')
-    expect([shop.weight, clock.now]).toEqual([25, 50_000])
+    clock.afterSleep = () => clock.time === 50_000 && namespace.heldBy('')
+    expect(await namespace.watch()).toBe('the run has ended')
+    expect([namespace.weight, clock.time]).toEqual([25, 50_000])
   })
 
-  test('leaves it to a run that takes the Lease in the last moment', async () => {
-    const shop = new Shop()
-    shop.before = (verb, kind) => (
-      verb === 'patch' && kind === 'Lease' && clock.now === 30_000 && shop.heldBy('run 7 (deadbeef)'), undefined
+  test('does not roll back when another run takes the Lease at the last moment', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb, kind) => (
+      verb === 'patch' && kind === 'Lease' && clock.time === 30_000 && namespace.heldBy('run 7 (deadbeef)'), undefined
     )
-    expect(await shop.watch()).toBe('another run has taken over')
-    expect([shop.weight, shop.holder]).toEqual([25, 'run 7 (deadbeef)'])
+    expect(await namespace.watch()).toBe('another run has taken over')
+    expect([namespace.weight, namespace.holder]).toEqual([25, 'run 7 (deadbeef)'])
   })
 
-  test('leaves it to a run, or to who deletes the Lease, while it is still writing', async () => {
+  test('writes no ending to a Lease that was taken over or deleted during the rollback', async () => {
     for (const [taken, ending] of [
-      [(shop: Shop) => shop.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
-      [(shop: Shop) => (shop.lease = undefined), 'put back'],
+      [(namespace: GuardedNamespace) => namespace.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
+      [(namespace: GuardedNamespace) => (namespace.lease = undefined), 'rolled back to stable'],
     ] as const) {
-      clock.now = 0
-      const shop = new Shop()
-      shop.before = (verb) => (verb === 'create' && taken(shop), undefined)
-      expect(await shop.watch()).toBe(ending)
-      expect(shop.annotations).not.toHaveProperty(leasePaths.endedName)
+      clock = new FakeClock()
+      const namespace = new GuardedNamespace()
+      namespace.before = (verb) => (verb === 'create' && taken(namespace), undefined)
+      expect(await namespace.watch()).toBe(ending)
+      expect(namespace.annotations).not.toHaveProperty(endedAnnotation)
     }
   })
 })
 
-describe('a guard that finds its own fence, because it was restarted', () => {
-  test('carries on at once', async () => {
-    const shop = new Shop(guardIdentity(identity))
-    expect(await shop.watch()).toBe('put back')
-    expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 0])
+describe('a guard that was restarted after it took the Lease', () => {
+  test('rolls back at once', async () => {
+    const namespace = new GuardedNamespace(guardIdentity(identity))
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, namespace.holder, clock.time]).toEqual([0, '', 0])
   })
 })
 
-describe('time in which the API server could not be read', () => {
-  /** What is the moment of the put-back, when every read between those moments ends as `how` says? */
-  async function putBackAt(from: number, until: number, how: () => Error | undefined): Promise<number> {
-    const shop = new Shop()
-    shop.before = (verb, kind) =>
-      verb === 'get' && kind === 'Lease' && clock.now >= from && clock.now < until ? how() : undefined
-    expect(await shop.watch()).toBe('put back')
-    return clock.now
+describe('time without an answer of the API server', () => {
+  /** When the rollback comes, if every read between those moments ends as `how` says. */
+  async function rolledBackAt(from: number, until: number, how: () => Error | undefined): Promise<number> {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb, kind) =>
+      verb === 'get' && kind === 'Lease' && clock.time >= from && clock.time < until ? how() : undefined
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    return clock.time
   }
 
   test.each([
-    ['before it was ever read', 0, 50_000, 50_000 + 30_000],
+    ['before the first answer', 0, 50_000, 50_000 + 30_000],
     ['in the middle', 10_000, 50_000, 40_000 + 30_000],
-    ['for longer than the run may be silent', 10_000, 1_000_000, 990_000 + 30_000],
+    ['for longer than the time in the spec', 10_000, 1_000_000, 990_000 + 30_000],
   ])('does not count against the run: %s', async (_, from, until, at) => {
-    expect(await putBackAt(from, until, () => gone)).toBe(at)
+    expect(await rolledBackAt(from, until, () => noAnswer)).toBe(at)
   })
 
-  test('does not count when it shows by an answer that hangs and fails', async () => {
-    expect(await putBackAt(10_000, 50_000, () => ((clock.now += 60_000), gone))).toBe(30_000 + 61_000)
+  test('does not count when an answer hangs and fails', async () => {
+    expect(await rolledBackAt(10_000, 50_000, () => ((clock.time += 60_000), noAnswer))).toBe(30_000 + 61_000)
   })
 
-  test('does not count when it shows by an answer that comes late', async () => {
-    expect(await putBackAt(10_000, 11_000, () => void (clock.now += 60_000))).toBe(30_000 + 60_000)
+  test('does not count when an answer comes late', async () => {
+    expect(await rolledBackAt(10_000, 11_000, () => void (clock.time += 60_000))).toBe(30_000 + 60_000)
   })
 
-  test('counts again after it', async () => {
-    const shop = new Shop()
+  test('does not stop the count for good', async () => {
+    const namespace = new GuardedNamespace()
     let outages = 0
-    shop.before = (verb, kind) =>
-      verb === 'get' && kind === 'Lease' && clock.now % 10_000 === 5_000 ? (outages++, gone) : undefined
-    await shop.watch()
-    expect([outages, clock.now]).toEqual([3, 30_000 + 3 * 1_000])
+    namespace.before = (verb, kind) =>
+      verb === 'get' && kind === 'Lease' && clock.time % 10_000 === 5_000 ? (outages++, noAnswer) : undefined
+    await namespace.watch()
+    expect([outages, clock.time]).toEqual([3, 30_000 + 3 * 1_000])
     expect(
-      shop.lines.filter((line) => line === 'the Lease mesh-canary-backend cannot be read: no answer'),
+      namespace.lines.filter((line) => line === 'the Lease mesh-canary-backend cannot be read: no answer'),
     ).toHaveLength(3)
   })
 })
 
-describe('a guard goes on until the traffic is back', () => {
-  test.each([0, 403, 429, 500, 503])('where the routes cannot be written for a while (%i)', async (status) => {
-    const shop = new Shop()
-    shop.before = (verb, kind) =>
-      verb === 'patch' && kind === 'VirtualService' && clock.now < 90_000
+describe('a guard tries until the rollback is written', () => {
+  test.each([0, 403, 429, 500, 503])('when the API server refuses the routes for a while (%i)', async (status) => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb, kind) =>
+      verb === 'patch' && kind === 'VirtualService' && clock.time < 90_000
         ? new ApiError(status, 'failed calling webhook')
         : undefined
-    expect(await shop.watch()).toBe('put back')
-    expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 90_000])
-    expect(shop.lines).toContain('not done yet: failed calling webhook')
-    expect(shop.created).toHaveLength(1)
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, namespace.holder, clock.time]).toEqual([0, '', 90_000])
+    expect(namespace.lines).toContain('the rollback is not complete yet: failed calling webhook')
+    expect(namespace.created).toHaveLength(1)
   })
 
-  test('where the Lease cannot be written for a while', async () => {
-    const shop = new Shop()
-    shop.before = (verb, kind) =>
-      verb === 'patch' && kind === 'Lease' && clock.now < 90_000 ? new ApiError(503, 'busy') : undefined
-    expect(await shop.watch()).toBe('put back')
-    // With the first write it says that it is on duty, and with the look after that it fences.
-    expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 91_000])
-    expect(shop.lines).toContain('the Lease mesh-canary-backend cannot be written: busy')
+  test('when the API server refuses the Lease for a while', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb, kind) =>
+      verb === 'patch' && kind === 'Lease' && clock.time < 90_000 ? new ApiError(503, 'busy') : undefined
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    // Its first write is the announcement; the next poll takes the Lease.
+    expect([namespace.weight, namespace.holder, clock.time]).toEqual([0, '', 91_000])
+    expect(namespace.lines).toContain('the Lease mesh-canary-backend cannot be written: busy')
   })
 
-  test('where the API server goes away in the middle', async () => {
-    const shop = new Shop()
-    shop.before = () => (clock.now >= 30_000 && clock.now < 90_000 && shop.holder !== identity ? gone : undefined)
-    expect(await shop.watch()).toBe('put back')
-    expect([shop.weight, shop.holder]).toEqual([0, ''])
+  test('when the API server stops answering in the middle', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = () =>
+      clock.time >= 30_000 && clock.time < 90_000 && namespace.holder !== identity ? noAnswer : undefined
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
-  test('and is not kept from it by an event that nobody takes', async () => {
-    const shop = new Shop()
-    shop.before = (verb) => (verb === 'create' ? new ApiError(403, 'events are forbidden') : undefined)
-    expect(await shop.watch()).toBe('put back')
-    expect([shop.weight, shop.holder, clock.now]).toEqual([0, '', 30_000])
-    expect(shop.lines).toContain('the event cannot be recorded: events are forbidden')
+  test('also when the API server refuses its event', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (verb) => (verb === 'create' ? new ApiError(403, 'events are forbidden') : undefined)
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, namespace.holder, clock.time]).toEqual([0, '', 30_000])
+    expect(namespace.lines).toContain('the event cannot be recorded: events are forbidden')
   })
 
-  test('which a route that nobody finds any more is not, until the next look', async () => {
-    const shop = new Shop()
+  test('also when a route is not found for some attempts', async () => {
+    const namespace = new GuardedNamespace()
     let refusals = 0
-    shop.before = (verb, kind) =>
+    namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'VirtualService' && refusals++ < 5 ? new ApiError(404, 'not found') : undefined
-    expect(await shop.watch()).toBe('put back')
-    expect([shop.weight, refusals]).toEqual([0, 6])
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, refusals]).toEqual([0, 6])
   })
 })

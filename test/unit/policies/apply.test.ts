@@ -161,7 +161,7 @@ describe('an apply that fails half-way', () => {
       objects,
     )
     expect(message).toBe(
-      'VirtualService shop/backend: the server is busy; done before that: PeerAuthentication shop/default, DestinationRule shop/backend; not yet: VirtualService shop/backend. Mend the cause and run again: the run carries on from there',
+      'VirtualService shop/backend: the server is busy; done before: PeerAuthentication shop/default, DestinationRule shop/backend; not done: VirtualService shop/backend. Fix the cause and run again: the run continues from there',
     )
     expect(changes).toEqual([named('default')('PeerAuthentication', 'created'), backend('DestinationRule', 'created')])
     expect((await applied(world, objects)).changes).toEqual([backend('VirtualService', 'created')])
@@ -173,7 +173,7 @@ describe('an apply that fails half-way', () => {
     const objects = [rule('v2'), route(['v2', 100])]
     const { changes, message } = await failure(failingAt(world, 'DestinationRule', rule('v2').spec), objects)
     expect(message).toContain(
-      'done before that: DestinationRule shop/backend, VirtualService shop/backend; not yet: DestinationRule shop/backend.',
+      'done before: DestinationRule shop/backend, VirtualService shop/backend; not done: DestinationRule shop/backend.',
     )
     expect(changes).toEqual([backend('DestinationRule', 'changed'), backend('VirtualService', 'changed')])
     expect((await applied(world, objects)).changes).toEqual([backend('DestinationRule', 'changed')])
@@ -181,12 +181,12 @@ describe('an apply that fails half-way', () => {
 
   test('before anything was written says so', async () => {
     const { changes, message } = await failure(failingAt(keeper(), 'PeerAuthentication', mtls.spec), [mtls])
-    expect(message).toContain('done before that: nothing; not yet: PeerAuthentication shop/default.')
+    expect(message).toContain('done before: nothing; not done: PeerAuthentication shop/default.')
     expect(changes).toEqual([])
   })
 })
 
-describe('a field that somebody else owns', () => {
+describe('a field that another manager owns', () => {
   const conflict = (...managers: string[]) =>
     new ApiError(
       409,
@@ -214,7 +214,7 @@ describe('a field that somebody else owns', () => {
     async (managers) => {
       const world = refusing(...managers)
       await expect(applied(world, [rule('v1'), route(['v1', 100])])).rejects.toThrow(
-        /^VirtualService shop\/backend has fields that somebody else owns: .*conflict with "argocd".*; remove them there, or here$/,
+        /^VirtualService shop\/backend has fields that another manager owns: .*conflict with "argocd".*; remove them there, or here$/,
       )
       expect(world.happened).toEqual([])
     },

@@ -31,19 +31,19 @@ describe('a version that holds traffic and that the config does not define', () 
   const second = 'canary: { service: backend, stable: v2, canary: v3 }'
 
   test.each<[string, string, LiveRoutes, string[]]>([
-    ['is named', 'services: { backend: { subsets: { v2: {} } } }', splitting(['v1', 30], ['v2', 70]), ['v1 holds 30%']],
+    ['is named', 'services: { backend: { subsets: { v2: {} } } }', splitting(['v1', 30], ['v2', 70]), ['v1 gets 30%']],
     [
       'is named, each',
       'services: { backend: { timeout: 1s } }',
       splitting(['v1', 30], ['v2', 70]),
-      ['v1 holds 30%', 'v2 holds 70%'],
+      ['v1 gets 30%', 'v2 gets 70%'],
     ],
-    ['is named before a canary', second, splitting(['v1', 20], ['v2', 80]), ['v1 holds 20%']],
+    ['is named before a canary', second, splitting(['v1', 20], ['v2', 80]), ['v1 gets 20%']],
     [
       'is named before a canary, also where traffic is stated',
       `${second}\nservices: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }`,
       splitting(['v1', 20], ['v2', 80]),
-      ['v1 holds 20%'],
+      ['v1 gets 20%'],
     ],
     [
       'is none where traffic is stated',
@@ -58,7 +58,7 @@ describe('a version that holds traffic and that the config does not define', () 
     expect(faults).toHaveLength(named.length)
     named.forEach((name, i) =>
       expect(faults[i]).toContain(
-        `services.backend.subsets: the subset ${name} of the traffic now and is not defined here`,
+        `services.backend.subsets: the subset ${name} of the traffic now, but is not defined here`,
       ),
     )
   })
@@ -102,25 +102,25 @@ spec: { host: backend }
       "a stranger's VirtualService of another name",
       () => service,
       services('theirs'),
-      /^services\.backend: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which is not ours, and of two for one host the mesh follows the older; move its policies into `services\.backend` and delete it$/,
+      /^services\.backend: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which mesh-canary does not manage, and of two for one host the mesh follows the older; move its policies into `services\.backend` and delete it$/,
     ],
     [
       "a stranger's of the same name, which can be handed over",
       () => service,
       services('backend'),
-      /VirtualService shop\/backend, which is not ours, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/,
+      /VirtualService shop\/backend, which mesh-canary does not manage, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/,
     ],
     [
       "a stranger's DestinationRule",
       () => service,
       rules('theirs', 'backend.shop'),
-      /^services\.backend: the host .* DestinationRule shop\/theirs, which is not ours/,
+      /^services\.backend: the host .* DestinationRule shop\/theirs, which mesh-canary does not manage/,
     ],
     [
       "a stranger's, where only a manifest is for the host",
       manifest,
       services('theirs'),
-      /^policies: .*mesh\.yaml:2: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which is not ours, .*; move its policies into .*mesh\.yaml:2 and delete it$/,
+      /^policies: .*mesh\.yaml:2: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which mesh-canary does not manage, .*; move its policies into .*mesh\.yaml:2 and delete it$/,
     ],
     [
       "a stranger's for one host of several",
@@ -132,19 +132,19 @@ spec: { host: backend }
       "a stranger's DestinationRule, where only a manifest is for the host",
       manifest,
       rules('theirs', 'backend'),
-      /^policies: .*mesh\.yaml:7: the host .* DestinationRule shop\/theirs, which is not ours/,
+      /^policies: .*mesh\.yaml:7: the host .* DestinationRule shop\/theirs, which mesh-canary does not manage/,
     ],
     [
       "another config's",
       manifest,
       services('theirs', other),
-      /which another config of mesh-canary wrote \(mesh-canary\.io\/config=00000000\), .*; take the host out of one of the two, give both the same `name`, or delete that object$/,
+      /which another config of mesh-canary wrote \(mesh-canary\.io\/config=00000000\), .*; remove the host from one of the two, give both the same `name`, or delete that object$/,
     ],
     [
       'one that was handed over under another name',
       () => service,
       services('theirs', ours),
-      /which was handed over, but under another name than that of ours, .* and delete it$/,
+      /which was handed over, but under another name than the one this run writes, .* and delete it$/,
     ],
     ['one that was handed over', () => service, services('backend', ours), undefined],
     ['our own', () => service, services('backend', mine), undefined],
@@ -160,7 +160,7 @@ spec: { host: backend }
       'one at a gateway and in the mesh',
       () => service,
       services('theirs', {}, { gateways: ['istio-system/public', 'mesh'] }),
-      /which is not ours/,
+      /which mesh-canary does not manage/,
     ],
     [
       'a DestinationRule for some callers only',
@@ -191,7 +191,7 @@ spec: { host: backend }
 test("an object of one of our names that is somebody else's is told, whatever its kind", async () => {
   expect(await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {})])).toEqual([
     expect.stringMatching(
-      /^policies: PeerAuthentication shop\/default is there already and is not ours; .* to hand it over$/,
+      /^policies: PeerAuthentication shop\/default exists already, and mesh-canary does not manage it; .* to hand it over$/,
     ),
   ])
   expect(

@@ -55,7 +55,7 @@ function faults(yaml: string, objects: KubeObject[] = there, answers: Record<str
 const web = (more = '') => `expose: { web: { port: 8080${more} } }`
 const api = (gateway: string, more = '') => `${web(`, api: gateway-api, gateway: ${gateway}`)}${more}`
 const crdsMissing =
-  'the cluster does not serve gateway.networking.k8s.io/v1, to which an HTTPRoute belongs; install the CRDs of the Gateway API (https://gateway-api.sigs.k8s.io), for istioctl does not, or use `api: istio`'
+  'the cluster does not serve gateway.networking.k8s.io/v1, which an HTTPRoute needs; install the CRDs of the Gateway API (https://gateway-api.sigs.k8s.io), which istioctl does not install, or use `api: istio`'
 
 test.each<[string, string, KubeObject[] | undefined, Record<string, number>, string[]]>([
   ['nothing', web(), undefined, {}, []],
@@ -87,7 +87,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     undefined,
     {},
     [
-      'expose.two.port: it is not stated, and the Service shop/two has more than one; give one of the ports of the Service shop/two: 80, 81',
+      'expose.two.port: it is not set, and the Service shop/two has more than one; set one of the ports of the Service shop/two: 80, 81',
     ],
   ],
   [
@@ -95,7 +95,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     'expose: { out: {} }',
     [...there, object('v1', 'Service', 'out', 'shop', { spec: { externalName: 'a.test' } })],
     {},
-    ['expose.out: the Service shop/out has no port through which it could be reached; give it one'],
+    ['expose.out: the Service shop/out has no port, so nothing can reach it; add one'],
   ],
   ['no port here, but under services', 'expose: { two: {} }\nservices: { two: { port: 81 } }', undefined, {}, []],
 
@@ -142,7 +142,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     undefined,
     {},
     [
-      'expose.web.tls.secret: the Secret istio-system/cert does not exist, and the gateway ingressgateway reads certificates in its own namespace, istio-system, only; create it: kubectl -n istio-system create secret tls cert --cert=… --key=…',
+      'expose.web.tls.secret: the Secret istio-system/cert does not exist, and the gateway ingressgateway reads certificates only in its own namespace, istio-system; create it: kubectl -n istio-system create secret tls cert --cert=… --key=…',
     ],
   ],
   [
@@ -151,7 +151,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     [...there, secret('shop', 'tls.crt', 'tls.key')],
     {},
     [
-      'expose.web.tls.secret: the Secret istio-system/cert does not exist, and the gateway ingressgateway reads certificates in its own namespace, istio-system, only; there is one in shop, which it does not see; create it: kubectl',
+      'expose.web.tls.secret: the Secret istio-system/cert does not exist, and the gateway ingressgateway reads certificates only in its own namespace, istio-system; there is one in shop, but the gateway cannot read it; create it: kubectl',
     ],
   ],
   [
@@ -160,7 +160,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     [...there, secret('istio-system', 'ca.crt', 'tls.crt')],
     {},
     [
-      'expose.web.tls.secret: the Secret istio-system/cert has no tls.key; it has ca.crt, tls.crt; make it anew: kubectl',
+      'expose.web.tls.secret: the Secret istio-system/cert has no tls.key; it has ca.crt, tls.crt; create it again: kubectl',
     ],
   ],
   ['a certificate that may not be read', web(', tls: { secret: cert }'), undefined, { 'Secret istio-system': 403 }, []],
@@ -193,7 +193,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     [...there, edge('All')],
     {},
     [
-      'expose.web.gateway: the Gateway infra/egde (gateway.networking.k8s.io) does not exist; did you mean `edge`?; create it first, or correct the name; one of another namespace is written namespace/name',
+      'expose.web.gateway: the Gateway infra/egde (gateway.networking.k8s.io) does not exist; did you mean `edge`?; create it first, or correct the name; write a Gateway of another namespace as namespace/name',
     ],
   ],
   [
@@ -209,7 +209,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     [...there, edge('Same', undefined)],
     {},
     [
-      'expose.web.gateway: the Gateway infra/edge (gateway.networking.k8s.io) takes routes of its own namespace only, and this one is in shop; give a listener of it `allowedRoutes',
+      'expose.web.gateway: the Gateway infra/edge (gateway.networking.k8s.io) takes routes of its own namespace only, and this one is in shop; give one of its listeners `allowedRoutes',
     ],
   ],
   ['Gateways that may not be read', api('infra/edge'), undefined, { 'Gateway.gateway.networking.k8s.io': 403 }, []],
@@ -218,9 +218,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     'expose: { web: { api: gateway-api, gateway: infra/edge } }',
     [...there, edge('All')],
     {},
-    [
-      'expose.web.port: it is not stated, and an HTTPRoute cannot do without it; give one of the ports of the Service shop/web: 8080',
-    ],
+    ['expose.web.port: it is not set, and an HTTPRoute needs it; set one of the ports of the Service shop/web: 8080'],
   ],
 ])('%s', async (_, yaml, objects, answers, beginnings) => {
   const found = await faults(yaml, objects, answers)

@@ -42,13 +42,13 @@ describe('a host of ours that has an HTTPRoute of somebody else', () => {
         routes: [route('theirs', { ...atGateway, hostnames: ['a.test', 'shop.test'] })],
       }),
     ).toEqual([
-      'policies: the host shop.test of the VirtualService shop/web-gateway is claimed by the HTTPRoute other/theirs as well, which is not ours: which of the two answers depends on the gateway by which a request comes; keep one of them',
+      'policies: the HTTPRoute other/theirs, which mesh-canary does not manage, claims the host shop.test of the VirtualService shop/web-gateway too: which of the two gets a request depends on the gateway through which it comes; keep one of them',
     ])
   })
 
   test('in the mesh', async () => {
     expect(await claimed([service, exposed], { routes: [route('theirs', inMesh)] })).toEqual([
-      'policies: the host web.shop.svc.cluster.local of the VirtualService shop/web is claimed by the HTTPRoute other/theirs as well, which is not ours: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect; keep one of them',
+      'policies: the HTTPRoute other/theirs, which mesh-canary does not manage, claims the host web.shop.svc.cluster.local of the VirtualService shop/web too: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect; keep one of them',
     ])
   })
 
@@ -71,7 +71,7 @@ test("a host of our HTTPRoute that has somebody else's VirtualService", async ()
     virtualServices: [theirs],
   })
   expect(warning).toContain(
-    'the host shop.test of the HTTPRoute other/web is claimed by the VirtualService shop/theirs as well',
+    'the VirtualService shop/theirs, which mesh-canary does not manage, claims the host shop.test of the HTTPRoute other/web too',
   )
   expect(more).toEqual([])
 })
@@ -85,7 +85,7 @@ describe("a host of our VirtualService that has somebody else's in another names
 
   test('inside the mesh', async () => {
     expect(await claimed([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] })).toEqual([
-      `policies: the host ${host} of the VirtualService shop/web is claimed by the VirtualService platform/theirs as well, which is not ours: inside the mesh Istio follows the older of the two; keep one of them`,
+      `policies: the VirtualService platform/theirs, which mesh-canary does not manage, claims the host ${host} of the VirtualService shop/web too: inside the mesh Istio follows the older of the two; keep one of them`,
     ])
   })
   test('that is shown to our namespace', async () =>

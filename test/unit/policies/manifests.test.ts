@@ -81,7 +81,7 @@ describe('a fault is told with its place and its remedy', () => {
     [
       'no apiVersion',
       'kind: Sidecar\nmetadata: { name: b }\n',
-      'policies: a.yaml:1: the Sidecar has no `apiVersion`; give it',
+      'policies: a.yaml:1: the Sidecar has no `apiVersion`; add it',
     ],
     [
       'no name',
@@ -96,27 +96,27 @@ describe('a fault is told with its place and its remedy', () => {
     [
       'a kind of Kubernetes',
       'apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: b }\n',
-      "policies: a.yaml:2: the kind Deployment (apps/v1) is not one of Istio's or the Gateway API's; `policies` takes only those, so deploy it with the application",
+      'policies: a.yaml:2: the kind Deployment (apps/v1) belongs neither to Istio nor to the Gateway API; `policies` takes only their kinds, so deploy it with the application',
     ],
     [
       'a Secret',
       'apiVersion: v1\nkind: Secret\nmetadata: { name: b }\n',
-      "policies: a.yaml:2: the kind Secret (v1) is not one of Istio's",
+      'policies: a.yaml:2: the kind Secret (v1) belongs neither to Istio nor',
     ],
     [
       'a misspelt kind',
       'apiVersion: networking.istio.io/v1\nkind: VirtalService\nmetadata: { name: b }\n',
-      'policies: a.yaml:2: the kind VirtalService (networking.istio.io/v1) is not known; did you mean `VirtualService`?',
+      'policies: a.yaml:2: the kind VirtalService (networking.istio.io/v1) is unknown; did you mean `VirtualService`?',
     ],
     [
       'the wrong group',
       'apiVersion: networking.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: b }\n',
-      'policies: a.yaml:2: the kind PeerAuthentication is not of networking.istio.io/v1; write `apiVersion: security.istio.io/v1`',
+      'policies: a.yaml:2: the kind PeerAuthentication does not belong to networking.istio.io/v1; write `apiVersion: security.istio.io/v1`',
     ],
     [
       'a namespace of others',
       sidecar('a', '  namespace: other\n'),
-      'policies: a.yaml:5: the Sidecar a is for the namespace other; a run writes to its own namespace (shop) and to istio-system',
+      'policies: a.yaml:5: the Sidecar a is for the namespace other, but a run writes only to its own namespace (shop) and to istio-system',
     ],
     ['a list in place of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
     ['malformed YAML', `${sidecar('a')}---\nkind: {a\n`, 'policies: a.yaml:7: this is not valid YAML: '],
@@ -154,7 +154,7 @@ describe('a fault is told with its place and its remedy', () => {
     [
       'a label that YAML reads as a number',
       'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  name: a\n  labels:\n    version: 1\n',
-      'policies: a.yaml:6: the Sidecar a: metadata.labels.version: expected a text (in quotes where YAML reads something else)',
+      'policies: a.yaml:6: the Sidecar a: metadata.labels.version: expected a text (in quotes where YAML would read another type)',
     ],
     [
       'an HTTPRoute without a spec',

@@ -190,27 +190,27 @@ describe('what contradicts itself is an error that names both places', () => {
     [
       'a value of the default route',
       [routes({ route: plain, timeout: '1s' }), routes({ route: plain, timeout: '2s' })],
-      'VirtualService shop/backend: spec.http, the default route.timeout: a.yaml:1 and b.yaml:1 want different things ("1s" and "2s"); say it in one of the two only',
+      'VirtualService shop/backend: spec.http, the default route.timeout: a.yaml:1 and b.yaml:1 set different values ("1s" and "2s"); set it in one of them only',
     ],
     [
       'a value inside a field',
       [routes({ route: plain, retries }), routes({ route: plain, retries: { attempts: 5 } })],
-      'the default route.retries.attempts: a.yaml:1 and b.yaml:1 want different things (3 and 5)',
+      'the default route.retries.attempts: a.yaml:1 and b.yaml:1 set different values (3 and 5)',
     ],
     [
       'two splits',
       [routes({ route: split }), routes({ route: [to('v1', 50), to('v2', 50)] })],
-      'the default route: route: a.yaml:1 and b.yaml:1 want different things (backend/v1 80 + backend/v2 20 and backend/v1 50 + backend/v2 50)',
+      'the default route: route: a.yaml:1 and b.yaml:1 set different values (backend/v1 80 + backend/v2 20 and backend/v1 50 + backend/v2 50)',
     ],
     [
       'a split and another host',
       [routes({ route: split }), routes({ route: [to(undefined, undefined, 'elsewhere')] })],
-      'a.yaml:1 and b.yaml:1 want different things (backend/v1 80 + backend/v2 20 and elsewhere)',
+      'a.yaml:1 and b.yaml:1 set different values (backend/v1 80 + backend/v2 20 and elsewhere)',
     ],
     [
       'a route and a redirect',
       [routes({ route: plain }), routes({ redirect: { uri: '/' } })],
-      'a.yaml:1 and b.yaml:1 want different things (`route` and `redirect`)',
+      'a.yaml:1 and b.yaml:1 set different values (`route` and `redirect`)',
     ],
     [
       'a mode',
@@ -218,7 +218,7 @@ describe('what contradicts itself is an error that names both places', () => {
         policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
         policy('PeerAuthentication', 'default', { mtls: { mode: 'PERMISSIVE' } }),
       ],
-      'PeerAuthentication shop/default: spec.mtls.mode: a.yaml:1 and b.yaml:1 want different things ("STRICT" and "PERMISSIVE")',
+      'PeerAuthentication shop/default: spec.mtls.mode: a.yaml:1 and b.yaml:1 set different values ("STRICT" and "PERMISSIVE")',
     ],
     [
       "a subset's labels",
@@ -231,12 +231,12 @@ describe('what contradicts itself is an error that names both places', () => {
     [
       'hosts that are shared in part',
       [routes({ route: plain }), policy('VirtualService', 'both', { hosts: ['backend', 'other'], http: [] })],
-      'VirtualService shop/backend (a.yaml:1) and VirtualService shop/both (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars, but their hosts or gateways differ',
+      'VirtualService shop/backend (a.yaml:1) and VirtualService shop/both (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars, but differ in their hosts or gateways',
     ],
     [
       'one name for two hosts',
       [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })],
-      'policies: there are two different objects VirtualService shop/backend, for different hosts or workloads; give one of them another name',
+      'policies: there are two objects named VirtualService shop/backend, for different hosts or workloads; rename one of them',
     ],
   ])('%s', (_, objects, fault) => {
     faultOf(...objects).toThrow(fault)

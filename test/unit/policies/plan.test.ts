@@ -2,7 +2,8 @@ import { managedByLabel } from '../../../src/cluster/labels.ts'
 import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
 import { ApiError } from '../../../src/cluster/client.ts'
-import { diff, plan, rendered } from '../../../src/policies/plan.ts'
+import { diff } from '../../../src/policies/diff.ts'
+import { plan, toYaml } from '../../../src/policies/plan.ts'
 import { configLabel, marked, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
 import { keeper, policy, route, rule } from './keeper.ts'
 
@@ -105,7 +106,11 @@ describe('what is pruned', () => {
 
 describe('an object of the same name', () => {
   test.each([
-    ["somebody's is left alone", {}, 'policies: VirtualService shop/backend is there already and is not ours'],
+    [
+      "somebody's is left alone",
+      {},
+      'policies: VirtualService shop/backend exists already, and mesh-canary does not manage it',
+    ],
     [
       "another config's is left alone",
       { [managedByLabel]: 'mesh-canary', [configLabel]: '00000000' },
@@ -132,7 +137,7 @@ test.each([
   const theirs = { ...route(['v2', 100]), metadata: { name: 'theirs', namespace: 'shop' } }
   const { cluster } = keeper([mine(rule('v1', 'v2')), theirs])
   await expect(plan(cluster, desired, owner)).rejects.toThrow(
-    'the DestinationRule shop/backend would lose the subset v2, to which the VirtualService shop/theirs, which is not of this config, sends traffic',
+    'the DestinationRule shop/backend would lose the subset v2, but the VirtualService shop/theirs, which this config does not own, sends traffic there',
   )
 })
 
@@ -165,7 +170,7 @@ test('without a cluster the objects are written as YAML, as they would be applie
     }),
     rule('v1'),
   ]
-  const text = rendered(objects, owner)
+  const text = toYaml(objects, owner)
   expect(loadAll(text)).toEqual(objects.map(mine))
   expect(text).not.toMatch(/[&*]a\d/)
 })

@@ -8,7 +8,7 @@ const planned = (action: Action, object: KubeObject): Planned => ({ action, obje
 const promoted = route(['v1', 0], ['v2', 100])
 const renamed = { ...promoted, metadata: { name: 'other', namespace: 'shop' } }
 const told =
-  'policies: the VirtualService shop/backend is asked for no more and goes, and with it the split of backend.shop.svc.cluster.local (v1 0, v2 100): then every pod of the service gets requests'
+  'policies: the config no longer asks for the VirtualService shop/backend, so the run deletes it, and with it the split of backend.shop.svc.cluster.local (v1 0, v2 100): then every pod of the service gets requests'
 
 test.each<[string, Planned[], string[]]>([
   ['that goes is told with its weights', [planned('delete', promoted)], [told]],

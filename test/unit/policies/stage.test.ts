@@ -105,7 +105,7 @@ test('a run that is cancelled while it waits for the proxies goes no further, an
     cancelled.signal,
   )
   setTimeout(() => cancelled.abort(), 50)
-  await expect(policies(run)).rejects.toThrow('not yet: VirtualService shop/backend')
+  await expect(policies(run)).rejects.toThrow('not done: VirtualService shop/backend')
   expect(run.report().changes).toEqual([
     { kind: 'DestinationRule', namespace: 'shop', name: 'backend', action: 'created' },
   ])

@@ -35,7 +35,7 @@ function told(
 }
 
 const start =
-  'telemetry.tracing: 5% of the requests are asked for, but no tracing provider is chosen, so none is traced; name one in meshConfig.defaultProviders.tracing, or in a Telemetry of istio-system'
+  'telemetry.tracing: it samples 5% of the requests, but no tracing provider is set, so none is traced; set one in meshConfig.defaultProviders.tracing, or in a Telemetry of istio-system'
 
 test('traces that nobody gets are told, with the providers that there are', async () => {
   expect(await told('5%', [demo, mesh('')])).toEqual([`${start}; the mesh defines jaeger`])

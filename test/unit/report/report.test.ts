@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { next, initialState, type Observation, type State } from '../../../src/canary/state/machine.ts'
-import type { Promotion } from '../../../src/canary/controller/promotion.ts'
+import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
 import { promotionReport, worst, type PromotionReport } from '../../../src/report/report.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'

@@ -108,7 +108,7 @@ describe('what is wrong is known before anything is touched', () => {
       canary,
       [...everything, virtualService([{ route: [to('v1')] }])],
       [
-        'services.backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which is not ours',
+        'services.backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
       ],
     ],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
@@ -131,7 +131,7 @@ describe('what is wrong is known before anything is touched', () => {
       canary,
       [...everything, virtualService([{ route: [to('v0', 40), to('v1', 60)] }], { labels: ours })],
       [
-        'services.backend.subsets: the subset v0 holds 40% of the traffic now and is not defined here; add it with its labels',
+        'services.backend.subsets: the subset v0 gets 40% of the traffic now, but is not defined here; add it with its labels',
       ],
     ],
     [

@@ -1,7 +1,7 @@
-// A cluster in so far as it keeps one Lease: what several tests of who holds a promotion start from.
+// A cluster that keeps one Lease: what the tests of who holds a promotion start from.
 import { ApiError, type Cluster, type PatchOperation } from '../../../../src/cluster/client.ts'
-import type { KubeObject, Lease } from '../../../../src/cluster/objects.ts'
-import { clusterWith } from '../../fixtures.ts'
+import type { KubeObject, Lease, VirtualService } from '../../../../src/cluster/objects.ts'
+import { clusterWith, to, virtualService } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
 export function leaseHeldBy(
@@ -24,33 +24,33 @@ export function leaseHeldBy(
 }
 
 /**
- * A fake because races, lost answers and wrong clocks cannot be had on a real API server when a test wants them. It does
- * what that one does with a Lease: versions it, refuses a patch that does not apply with 422, and drops an empty map.
+ * A fake because a real API server does not produce races, lost answers and wrong clocks when a test needs them. It treats a
+ * Lease as the real one does: it versions it, refuses a patch that does not apply with 422, and drops an empty map.
  */
-export class LeaseKeeper {
+export class FakeLeaseCluster {
   lease: Lease | undefined
-  /** What every call was, as `verb Kind`. */
-  readonly asked: string[] = []
-  /** Is called before each verb, and may change the Lease as somebody else would, or answer with an error. */
+  /** Every call, as `verb Kind`. */
+  readonly calls: string[] = []
+  /** Runs before each call; may change the Lease as someone else would, or answer with the call's error. */
   before: (verb: string, kind: string) => Error | undefined = () => undefined
   /** Objects other than the Lease that can be read and patched, one of a kind. */
   others: Partial<Record<string, KubeObject>> = {}
   readonly created: KubeObject[] = []
   private version = 1
-  private made = 1
+  private uid = 1
 
   constructor(lease?: Lease) {
     this.lease = lease
   }
 
-  readonly cluster: Cluster = clusterWith({
+  readonly api: Cluster = clusterWith({
     get: (kind: string) =>
       this.answer('get', kind, () => structuredClone(kind === 'Lease' ? this.lease : this.others[kind])),
     create: (object: Lease) =>
       this.answer('create', object.kind, () => {
         if (object.kind !== 'Lease') return void this.created.push(object)
         if (this.lease) throw new ApiError(409, 'leases "mesh-canary-backend" already exists')
-        return this.keep({ ...structuredClone(object), metadata: { ...object.metadata, uid: `lease-${++this.made}` } })
+        return this.keep({ ...structuredClone(object), metadata: { ...object.metadata, uid: `lease-${++this.uid}` } })
       }),
     patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) =>
       this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
@@ -65,7 +65,7 @@ export class LeaseKeeper {
       }),
   })
 
-  /** As anybody may write it. */
+  /** A write that anyone may do. */
   patch(operations: readonly PatchOperation[]): Lease {
     if (!this.lease) throw new ApiError(404, 'leases "mesh-canary-backend" not found')
     try {
@@ -86,7 +86,7 @@ export class LeaseKeeper {
     }
   }
 
-  /** The run that holds it says that it lives. */
+  /** The holder renews it. */
   renew(time = 'a moment ago'): void {
     this.patch([{ op: 'add', path: '/spec/renewTime', value: `${time}, ${this.version}` }])
   }
@@ -112,9 +112,21 @@ export class LeaseKeeper {
 
   private async answer<T>(verb: string, kind: string, value: () => T): Promise<T> {
     await Promise.resolve()
-    this.asked.push(`${verb} ${kind}`)
+    this.calls.push(`${verb} ${kind}`)
     const error = this.before(verb, kind)
     if (error) throw error
     return value()
+  }
+}
+
+/** With a VirtualService besides the Lease, in which the canary has the weight 25. */
+export class FakeNamespace extends FakeLeaseCluster {
+  constructor(lease?: Lease) {
+    super(lease)
+    this.others['VirtualService'] = virtualService([{ route: [to('v1', 75), to('v2', 25)] }])
+  }
+
+  get weight(): number | undefined {
+    return (this.others['VirtualService'] as VirtualService).spec.http![0]!.route![1]?.weight
   }
 }

@@ -13,7 +13,7 @@ const route = (kind: string, name: string): GatewayRoute => ({
   metadata: { name, namespace: 'shop' },
   spec: {},
 })
-const ordersFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec => ({
+const specFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec => ({
   namespace: 'shop',
   service,
   lease: `mesh-canary-${service}`,
@@ -51,10 +51,10 @@ type Job = {
 }
 
 function made(
-  orders = ordersFor('backend'),
+  spec = specFor('backend'),
   guard = planOf('guard: { image: "registry.test/node:24", pullPolicy: Never }').guard,
 ): Made[] {
-  return guardManifest(orders, leaseHeldBy(identity), 'the program', guard)
+  return guardManifest(spec, leaseHeldBy(identity), 'the program', guard)
 }
 
 const of = (kind: string, objects = made()) => objects.find((object) => object.kind === kind)!
@@ -62,7 +62,7 @@ const job = () => of('Job')['spec'] as Job
 
 describe('the name of a guard', () => {
   test.each([['backend'], ['b'.repeat(63)], [`${'b'.repeat(41)}-${'c'.repeat(21)}`]])(
-    'ends before 63 characters, whatever that of the service is, and is one that pods may have: %s',
+    'has 63 characters at most and is valid for a pod, however long the name of the service: %s',
     (service) => {
       const name = guardName(service, identity)
       expect(name.length).toBeLessThanOrEqual(63)
@@ -70,24 +70,24 @@ describe('the name of a guard', () => {
     },
   )
 
-  test('is another one for another claim, of services that begin alike too', () => {
+  test('differs for each claim of the Lease, also when the names of services begin alike', () => {
     const [one, other] = ['b'.repeat(60) + 'aaa', 'b'.repeat(60) + 'ccc']
     expect(guardName(one, 'run 6 (12345678)')).not.toBe(guardName(one, 'run 6 (87654321)'))
     expect(guardName(one, 'run 6 (12345678)')).not.toBe(guardName(other, 'run 6 (87654321)'))
   })
 
-  test('needs nothing of the identity but its end', () => {
+  test('uses only the suffix of the identity', () => {
     expect(guardName('backend', 'a run (of (12345678)')).toBe('mesh-canary-backend-guard-12345678')
     expect(guardName('backend', 'run 6')).toBe('mesh-canary-backend-guard-x')
   })
 })
 
 describe('the objects of a guard', () => {
-  test('are created in an order in which each finds what it needs', () => {
+  test('come in an order in which each finds what it needs', () => {
     expect(made().map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'Job'])
   })
 
-  test('have one name, lie in the namespace, are known as ours, and go with the Lease', () => {
+  test('have one name, the labels of this program, and the Lease as their owner', () => {
     const metadata = {
       name: 'mesh-canary-backend-guard-deadbeef',
       namespace: 'shop',
@@ -99,17 +99,17 @@ describe('the objects of a guard', () => {
     expect(made().map((object) => object.metadata)).toEqual(Array(5).fill(metadata))
   })
 
-  test('have labels that are allowed, for the longest service too', () => {
-    for (const label of Object.values(of('Job', made(ordersFor('b'.repeat(63)))).metadata.labels!))
+  test('have valid labels, also for the longest name of a service', () => {
+    for (const label of Object.values(of('Job', made(specFor('b'.repeat(63)))).metadata.labels!))
       expect(label.length).toBeLessThanOrEqual(63)
   })
 
-  test('give the program its text and its orders, where it looks for them', () => {
+  test('hold the program and its spec where the container expects them', () => {
     const data = of('ConfigMap')['data'] as Record<string, string>
     const [container] = job().template.spec.containers
     const [mount] = container!.volumeMounts
     expect(data['guard.mjs']).toBe('the program')
-    expect(JSON.parse(data['orders.json']!)).toEqual(ordersFor('backend'))
+    expect(JSON.parse(data['guard-spec.json']!)).toEqual(specFor('backend'))
     expect(Object.keys(data).map((name) => `${mount!.mountPath}/${name}`)).toEqual([guardProgramFile, guardSpecFile])
     expect(container!.command.at(-1)).toBe(guardProgramFile)
     expect(job().template.spec.volumes).toEqual([
@@ -117,7 +117,7 @@ describe('the objects of a guard', () => {
     ])
   })
 
-  test('run the image that the plan says, pulled as it says', () => {
+  test('use the image and the pull policy of the plan', () => {
     expect(job().template.spec.containers[0]).toMatchObject({
       image: 'registry.test/node:24',
       imagePullPolicy: 'Never',
@@ -125,10 +125,10 @@ describe('the objects of a guard', () => {
   })
 })
 
-describe('what a guard may do', () => {
-  const rules = (saved: GuardSpec['saved']) => of('Role', made(ordersFor('backend', saved)))['rules'] as Rule[]
+describe('the rights of a guard', () => {
+  const rules = (saved: GuardSpec['saved']) => of('Role', made(specFor('backend', saved)))['rules'] as Rule[]
 
-  test('is to read and write the one Lease and the objects with the routes, by name, and to tell an event', () => {
+  test('are to read and patch the one Lease and the objects with the routes, by name, and to create events', () => {
     expect(
       rules([vs, virtualService([], { name: 'shop' }), route('HTTPRoute', 'web'), route('GRPCRoute', 'calls')]),
     ).toEqual([
@@ -160,7 +160,7 @@ describe('what a guard may do', () => {
     ])
   })
 
-  test('is nothing with a kind of which no routes were saved: a rule without names would be one for all', () => {
+  test('leave out a kind without saved routes: a rule without names would allow all objects', () => {
     expect(rules([vs]).flatMap(({ resources }) => resources)).toEqual(['leases', 'virtualservices', 'events'])
     expect(
       rules([])
@@ -169,7 +169,7 @@ describe('what a guard may do', () => {
     ).toEqual([['create']])
   })
 
-  test('is bound to its own account only', () => {
+  test('are bound to its own account only', () => {
     const name = 'mesh-canary-backend-guard-deadbeef'
     expect(of('RoleBinding')).toMatchObject({
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
@@ -178,7 +178,7 @@ describe('what a guard may do', () => {
     expect(job().template.spec.serviceAccountName).toBe(name)
   })
 
-  test('no other pod does with its account by chance', () => {
+  test('are not given to a pod that uses the account by accident', () => {
     expect(of('ServiceAccount')['automountServiceAccountToken']).toBe(false)
     expect(job().template.spec.automountServiceAccountToken).toBe(true)
   })
@@ -189,7 +189,7 @@ describe('the pod of a guard', () => {
     expect(job().template.metadata.labels['sidecar.istio.io/inject']).toBe('false')
   })
 
-  test('is no pod of the service, nor of a version of it', () => {
+  test('has no label of the service or of a version', () => {
     expect(Object.keys(job().template.metadata.labels)).toEqual([
       'app.kubernetes.io/managed-by',
       'mesh-canary.io/guard',
@@ -198,7 +198,7 @@ describe('the pod of a guard', () => {
   })
 
   // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-  test('is admitted where the pod security standard is restricted', () => {
+  test('meets the restricted pod security standard', () => {
     const { spec } = job().template
     expect(spec.securityContext).toMatchObject({ runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
     for (const { securityContext } of spec.containers)
@@ -207,19 +207,19 @@ describe('the pod of a guard', () => {
     expect(spec.volumes.flatMap(Object.keys).filter((key) => key !== 'name')).toEqual(['configMap'])
   })
 
-  test('is admitted where a quota wants requests and limits', () => {
+  test('states requests and limits, as a quota demands', () => {
     const { requests, limits } = job().template.spec.containers[0]!.resources
     expect(Object.keys(requests)).toEqual(['cpu', 'memory'])
     expect(Object.keys(limits)).toContain('memory')
   })
 
-  test('writes nothing to its disk, and may not write its orders', () => {
+  test('has a read-only file system, and cannot change its spec', () => {
     const [container] = job().template.spec.containers
     expect(container!.securityContext).toMatchObject({ readOnlyRootFilesystem: true })
     expect(container!.volumeMounts.every(({ readOnly }) => readOnly)).toBe(true)
   })
 
-  test('is started again when it fails, and its Job is gone when it has ended', () => {
+  test('is started again when it fails, and its Job is deleted soon after it has ended', () => {
     expect(job().template.spec.restartPolicy).toBe('OnFailure')
     expect(job().backoffLimit).toBeGreaterThan(10)
     expect(job().ttlSecondsAfterFinished).toBeLessThanOrEqual(300)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Finding } from '../../../../src/canary/state/finding.ts'
+import type { Finding } from '../../../../src/canary/state/types.ts'
 import {
   dueGates,
   explainChecks,

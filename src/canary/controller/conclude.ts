@@ -1,0 +1,108 @@
+// After a promotion has ended: tells the hooks, deletes the guard, waits for the drain, collects a diagnosis, adopts
+// the version, and settles the Lease.
+import { messageOf } from '../../runtime/errors.ts'
+import { isHeldAsPlanned, type State } from '../state/machine.ts'
+import { adopt } from './adopt.ts'
+import type { Promotion, PromotionContext } from './context.ts'
+import { diagnose } from './diagnosis.ts'
+import { waitForDrain, type DrainResult } from './drain.ts'
+import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
+import { explainServing } from './undrained.ts'
+
+/** The run that concludes. `status` changes when the Lease is lost meanwhile; `heartbeat` renews it. */
+export type ConcludingRun = {
+  context: PromotionContext
+  status: () => EndedStatus
+  heartbeat: () => Promise<void>
+  /** Called when the wait for the drain is over. */
+  drainChecked: () => void
+}
+
+/** How the run stands, without waiting for anything. */
+export function promotionOf({ plan, split }: PromotionContext, status: EndedStatus): Promotion {
+  const { state, error, rolledBackWith } = status
+  return {
+    ...state,
+    plan,
+    namespace: split.namespace,
+    ...(error === undefined ? {} : { error }),
+    ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
+  }
+}
+
+/** Waits until the outcome takes effect, and returns the promotion with what came of it. Does not settle the Lease. */
+export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
+  const { cluster, plan, split, session, observer } = run.context
+  const ended = promotionOf(run.context, run.status())
+  const { verdict } = ended
+  // The traffic of a promoted canary stays where it is, whatever becomes of this run: there is nothing to guard.
+  if (verdict === 'promoted') await session.deleteGuard().catch(() => undefined)
+  const drain = isRolledBack(run.status()) ? await waitUntilDrained(run) : undefined
+  run.drainChecked()
+  const isServing = drain?.kind === 'serving'
+  const safe = isServing ? withProblem(ended, await explainServing(cluster, split, drain)) : ended
+  const hasFailed = verdict === 'rolled-back' || (verdict === 'held' && !isHeldAsPlanned(ended))
+  return {
+    ...safe,
+    ...(drain?.kind === 'drained' ? { secondsToSafe: drain.secondsToSafe } : {}),
+    // Only now: by now the kubelet has reported a container that ended under its last requests.
+    ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
+    ...(verdict === 'promoted' && plan.after === 'adopt' ? await adoptCanary(run) : {}),
+  }
+}
+
+/** The weight is 0, but the canary still serves. */
+function withProblem(ended: Promotion, problem: string): Promotion {
+  const reason = `${ended.reason}; but ${problem}`
+  return { ...ended, reason, error: ended.error === undefined ? reason : `${ended.error}; but ${problem}` }
+}
+
+function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promise<DrainResult> {
+  const { plan, observer, deps } = context
+  const { clock, signal, note } = deps
+  const sample = async () => {
+    // Keeps the Lease: whoever takes the promotion over may give the canary traffic again.
+    await heartbeat()
+    const { evidence } = await observer.sample()
+    return evidence.complete ? evidence.canary.requests : undefined
+  }
+  return waitForDrain(sample, {
+    timeoutMs: plan.progressDeadline,
+    perSecond: requestRate(status().state, clock.now()),
+    isOver: () => status().kind === 'lost' || signal.aborted,
+    clock,
+    note,
+  })
+}
+
+/** Requests a second that the canary served in its last step. */
+function requestRate({ steps }: State, now: number): number {
+  const step = steps.at(-1)
+  if (!step) return 0
+  const endedAt = 'endedAt' in step ? step.endedAt : now
+  return endedAt > step.shiftedAt ? (1_000 * step.canary.requests) / (endedAt - step.shiftedAt) : 0
+}
+
+async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
+  const { cluster, split, selectors, plan, deps } = run.context
+  const { note, signal, clock } = deps
+  const isDrained = async () => (await waitUntilDrained(run)).kind === 'drained'
+  try {
+    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs: plan.progressDeadline, isDrained })
+    return { adopted: true, weight: 0 }
+  } catch (problem) {
+    return { adopted: false, error: messageOf(problem) }
+  }
+}
+
+/**
+ * Releases the Lease when a later run may resume, and deletes it when the promotion is over. While a rollback is not
+ * written, the Lease stays, and with it the guard.
+ */
+export async function settleLease({ session, deps }: PromotionContext, status: EndedStatus): Promise<void> {
+  if (status.kind === 'lost' || !isSafe(status)) return
+  const resumable = resumableState(status)
+  await (resumable ? session.release(resumable) : session.end()).catch((problem: unknown) =>
+    deps.note(`the Lease could not be released: ${messageOf(problem)}`),
+  )
+}

@@ -1,0 +1,57 @@
+// What one promotion works with: its plan, the objects that it watches, and the session that holds its Lease.
+import type { Cluster } from '../../cluster/client.ts'
+import type { Pod, Workload } from '../../cluster/objects.ts'
+import type { ObjectWatch } from '../../cluster/watch.ts'
+import type { CanaryConfig, Config } from '../../config/schema.ts'
+import type { Forward } from '../load/synthetic.ts'
+import type { Observer } from '../metrics/observer.ts'
+import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
+import type { EndedState } from '../state/machine.ts'
+import type { Routed, Split } from '../traffic/router.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
+import type { Diagnosis } from './diagnosis.ts'
+
+/** `forward` opens a connection to a port of a pod. */
+export type PromotionDeps = SessionDeps & { forward: Forward }
+
+/** The pods, workloads and routes of the namespace, as the watches show them now. */
+export type WatchedObjects = {
+  pods: ObjectWatch<Pod>[]
+  workloads: ObjectWatch<Workload>[]
+  routes: ObjectWatch<Routed>[]
+}
+
+export function currentObjects<T>(watches: ObjectWatch<T>[]): T[] {
+  return watches.flatMap((watch) => watch.current())
+}
+
+export type PromotionContext = {
+  cluster: Cluster
+  config: Config
+  plan: CanaryConfig
+  split: Split
+  selectors: VersionSelectors
+  watched: WatchedObjects
+  session: LeaseSession
+  observer: Observer
+  /** Its `note` names the service when there are several. */
+  deps: PromotionDeps
+}
+
+/**
+ * An ended promotion, for the report. `error`: what went wrong besides the verdict. `rolledBackWith`: the service whose
+ * failure rolled this one back too. `secondsToSafe`: from writing weight 0 to the canary's last request.
+ */
+export type Promotion = EndedState & {
+  plan: CanaryConfig
+  namespace: string
+  error?: string
+  rolledBackWith?: string
+  secondsToSafe?: number
+  diagnosis?: Diagnosis[]
+  adopted?: boolean
+}
+
+export function splitOf({ namespace }: Config, { service, stable, canary, routes }: CanaryConfig): Split {
+  return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
+}

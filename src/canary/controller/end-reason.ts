@@ -1,0 +1,31 @@
+// Adds to the reason of an ended promotion what its pods and their events tell.
+import { isReady } from '../../mesh/sidecar.ts'
+import { causeOf } from '../../verify/cause.ts'
+import type { Sample } from '../metrics/observer.ts'
+import { isHeldAsPlanned, type State } from '../state/machine.ts'
+import type { PromotionContext } from './context.ts'
+
+/** `before`: the state in which this run began; `sample`: the last one. */
+export async function withCause(
+  context: PromotionContext,
+  before: State,
+  after: State,
+  sample: Sample,
+): Promise<State> {
+  if (after.phase !== 'ended' || after.verdict === 'promoted' || isHeldAsPlanned(after)) return after
+  const hasStarted = after.steps.length > before.steps.length
+  const cause = await causeOfEnd(context, sample, hasStarted)
+  return cause === undefined ? after : { ...after, reason: `${after.reason}: ${cause}` }
+}
+
+async function causeOfEnd(
+  { cluster, session, observer }: PromotionContext,
+  { health }: Sample,
+  hasStarted: boolean,
+): Promise<string | undefined> {
+  if (!session.isGuarded() && !hasStarted) return session.explainMissingGuard().catch(() => undefined)
+  if (health.ready) return undefined
+  const broken = health.fault?.pod ?? observer.canaries().find((pod) => !isReady(pod))
+  if (!broken) return 'it has no pod; check whether its Deployment is scaled to 0'
+  return causeOf(cluster, broken).catch(() => undefined)
+}

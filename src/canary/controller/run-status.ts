@@ -1,0 +1,80 @@
+// How this run stands with its promotion: still running, ended in one way or another, or not the holder any more. Pure.
+import { isHeldAsPlanned, type ActiveState, type EndedState, type State } from '../state/machine.ts'
+
+/** `error`: what else went wrong; `rolledBackWith`: the service whose failure rolled this one back too. */
+type Ending = { state: EndedState; error?: string; rolledBackWith?: string }
+
+export type EndedStatus =
+  /** By the state machine, or stopped from outside. `isDrainChecked`: the run has waited for the canary to drain. */
+  | (Ending & { kind: 'ended'; isDrainChecked: boolean })
+  /** Cancelled. A later run may resume from `resumable`. */
+  | (Ending & { kind: 'interrupted'; resumable: State })
+  /** Someone else holds the Lease: this run writes nothing any more. */
+  | (Ending & { kind: 'lost'; isRollbackMissing: boolean })
+  /** The rollback could not be written. The post step and the guard have to write it. */
+  | (Ending & { kind: 'unsafe' })
+
+export type RunStatus = { kind: 'running'; state: ActiveState } | EndedStatus
+
+function endingOf({ state, error, rolledBackWith }: EndedStatus): Ending {
+  return {
+    state,
+    ...(error === undefined ? {} : { error }),
+    ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
+  }
+}
+
+/** With the state after a step of the machine. An ended promotion stays ended. */
+export function withState(status: RunStatus, state: State): RunStatus {
+  if (state.phase !== 'ended') return { kind: 'running', state }
+  return status.kind === 'running' ? { kind: 'ended', state, isDrainChecked: false } : { ...status, state }
+}
+
+/** Cancelled. A run that has lost its Lease, or could not roll back, stays so. */
+export function interrupt(status: RunStatus, state: EndedState): RunStatus {
+  if (status.kind === 'lost' || status.kind === 'unsafe') return { ...status, state }
+  const ending = status.kind === 'running' ? { state } : { ...endingOf(status), state }
+  return { ...ending, kind: 'interrupted', resumable: status.state }
+}
+
+/** `rolledBackWith`: the service whose failure rolled this one back too. */
+export function withCompanion(status: EndedStatus, rolledBackWith: string | undefined): EndedStatus {
+  const { rolledBackWith: _, ...rest } = status
+  return rolledBackWith === undefined ? rest : { ...rest, rolledBackWith }
+}
+
+/** Someone else holds the Lease. `state` and `error` are for a run that was under way; an ended one keeps its own. */
+export function lose(status: RunStatus, state: EndedState, error: string): EndedStatus {
+  if (status.kind === 'running') return { kind: 'lost', state, error, isRollbackMissing: false }
+  return { ...endingOf(status), kind: 'lost', isRollbackMissing: !isSafe(status) }
+}
+
+/** Not everything that was decided is written, and this run does not write it any more. */
+export function failRollback(status: EndedStatus, error?: string): EndedStatus {
+  const ending = { ...endingOf(status), ...(error === undefined ? {} : { error }) }
+  return status.kind === 'lost' ? { ...ending, kind: 'lost', isRollbackMissing: true } : { ...ending, kind: 'unsafe' }
+}
+
+/** False when a rollback was decided and could not be written. */
+export function isSafe(status: RunStatus): boolean {
+  return status.kind !== 'unsafe' && !(status.kind === 'lost' && status.isRollbackMissing)
+}
+
+/** The canary had traffic, and the routes give it none now. */
+export function isRolledBack(status: RunStatus): boolean {
+  const { state } = status
+  const hadTraffic = state.steps.length > 0 || state.startWeight > 0
+  return status.kind !== 'running' && isSafe(status) && state.weight === 0 && hadTraffic
+}
+
+/** The state that a later run resumes from: of a cancelled promotion, or of one that stops where its plan says. */
+export function resumableState(status: EndedStatus): State | undefined {
+  if (status.kind === 'interrupted') return status.resumable
+  return isHeldAsPlanned(status.state) ? status.state : undefined
+}
+
+/** @throws Error when the promotion is still running. */
+export function requireEnded(status: RunStatus): EndedStatus {
+  if (status.kind === 'running') throw new Error(`the promotion is still running (${status.state.phase})`)
+  return status
+}

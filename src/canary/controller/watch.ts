@@ -1,0 +1,61 @@
+// The objects that promotions watch, each read once and then kept up to date.
+import { type Cluster, emptyWhenUnread } from '../../cluster/client.ts'
+import {
+  systemNamespace,
+  type GatewayRoute,
+  type Pod,
+  type VirtualService,
+  type Workload,
+} from '../../cluster/objects.ts'
+import { watch, type ObjectWatch } from '../../cluster/watch.ts'
+import { canariesOf } from '../../config/names.ts'
+import type { Config } from '../../config/schema.ts'
+import { gatewayLabel } from '../../policies/compile/index.ts'
+import type { Routed } from '../traffic/router.ts'
+import type { WatchedObjects } from './context.ts'
+
+export async function watchObjects(cluster: Cluster, config: Config): Promise<WatchedObjects> {
+  const [pods, workloads, routes] = await Promise.all([
+    watchPods(cluster, config),
+    watchWorkloads(cluster, config.namespace),
+    watchRoutes(cluster, config),
+  ])
+  return { pods, workloads, routes }
+}
+
+/** The pods of the namespace, of the clients' namespaces, and of the gateways. */
+function watchPods(cluster: Cluster, config: Config): Promise<ObjectWatch<Pod>[]> {
+  const canaries = canariesOf(config)
+  const namespaces = [...new Set([config.namespace, ...canaries.flatMap((plan) => plan.clients ?? [])])]
+  const gateways = [...new Set(canaries.flatMap(({ service }) => gatewayLabel(config, service) ?? []))]
+  return Promise.all([
+    ...namespaces.map((namespace) => watch<Pod>(cluster, 'Pod', namespace)),
+    ...gateways.map((label) => watch<Pod>(cluster, 'Pod', systemNamespace, { labelSelector: `istio=${label}` })),
+  ])
+}
+
+async function watchWorkloads(cluster: Cluster, namespace: string): Promise<ObjectWatch<Workload>[]> {
+  const kinds = ['Deployment', 'StatefulSet'] as const
+  return (
+    await Promise.all(kinds.map((kind) => watch<Workload>(cluster, kind, namespace).catch(emptyWhenUnread)))
+  ).flat()
+}
+
+async function watchRoutes(cluster: Cluster, config: Config): Promise<ObjectWatch<Routed>[]> {
+  const { namespace } = config
+  const kinds = canariesOf(config).some(({ stable }) => stable.by === 'service')
+    ? (['HTTPRoute', 'GRPCRoute'] as const)
+    : []
+  return (
+    await Promise.all([
+      watch<VirtualService>(cluster, 'VirtualService', namespace),
+      ...kinds.map((kind) => watch<GatewayRoute>(cluster, kind, namespace).catch(emptyWhenUnread)),
+    ])
+  ).flat()
+}
+
+export function closeWatches(watched: WatchedObjects): void {
+  Object.values(watched)
+    .flat()
+    .forEach((each) => each.close())
+}

@@ -1,0 +1,68 @@
+// The guard in the cluster: created before the first weight, deleted after the promotion, and why it has not started.
+import { ApiError, type Cluster, emptyWhenAbsent } from '../../cluster/client.ts'
+import type { KubeEvent, KubeObject, Pod } from '../../cluster/objects.ts'
+import type { CanaryConfig } from '../../config/schema.ts'
+import { messageOf } from '../../runtime/errors.ts'
+import { causeOf } from '../../verify/cause.ts'
+import type { Routed, Split } from '../traffic/router.ts'
+import { guardManifest } from './guard-manifest.ts'
+import type { GuardSpec } from './guard-spec.ts'
+import type { LeaseClaim } from './lease.ts'
+
+/** @throws Error with the remedy when the API server refuses one of the objects. */
+export async function createGuard(
+  cluster: Cluster,
+  split: Split,
+  { guard, service }: CanaryConfig,
+  { identity, lease }: LeaseClaim,
+  saved: Routed[],
+  program: string,
+): Promise<void> {
+  const spec: GuardSpec = {
+    namespace: split.namespace,
+    service,
+    lease: lease.metadata.name,
+    identity,
+    afterMs: guard.after,
+    split,
+    saved,
+  }
+  for (const object of guardManifest(spec, lease, program, guard)) {
+    await cluster.apply(object, true).catch((problem: unknown) => {
+      throw new Error(refusal(service, object, problem))
+    })
+  }
+}
+
+function refusal(service: string, { kind, metadata: { name } }: KubeObject, problem: unknown): string {
+  const isForbidden = problem instanceof ApiError && problem.status === 403
+  const remedy = isForbidden ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
+  return (
+    `canary.guard: the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${remedy}, ` +
+    'or set `guard: off` and accept that the traffic stays as it is when the run is lost'
+  )
+}
+
+export async function deleteGuard(cluster: Cluster, namespace: string, name: string): Promise<void> {
+  // The rights of its account go last: until its Job is gone, the guard may still read the Lease.
+  for (const kind of ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'] as const)
+    await cluster.remove(kind, namespace, name)
+}
+
+/** What a person would find at the guard's Job and pod. */
+export async function explainMissingGuard(cluster: Cluster, namespace: string, name: string): Promise<string> {
+  const [pod] = await cluster.list<Pod>('Pod', namespace, { labelSelector: `batch.kubernetes.io/job-name=${name}` })
+  if (pod) return explainPod(cluster, namespace, pod)
+  const events = await cluster
+    .list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` })
+    .catch(emptyWhenAbsent)
+  const job = await cluster.get<KubeObject>('Job', namespace, name)
+  return events.at(-1)?.message ?? (job ? 'its Job has no pod' : 'its Job was deleted')
+}
+
+async function explainPod(cluster: Cluster, namespace: string, pod: Pod): Promise<string> {
+  const log = (await cluster.log(namespace, pod.metadata.name, 'guard', 3).catch(() => '')).trim()
+  const cause = await causeOf(cluster, pod).catch(() => '')
+  const parts = [cause === 'the pod is ready' ? '' : cause, log === '' ? '' : `its log says: ${log}`].filter(Boolean)
+  return parts.join('; ') || `its pod ${pod.metadata.name} gives no reason`
+}

@@ -1,0 +1,76 @@
+// The Lease of a service's promotion as an object: its name, its holder, and what its annotations say. Pure.
+import type { Lease } from '../../cluster/objects.ts'
+import type { State } from '../state/machine.ts'
+
+/** A promotion that has not ended. `plan` and `template` identify what it promotes; see workload/fingerprint.ts. */
+export type SavedPromotion = { version: 2; plan: string; template: string; run: string; savedAt: string; state: State }
+
+export const stateAnnotation = 'mesh-canary.io/state'
+/**
+ * The run that holds the Lease, or held it. It also keeps the map of annotations from being empty: the API server drops
+ * an empty map, and no patch can add an annotation to a map that is absent.
+ */
+export const runAnnotation = 'mesh-canary.io/run'
+/** How someone other than the run ended the promotion: the guard, or the stage rollback. */
+export const endedAnnotation = 'mesh-canary.io/ended'
+/** The holder that the guard watches, once its Job has started. */
+export const guardAnnotation = 'mesh-canary.io/guard'
+
+/** The JSON Patch path of an annotation. */
+export function annotationPath(annotation: string): string {
+  return `/metadata/annotations/${annotation.replace('/', '~1')}`
+}
+
+/** Where the guard and the post step write. */
+export const leasePaths = { ended: annotationPath(endedAnnotation), guard: annotationPath(guardAnnotation) }
+
+export function leaseName(service: string): string {
+  return `mesh-canary-${service}`
+}
+
+/** Kubernetes deletes an object with this reference together with the Lease. */
+export function ownerReference({ metadata: { name, uid = '' } }: Lease) {
+  return { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, uid }
+}
+
+/** The holder; empty when nobody holds the Lease or there is none. */
+export function holderOf(lease: Lease | undefined): string {
+  return lease?.spec?.holderIdentity ?? ''
+}
+
+const guardPrefix = 'guard of '
+
+/** The holder while the guard of `identity` rolls back. */
+export function guardIdentity(identity: string): string {
+  return `${guardPrefix}${identity}`
+}
+
+export function isGuardIdentity(holder: string): boolean {
+  return holder.startsWith(guardPrefix)
+}
+
+/** The run that a holder's name belongs to, for messages: without the suffix that tells the claims of one run apart. */
+export function runOfHolder(holder: string): string {
+  return holder.replace(guardPrefix, 'the guard of ').replace(/ \([0-9a-f]{8}\)$/, '')
+}
+
+/** What the Lease keeps of an unfinished promotion; undefined when nothing readable is there. */
+export function savedPromotion(lease: Lease | undefined): SavedPromotion | undefined {
+  const text = lease?.metadata.annotations?.[stateAnnotation]
+  if (text === undefined) return undefined
+  try {
+    const saved = JSON.parse(text) as { version: number }
+    return saved.version === 2 ? (saved as SavedPromotion) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Why a run does not hold this Lease any more. */
+export function explainLoss(lease: Lease): string {
+  const holder = holderOf(lease)
+  const ended = lease.metadata.annotations?.[endedAnnotation]
+  if (ended !== undefined) return ended
+  if (isGuardIdentity(holder)) return 'the guard is rolling back to stable'
+  return `${holder === '' ? 'someone' : runOfHolder(holder)} took over the promotion`
+}

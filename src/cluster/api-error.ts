@@ -1,0 +1,54 @@
+// The API server's refusals, as errors, and what callers make of the expected ones.
+
+/** A failed request to the API server: its HTTP status, or 0 when there was no answer. */
+export class ApiError extends Error {
+  override name = 'ApiError'
+  readonly status: number
+  readonly causes: string[]
+  constructor(status: number, message: string, causes: string[] = []) {
+    super(message)
+    this.status = status
+    this.causes = causes
+  }
+}
+
+/** `what`: the request, for an answer that does not explain itself. */
+export function refusal(status: number, what: string, text: string): ApiError {
+  try {
+    // Some Services behind the API server call the message `error`, as Prometheus does.
+    const {
+      error,
+      message = error,
+      details,
+    } = JSON.parse(text) as { error?: string; message?: string; details?: { causes?: { message: string }[] } }
+    return new ApiError(
+      status,
+      `${message ?? what} (HTTP ${status})`,
+      details?.causes?.map((cause) => cause.message) ?? [],
+    )
+  } catch {
+    return new ApiError(status, `${what}: HTTP ${status} ${text.slice(0, 200).trim()}`)
+  }
+}
+
+/** For a kind that the cluster lacks. */
+export function emptyWhenAbsent(error: unknown): [] {
+  if (error instanceof ApiError && error.status === 404) return []
+  throw error
+}
+
+/** For a kind that the cluster lacks, or that the account may not read. */
+export function emptyWhenUnread(error: unknown): [] {
+  return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
+}
+
+/** For what the account may not read. */
+export function undefinedWhenForbidden(error: unknown): undefined {
+  if (error instanceof ApiError && error.status === 403) return undefined
+  throw error
+}
+
+/** True when a write with a test failed because somebody else has written or removed the object since it was read. */
+export function isConflict(error: unknown): error is ApiError {
+  return error instanceof ApiError && [404, 409, 422].includes(error.status)
+}

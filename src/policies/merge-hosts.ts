@@ -1,0 +1,68 @@
+// Which policies are for the same host, so that they must become one object: of two, the mesh follows only one. Pure.
+import type { KubeObject } from '../cluster/objects.ts'
+import type { Sourced } from './manifests.ts'
+import { fullHost } from './routes.ts'
+
+type Policy = Sourced['object']
+type Spec = Policy['spec']
+
+/**
+ * Objects with the same key become one: VirtualServices by hosts and gateways, DestinationRules by host and
+ * workloads, all others by name. A VirtualService without hosts is the target of a delegation, and goes by its name
+ * too.
+ */
+export function mergeKey({ apiVersion, kind, metadata, spec }: Policy): string {
+  const namespace = metadata.namespace ?? ''
+  if (kind === 'VirtualService' && hostsOf(spec).length > 0)
+    return JSON.stringify([kind, namespace, fullHosts(spec, namespace), gatewaysOf(spec, namespace)])
+  if (kind === 'DestinationRule') {
+    const host = fullHost(String(spec?.['host']), namespace)
+    return JSON.stringify([kind, namespace, host, spec?.['workloadSelector'] ?? null])
+  }
+  return JSON.stringify([apiVersion, kind, namespace, metadata.name])
+}
+
+export function hostsOf(spec: Spec): string[] {
+  return Array.isArray(spec?.['hosts']) ? spec['hosts'].map(String) : []
+}
+
+function fullHosts(spec: Spec, namespace: string): string[] {
+  return hostsOf(spec)
+    .map((host) => fullHost(host, namespace))
+    .sort()
+}
+
+/** Istio's name for the sidecars, among the gateways of a VirtualService. */
+export const meshGateway = 'mesh'
+
+/** Without any it is for the sidecars. A gateway of the own namespace may be written with the namespace or without. */
+function gatewaysOf(spec: Spec, namespace: string): string[] {
+  const given = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
+  const gateways = given.map((name) => (name === meshGateway || name.includes('/') ? name : `${namespace}/${name}`))
+  return gateways.length > 0 ? gateways.sort() : [meshGateway]
+}
+
+/** The hosts and gateways that both VirtualServices name. */
+export function sharedHosts(a: KubeObject, b: KubeObject): { hosts: string[]; gateways: string[] } {
+  const [first, second] = [a, b].map(({ metadata: { namespace = '' }, spec }: Policy) => ({
+    hosts: fullHosts(spec, namespace),
+    gateways: gatewaysOf(spec, namespace),
+  }))
+  return {
+    hosts: first!.hosts.filter((host) => second!.hosts.includes(host)),
+    gateways: first!.gateways.filter((gateway) => second!.gateways.includes(gateway)),
+  }
+}
+
+/**
+ * The host for which the sidecars would follow only one of the two. A gateway merges several VirtualServices of a
+ * host.
+ */
+export function contendedHost(a: Policy, b: Policy): string | undefined {
+  if (a.kind !== b.kind) return undefined
+  if (a.kind === 'DestinationRule')
+    return mergeKey(a) === mergeKey(b) ? fullHost(String(a.spec?.['host']), a.metadata.namespace ?? '') : undefined
+  if (a.kind !== 'VirtualService') return undefined
+  const { hosts, gateways } = sharedHosts(a, b)
+  return gateways.includes(meshGateway) ? hosts[0] : undefined
+}

@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest'
+import {
+  failRollback,
+  interrupt,
+  isRolledBack,
+  isSafe,
+  lose,
+  resumableState,
+  withCompanion,
+  withState,
+  type EndedStatus,
+  type RunStatus,
+} from '../../../../src/canary/controller/run-status.ts'
+import { endHeld, endOnStable, initialState } from '../../../../src/canary/state/machine.ts'
+import { planOf } from '../../fixtures.ts'
+
+const start = initialState(planOf(), 25, 0)
+const rolledBack = endOnStable(start, 'rolled-back', 'it failed', 1_000).state
+const held = endHeld(start, 'it is held', 1_000).state
+
+const running: RunStatus = { kind: 'running', state: start }
+const ended: EndedStatus = { kind: 'ended', state: rolledBack, isDrainChecked: false }
+const unsafe: EndedStatus = { kind: 'unsafe', state: rolledBack, error: 'no answer' }
+const lost: EndedStatus = { kind: 'lost', state: rolledBack, error: 'run 8 took over', isRollbackMissing: false }
+
+describe('the status of a run', () => {
+  test('is ended when the state machine ends, and stays as it is after that', () => {
+    expect(withState(running, start)).toEqual(running)
+    expect(withState(running, rolledBack)).toEqual(ended)
+    expect(withState(unsafe, held)).toEqual({ ...unsafe, state: held })
+  })
+
+  test('is interrupted by a cancel, and keeps the state to resume from and the error so far', () => {
+    expect(interrupt(running, rolledBack)).toEqual({ kind: 'interrupted', state: rolledBack, resumable: start })
+    expect(interrupt({ ...ended, error: 'no' }, held)).toEqual({
+      kind: 'interrupted',
+      state: held,
+      resumable: rolledBack,
+      error: 'no',
+    })
+  })
+
+  test.each([unsafe, lost])('stays $kind when it is cancelled', (status) => {
+    expect(interrupt(status, held)).toEqual({ ...status, state: held })
+  })
+
+  test('is lost with a new state and error when it was running, and keeps both when it had ended', () => {
+    expect(lose(running, held, 'run 8 took over')).toEqual({ ...lost, state: held })
+    expect(lose({ ...ended, error: 'no' }, held, 'run 8 took over')).toEqual({ ...lost, error: 'no' })
+  })
+
+  test('is unsafe when the rollback cannot be written, also once the Lease is lost', () => {
+    expect(failRollback(ended, 'no answer')).toEqual(unsafe)
+    expect(failRollback(ended)).toEqual({ kind: 'unsafe', state: rolledBack })
+    expect([running, ended, lost, unsafe].map(isSafe)).toEqual([true, true, true, false])
+    expect(isSafe(failRollback(lost))).toBe(false)
+    expect(isSafe(lose(unsafe, held, 'run 8 took over'))).toBe(false)
+  })
+
+  test('names the service whose failure rolled it back, as the last rollback says', () => {
+    const together = withCompanion(ended, 'reviews')
+    expect(together).toEqual({ ...ended, rolledBackWith: 'reviews' })
+    expect(lose(together, held, 'run 8 took over').rolledBackWith).toBe('reviews')
+    expect(withCompanion(together, undefined)).toEqual(ended)
+  })
+})
+
+describe('a promotion counts as rolled back', () => {
+  test('when it had traffic, and its weight 0 is written', () => {
+    expect([running, ended, unsafe].map(isRolledBack)).toEqual([false, true, false])
+    expect(isRolledBack({ ...ended, state: held })).toBe(false)
+  })
+
+  test('but not when it never had traffic', () => {
+    const unused = endOnStable(initialState(planOf(), 0, 0), 'rolled-back', 'no pods', 1_000).state
+    expect(isRolledBack({ ...ended, state: unused })).toBe(false)
+  })
+})
+
+describe('a later run resumes', () => {
+  test('a cancelled promotion from before the cancel', () => {
+    expect(resumableState({ kind: 'interrupted', state: rolledBack, resumable: start })).toBe(start)
+  })
+
+  test('a promotion that stops where the plan says, and no other', () => {
+    const planned = { ...held, verdict: 'held', asPlanned: true } as const
+    expect(resumableState({ ...ended, state: planned })).toBe(planned)
+    expect([ended, { ...ended, state: held }].map(resumableState)).toEqual([undefined, undefined])
+  })
+})

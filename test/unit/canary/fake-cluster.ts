@@ -1,0 +1,178 @@
+// A cluster that serves a canary, on which a test promotes: it fails when the test wants it to.
+import type { Promotion } from '../../../src/canary/controller/context.ts'
+import { promote, type RecoveryIntent } from '../../../src/canary/promote.ts'
+import type { Split } from '../../../src/canary/traffic/router.ts'
+import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
+import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
+import type { ObjectWatch } from '../../../src/cluster/watch.ts'
+import { FakeClock } from '../fake-clock.ts'
+import { clusterWith, configOf, pod, to, virtualService } from '../fixtures.ts'
+import { patched } from '../patched.ts'
+
+export const split: Split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
+const defaultConfig = configOf(
+  '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off } }',
+)
+
+/**
+ * A cluster whose service gets 100 requests a second, split as its VirtualService says. It is a fake because the unit tests
+ * are about what the loop does when the cluster fails; the end-to-end tests promote on a real one.
+ */
+export class FakeCluster {
+  readonly clock: FakeClock
+  virtualService: VirtualService
+  /** The share of the canary's requests that fail. */
+  failureShare = 0
+  /** How long after a write the proxies follow a weight. */
+  proxyLagMs = 0
+  /** Runs before each call; the call fails with the error that it answers. */
+  before: (verb: string, what: string) => Error | undefined = () => undefined
+  canaryStatus: Pod['status'] = pod().status
+  /** The weights of the canary, as they were written. */
+  readonly weights: number[] = []
+  readonly notes: string[] = []
+  readonly intents: RecoveryIntent[][] = []
+  lease: Lease | undefined
+  workloads: Workload[] = []
+  readonly controller = new AbortController()
+  private served = { v1: 0, v2: 0, failed: 0 }
+  private servedUntil = 0
+  private readonly proxyWeights: { at: number; weight: number }[]
+
+  constructor(weight = 0, clock = new FakeClock()) {
+    this.clock = clock
+    this.proxyWeights = [{ at: -1, weight }]
+    this.virtualService = virtualService([{ route: [to('v1', 100 - weight), to('v2', weight)] }])
+  }
+
+  get weight(): number {
+    return this.virtualService.spec.http![0]!.route![1]!.weight!
+  }
+
+  async promote(config = defaultConfig): Promise<Promotion> {
+    const [promotion] = await promote(this.api, config, {
+      signal: this.controller.signal,
+      note: (line) => this.notes.push(line),
+      intent: (each) => this.intents.push(each),
+      run: 'run 7',
+      clock: this.clock,
+      readGuardProgram: () => '',
+      redact: (value) => value,
+      forward: () => Promise.reject(new Error('the test did not expect a port-forward')),
+    })
+    return promotion!
+  }
+
+  /** What a watch of the kind shows now. */
+  private readonly live = (kind: string): ObjectWatch<KubeObject> => ({
+    current: () => this.objectsOf(kind),
+    get: () => undefined,
+    fresh: () => this.before('watch', kind) === undefined,
+    close: () => undefined,
+  })
+
+  private objectsOf(kind: string): KubeObject[] {
+    if (kind === 'Pod') return [this.podOf('v1'), this.podOf('v2')]
+    if (kind === 'VirtualService') return [structuredClone(this.virtualService)]
+    return kind === 'Deployment' ? this.workloads : []
+  }
+
+  readonly api: Cluster = Object.assign(
+    clusterWith({
+      get: (kind: string) => this.answer('get', kind, () => this.read(kind)),
+      list: (kind: string) =>
+        this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.virtualService)] : [])),
+      log: () => Promise.resolve('Error: no DB_HOST\n'),
+      pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
+      create: (lease: Lease) => this.answer('create', 'Lease', () => this.createLease(lease)),
+      apply: (object: KubeObject) => this.answer('apply', object.kind, () => object),
+      remove: (kind: string) => this.answer('remove', kind, () => this.remove(kind)),
+      patch: (kind: string, _: string, __: string, operations: PatchOperation[]) =>
+        this.answer('patch', kind, () =>
+          kind === 'Lease' ? this.patchLease(operations) : this.patchRoutes(operations),
+        ),
+    }),
+    { live: this.live },
+  )
+
+  private read(kind: string): object | undefined {
+    if (kind === 'Service') return { spec: { selector: { app: 'backend' } } }
+    if (kind === 'Lease') return structuredClone(this.lease)
+    return kind === 'VirtualService' ? structuredClone(this.virtualService) : undefined
+  }
+
+  private createLease(lease: Lease): Lease {
+    this.lease = { ...lease, metadata: { ...lease.metadata, uid: 'lease', resourceVersion: '1' } }
+    return this.lease
+  }
+
+  private remove(kind: string): boolean {
+    if (kind !== 'Lease') return false
+    this.lease = undefined
+    return true
+  }
+
+  private answer<T>(verb: string, what: string, value: () => T): Promise<T> {
+    const error = this.before(verb, what)
+    return error ? Promise.reject(error) : Promise.resolve(value())
+  }
+
+  private podOf(version: 'v1' | 'v2'): Pod {
+    return pod({
+      metadata: { name: version, uid: version, labels: { app: 'backend', version } },
+      status: version === 'v2' ? this.canaryStatus : undefined,
+    })
+  }
+
+  private serve(): void {
+    const requests = (this.clock.time - this.servedUntil) / 10
+    this.servedUntil = this.clock.time
+    const atCanary = (requests * this.proxyWeights.findLast(({ at }) => at < this.clock.time)!.weight) / 100
+    this.served = {
+      v1: this.served.v1 + requests - atCanary,
+      v2: this.served.v2 + atCanary,
+      failed: this.served.failed + atCanary * this.failureShare,
+    }
+  }
+
+  private counters(version: string): string {
+    this.serve()
+    const failed = version === 'v2' ? Math.floor(this.served.failed) : 0
+    const line = (code: number, count: number) =>
+      `istio_requests_total{reporter="destination",response_code="${code}"} ${count}\n`
+    return line(200, Math.floor(this.served[version as 'v1' | 'v2']) - failed) + line(503, failed)
+  }
+
+  private patchLease(operations: PatchOperation[]): Lease {
+    try {
+      return (this.lease = patched(this.lease!, operations))
+    } catch {
+      throw new ApiError(422, 'the server rejected our request due to an error in our request')
+    }
+  }
+
+  private patchRoutes(operations: PatchOperation[]): VirtualService {
+    this.serve()
+    const route = this.virtualService.spec.http![0]!.route!
+    for (const { op, path, value } of operations) {
+      if (op === 'test' && value !== this.virtualService.metadata.resourceVersion)
+        throw new ApiError(422, 'the server rejected our request due to an error in our request')
+      const place = /^\/spec\/http\/0\/route\/(\d)\/weight$/.exec(path)
+      if (place) route[Number(place[1])]!.weight = value as number
+    }
+    this.touch()
+    this.weights.push(this.weight)
+    this.proxyWeights.push({ at: this.clock.time + this.proxyLagMs, weight: this.weight })
+    return this.virtualService
+  }
+
+  /** Someone writes to the VirtualService. */
+  touch(): void {
+    this.virtualService.metadata.resourceVersion = String(Number(this.virtualService.metadata.resourceVersion) + 1)
+  }
+}

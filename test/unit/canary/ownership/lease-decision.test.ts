@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest'
+import { decide, observe, type ObservedLease } from '../../../../src/canary/ownership/lease-decision.ts'
+import { guardIdentity } from '../../../../src/canary/ownership/lease-object.ts'
+import { leaseHeldBy } from './fake-leases.ts'
+
+const holder = 'run 6 (deadbeef)'
+const lease = leaseHeldBy(holder, { spec: { leaseDurationSeconds: 30 } })
+const alive: ObservedLease = { version: '1', since: 100_000, renewed: true }
+const unknown: ObservedLease = { ...alive, renewed: false }
+const noWait = { startedAt: 100_000, waitMs: 0 }
+
+describe('observing a Lease', () => {
+  test('starts with the version that is read first', () => {
+    expect(observe(undefined, lease, 5)).toEqual({ version: '1', since: 5, renewed: false })
+    expect(observe(undefined, undefined, 5)).toEqual({ version: undefined, since: 5, renewed: false })
+  })
+
+  test('keeps since when a version is there while it does not change', () => {
+    expect(observe({ version: '1', since: 5, renewed: false }, lease, 9)).toEqual({
+      version: '1',
+      since: 5,
+      renewed: false,
+    })
+  })
+
+  test('takes another version for a sign of life, and so a Lease that comes or goes', () => {
+    const before: ObservedLease = { version: '0', since: 5, renewed: false }
+    expect(observe(before, lease, 9)).toEqual({ version: '1', since: 9, renewed: true })
+    expect(observe(before, undefined, 9)).toEqual({ version: undefined, since: 9, renewed: true })
+  })
+})
+
+describe('the decision about a Lease', () => {
+  test('is to acquire it when there is none or nobody holds it, however old it is', () => {
+    expect(decide(undefined, unknown, 100_000, noWait)).toEqual({ kind: 'acquire' })
+    expect(decide(leaseHeldBy(''), unknown, 999_000, noWait)).toEqual({ kind: 'acquire' })
+  })
+
+  test('is to steal it once its holder has not renewed it for its duration, and not before', () => {
+    expect(decide(lease, unknown, 129_999, noWait)).toEqual({ kind: 'wait', holder })
+    expect(decide(lease, unknown, 130_000, noWait)).toEqual({ kind: 'steal', holder })
+    expect(decide(lease, alive, 130_000, noWait)).toEqual({ kind: 'steal', holder })
+  })
+
+  test('takes 30 s for the duration of a Lease without one', () => {
+    const { leaseDurationSeconds: _, ...spec } = lease.spec!
+    expect(decide({ ...lease, spec }, unknown, 129_999, noWait).kind).toBe('wait')
+    expect(decide({ ...lease, spec }, unknown, 130_000, noWait).kind).toBe('steal')
+  })
+
+  test('is to wait until the holder renews or its time is over, also without leaseWaitTimeout', () => {
+    expect(decide(lease, unknown, 110_000, noWait)).toEqual({ kind: 'wait', holder })
+  })
+
+  test('is to refuse as soon as the holder is alive, without leaseWaitTimeout', () => {
+    expect(decide(lease, alive, 101_000, noWait)).toEqual({ kind: 'refuse', holder })
+  })
+
+  test('is to wait for a holder that is alive up to leaseWaitTimeout, and then to refuse', () => {
+    const wait = { startedAt: 90_000, waitMs: 20_000 }
+    expect(decide(lease, alive, 109_999, wait)).toEqual({ kind: 'wait', holder })
+    expect(decide(lease, alive, 110_000, wait)).toEqual({ kind: 'refuse', holder })
+  })
+
+  test('is to wait 60 s for a guard that is alive, or leaseWaitTimeout when that is longer', () => {
+    const guarded = leaseHeldBy(guardIdentity(holder), { spec: { leaseDurationSeconds: 600 } })
+    expect(decide(guarded, alive, 159_999, noWait).kind).toBe('wait')
+    expect(decide(guarded, alive, 160_000, noWait)).toEqual({ kind: 'refuse', holder: guardIdentity(holder) })
+    expect(decide(guarded, alive, 160_000, { ...noWait, waitMs: 90_000 }).kind).toBe('wait')
+  })
+})
