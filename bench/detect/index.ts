@@ -1,11 +1,11 @@
-// How soon a bad canary is out of the way on the real mesh, and how many users it cost: 50 requests a second, 20 % of the
-// canary's answers are 500s, first step 10 %. Time runs from the canary's first answer to a user to its last.
-import { bench as begin, expectVerdict, median, table } from '../mesh/index.ts'
+// Measures on the real mesh how fast a bad canary loses its traffic, and how many requests fail until then: 50 requests a
+// second, 20% of the canary's responses are 500s, first step 10%. Time runs from its first response to a user to its last.
+import { setUpBench, expectVerdict, median, table } from '../mesh/index.ts'
 
 const runs = 5
 
 export async function bench(): Promise<{ table: string; result: object }> {
-  const mesh = await begin('failing', { rps: 50, keepAlive: true })
+  const mesh = await setUpBench('failing', { rps: 50, keepAlive: true })
   const rows: {
     secondsToSafe: number
     failedRequests: number

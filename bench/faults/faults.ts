@@ -1,4 +1,4 @@
-// What strikes: the run's own process is killed or cancelled, or a part of the cluster goes away and comes back.
+// The faults: the run's own process is killed or cancelled, or a part of the cluster fails and comes back.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -6,18 +6,18 @@ import type { ActionRun } from '../../test/e2e/runner.ts'
 import type { World } from '../../test/e2e/world.ts'
 import { status } from '../../test/mesh/index.ts'
 
-/** The run that is under way. */
+/** The current run. */
 export type Victim = { kill: (signal: NodeJS.Signals) => void; ended: Promise<ActionRun> }
 
-/** Short, so that the bench is; what counts is how much longer it takes. */
+/** Short, to keep the benchmark short: what matters is how much longer it takes than this. */
 export const guardSeconds = 5
-/** Within so many seconds of the loss of its run traffic is to be safe. */
+/** The traffic must be safe this many seconds after the run is lost. */
 export const limitSeconds = guardSeconds + 5
 const awaySeconds = 20
 
 /**
- * `limitSeconds`: none where the run lives on, and may end its promotion in its own time; `post`: the runner lives, and so
- * runs the post step. `arm`, called before the run, finds out all that is needed, so that the fault strikes at once.
+ * `limitSeconds`: absent if the run survives and may end its promotion at its own pace. `post`: the runner survives and runs
+ * the post step. `arm`, called before the run, looks up everything that it needs, so that the fault happens at once.
  */
 export type Fault = {
   name: string
@@ -27,7 +27,7 @@ export type Fault = {
 }
 export type Strike = (victim: Victim) => Promise<void> | void
 
-/** The runner is gone at once, and with it the post step. */
+/** The runner is gone at once, so there is no post step. */
 export const sigkill: Fault = {
   name: 'SIGKILL',
   limitSeconds,

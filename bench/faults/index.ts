@@ -1,13 +1,13 @@
-// Whether traffic ends on one healthy version whatever is lost in the middle of a run: its process killed or cancelled at
-// every point, the API server, istiod or containerd gone. On the real mesh, under 50 requests a second; FAULTS='step 50|istiod'
-// plays only the cases whose names match.
+// Measures whether traffic ends on one healthy version whatever fails during a run: its process killed or cancelled at every
+// point; the API server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
+// FAULTS='step 50|istiod' runs only the cases whose names match.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import { asDeliverer } from '../../test/e2e/world.ts'
-import { bench as begin, table, userLog, type Bench } from '../mesh/index.ts'
+import { setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
 import {
   allWell,
   apiServerAway,
@@ -23,21 +23,21 @@ import {
   until,
   type Fault,
 } from './faults.ts'
-import { endMs, judge, type Ending } from './judge.ts'
-import { lookOut, middleOfStep50, points, rollbackDecided, step50Saved, type Point } from './points.ts'
+import { describeEnding, endMs, type Ending } from './ending.ts'
+import { waitForPoint, middleOfStep50, points, rollbackDecided, step50Saved, type Point } from './points.ts'
 
 const requestsPerSecond = 50
 const plan = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
 const logs = 'out/bench/faults'
 
-/** `inputs`: of every case, with the rights of a delivery only: an administrator does not notice what becomes of rights in a fault. */
+/** `inputs`: of every case, with the rights of a delivery only, because an administrator would not notice lost rights. */
 type Field = Bench & { inputs: Inputs }
 type Case = { fault: Fault; point: Point }
 type Row = { fault: string; point: string; verdict: string | undefined } & Ending
 
 const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
 
-/** Those with a healthy v2 first: another v2 takes seconds to roll out. What is done to the cluster comes last. */
+/** Cases with a healthy v2 come first, because another v2 takes seconds to roll out; faults of the cluster come last. */
 function cases(): Case[] {
   const wanted = new RegExp(process.env['FAULTS'] ?? '', 'i')
   const signals = (['healthy', 'failing'] as const).flatMap((v2) => [
@@ -61,7 +61,7 @@ function cases(): Case[] {
 
 export async function bench(): Promise<{ table: string; result: object }> {
   const chosen = cases()
-  const mesh = await begin('healthy', { rps: requestsPerSecond, keepAlive: true })
+  const mesh = await setUpBench('healthy', { rps: requestsPerSecond, keepAlive: true })
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-faults-'))
   const field = { ...mesh, inputs: { ...plan, kubeconfig: await asDeliverer(mesh.world, folder) } }
   mkdirSync(logs, { recursive: true })
@@ -86,7 +86,7 @@ export async function bench(): Promise<{ table: string; result: object }> {
 const tries = 3
 const missedIt = `the run was past that point ${tries} times`
 
-/** A point is missed when the run is quicker than what tells of it; then it is played again, a few times. */
+/** Repeats a case a few times if the run was faster than the sign of its point. */
 async function played(field: Field, each: Case): Promise<Row | undefined> {
   for (let attempt = 1; ; attempt++) {
     const row = await play(field, each)
@@ -95,11 +95,11 @@ async function played(field: Field, each: Case): Promise<Row | undefined> {
   }
 }
 
-/** Undefined when the fault did not strike at that point. */
+/** Undefined if the fault did not happen at that point. */
 async function play(field: Field, each: Case): Promise<Row | undefined> {
   const { fault, point } = each
   const strike = await fault.arm(field.world)
-  const lookout = lookOut(field.world, point.sign)
+  const lookout = waitForPoint(field.world, point.sign)
   const said: string[] = []
   const onLine = (line: string) => (said.push(line), lookout.onLine(line))
   let kill: (signal: NodeJS.Signals) => void = () => undefined
@@ -112,7 +112,7 @@ async function play(field: Field, each: Case): Promise<Row | undefined> {
   const main = await ended
   const post = fault.post ? await field.post(main.state) : undefined
   keep(each, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
-  // A run that says how it ended was not killed in time; what one that was killed had said may have been on its way.
+  // A run that reports its verdict was not killed in time. The log of a killed run may lack lines that were under way.
   const isHit =
     isReached &&
     (point.isThere?.(fault.post ? before : main.log) ?? true) &&
@@ -122,7 +122,7 @@ async function play(field: Field, each: Case): Promise<Row | undefined> {
   return judged(field, each, struck, main)
 }
 
-/** Masks are for the runner's eyes only. */
+/** Without the masks, which are meant for the runner alone. */
 function keep(each: Case, before: string, after: string, post: string): void {
   const text = [before, `--- ${nameOf(each)}`, after.trim(), post].join('\n')
   writeFileSync(logFile(each), text.replaceAll(/^::add-mask::.*\n/gm, ''))
@@ -133,7 +133,7 @@ async function judged(field: Field, each: Case, struck: number, { outputs }: Act
   const healthy = point.v2 === 'healthy' ? ['v1', 'v2'] : ['v1']
   const { verdict } = outputs
   const lines = await userLog(field.world, struck)
-  const ending = judge(lines, {
+  const ending = describeEnding(lines, {
     struck,
     healthy,
     requestsPerSecond,
@@ -156,11 +156,11 @@ const logFile = (each: Case) =>
 
 const kubectl = ({ world }: Field, ...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
 
-/** Until nobody has a promotion to end, or should have ended it; and then for as long as tells where traffic ends. */
+/** Waits until no promotion is unfinished or the limit is over, and then long enough to see where the traffic ends. */
 async function untilOver(field: Field, struck: number, fault: Fault): Promise<void> {
   while (Date.now() < struck + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(field)) !== '')
     await sleep(500)
-  // The user writes once a second.
+  // The user logs once a second.
   await sleep(endMs + 1_100)
 }
 
@@ -176,7 +176,7 @@ function holder(field: Field): Promise<string> {
   ).catch(() => 'not known')
 }
 
-/** What a person would look at. */
+/** What a person would look at after an unsafe ending. */
 async function remains(field: Field): Promise<string> {
   const looks = [
     ['get', 'virtualservice', 'backend', '-o', 'jsonpath={.spec.http}'],
@@ -191,17 +191,17 @@ async function remains(field: Field): Promise<string> {
   return texts.join('\n')
 }
 
-/** All traffic on v1, no promotion and no guard, and every part of the cluster well. */
+/** Returns to all traffic on v1, no promotion, no guard, and a healthy cluster. */
 async function backToStart(field: Field): Promise<void> {
   await allWell()
   await field.world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
   const { code, log } = await field.act({ ...field.inputs, stages: 'rollback' })
-  if (code !== 0) throw new Error(`the traffic could not be put back for the next case:\n${log}`)
+  if (code !== 0) throw new Error(`the traffic could not be returned to stable for the next case:\n${log}`)
   await until(
     'a Lease or a guard is left',
     async () => (await kubectl(field, 'get', 'leases,jobs', '-o', 'name')) === '',
   )
-  // What was put back has to reach the proxies.
+  // The rollback has to reach the proxies.
   await sleep(1_000)
 }
 
@@ -219,7 +219,7 @@ function told(row: Row): string {
 
 function summed(rows: Row[], missed: string[]): { table: string; result: object } {
   const unsafeEndings = rows.filter(({ safe }) => !safe).length
-  // A promotion that outlives a part of the cluster goes on in its own time, and without the API server nobody can do anything.
+  // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the API server.
   const signals = rows.filter(({ fault }) => [sigkill, sigint].some(({ name }) => name === fault))
   const slowestSecondsToSafe = Math.max(0, ...signals.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
   const cells = rows.map((row) => [

@@ -1,5 +1,5 @@
-// The points of a run at which a fault strikes, and how each is told: by a line of the run's log, or by what a watch of the
-// cluster shows. A watch is milliseconds behind a write: what it shows strikes while the run still waits for the answer.
+// The points of a run at which a fault happens, and the sign of each: a line of the run's log, or an event of a watch on the
+// cluster. A watch is milliseconds behind a write, so the fault happens while the run still waits for the response.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { State } from '../../src/canary/state/machine.ts'
@@ -112,10 +112,10 @@ function ofStep(weight: number, ...cancelled: string[]): Point[] {
   }))
 }
 
-/** Waits for a point; `onLine` is to be told the lines of the run. */
-export type Lookout = { reached: Promise<void>; onLine: (line: string) => void; close: () => void }
+/** Waits for a point; `onLine` takes the lines of the run's log. */
+export type PointWatch = { reached: Promise<void>; onLine: (line: string) => void; close: () => void }
 
-export function lookOut(world: World, sign: Sign): Lookout {
+export function waitForPoint(world: World, sign: Sign): PointWatch {
   const { promise: reached, resolve } = Promise.withResolvers<void>()
   if ('line' in sign)
     return {

@@ -1,11 +1,11 @@
-// Whether users lose requests while traffic moves: a healthy canary from 0 to 100, and a forced rollback from there, each
-// under 200 requests a second, on kept-alive connections and on new ones, without retries.
-import { bench as begin, expectVerdict, startUser, table, type Seen } from '../mesh/index.ts'
+// Measures whether users lose requests while traffic moves: a healthy canary goes from 0 to 100, then a forced rollback. Each
+// runs at 200 requests a second, on kept-alive and on new connections, without retries.
+import { setUpBench, expectVerdict, startUser, table, type Seen } from '../mesh/index.ts'
 
 const runs = 5
 
 export async function bench(): Promise<{ table: string; result: object }> {
-  const mesh = await begin('healthy', { rps: 200, keepAlive: true })
+  const mesh = await setUpBench('healthy', { rps: 200, keepAlive: true })
   const rows: { connections: string; run: number; up: Seen; back: Seen }[] = []
   for (const keepAlive of [true, false]) {
     await startUser(mesh.world, { rps: 200, keepAlive })

@@ -1,4 +1,4 @@
-// What the benchmarks on the real mesh share: the sample app, a user that writes down what it gets, and runs of the action.
+// Shared by the benchmarks on the real mesh: the sample app, a user that logs its responses, and runs of the action.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runner, type ActionRun, type Inputs, type RunnerOptions } from '../../test/e2e/runner.ts'
@@ -7,7 +7,7 @@ import { deploySampleApp, embedded, type World } from '../../test/e2e/world.ts'
 const config = join(import.meta.dirname, 'mesh.yaml')
 
 type Totals = { sent: number; v1: number; v2: number; failed: number }
-/** What the user saw in a stretch of time: counts, and when (ms since the epoch) the first and the last answer of v2 came. */
+/** What the user saw in a period: counts, and the times (ms since the epoch) of the first and the last response of v2. */
 export type Seen = Totals & { firstV2: number | undefined; lastV2: number | undefined }
 
 export type Bench = {
@@ -16,13 +16,16 @@ export type Bench = {
   act: (inputs?: Inputs, options?: RunnerOptions) => Promise<ActionRun>
   /** The post step after a run that left this state. */
   post: (state: Record<string, string>) => Promise<ActionRun>
-  /** What the user sees while the work is done, until a few seconds after it. */
+  /** Does the work, and returns what the user saw from its start until a few seconds after it. */
   watch: <T>(work: () => Promise<T>) => Promise<{ result: T; seen: Seen }>
   end: () => Promise<void>
 }
 
-/** The mesh, the sample app with this v2, all of it with sidecars and under the policies, and a user at this rate. */
-export async function bench(variant: 'healthy' | 'failing', user: { rps: number; keepAlive: boolean }): Promise<Bench> {
+/** Sets up the mesh, the sample app with this v2, sidecars, policies, and a user at this rate. */
+export async function setUpBench(
+  variant: 'healthy' | 'failing',
+  user: { rps: number; keepAlive: boolean },
+): Promise<Bench> {
   const world = await embedded()
   await deploySampleApp(world, variant)
   const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
@@ -32,7 +35,7 @@ export async function bench(variant: 'healthy' | 'failing', user: { rps: number;
     machine.main({ ...world.inputs, config, ...inputs }, options)
   const post = (state: Record<string, string>) => machine.post({ ...world.inputs, config }, state)
   const ready = await act({ stages: 'install, inject, policies, verify' })
-  if (ready.code !== 0) throw new Error(`the mesh could not be made ready:\n${ready.log}`)
+  if (ready.code !== 0) throw new Error(`the mesh could not be prepared:\n${ready.log}`)
   await startUser(world, user)
   return {
     world,
@@ -43,7 +46,7 @@ export async function bench(variant: 'healthy' | 'failing', user: { rps: number;
   }
 }
 
-/** Puts another user in the place of the one that is there. */
+/** Replaces the user by another one. */
 export async function startUser(
   { run }: World,
   { rps, keepAlive }: { rps: number; keepAlive: boolean },
@@ -85,7 +88,10 @@ function deployment(env: Record<string, string>): object {
   }
 }
 
-/** What the user writes: an answer that is not v1's 200, or its totals since it began and when (ms since the epoch) each version last answered. */
+/**
+ * A line of the user's log: a response that is not a 200 of v1, or its totals since it started, and when (ms since the epoch)
+ * each version last responded.
+ */
 export type Line = {
   at: number
   totals?: Totals
@@ -118,7 +124,7 @@ async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result:
   }
 }
 
-/** The lines that the user wrote since then (ms since the epoch), and those of the same second before it. */
+/** The lines that the user logged since then (ms since the epoch), and those of the same second before it. */
 export async function userLog({ run }: World, from: number): Promise<Line[]> {
   const log = await run([
     'kubectl',
@@ -143,14 +149,14 @@ export function median(values: number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** Rows as text, the columns as wide as they need. */
+/** Rows as text, with columns as wide as needed. */
 export function table(heads: string[], rows: string[][]): string {
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)))
   const line = (cells: string[]) => cells.map((cell, i) => cell.padStart(widths[i]!)).join('  ')
   return [line(heads), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n')
 }
 
-/** Fails the benchmark with what the action said, unless it ended so. */
+/** @throws Error with the action's log, unless it ended with this verdict. */
 export function expectVerdict({ outputs, log }: ActionRun, verdict: string): void {
   if (outputs['verdict'] !== verdict)
     throw new Error(`expected the verdict ${verdict}, got ${outputs['verdict'] ?? 'none'}:\n${log}`)

@@ -1,9 +1,9 @@
-// Whether the traffic splits as the weights say: at each step 5,000 requests or more, and the canary's share within its 99 %
-// interval. Of 100 steps that are right one is outside it by chance.
-import { bench as begin, expectVerdict, table } from '../mesh/index.ts'
+// Measures whether the traffic splits as the weights say: each step has at least 5,000 requests, and the canary's share
+// must be within its 99% interval. One of 100 correct steps is outside by chance.
+import { setUpBench, expectVerdict, table } from '../mesh/index.ts'
 
 export async function bench(): Promise<{ table: string; result: object }> {
-  const mesh = await begin('healthy', { rps: 200, keepAlive: true })
+  const mesh = await setUpBench('healthy', { rps: 200, keepAlive: true })
   const { result: run } = await mesh.watch(() =>
     mesh.act({ stages: 'promote', steps: '5, 25, 50, 75, 100', interval: '27s' }),
   )

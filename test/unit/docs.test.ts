@@ -1,6 +1,6 @@
 // What the documentation tells people to write is accepted as it stands; what it quotes and links to is there.
 // Its commands are run by test/e2e/docs.test.ts.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { load, loadAll } from 'js-yaml'
@@ -75,12 +75,34 @@ describe('links', () => {
     if (anchor !== undefined) expect(anchors(file)).toContain(anchor)
   })
 
-  test('every page of docs is reached from its index or is generated', () => {
+  test('every page of docs is reached from its index', () => {
     const index = readFileSync('docs/README.md', 'utf8')
-    const missing = readdirSync('docs').filter(
-      (file) => file.endsWith('.md') && file !== 'README.md' && !index.includes(`(${file})`),
-    )
+    const files = ['', 'reference/'].flatMap((folder) => readdirSync(`docs/${folder}`).map((file) => folder + file))
+    const missing = files.filter((file) => file.endsWith('.md') && file !== 'README.md' && !index.includes(`(${file})`))
     expect(missing).toEqual([])
+  })
+
+  // As [`name`](../src/file.ts), or with the folder that the name is in.
+  const names = pages().flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/\[`(\w+)`\]\(([^)\s]*src\/[^)\s]+)\)/g)].map(
+      ([, name = '', target = '']): [string, string, string] => [page, name, normalize(join(dirname(page), target))],
+    ),
+  )
+
+  const paths = pages().flatMap((page) =>
+    [...withoutBlocks(page).matchAll(/`((?:src|dev|test|bench)\/[\w./-]+)`/g)].map(
+      ([, path = '']): [string, string] => [page, path],
+    ),
+  )
+
+  test.each(paths)('%s names the path %s, which is there', (_, path) => expect(existsSync(path)).toBe(true))
+
+  test('the pages name functions of the source', () => expect(names.length).toBeGreaterThan(20))
+
+  test.each(names)('%s names %s, which %s exports', (_, name, target) => {
+    const files = statSync(target).isDirectory() ? readdirSync(target).map((file) => join(target, file)) : [target]
+    const source = files.map((file) => readFileSync(file, 'utf8')).join('\n')
+    expect(source).toMatch(new RegExp(`export (async )?(function|class|const) ${name}\\b`))
   })
 })
 
@@ -126,8 +148,9 @@ function joined(text: string): string {
   return text.replaceAll(/['"`]\s*\+\s*['"`]/g, '')
 }
 
-/** The source with `…` for each value in its texts, from the innermost out, and without the escapes of quotes. */
-function asSaid(text: string): string {
+/** The source with `…` for each value in its texts, from the innermost out, without escapes of quotes, and with split texts joined. */
+function asSaid(source: string): string {
+  const text = source.replaceAll(/[`'"] \+\s+[`'"]/g, '')
   const simpler = text.replaceAll(/\$\{[^{}]*\}/g, '…').replaceAll(/…{2,}/g, '…')
   const plain = text.replaceAll(/\\(?=[`'])/g, '')
   return simpler === text ? plain : `${plain}\n${asSaid(simpler)}`

@@ -1,7 +1,7 @@
-// What became of the traffic after a fault, by what the user got and nothing else. Pure.
+// Describes where the traffic ended after a fault, only from the responses that the user got. Pure.
 import type { Line } from '../mesh/index.ts'
 
-/** `secondsToSafe`: until the last answer of the version that ends up with no traffic; null when there is no such version. */
+/** `secondsToSafe`: until the last response of the version that ends without traffic; null if both versions have some. */
 export type Ending = {
   endState: string
   secondsToSafe: number | null
@@ -10,7 +10,10 @@ export type Ending = {
   why?: string
 }
 
-/** `struck`: when the fault did (ms since the epoch); `healthy`: the versions on which traffic may end; `limitSeconds`: within which time, if within any; `verdict`: what the run said, if it could. */
+/**
+ * `struck`: when the fault happened (ms since the epoch). `healthy`: the versions on which traffic may end. `limitSeconds`: the time
+ * limit for that, if there is one. `verdict`: the run's verdict, if it could report one.
+ */
 export type Struck = {
   struck: number
   healthy: string[]
@@ -19,12 +22,15 @@ export type Struck = {
   requestsPerSecond: number
 }
 
-/** What came last is the end: long enough that a version with a tenth of the requests is seen in it. */
+/** The last part of the log that counts as the end: long enough to contain responses of a version with a tenth of the requests. */
 export const endMs = 2_500
-/** Of the requests at the end. */
+/** Share of failed requests that is tolerated at the end. */
 const tolerated = 0.02
 
-export function judge(lines: Line[], { struck, healthy, limitSeconds, verdict, requestsPerSecond }: Struck): Ending {
+export function describeEnding(
+  lines: Line[],
+  { struck, healthy, limitSeconds, verdict, requestsPerSecond }: Struck,
+): Ending {
   const told = lines.findLast((line) => line.last)
   if (!told || told.at - endMs < struck)
     throw new Error(
@@ -38,10 +44,10 @@ export function judge(lines: Line[], { struck, healthy, limitSeconds, verdict, r
   const left = last.flatMap(([version, at]) => (atEnd.includes(version) || at < struck ? [] : [(at - struck) / 1000]))
   const secondsToSafe = atEnd.length === 1 ? Math.max(0, ...left) : null
   const doubts = [
-    ...(atEnd.length === 1 ? [] : [`${atEnd.join(' and ') || 'nobody'} answers at the end`]),
+    ...(atEnd.length === 1 ? [] : [`${atEnd.join(' and ') || 'nobody'} responds at the end`]),
     ...atEnd
       .filter((version) => !healthy.includes(version))
-      .map((version) => `${version} answers at the end, and is bad`),
+      .map((version) => `${version} responds at the end, and is not healthy`),
     ...(isFailing ? [`${failedAtEnd} requests failed in the last ${endMs / 1000} s`] : []),
     ...(limitSeconds !== undefined && (secondsToSafe ?? 0) > limitSeconds
       ? [`it took more than ${limitSeconds} s`]
