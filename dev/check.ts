@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { goTool, wheelTool } from '../test/mesh/index.ts'
 import { build } from './build.ts'
+import { checkDescriptions } from './descriptions.ts'
 import { generated } from './generate.ts'
 
 const exec = promisify(execFile)
@@ -26,6 +27,8 @@ const checks: Record<string, () => Promise<unknown>> = {
     if (stale.length > 0)
       throw new Error(`${stale.join(', ')} do not match the schema: run \`node dev/generate.ts\` and commit`)
   },
+  // eslint-disable-next-line @typescript-eslint/require-await -- one of several that are awaited alike
+  descriptions: async () => checkDescriptions(),
   dist,
 }
 

@@ -2,7 +2,7 @@
 // `npm run check` holds the imports to this order (dependency-cruiser, type imports included).
 export const layers = [
   ['runtime'],
-  ['yaml'],
+  ['yaml', 'statistics'],
   ['metrics'],
   ['config'],
   ['cluster'],
@@ -11,6 +11,7 @@ export const layers = [
   ['mesh'],
   ['policies'],
   ['verify'],
+  ['uninstall'],
   ['canary'],
   ['guard'],
   ['report'],

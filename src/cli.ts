@@ -11,7 +11,8 @@ const needed = /\d+/.exec(engines.node)![0]
 
 if (Number.parseInt(process.versions.node) < Number(needed)) {
   console.error(
-    `mesh-canary needs Node.js ${needed} or newer, and this is ${process.version} (${process.execPath}); install a newer one, or put it before this one on the PATH`,
+    `mesh-canary needs Node.js ${needed} or newer, and this is ${process.version} (${process.execPath}); ` +
+      'install a newer version, or put it first on the PATH',
   )
   process.exit(2)
 }

@@ -1,7 +1,7 @@
 // A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion.
 import { client } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
-import { stagesOf } from './config/check.ts'
+import { stagesOf } from './config/stages.ts'
 import { ConfigError } from './config/error.ts'
 import { secretsInConfig } from './config/secrets.ts'
 import type { Config, StageName } from './config/schema.ts'

@@ -1,8 +1,9 @@
-// What is simulated: healthy canaries, of which none should be put back, and bad ones, of which all should be, soon. Plain data.
+// What is simulated: healthy canaries, none of which should be rolled back, and bad ones, all of which should be, soon.
+// Plain data.
 import type { CanaryConfig } from '../../src/config/schema.ts'
 import { promote, planOf, type Outcome } from './ours.ts'
 import { randomFrom } from './random.ts'
-import { judgeBy, rules } from './rules.ts'
+import { promoteBy, rules } from './rules.ts'
 import { traffic, type Bursts, type Users } from './traffic.ts'
 
 export const alpha = 0.01
@@ -13,11 +14,14 @@ export type Cell = {
   objective: number
   seed: number
   runs: number
-  tickSeconds: number
+  sampleSeconds: number
 }
 
-/** `rolledBack`: share of the runs that were put back by a verdict; medians are of all runs, with those never put back as the longest: null where that is the median. */
-export type Tried = {
+/**
+ * `rolledBack`, `inconclusive`: shares of the runs with that verdict. The medians are of all runs; a run that was not
+ * rolled back counts as infinitely long, and null means that the median is such a run.
+ */
+export type RuleResult = {
   rule: string
   rolledBack: number
   inconclusive: number
@@ -26,15 +30,18 @@ export type Tried = {
   medianFailures: number | null
 }
 export type CellResult = Cell & {
-  ours: Tried
-  others: Tried[]
+  ours: RuleResult
+  others: RuleResult[]
   waldBound: number | null
   waldBoundBeside: number | null
 }
 
 const rates = [2, 10, 50, 200]
 
-/** Each cell has its own seed; the traffic of a rule is drawn from it anew, so that all rules meet the same kind of users. */
+/**
+ * Each cell has its own seed. The traffic of each rule is drawn from the same seed, so that all rules get the same kind
+ * of users.
+ */
 export function cells(runs: number): Cell[] {
   const healthy = (['none', 'outages', 'clusters'] as Bursts[]).flatMap((bursts) =>
     [0.001, 0.005, 0.01, 0.05].flatMap((baseline) =>
@@ -42,7 +49,7 @@ export function cells(runs: number): Cell[] {
         kind: 'healthy' as const,
         users: { rate, baseline, canary: baseline, bursts },
         objective: 1 - Math.max(0.01, 2 * baseline),
-        tickSeconds: rate === 2 ? 2 : 1,
+        sampleSeconds: rate === 2 ? 2 : 1,
       })),
     ),
   )
@@ -51,24 +58,26 @@ export function cells(runs: number): Cell[] {
       kind: 'bad' as const,
       users: { rate, baseline: 0.001, canary, bursts: 'none' as const },
       objective: 0.99,
-      tickSeconds: canary < 0.1 && rate <= 10 ? 10 : 1,
+      sampleSeconds: canary < 0.1 && rate <= 10 ? 10 : 1,
     })),
   )
   return [...healthy, ...bad].map((cell, i) => ({ ...cell, seed: 1_000 + i, runs }))
 }
 
-/** A healthy canary goes the whole way; a bad one stays at 10 % until it is found, for half an hour at most. */
-function planFor({ kind, objective, tickSeconds }: Cell): string {
-  const look = `pollInterval: ${tickSeconds}s, checks: { successRate: ${Number((100 * objective).toFixed(6))}%, falseAlarm: ${100 * alpha}% }`
+/** A healthy canary takes all steps; a bad one stays at 10% until it is found, for half an hour at most. */
+function planFor({ kind, objective, sampleSeconds }: Cell): string {
+  const successRate = Number((100 * objective).toFixed(6))
+  const limits = `successRate: ${successRate}%, falseAlarm: ${100 * alpha}%`
+  const checks = `pollInterval: ${sampleSeconds}s, checks: { ${limits} }`
   return kind === 'healthy'
-    ? `steps: [5, 25, 50, 100], interval: 10s, ${look}`
-    : `steps: [10, 100], until: 10, interval: 30m, ${look}`
+    ? `steps: [5, 25, 50, 100], interval: 10s, ${checks}`
+    : `steps: [10, 100], until: 10, interval: 30m, ${checks}`
 }
 
 export function simulate(cell: Cell): CellResult {
   const plan = planOf(planFor(cell))
-  const ours = tried('mesh-canary', cell, (users) => promote(plan, users))
-  const others = rules.map((rule) => tried(rule.name, cell, (users) => judgeBy(rule, cell.objective, users)))
+  const ours = summarize('mesh-canary', cell, (users) => promote(plan, users))
+  const others = rules.map((rule) => summarize(rule.name, cell, (users) => promoteBy(rule, cell.objective, users)))
   const { canary, baseline } = cell.users
   const bound = (perRequest: number) => (cell.kind === 'bad' ? Math.log(1 / alpha) / perRequest : null)
   return {
@@ -76,12 +85,15 @@ export function simulate(cell: Cell): CellResult {
     ours,
     others,
     waldBound: bound(divergence(canary, 1 - cell.objective)),
-    waldBoundBeside: bound(besideStable(canary, baseline, plan)),
+    waldBoundBeside: bound(informationVsStable(canary, baseline, plan)),
   }
 }
 
-/** What one request of the canary tells of its failing more than `margin` times as often as stable, when stable gets the rest. */
-function besideStable(
+/**
+ * The evidence, in nats, that one request of the canary gives for failing more than `margin` times as often as
+ * stable, when stable gets the other requests.
+ */
+function informationVsStable(
   canary: number,
   stable: number,
   {
@@ -92,27 +104,31 @@ function besideStable(
   }: CanaryConfig,
 ): number {
   const odds = steps[0]! / (100 - steps[0]!)
-  const less = Math.log((1 + odds * margin) / (1 + (odds * canary) / stable))
-  return canary * (Math.log(canary / stable / margin) + less) + (stable / odds) * less
+  const logStable = Math.log((1 + odds * margin) / (1 + (odds * canary) / stable))
+  return canary * (Math.log(canary / stable / margin) + logStable) + (stable / odds) * logStable
 }
 
-/** KL(p‖q) in nats: what one request of a canary that fails p of its requests tells against a limit of q. */
+/** KL(p‖q) in nats: the evidence in one request of a canary that fails p of its requests, against a limit of q. */
 function divergence(p: number, q: number): number {
   const term = (a: number, b: number) => (a === 0 ? 0 : a * Math.log(a / b))
   return term(p, q) + term(1 - p, 1 - q)
 }
 
-function tried(rule: string, { users, seed, runs }: Cell, once: (users: ReturnType<typeof traffic>) => Outcome): Tried {
+function summarize(
+  rule: string,
+  { users, seed, runs }: Cell,
+  promoteOnce: (users: ReturnType<typeof traffic>) => Outcome,
+): RuleResult {
   const random = randomFrom(seed)
-  const outcomes = Array.from({ length: runs }, () => once(traffic(users, random)))
-  const caught = outcomes.filter(({ verdict }) => verdict === 'rolled-back')
+  const outcomes = Array.from({ length: runs }, () => promoteOnce(traffic(users, random)))
+  const rolledBack = outcomes.filter(({ verdict }) => verdict === 'rolled-back')
   const median = (of: (outcome: Outcome) => number) => {
-    const value = caught.map(of).sort((a, b) => a - b)[Math.floor(runs / 2)]
+    const value = rolledBack.map(of).sort((a, b) => a - b)[Math.floor(runs / 2)]
     return value === undefined ? null : Number(value.toFixed(2))
   }
   return {
     rule,
-    rolledBack: caught.length / runs,
+    rolledBack: rolledBack.length / runs,
     inconclusive: outcomes.filter(({ verdict }) => verdict === 'inconclusive').length / runs,
     medianSeconds: median(({ seconds }) => seconds),
     medianSamples: median(({ samples }) => samples),

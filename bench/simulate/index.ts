@@ -1,11 +1,12 @@
-// Promotions by the hundred thousand: how often a healthy canary is put back, and how soon a bad one is found, by the same
-// state machine that moves real traffic and by what others decide by. Virtual time and synthetic users; the seeds are fixed.
+// Simulates hundreds of thousands of promotions: how often a healthy canary is rolled back, and how soon a bad one is
+// found, by the state machine that moves real traffic and by the rules of other tools. Virtual time, synthetic users,
+// fixed seeds. SIMULATE_RUNS sets the number of promotions in each cell.
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { table } from '../mesh/index.ts'
-import { alpha, cells, type Cell, type CellResult, type Tried } from './cells.ts'
+import { alpha, cells, type Cell, type CellResult, type RuleResult } from './cells.ts'
 
-/** Runs of each cell. */
+/** Promotions in each cell. */
 const runs = Number(process.env['SIMULATE_RUNS'] ?? 10_000)
 
 export async function bench(): Promise<{ table: string; result: object }> {
@@ -18,11 +19,13 @@ export async function bench(): Promise<{ table: string; result: object }> {
   )
   return {
     table: [
-      `Healthy canaries put back, of ${runs} each; allowed: α = ${percent(alpha)}. In brackets: ended inconclusive.`,
+      `Healthy canaries rolled back, of ${runs} each; allowed: α = ${percent(alpha)}. In brackets: inconclusive.`,
       healthyTable(results),
-      `\nBad canaries, stable fails 0.1%, objective 99%: median seconds until the decision, and in brackets the share found where that is not all.`,
+      '\nBad canaries, stable fails 0.1%, objective 99%: median seconds until the decision.\n' +
+        'In brackets: the share that was found, unless all were.',
       badTable(results),
-      `\nMedian requests of the canary until the decision, at weight 10, beside Wald's bound ln(1/α)/KL,\nof the objective alone, and of failures beside stable's.`,
+      "\nMedian requests to the canary until the decision, at weight 10, and Wald's bound ln(1/α)/KL\n" +
+        'for the objective alone and for the comparison with stable.',
       samplesTable(results),
       `\nworst false rollback rate: ${percent(worstFalseRollbackRate)}; of others: ${Object.entries(others)
         .map(([rule, rate]) => `${rule} ${percent(rate)}`)
@@ -32,14 +35,14 @@ export async function bench(): Promise<{ table: string; result: object }> {
   }
 }
 
-/** The cells, shared out among workers as each gets free; the slowest first. */
+/** Gives the next cell to each worker that is free, the slowest cells first. */
 async function onAllProcessors(all: Cell[]): Promise<CellResult[]> {
   const results: CellResult[] = []
   const left = all.toSorted((a, b) => a.users.rate - b.users.rate)
-  const work = () =>
+  const runWorker = () =>
     new Promise<void>((resolve, reject) => {
       const worker = new Worker(new URL('./worker.ts', import.meta.url))
-      const more = () => {
+      const next = () => {
         const cell = left.shift()
         if (cell) worker.postMessage(cell)
         else void worker.terminate().then(() => resolve())
@@ -47,19 +50,21 @@ async function onAllProcessors(all: Cell[]): Promise<CellResult[]> {
       worker.on('message', (result: CellResult) => {
         results.push(result)
         console.error(
-          `${results.length} of ${all.length}: ${nameOf(result)}, seed ${result.seed}: ${percent(result.ours.rolledBack)} put back`,
+          `${results.length} of ${all.length}: ${nameOf(result)}, seed ${result.seed}: ` +
+            `${percent(result.ours.rolledBack)} rolled back`,
         )
-        more()
+        next()
       })
       worker.on('error', reject)
-      more()
+      next()
     })
-  await Promise.all(Array.from({ length: availableParallelism() }, work))
+  await Promise.all(Array.from({ length: availableParallelism() }, runWorker))
   return results.sort((a, b) => a.seed - b.seed)
 }
 
 function nameOf({ kind, users }: Cell): string {
-  return `${kind}, ${percent(users.canary)} errors, ${users.rate}/s${users.bursts === 'none' ? '' : `, ${users.bursts}`}`
+  const bursts = users.bursts === 'none' ? '' : `, ${users.bursts}`
+  return `${kind}, ${percent(users.canary)} errors, ${users.rate}/s${bursts}`
 }
 
 function percent(share: number): string {
@@ -77,12 +82,12 @@ function flat({ users, ours, ...cell }: CellResult): object {
   }
 }
 
-const rulesOf = ({ ours, others }: CellResult): Tried[] => [ours, ...others]
+const rulesOf = ({ ours, others }: CellResult): RuleResult[] => [ours, ...others]
 const rowHead = ({ users, seed }: CellResult) => [percent(users.canary), `${users.rate}`, users.bursts, `${seed}`]
 
 function healthyTable(results: CellResult[]): string {
   const healthy = results.filter(({ kind }) => kind === 'healthy')
-  const cell = ({ rolledBack, inconclusive }: Tried) =>
+  const cell = ({ rolledBack, inconclusive }: RuleResult) =>
     `${percent(rolledBack)}${inconclusive > 0 ? ` (${percent(inconclusive)})` : ''}`
   return table(
     ['errors', 'req/s', 'bursts', 'seed', ...rulesOf(healthy[0]!).map(({ rule }) => rule)],
@@ -92,7 +97,7 @@ function healthyTable(results: CellResult[]): string {
 
 function badTable(results: CellResult[]): string {
   const bad = results.filter(({ kind }) => kind === 'bad')
-  const cell = ({ rolledBack, medianSeconds }: Tried) =>
+  const cell = ({ rolledBack, medianSeconds }: RuleResult) =>
     `${medianSeconds ?? '–'}${rolledBack < 1 ? ` (${percent(rolledBack)})` : ''}`
   return table(
     ['errors', 'req/s', 'bursts', 'seed', ...rulesOf(bad[0]!).map(({ rule }) => rule)],
@@ -111,5 +116,5 @@ function samplesTable(results: CellResult[]): string {
       waldBoundBeside!.toFixed(1),
       `${ours.medianFailures ?? '–'}`,
     ])
-  return table(['errors', 'req/s', 'requests', "Wald's bound", 'beside stable', 'failed'], rows)
+  return table(['errors', 'req/s', 'requests', "Wald's bound", 'vs stable', 'failed'], rows)
 }

@@ -1,4 +1,4 @@
-// One promotion in virtual time by the machine that also moves real traffic (src/canary/machine.ts).
+// One promotion in virtual time by the machine that also moves real traffic (src/canary/state/machine.ts).
 import {
   next,
   initialState,
@@ -12,22 +12,22 @@ import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'
 import type { Tally, Traffic } from './traffic.ts'
 
-/** `seconds`, `samples`, `failures`: from the canary's first share until the decision, of the canary. */
+/** `seconds`: from the canary's first traffic to the decision. `samples`, `failures`: its requests until then. */
 export type Outcome = { verdict: Verdict; seconds: number; samples: number; failures: number }
 
 /** The plan of a canary section, as `{ … }` on one line. */
-export function planOf(more: string): CanaryConfig {
-  return loadConfig({ INPUT_CANARY: `{ service: backend, ${more} }` }).canary!
+export function planOf(settings: string): CanaryConfig {
+  return loadConfig({ INPUT_CANARY: `{ service: backend, ${settings} }` }).canary!
 }
 
 export function promote(plan: CanaryConfig, users: Traffic): Outcome {
-  let state: State = initialState(plan, 0, 0, usual)
+  let state: State = initialState(plan, 0, 0, stableBefore)
   let now = 0
   let canary = noRequests
   while (state.phase !== 'ended') {
     now += plan.pollInterval
-    const seen = users.until(now / 1000)
-    const observation = observe(seen.canary, seen.stable)
+    const counts = users.until(now / 1000)
+    const observation = observe(counts.canary, counts.stable)
     canary = addRequests(canary, observation.canary)
     const step = next(plan, state, observation, now)
     state = step.state
@@ -42,9 +42,12 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
 }
 
 /** What stable served before: enough to know its p99. */
-const usual = served({ requests: 10_000, failures: 0, slow: 50 })
+const stableBefore = served({ requests: 10_000, failures: 0, slow: 50 })
 
-/** One edge of a bucket is enough to tell the slow. (A name that is no array index makes the objects several times faster.) */
+/**
+ * One bucket edge is enough to count slow requests. (An edge that is not an integer, and so no array index, makes the
+ * objects several times faster.)
+ */
 function served({ requests, failures, slow }: Tally): RequestCounts {
   return { requests, failures, abandoned: 0, times: { total: requests, within: { '99.5': requests - slow } } }
 }

@@ -1,29 +1,35 @@
-// Numbers drawn by a seed: the same simulation on every machine.
+// Random numbers from a seed: the simulation is the same on every machine.
 import { randomFrom } from '../../test/unit/random.ts'
 
 export type Random = () => number
 export { randomFrom }
 
-/** Time to the next of events that come at random, on average one in `mean`. */
-export function waiting(random: Random, mean: number): number {
+/** The time to the next random event, exponentially distributed with this mean. */
+export function exponential(random: Random, mean: number): number {
   return -mean * Math.log(1 - random())
 }
 
-/** How many of such events come in the time in which `mean` are expected. */
+/** The number of random events in a time in which `mean` of them are expected. */
 export function poisson(random: Random, mean: number): number {
-  return mean < 10 ? multiplied(random, mean) : rejected(random, mean)
+  return mean < 10 ? poissonByProduct(random, mean) : poissonByRejection(random, mean)
 }
 
-/** As many uniform numbers as it takes until their product is below e^−mean (Knuth, The Art of Computer Programming 2, 3.4.1). */
-function multiplied(random: Random, mean: number): number {
+/**
+ * Counts the uniform numbers that it takes for their product to be below e^−mean (Knuth, The Art of Computer
+ * Programming 2, 3.4.1).
+ */
+function poissonByProduct(random: Random, mean: number): number {
   const end = Math.exp(-mean)
   let count = 0
   for (let product = random(); product > end; product *= random()) count++
   return count
 }
 
-/** Transformed rejection (W. Hörmann, The transformed rejection method for generating Poisson random variables, 1993: PTRS). */
-function rejected(random: Random, mean: number): number {
+/**
+ * Transformed rejection (W. Hörmann, The transformed rejection method for generating Poisson random variables, 1993:
+ * PTRS).
+ */
+function poissonByRejection(random: Random, mean: number): number {
   const b = 0.931 + 2.53 * Math.sqrt(mean)
   const a = -0.059 + 0.02483 * b
   for (;;) {

@@ -1,33 +1,33 @@
-// Synthetic users of a service with two versions. Requests come at random (Poisson); the mesh sends each to the canary by
-// lot, by the weight in force. Time is virtual and any stretch of it is drawn at once.
-import { poisson, waiting, type Random } from './random.ts'
+// Synthetic users of a service with two versions. Requests come at random (Poisson); the mesh sends each to the
+// canary by lot, by the current weight. Time is virtual, and any period is drawn at once.
+import { exponential, poisson, type Random } from './random.ts'
 
 /**
- * How half of the failures that both versions share come about; the other half fail one by one.
- * `outages`: something that both ask is down for 1 to 3 s, and half of all requests fail and are slow.
- * `clusters`: a request that fails wherever it is sent is sent again and again, 10 times on average.
+ * How half of the failures that both versions have occur; the other half are independent.
+ * `outages`: a dependency of both is down for 1 to 3 s, and half of all requests fail and are slow.
+ * `clusters`: a request that fails at either version is sent again, 10 times on average.
  */
 export type Bursts = 'none' | 'outages' | 'clusters'
 
-/** `baseline`: share of stable's requests that fail; `canary`: of the canary's, which may be worse. */
+/** `rate`: requests a second. `baseline`, `canary`: the share of requests that fails at stable and at the canary. */
 export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts }
 
 export type Tally = { requests: number; failures: number; slow: number }
 export type Seen = { canary: Tally; stable: Tally }
 
 export type Traffic = {
-  /** The weight takes effect after a lag of up to 1 s, somewhere within a tick. */
+  /** Sets the weight, which takes effect up to 1 s later. */
   shift(weight: number): void
-  /** What was served from the last time that was asked for until this one, in seconds. */
+  /** What was served between the last call and this time, in seconds. */
   until(now: number): Seen
-  /** When the canary was given its first share. */
+  /** When the canary got its first traffic, in seconds. */
   firstAt(): number | undefined
 }
 
 const outageShare = 0.5
 const outageSeconds = 2
 const clusterSize = 10
-/** Of healthy requests so many take longer than stable's p99 as its buckets tell it. */
+/** The share of healthy requests that is slower than stable's p99. */
 export const slowShare = 0.005
 
 export function traffic(users: Users, random: Random): Traffic {
@@ -61,25 +61,25 @@ export function traffic(users: Users, random: Random): Traffic {
   }
 }
 
-/** Seconds of outage between two times; asked for with rising times only. */
+/** Seconds of outage between two times, which must rise from call to call. */
 function outagesOf({ baseline }: Users, random: Random): (from: number, to: number) => number {
   // Half of the baseline: outageShare of the requests during outageSeconds, once in `every` seconds.
   const every = (outageSeconds * outageShare) / (baseline / 2)
-  let begin = waiting(random, every)
+  let begin = exponential(random, every)
   let end = begin + outageSeconds / 2 + random() * outageSeconds
   return (from, to) => {
     let seconds = 0
     while (begin < to) {
       seconds += Math.max(0, Math.min(end, to) - Math.max(begin, from))
       if (end > to) break
-      begin = end + waiting(random, every)
+      begin = end + exponential(random, every)
       end = begin + outageSeconds / 2 + random() * outageSeconds
     }
     return seconds
   }
 }
 
-/** Adds what is served in so many seconds, of which some are an outage's. */
+/** Adds what is served in so many seconds, `outage` of which are an outage. */
 function draw(
   { rate, baseline, canary, bursts }: Users,
   share: number,
@@ -111,7 +111,7 @@ function draw(
   if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, seen)
 }
 
-/** Each of the clusters' requests goes where lots send it. */
+/** Each request of a cluster goes to a version by lot. */
 function cluster(expected: number, share: number, random: Random, seen: Seen): void {
   for (let left = poisson(random, expected); left > 0; left--) {
     for (let more = true; more; more = random() < 1 - 1 / clusterSize) {

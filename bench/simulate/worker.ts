@@ -1,4 +1,4 @@
-// Simulates the cells it is sent, one after the other, on a processor of its own.
+// Simulates the cells that it receives, one after the other, on its own processor core.
 import { parentPort } from 'node:worker_threads'
 import { simulate, type Cell } from './cells.ts'
 

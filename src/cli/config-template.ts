@@ -1,212 +1,177 @@
-// What is in a namespace → a config to begin with, in which nothing is guessed that could move traffic. Pure: the same lists give the same text.
-import { matches } from '../cluster/labels.ts'
-import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
-import { dnsName } from '../config/values.ts'
+// A config to start with, from the objects in a namespace. It guesses nothing that could move traffic.
+// Pure: the same objects give the same text.
+import type { KubeObject, Workload } from '../cluster/objects.ts'
+import { defaultVersion } from '../config/istio-version.ts'
+import { canaryDefaults } from '../config/schema/canary.ts'
+import { defaultSuccessRate } from '../config/schema/checks.ts'
 import { defaultRevision } from '../mesh/labels.ts'
-import type { ControlPlane } from '../mesh/revisions.ts'
-import type { LiveRoutes } from '../policies/live.ts'
-import { fullHost, routesTo } from '../policies/routes.ts'
-import { hostOf } from '../policies/compile/index.ts'
-import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import { restartOrder } from './call-graph.ts'
+import {
+  byName,
+  candidatesOf,
+  quoted,
+  servicesWithPods,
+  subsetOf,
+  type DiscoveredCluster,
+  type ServiceCandidate,
+} from './service-candidates.ts'
 
-export type DiscoveredCluster = {
-  namespace: string
-  workloads: Workload[]
-  services: Service[]
-  live: LiveRoutes
-  peerAuthentications: KubeObject[]
-  /** Version of the control plane that is there. */
-  istio?: Pick<ControlPlane, 'version' | 'revision'>
-}
-
-/** `taken`: the objects for its host that are there already, which ours would stand beside. */
-type Candidate = { name: string; port: number; versions: string[]; taken: KubeObject[] }
-type Starter = { text: string; told: string }
-
-/** `told`: one sentence about what was found. */
-export function configTemplate(seen: DiscoveredCluster): Starter {
-  const { namespace, workloads, services } = seen
-  const behind = (service: Service) =>
-    workloads.filter(
-      ({ spec }) => service.spec.selector && matches(service.spec.selector, spec.template.metadata?.labels),
-    )
-  const ours = byName(services).filter((service) => behind(service).length > 0)
-  const candidates = ours.flatMap((service) => candidate(seen, service, behind(service)))
-  const ordered = restartOrder(namespace, byName(workloads), ours)
-  const canaries = candidates.filter(({ versions, taken }) => versions.length > 1 && taken.length === 0)
+/** `summary`: one sentence about what was found. */
+export function configTemplate(cluster: DiscoveredCluster): { text: string; summary: string } {
+  const { namespace, workloads } = cluster
+  const candidates = candidatesOf(cluster)
+  const ordered = restartOrder(namespace, byName(workloads), servicesWithPods(cluster))
+  const free = candidates.filter(({ conflicts }) => conflicts.length === 0)
+  const [canary, ...otherCanaries] = free.filter(({ versions }) => versions.length > 1)
   const sections = [
-    [
-      '# yaml-language-server: $schema=mesh.schema.json',
-      `# Begun by \`mesh-canary init\` from what was in the namespace ${namespace}. \`mesh-canary plan\` shows what it would change.`,
-      `namespace: ${quoted(namespace)}`,
-    ],
-    control(seen),
-    sidecars(ordered),
-    mtls(seen),
-    policies(candidates),
-    canary(
-      canaries[0],
-      candidates.find(({ taken }) => taken.length === 0),
-    ),
-    canaries
-      .slice(1)
-      .map(
-        ({ name, versions }) =>
-          `# ${name} runs in several versions as well (${versions.join(', ')}): to promote several services together, see \`canaries\`.`,
-      ),
-    expose(candidates[0]),
+    headerLines(namespace),
+    istioLines(cluster),
+    workloadLines(ordered),
+    mtlsLines(cluster),
+    serviceLines(candidates),
+    canary ? canaryLines(canary) : canaryComment(free[0]),
+    otherCanaries.map(otherCanaryComment),
+    exposeComment(candidates[0]),
   ]
-  const [first] = canaries
-  const promoted = first ? `, and a canary of ${first.name} (${stableOf(first)} to ${canaryOf(first)})` : ''
+  const canarySummary = canary ? `, and a canary of ${canary.name} (${stableOf(canary)} to ${canaryOf(canary)})` : ''
   return {
     text: sections
       .filter((lines) => lines.length > 0)
       .map((lines) => `${lines.join('\n')}\n`)
       .join('\n'),
-    told: `${ordered.length} workloads, ${candidates.length} services that speak HTTP${promoted}`,
+    summary: `${ordered.length} workloads, ${candidates.length} services that speak HTTP${canarySummary}`,
   }
 }
 
-function candidate({ namespace, live }: DiscoveredCluster, service: Service, workloads: Workload[]): Candidate[] {
-  const { name } = service.metadata
-  const [port] = [...servicePorts(service)]
-    .filter((each) => ['http', 'unknown'].includes(protocolOf(each)))
-    .sort((a, b) => rank(a) - rank(b))
-  if (!port) return []
-  const versions = workloads.flatMap(({ spec }) => spec.template.metadata?.labels?.['version'] ?? [])
-  const rules = live.destinationRules.filter(
-    ({ metadata, spec }) => fullHost(spec.host, metadata.namespace ?? namespace) === hostOf(name, namespace),
-  )
-  const taken = [...byName(live.virtualServices.filter((each) => routesTo(each, name, namespace))), ...byName(rules)]
-  return [{ name, port: port.port, versions: [...new Set(versions)].sort(naturally), taken }]
+function headerLines(namespace: string): string[] {
+  return [
+    '# yaml-language-server: $schema=mesh.schema.json',
+    `# Created by \`mesh-canary init\` from the objects in the namespace ${namespace}.`,
+    '# `mesh-canary plan` shows what this config would change.',
+    `namespace: ${quoted(namespace)}`,
+  ]
 }
 
-/** A port that says that it speaks HTTP goes before one that says nothing. */
-function rank(port: Parameters<typeof protocolOf>[0]): number {
-  return protocolOf(port) === 'http' ? 0 : 1
-}
-
-function control({ istio }: DiscoveredCluster): string[] {
+function istioLines({ istio }: DiscoveredCluster): string[] {
   if (istio === undefined)
     return [
-      '# The control plane: none was found in the cluster, so `run` installs this one.',
-      'istio: { version: 1.31.0, profile: default }',
+      '# The control plane. The cluster has none, so `run` installs this one.',
+      `istio: { version: ${defaultVersion}, profile: default }`,
     ]
   const revision = istio.revision === defaultRevision ? '' : `revision: ${istio.revision}, `
   return [
-    `# The control plane: Istio ${istio.version} is there, and is left as it is. With this section \`run\` keeps it as said here, and \`plan\` asks \`istioctl analyze\`.`,
+    `# The control plane. Istio ${istio.version} is installed and stays as it is.`,
+    '# With this section, `run` keeps it as written here, and `plan` runs `istioctl analyze`.',
     `# istio: { version: ${istio.version}, ${revision}profile: default }`,
   ]
 }
 
-const short: Record<string, string> = { Deployment: 'deploy', StatefulSet: 'sts', DaemonSet: 'ds' }
+const shortKinds: Record<string, string> = { Deployment: 'deploy', StatefulSet: 'sts', DaemonSet: 'ds' }
 
-function sidecars(workloads: Workload[]): string[] {
-  if (workloads.length === 0) return ['# Workloads that get a sidecar: there are none yet.', '# workloads: all']
-  const names = workloads.map(({ kind, metadata }) => `${short[kind]!}/${metadata.name}`)
+function workloadLines(workloads: Workload[]): string[] {
+  if (workloads.length === 0) return ['# Workloads that get a sidecar. The namespace has none yet.', '# workloads: all']
+  const names = workloads.map(({ kind, metadata }) => `${shortKinds[kind]!}/${metadata.name}`)
   return [
-    '# These get a sidecar, and are restarted for it in this order where they lack one. Callers come before what they call, as far as',
-    '# that could be seen, and what speaks plain TCP last: a database that speaks first answers no caller without a sidecar once it has its own.',
+    '# Workloads that get a sidecar. Those without one restart in this order.',
+    '# Callers come before the workloads that they call, as far as their settings show that.',
+    '# Workloads that speak plain TCP come last, because a database that speaks first does not answer',
+    '# callers without a sidecar once it has a sidecar itself.',
     `workloads: [${names.join(', ')}]`,
   ]
 }
 
-function mtls({ peerAuthentications }: DiscoveredCluster): string[] {
+function mtlsLines({ peerAuthentications }: DiscoveredCluster): string[] {
   if (peerAuthentications.length === 0)
-    return ['# Callers without a sidecar still get through; make it `strict` once there are none.', 'mtls: permissive']
+    return [
+      '# Callers without a sidecar are still accepted. Use `strict` once all callers have one.',
+      'mtls: permissive',
+    ]
   return [
-    `# Mutual TLS: ${peerAuthentications.map(titleOf).join(', ')} there already, and left as it is.`,
+    `# Mutual TLS. ${peerAuthentications.map(titleOf).join(', ')} already exists and stays as it is.`,
     '# mtls: strict',
   ]
 }
 
-function policies(candidates: Candidate[]): string[] {
-  const free = candidates.filter(({ taken }) => taken.length === 0)
-  const others = candidates.filter(({ taken }) => taken.length > 0)
+function serviceLines(candidates: ServiceCandidate[]): string[] {
+  const free = candidates.filter(({ conflicts }) => conflicts.length === 0)
+  const conflicting = candidates.filter(({ conflicts }) => conflicts.length > 0)
   return [
     '# Traffic policies by service.',
-    ...(free.length === 0 ? ['services: {}'] : ['services:', ...free.flatMap((each, i) => service(each, i === 0))]),
-    ...others.flatMap((each) => [
-      `  # ${each.name} has policies already (${each.taken.map(titleOf).join(', ')}): move them here and delete those, or label`,
-      '  # those app.kubernetes.io/managed-by=mesh-canary to hand them over, and take the signs away.',
-      ...service(each, false).map((line) => `  # ${line.slice(2)}`),
+    ...(free.length === 0 ? ['services: {}'] : ['services:', ...free.flatMap((each, i) => policyLines(each, i === 0))]),
+    ...conflicting.flatMap((each) => [
+      `  # ${each.name} already has policies (${each.conflicts.map(titleOf).join(', ')}).`,
+      '  # Move them here and delete those objects, or hand the objects over with the label',
+      '  # app.kubernetes.io/managed-by=mesh-canary. Then uncomment:',
+      ...policyLines(each, false).map((line) => `  # ${line.slice(2)}`),
     ]),
   ]
 }
 
-function service({ name, port, versions }: Candidate, withHints: boolean): string[] {
+function policyLines({ name, port, versions }: ServiceCandidate, withHints: boolean): string[] {
   const hints = ['    # timeout: 10s', '    # retries: { attempts: 3, perTryTimeout: 2s }']
-  const subsets =
-    versions.length > 1
-      ? ['    subsets:', ...versions.map((version) => `      ${subsetOf(version)}: { version: ${quoted(version)} }`)]
-      : []
-  return [`  ${name}:`, `    port: ${port}`, ...(withHints ? hints : []), ...subsets]
+  const subsets = versions.map((version) => `      ${subsetOf(version)}: { version: ${quoted(version)} }`)
+  return [
+    `  ${name}:`,
+    `    port: ${port}`,
+    ...(withHints ? hints : []),
+    ...(versions.length > 1 ? ['    subsets:', ...subsets] : []),
+  ]
 }
 
-/** The lowest version is taken for stable, the highest for the canary. */
-function canary(chosen: Candidate | undefined, other: Candidate | undefined): string[] {
-  const plan = (service: string, stable: string, next: string) => [
+/** The lowest version is stable. */
+const stableOf = ({ versions }: ServiceCandidate) => subsetOf(versions[0]!)
+/** The highest version is the canary. */
+const canaryOf = ({ versions }: ServiceCandidate) => subsetOf(versions.at(-1)!)
+
+function canarySection(service: string, stable: string, canary: string): string[] {
+  return [
     'canary:',
     `  service: ${quoted(service)}`,
     `  stable: ${stable}`,
-    `  canary: ${next}`,
-    '  steps: [5, 25, 50, 100]',
-    '  interval: 30s',
-    '  checks: { successRate: 99% }',
+    `  canary: ${canary}`,
+    `  steps: [${canaryDefaults.steps.join(', ')}]`,
+    `  interval: ${canaryDefaults.interval}`,
+    `  checks: { successRate: ${defaultSuccessRate} }`,
   ]
-  if (chosen)
-    return [
-      `# The promotion, by \`mesh-canary promote\`. Until then all traffic of ${chosen.name} goes to ${stableOf(chosen)}.`,
-      ...plan(chosen.name, stableOf(chosen), canaryOf(chosen)),
-    ]
-  if (!other) return []
-  const stable = other.versions[0] === undefined ? 'v1' : subsetOf(other.versions[0])
+}
+
+function canaryLines(service: ServiceCandidate): string[] {
+  const stable = stableOf(service)
   return [
-    `# The promotion: there is one version of ${other.name} only${other.versions.length === 0 ? ', and its pods have no label `version`' : ''}. Beside a second one, whose pods have another label`,
-    '# `version`:',
-    ...plan(other.name, stable, stable === 'v2' ? 'v3' : 'v2').map((line) => `# ${line}`),
+    `# The promotion, by \`mesh-canary promote\`. Until then, all traffic of ${service.name} goes to ${stable}.`,
+    ...canarySection(service.name, stable, canaryOf(service)),
   ]
 }
 
-const stableOf = ({ versions }: Candidate) => subsetOf(versions[0]!)
-const canaryOf = ({ versions }: Candidate) => subsetOf(versions.at(-1)!)
-
-function expose(candidate: Candidate | undefined): string[] {
-  return candidate
-    ? [
-        '# From outside, through the ingress gateway:',
-        `# expose: { ${candidate.name}: { port: ${candidate.port}, hosts: [${candidate.name}.example.com] } }`,
-      ]
-    : []
+/** A canary to uncomment once the service has a second version. */
+function canaryComment(service: ServiceCandidate | undefined): string[] {
+  if (!service) return []
+  const { name, versions } = service
+  const stable = versions[0] === undefined ? 'v1' : subsetOf(versions[0])
+  const lacking = versions.length === 0 ? ', and its pods have no label `version`' : ''
+  return [
+    `# The promotion. ${name} has only one version${lacking}.`,
+    '# Once there is a second one, whose pods have another value of the label `version`, uncomment:',
+    ...canarySection(name, stable, stable === 'v2' ? 'v3' : 'v2').map((line) => `# ${line}`),
+  ]
 }
 
-/** A subset's name is that of a Kubernetes object; a version's label may be any. */
-function subsetOf(version: string): string {
-  if (dnsName.test(version) && quoted(version) === version) return version
-  return `v${version
-    .toLowerCase()
-    .replace(/^v(?=\d)/, '')
-    .replace(/[^a-z0-9]+/g, '-')}`
-    .slice(0, 63)
-    .replace(/-+$/, '')
+function otherCanaryComment({ name, versions }: ServiceCandidate): string {
+  return (
+    `# ${name} also has several versions (${versions.join(', ')}). ` +
+    'To promote several services together, see `canaries`.'
+  )
 }
 
-/** Text in YAML, also where it looks like something else. */
-function quoted(text: string): string {
-  return /^[a-z][a-z0-9-]*$/i.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text)
-    ? text
-    : JSON.stringify(text)
+function exposeComment(service: ServiceCandidate | undefined): string[] {
+  if (!service) return []
+  const { name, port } = service
+  return [
+    '# To expose a service through the ingress gateway:',
+    `# expose: { ${name}: { port: ${port}, hosts: [${name}.example.com] } }`,
+  ]
 }
 
 function titleOf({ kind, metadata }: KubeObject): string {
   return `the ${kind} ${metadata.name}`
-}
-
-function naturally(a: string, b: string): number {
-  return a.localeCompare(b, 'en', { numeric: true }) || (a < b ? -1 : 1)
-}
-
-function byName<T extends KubeObject>(objects: readonly T[]): T[] {
-  return [...objects].sort((a, b) => naturally(a.metadata.name, b.metadata.name) || naturally(a.kind, b.kind))
 }

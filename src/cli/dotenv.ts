@@ -1,17 +1,20 @@
-// Outputs as lines of `NAME=value`, as GitLab reads them (`artifacts:reports:dotenv`). Pure.
+// Outputs as lines of `NAME=value`, in the form that GitLab reads (`artifacts:reports:dotenv`). Pure.
 
-/** GitLab takes 5 kB in all. */
-const longest = 1_000
+/** GitLab accepts 5 kB in total. */
+const maxValueLength = 1_000
 
-/** No quotes, one line each: what it is not is a shell script, for a reason may hold any sign. */
+/** One line for each output, without quotes. Not for a shell to run: a reason may contain any character. */
 export function dotenv(outputs: Record<string, string | number | boolean>): string {
   return Object.entries(outputs)
-    .map(([name, value]) => `${variable(name)}=${String(value).replace(/\s+/g, ' ').trim().slice(0, longest)}\n`)
+    .map(([name, value]) => {
+      const oneLine = String(value).replace(/\s+/g, ' ').trim()
+      return `${outputVariable(name)}=${oneLine.slice(0, maxValueLength)}\n`
+    })
     .join('')
 }
 
-/** MESH_VERDICT, MESH_VERSION. Not MESH_CANARY_…: those are inputs of the next run. */
-function variable(output: string): string {
+/** MESH_VERDICT, MESH_VERSION. Not MESH_CANARY_…, because those variables are inputs of the next run. */
+function outputVariable(output: string): string {
   return `MESH_${output
     .replace(/^mesh-/, '')
     .toUpperCase()

@@ -1,58 +1,69 @@
-// `init`: a starter config from what is in the namespace, read with the rights to look, and nothing written there.
+// `init`: writes a config template from the objects in a namespace. It only reads from the cluster.
 import { writeFileSync } from 'node:fs'
 import { ApiError, client, emptyWhenUnread, type Cluster } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
-import { tempDir } from '../runtime/environment.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
-import { readLive } from '../policies/live.ts'
-import { preflight } from '../stages/preflight.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
-import { terminal } from './terminal.ts'
-import { configTemplate, type DiscoveredCluster } from './config-template.ts'
+import { readLive } from '../policies/live.ts'
+import { tempDir } from '../runtime/environment.ts'
+import { preflight } from '../stages/preflight.ts'
+import { configTemplate } from './config-template.ts'
+import type { DiscoveredCluster } from './service-candidates.ts'
 import { createTempDir } from './temp-dir.ts'
+import { terminal } from './terminal.ts'
 
-/** Answers the exit code. `-` for the file prints the text. @throws ConfigError when the file is there already and `force` is not given. */
+/**
+ * Returns the exit code. The file `-` prints the text.
+ * @throws ConfigError when the file cannot be written, or exists and `force` is not given
+ */
 export async function writeConfig(config: Config, file: string, force: boolean): Promise<number> {
   createTempDir()
   const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
   await preflight(cluster, config, ['verify'])
-  const seen = await look(cluster, config.namespace).catch((error: unknown) => {
+  const discovered = await discover(cluster, config.namespace).catch((error: unknown) => {
     if (error instanceof ApiError) return error
     throw error
   })
-  if (seen instanceof ApiError) return (terminal(process.stderr, process.env).error(seen.message), 1)
-  const { text, told } = configTemplate(seen)
-  if (file === '-') return (void process.stdout.write(text), 0)
+  if (discovered instanceof ApiError) {
+    terminal(process.stderr, process.env).error(discovered.message)
+    return 1
+  }
+  const { text, summary } = configTemplate(discovered)
+  if (file === '-') process.stdout.write(text)
+  else writeTemplate(file, text, summary, force)
+  return 0
+}
+
+function writeTemplate(file: string, text: string, summary: string, force: boolean): void {
   try {
     writeFileSync(file, text, { flag: force ? 'w' : 'wx' })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     throw new ConfigError(
       code === 'EEXIST'
-        ? `init: ${file} is there already; give another name, or --force to write over it`
+        ? `init: ${file} already exists; choose another name, or overwrite it with --force`
         : `init: ${file} cannot be written (${code}); check the path`,
     )
   }
   const { info } = terminal(process.stdout, process.env)
-  info(`${file}: ${told}`)
+  info(`${file}: ${summary}`)
   info(`next: mesh-canary plan --config ${file}; for completion in your editor, mesh-canary schema > mesh.schema.json`)
-  return 0
 }
 
-async function look(cluster: Cluster, namespace: string): Promise<DiscoveredCluster> {
-  const [workloads, services, live, peerAuthentications, all] = await Promise.all([
+async function discover(cluster: Cluster, namespace: string): Promise<DiscoveredCluster> {
+  const [workloads, services, live, peerAuthentications, controlPlanes] = await Promise.all([
     selectWorkloads(cluster, namespace, 'all'),
     cluster.list<Service>('Service', namespace),
     readLive(cluster, namespace),
     cluster.list<KubeObject>('PeerAuthentication', namespace).catch(emptyWhenUnread),
     listControlPlanes(cluster).catch(() => []),
   ])
-  // Of several the newest: it is what the namespace is to move to, if it has not.
-  const istio = all.at(-1)
+  // The newest of several, because the namespace moves to that one if it has not yet.
+  const istio = controlPlanes.at(-1)
   return {
     namespace,
     workloads: workloads.filter(wantsSidecar),
@@ -63,7 +74,7 @@ async function look(cluster: Cluster, namespace: string): Promise<DiscoveredClus
   }
 }
 
-/** As its pods will. */
+/** True if the workload's pods will expect a sidecar. */
 function wantsSidecar({ metadata, spec: { template } }: Workload): boolean {
   return expectsSidecar({
     apiVersion: 'v1',

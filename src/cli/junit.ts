@@ -1,4 +1,4 @@
-// A report as JUnit XML, which GitLab, Jenkins and CircleCI show: a test for each stage and for each promotion. Pure.
+// A report as JUnit XML, which GitLab, Jenkins and CircleCI show. Each stage and each promotion is a test. Pure.
 import type { PromotionReport, Report } from '../report/report.ts'
 
 type Case = { group: string; name: string; seconds: number; failure?: string; skipped?: string }
@@ -25,7 +25,7 @@ export function junit(report: Report): string {
   ].join('\n')
 }
 
-/** An error that no stage and no promotion has for its own is the run's; and a rendering without a cluster has no stage. */
+/** An error that belongs to no stage and no promotion gets a test `run`, and so does a run without stages. */
 function casesOf({ namespace, error, seconds, stages, promotions }: Report): Case[] {
   const cases = [
     ...stages.map(
@@ -38,15 +38,15 @@ function casesOf({ namespace, error, seconds, stages, promotions }: Report): Cas
     ),
     ...promotions.map((promotion) => promoted(promotion, namespace, error)),
   ]
-  const isTold = cases.some(({ failure }) => failure !== undefined) || (error === undefined && cases.length > 0)
-  return isTold
+  const isCovered = cases.some(({ failure }) => failure !== undefined) || (error === undefined && cases.length > 0)
+  return isCovered
     ? cases
     : [...cases, { group: namespace, name: 'run', seconds, ...(error === undefined ? {} : { failure: error }) }]
 }
 
-/** A promotion that failed has a sentence in the run's error; one that is held as planned has none. */
+/** A failed promotion has a line in the run's error. A promotion that is held as planned has none. */
 function promoted({ service, canary, verdict, reason, steps }: PromotionReport, namespace: string, error = ''): Case {
-  const own = error
+  const failures = error
     .split('\n')
     .filter(
       (line) => line.startsWith(`the canary ${canary} of ${service} `) || line.startsWith(`${canary} of ${service} `),
@@ -56,14 +56,17 @@ function promoted({ service, canary, verdict, reason, steps }: PromotionReport, 
     group: `${namespace}.${service}`,
     name: `promote ${canary}`,
     seconds,
-    ...(own.length > 0 ? { failure: own.join('\n') } : verdict === 'skipped' ? { skipped: reason } : {}),
+    ...(failures.length > 0 ? { failure: failures.join('\n') } : {}),
+    ...(failures.length === 0 && verdict === 'skipped' ? { skipped: reason } : {}),
   }
 }
 
 function testcase({ group, name, seconds, failure, skipped }: Case): string {
   const head = `    <testcase${attributes({ classname: `mesh-canary.${group}`, name, time: seconds.toFixed(3) })}`
-  if (failure !== undefined)
-    return `${head}><failure${attributes({ message: failure.split('\n')[0]! })}>${escaped(failure)}</failure></testcase>`
+  if (failure !== undefined) {
+    const [message = ''] = failure.split('\n')
+    return `${head}><failure${attributes({ message })}>${escaped(failure)}</failure></testcase>`
+  }
   return skipped === undefined ? `${head}/>` : `${head}><skipped${attributes({ message: skipped })}/></testcase>`
 }
 
@@ -75,7 +78,7 @@ function attributes(values: Record<string, string | number>): string {
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 
-/** Signs that XML cannot hold, as a pod's last words may, are left out. */
+/** Removes characters that XML forbids, which a pod's log can contain. */
 function escaped(text: string): string {
   return text
     .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '')

@@ -1,39 +1,79 @@
-// What was given by options and variables, as the inputs that the config is loaded from. Pure.
-import type { Command } from 'commander'
+// Inputs as options of the command line and as environment variables.
+import { Option, type Command } from 'commander'
 import { ConfigError } from '../config/error.ts'
 import { inputs } from '../config/inputs.ts'
 import { nearest } from '../config/nearest.ts'
+import { nodeAt, publishedSchema, type Node } from '../config/published.ts'
+import { outputOptionNames } from './output-options.ts'
 
 const prefix = 'MESH_CANARY_'
 
-/** The variable of an option: MESH_CANARY_DRY_RUN of `dry-run`. */
+/** The environment variable of an option: MESH_CANARY_DRY_RUN for `dry-run`. */
 export function variableOf(option: string): string {
   return `${prefix}${option.toUpperCase().replaceAll('-', '_')}`
 }
 
-/** Options that are no inputs: they tell a run where to tell what it did. */
-const others = ['output', 'outputs', 'summary', 'junit']
+/** One option for each input, with the description from the schema. */
+export function inputOptions(): Option[] {
+  const root = publishedSchema()
+  return [
+    new Option('--config <file>', 'Path of a config file. An option overrides the value in the file.'),
+    ...Object.entries(inputs).map(([name, { path, yaml }]) => optionOf(name, nodeAt(path, root), yaml !== undefined)),
+  ]
+}
 
-/** By `INPUT_` names, as the loader reads them. @throws ConfigError for a variable of ours that nobody knows, and for a kubeconfig whose content stands in the command line. */
+function optionOf(name: string, node: Node, isYaml: boolean): Option {
+  const isFlag = node.type === 'boolean'
+  const option = new Option(isFlag ? `--${name} [true|false]` : `--${name} <value>`, descriptionOf(node, isYaml))
+  if (isFlag) option.preset('true')
+  else if (node.type?.includes('array'))
+    // A list that is given twice continues.
+    option.argParser((more: string, before: string | undefined) => (before === undefined ? more : `${before}\n${more}`))
+  const choices = isFlag ? ['true', 'false'] : (node.enum ?? node.items?.enum ?? node.properties?.['mode']?.enum)
+  // For the completion only: commander must not reject other values, because the config's own errors say more.
+  if (choices) option.argChoices = choices
+  return option
+}
+
+function descriptionOf({ description = '', default: value }: Node, isYaml: boolean): string {
+  const fallback = defaultText(value)
+  return `${description}${isYaml ? ' (YAML)' : ''}${fallback && ` Default: ${fallback}.`}`
+}
+
+/** Empty for the default of a section. */
+function defaultText(value: unknown): string {
+  if (Array.isArray(value)) return value.join(', ')
+  return typeof value === 'object' ? '' : String((value as string | boolean | undefined) ?? '')
+}
+
+/**
+ * The given inputs as `INPUT_` variables, which the config is loaded from.
+ * @throws ConfigError for an unknown MESH_CANARY_ variable, and for the content of a kubeconfig on the command line
+ */
 export function readInputs(command: Command, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = ['config', ...Object.keys(inputs)]
-  const known = [...names, ...others].map(variableOf)
-  const unknown = Object.keys(env).find((name) => name.startsWith(prefix) && !known.includes(name))
-  if (unknown !== undefined) throw new ConfigError(`the variable ${unknown}: is not known${nearest(unknown, known)}`)
-  const options = command.options.filter((option) => names.includes(option.name()))
-  const found = options.flatMap((option): [string, string][] => {
-    const value = command.getOptionValue(option.attributeName()) as string | undefined
-    return value === undefined ? [] : [[`INPUT_${option.name().toUpperCase()}`, value]]
-  })
-  const { INPUT_KUBECONFIG: kubeconfig = '', ...rest } = Object.fromEntries(found)
+  rejectUnknownVariables([...names, ...outputOptionNames].map(variableOf), env)
+  const given = command.options
+    .filter((option) => names.includes(option.name()))
+    .flatMap((option): [string, string][] => {
+      const value = command.getOptionValue(option.attributeName()) as string | undefined
+      return value === undefined ? [] : [[`INPUT_${option.name().toUpperCase()}`, value]]
+    })
+  const { INPUT_KUBECONFIG: kubeconfig = '', ...rest } = Object.fromEntries(given)
   if (command.getOptionValueSource('kubeconfig') === 'cli' && isContent(kubeconfig))
     throw new ConfigError(
-      `--kubeconfig: expected a path; what stands in a command line can be read by others on the machine (\`ps\`), so give the content as the variable ${variableOf('kubeconfig')}`,
+      '--kubeconfig: expected a path. Other users of the machine can read a command line with `ps`, ' +
+        `so pass the content in the variable ${variableOf('kubeconfig')}`,
     )
   return { ...rest, INPUT_KUBECONFIG: kubeconfig }
 }
 
-/** YAML, JSON, or the same in base64. */
+function rejectUnknownVariables(known: string[], env: NodeJS.ProcessEnv): void {
+  const unknown = Object.keys(env).find((name) => name.startsWith(prefix) && !known.includes(name))
+  if (unknown !== undefined) throw new ConfigError(`the variable ${unknown}: is not known${nearest(unknown, known)}`)
+}
+
+/** True for a kubeconfig in YAML, JSON, or either of them in base64. */
 function isContent(kubeconfig: string): boolean {
   return /[\n{]|: /.test(kubeconfig) || kubeconfig.length > 1_000
 }

@@ -1,4 +1,5 @@
-// GitHub's toolkit writes debug lines for its runner (`::debug::…`) to standard output, in one write each. On the command line that stream belongs to the report.
+// GitHub's toolkit writes debug lines for its runner (`::debug::…`) to standard output, in one write each.
+// On the command line, standard output has only the report.
 
 /** From now on, `stream` drops these lines. */
 export function dropRunnerCommands(stream: NodeJS.WriteStream): void {

@@ -1,9 +1,9 @@
-// The temporary folder that GitHub's runner has ready and a shell has not, under the name that the runner gives it.
+// The temporary folder. GitHub's runner provides one; on the command line, we create it under the runner's variable.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempDir } from '../runtime/environment.ts'
 
-/** One for this process alone, gone when it ends, however it ends. */
+/** Creates a folder for this process alone. It is removed when the process exits, for whatever reason. */
 export function createTempDir(env: NodeJS.ProcessEnv = process.env): void {
   const folder = mkdtempSync(join(tempDir(), 'mesh-canary-'))
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))

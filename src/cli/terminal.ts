@@ -10,8 +10,9 @@ export type Terminal = Pick<Host, 'info' | 'warning' | 'group'> & {
 type Format = Parameters<typeof styleText>[0]
 
 /**
- * Errors go to `errors`, all other lines to `stream`. Each stream gets colours only if it is a terminal and NO_COLOR is not set;
- * FORCE_COLOR overrides both. `styleText` decides that, in the same way as Node.js itself.
+ * Errors go to `errors`, all other lines to `stream`.
+ * A stream gets colours only if it is a terminal and NO_COLOR is not set; FORCE_COLOR overrides both.
+ * `styleText` decides that, in the same way as Node.js itself.
  */
 export function terminal(
   stream: NodeJS.WriteStream,
@@ -47,7 +48,7 @@ function sectionMark(what: 'start' | 'end', name: string): string {
   return `\u001b[0Ksection_${what}:${Math.floor(Date.now() / 1000)}:mesh_canary_${name.replace(/\W/g, '_')}\r\u001b[0K`
 }
 
-/** Lines quote pods, events and webhooks. Without control characters they cannot move the cursor, set colours or end a section. */
+/** Lines quote pods, events and webhooks, which must not move the cursor, set colours or end a section. */
 export function withoutControlCharacters(text: string): string {
   return text.replace(/\r\n/g, '\n').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd')
 }

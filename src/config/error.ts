@@ -1,4 +1,4 @@
-/** A fault in what the user wrote: shown as it is, without a stack, before anything is touched. */
+/** A mistake in what the user wrote. The message is shown without a stack, before anything changes. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }

@@ -1,9 +1,11 @@
-// The action's inputs: each is a place in the config. action.yml and the README are generated from this table.
+// The action's inputs. Each sets one key of the config.
+// action.yml and the reference pages are generated from this table.
 
 /**
- * `yaml: true`: a map of keys; `'or text'`: a map where there is a colon, else a single value; `'list'`: a list.
- * `text`: the key of the map that a single value stands for, where other inputs give further keys of it.
- * `default`: what the runner gives when the user does not.
+ * `yaml: true`: the input is a map in YAML; `'or text'`: a map if it contains a colon, otherwise a single value;
+ * `'list'`: a list in YAML.
+ * `text`: the key inside the section that a single value sets, if other inputs set further keys of that section.
+ * `default`: what the runner passes if the user does not set the input.
  */
 export type Input = {
   path: string[]
@@ -13,7 +15,7 @@ export type Input = {
   default?: string
 }
 
-/** Sections come before the keys inside them, so that the finer input wins. */
+/** Sections come before the keys inside them, so that the more specific input wins. */
 export const inputs: Record<string, Input> = {
   name: { path: ['name'], example: 'shop' },
   namespace: { path: ['namespace'], example: 'sample-app' },
@@ -36,7 +38,7 @@ export const inputs: Record<string, Input> = {
   mirror: { path: ['istio', 'mirror'], example: 'https://mirror.example/istio' },
   sha256: { path: ['istio', 'sha256'], example: '5f7c…' },
   cache: { path: ['cache'], example: 'false' },
-  // The token of a server of one's own is not GitHub's: there is none for it unless the user gives one.
+  // The token of GitHub Enterprise Server does not work on github.com, so it is not passed by default.
   token: {
     path: ['token'],
     example: '${{ secrets.GITHUB_COM_TOKEN }}',

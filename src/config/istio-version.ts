@@ -1,4 +1,4 @@
-// Which Istio is asked for: one version, a range, or `latest`, said in the config or in a file that other tools read as well.
+// Reads the Istio version: one version, a range, or `latest`, from the config or from a file that other tools share.
 import { basename } from 'node:path'
 import { clean, validRange } from 'semver'
 import { parse } from 'smol-toml'
@@ -7,7 +7,7 @@ import { decodeText } from './read.ts'
 export const defaultVersion = '1.31.0'
 export const versionForm = 'a version of Istio such as 1.31.0, 1.31, 1.31.x, ">=1.30 <1.32" or latest'
 
-/** The version without its `v`, the range as it was written, or `latest`; undefined for what is none of these. */
+/** The version without its `v`, the range as written, or `latest`; undefined for anything else. */
 export function versionSpec(raw: unknown): string | undefined {
   // YAML reads 1.30 as the number 1.3.
   if (typeof raw !== 'string') return undefined
@@ -16,26 +16,27 @@ export function versionSpec(raw: unknown): string | undefined {
   return /\d/.test(text) ? (clean(text) ?? (validRange(text) === null ? undefined : text)) : undefined
 }
 
-/** Names under which asdf, mise and their like know istioctl; mise puts where it comes from before it: `aqua:istio/istioctl`. */
-const isOurs = (name: string) => /^(.*[:/])?(istioctl|istio)$/.test(name)
+/** The names of istioctl in asdf, mise and similar tools. mise puts the backend first: `aqua:istio/istioctl`. */
+const isIstioctl = (name: string) => /^(.*[:/])?(istioctl|istio)$/.test(name)
 
-/** A sentence instead of a version when there is none. */
+/** Reads the version from a file. `fault` says why there is none. */
 export function versionIn(file: string): { version: string } | { fault: string } {
   const text = decodeText(file)
   if (typeof text !== 'string') return { fault: `the file ${text.fault}` }
-  const found = file.endsWith('.toml')
-    ? inToml(text)
-    : basename(file) === '.tool-versions'
-      ? inLines(text)
-      : plain(text)
+  const found = parserOf(file)(text)
   if (typeof found === 'object') return found
   const version = versionSpec(found)
   return version === undefined
-    ? { fault: `it says ${JSON.stringify(found)}, where ${versionForm} was expected` }
+    ? { fault: `the file says ${JSON.stringify(found)}; expected ${versionForm}` }
     : { version }
 }
 
 type Found = string | { fault: string }
+
+function parserOf(file: string): (text: string) => Found {
+  if (file.endsWith('.toml')) return fromToml
+  return basename(file) === '.tool-versions' ? fromToolVersions : fromPlainText
+}
 
 const lines = (text: string) =>
   text
@@ -43,31 +44,32 @@ const lines = (text: string) =>
     .map((line) => line.replace(/#.*/, '').trim())
     .filter(Boolean)
 
-function plain(text: string): Found {
+function fromPlainText(text: string): Found {
   const [version, ...rest] = lines(text)
   return version !== undefined && rest.length === 0
     ? version
-    : { fault: `it has ${lines(text).length} lines that say something, where one with a version was expected` }
+    : { fault: `the file has ${lines(text).length} lines with content; expected one line with a version` }
 }
 
-/** asdf: a tool and its versions a line, the first of which counts. */
-function inLines(text: string): Found {
+/** asdf: each line has a tool and its versions; the first version counts. */
+function fromToolVersions(text: string): Found {
   const [, version] =
     lines(text)
       .map((line) => line.split(/\s+/))
-      .find(([name = '']) => isOurs(name)) ?? []
-  return version ?? { fault: 'it has no line for istioctl, such as `istioctl 1.31.0`' }
+      .find(([name = '']) => isIstioctl(name)) ?? []
+  return version ?? { fault: 'the file has no line for istioctl; add one such as `istioctl 1.31.0`' }
 }
 
-/** mise: a version, several of which the first counts, or a map with one. */
-function inToml(text: string): Found {
+/** mise: a version, a list whose first version counts, or a map with the key `version`. */
+function fromToml(text: string): Found {
   try {
     const { tools = {} } = parse(text) as { tools?: Record<string, unknown> }
-    const [, said] = Object.entries(tools).find(([name]) => isOurs(name)) ?? []
-    const first: unknown = Array.isArray(said) ? said[0] : said
+    const [, value] = Object.entries(tools).find(([name]) => isIstioctl(name)) ?? []
+    const first: unknown = Array.isArray(value) ? value[0] : value
     const version = typeof first === 'object' && first !== null ? (first as { version?: unknown }).version : first
-    return typeof version === 'string' ? version : { fault: 'it has no `istioctl = "…"` under [tools]' }
+    return typeof version === 'string' ? version : { fault: 'the file has no `istioctl = "…"` under [tools]; add it' }
   } catch (error) {
-    return { fault: `it is not valid TOML: ${error instanceof Error ? error.message.split('\n')[0]! : String(error)}` }
+    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error)
+    return { fault: `the file is not valid TOML: ${reason}` }
   }
 }

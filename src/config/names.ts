@@ -1,20 +1,20 @@
-// What follows from a config by name alone: which services it is about, and which names are taken by what it writes.
+// What follows from the names in a config: the services it covers, and the object names that it reserves.
 import type { CanaryConfig, Config, ServicePolicy } from './schema.ts'
 
 type Canaries = Pick<Config, 'canary' | 'canaries'>
 
-/** The promotions: one, or several. */
+/** All promotions of the config: those of `canaries`, or the one of `canary`. */
 export function canariesOf({ canary, canaries = [] }: Canaries): CanaryConfig[] {
   return canary ? [canary] : canaries
 }
 
-/** The subsets between which the service's canary moves traffic, stable first; none where there is no such canary. */
+/** The subsets between which the service's canary moves traffic; undefined without a canary by subset. */
 export function splitSubsets(config: Canaries, service: string): [stable: string, canary: string] | undefined {
   const found = canariesOf(config).find((each) => each.service === service && each.stable.by === 'subset')
   return found && [found.stable.name, found.canary.name]
 }
 
-/** The services with policies, those of canaries among them, with their subsets filled in. */
+/** All services with policies, including those of canaries, whose subsets are added. */
 export function servicesOf({
   services = {},
   ...config
@@ -31,16 +31,16 @@ export function servicesOf({
   return { ...services, ...Object.fromEntries(ofCanaries) }
 }
 
-/** The name of the route that is ours in a VirtualService, the last one: the one that a promotion moves. */
+/** Our route in a VirtualService. It is the last one, and a promotion changes its weights. */
 export const routeName = 'mesh-canary'
 
-/** The routes that an A/B stage puts before those that split; never part of a split themselves. */
+/** The routes that an A/B stage adds before the split. They never split traffic themselves. */
 export const abRouteName = 'mesh-canary-ab'
 
-/** The AuthorizationPolicy of `defaultDeny`. */
+/** Name of the AuthorizationPolicy of `defaultDeny`. */
 export const defaultDenyName = 'default-deny'
 
-/** The AuthorizationPolicy that refuses requests without a token. */
+/** Name of the AuthorizationPolicy that refuses requests without a token. */
 export function requiredName(jwt: string): string {
   return `${jwt}-required`
 }

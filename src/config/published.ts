@@ -1,4 +1,4 @@
-// The schema as it is published: JSON Schema of what a person writes, and the descriptions in it.
+// The schema as it is published: a JSON Schema of what a person writes, with the descriptions.
 import * as z from 'zod'
 import { schema } from './schema.ts'
 
@@ -13,12 +13,12 @@ export type Node = {
   items?: Node
 }
 
-/** Made anew at each call, in some milliseconds. */
+/** Generated at each call, which takes a few milliseconds. */
 export function publishedSchema(): Node {
   return z.toJSONSchema(schema, { io: 'input' }) as Node
 }
 
-/** What the schema says of the value at a path of named keys, list items and keys of any name alike; nothing where it knows none. */
+/** The node of the value at a path; {} for an unknown path. Items of a list, or of a map with free names, share one. */
 export function nodeAt(path: readonly (string | number)[], root = publishedSchema()): Node {
   return path.reduce<Node>((node, key) => {
     const rest = node.additionalProperties

@@ -1,6 +1,6 @@
-// Keys that had another name before version 1: whoever still writes one is told the new one.
+// Keys that had another name before version 1. The error for an old name gives the new one.
 
-const renamedKeys: Record<string, string> = {
+export const renamedKeys: Record<string, string> = {
   'canary.patience': 'progressDeadline',
   'canary.confirmWithin': 'confirmTimeout',
   'canary.waitForRun': 'leaseWaitTimeout',
@@ -8,15 +8,15 @@ const renamedKeys: Record<string, string> = {
   'verify.deep': 'trafficChecks',
 }
 
-const renamedInputs: Record<string, string> = { deep: 'traffic-checks' }
+export const renamedInputs: Record<string, string> = { deep: 'traffic-checks' }
 
-/** The new name of a key in the config file, if `path` ended in an old one; canaries of a list count like a single one. */
+/** The new name of the key at the end of `path`, if it was renamed. `canaries` has the same keys as `canary`. */
 export function newNameOfKey(path: readonly (string | number)[]): string | undefined {
   const pattern = path[0] === 'canaries' ? ['canary', ...path.slice(2)] : path
   return renamedKeys[pattern.join('.')]
 }
 
-/** The new name of an input, if `name` is an old one. */
+/** The new name of the input, if it was renamed. */
 export function newNameOfInput(name: string): string | undefined {
   return renamedInputs[name]
 }

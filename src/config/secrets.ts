@@ -1,25 +1,29 @@
-// What must not be shown or kept anywhere, leaf by leaf: whole values are masked too coarsely, lines of them too finely. Pure.
+// The secrets in a config, which no line, report or file may show. Pure.
 import { canariesOf } from './names.ts'
 import type { Config } from './schema.ts'
 
-/** The secrets that stand in the config itself; those of a kubeconfig are its own (cluster/connect.ts). */
+/** Each secret as a string of its own. The secrets of the kubeconfig are found in cluster/connect.ts. */
 export function secretsInConfig(config: Config): string[] {
   return [
     ...(config.token === undefined ? [] : [config.token]),
     ...(config.istio ? passwords(config.istio.mirror) : []),
     ...canariesOf(config).flatMap(({ prometheus, webhooks }) => [
       ...(prometheus?.token === undefined ? [] : [prometheus.token]),
-      ...(prometheus?.address === undefined ? [] : inAddress(prometheus.address)),
-      ...Object.values(webhooks).flatMap(({ url }) => inAddress(url)),
+      ...(prometheus?.address === undefined ? [] : secretsInAddress(prometheus.address)),
+      ...Object.values(webhooks).flatMap(({ url }) => secretsInAddress(url)),
     ]),
   ]
 }
 
-/** Shorter ones are words of every text. */
-const [shortestPassword, shortestToken] = [4, 8]
+/** Shorter strings occur in ordinary text. */
+const minPasswordLength = 4
+const minTokenLength = 8
 
-/** Chat services put their tokens into paths and queries: what is long there is taken for one. Each as it is, and as it stands in the address. */
-function inAddress(address: string): string[] {
+/**
+ * Chat services put their tokens into paths and queries, so long parts count as tokens.
+ * Each token is returned decoded, and as it is spelt in the address.
+ */
+function secretsInAddress(address: string): string[] {
   const { search, pathname } = new URL(address)
   const values = search
     .slice(1)
@@ -30,14 +34,14 @@ function inAddress(address: string): string[] {
     .split('/')
     .filter((part) => part.length >= 16)
     .flatMap(spellings)
-  return [...new Set([...passwords(address), ...[...values, ...parts].filter((each) => each.length >= shortestToken)])]
+  return [...new Set([...passwords(address), ...[...values, ...parts].filter((each) => each.length >= minTokenLength)])]
 }
 
-/** A name without a password is a token. */
+/** A user name without a password is a token. */
 function passwords(address: string): string[] {
   const { username, password } = new URL(address)
   return [...new Set(spellings(password === '' ? username : password))].filter(
-    (each) => each.length >= shortestPassword,
+    (each) => each.length >= minPasswordLength,
   )
 }
 
@@ -45,7 +49,7 @@ function spellings(text: string): string[] {
   try {
     return [text, decodeURIComponent(text)]
   } catch {
-    // A bare per cent sign.
+    // The text has a bare per cent sign.
     return [text]
   }
 }

@@ -1,14 +1,18 @@
-// What the user wrote, as plain data that remembers where each value stands, so that an error can name the line.
+// The config file and the inputs as one plain object that knows the line of each value, for error messages.
 import { YamlError } from '../yaml/faults.ts'
 import { parse, type YamlDocument } from '../yaml/parse.ts'
 import type { Path } from '../yaml/positions.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 
-type Fragment = { at: string[]; value: unknown; where: (path: Path, key?: string) => string }
-export type Source = { value: Record<string, unknown>; where: (path: Path, key?: string) => string }
+/** The file and line, or the input, of the value at a path, or of `key` inside that value. */
+type Where = (path: Path, key?: string) => string
 
-/** The file first, then each input over it, sections before single keys. */
+/** The value of the file or of one input, and the path that it is placed at. */
+type Fragment = { at: string[]; value: unknown; where: Where }
+export type Source = { value: Record<string, unknown>; where: Where }
+
+/** The file comes first, and each input overrides it, sections before single keys. */
 export function gather(file: { name: string; text: string } | undefined, given: ReadonlyMap<string, string>): Source {
   const fragments = [
     ...(file ? [yamlFragment([], file.text, file.name, false, (line) => `${file.name}:${line}`)] : []),
@@ -50,11 +54,11 @@ function yamlFragment(
   isList: boolean,
   location: (line: number) => string,
 ): Fragment {
-  const { value, lineOf } = parsed(text, location)
-  if (typeof value !== 'object' || value === null || Array.isArray(value) !== isList)
-    throw new ConfigError(
-      `${name}: expected ${isList ? 'a YAML list' : 'YAML with keys, such as \`key: value\`'}, but it holds ${value === null ? 'nothing' : isList ? 'no list' : 'a single value or a list'}`,
-    )
+  const { value, lineOf } = parseYaml(text, location)
+  if (typeof value !== 'object' || value === null || Array.isArray(value) !== isList) {
+    const expected = isList ? 'a YAML list, such as `[{ key: value }]`' : 'YAML with keys, such as `key: value`'
+    throw new ConfigError(`${name}: expected ${expected}, but found ${typeName(value)}`)
+  }
   return {
     at,
     value,
@@ -62,7 +66,13 @@ function yamlFragment(
   }
 }
 
-function parsed(text: string, location: (line: number) => string): YamlDocument {
+function typeName(value: unknown): string {
+  if (value === null || value === undefined) return 'nothing'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'a map of keys' : 'a single value'
+}
+
+function parseYaml(text: string, location: (line: number) => string): YamlDocument {
   try {
     return parse(text)
   } catch (error) {

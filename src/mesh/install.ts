@@ -5,6 +5,7 @@ import { managedBy } from '../cluster/labels.ts'
 import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
+import { istioDefaults } from '../config/schema/istio.ts'
 import { defaultRevision } from './labels.ts'
 import { readOverlays, valuesIn, type Overlay } from './overlays.ts'
 import { listControlPlanes, recordName } from './revisions.ts'
@@ -16,9 +17,6 @@ import { listControlPlanes, recordName } from './revisions.ts'
  */
 export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
 export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
-
-/** Istio 1.30.0 to 1.30.3 default to another registry. */
-const officialHub = 'docker.io/istio'
 
 /** A value that the config's `set` and `overlays` give, by its dotted key. */
 type ValueLookup = (key: string) => string | undefined
@@ -51,7 +49,7 @@ export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): 
 
 function profileOf({ profile, set }: IstioConfig, lookup: ValueLookup): string {
   if (set.some((pair) => pair.startsWith('profile='))) return lookup('profile')!
-  return profile ?? lookup('profile') ?? 'default'
+  return profile ?? lookup('profile') ?? istioDefaults.profile
 }
 
 /** The config's keys as istioctl's `--set` values. */
@@ -60,7 +58,7 @@ function valuesOf(
   lookup: ValueLookup,
 ): string[] {
   const isHubSet = (lookup('hub') ?? lookup('values.global.hub')) !== undefined
-  const hub = ownHub ?? (isHubSet ? undefined : officialHub)
+  const hub = ownHub ?? (isHubSet ? undefined : istioDefaults.hub)
   return [
     ...(profile === undefined ? [] : [`profile=${profile}`]),
     // Not `hub`, which loses against the `values.global.hub` of an overlay.

@@ -2,14 +2,17 @@
 import { setTimeout } from 'node:timers/promises'
 
 export type Clock = {
-  /** Milliseconds since the epoch, by a clock that only goes forward. */
+  /**
+   * Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a
+   * promotion, and no step may pass or end because of that.
+   */
   now(): number
   /** @throws the signal's reason when it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
 export const systemClock: Clock = {
-  now: monotonicNow,
+  now: () => Math.round(performance.timeOrigin + performance.now()),
   sleep: async (ms, signal) => {
     try {
       await setTimeout(ms, undefined, signal && { signal })
@@ -18,12 +21,4 @@ export const systemClock: Clock = {
       throw error
     }
   },
-}
-
-/**
- * Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a
- * promotion, and no step may pass or end because of that.
- */
-export function monotonicNow(): number {
-  return Math.round(performance.timeOrigin + performance.now())
 }

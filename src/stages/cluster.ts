@@ -9,6 +9,7 @@ import { ConfigError } from '../config/error.ts'
 import { defaultVersion } from '../config/istio-version.ts'
 import { nearest } from '../config/nearest.ts'
 import type { ClusterConfig, Config, StageName } from '../config/schema.ts'
+import { clusterDefaults } from '../config/schema/cluster.ts'
 import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
 import { nodeImage } from '../kind/images.ts'
@@ -70,7 +71,11 @@ function wantedCluster({ cluster }: Config, istioVersion: string | undefined): W
   const { config, image, version, kubernetes, name } = cluster!
   const file = config === undefined ? undefined : readConfigFile(config)
   const chosen = image ?? (file?.choosesImage ? undefined : nodeImage(version, kubernetes, supportedBy(istioVersion)))
-  return { ...cluster!, name: name ?? file?.name ?? 'mesh-canary', ...(chosen === undefined ? {} : { image: chosen }) }
+  return {
+    ...cluster!,
+    name: name ?? file?.name ?? clusterDefaults.name,
+    ...(chosen === undefined ? {} : { image: chosen }),
+  }
 }
 
 /** The Kubernetes versions that this Istio supports; those of the default version where it is unknown. */
@@ -136,8 +141,10 @@ function left({ kind, kubeconfig }: KindContext, remove: boolean): kinds.LeftClu
 async function makeCluster(context: KindContext): Promise<void> {
   const { kind, kubeconfig, wanted, host } = context
   const file = wanted.config === undefined ? join(kubeconfig, '..', 'kind.yaml') : resolve(wanted.config)
-  if (wanted.config === undefined)
-    writeFileSync(file, kindConfig(wanted.nodes ?? 1, wanted.ports ?? { http: 80, https: 443 }), { mode: 0o600 })
+  if (wanted.config === undefined) {
+    const { nodes = clusterDefaults.nodes, ports = clusterDefaults.ports } = wanted
+    writeFileSync(file, kindConfig(nodes, ports), { mode: 0o600 })
+  }
   host.onKindCluster(left(context, true))
   try {
     await kinds.create(kind, kubeconfig, file, wanted.image)

@@ -1,5 +1,6 @@
 // Downloads one file of a release: tries again when that may help, and resumes where the connection broke.
 import { createWriteStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { get, retryRequest, type Answer } from './http.ts'
 
@@ -17,6 +18,8 @@ export async function download(
 ): Promise<void> {
   let version: string | undefined
   const attempt = async () => {
+    // When a connection breaks, the last bytes received may not be in the file: only its size tells where to resume.
+    if (version !== undefined) progress.received = (await stat(file)).size
     const isPartial = version !== undefined && progress.received > 0
     // With `if-range` the server answers with the whole file when it has changed since.
     const headers = isPartial ? { range: `bytes=${progress.received}-`, 'if-range': version! } : {}

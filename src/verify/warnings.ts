@@ -3,7 +3,7 @@ import { matches } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
-import { ejects } from '../config/warnings.ts'
+import { ejects } from '../config/warnings/services.ts'
 import { expectsSidecar, hasEnded, hasSidecar, isReady } from '../mesh/sidecar.ts'
 
 export type ClusterFacts = {

@@ -89,7 +89,7 @@ test("init writes a config from what is there, twice the same, and over nobody e
 
   expect(await run(['init', '--namespace', 'sample-app'])).toMatchObject({
     code: 2,
-    err: expect.stringContaining('mesh.yaml is there already') as string,
+    err: expect.stringContaining('mesh.yaml already exists') as string,
   })
   expect(await run(['init', '--namespace', 'sample-ap'])).toMatchObject({
     code: 2,

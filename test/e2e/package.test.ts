@@ -54,7 +54,7 @@ test('an older Node.js is told in one line, before anything that it does not kno
     encoding: 'utf8',
   })
   expect(stderr).toMatch(
-    /^mesh-canary needs Node\.js 24 or newer, and this is v\S+ \(.*\); install a newer one, or put it before this one on the PATH\n$/,
+    /^mesh-canary needs Node\.js 24 or newer, and this is v\S+ \(.*\); install a newer version, or put it first on the PATH\n$/,
   )
   expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
 })

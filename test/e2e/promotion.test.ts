@@ -203,7 +203,7 @@ const backToStable = (service: string) =>
   ])
 
 /** What counts of failed requests say. */
-const condemned = /^(success rate|no worse than stable): of the canary's requests \d+ of \d+ \(.*%\) failed/
+const condemned = /^(success rate|no worse than stable): \d+ of \d+ canary requests \(.*%\) failed/
 const spec = async () =>
   (JSON.parse(await kubectl('get', 'virtualservice', 'backend', '-o', 'json')) as { spec: object }).spec
 const steps = ({ report }: ActionRun, of = 0) =>
@@ -443,7 +443,11 @@ describe('others are asked', () => {
       interval: '60s',
       webhooks: { stop: { type: 'rollback', url: `${url}/third` } },
     })
-    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the webhook stop asked for it' })
+    expect(outputs, log).toMatchObject({
+      verdict: 'rolled-back',
+      weight: '0',
+      reason: 'the webhook stop requested a rollback',
+    })
   })
 })
 

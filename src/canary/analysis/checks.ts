@@ -1,66 +1,77 @@
-// The checks of a promotion on the requests it saw: their tests, side by side, and what they say. Pure.
-// The chance of a false alarm is shared out among them evenly: by the union bound it holds for all of them together.
+// The checks of a promotion on the requests it observes: their tests side by side, and the verdict of each. Pure.
+// They share the allowed chance of a false alarm evenly, so it holds for all of them together (union bound).
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { Judgement } from './mixture.ts'
+import { addToWindows, compareWindows, noWindows, windowsAfterShift, type Windows } from './latency-windows.ts'
+import type { Decision } from './mixture.ts'
 import * as objective from './objective.ts'
 import * as relative from './relative.ts'
 import {
-  quantileEdge,
-  noRequests,
-  countSlower,
   addRequests,
+  countSlower,
+  noRequests,
+  quantileEdge,
   type LimitCounts,
   type RequestCounts,
   type Times,
 } from './request-counts.ts'
-import { windowsAfterShift, compareWindows, noWindows, addToWindows, type Windows } from './latency-windows.ts'
 
-/** Of 100 requests the slowest may be slower than what a p99 states. */
-const slowest = 0.01
-/** So many timed requests of stable tell its own p99 well enough to hold the canary against it. */
-const enoughTimed = 200
-/** So many requests of both together are compared at once. */
-const enoughToCompare = 10
+/** The share of requests that may be slower than a p99. */
+const slowShare = 0.01
+/** After so many timed requests stable's own p99 is known well enough to compare the canary with it. */
+const minTimedRequests = 200
+/** Samples are joined until both versions together served so many requests. */
+const minComparedRequests = 10
 
+/** The state of all tests; an optional one is missing when the plan does not ask for it. */
 export type Checks = {
   successRate: objective.Objective
   p99?: objective.Objective
-  /** No worse than stable: in failures, and in requests slower than `edgeMs`, stable's own p99 as far as its buckets tell. */
+  /** The canary's failures in comparison with stable's. */
   failures?: relative.Relative
+  /** Requests slower than stable's own p99 (`stableP99Ms`), in comparison with stable's. */
   latency?: relative.Relative
-  edgeMs?: number
-  /** What both served and is not compared yet. */
-  waiting: { canary: RequestCounts; stable: RequestCounts }
-  /** Times of both that are not compared yet. */
+  /** Stable's p99 in milliseconds, as exact as its histogram's buckets are. */
+  stableP99Ms?: number
+  /** What both served since they were last compared. */
+  uncompared: { canary: RequestCounts; stable: RequestCounts }
+  /** Latencies that are not compared yet. */
   windows: Windows
 }
 
-/** `against` and `below`: the E values of the test, 1 at the start; the first condemns and the second certifies at 1/alpha. */
+export type CheckName = 'success rate' | 'p99' | 'failures vs stable' | 'latency vs stable'
+
+/**
+ * One check, for the report: what it counted since the first stage, and its verdict. `failEvidence`, `passEvidence`:
+ * E values, 1 at the start; the check fails or passes once one reaches `threshold` (1/α). `shared`: the canary misses
+ * its limit, but nothing shows that stable does better.
+ */
 export type CheckResult = {
-  check: string
+  check: CheckName
   canary: LimitCounts
   stable: LimitCounts
   failEvidence: number
   passEvidence: number
   threshold: number
-  verdict: Judgement | 'shared'
+  verdict: Decision | 'shared'
 }
 
+/** The tests that the plan asks for, without evidence. */
 export function createChecks({ checks: { successRate, p99, noWorseThanStable } }: CanaryConfig): Checks {
   const { enabled, margin, latency } = noWorseThanStable
   return {
     successRate: objective.create(1 - successRate),
-    ...(p99 === undefined ? {} : { p99: objective.create(slowest) }),
+    ...(p99 === undefined ? {} : { p99: objective.create(slowShare) }),
     ...(enabled ? { failures: relative.create(margin) } : {}),
     ...(enabled && latency ? { latency: relative.create(margin) } : {}),
-    waiting: { canary: noRequests, stable: noRequests },
+    uncompared: { canary: noRequests, stable: noRequests },
     windows: noWindows,
   }
 }
 
 /**
- * Adds what a tick saw. `alone`: stable was meant to get nothing, so that it cannot be compared with.
- * `usual`: stable's times before this tick, from which the edge is taken once; later it stays, whatever is seen.
+ * Adds what both versions served since the sample before. `alone`: stable is meant to get no requests, so there is
+ * nothing to compare with. `stableTimes`: stable's latencies before this sample. Its p99 is taken from them once, and
+ * stays whatever comes later.
  */
 export function addSample(
   plan: CanaryConfig,
@@ -68,180 +79,184 @@ export function addSample(
   canary: RequestCounts,
   stable: RequestCounts,
   alone: boolean,
-  usual: Times,
+  stableTimes: Times,
 ): Checks {
-  const edgeMs =
-    checks.edgeMs ?? (checks.latency && usual.total >= enoughTimed ? quantileEdge(usual, 1 - slowest) : undefined)
+  const stableP99Ms = checks.stableP99Ms ?? (checks.latency && quantileOfStable(stableTimes))
   const { windows, complete } = addToWindows(checks.windows, canary, stable, plan.pollInterval)
-  const limit = plan.checks.p99
-  const waiting = alone
-    ? checks.waiting
-    : { canary: addRequests(checks.waiting.canary, canary), stable: addRequests(checks.waiting.stable, stable) }
+  const completeWindows = complete ? windows : undefined
+  const { p99, latency, uncompared } = checks
+  const limitMs = plan.checks.p99
   const added: Checks = {
     ...checks,
-    waiting,
     windows,
-    ...(edgeMs === undefined ? {} : { edgeMs }),
-    successRate: objective.add(checks.successRate, failed(canary), alone),
-    ...(checks.p99 && limit !== undefined
-      ? { p99: slowerThan(limit, checks.p99, canary, alone, complete ? windows : undefined) }
-      : {}),
-    ...(checks.latency && edgeMs !== undefined && complete
-      ? { latency: slowerThanStable(edgeMs, checks.latency, windows) }
+    ...(stableP99Ms === undefined ? {} : { stableP99Ms }),
+    uncompared: alone ? uncompared : addToBoth(uncompared, canary, stable),
+    successRate: objective.add(checks.successRate, countFailures(canary), alone),
+    ...(p99 && limitMs !== undefined ? { p99: addLatencies(p99, limitMs, canary, alone, completeWindows) } : {}),
+    ...(latency && stableP99Ms !== undefined && completeWindows
+      ? { latency: compareLatencies(latency, stableP99Ms, completeWindows) }
       : {}),
   }
-  return waiting.canary.requests > 0 && waiting.canary.requests + waiting.stable.requests >= enoughToCompare
-    ? compared(added)
-    : added
+  return hasEnoughToCompare(added.uncompared) ? compareFailures(added) : added
 }
 
-/** Before the weight changes: what is waiting is compared, and what is published from now on is not put together with it. */
+function quantileOfStable(times: Times): number | undefined {
+  return times.total >= minTimedRequests ? quantileEdge(times, 1 - slowShare) : undefined
+}
+
+function addToBoth(sums: Checks['uncompared'], canary: RequestCounts, stable: RequestCounts): Checks['uncompared'] {
+  return { canary: addRequests(sums.canary, canary), stable: addRequests(sums.stable, stable) }
+}
+
+function hasEnoughToCompare({ canary, stable }: Checks['uncompared']): boolean {
+  return canary.requests > 0 && canary.requests + stable.requests >= minComparedRequests
+}
+
+/** Before the weight changes: compares what is uncompared, so that it is not joined with what is served afterwards. */
 export function closeComparison(checks: Checks): Checks {
-  return { ...compared(checks), windows: windowsAfterShift }
+  return { ...compareFailures(checks), windows: windowsAfterShift }
 }
 
 /**
- * Compares what both served since the last time. At two requests a second hardly a tick holds requests of both; so ticks
- * are put together until there are some, but never across a change of weight, for what failed may have changed with it.
+ * Compares what both served since the last time. At two requests a second hardly any sample has requests of both
+ * versions, so samples are joined until there are some. They are never joined across a change of weight, because the
+ * failure rate may have changed with it.
  */
-function compared(checks: Checks): Checks {
-  const {
-    successRate,
-    failures,
-    waiting: { canary, stable },
-  } = checks
+function compareFailures(checks: Checks): Checks {
+  const { successRate, failures, uncompared } = checks
+  const { canary, stable } = uncompared
   return {
     ...checks,
-    waiting: { canary: noRequests, stable: noRequests },
-    successRate: objective.compare(successRate, failed(canary), failed(stable)),
-    ...(failures ? { failures: relative.add(failures, unanswered(canary), unanswered(stable)) } : {}),
+    uncompared: { canary: noRequests, stable: noRequests },
+    successRate: objective.compare(successRate, countFailures(canary), countFailures(stable)),
+    ...(failures ? { failures: relative.add(failures, countUnanswered(canary), countUnanswered(stable)) } : {}),
   }
 }
 
-/** Its own times count at once, those beside stable's when there are windows to compare. */
-function slowerThan(
-  limitMs: number,
+/** The canary's own latencies count at once, the comparison with stable's when three windows are complete. */
+function addLatencies(
   before: objective.Objective,
+  limitMs: number,
   { times }: RequestCounts,
   alone: boolean,
-  windows: Windows | undefined,
+  completeWindows: Windows | undefined,
 ): objective.Objective {
   const test = objective.add(before, countSlower(times, limitMs), alone)
-  if (!windows) return test
-  const { canary, stable } = compareWindows(windows, limitMs)
+  if (!completeWindows) return test
+  const { canary, stable } = compareWindows(completeWindows, limitMs)
   return objective.compare(test, canary, stable)
 }
 
-function slowerThanStable(edgeMs: number, test: relative.Relative, windows: Windows): relative.Relative {
-  const { canary, stable, even } = compareWindows(windows, edgeMs)
-  return { ...relative.add(test, canary, stable), below: relative.add(test, canary, even).below }
+/** What speaks against the canary is compared with three windows of stable, what speaks for it with the same window. */
+function compareLatencies(test: relative.Relative, stableP99Ms: number, windows: Windows): relative.Relative {
+  const { canary, stable, stableSameWindow } = compareWindows(windows, stableP99Ms)
+  const { underMargin } = relative.add(test, canary, stableSameWindow)
+  return { ...relative.add(test, canary, stable), underMargin }
 }
 
-function failed({ requests, failures }: RequestCounts): LimitCounts {
+function countFailures({ requests, failures }: RequestCounts): LimitCounts {
   return { requests, violations: failures }
 }
 
-/** A caller that goes away may be a user who lost progressDeadline or one who closed a window: beside stable the difference tells. */
-function unanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
+/** A caller that went away may have lost patience or closed a window; the comparison with stable tells which. */
+function countUnanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
   return { requests, violations: failures + abandoned }
 }
 
-/** Each check's counts since the first weight, how strong its evidence is, and what it says. */
+/** The result of every check. `canary` and `stable`: what each served since the first stage. */
 export function checkResults(
   plan: CanaryConfig,
   checks: Checks,
   canary: RequestCounts,
   stable: RequestCounts,
 ): CheckResult[] {
-  const { edgeMs } = checks
-  const { p99 } = plan.checks
-  const alpha = alphaOf(plan, checks)
-  const line = (
-    check: string,
-    of: (served: RequestCounts) => LimitCounts,
-    evidence: { against: number; below: number },
-    verdict: CheckResult['verdict'],
-  ): CheckResult => ({
-    check,
-    canary: of(canary),
-    stable: of(stable),
-    failEvidence: evidence.against,
-    passEvidence: evidence.below,
-    threshold: 1 / alpha,
-    verdict,
-  })
+  const alpha = alphaPerCheck(plan, checks)
+  const { successRate, p99, failures, latency, stableP99Ms } = checks
+  const limitMs = plan.checks.p99
+  const result = (check: CheckName, outcome: TestOutcome, count: (served: RequestCounts) => LimitCounts) => [
+    { check, canary: count(canary), stable: count(stable), ...outcome, threshold: 1 / alpha },
+  ]
+  const slowerThan = (ms: number) => (served: RequestCounts) => countSlower(served.times, ms)
   return [
-    line('success rate', failed, objective.evidence(checks.successRate), objective.judge(checks.successRate, alpha)),
-    ...(checks.p99 && p99 !== undefined
-      ? [
-          line(
-            'p99',
-            ({ times }) => countSlower(times, p99),
-            objective.evidence(checks.p99),
-            objective.judge(checks.p99, alpha),
-          ),
-        ]
-      : []),
-    ...(checks.failures
-      ? [
-          line(
-            'failures beside stable',
-            unanswered,
-            relative.evidence(checks.failures),
-            relative.judge(checks.failures, alpha),
-          ),
-        ]
-      : []),
-    ...(checks.latency && edgeMs !== undefined
-      ? [
-          line(
-            'latency beside stable',
-            ({ times }) => countSlower(times, edgeMs),
-            relative.evidence(checks.latency),
-            relative.judge(checks.latency, alpha),
-          ),
-        ]
+    ...result('success rate', outcomeOfObjective(successRate, alpha), countFailures),
+    ...(p99 && limitMs !== undefined ? result('p99', outcomeOfObjective(p99, alpha), slowerThan(limitMs)) : []),
+    ...(failures ? result('failures vs stable', outcomeOfRelative(failures, alpha), countUnanswered) : []),
+    ...(latency && stableP99Ms !== undefined
+      ? result('latency vs stable', outcomeOfRelative(latency, alpha), slowerThan(stableP99Ms))
       : []),
   ]
 }
 
-/** What each check may contribute to the chance of a false alarm. */
-function alphaOf({ checks: { falseAlarm } }: CanaryConfig, { successRate, p99, failures, latency }: Checks): number {
+type TestOutcome = Pick<CheckResult, 'failEvidence' | 'passEvidence' | 'verdict'>
+
+function outcomeOfObjective(test: objective.Objective, alpha: number): TestOutcome {
+  const { overLimit, underLimit } = objective.evidence(test)
+  return { failEvidence: overLimit, passEvidence: underLimit, verdict: objective.decide(test, alpha) }
+}
+
+function outcomeOfRelative(test: relative.Relative, alpha: number): TestOutcome {
+  const { overMargin, underMargin } = relative.evidence(test)
+  return { failEvidence: overMargin, passEvidence: underMargin, verdict: relative.decide(test, alpha) }
+}
+
+/** The check compares with stable instead of holding a limit. */
+export function comparesWithStable({ check }: CheckResult): boolean {
+  return check === 'failures vs stable' || check === 'latency vs stable'
+}
+
+/** The chance of a false alarm that each check may have. */
+function alphaPerCheck(
+  { checks: { falseAlarm } }: CanaryConfig,
+  { successRate, p99, failures, latency }: Checks,
+): number {
   return falseAlarm / [successRate, p99, failures, latency].filter((each) => each !== undefined).length
 }
 
-/** So many requests, none of which failed, certify the success rate. */
+/** How many requests, none of which fails, prove that the canary keeps its success rate. */
 export function requestsToCertify(plan: CanaryConfig): number {
-  const begun = createChecks(plan)
-  const alpha = alphaOf(plan, begun)
-  const certified = (requests: number) =>
-    objective.judge(objective.add(begun.successRate, { requests, violations: 0 }, true), alpha) === 'pass'
-  let [short, long] = [0, 1]
-  while (!certified(long)) [short, long] = [long, 2 * long]
-  while (long - short > 1) {
-    const middle = Math.floor((short + long) / 2)
-    if (certified(middle)) long = middle
-    else short = middle
+  const checks = createChecks(plan)
+  const alpha = alphaPerCheck(plan, checks)
+  const isEnough = (requests: number) =>
+    objective.decide(objective.add(checks.successRate, { requests, violations: 0 }, true), alpha) === 'pass'
+  let [tooFew, enough] = [0, 1]
+  while (!isEnough(enough)) [tooFew, enough] = [enough, 2 * enough]
+  while (enough - tooFew > 1) {
+    const middle = Math.floor((tooFew + enough) / 2)
+    if (isEnough(middle)) enough = middle
+    else tooFew = middle
   }
-  return long
+  return enough
 }
 
-/** One sentence of what a line counted, with the limit it is held to. */
+/** One sentence: what the check counted, and the limit. */
 export function describeCheck(
-  { checks: { successRate, p99, noWorseThanStable } }: CanaryConfig,
-  { edgeMs }: Checks,
+  { checks: { successRate, p99 = 0, noWorseThanStable } }: CanaryConfig,
+  { stableP99Ms = 0 }: Checks,
   { check, canary, stable }: CheckResult,
 ): string {
-  const share = ({ requests, violations }: LimitCounts) =>
-    `${violations} of ${requests} (${percent(requests === 0 ? 0 : violations / requests)})`
-  const beside = `of stable's ${share(stable)}; ${noWorseThanStable.margin} times as often is tolerated`
-  if (check === 'success rate')
-    return `success rate: of the canary's requests ${share(canary)} failed, the limit is ${percent(1 - successRate)}; of stable's ${share(stable)}`
-  if (check === 'p99')
-    return `latency: of the canary's requests ${share(canary)} took longer than the limit of p99 (${p99 ?? 0} ms), which allows ${percent(slowest)}; of stable's ${share(stable)}`
-  if (check === 'failures beside stable')
-    return `no worse than stable: of the canary's requests ${share(canary)} failed or were given up, ${beside}`
-  return `no worse than stable: of the canary's requests ${share(canary)} took longer than ${edgeMs ?? 0} ms, stable's own p99; ${beside}`
+  const requests = `${canary.violations} of ${canary.requests} canary requests (${percent(shareOf(canary))})`
+  const ofStable = `stable: ${stable.violations} of ${stable.requests} (${percent(shareOf(stable))})`
+  const margin = `${noWorseThanStable.margin} times stable's rate is tolerated`
+  switch (check) {
+    case 'success rate':
+      return `success rate: ${requests} failed, the limit is ${percent(1 - successRate)}; ${ofStable}`
+    case 'p99':
+      return (
+        `latency: ${requests} took longer than the limit of p99 (${p99} ms), ` +
+        `which allows ${percent(slowShare)}; ${ofStable}`
+      )
+    case 'failures vs stable':
+      return `no worse than stable: ${requests} failed or were abandoned; ${ofStable}; ${margin}`
+    case 'latency vs stable':
+      return (
+        `no worse than stable: ${requests} took longer than ${stableP99Ms} ms, stable's own p99; ` +
+        `${ofStable}; ${margin}`
+      )
+  }
+}
+
+function shareOf({ requests, violations }: LimitCounts): number {
+  return requests === 0 ? 0 : violations / requests
 }
 
 function percent(fraction: number): string {

@@ -1,54 +1,66 @@
-// Which of stable's times belong beside which of the canary's. Pure.
-// A sidecar publishes its histograms every five seconds, at moments of its own. So what two of them publish in one tick was
-// not served at the same time, and mostly only one of them publishes in a tick at all. Ticks are put together to windows in
-// which both have published, and a window of the canary is held against stable's window before, the same, and the one
-// after: whatever slowed both down, and the canary published first, is in them.
+// Which of stable's latencies to compare with which of the canary's. Pure.
+//
+// A sidecar publishes its histograms every five seconds, each at its own moment. So what two sidecars publish in one
+// sample was not served at the same time, and in most samples only one of them publishes. Samples are joined to
+// windows in which both have published. A window of the canary is compared with stable's window before, the same one,
+// and the one after: whatever slowed down both is in one of these, even if the canary published it first.
 import { noRequests, countSlower, addRequests, type LimitCounts, type RequestCounts } from './request-counts.ts'
 
-/** The sidecars' own period (stats_flush_interval of Envoy). */
-const publishMs = 5_000
+/** How often a sidecar publishes its histograms: Envoy's stats_flush_interval. */
+const flushIntervalMs = 5_000
 
-export type Window = { ticks: number; canary: RequestCounts; stable: RequestCounts }
-/** The last is open; the three before it, as far as they are there, are complete. */
+/** `samples`: how many are joined in it. */
+export type Window = { samples: number; canary: RequestCounts; stable: RequestCounts }
+/** The last one still grows; up to three before it are complete. */
 export type Windows = Window[]
 
-const empty: Window = { ticks: 0, canary: noRequests, stable: noRequests }
-/** Before the first window nothing was served. */
+const empty: Window = { samples: 0, canary: noRequests, stable: noRequests }
+/** At the start: nothing was served before, so the window before the first one is complete and empty. */
 export const noWindows: Windows = [empty, empty]
-/** Of a window in which the weight changed each version got another share before and after: none such is ever judged. */
+/** After a change of weight: in its window the versions' shares differ before and after, so it is never compared. */
 export const windowsAfterShift: Windows = [empty]
 
-/** `complete`: with this tick three windows came together that can be judged. */
+/**
+ * Adds a sample. `pollIntervalMs`: the time between two samples. `complete`: with this sample three windows are
+ * complete, and `compareWindows` may be called.
+ */
 export function addToWindows(
   windows: Windows,
   canary: RequestCounts,
   stable: RequestCounts,
-  tickMs: number,
+  pollIntervalMs: number,
 ): { windows: Windows; complete: boolean } {
-  const open = windows.at(-1)!
+  const last = windows.at(-1) ?? empty
   const grown = {
-    ticks: open.ticks + 1,
-    canary: addRequests(open.canary, canary),
-    stable: addRequests(open.stable, stable),
+    samples: last.samples + 1,
+    canary: addRequests(last.canary, canary),
+    stable: addRequests(last.stable, stable),
   }
-  const closes = grown.ticks * tickMs >= publishMs && grown.canary.times.total > 0 && grown.stable.times.total > 0
+  const havePublished = grown.canary.times.total > 0 && grown.stable.times.total > 0
+  const closes = grown.samples * pollIntervalMs >= flushIntervalMs && havePublished
   const all = [...windows.slice(0, -1), grown, ...(closes ? [empty] : [])].slice(-4)
   return { windows: all, complete: closes && all.length === 4 }
 }
 
 /**
- * Slower than the limit, of three complete windows: the canary's of the middle one, and of stable's all that can have been served
- * at the same time among the requests of one window, the newest. So each of stable's requests counts once as a request, and its
- * being slow up to three times: to the canary's advantage. `even`: stable's of the middle window alone, for what is to be certified.
+ * Requests slower than the limit in three complete windows. `canary`: in the middle window. `stable`: the slow
+ * requests of all three windows, which may have been served at the same time, among the requests of the newest window
+ * only. So a slow request of stable counts up to three times, and a request once: in the canary's favour.
+ * `stableSameWindow`: in the middle window alone, to certify that the canary is not slower.
  */
 export function compareWindows(
   [before, same, after]: Windows,
   limitMs: number,
-): { canary: LimitCounts; stable: LimitCounts; even: LimitCounts } {
-  const stable = [before!, same!, after!].map((window) => countSlower(window.stable.times, limitMs))
+): { canary: LimitCounts; stable: LimitCounts; stableSameWindow: LimitCounts } {
+  const [slowBefore, slowSame, slowAfter] = [before!, same!, after!].map(({ stable }) =>
+    countSlower(stable.times, limitMs),
+  ) as [LimitCounts, LimitCounts, LimitCounts]
   return {
     canary: countSlower(same!.canary.times, limitMs),
-    stable: { requests: stable[2]!.requests, violations: stable.reduce((sum, { violations }) => sum + violations, 0) },
-    even: stable[1]!,
+    stable: {
+      requests: slowAfter.requests,
+      violations: slowBefore.violations + slowSame.violations + slowAfter.violations,
+    },
+    stableSameWindow: slowSame,
   }
 }

@@ -1,65 +1,94 @@
-// Is the canary's failure rate above its limit p0, and is it the canary's doing? Pure: it knows counts, no clock.
+// Is the canary's failure rate above its limit p0, and is the canary the cause? Pure: it knows counts, no clock.
 //
-// `own` weighs n requests with x failures for a rate p1 > p0 against p0:
-//   (p1/p0)^x · ((1−p1)/(1−p0))^(n−x)      (Bernoulli; Wald 1947)
-// It is fair while each request of the canary fails with a chance of at most p0, whatever came before. When failures come
-// in bursts, such as the outage of a database that both versions ask, it is not: one burst is hundreds of failures at once.
-// `beside` asks whether the canary fails more often than stable in the same tick (relative.ts, with a ratio of 1): which
-// version a request goes to is drawn by lot, so a burst falls on both in the proportion of their requests.
-// A canary fails when both have reached 1/α. The smaller of two never exceeds either, so that the chance of a false alarm
-// is at most α when either null hypothesis holds: failures within the limit however stable fares, or bursts of any form that
-// do not care for the version. Where stable is meant to get nothing (`alone`) there is no one to compare with, and
-// `beside` takes the same terms as `own`.
-import type { LimitCounts } from './request-counts.ts'
-import { eValue, eValueOf, ratios, addLogs, noEvidence, addTerms, type Evidence, type Judgement } from './mixture.ts'
+// `overLimit` weighs n requests with x failures for a rate p1 > p0 against p0 (Bernoulli; A. Wald, Sequential
+// Analysis, 1947):
+//   (p1/p0)^x · ((1−p1)/(1−p0))^(n−x)
+// It is a fair bet while each request to the canary fails with a chance of at most p0, whatever came before. It is
+// not fair when failures come in bursts, such as an outage of a database that both versions use: one burst is
+// hundreds of failures. `worseThanStable` asks whether the canary fails more often than stable in the same sample
+// (relative.ts with a margin of 1). The mesh decides by lot which version gets a request, so a burst hits both in the
+// proportion of their requests. A canary fails when both have reached 1/α. The smaller of two never exceeds either,
+// so the chance of a false alarm is at most α when either null hypothesis holds: failures within the limit, whatever
+// stable's rate is; or bursts of any form that do not depend on the version. Where stable is meant to get no requests
+// (`alone`) there is nothing to compare with, and `worseThanStable` adds the same ratios as `overLimit`.
+import {
+  addEvidence,
+  addLogRatios,
+  eValue,
+  eValueOfSum,
+  noEvidence,
+  noLogRatios,
+  ratios,
+  type Decision,
+  type Evidence,
+  type LogRatios,
+} from './mixture.ts'
 import * as relative from './relative.ts'
+import type { LimitCounts } from './request-counts.ts'
 
-/** The limit p0 on the rate, the evidence of its being missed, and the logarithms of the ratios that certify it. */
-export type Objective = { limit: number; own: Evidence; beside: Evidence; below: number[] }
+/**
+ * The test of one limit. `limit`: the tolerated share of requests that violate it, p0, above 0 and below 1.
+ * `underLimit`: sums of log likelihood ratios for lower rates, which certify that the limit is kept.
+ */
+export type Objective = { limit: number; overLimit: Evidence; worseThanStable: Evidence; underLimit: LogRatios }
 
-/** Capped half-way to 1, so that a lenient limit has alternatives too. */
-const above = (limit: number) => ratios.map((ratio) => Math.min(limit * ratio, (1 + limit) / 2))
-const below = (limit: number) => ratios.map((ratio) => limit / ratio)
+/** The alternatives p1; halfway to 1 at most, so that a lenient limit has alternatives, too. */
+const ratesOver = (limit: number) => ratios.map((ratio) => Math.min(limit * ratio, (1 + limit) / 2))
+const ratesUnder = (limit: number) => ratios.map((ratio) => limit / ratio)
 
-/** `limit`: the tolerated rate of failures, above 0 and below 1. */
+/** A test without evidence. `limit`: see Objective. */
 export function create(limit: number): Objective {
-  return { limit, own: noEvidence, beside: noEvidence, below: ratios.map(() => 0) }
+  return { limit, overLimit: noEvidence, worseThanStable: noEvidence, underLimit: noLogRatios }
 }
 
-/** Adds a tick of the canary. `alone` must be known before the tick (the canary's weight is 100), never taken from its counts. */
+/**
+ * Adds a sample of the canary. `alone`: the canary's weight is 100, and stable never served beside it. It must be known
+ * before the sample is taken, never be concluded from its counts: else the bet is not fair.
+ */
 export function add(test: Objective, canary: LimitCounts, alone: boolean): Objective {
   if (canary.requests === 0) return test
   const { limit } = test
-  const own = terms(canary, above(limit), limit)
+  const over = logRatios(canary, ratesOver(limit), limit)
   return {
     limit,
-    own: addTerms(test.own, own),
-    beside: alone ? addTerms(test.beside, own) : test.beside,
-    below: addLogs(test.below, terms(canary, below(limit), limit)),
+    overLimit: addEvidence(test.overLimit, over),
+    worseThanStable: alone ? addEvidence(test.worseThanStable, over) : test.worseThanStable,
+    underLimit: addLogRatios(test.underLimit, logRatios(canary, ratesUnder(limit), limit)),
   }
 }
 
-/** Adds what both served at the same time. */
+/** Adds what both versions served at the same time. */
 export function compare(test: Objective, canary: LimitCounts, stable: LimitCounts): Objective {
-  return relative.isInformative(canary, stable)
-    ? { ...test, beside: addTerms(test.beside, relative.terms(canary, stable, ratios, 1)) }
-    : test
+  if (!relative.isInformative(canary, stable)) return test
+  return { ...test, worseThanStable: addEvidence(test.worseThanStable, relative.logRatios(canary, stable, ratios, 1)) }
 }
 
-function terms({ requests, violations }: LimitCounts, alternatives: number[], limit: number): number[] {
-  return alternatives.map(
+/**
+ * x·ln(p1/p0) + (n−x)·ln((1−p1)/(1−p0)) for each alternative rate p1, with x violations among n requests and p0 =
+ * `limit`.
+ */
+function logRatios({ requests, violations }: LimitCounts, rates: number[], limit: number): LogRatios {
+  return rates.map(
     (rate) => violations * Math.log(rate / limit) + (requests - violations) * Math.log((1 - rate) / (1 - limit)),
   )
 }
 
-/** `shared`: the limit is missed, but stable fares no better. */
-export function judge(test: Objective, alpha: number): Judgement | 'shared' {
-  const { against, beside, below } = evidence(test)
-  if (against >= 1 / alpha) return beside >= 1 / alpha ? 'fail' : 'shared'
-  return below >= 1 / alpha ? 'pass' : 'undecided'
+/**
+ * `fail`: the canary exceeds its limit and does worse than stable. `shared`: it exceeds its limit, and nothing shows
+ * that stable does better. `pass`: the canary keeps its limit. `alpha`: the chance of a wrong `fail`, and of a wrong
+ * `pass`.
+ */
+export function decide(test: Objective, alpha: number): Decision | 'shared' {
+  const { overLimit, worseThanStable, underLimit } = evidence(test)
+  if (overLimit >= 1 / alpha) return worseThanStable >= 1 / alpha ? 'fail' : 'shared'
+  return underLimit >= 1 / alpha ? 'pass' : 'undecided'
 }
 
-/** E values: of the limit being missed, of stable faring better, and of the limit being kept. */
-export function evidence({ own, beside, below }: Objective): { against: number; beside: number; below: number } {
-  return { against: eValue(own), beside: eValue(beside), below: eValueOf(below) }
+/** E values, each 1 at the start and decisive from 1/α on. */
+export function evidence({ overLimit, worseThanStable, underLimit }: Objective) {
+  return {
+    overLimit: eValue(overLimit),
+    worseThanStable: eValue(worseThanStable),
+    underLimit: eValueOfSum(underLimit),
+  }
 }

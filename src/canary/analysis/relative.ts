@@ -1,64 +1,90 @@
 // Does the canary fail more than R0 times as often as stable does at the same time? Pure: it knows counts, no clock.
 //
-// In a tick the canary served n_c requests of which x_c failed, stable n_b of which x_b failed. Were the canary's rate R
-// times stable's, a failure is the canary's with a chance of q(R) = n_c·R / (n_c·R + n_b), whatever the rates themselves
-// are (the conditional test of two Poisson rates: J. Przyborowski and H. Wilenski, Biometrika 31, 1940). For R against R0
-// a tick therefore weighs
-//   (q(R)/q(R0))^x_c · ((1−q(R))/(1−q(R0)))^x_b
-// and its factor is expected to be at most 1 while the canary's rate is at most R0 times stable's, given how many requests
-// each got in that tick. So weights may change between ticks, and stable's rate may be anything and may wander.
-// It holds in both worlds that matter:
-// - Failures are independent. With a = q(R)/q(R0), b = (1−q(R))/(1−q(R0)) and rates p_c ≤ R0·p_b the factor is expected to be
-//   (1+p_c(a−1))^n_c · (1+p_b(b−1))^n_b ≤ exp(p_b·(n_c·R0·(a−1) + n_b·(b−1))) = 1: for requests that fail one by one, too,
-//   not only for Poisson counts. The mirror test (R < R0: a < 1 < b, p_c ≥ R0·p_b) goes the same way.
-// - Failures come in bursts of any form, and which version a request goes to is drawn by lot. Then x_c of the tick's failures
-//   is hypergeometric, of which a convex function is expected to be no more than of the binomial with q(1)
+// In a sample the canary served n_c requests of which x_c failed, stable n_s of which x_s failed. If the canary's
+// rate is R times stable's, a failure is the canary's with a chance of q(R) = n_c·R / (n_c·R + n_s), whatever the
+// rates themselves are (the conditional test of two Poisson rates: J. Przyborowski and H. Wilenski, Biometrika 31,
+// 1940). So for R against R0 a sample weighs
+//   (q(R)/q(R0))^x_c · ((1−q(R))/(1−q(R0)))^x_s
+// and this factor is expected to be at most 1 while the canary's rate is at most R0 times stable's, given how many
+// requests each got in that sample. So weights may change between samples, and stable's rate may be anything and may
+// drift. It holds in both worlds that matter:
+// - Failures are independent. With a = q(R)/q(R0), b = (1−q(R))/(1−q(R0)) and rates p_c ≤ R0·p_s the factor is
+//   expected to be (1+p_c(a−1))^n_c · (1+p_s(b−1))^n_s ≤ exp(p_s·(n_c·R0·(a−1) + n_s·(b−1))) = 1: for requests that
+//   fail one by one, too, not only for Poisson counts. The mirror test (R < R0: a < 1 < b, p_c ≥ R0·p_s) works the
+//   same way.
+// - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's
+//   failures is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
+import {
+  addEvidence,
+  addLogRatios,
+  eValue,
+  eValueOfSum,
+  noEvidence,
+  noLogRatios,
+  ratios,
+  type Decision,
+  type Evidence,
+  type LogRatios,
+} from './mixture.ts'
 import type { LimitCounts } from './request-counts.ts'
-import { eValue, eValueOf, ratios, addLogs, noEvidence, addTerms, type Evidence, type Judgement } from './mixture.ts'
 
-/** The tolerated ratio R0 of the rates, the evidence of a greater one, and the logarithms of the ratios that certify a smaller. */
-export type Relative = { margin: number; above: Evidence; below: number[] }
+/**
+ * The test of one ratio of rates. `margin`: the tolerated ratio R0, from 1.
+ * `underMargin`: sums of log likelihood ratios for lower ratios, which certify that the margin is kept.
+ */
+export type Relative = { margin: number; overMargin: Evidence; underMargin: LogRatios }
 
-/** `margin`: how many times stable's rate is tolerated, from 1. */
+/** A test without evidence. `margin`: see Relative. */
 export function create(margin: number): Relative {
-  return { margin, above: noEvidence, below: ratios.map(() => 0) }
+  return { margin, overMargin: noEvidence, underMargin: noLogRatios }
 }
 
-/** Whether a tick tells anything: both versions were asked, and something failed. */
+/** A sample says something when both versions served requests and something failed. */
 export function isInformative(canary: LimitCounts, stable: LimitCounts): boolean {
   return canary.requests > 0 && stable.requests > 0 && canary.violations + stable.violations > 0
 }
 
+/** Adds what both versions served at the same time. */
 export function add(test: Relative, canary: LimitCounts, stable: LimitCounts): Relative {
   if (!isInformative(canary, stable)) return test
-  const { margin, above, below } = test
-  const of = (alternatives: number[]) => terms(canary, stable, alternatives, margin)
+  const { margin, overMargin, underMargin } = test
+  const over = ratios.map((ratio) => margin * ratio)
+  const under = ratios.map((ratio) => margin / ratio)
   return {
     margin,
-    above: addTerms(above, of(ratios.map((ratio) => margin * ratio))),
-    below: addLogs(below, of(ratios.map((ratio) => margin / ratio))),
+    overMargin: addEvidence(overMargin, logRatios(canary, stable, over, margin)),
+    underMargin: addLogRatios(underMargin, logRatios(canary, stable, under, margin)),
   }
 }
 
-/** What a tick that tells adds to the logarithm of each alternative's likelihood ratio against `tolerated`; both are ratios of rates. */
-export function terms(canary: LimitCounts, stable: LimitCounts, alternatives: number[], tolerated: number): number[] {
+/**
+ * The logarithm of an informative sample's likelihood ratio, for each alternative R against `tolerated` R0:
+ * x_c·ln(q(R)/q(R0)) + x_s·ln((1−q(R))/(1−q(R0))), with q(R) = odds·R / (1 + odds·R) and odds = n_c/n_s.
+ */
+export function logRatios(
+  canary: LimitCounts,
+  stable: LimitCounts,
+  alternatives: number[],
+  tolerated: number,
+): LogRatios {
   const odds = canary.requests / stable.requests
-  // ln(q(R)/q(R0)) and ln((1−q(R))/(1−q(R0))), with q = odds·R / (1 + odds·R).
   return alternatives.map((ratio) => {
-    const less = Math.log((1 + odds * tolerated) / (1 + odds * ratio))
-    return canary.violations * (Math.log(ratio / tolerated) + less) + stable.violations * less
+    const logStable = Math.log((1 + odds * tolerated) / (1 + odds * ratio))
+    return canary.violations * (Math.log(ratio / tolerated) + logStable) + stable.violations * logStable
   })
 }
 
-/** `pass`: shown to be less than `margin` times as bad as stable. */
-export function judge(test: Relative, alpha: number): Judgement {
-  const { against, below } = evidence(test)
-  if (against >= 1 / alpha) return 'fail'
-  return below >= 1 / alpha ? 'pass' : 'undecided'
+/**
+ * `fail`: worse than `margin` times stable's rate; `pass`: better than that. `alpha`: the chance of each being wrong.
+ */
+export function decide(test: Relative, alpha: number): Decision {
+  const { overMargin, underMargin } = evidence(test)
+  if (overMargin >= 1 / alpha) return 'fail'
+  return underMargin >= 1 / alpha ? 'pass' : 'undecided'
 }
 
-/** E values: of being worse than stable by more than the margin, and of not being so. */
-export function evidence({ above, below }: Relative): { against: number; below: number } {
-  return { against: eValue(above), below: eValueOf(below) }
+/** E values, each 1 at the start and decisive from 1/α on. */
+export function evidence({ overMargin, underMargin }: Relative) {
+  return { overMargin: eValue(overMargin), underMargin: eValueOfSum(underMargin) }
 }

@@ -1,12 +1,16 @@
-// What a group of pods served between two looks, as plain counts. Pure.
+// What a group of pods served between two samples, as plain counts. Pure.
 
 /**
- * `within[edge]` of the `total` timed requests took at most `edge` milliseconds (cumulative, as Prometheus writes buckets).
- * Sidecars publish times later than counts, so `total` need not equal the number of requests.
+ * A latency histogram: `within[edge]` of the `total` timed requests took at most `edge` milliseconds (cumulative,
+ * like the buckets of Prometheus). Sidecars publish latencies later than counts, so `total` may differ from the
+ * number of requests.
  */
 export type Times = { readonly total: number; readonly within: Readonly<Record<string, number>> }
 
-/** `failures` count against whoever served; `abandoned` are those whose caller went away before there was an answer. */
+/**
+ * `failures`: requests whose failure counts against the version that served them.
+ * `abandoned`: requests whose caller went away before there was an answer.
+ */
 export type RequestCounts = {
   readonly requests: number
   readonly failures: number
@@ -14,25 +18,25 @@ export type RequestCounts = {
   readonly times: Times
 }
 
-/** Requests, and those among them that count against the version. */
+/** Requests, and how many of them violate the limit of a check. */
 export type LimitCounts = { readonly requests: number; readonly violations: number }
 
 export const noRequests: RequestCounts = { requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } }
 
-/** Both together. */
+/** The sum of both. */
 export function addRequests(a: RequestCounts, b: RequestCounts): RequestCounts {
   return {
     requests: a.requests + b.requests,
     failures: a.failures + b.failures,
     abandoned: a.abandoned + b.abandoned,
-    times: together(a.times, b.times),
+    times: addTimes(a.times, b.times),
   }
 }
 
-/** A bucket that one side lacks is empty there only when that side timed nothing: all sidecars of a mesh share their edges. */
-function together(a: Times, b: Times): Times {
-  if (a.total === 0 || b.total === 0)
-    return a.total === 0 ? { total: b.total, within: { ...a.within, ...b.within } } : a
+/** A bucket may be missing only on a side that timed nothing: all sidecars of a mesh have the same bucket edges. */
+function addTimes(a: Times, b: Times): Times {
+  if (a.total === 0) return { total: b.total, within: { ...a.within, ...b.within } }
+  if (b.total === 0) return a
   const within: Record<string, number> = { ...a.within }
   for (const edge in b.within) within[edge] = (within[edge] ?? 0) + b.within[edge]!
   return { total: a.total + b.total, within }
@@ -43,7 +47,10 @@ const edgesOf = ({ within }: Times) =>
     .map(Number)
     .sort((a, b) => a - b)
 
-/** Slow are those above the first edge that is not below the limit: a request that was within the limit is never called slow. */
+/**
+ * Timed requests, and those that were slower than `limitMs`: above the first bucket edge that is not below the limit,
+ * so that a request within the limit never counts as slow.
+ */
 export function countSlower(times: Times, limitMs: number): LimitCounts {
   const edge = edgesOf(times).find((each) => each >= limitMs)
   return {
@@ -52,9 +59,11 @@ export function countSlower(times: Times, limitMs: number): LimitCounts {
   }
 }
 
-/** The smallest edge within which at least this share (0–1) of the timed requests was answered; undefined without one. */
+/**
+ * The smallest bucket edge, in milliseconds, within which at least this share (0 to 1) of the timed requests was
+ * answered.
+ */
 export function quantileEdge(times: Times, share: number): number | undefined {
-  return times.total === 0
-    ? undefined
-    : edgesOf(times).find((edge) => times.within[String(edge)]! >= share * times.total)
+  if (times.total === 0) return undefined
+  return edgesOf(times).find((edge) => times.within[String(edge)]! >= share * times.total)
 }

@@ -1,7 +1,7 @@
 // Runs a program of the user as a check: its exit code decides, and its last line of output is the reason.
 import { spawn, type ChildProcess } from 'node:child_process'
 import type { CanaryConfig } from '../../config/schema.ts'
-import type { CheckAnswer } from './check-answer.ts'
+import type { CheckAnswer } from '../state/finding.ts'
 import type { PromotionStatus } from './promotion-status.ts'
 
 type Command = CanaryConfig['checks']['commands'][string]

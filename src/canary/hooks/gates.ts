@@ -1,7 +1,7 @@
 // Asks the hooks that a promotion must wait for: in the background, and again until they say yes.
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
-import type { Finding, Gate } from '../state/types.ts'
+import type { Finding, Gate } from '../state/finding.ts'
 
 export type Gates = {
   /** The last answer of each gate that is due; asks those whose last answer is old. */

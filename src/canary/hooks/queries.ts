@@ -2,7 +2,7 @@
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Prometheus } from '../metrics/prometheus-client.ts'
-import type { CheckAnswer } from './check-answer.ts'
+import type { CheckAnswer } from '../state/finding.ts'
 import type { PromotionStatus } from './promotion-status.ts'
 
 type Query = CanaryConfig['checks']['queries'][string]

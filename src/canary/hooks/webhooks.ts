@@ -4,8 +4,7 @@ import { createHash } from 'node:crypto'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { fetchFailure } from '../../runtime/errors.ts'
-import type { Finding, Gate } from '../state/types.ts'
-import type { CheckAnswer } from './check-answer.ts'
+import type { CheckAnswer, Finding, Gate } from '../state/finding.ts'
 import type { PromotionStatus } from './promotion-status.ts'
 
 type Webhook = CanaryConfig['webhooks'][string]

@@ -66,7 +66,10 @@ function detected(state: State): { timeToDetectMs?: number } {
   return timeToDetectMs === undefined ? {} : { timeToDetectMs }
 }
 
-/** Milliseconds from the canary's first request to the decision that it failed; undefined unless it failed with traffic. */
+/**
+ * Milliseconds from the canary's first request to the decision that it failed; undefined unless it failed with
+ * traffic.
+ */
 export function timeToDetect(state: State): number | undefined {
   return state.phase === 'ended' && 'timeToDetectMs' in state ? state.timeToDetectMs : undefined
 }

@@ -1,7 +1,14 @@
 // The promotion as a pure state machine: state and observation in, state and actions out. It knows neither clock nor
 // cluster, so it can be tested and simulated.
 import type { CanaryConfig } from '../../config/schema.ts'
-import { addSample, checkResults, closeComparison, describeCheck, type CheckResult } from '../analysis/checks.ts'
+import {
+  addSample,
+  checkResults,
+  closeComparison,
+  comparesWithStable,
+  describeCheck,
+  type CheckResult,
+} from '../analysis/checks.ts'
 import { addRequests } from '../analysis/request-counts.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
 import { end, endFailed, endOnStable, endUndecided } from './ending.ts'
@@ -122,7 +129,7 @@ function findRollbackRequest({ observation: { gates } }: Turn): Finding | undefi
 }
 
 function obeyRollbackRequest({ name }: Finding, { state, now }: Turn): Next {
-  return endOnStable(state, 'rolled-back', `the webhook ${name} asked for it`, now)
+  return endOnStable(state, 'rolled-back', `the webhook ${name} requested a rollback`, now)
 }
 
 // The canary failed.
@@ -147,7 +154,7 @@ function handleDrift(drift: string, { plan, state, now }: Turn): Next {
     return { state: taken, actions: [{ kind: 'weight', weight: state.weight }, ...routeActions(state)] }
   }
   const often = state.takeovers > 0 ? `, though its weights were written again ${state.takeovers} times` : ''
-  const reason = `${drift}${often}; let one of the two have the weights (\`onDrift\`, docs/gitops.md)`
+  const reason = `${drift}${often}; let only one of the two write the weights (\`onDrift\`, docs/gitops.md)`
   return endFailed(plan, state, reason, now)
 }
 
@@ -219,8 +226,9 @@ function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: num
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
 }
 
-// With all the traffic the canary misses its limit, and nobody can tell whether stable would keep it: an outage of what
-// both call looks the same. So the canary returns to the step before, where stable serves beside it, and goes on from there.
+// With all the traffic the canary misses its limit, and nobody can tell whether stable would keep it: an outage of
+// what both call looks the same. So the canary returns to the step before, where stable serves beside it, and goes on
+// from there.
 
 const maxReturns = 3
 
@@ -232,7 +240,7 @@ function returnToCompare(_: CheckResult, { plan, state, now }: Turn): Next {
   const weight = lastSharedWeight(state)
   const missed = 1 + state.steps.filter(({ outcome }) => outcome === 'went back to compare').length
   if (missed > maxReturns) {
-    const reason = `at weight 100, where there is no stable to compare with, the limit was missed ${missed} times`
+    const reason = `the limit was missed ${missed} times at weight 100, where stable has no traffic to compare with`
     return giveUp(plan, state, reason, now)
   }
   const stopped = endCurrentStep(state, 'went back to compare', now)
@@ -273,7 +281,7 @@ function waitForShift(state: ShiftingState, { plan, observation, now }: Turn): N
   if (now - step.shiftedAt < plan.progressDeadline)
     return stay({ ...state, steps: replaceCurrent(state.steps, { ...step, ...(shift ? { shift } : {}) }) })
   const seconds = plan.progressDeadline / 1000
-  const reason = `${describeStage(step)} ${servedTooLittle(step)} within ${seconds} s (\`progressDeadline\`)`
+  const reason = `${describeStage(step)}, ${servedTooLittle(step)} within ${seconds} s (\`progressDeadline\`)`
   return endInconclusive(plan, state, reason, now)
 }
 
@@ -281,7 +289,9 @@ function addToShift({ shift, from, weight }: ShiftingStep, { canary, stable }: O
   return addShiftSample(shift, from, weight, canary.requests, stable.requests)
 }
 
-/** `shift`: the evidence where the weight changes. Elsewhere the first request that can have come by the route tells. */
+/**
+ * `shift`: the evidence where the weight changes. Elsewhere the first request that can have come by the route tells.
+ */
 function hasMoved({ kind, canary, stable }: ShiftingStep, shift: ShiftEvidence | undefined): boolean {
   if (kind !== 'weight') return canary.requests > 0
   return shift ? hasShifted(shift) : canary.requests + stable.requests > 0
@@ -317,8 +327,9 @@ function watchStep(state: WatchingState, { plan, now }: Turn): Next {
 /** Every limit is certified, and in comparison with stable the evidence is not against the canary. */
 function isCertain(plan: CanaryConfig, state: WatchingState): boolean {
   return explainChecks(plan, state).every(
-    ({ verdict, failEvidence, check }) =>
-      verdict === 'pass' || (check.endsWith('stable') && verdict === 'undecided' && failEvidence <= 1),
+    (result) =>
+      result.verdict === 'pass' ||
+      (comparesWithStable(result) && result.verdict === 'undecided' && result.failEvidence <= 1),
   )
 }
 
@@ -327,9 +338,12 @@ function findDoubt(plan: CanaryConfig, state: WatchingState): string | undefined
   const { canary, watched } = currentStep(state.steps)
   const { minRequests } = plan.checks
   if (canary.requests < minRequests)
-    return `the canary served ${canary.requests} requests, fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
+    return (
+      `the canary served ${canary.requests} requests, ` +
+      `fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
+    )
   const shared = findSharedFailure(plan, state)
-  if (shared) return `the limit was missed, but stable fares no better (${describeCheck(plan, state.checks, shared)})`
+  if (shared) return `the limit was missed, but stable is no better (${describeCheck(plan, state.checks, shared)})`
   const hasPassed = (finding: Finding | undefined) => finding?.state === 'pass' && finding.at >= watched.since
   const missing = checksThatAnswer(plan).find((name) => !hasPassed(state.findings[name]))
   return missing && `${missing} did not pass (${state.findings[missing]?.text ?? 'no answer yet'})`
@@ -388,13 +402,18 @@ function finish(plan: CanaryConfig, state: BetweenSteps): Next {
   const passed = describePassed(state)
   if (state.weight === 100) return end(state, { verdict: 'promoted', reason: passed })
   const until =
-    plan.until === undefined ? `the steps end at ${state.weight}` : `it was to stop at ${plan.until} for now`
+    plan.until === undefined
+      ? `the steps end at ${state.weight}`
+      : `the plan stops at ${plan.until} for now (\`until\`)`
   return end(state, { verdict: 'held', reason: `${passed}, and ${until}`, asPlanned: true })
 }
 
 function describePassed({ steps }: BetweenSteps): string {
   const doubtful = steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
-  if (steps.length === 0) return 'it has its weight already'
+  if (steps.length === 0) return 'the canary already has the weight of its last step'
   if (doubtful.length === 0) return 'every step passed its checks'
-  return `no check failed; the steps at ${doubtful.join(', ')} saw too little evidence and were taken all the same, as onInconclusive says`
+  return (
+    `no check failed; the steps at ${doubtful.join(', ')} had too little evidence ` +
+    'and passed because of `onInconclusive: promote`'
+  )
 }

@@ -40,9 +40,9 @@ export function clearActions(step: Step | undefined): Action[] {
 export function describeStage({ kind, weight }: Step): string {
   switch (kind) {
     case 'mirror':
-      return 'mirrored'
+      return 'with mirrored requests'
     case 'ab':
-      return 'with the requests that match'
+      return 'with the requests that match `ab`'
     case 'weight':
       return `at weight ${weight}`
   }

@@ -1,12 +1,12 @@
-// The simulator's own parts: what it draws is what it says it draws, and rules decide as documented.
+// The parts of the simulator: it draws from the right distributions, and the rules decide as documented.
 import { describe, expect, test } from 'vitest'
 import { cells, simulate } from '../../../bench/simulate/cells.ts'
 import { poisson, randomFrom } from '../../../bench/simulate/random.ts'
-import { judgeBy, rules } from '../../../bench/simulate/rules.ts'
+import { promoteBy, rules } from '../../../bench/simulate/rules.ts'
 import { traffic, type Bursts, type Tally, type Traffic } from '../../../bench/simulate/traffic.ts'
 
 describe('poisson', () => {
-  test.each([0.2, 9, 11, 150, 5_000])('of mean %d has that mean and that variance', (mean) => {
+  test.each([0.2, 9, 11, 150, 5_000])('with mean %d has that mean and that variance', (mean) => {
     const random = randomFrom(1)
     const drawn = Array.from({ length: 20_000 }, () => poisson(random, mean))
     const average = drawn.reduce((a, b) => a + b) / drawn.length
@@ -32,7 +32,7 @@ describe('traffic', () => {
     },
   )
 
-  test('moves within a second of being told to, and tells when the canary got its first share', () => {
+  test('shifts within a second, and reports when the canary got its first traffic', () => {
     const users = traffic({ rate: 1_000, baseline: 0.01, canary: 0.5, bursts: 'none' }, randomFrom(3))
     expect(users.until(10).canary.requests).toBe(0)
     users.shift(100)
@@ -45,7 +45,7 @@ describe('traffic', () => {
   })
 })
 
-/** Users whose canary fails this share in each window of which the number is given, and is told the weights. */
+/** Users whose canary fails this share of its requests in each window; `weights` records what is asked for. */
 function scripted(failing: (window: number) => number): { users: Traffic; weights: number[]; windows: () => number } {
   const weights: number[] = []
   let windows = 0
@@ -61,38 +61,42 @@ function scripted(failing: (window: number) => number): { users: Traffic; weight
 const rule = (name: string) => rules.find((each) => each.name === name)!
 
 describe('Flagger', () => {
-  test('is promoted after five good minutes', () => {
+  test('promotes after five good minutes', () => {
     const { users, weights } = scripted(() => 0)
-    expect(judgeBy(rule('Flagger'), 0.99, users)).toMatchObject({ verdict: 'promoted', seconds: 300 })
+    expect(promoteBy(rule('Flagger'), 0.99, users)).toMatchObject({ verdict: 'promoted', seconds: 300 })
     expect(weights).toEqual([10, 20, 30, 40, 50])
   })
 
-  test('keeps its weight for every failed check and puts back one look after the fifth', () => {
+  test('keeps the weight after each failed check, and rolls back one check after the fifth', () => {
     const { users, weights } = scripted(() => 0.02)
-    expect(judgeBy(rule('Flagger'), 0.99, users)).toMatchObject({ verdict: 'rolled-back', seconds: 360, failures: 120 })
+    expect(promoteBy(rule('Flagger'), 0.99, users)).toMatchObject({
+      verdict: 'rolled-back',
+      seconds: 360,
+      failures: 120,
+    })
     expect(weights).toEqual([10])
   })
 })
 
 describe('Argo Rollouts', () => {
-  test('aborts at the fourth failed measurement, wherever they were', () => {
+  test('aborts at the fourth failed measurement, at whatever weight', () => {
     const { users } = scripted((window) => (window % 2 === 0 ? 0.06 : 0))
-    expect(judgeBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'rolled-back', seconds: 8 * 300 })
+    expect(promoteBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'rolled-back', seconds: 8 * 300 })
   })
 
-  test('goes on through three of them', () => {
+  test('continues after three failed measurements', () => {
     const { users, weights } = scripted((window) => (window <= 3 ? 0.06 : 0))
-    expect(judgeBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'promoted', seconds: 2_400 })
+    expect(promoteBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'promoted', seconds: 2_400 })
     expect(weights).toEqual([20, 40, 60, 80])
   })
 })
 
-test('a service that is allowed more failures than the rule asks for is held to what it is allowed', () => {
-  expect(judgeBy(rule('threshold'), 0.9, scripted(() => 0.05).users).verdict).toBe('promoted')
-  expect(judgeBy(rule('threshold'), 0.99, scripted(() => 0.05).users).verdict).toBe('rolled-back')
+test('a service that may have more failures than the rule allows is measured by its own objective', () => {
+  expect(promoteBy(rule('threshold'), 0.9, scripted(() => 0.05).users).verdict).toBe('promoted')
+  expect(promoteBy(rule('threshold'), 0.99, scripted(() => 0.05).users).verdict).toBe('rolled-back')
 })
 
-test('a cell is the same whenever it is simulated', () => {
+test('a cell has the same result each time it is simulated', () => {
   const cell = {
     ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!,
     runs: 20,

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
-import { configTemplate, type DiscoveredCluster } from '../../../src/cli/config-template.ts'
+import { configTemplate } from '../../../src/cli/config-template.ts'
+import type { DiscoveredCluster } from '../../../src/cli/service-candidates.ts'
 import type { DestinationRule, KubeObject, Service, Workload } from '../../../src/cluster/objects.ts'
 import { defaultRevision } from '../../../src/mesh/labels.ts'
 import { compile } from '../../../src/policies/compile/index.ts'
@@ -50,10 +51,10 @@ const shop = (more: Partial<DiscoveredCluster> = {}): DiscoveredCluster => ({
   ...more,
 })
 
-test('the sample app: a config with its services, versions, order and canary', () => {
-  const seen = sample('app.yaml', 'v2/healthy/backend.yaml')
-  const { text, told } = configTemplate(seen)
-  expect(told).toBe('4 workloads, 2 services that speak HTTP, and a canary of backend (v1 to v2)')
+test('the template for the sample app has its services, versions, order and canary', () => {
+  const discovered = sample('app.yaml', 'v2/healthy/backend.yaml')
+  const { text, summary } = configTemplate(discovered)
+  expect(summary).toBe('4 workloads, 2 services that speak HTTP, and a canary of backend (v1 to v2)')
   expect(configOf(text)).toMatchObject({
     namespace: 'sample-app',
     istio: { version: '1.31.0', profile: 'default' },
@@ -70,7 +71,7 @@ test('the sample app: a config with its services, versions, order and canary', (
       steps: [5, 25, 50, 100],
     },
   })
-  // Nothing is asked of a service of which nothing is known but its port.
+  // A service of which only the port is known gets no objects.
   expect(compile(configOf(text), {}).objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toEqual([
     'PeerAuthentication default',
     'DestinationRule backend',
@@ -78,14 +79,18 @@ test('the sample app: a config with its services, versions, order and canary', (
   ])
 })
 
-test('the same namespace gives the same text, in whatever order it is listed', () => {
-  const seen = sample('app.yaml', 'v2/healthy/backend.yaml')
+test('the same namespace gives the same text in any order of its objects', () => {
+  const discovered = sample('app.yaml', 'v2/healthy/backend.yaml')
   expect(
-    configTemplate({ ...seen, workloads: seen.workloads.toReversed(), services: seen.services.toReversed() }),
-  ).toEqual(configTemplate(seen))
+    configTemplate({
+      ...discovered,
+      workloads: discovered.workloads.toReversed(),
+      services: discovered.services.toReversed(),
+    }),
+  ).toEqual(configTemplate(discovered))
 })
 
-test('with one version the canary is a comment that only waits for the second', () => {
+test('with one version, the canary is a comment to uncomment later', () => {
   const { text } = configTemplate(sample('app.yaml'))
   expect(configOf(text).canary).toBeUndefined()
   expect(text).toContain('# canary:\n#   service: backend\n#   stable: v1\n#   canary: v2\n')
@@ -93,7 +98,7 @@ test('with one version the canary is a comment that only waits for the second', 
   expect(configOf(uncommented).canary).toMatchObject({ service: 'backend', stable: { name: 'v1' } })
 })
 
-test('a control plane and mutual TLS that are there are left as they are', () => {
+test('an existing control plane and existing mutual TLS stay as they are', () => {
   const peer: KubeObject = {
     apiVersion: 'security.istio.io/v1',
     kind: 'PeerAuthentication',
@@ -107,13 +112,13 @@ test('a control plane and mutual TLS that are there are left as they are', () =>
   expect(configOf(text)).not.toHaveProperty('istio')
   expect(configOf(text)).not.toHaveProperty('mtls')
   expect(text).toContain('# istio: { version: 1.30.2, profile: default }')
-  expect(text).toContain('the PeerAuthentication default there already')
+  expect(text).toContain('the PeerAuthentication default already exists')
   expect(configTemplate(shop({ istio: { version: '1.31.0', revision: 'canary' } })).text).toContain(
     '# istio: { version: 1.31.0, revision: canary, profile: default }',
   )
 })
 
-describe('a service that has policies already', () => {
+describe('a service that already has policies', () => {
   const versions = [
     deployment('backend', { app: 'backend', version: 'v1' }),
     deployment('backend-v2', { app: 'backend', version: 'v2' }),
@@ -125,7 +130,7 @@ describe('a service that has policies already', () => {
     spec: { host: 'backend.shop.svc.cluster.local' },
   }
 
-  test('stands in a comment that names them, and so does its canary: two objects for one host would hide each other', () => {
+  test('is a comment that names the policies, and so is its canary, because two objects would conflict', () => {
     const { text } = configTemplate(
       shop({
         workloads: versions,
@@ -135,13 +140,13 @@ describe('a service that has policies already', () => {
     )
     expect(configOf(text)).toMatchObject({ services: {} })
     expect(configOf(text).canary).toBeUndefined()
-    expect(text).toContain('# backend has policies already (the VirtualService backend, the DestinationRule pool)')
+    expect(text).toContain('# backend already has policies (the VirtualService backend, the DestinationRule pool)')
     expect(
       configOf(text.replace('services: {}', 'services:').replace(/^  # (?=backend:|  )/gm, '  ')).services,
     ).toMatchObject({ backend: { port: 80, subsets: { v1: { version: 'v1' } } } })
   })
 
-  test('and the others are not kept from theirs', () => {
+  test('does not keep the other services from theirs', () => {
     const { text } = configTemplate(
       shop({
         workloads: [...versions, deployment('web', { app: 'web' })],
@@ -153,7 +158,7 @@ describe('a service that has policies already', () => {
   })
 })
 
-describe('versions', () => {
+describe('the versions', () => {
   const two = (a: string, b: string) =>
     configTemplate(
       shop({
@@ -166,7 +171,7 @@ describe('versions', () => {
     ['v10', 'v9', 'v9', 'v10'],
     ['true', 'V2_x', 'vtrue', 'v2-x'],
     ['1', '2', 'v1', 'v2'],
-  ])('%s and %s are subsets %s and %s, and the higher is the canary', (a, b, stable, canary) => {
+  ])('%s and %s become the subsets %s and %s, and the higher one is the canary', (a, b, stable, canary) => {
     const config = configOf(two(a, b))
     expect(config.canary).toMatchObject({ stable: { name: stable }, canary: { name: canary } })
     expect(
@@ -190,7 +195,7 @@ describe('the order of the workloads', () => {
   }
   const app = (name: string, env: Record<string, string> = {}) => deployment(name, { app: name }, env)
 
-  test('is that of the calls that their variables name, callers first, and plain TCP last', () => {
+  test('follows the calls that their variables name: callers first, plain TCP last', () => {
     expect(
       order(
         app('api', { STORE_URL: 'http://store:80/' }),
@@ -201,13 +206,13 @@ describe('the order of the workloads', () => {
     ).toEqual(['web', 'api', 'store', 'db'])
   })
 
-  test('takes no word for a call that is only the same word', () => {
+  test('does not take a variable for a call only because it contains the name', () => {
     expect(
       order(app('api'), app('store', { MODE: 'api', TITLE: 'api-like', PATH_OF: '/srv/apis' }), app('web')),
     ).toEqual(['api', 'store', 'web'])
   })
 
-  test('does not hang where they call in a circle', () => {
+  test('does not hang if the workloads call each other in a circle', () => {
     expect(
       order(
         app('api', { STORE_URL: 'http://store/' }),
@@ -218,9 +223,9 @@ describe('the order of the workloads', () => {
   })
 })
 
-test('an empty namespace gives a config that is accepted', () => {
-  const { text, told } = configTemplate(shop())
-  expect(told).toBe('0 workloads, 0 services that speak HTTP')
+test('an empty namespace gives a valid config', () => {
+  const { text, summary } = configTemplate(shop())
+  expect(summary).toBe('0 workloads, 0 services that speak HTTP')
   expect(configOf(text)).toMatchObject({ namespace: 'shop', mtls: { mode: 'permissive' }, services: {} })
   expect(configOf(configTemplate(shop({ namespace: '123' })).text).namespace).toBe('123')
 })

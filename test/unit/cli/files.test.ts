@@ -39,7 +39,7 @@ const promotion = (service: string, verdict: PromotionReport['verdict'], reason:
   userRequests: { total: 0, failed: 0 },
 })
 
-test('outputs are variables of one line, as GitLab takes them, under names that are no inputs', () => {
+test('writes outputs as one-line variables for GitLab, with names that are not inputs', () => {
   expect(
     dotenv({
       verdict: 'rolled-back',
@@ -53,7 +53,7 @@ test('outputs are variables of one line, as GitLab takes them, under names that 
   )
 })
 
-test('each stage and each promotion is a test, and who failed has the cause', () => {
+test('has a JUnit test for each stage and each promotion, with the cause of a failure', () => {
   const text = junit({
     ...report,
     outcome: 'failure',
@@ -82,7 +82,7 @@ test('each stage and each promotion is a test, and who failed has the cause', ()
 `)
 })
 
-test('a stage that failed has the error, with what XML cannot hold left out; and where none did, the run has it', () => {
+test('reports the error of a failed stage without characters that XML forbids, or the error of the run', () => {
   expect(
     junit({ ...report, error: 'pod\u0000 is 1/2', stages: [{ name: 'verify', seconds: 3, outcome: 'failed' }] }),
   ).toContain('name="verify" time="3.000"><failure message="pod is 1/2">pod is 1/2</failure>')

@@ -21,7 +21,7 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => rmSync(home, { recursive: true }))
 
-/** No cluster is near, and no variable of ours but those given. */
+/** Runs the command line without a cluster, and with only the given variables of ours. */
 function run(
   args: string[],
   env: Record<string, string> = {},
@@ -35,7 +35,7 @@ function run(
   return { code: status, out: stdout, err: stderr }
 }
 
-/** In this process, for what is refused before a run begins. */
+/** Runs in this process, for what is rejected before a run starts. */
 async function here(args: string[], env: Record<string, string>): Promise<{ code: number; err: string }> {
   let err = ''
   vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true))
@@ -50,8 +50,8 @@ function withConfig(text = 'namespace: of-file\nservices: { web: { timeout: 5s }
   return folder
 }
 
-describe('what is asked for', () => {
-  test('an option goes before a variable, and a variable before the file', () => {
+describe('the command line', () => {
+  test('lets an option override a variable, and a variable override the file', () => {
     const folder = withConfig()
     const plan = (args: string[], env: Record<string, string>) =>
       /namespace: (.*)/.exec(run(['plan', '--config', 'mesh.yaml', ...args], env, folder).out)?.[1]
@@ -61,7 +61,7 @@ describe('what is asked for', () => {
     expect(plan([], { MESH_CANARY_NAMESPACE: '' })).toBe('of-file')
   })
 
-  test('every input is an option with its description, and what is read from it is what the action reads', () => {
+  test('has an option with a description for every input', () => {
     const help = run(['run', '--help']).out.replace(/\s+/g, ' ')
     const root = publishedSchema()
     for (const [name, { path }] of Object.entries(inputs)) {
@@ -72,7 +72,7 @@ describe('what is asked for', () => {
     }
   })
 
-  test('a list that is given twice goes on, and a flag needs no value', () => {
+  test('joins a list that is given twice, and accepts a flag without a value', () => {
     const { code, out } = run([
       'run',
       '--stages',
@@ -92,51 +92,46 @@ describe('what is asked for', () => {
     expect(run(['plan', '--stages', 'verify']).err).toContain("unknown option '--stages'")
   })
 
-  test('a command for a stage runs that stage, whatever a variable says', () => {
+  test('runs the stage of a command, whatever MESH_CANARY_STAGES says', () => {
     expect(run(['plan', '--config', 'mesh.yaml'], { MESH_CANARY_STAGES: 'uninstall' }, withConfig()).code).toBe(0)
   })
 })
 
-describe('what is wrong is told in one sentence, with 2 for the exit code, before anything is touched', () => {
+describe('before any change, with one sentence and exit code 2, the command line', () => {
   test.each<[string, string[], Record<string, string>, string]>([
-    ['an option that nobody knows', ['run', '--stps', '5'], {}, "unknown option '--stps'\n(Did you mean --steps?)"],
-    ['a command that nobody knows', ['pln'], {}, '(Did you mean plan?)'],
-    ['more words than there are places', ['run', 'mesh.yaml'], {}, 'too many arguments'],
+    ['an unknown option', ['run', '--stps', '5'], {}, "unknown option '--stps'\n(Did you mean --steps?)"],
+    ['an unknown command', ['pln'], {}, '(Did you mean plan?)'],
+    ['too many arguments', ['run', 'mesh.yaml'], {}, 'too many arguments'],
     [
-      'a variable that nobody knows',
+      'an unknown variable',
       ['run'],
       { MESH_CANARY_STPS: '5' },
       'MESH_CANARY_STPS: is not known; did you mean `MESH_CANARY_STEPS`?',
     ],
-    [
-      'a value that is not right',
-      ['run', '--canary', 'service: a', '--interval', '30'],
-      {},
-      'canary.interval: "30" is not right',
-    ],
-    ['a file that is not there', ['run', '--config', 'no.yaml'], {}, 'no.yaml cannot be read'],
-    ['a way to tell that there is not', ['plan', '--output', 'xml'], {}, 'Allowed choices are text, json'],
+    ['an invalid value', ['run', '--canary', 'service: a', '--interval', '30'], {}, 'canary.interval: "30" is invalid'],
+    ['a config file that does not exist', ['run', '--config', 'no.yaml'], {}, 'no.yaml cannot be read'],
+    ['an unknown output format', ['plan', '--output', 'xml'], {}, 'Allowed choices are text, json'],
     [
       'a report that cannot be written',
       ['plan', '--services', 'a: { timeout: 1s }', '--junit', '/dev/null/x.xml'],
       {},
       '--junit: /dev/null/x.xml cannot be written',
     ],
-  ])('%s', async (_, args, env, text) => {
+  ])('rejects %s', async (_, args, env, text) => {
     const { code, err } = await here(args, env)
     expect(err).toContain(text)
     expect(err).not.toContain('    at ')
     expect(code).toBe(2)
   })
 
-  test('the content of a kubeconfig in an option, which other users could read; it is not repeated', async () => {
+  test('rejects the content of a kubeconfig in an option, without repeating it', async () => {
     const { code, err } = await here(['verify', '--kubeconfig', '{ users: [{ token: SECRET }] }'], {})
     expect(err).toContain('--kubeconfig: expected a path')
     expect(err).not.toContain('SECRET')
     expect(code).toBe(2)
   })
 
-  test('also what only the run finds', () => {
+  test('rejects what only the run finds', () => {
     expect(run(['run'])).toEqual({
       code: 2,
       out: '',
@@ -149,7 +144,7 @@ describe('what is wrong is told in one sentence, with 2 for the exit code, befor
     })
   })
 
-  test('but as a variable it is read, and gone afterwards', () => {
+  test('reads the content of a kubeconfig from a variable, and leaves no file behind', () => {
     const folder = tempFolder()
     const content = JSON.stringify({
       'current-context': 'x',
@@ -165,18 +160,18 @@ describe('what is wrong is told in one sentence, with 2 for the exit code, befor
   })
 })
 
-test('exit codes: done, failed, refused, cancelled', () => {
+test('the exit code says whether a run is done, failed, rejected or cancelled', () => {
   const stages = (...names: string[]) => names.map((name) => ({ name, seconds: 1, outcome: 'done' as const }))
   expect(exitCode({ stages: stages('check', 'verify') }, undefined)).toBe(0)
   expect(exitCode({ error: 'x', stages: stages('check', 'verify') }, undefined)).toBe(1)
   expect(exitCode({ error: 'x', stages: stages('check') }, undefined)).toBe(2)
   expect(exitCode({ error: 'x', stages: stages('check', 'promote') }, 'SIGINT')).toBe(130)
   expect(exitCode({ error: 'x', stages: [] }, 'SIGTERM')).toBe(143)
-  // It was done when the signal came.
+  // The run was done when the signal came.
   expect(exitCode({ stages: stages('check', 'verify') }, 'SIGINT')).toBe(0)
 })
 
-test('with json the report is alone on standard output, and every file is written where it was asked for, its folder made', () => {
+test('with json, standard output has only the report, and every file is written, in a new folder if needed', () => {
   const folder = withConfig()
   const { code, out, err } = run(
     [
@@ -205,7 +200,7 @@ test('with json the report is alone on standard output, and every file is writte
   expect(file('mesh.xml')).toContain('<testcase classname="mesh-canary.of-file" name="run"')
 })
 
-test('the schema is printed as it is published', () => {
+test('the command schema prints the published schema', () => {
   expect(JSON.parse(run(['schema']).out)).toEqual(publishedSchema())
 })
 
@@ -214,7 +209,7 @@ describe('completion', () => {
     run(['complete', '--', ...words])
       .out.split('\n')
       .map((line) => line.split('\t')[0])
-  test('of commands, options, and the values that an option takes', () => {
+  test('suggests commands, options, and values of options', () => {
     expect(complete('')).toEqual(
       expect.arrayContaining(['run', 'plan', 'verify', 'promote', 'rollback', 'uninstall', 'init', 'schema']),
     )
@@ -224,13 +219,13 @@ describe('completion', () => {
     expect(complete('promote', '--after', 'a')).toEqual(['adopt', ':4', ''])
   })
 
-  test('of the config files that are there', () => {
+  test('suggests the existing config files', () => {
     const folder = withConfig()
     mkdirSync(join(folder, 'sub'))
     expect(run(['complete', '--', 'run', '--config', ''], {}, folder).out).toBe('mesh.yaml\t\n:4\n')
   })
 
-  test.each(['bash', 'zsh', 'fish', 'powershell'])('the script for %s asks this program', (shell) => {
+  test.each(['bash', 'zsh', 'fish', 'powershell'])('has a script for %s that asks this program', (shell) => {
     const { code, out } = run(['complete', shell])
     expect(code).toBe(0)
     expect(out).toMatch(/mesh-canary['"]? complete --|ShellCompDirective/)
@@ -238,7 +233,7 @@ describe('completion', () => {
   })
 })
 
-describe('the commands that the documentation and the templates tell of are understood', () => {
+describe('the commands in the documentation and the templates', () => {
   const files = [
     'docs/ci-systems.md',
     'examples/ci/gitlab/mesh-canary.gitlab-ci.yml',
@@ -252,9 +247,9 @@ describe('the commands that the documentation and the templates tell of are unde
     ].map(([, command = '']): [string, string] => [file, command]),
   )
 
-  test('there are some in each', () => expect(new Set(commands.map(([file]) => file))).toEqual(new Set(files)))
+  test('are found in each file', () => expect(new Set(commands.map(([file]) => file))).toEqual(new Set(files)))
 
-  test.each(files)('%s gets them from the release of this version', (file) => {
+  test.each(files)('come from the release of this version in %s', (file) => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
     const named = [...readFileSync(file, 'utf8').matchAll(/download\/v(\S+)\/mesh-canary-(\S+)\.tgz/g)].flatMap(
       ([, tag, name]) => [tag, name],
@@ -262,9 +257,9 @@ describe('the commands that the documentation and the templates tell of are unde
     expect(new Set(named)).toEqual(new Set([version]))
   })
 
-  test.each(commands)('%s: %s', async (_, command) => {
+  test.each(commands)('are understood: %s: %s', async (_, command) => {
     const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)
-    // Understood, and then refused for want of this file.
+    // Understood, and then rejected because this file does not exist.
     expect(await here([...words, '--config', '/nowhere/mesh.yaml'], {})).toMatchObject({
       code: 2,
       err: expect.stringContaining('/nowhere/mesh.yaml cannot be read') as string,

@@ -19,7 +19,7 @@ test.each([
   ['stable', undefined],
   ['1.31.0.1', undefined],
   [1.31, undefined],
-])('%j as a version is %j', (raw, spec) => {
+])('reads %j as the version %j', (raw, spec) => {
   expect(versionSpec(raw)).toBe(spec)
 })
 
@@ -31,30 +31,30 @@ test.each([
   ['mise.toml', '[tools]\nnode = "24"\nistioctl = "1.31"\n', '1.31'],
   ['.mise.toml', '[tools]\n"aqua:istio/istioctl" = ["1.31.0", "1.30"]\n', '1.31.0'],
   ['mise.toml', '[tools]\nistioctl = { version = "latest" }\n', 'latest'],
-])('%s with %j says %s', (name, text, version) => {
+])('reads from %s with %j the version %s', (name, text, version) => {
   expect(versionIn(fileWith(text, name))).toEqual({ version })
 })
 
 test.each([
-  ['.istio-version', '', 'it has 0 lines that say something'],
-  ['.istio-version', '1.31.0\n1.30.0\n', 'it has 2 lines that say something'],
-  ['.istio-version', 'stable', 'it says "stable", where a version of Istio'],
-  ['.tool-versions', 'nodejs 24.1.0\n#istioctl 1.31.0\n', 'it has no line for istioctl'],
-  ['.tool-versions', 'istioctl system\n', 'it says "system"'],
-  ['mise.toml', '[tools]\nnode = "24"\n', 'it has no `istioctl = "…"` under [tools]'],
-  ['mise.toml', '[env]\n', 'it has no `istioctl = "…"` under [tools]'],
-  ['mise.toml', '[tools]\nistioctl = 1.31\n', 'it has no `istioctl = "…"` under [tools]'],
-  ['mise.toml', '[tools\n', 'it is not valid TOML'],
-])('%s with %j: %s', (name, text, fault) => {
+  ['.istio-version', '', 'the file has 0 lines with content'],
+  ['.istio-version', '1.31.0\n1.30.0\n', 'the file has 2 lines with content'],
+  ['.istio-version', 'stable', 'the file says "stable"; expected a version of Istio'],
+  ['.tool-versions', 'nodejs 24.1.0\n#istioctl 1.31.0\n', 'the file has no line for istioctl'],
+  ['.tool-versions', 'istioctl system\n', 'the file says "system"'],
+  ['mise.toml', '[tools]\nnode = "24"\n', 'the file has no `istioctl = "…"` under [tools]'],
+  ['mise.toml', '[env]\n', 'the file has no `istioctl = "…"` under [tools]'],
+  ['mise.toml', '[tools]\nistioctl = 1.31\n', 'the file has no `istioctl = "…"` under [tools]'],
+  ['mise.toml', '[tools\n', 'the file is not valid TOML'],
+])('rejects %s with %j, because %s', (name, text, fault) => {
   expect(versionIn(fileWith(text, name))).toEqual({ fault: expect.stringContaining(fault) as unknown })
 })
 
-test('a version file alone asks for Istio, as a version does; without either it is the default one', () => {
+test('a version file alone asks for Istio; without a version and a file, the default version applies', () => {
   const file = fileWith('istioctl 1.31.x\n', '.tool-versions')
   expect(loadConfig({ 'INPUT_VERSION-FILE': file }).istio).toMatchObject({ version: '1.31.x', checkLatest: false })
   expect(loadConfig({ INPUT_PROFILE: 'demo' }).istio).toMatchObject({ version: '1.31.0' })
 })
 
-test('the token that the runner always gives asks for nothing by itself', () => {
+test('the token that the runner always passes does not ask for Istio', () => {
   expect(loadConfig({ INPUT_TOKEN: 'ghs_x', INPUT_NAMESPACE: 'shop' }).istio).toBeUndefined()
 })

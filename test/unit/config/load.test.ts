@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { stagesOf } from '../../../src/config/check.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { configOf, fileWith, refusal } from '../fixtures.ts'
 
-describe('what stands in the inputs', () => {
-  test('natural values are read into the units that the program uses', () => {
+describe('the loader', () => {
+  test('reads natural values into the units that the program uses', () => {
     const config = loadConfig({
       INPUT_NAMESPACE: 'shop',
       INPUT_MTLS: ' Strict ',
@@ -33,7 +33,7 @@ describe('what stands in the inputs', () => {
     })
   })
 
-  test('a canary of which only the service is given has every default', () => {
+  test('fills in every default of a canary with only a service', () => {
     expect(loadConfig({ INPUT_CANARY: 'service: backend' }).canary).toEqual({
       service: 'backend',
       stable: { by: 'subset', name: 'v1' },
@@ -68,7 +68,7 @@ describe('what stands in the inputs', () => {
     })
   })
 
-  test('versions may be Services, steps may be even, and checks may be turned off by a word', () => {
+  test('accepts Services as versions, even steps, and a check that is turned off by `false`', () => {
     const plan = loadConfig({
       INPUT_CANARY:
         '{ service: backend, stable: { service: backend-v1 }, canary: { service: backend-v2 }, steps: { by: 30, to: 100 }, checks: { noWorseThanStable: false } }',
@@ -87,7 +87,7 @@ describe('what stands in the inputs', () => {
       '{ after: 10s, image: registry.test/node:24, pullPolicy: Always }',
       { after: 10_000, image: 'registry.test/node:24', pullPolicy: 'Always', enabled: true },
     ],
-  ])('the guard is said with a word, or in full: %s', (guard, expected) => {
+  ])('accepts the guard in its short form and in full: %s', (guard, expected) => {
     expect(loadConfig({ INPUT_CANARY: 'service: backend', INPUT_GUARD: guard }).canary?.guard).toMatchObject(expected)
   })
 
@@ -99,13 +99,13 @@ describe('what stands in the inputs', () => {
     'onCancel: wait',
     'onDrift: ignore',
     'leaseWaitTimeout: soon',
-  ])('what cannot be is refused by its name: %s', (wrong) => {
+  ])('rejects a wrong value with its key and what it expected: %s', (wrong) => {
     expect(refusal(`canary: { service: backend, ${wrong} }`)).toMatch(
       new RegExp(`canary.${wrong.slice(0, wrong.indexOf(':'))}.*expected`),
     )
   })
 
-  test('several canaries may be an input', () => {
+  test('accepts several canaries as an input', () => {
     expect(
       loadConfig({ INPUT_CANARIES: '[{ service: backend }, { service: frontend, wave: 2 }]' }).canaries,
     ).toMatchObject([
@@ -114,13 +114,13 @@ describe('what stands in the inputs', () => {
     ])
   })
 
-  test('an empty input counts as not given, and variables of others are none', () => {
+  test('ignores empty inputs and unrelated variables', () => {
     expect(loadConfig({ INPUT_NAMESPACE: '', INPUT_CONFIG: '  ', PATH: '/bin', NAMESPACE: 'other' }).namespace).toBe(
       'default',
     )
   })
 
-  test('an input overrides the file, a single key of a section leaves the others', () => {
+  test('lets an input override the file, without the other keys of the section', () => {
     const file = fileWith(
       'namespace: shop\nistio: { version: 1.30.0, profile: demo }\ncanary: { service: backend, steps: [50] }\n',
     )
@@ -132,17 +132,17 @@ describe('what stands in the inputs', () => {
     })
   })
 
-  test('the finer input wins over its section', () => {
+  test('lets the input of a single key win over the input of its section', () => {
     expect(loadConfig({ INPUT_PROFILE: 'minimal', INPUT_ISTIO: '{ profile: demo }' }).istio?.profile).toBe('minimal')
   })
 
-  test('the config cannot be changed afterwards, at any depth', () => {
+  test('returns a config that is frozen at every depth', () => {
     const config = configOf('services: { backend: { retries: { attempts: 2 } } }')
     expect(() => Object.assign(config.services!['backend']!.retries!, { attempts: 9 })).toThrow(TypeError)
   })
 })
 
-describe('what is refused, with key, place, value and remedy', () => {
+describe('a config with mistakes', () => {
   test.each<[string, string | undefined, Record<string, string>, string[]]>([
     [
       'an unknown input, with the nearest name',
@@ -151,13 +151,13 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['input workload', 'not known', 'did you mean `workloads`?'],
     ],
     [
-      'an unknown input that is near to none, with those there are',
+      'an unknown input without a similar name, listing the known names',
       undefined,
       { zzzzzzzz: 'x' },
-      ['input zzzzzzzz', 'known are config, name, namespace'],
+      ['input zzzzzzzz', 'known names: config, name, namespace'],
     ],
     [
-      'a key unknown to the file, with its line',
+      'an unknown key in the file, with its line',
       'namespace: shop\n\nworkload: all\n',
       {},
       ['mesh.yaml:3: workload', 'not known', '`workloads`'],
@@ -169,7 +169,7 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['mesh.yaml:4: services.backend.retrys', '`retries`'],
     ],
     [
-      'two unknown keys, a line each',
+      'two unknown keys, with one line for each',
       'canary:\n  service: a\n  chekcs: {}\n  setps: [1]\n',
       {},
       ['mesh.yaml:3: canary.chekcs', '`checks`', 'mesh.yaml:4: canary.setps', '`steps`'],
@@ -186,7 +186,7 @@ describe('what is refused, with key, place, value and remedy', () => {
       {},
       ['mesh.yaml:3', 'not valid YAML'],
     ],
-    ['a list that is never closed', 'namespace: shop\nsteps: [1, 2\n', {}, ['mesh.yaml:3', 'not valid YAML']],
+    ['a list that is not closed', 'namespace: shop\nsteps: [1, 2\n', {}, ['mesh.yaml:3', 'not valid YAML']],
     [
       'YAML with the same key twice',
       'namespace: a\nmtls: strict\nnamespace: b\n',
@@ -224,10 +224,10 @@ describe('what is refused, with key, place, value and remedy', () => {
       'traffic to a subset that is not defined',
       'services:\n  a:\n    subsets: { v1: {} }\n    traffic: { v1: 50, v9: 50 }\n',
       {},
-      ['mesh.yaml:4: services.a.traffic', 'v9', '`subsets` does not define', 'add it there'],
+      ['mesh.yaml:4: services.a.traffic', 'the subset v9 is not defined', 'add it to `subsets`'],
     ],
     [
-      'a try that may last longer than the request',
+      'a time limit per try that is longer than that of the request',
       'services:\n  a:\n    timeout: 1s\n    retries: { attempts: 2, perTryTimeout: 2s }\n',
       {},
       ['mesh.yaml:4: services.a.retries', '2000 ms', '1000 ms', 'make it shorter'],
@@ -254,7 +254,7 @@ describe('what is refused, with key, place, value and remedy', () => {
       'a duration without a unit',
       'canary:\n  service: a\n  interval: 30\n',
       {},
-      ['mesh.yaml:3: canary.interval', '30 is not right', 'a duration with its unit'],
+      ['mesh.yaml:3: canary.interval', '30 is invalid', 'a duration with its unit'],
     ],
     [
       'a duration with an unknown unit',
@@ -262,9 +262,9 @@ describe('what is refused, with key, place, value and remedy', () => {
       { 'verify-timeout': '3d' },
       ['input verify-timeout: verify.timeout', '"3d"', 'a duration with its unit'],
     ],
-    ['a duration of nothing', undefined, { 'verify-timeout': '0s' }, ['verify.timeout', '"0s"']],
+    ['a duration of zero', undefined, { 'verify-timeout': '0s' }, ['verify.timeout', '"0s"']],
     [
-      'a percentage without its sign',
+      'a percentage without a per cent sign',
       undefined,
       { canary: 'service: a', 'success-rate': '99' },
       ['input success-rate: canary.checks.successRate', '"99"', 'such as 99%'],
@@ -276,7 +276,7 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['canary.checks.successRate', '"100%"', 'below 100%'],
     ],
     [
-      'a version that is none',
+      'an invalid version',
       undefined,
       { 'istio-version': 'newest' },
       ['input istio-version: istio.version', '"newest"', 'a version of Istio such as 1.31.0, 1.31, 1.31.x', 'latest'],
@@ -285,39 +285,44 @@ describe('what is refused, with key, place, value and remedy', () => {
       'a version that YAML read as a number',
       'istio:\n  version: 1.31\n',
       {},
-      ['mesh.yaml:2: istio.version', '1.31 is not right', 'quote it'],
+      ['mesh.yaml:2: istio.version', '1.31 is invalid', 'quote it'],
     ],
     [
-      'a version and a file with one',
+      'a version together with a version file',
       undefined,
       { 'istio-version': '1.31.0', 'version-file': '.tool-versions' },
-      ['input version-file: istio.versionFile', '".tool-versions"', '`version` is given as well (1.31.0)'],
+      [
+        'input version-file: istio.versionFile',
+        '".tool-versions"',
+        '`version` (1.31.0) is given as well',
+        'remove one of the two',
+      ],
     ],
     [
-      'a version file that is not there',
+      'a version file that does not exist',
       undefined,
       { 'version-file': '/nowhere/.istio-version' },
       ['input version-file: istio.versionFile', '/nowhere/.istio-version', 'ENOENT', 'checks the repository out'],
     ],
     [
-      'a checksum of a range',
+      'a checksum for a range of versions',
       undefined,
       { 'istio-version': '1.31.x', sha256: 'a'.repeat(64) },
-      ['input sha256: istio.sha256', '1.31.x', 'give an exact one'],
+      ['input sha256: istio.sha256', '1.31.x', 'set an exact version'],
     ],
     [
-      'a checksum that is none',
+      'an invalid checksum',
       undefined,
       { sha256: 'abc' },
       ['input sha256: istio.sha256', '"abc"', '64 hexadecimal digits'],
     ],
     [
-      'a mirror that is no address',
+      'a mirror that is not an address',
       undefined,
       { mirror: 'mirror.example' },
       ['input mirror: istio.mirror', '"mirror.example"', 'http or https'],
     ],
-    ['a `set` that is no pair', undefined, { set: 'a=1\nb' }, ['input set: istio.set', 'key=value']],
+    ['a `set` without a value', undefined, { set: 'a=1\nb' }, ['input set: istio.set', 'key=value']],
     [
       'a workload without its kind',
       undefined,
@@ -325,22 +330,22 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['input workloads: workloads', '"backend"', 'deploy/mysql'],
     ],
     [
-      'a mode that is none',
+      'an invalid mTLS mode',
       undefined,
       { mtls: 'on' },
       ['input mtls: mtls', '"on"', 'one of strict, permissive, disable'],
     ],
     [
-      'a name that Kubernetes would refuse',
+      'a namespace that is not a Kubernetes name',
       'namespace: Shop_1\n',
       {},
       ['mesh.yaml:1: namespace', '"Shop_1"', 'lower-case letters'],
     ],
     [
-      'a service name that Kubernetes would refuse',
+      'a service name that is not a Kubernetes name',
       'services:\n  Back_End: {}\n',
       {},
-      ['mesh.yaml:2: services.Back_End', 'a service is a Kubernetes name'],
+      ['mesh.yaml:2: services.Back_End', '"Back_End"', 'expected the name of a service: lower-case letters'],
     ],
     [
       'a section that is a single value',
@@ -349,7 +354,7 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['mesh.yaml:1: services', '"backend"', 'a map of keys'],
     ],
     [
-      'a key input below a section that is none',
+      'an input for a key of a section that is not a map',
       'canary: backend\n',
       { steps: '5' },
       ['input steps', '`canary` is not a section', 'make it a map'],
@@ -364,7 +369,7 @@ describe('what is refused, with key, place, value and remedy', () => {
       'a canary that is the stable version',
       'canary:\n  service: a\n  stable: v2\n',
       {},
-      ['canary.canary', 'same subset as stable (v2)', 'name the new one'],
+      ['canary.canary', 'v2 is the same subset as stable', 'name the new version'],
     ],
     ...(
       [
@@ -401,79 +406,74 @@ describe('what is refused, with key, place, value and remedy', () => {
       'a tag without a revision',
       'istio: { tag: prod }\n',
       {},
-      ['mesh.yaml:1: istio.tag', 'points to nothing', 'give the `revision`'],
+      ['mesh.yaml:1: istio.tag', 'the tag prod points to no revision', 'set `revision`'],
     ],
     [
       'a tag that is the revision',
       'istio: { revision: blue, tag: blue }\n',
       {},
-      ['mesh.yaml:1: istio.tag', 'is the name of the revision itself (blue)'],
+      ['mesh.yaml:1: istio.tag', 'blue is also the `revision`', 'choose another tag'],
     ],
     [
-      'a revision that Kubernetes would refuse',
+      'a revision that is not a Kubernetes name',
       undefined,
       { revision: '1.31.0' },
       ['input revision: istio.revision', '"1.31.0"', 'lower-case letters, digits and dashes'],
     ],
     [
-      'a pull policy that is none',
+      'an invalid pull policy',
       'istio: { imagePullPolicy: never }\n',
       {},
       ['mesh.yaml:1: istio.imagePullPolicy', 'one of IfNotPresent, Always, Never'],
     ],
     [
-      'retire without being asked to',
+      'the stage retire without `removeOld`',
       'istio: {}\nstages: retire\n',
       {},
-      ['mesh.yaml:2: stages', 'retire has nothing to do: set `istio.removeOld`'],
+      ['mesh.yaml:2: stages', 'retire has nothing to do; set `istio.removeOld`'],
     ],
     [
-      'a canary by subset beside a Service',
+      'a subset as stable and a Service as canary',
       'canary:\n  service: a\n  stable: v1\n  canary: { service: a2 }\n',
       {},
-      ['mesh.yaml:4: canary.canary', 'is a service and stable a subset', 'make both'],
+      ['mesh.yaml:4: canary.canary', 'a2 is a service, but stable (v1) is a subset', 'make both'],
     ],
     [
-      'canary and canaries at once',
+      '`canary` together with `canaries`',
       'canary: { service: a }\ncanaries: [{ service: b }]\n',
       {},
-      ['mesh.yaml:2: canaries', 'beside `canary`', 'give one of the two'],
+      ['mesh.yaml:2: canaries', 'both `canaries` and `canary` are given', 'give one of the two'],
     ],
     [
-      'one service twice',
+      'two canaries of one service',
       'canaries:\n  - service: a\n  - service: a\n',
       {},
-      ['mesh.yaml:3: canaries.1.service', 'a has a canary already'],
+      ['mesh.yaml:3: canaries.1.service', 'a already has a canary', 'remove one of them'],
     ],
     [
-      'an unknown key of one of several',
+      'an unknown key in one of several canaries',
       'canaries:\n  - service: a\n    setps: [5]\n',
       {},
       ['mesh.yaml:3: canaries.0.setps', '`steps`'],
     ],
+    ['canaries that are not a list', undefined, { canaries: 'service: a' }, ['input canaries', 'expected a YAML list']],
     [
-      'a list of canaries that is none',
-      undefined,
-      { canaries: 'service: a' },
-      ['input canaries', 'expected a YAML list'],
-    ],
-    [
-      'a tick below a second',
+      'a poll interval below one second',
       'canary:\n  service: a\n  pollInterval: 200ms\n',
       {},
       ['mesh.yaml:3: canary.pollInterval', '200 ms', 'make it 1s'],
     ],
     [
-      'a stop that is no step',
+      'a stop weight that is not a step',
       'canary: { service: a, until: 30 }',
       {},
-      ['canary.until', '30 is none of the steps (5, 25, 50, 100)'],
+      ['canary.until', '30 is not one of the steps (5, 25, 50, 100)', 'choose one of them'],
     ],
     [
       'queries without Prometheus',
       'canary: { service: a, checks: { queries: { errors: { query: up, max: 1 } } } }',
       {},
-      ['canary.checks.queries', 'say where Prometheus is'],
+      ['canary.checks.queries', 'needs Prometheus', 'set `prometheus.address` or `prometheus.service`'],
     ],
     [
       'a query without a bound',
@@ -481,78 +481,78 @@ describe('what is refused, with key, place, value and remedy', () => {
       {},
       ['canary.checks.queries.errors', 'expected min, max, or both'],
     ],
-    ['load without a way in', 'canary: { service: a, load: {} }', {}, ['canary.load', 'expose a through a gateway']],
     [
-      'load where HTTP is redirected',
+      'load without an exposed service',
+      'canary: { service: a, load: {} }',
+      {},
+      ['canary.load', 'needs a gateway', 'expose a under `expose`'],
+    ],
+    [
+      'load for a service that redirects HTTP',
       'canary: { service: a, load: {} }\nexpose: { a: { tls: { secret: s } } }',
       {},
       ['canary.load', 'expose.a.httpsRedirect: false'],
     ],
     [
-      'A/B between two Services',
+      'an A/B stage between two Services',
       'canary: { service: a, stable: { service: a1 }, canary: { service: a2 }, ab: { match: { headers: { x: "1" } } } }',
       {},
       ['canary.ab', 'needs subsets'],
     ],
+    ['even steps of zero', 'canary: { service: a, steps: { by: 0 } }', {}, ['canary.steps', '{ by: 10, to: 50 }']],
     [
-      'an even stair that is none',
-      'canary: { service: a, steps: { by: 0 } }',
-      {},
-      ['canary.steps', '{ by: 10, to: 50 }'],
-    ],
-    [
-      'rollback without a canary',
+      'the stage rollback without a canary',
       undefined,
       { stages: 'rollback' },
-      ['input stages: stages', 'rollback has nothing to do', 'give `canary`'],
+      ['input stages: stages', 'rollback has nothing to do', 'set `canary`'],
     ],
     [
-      'promote without a canary',
+      'the stage promote without a canary',
       undefined,
       { stages: 'promote' },
-      ['input stages: stages', 'promote has nothing to do', 'give `canary`'],
+      ['input stages: stages', 'promote has nothing to do', 'set `canary`'],
     ],
     [
-      'inject without workloads',
+      'the stage inject without workloads',
       undefined,
       { stages: 'inject' },
       ['stages', 'inject has nothing to do', '`workloads: all`'],
     ],
     [
-      'install without istio',
+      'the stage install without istio',
       undefined,
       { stages: 'install' },
       ['stages', 'install has nothing to do', '`istio-version`'],
     ],
     [
-      'policies without any',
+      'the stage policies without a policy',
       undefined,
       { stages: 'policies' },
-      ['stages', 'policies has nothing to do', '`mtls` or `services`'],
+      ['stages', 'policies has nothing to do', 'set `mtls`, `services`'],
     ],
     [
-      'a config file that is not there',
+      'a config file that does not exist',
       undefined,
       { config: '/no/such/mesh.yaml' },
       ['input config', '/no/such/mesh.yaml', 'ENOENT', 'checks the repository out'],
     ],
-  ])('%s', (_, yaml, inputs, words) => {
+  ])('rejects %s', (_, yaml, inputs, words) => {
     const message = refusal(yaml, inputs)
     for (const word of words) expect(message).toContain(word)
   })
 
-  test('every fault at once, each on its own line', () => {
+  test('is rejected with all mistakes at once, each on its own line', () => {
     expect(refusal('namespace: A\nmtls: on\n').split('\n')).toHaveLength(2)
   })
 
-  test('a long value is cut', () => {
+  test('is rejected with a message in which a long value is shortened', () => {
     expect(refusal(`namespace: ${'A'.repeat(500)}\n`).length).toBeLessThan(250)
   })
 
   test.each<[string, string | undefined, Record<string, string>, string]>([
     ['the file', 'namespace: shop\nmtls: *s3cr3t\n', {}, 'mesh.yaml:2: is not valid YAML'],
     ['an input', undefined, { services: '{ backend: *s3cr3t }' }, 'input services, line 1: is not valid YAML'],
-  ])('an alias of nothing in %s is told and not shown', (_, yaml, inputs, beginning) => {
+  ])('is rejected without showing an undefined alias in %s', (_, yaml, inputs, beginning) => {
     const message = refusal(yaml, inputs)
     expect(message.slice(0, beginning.length)).toBe(beginning)
     expect(message).toContain('quote it')
@@ -562,14 +562,14 @@ describe('what is refused, with key, place, value and remedy', () => {
   test.each([
     ['of the wrong type', 'kubeconfig: { token: s3cr3t-token }'],
     ['as a list', 'kubeconfig: [s3cr3t-token]'],
-  ])('a kubeconfig %s is named and not shown', (_, yaml) => {
+  ])('is rejected without showing a kubeconfig %s', (_, yaml) => {
     const message = refusal(yaml)
-    expect(message).toContain('kubeconfig: the value is not right: expected a text')
+    expect(message).toContain('kubeconfig: the value is invalid: expected a non-empty string')
     expect(message).not.toContain('s3cr3t')
   })
 })
 
-describe('the stages of a run', () => {
+describe('a config without the key stages', () => {
   test.each<[string, string[]]>([
     ['istio: {}', ['install']],
     ['mtls: strict', ['policies', 'verify']],
@@ -578,7 +578,7 @@ describe('the stages of a run', () => {
     ['{ istio: {}, workloads: all, mtls: strict }', ['install', 'inject', 'policies', 'verify']],
     ['{ stages: [promote, install], istio: {}, canary: { service: a } }', ['install', 'promote']],
     ['namespace: shop', []],
-  ])('%s', (yaml, stages) => {
+  ])('%s runs the stages %j', (yaml, stages) => {
     expect(stagesOf(configOf(yaml))).toEqual(stages)
   })
 })

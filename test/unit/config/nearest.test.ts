@@ -4,8 +4,8 @@ import { nearest } from '../../../src/config/nearest.ts'
 test.each<[string, string[], string]>([
   ['retrys', ['retries', 'timeout'], '; did you mean `retries`?'],
   ['Timeout', ['retries', 'timeout'], '; did you mean `timeout`?'],
-  ['port', ['retries', 'timeout'], '; known are retries, timeout'],
+  ['port', ['retries', 'timeout'], '; known names: retries, timeout'],
   ['port', [], ''],
-])('%s among %j', (name, known, end) => {
+])('suggests for %s among %j: %s', (name, known, end) => {
   expect(nearest(name, known)).toBe(end)
 })

@@ -1,6 +1,6 @@
 // The sections of policies: how they are read, what is refused, and what is warned of.
 import { describe, expect, test } from 'vitest'
-import { stagesOf } from '../../../src/config/check.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { warningsOf } from '../../../src/config/warnings.ts'
 import { configOf, fileWith, refusal } from '../fixtures.ts'
@@ -9,112 +9,116 @@ import { configOf, fileWith, refusal } from '../fixtures.ts'
 const service = (...lines: string[]) =>
   ['services:', '  a:', '    subsets: { v1: {}, v2: {} }', ...lines.map((line) => `    ${line}`), ''].join('\n')
 
-test('an empty section is one: what it held before is to be taken away', () => {
+test('an empty section runs the stages that remove what it contained before', () => {
   expect(stagesOf(configOf('services: {}'))).toEqual(['policies', 'verify'])
 })
 
-describe('what is refused, with key, place, value and remedy', () => {
+describe('a config with mistakes in its policies', () => {
   test.each<[string, string, string[]]>([
-    ['a name that no label can hold', 'name: My Shop\n', ['mesh.yaml:1: name', '"My Shop"', 'lower-case letters']],
     [
-      'mTLS: a mode that is none',
+      'a name that is not a Kubernetes name',
+      'name: My Shop\n',
+      ['mesh.yaml:1: name', '"My Shop"', 'lower-case letters'],
+    ],
+    [
+      'an invalid mTLS mode',
       'mtls: { mode: mutual }',
       ['mesh.yaml:1: mtls.mode', '"mutual"', 'one of strict, permissive, disable'],
     ],
     [
-      'mTLS: a mode as a list',
+      'an mTLS mode as a list',
       'mtls: [strict]',
       ['mesh.yaml:1: mtls', '["strict"]', 'one of strict, permissive, disable'],
     ],
     [
-      'mTLS: an unknown key',
+      'an unknown key in mTLS',
       'mtls:\n  mode: strict\n  workload: {}\n',
       ['mesh.yaml:3: mtls.workload', 'did you mean `workloads`?'],
     ],
     [
-      'mTLS: an exception without pods',
+      'an mTLS exception without a selector',
       'mtls:\n  workloads:\n    mysql: { mode: disable }\n',
       ['mesh.yaml:3: mtls.workloads.mysql.selector', 'is missing', 'a map of keys'],
     ],
     [
-      'mTLS: an exception for every pod',
+      'an mTLS exception with an empty selector',
       'mtls:\n  workloads:\n    mysql: { selector: {}, mode: disable }\n',
       ['mtls.workloads.mysql.selector', '{}', 'at least one label'],
     ],
     [
-      'mTLS: a port that is a name',
+      'an mTLS port that is a name',
       'mtls:\n  workloads:\n    mysql: { selector: { app: mysql }, ports: { sql: disable } }\n',
       ['mtls.workloads.mysql.ports.sql', 'from 1 to 65535'],
     ],
     [
-      'mTLS: a port that does not exist',
+      'an mTLS port above 65535',
       'mtls:\n  workloads:\n    mysql: { selector: { app: mysql }, ports: { 70000: disable } }\n',
       ['mtls.workloads.mysql.ports.70000', 'from 1 to 65535'],
     ],
     [
-      'mTLS: an exception that would be the rule',
+      'an mTLS exception with the name of the namespace policy',
       'mtls:\n  workloads:\n    default: { selector: { app: a } }\n',
-      ['mesh.yaml:3: mtls.workloads.default', 'the policy of the whole namespace', 'choose another one'],
+      ['mesh.yaml:3: mtls.workloads.default', 'the policy of the whole namespace', 'choose another name'],
     ],
     [
-      'mTLS: a label that is a number',
+      'a label value that is a number',
       'mtls: { workloads: { a: { selector: { tier: 1 }, mode: disable } } }',
-      ['mtls.workloads.a.selector.tier', '1 is not right', 'quote it'],
+      ['mtls.workloads.a.selector.tier', '1 is invalid', 'quote it'],
     ],
     [
-      'retries without a number',
+      'retries without a number of attempts',
       service('retries: { perTryTimeout: 1s }'),
       ['mesh.yaml:4: services.a.retries.attempts', 'is missing', 'from 0 to 100'],
     ],
     [
-      'retries: a budget without its sign',
+      'a retry budget without a per cent sign',
       service('retries: { attempts: 1, budget: { percent: 20 } }'),
-      ['mesh.yaml:4: services.a.retries.budget.percent', '20 is not right', 'such as 10%'],
+      ['mesh.yaml:4: services.a.retries.budget.percent', '20 is invalid', 'such as 10%'],
     ],
     [
-      'retries: a budget of nothing',
+      'a retry budget of zero',
       service('retries: { attempts: 1, budget: { percent: 0% } }'),
       ['services.a.retries.budget.percent', '"0%"', 'above 0%'],
     ],
     [
-      'retries: an unknown condition',
+      'an unknown retry condition',
       service('retries: { attempts: 1, retryOn: "Gateway Error" }'),
       ['services.a.retries.retryOn', '"Gateway Error"', 'gateway-error'],
     ],
     [
-      'a circuit breaker: a share above 100',
+      'an ejection percentage above 100',
       service('circuitBreaker: { maxEjectionPercent: 101 }'),
       ['services.a.circuitBreaker.maxEjectionPercent', '101', 'from 0 to 100'],
     ],
     [
-      "a circuit breaker: Envoy's own name",
+      "Envoy's own name of a circuit breaker key",
       service('circuitBreaker: { baseEjectionTime: 30s }'),
       ['services.a.circuitBreaker.baseEjectionTime', 'not known'],
     ],
     [
-      'load balancing: an unknown way',
+      'an unknown load balancing algorithm',
       service('loadBalancer: fastest'),
       ['mesh.yaml:4: services.a.loadBalancer', '"fastest"', 'one of round-robin, least-request, random'],
     ],
     [
-      'load balancing: a hash of nothing',
+      'a consistent hash without a key',
       service('loadBalancer: { consistentHash: {} }'),
       ['services.a.loadBalancer.consistentHash', 'exactly one of header, cookie, query, sourceIp'],
     ],
     [
-      'load balancing: a hash of two things',
+      'a consistent hash with two keys',
       service('loadBalancer: { consistentHash: { header: x, query: y } }'),
       ['services.a.loadBalancer.consistentHash', 'exactly one of'],
     ],
     [
-      'load balancing: a cookie without its name',
+      'a consistent hash by a cookie without a name',
       service('loadBalancer: { consistentHash: { cookie: { ttl: 1h } } }'),
       ['services.a.loadBalancer.consistentHash.cookie.name', 'is missing'],
     ],
     [
-      "load balancing: a cookie's life without a unit",
+      'a cookie lifetime without a unit',
       service('loadBalancer: { consistentHash: { cookie: { name: c, ttl: 60 } } }'),
-      ['services.a.loadBalancer.consistentHash.cookie.ttl', '60 is not right', 'with its unit'],
+      ['services.a.loadBalancer.consistentHash.cookie.ttl', '60 is invalid', 'with its unit'],
     ],
     [
       'an A/B route without a condition',
@@ -129,7 +133,7 @@ describe('what is refused, with key, place, value and remedy', () => {
     [
       'an A/B route to a subset that is not defined',
       service('routes:', '  - { match: { path: / }, to: v9 }'),
-      ['mesh.yaml:5: services.a.routes.0.to', 'names v9', 'add it there'],
+      ['mesh.yaml:5: services.a.routes.0.to', 'the subset v9 is not defined', 'add it to `subsets`'],
     ],
     [
       'an A/B route with the name of the split',
@@ -137,14 +141,14 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['services.a.routes.0.name', 'splits the traffic', 'choose another name'],
     ],
     [
-      "an A/B route with the name of a canary's",
+      "an A/B route with the name of the canary's A/B route",
       service('routes: [{ name: mesh-canary-ab, match: { path: / }, to: v2 }]'),
-      ['services.a.routes.0.name', 'comes and goes', 'choose another name'],
+      ['services.a.routes.0.name', "a canary's `ab`", 'choose another name'],
     ],
     [
       'two A/B routes with one name',
       service('routes: [{ name: x, match: { path: /a }, to: v2 }, { name: x, match: { path: /b }, to: v2 }]'),
-      ['services.a.routes.1.name', 'an earlier route', 'choose another one'],
+      ['services.a.routes.1.name', 'an earlier route', 'choose another name'],
     ],
     [
       'an A/B route by an unknown method',
@@ -152,19 +156,19 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['services.a.routes.0.match.method', '"FETCH"', 'GET, HEAD, POST'],
     ],
     [
-      'an A/B route by a path without its slash',
+      'an A/B route by a path without a slash',
       service('routes: [{ match: { path: items }, to: v2 }]'),
       ['services.a.routes.0.match.path', '"items"', 'begins with /'],
     ],
     [
-      'an A/B route by an expression that never ends',
+      'an A/B route by an incomplete expression',
       service('routes: [{ match: { userAgent: "(" }, to: v2 }]'),
       ['services.a.routes.0.match.userAgent', '"("', 'a regular expression'],
     ],
     [
-      'an A/B route by an expression that Envoy lacks',
+      'an A/B route by an expression that Envoy does not support',
       service('routes: [{ match: { userAgent: "(?!bot)" }, to: v2 }]'),
-      ['services.a.routes.0.match.userAgent', 'without looking around'],
+      ['services.a.routes.0.match.userAgent', 'without lookaround'],
     ],
     [
       'an A/B route by two cookies',
@@ -172,14 +176,14 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['services.a.routes.0.match.cookie', 'exactly one cookie'],
     ],
     [
-      'an A/B route by a header with a blank',
+      'an A/B route by a header name with a space',
       service('routes: [{ match: { headers: { "x beta": y } }, to: v2 }]'),
       ['services.a.routes.0.match.headers.x beta', 'letters, digits, dashes'],
     ],
     [
       'an A/B route by a list of values',
       service('routes: [{ match: { headers: { x: [a, b] } }, to: v2 }]'),
-      ['services.a.routes.0.match.headers.x', '["a","b"]', 'expected a text'],
+      ['services.a.routes.0.match.headers.x', '["a","b"]', 'expected a string'],
     ],
     [
       'A/B routes as a map',
@@ -189,92 +193,92 @@ describe('what is refused, with key, place, value and remedy', () => {
     [
       'a mirror to a subset that is not defined',
       service('mirror: { to: v9 }'),
-      ['mesh.yaml:4: services.a.mirror.to', 'names v9', 'add it there'],
+      ['mesh.yaml:4: services.a.mirror.to', 'the subset v9 is not defined', 'add it to `subsets`'],
     ],
     [
-      'a mirror of more than everything',
+      'a mirror of more than 100%',
       service('mirror: { to: v2, percent: 101% }'),
       ['services.a.mirror.percent', '"101%"', 'up to 100%'],
     ],
     [
-      'a fault without its end',
+      'a fault without an end',
       service('fault: { abort: { status: 503 } }'),
       ['mesh.yaml:4: services.a.fault.until', 'is missing', 'a point in time with its zone'],
     ],
     [
-      'a fault until a time without its zone',
+      'a fault until a time without a zone',
       service('fault: { abort: { status: 503 }, until: 2030-01-01T00:00:00 }'),
       ['services.a.fault.until', '"2030-01-01T00:00:00"', 'with its zone'],
     ],
     [
-      'a fault until a day that is none',
+      'a fault until a day that does not exist',
       service('fault: { abort: { status: 503 }, until: 2030-02-31T25:00:00Z }'),
       ['services.a.fault.until', 'a point in time'],
     ],
     [
-      'a fault that does nothing',
+      'a fault without delay and abort',
       service('fault: { until: 2030-01-01T00:00:00Z }'),
       ['services.a.fault', 'expected delay, abort, or both'],
     ],
     [
-      'a fault with a status that is none',
+      'a fault with an invalid status',
       service('fault: { abort: { status: 99 }, until: 2030-01-01T00:00:00Z }'),
       ['services.a.fault.abort.status', '99', 'from 200 to 599'],
     ],
     [
-      'a delay without its time',
+      'a delay without a time',
       service('fault: { delay: { percent: 5% }, until: 2030-01-01T00:00:00Z }'),
       ['services.a.fault.delay.time', 'is missing', 'with its unit'],
     ],
     [
-      'authorization: an unknown action',
+      'an unknown authorization action',
       'authorization:\n  rules:\n    web: { action: permit }\n',
       ['mesh.yaml:3: authorization.rules.web.action', '"permit"', 'one of allow, deny'],
     ],
     [
-      'authorization: a switch that is neither on nor off',
+      'a defaultDeny that is neither true nor false',
       'authorization: { defaultDeny: maybe }',
       ['authorization.defaultDeny', '"maybe"', 'true or false'],
     ],
     [
-      'authorization: a principal with its scheme',
+      'a principal with a scheme',
       'authorization: { rules: { web: { principals: spiffe://cluster.local/ns/a/sa/b } } }',
       ['authorization.rules.web.principals', 'without spiffe://'],
     ],
     [
-      'authorization: a principal that is only a name',
+      'a principal that is only a name',
       'authorization: { rules: { web: { principals: frontend } } }',
       ['authorization.rules.web.principals', '"frontend"', 'cluster.local/ns/shop/sa/frontend'],
     ],
     [
-      'authorization: a path without its slash',
+      'an authorization path without a slash',
       'authorization: { rules: { web: { paths: [api] } } }',
       ['authorization.rules.web.paths', '["api"]', 'begin with /'],
     ],
     [
-      'authorization: a method that is none',
+      'an unknown HTTP method in an authorization rule',
       'authorization: { rules: { web: { methods: [GET, FETCH] } } }',
       ['authorization.rules.web.methods', 'HTTP methods out of GET'],
     ],
     [
-      'authorization: a port that is none',
+      'the port 0 in an authorization rule',
       'authorization: { rules: { web: { ports: [0] } } }',
       ['authorization.rules.web.ports', '[0]', 'from 1 to 65535'],
     ],
     [
-      'authorization: a namespace that is none',
+      'an invalid namespace in an authorization rule',
       'authorization: { rules: { web: { namespaces: [Shop] } } }',
       ['authorization.rules.web.namespaces', '["Shop"]', 'names of namespaces'],
     ],
     [
-      'authorization: a rule with the name of the default',
+      'an authorization rule with the name of the defaultDeny policy',
       'authorization:\n  rules:\n    default-deny: {}\n',
-      ['mesh.yaml:3: authorization.rules.default-deny', '`defaultDeny`', 'choose another one'],
+      ['mesh.yaml:3: authorization.rules.default-deny', '`defaultDeny`', 'choose another name'],
     ],
     [
-      "authorization: a rule with the name of a token's",
+      'an authorization rule with the name of a token policy',
       'authorization: { rules: { users-required: {} } }\njwt: { users: { issuer: x, jwksUri: https://x.example } }',
-      ['authorization.rules.users-required', '`jwt.users`', 'choose another one'],
+      ['authorization.rules.users-required', '`jwt.users`', 'choose another name'],
     ],
     [
       'tokens without an issuer',
@@ -292,37 +296,37 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['jwt.users', 'exactly one of jwksUri, jwks'],
     ],
     [
-      'tokens with keys that are none',
+      'tokens with an invalid key set',
       'jwt: { users: { issuer: x, jwks: secret } }',
       ['jwt.users.jwks', 'JSON Web Key Set'],
     ],
     [
-      'tokens with an address that is none',
+      'tokens with an invalid address for the keys',
       'jwt: { users: { issuer: x, jwksUri: id.example/keys } }',
       ['jwt.users.jwksUri', '"id.example/keys"', 'http or https'],
     ],
     [
-      'egress: an unknown mode',
+      'an unknown egress mode',
       'egress: { mode: deny }',
       ['mesh.yaml:1: egress.mode', '"deny"', 'one of registry-only, allow-any'],
     ],
     [
-      'egress: a host with its scheme',
+      'an egress host with a scheme',
       'egress:\n  hosts:\n    https://api.example.com: {}\n',
       ['egress.hosts.https://api.example.com', 'a full DNS name'],
     ],
     [
-      'egress: a host that is a short name',
+      'an egress host that is a short name',
       'egress:\n  hosts:\n    backend: {}\n',
       ['mesh.yaml:3: egress.hosts.backend', 'a full DNS name'],
     ],
     [
-      'egress: an unknown protocol',
+      'an unknown egress protocol',
       'egress: { hosts: { api.example.com: { protocol: ftp } } }',
       ['egress.hosts.api.example.com.protocol', '"ftp"', 'one of tls, https, http, tcp'],
     ],
     [
-      'egress: a port that is none',
+      'an invalid egress port',
       'egress: { hosts: { api.example.com: { port: https } } }',
       ['egress.hosts.api.example.com.port', '"https"', 'from 1 to 65535'],
     ],
@@ -333,90 +337,82 @@ describe('what is refused, with key, place, value and remedy', () => {
       ['scope.hosts', '["istio-system"]', 'such as ./*, istio-system/*'],
     ],
     [
-      'exposure: a host that is none',
+      'an invalid exposed host',
       'expose: { a: { hosts: ["shop example"] } }',
       ['mesh.yaml:1: expose.a.hosts', '["shop example"]', 'host names'],
     ],
     [
-      'exposure: a redirect to nowhere',
+      'an HTTPS redirect without TLS',
       'expose:\n  a:\n    httpsRedirect: true\n',
-      ['mesh.yaml:3: expose.a.httpsRedirect', 'no HTTPS', 'give `tls`'],
+      ['mesh.yaml:3: expose.a.httpsRedirect', 'no HTTPS', 'set `tls`'],
     ],
+    ['TLS without a secret', 'expose: { a: { tls: {} } }', ['expose.a.tls.secret', 'is missing', 'a Kubernetes name']],
     [
-      'exposure: TLS without a secret',
-      'expose: { a: { tls: {} } }',
-      ['expose.a.tls.secret', 'is missing', 'a Kubernetes name'],
-    ],
-    [
-      'exposure: an unknown API',
+      'an unknown gateway API',
       'expose: { a: { api: ingress } }',
       ['expose.a.api', '"ingress"', 'one of istio, gateway-api'],
     ],
     [
-      'exposure: two services at one host',
+      'two services exposed at one host',
       'expose:\n  a: {}\n  b: { hosts: [x.example, "*"] }\n',
-      ['mesh.yaml:3: expose.b.hosts', '* is already given to a', 'its own host'],
+      ['mesh.yaml:3: expose.b.hosts', 'the host * belongs to a', 'its own host'],
     ],
     [
-      'exposure: a gateway in a namespace where a label is meant',
+      'a gateway with a namespace instead of a label',
       'expose: { a: { gateway: infra/edge } }',
       ['expose.a.gateway', 'not a label', 'such as ingressgateway'],
     ],
     [
-      'exposure: an HTTPRoute for a split',
+      'an HTTPRoute for a service with a split',
       `${service('traffic: { v1: 50, v2: 50 }')}expose: { a: { api: gateway-api } }`,
-      ['expose.a.api', 'cannot follow traffic', '`api: istio`'],
+      ['expose.a.api', 'does not support `traffic`', '`api: istio`'],
     ],
     [
-      'exposure: an HTTPRoute for a canary',
+      'an HTTPRoute for a canary',
       'canary: { service: a }\nexpose: { a: { api: gateway-api } }',
-      ['mesh.yaml:2: expose.a.api', 'cannot follow a canary', '`api: istio`'],
+      ['mesh.yaml:2: expose.a.api', 'does not support a canary', '`api: istio`'],
     ],
     [
-      'exposure: an HTTPRoute with a certificate',
+      'an HTTPRoute with a certificate',
       'expose: { a: { api: gateway-api, tls: { secret: x } } }',
-      ['expose.a.tls', 'belongs to the Gateway', 'leave it out'],
+      ['expose.a.tls', 'belongs to the Gateway', 'remove it here'],
     ],
     [
-      'telemetry: tracing without its sign',
+      'tracing without a per cent sign',
       'telemetry: { tracing: 1 }',
-      ['telemetry.tracing', '1 is not right', 'such as 10%'],
+      ['telemetry.tracing', '1 is invalid', 'such as 10%'],
     ],
+    ['tracing of more than 100%', 'telemetry: { tracing: 200% }', ['telemetry.tracing', '"200%"', 'from 0% to 100%']],
     [
-      'telemetry: tracing of more than everything',
-      'telemetry: { tracing: 200% }',
-      ['telemetry.tracing', '"200%"', 'from 0% to 100%'],
-    ],
-    [
-      'telemetry: logs that are neither on nor off',
+      'access logs that are neither true nor false',
       'telemetry: { accessLogs: stdout }',
       ['telemetry.accessLogs', '"stdout"', 'true or false'],
     ],
-    ['manifests that are a map', 'policies: { mesh: true }', ['mesh.yaml:1: policies', 'a list of texts']],
+    ['manifests that are a map', 'policies: { mesh: true }', ['mesh.yaml:1: policies', 'a list of strings']],
     [
-      'a dry run that is neither on nor off',
+      'a dry run that is neither true nor false',
       'dryRun: sometimes',
       ['mesh.yaml:1: dryRun', '"sometimes"', 'true or false'],
     ],
     [
-      'trafficChecks that is neither on nor off',
+      'trafficChecks that is neither true nor false',
       'verify: { trafficChecks: very }',
       ['verify.trafficChecks', '"very"', 'true or false'],
     ],
     [
-      'plan without policies',
+      'the stage plan without a policy',
       'stages: plan',
-      ['mesh.yaml:1: stages', 'plan has nothing to do', 'a policy', '(`services: {}`) takes away'],
+      ['mesh.yaml:1: stages', 'plan has nothing to do', 'another policy section', '(`services: {}`) removes'],
     ],
-  ])('%s', (_, yaml, words) => {
+  ])('rejects %s', (_, yaml, words) => {
     const message = refusal(yaml)
     for (const word of words) expect(message).toContain(word)
     expect(message.split('\n')).toHaveLength(1)
   })
 })
 
-describe('what stands in the inputs', () => {
-  test('is read as in the file', () => {
+describe('the loader', () => {
+  test('reads policies from inputs as from the file', () => {
     const config = loadConfig({
       INPUT_MTLS: 'mode: strict\nworkloads: { mysql: { selector: { app: mysql }, ports: { 3306: Disable } } }',
       INPUT_EXPOSE: 'web: {}',
@@ -434,23 +430,23 @@ describe('what stands in the inputs', () => {
     })
   })
 
-  test('a mode alone is that of the namespace', () => {
+  test('reads a mode alone as the mode of the namespace', () => {
     expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', workloads: {} })
   })
 
-  test('a way of balancing alone is the simple one', () => {
+  test('reads a load balancing algorithm alone as the simple one', () => {
     expect(configOf('services: { a: { loadBalancer: Random } }').services!['a']!.loadBalancer).toEqual({
       simple: 'random',
     })
   })
 
-  test('values that YAML reads as numbers or as booleans are what they look like', () => {
+  test('reads numbers and booleans in a match as the text they look like', () => {
     const { match } = configOf(service('routes: [{ match: { headers: { x: 1 }, query: { beta: true } }, to: v2 }]'))
       .services!['a']!.routes![0]!
     expect(match).toEqual({ headers: { x: '1' }, query: { beta: 'true' } })
   })
 
-  test('a fault ends at one moment, wherever its zone is', () => {
+  test('reads the end of a fault in any time zone', () => {
     expect(
       configOf(service('fault: { abort: { status: 503 }, until: 2030-01-01T01:00:00+01:00 }')).services!['a']!.fault!
         .until,
@@ -458,91 +454,91 @@ describe('what stands in the inputs', () => {
   })
 })
 
-describe('whose objects they are', () => {
-  test("the config file's, by its path", () => {
+describe('the name of the objects', () => {
+  test('comes from the path of the config file', () => {
     const file = fileWith('namespace: shop', 'Mesh.prod.yaml')
     expect(loadConfig({ INPUT_CONFIG: file }).name).toMatch(/mesh-prod-yaml$/)
     expect(loadConfig({ INPUT_CONFIG: file }).name).toMatch(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/)
   })
 
-  test('of that name, where one is given', () => {
+  test('is the given name, if there is one', () => {
     expect(configOf('name: shop').name).toBe('shop')
     expect(loadConfig({ INPUT_CONFIG: fileWith('name: shop'), INPUT_NAME: 'other' }).name).toBe('other')
   })
 })
 
-describe('a stage that runs only when it is listed', () => {
-  test.each(['plan', 'uninstall'])('%s', (stage) => {
+describe('a stage that runs only if it is listed', () => {
+  test.each(['plan', 'uninstall'])('is %s', (stage) => {
     const all = stagesOf(configOf('{ istio: {}, workloads: all, mtls: strict, canary: { service: a } }'))
     expect(all).not.toContain(stage)
     expect(stagesOf(configOf(`{ stages: [${stage}], istio: {}, mtls: strict }`))).toEqual([stage])
   })
 })
 
-describe('what is warned of', () => {
+describe('warnings', () => {
   const now = Date.parse('2026-11-23T12:00:00Z')
   const warnings = (yaml: string) => warningsOf(configOf(yaml), now)
 
   test.each<[string, string, RegExp]>([
     [
-      'tries that do not fit the timeout',
+      'tries that do not fit into the timeout',
       service('timeout: 3s', 'retries: { attempts: 3, perTryTimeout: 1s }'),
       /^services\.a\.retries: 1 \+ 3 tries of 1000 ms take up to 4000 ms.*raise `timeout`/,
     ],
     [
-      'retries of what may have been done already',
+      'retries of requests that the service may have acted on',
       service('retries: { attempts: 1 }', 'routes: [{ match: { method: POST }, to: v2 }]'),
       /^services\.a\.retries: .*POST requests to v2.*gateway-error.*connect-failure and refused-stream only/,
     ],
     [
-      'an ejection that may hit nobody',
+      'an ejection that may eject no pod',
       service('circuitBreaker: { consecutive5xxErrors: 5 }'),
       /^services\.a\.circuitBreaker: .*`maxEjectionPercent`.*10%/,
     ],
     [
-      'an ejection that hits nobody',
+      'an ejection that never ejects a pod',
       service('circuitBreaker: { consecutive5xxErrors: 5, maxEjectionPercent: 0 }'),
-      /^services\.a\.circuitBreaker\.maxEjectionPercent: 0 ejects nobody/,
+      /^services\.a\.circuitBreaker\.maxEjectionPercent: 0 means that no pod is ever ejected/,
     ],
     [
-      'a fault that is on',
+      'an active fault',
       service('fault: { abort: { status: 503 }, until: 2026-11-23T12:00:01Z }'),
-      /^services\.a\.fault: is on until 2026-11-23T12:00:01\.000Z/,
+      /^services\.a\.fault: the fault is active until 2026-11-23T12:00:01\.000Z/,
     ],
     [
-      'a fault that is over',
+      'a fault that has ended',
       service('fault: { abort: { status: 503 }, until: 2026-11-23T12:00:00Z }'),
-      /^services\.a\.fault: ended at .*remove it/,
+      /^services\.a\.fault: the fault ended at .*remove it/,
     ],
     [
-      'a rule that denies everything',
+      'a deny rule without a condition',
       'authorization: { rules: { web: { action: deny } } }',
-      /^authorization\.rules\.web: it denies every request/,
+      /^authorization\.rules\.web: the rule has no condition, so it denies all requests/,
     ],
     [
-      'a rule that denies by path on every port',
+      'a deny rule by path without ports',
       'authorization: { rules: { web: { action: deny, paths: /admin } } }',
       /^authorization\.rules\.web: .*do not speak HTTP.*`ports`/,
     ],
     [
-      'a default that is all there is',
+      'a defaultDeny without a rule that allows',
       'authorization: { defaultDeny: true }',
       /^authorization\.defaultDeny: no rule allows anything/,
     ],
     [
-      'a token that is required of everything',
+      'a token that is required on every port',
       'jwt: { users: { issuer: x, jwksUri: https://x.example } }',
       /^jwt\.users: .*every pod of the namespace.*do not speak HTTP/,
     ],
-    ['egress that says nothing', 'egress: {}', /^egress: says nothing/],
-  ])('%s', (_, yaml, warning) => {
+    ['egress without a mode and hosts', 'egress: {}', /^egress: the section has no effect/],
+  ])('warn of %s', (_, yaml, warning) => {
     expect(warnings(yaml)).toEqual([expect.stringMatching(warning)])
   })
 
   test.each<[string, string]>([
-    ['tries that fit', service('timeout: 4s', 'retries: { attempts: 3, perTryTimeout: 1s }')],
+    ['tries that fit into the timeout', service('timeout: 4s', 'retries: { attempts: 3, perTryTimeout: 1s }')],
     [
-      'retries that are off',
+      'retries that are turned off',
       service(
         'timeout: 1s',
         'retries: { attempts: 0, perTryTimeout: 1s }',
@@ -550,19 +546,16 @@ describe('what is warned of', () => {
       ),
     ],
     [
-      'retries of what never arrived',
+      'retries of requests that never arrived',
       service(
         'retries: { attempts: 1, retryOn: "connect-failure, refused-stream" }',
         'routes: [{ match: { method: POST }, to: v2 }]',
       ),
     ],
-    ['limits that eject nobody', service('circuitBreaker: { maxConnections: 1 }')],
-    [
-      'a rule that denies on HTTP ports',
-      'authorization: { rules: { web: { action: deny, paths: /admin, ports: 80 } } }',
-    ],
-    ['a token that need not be there', 'jwt: { users: { issuer: x, jwksUri: https://x.example, required: false } }'],
-  ])('not of %s', (_, yaml) => {
+    ['connection limits without ejection', service('circuitBreaker: { maxConnections: 1 }')],
+    ['a deny rule by path with ports', 'authorization: { rules: { web: { action: deny, paths: /admin, ports: 80 } } }'],
+    ['an optional token', 'jwt: { users: { issuer: x, jwksUri: https://x.example, required: false } }'],
+  ])('do not warn of %s', (_, yaml) => {
     expect(warnings(yaml)).toEqual([])
   })
 })

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { duration, parseDuration, percentage, steps, whole, workloads } from '../../../src/config/values.ts'
+import { duration, parseDuration } from '../../../src/config/values/durations.ts'
+import { workloads } from '../../../src/config/values/kubernetes.ts'
+import { weightSteps } from '../../../src/config/values/lists.ts'
+import { fraction, wholeNumber } from '../../../src/config/values/numbers.ts'
 
 test.each<[unknown, number | undefined]>([
   ['500ms', 500],
@@ -17,11 +20,11 @@ test.each<[unknown, number | undefined]>([
   ['1m 30s', undefined],
   ['-1s', undefined],
   ['', undefined],
-])('the duration %j is %j ms', (raw, ms) => {
+])('reads the duration %j as %j ms', (raw, ms) => {
   expect(parseDuration(raw)).toBe(ms)
 })
 
-test('a duration that is nothing after rounding is refused', () => {
+test('rejects a duration that rounds to zero milliseconds', () => {
   expect(duration.safeParse('0.4ms').success).toBe(false)
 })
 
@@ -32,8 +35,8 @@ test.each<[unknown, number | undefined]>([
   ['100%', undefined],
   [0.99, undefined],
   ['.5%', undefined],
-])('the percentage %j is %j', (raw, fraction) => {
-  expect(percentage.safeParse(raw).data).toBe(fraction)
+])('reads the percentage %j as the fraction %j', (raw, expected) => {
+  expect(fraction.safeParse(raw).data).toBe(expected)
 })
 
 test.each<[unknown, number[] | undefined]>([
@@ -48,8 +51,8 @@ test.each<[unknown, number[] | undefined]>([
   ['5, x', undefined],
   ['', undefined],
   [[], undefined],
-])('the steps %j are %j', (raw, weights) => {
-  expect(steps.safeParse(raw).data).toEqual(weights)
+])('reads the steps %j as the weights %j', (raw, weights) => {
+  expect(weightSteps.safeParse(raw).data).toEqual(weights)
 })
 
 test.each<[unknown, number | undefined]>([
@@ -59,8 +62,8 @@ test.each<[unknown, number | undefined]>([
   [11, undefined],
   ['1e1', undefined],
   [true, undefined],
-])('the whole number %j from 0 to 10 is %j', (raw, value) => {
-  expect(whole(0, 10).safeParse(raw).data).toBe(value)
+])('reads %j as the whole number %j from 0 to 10', (raw, value) => {
+  expect(wholeNumber(0, 10).safeParse(raw).data).toBe(value)
 })
 
 test.each<[unknown, unknown]>([
@@ -77,6 +80,6 @@ test.each<[unknown, unknown]>([
   ['pod/a', undefined],
   ['deploy/', undefined],
   ['deploy/A_b', undefined],
-])('the workloads %j are %j', (raw, parsed) => {
+])('reads the workloads %j as %j', (raw, parsed) => {
   expect(workloads.safeParse(raw).data).toEqual(parsed)
 })

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import { kindOf, type KubeObject } from '../../../src/cluster/objects.ts'
-import { stagesOf } from '../../../src/config/check.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
 import { exposeFaults } from '../../../src/policies/expose-checks.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 

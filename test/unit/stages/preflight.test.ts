@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { stagesOf } from '../../../src/config/check.ts'
+import { stagesOf } from '../../../src/config/stages.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import { preflight } from '../../../src/stages/preflight.ts'
 import { clusterWith, configOf, pod, to, virtualService, workload } from '../fixtures.ts'

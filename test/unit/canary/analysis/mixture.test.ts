@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { eValue, eValueOf, logMeanExp, ratios, noEvidence, addTerms } from '../../../../src/canary/analysis/mixture.ts'
+import {
+  eValue,
+  eValueOfSum,
+  logMeanExp,
+  ratios,
+  noEvidence,
+  addEvidence,
+} from '../../../../src/canary/analysis/mixture.ts'
 
 describe('logMeanExp', () => {
   test.each<[number[], number]>([
@@ -15,31 +22,31 @@ describe('logMeanExp', () => {
 })
 
 describe('E', () => {
-  const after = (ticks: number, log: number) =>
-    Array.from({ length: ticks }).reduce<typeof noEvidence>(
+  const after = (samples: number, log: number) =>
+    Array.from({ length: samples }).reduce<typeof noEvidence>(
       (evidence) =>
-        addTerms(
+        addEvidence(
           evidence,
           ratios.map(() => log),
         ),
       noEvidence,
     )
 
-  test('is 1 at the start, and stays it while nothing speaks either way', () => {
+  test('is 1 at the start, and stays 1 without evidence', () => {
     expect(eValue(noEvidence)).toBe(1)
     expect(eValue(after(1_000, 0))).toBeCloseTo(1, 10)
   })
 
-  test('however strong it is stays a number that JSON can hold', () => {
+  test('stays a number that JSON can hold, however strong the evidence is', () => {
     expect(JSON.parse(JSON.stringify(eValue(after(1, 5_000))))).toBeGreaterThan(1e300)
-    expect(JSON.parse(JSON.stringify(eValueOf([5_000, 0])))).toBeGreaterThan(1e300)
+    expect(JSON.parse(JSON.stringify(eValueOfSum([5_000, 0])))).toBeGreaterThan(1e300)
     expect(JSON.parse(JSON.stringify(noEvidence))).toEqual(noEvidence)
   })
 
-  test('of what speaks against it from the first tick is three quarters of the ratio, and never sinks to nothing', () => {
+  test('is three quarters of the ratio for evidence from the first sample on, and never falls to zero', () => {
     expect(
       eValue(
-        addTerms(
+        addEvidence(
           noEvidence,
           ratios.map(() => Math.log(1_000)),
         ),
@@ -48,18 +55,18 @@ describe('E', () => {
     expect(eValue(after(100, -50))).toBeGreaterThanOrEqual(0.025)
   })
 
-  test('of a change after 100 good ticks, each of which spoke for it, needs some ticks more, not as many again', () => {
-    const ticksTo100 = (before: number) => {
+  test('needs a few more samples to show a change after 100 good samples, not as many again', () => {
+    const samplesTo100 = (before: number) => {
       let evidence = after(before, -1)
-      let ticks = 0
-      for (; eValue(evidence) < 100; ticks++)
-        evidence = addTerms(
+      let samples = 0
+      for (; eValue(evidence) < 100; samples++)
+        evidence = addEvidence(
           evidence,
           ratios.map(() => 1),
         )
-      return ticks
+      return samples
     }
-    expect(ticksTo100(0)).toBe(5)
-    expect(ticksTo100(100)).toBeLessThanOrEqual(13)
+    expect(samplesTo100(0)).toBe(5)
+    expect(samplesTo100(100)).toBeLessThanOrEqual(13)
   })
 })

@@ -1,26 +1,26 @@
 import { describe, expect, test } from 'vitest'
 import {
-  add as addOwn,
+  add as addCanary,
   create,
   compare,
   evidence,
-  judge,
+  decide,
   type Objective,
 } from '../../../../src/canary/analysis/objective.ts'
 import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 import { expected, hypergeometric } from './exact.ts'
 
-/** A tick of both. */
-function addTick(test: Objective, canary: LimitCounts, stable: LimitCounts, alone: boolean): Objective {
-  const own = addOwn(test, canary, alone)
-  return alone ? own : compare(own, canary, stable)
+/** A sample of both versions. */
+function addSample(test: Objective, canary: LimitCounts, stable: LimitCounts, alone: boolean): Objective {
+  const added = addCanary(test, canary, alone)
+  return alone ? added : compare(added, canary, stable)
 }
 
-/** The canary alone, without anyone to compare it with. */
-const add = (test: Objective, counts: LimitCounts) => addOwn(test, counts, true)
+/** A sample of the canary alone, with nothing to compare it with. */
+const add = (test: Objective, counts: LimitCounts) => addCanary(test, counts, true)
 
-/** Looks after every request until the judge decides against or `limit` requests are seen; the number seen, or undefined. */
+/** The number of requests after which the canary fails, decided after each of up to `limit` requests. */
 function failedAfter(
   test: Objective,
   alpha: number,
@@ -31,17 +31,17 @@ function failedAfter(
   let state = test
   for (let seen = 1; seen <= limit; seen++) {
     state = add(state, { requests: 1, violations: random() < rate ? 1 : 0 })
-    if (judge(state, alpha) === 'fail') return seen
+    if (decide(state, alpha) === 'fail') return seen
   }
   return undefined
 }
 
-/** How many requests of which none counts against it until the canary is certified. */
+/** The number of requests without a failure after which the canary passes. */
 function passedAfter(limit: number, alpha: number, most: number): number | undefined {
   let state = create(limit)
   for (let seen = 1; seen <= most; seen++) {
     state = add(state, { requests: 1, violations: 0 })
-    if (judge(state, alpha) === 'pass') return seen
+    if (decide(state, alpha) === 'pass') return seen
   }
   return undefined
 }
@@ -51,13 +51,13 @@ describe('false alarms', () => {
     [0.01, 0.01],
     [0.2, 0.1],
   ])(
-    'a rate exactly at the limit of %d, looked at after each of 200 requests, fails in at most α = %d of 1,000 runs',
+    'a rate exactly at the limit of %d, checked after each of 200 requests, fails in at most α = %d of 1,000 runs',
     (limit, alpha) => {
       const random = randomFrom(7)
       const runs = Array.from({ length: 1_000 }, () => failedAfter(create(limit), alpha, limit, 200, random))
       const failed = runs.filter((after) => after !== undefined).length
       expect(failed).toBeLessThanOrEqual(alpha * 1_000)
-      // The test has teeth: some runs do come close enough to be failed.
+      // The test can fail: some runs are false alarms.
       expect(failed).toBeGreaterThan(0)
     },
   )
@@ -73,7 +73,7 @@ function failedOf500(limit: number, alpha: number, rate: number, requests: numbe
 
 describe('a lenient limit', () => {
   test.each([0.3, 0.7, 0.9])(
-    'of %d is no easier to fail by chance than α = 10%, and no harder than a fifth of it',
+    'of %d is missed by chance in at most α = 10% of the runs, and in at least a fifth of that',
     (limit) => {
       const failed = failedOf500(limit, 0.1, limit, 200)
       expect(failed).toBeLessThanOrEqual(50)
@@ -113,8 +113,8 @@ describe('detection', () => {
 
   test('two failures at the very beginning are enough against 1%, one is not', () => {
     const once = add(create(0.01), { requests: 1, violations: 1 })
-    expect(judge(once, 0.01)).toBe('undecided')
-    expect(judge(add(once, { requests: 1, violations: 1 }), 0.01)).toBe('fail')
+    expect(decide(once, 0.01)).toBe('undecided')
+    expect(decide(add(once, { requests: 1, violations: 1 }), 0.01)).toBe('fail')
   })
 })
 
@@ -142,7 +142,7 @@ describe('certification', () => {
           requests: 10,
           violations: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,
         })
-        if (judge(state, 0.05) === 'pass') return true
+        if (decide(state, 0.05) === 'pass') return true
       }
       return false
     }).filter(Boolean).length
@@ -153,10 +153,10 @@ describe('certification', () => {
 test('no requests are no evidence', () => {
   const state = add(create(0.01), { requests: 0, violations: 0 })
   expect(state).toEqual(create(0.01))
-  expect(judge(state, 0.01)).toBe('undecided')
+  expect(decide(state, 0.01)).toBe('undecided')
 })
 
-test('what certifies weighs requests the same one by one and all at once', () => {
+test('the evidence for a pass is the same for requests one by one and all at once', () => {
   const counts = [
     { requests: 40, violations: 1 },
     { requests: 10, violations: 2 },
@@ -164,10 +164,10 @@ test('what certifies weighs requests the same one by one and all at once', () =>
   ]
   const apart = counts.reduce(add, create(0.02))
   const together = add(create(0.02), { requests: 51, violations: 3 })
-  apart.below.forEach((sum, i) => expect(sum).toBeCloseTo(together.below[i]!, 10))
+  apart.underLimit.forEach((sum, i) => expect(sum).toBeCloseTo(together.underLimit[i]!, 10))
 })
 
-test('adding leaves the test that it was added to as it was', () => {
+test('adding a sample leaves the test before unchanged', () => {
   const before = create(0.01)
   add(before, { requests: 5, violations: 5 })
   expect(before).toEqual(create(0.01))
@@ -175,46 +175,46 @@ test('adding leaves the test that it was added to as it was', () => {
 
 test('a million failures are a finite number and a failure', () => {
   const state = add(create(0.01), { requests: 1_000_000, violations: 1_000_000 })
-  expect(Number.isFinite(evidence(state).against)).toBe(true)
-  expect(judge(state, 0.01)).toBe('fail')
+  expect(Number.isFinite(evidence(state).overLimit)).toBe(true)
+  expect(decide(state, 0.01)).toBe('fail')
 })
 
-describe('beside stable', () => {
+describe('in comparison with stable', () => {
   const ten = (canaryFailures: number, stableFailures: number): [LimitCounts, LimitCounts, boolean] => [
     { requests: 10, violations: canaryFailures },
     { requests: 90, violations: stableFailures },
     false,
   ]
 
-  test('a canary that misses its limit while stable keeps it fails', () => {
-    const state = addTick(create(0.01), ...ten(4, 0))
-    expect(judge(state, 0.01)).toBe('fail')
-    expect(evidence(state).beside).toBeGreaterThan(100)
+  test('a canary fails that misses its limit while stable keeps it', () => {
+    const state = addSample(create(0.01), ...ten(4, 0))
+    expect(decide(state, 0.01)).toBe('fail')
+    expect(evidence(state).worseThanStable).toBeGreaterThan(100)
   })
 
-  test('one that fails with stable shares its misfortune, however long that lasts', () => {
+  test('a canary that fails like stable does not fail, however long that lasts', () => {
     let state = create(0.01)
-    for (let i = 0; i < 1_000; i++) state = addTick(state, ...ten(9, 81))
-    expect(judge(state, 0.01)).toBe('shared')
-    expect(evidence(state).beside).toBeLessThan(1)
+    for (let i = 0; i < 1_000; i++) state = addSample(state, ...ten(9, 81))
+    expect(decide(state, 0.01)).toBe('shared')
+    expect(evidence(state).worseThanStable).toBeLessThan(1)
   })
 
-  test('one that goes on failing when stable has recovered fails in the end', () => {
-    let state = addTick(create(0.01), ...ten(9, 81))
-    let ticks = 0
-    while (judge(state, 0.01) !== 'fail' && ticks < 100) {
-      state = addTick(state, ...ten(5, 0))
-      ticks++
+  test('a canary fails that still has failures after stable has recovered', () => {
+    let state = addSample(create(0.01), ...ten(9, 81))
+    let samples = 0
+    while (decide(state, 0.01) !== 'fail' && samples < 100) {
+      state = addSample(state, ...ten(5, 0))
+      samples++
     }
-    expect(ticks).toBe(1)
+    expect(samples).toBe(1)
   })
 
-  test('one that fails more than stable, but within its limit, does not fail', () => {
+  test('a canary that has more failures than stable, but within its limit, does not fail', () => {
     let state = create(0.1)
     for (let i = 0; i < 100; i++)
-      state = addTick(state, { requests: 100, violations: 5 }, { requests: 100, violations: 0 }, false)
-    expect(judge(state, 0.01)).toBe('pass')
-    expect(evidence(state).beside).toBeGreaterThan(100)
+      state = addSample(state, { requests: 100, violations: 5 }, { requests: 100, violations: 0 }, false)
+    expect(decide(state, 0.01)).toBe('pass')
+    expect(evidence(state).worseThanStable).toBeGreaterThan(100)
   })
 
   test.each([
@@ -222,26 +222,26 @@ describe('beside stable', () => {
     [50, 30, 25],
     [20, 19, 18],
   ])(
-    'a burst of %d requests with %d failures, %d of them sent to the canary by lot, is not expected to speak against it',
+    'a burst of %d requests with %d failures, %d of them sent to the canary by lot, is not expected to be evidence',
     (requests, failures, drawn) => {
       const after = (x: number) =>
-        addTick(
+        addSample(
           create(0.01),
           { requests: drawn, violations: x },
           { requests: requests - drawn, violations: failures - x },
           false,
         )
-      expect(expected(hypergeometric(requests, failures, drawn), (x) => evidence(after(x)).beside)).toBeLessThanOrEqual(
-        1 + 1e-9,
-      )
+      expect(
+        expected(hypergeometric(requests, failures, drawn), (x) => evidence(after(x)).worseThanStable),
+      ).toBeLessThanOrEqual(1 + 1e-9)
     },
   )
 
-  test('that nobody asked stable by chance is not taken for being alone: such a tick tells nothing beside', () => {
-    const { against, beside } = evidence(
-      addTick(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
+  test('a sample without requests to stable says nothing, and does not count as being alone', () => {
+    const { overLimit, worseThanStable } = evidence(
+      addSample(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
     )
-    expect(beside).toBeCloseTo(1, 10)
-    expect(against).toBeGreaterThan(100)
+    expect(worseThanStable).toBeCloseTo(1, 10)
+    expect(overLimit).toBeGreaterThan(100)
   })
 })

@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest'
-import { add, create, evidence, judge, terms, type Relative } from '../../../../src/canary/analysis/relative.ts'
+import { add, create, evidence, decide, logRatios, type Relative } from '../../../../src/canary/analysis/relative.ts'
 import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'
 import { binomial, expected, hypergeometric } from './exact.ts'
 
 const counts = (requests: number, violations = 0): LimitCounts => ({ requests, violations })
 
-/** What E after one tick is expected to be, over all that both versions may have failed. */
+/** The expectation of E after one sample, over all numbers of failures of both versions. */
 function expectedE(
   margin: number,
   [canary, canaryRate]: [number, number],
   [stable, stableRate]: [number, number],
-  side: 'against' | 'below',
+  side: 'overMargin' | 'underMargin',
 ): number {
   const after = (x: number, failures: number) =>
     evidence(add(create(margin), counts(canary, x), counts(stable, failures)))[side]
@@ -20,7 +20,7 @@ function expectedE(
   )
 }
 
-describe('a tick is not expected to raise the evidence', () => {
+describe('a sample', () => {
   const sizes: [number, number][] = [
     [1, 19],
     [10, 10],
@@ -31,18 +31,18 @@ describe('a tick is not expected to raise the evidence', () => {
   )
 
   test.each(cells)(
-    'against a canary that fails just $margin times as often: $canary and $stable requests, stable fails $rate',
+    'is not expected to raise E for a canary at the margin $margin: $canary and $stable requests, stable fails $rate',
     ({ margin, canary, stable, rate }) => {
-      expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'against')).toBeLessThanOrEqual(1 + 1e-9)
-      expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'below')).toBeLessThanOrEqual(1 + 1e-9)
+      expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'overMargin')).toBeLessThanOrEqual(1 + 1e-9)
+      expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'underMargin')).toBeLessThanOrEqual(1 + 1e-9)
     },
   )
 
   test.each(cells.filter(({ rate }) => rate < 0.3))(
-    'but does when it fails four times as often as that, or a quarter: $margin, $canary, $stable, $rate',
+    'is expected to raise E at four times that rate and at a quarter of it: $margin, $canary, $stable, $rate',
     ({ margin, canary, stable, rate }) => {
-      expect(expectedE(margin, [canary, 4 * margin * rate], [stable, rate], 'against')).toBeGreaterThan(1)
-      expect(expectedE(margin, [canary, (margin * rate) / 4], [stable, rate], 'below')).toBeGreaterThan(1)
+      expect(expectedE(margin, [canary, 4 * margin * rate], [stable, rate], 'overMargin')).toBeGreaterThan(1)
+      expect(expectedE(margin, [canary, (margin * rate) / 4], [stable, rate], 'underMargin')).toBeGreaterThan(1)
     },
   )
 
@@ -52,17 +52,17 @@ describe('a tick is not expected to raise the evidence', () => {
     [40, 40, 39],
     [30, 17, 25],
   ])(
-    'when %d requests had %d failures in one burst and lots sent %d of them to the canary',
+    'is not expected to raise E for %d requests with %d failures in one burst, %d of them sent to the canary by lot',
     (requests, failures, drawn) => {
       const after = (x: number) =>
-        evidence(add(create(1), counts(drawn, x), counts(requests - drawn, failures - x))).against
+        evidence(add(create(1), counts(drawn, x), counts(requests - drawn, failures - x))).overMargin
       expect(expected(hypergeometric(requests, failures, drawn), after)).toBeLessThanOrEqual(1 + 1e-9)
     },
   )
 })
 
-/** One tick of so many requests, of which each goes to the canary by lot; of all of them a share fails. */
-function tick(random: () => number, requests: number, weight: number, failing: number): [LimitCounts, LimitCounts] {
+/** A sample of so many requests: each goes to the canary by lot, and a share of all fails. */
+function draw(random: () => number, requests: number, weight: number, failing: number): [LimitCounts, LimitCounts] {
   let [canary, stable] = [counts(0), counts(0)]
   for (let i = 0; i < requests; i++) {
     const more = (to: LimitCounts) => counts(to.requests + 1, to.violations + (random() < failing ? 1 : 0))
@@ -72,26 +72,26 @@ function tick(random: () => number, requests: number, weight: number, failing: n
   return [canary, stable]
 }
 
-test('two equal versions whose failures come in outages, while the weight goes up and down: told apart in at most α = 5% of 1,000 runs', () => {
+test('of two equal versions with outages and changing weights the canary fails in at most α = 5% of 1,000 runs', () => {
   const random = randomFrom(17)
   const weights = [0.05, 0.25, 0.5, 0.1, 0.9]
-  const condemned = Array.from({ length: 1_000 }, () => {
+  const falseAlarms = Array.from({ length: 1_000 }, () => {
     let [state, outage] = [create(1), false]
     return Array.from({ length: 50 }, (_, i) => {
       outage = random() < (outage ? 0.5 : 0.05)
-      state = add(state, ...tick(random, 20, weights[Math.floor(i / 10)]!, outage ? 0.9 : 0.01))
-      return judge(state, 0.05) === 'fail'
+      state = add(state, ...draw(random, 20, weights[Math.floor(i / 10)]!, outage ? 0.9 : 0.01))
+      return decide(state, 0.05) === 'fail'
     }).includes(true)
   }).filter(Boolean).length
-  expect(condemned).toBeLessThanOrEqual(0.05 * 1_000)
-  // The test has teeth: chance does condemn some.
-  expect(condemned).toBeGreaterThan(0)
+  expect(falseAlarms).toBeLessThanOrEqual(0.05 * 1_000)
+  // The test can fail: some runs are false alarms.
+  expect(falseAlarms).toBeGreaterThan(0)
 })
 
-/** Failures of the canary that condemn it, at this weight, beside a stable that never fails. */
-function failuresToCondemn(weight: number, alpha: number): number {
+/** After how many failures a canary with this weight fails, when stable has none. */
+function failuresToFail(weight: number, alpha: number): number {
   let [state, failures] = [create(1.5), 0]
-  while (judge(state, alpha) !== 'fail' && failures < 1_000) {
+  while (decide(state, alpha) !== 'fail' && failures < 1_000) {
     state = add(state, counts(weight, 1), counts(100 - weight))
     failures++
   }
@@ -104,63 +104,60 @@ describe('detection', () => {
     [10, 4],
     [50, 12],
     [90, 79],
-  ])(
-    'at weight %d it takes %d failures: the fewer there are to compare with, the less a failure tells',
-    (weight, failures) => {
-      expect(failuresToCondemn(weight, 0.01)).toBe(failures)
-    },
-  )
+  ])('takes, at weight %d, %d failures: the less stable serves, the less a failure says', (weight, failures) => {
+    expect(failuresToFail(weight, 0.01)).toBe(failures)
+  })
 
-  test('ten times as many failures as stable is worse, and as many is not', () => {
-    const after = (failures: number) => judge(add(create(1.5), counts(500, failures), counts(4_500, 45)), 0.01)
+  test("fails a canary with ten times stable's failures, and not one with as many", () => {
+    const after = (failures: number) => decide(add(create(1.5), counts(500, failures), counts(4_500, 45)), 0.01)
     expect(after(50)).toBe('fail')
     expect(after(5)).toBe('undecided')
   })
 
-  test('a canary that fails a quarter as often passes', () => {
-    expect(judge(add(create(1.5), counts(2_000, 25), counts(2_000, 100)), 0.01)).toBe('pass')
+  test('passes a canary that fails a quarter as often', () => {
+    expect(decide(add(create(1.5), counts(2_000, 25), counts(2_000, 100)), 0.01)).toBe('pass')
   })
 })
 
-describe('what tells nothing', () => {
+describe('the evidence stays the same after', () => {
   test.each([
     ['no requests', counts(0), counts(0)],
-    ['a tick without stable', counts(50, 50), counts(0)],
-    ['a tick without the canary', counts(0), counts(50, 50)],
-    ['a tick without failures', counts(50), counts(50)],
+    ['a sample without requests to stable', counts(50, 50), counts(0)],
+    ['a sample without requests to the canary', counts(0), counts(50, 50)],
+    ['a sample without failures', counts(50), counts(50)],
   ])('%s', (_, canary, stable) => {
     const state = add(create(1.5), counts(10, 1), counts(10, 1))
     expect(add(state, canary, stable)).toEqual(state)
   })
 })
 
-test('a tick weighs the same as the parts that it could be read in, at one weight', () => {
-  const parts = [1, 2, 3, 4].map((failures) => terms(counts(10, failures), counts(90, 4 - failures), [2, 20], 1.5))
-  const whole = terms(counts(40, 10), counts(360, 6), [2, 20], 1.5)
+test('a sample weighs the same as its parts, at one weight', () => {
+  const parts = [1, 2, 3, 4].map((failures) => logRatios(counts(10, failures), counts(90, 4 - failures), [2, 20], 1.5))
+  const whole = logRatios(counts(40, 10), counts(360, 6), [2, 20], 1.5)
   whole.forEach((log, i) => expect(parts.reduce((sum, part) => sum + part[i]!, 0)).toBeCloseTo(log, 10))
 })
 
-test('however long the canary was no worse, or both failed, a few ticks tell when it is', () => {
+test('a canary that turns worse fails within a few samples, however long both had failed before', () => {
   const bothFail = Array.from({ length: 600 }).reduce<Relative>(
     (state) => add(state, counts(5, 4), counts(45, 36)),
     create(1.5),
   )
-  let [state, ticks] = [bothFail, 0]
-  for (; judge(state, 0.01) !== 'fail'; ticks++) state = add(state, counts(5, 2), counts(45))
-  expect(ticks).toBeLessThanOrEqual(6)
+  let [state, samples] = [bothFail, 0]
+  for (; decide(state, 0.01) !== 'fail'; samples++) state = add(state, counts(5, 2), counts(45))
+  expect(samples).toBeLessThanOrEqual(6)
 })
 
-test('a change of weight does not make two equal versions differ: failures are compared within a tick', () => {
-  // Of all together the canary failed 101 of 1,100 and stable 109 of 1,100; of each tick both failed the same share.
+test('a change of weight does not make two equal versions differ, because failures are compared within a sample', () => {
+  // In total the canary failed 101 of 1,100 requests and stable 109 of 1,100; in each sample both failed the same share.
   const state = add(add(create(1), counts(100, 1), counts(900, 9)), counts(1_000, 100), counts(200, 20))
-  expect(judge(state, 0.01)).toBe('undecided')
-  expect(evidence(state).against).toBeLessThan(1)
+  expect(decide(state, 0.01)).toBe('undecided')
+  expect(evidence(state).overMargin).toBeLessThan(1)
 })
 
-test('evidence is E, which decides from 1/alpha on', () => {
-  expect(evidence(create(1.5))).toEqual({ against: 1, below: 1 })
+test('the evidence is E, and decides from 1/alpha on', () => {
+  expect(evidence(create(1.5))).toEqual({ overMargin: 1, underMargin: 1 })
   const state = add(create(1.5), counts(10, 9), counts(90, 1))
-  expect(evidence(state).against).toBeGreaterThanOrEqual(1 / 0.01)
-  expect(judge(state, 0.01)).toBe('fail')
-  expect(judge(state, 0.5 / evidence(state).against)).not.toBe('fail')
+  expect(evidence(state).overMargin).toBeGreaterThanOrEqual(1 / 0.01)
+  expect(decide(state, 0.01)).toBe('fail')
+  expect(decide(state, 0.5 / evidence(state).overMargin)).not.toBe('fail')
 })

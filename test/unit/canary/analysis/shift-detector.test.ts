@@ -11,19 +11,19 @@ const random = randomFrom(17)
 const hits = (requests: number, share: number) =>
   Array.from({ length: requests }, random).filter((each) => each < share).length
 
-/** The look at which a shift is taken for seen, of requests that go by the new weight after `late` looks. */
-function seenAt(from: number, to: number, requests: number, late: number): number {
+/** The sample that shows the shift, when the requests follow the new weight after `late` samples. */
+function shownAt(from: number, to: number, requests: number, late: number): number {
   let shift: ShiftEvidence | undefined
-  for (let look = 1; ; look++) {
-    const canary = hits(requests, (look > late ? to : from) / 100)
+  for (let sample = 1; ; sample++) {
+    const canary = hits(requests, (sample > late ? to : from) / 100)
     shift = addShiftSample(shift, from, to, canary, requests - canary)
-    if (hasShifted(shift)) return look
+    if (hasShifted(shift)) return sample
   }
 }
 
 const runs = 400
-const looksOf = (from: number, to: number, requests: number, late: number) =>
-  Array.from({ length: runs }, () => seenAt(from, to, requests, late)).sort((a, b) => a - b)
+const samplesUntilShown = (from: number, to: number, requests: number, late: number) =>
+  Array.from({ length: runs }, () => shownAt(from, to, requests, late)).sort((a, b) => a - b)
 
 describe('a shift of traffic', () => {
   test.each<[number, number, number, number]>([
@@ -33,11 +33,11 @@ describe('a shift of traffic', () => {
     [100, 50, 20, 1],
     [5, 10, 50, 8],
   ])(
-    'from %d to %d of %d requests a look is seen at once, in 19 of 20 cases after %d looks at most',
+    'from %d to %d with %d requests a sample shows in the first sample, and in 19 of 20 runs within %d',
     (from, to, requests, most) => {
-      const looks = looksOf(from, to, requests, 0)
-      expect(looks[runs / 2]).toBe(1)
-      expect(looks[runs * 0.95]).toBeLessThanOrEqual(most)
+      const shown = samplesUntilShown(from, to, requests, 0)
+      expect(shown[runs / 2]).toBe(1)
+      expect(shown[runs * 0.95]).toBeLessThanOrEqual(most)
     },
   )
 
@@ -47,25 +47,25 @@ describe('a shift of traffic', () => {
     [50, 100, 20, 2],
     [0, 5, 20, 15],
   ])(
-    'from %d to %d of %d requests a look that comes about 60 looks late is seen within %d more, and hardly before',
+    'from %d to %d with %d requests a sample, 60 samples late, shows within %d more and hardly before',
     (from, to, requests, most) => {
-      const looks = looksOf(from, to, requests, 60)
-      expect(looks[runs / 2]).toBeGreaterThan(60)
-      expect(looks[runs / 2]).toBeLessThanOrEqual(60 + most)
-      expect(looks.filter((look) => look <= 60).length / runs).toBeLessThanOrEqual(0.06)
+      const shown = samplesUntilShown(from, to, requests, 60)
+      expect(shown[runs / 2]).toBeGreaterThan(60)
+      expect(shown[runs / 2]).toBeLessThanOrEqual(60 + most)
+      expect(shown.filter((sample) => sample <= 60).length / runs).toBeLessThanOrEqual(0.06)
     },
   )
 
-  test('is not seen where nothing is, however often one looks', () => {
+  test('never shows without evidence, however many samples there are', () => {
     let shift: ShiftEvidence | undefined
-    for (let look = 0; look < 1_000; look++) {
+    for (let sample = 0; sample < 1_000; sample++) {
       // Halfway between 25 and 50 are 3 of 8.
-      shift = look % 2 === 0 ? addShiftSample(shift, 25, 50, 0, 0) : addShiftSample(shift, 25, 50, 3, 5)
+      shift = sample % 2 === 0 ? addShiftSample(shift, 25, 50, 0, 0) : addShiftSample(shift, 25, 50, 3, 5)
       expect(hasShifted(shift)).toBe(false)
     }
   })
 
-  test('that is past all doubt stays a number', () => {
+  test('beyond all doubt is still a finite number', () => {
     expect(JSON.parse(JSON.stringify(addShiftSample(undefined, 5, 95, 100_000, 0)))).toEqual({
       samples: 1,
       odds: Number.MAX_VALUE,
@@ -73,7 +73,7 @@ describe('a shift of traffic', () => {
   })
 })
 
-describe('what a look says', () => {
+describe('the score of a sample', () => {
   test.each([
     [5, 25],
     [25, 50],
@@ -82,7 +82,7 @@ describe('what a look says', () => {
     [0, 100],
     [100, 50],
     [50, 10],
-  ])('of a shift from %d to %d is nothing halfway, and opposite on both sides of it', (from, to) => {
+  ])('of a shift from %d to %d is zero halfway, and has opposite signs on both sides', (from, to) => {
     const halfway = (from + to) / 2
     const at = (share: number) =>
       Math.sign(to - from) * Math.sign(Math.round(1e6 * shareScore(from, to, share * 10, (100 - share) * 10)))
@@ -91,11 +91,11 @@ describe('what a look says', () => {
 
   test('is no evidence on average while the old weight holds', () => {
     let total = 0
-    const looks = 100_000
-    for (let i = 0; i < looks; i++) {
+    const samples = 100_000
+    for (let i = 0; i < samples; i++) {
       const canary = hits(4, 0.25)
       total += Math.exp(shareScore(25, 50, canary, 4 - canary))
     }
-    expect(total / looks).toBeCloseTo(1, 1)
+    expect(total / samples).toBeCloseTo(1, 1)
   })
 })

@@ -8,8 +8,8 @@ import { randomFrom } from '../../random.ts'
 
 const plan = planOf('steps: [5, 25, 50, 75, 90, 100]')
 
-/** What is doubted of a promotion in which the canary served so many of the requests of each step. */
-function doubts(requests: number, canary: (weight: number) => number): string[] {
+/** The warnings about a promotion in which the canary served so many of the requests of each step. */
+function warnings(requests: number, canary: (weight: number) => number): string[] {
   const steps = plan.steps.map(
     (weight): EndedStep => ({
       kind: 'weight',
@@ -28,29 +28,29 @@ function doubts(requests: number, canary: (weight: number) => number): string[] 
   )
 }
 
-describe('warnings about a split that does not follow the weight', () => {
+describe('a split that does not fit its weight', () => {
   test.each([60, 150])(
-    'is not told of more than one in a hundred promotions that split as they should, with %d requests a step',
+    'is reported of at most one in a hundred promotions that split correctly, with %d requests a step',
     (requests) => {
       const random = randomFrom(23)
       const drawn = (weight: number) =>
         Array.from({ length: requests }, () => 100 * random()).filter((each) => each < weight).length
-      let doubted = 0
+      let warned = 0
       for (let promotion = 0; promotion < 400; promotion++) {
         const counts = new Map(plan.steps.map((weight) => [weight, drawn(weight)]))
-        if (doubts(requests, (weight) => counts.get(weight)!).length > 0) doubted++
+        if (warnings(requests, (weight) => counts.get(weight)!).length > 0) warned++
       }
-      expect(doubted).toBeLessThanOrEqual(4)
+      expect(warned).toBeLessThanOrEqual(4)
     },
   )
 
-  test('is told where a fifth of the requests go elsewhere', () => {
-    expect(doubts(150, (weight) => 0.8 * weight * 1.5)).toContain(
+  test('is reported when a fifth of the requests go elsewhere', () => {
+    expect(warnings(150, (weight) => 0.8 * weight * 1.5)).toContain(
       'at weight 100 v2 served 80% of the requests of backend: something other than the moved routes decides which version serves, such as another VirtualService, or callers that address the pods',
     )
   })
 
-  test('is not told for a difference that is sure, and small', () => {
-    expect(doubts(10_000, (weight) => 100 * Math.max(0, weight - 4))).toEqual([])
+  test('is not reported when the difference is certain, but small', () => {
+    expect(warnings(10_000, (weight) => 100 * Math.max(0, weight - 4))).toEqual([])
   })
 })

@@ -1,7 +1,7 @@
 import { setImmediate as settle } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { createGates } from '../../../../src/canary/hooks/gates.ts'
-import type { Finding, Gate } from '../../../../src/canary/state/types.ts'
+import type { Finding, Gate } from '../../../../src/canary/state/finding.ts'
 import { ManualClock } from './manual-clock.ts'
 
 /** Gates that the test answers. `asked`: the questions so far, in their order. */

@@ -23,38 +23,38 @@ import { randomFrom } from '../../random.ts'
 
 const plan = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s')
 
-/** What a tick saw at the canary; of stable, nothing is said when the mesh splits as it should. */
-type Tick = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
+/** One sample of the canary; without `stable` the mesh splits by the weight. */
+type Sample = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
   Partial<Pick<Observation, 'stable' | 'findings' | 'gates'>>
 
-/** What a tick saw: `requests` at the canary, of which `failures` and `slow` count against it. */
-function saw(requests: number, failures = 0, more: Partial<Tick> & { slow?: number } = {}): Tick {
+/** A sample with so many `requests` to the canary, among them `failures` and `slow` ones. */
+function sample(requests: number, failures = 0, more: Partial<Sample> & { slow?: number } = {}): Sample {
   const { slow = 0, ...rest } = more
   return { canary: served(requests, failures, slow), ready: true, complete: true, ...rest }
 }
 
-/** The whole of it, in a mesh that splits by this weight. */
-function observed({ stable, ...tick }: Tick, weight: number): Observation {
-  const rest = stable ?? servedByStable(weight, tick.canary.requests)
-  return { findings: [], gates: {}, ...tick, stable: rest, users: addRequests(tick.canary, rest) }
+/** The observation of a mesh that splits by this weight. */
+function observe({ stable, ...seen }: Sample, weight: number): Observation {
+  const rest = stable ?? servedByStable(weight, seen.canary.requests)
+  return { findings: [], gates: {}, ...seen, stable: rest, users: addRequests(seen.canary, rest) }
 }
 
 type Run = { state: State; actions: Action[]; seconds: number }
 
-/** Ticks of one second from `begun` until the end, or for `most` seconds; each tick sees what `look` tells of it. */
-function ride(
+/** Takes a sample each second, from `start` until the end or for `maxSeconds`. */
+function simulate(
   by: CanaryConfig,
-  begun: State,
-  look: (second: number, state: State) => Tick,
-  most = 1_000,
+  start: State,
+  sampleAt: (second: number, state: State) => Sample,
+  maxSeconds = 1_000,
   from = 0,
 ): Run {
   const actions: Action[] = []
-  let state = begun
+  let state = start
   let second = from
-  while (state.phase !== 'ended' && second < from + most) {
+  while (state.phase !== 'ended' && second < from + maxSeconds) {
     second++
-    const step = next(by, state, observed(look(second, state), state.weight), second * 1_000)
+    const step = next(by, state, observe(sampleAt(second, state), state.weight), second * 1_000)
     state = step.state
     actions.push(...step.actions)
   }
@@ -70,8 +70,8 @@ const weightsIn = (actions: Action[]) =>
   actions.map((action) => (action.kind === 'weight' ? action.weight : action.kind))
 
 describe('a healthy canary', () => {
-  const { state, actions, seconds } = ride(plan, initialState(plan, 0, 0), (_, { phase }) =>
-    phase === 'waiting' ? saw(0, 0, { stable: noRequests }) : saw(20),
+  const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), (_, { phase }) =>
+    phase === 'waiting' ? sample(0, 0, { stable: noRequests }) : sample(20),
   )
 
   test('goes through 5, 25, 50 and 100 and is promoted', () => {
@@ -135,26 +135,26 @@ describe('a healthy canary', () => {
     ])
   })
 
-  test('has all its requests and all of the users counted', () => {
+  test('has all its requests and all requests of users counted', () => {
     expect(state.canary).toEqual(served(880))
     expect(state.users).toEqual(served(11 * (400 + 80 + 40 + 20)))
   })
 
-  test('with failures at half of what is allowed is promoted in all but 1% of 300 rollouts', () => {
+  test('that fails half as often as the limit allows is promoted in at least 99% of 300 promotions', () => {
     const random = randomFrom(5)
     const bernoulli = (n: number, rate: number) =>
       Array.from({ length: n }, random).filter((each) => each < rate).length
     const verdicts = Array.from({ length: 300 }, () =>
-      verdictOf(ride(plan, initialState(plan, 0, 0), () => saw(10, bernoulli(10, 0.005))).state),
+      verdictOf(simulate(plan, initialState(plan, 0, 0), () => sample(10, bernoulli(10, 0.005))).state),
     )
     expect(verdicts.filter((verdict) => verdict !== 'promoted').length).toBeLessThanOrEqual(3)
   })
 })
 
 describe('a failing canary', () => {
-  test('is put back at once, with the reason and the time it took', () => {
-    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
-      second < 4 ? saw(0) : second === 4 ? saw(1, 1) : saw(10, 10),
+  test('is rolled back at once, with the reason and the time to detect it', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second < 4 ? sample(0) : second === 4 ? sample(1, 1) : sample(10, 10),
     )
     expect(weightsIn(actions)).toEqual([5, 0])
     expect(state).toMatchObject({
@@ -165,51 +165,53 @@ describe('a failing canary', () => {
       timeToDetectMs: 1_000,
     })
     expect(reasonOf(state)).toBe(
-      "success rate: of the canary's requests 11 of 11 (100%) failed, the limit is 1%; of stable's 0 of 399 (0%)",
+      'success rate: 11 of 11 canary requests (100%) failed, the limit is 1%; stable: 0 of 399 (0%)',
     )
     expect(state.steps).toHaveLength(1)
     expect(state.steps[0]).toMatchObject({ outcome: 'failed', endedAt: 5_000, canary: { requests: 11, failures: 11 } })
   })
 
-  test('is caught in a later step too', () => {
-    const { state, actions } = ride(plan, initialState(plan, 0, 0), (_, { weight }) => saw(20, weight === 50 ? 15 : 0))
+  test('is found in a later step, too', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (_, { weight }) =>
+      sample(20, weight === 50 ? 15 : 0),
+    )
     expect(weightsIn(actions)).toEqual([5, 25, 50, 0])
     expect(verdictOf(state)).toBe('rolled-back')
     expect(state.steps.map(({ outcome }) => outcome)).toEqual(['passed', 'passed', 'failed'])
   })
 
-  test('that is slow is put back for its latency', () => {
+  test('that is slow is rolled back for its latency', () => {
     const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
-    const { state, actions } = ride(timed, initialState(timed, 0, 0), (_, { weight }) =>
-      weight === 0 ? saw(0) : saw(20, 0, { slow: 10 }),
+    const { state, actions } = simulate(timed, initialState(timed, 0, 0), (_, { weight }) =>
+      weight === 0 ? sample(0) : sample(20, 0, { slow: 10 }),
     )
     expect(weightsIn(actions)).toEqual([5, 0])
     expect(reasonOf(state)).toBe(
-      "latency: of the canary's requests 100 of 200 (50%) took longer than the limit of p99 (500 ms), which allows 1%; of stable's 0 of 3800 (0%)",
+      'latency: 100 of 200 canary requests (50%) took longer than the limit of p99 (500 ms), which allows 1%; stable: 0 of 3800 (0%)',
     )
   })
 
-  test('that is slow is put back when its times are told, which may be later than its requests', () => {
+  test('that is slow is rolled back when its latencies are published, which may be later than its requests', () => {
     const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
-    const late = saw(0, 0, { canary: { ...noRequests, times: served(20, 0, 10).times } })
-    const { state } = ride(timed, initialState(timed, 0, 0), (second) =>
-      second < 4 ? saw(0, 0, { canary: { ...noRequests, requests: 2_000 } }) : late,
+    const late = sample(0, 0, { canary: { ...noRequests, times: served(20, 0, 10).times } })
+    const { state } = simulate(timed, initialState(timed, 0, 0), (second) =>
+      second < 4 ? sample(0, 0, { canary: { ...noRequests, requests: 2_000 } }) : late,
     )
     expect(state).toMatchObject({ verdict: 'rolled-back' })
     expect(reasonOf(state)).toContain(
-      "latency: of the canary's requests 80 of 160 (50%) took longer than the limit of p99 (500 ms), which allows 1%; of stable's 0 of ",
+      'latency: 80 of 160 canary requests (50%) took longer than the limit of p99 (500 ms), which allows 1%; stable: 0 of ',
     )
   })
 
-  test('that is slow is none while nothing is said about latency', () => {
+  test('may be slow when the plan sets no limit on latency', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, checks: { noWorseThanStable: { latency: false } }')
-    expect(verdictOf(ride(by, initialState(by, 0, 0), () => saw(20, 0, { slow: 20 })).state)).toBe('promoted')
+    expect(verdictOf(simulate(by, initialState(by, 0, 0), () => sample(20, 0, { slow: 20 })).state)).toBe('promoted')
   })
 
-  test('keeps its weight when that was asked for', () => {
+  test('keeps its weight with `onFail: hold`', () => {
     const held = planOf('interval: 10s, pollInterval: 1s, onFail: hold')
-    const { state, actions } = ride(held, initialState(held, 0, 0), (_, { weight }) =>
-      weight === 0 ? saw(0) : saw(10, 10),
+    const { state, actions } = simulate(held, initialState(held, 0, 0), (_, { weight }) =>
+      weight === 0 ? sample(0) : sample(10, 10),
     )
     expect(weightsIn(actions)).toEqual([5])
     expect(state).toMatchObject({ phase: 'ended', verdict: 'held', weight: 5 })
@@ -217,9 +219,9 @@ describe('a failing canary', () => {
   })
 })
 
-describe('a canary whose pods are not right', () => {
-  test('that never becomes ready gets no traffic and is given up after the progressDeadline', () => {
-    const { state, actions, seconds } = ride(plan, initialState(plan, 0, 0), () => saw(0, 0, { ready: false }))
+describe('a canary with broken pods', () => {
+  test('that never become ready gets no traffic and is rolled back after progressDeadline', () => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () => sample(0, 0, { ready: false }))
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
     expect(state).toMatchObject({
@@ -230,9 +232,9 @@ describe('a canary whose pods are not right', () => {
     })
   })
 
-  test('is not judged by what it served before its first step', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
-      second < 5 ? saw(20, 20, { ready: false }) : second === 5 ? saw(20, 20) : saw(20),
+  test('does not fail by what it served before its first step', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second < 5 ? sample(20, 20, { ready: false }) : second === 5 ? sample(20, 20) : sample(20),
     )
     expect(state).toMatchObject({
       verdict: 'promoted',
@@ -242,23 +244,23 @@ describe('a canary whose pods are not right', () => {
     })
   })
 
-  test('that becomes ready late starts then', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) => saw(20, 0, { ready: second >= 30 }))
+  test('that become ready late starts then', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) => sample(20, 0, { ready: second >= 30 }))
     expect(verdictOf(state)).toBe('promoted')
     expect(state.steps[0]!.shiftedAt).toBe(30_000)
   })
 
-  test('that crashes before it is ready is given up at once', () => {
-    const { state, seconds } = ride(plan, initialState(plan, 0, 0), () =>
-      saw(0, 0, { ready: false, fault: 'container app crashes in a loop' }),
+  test('that crash before they are ready is rolled back at once', () => {
+    const { state, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
+      sample(0, 0, { ready: false, fault: 'container app crashes in a loop' }),
     )
     expect(seconds).toBe(1)
     expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'container app crashes in a loop' })
   })
 
-  test('that crashes under traffic is put back at once, without one failed request', () => {
-    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
-      saw(20, 0, second === 15 ? { ready: false, fault: 'container app was restarted' } : {}),
+  test('that crash under traffic is rolled back at once, without a failed request', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, 0, second === 15 ? { ready: false, fault: 'container app was restarted' } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 25, 0])
     expect(state).toMatchObject({
@@ -270,49 +272,49 @@ describe('a canary whose pods are not right', () => {
   })
 })
 
-describe('no evidence', () => {
+describe('too little evidence', () => {
   const without = (choice: string) =>
     planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100], onInconclusive: ${choice}`)
 
   test.each<[string, number[], Partial<State>]>([
     ['rollback', [5, 0], { verdict: 'inconclusive', weight: 0 }],
     ['hold', [5], { verdict: 'held', weight: 5 }],
-  ])('no request at all, %s', (choice, weights, end) => {
+  ])('without a single request ends as `onInconclusive: %s` says', (choice, weights, end) => {
     const by = without(choice)
-    const { state, actions, seconds } = ride(by, initialState(by, 0, 0), () => saw(0))
+    const { state, actions, seconds } = simulate(by, initialState(by, 0, 0), () => sample(0))
     expect(weightsIn(actions)).toEqual(weights)
     expect(seconds).toBe(61)
     expect(state).toMatchObject({
       ...end,
       phase: 'ended',
-      reason: 'at weight 5 no request reached the canary within 60 s (`progressDeadline`)',
+      reason: 'at weight 5, no request reached the canary within 60 s (`progressDeadline`)',
     })
     expect(state.steps.map(({ outcome }) => outcome)).toEqual(['inconclusive'])
   })
 
-  test('no request at all, promote: the next step is taken, and the steps say that they saw too little', () => {
+  test('without a single request passes with `onInconclusive: promote`, and the steps say that they are inconclusive', () => {
     const by = without('promote')
-    const { state, actions } = ride(by, initialState(by, 0, 0), () => saw(0))
+    const { state, actions } = simulate(by, initialState(by, 0, 0), () => sample(0))
     expect(weightsIn(actions)).toEqual([5, 100])
     expect(state).toMatchObject({
       verdict: 'promoted',
       weight: 100,
       reason:
-        'no check failed; the steps at 5, 100 saw too little evidence and were taken all the same, as onInconclusive says',
+        'no check failed; the steps at 5, 100 had too little evidence and passed because of `onInconclusive: promote`',
     })
     expect(state.steps.map(({ outcome }) => outcome)).toEqual(['inconclusive', 'inconclusive'])
   })
 
-  test('too few requests are waited for beyond the interval, and are enough when they come', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
-      second % 4 === 0 ? saw(1) : saw(0, 0, { stable: noRequests }),
+  test('lets a step last longer than its interval, until it has enough requests', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second % 4 === 0 ? sample(1) : sample(0, 0, { stable: noRequests }),
     )
     expect(verdictOf(state)).toBe('promoted')
     expect(state.steps.map(({ canary }) => canary.requests)).toEqual([10, 10, 10, 10])
   })
 
-  test('too few requests for longer than the progressDeadline are inconclusive', () => {
-    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) => saw(second === 2 ? 9 : 0))
+  test('for longer than progressDeadline is inconclusive', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) => sample(second === 2 ? 9 : 0))
     expect(weightsIn(actions)).toEqual([5, 0])
     expect(state).toMatchObject({
       verdict: 'inconclusive',
@@ -322,38 +324,40 @@ describe('no evidence', () => {
     })
   })
 
-  test('some steps with too little, promote: the reason names those', () => {
+  test('in some steps with `onInconclusive: promote` makes the reason name those steps', () => {
     const by = planOf(
       'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 20, 50], onInconclusive: promote',
     )
-    const { state } = ride(by, initialState(by, 0, 0), (_, { weight }) => saw(weight === 20 ? 0 : 20))
+    const { state } = simulate(by, initialState(by, 0, 0), (_, { weight }) => sample(weight === 20 ? 0 : 20))
     expect(state).toMatchObject({
       verdict: 'held',
       weight: 50,
       reason:
-        'no check failed; the steps at 20 saw too little evidence and were taken all the same, as onInconclusive says, and the steps end at 50',
+        'no check failed; the steps at 20 had too little evidence and passed because of `onInconclusive: promote`, and the steps end at 50',
     })
   })
 
-  test('failures among too few requests still count', () => {
-    const once = (second: number) => (second === 2 ? saw(3, 3) : saw(0))
-    expect(verdictOf(ride(plan, initialState(plan, 0, 0), once).state)).toBe('rolled-back')
+  test('still rolls back a canary whose few requests fail', () => {
+    const once = (second: number) => (second === 2 ? sample(3, 3) : sample(0))
+    expect(verdictOf(simulate(plan, initialState(plan, 0, 0), once).state)).toBe('rolled-back')
   })
 })
 
 describe('counters that cannot be read', () => {
-  const blind = saw(0, 0, { stable: noRequests, complete: false })
-  const blinded = (choice: string, from = 5, until = Infinity) => {
+  const unreadable = sample(0, 0, { stable: noRequests, complete: false })
+  const interrupted = (choice: string, from = 5, until = Infinity) => {
     const by = planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, onInconclusive: ${choice}`)
-    return ride(by, initialState(by, 0, 0), (second) => (second > from && second <= until ? blind : saw(20)))
+    return simulate(by, initialState(by, 0, 0), (second) =>
+      second > from && second <= until ? unreadable : sample(20),
+    )
   }
 
   test.each<[string, number[], Partial<State>, string]>([
     ['rollback', [5, 0], { verdict: 'inconclusive', weight: 0 }, 'inconclusive'],
     ['promote', [5, 0], { verdict: 'inconclusive', weight: 0 }, 'inconclusive'],
     ['hold', [5], { verdict: 'held', weight: 5 }, 'held'],
-  ])('for the progressDeadline end the promotion, onInconclusive: %s', (choice, weights, end, outcome) => {
-    const { state, actions, seconds } = blinded(choice)
+  ])('for progressDeadline end the promotion with `onInconclusive: %s`', (choice, weights, end, outcome) => {
+    const { state, actions, seconds } = interrupted(choice)
     expect(weightsIn(actions)).toEqual(weights)
     expect(state).toMatchObject({
       ...end,
@@ -364,41 +368,43 @@ describe('counters that cannot be read', () => {
     expect(seconds).toBe(66)
   })
 
-  test('let no step pass meanwhile, however good what was seen before', () => {
-    const { state, actions } = blinded('rollback', 11, 40)
+  test('let no step pass meanwhile, however good the evidence before was', () => {
+    const { state, actions } = interrupted('rollback', 11, 40)
     expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
     expect(endedSteps(state).map(({ endedAt }) => endedAt)).toEqual([41_000, 52_000, 63_000, 74_000])
   })
 
-  test('let no step count as seen meanwhile, whatever of it was seen', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
-      saw(20, 0, { complete: second === 1 || second > 20 }),
+  test('let no step start to be watched meanwhile, whatever was counted', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, 0, { complete: second === 1 || second > 20 }),
     )
     expect(state.steps[0]).toMatchObject({ shiftedAt: 1_000, watched: { since: 21_000 } })
   })
 
-  test('let no traffic come to the canary, ready as it is', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) => saw(20, 0, { complete: second > 20 }))
+  test('keep a ready canary waiting for its first traffic', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) => sample(20, 0, { complete: second > 20 }))
     expect(state.steps[0]).toMatchObject({ shiftedAt: 21_000, watched: { since: 22_000 } })
   })
 
-  test('are forgotten when they can be read again, though only once', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
-      second > 5 && second <= 105 && second !== 55 ? blind : saw(20),
+  test('start a new deadline once they were read again, even for one sample', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second > 5 && second <= 105 && second !== 55 ? unreadable : sample(20),
     )
     expect(state).toMatchObject({ verdict: 'promoted' })
     expect(state).not.toHaveProperty('countersMissingSince')
   })
 
-  test('do not hide the failures that are seen all the same', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
-      second > 5 ? saw(20, 20, { complete: false }) : saw(20),
+  test('do not hide failures that are counted all the same', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second > 5 ? sample(20, 20, { complete: false }) : sample(20),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', timeToDetectMs: 4_000 })
   })
 
-  test('do not matter while the canary is waited for: it is the wait that counts', () => {
-    const { state, seconds } = ride(plan, initialState(plan, 0, 0), () => saw(0, 0, { ready: false, complete: false }))
+  test('do not matter while the pods are not ready: the reason names the pods', () => {
+    const { state, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
+      sample(0, 0, { ready: false, complete: false }),
+    )
     expect(seconds).toBe(60)
     expect(state).toMatchObject({
       verdict: 'rolled-back',
@@ -407,43 +413,48 @@ describe('counters that cannot be read', () => {
   })
 })
 
-describe('a weight that the data plane does not show yet', () => {
+describe('a weight that the requests do not show yet', () => {
   const jump = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100]')
-  const old = saw(1, 0, { stable: served(19) })
+  const old = sample(1, 0, { stable: served(19) })
 
-  test('is not watched while the requests still go by the old one, though some reach the canary', () => {
-    const { state } = ride(jump, initialState(jump, 0, 0), (second, { weight }) =>
-      weight === 100 && second < 16 ? old : saw(20),
+  test('is not watched while the requests still follow the old weight, though some reach the canary', () => {
+    const { state } = simulate(jump, initialState(jump, 0, 0), (second, { weight }) =>
+      weight === 100 && second < 16 ? old : sample(20),
     )
     expect(verdictOf(state)).toBe('promoted')
     expect(state.steps[1]).toMatchObject({ shiftedAt: 12_000, watched: { since: 16_000 } })
     expect(state.steps[1]).not.toHaveProperty('shift')
   })
 
-  test('until just before the progressDeadline is over is watched then, whatever was seen before', () => {
-    const { state } = ride(jump, initialState(jump, 0, 0), (second, { weight }) =>
-      weight === 100 && second < 12 + 58 ? old : saw(20),
+  test('until just before progressDeadline is watched from then on', () => {
+    const { state } = simulate(jump, initialState(jump, 0, 0), (second, { weight }) =>
+      weight === 100 && second < 12 + 58 ? old : sample(20),
     )
     expect(state).toMatchObject({ verdict: 'promoted', steps: [{}, { shiftedAt: 12_000, watched: { since: 70_000 } }] })
   })
 
-  test('is judged by what was seen before an interruption, too', () => {
-    const until = ride(jump, initialState(jump, 0, 0), (_, { weight }) => (weight === 100 ? old : saw(20)), 20).state
+  test('keeps its evidence of the shift when it is saved', () => {
+    const until = simulate(
+      jump,
+      initialState(jump, 0, 0),
+      (_, { weight }) => (weight === 100 ? old : sample(20)),
+      20,
+    ).state
     const again = JSON.parse(JSON.stringify(until)) as State
     expect(again.steps[1]).toMatchObject({ outcome: 'shifting', shift: { samples: 8 } })
-    expect(ride(jump, again, () => saw(20), 1, 20).state.phase).toBe('watching')
+    expect(simulate(jump, again, () => sample(20), 1, 20).state.phase).toBe('watching')
   })
 
-  test('for longer than the progressDeadline is inconclusive, and the share that was seen is told', () => {
-    const { state, actions, seconds } = ride(jump, initialState(jump, 0, 0), (_, { weight }) =>
-      weight === 100 ? old : saw(20),
+  test('for longer than progressDeadline is inconclusive, with the share that the canary served', () => {
+    const { state, actions, seconds } = simulate(jump, initialState(jump, 0, 0), (_, { weight }) =>
+      weight === 100 ? old : sample(20),
     )
     expect(weightsIn(actions)).toEqual([5, 100, 0])
     expect(seconds).toBe(12 + 60)
     expect(state).toMatchObject({
       verdict: 'inconclusive',
       weight: 0,
-      reason: 'at weight 100 the canary served only 5% of the requests within 60 s (`progressDeadline`)',
+      reason: 'at weight 100, the canary served only 5% of the requests within 60 s (`progressDeadline`)',
     })
   })
 
@@ -451,12 +462,12 @@ describe('a weight that the data plane does not show yet', () => {
     [37, 63, false],
     [38, 62, true],
   ])(
-    'from 25 to 50: %d requests at the canary and %d at stable are seen as the new one: %j',
+    'counts as shifted from 25 to 50 with %d requests to the canary and %d to stable: %j',
     (atCanary, atStable, moved) => {
-      const { state } = ride(
+      const { state } = simulate(
         plan,
         initialState(plan, 0, 0),
-        (_, { weight }) => (weight === 50 ? saw(atCanary, 0, { stable: served(atStable) }) : saw(20)),
+        (_, { weight }) => (weight === 50 ? sample(atCanary, 0, { stable: served(atStable) }) : sample(20)),
         24,
       )
       expect(state).toMatchObject({ weight: 50, phase: moved ? 'watching' : 'shifting' })
@@ -464,26 +475,26 @@ describe('a weight that the data plane does not show yet', () => {
   )
 })
 
-describe('beside stable', () => {
+describe('in comparison with stable', () => {
   const strict = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 99% }')
 
-  test('a canary that fails as often as stable is not condemned, but the step does not pass while the limit is missed', () => {
+  test('a canary that misses its limit like stable does not fail, but its step does not pass', () => {
     const random = randomFrom(9)
     const failing = (n: number) => served(n, Array.from({ length: n }, random).filter((each) => each < 0.1).length)
     const by = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, checks: { successRate: 99% }')
-    const { state } = ride(by, initialState(by, 0, 0), () => ({
+    const { state } = simulate(by, initialState(by, 0, 0), () => ({
       canary: failing(50),
       stable: failing(950),
       ready: true,
       complete: true,
     }))
     expect(state).toMatchObject({ verdict: 'inconclusive', weight: 0 })
-    expect(reasonOf(state)).toContain('the limit was missed, but stable fares no better')
+    expect(reasonOf(state)).toContain('the limit was missed, but stable is no better')
   })
 
-  test('one that meets its limit but fails far more often than stable is put back', () => {
+  test('a canary that keeps its limit but fails far more often than stable is rolled back', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 90% }')
-    const { state } = ride(by, initialState(by, 0, 0), (second) => ({
+    const { state } = simulate(by, initialState(by, 0, 0), (second) => ({
       canary: served(100, second > 1 ? 4 : 0),
       stable: served(1_900),
       ready: true,
@@ -491,42 +502,42 @@ describe('beside stable', () => {
     }))
     expect(state).toMatchObject({ verdict: 'rolled-back' })
     expect(reasonOf(state)).toMatch(
-      /^no worse than stable: of the canary's requests \d+ of \d+ \(4%\) failed or were given up, of stable's 0 of \d+ \(0%\); 1.5 times as often is tolerated$/,
+      /^no worse than stable: \d+ of \d+ canary requests \(4%\) failed or were abandoned; stable: 0 of \d+ \(0%\); 1.5 times stable's rate is tolerated$/,
     )
   })
 
-  test('callers that go away count beside stable, and only there', () => {
+  test('abandoned requests count only in that comparison', () => {
     const given = (n: number, abandoned: number): RequestCounts => ({ ...served(n), abandoned })
     const ended = (share: number) =>
-      ride(strict, initialState(strict, 0, 0), (_, { weight }) => {
+      simulate(strict, initialState(strict, 0, 0), (_, { weight }) => {
         const atStable = servedByStable(weight, 100).requests
         return { canary: given(100, 20), stable: given(atStable, atStable * share), ready: true, complete: true }
       }).state
-    expect(reasonOf(ended(0))).toContain('failed or were given up')
+    expect(reasonOf(ended(0))).toContain('failed or were abandoned')
     expect(verdictOf(ended(0.2))).toBe('promoted')
   })
 
-  test("slower than stable's own p99 more often than stable is put back, with nothing said about times in the plan", () => {
-    const { state } = ride(strict, initialState(strict, 0, 0, served(10_000, 0, 20)), () => ({
+  test("a canary slower than stable's own p99 is rolled back, without a latency limit in the plan", () => {
+    const { state } = simulate(strict, initialState(strict, 0, 0, served(10_000, 0, 20)), () => ({
       canary: served(100, 0, 5),
       stable: served(1_900, 0, 4),
       ready: true,
       complete: true,
     }))
     expect(reasonOf(state)).toMatch(
-      /^no worse than stable: of the canary's requests .* took longer than 500 ms, stable's own p99; of stable's/,
+      /^no worse than stable: .* canary requests .* took longer than 500 ms, stable's own p99; stable: /,
     )
   })
 
-  test('is not asked when that was not wanted', () => {
+  test('nothing is checked with `noWorseThanStable: false`', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 90%, noWorseThanStable: false }')
-    const { state } = ride(by, initialState(by, 0, 0, served(10_000)), () => saw(100, 4, { slow: 50 }))
+    const { state } = simulate(by, initialState(by, 0, 0, served(10_000)), () => sample(100, 4, { slow: 50 }))
     expect(verdictOf(state)).toBe('promoted')
     expect(explainChecks(by, state).map(({ check }) => check)).toEqual(['success rate'])
   })
 })
 
-test('every check more makes each need more evidence: they share the chance of a false alarm', () => {
+test('each additional check makes all checks need more evidence, because they share the chance of a false alarm', () => {
   const needed = (by: CanaryConfig) =>
     explainChecks(by, initialState(by, 0, 0)).map(({ threshold }) => Math.round(threshold))
   expect(needed(planOf('checks: { noWorseThanStable: false }'))).toEqual([100])
@@ -536,25 +547,25 @@ test('every check more makes each need more evidence: they share the chance of a
 describe('advance: early', () => {
   const early = planOf('interval: 60s, pollInterval: 1s, advance: early, minInterval: 5s')
 
-  test('a step ends once every limit is certified, and not before its least time', () => {
-    const { state } = ride(early, initialState(early, 0, 0), () => saw(1_000))
+  test('ends a step once every limit is certified, and not before minInterval', () => {
+    const { state } = simulate(early, initialState(early, 0, 0), () => sample(1_000))
     expect(verdictOf(state)).toBe('promoted')
     expect(endedSteps(state).map(watchedMs)).toEqual([5_000, 5_000, 5_000, 5_000])
   })
 
-  test('with little traffic it takes its whole interval', () => {
-    const { state } = ride(early, initialState(early, 0, 0), () => saw(1))
+  test('lets a step with little traffic last its whole interval', () => {
+    const { state } = simulate(early, initialState(early, 0, 0), () => sample(1))
     expect(watchedMs(endedSteps(state)[0]!)).toBe(60_000)
   })
 })
 
-describe('mirror and A/B first', () => {
+describe('mirror and A/B stages', () => {
   const both = planOf(
     'interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 5s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }',
   )
 
   test('come before the weights, each for its time, and are cleared', () => {
-    const { state, actions } = ride(both, initialState(both, 0, 0), () => saw(20))
+    const { state, actions } = simulate(both, initialState(both, 0, 0), () => sample(20))
     expect(actions).toEqual([
       { kind: 'mirror', percent: 30 },
       { kind: 'clear' },
@@ -571,39 +582,41 @@ describe('mirror and A/B first', () => {
     ])
   })
 
-  test('a canary that fails on copies never gets a user', () => {
-    const { state, actions } = ride(both, initialState(both, 0, 0), () => saw(20, 20))
+  test('roll back a canary that fails on copies before it gets a user', () => {
+    const { state, actions } = simulate(both, initialState(both, 0, 0), () => sample(20, 20))
     expect(actions).toEqual([{ kind: 'mirror', percent: 30 }, { kind: 'weight', weight: 0 }, { kind: 'clear' }])
     expect(verdictOf(state)).toBe('rolled-back')
   })
 
-  test('are over where a weight is in force already', () => {
-    expect(ride(both, initialState(both, 50, 0), () => saw(20)).actions).toEqual([{ kind: 'weight', weight: 100 }])
+  test('are skipped when the canary already has a weight', () => {
+    expect(simulate(both, initialState(both, 50, 0), () => sample(20)).actions).toEqual([
+      { kind: 'weight', weight: 100 },
+    ])
   })
 
-  test('are cleared when their promotion is held', () => {
+  test('are cleared when the promotion is held', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, onFail: hold, mirror: { percent: 30% }')
-    expect(ride(by, initialState(by, 0, 0), () => saw(20, 20)).actions).toEqual([
+    expect(simulate(by, initialState(by, 0, 0), () => sample(20, 20)).actions).toEqual([
       { kind: 'mirror', percent: 30 },
       { kind: 'clear' },
     ])
   })
 })
 
-test('until: it stops there as planned, and a later run goes on from there', () => {
+test('a plan with `until` stops there as planned, and a later run continues from there', () => {
   const first = planOf('interval: 10s, pollInterval: 1s, until: 25')
-  const { state, actions } = ride(first, initialState(first, 0, 0), () => saw(20))
+  const { state, actions } = simulate(first, initialState(first, 0, 0), () => sample(20))
   expect(weightsIn(actions)).toEqual([5, 25])
   expect(state).toMatchObject({
     verdict: 'held',
     weight: 25,
     asPlanned: true,
-    reason: 'every step passed its checks, and it was to stop at 25 for now',
+    reason: 'every step passed its checks, and the plan stops at 25 for now (`until`)',
   })
-  expect(weightsIn(ride(plan, initialState(plan, 25, 0), () => saw(20)).actions)).toEqual([50, 100])
+  expect(weightsIn(simulate(plan, initialState(plan, 25, 0), () => sample(20)).actions)).toEqual([50, 100])
 })
 
-test('the stages of a plan', () => {
+test('a plan has a stage for each of its steps', () => {
   expect(
     stagesOf(planOf('interval: 1s, pollInterval: 1s, steps: { by: 40, to: 90 }')).map(
       (stage) => stage.kind === 'weight' && stage.weight,
@@ -611,7 +624,7 @@ test('the stages of a plan', () => {
   ).toEqual([40, 80, 90])
 })
 
-describe('who has a say', () => {
+describe('commands and webhooks', () => {
   const answer = (name: string, state: Finding['state'], at: number): Finding => ({
     name,
     state,
@@ -622,16 +635,16 @@ describe('who has a say', () => {
     'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
   )
 
-  test('a command that fails puts the canary back with what it said', () => {
-    const { state } = ride(asking, initialState(asking, 0, 0), (second) =>
-      saw(20, 0, { findings: [answer('smoke', second < 5 ? 'pass' : 'fail', second * 1_000)] }),
+  test('roll the canary back with the text of a command that fails', () => {
+    const { state } = simulate(asking, initialState(asking, 0, 0), (second) =>
+      sample(20, 0, { findings: [answer('smoke', second < 5 ? 'pass' : 'fail', second * 1_000)] }),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'smoke: said at 5000' })
   })
 
-  test('without its yes in the step no step passes', () => {
-    const { state } = ride(asking, initialState(asking, 0, 0), () =>
-      saw(20, 0, { findings: [answer('smoke', 'pass', 500)] }),
+  test('let a step pass only after they passed in that step', () => {
+    const { state } = simulate(asking, initialState(asking, 0, 0), () =>
+      sample(20, 0, { findings: [answer('smoke', 'pass', 500)] }),
     )
     expect(state).toMatchObject({
       verdict: 'inconclusive',
@@ -639,9 +652,9 @@ describe('who has a say', () => {
     })
   })
 
-  test('what it said before the first step does not count', () => {
-    const { state } = ride(asking, initialState(asking, 0, 0), (second) =>
-      saw(20, 0, { ready: second > 3, findings: [answer('smoke', second < 3 ? 'fail' : 'pass', second * 1_000)] }),
+  test('do not count with what they answered before the first step', () => {
+    const { state } = simulate(asking, initialState(asking, 0, 0), (second) =>
+      sample(20, 0, { ready: second > 3, findings: [answer('smoke', second < 3 ? 'fail' : 'pass', second * 1_000)] }),
     )
     expect(verdictOf(state)).toBe('promoted')
   })
@@ -650,12 +663,12 @@ describe('who has a say', () => {
     'interval: 10s, pollInterval: 1s, confirmTimeout: 30s, steps: [50, 100], webhooks: { ok: { type: confirm-rollout, url: "http://x.test" }, warm: { type: pre-rollout, url: "http://x.test" }, go: { type: confirm-promotion, url: "http://x.test" }, stop: { type: rollback, url: "http://x.test" } }',
   )
 
-  test('hooks before the first weight are asked one after the other, and the last weight waits for its own', () => {
+  test('are asked one after the other before the first weight, and again before the last weight', () => {
     const seen: string[] = []
-    const { state, actions } = ride(hooked, initialState(hooked, 0, 0), (second, before) => {
+    const { state, actions } = simulate(hooked, initialState(hooked, 0, 0), (second, before) => {
       const [gate] = dueGates(hooked, before)
       if (seen.at(-1) !== gate) seen.push(gate!)
-      return saw(
+      return sample(
         20,
         0,
         second % 4 === 0 && gate !== 'rollback' ? { gates: { [gate!]: answer('x', 'pass', second) } } : {},
@@ -667,9 +680,9 @@ describe('who has a say', () => {
     expect(state.steps[0]!.shiftedAt).toBe(8_000)
   })
 
-  test('a hook that never says yes is named', () => {
-    const { state, seconds } = ride(hooked, initialState(hooked, 0, 0), () =>
-      saw(20, 0, { gates: { 'confirm-rollout': answer('ok', 'fail', 1) } }),
+  test('are named when they never confirm', () => {
+    const { state, seconds } = simulate(hooked, initialState(hooked, 0, 0), () =>
+      sample(20, 0, { gates: { 'confirm-rollout': answer('ok', 'fail', 1) } }),
     )
     expect(seconds).toBe(30)
     expect(state).toMatchObject({
@@ -678,9 +691,9 @@ describe('who has a say', () => {
     })
   })
 
-  test('the hook rollback puts back at once', () => {
-    const { state } = ride(hooked, initialState(hooked, 50, 0), (second) =>
-      saw(20, 0, {
+  test('of type rollback roll the canary back at once', () => {
+    const { state } = simulate(hooked, initialState(hooked, 50, 0), (second) =>
+      sample(20, 0, {
         gates:
           second === 1
             ? { 'confirm-rollout': answer('ok', 'pass', 1) }
@@ -689,32 +702,32 @@ describe('who has a say', () => {
               : { rollback: answer('stop', 'pass', second) },
       }),
     )
-    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the webhook stop asked for it' })
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the webhook stop requested a rollback' })
   })
 })
 
-describe('going on from the weight in force', () => {
-  test('the steps at or below the weight in force count as taken', () => {
-    const { state, actions } = ride(plan, initialState(plan, 25, 0), () => saw(20))
+describe('a promotion that starts at a weight', () => {
+  test('counts the steps at or below that weight as taken', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 25, 0), () => sample(20))
     expect(weightsIn(actions)).toEqual([50, 100])
     expect(verdictOf(state)).toBe('promoted')
   })
 
-  test('a weight between two steps goes on with the higher', () => {
-    expect(weightsIn(ride(plan, initialState(plan, 30, 0), () => saw(20)).actions)).toEqual([50, 100])
+  test('continues with the higher of two steps', () => {
+    expect(weightsIn(simulate(plan, initialState(plan, 30, 0), () => sample(20)).actions)).toEqual([50, 100])
   })
 
-  test('the first step too is only watched once its weight shows: the old one is the weight in force then', () => {
-    const { state } = ride(plan, initialState(plan, 25, 0), () => saw(26, 0, { stable: served(74) }), 20)
+  test('watches its first step only once the requests show the new weight', () => {
+    const { state } = simulate(plan, initialState(plan, 25, 0), () => sample(26, 0, { stable: served(74) }), 20)
     expect(state).toMatchObject({ weight: 50, phase: 'shifting' })
   })
 
-  test('the state is plain data: saved and read again at any second it goes on the same', () => {
-    const look = (second: number) => saw(20, second === 30 ? 20 : 0)
-    const whole = ride(plan, initialState(plan, 0, 0), look)
+  test('continues the same after its state was saved and read at any second', () => {
+    const sampleAt = (second: number) => sample(20, second === 30 ? 20 : 0)
+    const whole = simulate(plan, initialState(plan, 0, 0), sampleAt)
     for (let cut = 1; cut < whole.seconds; cut++) {
-      const half = ride(plan, initialState(plan, 0, 0), look, cut)
-      const rest = ride(plan, JSON.parse(JSON.stringify(half.state)) as State, look, 1_000, cut)
+      const half = simulate(plan, initialState(plan, 0, 0), sampleAt, cut)
+      const rest = simulate(plan, JSON.parse(JSON.stringify(half.state)) as State, sampleAt, 1_000, cut)
       expect(rest.state).toEqual(whole.state)
       expect([...half.actions, ...rest.actions]).toEqual(whole.actions)
     }
@@ -722,16 +735,16 @@ describe('going on from the weight in force', () => {
   })
 })
 
-describe('going on after an interruption', () => {
-  const healthy = () => saw(20)
-  /** As the Lease keeps it. */
-  const kept = ({ state }: Run) => JSON.parse(JSON.stringify(state)) as State
+describe('a resumed promotion', () => {
+  const healthy = () => sample(20)
+  /** What the Lease saves. */
+  const saved = ({ state }: Run) => JSON.parse(JSON.stringify(state)) as State
   /** Up to `second`, and on from there a minute later; `weight` is what is in force by then. */
   const again = (second: number, weight: (before: State) => number, by = plan) => {
-    const before = kept(ride(by, initialState(by, 0, 0), healthy, second))
+    const before = saved(simulate(by, initialState(by, 0, 0), healthy, second))
     return {
       before,
-      ...ride(by, resumeState(before, weight(before), (second + 60) * 1_000), healthy, 1_000, second + 60),
+      ...simulate(by, resumeState(before, weight(before), (second + 60) * 1_000), healthy, 1_000, second + 60),
     }
   }
   const outcomes = ({ state }: { state: State }) =>
@@ -751,7 +764,7 @@ describe('going on after an interruption', () => {
       ],
     ],
     [
-      'shifting, its weight written',
+      'while shifting, with its weight written',
       12,
       () => 25,
       [25, 50, 100],
@@ -764,7 +777,7 @@ describe('going on after an interruption', () => {
       ],
     ],
     [
-      'shifting, its weight not written',
+      'while shifting, with its weight not written',
       12,
       () => 5,
       [25, 50, 100],
@@ -777,7 +790,7 @@ describe('going on after an interruption', () => {
       ],
     ],
     [
-      'watching',
+      'while watching',
       20,
       () => 25,
       [25, 50, 100],
@@ -790,7 +803,7 @@ describe('going on after an interruption', () => {
       ],
     ],
     [
-      'watching, then put back by the guard',
+      'while watching and then rolled back by the guard',
       20,
       () => 0,
       [25, 50, 100],
@@ -815,20 +828,17 @@ describe('going on after an interruption', () => {
         [100, 100, 'passed'],
       ],
     ],
-  ])(
-    '%s: the step that was cut short is taken again, and none that had passed',
-    (_, second, weight, weights, steps) => {
-      const run = again(second, weight)
-      expect(weightsIn(run.actions)).toEqual(weights)
-      expect(outcomes(run)).toEqual(steps)
-      expect(run.state).toMatchObject({ verdict: 'promoted', weight: 100 })
-    },
-  )
+  ])('that was interrupted %s takes that step again, and none that had passed', (_, second, weight, weights, steps) => {
+    const run = again(second, weight)
+    expect(weightsIn(run.actions)).toEqual(weights)
+    expect(outcomes(run)).toEqual(steps)
+    expect(run.state).toMatchObject({ verdict: 'promoted', weight: 100 })
+  })
 
   test.each([
-    ['as it was', 25],
-    ['after the guard has put it back', 0],
-  ])('a step that is taken again is watched for its whole time, its weight %s', (_, weight) => {
+    ['unchanged', 25],
+    ['rolled back by the guard', 0],
+  ])('watches a step that it takes again for its whole time, with its weight %s', (_, weight) => {
     const { state } = again(20, () => weight)
     const [, cut, taken] = endedSteps(state)
     expect(cut).toMatchObject({ outcome: 'interrupted', endedAt: 13_000 })
@@ -836,19 +846,19 @@ describe('going on after an interruption', () => {
     expect(watchedMs(taken!)).toBe(10_000)
   })
 
-  test('an interruption while it waits is none: what is taken again is not taken back twice', () => {
-    const first = resumeState(kept(ride(plan, initialState(plan, 0, 0), healthy, 20)), 25, 60_000)
-    const waiting = ride(plan, first, () => saw(0, 0, { ready: false }), 5, 60)
-    const second = resumeState(kept(waiting), 25, 120_000)
+  test('that is interrupted again while it waits takes back no second step', () => {
+    const first = resumeState(saved(simulate(plan, initialState(plan, 0, 0), healthy, 20)), 25, 60_000)
+    const waiting = simulate(plan, first, () => sample(0, 0, { ready: false }), 5, 60)
+    const second = resumeState(saved(waiting), 25, 120_000)
     expect(second).toEqual({ ...first, waitingSince: 120_000, stableTotal: second.stableTotal })
-    expect(weightsIn(ride(plan, second, healthy, 1_000, 120).actions)).toEqual([25, 50, 100])
+    expect(weightsIn(simulate(plan, second, healthy, 1_000, 120).actions)).toEqual([25, 50, 100])
   })
 
-  test('the progressDeadline begins anew with every interruption', () => {
-    const { state, seconds } = ride(
+  test('waits for progressDeadline from the start of its own run', () => {
+    const { state, seconds } = simulate(
       plan,
       resumeState(initialState(plan, 0, 0), 0, 500_000),
-      () => saw(0, 0, { ready: false }),
+      () => sample(0, 0, { ready: false }),
       1_000,
       500,
     )
@@ -856,34 +866,36 @@ describe('going on after an interruption', () => {
     expect(seconds).toBe(560)
   })
 
-  test('what comes while it waits is not judged, for it is not known under which weights', () => {
-    const before = kept(ride(plan, initialState(plan, 0, 0), healthy, 20))
-    const { state } = ride(plan, resumeState(before, 25, 60_000), () => saw(20, 20, { ready: false }), 5, 60)
+  test('ignores what is served while it waits, because the weights at that time are unknown', () => {
+    const before = saved(simulate(plan, initialState(plan, 0, 0), healthy, 20))
+    const { state } = simulate(plan, resumeState(before, 25, 60_000), () => sample(20, 20, { ready: false }), 5, 60)
     expect(state.checks).toEqual(resumeState(before, 25, 60_000).checks)
     expect(state.canary).toEqual(before.canary)
   })
 
-  test('one that was about to be confirmed still is, and a confirmation that was given is not asked for again', () => {
+  test('still waits for a missing confirmation, and does not ask again for a given one', () => {
     const by = planOf(
       'interval: 10s, pollInterval: 1s, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
     )
     const yes = { name: 'go', state: 'pass', text: '', at: 0 } as const
-    const before = kept(ride(by, initialState(by, 0, 0), healthy, 30))
+    const before = saved(simulate(by, initialState(by, 0, 0), healthy, 30))
     expect(before).toMatchObject({ phase: 'confirming', confirmingSince: 12_000 })
-    const waiting = ride(by, resumeState(before, 50, 200_000), healthy, 20, 200)
+    const waiting = simulate(by, resumeState(before, 50, 200_000), healthy, 20, 200)
     expect(waiting).toMatchObject({
       actions: [],
       state: { phase: 'confirming', confirmingSince: 201_000, stagesStarted: 1 },
     })
-    const confirmed = ride(by, waiting.state, () => saw(20, 0, { gates: { 'confirm-promotion': yes } }), 1, 220)
+    const confirmed = simulate(by, waiting.state, () => sample(20, 0, { gates: { 'confirm-promotion': yes } }), 1, 220)
     expect(weightsIn(confirmed.actions)).toEqual([100])
-    expect(weightsIn(ride(by, resumeState(kept(confirmed), 100, 300_000), healthy, 1_000, 300).actions)).toEqual([100])
+    expect(weightsIn(simulate(by, resumeState(saved(confirmed), 100, 300_000), healthy, 1_000, 300).actions)).toEqual([
+      100,
+    ])
   })
 
-  test('a mirror that was cut short is set anew, and over before the first weight', () => {
+  test('sets an interrupted mirror again and clears it before the first weight', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30% }')
-    const before = kept(ride(by, initialState(by, 0, 0), healthy, 5))
-    expect(ride(by, resumeState(before, 0, 60_000), healthy, 1_000, 60).actions).toEqual([
+    const before = saved(simulate(by, initialState(by, 0, 0), healthy, 5))
+    expect(simulate(by, resumeState(before, 0, 60_000), healthy, 1_000, 60).actions).toEqual([
       { kind: 'clear' },
       { kind: 'mirror', percent: 30 },
       { kind: 'clear' },
@@ -894,120 +906,125 @@ describe('going on after an interruption', () => {
 
   test.each([
     ['unchanged weights', 25],
-    ['the weights put back', 0],
-  ])('what was to stop for now goes on when that is lifted, from %s', (_, weight) => {
+    ['all traffic on stable', 0],
+  ])('that had stopped at `until` continues when the plan has none, from %s', (_, weight) => {
     const first = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, until: 25')
-    const before = kept(ride(first, initialState(first, 0, 0), healthy))
+    const before = saved(simulate(first, initialState(first, 0, 0), healthy))
     expect(before).toMatchObject({ phase: 'ended', verdict: 'held', asPlanned: true })
-    const { state, actions } = ride(plan, resumeState(before, weight, 100_000), healthy, 1_000, 100)
+    const { state, actions } = simulate(plan, resumeState(before, weight, 100_000), healthy, 1_000, 100)
     expect(weightsIn(actions)).toEqual([50, 100])
     expect(state).toMatchObject({ phase: 'ended', verdict: 'promoted', reason: 'every step passed its checks' })
     expect(state).not.toHaveProperty('asPlanned')
   })
 
-  test('what outsiders said before says nothing now', () => {
+  test('ignores the earlier answers of commands', () => {
     const by = planOf(
       'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
     )
     const said = (state: Finding['state'], at: number): Finding => ({ name: 'smoke', state, text: `said at ${at}`, at })
-    const before = kept(
-      ride(by, initialState(by, 0, 0), (second) => saw(20, 0, { findings: [said('undecided', second * 1_000)] }), 5),
+    const before = saved(
+      simulate(
+        by,
+        initialState(by, 0, 0),
+        (second) => sample(20, 0, { findings: [said('undecided', second * 1_000)] }),
+        5,
+      ),
     )
     const failed = { ...before, findings: { smoke: said('fail', 4_000) } }
-    const passing = (second: number) => saw(20, 0, { findings: second > 63 ? [said('pass', second * 1_000)] : [] })
-    expect(verdictOf(ride(by, resumeState(failed, 50, 60_000), passing, 1_000, 60).state)).toBe('promoted')
+    const passing = (second: number) => sample(20, 0, { findings: second > 63 ? [said('pass', second * 1_000)] : [] })
+    expect(verdictOf(simulate(by, resumeState(failed, 50, 60_000), passing, 1_000, 60).state)).toBe('promoted')
   })
 
   const strength = (by: CanaryConfig, state: State) =>
     Math.max(...explainChecks(by, state).map(({ failEvidence, threshold }) => failEvidence / threshold))
 
-  test('a canary that was nearly condemned is condemned for a failure that a new one may have', () => {
-    const failing = (second: number) => saw(20, second > 5 ? 1 : 0)
+  test('keeps the evidence: a canary close to failing fails by an error that a new one may have', () => {
+    const failing = (second: number) => sample(20, second > 5 ? 1 : 0)
     let seconds = 6
-    while (ride(plan, initialState(plan, 0, 0), failing, seconds + 1).state.phase !== 'ended') seconds++
-    const before = kept(ride(plan, initialState(plan, 0, 0), failing, seconds))
+    while (simulate(plan, initialState(plan, 0, 0), failing, seconds + 1).state.phase !== 'ended') seconds++
+    const before = saved(simulate(plan, initialState(plan, 0, 0), failing, seconds))
     expect(strength(plan, before)).toBeGreaterThan(0.1)
-    const few = (from: number) => (second: number) => saw(20, second > from + 1 && second <= from + 3 ? 1 : 0)
-    const resumed = ride(plan, resumeState(before, before.weight, 100_000), few(100), 20, 100)
+    const few = (from: number) => (second: number) => sample(20, second > from + 1 && second <= from + 3 ? 1 : 0)
+    const resumed = simulate(plan, resumeState(before, before.weight, 100_000), few(100), 20, 100)
     expect(resumed.state).toMatchObject({ verdict: 'rolled-back', canary: { failures: before.canary.failures + 1 } })
-    expect(ride(plan, initialState(plan, 0, 0), few(0), 20).state).not.toHaveProperty('verdict')
+    expect(simulate(plan, initialState(plan, 0, 0), few(0), 20).state).not.toHaveProperty('verdict')
   })
 
-  // Were the memory lost with every interruption, about 20 of them would be.
-  test('the chance of a false alarm is spent once, however often it is interrupted: of 1,000 at their limit at most 1% are put back', () => {
+  // If the evidence were lost with every interruption, about 20 of them would be.
+  test('spends its chance of a false alarm once: of 1,000 canaries at their limit at most 1% are rolled back', () => {
     const by = planOf(
       'interval: 8s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { successRate: 70%, noWorseThanStable: false }',
     )
     const random = randomFrom(11)
-    const atLimit = () => saw(10, Array.from({ length: 10 }, random).filter((each) => each < 0.3).length)
-    const ticks = () => 2 + Math.floor(random() * 8)
-    let [interruptions, putBacks] = [0, 0]
+    const atLimit = () => sample(10, Array.from({ length: 10 }, random).filter((each) => each < 0.3).length)
+    const seconds = () => 2 + Math.floor(random() * 8)
+    let [interruptions, rollbacks] = [0, 0]
     for (let rollout = 0; rollout < 1_000; rollout++) {
-      let run = ride(by, initialState(by, 0, 0), atLimit, ticks())
+      let run = simulate(by, initialState(by, 0, 0), atLimit, seconds())
       for (let cut = 1; cut <= 12 && run.state.phase !== 'ended'; cut++, interruptions++) {
         const weight = random() < 0.5 ? 0 : run.state.weight
-        run = ride(
+        run = simulate(
           by,
-          resumeState(kept(run), weight, run.seconds * 1_000),
+          resumeState(saved(run), weight, run.seconds * 1_000),
           atLimit,
-          cut === 12 ? 1_000 : ticks(),
+          cut === 12 ? 1_000 : seconds(),
           run.seconds,
         )
       }
-      if (verdictOf(run.state) === 'rolled-back') putBacks++
+      if (verdictOf(run.state) === 'rolled-back') rollbacks++
     }
     expect(interruptions).toBeGreaterThan(10_000)
-    expect(putBacks).toBeLessThanOrEqual(10)
+    expect(rollbacks).toBeLessThanOrEqual(10)
   })
 })
 
-describe('somebody else has a hand in the weights', () => {
-  const strayed = 'VirtualService shop/backend gives the canary 0% instead of 5%: argocd wrote it'
-  const advice = '; let one of the two have the weights (`onDrift`, docs/gitops.md)'
+describe('weights that somebody else changes', () => {
+  const drift = 'VirtualService shop/backend gives the canary 0% instead of 5%: argocd wrote it'
+  const advice = '; let only one of the two write the weights (`onDrift`, docs/gitops.md)'
   const over = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, onDrift: take-over')
 
-  test('and the canary is put back at once, with who it was', () => {
-    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
-      saw(20, 0, second === 5 ? { drift: strayed } : {}),
+  test('roll the canary back at once, and the reason names who it was', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, 0, second === 5 ? { drift } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 0])
-    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: `${strayed}${advice}` })
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: `${drift}${advice}` })
     expect(state.steps.at(-1)).toMatchObject({ outcome: 'failed', endedAt: 5_000 })
   })
 
-  test('and the weight stays as that one left it where a failure is to be held', () => {
+  test('stay as they are with `onFail: hold`', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, onFail: hold')
-    const { state, actions } = ride(by, initialState(by, 0, 0), (second) =>
-      saw(20, 0, second === 5 ? { drift: strayed } : {}),
+    const { state, actions } = simulate(by, initialState(by, 0, 0), (second) =>
+      sample(20, 0, second === 5 ? { drift } : {}),
     )
     expect(weightsIn(actions)).toEqual([5])
     expect(verdictOf(state)).toBe('held')
   })
 
-  test('take-over: up to three times they are written again, and the promotion goes on', () => {
-    const { state, actions } = ride(over, initialState(over, 0, 0), (second) =>
-      saw(20, 0, [5, 6, 15].includes(second) ? { drift: strayed } : {}),
+  test('are written again up to three times with `onDrift: take-over`', () => {
+    const { state, actions } = simulate(over, initialState(over, 0, 0), (second) =>
+      sample(20, 0, [5, 6, 15].includes(second) ? { drift } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 5, 5, 25, 25, 50, 100])
     expect(state).toMatchObject({ verdict: 'promoted', takeovers: 3 })
   })
 
-  test('take-over: the fourth time it is given up', () => {
-    const { state, actions } = ride(over, initialState(over, 0, 0), (second) =>
-      saw(20, 0, second > 4 ? { drift: strayed } : {}),
+  test('roll the canary back the fourth time with `onDrift: take-over`', () => {
+    const { state, actions } = simulate(over, initialState(over, 0, 0), (second) =>
+      sample(20, 0, second > 4 ? { drift } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 5, 5, 5, 0])
     expect(state).toMatchObject({
       verdict: 'rolled-back',
-      reason: `${strayed}, though its weights were written again 3 times${advice}`,
+      reason: `${drift}, though its weights were written again 3 times${advice}`,
     })
   })
 
-  test('take-over: no step passes in the look that shows it', () => {
-    const { state } = ride(
+  test('let no step pass in the sample that shows them', () => {
+    const { state } = simulate(
       over,
       initialState(over, 0, 0),
-      (second) => saw(20, 0, second === 12 ? { drift: strayed } : {}),
+      (second) => sample(20, 0, second === 12 ? { drift } : {}),
       12,
     )
     expect(state).toMatchObject({ phase: 'watching', weight: 5 })
@@ -1016,31 +1033,31 @@ describe('somebody else has a hand in the weights', () => {
   test.each<[string, Action]>([
     ['mirror: { percent: 30% }', { kind: 'mirror', percent: 30 }],
     ['ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }', { kind: 'ab' }],
-  ])('take-over: what the stage asks beside the weight is written again too: %s', (stage, action) => {
+  ])('are written again together with the routes of the stage: %s', (stage, action) => {
     const by = planOf(`interval: 10s, pollInterval: 1s, onDrift: take-over, ${stage}`)
-    const { actions } = ride(
+    const { actions } = simulate(
       by,
       initialState(by, 0, 0),
-      (second) => saw(20, 0, second === 3 ? { drift: strayed } : {}),
+      (second) => sample(20, 0, second === 3 ? { drift } : {}),
       5,
     )
     expect(actions).toEqual([action, { kind: 'weight', weight: 0 }, action])
   })
 })
 
-describe('a guard that is not on duty', () => {
-  test('lets nothing move, and what is seen meanwhile counts neither way', () => {
-    const { state, actions } = ride(plan, initialState(plan, 0, 0), (second) =>
-      saw(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}),
+describe('a guard Job that has not started', () => {
+  test('lets no traffic move, and what is served meanwhile is no evidence', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
     expect(state.steps[0]!.shiftedAt).toBe(30_000)
     expect(state).toMatchObject({ verdict: 'promoted', canary: { failures: 0 } })
   })
 
-  test('for the progressDeadline ends it, and is what is told, whatever else is amiss', () => {
-    const { state, actions, seconds } = ride(plan, initialState(plan, 0, 0), () =>
-      saw(0, 0, { unguarded: true, ready: false, complete: false }),
+  test('for progressDeadline ends the promotion, and is the reason whatever else is wrong', () => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
+      sample(0, 0, { unguarded: true, ready: false, complete: false }),
     )
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
@@ -1051,18 +1068,18 @@ describe('a guard that is not on duty', () => {
     })
   })
 
-  test('keeps no canary from its put-back once it has traffic', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), (second) =>
-      saw(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: true } : {}),
+  test('does not delay the rollback of a canary with traffic', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: true } : {}),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
   })
 })
 
-describe('the end', () => {
-  test('steps that end below 100 are held there', () => {
+describe('the end of a promotion', () => {
+  test('holds the weight of a plan whose steps end below 100', () => {
     const short = planOf('interval: 10s, pollInterval: 1s, steps: [5, 20]')
-    const { state, actions } = ride(short, initialState(short, 0, 0), () => saw(20))
+    const { state, actions } = simulate(short, initialState(short, 0, 0), () => sample(20))
     expect(weightsIn(actions)).toEqual([5, 20])
     expect(state).toMatchObject({
       verdict: 'held',
@@ -1071,13 +1088,13 @@ describe('the end', () => {
     })
   })
 
-  test('after it nothing happens any more, whatever is seen', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), () => saw(20))
-    expect(next(plan, state, observed(saw(50, 50, { fault: 'late' }), 100), 999_000)).toEqual({ state, actions: [] })
+  test('ignores all further samples', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), () => sample(20))
+    expect(next(plan, state, observe(sample(50, 50, { fault: 'late' }), 100), 999_000)).toEqual({ state, actions: [] })
   })
 
-  test('a put-back from outside closes the step that was under way and takes the weight away', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), () => saw(20), 15)
+  test('by a rollback from outside ends the current step and takes the weight away', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), () => sample(20), 15)
     const back = endOnStable(state, 'rolled-back', 'the run was cancelled', 16_000)
     expect(back.actions).toEqual([{ kind: 'weight', weight: 0 }])
     expect(back.state).toMatchObject({
@@ -1092,8 +1109,8 @@ describe('the end', () => {
     ])
   })
 
-  test('a hold from outside ends it where it is: no weight is written, the step is closed, and it is no success', () => {
-    const { state } = ride(plan, initialState(plan, 0, 0), () => saw(20), 15)
+  test('by a hold from outside writes no weight, ends the current step, and is no success', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), () => sample(20), 15)
     const { state: held, actions } = endHeld(state, 'the run was cancelled', 16_000)
     expect(actions).toEqual([])
     expect(held).toMatchObject({ phase: 'ended', verdict: 'held', weight: 25, reason: 'the run was cancelled' })
@@ -1104,71 +1121,71 @@ describe('the end', () => {
     ])
   })
 
-  test('a hold from outside takes copies of requests away all the same', () => {
+  test('by a hold from outside still removes the mirror', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, mirror: { percent: 30% }')
     expect(
-      endHeld(ride(by, initialState(by, 0, 0), () => saw(20), 5).state, 'the run was cancelled', 6_000).actions,
+      endHeld(simulate(by, initialState(by, 0, 0), () => sample(20), 5).state, 'the run was cancelled', 6_000).actions,
     ).toEqual([{ kind: 'clear' }])
   })
 
-  test('a state is never changed in place', () => {
+  test('leaves the state before unchanged', () => {
     const before = initialState(plan, 0, 0)
     const copy = structuredClone(before)
-    next(plan, before, observed(saw(20, 20), 0), 1_000)
+    next(plan, before, observe(sample(20, 20), 0), 1_000)
     expect(before).toEqual(copy)
     expect(noRequests).toEqual({ requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } })
   })
 })
 
-test('with hardly any traffic ticks are put together until there is somebody to compare with', () => {
+test('with hardly any traffic, samples are joined until they hold requests of both versions', () => {
   const slow = planOf('interval: 10m, pollInterval: 1s, steps: [10, 100]')
-  const { state } = ride(slow, initialState(slow, 0, 0), (second) =>
-    second % 10 === 0 ? saw(1, 1, { stable: noRequests }) : saw(0, 0, { stable: served(1) }),
+  const { state } = simulate(slow, initialState(slow, 0, 0), (second) =>
+    second % 10 === 0 ? sample(1, 1, { stable: noRequests }) : sample(0, 0, { stable: served(1) }),
   )
   expect(state).toMatchObject({ verdict: 'rolled-back', canary: { requests: 4, failures: 4 } })
 })
 
-test('what is put together is compared before a weight changes, for what fails may change with it', () => {
+test('joined samples are compared before a weight changes, because the failure rate may change with it', () => {
   const two = planOf('interval: 1s, pollInterval: 1s, steps: [50, 100], checks: { minRequests: 1 }')
-  const { state } = ride(two, initialState(two, 0, 0), () => saw(2, 1, { stable: served(2) }), 3)
+  const { state } = simulate(two, initialState(two, 0, 0), () => sample(2, 1, { stable: served(2) }), 3)
   expect(state).toMatchObject({
     phase: 'shifting',
     weight: 100,
-    checks: { waiting: { canary: noRequests, stable: noRequests } },
+    checks: { uncompared: { canary: noRequests, stable: noRequests } },
   })
-  expect(explainChecks(two, state).find(({ check }) => check === 'failures beside stable')?.failEvidence).not.toBe(1)
+  expect(explainChecks(two, state).find(({ check }) => check === 'failures vs stable')?.failEvidence).not.toBe(1)
 })
 
-test('a canary that fails while somebody drifts is put back, not given its weight again', () => {
+test('a canary that fails while the weights drift is rolled back instead of taken over', () => {
   const over = planOf('interval: 10s, pollInterval: 1s, onDrift: take-over')
-  const { state } = ride(over, initialState(over, 0, 0), () => saw(20), 4)
+  const { state } = simulate(over, initialState(over, 0, 0), () => sample(20), 4)
   const { state: after } = next(
     over,
     state,
-    { ...observed(saw(20), 5), drift: 'somebody wrote', fault: 'it crashes' },
+    { ...observe(sample(20), 5), drift: 'somebody wrote', fault: 'it crashes' },
     5_000,
   )
   expect(after).toMatchObject({ verdict: 'rolled-back', reason: 'it crashes' })
 })
 
-test('drift before there is a step is taken over, too: the last weight waits for its confirmation', () => {
+test('drift before the first step is taken over, too, while the last weight waits for its confirmation', () => {
   const over = planOf(
     'steps: [50, 100], onDrift: take-over, webhooks: { go: { type: confirm-promotion, url: "http://go.test" } }',
   )
-  const { state } = ride(over, initialState(over, 50, 0), () => saw(20), 2)
+  const { state } = simulate(over, initialState(over, 50, 0), () => sample(20), 2)
   expect(state.phase).toBe('confirming')
-  expect(next(over, state, { ...observed(saw(20), 50), drift: 'somebody wrote' }, 3_000).actions).toEqual([
+  expect(next(over, state, { ...observe(sample(20), 50), drift: 'somebody wrote' }, 3_000).actions).toEqual([
     { kind: 'weight', weight: 50 },
   ])
 })
 
-test('a canary that was put back at 100 and goes on there is still compared when the limit is missed', () => {
-  const first = ride(plan, initialState(plan, 0, 0), () => saw(50), 36)
+test('a resumed canary that misses its limit at 100 returns to the step before', () => {
+  const first = simulate(plan, initialState(plan, 0, 0), () => sample(50), 36)
   expect(first.state).toMatchObject({ phase: 'watching', weight: 100 })
-  const again = ride(
+  const again = simulate(
     plan,
     resumeState(first.state, 0, 40_000),
-    (_, { weight }) => (weight === 100 ? saw(50, 25) : saw(50)),
+    (_, { weight }) => (weight === 100 ? sample(50, 25) : sample(50)),
     8,
     40,
   )

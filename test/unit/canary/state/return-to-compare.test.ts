@@ -1,13 +1,13 @@
-// With all the traffic at the canary nobody tells whether stable would fare better: what the machine makes of that.
+// At weight 100 there is no stable traffic to compare with: how the machine returns to the step before.
 import { describe, expect, test } from 'vitest'
 import { next, initialState, outcomeOf, type Action, type State } from '../../../../src/canary/state/machine.ts'
 import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
-/** Ticks of one second until the end; 100 requests each, by the weight in force; `fails` tells the share that fails at each version. */
-function ride(
+/** Takes a sample of 100 requests each second until the end. `failures`: the share of them that fails at each version. */
+function simulate(
   more: string,
-  fails: (second: number, state: State) => { canary: number; stable: number },
+  failures: (second: number, state: State) => { canary: number; stable: number },
   startWeight = 0,
 ): { state: State; weights: number[] } {
   const plan = planOf(`interval: 10s, progressDeadline: 60s, ${more}`)
@@ -15,7 +15,7 @@ function ride(
   let state: State = initialState(plan, startWeight, 0, served(10_000))
   for (let second = 1; state.phase !== 'ended'; second++) {
     const { weight } = state
-    const shares = fails(second, state)
+    const shares = failures(second, state)
     const of = (requests: number, share: number): RequestCounts =>
       requests === 0 ? noRequests : served(requests, Math.round(requests * share))
     const step = next(
@@ -41,10 +41,10 @@ function ride(
 const good = { canary: 0, stable: 0 }
 const allFail = { canary: 1, stable: 1 }
 
-describe('failures at weight 100', () => {
-  test('that both would share send it back to the step before, from where it goes on when the limit is kept again', () => {
+describe('a canary that misses its limit at weight 100', () => {
+  test('together with stable returns to the step before, and goes on when the limit is kept again', () => {
     const outage = (_: number, { weight, steps }: State) => (weight === 100 && steps.length === 2 ? allFail : good)
-    const { state, weights } = ride('steps: [50, 100], checks: { successRate: 90% }', outage)
+    const { state, weights } = simulate('steps: [50, 100], checks: { successRate: 90% }', outage)
     expect(weights).toEqual([50, 100, 50, 100])
     expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
     expect(state.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([
@@ -55,17 +55,17 @@ describe('failures at weight 100', () => {
     ])
   })
 
-  test('that only the canary has condemn it beside stable', () => {
+  test('alone is rolled back once it is compared with stable', () => {
     let begun = false
-    const { state, weights } = ride('steps: [50, 100]', (_, { weight }) =>
+    const { state, weights } = simulate('steps: [50, 100]', (_, { weight }) =>
       (begun ||= weight === 100) ? { canary: 0.5, stable: 0 } : good,
     )
     expect(weights).toEqual([50, 100, 50, 0])
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
   })
 
-  test('that come back whenever it has everything end the promotion as inconclusive', () => {
-    const { state, weights } = ride('steps: [50, 100], checks: { successRate: 90% }', (_, { weight }) =>
+  test('again after every return ends as inconclusive', () => {
+    const { state, weights } = simulate('steps: [50, 100], checks: { successRate: 90% }', (_, { weight }) =>
       weight === 100 ? { canary: 0.5, stable: 0.5 } : good,
     )
     expect(weights).toEqual([50, 100, 50, 100, 50, 100, 50, 100, 0])
@@ -75,15 +75,15 @@ describe('failures at weight 100', () => {
     })
   })
 
-  test('send it back to its start weight when the plan has only one step', () => {
+  test('returns to its start weight when the plan has only one step', () => {
     const outage = (_: number, { weight, steps }: State) => (weight === 100 && steps.length === 1 ? allFail : good)
-    const { state, weights } = ride('steps: [100], checks: { successRate: 90% }', outage, 50)
+    const { state, weights } = simulate('steps: [100], checks: { successRate: 90% }', outage, 50)
     expect(weights).toEqual([100, 50, 100])
     expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
   })
 
-  test('condemn a canary that never had a share to be compared by: blue and green', () => {
-    const { state, weights } = ride('steps: [100]', () => ({ canary: 0.5, stable: 0.5 }))
+  test('is rolled back when it never had less than all traffic: blue and green', () => {
+    const { state, weights } = simulate('steps: [100]', () => ({ canary: 0.5, stable: 0.5 }))
     expect(weights).toEqual([100, 0])
     expect(outcomeOf(state)?.verdict).toBe('rolled-back')
   })

@@ -1,0 +1,70 @@
+// The host of a run from the command line: signals, secrets, and what the post step needs.
+import type { Config } from '../config/schema.ts'
+import { recordPostState, type PostState } from '../post.ts'
+import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
+import { createRedactor } from '../runtime/redaction.ts'
+import { abortOnSignals } from '../runtime/signals.ts'
+import type { Host } from '../stages/context.ts'
+import type { Terminal } from './terminal.ts'
+
+export type RunHost = {
+  host: Host
+  postState: () => PostState
+  redact: (text: string) => string
+  /** The signal that cancelled the run, if any. */
+  stoppedBy: () => NodeJS.Signals | undefined
+}
+
+/** npm passes a Ctrl-C on to its child, which also gets it from the terminal. Within this time, both are the same. */
+const duplicateSignalMs = 1_000
+
+/**
+ * The first signal cancels the run. A second Ctrl-C calls `exitNow`.
+ * A second SIGTERM does not, because the systems that send it kill the process some time later anyway.
+ */
+export function createRunHost(
+  config: Config,
+  { info, warning, group }: Terminal,
+  exitNow: (signal: NodeJS.Signals) => never,
+): RunHost {
+  let postState: PostState = {}
+  let stopped: { by: NodeJS.Signals; at: number } | undefined
+  const redactor = createRedactor()
+  const { onCancel, ...postHooks } = recordPostState(config, (state) => (postState = state))
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stopped === undefined) {
+      stopped = { by: signal, at: Date.now() }
+      warning(stopping(signal))
+      onCancel()
+    } else if (signal === 'SIGINT' && Date.now() - stopped.at > duplicateSignalMs) {
+      warning(exitingNow)
+      exitNow(stopped.by)
+    }
+  }
+  return {
+    host: {
+      signal: abortOnSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], onSignal),
+      tempDir: tempDir(),
+      runName: runName(),
+      readGuardProgram,
+      info,
+      warning,
+      group,
+      mask: (secret) => redactor.learn([secret]),
+      onIstioctl: () => undefined,
+      ...postHooks,
+    },
+    postState: () => postState,
+    redact: redactor.redact,
+    stoppedBy: () => stopped?.by,
+  }
+}
+
+function stopping(signal: NodeJS.Signals): string {
+  const hint = signal === 'SIGINT' ? '; press Ctrl-C again to exit immediately' : ''
+  return `stopping (${signal}): bringing the run to a safe end${hint}`
+}
+
+const exitingNow =
+  'exiting immediately: the guard in the cluster rolls back a promotion in progress; ' +
+  'without a guard, run `mesh-canary rollback`'

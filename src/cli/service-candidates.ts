@@ -1,0 +1,88 @@
+// The services of a namespace that a config template can have policies for. Pure.
+import { matches } from '../cluster/labels.ts'
+import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
+import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
+import { dnsName } from '../config/values/kubernetes.ts'
+import type { ControlPlane } from '../mesh/revisions.ts'
+import { hostOf } from '../policies/compile/index.ts'
+import type { LiveRoutes } from '../policies/live.ts'
+import { fullHost, routesTo } from '../policies/routes.ts'
+
+export type DiscoveredCluster = {
+  namespace: string
+  workloads: Workload[]
+  services: Service[]
+  live: LiveRoutes
+  peerAuthentications: KubeObject[]
+  /** The installed control plane. */
+  istio?: Pick<ControlPlane, 'version' | 'revision'>
+}
+
+/**
+ * A service that speaks HTTP. `versions` are the values of the label `version` of its pods, the lowest first.
+ * `conflicts` are existing objects for the same host, which would compete with ours.
+ */
+export type ServiceCandidate = { name: string; port: number; versions: string[]; conflicts: KubeObject[] }
+
+/** The services that have pods, by name. */
+export function servicesWithPods({ services, workloads }: DiscoveredCluster): Service[] {
+  return byName(services).filter((service) => workloadsOf(service, workloads).length > 0)
+}
+
+export function candidatesOf(cluster: DiscoveredCluster): ServiceCandidate[] {
+  return servicesWithPods(cluster).flatMap((service) => {
+    const port = httpPortOf(service)
+    if (port === undefined) return []
+    const versions = workloadsOf(service, cluster.workloads).flatMap(
+      ({ spec }) => spec.template.metadata?.labels?.['version'] ?? [],
+    )
+    const { name } = service.metadata
+    return [{ name, port, versions: [...new Set(versions)].sort(naturally), conflicts: conflictsOf(name, cluster) }]
+  })
+}
+
+function workloadsOf({ spec: { selector } }: Service, workloads: Workload[]): Workload[] {
+  return selector ? workloads.filter(({ spec }) => matches(selector, spec.template.metadata?.labels)) : []
+}
+
+/** A port that declares HTTP goes before a port without a protocol. */
+function httpPortOf(service: Service): number | undefined {
+  const ports = servicePorts(service)
+  const found =
+    ports.find((port) => protocolOf(port) === 'http') ?? ports.find((port) => protocolOf(port) === 'unknown')
+  return found?.port
+}
+
+function conflictsOf(name: string, { namespace, live }: DiscoveredCluster): KubeObject[] {
+  const routes = live.virtualServices.filter((each) => routesTo(each, name, namespace))
+  const rules = live.destinationRules.filter(
+    ({ metadata, spec }) => fullHost(spec.host, metadata.namespace ?? namespace) === hostOf(name, namespace),
+  )
+  return [...byName(routes), ...byName(rules)]
+}
+
+/** A subset name for a version. A subset's name is a Kubernetes name; a version's label can have other characters. */
+export function subsetOf(version: string): string {
+  if (dnsName.test(version) && quoted(version) === version) return version
+  const name = version
+    .toLowerCase()
+    .replace(/^v(?=\d)/, '')
+    .replace(/[^a-z0-9]+/g, '-')
+  return `v${name}`.slice(0, 63).replace(/-+$/, '')
+}
+
+/** Text in YAML, in quotes if it looks like another type. */
+export function quoted(text: string): string {
+  return /^[a-z][a-z0-9-]*$/i.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text)
+    ? text
+    : JSON.stringify(text)
+}
+
+export function byName<T extends KubeObject>(objects: readonly T[]): T[] {
+  return [...objects].sort((a, b) => naturally(a.metadata.name, b.metadata.name) || naturally(a.kind, b.kind))
+}
+
+/** v9 before v10. */
+function naturally(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true }) || (a < b ? -1 : 1)
+}

@@ -1,0 +1,107 @@
+// Contradictions in the promotions.
+import { canariesOf } from '../names.ts'
+import type { CanaryConfig, Config } from '../schema.ts'
+import { withPrefix, type Fault } from './fault.ts'
+
+const minimumPollIntervalMs = 1_000
+
+export function canaryFaults(config: Config): Fault[] {
+  const { canary, canaries } = config
+  if (canary && canaries)
+    return [
+      {
+        path: ['canaries'],
+        message:
+          'both `canaries` and `canary` are given (inputs such as `interval` and `metrics` belong to `canary`); ' +
+          'give one of the two',
+      },
+    ]
+  return canariesOf(config).flatMap((plan, i) =>
+    withPrefix(canary ? ['canary'] : ['canaries', String(i)], [
+      ...duplicateFaults(config, plan.service, i),
+      ...loadFaults(config, plan),
+      ...versionFaults(plan),
+      ...timeFaults(plan),
+      ...needFaults(plan),
+    ]),
+  )
+}
+
+function duplicateFaults(config: Config, service: string, index: number): Fault[] {
+  const isDuplicate = canariesOf(config).findIndex((each) => each.service === service) < index
+  if (!isDuplicate) return []
+  const message = `${service} already has a canary; a run promotes each service once, so remove one of them`
+  return [{ path: ['service'], message }]
+}
+
+/** Generated requests go through the gateway in plain HTTP. */
+function loadFaults({ expose }: Config, { service, load }: CanaryConfig): Fault[] {
+  if (!load) return []
+  const path = ['load']
+  const exposure = expose?.[service]
+  if (exposure?.api !== 'istio')
+    return [
+      {
+        path,
+        message: `needs a gateway; expose ${service} under \`expose\` with \`api: istio\`, or remove \`load\``,
+      },
+    ]
+  const redirects = exposure.tls && exposure.httpsRedirect !== false
+  if (!redirects) return []
+  const message =
+    `uses plain HTTP, and ${service} redirects it to HTTPS; ` +
+    `set \`expose.${service}.httpsRedirect: false\`, or remove \`load\``
+  return [{ path, message }]
+}
+
+function versionFaults({ stable, canary }: CanaryConfig): Fault[] {
+  const path = ['canary']
+  return [
+    ...(stable.by === canary.by
+      ? []
+      : [
+          {
+            path,
+            message:
+              `${canary.name} is a ${canary.by}, but stable (${stable.name}) is a ${stable.by}; ` +
+              'make both subsets, or both Services',
+          },
+        ]),
+    ...(stable.name === canary.name
+      ? [{ path, message: `${canary.name} is the same ${canary.by} as stable; name the new version` }]
+      : []),
+  ]
+}
+
+function timeFaults({ pollInterval, interval, minInterval, advance }: CanaryConfig): Fault[] {
+  const tooLong = (key: string, ms: number) => ({
+    path: [key],
+    message: `${ms} ms is longer than \`interval\` (${interval} ms); make it shorter`,
+  })
+  const tooShort = {
+    path: ['pollInterval'],
+    message:
+      `${pollInterval} ms is too short for the sidecars and the API server; ` +
+      `make it ${minimumPollIntervalMs / 1_000}s or longer`,
+  }
+  return [
+    ...(pollInterval < minimumPollIntervalMs ? [tooShort] : []),
+    ...(pollInterval > interval ? [tooLong('pollInterval', pollInterval)] : []),
+    ...(advance === 'early' && minInterval > interval ? [tooLong('minInterval', minInterval)] : []),
+  ]
+}
+
+/** Keys that need other keys. */
+function needFaults({ until, steps, checks, prometheus, ab, stable }: CanaryConfig): Fault[] {
+  return [
+    ...(until === undefined || steps.includes(until)
+      ? []
+      : [{ path: ['until'], message: `${until} is not one of the steps (${steps.join(', ')}); choose one of them` }]),
+    ...(Object.keys(checks.queries).length > 0 && !prometheus
+      ? [{ path: ['checks', 'queries'], message: 'needs Prometheus; set `prometheus.address` or `prometheus.service`' }]
+      : []),
+    ...(ab && stable.by === 'service'
+      ? [{ path: ['ab'], message: 'needs subsets; give stable and canary as subsets, not as Services' }]
+      : []),
+  ]
+}

@@ -1,0 +1,177 @@
+// The sections `canary` and `canaries`: how traffic moves to a new version.
+import * as z from 'zod'
+import { duration, durationOrZero } from '../values/durations.ts'
+import { objectName } from '../values/kubernetes.ts'
+import { strings, weightSteps } from '../values/lists.ts'
+import { wholeNumber } from '../values/numbers.ts'
+import { withShortForm } from '../values/short-form.ts'
+import { boolean, nonEmptyString, pathPrefix, wordOf } from '../values/strings.ts'
+import { checks } from './checks.ts'
+import { guard } from './guard.ts'
+import { hasExactlyOne, nameOf, shareOfRequests } from './parts.ts'
+import { prometheus } from './prometheus.ts'
+import { requestMatch } from './request-match.ts'
+import { webhook } from './webhooks.ts'
+
+export const canaryDefaults = { steps: [5, 25, 50, 100], interval: '30s' }
+
+/** A version of a service: a subset of it, or a Service of its own. */
+export type Version = { by: 'subset' | 'service'; name: string }
+
+function versionWithDefault(subset: string) {
+  const section = z
+    .strictObject({
+      subset: objectName
+        .optional()
+        .describe(`Subset of the service. \`${subset}\` alone is short for \`{ subset: ${subset} }\`.`),
+      service: objectName.optional().describe('A Service of its own, instead of a subset.'),
+    })
+    .refine(hasExactlyOne, { error: 'expected exactly one of subset, service' })
+  return withShortForm(section, objectName, (subset) => ({ subset }))
+    .transform(
+      ({ subset, service }): Version =>
+        subset !== undefined ? { by: 'subset', name: subset } : { by: 'service', name: service! },
+    )
+    .prefault(subset)
+}
+
+/** Which traffic moves, and in which steps. */
+const traffic = {
+  service: objectName.describe('Service whose traffic moves.'),
+  stable: versionWithDefault('v1').describe(
+    'Subset that serves now, or `{ service: … }`. ' +
+      'A subset that is not listed under the service selects the pods with this value of the label `version`.',
+  ),
+  canary: versionWithDefault('v2').describe('Subset to promote, or `{ service: … }`.'),
+  routes: strings
+    .optional()
+    .describe('Names of the HTTP routes whose weights move. Default: every route that splits between the two.'),
+  steps: weightSteps
+    .prefault(canaryDefaults.steps)
+    .describe('Weights of the canary in per cent, rising; or `{ by: 10, to: 50 }`.'),
+  until: wholeNumber(1, 99)
+    .optional()
+    .describe('Weight to stop at for now. A later run without `until` continues from there.'),
+  mirror: z
+    .strictObject({
+      percent: shareOfRequests('Share of the requests to copy.'),
+      interval: duration.optional().describe("How long to watch the copies. Default: the steps' interval."),
+    })
+    .optional()
+    .describe('Before the first weight, the canary gets copies of requests. Its responses are dropped.'),
+  ab: z
+    .strictObject({
+      match: requestMatch,
+      intervals: wholeNumber(1, 1000).prefault(1).describe('Number of intervals to watch.'),
+    })
+    .optional()
+    .describe('Before the first weight, the canary gets the matching requests only.'),
+}
+
+/** How long a step takes. */
+const pace = {
+  interval: duration
+    .prefault(canaryDefaults.interval)
+    .describe('How long to watch each step, from the first request that the canary serves in it.'),
+  advance: wordOf('interval', 'early')
+    .prefault('interval')
+    .describe('With `early`, a step ends as soon as the evidence of every check suffices, even before its interval.'),
+  minInterval: duration.prefault('5s').describe('Minimum time to watch a step with `advance: early`.'),
+  pollInterval: duration.prefault('1s').describe('Time between two samples of the metrics.'),
+}
+
+/** What the decision is based on. */
+const evidence = {
+  checks: checks.prefault({}).describe('Limits that the canary has to meet.'),
+  prometheus: prometheus
+    .optional()
+    .describe('Where Prometheus is, for `queries` and, if `counters` is set, for the request counters.'),
+  webhooks: z
+    .record(nameOf('a webhook'), webhook)
+    .prefault({})
+    .describe('Services that take part in the decision, by name.'),
+  load: z
+    .strictObject({
+      path: pathPrefix.prefault('/').describe('Path of the requests.'),
+      host: nonEmptyString.optional().describe('Host header. Default: the first host that exposes the service.'),
+      rate: wholeNumber(1, 10_000)
+        .optional()
+        .describe('Maximum number of requests per second. Default: as many as the checks need.'),
+    })
+    .optional()
+    .describe('Generates requests through the ingress gateway, if users send too few for a decision.'),
+  clients: strings
+    .optional()
+    .describe('Other namespaces whose pods call the service. The metrics of their sidecars count as well.'),
+  maxPods: wholeNumber(1, 10_000)
+    .prefault(50)
+    .describe('Maximum number of sidecars to read per kind of pod. If there are more pods, a sample of them is read.'),
+}
+
+/** What happens if the promotion does not go as planned. */
+const reactions = {
+  onFail: wordOf('rollback', 'hold').prefault('rollback').describe('What happens to the weight if a check fails.'),
+  onInconclusive: wordOf('rollback', 'hold', 'promote')
+    .prefault('rollback')
+    .describe('What happens if a step has too little evidence to pass.'),
+  onCancel: wordOf('rollback', 'hold')
+    .prefault('rollback')
+    .describe(
+      'What happens to the weight if the run is cancelled. With `hold`, a later run continues from that weight.',
+    ),
+  onDrift: wordOf('fail', 'take-over')
+    .prefault('fail')
+    .describe(
+      'What happens if somebody else changes the weights or the routes during the promotion. `fail` rolls the canary ' +
+        'back; `take-over` writes the weights again, at most three times.',
+    ),
+  guard: guard
+    .prefault({})
+    .describe(
+      'Job in the namespace that returns all traffic to stable if the run is silent for this long. With `off`, the ' +
+        'weights stay as they are if the runner dies during the promotion.',
+    ),
+  leaseWaitTimeout: durationOrZero
+    .prefault('0s')
+    .describe(
+      'How long to wait while another run promotes the same service. ' +
+        'Then this run fails, naming the run that holds the Lease.',
+    ),
+  progressDeadline: duration
+    .prefault('2m')
+    .describe(
+      'Time limit for the canary and the guard to become ready, for a step to get evidence after its interval, ' +
+        'and for repeating a write that the API server rejects.',
+    ),
+  confirmTimeout: duration.prefault('1h').describe('Time limit for the confirming webhooks to approve.'),
+}
+
+export const canary = z.strictObject({
+  ...traffic,
+  ...pace,
+  ...evidence,
+  ...reactions,
+  after: wordOf('keep', 'adopt')
+    .prefault('keep')
+    .describe(
+      'After the last step: `keep` leaves the weights as they are. ' +
+        "`adopt` gives stable's Deployment the canary's pod template and the traffic, and scales the canary to 0.",
+    ),
+  explain: boolean
+    .prefault(false)
+    .describe('Logs with each sample what every check counts, how strong its evidence is, and its result.'),
+  wave: wholeNumber(1, 100)
+    .prefault(1)
+    .describe('With several canaries, those of one wave move together. The next wave starts when they are promoted.'),
+  metrics: z
+    .strictObject({
+      requests: nonEmptyString
+        .prefault('istio_requests_total')
+        .describe('Name of the request counter of the sidecars.'),
+      duration: nonEmptyString
+        .prefault('istio_request_duration_milliseconds')
+        .describe('Name of the request duration histogram of the sidecars.'),
+    })
+    .prefault({})
+    .describe('Names of the metrics that the sidecars publish.'),
+})

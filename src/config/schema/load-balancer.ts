@@ -1,0 +1,41 @@
+// `services.<name>.loadBalancer`: how requests spread over the pods.
+import * as z from 'zod'
+import { duration } from '../values/durations.ts'
+import { withShortForm } from '../values/short-form.ts'
+import { boolean, nonEmptyString, wordOf } from '../values/strings.ts'
+import { hasExactlyOne } from './parts.ts'
+
+const hashKey = z
+  .strictObject({
+    header: nonEmptyString.optional().describe('Requests with the same value of this header go to the same pod.'),
+    cookie: z
+      .strictObject({
+        name: nonEmptyString.describe('Name of the cookie.'),
+        ttl: duration
+          .optional()
+          .describe(
+            'Lifetime of the cookie that the proxy sets if a request has none. ' +
+              'Default: the proxy sets no cookie and only reads it.',
+          ),
+      })
+      .optional()
+      .describe('Requests with the same value of this cookie go to the same pod.'),
+    query: nonEmptyString
+      .optional()
+      .describe('Requests with the same value of this query parameter go to the same pod.'),
+    sourceIp: boolean.optional().describe('Requests from the same IP address go to the same pod.'),
+  })
+  .refine(hasExactlyOne, { error: 'expected exactly one of header, cookie, query, sourceIp' })
+
+const algorithm = wordOf('round-robin', 'least-request', 'random')
+
+export const loadBalancer = withShortForm(
+  z.strictObject({
+    simple: algorithm
+      .optional()
+      .describe('Algorithm. `loadBalancer: random` is short for `loadBalancer: { simple: random }`.'),
+    consistentHash: hashKey.optional().describe('Sends requests with the same key to the same pod.'),
+  }),
+  algorithm,
+  (simple) => ({ simple }),
+)

@@ -1,0 +1,26 @@
+// Parts that several sections of the schema share.
+import * as z from 'zod'
+import { dnsName, dnsNameForm } from '../values/kubernetes.ts'
+import { percentage } from '../values/numbers.ts'
+
+/** A Kubernetes name; `owner` says in the error message whose name is expected, such as `a service`. */
+export function nameOf(owner: string) {
+  return z.string().regex(dnsName, { error: `expected the name of ${owner}: ${dnsNameForm}` })
+}
+
+export function shareOfRequests(description: string) {
+  return percentage('above 0%').prefault('100%').describe(description)
+}
+
+export const podLabels = z
+  .record(z.string(), z.string({ error: 'expected a label value as a string; quote it in YAML' }))
+  .refine((pairs) => Object.keys(pairs).length > 0, { error: 'expected at least one label, such as app: backend' })
+
+export const pullPolicy = z.enum(['IfNotPresent', 'Always', 'Never'], {
+  error: 'expected one of IfNotPresent, Always, Never',
+})
+
+/** True if exactly one key of the section has a value. */
+export function hasExactlyOne(section: object): boolean {
+  return Object.values(section).filter((value) => value !== undefined).length === 1
+}

@@ -1,0 +1,22 @@
+// The stages of a run, in the order in which they run.
+import { listOf } from '../values/lists.ts'
+
+export const stageNames = [
+  'plan',
+  'cluster',
+  'install',
+  'inject',
+  'policies',
+  'verify',
+  'retire',
+  'promote',
+  'rollback',
+  'uninstall',
+] as const
+export type StageName = (typeof stageNames)[number]
+
+export const stages = listOf(
+  `stages out of ${stageNames.join(', ')}`,
+  (item) => stageNames.find((name) => name === item),
+  { enum: stageNames },
+)

@@ -1,0 +1,68 @@
+// Which stages a config runs, and what each of them needs.
+import type { Fault } from './check/fault.ts'
+import { canariesOf } from './names.ts'
+import { stageNames, type Config, type StageName } from './schema.ts'
+
+/** What to add to the config if the stage has nothing to do; undefined if the stage has something to do. */
+type Need = (config: Config) => string | undefined
+
+const needs: Partial<Record<StageName, Need>> = {
+  cluster: ({ cluster }) => (cluster ? undefined : 'set `cluster: kind`'),
+  install: ({ istio }) => (istio ? undefined : 'set `istio`, or at least `istio-version`'),
+  inject: ({ workloads }) => (workloads ? undefined : 'set `workloads`, or `workloads: all`'),
+  plan: needPolicies,
+  policies: needPolicies,
+  retire: ({ istio }) => (istio?.removeOld ? undefined : 'set `istio.removeOld`'),
+  uninstall: ({ istio }) =>
+    istio ? undefined : 'set `istio-version`, because istioctl of this version removes the control plane',
+  promote: needCanary,
+  rollback: needCanary,
+}
+
+function needCanary(config: Config): string | undefined {
+  return canariesOf(config).length > 0 ? undefined : 'set `canary`'
+}
+
+const policySections = [
+  'mtls',
+  'services',
+  'canary',
+  'canaries',
+  'authorization',
+  'jwt',
+  'egress',
+  'scope',
+  'expose',
+  'telemetry',
+  'policies',
+] as const
+
+function needPolicies(config: Config): string | undefined {
+  if (policySections.some((section) => config[section] !== undefined)) return undefined
+  return (
+    'set `mtls`, `services` or another policy section; ' +
+    'an empty one (`services: {}`) removes what this config created before'
+  )
+}
+
+export function stageFaults(config: Config): Fault[] {
+  return (config.stages ?? []).flatMap((stage) => {
+    const need = needs[stage]?.(config)
+    return need === undefined ? [] : [{ path: ['stages'], message: `${stage} has nothing to do; ${need}` }]
+  })
+}
+
+/** The stages that run without being listed, if they have something to do. */
+const automatic = ['cluster', 'install', 'inject', 'policies', 'verify', 'retire', 'promote'] as const
+
+/** Stages after which there is nothing to verify. */
+const withoutVerification: readonly StageName[] = ['cluster', 'install', 'retire']
+
+/** The stages of this run, in order: the listed ones, or those that have something to do. */
+export function stagesOf(config: Config): StageName[] {
+  const { stages } = config
+  if (stages) return stageNames.filter((stage) => stages.includes(stage))
+  const active = automatic.filter((stage) => stage !== 'verify' && needs[stage]?.(config) === undefined)
+  const hasVerification = active.some((stage) => !withoutVerification.includes(stage))
+  return automatic.filter((stage) => active.includes(stage) || (stage === 'verify' && hasVerification))
+}

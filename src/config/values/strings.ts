@@ -1,0 +1,61 @@
+// Single values that are text: words out of a list, addresses, patterns, checksums.
+import { listOf } from './lists.ts'
+import { parsedValue } from './parsed-value.ts'
+
+export const nonEmptyString = parsedValue('a non-empty string', { type: 'string' }, (raw) =>
+  typeof raw === 'string' && raw.trim() !== '' ? raw : undefined,
+)
+
+/** One of a few words, in any case. */
+export function wordOf<const W extends string>(...words: W[]) {
+  return parsedValue<W>(`one of ${words.join(', ')}`, { type: 'string', enum: words }, (raw) =>
+    typeof raw === 'string' ? words.find((each) => each === raw.trim().toLowerCase()) : undefined,
+  )
+}
+
+/** A boolean of YAML, or the text that an input delivers. */
+export const boolean = parsedValue('true or false', { type: 'boolean' }, (raw) => {
+  const value = typeof raw === 'string' ? raw.trim().toLowerCase() : raw
+  if (value === true || value === 'true') return true
+  return value === false || value === 'false' ? false : undefined
+})
+
+/** Without slashes at its end. */
+export const url = parsedValue('an http or https address', { type: 'string', format: 'uri' }, (raw) =>
+  typeof raw === 'string' && /^https?:\/\//.test(raw) && URL.canParse(raw) ? raw.replace(/\/+$/, '') : undefined,
+)
+
+export const sha256 = parsedValue(
+  'a sha256 checksum: 64 hexadecimal digits',
+  { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
+  (raw) => (typeof raw === 'string' && /^[0-9a-f]{64}$/i.test(raw.trim()) ? raw.trim().toLowerCase() : undefined),
+)
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT', 'TRACE']
+
+function parseMethod(raw: unknown): string | undefined {
+  return typeof raw === 'string' ? methods.find((each) => each === raw.trim().toUpperCase()) : undefined
+}
+
+export const httpMethod = parsedValue(`an HTTP method: ${methods.join(', ')}`, { type: 'string' }, parseMethod)
+export const httpMethods = listOf(`HTTP methods out of ${methods.join(', ')}`, parseMethod)
+
+/** The beginning of a request's path. */
+export const pathPrefix = parsedValue('a path that begins with /', { type: 'string', pattern: '^/' }, (raw) =>
+  typeof raw === 'string' && /^\/\S*$/.test(raw) ? raw : undefined,
+)
+
+/** Envoy's regular expressions (RE2) have neither lookaround nor backreferences. */
+export const regex = parsedValue(
+  'a regular expression in RE2 syntax, without lookaround and backreferences',
+  { type: 'string', format: 'regex' },
+  (raw) => {
+    if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
+    try {
+      new RegExp(raw)
+      return raw
+    } catch {
+      return undefined
+    }
+  },
+)
