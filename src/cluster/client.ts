@@ -1,5 +1,5 @@
-// The verbs of the API server that the program uses, as plain REST calls: the generated calls of the typed client cannot
-// read through the pod proxy.
+// The verbs of the API server that the program uses, as plain REST calls: the generated calls of the typed client
+// cannot read through the pod proxy.
 import { ApiError } from './api-error.ts'
 import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 import {

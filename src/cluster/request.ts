@@ -141,7 +141,10 @@ async function* responseBody(
   }
 }
 
-/** Resolves with the head of the response. The request fails after `timeoutMs` of silence, also in the middle of the body. */
+/**
+ * Resolves with the head of the response. The request fails after `timeoutMs` of silence, also in the middle of the
+ * body.
+ */
 function sendRequest(
   url: URL,
   { method = 'GET', timeoutMs = 15_000, limit, ...options }: RequestOptions,

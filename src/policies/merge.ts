@@ -52,8 +52,8 @@ function overlapFaults(groups: Sourced[][]): string[] {
       const place = gateway === meshGateway ? 'the sidecars' : `the gateway ${gateway}`
       return [
         `${sourcedTitle(a)} and ${sourcedTitle(b)} are both for the host ${host} at ${place}, but differ in their ` +
-          'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, or remove the host ' +
-          'from one',
+          'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, or remove the ' +
+          'host from one',
       ]
     }),
   )
