@@ -1,0 +1,9 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+import{stripVTControlCharacters as h}from"node:util";import{existsSync as m,readFileSync as d}from"node:fs";import{SourceMap as g}from"node:module";import{fileURLToPath as l}from"node:url";function p(e){if(!(e instanceof Error))return String(e);let t=new Map,n=(e.stack??e.message).replace(/^( +at ).*?(file:\S+?):(\d+):(\d+)\)?$/gm,(s,r,i,c,o)=>{t.has(i)||t.set(i,$(i));let a=t.get(i)?.findOrigin(Number(c),Number(o));return!a||!("fileName"in a)?s:a.fileName.startsWith("node_modules/")?`${r}${a.fileName} (${i}:${c}:${o})`:`${r}${a.fileName}:${a.lineNumber}`});return e.cause===void 0?n:`${n}
+caused by: ${p(e.cause)}`}function $(e){let t=`${l(e)}.map`;return m(t)?new g(JSON.parse(d(t,"utf8"))):void 0}function O(e){let t=!1;process.on("uncaughtException",n=>{if(t||process.listenerCount("uncaughtException")>1)return;t=!0;let s=e==="annotation"?process.stdout:process.stderr;s.on("error",()=>process.exit(1)),s.write(e==="annotation"?x(n):k(n),()=>process.exit(1))})}function f(e,t=`${S}/issues`){let n=e instanceof Error?e.message:String(e),s=u(e)===""?"the stack that RUNNER_DEBUG=1 prints":"the stack below";return`mesh-canary stopped because of a defect in mesh-canary itself: ${n}; please report it at ${t}, with ${s}`}function u(e){return process.env.RUNNER_DEBUG==="1"?p(e):""}var S="https://github.com/OWNER/mesh-canary";function k(e){let t=[...f(e).split(`
+`).map(n=>`error: ${n}`),u(e)];return h(`${t.join(`
+`).trimEnd()}
+`)}function x(e){let{GITHUB_SERVER_URL:t,GITHUB_ACTION_REPOSITORY:n}=process.env,s=t&&n?`${t}/${n}/issues`:void 0,r=o=>o.replaceAll("%","%25").replaceAll("\r","%0D").replaceAll(`
+`,"%0A"),i=u(e),c=i===""?[]:i.split(`
+`).map(o=>`::debug::${r(o)}`);return[`::error title=Defect::${r(f(e,s))}`,...c,""].join(`
+`)}export{O as a,f as b,u as c};

@@ -1,0 +1,2 @@
+import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
+function i(n){return n instanceof Error?n.message:String(n)}function r(n){return n.length<=8?n.join(", "):`${n.slice(0,8).join(", ")} and ${n.length-8} more`}function o(n){if(!(n instanceof Error))return String(n);if(n.name==="TimeoutError")return"timed out";let{code:t,message:e}=n.cause??n;return typeof t=="string"?t:e}export{i as a,r as b,o as c};

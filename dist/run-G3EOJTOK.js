@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{b as a,c as b}from"./chunk-SWZ3OK6I.js";import"./chunk-4SD2VTOG.js";import"./chunk-DOD6LRFI.js";import"./chunk-YHXDVOYT.js";import"./chunk-OWZJ7WGA.js";import"./chunk-BI34FQNE.js";import"./chunk-RU7AK6JI.js";import"./chunk-Q5HAA545.js";import"./chunk-N4TN3TOI.js";import"./chunk-YDL6ZNPL.js";import"./chunk-PYE6XJ3G.js";import"./chunk-OEQ4KNJR.js";export{b as finishFor,a as run};
