@@ -1,7 +1,9 @@
 // What a run did, as plain data: the JSON report, from which the summary and the outputs are made.
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
-import { explainChecks, timeToDetect, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
+import { explainChecks } from '../canary/state/machine.ts'
+import { timeToDetect } from '../canary/state/ending.ts'
+import type { Stage, Step, Verdict } from '../canary/state/types.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'

@@ -1,6 +1,6 @@
 // What is checked before anything is touched: the config against the cluster, the cost of the mesh, and the version of
 // Istio.
-import { ApiError } from '../cluster/client.ts'
+import { ApiError } from '../cluster/api-error.ts'
 import { ConfigError } from '../config/error.ts'
 import { gatewayValues } from '../kind/layout.ts'
 import { meshCost } from '../mesh/cost.ts'

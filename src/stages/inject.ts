@@ -1,6 +1,6 @@
 // The stage inject: the namespace points to the control plane it is asked to, and the workloads that lack its sidecar are
 // restarted in their order. Where that fails on the way from one revision to another, it goes back to the one it came from.
-import { emptyWhenUnread } from '../cluster/client.ts'
+import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'

@@ -1,5 +1,6 @@
 // The stage install: the control plane as the config asks for it.
-import { ApiError, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { ApiError } from '../cluster/api-error.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
