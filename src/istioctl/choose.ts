@@ -1,4 +1,5 @@
-// Resolves the version that the config asks for to an exact one: one that is there and matches, or the newest release that does.
+// Resolves the version that the config asks for to an exact one: one that is there and matches, or the newest release
+// that does.
 import { compareBuild, rcompare, satisfies, valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
 import { withDeadline } from '../runtime/timeout.ts'
@@ -6,7 +7,10 @@ import { cachedVersions } from '../tools/tool-cache.ts'
 import { istioctlTool } from './release.ts'
 import { releasesOf, type ReleaseQuery } from './releases.ts'
 
-/** `because`: a sentence on how it was found, undefined for an exact version; `warning`: the list of releases could not be read. */
+/**
+ * `because`: a sentence on how it was found, undefined for an exact version; `warning`: the list of releases could not
+ * be read.
+ */
 export type Choice = { version: string; because?: string; warning?: string }
 
 export type VersionRequest = {
@@ -20,7 +24,10 @@ export type VersionRequest = {
   installed: () => Promise<string | undefined>
 }
 
-/** @throws ConfigError when no release matches, or when the list of releases cannot be read and nothing in the tool cache matches. */
+/**
+ * @throws ConfigError when no release matches, or when the list of releases cannot be read and nothing in the tool
+ * cache matches.
+ */
 export async function choose(request: VersionRequest, query: ReleaseQuery): Promise<Choice> {
   const { spec } = request
   if (valid(spec) !== null) return { version: spec }

@@ -1,4 +1,5 @@
-// Which minor versions of Istio get fixes, and which Kubernetes each is tested with, as Istio's project says. As of November 2026; newer versions are not listed.
+// Which minor versions of Istio get fixes, and which Kubernetes each is tested with, as Istio's project says. As of
+// November 2026; newer versions are not listed.
 import { major, minor, minVersion, SemVer } from 'semver'
 
 /** Minor version of Istio 1 → oldest and newest minor version of Kubernetes 1. */
@@ -8,8 +9,8 @@ const supported = [30, 31]
 const lastEnded = 'October 2026'
 
 /**
- * The Kubernetes versions that a version of Istio is tested with, such as 1.32 to 1.36. For a range of Istio versions the oldest one counts, for
- * `latest` the newest one listed. Undefined for a version that is not listed.
+ * The Kubernetes versions that a version of Istio is tested with, such as 1.32 to 1.36. For a range of Istio versions
+ * the oldest one counts, for `latest` the newest one listed. Undefined for a version that is not listed.
  */
 export function supportedKubernetes(istioVersion: string): { oldest: string; newest: string } | undefined {
   const least = istioVersion === 'latest' ? new SemVer(`1.${Math.max(...supported)}.0`) : minVersion(istioVersion)

@@ -1,4 +1,5 @@
-// Translates the error output of kind and the container runtime into a cause and a remedy. Pure, except that it reads exported logs.
+// Translates the error output of kind and the container runtime into a cause and a remedy. Pure, except that it reads
+// exported logs.
 import { createReadStream, globSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'

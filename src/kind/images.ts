@@ -1,11 +1,15 @@
-// Chooses the node image: of the Kubernetes version that the config asks for, or of the newest one that Istio supports. Pure.
+// Chooses the node image: of the Kubernetes version that the config asks for, or of the newest one that Istio supports.
+// Pure.
 import { gte, lte, rcompare } from 'semver'
 import { ConfigError } from '../config/error.ts'
 
 /** Minor versions of Kubernetes such as 1.32, both ends included. */
 type Range = { oldest: string; newest: string }
 
-/** From kind's release notes: kind release → Kubernetes version → sha256 of the image. Later releases of kind run older images too. */
+/**
+ * From kind's release notes: kind release → Kubernetes version → sha256 of the image. Later releases of kind run older
+ * images too.
+ */
 const builtFor: Record<string, Record<string, string>> = {
   '0.33.0': {
     '1.37.0': 'a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5',
@@ -35,7 +39,8 @@ const builtFor: Record<string, Record<string, string>> = {
 }
 
 /**
- * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one counts. Undefined when both are: kind chooses.
+ * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one counts. Undefined
+ * when both are: kind chooses.
  * @throws ConfigError when no known image fits.
  */
 export function nodeImage(

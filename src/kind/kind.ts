@@ -74,7 +74,10 @@ export async function exportLogs(kind: Kind, below: string): Promise<string> {
 
 export const isArchive = (image: string) => /\.(tar|tar\.gz|tgz)$/.test(image)
 
-/** `images`: names of images on this machine, and archives of images. `scratch`: a folder for images that must be saved first. */
+/**
+ * `images`: names of images on this machine, and archives of images. `scratch`: a folder for images that must be saved
+ * first.
+ */
 export async function load(kind: Kind, images: readonly string[], scratch: string): Promise<void> {
   const [archives, names] = [images.filter(isArchive), images.filter((image) => !isArchive(image))]
   // kind loads images by name from Docker only.

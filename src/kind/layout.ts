@@ -1,4 +1,5 @@
-// kind's configuration of a cluster: made from the inputs, or a file of the user's. Pure, except that it reads that file.
+// kind's configuration of a cluster: made from the inputs, or a file of the user's. Pure, except that it reads that
+// file.
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
 import type { ClusterConfig } from '../config/schema.ts'
@@ -33,7 +34,10 @@ export function kindConfig(nodes: number, { http, https }: HostPorts): string {
   })
 }
 
-/** Values for `istioctl install --set` that make the ingress gateway of a kind cluster listen on the node ports. `--set` replaces the whole list of ports. */
+/**
+ * Values for `istioctl install --set` that make the ingress gateway of a kind cluster listen on the node ports. `--set`
+ * replaces the whole list of ports.
+ */
 export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
   if (!cluster) return []
   const ports = [
@@ -54,7 +58,10 @@ export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
 
 type Node = { role?: unknown; image?: unknown }
 
-/** Reads what a run needs to know from a config file of kind's; kind itself checks the fields. @throws ConfigError when it is no such file. */
+/**
+ * Reads what a run needs to know from a config file of kind's; kind itself checks the fields.
+ * @throws ConfigError when it is no such file.
+ */
 export function readConfigFile(file: string): { name?: string; choosesImage: boolean } {
   const value = parsed(file)
   if (value['apiVersion'] !== apiVersion || value['kind'] !== 'Cluster')

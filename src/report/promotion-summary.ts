@@ -1,4 +1,5 @@
-// The part of the job summary that tells of one promotion: its steps, a chart, the evidence, and the cause of a failure. Pure.
+// The part of the job summary that tells of one promotion: its steps, a chart, the evidence, and the cause of a
+// failure. Pure.
 import type { LimitCounts } from '../canary/analysis/request-counts.ts'
 import { codeBlock, escape, section, table } from './markdown.ts'
 import type { PromotionReport, RequestTally, StepReport } from './report.ts'

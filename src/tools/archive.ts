@@ -1,4 +1,5 @@
-// Takes the one binary out of a release's archive. No path in the archive ever becomes a path on disk: the caller chooses the file.
+// Takes the one binary out of a release's archive. No path in the archive ever becomes a path on disk: the caller
+// chooses the file.
 import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, copyFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'

@@ -1,4 +1,5 @@
-// The cache between runs, where the runner has one: files under keys. It only saves a download, and nothing from it is trusted.
+// The cache between runs, where the runner has one: files under keys. It only saves a download, and nothing from it is
+// trusted.
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -11,7 +12,10 @@ export type Cache = {
   save(key: string, file: string): Promise<void>
 }
 
-/** Undefined without a cache service: on a laptop and on most self-hosted servers. `info` gets one line when the service fails. */
+/**
+ * Undefined without a cache service: on a laptop and on most self-hosted servers. `info` gets one line when the service
+ * fails.
+ */
 export async function cacheBetweenRuns(limitMs: number, info: (line: string) => void): Promise<Cache | undefined> {
   // Checked before the library is loaded, which is large.
   if (!process.env['ACTIONS_CACHE_URL'] && !process.env['ACTIONS_RESULTS_URL']) return undefined
@@ -46,7 +50,10 @@ function pathOf(key: string): string {
   return join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-cache', key)
 }
 
-/** The library prints its progress, and annotations for failures that do not matter here. Only its first complaint is kept. */
+/**
+ * The library prints its progress, and annotations for failures that do not matter here. Only its first complaint is
+ * kept.
+ */
 async function withCapturedOutput<T>(work: () => Promise<T>): Promise<{ result?: T; complaint?: string }> {
   const write = process.stdout.write.bind(process.stdout)
   let output = ''

@@ -1,4 +1,5 @@
-// Requests to release mirrors and their indexes: through the runner's proxy, with few redirects, never from https to http.
+// Requests to release mirrors and their indexes: through the runner's proxy, with few redirects, never from https to
+// http.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { HttpClient } from '@actions/http-client'
 import { ConfigError } from '../config/error.ts'
@@ -26,8 +27,9 @@ const maxRedirects = 5
 const idleTimeoutMs = 30_000
 
 /**
- * Sends a GET request. `key`: the setting that errors name. The name and password in an address, and an `authorization` header, go to the
- * address's own origin alone. Redirects are followed here: the library knows no relative ones, and takes another port for the same host.
+ * Sends a GET request. `key`: the setting that errors name. The name and password in an address, and an `authorization`
+ * header, go to the address's own origin alone. Redirects are followed here: the library knows no relative ones, and
+ * takes another port for the same host.
  * @throws StatusError for an answer that is neither 200 nor 206, ConfigError for a redirect that must not be followed.
  */
 export async function get(

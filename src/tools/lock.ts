@@ -7,7 +7,10 @@ const pollMs = 50
 const staleMs = 15_000
 const renewMs = 3_000
 
-/** `path`: a folder that only one process at a time can create. @throws the signal's reason when it aborts before the lock is free. */
+/**
+ * `path`: a folder that only one process at a time can create.
+ * @throws the signal's reason when it aborts before the lock is free.
+ */
 export async function withLock<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   while (!(await isAcquired(path))) {
     await removeIfStale(path)

@@ -1,4 +1,5 @@
-// A tool of one exact version: from the tool cache, from the cache between runs, or from a release. Verified before it is unpacked.
+// A tool of one exact version: from the tool cache, from the cache between runs, or from a release. Verified before it
+// is unpacked.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -41,7 +42,10 @@ export const sourceLabel: Record<Obtained['from'], string> = {
   download: 'downloaded and verified',
 }
 
-/** @throws ConfigError when the mirror lacks the version, takes too long, or serves a file that does not match its checksum. */
+/**
+ * @throws ConfigError when the mirror lacks the version, takes too long, or serves a file that does not match its
+ * checksum.
+ */
 export async function obtain(tool: Tool, version: string, options: Options): Promise<Obtained> {
   const asset = tool.assetOf(version, process.platform, process.arch)
   const cached = await findTool(tool, version, options.sha256)
@@ -92,7 +96,10 @@ async function fetchTool(
   }
 }
 
-/** Anybody who may write to the cache could have put any file there. So the file must match the release's checksum, not one from the cache. */
+/**
+ * Anybody who may write to the cache could have put any file there. So the file must match the release's checksum, not
+ * one from the cache.
+ */
 async function restore(
   cache: Cache,
   key: string,

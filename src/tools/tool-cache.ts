@@ -1,5 +1,6 @@
-// The runner's tool cache, which all jobs of a runner share, some of them at the same time. @actions/tool-cache finds and stores the tools. Around it
-// stand a lock, since the library deletes a folder before it fills it, and a checksum beside each binary, since its marker does not tell a whole file.
+// The runner's tool cache, which all jobs of a runner share, some of them at the same time. @actions/tool-cache finds
+// and stores the tools. Around it stand a lock, since the library deletes a folder before it fills it, and a checksum
+// beside each binary, since its marker does not tell a whole file.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -16,7 +17,9 @@ export type CachedTool = { folder: string; path: string }
 
 const checksumFile = (binary: string) => `.${binary}.json`
 
-/** The library reads this variable. Where no runner sets it, as on a laptop, the tool cache is a folder of the user's. */
+/**
+ * The library reads this variable. Where no runner sets it, as on a laptop, the tool cache is a folder of the user's.
+ */
 function root(): string {
   return (process.env['RUNNER_TOOL_CACHE'] ||= join(
     process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
@@ -32,8 +35,9 @@ export function cachedVersions({ name }: Tool): string[] {
 }
 
 /**
- * The tool, if it is in the tool cache and its checksum is right: a disk, a killed job, or somebody may have changed it. An entry without a
- * checksum was put there by another action; it counts as its marker says, unless the asset has to have a given `sha256`.
+ * The tool, if it is in the tool cache and its checksum is right: a disk, a killed job, or somebody may have changed
+ * it. An entry without a checksum was put there by another action; it counts as its marker says, unless the asset has
+ * to have a given `sha256`.
  */
 export async function findTool(tool: Tool, version: string, sha256?: string): Promise<CachedTool | undefined> {
   root()
@@ -58,7 +62,9 @@ async function isIntact(folder: string, binary: string, sha256: string | undefin
   }
 }
 
-/** `make` writes the binary to the path that it is given. When another job is faster, that job's binary is the answer. */
+/**
+ * `make` writes the binary to the path that it is given. When another job is faster, that job's binary is the answer.
+ */
 export async function installTool(
   tool: Tool,
   version: string,

@@ -6,7 +6,10 @@ export type Tool = {
   name: string
   /** The section of the config that errors name: `istio` for `istio.version`, `istio.mirror`, `istio.sha256`. */
   key: string
-  /** The file of a release: a `.tar.gz` or `.zip` with the binary alone, or the binary itself. @throws ConfigError where there is none. */
+  /**
+   * The file of a release: a `.tar.gz` or `.zip` with the binary alone, or the binary itself.
+   * @throws ConfigError where there is none.
+   */
   assetOf(version: string, platform: NodeJS.Platform, arch: string): string
   addressOf(mirror: string, version: string, asset: string): string
   /** The file beside the asset that holds its sha256. */
