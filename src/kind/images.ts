@@ -1,5 +1,4 @@
-// Chooses the node image: of the Kubernetes version that the config asks for, or of the newest one that Istio supports.
-// Pure.
+// Chooses the node image: for the Kubernetes version of the config, or the newest one that Istio supports. Pure.
 import { gte, lte, rcompare } from 'semver'
 import { ConfigError } from '../config/error.ts'
 
@@ -39,9 +38,9 @@ const builtFor: Record<string, Record<string, string>> = {
 }
 
 /**
- * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one counts. Undefined
- * when both are: kind chooses.
- * @throws ConfigError when no known image fits.
+ * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one is used. Without
+ * both, returns undefined: kind chooses.
+ * @throws ConfigError if no known image fits.
  */
 export function nodeImage(
   kind: string,
@@ -54,7 +53,9 @@ export function nodeImage(
     const fit = known.find(([version]) => isWithin(version, supported))
     if (fit) return reference(fit)
     throw new ConfigError(
-      `cluster.version: kind ${kind} has no known node image with a Kubernetes that this Istio supports (${supported.oldest} to ${supported.newest}); give a newer version of kind, or the image as \`cluster.image\``,
+      `cluster.version: kind ${kind} has no known node image with a Kubernetes that this Istio supports ` +
+        `(${supported.oldest} to ${supported.newest}); ` +
+        'give a newer version of kind, or the image as `cluster.image`',
     )
   }
   const isExact = kubernetes.split('.').length === 3
@@ -62,11 +63,13 @@ export function nodeImage(
   if (found) return reference(found)
   if (isExact) return `kindest/node:v${kubernetes}`
   throw new ConfigError(
-    `cluster.kubernetes: kind ${kind} has no known node image of Kubernetes ${kubernetes}, only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
+    `cluster.kubernetes: kind ${kind} has no known node image of Kubernetes ${kubernetes}, ` +
+      `only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; ` +
+      `give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
   )
 }
 
-/** The release's own images first, then those of earlier releases. */
+/** The images of this release first, then those of earlier releases. */
 function imagesFor(kind: string): [version: string, digest: string][] {
   const releases = Object.keys(builtFor)
     .filter((release) => lte(release, kind))
@@ -87,7 +90,7 @@ function minorOf(version: string): string {
   return version.split('.').slice(0, 2).join('.')
 }
 
-/** The Kubernetes version that an image's tag names: `1.36.4` of `kindest/node:v1.36.4@sha256:…`. */
+/** The Kubernetes version in an image's tag: `1.36.4` for `kindest/node:v1.36.4@sha256:…`. */
 export function kubernetesOf(image: string): string | undefined {
   return /:v(\d+\.\d+\.\d+)[^/]*$/.exec(image)?.[1]
 }

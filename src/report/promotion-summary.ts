@@ -57,7 +57,8 @@ function shareSeen({ split, weight }: StepReport): string {
 function totals({ service, userRequests, requestsObserved, secondsToDetect, secondsToSafe }: PromotionReport): string {
   const { total, failed } = userRequests
   return [
-    `Requests seen at the canary: ${requestsObserved}. Requests of the users of ${service}: ${total}, failed: ${failed}.`,
+    `Requests seen at the canary: ${requestsObserved}. ` +
+      `Requests of the users of ${service}: ${total}, failed: ${failed}.`,
     secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
     secondsToSafe === undefined
       ? ''

@@ -26,7 +26,10 @@ export function exitOnDefect(format: DefectFormat): void {
 export function defectMessage(error: unknown, issues = `${home}/issues`): string {
   const message = error instanceof Error ? error.message : String(error)
   const stack = debugStack(error) === '' ? 'the stack that RUNNER_DEBUG=1 prints' : 'the stack below'
-  return `mesh-canary stopped because of a defect in mesh-canary itself: ${message}; please report it at ${issues}, with ${stack}`
+  return (
+    `mesh-canary stopped because of a defect in mesh-canary itself: ${message}; ` +
+    `please report it at ${issues}, with ${stack}`
+  )
 }
 
 /** Empty without RUNNER_DEBUG=1. */

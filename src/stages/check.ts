@@ -65,7 +65,7 @@ export async function installIstioctl({
     limitMs: config.limits.download,
     cache: config.cache,
     signal: host.signal,
-    tell: host,
+    log: host,
   })
   host.info(`istioctl ${found.version}: ${sourceLabel[found.from]}, ${found.path}`)
   host.onIstioctl(found)

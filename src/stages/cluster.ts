@@ -103,7 +103,7 @@ async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.Kind
     limitMs: config.limits.download,
     cache: config.cache,
     signal,
-    tell: host,
+    log: host,
   })
   info(`kind ${version}: ${sourceLabel[found.from]}, ${found.path}; its nodes run in ${runtime}`)
   return { path: found.path, name, runtime, limitMs: config.limits.kind, signal, info }
@@ -228,7 +228,8 @@ async function waitUntilReady(context: KindContext): Promise<void> {
   if (created) return
   for (const difference of differences(config.cluster!, nodes, mapped))
     warn(context, [
-      `cluster: ${kind.name} exists, and ${difference}; delete it so that this run creates it again, or change the config`,
+      `cluster: ${kind.name} exists, and ${difference}; ` +
+        'delete it so that this run creates it again, or change the config',
     ])
 }
 

@@ -19,7 +19,8 @@ import { runIstioctl, warn, type StageOutcome, type StageContext } from './conte
 
 export async function install(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, mesh: desired, recorder } = context
-  const title = `Istio ${desired!.version}${config.istio!.revision === undefined ? '' : ` (revision ${desired!.revision})`}`
+  const revision = config.istio!.revision === undefined ? '' : ` (revision ${desired!.revision})`
+  const title = `Istio ${desired!.version}${revision}`
   const all = await listControlPlanes(cluster)
   const isUpToDate = await isAsRequested(cluster, desired!)
   if (!isUpToDate) {
