@@ -26,13 +26,13 @@ export function connection(kubeconfig: string | undefined, context: string | und
   const cluster = config.getCurrentCluster()
   if (!cluster)
     throw new ConfigError(
-      `kubeconfig: the context ${name} names a cluster that the kubeconfig does not hold; add the cluster or choose ` +
-        'another context',
+      `kubeconfig: the context ${name} names a cluster that the kubeconfig does not hold; ` +
+        'add the cluster or choose another context',
     )
   if (config.getCurrentUser() === null)
     throw new ConfigError(
-      `kubeconfig: the context ${name} names a user that the kubeconfig does not hold; add the user or choose ` +
-        'another context',
+      `kubeconfig: the context ${name} names a user that the kubeconfig does not hold; ` +
+        'add the user or choose another context',
     )
 
   const file = content === undefined ? kubeconfig : writeTemporary(content, tempDir)

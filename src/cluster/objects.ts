@@ -1,5 +1,5 @@
-// The Kubernetes and Istio objects that the program reads and writes, each only as far as it is used,
-// and where the API server keeps them.
+// The Kubernetes and Istio objects that the program reads and writes, and their paths on the API server. Each type has
+// only the fields that the program uses.
 
 export type Meta = {
   name: string
@@ -124,7 +124,7 @@ export type HttpRoute = {
   [key: string]: unknown
 }
 export type L4Route = { route?: { destination: Destination; weight?: number }[]; [key: string]: unknown }
-/** One that another delegates to has no hosts. */
+/** A VirtualService that another one delegates to has no hosts. */
 export type VirtualService = KubeObject & {
   spec: { hosts?: string[]; http?: HttpRoute[]; tcp?: L4Route[]; tls?: L4Route[]; [key: string]: unknown }
 }
@@ -137,10 +137,10 @@ export type DestinationRule = KubeObject & {
   spec: { host: string; subsets?: { name: string; labels?: Record<string, string> }[]; [key: string]: unknown }
 }
 
-/** Where the control plane lives, and what holds for the whole mesh. */
+/** The namespace of the control plane and of policies for the whole mesh. */
 export const systemNamespace = 'istio-system'
 
-const places = {
+const resourcePaths = {
   Namespace: ['v1', 'namespaces'],
   Node: ['v1', 'nodes'],
   Pod: ['v1', 'pods'],
@@ -178,11 +178,11 @@ const places = {
   TrafficExtension: ['extensions.istio.io/v1alpha1', 'trafficextensions'],
   HTTPRoute: ['gateway.networking.k8s.io/v1', 'httproutes'],
   GRPCRoute: ['gateway.networking.k8s.io/v1', 'grpcroutes'],
-  // Two groups have a Gateway; the second is told apart as kubectl does.
+  // Two API groups have a kind Gateway. The second one gets its group in the name, as in kubectl.
   'Gateway.gateway.networking.k8s.io': ['gateway.networking.k8s.io/v1', 'gateways'],
-  // Of Argo CD.
+  // From Argo CD.
   Application: ['argoproj.io/v1alpha1', 'applications'],
-  // Cluster-wide ones, which take no namespace.
+  // Cluster-wide kinds, which have no namespace.
   GatewayClass: ['gateway.networking.k8s.io/v1', 'gatewayclasses'],
   CustomResourceDefinition: ['apiextensions.k8s.io/v1', 'customresourcedefinitions'],
   MutatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'mutatingwebhookconfigurations'],
@@ -190,40 +190,40 @@ const places = {
   ClusterRole: ['rbac.authorization.k8s.io/v1', 'clusterroles'],
   ClusterRoleBinding: ['rbac.authorization.k8s.io/v1', 'clusterrolebindings'],
 } as const
-export type Kind = keyof typeof places
+export type Kind = keyof typeof resourcePaths
 
 export function apiVersionOf(kind: Kind): string {
-  return places[kind][0]
+  return resourcePaths[kind][0]
 }
 
 export function groupOf(apiVersion: string): string {
   return apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : ''
 }
 
-/** The kind by which an object is addressed here, by its group and kind; undefined for one that the table lacks. */
+/** The key in `resourcePaths` for the object's group and kind; undefined if the table lacks it. */
 export function kindOf({ apiVersion, kind }: Pick<KubeObject, 'apiVersion' | 'kind'>): Kind | undefined {
   const group = groupOf(apiVersion)
   return [kind, `${kind}.${group}`].find(
-    (key): key is Kind => key in places && groupOf(places[key as Kind][0]) === group,
+    (key): key is Kind => key in resourcePaths && groupOf(resourcePaths[key as Kind][0]) === group,
   )
 }
 
-/** The object's name for people: `Kind namespace/name`, or `Kind name` for one of the whole cluster. */
+/** The object's name in messages: `Kind namespace/name`, or `Kind name` for a cluster-wide object. */
 export function titleOf({ kind, metadata: { namespace, name } }: KubeObject): string {
   return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`
 }
 
-/** Identifies an object among those of all kinds; readable too. */
+/** Identifies an object among objects of all kinds; also readable. */
 export function keyOf(object: KubeObject): string {
   return `${kindOf(object) ?? object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`
 }
 
-/** The address of a collection, or of one object in it, below the API server's root. */
+/** The path of a collection, or of one object in it, on the API server. */
 export function pathOf(kind: Kind, namespace?: string, name?: string): string {
-  const [version, plural] = places[kind]
-  const group = version.includes('/') ? `/apis/${version}` : `/api/${version}`
+  const [version, plural] = resourcePaths[kind]
+  const root = version.includes('/') ? `/apis/${version}` : `/api/${version}`
   return [
-    group,
+    root,
     ...(namespace === undefined ? [] : ['namespaces', namespace]),
     plural,
     ...(name === undefined ? [] : [name]),

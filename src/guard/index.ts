@@ -1,4 +1,4 @@
-// The guard's program, a bundle of its own (dist/guard.mjs): it runs in the cluster with nothing but Node.js.
+// The guard's program. It is a bundle of its own (dist/guard.mjs), because it runs in the cluster with only Node.js.
 import { readFileSync } from 'node:fs'
 import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { client } from '../cluster/client.ts'
@@ -8,7 +8,7 @@ import { watchLease } from './watchdog.ts'
 
 const account = '/var/run/secrets/kubernetes.io/serviceaccount'
 
-/** As the service account of the pod. Reads the token for every request, because Kubernetes renews it in place. */
+/** Connects as the pod's service account. Reads the token for every request, because Kubernetes renews it in place. */
 function inCluster(): ApiAccess {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = process.env
   const applyToHTTPSOptions = (options: object) => {

@@ -1,5 +1,5 @@
-// The guard's loop: it watches the Lease of one run, and rolls back to stable when the run stops renewing it. It tries
-// until the rollback is written, however long the API server or istiod do not answer. It ends when the run has ended.
+// The guard's loop. It watches the Lease of one run, and rolls back to stable when the run stops renewing it. It
+// retries until the rollback is written, however long the API server or istiod is down. It ends when the run has ended.
 import { guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
 import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
@@ -17,7 +17,7 @@ const pollMs = 1_000
 
 /** How long the run has been silent, by the guard's clock. */
 class Silence {
-  private lastSign: { at: number; renewTime: string | undefined } | undefined
+  private lastRenewal: { at: number; renewTime: string | undefined } | undefined
   private unreachableSince: number | undefined
   private readonly clock: Clock
 
@@ -25,31 +25,32 @@ class Silence {
     this.clock = clock
   }
 
-  /** The Lease could not be read. Answers whether the read before it still could. */
-  failed(askedAt: number): boolean {
+  /** Records that the Lease could not be read. Returns true for the first failure in a row. */
+  failed(requestedAt: number): boolean {
     const isFirst = this.unreachableSince === undefined
-    this.unreachableSince ??= askedAt
+    this.unreachableSince ??= requestedAt
     return isFirst
   }
 
   /**
-   * The Lease was read. While the guard cannot reach the API server, the run cannot either. So that time does not count
-   * against the run, and neither does the time of an answer that came late.
+   * Records that the Lease was read. While the guard cannot reach the API server, the run cannot either. So that time
+   * does not count against the run, and neither does the time of a late response.
    */
-  answered(askedAt: number): void {
+  answered(requestedAt: number): void {
     const wasUnreachable = this.unreachableSince !== undefined
-    const withoutMs = this.clock.now() - (this.unreachableSince ?? askedAt)
-    if (this.lastSign && (wasUnreachable || withoutMs >= pollMs)) this.lastSign.at += withoutMs
+    const unreadMs = this.clock.now() - (this.unreachableSince ?? requestedAt)
+    if (this.lastRenewal && (wasUnreachable || unreadMs >= pollMs)) this.lastRenewal.at += unreadMs
     this.unreachableSince = undefined
   }
 
-  /** A changed `renewTime` is a sign of life; its value is by the run's clock and says nothing. */
+  /** A changed `renewTime` shows that the run is alive. Its value depends on the run's clock and means nothing here. */
   renewed(renewTime: string | undefined): void {
-    if (!this.lastSign || this.lastSign.renewTime !== renewTime) this.lastSign = { at: this.clock.now(), renewTime }
+    if (!this.lastRenewal || this.lastRenewal.renewTime !== renewTime)
+      this.lastRenewal = { at: this.clock.now(), renewTime }
   }
 
   ms(): number {
-    return this.lastSign ? this.clock.now() - this.lastSign.at : 0
+    return this.lastRenewal ? this.clock.now() - this.lastRenewal.at : 0
   }
 }
 
@@ -59,24 +60,26 @@ export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardD
   const silence = new Silence(clock)
   let isAnnounced = false
   for (; ; await clock.sleep(pollMs)) {
-    const askedAt = clock.now()
+    const requestedAt = clock.now()
     const lease = await readLease(cluster, spec).catch((problem: unknown) => ({ problem }))
     if (lease && 'problem' in lease) {
-      if (silence.failed(askedAt)) log(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
+      if (silence.failed(requestedAt)) log(`the Lease ${name} cannot be read: ${messageOf(lease.problem)}`)
       continue
     }
-    silence.answered(askedAt)
+    silence.answered(requestedAt)
     const outcome = outcomeOf(lease, identity)
     if (outcome) return outcome
-    const held = lease!
-    silence.renewed(held.spec?.renewTime)
+    const current = lease!
+    silence.renewed(current.spec?.renewTime)
     if (!isAnnounced)
-      isAnnounced = await patchLease(cluster, spec, held, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
-    const isFenced = holderOf(held) === guardIdentity(identity)
+      isAnnounced = await patchLease(cluster, spec, current, log, [
+        { op: 'add', path: leasePaths.guard, value: identity },
+      ])
+    const isFenced = holderOf(current) === guardIdentity(identity)
     if (!isFenced && silence.ms() < afterMs) continue
     log(`${identity} did not renew its Lease for ${afterMs / 1000} s: rolling all traffic of ${service} back to stable`)
-    // First the run loses its Lease, so that a run that wakes up cannot write over the rollback.
-    if (!isFenced && !(await fence(cluster, spec, held, log))) continue
+    // The run loses its Lease first, so that a run that wakes up cannot overwrite the rollback.
+    if (!isFenced && !(await fence(cluster, spec, current, log))) continue
     if (await rollBack(cluster, spec, log)) return 'rolled back to stable'
   }
 }
@@ -85,7 +88,7 @@ function readLease(cluster: Cluster, { namespace, lease }: GuardSpec): Promise<L
   return cluster.get<Lease>('Lease', namespace, lease)
 }
 
-/** How the watch ends by itself; undefined while the run or this guard holds the Lease. */
+/** Why the watch ends without a rollback; undefined while the run or this guard holds the Lease. */
 function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | undefined {
   if (!lease || lease.spec?.holderIdentity === '') return 'the run has ended'
   const holder = lease.spec?.holderIdentity
@@ -97,7 +100,9 @@ function fence(cluster: Cluster, spec: GuardSpec, lease: Lease, log: (line: stri
   return patchLease(cluster, spec, lease, log, [holder])
 }
 
-/** Writes to the Lease unless it has changed since it was read. Answers whether it was written; logs other refusals. */
+/**
+ * Writes to the Lease unless it has changed since it was read. Returns whether it was written, and logs other failures.
+ */
 async function patchLease(
   cluster: Cluster,
   { namespace, lease: name }: GuardSpec,
@@ -115,7 +120,7 @@ async function patchLease(
   }
 }
 
-/** Answers whether all of it is written; the next poll tries again what could not be written. */
+/** Returns whether everything is written. The next poll retries the rest. */
 async function rollBack(cluster: Cluster, spec: GuardSpec, log: (line: string) => void): Promise<boolean> {
   const { service, identity, afterMs, split, saved } = spec
   try {
@@ -141,7 +146,8 @@ async function releaseLease(cluster: Cluster, { namespace, lease, identity }: Gu
     { op: 'replace', path: '/spec/holderIdentity', value: '' },
   ]
   await cluster.patch('Lease', namespace, lease, operations).catch((problem: unknown) => {
-    // Someone has deleted it meanwhile. The next poll sees a run that took it over.
+    // 404: someone has deleted the Lease meanwhile, so there is nothing to release. If a run took it over, the next
+    // poll sees that.
     if (!(problem instanceof ApiError) || problem.status !== 404) throw problem
   })
 }

@@ -1,5 +1,5 @@
-// How much CPU and memory the mesh will request, whether the nodes have it, and whether the namespace profits from a
-// mesh.
+// Computes how much CPU and memory the mesh will request, whether the nodes have it, and whether the namespace benefits
+// from a mesh.
 import type { Cluster } from '../cluster/client.ts'
 import {
   systemNamespace,
@@ -27,7 +27,10 @@ import { expectsSidecar, hasEnded, hasSidecar } from './sidecar.ts'
 
 export type Cost = { text: string; fits: boolean; worthIt: 'yes' | 'doubtful'; why: string }
 
-/** Requests of Istio's profiles in 1.30 and 1.31: each pod of the control plane and the gateways, and one sidecar. */
+/**
+ * Requests of Istio's profiles in 1.30 and 1.31: for each pod of the control plane and the gateways, and for one
+ * sidecar.
+ */
 const profiles: Record<string, { controlPlane: Resources[]; sidecar: Resources }> = {
   default: { controlPlane: [resources(500, 2048), resources(100, 128)], sidecar: resources(100, 128) },
   demo: { controlPlane: [resources(10, 100), resources(10, 40), resources(10, 40)], sidecar: resources(10, 40) },
@@ -48,16 +51,16 @@ export type CostFacts = {
 }
 
 /**
- * Reads the nodes, all pods and the installed mesh. `asked`: what the run will install, if anything.
- * Rejects with ApiError when the account may not read them.
+ * Reads the nodes, all pods and the installed mesh. `mesh`: what the run will install, if anything. Rejects with
+ * ApiError if the account may not read them.
  */
 export async function meshCost(
   cluster: Cluster,
   namespace: string,
-  asked?: { profile: string; revision: string },
+  mesh?: { profile: string; revision: string },
 ): Promise<Cost> {
   const controlPlanes = await listControlPlanes(cluster)
-  const { profile, revision } = asked ?? {
+  const { profile, revision } = mesh ?? {
     profile: 'default',
     revision: controlPlanes.at(-1)?.revision ?? defaultRevision,
   }
@@ -102,13 +105,14 @@ export function costOf(facts: CostFacts): Cost {
   const { namespace, profile, hasControlPlane, autoscales, nodes, pods, services } = facts
   const known = profiles[profile] ?? profiles['default']!
   const candidates = pods.filter((pod) => pod.metadata.namespace === namespace && expectsSidecar(pod))
-  const lacking = candidates.filter((pod) => !hasSidecar(pod))
+  const withoutSidecar = candidates.filter((pod) => !hasSidecar(pod))
   const sidecar = facts.sidecar ?? known.sidecar
-  const needs = [...(hasControlPlane ? [] : known.controlPlane), ...lacking.map(() => sidecar)]
+  const needs = [...(hasControlPlane ? [] : known.controlPlane), ...withoutSidecar.map(() => sidecar)]
   const free = freeResources(nodes, pods)
   const shortage = shortageOf(needs, free)
   const text = [
-    `${controlPlaneText(profile, hasControlPlane)}; ${lacking.length} of ${candidates.length} pods in ${namespace}`,
+    `${controlPlaneText(profile, hasControlPlane)}; `,
+    `${withoutSidecar.length} of ${candidates.length} pods in ${namespace}`,
     ` would get a sidecar that requests ${formatResources(sidecar)}: ${formatResources(total(needs))} in total,`,
     ` of ${formatResources(total(free.map(atLeastZero)))} free on`,
     ` ${nodes.length === 1 ? 'the node' : `${nodes.length} nodes`}`,
@@ -126,36 +130,36 @@ function controlPlaneText(profile: string, isInstalled: boolean): string {
   return `Istio (profile ${profile}) requests ${formatResources(total(controlPlane))}${assumed}`
 }
 
-/** What is left on each node that takes new pods. */
+/** The free resources of each node that accepts new pods. */
 function freeResources(nodes: Node[], pods: Pod[]): Resources[] {
-  const open = nodes.filter(takesPods)
-  // With a taint on every node, the pods of this cluster must tolerate it.
+  const open = nodes.filter(acceptsPods)
+  // If every node has a taint, the pods of this cluster must tolerate it.
   return (open.length > 0 ? open : nodes).map(({ metadata, status }) => {
     const running = pods.filter((pod) => pod.spec.nodeName === metadata.name && !hasEnded(pod))
     return minus(fromQuantities(status?.allocatable), total(running.map(requestsOf)))
   })
 }
 
-function takesPods({ spec }: Node): boolean {
+function acceptsPods({ spec }: Node): boolean {
   return !spec?.unschedulable && !spec?.taints?.some(({ effect }) => effect === 'NoSchedule' || effect === 'NoExecute')
 }
 
-/** A quick bound, not a scheduler: everything must fit in all that is free, and the largest pod on some node. */
+/** A quick estimate, not a scheduler: the total must fit into the free resources, and the largest pod on one node. */
 function shortageOf(needs: Resources[], free: Resources[]): string | undefined {
   const remedy = 'add a node, lower requests, or choose a smaller profile'
-  const lacking = minus(total(needs), total(free.map(atLeastZero)))
-  if (lacking.cpuMilli > 0) return `${formatCpu(lacking.cpuMilli)} are missing; ${remedy}`
-  if (lacking.memoryBytes > 0) return `${formatMemory(lacking.memoryBytes)} are missing; ${remedy}`
+  const missing = minus(total(needs), total(free.map(atLeastZero)))
+  if (missing.cpuMilli > 0) return `${formatCpu(missing.cpuMilli)} are missing; ${remedy}`
+  if (missing.memoryBytes > 0) return `${formatMemory(missing.memoryBytes)} are missing; ${remedy}`
   const unplaced = needs.find((need) => !free.some((node) => fitsIn(need, node)))
   return unplaced && `no single node has ${formatResources(unplaced)} free; ${remedy}`
 }
 
-/** An overcommitted node takes nothing from the other nodes. */
+/** An overcommitted node must not reduce the total of the others. */
 function atLeastZero({ cpuMilli, memoryBytes }: Resources): Resources {
   return { cpuMilli: Math.max(0, cpuMilli), memoryBytes: Math.max(0, memoryBytes) }
 }
 
-/** A mesh serves calls between services: a namespace with one service or one pod has none. */
+/** A mesh is for calls between services. A namespace with one service or one pod has no such calls. */
 function worth(namespace: string, pods: Pod[], services: Service[]): Pick<Cost, 'worthIt' | 'why'> {
   const count = services.filter(({ spec }) => spec.selector !== undefined).length
   const counted = `${namespace} has ${plural(count, 'service')} and ${plural(pods.length, 'pod')}`

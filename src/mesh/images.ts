@@ -1,16 +1,16 @@
-// The images of a control plane and its sidecars, from the manifests that istioctl would apply, and the nodes that lack
-// one: in a cluster that cannot reach a registry, the nodes must hold the images already.
+// Finds the images of a control plane and its sidecars in istioctl's manifests, and the nodes that lack one. In a
+// cluster without access to a registry, the nodes must already hold the images.
 import type { Cluster } from '../cluster/client.ts'
 import type { ConfigMap, Container, KubeObject, Node } from '../cluster/objects.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parseAll } from '../yaml/parse.ts'
 
-/** `policy`: the imagePullPolicy, where the manifests set one. */
+/** `policy`: the imagePullPolicy, if the manifests set one. */
 export type Image = { name: string; policy?: string }
 
 /** Pure. `manifests`: what `istioctl manifest generate` prints. Sorted by name. */
 export function imagesOf(manifests: string): Image[] {
-  // istioctl prints valid YAML; a document that cannot be read only leaves its images out.
+  // istioctl prints valid YAML. If a document cannot be read, only its images are missing.
   const objects = parseAll(manifests).map((document) =>
     document instanceof YamlError ? null : (document.value as (KubeObject & Partial<ConfigMap>) | null),
   )
@@ -59,12 +59,12 @@ function imageWith(name: string, policy: string | undefined): Image {
   return policy === undefined || policy === '' ? { name } : { name, policy }
 }
 
-/** A kubelet reports no more images than this, unless its nodeStatusMaxImages says otherwise. */
+/** A kubelet reports at most this many images, unless its nodeStatusMaxImages differs. */
 const reportedImages = 50
 
 /**
- * Looks for the images that are never pulled. `lacks`: a sentence for each image that some node surely lacks;
- * `unknown`: one for each image that some node may have without reporting it.
+ * Checks the images that are never pulled. `lacks`: one sentence for each image that a node certainly lacks. `unknown`:
+ * one for each image that a node may have without reporting it.
  */
 export async function missingImages(
   cluster: Cluster,

@@ -6,30 +6,27 @@ import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import type { IstioConfig } from '../config/schema.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { dataplaneModeLabel, defaultRevision, injectionLabel, revisionLabel } from './labels.ts'
-import { pointerOf, revisionBehind, tagsOf, type Tags } from './revisions.ts'
+import { pointerOf, revisionOfPointer, tagsOf, type Tags } from './revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOtherRevision } from './sidecar.ts'
 
 type Labels = Record<string, string | null>
 type RevisionChoice = Pick<IstioConfig, 'revision' | 'tag'>
 
-/** How a namespace comes to point to the revision that the config asks for. */
+/** The changes that point a namespace to the revision of the config. */
 export type NamespaceMove = {
-  /** To merge into the namespace's labels; null removes one. Absent when they are right already. */
+  /** The labels to merge into the namespace; null removes one. Absent if they are right already. */
   labels?: Labels
-  /** The present values of these labels, which undo the change. */
+  /** The current values of these labels, to undo the change. */
   before: Labels
   tag?: TagMove
-  /** The revision of the namespace's sidecars until now; absent where unknown. */
+  /** The revision of the current sidecars; absent if unknown. */
   from?: string
-  /** The revision that the sidecars shall have; absent where unknown. */
+  /** The revision of the sidecars after the change; absent if unknown. */
   revision?: string
 }
 export type TagMove = { name: string; to: string; from: string | undefined }
 
-/**
- * Compares the config with the namespace's labels. Without a revision in the config, a revision that the labels name
- * stays.
- */
+/** Compares the config with the namespace's labels. If the config has no revision, the labels stay as they are. */
 export async function planNamespaceMove(
   cluster: Cluster,
   namespace: string,
@@ -42,12 +39,12 @@ export async function planNamespaceMove(
   const pointer = pointerOf(object)
   const tag = planTagMove(istio, tags)
   const labels = labelsFor(istio, pointer)
-  const live = object?.metadata.labels ?? {}
-  const before = Object.fromEntries(Object.keys(labels).map((name) => [name, live[name] ?? null]))
-  const behind = (name: string | undefined) =>
-    name === undefined || tags === undefined ? undefined : revisionBehind(name, tags)
-  const from = behind(pointer)
-  const revision = istio?.revision ?? behind(pointer ?? defaultRevision)
+  const liveLabels = object?.metadata.labels ?? {}
+  const before = Object.fromEntries(Object.keys(labels).map((name) => [name, liveLabels[name] ?? null]))
+  const revisionOf = (name: string | undefined) =>
+    name === undefined || tags === undefined ? undefined : revisionOfPointer(name, tags)
+  const from = revisionOf(pointer)
+  const revision = istio?.revision ?? revisionOf(pointer ?? defaultRevision)
   const isKnown = revision !== undefined && (istio?.tag === undefined || tags !== undefined)
   return {
     before,
@@ -68,8 +65,8 @@ function labelsFor(istio: RevisionChoice | undefined, pointer: string | undefine
 }
 
 /**
- * The tag to move, unless it points to the revision already. The config moves the tag `default` too, where the cluster
- * has one, because it would send `istio-injection` to another revision.
+ * The tag to move, unless it already points to the revision. If the cluster has the tag `default`, the config moves
+ * that one too, because `istio-injection` follows it.
  */
 export function planTagMove(istio: RevisionChoice | undefined, tags: Tags | undefined): TagMove | undefined {
   const isDefault = istio?.revision === defaultRevision && tags?.has(defaultRevision)
@@ -78,7 +75,7 @@ export function planTagMove(istio: RevisionChoice | undefined, tags: Tags | unde
   return { name, to: istio!.revision!, from: tags.get(name) }
 }
 
-/** The label change for people: `istio.io/rev=canary, without istio-injection=enabled, which would win over it`. */
+/** Describes the label change: `istio.io/rev=canary, without istio-injection=enabled, which would win over it`. */
 export function describeLabels(labels: Labels, before: Labels): string {
   return Object.entries(labels)
     .flatMap(([name, value]) => {
@@ -104,7 +101,7 @@ export function ambientFault({ metadata: { name, labels = {} } }: KubeObject): s
 
 const workloadKinds = ['StatefulSet', 'Deployment', 'DaemonSet'] as const
 
-/** The workloads that the config names, or all of the namespace, in the order of their restarts. */
+/** The workloads that the config names, or all workloads of the namespace, in restart order. */
 export async function selectWorkloads(
   cluster: Cluster,
   namespace: string,

@@ -1,4 +1,4 @@
-// The control plane: installed when it is absent or differs from the config, else left alone.
+// Installs the control plane if it is absent or differs from the config.
 import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
 import { managedBy } from '../cluster/labels.ts'
@@ -11,19 +11,18 @@ import { readOverlays, valuesIn, type Overlay } from './overlays.ts'
 import { listControlPlanes, recordName } from './revisions.ts'
 
 /**
- * The control plane that the config asks for. `fingerprint`: a hash of everything that shapes it, which the cluster
- * keeps.
- * `args`: those of `istioctl install` and `istioctl manifest generate`.
+ * The control plane of the config. `fingerprint`: a hash of all its settings, which the cluster stores. `args`: for
+ * `istioctl install` and `istioctl manifest generate`.
  */
 export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
 export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
 
-/** A value that the config's `set` and `overlays` give, by its dotted key. */
+/** Looks up a value in the config's `set` and `overlays` by its dotted key. */
 type ValueLookup = (key: string) => string | undefined
 
 /**
- * `extra`: more `key=value` pairs; the config's own `set` wins over them.
- * @throws ConfigError when an overlay cannot be read, or asks for something unsupported.
+ * `extra`: more `key=value` pairs; the config's own `set` overrides them.
+ * @throws ConfigError if an overlay cannot be read, or sets something unsupported.
  */
 export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): DesiredMesh {
   const overlays = readOverlays(istio.overlays ?? [])
@@ -61,7 +60,7 @@ function valuesOf(
   const hub = ownHub ?? (isHubSet ? undefined : istioDefaults.hub)
   return [
     ...(profile === undefined ? [] : [`profile=${profile}`]),
-    // Not `hub`, which loses against the `values.global.hub` of an overlay.
+    // `hub` would not override the `values.global.hub` of an overlay.
     ...(hub === undefined ? [] : [`values.global.hub=${hub}`]),
     ...(imagePullPolicy === undefined ? [] : [`values.global.imagePullPolicy=${imagePullPolicy}`]),
     ...pullSecrets.map((name, i) => `values.global.imagePullSecrets[${i}]=${name}`),
@@ -99,36 +98,36 @@ function ambientSetting(profile: string, lookup: ValueLookup): string | undefine
 }
 
 /** True when there is nothing to install or change. */
-export async function isAsRequested(cluster: Cluster, asked: DesiredMesh): Promise<boolean> {
+export async function isAsRequested(cluster: Cluster, desired: DesiredMesh): Promise<boolean> {
   const [all, record] = await Promise.all([
     listControlPlanes(cluster),
-    cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(asked.revision)),
+    cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(desired.revision)),
   ])
-  const live = all.find(({ revision }) => revision === asked.revision)
+  const live = all.find(({ revision }) => revision === desired.revision)
   return (
     live !== undefined &&
     live.ready &&
-    live.version === asked.version &&
-    record?.data?.['fingerprint'] === asked.fingerprint
+    live.version === desired.version &&
+    record?.data?.['fingerprint'] === desired.fingerprint
   )
 }
 
 /** `install` runs `istioctl install` with the arguments, and rejects with the cause when it fails. */
 export async function ensureMesh(
   cluster: Cluster,
-  asked: DesiredMesh,
+  desired: DesiredMesh,
   install: (args: string[]) => Promise<void>,
 ): Promise<Installed> {
-  const named = asked.revision === defaultRevision ? {} : { revision: asked.revision }
-  if (await isAsRequested(cluster, asked)) return { version: asked.version, ...named, action: 'unchanged' }
-  const find = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === asked.revision)
+  const named = desired.revision === defaultRevision ? {} : { revision: desired.revision }
+  if (await isAsRequested(cluster, desired)) return { version: desired.version, ...named, action: 'unchanged' }
+  const find = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === desired.revision)
   const before = await find()
-  await install(asked.args)
+  await install(desired.args)
   await cluster.apply<KubeObject & ConfigMap>({
     apiVersion: apiVersionOf('ConfigMap'),
     kind: 'ConfigMap',
-    metadata: { name: recordName(asked.revision), namespace: systemNamespace, labels: managedBy },
-    data: { version: asked.version, fingerprint: asked.fingerprint },
+    metadata: { name: recordName(desired.revision), namespace: systemNamespace, labels: managedBy },
+    data: { version: desired.version, fingerprint: desired.fingerprint },
   })
-  return { version: (await find())?.version ?? asked.version, ...named, action: before ? 'changed' : 'installed' }
+  return { version: (await find())?.version ?? desired.version, ...named, action: before ? 'changed' : 'installed' }
 }

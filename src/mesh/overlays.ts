@@ -1,4 +1,4 @@
-// The IstioOperator files and `--set` values of the config, read as far as the run needs them before istioctl does.
+// Reads the IstioOperator files and `--set` values of the config as far as the run needs them before istioctl does.
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
 import { YamlError } from '../yaml/faults.ts'

@@ -2,7 +2,7 @@
 import { run } from '../tools/run.ts'
 import { messagesIn, withoutResult, type Message } from './analysis-messages.ts'
 
-/** One sentence a message: its code, object and text. */
+/** One sentence for each message: its code, object and text. */
 export type Precheck = { errors: string[]; warnings: string[] }
 export type PrecheckOptions = {
   istioctl: string
@@ -13,12 +13,12 @@ export type PrecheckOptions = {
 }
 
 /**
- * Runs `istioctl x precheck`. Its exit code is 1 after a mere warning, so only what it prints counts.
- * Rejects when istioctl cannot check at all.
+ * Runs `istioctl x precheck`. Its exit code is 1 even after a warning, so only its output counts. Rejects if istioctl
+ * cannot check at all.
  */
 export async function precheck({ istioctl, cliArgs, suppress, signal }: PrecheckOptions): Promise<Precheck> {
   const { code, stdout, stderr } = await run(istioctl, ['x', 'precheck', '-o', 'json', ...cliArgs], signal)
-  // No output means no problem: istioctl prints only messages to stdout, and its prose to stderr.
+  // No output means no problem: istioctl prints messages to stdout, and everything else to stderr.
   const messages = stdout.trim() === '' ? [] : messagesIn(stdout)
   if (!messages || (code !== 0 && messages.length === 0)) throw withoutResult('istioctl x precheck', code, stderr)
   const shown = messages.filter((message) => !suppress.includes(message.code ?? ''))

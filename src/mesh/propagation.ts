@@ -1,19 +1,20 @@
-// Make before break: waits until the sidecars have received what was just written, by their own counters.
+// Waits until the sidecars have received the last write, according to their own counters (make before break).
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { poll } from '../runtime/retry.ts'
 import { hasSidecar, isReady } from './sidecar.ts'
 
 const updateCounter = 'envoy_cluster_manager_cds_update_success'
-/** A proxy that got no update by then is taken not to need it; an idle istiod takes 0.3 s. */
+/** A proxy without an update by then probably needs none. An idle istiod takes 0.3 s. */
 const limitMs = 5_000
-/** So many proxies suffice, because istiod pushes to all of them at once. */
+/** This many proxies are enough, because istiod pushes to all of them at once. */
 const sampledPods = 20
 
 /**
- * Call it before a change of subsets, hosts or routes, and call its result after the change. That resolves to true once
- * every sampled proxy has received a new set of clusters, and to false when one has not in time (it may not need it).
- * istiod sends clusters for a change of routes too, and the routes right after them. Rejects when `signal` aborts.
+ * Call it before a change of subsets, hosts or routes, and call the returned function after the change. That function
+ * resolves to true once every sampled proxy has received a new set of clusters, or to false on a timeout (a proxy may
+ * not need one). For a change of routes, istiod sends clusters too, and the routes right after them. Rejects if
+ * `signal` aborts.
  */
 export async function watchProxyUpdates(
   cluster: Cluster,

@@ -1,4 +1,4 @@
-// CPU and memory: what pods request, as the scheduler counts it, and how people read it. Pure.
+// CPU and memory: the requests of pods as the scheduler counts them, and their text form. Pure.
 import type { Pod, Quantities } from '../cluster/objects.ts'
 
 /** CPU in thousandths of a core, memory in bytes. */
@@ -16,8 +16,8 @@ export function fromQuantities(quantities: Quantities | undefined): Resources {
 }
 
 /**
- * What the scheduler counts for a pod: its long-running containers together, or more where an init container needs
- * more.
+ * The requests that the scheduler counts for a pod: the sum of its long-running containers, or more if an init
+ * container needs more.
  */
 export function requestsOf({ spec }: Pod): Resources {
   const init = (spec.initContainers ?? []).map((container) => ({
@@ -70,7 +70,7 @@ const scale: Record<string, number> = {
   Pi: 1024 ** 5,
 }
 
-/** A quantity as Kubernetes writes it: `100m`, `1.5`, `2Gi`, `1e3`. 0 for none, and for one that does not parse. */
+/** Parses a Kubernetes quantity: `100m`, `1.5`, `2Gi`, `1e3`. Returns 0 for an absent or invalid one. */
 export function quantity(written: string | undefined): number {
   const [, amount, suffix = ''] = /^(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)([numkMGTP]?|[KMGTP]i)$/.exec(written ?? '') ?? []
   return amount === undefined ? 0 : Number(amount) * scale[suffix]!

@@ -1,12 +1,12 @@
-// Removal of one control plane: what still uses its revision, and the steps that remove it.
+// Removes one control plane, and finds what still uses its revision.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type KubeObject, type Pod } from '../cluster/objects.ts'
 import { poll } from '../runtime/retry.ts'
 import { defaultRevision } from './labels.ts'
-import { listControlPlanes, pointerOf, recordName, revisionBehind, setTagArgs, tagsOf } from './revisions.ts'
+import { listControlPlanes, pointerOf, recordName, revisionOfPointer, setTagArgs, tagsOf } from './revisions.ts'
 import { hasEnded, hasSidecar, sidecarRevision } from './sidecar.ts'
 
-/** One phrase for each namespace, tag and pod of the cluster that still needs the revision. */
+/** One entry for each namespace, tag and pod in the cluster that still needs the revision. */
 export async function usersOf(cluster: Cluster, revision: string): Promise<string[]> {
   const [namespaces, pods, tags = new Map<string, string>()] = await Promise.all([
     cluster.list<KubeObject>('Namespace'),
@@ -15,7 +15,7 @@ export async function usersOf(cluster: Cluster, revision: string): Promise<strin
   ])
   const pointing = namespaces.filter((namespace) => {
     const pointer = pointerOf(namespace)
-    return pointer !== undefined && revisionBehind(pointer, tags) === revision
+    return pointer !== undefined && revisionOfPointer(pointer, tags) === revision
   })
   const isLive = (pod: Pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
   const served = pods.filter((pod) => hasSidecar(pod) && isLive(pod) && sidecarRevision(pod) === revision)
@@ -34,26 +34,26 @@ export async function usersOf(cluster: Cluster, revision: string): Promise<strin
 export type RevisionRemoval = { istioctl: (args: string[]) => Promise<void>; timeoutMs: number; signal: AbortSignal }
 
 /**
- * Removes a control plane that nothing uses, and waits until it is gone. The revision `heir` takes over the tag
- * `default`. Rejects when the control plane is still there after `timeoutMs`.
+ * Removes a control plane that nothing uses, and waits until it is gone. The tag `default` moves to the revision
+ * `successor`. Rejects if the control plane still exists after `timeoutMs`.
  */
 export async function removeRevision(
   cluster: Cluster,
   revision: string,
-  heir: string,
+  successor: string,
   { istioctl, timeoutMs, signal }: RevisionRemoval,
 ): Promise<void> {
   const tags = await tagsOf(cluster)
-  // Otherwise the webhook that validates Istio's objects stays behind, asks an istiod that is gone, and refuses every
-  // write.
-  if ((tags?.get(defaultRevision) ?? defaultRevision) === revision) await istioctl(setTagArgs(defaultRevision, heir))
+  // The tag moves first. Otherwise the webhook that validates Istio's objects would stay, call an istiod that is gone,
+  // and refuse every write.
+  if ((tags?.get(defaultRevision) ?? defaultRevision) === revision)
+    await istioctl(setTagArgs(defaultRevision, successor))
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
   const isGone = async () => !(await listControlPlanes(cluster)).some((each) => each.revision === revision)
   if (await poll(isGone, (gone) => gone, { limitMs: timeoutMs, intervalMs: 500, signal })) return
   throw new Error(
-    `the control plane ${revision} still exists ${timeoutMs / 1000} s after istioctl removed it; check what keeps ` +
-      `its ` +
-      `Deployment in ${systemNamespace} (a finalizer, or another tool that restores it)`,
+    `the control plane ${revision} still exists ${timeoutMs / 1000} s after istioctl removed it; ` +
+      `check what keeps its Deployment in ${systemNamespace} (a finalizer, or another tool that restores it)`,
   )
 }

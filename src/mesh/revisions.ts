@@ -1,11 +1,11 @@
-// Control planes side by side: the revisions in the cluster, the tags, and the revision that a namespace points to.
+// Reads the control planes in the cluster, the tags, and the revision of a namespace.
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import { systemNamespace, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { defaultRevision, injectionLabel, revisionLabel, tagLabel } from './labels.ts'
 import { expectsSidecar, isOfOtherRevision, sidecarRevision } from './sidecar.ts'
 
-/** `version`: that of the image which istiod runs. */
+/** `version`: the tag of istiod's image. */
 export type ControlPlane = { revision: string; version: string; ready: boolean; createdAt: string }
 
 /** The control planes in the cluster, the oldest first. */
@@ -29,7 +29,7 @@ function controlPlaneOf({ metadata, spec, status }: Workload): ControlPlane[] {
   ]
 }
 
-/** Each tag's name → the revision that it points to. */
+/** Maps the name of each tag to its revision. */
 export type Tags = ReadonlyMap<string, string>
 
 /** Undefined when the account may not read them: a tag is a webhook, which belongs to the whole cluster. */
@@ -57,12 +57,12 @@ export function pointerOf(namespace: KubeObject | undefined): string | undefined
   return labels[revisionLabel]
 }
 
-/** The revision that a name on a namespace stands for, whether it names a tag or a revision. */
-export function revisionBehind(pointer: string, tags: Tags): string {
+/** The revision that a namespace's label means, whether it names a tag or a revision. */
+export function revisionOfPointer(pointer: string, tags: Tags): string {
   return tags.get(pointer) ?? pointer
 }
 
-/** istioctl's arguments that make the tag point to the revision, whatever it pointed to before. */
+/** The arguments of istioctl that point the tag to the revision, even if the tag exists. */
 export function setTagArgs(tag: string, revision: string): string[] {
   return ['tag', 'set', tag, '--revision', revision, '--overwrite', '-y']
 }
@@ -78,7 +78,7 @@ export async function outdatedSidecars(cluster: Cluster, namespace: string): Pro
   ])
   const pointer = pointerOf(object)
   if (pointer === undefined || tags === undefined) return undefined
-  const revision = revisionBehind(pointer, tags)
+  const revision = revisionOfPointer(pointer, tags)
   const pods = (await cluster.list<Pod>('Pod', namespace)).filter(
     (pod) => expectsSidecar(pod) && isOfOtherRevision(pod, revision),
   )
@@ -90,7 +90,7 @@ export async function outdatedSidecars(cluster: Cluster, namespace: string): Pro
   )
 }
 
-/** The ConfigMap that records how mesh-canary installed the revision. */
+/** The name of the ConfigMap that records how mesh-canary installed the revision. */
 export function recordName(revision: string): string {
   return revision === defaultRevision ? 'mesh-canary-install' : `mesh-canary-install-${revision}`
 }

@@ -1,4 +1,4 @@
-// What a sidecar looks like on a pod: native (an init container that keeps running) or classic (a container). Pure.
+// Recognizes a pod's sidecar: native (an init container that keeps running) or classic (a container). Pure.
 import type { ContainerStatus, Pod } from '../cluster/objects.ts'
 import { injectionStatusAnnotation, podInjectionLabel, revisionLabel } from './labels.ts'
 
@@ -16,7 +16,7 @@ export function hasSidecar(pod: Pod): boolean {
   return sidecarForm(pod) !== 'none'
 }
 
-/** True when the pod has run to its end, well or not. */
+/** True if the pod has ended, with success or not. */
 export function hasEnded({ status }: Pod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed'
 }

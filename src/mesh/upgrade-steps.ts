@@ -1,11 +1,11 @@
-// The steps between versions that Istio supports, in place and side by side. Pure.
+// Checks that Istio supports the step between two versions, in place and side by side. Pure.
 import { gt, minor, valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
 import type { DesiredMesh } from './install.ts'
 import type { ControlPlane } from './revisions.ts'
 
 /**
- * Checks the step from each installed control plane to the desired one; answers a warning for each allowed downgrade.
+ * Checks the step from each installed control plane to the desired one. Returns a warning for each allowed downgrade.
  * @throws ConfigError for a step that Istio does not support.
  */
 export function checkUpgradeSteps(all: readonly ControlPlane[], { version, revision }: DesiredMesh): string[] {

@@ -1,5 +1,5 @@
-// istioctl's analysis of the cluster as it will be after the run: with what the plan writes, and without what it
-// deletes.
+// Runs istioctl's analysis of the cluster as it will be after the run: with the objects that the plan writes, and
+// without those that it deletes.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { titleOf, type KubeObject } from '../cluster/objects.ts'
@@ -8,7 +8,7 @@ import { run } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
 import type { Planned } from './plan.ts'
 
-/** One sentence a message: its code, object and text. */
+/** One sentence for each message: its code, object and text. */
 export type Analysis = { errors: string[]; warnings: string[] }
 export type AnalyzeOptions = {
   istioctl: string
@@ -61,10 +61,9 @@ const selectorKinds = [
 const workloadSelectorKinds = ['Sidecar', 'EnvoyFilter']
 
 /**
- * Stands for an object that the plan deletes. istioctl cannot be told of a deletion, but prefers an object in a file
- * to the live one of that name. One without hosts, subsets and servers, that selects no pod, is as good as none:
- * where others need the object, istioctl reports it on them. `classify` drops what it reports on the placeholder
- * itself.
+ * Replaces an object that the plan deletes. istioctl cannot simulate a deletion, but prefers an object in a file to the
+ * live one of that name. Without hosts, subsets and servers, and with a selector for no pod, the object has no effect.
+ * If others need it, istioctl reports that on them. `classify` drops the messages on the placeholder itself.
  */
 function placeholder({ apiVersion, kind, metadata: { name, namespace } }: KubeObject): KubeObject & { spec: object } {
   return {

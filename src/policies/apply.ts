@@ -1,4 +1,4 @@
-// Carries a plan out by server-side apply, in an order that never sends traffic to a subset that does not exist.
+// Applies a plan with server-side apply, in an order that never sends traffic to a missing subset.
 import type { Cluster } from '../cluster/client.ts'
 import {
   type DestinationRule,
@@ -19,8 +19,8 @@ export type Change = { kind: string; namespace: string; name: string; action: 'c
 type WatchProxies = () => Promise<() => Promise<unknown>>
 
 /**
- * Calls `onChange` after each change. `watchProxies`, called before a write, resolves to a function that waits until
- * every proxy has received what was written. Rejects with the cause, and with what is done and what is not.
+ * Calls `onChange` after each change. Before a write it calls `watchProxies`, which returns a function that waits until
+ * every proxy has received the write. Rejects with the cause, and names what is done and what is not.
  */
 export async function apply(
   cluster: Cluster,
@@ -29,21 +29,21 @@ export async function apply(
   onChange: (change: Change) => void,
 ): Promise<void> {
   const steps = stepsOf(inOrder(planned.filter(isDue)))
-  const left = steps.flatMap(({ writes }) => writes)
+  const pending = steps.flatMap(({ writes }) => writes)
   const done = new Set<string>()
   try {
     for (const { writes, settle } of steps) {
       const settled = settle ? await watchProxies() : undefined
       for (const each of writes) {
         await carryOut(cluster, each)
-        left.shift()
+        pending.shift()
         if (!done.has(keyOf(each.object))) onChange(changeOf(each))
         done.add(keyOf(each.object))
       }
       await settled?.()
     }
   } catch (error) {
-    throw partialFailure(error, [...done], left)
+    throw partialFailure(error, [...done], pending)
   }
 }
 
@@ -51,8 +51,8 @@ export async function apply(
 type Step = { writes: Due[]; settle: boolean }
 
 /**
- * Make before break: first the new subsets, then the routes that use them, and last the removal of subsets, rules and
- * hosts that nothing uses any more; between these steps the proxies must catch up.
+ * Make before break: first adds the new subsets, then writes the routes that use them, and last removes unused subsets,
+ * rules and hosts. Between these steps the proxies must catch up.
  */
 function stepsOf(todo: Due[]): Step[] {
   const rules = todo.filter(isRule)
@@ -75,16 +75,17 @@ async function carryOut(cluster: Cluster, { action, object, before }: Planned): 
   await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object, before))
 }
 
-function partialFailure(error: unknown, done: string[], left: Due[]): Error {
+function partialFailure(error: unknown, done: string[], pending: Due[]): Error {
   const names = (keys: string[]) => [...new Set(keys)].join(', ') || 'nothing'
   return new Error(
-    `${messageOf(error)}; done before: ${names(done)}; not done: ${names(left.map(({ object }) => keyOf(object)))}. ` +
+    `${messageOf(error)}; done before: ${names(done)}; ` +
+      `not done: ${names(pending.map(({ object }) => keyOf(object)))}. ` +
       'Fix the cause and run again: the run continues from there',
     { cause: error },
   )
 }
 
-/** A change that is still to be made. */
+/** A change that is still due. */
 type Due = Planned & { action: Exclude<Planned['action'], 'unchanged'> }
 
 const isDue = (each: Planned): each is Due => each.action !== 'unchanged'
@@ -93,7 +94,7 @@ const isRule = ({ object }: Planned) => object.kind === 'DestinationRule'
 const isHost = ({ object }: Planned) => ['ServiceEntry', 'WorkloadEntry'].includes(object.kind)
 const isRoute = ({ object }: Planned) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
 
-/** What allows traffic comes before what denies all the rest; deletions happen in the opposite order. */
+/** Policies that allow traffic come before the policy that denies the rest; deletions happen in reverse order. */
 function inOrder<T extends Planned>(planned: readonly T[]): T[] {
   const rank = ({ object }: Planned) =>
     (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (deniesAll(object) ? 0.5 : 0)

@@ -1,4 +1,4 @@
-// Objects in the cluster that contradict what a run would write; checked before the run changes anything.
+// Finds objects in the cluster that contradict what a run would write, before the run changes anything.
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
@@ -12,7 +12,7 @@ import { contendedHost } from './merge-hosts.ts'
 import { namesakes, foreignNames } from './plan.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
 
-/** One sentence for each, also for contradictions between the config's own sources. */
+/** One sentence for each contradiction, including those between the config's own sources. */
 export async function contradictions(
   cluster: Cluster,
   config: Config,
@@ -20,12 +20,12 @@ export async function contradictions(
   owner: Owner,
 ): Promise<string[]> {
   try {
-    const wanted = desired(config, live)
+    const target = desired(config, live)
     // An object that conflicts by its host needs no second sentence about its name.
-    const hosts = hostFaults(wanted, live, owner)
+    const hosts = hostFaults(target, live, owner)
     return [
-      ...(hosts.length > 0 ? hosts : foreignNames(await namesakes(cluster, wanted.objects), owner)),
-      ...undefinedSubsets(config, wanted),
+      ...(hosts.length > 0 ? hosts : foreignNames(await namesakes(cluster, target.objects), owner)),
+      ...undefinedSubsets(config, target),
     ]
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')
@@ -33,7 +33,10 @@ export async function contradictions(
   }
 }
 
-/** Objects that stay and have a host for which this run writes an object: of two, the mesh follows the older one. */
+/**
+ * Objects that stay in the cluster and have a host for which this run writes an object. The mesh follows the older of
+ * two.
+ */
 function hostFaults(
   { objects, sources }: Desired,
   { virtualServices, destinationRules }: LiveRoutes,
@@ -43,16 +46,15 @@ function hostFaults(
   const isWritable = (object: KubeObject) => isOf(owner, object) || isUnclaimed(object)
   const isReplaced = (object: KubeObject) =>
     written.has(keyOf(object)) ? isWritable(object) : owner.prunes && isOf(owner, object)
-  const staying = [...virtualServices, ...destinationRules].filter((object) => !isReplaced(object))
+  const remaining = [...virtualServices, ...destinationRules].filter((object) => !isReplaced(object))
   const sentences = sources.flatMap((ours) =>
-    staying.flatMap((theirs) => {
+    remaining.flatMap((theirs) => {
       const host = contendedHost(ours.object, theirs)
       return host === undefined
         ? []
         : [
             `${sourceKey(ours)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, ` +
-              `and of ` +
-              `two for one host the mesh follows the older; ${remedy(ours, theirs, written.has(keyOf(theirs)))}`,
+              `and of two for one host the mesh follows the older; ${remedy(ours, theirs, written.has(keyOf(theirs)))}`,
           ]
     }),
   )

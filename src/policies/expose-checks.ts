@@ -1,5 +1,5 @@
 // Checks what `expose` names before the run changes anything: the Service, its port, the gateway and the certificate.
-// What the account may not read is not checked.
+// Skips what the account may not read.
 import type { Cluster } from '../cluster/client.ts'
 import type { Service } from '../cluster/objects.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -10,7 +10,7 @@ import type { StageName } from '../config/schema/stages.ts'
 import { gatewayApiFaults } from './expose-gateway-api.ts'
 import { istioGatewayFaults } from './expose-istio-gateway.ts'
 
-/** One sentence for each thing that `expose` names, and that neither exists nor will be created by this run. */
+/** One sentence for each object that `expose` names, that does not exist, and that this run will not create. */
 export async function exposeFaults(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<string[]> {
   const all = Object.entries(config.expose ?? {})
   if (all.length === 0) return []

@@ -1,4 +1,4 @@
-// Checks the Gateways of the Gateway API that `expose` names: they must exist, and take routes of our namespace.
+// Checks the Gateways of the Gateway API that `expose` names: they must exist, and accept routes of this namespace.
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { keyOf, type KubeObject } from '../cluster/objects.ts'
@@ -40,7 +40,7 @@ function gatewayFaults(config: Config, { exposed, name, namespace, gateways }: L
   const title = `expose.${exposed}.gateway: the Gateway ${namespace}/${name} (gateway.networking.k8s.io)`
   const found = gateways.find(({ metadata }) => metadata.name === name)
   if (found)
-    return namespace === config.namespace || takesOtherNamespaces(found)
+    return namespace === config.namespace || acceptsOtherNamespaces(found)
       ? []
       : [
           `${title} takes routes of its own namespace only, and this one is in ${config.namespace}; give one of its ` +
@@ -54,7 +54,7 @@ function gatewayFaults(config: Config, { exposed, name, namespace, gateways }: L
   ]
 }
 
-function takesOtherNamespaces({ spec }: Gateway): boolean {
+function acceptsOtherNamespaces({ spec }: Gateway): boolean {
   return spec.listeners?.some(({ allowedRoutes }) => (allowedRoutes?.namespaces?.from ?? 'Same') !== 'Same') ?? false
 }
 

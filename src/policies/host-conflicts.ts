@@ -1,5 +1,5 @@
-// Hosts that a route of others claims too: in the other API, Istio's or the Gateway API, or in a VirtualService of
-// another namespace. Conflicts within the own namespace are found before (contradictions.ts).
+// Finds hosts that a route outside mesh-canary claims too: in the other API (Istio's or the Gateway API), or in a
+// VirtualService of another namespace. contradictions.ts finds conflicts within the namespace.
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { hostOf } from './compile/names.ts'
@@ -11,7 +11,7 @@ type HTTPRoute = KubeObject & {
   spec: { hostnames?: string[]; parentRefs?: { kind?: string; name: string; namespace?: string }[] }
 }
 
-/** One sentence for each. */
+/** One sentence for each conflict. */
 export async function hostConflicts(
   cluster: Cluster,
   objects: readonly KubeObject[],
@@ -24,9 +24,9 @@ export async function hostConflicts(
   const others = live.filter((object) => !isOurs(object) && !own.has(keyOf(object)))
   return objects.flatMap((ours) =>
     others.flatMap((theirs) => {
-      const taken = canConflict(ours, theirs) ? claims(theirs) : []
+      const theirClaims = canConflict(ours, theirs) ? claims(theirs) : []
       return claims(ours)
-        .filter((claim) => taken.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh ')))
+        .filter((claim) => theirClaims.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh ')))
         .map((claim) => conflict(ours, theirs, claim))
     }),
   )
@@ -44,7 +44,7 @@ function canConflict(ours: KubeObject, theirs: KubeObject): boolean {
   )
 }
 
-/** Those that the account may read; none of a kind that the cluster lacks. */
+/** The objects that the account may read; none if the cluster lacks the kind. */
 async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise<KubeObject[]> {
   const list = (place?: string) =>
     cluster

@@ -1,4 +1,4 @@
-// The routes and subsets that are in the namespace already, and the weights in force there.
+// Reads the routes and subsets that exist in the namespace, and the weights in force.
 import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenAbsent } from '../cluster/api-error.ts'
 import type { Weights } from './compile/names.ts'
@@ -19,7 +19,10 @@ export async function readLive(cluster: Cluster, namespace: string): Promise<Liv
   return { virtualServices, destinationRules }
 }
 
-/** By service: the weights of the route that a promotion moves, else of the first route that splits the service. */
+/**
+ * The weights of each service: those of the route that a promotion moves, or of the first route that splits the
+ * service.
+ */
 export function liveWeights(config: Config, { virtualServices }: LiveRoutes): Record<string, Weights> {
   const found = Object.keys(servicesOf(config)).flatMap((service): [string, Weights][] => {
     const read = (subsets: string[]) => firstSplit(virtualServices, service, config.namespace, subsets)

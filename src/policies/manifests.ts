@@ -115,9 +115,8 @@ function notPolicy(apiVersion: string, kind: string): string {
   const ofMesh = group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io'
   if (!ofMesh)
     return (
-      `the kind ${kind} (${apiVersion}) belongs neither to Istio nor to the Gateway API; \`policies\` takes only ` +
-      `their ` +
-      'kinds, so deploy it with the application'
+      `the kind ${kind} (${apiVersion}) belongs neither to Istio nor to the Gateway API; ` +
+      '`policies` takes only their kinds, so deploy it with the application'
     )
   const right = policyKinds.find((each) => each.split('.')[0] === kind)
   if (right) return `the kind ${kind} does not belong to ${apiVersion}; write \`apiVersion: ${apiVersionOf(right)}\``

@@ -1,4 +1,4 @@
-// Which policies are for the same host, so that they must become one object: of two, the mesh follows only one. Pure.
+// Finds policies for the same host. They must become one object, because the mesh follows only one of two. Pure.
 import type { KubeObject } from '../cluster/objects.ts'
 import type { Sourced } from './manifests.ts'
 import { fullHost } from './routes.ts'
@@ -7,9 +7,8 @@ type Policy = Sourced['object']
 type Spec = Policy['spec']
 
 /**
- * Objects with the same key become one: VirtualServices by hosts and gateways, DestinationRules by host and
- * workloads, all others by name. A VirtualService without hosts is the target of a delegation, and goes by its name
- * too.
+ * Objects with the same key become one: VirtualServices by hosts and gateways, DestinationRules by host and workloads,
+ * and all others by name. A VirtualService without hosts is the target of a delegation, so its name is its key too.
  */
 export function mergeKey({ apiVersion, kind, metadata, spec }: Policy): string {
   const namespace = metadata.namespace ?? ''
@@ -35,10 +34,13 @@ function fullHosts(spec: Spec, namespace: string): string[] {
 /** Istio's name for the sidecars, among the gateways of a VirtualService. */
 export const meshGateway = 'mesh'
 
-/** Without any it is for the sidecars. A gateway of the own namespace may be written with the namespace or without. */
+/**
+ * Without gateways, a VirtualService is for the sidecars. A gateway of the same namespace may be written with or
+ * without its namespace.
+ */
 function gatewaysOf(spec: Spec, namespace: string): string[] {
-  const given = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
-  const gateways = given.map((name) => (name === meshGateway || name.includes('/') ? name : `${namespace}/${name}`))
+  const names = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
+  const gateways = names.map((name) => (name === meshGateway || name.includes('/') ? name : `${namespace}/${name}`))
   return gateways.length > 0 ? gateways.sort() : [meshGateway]
 }
 
@@ -55,8 +57,8 @@ export function sharedHosts(a: KubeObject, b: KubeObject): { hosts: string[]; ga
 }
 
 /**
- * The host for which the sidecars would follow only one of the two. A gateway merges several VirtualServices of a
- * host.
+ * The host for which the sidecars would follow only one of the two objects. A gateway, in contrast, merges several
+ * VirtualServices for a host.
  */
 export function contendedHost(a: Policy, b: Policy): string | undefined {
   if (a.kind !== b.kind) return undefined

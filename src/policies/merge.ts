@@ -1,5 +1,5 @@
-// Merges the policies of all sources into one VirtualService and one DestinationRule a host, because of two the mesh
-// would follow only one. Pure.
+// Merges the policies of all sources into one VirtualService and one DestinationRule for each host, because the mesh
+// would follow only one of two. Pure.
 import { titleOf, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Sourced } from './manifests.ts'
@@ -52,14 +52,14 @@ function overlapFaults(groups: Sourced[][]): string[] {
       const place = gateway === meshGateway ? 'the sidecars' : `the gateway ${gateway}`
       return [
         `${sourcedTitle(a)} and ${sourcedTitle(b)} are both for the host ${host} at ${place}, but differ in their ` +
-          'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, or remove the ' +
-          'host from one',
+          'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, ' +
+          'or remove the host from one',
       ]
     }),
   )
 }
 
-/** Objects of one name that were not merged, because they are for different hosts or workloads. */
+/** Objects with the same name that were not merged, because they are for different hosts or workloads. */
 function nameFaults(objects: KubeObject[]): string[] {
   const nameOf = (object: KubeObject) => `${object.apiVersion.split('/')[0]} ${titleOf(object)}`
   const repeated = objects.filter((object, i) => objects.findIndex((other) => nameOf(other) === nameOf(object)) < i)

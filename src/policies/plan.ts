@@ -1,4 +1,4 @@
-// What an apply would do, before it does anything: by the cluster's dry run or, without a cluster, the objects as YAML.
+// Plans what an apply would do: by the cluster's dry run or, without a cluster, as YAML.
 import { fieldManager, type Cluster } from '../cluster/client.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import {
@@ -25,8 +25,9 @@ export type Action = 'create' | 'change' | 'unchanged' | 'delete'
 export type Planned = { action: Action; object: KubeObject; before?: KubeObject; diff: string[] }
 
 /**
- * Changes nothing.
- * @throws ConfigError when an object belongs to somebody else; Error with a sentence for each that the server refuses.
+ * Compares the desired objects with the cluster. Changes nothing.
+ * @throws ConfigError if an object belongs to another owner; Error with a sentence for each object that the server
+ * refuses.
  */
 export async function plan(cluster: Cluster, desired: readonly KubeObject[], owner: Owner): Promise<Planned[]> {
   const objects = desired.map((object) => marked(object, owner))
@@ -83,9 +84,8 @@ async function usedSubsetFaults(cluster: Cluster, planned: readonly Planned[], n
       .filter((other) => usesSubset(other, rule, name))
       .map(
         (other) =>
-          `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, which this ` +
-          `config ` +
-          'does not own, sends traffic there; change that object first, or keep the subset',
+          `policies: the ${titleOf(rule)} would lose the subset ${name}, but the ${titleOf(other)}, ` +
+          'which this config does not own, sends traffic there; change that object first, or keep the subset',
       ),
   )
 }

@@ -1,4 +1,4 @@
-// Which config owns an object, by its labels, and which objects a config no longer asks for.
+// Labels that say which config owns an object, and the objects that a config no longer asks for.
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
@@ -8,7 +8,7 @@ import { unnamed } from '../config/schema.ts'
 import { policyKinds } from './manifests.ts'
 
 export const configLabel = 'mesh-canary.io/config'
-/** On an object outside its config's namespace, where configs of the same name may meet. */
+/** Set on an object outside its config's namespace, because configs of the same name may write there. */
 export const namespaceLabel = 'mesh-canary.io/namespace'
 
 /**
@@ -22,7 +22,7 @@ export function ownerOf(name: string, namespace: string): Owner {
   return { id: createHash('sha256').update(name).digest('hex').slice(0, 8), namespace, prunes: name !== unnamed }
 }
 
-/** The object with the labels that make it the owner's. */
+/** The object with the labels that mark the owner. */
 export function marked<T extends KubeObject>(object: T, { id, namespace }: Owner): T {
   const place = object.metadata.namespace === namespace ? {} : { [namespaceLabel]: namespace }
   return {
@@ -70,9 +70,7 @@ export function foreignOwner(live: KubeObject, owner: Owner): string | undefined
   )
 }
 
-/**
- * The policies in the namespace, or in all namespaces, that match the selector; none of kinds that the cluster lacks.
- */
+/** The policies that match the selector, in the namespace or in all namespaces. Skips kinds that the cluster lacks. */
 export async function listPolicies(
   cluster: Cluster,
   namespace: string | undefined,
@@ -101,8 +99,8 @@ export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObjec
 
 /** The owned objects that are no longer desired. */
 export function obsolete(owned: readonly KubeObject[], desired: readonly KubeObject[]): KubeObject[] {
-  const wanted = new Set(desired.map(keyOf))
-  return owned.filter((object) => !wanted.has(keyOf(object)))
+  const desiredKeys = new Set(desired.map(keyOf))
+  return owned.filter((object) => !desiredKeys.has(keyOf(object)))
 }
 
 export async function removeObject(cluster: Cluster, object: KubeObject): Promise<void> {

@@ -1,5 +1,5 @@
-// Splits that end because the plan deletes their VirtualService: without its route every pod of a service gets
-// requests, also those of a version that had none. Pure.
+// Finds splits that end because the plan deletes their VirtualService. Without it, every pod of the service gets
+// requests, including pods of a version that got none before. Pure.
 import { titleOf, type HttpRoute, type VirtualService } from '../cluster/objects.ts'
 import { contendedHost } from './merge-hosts.ts'
 import type { Planned } from './plan.ts'
@@ -18,11 +18,9 @@ export function removedSplits(planned: readonly Planned[]): string[] {
       if (host === undefined || !split || staying.some((each) => contendedHost(object, each.object) !== undefined))
         return []
       return [
-        `policies: the config no longer asks for the ${titleOf(object)}, so the run deletes it, and with it the ` +
-          `split of ` +
-          `${host} (${describeSplit(split)}): then every pod of the service gets requests; keep its section, or ` +
-          `first ` +
-          'remove the pods that must get none',
+        `policies: the config no longer asks for the ${titleOf(object)}, so the run deletes it, ` +
+          `and with it the split of ${host} (${describeSplit(split)}): then every pod of the service gets requests; ` +
+          'keep its section, or first remove the pods that must get none',
       ]
     })
 }

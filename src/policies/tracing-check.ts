@@ -1,4 +1,5 @@
-// Whether the mesh has a tracing provider: without one a sampling percentage has no effect, and Istio does not warn.
+// Checks that the mesh has a tracing provider: without one, a sampling percentage has no effect, and Istio does not
+// warn.
 import type { Cluster } from '../cluster/client.ts'
 import { undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
@@ -26,7 +27,7 @@ export async function missingTracing(
     list<Telemetry>('Telemetry', systemNamespace),
     list<Telemetry>('Telemetry', namespace),
   ])
-  // There is one a revision; the other ConfigMaps in istio-system lack this key.
+  // Each revision has one. The other ConfigMaps in istio-system lack this key.
   const meshes =
     maps?.flatMap(({ data }) =>
       data?.['mesh'] === undefined ? [] : [(parse(data['mesh']).value as MeshConfig | null) ?? {}],

@@ -49,10 +49,9 @@ export async function uninstall(
     return { ...progress, removed: await removeOne(cluster, removal, all, revision), remains: [] }
   if (others.length > 1)
     throw new ConfigError(
-      `uninstall: the cluster has several control planes (${others.map((each) => each.revision).join(', ')}), and ` +
-        `this ` +
-        'run would remove all of them; set `istio.revision` to the one to remove (`default` for the one without a ' +
-        'name), and leave it out to remove the last one',
+      `uninstall: the cluster has several control planes (${others.map((each) => each.revision).join(', ')}), ` +
+        'and this run would remove all of them; set `istio.revision` to the one to remove ' +
+        '(`default` for the one without a name), and leave it out to remove the last one',
     )
   const inventory = await takeInventory(cluster, removal)
   if (dryRun) return { ...planOf(inventory, namespace), remains: [] }

@@ -1,4 +1,5 @@
-// Why a pod is not ready, in one sentence: what a person would find with `kubectl describe`, in events and in logs.
+// Explains in one sentence why a pod is not ready, from the events and logs that a person would find with `kubectl
+// describe` and `kubectl logs`.
 import type { Cluster } from '../cluster/client.ts'
 import type { ContainerStatus, KubeEvent, Pod } from '../cluster/objects.ts'
 import { expectsSidecar, isReady, lastingStatuses, sidecarForm } from '../mesh/sidecar.ts'
@@ -6,7 +7,7 @@ import { eventsOf } from './events.ts'
 import { logLines, logMessage } from './log-lines.ts'
 import { iptablesFailure, lastLine, proxyReason, tooManyOpenFiles, validationFailure } from './proxy-log.ts'
 
-/** Reads the pod's events and, where they do not explain it, the last log lines of the failing container. */
+/** Reads the pod's events and, if they do not explain it, the last log lines of the failing container. */
 export async function causeOf(cluster: Cluster, pod: Pod): Promise<string> {
   const events = await eventsOf(cluster, pod)
   const failing = failingContainer(pod)
@@ -26,7 +27,7 @@ function unscheduled({ status }: Pod): string | undefined {
   return message && `no node takes the pod: ${message}${schedulingRemedies(message)}`
 }
 
-/** The scheduler gives one reason for each group of nodes, and each has its own remedy. */
+/** The scheduler reports one reason for each group of nodes, and each reason has its own remedy. */
 function schedulingRemedies(message: string): string {
   const remedies: [RegExp, string][] = [
     [/Insufficient|Too many pods/, 'free room on a node or lower the requests'],
@@ -46,9 +47,9 @@ function uninjected(pod: Pod): string | undefined {
   )
 }
 
-/** What prevents the start of a container. Once the container has started, such events are history. */
+/** Explains what prevents a container from starting. Once it has started, such events are history. */
 function notStarted(pod: Pod, failing: ContainerStatus | undefined, events: KubeEvent[]): string | undefined {
-  // A kubelet in trouble can send an event before it first reports on the pod's containers.
+  // A kubelet can send an event before its first report on the pod's containers.
   const isWaiting = failing
     ? /^(PodInitializing|ContainerCreating)$/.test(failing.state?.waiting?.reason ?? '')
     : lastingStatuses(pod).length === 0
@@ -85,7 +86,7 @@ function networkRemedy(message: string): string {
   return "check the node's container runtime and CNI plugins"
 }
 
-/** The first container that is not ready, in the order of their starts; else one that has just crashed. */
+/** The first container in start order that is not ready, or one that has just crashed. */
 function failingContainer(pod: Pod): ContainerStatus | undefined {
   const lasting = new Set(lastingStatuses(pod))
   const apps = pod.status?.containerStatuses ?? []
@@ -101,7 +102,7 @@ function failingContainer(pod: Pod): ContainerStatus | undefined {
   )
 }
 
-/** True when the container has failed and restarted within the last minutes, even if it looks well now. */
+/** True if the container has failed and restarted within the last minutes, even if it runs now. */
 function crashed({ ready, lastState }: ContainerStatus): boolean {
   const { exitCode, finishedAt } = lastState?.terminated ?? {}
   // While it is not ready, exit code 0 is a failure too: pilot-agent exits with 0 after its Envoy was aborted.
@@ -118,7 +119,7 @@ function notCreated({ name, image, state }: ContainerStatus): string | undefined
   return reason.startsWith('CreateContainer') ? `container ${name} cannot be created: ${message ?? reason}` : undefined
 }
 
-/** For a container that has started: it has ended, or it runs and is not ready. */
+/** Explains the failure of a container that has started: it has ended, or it runs and is not ready. */
 async function failed(cluster: Cluster, pod: Pod, status: ContainerStatus, events: KubeEvent[]): Promise<string> {
   const { name, state, lastState, restartCount } = status
   const log = await logOf(cluster, pod, status)
@@ -141,20 +142,22 @@ function isInit({ spec }: Pod, name: string): boolean {
   return spec.initContainers?.some((each) => each.name === name && each.restartPolicy !== 'Always') ?? false
 }
 
-/** A long part of a sidecar's log: it repeats that it is not ready, and gives the reason only once. */
+/**
+ * Reads the end of the log; more for a sidecar, because it repeats that it is not ready, but logs the reason only once.
+ */
 async function logOf(cluster: Cluster, { metadata }: Pod, status: ContainerStatus): Promise<string> {
   const { name, state, restartCount } = status
   const read = async (previous: boolean) => {
     const log = await cluster
       .log(metadata.namespace ?? '', metadata.name, name, name === 'istio-proxy' ? 1_000 : 100, previous)
       .catch(() => '')
-    // The kubelet answers this, with status 200, when the container is gone.
+    // The kubelet returns this text with status 200 if the container is gone.
     return /^(unable to retrieve container logs|failed to try resolving symlinks)/.test(log) ? '' : log.trim()
   }
   const previous =
     restartCount > 0 && (state?.waiting !== undefined || (state?.terminated === undefined && crashed(status)))
   const log = await read(previous)
-  // While a container waits for its restart, the kubelet may give its last log as the current one.
+  // While a container waits for its restart, the kubelet may return the previous log as the current one.
   return log === '' && previous ? read(false) : log
 }
 
@@ -181,14 +184,12 @@ function loggedCause(container: string, log: string): string {
   return tooManyOpenFiles(log) ?? (lastLine(log) || 'it logged nothing')
 }
 
-/** The kernel kills without a line in the log. */
+/** The kernel kills the container without a log line, so the limit explains it. */
 function outOfMemory({ spec }: Pod, name: string): string {
   const container = [...spec.containers, ...(spec.initContainers ?? [])].find((each) => each.name === name)
   const limit = container?.resources?.limits?.['memory']
-  return (
-    `it used more memory than its limit${limit === undefined ? '' : ` of ${limit}`}: raise the limit, or find ` +
-    `the leak`
-  )
+  const size = limit === undefined ? '' : ` of ${limit}`
+  return `it used more memory than its limit${size}: raise the limit, or find the leak`
 }
 
 async function probeFailure(
@@ -208,8 +209,8 @@ async function probeFailure(
 }
 
 /**
- * The sidecar probes the application for the kubelet (port 15020) and answers 500 for every failure: its log has the
- * error.
+ * The sidecar probes the application for the kubelet (port 15020) and answers every failure with 500, so only its log
+ * has the error.
  */
 async function loggedProbeError(cluster: Cluster, pod: Pod): Promise<string> {
   if (sidecarForm(pod) === 'none') return ''

@@ -1,9 +1,9 @@
-// Kubernetes events of one pod, oldest first; the API server lists them in no order.
+// Reads the Kubernetes events of one pod, oldest first. The API server returns them in no order.
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent, Pod } from '../cluster/objects.ts'
 
 /**
- * Empty when the account may not read them. Selects by uid too: a StatefulSet gives a new pod the name of the old
+ * Empty if the account may not read them. Selects by uid too, because a StatefulSet gives a new pod the name of the old
  * one.
  */
 export async function eventsOf(cluster: Cluster, { metadata: { namespace, name, uid } }: Pod): Promise<KubeEvent[]> {

@@ -1,4 +1,4 @@
-// Lines of a sidecar's log, `time TAB level TAB scope TAB message TAB thread`, of which people want the message. Pure.
+// Parses lines of a sidecar's log, `time TAB level TAB scope TAB message TAB thread`. Pure.
 
 export function logLines(log: string): string[] {
   return log

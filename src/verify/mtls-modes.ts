@@ -10,8 +10,8 @@ export type PeerAuthentication = KubeObject & {
 }
 
 /**
- * The mode in force for a port: from the policy that selects the pod, else that of the namespace, else that of the
- * mesh, else PERMISSIVE. Of several policies the oldest counts.
+ * The mode in force for a port: from the policy that selects the pod, or that of the namespace, or that of the mesh, or
+ * PERMISSIVE. The oldest of several policies wins.
  */
 export function modeOf(pod: Pod, port: number, policies: PeerAuthentication[], rootNamespace = systemNamespace): Mode {
   const oldestFirst = [...policies].sort((a, b) =>
@@ -41,8 +41,8 @@ function hasSelector(policy: PeerAuthentication): boolean {
 export type PodPort = { number: number; protocol: Protocol; name?: string | undefined }
 
 /**
- * The TCP ports that the pod serves: those that its containers declare, and those that Services send to. Where both
- * name the protocol, the Service counts.
+ * The TCP ports that the pod serves: those that its containers declare, and those that Services send to. If both name
+ * the protocol, the Service's name wins.
  */
 export function portsOf(pod: Pod, services: Service[]): PodPort[] {
   const declared = pod.spec.containers.filter(({ name }) => name !== 'istio-proxy').flatMap(({ ports = [] }) => ports)

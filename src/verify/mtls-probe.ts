@@ -1,5 +1,6 @@
-// Probes the mutual TLS mode: a plaintext request to each port of each pod, through the API server's pod proxy, which
-// is outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and DISABLE mode.
+// Probes the mutual TLS mode with a plaintext request to each port of each pod. The request goes through the API
+// server's pod proxy, which is outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and
+// DISABLE mode.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
@@ -7,7 +8,7 @@ import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { modeOf, portsOf, type Mode, type PeerAuthentication, type PodPort } from './mtls-modes.ts'
 
-/** `ok` is undefined when the probe proves nothing. `note` says why, or what is wrong. */
+/** `ok` is undefined if the probe proves nothing. `note` says why, or what is wrong. */
 export type MtlsRow = {
   pod: string
   port: number
@@ -18,8 +19,8 @@ export type MtlsRow = {
 }
 
 /**
- * Repeats a probe with an unexpected result until `limitMs`: the proxies need a moment to apply a policy, and open
- * connections to close.
+ * Repeats a probe with an unexpected result until `limitMs`, because the proxies need time to apply a policy and to
+ * close open connections.
  */
 export async function probeMtls(
   cluster: Cluster,
@@ -63,7 +64,7 @@ async function probePort(
     }
   for (;;) {
     const answer = await requestPlaintext(cluster, pod, port.number)
-    const row = { ...probe, ...judge(answer, expected) }
+    const row = { ...probe, ...resultOf(answer, expected) }
     if (row.ok || systemClock.now() >= until) return row
     await systemClock.sleep(500, signal)
   }
@@ -71,7 +72,7 @@ async function probePort(
 
 type Answer = { seen: 'refused' | 'answered' } | { seen: 'unclear'; note: string }
 
-function judge(answer: Answer, expected: Mode): Pick<MtlsRow, 'seen' | 'ok' | 'note'> {
+function resultOf(answer: Answer, expected: Mode): Pick<MtlsRow, 'seen' | 'ok' | 'note'> {
   if (answer.seen === 'unclear') return answer
   const { seen } = answer
   const ok = (seen === 'refused') === (expected === 'STRICT')
@@ -91,8 +92,8 @@ function faultOf(seen: 'refused' | 'answered', expected: Mode): string {
 }
 
 /**
- * A reset is the proxy's refusal. Any HTTP response is an answer, also an error of the application, and so are bytes
- * other than HTTP. When the API server itself refuses, the probe proves nothing.
+ * A reset is the proxy's refusal. Any HTTP response counts as an answer, even an error of the application, and so do
+ * bytes other than HTTP. If the API server itself refuses, the probe proves nothing.
  */
 async function requestPlaintext(cluster: Cluster, { metadata }: Pod, port: number): Promise<Answer> {
   try {

@@ -1,10 +1,10 @@
-// Why a workload has no pods: the events of its controller that failed to create them.
+// Explains why a workload has no pods: reads the events about pods that its controller failed to create.
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeEvent } from '../cluster/objects.ts'
 import { byTime } from './events.ts'
 
 /**
- * Undefined when there is no such event, or the account may not read events. A Deployment's events are on its
+ * Undefined if there is no such event, or the account may not read events. A Deployment's events are on its
  * ReplicaSets.
  */
 export async function creationFailure(

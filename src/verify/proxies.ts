@@ -1,5 +1,5 @@
-// Whether the sidecars run the configuration that istiod sent: by their own counters, read through the API server, or
-// by istioctl where these cannot be read.
+// Checks that the sidecars run the configuration that istiod sent: by their own counters through the API server, or by
+// istioctl if these cannot be read.
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { hasRunningSidecar } from '../mesh/sidecar.ts'
@@ -10,8 +10,8 @@ import { readProxyStatus, type IstioctlAccess, type ProxyStatus } from './proxy-
 export type ProxyRow = { pod: string; ok: boolean; cause?: string }
 
 /**
- * Rows of the running pods with a sidecar, sorted by name. Looks again until `limitMs` while one is out of sync,
- * because a proxy may just be reconnecting.
+ * Returns the rows of the running pods with a sidecar, sorted by name. While one is out of sync, it reads again until
+ * `limitMs`, because a proxy may just be reconnecting.
  */
 export async function verifyProxies(
   cluster: Cluster,
@@ -19,9 +19,9 @@ export async function verifyProxies(
   istioctl?: IstioctlAccess,
   limitMs = 10_000,
 ): Promise<ProxyRow[]> {
-  const look = () => proxyRows(cluster, namespace, istioctl)
+  const readRows = () => proxyRows(cluster, namespace, istioctl)
   const isInSync = (rows: ProxyRow[]) => rows.every(({ ok }) => ok)
-  return poll(look, isInSync, { limitMs, intervalMs: 1_000, signal: istioctl?.signal })
+  return poll(readRows, isInSync, { limitMs, intervalMs: 1_000, signal: istioctl?.signal })
 }
 
 async function proxyRows(
@@ -37,7 +37,7 @@ async function proxyRows(
     .sort((a, b) => a.pod.localeCompare(b.pod))
 }
 
-/** Undefined when the counters cannot be read. */
+/** Undefined if the counters cannot be read. */
 async function rowFromCounters(cluster: Cluster, { metadata }: Pod): Promise<ProxyRow | undefined> {
   const { namespace = '', name } = metadata
   const text = await cluster

@@ -1,12 +1,12 @@
-// What the sidecars counted during a few seconds: requests, TCP connections, and the counters of Envoy's clusters.
+// Reads what the sidecars count during a few seconds: requests, TCP connections, and Envoy's cluster counters.
 import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { systemClock } from '../runtime/clock.ts'
 
-/** What one pod's sidecar counted in the time watched; `delta` is undefined when it could not be read. */
+/** What one pod's sidecar counted during the watch; `delta` is undefined if its counters could not be read. */
 export type PodCounts = { pod: Pod; delta: Reading | undefined }
-/** The service whose counters are meant. `host`: its full name. */
+/** The service to count. `host`: its full name. */
 export type CountedService = { service: string; host: string }
 
 export const istioMetricNames: MetricNames = {
@@ -31,7 +31,7 @@ export async function watchCounters(
   return pods.map((pod, i) => ({ pod, delta: before[i] && after[i] && counterDeltas(before[i], after[i]) }))
 }
 
-// Not `usedonly`, so that a counter at zero can be told from one that is not published.
+// Without `usedonly`, because a counter at zero differs from one that is not published.
 const filter = encodeURIComponent(
   '(istio|upstream_rq_(retry|timeout|per_try_timeout)|ejections_enforced_total|upstream_cx_(total|connect_fail))',
 )
@@ -95,7 +95,7 @@ export function flaggedRequests(
   })
 }
 
-/** The sum over all callers, subsets and ports of the service; undefined when no proxy publishes the counter for it. */
+/** The sum over all callers, subsets and ports of the service; undefined if no proxy publishes the counter. */
 export function clusterSum(
   counts: PodCounts[],
   { host }: CountedService,
@@ -110,8 +110,8 @@ export function clusterSum(
 }
 
 /**
- * TCP connections to the service; undefined when no proxy publishes them. `flags`: only those that ended with such a
- * flag.
+ * TCP connections to the service; undefined if no proxy publishes them. `flags`: counts only connections that ended
+ * with one of these flags.
  */
 export function tcpConnections(
   counts: PodCounts[],
@@ -126,7 +126,7 @@ export function tcpConnections(
   })
 }
 
-/** `reporter`: `source` for what the callers' sidecars count, `destination` for what the served pods count. */
+/** `reporter`: `source` for the callers' sidecars, `destination` for the sidecars of the served pods. */
 function isTo(
   { service, host }: CountedService,
   labels: Readonly<Record<string, string>>,

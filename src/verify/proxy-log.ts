@@ -1,9 +1,8 @@
-// The line of a container's log that explains its failure, as a person would quote it, and the remedy. Pure.
+// Finds the log line that explains a container's failure, and the remedy. Pure.
 import { logLines, logMessage } from './log-lines.ts'
 
 /**
- * The last line that tells something: not a stack frame, a closing brace, or the version that Node.js prints at the
- * end.
+ * The last line with information: not a stack frame, a closing brace, or the version that Node.js prints at the end.
  */
 export function lastLine(log: string): string {
   const lines = log.split('\n').filter((line) => line.trim() !== '')
@@ -41,7 +40,7 @@ export function validationFailure(log: string): string {
 const proxyFailure =
   /was rejected|config not received|too many open files|connection error|failed to (sign|fetch|warm)|Internal:Error/i
 
-/** Why a sidecar is not ready, or has ended. */
+/** Explains why a sidecar is not ready, or has ended. */
 export function proxyReason(log: string): string {
   const lines = logLines(log)
   const line = lines.findLast((each) => proxyFailure.test(each))
@@ -58,7 +57,7 @@ function missingPart(line: string): string | undefined {
   return /certificate|failed to sign/.test(line) ? 'certificate' : undefined
 }
 
-/** The reason has a line of its own, before or after the count of rejections. */
+/** The reason is on its own line, before or after the count of rejections. */
 function rejection(lines: string[], countLine: string): string {
   const reason = lines.findLast((line) => /config rejected:|v3\.\w+ rejected:/.test(line)) ?? countLine
   return (

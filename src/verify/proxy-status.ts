@@ -1,13 +1,13 @@
-// Whether the proxies are in sync, by `istioctl proxy-status`, which asks istiod.
+// Reads from `istioctl proxy-status`, which asks istiod, whether the proxies are in sync.
 import { run } from '../tools/run.ts'
 
-/** `args`: those of the connection to the cluster. */
+/** `args`: the arguments for the connection to the cluster. */
 export type IstioctlAccess = { path: string; args: string[]; signal: AbortSignal }
 
-/** `pod.namespace` → why the proxy is out of sync, or undefined when it is in sync. */
+/** Maps `pod.namespace` to why the proxy is out of sync, or to undefined if it is in sync. */
 export type ProxyStatus = ReadonlyMap<string, string | undefined>
 
-/** Undefined when istioctl fails. */
+/** Undefined if istioctl fails. */
 export async function readProxyStatus(
   { path, args, signal }: IstioctlAccess,
   namespace: string,
@@ -19,7 +19,7 @@ export async function readProxyStatus(
 type XdsConfig = { typeUrl?: string; configStatus?: string; errorState?: { details?: string } }
 type StatusDocument = { resources?: { node?: { id?: string }; genericXdsConfigs?: XdsConfig[] }[] }
 
-/** The text may hold several JSON documents, one from each istiod. */
+/** The text may hold several JSON documents, one for each istiod. */
 export function proxyStatusOf(text: string): ProxyStatus {
   const configs = documentsIn(text).flatMap((each) => (each as StatusDocument).resources ?? [])
   return new Map(

@@ -1,5 +1,5 @@
-// A sidecar's own counters of the configuration that it received from istiod. Of Envoy's statistics Istio publishes
-// by default cluster_manager, listener_manager and the stream xds-grpc, but not control_plane.connected_state: the
+// Reads a sidecar's own counters of the configuration that it received from istiod. By default, Istio publishes Envoy's
+// statistics cluster_manager, listener_manager and the stream xds-grpc, but not control_plane.connected_state, so the
 // open stream shows the connection. Pure.
 import { logLines, logMessage, logTime } from './log-lines.ts'
 
@@ -9,15 +9,15 @@ export const syncCountersFilter = '(cluster_manager.cds|listener_manager.lds|xds
 type Discovery = 'cds' | 'lds'
 
 export type ProxySync = {
-  /** Whether a stream to istiod is open; undefined when that is not published. */
+  /** Whether a stream to istiod is open; undefined if the proxy does not publish that. */
   connected: boolean | undefined
-  /** What the proxy has never received. */
+  /** The kinds of configuration that the proxy has never received. */
   missing: Discovery[]
-  /** What the proxy rejected at least once, and when (in ms) it last accepted an update. */
+  /** The kinds that the proxy rejected at least once, and when (in ms) it last accepted an update. */
   rejected: { discovery: Discovery; acceptedAt: number }[]
 }
 
-/** Undefined when the text holds none of the counters. */
+/** Undefined if the text holds none of the counters. */
 export function syncOf(text: string): ProxySync | undefined {
   const value = (name: string) => {
     const found = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\d+)`, 'm').exec(text)?.[1]
@@ -45,8 +45,8 @@ const rejection: Record<Discovery, RegExp> = {
 const checkIstiod = 'check that istiod runs and that the pod reaches it'
 
 /**
- * Why the proxy is out of sync; undefined when it is in sync. A rejection counts until the proxy accepts a newer
- * update: the counter of rejections never decreases, so only the log tells which came last.
+ * Why the proxy is out of sync; undefined if it is in sync. A rejection counts until the proxy accepts a newer update.
+ * The counter of rejections never decreases, so only the log shows which came last.
  */
 export function outOfSync({ connected, missing, rejected }: ProxySync, log: string): string | undefined {
   for (const { discovery, acceptedAt } of rejected) {

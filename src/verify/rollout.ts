@@ -1,4 +1,4 @@
-// A workload's rollout: whether it is complete, the wait for it, and why it is not.
+// Waits for a workload's rollout, and explains why it is not complete.
 import type { Cluster } from '../cluster/client.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Kind, Pod, Workload } from '../cluster/objects.ts'
@@ -7,7 +7,7 @@ import { poll } from '../runtime/retry.ts'
 import { causeOf } from './cause.ts'
 import { creationFailure } from './pod-creation.ts'
 
-/** True when every pod of the workload has its newest template and is available. */
+/** True if every pod of the workload has the newest template and is available. */
 export function isRolledOut({ kind, metadata, spec, status }: Workload): boolean {
   if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false
   if (kind === 'DaemonSet') {
@@ -19,7 +19,7 @@ export function isRolledOut({ kind, metadata, spec, status }: Workload): boolean
   return updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted
 }
 
-/** Rejects with the cause when the rollout is not complete after `timeoutMs`. */
+/** Rejects with the cause if the rollout is not complete after `timeoutMs`. */
 export async function waitForRollout(
   cluster: Cluster,
   { kind, metadata }: Workload,
@@ -38,7 +38,7 @@ export async function waitForRollout(
 async function rolloutCause(cluster: Cluster, namespace: string, workload: Workload | undefined): Promise<string> {
   if (!workload) return 'it no longer exists'
   const pods = await cluster.list<Pod>('Pod', namespace)
-  // The newest: an old pod that is not ready either does not explain this rollout.
+  // The newest pod explains this rollout; an old pod that is not ready does not.
   const unready = pods
     .filter((pod) => belongs(workload, pod) && !isReady(pod) && pod.metadata.deletionTimestamp === undefined)
     .sort(newestFirst)[0]

@@ -1,4 +1,4 @@
-// Whether the requests arrive as the weights of a route split them. Pure.
+// Checks that requests arrive according to the weights of a route. Pure.
 import type { MetricNames } from '../metrics/counters.ts'
 import { matches } from '../cluster/labels.ts'
 import type { VirtualService } from '../cluster/objects.ts'
@@ -8,10 +8,10 @@ import { interval, plausible } from '../statistics/binomial.ts'
 import { servedRequests, type CountedService, type PodCounts } from './proxy-counters.ts'
 
 const confidence = 0.99
-/** For a failure. At 99 % one run in a hundred would fail although nothing is wrong. */
+/** The confidence for a failure. At 99 %, one run in a hundred would fail by chance. */
 const failureConfidence = 0.9999
 
-/** `weights`: those of the `route`, in force. */
+/** `weights`: the weights in force in `route`. */
 export type SplitCheck = {
   target: CountedService
   route: VirtualService
@@ -19,10 +19,10 @@ export type SplitCheck = {
   subsets: NonNullable<ServicePolicy['subsets']>
 }
 
-/** `ok` is undefined when the counts do not tell. */
+/** `ok` is undefined if the counts prove nothing. */
 export type SplitResult = { ok?: boolean; text: string }
 
-/** Counts where the requests arrive, by the labels of the pods that served them, because these define a subset. */
+/** Counts the requests by the labels of the pods that served them, because labels define a subset. */
 export function checkSplit(
   { target, route, weights, subsets }: SplitCheck,
   counts: PodCounts[],
@@ -43,7 +43,7 @@ export function checkSplit(
   return verdictOf(parts, text, route)
 }
 
-/** `isLikely`: the count is within the interval of the share; `isPossible`: a failure would be wrong. */
+/** `isLikely`: the count is within the interval of the share. `isPossible`: the deviation may still be chance. */
 type Part = { isLikely: boolean; isPossible: boolean; text: string }
 
 function partOf(name: string, count: number, requests: number, share: number): Part {
@@ -72,7 +72,7 @@ function verdictOf(parts: Part[], text: string, route: VirtualService): SplitRes
   }
 }
 
-/** Requests that the weights do not govern reach the same pods. */
+/** True if requests reach the same pods without following the weights. */
 function hasOtherRoutes({ spec: { http = [] } }: VirtualService): boolean {
   return http.length > 1 || http.some((each) => each['mirror'] !== undefined || each['mirrors'] !== undefined)
 }

@@ -1,6 +1,6 @@
-// What the present traffic shows of the policies: splits, retries, timeouts and ejections, and whether TCP services
-// can be reached. From the sidecars' counters over a few seconds; the rows say which counters the proxies do not
-// publish.
+// Checks the policies by the current traffic: splits, retries, timeouts, ejections, and whether TCP services are
+// reachable. The sidecars' counters over a few seconds provide the evidence. The rows name counters that the proxies do
+// not publish.
 import type { MetricNames } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
@@ -21,7 +21,7 @@ import {
 } from './proxy-counters.ts'
 import { checkSplit } from './split-check.ts'
 
-/** `ok` is undefined when the counters do not tell: a retry policy shows nothing while no request needs a retry. */
+/** `ok` is undefined if the counters prove nothing: a retry policy has no effect while no request needs a retry. */
 export type TrafficCheckRow = {
   service: string
   what: 'split' | 'retries' | 'timeouts' | 'ejections' | 'reachable'
@@ -33,7 +33,7 @@ type CheckedPolicy = Pick<ServicePolicy, 'subsets' | 'retries' | 'timeout' | 'ci
 export type TrafficCheckScope = {
   namespace: string
   services: Record<string, CheckedPolicy>
-  /** Without it, Istio's own names, with or without the prefix that a stock Envoy puts before them. */
+  /** Default: Istio's own names, with or without the prefix that a stock Envoy adds. */
   metrics?: MetricNames
 }
 
@@ -84,7 +84,7 @@ export function trafficCheckRows(
   return [...policyRows, ...services.filter(speaksTcp).map((service) => reachableRow(service, counts))]
 }
 
-/** By Istio's default the proxies do not publish the counters of services. */
+/** By default, Istio's proxies do not publish the counters of services. */
 const unpublished =
   'the proxies do not publish it by default (set proxyStatsMatcher of the mesh, or the annotation ' +
   'sidecar.istio.io/statsInclusionPrefixes: cluster.outbound on the calling pods)'
@@ -123,7 +123,7 @@ function ejectionsRow(target: CountedService, counts: PodCounts[], metrics: Metr
   return { ...row, ...okWhenSeen(ejections + overLimit), text: `${ejections} ejections; ${refused}` }
 }
 
-/** A policy is proven to be in force only when it acted. */
+/** Only a policy that acted is proven to be in force. */
 function okWhenSeen(count: number): { ok?: true } {
   return count > 0 ? { ok: true } : {}
 }
@@ -137,9 +137,7 @@ function speaksTcp(service: Service): boolean {
   )
 }
 
-/**
- * A server that speaks first cannot be tested by HTTP: a pod must be ready, and no connection to it may have failed.
- */
+/** HTTP cannot test a server that speaks first. So a pod must be ready, and no connection to it may have failed. */
 function reachableRow({ metadata: { name, namespace = '' }, spec }: Service, counts: PodCounts[]): TrafficCheckRow {
   const row = { service: name, what: 'reachable' } as const
   const target = { service: name, host: hostOf(name, namespace) }

@@ -1,5 +1,5 @@
-// Waits until every pod that should be in the mesh is ready with its sidecar, and explains the pods that are not in
-// time.
+// Waits until every pod that should be in the mesh is ready with its sidecar, and explains the pods that are not ready
+// in time.
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
@@ -10,8 +10,8 @@ import { creationFailure } from './pod-creation.ts'
 import { podRows, type PodRow } from './pods.ts'
 
 /**
- * `isRequired` picks the pods that must be ok; the others are only listed. A workload that has fewer pods than it
- * wants gets a row of its own.
+ * `isRequired` selects the pods that must be ok; the others are only listed. A workload with too few pods gets a row of
+ * its own.
  */
 export async function verifyPods(
   cluster: Cluster,
@@ -22,7 +22,7 @@ export async function verifyPods(
 ): Promise<PodRow[]> {
   const until = systemClock.now() + timeoutMs
   for (;;) {
-    // Workloads before pods: when a rollout ends in between, its old pods are not listed any more.
+    // Lists workloads before pods: if a rollout ends in between, the old pods are already gone.
     const workloads = await listWorkloads(cluster, namespace)
     const pods = await cluster.list<Pod>('Pod', namespace)
     const rows = podRows(pods)
@@ -38,7 +38,7 @@ export async function verifyPods(
   }
 }
 
-/** A pod without a sidecar never gets one; waiting helps only where a new pod is about to replace it. */
+/** A pod without a sidecar never gets one, so waiting helps only if a new pod is about to replace it. */
 function isHopeless(pods: Pod[], failing: PodRow[], workloads: Workload[]): boolean {
   const names = failing.filter(({ sidecar }) => sidecar === 'none').map(({ name }) => name)
   return pods
@@ -63,14 +63,14 @@ async function listWorkloads(cluster: Cluster, namespace: string): Promise<Workl
 function podCounts({ kind, spec, status }: Workload): { wanted: number; created: number } {
   if (kind === 'DaemonSet')
     return { wanted: status?.desiredNumberScheduled ?? 0, created: status?.updatedNumberScheduled ?? 0 }
-  // Only pods of the newest template count: in a rollout that is stuck, the old pods stay until the new ones exist.
+  // Only pods of the newest template count: in a stuck rollout, the old pods stay until the new ones exist.
   return {
     wanted: spec.replicas ?? 1,
     created: status?.updatedReplicas ?? (kind === 'Deployment' ? 0 : (status?.replicas ?? 0)),
   }
 }
 
-/** True while the workload's rollout is under way, and the pod is one that a newer pod will replace. */
+/** True during the workload's rollout, if a newer pod will replace this one. */
 function isReplacing({ kind, metadata, spec, status = {} }: Workload, pod: Pod): boolean {
   const labels = spec.selector.matchLabels ?? {}
   if (Object.keys(labels).length === 0 || !matches(labels, pod.metadata.labels)) return false
@@ -80,7 +80,7 @@ function isReplacing({ kind, metadata, spec, status = {} }: Workload, pod: Pod):
     : (status.updatedReplicas ?? 0) < (status.replicas ?? 0)
 }
 
-/** True when the workload's controller could not create its pods, so that no pod shows the failure. */
+/** True if the workload's controller could not create its pods, so that no pod shows the failure. */
 function lacksPods(workload: Workload): boolean {
   const { wanted, created } = podCounts(workload)
   const isRefused =

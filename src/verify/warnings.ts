@@ -1,4 +1,4 @@
-// Mistakes that show only when config and cluster are compared: data in, sentences out. Pure.
+// Finds mistakes that only a comparison of config and cluster shows. Pure.
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
@@ -10,7 +10,7 @@ export type ClusterFacts = {
   namespace: string
   /** The run sets the whole namespace to STRICT. */
   isStrict: boolean
-  /** Of the config, with the subsets of its canaries. */
+  /** The policies of the config, with the subsets of its canaries. */
   policies: Record<string, Pick<ServicePolicy, 'subsets' | 'circuitBreaker'>>
   services: Service[]
   pods: Pod[]
@@ -58,8 +58,8 @@ function plaintextClients({ namespace, isStrict, pods }: ClusterFacts): string[]
 }
 
 /**
- * Where a service or subset has one pod, ejection removes its only pod or, below 100 %, never happens. Without a
- * percentage Istio's default of 10 % applies; the config's own check warns that it ejects nothing.
+ * If a service or subset has only one pod, ejection removes it or, below 100 %, never happens. Without a percentage,
+ * Istio's default of 10 % applies, and the config's own check warns that it ejects nothing.
  */
 function singlePodEjections(facts: ClusterFacts): string[] {
   return Object.entries(facts.policies).flatMap(([name, { circuitBreaker, subsets }]) => {
@@ -84,10 +84,7 @@ function singlePodEjections(facts: ClusterFacts): string[] {
   })
 }
 
-/**
- * Istio guesses an unnamed port's protocol from the client's first bytes, but a server that speaks first waits for
- * none.
- */
+/** Istio detects an unnamed port's protocol from the client's first bytes. A server that speaks first gets none. */
 function unnamedPorts({ namespace, services, pods }: ClusterFacts): string[] {
   const inMesh = pods.filter((pod) => expectsSidecar(pod))
   const served = services.filter(

@@ -65,8 +65,8 @@ async function queryThroughCluster(
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 403) throw error
     throw new Error(
-      `${error.message}; ` +
-        `to query it through the API server, grant this run the verb get on services/proxy in ${namespace}`,
+      `${error.message}; to query it through the API server, ` +
+        `grant this run the verb get on services/proxy in ${namespace}`,
     )
   }
 }

@@ -1,6 +1,6 @@
-// What a query, a command or a webhook found out about the canary.
+// What a query, a command or a webhook answered about the canary.
 
-/** `undecided` counts neither for nor against the canary. `text` gives the reason. */
+/** `undecided` is no evidence. `text` gives the reason. */
 export type CheckAnswer = { state: 'pass' | 'fail' | 'undecided'; text: string }
 
 /** The latest answer of a check. `at`: milliseconds since the epoch, on the run's clock. */

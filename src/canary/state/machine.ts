@@ -23,12 +23,11 @@ import {
   startWatching,
   type BetweenSteps,
 } from './steps.ts'
+import type { Finding, Gate } from './finding.ts'
 import type {
   Action,
   ActiveState,
   ConfirmingState,
-  Finding,
-  Gate,
   Next,
   Observation,
   ShiftingState,

@@ -3,15 +3,7 @@
 import type { Checks } from '../analysis/checks.ts'
 import type { RequestCounts } from '../analysis/request-counts.ts'
 import type { ShiftEvidence } from '../analysis/shift-detector.ts'
-
-/**
- * What a query, a command or a webhook answered about the canary. `undecided` is no evidence; `text` gives the reason;
- * `at`: milliseconds since the epoch, on the run's clock.
- */
-export type Finding = { name: string; state: 'pass' | 'fail' | 'undecided'; text: string; at: number }
-
-/** Webhook types that decide how a promotion continues; several webhooks of one type count as one. */
-export type Gate = 'confirm-rollout' | 'pre-rollout' | 'confirm-promotion' | 'rollback'
+import type { Finding, Gate } from './finding.ts'
 
 /** One sample: what the pods served since the sample before, and what else is known now. */
 export type Observation = {

@@ -57,8 +57,8 @@ const section = z.strictObject({
   keep: boolean
     .optional()
     .describe(
-      'Keeps the cluster at the end of the job. Default: a cluster that this run created is deleted, an existing one ' +
-        'stays.',
+      'Keeps the cluster at the end of the job. Default: a cluster that this run created is deleted, ' +
+        'an existing one stays.',
     ),
   logs: nonEmptyString
     .optional()

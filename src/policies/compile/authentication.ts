@@ -1,4 +1,4 @@
-// Who a caller is: mutual TLS between pods, tokens of users.
+// Authentication of callers: mutual TLS between pods, and JSON Web Tokens of users.
 import type { KubeObject } from '../../cluster/objects.ts'
 import { requiredName } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
@@ -27,7 +27,9 @@ function tls(mode: string): { mode: string } {
   return { mode: mode.toUpperCase() }
 }
 
-/** A token that is wrong is refused by the first object; one that is missing only by the second. */
+/**
+ * The RequestAuthentication refuses an invalid token. Only the AuthorizationPolicy refuses a request without a token.
+ */
 export function requestAuthentications({ namespace, jwt = {} }: Config): KubeObject[] {
   return Object.entries(jwt).flatMap(
     ([name, { issuer, jwksUri, jwks, audiences, selector: labels, required, ports }]) => {

@@ -1,4 +1,4 @@
-// Who may call what: one AuthorizationPolicy a rule, and one that allows nothing beneath them.
+// Authorization: one AuthorizationPolicy for each rule, and one without rules for `defaultDeny`.
 import type { KubeObject } from '../../cluster/objects.ts'
 import { defaultDenyName } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
@@ -16,7 +16,7 @@ export function authorizationPolicies({ namespace, authorization }: Config): Kub
       rules: [{ ...defined({ from: source && [{ source }], to: operation && [{ operation }] }) }],
     })
   })
-  // Last, as it is written last: what is allowed stays so throughout.
+  // The deny comes last, because the run writes the objects in this order: allowed requests stay allowed meanwhile.
   return [
     ...rules,
     ...(authorization.defaultDeny ? [object('AuthorizationPolicy', namespace, defaultDenyName, {})] : []),

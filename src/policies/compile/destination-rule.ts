@@ -1,4 +1,4 @@
-// How callers connect to a service: pools, ejection, balancing, the retry budget, and the subsets.
+// DestinationRules: connection pools, outlier detection, load balancing, the retry budget, and subsets.
 import type { DestinationRule } from '../../cluster/objects.ts'
 import { servicesOf } from '../../config/names.ts'
 import type { Config, ServicePolicy } from '../../config/schema.ts'

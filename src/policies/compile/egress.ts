@@ -1,4 +1,4 @@
-// What pods may call: hosts outside the mesh, and how much of the mesh their sidecars know of.
+// ServiceEntries for hosts outside the mesh, and the Sidecar that limits which services the proxies know.
 import type { KubeObject } from '../../cluster/objects.ts'
 import type { Config } from '../../config/schema.ts'
 import { object } from './names.ts'
@@ -9,19 +9,19 @@ export function serviceEntries({ namespace, egress }: Config): KubeObject[] {
       hosts: [host],
       location: 'MESH_EXTERNAL',
       ports: [{ number: port, name: `${protocol}-${port}`, protocol: protocol.toUpperCase() }],
-      // The addresses behind a wildcard cannot be looked up: the connection goes where the application sends it.
+      // Nobody can resolve a wildcard, so the proxy connects to the address that the application chose.
       resolution: host.startsWith('*') ? 'NONE' : 'DNS',
       exportTo: ['.'],
     }),
   )
 }
 
-/** `*.example.com` and `example.com` are two hosts, and two names. */
+/** `*.example.com` and `example.com` are different hosts, so they get different names. */
 function entryName(host: string): string {
   return `egress-${host.replace('*', 'any').replaceAll('.', '-')}`
 }
 
-/** A namespace has one Sidecar without a selector: what it may reach and what it knows of stand in it together. */
+/** A namespace can have only one Sidecar without a selector, so it holds both the egress mode and the scope. */
 export function sidecars({ namespace, egress, scope }: Config): KubeObject[] {
   if (!egress?.mode && !scope) return []
   const mode = egress?.mode && { outboundTrafficPolicy: { mode: egress.mode.toUpperCase().replace('-', '_') } }

@@ -1,5 +1,5 @@
-// Services that are reached from outside. The gateway's VirtualService is an object of its own, with the routes of
-// the mesh's (docs/decisions/0004): a promotion moves the weights in both.
+// Services that are exposed through a gateway. The gateway gets its own VirtualService with the same routes as the one
+// for the mesh (docs/decisions/0004). A promotion moves the weights in both.
 import type { KubeObject } from '../../cluster/objects.ts'
 import { routeName, servicesOf } from '../../config/names.ts'
 import type { Config, Exposure, ServicePolicy } from '../../config/schema.ts'
@@ -13,17 +13,17 @@ export function exposures(config: Config, live: LiveWeights, now: number): KubeO
     const port = exposure.port ?? services[name]?.port
     const service = { ...services[name], ...defined({ port }) }
     if (exposure.api === 'gateway-api') return [httpRoute(name, config.namespace, exposure, service)]
-    return [gateway(name, config.namespace, exposure), behindGateway(name, config, exposure, service, live, now)]
+    return [gateway(name, config.namespace, exposure), gatewayRoutes(name, config, exposure, service, live, now)]
   })
 }
 
 function gateway(
   name: string,
   namespace: string,
-  { hosts: given, tls, httpsRedirect, gateway: label }: Exposure,
+  { hosts: hostNames, tls, httpsRedirect, gateway: label }: Exposure,
 ): KubeObject {
-  // Only the VirtualServices of this namespace are bound.
-  const hosts = given.map((host) => `./${host}`)
+  // `./` binds only VirtualServices of this namespace.
+  const hosts = hostNames.map((host) => `./${host}`)
   const http = {
     port: { number: 80, name: 'http', protocol: 'HTTP' },
     hosts,
@@ -40,7 +40,7 @@ function gateway(
   })
 }
 
-function behindGateway(
+function gatewayRoutes(
   name: string,
   config: Config,
   { hosts }: Exposure,
@@ -61,17 +61,20 @@ function behindGateway(
   })
 }
 
-/** Gateway API weighs Services, not subsets: what needs subsets is refused before (src/config/check.ts). */
+/**
+ * The Gateway API splits traffic between Services, not subsets. The config's checks refuse policies that need subsets
+ * (src/config/check/expose.ts).
+ */
 function httpRoute(
   name: string,
   namespace: string,
   { hosts, gateway }: Exposure,
   { port, timeout }: ServicePolicy,
 ): KubeObject {
-  const [parent, within] = gateway.split('/').reverse() as [string, string?]
+  const [parent, parentNamespace] = gateway.split('/').reverse() as [string, string?]
   const hostnames = hosts.includes('*') ? undefined : hosts
   return object('HTTPRoute', namespace, name, {
-    parentRefs: [{ name: parent, ...defined({ namespace: within }) }],
+    parentRefs: [{ name: parent, ...defined({ namespace: parentNamespace }) }],
     ...defined({ hostnames }),
     rules: [
       {

@@ -1,12 +1,12 @@
-// The http routes of a service: the A/B routes in their order, and last the one that splits its traffic.
-// The mesh and the gateway get the same.
+// The HTTP routes of a service: the A/B routes in their order, and last the route that splits the traffic. The
+// VirtualServices for the mesh and for the gateway use the same routes.
 import type { HttpRoute } from '../../cluster/objects.ts'
 import { routeName, splitSubsets } from '../../config/names.ts'
 import type { Config, HttpMatch, ServicePolicy } from '../../config/schema.ts'
 import { hostOf, type LiveWeights, type Weights } from './names.ts'
 import { defined, exactly, seconds } from './render.ts'
 
-/** Undefined when nothing was asked for that Istio does not do by itself. */
+/** Undefined if the config asks for nothing beyond Istio's defaults. */
 export function httpRoutes(
   name: string,
   service: ServicePolicy,
@@ -20,16 +20,16 @@ export function httpRoutes(
     ...defined({ port: port === undefined ? undefined : { number: port } }),
   }
   const split = weights(name, service, config, live[name])
-  const onEach = {
+  const onEveryRoute = {
     fault: fault && activeRoutes(fault, now) ? faultOf(fault) : undefined,
     timeout: seconds(timeout),
     retries: retries && retryPolicy(retries),
   }
-  const copies = mirror && {
+  const mirroring = mirror && {
     mirror: { ...destination, subset: mirror.to },
     mirrorPercentage: { value: mirror.percent },
   }
-  if (!defined(onEach) && !split && !copies && routes.length === 0) return undefined
+  if (!defined(onEveryRoute) && !split && !mirroring && routes.length === 0) return undefined
   const shares = split
     ? Object.entries(split).map(([subset, weight]) => ({ destination: { ...destination, subset }, weight }))
     : [{ destination }]
@@ -38,15 +38,15 @@ export function httpRoutes(
       name: name ?? `${to}-${i + 1}`,
       match: conditions(match),
       route: [{ destination: { ...destination, subset: to } }],
-      ...defined(onEach),
+      ...defined(onEveryRoute),
     })),
-    { name: routeName, route: shares, ...copies, ...defined(onEach) },
+    { name: routeName, route: shares, ...mirroring, ...defined(onEveryRoute) },
   ]
 }
 
 /**
- * Weights that the config states outright, else those in force, else all on stable. Those of a canary's service are in
- * force until the promotion moves them. A subset that the config no longer defines has no weight (see preflight).
+ * The weights of the config, or those in force, or 100% on stable. For a canary's service, the weights in force win,
+ * because only the promotion moves them. A subset that the config no longer defines gets no weight (see preflight).
  */
 function weights(
   name: string,
@@ -54,11 +54,11 @@ function weights(
   config: Config,
   live: Weights | undefined,
 ): Weights | undefined {
-  const known = live && Object.fromEntries(Object.entries(live).filter(([subset]) => subset in subsets))
+  const inForce = live && Object.fromEntries(Object.entries(live).filter(([subset]) => subset in subsets))
   const split = splitSubsets(config, name)
-  if (!split) return traffic ?? known
+  if (!split) return traffic ?? inForce
   const [stable, canary] = split
-  return { [stable]: 0, [canary]: 0, ...(known ?? traffic ?? { [stable]: 100 }) }
+  return { [stable]: 0, [canary]: 0, ...(inForce ?? traffic ?? { [stable]: 100 }) }
 }
 
 function retryPolicy({ attempts, perTryTimeout, retryOn }: NonNullable<ServicePolicy['retries']>): object {
@@ -80,11 +80,11 @@ function faultOf({ delay, abort }: Fault): object {
 }
 
 /**
- * One match of all the conditions; a second cookie needs a condition of its own on the same header, which Istio
- * lacks.
+ * One match with all conditions. It allows one cookie: a second one would need another condition on the same header,
+ * which Istio does not support.
  */
 export function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
-  const more = defined({
+  const patterns = defined({
     cookie: cookie && { regex: cookiePattern(cookie) },
     'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` },
   })
@@ -92,13 +92,13 @@ export function conditions({ headers, cookie, userAgent, query, method, path }: 
     defined({
       uri: path === undefined ? undefined : { prefix: path },
       method: method === undefined ? undefined : { exact: method },
-      headers: headers || more ? { ...exactly(headers, (name) => name.toLowerCase()), ...more } : undefined,
+      headers: headers || patterns ? { ...exactly(headers, (name) => name.toLowerCase()), ...patterns } : undefined,
       queryParams: exactly(query),
     })!,
   ]
 }
 
-/** The header `Cookie` as browsers write it, `a=1; b=2`, with this one anywhere in it. */
+/** Matches the cookie anywhere in a `Cookie` header as browsers send it: `a=1; b=2`. */
 function cookiePattern(cookie: Record<string, string>): string {
   const [[name, value] = ['', '']] = Object.entries(cookie)
   return `(?:.*;\\s*)?${escaped(name)}=${escaped(value)}(?:;.*)?`

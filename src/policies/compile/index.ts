@@ -1,5 +1,5 @@
-// The config → Istio objects: one VirtualService and one DestinationRule a host, whatever the number of policies.
-// Pure: it knows no cluster.
+// Compiles the config into Istio objects: one VirtualService and one DestinationRule for each host. Pure: it knows no
+// cluster.
 import type { KubeObject } from '../../cluster/objects.ts'
 import { warningsOf } from '../../config/warnings.ts'
 import type { Config } from '../../config/schema.ts'
@@ -14,7 +14,7 @@ import { virtualServices } from './virtual-service.ts'
 
 export type Compiled = { objects: KubeObject[]; warnings: string[] }
 
-/** `live` holds the weights now in force in the cluster, by service; `now` tells which faults are over. */
+/** `live`: the weights now in force, by service. `now`: to tell which faults have ended. */
 export function compile(config: Config, live: LiveWeights, now = Date.now()): Compiled {
   return {
     objects: [

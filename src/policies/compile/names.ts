@@ -1,4 +1,4 @@
-// What the compiled objects are called, and what every part of the compiler starts from.
+// Names that the whole compiler shares, and the start of each object.
 import { managedBy } from '../../cluster/labels.ts'
 import { apiVersionOf, type Kind, type KubeObject } from '../../cluster/objects.ts'
 import type { Config } from '../../config/schema.ts'
@@ -11,7 +11,7 @@ export function hostOf(service: string, namespace: string): string {
   return `${service}.${namespace}.svc.cluster.local`
 }
 
-/** The Gateway of an exposed service, and the VirtualService that is bound to it. */
+/** The name of an exposed service's Gateway, and of the VirtualService for it. */
 export function gatewayOf(service: string): string {
   return `${service}-gateway`
 }
@@ -25,7 +25,7 @@ export function object<S extends object>(
   return { apiVersion: apiVersionOf(kind), kind, metadata: { name, namespace, labels: managedBy }, spec }
 }
 
-/** The label `istio` of the gateway through which the service is exposed; undefined where it is not. */
+/** The label `istio` of the gateway that exposes the service; undefined if Istio's API does not expose it. */
 export function gatewayLabel({ expose = {} }: Pick<Config, 'expose'>, service: string): string | undefined {
   const exposure = expose[service]
   return exposure?.api === 'istio' ? exposure.gateway : undefined

@@ -1,4 +1,4 @@
-// What the sidecars of the namespace tell of each request.
+// Access logs and tracing of the namespace's sidecars.
 import type { KubeObject } from '../../cluster/objects.ts'
 import type { Config } from '../../config/schema.ts'
 import { object } from './names.ts'

@@ -1,4 +1,4 @@
-// One VirtualService a service, for callers in the mesh.
+// One VirtualService for each service, for callers in the mesh.
 import type { VirtualService } from '../../cluster/objects.ts'
 import { servicesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Action, EndedStep, Finding, Observation, State } from '../../../../src/canary/state/types.ts'
+import type { Finding } from '../../../../src/canary/state/finding.ts'
+import type { Action, EndedStep, Observation, State } from '../../../../src/canary/state/types.ts'
 import { dueGates, explainChecks, next } from '../../../../src/canary/state/machine.ts'
 import { endHeld, endOnStable, outcomeOf, timeToDetect } from '../../../../src/canary/state/ending.ts'
 import { initialState, resumeState } from '../../../../src/canary/state/start.ts'
