@@ -1,4 +1,4 @@
-// The promotions of a run, wave by wave, in one loop: all of them end on a safe weight, whatever happens.
+// Runs the promotions of a run, wave by wave, in one loop. Every promotion ends at a safe weight, whatever happens.
 import type { Cluster } from '../cluster/client.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
@@ -15,8 +15,8 @@ import type { Split } from '../policies/routes.ts'
 import { readWeight } from './traffic/router.ts'
 
 /**
- * What this process is responsible for: whose traffic, and the name under which it holds the Lease. `needsDrainCheck`:
- * the traffic is rolled back, and only the drain is left to check.
+ * What this process is responsible for: whose traffic, and the name that holds the Lease. `needsDrainCheck`: the
+ * traffic is rolled back, and only the drain has to be checked.
  */
 export type RecoveryIntent = { split: Split; identity: string; drainTarget: DrainTarget; needsDrainCheck: boolean }
 
@@ -35,7 +35,7 @@ type Waves = {
   skipped: Promotion[]
 }
 
-/** @throws Error when a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
+/** @throws Error if a promotion cannot start; those under way are then rolled back, or held as `onCancel` says. */
 export async function promote(cluster: Cluster, config: Config, deps: PromoteDeps): Promise<Promotion[]> {
   const watched = await watchObjects(cluster, config)
   const waves: Waves = { cluster, config, deps, watched, runs: [], skipped: [] }
@@ -81,7 +81,7 @@ async function startWave({ cluster, config, deps, watched, runs, skipped }: Wave
   }
 }
 
-/** Until all have ended: by themselves, because another one failed, or because the run is cancelled. */
+/** Polls until all have ended: by themselves, because another one failed, or because the run is cancelled. */
 async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promise<void> {
   const pollMs = Math.min(...runs.map(({ plan }) => plan.pollInterval))
   const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
@@ -90,7 +90,7 @@ async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promis
       .sleep(pollMs, signal)
       .then(() => Promise.all(runs.map((run) => run.tick())))
       .catch(() => undefined)
-    // A cancel does not wait for a sample that is under way.
+    // A cancelled run does not wait for the current sample.
     await withHeartbeat(runs, Promise.race([ticks, aborted]))
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
     const failed = runs.find((run) => hasFailed(run) && run.state.weight === 0)
@@ -108,7 +108,7 @@ async function rollBackWith(failed: PromotionRun, runs: PromotionRun[]): Promise
   await Promise.all(others.map((run) => run.rollBack(`rolled back together with ${service}`, service)))
 }
 
-/** After an error outside the promotions, such as one that cannot start: ends all of them as fast as possible. */
+/** Ends all promotions as fast as possible after an error outside them, such as one that cannot start. */
 async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<void> {
   if (deps.signal.aborted) await cancelAll(runs.filter((run) => !run.hasEnded()))
   else {
@@ -128,7 +128,7 @@ function intentsOf(runs: PromotionRun[]): RecoveryIntent[] {
   }))
 }
 
-/** The post step has to roll it back, or to check that it drains. */
+/** True if the post step has to roll it back, or to check that it drains. */
 const isOpen = ({ isSafe, needsDrainCheck }: PromotionRun) => !isSafe || needsDrainCheck
 
 function hasFailed({ state }: PromotionRun): boolean {

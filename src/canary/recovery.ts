@@ -1,4 +1,4 @@
-// From outside a promotion's own loop: what a run that died left undone, and a rollback on request.
+// Works outside a promotion's own loop: recovers what a dead run left, and rolls back on request.
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import type { Split } from '../policies/routes.ts'
@@ -14,9 +14,9 @@ import type { RecoveryIntent } from './promote.ts'
 import { resetToStable } from './traffic/router.ts'
 
 /**
- * Returns the traffic to stable, or leaves it where it is held, and releases the Lease; answers in one sentence what
- * was done, if anything. `isHeld`: the plan says `onCancel: hold`. @throws Error also when the canary still serves at
- * weight 0.
+ * Returns the traffic to stable, or leaves it if it is held, and releases the Lease. Returns one sentence about what it
+ * did, if anything. `isHeld`: the plan says `onCancel: hold`. @throws Error also if the canary still serves at weight
+ * 0.
  */
 export async function recoverPromotion(
   cluster: Cluster,
@@ -45,7 +45,7 @@ async function recoverTraffic(
   const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
   const holder = holderOf(lease)
   const isGuards = holder === guardIdentity(identity)
-  // Ended, released, rolled back by the guard, or taken over by another run: nothing is left to do.
+  // The promotion has ended, was released or rolled back by the guard, or another run has taken it over.
   if (holder !== identity && !isGuards)
     return { done: lease?.metadata.annotations?.[endedAnnotation], isRolledBack: false }
   if (isHeld && isGuards)
@@ -71,15 +71,15 @@ async function releaseLease(
       { op: 'replace', path: '/spec/holderIdentity', value: '' },
     ])
     .catch((error: unknown) => {
-      // Someone was faster, and decides now.
+      // Another process was faster, and decides now.
       if (!(error instanceof ApiError) || ![404, 422].includes(error.status)) throw error
     })
   await deleteGuard(cluster, namespace, guardName(service, identity))
 }
 
 /**
- * Returns all traffic to stable, whoever promotes the service now: a run that does loses its Lease first. Answers
- * whether anything was written.
+ * Returns all traffic to stable. A run that promotes the service loses its Lease first. Returns whether anything was
+ * written.
  */
 export async function forceRollback(cluster: Cluster, split: Split, run: string): Promise<boolean> {
   const { namespace, service } = split

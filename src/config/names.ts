@@ -1,4 +1,4 @@
-// What follows from the names in a config: the services it covers, and the object names that it reserves.
+// Derives names from a config: the services it covers, and the object names that it reserves.
 import type { CanaryConfig, Config, ServicePolicy } from './schema.ts'
 
 type Canaries = Pick<Config, 'canary' | 'canaries'>

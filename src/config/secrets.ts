@@ -1,4 +1,4 @@
-// The secrets in a config, which no line, report or file may show. Pure.
+// Finds the secrets in a config, which no line, report or file may show. Pure.
 import { canariesOf } from './names.ts'
 import type { Config } from './schema.ts'
 
@@ -15,7 +15,7 @@ export function secretsInConfig(config: Config): string[] {
   ]
 }
 
-/** Shorter strings occur in ordinary text. */
+/** Shorter strings also occur in ordinary text. */
 const minPasswordLength = 4
 const minTokenLength = 8
 

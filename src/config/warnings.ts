@@ -1,4 +1,4 @@
-// What the config allows but probably does not intend: one sentence each, beginning with the key.
+// Finds settings that are allowed but probably not intended: one sentence each, beginning with the key.
 import type { Config } from './schema.ts'
 import { authorizationWarnings, tokenWarnings } from './warnings/access.ts'
 import { serviceWarnings } from './warnings/services.ts'

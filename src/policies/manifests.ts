@@ -1,4 +1,4 @@
-// The user's own manifests: files → policies, each with its file and line.
+// Reads the user's own manifests as policies, each with its file and line.
 import { globSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import {
@@ -73,7 +73,7 @@ function documentsOf(file: string, folder: string, namespace: string, faults: st
     const { value, line, lineOf } = document
     if (value === null) return []
     const fault = faultOf(value, namespace)
-    // Where the value is missing, `lineOf` gives the line of what it is missing from.
+    // If the value is missing, `lineOf` gives the line of its parent.
     if (fault) return (faults.push(`policies: ${file}:${lineOf(fault.at)}: ${fault.says}`), [])
     return [{ object: cleaned(value as Sourced['object'], namespace), source: `${file}:${line}` }]
   })
@@ -125,7 +125,7 @@ function notPolicy(apiVersion: string, kind: string): string {
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'
 
-/** The user's part of the object, without what a server added, in the API version that the run uses. */
+/** The part of the object that the user wrote, without what a server added, in the API version that the run uses. */
 function cleaned({ apiVersion, kind, metadata, ...content }: Sourced['object'], namespace: string): Sourced['object'] {
   const annotations = Object.entries(metadata.annotations ?? {}).filter(([name]) => name !== lastApplied)
   const meta: Meta = {

@@ -45,7 +45,7 @@ function mergeRoute(a: HttpRoute, b: HttpRoute, namespace: string, context: Merg
 
 type Destinations = NonNullable<HttpRoute['route']>
 
-/** A route to a whole host does not say how its traffic splits: a route that does refines it. */
+/** A route to a whole host does not say how its traffic splits, so a route with subsets refines it. */
 function mergeDestinations(a: Destinations, b: Destinations, namespace: string, context: MergeContext): Destinations {
   const [fullA, fullB] = [withFullHosts(a, namespace), withFullHosts(b, namespace)]
   if (isDeepStrictEqual(fullA, fullB)) return a

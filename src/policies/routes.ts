@@ -7,8 +7,8 @@ import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
 
 /**
- * Whose traffic is split, between which versions, and in which named routes only; without `routes` in all of them.
- * Plain data, as the post step needs it to send the traffic back.
+ * The split of a service's traffic between two versions, in named routes only; without `routes`, in all of them. Plain
+ * data, because the post step needs it to return the traffic.
  */
 export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
 
@@ -166,9 +166,9 @@ function setWeightAt({ path, targets }: RouteSplit, indices: number[], weight: n
 }
 
 /**
- * The weights in force of the service's subsets, by the first http route that names all of `subsets`, or any subset
- * if that list is empty; undefined without such a route. A route with a match, such as one for a header, counts only
- * if no route takes every request.
+ * The weights in force of the service's subsets, by the first http route that names all of `subsets`, or any subset if
+ * that list is empty; undefined without such a route. A route with a match, such as one for a header, counts only if no
+ * route takes every request.
  */
 export function weightsOf(
   object: VirtualService,

@@ -1,7 +1,7 @@
-// What a pipeline branches on: the action's outputs and the command line's variables. Pure.
+// The action's outputs and the command line's variables, for pipelines to branch on. Pure.
 import { worst, type Report } from './report.ts'
 
-/** By name; only those that there are. `file`: where the JSON report is. */
+/** The outputs by name, without those that have no value. `file`: the path of the JSON report. */
 export function outputsOf(report: Report, file: string | undefined): Record<string, string | number | boolean> {
   const promotion = worst(report.promotions)
   const outputs = {
@@ -27,7 +27,7 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
   )
 }
 
-/** What was created, changed, deleted or restarted; of a dry run, what would be. */
+/** The objects that the run created, changed, deleted or restarted, or would in a dry run. */
 function changed({ dryRun, stages, plan, cluster, changes, restarted, mesh, removed }: Report): number {
   const done =
     changes.length +

@@ -1,5 +1,4 @@
-// The part of the job summary that tells of one promotion: its steps, a chart, the evidence, and the cause of a
-// failure. Pure.
+// The part of the job summary about one promotion: its steps, a chart, the evidence, and the cause of a failure. Pure.
 import type { LimitCounts } from '../canary/analysis/request-counts.ts'
 import { codeBlock, escape, section, table } from './markdown.ts'
 import type { PromotionReport, RequestTally, StepReport } from './report.ts'
@@ -38,7 +37,7 @@ function stepTable(steps: StepReport[]): string {
       successRate(step.canary),
       `${step.stable.requests}`,
       successRate(step.stable),
-      shareSeen(step),
+      observedShare(step),
       step.outcome,
     ]),
   )
@@ -49,7 +48,7 @@ function stepName({ kind, weight }: StepReport): string {
   return kind === 'mirror' ? `copies of ${weight}%` : 'those that match'
 }
 
-function shareSeen({ split, weight }: StepReport): string {
+function observedShare({ split, weight }: StepReport): string {
   if (!split) return '–'
   return split.fits ? `${split.observed}%` : `${split.observed}% (not ${weight}%)`
 }
@@ -57,7 +56,7 @@ function shareSeen({ split, weight }: StepReport): string {
 function totals({ service, userRequests, requestsObserved, secondsToDetect, secondsToSafe }: PromotionReport): string {
   const { total, failed } = userRequests
   return [
-    `Requests seen at the canary: ${requestsObserved}. ` +
+    `Requests to the canary: ${requestsObserved}. ` +
       `Requests of the users of ${service}: ${total}, failed: ${failed}.`,
     secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
     secondsToSafe === undefined
@@ -68,7 +67,7 @@ function totals({ service, userRequests, requestsObserved, secondsToDetect, seco
     .join(' ')
 }
 
-/** E is how strongly the counts speak: 1 is nothing, and from the threshold on the check decides. */
+/** E measures the strength of the evidence: 1 is none, and from the threshold on the check decides. */
 function evidenceTable({ checks }: PromotionReport): string {
   const e = (value: number) => (value >= 1000 ? value.toExponential(1) : value.toFixed(2))
   const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`

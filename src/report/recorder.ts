@@ -1,7 +1,8 @@
-// The report of a run while the run goes on. Stages add to it at once, so that it is complete when a later step fails.
+// Builds the report during the run. Stages record their results at once, so that the report is complete if a later step
+// fails.
 import type { ClusterReport, Report } from './report.ts'
 
-/** Lists are appended to, `cluster` is merged, everything else is set. */
+/** Appends to lists, merges `cluster`, and sets everything else. */
 export type ReportPart = Partial<Omit<Report, 'cluster'>> & { cluster?: Partial<ClusterReport> }
 
 export type Recorder = {
@@ -21,7 +22,7 @@ export function createRecorder(initial: Report): Recorder {
 
 const lists = ['stages', 'changes', 'restarted', 'warnings', 'removed'] as const
 
-/** The report with the part added; the report itself stays as it is. */
+/** Returns the report with the part added, without changing the report itself. */
 export function addToReport(report: Report, part: ReportPart): Report {
   const appended = lists.flatMap((key) => (part[key] ? [[key, [...(report[key] ?? []), ...part[key]]]] : []))
   const cluster = part.cluster ? { cluster: { ...report.cluster, ...part.cluster } as ClusterReport } : {}

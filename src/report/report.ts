@@ -1,4 +1,4 @@
-// What a run did, as plain data: the JSON report, from which the summary and the outputs are made.
+// The JSON report: what a run did, as plain data. The summary and the outputs are made from it.
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
 import { explainChecks } from '../canary/state/machine.ts'
@@ -54,9 +54,9 @@ export type PromotionReport = {
   userRequests: { total: number; failed: number }
   secondsToDetect?: number
   secondsToSafe?: number
-  /** The canary's last log lines and warnings, where it failed. */
+  /** The canary's last log lines and warnings, if it failed. */
   diagnosis?: Diagnosis[]
-  /** The service whose failure put this one back as well. */
+  /** The service whose failure rolled this one back too. */
   rolledBackWith?: string
   /** Stable runs what the canary ran, and the canary is scaled to 0. */
   adopted?: boolean
@@ -82,7 +82,7 @@ export type Report = {
   startedAt: string
   seconds: number
   outcome: 'success' | 'failure'
-  /** Nothing was written: the report tells what would be. */
+  /** The run wrote nothing: the report says what it would do. */
   dryRun: boolean
   namespace: string
   server?: string
@@ -97,7 +97,7 @@ export type Report = {
   pods: PodRow[]
   /** One sentence each. */
   warnings: string[]
-  /** What the policies change; it is done unless it was a dry run. */
+  /** The changes of the policies; applied unless it was a dry run. */
   plan?: PlanRow[]
   /** The objects as YAML, if there was no cluster to compare them with. */
   rendered?: string
@@ -113,7 +113,7 @@ export type Report = {
   weight?: number
   reason?: string
   promotions: PromotionReport[]
-  /** Why the run failed: a sentence a line. */
+  /** Why the run failed: one sentence per line. */
   error?: string
 }
 
@@ -198,8 +198,8 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
 const percent = (share: number) => Math.round(share * 10_000) / 100
 
 /**
- * The worst speaks for all: rolled back, then inconclusive, held, skipped and promoted. A canary that was rolled back
- * only because another one failed comes last.
+ * The worst verdict represents all: rolled back, then inconclusive, held, skipped and promoted. A canary that was
+ * rolled back only because another one failed comes last.
  */
 export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']

@@ -24,7 +24,7 @@ export type AdoptDeps = {
 
 type Template = Workload['spec']['template']
 
-/** Istiod tells proxies of routes and of pods separately. After this time they know the pods that are ready. */
+/** Istiod sends routes and pods to proxies separately. After this time they know the ready pods. */
 const settledMs = 2_000
 
 /** @throws Error when stable cannot take over; then it has its old template again, and the traffic has not moved. */
@@ -50,8 +50,8 @@ export async function adopt(
 }
 
 /**
- * Whether an earlier run has done it: both have the same pod template, and the canary has 0 replicas. Someone who
- * scales the canary up starts a new promotion.
+ * True if an earlier run has adopted the canary: both have the same pod template, and the canary has 0 replicas.
+ * Scaling the canary up starts a new promotion.
  */
 export async function isAdopted(cluster: Cluster, { namespace }: Split, selectors: VersionSelectors): Promise<boolean> {
   const deployments = await cluster.list<Workload>('Deployment', namespace)
@@ -106,7 +106,7 @@ async function takeOver(
   }
 }
 
-/** Gives stable's Deployment its old template again, and answers in words whether it did. */
+/** Restores the old template of stable's Deployment, and returns in words whether it could. */
 async function restore(cluster: Cluster, before: Workload, now: Workload): Promise<string> {
   const { name, namespace = '' } = before.metadata
   try {
@@ -129,7 +129,10 @@ function adopted(stable: Workload, canary: Workload): Template {
   }
 }
 
-/** Fails when someone changed the template since it was read. The status changes the resourceVersion as well. */
+/**
+ * Fails if someone changed the template since it was read. The status also changes the resourceVersion, so that cannot
+ * be tested.
+ */
 async function rewrite(
   cluster: Cluster,
   now: Workload,

@@ -10,7 +10,7 @@ import { waitForDrain, type DrainResult } from './drain.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
 import { explainServing } from './undrained.ts'
 
-/** The run that concludes. `status` changes when the Lease is lost meanwhile; `heartbeat` renews it. */
+/** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
 export type ConcludingRun = {
   context: PromotionContext
   status: () => EndedStatus
@@ -19,7 +19,7 @@ export type ConcludingRun = {
   drainChecked: () => void
 }
 
-/** How the run stands, without waiting for anything. */
+/** The current result, without waiting for anything. */
 export function promotionOf({ plan, split }: PromotionContext, status: EndedStatus): Promotion {
   const { state, error, rolledBackWith } = status
   return {
@@ -31,12 +31,12 @@ export function promotionOf({ plan, split }: PromotionContext, status: EndedStat
   }
 }
 
-/** Waits until the outcome takes effect, and returns the promotion with what came of it. Does not settle the Lease. */
+/** Waits until the outcome takes effect, and returns the promotion with the result. Does not settle the Lease. */
 export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
   const { cluster, plan, split, session, observer } = run.context
   const ended = promotionOf(run.context, run.status())
   const { verdict } = ended
-  // The traffic of a promoted canary stays where it is, whatever becomes of this run: there is nothing to guard.
+  // The traffic of a promoted canary stays, so there is nothing to guard.
   if (verdict === 'promoted') await session.deleteGuard().catch(() => undefined)
   const drain = isRolledBack(run.status()) ? await waitUntilDrained(run) : undefined
   run.drainChecked()
@@ -46,7 +46,7 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
   return {
     ...safe,
     ...(drain?.kind === 'drained' ? { secondsToSafe: drain.secondsToSafe } : {}),
-    // Only now: by now the kubelet has reported a container that ended under its last requests.
+    // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
     ...(verdict === 'promoted' && plan.after === 'adopt' ? await adoptCanary(run) : {}),
   }
@@ -62,7 +62,7 @@ function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promis
   const { plan, observer, deps } = context
   const { clock, signal, note } = deps
   const sample = async () => {
-    // Keeps the Lease: whoever takes the promotion over may give the canary traffic again.
+    // Keeps the Lease, because a run that takes the promotion over may give the canary traffic again.
     await heartbeat()
     const { evidence } = await observer.sample()
     return evidence.complete ? evidence.canary.requests : undefined
@@ -76,7 +76,7 @@ function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promis
   })
 }
 
-/** Requests a second that the canary served in its last step. */
+/** Requests per second that the canary served in its last step. */
 function requestRate({ steps }: State, now: number): number {
   const step = steps.at(-1)
   if (!step) return 0
@@ -97,8 +97,8 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 }
 
 /**
- * Releases the Lease when a later run may resume, and deletes it when the promotion is over. While a rollback is not
- * written, the Lease stays, and with it the guard.
+ * Releases the Lease if a later run may resume, and deletes it if the promotion is over. While a rollback is not
+ * written, the Lease stays, and the guard with it.
  */
 export async function settleLease({ session, deps }: PromotionContext, status: EndedStatus): Promise<void> {
   if (status.kind === 'lost' || !isSafe(status)) return

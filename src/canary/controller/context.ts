@@ -1,4 +1,4 @@
-// What one promotion works with: its plan, the objects that it watches, and the session that holds its Lease.
+// The dependencies of one promotion: its plan, the objects that it watches, and the session that holds its Lease.
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'

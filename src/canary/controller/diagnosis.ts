@@ -1,4 +1,4 @@
-// What a person would look up after a canary failed: the last log lines of its pods and the warnings about them.
+// Collects what a person would look up after a canary failed: the last log lines of its pods, and warnings about them.
 import type { Cluster } from '../../cluster/client.ts'
 import type { KubeEvent, Pod } from '../../cluster/objects.ts'
 import { isReady } from '../../mesh/sidecar.ts'
@@ -9,7 +9,7 @@ export type Diagnosis = { pod: string; container: string; cause?: string; log: s
 
 const mostPods = 2
 
-/** Of two pods at most, those with the most restarts first; leaves out what cannot be read. */
+/** Covers at most two pods, those with the most restarts first, and leaves out what cannot be read. */
 export async function diagnose(cluster: Cluster, namespace: string, pods: Pod[]): Promise<Diagnosis[]> {
   const worstFirst = [...pods].sort((a, b) => restartsOf(b) - restartsOf(a))
   return Promise.all(worstFirst.slice(0, mostPods).map((pod) => diagnosePod(cluster, namespace, pod)))

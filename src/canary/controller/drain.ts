@@ -1,13 +1,13 @@
-// Waits until the canary serves nothing once its weight is 0. Writing the weight does not make users safe: istiod has
-// to hear of it, and may do so a minute late when the API server refused its watches for some time.
+// Waits until the canary serves nothing after its weight is 0. A written weight does not protect users yet: istiod has
+// to read it, and may be a minute late if the API server refused its watches.
 import type { Clock } from '../../runtime/clock.ts'
 
-/** Requests that the canary served since the last sample; undefined when not all of its sidecars answered. */
+/** Requests that the canary served since the last sample; undefined if some of its sidecars did not answer. */
 export type SampleRequests = () => Promise<number | undefined>
 
 /**
- * `perSecond`: what the canary usually serves, so that a pause is not mistaken for the end. `isOver`: there is no
- * reason to wait any longer.
+ * `perSecond`: the canary's usual rate, so that a pause is not mistaken for the end. `isOver`: there is no reason to
+ * wait any longer.
  */
 export type DrainOptions = {
   timeoutMs: number
@@ -20,13 +20,13 @@ export type DrainOptions = {
 export type DrainResult =
   /** Seconds from the start until its last request. */
   | { kind: 'drained'; secondsToSafe: number }
-  /** What it still serves when the timeout is over. */
+  /** What it still serves after the timeout. */
   | { kind: 'serving'; perSecond: number; seconds: number }
-  /** Its sidecars do not answer, or nobody waits any longer. */
+  /** Its sidecars do not answer, or the wait was stopped. */
   | { kind: 'unknown' }
 
 const sampleMs = 500
-/** How long a canary is watched whose sidecars neither show requests nor confirm that there are none. */
+/** How long to watch a canary whose sidecars neither show requests nor confirm that there are none. */
 const unconfirmedMs = 10_000
 /** The share of promotions, at most, in which a pause between late requests is mistaken for their end. */
 const alpha = 0.01

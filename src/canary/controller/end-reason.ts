@@ -1,4 +1,4 @@
-// Adds to the reason of an ended promotion what its pods and their events tell.
+// Adds the cause from its pods and their events to the reason of an ended promotion.
 import { isReady } from '../../mesh/sidecar.ts'
 import { causeOf } from '../../verify/cause.ts'
 import type { Sample } from '../metrics/observer.ts'

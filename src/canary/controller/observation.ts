@@ -1,4 +1,4 @@
-// The observation that the state machine decides by: a sample, and what the watches, the hooks and the guard add.
+// Builds the observation for the state machine: a sample, and what the watches, the hooks and the guard report.
 import { keyOf } from '../../cluster/objects.ts'
 import type { ExternalChecks } from '../hooks/external-checks.ts'
 import type { Gates } from '../hooks/gates.ts'

@@ -30,7 +30,7 @@ import {
 import type { DrainTarget } from './undrained.ts'
 import { isTransient, RouteWriter } from './writer.ts'
 
-/** None of its methods rejects: whatever goes wrong ends the promotion and rolls its traffic back to stable. */
+/** None of its methods rejects: any failure ends the promotion and rolls its traffic back to stable. */
 export class PromotionRun {
   private readonly context: PromotionContext
   private readonly before: ActiveState
@@ -40,7 +40,7 @@ export class PromotionRun {
   private readonly load: SyntheticLoad | undefined
   private readonly writer: RouteWriter
   private readonly observations: ObservationBuilder
-  private readonly toldWebhooks: Promise<void>[] = []
+  private readonly notifications: Promise<void>[] = []
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -74,12 +74,12 @@ export class PromotionRun {
     return this.context.split
   }
 
-  /** The name under which it holds the Lease. */
+  /** The name that holds the Lease. */
   get identity(): string {
     return this.context.session.identity
   }
 
-  /** Where the canary's requests are counted. */
+  /** The pods whose counters show the canary's requests. */
   get drainTarget(): DrainTarget {
     const { selectors, plan } = this.context
     return { labels: selectors.canary, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
@@ -93,17 +93,17 @@ export class PromotionRun {
     return this.status.kind !== 'running'
   }
 
-  /** It has not ended, or not everything that it decided is written yet. */
+  /** True if it has not ended, or if a decision is not written yet. */
   get isBusy(): boolean {
     return !this.hasEnded() || !this.writer.isIdle()
   }
 
-  /** False when its traffic should return to stable and that is not written. */
+  /** False if its traffic should return to stable and that is not written. */
   get isSafe(): boolean {
     return isSafe(this.status) && this.writer.isIdle()
   }
 
-  /** Its traffic was rolled back, and nobody has checked yet whether the proxies follow. */
+  /** True if its traffic was rolled back, and nothing has checked yet whether the proxies follow. */
   get needsDrainCheck(): boolean {
     const isChecked = this.status.kind === 'ended' && this.status.isDrainChecked
     return isRolledBack(this.status) && !isChecked && this.status.kind !== 'lost'
@@ -148,7 +148,7 @@ export class PromotionRun {
     await this.end(reason, ending, interrupt)
   }
 
-  /** Waits until the outcome takes effect, and answers with it. `fast`: only settles the Lease. */
+  /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
     this.checks.stop()
     this.load?.stop()
@@ -159,7 +159,7 @@ export class PromotionRun {
       await settleLease(this.context, status())
       return promotion
     }
-    this.tell('post-rollout', status().state.reason)
+    this.notify('post-rollout', status().state.reason)
     const promotion = await awaitOutcome({
       context: this.context,
       status,
@@ -167,8 +167,8 @@ export class PromotionRun {
       drainChecked: () => this.drainChecked(),
     })
     await settleLease(this.context, status())
-    // The program exits after this, and would cut off the calls that are under way.
-    await Promise.all(this.toldWebhooks)
+    // The program exits after this, which would interrupt the current calls.
+    await Promise.all(this.notifications)
     return promotion
   }
 
@@ -178,7 +178,7 @@ export class PromotionRun {
     const isRenewed = await this.renew()
     const sample = await observer.sample()
     const observation = this.observations.build(this.state, sample, isRenewed)
-    // It may have been ended from outside during each wait.
+    // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
     deps.note(describeSample(this.state, observation))
     this.load?.aim(this.state, observation)
@@ -190,7 +190,7 @@ export class PromotionRun {
     await this.apply(withState(this.status, explained), actions)
   }
 
-  /** False while the API server does not answer: then nothing can be said of the canary either. */
+  /** False while the API server does not answer, because then nothing is known about the canary either. */
   private async renew(): Promise<boolean> {
     const { session, deps } = this.context
     try {
@@ -210,7 +210,7 @@ export class PromotionRun {
     const outcome = outcomeOf(status.state)
     if (outcome) this.context.deps.note(`${outcome.verdict}: ${outcome.reason}`)
     const changes = actions.map((action) => describeAction(this.plan, action)).join('; ')
-    if (actions.length > 0 || outcome) this.tell('event', changes || (outcome?.reason ?? ''))
+    if (actions.length > 0 || outcome) this.notify('event', changes || (outcome?.reason ?? ''))
     await this.writer.write(actions)
   }
 
@@ -229,7 +229,7 @@ export class PromotionRun {
     }
   }
 
-  /** Leaves what is not written by now to the post step and to the guard, which tries for as long as it takes. */
+  /** Leaves pending writes to the post step and to the guard, which retries as long as necessary. */
   private giveUp(reason: string, problem: unknown): void {
     this.writer.drop()
     const error = `${reason}; and rolling back to stable failed: ${messageOf(problem)}`
@@ -241,19 +241,19 @@ export class PromotionRun {
     const reason = `this run lost the promotion: ${message}`
     const { clock, note } = this.context.deps
     const wasRunning = !this.hasEnded()
-    // Whoever holds the Lease decides: this run writes nothing any more.
+    // The holder of the Lease decides, so this run stops writing.
     this.writer.drop()
     this.status = lose(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)
     if (wasRunning) note(reason)
   }
 
   private drainChecked(): void {
-    // A cancelled wait is left to the post step.
+    // The post step continues a cancelled wait.
     const isDrainChecked = !this.context.deps.signal.aborted
     if (this.status.kind === 'ended') this.status = { ...this.status, isDrainChecked }
   }
 
-  private tell(...news: Parameters<Webhooks['tell']>): void {
-    this.toldWebhooks.push(this.webhooks.tell(...news))
+  private notify(...news: Parameters<Webhooks['notify']>): void {
+    this.notifications.push(this.webhooks.notify(...news))
   }
 }

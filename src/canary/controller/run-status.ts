@@ -1,4 +1,4 @@
-// How this run stands with its promotion: still running, ended in one way or another, or not the holder any more. Pure.
+// The status of this run's promotion: running, ended in one way or another, or lost to another holder. Pure.
 import { isHeldAsPlanned } from '../state/ending.ts'
 import type { ActiveState, EndedState, State } from '../state/types.ts'
 
@@ -10,7 +10,7 @@ export type EndedStatus =
   | (Ending & { kind: 'ended'; isDrainChecked: boolean })
   /** Cancelled. A later run may resume from `resumable`. */
   | (Ending & { kind: 'interrupted'; resumable: State })
-  /** Someone else holds the Lease: this run writes nothing any more. */
+  /** Another process holds the Lease, so this run writes nothing. */
   | (Ending & { kind: 'lost'; isRollbackMissing: boolean })
   /** The rollback could not be written. The post step and the guard have to write it. */
   | (Ending & { kind: 'unsafe' })
@@ -44,19 +44,19 @@ export function withCompanion(status: EndedStatus, rolledBackWith: string | unde
   return rolledBackWith === undefined ? rest : { ...rest, rolledBackWith }
 }
 
-/** Someone else holds the Lease. `state` and `error` are for a run that was under way; an ended one keeps its own. */
+/** Another process holds the Lease. `state` and `error` are for a running promotion; an ended one keeps its own. */
 export function lose(status: RunStatus, state: EndedState, error: string): EndedStatus {
   if (status.kind === 'running') return { kind: 'lost', state, error, isRollbackMissing: false }
   return { ...endingOf(status), kind: 'lost', isRollbackMissing: !isSafe(status) }
 }
 
-/** Not everything that was decided is written, and this run does not write it any more. */
+/** Not every decision is written, and this run does not write any more. */
 export function failRollback(status: EndedStatus, error?: string): EndedStatus {
   const ending = { ...endingOf(status), ...(error === undefined ? {} : { error }) }
   return status.kind === 'lost' ? { ...ending, kind: 'lost', isRollbackMissing: true } : { ...ending, kind: 'unsafe' }
 }
 
-/** False when a rollback was decided and could not be written. */
+/** False if a rollback was decided and could not be written. */
 export function isSafe(status: RunStatus): boolean {
   return status.kind !== 'unsafe' && !(status.kind === 'lost' && status.isRollbackMissing)
 }

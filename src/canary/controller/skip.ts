@@ -1,4 +1,4 @@
-// Whether there is anything to promote: a canary that has its weight already is left as it is.
+// Checks whether there is anything to promote. A canary that already has its weight is skipped.
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { readLeftPromotion } from '../ownership/lease.ts'
@@ -8,9 +8,9 @@ import { isAdopted } from './adopt.ts'
 import { splitOf } from './context.ts'
 
 /**
- * Why the canary is left as it is; undefined when there is something to do. There is when a canary with all the traffic
- * is not adopted yet, and when a run died before its last step had passed. `weight`: the canary's weight now, in
- * per cent.
+ * Why the canary is skipped; undefined if there is something to do. That is also the case if a canary with all the
+ * traffic is not adopted yet, or if a run died before its last step had passed. `weight`: the canary's current weight,
+ * in per cent.
  */
 export async function whySkipped(
   cluster: Cluster,

@@ -1,4 +1,4 @@
-// From outside a promotion: whether a canary without a weight still serves, and what a person has to know when it does.
+// Checks from outside a promotion whether a canary without weight still serves, and explains why.
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import { keyOf, type Pod, systemNamespace } from '../../cluster/objects.ts'
@@ -15,10 +15,12 @@ import type { Split } from '../../policies/routes.ts'
 import type { Labels } from '../workload/selectors.ts'
 import { waitForDrain, type DrainResult, type SampleRequests } from './drain.ts'
 
-/** What it takes to sample a canary from outside its promotion. Plain data: the main step hands it to the post step. */
+/**
+ * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
+ */
 export type DrainTarget = { labels: Labels; metrics: MetricNames; timeoutMs: number }
 
-/** Why the canary still serves when the timeout is over; undefined when nothing shows that it does. */
+/** Why the canary still serves after the timeout; undefined if nothing shows that it does. */
 export async function findUndrained(
   cluster: Cluster,
   split: Split,
@@ -31,7 +33,7 @@ export async function findUndrained(
   return result.kind === 'serving' ? explainServing(cluster, split, result) : undefined
 }
 
-/** By the counters of the pods with these labels. No pods serve no requests: 0. */
+/** Samples the counters of the pods with these labels. Without pods there are no requests: 0. */
 function samplerOf(cluster: Cluster, namespace: string, labels: Labels, metrics: MetricNames): SampleRequests {
   const read = sidecarReader(cluster, metrics)
   let before: Map<string, Reading> | undefined
@@ -49,7 +51,7 @@ function samplerOf(cluster: Cluster, namespace: string, labels: Labels, metrics:
   }
 }
 
-/** What a person would find who asks why the proxies do not follow the routes. */
+/** Explains why the proxies do not follow the routes, as far as the cluster shows it. */
 export async function explainServing(
   cluster: Cluster,
   split: Split,

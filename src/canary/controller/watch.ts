@@ -1,4 +1,4 @@
-// The objects that promotions watch, each read once and then kept up to date.
+// Watches the objects of the promotions: reads each once, then keeps it up to date.
 import type { Cluster } from '../../cluster/client.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import { gatewayLabel } from '../../policies/compile/names.ts'

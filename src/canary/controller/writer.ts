@@ -1,4 +1,4 @@
-// Writes the actions of the state machine to the cluster: in their order, one at a time, and again while the API server
+// Writes the actions of the state machine to the cluster: in order, one at a time, and again while the API server
 // refuses them.
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
@@ -12,7 +12,7 @@ import type { LeaseSession } from '../ownership/session.ts'
 import { removeManagedRoutes, resetToStable, setHeaderRoute, setMirror, setWeight } from '../traffic/router.ts'
 import { describeAction } from './log-format.ts'
 
-/** An API server that has just started forbids everything until it has loaded who may do what. */
+/** An API server that has just started forbids everything until it has loaded its rights. */
 const forbiddenMs = 15_000
 /** The watch may lag behind the writes of two samples. Older writes do not matter. */
 const keptWrites = 20
@@ -52,18 +52,18 @@ export class RouteWriter {
     this.deps = deps
   }
 
-  /** Answers whether everything is written. @throws Error when the server refuses for too long, or for good. */
+  /** Returns whether everything is written. @throws Error if the server refuses for too long, or permanently. */
   write(actions: Action[]): Promise<boolean> {
     this.pending = [...this.pending, ...actions]
     return this.inTurn()
   }
 
-  /** Tries again what is pending, if anything; answers and throws as `write`. */
+  /** Retries pending actions; returns and throws like `write`. */
   settled(): Promise<boolean> {
     return this.pending.length === 0 ? Promise.resolve(true) : this.inTurn()
   }
 
-  /** Forgets what is pending: it is not written any more. */
+  /** Drops the pending actions. */
   drop(): void {
     this.pending = []
     this.refusedSince = undefined

@@ -7,10 +7,10 @@ import type { PromotionStatus } from './promotion-status.ts'
 type Command = CanaryConfig['checks']['commands'][string]
 type Exit = { code: number | null; killedBy: NodeJS.Signals | null }
 
-/** Only the end of the output is kept, as so many characters. */
+/** Keeps this many characters from the end of the output. */
 const keptOutput = 4_000
 
-/** Passes when the program exits with 0. On a timeout or an abort it is killed, with every process that it started. */
+/** Passes if the program exits with 0. On a timeout or an abort, kills it and every process that it started. */
 export function runCheckCommand(
   { run: [program = '', ...args], timeout }: Command,
   status: PromotionStatus,
@@ -44,7 +44,7 @@ function timedOut(timeoutMs: number, output: string): CheckAnswer {
   return { state: 'fail', text: `killed after ${timeoutMs / 1000} s (\`timeout\`)${line && `: ${line}`}` }
 }
 
-/** A program that something else killed says nothing about the canary. */
+/** If something else killed the program, its exit says nothing about the canary. */
 function answerOf({ code, killedBy }: Exit, output: string): CheckAnswer {
   if (code === null) return { state: 'undecided', text: `killed by ${killedBy ?? 'a signal'}` }
   return { state: code === 0 ? 'pass' : 'fail', text: lastLine(output) || `exit code ${code}` }
@@ -72,6 +72,6 @@ function killGroup({ pid }: ChildProcess): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')
   } catch {
-    // It ended by itself a moment before.
+    // The program has just ended by itself.
   }
 }

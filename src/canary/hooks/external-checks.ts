@@ -12,13 +12,13 @@ import { callWebhook } from './webhooks.ts'
 
 export type ExternalChecks = {
   start: () => void
-  /** The last answer of each check that has one. */
+  /** The last answer of each check that has answered. */
   latest: () => Finding[]
-  /** Ends the checks that are running. */
+  /** Stops the running checks. */
   stop: () => void
 }
 
-/** A check is run again every `everyMs`; it fails the canary after so many failures in a row. */
+/** Runs a check every `everyMs`; it fails the canary after this many failures in a row. */
 type Check = {
   name: string
   everyMs: number
@@ -59,7 +59,7 @@ function checksOf(cluster: Cluster, plan: CanaryConfig, status: () => PromotionS
   ]
 }
 
-/** A query starts late: its answer is about the time before. */
+/** A query waits one period, because its answer is about the time before. */
 function queryChecks(cluster: Cluster, plan: CanaryConfig, status: () => PromotionStatus): Check[] {
   if (!plan.prometheus) return []
   const prometheus = prometheusClient(cluster, plan.prometheus)
@@ -80,7 +80,8 @@ function scheduleOf(
 }
 
 /**
- * Never runs a check twice at a time: one that takes longer than its period is run again as soon as it has answered.
+ * Never runs a check twice at the same time. A check that takes longer than its period runs again as soon as it has
+ * answered.
  */
 async function repeat(
   { name, everyMs, failures, startsLate, run }: Check,

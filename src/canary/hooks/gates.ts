@@ -1,10 +1,10 @@
-// Asks the hooks that a promotion must wait for: in the background, and again until they say yes.
+// Calls the hooks that a promotion must wait for, in the background, until they pass.
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { Finding, Gate } from '../state/finding.ts'
 
 export type Gates = {
-  /** The last answer of each gate that is due; asks those whose last answer is old. */
+  /** Returns the last answer of each due gate, and calls those whose last answer is old. */
   answers: (due: Gate[]) => Partial<Record<Gate, Finding>>
 }
 

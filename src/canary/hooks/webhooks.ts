@@ -1,4 +1,4 @@
-// Calls webhooks as Flagger does, with the same payload to the same kinds of hooks: a service written for Flagger works
+// Calls webhooks with the same payload and for the same hook types as Flagger, so a service written for Flagger works
 // here. See https://docs.flagger.app/usage/webhooks; we add `type`, `canaryWeight`, `stable` and `canary`.
 import { createHash } from 'node:crypto'
 import type { CanaryConfig } from '../../config/schema.ts'
@@ -10,10 +10,10 @@ import type { PromotionStatus } from './promotion-status.ts'
 type Webhook = CanaryConfig['webhooks'][string]
 
 export type Webhooks = {
-  /** The answer of all hooks of the kind together. */
+  /** Calls all hooks of the type, and returns their combined answer. */
   ask: (kind: Gate) => Promise<Finding>
-  /** Never rejects: a failed call is only noted. */
-  tell: (kind: 'post-rollout' | 'event', message: string) => Promise<void>
+  /** Calls all hooks of the type. Never rejects: it only notes a failed call. */
+  notify: (kind: 'post-rollout' | 'event', message: string) => Promise<void>
 }
 
 export function createWebhooks(
@@ -35,7 +35,7 @@ export function createWebhooks(
       const none: Finding = { name: kind, state: 'undecided', text: 'there is no such webhook', at: clock.now() }
       return decisive(kind, findings) ?? none
     },
-    async tell(kind, message) {
+    async notify(kind, message) {
       const now = status()
       const metadata = kind === 'event' ? eventMetadata(now, message) : {}
       const calls = hooksOf(kind).map(async ([name, hook]) => {
@@ -47,7 +47,7 @@ export function createWebhooks(
   }
 }
 
-/** One hook that asks for a rollback is enough. For any other gate all hooks must pass. */
+/** One hook can request a rollback. For any other gate, all hooks must pass. */
 function decisive(kind: Gate, findings: Finding[]): Finding | undefined {
   const passes = ({ state }: Finding) => state === 'pass'
   const first = kind === 'rollback' ? findings.find(passes) : findings.find((finding) => !passes(finding))
@@ -58,7 +58,7 @@ function eventMetadata({ phase }: PromotionStatus, eventMessage: string): Record
   return { eventMessage, eventType: phase === 'Failed' ? 'Warning' : 'Normal', timestamp: String(Date.now()) }
 }
 
-/** Only a 2xx passes. A hook that does not answer is called again, up to `retries` times, and then fails. */
+/** Only a 2xx status passes. A hook that does not answer is called again, up to `retries` times, and then fails. */
 export async function callWebhook(
   plan: CanaryConfig,
   hook: Webhook,
@@ -91,7 +91,7 @@ function firstLine(text: string): string {
   return text.trim().split('\n')[0]!.slice(0, 200)
 }
 
-/** The checksum tells the plan of one promotion from that of another. */
+/** The checksum distinguishes the plans of two promotions. */
 function payload(
   plan: CanaryConfig,
   { type, metadata }: Webhook,

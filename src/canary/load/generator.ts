@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream'
 export type LoadGenerator = {
   /** Requests per second from now on. */
   setRate: (perSecond: number) => void
-  /** Requests that got any answer since the last call. */
+  /** Requests that got any response since the last call. */
   takeAnswered: () => number
   stop: () => void
 }
@@ -15,8 +15,8 @@ const maxConcurrent = 64
 const requestTimeoutMs = 10_000
 
 /**
- * `connect` opens a connection to the gateway; connections are kept alive. A request without an answer is simply not
- * counted: the sidecars report what failed.
+ * `connect` opens a connection to the gateway. Connections are kept alive. A request without a response does not count,
+ * because the sidecars report failures.
  */
 export function createLoadGenerator(
   connect: () => Promise<Duplex>,
@@ -40,7 +40,7 @@ export function createLoadGenerator(
   }
 
   const timer = setInterval(() => {
-    // At most one second's requests wait to be sent.
+    // At most the requests of one second wait to be sent.
     due = Math.min(due + (perSecond * intervalMs) / 1000, perSecond)
     for (; due >= 1 && running < maxConcurrent; due--) send()
   }, intervalMs)
@@ -71,7 +71,7 @@ function agentOver(connect: () => Promise<Duplex>): http.Agent {
   return agent
 }
 
-/** What the users' own traffic brings, and what the canary needs in a step. */
+/** The users' own traffic, and what the canary needs in a step. */
 export type Demand = {
   /** Requests that the canary needs in the step. */
   needed: number

@@ -1,5 +1,5 @@
-// Sends synthetic requests through the ingress gateway when users send too few to judge the canary by. They go to a
-// ready pod of the gateway, at the port where it speaks plain HTTP.
+// Sends synthetic requests through the ingress gateway if users send too few to judge the canary. They go to a ready
+// pod of the gateway, at its port for plain HTTP.
 import type { Duplex } from 'node:stream'
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
@@ -24,7 +24,7 @@ export type SyntheticLoad = {
 
 const defaultMaxRate = 100
 
-/** Adds as many requests as the users' own fall short of what certifies the success rate within a step. */
+/** Adds the requests that the users' traffic lacks to certify the success rate within a step. */
 export async function syntheticLoad(
   cluster: Cluster,
   config: Config,
@@ -68,7 +68,7 @@ function canaryShare({ phase, steps, weight }: State): number {
   return step?.kind === 'mirror' ? step.weight : weight
 }
 
-/** Chooses a pod anew for each connection. @throws Error when no Service of the gateway has port 80. */
+/** Chooses a pod for each connection. @throws Error if no Service of the gateway has port 80. */
 async function gatewayConnector(
   cluster: Cluster,
   forward: Forward,

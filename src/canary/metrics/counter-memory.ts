@@ -1,4 +1,4 @@
-// Remembers the last reading of each pod, to tell what its counters gained since.
+// Remembers the last reading of each pod, and computes how much its counters grew.
 import type { Pod } from '../../cluster/objects.ts'
 import { counterDeltas, type Reading } from '../../metrics/counters.ts'
 import { podId } from './counter-reader.ts'
@@ -6,13 +6,12 @@ import { podId } from './counter-reader.ts'
 export type CounterMemory = {
   /** Registers the pods that run now. `sampled` are those whose counters are read from their first moment on. */
   register: (running: Pod[], sampled: Pod[]) => void
-  /** What the pod counted since its last reading, and remembers this one. */
+  /** Returns what the pod counted since its last reading, and stores this one. */
   deltaSince: (id: string, reading: Reading) => Reading
 }
 
 /**
- * A new pod counts from zero. A pod that may have served requests before anybody read its counters counts from its
- * first reading.
+ * A new pod counts from zero. A pod that may have served requests before its first reading counts from that reading.
  */
 export function createCounterMemory(): CounterMemory {
   const known = new Set<string>()

@@ -1,5 +1,5 @@
-// Samples a canary: what each version served since the last sample, and how its pods are. Pods come from a watch; the
-// API server is asked for counters only.
+// Samples a canary: what each version served since the last sample, and the state of its pods. A watch provides the
+// pods, so the API server only has to return counters.
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
@@ -34,9 +34,7 @@ export type Observer = {
   canaries: () => Pod[]
 }
 
-/**
- * @throws Error when the counters cannot be read at all: a missing right, or no Prometheus where there should be one.
- */
+/** @throws Error if the counters cannot be read at all: a right is missing, or Prometheus is not there. */
 export async function createObserver(
   cluster: Cluster,
   watches: ObjectWatch<Pod>[],

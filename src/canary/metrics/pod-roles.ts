@@ -1,10 +1,10 @@
-// Which part a pod plays in a promotion. Pure.
+// The role of a pod in a promotion. Pure.
 import { matches } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 
 export type VersionRole = 'canary' | 'stable'
-/** A client is any other pod: it may call the service. */
+/** A client is any pod of neither version: it may call the service. */
 export type Role = VersionRole | 'client'
 
 /** Versions are pods of the service's own namespace; a pod with the same labels elsewhere is a client. */

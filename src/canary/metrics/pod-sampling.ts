@@ -9,10 +9,10 @@ export type PodSampler = {
   skip: (pods: Pod[]) => void
 }
 
-/** A client that never called the service is read in one of so many samples. */
+/** A client that never called the service is read in one of this many samples. */
 const idleClientEvery = 10
 
-/** Of more than `maxPods` pods of a role it chooses always the same ones, as long as they live. */
+/** If a role has more than `maxPods` pods, always chooses the same ones as long as they live. */
 export function createPodSampler(
   maxPods: number,
   roleOf: (pod: Pod) => Role,

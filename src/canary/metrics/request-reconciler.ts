@@ -9,9 +9,9 @@ export type Pending = { abandoned: number; cutOff: number }
 export const nothingPending: Pending = { abandoned: 0, cutOff: 0 }
 
 /**
- * Counts a request as failed when the caller's sidecar says so. A request that has no counterpart on the other side
- * waits for one sample. After that, an abandoned one was abandoned by the user, and a cut-off one never reached the
- * server's counters and is one more failed request. `served`: what the version's sidecars counted. `complete`: all of
+ * Counts a request as failed if the caller's sidecar says so. A request without a counterpart on the other side waits
+ * for one sample. After that, an abandoned request was abandoned by the user, and a cut-off request never reached the
+ * server's counters and counts as one more failure. `served`: what the version's sidecars counted. `complete`: all of
  * those sidecars could be read.
  */
 export function reconcile(

@@ -1,4 +1,4 @@
-// Reads the sidecars' counters from each pod, through the API server. This needs nothing installed in the cluster.
+// Reads the sidecars' counters from each pod, through the API server. Needs no installation in the cluster.
 import pMap from 'p-map'
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
@@ -24,7 +24,7 @@ export function sidecarReader(cluster: Cluster, metrics: MetricNames): CounterRe
   }
 }
 
-/** A pod that does not answer now may do so later, or be gone. A missing right stays missing. */
+/** A pod that does not answer may answer later, or be gone. A missing right stays missing. */
 function throwIfForbidden(error: unknown): undefined {
   if (!(error instanceof ApiError) || (error.status !== 401 && error.status !== 403)) return undefined
   throw new Error(

@@ -1,4 +1,4 @@
-// Which version a caller's series is about. Pure.
+// Finds the version that a caller's series is about. Pure.
 import type { Pod } from '../../cluster/objects.ts'
 import type { SeriesLabels } from '../../metrics/counters.ts'
 import type { Role, VersionRole } from './pod-roles.ts'
@@ -6,7 +6,10 @@ import type { Role, VersionRole } from './pod-roles.ts'
 export type VersionAttribution = Record<VersionRole, (labels: SeriesLabels) => boolean>
 type VersionNames = { versionLabels: Set<string>; workloads: Set<string> }
 
-/** Goes by the workload's name where the caller knows it, else by the label `version` if only one of the two has it. */
+/**
+ * Uses the workload's name if the caller knows it, otherwise the label `version` if only one of the two versions has
+ * it.
+ */
 export function attributeToVersions(pods: Pod[], roleOf: (pod: Pod) => Role): VersionAttribution {
   const canary = namesOf(pods.filter((pod) => roleOf(pod) === 'canary'))
   const stable = namesOf(pods.filter((pod) => roleOf(pod) === 'stable'))

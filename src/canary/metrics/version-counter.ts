@@ -1,4 +1,4 @@
-// Counts what each version served, each request once, from its own sidecars and from those of its callers.
+// Counts the requests to each version once each, from its own sidecars and those of its callers.
 import type { Pod } from '../../cluster/objects.ts'
 import type { MetricNames, Reading } from '../../metrics/counters.ts'
 import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
@@ -7,7 +7,7 @@ import { addCallerFailures, countCallerFailures, countServed, noCallerFailures }
 import { nothingPending, reconcile } from './request-reconciler.ts'
 import type { VersionAttribution } from './version-attribution.ts'
 
-/** A pod that answered: all that it has counted, and what of it is new. */
+/** A pod that answered: its counters, and how much they grew. */
 export type PodReading = { pod: Pod; role: Role; reading: Reading; delta: Reading }
 
 export type VersionCounter = (

@@ -50,7 +50,7 @@ export async function deleteGuard(cluster: Cluster, namespace: string, name: str
     await cluster.remove(kind, namespace, name)
 }
 
-/** What a person would find at the guard's Job and pod. */
+/** Reads the cause from the guard's Job and pod, as a person would. */
 export async function explainMissingGuard(cluster: Cluster, namespace: string, name: string): Promise<string> {
   const [pod] = await cluster.list<Pod>('Pod', namespace, { labelSelector: `batch.kubernetes.io/job-name=${name}` })
   if (pod) return explainPod(cluster, namespace, pod)

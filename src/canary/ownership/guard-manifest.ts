@@ -50,7 +50,9 @@ export function guardManifest(
   ]
 }
 
-/** The one Lease and the objects with the routes, by name. A right to create events cannot be limited to a name. */
+/**
+ * Rights for one Lease and the objects with the routes, by name. A right to create events cannot be limited to a name.
+ */
 function rules({ lease, saved }: GuardSpec): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
   const plurals = {

@@ -1,4 +1,4 @@
-// What a guard works by: the Lease to watch, and the routes to restore when nobody renews it.
+// The input of a guard: the Lease to watch, and the routes to restore if no run renews it.
 import type { Routed, Split } from '../../policies/routes.ts'
 
 /** `identity`: the holder to watch; `afterMs`: how long it may stop renewing; `saved`: the routes to restore. */

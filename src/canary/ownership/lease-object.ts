@@ -21,7 +21,7 @@ export function annotationPath(annotation: string): string {
   return `/metadata/annotations/${annotation.replace('/', '~1')}`
 }
 
-/** Where the guard and the post step write. */
+/** The paths that the guard and the post step write. */
 export const leasePaths = { ended: annotationPath(endedAnnotation), guard: annotationPath(guardAnnotation) }
 
 export function leaseName(service: string): string {
@@ -49,12 +49,12 @@ export function isGuardIdentity(holder: string): boolean {
   return holder.startsWith(guardPrefix)
 }
 
-/** The run that a holder's name belongs to, for messages: without the suffix that tells the claims of one run apart. */
+/** The run in a holder's name, for messages: without the suffix that distinguishes the claims of one run. */
 export function runOfHolder(holder: string): string {
   return holder.replace(guardPrefix, 'the guard of ').replace(/ \([0-9a-f]{8}\)$/, '')
 }
 
-/** What the Lease keeps of an unfinished promotion; undefined when nothing readable is there. */
+/** The unfinished promotion that the Lease stores; undefined if there is none that can be read. */
 export function savedPromotion(lease: Lease | undefined): SavedPromotion | undefined {
   const text = lease?.metadata.annotations?.[stateAnnotation]
   if (text === undefined) return undefined
@@ -66,7 +66,7 @@ export function savedPromotion(lease: Lease | undefined): SavedPromotion | undef
   }
 }
 
-/** Why a run does not hold this Lease any more. */
+/** Why a run no longer holds this Lease. */
 export function explainLoss(lease: Lease): string {
   const holder = holderOf(lease)
   const ended = lease.metadata.annotations?.[endedAnnotation]

@@ -1,5 +1,5 @@
-// Which run promotes a service: a Lease in its namespace, renewed with every sample, that also saves how far the
-// promotion is. A second run waits, or fails and names the holder; a run that stops renewing loses the Lease.
+// Decides which run promotes a service. A Lease in the service's namespace, renewed with every sample, also stores the
+// promotion's progress. A second run waits, or fails and names the holder. A run that stops renewing loses the Lease.
 import { randomUUID } from 'node:crypto'
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
 import { isConflict } from '../../cluster/api-error.ts'
@@ -22,22 +22,22 @@ import {
 } from './lease-object.ts'
 
 export type LeaseClaim = {
-  /** The holder's name: the run, and a suffix that tells the claims of one run apart. */
+  /** The holder's name: the run, and a suffix that distinguishes the claims of one run. */
   identity: string
   lease: Lease
-  /** What an earlier run left. */
+  /** The unfinished promotion of an earlier run. */
   before: SavedPromotion | undefined
-  /** Whether the guard of this claim watches it, as of the last renewal. */
+  /** Whether the guard of this claim watched it at the last renewal. */
   guarded: () => boolean
-  /** Renews the Lease and saves how far the promotion is. @throws LeaseLost when this run does not hold it any more. */
+  /** Renews the Lease and saves the progress. @throws LeaseLost if this run no longer holds it. */
   renew: (saved: SavedPromotion) => Promise<void>
-  /** Gives the Lease up and leaves `saved` for a later run to resume from. */
+  /** Releases the Lease and keeps `saved` for a later run to resume. */
   release: (saved: SavedPromotion) => Promise<void>
   /** Deletes the Lease and, with it, everything that belongs to it. */
   end: () => Promise<void>
 }
 
-/** This run does not hold the promotion's Lease any more. */
+/** Thrown if this run no longer holds the promotion's Lease. */
 export class LeaseLost extends Error {
   override name = 'LeaseLost'
 }
@@ -55,7 +55,7 @@ export type ClaimOptions = {
 }
 
 const pollMs = 1_000
-/** How many conflicts in a row a write survives. */
+/** How many attempts a write has if conflicts follow each other. */
 const attempts = 5
 
 /** @throws Error naming the run that holds the Lease, when that run is alive and `waitMs` is over. */
@@ -79,7 +79,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
       isAnnounced = true
       continue
     }
-    // On a conflict another run was faster. A server that refuses every write is not asked forever.
+    // On a conflict, another run was faster. Attempts are limited, because a server may refuse every write.
     const written = lease ? takeLease(cluster, lease, identity, claiming) : createLease(cluster, identity, claiming)
     const taken = await written.catch((error: unknown) => undefinedOnConflict(error, ++conflicts))
     if (!taken) continue
@@ -88,7 +88,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   }
 }
 
-/** Undefined for a conflict that is worth another attempt. @throws the error otherwise. */
+/** Undefined for a conflict, which is worth another attempt. @throws the error otherwise. */
 function undefinedOnConflict(error: unknown, conflicts: number): undefined {
   if (conflicts < attempts && isConflict(error)) return undefined
   throw error
@@ -198,7 +198,7 @@ function claimOf(
     renew: (saved) => write([renewal(), save(saved)]),
     release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
     end: async () => {
-      // A suspended run may have lost it meanwhile. A run that has just renewed keeps it until it is deleted.
+      // A suspended run may have lost the Lease. A run that has just renewed it keeps it until it is deleted.
       await write([renewal()])
       await cluster.remove('Lease', namespace, name, lease.metadata.uid)
     },
@@ -229,8 +229,8 @@ async function writeAsHolder(
 }
 
 /**
- * Takes the promotion from whoever holds it; undefined when there is none. A run that is alive notices at its next
- * sample. `why` tells that run what happened.
+ * Takes the promotion from its holder; undefined if there is none. A run that is alive notices at its next sample.
+ * `why` tells that run the reason.
  */
 export async function seizeLease(
   cluster: Cluster,

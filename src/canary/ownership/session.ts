@@ -1,4 +1,5 @@
-// What lets a promotion outlive its run: the Lease that saves how far it is, the routes from before it, and the guard.
+// Keeps what a promotion needs to outlive its run: the Lease with its progress, the routes from before it, and the
+// guard.
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
@@ -29,24 +30,24 @@ export type SessionDeps = {
 
 export type LeaseSession = {
   identity: string
-  /** How far an earlier run of the same canary and plan came. */
+  /** The progress of an earlier run of the same canary and plan. */
   resumedFrom: State | undefined
   /** The routes from before the promotion. */
   savedRoutes: Routed[]
   isGuarded: () => boolean
   /** Why the guard Job has not started. */
   explainMissingGuard: () => Promise<string>
-  /** @throws LeaseLost when this run does not hold the Lease any more. */
+  /** @throws LeaseLost if this run no longer holds the Lease. */
   renew: (state: State) => Promise<void>
   /** Deletes the guard and keeps the Lease. */
   deleteGuard: () => Promise<void>
-  /** Leaves `state` for a later run to resume from. */
+  /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
-  /** Deletes the Lease and all that belongs to it: the promotion is over. */
+  /** Deletes the Lease and all objects that belong to it, because the promotion is over. */
   end: () => Promise<void>
 }
 
-/** @throws Error when another run holds the Lease or the guard cannot be created; then nothing is left behind. */
+/** @throws Error if another run holds the Lease, or if the guard cannot be created; then it removes what it created. */
 export async function openSession(
   cluster: Cluster,
   split: Split,
@@ -105,7 +106,7 @@ function withRemedy(problem: unknown): never {
   )
 }
 
-/** Whether an earlier run left the same canary and plan, unfinished or stopped where the plan says so. */
+/** True if an earlier run of the same canary and plan did not finish, or stopped where the plan says so. */
 function isResumable(
   left: SavedPromotion | undefined,
   { plan, template }: Pick<SavedPromotion, 'plan' | 'template'>,
@@ -114,13 +115,13 @@ function isResumable(
   return left.state.phase !== 'ended' || isHeldAsPlanned(left.state)
 }
 
-/** Without the times of each step, which nothing reads: an annotation has to hold a hundred steps. */
+/** The state without the times of each step, which nothing reads: a hundred steps must fit into an annotation. */
 function compact(state: State): State {
   const withoutTimes = (counts: RequestCounts): RequestCounts => ({ ...counts, times: noRequests.times })
   return mapSteps(state, (step) => ({ ...step, canary: withoutTimes(step.canary), stable: withoutTimes(step.stable) }))
 }
 
-/** The routes as an earlier run saved them when this run resumes it; otherwise the present ones, which it saves. */
+/** The routes that an earlier run saved, if this run resumes it; otherwise the current ones, which it saves. */
 async function saveRoutes(
   cluster: Cluster,
   split: Split,

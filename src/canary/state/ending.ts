@@ -1,4 +1,4 @@
-// How a promotion ends: promoted, held at its weight, or with all traffic on stable. Pure.
+// Ends a promotion: promoted, held at its weight, or with all traffic on stable. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { clearActions } from './stages.ts'
 import { endCurrentStep, progressOf, type BetweenSteps } from './steps.ts'

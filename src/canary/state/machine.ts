@@ -51,8 +51,8 @@ function rule<Found>({ when, then }: { when: (turn: Turn) => Found | undefined; 
 type Then<Found> = (found: Found, turn: Turn) => Next
 
 /**
- * The first rule that applies decides, so their order says what matters most: what takes traffic from the canary comes
- * before what waits, and what waits before what gives it more.
+ * The first rule that applies decides, so their order shows what matters most: rules that take traffic from the canary,
+ * then rules that wait, then rules that give it more.
  */
 const rules: Rule[] = [
   rule({ when: findRollbackRequest, then: obeyRollbackRequest }),
@@ -66,7 +66,7 @@ const rules: Rule[] = [
   rule({ when: ({ state }) => inPhase(state, 'watching'), then: watchStep }),
 ]
 
-/** What follows from one sample. `now`: milliseconds since the epoch. */
+/** Decides what follows from one sample. `now`: milliseconds since the epoch. */
 export function next(plan: CanaryConfig, before: State, observation: Observation, now: number): Next {
   if (before.phase === 'ended') return { state: before, actions: [] }
   const state = addObservation(plan, before, observation, now)
@@ -128,7 +128,7 @@ function obeyRollbackRequest({ name }: Finding, { state, now }: Turn): Next {
 
 // The canary failed.
 
-/** The first reason to call the canary failed, in words. */
+/** The first reason why the canary failed, in words. */
 function findFailure({ plan, state, observation: { fault } }: Turn): string | undefined {
   if (fault !== undefined || state.phase === 'waiting') return fault
   const result = explainChecks(plan, state).find(({ verdict }) => verdict === 'fail')
@@ -138,7 +138,7 @@ function findFailure({ plan, state, observation: { fault } }: Turn): string | un
   return finding && `${finding.name}: ${finding.text}`
 }
 
-// Somebody else changed the traffic: what is observed from now on is not what the plan asked for.
+// Someone else changed the traffic, so what is observed from now on is not what the plan asked for.
 
 const maxTakeovers = 3
 
@@ -201,7 +201,8 @@ export function dueGates(plan: CanaryConfig, state: State): Gate[] {
   ]
 }
 
-// The counters cannot be read: no evidence is not good evidence, so nothing advances, and after the deadline it ends.
+// The counters cannot be read. No evidence is not good evidence, so nothing advances, and after the deadline the
+// promotion ends.
 
 function waitForCounters(since: number, { plan, state, now }: Turn): Next {
   if (now - since < plan.progressDeadline) return stay(state)
@@ -214,14 +215,14 @@ function waitForCounters(since: number, { plan, state, now }: Turn): Next {
   )
 }
 
-/** Ends undecided where to go on is out of the question, also with `onInconclusive: promote`. */
+/** Ends undecided, even with `onInconclusive: promote`, because the promotion cannot continue. */
 function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: number): Next {
   const outcome = plan.onInconclusive === 'hold' ? 'held' : 'inconclusive'
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
 }
 
-// With all the traffic the canary misses its limit, and nobody can tell whether stable would keep it: an outage of
-// what both call looks the same. So the canary returns to the step before, where stable serves beside it, and goes on
+// The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a
+// shared dependency looks the same. So the canary returns to the step before, where stable serves too, and continues
 // from there.
 
 const maxReturns = 3
@@ -255,7 +256,7 @@ function lastSharedWeight({ steps, startWeight }: ActiveState): number {
   return shared?.weight ?? (startWeight < 100 ? startWeight : 0)
 }
 
-/** Stable gets nothing and never served beside the canary: blue and green. */
+/** True if stable gets no traffic and never served beside the canary, as in a blue-green switch. */
 const isAlone = (state: ActiveState) => state.weight === 100 && lastSharedWeight(state) === 0
 
 /** A limit that the canary misses, and stable as well. */
@@ -327,7 +328,7 @@ function isCertain(plan: CanaryConfig, state: WatchingState): boolean {
   )
 }
 
-/** What keeps the step from passing though no check failed. */
+/** Why the step does not pass although no check failed. */
 function findDoubt(plan: CanaryConfig, state: WatchingState): string | undefined {
   const { canary, watched } = currentStep(state.steps)
   const { minRequests } = plan.checks
@@ -352,7 +353,7 @@ function checksThatAnswer({ checks: { queries, commands }, webhooks }: CanaryCon
   ]
 }
 
-// Before the last step somebody may have to confirm the promotion.
+// A webhook may have to confirm the promotion before the last step.
 
 function waitForConfirmation(state: ConfirmingState, { plan, observation: { gates }, now }: Turn): Next {
   if (!isAwaiting(plan, state, 'confirm-promotion')) return advance(plan, state, now)
@@ -362,7 +363,7 @@ function waitForConfirmation(state: ConfirmingState, { plan, observation: { gate
   return endFailed(plan, state, reason, now)
 }
 
-// Going on.
+// Advancing.
 
 /** Starts the next stage, asks for confirmation before the last one, or ends after it. */
 function advance(plan: CanaryConfig, state: BetweenSteps, now: number): Next {
@@ -385,7 +386,7 @@ function advance(plan: CanaryConfig, state: BetweenSteps, now: number): Next {
   return { state: shifting, actions: [...clearActions(state.steps.at(-1)), stageAction(stage)] }
 }
 
-/** A step saw too little: as `onInconclusive` says, the promotion goes on or ends. */
+/** A step has too little evidence: the promotion continues or ends, as `onInconclusive` says. */
 function endInconclusive(plan: CanaryConfig, state: ActiveState, reason: string, now: number): Next {
   const stopped = endCurrentStep(state, 'inconclusive', now)
   return plan.onInconclusive === 'promote' ? advance(plan, stopped, now) : endUndecided(plan, stopped, reason)

@@ -1,4 +1,4 @@
-// The stages of a plan: which there are, which are still to come, and what each asks of the routes. Pure.
+// The stages of a plan, those that are still ahead, and the routes that each needs. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Action, Stage, Step } from './types.ts'
 
@@ -13,7 +13,7 @@ export function stagesOf({ mirror, ab, steps, until = 100, interval }: CanaryCon
   ]
 }
 
-/** How many stages a canary with this weight (in per cent) already has behind it. */
+/** How many stages a canary with this weight (in per cent) has already completed. */
 export function stagesReached(plan: CanaryConfig, weight: number): number {
   if (weight === 0) return 0
   return stagesOf(plan).filter((stage) => stage.kind !== 'weight' || stage.weight <= weight).length

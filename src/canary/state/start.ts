@@ -1,4 +1,4 @@
-// How a promotion starts: anew, from what an earlier run saved, or not at all. Pure.
+// Starts a promotion: from the beginning, from what an earlier run saved, or not at all. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { closeComparison, createChecks } from '../analysis/checks.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
@@ -49,14 +49,14 @@ export function resumeState(saved: State, weight: number, now: number): WaitingS
     waitingSince: now,
     weight,
     stagesStarted: isInterrupted ? saved.stagesStarted - 1 : saved.stagesStarted,
-    steps: saved.steps.map((step) => endStep(step, 'interrupted', lastSeenMoving(step))),
+    steps: saved.steps.map((step) => endStep(step, 'interrupted', lastActiveAt(step))),
     checks: closeComparison(saved.checks),
     findings: {},
   }
 }
 
-/** Nobody knows when the run was lost; a step surely lasted until then. */
-function lastSeenMoving(step: Step): number {
+/** The time when the run was lost is unknown, but the step lasted at least until then. */
+function lastActiveAt(step: Step): number {
   return step.outcome === 'watching' ? step.watched.since : step.shiftedAt
 }
 

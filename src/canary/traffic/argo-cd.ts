@@ -1,4 +1,4 @@
-// Whether an Application of Argo CD manages an object and would undo its weights. Pure.
+// Checks whether an Application of Argo CD manages an object and would reset its weights. Pure.
 import { posix } from 'node:path'
 import { fieldManager } from '../../cluster/client.ts'
 import { groupOf, keyOf, type KubeObject } from '../../cluster/objects.ts'
@@ -24,7 +24,7 @@ type IgnoreRule = {
 const respectIgnores = 'RespectIgnoreDifferences=true'
 const syncOption = `the sync option ${respectIgnores}`
 
-/** An Application that cannot be read may undo the weights, or not: the warning says so. */
+/** An Application that cannot be read may reset the weights or not, and the warning says so. */
 export function argoCdWarnings(object: KubeObject, applications: Application[]): string[] {
   const name = applicationOf(object, applications)
   if (name === undefined) return []

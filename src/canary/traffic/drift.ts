@@ -1,4 +1,4 @@
-// Notices when somebody else changes the routes during a promotion, and who it was. The objects come from a watch.
+// Notices if someone else changes the routes during a promotion, and finds out who. The objects come from a watch.
 // Pure.
 import { keyOf } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
@@ -16,13 +16,13 @@ import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
 import type { RouteWrite } from './patch-routes.ts'
 
-/** What the promotion last wrote: the canary's weight, and the kind of its stage. `percent`: the share of a mirror. */
+/** What the promotion wrote last: the canary's weight, and the kind of its stage. `percent`: the share of a mirror. */
 export type ExpectedRoutes = { weight: number; kind?: Stage['kind'] | undefined; percent?: number }
 
 /**
- * The first difference from what was written, and who made it; undefined while there is none. `known`: the keys of
- * the objects at the start. `written`: our own writes. A watch may lag behind these, so an object in a version from
- * before one of them tells nothing.
+ * The first difference from what the promotion wrote, and who made it; undefined if there is none. `known`: the keys of
+ * the objects at the start. `written`: our own writes. A watch may lag behind them, so an older version of an object
+ * proves nothing.
  */
 export function findDrift(
   current: Routed[],
@@ -84,7 +84,7 @@ function missingRoutes(current: Routed[], split: Split): string | undefined {
   return `no route named ${missing.join(', ')} splits traffic between ${split.stable.name} and ${split.canary.name} now`
 }
 
-/** Who wrote the routes last. The API server keeps that for each field, and a list of routes is one field. */
+/** Who wrote the routes last. The API server stores that for each field, and a list of routes is one field. */
 function lastWriter({ metadata: { managedFields = [] } }: Routed): string {
   const writers = managedFields.filter(({ manager, fieldsV1 }) => manager !== 'mesh-canary' && ownsRoutes(fieldsV1))
   const last = writers.sort((a, b) => (a.time ?? '').localeCompare(b.time ?? '')).at(-1)

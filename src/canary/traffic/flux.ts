@@ -1,4 +1,4 @@
-// Whether Flux manages an object and would undo its weights. The labels and annotations of the object tell all. Pure.
+// Checks whether Flux manages an object and would reset its weights. The object's labels and annotations show it. Pure.
 import { keyOf, type KubeObject } from '../../cluster/objects.ts'
 
 const kustomize = 'kustomize.toolkit.fluxcd.io'

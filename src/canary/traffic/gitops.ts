@@ -1,4 +1,4 @@
-// Warns when a GitOps controller manages an object and would undo the weights that a promotion writes. Pure.
+// Warns if a GitOps controller manages an object and would reset the weights that a promotion writes. Pure.
 import type { KubeObject } from '../../cluster/objects.ts'
 import { argoCdWarnings } from './argo-cd.ts'
 import { fluxWarnings } from './flux.ts'

@@ -1,4 +1,4 @@
-// Whether JSON pointers and jq path expressions together cover every weight that a promotion may write. Pure.
+// Checks whether JSON pointers and jq path expressions together cover every weight that a promotion may write. Pure.
 import type { KubeObject } from '../../cluster/objects.ts'
 
 /** Keys and indices from the root of the object. In a pattern, `anyIndex` stands for every index. */

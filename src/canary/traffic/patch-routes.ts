@@ -1,4 +1,4 @@
-// Patches routes as they were read, and reads them again when somebody else writes in between.
+// Patches routes based on what it has read, and reads them again if another writer is faster.
 import type { Cluster, PatchOperation } from '../../cluster/client.ts'
 import { isConflict } from '../../cluster/api-error.ts'
 import { keyOf, kindOf, type Kind } from '../../cluster/objects.ts'
@@ -7,13 +7,13 @@ import { retry } from '../../runtime/retry.ts'
 
 /** An object that was written, and its resource versions before and after. */
 export type RouteWrite = { key: string; from: string | undefined; to: string | undefined }
-/** Empty when the object is already as wanted. */
+/** Returns an empty patch if the object needs no change. */
 export type RoutePatch = (object: Routed) => PatchOperation[]
 
 /**
- * Computes every patch before it writes any, so that an impossible one prevents all. One object that cannot be written
- * does not prevent the writes to the others.
- * @throws the first error that another try cannot solve; after five tries, the first conflict.
+ * Computes every patch before it writes any, so that an impossible one prevents all writes. A failed write to one
+ * object does not prevent the writes to the others.
+ * @throws the first error that another attempt cannot solve; after five attempts, the first conflict.
  */
 export async function patchRoutes(
   cluster: Cluster,
@@ -40,7 +40,7 @@ export async function patchRoutes(
   return writes
 }
 
-/** The write fails with a conflict when the object is not as it was read. */
+/** The write fails with a conflict if the object has changed since it was read. */
 async function write(cluster: Cluster, object: Routed, operations: PatchOperation[]): Promise<RouteWrite> {
   const { namespace, name, resourceVersion } = object.metadata
   const asRead: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }

@@ -1,5 +1,5 @@
-// Moves a canary's traffic in the cluster: its weight, and for a while copies of requests or the requests that match.
-// It changes nothing else of the objects.
+// Moves a canary's traffic in the cluster: its weight and, for a while, copies of requests or the requests that match.
+// Changes nothing else in the objects.
 import type { Cluster } from '../../cluster/client.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
 import type { HttpMatch } from '../../config/schema.ts'
@@ -18,8 +18,8 @@ import { patchRoutes, routeKind, type RoutePatch, type RouteWrite } from './patc
 import { listSplittingRoutes, requireHttpRoutes, requireSplittingRoutes, splitsTraffic } from './splitting-routes.ts'
 
 /**
- * The canary's weight in force, in per cent. After an interrupted write routes may differ. Then it is the lowest
- * weight: the promotion got that far everywhere.
+ * The canary's weight in force, in per cent. After an interrupted write, routes may differ. Then the lowest weight
+ * counts, because the promotion got that far everywhere.
  */
 export async function readWeight(cluster: Cluster, split: Split): Promise<number> {
   const objects = await requireSplittingRoutes(cluster, split)
@@ -32,7 +32,7 @@ export async function readWeight(cluster: Cluster, split: Split): Promise<number
   )
 }
 
-/** The objects with their routes as they are now, which a promotion saves before it changes any. */
+/** The objects with their current routes, which a promotion saves before it changes any. */
 export function readRoutes(cluster: Cluster, split: Split): Promise<Routed[]> {
   return requireSplittingRoutes(cluster, split)
 }
@@ -117,7 +117,7 @@ export async function resetToStable(
   return [...writes, ...(await Promise.all(deleted.map((object) => recreate(cluster, object, split))))]
 }
 
-/** Nothing to write is an error only when nothing was saved either. */
+/** Having nothing to write is an error only if nothing was saved either. */
 function splittingRoutes(cluster: Cluster, split: Split, saved: Routed[]): Promise<Routed[]> {
   return saved.length === 0 ? requireSplittingRoutes(cluster, split) : listSplittingRoutes(cluster, split)
 }
@@ -126,7 +126,7 @@ function find(objects: Routed[], wanted: Routed): Routed | undefined {
   return objects.find((object) => keyOf(object) === keyOf(wanted))
 }
 
-/** Without those that do not exist. */
+/** Reads the objects, without those that do not exist. */
 async function getEach(cluster: Cluster, objects: Routed[]): Promise<Routed[]> {
   const current = await Promise.all(
     objects.map((object) => cluster.get<Routed>(routeKind(object), object.metadata.namespace, object.metadata.name)),

@@ -17,7 +17,7 @@ export type Revision = {
 
 export type RevisionCheck = { revision: Revision; fault?: string }
 
-/** A pod and its replacement may miss each other by one sample. For longer, the users' requests fail. */
+/** A pod and its replacement may miss each other by one sample. If it takes longer, users' requests fail. */
 const maxSamplesWithoutPod = 1
 
 export function recordRevision(workloads: readonly Workload[], pods: readonly Pod[], labels: Labels): Revision {
@@ -61,7 +61,7 @@ function templateChange({ images }: Revision, workloads: Workload[]): string {
   return `${namesOf(workloads)} was changed during its promotion${change}: ${outdated}`
 }
 
-/** While there is no pod, nothing tells which version it is. */
+/** Without a pod, the images do not show the version. */
 function checkImages(revision: Revision, pods: readonly Pod[], hasTraffic: boolean): RevisionCheck {
   const known = revision.images.length > 0 ? revision.images : imagesOf(pods)
   const added = imagesOf(pods).filter((image) => !known.includes(image))

@@ -1,4 +1,4 @@
-// Which pods are stable and which are the canary: by the labels of the subsets, or by the selectors of the Services.
+// Finds the pods of stable and canary: by the labels of the subsets, or by the selectors of the Services.
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import type { Pod, Service, Workload } from '../../cluster/objects.ts'
@@ -31,8 +31,8 @@ async function serviceSelector(cluster: Cluster, namespace: string, name: string
 }
 
 /**
- * One sentence for each version whose labels match neither a pod nor the template of a Deployment. `key`: where the
- * canary stands in the config.
+ * One sentence for each version whose labels match neither a pod nor the template of a Deployment. `key`: the canary's
+ * key in the config.
  */
 export async function selectorFaults(
   cluster: Cluster,

@@ -1,4 +1,4 @@
-// Lists: a YAML list, or the same in one text, separated by commas or line breaks.
+// Lists: a YAML list, or one string with commas or line breaks.
 import { inRange, parseWholeNumber } from './numbers.ts'
 import { isMap, parsedValue } from './parsed-value.ts'
 

@@ -208,7 +208,7 @@ xychart-beta
   test('is told in words, with what every check counted', () => {
     expect(text).toContain('| Verdict | **rolled-back**: the canary failed |')
     expect(text).toContain(
-      "Requests seen at the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
+      "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
     )
     expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.50 | 1.2e+4 | 300.00 | pass |')
   })

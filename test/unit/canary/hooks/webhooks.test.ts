@@ -101,8 +101,8 @@ test('reports a timeout without the path of the URL, which may hold a secret', a
 })
 
 test('adds what happened to the metadata of an event, as Flagger does', async () => {
-  const { tell, asked } = await hooked('event', 'metadata: { team: shop }', [200])
-  void tell('event', 'weight: v1 75, v2 25')
+  const { notify, asked } = await hooked('event', 'metadata: { team: shop }', [200])
+  void notify('event', 'weight: v1 75, v2 25')
   await vi.waitFor(() => expect(asked).toHaveLength(1))
   expect(bodyOf(asked[0]!)['metadata']).toEqual({
     team: 'shop',
@@ -113,8 +113,8 @@ test('adds what happened to the metadata of an event, as Flagger does', async ()
 })
 
 test('only notes a message that a hook does not accept', async () => {
-  const { tell, notes } = await hooked('post-rollout', '', [500, 'broken'])
-  void tell('post-rollout', 'promoted')
+  const { notify, notes } = await hooked('post-rollout', '', [500, 'broken'])
+  void notify('post-rollout', 'promoted')
   await vi.waitFor(() =>
     expect(notes).toEqual(['the webhook gate (post-rollout) did not accept the message: HTTP 500: broken']),
   )
