@@ -1,4 +1,4 @@
-// After a run, whether it ended, failed or died: recovers unfinished promotions and removes what the run made.
+// Runs after a run that ended, failed or died: recovers unfinished promotions and removes what the run created.
 import { rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { RecoveryIntent } from './canary/promote.ts'
@@ -10,9 +10,8 @@ import { messageOf } from './runtime/errors.ts'
 import type { Host } from './stages/context.ts'
 
 /**
- * What is left to do should the run die at this moment. `held`: the run was cancelled, and `onCancel` keeps the
- * weights.
- * `temporaryFile`: a kubeconfig of the run's own, to be removed with its folder.
+ * What is left to do if the run dies now. `held`: the run was cancelled, and `onCancel` keeps the weights.
+ * `temporaryFile`: a kubeconfig that the run wrote, to be removed with its folder.
  */
 export type PostState = {
   temporaryFile?: string
@@ -28,7 +27,7 @@ type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents
   onCancel: () => void
 }
 
-/** The callbacks of a host by which the run says what is left to do; `save` gets the whole state at each change. */
+/** The callbacks of a host that record what is left to do; `save` gets the whole state at each change. */
 export function recordPostState(config: Config, save: (state: PostState) => void): PostHooks {
   const state: PostState = { ...(config.context === undefined ? {} : { context: config.context }) }
   const add = (more: PostState) => save(Object.assign(state, more))
@@ -48,8 +47,8 @@ export function recordPostState(config: Config, save: (state: PostState) => void
 }
 
 /**
- * Returns a sentence for each thing done.
- * @throws Error naming the services whose traffic is not back on stable, and the cluster that could not be deleted.
+ * Returns one sentence for each thing it did.
+ * @throws Error that names the services whose traffic is not back on stable, and the cluster that could not be deleted.
  */
 export async function runPost(state: PostState, info: (line: string) => void): Promise<string[]> {
   const { kind, temporaryFile = kind?.kubeconfig } = state
@@ -67,7 +66,7 @@ async function recoverPromotions(
 ): Promise<string[]> {
   if (intents.length === 0) return []
   try {
-    // Loaded only now: most runs leave nothing to recover.
+    // Loaded only here, because most runs leave nothing to recover.
     const [{ client }, { connection }, { recoverPromotion }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
@@ -85,7 +84,7 @@ async function recoverPromotions(
   }
 }
 
-/** Waits for all of them, so that one failure keeps no other from finishing. @throws the first failure. */
+/** Waits for all of them, so that one failure does not stop the others. @throws the first failure. */
 async function settleAll<T>(work: Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(work)
   return Promise.all(work)

@@ -24,7 +24,7 @@ import { retire } from './stages/retire.ts'
 import { uninstall } from './stages/uninstall.ts'
 import { verify } from './stages/verify.ts'
 
-/** Never rejects: what went wrong is in the report. */
+/** Never rejects: the report contains the error. */
 export async function run(config: Config, host: Host): Promise<Report> {
   const began = Date.now()
   const context = createContext(config, host, new Date(began))
@@ -75,7 +75,7 @@ async function runStages(context: RunContext): Promise<void> {
   await (provided ? withLogs(context, provided, () => onCluster(context, target)) : onCluster(context, target))
 }
 
-/** The kind cluster of the config; undefined when there is none and this run makes none. */
+/** The kind cluster of the config; undefined if it does not exist and this run does not create it. */
 async function clusterStage(context: RunContext): Promise<ProvidedCluster | undefined> {
   let provided: ProvidedCluster | undefined
   await runStage(context, 'cluster', async () => {
@@ -85,7 +85,7 @@ async function clusterStage(context: RunContext): Promise<ProvidedCluster | unde
   return provided
 }
 
-/** The cluster to act on; undefined when the run only renders, and there is no cluster to compare with. */
+/** The cluster to act on; undefined if the run only renders and there is no cluster to compare with. */
 function targetOf({ config, host, stages }: RunContext, provided: ProvidedCluster | undefined): Connection | undefined {
   if (provided)
     return { ...connection(provided.kubeconfig, config.context, host.tempDir), temporaryFile: provided.kubeconfig }

@@ -48,7 +48,7 @@ export function undefinedWhenForbidden(error: unknown): undefined {
   throw error
 }
 
-/** True when a write with a test failed because somebody else has written or removed the object since it was read. */
+/** True if a write with a test failed because another writer has changed or removed the object since it was read. */
 export function isConflict(error: unknown): error is ApiError {
   return error instanceof ApiError && [404, 409, 422].includes(error.status)
 }

@@ -96,7 +96,7 @@ export function client(connection: ApiAccess, limits: Limits = { request: 15_000
       (await snapshot<T>(kind, namespace, query)).items,
     snapshot,
     async *changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal) {
-      const asked = {
+      const watchQuery = {
         ...query,
         watch: 'true',
         resourceVersion: version,
@@ -106,7 +106,7 @@ export function client(connection: ApiAccess, limits: Limits = { request: 15_000
       for await (const line of requestLines(
         connection.server,
         pathOf(kind, namespace),
-        { query: asked, timeoutMs: silenceMs, signal },
+        { query: watchQuery, timeoutMs: silenceMs, signal },
         await credentials(),
       ))
         yield parsed(connection.server, pathOf(kind, namespace), line) as WatchEvent

@@ -99,9 +99,9 @@ function fileName(path: string): string {
   return path.length <= 200 ? `the file ${path}` : 'the value is no kubeconfig, and a file of that name'
 }
 
-function chooseContext(config: KubeConfig, wanted: string | undefined): string {
+function chooseContext(config: KubeConfig, requested: string | undefined): string {
   const names = config.contexts.map(({ name }) => name)
-  const name = wanted ?? config.getCurrentContext()
+  const name = requested ?? config.getCurrentContext()
   if (names.includes(name)) return name
   const problem = name
     ? `the context ${JSON.stringify(name)} does not exist`

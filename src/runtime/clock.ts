@@ -1,13 +1,13 @@
-// The time, as a value that tests replace.
+// The clock, as a value that tests replace.
 import { setTimeout } from 'node:timers/promises'
 
 export type Clock = {
   /**
-   * Milliseconds since the epoch, by a clock that only goes forward: somebody may set the machine's clock during a
+   * Milliseconds since the epoch, by a clock that only moves forward. Someone may set the machine's clock during a
    * promotion, and no step may pass or end because of that.
    */
   now(): number
-  /** @throws the signal's reason when it aborts first. */
+  /** @throws the signal's reason if it aborts first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 

@@ -7,7 +7,7 @@ export function tempDir(): string {
   return process.env['RUNNER_TEMP'] ?? tmpdir()
 }
 
-/** The guard's bundle lies beside the program's; `npx` starts the program through a link. */
+/** The guard's bundle is in the same folder as the program's. `npx` starts the program through a link. */
 export function readGuardProgram(): string {
   return readFileSync(join(dirname(realpathSync(process.argv[1]!)), 'guard.mjs'), 'utf8')
 }

@@ -1,20 +1,18 @@
-// Trying again, with growing delays; and looking again, until something is so or the time is over.
+// Retries work with growing delays, and polls until a condition holds or the time is over.
 import { systemClock, type Clock } from './clock.ts'
 
 export type RetryOptions = {
-  /** The most tries in a row. */
+  /** The maximum number of attempts in a row. */
   attempts: number
-  /** Before the second try; doubled for each further one. */
+  /** The delay before the second attempt; it doubles with each further one. */
   firstDelayMs: number
-  /** Whether another try may succeed. */
+  /** True if another attempt may succeed. */
   isTransient: (error: unknown) => boolean
-  /**
-   * The wait that the error itself asks for, as a server does with Retry-After; a longer one than ours replaces ours.
-   */
+  /** The delay that the error requests, such as a server's Retry-After. It applies if it is longer than ours. */
   requestedDelayMs?: (error: unknown) => number
   /** An error that would need a longer delay than this is final. */
   longestDelayMs?: number
-  /** A number that grows while tries get further. When it has grown, the failed try counts as the first. */
+  /** A number that grows with progress. If it has grown, the failed attempt counts as the first. */
   progress?: () => number
   signal?: AbortSignal
   clock?: Clock
@@ -39,13 +37,13 @@ export async function retry<T>(work: () => Promise<T>, options: RetryOptions): P
   }
 }
 
-/** The delay after so many failures in a row: none, the first one, twice that, and so on up to the longest. */
+/** The delay after this many failures in a row: none, the first delay, twice that, and so on up to the longest. */
 export function backOffMs(failures: number, firstMs: number, longestMs = Infinity): number {
   return failures === 0 ? 0 : Math.min(longestMs, firstMs * 2 ** (failures - 1))
 }
 
 export type PollOptions = {
-  /** How long to look. At 0 there is one look. */
+  /** The time limit. With 0, it reads once. */
   limitMs: number
   intervalMs: number
   signal?: AbortSignal | undefined
@@ -53,17 +51,18 @@ export type PollOptions = {
 }
 
 /**
- * Looks until `isDone` or until the time is over, and answers the last look. The caller tells which of the two it was.
+ * Reads until `isDone` or until the time is over, and returns the last value. The caller checks which of the two it
+ * was.
  */
 export async function poll<T>(
-  look: () => Promise<T>,
-  isDone: (seen: T) => boolean,
+  read: () => Promise<T>,
+  isDone: (value: T) => boolean,
   { limitMs, intervalMs, signal, clock = systemClock }: PollOptions,
 ): Promise<T> {
   const deadline = clock.now() + limitMs
   for (;;) {
-    const seen = await look()
-    if (isDone(seen) || clock.now() >= deadline) return seen
+    const value = await read()
+    if (isDone(value) || clock.now() >= deadline) return value
     await clock.sleep(intervalMs, signal)
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { SourceMap, type SourceMapPayload } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-/** The stack of an error and of its causes. A frame that no source map covers stays as it is. */
+/** The stack of an error and its causes. A frame without a source map stays unchanged. */
 export function readableStack(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const maps = new Map<string, SourceMap | undefined>()
@@ -22,7 +22,7 @@ export function readableStack(error: unknown): string {
   return error.cause === undefined ? stack : `${stack}\ncaused by: ${readableStack(error.cause)}`
 }
 
-/** The map lies beside its bundle. Undefined if there is none, as in a run from source. */
+/** The map is next to its bundle. Undefined without a map, as in a run from source. */
 function mapOf(url: string): SourceMap | undefined {
   const file = `${fileURLToPath(url)}.map`
   return existsSync(file) ? new SourceMap(JSON.parse(readFileSync(file, 'utf8')) as SourceMapPayload) : undefined

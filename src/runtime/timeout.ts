@@ -9,14 +9,17 @@ export function withTimeout(signal: AbortSignal | undefined, ms: number, what: s
   return withDeadline(signal, ms, () => new Error(`${what} timed out after ${ms / 1000} s${setting}`))
 }
 
-/** Like `withTimeout`, with an error that is made when the time is over: it can tell how far the work came. */
+/** Like `withTimeout`, but creates the error when the time is over, so that it can report the progress. */
 export function withDeadline(signal: AbortSignal | undefined, ms: number, error: () => Error): AbortSignal {
   const timeout = new AbortController()
   setTimeout(() => timeout.abort(error()), ms).unref()
   return signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal])
 }
 
-/** Settles as `work` does, or rejects with the signal's reason: for work that takes no signal and goes on unheard. */
+/**
+ * Settles like `work`, or rejects with the signal's reason. For work that takes no signal: it continues, and its result
+ * is ignored.
+ */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>()
   const abort = () => aborted.reject(signal.reason as Error)

@@ -63,7 +63,10 @@ export function splitWarnings({ service, canary, steps }: PromotionReport): stri
   )
 }
 
-/** Skipped is no error: the canary has its weight already, or the failure of another canary is the error. */
+/**
+ * A skipped promotion is not an error: the canary has its weight already, or the failure of another canary is the
+ * error.
+ */
 function errorsOf(promotion: Promotion, { service, canary, reason, diagnosis = [] }: PromotionReport): string[] {
   const { verdict, error } = promotion
   if (error !== undefined && verdict === 'promoted') return [`${canary} of ${service} was promoted, but ${error}`]

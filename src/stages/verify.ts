@@ -23,7 +23,7 @@ export async function verify(context: StageContext): Promise<StageOutcome> {
   return { changed: false }
 }
 
-/** @throws Error with a line for each fault, if there is any. */
+/** @throws Error with one line for each fault, if there are any. */
 function failOn(faults: string[]): void {
   if (faults.length > 0) throw new Error(faults.join('\n'))
 }

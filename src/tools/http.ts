@@ -93,7 +93,7 @@ async function expectContent(answer: Answer): Promise<Answer> {
   throw new StatusError(answer.status, answer.address, answer.headers, await bodyText(answer).catch(() => ''))
 }
 
-/** The whole body. @throws Error when it is longer than `maxBytes`. */
+/** Reads the whole body. @throws Error if it is longer than `maxBytes`. */
 export async function bodyText({ body, address }: Answer, maxBytes = 1 << 20): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0

@@ -1,4 +1,4 @@
-// What an uninstall would remove and restart, and what forbids it. Reads only.
+// Finds what an uninstall would remove and restart, and what prevents it. Reads only.
 import type { Cluster } from '../cluster/client.ts'
 import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
@@ -12,12 +12,12 @@ import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
 export type Inventory = {
-  /** Of promotions; their guards go with them. */
+  /** The Leases of promotions; their guards are deleted with them. */
   leases: KubeObject[]
   policies: KubeObject[]
-  /** Of the namespace: the names of the labels that ask for sidecars. */
+  /** The names of the namespace's labels that ask for sidecars. */
   labels: string[]
-  /** To restart, because their pods have sidecars. */
+  /** The workloads to restart, because their pods have sidecars. */
   workloads: Workload[]
   meshObjects: KubeObject[]
   deletesSystemNamespace: boolean
@@ -25,12 +25,12 @@ export type Inventory = {
 
 export type InventoryScope = {
   namespace: string
-  /** In the order in which they got their sidecars; they lose them in the opposite order. */
+  /** In the order in which they got their sidecars; they lose them in reverse order. */
   workloads: readonly WorkloadRef[] | 'all'
   note: (line: string) => void
 }
 
-/** @throws ConfigError when the removal would take something from others, or could not remove a sidecar. */
+/** @throws ConfigError if the removal would delete something that belongs to others, or could not remove a sidecar. */
 export async function takeInventory(cluster: Cluster, scope: InventoryScope): Promise<Inventory> {
   const { namespace, note } = scope
   const [policies, allPods] = await Promise.all([userPolicies(cluster), cluster.list<Pod>('Pod')])
@@ -49,12 +49,15 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   }
 }
 
-/** Istio's own policies, which come and go with it, are left out. */
+/** The policies without Istio's own, which are installed and removed with it. */
 async function userPolicies(cluster: Cluster): Promise<KubeObject[]> {
   return (await listPolicies(cluster, undefined)).filter((object) => !isIstios(object))
 }
 
-/** `ours`: of the configs of this namespace; `others`: the rest of those that go with Istio's CRDs. */
+/**
+ * `ours`: the policies of this namespace's configs. `others`: the other policies that Istio's CRDs would take with
+ * them.
+ */
 function byOwner(policies: KubeObject[], namespace: string): { ours: KubeObject[]; others: KubeObject[] } {
   const isOfNamespace = (object: KubeObject) =>
     isOurs(object) && (object.metadata.labels?.[namespaceLabel] ?? object.metadata.namespace) === namespace
@@ -131,7 +134,7 @@ export function labelTitle(name: string, namespace: string): string {
   return `label ${name} of Namespace ${namespace}`
 }
 
-/** One phrase for each thing that should be gone and still exists. */
+/** One entry for each object that should be gone and still exists. */
 export async function listRemains(cluster: Cluster, namespace: string, deletedSystem: boolean): Promise<string[]> {
   const pods = await cluster.list<Pod>('Pod', namespace)
   const system = deletedSystem ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace) : undefined

@@ -1,4 +1,5 @@
-// Istio's own objects in a cluster: those that an uninstall removes, and those that tell whose istio-system is.
+// Istio's own objects in a cluster: those that an uninstall removes, and those that show whether users work in
+// istio-system.
 import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenAbsent } from '../cluster/api-error.ts'
 import { systemNamespace, titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
@@ -22,7 +23,7 @@ export function isIstiod({ kind, metadata: { labels = {} } }: KubeObject): boole
   return kind === 'Deployment' && labels['app'] === 'istiod'
 }
 
-/** True for what istiod creates while it runs, and istioctl leaves behind. */
+/** True for objects that istiod creates while it runs, and that istioctl leaves behind. */
 export function isRuntimeObject({ kind }: KubeObject): boolean {
   return kind === 'ConfigMap' || kind === 'GatewayClass'
 }
@@ -30,7 +31,7 @@ export function isRuntimeObject({ kind }: KubeObject): boolean {
 /** istiod writes these into every namespace. */
 const certificateMaps = ['istio-ca-root-cert', 'istio-ca-crl']
 
-/** istiod itself, and everything of Istio outside its namespace. */
+/** istiod itself, and all objects of Istio outside its namespace. */
 export async function listMeshObjects(cluster: Cluster): Promise<KubeObject[]> {
   const list = (kind: Kind, namespace?: string, query = {}) =>
     cluster.list<KubeObject>(kind, namespace, query).catch(emptyWhenAbsent)
@@ -73,7 +74,7 @@ const userKinds = [
 ] as const
 
 const caSecret = 'istio-ca-secret'
-/** What Kubernetes and istiod write into istio-system on their own. */
+/** Objects that Kubernetes and istiod create in istio-system themselves. */
 const generated = [
   'ConfigMap kube-root-ca.crt',
   `Secret ${caSecret}`,
@@ -91,12 +92,12 @@ function isUsers(object: KubeObject): boolean {
   )
 }
 
-/** The replicas of istiod elect their leader by such a ConfigMap. */
+/** True for the ConfigMap with which istiod's replicas elect their leader. */
 function isLeaderElection({ metadata: { name, annotations = {} } }: KubeObject): boolean {
   return name.startsWith('istio-') && 'control-plane.alpha.kubernetes.io/leader' in annotations
 }
 
-/** True when istio-system exists and holds nothing of a user's, so that an uninstall may delete it. */
+/** True if istio-system exists and holds nothing of a user's, so that an uninstall may delete it. */
 export async function canDeleteSystemNamespace(cluster: Cluster, note: (line: string) => void): Promise<boolean> {
   if (!(await cluster.get('Namespace', undefined, systemNamespace))) return false
   const lists = userKinds.map((kind) => cluster.list<KubeObject>(kind, systemNamespace))
@@ -109,7 +110,7 @@ export async function canDeleteSystemNamespace(cluster: Cluster, note: (line: st
   return users.length === 0
 }
 
-/** What remains of the mesh in an istio-system that stays: istiod's own objects, and our record of the installation. */
+/** The rest of the mesh in an istio-system that stays: istiod's own objects, and our record of the installation. */
 export async function listLeftovers(cluster: Cluster): Promise<KubeObject[]> {
   const [maps, secrets] = await Promise.all([
     cluster.list<KubeObject>('ConfigMap', systemNamespace),

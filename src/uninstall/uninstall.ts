@@ -1,5 +1,5 @@
-// Removes the mesh: policies, sidecars, control plane, and what Istio itself leaves behind. It removes nothing that
-// belongs to others: where the removal would take such a thing along, it refuses and changes nothing.
+// Removes the mesh: policies, sidecars, the control plane, and what Istio itself leaves behind. If that would also
+// remove something that belongs to others, it refuses and changes nothing.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -17,26 +17,26 @@ import { labelTitle, listRemains, takeInventory, type Inventory, type InventoryS
 import { isIstiod, isRuntimeObject, listLeftovers, listMeshObjects } from './istio-objects.ts'
 
 export type Removal = InventoryScope & {
-  /** The one control plane to remove. Without it the whole mesh goes. */
+  /** The one control plane to remove. Without it, the whole mesh is removed. */
   revision?: string
   dryRun: boolean
   timeoutMs: number
   signal: AbortSignal
   /** Runs istioctl with the arguments, and rejects with the cause when it fails. */
   istioctl: (args: string[]) => Promise<void>
-  /** Gets one line a step. */
+  /** Gets one line for each step. */
   note: (line: string) => void
 }
 /**
- * Each as `Kind namespace/name`. `removed`: what is gone, or in a dry run would go; `remains`: what should be gone and
- * still exists.
+ * Each entry is `Kind namespace/name`. `removed`: what was removed, or would be in a dry run. `remains`: what should be
+ * gone and still exists.
  */
 export type Removed = { removed: string[]; restarted: string[]; remains: string[] }
 
-/** Grows with each step, so that a removal that fails can report what it did. */
+/** Filled with each step, so that a removal that fails can report what it did. */
 type Progress = Pick<Removed, 'removed' | 'restarted'>
 
-/** @throws ConfigError, with nothing changed, when others still need the mesh. */
+/** @throws ConfigError, before any change, if others still need the mesh. */
 export async function uninstall(
   cluster: Cluster,
   removal: Removal,
@@ -56,9 +56,9 @@ export async function uninstall(
   const inventory = await takeInventory(cluster, removal)
   if (dryRun) return { ...planOf(inventory, namespace), remains: [] }
   await removeAll(cluster, removal, inventory, progress)
-  const look = () => listRemains(cluster, namespace, inventory.deletesSystemNamespace)
+  const readRemains = () => listRemains(cluster, namespace, inventory.deletesSystemNamespace)
   const isNone = (remains: string[]) => remains.length === 0
-  return { ...progress, remains: await poll(look, isNone, { limitMs: timeoutMs, intervalMs: 500, signal }) }
+  return { ...progress, remains: await poll(readRemains, isNone, { limitMs: timeoutMs, intervalMs: 500, signal }) }
 }
 
 /** Removes one control plane of several; the rest of the mesh stays, with its policies and sidecars. */
@@ -70,9 +70,9 @@ async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[]
       `uninstall: the control plane ${revision} is still used by ${listNames(users)}; move these to another revision ` +
         'first (a gateway moves when the other control plane is installed with it)',
     )
-  // The newest of the others becomes the heir, because the oldest is the next to be removed.
-  const heir = all.findLast((each) => each.revision !== revision)!.revision
-  if (!removal.dryRun) await removeRevision(cluster, revision, heir, removal)
+  // The newest of the others becomes the successor, because the oldest is the next to be removed.
+  const successor = all.findLast((each) => each.revision !== revision)!.revision
+  if (!removal.dryRun) await removeRevision(cluster, revision, successor, removal)
   return [`control plane ${revision}`]
 }
 
@@ -101,7 +101,7 @@ async function removeAll(
   { removed, restarted }: Progress,
 ): Promise<void> {
   const { namespace } = removal
-  // A run that holds a Lease notices that it is gone, and stops.
+  // A run that holds a Lease notices that the Lease is gone, and stops.
   for (const lease of leases) {
     await removeObject(cluster, lease)
     removed.push(titleOf(lease))
@@ -123,8 +123,8 @@ async function removeAll(
 }
 
 /**
- * As an apply removes them: first routes, and once the proxies have that, subsets. Without istiod no proxy gets
- * updates.
+ * Removes policies in the order of an apply: first routes and, after the proxies have the change, subsets. Without
+ * istiod, no proxy gets updates.
  */
 async function removePolicies(
   cluster: Cluster,
@@ -159,7 +159,7 @@ async function removeSidecars(
 
 async function removeIstio(cluster: Cluster, { istioctl }: Removal, meshObjects: KubeObject[]): Promise<void> {
   if (meshObjects.length > 0) {
-    // The purge leaves a user's tags behind: their webhooks would go on refusing pods because istiod is gone.
+    // The purge leaves a user's tags behind. Their webhooks would continue to refuse pods, because istiod is gone.
     for (const tag of (await tagsOf(cluster))?.keys() ?? []) await istioctl(['tag', 'remove', tag, '-y'])
     await istioctl(['uninstall', '--purge', '-y'])
   }

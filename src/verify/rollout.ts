@@ -11,12 +11,12 @@ import { creationFailure } from './pod-creation.ts'
 export function isRolledOut({ kind, metadata, spec, status }: Workload): boolean {
   if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return false
   if (kind === 'DaemonSet') {
-    const wanted = status?.desiredNumberScheduled ?? 0
-    return (status?.updatedNumberScheduled ?? 0) === wanted && (status?.numberAvailable ?? 0) === wanted
+    const desired = status?.desiredNumberScheduled ?? 0
+    return (status?.updatedNumberScheduled ?? 0) === desired && (status?.numberAvailable ?? 0) === desired
   }
-  const wanted = spec.replicas ?? 1
+  const desired = spec.replicas ?? 1
   const { replicas = 0, updatedReplicas = 0, availableReplicas = 0 } = status ?? {}
-  return updatedReplicas === wanted && availableReplicas === wanted && replicas === wanted
+  return updatedReplicas === desired && availableReplicas === desired && replicas === desired
 }
 
 /** Rejects with the cause if the rollout is not complete after `timeoutMs`. */
@@ -27,9 +27,9 @@ export async function waitForRollout(
   signal: AbortSignal,
 ): Promise<void> {
   const { name, namespace = '' } = metadata
-  const look = () => cluster.get<Workload>(kind as Kind, namespace, name)
+  const readWorkload = () => cluster.get<Workload>(kind as Kind, namespace, name)
   const isComplete = (workload: Workload | undefined) => workload !== undefined && isRolledOut({ ...workload, kind })
-  const last = await poll(look, isComplete, { limitMs: timeoutMs, intervalMs: 500, signal })
+  const last = await poll(readWorkload, isComplete, { limitMs: timeoutMs, intervalMs: 500, signal })
   if (isComplete(last)) return
   const cause = await rolloutCause(cluster, namespace, last)
   throw new Error(`${kind}/${name} was not ready within ${timeoutMs / 1000} s after its restart: ${cause}`)

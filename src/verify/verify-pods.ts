@@ -60,12 +60,12 @@ async function listWorkloads(cluster: Cluster, namespace: string): Promise<Workl
   return (await Promise.all(kinds.map((kind) => cluster.list<Workload>(kind, namespace)))).flat()
 }
 
-function podCounts({ kind, spec, status }: Workload): { wanted: number; created: number } {
+function podCounts({ kind, spec, status }: Workload): { desired: number; created: number } {
   if (kind === 'DaemonSet')
-    return { wanted: status?.desiredNumberScheduled ?? 0, created: status?.updatedNumberScheduled ?? 0 }
+    return { desired: status?.desiredNumberScheduled ?? 0, created: status?.updatedNumberScheduled ?? 0 }
   // Only pods of the newest template count: in a stuck rollout, the old pods stay until the new ones exist.
   return {
-    wanted: spec.replicas ?? 1,
+    desired: spec.replicas ?? 1,
     created: status?.updatedReplicas ?? (kind === 'Deployment' ? 0 : (status?.replicas ?? 0)),
   }
 }
@@ -82,10 +82,10 @@ function isReplacing({ kind, metadata, spec, status = {} }: Workload, pod: Pod):
 
 /** True if the workload's controller could not create its pods, so that no pod shows the failure. */
 function lacksPods(workload: Workload): boolean {
-  const { wanted, created } = podCounts(workload)
+  const { desired, created } = podCounts(workload)
   const isRefused =
     workload.status?.conditions?.some(({ type, status }) => type === 'ReplicaFailure' && status === 'True') ?? false
-  return created < wanted && (created === 0 || isRefused) && expectsSidecar(templatePod(workload))
+  return created < desired && (created === 0 || isRefused) && expectsSidecar(templatePod(workload))
 }
 
 /** The pod that the workload would create. */
@@ -100,13 +100,13 @@ function templatePod({ metadata, spec }: Workload): Pod {
 
 async function shortRow(cluster: Cluster, namespace: string, workload: Workload): Promise<PodRow> {
   const { name } = workload.metadata
-  const { wanted, created } = podCounts(workload)
+  const { desired, created } = podCounts(workload)
   const cause =
     (await creationFailure(cluster, namespace, name)) ??
-    `its controller has created ${created} of ${wanted} pods, and no event says why`
+    `its controller has created ${created} of ${desired} pods, and no event says why`
   return {
     name: `${workload.kind}/${name}`,
-    ready: `${created}/${wanted}`,
+    ready: `${created}/${desired}`,
     sidecar: 'none',
     ok: false,
     restarts: 0,

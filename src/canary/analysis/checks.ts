@@ -158,7 +158,7 @@ function countFailures({ requests, failures }: RequestCounts): LimitCounts {
   return { requests, violations: failures }
 }
 
-/** A caller that went away may have lost patience or closed a window; the comparison with stable tells which. */
+/** A caller that went away may have lost patience or closed a window. The comparison with stable shows which. */
 function countUnanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
   return { requests, violations: failures + abandoned }
 }

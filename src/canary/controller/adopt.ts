@@ -13,7 +13,7 @@ import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
 
-/** `timeoutMs`: how long the rollout may take; `isDrained`: waits, and answers whether the canary serves nothing. */
+/** `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing. */
 export type AdoptDeps = {
   note: (line: string) => void
   signal: AbortSignal
@@ -73,10 +73,10 @@ function only(deployments: Workload[], labels: Labels, role: 'stable' | 'canary'
     .map(([key, value]) => `${key}=${value}`)
     .join(',')
   const names = found.map(({ metadata }) => metadata.name).join(', ')
-  const makes =
+  const problem =
     found.length === 0 ? `no Deployment in ${namespace} makes` : `several Deployments (${names}) in ${namespace} make`
   throw new Error(
-    `after: adopt needs one Deployment of the ${role} pods, and ${makes} pods with ${selector}; ` +
+    `after: adopt needs one Deployment of the ${role} pods, and ${problem} pods with ${selector}; ` +
       'use `after: keep`, or correct the labels',
   )
 }
@@ -88,11 +88,11 @@ async function takeOver(
   canary: Workload,
   { note, signal, timeoutMs }: AdoptDeps,
 ): Promise<void> {
-  const wanted = { template: adopted(stable, canary), replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
+  const desired = { template: adopted(stable, canary), replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
   const replicas =
-    wanted.replicas > replicasOf(stable) ? `, and the ${wanted.replicas} replicas that carry the traffic now` : ''
+    desired.replicas > replicasOf(stable) ? `, and the ${desired.replicas} replicas that carry the traffic now` : ''
   note(`${titleOf(stable)} gets the pod template of ${titleOf(canary)}${replicas}`)
-  const now = await rewrite(cluster, stable, wanted)
+  const now = await rewrite(cluster, stable, desired)
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
     await requireSidecars(cluster, now)

@@ -1,5 +1,5 @@
-// After a promotion has ended: tells the hooks, deletes the guard, waits for the drain, collects a diagnosis, adopts
-// the version, and settles the Lease.
+// Works after a promotion has ended: notifies the hooks, deletes the guard, waits for the drain, collects a diagnosis,
+// adopts the version, and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
 import type { State } from '../state/types.ts'

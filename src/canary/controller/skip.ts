@@ -25,7 +25,7 @@ export async function whySkipped(
   const last = stagesOf(plan).at(-1)
   const isReached = last?.kind === 'weight' && weight >= last.weight
   if (!isReached || (adopts && weight === 100)) return undefined
-  const left = await readLeftPromotion(cluster, config.namespace, plan.service)
-  const isUnfinished = left !== undefined && left.state.phase !== 'ended'
+  const saved = await readLeftPromotion(cluster, config.namespace, plan.service)
+  const isUnfinished = saved !== undefined && saved.state.phase !== 'ended'
   return isUnfinished ? undefined : `the canary ${name} already has the weight ${weight}`
 }

@@ -53,15 +53,15 @@ export async function createObserver(
 
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
-    const asked = sampler.choose(running)
-    memory.register(running, asked)
-    const answers = await readCounters(asked).catch(() => new Map<string, Reading>())
-    const readings = podReadings(asked, answers, role, memory)
+    const sampled = sampler.choose(running)
+    memory.register(running, sampled)
+    const answers = await readCounters(sampled).catch(() => new Map<string, Reading>())
+    const readings = podReadings(sampled, answers, role, memory)
     const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
     const isIdleClient = (each: PodReading) => each.role === 'client' && calls(each.reading).requests === 0
     sampler.skip(readings.filter(isIdleClient).map(({ pod }) => pod))
 
-    const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(asked.map(role), readings)
+    const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
     const health = healthOf(canaries(), restarts)
     return {
@@ -93,21 +93,21 @@ function uniquePods(pods: Pod[]): Pod[] {
 
 /** Without the pods that did not answer. */
 function podReadings(
-  asked: Pod[],
+  sampled: Pod[],
   answers: Map<string, Reading>,
   role: (pod: Pod) => Role,
   memory: CounterMemory,
 ): PodReading[] {
-  return asked.flatMap((pod) => {
+  return sampled.flatMap((pod) => {
     const id = podId(pod)
     const reading = answers.get(id)
     return reading ? [{ pod, role: role(pod), reading, delta: memory.deltaSince(id, reading) }] : []
   })
 }
 
-function allCanariesRead(asked: Role[], readings: PodReading[]): boolean {
-  const wanted = asked.filter((role) => role === 'canary').length
-  return wanted > 0 && readings.filter(({ role }) => role === 'canary').length === wanted
+function allCanariesRead(roles: Role[], readings: PodReading[]): boolean {
+  const expected = roles.filter((role) => role === 'canary').length
+  return expected > 0 && readings.filter(({ role }) => role === 'canary').length === expected
 }
 
 function counterReaderFor(cluster: Cluster, service: ObservedService): CounterReader {

@@ -37,9 +37,9 @@ export function createPodSampler(
   }
 
   function isDue(pod: Pod): boolean {
-    const left = samplesToSkip.get(podId(pod)) ?? 0
-    if (left > 0) samplesToSkip.set(podId(pod), left - 1)
-    return left === 0
+    const remaining = samplesToSkip.get(podId(pod)) ?? 0
+    if (remaining > 0) samplesToSkip.set(podId(pod), remaining - 1)
+    return remaining === 0
   }
 
   return {

@@ -20,7 +20,7 @@ export type LeaseWait = { startedAt: number; waitMs: number }
 export type LeaseDecision =
   /** No run holds it. */
   | { kind: 'acquire' }
-  /** The holder did not renew it for as long as the Lease says. */
+  /** The holder did not renew it for the Lease's duration. */
   | { kind: 'steal'; holder: string }
   | { kind: 'wait'; holder: string }
   /** The holder is alive, and the run has waited long enough. */

@@ -221,7 +221,7 @@ async function writeAsHolder(
   } catch (error) {
     if (!isConflict(error)) throw error
     const now = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
-    // The server refused for another reason, or nobody can tell: this may pass.
+    // The server refused for another reason, or the outcome is unknown: a later attempt may succeed.
     if (now === 'unread' || now?.spec?.holderIdentity === identity) throw error
     const deleted = `the Lease ${namespace ?? ''}/${name} was deleted: someone else ended this promotion`
     throw new LeaseLost(now ? explainLoss(now) : deleted)

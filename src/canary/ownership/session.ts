@@ -108,11 +108,11 @@ function withRemedy(problem: unknown): never {
 
 /** True if an earlier run of the same canary and plan did not finish, or stopped where the plan says so. */
 function isResumable(
-  left: SavedPromotion | undefined,
+  saved: SavedPromotion | undefined,
   { plan, template }: Pick<SavedPromotion, 'plan' | 'template'>,
-): left is SavedPromotion {
-  if (left?.plan !== plan || left.template !== template) return false
-  return left.state.phase !== 'ended' || isHeldAsPlanned(left.state)
+): saved is SavedPromotion {
+  if (saved?.plan !== plan || saved.template !== template) return false
+  return saved.state.phase !== 'ended' || isHeldAsPlanned(saved.state)
 }
 
 /** The state without the times of each step, which nothing reads: a hundred steps must fit into an annotation. */
@@ -130,8 +130,8 @@ async function saveRoutes(
 ): Promise<Routed[]> {
   const { namespace, service } = split
   const name = leaseName(service)
-  const kept = isResumed ? await readSavedRoutes(cluster, namespace, service) : []
-  if (kept.length > 0) return kept
+  const saved = isResumed ? await readSavedRoutes(cluster, namespace, service) : []
+  if (saved.length > 0) return saved
   const routes = (await readRoutes(cluster, split)).map((object) => {
     const { name, labels = {}, annotations = {} } = object.metadata
     return { ...object, metadata: { name, namespace, labels, annotations } }

@@ -43,7 +43,7 @@ export function endUndecided(plan: CanaryConfig, stopped: BetweenSteps, reason: 
     : returnToStable(stopped, { verdict: 'inconclusive', reason })
 }
 
-/** Ends at the weight in force. A mirror or a header route goes with the promotion in any case. */
+/** Ends at the weight in force. A mirror or a header route is removed in any case. */
 export function end(stopped: BetweenSteps, outcome: Outcome): Next<EndedState> {
   return { state: endedState(stopped, outcome), actions: clearActions(stopped.steps.at(-1)) }
 }

@@ -15,7 +15,7 @@ export type Observation = {
   ready: boolean
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
   fault?: string
-  /** Somebody else changed the weights or the routes: who, and what the routes say now. */
+  /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
   /** The guard Job does not watch yet, so no traffic may move. */
   unguarded?: boolean
@@ -89,7 +89,7 @@ export type Progress = {
   findings: Record<string, Finding>
   passedGates: Gate[]
   firstTrafficAt?: number
-  /** How often the weights were written again after somebody else had changed them. */
+  /** How often the weights were restored after someone else had changed them. */
   takeovers: number
 }
 

@@ -41,7 +41,7 @@ export function findDrift(
   return missingRoutes(current, split)
 }
 
-/** The watch has not seen our own write yet. */
+/** True if the watch does not show our own write yet. */
 function isOutdated(object: Routed, written: readonly RouteWrite[]): boolean {
   return written.some(({ key, from }) => key === keyOf(object) && from === object.metadata.resourceVersion)
 }

@@ -11,18 +11,20 @@ import { hasManagedMirror } from './mirror.ts'
 type Conditions = Record<string, unknown>
 
 /**
- * The JSON Patch after which the canary gets the requests that match; with undefined, after which our routes are gone.
- * @throws Error where a route already has another condition on what `match` looks at.
+ * The JSON Patch that sends the matching requests to the canary or, with undefined, removes our routes.
+ * @throws Error if a route already has another condition on the same part of the request.
  */
 export function headerRoutePatch(object: VirtualService, split: Split, match: HttpMatch | undefined): PatchOperation[] {
   const current = object.spec.http ?? []
   const others = current.filter((route) => !isManaged(route))
-  const wanted = match ? withManagedRoutes({ ...object, spec: { ...object.spec, http: others } }, split, match) : others
-  if (isDeepStrictEqual(wanted, current)) return []
+  const desired = match
+    ? withManagedRoutes({ ...object, spec: { ...object.spec, http: others } }, split, match)
+    : others
+  if (isDeepStrictEqual(desired, current)) return []
   const removals = current.flatMap((route, i): PatchOperation[] =>
     isManaged(route) ? [{ op: 'remove', path: `/spec/http/${i}` }] : [],
   )
-  const additions = wanted.flatMap((route, i): PatchOperation[] =>
+  const additions = desired.flatMap((route, i): PatchOperation[] =>
     isManaged(route) ? [{ op: 'add', path: `/spec/http/${i}`, value: route }] : [],
   )
   // From the last to the first, as each removal changes the indices after it.
@@ -42,8 +44,8 @@ function withManagedRoutes(object: VirtualService, split: Split, match: HttpMatc
 }
 
 /**
- * Takes the requests that the route would have taken and that match. They keep all settings of that route but our
- * mirror: the canary gets these requests itself.
+ * The route for requests that match and that the original route would get. It keeps all settings of that route except
+ * our mirror, because the canary gets these requests itself.
  */
 function managedRoute(object: VirtualService, route: HttpRoute, split: RouteSplit, match: HttpMatch): HttpRoute {
   const routeConditions = (route['match'] as Conditions[] | undefined) ?? []
@@ -79,7 +81,7 @@ function combine(a: Conditions, b: Conditions): Conditions {
   return { ...a, ...b, ...Object.fromEntries(combined) }
 }
 
-/** What both look at in different ways, such as `uri` or `headers.x-beta`. */
+/** The part of a request that both conditions test differently, such as `uri` or `headers.x-beta`. */
 function conflictBetween(a: Conditions, b: Conditions): string | undefined {
   const conflict = differingKey(omit(a, ...namedConditions), omit(b, ...namedConditions))
   if (conflict !== undefined) return conflict

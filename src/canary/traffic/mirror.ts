@@ -12,8 +12,8 @@ export const mirrorAnnotation = 'mesh-canary.io/mirror'
 const annotationPath = `/metadata/annotations/${mirrorAnnotation.replace('/', '~1')}`
 
 /**
- * The JSON Patch after which the canary gets copies of `percent` of the requests, or none of ours with undefined.
- * @throws Error where the user has a mirror on such a route.
+ * The JSON Patch that sends the canary copies of `percent` of the requests or, with undefined, removes our mirrors.
+ * @throws Error if the user has a mirror on such a route.
  */
 export function mirrorPatch(object: VirtualService, split: Split, percent: number | undefined): PatchOperation[] {
   return percent === undefined ? removeMirror(object, split) : addMirror(object, split, percent)
@@ -40,7 +40,7 @@ function addMirror(object: VirtualService, split: Split, percent: number): Patch
   ]
 }
 
-/** Removes it from all routes: which ones are named may have changed since. */
+/** Removes the mirror from all routes, because the named routes may have changed. */
 function removeMirror(object: VirtualService, split: Split): PatchOperation[] {
   if (!hasManagedMirror(object)) return []
   const mirrored = httpSplits(object, withAllRoutes(split)).filter(({ isMirroredByUs }) => isMirroredByUs)

@@ -110,7 +110,8 @@ export async function resetToStable(
   const writes = await patchRoutes(cluster, read, (object) => {
     if (!splitsTraffic(object, split))
       return [{ op: 'replace', path: '/spec', value: allToStable(find(saved, object)!, split).spec }]
-    // Our route for the requests that match goes last: removing it changes the indices of the routes after it.
+    // Our route for the matching requests is removed last, because its removal changes the indices of the routes after
+    // it.
     return [...weightPatch(object, split, 0), ...removeManaged(object)]
   })
   if (onlySaved) return writes
@@ -122,8 +123,8 @@ function splittingRoutes(cluster: Cluster, split: Split, saved: Routed[]): Promi
   return saved.length === 0 ? requireSplittingRoutes(cluster, split) : listSplittingRoutes(cluster, split)
 }
 
-function find(objects: Routed[], wanted: Routed): Routed | undefined {
-  return objects.find((object) => keyOf(object) === keyOf(wanted))
+function find(objects: Routed[], object: Routed): Routed | undefined {
+  return objects.find((each) => keyOf(each) === keyOf(object))
 }
 
 /** Reads the objects, without those that do not exist. */

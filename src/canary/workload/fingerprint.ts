@@ -36,8 +36,8 @@ export function workloadsOf(workloads: readonly Workload[], labels: Labels): Wor
 }
 
 /**
- * Hashes the templates of the canary's pods, without the timestamp that a restart adds. Pods of a controller that we
- * do not know have no template here: they are told apart by their images.
+ * Hashes the templates of the canary's pods, without the timestamp that a restart adds. Pods of a controller that we do
+ * not know have no template here, so their images distinguish them.
  */
 export function templateHash(workloads: readonly Workload[], pods: readonly Pod[]): string {
   if (workloads.length === 0)
