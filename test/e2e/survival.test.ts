@@ -118,7 +118,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
   test('before its first weight: there is no traffic to put back, and the next run takes the Lease over', async () => {
     await act({}, { options: killed('at weight 0') })
     const { outputs, log } = await act({})
-    expect(log).toContain('waiting to see whether it lives')
+    expect(log).toContain('waiting to see whether that run is alive')
     expect(outputs['verdict']).toBe('promoted')
   })
 })
