@@ -96,7 +96,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
     await soon(async () => expect(await liveWeights(world)).toEqual(allAtV1))
     await soon(async () => expect((await lease()).spec?.holderIdentity).toBe(''))
     expect(
-      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryPutBack', '-o', 'json')),
+      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryRolledBack', '-o', 'json')),
     ).toMatchObject({
       items: expect.arrayContaining([
         expect.objectContaining({
