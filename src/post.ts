@@ -10,7 +10,8 @@ import { messageOf } from './runtime/errors.ts'
 import type { Host } from './stages/context.ts'
 
 /**
- * What is left to do should the run die at this moment. `held`: the run was cancelled, and `onCancel` keeps the weights.
+ * What is left to do should the run die at this moment. `held`: the run was cancelled, and `onCancel` keeps the
+ * weights.
  * `temporaryFile`: a kubeconfig of the run's own, to be removed with its folder.
  */
 export type PostState = {

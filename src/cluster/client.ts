@@ -11,9 +11,6 @@ import {
   type RequestOptions,
 } from './request.ts'
 
-export * from './api-error.ts'
-export type { ApiAccess, Limits } from './request.ts'
-
 export const fieldManager = 'mesh-canary'
 
 /** One event of a watch; the object of an ERROR is a Status. */

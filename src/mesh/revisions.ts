@@ -1,5 +1,6 @@
 // Control planes side by side: the revisions in the cluster, the tags, and the revision that a namespace points to.
-import { ApiError, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { ApiError } from '../cluster/api-error.ts'
 import { systemNamespace, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { defaultRevision, injectionLabel, revisionLabel, tagLabel } from './labels.ts'
 import { expectsSidecar, isOfOtherRevision, sidecarRevision } from './sidecar.ts'

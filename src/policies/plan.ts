@@ -1,5 +1,6 @@
 // What an apply would do, before it does anything: by the cluster's dry run or, without a cluster, the objects as YAML.
-import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
+import { fieldManager, type Cluster } from '../cluster/client.ts'
+import { ApiError } from '../cluster/api-error.ts'
 import {
   type DestinationRule,
   keyOf,

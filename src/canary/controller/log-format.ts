@@ -2,7 +2,7 @@
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckResult } from '../analysis/checks.ts'
 import type { RequestCounts } from '../analysis/request-counts.ts'
-import type { Action, Observation, State } from '../state/machine.ts'
+import type { Action, Observation, State } from '../state/types.ts'
 
 export function describeAction({ stable, canary }: CanaryConfig, action: Action): string {
   switch (action.kind) {

@@ -1,10 +1,11 @@
 // The guard in the cluster: created before the first weight, deleted after the promotion, and why it has not started.
-import { ApiError, type Cluster, emptyWhenAbsent } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { ApiError, emptyWhenAbsent } from '../../cluster/api-error.ts'
+import type { Routed, Split } from '../../policies/routes.ts'
 import type { KubeEvent, KubeObject, Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
-import type { Routed, Split } from '../traffic/router.ts'
 import { guardManifest } from './guard-manifest.ts'
 import type { GuardSpec } from './guard-spec.ts'
 import type { LeaseClaim } from './lease.ts'

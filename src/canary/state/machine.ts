@@ -38,11 +38,6 @@ import type {
   WatchingState,
 } from './types.ts'
 
-export * from './ending.ts'
-export * from './start.ts'
-export { stagesOf } from './stages.ts'
-export type * from './types.ts'
-
 /** One sample with the state that already counts it. `now`: milliseconds since the epoch. */
 type Turn = { plan: CanaryConfig; state: ActiveState; observation: Observation; now: number }
 type Rule = (turn: Turn) => Next | undefined
