@@ -111,7 +111,7 @@ async function canaryFaults(
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
-    if (policiesFirst || splits) return faults
+    if (runsPolicies || splits) return faults
     return [
       ...faults,
       `${key}.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable.name} and ${canary.name}; run the stage policies as well`,
