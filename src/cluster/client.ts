@@ -1,6 +1,6 @@
 // The verbs of the API server that the program uses, as plain REST calls: the generated calls of the typed client
 // cannot read through the pod proxy.
-import { ApiError } from './api-error.ts'
+import { ApiError, isNotFound } from './api-error.ts'
 import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 import {
   cachedCredentials,
@@ -178,7 +178,7 @@ function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
 }
 
 function absent(error: unknown): undefined {
-  if (error instanceof ApiError && error.status === 404) return undefined
+  if (isNotFound(error)) return undefined
   throw error
 }
 
