@@ -8,6 +8,7 @@ import type { LeftCluster } from './kind/kind.ts'
 import { tempDir } from './runtime/environment.ts'
 import { messageOf } from './runtime/errors.ts'
 import type { Host } from './stages/context.ts'
+import { settleAll } from './runtime/settle-all.ts'
 
 /**
  * What is left to do if the run dies now. `held`: the run was cancelled, and `onCancel` keeps the weights.
@@ -82,12 +83,6 @@ async function recoverPromotions(
         messageOf(error),
     )
   }
-}
-
-/** Waits for all of them, so that one failure does not stop the others. @throws the first failure. */
-async function settleAll<T>(work: Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(work)
-  return Promise.all(work)
 }
 
 async function removeKindCluster(kind: LeftCluster, info: (line: string) => void): Promise<void> {

@@ -95,6 +95,6 @@ async function post(): Promise<void> {
     ))
       core.warning(line)
   } catch (error) {
-    fail(messageOf(error), 'Put-back')
+    fail(messageOf(error), 'Rollback')
   }
 }

@@ -157,7 +157,7 @@ function rollbackEvent({ namespace, service, lease }: GuardSpec, message: string
   const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
   const about = {
     involvedObject: { apiVersion: 'v1', kind: 'Service', namespace, name: service },
-    reason: 'CanaryPutBack',
+    reason: 'CanaryRolledBack',
     message,
     type: 'Warning',
     source: { component: 'mesh-canary-guard' },

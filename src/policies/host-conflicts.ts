@@ -1,7 +1,7 @@
 // Finds hosts that a route outside mesh-canary claims too: in the other API (Istio's or the Gateway API), or in a
 // VirtualService of another namespace. contradictions.ts finds conflicts within the namespace.
 import type { Cluster } from '../cluster/client.ts'
-import { ApiError, undefinedWhenForbidden } from '../cluster/api-error.ts'
+import { isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { hostOf } from './compile/names.ts'
 import { keyOf, titleOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { isOurs } from './prune.ts'
@@ -49,9 +49,7 @@ async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise
   const list = (place?: string) =>
     cluster
       .list<KubeObject>(kind, place)
-      .catch((error: unknown) =>
-        error instanceof ApiError && error.status === 404 ? [] : undefinedWhenForbidden(error),
-      )
+      .catch((error: unknown) => (isNotFound(error) ? [] : undefinedWhenForbidden(error)))
   return (await list()) ?? (await list(namespace)) ?? []
 }
 

@@ -2,7 +2,7 @@
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
-import { ApiError, emptyWhenAbsent } from '../cluster/api-error.ts'
+import { emptyWhenAbsent, isForbidden } from '../cluster/api-error.ts'
 import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace, titleOf } from '../cluster/objects.ts'
 import { unnamed } from '../config/schema.ts'
 import { policyKinds } from './manifests.ts'
@@ -82,7 +82,7 @@ export async function listPolicies(
 }
 
 function emptyWhenForbidden(error: unknown): [] {
-  if (error instanceof ApiError && error.status === 403) return []
+  if (isForbidden(error)) return []
   throw error
 }
 

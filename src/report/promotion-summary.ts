@@ -72,7 +72,7 @@ function evidenceTable({ checks }: PromotionReport): string {
   const e = (value: number) => (value >= 1000 ? value.toExponential(1) : value.toFixed(2))
   const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`
   return table(
-    ['Check', 'Canary', 'Stable', 'E against', 'E for', 'Decides at', 'Says'],
+    ['Check', 'Canary', 'Stable', 'Evidence to fail', 'Evidence to pass', 'Threshold', 'Verdict'],
     checks.map(({ check, canary, stable, failEvidence, passEvidence, threshold, verdict }) => [
       check,
       counts(canary),

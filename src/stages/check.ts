@@ -1,6 +1,6 @@
 // Checks before the run changes anything: the config against the cluster, the cost of the mesh, and the version of
 // Istio.
-import { ApiError } from '../cluster/api-error.ts'
+import { isForbidden } from '../cluster/api-error.ts'
 import { ConfigError } from '../config/error.ts'
 import { gatewayValues } from '../kind/layout.ts'
 import { meshCost } from '../mesh/cost.ts'
@@ -30,7 +30,7 @@ async function installedVersion({ cluster, mesh }: StageContext): Promise<string
     const planes = await listControlPlanes(cluster)
     return planes.find(({ revision }) => revision === mesh!.revision)?.version
   } catch (error) {
-    if (error instanceof ApiError && error.status === 403) return undefined
+    if (isForbidden(error)) return undefined
     throw error
   }
 }
@@ -84,7 +84,7 @@ async function reportCost({ config, host, cluster, mesh, recorder }: StageContex
     host.info(text)
     if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
   } catch (error) {
-    if (!(error instanceof ApiError && error.status === 403)) throw error
+    if (!isForbidden(error)) throw error
     host.info(`cannot compute the cost of the mesh: ${error.message}`)
   }
 }

@@ -1,6 +1,6 @@
 // The stage install: installs or changes the control plane according to the config.
 import type { Cluster } from '../cluster/client.ts'
-import { ApiError } from '../cluster/api-error.ts'
+import { isForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
@@ -98,7 +98,7 @@ async function checkImages(context: StageContext): Promise<void> {
   recorder.record({ images: names })
   host.info(`images: ${names.join(', ')}`)
   const { lacks, unknown } = await missingImages(cluster, all).catch((error: unknown) => {
-    if (!(error instanceof ApiError && error.status === 403)) throw error
+    if (!isForbidden(error)) throw error
     return { lacks: [], unknown: [`cannot check whether the nodes hold Istio's images: ${error.message}`] }
   })
   unknown.forEach(host.info)

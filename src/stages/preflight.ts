@@ -103,20 +103,20 @@ async function canaryFaults(
   runsPolicies: boolean,
 ): Promise<string[]> {
   const { namespace } = config
-  const faults = canariesOf(config).map(async (plan, i) => {
+  const perCanary = canariesOf(config).map(async (plan, i) => {
     const key = config.canary ? 'canary' : `canaries.${i}`
     const { service, stable, canary } = plan
     if (!(await cluster.get<Service>('Service', namespace, service))) return []
-    const groups = await selectorFaults(cluster, config, plan, key)
+    const faults = await selectorFaults(cluster, config, plan, key)
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
-    if (runsPolicies || splits) return groups
+    if (runsPolicies || splits) return faults
     return [
-      ...groups,
-      `${key}.service: no route of a VirtualService in ${namespace} splits ${service} ` +
-        `between ${stable.name} and ${canary.name}; run the stage policies as well`,
+      ...faults,
+      `${key}.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable.name} ` +
+        `and ${canary.name}; run the stage policies as well`,
     ]
   })
-  return (await Promise.all(faults)).flat()
+  return (await Promise.all(perCanary)).flat()
 }

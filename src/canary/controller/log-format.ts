@@ -44,7 +44,8 @@ function describeStage({ steps, weight }: State): string {
 export function describeEvidence(result: CheckResult): string {
   const { check, canary, stable, failEvidence, passEvidence, threshold, verdict } = result
   const counts = `canary ${canary.violations}/${canary.requests}, stable ${stable.violations}/${stable.requests}`
-  const evidence = `E ${eValue(failEvidence)} against and ${eValue(passEvidence)} for, of ${eValue(threshold)} needed`
+  const evidence =
+    `evidence to fail ${eValue(failEvidence)}, to pass ${eValue(passEvidence)}, ` + `threshold ${eValue(threshold)}`
   return `  ${check}: ${counts}, ${evidence}: ${verdict}`
 }
 

@@ -1,7 +1,7 @@
 // Writes the actions of the state machine to the cluster: in order, one at a time, and again while the API server
 // refuses them.
 import type { Cluster } from '../../cluster/client.ts'
-import { ApiError } from '../../cluster/api-error.ts'
+import { ApiError, isForbidden } from '../../cluster/api-error.ts'
 import type { Action, State } from '../state/types.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
@@ -16,8 +16,6 @@ import { describeAction } from './log-format.ts'
 const forbiddenMs = 15_000
 /** The watch may lag behind the writes of two samples. Older writes do not matter. */
 const keptWrites = 20
-
-const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
 
 /**
  * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are

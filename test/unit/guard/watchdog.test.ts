@@ -147,7 +147,7 @@ describe('a guard whose run stops renewing', () => {
         kind: 'Event',
         metadata: { namespace: 'shop' },
         type: 'Warning',
-        reason: 'CanaryPutBack',
+        reason: 'CanaryRolledBack',
         message: said,
         involvedObject: { kind: 'Service', namespace: 'shop', name: 'backend' },
         source: { component: 'mesh-canary-guard' },

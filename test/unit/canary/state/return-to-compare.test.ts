@@ -52,7 +52,7 @@ describe('a canary that misses its limit at weight 100', () => {
     expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
     expect(state.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([
       [50, 'passed'],
-      [100, 'went back to compare'],
+      [100, 'returned-to-compare'],
       [50, 'passed'],
       [100, 'passed'],
     ])
