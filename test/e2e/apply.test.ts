@@ -128,7 +128,7 @@ test('a second apply changes nothing', async () => {
   expect(await policies()).toEqual(stood)
 })
 
-test('strangers move in: one without labels, one of another tool, one of another config', async () => {
+test('objects without labels, of another tool and of another config can exist beside the policies', async () => {
   const labels: Record<string, string>[] = [
     {},
     { 'app.kubernetes.io/managed-by': 'Helm' },
@@ -154,7 +154,7 @@ test('strangers move in: one without labels, one of another tool, one of another
 test.each<[string, Inputs]>([
   ['the stage plan', { stages: 'plan' }],
   ['a dry run', { 'dry-run': 'true' }],
-])('%s shows what a removed section and a changed value would do, and does nothing', async (_, more) => {
+])('%s shows what a removed section and a changed value would change, and changes nothing', async (_, more) => {
   const stood = await policies()
   const { code, report, log } = await machine.run(inputs(base.replace('attempts: 3', 'attempts: 2'), more))
   expect(code).toBe(0)
@@ -167,7 +167,7 @@ test.each<[string, Inputs]>([
   expect(await policies()).toEqual(stood)
 })
 
-test('removing a section prunes exactly its objects', async () => {
+test('an apply without a section deletes exactly the objects of that section', async () => {
   const stood = await policies()
   const [removed = ''] = Object.keys(stood).filter((name) => name.startsWith('Telemetry/'))
   const { code, report } = await machine.run(inputs(base))
@@ -202,7 +202,7 @@ async function withStranger(object: object, work: () => Promise<void>): Promise<
   }
 }
 
-test("a stranger's VirtualService for a host that only a manifest is for is told, and nothing is touched", async () => {
+test("a run fails and changes nothing if another owner's VirtualService has the host of a manifest", async () => {
   await withStranger(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
     const stood = await policies()
     const { code, report } = await machine.run(
@@ -224,7 +224,7 @@ test("a stranger's VirtualService for a host that only a manifest is for is told
   })
 })
 
-test('what goes in the same run is no conflict for the analysis', async () => {
+test('the analysis reports no conflict with an object that the same run deletes', async () => {
   const sidecar = (name: string) =>
     manifest({
       apiVersion: 'networking.istio.io/v1',
@@ -238,7 +238,7 @@ test('what goes in the same run is no conflict for the analysis', async () => {
   expect(report?.changes.map(({ name, action }) => `${name} ${action}`)).toEqual(['two created', 'one deleted'])
 })
 
-test('what a stranger needs and this run would prune is found by the analysis, and nothing is touched', async () => {
+test("a run fails and changes nothing if it would delete an object that another owner's object needs", async () => {
   const host = 'api.example.com'
   expect((await machine.run(inputs(`${base}egress: { hosts: { ${host}: {} } }\n`))).report?.error).toBeUndefined()
   await withStranger(virtualService('to-api', host, { tcp: toHost(host) }), async () => {
@@ -252,7 +252,7 @@ test('what a stranger needs and this run would prune is found by the analysis, a
   expect(report?.changes.map(({ kind, action }) => `${kind} ${action}`)).toEqual(['ServiceEntry deleted'])
 })
 
-test("the seed's documents, in one run, keep both the retries and the split, and what was merged is said", async () => {
+test('a run merges the manifests with the config, keeps the retries and the split, and reports the merge', async () => {
   const stood = await traffic(world)
   const { code, report, log } = await machine.run(inputs(workloads, { policies: seed }))
   expect(report?.error).toBeUndefined()
@@ -277,7 +277,7 @@ test("the seed's documents, in one run, keep both the retries and the split, and
   expect(now.failed).toBe(stood.failed)
 })
 
-test('a service of the config beside a split in a manifest: both are in force, and a second run changes nothing', async () => {
+test('a service in the config and a split in a manifest are both in force, and a second run changes nothing', async () => {
   const both = inputs(`${workloads}services: { backend: { timeout: 5s } }\npolicies: ${seed}\n`)
   const first = await machine.run(both)
   expect(first.report?.error).toBeUndefined()
@@ -289,7 +289,7 @@ test('a service of the config beside a split in a manifest: both are in force, a
   expect(outputs['changed']).toBe('0')
 })
 
-test('uninstall is refused while a stranger has policies in the mesh, and nothing is touched', async () => {
+test('uninstall fails and changes nothing while another owner has policies in the mesh', async () => {
   const stood = await everything()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
   expect(code).toBe(1)
@@ -299,7 +299,7 @@ test('uninstall is refused while a stranger has policies in the mesh, and nothin
   expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
 })
 
-test('a dry run of uninstall lists what would go, and nothing goes', async () => {
+test('a dry run of uninstall lists what it would delete, and deletes nothing', async () => {
   for (const name of ['theirs', 'theirs-of-helm']) await kubectl('-n', 'sample-app', 'delete', 'serviceentry', name)
   const stood = await everything()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall', 'dry-run': 'true' }))

@@ -70,7 +70,7 @@ const metrics = {
   MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
 }
 
-test("init writes a config from what is there, twice the same, and over nobody else's", async () => {
+test('init writes the same config twice from what the cluster runs, and never overwrites a file', async () => {
   const installed = await run(
     ['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install', '--output', 'json'],
     { env: { MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! } },
@@ -98,7 +98,7 @@ test("init writes a config from what is there, twice the same, and over nobody e
   expect(await resources()).toBe(before)
 })
 
-test('its config plans the few objects that it tells of, and changes nothing by that', async () => {
+test('plan lists the objects that the config of init would create, and changes nothing', async () => {
   const before = await resources()
   const { code, out, err } = await run(['plan', '--config', 'mesh.yaml', '--output', 'json'])
   expect(code, err).toBe(0)
@@ -112,7 +112,7 @@ test('its config plans the few objects that it tells of, and changes nothing by 
   expect(await resources()).toBe(before)
 })
 
-test('it is carried out, and verified, with sections that fold on GitLab', async () => {
+test('run applies that config, and verify passes with collapsible sections on GitLab', async () => {
   const done = await run(['run', '--config', 'mesh.yaml', '--stages', 'inject, policies'])
   expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
   const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { GITLAB_CI: 'true' } })
@@ -122,7 +122,7 @@ test('it is carried out, and verified, with sections that fold on GitLab', async
   )
 })
 
-test('Ctrl-C in the middle of a promotion puts the traffic back, and everything that was asked for is told and written', async () => {
+test('Ctrl-C during a promotion returns the traffic to stable, and the run still writes every requested output', async () => {
   let duplicate: NodeJS.Timeout | undefined
   const { code, out, err } = await run(
     [
@@ -166,7 +166,7 @@ test('Ctrl-C in the middle of a promotion puts the traffic back, and everything 
   expect(readdirSync(temp)).toEqual([])
 })
 
-test('an error that nobody foresaw ends the run with its traffic put back, and is told', async () => {
+test('an unexpected error returns the traffic to stable, and the run reports it', async () => {
   // A fault in the program itself can only be made from inside it.
   const fault = join(folder, 'fault.mjs')
   writeFileSync(fault, "process.on('SIGUSR2', () => { throw new Error('nobody foresaw this') })")
@@ -202,7 +202,7 @@ function repository(...files: string[]): string {
   return path
 }
 
-test('the template for GitLab, run job by job: plan, first steps, gate, rollback', async () => {
+test('the jobs of the GitLab template plan, take the first steps, pass the gate and roll back', async () => {
   await installRsync()
   const cwd = repository(join(examples, 'gitlab/mesh-canary.gitlab-ci.yml'))
   writeFileSync(join(cwd, '.gitlab-ci.yml'), 'include: { local: mesh-canary.gitlab-ci.yml }\n')
@@ -229,7 +229,7 @@ test('the template for GitLab, run job by job: plan, first steps, gate, rollback
   expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
 })
 
-test('the steps of the Jenkinsfile, run as Jenkins runs them', async () => {
+test('the steps of the Jenkinsfile plan, take the first steps, pass the gate and roll back', async () => {
   const cwd = repository()
   const text = readFileSync(join(examples, 'jenkins/Jenkinsfile'), 'utf8')
   const environment = Object.fromEntries(

@@ -34,7 +34,7 @@ async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): 
 }
 
 describe('a healthy v2', () => {
-  test('is promoted to 100 on a mesh that the same step installs, and no user notices', async () => {
+  test('is promoted to 100 on a mesh that the same step installs, without a failed request', async () => {
     let promotionBegins = traffic(world)
     const onLine = (line: string) => {
       if (line.startsWith('weight: v1 95')) promotionBegins = traffic(world)
@@ -68,7 +68,7 @@ describe('a healthy v2', () => {
     expect(post.code).toBe(0)
   })
 
-  test('and a second run changes nothing, restarts nothing and downloads nothing', async () => {
+  test('needs no change, no restart and no download in a second run', async () => {
     const pods = await podNames()
     const { code, outputs, report } = await machine.run(inputs())
     expect(code).toBe(0)
@@ -79,7 +79,7 @@ describe('a healthy v2', () => {
     expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
   })
 
-  test('with mutual TLS strict on the wire: a plaintext request is refused', async () => {
+  test('refuses a plaintext request, because mutual TLS is strict', async () => {
     const [pod] = (
       await kubectl('get', 'pods', '-l', 'app=backend,version=v1', '-o', 'jsonpath={.items[*].metadata.name}')
     ).split(' ')
@@ -87,7 +87,7 @@ describe('a healthy v2', () => {
     await expect(plaintext).rejects.toThrow(/connection reset|EOF/)
   })
 
-  test('and its policies stand in one VirtualService and one DestinationRule', async () => {
+  test('has its policies in one VirtualService and one DestinationRule', async () => {
     const { items } = JSON.parse(await kubectl('get', 'virtualservices,destinationrules', '-o', 'json')) as {
       items: { kind: string; spec: { http?: object[] } }[]
     }
@@ -98,8 +98,8 @@ describe('a healthy v2', () => {
   })
 })
 
-describe('a bad v2 is put back', () => {
-  test('when it fails 20 % of its requests, and the reason says so', async () => {
+describe('a bad v2 is rolled back', () => {
+  test('if it fails 20 % of its requests, and the reason says so', async () => {
     await replaceV2('failing')
     const { code, outputs, report, log } = await machine.run(inputs())
     expect(code).toBe(1)
@@ -111,7 +111,7 @@ describe('a bad v2 is put back', () => {
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('when it is slower than its limit', async () => {
+  test('if it is slower than its limit', async () => {
     await replaceV2('slow')
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
@@ -119,7 +119,7 @@ describe('a bad v2 is put back', () => {
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('when it crashes in a loop, with its exit code and last words', async () => {
+  test('if it crashes in a loop, and the reason has its exit code and its last log line', async () => {
     await replaceV2('crashing')
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
@@ -128,8 +128,8 @@ describe('a bad v2 is put back', () => {
   })
 })
 
-describe('a run that is stopped in the middle', () => {
-  test('by a cancel, puts the weight back itself', async () => {
+describe('a run that is stopped during a promotion', () => {
+  test('returns the traffic to stable itself if it is cancelled', async () => {
     await replaceV2('healthy')
     const { outputs, state } = await machine.main(inputs(), whenAt(25, 'SIGINT'))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the run was cancelled' })
@@ -137,7 +137,7 @@ describe('a run that is stopped in the middle', () => {
     expect((await machine.post(inputs(), state)).log).not.toContain('::warning')
   })
 
-  test('by a kill, leaves it to the post step', async () => {
+  test('leaves that to the post step if it is killed', async () => {
     const { state } = await machine.main(inputs(), whenAt(25, 'SIGKILL'))
     expect(await liveWeights(world)).toEqual({ v1: 75, v2: 25 })
     const { code, log } = await machine.post(inputs(), state)

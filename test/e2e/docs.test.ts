@@ -45,7 +45,7 @@ describe('commands', () => {
       if (!runs(block)) continue
       const next = blocks[i + 1]
       const said = next?.language === 'text' && next.follows ? next.text.trim().split('\n') : []
-      test(`line ${block.line}: ${block.text.split('\n')[0]}`, async () => {
+      test(`the commands from line ${block.line} print what the page says: ${block.text.split('\n')[0]}`, async () => {
         blocks.slice(0, i).forEach(write)
         // What goes wrong is told among the rest, as on a terminal.
         const [program = '', ...args] = world.runner.enter!([
@@ -80,7 +80,7 @@ describe('workflows', () => {
     .filter((block) => block.language === 'yaml' && ['workflow', 'steps'].includes(kindOf(asked(block))))
 
   test.each(blocks.map((block): [string, string] => [`${block.page}:${block.line}`, whole(asked(block), block.text)]))(
-    '%s is as actionlint wants it',
+    '%s passes actionlint',
     async (_, text) => {
       const linter = spawn(await goTool('actionlint'), ['-no-color', '-'])
       linter.stdin.end(text)

@@ -35,7 +35,7 @@ function filled(name: string, values: Record<string, string>): string {
 }
 
 describe('gRPC', () => {
-  test('a v2 that answers 200 with the status Internal is put back', async () => {
+  test('a v2 that answers 200 with the status Internal is rolled back', async () => {
     await kubectl('delete', 'namespace', 'grpc', '--ignore-not-found', '--wait')
     await kubectl('apply', '-f', here('grpc.yaml'))
     const { outputs, report } = await machine.run({
@@ -52,7 +52,7 @@ describe('gRPC', () => {
   })
 })
 
-describe('judged from Prometheus', () => {
+describe('a canary with metrics from Prometheus', () => {
   /** A number as long as stable serves; without one no step would pass. */
   const query =
     'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
@@ -75,7 +75,7 @@ describe('judged from Prometheus', () => {
   /** Prometheus holds the counters under the names that Istio's own sidecars write. */
   const inputs = () => ({ ...world.inputs, metrics: '', config, interval: '5s' })
 
-  test('a Prometheus that is not there is told before anything moves', async () => {
+  test('gets no traffic if Prometheus cannot be reached, and the error says so', async () => {
     const { code, log } = await machine.run({
       ...inputs(),
       canary: '{ service: backend, prometheus: { service: prometheus/nobody:9090, counters: true } }',
@@ -85,14 +85,14 @@ describe('judged from Prometheus', () => {
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('a bad v2 is put back', async () => {
+  test('is rolled back if it is bad', async () => {
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('a healthy v2 is promoted', async () => {
+  test('is promoted if it is healthy', async () => {
     await kubectl('-n', 'sample-app', 'delete', 'deployment', 'backend-v2')
     await kubectl(
       '-n',
@@ -112,7 +112,7 @@ describe('judged from Prometheus', () => {
   })
 })
 
-describe('read from the sidecars', () => {
+describe('a canary with metrics from the sidecars', () => {
   /** What the API server was asked since it started, by its own count. */
   async function asked(): Promise<{ counters: number; lists: number }> {
     const lines = (await kubectl('get', '--raw', '/metrics'))
@@ -125,7 +125,7 @@ describe('read from the sidecars', () => {
     return { counters: of('subresource="proxy"'), lists: of('subresource=""', 'verb="LIST"') }
   }
 
-  test('a look asks each sidecar once, and the pods are not listed again', async () => {
+  test('needs one request to each sidecar for a sample, and no second list of the pods', async () => {
     await deploySampleApp(world, 'healthy')
     const first = { ...world.inputs, config: `${sampleApp}/mesh.yaml`, interval: '5s' }
     expect((await machine.run({ ...first, steps: '10' })).outputs['weight']).toBe('10')

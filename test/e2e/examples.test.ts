@@ -56,7 +56,7 @@ describe('preview.yml, on a pull request', () => {
 })
 
 describe('plan.yml, on a pull request', () => {
-  test('of a branch shows the difference to the cluster, and changes nothing', async () => {
+  test('shows the difference to the cluster for a branch, and changes nothing', async () => {
     const { code, log } = await withConfig(
       (text) => text.replace('timeout: 10s', 'timeout: 5s'),
       () => asDelivery('plan', pullRequest),
@@ -69,7 +69,7 @@ describe('plan.yml, on a pull request', () => {
     expect(await timeoutOfBackend()).toBe('10s')
   })
 
-  test('of a fork, which gets no secrets, renders the policies without a cluster', async () => {
+  test('renders the policies without a cluster for a fork, which gets no secrets', async () => {
     const { code, log } = await run('plan', pullRequest)
     expect(log).toContain('kind: VirtualService')
     expect(code).toBe(0)
@@ -77,7 +77,7 @@ describe('plan.yml, on a pull request', () => {
 })
 
 describe('gated-canary.yml', () => {
-  test('puts the canary back when nobody approves', async () => {
+  test('rolls the canary back if nobody approves', async () => {
     // GitHub fails a job whose approval is refused; act knows no approvals, so here that job fails by itself.
     const workflow = load(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as {
       jobs: Record<string, object>
@@ -93,7 +93,7 @@ describe('gated-canary.yml', () => {
     expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('stops at 25, and goes on from there in the job behind the approval', async () => {
+  test('stops at 25, and continues from there in the job after the approval', async () => {
     const { code, log } = await asDelivery('gated-canary')
     expect(log).toContain('verdict: promoted, weight: 100')
     expect(log).not.toContain('all traffic of backend is back')
@@ -103,12 +103,12 @@ describe('gated-canary.yml', () => {
 })
 
 describe('drift.yml, on its schedule', () => {
-  test('is green while the cluster is as the repository says, promoted weights included', async () => {
+  test('succeeds while the cluster matches the repository, and accepts promoted weights', async () => {
     const { code } = await asDelivery('drift', { on: 'schedule' })
     expect(code).toBe(0)
   })
 
-  test('is red, with the difference, when a policy is gone', async () => {
+  test('fails and shows the difference if a policy is missing', async () => {
     await kubectl('delete', 'peerauthentication', 'default')
     const { code, log } = await asDelivery('drift', { on: 'schedule' })
     expect(log).toContain('PeerAuthentication default: create')
@@ -116,7 +116,7 @@ describe('drift.yml, on its schedule', () => {
     expect(code).toBe(1)
   })
 
-  test('is red when somebody changed a policy by hand, and says with what', async () => {
+  test('fails if somebody changed a policy by hand, and names the tool', async () => {
     await kubectl(
       'patch',
       'virtualservice',
@@ -134,7 +134,7 @@ describe('drift.yml, on its schedule', () => {
 })
 
 describe('teardown.yml', () => {
-  test('lists what would go, unless told otherwise', async () => {
+  test('only lists what it would delete by default', async () => {
     const { code, log } = await run('teardown', {
       secrets: { KUBECONFIG: admin },
       event: { inputs: { 'dry-run': 'true' } },
@@ -144,7 +144,7 @@ describe('teardown.yml', () => {
     expect(await timeoutOfBackend()).toBe('99s')
   })
 
-  test('takes the mesh away', async () => {
+  test('deletes the mesh on request', async () => {
     const { code } = await run('teardown', {
       secrets: { KUBECONFIG: admin },
       event: { inputs: { 'dry-run': 'false' } },

@@ -48,7 +48,7 @@ const exposed = (gateway: string): Promise<ActionRun> =>
 
 const written = () => kubectl('get', 'virtualservices,destinationrules,gateways.networking.istio.io', '-o', 'name')
 
-test('without the CRDs the run says so, and nothing is touched', async () => {
+test('a run without the CRDs fails with that reason, and changes nothing', async () => {
   const { code, log } = await exposed('edge')
   expect(code).toBe(1)
   expect(log).toContain(
@@ -83,7 +83,7 @@ describe('with the CRDs and a Gateway', () => {
     ) as Answer[]
   }
 
-  test('a Gateway of another name is an error that names the one there is, and nothing is touched', async () => {
+  test('an unknown Gateway is an error that names the existing one, and the run changes nothing', async () => {
     const { code, log } = await exposed('egde')
     expect(code).toBe(1)
     expect(log).toContain(
@@ -92,7 +92,7 @@ describe('with the CRDs and a Gateway', () => {
     expect(await written()).toBe('')
   })
 
-  test('a request to the host reaches the service, within its timeout, and another host nobody', async () => {
+  test('a request to the host reaches the service within its timeout, and one to another host gets a 404', async () => {
     expect(await exposed('edge')).toMatchObject({ code: 0 })
     await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 200, host: 'shop.test' }]))
     expect(statuses(await knock('shop.test', '/?wait=2500'))).toEqual([504])
@@ -100,7 +100,7 @@ describe('with the CRDs and a Gateway', () => {
     expect((await exposed('edge')).outputs['changed']).toBe('0')
   })
 
-  test('a canary of Services is moved in the HTTPRoute that weighs them, and put back', async () => {
+  test('a promotion moves the weights of Services in their HTTPRoute, and a rollback returns them', async () => {
     const service = (version: string) =>
       apply({
         apiVersion: 'v1',
@@ -143,7 +143,7 @@ describe('with the CRDs and a Gateway', () => {
     await kubectl('delete', 'httproute', 'split')
   })
 
-  test('a host that somebody else has in the other API as well is a warning, at the gateway and in the mesh', async () => {
+  test('a run warns if another owner has the host in the other API, at the gateway and in the mesh', async () => {
     const call = async (path: string) =>
       JSON.parse(
         await kubectl(

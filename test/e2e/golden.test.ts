@@ -9,7 +9,7 @@ let world: World
 beforeAll(async () => void (world = await embedded()))
 
 test.each(readdirSync(folder).filter((file) => /^[a-z-]+\.yaml$/.test(file)))(
-  '%s is valid, without a warning',
+  '%s passes validation without a warning',
   async (file) => {
     // Its verdict goes to the error stream.
     expect(await world.run(['sh', '-c', 'istioctl validate -f "$0" 2>&1', join(folder, file)])).toMatch(/is valid\s*$/)

@@ -67,7 +67,7 @@ async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promis
   }
 }
 
-test("1.31.x is the newest that the mirror's index has, and once it is there nobody is asked", () =>
+test("1.31.x resolves to the newest version in the mirror's index, and a cached one needs no request", () =>
   onMachine(async (machine) => {
     const log = mirrorLog()
     const first = await machine.run(looking({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
@@ -84,7 +84,7 @@ test("1.31.x is the newest that the mirror's index has, and once it is there nob
     expect(log()).toHaveLength(3)
   }))
 
-test('a mesh keeps its version for a range that it satisfies, out of a version file, and its Kubernetes is told to be too new', () =>
+test('a mesh keeps a version within the range of a version file, and the run warns that Kubernetes is too new', () =>
   onMachine(async (machine) => {
     const file = join(folder, 'mise.toml')
     writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
@@ -106,7 +106,7 @@ test.each<[lie: string, words: string[]]>([
   ['loop', ['redirects more than 5 times']],
   ['traversal', ['holds the file "../../../../tmp/mesh-canary-evil", expected only the file istioctl']],
   ['slow', ['timed out after 3 s (`limits.download`; 0.0 of 0.0 MB received)', 'nearer mirror']],
-])('a mirror that lies (%s) is one error, and leaves nothing in the tool cache', (lie, words) =>
+])('a faulty mirror (%s) causes one error, and leaves nothing in the tool cache', (lie, words) =>
   onMachine(async (machine) => {
     const config = join(folder, 'mesh.yaml')
     writeFileSync(config, 'limits: { download: 3s }\n')
@@ -121,7 +121,7 @@ test.each<[lie: string, words: string[]]>([
   }),
 )
 
-test('a mirror that answers 500 twice is asked a third time', () =>
+test('the action asks a mirror a third time after two responses of 500', () =>
   onMachine(async (machine) => {
     const { code, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/busy` }))
     expect(code).toBe(0)
@@ -129,7 +129,7 @@ test('a mirror that answers 500 twice is asked a third time', () =>
     expect(asked.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256'))).toHaveLength(3)
   }))
 
-test('a redirect away is followed, without the password of the mirror, which nobody is told', () =>
+test('the action follows a redirect to another host without sending or printing the password of the mirror', () =>
   onMachine(async (machine) => {
     const { code, log, outputs } = await machine.main(
       looking({ mirror: `${lyingAddress.replace('://', '://me:s3cret@')}/away` }),
@@ -142,7 +142,7 @@ test('a redirect away is followed, without the password of the mirror, which nob
     expect(log.replace(/^::add-mask::.*$/gm, '')).not.toContain('s3cret')
   }))
 
-test('two installs at once into one empty tool cache, 20 times: each has a whole binary', () =>
+test('two concurrent installs into one empty tool cache each have a complete binary, 20 times in a row', () =>
   onMachine(async (machine) => {
     for (let round = 0; round < 20; round++) {
       const tools = join(machine.home, `tools-${round}`)
@@ -161,7 +161,7 @@ test('two installs at once into one empty tool cache, 20 times: each has a whole
   }))
 
 /** Two jobs on fresh runners, one after the other, with act's own cache server on loopback. */
-test('the second job with the cache between runs downloads nothing', async () => {
+test('the second job downloads nothing if the jobs share a cache', async () => {
   const temp = join(folder, 'temp')
   mkdirSync(temp)
   // Of a hosted runner the temporary folder is the same in every job, which act's is not, and the tool cache is empty, which act's does not stay.

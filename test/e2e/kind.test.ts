@@ -69,7 +69,7 @@ const runs = (asked: string[][]) =>
     .sort()
     .map((args) => args.join(' '))
 
-test('kind knows every flag that it is given', () => {
+test('kind knows every flag that the action passes', () => {
   const flags: Record<string, string[]> = {
     'create cluster': ['retain', 'kubeconfig', 'config', 'image', 'name'],
     'delete cluster': ['kubeconfig', 'name'],
@@ -86,7 +86,7 @@ test('kind knows every flag that it is given', () => {
 })
 
 test.each(['default', 'demo', 'minimal'])(
-  'istioctl gives the ingress gateway of the profile %s, if it has one, the node ports that kind maps',
+  'the ingress gateway of the profile %s, if it has one, gets the node ports that kind maps',
   async (profile) => {
     const values = gatewayValues(configOf('cluster: kind').cluster).flatMap((pair) => ['--set', pair])
     const rendered = execFileSync(
@@ -116,7 +116,7 @@ test.each(['default', 'demo', 'minimal'])(
   },
 )
 
-test('without a container runtime the error says so, and which were looked for, before anything is downloaded', async () => {
+test('a run without a container runtime fails before any download, and the error names the runtimes it looked for', async () => {
   const machine = runner({ env: { PATH: join(folder, 'none') } })
   onTestFinished(machine.remove)
   const { code, log, report } = await machine.run({
@@ -132,7 +132,7 @@ test('without a container runtime the error says so, and which were looked for, 
   expect(log).not.toContain('downloaded')
 })
 
-test('kind hands the layout on as asked: the nodes, the image for this Istio, and the ports of the ingress gateway; a port that is taken is told, and nothing stays', async () => {
+test('kind creates the requested nodes, image and ports; the run reports an occupied port, and leaves nothing behind', async () => {
   const machine = await machineWith({
     run: {
       says: 'docker: Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated',
@@ -171,7 +171,7 @@ test('kind hands the layout on as asked: the nodes, the image for this Istio, an
   )
 })
 
-test('a main that is killed while the cluster is made leaves it to post, which deletes it, whether or not it was to be kept', async () => {
+test('the post step deletes a cluster whose creation was killed, with and without `keep`', async () => {
   const machine = await machineWith({ run: 'hangs' })
   const main = await machine.main(machine.inputs(', keep: true'), {
     onStart: (_, kill) =>
@@ -201,7 +201,7 @@ test.each([
     'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: worker\n',
     'has no node with the role control-plane',
   ],
-])('a config file with %s is refused, and nothing is made', async (_, text, wanted) => {
+])('the action rejects a config file with %s, and creates nothing', async (_, text, wanted) => {
   const machine = await machineWith()
   const file = join(machine.home, 'kind.yaml')
   writeFileSync(file, text)
@@ -209,7 +209,7 @@ test.each([
   expect([code, report?.error]).toEqual([1, expect.stringContaining(wanted)])
 })
 
-test('images that are not on this machine, and archives that are not there, are named before a cluster is made', async () => {
+test('the error names missing images and archives before the action creates a cluster', async () => {
   const machine = await machineWith({ images: ['sample-app:1'] })
   const { report } = await machine.run(machine.inputs('', { 'load-images': 'sample-ap:1, mysql.tar' }))
   expect(report?.error).toBe(
@@ -218,7 +218,7 @@ test('images that are not on this machine, and archives that are not there, are 
   expect(runs(machine.asked())).toEqual([])
 })
 
-test('a cluster that was there and is stopped is told with what to do, and not deleted', async () => {
+test('the error for an existing, stopped cluster says what to do, and the cluster stays', async () => {
   const machine = await machineWith({
     nodes: [{ name: 'mesh-canary-control-plane', cluster: 'mesh-canary', state: 'Exited (137) 2 hours ago' }],
   })
@@ -230,7 +230,7 @@ test('a cluster that was there and is stopped is told with what to do, and not d
 })
 
 // Its API server is that of the embedded mesh.
-test('a cluster that was there is used: its kubeconfig, its address, and in what it differs; it goes at the end only when that is said', async () => {
+test('the action uses an existing cluster, reports how it differs, and deletes it at the end only on request', async () => {
   const world = await embedded()
   const kubeconfig = join(folder, 'admin.conf')
   writeFileSync(kubeconfig, await world.run(['kubectl', 'config', 'view', '--raw', '--minify']))

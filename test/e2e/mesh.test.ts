@@ -29,7 +29,7 @@ test('a second up changes nothing', async () => {
   await expectWell()
 })
 
-test('exec runs in the mesh, with the cluster at hand, and passes the exit code on', async () => {
+test('exec runs a program in the mesh with access to the cluster, and passes the exit code on', async () => {
   expect(
     await run(['sh', '-c', 'kubectl get --raw /readyz && istioctl version --remote=false && exit 7'], {
       stdio: 'ignore',
@@ -37,7 +37,7 @@ test('exec runs in the mesh, with the cluster at hand, and passes the exit code 
   ).toBe(7)
 })
 
-test('there is no way out: the network holds nothing but loopback, bridges and the pods plugged into them', async () => {
+test('the network leads nowhere outside: it has only loopback, bridges and the pods attached to them', async () => {
   const [program = '', ...args] = enter(['ip', '-json', '-details', 'link'])
   const { stdout } = await promisify(execFile)(program, args)
   const links = JSON.parse(stdout) as { ifname: string; linkinfo?: { info_kind: string } }[]
@@ -49,7 +49,7 @@ test('there is no way out: the network holds nothing but loopback, bridges and t
 })
 
 test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
-  'after kill -9 of %s the next up heals',
+  'the next up repairs the mesh after kill -9 of %s',
   async (name) => {
     const before = (await pids())[name]!
     process.kill(before, 'SIGKILL')
@@ -59,14 +59,14 @@ test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
   },
 )
 
-test('after kill -9 of the process that holds it all, the next up starts afresh', async () => {
+test('the next up starts a new node after kill -9 of the process that holds its namespaces', async () => {
   const { pid } = JSON.parse(readFileSync(join(nodeDir, 'process.json'), 'utf8')) as { pid: number }
   process.kill(pid, 'SIGKILL')
   await up()
   await expectWell()
 })
 
-test.each([500, 2_000, 5_000])('after kill -9 of up itself, %d ms on its way, the next up heals', async (ms) => {
+test.each([500, 2_000, 5_000])('the next up repairs the mesh after kill -9 of up itself after %d ms', async (ms) => {
   await down()
   const child = spawn(process.execPath, [cli, 'up'], { stdio: 'ignore' })
   await sleep(ms)

@@ -33,7 +33,7 @@ function npx(...args: string[]) {
   })
 }
 
-test('npx runs the package, which brings everything along', () => {
+test('npx runs the package, which contains everything it needs', () => {
   expect(npx('--version')).toMatchObject({ status: 0, stdout: `${version}\n` })
   const [place = ''] = readdirSync(join(folder, 'npm/_npx'))
   expect(readdirSync(join(folder, 'npm/_npx', place, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
@@ -46,7 +46,7 @@ test('npx runs the package, which brings everything along', () => {
   expect(status).toBe(0)
 })
 
-test('an older Node.js is told in one line, before anything that it does not know is loaded', () => {
+test('an older Node.js gets a one-line error before it loads code that it does not support', () => {
   // Another version by name only: which versions a machine has is not known.
   const older = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})`
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', older, 'dist/cli.js', '--version'], {

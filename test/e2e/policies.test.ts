@@ -85,15 +85,15 @@ async function seenBy(version: string, path: string): Promise<number> {
 
 const until = () => new Date(Date.now() + 3_600_000).toISOString()
 
-describe('between callers and a service', () => {
-  test('a 503 is retried, and the second try succeeds', async () => {
+describe('between callers and a service,', () => {
+  test('the proxy retries a 503, and the second try succeeds', async () => {
     await policies(echo('retries: { attempts: 0 }'))
     await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([503]))
     await policies(echo('retries: { attempts: 2, perTryTimeout: 1s, budget: { percent: 50% } }'))
     await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([200]))
   })
 
-  test('a budget keeps retries from multiplying the load, and the proxy counts those it held back', async () => {
+  test('a budget limits the load from retries, and the proxy counts the retries it refused', async () => {
     const failing = (budget: string) =>
       policies(echo(subsets, 'traffic: { v1: 100 }', `retries: { attempts: 2${budget} }`))
     /** How many tries thirty requests at once become, all of which fail. */
@@ -128,7 +128,7 @@ describe('between callers and a service', () => {
     expect(await heldBack()).toBeGreaterThan(0)
   })
 
-  test('a slow call ends at its timeout', async () => {
+  test('a slow request ends at its timeout', async () => {
     expect(statuses(await call('/?wait=2500'))).toEqual([200])
     await policies(echo('timeout: 1s'))
     await soon(async () => {
@@ -138,7 +138,7 @@ describe('between callers and a service', () => {
     })
   })
 
-  test('a pod that fails is ejected and gets nothing', async () => {
+  test('the proxy ejects a failing pod, which then gets no requests', async () => {
     await policies(
       echo(
         'circuitBreaker: { consecutive5xxErrors: 3, interval: 500ms, ejectFor: 60s, maxEjectionPercent: 50 }',
@@ -153,7 +153,7 @@ describe('between callers and a service', () => {
     })
   })
 
-  test('alike requests stick to one pod, different ones do not', async () => {
+  test('requests with the same header go to one pod, and requests with different ones do not', async () => {
     await policies(echo('loadBalancer: { consistentHash: { header: x-user } }'))
     await soon(async () => {
       const pods = new Set<string | undefined>()
@@ -166,14 +166,14 @@ describe('between callers and a service', () => {
     })
   })
 
-  test('traffic is split by weight', async () => {
+  test('the traffic splits by weight', async () => {
     await policies(echo(subsets, 'traffic: { v1: 0, v2: 100 }'))
     await soon(async () => expect(new Set(versions(await call({ times: 10 })))).toEqual(new Set(['v2'])))
     await policies(echo(subsets, 'traffic: { v1: 50, v2: 50 }'))
     await soon(async () => expect(new Set(versions(await call({ times: 30 })))).toEqual(new Set(['v1', 'v2'])))
   })
 
-  test('a header, a cookie, a user agent, a query and a method reach v2, nothing else does', async () => {
+  test('only requests with the header, cookie, user agent, query or method reach v2', async () => {
     const routes = [
       'headers: { x-beta: "1" }',
       'cookie: { group: b }',
@@ -197,7 +197,7 @@ describe('between callers and a service', () => {
     ).toBe('v1')
   })
 
-  test('a mirrored request is counted at v2, and answered by v1', async () => {
+  test('v2 counts a mirrored request, and v1 answers it', async () => {
     await policies(echo(subsets, 'traffic: { v1: 100 }', 'mirror: { to: v2 }'))
     const path = `/mirrored-${Date.now()}`
     await soon(async () => {
@@ -206,7 +206,7 @@ describe('between callers and a service', () => {
     })
   })
 
-  test('a fault that is injected is seen, and one whose time is over is not', async () => {
+  test('an injected fault takes effect, and an expired one does not', async () => {
     await policies(echo(`fault: { delay: { time: 1s }, abort: { status: 418 }, until: "${until()}" }`))
     await soon(async () => {
       const [answer] = await call()
@@ -218,7 +218,7 @@ describe('between callers and a service', () => {
   })
 })
 
-describe('who may call', () => {
+describe('for callers of a service,', () => {
   /** A request of no sidecar's, through the API server. */
   const plaintext = async (version: string) => {
     const [pod = ''] = (
@@ -230,7 +230,7 @@ describe('who may call', () => {
     )
   }
 
-  test('plaintext is refused where mutual TLS is strict, and answered at a port that is an exception', async () => {
+  test('strict mutual TLS refuses plaintext, except at a port with an exception', async () => {
     expect(await plaintext('v1')).toBe('answered')
     await policies({
       mtls: '{ mode: strict, workloads: { v2: { selector: { app: echo, version: v2 }, ports: { 8080: permissive } } } }',
@@ -239,7 +239,7 @@ describe('who may call', () => {
     expect(new Set(statuses(await call({ times: 10 })))).toEqual(new Set([200]))
   })
 
-  test('nobody but the principal that is named, for what is named; what is denied is denied to it too', async () => {
+  test('only the named principal may send the named requests, and a deny rule applies to it too', async () => {
     const callers = '{ to: { app: echo }, principals: cluster.local/ns/policies/sa/caller, methods: GET, ports: 8080 }'
     const noAdmin = '{ action: deny, to: { app: echo }, paths: /admin*, ports: 8080 }'
     await policies({ authorization: `{ defaultDeny: true, rules: { callers: ${callers}, no-admin: ${noAdmin} } }` })
@@ -251,7 +251,7 @@ describe('who may call', () => {
     })
   })
 
-  test('a token that is missing is refused, a wrong one too, and a right one is let through', async () => {
+  test('the proxy refuses a missing or wrong token, and accepts a right one', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
     const token = (issuer: string) => {
@@ -270,8 +270,8 @@ describe('who may call', () => {
   })
 })
 
-describe('what pods may call', () => {
-  test('registry-only blocks a host that is not known, and lets one through that is', async () => {
+describe('for requests to other hosts,', () => {
+  test('registry-only blocks an unknown host, and allows a known one', async () => {
     const [known, unknown] = ['api.example.com', 'other.test'].map((host) => ({ headers: { host } }))
     const url = await outside()
     expect(statuses(await call({ url, ...unknown }))).toEqual([200])
@@ -281,7 +281,7 @@ describe('what pods may call', () => {
     expect(statuses(await call())).toEqual([200])
   })
 
-  test('a sidecar knows of no more than its scope', async () => {
+  test('a sidecar knows only the hosts of its scope', async () => {
     await policies({ egress: 'mode: registry-only', scope: 'hosts: [istio-system/*]' })
     // Not even a listener for the port is there: the connection is closed.
     await soon(async () => expect(statuses(await call())).toEqual([0]))
@@ -290,7 +290,7 @@ describe('what pods may call', () => {
   })
 })
 
-describe('at the gateway', () => {
+describe('at the gateway,', () => {
   const gateway = () =>
     world.run([
       'kubectl',
@@ -311,7 +311,7 @@ describe('at the gateway', () => {
       ]),
     ) as Answer[]
 
-  test('a service is reached by its host, with the routes and the split that it has in the mesh', async () => {
+  test('requests to the host reach the service with the routes and the split that it has in the mesh', async () => {
     await policies({
       ...echo(
         'port: 8080',
@@ -330,7 +330,7 @@ describe('at the gateway', () => {
     expect(statuses(await knock('other.test'))).toEqual([404])
   })
 
-  test('rights on the namespace alone are enough to expose a service, though they show neither gateway nor secret', async () => {
+  test('an account with rights on the namespace alone can expose a service, although it sees no gateway and no secret', async () => {
     await kubectl('create', 'role', 'deployer', '--verb=*', '--resource=*.*', '--resource=namespaces')
     await kubectl('create', 'rolebinding', 'deployer', '--role=deployer', '--serviceaccount=policies:default')
     const mayList =
@@ -352,7 +352,7 @@ describe('at the gateway', () => {
     expect(await kubectl('get', 'gateways.networking.istio.io', '-o', 'name')).toContain('echo-gateway')
   })
 
-  test('HTTP is redirected to HTTPS, which shows the certificate of the secret', async () => {
+  test('HTTP redirects to HTTPS, which has the certificate of the secret', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-tls-'))
     try {
       execFileSync(
@@ -410,7 +410,7 @@ describe('at the gateway', () => {
   })
 })
 
-test('requests are logged where access logs are on, and not where they are off', async () => {
+test('the proxy logs requests if access logs are on, and not if they are off', async () => {
   const [silent, loud] = [`/silent-${Date.now()}`, `/loud-${Date.now()}`]
   const log = () => kubectl('logs', 'deploy/caller', '-c', 'istio-proxy', '--tail', '200')
   await policies({ telemetry: 'accessLogs: false' })
@@ -424,7 +424,7 @@ test('requests are logged where access logs are on, and not where they are off',
   expect(await log()).not.toContain(silent)
 })
 
-test('as many requests are traced as asked, where the mesh has a provider', async () => {
+test('the proxy traces the configured share of requests if the mesh has a provider', async () => {
   // The platform's part: it chooses a provider that the profile demo defines, and runs the Service that this one names.
   const provider = [
     {

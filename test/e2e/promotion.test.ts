@@ -225,8 +225,8 @@ function less(after: Traffic, before: Traffic): Traffic {
   return { sent: after.sent - before.sent, failed: after.failed - before.failed, versions }
 }
 
-describe('before any weight', () => {
-  test('a bad v2 is condemned by the copies it gets, and no user has an answer of it', async () => {
+describe('before the first weight,', () => {
+  test('a bad v2 fails on mirrored requests, and no user gets a response from it', async () => {
     await v2({ FAIL_RATE: '0.5' })
     const before = await spec()
     const { result, seen } = await meanwhile(() => act({ service: 'backend', mirror: { percent: '100%' } }))
@@ -239,7 +239,7 @@ describe('before any weight', () => {
     expect(await spec()).toEqual(before)
   })
 
-  test('those who ask for it by a header get a good one, and then everybody', async () => {
+  test('a good v2 serves the requests with a header, and then all requests', async () => {
     await v2()
     const before = { frontend: await traffic(world), beta: await traffic(world, 'beta') }
     let during: Promise<Traffic[]> | undefined
@@ -268,14 +268,14 @@ describe('before any weight', () => {
 describe('a healthy v2', () => {
   beforeAll(() => v2())
 
-  test('goes all the way at once, blue and green', async () => {
+  test('gets all traffic in one step of a blue-green plan', async () => {
     const { result, seen } = await meanwhile(() => act({ service: 'backend', steps: [100] }))
     expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(steps(result)).toEqual([['weight', 100, 'passed']])
     expect(seen.failed).toBe(0)
   })
 
-  test('stops where it is told to, goes on from there in a later run, and is put back on request', async () => {
+  test('stops at `until`, continues from there in a later run, and is rolled back on request', async () => {
     const { result: held, seen } = await meanwhile(() => act({ service: 'backend', steps: [25, 50, 100], until: 50 }))
     expect(held.code, held.log).toBe(0)
     expect(held.outputs).toMatchObject({ verdict: 'held', weight: '50' })
@@ -299,7 +299,7 @@ describe('a healthy v2', () => {
 })
 
 describe('a bad v2', () => {
-  test('is put back with its last words and the counts that condemned it', async () => {
+  test('is rolled back, and the report has its last log lines and its failed requests', async () => {
     await v2({ FAIL_RATE: '0.2' })
     const { code, outputs, report, summary, log } = await act({ service: 'backend' })
     expect(code).toBe(1)
@@ -314,7 +314,7 @@ describe('a bad v2', () => {
     expect(report?.promotions[0]?.secondsToSafe).toBeLessThan(10)
   })
 
-  test('is put back when it hangs: the users time out, and its own sidecar sees them go away', async () => {
+  test('is rolled back if it hangs, because its own sidecar counts the requests whose clients gave up', async () => {
     await v2({ DELAY_MS: '60000' })
     const sections = { services: { backend: { ...policy, timeout: '1s' }, reviews } }
     const { outputs, report, log } = await act({ service: 'backend' }, { sections })
@@ -342,7 +342,7 @@ describe('a v2 whose pods are broken', () => {
       }),
     )
 
-  test('gets no traffic when it never becomes ready, and is named', async () => {
+  test('gets no traffic if it never becomes ready, and the reason names the pod', async () => {
     onTestFinished(() =>
       container({ readinessProbe: { httpGet: { path: '/healthz', port: 'http' } } }).then(() => undefined),
     )
@@ -362,7 +362,7 @@ describe('a v2 whose pods are broken', () => {
     expect(seen.versions['v2'] ?? 0).toBe(0)
   })
 
-  test('is put back when it runs out of memory', async () => {
+  test('is rolled back if it runs out of memory', async () => {
     const hog =
       'const kept = []; setInterval(() => kept.push(Buffer.alloc(4e6, 1)), 100); import(process.cwd() + "/backend.js")'
     await v2()
@@ -384,24 +384,24 @@ describe('latency', () => {
   beforeAll(() => setEnv('backend', ...Object.entries(usual).map((pair) => pair.join('='))))
   afterAll(() => setEnv('backend', ...Object.keys(usual).map((name) => `${name}-`)))
 
-  test('condemns a v2 whose slow requests take twice as long', async () => {
+  test('rolls a v2 back if its slow requests take twice as long', async () => {
     await v2({ ...usual, SLOW_MS: '800' })
     const { outputs, log } = await act(plan)
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain("took longer than 500 ms, stable's own p99")
   })
 
-  test('does not condemn a v2 that is slower within a bucket', async () => {
+  test('does not roll a v2 back if it is slower within a bucket', async () => {
     await v2({ ...usual, DELAY_MS: '200' })
     const { outputs, log } = await act(plan)
     expect(outputs, log).toMatchObject({ verdict: 'held', weight: '50' })
   })
 })
 
-describe('others are asked', () => {
+describe('commands and webhooks', () => {
   beforeAll(() => v2())
 
-  test('a command that fails puts it back, with its last line as the reason', async () => {
+  test('roll the canary back if a command fails, with its last line as the reason', async () => {
     const run = [
       'node',
       '-e',
@@ -414,7 +414,7 @@ describe('others are asked', () => {
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'smoke: no cart at weight 50' })
   })
 
-  test('the last step waits until it is confirmed', async () => {
+  test('hold the last step until it is confirmed', async () => {
     const { url, calls } = await hooks()
     const webhooks = {
       ok: { type: 'confirm-promotion', url: `${url}/third`, metadata: { team: 'shop' } },
@@ -436,7 +436,7 @@ describe('others are asked', () => {
     expect(calls.filter(({ type }) => type === 'event').at(-1)).toMatchObject({ phase: 'Succeeded' })
   })
 
-  test('a rollback hook that says yes puts it back', async () => {
+  test('roll the canary back if a rollback hook approves', async () => {
     const { url } = await hooks()
     const { outputs, log } = await act({
       service: 'backend',
@@ -482,7 +482,7 @@ describe('several services', () => {
     { service: 'reviews', ...second },
   ]
 
-  test('move together, and both are put back when one fails', async () => {
+  test('move together, and both are rolled back if one fails', async () => {
     await v2({ FAIL_RATE: '0.3' }, 'reviews')
     const { code, outputs, report, summary } = await act(both())
     expect(code).toBe(1)
@@ -498,7 +498,7 @@ describe('several services', () => {
     for (const title of ['### v2 of backend', '### v2 of reviews']) expect(summary).toContain(title)
   })
 
-  test('a wave that is promoted goes back with the later one that fails', async () => {
+  test('of a promoted wave are rolled back if a later wave fails', async () => {
     await v2({ FAIL_RATE: '0.3' }, 'reviews')
     const result = await act(both({ wave: 2 }))
     expect(result.report?.promotions.map(({ service, verdict, reason }) => [service, verdict, reason])).toMatchObject([
@@ -512,7 +512,7 @@ describe('several services', () => {
     for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('of which all are good are promoted wave by wave', async () => {
+  test('are promoted wave by wave if all are healthy', async () => {
     await v2({}, 'reviews')
     const { outputs, report, log } = await act(both({ wave: 2 }))
     expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
@@ -520,7 +520,7 @@ describe('several services', () => {
   })
 })
 
-test('the API server is asked for the counters of each pod once a tick, and for what a watch holds never', async () => {
+test('a run reads the counters of each pod once per poll, and never reads what a watch already provides', async () => {
   await v2()
   const before = await asked()
   const { outputs, log, report } = await act({ service: 'backend', interval: '10s' }, { stages: 'promote' })
@@ -567,7 +567,7 @@ describe('without users', () => {
     await kubectl('rollout', 'status', 'deployment/frontend', '--timeout=120s')
   })
 
-  test('a healthy v2 is promoted by requests of our own through the gateway', async () => {
+  test('synthetic requests through the gateway promote a healthy v2', async () => {
     await v2()
     const result = await act(plan, { sections })
     expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
@@ -575,7 +575,7 @@ describe('without users', () => {
     expect(result.report?.promotions[0]?.userRequests.total).toBeGreaterThan(100)
   })
 
-  test('and a failing one is put back', async () => {
+  test('synthetic requests roll a failing v2 back', async () => {
     await v2({ FAIL_RATE: '0.3' })
     const result = await act(plan, { sections })
     expect(result.outputs, result.log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
@@ -583,7 +583,7 @@ describe('without users', () => {
   })
 })
 
-test('stable adopts what was promoted, and no user notices', async () => {
+test('stable adopts the promoted version without a failed request', async () => {
   await v2()
   const { result, seen } = await meanwhile(() => act({ service: 'backend', after: 'adopt' }))
   expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted' })

@@ -31,7 +31,7 @@ describe('a release', () => {
     hub.commit('Called workflows that only say their names')
   })
 
-  test('of a tag on main is attested, published with its notes, and then gets the major tag', async () => {
+  test('of a tag on main is attested and published with its notes, and then gets the major tag', async () => {
     hub.git('tag', `${major}.0.0`)
     hub.git('tag', major)
     hub.write('src/more.ts', '// More\n')
@@ -63,7 +63,7 @@ describe('a release', () => {
     expect(hub.at(`${major}.0.0`)).not.toBe(commit)
   })
 
-  test('is refused, and nothing is written, when dist is not what its source makes, for a start', async () => {
+  test('fails and writes nothing if, for example, dist does not match its source', async () => {
     hub.git('tag', major)
     const before = hub.git('rev-parse', 'HEAD')
     hub.git('push', '--quiet', 'origin', 'main', '--tags')
@@ -107,7 +107,7 @@ describe('dist on a pull request', () => {
 
   beforeEach(() => hub.git('checkout', '--quiet', '-b', 'dependabot/npm'))
 
-  test("of Dependabot's is built and committed, and CI runs on it", async () => {
+  test('is built and committed if Dependabot opened it, and CI runs on the commit', async () => {
     const built = readFileSync(join(hub.folder, 'dist/index.js'), 'utf8')
     hub.write('dist/index.js', '// of before the update\n')
     const before = hub.commit('Bump a package')
@@ -126,7 +126,7 @@ describe('dist on a pull request', () => {
     expect(hub.git('log', '-1', '--format=%s', 'origin/dependabot/npm')).toBe('Build [dependabot skip]')
   })
 
-  test('of anybody else is left to them', async () => {
+  test('stays as it is if anybody else opened it', async () => {
     hub.write('dist/index.js', '// not built\n')
     const before = hub.commit('A change')
     hub.git('push', '--quiet', 'origin', 'main', 'dependabot/npm')
@@ -138,7 +138,7 @@ describe('dist on a pull request', () => {
   })
 })
 
-test('the job for other systems, here on this one, gets istioctl by the action, renders the policies and runs its tests', async () => {
+test('the job for other systems installs istioctl by the action, renders the policies and runs its tests', async () => {
   hub.git('push', '--quiet', 'origin', 'main')
   const mirror = spawn(process.execPath, [
     join(import.meta.dirname, '../mesh/mirror.ts'),

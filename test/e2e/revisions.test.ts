@@ -74,7 +74,7 @@ async function sidecars(): Promise<(string | undefined)[]> {
   return [...new Set(items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(sidecarRevision))]
 }
 
-test('a cluster that fails the precheck gets no mesh, unless the code is suppressed', async () => {
+test('a cluster that fails the precheck gets no mesh, unless the config suppresses the code', async () => {
   const name = 'httproutes.gateway.networking.k8s.io'
   await kubectl('delete', 'crd', name, '--ignore-not-found')
   const schema = { openAPIV3Schema: { type: 'object' } }
@@ -104,7 +104,7 @@ test('a cluster that fails the precheck gets no mesh, unless the code is suppres
   expect(await istiods()).toEqual([])
 })
 
-test('images that are never pulled are looked for on the nodes before anything is installed', async () => {
+test('a run looks for images that are never pulled on the nodes before it installs anything', async () => {
   const dry = await act('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
   expect(dry).toMatchObject({
     code: 0,
@@ -118,7 +118,7 @@ test('images that are never pulled are looked for on the nodes before anything i
   expect(await istiods()).toEqual([])
 })
 
-test('ambient mode is refused with the reason', async () => {
+test('a run rejects ambient mode with a reason', async () => {
   await kubectl('create', 'namespace', 'policies')
   await kubectl('label', 'namespace', 'policies', 'istio.io/dataplane-mode=ambient')
   for (const istio of ['profile: ambient', 'set: values.profile=ambient'])
@@ -153,7 +153,7 @@ async function traffic(): Promise<{ sent: number; failed: number }> {
   }
 }
 
-test('a namespace moves to a new control plane beside the old one under traffic, without a lost request', async () => {
+test('a namespace moves to a new control plane beside the old one under traffic, without a failed request', async () => {
   expect(await act('profile: demo')).toMatchObject({ code: 0 })
   await deployEcho(world)
   // A pod serves on until nobody is sent to it any more; and the first one brings its own image of the proxy.
@@ -241,7 +241,7 @@ test('a second run changes nothing', async () => {
   })
 })
 
-test('a new control plane whose sidecars do not start is left again: the namespace goes back, and what was restarted with it', async () => {
+test('the namespace and its workloads return to the old control plane if the new sidecars do not start', async () => {
   // Without gateways, which would be made of the same image.
   const broken =
     'profile: minimal, revision: broken, set: { values.global.proxy.image: docker.io/mesh-canary/no-such-proxy:1, "components.ingressGateways[0].enabled": false, "components.egressGateways[0].enabled": false }'
@@ -255,7 +255,7 @@ test('a new control plane whose sidecars do not start is left again: the namespa
   expect((await traffic()).failed).toBe(0)
 })
 
-test('a control plane that is in use is not removed', async () => {
+test('a run does not remove a control plane that is in use', async () => {
   const { code, report } = await act('revision: canary', 'stages: uninstall\n')
   expect(code).toBe(1)
   expect(report?.error).toMatch(
@@ -264,7 +264,7 @@ test('a control plane that is in use is not removed', async () => {
   expect(await istiods()).toEqual(['broken', 'canary', 'default'])
 })
 
-test('one that nothing uses is removed: by its name, or as older than the one asked for', async () => {
+test('a run removes an unused control plane by its name, or because it is older than the configured one', async () => {
   expect(await act('revision: broken', 'stages: uninstall\n')).toMatchObject({
     code: 0,
     report: { removed: ['control plane broken'] },
@@ -294,7 +294,7 @@ test('one that nothing uses is removed: by its name, or as older than the one as
   await kubectl('-n', 'policies', 'delete', 'destinationrule', 'echo')
 })
 
-test('a tag stands for the revision: the namespace names it, and nothing is restarted where the sidecars are right', async () => {
+test('the namespace names a tag instead of the revision, and workloads with the right sidecars do not restart', async () => {
   const tagged = 'profile: demo, revision: canary, tag: prod'
   const first = await act(tagged, workloads)
   expect({ code: first.code, error: first.report?.error, restarted: first.report?.restarted }).toEqual({
@@ -309,7 +309,7 @@ test('a tag stands for the revision: the namespace names it, and nothing is rest
   expect(await sidecars()).toEqual(['canary'])
 })
 
-test('the last control plane takes the mesh with it, tags and all', async () => {
+test('the removal of the last control plane removes the whole mesh, including the tags', async () => {
   const { code, report } = await act('revision: canary', 'stages: uninstall\n')
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
   expect(await labels()).toEqual({})

@@ -80,7 +80,7 @@ const killed = (start: string) => when(start, (kill) => kill('SIGKILL'))
 const lease = async () => JSON.parse(await kubectl('get', 'lease', 'mesh-canary-backend', '-o', 'json')) as Lease
 const steps = ({ report }: ActionRun) => report?.promotions[0]?.steps.map(({ weight, outcome }) => [weight, outcome])
 
-test('a promotion that ends leaves nothing behind but its weights, and had a guard on duty', async () => {
+test('a promotion has a guard while it runs, and leaves only its weights behind', async () => {
   let during = ''
   const { outputs } = await act({}, { options: when('weight: v1 50', async () => (during = await ours())) })
   expect(outputs['verdict']).toBe('promoted')
@@ -89,8 +89,8 @@ test('a promotion that ends leaves nothing behind but its weights, and had a gua
   await soon(async () => expect(await ours()).toBe(''))
 })
 
-describe('a run that is killed, with nobody left to clean up', () => {
-  test('in the middle of a step: the guard puts all traffic back and says so, and a re-run goes on with the step', async () => {
+describe('after a kill without a post step,', () => {
+  test('the guard returns all traffic to stable and reports it, and a later run repeats the step', async () => {
     await act({}, { options: killed('at weight 50') })
     expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
     await soon(async () => expect(await liveWeights(world)).toEqual(allAtV1))
@@ -115,7 +115,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
     ])
   })
 
-  test('before its first weight: there is no traffic to put back, and the next run takes the Lease over', async () => {
+  test('the next run takes over the Lease of a run that had not written a weight yet', async () => {
     await act({}, { options: killed('at weight 0') })
     const { outputs, log } = await act({})
     expect(log).toContain('waiting to see whether it lives')
@@ -123,7 +123,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
   })
 })
 
-test('two runs at once: the second is told whose the first is, and the first is not disturbed', async () => {
+test('the second of two concurrent runs fails and names the first, which continues undisturbed', async () => {
   const run = { GITHUB_SERVER_URL: 'https://github.test', GITHUB_REPOSITORY: 'shop/backend', GITHUB_RUN_ID: '42' }
   let second: Promise<ActionRun> | undefined
   const first = await act({}, { env: run, options: when('at weight 10', () => (second = act({}))) })
@@ -136,7 +136,7 @@ test('two runs at once: the second is told whose the first is, and the first is 
 describe('a run that is cancelled', () => {
   const interrupted = (start: string) => when(start, (kill) => kill('SIGINT'))
 
-  test('puts its traffic back at once and lets go, and the next one takes the step again', async () => {
+  test('returns the traffic to stable at once and releases the Lease, and the next run repeats the step', async () => {
     let at = 0
     const { outputs } = await act({}, { options: when('at weight 50', (kill) => ((at = Date.now()), kill('SIGINT'))) })
     expect(Date.now() - at).toBeLessThan(8_000)
@@ -151,7 +151,7 @@ describe('a run that is cancelled', () => {
     ])
   })
 
-  test('leaves it where it is when that is asked for', async () => {
+  test('keeps the weight if `onCancel` is `hold`', async () => {
     const { outputs } = await act({ onCancel: 'hold' }, { options: interrupted('at weight 50') })
     expect(outputs).toMatchObject({ verdict: 'held', weight: '50' })
     // The guard has gone with the run: nobody puts it back.
@@ -160,7 +160,7 @@ describe('a run that is cancelled', () => {
   })
 })
 
-test('the stage rollback takes the promotion from a run that lives', async () => {
+test('the stage rollback takes the promotion over from a running run', async () => {
   let back: Promise<ActionRun> | undefined
   const first = await act({}, { options: when('at weight 50', () => (back = act({}, { stages: 'rollback' }))) })
   expect((await back!).outputs['verdict']).toBe('rolled-back')
@@ -168,7 +168,7 @@ test('the stage rollback takes the promotion from a run that lives', async () =>
   expect(await liveWeights(world)).toEqual(allAtV1)
 })
 
-describe('somebody else writes the weights in the middle', () => {
+describe('if somebody else changes the routes during a promotion,', () => {
   const meddle = () =>
     when('at weight 50', () =>
       kubectl(
@@ -181,7 +181,7 @@ describe('somebody else writes the weights in the middle', () => {
       ),
     )
 
-  test('and the run says who, and puts all back', async () => {
+  test('the run names the writer, and returns all traffic to stable', async () => {
     const { outputs } = await act({}, { options: meddle() })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(
@@ -190,11 +190,11 @@ describe('somebody else writes the weights in the middle', () => {
     expect(await liveWeights(world)).toEqual(allAtV1)
   })
 
-  test('and the run writes its own again where that is asked for', async () => {
+  test('the run writes its own weights again if `onDrift` is `take-over`', async () => {
     expect((await act({ onDrift: 'take-over' }, { options: meddle() })).outputs['verdict']).toBe('promoted')
   })
 
-  test('and takes the routes away: those of before come back', async () => {
+  test('the run restores its routes if the split is missing', async () => {
     const removed = when('at weight 50', () =>
       kubectl(
         'patch',
@@ -211,7 +211,7 @@ describe('somebody else writes the weights in the middle', () => {
   })
 })
 
-test('somebody deletes the routes in the middle: they are made again, with all traffic at stable', async () => {
+test('a run creates deleted routes again, with all traffic at stable', async () => {
   const { outputs } = await act(
     {},
     { options: when('at weight 50', () => kubectl('delete', 'virtualservice', 'backend')) },
@@ -220,10 +220,10 @@ test('somebody deletes the routes in the middle: they are made again, with all t
   expect(await liveWeights(world)).toEqual(allAtV1)
 })
 
-describe('in the middle of its promotion the canary', () => {
+describe('a canary that changes during its promotion', () => {
   const during = (work: () => Promise<unknown>) => act({}, { options: when('at weight 50', work) })
 
-  test('is restarted and scaled up: it is the same version, and is promoted', async () => {
+  test('is promoted after a restart and a scale-up, because the version is the same', async () => {
     const { outputs } = await during(async () => {
       await kubectl('scale', 'deployment/backend-v2', '--replicas=2')
       await kubectl('rollout', 'restart', 'deployment/backend-v2')
@@ -231,19 +231,19 @@ describe('in the middle of its promotion the canary', () => {
     expect(outputs['verdict']).toBe('promoted')
   })
 
-  test('gets another template: the evidence so far is about the old version', async () => {
+  test('is rolled back after a change of its template, because the evidence so far is about the old version', async () => {
     const { outputs } = await during(() => kubectl('set', 'env', 'deployment/backend-v2', `STAMP=${Date.now()}`))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain('Deployment/backend-v2 was changed during its promotion')
   })
 
-  test('is scaled to zero', async () => {
+  test('is rolled back if it is scaled to zero', async () => {
     const { outputs } = await during(() => kubectl('scale', 'deployment/backend-v2', '--replicas=0'))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain('Deployment/backend-v2 was scaled to 0 during its promotion')
   })
 
-  test('loses its only pod: users would ask nobody', async () => {
+  test('is rolled back if it loses its only pod, because nothing would serve its users', async () => {
     const { outputs } = await during(() =>
       kubectl('delete', 'pod', '-l', 'app=backend,version=v2', '--grace-period=0', '--force', '--wait=false'),
     )
@@ -252,8 +252,8 @@ describe('in the middle of its promotion the canary', () => {
   })
 })
 
-describe('a guard that cannot do its duty', () => {
-  test('for want of its image: nothing moves, and the cause is told', async () => {
+describe('a guard that cannot start', () => {
+  test('keeps all traffic at stable if its image is missing, and the reason says so', async () => {
     const { outputs } = await act({ progressDeadline: '8s', guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' } })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(
@@ -262,7 +262,7 @@ describe('a guard that cannot do its duty', () => {
     expect(await liveWeights(world)).toEqual(allAtV1)
   })
 
-  test('for want of rights: nothing is touched, and the way out is told', async () => {
+  test('fails the run before any change if the rights are missing, and the error says what to do', async () => {
     await kubectl('delete', 'rolebinding', 'mesh-canary-guards')
     try {
       const { report } = await act({})
@@ -276,13 +276,13 @@ describe('a guard that cannot do its duty', () => {
   })
 })
 
-test('the API server is killed in the middle: the promotion waits for it and goes on', async () => {
+test('a promotion waits for a killed API server and continues', async () => {
   const pid = (await status())!.components.find(({ name }) => name === 'kube-apiserver')!.pid
   const { outputs, log } = await act({}, { options: when('at weight 10', () => process.kill(pid, 'SIGKILL')) })
   expect(outputs['verdict'], log).toBe('promoted')
 })
 
-describe('istiod hears of no write any more', () => {
+describe('if istiod no longer receives changes,', () => {
   /** Answers of the API server do not come to istiod, as when its watches are refused for a while; the webhook goes on. */
   const cutOff = async () => {
     const istiod = await world.run([
@@ -304,7 +304,7 @@ describe('istiod hears of no write any more', () => {
     /weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; this run cannot read its log\).*istioctl proxy-status/,
   ) as string
 
-  test('and the run fails with what to look at while users get the canary, as the stage rollback does; once it hears, they are safe', async () => {
+  test('the run and the stage rollback fail and say what to check, until istiod receives changes again', async () => {
     const bad = join(machine.home, 'bad')
     let heal: () => Promise<unknown> = () => Promise.resolve()
     const struck = when('at weight 50', async () => {
@@ -329,7 +329,7 @@ describe('istiod hears of no write any more', () => {
   })
 })
 
-test('no secret is in what is kept in the cluster, in the report or in the log', async () => {
+test('no secret appears in the cluster, in the report or in the log', async () => {
   const secret = 'xoxb-4711-very-secret-token'
   let kept = ''
   const webhooks = { chat: { type: 'rollout', url: `http://127.0.0.1:1/hook/${secret}?key=${secret}`, failures: 3 } }

@@ -109,7 +109,7 @@ describe("a user's VirtualService", () => {
     ],
   }
 
-  test('with three routes, matches, headers and a mirror is byte for byte the same after a promotion, weights apart, and wholly so after a rollback', async () => {
+  test('keeps three routes, matches, headers and a mirror: a promotion changes only weights, a rollback nothing', async () => {
     await route('echo', owned)
     const before = await written('echo')
     await call('routeMatch', split, { headers: { 'x-beta': '1' } })
@@ -128,7 +128,7 @@ describe("a user's VirtualService", () => {
     await allAnsweredBy('v1')
   })
 
-  test('moves one route alone when it is named', async () => {
+  test('has only the named route changed', async () => {
     await route('echo', owned)
     await call('moveTraffic', { ...split, routes: ['rest'] }, 40)
     expect((await written('echo')).weights).toEqual([90, 0, 10, 60, 40])
@@ -137,7 +137,7 @@ describe("a user's VirtualService", () => {
     )
   })
 
-  test('keeps a mirror of its own: copies for the canary are refused', async () => {
+  test('keeps its own mirror, so a mirror to the canary is an error', async () => {
     await route('echo', owned)
     const before = await written('echo')
     await expect(call('mirrorTo', split, 10)).rejects.toThrow(
@@ -147,7 +147,7 @@ describe("a user's VirtualService", () => {
   })
 })
 
-describe('a canary that users do not see', () => {
+describe('a canary with weight 0', () => {
   beforeEach(() =>
     route('echo', {
       hosts: ['echo'],
@@ -155,7 +155,7 @@ describe('a canary that users do not see', () => {
     }),
   )
 
-  test('gets the requests that match on every route, and no others, and none in the end', async () => {
+  test('gets only the matching requests of every route, and none after the reset', async () => {
     const before = await written('echo')
     const beta = { headers: { 'x-beta': '1' } }
     await call('routeMatch', split, beta)
@@ -168,7 +168,7 @@ describe('a canary that users do not see', () => {
     expect((await written('echo')).text).toBe(before.text)
   })
 
-  test('gets copies of the requests, and none in the end', async () => {
+  test('gets copies of the requests, and none after the reset', async () => {
     const before = await written('echo')
     await call('mirrorTo', split, 100)
     await soon(async () => {
@@ -221,7 +221,7 @@ test.each<[string, string, object, Split, string]>([
     { ...split, service: 'plain' },
     'http://plain:9000/',
   ],
-])('the weight moves between %s, and the answers follow', async (_, name, spec, between, url) => {
+])('the responses follow the weight between %s', async (_, name, spec, between, url) => {
   await route(name, spec)
   await allAnsweredBy('v1', { url })
   await call('moveTraffic', between, 30)
@@ -236,7 +236,7 @@ test.each<[string, string, object, Split, string]>([
   await allAnsweredBy('v1', { url })
 })
 
-describe('stable adopts what was promoted', () => {
+describe('a stable Deployment that adopts the promoted version', () => {
   const groups = { stable: { app: 'echo', version: 'v1' }, canary: { app: 'echo', version: 'v2' } }
   const deployment = async (name: string) => {
     const { spec } = JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as {
@@ -254,7 +254,7 @@ describe('stable adopts what was promoted', () => {
     await allAnsweredBy('v2')
   })
 
-  test('not when its pods cannot be made: it is as before, and the canary serves on', async () => {
+  test('keeps its template if its new pods cannot be created, and the canary continues to serve', async () => {
     const before = await deployment('echo-v1')
     await apply({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'full' }, spec: { hard: { pods: '4' } } })
     await expect(call('adopt', split, groups)).rejects.toThrow(
@@ -265,7 +265,7 @@ describe('stable adopts what was promoted', () => {
     await allAnsweredBy('v2')
   })
 
-  test('with its template, under load without a failed request, and the canary is scaled down', async () => {
+  test('gets its template under load without a failed request, and the canary scales down', async () => {
     const { template } = await deployment('echo-v2')
     const load = ask({ times: 3_000 })
     await call('adopt', split, groups)

@@ -294,7 +294,7 @@ afterAll(async () => {
 
 const causes = ({ pods }: Report) => Object.fromEntries(pods.map(({ name, cause }) => [name, cause ?? '']))
 
-test('a pod that was there before its namespace asked for sidecars is named at once', async () => {
+test('verify names a pod that is older than the injection label of its namespace at once', async () => {
   await apply(pod('bare'))
   await label('istio-injection=enabled')
   const { code, report } = await verify()
@@ -306,7 +306,7 @@ test('a pod that was there before its namespace asked for sidecars is named at o
   })
 })
 
-test('a pod that was there before is waited for while one with a sidecar takes its place', async () => {
+test('verify waits for an older pod while one with a sidecar replaces it', async () => {
   await afresh()
   await label('istio-injection=disabled')
   await apply(deployment('late', 'late'))
@@ -319,7 +319,7 @@ test('a pod that was there before is waited for while one with a sidecar takes i
   expect(report.pods.map(({ ready, sidecar }) => [ready, sidecar])).toEqual([['2/2', 'native']])
 })
 
-describe('an application that is well', () => {
+describe('a healthy application', () => {
   beforeAll(async () => {
     await afresh()
     await apply(...app, mtls('STRICT'))
@@ -332,7 +332,7 @@ mtls: strict
 services: { web: { subsets: { v1: { version: v1 }, v2: { version: v2 } }, timeout: 2s, retries: { attempts: 2 }, circuitBreaker: { consecutive5xxErrors: 50 } } }
 verify: { trafficChecks: true, timeout: 30s }
 `
-  test('is N/N, its proxies are in sync, plaintext is refused, and its traffic shows the policies', async () => {
+  test('has all sidecars ready and in sync, refuses plaintext, and its traffic follows the policies', async () => {
     // Once in a hundred runs chance puts a split outside its interval, and then the row says: run it again.
     let { code, report } = await verify(policies)
     for (let again = 0; again < 2 && report.trafficChecks?.some(({ text }) => text.endsWith('run it again')); again++)
@@ -375,7 +375,7 @@ verify: { trafficChecks: true, timeout: 30s }
     ).toEqual(Array(2).fill(['PERMISSIVE', 'answered', true]))
   })
 
-  test('is not in sync when Envoy rejects what it is sent, and the reason is told', async () => {
+  test('is out of sync if Envoy rejects its configuration, and verify reports the reason', async () => {
     await apply(badFilter('user'))
     await until(20, () => kubectl('logs', 'deploy/user', '-c', 'istio-proxy', '--tail=50'), /v3.Cluster rejected/)
     const { code, report } = await verify()
@@ -387,7 +387,7 @@ verify: { trafficChecks: true, timeout: 30s }
     expect(report.proxies?.filter(({ ok }) => !ok)).toHaveLength(1)
   })
 
-  test('is in sync again when the object is gone', async () => {
+  test('is in sync again after the faulty object is deleted', async () => {
     const { code } = await verify()
     expect(code).toBe(0)
   })
@@ -404,7 +404,7 @@ describe('an application with classic sidecars', () => {
     await kubectl('rollout', 'status', 'deploy/web-v1', '--timeout=90s')
   })
 
-  test('is N/N, in sync, and refuses plaintext', async () => {
+  test('has all sidecars ready and in sync, and refuses plaintext', async () => {
     const { code, report } = await verify('mtls: strict')
     expect(report.error).toBeUndefined()
     expect(code).toBe(0)
@@ -414,7 +414,7 @@ describe('an application with classic sidecars', () => {
   })
 })
 
-describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told of a pod', (form) => {
+describe.each<Form>(['native', 'classic'])('with a %s sidecar,', (form) => {
   let rows: Report['pods']
   beforeAll(async () => {
     await afresh()
@@ -491,7 +491,7 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       /^container app ended with exit code 1 .*EMFILE: too many open files, open '\/etc\/hosts'; raise .*ulimit -n/,
     ],
     [
-      'that may open no more files, and runs on',
+      'that may open no more files, and keeps running',
       'files-unready',
       /^container app is not ready: Readiness probe failed.*; its log says: EMFILE: too many open files.*ulimit -n/,
     ],
@@ -505,13 +505,13 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       'proxy-inotify',
       /^container istio-proxy ended with exit code \d+ .*couldn't initialize inotify: too many open files; raise fs\.inotify\.max_user_instances/,
     ],
-    ['whose secret is missing', 'secret', /^container app cannot be created: secret "nosuch" not found/],
+    ['whose Secret is missing', 'secret', /^container app cannot be created: secret "nosuch" not found/],
     [
       'whose init container does not end',
       'waits',
       /^init container wait-for-db has not ended.*waiting for the database/,
     ],
-    ['that somebody holds back', 'held', /scheduling gates/],
+    ['with a scheduling gate', 'held', /scheduling gates/],
     [
       'whose readiness gate is not met',
       'gate',
@@ -522,14 +522,14 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       'Deployment/insecure',
       /^no pod can be created: .*violates PodSecurity "restricted.*istio-init needs.*pod-security\.kubernetes\.io\/enforce/s,
     ],
-  ])('%s', (_, name, cause) => {
+  ])('verify reports the cause for a pod %s', (_, name, cause) => {
     const row = rows.find((each) => each.name === name)
     expect(row?.cause).toMatch(cause)
     expect(row?.sidecar).toBe(name.startsWith('Deployment/') ? 'none' : form)
   })
 })
 
-test('a pod that was started before the Istio CNI plugin is named with what is to be done', async () => {
+test('verify names a pod that started before the Istio CNI plugin, and says what to do', async () => {
   await afresh()
   const injector = (...args: string[]) => world.run(['kubectl', '-n', 'istio-system', ...args])
   const values = await injector('get', 'configmap', 'istio-sidecar-injector', '-o', 'jsonpath={.data.values}')
@@ -563,7 +563,7 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
   }
 })
 
-test('a pod whose image is slow to come is named with it', async () => {
+test('verify names a pod with a slow image pull, and the image', async () => {
   await afresh()
   await apply(
     pod('tarpit', {
@@ -582,7 +582,7 @@ test('a pod whose image is slow to come is named with it', async () => {
   )
 })
 
-describe('on a node whose network plugins fail, the cause is told of a pod', () => {
+describe('on a node with broken network plugins,', () => {
   const file = join(nodeDir, 'cni/mesh-canary.conflist')
   const nodeBecomes = (state: RegExp) => until(120, () => world.run(['kubectl', 'get', 'nodes', '--no-headers']), state)
   const toldOf = async () => causes((await verify('verify: { timeout: 1s }')).report)
@@ -617,7 +617,7 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
 
   test.each<[string, string, RegExp]>([
     [
-      'that needs a plugin which is gone',
+      'that needs a missing plugin',
       'unplugged',
       /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*take it out of the CNI configuration/,
     ],
@@ -631,17 +631,17 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
       'unplaced',
       /^no node takes the pod: .*untolerated taint.*; see why the node has its taint/,
     ],
-  ])('%s', (_, name, cause) => {
+  ])('verify reports the cause for a pod %s', (_, name, cause) => {
     expect(told[name]).toMatch(cause)
   })
 
-  test('and all are well when the network is back', async () => {
+  test('verify passes once the network works again', async () => {
     const { code } = await verify('verify: { timeout: 60s }')
     expect(code).toBe(0)
   })
 })
 
-describe('without istiod, the cause is told of a pod', () => {
+describe('without istiod,', () => {
   let told: Record<string, string>
   beforeAll(async () => {
     await afresh()
@@ -681,11 +681,11 @@ describe('without istiod, the cause is told of a pod', () => {
       /^a volume cannot be mounted: .*istio-ca-root-cert.*check that istiod runs/,
     ],
     [
-      'that cannot be made, for the injector does not answer',
+      'that cannot be created because the injector does not answer',
       'Deployment/no-webhook',
       /^no pod can be created: .*failed calling webhook.*check that istiod runs/s,
     ],
-  ])('%s', (_, name, cause) => {
+  ])('verify reports the cause for a pod %s', (_, name, cause) => {
     expect(told[name]).toMatch(cause)
   })
 })

@@ -14,7 +14,7 @@ beforeAll(async () => {
   await deploySampleApp(world, 'healthy')
 })
 
-test('the example workflow delivers v2, tells its outputs to the next step, and leaves no kubeconfig behind', async () => {
+test('the example workflow delivers v2, passes its outputs to the next step, and leaves no kubeconfig behind', async () => {
   const kubeconfig = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
   const { mirror = '', overlays = '', metrics = '' } = world.inputs
   const { code, log } = await act(world, {
