@@ -3,7 +3,15 @@
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runner, type ActionRun } from '../test/e2e/runner.ts'
-import { deploySampleApp, embedded, kind, liveWeights, sampleApp, traffic, type World } from '../test/e2e/world.ts'
+import {
+  deploySampleApp,
+  embeddedMesh,
+  kindCluster,
+  liveWeights,
+  sampleApp,
+  traffic,
+  type TestCluster,
+} from '../test/e2e/world.ts'
 import { renderMarkdown } from './markdown.ts'
 
 const { bad, cluster } = options()
@@ -18,22 +26,22 @@ try {
 process.exit()
 
 async function demonstrate(): Promise<number> {
-  const world = cluster === 'kind' ? await kind(show) : await embedded()
+  const testCluster = cluster === 'kind' ? await kindCluster(show) : await embeddedMesh()
   say(`deploying the sample app with a ${bad ? 'failing' : 'healthy'} v2, 50 requests a second …`)
-  await deploySampleApp(world, bad ? 'failing' : 'healthy')
+  await deploySampleApp(testCluster, bad ? 'failing' : 'healthy')
 
   say('running the action …\n')
-  const machine = runner(world.runner)
+  const machine = runner(testCluster.runner)
   // Users are counted from the first shift on: before it, the frontend itself is restarted.
-  let before = traffic(world)
+  let before = traffic(testCluster)
   const onLine = (line: string) => {
     show(line)
-    if (line.startsWith('weight: v1 95')) before = traffic(world)
+    if (line.startsWith('weight: v1 95')) before = traffic(testCluster)
   }
-  const done = await machine.run({ ...world.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
+  const done = await machine.run({ ...testCluster.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
   keep(done)
   machine.remove()
-  return tell(world, done, await before)
+  return tell(testCluster, done, await before)
 }
 
 function options(): { bad: boolean; cluster: string } {
@@ -68,12 +76,12 @@ function keep({ outputs, summary }: ActionRun): void {
 }
 
 async function tell(
-  world: World,
+  testCluster: TestCluster,
   { summary, report }: ActionRun,
   before: { sent: number; failed: number },
 ): Promise<number> {
   console.log(`\n${renderMarkdown(summary.replace(/```mermaid[\s\S]*?```\n*/g, ''), process.stdout)}`)
-  const [now, weights] = await Promise.all([traffic(world), liveWeights(world)])
+  const [now, weights] = await Promise.all([traffic(testCluster), liveWeights(testCluster)])
   say(
     `live VirtualService: ${Object.entries(weights)
       .map(([subset, weight]) => `${subset} ${weight}`)

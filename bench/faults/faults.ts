@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun } from '../../test/e2e/runner.ts'
-import type { World } from '../../test/e2e/world.ts'
+import type { TestCluster } from '../../test/e2e/world.ts'
 import { status } from '../../test/mesh/index.ts'
 
 /** The current run. */
@@ -23,7 +23,7 @@ export type Fault = {
   name: string
   limitSeconds?: number
   post: boolean
-  arm: (world: World) => Promise<Strike> | Strike
+  arm: (testCluster: TestCluster) => Promise<Strike> | Strike
 }
 export type Strike = (victim: Victim) => Promise<void> | void
 

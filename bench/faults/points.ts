@@ -4,17 +4,17 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { State } from '../../src/canary/state/machine.ts'
 import type { Inputs } from '../../test/e2e/runner.ts'
-import type { World } from '../../test/e2e/world.ts'
+import type { TestCluster } from '../../test/e2e/world.ts'
 
 /** The Lease as a watch shows it: how far the run says it is, and whether its guard is on duty. */
-type LeaseSeen = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; guarded: boolean; state?: State }
+type LeaseEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; guarded: boolean; state?: State }
 
 /** `afterMs`: so long after the line; `weight`: v2's in the VirtualService; `rule`: any change of the DestinationRule. */
 export type Sign =
   | { line: RegExp; afterMs?: number }
   | { weight: number }
   | { rule: 'changed' }
-  | { lease: (seen: LeaseSeen) => boolean }
+  | { lease: (event: LeaseEvent) => boolean }
 
 /**
  * `inputs` over those of every case; `alsoSigint`: cancelled there too, not only killed. `isThere`: whether what the run had
@@ -39,7 +39,7 @@ const otherPolicy = {
 
 const inStage = (stage: string) => (log: string) =>
   log.slice(log.lastIndexOf('::group::')).startsWith(`::group::${stage}`) && !log.trimEnd().endsWith('::endgroup::')
-const putBack = /^weight: v1 100, v2 0$/m
+const allAtStable = /^weight: v1 100, v2 0$/m
 
 export const step50Saved = ofStep(50)[0]!
 export const middleOfStep50 = ofStep(50)[3]!
@@ -47,7 +47,7 @@ export const rollbackDecided: Point = {
   name: 'rollback, decided and not written',
   v2: 'failing',
   sign: { lease: ({ state }) => state?.phase === 'ended' },
-  isThere: (log) => !putBack.test(log),
+  isThere: (log) => !allAtStable.test(log),
 }
 
 export const points: Point[] = [
@@ -86,8 +86,8 @@ export const points: Point[] = [
   { name: 'as its Lease goes', v2: 'healthy', sign: { lease: ({ type }) => type === 'DELETED' } },
   rollbackDecided,
   { name: 'rollback, as it is written', v2: 'failing', sign: { weight: 0 }, alsoSigint: true },
-  { name: 'rollback, just after its weight', v2: 'failing', sign: { line: putBack } },
-  { name: 'rollback, while it looks for causes', v2: 'failing', sign: { line: putBack, afterMs: 700 } },
+  { name: 'rollback, just after its weight', v2: 'failing', sign: { line: allAtStable } },
+  { name: 'rollback, while it looks for causes', v2: 'failing', sign: { line: allAtStable, afterMs: 700 } },
 ]
 
 /** The run saves what it is about to do, writes it, says so, and watches. */
@@ -115,7 +115,7 @@ function ofStep(weight: number, ...cancelled: string[]): Point[] {
 /** Waits for a point; `onLine` takes the lines of the run's log. */
 export type PointWatch = { reached: Promise<void>; onLine: (line: string) => void; close: () => void }
 
-export function waitForPoint(world: World, sign: Sign): PointWatch {
+export function waitForPoint(testCluster: TestCluster, sign: Sign): PointWatch {
   const { promise: reached, resolve } = Promise.withResolvers<void>()
   if ('line' in sign)
     return {
@@ -125,42 +125,46 @@ export function waitForPoint(world: World, sign: Sign): PointWatch {
     }
   const watching =
     'weight' in sign
-      ? watchWeight(world, sign.weight, resolve)
+      ? watchWeight(testCluster, sign.weight, resolve)
       : 'rule' in sign
-        ? watchRule(world, resolve)
-        : watchLease(world, sign.lease, resolve)
+        ? watchRule(testCluster, resolve)
+        : watchLease(testCluster, sign.lease, resolve)
   return { reached, onLine: () => undefined, close: () => void watching.kill() }
 }
 
 const weightOfV2 = '{.object.spec.http[*].route[?(@.destination.subset=="v2")].weight}'
 
-function watchWeight(world: World, weight: number, seen: () => void): ChildProcess {
-  return watch(world, ['virtualservice', 'backend'], weightOfV2, ([type, now]) => {
+function watchWeight(testCluster: TestCluster, weight: number, onReached: () => void): ChildProcess {
+  return watch(testCluster, ['virtualservice', 'backend'], weightOfV2, ([type, now]) => {
     // A watch begins with the object as it is.
-    if (type === 'MODIFIED' && Number(now || '0') === weight) seen()
+    if (type === 'MODIFIED' && Number(now || '0') === weight) onReached()
   })
 }
 
-function watchRule(world: World, seen: () => void): ChildProcess {
-  return watch(world, ['destinationrule', 'backend'], '', ([type]) => void (type === 'MODIFIED' && seen()))
+function watchRule(testCluster: TestCluster, onReached: () => void): ChildProcess {
+  return watch(testCluster, ['destinationrule', 'backend'], '', ([type]) => void (type === 'MODIFIED' && onReached()))
 }
 
-function watchLease(world: World, isIt: (seen: LeaseSeen) => boolean, seen: () => void): ChildProcess {
+function watchLease(
+  testCluster: TestCluster,
+  isIt: (event: LeaseEvent) => boolean,
+  onReached: () => void,
+): ChildProcess {
   const annotation = (name: string) => `{.object.metadata.annotations.mesh-canary\\.io/${name}}`
   return watch(
-    world,
+    testCluster,
     ['lease'],
     `${annotation('guard')}${between}${annotation('state')}`,
     ([type, guard, ...state]) => {
       const saved = state.join(between)
       if (
         isIt({
-          type: type as LeaseSeen['type'],
+          type: type as LeaseEvent['type'],
           guarded: guard !== '',
           ...(saved ? (JSON.parse(saved) as { state: State }) : {}),
         })
       )
-        seen()
+        onReached()
     },
   )
 }
@@ -169,7 +173,12 @@ function watchLease(world: World, isIt: (seen: LeaseSeen) => boolean, seen: () =
 const between = '|'
 
 /** The fields of each event that kubectl tells, its type first. */
-function watch({ runner }: World, what: string[], fields: string, tell: (fields: string[]) => void): ChildProcess {
+function watch(
+  { runner }: TestCluster,
+  what: string[],
+  fields: string,
+  tell: (fields: string[]) => void,
+): ChildProcess {
   const argv = [
     'kubectl',
     '-n',

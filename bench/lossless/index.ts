@@ -8,7 +8,7 @@ export async function bench(): Promise<{ table: string; result: object }> {
   const mesh = await setUpBench('healthy', { rps: 200, keepAlive: true })
   const rows: { connections: string; run: number; up: Seen; back: Seen }[] = []
   for (const keepAlive of [true, false]) {
-    await startUser(mesh.world, { rps: 200, keepAlive })
+    await startUser(mesh.testCluster, { rps: 200, keepAlive })
     for (let run = 1; run <= runs; run++) {
       const up = await mesh.watch(() => mesh.act({ stages: 'promote', interval: '5s' }))
       expectVerdict(up.result, 'promoted')

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runner, type ActionRun, type Inputs, type RunnerOptions } from '../../test/e2e/runner.ts'
-import { deploySampleApp, embedded, type World } from '../../test/e2e/world.ts'
+import { deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/world.ts'
 
 const config = join(import.meta.dirname, 'mesh.yaml')
 
@@ -11,7 +11,7 @@ type Totals = { sent: number; v1: number; v2: number; failed: number }
 export type Seen = Totals & { firstV2: number | undefined; lastV2: number | undefined }
 
 export type Bench = {
-  world: World
+  testCluster: TestCluster
   /** Runs the action with the benchmark's mesh.yaml and these inputs over it. */
   act: (inputs?: Inputs, options?: RunnerOptions) => Promise<ActionRun>
   /** The post step after a run that left this state. */
@@ -26,29 +26,29 @@ export async function setUpBench(
   variant: 'healthy' | 'failing',
   user: { rps: number; keepAlive: boolean },
 ): Promise<Bench> {
-  const world = await embedded()
-  await deploySampleApp(world, variant)
-  const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+  const testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster, variant)
+  const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
-  const machine = runner(world.runner)
+  const machine = runner(testCluster.runner)
   const act = (inputs: Inputs = {}, options: RunnerOptions = {}) =>
-    machine.main({ ...world.inputs, config, ...inputs }, options)
-  const post = (state: Record<string, string>) => machine.post({ ...world.inputs, config }, state)
+    machine.main({ ...testCluster.inputs, config, ...inputs }, options)
+  const post = (state: Record<string, string>) => machine.post({ ...testCluster.inputs, config }, state)
   const ready = await act({ stages: 'install, inject, policies, verify' })
   if (ready.code !== 0) throw new Error(`the mesh could not be prepared:\n${ready.log}`)
-  await startUser(world, user)
+  await startUser(testCluster, user)
   return {
-    world,
+    testCluster,
     act,
     post,
-    watch: (work) => watch(world, work),
+    watch: (work) => watch(testCluster, work),
     end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))),
   }
 }
 
 /** Replaces the user by another one. */
 export async function startUser(
-  { run }: World,
+  { run }: TestCluster,
   { rps, keepAlive }: { rps: number; keepAlive: boolean },
 ): Promise<void> {
   const kubectl = (...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
@@ -100,12 +100,12 @@ export type Line = {
   status?: number
 }
 
-async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
+async function watch<T>(testCluster: TestCluster, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
   const from = Date.now()
   await sleep(1_500)
   const result = await work()
   await sleep(3_000)
-  const lines = await userLog(world, from)
+  const lines = await userLog(testCluster, from)
   const totals = lines.flatMap((line) => line.totals ?? [])
   const [first, last] = [totals[0], totals.at(-1)]
   if (!first || !last || totals.length < 2)
@@ -125,7 +125,7 @@ async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result:
 }
 
 /** The lines that the user logged since then (ms since the epoch), and those of the same second before it. */
-export async function userLog({ run }: World, from: number): Promise<Line[]> {
+export async function userLog({ run }: TestCluster, from: number): Promise<Line[]> {
   const log = await run([
     'kubectl',
     '-n',

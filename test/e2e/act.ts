@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { goTool } from '../mesh/index.ts'
-import type { World } from './world.ts'
+import type { TestCluster } from './world.ts'
 
 export type Trigger = {
   /** The repository's folder, and the workflow's path in it. */
@@ -22,7 +22,7 @@ export type Trigger = {
 }
 
 export async function act(
-  { runner }: World,
+  { runner }: TestCluster,
   { repository, workflow, on = 'workflow_dispatch', event = {}, job, secrets = {}, vars = {}, env = {} }: Trigger,
 ): Promise<{ code: number; log: string }> {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-act-'))
@@ -54,8 +54,13 @@ export async function act(
     file('env', lines(env)),
   ]
   const [program = '', ...args] = runner.enter!(argv)
-  const own = { HOME: home, XDG_CACHE_HOME: join(home, 'cache'), XDG_CONFIG_HOME: join(home, 'config'), KUBECONFIG: '' }
-  const child = spawn(program, args, { env: { ...process.env, ...runner.env, ...own, ...env } })
+  const userFolders = {
+    HOME: home,
+    XDG_CACHE_HOME: join(home, 'cache'),
+    XDG_CONFIG_HOME: join(home, 'config'),
+    KUBECONFIG: '',
+  }
+  const child = spawn(program, args, { env: { ...process.env, ...runner.env, ...userFolders, ...env } })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (log += chunk.toString()))
   const code = await new Promise<number>((done, fail) =>

@@ -7,45 +7,45 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Pod } from '../../src/cluster/objects.ts'
 import { hasSidecar } from '../../src/mesh/sidecar.ts'
 import { runner, type Inputs } from './runner.ts'
-import { deploySampleApp, embedded, traffic, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, traffic, type TestCluster } from './world.ts'
 
 const seed = resolve(import.meta.dirname, '../fixtures/seed.yaml')
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-apply-'))
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 let before: string[]
 
 beforeAll(async () => {
-  world = await embedded()
-  await withoutMesh()
-  await deploySampleApp(world, 'healthy')
-  machine = runner(world.runner)
-  before = await everything()
+  testCluster = await embeddedMesh()
+  await removeMesh()
+  await deploySampleApp(testCluster, 'healthy')
+  machine = runner(testCluster.runner)
+  before = await clusterObjects()
 })
 afterAll(() => {
   machine.remove()
   rmSync(folder, { recursive: true, force: true })
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 
 /** Whatever an earlier test file left. */
-async function withoutMesh(): Promise<void> {
+async function removeMesh(): Promise<void> {
   await kubectl('delete', 'namespace', 'sample-app', 'policies', 'verify-test', '--ignore-not-found', '--wait')
-  await world.run(['istioctl', 'uninstall', '--purge', '-y'])
+  await testCluster.run(['istioctl', 'uninstall', '--purge', '-y'])
   await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
   await kubectl('delete', 'configmap', '-A', '-l', 'istio.io/config=true')
 }
 
 /** What comes and goes by itself: the pods of a restart, and what is written about them. */
-const passing =
+const transientKinds =
   /^(pods|replicasets\.apps|controllerrevisions\.apps|events|events\.events\.k8s\.io|leases\..*|endpoints|endpointslices\..*|componentstatuses)$/
 
 /** Every object of the cluster, with the labels of the namespaces. */
-async function everything(): Promise<string[]> {
+async function clusterObjects(): Promise<string[]> {
   const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name'))
     .split('\n')
-    .filter((kind) => kind !== '' && !passing.test(kind))
+    .filter((kind) => kind !== '' && !transientKinds.test(kind))
   const [objects, namespaces] = await Promise.all([
     kubectl(
       'get',
@@ -93,12 +93,12 @@ function inputs(config: string, more: Inputs = {}): Inputs {
   const file = join(folder, 'mesh.yaml')
   writeFileSync(file, `name: shop\nnamespace: sample-app\nistio: { version: 1.31.0, profile: demo }\n${config}`)
   // There is no canary here whose metrics the cluster could name.
-  const { mirror, overlays } = world.inputs
+  const { mirror, overlays } = testCluster.inputs
   return { ...(mirror ? { mirror } : {}), ...(overlays ? { overlays } : {}), config: file, ...more }
 }
 
 const workloads = 'workloads: [deploy/frontend, deploy/backend, deploy/backend-v2, deploy/mysql]\n'
-const base = `${workloads}mtls: strict
+const baseConfig = `${workloads}mtls: strict
 services:
   backend:
     retries: { attempts: 3, perTryTimeout: 2s }
@@ -106,26 +106,26 @@ services:
     traffic: { v1: 80, v2: 20 }
 `
 const telemetry = 'telemetry: { accessLogs: true }\n'
-const objectsOfBase = ['DestinationRule/backend', 'PeerAuthentication/default', 'VirtualService/backend']
-const strangers = ['ServiceEntry/theirs', 'ServiceEntry/theirs-of-helm', 'ServiceEntry/theirs-of-another-config']
+const baseObjects = ['DestinationRule/backend', 'PeerAuthentication/default', 'VirtualService/backend']
+const foreignObjects = ['ServiceEntry/theirs', 'ServiceEntry/theirs-of-helm', 'ServiceEntry/theirs-of-another-config']
 
 test('a first run installs the mesh and creates the policies', async () => {
-  const { code, report } = await machine.run(inputs(base + telemetry))
+  const { code, report } = await machine.run(inputs(baseConfig + telemetry))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
-  expect(report?.plan).toHaveLength(objectsOfBase.length + 1)
+  expect(report?.plan).toHaveLength(baseObjects.length + 1)
   expect(report?.plan?.every(({ action }) => action === 'create')).toBe(true)
-  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(objectsOfBase))
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(baseObjects))
   expect(Object.keys(await policies()).filter((name) => name.startsWith('Telemetry/'))).toHaveLength(1)
 })
 
 test('a second apply changes nothing', async () => {
-  const stood = await policies()
-  const { code, outputs, report } = await machine.run(inputs(base + telemetry))
+  const previous = await policies()
+  const { code, outputs, report } = await machine.run(inputs(baseConfig + telemetry))
   expect(code).toBe(0)
   expect(outputs['changed']).toBe('0')
   expect(report?.plan).toEqual([])
-  expect(await policies()).toEqual(stood)
+  expect(await policies()).toEqual(previous)
 })
 
 test('objects without labels, of another tool and of another config can exist beside the policies', async () => {
@@ -134,7 +134,7 @@ test('objects without labels, of another tool and of another config can exist be
     { 'app.kubernetes.io/managed-by': 'Helm' },
     { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/config': '00000000' },
   ]
-  const items = strangers.map((name, i) => ({
+  const items = foreignObjects.map((name, i) => ({
     apiVersion: 'networking.istio.io/v1',
     kind: 'ServiceEntry',
     metadata: { name: name.split('/')[1], namespace: 'sample-app', labels: labels[i] },
@@ -148,15 +148,15 @@ test('objects without labels, of another tool and of another config can exist be
   const file = join(folder, 'strangers.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
   await kubectl('create', '-f', file)
-  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(foreignObjects))
 })
 
 test.each<[string, Inputs]>([
   ['the stage plan', { stages: 'plan' }],
   ['a dry run', { 'dry-run': 'true' }],
 ])('%s shows what a removed section and a changed value would change, and changes nothing', async (_, more) => {
-  const stood = await policies()
-  const { code, report, log } = await machine.run(inputs(base.replace('attempts: 3', 'attempts: 2'), more))
+  const previous = await policies()
+  const { code, report, log } = await machine.run(inputs(baseConfig.replace('attempts: 3', 'attempts: 2'), more))
   expect(code).toBe(0)
   expect(report?.plan?.map(({ action, kind }) => `${action} ${kind}`).sort()).toEqual([
     'change VirtualService',
@@ -164,16 +164,16 @@ test.each<[string, Inputs]>([
   ])
   expect(log).toContain('- spec.http[0].retries.attempts: 3')
   expect(log).toContain('+ spec.http[0].retries.attempts: 2')
-  expect(await policies()).toEqual(stood)
+  expect(await policies()).toEqual(previous)
 })
 
 test('an apply without a section deletes exactly the objects of that section', async () => {
-  const stood = await policies()
-  const [removed = ''] = Object.keys(stood).filter((name) => name.startsWith('Telemetry/'))
-  const { code, report } = await machine.run(inputs(base))
+  const previous = await policies()
+  const [removed = ''] = Object.keys(previous).filter((name) => name.startsWith('Telemetry/'))
+  const { code, report } = await machine.run(inputs(baseConfig))
   expect(code).toBe(0)
   expect(report?.changes.map(({ kind, name, action }) => [`${kind}/${name}`, action])).toEqual([[removed, 'deleted']])
-  expect(await policies()).toEqual(without(stood, removed))
+  expect(await policies()).toEqual(without(previous, removed))
 })
 
 const virtualService = (name: string, host: string, spec: object) => ({
@@ -191,7 +191,7 @@ function manifest(object: object): string {
   return `policies: ${file}\n`
 }
 
-async function withStranger(object: object, work: () => Promise<void>): Promise<void> {
+async function withForeignObject(object: object, work: () => Promise<void>): Promise<void> {
   const file = join(folder, 'stranger.json')
   writeFileSync(file, JSON.stringify(object))
   await kubectl('create', '-f', file)
@@ -203,11 +203,11 @@ async function withStranger(object: object, work: () => Promise<void>): Promise<
 }
 
 test("a run fails and changes nothing if another owner's VirtualService has the host of a manifest", async () => {
-  await withStranger(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
-    const stood = await policies()
+  await withForeignObject(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
+    const previous = await policies()
     const { code, report } = await machine.run(
       inputs(
-        base +
+        baseConfig +
           manifest(
             virtualService('ours', 'frontend.sample-app.svc.cluster.local', {
               http: [{ timeout: '5s', ...toHost('frontend')[0] }],
@@ -220,7 +220,7 @@ test("a run fails and changes nothing if another owner's VirtualService has the 
       /^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which mesh-canary does not manage/,
     )
     expect(report?.stages.map(({ name }) => name)).toEqual(['check'])
-    expect(await policies()).toEqual(stood)
+    expect(await policies()).toEqual(previous)
   })
 })
 
@@ -232,28 +232,28 @@ test('the analysis reports no conflict with an object that the same run deletes'
       metadata: { name },
       spec: { egress: [{ hosts: ['*/*'] }] },
     })
-  expect((await machine.run(inputs(base + sidecar('one')))).report?.error).toBeUndefined()
-  const { report } = await machine.run(inputs(base + sidecar('two')))
+  expect((await machine.run(inputs(baseConfig + sidecar('one')))).report?.error).toBeUndefined()
+  const { report } = await machine.run(inputs(baseConfig + sidecar('two')))
   expect(report?.error).toBeUndefined()
   expect(report?.changes.map(({ name, action }) => `${name} ${action}`)).toEqual(['two created', 'one deleted'])
 })
 
 test("a run fails and changes nothing if it would delete an object that another owner's object needs", async () => {
   const host = 'api.example.com'
-  expect((await machine.run(inputs(`${base}egress: { hosts: { ${host}: {} } }\n`))).report?.error).toBeUndefined()
-  await withStranger(virtualService('to-api', host, { tcp: toHost(host) }), async () => {
-    const stood = await policies()
-    const { code, report } = await machine.run(inputs(base))
+  expect((await machine.run(inputs(`${baseConfig}egress: { hosts: { ${host}: {} } }\n`))).report?.error).toBeUndefined()
+  await withForeignObject(virtualService('to-api', host, { tcp: toHost(host) }), async () => {
+    const previous = await policies()
+    const { code, report } = await machine.run(inputs(baseConfig))
     expect(code).toBe(1)
     expect(report?.error).toContain(`IST0101: VirtualService sample-app/to-api: Referenced host not found: "${host}"`)
-    expect(await policies()).toEqual(stood)
+    expect(await policies()).toEqual(previous)
   })
-  const { report } = await machine.run(inputs(base))
+  const { report } = await machine.run(inputs(baseConfig))
   expect(report?.changes.map(({ kind, action }) => `${kind} ${action}`)).toEqual(['ServiceEntry deleted'])
 })
 
 test('a run merges the manifests with the config, keeps the retries and the split, and reports the merge', async () => {
-  const stood = await traffic(world)
+  const previous = await traffic(testCluster)
   const { code, report, log } = await machine.run(inputs(workloads, { policies: seed }))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
@@ -272,9 +272,9 @@ test('a run merges the manifests with the config, keeps the retries and the spli
       ],
     },
   ])
-  const now = await traffic(world)
-  for (const version of ['v1', 'v2']) expect(now.versions[version]).toBeGreaterThan(stood.versions[version] ?? 0)
-  expect(now.failed).toBe(stood.failed)
+  const now = await traffic(testCluster)
+  for (const version of ['v1', 'v2']) expect(now.versions[version]).toBeGreaterThan(previous.versions[version] ?? 0)
+  expect(now.failed).toBe(previous.failed)
 })
 
 test('a service in the config and a split in a manifest are both in force, and a second run changes nothing', async () => {
@@ -290,18 +290,18 @@ test('a service in the config and a split in a manifest are both in force, and a
 })
 
 test('uninstall fails and changes nothing while another owner has policies in the mesh', async () => {
-  const stood = await everything()
+  const previous = await clusterObjects()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
   expect(code).toBe(1)
   expect(report?.error).toContain('policies that belong to no config of this namespace: ')
   expect(report?.error).toContain('ServiceEntry sample-app/theirs')
-  expect(await everything()).toEqual(stood)
-  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
+  expect(await clusterObjects()).toEqual(previous)
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(foreignObjects))
 })
 
 test('a dry run of uninstall lists what it would delete, and deletes nothing', async () => {
   for (const name of ['theirs', 'theirs-of-helm']) await kubectl('-n', 'sample-app', 'delete', 'serviceentry', name)
-  const stood = await everything()
+  const previous = await clusterObjects()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall', 'dry-run': 'true' }))
   expect(code).toBe(0)
   expect(report?.removed).toEqual(
@@ -312,7 +312,7 @@ test('a dry run of uninstall lists what it would delete, and deletes nothing', a
       'label istio-injection of Namespace sample-app',
     ]),
   )
-  expect(await everything()).toEqual(stood)
+  expect(await clusterObjects()).toEqual(previous)
 })
 
 test('uninstall leaves the cluster as it was before the mesh', async () => {
@@ -325,7 +325,7 @@ test('uninstall leaves the cluster as it was before the mesh', async () => {
     'Deployment/backend',
     'Deployment/frontend',
   ])
-  expect(await everything()).toEqual(before)
+  expect(await clusterObjects()).toEqual(before)
   const pods = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'pods', '-o', 'json')) as { items: Pod[] }
   expect(pods.items.filter((pod) => pod.metadata.deletionTimestamp === undefined && hasSidecar(pod))).toEqual([])
 })

@@ -7,29 +7,32 @@ import { client, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
-type Verb = (cluster: Cluster, ...args: never[]) => Promise<unknown>
+type CalledFunction = (cluster: Cluster, ...args: never[]) => Promise<unknown>
 
 /** The canary counts as drained a little after its weight is 0. */
-const adoption = {
+const adoptOptions = {
   note: () => undefined,
   signal: new AbortController().signal,
   timeoutMs: 15_000,
   clock: systemClock,
   isDrained: () => systemClock.sleep(2_000).then(() => true),
 }
-const verbs: Record<string, Verb> = {
-  readSplit: traffic.readWeight,
-  moveTraffic: traffic.setWeight,
-  mirrorTo: (cluster, split: traffic.Split, percent: number | null) =>
+const callable: Record<string, CalledFunction> = {
+  readWeight: traffic.readWeight,
+  setWeight: traffic.setWeight,
+  setMirror: (cluster, split: traffic.Split, percent: number | null) =>
     traffic.setMirror(cluster, split, percent ?? undefined),
-  routeMatch: (cluster, split: traffic.Split, match: Parameters<typeof traffic.setHeaderRoute>[2] | null) =>
+  setHeaderRoute: (cluster, split: traffic.Split, match: Parameters<typeof traffic.setHeaderRoute>[2] | null) =>
     traffic.setHeaderRoute(cluster, split, match ?? undefined),
-  putAllBack: traffic.resetToStable,
+  resetToStable: traffic.resetToStable,
   adopt: (cluster, split: traffic.Split, groups: Parameters<typeof adopt>[2]) =>
-    adopt(cluster, split, groups, adoption),
+    adopt(cluster, split, groups, adoptOptions),
 }
 
 const [name = '', args = '[]'] = process.argv.slice(2)
-const answer = await verbs[name]!(client(connection(undefined, undefined, tmpdir())), ...(JSON.parse(args) as never[]))
-console.log(JSON.stringify(answer ?? null))
+const result = await callable[name]!(
+  client(connection(undefined, undefined, tmpdir())),
+  ...(JSON.parse(args) as never[]),
+)
+console.log(JSON.stringify(result ?? null))
 process.exit()

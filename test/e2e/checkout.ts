@@ -5,17 +5,17 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { dump, load } from 'js-yaml'
-import type { World } from './world.ts'
+import type { TestCluster } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
 /** The folder of a fresh copy. */
-export function checkout(world: World): string {
+export function checkout(testCluster: TestCluster): string {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-checkout-'))
   for (const name of ['action.yml', 'package.json', 'dist', 'examples', 'deploy', 'docs'])
     cpSync(join(root, name), join(folder, name), { recursive: true })
   const config = join(folder, 'examples/sample-app/mesh.yaml')
-  writeFileSync(config, asHere(world, readFileSync(config, 'utf8')))
+  writeFileSync(config, adaptedToMesh(testCluster, readFileSync(config, 'utf8')))
   // act asks git for the commit.
   for (const args of [
     ['init', '--quiet', '--initial-branch=main'],
@@ -28,11 +28,11 @@ export function checkout(world: World): string {
 type Section = Record<string, unknown>
 
 /** A config, or an IstioOperator, as it has to be on this mesh; a section that is not there is not added. */
-export function asHere({ inputs }: World, text: string): string {
-  const asked = load(text) as { istio?: Section; canary?: Section; spec?: Section }
-  const { istio, canary, spec } = asked
+export function adaptedToMesh({ inputs }: TestCluster, text: string): string {
+  const given = load(text) as { istio?: Section; canary?: Section; spec?: Section }
+  const { istio, canary, spec } = given
   return dump({
-    ...asked,
+    ...given,
     ...(spec
       ? { spec: { ...(load(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } }
       : {}),

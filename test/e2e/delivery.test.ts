@@ -1,21 +1,21 @@
 // The main job on the real mesh: the built bundle, run as a runner runs it, under steady traffic of real users.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runner } from './runner.ts'
-import { deploySampleApp, embedded, liveWeights, sampleApp, traffic, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, traffic, type TestCluster } from './world.ts'
 
 const config = `${sampleApp}/mesh.yaml`
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 beforeAll(async () => {
-  world = await embedded()
-  await deploySampleApp(world, 'healthy')
-  machine = runner(world.runner)
+  testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster, 'healthy')
+  machine = runner(testCluster.runner)
 })
 afterAll(() => machine.remove())
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
-const inputs = () => ({ ...world.inputs, config, interval: '4s' })
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
+const inputs = () => ({ ...testCluster.inputs, config, interval: '4s' })
 /** Those that stay: of the restarts before, some may be on their way out. */
 async function podNames(): Promise<string[]> {
   const { items } = JSON.parse(await kubectl('get', 'pods', '-o', 'json')) as {
@@ -35,12 +35,12 @@ async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): 
 
 describe('a healthy v2', () => {
   test('is promoted to 100 on a mesh that the same step installs, without a failed request', async () => {
-    let promotionBegins = traffic(world)
+    let promotionBegins = traffic(testCluster)
     const onLine = (line: string) => {
-      if (line.startsWith('weight: v1 95')) promotionBegins = traffic(world)
+      if (line.startsWith('weight: v1 95')) promotionBegins = traffic(testCluster)
     }
     const { code, outputs, report, summary, post, path } = await machine.run(inputs(), { onLine })
-    const [before, after] = [await promotionBegins, await traffic(world)]
+    const [before, after] = [await promotionBegins, await traffic(testCluster)]
 
     expect(report?.error).toBeUndefined()
     expect(code).toBe(0)
@@ -62,7 +62,7 @@ describe('a healthy v2', () => {
     expect(report?.promotions[0]?.userRequests.total).toBeGreaterThan(500)
     expect(after.failed - before.failed).toBe(0)
     expect(after.versions['v2']).toBeGreaterThan(before.versions['v2'] ?? 0)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
     expect(report?.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
     expect(summary).toContain('v2 of backend is promoted')
     expect(post.code).toBe(0)
@@ -76,7 +76,7 @@ describe('a healthy v2', () => {
     expect(report?.restarted).toEqual([])
     expect(report?.stages.map(({ outcome }) => outcome)).toEqual(Array(6).fill('unchanged'))
     expect(await podNames()).toEqual(pods)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
   })
 
   test('refuses a plaintext request, because mutual TLS is strict', async () => {
@@ -108,7 +108,7 @@ describe('a bad v2 is rolled back', () => {
     expect(Number(outputs['time-to-detect'])).toBeGreaterThan(0)
     expect(report?.promotions[0]?.secondsToSafe).toBeLessThan(10)
     expect(log).toContain('::error')
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
   test('if it is slower than its limit', async () => {
@@ -116,7 +116,7 @@ describe('a bad v2 is rolled back', () => {
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain('took longer than the limit of p99 (500 ms)')
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
   test('if it crashes in a loop, and the reason has its exit code and its last log line', async () => {
@@ -124,7 +124,7 @@ describe('a bad v2 is rolled back', () => {
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(/container backend .*exit code 1.*this version crashes on purpose/s)
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 })
 
@@ -133,17 +133,17 @@ describe('a run that is stopped during a promotion', () => {
     await replaceV2('healthy')
     const { outputs, state } = await machine.main(inputs(), whenAt(25, 'SIGINT'))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the run was cancelled' })
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
     expect((await machine.post(inputs(), state)).log).not.toContain('::warning')
   })
 
   test('leaves that to the post step if it is killed', async () => {
     const { state } = await machine.main(inputs(), whenAt(25, 'SIGKILL'))
-    expect(await liveWeights(world)).toEqual({ v1: 75, v2: 25 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 75, v2: 25 })
     const { code, log } = await machine.post(inputs(), state)
     expect(code).toBe(0)
     expect(log).toContain('all traffic of backend was returned to v1')
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 })
 

@@ -17,7 +17,7 @@ export type Answers = {
 const folder = process.env['DOCKER_ANSWERS']!
 const answers = JSON.parse(readFileSync(join(folder, 'answers.json'), 'utf8')) as Answers
 const args = process.argv.slice(2)
-const flat = args.join(' ')
+const commandLine = args.join(' ')
 const after = (flag: string) => args[args.indexOf(flag) + 1] ?? ''
 
 function end(text = '', code = 0): never {
@@ -41,7 +41,7 @@ function nodes(): Answers['nodes'] {
 }
 
 function ps(): string {
-  const [, cluster] = /label=io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat) ?? []
+  const [, cluster] = /label=io\.x-k8s\.kind\.cluster=(\S+)/.exec(commandLine) ?? []
   const rows = nodes().filter((node) => cluster === undefined || node.cluster === cluster)
   const format = after('--format')
   return rows
@@ -53,7 +53,7 @@ function ps(): string {
 
 async function run(): Promise<never> {
   rmSync(join(folder, `gone-${after('--name')}`), { force: true })
-  writeFileSync(join(folder, `made-${after('--name')}`), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat)?.[1] ?? '')
+  writeFileSync(join(folder, `made-${after('--name')}`), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(commandLine)?.[1] ?? '')
   while (answers.run !== 'hangs' && nodes().length < (answers.run.together ?? 1))
     await new Promise((done) => setTimeout(done, 20))
   if (answers.run !== 'hangs') end(answers.run.says, 125)
@@ -63,12 +63,13 @@ async function run(): Promise<never> {
 }
 
 function inspect(): string {
-  if (flat.includes('.NetworkSettings.Ports')) return (answers.server ?? '127.0.0.1:1').replace(':', '\t')
-  if (flat.includes('io.x-k8s.kind.role')) return after('inspect').includes('worker') ? 'worker' : 'control-plane'
+  if (commandLine.includes('.NetworkSettings.Ports')) return (answers.server ?? '127.0.0.1:1').replace(':', '\t')
+  if (commandLine.includes('io.x-k8s.kind.role'))
+    return after('inspect').includes('worker') ? 'worker' : 'control-plane'
   return ''
 }
 
-appendFileSync(join(folder, 'asked.jsonl'), `${JSON.stringify(args)}\n`)
+appendFileSync(join(folder, 'calls.jsonl'), `${JSON.stringify(args)}\n`)
 if (args[0] === '-v') end('Docker version 28.2.2, build stub')
 if (args[0] === 'info')
   end(
@@ -97,8 +98,8 @@ if (args[0] === 'image')
     answers.images.includes(args.at(-1)!) ? 'sha256:0' : 'No such image',
     answers.images.includes(args.at(-1)!) ? 0 : 1,
   )
-if (args[0] === 'inspect') end(flat.includes('--type=image') ? 'x' : inspect())
-if (args[0] === 'exec' && flat.includes('admin.conf'))
+if (args[0] === 'inspect') end(commandLine.includes('--type=image') ? 'x' : inspect())
+if (args[0] === 'exec' && commandLine.includes('admin.conf'))
   end(answers.kubeconfig ? readFileSync(answers.kubeconfig, 'utf8') : 'no such file', answers.kubeconfig ? 0 : 1)
 if (args[0] === 'network') end(args[1] === 'ls' ? '[]' : '')
 end()

@@ -12,27 +12,27 @@ import { meshEnv } from '../mesh/index.ts'
 import { nodeAddress } from '../mesh/settings.ts'
 import { act, type Trigger } from './act.ts'
 import { checkout } from './checkout.ts'
-import { asDeliverer, embedded, liveWeights, type World } from './world.ts'
+import { delivererKubeconfig, embeddedMesh, liveWeights, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let repository: string
 let admin: string
 let deliverer: string
 
 beforeAll(async () => {
-  world = await embedded()
-  repository = checkout(world)
+  testCluster = await embeddedMesh()
+  repository = checkout(testCluster)
   // As kind has it: a port of the node that is known beforehand.
   withSet(gatewayValues(loadConfig({ INPUT_CLUSTER: 'kind' }).cluster))
   admin = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
-  await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
 })
 afterAll(() => rmSync(repository, { recursive: true, force: true }))
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const run = (name: string, trigger: Partial<Trigger> = {}) =>
-  act(world, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
-const asDelivery = (name: string, trigger: Partial<Trigger> = {}) =>
+  act(testCluster, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
+const delivererInputs = (name: string, trigger: Partial<Trigger> = {}) =>
   run(name, { secrets: { KUBECONFIG: deliverer }, ...trigger })
 const pullRequest = {
   on: 'pull_request',
@@ -51,7 +51,7 @@ describe('preview.yml, on a pull request', () => {
     expect(log).toMatch(/frontend-\S+ {2}2\/2/)
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
-    deliverer = readFileSync(await asDeliverer(world, repository), 'utf8')
+    deliverer = readFileSync(await delivererKubeconfig(testCluster, repository), 'utf8')
   })
 })
 
@@ -59,7 +59,7 @@ describe('plan.yml, on a pull request', () => {
   test('shows the difference to the cluster for a branch, and changes nothing', async () => {
     const { code, log } = await withConfig(
       (text) => text.replace('timeout: 10s', 'timeout: 5s'),
-      () => asDelivery('plan', pullRequest),
+      () => delivererInputs('plan', pullRequest),
     )
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
@@ -87,30 +87,30 @@ describe('gated-canary.yml', () => {
       jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } },
     }
     writeFileSync(join(repository, 'examples/workflows/refused.yml'), dump(refused))
-    const { code, log } = await asDelivery('refused')
+    const { code, log } = await delivererInputs('refused')
     expect(log).toContain('all traffic of backend is back at v1')
     expect(code).toBe(1)
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
   test('stops at 25, and continues from there in the job after the approval', async () => {
-    const { code, log } = await asDelivery('gated-canary')
+    const { code, log } = await delivererInputs('gated-canary')
     expect(log).toContain('verdict: promoted, weight: 100')
     expect(log).not.toContain('all traffic of backend is back')
     expect(code).toBe(0)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
   })
 })
 
 describe('drift.yml, on its schedule', () => {
   test('succeeds while the cluster matches the repository, and accepts promoted weights', async () => {
-    const { code } = await asDelivery('drift', { on: 'schedule' })
+    const { code } = await delivererInputs('drift', { on: 'schedule' })
     expect(code).toBe(0)
   })
 
   test('fails and shows the difference if a policy is missing', async () => {
     await kubectl('delete', 'peerauthentication', 'default')
-    const { code, log } = await asDelivery('drift', { on: 'schedule' })
+    const { code, log } = await delivererInputs('drift', { on: 'schedule' })
     expect(log).toContain('PeerAuthentication default: create')
     expect(log).toContain('1 objects in the cluster are not what the repository says')
     expect(code).toBe(1)
@@ -125,7 +125,7 @@ describe('drift.yml, on its schedule', () => {
       '-p',
       '[{"op":"replace","path":"/spec/http/0/timeout","value":"99s"}]',
     )
-    const { code, log } = await asDelivery('drift', { on: 'schedule' })
+    const { code, log } = await delivererInputs('drift', { on: 'schedule' })
     expect(log).toContain(
       'VirtualService sample-app/backend has fields that another manager owns: conflict with "kubectl-patch"',
     )
@@ -153,7 +153,7 @@ describe('teardown.yml', () => {
     expect(await kubectl('get', 'pods', '-o', 'jsonpath={.items[*].spec.initContainers[*].name}')).not.toContain(
       'istio-proxy',
     )
-    expect(await world.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
+    expect(await testCluster.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
   })
 })
 

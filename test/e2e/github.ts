@@ -75,14 +75,14 @@ async function act(
   workflow: string,
   { name, payload = {}, ref, vars = {}, args = [] }: Event,
 ): Promise<Run> {
-  const own = mkdtempSync(join(home, 'run-'))
-  const file = (base: string, text: string) => (writeFileSync(join(own, base), text), join(own, base))
-  const bin = join(own, 'bin')
+  const runFolder = mkdtempSync(join(home, 'run-'))
+  const file = (base: string, text: string) => (writeFileSync(join(runFolder, base), text), join(runFolder, base))
+  const bin = join(runFolder, 'bin')
   mkdirSync(bin)
   // What it was asked, one JSON a line. `auth setup-git` would let git push, which here may do so anyway.
   writeFileSync(
     join(bin, 'gh'),
-    `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(own, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`,
+    `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(runFolder, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`,
   )
   chmodSync(join(bin, 'gh'), 0o755)
   const flags = [
@@ -101,7 +101,7 @@ async function act(
     '--secret',
     'GITHUB_TOKEN=token-of-a-test',
     ...Object.entries(vars).flatMap(([key, value]) => ['--var', `${key}=${value}`]),
-    ...standIns(own, origin, join(folder, '.github/workflows', workflow)),
+    ...standIns(runFolder, origin, join(folder, '.github/workflows', workflow)),
     ...['ubuntu-latest', 'ubuntu-24.04-arm', 'macos-latest', 'windows-latest'].flatMap((system) => [
       '--platform',
       `${system}=-self-hosted`,
@@ -110,9 +110,9 @@ async function act(
   // Nothing of this user's own configuration of act; npm's is kept, for it says where packages come from.
   const env = {
     ...process.env,
-    HOME: own,
-    XDG_CACHE_HOME: join(own, 'cache'),
-    XDG_CONFIG_HOME: join(own, 'config'),
+    HOME: runFolder,
+    XDG_CACHE_HOME: join(runFolder, 'cache'),
+    XDG_CONFIG_HOME: join(runFolder, 'config'),
     KUBECONFIG: '',
     PATH: `${bin}:${process.env['PATH']}`,
     npm_config_userconfig: join(homedir(), '.npmrc'),
@@ -124,8 +124,8 @@ async function act(
   const code = await new Promise<number>((done, fail) =>
     child.once('error', fail).once('close', (status) => done(status ?? 1)),
   )
-  writeFileSync(join(own, 'gh'), '', { flag: 'a' })
-  const gh = readFileSync(join(own, 'gh'), 'utf8')
+  writeFileSync(join(runFolder, 'gh'), '', { flag: 'a' })
+  const gh = readFileSync(join(runFolder, 'gh'), 'utf8')
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as string[])
@@ -135,18 +135,20 @@ async function act(
 type Step = { uses?: string; with?: Record<string, unknown> }
 
 /** For every action of others that the workflow uses: a folder with one of the same inputs, and act's flag for it. */
-function standIns(own: string, origin: string, workflow: string): string[] {
+function standIns(runFolder: string, origin: string, workflow: string): string[] {
   const { jobs } = load(readFileSync(workflow, 'utf8')) as { jobs: Record<string, { steps?: Step[] }> }
-  const others = Object.values(jobs)
+  const foreignSteps = Object.values(jobs)
     .flatMap(({ steps = [] }) => steps)
     .filter(({ uses }) => uses?.includes('@'))
-  const uses = new Set(others.map((step) => step.uses!))
-  return [...uses].flatMap((use) => {
-    const inputs = new Set(others.filter((step) => step.uses === use).flatMap((step) => Object.keys(step.with ?? {})))
+  const actionNames = new Set(foreignSteps.map((step) => step.uses!))
+  return [...actionNames].flatMap((use) => {
+    const inputs = new Set(
+      foreignSteps.filter((step) => step.uses === use).flatMap((step) => Object.keys(step.with ?? {})),
+    )
     const name = use.split('@')[0]!
-    const folder = join(own, 'actions', name)
+    const folder = join(runFolder, 'actions', name)
     mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, 'action.yml'), dump(standIn(name, [...inputs], origin, join(own, 'artifacts'))))
+    writeFileSync(join(folder, 'action.yml'), dump(standIn(name, [...inputs], origin, join(runFolder, 'artifacts'))))
     return ['--local-repository', `${use}=${folder}`]
   })
 }
@@ -165,19 +167,19 @@ const scripts: Record<string, (origin: string, artifacts: string) => string> = {
 
 function standIn(name: string, inputs: string[], origin: string, artifacts: string): object {
   const variable = (input: string) => `IN_${input.toUpperCase().replaceAll('-', '_')}`
-  const says = `printf '%s\\n' 'stand-in for ${name}' ${inputs.map((input) => `"${input}: $${variable(input)}"`).join(' ')}`
-  const all = [...new Set([...inputs, 'ref'])]
+  const printInputs = `printf '%s\\n' 'stand-in for ${name}' ${inputs.map((input) => `"${input}: $${variable(input)}"`).join(' ')}`
+  const inputNames = [...new Set([...inputs, 'ref'])]
   return {
     name,
     description: 'A stand-in',
-    inputs: Object.fromEntries(all.map((input) => [input, { description: input, default: '' }])),
+    inputs: Object.fromEntries(inputNames.map((input) => [input, { description: input, default: '' }])),
     runs: {
       using: 'composite',
       steps: [
         {
           shell: 'bash',
-          env: Object.fromEntries(all.map((input) => [variable(input), `\${{ inputs.${input} }}`])),
-          run: `${says}\n${scripts[name]?.(origin, artifacts) ?? ''}`,
+          env: Object.fromEntries(inputNames.map((input) => [variable(input), `\${{ inputs.${input} }}`])),
+          run: `${printInputs}\n${scripts[name]?.(origin, artifacts) ?? ''}`,
         },
       ],
     },

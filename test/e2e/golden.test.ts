@@ -2,16 +2,18 @@
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { embedded, type World } from './world.ts'
+import { embeddedMesh, type TestCluster } from './world.ts'
 
 const folder = resolve(import.meta.dirname, '../golden')
-let world: World
-beforeAll(async () => void (world = await embedded()))
+let testCluster: TestCluster
+beforeAll(async () => void (testCluster = await embeddedMesh()))
 
 test.each(readdirSync(folder).filter((file) => /^[a-z-]+\.yaml$/.test(file)))(
   '%s passes validation without a warning',
   async (file) => {
     // Its verdict goes to the error stream.
-    expect(await world.run(['sh', '-c', 'istioctl validate -f "$0" 2>&1', join(folder, file)])).toMatch(/is valid\s*$/)
+    expect(await testCluster.run(['sh', '-c', 'istioctl validate -f "$0" 2>&1', join(folder, file)])).toMatch(
+      /is valid\s*$/,
+    )
   },
 )

@@ -9,36 +9,39 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { dump } from 'js-yaml'
 import { cacheDir, goTool, ISTIO_VERSION, KUBERNETES_VERSION, meshEnv } from '../mesh/index.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
-import { embedded, type World } from './world.ts'
+import { embeddedMesh, type TestCluster } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-istioctl-'))
-let world: World
-let lying: ChildProcess
-let lyingAddress: string
+let testCluster: TestCluster
+let faultyMirror: ChildProcess
+let faultyMirrorUrl: string
 /** What the lying mirror was asked. */
-const asked: string[] = []
+const faultyMirrorRequests: string[] = []
 
 beforeAll(async () => {
-  world = await embedded()
-  const [program = '', ...args] = world.runner.enter!([process.execPath, join(import.meta.dirname, 'lying-mirror.ts')])
-  lying = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const lines = createInterface(lying.stdout!)
+  testCluster = await embeddedMesh()
+  const [program = '', ...args] = testCluster.runner.enter!([
+    process.execPath,
+    join(import.meta.dirname, 'lying-mirror.ts'),
+  ])
+  faultyMirror = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = createInterface(faultyMirror.stdout!)
   const [port] = (await once(lines, 'line')) as [string]
-  lyingAddress = `http://127.0.0.1:${port}`
-  lines.on('line', (line) => asked.push(line))
+  faultyMirrorUrl = `http://127.0.0.1:${port}`
+  lines.on('line', (line) => faultyMirrorRequests.push(line))
 })
 afterAll(() => {
-  lying.kill()
+  faultyMirror.kill()
   rmSync(folder, { recursive: true, force: true })
 })
 
 /** It gets istioctl, and then only renders: no cluster has a say, whatever other tests have left in it. */
-const looking = (more: Inputs): Inputs => ({
+const planInputs = (more: Inputs): Inputs => ({
   stages: 'plan',
   mtls: 'strict',
   'istio-version': ISTIO_VERSION,
-  mirror: world.inputs['mirror']!,
+  mirror: testCluster.inputs['mirror']!,
   ...more,
 })
 
@@ -56,10 +59,10 @@ function mirrorLog(): () => string[] {
 }
 
 const asset = `/${ISTIO_VERSION}/istioctl-${ISTIO_VERSION}-linux-amd64.tar.gz`
-const versionOf = async (path: string) => (await world.run([path, 'version', '--remote=false'])).trim()
+const versionOf = async (path: string) => (await testCluster.run([path, 'version', '--remote=false'])).trim()
 
-async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promise<T>): Promise<T> {
-  const machine = runner({ ...world.runner, env: { ...world.runner.env, KUBECONFIG: '', HOME: folder } })
+async function withRunner<T>(work: (machine: ReturnType<typeof runner>) => Promise<T>): Promise<T> {
+  const machine = runner({ ...testCluster.runner, env: { ...testCluster.runner.env, KUBECONFIG: '', HOME: folder } })
   try {
     return await work(machine)
   } finally {
@@ -68,15 +71,15 @@ async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promis
 }
 
 test("1.31.x resolves to the newest version in the mirror's index, and a cached one needs no request", () =>
-  onMachine(async (machine) => {
+  withRunner(async (machine) => {
     const log = mirrorLog()
-    const first = await machine.run(looking({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
+    const first = await machine.run(planInputs({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
     expect(first.log).toContain(`istio.version: 1.31.x → ${ISTIO_VERSION}, of 1 release`)
     expect(first.outputs).toMatchObject({ 'istioctl-version': ISTIO_VERSION, 'cache-hit': 'false' })
     expect(log()).toEqual(['GET /index.json 200', `GET ${asset}.sha256 200`, `GET ${asset} 200`])
     expect(await versionOf(first.outputs['istioctl-path']!)).toContain(ISTIO_VERSION)
 
-    const second = await machine.run(looking({ 'istio-version': '1.31' }))
+    const second = await machine.run(planInputs({ 'istio-version': '1.31' }))
     expect(second.log).toMatch(
       new RegExp(`istio\\.version: 1\\.31 → ${ISTIO_VERSION}, (which is installed|the newest in the tool cache)`),
     )
@@ -85,10 +88,10 @@ test("1.31.x resolves to the newest version in the mirror's index, and a cached 
   }))
 
 test('a mesh keeps a version within the range of a version file, and the run warns that Kubernetes is too new', () =>
-  onMachine(async (machine) => {
+  withRunner(async (machine) => {
     const file = join(folder, 'mise.toml')
     writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
-    const { mirror = '', overlays = '' } = world.inputs
+    const { mirror = '', overlays = '' } = testCluster.inputs
     const inputs = { stages: 'install', kubeconfig: meshEnv()['KUBECONFIG']!, mirror, overlays }
     expect((await machine.run({ ...inputs, 'istio-version': ISTIO_VERSION })).code).toBe(0)
     const { code, log, report } = await machine.run({ ...inputs, 'version-file': file })
@@ -107,10 +110,10 @@ test.each<[lie: string, words: string[]]>([
   ['traversal', ['holds the file "../../../../tmp/mesh-canary-evil", expected only the file istioctl']],
   ['slow', ['timed out after 3 s (`limits.download`; 0.0 of 0.0 MB received)', 'nearer mirror']],
 ])('a faulty mirror (%s) causes one error, and leaves nothing in the tool cache', (lie, words) =>
-  onMachine(async (machine) => {
+  withRunner(async (machine) => {
     const config = join(folder, 'mesh.yaml')
     writeFileSync(config, 'limits: { download: 3s }\n')
-    const { code, log, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/${lie}`, config }))
+    const { code, log, outputs } = await machine.main(planInputs({ mirror: `${faultyMirrorUrl}/${lie}`, config }))
     const errors = log.split('\n').filter((line) => line.startsWith('::error'))
     expect(errors).toHaveLength(1)
     for (const word of ['istio.mirror', ...words]) expect(errors[0]).toContain(word)
@@ -122,34 +125,38 @@ test.each<[lie: string, words: string[]]>([
 )
 
 test('the action asks a mirror a third time after two responses of 500', () =>
-  onMachine(async (machine) => {
-    const { code, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/busy` }))
+  withRunner(async (machine) => {
+    const { code, outputs } = await machine.main(planInputs({ mirror: `${faultyMirrorUrl}/busy` }))
     expect(code).toBe(0)
-    expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
-    expect(asked.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256'))).toHaveLength(3)
+    expect(await testCluster.run([outputs['istioctl-path']!])).toBe('a script\n')
+    expect(
+      faultyMirrorRequests.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256')),
+    ).toHaveLength(3)
   }))
 
 test('the action follows a redirect to another host without sending or printing the password of the mirror', () =>
-  onMachine(async (machine) => {
+  withRunner(async (machine) => {
     const { code, log, outputs } = await machine.main(
-      looking({ mirror: `${lyingAddress.replace('://', '://me:s3cret@')}/away` }),
+      planInputs({ mirror: `${faultyMirrorUrl.replace('://', '://me:s3cret@')}/away` }),
     )
     expect(code).toBe(0)
-    expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
+    expect(await testCluster.run([outputs['istioctl-path']!])).toBe('a script\n')
     const of = (server: string) =>
-      asked.filter((line) => line.startsWith(`${server} /away`)).map((line) => line.replace(/^\S+ \S+ /, ''))
+      faultyMirrorRequests
+        .filter((line) => line.startsWith(`${server} /away`))
+        .map((line) => line.replace(/^\S+ \S+ /, ''))
     expect([of('mirror'), of('storage')]).toEqual([['with credentials', 'with credentials'], ['without credentials']])
     expect(log.replace(/^::add-mask::.*$/gm, '')).not.toContain('s3cret')
   }))
 
 test('two concurrent installs into one empty tool cache each have a complete binary, 20 times in a row', () =>
-  onMachine(async (machine) => {
+  withRunner(async (machine) => {
     for (let round = 0; round < 20; round++) {
       const tools = join(machine.home, `tools-${round}`)
       const job = async (name: string) => {
         const temp = join(machine.home, `temp-${round}-${name}`)
         mkdirSync(temp)
-        const { log, outputs } = await machine.main(looking({}), {
+        const { log, outputs } = await machine.main(planInputs({}), {
           env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp },
         } satisfies RunnerOptions)
         // At once: the other one may still be at it.
@@ -171,7 +178,12 @@ test('the second job downloads nothing if the jobs share a cache', async () => {
     steps: [
       // act takes the files that are here.
       { uses: 'actions/checkout@v6' },
-      { id: 'mesh', uses: './', env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) }, with: looking({}) },
+      {
+        id: 'mesh',
+        uses: './',
+        env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) },
+        with: planInputs({}),
+      },
       {
         run: 'echo "job ${{ github.job }}: hit $HIT, $("$ISTIOCTL" version --remote=false)"',
         env: { HIT: '${{ steps.mesh.outputs.cache-hit }}', ISTIOCTL: '${{ steps.mesh.outputs.istioctl-path }}' },
@@ -188,7 +200,7 @@ test('the second job downloads nothing if the jobs share a cache', async () => {
     }),
   )
   const log = mirrorLog()
-  const [program = '', ...args] = world.runner.enter!([
+  const [program = '', ...args] = testCluster.runner.enter!([
     await goTool('act'),
     'workflow_dispatch',
     '--directory',
@@ -205,18 +217,18 @@ test('the second job downloads nothing if the jobs share a cache', async () => {
   const child = spawn(program, args, {
     env: {
       ...process.env,
-      ...world.runner.env,
+      ...testCluster.runner.env,
       HOME: folder,
       XDG_CACHE_HOME: join(folder, 'cache'),
       XDG_CONFIG_HOME: join(folder, 'config'),
       KUBECONFIG: '',
     },
   })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
   await once(child, 'close')
-  expect(said).toMatch(/job first: hit false, client version: 1\.31\.0/)
-  expect(said).toMatch(/job second: hit true, client version: 1\.31\.0/)
-  expect(said).toContain('from the cache between runs, verified')
+  expect(output).toMatch(/job first: hit false, client version: 1\.31\.0/)
+  expect(output).toMatch(/job second: hit true, client version: 1\.31\.0/)
+  expect(output).toContain('from the cache between runs, verified')
   expect(log()).toEqual([`GET ${asset}.sha256 200`, `GET ${asset} 200`, `GET ${asset}.sha256 200`])
 })

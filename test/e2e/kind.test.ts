@@ -13,7 +13,7 @@ import { buildPrograms, goTool } from '../mesh/go.ts'
 import { configOf, serve } from '../unit/fixtures.ts'
 import type { Answers } from './docker.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
-import { embedded } from './world.ts'
+import { embeddedMesh } from './world.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-kind-test-'))
 let kind: string
@@ -29,12 +29,12 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const nothing: Answers = { nodes: [], images: [], run: { says: 'docker: something new' }, mapped: {} }
+const noAnswers: Answers = { nodes: [], images: [], run: { says: 'docker: something new' }, mapped: {} }
 
 /** A machine with that Docker, and a mirror of kind's releases. */
 async function machineWith(answers: Partial<Answers> = {}, options: RunnerOptions = {}) {
-  const own = mkdtempSync(join(folder, 'docker-'))
-  writeFileSync(join(own, 'answers.json'), JSON.stringify({ ...nothing, ...answers }))
+  const dockerFolder = mkdtempSync(join(folder, 'docker-'))
+  writeFileSync(join(dockerFolder, 'answers.json'), JSON.stringify({ ...noAnswers, ...answers }))
   const binary = readFileSync(kind)
   const mirror = await serve(({ url }, response) => {
     if (!url.startsWith('/v0.33.0/kind-')) return void response.writeHead(404).end()
@@ -42,12 +42,12 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
   })
   const machine = runner({
     ...options,
-    env: { ...options.env, PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, DOCKER_ANSWERS: own },
+    env: { ...options.env, PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, DOCKER_ANSWERS: dockerFolder },
   })
   onTestFinished(machine.remove)
-  writeFileSync(join(own, 'asked.jsonl'), '')
-  const asked = () =>
-    readFileSync(join(own, 'asked.jsonl'), 'utf8')
+  writeFileSync(join(dockerFolder, 'calls.jsonl'), '')
+  const dockerCalls = () =>
+    readFileSync(join(dockerFolder, 'calls.jsonl'), 'utf8')
       .trim()
       .split('\n')
       .filter(Boolean)
@@ -55,7 +55,7 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
   return {
     ...machine,
     mirror: mirror.asked,
-    asked,
+    dockerCalls,
     inputs: (cluster = '', more: Inputs = {}): Inputs => ({
       cluster: `{ type: kind, mirror: "${mirror.address}"${cluster} }`,
       ...more,
@@ -63,8 +63,8 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
   }
 }
 
-const runs = (asked: string[][]) =>
-  asked
+const dockerRuns = (dockerCalls: string[][]) =>
+  dockerCalls
     .filter(([first]) => first === 'run')
     .sort()
     .map((args) => args.join(' '))
@@ -147,7 +147,7 @@ test('kind creates the requested nodes, image and ports; the run reports an occu
     1,
     expect.stringMatching(/^cluster\.ports: 127\.0\.0\.1:8080 is in use on this machine/),
   ])
-  const [controlPlane = '', worker = '', ...rest] = runs(machine.asked())
+  const [controlPlane = '', worker = '', ...rest] = dockerRuns(machine.dockerCalls())
   const image = 'kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed'
   expect(controlPlane).toMatch(
     /--name shop-control-plane .*--publish=127\.0\.0\.1:8080:30080\/TCP --publish=127\.0\.0\.1:8443:30443\/TCP /,
@@ -158,7 +158,7 @@ test('kind creates the requested nodes, image and ports; the run reports an occu
     false,
     [],
   ])
-  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([
+  expect(machine.dockerCalls().filter(([first]) => first === 'rm')).toEqual([
     ['rm', '-f', '-v', 'shop-control-plane', 'shop-worker'],
   ])
 
@@ -176,12 +176,12 @@ test('the post step deletes a cluster whose creation was killed, with and withou
   const main = await machine.main(machine.inputs(', keep: true'), {
     onStart: (_, kill) =>
       void (async () => {
-        while (!machine.asked().some(([first]) => first === 'run')) await sleep(50)
+        while (!machine.dockerCalls().some(([first]) => first === 'run')) await sleep(50)
         kill('SIGKILL')
       })().catch(() => kill('SIGKILL')),
   })
   const post = await machine.post({}, main.state)
-  expect([post.code, machine.asked().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'mesh-canary-control-plane']])
+  expect([post.code, machine.dockerCalls().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'mesh-canary-control-plane']])
   expect(readdirSync(join(machine.home, 'temp')).filter((name) => name.startsWith('mesh-canary-kind-'))).toEqual([])
 })
 
@@ -215,7 +215,7 @@ test('the error names missing images and archives before the action creates a cl
   expect(report?.error).toBe(
     'cluster.loadImages: the file mysql.tar does not exist; write it in an earlier step (`docker save -o mysql.tar IMAGE`)\ncluster.loadImages: the image sample-ap:1 is not on this machine; did you mean `sample-app:1`?; build it or pull it in an earlier step (`docker pull sample-ap:1`)',
   )
-  expect(runs(machine.asked())).toEqual([])
+  expect(dockerRuns(machine.dockerCalls())).toEqual([])
 })
 
 test('the error for an existing, stopped cluster says what to do, and the cluster stays', async () => {
@@ -226,16 +226,16 @@ test('the error for an existing, stopped cluster says what to do, and the cluste
   expect(report?.error).toContain(
     'exists, but is stopped: mesh-canary-control-plane Exited (137) 2 hours ago; start it (`docker start mesh-canary-control-plane`)',
   )
-  expect([post.code, machine.asked().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
+  expect([post.code, machine.dockerCalls().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
 })
 
 // Its API server is that of the embedded mesh.
 test('the action uses an existing cluster, reports how it differs, and deletes it at the end only on request', async () => {
-  const world = await embedded()
+  const testCluster = await embeddedMesh()
   const kubeconfig = join(folder, 'admin.conf')
-  writeFileSync(kubeconfig, await world.run(['kubectl', 'config', 'view', '--raw', '--minify']))
+  writeFileSync(kubeconfig, await testCluster.run(['kubectl', 'config', 'view', '--raw', '--minify']))
   const server = (
-    await world.run(['kubectl', 'config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}'])
+    await testCluster.run(['kubectl', 'config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}'])
   ).replace('https://', '')
   const machine = await machineWith(
     {
@@ -244,7 +244,7 @@ test('the action uses an existing cluster, reports how it differs, and deletes i
       kubeconfig,
       server,
     },
-    world.runner,
+    testCluster.runner,
   )
   // The mirror is outside of the mesh's network.
   const cached = join(machine.home, 'tools', 'kind', '0.33.0', process.arch)
@@ -271,9 +271,9 @@ test('the action uses an existing cluster, reports how it differs, and deletes i
   expect([statSync(written).mode & 0o777, statSync(dirname(written)).mode & 0o777]).toEqual([0o600, 0o700])
   expect(main.log).not.toContain('client-key-data')
   await machine.post({}, main.state)
-  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([])
+  expect(machine.dockerCalls().filter(([first]) => first === 'rm')).toEqual([])
   expect(() => statSync(written)).toThrow('ENOENT')
 
-  const said = await machine.run(machine.inputs(', name: shop, keep: false', { stages: 'cluster' }))
-  expect([said.post.code, machine.asked().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'shop-control-plane']])
+  const deleting = await machine.run(machine.inputs(', name: shop, keep: false', { stages: 'cluster' }))
+  expect([deleting.post.code, machine.dockerCalls().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'shop-control-plane']])
 })

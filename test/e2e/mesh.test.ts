@@ -15,7 +15,7 @@ async function pids(): Promise<Record<string, number>> {
   return Object.fromEntries(components.map(({ name, pid }) => [name, pid]))
 }
 
-async function expectWell(): Promise<void> {
+async function expectHealthy(): Promise<void> {
   const now = await status()
   expect(now?.nodeReady).toBe(true)
   expect(now?.components.filter(({ healthy }) => !healthy)).toEqual([])
@@ -26,7 +26,7 @@ test('a second up changes nothing', async () => {
   const before = await pids()
   await up()
   expect(await pids()).toEqual(before)
-  await expectWell()
+  await expectHealthy()
 })
 
 test('exec runs a program in the mesh with access to the cluster, and passes the exit code on', async () => {
@@ -54,7 +54,7 @@ test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
     const before = (await pids())[name]!
     process.kill(before, 'SIGKILL')
     await up()
-    await expectWell()
+    await expectHealthy()
     expect((await pids())[name]).not.toBe(before)
   },
 )
@@ -63,7 +63,7 @@ test('the next up starts a new node after kill -9 of the process that holds its 
   const { pid } = JSON.parse(readFileSync(join(nodeDir, 'process.json'), 'utf8')) as { pid: number }
   process.kill(pid, 'SIGKILL')
   await up()
-  await expectWell()
+  await expectHealthy()
 })
 
 test.each([500, 2_000, 5_000])('the next up repairs the mesh after kill -9 of up itself after %d ms', async (ms) => {
@@ -72,7 +72,7 @@ test.each([500, 2_000, 5_000])('the next up repairs the mesh after kill -9 of up
   await sleep(ms)
   child.kill('SIGKILL')
   await up()
-  await expectWell()
+  await expectHealthy()
 })
 
 test('down leaves no process, mount, cgroup or file behind', async () => {
@@ -86,8 +86,10 @@ test('down leaves no process, mount, cgroup or file behind', async () => {
     .filter(([, , type]) => type?.startsWith('cgroup'))
   expect(hierarchies.length).toBeGreaterThan(0)
   expect(hierarchies.filter(([, folder]) => existsSync(`${folder!}${cgroup}`))).toEqual([])
-  const ours = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`))
-  expect(ours).toEqual([])
+  const meshProcesses = readdirSync('/proc').filter(
+    (pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`),
+  )
+  expect(meshProcesses).toEqual([])
   expect(
     existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.includes('mesh-canary')) : [],
   ).toEqual([])

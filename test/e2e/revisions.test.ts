@@ -6,18 +6,18 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { KubeObject, Pod } from '../../src/cluster/objects.ts'
 import { sidecarRevision } from '../../src/mesh/sidecar.ts'
-import { deployEcho } from './echo.ts'
+import { deployEchoApp } from './echo.ts'
 import { runner, type Inputs } from './runner.ts'
-import { embedded, type World } from './world.ts'
+import { embeddedMesh, type TestCluster } from './world.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-revisions-'))
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await withoutMesh()
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await removeMesh()
 })
 afterAll(async () => {
   machine.remove()
@@ -25,21 +25,22 @@ afterAll(async () => {
   await kubectl('delete', 'namespace', 'policies', 'load', '--ignore-not-found', '--wait=false')
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
-const apply = (object: object) => world.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(object)])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
+const apply = (object: object) =>
+  testCluster.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(object)])
 
 /** Whatever an earlier test file left. */
-async function withoutMesh(): Promise<void> {
+async function removeMesh(): Promise<void> {
   await kubectl('delete', 'namespace', 'sample-app', 'policies', 'load', '--ignore-not-found', '--wait')
-  await world.run(['istioctl', 'uninstall', '--purge', '-y'])
+  await testCluster.run(['istioctl', 'uninstall', '--purge', '-y'])
   await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
 }
 
 /** A run of a config; the mirror and what this mesh needs of an installation are given with it. */
-function act(istio: string, rest = '', more: Inputs = {}) {
+function runAction(istio: string, rest = '', more: Inputs = {}) {
   const file = join(folder, 'mesh.yaml')
   writeFileSync(file, `name: plane\nnamespace: policies\nistio: { version: 1.31.0, ${istio} }\n${rest}`)
-  const { mirror, overlays } = world.inputs
+  const { mirror, overlays } = testCluster.inputs
   return machine.main({ ...(mirror ? { mirror } : {}), ...(overlays ? { overlays } : {}), config: file, ...more })
 }
 const workloads = 'workloads: [deploy/echo-v1, deploy/echo-v2]\nverify: { timeout: 60s }\n'
@@ -92,8 +93,8 @@ test('a cluster that fails the precheck gets no mesh, unless the config suppress
       versions: [{ name: 'v1alpha2', served: true, storage: true, schema }],
     },
   })
-  const refused = await act('profile: demo')
-  const let_ = await act('profile: demo, suppress: [IST0156]', '', { 'dry-run': 'true' })
+  const refused = await runAction('profile: demo')
+  const let_ = await runAction('profile: demo, suppress: [IST0156]', '', { 'dry-run': 'true' })
   await kubectl('delete', 'crd', name)
   expect(refused.report?.error).toMatch(
     /istioctl x precheck finds errors, so nothing is installed.*\nIST0156 .*v1alpha2 is lower than the minimum version: v1beta1/,
@@ -105,12 +106,12 @@ test('a cluster that fails the precheck gets no mesh, unless the config suppress
 })
 
 test('a run looks for images that are never pulled on the nodes before it installs anything', async () => {
-  const dry = await act('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
+  const dry = await runAction('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
   expect(dry).toMatchObject({
     code: 0,
     outputs: { images: 'docker.io/istio/pilot:1.31.0 docker.io/istio/proxyv2:1.31.0' },
   })
-  const { code, report } = await act('profile: demo, imagePullPolicy: Never, hub: registry.example/istio')
+  const { code, report } = await runAction('profile: demo, imagePullPolicy: Never, hub: registry.example/istio')
   expect(code).toBe(1)
   expect(report?.error).toContain(
     'istio.imagePullPolicy: the images are never pulled, and not all are there: registry.example/istio/pilot:1.31.0 is not on mesh-canary; registry.example/istio/proxyv2:1.31.0 is not on mesh-canary; load them',
@@ -122,8 +123,8 @@ test('a run rejects ambient mode with a reason', async () => {
   await kubectl('create', 'namespace', 'policies')
   await kubectl('label', 'namespace', 'policies', 'istio.io/dataplane-mode=ambient')
   for (const istio of ['profile: ambient', 'set: values.profile=ambient'])
-    expect((await act(istio)).report?.error).toContain('asks for ambient mode, where pods have no sidecars')
-  expect((await act('profile: demo', 'workloads: all\n')).report?.error).toContain(
+    expect((await runAction(istio)).report?.error).toContain('asks for ambient mode, where pods have no sidecars')
+  expect((await runAction('profile: demo', 'workloads: all\n')).report?.error).toContain(
     'namespace: policies has the label istio.io/dataplane-mode=ambient',
   )
   expect(await istiods()).toEqual([])
@@ -154,8 +155,8 @@ async function traffic(): Promise<{ sent: number; failed: number }> {
 }
 
 test('a namespace moves to a new control plane beside the old one under traffic, without a failed request', async () => {
-  expect(await act('profile: demo')).toMatchObject({ code: 0 })
-  await deployEcho(world)
+  expect(await runAction('profile: demo')).toMatchObject({ code: 0 })
+  await deployEchoApp(testCluster)
   // A pod serves on until nobody is sent to it any more; and the first one brings its own image of the proxy.
   for (const [name, image] of [
     ['echo-v1', { 'sidecar.istio.io/proxyImage': 'docker.io/istio/proxyv2:1.31.0' }],
@@ -207,7 +208,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
   await expect.poll(async () => (await traffic()).sent, { timeout: 20_000 }).toBeGreaterThan(20)
   const before = await traffic()
 
-  const { code, report, log } = await act('profile: demo, revision: canary, removeOld: true', workloads)
+  const { code, report, log } = await runAction('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
   expect(report).toMatchObject({
     mesh: { version: '1.31.0', revision: 'canary', action: 'installed' },
@@ -232,7 +233,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
 })
 
 test('a second run changes nothing', async () => {
-  const { code, outputs, report } = await act('profile: demo, revision: canary, removeOld: true', workloads)
+  const { code, outputs, report } = await runAction('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, changed: outputs['changed'], restarted: report?.restarted, mesh: report?.mesh?.action }).toEqual({
     code: 0,
     changed: '0',
@@ -245,7 +246,7 @@ test('the namespace and its workloads return to the old control plane if the new
   // Without gateways, which would be made of the same image.
   const broken =
     'profile: minimal, revision: broken, set: { values.global.proxy.image: docker.io/mesh-canary/no-such-proxy:1, "components.ingressGateways[0].enabled": false, "components.egressGateways[0].enabled": false }'
-  const { code, report } = await act(broken, workloads, { 'verify-timeout': '12s' })
+  const { code, report } = await runAction(broken, workloads, { 'verify-timeout': '12s' })
   expect(code).toBe(1)
   expect(report?.error).toMatch(
     /Deployment\/echo-v2 was not ready within 12 s after its restart: echo-v2-.*no-such-proxy:1.*\nso the namespace policies points to the revision canary again, and Deployment\/echo-v1, Deployment\/echo-v2 were restarted with its sidecars/,
@@ -256,7 +257,7 @@ test('the namespace and its workloads return to the old control plane if the new
 })
 
 test('a run does not remove a control plane that is in use', async () => {
-  const { code, report } = await act('revision: canary', 'stages: uninstall\n')
+  const { code, report } = await runAction('revision: canary', 'stages: uninstall\n')
   expect(code).toBe(1)
   expect(report?.error).toMatch(
     /uninstall: the control plane canary is still used by namespace policies, .*gateway pod istio-system\/istio-ingressgateway-.*pod policies\/echo-v1-/,
@@ -265,14 +266,14 @@ test('a run does not remove a control plane that is in use', async () => {
 })
 
 test('a run removes an unused control plane by its name, or because it is older than the configured one', async () => {
-  expect(await act('revision: broken', 'stages: uninstall\n')).toMatchObject({
+  expect(await runAction('revision: broken', 'stages: uninstall\n')).toMatchObject({
     code: 0,
     report: { removed: ['control plane broken'] },
   })
   await kubectl('delete', 'namespace', 'load', '--wait')
   await kubectl('-n', 'policies', 'delete', 'deployment', 'caller', '--wait')
   await kubectl('-n', 'policies', 'wait', '--for=delete', 'pod', '-l', 'app=caller', '--timeout=60s')
-  const { code, report } = await act('profile: demo, revision: canary, removeOld: true', workloads)
+  const { code, report } = await runAction('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, error: report?.error, removed: report?.removed, restarted: report?.restarted }).toEqual({
     code: 0,
     error: undefined,
@@ -296,21 +297,21 @@ test('a run removes an unused control plane by its name, or because it is older 
 
 test('the namespace names a tag instead of the revision, and workloads with the right sidecars do not restart', async () => {
   const tagged = 'profile: demo, revision: canary, tag: prod'
-  const first = await act(tagged, workloads)
+  const first = await runAction(tagged, workloads)
   expect({ code: first.code, error: first.report?.error, restarted: first.report?.restarted }).toEqual({
     code: 0,
     error: undefined,
     restarted: [],
   })
   expect(await labels()).toEqual({ 'istio.io/rev': 'prod' })
-  expect((await act(tagged, workloads)).outputs['changed']).toBe('0')
+  expect((await runAction(tagged, workloads)).outputs['changed']).toBe('0')
   await kubectl('-n', 'policies', 'rollout', 'restart', 'deploy/echo-v1')
   await kubectl('-n', 'policies', 'rollout', 'status', 'deploy/echo-v1', '--timeout=60s')
   expect(await sidecars()).toEqual(['canary'])
 })
 
 test('the removal of the last control plane removes the whole mesh, including the tags', async () => {
-  const { code, report } = await act('revision: canary', 'stages: uninstall\n')
+  const { code, report } = await runAction('revision: canary', 'stages: uninstall\n')
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
   expect(await labels()).toEqual({})
   expect(

@@ -40,7 +40,7 @@ export function runner(options: RunnerOptions = {}) {
   }
   for (const folder of [env.RUNNER_TEMP, env.RUNNER_TOOL_CACHE]) mkdirSync(folder)
 
-  const step = async (inputs: Inputs, state: Record<string, string>, more: RunnerOptions): Promise<ActionRun> => {
+  const step = async (inputs: Inputs, state: Record<string, string>, overrides: RunnerOptions): Promise<ActionRun> => {
     const files = mkdtempSync(join(home, 'step-'))
     const file = (name: string) => join(files, name)
     const names = {
@@ -51,15 +51,15 @@ export function runner(options: RunnerOptions = {}) {
       GITHUB_STEP_SUMMARY: file('summary'),
     }
     for (const name of Object.values(names)) writeFileSync(name, '')
-    const given = Object.fromEntries(
+    const inputVariables = Object.fromEntries(
       Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]),
     )
-    const saved = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
+    const stateVariables = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
     const argv = [process.execPath, bundle]
     const { code, log } = await execute(
       (options.enter ?? ((same) => [...same]))(argv),
-      { ...env, ...more.env, ...names, ...given, ...saved },
-      { ...options, ...more },
+      { ...env, ...overrides.env, ...names, ...inputVariables, ...stateVariables },
+      { ...options, ...overrides },
     )
     const outputs = variables(readFileSync(names.GITHUB_OUTPUT, 'utf8'))
     const reportFile = outputs['report']
@@ -77,12 +77,13 @@ export function runner(options: RunnerOptions = {}) {
 
   return {
     home,
-    main: (inputs: Inputs, more: RunnerOptions = {}) => step(inputs, {}, more),
-    post: (inputs: Inputs, state: Record<string, string>, more: RunnerOptions = {}) => step(inputs, state, more),
+    main: (inputs: Inputs, overrides: RunnerOptions = {}) => step(inputs, {}, overrides),
+    post: (inputs: Inputs, state: Record<string, string>, overrides: RunnerOptions = {}) =>
+      step(inputs, state, overrides),
     /** Main, then post, as in a job. */
-    run: async (inputs: Inputs, more: RunnerOptions = {}) => {
-      const main = await step(inputs, {}, more)
-      const post = await step(inputs, main.state, more)
+    run: async (inputs: Inputs, overrides: RunnerOptions = {}) => {
+      const main = await step(inputs, {}, overrides)
+      const post = await step(inputs, main.state, overrides)
       return { ...main, post }
     },
     remove: () => rmSync(home, { recursive: true, force: true }),
@@ -103,12 +104,12 @@ function execute(
   return new Promise((done, fail) => {
     const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     let log = ''
-    let open = ''
+    let partialLine = ''
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {
         log += chunk
-        const lines = (open + chunk).split('\n')
-        open = lines.pop() ?? ''
+        const lines = (partialLine + chunk).split('\n')
+        partialLine = lines.pop() ?? ''
         lines.forEach((line) => onLine?.(line))
       })
     }

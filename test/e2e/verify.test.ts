@@ -9,17 +9,17 @@ import type { Report } from '../../src/report/report.ts'
 import { istioOverlay } from '../mesh/index.ts'
 import { nodeDir, nodeName } from '../mesh/settings.ts'
 import { runner } from './runner.ts'
-import { asDeliverer, embedded, type World } from './world.ts'
+import { delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
 
 const namespace = 'verify-test'
 const image = 'docker.io/library/node:24-alpine'
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-verify-'))
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 /** The stage verify runs with the shipped rights only. */
 let kubeconfig: string
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', namespace, ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
 async function apply(...items: object[]): Promise<void> {
   const file = join(folder, 'objects.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
@@ -36,25 +36,25 @@ async function verify(yaml = ''): Promise<{ code: number; report: Report; log: s
 }
 
 /** Looks every half second until the text shows what it should; the last text when it does not in time. */
-async function until(seconds: number, look: () => Promise<string>, pattern: RegExp): Promise<void> {
+async function until(seconds: number, read: () => Promise<string>, pattern: RegExp): Promise<void> {
   for (const end = Date.now() + seconds * 1_000; ; await sleep(500)) {
-    const text = await look()
+    const text = await read()
     if (pattern.test(text)) return
     if (Date.now() > end) throw new Error(`did not come to ${pattern}: ${text}`)
   }
 }
 
-type Form = 'native' | 'classic'
+type SidecarForm = 'native' | 'classic'
 /** `proxy` is laid over the container that the injector adds. */
-type Parts = {
-  form?: Form
+type PodParts = {
+  form?: SidecarForm
   container?: object
   proxy?: object
   spec?: object
   annotations?: Record<string, string>
   labels?: Record<string, string>
 }
-const ofForm = (form: Form) => (form === 'classic' ? { 'sidecar.istio.io/nativeSidecar': 'false' } : {})
+const formAnnotations = (form: SidecarForm) => (form === 'classic' ? { 'sidecar.istio.io/nativeSidecar': 'false' } : {})
 const httpServer = [
   'node',
   '-e',
@@ -62,7 +62,7 @@ const httpServer = [
 ]
 function template(
   name: string,
-  { form = 'native', container = {}, proxy, spec = {}, annotations = {}, labels = {} }: Parts = {},
+  { form = 'native', container = {}, proxy, spec = {}, annotations = {}, labels = {} }: PodParts = {},
 ) {
   const local = { imagePullPolicy: 'IfNotPresent' }
   const own = { name: 'app', image, ...local, command: httpServer, ...container }
@@ -72,16 +72,16 @@ function template(
       ? { containers: [own], initContainers: sidecar.map((each) => ({ ...each, restartPolicy: 'Always' })) }
       : { containers: [own, ...sidecar] }
   return {
-    metadata: { labels: { app: name, ...labels }, annotations: { ...ofForm(form), ...annotations } },
+    metadata: { labels: { app: name, ...labels }, annotations: { ...formAnnotations(form), ...annotations } },
     spec: { terminationGracePeriodSeconds: 1, ...containers, ...spec },
   }
 }
-function pod(name: string, parts: Parts = {}): object {
-  const { metadata, spec } = template(name, parts)
+function pod(name: string, podParts: PodParts = {}): object {
+  const { metadata, spec } = template(name, podParts)
   return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, ...metadata }, spec }
 }
-function deployment(name: string, app: string, parts: Parts = {}): object {
-  const of = template(app, parts)
+function deployment(name: string, app: string, podParts: PodParts = {}): object {
+  const of = template(app, podParts)
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -118,9 +118,9 @@ const badFilter = (app: string) => ({
   },
 })
 const scaleIstiod = async (replicas: number) => {
-  await world.run(['kubectl', '-n', 'istio-system', 'scale', 'deploy/istiod', `--replicas=${replicas}`])
+  await testCluster.run(['kubectl', '-n', 'istio-system', 'scale', 'deploy/istiod', `--replicas=${replicas}`])
   if (replicas === 0)
-    await world.run([
+    await testCluster.run([
       'kubectl',
       '-n',
       'istio-system',
@@ -130,12 +130,12 @@ const scaleIstiod = async (replicas: number) => {
       '--selector=app=istiod',
       '--timeout=60s',
     ])
-  else await world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
+  else await testCluster.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
 }
-const label = (pair: string) => world.run(['kubectl', 'label', 'namespace', namespace, '--overwrite', pair])
+const label = (pair: string) => testCluster.run(['kubectl', 'label', 'namespace', namespace, '--overwrite', pair])
 
 /** Nothing left of the tests before, and a namespace that asks for sidecars. */
-const afresh = async () => {
+const resetNamespace = async () => {
   await kubectl('delete', 'deploy,pods', '--all', '--wait')
   await label('istio-injection=enabled')
 }
@@ -196,10 +196,10 @@ const app = [
   },
 ]
 
-const held = { schedulingGates: [{ name: 'test/hold' }] }
+const gated = { schedulingGates: [{ name: 'test/hold' }] }
 const ungate = (name: string) =>
   kubectl('patch', 'pod', name, '--type=json', '-p', '[{"op":"remove","path":"/spec/schedulingGates"}]')
-const nowhere = '127.0.0.1:1/nosuch:1'
+const missingImage = '127.0.0.1:1/nosuch:1'
 /** Runs what the container would, where only so many files may be open. */
 const fewFiles = (limit: number, ...command: string[]) => ['sh', '-c', `ulimit -n ${limit}; exec "$0" "$@"`, ...command]
 const openAll = "try { for (;;) require('fs').openSync('/etc/hosts') } catch (e) { console.error(e.message) }"
@@ -213,14 +213,14 @@ const noInotify = {
   ],
 }
 
-const broken = (form: Form) => {
-  const of = (name: string, parts: Parts) => pod(name, { form, ...parts })
+const brokenPods = (form: SidecarForm) => {
+  const of = (name: string, podParts: PodParts) => pod(name, { form, ...podParts })
   return [
     web,
     badFilter('rejected'),
     of('rejected', {}),
-    of('image', { container: { image: nowhere } }),
-    of('proxy-image', { annotations: { 'sidecar.istio.io/proxyImage': nowhere } }),
+    of('image', { container: { image: missingImage } }),
+    of('proxy-image', { annotations: { 'sidecar.istio.io/proxyImage': missingImage } }),
     of('init-crash', {
       spec: {
         initContainers: [
@@ -272,22 +272,22 @@ const broken = (form: Form) => {
         ],
       },
     }),
-    of('held', { spec: held }),
+    of('held', { spec: gated }),
     of('gate', { spec: { readinessGates: [{ conditionType: 'test/gate' }] } }),
   ]
 }
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await world.run(['istioctl', 'install', '-y', '-f', istioOverlay, '--set', 'profile=demo'])
-  await world.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
-  await world.run(['kubectl', 'create', 'namespace', namespace])
-  kubeconfig = await asDeliverer(world, machine.home, namespace)
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await testCluster.run(['istioctl', 'install', '-y', '-f', istioOverlay, '--set', 'profile=demo'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
+  await testCluster.run(['kubectl', 'create', 'namespace', namespace])
+  kubeconfig = await delivererKubeconfig(testCluster, machine.home, namespace)
 })
 afterAll(async () => {
   await scaleIstiod(1)
-  await world.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait=false'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait=false'])
   machine.remove()
   rmSync(folder, { recursive: true })
 })
@@ -307,7 +307,7 @@ test('verify names a pod that is older than the injection label of its namespace
 })
 
 test('verify waits for an older pod while one with a sidecar replaces it', async () => {
-  await afresh()
+  await resetNamespace()
   await label('istio-injection=disabled')
   await apply(deployment('late', 'late'))
   await kubectl('rollout', 'status', 'deploy/late', '--timeout=90s')
@@ -321,7 +321,7 @@ test('verify waits for an older pod while one with a sidecar replaces it', async
 
 describe('a healthy application', () => {
   beforeAll(async () => {
-    await afresh()
+    await resetNamespace()
     await apply(...app, mtls('STRICT'))
     for (const name of ['web-v1', 'web-v2', 'greeter', 'user'])
       await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=90s')
@@ -395,7 +395,7 @@ verify: { trafficChecks: true, timeout: 30s }
 
 describe('an application with classic sidecars', () => {
   beforeAll(async () => {
-    await afresh()
+    await resetNamespace()
     await apply(
       web,
       deployment('web-v1', 'web', { ...httpPort, form: 'classic', labels: { version: 'v1' } }),
@@ -414,17 +414,17 @@ describe('an application with classic sidecars', () => {
   })
 })
 
-describe.each<Form>(['native', 'classic'])('with a %s sidecar,', (form) => {
+describe.each<SidecarForm>(['native', 'classic'])('with a %s sidecar,', (form) => {
   let rows: Report['pods']
   beforeAll(async () => {
-    await afresh()
-    await apply(...broken(form))
+    await resetNamespace()
+    await apply(...brokenPods(form))
     // From here on pods with what istio-init needs are forbidden; those above are there already.
     await label('pod-security.kubernetes.io/enforce=restricted')
     await apply(deployment('insecure', 'insecure', { form }))
     await until(60, () => kubectl('get', 'pods'), /probe +1\/2 +Running/)
     const { code, report } = await verify('verify: { timeout: 30s }')
-    await world.run(['kubectl', 'label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce-'])
+    await testCluster.run(['kubectl', 'label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce-'])
     expect(code).toBe(1)
     rows = report.pods
   })
@@ -530,8 +530,8 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar,', (form) => {
 })
 
 test('verify names a pod that started before the Istio CNI plugin, and says what to do', async () => {
-  await afresh()
-  const injector = (...args: string[]) => world.run(['kubectl', '-n', 'istio-system', ...args])
+  await resetNamespace()
+  const injector = (...args: string[]) => testCluster.run(['kubectl', '-n', 'istio-system', ...args])
   const values = await injector('get', 'configmap', 'istio-sidecar-injector', '-o', 'jsonpath={.data.values}')
   const inject = async (text: string, init: RegExp) => {
     await injector(
@@ -547,10 +547,10 @@ test('verify names a pod that started before the Istio CNI plugin, and says what
     await until(60, () => kubectl('create', '--dry-run=server', '-o', 'json', '-f', file), init)
   }
   // What istioctl writes there when the plugin is asked for. The plugin itself never comes: a race that the pod cannot win.
-  const wanted = JSON.parse(values) as { pilot: { cni: { enabled: boolean } } }
-  wanted.pilot.cni.enabled = true
+  const withCni = JSON.parse(values) as { pilot: { cni: { enabled: boolean } } }
+  withCni.pilot.cni.enabled = true
   try {
-    await inject(JSON.stringify(wanted), /istio-validation/)
+    await inject(JSON.stringify(withCni), /istio-validation/)
     await apply(pod('early'))
     await until(60, () => kubectl('get', 'pod', 'early'), /Init:(Error|CrashLoopBackOff)/)
     const { code, report } = await verify('verify: { timeout: 1s }')
@@ -564,7 +564,7 @@ test('verify names a pod that started before the Istio CNI plugin, and says what
 })
 
 test('verify names a pod with a slow image pull, and the image', async () => {
-  await afresh()
+  await resetNamespace()
   await apply(
     pod('tarpit', {
       labels: { 'sidecar.istio.io/inject': 'false' },
@@ -584,13 +584,14 @@ test('verify names a pod with a slow image pull, and the image', async () => {
 
 describe('on a node with broken network plugins,', () => {
   const file = join(nodeDir, 'cni/mesh-canary.conflist')
-  const nodeBecomes = (state: RegExp) => until(120, () => world.run(['kubectl', 'get', 'nodes', '--no-headers']), state)
-  const toldOf = async () => causes((await verify('verify: { timeout: 1s }')).report)
-  let told: Record<string, string>
+  const waitForNode = (state: RegExp) =>
+    until(120, () => testCluster.run(['kubectl', 'get', 'nodes', '--no-headers']), state)
+  const verifyCauses = async () => causes((await verify('verify: { timeout: 1s }')).report)
+  let causesByPod: Record<string, string>
   beforeAll(async () => {
-    await afresh()
-    const whole = readFileSync(file, 'utf8')
-    const { plugins, ...rest } = JSON.parse(whole) as { plugins: object[] }
+    await resetNamespace()
+    const original = readFileSync(file, 'utf8')
+    const { plugins, ...rest } = JSON.parse(original) as { plugins: object[] }
     try {
       writeFileSync(file, JSON.stringify({ ...rest, plugins: [...plugins, { type: 'istio-cni' }] }))
       await apply(pod('unplugged'))
@@ -599,19 +600,19 @@ describe('on a node with broken network plugins,', () => {
         () => kubectl('get', 'events', '--field-selector=involvedObject.name=unplugged'),
         /FailedCreatePodSandBox/,
       )
-      const { unplugged = '' } = await toldOf()
+      const { unplugged = '' } = await verifyCauses()
       rmSync(file)
-      await nodeBecomes(/ NotReady /)
+      await waitForNode(/ NotReady /)
       await apply(pod('unplaced'), pod('unconnected', { spec: { nodeName } }))
       await until(
         60,
         () => kubectl('get', 'events', '--field-selector=involvedObject.name=unconnected'),
         /NetworkNotReady|FailedCreatePodSandBox/,
       )
-      told = { ...(await toldOf()), unplugged }
+      causesByPod = { ...(await verifyCauses()), unplugged }
     } finally {
-      writeFileSync(file, whole)
-      await nodeBecomes(/ Ready /)
+      writeFileSync(file, original)
+      await waitForNode(/ Ready /)
     }
   })
 
@@ -632,7 +633,7 @@ describe('on a node with broken network plugins,', () => {
       /^no node takes the pod: .*untolerated taint.*; see why the node has its taint/,
     ],
   ])('verify reports the cause for a pod %s', (_, name, cause) => {
-    expect(told[name]).toMatch(cause)
+    expect(causesByPod[name]).toMatch(cause)
   })
 
   test('verify passes once the network works again', async () => {
@@ -642,15 +643,15 @@ describe('on a node with broken network plugins,', () => {
 })
 
 describe('without istiod,', () => {
-  let told: Record<string, string>
+  let causesByPod: Record<string, string>
   beforeAll(async () => {
-    await afresh()
+    await resetNamespace()
     await kubectl('delete', 'envoyfilter', '--all')
     // Pods are made while the injector answers, and started when it is gone.
     await apply(
-      pod('no-config', { spec: held }),
-      pod('no-config-classic', { form: 'classic', spec: held }),
-      pod('no-root-cert', { spec: held }),
+      pod('no-config', { spec: gated }),
+      pod('no-config-classic', { form: 'classic', spec: gated }),
+      pod('no-root-cert', { spec: gated }),
     )
     await scaleIstiod(0)
     await ungate('no-config')
@@ -661,7 +662,7 @@ describe('without istiod,', () => {
     await apply(deployment('no-webhook', 'no-webhook'))
     const { code, report } = await verify('verify: { timeout: 12s }')
     expect(code).toBe(1)
-    told = causes(report)
+    causesByPod = causes(report)
   })
 
   test.each<[string, string, RegExp]>([
@@ -686,6 +687,6 @@ describe('without istiod,', () => {
       /^no pod can be created: .*failed calling webhook.*check that istiod runs/s,
     ],
   ])('verify reports the cause for a pod %s', (_, name, cause) => {
-    expect(told[name]).toMatch(cause)
+    expect(causesByPod[name]).toMatch(cause)
   })
 })

@@ -9,7 +9,7 @@ import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 const exec = promisify(execFile)
 export const sampleApp = resolve(import.meta.dirname, '../../examples/sample-app')
 
-export type World = {
+export type TestCluster = {
   /** How the action is run there. */
   runner: RunnerOptions
   /** Inputs that only this cluster needs. */
@@ -18,7 +18,7 @@ export type World = {
 }
 
 /** Stock Envoy publishes Istio's counters under a prefix, and istioctl comes from the mirror on loopback. */
-export async function embedded(): Promise<World> {
+export async function embeddedMesh(): Promise<TestCluster> {
   await up()
   const env = meshEnv()
   return {
@@ -35,18 +35,18 @@ export async function embedded(): Promise<World> {
 const sampleImage = 'docker.io/mesh-canary/sample-app:1'
 
 /** A cluster that the action itself makes, or made before, with the sample app's image loaded; it stays. */
-export async function kind(onLine: (line: string) => void): Promise<World> {
+export async function kindCluster(onLine: (line: string) => void): Promise<TestCluster> {
   const machine = runner()
   process.once('exit', machine.remove)
   const cluster = '{ type: kind, keep: true }'
-  const act = async (more: Inputs) => {
+  const runAction = async (more: Inputs) => {
     const { code, outputs } = await machine.main({ cluster, stages: 'cluster', ...more }, { onLine })
     if (code !== 0) throw new Error('There is no cluster, as told above. `npm start` alone needs no Docker.')
     return outputs
   }
-  await act({})
+  await runAction({})
   await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
-  const { kubeconfig = '' } = await act({ 'load-images': sampleImage })
+  const { kubeconfig = '' } = await runAction({ 'load-images': sampleImage })
   return { runner: {}, inputs: { cluster }, run: (argv) => output(argv, { KUBECONFIG: kubeconfig }) }
 }
 
@@ -57,7 +57,7 @@ async function output([program = '', ...args]: readonly string[], env: Record<st
 
 /** The sample app from scratch, with a v2 variant beside it when one is named, all of it running. */
 export async function deploySampleApp(
-  { run }: World,
+  { run }: TestCluster,
   variant?: 'healthy' | 'failing' | 'slow' | 'crashing',
 ): Promise<void> {
   await run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
@@ -71,15 +71,19 @@ export async function deploySampleApp(
 const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
 
 /** A kubeconfig in the folder with the rights that deploy/rbac/deliver.yaml gives for the namespace, and no others. */
-export async function asDeliverer({ run }: World, folder: string, namespace = 'sample-app'): Promise<string> {
-  const own = mkdtempSync(join(folder, 'rbac-'))
-  cpSync(rbac, own, { recursive: true })
-  const kustomization = join(own, 'kustomization.yaml')
+export async function delivererKubeconfig(
+  { run }: TestCluster,
+  folder: string,
+  namespace = 'sample-app',
+): Promise<string> {
+  const copy = mkdtempSync(join(folder, 'rbac-'))
+  cpSync(rbac, copy, { recursive: true })
+  const kustomization = join(copy, 'kustomization.yaml')
   writeFileSync(
     kustomization,
     readFileSync(kustomization, 'utf8').replace('namespace: sample-app', `namespace: ${namespace}`),
   )
-  await run(['kubectl', 'apply', '-k', own])
+  await run(['kubectl', 'apply', '-k', copy])
   const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
   const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as {
     clusters: { name: string }[]
@@ -104,7 +108,7 @@ export async function asDeliverer({ run }: World, folder: string, namespace = 's
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
 
 /** The frontend's own totals, or another client's, since its pod started: the users' truth. */
-export async function traffic({ run }: World, client = 'frontend'): Promise<Traffic> {
+export async function traffic({ run }: TestCluster, client = 'frontend'): Promise<Traffic> {
   const log = await run(['kubectl', '-n', 'sample-app', 'logs', `deploy/${client}`, '-c', client, '--tail', '5'])
   const line = log
     .trim()
@@ -114,7 +118,7 @@ export async function traffic({ run }: World, client = 'frontend'): Promise<Traf
 }
 
 /** The weights that stand in the live VirtualService, by subset. */
-export async function liveWeights({ run }: World, service = 'backend'): Promise<Record<string, number>> {
+export async function liveWeights({ run }: TestCluster, service = 'backend'): Promise<Record<string, number>> {
   const object = JSON.parse(
     await run(['kubectl', '-n', 'sample-app', 'get', 'virtualservice', service, '-o', 'json']),
   ) as {
@@ -126,7 +130,7 @@ export async function liveWeights({ run }: World, service = 'backend'): Promise<
 }
 
 /** One function of src/canary/traffic.ts, or `adopt`, called in the mesh's network. */
-export async function call({ run }: World, name: string, ...args: unknown[]): Promise<unknown> {
+export async function callInMesh({ run }: TestCluster, name: string, ...args: unknown[]): Promise<unknown> {
   return JSON.parse(
     await run([process.execPath, resolve(import.meta.dirname, 'call.ts'), name, JSON.stringify(args)]),
   ) as unknown
