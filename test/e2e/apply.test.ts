@@ -1,5 +1,5 @@
-// Policies come, change and go on the real mesh, through the built bundle: planned, merged, pruned, and taken away with the
-// mesh itself. The tests build on each other: they are one story, from a cluster without Istio back to it.
+// The built bundle plans, creates, merges, changes and deletes policies on the real mesh, and finally uninstalls the mesh.
+// The tests build on each other: they start with a cluster without Istio, and end with one.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -29,7 +29,7 @@ afterAll(() => {
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 
-/** Whatever an earlier test file left. */
+/** Removes what earlier test files may have left. */
 async function removeMesh(): Promise<void> {
   await kubectl('delete', 'namespace', 'sample-app', 'policies', 'verify-test', '--ignore-not-found', '--wait')
   await testCluster.run(['istioctl', 'uninstall', '--purge', '-y'])
@@ -37,11 +37,11 @@ async function removeMesh(): Promise<void> {
   await kubectl('delete', 'configmap', '-A', '-l', 'istio.io/config=true')
 }
 
-/** What comes and goes by itself: the pods of a restart, and what is written about them. */
+/** Kinds whose objects Kubernetes creates and deletes by itself, such as pods and events. */
 const transientKinds =
   /^(pods|replicasets\.apps|controllerrevisions\.apps|events|events\.events\.k8s\.io|leases\..*|endpoints|endpointslices\..*|componentstatuses)$/
 
-/** Every object of the cluster, with the labels of the namespaces. */
+/** All objects of the cluster, and the labels of its namespaces. */
 async function clusterObjects(): Promise<string[]> {
   const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name'))
     .split('\n')
@@ -67,7 +67,7 @@ async function clusterObjects(): Promise<string[]> {
 const kinds =
   'virtualservices.networking.istio.io,destinationrules,peerauthentications,authorizationpolicies,telemetries,sidecars,serviceentries'
 
-/** The policies of the namespace, each with the version that every write raises. */
+/** The policies of the namespace with their resource versions, which every write changes. */
 async function policies(): Promise<Record<string, string>> {
   const lines = await kubectl(
     '-n',
@@ -92,7 +92,7 @@ function without(all: Record<string, string>, ...names: string[]): Record<string
 function inputs(config: string, more: Inputs = {}): Inputs {
   const file = join(folder, 'mesh.yaml')
   writeFileSync(file, `name: shop\nnamespace: sample-app\nistio: { version: 1.31.0, profile: demo }\n${config}`)
-  // There is no canary here whose metrics the cluster could name.
+  // Without a canary, the action rejects the input `metrics`.
   const { mirror, overlays } = testCluster.inputs
   return { ...(mirror ? { mirror } : {}), ...(overlays ? { overlays } : {}), config: file, ...more }
 }
@@ -184,7 +184,7 @@ const virtualService = (name: string, host: string, spec: object) => ({
 })
 const toHost = (host: string) => [{ route: [{ destination: { host } }] }]
 
-/** As a key of the config: a manifest of the user's own. */
+/** A config key with a manifest of the user. */
 function manifest(object: object): string {
   const file = join(folder, 'own.yaml')
   writeFileSync(file, JSON.stringify(object))

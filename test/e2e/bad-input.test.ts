@@ -1,4 +1,4 @@
-// Bad input, each with one clear error and nothing touched: seen on the real cluster, through the built bundle.
+// The built bundle, on the real cluster, answers each bad input with one clear error and changes nothing.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -41,7 +41,7 @@ function file(name: string, text: string): string {
 const app = { namespace: 'sample-app' }
 const canary = 'service: backend'
 
-/** What is wrong, the inputs, and the words that the error must hold: key, value or place, what to do. */
+/** The mistake, the inputs, and the words that the error must contain: key, value or line, what to do. */
 const cases: [string, () => Inputs, string[]][] = [
   ['an unknown input', () => ({ ...app, namspace: 'x' }), ['input namspace', 'did you mean `namespace`?']],
   [
@@ -135,7 +135,7 @@ function kubeconfigOf(server: string): string {
   })
 }
 
-/** Every object that a run could touch, with the generation at which it stands; Istio's only where Istio is known. */
+/** All objects that a run could change, with their generations. Istio's kinds count only if Istio is installed. */
 async function snapshot(): Promise<string> {
   const get = (kinds: string) =>
     testCluster.run([
@@ -153,7 +153,7 @@ async function snapshot(): Promise<string> {
   )
 }
 
-test.each(cases)('%s', async (_, inputs, expectedWords) => {
+test.each(cases)('a run with %s fails with one clear error, and changes nothing', async (_, inputs, expectedWords) => {
   const before = await snapshot()
   const { code, log } = await machine.main(inputs())
   const errors = log.split('\n').filter((line) => line.startsWith('::error'))

@@ -1,5 +1,5 @@
-// Calls one function of src/canary inside the mesh's network: `node call.ts NAME '[…]'`, with the arguments after the cluster.
-// What it answers is printed as JSON.
+// Calls one function of src/canary inside the mesh's network: `node call.ts NAME '[…]'`. The JSON list has the arguments
+// after the cluster. Prints the result as JSON.
 import { tmpdir } from 'node:os'
 import { adopt } from '../../src/canary/controller/adopt.ts'
 import * as traffic from '../../src/canary/traffic/router.ts'
@@ -9,7 +9,7 @@ import { systemClock } from '../../src/runtime/clock.ts'
 
 type CalledFunction = (cluster: Cluster, ...args: never[]) => Promise<unknown>
 
-/** The canary counts as drained a little after its weight is 0. */
+/** Treats the canary as drained two seconds after its weight is 0. */
 const adoptOptions = {
   note: () => undefined,
   signal: new AbortController().signal,

@@ -1,5 +1,5 @@
-// What a user has on disk: a repository with this action and the sample app in it. Its config files say, beside what they say
-// anyway, what only the embedded mesh needs: where istioctl comes from, the images for stock Envoy, its metrics, and no long waits.
+// A user's checkout: a repository with this action and the sample app. Its config files also have the settings that only
+// the embedded mesh needs: the mirror for istioctl, the images with stock Envoy, its metrics, and short intervals.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,14 +9,14 @@ import type { TestCluster } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
-/** The folder of a fresh copy. */
+/** Creates a fresh checkout. @returns its folder. */
 export function checkout(testCluster: TestCluster): string {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-checkout-'))
   for (const name of ['action.yml', 'package.json', 'dist', 'examples', 'deploy', 'docs'])
     cpSync(join(root, name), join(folder, name), { recursive: true })
   const config = join(folder, 'examples/sample-app/mesh.yaml')
   writeFileSync(config, adaptedToMesh(testCluster, readFileSync(config, 'utf8')))
-  // act asks git for the commit.
+  // act needs a commit.
   for (const args of [
     ['init', '--quiet', '--initial-branch=main'],
     ['-c', 'user.name=a', '-c', 'user.email=a@example.com', 'commit', '--quiet', '--allow-empty', '--message=all'],
@@ -27,7 +27,7 @@ export function checkout(testCluster: TestCluster): string {
 
 type Section = Record<string, unknown>
 
-/** A config, or an IstioOperator, as it has to be on this mesh; a section that is not there is not added. */
+/** Adds the settings of the embedded mesh to the existing sections of a config or an IstioOperator. */
 export function adaptedToMesh({ inputs }: TestCluster, text: string): string {
   const given = load(text) as { istio?: Section; canary?: Section; spec?: Section }
   const { istio, canary, spec } = given

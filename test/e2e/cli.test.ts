@@ -1,4 +1,4 @@
-// The command line on the real mesh: the built dist/cli.js, run as a person or a pipeline runs it, from `init` to a promotion.
+// The built command line, dist/cli.js, on the real mesh: from `init` to a promotion, as a person or a pipeline runs it.
 import { spawn } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -29,7 +29,7 @@ type RunOptions = {
 
 const run = (args: string[], options: RunOptions = {}) => execute([process.execPath, cli, ...args], options)
 
-/** In the mesh's network. */
+/** Runs a command in the mesh's network. */
 function execute(
   command: string[],
   { cwd = folder, env = {}, onLine = () => undefined }: RunOptions = {},
@@ -68,7 +68,7 @@ const resources = () =>
     'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}',
   ])
 const promotionFlags = ['--steps', '10, 50', '--interval', '4s']
-/** What only this mesh needs is given as a variable, as a pipeline would. */
+/** The setting that only this mesh needs, as a variable, because pipelines use variables too. */
 const metricsEnv = {
   MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
 }
@@ -81,7 +81,7 @@ test('init writes the same config twice from what the cluster runs, and never ov
     },
   )
   expect(installed.code, installed.err + installed.out).toBe(0)
-  // Nothing but the report: not what a library tells the runner of its downloads, either.
+  // Standard output has only the report, and no messages from libraries about downloads.
   expect(JSON.parse(installed.out)).toMatchObject({ outcome: 'success', istioctl: { version: '1.31.0' } })
 
   const before = await resources()
@@ -149,7 +149,7 @@ test('Ctrl-C during a promotion returns the traffic to stable, and the run still
       onLine: (line, kill) => {
         if (duplicate || !line.trim().startsWith('at weight 50')) return
         kill('SIGINT')
-        // As npm does, which passes on what the terminal sent to both.
+        // npm forwards the SIGINT that the terminal has already sent to both processes.
         duplicate = setTimeout(() => kill('SIGINT'), 50)
       },
     },
@@ -172,7 +172,7 @@ test('Ctrl-C during a promotion returns the traffic to stable, and the run still
 })
 
 test('an unexpected error returns the traffic to stable, and the run reports it', async () => {
-  // A fault in the program itself can only be made from inside it.
+  // Only code inside the process can throw an unexpected error.
   const faultModule = join(folder, 'fault.mjs')
   writeFileSync(faultModule, "process.on('SIGUSR2', () => { throw new Error('nobody foresaw this') })")
   let hasThrown = false
@@ -191,7 +191,7 @@ test('an unexpected error returns the traffic to stable, and the run reports it'
   expect(readdirSync(temp)).toEqual([])
 })
 
-/** What the templates leave to their users, and what makes them quick: this program, its config, short steps. */
+/** The variables that users set for the templates: this program, its config, and short steps for a quick test. */
 const pipelineEnv = {
   ...metricsEnv,
   MESH_CANARY: `${process.execPath} ${cli}`,

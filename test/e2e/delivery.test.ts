@@ -1,4 +1,4 @@
-// The main job on the real mesh: the built bundle, run as a runner runs it, under steady traffic of real users.
+// The main job on the real mesh: a runner runs the built bundle while users send steady traffic.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runner } from './runner.ts'
 import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, traffic, type TestCluster } from './world.ts'
@@ -16,7 +16,7 @@ afterAll(() => machine.remove())
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const inputs = () => ({ ...testCluster.inputs, config, interval: '4s' })
-/** Those that stay: of the restarts before, some may be on their way out. */
+/** Only pods that stay: earlier restarts may have left some that are terminating. */
 async function podNames(): Promise<string[]> {
   const { items } = JSON.parse(await kubectl('get', 'pods', '-o', 'json')) as {
     items: { metadata: { uid: string; deletionTimestamp?: string } }[]
@@ -24,7 +24,7 @@ async function podNames(): Promise<string[]> {
   return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(({ metadata }) => metadata.uid)
 }
 
-/** Another v2 in place of the one that is there, with no traffic on it. */
+/** Replaces v2 by another variant, without traffic. */
 async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): Promise<void> {
   await kubectl('delete', 'virtualservice', 'backend', '--ignore-not-found')
   await kubectl('delete', 'deployment', 'backend-v2', '--ignore-not-found')
@@ -147,7 +147,7 @@ describe('a run that is stopped during a promotion', () => {
   })
 })
 
-/** Sends the process a signal as soon as it says that the canary has this weight. */
+/** Sends the process a signal when its log first shows this weight of the canary. */
 function whenAt(weight: number, signal: NodeJS.Signals) {
   let kill: ((signal: NodeJS.Signals) => void) | undefined
   return {

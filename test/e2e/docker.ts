@@ -1,9 +1,12 @@
-// Stands in for the program `docker`, which has no daemon here: it answers what kind and the action ask of it from a file, and keeps
-// what it was asked. Nothing is started: what is real in the tests with it is kind, and the action.
+// A fake of the program `docker`, because the tests have no Docker daemon. It answers kind and the action from a file, and
+// records its calls. It starts no container, so the tests that use it run the real kind and the real action without nodes.
 import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** `nodes`: the containers that there are. `images`: names of those. `run`: how `docker run` ends, once so many are under way. `mapped`: of node ports. `kubeconfig`: a file. */
+/**
+ * `nodes`: the existing containers. `images`: names of the existing images. `run`: how `docker run` ends, once `together`
+ * of them run. `mapped`: host address of each node port. `kubeconfig`: path of a file.
+ */
 export type Answers = {
   nodes: { name: string; cluster: string; state: string }[]
   images: string[]
@@ -25,7 +28,7 @@ function end(text = '', code = 0): never {
   process.exit(code)
 }
 
-/** kind makes nodes at the same time: each container, and each that is gone, is a file of its own. */
+/** kind creates nodes concurrently, so each created and each removed container has a file of its own. */
 function nodes(): Answers['nodes'] {
   const [made, gone] = ['made-', 'gone-'].map((prefix) =>
     readdirSync(folder)
@@ -57,7 +60,7 @@ async function run(): Promise<never> {
   while (answers.run !== 'hangs' && nodes().length < (answers.run.together ?? 1))
     await new Promise((done) => setTimeout(done, 20))
   if (answers.run !== 'hangs') end(answers.run.says, 125)
-  // A container that is removed ends the command that runs it.
+  // `docker run` ends when its container is removed.
   while (nodes().some(({ name }) => name === after('--name'))) await new Promise((done) => setTimeout(done, 50))
   end('', 137)
 }

@@ -1,6 +1,6 @@
-// The commands of the documentation, run as they stand there: each page from its beginning to its end, in a fresh checkout, on
-// the mesh. A block of text right after one of commands is what they print. What the pages say of npm is this suite itself, and is
-// looked at by test/unit/docs.test.ts.
+// Runs the commands of the documentation unchanged: each page from top to bottom, in a fresh checkout, on the mesh. A text
+// block directly after a block of commands shows their output. test/unit/docs.test.ts checks the npm commands, because
+// those run this suite.
 import { execFile, spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -17,10 +17,10 @@ let testCluster: TestCluster
 let root: string
 type CommandOutput = { stdout: string; code?: number }
 
-/** What is told of the suite's own scripts is what runs this. */
+/** Commands that run this suite or write generated files. */
 const isSuiteCommand = ({ text }: Block) => text.split('\n').every((line) => /^(npm |node dev\/|$)/.test(line))
 const isTested = (block: Block) => block.language === 'sh' && !isSuiteCommand(block)
-/** The stages come first, for they end without a mesh, and then the page that makes the one that the others find. */
+/** docs/stages.md comes first, because it ends without a mesh; then the page that installs the mesh for the others. */
 const firstPages = ['docs/getting-started.md', 'docs/stages.md']
 const pagesWithCommands = pages()
   .filter((page) => blocksOf(page).some(isTested))
@@ -47,7 +47,7 @@ describe('commands', () => {
       const expectedLines = next?.language === 'text' && next.follows ? next.text.trim().split('\n') : []
       test(`the commands from line ${block.line} print what the page says: ${block.text.split('\n')[0]}`, async () => {
         blocks.slice(0, i).forEach(writeQuotedFile)
-        // What goes wrong is told among the rest, as on a terminal.
+        // Errors appear between the other output, as on a terminal.
         const [program = '', ...args] = testCluster.runner.enter!([
           'bash',
           '-euo',
@@ -60,7 +60,7 @@ describe('commands', () => {
           env: { ...process.env, ...testCluster.runner.env },
           maxBuffer: 64 << 20,
         }).catch((error: unknown) => error as CommandOutput)
-        // In this order, each within a line; `…` is whatever comes.
+        // The lines must appear in this order, each within one line of output. `…` stands for any text.
         const printed = new RegExp(
           expectedLines
             .map((line) => line.split('…').map(escaped).join('.*'))
@@ -88,7 +88,7 @@ describe('workflows', () => {
   })
 })
 
-/** Steps alone are those of a job. */
+/** Wraps a bare list of steps in a workflow. */
 function asWorkflow(content: unknown, text: string): string {
   return Array.isArray(content)
     ? dump({ on: 'push', jobs: { job: { 'runs-on': 'ubuntu-latest', steps: content } } })
@@ -99,7 +99,7 @@ function escaped(text: string): string {
   return text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
-/** A file that a page tells to write is there for the commands after it. */
+/** Writes a file that the page shows, so that the commands after it can use the file. */
 function writeQuotedFile(block: Block): void {
   const file = fileOf(block)
   if (file === undefined) return

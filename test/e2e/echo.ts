@@ -1,4 +1,4 @@
-// The application of echo.yaml, and how it is asked.
+// Deploys the application of echo.yaml, and sends requests to it.
 import { vi } from 'vitest'
 import type { TestCluster } from './world.ts'
 
@@ -20,7 +20,10 @@ export type EchoRequest = {
   atOnce?: boolean
 }
 
-/** A Node.js program that sends requests, one after the other or at once, each on a connection of its own, and prints the answers. */
+/**
+ * A Node.js program that sends requests, one after the other or all at once, and prints the responses. Each request has its
+ * own connection.
+ */
 export function clientProgram({
   url = 'http://echo:8080/',
   headers = {},
@@ -50,7 +53,7 @@ export function clientProgram({
 export const statuses = (answers: EchoResponse[]) => answers.map(({ status }) => status)
 export const versions = (answers: EchoResponse[]) => answers.map(({ version }) => version)
 
-/** The namespace `policies` from scratch, all of it running, in a mesh that is there. */
+/** Creates the namespace `policies` anew in an existing mesh, and waits until all of it runs. */
 export async function deployEchoApp({ run }: TestCluster): Promise<void> {
   await run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
   await run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
@@ -58,5 +61,5 @@ export async function deployEchoApp({ run }: TestCluster): Promise<void> {
     await run(['kubectl', '-n', 'policies', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
 }
 
-/** Proxies take a policy in within moments of its being written. */
+/** Repeats a check until it passes, because proxies apply a new policy only after a moment. */
 export const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 20_000, interval: 250 })

@@ -1,4 +1,4 @@
-// Where the evidence comes from, on the real mesh: gRPC's own status, and a real Prometheus instead of the sidecars.
+// The sources of evidence on the real mesh: the gRPC status, and a real Prometheus instead of the sidecars.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -21,7 +21,7 @@ afterAll(async () => {
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 const here = (name: string) => resolve(import.meta.dirname, name)
 
-/** The manifest with each word replaced. */
+/** Writes a copy of the manifest with each of these words replaced. @returns its path. */
 function writeManifest(name: string, values: Record<string, string>): string {
   const file = join(machine.home, name)
   writeFileSync(
@@ -53,7 +53,7 @@ describe('gRPC', () => {
 })
 
 describe('a canary with metrics from Prometheus', () => {
-  /** A number as long as stable serves; without one no step would pass. */
+  /** Has a value while stable serves. Without a value, no step would pass. */
   const query =
     'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
   let config: string
@@ -72,7 +72,7 @@ describe('a canary with metrics from Prometheus', () => {
     writeFileSync(config, text)
   })
 
-  /** Prometheus holds the counters under the names that Istio's own sidecars write. */
+  /** Prometheus has the counters under the standard names of Istio's sidecars. */
   const inputs = () => ({ ...testCluster.inputs, metrics: '', config, interval: '5s' })
 
   test('gets no traffic if Prometheus cannot be reached, and the error says so', async () => {
@@ -113,7 +113,7 @@ describe('a canary with metrics from Prometheus', () => {
 })
 
 describe('a canary with metrics from the sidecars', () => {
-  /** What the API server was asked since it started, by its own count. */
+  /** The requests for pods that the API server has counted since it started. */
   async function apiRequests(): Promise<{ counters: number; lists: number }> {
     const lines = (await kubectl('get', '--raw', '/metrics'))
       .split('\n')
@@ -136,7 +136,7 @@ describe('a canary with metrics from the sidecars', () => {
     const samples = log.split('\n').filter((line) => /^at weight \d+: canary/.test(line)).length
     const pods = 4
     expect(samples).toBeGreaterThan(10)
-    // The first reading comes before the first look.
+    // The run reads the counters once before the first sample.
     expect(after.counters - before.counters).toBeLessThanOrEqual((samples + 1) * pods)
     expect(after.lists - before.lists).toBeLessThan(samples / 2)
   })

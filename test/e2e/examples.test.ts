@@ -1,7 +1,6 @@
-// The workflows of examples/workflows, byte for byte as they stand there, run through act in a user's checkout, one after the
-// other as a team would come to them. Not seen here: `cluster: kind`, for it needs Docker (.github/workflows/kind.yml runs it);
-// and, for it is GitHub's, that the environment `production` asks a person, that concurrency makes a run wait, and when the
-// schedule fires.
+// Runs the unchanged workflows of examples/workflows with act in a user's checkout, in the order in which a team would adopt
+// them. Not covered: `cluster: kind`, which needs Docker (.github/workflows/kind.yml runs it), and what only GitHub does: the
+// approval for the environment `production`, the wait for `concurrency`, and the schedule.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -22,7 +21,7 @@ let deliverer: string
 beforeAll(async () => {
   testCluster = await embeddedMesh()
   repository = checkout(testCluster)
-  // As kind has it: a port of the node that is known beforehand.
+  // A fixed node port, as with kind.
   withSet(gatewayValues(loadConfig({ INPUT_CLUSTER: 'kind' }).cluster))
   admin = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
   await testCluster.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
@@ -63,7 +62,7 @@ describe('plan.yml, on a pull request', () => {
     )
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
-    // And the two that expose the preview, which are not of the file.
+    // The last two objects expose the preview, and are not in the config file.
     expect(log).toContain('objects that would be created, changed or deleted - 3')
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
@@ -78,7 +77,7 @@ describe('plan.yml, on a pull request', () => {
 
 describe('gated-canary.yml', () => {
   test('rolls the canary back if nobody approves', async () => {
-    // GitHub fails a job whose approval is refused; act knows no approvals, so here that job fails by itself.
+    // GitHub fails a job whose approval is refused. act has no approvals, so this job fails by itself.
     const workflow = load(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as {
       jobs: Record<string, object>
     }
@@ -157,14 +156,14 @@ describe('teardown.yml', () => {
   })
 })
 
-/** What the checkout's config gives to `istioctl install --set`. */
+/** Adds a value for `istioctl install --set` to the config of the checkout. */
 function withSet(set: string[]): void {
   const file = join(repository, 'examples/sample-app/mesh.yaml')
   const config = load(readFileSync(file, 'utf8')) as { istio: object }
   writeFileSync(file, dump({ ...config, istio: { ...config.istio, set } }))
 }
 
-/** Does something while the checkout's config is another one, as on a branch. */
+/** Runs `work` while the checkout has another config, as on a branch. */
 async function withConfig<T>(change: (text: string) => string, work: () => Promise<T>): Promise<T> {
   const file = join(repository, 'examples/sample-app/mesh.yaml')
   const before = readFileSync(file, 'utf8')
@@ -172,7 +171,7 @@ async function withConfig<T>(change: (text: string) => string, work: () => Promi
   return work().finally(() => writeFileSync(file, before))
 }
 
-/** A folder for the PATH: there is no Docker here to build the image by, and the mesh holds it already. */
+/** A PATH folder with a fake `docker`: the mesh already has the image, and no Docker could build it here. */
 function withoutDocker(): string {
   const folder = join(repository, '.bin')
   mkdirSync(folder)

@@ -1,5 +1,5 @@
-// The Gateway API on the real mesh: its CRDs, as Istio's own go.mod pins them, a Gateway that istiod makes a proxy for,
-// and the HTTPRoute of `expose`. The cluster is without the CRDs before and after.
+// The Gateway API on the real mesh: the CRDs in the version of Istio's go.mod, a Gateway for which istiod creates a proxy,
+// and the HTTPRoute of `expose`. The cluster has no CRDs of the Gateway API before and after these tests.
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goModule } from '../mesh/index.ts'
@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await testCluster.run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
   await testCluster.run(['kubectl', 'delete', '-f', crds, '--ignore-not-found', '--wait'])
-  // istiod goes on watching kinds that it has seen once.
+  // istiod continues to watch kinds whose CRDs are gone, so it has to restart.
   await testCluster.run([
     'kubectl',
     '-n',
@@ -43,7 +43,7 @@ const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'polici
 const apply = (object: object) =>
   testCluster.run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(object)])
 
-/** There is no canary here whose metrics could be named. */
+/** Runs the action without the input `metrics`, which needs a canary. */
 async function action(inputs: Inputs): Promise<ActionRun> {
   const { mirror = '', overlays = '' } = testCluster.inputs
   return machine.main({ mirror, overlays, ...inputs })
@@ -75,7 +75,7 @@ describe('with the CRDs and a Gateway', () => {
     await apply({
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'Gateway',
-      // Nothing here would give a LoadBalancer an address.
+      // This cluster gives LoadBalancers no address.
       metadata: {
         name: 'edge',
         namespace: 'policies',
@@ -197,7 +197,7 @@ describe('with the CRDs and a Gateway', () => {
         rules: [{ backendRefs: [{ name: 'echo', port: 8080 }] }],
       },
     })
-    // The VirtualService's timeout of 1 s is what the HTTPRoute takes away.
+    // The HTTPRoute overrides the timeout of 1 s that the VirtualService sets.
     await eventually(async () => expect(statuses(await requestInMesh('/?wait=1500'))).toEqual([200]))
     const { code, report } = await exposed('edge')
     expect(code).toBe(0)

@@ -1,5 +1,5 @@
-// What GitHub is to a workflow, on this machine: a repository to fetch from and push to, and act as the runner. Others' actions and
-// the program gh are stand-ins that say what they were asked; what they do with GitHub cannot be had here. Checkout and artifacts work.
+// A local replacement for GitHub: a repository to fetch from and push to, and act as the runner. Third-party actions and the
+// program gh are fakes that only record or print their inputs, because they would need GitHub. Checkout and artifacts work.
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
@@ -12,15 +12,15 @@ const root = resolve(import.meta.dirname, '../..')
 export type Event = {
   name: 'push' | 'pull_request'
   payload?: object
-  /** `refs/tags/v1.2.3`: what was pushed, or the branch. */
+  /** The pushed ref or the branch, such as `refs/tags/v1.2.3`. */
   ref: string
   vars?: Record<string, string>
-  /** Further arguments of act: one job, one cell of a matrix. */
+  /** More arguments for act, such as one job or one entry of a matrix. */
   args?: string[]
 }
 export type Run = { code: number; log: string /** The arguments of every call of gh. */; gh: string[][] }
 
-/** A fresh repository with this one's files as they stand, committed on main, and its `origin`. */
+/** Creates a repository with an `origin`, and commits the current files of this repository on main. */
 export function github() {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-github-'))
   const [folder, origin] = [join(home, 'work'), join(home, 'origin.git')]
@@ -50,7 +50,7 @@ export function github() {
     git,
     write,
     commit,
-    /** A ref's commit at the origin. */
+    /** The commit of a ref at the origin. */
     at: (ref: string) =>
       execFileSync('git', ['rev-parse', `${ref}^{commit}`], { cwd: origin, encoding: 'utf8' }).trim(),
     run: (workflow: string, event: Event) => act(home, folder, origin, workflow, event),
@@ -79,7 +79,7 @@ async function act(
   const file = (base: string, text: string) => (writeFileSync(join(runFolder, base), text), join(runFolder, base))
   const bin = join(runFolder, 'bin')
   mkdirSync(bin)
-  // What it was asked, one JSON a line. `auth setup-git` would let git push, which here may do so anyway.
+  // Records its arguments, one JSON list a line. `auth setup-git` needs no fake, because git can push here without it.
   writeFileSync(
     join(bin, 'gh'),
     `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(runFolder, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`,
@@ -107,7 +107,7 @@ async function act(
       `${system}=-self-hosted`,
     ]),
   ]
-  // Nothing of this user's own configuration of act; npm's is kept, for it says where packages come from.
+  // Ignores the act configuration of the current user, but keeps npm's, because it names the package registry.
   const env = {
     ...process.env,
     HOME: runFolder,
@@ -134,7 +134,7 @@ async function act(
 
 type Step = { uses?: string; with?: Record<string, unknown> }
 
-/** For every action of others that the workflow uses: a folder with one of the same inputs, and act's flag for it. */
+/** Creates a fake with the same inputs for each third-party action of the workflow. @returns the flags for act. */
 function standIns(runFolder: string, origin: string, workflow: string): string[] {
   const { jobs } = load(readFileSync(workflow, 'utf8')) as { jobs: Record<string, { steps?: Step[] }> }
   const foreignSteps = Object.values(jobs)
@@ -153,7 +153,7 @@ function standIns(runFolder: string, origin: string, workflow: string): string[]
   })
 }
 
-/** Installed already, for a lock file that is the same: `npm ci` would take most of a run. */
+/** Installed from the same lock file. The fakes link it, because `npm ci` would take most of a run. */
 const modules = join(root, 'node_modules')
 
 const scripts: Record<string, (origin: string, artifacts: string) => string> = {

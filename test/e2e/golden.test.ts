@@ -1,4 +1,4 @@
-// Each policy's golden file by Istio's own schemas; istioctl needs no cluster for it.
+// Checks the golden file of each policy against Istio's schemas. istioctl needs no cluster for that.
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
@@ -11,7 +11,7 @@ beforeAll(async () => void (testCluster = await embeddedMesh()))
 test.each(readdirSync(folder).filter((file) => /^[a-z-]+\.yaml$/.test(file)))(
   '%s passes validation without a warning',
   async (file) => {
-    // Its verdict goes to the error stream.
+    // istioctl prints the result to the error stream.
     expect(await testCluster.run(['sh', '-c', 'istioctl validate -f "$0" 2>&1', join(folder, file)])).toMatch(
       /is valid\s*$/,
     )

@@ -1,4 +1,5 @@
-// istioctl from a release to the PATH: through the built bundle, from the mesh's mirror, from one that lies, and through act's cache.
+// How the built bundle gets istioctl from a release onto the PATH: from the mesh's mirror, from a faulty mirror, and through
+// act's cache.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-istioctl-'))
 let testCluster: TestCluster
 let faultyMirror: ChildProcess
 let faultyMirrorUrl: string
-/** What the lying mirror was asked. */
+/** The requests that the faulty mirror received. */
 const faultyMirrorRequests: string[] = []
 
 beforeAll(async () => {
@@ -36,7 +37,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** It gets istioctl, and then only renders: no cluster has a say, whatever other tests have left in it. */
+/** Installs istioctl and then only renders. No cluster takes part, so leftovers of other tests do not matter. */
 const planInputs = (more: Inputs): Inputs => ({
   stages: 'plan',
   mtls: 'strict',
@@ -45,7 +46,7 @@ const planInputs = (more: Inputs): Inputs => ({
   ...more,
 })
 
-/** What the mesh's mirror was asked since: method, path below the mirror's, and status. */
+/** The requests to the mesh's mirror from now on: method, path below the mirror's, and status. */
 function mirrorLog(): () => string[] {
   const lines = () =>
     readFileSync(join(cacheDir, 'node', 'mirror-access.log'), 'utf8')
@@ -159,7 +160,7 @@ test('two concurrent installs into one empty tool cache each have a complete bin
         const { log, outputs } = await machine.main(planInputs({}), {
           env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp },
         } satisfies RunnerOptions)
-        // At once: the other one may still be at it.
+        // Check at once, while the other install may still be running.
         return versionOf(outputs['istioctl-path'] ?? log)
       }
       expect(await Promise.all([job('a'), job('b')])).toEqual(Array(2).fill(`client version: ${ISTIO_VERSION}`))
@@ -167,7 +168,7 @@ test('two concurrent installs into one empty tool cache each have a complete bin
     }
   }))
 
-/** Two jobs on fresh runners, one after the other, with act's own cache server on loopback. */
+/** Two jobs on fresh runners, one after the other. act runs its cache server on loopback. */
 test('the second job downloads nothing if the jobs share a cache', async () => {
   const temp = join(folder, 'temp')
   mkdirSync(temp)

@@ -1,5 +1,5 @@
-// `cluster: kind` through the built bundle and with the real kind. No Docker daemon runs here: its program is stood in for (docker.ts), so
-// that what kind is told and hands on, and what is made of its failures, is real, and what runs in the nodes is not.
+// `cluster: kind` with the built bundle and the real kind. There is no Docker daemon, so docker.ts replaces the program
+// `docker`: the commands and how the action handles failures are real, but nothing runs in the nodes.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -31,7 +31,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const noAnswers: Answers = { nodes: [], images: [], run: { says: 'docker: something new' }, mapped: {} }
 
-/** A machine with that Docker, and a mirror of kind's releases. */
+/** A runner with the fake Docker, and a mirror of kind's releases. */
 async function machineWith(answers: Partial<Answers> = {}, options: RunnerOptions = {}) {
   const dockerFolder = mkdtempSync(join(folder, 'docker-'))
   writeFileSync(join(dockerFolder, 'answers.json'), JSON.stringify({ ...noAnswers, ...answers }))
@@ -229,7 +229,7 @@ test('the error for an existing, stopped cluster says what to do, and the cluste
   expect([post.code, machine.dockerCalls().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
 })
 
-// Its API server is that of the embedded mesh.
+// The existing cluster has the API server of the embedded mesh.
 test('the action uses an existing cluster, reports how it differs, and deletes it at the end only on request', async () => {
   const testCluster = await embeddedMesh()
   const kubeconfig = join(folder, 'admin.conf')
@@ -246,7 +246,7 @@ test('the action uses an existing cluster, reports how it differs, and deletes i
     },
     testCluster.runner,
   )
-  // The mirror is outside of the mesh's network.
+  // The mirror is outside the mesh's network, so kind has to be in the tool cache.
   const cached = join(machine.home, 'tools', 'kind', '0.33.0', process.arch)
   mkdirSync(cached, { recursive: true })
   cpSync(kind, join(cached, 'kind'))

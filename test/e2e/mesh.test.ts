@@ -1,4 +1,4 @@
-// The embedded mesh itself: it comes up, heals after any kill, and goes without a trace.
+// The embedded mesh itself: it starts, recovers after any kill, and stops without leaving anything behind.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'

@@ -1,4 +1,4 @@
-// One test a policy, on the real mesh: the policy goes in through the built bundle, traffic is sent, and its effect is seen.
+// One test for each policy on the real mesh: the built bundle applies it, a client sends traffic, the test checks the effect.
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -19,7 +19,7 @@ import { delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
-/** Whoever applies policies has the shipped rights only. */
+/** Path of a kubeconfig with only the rights of deploy/rbac/deliver.yaml, which applies all policies. */
 let deliverer: string
 
 beforeAll(async () => {
@@ -30,8 +30,8 @@ beforeAll(async () => {
   deliverer = await delivererKubeconfig(testCluster, machine.home, 'policies')
 })
 /**
- * Proxies drop a deleted policy one by one. The next test starts when the caller's proxy and those of both versions have:
- * answers of one version alone say nothing about the other's proxy.
+ * Each proxy drops a deleted policy at its own time. The next test starts once the proxies of the caller and of both
+ * versions have done so. Responses of one version alone say nothing about the proxy of the other.
  */
 afterEach(async () => {
   await kubectl(
@@ -53,7 +53,7 @@ afterAll(async () => {
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
 
-/** There is no canary here whose metrics could be named. */
+/** Runs the action without the input `metrics`, which needs a canary. */
 async function runAction(inputs: Inputs): Promise<ActionRun> {
   const { mirror = '', overlays = '' } = testCluster.inputs
   const run = await machine.main({ mirror, overlays, ...inputs })
@@ -66,15 +66,15 @@ async function policies(inputs: Inputs): Promise<void> {
   expect(Number(outputs['changed'])).toBeGreaterThan(0)
 }
 
-/** Keys of the service `echo` in one input. */
+/** An input with these keys for the service `echo`. */
 const echo = (...keys: string[]): Inputs => ({ services: ['echo:', ...keys.map((key) => `  ${key}`)].join('\n') })
 const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
 
-/** A pod without a sidecar, which stands for the world outside. */
+/** The address of a pod without a sidecar, which plays a host outside the mesh. */
 const outside = async () =>
   `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
 
-/** From the pod of a Deployment. */
+/** Sends requests from the pod of a Deployment. */
 async function call(request: EchoRequest | string = {}, from = 'caller'): Promise<EchoResponse[]> {
   const options = typeof request === 'string' ? { url: `http://echo:8080${request}` } : request
   return JSON.parse(
@@ -82,12 +82,12 @@ async function call(request: EchoRequest | string = {}, from = 'caller'): Promis
   ) as EchoResponse[]
 }
 
-/** The statuses that there are: each pod of the service takes a policy in at a moment of its own. */
+/** The distinct statuses of several requests, because each pod applies a policy at its own time. */
 const distinctStatuses = async (request: EchoRequest, from?: string) => [
   ...new Set(statuses(await call({ ...request, times: 8 }, from))),
 ]
 
-/** What the version's own process counted, asked inside its pod. */
+/** How many requests for the path this version counted. The request comes from inside its pod, past the mesh. */
 async function requestCount(version: string, path: string): Promise<number> {
   const [answer] = await call({ url: `http://127.0.0.1:8080/seen?path=${path}` }, `echo-${version}`)
   return answer?.count ?? -1
@@ -106,7 +106,7 @@ describe('between callers and a service,', () => {
   test('a budget limits the load from retries, and the proxy counts the retries it refused', async () => {
     const failingRequests = (budget: string) =>
       policies(echo(subsets, 'traffic: { v1: 100 }', `retries: { attempts: 2${budget} }`))
-    /** How many tries thirty requests at once become, all of which fail. */
+    /** The number of tries for thirty concurrent requests that all fail. */
     const tries = async () => {
       const path = `/tries-${Date.now()}`
       expect(await call({ url: `http://echo:8080${path}?fail=v1`, times: 30, atOnce: true })).toMatchObject(
@@ -229,7 +229,7 @@ describe('between callers and a service,', () => {
 })
 
 describe('for callers of a service,', () => {
-  /** A request of no sidecar's, through the API server. */
+  /** Sends a request without a sidecar, through the API server. */
   const plaintext = async (version: string) => {
     const [pod = ''] = (
       await kubectl('get', 'pods', '-l', `app=echo,version=${version}`, '-o', 'jsonpath={.items[*].metadata.name}')
@@ -295,7 +295,7 @@ describe('for requests to other hosts,', () => {
 
   test('a sidecar knows only the hosts of its scope', async () => {
     await policies({ egress: 'mode: registry-only', scope: 'hosts: [istio-system/*]' })
-    // Not even a listener for the port is there: the connection is closed.
+    // The sidecar has no listener for the port, so it closes the connection.
     await eventually(async () => expect(statuses(await call())).toEqual([0]))
     await policies({ egress: 'mode: registry-only', scope: 'hosts: [./*, istio-system/*]' })
     await eventually(async () => expect(statuses(await call())).toEqual([200]))
@@ -355,7 +355,7 @@ describe('at the gateway,', () => {
     }
     const user = { token: (await kubectl('create', 'token', 'default')).trim() }
     const kubeconfig = JSON.stringify({ ...admin, users: admin.users.map(({ name }) => ({ name, user })) })
-    // Without istioctl, whose analysis of a Gateway wants to list the secrets of istio-system.
+    // Without istioctl, because its analysis of a Gateway lists the Secrets of istio-system.
     const { code, log } = await machine.main({
       namespace: 'policies',
       stages: 'policies',
@@ -443,7 +443,7 @@ test('the proxy logs requests if access logs are on, and not if they are off', a
 })
 
 test('the proxy traces the configured share of requests if the mesh has a provider', async () => {
-  // The platform's part: it chooses a provider that the profile demo defines, and runs the Service that this one names.
+  // The platform team's part: it selects a provider of the profile demo, and runs the Service that this provider names.
   const provider = [
     {
       apiVersion: 'v1',
@@ -462,7 +462,7 @@ test('the proxy traces the configured share of requests if the mesh has a provid
     .join('\n---\n')
   const onProvider = (...verb: string[]) =>
     testCluster.run(['sh', '-c', `echo "$0" | kubectl ${verb.join(' ')} -f -`, provider])
-  /** Of the header `traceparent` that the service got, the flag "sampled". */
+  /** The flag "sampled" of each `traceparent` header that the service received. */
   const flags = async (times: number) => (await call({ times })).map(({ traceparent }) => traceparent?.slice(-2))
   const { report } = await runAction({ namespace: 'policies', stages: 'policies', telemetry: 'tracing: 100%' })
   expect(report?.warnings).toContainEqual(

@@ -1,5 +1,5 @@
-// Promotions on the real mesh, end to end: the built bundle, run as a runner runs it, under steady traffic of real users.
-// Whatever a plan can ask for is asked for once here; what the objects look like on the way is tested in traffic.test.ts.
+// Promotions on the real mesh: a runner runs the built bundle while users send steady traffic. Each option of a plan has
+// a test here. traffic.test.ts tests how the objects change.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
@@ -21,7 +21,7 @@ import {
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
-/** Every run but the installation has the shipped rights only. */
+/** All runs after the installation have only the rights of deploy/rbac/deliver.yaml. */
 let kubeconfig: string | undefined
 
 beforeAll(async () => {
@@ -29,7 +29,7 @@ beforeAll(async () => {
   machine = runner(testCluster.runner)
   await deploySampleApp(testCluster, 'healthy')
   await apply(deployment('reviews', 'v1'), deployment('reviews', 'v2'), service('reviews'), reader, beta)
-  // A new v2 takes the place of the old one at once, and never stands beside it.
+  // A new v2 replaces the old one at once, so that both never run together.
   for (const name of ['backend-v2', 'reviews-v2'])
     await kubectl(
       'patch',
@@ -55,7 +55,7 @@ const apply = (...items: object[]) =>
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
   ])
 
-/** One version of a copy of the backend. */
+/** The Deployment of one version of a service that is a copy of the backend. */
 function deployment(app: string, version: string): object {
   const secret = { secretKeyRef: { name: 'mysql', key: 'password' } }
   const env = [
@@ -98,7 +98,7 @@ const service = (name: string) => ({
   spec: { selector: { app: name }, ports: [{ name: 'http', port: 3001 }] },
 })
 
-/** The users of the reviews. */
+/** The client of the service reviews. */
 const reader = workload(
   'reader',
   { app: 'reader', version: 'v1' },
@@ -111,7 +111,7 @@ const reader = workload(
   },
 )
 
-/** A user of the backend who asks for the beta, ten times a second, and counts as the frontend does. */
+/** A client that requests the beta of the backend ten times a second, and counts responses as the frontend does. */
 const beta = workload(
   'beta',
   { app: 'beta', version: 'v1' },
@@ -143,7 +143,7 @@ const reviews = { ...policy, traffic: { v1: 100, v2: 0 } }
 
 type RunOptions = { stages?: string; sections?: object; options?: RunnerOptions }
 
-/** A run of the action with these canaries in its config file, and whatever other sections. */
+/** Runs the action with these canaries and other sections in its config file. */
 function runAction(
   canary: object | object[],
   { stages = 'policies, promote', sections = {}, options = {} }: RunOptions = {},
@@ -186,7 +186,7 @@ function runAction(
   )
 }
 
-/** Another v2 in place of the one that is there, with these in its environment. */
+/** Replaces v2 by one with these environment variables. */
 async function deployV2(env: Record<string, string> = {}, app = 'backend'): Promise<void> {
   const unset = ['FAIL_RATE', 'DELAY_MS', 'SLOW_RATE', 'SLOW_MS', 'CRASH_AFTER_MS']
     .filter((name) => !(name in env))
@@ -199,7 +199,7 @@ async function setEnv(name: string, ...env: string[]): Promise<void> {
   await kubectl('rollout', 'status', `deployment/${name}`, '--timeout=120s')
 }
 
-/** As the stage rollback does it, but for one service, and in a moment. */
+/** Does what the stage rollback does, but only for one service, and faster. */
 const backToStable = (service: string) =>
   testCluster.run([
     process.execPath,
@@ -210,14 +210,14 @@ const backToStable = (service: string) =>
     ]),
   ])
 
-/** What counts of failed requests say. */
+/** The reason of a rollback because of failed requests. */
 const failedRequestsReason = /^(success rate|no worse than stable): \d+ of \d+ canary requests \(.*%\) failed/
 const spec = async () =>
   (JSON.parse(await kubectl('get', 'virtualservice', 'backend', '-o', 'json')) as { spec: object }).spec
 const steps = ({ report }: ActionRun, of = 0) =>
   report?.promotions[of]?.steps.map(({ kind, weight, outcome }) => [kind, weight, outcome])
 
-/** What a client counted while the work was done. */
+/** What a client counted during `work`. */
 async function countDuring<T>(work: () => Promise<T>, client = 'frontend'): Promise<{ result: T; counted: Traffic }> {
   const before = await traffic(testCluster, client)
   const result = await work()
@@ -298,7 +298,7 @@ describe('a healthy v2', () => {
     expect(again.outputs).toMatchObject({ verdict: 'skipped', weight: '50' })
     const on = await runAction({ service: 'backend', steps: [25, 50, 100] })
     expect(on.outputs, on.log).toMatchObject({ verdict: 'promoted', weight: '100' })
-    // It tells the whole promotion, whichever run took the step.
+    // The report has all steps of the promotion, including those of earlier runs.
     expect(steps(on)).toEqual([
       ['weight', 25, 'passed'],
       ['weight', 50, 'passed'],
@@ -348,7 +348,7 @@ describe('a v2 whose pods are broken', () => {
       '-p',
       JSON.stringify({ spec: { template: { spec: { containers: [{ name: 'backend', ...change }] } } } }),
     )
-  /** The old pod is gone before the run looks. */
+  /** Waits until the old pod is gone, so that the run sees only the new one. */
   const untilReplaced = () =>
     eventually(async () =>
       expect(JSON.parse(await kubectl('get', 'deployment', 'backend-v2', '-o', 'json'))).toMatchObject({
@@ -387,7 +387,7 @@ describe('a v2 whose pods are broken', () => {
     await container({ resources: limit, command })
     const { outputs, log } = await runAction({ service: 'backend', interval: '60s' }, { stages: 'promote' })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    // Whatever was seen first, the failed requests or the end of the container, the annotation names what a person would look for.
+    // The annotation names the cause, whether the run noticed the failed requests or the end of the container first.
     expect(log).toMatch(/::error.*more memory than its limit of 400Mi/)
   })
 })
@@ -437,9 +437,9 @@ describe('commands and webhooks', () => {
     }
     const { outputs, log } = await runAction({ service: 'backend', webhooks })
     expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
-    const apiRequests = calls.filter(({ type }) => type === 'confirm-promotion')
-    expect(apiRequests).toHaveLength(3)
-    expect(apiRequests[0]).toMatchObject({
+    const confirmations = calls.filter(({ type }) => type === 'confirm-promotion')
+    expect(confirmations).toHaveLength(3)
+    expect(confirmations[0]).toMatchObject({
       name: 'backend',
       namespace: 'sample-app',
       phase: 'WaitingPromotion',
@@ -467,7 +467,7 @@ describe('commands and webhooks', () => {
 
 type Call = { type: string; phase: string; canaryWeight: number; metadata: Record<string, string> }
 
-/** A server in the mesh's network that says yes always, or from the third time on, and tells what it was sent. */
+/** A server in the mesh's network that approves always, or from the third request on, and records the requests. */
 async function startHookServer(): Promise<{ url: string; calls: Call[] }> {
   const program = `
     let times = 0
@@ -545,23 +545,24 @@ test('a run reads the counters of each pod once per poll, and never reads what a
   const samples = log.split('\n').filter((line) => line.startsWith('at weight')).length
   const count = (request: RegExp) =>
     [...after].reduce((sum, [key, times]) => (request.test(key) ? sum + times - (before.get(key) ?? 0) : sum), 0)
-  // Both versions and their two clients are read at each look and once before; the other four pods before, at the first, and at every tenth.
+  // A run reads both versions and their two clients for each sample and once before. It reads the other four pods once
+  // before, for the first sample, and for every tenth.
   const reads = count(/ pods proxy$/)
   expect(reads).toBeGreaterThan(samples)
   expect(reads).toBeLessThanOrEqual(4 * (samples + 1) + 4 * (2 + Math.floor(samples / 10)))
-  // One list to see that the subsets select pods, and one from which the watch goes on.
+  // One list shows that the subsets select pods, and the watch starts from another.
   expect(count(/^LIST pods$/)).toBeLessThanOrEqual(2)
-  // The kubelet's own, for pods that have just started or ended: v2's and the guard's.
+  // The kubelet reads pods that have just started or ended: v2 and the guard.
   expect(count(/^GET pods$/)).toBeLessThan(10)
-  // The one request of a sample beside those: it renews the Lease and saves the progress. One more comes before each write,
-  // and a heartbeat for a sample that takes more than a second on a busy machine.
+  // Each sample also needs one request that renews the Lease and saves the progress. Each write needs one more, and a
+  // heartbeat comes for a sample that takes more than a second on a busy machine.
   const { seconds } = report!.stages.find(({ name }) => name === 'promote')!
   const heartbeats = Math.max(0, Math.floor(seconds - samples))
   expect(count(/^PATCH leases$/)).toBeLessThanOrEqual(samples + 2 * 3 + 4 + heartbeats)
   expect(count(/^(LIST|GET|PATCH) (pods|deployments|virtualservices|destinationrules)$/)).toBeLessThanOrEqual(samples)
 })
 
-/** How often the API server was asked, by verb and resource. */
+/** The number of requests to the API server, by verb and resource. */
 async function apiRequests(): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
   for (const line of (await kubectl('get', '--raw', '/metrics')).split('\n')) {

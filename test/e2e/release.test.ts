@@ -1,5 +1,5 @@
-// The workflows of this repository, run through act as far as they can go here: a release from its tag to the major tag, and dist on a
-// pull request of Dependabot's. Not seen here, for it is GitHub's: the approval, the attestation, the release itself, kind, CodeQL.
+// Runs the workflows of this repository with act: a release from its tag to the major tag, and dist on a pull request of
+// Dependabot. Not covered, because only GitHub has them: the approval, the attestation, the release itself, kind, CodeQL.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ const major = tag.split('.')[0]!
 
 describe('a release', () => {
   beforeEach(() => {
-    // They are this very suite, and what needs Docker.
+    // These jobs run this suite or need Docker.
     for (const name of ['ci', 'kind'])
       hub.write(
         `.github/workflows/${name}.yml`,
@@ -146,7 +146,7 @@ test('the job for other systems installs istioctl by the action, renders the pol
     join(hub.folder, '../mirror.log'),
   ])
   try {
-    // Windows' part of the tests is the smallest.
+    // The job for Windows has the fewest tests.
     const { code, log } = await hub.run('ci.yml', {
       name: 'push',
       ref: 'refs/heads/main',

@@ -1,5 +1,5 @@
-// Control planes side by side on the real mesh, through the built bundle: installed, moved to under traffic, gone back from,
-// removed. The tests build on each other: they are one story, from a cluster without Istio back to it.
+// Several control planes on the real mesh: the built bundle installs them, moves workloads under traffic, moves them back
+// after a failure, and removes control planes. The tests build on each other: they start and end without Istio.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,14 +29,14 @@ const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 const apply = (object: object) =>
   testCluster.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(object)])
 
-/** Whatever an earlier test file left. */
+/** Removes what earlier test files may have left. */
 async function removeMesh(): Promise<void> {
   await kubectl('delete', 'namespace', 'sample-app', 'policies', 'load', '--ignore-not-found', '--wait')
   await testCluster.run(['istioctl', 'uninstall', '--purge', '-y'])
   await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
 }
 
-/** A run of a config; the mirror and what this mesh needs of an installation are given with it. */
+/** Runs the action with this config, the mirror, and the overlays that this mesh needs. */
 function runAction(istio: string, rest = '', more: Inputs = {}) {
   const file = join(folder, 'mesh.yaml')
   writeFileSync(file, `name: plane\nnamespace: policies\nistio: { version: 1.31.0, ${istio} }\n${rest}`)
@@ -67,7 +67,7 @@ async function labels(): Promise<Record<string, string>> {
   return Object.fromEntries(Object.entries(metadata.labels ?? {}).filter(([name]) => name.startsWith('istio')))
 }
 
-/** The revisions of the echo pods' sidecars, each once. */
+/** The distinct revisions of the sidecars of the echo pods. */
 async function sidecars(): Promise<(string | undefined)[]> {
   const { items } = JSON.parse(await kubectl('-n', 'policies', 'get', 'pods', '-l', 'app=echo', '-o', 'json')) as {
     items: Pod[]
@@ -130,7 +130,7 @@ test('a run rejects ambient mode with a reason', async () => {
   expect(await istiods()).toEqual([])
 })
 
-/** A caller outside the namespace with a sidecar of its own, who never stops, and tells what became of its requests. */
+/** A caller in another namespace, with its own sidecar, that sends requests without pause and logs their results. */
 const caller = `
   const { request } = require('node:http')
   const seen = { sent: 0, failed: 0 }
@@ -157,7 +157,7 @@ async function traffic(): Promise<{ sent: number; failed: number }> {
 test('a namespace moves to a new control plane beside the old one under traffic, without a failed request', async () => {
   expect(await runAction('profile: demo')).toMatchObject({ code: 0 })
   await deployEchoApp(testCluster)
-  // A pod serves on until nobody is sent to it any more; and the first one brings its own image of the proxy.
+  // Each pod serves until no proxy sends it requests any more, and the first one sets its own proxy image.
   for (const [name, image] of [
     ['echo-v1', { 'sidecar.istio.io/proxyImage': 'docker.io/istio/proxyv2:1.31.0' }],
     ['echo-v2', {}],
@@ -222,7 +222,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
   const after = await traffic()
   expect(after.sent - before.sent).toBeGreaterThan(200)
   expect(after.failed - before.failed).toBe(0)
-  // Others still use the old one, who were not asked to move.
+  // The caller's namespace was not part of the move, and still uses the old control plane.
   expect(report?.warnings.join()).toMatch(
     /the namespace policies points to the control plane canary, but these pods still have sidecars of another one: caller-\S+ \(default\)/,
   )
@@ -243,7 +243,7 @@ test('a second run changes nothing', async () => {
 })
 
 test('the namespace and its workloads return to the old control plane if the new sidecars do not start', async () => {
-  // Without gateways, which would be made of the same image.
+  // Without gateways, because they would use the same broken image.
   const broken =
     'profile: minimal, revision: broken, set: { values.global.proxy.image: docker.io/mesh-canary/no-such-proxy:1, "components.ingressGateways[0].enabled": false, "components.egressGateways[0].enabled": false }'
   const { code, report } = await runAction(broken, workloads, { 'verify-timeout': '12s' })
@@ -281,7 +281,7 @@ test('a run removes an unused control plane by its name, or because it is older 
     restarted: [],
   })
   expect(await istiods()).toEqual(['canary'])
-  // What checks Istio's objects when they are written is the new one's, too.
+  // The webhook that validates Istio's objects belongs to the new control plane, too.
   const validator = JSON.parse(
     await kubectl('get', 'validatingwebhookconfiguration', 'istiod-default-validator', '-o', 'json'),
   ) as { webhooks: { clientConfig: { service: { name: string } } }[] }

@@ -1,4 +1,4 @@
-// Runs the built action as GitHub's runner does: INPUT_ variables, the runner's files, main and then post.
+// Runs the built action as GitHub's runner does: with INPUT_ variables and the runner's files, first main and then post.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,13 +22,13 @@ export type RunnerOptions = {
   enter?: (argv: readonly string[]) => string[]
   env?: Record<string, string>
   onLine?: (line: string) => void
-  /** Told the process once it runs, to send it signals. */
+  /** Called when the process runs. `kill` sends it a signal. */
   onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
 }
 
 const bundle = resolve(import.meta.dirname, '../../dist/index.js')
 
-/** A machine of the runner's: its tool cache and its temporary folder last from one run to the next. */
+/** A runner machine. It keeps its tool cache and its temporary folder from one run to the next. */
 export function runner(options: RunnerOptions = {}) {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-runner-'))
   const env = {
@@ -80,7 +80,7 @@ export function runner(options: RunnerOptions = {}) {
     main: (inputs: Inputs, overrides: RunnerOptions = {}) => step(inputs, {}, overrides),
     post: (inputs: Inputs, state: Record<string, string>, overrides: RunnerOptions = {}) =>
       step(inputs, state, overrides),
-    /** Main, then post, as in a job. */
+    /** Runs main and then post, as in a job. */
     run: async (inputs: Inputs, overrides: RunnerOptions = {}) => {
       const main = await step(inputs, {}, overrides)
       const post = await step(inputs, main.state, overrides)
@@ -90,7 +90,7 @@ export function runner(options: RunnerOptions = {}) {
   }
 }
 
-/** The runner's files hold `name<<delimiter`, the value's lines, and the delimiter. */
+/** The format of the runner's files: `name<<delimiter`, the lines of the value, the delimiter. */
 function variables(text: string): Record<string, string> {
   const found = [...text.matchAll(/^(.+?)<<(.+)\r?\n([\s\S]*?)\r?\n\2$/gm)]
   return Object.fromEntries(found.map(([, name = '', , value = '']) => [name, value]))

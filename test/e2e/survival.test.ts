@@ -1,5 +1,5 @@
-// Promotions that are cut short, on the real mesh: runs that are killed or cancelled, two at once, others who write the
-// routes, a canary that changes under them. All with the rights of deploy/rbac/deliver.yaml.
+// Interrupted promotions on the real mesh: killed and cancelled runs, concurrent runs, changes of the routes by others, and
+// a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -24,7 +24,7 @@ let kubeconfig: string
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const metrics = { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' }
 const allAtV1 = { v1: 100, v2: 0 }
-/** What a promotion leaves when it has ended, and what it needs while it runs. */
+/** The kinds of the objects that a promotion creates and has to delete. */
 const promotionKinds = 'leases,jobs,roles,rolebindings,serviceaccounts,configmaps'
 const promotionObjects = () =>
   kubectl('get', promotionKinds, '-l', 'app.kubernetes.io/managed-by=mesh-canary', '-o', 'name')
@@ -74,7 +74,7 @@ function runAction(
   return machine.main({ config, stages, kubeconfig }, { ...options, env: { ...testCluster.runner.env, ...env } })
 }
 
-/** Does something once a line of the log is told. */
+/** Runs `work` once, when the log has a line that starts like this. */
 function onLogLine(start: string, work: (kill: (signal: NodeJS.Signals) => void) => unknown): RunnerOptions {
   let kill: (signal: NodeJS.Signals) => void = () => undefined
   let done = false
@@ -171,7 +171,7 @@ describe('a run that is cancelled', () => {
   test('keeps the weight if `onCancel` is `hold`', async () => {
     const { outputs } = await runAction({ onCancel: 'hold' }, { options: interruptAt('at weight 50') })
     expect(outputs).toMatchObject({ verdict: 'held', weight: '50' })
-    // The guard has gone with the run: nobody puts it back.
+    // The guard ended with the run, so nothing changes the weight.
     await sleep(8_000)
     expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
   })
@@ -311,7 +311,7 @@ test('a promotion waits for a killed API server and continues', async () => {
 })
 
 describe('if istiod no longer receives changes,', () => {
-  /** Answers of the API server do not come to istiod, as when its watches are refused for a while; the webhook goes on. */
+  /** Drops the API server's responses to istiod, as if its watches failed for a while. The webhook still works. */
   const blockIstiod = async () => {
     const istiod = await testCluster.run([
       'kubectl',

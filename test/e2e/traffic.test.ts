@@ -1,4 +1,4 @@
-// Traffic on its way between two versions, on the real mesh: what the objects hold, and who answers.
+// The traffic router on the real mesh: what the objects contain, and which version responds.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Split } from '../../src/canary/traffic/router.ts'
 import { plausible } from '../../src/statistics/binomial.ts'
@@ -85,7 +85,7 @@ const weightedRoutes = (v1: number, v2: number, host = 'echo') => [
   { destination: { host, subset: 'v2' }, weight: v2 },
 ]
 
-/** The object as the server writes it, without what every write changes. */
+/** The object as the API server returns it, without the fields that every write changes. */
 async function written(name: string): Promise<{ text: string; weights: number[] }> {
   const { spec, metadata } = JSON.parse(await kubectl('get', 'virtualservice', name, '-o', 'json')) as {
     spec: object
@@ -202,7 +202,7 @@ describe('a canary with weight 0', () => {
     })
   })
 
-  /** Asked past the mesh, through the API server. */
+  /** Reads the count of the canary through the API server, past the mesh. */
   async function canaryRequestCount(path: string): Promise<number | undefined> {
     const pod = await kubectl('get', 'pods', '-l', 'app=echo,version=v2', '-o', 'jsonpath={.items[0].metadata.name}')
     return (

@@ -1,5 +1,5 @@
-// Verification on the real mesh: every cause is provoked once, in both forms of the sidecar where it has to do with it, the mode
-// is asked for on the wire, the proxies are asked for their state, and the traffic for the policies.
+// Verification on the real mesh. The tests provoke every cause once, with both forms of the sidecar where it matters, and
+// check the mTLS mode by connecting, the state of the proxies, and the policies by their traffic.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ const image = 'docker.io/library/node:24-alpine'
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-verify-'))
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
-/** The stage verify runs with the shipped rights only. */
+/** The stage verify runs with only the rights of deploy/rbac/deliver.yaml. */
 let kubeconfig: string
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
@@ -26,7 +26,7 @@ async function apply(...items: object[]): Promise<void> {
   await kubectl('apply', '-f', file)
 }
 
-/** Runs the stage verify with this mesh.yaml. */
+/** Runs the stage verify with these additions to mesh.yaml. */
 async function verify(yaml = ''): Promise<{ code: number; report: Report; log: string }> {
   const config = join(folder, 'mesh.yaml')
   writeFileSync(config, `namespace: ${namespace}\nstages: [verify]\n${yaml}`)
@@ -35,7 +35,7 @@ async function verify(yaml = ''): Promise<{ code: number; report: Report; log: s
   return { code, report, log }
 }
 
-/** Looks every half second until the text shows what it should; the last text when it does not in time. */
+/** Reads the text every half second until it matches. Throws an error with the last text when the time is over. */
 async function until(seconds: number, read: () => Promise<string>, pattern: RegExp): Promise<void> {
   for (const end = Date.now() + seconds * 1_000; ; await sleep(500)) {
     const text = await read()
@@ -45,7 +45,7 @@ async function until(seconds: number, read: () => Promise<string>, pattern: RegE
 }
 
 type SidecarForm = 'native' | 'classic'
-/** `proxy` is laid over the container that the injector adds. */
+/** `proxy` overrides fields of the container that the injector adds. */
 type PodParts = {
   form?: SidecarForm
   container?: object
@@ -101,7 +101,7 @@ const mtls = (mode: string) => ({
   metadata: { name: 'default', namespace },
   spec: { mtls: { mode } },
 })
-/** A cluster that has no hosts of its own but is told to take them from itself: Envoy refuses it, istiod does not see it. */
+/** A cluster without hosts whose load balancer needs them. Envoy rejects it, and istiod does not notice the mistake. */
 const badFilter = (app: string) => ({
   apiVersion: 'networking.istio.io/v1alpha3',
   kind: 'EnvoyFilter',
@@ -134,7 +134,7 @@ const scaleIstiod = async (replicas: number) => {
 }
 const label = (pair: string) => testCluster.run(['kubectl', 'label', 'namespace', namespace, '--overwrite', pair])
 
-/** Nothing left of the tests before, and a namespace that asks for sidecars. */
+/** Deletes what earlier tests left, and enables injection in the namespace. */
 const resetNamespace = async () => {
   await kubectl('delete', 'deploy,pods', '--all', '--wait')
   await label('istio-injection=enabled')
@@ -200,10 +200,13 @@ const gated = { schedulingGates: [{ name: 'test/hold' }] }
 const ungate = (name: string) =>
   kubectl('patch', 'pod', name, '--type=json', '-p', '[{"op":"remove","path":"/spec/schedulingGates"}]')
 const missingImage = '127.0.0.1:1/nosuch:1'
-/** Runs what the container would, where only so many files may be open. */
+/** A command with a limit for open files. */
 const fewFiles = (limit: number, ...command: string[]) => ['sh', '-c', `ulimit -n ${limit}; exec "$0" "$@"`, ...command]
 const openAll = "try { for (;;) require('fs').openSync('/etc/hosts') } catch (e) { console.error(e.message) }"
-/** First takes all of its user's inotify instances, a user that nobody else on the machine is; the sidecar's group keeps its traffic out of the rules. */
+/**
+ * Takes all inotify instances of its user before it starts the sidecar. Nobody else on the machine has that user. The
+ * sidecar's group keeps its traffic out of the redirection rules.
+ */
 const noInotify = {
   securityContext: { runAsUser: 41337, runAsGroup: 1337 },
   command: [
@@ -333,7 +336,7 @@ services: { web: { subsets: { v1: { version: v1 }, v2: { version: v2 } }, timeou
 verify: { trafficChecks: true, timeout: 30s }
 `
   test('has all sidecars ready and in sync, refuses plaintext, and its traffic follows the policies', async () => {
-    // Once in a hundred runs chance puts a split outside its interval, and then the row says: run it again.
+    // Once in a hundred runs, a split is outside its interval by chance. The row then says to run it again.
     let { code, report } = await verify(policies)
     for (let again = 0; again < 2 && report.trafficChecks?.some(({ text }) => text.endsWith('run it again')); again++)
       ({ code, report } = await verify(policies))
@@ -359,7 +362,7 @@ verify: { trafficChecks: true, timeout: 30s }
       text: expect.stringMatching(/^[1-9]\d* retries, [1-9]\d* of them successful/) as string,
     })
     expect(deep['web ejections']?.text).toMatch(/^0 ejections/)
-    // A server that speaks first, under STRICT.
+    // A server that sends first, under STRICT.
     expect(deep['greeter reachable']).toEqual({
       ok: true,
       text: expect.stringMatching(/[1-9]\d* connections were made, 0 failed/) as string,
@@ -419,7 +422,7 @@ describe.each<SidecarForm>(['native', 'classic'])('with a %s sidecar,', (form) =
   beforeAll(async () => {
     await resetNamespace()
     await apply(...brokenPods(form))
-    // From here on pods with what istio-init needs are forbidden; those above are there already.
+    // From now on, pods with the rights of istio-init are forbidden. The pods above exist already.
     await label('pod-security.kubernetes.io/enforce=restricted')
     await apply(deployment('insecure', 'insecure', { form }))
     await until(60, () => kubectl('get', 'pods'), /probe +1\/2 +Running/)
@@ -479,7 +482,7 @@ describe.each<SidecarForm>(['native', 'classic'])('with a %s sidecar,', (form) =
       /^container app ended with exit code 1 \(Error\), \d+ restarts?: Error: no DB_HOST$/,
     ],
     ['that ran out of memory', 'oom', /^container app ended with exit code 137 \(OOMKilled\).*limit of 64Mi/],
-    // With 0 where the kernel took Envoy and its parent, pilot-agent, ended by itself.
+    // The exit code is 0 if the kernel killed Envoy and its parent, pilot-agent, ended by itself.
     [
       'whose sidecar ran out of memory',
       'proxy-oom',
@@ -546,7 +549,7 @@ test('verify names a pod that started before the Istio CNI plugin, and says what
     writeFileSync(file, JSON.stringify(pod('dry')))
     await until(60, () => kubectl('create', '--dry-run=server', '-o', 'json', '-f', file), init)
   }
-  // What istioctl writes there when the plugin is asked for. The plugin itself never comes: a race that the pod cannot win.
+  // istioctl writes this value if the config enables the plugin. The plugin never starts here, so the pod always loses the race.
   const withCni = JSON.parse(values) as { pilot: { cni: { enabled: boolean } } }
   withCni.pilot.cni.enabled = true
   try {
@@ -647,7 +650,7 @@ describe('without istiod,', () => {
   beforeAll(async () => {
     await resetNamespace()
     await kubectl('delete', 'envoyfilter', '--all')
-    // Pods are made while the injector answers, and started when it is gone.
+    // The injector answers while the test creates the pods, and is gone when they start.
     await apply(
       pod('no-config', { spec: gated }),
       pod('no-config-classic', { form: 'classic', spec: gated }),

@@ -1,4 +1,4 @@
-// The example workflow as users write it, run whole through act: checkout, the action from `./`, outputs, post step.
+// Runs a complete example workflow with act: checkout, the action from `./`, outputs, post step.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'

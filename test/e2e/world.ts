@@ -1,4 +1,4 @@
-// A cluster to act on, and what the action needs there: the embedded mesh, or kind where Docker is.
+// The cluster that tests run on, and the inputs that the action needs there: the embedded mesh, or kind if Docker runs.
 import { execFile } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -10,14 +10,14 @@ const exec = promisify(execFile)
 export const sampleApp = resolve(import.meta.dirname, '../../examples/sample-app')
 
 export type TestCluster = {
-  /** How the action is run there. */
+  /** How to run the action there. */
   runner: RunnerOptions
   /** Inputs that only this cluster needs. */
   inputs: Inputs
   run: (argv: readonly string[]) => Promise<string>
 }
 
-/** Stock Envoy publishes Istio's counters under a prefix, and istioctl comes from the mirror on loopback. */
+/** Starts the embedded mesh. Its stock Envoy adds a prefix to Istio's counters, and its mirror serves istioctl. */
 export async function embeddedMesh(): Promise<TestCluster> {
   await up()
   const env = meshEnv()
@@ -34,7 +34,7 @@ export async function embeddedMesh(): Promise<TestCluster> {
 
 const sampleImage = 'docker.io/mesh-canary/sample-app:1'
 
-/** A cluster that the action itself makes, or made before, with the sample app's image loaded; it stays. */
+/** A cluster that the action creates or has created before, with the image of the sample app. It stays afterwards. */
 export async function kindCluster(onLine: (line: string) => void): Promise<TestCluster> {
   const machine = runner()
   process.once('exit', machine.remove)
@@ -55,7 +55,7 @@ async function output([program = '', ...args]: readonly string[], env: Record<st
   return stdout
 }
 
-/** The sample app from scratch, with a v2 variant beside it when one is named, all of it running. */
+/** Deploys the sample app anew, with this variant of v2 if there is one, and waits until all of it runs. */
 export async function deploySampleApp(
   { run }: TestCluster,
   variant?: 'healthy' | 'failing' | 'slow' | 'crashing',
@@ -70,7 +70,7 @@ export async function deploySampleApp(
 
 const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
 
-/** A kubeconfig in the folder with the rights that deploy/rbac/deliver.yaml gives for the namespace, and no others. */
+/** Writes a kubeconfig with only the rights of deploy/rbac/deliver.yaml in the namespace. @returns its path. */
 export async function delivererKubeconfig(
   { run }: TestCluster,
   folder: string,
@@ -107,7 +107,7 @@ export async function delivererKubeconfig(
 
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
 
-/** The frontend's own totals, or another client's, since its pod started: the users' truth. */
+/** What the frontend or another client has counted since its pod started: the traffic as users see it. */
 export async function traffic({ run }: TestCluster, client = 'frontend'): Promise<Traffic> {
   const log = await run(['kubectl', '-n', 'sample-app', 'logs', `deploy/${client}`, '-c', client, '--tail', '5'])
   const line = log
@@ -117,7 +117,7 @@ export async function traffic({ run }: TestCluster, client = 'frontend'): Promis
   return line ? (JSON.parse(line) as { traffic: Traffic }).traffic : { sent: 0, failed: 0, versions: {} }
 }
 
-/** The weights that stand in the live VirtualService, by subset. */
+/** The weights in the VirtualService in the cluster, by subset. */
 export async function liveWeights({ run }: TestCluster, service = 'backend'): Promise<Record<string, number>> {
   const object = JSON.parse(
     await run(['kubectl', '-n', 'sample-app', 'get', 'virtualservice', service, '-o', 'json']),
@@ -129,7 +129,7 @@ export async function liveWeights({ run }: TestCluster, service = 'backend'): Pr
   )
 }
 
-/** One function of src/canary/traffic.ts, or `adopt`, called in the mesh's network. */
+/** Calls a function of src/canary/traffic/router.ts, or `adopt`, in the mesh's network. */
 export async function callInMesh({ run }: TestCluster, name: string, ...args: unknown[]): Promise<unknown> {
   return JSON.parse(
     await run([process.execPath, resolve(import.meta.dirname, 'call.ts'), name, JSON.stringify(args)]),
