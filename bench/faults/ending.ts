@@ -1,7 +1,9 @@
 // Describes where the traffic ended after a fault, only from the responses that the user got. Pure.
 import type { Line } from '../mesh/index.ts'
 
-/** `secondsToSafe`: until the last response of the version that ends without traffic; null if both versions have some. */
+/**
+ * `secondsToSafe`: until the last response of the version that ends without traffic; null if both versions have some.
+ */
 export type Ending = {
   endState: string
   secondsToSafe: number | null
@@ -11,8 +13,8 @@ export type Ending = {
 }
 
 /**
- * `struck`: when the fault happened (ms since the epoch). `healthy`: the versions on which traffic may end. `limitSeconds`: the time
- * limit for that, if there is one. `verdict`: the run's verdict, if it could report one.
+ * `faultAt`: when the fault happened (ms since the epoch). `healthy`: the versions on which traffic may end.
+ * `limitSeconds`: the time limit for that, if there is one. `verdict`: the run's verdict, if it could report one.
  */
 export type FaultOutcome = {
   faultAt: number
@@ -22,7 +24,10 @@ export type FaultOutcome = {
   requestsPerSecond: number
 }
 
-/** The last part of the log that counts as the end: long enough to contain responses of a version with a tenth of the requests. */
+/**
+ * The last part of the log that counts as the end: long enough to contain responses of a version with a tenth of the
+ * requests.
+ */
 export const endMs = 2_500
 /** Share of failed requests that is tolerated at the end. */
 const tolerated = 0.02

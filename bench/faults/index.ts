@@ -1,5 +1,5 @@
-// Measures whether traffic ends on one healthy version whatever fails during a run: its process killed or cancelled at every
-// point; the API server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
+// Measures whether traffic ends on one healthy version whatever fails during a run: its process killed or cancelled at
+// every point; the API server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
 // FAULTS='step 50|istiod' runs only the cases whose names match.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,8 +9,8 @@ import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import { delivererKubeconfig } from '../../test/e2e/world.ts'
 import { setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
 import {
-  allWell,
-  apiServerAway,
+  waitForHealthyCluster,
+  apiServerPaused,
   apiServerKilled,
   apiServerKilledOften,
   containerdKilled,
@@ -19,8 +19,8 @@ import {
   limitSeconds,
   sigint,
   sigkill,
-  sigkillWhileAway,
-  until,
+  sigkillWhileApiServerPaused,
+  waitUntil,
   type Fault,
 } from './faults.ts'
 import { describeEnding, endMs, type Ending } from './ending.ts'
@@ -30,14 +30,19 @@ const requestsPerSecond = 50
 const plan = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
 const logs = 'out/bench/faults'
 
-/** `inputs`: of every case, with the rights of a delivery only, because an administrator would not notice lost rights. */
+/**
+ * `inputs`: for all cases, with only the rights of a delivery, because an administrator would not notice missing
+ * rights.
+ */
 type FaultBench = Bench & { inputs: Inputs }
 type Case = { fault: Fault; point: Point }
 type Row = { fault: string; point: string; verdict: string | undefined } & Ending
 
 const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
 
-/** Cases with a healthy v2 come first, because another v2 takes seconds to roll out; faults of the cluster come last. */
+/**
+ * Cases with a healthy v2 come first, because another v2 takes seconds to roll out; faults of the cluster come last.
+ */
 function cases(): Case[] {
   const wanted = new RegExp(process.env['FAULTS'] ?? '', 'i')
   const signals = (['healthy', 'failing'] as const).flatMap((v2) => [
@@ -47,13 +52,13 @@ function cases(): Case[] {
   const ofCluster: Case[] = [
     ...[apiServerKilled, apiServerKilledOften].map((fault) => ({ fault, point: rollbackDecided })),
     { fault: apiServerKilled, point: step50Saved },
-    ...[apiServerKilled, apiServerAway, sigkillWhileAway, istiodKilled, containerdKilled].map((fault) => ({
+    ...[apiServerKilled, apiServerPaused, sigkillWhileApiServerPaused, istiodKilled, containerdKilled].map((fault) => ({
       fault,
       point: middleOfStep50,
     })),
   ]
   const all = [...signals, ...ofCluster]
-  const chosen = all.filter((each) => wanted.test(nameOf(each)))
+  const chosen = all.filter((benchCase) => wanted.test(nameOf(benchCase)))
   if (chosen.length === 0)
     throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
   return chosen
@@ -70,12 +75,14 @@ export async function bench(): Promise<{ table: string; result: object }> {
   const missed: string[] = []
   let v2: Point['v2'] = 'healthy'
   const began = Date.now()
-  for (const each of chosen) {
-    if (each.point.v2 !== v2) await deployV2(setup, (v2 = each.point.v2))
-    const row = await playUntilHit(setup, each)
+  for (const benchCase of chosen) {
+    if (benchCase.point.v2 !== v2) await deployV2(setup, (v2 = benchCase.point.v2))
+    const row = await playUntilHit(setup, benchCase)
     if (row) rows.push(row)
-    else missed.push(nameOf(each))
-    console.log(`[${Math.round((Date.now() - began) / 1000)} s] ${nameOf(each)}: ${row ? summaryOf(row) : missedIt}`)
+    else missed.push(nameOf(benchCase))
+    console.log(
+      `[${Math.round((Date.now() - began) / 1000)} s] ${nameOf(benchCase)}: ${row ? summaryOf(row) : missedText}`,
+    )
     await backToStart(setup)
   }
   await mesh.end()
@@ -84,20 +91,20 @@ export async function bench(): Promise<{ table: string; result: object }> {
 }
 
 const tries = 3
-const missedIt = `the run was past that point ${tries} times`
+const missedText = `the run was past that point ${tries} times`
 
 /** Repeats a case a few times if the run was faster than the sign of its point. */
-async function playUntilHit(setup: FaultBench, each: Case): Promise<Row | undefined> {
+async function playUntilHit(setup: FaultBench, benchCase: Case): Promise<Row | undefined> {
   for (let attempt = 1; ; attempt++) {
-    const row = await play(setup, each)
+    const row = await play(setup, benchCase)
     if (row || attempt === tries) return row
     await backToStart(setup)
   }
 }
 
 /** Undefined if the fault did not happen at that point. */
-async function play(setup: FaultBench, each: Case): Promise<Row | undefined> {
-  const { fault, point } = each
+async function play(setup: FaultBench, benchCase: Case): Promise<Row | undefined> {
+  const { fault, point } = benchCase
   const triggerFault = await fault.arm(setup.testCluster)
   const pointWatch = waitForPoint(setup.testCluster, point.sign)
   const logLines: string[] = []
@@ -111,25 +118,25 @@ async function play(setup: FaultBench, each: Case): Promise<Row | undefined> {
   if (isReached) await triggerFault({ kill: (signal) => kill(signal), ended })
   const main = await ended
   const post = fault.post ? await setup.post(main.state) : undefined
-  keep(each, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
+  writeLog(benchCase, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
   // A run that reports its verdict was not killed in time. The log of a killed run may lack lines that were under way.
-  const isHit =
+  const faultHit =
     isReached &&
-    (point.isThere?.(fault.post ? before : main.log) ?? true) &&
+    (point.isAtPoint?.(fault.post ? before : main.log) ?? true) &&
     (fault.post || main.outputs['verdict'] === undefined)
-  if (!isHit) return undefined
-  await untilOver(setup, faultAt, fault)
-  return rate(setup, each, faultAt, main)
+  if (!faultHit) return undefined
+  await waitForEnd(setup, faultAt, fault)
+  return rate(setup, benchCase, faultAt, main)
 }
 
-/** Without the masks, which are meant for the runner alone. */
-function keep(each: Case, before: string, after: string, post: string): void {
-  const text = [before, `--- ${nameOf(each)}`, after.trim(), post].join('\n')
-  writeFileSync(logFile(each), text.replaceAll(/^::add-mask::.*\n/gm, ''))
+/** Writes the log without the `add-mask` lines, which only the runner needs. */
+function writeLog(benchCase: Case, before: string, after: string, post: string): void {
+  const text = [before, `--- ${nameOf(benchCase)}`, after.trim(), post].join('\n')
+  writeFileSync(logFile(benchCase), text.replaceAll(/^::add-mask::.*\n/gm, ''))
 }
 
-async function rate(setup: FaultBench, each: Case, faultAt: number, { outputs }: ActionRun): Promise<Row> {
-  const { fault, point } = each
+async function rate(setup: FaultBench, benchCase: Case, faultAt: number, { outputs }: ActionRun): Promise<Row> {
+  const { fault, point } = benchCase
   const healthy = point.v2 === 'healthy' ? ['v1', 'v2'] : ['v1']
   const { verdict } = outputs
   const lines = await userLog(setup.testCluster, faultAt)
@@ -142,15 +149,15 @@ async function rate(setup: FaultBench, each: Case, faultAt: number, { outputs }:
   })
   if (!ending.safe)
     writeFileSync(
-      logFile(each),
+      logFile(benchCase),
       `--- unsafe: ${ending.why!}; struck at ${new Date(faultAt).toISOString()}\n${await clusterState(setup)}`,
       { flag: 'a' },
     )
   return { fault: fault.name, point: point.name, verdict, ...ending }
 }
 
-const logFile = (each: Case) =>
-  `${logs}/${nameOf(each)
+const logFile = (benchCase: Case) =>
+  `${logs}/${nameOf(benchCase)
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')}.log`
 
@@ -158,7 +165,7 @@ const kubectl = ({ testCluster }: FaultBench, ...args: string[]) =>
   testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 
 /** Waits until no promotion is unfinished or the limit is over, and then long enough to see where the traffic ends. */
-async function untilOver(setup: FaultBench, faultAt: number, fault: Fault): Promise<void> {
+async function waitForEnd(setup: FaultBench, faultAt: number, fault: Fault): Promise<void> {
   while (Date.now() < faultAt + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(setup)) !== '')
     await sleep(500)
   // The user logs once a second.
@@ -177,7 +184,7 @@ function holder(setup: FaultBench): Promise<string> {
   ).catch(() => 'not known')
 }
 
-/** What a person would look at after an unsafe ending. */
+/** The state of the cluster that explains an unsafe ending. */
 async function clusterState(setup: FaultBench): Promise<string> {
   const commands = [
     ['get', 'virtualservice', 'backend', '-o', 'jsonpath={.spec.http}'],
@@ -194,11 +201,11 @@ async function clusterState(setup: FaultBench): Promise<string> {
 
 /** Returns to all traffic on v1, no promotion, no guard, and a healthy cluster. */
 async function backToStart(setup: FaultBench): Promise<void> {
-  await allWell()
+  await waitForHealthyCluster()
   await setup.testCluster.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
   const { code, log } = await setup.act({ ...setup.inputs, stages: 'rollback' })
   if (code !== 0) throw new Error(`the traffic could not be returned to stable for the next case:\n${log}`)
-  await until(
+  await waitUntil(
     'a Lease or a guard is left',
     async () => (await kubectl(setup, 'get', 'leases,jobs', '-o', 'name')) === '',
   )
@@ -220,7 +227,8 @@ function summaryOf(row: Row): string {
 
 function summarize(rows: Row[], missed: string[]): { table: string; result: object } {
   const unsafeEndings = rows.filter(({ safe }) => !safe).length
-  // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the API server.
+  // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the
+  // API server.
   const signals = rows.filter(({ fault }) => [sigkill, sigint].some(({ name }) => name === fault))
   const slowestSecondsToSafe = Math.max(0, ...signals.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
   const cells = rows.map((row) => [
@@ -233,7 +241,7 @@ function summarize(rows: Row[], missed: string[]): { table: string; result: obje
     row.safe ? 'yes' : 'NO',
   ])
   return {
-    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after SIGKILL or SIGINT: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedIt}`).join('')}`,
+    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after SIGKILL or SIGINT: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedText}`).join('')}`,
     result: {
       unsafeEndings,
       slowestSecondsToSafe,

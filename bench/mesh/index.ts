@@ -7,8 +7,8 @@ import { deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/
 const config = join(import.meta.dirname, 'mesh.yaml')
 
 type Totals = { sent: number; v1: number; v2: number; failed: number }
-/** What the user saw in a period: counts, and the times (ms since the epoch) of the first and the last response of v2. */
-export type Seen = Totals & { firstV2: number | undefined; lastV2: number | undefined }
+/** What the user counted in a period, and the times (ms since the epoch) of the first and the last response of v2. */
+export type UserCounts = Totals & { firstV2: number | undefined; lastV2: number | undefined }
 
 export type Bench = {
   testCluster: TestCluster
@@ -16,8 +16,8 @@ export type Bench = {
   act: (inputs?: Inputs, options?: RunnerOptions) => Promise<ActionRun>
   /** The post step after a run that left this state. */
   post: (state: Record<string, string>) => Promise<ActionRun>
-  /** Does the work, and returns what the user saw from its start until a few seconds after it. */
-  watch: <T>(work: () => Promise<T>) => Promise<{ result: T; seen: Seen }>
+  /** Does the work, and returns what the user counted from its start until a few seconds after it. */
+  watch: <T>(work: () => Promise<T>) => Promise<{ result: T; counts: UserCounts }>
   end: () => Promise<void>
 }
 
@@ -89,8 +89,8 @@ function deployment(env: Record<string, string>): object {
 }
 
 /**
- * A line of the user's log: a response that is not a 200 of v1, or its totals since it started, and when (ms since the epoch)
- * each version last responded.
+ * A line of the user's log: a response that is not a 200 of v1, or its totals since it started, and when (ms since the
+ * epoch) each version last responded.
  */
 export type Line = {
   at: number
@@ -100,7 +100,7 @@ export type Line = {
   status?: number
 }
 
-async function watch<T>(testCluster: TestCluster, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
+async function watch<T>(testCluster: TestCluster, work: () => Promise<T>): Promise<{ result: T; counts: UserCounts }> {
   const from = Date.now()
   await sleep(1_500)
   const result = await work()
@@ -113,7 +113,7 @@ async function watch<T>(testCluster: TestCluster, work: () => Promise<T>): Promi
   const ofV2 = lines.filter(({ version }) => version === 'v2').map(({ at }) => at)
   return {
     result,
-    seen: {
+    counts: {
       sent: last.sent - first.sent,
       v1: last.v1 - first.v1,
       v2: last.v2 - first.v2,

@@ -90,23 +90,23 @@ function draw(
 ): void {
   const single = bursts === 'none' ? 1 : 0.5
   const clustered = bursts === 'clusters' ? baseline / 2 : 0
-  const own = canary - baseline
+  const extraFailures = canary - baseline
   for (const [tally, part, failing] of [
-    [seen.canary, share, single * baseline + own],
+    [seen.canary, share, single * baseline + extraFailures],
     [seen.stable, 1 - share, single * baseline],
   ] as const) {
     if (part === 0) continue
     const requests = rate * part * seconds
-    const struck = rate * part * outage * outageShare
-    const good = Math.max(0, requests * (1 - failing - clustered) - struck)
-    const [failures, stuck, slow] = [
+    const requestsInOutage = rate * part * outage * outageShare
+    const good = Math.max(0, requests * (1 - failing - clustered) - requestsInOutage)
+    const [failures, failedInOutage, slow] = [
       poisson(random, requests * Math.min(1, failing)),
-      poisson(random, struck),
+      poisson(random, requestsInOutage),
       poisson(random, good * slowShare),
     ]
-    tally.failures += failures + stuck
-    tally.slow += slow + stuck
-    tally.requests += failures + stuck + slow + poisson(random, good * (1 - slowShare))
+    tally.failures += failures + failedInOutage
+    tally.slow += slow + failedInOutage
+    tally.requests += failures + failedInOutage + slow + poisson(random, good * (1 - slowShare))
   }
   if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, seen)
 }

@@ -1,4 +1,5 @@
-// Runs a workflow with act, as GitHub would, in the mesh's network. It ignores the act configuration of the current user.
+// Runs a workflow with act, as GitHub would, in the mesh's network. It ignores the act configuration of the current
+// user.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// The built bundle plans, creates, merges, changes and deletes policies on the real mesh, and finally uninstalls the mesh.
-// The tests build on each other: they start with a cluster without Istio, and end with one.
+// The built bundle plans, creates, merges, changes and deletes policies on the real mesh, and finally uninstalls the
+// mesh. The tests build on each other: they start with a cluster without Istio, and end with one.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'

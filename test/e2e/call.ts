@@ -1,5 +1,5 @@
-// Calls one function of src/canary inside the mesh's network: `node call.ts NAME '[…]'`. The JSON list has the arguments
-// after the cluster. Prints the result as JSON.
+// Calls one function of src/canary inside the mesh's network: `node call.ts NAME '[…]'`. The JSON list has the
+// arguments after the cluster. Prints the result as JSON.
 import { tmpdir } from 'node:os'
 import { adopt } from '../../src/canary/controller/adopt.ts'
 import * as traffic from '../../src/canary/traffic/router.ts'

@@ -1,5 +1,5 @@
-// A user's checkout: a repository with this action and the sample app. Its config files also have the settings that only
-// the embedded mesh needs: the mirror for istioctl, the images with stock Envoy, its metrics, and short intervals.
+// A user's checkout: a repository with this action and the sample app. Its config files also have the settings that
+// only the embedded mesh needs: the mirror for istioctl, the images with stock Envoy, its metrics, and short intervals.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

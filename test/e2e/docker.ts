@@ -1,11 +1,12 @@
-// A fake of the program `docker`, because the tests have no Docker daemon. It answers kind and the action from a file, and
-// records its calls. It starts no container, so the tests that use it run the real kind and the real action without nodes.
+// A fake of the program `docker`, because the tests have no Docker daemon. It answers kind and the action from a file,
+// and records its calls. It starts no container, so the tests that use it run the real kind and the real action without
+// nodes.
 import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
- * `nodes`: the existing containers. `images`: names of the existing images. `run`: how `docker run` ends, once `together`
- * of them run. `mapped`: host address of each node port. `kubeconfig`: path of a file.
+ * `nodes`: the existing containers. `images`: names of the existing images. `run`: how `docker run` ends, once
+ * `together` of them run. `mapped`: host address of each node port. `kubeconfig`: path of a file.
  */
 export type Answers = {
   nodes: { name: string; cluster: string; state: string }[]

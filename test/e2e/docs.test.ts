@@ -1,6 +1,6 @@
-// Runs the commands of the documentation unchanged: each page from top to bottom, in a fresh checkout, on the mesh. A text
-// block directly after a block of commands shows their output. test/unit/docs.test.ts checks the npm commands, because
-// those run this suite.
+// Runs the commands of the documentation unchanged: each page from top to bottom, in a fresh checkout, on the mesh. A
+// text block directly after a block of commands shows their output. test/unit/docs.test.ts checks the npm commands,
+// because those run this suite.
 import { execFile, spawn } from 'node:child_process'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

@@ -21,8 +21,8 @@ export type EchoRequest = {
 }
 
 /**
- * A Node.js program that sends requests, one after the other or all at once, and prints the responses. Each request has its
- * own connection.
+ * A Node.js program that sends requests, one after the other or all at once, and prints the responses. Each request has
+ * its own connection.
  */
 export function clientProgram({
   url = 'http://echo:8080/',

@@ -1,6 +1,6 @@
-// Runs the unchanged workflows of examples/workflows with act in a user's checkout, in the order in which a team would adopt
-// them. Not covered: `cluster: kind`, which needs Docker (.github/workflows/kind.yml runs it), and what only GitHub does: the
-// approval for the environment `production`, the wait for `concurrency`, and the schedule.
+// Runs the unchanged workflows of examples/workflows with act in a user's checkout, in the order in which a team would
+// adopt them. Not covered: `cluster: kind`, which needs Docker (.github/workflows/kind.yml runs it), and what only
+// GitHub does: the approval for the environment `production`, the wait for `concurrency`, and the schedule.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

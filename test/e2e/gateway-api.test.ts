@@ -1,5 +1,5 @@
-// The Gateway API on the real mesh: the CRDs in the version of Istio's go.mod, a Gateway for which istiod creates a proxy,
-// and the HTTPRoute of `expose`. The cluster has no CRDs of the Gateway API before and after these tests.
+// The Gateway API on the real mesh: the CRDs in the version of Istio's go.mod, a Gateway for which istiod creates a
+// proxy, and the HTTPRoute of `expose`. The cluster has no CRDs of the Gateway API before and after these tests.
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goModule } from '../mesh/index.ts'

@@ -1,5 +1,6 @@
-// A local replacement for GitHub: a repository to fetch from and push to, and act as the runner. Third-party actions and the
-// program gh are fakes that only record or print their inputs, because they would need GitHub. Checkout and artifacts work.
+// A local replacement for GitHub: a repository to fetch from and push to, and act as the runner. Third-party actions
+// and the program gh are fakes that only record or print their inputs, because they would need GitHub. Checkout and
+// artifacts work.
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'

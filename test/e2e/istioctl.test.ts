@@ -1,5 +1,5 @@
-// How the built bundle gets istioctl from a release onto the PATH: from the mesh's mirror, from a faulty mirror, and through
-// act's cache.
+// How the built bundle gets istioctl from a release onto the PATH: from the mesh's mirror, from a faulty mirror, and
+// through act's cache.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -172,7 +172,8 @@ test('two concurrent installs into one empty tool cache each have a complete bin
 test('the second job downloads nothing if the jobs share a cache', async () => {
   const temp = join(folder, 'temp')
   mkdirSync(temp)
-  // Of a hosted runner the temporary folder is the same in every job, which act's is not, and the tool cache is empty, which act's does not stay.
+  // As on hosted runners: all jobs have the same temporary folder, and the tool cache starts empty. act guarantees
+  // neither.
   const job = (name: string, more: object = {}) => ({
     'runs-on': 'ubuntu-latest',
     ...more,

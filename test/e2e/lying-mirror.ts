@@ -1,5 +1,5 @@
-// A faulty mirror, with a path for each fault: `/bad-sum`, `/truncated`, `/busy`, `/away`, `/loop`, `/traversal`, `/slow`.
-// It listens on a free port and prints it, then one line for each request. Its istioctl is a script.
+// A faulty mirror, with a path for each fault: `/bad-sum`, `/truncated`, `/busy`, `/away`, `/loop`, `/traversal`,
+// `/slow`. It listens on a free port and prints it, then one line for each request. Its istioctl is a script.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'

@@ -1,4 +1,5 @@
-// One test for each policy on the real mesh: the built bundle applies it, a client sends traffic, the test checks the effect.
+// One test for each policy on the real mesh: the built bundle applies it, a client sends traffic, the test checks the
+// effect.
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'

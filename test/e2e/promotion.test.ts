@@ -1,5 +1,5 @@
-// Promotions on the real mesh: a runner runs the built bundle while users send steady traffic. Each option of a plan has
-// a test here. traffic.test.ts tests how the objects change.
+// Promotions on the real mesh: a runner runs the built bundle while users send steady traffic. Each option of a plan
+// has a test here. traffic.test.ts tests how the objects change.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'

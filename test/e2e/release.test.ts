@@ -1,5 +1,6 @@
-// Runs the workflows of this repository with act: a release from its tag to the major tag, and dist on a pull request of
-// Dependabot. Not covered, because only GitHub has them: the approval, the attestation, the release itself, kind, CodeQL.
+// Runs the workflows of this repository with act: a release from its tag to the major tag, and dist on a pull request
+// of Dependabot. Not covered, because only GitHub has them: the approval, the attestation, the release itself, kind,
+// CodeQL.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Several control planes on the real mesh: the built bundle installs them, moves workloads under traffic, moves them back
-// after a failure, and removes control planes. The tests build on each other: they start and end without Istio.
+// Several control planes on the real mesh: the built bundle installs them, moves workloads under traffic, moves them
+// back after a failure, and removes control planes. The tests build on each other: they start and end without Istio.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// Runs the built action as GitHub's runner does: with INPUT_ variables and the runner's files, first main and then post.
+// Runs the built action as GitHub's runner does: with INPUT_ variables and the runner's files, first main and then
+// post.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

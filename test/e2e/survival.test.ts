@@ -1,5 +1,5 @@
-// Interrupted promotions on the real mesh: killed and cancelled runs, concurrent runs, changes of the routes by others, and
-// a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
+// Interrupted promotions on the real mesh: killed and cancelled runs, concurrent runs, changes of the routes by others,
+// and a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'

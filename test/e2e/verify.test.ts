@@ -1,5 +1,5 @@
-// Verification on the real mesh. The tests provoke every cause once, with both forms of the sidecar where it matters, and
-// check the mTLS mode by connecting, the state of the proxies, and the policies by their traffic.
+// Verification on the real mesh. The tests provoke every cause once, with both forms of the sidecar where it matters,
+// and check the mTLS mode by connecting, the state of the proxies, and the policies by their traffic.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -549,7 +549,8 @@ test('verify names a pod that started before the Istio CNI plugin, and says what
     writeFileSync(file, JSON.stringify(pod('dry')))
     await until(60, () => kubectl('create', '--dry-run=server', '-o', 'json', '-f', file), init)
   }
-  // istioctl writes this value if the config enables the plugin. The plugin never starts here, so the pod always loses the race.
+  // istioctl writes this value if the config enables the plugin. The plugin never starts here, so the pod always loses
+  // the race.
   const withCni = JSON.parse(values) as { pilot: { cni: { enabled: boolean } } }
   withCni.pilot.cni.enabled = true
   try {
