@@ -3,7 +3,7 @@
 // response.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { State } from '../../src/canary/state/machine.ts'
+import type { State } from '../../src/canary/state/types.ts'
 import type { Inputs } from '../../test/e2e/runner.ts'
 import type { TestCluster } from '../../test/e2e/world.ts'
 

@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goModule } from '../mesh/index.ts'
-import type { Split } from '../../src/canary/traffic/router.ts'
+import type { Split } from '../../src/policies/routes.ts'
 import { deployEchoApp, clientProgram, eventually, statuses, versions, type EchoResponse } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
 import { callInMesh, embeddedMesh, type TestCluster } from './world.ts'

@@ -110,7 +110,7 @@ describe('after a kill without a post step,', () => {
     await eventually(async () => expect(await liveWeights(testCluster)).toEqual(allAtV1))
     await eventually(async () => expect((await lease()).spec?.holderIdentity).toBe(''))
     expect(
-      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryPutBack', '-o', 'json')),
+      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryRolledBack', '-o', 'json')),
     ).toMatchObject({
       items: expect.arrayContaining([
         expect.objectContaining({
@@ -132,7 +132,7 @@ describe('after a kill without a post step,', () => {
   test('the next run takes over the Lease of a run that had not written a weight yet', async () => {
     await runAction({}, { options: killAt('at weight 0') })
     const { outputs, log } = await runAction({})
-    expect(log).toContain('waiting to see whether it lives')
+    expect(log).toContain('waiting to see whether that run is alive')
     expect(outputs['verdict']).toBe('promoted')
   })
 })

@@ -1,6 +1,6 @@
 // The traffic router on the real mesh: what the objects contain, and which version responds.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Split } from '../../src/canary/traffic/router.ts'
+import type { Split } from '../../src/policies/routes.ts'
 import { plausible } from '../../src/statistics/binomial.ts'
 import {
   deployEchoApp,

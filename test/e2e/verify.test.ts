@@ -624,7 +624,7 @@ describe('on a node with broken network plugins,', () => {
     [
       'that needs a missing plugin',
       'unplugged',
-      /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*take it out of the CNI configuration/,
+      /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*remove it from the CNI configuration/,
     ],
     [
       'that was placed there',
@@ -634,7 +634,7 @@ describe('on a node with broken network plugins,', () => {
     [
       'that is not placed there',
       'unplaced',
-      /^no node takes the pod: .*untolerated taint.*; see why the node has its taint/,
+      /^no node takes the pod: .*untolerated taint.*; check why the node has its taint/,
     ],
   ])('verify reports the cause for a pod %s', (_, name, cause) => {
     expect(causesByPod[name]).toMatch(cause)

@@ -104,7 +104,7 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
       limitMs: 10_000,
       cache: false,
       signal,
-      tell: { info: () => undefined, warning: () => undefined },
+      log: { info: () => undefined, warning: () => undefined },
     })
     expect(path).toBe(join(cache, 'istioctl', version, arch, platform === 'win32' ? 'istioctl.exe' : 'istioctl'))
     expect(asked.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([

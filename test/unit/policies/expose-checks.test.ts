@@ -1,6 +1,6 @@
 // A cluster that can only be read, faked: what of it may not be read, or is not served at all, differs from case to case.
 import { expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type KubeObject } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { exposeFaults } from '../../../src/policies/expose-checks.ts'

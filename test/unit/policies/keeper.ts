@@ -1,7 +1,8 @@
 // A cluster that keeps what is applied, and a note of all that is written. It is a fake because what matters here, the order
 // of the writes and what is done with a refusal, cannot be told from the outcome on a real one. Each apply touches what the
 // server keeps beside the object: its version, and who owns which field. A dry run only answers.
-import type { ApiError, Cluster } from '../../../src/cluster/client.ts'
+import type { Cluster } from '../../../src/cluster/client.ts'
+import type { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type Kind, type KubeObject } from '../../../src/cluster/objects.ts'
 import { clusterWith } from '../fixtures.ts'
 

@@ -1,6 +1,6 @@
 // Lists of a cluster, faked: what a mesh has in its configuration is only data here; the effect is seen in test/e2e/policies.test.ts.
 import { expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { missingTracing } from '../../../src/policies/tracing-check.ts'
 import { clusterWith, configOf } from '../fixtures.ts'
