@@ -31,7 +31,7 @@ afterAll(() => rmSync(repository, { recursive: true, force: true }))
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const run = (name: string, trigger: Partial<Trigger> = {}) =>
   act(testCluster, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
-const delivererInputs = (name: string, trigger: Partial<Trigger> = {}) =>
+const runAsDeliverer = (name: string, trigger: Partial<Trigger> = {}) =>
   run(name, { secrets: { KUBECONFIG: deliverer }, ...trigger })
 const pullRequest = {
   on: 'pull_request',
@@ -58,7 +58,7 @@ describe('plan.yml, on a pull request', () => {
   test('shows the difference to the cluster for a branch, and changes nothing', async () => {
     const { code, log } = await withConfig(
       (text) => text.replace('timeout: 10s', 'timeout: 5s'),
-      () => delivererInputs('plan', pullRequest),
+      () => runAsDeliverer('plan', pullRequest),
     )
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
@@ -86,14 +86,14 @@ describe('gated-canary.yml', () => {
       jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } },
     }
     writeFileSync(join(repository, 'examples/workflows/refused.yml'), dump(refused))
-    const { code, log } = await delivererInputs('refused')
+    const { code, log } = await runAsDeliverer('refused')
     expect(log).toContain('all traffic of backend is back at v1')
     expect(code).toBe(1)
     expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
   test('stops at 25, and continues from there in the job after the approval', async () => {
-    const { code, log } = await delivererInputs('gated-canary')
+    const { code, log } = await runAsDeliverer('gated-canary')
     expect(log).toContain('verdict: promoted, weight: 100')
     expect(log).not.toContain('all traffic of backend is back')
     expect(code).toBe(0)
@@ -103,13 +103,13 @@ describe('gated-canary.yml', () => {
 
 describe('drift.yml, on its schedule', () => {
   test('succeeds while the cluster matches the repository, and accepts promoted weights', async () => {
-    const { code } = await delivererInputs('drift', { on: 'schedule' })
+    const { code } = await runAsDeliverer('drift', { on: 'schedule' })
     expect(code).toBe(0)
   })
 
   test('fails and shows the difference if a policy is missing', async () => {
     await kubectl('delete', 'peerauthentication', 'default')
-    const { code, log } = await delivererInputs('drift', { on: 'schedule' })
+    const { code, log } = await runAsDeliverer('drift', { on: 'schedule' })
     expect(log).toContain('PeerAuthentication default: create')
     expect(log).toContain('1 objects in the cluster are not what the repository says')
     expect(code).toBe(1)
@@ -124,7 +124,7 @@ describe('drift.yml, on its schedule', () => {
       '-p',
       '[{"op":"replace","path":"/spec/http/0/timeout","value":"99s"}]',
     )
-    const { code, log } = await delivererInputs('drift', { on: 'schedule' })
+    const { code, log } = await runAsDeliverer('drift', { on: 'schedule' })
     expect(log).toContain(
       'VirtualService sample-app/backend has fields that another manager owns: conflict with "kubectl-patch"',
     )

@@ -135,7 +135,7 @@ test('the action asks a mirror a third time after two responses of 500', () =>
     ).toHaveLength(3)
   }))
 
-test('the action follows a redirect to another host without sending or printing the password of the mirror', () =>
+test('the action follows a redirect to another server without sending or printing the password of the mirror', () =>
   withRunner(async (machine) => {
     const { code, log, outputs } = await machine.main(
       planInputs({ mirror: `${faultyMirrorUrl.replace('://', '://me:s3cret@')}/away` }),

@@ -171,7 +171,7 @@ test('kind creates the requested nodes, image and ports; the run reports an occu
   )
 })
 
-test('the post step deletes a cluster whose creation was killed, with and without `keep`', async () => {
+test('the post step deletes a cluster whose creation was killed, even with `keep`', async () => {
   const machine = await machineWith({ run: 'hangs' })
   const main = await machine.main(machine.inputs(', keep: true'), {
     onStart: (_, kill) =>

@@ -164,7 +164,7 @@ describe('between callers and a service,', () => {
     })
   })
 
-  test('requests with the same header go to one pod, and requests with different ones do not', async () => {
+  test('requests with the same header go to one pod, and those with different headers use both pods', async () => {
     await policies(echo('loadBalancer: { consistentHash: { header: x-user } }'))
     await eventually(async () => {
       const pods = new Set<string | undefined>()

@@ -328,7 +328,7 @@ describe('a bad v2', () => {
     expect(report?.promotions[0]?.secondsToSafe).toBeLessThan(10)
   })
 
-  test('is rolled back if it hangs, because its own sidecar counts the requests whose clients gave up', async () => {
+  test('is rolled back if it hangs, because requests that time out count as failed', async () => {
     await deployV2({ DELAY_MS: '60000' })
     const sections = { services: { backend: { ...policy, timeout: '1s' }, reviews } }
     const { outputs, report, log } = await runAction({ service: 'backend' }, { sections })
@@ -356,7 +356,7 @@ describe('a v2 whose pods are broken', () => {
       }),
     )
 
-  test('gets no traffic if it never becomes ready, and the reason names the pod', async () => {
+  test('gets no traffic if it never becomes ready, and the error has the cause', async () => {
     onTestFinished(() =>
       container({ readinessProbe: { httpGet: { path: '/healthz', port: 'http' } } }).then(() => undefined),
     )
