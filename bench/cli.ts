@@ -1,5 +1,6 @@
 // `npm run bench -- NAME`: runs one of the benchmarks in this folder, prints its table and writes out/bench/NAME.json.
-// `npm run bench -- publish [NAME …]`: copies those results to docs/measurements/, from which the documentation is made.
+// `npm run bench -- publish [NAME …]`: copies those results to docs/measurements/, from which the documentation is
+// made.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { publish } from '../dev/measurements.ts'
 

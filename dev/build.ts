@@ -1,13 +1,17 @@
-// `npm run build`: the bundles in dist/ (the action's, the command line's and the guard's), their source maps and licences.
+// `npm run build`: the bundles in dist/ (the action's, the command line's and the guard's), their source maps and
+// licences.
 import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { build as esbuild, type BuildOptions, type Metafile, type OutputFile, type Plugin } from 'esbuild'
 import { shrinkSourceMap } from './source-maps.ts'
 
-/** Names that packages give to the files with their licences. */
+/** The names of licence files in packages. */
 const licenceFiles = ['LICEN[CS]E*', 'licen[cs]e*', 'COPYING*', 'NOTICE*']
 
-/** Packages that do nothing when loaded but do not declare it (`sideEffects: false`); without that, esbuild keeps all of their code. */
+/**
+ * Packages that do nothing when loaded but do not declare it (`sideEffects: false`); without that, esbuild keeps all of
+ * their code.
+ */
 const withoutSideEffects = ['@kubernetes/client-node', '@actions/core']
 
 const treeShaking: Plugin = {
@@ -19,7 +23,8 @@ const treeShaking: Plugin = {
         path.startsWith(`${name}/`) ||
         (path.startsWith('.') && where.importer.includes(`/node_modules/${name}/`))
       if (pluginData === treeShaking || !withoutSideEffects.some(inside)) return undefined
-      // Most imports name a file. Resolving those here saves two messages to esbuild each, and half of the build's time.
+      // Most imports name a file. Resolving those here saves two messages to esbuild each, and half of the build's
+      // time.
       if (path.startsWith('.') && path.endsWith('.js'))
         return { path: join(where.resolveDir, path), sideEffects: false }
       return { ...(await build.resolve(path, { ...where, pluginData: treeShaking })), sideEffects: false }
@@ -27,7 +32,8 @@ const treeShaking: Plugin = {
   },
 }
 
-// The folder given here appears in the source maps and thereby in the names of the chunks: it must not depend on where the files go.
+// The folder given here appears in the source maps and thereby in the names of the chunks: it must not depend on where
+// the files go.
 const common = {
   bundle: true,
   outdir: 'dist',
@@ -44,8 +50,8 @@ const common = {
 } satisfies BuildOptions
 
 /**
- * Replaces `folder`. Each dynamic import becomes a file of its own, so that the program can report a wrong input before it loads the rest.
- * Tests add `plugins` to plant a failure.
+ * Replaces `folder`. Each dynamic import becomes a file of its own, so that the program can report a wrong input before
+ * it loads the rest. Tests add `plugins` to plant a failure.
  */
 export async function build(folder: string, plugins: Plugin[] = []): Promise<void> {
   const action = await esbuild({
@@ -53,7 +59,8 @@ export async function build(folder: string, plugins: Plugin[] = []): Promise<voi
     entryPoints: ['src/index.ts', 'src/cli.ts'],
     splitting: true,
     chunkNames: '[name]-[hash]',
-    // `external` adds no comment to the bundles: Node.js loads no map at start, src/runtime/stack.ts loads one when it prints a stack.
+    // `external` adds no comment to the bundles: Node.js loads no map at start, src/runtime/stack.ts loads one when it
+    // prints a stack.
     sourcemap: 'external',
     sourcesContent: false,
     plugins: [treeShaking, ...plugins],

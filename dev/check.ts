@@ -1,4 +1,5 @@
-// `npm run check`: types, lint, workflows, and that everything generated is what its source makes. No cluster.
+// `npm run check`: types, format, imports, lint, workflows, and that all generated files match their sources. No
+// cluster.
 import { execFile } from 'node:child_process'
 import { globSync, readFileSync, readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -32,10 +33,10 @@ const checks: Record<string, () => Promise<unknown>> = {
   dist,
 }
 
-/** Those of this repository, and the examples for others. */
+/** The workflows of this repository, and the examples for users. */
 const workflows = ['.github/workflows/*.yml', 'examples/workflows/*.yml']
 
-/** As strict as it can be about what a workflow says by itself; what it would ask GitHub about is left out. */
+/** The strictest checks that need only the workflow files. Checks that need GitHub are off. */
 function zizmor(): string[] {
   return [
     '--offline',
@@ -50,18 +51,18 @@ function zizmor(): string[] {
   ]
 }
 
-/** @throws Error naming each file in the folder that Biome would format differently. */
+/** @throws Error that names each file in the folder that Biome would format differently */
 export async function checkFormat(folder: string): Promise<void> {
   await exec('biome', ['format', '--colors=off', `--config-path=${root}`, '.'], { cwd: folder })
 }
 
-/** @throws Error naming each import below the folder's src that goes up, sideways or round in a circle. */
+/** @throws Error that names each import below the folder's src that goes up, sideways or round in a circle */
 export async function checkImports(folder: string): Promise<void> {
   const config = join(root, '.dependency-cruiser.mjs')
   await exec('depcruise', ['--no-progress', '--config', config, 'src'], { cwd: folder })
 }
 
-/** @throws Error when dist is not, file by file, what src makes. */
+/** @throws Error if a file in dist differs from the build of src */
 export async function dist(): Promise<void> {
   await build(scratch)
   const files = readdirSync(scratch)
@@ -73,7 +74,7 @@ export async function dist(): Promise<void> {
 
 export type Result = { passed: number; failed: number }
 
-/** Runs all checks side by side and tells each as it ends. */
+/** Runs all checks concurrently and prints each result at once. */
 export async function check(): Promise<Result> {
   const results = await Promise.all(
     Object.entries(checks).map(async ([name, work]) => {

@@ -59,7 +59,7 @@ const inputRows: InputRow[] = Object.entries(inputs).map(([name, { path, example
   return { name, key: path.join('.'), description, default: value, example }
 })
 
-/** Old names of keys and inputs with the new ones, as they are written. */
+/** The old names of keys and inputs with the new ones, as users write them. */
 const renamed = [
   ...Object.entries(renamedKeys).map(([old, name]): [string, string] => [old, old.replace(/[^.]+$/, name)]),
   ...Object.entries(renamedInputs).map(([old, name]): [string, string] => [`input ${old}`, `input ${name}`]),
@@ -71,7 +71,7 @@ function readme(): string {
   return between(text, 'measured', shortTable())
 }
 
-/** Every generated file with what it should hold. */
+/** Every generated file with its content. */
 export function generated(): { file: string; text: string }[] {
   return [
     { file: 'action.yml', text: actionYml() },

@@ -1,4 +1,4 @@
-// The rooms of src from the lowest to the highest: each may import from those before it, and from itself.
+// The folders of src from the lowest to the highest: each may import from those before it, and from itself.
 // `npm run check` holds the imports to this order (dependency-cruiser, type imports included).
 export const layers = [
   ['runtime'],

@@ -1,10 +1,10 @@
-// The measured figures of the documentation, from docs/measurements/*.json: one source, so that no two places disagree.
+// Renders the measured figures of the documentation from docs/measurements/*.json, so that no two places disagree.
 // `npm run bench -- publish` copies the results of out/bench/ there; `node dev/generate.ts` renders them.
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { page, table } from './reference.ts'
 
-/** What a file in docs/measurements/ holds. `source` says where the numbers come from. */
+/** The content of a file in docs/measurements/. `source` says where the numbers come from. */
 type Measurement<T> = { measuredAt: string; machine: string; source: string; result: T }
 
 type Detection = { medianSecondsToSafe: number; medianFailedRequests: number }
@@ -59,7 +59,9 @@ export function shortTable(): string {
   )
 }
 
-/** The comparison of the README. Facts about the others: docs/from-flagger.md and docs/from-argo-rollouts.md. */
+/**
+ * The comparison of the README. docs/from-flagger.md and docs/from-argo-rollouts.md have the facts about the others.
+ */
 export function comparisonTable(): string {
   const { worstFalseRollbackRate, worstOfOthers } = read('simulate').result
   const falseRollbacks = (rule: string) =>

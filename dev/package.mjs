@@ -1,6 +1,7 @@
-// `node dev/package.mjs`: the command line as an npm package, out/mesh-canary-VERSION.tgz. The bundles hold what they need, so the
-// package asks for no other; the repository's own package.json is private, for it would bring all of these along.
-// Plain JavaScript without a dependency: the release runs it where it may write, on whatever Node.js is there.
+// `node dev/package.mjs`: packs the command line as an npm package, out/mesh-canary-VERSION.tgz. The bundles contain
+// their dependencies, so the package has none. The package.json of the repository is private, because it would bring
+// them all.
+// Plain JavaScript without dependencies: the release runs it in a job that may write, on the Node.js of the runner.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 // Draws promotions: the canary's weight, the failed requests and the verdict over time.
-// `node dev/picture.ts` keeps what `npm start` left in out/report.json and draws it: a promoted canary as docs/run.svg, a
-// rolled-back one as docs/run-bad.svg. `node dev/generate.ts` draws both again from docs/measurements/.
+// `node dev/picture.ts` keeps and draws the report that `npm start` wrote to out/report.json: a promoted canary as
+// docs/run.svg, a rolled-back one as docs/run-bad.svg. `node dev/generate.ts` draws both again from docs/measurements/.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import type { PromotionReport, Report, StepReport } from '../src/report/report.ts'
@@ -71,7 +71,7 @@ const middle = 'text-anchor="middle"'
 const atEnd = 'text-anchor="end"'
 const endOf = ({ startSeconds, seconds }: StepReport) => startSeconds + seconds
 
-/** A stair: 0 until the first step, then each step's weight, then the weight at the end. */
+/** The weight over time: 0 until the first step, then the weight of each step, then the weight at the end. */
 function weightLine(steps: StepReport[], lastWeight: number, decided: number, end: number): Point[] {
   const changes: Point[] = [
     ...steps.map(({ startSeconds, weight }): Point => [startSeconds, weight]),
@@ -84,7 +84,7 @@ function weightLine(steps: StepReport[], lastWeight: number, decided: number, en
   return [[0, 0], ...stair, [end, lastWeight]]
 }
 
-/** Failed requests of both versions so far; within a step they are drawn as if they came evenly. */
+/** The failed requests of both versions so far, spread evenly over each step. */
 function failureLine(steps: StepReport[], end: number): Point[] {
   let failed = 0
   const points = steps.flatMap((step): Point[] => {
@@ -105,7 +105,7 @@ function gridLine(y: number, label: string): string[] {
   ]
 }
 
-/** At most eight marks, at round numbers of seconds. */
+/** At most eight marks on the time axis, at round numbers of seconds. */
 function secondMarks(end: number): number[] {
   const apart = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600].find((each) => end / each <= 8) ?? 1800
   return Array.from({ length: Math.floor(end / apart) + 1 }, (_, i) => i * apart)

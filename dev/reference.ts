@@ -1,5 +1,5 @@
-// Renders the generated pages of the documentation: docs/reference/ and docs/policies.md. Pure, apart from reading the
-// golden files.
+// Renders the generated pages of the documentation: docs/reference/ and docs/policies.md. Its only effect is to read
+// the golden files.
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Node } from '../src/config/published.ts'
 
@@ -77,7 +77,7 @@ function entryOf({ additionalProperties }: Node): Node | undefined {
   return typeof additionalProperties === 'object' ? additionalProperties : undefined
 }
 
-/** One section for each policy: the config, and the objects it becomes, from the golden files of the compiler's tests. */
+/** A section for each policy: the config and its objects, from the golden files of the compiler's tests. */
 export function policiesPage(): string {
   const folder = 'test/golden'
   const names = readdirSync(folder)
@@ -129,7 +129,7 @@ function scalarText(value: unknown): string {
   return isScalar ? String(value) : ''
 }
 
-/** `text` with `body` between the markers of this name. */
+/** Returns `text` with `body` between the markers of this name. */
 export function between(text: string, name: string, body: string): string {
   const [from, to] = [`<!-- ${name}: generated -->`, `<!-- /${name} -->`]
   const [start, end] = [text.indexOf(from), text.indexOf(to)]

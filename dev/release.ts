@@ -1,22 +1,22 @@
-// `npm run release -- vX.Y.Z`: whether a tag can be released, and what the release is to be. Changes nothing: the workflow release.yml
-// publishes what this finds, and a maintainer sees it before the tag is pushed.
+// `npm run release -- vX.Y.Z`: checks whether a tag can be released, and prints the release. It changes nothing: a
+// maintainer runs it before the push of the tag, and the workflow release.yml publishes its output.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setOutput } from '@actions/core'
 import { parse, rcompare, type SemVer } from 'semver'
 import { dist } from './check.ts'
 
-/** What the releases that there are make of a new one. */
+/** The relation of a new release to the existing ones. */
 export type Place = {
-  /** The release that its changes are counted from. */
+  /** The release that the list of changes starts from. */
   previous: string | undefined
-  /** `v1`: the tag to move to it; none for a prerelease, nor for a patch of an older minor version. */
+  /** The tag to move to it, such as `v1`. None for a prerelease, and none for a patch of an older minor version. */
   major: string | undefined
-  /** Whether it is the newest of all. */
+  /** True if it is the newest of all stable releases. */
   latest: boolean
 }
 
-/** @throws Error when the tag is no version. Tags that are none are not looked at. */
+/** Ignores tags that are no versions. @throws Error if `tag` is no version */
 export function place(tag: string, tags: readonly string[]): Place {
   const version = versionOf(tag)
   if (!version) throw new Error(`${tag} is no version: expected v1.2.3 or, for a prerelease, v1.2.3-rc.1`)
@@ -43,7 +43,7 @@ function versionOf(tag: string): SemVer | undefined {
 const git = (...args: string[]) =>
   execFileSync('git', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim()
 
-/** A sentence for everything that keeps the tag from being released; `main` is the branch that releases are made from. */
+/** A sentence for each reason not to release the tag. `main` is the branch that releases come from. */
 export function obstacles(tag: string, main: string): string[] {
   const found: string[] = []
   if (git('cat-file', '-t', `refs/tags/${tag}`) !== 'tag')
@@ -70,7 +70,7 @@ function isAncestor(tag: string, main: string): boolean {
   }
 }
 
-/** The tag's own message, what changed for users, and how to use just this. */
+/** The release notes: the message of the tag, the changes for users, and how to use exactly this release. */
 export function notes(tag: string, previous: string | undefined, repository: string): string {
   const message = git('tag', '--list', '--format=%(contents:subject)%0a%0a%(contents:body)', tag)
   const changes =
@@ -99,7 +99,7 @@ In a checkout of it, \`gh attestation verify dist/index.js --repo ${repository}\
 `
 }
 
-/** @throws Error that lists all obstacles. */
+/** @throws Error that lists all obstacles */
 async function release(tag: string): Promise<void> {
   const tags = git('tag').split('\n')
   const { previous, major, latest } = place(tag, tags)

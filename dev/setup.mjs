@@ -1,5 +1,5 @@
-// Runs before every npm script, on whatever Node.js the machine has: installs the locked dependencies,
-// among them the Node 24 that the scripts then find first on their PATH.
+// Runs before every npm script, on any Node.js: installs the locked dependencies. They include Node 24, which the
+// scripts then find first on their PATH.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'

@@ -1,7 +1,11 @@
-// Source maps that fit into dist/: file and line of this project's code, and for code of packages the package's name.
+// Makes source maps small enough for dist/: they keep file and line of this project's code, but only the names of
+// packages.
 import { decode, encode, type SourceMapSegment } from '@jridgewell/sourcemap-codec'
 
-/** A few hundred kilobytes instead of several megabytes; paths are relative to the repository, so every machine builds the same. */
+/**
+ * A few hundred kilobytes instead of several megabytes; paths are relative to the repository, so every machine builds
+ * the same.
+ */
 export function shrinkSourceMap(text: string): string {
   const { sources: paths, mappings } = JSON.parse(text) as { sources: string[]; mappings: string }
   const names = paths.map(sourceName)

@@ -1,9 +1,18 @@
-// `npm start`: the main job, for real. Brings a mesh up, deploys the sample app under steady traffic, runs the built
-// action on it as a runner would, and shows what happened. `--bad` takes a failing v2; `--cluster kind` lets the action make its cluster in Docker.
+// `npm start`: a demonstration of the main job. Starts the embedded mesh, deploys the sample app under steady traffic,
+// runs the built action on it as a runner would, and shows the result. `--bad` deploys a failing v2. With `--cluster
+// kind`, the action creates its cluster in Docker.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { runner, type ActionRun } from '../test/e2e/runner.ts'
-import { deploySampleApp, embedded, kind, liveWeights, sampleApp, traffic, type World } from '../test/e2e/world.ts'
+import {
+  deploySampleApp,
+  embeddedMesh,
+  kindCluster,
+  liveWeights,
+  sampleApp,
+  traffic,
+  type TestCluster,
+} from '../test/e2e/world.ts'
 import { renderMarkdown } from './markdown.ts'
 
 const { bad, cluster } = options()
@@ -18,22 +27,22 @@ try {
 process.exit()
 
 async function demonstrate(): Promise<number> {
-  const world = cluster === 'kind' ? await kind(show) : await embedded()
+  const testCluster = cluster === 'kind' ? await kindCluster(show) : await embeddedMesh()
   say(`deploying the sample app with a ${bad ? 'failing' : 'healthy'} v2, 50 requests a second …`)
-  await deploySampleApp(world, bad ? 'failing' : 'healthy')
+  await deploySampleApp(testCluster, bad ? 'failing' : 'healthy')
 
   say('running the action …\n')
-  const machine = runner(world.runner)
-  // Users are counted from the first shift on: before it, the frontend itself is restarted.
-  let before = traffic(world)
+  const machine = runner(testCluster.runner)
+  // Counts users from the first weight on, because the run restarts the frontend before that.
+  let before = traffic(testCluster)
   const onLine = (line: string) => {
     show(line)
-    if (line.startsWith('weight: v1 95')) before = traffic(world)
+    if (line.startsWith('weight: v1 95')) before = traffic(testCluster)
   }
-  const done = await machine.run({ ...world.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
-  keep(done)
+  const actionRun = await machine.run({ ...testCluster.inputs, config: `${sampleApp}/mesh.yaml` }, { onLine })
+  keepResults(actionRun)
   machine.remove()
-  return tell(world, done, await before)
+  return printResult(testCluster, actionRun, await before)
 }
 
 function options(): { bad: boolean; cluster: string } {
@@ -51,7 +60,7 @@ function say(line: string): void {
   console.log(`[${((Date.now() - began) / 1000).toFixed(0).padStart(4)} s] ${line}`)
 }
 
-/** The runner's commands are for machines; what people see of them is the name of a group and the text of an annotation. */
+/** Prints a line as GitHub shows it: of the runner's commands, only names of groups and texts of annotations. */
 function show(line: string): void {
   const command = /^::(\w[\w-]*)(?: [^:]*)?::(.*)$/.exec(line)
   if (!command) return say(line)
@@ -61,19 +70,19 @@ function show(line: string): void {
   if (['error', 'warning', 'notice'].includes(name)) say(`${name}: ${text}`)
 }
 
-function keep({ outputs, summary }: ActionRun): void {
+function keepResults({ outputs, summary }: ActionRun): void {
   mkdirSync('out', { recursive: true })
   if (outputs['report']) copyFileSync(outputs['report'], 'out/report.json')
   writeFileSync('out/summary.md', summary)
 }
 
-async function tell(
-  world: World,
+async function printResult(
+  testCluster: TestCluster,
   { summary, report }: ActionRun,
   before: { sent: number; failed: number },
 ): Promise<number> {
   console.log(`\n${renderMarkdown(summary.replace(/```mermaid[\s\S]*?```\n*/g, ''), process.stdout)}`)
-  const [now, weights] = await Promise.all([traffic(world), liveWeights(world)])
+  const [now, weights] = await Promise.all([traffic(testCluster), liveWeights(testCluster)])
   say(
     `live VirtualService: ${Object.entries(weights)
       .map(([subset, weight]) => `${subset} ${weight}`)
@@ -85,8 +94,8 @@ async function tell(
     `the frontend's own count since the promotion began: ${now.sent - before.sent} sent, ${now.failed - before.failed} failed`,
   )
   say('kept: out/report.json, out/summary.md')
-  const wanted = bad ? 'rolled-back' : 'promoted'
-  if (report?.verdict === wanted) return 0
-  say(`expected the verdict ${wanted}, got ${report?.verdict ?? 'none'}`)
+  const expectedVerdict = bad ? 'rolled-back' : 'promoted'
+  if (report?.verdict === expectedVerdict) return 0
+  say(`expected the verdict ${expectedVerdict}, got ${report?.verdict ?? 'none'}`)
   return 1
 }

@@ -1,4 +1,4 @@
-// `npm test`: everything, `check` included. The last line says how many passed and failed.
+// `npm test`: runs all checks and tests. The last line says how many passed and failed.
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { check, type Result } from './check.ts'
@@ -9,7 +9,7 @@ const failed = results.reduce((sum, result) => sum + result.failed, 0)
 console.log(`${passed} passed, ${failed} failed`)
 process.exit(failed === 0 ? 0 : 1)
 
-/** A run that ends without its results, or in which a test was skipped or not reached, counts as failed. */
+/** A run counts as failed if it ends without results, or if it skipped or did not reach a test. */
 async function vitest(project: string): Promise<Result> {
   const file = `out/test-${project}.json`
   mkdirSync('out', { recursive: true })

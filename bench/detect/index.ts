@@ -1,5 +1,6 @@
-// Measures on the real mesh how fast a bad canary loses its traffic, and how many requests fail until then: 50 requests a
-// second, 20% of the canary's responses are 500s, first step 10%. Time runs from its first response to a user to its last.
+// Measures on the real mesh how fast a bad canary loses its traffic, and how many requests fail until then: 50 requests
+// a second, 20% of the canary's responses are 500s, first step 10%. Time runs from its first response to a user to its
+// last.
 import { setUpBench, expectVerdict, median, table } from '../mesh/index.ts'
 
 const runs = 5
@@ -14,13 +15,13 @@ export async function bench(): Promise<{ table: string; result: object }> {
     reason: string
   }[] = []
   for (let run = 0; run < runs; run++) {
-    const { result, seen } = await mesh.watch(() => mesh.act({ stages: 'promote' }))
+    const { result, counts } = await mesh.watch(() => mesh.act({ stages: 'promote' }))
     expectVerdict(result, 'rolled-back')
     const promotion = result.report!.promotions[0]!
     rows.push({
-      secondsToSafe: (seen.lastV2! - seen.firstV2!) / 1000,
-      failedRequests: seen.failed,
-      canaryRequests: seen.v2,
+      secondsToSafe: (counts.lastV2! - counts.firstV2!) / 1000,
+      failedRequests: counts.failed,
+      canaryRequests: counts.v2,
       secondsToDetect: promotion.secondsToDetect,
       reason: promotion.reason,
     })

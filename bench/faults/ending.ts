@@ -1,7 +1,9 @@
 // Describes where the traffic ended after a fault, only from the responses that the user got. Pure.
 import type { Line } from '../mesh/index.ts'
 
-/** `secondsToSafe`: until the last response of the version that ends without traffic; null if both versions have some. */
+/**
+ * `secondsToSafe`: until the last response of the version that ends without traffic; null if both versions have some.
+ */
 export type Ending = {
   endState: string
   secondsToSafe: number | null
@@ -11,37 +13,40 @@ export type Ending = {
 }
 
 /**
- * `struck`: when the fault happened (ms since the epoch). `healthy`: the versions on which traffic may end. `limitSeconds`: the time
- * limit for that, if there is one. `verdict`: the run's verdict, if it could report one.
+ * `faultAt`: when the fault happened (ms since the epoch). `healthy`: the versions on which traffic may end.
+ * `limitSeconds`: the time limit for that, if there is one. `verdict`: the run's verdict, if it could report one.
  */
-export type Struck = {
-  struck: number
+export type FaultOutcome = {
+  faultAt: number
   healthy: string[]
   limitSeconds?: number
   verdict?: string
   requestsPerSecond: number
 }
 
-/** The last part of the log that counts as the end: long enough to contain responses of a version with a tenth of the requests. */
+/**
+ * The last part of the log that counts as the end: long enough to contain responses of a version with a tenth of the
+ * requests.
+ */
 export const endMs = 2_500
 /** Share of failed requests that is tolerated at the end. */
 const tolerated = 0.02
 
 export function describeEnding(
   lines: Line[],
-  { struck, healthy, limitSeconds, verdict, requestsPerSecond }: Struck,
+  { faultAt, healthy, limitSeconds, verdict, requestsPerSecond }: FaultOutcome,
 ): Ending {
-  const told = lines.findLast((line) => line.last)
-  if (!told || told.at - endMs < struck)
+  const lastTotals = lines.findLast((line) => line.last)
+  if (!lastTotals || lastTotals.at - endMs < faultAt)
     throw new Error(
       'the user was not watched for long enough after the fault; see `kubectl -n sample-app logs deploy/user`',
     )
-  const last = Object.entries(told.last!)
-  const atEnd = last.filter(([, at]) => at > told.at - endMs).map(([version]) => version)
-  const failures = lines.filter(({ at, status = 200 }) => at >= struck && status !== 200)
-  const failedAtEnd = failures.filter(({ at }) => at > told.at - endMs).length
+  const last = Object.entries(lastTotals.last!)
+  const atEnd = last.filter(([, at]) => at > lastTotals.at - endMs).map(([version]) => version)
+  const failures = lines.filter(({ at, status = 200 }) => at >= faultAt && status !== 200)
+  const failedAtEnd = failures.filter(({ at }) => at > lastTotals.at - endMs).length
   const isFailing = failedAtEnd > (tolerated * requestsPerSecond * endMs) / 1000
-  const left = last.flatMap(([version, at]) => (atEnd.includes(version) || at < struck ? [] : [(at - struck) / 1000]))
+  const left = last.flatMap(([version, at]) => (atEnd.includes(version) || at < faultAt ? [] : [(at - faultAt) / 1000]))
   const secondsToSafe = atEnd.length === 1 ? Math.max(0, ...left) : null
   const doubts = [
     ...(atEnd.length === 1 ? [] : [`${atEnd.join(' and ') || 'nobody'} responds at the end`]),

@@ -1,31 +1,32 @@
-// The faults: the run's own process is killed or cancelled, or a part of the cluster fails and comes back.
+// The faults: the process of the run is killed or cancelled, or a part of the cluster fails and recovers.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun } from '../../test/e2e/runner.ts'
-import type { World } from '../../test/e2e/world.ts'
+import type { TestCluster } from '../../test/e2e/world.ts'
 import { status } from '../../test/mesh/index.ts'
 
 /** The current run. */
-export type Victim = { kill: (signal: NodeJS.Signals) => void; ended: Promise<ActionRun> }
+export type RunningAction = { kill: (signal: NodeJS.Signals) => void; ended: Promise<ActionRun> }
 
-/** Short, to keep the benchmark short: what matters is how much longer it takes than this. */
+/** Short, because the benchmark only measures how much longer than this the traffic takes to be safe. */
 export const guardSeconds = 5
 /** The traffic must be safe this many seconds after the run is lost. */
 export const limitSeconds = guardSeconds + 5
-const awaySeconds = 20
+const pauseSeconds = 20
 
 /**
- * `limitSeconds`: absent if the run survives and may end its promotion at its own pace. `post`: the runner survives and runs
- * the post step. `arm`, called before the run, looks up everything that it needs, so that the fault happens at once.
+ * `limitSeconds`: absent if the run survives and may end its promotion at its own pace. `post`: the runner survives and
+ * runs the post step. `arm`, called before the run, looks up everything that it needs, so that the fault happens at
+ * once.
  */
 export type Fault = {
   name: string
   limitSeconds?: number
   post: boolean
-  arm: (world: World) => Promise<Strike> | Strike
+  arm: (testCluster: TestCluster) => Promise<TriggerFault> | TriggerFault
 }
-export type Strike = (victim: Victim) => Promise<void> | void
+export type TriggerFault = (victim: RunningAction) => Promise<void> | void
 
 /** The runner is gone at once, so there is no post step. */
 export const sigkill: Fault = {
@@ -38,7 +39,7 @@ export const sigkill: Fault = {
       kill('SIGKILL'),
 }
 
-export const sigint: Fault = { name: 'SIGINT', limitSeconds, post: true, arm: () => cancel }
+export const sigint: Fault = { name: 'SIGINT', limitSeconds, post: true, arm: () => cancelLikeRunner }
 
 export const apiServerKilled: Fault = { name: 'API server killed', post: true, arm: () => killing('kube-apiserver') }
 export const containerdKilled: Fault = { name: 'containerd killed', post: true, arm: () => killing('containerd') }
@@ -61,32 +62,32 @@ export const istiodKilled: Fault = {
       ])),
 }
 
-export const apiServerAway: Fault = {
-  name: `API server away for ${awaySeconds} s`,
+export const apiServerPaused: Fault = {
+  name: `API server away for ${pauseSeconds} s`,
   post: true,
   arm: async () => {
     const pid = await pidOf('kube-apiserver')
-    return () => paused(pid, awaySeconds)
+    return () => pauseProcess(pid, pauseSeconds)
   },
 }
 
-/** Nobody can put the traffic back before the API server is there again. */
-export const sigkillWhileAway: Fault = {
-  name: `SIGKILL, API server away for ${awaySeconds} s`,
-  limitSeconds: awaySeconds + limitSeconds,
+/** Nobody can return the traffic to stable before the API server works again. */
+export const sigkillWhileApiServerPaused: Fault = {
+  name: `SIGKILL, API server away for ${pauseSeconds} s`,
+  limitSeconds: pauseSeconds + limitSeconds,
   post: false,
   arm: async () => {
     const pid = await pidOf('kube-apiserver')
-    return ({ kill }) => (kill('SIGKILL'), paused(pid, awaySeconds))
+    return ({ kill }) => (kill('SIGKILL'), pauseProcess(pid, pauseSeconds))
   },
 }
 
-/** After each of the earlier kills, so that istiod watches again before the next. */
+/** Waits after each kill but the last, so that istiod watches again before the next one. */
 const pausesSeconds = [10, 15, 25]
 
 /**
- * Whoever watches the API server waits longer after each failure (0.8 s at first, 30 to 60 s at last), and forgets that
- * only after two quiet minutes: istiod may hear of what is written after the last of several kills as late as that.
+ * Clients that watch the API server wait longer after each failure (first 0.8 s, finally 30 to 60 s), and start over
+ * only after two minutes without a failure. After the last of several kills, istiod may receive a change that late.
  */
 export const apiServerKilledOften: Fault = {
   name: `API server killed ${pausesSeconds.length + 1} times in two minutes`,
@@ -100,23 +101,23 @@ export const apiServerKilledOften: Fault = {
   },
 }
 
-/** The supervisor starts again what has ended. */
-async function killing(component: string): Promise<Strike> {
+/** The supervisor restarts the killed component. */
+async function killing(component: string): Promise<TriggerFault> {
   const pid = await pidOf(component)
   return () => void process.kill(pid, 'SIGKILL')
 }
 
-/** As GitHub's runner cancels: it insists after 7.5 s, and kills after 2.5 s more. */
-async function cancel({ kill, ended }: Victim): Promise<void> {
+/** Cancels as GitHub's runner does: SIGINT, SIGTERM after 7.5 s, and SIGKILL after another 2.5 s. */
+async function cancelLikeRunner({ kill, ended }: RunningAction): Promise<void> {
   const waiting = new AbortController()
-  const later = async () => {
+  const escalate = async () => {
     await sleep(7_500, undefined, waiting)
     kill('SIGTERM')
     await sleep(2_500, undefined, waiting)
     kill('SIGKILL')
   }
   kill('SIGINT')
-  await Promise.race([ended, later().catch(() => undefined)])
+  await Promise.race([ended, escalate().catch(() => undefined)])
   waiting.abort()
 }
 
@@ -126,8 +127,8 @@ async function pidOf(component: string): Promise<number> {
   return pid
 }
 
-/** By a process of its own, so that it goes on even when this one is ended meanwhile. */
-async function paused(pid: number, seconds: number): Promise<void> {
+/** Uses a separate process, so that the paused one continues even if this process ends in the meantime. */
+async function pauseProcess(pid: number, seconds: number): Promise<void> {
   const child = spawn('sh', ['-c', 'kill -STOP "$0"; sleep "$1"; kill -CONT "$0"', `${pid}`, `${seconds}`], {
     detached: true,
     stdio: 'ignore',
@@ -135,15 +136,15 @@ async function paused(pid: number, seconds: number): Promise<void> {
   await once(child, 'close')
 }
 
-export async function allWell(): Promise<void> {
-  await until(
+export async function waitForHealthyCluster(): Promise<void> {
+  await waitUntil(
     'the cluster is not well again',
     async () => (await status())?.components.every(({ healthy }) => healthy) ?? false,
   )
 }
 
-export async function until(otherwise: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (const from = Date.now(); !(await isSo()); await sleep(200)) {
-    if (Date.now() - from > 60_000) throw new Error(`${otherwise}, after 60 s`)
+export async function waitUntil(problem: string, isDone: () => Promise<boolean>): Promise<void> {
+  for (const from = Date.now(); !(await isDone()); await sleep(200)) {
+    if (Date.now() - from > 60_000) throw new Error(`${problem}, after 60 s`)
   }
 }

@@ -1,16 +1,16 @@
-// Measures whether traffic ends on one healthy version whatever fails during a run: its process killed or cancelled at every
-// point; the API server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
+// Measures whether traffic ends on one healthy version whatever fails during a run: its process killed or cancelled at
+// every point; the API server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
 // FAULTS='step 50|istiod' runs only the cases whose names match.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
-import { asDeliverer } from '../../test/e2e/world.ts'
+import { delivererKubeconfig } from '../../test/e2e/world.ts'
 import { setUpBench, table, userLog, type Bench } from '../mesh/index.ts'
 import {
-  allWell,
-  apiServerAway,
+  waitForHealthyCluster,
+  apiServerPaused,
   apiServerKilled,
   apiServerKilledOften,
   containerdKilled,
@@ -19,8 +19,8 @@ import {
   limitSeconds,
   sigint,
   sigkill,
-  sigkillWhileAway,
-  until,
+  sigkillWhileApiServerPaused,
+  waitUntil,
   type Fault,
 } from './faults.ts'
 import { describeEnding, endMs, type Ending } from './ending.ts'
@@ -30,14 +30,19 @@ const requestsPerSecond = 50
 const plan = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
 const logs = 'out/bench/faults'
 
-/** `inputs`: of every case, with the rights of a delivery only, because an administrator would not notice lost rights. */
-type Field = Bench & { inputs: Inputs }
+/**
+ * `inputs`: for all cases, with only the rights of a delivery, because an administrator would not notice missing
+ * rights.
+ */
+type FaultBench = Bench & { inputs: Inputs }
 type Case = { fault: Fault; point: Point }
 type Row = { fault: string; point: string; verdict: string | undefined } & Ending
 
 const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
 
-/** Cases with a healthy v2 come first, because another v2 takes seconds to roll out; faults of the cluster come last. */
+/**
+ * Cases with a healthy v2 come first, because another v2 takes seconds to roll out; faults of the cluster come last.
+ */
 function cases(): Case[] {
   const wanted = new RegExp(process.env['FAULTS'] ?? '', 'i')
   const signals = (['healthy', 'failing'] as const).flatMap((v2) => [
@@ -47,13 +52,13 @@ function cases(): Case[] {
   const ofCluster: Case[] = [
     ...[apiServerKilled, apiServerKilledOften].map((fault) => ({ fault, point: rollbackDecided })),
     { fault: apiServerKilled, point: step50Saved },
-    ...[apiServerKilled, apiServerAway, sigkillWhileAway, istiodKilled, containerdKilled].map((fault) => ({
+    ...[apiServerKilled, apiServerPaused, sigkillWhileApiServerPaused, istiodKilled, containerdKilled].map((fault) => ({
       fault,
       point: middleOfStep50,
     })),
   ]
   const all = [...signals, ...ofCluster]
-  const chosen = all.filter((each) => wanted.test(nameOf(each)))
+  const chosen = all.filter((benchCase) => wanted.test(nameOf(benchCase)))
   if (chosen.length === 0)
     throw new Error(`FAULTS=${wanted.source}: no case has such a name; there are:\n${all.map(nameOf).join('\n')}`)
   return chosen
@@ -63,78 +68,80 @@ export async function bench(): Promise<{ table: string; result: object }> {
   const chosen = cases()
   const mesh = await setUpBench('healthy', { rps: requestsPerSecond, keepAlive: true })
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-faults-'))
-  const field = { ...mesh, inputs: { ...plan, kubeconfig: await asDeliverer(mesh.world, folder) } }
+  const setup = { ...mesh, inputs: { ...plan, kubeconfig: await delivererKubeconfig(mesh.testCluster, folder) } }
   mkdirSync(logs, { recursive: true })
   console.log(`${chosen.length} cases, guard ${guardSeconds} s, safe within ${limitSeconds} s`)
   const rows: Row[] = []
   const missed: string[] = []
   let v2: Point['v2'] = 'healthy'
   const began = Date.now()
-  for (const each of chosen) {
-    if (each.point.v2 !== v2) await deployV2(field, (v2 = each.point.v2))
-    const row = await played(field, each)
+  for (const benchCase of chosen) {
+    if (benchCase.point.v2 !== v2) await deployV2(setup, (v2 = benchCase.point.v2))
+    const row = await playUntilHit(setup, benchCase)
     if (row) rows.push(row)
-    else missed.push(nameOf(each))
-    console.log(`[${Math.round((Date.now() - began) / 1000)} s] ${nameOf(each)}: ${row ? told(row) : missedIt}`)
-    await backToStart(field)
+    else missed.push(nameOf(benchCase))
+    console.log(
+      `[${Math.round((Date.now() - began) / 1000)} s] ${nameOf(benchCase)}: ${row ? summaryOf(row) : missedText}`,
+    )
+    await backToStart(setup)
   }
   await mesh.end()
   rmSync(folder, { recursive: true })
-  return summed(rows, missed)
+  return summarize(rows, missed)
 }
 
 const tries = 3
-const missedIt = `the run was past that point ${tries} times`
+const missedText = `the run was past that point ${tries} times`
 
 /** Repeats a case a few times if the run was faster than the sign of its point. */
-async function played(field: Field, each: Case): Promise<Row | undefined> {
+async function playUntilHit(setup: FaultBench, benchCase: Case): Promise<Row | undefined> {
   for (let attempt = 1; ; attempt++) {
-    const row = await play(field, each)
+    const row = await play(setup, benchCase)
     if (row || attempt === tries) return row
-    await backToStart(field)
+    await backToStart(setup)
   }
 }
 
 /** Undefined if the fault did not happen at that point. */
-async function play(field: Field, each: Case): Promise<Row | undefined> {
-  const { fault, point } = each
-  const strike = await fault.arm(field.world)
-  const lookout = waitForPoint(field.world, point.sign)
-  const said: string[] = []
-  const onLine = (line: string) => (said.push(line), lookout.onLine(line))
+async function play(setup: FaultBench, benchCase: Case): Promise<Row | undefined> {
+  const { fault, point } = benchCase
+  const triggerFault = await fault.arm(setup.testCluster)
+  const pointWatch = waitForPoint(setup.testCluster, point.sign)
+  const logLines: string[] = []
+  const onLine = (line: string) => (logLines.push(line), pointWatch.onLine(line))
   let kill: (signal: NodeJS.Signals) => void = () => undefined
-  const ended = field.act({ ...field.inputs, ...point.inputs }, { onLine, onStart: (_, toKill) => (kill = toKill) })
-  const isReached = await Promise.race([lookout.reached.then(() => true), ended.then(() => false)])
-  const struck = Date.now()
-  const before = said.join('\n')
-  lookout.close()
-  if (isReached) await strike({ kill: (signal) => kill(signal), ended })
+  const ended = setup.act({ ...setup.inputs, ...point.inputs }, { onLine, onStart: (_, toKill) => (kill = toKill) })
+  const isReached = await Promise.race([pointWatch.reached.then(() => true), ended.then(() => false)])
+  const faultAt = Date.now()
+  const before = logLines.join('\n')
+  pointWatch.close()
+  if (isReached) await triggerFault({ kill: (signal) => kill(signal), ended })
   const main = await ended
-  const post = fault.post ? await field.post(main.state) : undefined
-  keep(each, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
+  const post = fault.post ? await setup.post(main.state) : undefined
+  writeLog(benchCase, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
   // A run that reports its verdict was not killed in time. The log of a killed run may lack lines that were under way.
-  const isHit =
+  const faultHit =
     isReached &&
-    (point.isThere?.(fault.post ? before : main.log) ?? true) &&
+    (point.isAtPoint?.(fault.post ? before : main.log) ?? true) &&
     (fault.post || main.outputs['verdict'] === undefined)
-  if (!isHit) return undefined
-  await untilOver(field, struck, fault)
-  return judged(field, each, struck, main)
+  if (!faultHit) return undefined
+  await waitForEnd(setup, faultAt, fault)
+  return rate(setup, benchCase, faultAt, main)
 }
 
-/** Without the masks, which are meant for the runner alone. */
-function keep(each: Case, before: string, after: string, post: string): void {
-  const text = [before, `--- ${nameOf(each)}`, after.trim(), post].join('\n')
-  writeFileSync(logFile(each), text.replaceAll(/^::add-mask::.*\n/gm, ''))
+/** Writes the log without the `add-mask` lines, which only the runner needs. */
+function writeLog(benchCase: Case, before: string, after: string, post: string): void {
+  const text = [before, `--- ${nameOf(benchCase)}`, after.trim(), post].join('\n')
+  writeFileSync(logFile(benchCase), text.replaceAll(/^::add-mask::.*\n/gm, ''))
 }
 
-async function judged(field: Field, each: Case, struck: number, { outputs }: ActionRun): Promise<Row> {
-  const { fault, point } = each
+async function rate(setup: FaultBench, benchCase: Case, faultAt: number, { outputs }: ActionRun): Promise<Row> {
+  const { fault, point } = benchCase
   const healthy = point.v2 === 'healthy' ? ['v1', 'v2'] : ['v1']
   const { verdict } = outputs
-  const lines = await userLog(field.world, struck)
+  const lines = await userLog(setup.testCluster, faultAt)
   const ending = describeEnding(lines, {
-    struck,
+    faultAt,
     healthy,
     requestsPerSecond,
     ...(fault.limitSeconds === undefined ? {} : { limitSeconds: fault.limitSeconds }),
@@ -142,31 +149,32 @@ async function judged(field: Field, each: Case, struck: number, { outputs }: Act
   })
   if (!ending.safe)
     writeFileSync(
-      logFile(each),
-      `--- unsafe: ${ending.why!}; struck at ${new Date(struck).toISOString()}\n${await remains(field)}`,
+      logFile(benchCase),
+      `--- unsafe: ${ending.why!}; struck at ${new Date(faultAt).toISOString()}\n${await clusterState(setup)}`,
       { flag: 'a' },
     )
   return { fault: fault.name, point: point.name, verdict, ...ending }
 }
 
-const logFile = (each: Case) =>
-  `${logs}/${nameOf(each)
+const logFile = (benchCase: Case) =>
+  `${logs}/${nameOf(benchCase)
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')}.log`
 
-const kubectl = ({ world }: Field, ...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const kubectl = ({ testCluster }: FaultBench, ...args: string[]) =>
+  testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 
 /** Waits until no promotion is unfinished or the limit is over, and then long enough to see where the traffic ends. */
-async function untilOver(field: Field, struck: number, fault: Fault): Promise<void> {
-  while (Date.now() < struck + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(field)) !== '')
+async function waitForEnd(setup: FaultBench, faultAt: number, fault: Fault): Promise<void> {
+  while (Date.now() < faultAt + (fault.limitSeconds ?? limitSeconds) * 1000 && (await holder(setup)) !== '')
     await sleep(500)
   // The user logs once a second.
   await sleep(endMs + 1_100)
 }
 
-function holder(field: Field): Promise<string> {
+function holder(setup: FaultBench): Promise<string> {
   return kubectl(
-    field,
+    setup,
     'get',
     'lease',
     'mesh-canary-backend',
@@ -176,9 +184,9 @@ function holder(field: Field): Promise<string> {
   ).catch(() => 'not known')
 }
 
-/** What a person would look at after an unsafe ending. */
-async function remains(field: Field): Promise<string> {
-  const looks = [
+/** The state of the cluster that explains an unsafe ending. */
+async function clusterState(setup: FaultBench): Promise<string> {
+  const commands = [
     ['get', 'virtualservice', 'backend', '-o', 'jsonpath={.spec.http}'],
     ['get', 'lease', '-o', 'yaml'],
     ['get', 'pods,jobs', '-o', 'wide'],
@@ -186,40 +194,41 @@ async function remains(field: Field): Promise<string> {
     ['get', 'events', '--sort-by=.lastTimestamp'],
   ]
   const texts = await Promise.all(
-    looks.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(field, ...args).catch(String)}`),
+    commands.map(async (args) => `--- kubectl ${args.join(' ')}\n${await kubectl(setup, ...args).catch(String)}`),
   )
   return texts.join('\n')
 }
 
 /** Returns to all traffic on v1, no promotion, no guard, and a healthy cluster. */
-async function backToStart(field: Field): Promise<void> {
-  await allWell()
-  await field.world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
-  const { code, log } = await field.act({ ...field.inputs, stages: 'rollback' })
+async function backToStart(setup: FaultBench): Promise<void> {
+  await waitForHealthyCluster()
+  await setup.testCluster.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
+  const { code, log } = await setup.act({ ...setup.inputs, stages: 'rollback' })
   if (code !== 0) throw new Error(`the traffic could not be returned to stable for the next case:\n${log}`)
-  await until(
+  await waitUntil(
     'a Lease or a guard is left',
-    async () => (await kubectl(field, 'get', 'leases,jobs', '-o', 'name')) === '',
+    async () => (await kubectl(setup, 'get', 'leases,jobs', '-o', 'name')) === '',
   )
   // The rollback has to reach the proxies.
   await sleep(1_000)
 }
 
-async function deployV2(field: Field, v2: Point['v2']): Promise<void> {
-  await kubectl(field, 'set', 'env', 'deploy/backend-v2', v2 === 'failing' ? 'FAIL_RATE=0.5' : 'FAIL_RATE-')
-  await kubectl(field, 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
+async function deployV2(setup: FaultBench, v2: Point['v2']): Promise<void> {
+  await kubectl(setup, 'set', 'env', 'deploy/backend-v2', v2 === 'failing' ? 'FAIL_RATE=0.5' : 'FAIL_RATE-')
+  await kubectl(setup, 'rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
 }
 
 const seconds = (row: Row) => row.secondsToSafe?.toFixed(1) ?? '–'
 
-function told(row: Row): string {
-  const said = row.verdict === undefined ? '' : `, ${row.verdict}`
-  return `${row.endState}, ${seconds(row)} s, ${row.failedRequests} failed requests${said}${row.safe ? '' : `: UNSAFE, ${row.why!}`}`
+function summaryOf(row: Row): string {
+  const verdict = row.verdict === undefined ? '' : `, ${row.verdict}`
+  return `${row.endState}, ${seconds(row)} s, ${row.failedRequests} failed requests${verdict}${row.safe ? '' : `: UNSAFE, ${row.why!}`}`
 }
 
-function summed(rows: Row[], missed: string[]): { table: string; result: object } {
+function summarize(rows: Row[], missed: string[]): { table: string; result: object } {
   const unsafeEndings = rows.filter(({ safe }) => !safe).length
-  // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the API server.
+  // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the
+  // API server.
   const signals = rows.filter(({ fault }) => [sigkill, sigint].some(({ name }) => name === fault))
   const slowestSecondsToSafe = Math.max(0, ...signals.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
   const cells = rows.map((row) => [
@@ -232,7 +241,7 @@ function summed(rows: Row[], missed: string[]): { table: string; result: object 
     row.safe ? 'yes' : 'NO',
   ])
   return {
-    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after SIGKILL or SIGINT: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedIt}`).join('')}`,
+    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after SIGKILL or SIGINT: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedText}`).join('')}`,
     result: {
       unsafeEndings,
       slowestSecondsToSafe,

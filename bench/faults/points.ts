@@ -1,24 +1,28 @@
-// The points of a run at which a fault happens, and the sign of each: a line of the run's log, or an event of a watch on the
-// cluster. A watch is milliseconds behind a write, so the fault happens while the run still waits for the response.
+// The points of a run at which a fault happens, and the sign of each: a line of the run's log, or an event of a watch
+// on the cluster. A watch is milliseconds behind a write, so the fault happens while the run still waits for the
+// response.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { State } from '../../src/canary/state/types.ts'
 import type { Inputs } from '../../test/e2e/runner.ts'
-import type { World } from '../../test/e2e/world.ts'
+import type { TestCluster } from '../../test/e2e/world.ts'
 
-/** The Lease as a watch shows it: how far the run says it is, and whether its guard is on duty. */
-type LeaseSeen = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; guarded: boolean; state?: State }
+/** The Lease in an event of a watch: the progress that the run has saved, and whether its guard has reported. */
+type LeaseEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; guarded: boolean; state?: State }
 
-/** `afterMs`: so long after the line; `weight`: v2's in the VirtualService; `rule`: any change of the DestinationRule. */
+/**
+ * `afterMs`: delay after the line. `weight`: weight of v2 in the VirtualService. `rule`: any change of the
+ * DestinationRule.
+ */
 export type Sign =
   | { line: RegExp; afterMs?: number }
   | { weight: number }
   | { rule: 'changed' }
-  | { lease: (seen: LeaseSeen) => boolean }
+  | { lease: (event: LeaseEvent) => boolean }
 
 /**
- * `inputs` over those of every case; `alsoSigint`: cancelled there too, not only killed. `isThere`: whether what the run had
- * said by then fits the point; a run that was quicker than the fault proves nothing of it.
+ * `inputs`: override those of all cases. `alsoSigint`: the run is cancelled there too, not only killed. `isAtPoint`:
+ * whether the log until the fault fits the point. A run that was faster than the fault proves nothing about the point.
  */
 export type Point = {
   name: string
@@ -26,12 +30,14 @@ export type Point = {
   sign: Sign
   inputs?: Inputs
   alsoSigint?: true
-  isThere?: (log: string) => boolean
+  isAtPoint?: (log: string) => boolean
 }
 
-/** To install needs an administrator. */
+/** The stage install needs an administrator. */
 const wholeRun = { stages: 'install, inject, policies, verify, promote', kubeconfig: '' }
-/** What makes the stage policies write a rule, wait for the proxies, and write the route: the file has neither of the limits. */
+/**
+ * Makes the stage policies write a rule, wait for the proxies, and write the route: the config file has no such limits.
+ */
 const otherPolicy = {
   services:
     '{ backend: { port: 3001, timeout: 9s, circuitBreaker: { maxConnections: 500 }, retries: { attempts: 0 }, subsets: { v1: { version: v1 }, v2: { version: v2 } } } }',
@@ -39,7 +45,7 @@ const otherPolicy = {
 
 const inStage = (stage: string) => (log: string) =>
   log.slice(log.lastIndexOf('::group::')).startsWith(`::group::${stage}`) && !log.trimEnd().endsWith('::endgroup::')
-const putBack = /^weight: v1 100, v2 0$/m
+const allAtStable = /^weight: v1 100, v2 0$/m
 
 export const step50Saved = ofStep(50)[0]!
 export const middleOfStep50 = ofStep(50)[3]!
@@ -47,32 +53,32 @@ export const rollbackDecided: Point = {
   name: 'rollback, decided and not written',
   v2: 'failing',
   sign: { lease: ({ state }) => state?.phase === 'ended' },
-  isThere: (log) => !putBack.test(log),
+  isAtPoint: (log) => !allAtStable.test(log),
 }
 
 export const points: Point[] = [
-  { name: 'check', v2: 'healthy', sign: { line: /^::group::check/ }, inputs: wholeRun, isThere: inStage('check') },
+  { name: 'check', v2: 'healthy', sign: { line: /^::group::check/ }, inputs: wholeRun, isAtPoint: inStage('check') },
   {
     name: 'install',
     v2: 'healthy',
     sign: { line: /^::group::install/ },
     inputs: wholeRun,
-    isThere: inStage('install'),
+    isAtPoint: inStage('install'),
   },
-  { name: 'inject', v2: 'healthy', sign: { line: /^::group::inject/ }, inputs: wholeRun, isThere: inStage('inject') },
+  { name: 'inject', v2: 'healthy', sign: { line: /^::group::inject/ }, inputs: wholeRun, isAtPoint: inStage('inject') },
   {
     name: 'policies, between rule and route',
     v2: 'healthy',
     sign: { rule: 'changed' },
     inputs: { ...wholeRun, ...otherPolicy },
-    isThere: inStage('policies'),
+    isAtPoint: inStage('policies'),
   },
   {
     name: 'verify',
     v2: 'healthy',
     sign: { line: /proxies are in sync/ },
     inputs: wholeRun,
-    isThere: inStage('verify'),
+    isAtPoint: inStage('verify'),
     alsoSigint: true,
   },
   { name: 'promote, before the claim', v2: 'healthy', sign: { line: /^::group::promote/ }, alsoSigint: true },
@@ -86,18 +92,18 @@ export const points: Point[] = [
   { name: 'as its Lease goes', v2: 'healthy', sign: { lease: ({ type }) => type === 'DELETED' } },
   rollbackDecided,
   { name: 'rollback, as it is written', v2: 'failing', sign: { weight: 0 }, alsoSigint: true },
-  { name: 'rollback, just after its weight', v2: 'failing', sign: { line: putBack } },
-  { name: 'rollback, while it looks for causes', v2: 'failing', sign: { line: putBack, afterMs: 700 } },
+  { name: 'rollback, just after its weight', v2: 'failing', sign: { line: allAtStable } },
+  { name: 'rollback, while it looks for causes', v2: 'failing', sign: { line: allAtStable, afterMs: 700 } },
 ]
 
-/** The run saves what it is about to do, writes it, says so, and watches. */
+/** The run saves the next weight, writes it, logs it, and watches. */
 function ofStep(weight: number, ...cancelled: string[]): Point[] {
   const line = new RegExp(`^weight: v1 ${100 - weight}, v2 ${weight}$`, 'm')
   const parts: [string, Sign, Partial<Point>?][] = [
     [
       'saved and not written',
       { lease: ({ state }) => state?.phase === 'shifting' && state.weight === weight },
-      { isThere: (log) => !line.test(log) },
+      { isAtPoint: (log) => !line.test(log) },
     ],
     ['as it is written', { weight }],
     ['just after its weight', { line }],
@@ -115,7 +121,7 @@ function ofStep(weight: number, ...cancelled: string[]): Point[] {
 /** Waits for a point; `onLine` takes the lines of the run's log. */
 export type PointWatch = { reached: Promise<void>; onLine: (line: string) => void; close: () => void }
 
-export function waitForPoint(world: World, sign: Sign): PointWatch {
+export function waitForPoint(testCluster: TestCluster, sign: Sign): PointWatch {
   const { promise: reached, resolve } = Promise.withResolvers<void>()
   if ('line' in sign)
     return {
@@ -125,64 +131,73 @@ export function waitForPoint(world: World, sign: Sign): PointWatch {
     }
   const watching =
     'weight' in sign
-      ? watchWeight(world, sign.weight, resolve)
+      ? watchWeight(testCluster, sign.weight, resolve)
       : 'rule' in sign
-        ? watchRule(world, resolve)
-        : watchLease(world, sign.lease, resolve)
+        ? watchRule(testCluster, resolve)
+        : watchLease(testCluster, sign.lease, resolve)
   return { reached, onLine: () => undefined, close: () => void watching.kill() }
 }
 
 const weightOfV2 = '{.object.spec.http[*].route[?(@.destination.subset=="v2")].weight}'
 
-function watchWeight(world: World, weight: number, seen: () => void): ChildProcess {
-  return watch(world, ['virtualservice', 'backend'], weightOfV2, ([type, now]) => {
-    // A watch begins with the object as it is.
-    if (type === 'MODIFIED' && Number(now || '0') === weight) seen()
+function watchWeight(testCluster: TestCluster, weight: number, onReached: () => void): ChildProcess {
+  return watch(testCluster, ['virtualservice', 'backend'], weightOfV2, ([type, now]) => {
+    // A watch starts with the current object.
+    if (type === 'MODIFIED' && Number(now || '0') === weight) onReached()
   })
 }
 
-function watchRule(world: World, seen: () => void): ChildProcess {
-  return watch(world, ['destinationrule', 'backend'], '', ([type]) => void (type === 'MODIFIED' && seen()))
+function watchRule(testCluster: TestCluster, onReached: () => void): ChildProcess {
+  return watch(testCluster, ['destinationrule', 'backend'], '', ([type]) => void (type === 'MODIFIED' && onReached()))
 }
 
-function watchLease(world: World, isIt: (seen: LeaseSeen) => boolean, seen: () => void): ChildProcess {
+function watchLease(
+  testCluster: TestCluster,
+  matches: (event: LeaseEvent) => boolean,
+  onReached: () => void,
+): ChildProcess {
   const annotation = (name: string) => `{.object.metadata.annotations.mesh-canary\\.io/${name}}`
   return watch(
-    world,
+    testCluster,
     ['lease'],
-    `${annotation('guard')}${between}${annotation('state')}`,
+    `${annotation('guard')}${separator}${annotation('state')}`,
     ([type, guard, ...state]) => {
-      const saved = state.join(between)
+      const saved = state.join(separator)
       if (
-        isIt({
-          type: type as LeaseSeen['type'],
+        matches({
+          type: type as LeaseEvent['type'],
           guarded: guard !== '',
           ...(saved ? (JSON.parse(saved) as { state: State }) : {}),
         })
       )
-        seen()
+        onReached()
     },
   )
 }
 
-/** No tab: kubectl makes blanks of those. */
-const between = '|'
+/** Not a tab, because kubectl converts tabs to spaces. */
+const separator = '|'
 
-/** The fields of each event that kubectl tells, its type first. */
-function watch({ runner }: World, what: string[], fields: string, tell: (fields: string[]) => void): ChildProcess {
+/** Watches a resource. `onEvent` gets the fields of each event, starting with its type. */
+function watch(
+  { runner }: TestCluster,
+  resource: string[],
+  fields: string,
+  onEvent: (fields: string[]) => void,
+): ChildProcess {
   const argv = [
     'kubectl',
     '-n',
     'sample-app',
     'get',
-    ...what,
+    ...resource,
     '--watch',
     '--output-watch-events',
     '-o',
-    `jsonpath={.type}${between}${fields}{"\\n"}`,
+    `jsonpath={.type}${separator}${fields}{"\\n"}`,
   ]
   const [program = '', ...args] = runner.enter!(argv)
   const child = spawn(program, args, { env: { ...process.env, ...runner.env }, stdio: ['ignore', 'pipe', 'inherit'] })
-  createInterface({ input: child.stdout }).on('line', (line) => tell(line.split(between)))
+  createInterface({ input: child.stdout }).on('line', (line) => onEvent(line.split(separator)))
   return child
 }

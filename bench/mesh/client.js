@@ -1,5 +1,6 @@
-// A user in the mesh: asks the backend RPS times a second and writes down every answer that is not v1's, with the time,
-// and once a second its totals, and when each version last answered. KEEP_ALIVE=false takes a new connection for each request.
+// A user in the mesh: sends RPS requests a second to the backend. It logs each response that is not a 200 of v1 with
+// the time, and once a second its totals and the last response of each version. KEEP_ALIVE=false opens a connection per
+// request.
 import { Agent, get } from 'node:http'
 
 const { RPS = '50', KEEP_ALIVE = 'true' } = process.env
@@ -29,7 +30,7 @@ function ask() {
   request.on('error', (error) => note(0, error.message))
 }
 
-// A late timer sends what is owed, so that the rate holds on a busy machine.
+// A late timer sends all requests that are due, so that the rate is right on a busy machine too.
 const began = Date.now()
 let asked = 0
 setInterval(() => {

@@ -2,22 +2,22 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runner, type ActionRun, type Inputs, type RunnerOptions } from '../../test/e2e/runner.ts'
-import { deploySampleApp, embedded, type World } from '../../test/e2e/world.ts'
+import { deploySampleApp, embeddedMesh, type TestCluster } from '../../test/e2e/world.ts'
 
 const config = join(import.meta.dirname, 'mesh.yaml')
 
 type Totals = { sent: number; v1: number; v2: number; failed: number }
-/** What the user saw in a period: counts, and the times (ms since the epoch) of the first and the last response of v2. */
-export type Seen = Totals & { firstV2: number | undefined; lastV2: number | undefined }
+/** What the user counted in a period, and the times (ms since the epoch) of the first and the last response of v2. */
+export type UserCounts = Totals & { firstV2: number | undefined; lastV2: number | undefined }
 
 export type Bench = {
-  world: World
+  testCluster: TestCluster
   /** Runs the action with the benchmark's mesh.yaml and these inputs over it. */
   act: (inputs?: Inputs, options?: RunnerOptions) => Promise<ActionRun>
   /** The post step after a run that left this state. */
   post: (state: Record<string, string>) => Promise<ActionRun>
-  /** Does the work, and returns what the user saw from its start until a few seconds after it. */
-  watch: <T>(work: () => Promise<T>) => Promise<{ result: T; seen: Seen }>
+  /** Does the work, and returns what the user counted from its start until a few seconds after it. */
+  watch: <T>(work: () => Promise<T>) => Promise<{ result: T; counts: UserCounts }>
   end: () => Promise<void>
 }
 
@@ -26,29 +26,29 @@ export async function setUpBench(
   variant: 'healthy' | 'failing',
   user: { rps: number; keepAlive: boolean },
 ): Promise<Bench> {
-  const world = await embedded()
-  await deploySampleApp(world, variant)
-  const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+  const testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster, variant)
+  const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
   await kubectl('set', 'env', 'deploy/frontend', 'STEADY_RPS=0')
-  const machine = runner(world.runner)
+  const machine = runner(testCluster.runner)
   const act = (inputs: Inputs = {}, options: RunnerOptions = {}) =>
-    machine.main({ ...world.inputs, config, ...inputs }, options)
-  const post = (state: Record<string, string>) => machine.post({ ...world.inputs, config }, state)
+    machine.main({ ...testCluster.inputs, config, ...inputs }, options)
+  const post = (state: Record<string, string>) => machine.post({ ...testCluster.inputs, config }, state)
   const ready = await act({ stages: 'install, inject, policies, verify' })
   if (ready.code !== 0) throw new Error(`the mesh could not be prepared:\n${ready.log}`)
-  await startUser(world, user)
+  await startUser(testCluster, user)
   return {
-    world,
+    testCluster,
     act,
     post,
-    watch: (work) => watch(world, work),
+    watch: (work) => watch(testCluster, work),
     end: async () => (machine.remove(), void (await kubectl('delete', 'deployment', 'user', '--wait'))),
   }
 }
 
 /** Replaces the user by another one. */
 export async function startUser(
-  { run }: World,
+  { run }: TestCluster,
   { rps, keepAlive }: { rps: number; keepAlive: boolean },
 ): Promise<void> {
   const kubectl = (...args: string[]) => run(['kubectl', '-n', 'sample-app', ...args])
@@ -89,8 +89,8 @@ function deployment(env: Record<string, string>): object {
 }
 
 /**
- * A line of the user's log: a response that is not a 200 of v1, or its totals since it started, and when (ms since the epoch)
- * each version last responded.
+ * A line of the user's log: a response that is not a 200 of v1, or its totals since it started, and when (ms since the
+ * epoch) each version last responded.
  */
 export type Line = {
   at: number
@@ -100,12 +100,12 @@ export type Line = {
   status?: number
 }
 
-async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result: T; seen: Seen }> {
+async function watch<T>(testCluster: TestCluster, work: () => Promise<T>): Promise<{ result: T; counts: UserCounts }> {
   const from = Date.now()
   await sleep(1_500)
   const result = await work()
   await sleep(3_000)
-  const lines = await userLog(world, from)
+  const lines = await userLog(testCluster, from)
   const totals = lines.flatMap((line) => line.totals ?? [])
   const [first, last] = [totals[0], totals.at(-1)]
   if (!first || !last || totals.length < 2)
@@ -113,7 +113,7 @@ async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result:
   const ofV2 = lines.filter(({ version }) => version === 'v2').map(({ at }) => at)
   return {
     result,
-    seen: {
+    counts: {
       sent: last.sent - first.sent,
       v1: last.v1 - first.v1,
       v2: last.v2 - first.v2,
@@ -125,7 +125,7 @@ async function watch<T>(world: World, work: () => Promise<T>): Promise<{ result:
 }
 
 /** The lines that the user logged since then (ms since the epoch), and those of the same second before it. */
-export async function userLog({ run }: World, from: number): Promise<Line[]> {
+export async function userLog({ run }: TestCluster, from: number): Promise<Line[]> {
   const log = await run([
     'kubectl',
     '-n',

@@ -13,13 +13,13 @@ export type Bursts = 'none' | 'outages' | 'clusters'
 export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts }
 
 export type Tally = { requests: number; failures: number; slow: number }
-export type Seen = { canary: Tally; stable: Tally }
+export type Tallies = { canary: Tally; stable: Tally }
 
 export type Traffic = {
   /** Sets the weight, which takes effect up to 1 s later. */
   shift(weight: number): void
   /** What was served between the last call and this time, in seconds. */
-  until(now: number): Seen
+  until(now: number): Tallies
   /** When the canary got its first traffic, in seconds. */
   firstAt(): number | undefined
 }
@@ -35,8 +35,8 @@ export function traffic(users: Users, random: Random): Traffic {
   let [time, weight] = [0, 0]
   let change: { weight: number; at: number } | undefined
   let firstAt: number | undefined
-  const serve = (seen: Seen, end: number) => {
-    draw(users, weight / 100, end - time, outages(time, end), random, seen)
+  const serve = (tallies: Tallies, end: number) => {
+    draw(users, weight / 100, end - time, outages(time, end), random, tallies)
     time = end
   }
   return {
@@ -45,17 +45,17 @@ export function traffic(users: Users, random: Random): Traffic {
       if (next > 0) firstAt ??= change.at
     },
     until(now) {
-      const seen: Seen = {
+      const tallies: Tallies = {
         canary: { requests: 0, failures: 0, slow: 0 },
         stable: { requests: 0, failures: 0, slow: 0 },
       }
       if (change && change.at <= now) {
-        serve(seen, change.at)
+        serve(tallies, change.at)
         weight = change.weight
         change = undefined
       }
-      serve(seen, now)
-      return seen
+      serve(tallies, now)
+      return tallies
     },
     firstAt: () => firstAt,
   }
@@ -86,36 +86,36 @@ function draw(
   seconds: number,
   outage: number,
   random: Random,
-  seen: Seen,
+  tallies: Tallies,
 ): void {
   const single = bursts === 'none' ? 1 : 0.5
   const clustered = bursts === 'clusters' ? baseline / 2 : 0
-  const own = canary - baseline
+  const extraFailures = canary - baseline
   for (const [tally, part, failing] of [
-    [seen.canary, share, single * baseline + own],
-    [seen.stable, 1 - share, single * baseline],
+    [tallies.canary, share, single * baseline + extraFailures],
+    [tallies.stable, 1 - share, single * baseline],
   ] as const) {
     if (part === 0) continue
     const requests = rate * part * seconds
-    const struck = rate * part * outage * outageShare
-    const good = Math.max(0, requests * (1 - failing - clustered) - struck)
-    const [failures, stuck, slow] = [
+    const requestsInOutage = rate * part * outage * outageShare
+    const good = Math.max(0, requests * (1 - failing - clustered) - requestsInOutage)
+    const [failures, failedInOutage, slow] = [
       poisson(random, requests * Math.min(1, failing)),
-      poisson(random, struck),
+      poisson(random, requestsInOutage),
       poisson(random, good * slowShare),
     ]
-    tally.failures += failures + stuck
-    tally.slow += slow + stuck
-    tally.requests += failures + stuck + slow + poisson(random, good * (1 - slowShare))
+    tally.failures += failures + failedInOutage
+    tally.slow += slow + failedInOutage
+    tally.requests += failures + failedInOutage + slow + poisson(random, good * (1 - slowShare))
   }
-  if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, seen)
+  if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, tallies)
 }
 
 /** Each request of a cluster goes to a version by lot. */
-function cluster(expected: number, share: number, random: Random, seen: Seen): void {
+function cluster(expected: number, share: number, random: Random, tallies: Tallies): void {
   for (let left = poisson(random, expected); left > 0; left--) {
     for (let more = true; more; more = random() < 1 - 1 / clusterSize) {
-      const tally = random() < share ? seen.canary : seen.stable
+      const tally = random() < share ? tallies.canary : tallies.stable
       tally.requests++
       tally.failures++
     }

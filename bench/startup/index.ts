@@ -1,6 +1,6 @@
-// Measures the size of the action and the time until it reports a wrong input, and compares both with other actions that fetch a tool
-// or reach a cluster. It clones those at a tag from GitHub, or from the address in `PEERS_FROM` (as `<address>/<owner>/<name>`).
-// If it cannot clone one, it prints the published size and no time.
+// Measures the size of the action and the time until it reports a wrong input, and compares both with other actions
+// that fetch a tool or reach a cluster. It clones those at a tag from GitHub, or from the address in `PEERS_FROM` (as
+// `<address>/<owner>/<name>`). If it cannot clone one, it prints the published size and no time.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -15,7 +15,12 @@ type Action = { name: string; main: string; inputs: Record<string, string>; erro
 /** `published`: bytes of `dist/` at the tag, used if the action cannot be cloned. */
 type Peer = Action & { tag: string; published: number }
 
-const ours: Action = { name: 'mesh-canary', main: 'dist/index.js', inputs: { INPUT_MTLS: 'strickt' }, error: 'mtls' }
+const meshCanary: Action = {
+  name: 'mesh-canary',
+  main: 'dist/index.js',
+  inputs: { INPUT_MTLS: 'strickt' },
+  error: 'mtls',
+}
 const peers: Peer[] = [
   {
     name: 'astral-sh/setup-uv',
@@ -56,15 +61,18 @@ type Row = { name: string; bytes: number; main?: number; ms: number[] }
 export async function bench(): Promise<{ table: string; result: object }> {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-peers-'))
   try {
-    const here = [{ ...ours, at: process.cwd() }, ...(await Promise.all(peers.map((peer) => cloned(peer, folder))))]
-    const rows: Row[] = here.map(({ name, at, main, ...rest }) =>
+    const actions = [
+      { ...meshCanary, at: process.cwd() },
+      ...(await Promise.all(peers.map((peer) => cloned(peer, folder)))),
+    ]
+    const rows: Row[] = actions.map(({ name, at, main, ...rest }) =>
       at === undefined
         ? { name, bytes: 'published' in rest ? rest.published : 0, ms: [] }
         : { name, ...sizes(at, main), ms: [] },
     )
     // One round after the other, so that a busy machine slows all actions alike.
     for (let round = 0; round < runs; round++)
-      for (const [i, { at, ...action }] of here.entries())
+      for (const [i, { at, ...action }] of actions.entries())
         if (at !== undefined) rows[i]!.ms.push(await timed(action, at, folder))
     const own = median(rows[0]!.ms)
     const cells = rows.map(({ name, bytes, main, ms }) => [

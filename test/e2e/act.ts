@@ -1,28 +1,29 @@
-// A workflow run by act, as GitHub would run it, in the mesh's network, with nothing of this user's own configuration of act.
+// Runs a workflow with act, as GitHub would, in the mesh's network. It ignores the act configuration of the current
+// user.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { goTool } from '../mesh/index.ts'
-import type { World } from './world.ts'
+import type { TestCluster } from './world.ts'
 
 export type Trigger = {
-  /** The repository's folder, and the workflow's path in it. */
+  /** The folder of the repository. `workflow` is a path in it. */
   repository: string
   workflow: string
   on?: 'workflow_dispatch' | 'pull_request' | 'schedule'
-  /** The event as GitHub would send it. */
+  /** The event payload that GitHub would send. */
   event?: object
-  /** Of the one job, when not all of them are to run. */
+  /** Runs only this job. */
   job?: string
   secrets?: Record<string, string>
   vars?: Record<string, string>
-  /** What a runner of the user's own would have in its environment. */
+  /** The environment that a self-hosted runner would have. */
   env?: Record<string, string>
 }
 
 export async function act(
-  { runner }: World,
+  { runner }: TestCluster,
   { repository, workflow, on = 'workflow_dispatch', event = {}, job, secrets = {}, vars = {}, env = {} }: Trigger,
 ): Promise<{ code: number; log: string }> {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-act-'))
@@ -54,8 +55,13 @@ export async function act(
     file('env', lines(env)),
   ]
   const [program = '', ...args] = runner.enter!(argv)
-  const own = { HOME: home, XDG_CACHE_HOME: join(home, 'cache'), XDG_CONFIG_HOME: join(home, 'config'), KUBECONFIG: '' }
-  const child = spawn(program, args, { env: { ...process.env, ...runner.env, ...own, ...env } })
+  const userFolders = {
+    HOME: home,
+    XDG_CACHE_HOME: join(home, 'cache'),
+    XDG_CONFIG_HOME: join(home, 'config'),
+    KUBECONFIG: '',
+  }
+  const child = spawn(program, args, { env: { ...process.env, ...runner.env, ...userFolders, ...env } })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (log += chunk.toString()))
   const code = await new Promise<number>((done, fail) =>

@@ -1,5 +1,5 @@
-// Policies come, change and go on the real mesh, through the built bundle: planned, merged, pruned, and taken away with the
-// mesh itself. The tests build on each other: they are one story, from a cluster without Istio back to it.
+// The built bundle plans, creates, merges, changes and deletes policies on the real mesh, and finally uninstalls the
+// mesh. The tests build on each other: they start with a cluster without Istio, and end with one.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -7,45 +7,45 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Pod } from '../../src/cluster/objects.ts'
 import { hasSidecar } from '../../src/mesh/sidecar.ts'
 import { runner, type Inputs } from './runner.ts'
-import { deploySampleApp, embedded, traffic, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, traffic, type TestCluster } from './world.ts'
 
 const seed = resolve(import.meta.dirname, '../fixtures/seed.yaml')
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-apply-'))
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 let before: string[]
 
 beforeAll(async () => {
-  world = await embedded()
-  await withoutMesh()
-  await deploySampleApp(world, 'healthy')
-  machine = runner(world.runner)
-  before = await everything()
+  testCluster = await embeddedMesh()
+  await removeMesh()
+  await deploySampleApp(testCluster, 'healthy')
+  machine = runner(testCluster.runner)
+  before = await clusterObjects()
 })
 afterAll(() => {
   machine.remove()
   rmSync(folder, { recursive: true, force: true })
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 
-/** Whatever an earlier test file left. */
-async function withoutMesh(): Promise<void> {
+/** Removes what earlier test files may have left. */
+async function removeMesh(): Promise<void> {
   await kubectl('delete', 'namespace', 'sample-app', 'policies', 'verify-test', '--ignore-not-found', '--wait')
-  await world.run(['istioctl', 'uninstall', '--purge', '-y'])
+  await testCluster.run(['istioctl', 'uninstall', '--purge', '-y'])
   await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
   await kubectl('delete', 'configmap', '-A', '-l', 'istio.io/config=true')
 }
 
-/** What comes and goes by itself: the pods of a restart, and what is written about them. */
-const passing =
+/** Kinds whose objects Kubernetes creates and deletes by itself, such as pods and events. */
+const transientKinds =
   /^(pods|replicasets\.apps|controllerrevisions\.apps|events|events\.events\.k8s\.io|leases\..*|endpoints|endpointslices\..*|componentstatuses)$/
 
-/** Every object of the cluster, with the labels of the namespaces. */
-async function everything(): Promise<string[]> {
+/** All objects of the cluster, and the labels of its namespaces. */
+async function clusterObjects(): Promise<string[]> {
   const kinds = (await kubectl('api-resources', '--verbs=list', '-o', 'name'))
     .split('\n')
-    .filter((kind) => kind !== '' && !passing.test(kind))
+    .filter((kind) => kind !== '' && !transientKinds.test(kind))
   const [objects, namespaces] = await Promise.all([
     kubectl(
       'get',
@@ -67,7 +67,7 @@ async function everything(): Promise<string[]> {
 const kinds =
   'virtualservices.networking.istio.io,destinationrules,peerauthentications,authorizationpolicies,telemetries,sidecars,serviceentries'
 
-/** The policies of the namespace, each with the version that every write raises. */
+/** The policies of the namespace with their resource versions, which every write changes. */
 async function policies(): Promise<Record<string, string>> {
   const lines = await kubectl(
     '-n',
@@ -92,13 +92,13 @@ function without(all: Record<string, string>, ...names: string[]): Record<string
 function inputs(config: string, more: Inputs = {}): Inputs {
   const file = join(folder, 'mesh.yaml')
   writeFileSync(file, `name: shop\nnamespace: sample-app\nistio: { version: 1.31.0, profile: demo }\n${config}`)
-  // There is no canary here whose metrics the cluster could name.
-  const { mirror, overlays } = world.inputs
+  // Without a canary, the action rejects the input `metrics`.
+  const { mirror, overlays } = testCluster.inputs
   return { ...(mirror ? { mirror } : {}), ...(overlays ? { overlays } : {}), config: file, ...more }
 }
 
 const workloads = 'workloads: [deploy/frontend, deploy/backend, deploy/backend-v2, deploy/mysql]\n'
-const base = `${workloads}mtls: strict
+const baseConfig = `${workloads}mtls: strict
 services:
   backend:
     retries: { attempts: 3, perTryTimeout: 2s }
@@ -106,35 +106,35 @@ services:
     traffic: { v1: 80, v2: 20 }
 `
 const telemetry = 'telemetry: { accessLogs: true }\n'
-const objectsOfBase = ['DestinationRule/backend', 'PeerAuthentication/default', 'VirtualService/backend']
-const strangers = ['ServiceEntry/theirs', 'ServiceEntry/theirs-of-helm', 'ServiceEntry/theirs-of-another-config']
+const baseObjects = ['DestinationRule/backend', 'PeerAuthentication/default', 'VirtualService/backend']
+const foreignObjects = ['ServiceEntry/theirs', 'ServiceEntry/theirs-of-helm', 'ServiceEntry/theirs-of-another-config']
 
 test('a first run installs the mesh and creates the policies', async () => {
-  const { code, report } = await machine.run(inputs(base + telemetry))
+  const { code, report } = await machine.run(inputs(baseConfig + telemetry))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
-  expect(report?.plan).toHaveLength(objectsOfBase.length + 1)
+  expect(report?.plan).toHaveLength(baseObjects.length + 1)
   expect(report?.plan?.every(({ action }) => action === 'create')).toBe(true)
-  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(objectsOfBase))
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(baseObjects))
   expect(Object.keys(await policies()).filter((name) => name.startsWith('Telemetry/'))).toHaveLength(1)
 })
 
 test('a second apply changes nothing', async () => {
-  const stood = await policies()
-  const { code, outputs, report } = await machine.run(inputs(base + telemetry))
+  const previous = await policies()
+  const { code, outputs, report } = await machine.run(inputs(baseConfig + telemetry))
   expect(code).toBe(0)
   expect(outputs['changed']).toBe('0')
   expect(report?.plan).toEqual([])
-  expect(await policies()).toEqual(stood)
+  expect(await policies()).toEqual(previous)
 })
 
-test('strangers move in: one without labels, one of another tool, one of another config', async () => {
+test('objects without labels, of another tool and of another config can exist beside the policies', async () => {
   const labels: Record<string, string>[] = [
     {},
     { 'app.kubernetes.io/managed-by': 'Helm' },
     { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/config': '00000000' },
   ]
-  const items = strangers.map((name, i) => ({
+  const items = foreignObjects.map((name, i) => ({
     apiVersion: 'networking.istio.io/v1',
     kind: 'ServiceEntry',
     metadata: { name: name.split('/')[1], namespace: 'sample-app', labels: labels[i] },
@@ -148,15 +148,15 @@ test('strangers move in: one without labels, one of another tool, one of another
   const file = join(folder, 'strangers.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
   await kubectl('create', '-f', file)
-  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(foreignObjects))
 })
 
 test.each<[string, Inputs]>([
   ['the stage plan', { stages: 'plan' }],
   ['a dry run', { 'dry-run': 'true' }],
-])('%s shows what a removed section and a changed value would do, and does nothing', async (_, more) => {
-  const stood = await policies()
-  const { code, report, log } = await machine.run(inputs(base.replace('attempts: 3', 'attempts: 2'), more))
+])('%s shows what a removed section and a changed value would change, and changes nothing', async (_, more) => {
+  const previous = await policies()
+  const { code, report, log } = await machine.run(inputs(baseConfig.replace('attempts: 3', 'attempts: 2'), more))
   expect(code).toBe(0)
   expect(report?.plan?.map(({ action, kind }) => `${action} ${kind}`).sort()).toEqual([
     'change VirtualService',
@@ -164,16 +164,16 @@ test.each<[string, Inputs]>([
   ])
   expect(log).toContain('- spec.http[0].retries.attempts: 3')
   expect(log).toContain('+ spec.http[0].retries.attempts: 2')
-  expect(await policies()).toEqual(stood)
+  expect(await policies()).toEqual(previous)
 })
 
-test('removing a section prunes exactly its objects', async () => {
-  const stood = await policies()
-  const [removed = ''] = Object.keys(stood).filter((name) => name.startsWith('Telemetry/'))
-  const { code, report } = await machine.run(inputs(base))
+test('an apply without a section deletes exactly the objects of that section', async () => {
+  const previous = await policies()
+  const [removed = ''] = Object.keys(previous).filter((name) => name.startsWith('Telemetry/'))
+  const { code, report } = await machine.run(inputs(baseConfig))
   expect(code).toBe(0)
   expect(report?.changes.map(({ kind, name, action }) => [`${kind}/${name}`, action])).toEqual([[removed, 'deleted']])
-  expect(await policies()).toEqual(without(stood, removed))
+  expect(await policies()).toEqual(without(previous, removed))
 })
 
 const virtualService = (name: string, host: string, spec: object) => ({
@@ -184,14 +184,14 @@ const virtualService = (name: string, host: string, spec: object) => ({
 })
 const toHost = (host: string) => [{ route: [{ destination: { host } }] }]
 
-/** As a key of the config: a manifest of the user's own. */
+/** A config key with a manifest of the user. */
 function manifest(object: object): string {
   const file = join(folder, 'own.yaml')
   writeFileSync(file, JSON.stringify(object))
   return `policies: ${file}\n`
 }
 
-async function withStranger(object: object, work: () => Promise<void>): Promise<void> {
+async function withForeignObject(object: object, work: () => Promise<void>): Promise<void> {
   const file = join(folder, 'stranger.json')
   writeFileSync(file, JSON.stringify(object))
   await kubectl('create', '-f', file)
@@ -202,12 +202,12 @@ async function withStranger(object: object, work: () => Promise<void>): Promise<
   }
 }
 
-test("a stranger's VirtualService for a host that only a manifest is for is told, and nothing is touched", async () => {
-  await withStranger(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
-    const stood = await policies()
+test("a run fails and changes nothing if another owner's VirtualService has the host of a manifest", async () => {
+  await withForeignObject(virtualService('theirs', 'frontend', { http: toHost('frontend') }), async () => {
+    const previous = await policies()
     const { code, report } = await machine.run(
       inputs(
-        base +
+        baseConfig +
           manifest(
             virtualService('ours', 'frontend.sample-app.svc.cluster.local', {
               http: [{ timeout: '5s', ...toHost('frontend')[0] }],
@@ -220,11 +220,11 @@ test("a stranger's VirtualService for a host that only a manifest is for is told
       /^policies: .*own\.yaml:1: the host frontend\.sample-app\.svc\.cluster\.local already has the VirtualService sample-app\/theirs, which mesh-canary does not manage/,
     )
     expect(report?.stages.map(({ name }) => name)).toEqual(['check'])
-    expect(await policies()).toEqual(stood)
+    expect(await policies()).toEqual(previous)
   })
 })
 
-test('what goes in the same run is no conflict for the analysis', async () => {
+test('the analysis reports no conflict with an object that the same run deletes', async () => {
   const sidecar = (name: string) =>
     manifest({
       apiVersion: 'networking.istio.io/v1',
@@ -232,28 +232,28 @@ test('what goes in the same run is no conflict for the analysis', async () => {
       metadata: { name },
       spec: { egress: [{ hosts: ['*/*'] }] },
     })
-  expect((await machine.run(inputs(base + sidecar('one')))).report?.error).toBeUndefined()
-  const { report } = await machine.run(inputs(base + sidecar('two')))
+  expect((await machine.run(inputs(baseConfig + sidecar('one')))).report?.error).toBeUndefined()
+  const { report } = await machine.run(inputs(baseConfig + sidecar('two')))
   expect(report?.error).toBeUndefined()
   expect(report?.changes.map(({ name, action }) => `${name} ${action}`)).toEqual(['two created', 'one deleted'])
 })
 
-test('what a stranger needs and this run would prune is found by the analysis, and nothing is touched', async () => {
+test("a run fails and changes nothing if it would delete an object that another owner's object needs", async () => {
   const host = 'api.example.com'
-  expect((await machine.run(inputs(`${base}egress: { hosts: { ${host}: {} } }\n`))).report?.error).toBeUndefined()
-  await withStranger(virtualService('to-api', host, { tcp: toHost(host) }), async () => {
-    const stood = await policies()
-    const { code, report } = await machine.run(inputs(base))
+  expect((await machine.run(inputs(`${baseConfig}egress: { hosts: { ${host}: {} } }\n`))).report?.error).toBeUndefined()
+  await withForeignObject(virtualService('to-api', host, { tcp: toHost(host) }), async () => {
+    const previous = await policies()
+    const { code, report } = await machine.run(inputs(baseConfig))
     expect(code).toBe(1)
     expect(report?.error).toContain(`IST0101: VirtualService sample-app/to-api: Referenced host not found: "${host}"`)
-    expect(await policies()).toEqual(stood)
+    expect(await policies()).toEqual(previous)
   })
-  const { report } = await machine.run(inputs(base))
+  const { report } = await machine.run(inputs(baseConfig))
   expect(report?.changes.map(({ kind, action }) => `${kind} ${action}`)).toEqual(['ServiceEntry deleted'])
 })
 
-test("the seed's documents, in one run, keep both the retries and the split, and what was merged is said", async () => {
-  const stood = await traffic(world)
+test('a run merges the manifests with the config, keeps the retries and the split, and reports the merge', async () => {
+  const previous = await traffic(testCluster)
   const { code, report, log } = await machine.run(inputs(workloads, { policies: seed }))
   expect(report?.error).toBeUndefined()
   expect(code).toBe(0)
@@ -272,12 +272,12 @@ test("the seed's documents, in one run, keep both the retries and the split, and
       ],
     },
   ])
-  const now = await traffic(world)
-  for (const version of ['v1', 'v2']) expect(now.versions[version]).toBeGreaterThan(stood.versions[version] ?? 0)
-  expect(now.failed).toBe(stood.failed)
+  const now = await traffic(testCluster)
+  for (const version of ['v1', 'v2']) expect(now.versions[version]).toBeGreaterThan(previous.versions[version] ?? 0)
+  expect(now.failed).toBe(previous.failed)
 })
 
-test('a service of the config beside a split in a manifest: both are in force, and a second run changes nothing', async () => {
+test('a service in the config and a split in a manifest are both in force, and a second run changes nothing', async () => {
   const both = inputs(`${workloads}services: { backend: { timeout: 5s } }\npolicies: ${seed}\n`)
   const first = await machine.run(both)
   expect(first.report?.error).toBeUndefined()
@@ -289,19 +289,19 @@ test('a service of the config beside a split in a manifest: both are in force, a
   expect(outputs['changed']).toBe('0')
 })
 
-test('uninstall is refused while a stranger has policies in the mesh, and nothing is touched', async () => {
-  const stood = await everything()
+test('uninstall fails and changes nothing while another owner has policies in the mesh', async () => {
+  const previous = await clusterObjects()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall' }))
   expect(code).toBe(1)
   expect(report?.error).toContain('policies that belong to no config of this namespace: ')
   expect(report?.error).toContain('ServiceEntry sample-app/theirs')
-  expect(await everything()).toEqual(stood)
-  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(strangers))
+  expect(await clusterObjects()).toEqual(previous)
+  expect(Object.keys(await policies())).toEqual(expect.arrayContaining(foreignObjects))
 })
 
-test('a dry run of uninstall lists what would go, and nothing goes', async () => {
+test('a dry run of uninstall lists what it would delete, and deletes nothing', async () => {
   for (const name of ['theirs', 'theirs-of-helm']) await kubectl('-n', 'sample-app', 'delete', 'serviceentry', name)
-  const stood = await everything()
+  const previous = await clusterObjects()
   const { code, report } = await machine.run(inputs(workloads, { stages: 'uninstall', 'dry-run': 'true' }))
   expect(code).toBe(0)
   expect(report?.removed).toEqual(
@@ -312,7 +312,7 @@ test('a dry run of uninstall lists what would go, and nothing goes', async () =>
       'label istio-injection of Namespace sample-app',
     ]),
   )
-  expect(await everything()).toEqual(stood)
+  expect(await clusterObjects()).toEqual(previous)
 })
 
 test('uninstall leaves the cluster as it was before the mesh', async () => {
@@ -325,7 +325,7 @@ test('uninstall leaves the cluster as it was before the mesh', async () => {
     'Deployment/backend',
     'Deployment/frontend',
   ])
-  expect(await everything()).toEqual(before)
+  expect(await clusterObjects()).toEqual(before)
   const pods = JSON.parse(await kubectl('-n', 'sample-app', 'get', 'pods', '-o', 'json')) as { items: Pod[] }
   expect(pods.items.filter((pod) => pod.metadata.deletionTimestamp === undefined && hasSidecar(pod))).toEqual([])
 })

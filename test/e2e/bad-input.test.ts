@@ -1,4 +1,4 @@
-// Bad input, each with one clear error and nothing touched: seen on the real cluster, through the built bundle.
+// The built bundle, on the real cluster, answers each bad input with one clear error and changes nothing.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -6,19 +6,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runner, type Inputs } from './runner.ts'
-import { deploySampleApp, embedded, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 let mirror: ChildProcess
 let mirrorUrl: string
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-bad-'))
 
 beforeAll(async () => {
-  world = await embedded()
-  await deploySampleApp(world)
-  machine = runner(world.runner)
-  const [program = '', ...args] = world.runner.enter!([process.execPath, join(import.meta.dirname, 'lying-mirror.ts')])
+  testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster)
+  machine = runner(testCluster.runner)
+  const [program = '', ...args] = testCluster.runner.enter!([
+    process.execPath,
+    join(import.meta.dirname, 'lying-mirror.ts'),
+  ])
   mirror = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const [port] = (await once(mirror.stdout!, 'data')) as [Buffer]
   mirrorUrl = `http://127.0.0.1:${port.toString().trim()}/bad-sum`
@@ -38,7 +41,7 @@ function file(name: string, text: string): string {
 const app = { namespace: 'sample-app' }
 const canary = 'service: backend'
 
-/** What is wrong, the inputs, and the words that the error must hold: key, value or place, what to do. */
+/** The mistake, the inputs, and the words that the error must contain: key, value or line, what to do. */
 const cases: [string, () => Inputs, string[]][] = [
   ['an unknown input', () => ({ ...app, namspace: 'x' }), ['input namspace', 'did you mean `namespace`?']],
   [
@@ -88,7 +91,7 @@ const cases: [string, () => Inputs, string[]][] = [
   ],
   [
     'an Istio version that the mirror lacks',
-    () => ({ mirror: world.inputs['mirror']!, 'istio-version': '1.31.77' }),
+    () => ({ mirror: testCluster.inputs['mirror']!, 'istio-version': '1.31.77' }),
     ['istio.version', '1.31.77', '404'],
   ],
   [
@@ -132,10 +135,10 @@ function kubeconfigOf(server: string): string {
   })
 }
 
-/** Every object that a run could touch, with the generation at which it stands; Istio's only where Istio is known. */
+/** All objects that a run could change, with their generations. Istio's kinds count only if Istio is installed. */
 async function snapshot(): Promise<string> {
   const get = (kinds: string) =>
-    world.run([
+    testCluster.run([
       'kubectl',
       'get',
       kinds,
@@ -143,19 +146,19 @@ async function snapshot(): Promise<string> {
       '-o',
       'jsonpath={range .items[*]}{.kind}/{.metadata.namespace}/{.metadata.name}@{.metadata.generation}{.metadata.labels}{"\\n"}{end}',
     ])
-  const known = await world.run(['kubectl', 'api-resources', '--api-group=networking.istio.io', '-o', 'name'])
+  const known = await testCluster.run(['kubectl', 'api-resources', '--api-group=networking.istio.io', '-o', 'name'])
   const kinds = 'namespaces,configmaps,pods,services,deployments,customresourcedefinitions'
   return get(
     known.includes('virtualservices') ? `${kinds},virtualservices,destinationrules,peerauthentications` : kinds,
   )
 }
 
-test.each(cases)('%s', async (_, inputs, words) => {
+test.each(cases)('a run with %s fails with one clear error, and changes nothing', async (_, inputs, expectedWords) => {
   const before = await snapshot()
   const { code, log } = await machine.main(inputs())
   const errors = log.split('\n').filter((line) => line.startsWith('::error'))
   expect(errors).toHaveLength(1)
-  for (const word of words) expect(errors[0]).toContain(word)
+  for (const word of expectedWords) expect(errors[0]).toContain(word)
   expect(log).not.toContain('SECRET')
   expect(code).toBe(1)
   expect(await snapshot()).toBe(before)

@@ -1,22 +1,22 @@
-// What a user has on disk: a repository with this action and the sample app in it. Its config files say, beside what they say
-// anyway, what only the embedded mesh needs: where istioctl comes from, the images for stock Envoy, its metrics, and no long waits.
+// A user's checkout: a repository with this action and the sample app. Its config files also have the settings that
+// only the embedded mesh needs: the mirror for istioctl, the images with stock Envoy, its metrics, and short intervals.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { dump, load } from 'js-yaml'
-import type { World } from './world.ts'
+import type { TestCluster } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 
-/** The folder of a fresh copy. */
-export function checkout(world: World): string {
+/** Creates a fresh checkout. @returns its folder. */
+export function checkout(testCluster: TestCluster): string {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-checkout-'))
   for (const name of ['action.yml', 'package.json', 'dist', 'examples', 'deploy', 'docs'])
     cpSync(join(root, name), join(folder, name), { recursive: true })
   const config = join(folder, 'examples/sample-app/mesh.yaml')
-  writeFileSync(config, asHere(world, readFileSync(config, 'utf8')))
-  // act asks git for the commit.
+  writeFileSync(config, adaptedToMesh(testCluster, readFileSync(config, 'utf8')))
+  // act needs a commit.
   for (const args of [
     ['init', '--quiet', '--initial-branch=main'],
     ['-c', 'user.name=a', '-c', 'user.email=a@example.com', 'commit', '--quiet', '--allow-empty', '--message=all'],
@@ -27,12 +27,12 @@ export function checkout(world: World): string {
 
 type Section = Record<string, unknown>
 
-/** A config, or an IstioOperator, as it has to be on this mesh; a section that is not there is not added. */
-export function asHere({ inputs }: World, text: string): string {
-  const asked = load(text) as { istio?: Section; canary?: Section; spec?: Section }
-  const { istio, canary, spec } = asked
+/** Adds the settings of the embedded mesh to the existing sections of a config or an IstioOperator. */
+export function adaptedToMesh({ inputs }: TestCluster, text: string): string {
+  const given = load(text) as { istio?: Section; canary?: Section; spec?: Section }
+  const { istio, canary, spec } = given
   return dump({
-    ...asked,
+    ...given,
     ...(spec
       ? { spec: { ...(load(readFileSync(inputs['overlays']!, 'utf8')) as { spec: Section }).spec, ...spec } }
       : {}),

@@ -1,4 +1,4 @@
-// The command line on the real mesh: the built dist/cli.js, run as a person or a pipeline runs it, from `init` to a promotion.
+// The built command line, dist/cli.js, on the real mesh: from `init` to a promotion, as a person or a pipeline runs it.
 import { spawn } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,43 +6,46 @@ import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '../../src/report/report.ts'
 import { installRsync } from '../mesh/index.ts'
-import { deploySampleApp, embedded, liveWeights, sampleApp, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, type TestCluster } from './world.ts'
 
 const cli = resolve(import.meta.dirname, '../../dist/cli.js')
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-cli-'))
 const temp = join(folder, 'temp')
-let world: World
+let testCluster: TestCluster
 
 beforeAll(async () => {
   mkdirSync(temp)
-  world = await embedded()
-  await deploySampleApp(world, 'healthy')
+  testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster, 'healthy')
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-type Ended = { code: number | null; out: string; err: string }
-type More = {
+type CommandResult = { code: number | null; out: string; err: string }
+type RunOptions = {
   cwd?: string
   env?: Record<string, string>
   onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void
 }
 
-const run = (args: string[], more: More = {}) => execute([process.execPath, cli, ...args], more)
+const run = (args: string[], options: RunOptions = {}) => execute([process.execPath, cli, ...args], options)
 
-/** In the mesh's network. */
-function execute(command: string[], { cwd = folder, env = {}, onLine = () => undefined }: More = {}): Promise<Ended> {
-  const [program = '', ...argv] = world.runner.enter!(command)
-  const own = { HOME: folder, TMPDIR: temp, XDG_CACHE_HOME: join(folder, 'cache') }
+/** Runs a command in the mesh's network. */
+function execute(
+  command: string[],
+  { cwd = folder, env = {}, onLine = () => undefined }: RunOptions = {},
+): Promise<CommandResult> {
+  const [program = '', ...argv] = testCluster.runner.enter!(command)
+  const userFolders = { HOME: folder, TMPDIR: temp, XDG_CACHE_HOME: join(folder, 'cache') }
   const child = spawn(program, argv, {
     cwd,
-    env: { ...process.env, ...world.runner.env, ...own, ...env },
+    env: { ...process.env, ...testCluster.runner.env, ...userFolders, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const ended: Ended = { code: null, out: '', err: '' }
+  const result: CommandResult = { code: null, out: '', err: '' }
   const read = (stream: NodeJS.ReadableStream, into: 'out' | 'err') => {
     let open = ''
     stream.setEncoding('utf8').on('data', (chunk: string) => {
-      ended[into] += chunk
+      result[into] += chunk
       const lines = (open + chunk).split('\n')
       open = lines.pop() ?? ''
       lines.forEach((line) => onLine(line, (signal) => child.kill(signal)))
@@ -50,12 +53,12 @@ function execute(command: string[], { cwd = folder, env = {}, onLine = () => und
   }
   read(child.stdout, 'out')
   read(child.stderr, 'err')
-  return new Promise((done, fail) => child.once('error', fail).once('close', (code) => done({ ...ended, code })))
+  return new Promise((done, fail) => child.once('error', fail).once('close', (code) => done({ ...result, code })))
 }
 
 const file = (name: string) => readFileSync(join(folder, name), 'utf8')
 const resources = () =>
-  world.run([
+  testCluster.run([
     'kubectl',
     '-n',
     'sample-app',
@@ -64,19 +67,21 @@ const resources = () =>
     '-o',
     'jsonpath={range .items[*]}{.kind}/{.metadata.name}@{.metadata.generation}{"\\n"}{end}',
   ])
-const promotion = ['--steps', '10, 50', '--interval', '4s']
-/** What only this mesh needs is given as a variable, as a pipeline would. */
-const metrics = {
+const promotionFlags = ['--steps', '10, 50', '--interval', '4s']
+/** The setting that only this mesh needs, as a variable, because pipelines use variables too. */
+const metricsEnv = {
   MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
 }
 
-test("init writes a config from what is there, twice the same, and over nobody else's", async () => {
+test('init writes the same config twice from what the cluster runs, and never overwrites a file', async () => {
   const installed = await run(
     ['run', '--config', `${sampleApp}/mesh.yaml`, '--stages', 'install', '--output', 'json'],
-    { env: { MESH_CANARY_MIRROR: world.inputs['mirror']!, MESH_CANARY_OVERLAYS: world.inputs['overlays']! } },
+    {
+      env: { MESH_CANARY_MIRROR: testCluster.inputs['mirror']!, MESH_CANARY_OVERLAYS: testCluster.inputs['overlays']! },
+    },
   )
   expect(installed.code, installed.err + installed.out).toBe(0)
-  // Nothing but the report: not what a library tells the runner of its downloads, either.
+  // Standard output has only the report, and no messages from libraries about downloads.
   expect(JSON.parse(installed.out)).toMatchObject({ outcome: 'success', istioctl: { version: '1.31.0' } })
 
   const before = await resources()
@@ -98,7 +103,7 @@ test("init writes a config from what is there, twice the same, and over nobody e
   expect(await resources()).toBe(before)
 })
 
-test('its config plans the few objects that it tells of, and changes nothing by that', async () => {
+test('plan lists the objects that the config of init would create, and changes nothing', async () => {
   const before = await resources()
   const { code, out, err } = await run(['plan', '--config', 'mesh.yaml', '--output', 'json'])
   expect(code, err).toBe(0)
@@ -112,7 +117,7 @@ test('its config plans the few objects that it tells of, and changes nothing by 
   expect(await resources()).toBe(before)
 })
 
-test('it is carried out, and verified, with sections that fold on GitLab', async () => {
+test('run applies that config, and verify passes with collapsible sections on GitLab', async () => {
   const done = await run(['run', '--config', 'mesh.yaml', '--stages', 'inject, policies'])
   expect(done, done.err + done.out).toMatchObject({ code: 0, err: '' })
   const { code, out, err } = await run(['verify', '--config', 'mesh.yaml'], { env: { GITLAB_CI: 'true' } })
@@ -122,14 +127,14 @@ test('it is carried out, and verified, with sections that fold on GitLab', async
   )
 })
 
-test('Ctrl-C in the middle of a promotion puts the traffic back, and everything that was asked for is told and written', async () => {
+test('Ctrl-C during a promotion returns the traffic to stable, and the run still writes every requested output', async () => {
   let duplicate: NodeJS.Timeout | undefined
   const { code, out, err } = await run(
     [
       'promote',
       '--config',
       'mesh.yaml',
-      ...promotion,
+      ...promotionFlags,
       '--output',
       'json',
       '--outputs',
@@ -140,17 +145,17 @@ test('Ctrl-C in the middle of a promotion puts the traffic back, and everything 
       'out/mesh.md',
     ],
     {
-      env: metrics,
+      env: metricsEnv,
       onLine: (line, kill) => {
         if (duplicate || !line.trim().startsWith('at weight 50')) return
         kill('SIGINT')
-        // As npm does, which passes on what the terminal sent to both.
+        // npm forwards the SIGINT that the terminal has already sent to both processes.
         duplicate = setTimeout(() => kill('SIGINT'), 50)
       },
     },
   )
   expect(code, err).toBe(130)
-  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   expect(err).toContain('warning: stopping (SIGINT)')
   expect(JSON.parse(out)).toMatchObject({
     outcome: 'failure',
@@ -166,29 +171,29 @@ test('Ctrl-C in the middle of a promotion puts the traffic back, and everything 
   expect(readdirSync(temp)).toEqual([])
 })
 
-test('an error that nobody foresaw ends the run with its traffic put back, and is told', async () => {
-  // A fault in the program itself can only be made from inside it.
-  const fault = join(folder, 'fault.mjs')
-  writeFileSync(fault, "process.on('SIGUSR2', () => { throw new Error('nobody foresaw this') })")
-  let struck = false
+test('an unexpected error returns the traffic to stable, and the run reports it', async () => {
+  // Only code inside the process can throw an unexpected error.
+  const faultModule = join(folder, 'fault.mjs')
+  writeFileSync(faultModule, "process.on('SIGUSR2', () => { throw new Error('nobody foresaw this') })")
+  let hasThrown = false
   const { code, err, out } = await run(['promote', '--config', 'mesh.yaml', '--steps', '50', '--interval', '20s'], {
-    env: { ...metrics, NODE_OPTIONS: `--import=${fault}` },
+    env: { ...metricsEnv, NODE_OPTIONS: `--import=${faultModule}` },
     onLine: (line, kill) => {
-      if (struck || !line.trim().startsWith('at weight 50')) return
-      struck = true
+      if (hasThrown || !line.trim().startsWith('at weight 50')) return
+      hasThrown = true
       kill('SIGUSR2')
     },
   })
   expect(code, err + out).toBe(1)
   expect(err).toContain('error: Error: nobody foresaw this')
   expect(out).toContain('the run ended in the middle of a promotion: all traffic of backend was returned to v1')
-  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   expect(readdirSync(temp)).toEqual([])
 })
 
-/** What the templates leave to their users, and what makes them quick: this program, its config, short steps. */
-const pipeline = {
-  ...metrics,
+/** The variables that users set for the templates: this program, its config, and short steps for a quick test. */
+const pipelineEnv = {
+  ...metricsEnv,
   MESH_CANARY: `${process.execPath} ${cli}`,
   MESH_UNTIL: '10',
   MESH_CANARY_STEPS: '10, 100',
@@ -202,7 +207,7 @@ function repository(...files: string[]): string {
   return path
 }
 
-test('the template for GitLab, run job by job: plan, first steps, gate, rollback', async () => {
+test('the jobs of the GitLab template plan, take the first steps, pass the gate and roll back', async () => {
   await installRsync()
   const cwd = repository(join(examples, 'gitlab/mesh-canary.gitlab-ci.yml'))
   writeFileSync(join(cwd, '.gitlab-ci.yml'), 'include: { local: mesh-canary.gitlab-ci.yml }\n')
@@ -216,9 +221,9 @@ test('the template for GitLab, run job by job: plan, first steps, gate, rollback
   ])
     expect(await git(...args)).toMatchObject({ code: 0 })
 
-  const variables = Object.entries(pipeline).flatMap(([name, value]) => ['--variable', `${name}=${value}`])
-  const job = async (name: string, ...more: string[]) => {
-    const done = await execute(['gitlab-ci-local', '--force-shell-executor', ...variables, ...more, name], { cwd })
+  const variables = Object.entries(pipelineEnv).flatMap(([name, value]) => ['--variable', `${name}=${value}`])
+  const job = async (name: string, ...flags: string[]) => {
+    const done = await execute(['gitlab-ci-local', '--force-shell-executor', ...variables, ...flags, name], { cwd })
     expect(done.code, done.err + done.out).toBe(0)
     return readFileSync(join(cwd, 'mesh.env'), 'utf8')
   }
@@ -226,10 +231,10 @@ test('the template for GitLab, run job by job: plan, first steps, gate, rollback
   expect(await job('mesh-promote')).toMatch(/^MESH_VERDICT=held\nMESH_WEIGHT=10$/m)
   expect(await job('mesh-gate')).toMatch(/^MESH_VERDICT=promoted\nMESH_WEIGHT=100$/m)
   expect(await job('mesh-rollback')).toMatch(/^MESH_VERDICT=rolled-back\nMESH_WEIGHT=0$/m)
-  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
 })
 
-test('the steps of the Jenkinsfile, run as Jenkins runs them', async () => {
+test('the steps of the Jenkinsfile plan, take the first steps, pass the gate and roll back', async () => {
   const cwd = repository()
   const text = readFileSync(join(examples, 'jenkins/Jenkinsfile'), 'utf8')
   const environment = Object.fromEntries(
@@ -238,7 +243,7 @@ test('the steps of the Jenkinsfile, run as Jenkins runs them', async () => {
   const scripts = [...text.matchAll(/sh (?:'''(.*?)'''|'(.*?)')/g)].map(([, long, short]) => long ?? short!)
   const outs: string[] = []
   for (const script of scripts) {
-    const { code, out, err } = await execute(['sh', '-xec', script], { cwd, env: { ...environment, ...pipeline } })
+    const { code, out, err } = await execute(['sh', '-xec', script], { cwd, env: { ...environment, ...pipelineEnv } })
     expect(code, `${script}\n${err}${out}`).toBe(0)
     outs.push(out)
   }

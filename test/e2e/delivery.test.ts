@@ -1,22 +1,22 @@
-// The main job on the real mesh: the built bundle, run as a runner runs it, under steady traffic of real users.
+// The main job on the real mesh: a runner runs the built bundle while users send steady traffic.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runner } from './runner.ts'
-import { deploySampleApp, embedded, liveWeights, sampleApp, traffic, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, traffic, type TestCluster } from './world.ts'
 
 const config = `${sampleApp}/mesh.yaml`
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 beforeAll(async () => {
-  world = await embedded()
-  await deploySampleApp(world, 'healthy')
-  machine = runner(world.runner)
+  testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster, 'healthy')
+  machine = runner(testCluster.runner)
 })
 afterAll(() => machine.remove())
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
-const inputs = () => ({ ...world.inputs, config, interval: '4s' })
-/** Those that stay: of the restarts before, some may be on their way out. */
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
+const inputs = () => ({ ...testCluster.inputs, config, interval: '4s' })
+/** Only pods that stay: earlier restarts may have left some that are terminating. */
 async function podNames(): Promise<string[]> {
   const { items } = JSON.parse(await kubectl('get', 'pods', '-o', 'json')) as {
     items: { metadata: { uid: string; deletionTimestamp?: string } }[]
@@ -24,7 +24,7 @@ async function podNames(): Promise<string[]> {
   return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(({ metadata }) => metadata.uid)
 }
 
-/** Another v2 in place of the one that is there, with no traffic on it. */
+/** Replaces v2 by another variant, without traffic. */
 async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): Promise<void> {
   await kubectl('delete', 'virtualservice', 'backend', '--ignore-not-found')
   await kubectl('delete', 'deployment', 'backend-v2', '--ignore-not-found')
@@ -34,13 +34,13 @@ async function replaceV2(variant: 'healthy' | 'failing' | 'slow' | 'crashing'): 
 }
 
 describe('a healthy v2', () => {
-  test('is promoted to 100 on a mesh that the same step installs, and no user notices', async () => {
-    let promotionBegins = traffic(world)
+  test('is promoted to 100 on a mesh that the same step installs, without a failed request', async () => {
+    let promotionBegins = traffic(testCluster)
     const onLine = (line: string) => {
-      if (line.startsWith('weight: v1 95')) promotionBegins = traffic(world)
+      if (line.startsWith('weight: v1 95')) promotionBegins = traffic(testCluster)
     }
     const { code, outputs, report, summary, post, path } = await machine.run(inputs(), { onLine })
-    const [before, after] = [await promotionBegins, await traffic(world)]
+    const [before, after] = [await promotionBegins, await traffic(testCluster)]
 
     expect(report?.error).toBeUndefined()
     expect(code).toBe(0)
@@ -62,13 +62,13 @@ describe('a healthy v2', () => {
     expect(report?.promotions[0]?.userRequests.total).toBeGreaterThan(500)
     expect(after.failed - before.failed).toBe(0)
     expect(after.versions['v2']).toBeGreaterThan(before.versions['v2'] ?? 0)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
     expect(report?.pods.map(({ ready, ok }) => [ready, ok])).toEqual(Array(4).fill(['2/2', true]))
     expect(summary).toContain('v2 of backend is promoted')
     expect(post.code).toBe(0)
   })
 
-  test('and a second run changes nothing, restarts nothing and downloads nothing', async () => {
+  test('needs no change, no restart and no download in a second run', async () => {
     const pods = await podNames()
     const { code, outputs, report } = await machine.run(inputs())
     expect(code).toBe(0)
@@ -76,10 +76,10 @@ describe('a healthy v2', () => {
     expect(report?.restarted).toEqual([])
     expect(report?.stages.map(({ outcome }) => outcome)).toEqual(Array(6).fill('unchanged'))
     expect(await podNames()).toEqual(pods)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
   })
 
-  test('with mutual TLS strict on the wire: a plaintext request is refused', async () => {
+  test('refuses a plaintext request, because mutual TLS is strict', async () => {
     const [pod] = (
       await kubectl('get', 'pods', '-l', 'app=backend,version=v1', '-o', 'jsonpath={.items[*].metadata.name}')
     ).split(' ')
@@ -87,7 +87,7 @@ describe('a healthy v2', () => {
     await expect(plaintext).rejects.toThrow(/connection reset|EOF/)
   })
 
-  test('and its policies stand in one VirtualService and one DestinationRule', async () => {
+  test('has its policies in one VirtualService and one DestinationRule', async () => {
     const { items } = JSON.parse(await kubectl('get', 'virtualservices,destinationrules', '-o', 'json')) as {
       items: { kind: string; spec: { http?: object[] } }[]
     }
@@ -98,8 +98,8 @@ describe('a healthy v2', () => {
   })
 })
 
-describe('a bad v2 is put back', () => {
-  test('when it fails 20 % of its requests, and the reason says so', async () => {
+describe('a bad v2 is rolled back', () => {
+  test('if it fails 20 % of its requests, and the reason says so', async () => {
     await replaceV2('failing')
     const { code, outputs, report, log } = await machine.run(inputs())
     expect(code).toBe(1)
@@ -108,46 +108,46 @@ describe('a bad v2 is put back', () => {
     expect(Number(outputs['time-to-detect'])).toBeGreaterThan(0)
     expect(report?.promotions[0]?.secondsToSafe).toBeLessThan(10)
     expect(log).toContain('::error')
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('when it is slower than its limit', async () => {
+  test('if it is slower than its limit', async () => {
     await replaceV2('slow')
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain('took longer than the limit of p99 (500 ms)')
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('when it crashes in a loop, with its exit code and last words', async () => {
+  test('if it crashes in a loop, and the reason has its exit code and its last log line', async () => {
     await replaceV2('crashing')
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(/container backend .*exit code 1.*this version crashes on purpose/s)
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 })
 
-describe('a run that is stopped in the middle', () => {
-  test('by a cancel, puts the weight back itself', async () => {
+describe('a run that is stopped during a promotion', () => {
+  test('returns the traffic to stable itself if it is cancelled', async () => {
     await replaceV2('healthy')
     const { outputs, state } = await machine.main(inputs(), whenAt(25, 'SIGINT'))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'the run was cancelled' })
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
     expect((await machine.post(inputs(), state)).log).not.toContain('::warning')
   })
 
-  test('by a kill, leaves it to the post step', async () => {
+  test('leaves that to the post step if it is killed', async () => {
     const { state } = await machine.main(inputs(), whenAt(25, 'SIGKILL'))
-    expect(await liveWeights(world)).toEqual({ v1: 75, v2: 25 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 75, v2: 25 })
     const { code, log } = await machine.post(inputs(), state)
     expect(code).toBe(0)
     expect(log).toContain('all traffic of backend was returned to v1')
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 })
 
-/** Sends the process a signal as soon as it says that the canary has this weight. */
+/** Sends the process a signal when its log first shows this weight of the canary. */
 function whenAt(weight: number, signal: NodeJS.Signals) {
   let kill: ((signal: NodeJS.Signals) => void) | undefined
   return {

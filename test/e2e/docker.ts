@@ -1,9 +1,13 @@
-// Stands in for the program `docker`, which has no daemon here: it answers what kind and the action ask of it from a file, and keeps
-// what it was asked. Nothing is started: what is real in the tests with it is kind, and the action.
+// A fake of the program `docker`, because the tests have no Docker daemon. It answers kind and the action from a file,
+// and records its calls. It starts no container, so the tests that use it run the real kind and the real action without
+// nodes.
 import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** `nodes`: the containers that there are. `images`: names of those. `run`: how `docker run` ends, once so many are under way. `mapped`: of node ports. `kubeconfig`: a file. */
+/**
+ * `nodes`: the existing containers. `images`: names of the existing images. `run`: how `docker run` ends, once
+ * `together` of them run. `mapped`: host address of each node port. `kubeconfig`: path of a file.
+ */
 export type Answers = {
   nodes: { name: string; cluster: string; state: string }[]
   images: string[]
@@ -17,7 +21,7 @@ export type Answers = {
 const folder = process.env['DOCKER_ANSWERS']!
 const answers = JSON.parse(readFileSync(join(folder, 'answers.json'), 'utf8')) as Answers
 const args = process.argv.slice(2)
-const flat = args.join(' ')
+const commandLine = args.join(' ')
 const after = (flag: string) => args[args.indexOf(flag) + 1] ?? ''
 
 function end(text = '', code = 0): never {
@@ -25,7 +29,7 @@ function end(text = '', code = 0): never {
   process.exit(code)
 }
 
-/** kind makes nodes at the same time: each container, and each that is gone, is a file of its own. */
+/** kind creates nodes concurrently, so each created and each removed container has a file of its own. */
 function nodes(): Answers['nodes'] {
   const [made, gone] = ['made-', 'gone-'].map((prefix) =>
     readdirSync(folder)
@@ -41,7 +45,7 @@ function nodes(): Answers['nodes'] {
 }
 
 function ps(): string {
-  const [, cluster] = /label=io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat) ?? []
+  const [, cluster] = /label=io\.x-k8s\.kind\.cluster=(\S+)/.exec(commandLine) ?? []
   const rows = nodes().filter((node) => cluster === undefined || node.cluster === cluster)
   const format = after('--format')
   return rows
@@ -53,22 +57,23 @@ function ps(): string {
 
 async function run(): Promise<never> {
   rmSync(join(folder, `gone-${after('--name')}`), { force: true })
-  writeFileSync(join(folder, `made-${after('--name')}`), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(flat)?.[1] ?? '')
+  writeFileSync(join(folder, `made-${after('--name')}`), /io\.x-k8s\.kind\.cluster=(\S+)/.exec(commandLine)?.[1] ?? '')
   while (answers.run !== 'hangs' && nodes().length < (answers.run.together ?? 1))
     await new Promise((done) => setTimeout(done, 20))
   if (answers.run !== 'hangs') end(answers.run.says, 125)
-  // A container that is removed ends the command that runs it.
+  // `docker run` ends when its container is removed.
   while (nodes().some(({ name }) => name === after('--name'))) await new Promise((done) => setTimeout(done, 50))
   end('', 137)
 }
 
 function inspect(): string {
-  if (flat.includes('.NetworkSettings.Ports')) return (answers.server ?? '127.0.0.1:1').replace(':', '\t')
-  if (flat.includes('io.x-k8s.kind.role')) return after('inspect').includes('worker') ? 'worker' : 'control-plane'
+  if (commandLine.includes('.NetworkSettings.Ports')) return (answers.server ?? '127.0.0.1:1').replace(':', '\t')
+  if (commandLine.includes('io.x-k8s.kind.role'))
+    return after('inspect').includes('worker') ? 'worker' : 'control-plane'
   return ''
 }
 
-appendFileSync(join(folder, 'asked.jsonl'), `${JSON.stringify(args)}\n`)
+appendFileSync(join(folder, 'calls.jsonl'), `${JSON.stringify(args)}\n`)
 if (args[0] === '-v') end('Docker version 28.2.2, build stub')
 if (args[0] === 'info')
   end(
@@ -97,8 +102,8 @@ if (args[0] === 'image')
     answers.images.includes(args.at(-1)!) ? 'sha256:0' : 'No such image',
     answers.images.includes(args.at(-1)!) ? 0 : 1,
   )
-if (args[0] === 'inspect') end(flat.includes('--type=image') ? 'x' : inspect())
-if (args[0] === 'exec' && flat.includes('admin.conf'))
+if (args[0] === 'inspect') end(commandLine.includes('--type=image') ? 'x' : inspect())
+if (args[0] === 'exec' && commandLine.includes('admin.conf'))
   end(answers.kubeconfig ? readFileSync(answers.kubeconfig, 'utf8') : 'no such file', answers.kubeconfig ? 0 : 1)
 if (args[0] === 'network') end(args[1] === 'ls' ? '[]' : '')
 end()

@@ -1,8 +1,8 @@
-// The application of echo.yaml, and how it is asked.
+// Deploys the application of echo.yaml, and sends requests to it.
 import { vi } from 'vitest'
-import type { World } from './world.ts'
+import type { TestCluster } from './world.ts'
 
-export type Answer = {
+export type EchoResponse = {
   status: number
   ms: number
   version?: string
@@ -12,16 +12,25 @@ export type Answer = {
   count?: number
   traceparent?: string
 }
-export type Ask = { url?: string; headers?: Record<string, string>; method?: string; times?: number; atOnce?: boolean }
+export type EchoRequest = {
+  url?: string
+  headers?: Record<string, string>
+  method?: string
+  times?: number
+  atOnce?: boolean
+}
 
-/** A Node.js program that sends requests, one after the other or at once, each on a connection of its own, and prints the answers. */
-export function program({
+/**
+ * A Node.js program that sends requests, one after the other or all at once, and prints the responses. Each request has
+ * its own connection.
+ */
+export function clientProgram({
   url = 'http://echo:8080/',
   headers = {},
   method = 'GET',
   times = 1,
   atOnce = false,
-}: Ask): string {
+}: EchoRequest): string {
   return `
     const { request } = require('node:http')
     const one = () => new Promise((done) => {
@@ -41,16 +50,16 @@ export function program({
     all()`
 }
 
-export const statuses = (answers: Answer[]) => answers.map(({ status }) => status)
-export const versions = (answers: Answer[]) => answers.map(({ version }) => version)
+export const statuses = (answers: EchoResponse[]) => answers.map(({ status }) => status)
+export const versions = (answers: EchoResponse[]) => answers.map(({ version }) => version)
 
-/** The namespace `policies` from scratch, all of it running, in a mesh that is there. */
-export async function deployEcho({ run }: World): Promise<void> {
+/** Creates the namespace `policies` anew in an existing mesh, and waits until all of it runs. */
+export async function deployEchoApp({ run }: TestCluster): Promise<void> {
   await run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
   await run(['kubectl', 'apply', '-f', `${import.meta.dirname}/echo.yaml`])
   for (const name of ['echo-v1', 'echo-v2', 'caller', 'outside'])
     await run(['kubectl', '-n', 'policies', 'rollout', 'status', `deploy/${name}`, '--timeout=120s'])
 }
 
-/** Proxies take a policy in within moments of its being written. */
-export const soon = (look: () => Promise<void>) => vi.waitFor(look, { timeout: 20_000, interval: 250 })
+/** Repeats a check until it passes, because proxies apply a new policy only after a moment. */
+export const eventually = (check: () => Promise<void>) => vi.waitFor(check, { timeout: 20_000, interval: 250 })

@@ -1,28 +1,28 @@
-// Where the evidence comes from, on the real mesh: gRPC's own status, and a real Prometheus instead of the sidecars.
+// The sources of evidence on the real mesh: the gRPC status, and a real Prometheus instead of the sidecars.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goTool } from '../mesh/index.ts'
 import { runner } from './runner.ts'
-import { deploySampleApp, embedded, liveWeights, sampleApp, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
 })
 afterAll(async () => {
   machine.remove()
   await kubectl('delete', 'namespace', 'grpc', 'prometheus', '--ignore-not-found', '--wait')
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 const here = (name: string) => resolve(import.meta.dirname, name)
 
-/** The manifest with each word replaced. */
-function filled(name: string, values: Record<string, string>): string {
+/** Writes a copy of the manifest with each of these words replaced. @returns its path. */
+function writeManifest(name: string, values: Record<string, string>): string {
   const file = join(machine.home, name)
   writeFileSync(
     file,
@@ -35,11 +35,11 @@ function filled(name: string, values: Record<string, string>): string {
 }
 
 describe('gRPC', () => {
-  test('a v2 that answers 200 with the status Internal is put back', async () => {
+  test('a v2 that answers 200 with the status Internal is rolled back', async () => {
     await kubectl('delete', 'namespace', 'grpc', '--ignore-not-found', '--wait')
     await kubectl('apply', '-f', here('grpc.yaml'))
     const { outputs, report } = await machine.run({
-      ...world.inputs,
+      ...testCluster.inputs,
       namespace: 'grpc',
       istio: '{ version: 1.31.0, profile: demo }',
       workloads: 'all',
@@ -52,16 +52,16 @@ describe('gRPC', () => {
   })
 })
 
-describe('judged from Prometheus', () => {
-  /** A number as long as stable serves; without one no step would pass. */
+describe('a canary with metrics from Prometheus', () => {
+  /** Has a value while stable serves. Without a value, no step would pass. */
   const query =
     'sum(increase(istio_requests_total{reporter="destination",namespace="$namespace",destination_version="$stable"}[$interval]))'
   let config: string
 
   beforeAll(async () => {
-    await deploySampleApp(world, 'failing')
+    await deploySampleApp(testCluster, 'failing')
     const program = await goTool('prometheus')
-    await kubectl('apply', '-f', filled('prometheus.yaml', { PROGRAM: dirname(program) }))
+    await kubectl('apply', '-f', writeManifest('prometheus.yaml', { PROGRAM: dirname(program) }))
     await kubectl('-n', 'prometheus', 'rollout', 'status', 'deploy/prometheus', '--timeout=120s')
     config = join(machine.home, 'mesh.yaml')
     const checks = `checks: { successRate: 99%, p99: 500ms, queries: { traffic: { query: '${query}', min: 0, every: 2s } } }`
@@ -72,27 +72,27 @@ describe('judged from Prometheus', () => {
     writeFileSync(config, text)
   })
 
-  /** Prometheus holds the counters under the names that Istio's own sidecars write. */
-  const inputs = () => ({ ...world.inputs, metrics: '', config, interval: '5s' })
+  /** Prometheus has the counters under the standard names of Istio's sidecars. */
+  const inputs = () => ({ ...testCluster.inputs, metrics: '', config, interval: '5s' })
 
-  test('a Prometheus that is not there is told before anything moves', async () => {
+  test('gets no traffic if Prometheus cannot be reached, and the error says so', async () => {
     const { code, log } = await machine.run({
       ...inputs(),
       canary: '{ service: backend, prometheus: { service: prometheus/nobody:9090, counters: true } }',
     })
     expect(code).toBe(1)
     expect(log).toMatch(/Prometheus \(service prometheus\/nobody:9090\): .*not found/)
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('a bad v2 is put back', async () => {
+  test('is rolled back if it is bad', async () => {
     const { outputs } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(/success rate|no worse than stable/)
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('a healthy v2 is promoted', async () => {
+  test('is promoted if it is healthy', async () => {
     await kubectl('-n', 'sample-app', 'delete', 'deployment', 'backend-v2')
     await kubectl(
       '-n',
@@ -108,36 +108,36 @@ describe('judged from Prometheus', () => {
     const { outputs, report } = await machine.run(inputs())
     expect(outputs).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(report?.promotions[0]?.userRequests.total).toBeGreaterThan(100)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
   })
 })
 
-describe('read from the sidecars', () => {
-  /** What the API server was asked since it started, by its own count. */
-  async function asked(): Promise<{ counters: number; lists: number }> {
+describe('a canary with metrics from the sidecars', () => {
+  /** The requests for pods that the API server has counted since it started. */
+  async function apiRequests(): Promise<{ counters: number; lists: number }> {
     const lines = (await kubectl('get', '--raw', '/metrics'))
       .split('\n')
       .filter((line) => line.startsWith('apiserver_request_total{') && line.includes('resource="pods"'))
-    const of = (...parts: string[]) =>
+    const sum = (...parts: string[]) =>
       lines
         .filter((line) => parts.every((part) => line.includes(part)))
         .reduce((total, line) => total + Number(line.split('} ')[1]), 0)
-    return { counters: of('subresource="proxy"'), lists: of('subresource=""', 'verb="LIST"') }
+    return { counters: sum('subresource="proxy"'), lists: sum('subresource=""', 'verb="LIST"') }
   }
 
-  test('a look asks each sidecar once, and the pods are not listed again', async () => {
-    await deploySampleApp(world, 'healthy')
-    const first = { ...world.inputs, config: `${sampleApp}/mesh.yaml`, interval: '5s' }
+  test('needs one request to each sidecar for a sample, and no second list of the pods', async () => {
+    await deploySampleApp(testCluster, 'healthy')
+    const first = { ...testCluster.inputs, config: `${sampleApp}/mesh.yaml`, interval: '5s' }
     expect((await machine.run({ ...first, steps: '10' })).outputs['weight']).toBe('10')
-    const before = await asked()
+    const before = await apiRequests()
     const { outputs, log } = await machine.run({ ...first, stages: 'promote' })
-    const after = await asked()
+    const after = await apiRequests()
     expect(outputs['verdict']).toBe('promoted')
-    const looks = log.split('\n').filter((line) => /^at weight \d+: canary/.test(line)).length
+    const samples = log.split('\n').filter((line) => /^at weight \d+: canary/.test(line)).length
     const pods = 4
-    expect(looks).toBeGreaterThan(10)
-    // The first reading comes before the first look.
-    expect(after.counters - before.counters).toBeLessThanOrEqual((looks + 1) * pods)
-    expect(after.lists - before.lists).toBeLessThan(looks / 2)
+    expect(samples).toBeGreaterThan(10)
+    // The run reads the counters once before the first sample.
+    expect(after.counters - before.counters).toBeLessThanOrEqual((samples + 1) * pods)
+    expect(after.lists - before.lists).toBeLessThan(samples / 2)
   })
 })

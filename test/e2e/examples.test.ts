@@ -1,7 +1,6 @@
-// The workflows of examples/workflows, byte for byte as they stand there, run through act in a user's checkout, one after the
-// other as a team would come to them. Not seen here: `cluster: kind`, for it needs Docker (.github/workflows/kind.yml runs it);
-// and, for it is GitHub's, that the environment `production` asks a person, that concurrency makes a run wait, and when the
-// schedule fires.
+// Runs the unchanged workflows of examples/workflows with act in a user's checkout, in the order in which a team would
+// adopt them. Not covered: `cluster: kind`, which needs Docker (.github/workflows/kind.yml runs it), and what only
+// GitHub does: the approval for the environment `production`, the wait for `concurrency`, and the schedule.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -12,27 +11,27 @@ import { meshEnv } from '../mesh/index.ts'
 import { nodeAddress } from '../mesh/settings.ts'
 import { act, type Trigger } from './act.ts'
 import { checkout } from './checkout.ts'
-import { asDeliverer, embedded, liveWeights, type World } from './world.ts'
+import { delivererKubeconfig, embeddedMesh, liveWeights, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let repository: string
 let admin: string
 let deliverer: string
 
 beforeAll(async () => {
-  world = await embedded()
-  repository = checkout(world)
-  // As kind has it: a port of the node that is known beforehand.
+  testCluster = await embeddedMesh()
+  repository = checkout(testCluster)
+  // A fixed node port, as with kind.
   withSet(gatewayValues(loadConfig({ INPUT_CLUSTER: 'kind' }).cluster))
   admin = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
-  await world.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
 })
 afterAll(() => rmSync(repository, { recursive: true, force: true }))
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const run = (name: string, trigger: Partial<Trigger> = {}) =>
-  act(world, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
-const asDelivery = (name: string, trigger: Partial<Trigger> = {}) =>
+  act(testCluster, { repository, workflow: `examples/workflows/${name}.yml`, ...trigger })
+const runAsDeliverer = (name: string, trigger: Partial<Trigger> = {}) =>
   run(name, { secrets: { KUBECONFIG: deliverer }, ...trigger })
 const pullRequest = {
   on: 'pull_request',
@@ -51,25 +50,25 @@ describe('preview.yml, on a pull request', () => {
     expect(log).toMatch(/frontend-\S+ {2}2\/2/)
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
-    deliverer = readFileSync(await asDeliverer(world, repository), 'utf8')
+    deliverer = readFileSync(await delivererKubeconfig(testCluster, repository), 'utf8')
   })
 })
 
 describe('plan.yml, on a pull request', () => {
-  test('of a branch shows the difference to the cluster, and changes nothing', async () => {
+  test('shows the difference to the cluster for a branch, and changes nothing', async () => {
     const { code, log } = await withConfig(
       (text) => text.replace('timeout: 10s', 'timeout: 5s'),
-      () => asDelivery('plan', pullRequest),
+      () => runAsDeliverer('plan', pullRequest),
     )
     expect(log).toMatch(/-.*timeout: 10s/)
     expect(log).toMatch(/\+.*timeout: 5s/)
-    // And the two that expose the preview, which are not of the file.
+    // The last two objects expose the preview, and are not in the config file.
     expect(log).toContain('objects that would be created, changed or deleted - 3')
     expect(code).toBe(0)
     expect(await timeoutOfBackend()).toBe('10s')
   })
 
-  test('of a fork, which gets no secrets, renders the policies without a cluster', async () => {
+  test('renders the policies without a cluster for a fork, which gets no secrets', async () => {
     const { code, log } = await run('plan', pullRequest)
     expect(log).toContain('kind: VirtualService')
     expect(code).toBe(0)
@@ -77,8 +76,8 @@ describe('plan.yml, on a pull request', () => {
 })
 
 describe('gated-canary.yml', () => {
-  test('puts the canary back when nobody approves', async () => {
-    // GitHub fails a job whose approval is refused; act knows no approvals, so here that job fails by itself.
+  test('rolls the canary back if nobody approves', async () => {
+    // GitHub fails a job whose approval is refused. act has no approvals, so this job fails by itself.
     const workflow = load(readFileSync(join(repository, 'examples/workflows/gated-canary.yml'), 'utf8')) as {
       jobs: Record<string, object>
     }
@@ -87,36 +86,36 @@ describe('gated-canary.yml', () => {
       jobs: { ...workflow.jobs, promote: { ...workflow.jobs['promote'], steps: [{ run: 'exit 1' }] } },
     }
     writeFileSync(join(repository, 'examples/workflows/refused.yml'), dump(refused))
-    const { code, log } = await asDelivery('refused')
+    const { code, log } = await runAsDeliverer('refused')
     expect(log).toContain('all traffic of backend is back at v1')
     expect(code).toBe(1)
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('stops at 25, and goes on from there in the job behind the approval', async () => {
-    const { code, log } = await asDelivery('gated-canary')
+  test('stops at 25, and continues from there in the job after the approval', async () => {
+    const { code, log } = await runAsDeliverer('gated-canary')
     expect(log).toContain('verdict: promoted, weight: 100')
     expect(log).not.toContain('all traffic of backend is back')
     expect(code).toBe(0)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
   })
 })
 
 describe('drift.yml, on its schedule', () => {
-  test('is green while the cluster is as the repository says, promoted weights included', async () => {
-    const { code } = await asDelivery('drift', { on: 'schedule' })
+  test('succeeds while the cluster matches the repository, and accepts promoted weights', async () => {
+    const { code } = await runAsDeliverer('drift', { on: 'schedule' })
     expect(code).toBe(0)
   })
 
-  test('is red, with the difference, when a policy is gone', async () => {
+  test('fails and shows the difference if a policy is missing', async () => {
     await kubectl('delete', 'peerauthentication', 'default')
-    const { code, log } = await asDelivery('drift', { on: 'schedule' })
+    const { code, log } = await runAsDeliverer('drift', { on: 'schedule' })
     expect(log).toContain('PeerAuthentication default: create')
     expect(log).toContain('1 objects in the cluster are not what the repository says')
     expect(code).toBe(1)
   })
 
-  test('is red when somebody changed a policy by hand, and says with what', async () => {
+  test('fails if somebody changed a policy by hand, and names the tool', async () => {
     await kubectl(
       'patch',
       'virtualservice',
@@ -125,7 +124,7 @@ describe('drift.yml, on its schedule', () => {
       '-p',
       '[{"op":"replace","path":"/spec/http/0/timeout","value":"99s"}]',
     )
-    const { code, log } = await asDelivery('drift', { on: 'schedule' })
+    const { code, log } = await runAsDeliverer('drift', { on: 'schedule' })
     expect(log).toContain(
       'VirtualService sample-app/backend has fields that another manager owns: conflict with "kubectl-patch"',
     )
@@ -134,7 +133,7 @@ describe('drift.yml, on its schedule', () => {
 })
 
 describe('teardown.yml', () => {
-  test('lists what would go, unless told otherwise', async () => {
+  test('only lists what it would delete by default', async () => {
     const { code, log } = await run('teardown', {
       secrets: { KUBECONFIG: admin },
       event: { inputs: { 'dry-run': 'true' } },
@@ -144,7 +143,7 @@ describe('teardown.yml', () => {
     expect(await timeoutOfBackend()).toBe('99s')
   })
 
-  test('takes the mesh away', async () => {
+  test('deletes the mesh on request', async () => {
     const { code } = await run('teardown', {
       secrets: { KUBECONFIG: admin },
       event: { inputs: { 'dry-run': 'false' } },
@@ -153,18 +152,18 @@ describe('teardown.yml', () => {
     expect(await kubectl('get', 'pods', '-o', 'jsonpath={.items[*].spec.initContainers[*].name}')).not.toContain(
       'istio-proxy',
     )
-    expect(await world.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
+    expect(await testCluster.run(['kubectl', 'get', 'namespace', 'istio-system', '--ignore-not-found'])).toBe('')
   })
 })
 
-/** What the checkout's config gives to `istioctl install --set`. */
+/** Adds a value for `istioctl install --set` to the config of the checkout. */
 function withSet(set: string[]): void {
   const file = join(repository, 'examples/sample-app/mesh.yaml')
   const config = load(readFileSync(file, 'utf8')) as { istio: object }
   writeFileSync(file, dump({ ...config, istio: { ...config.istio, set } }))
 }
 
-/** Does something while the checkout's config is another one, as on a branch. */
+/** Runs `work` while the checkout has another config, as on a branch. */
 async function withConfig<T>(change: (text: string) => string, work: () => Promise<T>): Promise<T> {
   const file = join(repository, 'examples/sample-app/mesh.yaml')
   const before = readFileSync(file, 'utf8')
@@ -172,7 +171,7 @@ async function withConfig<T>(change: (text: string) => string, work: () => Promi
   return work().finally(() => writeFileSync(file, before))
 }
 
-/** A folder for the PATH: there is no Docker here to build the image by, and the mesh holds it already. */
+/** A PATH folder with a fake `docker`: the mesh already has the image, and no Docker could build it here. */
 function withoutDocker(): string {
   const folder = join(repository, '.bin')
   mkdirSync(folder)

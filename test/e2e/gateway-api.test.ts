@@ -1,40 +1,51 @@
-// The Gateway API on the real mesh: its CRDs, as Istio's own go.mod pins them, a Gateway that istiod makes a proxy for,
-// and the HTTPRoute of `expose`. The cluster is without the CRDs before and after.
+// The Gateway API on the real mesh: the CRDs in the version of Istio's go.mod, a Gateway for which istiod creates a
+// proxy, and the HTTPRoute of `expose`. The cluster has no CRDs of the Gateway API before and after these tests.
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goModule } from '../mesh/index.ts'
 import type { Split } from '../../src/policies/routes.ts'
-import { deployEcho, program, soon, statuses, versions, type Answer } from './echo.ts'
+import { deployEchoApp, clientProgram, eventually, statuses, versions, type EchoResponse } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
-import { call, embedded, type World } from './world.ts'
+import { callInMesh, embeddedMesh, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 let crds: string
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
   crds = join(await goModule('sigs.k8s.io/gateway-api'), 'config/crd/standard')
-  await world.run(['kubectl', 'delete', '-f', crds, '--ignore-not-found', '--wait'])
+  await testCluster.run(['kubectl', 'delete', '-f', crds, '--ignore-not-found', '--wait'])
   expect(await action({ 'istio-version': '1.31.0', profile: 'demo' })).toMatchObject({ code: 0 })
-  await deployEcho(world)
+  await deployEchoApp(testCluster)
 })
 afterAll(async () => {
-  await world.run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
-  await world.run(['kubectl', 'delete', '-f', crds, '--ignore-not-found', '--wait'])
-  // istiod goes on watching kinds that it has seen once.
-  await world.run(['kubectl', '-n', 'istio-system', 'delete', 'pods', '-l', 'app=istiod', '--grace-period=1', '--wait'])
-  await world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=120s'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', 'policies', '--ignore-not-found', '--wait'])
+  await testCluster.run(['kubectl', 'delete', '-f', crds, '--ignore-not-found', '--wait'])
+  // istiod continues to watch kinds whose CRDs are gone, so it has to restart.
+  await testCluster.run([
+    'kubectl',
+    '-n',
+    'istio-system',
+    'delete',
+    'pods',
+    '-l',
+    'app=istiod',
+    '--grace-period=1',
+    '--wait',
+  ])
+  await testCluster.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=120s'])
   machine.remove()
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'policies', ...args])
-const apply = (object: object) => world.run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(object)])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
+const apply = (object: object) =>
+  testCluster.run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(object)])
 
-/** There is no canary here whose metrics could be named. */
+/** Runs the action without the input `metrics`, which needs a canary. */
 async function action(inputs: Inputs): Promise<ActionRun> {
-  const { mirror = '', overlays = '' } = world.inputs
+  const { mirror = '', overlays = '' } = testCluster.inputs
   return machine.main({ mirror, overlays, ...inputs })
 }
 
@@ -48,7 +59,7 @@ const exposed = (gateway: string): Promise<ActionRun> =>
 
 const written = () => kubectl('get', 'virtualservices,destinationrules,gateways.networking.istio.io', '-o', 'name')
 
-test('without the CRDs the run says so, and nothing is touched', async () => {
+test('a run without the CRDs fails with that reason, and changes nothing', async () => {
   const { code, log } = await exposed('edge')
   expect(code).toBe(1)
   expect(log).toContain(
@@ -59,12 +70,12 @@ test('without the CRDs the run says so, and nothing is touched', async () => {
 
 describe('with the CRDs and a Gateway', () => {
   beforeAll(async () => {
-    await world.run(['kubectl', 'apply', '--server-side', '-f', crds])
-    await world.run(['kubectl', 'wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s'])
+    await testCluster.run(['kubectl', 'apply', '--server-side', '-f', crds])
+    await testCluster.run(['kubectl', 'wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s'])
     await apply({
       apiVersion: 'gateway.networking.k8s.io/v1',
       kind: 'Gateway',
-      // Nothing here would give a LoadBalancer an address.
+      // This cluster gives LoadBalancers no address.
       metadata: {
         name: 'edge',
         namespace: 'policies',
@@ -76,14 +87,18 @@ describe('with the CRDs and a Gateway', () => {
     await kubectl('rollout', 'status', 'deploy/edge-istio', '--timeout=120s')
   })
 
-  const knock = async (host: string, path = '/', times = 1) => {
+  const requestThroughGateway = async (host: string, path = '/', times = 1) => {
     const address = await kubectl('get', 'service', 'edge-istio', '-o', 'jsonpath={.spec.clusterIP}')
     return JSON.parse(
-      await world.run([process.execPath, '-e', program({ url: `http://${address}${path}`, headers: { host }, times })]),
-    ) as Answer[]
+      await testCluster.run([
+        process.execPath,
+        '-e',
+        clientProgram({ url: `http://${address}${path}`, headers: { host }, times }),
+      ]),
+    ) as EchoResponse[]
   }
 
-  test('a Gateway of another name is an error that names the one there is, and nothing is touched', async () => {
+  test('an unknown Gateway is an error that names the existing one, and the run changes nothing', async () => {
     const { code, log } = await exposed('egde')
     expect(code).toBe(1)
     expect(log).toContain(
@@ -92,15 +107,17 @@ describe('with the CRDs and a Gateway', () => {
     expect(await written()).toBe('')
   })
 
-  test('a request to the host reaches the service, within its timeout, and another host nobody', async () => {
+  test('a request to the host reaches the service within its timeout, and one to another host gets a 404', async () => {
     expect(await exposed('edge')).toMatchObject({ code: 0 })
-    await soon(async () => expect(await knock('shop.test')).toMatchObject([{ status: 200, host: 'shop.test' }]))
-    expect(statuses(await knock('shop.test', '/?wait=2500'))).toEqual([504])
-    expect(statuses(await knock('other.test'))).toEqual([404])
+    await eventually(async () =>
+      expect(await requestThroughGateway('shop.test')).toMatchObject([{ status: 200, host: 'shop.test' }]),
+    )
+    expect(statuses(await requestThroughGateway('shop.test', '/?wait=2500'))).toEqual([504])
+    expect(statuses(await requestThroughGateway('other.test'))).toEqual([404])
     expect((await exposed('edge')).outputs['changed']).toBe('0')
   })
 
-  test('a canary of Services is moved in the HTTPRoute that weighs them, and put back', async () => {
+  test('a promotion moves the weights of Services in their HTTPRoute, and a rollback returns them', async () => {
     const service = (version: string) =>
       apply({
         apiVersion: 'v1',
@@ -133,18 +150,20 @@ describe('with the CRDs and a Gateway', () => {
       canary: { by: 'service', name: 'echo-v2' },
     }
     const answeredBy = async (version: string) =>
-      soon(async () => expect(versions(await knock('split.test', '/', 10))).toEqual(Array(10).fill(version)))
+      eventually(async () =>
+        expect(versions(await requestThroughGateway('split.test', '/', 10))).toEqual(Array(10).fill(version)),
+      )
     await answeredBy('v1')
-    await call(world, 'moveTraffic', split, 100)
+    await callInMesh(testCluster, 'setWeight', split, 100)
     await answeredBy('v2')
-    expect(await call(world, 'readSplit', split)).toBe(100)
-    expect(await call(world, 'putAllBack', split)).not.toEqual([])
+    expect(await callInMesh(testCluster, 'readWeight', split)).toBe(100)
+    expect(await callInMesh(testCluster, 'resetToStable', split)).not.toEqual([])
     await answeredBy('v1')
     await kubectl('delete', 'httproute', 'split')
   })
 
-  test('a host that somebody else has in the other API as well is a warning, at the gateway and in the mesh', async () => {
-    const call = async (path: string) =>
+  test('a run warns if another owner has the host in the other API, at the gateway and in the mesh', async () => {
+    const requestInMesh = async (path: string) =>
       JSON.parse(
         await kubectl(
           'exec',
@@ -154,11 +173,11 @@ describe('with the CRDs and a Gateway', () => {
           '--',
           'node',
           '-e',
-          program({ url: `http://echo:8080${path}` }),
+          clientProgram({ url: `http://echo:8080${path}` }),
         ),
-      ) as Answer[]
+      ) as EchoResponse[]
     expect(await exposed('edge')).toMatchObject({ code: 0 })
-    await soon(async () => expect(statuses(await call('/?wait=1500'))).toEqual([504]))
+    await eventually(async () => expect(statuses(await requestInMesh('/?wait=1500'))).toEqual([504]))
     await apply({
       apiVersion: 'networking.istio.io/v1',
       kind: 'VirtualService',
@@ -178,8 +197,8 @@ describe('with the CRDs and a Gateway', () => {
         rules: [{ backendRefs: [{ name: 'echo', port: 8080 }] }],
       },
     })
-    // The VirtualService's timeout of 1 s is what the HTTPRoute takes away.
-    await soon(async () => expect(statuses(await call('/?wait=1500'))).toEqual([200]))
+    // The HTTPRoute overrides the timeout of 1 s that the VirtualService sets.
+    await eventually(async () => expect(statuses(await requestInMesh('/?wait=1500'))).toEqual([200]))
     const { code, report } = await exposed('edge')
     expect(code).toBe(0)
     for (const clash of [

@@ -1,5 +1,6 @@
-// What GitHub is to a workflow, on this machine: a repository to fetch from and push to, and act as the runner. Others' actions and
-// the program gh are stand-ins that say what they were asked; what they do with GitHub cannot be had here. Checkout and artifacts work.
+// A local replacement for GitHub: a repository to fetch from and push to, and act as the runner. Third-party actions
+// and the program gh are fakes that only record or print their inputs, because they would need GitHub. Checkout and
+// artifacts work.
 import { execFileSync, spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, tmpdir } from 'node:os'
@@ -12,15 +13,15 @@ const root = resolve(import.meta.dirname, '../..')
 export type Event = {
   name: 'push' | 'pull_request'
   payload?: object
-  /** `refs/tags/v1.2.3`: what was pushed, or the branch. */
+  /** The pushed ref or the branch, such as `refs/tags/v1.2.3`. */
   ref: string
   vars?: Record<string, string>
-  /** Further arguments of act: one job, one cell of a matrix. */
+  /** More arguments for act, such as one job or one entry of a matrix. */
   args?: string[]
 }
 export type Run = { code: number; log: string /** The arguments of every call of gh. */; gh: string[][] }
 
-/** A fresh repository with this one's files as they stand, committed on main, and its `origin`. */
+/** Creates a repository with an `origin`, and commits the current files of this repository on main. */
 export function github() {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-github-'))
   const [folder, origin] = [join(home, 'work'), join(home, 'origin.git')]
@@ -50,7 +51,7 @@ export function github() {
     git,
     write,
     commit,
-    /** A ref's commit at the origin. */
+    /** The commit of a ref at the origin. */
     at: (ref: string) =>
       execFileSync('git', ['rev-parse', `${ref}^{commit}`], { cwd: origin, encoding: 'utf8' }).trim(),
     run: (workflow: string, event: Event) => act(home, folder, origin, workflow, event),
@@ -75,14 +76,14 @@ async function act(
   workflow: string,
   { name, payload = {}, ref, vars = {}, args = [] }: Event,
 ): Promise<Run> {
-  const own = mkdtempSync(join(home, 'run-'))
-  const file = (base: string, text: string) => (writeFileSync(join(own, base), text), join(own, base))
-  const bin = join(own, 'bin')
+  const runFolder = mkdtempSync(join(home, 'run-'))
+  const file = (base: string, text: string) => (writeFileSync(join(runFolder, base), text), join(runFolder, base))
+  const bin = join(runFolder, 'bin')
   mkdirSync(bin)
-  // What it was asked, one JSON a line. `auth setup-git` would let git push, which here may do so anyway.
+  // Records its arguments, one JSON list a line. `auth setup-git` needs no fake, because git can push here without it.
   writeFileSync(
     join(bin, 'gh'),
-    `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(own, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`,
+    `#!/usr/bin/env node\nrequire('node:fs').appendFileSync(${JSON.stringify(join(runFolder, 'gh'))}, JSON.stringify(process.argv.slice(2)) + '\\n')\n`,
   )
   chmodSync(join(bin, 'gh'), 0o755)
   const flags = [
@@ -101,18 +102,18 @@ async function act(
     '--secret',
     'GITHUB_TOKEN=token-of-a-test',
     ...Object.entries(vars).flatMap(([key, value]) => ['--var', `${key}=${value}`]),
-    ...standIns(own, origin, join(folder, '.github/workflows', workflow)),
+    ...standIns(runFolder, origin, join(folder, '.github/workflows', workflow)),
     ...['ubuntu-latest', 'ubuntu-24.04-arm', 'macos-latest', 'windows-latest'].flatMap((system) => [
       '--platform',
       `${system}=-self-hosted`,
     ]),
   ]
-  // Nothing of this user's own configuration of act; npm's is kept, for it says where packages come from.
+  // Ignores the act configuration of the current user, but keeps npm's, because it names the package registry.
   const env = {
     ...process.env,
-    HOME: own,
-    XDG_CACHE_HOME: join(own, 'cache'),
-    XDG_CONFIG_HOME: join(own, 'config'),
+    HOME: runFolder,
+    XDG_CACHE_HOME: join(runFolder, 'cache'),
+    XDG_CONFIG_HOME: join(runFolder, 'config'),
     KUBECONFIG: '',
     PATH: `${bin}:${process.env['PATH']}`,
     npm_config_userconfig: join(homedir(), '.npmrc'),
@@ -124,8 +125,8 @@ async function act(
   const code = await new Promise<number>((done, fail) =>
     child.once('error', fail).once('close', (status) => done(status ?? 1)),
   )
-  writeFileSync(join(own, 'gh'), '', { flag: 'a' })
-  const gh = readFileSync(join(own, 'gh'), 'utf8')
+  writeFileSync(join(runFolder, 'gh'), '', { flag: 'a' })
+  const gh = readFileSync(join(runFolder, 'gh'), 'utf8')
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line) as string[])
@@ -134,24 +135,26 @@ async function act(
 
 type Step = { uses?: string; with?: Record<string, unknown> }
 
-/** For every action of others that the workflow uses: a folder with one of the same inputs, and act's flag for it. */
-function standIns(own: string, origin: string, workflow: string): string[] {
+/** Creates a fake with the same inputs for each third-party action of the workflow. @returns the flags for act. */
+function standIns(runFolder: string, origin: string, workflow: string): string[] {
   const { jobs } = load(readFileSync(workflow, 'utf8')) as { jobs: Record<string, { steps?: Step[] }> }
-  const others = Object.values(jobs)
+  const foreignSteps = Object.values(jobs)
     .flatMap(({ steps = [] }) => steps)
     .filter(({ uses }) => uses?.includes('@'))
-  const uses = new Set(others.map((step) => step.uses!))
-  return [...uses].flatMap((use) => {
-    const inputs = new Set(others.filter((step) => step.uses === use).flatMap((step) => Object.keys(step.with ?? {})))
+  const actionNames = new Set(foreignSteps.map((step) => step.uses!))
+  return [...actionNames].flatMap((use) => {
+    const inputs = new Set(
+      foreignSteps.filter((step) => step.uses === use).flatMap((step) => Object.keys(step.with ?? {})),
+    )
     const name = use.split('@')[0]!
-    const folder = join(own, 'actions', name)
+    const folder = join(runFolder, 'actions', name)
     mkdirSync(folder, { recursive: true })
-    writeFileSync(join(folder, 'action.yml'), dump(standIn(name, [...inputs], origin, join(own, 'artifacts'))))
+    writeFileSync(join(folder, 'action.yml'), dump(standIn(name, [...inputs], origin, join(runFolder, 'artifacts'))))
     return ['--local-repository', `${use}=${folder}`]
   })
 }
 
-/** Installed already, for a lock file that is the same: `npm ci` would take most of a run. */
+/** Installed from the same lock file. The fakes link it, because `npm ci` would take most of a run. */
 const modules = join(root, 'node_modules')
 
 const scripts: Record<string, (origin: string, artifacts: string) => string> = {
@@ -165,19 +168,19 @@ const scripts: Record<string, (origin: string, artifacts: string) => string> = {
 
 function standIn(name: string, inputs: string[], origin: string, artifacts: string): object {
   const variable = (input: string) => `IN_${input.toUpperCase().replaceAll('-', '_')}`
-  const says = `printf '%s\\n' 'stand-in for ${name}' ${inputs.map((input) => `"${input}: $${variable(input)}"`).join(' ')}`
-  const all = [...new Set([...inputs, 'ref'])]
+  const printInputs = `printf '%s\\n' 'stand-in for ${name}' ${inputs.map((input) => `"${input}: $${variable(input)}"`).join(' ')}`
+  const inputNames = [...new Set([...inputs, 'ref'])]
   return {
     name,
     description: 'A stand-in',
-    inputs: Object.fromEntries(all.map((input) => [input, { description: input, default: '' }])),
+    inputs: Object.fromEntries(inputNames.map((input) => [input, { description: input, default: '' }])),
     runs: {
       using: 'composite',
       steps: [
         {
           shell: 'bash',
-          env: Object.fromEntries(all.map((input) => [variable(input), `\${{ inputs.${input} }}`])),
-          run: `${says}\n${scripts[name]?.(origin, artifacts) ?? ''}`,
+          env: Object.fromEntries(inputNames.map((input) => [variable(input), `\${{ inputs.${input} }}`])),
+          run: `${printInputs}\n${scripts[name]?.(origin, artifacts) ?? ''}`,
         },
       ],
     },

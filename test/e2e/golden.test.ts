@@ -1,17 +1,19 @@
-// Each policy's golden file by Istio's own schemas; istioctl needs no cluster for it.
+// Checks the golden file of each policy against Istio's schemas. istioctl needs no cluster for that.
 import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { embedded, type World } from './world.ts'
+import { embeddedMesh, type TestCluster } from './world.ts'
 
 const folder = resolve(import.meta.dirname, '../golden')
-let world: World
-beforeAll(async () => void (world = await embedded()))
+let testCluster: TestCluster
+beforeAll(async () => void (testCluster = await embeddedMesh()))
 
 test.each(readdirSync(folder).filter((file) => /^[a-z-]+\.yaml$/.test(file)))(
-  '%s is valid, without a warning',
+  '%s passes validation without a warning',
   async (file) => {
-    // Its verdict goes to the error stream.
-    expect(await world.run(['sh', '-c', 'istioctl validate -f "$0" 2>&1', join(folder, file)])).toMatch(/is valid\s*$/)
+    // istioctl prints the result to the error stream.
+    expect(await testCluster.run(['sh', '-c', 'istioctl validate -f "$0" 2>&1', join(folder, file)])).toMatch(
+      /is valid\s*$/,
+    )
   },
 )

@@ -1,4 +1,5 @@
-// istioctl from a release to the PATH: through the built bundle, from the mesh's mirror, from one that lies, and through act's cache.
+// How the built bundle gets istioctl from a release onto the PATH: from the mesh's mirror, from a faulty mirror, and
+// through act's cache.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,40 +10,43 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { dump } from 'js-yaml'
 import { cacheDir, goTool, ISTIO_VERSION, KUBERNETES_VERSION, meshEnv } from '../mesh/index.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
-import { embedded, type World } from './world.ts'
+import { embeddedMesh, type TestCluster } from './world.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-istioctl-'))
-let world: World
-let lying: ChildProcess
-let lyingAddress: string
-/** What the lying mirror was asked. */
-const asked: string[] = []
+let testCluster: TestCluster
+let faultyMirror: ChildProcess
+let faultyMirrorUrl: string
+/** The requests that the faulty mirror received. */
+const faultyMirrorRequests: string[] = []
 
 beforeAll(async () => {
-  world = await embedded()
-  const [program = '', ...args] = world.runner.enter!([process.execPath, join(import.meta.dirname, 'lying-mirror.ts')])
-  lying = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const lines = createInterface(lying.stdout!)
+  testCluster = await embeddedMesh()
+  const [program = '', ...args] = testCluster.runner.enter!([
+    process.execPath,
+    join(import.meta.dirname, 'lying-mirror.ts'),
+  ])
+  faultyMirror = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const lines = createInterface(faultyMirror.stdout!)
   const [port] = (await once(lines, 'line')) as [string]
-  lyingAddress = `http://127.0.0.1:${port}`
-  lines.on('line', (line) => asked.push(line))
+  faultyMirrorUrl = `http://127.0.0.1:${port}`
+  lines.on('line', (line) => faultyMirrorRequests.push(line))
 })
 afterAll(() => {
-  lying.kill()
+  faultyMirror.kill()
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** It gets istioctl, and then only renders: no cluster has a say, whatever other tests have left in it. */
-const looking = (more: Inputs): Inputs => ({
+/** Installs istioctl and then only renders. No cluster takes part, so leftovers of other tests do not matter. */
+const planInputs = (more: Inputs): Inputs => ({
   stages: 'plan',
   mtls: 'strict',
   'istio-version': ISTIO_VERSION,
-  mirror: world.inputs['mirror']!,
+  mirror: testCluster.inputs['mirror']!,
   ...more,
 })
 
-/** What the mesh's mirror was asked since: method, path below the mirror's, and status. */
+/** The requests to the mesh's mirror from now on: method, path below the mirror's, and status. */
 function mirrorLog(): () => string[] {
   const lines = () =>
     readFileSync(join(cacheDir, 'node', 'mirror-access.log'), 'utf8')
@@ -56,10 +60,10 @@ function mirrorLog(): () => string[] {
 }
 
 const asset = `/${ISTIO_VERSION}/istioctl-${ISTIO_VERSION}-linux-amd64.tar.gz`
-const versionOf = async (path: string) => (await world.run([path, 'version', '--remote=false'])).trim()
+const versionOf = async (path: string) => (await testCluster.run([path, 'version', '--remote=false'])).trim()
 
-async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promise<T>): Promise<T> {
-  const machine = runner({ ...world.runner, env: { ...world.runner.env, KUBECONFIG: '', HOME: folder } })
+async function withRunner<T>(work: (machine: ReturnType<typeof runner>) => Promise<T>): Promise<T> {
+  const machine = runner({ ...testCluster.runner, env: { ...testCluster.runner.env, KUBECONFIG: '', HOME: folder } })
   try {
     return await work(machine)
   } finally {
@@ -67,16 +71,16 @@ async function onMachine<T>(work: (machine: ReturnType<typeof runner>) => Promis
   }
 }
 
-test("1.31.x is the newest that the mirror's index has, and once it is there nobody is asked", () =>
-  onMachine(async (machine) => {
+test("1.31.x resolves to the newest version in the mirror's index, and a cached one needs no request", () =>
+  withRunner(async (machine) => {
     const log = mirrorLog()
-    const first = await machine.run(looking({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
+    const first = await machine.run(planInputs({ 'istio-version': '1.31.x', 'check-latest': 'true' }))
     expect(first.log).toContain(`istio.version: 1.31.x → ${ISTIO_VERSION}, of 1 release`)
     expect(first.outputs).toMatchObject({ 'istioctl-version': ISTIO_VERSION, 'cache-hit': 'false' })
     expect(log()).toEqual(['GET /index.json 200', `GET ${asset}.sha256 200`, `GET ${asset} 200`])
     expect(await versionOf(first.outputs['istioctl-path']!)).toContain(ISTIO_VERSION)
 
-    const second = await machine.run(looking({ 'istio-version': '1.31' }))
+    const second = await machine.run(planInputs({ 'istio-version': '1.31' }))
     expect(second.log).toMatch(
       new RegExp(`istio\\.version: 1\\.31 → ${ISTIO_VERSION}, (which is installed|the newest in the tool cache)`),
     )
@@ -84,11 +88,11 @@ test("1.31.x is the newest that the mirror's index has, and once it is there nob
     expect(log()).toHaveLength(3)
   }))
 
-test('a mesh keeps its version for a range that it satisfies, out of a version file, and its Kubernetes is told to be too new', () =>
-  onMachine(async (machine) => {
+test('a mesh keeps a version within the range of a version file, and the run warns that Kubernetes is too new', () =>
+  withRunner(async (machine) => {
     const file = join(folder, 'mise.toml')
     writeFileSync(file, '[tools]\nistioctl = ">=1.30 <1.32"\n')
-    const { mirror = '', overlays = '' } = world.inputs
+    const { mirror = '', overlays = '' } = testCluster.inputs
     const inputs = { stages: 'install', kubeconfig: meshEnv()['KUBECONFIG']!, mirror, overlays }
     expect((await machine.run({ ...inputs, 'istio-version': ISTIO_VERSION })).code).toBe(0)
     const { code, log, report } = await machine.run({ ...inputs, 'version-file': file })
@@ -106,11 +110,11 @@ test.each<[lie: string, words: string[]]>([
   ['loop', ['redirects more than 5 times']],
   ['traversal', ['holds the file "../../../../tmp/mesh-canary-evil", expected only the file istioctl']],
   ['slow', ['timed out after 3 s (`limits.download`; 0.0 of 0.0 MB received)', 'nearer mirror']],
-])('a mirror that lies (%s) is one error, and leaves nothing in the tool cache', (lie, words) =>
-  onMachine(async (machine) => {
+])('a faulty mirror (%s) causes one error, and leaves nothing in the tool cache', (lie, words) =>
+  withRunner(async (machine) => {
     const config = join(folder, 'mesh.yaml')
     writeFileSync(config, 'limits: { download: 3s }\n')
-    const { code, log, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/${lie}`, config }))
+    const { code, log, outputs } = await machine.main(planInputs({ mirror: `${faultyMirrorUrl}/${lie}`, config }))
     const errors = log.split('\n').filter((line) => line.startsWith('::error'))
     expect(errors).toHaveLength(1)
     for (const word of ['istio.mirror', ...words]) expect(errors[0]).toContain(word)
@@ -121,38 +125,42 @@ test.each<[lie: string, words: string[]]>([
   }),
 )
 
-test('a mirror that answers 500 twice is asked a third time', () =>
-  onMachine(async (machine) => {
-    const { code, outputs } = await machine.main(looking({ mirror: `${lyingAddress}/busy` }))
+test('the action asks a mirror a third time after two responses of 500', () =>
+  withRunner(async (machine) => {
+    const { code, outputs } = await machine.main(planInputs({ mirror: `${faultyMirrorUrl}/busy` }))
     expect(code).toBe(0)
-    expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
-    expect(asked.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256'))).toHaveLength(3)
+    expect(await testCluster.run([outputs['istioctl-path']!])).toBe('a script\n')
+    expect(
+      faultyMirrorRequests.filter((line) => line.startsWith('mirror /busy') && !line.includes('.sha256')),
+    ).toHaveLength(3)
   }))
 
-test('a redirect away is followed, without the password of the mirror, which nobody is told', () =>
-  onMachine(async (machine) => {
+test('the action follows a redirect to another server without sending or printing the password of the mirror', () =>
+  withRunner(async (machine) => {
     const { code, log, outputs } = await machine.main(
-      looking({ mirror: `${lyingAddress.replace('://', '://me:s3cret@')}/away` }),
+      planInputs({ mirror: `${faultyMirrorUrl.replace('://', '://me:s3cret@')}/away` }),
     )
     expect(code).toBe(0)
-    expect(await world.run([outputs['istioctl-path']!])).toBe('a script\n')
+    expect(await testCluster.run([outputs['istioctl-path']!])).toBe('a script\n')
     const of = (server: string) =>
-      asked.filter((line) => line.startsWith(`${server} /away`)).map((line) => line.replace(/^\S+ \S+ /, ''))
+      faultyMirrorRequests
+        .filter((line) => line.startsWith(`${server} /away`))
+        .map((line) => line.replace(/^\S+ \S+ /, ''))
     expect([of('mirror'), of('storage')]).toEqual([['with credentials', 'with credentials'], ['without credentials']])
     expect(log.replace(/^::add-mask::.*$/gm, '')).not.toContain('s3cret')
   }))
 
-test('two installs at once into one empty tool cache, 20 times: each has a whole binary', () =>
-  onMachine(async (machine) => {
+test('two concurrent installs into one empty tool cache each have a complete binary, 20 times in a row', () =>
+  withRunner(async (machine) => {
     for (let round = 0; round < 20; round++) {
       const tools = join(machine.home, `tools-${round}`)
       const job = async (name: string) => {
         const temp = join(machine.home, `temp-${round}-${name}`)
         mkdirSync(temp)
-        const { log, outputs } = await machine.main(looking({}), {
+        const { log, outputs } = await machine.main(planInputs({}), {
           env: { RUNNER_TOOL_CACHE: tools, RUNNER_TEMP: temp },
         } satisfies RunnerOptions)
-        // At once: the other one may still be at it.
+        // Check at once, while the other install may still be running.
         return versionOf(outputs['istioctl-path'] ?? log)
       }
       expect(await Promise.all([job('a'), job('b')])).toEqual(Array(2).fill(`client version: ${ISTIO_VERSION}`))
@@ -160,18 +168,24 @@ test('two installs at once into one empty tool cache, 20 times: each has a whole
     }
   }))
 
-/** Two jobs on fresh runners, one after the other, with act's own cache server on loopback. */
-test('the second job with the cache between runs downloads nothing', async () => {
+/** Two jobs on fresh runners, one after the other. act runs its cache server on loopback. */
+test('the second job downloads nothing if the jobs share a cache', async () => {
   const temp = join(folder, 'temp')
   mkdirSync(temp)
-  // Of a hosted runner the temporary folder is the same in every job, which act's is not, and the tool cache is empty, which act's does not stay.
+  // As on hosted runners: all jobs have the same temporary folder, and the tool cache starts empty. act guarantees
+  // neither.
   const job = (name: string, more: object = {}) => ({
     'runs-on': 'ubuntu-latest',
     ...more,
     steps: [
       // act takes the files that are here.
       { uses: 'actions/checkout@v6' },
-      { id: 'mesh', uses: './', env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) }, with: looking({}) },
+      {
+        id: 'mesh',
+        uses: './',
+        env: { RUNNER_TEMP: temp, RUNNER_TOOL_CACHE: join(folder, name) },
+        with: planInputs({}),
+      },
       {
         run: 'echo "job ${{ github.job }}: hit $HIT, $("$ISTIOCTL" version --remote=false)"',
         env: { HIT: '${{ steps.mesh.outputs.cache-hit }}', ISTIOCTL: '${{ steps.mesh.outputs.istioctl-path }}' },
@@ -188,7 +202,7 @@ test('the second job with the cache between runs downloads nothing', async () =>
     }),
   )
   const log = mirrorLog()
-  const [program = '', ...args] = world.runner.enter!([
+  const [program = '', ...args] = testCluster.runner.enter!([
     await goTool('act'),
     'workflow_dispatch',
     '--directory',
@@ -205,18 +219,18 @@ test('the second job with the cache between runs downloads nothing', async () =>
   const child = spawn(program, args, {
     env: {
       ...process.env,
-      ...world.runner.env,
+      ...testCluster.runner.env,
       HOME: folder,
       XDG_CACHE_HOME: join(folder, 'cache'),
       XDG_CONFIG_HOME: join(folder, 'config'),
       KUBECONFIG: '',
     },
   })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
   await once(child, 'close')
-  expect(said).toMatch(/job first: hit false, client version: 1\.31\.0/)
-  expect(said).toMatch(/job second: hit true, client version: 1\.31\.0/)
-  expect(said).toContain('from the cache between runs, verified')
+  expect(output).toMatch(/job first: hit false, client version: 1\.31\.0/)
+  expect(output).toMatch(/job second: hit true, client version: 1\.31\.0/)
+  expect(output).toContain('from the cache between runs, verified')
   expect(log()).toEqual([`GET ${asset}.sha256 200`, `GET ${asset} 200`, `GET ${asset}.sha256 200`])
 })

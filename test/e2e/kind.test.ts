@@ -1,5 +1,5 @@
-// `cluster: kind` through the built bundle and with the real kind. No Docker daemon runs here: its program is stood in for (docker.ts), so
-// that what kind is told and hands on, and what is made of its failures, is real, and what runs in the nodes is not.
+// `cluster: kind` with the built bundle and the real kind. There is no Docker daemon, so docker.ts replaces the program
+// `docker`: the commands and how the action handles failures are real, but nothing runs in the nodes.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,7 @@ import { buildPrograms, goTool } from '../mesh/go.ts'
 import { configOf, serve } from '../unit/fixtures.ts'
 import type { Answers } from './docker.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
-import { embedded } from './world.ts'
+import { embeddedMesh } from './world.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-kind-test-'))
 let kind: string
@@ -29,12 +29,12 @@ beforeAll(async () => {
 })
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const nothing: Answers = { nodes: [], images: [], run: { says: 'docker: something new' }, mapped: {} }
+const noAnswers: Answers = { nodes: [], images: [], run: { says: 'docker: something new' }, mapped: {} }
 
-/** A machine with that Docker, and a mirror of kind's releases. */
+/** A runner with the fake Docker, and a mirror of kind's releases. */
 async function machineWith(answers: Partial<Answers> = {}, options: RunnerOptions = {}) {
-  const own = mkdtempSync(join(folder, 'docker-'))
-  writeFileSync(join(own, 'answers.json'), JSON.stringify({ ...nothing, ...answers }))
+  const dockerFolder = mkdtempSync(join(folder, 'docker-'))
+  writeFileSync(join(dockerFolder, 'answers.json'), JSON.stringify({ ...noAnswers, ...answers }))
   const binary = readFileSync(kind)
   const mirror = await serve(({ url }, response) => {
     if (!url.startsWith('/v0.33.0/kind-')) return void response.writeHead(404).end()
@@ -42,12 +42,12 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
   })
   const machine = runner({
     ...options,
-    env: { ...options.env, PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, DOCKER_ANSWERS: own },
+    env: { ...options.env, PATH: `${join(folder, 'bin')}:/usr/bin:/bin`, DOCKER_ANSWERS: dockerFolder },
   })
   onTestFinished(machine.remove)
-  writeFileSync(join(own, 'asked.jsonl'), '')
-  const asked = () =>
-    readFileSync(join(own, 'asked.jsonl'), 'utf8')
+  writeFileSync(join(dockerFolder, 'calls.jsonl'), '')
+  const dockerCalls = () =>
+    readFileSync(join(dockerFolder, 'calls.jsonl'), 'utf8')
       .trim()
       .split('\n')
       .filter(Boolean)
@@ -55,7 +55,7 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
   return {
     ...machine,
     mirror: mirror.asked,
-    asked,
+    dockerCalls,
     inputs: (cluster = '', more: Inputs = {}): Inputs => ({
       cluster: `{ type: kind, mirror: "${mirror.address}"${cluster} }`,
       ...more,
@@ -63,13 +63,13 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
   }
 }
 
-const runs = (asked: string[][]) =>
-  asked
+const dockerRuns = (dockerCalls: string[][]) =>
+  dockerCalls
     .filter(([first]) => first === 'run')
     .sort()
     .map((args) => args.join(' '))
 
-test('kind knows every flag that it is given', () => {
+test('kind knows every flag that the action passes', () => {
   const flags: Record<string, string[]> = {
     'create cluster': ['retain', 'kubeconfig', 'config', 'image', 'name'],
     'delete cluster': ['kubeconfig', 'name'],
@@ -86,7 +86,7 @@ test('kind knows every flag that it is given', () => {
 })
 
 test.each(['default', 'demo', 'minimal'])(
-  'istioctl gives the ingress gateway of the profile %s, if it has one, the node ports that kind maps',
+  'the ingress gateway of the profile %s, if it has one, gets the node ports that kind maps',
   async (profile) => {
     const values = gatewayValues(configOf('cluster: kind').cluster).flatMap((pair) => ['--set', pair])
     const rendered = execFileSync(
@@ -116,7 +116,7 @@ test.each(['default', 'demo', 'minimal'])(
   },
 )
 
-test('without a container runtime the error says so, and which were looked for, before anything is downloaded', async () => {
+test('a run without a container runtime fails before any download, and the error names the runtimes it looked for', async () => {
   const machine = runner({ env: { PATH: join(folder, 'none') } })
   onTestFinished(machine.remove)
   const { code, log, report } = await machine.run({
@@ -132,7 +132,7 @@ test('without a container runtime the error says so, and which were looked for, 
   expect(log).not.toContain('downloaded')
 })
 
-test('kind hands the layout on as asked: the nodes, the image for this Istio, and the ports of the ingress gateway; a port that is taken is told, and nothing stays', async () => {
+test('kind creates the requested nodes, image and ports; the run reports an occupied port, and leaves nothing behind', async () => {
   const machine = await machineWith({
     run: {
       says: 'docker: Error response from daemon: driver failed programming external connectivity on endpoint x: Bind for 127.0.0.1:8080 failed: port is already allocated',
@@ -147,7 +147,7 @@ test('kind hands the layout on as asked: the nodes, the image for this Istio, an
     1,
     expect.stringMatching(/^cluster\.ports: 127\.0\.0\.1:8080 is in use on this machine/),
   ])
-  const [controlPlane = '', worker = '', ...rest] = runs(machine.asked())
+  const [controlPlane = '', worker = '', ...rest] = dockerRuns(machine.dockerCalls())
   const image = 'kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed'
   expect(controlPlane).toMatch(
     /--name shop-control-plane .*--publish=127\.0\.0\.1:8080:30080\/TCP --publish=127\.0\.0\.1:8443:30443\/TCP /,
@@ -158,7 +158,7 @@ test('kind hands the layout on as asked: the nodes, the image for this Istio, an
     false,
     [],
   ])
-  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([
+  expect(machine.dockerCalls().filter(([first]) => first === 'rm')).toEqual([
     ['rm', '-f', '-v', 'shop-control-plane', 'shop-worker'],
   ])
 
@@ -171,17 +171,17 @@ test('kind hands the layout on as asked: the nodes, the image for this Istio, an
   )
 })
 
-test('a main that is killed while the cluster is made leaves it to post, which deletes it, whether or not it was to be kept', async () => {
+test('the post step deletes a cluster whose creation was killed, even with `keep`', async () => {
   const machine = await machineWith({ run: 'hangs' })
   const main = await machine.main(machine.inputs(', keep: true'), {
     onStart: (_, kill) =>
       void (async () => {
-        while (!machine.asked().some(([first]) => first === 'run')) await sleep(50)
+        while (!machine.dockerCalls().some(([first]) => first === 'run')) await sleep(50)
         kill('SIGKILL')
       })().catch(() => kill('SIGKILL')),
   })
   const post = await machine.post({}, main.state)
-  expect([post.code, machine.asked().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'mesh-canary-control-plane']])
+  expect([post.code, machine.dockerCalls().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'mesh-canary-control-plane']])
   expect(readdirSync(join(machine.home, 'temp')).filter((name) => name.startsWith('mesh-canary-kind-'))).toEqual([])
 })
 
@@ -201,7 +201,7 @@ test.each([
     'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnodes:\n- role: worker\n',
     'has no node with the role control-plane',
   ],
-])('a config file with %s is refused, and nothing is made', async (_, text, wanted) => {
+])('the action rejects a config file with %s, and creates nothing', async (_, text, wanted) => {
   const machine = await machineWith()
   const file = join(machine.home, 'kind.yaml')
   writeFileSync(file, text)
@@ -209,16 +209,16 @@ test.each([
   expect([code, report?.error]).toEqual([1, expect.stringContaining(wanted)])
 })
 
-test('images that are not on this machine, and archives that are not there, are named before a cluster is made', async () => {
+test('the error names missing images and archives before the action creates a cluster', async () => {
   const machine = await machineWith({ images: ['sample-app:1'] })
   const { report } = await machine.run(machine.inputs('', { 'load-images': 'sample-ap:1, mysql.tar' }))
   expect(report?.error).toBe(
     'cluster.loadImages: the file mysql.tar does not exist; write it in an earlier step (`docker save -o mysql.tar IMAGE`)\ncluster.loadImages: the image sample-ap:1 is not on this machine; did you mean `sample-app:1`?; build it or pull it in an earlier step (`docker pull sample-ap:1`)',
   )
-  expect(runs(machine.asked())).toEqual([])
+  expect(dockerRuns(machine.dockerCalls())).toEqual([])
 })
 
-test('a cluster that was there and is stopped is told with what to do, and not deleted', async () => {
+test('the error for an existing, stopped cluster says what to do, and the cluster stays', async () => {
   const machine = await machineWith({
     nodes: [{ name: 'mesh-canary-control-plane', cluster: 'mesh-canary', state: 'Exited (137) 2 hours ago' }],
   })
@@ -226,16 +226,16 @@ test('a cluster that was there and is stopped is told with what to do, and not d
   expect(report?.error).toContain(
     'exists, but is stopped: mesh-canary-control-plane Exited (137) 2 hours ago; start it (`docker start mesh-canary-control-plane`)',
   )
-  expect([post.code, machine.asked().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
+  expect([post.code, machine.dockerCalls().filter(([first]) => first === 'rm' || first === 'run')]).toEqual([0, []])
 })
 
-// Its API server is that of the embedded mesh.
-test('a cluster that was there is used: its kubeconfig, its address, and in what it differs; it goes at the end only when that is said', async () => {
-  const world = await embedded()
+// The existing cluster has the API server of the embedded mesh.
+test('the action uses an existing cluster, reports how it differs, and deletes it at the end only on request', async () => {
+  const testCluster = await embeddedMesh()
   const kubeconfig = join(folder, 'admin.conf')
-  writeFileSync(kubeconfig, await world.run(['kubectl', 'config', 'view', '--raw', '--minify']))
+  writeFileSync(kubeconfig, await testCluster.run(['kubectl', 'config', 'view', '--raw', '--minify']))
   const server = (
-    await world.run(['kubectl', 'config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}'])
+    await testCluster.run(['kubectl', 'config', 'view', '--minify', '-o', 'jsonpath={.clusters[0].cluster.server}'])
   ).replace('https://', '')
   const machine = await machineWith(
     {
@@ -244,9 +244,9 @@ test('a cluster that was there is used: its kubeconfig, its address, and in what
       kubeconfig,
       server,
     },
-    world.runner,
+    testCluster.runner,
   )
-  // The mirror is outside of the mesh's network.
+  // The mirror is outside the mesh's network, so kind has to be in the tool cache.
   const cached = join(machine.home, 'tools', 'kind', '0.33.0', process.arch)
   mkdirSync(cached, { recursive: true })
   cpSync(kind, join(cached, 'kind'))
@@ -271,9 +271,9 @@ test('a cluster that was there is used: its kubeconfig, its address, and in what
   expect([statSync(written).mode & 0o777, statSync(dirname(written)).mode & 0o777]).toEqual([0o600, 0o700])
   expect(main.log).not.toContain('client-key-data')
   await machine.post({}, main.state)
-  expect(machine.asked().filter(([first]) => first === 'rm')).toEqual([])
+  expect(machine.dockerCalls().filter(([first]) => first === 'rm')).toEqual([])
   expect(() => statSync(written)).toThrow('ENOENT')
 
-  const said = await machine.run(machine.inputs(', name: shop, keep: false', { stages: 'cluster' }))
-  expect([said.post.code, machine.asked().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'shop-control-plane']])
+  const deleting = await machine.run(machine.inputs(', name: shop, keep: false', { stages: 'cluster' }))
+  expect([deleting.post.code, machine.dockerCalls().at(-1)]).toEqual([0, ['rm', '-f', '-v', 'shop-control-plane']])
 })

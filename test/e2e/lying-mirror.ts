@@ -1,5 +1,5 @@
-// A mirror that lies, each way under a path of its own: `/bad-sum`, `/truncated`, `/busy`, `/away`, `/loop`, `/traversal`, `/slow`. Told its ports
-// by the system it prints them, then a line for each request. What it serves as istioctl is a script.
+// A faulty mirror, with a path for each fault: `/bad-sum`, `/truncated`, `/busy`, `/away`, `/loop`, `/traversal`,
+// `/slow`. It listens on a free port and prints it, then one line for each request. Its istioctl is a script.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -22,15 +22,15 @@ function archive(...args: string[]): Buffer {
 
 const [good, upwards] = [archive(), archive('--transform=s,.*,../../../../tmp/mesh-canary-evil,')]
 const sumOf = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex')
-let failed = 0
+let busyResponses = 0
 
-const lies: Record<
+const faults: Record<
   string,
   { bytes?: Buffer; sum?: string; asset?: (response: ServerResponse, path: string) => unknown }
 > = {
   'bad-sum': { sum: '0'.repeat(64) },
   truncated: { asset: (response) => response.end(good.subarray(0, good.length >> 1)) },
-  busy: { asset: (response) => (++failed <= 2 ? response.writeHead(500).end() : response.end(good)) },
+  busy: { asset: (response) => (++busyResponses <= 2 ? response.writeHead(500).end() : response.end(good)) },
   away: {
     asset: (response, path) =>
       response.writeHead(302, { location: `http://127.0.0.1:${portOf(storage)}${path}` }).end(),
@@ -40,7 +40,7 @@ const lies: Record<
   slow: { asset: (response) => response.writeHead(200, { 'content-length': good.length }).write(good.subarray(0, 10)) },
 }
 
-const told =
+const logged =
   (name: string, answer: RequestListener): RequestListener =>
   (request, response) => {
     console.log(
@@ -50,14 +50,14 @@ const told =
   }
 
 const mirror = createServer(
-  told('mirror', ({ url: path = '' }, response) => {
-    const { bytes = good, sum, asset } = lies[path.split('/')[1]!] ?? {}
+  logged('mirror', ({ url: path = '' }, response) => {
+    const { bytes = good, sum, asset } = faults[path.split('/')[1]!] ?? {}
     if (path.endsWith('.sha256')) response.end(`${sum ?? sumOf(bytes)} archive\n`)
     else if (asset) asset(response, path)
     else response.end(bytes)
   }),
 )
-const storage = createServer(told('storage', (_, response) => response.end(good)))
+const storage = createServer(logged('storage', (_, response) => response.end(good)))
 const portOf = (server: Server) => (server.address() as AddressInfo).port
 
 storage.listen(0, '127.0.0.1', () => mirror.listen(0, '127.0.0.1', () => console.log(portOf(mirror))))

@@ -1,4 +1,4 @@
-// The embedded mesh itself: it comes up, heals after any kill, and goes without a trace.
+// The embedded mesh itself: it starts, recovers after any kill, and stops without leaving anything behind.
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -15,7 +15,7 @@ async function pids(): Promise<Record<string, number>> {
   return Object.fromEntries(components.map(({ name, pid }) => [name, pid]))
 }
 
-async function expectWell(): Promise<void> {
+async function expectHealthy(): Promise<void> {
   const now = await status()
   expect(now?.nodeReady).toBe(true)
   expect(now?.components.filter(({ healthy }) => !healthy)).toEqual([])
@@ -26,10 +26,10 @@ test('a second up changes nothing', async () => {
   const before = await pids()
   await up()
   expect(await pids()).toEqual(before)
-  await expectWell()
+  await expectHealthy()
 })
 
-test('exec runs in the mesh, with the cluster at hand, and passes the exit code on', async () => {
+test('exec runs a program in the mesh with access to the cluster, and passes the exit code on', async () => {
   expect(
     await run(['sh', '-c', 'kubectl get --raw /readyz && istioctl version --remote=false && exit 7'], {
       stdio: 'ignore',
@@ -37,7 +37,7 @@ test('exec runs in the mesh, with the cluster at hand, and passes the exit code 
   ).toBe(7)
 })
 
-test('there is no way out: the network holds nothing but loopback, bridges and the pods plugged into them', async () => {
+test('the network leads nowhere outside: it has only loopback, bridges and the pods attached to them', async () => {
   const [program = '', ...args] = enter(['ip', '-json', '-details', 'link'])
   const { stdout } = await promisify(execFile)(program, args)
   const links = JSON.parse(stdout) as { ifname: string; linkinfo?: { info_kind: string } }[]
@@ -49,30 +49,30 @@ test('there is no way out: the network holds nothing but loopback, bridges and t
 })
 
 test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
-  'after kill -9 of %s the next up heals',
+  'the next up repairs the mesh after kill -9 of %s',
   async (name) => {
     const before = (await pids())[name]!
     process.kill(before, 'SIGKILL')
     await up()
-    await expectWell()
+    await expectHealthy()
     expect((await pids())[name]).not.toBe(before)
   },
 )
 
-test('after kill -9 of the process that holds it all, the next up starts afresh', async () => {
+test('the next up starts a new node after kill -9 of the process that holds its namespaces', async () => {
   const { pid } = JSON.parse(readFileSync(join(nodeDir, 'process.json'), 'utf8')) as { pid: number }
   process.kill(pid, 'SIGKILL')
   await up()
-  await expectWell()
+  await expectHealthy()
 })
 
-test.each([500, 2_000, 5_000])('after kill -9 of up itself, %d ms on its way, the next up heals', async (ms) => {
+test.each([500, 2_000, 5_000])('the next up repairs the mesh after kill -9 of up itself after %d ms', async (ms) => {
   await down()
   const child = spawn(process.execPath, [cli, 'up'], { stdio: 'ignore' })
   await sleep(ms)
   child.kill('SIGKILL')
   await up()
-  await expectWell()
+  await expectHealthy()
 })
 
 test('down leaves no process, mount, cgroup or file behind', async () => {
@@ -86,8 +86,10 @@ test('down leaves no process, mount, cgroup or file behind', async () => {
     .filter(([, , type]) => type?.startsWith('cgroup'))
   expect(hierarchies.length).toBeGreaterThan(0)
   expect(hierarchies.filter(([, folder]) => existsSync(`${folder!}${cgroup}`))).toEqual([])
-  const ours = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`))
-  expect(ours).toEqual([])
+  const meshProcesses = readdirSync('/proc').filter(
+    (pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`),
+  )
+  expect(meshProcesses).toEqual([])
   expect(
     existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.includes('mesh-canary')) : [],
   ).toEqual([])

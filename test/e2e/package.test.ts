@@ -1,4 +1,4 @@
-// The command line as an npm package, installed and run as `npx` does it; and where Node.js is too old. No cluster.
+// The command line as an npm package: `npx` runs it, and an old Node.js gets an error. Needs no cluster.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,7 +16,7 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** Offline and with a cache of its own: what the package would have to fetch is not there. */
+/** Offline and with an empty cache, so that a package that has to fetch anything fails. */
 function npx(...args: string[]) {
   const env = {
     ...process.env,
@@ -33,7 +33,7 @@ function npx(...args: string[]) {
   })
 }
 
-test('npx runs the package, which brings everything along', () => {
+test('npx runs the package, which contains everything it needs', () => {
   expect(npx('--version')).toMatchObject({ status: 0, stdout: `${version}\n` })
   const [place = ''] = readdirSync(join(folder, 'npm/_npx'))
   expect(readdirSync(join(folder, 'npm/_npx', place, 'node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
@@ -46,8 +46,8 @@ test('npx runs the package, which brings everything along', () => {
   expect(status).toBe(0)
 })
 
-test('an older Node.js is told in one line, before anything that it does not know is loaded', () => {
-  // Another version by name only: which versions a machine has is not known.
+test('an older Node.js gets a one-line error before it loads code that it does not support', () => {
+  // Only the reported version changes, because the machine may have no old Node.js.
   const older = `data:text/javascript,Object.defineProperty(process,'versions',{value:{...process.versions,node:'20.20.2'}})`
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', older, 'dist/cli.js', '--version'], {
     cwd: root,

@@ -1,29 +1,38 @@
-// One test a policy, on the real mesh: the policy goes in through the built bundle, traffic is sent, and its effect is seen.
+// One test for each policy on the real mesh: the built bundle applies it, a client sends traffic, the test checks the
+// effect.
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { deployEcho, program, soon, statuses, versions, type Answer, type Ask } from './echo.ts'
+import {
+  deployEchoApp,
+  clientProgram,
+  eventually,
+  statuses,
+  versions,
+  type EchoResponse,
+  type EchoRequest,
+} from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
-import { asDeliverer, embedded, type World } from './world.ts'
+import { delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
-/** Whoever applies policies has the shipped rights only. */
+/** Path of a kubeconfig with only the rights of deploy/rbac/deliver.yaml, which applies all policies. */
 let deliverer: string
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await action({ 'istio-version': '1.31.0', profile: 'demo' })
-  await deployEcho(world)
-  deliverer = await asDeliverer(world, machine.home, 'policies')
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await runAction({ 'istio-version': '1.31.0', profile: 'demo' })
+  await deployEchoApp(testCluster)
+  deliverer = await delivererKubeconfig(testCluster, machine.home, 'policies')
 })
 /**
- * Proxies drop a deleted policy one by one. The next test starts when the caller's proxy and those of both versions have:
- * answers of one version alone say nothing about the other's proxy.
+ * Each proxy drops a deleted policy at its own time. The next test starts once the proxies of the caller and of both
+ * versions have done so. Responses of one version alone say nothing about the proxy of the other.
  */
 afterEach(async () => {
   await kubectl(
@@ -31,7 +40,7 @@ afterEach(async () => {
     'virtualservices,destinationrules,gateways.networking.istio.io,serviceentries,sidecars,authorizationpolicies,requestauthentications,peerauthentications,telemetries',
     '--all',
   )
-  await soon(async () => {
+  await eventually(async () => {
     const answers = await call({ times: 12 })
     expect(new Set(versions(answers))).toEqual(new Set(['v1', 'v2']))
     expect(new Set(statuses(answers))).toEqual(new Set([200]))
@@ -39,72 +48,74 @@ afterEach(async () => {
   })
 })
 afterAll(async () => {
-  await world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false'])
   machine.remove()
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'policies', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
 
-/** There is no canary here whose metrics could be named. */
-async function action(inputs: Inputs): Promise<ActionRun> {
-  const { mirror = '', overlays = '' } = world.inputs
+/** Runs the action without the input `metrics`, which needs a canary. */
+async function runAction(inputs: Inputs): Promise<ActionRun> {
+  const { mirror = '', overlays = '' } = testCluster.inputs
   const run = await machine.main({ mirror, overlays, ...inputs })
   expect(run.code, run.log).toBe(0)
   return run
 }
 
 async function policies(inputs: Inputs): Promise<void> {
-  const { outputs } = await action({ namespace: 'policies', stages: 'policies', kubeconfig: deliverer, ...inputs })
+  const { outputs } = await runAction({ namespace: 'policies', stages: 'policies', kubeconfig: deliverer, ...inputs })
   expect(Number(outputs['changed'])).toBeGreaterThan(0)
 }
 
-/** Keys of the service `echo` in one input. */
+/** An input with these keys for the service `echo`. */
 const echo = (...keys: string[]): Inputs => ({ services: ['echo:', ...keys.map((key) => `  ${key}`)].join('\n') })
 const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
 
-/** A pod without a sidecar, which stands for the world outside. */
+/** The address of a pod without a sidecar, which plays a host outside the mesh. */
 const outside = async () =>
   `http://${await kubectl('get', 'pods', '-l', 'app=outside', '-o', 'jsonpath={.items[0].status.podIP}')}:8080/`
 
-/** From the pod of a Deployment. */
-async function call(ask: Ask | string = {}, from = 'caller'): Promise<Answer[]> {
-  const asked = typeof ask === 'string' ? { url: `http://echo:8080${ask}` } : ask
+/** Sends requests from the pod of a Deployment. */
+async function call(request: EchoRequest | string = {}, from = 'caller'): Promise<EchoResponse[]> {
+  const options = typeof request === 'string' ? { url: `http://echo:8080${request}` } : request
   return JSON.parse(
-    await kubectl('exec', `deploy/${from}`, '-c', 'node', '--', 'node', '-e', program(asked)),
-  ) as Answer[]
+    await kubectl('exec', `deploy/${from}`, '-c', 'node', '--', 'node', '-e', clientProgram(options)),
+  ) as EchoResponse[]
 }
 
-/** The statuses that there are: each pod of the service takes a policy in at a moment of its own. */
-const everywhere = async (ask: Ask, from?: string) => [...new Set(statuses(await call({ ...ask, times: 8 }, from)))]
+/** The distinct statuses of several requests, because each pod applies a policy at its own time. */
+const distinctStatuses = async (request: EchoRequest, from?: string) => [
+  ...new Set(statuses(await call({ ...request, times: 8 }, from))),
+]
 
-/** What the version's own process counted, asked inside its pod. */
-async function seenBy(version: string, path: string): Promise<number> {
+/** How many requests for the path this version counted. The request comes from inside its pod, past the mesh. */
+async function requestCount(version: string, path: string): Promise<number> {
   const [answer] = await call({ url: `http://127.0.0.1:8080/seen?path=${path}` }, `echo-${version}`)
   return answer?.count ?? -1
 }
 
 const until = () => new Date(Date.now() + 3_600_000).toISOString()
 
-describe('between callers and a service', () => {
-  test('a 503 is retried, and the second try succeeds', async () => {
+describe('between callers and a service,', () => {
+  test('the proxy retries a 503, and the second try succeeds', async () => {
     await policies(echo('retries: { attempts: 0 }'))
-    await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([503]))
+    await eventually(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([503]))
     await policies(echo('retries: { attempts: 2, perTryTimeout: 1s, budget: { percent: 50% } }'))
-    await soon(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([200]))
+    await eventually(async () => expect(statuses(await call(`/?once=${Date.now()}`))).toEqual([200]))
   })
 
-  test('a budget keeps retries from multiplying the load, and the proxy counts those it held back', async () => {
-    const failing = (budget: string) =>
+  test('a budget limits the load from retries, and the proxy counts the retries it refused', async () => {
+    const failingRequests = (budget: string) =>
       policies(echo(subsets, 'traffic: { v1: 100 }', `retries: { attempts: 2${budget} }`))
-    /** How many tries thirty requests at once become, all of which fail. */
+    /** The number of tries for thirty concurrent requests that all fail. */
     const tries = async () => {
       const path = `/tries-${Date.now()}`
       expect(await call({ url: `http://echo:8080${path}?fail=v1`, times: 30, atOnce: true })).toMatchObject(
         Array(30).fill({ status: 503, version: 'v1' }),
       )
-      return seenBy('v1', path)
+      return requestCount('v1', path)
     }
-    const heldBack = async () =>
+    const refusedRetries = async () =>
       Number(
         /upstream_rq_retry_overflow: (\d+)/.exec(
           await kubectl(
@@ -120,25 +131,25 @@ describe('between callers and a service', () => {
           ),
         )?.[1],
       )
-    await failing('')
-    await soon(async () => expect(await tries()).toBe(90))
-    expect(await heldBack()).toBe(0)
-    await failing(', budget: { percent: 1%, minConcurrency: 1 }')
-    await soon(async () => expect(await tries()).toBeLessThan(90))
-    expect(await heldBack()).toBeGreaterThan(0)
+    await failingRequests('')
+    await eventually(async () => expect(await tries()).toBe(90))
+    expect(await refusedRetries()).toBe(0)
+    await failingRequests(', budget: { percent: 1%, minConcurrency: 1 }')
+    await eventually(async () => expect(await tries()).toBeLessThan(90))
+    expect(await refusedRetries()).toBeGreaterThan(0)
   })
 
-  test('a slow call ends at its timeout', async () => {
+  test('a slow request ends at its timeout', async () => {
     expect(statuses(await call('/?wait=2500'))).toEqual([200])
     await policies(echo('timeout: 1s'))
-    await soon(async () => {
+    await eventually(async () => {
       const [answer] = await call('/?wait=2500')
       expect(answer?.status).toBe(504)
       expect(answer?.ms).toBeGreaterThanOrEqual(1_000)
     })
   })
 
-  test('a pod that fails is ejected and gets nothing', async () => {
+  test('the proxy ejects a failing pod, which then gets no requests', async () => {
     await policies(
       echo(
         'circuitBreaker: { consecutive5xxErrors: 3, interval: 500ms, ejectFor: 60s, maxEjectionPercent: 50 }',
@@ -146,34 +157,34 @@ describe('between callers and a service', () => {
       ),
     )
     expect(new Set(statuses(await call({ url: 'http://echo:8080/?fail=v2', times: 20 })))).toEqual(new Set([200, 503]))
-    await soon(async () => {
+    await eventually(async () => {
       const answers = await call({ url: 'http://echo:8080/?fail=v2', times: 20 })
       expect(statuses(answers)).toEqual(Array(20).fill(200))
       expect(new Set(versions(answers))).toEqual(new Set(['v1']))
     })
   })
 
-  test('alike requests stick to one pod, different ones do not', async () => {
+  test('requests with the same header go to one pod, and those with different headers use both pods', async () => {
     await policies(echo('loadBalancer: { consistentHash: { header: x-user } }'))
-    await soon(async () => {
+    await eventually(async () => {
       const pods = new Set<string | undefined>()
       for (const user of ['anna', 'bert', 'carl', 'dora', 'emil', 'fred']) {
-        const mine = new Set(versions(await call({ headers: { 'x-user': user }, times: 8 })))
-        expect(mine.size).toBe(1)
-        mine.forEach((pod) => pods.add(pod))
+        const podsOfUser = new Set(versions(await call({ headers: { 'x-user': user }, times: 8 })))
+        expect(podsOfUser.size).toBe(1)
+        podsOfUser.forEach((pod) => pods.add(pod))
       }
       expect(pods.size).toBe(2)
     })
   })
 
-  test('traffic is split by weight', async () => {
+  test('the traffic splits by weight', async () => {
     await policies(echo(subsets, 'traffic: { v1: 0, v2: 100 }'))
-    await soon(async () => expect(new Set(versions(await call({ times: 10 })))).toEqual(new Set(['v2'])))
+    await eventually(async () => expect(new Set(versions(await call({ times: 10 })))).toEqual(new Set(['v2'])))
     await policies(echo(subsets, 'traffic: { v1: 50, v2: 50 }'))
-    await soon(async () => expect(new Set(versions(await call({ times: 30 })))).toEqual(new Set(['v1', 'v2'])))
+    await eventually(async () => expect(new Set(versions(await call({ times: 30 })))).toEqual(new Set(['v1', 'v2'])))
   })
 
-  test('a header, a cookie, a user agent, a query and a method reach v2, nothing else does', async () => {
+  test('only requests with the header, cookie, user agent, query or method reach v2', async () => {
     const routes = [
       'headers: { x-beta: "1" }',
       'cookie: { group: b }',
@@ -182,8 +193,8 @@ describe('between callers and a service', () => {
       'method: PUT, path: /items',
     ].map((match) => `  - { match: { ${match} }, to: v2 }`)
     await policies(echo(subsets, 'traffic: { v1: 100 }', 'routes:', ...routes))
-    await soon(async () => expect(versions(await call({ headers: { 'x-beta': '1' } }))).toEqual(['v2']))
-    const of = async (ask: Ask) => versions(await call(ask))[0]
+    await eventually(async () => expect(versions(await call({ headers: { 'x-beta': '1' } }))).toEqual(['v2']))
+    const of = async (request: EchoRequest) => versions(await call(request))[0]
     expect(await of({ headers: { cookie: 'a=1; group=b; c=2' } })).toBe('v2')
     expect(await of({ headers: { 'user-agent': 'Mozilla/5.0 (X11) Firefox/140.0' } })).toBe('v2')
     expect(await of({ url: 'http://echo:8080/?beta=true' })).toBe('v2')
@@ -197,29 +208,29 @@ describe('between callers and a service', () => {
     ).toBe('v1')
   })
 
-  test('a mirrored request is counted at v2, and answered by v1', async () => {
+  test('v2 counts a mirrored request, and v1 answers it', async () => {
     await policies(echo(subsets, 'traffic: { v1: 100 }', 'mirror: { to: v2 }'))
     const path = `/mirrored-${Date.now()}`
-    await soon(async () => {
+    await eventually(async () => {
       expect(versions(await call(path))).toEqual(['v1'])
-      expect(await seenBy('v2', path)).toBeGreaterThan(0)
+      expect(await requestCount('v2', path)).toBeGreaterThan(0)
     })
   })
 
-  test('a fault that is injected is seen, and one whose time is over is not', async () => {
+  test('an injected fault takes effect, and an expired one does not', async () => {
     await policies(echo(`fault: { delay: { time: 1s }, abort: { status: 418 }, until: "${until()}" }`))
-    await soon(async () => {
+    await eventually(async () => {
       const [answer] = await call()
       expect(answer?.status).toBe(418)
       expect(answer?.ms).toBeGreaterThanOrEqual(1_000)
     })
     await policies(echo('timeout: 10s', 'fault: { abort: { status: 418 }, until: 2026-01-01T00:00:00Z }'))
-    await soon(async () => expect(statuses(await call())).toEqual([200]))
+    await eventually(async () => expect(statuses(await call())).toEqual([200]))
   })
 })
 
-describe('who may call', () => {
-  /** A request of no sidecar's, through the API server. */
+describe('for callers of a service,', () => {
+  /** Sends a request without a sidecar, through the API server. */
   const plaintext = async (version: string) => {
     const [pod = ''] = (
       await kubectl('get', 'pods', '-l', `app=echo,version=${version}`, '-o', 'jsonpath={.items[*].metadata.name}')
@@ -230,28 +241,30 @@ describe('who may call', () => {
     )
   }
 
-  test('plaintext is refused where mutual TLS is strict, and answered at a port that is an exception', async () => {
+  test('strict mutual TLS refuses plaintext, except at a port with an exception', async () => {
     expect(await plaintext('v1')).toBe('answered')
     await policies({
       mtls: '{ mode: strict, workloads: { v2: { selector: { app: echo, version: v2 }, ports: { 8080: permissive } } } }',
     })
-    await soon(async () => expect([await plaintext('v1'), await plaintext('v2')]).toEqual(['refused', 'answered']))
+    await eventually(async () =>
+      expect([await plaintext('v1'), await plaintext('v2')]).toEqual(['refused', 'answered']),
+    )
     expect(new Set(statuses(await call({ times: 10 })))).toEqual(new Set([200]))
   })
 
-  test('nobody but the principal that is named, for what is named; what is denied is denied to it too', async () => {
+  test('only the named principal may send the named requests, and a deny rule applies to it too', async () => {
     const callers = '{ to: { app: echo }, principals: cluster.local/ns/policies/sa/caller, methods: GET, ports: 8080 }'
     const noAdmin = '{ action: deny, to: { app: echo }, paths: /admin*, ports: 8080 }'
     await policies({ authorization: `{ defaultDeny: true, rules: { callers: ${callers}, no-admin: ${noAdmin} } }` })
-    await soon(async () => {
-      expect(await everywhere({}, 'echo-v1')).toEqual([403])
-      expect(await everywhere({})).toEqual([200])
-      expect(await everywhere({ method: 'POST' })).toEqual([403])
-      expect(await everywhere({ url: 'http://echo:8080/admin/users' })).toEqual([403])
+    await eventually(async () => {
+      expect(await distinctStatuses({}, 'echo-v1')).toEqual([403])
+      expect(await distinctStatuses({})).toEqual([200])
+      expect(await distinctStatuses({ method: 'POST' })).toEqual([403])
+      expect(await distinctStatuses({ url: 'http://echo:8080/admin/users' })).toEqual([403])
     })
   })
 
-  test('a token that is missing is refused, a wrong one too, and a right one is let through', async () => {
+  test('the proxy refuses a missing or wrong token, and accepts a right one', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
     const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
     const token = (issuer: string) => {
@@ -262,37 +275,37 @@ describe('who may call', () => {
       keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' }],
     })
     await policies({ jwt: `users: { issuer: users.test, jwks: '${jwks}', selector: { app: echo }, ports: 8080 }` })
-    await soon(async () => {
-      expect(await everywhere({})).toEqual([403])
-      expect(await everywhere({ headers: token('strangers.test') })).toEqual([401])
-      expect(await everywhere({ headers: token('users.test') })).toEqual([200])
+    await eventually(async () => {
+      expect(await distinctStatuses({})).toEqual([403])
+      expect(await distinctStatuses({ headers: token('strangers.test') })).toEqual([401])
+      expect(await distinctStatuses({ headers: token('users.test') })).toEqual([200])
     })
   })
 })
 
-describe('what pods may call', () => {
-  test('registry-only blocks a host that is not known, and lets one through that is', async () => {
+describe('for requests to other hosts,', () => {
+  test('registry-only blocks an unknown host, and allows a known one', async () => {
     const [known, unknown] = ['api.example.com', 'other.test'].map((host) => ({ headers: { host } }))
     const url = await outside()
     expect(statuses(await call({ url, ...unknown }))).toEqual([200])
     await policies({ egress: '{ mode: registry-only, hosts: { "*.example.com": { port: 8080, protocol: http } } }' })
-    await soon(async () => expect(statuses(await call({ url, ...unknown }))).toEqual([502]))
-    await soon(async () => expect(statuses(await call({ url, ...known }))).toEqual([200]))
+    await eventually(async () => expect(statuses(await call({ url, ...unknown }))).toEqual([502]))
+    await eventually(async () => expect(statuses(await call({ url, ...known }))).toEqual([200]))
     expect(statuses(await call())).toEqual([200])
   })
 
-  test('a sidecar knows of no more than its scope', async () => {
+  test('a sidecar knows only the hosts of its scope', async () => {
     await policies({ egress: 'mode: registry-only', scope: 'hosts: [istio-system/*]' })
-    // Not even a listener for the port is there: the connection is closed.
-    await soon(async () => expect(statuses(await call())).toEqual([0]))
+    // The sidecar has no listener for the port, so it closes the connection.
+    await eventually(async () => expect(statuses(await call())).toEqual([0]))
     await policies({ egress: 'mode: registry-only', scope: 'hosts: [./*, istio-system/*]' })
-    await soon(async () => expect(statuses(await call())).toEqual([200]))
+    await eventually(async () => expect(statuses(await call())).toEqual([200]))
   })
 })
 
-describe('at the gateway', () => {
+describe('at the gateway,', () => {
   const gateway = () =>
-    world.run([
+    testCluster.run([
       'kubectl',
       '-n',
       'istio-system',
@@ -302,16 +315,16 @@ describe('at the gateway', () => {
       '-o',
       'jsonpath={.spec.clusterIP}',
     ])
-  const knock = async (host: string, path = '/') =>
+  const requestThroughGateway = async (host: string, path = '/') =>
     JSON.parse(
-      await world.run([
+      await testCluster.run([
         process.execPath,
         '-e',
-        program({ url: `http://${await gateway()}${path}`, headers: { host } }),
+        clientProgram({ url: `http://${await gateway()}${path}`, headers: { host } }),
       ]),
-    ) as Answer[]
+    ) as EchoResponse[]
 
-  test('a service is reached by its host, with the routes and the split that it has in the mesh', async () => {
+  test('requests to the host reach the service with the routes and the split that it has in the mesh', async () => {
     await policies({
       ...echo(
         'port: 8080',
@@ -322,26 +335,28 @@ describe('at the gateway', () => {
       ),
       expose: 'echo: { hosts: [shop.test] }',
     })
-    await soon(async () =>
-      expect(await knock('shop.test')).toMatchObject([{ status: 200, version: 'v1', host: 'shop.test' }]),
+    await eventually(async () =>
+      expect(await requestThroughGateway('shop.test')).toMatchObject([
+        { status: 200, version: 'v1', host: 'shop.test' },
+      ]),
     )
-    expect(versions(await knock('shop.test', '/?beta=1'))).toEqual(['v2'])
-    expect(statuses(await knock('shop.test', '/?wait=2500'))).toEqual([504])
-    expect(statuses(await knock('other.test'))).toEqual([404])
+    expect(versions(await requestThroughGateway('shop.test', '/?beta=1'))).toEqual(['v2'])
+    expect(statuses(await requestThroughGateway('shop.test', '/?wait=2500'))).toEqual([504])
+    expect(statuses(await requestThroughGateway('other.test'))).toEqual([404])
   })
 
-  test('rights on the namespace alone are enough to expose a service, though they show neither gateway nor secret', async () => {
+  test('an account with rights on the namespace alone can expose a service, although it sees no gateway and no secret', async () => {
     await kubectl('create', 'role', 'deployer', '--verb=*', '--resource=*.*', '--resource=namespaces')
     await kubectl('create', 'rolebinding', 'deployer', '--role=deployer', '--serviceaccount=policies:default')
     const mayList =
       'kubectl auth can-i list pods --all-namespaces --as=system:serviceaccount:policies:default 2>&1 || true'
-    expect(await world.run(['sh', '-c', mayList])).toMatch(/no\s*$/)
-    const admin = JSON.parse(await world.run(['kubectl', 'config', 'view', '--raw', '-o', 'json'])) as {
+    expect(await testCluster.run(['sh', '-c', mayList])).toMatch(/no\s*$/)
+    const admin = JSON.parse(await testCluster.run(['kubectl', 'config', 'view', '--raw', '-o', 'json'])) as {
       users: { name: string }[]
     }
     const user = { token: (await kubectl('create', 'token', 'default')).trim() }
     const kubeconfig = JSON.stringify({ ...admin, users: admin.users.map(({ name }) => ({ name, user })) })
-    // Without istioctl, whose analysis of a Gateway wants to list the secrets of istio-system.
+    // Without istioctl, because its analysis of a Gateway lists the Secrets of istio-system.
     const { code, log } = await machine.main({
       namespace: 'policies',
       stages: 'policies',
@@ -352,7 +367,7 @@ describe('at the gateway', () => {
     expect(await kubectl('get', 'gateways.networking.istio.io', '-o', 'name')).toContain('echo-gateway')
   })
 
-  test('HTTP is redirected to HTTPS, which shows the certificate of the secret', async () => {
+  test('HTTP redirects to HTTPS, which has the certificate of the secret', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-tls-'))
     try {
       execFileSync(
@@ -376,7 +391,7 @@ describe('at the gateway', () => {
         ],
         { cwd: folder, stdio: 'ignore' },
       )
-      await world.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
+      await testCluster.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
       const tooEarly = await machine.main({
         namespace: 'policies',
         expose: 'echo: { port: 8081, hosts: [shop.test], tls: { secret: echo-cert } }',
@@ -386,7 +401,7 @@ describe('at the gateway', () => {
       expect(tooEarly.log).toContain(
         'expose.echo.tls.secret: the Secret istio-system/echo-cert does not exist, and the gateway ingressgateway reads certificates only in its own namespace',
       )
-      await world.run([
+      await testCluster.run([
         'kubectl',
         '-n',
         'istio-system',
@@ -398,34 +413,38 @@ describe('at the gateway', () => {
         `--key=${folder}/key`,
       ])
       await policies({ expose: 'echo: { port: 8080, hosts: [shop.test], tls: { secret: echo-cert } }' })
-      await soon(async () =>
-        expect(await knock('shop.test')).toMatchObject([{ status: 301, location: 'https://shop.test/' }]),
+      await eventually(async () =>
+        expect(await requestThroughGateway('shop.test')).toMatchObject([
+          { status: 301, location: 'https://shop.test/' },
+        ]),
       )
       const https = `require('node:https').get('https://${await gateway()}/', { servername: 'shop.test', headers: { host: 'shop.test' }, agent: false, rejectUnauthorized: false }, (response) => { console.log(response.statusCode, response.socket.getPeerCertificate().subject.CN); response.resume() })`
-      await soon(async () => expect(await world.run([process.execPath, '-e', https])).toMatch(/^200 shop\.test/))
+      await eventually(async () =>
+        expect(await testCluster.run([process.execPath, '-e', https])).toMatch(/^200 shop\.test/),
+      )
     } finally {
       rmSync(folder, { recursive: true })
-      await world.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
+      await testCluster.run(['kubectl', '-n', 'istio-system', 'delete', 'secret', 'echo-cert', '--ignore-not-found'])
     }
   })
 })
 
-test('requests are logged where access logs are on, and not where they are off', async () => {
+test('the proxy logs requests if access logs are on, and not if they are off', async () => {
   const [silent, loud] = [`/silent-${Date.now()}`, `/loud-${Date.now()}`]
   const log = () => kubectl('logs', 'deploy/caller', '-c', 'istio-proxy', '--tail', '200')
   await policies({ telemetry: 'accessLogs: false' })
   await new Promise((resolve) => setTimeout(resolve, 2_000))
   await call(silent)
   await policies({ telemetry: 'accessLogs: true' })
-  await soon(async () => {
+  await eventually(async () => {
     await call(loud)
     expect(await log()).toContain(loud)
   })
   expect(await log()).not.toContain(silent)
 })
 
-test('as many requests are traced as asked, where the mesh has a provider', async () => {
-  // The platform's part: it chooses a provider that the profile demo defines, and runs the Service that this one names.
+test('the proxy traces the configured share of requests if the mesh has a provider', async () => {
+  // The platform team's part: it selects a provider of the profile demo, and runs the Service that this provider names.
   const provider = [
     {
       apiVersion: 'v1',
@@ -443,10 +462,10 @@ test('as many requests are traced as asked, where the mesh has a provider', asyn
     .map((object) => JSON.stringify(object))
     .join('\n---\n')
   const onProvider = (...verb: string[]) =>
-    world.run(['sh', '-c', `echo "$0" | kubectl ${verb.join(' ')} -f -`, provider])
-  /** Of the header `traceparent` that the service got, the flag "sampled". */
+    testCluster.run(['sh', '-c', `echo "$0" | kubectl ${verb.join(' ')} -f -`, provider])
+  /** The flag "sampled" of each `traceparent` header that the service received. */
   const flags = async (times: number) => (await call({ times })).map(({ traceparent }) => traceparent?.slice(-2))
-  const { report } = await action({ namespace: 'policies', stages: 'policies', telemetry: 'tracing: 100%' })
+  const { report } = await runAction({ namespace: 'policies', stages: 'policies', telemetry: 'tracing: 100%' })
   expect(report?.warnings).toContainEqual(
     expect.stringMatching(
       /^telemetry.tracing: it samples 100% .* no tracing provider is set, so none is traced.* the mesh defines .*jaeger/,
@@ -454,11 +473,11 @@ test('as many requests are traced as asked, where the mesh has a provider', asyn
   )
   await onProvider('apply')
   try {
-    await soon(async () => expect(await flags(10)).toEqual(Array(10).fill('01')))
+    await eventually(async () => expect(await flags(10)).toEqual(Array(10).fill('01')))
     await policies({ telemetry: 'tracing: 50%' })
-    await soon(async () => expect(new Set(await flags(40))).toEqual(new Set(['01', '00'])))
+    await eventually(async () => expect(new Set(await flags(40))).toEqual(new Set(['01', '00'])))
     await policies({ telemetry: 'tracing: 0%' })
-    await soon(async () => expect(await flags(10)).toEqual(Array(10).fill('00')))
+    await eventually(async () => expect(await flags(10)).toEqual(Array(10).fill('00')))
   } finally {
     await onProvider('delete', '--ignore-not-found')
   }

@@ -1,5 +1,5 @@
-// Promotions on the real mesh, end to end: the built bundle, run as a runner runs it, under steady traffic of real users.
-// Whatever a plan can ask for is asked for once here; what the objects look like on the way is tested in traffic.test.ts.
+// Promotions on the real mesh: a runner runs the built bundle while users send steady traffic. Each option of a plan
+// has a test here. traffic.test.ts tests how the objects change.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
@@ -7,21 +7,29 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { soon } from './echo.ts'
+import { eventually } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
-import { asDeliverer, deploySampleApp, embedded, liveWeights, traffic, type Traffic, type World } from './world.ts'
+import {
+  delivererKubeconfig,
+  deploySampleApp,
+  embeddedMesh,
+  liveWeights,
+  traffic,
+  type Traffic,
+  type TestCluster,
+} from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
-/** Every run but the installation has the shipped rights only. */
+/** All runs after the installation have only the rights of deploy/rbac/deliver.yaml. */
 let kubeconfig: string | undefined
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await deploySampleApp(world, 'healthy')
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await deploySampleApp(testCluster, 'healthy')
   await apply(deployment('reviews', 'v1'), deployment('reviews', 'v2'), service('reviews'), reader, beta)
-  // A new v2 takes the place of the old one at once, and never stands beside it.
+  // A new v2 replaces the old one at once, so that both never run together.
   for (const name of ['backend-v2', 'reviews-v2'])
     await kubectl(
       'patch',
@@ -31,23 +39,23 @@ beforeAll(async () => {
       '-p',
       '{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null}}}',
     )
-  const { code, log } = await act({ service: 'backend' }, { stages: 'install, inject, policies, verify' })
+  const { code, log } = await runAction({ service: 'backend' }, { stages: 'install, inject, policies, verify' })
   expect(code, log).toBe(0)
-  kubeconfig = await asDeliverer(world, machine.home)
+  kubeconfig = await delivererKubeconfig(testCluster, machine.home)
 })
 beforeEach(() => Promise.all(['backend', 'reviews'].map(backToStable)))
 afterAll(() => machine.remove())
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const apply = (...items: object[]) =>
-  world.run([
+  testCluster.run([
     'sh',
     '-c',
     'printf %s "$0" | kubectl apply -f -',
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
   ])
 
-/** One version of a copy of the backend. */
+/** The Deployment of one version of a service that is a copy of the backend. */
 function deployment(app: string, version: string): object {
   const secret = { secretKeyRef: { name: 'mysql', key: 'password' } }
   const env = [
@@ -90,7 +98,7 @@ const service = (name: string) => ({
   spec: { selector: { app: name }, ports: [{ name: 'http', port: 3001 }] },
 })
 
-/** The users of the reviews. */
+/** The client of the service reviews. */
 const reader = workload(
   'reader',
   { app: 'reader', version: 'v1' },
@@ -103,7 +111,7 @@ const reader = workload(
   },
 )
 
-/** A user of the backend who asks for the beta, ten times a second, and counts as the frontend does. */
+/** A client that requests the beta of the backend ten times a second, and counts responses as the frontend does. */
 const beta = workload(
   'beta',
   { app: 'beta', version: 'v1' },
@@ -133,21 +141,21 @@ const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
 const policy = { port: 3001, retries: { attempts: 0 }, subsets }
 const reviews = { ...policy, traffic: { v1: 100, v2: 0 } }
 
-type More = { stages?: string; sections?: object; options?: RunnerOptions }
+type RunOptions = { stages?: string; sections?: object; options?: RunnerOptions }
 
-/** A run of the action with these canaries in its config file, and whatever other sections. */
-function act(
+/** Runs the action with these canaries and other sections in its config file. */
+function runAction(
   canary: object | object[],
-  { stages = 'policies, promote', sections = {}, options = {} }: More = {},
+  { stages = 'policies, promote', sections = {}, options = {} }: RunOptions = {},
 ): Promise<ActionRun> {
-  const full = (plan: object) => ({
+  const withDefaults = (plan: object) => ({
     interval: '4s',
     steps: [50, 100],
     progressDeadline: '30s',
     metrics: embeddedMetrics,
     ...plan,
   })
-  const plans = Array.isArray(canary) ? { canaries: canary.map(full) } : { canary: full(canary) }
+  const plans = Array.isArray(canary) ? { canaries: canary.map(withDefaults) } : { canary: withDefaults(canary) }
   const config = join(machine.home, 'mesh.yaml')
   writeFileSync(
     config,
@@ -171,19 +179,19 @@ function act(
       ...sections,
     }),
   )
-  const { mirror = '', overlays = '' } = world.inputs
+  const { mirror = '', overlays = '' } = testCluster.inputs
   return machine.main(
     { mirror, overlays, config, stages, ...(kubeconfig === undefined ? {} : { kubeconfig }) },
     options,
   )
 }
 
-/** Another v2 in place of the one that is there, with these in its environment. */
-async function v2(env: Record<string, string> = {}, app = 'backend'): Promise<void> {
-  const none = ['FAIL_RATE', 'DELAY_MS', 'SLOW_RATE', 'SLOW_MS', 'CRASH_AFTER_MS']
+/** Replaces v2 by one with these environment variables. */
+async function deployV2(env: Record<string, string> = {}, app = 'backend'): Promise<void> {
+  const unset = ['FAIL_RATE', 'DELAY_MS', 'SLOW_RATE', 'SLOW_MS', 'CRASH_AFTER_MS']
     .filter((name) => !(name in env))
     .map((name) => `${name}-`)
-  await setEnv(`${app}-v2`, ...none, ...Object.entries(env).map(([name, value]) => `${name}=${value}`))
+  await setEnv(`${app}-v2`, ...unset, ...Object.entries(env).map(([name, value]) => `${name}=${value}`))
 }
 
 async function setEnv(name: string, ...env: string[]): Promise<void> {
@@ -191,64 +199,68 @@ async function setEnv(name: string, ...env: string[]): Promise<void> {
   await kubectl('rollout', 'status', `deployment/${name}`, '--timeout=120s')
 }
 
-/** As the stage rollback does it, but for one service, and in a moment. */
+/** Does what the stage rollback does, but only for one service, and faster. */
 const backToStable = (service: string) =>
-  world.run([
+  testCluster.run([
     process.execPath,
     join(import.meta.dirname, 'call.ts'),
-    'putAllBack',
+    'resetToStable',
     JSON.stringify([
       { namespace: 'sample-app', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } },
     ]),
   ])
 
-/** What counts of failed requests say. */
-const condemned = /^(success rate|no worse than stable): \d+ of \d+ canary requests \(.*%\) failed/
+/** The reason of a rollback because of failed requests. */
+const failedRequestsReason = /^(success rate|no worse than stable): \d+ of \d+ canary requests \(.*%\) failed/
 const spec = async () =>
   (JSON.parse(await kubectl('get', 'virtualservice', 'backend', '-o', 'json')) as { spec: object }).spec
 const steps = ({ report }: ActionRun, of = 0) =>
   report?.promotions[of]?.steps.map(({ kind, weight, outcome }) => [kind, weight, outcome])
 
-/** What a client counted while the work was done. */
-async function meanwhile<T>(work: () => Promise<T>, client = 'frontend'): Promise<{ result: T; seen: Traffic }> {
-  const before = await traffic(world, client)
+/** What a client counted during `work`. */
+async function countDuring<T>(work: () => Promise<T>, client = 'frontend'): Promise<{ result: T; counted: Traffic }> {
+  const before = await traffic(testCluster, client)
   const result = await work()
   await sleep(2_000)
-  const after = await traffic(world, client)
-  return { result, seen: less(after, before) }
+  const after = await traffic(testCluster, client)
+  return { result, counted: difference(after, before) }
 }
 
-function less(after: Traffic, before: Traffic): Traffic {
+function difference(after: Traffic, before: Traffic): Traffic {
   const versions = Object.fromEntries(
     Object.entries(after.versions).map(([version, count]) => [version, count - (before.versions[version] ?? 0)]),
   )
   return { sent: after.sent - before.sent, failed: after.failed - before.failed, versions }
 }
 
-describe('before any weight', () => {
-  test('a bad v2 is condemned by the copies it gets, and no user has an answer of it', async () => {
-    await v2({ FAIL_RATE: '0.5' })
+describe('before the first weight,', () => {
+  test('a bad v2 fails on mirrored requests, and no user gets a response from it', async () => {
+    await deployV2({ FAIL_RATE: '0.5' })
     const before = await spec()
-    const { result, seen } = await meanwhile(() => act({ service: 'backend', mirror: { percent: '100%' } }))
+    const { result, counted } = await countDuring(() => runAction({ service: 'backend', mirror: { percent: '100%' } }))
     expect(result.outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(result.outputs['reason']).toMatch(condemned)
+    expect(result.outputs['reason']).toMatch(failedRequestsReason)
     expect(steps(result)).toEqual([['mirror', 100, 'failed']])
-    expect(seen).toMatchObject({ failed: 0 })
-    expect(seen.versions['v2'] ?? 0).toBe(0)
-    expect(seen.sent).toBeGreaterThan(100)
+    expect(counted).toMatchObject({ failed: 0 })
+    expect(counted.versions['v2'] ?? 0).toBe(0)
+    expect(counted.sent).toBeGreaterThan(100)
     expect(await spec()).toEqual(before)
   })
 
-  test('those who ask for it by a header get a good one, and then everybody', async () => {
-    await v2()
-    const before = { frontend: await traffic(world), beta: await traffic(world, 'beta') }
+  test('a good v2 serves the requests with a header, and then all requests', async () => {
+    await deployV2()
+    const before = { frontend: await traffic(testCluster), beta: await traffic(testCluster, 'beta') }
     let during: Promise<Traffic[]> | undefined
-    let looks = 0
+    let samples = 0
     const onLine = (line: string) => {
-      if (line.startsWith('matching:') && ++looks === 3) during = Promise.all([traffic(world), traffic(world, 'beta')])
+      if (line.startsWith('matching:') && ++samples === 3)
+        during = Promise.all([traffic(testCluster), traffic(testCluster, 'beta')])
     }
-    const { result, seen } = await meanwhile(() =>
-      act({ service: 'backend', ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } }, { options: { onLine } }),
+    const { result, counted } = await countDuring(() =>
+      runAction(
+        { service: 'backend', ab: { match: { headers: { 'x-beta': '1' } }, intervals: 2 } },
+        { options: { onLine } },
+      ),
     )
     expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(steps(result)).toEqual([
@@ -256,52 +268,54 @@ describe('before any weight', () => {
       ['weight', 50, 'passed'],
       ['weight', 100, 'passed'],
     ])
-    expect(seen.failed).toBe(0)
+    expect(counted.failed).toBe(0)
     const [users, testers] = (await during)!
-    expect(less(users!, before.frontend).versions['v2'] ?? 0).toBe(0)
-    expect(less(testers!, before.beta).versions['v2']).toBeGreaterThan(0)
-    expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+    expect(difference(users!, before.frontend).versions['v2'] ?? 0).toBe(0)
+    expect(difference(testers!, before.beta).versions['v2']).toBeGreaterThan(0)
+    expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
     expect(JSON.stringify(await spec())).not.toContain('mesh-canary-ab')
   })
 })
 
 describe('a healthy v2', () => {
-  beforeAll(() => v2())
+  beforeAll(() => deployV2())
 
-  test('goes all the way at once, blue and green', async () => {
-    const { result, seen } = await meanwhile(() => act({ service: 'backend', steps: [100] }))
+  test('gets all traffic in one step of a blue-green plan', async () => {
+    const { result, counted } = await countDuring(() => runAction({ service: 'backend', steps: [100] }))
     expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(steps(result)).toEqual([['weight', 100, 'passed']])
-    expect(seen.failed).toBe(0)
+    expect(counted.failed).toBe(0)
   })
 
-  test('stops where it is told to, goes on from there in a later run, and is put back on request', async () => {
-    const { result: held, seen } = await meanwhile(() => act({ service: 'backend', steps: [25, 50, 100], until: 50 }))
+  test('stops at `until`, continues from there in a later run, and is rolled back on request', async () => {
+    const { result: held, counted } = await countDuring(() =>
+      runAction({ service: 'backend', steps: [25, 50, 100], until: 50 }),
+    )
     expect(held.code, held.log).toBe(0)
     expect(held.outputs).toMatchObject({ verdict: 'held', weight: '50' })
-    expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
-    const again = await act({ service: 'backend', steps: [25, 50, 100], until: 50 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
+    const again = await runAction({ service: 'backend', steps: [25, 50, 100], until: 50 })
     expect(again.outputs).toMatchObject({ verdict: 'skipped', weight: '50' })
-    const on = await act({ service: 'backend', steps: [25, 50, 100] })
+    const on = await runAction({ service: 'backend', steps: [25, 50, 100] })
     expect(on.outputs, on.log).toMatchObject({ verdict: 'promoted', weight: '100' })
-    // It tells the whole promotion, whichever run took the step.
+    // The report has all steps of the promotion, including those of earlier runs.
     expect(steps(on)).toEqual([
       ['weight', 25, 'passed'],
       ['weight', 50, 'passed'],
       ['weight', 100, 'passed'],
     ])
-    const back = await act({ service: 'backend' }, { stages: 'rollback' })
-    expect(back.code, back.log).toBe(0)
-    expect(back.outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
-    expect(seen.failed).toBe(0)
+    const returned = await runAction({ service: 'backend' }, { stages: 'rollback' })
+    expect(returned.code, returned.log).toBe(0)
+    expect(returned.outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
+    expect(counted.failed).toBe(0)
   })
 })
 
 describe('a bad v2', () => {
-  test('is put back with its last words and the counts that condemned it', async () => {
-    await v2({ FAIL_RATE: '0.2' })
-    const { code, outputs, report, summary, log } = await act({ service: 'backend' })
+  test('is rolled back, and the report has its last log lines and its failed requests', async () => {
+    await deployV2({ FAIL_RATE: '0.2' })
+    const { code, outputs, report, summary, log } = await runAction({ service: 'backend' })
     expect(code).toBe(1)
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     const counts = /\d+ of \d+ \(\d+(\.\d+)?%\)/.exec(outputs['reason']!)![0]
@@ -314,12 +328,12 @@ describe('a bad v2', () => {
     expect(report?.promotions[0]?.secondsToSafe).toBeLessThan(10)
   })
 
-  test('is put back when it hangs: the users time out, and its own sidecar sees them go away', async () => {
-    await v2({ DELAY_MS: '60000' })
+  test('is rolled back if it hangs, because requests that time out count as failed', async () => {
+    await deployV2({ DELAY_MS: '60000' })
     const sections = { services: { backend: { ...policy, timeout: '1s' }, reviews } }
-    const { outputs, report, log } = await act({ service: 'backend' }, { sections })
+    const { outputs, report, log } = await runAction({ service: 'backend' }, { sections })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toMatch(condemned)
+    expect(outputs['reason']).toMatch(failedRequestsReason)
     expect(report?.promotions[0]?.userRequests.failed).toBeGreaterThan(0)
   })
 })
@@ -334,22 +348,22 @@ describe('a v2 whose pods are broken', () => {
       '-p',
       JSON.stringify({ spec: { template: { spec: { containers: [{ name: 'backend', ...change }] } } } }),
     )
-  /** The old pod is gone before the run looks. */
+  /** Waits until the old pod is gone, so that the run sees only the new one. */
   const untilReplaced = () =>
-    soon(async () =>
+    eventually(async () =>
       expect(JSON.parse(await kubectl('get', 'deployment', 'backend-v2', '-o', 'json'))).toMatchObject({
         status: { unavailableReplicas: 1, updatedReplicas: 1 },
       }),
     )
 
-  test('gets no traffic when it never becomes ready, and is named', async () => {
+  test('gets no traffic if it never becomes ready, and the error has the cause', async () => {
     onTestFinished(() =>
       container({ readinessProbe: { httpGet: { path: '/healthz', port: 'http' } } }).then(() => undefined),
     )
     await container({ readinessProbe: { httpGet: { path: '/healthz', port: 9 } } })
     await untilReplaced()
-    const { result, seen } = await meanwhile(() =>
-      act({ service: 'backend', progressDeadline: '8s' }, { stages: 'promote' }),
+    const { result, counted } = await countDuring(() =>
+      runAction({ service: 'backend', progressDeadline: '8s' }, { stages: 'promote' }),
     )
     expect(result.outputs, result.log).toMatchObject({
       verdict: 'rolled-back',
@@ -359,86 +373,86 @@ describe('a v2 whose pods are broken', () => {
       ) as string,
     })
     expect(result.log).toMatch(/::error.*Readiness probe failed/)
-    expect(seen.versions['v2'] ?? 0).toBe(0)
+    expect(counted.versions['v2'] ?? 0).toBe(0)
   })
 
-  test('is put back when it runs out of memory', async () => {
+  test('is rolled back if it runs out of memory', async () => {
     const hog =
       'const kept = []; setInterval(() => kept.push(Buffer.alloc(4e6, 1)), 100); import(process.cwd() + "/backend.js")'
-    await v2()
+    await deployV2()
     const [limit, command] = [{ limits: { memory: '400Mi' } }, ['node', '-e', hog]]
     onTestFinished(() =>
       container({ resources: { limits: { memory: null } }, command: ['node', 'backend.js'] }).then(() => undefined),
     )
     await container({ resources: limit, command })
-    const { outputs, log } = await act({ service: 'backend', interval: '60s' }, { stages: 'promote' })
+    const { outputs, log } = await runAction({ service: 'backend', interval: '60s' }, { stages: 'promote' })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    // Whatever was seen first, the failed requests or the end of the container, the annotation names what a person would look for.
+    // The annotation names the cause, whether the run noticed the failed requests or the end of the container first.
     expect(log).toMatch(/::error.*more memory than its limit of 400Mi/)
   })
 })
 
 describe('latency', () => {
-  const usual = { DELAY_MS: '120', SLOW_RATE: '0.05', SLOW_MS: '400' }
+  const baseEnv = { DELAY_MS: '120', SLOW_RATE: '0.05', SLOW_MS: '400' }
   const plan = { service: 'backend', steps: [50], interval: '40s' }
-  beforeAll(() => setEnv('backend', ...Object.entries(usual).map((pair) => pair.join('='))))
-  afterAll(() => setEnv('backend', ...Object.keys(usual).map((name) => `${name}-`)))
+  beforeAll(() => setEnv('backend', ...Object.entries(baseEnv).map((pair) => pair.join('='))))
+  afterAll(() => setEnv('backend', ...Object.keys(baseEnv).map((name) => `${name}-`)))
 
-  test('condemns a v2 whose slow requests take twice as long', async () => {
-    await v2({ ...usual, SLOW_MS: '800' })
-    const { outputs, log } = await act(plan)
+  test('rolls a v2 back if its slow requests take twice as long', async () => {
+    await deployV2({ ...baseEnv, SLOW_MS: '800' })
+    const { outputs, log } = await runAction(plan)
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain("took longer than 500 ms, stable's own p99")
   })
 
-  test('does not condemn a v2 that is slower within a bucket', async () => {
-    await v2({ ...usual, DELAY_MS: '200' })
-    const { outputs, log } = await act(plan)
+  test('does not roll a v2 back if it is slower within a bucket', async () => {
+    await deployV2({ ...baseEnv, DELAY_MS: '200' })
+    const { outputs, log } = await runAction(plan)
     expect(outputs, log).toMatchObject({ verdict: 'held', weight: '50' })
   })
 })
 
-describe('others are asked', () => {
-  beforeAll(() => v2())
+describe('commands and webhooks', () => {
+  beforeAll(() => deployV2())
 
-  test('a command that fails puts it back, with its last line as the reason', async () => {
+  test('roll the canary back if a command fails, with its last line as the reason', async () => {
     const run = [
       'node',
       '-e',
       'console.log("looking"); console.log(`no cart at weight ${process.env.MESH_CANARY_WEIGHT}`); process.exit(1)',
     ]
-    const { outputs, log } = await act({
+    const { outputs, log } = await runAction({
       service: 'backend',
       checks: { commands: { smoke: { run, every: '1s', failures: 2 } } },
     })
     expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: 'smoke: no cart at weight 50' })
   })
 
-  test('the last step waits until it is confirmed', async () => {
-    const { url, calls } = await hooks()
+  test('hold the last step until it is confirmed', async () => {
+    const { url, calls } = await startHookServer()
     const webhooks = {
       ok: { type: 'confirm-promotion', url: `${url}/third`, metadata: { team: 'shop' } },
       chat: { type: 'event', url: `${url}/always` },
       bye: { type: 'post-rollout', url: `${url}/always` },
     }
-    const { outputs, log } = await act({ service: 'backend', webhooks })
+    const { outputs, log } = await runAction({ service: 'backend', webhooks })
     expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
-    const asked = calls.filter(({ type }) => type === 'confirm-promotion')
-    expect(asked).toHaveLength(3)
-    expect(asked[0]).toMatchObject({
+    const confirmations = calls.filter(({ type }) => type === 'confirm-promotion')
+    expect(confirmations).toHaveLength(3)
+    expect(confirmations[0]).toMatchObject({
       name: 'backend',
       namespace: 'sample-app',
       phase: 'WaitingPromotion',
       canaryWeight: 50,
       metadata: { team: 'shop' },
     })
-    await soon(() => Promise.resolve(expect(calls.map(({ type }) => type)).toContain('post-rollout')))
+    await eventually(() => Promise.resolve(expect(calls.map(({ type }) => type)).toContain('post-rollout')))
     expect(calls.filter(({ type }) => type === 'event').at(-1)).toMatchObject({ phase: 'Succeeded' })
   })
 
-  test('a rollback hook that says yes puts it back', async () => {
-    const { url } = await hooks()
-    const { outputs, log } = await act({
+  test('roll the canary back if a rollback hook approves', async () => {
+    const { url } = await startHookServer()
+    const { outputs, log } = await runAction({
       service: 'backend',
       interval: '60s',
       webhooks: { stop: { type: 'rollback', url: `${url}/third` } },
@@ -453,8 +467,8 @@ describe('others are asked', () => {
 
 type Call = { type: string; phase: string; canaryWeight: number; metadata: Record<string, string> }
 
-/** A server in the mesh's network that says yes always, or from the third time on, and tells what it was sent. */
-async function hooks(): Promise<{ url: string; calls: Call[] }> {
+/** A server in the mesh's network that approves always, or from the third request on, and records the requests. */
+async function startHookServer(): Promise<{ url: string; calls: Call[] }> {
   const program = `
     let times = 0
     const server = require('node:http').createServer((request, response) => {
@@ -464,7 +478,7 @@ async function hooks(): Promise<{ url: string; calls: Call[] }> {
         response.writeHead(request.url === '/always' || ++times >= 3 ? 200 : 403).end()
       })
     }).listen(0, '127.0.0.1', () => console.log(server.address().port))`
-  const [command = '', ...args] = world.runner.enter!([process.execPath, '-e', program])
+  const [command = '', ...args] = testCluster.runner.enter!([process.execPath, '-e', program])
   const child: ChildProcess = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   onTestFinished(() => void child.kill())
   const lines = createInterface({ input: child.stdout! })
@@ -475,16 +489,16 @@ async function hooks(): Promise<{ url: string; calls: Call[] }> {
 }
 
 describe('several services', () => {
-  beforeAll(() => v2())
+  beforeAll(() => deployV2())
 
   const both = (second: object = {}) => [
     { service: 'backend', interval: '8s' },
     { service: 'reviews', ...second },
   ]
 
-  test('move together, and both are put back when one fails', async () => {
-    await v2({ FAIL_RATE: '0.3' }, 'reviews')
-    const { code, outputs, report, summary } = await act(both())
+  test('move together, and both are rolled back if one fails', async () => {
+    await deployV2({ FAIL_RATE: '0.3' }, 'reviews')
+    const { code, outputs, report, summary } = await runAction(both())
     expect(code).toBe(1)
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(report?.promotions.map(({ service, verdict }) => [service, verdict])).toEqual([
@@ -492,61 +506,64 @@ describe('several services', () => {
       ['reviews', 'rolled-back'],
     ])
     expect(report?.promotions[0]?.reason).toBe('rolled back together with reviews')
-    expect(outputs['reason']).toMatch(condemned)
-    for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
+    expect(outputs['reason']).toMatch(failedRequestsReason)
+    for (const service of ['backend', 'reviews'])
+      expect(await liveWeights(testCluster, service)).toEqual({ v1: 100, v2: 0 })
     expect(summary.match(/^## /gm)).toHaveLength(1)
     for (const title of ['### v2 of backend', '### v2 of reviews']) expect(summary).toContain(title)
   })
 
-  test('a wave that is promoted goes back with the later one that fails', async () => {
-    await v2({ FAIL_RATE: '0.3' }, 'reviews')
-    const result = await act(both({ wave: 2 }))
+  test('of a promoted wave are rolled back if a later wave fails', async () => {
+    await deployV2({ FAIL_RATE: '0.3' }, 'reviews')
+    const result = await runAction(both({ wave: 2 }))
     expect(result.report?.promotions.map(({ service, verdict, reason }) => [service, verdict, reason])).toMatchObject([
       ['backend', 'rolled-back', 'rolled back together with reviews'],
-      ['reviews', 'rolled-back', expect.stringMatching(condemned)],
+      ['reviews', 'rolled-back', expect.stringMatching(failedRequestsReason)],
     ])
     expect(steps(result)).toEqual([
       ['weight', 50, 'passed'],
       ['weight', 100, 'passed'],
     ])
-    for (const service of ['backend', 'reviews']) expect(await liveWeights(world, service)).toEqual({ v1: 100, v2: 0 })
+    for (const service of ['backend', 'reviews'])
+      expect(await liveWeights(testCluster, service)).toEqual({ v1: 100, v2: 0 })
   })
 
-  test('of which all are good are promoted wave by wave', async () => {
-    await v2({}, 'reviews')
-    const { outputs, report, log } = await act(both({ wave: 2 }))
+  test('are promoted wave by wave if all are healthy', async () => {
+    await deployV2({}, 'reviews')
+    const { outputs, report, log } = await runAction(both({ wave: 2 }))
     expect(outputs, log).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(report?.promotions.map(({ verdict }) => verdict)).toEqual(['promoted', 'promoted'])
   })
 })
 
-test('the API server is asked for the counters of each pod once a tick, and for what a watch holds never', async () => {
-  await v2()
-  const before = await asked()
-  const { outputs, log, report } = await act({ service: 'backend', interval: '10s' }, { stages: 'promote' })
-  const after = await asked()
+test('a run reads the counters of each pod once per poll, and never reads what a watch already provides', async () => {
+  await deployV2()
+  const before = await apiRequests()
+  const { outputs, log, report } = await runAction({ service: 'backend', interval: '10s' }, { stages: 'promote' })
+  const after = await apiRequests()
   expect(outputs, log).toMatchObject({ verdict: 'promoted' })
-  const looks = log.split('\n').filter((line) => line.startsWith('at weight')).length
+  const samples = log.split('\n').filter((line) => line.startsWith('at weight')).length
   const count = (request: RegExp) =>
     [...after].reduce((sum, [key, times]) => (request.test(key) ? sum + times - (before.get(key) ?? 0) : sum), 0)
-  // Both versions and their two clients are read at each look and once before; the other four pods before, at the first, and at every tenth.
+  // A run reads both versions and their two clients for each sample and once before. It reads the other four pods once
+  // before, for the first sample, and for every tenth.
   const reads = count(/ pods proxy$/)
-  expect(reads).toBeGreaterThan(looks)
-  expect(reads).toBeLessThanOrEqual(4 * (looks + 1) + 4 * (2 + Math.floor(looks / 10)))
-  // One list to see that the subsets select pods, and one from which the watch goes on.
+  expect(reads).toBeGreaterThan(samples)
+  expect(reads).toBeLessThanOrEqual(4 * (samples + 1) + 4 * (2 + Math.floor(samples / 10)))
+  // One list shows that the subsets select pods, and the watch starts from another.
   expect(count(/^LIST pods$/)).toBeLessThanOrEqual(2)
-  // The kubelet's own, for pods that have just started or ended: v2's and the guard's.
+  // The kubelet reads pods that have just started or ended: v2 and the guard.
   expect(count(/^GET pods$/)).toBeLessThan(10)
-  // The one request of a sample beside those: it renews the Lease and saves the progress. One more comes before each write,
-  // and a heartbeat for a sample that takes more than a second on a busy machine.
+  // Each sample also needs one request that renews the Lease and saves the progress. Each write needs one more, and a
+  // heartbeat comes for a sample that takes more than a second on a busy machine.
   const { seconds } = report!.stages.find(({ name }) => name === 'promote')!
-  const heartbeats = Math.max(0, Math.floor(seconds - looks))
-  expect(count(/^PATCH leases$/)).toBeLessThanOrEqual(looks + 2 * 3 + 4 + heartbeats)
-  expect(count(/^(LIST|GET|PATCH) (pods|deployments|virtualservices|destinationrules)$/)).toBeLessThanOrEqual(looks)
+  const heartbeats = Math.max(0, Math.floor(seconds - samples))
+  expect(count(/^PATCH leases$/)).toBeLessThanOrEqual(samples + 2 * 3 + 4 + heartbeats)
+  expect(count(/^(LIST|GET|PATCH) (pods|deployments|virtualservices|destinationrules)$/)).toBeLessThanOrEqual(samples)
 })
 
-/** How often the API server was asked, by verb and resource. */
-async function asked(): Promise<Map<string, number>> {
+/** The number of requests to the API server, by verb and resource. */
+async function apiRequests(): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
   for (const line of (await kubectl('get', '--raw', '/metrics')).split('\n')) {
     const label = (name: string) => new RegExp(`[{,]${name}="([^"]*)"`).exec(line)?.[1] ?? ''
@@ -567,28 +584,28 @@ describe('without users', () => {
     await kubectl('rollout', 'status', 'deployment/frontend', '--timeout=120s')
   })
 
-  test('a healthy v2 is promoted by requests of our own through the gateway', async () => {
-    await v2()
-    const result = await act(plan, { sections })
+  test('synthetic requests through the gateway promote a healthy v2', async () => {
+    await deployV2()
+    const result = await runAction(plan, { sections })
     expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted', weight: '100' })
     expect(result.report?.promotions[0]?.userRequests).toMatchObject({ failed: 0 })
     expect(result.report?.promotions[0]?.userRequests.total).toBeGreaterThan(100)
   })
 
-  test('and a failing one is put back', async () => {
-    await v2({ FAIL_RATE: '0.3' })
-    const result = await act(plan, { sections })
+  test('synthetic requests roll a failing v2 back', async () => {
+    await deployV2({ FAIL_RATE: '0.3' })
+    const result = await runAction(plan, { sections })
     expect(result.outputs, result.log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(result.outputs['reason']).toMatch(condemned)
+    expect(result.outputs['reason']).toMatch(failedRequestsReason)
   })
 })
 
-test('stable adopts what was promoted, and no user notices', async () => {
-  await v2()
-  const { result, seen } = await meanwhile(() => act({ service: 'backend', after: 'adopt' }))
+test('stable adopts the promoted version without a failed request', async () => {
+  await deployV2()
+  const { result, counted } = await countDuring(() => runAction({ service: 'backend', after: 'adopt' }))
   expect(result.outputs, result.log).toMatchObject({ verdict: 'promoted' })
   expect(result.report?.promotions[0]).toMatchObject({ adopted: true })
-  expect(await liveWeights(world)).toEqual({ v1: 100, v2: 0 })
+  expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   const [stable, canary] = await Promise.all(
     ['backend', 'backend-v2'].map(
       async (name) =>
@@ -601,8 +618,10 @@ test('stable adopts what was promoted, and no user notices', async () => {
   )
   expect(stable!.template.spec).toEqual(canary!.template.spec)
   expect([stable!.replicas, canary!.replicas]).toEqual([1, 0])
-  expect(seen.failed).toBe(0)
-  await soon(async () => expect((await meanwhile(() => Promise.resolve())).seen.versions).toMatchObject({ v1: 0 }))
-  const again = await act({ service: 'backend', after: 'adopt' })
+  expect(counted.failed).toBe(0)
+  await eventually(async () =>
+    expect((await countDuring(() => Promise.resolve())).counted.versions).toMatchObject({ v1: 0 }),
+  )
+  const again = await runAction({ service: 'backend', after: 'adopt' })
   expect([again.code, again.outputs['verdict']], again.log).toEqual([0, 'skipped'])
 })

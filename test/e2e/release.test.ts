@@ -1,5 +1,6 @@
-// The workflows of this repository, run through act as far as they can go here: a release from its tag to the major tag, and dist on a
-// pull request of Dependabot's. Not seen here, for it is GitHub's: the approval, the attestation, the release itself, kind, CodeQL.
+// Runs the workflows of this repository with act: a release from its tag to the major tag, and dist on a pull request
+// of Dependabot. Not covered, because only GitHub has them: the approval, the attestation, the release itself, kind,
+// CodeQL.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -22,7 +23,7 @@ const major = tag.split('.')[0]!
 
 describe('a release', () => {
   beforeEach(() => {
-    // They are this very suite, and what needs Docker.
+    // These jobs run this suite or need Docker.
     for (const name of ['ci', 'kind'])
       hub.write(
         `.github/workflows/${name}.yml`,
@@ -31,7 +32,7 @@ describe('a release', () => {
     hub.commit('Called workflows that only say their names')
   })
 
-  test('of a tag on main is attested, published with its notes, and then gets the major tag', async () => {
+  test('of a tag on main is attested and published with its notes, and then gets the major tag', async () => {
     hub.git('tag', `${major}.0.0`)
     hub.git('tag', major)
     hub.write('src/more.ts', '// More\n')
@@ -63,7 +64,7 @@ describe('a release', () => {
     expect(hub.at(`${major}.0.0`)).not.toBe(commit)
   })
 
-  test('is refused, and nothing is written, when dist is not what its source makes, for a start', async () => {
+  test('fails and writes nothing if, for example, dist does not match its source', async () => {
     hub.git('tag', major)
     const before = hub.git('rev-parse', 'HEAD')
     hub.git('push', '--quiet', 'origin', 'main', '--tags')
@@ -107,7 +108,7 @@ describe('dist on a pull request', () => {
 
   beforeEach(() => hub.git('checkout', '--quiet', '-b', 'dependabot/npm'))
 
-  test("of Dependabot's is built and committed, and CI runs on it", async () => {
+  test('is built and committed if Dependabot opened it, and CI runs on the commit', async () => {
     const built = readFileSync(join(hub.folder, 'dist/index.js'), 'utf8')
     hub.write('dist/index.js', '// of before the update\n')
     const before = hub.commit('Bump a package')
@@ -126,7 +127,7 @@ describe('dist on a pull request', () => {
     expect(hub.git('log', '-1', '--format=%s', 'origin/dependabot/npm')).toBe('Build [dependabot skip]')
   })
 
-  test('of anybody else is left to them', async () => {
+  test('stays as it is if anybody else opened it', async () => {
     hub.write('dist/index.js', '// not built\n')
     const before = hub.commit('A change')
     hub.git('push', '--quiet', 'origin', 'main', 'dependabot/npm')
@@ -138,7 +139,7 @@ describe('dist on a pull request', () => {
   })
 })
 
-test('the job for other systems, here on this one, gets istioctl by the action, renders the policies and runs its tests', async () => {
+test('the job for other systems installs istioctl by the action, renders the policies and runs its tests', async () => {
   hub.git('push', '--quiet', 'origin', 'main')
   const mirror = spawn(process.execPath, [
     join(import.meta.dirname, '../mesh/mirror.ts'),
@@ -146,7 +147,7 @@ test('the job for other systems, here on this one, gets istioctl by the action, 
     join(hub.folder, '../mirror.log'),
   ])
   try {
-    // Windows' part of the tests is the smallest.
+    // The job for Windows has the fewest tests.
     const { code, log } = await hub.run('ci.yml', {
       name: 'push',
       ref: 'refs/heads/main',

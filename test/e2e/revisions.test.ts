@@ -1,23 +1,23 @@
-// Control planes side by side on the real mesh, through the built bundle: installed, moved to under traffic, gone back from,
-// removed. The tests build on each other: they are one story, from a cluster without Istio back to it.
+// Several control planes on the real mesh: the built bundle installs them, moves workloads under traffic, moves them
+// back after a failure, and removes control planes. The tests build on each other: they start and end without Istio.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { KubeObject, Pod } from '../../src/cluster/objects.ts'
 import { sidecarRevision } from '../../src/mesh/sidecar.ts'
-import { deployEcho } from './echo.ts'
+import { deployEchoApp } from './echo.ts'
 import { runner, type Inputs } from './runner.ts'
-import { embedded, type World } from './world.ts'
+import { embeddedMesh, type TestCluster } from './world.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-revisions-'))
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await withoutMesh()
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await removeMesh()
 })
 afterAll(async () => {
   machine.remove()
@@ -25,21 +25,22 @@ afterAll(async () => {
   await kubectl('delete', 'namespace', 'policies', 'load', '--ignore-not-found', '--wait=false')
 })
 
-const kubectl = (...args: string[]) => world.run(['kubectl', ...args])
-const apply = (object: object) => world.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(object)])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
+const apply = (object: object) =>
+  testCluster.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(object)])
 
-/** Whatever an earlier test file left. */
-async function withoutMesh(): Promise<void> {
+/** Removes what earlier test files may have left. */
+async function removeMesh(): Promise<void> {
   await kubectl('delete', 'namespace', 'sample-app', 'policies', 'load', '--ignore-not-found', '--wait')
-  await world.run(['istioctl', 'uninstall', '--purge', '-y'])
+  await testCluster.run(['istioctl', 'uninstall', '--purge', '-y'])
   await kubectl('delete', 'namespace', 'istio-system', '--ignore-not-found', '--wait')
 }
 
-/** A run of a config; the mirror and what this mesh needs of an installation are given with it. */
-function act(istio: string, rest = '', more: Inputs = {}) {
+/** Runs the action with this config, the mirror, and the overlays that this mesh needs. */
+function runAction(istio: string, rest = '', more: Inputs = {}) {
   const file = join(folder, 'mesh.yaml')
   writeFileSync(file, `name: plane\nnamespace: policies\nistio: { version: 1.31.0, ${istio} }\n${rest}`)
-  const { mirror, overlays } = world.inputs
+  const { mirror, overlays } = testCluster.inputs
   return machine.main({ ...(mirror ? { mirror } : {}), ...(overlays ? { overlays } : {}), config: file, ...more })
 }
 const workloads = 'workloads: [deploy/echo-v1, deploy/echo-v2]\nverify: { timeout: 60s }\n'
@@ -66,7 +67,7 @@ async function labels(): Promise<Record<string, string>> {
   return Object.fromEntries(Object.entries(metadata.labels ?? {}).filter(([name]) => name.startsWith('istio')))
 }
 
-/** The revisions of the echo pods' sidecars, each once. */
+/** The distinct revisions of the sidecars of the echo pods. */
 async function sidecars(): Promise<(string | undefined)[]> {
   const { items } = JSON.parse(await kubectl('-n', 'policies', 'get', 'pods', '-l', 'app=echo', '-o', 'json')) as {
     items: Pod[]
@@ -74,7 +75,7 @@ async function sidecars(): Promise<(string | undefined)[]> {
   return [...new Set(items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map(sidecarRevision))]
 }
 
-test('a cluster that fails the precheck gets no mesh, unless the code is suppressed', async () => {
+test('a cluster that fails the precheck gets no mesh, unless the config suppresses the code', async () => {
   const name = 'httproutes.gateway.networking.k8s.io'
   await kubectl('delete', 'crd', name, '--ignore-not-found')
   const schema = { openAPIV3Schema: { type: 'object' } }
@@ -92,8 +93,8 @@ test('a cluster that fails the precheck gets no mesh, unless the code is suppres
       versions: [{ name: 'v1alpha2', served: true, storage: true, schema }],
     },
   })
-  const refused = await act('profile: demo')
-  const let_ = await act('profile: demo, suppress: [IST0156]', '', { 'dry-run': 'true' })
+  const refused = await runAction('profile: demo')
+  const let_ = await runAction('profile: demo, suppress: [IST0156]', '', { 'dry-run': 'true' })
   await kubectl('delete', 'crd', name)
   expect(refused.report?.error).toMatch(
     /istioctl x precheck finds errors, so nothing is installed.*\nIST0156 .*v1alpha2 is lower than the minimum version: v1beta1/,
@@ -104,13 +105,13 @@ test('a cluster that fails the precheck gets no mesh, unless the code is suppres
   expect(await istiods()).toEqual([])
 })
 
-test('images that are never pulled are looked for on the nodes before anything is installed', async () => {
-  const dry = await act('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
+test('a run looks for images that are never pulled on the nodes before it installs anything', async () => {
+  const dry = await runAction('profile: demo, imagePullPolicy: Never', '', { 'dry-run': 'true' })
   expect(dry).toMatchObject({
     code: 0,
     outputs: { images: 'docker.io/istio/pilot:1.31.0 docker.io/istio/proxyv2:1.31.0' },
   })
-  const { code, report } = await act('profile: demo, imagePullPolicy: Never, hub: registry.example/istio')
+  const { code, report } = await runAction('profile: demo, imagePullPolicy: Never, hub: registry.example/istio')
   expect(code).toBe(1)
   expect(report?.error).toContain(
     'istio.imagePullPolicy: the images are never pulled, and not all are there: registry.example/istio/pilot:1.31.0 is not on mesh-canary; registry.example/istio/proxyv2:1.31.0 is not on mesh-canary; load them',
@@ -118,18 +119,18 @@ test('images that are never pulled are looked for on the nodes before anything i
   expect(await istiods()).toEqual([])
 })
 
-test('ambient mode is refused with the reason', async () => {
+test('a run rejects ambient mode with a reason', async () => {
   await kubectl('create', 'namespace', 'policies')
   await kubectl('label', 'namespace', 'policies', 'istio.io/dataplane-mode=ambient')
   for (const istio of ['profile: ambient', 'set: values.profile=ambient'])
-    expect((await act(istio)).report?.error).toContain('asks for ambient mode, where pods have no sidecars')
-  expect((await act('profile: demo', 'workloads: all\n')).report?.error).toContain(
+    expect((await runAction(istio)).report?.error).toContain('asks for ambient mode, where pods have no sidecars')
+  expect((await runAction('profile: demo', 'workloads: all\n')).report?.error).toContain(
     'namespace: policies has the label istio.io/dataplane-mode=ambient',
   )
   expect(await istiods()).toEqual([])
 })
 
-/** A caller outside the namespace with a sidecar of its own, who never stops, and tells what became of its requests. */
+/** A caller in another namespace, with its own sidecar, that sends requests without pause and logs their results. */
 const caller = `
   const { request } = require('node:http')
   const seen = { sent: 0, failed: 0 }
@@ -153,10 +154,10 @@ async function traffic(): Promise<{ sent: number; failed: number }> {
   }
 }
 
-test('a namespace moves to a new control plane beside the old one under traffic, without a lost request', async () => {
-  expect(await act('profile: demo')).toMatchObject({ code: 0 })
-  await deployEcho(world)
-  // A pod serves on until nobody is sent to it any more; and the first one brings its own image of the proxy.
+test('a namespace moves to a new control plane beside the old one under traffic, without a failed request', async () => {
+  expect(await runAction('profile: demo')).toMatchObject({ code: 0 })
+  await deployEchoApp(testCluster)
+  // Each pod serves until no proxy sends it requests any more, and the first one sets its own proxy image.
   for (const [name, image] of [
     ['echo-v1', { 'sidecar.istio.io/proxyImage': 'docker.io/istio/proxyv2:1.31.0' }],
     ['echo-v2', {}],
@@ -207,7 +208,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
   await expect.poll(async () => (await traffic()).sent, { timeout: 20_000 }).toBeGreaterThan(20)
   const before = await traffic()
 
-  const { code, report, log } = await act('profile: demo, revision: canary, removeOld: true', workloads)
+  const { code, report, log } = await runAction('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
   expect(report).toMatchObject({
     mesh: { version: '1.31.0', revision: 'canary', action: 'installed' },
@@ -221,7 +222,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
   const after = await traffic()
   expect(after.sent - before.sent).toBeGreaterThan(200)
   expect(after.failed - before.failed).toBe(0)
-  // Others still use the old one, who were not asked to move.
+  // The caller's namespace was not part of the move, and still uses the old control plane.
   expect(report?.warnings.join()).toMatch(
     /the namespace policies points to the control plane canary, but these pods still have sidecars of another one: caller-\S+ \(default\)/,
   )
@@ -232,7 +233,7 @@ test('a namespace moves to a new control plane beside the old one under traffic,
 })
 
 test('a second run changes nothing', async () => {
-  const { code, outputs, report } = await act('profile: demo, revision: canary, removeOld: true', workloads)
+  const { code, outputs, report } = await runAction('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, changed: outputs['changed'], restarted: report?.restarted, mesh: report?.mesh?.action }).toEqual({
     code: 0,
     changed: '0',
@@ -241,11 +242,11 @@ test('a second run changes nothing', async () => {
   })
 })
 
-test('a new control plane whose sidecars do not start is left again: the namespace goes back, and what was restarted with it', async () => {
-  // Without gateways, which would be made of the same image.
+test('the namespace and its workloads return to the old control plane if the new sidecars do not start', async () => {
+  // Without gateways, because they would use the same broken image.
   const broken =
     'profile: minimal, revision: broken, set: { values.global.proxy.image: docker.io/mesh-canary/no-such-proxy:1, "components.ingressGateways[0].enabled": false, "components.egressGateways[0].enabled": false }'
-  const { code, report } = await act(broken, workloads, { 'verify-timeout': '12s' })
+  const { code, report } = await runAction(broken, workloads, { 'verify-timeout': '12s' })
   expect(code).toBe(1)
   expect(report?.error).toMatch(
     /Deployment\/echo-v2 was not ready within 12 s after its restart: echo-v2-.*no-such-proxy:1.*\nso the namespace policies points to the revision canary again, and Deployment\/echo-v1, Deployment\/echo-v2 were restarted with its sidecars/,
@@ -255,8 +256,8 @@ test('a new control plane whose sidecars do not start is left again: the namespa
   expect((await traffic()).failed).toBe(0)
 })
 
-test('a control plane that is in use is not removed', async () => {
-  const { code, report } = await act('revision: canary', 'stages: uninstall\n')
+test('a run does not remove a control plane that is in use', async () => {
+  const { code, report } = await runAction('revision: canary', 'stages: uninstall\n')
   expect(code).toBe(1)
   expect(report?.error).toMatch(
     /uninstall: the control plane canary is still used by namespace policies, .*gateway pod istio-system\/istio-ingressgateway-.*pod policies\/echo-v1-/,
@@ -264,15 +265,15 @@ test('a control plane that is in use is not removed', async () => {
   expect(await istiods()).toEqual(['broken', 'canary', 'default'])
 })
 
-test('one that nothing uses is removed: by its name, or as older than the one asked for', async () => {
-  expect(await act('revision: broken', 'stages: uninstall\n')).toMatchObject({
+test('a run removes an unused control plane by its name, or because it is older than the configured one', async () => {
+  expect(await runAction('revision: broken', 'stages: uninstall\n')).toMatchObject({
     code: 0,
     report: { removed: ['control plane broken'] },
   })
   await kubectl('delete', 'namespace', 'load', '--wait')
   await kubectl('-n', 'policies', 'delete', 'deployment', 'caller', '--wait')
   await kubectl('-n', 'policies', 'wait', '--for=delete', 'pod', '-l', 'app=caller', '--timeout=60s')
-  const { code, report } = await act('profile: demo, revision: canary, removeOld: true', workloads)
+  const { code, report } = await runAction('profile: demo, revision: canary, removeOld: true', workloads)
   expect({ code, error: report?.error, removed: report?.removed, restarted: report?.restarted }).toEqual({
     code: 0,
     error: undefined,
@@ -280,7 +281,7 @@ test('one that nothing uses is removed: by its name, or as older than the one as
     restarted: [],
   })
   expect(await istiods()).toEqual(['canary'])
-  // What checks Istio's objects when they are written is the new one's, too.
+  // The webhook that validates Istio's objects belongs to the new control plane, too.
   const validator = JSON.parse(
     await kubectl('get', 'validatingwebhookconfiguration', 'istiod-default-validator', '-o', 'json'),
   ) as { webhooks: { clientConfig: { service: { name: string } } }[] }
@@ -294,23 +295,23 @@ test('one that nothing uses is removed: by its name, or as older than the one as
   await kubectl('-n', 'policies', 'delete', 'destinationrule', 'echo')
 })
 
-test('a tag stands for the revision: the namespace names it, and nothing is restarted where the sidecars are right', async () => {
+test('the namespace names a tag instead of the revision, and workloads with the right sidecars do not restart', async () => {
   const tagged = 'profile: demo, revision: canary, tag: prod'
-  const first = await act(tagged, workloads)
+  const first = await runAction(tagged, workloads)
   expect({ code: first.code, error: first.report?.error, restarted: first.report?.restarted }).toEqual({
     code: 0,
     error: undefined,
     restarted: [],
   })
   expect(await labels()).toEqual({ 'istio.io/rev': 'prod' })
-  expect((await act(tagged, workloads)).outputs['changed']).toBe('0')
+  expect((await runAction(tagged, workloads)).outputs['changed']).toBe('0')
   await kubectl('-n', 'policies', 'rollout', 'restart', 'deploy/echo-v1')
   await kubectl('-n', 'policies', 'rollout', 'status', 'deploy/echo-v1', '--timeout=60s')
   expect(await sidecars()).toEqual(['canary'])
 })
 
-test('the last control plane takes the mesh with it, tags and all', async () => {
-  const { code, report } = await act('revision: canary', 'stages: uninstall\n')
+test('the removal of the last control plane removes the whole mesh, including the tags', async () => {
+  const { code, report } = await runAction('revision: canary', 'stages: uninstall\n')
   expect({ code, error: report?.error }).toEqual({ code: 0, error: undefined })
   expect(await labels()).toEqual({})
   expect(

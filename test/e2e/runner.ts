@@ -1,4 +1,5 @@
-// Runs the built action as GitHub's runner does: INPUT_ variables, the runner's files, main and then post.
+// Runs the built action as GitHub's runner does: with INPUT_ variables and the runner's files, first main and then
+// post.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,13 +23,13 @@ export type RunnerOptions = {
   enter?: (argv: readonly string[]) => string[]
   env?: Record<string, string>
   onLine?: (line: string) => void
-  /** Told the process once it runs, to send it signals. */
+  /** Called when the process runs. `kill` sends it a signal. */
   onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
 }
 
 const bundle = resolve(import.meta.dirname, '../../dist/index.js')
 
-/** A machine of the runner's: its tool cache and its temporary folder last from one run to the next. */
+/** A runner machine. It keeps its tool cache and its temporary folder from one run to the next. */
 export function runner(options: RunnerOptions = {}) {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-runner-'))
   const env = {
@@ -40,7 +41,7 @@ export function runner(options: RunnerOptions = {}) {
   }
   for (const folder of [env.RUNNER_TEMP, env.RUNNER_TOOL_CACHE]) mkdirSync(folder)
 
-  const step = async (inputs: Inputs, state: Record<string, string>, more: RunnerOptions): Promise<ActionRun> => {
+  const step = async (inputs: Inputs, state: Record<string, string>, overrides: RunnerOptions): Promise<ActionRun> => {
     const files = mkdtempSync(join(home, 'step-'))
     const file = (name: string) => join(files, name)
     const names = {
@@ -51,15 +52,15 @@ export function runner(options: RunnerOptions = {}) {
       GITHUB_STEP_SUMMARY: file('summary'),
     }
     for (const name of Object.values(names)) writeFileSync(name, '')
-    const given = Object.fromEntries(
+    const inputVariables = Object.fromEntries(
       Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]),
     )
-    const saved = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
+    const stateVariables = Object.fromEntries(Object.entries(state).map(([name, value]) => [`STATE_${name}`, value]))
     const argv = [process.execPath, bundle]
     const { code, log } = await execute(
       (options.enter ?? ((same) => [...same]))(argv),
-      { ...env, ...more.env, ...names, ...given, ...saved },
-      { ...options, ...more },
+      { ...env, ...overrides.env, ...names, ...inputVariables, ...stateVariables },
+      { ...options, ...overrides },
     )
     const outputs = variables(readFileSync(names.GITHUB_OUTPUT, 'utf8'))
     const reportFile = outputs['report']
@@ -77,19 +78,20 @@ export function runner(options: RunnerOptions = {}) {
 
   return {
     home,
-    main: (inputs: Inputs, more: RunnerOptions = {}) => step(inputs, {}, more),
-    post: (inputs: Inputs, state: Record<string, string>, more: RunnerOptions = {}) => step(inputs, state, more),
-    /** Main, then post, as in a job. */
-    run: async (inputs: Inputs, more: RunnerOptions = {}) => {
-      const main = await step(inputs, {}, more)
-      const post = await step(inputs, main.state, more)
+    main: (inputs: Inputs, overrides: RunnerOptions = {}) => step(inputs, {}, overrides),
+    post: (inputs: Inputs, state: Record<string, string>, overrides: RunnerOptions = {}) =>
+      step(inputs, state, overrides),
+    /** Runs main and then post, as in a job. */
+    run: async (inputs: Inputs, overrides: RunnerOptions = {}) => {
+      const main = await step(inputs, {}, overrides)
+      const post = await step(inputs, main.state, overrides)
       return { ...main, post }
     },
     remove: () => rmSync(home, { recursive: true, force: true }),
   }
 }
 
-/** The runner's files hold `name<<delimiter`, the value's lines, and the delimiter. */
+/** The format of the runner's files: `name<<delimiter`, the lines of the value, the delimiter. */
 function variables(text: string): Record<string, string> {
   const found = [...text.matchAll(/^(.+?)<<(.+)\r?\n([\s\S]*?)\r?\n\2$/gm)]
   return Object.fromEntries(found.map(([, name = '', , value = '']) => [name, value]))
@@ -103,12 +105,12 @@ function execute(
   return new Promise((done, fail) => {
     const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     let log = ''
-    let open = ''
+    let partialLine = ''
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (chunk: string) => {
         log += chunk
-        const lines = (open + chunk).split('\n')
-        open = lines.pop() ?? ''
+        const lines = (partialLine + chunk).split('\n')
+        partialLine = lines.pop() ?? ''
         lines.forEach((line) => onLine?.(line))
       })
     }

@@ -1,49 +1,60 @@
-// Promotions that are cut short, on the real mesh: runs that are killed or cancelled, two at once, others who write the
-// routes, a canary that changes under them. All with the rights of deploy/rbac/deliver.yaml.
+// Interrupted promotions on the real mesh: killed and cancelled runs, concurrent runs, changes of the routes by others,
+// and a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Lease } from '../../src/cluster/objects.ts'
 import { status } from '../mesh/index.ts'
-import { soon } from './echo.ts'
+import { eventually } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
-import { asDeliverer, deploySampleApp, embedded, liveWeights, sampleApp, type World } from './world.ts'
+import {
+  delivererKubeconfig,
+  deploySampleApp,
+  embeddedMesh,
+  liveWeights,
+  sampleApp,
+  type TestCluster,
+} from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 let kubeconfig: string
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'sample-app', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
 const metrics = { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' }
 const allAtV1 = { v1: 100, v2: 0 }
-/** What a promotion leaves when it has ended, and what it needs while it runs. */
-const parts = 'leases,jobs,roles,rolebindings,serviceaccounts,configmaps'
-const ours = () => kubectl('get', parts, '-l', 'app.kubernetes.io/managed-by=mesh-canary', '-o', 'name')
+/** The kinds of the objects that a promotion creates and has to delete. */
+const promotionKinds = 'leases,jobs,roles,rolebindings,serviceaccounts,configmaps'
+const promotionObjects = () =>
+  kubectl('get', promotionKinds, '-l', 'app.kubernetes.io/managed-by=mesh-canary', '-o', 'name')
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await deploySampleApp(world, 'healthy')
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await deploySampleApp(testCluster, 'healthy')
   const ready = await machine.main({
-    ...world.inputs,
+    ...testCluster.inputs,
     config: `${sampleApp}/mesh.yaml`,
     stages: 'install, inject, policies, verify',
   })
   expect(ready.code, ready.log).toBe(0)
-  kubeconfig = await asDeliverer(world, machine.home)
+  kubeconfig = await delivererKubeconfig(testCluster, machine.home)
 })
 beforeEach(async () => {
-  await act({}, { stages: 'rollback' })
+  await runAction({}, { stages: 'rollback' })
   await kubectl('scale', 'deployment/backend-v2', '--replicas=1')
   await kubectl('rollout', 'status', 'deployment/backend-v2', '--timeout=120s')
-  await soon(async () => expect(await ours()).toBe(''))
+  await eventually(async () => expect(await promotionObjects()).toBe(''))
 })
 afterAll(() => machine.remove())
 
-type More = { stages?: string; options?: RunnerOptions; env?: Record<string, string> }
+type RunOptions = { stages?: string; options?: RunnerOptions; env?: Record<string, string> }
 
-function act(canary: object, { stages = 'promote', options = {}, env = {} }: More = {}): Promise<ActionRun> {
+function runAction(
+  canary: object,
+  { stages = 'promote', options = {}, env = {} }: RunOptions = {},
+): Promise<ActionRun> {
   const config = join(machine.home, 'survival.yaml')
   writeFileSync(
     config,
@@ -60,11 +71,11 @@ function act(canary: object, { stages = 'promote', options = {}, env = {} }: Mor
       },
     }),
   )
-  return machine.main({ config, stages, kubeconfig }, { ...options, env: { ...world.runner.env, ...env } })
+  return machine.main({ config, stages, kubeconfig }, { ...options, env: { ...testCluster.runner.env, ...env } })
 }
 
-/** Does something once a line of the log is told. */
-function when(start: string, work: (kill: (signal: NodeJS.Signals) => void) => unknown): RunnerOptions {
+/** Runs `work` once, when the log has a line that starts like this. */
+function onLogLine(start: string, work: (kill: (signal: NodeJS.Signals) => void) => unknown): RunnerOptions {
   let kill: (signal: NodeJS.Signals) => void = () => undefined
   let done = false
   return {
@@ -76,25 +87,28 @@ function when(start: string, work: (kill: (signal: NodeJS.Signals) => void) => u
     },
   }
 }
-const killed = (start: string) => when(start, (kill) => kill('SIGKILL'))
+const killAt = (start: string) => onLogLine(start, (kill) => kill('SIGKILL'))
 const lease = async () => JSON.parse(await kubectl('get', 'lease', 'mesh-canary-backend', '-o', 'json')) as Lease
 const steps = ({ report }: ActionRun) => report?.promotions[0]?.steps.map(({ weight, outcome }) => [weight, outcome])
 
-test('a promotion that ends leaves nothing behind but its weights, and had a guard on duty', async () => {
+test('a promotion has a guard while it runs, and leaves only its weights behind', async () => {
   let during = ''
-  const { outputs } = await act({}, { options: when('weight: v1 50', async () => (during = await ours())) })
+  const { outputs } = await runAction(
+    {},
+    { options: onLogLine('weight: v1 50', async () => (during = await promotionObjects())) },
+  )
   expect(outputs['verdict']).toBe('promoted')
   for (const kind of ['lease', 'job', 'role', 'rolebinding', 'serviceaccount', 'configmap'])
     expect(during).toMatch(new RegExp(`^${kind}[^/]*/mesh-canary-backend`, 'm'))
-  await soon(async () => expect(await ours()).toBe(''))
+  await eventually(async () => expect(await promotionObjects()).toBe(''))
 })
 
-describe('a run that is killed, with nobody left to clean up', () => {
-  test('in the middle of a step: the guard puts all traffic back and says so, and a re-run goes on with the step', async () => {
-    await act({}, { options: killed('at weight 50') })
-    expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
-    await soon(async () => expect(await liveWeights(world)).toEqual(allAtV1))
-    await soon(async () => expect((await lease()).spec?.holderIdentity).toBe(''))
+describe('after a kill without a post step,', () => {
+  test('the guard returns all traffic to stable and reports it, and a later run repeats the step', async () => {
+    await runAction({}, { options: killAt('at weight 50') })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
+    await eventually(async () => expect(await liveWeights(testCluster)).toEqual(allAtV1))
+    await eventually(async () => expect((await lease()).spec?.holderIdentity).toBe(''))
     expect(
       JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryRolledBack', '-o', 'json')),
     ).toMatchObject({
@@ -105,7 +119,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
       ]) as object[],
     })
 
-    const again = await act({})
+    const again = await runAction({})
     expect(again.outputs['verdict']).toBe('promoted')
     expect(steps(again)).toEqual([
       [10, 'passed'],
@@ -115,18 +129,18 @@ describe('a run that is killed, with nobody left to clean up', () => {
     ])
   })
 
-  test('before its first weight: there is no traffic to put back, and the next run takes the Lease over', async () => {
-    await act({}, { options: killed('at weight 0') })
-    const { outputs, log } = await act({})
+  test('the next run takes over the Lease of a run that had not written a weight yet', async () => {
+    await runAction({}, { options: killAt('at weight 0') })
+    const { outputs, log } = await runAction({})
     expect(log).toContain('waiting to see whether that run is alive')
     expect(outputs['verdict']).toBe('promoted')
   })
 })
 
-test('two runs at once: the second is told whose the first is, and the first is not disturbed', async () => {
+test('the second of two concurrent runs fails and names the first, which continues undisturbed', async () => {
   const run = { GITHUB_SERVER_URL: 'https://github.test', GITHUB_REPOSITORY: 'shop/backend', GITHUB_RUN_ID: '42' }
   let second: Promise<ActionRun> | undefined
-  const first = await act({}, { env: run, options: when('at weight 10', () => (second = act({}))) })
+  const first = await runAction({}, { env: run, options: onLogLine('at weight 10', () => (second = runAction({}))) })
   expect((await second!).report?.error).toContain(
     'another run promotes backend: https://github.test/shop/backend/actions/runs/42/attempts/1, since',
   )
@@ -134,16 +148,19 @@ test('two runs at once: the second is told whose the first is, and the first is 
 })
 
 describe('a run that is cancelled', () => {
-  const interrupted = (start: string) => when(start, (kill) => kill('SIGINT'))
+  const interruptAt = (start: string) => onLogLine(start, (kill) => kill('SIGINT'))
 
-  test('puts its traffic back at once and lets go, and the next one takes the step again', async () => {
+  test('returns the traffic to stable at once and releases the Lease, and the next run repeats the step', async () => {
     let at = 0
-    const { outputs } = await act({}, { options: when('at weight 50', (kill) => ((at = Date.now()), kill('SIGINT'))) })
+    const { outputs } = await runAction(
+      {},
+      { options: onLogLine('at weight 50', (kill) => ((at = Date.now()), kill('SIGINT'))) },
+    )
     expect(Date.now() - at).toBeLessThan(8_000)
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(await liveWeights(world)).toEqual(allAtV1)
+    expect(await liveWeights(testCluster)).toEqual(allAtV1)
     expect((await lease()).spec?.holderIdentity).toBe('')
-    expect(steps(await act({}))).toEqual([
+    expect(steps(await runAction({}))).toEqual([
       [10, 'passed'],
       [50, 'interrupted'],
       [50, 'passed'],
@@ -151,26 +168,29 @@ describe('a run that is cancelled', () => {
     ])
   })
 
-  test('leaves it where it is when that is asked for', async () => {
-    const { outputs } = await act({ onCancel: 'hold' }, { options: interrupted('at weight 50') })
+  test('keeps the weight if `onCancel` is `hold`', async () => {
+    const { outputs } = await runAction({ onCancel: 'hold' }, { options: interruptAt('at weight 50') })
     expect(outputs).toMatchObject({ verdict: 'held', weight: '50' })
-    // The guard has gone with the run: nobody puts it back.
+    // The guard ended with the run, so nothing changes the weight.
     await sleep(8_000)
-    expect(await liveWeights(world)).toEqual({ v1: 50, v2: 50 })
+    expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
   })
 })
 
-test('the stage rollback takes the promotion from a run that lives', async () => {
+test('the stage rollback takes the promotion over from a running run', async () => {
   let back: Promise<ActionRun> | undefined
-  const first = await act({}, { options: when('at weight 50', () => (back = act({}, { stages: 'rollback' }))) })
+  const first = await runAction(
+    {},
+    { options: onLogLine('at weight 50', () => (back = runAction({}, { stages: 'rollback' }))) },
+  )
   expect((await back!).outputs['verdict']).toBe('rolled-back')
   expect(first.report?.error).toContain('this run lost the promotion')
-  expect(await liveWeights(world)).toEqual(allAtV1)
+  expect(await liveWeights(testCluster)).toEqual(allAtV1)
 })
 
-describe('somebody else writes the weights in the middle', () => {
-  const meddle = () =>
-    when('at weight 50', () =>
+describe('if somebody else changes the routes during a promotion,', () => {
+  const changeWeights = () =>
+    onLogLine('at weight 50', () =>
       kubectl(
         'patch',
         'virtualservice',
@@ -181,21 +201,23 @@ describe('somebody else writes the weights in the middle', () => {
       ),
     )
 
-  test('and the run says who, and puts all back', async () => {
-    const { outputs } = await act({}, { options: meddle() })
+  test('the run names the writer, and returns all traffic to stable', async () => {
+    const { outputs } = await runAction({}, { options: changeWeights() })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(
       /VirtualService sample-app\/backend gives the canary 30% instead of 50%: kubectl-patch wrote it at/,
     )
-    expect(await liveWeights(world)).toEqual(allAtV1)
+    expect(await liveWeights(testCluster)).toEqual(allAtV1)
   })
 
-  test('and the run writes its own again where that is asked for', async () => {
-    expect((await act({ onDrift: 'take-over' }, { options: meddle() })).outputs['verdict']).toBe('promoted')
+  test('the run writes its own weights again if `onDrift` is `take-over`', async () => {
+    expect((await runAction({ onDrift: 'take-over' }, { options: changeWeights() })).outputs['verdict']).toBe(
+      'promoted',
+    )
   })
 
-  test('and takes the routes away: those of before come back', async () => {
-    const removed = when('at weight 50', () =>
+  test('the run restores its routes if the split is missing', async () => {
+    const removeSplit = onLogLine('at weight 50', () =>
       kubectl(
         'patch',
         'virtualservice',
@@ -205,25 +227,25 @@ describe('somebody else writes the weights in the middle', () => {
         '[{"op":"replace","path":"/spec/http","value":[{"route":[{"destination":{"host":"backend","subset":"v2"}}]}]}]',
       ),
     )
-    const { outputs } = await act({}, { options: removed })
+    const { outputs } = await runAction({}, { options: removeSplit })
     expect(outputs['reason']).toContain('no longer splits traffic between v1 and v2: kubectl-patch wrote it')
-    expect(await liveWeights(world)).toEqual(allAtV1)
+    expect(await liveWeights(testCluster)).toEqual(allAtV1)
   })
 })
 
-test('somebody deletes the routes in the middle: they are made again, with all traffic at stable', async () => {
-  const { outputs } = await act(
+test('a run creates deleted routes again, with all traffic at stable', async () => {
+  const { outputs } = await runAction(
     {},
-    { options: when('at weight 50', () => kubectl('delete', 'virtualservice', 'backend')) },
+    { options: onLogLine('at weight 50', () => kubectl('delete', 'virtualservice', 'backend')) },
   )
   expect(outputs['reason']).toContain('VirtualService sample-app/backend was deleted during the promotion')
-  expect(await liveWeights(world)).toEqual(allAtV1)
+  expect(await liveWeights(testCluster)).toEqual(allAtV1)
 })
 
-describe('in the middle of its promotion the canary', () => {
-  const during = (work: () => Promise<unknown>) => act({}, { options: when('at weight 50', work) })
+describe('a canary that changes during its promotion', () => {
+  const during = (work: () => Promise<unknown>) => runAction({}, { options: onLogLine('at weight 50', work) })
 
-  test('is restarted and scaled up: it is the same version, and is promoted', async () => {
+  test('is promoted after a restart and a scale-up, because the version is the same', async () => {
     const { outputs } = await during(async () => {
       await kubectl('scale', 'deployment/backend-v2', '--replicas=2')
       await kubectl('rollout', 'restart', 'deployment/backend-v2')
@@ -231,19 +253,19 @@ describe('in the middle of its promotion the canary', () => {
     expect(outputs['verdict']).toBe('promoted')
   })
 
-  test('gets another template: the evidence so far is about the old version', async () => {
+  test('is rolled back after a change of its template, because the evidence so far is about the old version', async () => {
     const { outputs } = await during(() => kubectl('set', 'env', 'deployment/backend-v2', `STAMP=${Date.now()}`))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain('Deployment/backend-v2 was changed during its promotion')
   })
 
-  test('is scaled to zero', async () => {
+  test('is rolled back if it is scaled to zero', async () => {
     const { outputs } = await during(() => kubectl('scale', 'deployment/backend-v2', '--replicas=0'))
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toContain('Deployment/backend-v2 was scaled to 0 during its promotion')
   })
 
-  test('loses its only pod: users would ask nobody', async () => {
+  test('is rolled back if it loses its only pod, because nothing would serve its users', async () => {
     const { outputs } = await during(() =>
       kubectl('delete', 'pod', '-l', 'app=backend,version=v2', '--grace-period=0', '--force', '--wait=false'),
     )
@@ -252,40 +274,46 @@ describe('in the middle of its promotion the canary', () => {
   })
 })
 
-describe('a guard that cannot do its duty', () => {
-  test('for want of its image: nothing moves, and the cause is told', async () => {
-    const { outputs } = await act({ progressDeadline: '8s', guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' } })
+describe('a guard that cannot start', () => {
+  test('keeps all traffic at stable if its image is missing, and the reason says so', async () => {
+    const { outputs } = await runAction({
+      progressDeadline: '8s',
+      guard: { after: '5s', image: '127.0.0.1:1/nosuch:1' },
+    })
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
     expect(outputs['reason']).toMatch(
       /the guard Job did not start within 8 s \(`progressDeadline`\): container guard: the image 127.0.0.1:1\/nosuch:1 cannot be pulled/,
     )
-    expect(await liveWeights(world)).toEqual(allAtV1)
+    expect(await liveWeights(testCluster)).toEqual(allAtV1)
   })
 
-  test('for want of rights: nothing is touched, and the way out is told', async () => {
+  test('fails the run before any change if the rights are missing, and the error says what to do', async () => {
     await kubectl('delete', 'rolebinding', 'mesh-canary-guards')
     try {
-      const { report } = await act({})
+      const { report } = await runAction({})
       expect(report?.error).toMatch(
         /canary.guard: the guard of backend cannot be created .*forbidden.*deploy\/rbac\/deliver.yaml, or set `guard: off`/,
       )
-      expect((await act({ guard: 'off' })).outputs['verdict']).toBe('promoted')
+      expect((await runAction({ guard: 'off' })).outputs['verdict']).toBe('promoted')
     } finally {
-      kubeconfig = await asDeliverer(world, machine.home)
+      kubeconfig = await delivererKubeconfig(testCluster, machine.home)
     }
   })
 })
 
-test('the API server is killed in the middle: the promotion waits for it and goes on', async () => {
+test('a promotion waits for a killed API server and continues', async () => {
   const pid = (await status())!.components.find(({ name }) => name === 'kube-apiserver')!.pid
-  const { outputs, log } = await act({}, { options: when('at weight 10', () => process.kill(pid, 'SIGKILL')) })
+  const { outputs, log } = await runAction(
+    {},
+    { options: onLogLine('at weight 10', () => process.kill(pid, 'SIGKILL')) },
+  )
   expect(outputs['verdict'], log).toBe('promoted')
 })
 
-describe('istiod hears of no write any more', () => {
-  /** Answers of the API server do not come to istiod, as when its watches are refused for a while; the webhook goes on. */
-  const cutOff = async () => {
-    const istiod = await world.run([
+describe('if istiod no longer receives changes,', () => {
+  /** Drops the API server's responses to istiod, as if its watches failed for a while. The webhook still works. */
+  const blockIstiod = async () => {
+    const istiod = await testCluster.run([
       'kubectl',
       '-n',
       'istio-system',
@@ -297,47 +325,52 @@ describe('istiod hears of no write any more', () => {
       'jsonpath={.items[0].status.podIP}',
     ])
     const rule = ['OUTPUT', '-d', istiod, '-p', 'tcp', '--sport', '6443', '-j', 'DROP']
-    await world.run(['iptables', '-I', ...rule])
-    return () => world.run(['iptables', '-D', ...rule])
+    await testCluster.run(['iptables', '-I', ...rule])
+    return () => testCluster.run(['iptables', '-D', ...rule])
   }
-  const serving = expect.stringMatching(
+  const stillServing = expect.stringMatching(
     /weight 0 is in VirtualService sample-app\/backend, and \d+ s later the proxies still send \d+\.\d requests\/s to v2 of backend: istiod has not told them \(istiod-\S+ is ready; this run cannot read its log\).*istioctl proxy-status/,
   ) as string
 
-  test('and the run fails with what to look at while users get the canary, as the stage rollback does; once it hears, they are safe', async () => {
-    const bad = join(machine.home, 'bad')
-    let heal: () => Promise<unknown> = () => Promise.resolve()
-    const struck = when('at weight 50', async () => {
-      heal = await cutOff()
-      writeFileSync(bad, '')
+  test('the run and the stage rollback fail and say what to check, until istiod receives changes again', async () => {
+    const failFile = join(machine.home, 'bad')
+    let unblock: () => Promise<unknown> = () => Promise.resolve()
+    const blockAtStep50 = onLogLine('at weight 50', async () => {
+      unblock = await blockIstiod()
+      writeFileSync(failFile, '')
     })
     try {
-      const { outputs, report } = await act(
-        { progressDeadline: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', bad], every: '1s' } } } },
-        { options: struck },
+      const { outputs, report } = await runAction(
+        { progressDeadline: '20s', checks: { commands: { ok: { run: ['test', '!', '-e', failFile], every: '1s' } } } },
+        { options: blockAtStep50 },
       )
-      expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: serving })
-      expect(report?.error).toEqual(serving)
-      expect(await liveWeights(world)).toEqual(allAtV1)
-      expect((await act({ progressDeadline: '10s' }, { stages: 'rollback' })).report?.error).toEqual(serving)
+      expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0', reason: stillServing })
+      expect(report?.error).toEqual(stillServing)
+      expect(await liveWeights(testCluster)).toEqual(allAtV1)
+      expect((await runAction({ progressDeadline: '10s' }, { stages: 'rollback' })).report?.error).toEqual(stillServing)
     } finally {
-      await heal()
+      await unblock()
     }
-    const { code, log } = await act({ progressDeadline: '60s' }, { stages: 'rollback' })
+    const { code, log } = await runAction({ progressDeadline: '60s' }, { stages: 'rollback' })
     expect(code, log).toBe(0)
     expect(log).toContain('the canary is drained')
   })
 })
 
-test('no secret is in what is kept in the cluster, in the report or in the log', async () => {
+test('no secret appears in the cluster, in the report or in the log', async () => {
   const secret = 'xoxb-4711-very-secret-token'
-  let kept = ''
+  let stored = ''
   const webhooks = { chat: { type: 'rollout', url: `http://127.0.0.1:1/hook/${secret}?key=${secret}`, failures: 3 } }
-  const { report, log, summary } = await act(
+  const { report, log, summary } = await runAction(
     { webhooks },
-    { options: when('at weight 10', async () => (kept = await kubectl('get', 'lease,configmap,job', '-o', 'json'))) },
+    {
+      options: onLogLine(
+        'at weight 10',
+        async () => (stored = await kubectl('get', 'lease,configmap,job', '-o', 'json')),
+      ),
+    },
   )
-  expect(kept).toContain('mesh-canary.io/state')
-  for (const text of [kept, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')])
+  expect(stored).toContain('mesh-canary.io/state')
+  for (const text of [stored, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')])
     expect(text).not.toContain(secret)
 })

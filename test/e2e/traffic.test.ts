@@ -1,22 +1,30 @@
-// Traffic on its way between two versions, on the real mesh: what the objects hold, and who answers.
+// The traffic router on the real mesh: what the objects contain, and which version responds.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Split } from '../../src/policies/routes.ts'
 import { plausible } from '../../src/statistics/binomial.ts'
-import { deployEcho, program, soon, statuses, versions, type Answer, type Ask } from './echo.ts'
+import {
+  deployEchoApp,
+  clientProgram,
+  eventually,
+  statuses,
+  versions,
+  type EchoResponse,
+  type EchoRequest,
+} from './echo.ts'
 import { runner } from './runner.ts'
-import { call as inside, embedded, type World } from './world.ts'
+import { callInMesh, embeddedMesh, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 
 beforeAll(async () => {
-  world = await embedded()
-  const machine = runner(world.runner)
-  const { mirror = '', overlays = '' } = world.inputs
+  testCluster = await embeddedMesh()
+  const machine = runner(testCluster.runner)
+  const { mirror = '', overlays = '' } = testCluster.inputs
   expect(await machine.main({ mirror, overlays, 'istio-version': '1.31.0', profile: 'demo' })).toMatchObject({
     code: 0,
   })
   machine.remove()
-  await deployEcho(world)
+  await deployEchoApp(testCluster)
   for (const version of ['v1', 'v2'])
     await apply({
       apiVersion: 'v1',
@@ -39,11 +47,11 @@ beforeAll(async () => {
     })
 })
 afterEach(() => kubectl('delete', 'virtualservices', '--all'))
-afterAll(() => world.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false']))
+afterAll(() => testCluster.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false']))
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', 'policies', ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
 const apply = (object: object) =>
-  world.run(['sh', '-c', 'echo "$0" | kubectl -n policies apply -f -', JSON.stringify(object)])
+  testCluster.run(['sh', '-c', 'echo "$0" | kubectl -n policies apply -f -', JSON.stringify(object)])
 const istio = { apiVersion: 'networking.istio.io/v1' }
 const route = (name: string, spec: object) =>
   apply({
@@ -53,11 +61,13 @@ const route = (name: string, spec: object) =>
     spec,
   })
 
-const call = (name: string, ...args: unknown[]) => inside(world, name, ...args)
-const ask = async (more: Ask = {}) =>
-  JSON.parse(await kubectl('exec', 'deploy/caller', '-c', 'node', '--', 'node', '-e', program(more))) as Answer[]
-const allAnsweredBy = (version: string, more: Ask = {}) =>
-  soon(async () => expect(versions(await ask({ times: 20, ...more }))).toEqual(Array(20).fill(version)))
+const call = (name: string, ...args: unknown[]) => callInMesh(testCluster, name, ...args)
+const sendRequests = async (more: EchoRequest = {}) =>
+  JSON.parse(
+    await kubectl('exec', 'deploy/caller', '-c', 'node', '--', 'node', '-e', clientProgram(more)),
+  ) as EchoResponse[]
+const allServedBy = (version: string, more: EchoRequest = {}) =>
+  eventually(async () => expect(versions(await sendRequests({ times: 20, ...more }))).toEqual(Array(20).fill(version)))
 
 const split: Split = {
   namespace: 'policies',
@@ -70,12 +80,12 @@ const services: Split = {
   stable: { by: 'service', name: 'echo-v1' },
   canary: { by: 'service', name: 'echo-v2' },
 }
-const weighed = (v1: number, v2: number, host = 'echo') => [
+const weightedRoutes = (v1: number, v2: number, host = 'echo') => [
   { destination: { host, subset: 'v1' }, weight: v1 },
   { destination: { host, subset: 'v2' }, weight: v2 },
 ]
 
-/** The object as the server writes it, without what every write changes. */
+/** The object as the API server returns it, without the fields that every write changes. */
 async function written(name: string): Promise<{ text: string; weights: number[] }> {
   const { spec, metadata } = JSON.parse(await kubectl('get', 'virtualservice', name, '-o', 'json')) as {
     spec: object
@@ -103,95 +113,102 @@ describe("a user's VirtualService", () => {
         mirror: { host: 'echo-v1' },
         mirrorPercentage: { value: 12.5 },
         timeout: '3s',
-        route: weighed(90, 0).concat({ destination: { host: 'echo-v1' } as never, weight: 10 }),
+        route: weightedRoutes(90, 0).concat({ destination: { host: 'echo-v1' } as never, weight: 10 }),
       },
-      { name: 'rest', retries: { attempts: 2, perTryTimeout: '1s', retryOn: 'gateway-error' }, route: weighed(100, 0) },
+      {
+        name: 'rest',
+        retries: { attempts: 2, perTryTimeout: '1s', retryOn: 'gateway-error' },
+        route: weightedRoutes(100, 0),
+      },
     ],
   }
 
-  test('with three routes, matches, headers and a mirror is byte for byte the same after a promotion, weights apart, and wholly so after a rollback', async () => {
+  test('keeps three routes, matches, headers and a mirror: a promotion changes only weights, a rollback nothing', async () => {
     await route('echo', owned)
     const before = await written('echo')
-    await call('routeMatch', split, { headers: { 'x-beta': '1' } })
+    await call('setHeaderRoute', split, { headers: { 'x-beta': '1' } })
     expect((await written('echo')).text).not.toBe(before.text)
-    await call('routeMatch', split, null)
+    await call('setHeaderRoute', split, null)
     expect((await written('echo')).text).toBe(before.text)
-    for (const weight of [5, 25, 100]) await call('moveTraffic', split, weight)
+    for (const weight of [5, 25, 100]) await call('setWeight', split, weight)
     const after = await written('echo')
     expect(after.weights).toEqual([0, 90, 10, 0, 100])
     expect(withoutWeights(after)).toBe(withoutWeights(before))
-    expect(await call('readSplit', split)).toBe(100)
-    await allAnsweredBy('v2')
-    expect(await call('putAllBack', split)).toHaveLength(1)
+    expect(await call('readWeight', split)).toBe(100)
+    await allServedBy('v2')
+    expect(await call('resetToStable', split)).toHaveLength(1)
     expect((await written('echo')).text).toBe(before.text)
-    expect(await call('putAllBack', split)).toEqual([])
-    await allAnsweredBy('v1')
+    expect(await call('resetToStable', split)).toEqual([])
+    await allServedBy('v1')
   })
 
-  test('moves one route alone when it is named', async () => {
+  test('has only the named route changed', async () => {
     await route('echo', owned)
-    await call('moveTraffic', { ...split, routes: ['rest'] }, 40)
+    await call('setWeight', { ...split, routes: ['rest'] }, 40)
     expect((await written('echo')).weights).toEqual([90, 0, 10, 60, 40])
-    await expect(call('moveTraffic', { ...split, routes: ['other'] }, 40)).rejects.toThrow(
+    await expect(call('setWeight', { ...split, routes: ['other'] }, 40)).rejects.toThrow(
       'no route named other in policies splits echo between v1 and v2; those that do are api, rest',
     )
   })
 
-  test('keeps a mirror of its own: copies for the canary are refused', async () => {
+  test('keeps its own mirror, so a mirror to the canary is an error', async () => {
     await route('echo', owned)
     const before = await written('echo')
-    await expect(call('mirrorTo', split, 10)).rejects.toThrow(
+    await expect(call('setMirror', split, 10)).rejects.toThrow(
       'the route api of the VirtualService policies/echo already has a mirror',
     )
     expect((await written('echo')).text).toBe(before.text)
   })
 })
 
-describe('a canary that users do not see', () => {
+describe('a canary with weight 0', () => {
   beforeEach(() =>
     route('echo', {
       hosts: ['echo'],
-      http: [{ match: [{ uri: { prefix: '/deep' } }], route: weighed(100, 0) }, { route: weighed(100, 0) }],
+      http: [
+        { match: [{ uri: { prefix: '/deep' } }], route: weightedRoutes(100, 0) },
+        { route: weightedRoutes(100, 0) },
+      ],
     }),
   )
 
-  test('gets the requests that match on every route, and no others, and none in the end', async () => {
+  test('gets only the matching requests of every route, and none after the reset', async () => {
     const before = await written('echo')
     const beta = { headers: { 'x-beta': '1' } }
-    await call('routeMatch', split, beta)
+    await call('setHeaderRoute', split, beta)
     for (const url of ['http://echo:8080/', 'http://echo:8080/deep/down']) {
-      await allAnsweredBy('v2', { url, ...beta })
-      await allAnsweredBy('v1', { url })
+      await allServedBy('v2', { url, ...beta })
+      await allServedBy('v1', { url })
     }
-    await call('routeMatch', split, null)
-    await allAnsweredBy('v1', beta)
+    await call('setHeaderRoute', split, null)
+    await allServedBy('v1', beta)
     expect((await written('echo')).text).toBe(before.text)
   })
 
-  test('gets copies of the requests, and none in the end', async () => {
+  test('gets copies of the requests, and none after the reset', async () => {
     const before = await written('echo')
-    await call('mirrorTo', split, 100)
-    await soon(async () => {
+    await call('setMirror', split, 100)
+    await eventually(async () => {
       const path = `/copied-${Date.now()}`
-      expect(versions(await ask({ url: `http://echo:8080${path}`, times: 10 }))).toEqual(Array(10).fill('v1'))
-      expect(await seenByCanary(path)).toBe(10)
+      expect(versions(await sendRequests({ url: `http://echo:8080${path}`, times: 10 }))).toEqual(Array(10).fill('v1'))
+      expect(await canaryRequestCount(path)).toBe(10)
     })
-    await call('mirrorTo', split, null)
+    await call('setMirror', split, null)
     expect((await written('echo')).text).toBe(before.text)
-    await soon(async () => {
+    await eventually(async () => {
       const path = `/alone-${Date.now()}`
-      await ask({ url: `http://echo:8080${path}`, times: 10 })
-      expect(await seenByCanary(path)).toBe(0)
+      await sendRequests({ url: `http://echo:8080${path}`, times: 10 })
+      expect(await canaryRequestCount(path)).toBe(0)
     })
   })
 
-  /** Asked past the mesh, through the API server. */
-  async function seenByCanary(path: string): Promise<number | undefined> {
+  /** Reads the count of the canary through the API server, past the mesh. */
+  async function canaryRequestCount(path: string): Promise<number | undefined> {
     const pod = await kubectl('get', 'pods', '-l', 'app=echo,version=v2', '-o', 'jsonpath={.items[0].metadata.name}')
     return (
       JSON.parse(
         await kubectl('get', '--raw', `/api/v1/namespaces/policies/pods/${pod}:8080/proxy/seen?path=${path}`),
-      ) as Answer
+      ) as EchoResponse
     ).count
   }
 })
@@ -217,26 +234,26 @@ test.each<[string, string, object, Split, string]>([
   [
     'subsets of a TCP service',
     'plain',
-    { hosts: ['plain'], tcp: [{ match: [{ port: 9000 }], route: weighed(100, 0, 'plain') }] },
+    { hosts: ['plain'], tcp: [{ match: [{ port: 9000 }], route: weightedRoutes(100, 0, 'plain') }] },
     { ...split, service: 'plain' },
     'http://plain:9000/',
   ],
-])('the weight moves between %s, and the answers follow', async (_, name, spec, between, url) => {
+])('the responses follow the weight between %s', async (_, name, spec, between, url) => {
   await route(name, spec)
-  await allAnsweredBy('v1', { url })
-  await call('moveTraffic', between, 30)
-  expect(await call('readSplit', between)).toBe(30)
-  await soon(async () => {
-    const answered = versions(await ask({ url, times: 200 }))
-    expect(plausible(answered.filter((version) => version === 'v2').length, 200, 0.3, 0.999)).toBe(true)
+  await allServedBy('v1', { url })
+  await call('setWeight', between, 30)
+  expect(await call('readWeight', between)).toBe(30)
+  await eventually(async () => {
+    const servedShare = versions(await sendRequests({ url, times: 200 }))
+    expect(plausible(servedShare.filter((version) => version === 'v2').length, 200, 0.3, 0.999)).toBe(true)
   })
-  await call('moveTraffic', between, 100)
-  await allAnsweredBy('v2', { url })
-  await call('putAllBack', between)
-  await allAnsweredBy('v1', { url })
+  await call('setWeight', between, 100)
+  await allServedBy('v2', { url })
+  await call('resetToStable', between)
+  await allServedBy('v1', { url })
 })
 
-describe('stable adopts what was promoted', () => {
+describe('a stable Deployment that adopts the promoted version', () => {
   const groups = { stable: { app: 'echo', version: 'v1' }, canary: { app: 'echo', version: 'v2' } }
   const deployment = async (name: string) => {
     const { spec } = JSON.parse(await kubectl('get', 'deployment', name, '-o', 'json')) as {
@@ -248,13 +265,13 @@ describe('stable adopts what was promoted', () => {
     return spec
   }
   beforeEach(async () => {
-    await route('echo', { hosts: ['echo'], http: [{ route: weighed(0, 100) }] })
+    await route('echo', { hosts: ['echo'], http: [{ route: weightedRoutes(0, 100) }] })
     await kubectl('set', 'env', 'deploy/echo-v2', `RELEASE=${Date.now()}`)
     await kubectl('rollout', 'status', 'deploy/echo-v2', '--timeout=60s')
-    await allAnsweredBy('v2')
+    await allServedBy('v2')
   })
 
-  test('not when its pods cannot be made: it is as before, and the canary serves on', async () => {
+  test('keeps its template if its new pods cannot be created, and the canary continues to serve', async () => {
     const before = await deployment('echo-v1')
     await apply({ apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'full' }, spec: { hard: { pods: '4' } } })
     await expect(call('adopt', split, groups)).rejects.toThrow(
@@ -262,17 +279,17 @@ describe('stable adopts what was promoted', () => {
     )
     await kubectl('delete', 'resourcequota', 'full')
     expect(await deployment('echo-v1')).toEqual(before)
-    await allAnsweredBy('v2')
+    await allServedBy('v2')
   })
 
-  test('with its template, under load without a failed request, and the canary is scaled down', async () => {
+  test('gets its template under load without a failed request, and the canary scales down', async () => {
     const { template } = await deployment('echo-v2')
-    const load = ask({ times: 3_000 })
+    const load = sendRequests({ times: 3_000 })
     await call('adopt', split, groups)
     const answers = await load
     expect(statuses(answers).filter((status) => status !== 200)).toEqual([])
     expect([answers.at(0)?.version, answers.at(-1)?.version]).toEqual(['v2', 'v1'])
-    await allAnsweredBy('v1')
+    await allServedBy('v1')
     const [stable, canary] = [await deployment('echo-v1'), await deployment('echo-v2')]
     expect(stable.template.spec).toEqual(template.spec)
     expect(stable.template.metadata.labels).toEqual({ app: 'echo', version: 'v1' })

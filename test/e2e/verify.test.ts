@@ -1,5 +1,5 @@
-// Verification on the real mesh: every cause is provoked once, in both forms of the sidecar where it has to do with it, the mode
-// is asked for on the wire, the proxies are asked for their state, and the traffic for the policies.
+// Verification on the real mesh. The tests provoke every cause once, with both forms of the sidecar where it matters,
+// and check the mTLS mode by connecting, the state of the proxies, and the policies by their traffic.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,24 +9,24 @@ import type { Report } from '../../src/report/report.ts'
 import { istioOverlay } from '../mesh/index.ts'
 import { nodeDir, nodeName } from '../mesh/settings.ts'
 import { runner } from './runner.ts'
-import { asDeliverer, embedded, type World } from './world.ts'
+import { delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
 
 const namespace = 'verify-test'
 const image = 'docker.io/library/node:24-alpine'
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-verify-'))
-let world: World
+let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
-/** The stage verify runs with the shipped rights only. */
+/** The stage verify runs with only the rights of deploy/rbac/deliver.yaml. */
 let kubeconfig: string
 
-const kubectl = (...args: string[]) => world.run(['kubectl', '-n', namespace, ...args])
+const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
 async function apply(...items: object[]): Promise<void> {
   const file = join(folder, 'objects.json')
   writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
   await kubectl('apply', '-f', file)
 }
 
-/** Runs the stage verify with this mesh.yaml. */
+/** Runs the stage verify with these additions to mesh.yaml. */
 async function verify(yaml = ''): Promise<{ code: number; report: Report; log: string }> {
   const config = join(folder, 'mesh.yaml')
   writeFileSync(config, `namespace: ${namespace}\nstages: [verify]\n${yaml}`)
@@ -35,26 +35,26 @@ async function verify(yaml = ''): Promise<{ code: number; report: Report; log: s
   return { code, report, log }
 }
 
-/** Looks every half second until the text shows what it should; the last text when it does not in time. */
-async function until(seconds: number, look: () => Promise<string>, pattern: RegExp): Promise<void> {
+/** Reads the text every half second until it matches. Throws an error with the last text when the time is over. */
+async function until(seconds: number, read: () => Promise<string>, pattern: RegExp): Promise<void> {
   for (const end = Date.now() + seconds * 1_000; ; await sleep(500)) {
-    const text = await look()
+    const text = await read()
     if (pattern.test(text)) return
     if (Date.now() > end) throw new Error(`did not come to ${pattern}: ${text}`)
   }
 }
 
-type Form = 'native' | 'classic'
-/** `proxy` is laid over the container that the injector adds. */
-type Parts = {
-  form?: Form
+type SidecarForm = 'native' | 'classic'
+/** `proxy` overrides fields of the container that the injector adds. */
+type PodParts = {
+  form?: SidecarForm
   container?: object
   proxy?: object
   spec?: object
   annotations?: Record<string, string>
   labels?: Record<string, string>
 }
-const ofForm = (form: Form) => (form === 'classic' ? { 'sidecar.istio.io/nativeSidecar': 'false' } : {})
+const formAnnotations = (form: SidecarForm) => (form === 'classic' ? { 'sidecar.istio.io/nativeSidecar': 'false' } : {})
 const httpServer = [
   'node',
   '-e',
@@ -62,7 +62,7 @@ const httpServer = [
 ]
 function template(
   name: string,
-  { form = 'native', container = {}, proxy, spec = {}, annotations = {}, labels = {} }: Parts = {},
+  { form = 'native', container = {}, proxy, spec = {}, annotations = {}, labels = {} }: PodParts = {},
 ) {
   const local = { imagePullPolicy: 'IfNotPresent' }
   const own = { name: 'app', image, ...local, command: httpServer, ...container }
@@ -72,16 +72,16 @@ function template(
       ? { containers: [own], initContainers: sidecar.map((each) => ({ ...each, restartPolicy: 'Always' })) }
       : { containers: [own, ...sidecar] }
   return {
-    metadata: { labels: { app: name, ...labels }, annotations: { ...ofForm(form), ...annotations } },
+    metadata: { labels: { app: name, ...labels }, annotations: { ...formAnnotations(form), ...annotations } },
     spec: { terminationGracePeriodSeconds: 1, ...containers, ...spec },
   }
 }
-function pod(name: string, parts: Parts = {}): object {
-  const { metadata, spec } = template(name, parts)
+function pod(name: string, podParts: PodParts = {}): object {
+  const { metadata, spec } = template(name, podParts)
   return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, ...metadata }, spec }
 }
-function deployment(name: string, app: string, parts: Parts = {}): object {
-  const of = template(app, parts)
+function deployment(name: string, app: string, podParts: PodParts = {}): object {
+  const of = template(app, podParts)
   return {
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -101,7 +101,7 @@ const mtls = (mode: string) => ({
   metadata: { name: 'default', namespace },
   spec: { mtls: { mode } },
 })
-/** A cluster that has no hosts of its own but is told to take them from itself: Envoy refuses it, istiod does not see it. */
+/** A cluster without hosts whose load balancer needs them. Envoy rejects it, and istiod does not notice the mistake. */
 const badFilter = (app: string) => ({
   apiVersion: 'networking.istio.io/v1alpha3',
   kind: 'EnvoyFilter',
@@ -118,9 +118,9 @@ const badFilter = (app: string) => ({
   },
 })
 const scaleIstiod = async (replicas: number) => {
-  await world.run(['kubectl', '-n', 'istio-system', 'scale', 'deploy/istiod', `--replicas=${replicas}`])
+  await testCluster.run(['kubectl', '-n', 'istio-system', 'scale', 'deploy/istiod', `--replicas=${replicas}`])
   if (replicas === 0)
-    await world.run([
+    await testCluster.run([
       'kubectl',
       '-n',
       'istio-system',
@@ -130,12 +130,12 @@ const scaleIstiod = async (replicas: number) => {
       '--selector=app=istiod',
       '--timeout=60s',
     ])
-  else await world.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
+  else await testCluster.run(['kubectl', '-n', 'istio-system', 'rollout', 'status', 'deploy/istiod', '--timeout=60s'])
 }
-const label = (pair: string) => world.run(['kubectl', 'label', 'namespace', namespace, '--overwrite', pair])
+const label = (pair: string) => testCluster.run(['kubectl', 'label', 'namespace', namespace, '--overwrite', pair])
 
-/** Nothing left of the tests before, and a namespace that asks for sidecars. */
-const afresh = async () => {
+/** Deletes what earlier tests left, and enables injection in the namespace. */
+const resetNamespace = async () => {
   await kubectl('delete', 'deploy,pods', '--all', '--wait')
   await label('istio-injection=enabled')
 }
@@ -196,14 +196,17 @@ const app = [
   },
 ]
 
-const held = { schedulingGates: [{ name: 'test/hold' }] }
+const gated = { schedulingGates: [{ name: 'test/hold' }] }
 const ungate = (name: string) =>
   kubectl('patch', 'pod', name, '--type=json', '-p', '[{"op":"remove","path":"/spec/schedulingGates"}]')
-const nowhere = '127.0.0.1:1/nosuch:1'
-/** Runs what the container would, where only so many files may be open. */
+const missingImage = '127.0.0.1:1/nosuch:1'
+/** A command with a limit for open files. */
 const fewFiles = (limit: number, ...command: string[]) => ['sh', '-c', `ulimit -n ${limit}; exec "$0" "$@"`, ...command]
 const openAll = "try { for (;;) require('fs').openSync('/etc/hosts') } catch (e) { console.error(e.message) }"
-/** First takes all of its user's inotify instances, a user that nobody else on the machine is; the sidecar's group keeps its traffic out of the rules. */
+/**
+ * Takes all inotify instances of its user before it starts the sidecar. Nobody else on the machine has that user. The
+ * sidecar's group keeps its traffic out of the redirection rules.
+ */
 const noInotify = {
   securityContext: { runAsUser: 41337, runAsGroup: 1337 },
   command: [
@@ -213,14 +216,14 @@ const noInotify = {
   ],
 }
 
-const broken = (form: Form) => {
-  const of = (name: string, parts: Parts) => pod(name, { form, ...parts })
+const brokenPods = (form: SidecarForm) => {
+  const of = (name: string, podParts: PodParts) => pod(name, { form, ...podParts })
   return [
     web,
     badFilter('rejected'),
     of('rejected', {}),
-    of('image', { container: { image: nowhere } }),
-    of('proxy-image', { annotations: { 'sidecar.istio.io/proxyImage': nowhere } }),
+    of('image', { container: { image: missingImage } }),
+    of('proxy-image', { annotations: { 'sidecar.istio.io/proxyImage': missingImage } }),
     of('init-crash', {
       spec: {
         initContainers: [
@@ -272,29 +275,29 @@ const broken = (form: Form) => {
         ],
       },
     }),
-    of('held', { spec: held }),
+    of('held', { spec: gated }),
     of('gate', { spec: { readinessGates: [{ conditionType: 'test/gate' }] } }),
   ]
 }
 
 beforeAll(async () => {
-  world = await embedded()
-  machine = runner(world.runner)
-  await world.run(['istioctl', 'install', '-y', '-f', istioOverlay, '--set', 'profile=demo'])
-  await world.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
-  await world.run(['kubectl', 'create', 'namespace', namespace])
-  kubeconfig = await asDeliverer(world, machine.home, namespace)
+  testCluster = await embeddedMesh()
+  machine = runner(testCluster.runner)
+  await testCluster.run(['istioctl', 'install', '-y', '-f', istioOverlay, '--set', 'profile=demo'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
+  await testCluster.run(['kubectl', 'create', 'namespace', namespace])
+  kubeconfig = await delivererKubeconfig(testCluster, machine.home, namespace)
 })
 afterAll(async () => {
   await scaleIstiod(1)
-  await world.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait=false'])
+  await testCluster.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait=false'])
   machine.remove()
   rmSync(folder, { recursive: true })
 })
 
 const causes = ({ pods }: Report) => Object.fromEntries(pods.map(({ name, cause }) => [name, cause ?? '']))
 
-test('a pod that was there before its namespace asked for sidecars is named at once', async () => {
+test('verify names a pod that is older than the injection label of its namespace at once', async () => {
   await apply(pod('bare'))
   await label('istio-injection=enabled')
   const { code, report } = await verify()
@@ -306,8 +309,8 @@ test('a pod that was there before its namespace asked for sidecars is named at o
   })
 })
 
-test('a pod that was there before is waited for while one with a sidecar takes its place', async () => {
-  await afresh()
+test('verify waits for an older pod while one with a sidecar replaces it', async () => {
+  await resetNamespace()
   await label('istio-injection=disabled')
   await apply(deployment('late', 'late'))
   await kubectl('rollout', 'status', 'deploy/late', '--timeout=90s')
@@ -319,9 +322,9 @@ test('a pod that was there before is waited for while one with a sidecar takes i
   expect(report.pods.map(({ ready, sidecar }) => [ready, sidecar])).toEqual([['2/2', 'native']])
 })
 
-describe('an application that is well', () => {
+describe('a healthy application', () => {
   beforeAll(async () => {
-    await afresh()
+    await resetNamespace()
     await apply(...app, mtls('STRICT'))
     for (const name of ['web-v1', 'web-v2', 'greeter', 'user'])
       await kubectl('rollout', 'status', `deploy/${name}`, '--timeout=90s')
@@ -332,8 +335,8 @@ mtls: strict
 services: { web: { subsets: { v1: { version: v1 }, v2: { version: v2 } }, timeout: 2s, retries: { attempts: 2 }, circuitBreaker: { consecutive5xxErrors: 50 } } }
 verify: { trafficChecks: true, timeout: 30s }
 `
-  test('is N/N, its proxies are in sync, plaintext is refused, and its traffic shows the policies', async () => {
-    // Once in a hundred runs chance puts a split outside its interval, and then the row says: run it again.
+  test('has all sidecars ready and in sync, refuses plaintext, and its traffic follows the policies', async () => {
+    // Once in a hundred runs, a split is outside its interval by chance. The row then says to run it again.
     let { code, report } = await verify(policies)
     for (let again = 0; again < 2 && report.trafficChecks?.some(({ text }) => text.endsWith('run it again')); again++)
       ({ code, report } = await verify(policies))
@@ -359,7 +362,7 @@ verify: { trafficChecks: true, timeout: 30s }
       text: expect.stringMatching(/^[1-9]\d* retries, [1-9]\d* of them successful/) as string,
     })
     expect(deep['web ejections']?.text).toMatch(/^0 ejections/)
-    // A server that speaks first, under STRICT.
+    // A server that sends first, under STRICT.
     expect(deep['greeter reachable']).toEqual({
       ok: true,
       text: expect.stringMatching(/[1-9]\d* connections were made, 0 failed/) as string,
@@ -375,7 +378,7 @@ verify: { trafficChecks: true, timeout: 30s }
     ).toEqual(Array(2).fill(['PERMISSIVE', 'answered', true]))
   })
 
-  test('is not in sync when Envoy rejects what it is sent, and the reason is told', async () => {
+  test('is out of sync if Envoy rejects its configuration, and verify reports the reason', async () => {
     await apply(badFilter('user'))
     await until(20, () => kubectl('logs', 'deploy/user', '-c', 'istio-proxy', '--tail=50'), /v3.Cluster rejected/)
     const { code, report } = await verify()
@@ -387,7 +390,7 @@ verify: { trafficChecks: true, timeout: 30s }
     expect(report.proxies?.filter(({ ok }) => !ok)).toHaveLength(1)
   })
 
-  test('is in sync again when the object is gone', async () => {
+  test('is in sync again after the faulty object is deleted', async () => {
     const { code } = await verify()
     expect(code).toBe(0)
   })
@@ -395,7 +398,7 @@ verify: { trafficChecks: true, timeout: 30s }
 
 describe('an application with classic sidecars', () => {
   beforeAll(async () => {
-    await afresh()
+    await resetNamespace()
     await apply(
       web,
       deployment('web-v1', 'web', { ...httpPort, form: 'classic', labels: { version: 'v1' } }),
@@ -404,7 +407,7 @@ describe('an application with classic sidecars', () => {
     await kubectl('rollout', 'status', 'deploy/web-v1', '--timeout=90s')
   })
 
-  test('is N/N, in sync, and refuses plaintext', async () => {
+  test('has all sidecars ready and in sync, and refuses plaintext', async () => {
     const { code, report } = await verify('mtls: strict')
     expect(report.error).toBeUndefined()
     expect(code).toBe(0)
@@ -414,17 +417,17 @@ describe('an application with classic sidecars', () => {
   })
 })
 
-describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told of a pod', (form) => {
+describe.each<SidecarForm>(['native', 'classic'])('with a %s sidecar,', (form) => {
   let rows: Report['pods']
   beforeAll(async () => {
-    await afresh()
-    await apply(...broken(form))
-    // From here on pods with what istio-init needs are forbidden; those above are there already.
+    await resetNamespace()
+    await apply(...brokenPods(form))
+    // From now on, pods with the rights of istio-init are forbidden. The pods above exist already.
     await label('pod-security.kubernetes.io/enforce=restricted')
     await apply(deployment('insecure', 'insecure', { form }))
     await until(60, () => kubectl('get', 'pods'), /probe +1\/2 +Running/)
     const { code, report } = await verify('verify: { timeout: 30s }')
-    await world.run(['kubectl', 'label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce-'])
+    await testCluster.run(['kubectl', 'label', 'namespace', namespace, 'pod-security.kubernetes.io/enforce-'])
     expect(code).toBe(1)
     rows = report.pods
   })
@@ -479,7 +482,7 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       /^container app ended with exit code 1 \(Error\), \d+ restarts?: Error: no DB_HOST$/,
     ],
     ['that ran out of memory', 'oom', /^container app ended with exit code 137 \(OOMKilled\).*limit of 64Mi/],
-    // With 0 where the kernel took Envoy and its parent, pilot-agent, ended by itself.
+    // The exit code is 0 if the kernel killed Envoy and its parent, pilot-agent, ended by itself.
     [
       'whose sidecar ran out of memory',
       'proxy-oom',
@@ -491,7 +494,7 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       /^container app ended with exit code 1 .*EMFILE: too many open files, open '\/etc\/hosts'; raise .*ulimit -n/,
     ],
     [
-      'that may open no more files, and runs on',
+      'that may open no more files, and keeps running',
       'files-unready',
       /^container app is not ready: Readiness probe failed.*; its log says: EMFILE: too many open files.*ulimit -n/,
     ],
@@ -505,13 +508,13 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       'proxy-inotify',
       /^container istio-proxy ended with exit code \d+ .*couldn't initialize inotify: too many open files; raise fs\.inotify\.max_user_instances/,
     ],
-    ['whose secret is missing', 'secret', /^container app cannot be created: secret "nosuch" not found/],
+    ['whose Secret is missing', 'secret', /^container app cannot be created: secret "nosuch" not found/],
     [
       'whose init container does not end',
       'waits',
       /^init container wait-for-db has not ended.*waiting for the database/,
     ],
-    ['that somebody holds back', 'held', /scheduling gates/],
+    ['with a scheduling gate', 'held', /scheduling gates/],
     [
       'whose readiness gate is not met',
       'gate',
@@ -522,16 +525,16 @@ describe.each<Form>(['native', 'classic'])('with a %s sidecar, the cause is told
       'Deployment/insecure',
       /^no pod can be created: .*violates PodSecurity "restricted.*istio-init needs.*pod-security\.kubernetes\.io\/enforce/s,
     ],
-  ])('%s', (_, name, cause) => {
+  ])('verify reports the cause for a pod %s', (_, name, cause) => {
     const row = rows.find((each) => each.name === name)
     expect(row?.cause).toMatch(cause)
     expect(row?.sidecar).toBe(name.startsWith('Deployment/') ? 'none' : form)
   })
 })
 
-test('a pod that was started before the Istio CNI plugin is named with what is to be done', async () => {
-  await afresh()
-  const injector = (...args: string[]) => world.run(['kubectl', '-n', 'istio-system', ...args])
+test('verify names a pod that started before the Istio CNI plugin, and says what to do', async () => {
+  await resetNamespace()
+  const injector = (...args: string[]) => testCluster.run(['kubectl', '-n', 'istio-system', ...args])
   const values = await injector('get', 'configmap', 'istio-sidecar-injector', '-o', 'jsonpath={.data.values}')
   const inject = async (text: string, init: RegExp) => {
     await injector(
@@ -546,11 +549,12 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
     writeFileSync(file, JSON.stringify(pod('dry')))
     await until(60, () => kubectl('create', '--dry-run=server', '-o', 'json', '-f', file), init)
   }
-  // What istioctl writes there when the plugin is asked for. The plugin itself never comes: a race that the pod cannot win.
-  const wanted = JSON.parse(values) as { pilot: { cni: { enabled: boolean } } }
-  wanted.pilot.cni.enabled = true
+  // istioctl writes this value if the config enables the plugin. The plugin never starts here, so the pod always loses
+  // the race.
+  const withCni = JSON.parse(values) as { pilot: { cni: { enabled: boolean } } }
+  withCni.pilot.cni.enabled = true
   try {
-    await inject(JSON.stringify(wanted), /istio-validation/)
+    await inject(JSON.stringify(withCni), /istio-validation/)
     await apply(pod('early'))
     await until(60, () => kubectl('get', 'pod', 'early'), /Init:(Error|CrashLoopBackOff)/)
     const { code, report } = await verify('verify: { timeout: 1s }')
@@ -563,8 +567,8 @@ test('a pod that was started before the Istio CNI plugin is named with what is t
   }
 })
 
-test('a pod whose image is slow to come is named with it', async () => {
-  await afresh()
+test('verify names a pod with a slow image pull, and the image', async () => {
+  await resetNamespace()
   await apply(
     pod('tarpit', {
       labels: { 'sidecar.istio.io/inject': 'false' },
@@ -582,15 +586,16 @@ test('a pod whose image is slow to come is named with it', async () => {
   )
 })
 
-describe('on a node whose network plugins fail, the cause is told of a pod', () => {
+describe('on a node with broken network plugins,', () => {
   const file = join(nodeDir, 'cni/mesh-canary.conflist')
-  const nodeBecomes = (state: RegExp) => until(120, () => world.run(['kubectl', 'get', 'nodes', '--no-headers']), state)
-  const toldOf = async () => causes((await verify('verify: { timeout: 1s }')).report)
-  let told: Record<string, string>
+  const waitForNode = (state: RegExp) =>
+    until(120, () => testCluster.run(['kubectl', 'get', 'nodes', '--no-headers']), state)
+  const verifyCauses = async () => causes((await verify('verify: { timeout: 1s }')).report)
+  let causesByPod: Record<string, string>
   beforeAll(async () => {
-    await afresh()
-    const whole = readFileSync(file, 'utf8')
-    const { plugins, ...rest } = JSON.parse(whole) as { plugins: object[] }
+    await resetNamespace()
+    const original = readFileSync(file, 'utf8')
+    const { plugins, ...rest } = JSON.parse(original) as { plugins: object[] }
     try {
       writeFileSync(file, JSON.stringify({ ...rest, plugins: [...plugins, { type: 'istio-cni' }] }))
       await apply(pod('unplugged'))
@@ -599,25 +604,25 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
         () => kubectl('get', 'events', '--field-selector=involvedObject.name=unplugged'),
         /FailedCreatePodSandBox/,
       )
-      const { unplugged = '' } = await toldOf()
+      const { unplugged = '' } = await verifyCauses()
       rmSync(file)
-      await nodeBecomes(/ NotReady /)
+      await waitForNode(/ NotReady /)
       await apply(pod('unplaced'), pod('unconnected', { spec: { nodeName } }))
       await until(
         60,
         () => kubectl('get', 'events', '--field-selector=involvedObject.name=unconnected'),
         /NetworkNotReady|FailedCreatePodSandBox/,
       )
-      told = { ...(await toldOf()), unplugged }
+      causesByPod = { ...(await verifyCauses()), unplugged }
     } finally {
-      writeFileSync(file, whole)
-      await nodeBecomes(/ Ready /)
+      writeFileSync(file, original)
+      await waitForNode(/ Ready /)
     }
   })
 
   test.each<[string, string, RegExp]>([
     [
-      'that needs a plugin which is gone',
+      'that needs a missing plugin',
       'unplugged',
       /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*remove it from the CNI configuration/,
     ],
@@ -631,26 +636,26 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
       'unplaced',
       /^no node takes the pod: .*untolerated taint.*; check why the node has its taint/,
     ],
-  ])('%s', (_, name, cause) => {
-    expect(told[name]).toMatch(cause)
+  ])('verify reports the cause for a pod %s', (_, name, cause) => {
+    expect(causesByPod[name]).toMatch(cause)
   })
 
-  test('and all are well when the network is back', async () => {
+  test('verify passes once the network works again', async () => {
     const { code } = await verify('verify: { timeout: 60s }')
     expect(code).toBe(0)
   })
 })
 
-describe('without istiod, the cause is told of a pod', () => {
-  let told: Record<string, string>
+describe('without istiod,', () => {
+  let causesByPod: Record<string, string>
   beforeAll(async () => {
-    await afresh()
+    await resetNamespace()
     await kubectl('delete', 'envoyfilter', '--all')
-    // Pods are made while the injector answers, and started when it is gone.
+    // The injector answers while the test creates the pods, and is gone when they start.
     await apply(
-      pod('no-config', { spec: held }),
-      pod('no-config-classic', { form: 'classic', spec: held }),
-      pod('no-root-cert', { spec: held }),
+      pod('no-config', { spec: gated }),
+      pod('no-config-classic', { form: 'classic', spec: gated }),
+      pod('no-root-cert', { spec: gated }),
     )
     await scaleIstiod(0)
     await ungate('no-config')
@@ -661,7 +666,7 @@ describe('without istiod, the cause is told of a pod', () => {
     await apply(deployment('no-webhook', 'no-webhook'))
     const { code, report } = await verify('verify: { timeout: 12s }')
     expect(code).toBe(1)
-    told = causes(report)
+    causesByPod = causes(report)
   })
 
   test.each<[string, string, RegExp]>([
@@ -681,11 +686,11 @@ describe('without istiod, the cause is told of a pod', () => {
       /^a volume cannot be mounted: .*istio-ca-root-cert.*check that istiod runs/,
     ],
     [
-      'that cannot be made, for the injector does not answer',
+      'that cannot be created because the injector does not answer',
       'Deployment/no-webhook',
       /^no pod can be created: .*failed calling webhook.*check that istiod runs/s,
     ],
-  ])('%s', (_, name, cause) => {
-    expect(told[name]).toMatch(cause)
+  ])('verify reports the cause for a pod %s', (_, name, cause) => {
+    expect(causesByPod[name]).toMatch(cause)
   })
 })

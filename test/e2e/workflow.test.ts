@@ -1,23 +1,23 @@
-// The example workflow as users write it, run whole through act: checkout, the action from `./`, outputs, post step.
+// Runs a complete example workflow with act: checkout, the action from `./`, outputs, post step.
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { load } from 'js-yaml'
 import { meshEnv } from '../mesh/index.ts'
 import { act } from './act.ts'
-import { deploySampleApp, embedded, liveWeights, type World } from './world.ts'
+import { deploySampleApp, embeddedMesh, liveWeights, type TestCluster } from './world.ts'
 
-let world: World
+let testCluster: TestCluster
 
 beforeAll(async () => {
-  world = await embedded()
-  await deploySampleApp(world, 'healthy')
+  testCluster = await embeddedMesh()
+  await deploySampleApp(testCluster, 'healthy')
 })
 
-test('the example workflow delivers v2, tells its outputs to the next step, and leaves no kubeconfig behind', async () => {
+test('the example workflow delivers v2, passes its outputs to the next step, and leaves no kubeconfig behind', async () => {
   const kubeconfig = readFileSync(meshEnv()['KUBECONFIG']!, 'utf8')
-  const { mirror = '', overlays = '', metrics = '' } = world.inputs
-  const { code, log } = await act(world, {
+  const { mirror = '', overlays = '', metrics = '' } = testCluster.inputs
+  const { code, log } = await act(testCluster, {
     repository: resolve(import.meta.dirname, '../..'),
     workflow: '.github/workflows/delivery.yml',
     secrets: { KUBECONFIG: kubeconfig },
@@ -28,7 +28,7 @@ test('the example workflow delivers v2, tells its outputs to the next step, and 
   expect(code).toBe(0)
   expect(log).toMatch(/client version: 1\.31\.0/)
   expect(log).toMatch(/Success - Post/)
-  expect(await liveWeights(world)).toEqual({ v1: 0, v2: 100 })
+  expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
   const { users } = load(kubeconfig) as { users: { user: { token: string } }[] }
   expect(users[0]!.user.token).toMatch(/^\S{16,}$/)
   expect(log).not.toContain(users[0]!.user.token)

@@ -1,4 +1,4 @@
-// A cluster to act on, and what the action needs there: the embedded mesh, or kind where Docker is.
+// The cluster that tests run on, and the inputs that the action needs there: the embedded mesh, or kind if Docker runs.
 import { execFile } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -9,16 +9,16 @@ import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 const exec = promisify(execFile)
 export const sampleApp = resolve(import.meta.dirname, '../../examples/sample-app')
 
-export type World = {
-  /** How the action is run there. */
+export type TestCluster = {
+  /** How to run the action there. */
   runner: RunnerOptions
   /** Inputs that only this cluster needs. */
   inputs: Inputs
   run: (argv: readonly string[]) => Promise<string>
 }
 
-/** Stock Envoy publishes Istio's counters under a prefix, and istioctl comes from the mirror on loopback. */
-export async function embedded(): Promise<World> {
+/** Starts the embedded mesh. Its stock Envoy adds a prefix to Istio's counters, and its mirror serves istioctl. */
+export async function embeddedMesh(): Promise<TestCluster> {
   await up()
   const env = meshEnv()
   return {
@@ -34,19 +34,19 @@ export async function embedded(): Promise<World> {
 
 const sampleImage = 'docker.io/mesh-canary/sample-app:1'
 
-/** A cluster that the action itself makes, or made before, with the sample app's image loaded; it stays. */
-export async function kind(onLine: (line: string) => void): Promise<World> {
+/** A cluster that the action creates or has created before, with the image of the sample app. It stays afterwards. */
+export async function kindCluster(onLine: (line: string) => void): Promise<TestCluster> {
   const machine = runner()
   process.once('exit', machine.remove)
   const cluster = '{ type: kind, keep: true }'
-  const act = async (more: Inputs) => {
+  const runAction = async (more: Inputs) => {
     const { code, outputs } = await machine.main({ cluster, stages: 'cluster', ...more }, { onLine })
     if (code !== 0) throw new Error('There is no cluster, as told above. `npm start` alone needs no Docker.')
     return outputs
   }
-  await act({})
+  await runAction({})
   await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
-  const { kubeconfig = '' } = await act({ 'load-images': sampleImage })
+  const { kubeconfig = '' } = await runAction({ 'load-images': sampleImage })
   return { runner: {}, inputs: { cluster }, run: (argv) => output(argv, { KUBECONFIG: kubeconfig }) }
 }
 
@@ -55,9 +55,9 @@ async function output([program = '', ...args]: readonly string[], env: Record<st
   return stdout
 }
 
-/** The sample app from scratch, with a v2 variant beside it when one is named, all of it running. */
+/** Deploys the sample app anew, with this variant of v2 if there is one, and waits until all of it runs. */
 export async function deploySampleApp(
-  { run }: World,
+  { run }: TestCluster,
   variant?: 'healthy' | 'failing' | 'slow' | 'crashing',
 ): Promise<void> {
   await run(['kubectl', 'delete', 'namespace', 'sample-app', '--ignore-not-found', '--wait'])
@@ -70,16 +70,20 @@ export async function deploySampleApp(
 
 const rbac = resolve(import.meta.dirname, '../../deploy/rbac')
 
-/** A kubeconfig in the folder with the rights that deploy/rbac/deliver.yaml gives for the namespace, and no others. */
-export async function asDeliverer({ run }: World, folder: string, namespace = 'sample-app'): Promise<string> {
-  const own = mkdtempSync(join(folder, 'rbac-'))
-  cpSync(rbac, own, { recursive: true })
-  const kustomization = join(own, 'kustomization.yaml')
+/** Writes a kubeconfig with only the rights of deploy/rbac/deliver.yaml in the namespace. @returns its path. */
+export async function delivererKubeconfig(
+  { run }: TestCluster,
+  folder: string,
+  namespace = 'sample-app',
+): Promise<string> {
+  const copy = mkdtempSync(join(folder, 'rbac-'))
+  cpSync(rbac, copy, { recursive: true })
+  const kustomization = join(copy, 'kustomization.yaml')
   writeFileSync(
     kustomization,
     readFileSync(kustomization, 'utf8').replace('namespace: sample-app', `namespace: ${namespace}`),
   )
-  await run(['kubectl', 'apply', '-k', own])
+  await run(['kubectl', 'apply', '-k', copy])
   const token = (await run(['kubectl', '-n', namespace, 'create', 'token', 'mesh-canary', '--duration=4h'])).trim()
   const { clusters } = JSON.parse(await run(['kubectl', 'config', 'view', '--raw', '--minify', '-o', 'json'])) as {
     clusters: { name: string }[]
@@ -103,8 +107,8 @@ export async function asDeliverer({ run }: World, folder: string, namespace = 's
 
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
 
-/** The frontend's own totals, or another client's, since its pod started: the users' truth. */
-export async function traffic({ run }: World, client = 'frontend'): Promise<Traffic> {
+/** What the frontend or another client has counted since its pod started: the traffic as users see it. */
+export async function traffic({ run }: TestCluster, client = 'frontend'): Promise<Traffic> {
   const log = await run(['kubectl', '-n', 'sample-app', 'logs', `deploy/${client}`, '-c', client, '--tail', '5'])
   const line = log
     .trim()
@@ -113,8 +117,8 @@ export async function traffic({ run }: World, client = 'frontend'): Promise<Traf
   return line ? (JSON.parse(line) as { traffic: Traffic }).traffic : { sent: 0, failed: 0, versions: {} }
 }
 
-/** The weights that stand in the live VirtualService, by subset. */
-export async function liveWeights({ run }: World, service = 'backend'): Promise<Record<string, number>> {
+/** The weights in the VirtualService in the cluster, by subset. */
+export async function liveWeights({ run }: TestCluster, service = 'backend'): Promise<Record<string, number>> {
   const object = JSON.parse(
     await run(['kubectl', '-n', 'sample-app', 'get', 'virtualservice', service, '-o', 'json']),
   ) as {
@@ -125,8 +129,8 @@ export async function liveWeights({ run }: World, service = 'backend'): Promise<
   )
 }
 
-/** One function of src/canary/traffic.ts, or `adopt`, called in the mesh's network. */
-export async function call({ run }: World, name: string, ...args: unknown[]): Promise<unknown> {
+/** Calls a function of src/canary/traffic/router.ts, or `adopt`, in the mesh's network. */
+export async function callInMesh({ run }: TestCluster, name: string, ...args: unknown[]): Promise<unknown> {
   return JSON.parse(
     await run([process.execPath, resolve(import.meta.dirname, 'call.ts'), name, JSON.stringify(args)]),
   ) as unknown

@@ -1,4 +1,4 @@
-// Everything that a node is made of, built in the order that leaves no core idle: images while Go compiles.
+// Builds all parts of a node. The images are built while Go compiles, so that no core is idle.
 import { installPackages } from './debian.ts'
 import { buildPrograms } from './go.ts'
 import { buildBase, buildEnvoy, buildImages, buildSampleApp } from './images.ts'
@@ -6,19 +6,19 @@ import { withLock } from './lock.ts'
 import { buildRelease } from './mirror.ts'
 
 export interface Built {
-  /** Folder of all binaries. */
+  /** The folder with all binaries. */
   readonly bin: string
-  /** Folder whose `containerd` is the root of a containerd with all images. */
+  /** The folder whose `containerd` is a containerd root folder with all images. */
   readonly images: string
-  /** OCI layout of the sample app's image, once there is one. */
+  /** The OCI layout with the image of the sample app, if the sample app exists. */
   readonly sampleApp: string | undefined
-  /** Folder that the release mirror serves. */
+  /** The folder that the release mirror serves. */
   readonly releases: string
 }
 
 export const build = (): Promise<Built> => withLock(buildAll)
 
-/** Callers hold the lock. */
+/** The caller must hold the lock. */
 export async function buildAll(): Promise<Built> {
   await installPackages()
   const [bin, [base, envoy]] = await Promise.all([buildPrograms(), imageSources()])
@@ -26,7 +26,7 @@ export async function buildAll(): Promise<Built> {
   return { bin, images, sampleApp: await buildSampleApp(images), releases: await buildRelease(bin) }
 }
 
-/** One after the other: the compiler wants both cores. */
+/** Builds one after the other, because the compiler needs both cores. */
 async function imageSources(): Promise<[base: string, envoy: string]> {
   return [await buildBase(), await buildEnvoy()]
 }

@@ -1,4 +1,5 @@
-// Things built once and kept: a folder per recipe, named by the recipe's hash and put in place whole, never half made.
+// Keeps build results: one folder for each recipe, named by the hash of the recipe. A rename puts the finished folder
+// in place, so a folder is never incomplete.
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
@@ -7,7 +8,7 @@ import { cacheDir } from './settings.ts'
 
 export interface Artifact {
   readonly name: string
-  /** Everything that decides what comes out. */
+  /** Everything that the result depends on. */
   readonly recipe: unknown
 }
 
@@ -16,7 +17,7 @@ export function folder({ name, recipe }: Artifact): string {
   return join(cacheDir, `${name}-${key}`)
 }
 
-/** Returns the artifact's folder, made by `make` in a draft folder if it is not there yet. */
+/** Returns the artifact's folder. If it does not exist, `make` creates its content in a draft folder first. */
 export async function cached(artifact: Artifact, make: (draft: string) => Promise<void>): Promise<string> {
   const made = folder(artifact)
   if (existsSync(made)) return made
@@ -28,7 +29,7 @@ export async function cached(artifact: Artifact, make: (draft: string) => Promis
   return made
 }
 
-/** What an interrupted build left behind; callers hold the lock, so no draft is anyone's work in progress. */
+/** Deletes drafts of interrupted builds. The caller holds the lock, so no other process uses a draft. */
 async function removeDrafts(name: string): Promise<void> {
   await mkdir(cacheDir, { recursive: true })
   const drafts = (await readdir(cacheDir)).filter((entry) => entry.startsWith(`.${name}-`))

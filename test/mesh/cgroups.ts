@@ -1,12 +1,12 @@
-// The node's own control group, the same path in every hierarchy: what bounds it, what lists its processes, what tells
-// them from everyone else's. Works on cgroup v1, v2 and both at once.
+// The control group of the node, at the same path in every hierarchy. It limits the node and identifies its processes.
+// Works with cgroup v1, v2 and both together.
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cgroup } from './settings.ts'
 
-/** Mount points of all hierarchies. */
+/** The mount points of all hierarchies. */
 function hierarchies(): string[] {
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
@@ -14,13 +14,13 @@ function hierarchies(): string[] {
   return mounts.filter(([, , type]) => type === 'cgroup' || type === 'cgroup2').map(([, folder = '']) => folder)
 }
 
-const ours = (): string[] => hierarchies().map((folder) => join(folder, cgroup))
+const groupFolders = (): string[] => hierarchies().map((folder) => join(folder, cgroup))
 
-/** The leaf for the node's own programs; the kubelet makes others beside it for pods. */
+/** The group for the programs of the node. The kubelet creates groups for pods beside it. */
 const programs = (folder: string): string => join(folder, 'node')
 
 export async function makeCgroups(): Promise<void> {
-  for (const folder of ours()) {
+  for (const folder of groupFolders()) {
     for (const [child, parent] of [
       [folder, join(folder, '..')],
       [programs(folder), folder],
@@ -31,7 +31,7 @@ export async function makeCgroups(): Promise<void> {
   }
 }
 
-/** A new group of a v1 cpuset hierarchy has no processor and no memory node, and takes no process until it has. */
+/** A new v1 cpuset group has no processor and no memory node, and accepts no process until both are set. */
 async function inheritCpuset(parent: string, child: string): Promise<void> {
   for (const name of ['cpuset.cpus', 'cpuset.mems']) {
     if (!existsSync(join(parent, name)) || existsSync(join(parent, 'cgroup.controllers'))) continue
@@ -39,27 +39,29 @@ async function inheritCpuset(parent: string, child: string): Promise<void> {
   }
 }
 
-/** A command line that joins the group and then becomes the given one; it fails when the group is gone. */
+/** A command line that joins the group and then runs the given one. It fails if the group does not exist. */
 export function joining(argv: readonly string[]): string[] {
-  const writes = ours().map((folder) => `echo $$ > ${join(programs(folder), 'cgroup.procs')}`)
+  const writes = groupFolders().map((folder) => `echo $$ > ${join(programs(folder), 'cgroup.procs')}`)
   return ['sh', '-ec', [...writes, 'exec "$@"'].join('; '), 'sh', ...argv]
 }
 
-/** Process ids of all that runs in the group, as this side of the process namespace sees them. */
+/** The ids of all processes in the group, as seen from outside the node's process namespace. */
 export async function processes(): Promise<number[]> {
   const pids = new Set<number>()
-  for (const folder of (await Promise.all(ours().map(subtree))).flat()) {
+  for (const folder of (await Promise.all(groupFolders().map(subtree))).flat()) {
     const list = await readFile(join(folder, 'cgroup.procs'), 'utf8').catch(() => '')
     for (const pid of list.split('\n').filter(Boolean)) pids.add(Number(pid))
   }
   return [...pids]
 }
 
-/** Ends every process of the group and takes the group away. Membership, which the kernel keeps, is what makes them ours. */
+/**
+ * Kills all processes of the group and deletes the group. Membership in the group proves that they belong to the node.
+ */
 export async function removeCgroups(): Promise<void> {
   for (let tries = 0; ; tries++) {
     for (const pid of await processes()) kill(pid)
-    const left = (await Promise.all(ours().map(removeTree))).some((removed) => !removed)
+    const left = (await Promise.all(groupFolders().map(removeTree))).some((removed) => !removed)
     if (!left) return
     if (tries === 200)
       throw new Error(
@@ -73,7 +75,7 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // The process has ended by itself.
   }
 }
 
@@ -85,11 +87,11 @@ async function removeTree(root: string): Promise<boolean> {
   return true
 }
 
-/** A group and all below it, parents first. */
+/** A group and all its descendants, parents first. */
 async function subtree(root: string): Promise<string[]> {
   const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
-  const below = await Promise.all(
+  const children = await Promise.all(
     entries.filter((entry) => entry.isDirectory()).map(({ name }) => subtree(join(root, name))),
   )
-  return existsSync(root) ? [root, ...below.flat()] : []
+  return existsSync(root) ? [root, ...children.flat()] : []
 }

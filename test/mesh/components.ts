@@ -1,4 +1,4 @@
-// What runs on the node: every component's command line, its configuration and the sign that it is healthy.
+// The components of the node: their command lines, configuration and health checks.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Built } from './build.ts'
@@ -20,9 +20,9 @@ import {
 export interface Component {
   readonly name: string
   readonly argv: readonly string[]
-  /** An http(s) address that answers 200, or `unix:` and `tcp:` ones that accept a connection. */
+  /** A health check: an http(s) address that answers 200, or a `unix:` or `tcp:` address that accepts a connection. */
   readonly health: string
-  /** Starts only when the API server is healthy. */
+  /** The component starts only once the API server is healthy. */
   readonly needsApi: boolean
 }
 
@@ -104,7 +104,7 @@ const apiServerFlags = [
   `--tls-private-key-file=${file('apiserver.key')}`,
   `--kubelet-client-certificate=${file('apiserver.crt')}`,
   `--kubelet-client-key=${file('apiserver.key')}`,
-  '--kubelet-preferred-address-types=InternalIP', // by name, exec and logs would need a DNS entry for the node
+  '--kubelet-preferred-address-types=InternalIP', // with names, exec and logs would need a DNS entry for the node
   '--endpoint-reconciler-type=master-count',
   '--allow-privileged',
   '--service-account-issuer=https://kubernetes.default.svc',
@@ -116,7 +116,7 @@ const controllerFlags = [
   kubeconfigFlag('kube-controller-manager'),
   '--leader-elect=false',
   '--use-service-account-credentials',
-  '--kube-api-qps=500', // at the default of 20, its own forty service accounts take five seconds
+  '--kube-api-qps=500', // the default of 20 makes its forty service accounts take five seconds
   '--kube-api-burst=1000',
   `--root-ca-file=${file('ca.crt')}`,
   `--service-account-private-key-file=${file('service-accounts.key')}`,
@@ -137,7 +137,7 @@ const proxyFlags = [
   '--proxy-mode=nftables',
   `--hostname-override=${nodeName}`,
   `--cluster-cidr=${podCidr}`,
-  '--conntrack-max-per-core=0', // a limit of the whole machine: not the node's to change
+  '--conntrack-max-per-core=0', // this limit applies to the whole machine, so the node must not change it
 ]
 
 export async function writeConfigs(): Promise<void> {
@@ -157,7 +157,9 @@ export async function writeConfigs(): Promise<void> {
   await writeFile(file('resolv.conf'), `nameserver ${nodeAddress}\n`)
 }
 
-/** Without the right to lower an OOM score, and without AppArmor, as many a container or virtual machine is. */
+/**
+ * Works without the right to lower an OOM score and without AppArmor, which many containers and virtual machines lack.
+ */
 const containerdForKubernetes = `
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = '${pauseImage}'
@@ -169,7 +171,10 @@ const containerdForKubernetes = `
   conf_dir = '${file('cni')}'
 `
 
-/** Point to point, not a bridge: traffic between pods then always passes the node, where service addresses are translated. */
+/**
+ * Point to point instead of a bridge, so that all traffic between pods passes the node, which translates service
+ * addresses.
+ */
 const cniConfig = {
   cniVersion: '1.0.0',
   name: 'mesh-canary',
@@ -201,7 +206,7 @@ const kubeletConfig = {
   failCgroupV1: false,
   failSwapOn: false,
   featureGates: { KubeletInUserNamespace: true },
-  imageGCHighThresholdPercent: 100, // there is no registry to get a removed image back from
+  imageGCHighThresholdPercent: 100, // no registry could provide a removed image again
   imageGCLowThresholdPercent: 99,
   localStorageCapacityIsolation: false,
   maxPods: 200,

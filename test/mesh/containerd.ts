@@ -1,4 +1,4 @@
-// containerd: its configuration, and a root folder with images that is filled once and then copied for every node.
+// containerd: its configuration, and a root folder with images, filled once and copied for each node.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
@@ -8,11 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { contained, sh } from './shell.ts'
 
 export interface ContainerdConfig {
-  /** Where images and containers live; not on an overlay file system. */
+  /** The folder for images and containers. It must not be on an overlay file system. */
   readonly root: string
   readonly state: string
   readonly socket: string
-  /** Further TOML, such as the settings of the Kubernetes plugin. */
+  /** More TOML, such as the settings of the Kubernetes plugin. */
   readonly more?: string
 }
 
@@ -29,7 +29,7 @@ disabled_plugins = ['io.containerd.nri.v1.nri', 'io.containerd.image-verifier.v1
 ${more}`
 }
 
-/** Runs a containerd of its own on a root folder, for as long as the work takes; its mounts stay in a namespace of its own. */
+/** Runs a separate containerd on a root folder during `work`. Its mounts stay in its own namespace. */
 export async function withContainerd(
   bin: string,
   root: string,
@@ -52,13 +52,13 @@ export async function withContainerd(
   }
 }
 
-/** Imports an OCI layout; blobs that the layout leaves out must be there already. */
+/** Imports an OCI layout. Blobs that are missing in the layout must exist already. */
 export async function importLayout(bin: string, socket: string, layout: string): Promise<void> {
   const argv = [join(bin, 'ctr'), '--address', socket, '--namespace', 'k8s.io', 'images', 'import', '--local']
   await sh(['sh', '-c', 'tar -C "$0" -cf - . | "$@" -', layout, ...argv])
 }
 
-/** Copies a root folder in no time: image contents never change and are hard links, databases are real copies. */
+/** Copies a root folder fast: image contents never change, so hard links suffice; only databases need real copies. */
 export async function copyRoot(from: string, to: string): Promise<void> {
   await sh(['cp', '-al', from, to])
   for await (const database of glob('*/*.db', { cwd: from })) {

@@ -1,4 +1,4 @@
-// Who may speak to the API server: one certificate authority, and one bearer token a program.
+// The credentials for the API server: one certificate authority, and one bearer token for each program.
 import { randomBytes } from 'node:crypto'
 import { chmod, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ export async function writeCredentials(): Promise<void> {
   await writeFile(join(nodeDir, 'tokens.csv'), rows.join(''), { mode: 0o600 })
 }
 
-/** The API server's certificate is also its client certificate at the kubelet. */
+/** The API server also uses its certificate as the client certificate for the kubelet. */
 async function makeCertificates(): Promise<void> {
   const openssl = (...args: string[]): Promise<string> => sh(['openssl', ...args], { cwd: nodeDir })
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
@@ -80,7 +80,7 @@ async function makeCertificates(): Promise<void> {
   for (const file of ['ca.key', 'apiserver.key', 'service-accounts.key']) await chmod(join(nodeDir, file), 0o600)
 }
 
-/** JSON is YAML. */
+/** As JSON, which is valid YAML. */
 function kubeconfigOf(ca: string, token: string): string {
   return JSON.stringify(
     {

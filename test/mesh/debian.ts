@@ -1,10 +1,10 @@
-// The Debian packages that the mesh stands on, installed when they are missing and may be.
+// Installs missing Debian packages that the mesh needs, if it may.
 import { existsSync, readFileSync } from 'node:fs'
 import { step } from './progress.ts'
 import { sh } from './shell.ts'
 
-/** A file that shows the package is there → the package. */
-const needed = {
+/** A file of each package, which shows that the package is installed → the package. */
+const requiredPackages = {
   '/usr/sbin/runc': 'runc',
   '/usr/lib/cni/ptp': 'containernetworking-plugins',
   '/usr/bin/mmdebstrap': 'mmdebstrap',
@@ -21,18 +21,18 @@ export async function installPackages(): Promise<void> {
   if (process.getuid?.() !== 0)
     throw new Error('The embedded mesh needs root: it makes namespaces, mounts and control groups.')
   await install(
-    Object.entries(needed)
+    Object.entries(requiredPackages)
       .filter(([file]) => !existsSync(file))
       .map(([, name]) => name),
   )
 }
 
 export async function installPip(): Promise<void> {
-  const has = await sh(['python3', '-m', 'pip', '--version']).then(
+  const hasPip = await sh(['python3', '-m', 'pip', '--version']).then(
     () => true,
     () => false,
   )
-  if (!has) await install(['python3-pip'])
+  if (!hasPip) await install(['python3-pip'])
 }
 
 export async function installRsync(): Promise<void> {
@@ -50,7 +50,7 @@ async function install(missing: readonly string[]): Promise<void> {
   })
 }
 
-/** This system's code name, "bookworm": images are made of the same release, from the same package sources. */
+/** The code name of this system, such as "bookworm". The images use the same release and the same package sources. */
 export function codename(): string {
   const found = /^VERSION_CODENAME=(\w+)$/m.exec(readFileSync('/etc/os-release', 'utf8'))
   if (!found?.[1])

@@ -1,4 +1,4 @@
-// Builds Go programs from the two modules beside this file: the mesh's own, and the tools that tests ask for one by one.
+// Builds Go programs from the modules beside this file: the programs of the mesh, and single tools that tests need.
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { glob, readFile, symlink } from 'node:fs/promises'
@@ -14,7 +14,7 @@ const toolsModule = join(here, 'tools')
 
 const prometheusModule = join(toolsModule, 'prometheus')
 
-/** Prometheus comes without the discovery of every cloud: only Kubernetes' is used, and not all of the others can be fetched. */
+/** Prometheus is built with Kubernetes discovery only: the tests need no other, and some modules cannot be fetched. */
 const tools = {
   act: { path: 'github.com/nektos/act', module: toolsModule, tags: [] },
   actionlint: { path: 'github.com/rhysd/actionlint/cmd/actionlint', module: toolsModule, tags: [] },
@@ -27,7 +27,7 @@ const tools = {
 }
 export type GoTool = keyof typeof tools
 
-/** The names of the multi-call Kubernetes binary. */
+/** The program names of the multi-call Kubernetes binary. */
 const kubernetesPrograms = [
   'etcd',
   'kube-apiserver',
@@ -38,7 +38,7 @@ const kubernetesPrograms = [
   'kubectl',
 ]
 
-/** Leaves out what a test mesh never uses and takes long to compile, debugging information above all. */
+/** Leaves out what a test mesh never uses and takes long to compile, above all debugging information. */
 const tags = ['disable_pgv', 'no_btrfs', 'no_zfs', 'no_devmapper', 'providerless', 'grpcnotrace', 'retrynotrace']
 const buildFlags = ['-pgo=off', `-tags=${tags.join(',')}`, '-gcflags=all=-dwarf=false']
 
@@ -50,15 +50,18 @@ const stamps = {
 }
 const ldflags = ['-s -w', ...Object.entries(stamps).map(([name, value]) => `-X ${name}=${value}`)].join(' ')
 
-/** CGO off: the binaries run in any image. A lazy collector: the compiler has memory to spare and 16 CPU minutes to save. */
+/**
+ * Without CGO, the binaries run in any image. With a lazy garbage collector, the build saves CPU time and uses more
+ * memory.
+ */
 const env = { ...process.env, CGO_ENABLED: '0', GOGC: '400', GOFLAGS: '' }
 
-/** What the mesh's Go programs are built from, and so the folder that they end in. */
+/** The sources of the mesh's Go programs, which determine the folder of the build. */
 export async function programs(): Promise<Artifact> {
   return { name: 'bin', recipe: { flags: [...buildFlags, ldflags], kubernetesPrograms, ...(await sources(module)) } }
 }
 
-/** Builds every Go program of the mesh in one go, so that what they share compiles once. */
+/** Builds all Go programs of the mesh together, so that shared packages compile once. */
 export async function buildPrograms(): Promise<string> {
   return cached(await programs(), (draft) =>
     step('Go programs', async (report) => {
@@ -73,7 +76,7 @@ export async function buildPrograms(): Promise<string> {
   )
 }
 
-/** Reports every package that the compiler names, out of those that there are. */
+/** Reports the progress: the packages that the compiler has named, and their total number. */
 async function counter(packages: readonly string[], report: Report): Promise<(line: string) => void> {
   report('fetching modules')
   const list = await sh(['go', 'list', '-deps', ...buildFlags, ...packages], { cwd: module, env })
@@ -82,14 +85,14 @@ async function counter(packages: readonly string[], report: Report): Promise<(li
   return (line) => report(`${++done}/${total} ${line.split('/').slice(-2).join('/')}`)
 }
 
-/** The path of a tool's binary, built when first asked for. */
+/** The path of a tool's binary. The first call builds it. */
 export async function goTool(name: GoTool): Promise<string> {
-  const { path, module, tags: own } = tools[name]
+  const { path, module, tags: toolTags } = tools[name]
   const artifact = { name, recipe: await sources(module) }
   const binary = join(folder(artifact), name)
   if (existsSync(binary)) return binary
-  // Of a flag that is given twice the last counts.
-  const flags = own.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...own].join(',')}`]
+  // If a flag appears twice, Go uses the last one.
+  const flags = toolTags.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...toolTags].join(',')}`]
   await withLock(() =>
     cached(artifact, (draft) =>
       step(name, async (report) => {
@@ -104,7 +107,7 @@ export async function goTool(name: GoTool): Promise<string> {
   return binary
 }
 
-/** The folder with the files of a module, in the version that the mesh's programs are built from. */
+/** The folder with the files of a module, in the version that the mesh's programs use. */
 export async function goModule(path: string): Promise<string> {
   const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd: module, env })) as {
     Dir: string

@@ -1,16 +1,16 @@
-// Asks one component whether it is well: a request, or for those that serve no such page a connection.
+// Checks whether a component is healthy, by a request, or by a connection if it serves no health page.
 import { request as http } from 'node:http'
 import { request as https } from 'node:https'
 import { connect } from 'node:net'
 
 const timeoutMs = 1000
 
-/** True when the http(s) address answers 200, or the `unix:PATH` or `tcp:HOST:PORT` one accepts a connection. */
+/** True if the http(s) address answers 200, or the `unix:PATH` or `tcp:HOST:PORT` address accepts a connection. */
 export async function healthy(address: string): Promise<boolean> {
   return address.startsWith('http') ? (await get(address)).status === 200 : accepts(address)
 }
 
-/** A request inside the mesh, whose certificates nobody signed; status 0 when there was no answer. */
+/** Sends a request without checking the certificate, which is self-signed. Without a response, the status is 0. */
 export function get(url: string, headers: Record<string, string> = {}): Promise<{ status: number; body: string }> {
   return new Promise((resolve) => {
     const fail = (): void => resolve({ status: 0, body: '' })

@@ -1,4 +1,4 @@
-// The embedded mesh's door: a real Kubernetes node on this machine, with images for a real Istio, for tests to run against.
+// The API of the embedded mesh: a real Kubernetes node on this machine, with images for a real Istio, for tests.
 import { spawn, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import { buildAll } from './build.ts'
@@ -6,7 +6,7 @@ import { buildPrograms } from './go.ts'
 import { withLock } from './lock.ts'
 import { buildRelease } from './mirror.ts'
 import {
-  heals,
+  becomesReady,
   importSampleApp,
   nodePid,
   nodeStatus,
@@ -26,42 +26,47 @@ export { wheelTool } from './wheel.ts'
 
 const notUp = 'The mesh is not up: start it with `npm run mesh -- up`.'
 
-/** Leaves a ready node made of this checkout: builds what is missing, keeps a node that is well or heals, replaces any other. */
+/**
+ * Provides a ready node of this checkout: builds missing parts, keeps a node that is or becomes ready, replaces any
+ * other.
+ */
 export async function up(): Promise<void> {
   await withLock(async () => {
     const built = await buildAll()
-    if (!sameParts(built, runningFrom()) || !(await heals())) await startNode(built)
+    if (!sameParts(built, runningFrom()) || !(await becomesReady())) await startNode(built)
     await importSampleApp(built)
   })
 }
 
-/** The folder of Istio's releases that the mirror serves, without a node: MIRROR_URL is where `mirror.ts` serves it. */
+/** The folder of Istio's releases, built without a node. `mirror.ts` serves it at MIRROR_URL. */
 export const releases = (): Promise<string> => withLock(async () => buildRelease(await buildPrograms()))
 
 export const down = (): Promise<void> => withLock(stopNode)
 
-/** Undefined when no node runs. */
+/** Undefined if no node runs. */
 export const status: () => Promise<NodeStatus | undefined> = nodeStatus
 
 function sameParts(a: { bin: string; images: string; releases: string }, b: typeof a | undefined): boolean {
   return a.bin === b?.bin && a.images === b.images && a.releases === b.releases
 }
 
-/** The command line that runs `argv` in the mesh's network; files and control groups stay those of this machine. */
+/** The command line that runs `argv` in the mesh's network, but with the files and control groups of this machine. */
 export function enter(argv: readonly string[]): string[] {
   const pid = nodePid()
   if (pid === undefined) throw new Error(notUp)
   return ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...argv]
 }
 
-/** What programs in the mesh need in their environment: the cluster's credentials, istioctl and kubectl, and no proxy. */
+/** The environment for programs in the mesh: the cluster's credentials, istioctl and kubectl, and no proxy. */
 export function meshEnv(): Record<string, string> {
   const built = runningFrom()
   if (built === undefined) throw new Error(notUp)
   return { KUBECONFIG: kubeconfig, PATH: `${built.bin}:${process.env['PATH'] ?? ''}`, NO_PROXY: '*', no_proxy: '*' }
 }
 
-/** Runs a program in the mesh with this one's input and output, passes signals on, and returns its exit code. */
+/**
+ * Runs a program in the mesh with the input and output of this process, forwards signals, and returns its exit code.
+ */
 export function run(argv: readonly string[], options: SpawnOptions = {}): Promise<number> {
   const [program = '', ...args] = enter(argv)
   const child = spawn(program, args, {

@@ -1,4 +1,5 @@
-// One build, up or down at a time: the lock is an abstract Unix socket, which the kernel frees however its holder ends.
+// Allows one build, up or down at a time. The lock is an abstract Unix socket, which the kernel releases even if its
+// holder is killed.
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cgroup } from './settings.ts'

@@ -1,4 +1,4 @@
-// A mirror of Istio's releases with the one that was built here: packed by the build, served on loopback inside the mesh.
+// A mirror of Istio's releases with the one release that the build packs. It listens on loopback inside the mesh.
 import { createHash } from 'node:crypto'
 import { appendFileSync, createReadStream, existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import { step } from './progress.ts'
 import { ISTIO_VERSION, mirrorPath, mirrorPort } from './settings.ts'
 import { sh } from './shell.ts'
 
-/** Packs the istioctl that was built, as Istio's releases are packed. */
+/** Packs the built istioctl in the format of Istio's releases. */
 export async function buildRelease(bin: string): Promise<string> {
   return cached({ name: 'releases', recipe: { bin, ISTIO_VERSION } }, (draft) =>
     step('istioctl release', async () => {

@@ -1,4 +1,4 @@
-// The life of the node: started in namespaces of its own, watched, ended without a trace.
+// Starts the node in its own namespaces, watches it, and stops it without leaving anything behind.
 import { spawn } from 'node:child_process'
 import { existsSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -21,7 +21,7 @@ const processFile = join(nodeDir, 'process.json')
 const startTimeoutMs = 120_000
 const healTimeoutMs = 20_000
 
-/** Starts a fresh node; whatever is left of an earlier one goes first. */
+/** Removes what is left of an earlier node, and starts a new one. */
 export async function startNode(built: Built): Promise<void> {
   await stopNode()
   await step('node', async (report) => {
@@ -32,11 +32,13 @@ export async function startNode(built: Built): Promise<void> {
     await writeFile(builtFile, JSON.stringify({ ...built, sampleApp: undefined }))
     await makeCgroups()
     await spawnSupervisor()
-    await untilReady(report)
+    await ensureReady(report)
   })
 }
 
-/** All in one process namespace, so that its first process takes every other one along, and with them mounts and network. */
+/**
+ * Uses one process namespace, so that the end of its first process also ends all others, the mounts and the network.
+ */
 async function spawnSupervisor(): Promise<void> {
   const namespaces = ['unshare', '--mount', '--pid', '--net', '--fork', '--kill-child', '--mount-proc']
   const [program = '', ...args] = joining([...namespaces, 'tini', '--', process.execPath, join(here, 'supervisor.ts')])
@@ -53,19 +55,19 @@ async function spawnSupervisor(): Promise<void> {
   await writeFile(processFile, JSON.stringify({ pid: child.pid, started: startTime(child.pid) }))
 }
 
-async function untilReady(report: Report): Promise<void> {
-  const waiting = await waitedFor(startTimeoutMs, report)
+async function ensureReady(report: Report): Promise<void> {
+  const waiting = await waitForReady(startTimeoutMs, report)
   if (waiting.length)
     throw new Error(`The node does not become ready: ${waiting.join(', ')}. Its logs are in ${nodeDir}.`)
 }
 
-/** True when the running node is well, or soon gets well by itself. */
-export async function heals(): Promise<boolean> {
-  return (await waitedFor(healTimeoutMs, () => undefined)).length === 0
+/** True if the running node is ready, or becomes ready by itself within the time limit. */
+export async function becomesReady(): Promise<boolean> {
+  return (await waitForReady(healTimeoutMs, () => undefined)).length === 0
 }
 
-/** Waits for everything to be ready; returns what is not when the time is up, or at once when nothing runs. */
-async function waitedFor(timeoutMs: number, report: Report): Promise<string[]> {
+/** Waits until all is ready. Returns what is not ready at the time limit, or at once if no node runs. */
+async function waitForReady(timeoutMs: number, report: Report): Promise<string[]> {
   for (const start = Date.now(); ; await sleep(100)) {
     const status = await nodeStatus()
     const waiting = status ? notReady(status) : ['supervisor']
@@ -84,7 +86,7 @@ export async function stopNode(): Promise<void> {
   await rm(nodeDir, { recursive: true, force: true })
 }
 
-/** Imports the sample app's image unless this one has been. */
+/** Imports the image of the sample app, unless the node already has this build of it. */
 export async function importSampleApp({ bin, sampleApp }: Built): Promise<void> {
   const imported = join(nodeDir, 'sample-app')
   if (!sampleApp || (existsSync(imported) && readFileSync(imported, 'utf8') === sampleApp)) return
@@ -92,27 +94,27 @@ export async function importSampleApp({ bin, sampleApp }: Built): Promise<void> 
   await writeFile(imported, sampleApp)
 }
 
-/** What the running node was started from; undefined when none runs. */
+/** The build that the running node uses. Undefined if no node runs. */
 export function runningFrom(): Omit<Built, 'sampleApp'> | undefined {
   return nodePid() && existsSync(builtFile) ? (JSON.parse(readFileSync(builtFile, 'utf8')) as Built) : undefined
 }
 
-/** The process that holds the node's namespaces, told from a later one of the same id by its start time. */
+/** The process that holds the node's namespaces. Its start time rules out a later process with the same id. */
 export function nodePid(): number | undefined {
   if (!existsSync(processFile)) return undefined
   const { pid, started } = JSON.parse(readFileSync(processFile, 'utf8')) as { pid: number; started: string | undefined }
   return started !== undefined && startTime(pid) === started ? pid : undefined
 }
 
-/** In clock ticks since boot: the 22nd field, counted behind the name, which may hold anything. */
+/** The start time in clock ticks since boot: field 22, counted after the name, because the name may contain spaces. */
 function startTime(pid: number): string | undefined {
   const file = `/proc/${pid}/stat`
   return existsSync(file) ? readFileSync(file, 'utf8').split(') ').at(-1)?.split(' ')[19] : undefined
 }
 
-/** What the supervisor says, with process ids as this side sees them; undefined when it does not answer. */
+/** The supervisor's status, with process ids as seen from outside the node. Undefined if it does not answer. */
 export async function nodeStatus(): Promise<NodeStatus | undefined> {
-  const body = nodePid() ? await ask(supervisorSocket) : ''
+  const body = nodePid() ? await readStatus(supervisorSocket) : ''
   if (!body) return undefined
   const { components, nodeReady } = JSON.parse(body) as NodeStatus
   const outside = await outsidePids()
@@ -122,7 +124,7 @@ export async function nodeStatus(): Promise<NodeStatus | undefined> {
   }
 }
 
-function ask(socketPath: string): Promise<string> {
+function readStatus(socketPath: string): Promise<string> {
   return new Promise((resolve) => {
     const query = request({ socketPath, timeout: 5000 }, (response) => {
       let body = ''
@@ -136,7 +138,7 @@ function ask(socketPath: string): Promise<string> {
   })
 }
 
-/** Process id inside the node's namespace → outside. */
+/** Maps process ids inside the node's namespace to those outside. */
 async function outsidePids(): Promise<Map<number, number>> {
   const pairs = (await processes()).map(async (pid): Promise<[number, number]> => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')

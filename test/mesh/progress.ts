@@ -1,4 +1,4 @@
-// Says what is being built, how far it is and for how long: one rewritten line on a terminal, plain lines elsewhere.
+// Shows the progress and the duration of a build: a single updated line on a terminal, plain lines elsewhere.
 
 export type Report = (text: string) => void
 
@@ -12,7 +12,7 @@ interface Running {
 const plainEveryMs = 15_000
 const running = new Set<Running>()
 
-/** Runs one step of the build under a title; the step reports its details as it goes. Steps may overlap. */
+/** Runs one step of the build under a title. The step reports its details as it proceeds. Steps may overlap. */
 export async function step<T>(title: string, work: (report: Report) => Promise<T>): Promise<T> {
   const state: Running = { title, since: Date.now(), detail: '', printed: 0 }
   const ticker = setInterval(show, 1000, state)

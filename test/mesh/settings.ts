@@ -1,4 +1,4 @@
-// The embedded mesh's fixed facts: versions, addresses, and where its files lie.
+// The constants of the embedded mesh: versions, addresses and paths.
 import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -8,13 +8,15 @@ export const KUBERNETES_VERSION = '1.37.2'
 
 export const cacheDir = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mesh-canary')
 
-/** The running node's files: configuration, logs, etcd's and containerd's data. Gone after `down`. */
+/** The files of the running node: configuration, logs, and the data of etcd and containerd. `down` deletes them. */
 export const nodeDir = join(cacheDir, 'node')
 export const kubeconfig = join(nodeDir, 'kubeconfig')
 export const supervisorSocket = join(nodeDir, 'supervisor.sock')
 export const containerdSocket = join(nodeDir, 'containerd.sock')
 
-/** A cgroup path, the same in every hierarchy, and one per cache folder: two caches are two meshes that leave each other alone. */
+/**
+ * The cgroup path, the same in every hierarchy. It depends on the cache folder, so meshes of two caches stay separate.
+ */
 export const cgroup = `/mesh-canary-${createHash('sha256').update(cacheDir).digest('hex').slice(0, 8)}`
 
 export const nodeName = 'mesh-canary'

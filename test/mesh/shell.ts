@@ -1,25 +1,25 @@
-// Running other programs: to the end with their output, or watched line by line.
+// Runs other programs, and collects their output or passes it on line by line.
 import { spawn, type SpawnOptions } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
 export interface Command extends SpawnOptions {
   /** Written to the program's standard input. */
   readonly input?: string
-  /** Called with every line of output as it comes. */
+  /** Called with each line of output at once. */
   readonly onLine?: (line: string) => void
 }
 
-/** A command line for a program that ends when this one does, however that comes about. */
+/** A command line for a program that ends when this process ends, even if this process is killed. */
 function bound(argv: readonly string[], signal: string): [program: string, ...args: string[]] {
   return ['setpriv', '--pdeathsig', signal, ...argv]
 }
 
-/** The same with all its descendants and mounts, none of which is seen or left outside. */
+/** Also ends the program's descendants, and hides its processes and mounts from the rest of the machine. */
 export function contained(argv: readonly string[]): [program: string, ...args: string[]] {
   return bound(['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...argv], 'KILL')
 }
 
-/** Runs a program and returns its standard output; a failure is an error with the end of all it printed. */
+/** Runs a program and returns its standard output. @throws Error with its last lines of output if it fails. */
 export async function sh(argv: readonly string[], { input, onLine, ...options }: Command = {}): Promise<string> {
   const [program, ...args] = bound(argv, 'TERM')
   const child = spawn(program, args, { ...options, stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'] })

@@ -1,5 +1,6 @@
-// Runs inside the node's own mount, process and network namespaces: prepares them, starts every component, starts again
-// what ends, and tells on a Unix socket how each one is. When it dies, so does process 1, and the kernel ends the node.
+// Runs inside the mount, process and network namespaces of the node: prepares them, starts all components, restarts
+// those that end, and reports their status on a Unix socket. When it ends, process 1 ends too, and the kernel ends the
+// node.
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -13,7 +14,7 @@ import { apiServer, kubeconfig, nodeAddress, nodeDir, nodeName, supervisorSocket
 
 export interface ComponentStatus {
   readonly name: string
-  /** In the node's process namespace; 0 when it is not running. */
+  /** The id in the node's process namespace, or 0 if the component does not run. */
   readonly pid: number
   readonly healthy: boolean
   readonly restarts: number
@@ -21,7 +22,7 @@ export interface ComponentStatus {
 
 export interface NodeStatus {
   readonly components: readonly ComponentStatus[]
-  /** The node takes pods, and the default namespace's service account is there for them. */
+  /** True if the node accepts pods, and the default namespace has the service account for them. */
   readonly nodeReady: boolean
 }
 
@@ -33,8 +34,10 @@ interface Running extends Component {
 const restartMs = 200
 const slowRestartMs = 2000
 
-/** Mounts are seen by containers, not by the machine; and programs find their usual folders, empty and their own. One of
- * these folders may have to be made first, and stays: to remove it would unmount it in another mesh. */
+/**
+ * Containers see the mounts, and the machine does not. Programs get their usual folders, but empty ones of the node. A
+ * folder that did not exist stays on the machine, because its removal would unmount it in another mesh.
+ */
 function prepareMounts(): void {
   run('mount', '--make-rshared', '/')
   for (const folder of ['/run', '/var/log', '/var/lib/cni']) {
@@ -43,7 +46,10 @@ function prepareMounts(): void {
   }
 }
 
-/** A bridge stands for the network card; the default route makes service addresses routable, so that they get translated. */
+/**
+ * A bridge replaces the network card. The default route makes service addresses routable, so that the node translates
+ * them.
+ */
 function prepareNetwork(): void {
   run('ip', 'link', 'set', 'lo', 'up')
   run('ip', 'link', 'add', 'mesh0', 'type', 'bridge')
@@ -57,8 +63,8 @@ function run(program: string, ...args: string[]): void {
   execFileSync(program, args, { stdio: 'inherit' })
 }
 
-/** Keeps one component running for ever. */
-async function keep(component: Running): Promise<never> {
+/** Starts a component, and restarts it whenever it ends. */
+async function keepRunning(component: Running): Promise<never> {
   while (component.needsApi && !(await healthy(`${apiServer}/readyz`))) await sleep(100)
   for (;;) {
     const started = Date.now()
@@ -106,5 +112,5 @@ if (import.meta.main) {
   const built = JSON.parse(readFileSync(join(nodeDir, 'built.json'), 'utf8')) as Built
   const running = components(built).map((component) => ({ ...component, pid: 0, restarts: 0 }))
   serveStatus(running)
-  for (const component of running) void keep(component)
+  for (const component of running) void keepRunning(component)
 }

