@@ -57,18 +57,18 @@ function createContext(config: Config, host: Host, startedAt: Date): RunContext 
       info: (line) => host.info(redactor.redact(line)),
       warning: (line) => host.warning(redactor.redact(line)),
     },
-    ...(config.istio ? { mesh: desiredMesh(config.istio, gatewayValues(config.cluster)) } : {}),
   }
 }
 
-async function runStages(context: RunContext): Promise<void> {
-  const { config, host, stages } = context
+async function runStages(begun: RunContext): Promise<void> {
+  const { config, host, stages } = begun
   if (stages.length === 0)
     throw new ConfigError(
       'inputs: there is nothing to do; ' +
         'give at least one of istio-version, workloads, mtls, services, canary, or a config file',
     )
   secretsInConfig(config).forEach(host.mask)
+  const context = config.istio ? { ...begun, mesh: desiredMesh(config.istio, gatewayValues(config.cluster)) } : begun
   const provided = config.cluster ? await clusterStage(context) : undefined
   const target = targetOf(context, provided)
   if (!target) return void (await host.group('plan', () => renderOnly(context)))

@@ -24,11 +24,12 @@ import { terminal } from './terminal.ts'
 export async function writeConfig(config: Config, file: string, force: boolean): Promise<number> {
   createTempDir()
   const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
-  await preflight(cluster, config, ['verify'])
-  const discovered = await discover(cluster, config.namespace).catch((error: unknown) => {
-    if (error instanceof ApiError) return error
-    throw error
-  })
+  const discovered = await preflight(cluster, config, ['verify'])
+    .then(() => discover(cluster, config.namespace))
+    .catch((error: unknown) => {
+      if (error instanceof ApiError) return error
+      throw error
+    })
   if (discovered instanceof ApiError) {
     terminal(process.stderr, process.env).error(discovered.message)
     return 1

@@ -43,12 +43,23 @@ export function publish(report: Report, files: Files, output: OutputOptions['out
     summary: () => summary(report),
     junit: () => junit(report),
   }
-  for (const [name, file] of Object.entries(files) as [FileName, string][]) writeFileSync(file, texts[name]())
   if (output === 'json') process.stdout.write(json)
+  for (const [name, file] of Object.entries(files) as [FileName, string][]) writeText(name, file, texts[name]())
   if (report.error !== undefined) return lines.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions)
     lines.success(`${canary} of ${service}: ${verdict}: ${reason}`)
   lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, outputs['changed'])}`)
+}
+
+/** @throws ConfigError when the file cannot be written. */
+function writeText(name: FileName, file: string, text: string): void {
+  try {
+    writeFileSync(file, text)
+  } catch (error) {
+    throw new ConfigError(
+      `--${name}: ${file} cannot be written (${(error as NodeJS.ErrnoException).code}); choose another path`,
+    )
+  }
 }
 
 /** Nothing for a report that only rendered the objects, without a cluster. */

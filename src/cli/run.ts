@@ -1,5 +1,6 @@
 // A run from the command line: what the action's main and post steps do, in one process.
 import { constants as system } from 'node:os'
+import { ConfigError } from '../config/error.ts'
 import type { Config } from '../config/schema.ts'
 import { runPost } from '../post.ts'
 import type { Report } from '../report/report.ts'
@@ -27,8 +28,9 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
     publish(report, paths, output, lines)
     code = exitCode(report, runHost.stoppedBy())
   } catch (error) {
-    lines.error(runHost.redact(defectMessage(error)))
-    const stack = debugStack(error)
+    const isForeseen = error instanceof ConfigError
+    lines.error(runHost.redact(isForeseen ? error.message : defectMessage(error)))
+    const stack = isForeseen ? '' : debugStack(error)
     if (stack !== '') lines.info(runHost.redact(stack))
   }
   return (await runPostStep(runHost, lines)) ? code : code || 1

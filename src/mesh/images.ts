@@ -46,12 +46,12 @@ type InjectorValues = {
 function sidecarImages({ kind, metadata, data }: KubeObject & Partial<ConfigMap>): Image[] {
   const isInjector = kind === 'ConfigMap' && metadata.name.startsWith('istio-sidecar-injector')
   if (!isInjector || data?.['values'] === undefined) return []
-  const { global = {} } = JSON.parse(data['values']) as InjectorValues
-  const { hub = '', tag = '', variant = '', imagePullPolicy, proxy, proxy_init: init } = global
-  const suffix = variant === '' ? '' : `-${variant}`
+  const { global } = JSON.parse(data['values']) as InjectorValues
+  const { hub, tag, variant, imagePullPolicy, proxy, proxy_init: init } = global ?? {}
+  const suffix = variant ? `-${variant}` : ''
   const images = [proxy?.image, init?.image].filter((image) => image !== undefined && image !== '')
   return images.map((image) =>
-    imageWith(image!.includes('/') ? image! : `${hub}/${image}:${tag}${suffix}`, imagePullPolicy),
+    imageWith(image!.includes('/') ? image! : `${hub ?? ''}/${image}:${tag ?? ''}${suffix}`, imagePullPolicy),
   )
 }
 

@@ -22,8 +22,13 @@ export function withDeadline(signal: AbortSignal | undefined, ms: number, error:
  */
 export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const aborted = Promise.withResolvers<never>()
+  // Time limits do not keep the process alive, and the work may hold nothing that does.
+  const keepAlive = setInterval(() => undefined, 60_000)
   const abort = () => aborted.reject(signal.reason as Error)
   if (signal.aborted) abort()
   signal.addEventListener('abort', abort, { once: true })
-  return Promise.race([work, aborted.promise]).finally(() => signal.removeEventListener('abort', abort))
+  return Promise.race([work, aborted.promise]).finally(() => {
+    clearInterval(keepAlive)
+    signal.removeEventListener('abort', abort)
+  })
 }

@@ -1,7 +1,7 @@
 // Checks whether there is anything to promote. A canary that already has its weight is skipped.
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
-import { readLeftPromotion } from '../ownership/lease.ts'
+import { isLeftUnfinished } from '../ownership/lease.ts'
 import { stagesOf } from '../state/stages.ts'
 import { selectorsOf } from '../workload/selectors.ts'
 import { isAdopted } from './adopt.ts'
@@ -25,7 +25,6 @@ export async function whySkipped(
   const last = stagesOf(plan).at(-1)
   const isReached = last?.kind === 'weight' && weight >= last.weight
   if (!isReached || (adopts && weight === 100)) return undefined
-  const saved = await readLeftPromotion(cluster, config.namespace, plan.service)
-  const isUnfinished = saved !== undefined && saved.state.phase !== 'ended'
+  const isUnfinished = await isLeftUnfinished(cluster, config.namespace, plan.service)
   return isUnfinished ? undefined : `the canary ${name} already has the weight ${weight}`
 }

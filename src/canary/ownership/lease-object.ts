@@ -66,6 +66,11 @@ export function savedPromotion(lease: Lease | undefined): SavedPromotion | undef
   }
 }
 
+/** The Lease stores a promotion of another version of mesh-canary: nobody can tell how far it came. */
+export function isSavedByOtherVersion(lease: Lease | undefined): boolean {
+  return lease?.metadata.annotations?.[stateAnnotation] !== undefined && savedPromotion(lease) === undefined
+}
+
 /** Why a run no longer holds this Lease. */
 export function explainLoss(lease: Lease): string {
   const holder = holderOf(lease)

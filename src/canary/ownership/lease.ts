@@ -16,6 +16,7 @@ import {
   leaseName,
   runAnnotation,
   runOfHolder,
+  isSavedByOtherVersion,
   savedPromotion,
   stateAnnotation,
   type SavedPromotion,
@@ -115,13 +116,11 @@ function refusal({ namespace, service, waitMs }: ClaimOptions, lease: Lease): st
   return `another run promotes ${service}: ${run}, since ${since} (it renews the Lease ${namespace}/${name}); ${remedy}`
 }
 
-/** The unfinished promotion of a service, read without claiming its Lease. */
-export async function readLeftPromotion(
-  cluster: Cluster,
-  namespace: string,
-  service: string,
-): Promise<SavedPromotion | undefined> {
-  return savedPromotion(await cluster.get<Lease>('Lease', namespace, leaseName(service)))
+/** Whether a run left the promotion of a service unfinished; reads the Lease without claiming it. */
+export async function isLeftUnfinished(cluster: Cluster, namespace: string, service: string): Promise<boolean> {
+  const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
+  const saved = savedPromotion(lease)
+  return saved === undefined ? isSavedByOtherVersion(lease) : saved.state.phase !== 'ended'
 }
 
 const microTime = () => new Date().toISOString().replace('Z', '000Z')

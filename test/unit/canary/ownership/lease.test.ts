@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   claimLease,
+  isLeftUnfinished,
   LeaseLost,
-  readLeftPromotion,
   seizeLease,
   type ClaimOptions,
 } from '../../../../src/canary/ownership/lease.ts'
@@ -11,6 +11,7 @@ import {
   guardIdentity,
   leaseName,
   leasePaths,
+  savedPromotion,
   type SavedPromotion,
 } from '../../../../src/canary/ownership/lease-object.ts'
 import { initialState } from '../../../../src/canary/state/start.ts'
@@ -91,7 +92,9 @@ describe('a run that wants the Lease', () => {
   ])('does not resume from a state that is %s', async (_, text) => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('', { annotations: { 'mesh-canary.io/state': text } }))
     expect((await claimLease(cluster.api, wanting())).before).toBeUndefined()
-    expect(await readLeftPromotion(cluster.api, 'shop', 'backend')).toBeUndefined()
+    expect(savedPromotion(cluster.lease)).toBeUndefined()
+    // Nobody can tell how far it came, so it must not count as finished.
+    expect(await isLeftUnfinished(cluster.api, 'shop', 'backend')).toBe(true)
   })
 
   test('fails at the next renewal of another run, and names that run, since when it holds the Lease, and what to do', async () => {
@@ -215,7 +218,7 @@ describe('a run that holds the Lease', () => {
     await mine.renew(saved)
     expect(cluster.lease?.spec?.renewTime).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/)
     expect(cluster.lease?.spec?.renewTime).not.toBe(renewTime)
-    expect(await readLeftPromotion(cluster.api, 'shop', 'backend')).toEqual(saved)
+    expect(savedPromotion(cluster.lease)).toEqual(saved)
   })
 
   test('is guarded once its own guard has announced itself, and not by the guard of an earlier claim', async () => {
@@ -316,7 +319,7 @@ describe('seizing the Lease', () => {
     await mine.renew(saved)
     expect((await seize(cluster))?.spec?.holderIdentity).toBe('run 8 (rollback)')
     await expect(mine.renew(saved)).rejects.toThrow(new LeaseLost('run 8 returned all traffic to stable'))
-    expect(await readLeftPromotion(cluster.api, 'shop', 'backend')).toEqual(saved)
+    expect(savedPromotion(cluster.lease)).toEqual(saved)
   })
 
   test('does nothing when there is none', async () => {
