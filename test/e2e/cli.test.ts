@@ -185,7 +185,7 @@ test('an unexpected error returns the traffic to stable, and the run reports it'
     },
   })
   expect(code, err + out).toBe(1)
-  expect(err).toContain('error: Error: nobody foresaw this')
+  expect(err).toContain('error: mesh-canary stopped because of a defect in mesh-canary itself: nobody foresaw this')
   expect(out).toContain('the run ended in the middle of a promotion: all traffic of backend was returned to v1')
   expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   expect(readdirSync(temp)).toEqual([])
