@@ -1,4 +1,4 @@
-// The stages inject and retire on a keeper: the order of the writes when a move fails, and what is older than what. That all
+// The stages inject and retire on a recordingCluster: the order of the writes when a move fails, and what is older than what. That all
 // of it works on a real cluster is shown by test/e2e/revisions.test.ts.
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { inject } from '../../../src/stages/inject.ts'
 import { older } from '../../../src/stages/retire.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { configOf, pod, tempFolder, workload } from '../fixtures.ts'
-import { keeper } from '../policies/keeper.ts'
+import { recordingCluster } from '../policies/recording-cluster.ts'
 
 const status = (revision: string) => ({ 'sidecar.istio.io/status': JSON.stringify({ revision }) })
 
@@ -125,7 +125,7 @@ function world(
     onRestart,
   }: { broken?: [string, string]; signal?: AbortSignal; onRestart?: () => void } = {},
 ) {
-  const it = keeper([
+  const it = recordingCluster([
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
     istiod('old'),
     istiod('canary'),
@@ -185,7 +185,7 @@ function world(
 describe('pods that are overdue', () => {
   const of = (labels: Record<string, string>, pods: Pod[]) =>
     outdatedSidecars(
-      keeper([
+      recordingCluster([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
         tag('prod', 'canary'),
         ...pods,

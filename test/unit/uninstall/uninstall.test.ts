@@ -4,7 +4,7 @@ import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts
 import { uninstall, type Removal } from '../../../src/uninstall/uninstall.ts'
 import { marked, ownerOf } from '../../../src/policies/prune.ts'
 import { pod, workload } from '../fixtures.ts'
-import { keeper, policy, route, rule, type Keeper } from '../policies/keeper.ts'
+import { recordingCluster, policy, route, rule, type RecordingCluster } from '../policies/recording-cluster.ts'
 
 const shop = ownerOf('mesh.yaml', 'shop')
 const object = (
@@ -80,9 +80,9 @@ const mesh: KubeObject[] = [
   ...[rule('v1'), route(['v1', 100])].map((each) => marked(each, shop)),
 ]
 
-/** The keeper, which also does what a restart and istioctl do. */
-function world(objects: KubeObject[]): Keeper & { removal: Removal } {
-  const it = keeper(objects)
+/** The recordingCluster, which also does what a restart and istioctl do. */
+function world(objects: KubeObject[]): RecordingCluster & { removal: Removal } {
+  const it = recordingCluster(objects)
   const merge = (kind: Kind, _: unknown, name: string, body: { metadata?: { labels?: Record<string, null> } }) => {
     it.happened.push(`merge ${kind} ${name}`)
     const { metadata } = it.kept.get(`${kind} ${kind === 'Namespace' ? '' : 'shop'}/${name}`)!
@@ -123,7 +123,11 @@ function world(objects: KubeObject[]): Keeper & { removal: Removal } {
     istioctl,
     note: () => {},
   }
-  return { ...it, cluster: { ...it.cluster, merge: merge as Keeper['cluster']['merge'], pod: podProxy }, removal }
+  return {
+    ...it,
+    cluster: { ...it.cluster, merge: merge as RecordingCluster['cluster']['merge'], pod: podProxy },
+    removal,
+  }
 }
 
 const fresh = () => structuredClone(mesh)
