@@ -88,7 +88,7 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
     vi.spyOn(process, 'platform', 'get').mockReturnValue(platform)
     vi.spyOn(process, 'arch', 'get').mockReturnValue(arch as NodeJS.Architecture)
     const file = platform === 'win32' ? zip({ name: 'istioctl.exe' }) : archive()
-    const { address, asked } = await serve(({ url }, response) => {
+    const { address, requests } = await serve(({ url }, response) => {
       if (url === '/istio/index.json') return void response.end(JSON.stringify(many))
       const [, of, rest] = /^\/istio\/([^/]+)\/istioctl-\1-([^/]+?)(?=$|\.sha256$)/.exec(url) ?? []
       if (!of || !many.includes(of) || rest !== suffix) return void response.writeHead(404).end()
@@ -107,7 +107,7 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
       tell: { info: () => undefined, warning: () => undefined },
     })
     expect(path).toBe(join(cache, 'istioctl', version, arch, platform === 'win32' ? 'istioctl.exe' : 'istioctl'))
-    expect(asked.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([
+    expect(requests.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([
       `/istio/${version}/istioctl-${version}-${suffix}`,
     ])
   })
@@ -216,11 +216,11 @@ describe("a mirror's index", () => {
   })
 
   test('gets the password of the mirror, which no error tells', async () => {
-    const { address, asked } = await serve((_, response) => response.writeHead(403).end())
+    const { address, requests } = await serve((_, response) => response.writeHead(403).end())
     expect(await refusal(releasesOf(`${address.replace('://', '://me:s3cret@')}/istio`, { signal }))).toBe(
       `istio.version: cannot read the list of releases: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or put an index.json with a list of versions on the mirror`,
     )
-    expect(asked[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
+    expect(requests[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
   })
 
   test('is refused when the server says that it is incomplete', async () => {
@@ -272,31 +272,35 @@ describe("GitHub's API", () => {
   }
 
   test('is asked page by page, with the token; drafts, and prereleases named as releases, are left out', async () => {
-    const { mirror, asked } = await github()
+    const { mirror, requests } = await github()
     const { versions } = await releasesOf(mirror, { token: 'ghs_x', signal })
     expect(versions).toEqual([...many.slice(0, 250), '1.41.0-rc.1'])
-    expect(asked.map(({ headers }) => headers.authorization)).toEqual(['Bearer ghs_x', 'Bearer ghs_x', 'Bearer ghs_x'])
+    expect(requests.map(({ headers }) => headers.authorization)).toEqual([
+      'Bearer ghs_x',
+      'Bearer ghs_x',
+      'Bearer ghs_x',
+    ])
   })
 
   test('is asked without a token when there is none', async () => {
-    const { mirror, asked } = await github()
+    const { mirror, requests } = await github()
     await releasesOf(mirror, { signal })
-    expect(asked[0]!.headers.authorization).toBeUndefined()
+    expect(requests[0]!.headers.authorization).toBeUndefined()
   })
 
   test('gets no token to another host that it redirects to', async () => {
     const other = await serve((_, response) => response.end('[]'))
     const { mirror } = await github((_, response) => response.writeHead(302, { location: other.address }).end())
     await releasesOf(mirror, { token: 'ghs_x', signal })
-    expect(other.asked[0]!.headers.authorization).toBeUndefined()
+    expect(other.requests[0]!.headers.authorization).toBeUndefined()
   })
 
   test("of a server of one's own is not that of a mirror, which gets no token", async () => {
-    const { asked } = await github()
+    const { requests } = await github()
     const mirror = await serve((_, response) => response.end(JSON.stringify(['1.31.0'])))
     await releasesOf(`${mirror.address}/mesh/istio/releases/download`, { token: 'ghs_x', signal })
-    expect(asked).toEqual([])
-    expect(mirror.asked.map(({ headers }) => headers.authorization)).toEqual([undefined])
+    expect(requests).toEqual([])
+    expect(mirror.requests.map(({ headers }) => headers.authorization)).toEqual([undefined])
   })
 
   const reset = { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1795572000' }
@@ -323,11 +327,11 @@ describe("GitHub's API", () => {
       "GitHub's limit of requests is used up, and without a token it is low",
     ],
   ])('is reported with its limit %s', async (_, status, headers, token, message) => {
-    const { mirror, asked } = await github((_, response) =>
+    const { mirror, requests } = await github((_, response) =>
       response.writeHead(status, headers).end('{"message":"API rate limit exceeded"}'),
     )
     expect(await refusal(releasesOf(mirror, { token, signal }))).toContain(message)
-    expect(asked).toHaveLength(1)
+    expect(requests).toHaveLength(1)
   })
 
   test('is reported when it refuses the token or answers something else', async () => {

@@ -5,9 +5,9 @@ import { configOf, serve } from '../fixtures.ts'
 const signal = new AbortController().signal
 
 test('any answer for the exposed host shows that the gateway is reachable', async () => {
-  const { address, asked } = await serve((_, response) => response.writeHead(404).end())
+  const { address, requests } = await serve((_, response) => response.writeHead(404).end())
   expect(await unreachableIngress(address.replace('http://', ''), '*.example.com', 1_000, signal)).toBeUndefined()
-  expect(asked[0]?.headers.host).toBe('any.example.com')
+  expect(requests[0]?.headers.host).toBe('any.example.com')
 })
 
 test('waits for a gateway that comes late, and reports the error of the connection when none comes', async () => {

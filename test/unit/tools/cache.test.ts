@@ -84,10 +84,10 @@ function ranged(bytes: Buffer, range?: string): Buffer {
 }
 
 async function mirror(bytes: Buffer) {
-  const { address, asked } = await serve(({ url }, response) =>
+  const { address, requests } = await serve(({ url }, response) =>
     response.end(url.endsWith('.sha256') ? `${sha256(bytes)} ${asset}\n` : bytes),
   )
-  return { address, downloads: () => asked.filter(({ url }) => url.endsWith(asset)).length }
+  return { address, downloads: () => requests.filter(({ url }) => url.endsWith(asset)).length }
 }
 
 /** On a fresh runner: its tool cache is empty, its temporary folder where that of the others is. */

@@ -20,7 +20,7 @@ import { ConfigError } from '../../../src/config/error.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { obtain as obtainTool, type Options } from '../../../src/tools/obtain.ts'
 import type { Tool } from '../../../src/tools/tool.ts'
-import { serve, tempFolder, type Asked } from '../fixtures.ts'
+import { serve, tempFolder, type ReceivedRequest } from '../fixtures.ts'
 import { archive, program } from './archives.ts'
 
 const version = '1.31.0'
@@ -86,19 +86,19 @@ function filesIn(folder: string): string[] {
     .map(({ name }) => name)
 }
 
-const downloads = (asked: Asked[]) => asked.filter(({ url }) => url.endsWith(`/${asset}`))
+const downloads = (requests: ReceivedRequest[]) => requests.filter(({ url }) => url.endsWith(`/${asset}`))
 
 test('downloads, verifies and unpacks a release that then runs; the second time it sends no request', async () => {
-  const { address, asked } = await mirror(archive())
+  const { address, requests } = await mirror(archive())
   const first = await obtain(address)
   expect(first).toMatchObject({ version, cacheHit: false, from: 'download', path: join(first.folder, 'istioctl') })
   expect(first.folder).toBe(join(cache, 'istioctl', version, process.arch))
   accessSync(first.path, constants.X_OK)
   expect(execFileSync(first.path).toString()).toBe('istioctl\n')
-  expect(asked.map(({ url }) => url)).toEqual([`/istio/${version}/${asset}.sha256`, `/istio/${version}/${asset}`])
+  expect(requests.map(({ url }) => url)).toEqual([`/istio/${version}/${asset}.sha256`, `/istio/${version}/${asset}`])
 
   expect(await obtain(address)).toEqual({ ...first, cacheHit: true, from: 'tool cache' })
-  expect(asked).toHaveLength(2)
+  expect(requests).toHaveLength(2)
   expect(readdirSync(join(cache, 'istioctl'))).toEqual([version])
 })
 
@@ -162,9 +162,9 @@ test.each([
   ['an empty one', '\n', 'holds nothing, expected a sha256'],
   ['a page', '<!doctype html>\n<title>Log in</title>', 'holds "<!doctype html>'],
 ])('downloads nothing when the mirror serves %s in place of the checksum', async (_, sum, message) => {
-  const { address, asked } = await mirror(archive(), { sum })
+  const { address, requests } = await mirror(archive(), { sum })
   expect(await refused(address)).toContain(message)
-  expect(downloads(asked)).toEqual([])
+  expect(downloads(requests)).toEqual([])
 })
 
 test('refuses a mirror that has the file but no checksum', async () => {
@@ -174,19 +174,19 @@ test('refuses a mirror that has the file but no checksum', async () => {
 
 test('verifies against the given checksum, and does not request the published one', async () => {
   const bytes = archive()
-  const { address, asked } = await mirror(bytes, { sum: 404 })
+  const { address, requests } = await mirror(bytes, { sum: 404 })
   expect(await refused(address, { sha256: 'b'.repeat(64) })).toContain(
     `\`istio.sha256\` says ${'b'.repeat(64)}, the file has ${sha256(bytes)}`,
   )
   expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('download')
-  expect(asked).toEqual(downloads(asked))
+  expect(requests).toEqual(downloads(requests))
   // What is in the tool cache has to be of that sum too.
   expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('tool cache')
   await expect(obtain(address, { sha256: 'b'.repeat(64) })).rejects.toThrow('does not match')
 })
 
 test('names a version that does not exist, its address, and what to check', async () => {
-  const { address, asked } = await serve((_, response) => response.writeHead(404).end())
+  const { address, requests } = await serve((_, response) => response.writeHead(404).end())
   const message = await refused(address, {}, '9.9.9')
   for (const word of [
     'istio.version: 9.9.9 not found',
@@ -195,7 +195,7 @@ test('names a version that does not exist, its address, and what to check', asyn
     "list of istioctl's releases",
   ])
     expect(message).toContain(word)
-  expect(asked).toHaveLength(1)
+  expect(requests).toHaveLength(1)
 })
 
 test.each<[string, Answer, string, number]>([
@@ -204,7 +204,7 @@ test.each<[string, Answer, string, number]>([
   ['that wants a password', (response) => response.writeHead(401).end(), 'HTTP 401', 1],
   ['that breaks off before a byte', (response) => response.destroy(), 'ECONNRESET', 4],
 ])('reports a server %s, with the address and the reason', async (_, file, reason, times) => {
-  const { address, asked } = await mirror(archive(), { file })
+  const { address, requests } = await mirror(archive(), { file })
   const message = await refused(address)
   for (const word of [
     'istio.mirror',
@@ -214,7 +214,7 @@ test.each<[string, Answer, string, number]>([
     'network of the runner',
   ])
     expect(message).toContain(word)
-  expect(downloads(asked)).toHaveLength(times)
+  expect(downloads(requests)).toHaveLength(times)
 })
 
 test('reports a server that refuses connections', async () => {
@@ -354,37 +354,37 @@ describe('redirects', () => {
   test('are followed to another server, which gets no credentials', async () => {
     const bytes = archive()
     const storage = await serve((_, response) => response.end(bytes))
-    const { address, asked } = await mirror(bytes, {
+    const { address, requests } = await mirror(bytes, {
       file: (response) => response.writeHead(302, { location: `${storage.address}/blob?signature=x` }).end(),
     })
     expect((await obtain(address.replace('://', '://me:s3cret@'))).from).toBe('download')
-    expect(asked.map(({ headers }) => headers.authorization)).toEqual(
+    expect(requests.map(({ headers }) => headers.authorization)).toEqual(
       Array(2).fill(`Basic ${Buffer.from('me:s3cret').toString('base64')}`),
     )
-    expect(storage.asked.map(({ url, headers }) => [url, headers.authorization])).toEqual([
+    expect(storage.requests.map(({ url, headers }) => [url, headers.authorization])).toEqual([
       ['/blob?signature=x', undefined],
     ])
   })
 
   test('are followed when they name a path alone, with the credentials', async () => {
     const bytes = archive()
-    const { address, asked } = await serve(({ url }, response) => {
+    const { address, requests } = await serve(({ url }, response) => {
       if (url.endsWith('.sha256')) return void response.end(sha256(bytes))
       if (url === '/moved') return void response.end(bytes)
       response.writeHead(307, { location: '/moved' }).end()
     })
     await obtain(address.replace('://', '://me:100%@'))
-    expect(new Set(asked.map(({ headers }) => headers.authorization))).toEqual(
+    expect(new Set(requests.map(({ headers }) => headers.authorization))).toEqual(
       new Set([`Basic ${Buffer.from('me:100%').toString('base64')}`]),
     )
   })
 
   test('in a circle are given up', async () => {
-    const { address, asked } = await mirror(archive(), {
+    const { address, requests } = await mirror(archive(), {
       file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end(),
     })
     expect(await refused(address)).toContain('redirects more than 5 times')
-    expect(downloads(asked)).toHaveLength(6)
+    expect(downloads(requests)).toHaveLength(6)
   })
 
   test('from https to http are not followed', async () => {
@@ -413,7 +413,7 @@ describe('redirects', () => {
     // Nobody signed this certificate.
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
     vi.spyOn(process, 'emitWarning').mockReturnValue()
-    const { address, asked } = await mirror(archive())
+    const { address, requests } = await mirror(archive())
     const secure = createServer(
       { key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'crt')) },
       ({ url = '' }, response) => response.writeHead(302, { location: `${address}${url}` }).end(),
@@ -424,7 +424,7 @@ describe('redirects', () => {
     expect(await refused(from)).toContain(
       `redirects from https to ${address}/istio/${version}/${asset}.sha256, where anybody on the way could change the file; the redirect was not followed`,
     )
-    expect(asked).toEqual([])
+    expect(requests).toEqual([])
   })
 
   test.each([

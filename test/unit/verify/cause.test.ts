@@ -14,17 +14,17 @@ type Event = {
   lastTimestamp?: string
   eventTime?: string
 }
-type World = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
+type Case = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
 
 /**
  * A cluster that answers with these events and logs. It is a fake so that a table of thirty broken pods runs fast;
  * test/e2e/verify.test.ts breaks real pods, and the logs here are shortened copies of theirs.
  */
-function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) {
-  const asked: string[] = []
+function clusterOf({ events = [], log = '', previousLog = '' }: Partial<Case>) {
+  const calls: string[] = []
   const cluster = clusterWith({
     list: (kind: string, namespace: string, { fieldSelector }: { fieldSelector: string }) => {
-      asked.push(`${kind} ${namespace} ${fieldSelector}`)
+      calls.push(`${kind} ${namespace} ${fieldSelector}`)
       return Promise.resolve(
         events.map(
           ({ of = 'backend-1', kind = 'Pod', container: name, ...event }) =>
@@ -41,11 +41,11 @@ function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) 
       )
     },
     log: (namespace: string, name: string, of: string, lines: number, previous: boolean) => {
-      asked.push(`log ${namespace} ${name} ${of} ${lines}${previous ? ' previous' : ''}`)
+      calls.push(`log ${namespace} ${name} ${of} ${lines}${previous ? ' previous' : ''}`)
       return Promise.resolve(previous ? previousLog : log)
     },
   })
-  return { cluster, asked }
+  return { cluster, calls }
 }
 
 const unready = [{ type: 'Ready', status: 'False' }]
@@ -103,7 +103,7 @@ const unplaced = (message: string) =>
 const running: Partial<ContainerStatus> = { ready: false, state: { running: {} } }
 
 describe('the cause of a pod that is not ready', () => {
-  test.each<[string, World, string]>([
+  test.each<[string, Case, string]>([
     [
       'is that no node has room',
       { pod: unplaced('0/1 nodes are available: 1 Insufficient cpu.') },
@@ -459,14 +459,14 @@ describe('the cause of a pod that is not ready', () => {
     ],
     ['is not a crash of long ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
     ['is absent for a ready pod', { pod: pod() }, 'the pod is ready'],
-  ])('%s', async (_, world, cause) => {
-    expect(await causeOf(clusterOf(world).cluster, world.pod)).toBe(cause)
+  ])('%s', async (_, given, cause) => {
+    expect(await causeOf(clusterOf(given).cluster, given.pod)).toBe(cause)
   })
 
   test('comes from the events of the pod and from the previous log of the container that failed', async () => {
-    const { cluster, asked } = clusterOf({ previousLog: 'Error: no DB_HOST' })
+    const { cluster, calls } = clusterOf({ previousLog: 'Error: no DB_HOST' })
     await causeOf(cluster, broken(crashed(1)))
-    expect(asked).toEqual([
+    expect(calls).toEqual([
       'Event shop involvedObject.name=backend-1,involvedObject.uid=uid-1',
       'log shop backend-1 app 100 previous',
     ])

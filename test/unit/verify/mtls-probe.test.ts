@@ -144,7 +144,7 @@ describe('the ports to probe', () => {
 describe('the plaintext probe', () => {
   const reach = (message: string) =>
     Promise.reject(new ApiError(503, `error trying to reach service: ${message} (HTTP 503)`))
-  const asked = (answer: () => Promise<unknown>, mode: Mode, pods: Pod[] = [withPorts], port = 'http') =>
+  const probe = (answer: () => Promise<unknown>, mode: Mode, pods: Pod[] = [withPorts], port = 'http') =>
     probeMtls(
       clusterWith({
         list: (kind: string, namespace: string) =>
@@ -244,11 +244,11 @@ describe('the plaintext probe', () => {
       { seen: 'unclear', note: expect.stringContaining('forbidden') as string },
     ],
   ])('%s', async (_, answer, mode, row) => {
-    expect(await asked(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
+    expect(await probe(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
   })
 
   test('skips a port that does not speak HTTP', async () => {
-    const [row] = await asked(() => Promise.reject(new Error('asked')), 'STRICT', [withPorts], 'tcp-mysql')
+    const [row] = await probe(() => Promise.reject(new Error('asked')), 'STRICT', [withPorts], 'tcp-mysql')
     expect(row).toMatchObject({
       seen: 'skipped',
       note: 'the port is named tcp-mysql, so it does not speak plain HTTP, and an HTTP request would prove nothing',
@@ -257,8 +257,8 @@ describe('the plaintext probe', () => {
   })
 
   test('skips pods without a sidecar and pods that are not ready', async () => {
-    const bare = pod({ spec: { containers: withPorts.spec.containers.slice(0, 1), initContainers: [] } })
+    const withoutSidecar = pod({ spec: { containers: withPorts.spec.containers.slice(0, 1), initContainers: [] } })
     const unready = { ...withPorts, status: { conditions: [] } }
-    expect(await asked(() => Promise.resolve('hello'), 'STRICT', [bare, unready])).toEqual([])
+    expect(await probe(() => Promise.resolve('hello'), 'STRICT', [withoutSidecar, unready])).toEqual([])
   })
 })

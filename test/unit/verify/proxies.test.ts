@@ -24,10 +24,10 @@ const at = (ms: number, message: string) =>
 const rejection = 'gRPC config for type.googleapis.com/envoy.config.cluster.v3.Cluster rejected: bad cluster'
 
 describe('a proxy', () => {
-  const well: ProxySync = { connected: true, missing: [], rejected: [] }
-  const rejectedAt = (acceptedAt: number): ProxySync => ({ ...well, rejected: [{ discovery: 'cds', acceptedAt }] })
+  const inSync: ProxySync = { connected: true, missing: [], rejected: [] }
+  const rejectedAt = (acceptedAt: number): ProxySync => ({ ...inSync, rejected: [{ discovery: 'cds', acceptedAt }] })
   test.each<[string, ProxySync, string, RegExp | undefined]>([
-    ['is in sync when it rejected nothing and its stream is open', well, '', undefined],
+    ['is in sync when it rejected nothing and its stream is open', inSync, '', undefined],
     [
       'is out of sync when it rejected an update after the last accepted one',
       rejectedAt(1_000),
@@ -49,12 +49,12 @@ describe('a proxy', () => {
     ],
     [
       'is out of sync before it receives an update',
-      { ...well, missing: ['cds', 'lds'] },
+      { ...inSync, missing: ['cds', 'lds'] },
       '',
       /not received any clusters and listeners yet/,
     ],
-    ['is out of sync without a stream', { ...well, connected: false }, '', /no open stream to istiod/],
-    ['is in sync when its stream is not visible', { ...well, connected: undefined }, '', undefined],
+    ['is out of sync without a stream', { ...inSync, connected: false }, '', /no open stream to istiod/],
+    ['is in sync when its stream is not visible', { ...inSync, connected: undefined }, '', undefined],
   ])('%s', (_, sync, log, cause) => {
     if (cause) expect(outOfSync(sync, log)).toMatch(cause)
     else expect(outOfSync(sync, log)).toBeUndefined()

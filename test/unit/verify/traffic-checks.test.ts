@@ -16,7 +16,7 @@ const user = pod({ metadata: { name: 'user', uid: 'user', labels: { app: 'user' 
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
 const served = (more = '') =>
   `istio_requests_total{reporter="destination",destination_service="${host}",destination_service_name="backend"${more}}`
-const asked = (flags: string) =>
+const reported = (flags: string) =>
   `istio_requests_total{reporter="source",destination_service="${host}",destination_service_name="backend",response_flags="${flags}"}`
 const outbound = (counter: string, subset = '', to = host) =>
   `envoy_cluster_${counter}{cluster_name="outbound|3001|${subset}|${to}"}`
@@ -69,7 +69,7 @@ describe('the split check', () => {
       { [served()]: 20 },
       true,
     ],
-    ['ignores requests that a pod sends to itself', { [served()]: 80, [asked('-')]: 500 }, { [served()]: 20 }, true],
+    ['ignores requests that a pod sends to itself', { [served()]: 80, [reported('-')]: 500 }, { [served()]: 20 }, true],
   ])('%s', (_, v1, v2, ok) => {
     expect(split(v1, v2)?.ok).toBe(ok)
   })
@@ -103,7 +103,9 @@ describe('the check of retries, timeouts and ejections', () => {
 
   test('counts what the proxies publish by default and names what they do not publish', () => {
     expect(
-      rows(policy, [counted(user, { [asked('URX')]: 1, [asked('UT')]: 2, [asked('UO')]: 3, [asked('UH')]: 4 })]),
+      rows(policy, [
+        counted(user, { [reported('URX')]: 1, [reported('UT')]: 2, [reported('UO')]: 3, [reported('UH')]: 4 }),
+      ]),
     ).toEqual({
       'backend retries': {
         text: expect.stringMatching(
@@ -229,12 +231,12 @@ test('the reader of cluster counters keeps only those that the report shows', ()
 
 // A fake, so that the test chooses the counters; test/e2e/verify.test.ts reads real ones.
 test('the traffic checks count only requests during the interval, under both names of the counters', async () => {
-  let looks = 0
+  let reads = 0
   const cluster = clusterWith({
     list: (kind: string) =>
       Promise.resolve(kind === 'Pod' ? [of('v1'), of('v2')] : kind === 'VirtualService' ? [route] : []),
     pod: (_: string, name: string) => {
-      const after = looks++ >= 2
+      const after = reads++ >= 2
       return Promise.resolve(`envoy_${served()} ${name === 'backend-v1' ? (after ? 1080 : 1000) : after ? 20 : 0}\n`)
     },
   })

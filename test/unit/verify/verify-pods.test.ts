@@ -12,7 +12,7 @@ const refused = {
 
 /** The rows of the pod table, with the events that a controller writes about pods it could not create. The end-to-end tests
  * provoke real ones. */
-function rowsOf({ pods = [], workloads = [], events = [] }: Objects, judged: (pod: Pod) => boolean = () => true) {
+function rowsOf({ pods = [], workloads = [], events = [] }: Objects, isJudged: (pod: Pod) => boolean = () => true) {
   const cluster = clusterWith({
     list: (kind: string) =>
       Promise.resolve(
@@ -24,7 +24,7 @@ function rowsOf({ pods = [], workloads = [], events = [] }: Objects, judged: (po
       ),
     log: () => Promise.resolve(''),
   })
-  return verifyPods(cluster, 'shop', 0, judged, new AbortController().signal)
+  return verifyPods(cluster, 'shop', 0, isJudged, new AbortController().signal)
 }
 
 describe('the pod table', () => {

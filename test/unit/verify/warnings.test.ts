@@ -12,11 +12,11 @@ const service = (ports: Service['spec']['ports'] = [{ name: 'http', port: 80 }])
 const headless = { ...service(), spec: { selector: { app: 'backend' } } } as unknown as Service
 const of = (version: string, more: Parameters<typeof pod>[0] = {}) =>
   pod({ ...more, metadata: { name: `backend-${version}`, labels: { app: 'backend', version }, ...more.metadata } })
-const bare = (name: string, spec: Partial<Pod['spec']> = {}) =>
+const withoutSidecar = (name: string, spec: Partial<Pod['spec']> = {}) =>
   pod({ metadata: { name, labels: {} }, spec: { initContainers: [], ...spec } })
 const unready = of('v1', { metadata: { name: 'backend-2' }, status: { conditions: [] } })
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
-const seen = (more: Partial<ClusterFacts>): ClusterFacts => ({
+const factsWith = (more: Partial<ClusterFacts>): ClusterFacts => ({
   namespace: 'shop',
   isStrict: false,
   policies: {},
@@ -50,15 +50,15 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
   ],
   [
     'STRICT with clients outside the mesh',
-    { isStrict: true, pods: [of('v1'), bare('cron'), bare('agent', { hostNetwork: true })] },
+    { isStrict: true, pods: [of('v1'), withoutSidecar('cron'), withoutSidecar('agent', { hostNetwork: true })] },
     [/2 pods of shop without a sidecar send nothing else: cron, agent \(host network\)/],
   ],
   [
     'STRICT with one client outside the mesh',
-    { isStrict: true, pods: [of('v1'), bare('cron')] },
+    { isStrict: true, pods: [of('v1'), withoutSidecar('cron')] },
     [/a pod of shop without a sidecar sends nothing else: cron/],
   ],
-  ['PERMISSIVE with clients outside the mesh', { isStrict: false, pods: [of('v1'), bare('cron')] }, []],
+  ['PERMISSIVE with clients outside the mesh', { isStrict: false, pods: [of('v1'), withoutSidecar('cron')] }, []],
   [
     'ejection with a single ready pod',
     {
@@ -120,9 +120,9 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
   ],
   ['a port with an appProtocol', { services: [service([{ name: 'web', port: 80, appProtocol: 'http' }])] }, []],
   ['a headless service, which needs no ports', { services: [headless] }, []],
-  ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [bare('cron')] }, []],
+  ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [withoutSidecar('cron')] }, []],
 ])('the warnings are exactly the expected ones for %s', (_, more, expected) => {
-  const given = policyWarnings(seen(more))
-  expect(given).toHaveLength(expected.length)
-  expected.forEach((pattern, i) => expect(given[i]).toMatch(pattern))
+  const warnings = policyWarnings(factsWith(more))
+  expect(warnings).toHaveLength(expected.length)
+  expected.forEach((pattern, i) => expect(warnings[i]).toMatch(pattern))
 })

@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest'
 import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
 import { createWebhooks } from '../../../../src/canary/hooks/webhooks.ts'
-import { planOf, serve, type Asked } from '../../fixtures.ts'
+import { planOf, serve, type ReceivedRequest } from '../../fixtures.ts'
 
 const status: PromotionStatus = {
   namespace: 'shop',
@@ -22,7 +22,7 @@ async function hooked(
   ...answers: [status: number, body?: string, headers?: Record<string, string>][]
 ) {
   let count = 0
-  const { address, asked } = await serve((_, response) => {
+  const { address, requests } = await serve((_, response) => {
     const [status, body, headers] = answers[Math.min(count++, answers.length - 1)]!
     if (status === 0) return void response.destroy()
     if (status > 0) response.writeHead(status, headers).end(body)
@@ -35,28 +35,28 @@ async function hooked(
       () => status,
       (line) => notes.push(line),
     ),
-    asked,
+    requests,
     notes,
     host: new URL(address).host,
   }
 }
 
-const bodyOf = ({ body }: Asked) => JSON.parse(body) as Record<string, unknown>
+const bodyOf = ({ body }: ReceivedRequest) => JSON.parse(body) as Record<string, unknown>
 
 test('sends the payload that Flagger sends, and reports the answer', async () => {
-  const { ask, asked } = await hooked('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
+  const { ask, requests } = await hooked('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
   expect(await ask('confirm-rollout')).toEqual({
     name: 'gate',
     state: 'pass',
     text: 'HTTP 200: go',
     at: expect.any(Number) as number,
   })
-  expect(asked[0]).toMatchObject({
+  expect(requests[0]).toMatchObject({
     method: 'POST',
     url: '/hook?secret=s3cret',
     headers: { 'content-type': 'application/json' },
   })
-  expect(bodyOf(asked[0]!)).toEqual({
+  expect(bodyOf(requests[0]!)).toEqual({
     name: 'backend',
     namespace: 'shop',
     phase: 'Progressing',
@@ -76,9 +76,9 @@ test.each<[number, string, Record<string, string>]>([
   [403, 'fail', {}],
   [500, 'fail', {}],
 ])('takes HTTP %d for %s, and does not retry', async (status, state, headers) => {
-  const { ask, asked } = await hooked('pre-rollout', 'retries: 3', [status, '', headers])
+  const { ask, requests } = await hooked('pre-rollout', 'retries: 3', [status, '', headers])
   expect(await ask('pre-rollout')).toMatchObject({ state, text: `HTTP ${status}` })
-  expect(asked).toHaveLength(1)
+  expect(requests).toHaveLength(1)
 })
 
 test('retries a hook that does not answer, up to its number of retries', async () => {
@@ -89,7 +89,7 @@ test('retries a hook that does not answer, up to its number of retries', async (
     state: 'fail',
     text: expect.stringContaining(`no answer from ${silent.host}`) as string,
   })
-  expect(silent.asked).toHaveLength(2)
+  expect(silent.requests).toHaveLength(2)
 })
 
 test('reports a timeout without the path of the URL, which may hold a secret', async () => {
@@ -101,10 +101,10 @@ test('reports a timeout without the path of the URL, which may hold a secret', a
 })
 
 test('adds what happened to the metadata of an event, as Flagger does', async () => {
-  const { tell, asked } = await hooked('event', 'metadata: { team: shop }', [200])
+  const { tell, requests } = await hooked('event', 'metadata: { team: shop }', [200])
   void tell('event', 'weight: v1 75, v2 25')
-  await vi.waitFor(() => expect(asked).toHaveLength(1))
-  expect(bodyOf(asked[0]!)['metadata']).toEqual({
+  await vi.waitFor(() => expect(requests).toHaveLength(1))
+  expect(bodyOf(requests[0]!)['metadata']).toEqual({
     team: 'shop',
     eventMessage: 'weight: v1 75, v2 25',
     eventType: 'Normal',

@@ -23,15 +23,15 @@ class FakeMesh {
   pods: Pod[] = []
   counters: Record<string, Record<string, number>> = {}
   isFresh = true
-  asked: string[] = []
+  sampledPods: string[] = []
   notes: string[] = []
 
   observe(plan = '', selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
     const read = (pods: Pod[]): Promise<Map<string, Reading>> => {
-      this.asked = pods.map(({ metadata }) => metadata.name)
+      this.sampledPods = pods.map(({ metadata }) => metadata.name)
       return Promise.resolve(
         new Map(
-          this.asked.flatMap((name) =>
+          this.sampledPods.flatMap((name) =>
             this.counters[name] ? [[name, new Map(Object.entries(this.counters[name]))]] : [],
           ),
         ),
@@ -123,7 +123,7 @@ test.each<[string, Pod]>([
   const fake = mesh([of('v2', 'a'), other], { a: served(0) })
   const { sample } = await fake.observe()
   expect((await sample()).evidence.complete).toBe(true)
-  expect(fake.asked).toEqual(['a'])
+  expect(fake.sampledPods).toEqual(['a'])
 })
 
 test.each<[string, Partial<FakeMesh>, boolean]>([
@@ -202,14 +202,14 @@ test('reads a client that never called the service less often, and still counts 
   const { sample } = await fake.observe()
   await sample()
   let users = 0
-  const asked: string[] = []
+  const sampledPods: string[] = []
   fake.counters = { ...fake.counters, idle: called(4) }
   for (let samples = 0; samples < 10; samples++) {
     users += (await sample()).evidence.users.requests
-    asked.push(...fake.asked)
+    sampledPods.push(...fake.sampledPods)
   }
-  expect(asked.filter((name) => name === 'busy')).toHaveLength(10)
-  expect(asked.filter((name) => name === 'idle').length).toBeLessThanOrEqual(2)
+  expect(sampledPods.filter((name) => name === 'busy')).toHaveLength(10)
+  expect(sampledPods.filter((name) => name === 'idle').length).toBeLessThanOrEqual(2)
   expect(users).toBe(4)
 })
 
@@ -220,11 +220,11 @@ test('reads always the same pods when there are more than maxPods, and notes it 
     Object.fromEntries(['s0', 's1', 's2', 's3', 's4', 'c'].map((name) => [name, served(10)])),
   )
   const { sample } = await fake.observe('maxPods: 2')
-  expect(fake.asked).toEqual(['c', 's0', 's1'])
+  expect(fake.sampledPods).toEqual(['c', 's0', 's1'])
   // One of the chosen pods goes. Its replacement served requests before anybody read it.
   fake.pods = [...pods.slice(1), of('v2', 'c')]
   expect(counts(await sample()).stable).toEqual([0, 0])
-  expect(fake.asked).toEqual(['c', 's1', 's2'])
+  expect(fake.sampledPods).toEqual(['c', 's1', 's2'])
   fake.counters = { ...fake.counters, s2: served(13) }
   expect(counts(await sample()).stable).toEqual([3, 0])
   expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])

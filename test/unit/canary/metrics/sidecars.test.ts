@@ -12,17 +12,17 @@ const pods = (count: number) =>
   )
 
 test('asks each pod for the wanted counters, and returns the readings by pod id', async () => {
-  const asked: unknown[][] = []
+  const calls: unknown[][] = []
   const cluster = clusterWith({
     pod: (...args: unknown[]) => (
-      asked.push(args),
+      calls.push(args),
       args[1] === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : Promise.reject(new ApiError(503, 'no'))
     ),
   })
   expect(await sidecarReader(cluster, metrics)(pods(2))).toEqual(
     new Map([['u0', new Map([['istio_requests_total{a="b"}', 3]])]]),
   )
-  expect(asked).toEqual(
+  expect(calls).toEqual(
     ['p0', 'p1'].map((name) => ['shop', name, 15090, '/stats/prometheus?usedonly&filter=istio.request', 3_000]),
   )
 })
@@ -58,9 +58,9 @@ test.each([401, 403])('names the missing right when the API server answers %d', 
 })
 
 test('asks the API server once per sample for the counters of each pod, and for nothing else', async () => {
-  let asked = 0
+  let calls = 0
   const cluster = clusterWith({
-    pod: () => (asked++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
+    pod: () => (calls++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
   })
   const { sample } = await createObserver(
     cluster,
@@ -74,7 +74,7 @@ test('asks the API server once per sample for the counters of each pod, and for 
     },
     () => undefined,
   )
-  asked = 0
+  calls = 0
   for (let samples = 0; samples < 3; samples++) expect((await sample()).evidence.complete).toBe(true)
-  expect(asked).toBe(15)
+  expect(calls).toBe(15)
 })
