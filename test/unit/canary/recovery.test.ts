@@ -23,7 +23,7 @@ const drainTarget = {
 const before = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
 const guard = ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'].map((kind) => `remove ${kind}`)
 
-/** With the Lease of a run that died, and the routes as that run saved them. */
+/** A namespace with the Lease of a run that died, and the routes as that run saved them. */
 class AbandonedNamespace extends FakeNamespace {
   needsDrainCheck = false
   readonly notes: string[] = []
@@ -61,7 +61,7 @@ beforeEach(() => {
   namespace = new AbandonedNamespace()
 })
 
-/** The canary's only pod has a sidecar that counts what it serves: 10 requests a second, until it hears of weight 0. */
+/** The only pod of the canary has a sidecar that counts 10 requests a second until it receives weight 0. */
 function serving(until: number): void {
   const from = clock.time
   const count = () =>
@@ -115,7 +115,7 @@ describe('the post step of a run that died while it held the Lease', () => {
     ['another run', (namespace) => namespace.heldBy('run 7 (deadbeef)')],
     ['the guard', (namespace) => namespace.heldBy(guardIdentity(identity))],
     ['someone who deletes it', (namespace) => (namespace.lease = undefined)],
-  ])('does not write over a Lease that went to %s meanwhile', async (_, happens) => {
+  ])('does not overwrite a Lease that went to %s meanwhile', async (_, happens) => {
     let after: unknown
     namespace.before = (verb, kind) => {
       if (verb === 'patch' && kind === 'Lease') {
@@ -161,7 +161,7 @@ describe('the post step checks that the canary drains, and', () => {
     expect(await namespace.recover()).toBeUndefined()
   })
 
-  test('does not when the traffic is held', async () => {
+  test('skips the check when the traffic is held', async () => {
     serving(Infinity)
     await namespace.recover(true)
     expect(namespace.notes).toEqual([])
@@ -175,7 +175,7 @@ describe('the post step of a run whose guard has taken the Lease', () => {
     expect([namespace.weight, namespace.holder, namespace.removed]).toEqual([0, guardIdentity(identity), []])
   })
 
-  test('says that the guard rolls back, though the plan holds the traffic', async () => {
+  test('reports the rollback of the guard although the plan holds the traffic', async () => {
     namespace = new AbandonedNamespace(guardIdentity(identity))
     expect(await namespace.recover(true)).toBe('the guard is returning all traffic of backend to v1')
     expect([namespace.holder, namespace.removed]).toEqual([guardIdentity(identity), []])
@@ -221,7 +221,7 @@ describe('the stage rollback', () => {
     expect([holder, namespace.weight, namespace.lease]).toEqual(['run 9 (rollback)', 0, undefined])
   })
 
-  test('tells that run why it lost the Lease', async () => {
+  test('writes for that run why it lost the Lease', async () => {
     let reason: string | undefined
     namespace.before = (verb, kind) => {
       if (verb === 'patch' && kind === 'VirtualService') reason = namespace.annotations[endedAnnotation]

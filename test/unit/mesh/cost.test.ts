@@ -55,14 +55,14 @@ test.each([
 })
 
 describe('the resource requests of a pod', () => {
-  const requestsOf = (cpu: string) => ({ resources: { requests: { cpu, memory: '1Mi' } } })
+  const requesting = (cpu: string) => ({ resources: { requests: { cpu, memory: '1Mi' } } })
   test.each<[string, Partial<Pod['spec']>, number]>([
     [
       'are the sum over its containers',
       {
         containers: [
-          { name: 'a', ...requestsOf('100m') },
-          { name: 'b', ...requestsOf('50m') },
+          { name: 'a', ...requesting('100m') },
+          { name: 'b', ...requesting('50m') },
         ],
         initContainers: [],
       },
@@ -71,30 +71,30 @@ describe('the resource requests of a pod', () => {
     [
       'include those of a native sidecar',
       {
-        containers: [{ name: 'a', ...requestsOf('100m') }],
-        initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...requestsOf('10m') }],
+        containers: [{ name: 'a', ...requesting('100m') }],
+        initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...requesting('10m') }],
       },
       110,
     ],
     [
       'are those of an init container that requests more',
-      { containers: [{ name: 'a', ...requestsOf('100m') }], initContainers: [{ name: 'i', ...requestsOf('500m') }] },
+      { containers: [{ name: 'a', ...requesting('100m') }], initContainers: [{ name: 'i', ...requesting('500m') }] },
       500,
     ],
     [
       'are those of an init container together with the sidecar that started before it',
       {
-        containers: [{ name: 'a', ...requestsOf('100m') }],
+        containers: [{ name: 'a', ...requesting('100m') }],
         initContainers: [
-          { name: 'istio-proxy', restartPolicy: 'Always', ...requestsOf('10m') },
-          { name: 'i', ...requestsOf('500m') },
+          { name: 'istio-proxy', restartPolicy: 'Always', ...requesting('10m') },
+          { name: 'i', ...requesting('500m') },
         ],
       },
       510,
     ],
     [
       'include the overhead of its runtime',
-      { containers: [{ name: 'a', ...requestsOf('100m') }], initContainers: [], overhead: { cpu: '5m' } },
+      { containers: [{ name: 'a', ...requesting('100m') }], initContainers: [], overhead: { cpu: '5m' } },
       105,
     ],
   ])('%s', (_, spec, cpuMilli) => {

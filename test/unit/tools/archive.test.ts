@@ -16,7 +16,7 @@ import { takeBinary } from '../../../src/tools/archive.ts'
 import { tempFolder } from '../fixtures.ts'
 import { archive, program, tar, zip } from './archives.ts'
 
-/** In a folder of its own, so that whatever an archive writes beside the binary is seen. */
+/** Unpacks in a folder of its own, and checks that nothing besides the binary was written. */
 async function taken(bytes: Buffer, asset: string, binary = 'istioctl'): Promise<string> {
   const folder = tempFolder()
   const [from, out] = [join(folder, 'asset'), join(folder, 'deep', 'out')]
@@ -33,18 +33,18 @@ async function taken(bytes: Buffer, asset: string, binary = 'istioctl'): Promise
   }
 }
 
-test('takes the binary out of a tar, under either spelling of its name', async () => {
+test('takeBinary extracts the binary from a tar, with either spelling of its path', async () => {
   expect(await taken(archive(), 'a.tar.gz')).toBe(program)
   const folder = tempFolder()
   writeFileSync(join(folder, 'istioctl'), program)
   expect(await taken(tar(folder, './istioctl'), 'a.tar.gz')).toBe(program)
 })
 
-test('takes the binary out of a zip', async () => {
+test('takeBinary extracts the binary from a zip', async () => {
   expect(await taken(zip({ name: 'istioctl.exe' }), 'a.zip', 'istioctl.exe')).toBe(program)
 })
 
-/** A tar of what the function lays into a folder. */
+/** A tar of the files that the function creates in a folder. */
 function laid(lay: (folder: string) => string[]): Buffer {
   const folder = tempFolder()
   return tar(folder, ...lay(folder))
@@ -57,13 +57,13 @@ const file = (path: string) => {
 
 test.each<[string, string, () => Buffer, string]>([
   [
-    'a path upwards',
+    'a path with ..',
     'a.tar.gz',
     () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../../evil,']),
     'the file "../../evil"',
   ],
   [
-    'a path upwards under the right name',
+    'a path with .. and the right name',
     'a.tar.gz',
     () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../istioctl,']),
     'the file "../istioctl"',
@@ -94,7 +94,7 @@ test.each<[string, string, () => Buffer, string]>([
     'the link "second"',
   ],
   [
-    'a pipe',
+    'a named pipe',
     'a.tar.gz',
     () => laid((folder) => (execFileSync('mkfifo', [join(folder, 'istioctl')]), ['istioctl'])),
     'the fifo "istioctl"',
@@ -106,31 +106,31 @@ test.each<[string, string, () => Buffer, string]>([
     'the folder "istioctl/"',
   ],
   [
-    'another file beside it',
+    'a second file',
     'a.tar.gz',
     () => laid((folder) => (file(join(folder, 'istioctl')), file(join(folder, 'more')), ['istioctl', 'more'])),
     'the file "more"',
   ],
   [
-    'it twice',
+    'the binary twice',
     'a.tar.gz',
     () => laid((folder) => (file(join(folder, 'istioctl')), ['--hard-dereference', 'istioctl', './istioctl'])),
     'the file "./istioctl"',
   ],
-  ['nothing', 'a.tar.gz', () => laid(() => ['-T', '/dev/null']), 'nothing'],
-  ['a path upwards in a zip', 'a.zip', () => zip({ name: '../istioctl' }), 'the file "../istioctl"'],
+  ['no file', 'a.tar.gz', () => laid(() => ['-T', '/dev/null']), 'nothing'],
+  ['a path with .. in a zip', 'a.zip', () => zip({ name: '../istioctl' }), 'the file "../istioctl"'],
   [
     'an absolute path in a zip',
     'a.zip',
     () => zip({ name: '/tmp/mesh-canary-evil' }),
     'the file "/tmp/mesh-canary-evil"',
   ],
-  ['a path of Windows in a zip', 'a.zip', () => zip({ name: '..\\istioctl' }), 'the file "..\\\\istioctl"'],
+  ['a Windows path in a zip', 'a.zip', () => zip({ name: '..\\istioctl' }), 'the file "..\\\\istioctl"'],
   ['a link in a zip', 'a.zip', () => zip({ name: 'istioctl', mode: 0o120777 }), 'the link "istioctl"'],
   ['a folder in a zip', 'a.zip', () => zip({ name: 'bin/' }), 'the folder "bin/"'],
-  ['another file beside it in a zip', 'a.zip', () => zip({ name: 'istioctl' }, { name: 'more' }), 'the file "more"'],
-  ['nothing in a zip', 'a.zip', () => zip(), 'nothing'],
-])('refuses an archive with %s, and writes nothing of it anywhere', async (_, asset, bytes, what) => {
+  ['a second file in a zip', 'a.zip', () => zip({ name: 'istioctl' }, { name: 'more' }), 'the file "more"'],
+  ['no file in a zip', 'a.zip', () => zip(), 'nothing'],
+])('takeBinary rejects an archive with %s, and leaves nothing of it on the disk', async (_, asset, bytes, what) => {
   const error: unknown = await taken(bytes(), asset).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
   expect((error as Error).message).toContain(
@@ -140,10 +140,10 @@ test.each<[string, string, () => Buffer, string]>([
 })
 
 test.each([
-  ['no archive at all', 'a.tar.gz', () => Buffer.from('not an archive')],
-  ['cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
-  ['no archive at all', 'a.zip', () => Buffer.from('not an archive')],
-])('reports a file that is %s (%s)', async (_, asset, bytes) => {
+  ['is not an archive', 'a.tar.gz', () => Buffer.from('not an archive')],
+  ['is cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
+  ['is not an archive', 'a.zip', () => Buffer.from('not an archive')],
+])('takeBinary reports a file that %s (%s)', async (_, asset, bytes) => {
   await expect(taken(bytes(), asset)).rejects.toThrow(
     /^istio.mirror: a\.\S+ cannot be unpacked \(.+\), although its checksum matches/,
   )

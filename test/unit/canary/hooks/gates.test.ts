@@ -4,7 +4,7 @@ import { createGates } from '../../../../src/canary/hooks/gates.ts'
 import type { Finding, Gate } from '../../../../src/canary/state/finding.ts'
 import { ManualClock } from './manual-clock.ts'
 
-/** Gates that the test answers. `questions`: all questions so far, in their order. */
+/** Gates whose answers the test gives. `questions`: all questions so far, in their order. */
 function gatesWith() {
   const clock = new ManualClock()
   const questions: {
@@ -26,7 +26,7 @@ function gatesWith() {
   return { answers, questions, clock }
 }
 
-test('asks a gate that is due once, and returns its answer when it comes', async () => {
+test('a due gate is asked once, and its answer is returned when it arrives', async () => {
   const { answers, questions } = gatesWith()
   expect(answers(['pre-rollout'])).toEqual({})
   expect(answers(['pre-rollout'])).toEqual({})
@@ -35,7 +35,7 @@ test('asks a gate that is due once, and returns its answer when it comes', async
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'fail' } })
 })
 
-test('asks again 5 s after an answer, and returns the last answer until then', async () => {
+test('a gate is asked again 5 s after an answer, and keeps its last answer until then', async () => {
   const { answers, questions, clock } = gatesWith()
   answers(['pre-rollout'])
   await questions[0]!.answer('fail')
@@ -49,7 +49,7 @@ test('asks again 5 s after an answer, and returns the last answer until then', a
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'pass' } })
 })
 
-test('neither asks nor returns a gate that is not due', async () => {
+test('a gate that is not due is neither asked nor returned', async () => {
   const { answers, questions } = gatesWith()
   answers(['rollback', 'confirm-rollout'])
   await questions[0]!.answer('fail')
@@ -58,7 +58,7 @@ test('neither asks nor returns a gate that is not due', async () => {
   expect(answers([])).toEqual({})
 })
 
-test('is undecided about a gate that cannot be asked', async () => {
+test('a gate is undecided when it cannot be asked', async () => {
   const { answers, questions } = gatesWith()
   answers(['rollback'])
   await questions[0]!.fail(new Error('no address'))

@@ -43,7 +43,7 @@ async function hooked(
 
 const bodyOf = ({ body }: ReceivedRequest) => JSON.parse(body) as Record<string, unknown>
 
-test('sends the payload that Flagger sends, and reports the answer', async () => {
+test('a webhook sends the payload of Flagger and reports the answer', async () => {
   const { ask, requests } = await hooked('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
   expect(await ask('confirm-rollout')).toEqual({
     name: 'gate',
@@ -75,13 +75,13 @@ test.each<[number, string, Record<string, string>]>([
   [302, 'fail', { location: '/elsewhere' }],
   [403, 'fail', {}],
   [500, 'fail', {}],
-])('takes HTTP %d for %s, and does not retry', async (status, state, headers) => {
+])('a webhook answers a gate once: HTTP %d means %s', async (status, state, headers) => {
   const { ask, requests } = await hooked('pre-rollout', 'retries: 3', [status, '', headers])
   expect(await ask('pre-rollout')).toMatchObject({ state, text: `HTTP ${status}` })
   expect(requests).toHaveLength(1)
 })
 
-test('retries a hook that does not answer, up to its number of retries', async () => {
+test('a webhook that does not answer is retried up to its number of retries', async () => {
   const answered = await hooked('pre-rollout', 'retries: 2', [0], [0], [200])
   expect(await answered.ask('pre-rollout')).toMatchObject({ state: 'pass' })
   const silent = await hooked('pre-rollout', 'retries: 1', [0])
@@ -92,7 +92,7 @@ test('retries a hook that does not answer, up to its number of retries', async (
   expect(silent.requests).toHaveLength(2)
 })
 
-test('reports a timeout without the path of the URL, which may hold a secret', async () => {
+test('a webhook reports a timeout without the path of the URL, which may contain a secret', async () => {
   const { ask, host } = await hooked('pre-rollout', 'timeout: 50ms', [-1])
   expect(await ask('pre-rollout')).toMatchObject({
     state: 'fail',
@@ -100,7 +100,7 @@ test('reports a timeout without the path of the URL, which may hold a secret', a
   })
 })
 
-test('adds what happened to the metadata of an event, as Flagger does', async () => {
+test('a webhook adds the event to its metadata, as Flagger does', async () => {
   const { tell, requests } = await hooked('event', 'metadata: { team: shop }', [200])
   void tell('event', 'weight: v1 75, v2 25')
   await vi.waitFor(() => expect(requests).toHaveLength(1))
@@ -112,7 +112,7 @@ test('adds what happened to the metadata of an event, as Flagger does', async ()
   })
 })
 
-test('only notes a message that a hook does not accept', async () => {
+test('a webhook that rejects a message only causes a log line', async () => {
   const { tell, notes } = await hooked('post-rollout', '', [500, 'broken'])
   void tell('post-rollout', 'promoted')
   await vi.waitFor(() =>
@@ -120,7 +120,7 @@ test('only notes a message that a hook does not accept', async () => {
   )
 })
 
-test('needs all hooks to confirm a gate, but only one to roll back', async () => {
+test('a gate passes when all webhooks confirm, and a rollback needs only one', async () => {
   const { address } = await serve(({ url }, response) => response.writeHead(url === '/yes' ? 200 : 404).end())
   const plan = planOf(
     `webhooks: { a: { type: confirm-promotion, url: '${address}/yes' }, b: { type: confirm-promotion, url: '${address}/no' }, c: { type: rollback, url: '${address}/no' }, d: { type: rollback, url: '${address}/yes' } }`,

@@ -1,4 +1,4 @@
-// A cluster that keeps one Lease: what the tests of who holds a promotion start from.
+// A fake cluster with one Lease, for the tests of who owns a promotion.
 import { ApiError, type Cluster, type PatchOperation } from '../../../../src/cluster/client.ts'
 import type { KubeObject, Lease, VirtualService } from '../../../../src/cluster/objects.ts'
 import { clusterWith, to, virtualService } from '../../fixtures.ts'
@@ -31,9 +31,9 @@ export class FakeLeaseCluster {
   lease: Lease | undefined
   /** Every call, as `verb Kind`. */
   readonly calls: string[] = []
-  /** Runs before each call; may change the Lease as someone else would, or answer with the call's error. */
+  /** Runs before each call. It may change the Lease as someone else would, or return an error for the call. */
   before: (verb: string, kind: string) => Error | undefined = () => undefined
-  /** Objects other than the Lease that can be read and patched, one of a kind. */
+  /** The objects besides the Lease, one of each kind. */
   others: Partial<Record<string, KubeObject>> = {}
   readonly created: KubeObject[] = []
   private version = 1
@@ -65,7 +65,7 @@ export class FakeLeaseCluster {
       }),
   })
 
-  /** A write that anyone may do. */
+  /** A write by anyone. */
   patch(operations: readonly PatchOperation[]): Lease {
     if (!this.lease) throw new ApiError(404, 'leases "mesh-canary-backend" not found')
     try {
@@ -86,7 +86,7 @@ export class FakeLeaseCluster {
     }
   }
 
-  /** The holder renews it. */
+  /** The holder renews the Lease. */
   renew(time = 'a moment ago'): void {
     this.patch([{ op: 'add', path: '/spec/renewTime', value: `${time}, ${this.version}` }])
   }
@@ -119,7 +119,7 @@ export class FakeLeaseCluster {
   }
 }
 
-/** With a VirtualService besides the Lease, in which the canary has the weight 25. */
+/** A Lease and a VirtualService in which the canary has the weight 25. */
 export class FakeNamespace extends FakeLeaseCluster {
   constructor(lease?: Lease) {
     super(lease)

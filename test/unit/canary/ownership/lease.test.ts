@@ -109,7 +109,7 @@ describe('a run that wants the Lease', () => {
   })
 
   test.each(['2000-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z'])(
-    'takes a Lease that is not renewed, by the clock of this machine, though its renewTime is %s',
+    'takes a Lease that is not renewed, by the clock of this machine, even if its renewTime is %s',
     async (renewTime) => {
       const cluster = new FakeLeaseCluster(
         leaseHeldBy('run 6 (deadbeef)', {
@@ -132,7 +132,7 @@ describe('a run that wants the Lease', () => {
     expect(clock.time).toBe(25_000 + 30_000)
   })
 
-  test('gets it alone when two runs want it at once', async () => {
+  test('gets it alone when two runs want it at the same time', async () => {
     const cluster = new FakeLeaseCluster()
     const [first, second] = await Promise.allSettled([
       claimLease(cluster.api, wanting({ run: 'run 7' })),
@@ -143,7 +143,7 @@ describe('a run that wants the Lease', () => {
     expect(cluster.holder).toMatch(/^run 7/)
   })
 
-  test('waits for a run that took it at the same moment', async () => {
+  test('waits for a run that takes it at the same time', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy(''))
     cluster.before = (verb) => (
       verb === 'patch' && cluster.holder === '' && cluster.heldBy('run 8 (deadbeef)'), undefined
@@ -311,7 +311,7 @@ describe('seizing the Lease', () => {
   const seize = (cluster: FakeLeaseCluster) =>
     seizeLease(cluster.api, 'shop', 'backend', 'run 8 (rollback)', 'run 8 returned all traffic to stable')
 
-  test('takes it from the run that holds it, and tells that run why', async () => {
+  test('takes it from the run that holds it, and writes the reason for that run', async () => {
     const { cluster, mine } = await claimed()
     await mine.renew(saved)
     expect((await seize(cluster))?.spec?.holderIdentity).toBe('run 8 (rollback)')

@@ -123,7 +123,7 @@ describe('the hash of a template', () => {
     expect(hash(b)).not.toBe(hash(a))
   })
 
-  test('is that of the images of the pods when there is no workload, whatever their number and order', () => {
+  test('is the one of the images of the pods when there is no workload, whatever their number and order', () => {
     const running = (...images: string[]) =>
       images.map((image) => pod({ spec: { containers: [{ name: 'app', image }] } }))
     expect(templateHash([], running('b:1', 'a:1', 'b:1'))).toBe(templateHash([], running('a:1', 'b:1')))
@@ -131,7 +131,7 @@ describe('the hash of a template', () => {
   })
 })
 
-test('finds the workloads whose pods get the labels of a version', () => {
+test('matchingWorkloads finds the workloads whose pods get the labels of a version', () => {
   const of = (name: string, labels?: Record<string, string>) =>
     made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
   const all = [

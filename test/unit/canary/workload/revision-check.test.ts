@@ -167,7 +167,7 @@ describe('a canary whose controller is neither a Deployment nor a StatefulSet', 
     ])
   })
 
-  test('is the version of its first pods when these come late', () => {
+  test('is the version of its first pods even if they appear late', () => {
     expect(
       faults(
         { workloads: [], pods: [] },
