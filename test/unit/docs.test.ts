@@ -35,15 +35,15 @@ test.each(
     .concat(examples.map((file) => [file, readFileSync(file, 'utf8')])),
 )('the workflow %s passes only inputs that the action accepts', (_, text) => {
   const steps = Object.values((load(text) as Workflow).jobs).flatMap((job) => job.steps)
-  expect(accepted(steps)).toBeGreaterThan(0)
+  expect(loadSteps(steps)).toBeGreaterThan(0)
 })
 
 test.each(ofKind('steps'))('the steps %s pass only inputs that the action accepts', (_, { text }) => {
-  expect(accepted(load(text) as Step[])).toBeGreaterThan(0)
+  expect(loadSteps(load(text) as Step[])).toBeGreaterThan(0)
 })
 
 /** Loads the inputs of each step that uses this action, and returns the number of these steps. */
-function accepted(steps: Step[]): number {
+function loadSteps(steps: Step[]): number {
   const ours = steps.filter(({ uses }) => uses === './')
   for (const { with: inputs = {} } of ours)
     loadConfig(

@@ -21,14 +21,14 @@ const intents = [
 
 /** The last state that the run saved. */
 function saved(canary: string, steps: (parts: ReturnType<typeof recordPostState>) => void): PostState {
-  let kept: PostState = {}
+  let lastSaved: PostState = {}
   steps(
     recordPostState(
       configOf(`{ context: here, canary: { service: backend, ${canary} } }`),
-      (now) => (kept = { ...now }),
+      (now) => (lastSaved = { ...now }),
     ),
   )
-  return kept
+  return lastSaved
 }
 
 describe('the state for the post step', () => {

@@ -13,11 +13,11 @@ vi.mock('../../../src/cluster/watch.ts', () => ({
 }))
 
 function deployment(image: string, replicas = 1): Workload {
-  const made = workload('Deployment', 'backend-v2', {}, { replicas })
+  const created = workload('Deployment', 'backend-v2', {}, { replicas })
   return {
-    ...made,
+    ...created,
     spec: {
-      ...made.spec,
+      ...created.spec,
       template: {
         metadata: { labels: { app: 'backend', version: 'v2' } },
         spec: { containers: [{ name: 'app', image }] },
@@ -269,9 +269,9 @@ describe('proxies that do not follow weight 0', () => {
 describe('an API server that refuses writes for a while', () => {
   test('delays a weight, and the promotion continues', async () => {
     const cluster = new FakeCluster()
-    let away = 0
+    let failedWrites = 0
     cluster.before = (verb, what) =>
-      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && away++ < 8
+      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && failedWrites++ < 8
         ? new ApiError(503, 'busy')
         : undefined
     expect((await cluster.promote()).verdict).toBe('promoted')
@@ -282,9 +282,9 @@ describe('an API server that refuses writes for a while', () => {
   test('delays a rollback', async () => {
     const cluster = new FakeCluster()
     cluster.failureShare = 1
-    let away = 0
+    let failedWrites = 0
     cluster.before = (verb, what) =>
-      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && away++ < 8
+      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && failedWrites++ < 8
         ? new ApiError(500, 'failed calling webhook')
         : undefined
     expect(await cluster.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0 })

@@ -69,7 +69,7 @@ function serving(until: number): void {
   namespace.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
   Object.assign(namespace.api, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
 }
-const stillThere =
+const undrainedError =
   /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
 
 describe('the post step of a run that died while it held the Lease', () => {
@@ -148,7 +148,7 @@ describe('the post step checks that the canary drains, and', () => {
 
   test('fails when it does not drain within the progressDeadline, after it has released the Lease', async () => {
     serving(Infinity)
-    await expect(namespace.recover()).rejects.toThrow(stillThere)
+    await expect(namespace.recover()).rejects.toThrow(undrainedError)
     expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
@@ -209,7 +209,7 @@ describe('the post step has nothing to do', () => {
 })
 
 describe('the stage rollback', () => {
-  const back = () => forceRollback(namespace.api, split, 'run 9')
+  const rollback = () => forceRollback(namespace.api, split, 'run 9')
 
   test('takes the Lease from a running promotion before it writes, and deletes it afterwards', async () => {
     let holder: string | undefined
@@ -217,7 +217,7 @@ describe('the stage rollback', () => {
       if (verb === 'patch' && kind === 'VirtualService') holder = namespace.holder
       return undefined
     }
-    expect(await back()).toBe(true)
+    expect(await rollback()).toBe(true)
     expect([holder, namespace.weight, namespace.lease]).toEqual(['run 9 (rollback)', 0, undefined])
   })
 
@@ -227,26 +227,26 @@ describe('the stage rollback', () => {
       if (verb === 'patch' && kind === 'VirtualService') reason = namespace.annotations[endedAnnotation]
       return undefined
     }
-    await back()
+    await rollback()
     expect(reason).toBe('run 9 returned all traffic to stable (stage rollback)')
   })
 
   test('moves the weights when no promotion is under way', async () => {
     namespace.lease = undefined
-    expect(await back()).toBe(true)
+    expect(await rollback()).toBe(true)
     expect([namespace.weight, namespace.removed]).toEqual([0, []])
   })
 
   test('reports that nothing was written when stable has all traffic', async () => {
     namespace.others['VirtualService'] = before
-    expect(await back()).toBe(false)
+    expect(await rollback()).toBe(false)
     expect(namespace.lease).toBeUndefined()
   })
 
   test('keeps the Lease that it took when the routes cannot be written, so that no run continues', async () => {
     namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
-    await expect(back()).rejects.toThrow('failed calling webhook')
+    await expect(rollback()).rejects.toThrow('failed calling webhook')
     expect(namespace.holder).toBe('run 9 (rollback)')
   })
 })

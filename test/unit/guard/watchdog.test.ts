@@ -136,10 +136,10 @@ describe('a guard whose run stops renewing', () => {
   test('reports the rollback in the Lease, in an event and in its log', async () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
-    const said =
+    const events =
       'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard returned all traffic of backend to v1'
     expect(namespace.lease).toMatchObject({
-      metadata: { annotations: { [endedAnnotation]: said } },
+      metadata: { annotations: { [endedAnnotation]: events } },
       spec: { holderIdentity: '' },
     })
     expect(namespace.created).toMatchObject([
@@ -148,7 +148,7 @@ describe('a guard whose run stops renewing', () => {
         metadata: { namespace: 'shop' },
         type: 'Warning',
         reason: 'CanaryPutBack',
-        message: said,
+        message: events,
         involvedObject: { kind: 'Service', namespace: 'shop', name: 'backend' },
         source: { component: 'mesh-canary-guard' },
         count: 1,
@@ -156,7 +156,7 @@ describe('a guard whose run stops renewing', () => {
     ])
     expect(namespace.lines).toEqual([
       `${identity} did not renew its Lease for 30 s: rolling all traffic of backend back to stable`,
-      `${said} (1 object written)`,
+      `${events} (1 object written)`,
     ])
   })
 

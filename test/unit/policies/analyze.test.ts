@@ -92,8 +92,8 @@ describe('analyze', () => {
 
   test('passes the cluster and the planned objects without the deleted ones, and leaves no file behind', async () => {
     const tempDir = tempFolder()
-    const kept = join(tempFolder(), 'kept.yaml')
-    const echo = standIn(`cp "$2" ${kept}; shift 2; printf '[{"code":"X","level":"Error","message":"%s"}]' "$*"`)
+    const written = join(tempFolder(), 'kept.yaml')
+    const echo = standIn(`cp "$2" ${written}; shift 2; printf '[{"code":"X","level":"Error","message":"%s"}]' "$*"`)
     const sidecar = policy('Sidecar', 'default', { egress: [] }, { labels: { a: 'b' }, uid: 'u' })
     const { errors } = await analyze(
       [
@@ -107,7 +107,7 @@ describe('analyze', () => {
     )
     expect(errors).toEqual(['X: --use-kube -n shop -o json --context kind'])
     expect(readdirSync(tempDir)).toEqual([])
-    expect(loadAll(readFileSync(kept, 'utf8'))).toEqual([
+    expect(loadAll(readFileSync(written, 'utf8'))).toEqual([
       route(['v1', 100]),
       rule('v1'),
       { ...policy('Sidecar', 'default', { workloadSelector: { labels: { 'mesh-canary.io/analyze': 'nobody' } } }) },

@@ -24,7 +24,10 @@ const inMesh = { parentRefs: [{ kind: 'Service', group: '', name: 'web', namespa
 type Lists = { routes?: KubeObject[] | number; own?: KubeObject[] | number; virtualServices?: KubeObject[] }
 
 /** `routes`: the list in all namespaces. `own`: the list in our namespace. A number is the status of a list that fails. */
-function claimed(objects: KubeObject[], { routes = [], own = [], virtualServices = [] }: Lists): Promise<string[]> {
+function conflictWarnings(
+  objects: KubeObject[],
+  { routes = [], own = [], virtualServices = [] }: Lists,
+): Promise<string[]> {
   const list = (kind: string, namespace?: string) => {
     const found = kind === 'VirtualService' ? virtualServices : namespace === undefined ? routes : own
     return typeof found === 'number' ? Promise.reject(new ApiError(found, '')) : Promise.resolve(found)
@@ -38,7 +41,7 @@ const service = virtualService('web', { hosts: ['web.shop.svc.cluster.local'] },
 describe('the warning about an HTTPRoute of somebody else for our host', () => {
   test('appears when both are for one gateway', async () => {
     expect(
-      await claimed([service, exposed], {
+      await conflictWarnings([service, exposed], {
         routes: [route('theirs', { ...atGateway, hostnames: ['a.test', 'shop.test'] })],
       }),
     ).toEqual([
@@ -47,7 +50,7 @@ describe('the warning about an HTTPRoute of somebody else for our host', () => {
   })
 
   test('appears when both are for the mesh', async () => {
-    expect(await claimed([service, exposed], { routes: [route('theirs', inMesh)] })).toEqual([
+    expect(await conflictWarnings([service, exposed], { routes: [route('theirs', inMesh)] })).toEqual([
       'policies: the HTTPRoute other/theirs, which mesh-canary does not manage, claims the host web.shop.svc.cluster.local of the VirtualService shop/web too: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect; keep one of them',
     ])
   })
@@ -64,13 +67,13 @@ describe('the warning about an HTTPRoute of somebody else for our host', () => {
       route('ours', { ...atGateway, hostnames: ['shop.test'] }, ours),
     ],
   ])('%s', async (_, theirs) => {
-    expect(await claimed([service, exposed], { routes: [theirs] })).toEqual([])
+    expect(await conflictWarnings([service, exposed], { routes: [theirs] })).toEqual([])
   })
 })
 
 test('a VirtualService of somebody else with the host of our HTTPRoute causes a warning', async () => {
   const theirs = virtualService('theirs', { hosts: ['shop.test'], gateways: ['mesh', 'infra/edge'] })
-  const [warning, ...more] = await claimed([route('web', { ...atGateway, hostnames: ['shop.test'] }, ours)], {
+  const [warning, ...more] = await conflictWarnings([route('web', { ...atGateway, hostnames: ['shop.test'] }, ours)], {
     virtualServices: [theirs],
   })
   expect(warning).toContain(
@@ -87,13 +90,15 @@ describe('the warning about a VirtualService in another namespace for our host',
   const host = 'web.shop.svc.cluster.local'
 
   test('appears for one inside the mesh', async () => {
-    expect(await claimed([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] })).toEqual([
+    expect(
+      await conflictWarnings([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] }),
+    ).toEqual([
       `policies: the VirtualService platform/theirs, which mesh-canary does not manage, claims the host ${host} of the VirtualService shop/web too: inside the mesh Istio follows the older of the two; keep one of them`,
     ])
   })
   test('appears for one that is exported to our namespace', async () =>
     expect(
-      await claimed([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] }),
+      await conflictWarnings([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] }),
     ).toHaveLength(1))
 
   test.each<[string, KubeObject]>([
@@ -112,18 +117,18 @@ describe('the warning about a VirtualService in another namespace for our host',
       virtualService('theirs', { hosts: [host] }),
     ],
   ])('%s', async (_, theirs) => {
-    expect(await claimed([service, exposed], { virtualServices: [theirs] })).toEqual([])
+    expect(await conflictWarnings([service, exposed], { virtualServices: [theirs] })).toEqual([])
   })
 })
 
 describe('a list that fails', () => {
   const theirs = route('theirs', { ...atGateway, hostnames: ['shop.test'] })
   test('in all namespaces is repeated in our namespace', async () =>
-    expect(await claimed([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
+    expect(await conflictWarnings([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
   test('in our namespace too causes no warning', async () =>
-    expect(await claimed([exposed], { routes: 403, own: 403 })).toEqual([]))
+    expect(await conflictWarnings([exposed], { routes: 403, own: 403 })).toEqual([]))
   test('because the cluster has no Gateway API counts as empty', async () =>
-    expect(await claimed([exposed], { routes: 404, own: [theirs] })).toEqual([]))
+    expect(await conflictWarnings([exposed], { routes: 404, own: [theirs] })).toEqual([]))
   test('for another reason is an error', async () =>
-    expect(claimed([exposed], { routes: 500 })).rejects.toBeInstanceOf(ApiError))
+    expect(conflictWarnings([exposed], { routes: 500 })).rejects.toBeInstanceOf(ApiError))
 })

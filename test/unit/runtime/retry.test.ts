@@ -91,21 +91,21 @@ test('a back-off doubles from zero up to its maximum', () => {
 
 test('polling ends with the first sufficient result', async () => {
   const clock = testClock()
-  let looks = 0
-  const seen = await poll(
-    () => Promise.resolve(++looks),
+  let polls = 0
+  const result = await poll(
+    () => Promise.resolve(++polls),
     (n) => n === 3,
     { limitMs: 10_000, intervalMs: 500, clock },
   )
-  expect([seen, clock.slept]).toEqual([3, [500, 500]])
+  expect([result, clock.slept]).toEqual([3, [500, 500]])
 })
 
 test('polling returns the last result when the time is over, and polls once when it has no time', async () => {
   const clock = testClock()
-  let looks = 0
-  const look = () => Promise.resolve(++looks)
-  expect(await poll(look, () => false, { limitMs: 1_000, intervalMs: 500, clock })).toBe(3)
-  expect(await poll(look, () => false, { limitMs: 0, intervalMs: 500, clock })).toBe(4)
+  let polls = 0
+  const nextResult = () => Promise.resolve(++polls)
+  expect(await poll(nextResult, () => false, { limitMs: 1_000, intervalMs: 500, clock })).toBe(3)
+  expect(await poll(nextResult, () => false, { limitMs: 0, intervalMs: 500, clock })).toBe(4)
 })
 
 test('polling rejects with the reason of a signal that aborts', async () => {

@@ -93,10 +93,10 @@ async function mirror(bytes: Buffer) {
 /** Obtains the tool on a fresh runner: the tool cache is empty, and the temporary folder is that of all tests. */
 async function onFreshRunner(address: string, more: Partial<Options> = {}) {
   vi.stubEnv('RUNNER_TOOL_CACHE', tempFolder())
-  const told: string[] = []
+  const logged: string[] = []
   const tell = {
-    info: (line: string) => void told.push(line),
-    warning: (line: string) => void told.push(`warning: ${line}`),
+    info: (line: string) => void logged.push(line),
+    warning: (line: string) => void logged.push(`warning: ${line}`),
   }
   const { from, cacheHit } = await obtain(istioctlTool, version, {
     mirror: address,
@@ -106,16 +106,16 @@ async function onFreshRunner(address: string, more: Partial<Options> = {}) {
     tell,
     ...more,
   })
-  return { from, cacheHit, told }
+  return { from, cacheHit, logged }
 }
 
 test('the second runner downloads only the checksum', async () => {
   const { entries } = await cacheService()
   const bytes = archive()
   const { address, downloads } = await mirror(bytes)
-  expect(await onFreshRunner(address)).toEqual({ from: 'download', cacheHit: false, told: [] })
+  expect(await onFreshRunner(address)).toEqual({ from: 'download', cacheHit: false, logged: [] })
   expect([...entries.keys()]).toEqual([keyOf(bytes)])
-  expect(await onFreshRunner(address)).toEqual({ from: 'cache', cacheHit: true, told: [] })
+  expect(await onFreshRunner(address)).toEqual({ from: 'cache', cacheHit: true, logged: [] })
   expect(downloads()).toBe(1)
   // The progress lines of the library do not belong in the log.
   expect(printed.replace(/^::debug::.*\n/gm, '')).toBe('')
@@ -130,10 +130,10 @@ test('obtain reports a manipulated entry, ignores it and downloads the release',
   writeFileSync(place, evil)
   await saveCache([place], keyOf(bytes))
   const { address, downloads } = await mirror(bytes)
-  const { from, told } = await onFreshRunner(address)
+  const { from, logged } = await onFreshRunner(address)
   expect(from).toBe('download')
   expect(downloads()).toBe(1)
-  expect(told[0]).toBe(
+  expect(logged[0]).toBe(
     `warning: cache: ignoring the entry ${keyOf(bytes)} of the cache between runs: its file has the sha256 ${sha256(evil)}, expected ${sha256(bytes)}; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
   )
 })
@@ -149,20 +149,20 @@ test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
     const { setTimeout } = globalThis
     vi.stubGlobal('setTimeout', (callback: () => void, ms: number) => setTimeout(callback, ms / 100))
     await cacheService(fail)
-    const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
+    const { from, logged } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
     expect(from).toBe('download')
-    expect(told).toHaveLength(2)
-    expect(told[0]).toMatch(/^cannot read the cache between runs, continuing without it: /)
-    expect(told[1]).toMatch(/^cannot write to the cache between runs, continuing without it: /)
-    for (const line of told) expect(line).toMatch(complaint)
+    expect(logged).toHaveLength(2)
+    expect(logged[0]).toMatch(/^cannot read the cache between runs, continuing without it: /)
+    expect(logged[1]).toMatch(/^cannot write to the cache between runs, continuing without it: /)
+    for (const line of logged) expect(line).toMatch(complaint)
     expect(printed).not.toMatch(/::(warning|error)/)
   },
 )
 
 test('obtain waits half of its time for a cache service that does not answer, and continues without it', async () => {
   await cacheService(() => undefined)
-  const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
-  expect([from, told[0]]).toEqual([
+  const { from, logged } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
+  expect([from, logged[0]]).toEqual([
     'download',
     'cannot read the cache between runs, continuing without it: the cache service timed out after 2 s',
   ])
@@ -183,7 +183,7 @@ test.each<[string, Record<string, string>, Partial<Options>]>([
   expect(await onFreshRunner((await mirror(archive())).address, more)).toEqual({
     from: 'download',
     cacheHit: false,
-    told: [],
+    logged: [],
   })
   expect(entries.size).toBe(0)
 })

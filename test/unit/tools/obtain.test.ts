@@ -71,7 +71,7 @@ function mirror(
   })
 }
 
-async function refused(address: string, more: Partial<Options> = {}, wanted = version): Promise<string> {
+async function errorOf(address: string, more: Partial<Options> = {}, wanted = version): Promise<string> {
   const error: unknown = await obtain(address, more, wanted).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
   // The next run must not find a rejected file in the tool cache.
@@ -139,7 +139,7 @@ test('obtain does not unpack a file that does not match its checksum, and names 
   const bytes = archive()
   const wrong = 'a'.repeat(64)
   const { address } = await mirror(bytes, { sum: `${wrong} ${asset}\n` })
-  const message = await refused(address)
+  const message = await errorOf(address)
   for (const word of [
     'istio.mirror',
     `${address}/istio/${version}/${asset}`,
@@ -153,7 +153,7 @@ test('obtain does not unpack a file that does not match its checksum, and names 
 test('obtain rejects a file that the server cut short, because its checksum differs', async () => {
   const bytes = archive()
   const { address } = await mirror(bytes, { file: (response) => response.end(bytes.subarray(0, 20)) })
-  expect(await refused(address)).toContain(
+  expect(await errorOf(address)).toContain(
     `its checksum file says ${sha256(bytes)}, the file has ${sha256(bytes.subarray(0, 20))}`,
   )
 })
@@ -163,19 +163,19 @@ test.each([
   ['an HTML page', '<!doctype html>\n<title>Log in</title>', 'holds "<!doctype html>'],
 ])('obtain downloads nothing when the mirror serves %s instead of the checksum', async (_, sum, message) => {
   const { address, requests } = await mirror(archive(), { sum })
-  expect(await refused(address)).toContain(message)
+  expect(await errorOf(address)).toContain(message)
   expect(downloads(requests)).toEqual([])
 })
 
 test('obtain rejects a mirror that has the file but no checksum', async () => {
   const { address } = await mirror(archive(), { sum: 404 })
-  expect(await refused(address)).toContain(`${asset}.sha256 answers 404`)
+  expect(await errorOf(address)).toContain(`${asset}.sha256 answers 404`)
 })
 
 test('obtain verifies against the given checksum and does not request the published one', async () => {
   const bytes = archive()
   const { address, requests } = await mirror(bytes, { sum: 404 })
-  expect(await refused(address, { sha256: 'b'.repeat(64) })).toContain(
+  expect(await errorOf(address, { sha256: 'b'.repeat(64) })).toContain(
     `\`istio.sha256\` says ${'b'.repeat(64)}, the file has ${sha256(bytes)}`,
   )
   expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('download')
@@ -187,7 +187,7 @@ test('obtain verifies against the given checksum and does not request the publis
 
 test('obtain reports a version that does not exist, with its address and what to check', async () => {
   const { address, requests } = await serve((_, response) => response.writeHead(404).end())
-  const message = await refused(address, {}, '9.9.9')
+  const message = await errorOf(address, {}, '9.9.9')
   for (const word of [
     'istio.version: 9.9.9 not found',
     `${address}/istio/9.9.9/`,
@@ -205,7 +205,7 @@ test.each<[string, Answer, string, number]>([
   ['that closes the connection before the first byte', (response) => response.destroy(), 'ECONNRESET', 4],
 ])('obtain reports a server %s, with the address and the reason', async (_, file, reason, times) => {
   const { address, requests } = await mirror(archive(), { file })
-  const message = await refused(address)
+  const message = await errorOf(address)
   for (const word of [
     'istio.mirror',
     `${address}/istio/${version}/${asset}`,
@@ -218,7 +218,7 @@ test.each<[string, Answer, string, number]>([
 })
 
 test('obtain reports a server that refuses connections', async () => {
-  expect(await refused('http://127.0.0.1:1')).toMatch(/cannot download http:\S+ \(ECONNREFUSED\)/)
+  expect(await errorOf('http://127.0.0.1:1')).toMatch(/cannot download http:\S+ \(ECONNREFUSED\)/)
 })
 
 test.each([500, 502, 503, 429])('obtain retries a second time when a server answers %d twice', async (status) => {
@@ -320,7 +320,7 @@ test('obtain reports a mirror that is too slow, with the bytes received', async 
   const { address } = await mirror(bytes, {
     file: (response) => response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 200_000)),
   })
-  const message = await refused(address, { limitMs: 500 })
+  const message = await errorOf(address, { limitMs: 500 })
   expect(message).toMatch(
     /^istio.mirror: the download from http:\S+\/istio timed out after 0.5 s \(`limits.download`; 0\.2 of 0\.\d MB received\); /,
   )
@@ -334,7 +334,7 @@ test('obtain waits as long as a busy server asks, unless that is too long', asyn
     (response) =>
       ++calls === 1 ? response.writeHead(429, { 'retry-after': String(seconds) }).end() : response.end(bytes)
   const patient = await mirror(bytes, { file: busy(3600) })
-  expect(await refused(patient.address)).toContain('HTTP 429')
+  expect(await errorOf(patient.address)).toContain('HTTP 429')
   expect(calls).toBe(1)
   calls = 0
   const short = await mirror(bytes, { file: busy(1) })
@@ -383,7 +383,7 @@ describe('a redirect', () => {
     const { address, requests } = await mirror(archive(), {
       file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end(),
     })
-    expect(await refused(address)).toContain('redirects more than 5 times')
+    expect(await errorOf(address)).toContain('redirects more than 5 times')
     expect(downloads(requests)).toHaveLength(6)
   })
 
@@ -421,7 +421,7 @@ describe('a redirect', () => {
     await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void secure.close())
     const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
-    expect(await refused(from)).toContain(
+    expect(await errorOf(from)).toContain(
       `redirects from https to ${address}/istio/${version}/${asset}.sha256, where anybody on the way could change the file; the redirect was not followed`,
     )
     expect(requests).toEqual([])
@@ -432,12 +432,12 @@ describe('a redirect', () => {
     ['without a host', 'http://'],
   ])('%s is not followed', async (_, location) => {
     const { address } = await mirror(archive(), { file: (response) => response.writeHead(302, { location }).end() })
-    expect(await refused(address)).toContain(`redirects to ${location}, which is no http or https address`)
+    expect(await errorOf(address)).toContain(`redirects to ${location}, which is no http or https address`)
   })
 
   test('never shows the password of the mirror in an error', async () => {
     const { address } = await mirror(archive(), { file: (response) => response.writeHead(500).end() })
-    expect(await refused(address.replace('://', '://me:s3cret@'))).not.toContain('s3cret')
+    expect(await errorOf(address.replace('://', '://me:s3cret@'))).not.toContain('s3cret')
   })
 })
 

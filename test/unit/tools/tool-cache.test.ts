@@ -30,21 +30,21 @@ const { path } = await installTool(istioctlTool, '${version}', 'a'.repeat(64), n
 console.log(execFileSync(path).toString().trim())
 `
 
-async function said(): Promise<string> {
+async function installAndRun(): Promise<string> {
   const { stdout } = await exec(process.execPath, ['--input-type=module-typescript', '-e', job], { env: process.env })
   return stdout.trim().split('\n').at(-1)!
 }
 
 test('jobs that install the same tool at the same time each get a complete binary', async () => {
-  expect(await Promise.all(Array.from({ length: 4 }, said))).toEqual(Array(4).fill('whole'))
+  expect(await Promise.all(Array.from({ length: 4 }, installAndRun))).toEqual(Array(4).fill('whole'))
   // No lock and no draft remains.
   expect(readdirSync(join(cache, 'istioctl'))).toEqual([version])
 })
 
 test('a job replaces a changed entry while other jobs find or replace it', async () => {
-  await said()
+  await installAndRun()
   writeFileSync(join(cache, 'istioctl', version, process.arch, 'istioctl'), '#!/bin/sh\necho changed\n')
-  expect(await Promise.all(Array.from({ length: 3 }, said))).toEqual(Array(3).fill('whole'))
+  expect(await Promise.all(Array.from({ length: 3 }, installAndRun))).toEqual(Array(3).fill('whole'))
 })
 
 describe('a lock', () => {
@@ -85,7 +85,7 @@ describe('a lock', () => {
 })
 
 test('the tool cache stores the checksum of a binary beside it', async () => {
-  await said()
+  await installAndRun()
   const record = readFileSync(join(cache, 'istioctl', version, process.arch, '.istioctl.json'), 'utf8')
   expect(JSON.parse(record)).toEqual({
     binary: expect.stringMatching(/^[0-9a-f]{64}$/) as string,

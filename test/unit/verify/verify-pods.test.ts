@@ -4,7 +4,7 @@ import { verifyPods } from '../../../src/verify/verify-pods.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 type Objects = { pods?: Pod[]; workloads?: Workload[]; events?: object[] }
-const refused = {
+const failedCreate = {
   kind: 'Event',
   involvedObject: { kind: 'ReplicaSet', name: 'backend-5d9f' },
   message: 'failed calling webhook',
@@ -29,7 +29,7 @@ function rowsOf({ pods = [], workloads = [], events = [] }: Objects, isJudged: (
 
 describe('the pod table', () => {
   test('shows a workload without pods in a row of its own, with the event of its controller', async () => {
-    expect(await rowsOf({ workloads: [workload('Deployment', 'backend')], events: [refused] })).toEqual([
+    expect(await rowsOf({ workloads: [workload('Deployment', 'backend')], events: [failedCreate] })).toEqual([
       {
         name: 'Deployment/backend',
         ready: '0/1',

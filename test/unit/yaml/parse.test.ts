@@ -252,11 +252,11 @@ describe('YAML aliases', () => {
 })
 
 describe('a text of several documents', () => {
-  const seen = (text: string) =>
+  const documents = (text: string) =>
     parseAll(text).map((each) => (each instanceof YamlError ? each.message : [each.line, each.value]))
 
   test('gives the line of the content of each document', () => {
-    expect(seen('# x\n---\na: 1\n---\n\n# y\n- b\n--- c\n---\n...\nd: 1\n')).toEqual([
+    expect(documents('# x\n---\na: 1\n---\n\n# y\n- b\n--- c\n---\n...\nd: 1\n')).toEqual([
       [3, { a: 1 }],
       [7, ['b']],
       [8, 'c'],
@@ -266,12 +266,12 @@ describe('a text of several documents', () => {
   })
 
   test('has no documents when it is empty', () => {
-    expect(seen('')).toEqual([])
-    expect(seen('# x\n')).toEqual([])
+    expect(documents('')).toEqual([])
+    expect(documents('# x\n')).toEqual([])
   })
 
   test('reports the error of each document and reads the others', () => {
-    expect(seen('a: [\n---\nb: 1\n---\nc: 1\nc: 2\n---\nd: *x\n---\ne: 1\n')).toEqual([
+    expect(documents('a: [\n---\nb: 1\n---\nc: 1\nc: 2\n---\nd: *x\n---\ne: 1\n')).toEqual([
       expect.stringMatching(/^line 2: a quote or bracket is not closed|^line 2: a `\[`/),
       [3, { b: 1 }],
       expect.stringMatching(/^line 6: map keys must be unique/),
@@ -281,14 +281,14 @@ describe('a text of several documents', () => {
   })
 
   test('may have Windows line ends and directives', () => {
-    expect(seen('%YAML 1.2\r\n---\r\na: 1\r\n...\r\n%YAML 1.2\r\n---\r\nb: 1\r\n')).toEqual([
+    expect(documents('%YAML 1.2\r\n---\r\na: 1\r\n...\r\n%YAML 1.2\r\n---\r\nb: 1\r\n')).toEqual([
       [3, { a: 1 }],
       [7, { b: 1 }],
     ])
   })
 
   test('is not split at dashes inside a value', () => {
-    expect(seen('a: |\n  ---\n  b\nc: ---d\n---e: 1\n')).toEqual([[1, { a: '---\nb\n', c: '---d', '---e': 1 }]])
+    expect(documents('a: |\n  ---\n  b\nc: ---d\n---e: 1\n')).toEqual([[1, { a: '---\nb\n', c: '---d', '---e': 1 }]])
   })
 })
 

@@ -3,8 +3,8 @@
 /** The probabilities of 0 to n failures among n requests, each of which fails with this probability. */
 export function binomial(n: number, rate: number): number[] {
   let chances = [1]
-  for (let seen = 1; seen <= n; seen++)
-    chances = Array.from({ length: seen + 1 }, (_, x) => (chances[x] ?? 0) * (1 - rate) + (chances[x - 1] ?? 0) * rate)
+  for (let index = 1; index <= n; index++)
+    chances = Array.from({ length: index + 1 }, (_, x) => (chances[x] ?? 0) * (1 - rate) + (chances[x - 1] ?? 0) * rate)
   return chances
 }
 

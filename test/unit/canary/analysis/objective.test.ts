@@ -29,9 +29,9 @@ function failedAfter(
   random: () => number,
 ): number | undefined {
   let state = test
-  for (let seen = 1; seen <= limit; seen++) {
+  for (let count = 1; count <= limit; count++) {
     state = add(state, { requests: 1, violations: random() < rate ? 1 : 0 })
-    if (decide(state, alpha) === 'fail') return seen
+    if (decide(state, alpha) === 'fail') return count
   }
   return undefined
 }
@@ -39,9 +39,9 @@ function failedAfter(
 /** The number of requests without a failure after which the canary passes. */
 function passedAfter(limit: number, alpha: number, most: number): number | undefined {
   let state = create(limit)
-  for (let seen = 1; seen <= most; seen++) {
+  for (let count = 1; count <= most; count++) {
     state = add(state, { requests: 1, violations: 0 })
-    if (decide(state, alpha) === 'pass') return seen
+    if (decide(state, alpha) === 'pass') return count
   }
   return undefined
 }
@@ -139,7 +139,7 @@ describe('a certification', () => {
     const random = randomFrom(11)
     const certified = Array.from({ length: 2_000 }, () => {
       let state = create(0.05)
-      for (let seen = 0; seen < 50; seen++) {
+      for (let count = 0; count < 50; count++) {
         state = add(state, {
           requests: 10,
           violations: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,

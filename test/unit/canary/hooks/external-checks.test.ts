@@ -72,13 +72,13 @@ test('a check runs in its own period, but no more often than the evidence is sam
 test('a check counts against the canary only after so many failures in a row', async () => {
   const { start, stop, pass, states } = checksWith('every: 10s, failures: 2', false, true, false, false, true)
   start()
-  const seen = []
+  const statesAfterEach = []
   for (let call = 0; call < 5; call++, await pass(9)) {
     await pass(1)
-    seen.push(states()[0])
+    statesAfterEach.push(states()[0])
   }
   stop()
-  expect(seen).toEqual([
+  expect(statesAfterEach).toEqual([
     ['smoke', 'undecided', 'HTTP 500 (failed 1 of 2 times in a row)'],
     ['smoke', 'pass', 'HTTP 200'],
     ['smoke', 'undecided', 'HTTP 500 (failed 1 of 2 times in a row)'],

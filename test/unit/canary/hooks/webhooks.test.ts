@@ -16,7 +16,7 @@ const status: PromotionStatus = {
 }
 
 /** Webhooks of one kind at a server that gives these answers one after the other, and repeats the last one. */
-async function hooked(
+async function webhooksWith(
   kind: string,
   more: string,
   ...answers: [status: number, body?: string, headers?: Record<string, string>][]
@@ -44,7 +44,7 @@ async function hooked(
 const bodyOf = ({ body }: ReceivedRequest) => JSON.parse(body) as Record<string, unknown>
 
 test('a webhook sends the payload of Flagger and reports the answer', async () => {
-  const { ask, requests } = await hooked('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
+  const { ask, requests } = await webhooksWith('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
   expect(await ask('confirm-rollout')).toEqual({
     name: 'gate',
     state: 'pass',
@@ -76,24 +76,24 @@ test.each<[number, string, Record<string, string>]>([
   [403, 'fail', {}],
   [500, 'fail', {}],
 ])('a webhook answers a gate once: HTTP %d means %s', async (status, state, headers) => {
-  const { ask, requests } = await hooked('pre-rollout', 'retries: 3', [status, '', headers])
+  const { ask, requests } = await webhooksWith('pre-rollout', 'retries: 3', [status, '', headers])
   expect(await ask('pre-rollout')).toMatchObject({ state, text: `HTTP ${status}` })
   expect(requests).toHaveLength(1)
 })
 
 test('a webhook that does not answer is retried up to its number of retries', async () => {
-  const answered = await hooked('pre-rollout', 'retries: 2', [0], [0], [200])
+  const answered = await webhooksWith('pre-rollout', 'retries: 2', [0], [0], [200])
   expect(await answered.ask('pre-rollout')).toMatchObject({ state: 'pass' })
-  const silent = await hooked('pre-rollout', 'retries: 1', [0])
-  expect(await silent.ask('pre-rollout')).toMatchObject({
+  const unanswered = await webhooksWith('pre-rollout', 'retries: 1', [0])
+  expect(await unanswered.ask('pre-rollout')).toMatchObject({
     state: 'fail',
-    text: expect.stringContaining(`no answer from ${silent.host}`) as string,
+    text: expect.stringContaining(`no answer from ${unanswered.host}`) as string,
   })
-  expect(silent.requests).toHaveLength(2)
+  expect(unanswered.requests).toHaveLength(2)
 })
 
 test('a webhook reports a timeout without the path of the URL, which may contain a secret', async () => {
-  const { ask, host } = await hooked('pre-rollout', 'timeout: 50ms', [-1])
+  const { ask, host } = await webhooksWith('pre-rollout', 'timeout: 50ms', [-1])
   expect(await ask('pre-rollout')).toMatchObject({
     state: 'fail',
     text: `no answer from ${host}: timed out (\`timeout\` 0.05 s)`,
@@ -101,7 +101,7 @@ test('a webhook reports a timeout without the path of the URL, which may contain
 })
 
 test('a webhook adds the event to its metadata, as Flagger does', async () => {
-  const { tell, requests } = await hooked('event', 'metadata: { team: shop }', [200])
+  const { tell, requests } = await webhooksWith('event', 'metadata: { team: shop }', [200])
   void tell('event', 'weight: v1 75, v2 25')
   await vi.waitFor(() => expect(requests).toHaveLength(1))
   expect(bodyOf(requests[0]!)['metadata']).toEqual({
@@ -113,7 +113,7 @@ test('a webhook adds the event to its metadata, as Flagger does', async () => {
 })
 
 test('a webhook that rejects a message only causes a log line', async () => {
-  const { tell, notes } = await hooked('post-rollout', '', [500, 'broken'])
+  const { tell, notes } = await webhooksWith('post-rollout', '', [500, 'broken'])
   void tell('post-rollout', 'promoted')
   await vi.waitFor(() =>
     expect(notes).toEqual(['the webhook gate (post-rollout) did not accept the message: HTTP 500: broken']),

@@ -80,9 +80,9 @@ test('the observer adds up what each version served since the last sample, and u
     d: served(99),
     e: { ...called(58), ...called(3, '503') },
   }
-  const seen = await sample()
-  expect(counts(seen)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
-  expect(seen.evidence).toMatchObject({ ready: true, complete: true })
+  const first = await sample()
+  expect(counts(first)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
+  expect(first.evidence).toMatchObject({ ready: true, complete: true })
   expect(counts(await sample())).toEqual({ canary: [0, 0], stable: [0, 0], users: [0, 0] })
 })
 
@@ -187,9 +187,9 @@ test('the observer attributes them by workload name when no label distinguishes 
     c: {},
   })
   const { sample } = await fake.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
-  const refused = (workload: string) =>
+  const rejectedCalls = (workload: string) =>
     `istio_requests_total{reporter="source",destination_service="${host}",destination_workload="${workload}",destination_version="latest",response_code="503",response_flags="UF"}`
-  fake.counters = { ...fake.counters, c: { [refused('backend-next')]: 3, [refused('backend')]: 1 } }
+  fake.counters = { ...fake.counters, c: { [rejectedCalls('backend-next')]: 3, [rejectedCalls('backend')]: 1 } }
   expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 

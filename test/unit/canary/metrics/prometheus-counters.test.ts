@@ -51,12 +51,12 @@ describe("the sidecars' counters in Prometheus", () => {
   })
 
   test('keep their last values while a scrape is missing', async () => {
-    const [, gone, back] = await read(
+    const [, missing, back] = await read(
       [sample({ pod: 'backend-1.a', code: '200' }, 90)],
       [],
       [sample({ pod: 'backend-1.a', code: '200' }, 95)],
     )
-    expect(gone!['u1']).toEqual({ [series('200')]: 90 })
+    expect(missing!['u1']).toEqual({ [series('200')]: 90 })
     expect(back!['u1']).toEqual({ [series('200')]: 95 })
   })
 
