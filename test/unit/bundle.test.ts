@@ -20,7 +20,9 @@ if (process.env['PLANT'] === 'rejection') await new Promise(() => setTimeout(() 
 if (process.env['PLANT'] === 'text') await new Promise(() => setTimeout(() => void Promise.reject('planted'), 1))
 `
 
-/** Fails in the middle of a run, after the command line has installed its own exception handler to finish the run first. */
+/**
+ * Fails in the middle of a run, after the command line has installed its own exception handler to finish the run first.
+ */
 const failureInRun = `if (process.env['PLANT'] === 'run') process.on('newListener', (name) => {
   if (name === 'uncaughtException') setTimeout(() => { throw new Error('planted') }, 1)
 })

@@ -149,7 +149,10 @@ function joined(text: string): string {
   return text.replaceAll(/['"`]\s*\+\s*['"`]/g, '')
 }
 
-/** The source with `…` for each value in its strings, inner ones first, without escaped quotes, and with split strings joined. */
+/**
+ * The source with `…` for each value in its strings, inner ones first, without escaped quotes, and with split strings
+ * joined.
+ */
 function asSaid(source: string): string {
   const text = source.replaceAll(/[`'"] \+\s+[`'"]/g, '')
   const simpler = text.replaceAll(/\$\{[^{}]*\}/g, '…').replaceAll(/…{2,}/g, '…')

@@ -140,7 +140,10 @@ export function container(name: string, more: Partial<ContainerStatus> = {}): Co
 
 type PodParts = { metadata?: Partial<Pod['metadata']>; spec?: Partial<Pod['spec']>; status?: Pod['status'] | undefined }
 
-/** A running pod `backend-1` with the application's container and a native sidecar, both ready; `parts` replace its fields. */
+/**
+ * A running pod `backend-1` with the application's container and a native sidecar, both ready; `parts` replace its
+ * fields.
+ */
 export function pod({ metadata, spec, status }: PodParts = {}): Pod {
   return {
     apiVersion: 'v1',

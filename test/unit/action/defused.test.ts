@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { defused } from '../../../src/action/github.ts'
 
-/** The commands that a runner finds in these lines: `::name::` after blanks at the start of a line, and `##[name]` anywhere. */
+/**
+ * The commands that a runner finds in these lines: `::name::` after blanks at the start of a line, and `##[name]`
+ * anywhere.
+ */
 function commandsIn(text: string): string[] {
   return text.split(/\r\n|\r|\n/).flatMap((line) => {
     const atStart = /^[\s\u0085]*::(.*?)::/.exec(line)?.[1]

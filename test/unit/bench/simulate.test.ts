@@ -91,7 +91,7 @@ describe('Argo Rollouts', () => {
   })
 })
 
-test('a service with more failures than the rule allows is measured by its own objective', () => {
+test('the simulator measures a service with more failures than the rule allows by its own objective', () => {
   expect(promoteBy(rule('threshold'), 0.9, scripted(() => 0.05).users).verdict).toBe('promoted')
   expect(promoteBy(rule('threshold'), 0.99, scripted(() => 0.05).users).verdict).toBe('rolled-back')
 })

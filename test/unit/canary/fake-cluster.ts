@@ -20,8 +20,8 @@ const defaultConfig = configOf(
 )
 
 /**
- * A cluster whose service gets 100 requests a second, split as its VirtualService says. It is a fake because the unit tests
- * check what the loop does when the cluster fails. The end-to-end tests promote on a real one.
+ * A cluster whose service gets 100 requests a second, split as its VirtualService says. It is a fake because the unit
+ * tests check what the loop does when the cluster fails. The end-to-end tests promote on a real one.
  */
 export class FakeCluster {
   readonly clock: FakeClock

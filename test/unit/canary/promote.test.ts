@@ -508,7 +508,7 @@ describe('setting the weight', () => {
       { ...virtualService([{ route: [to('v1', 95), to('v2', 5)] }]), spec: { hosts: ['frontend'] } },
     ],
     ['no route names both', virtualService([{ match: [], route: [to('v2', 100)] }, { route: [to('v1', 100)] }])],
-  ])('fails, as does reading it, when %s', async (_, object) => {
+  ])('fails, and so does reading the weight, when %s', async (_, object) => {
     const cluster = new FakeCluster()
     cluster.virtualService = object
     await expect(setWeight(cluster.api, split, 40)).rejects.toThrow(

@@ -202,7 +202,7 @@ describe('the post step has nothing to do', () => {
     }
   })
 
-  test('but fails when the Lease cannot be read', async () => {
+  test('unless the Lease cannot be read, which is an error', async () => {
     namespace.before = () => new ApiError(0, 'no answer')
     await expect(namespace.recover()).rejects.toThrow('no answer')
   })

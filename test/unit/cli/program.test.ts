@@ -225,7 +225,7 @@ describe('completion', () => {
     expect(run(['complete', '--', 'run', '--config', ''], {}, folder).out).toBe('mesh.yaml\t\n:4\n')
   })
 
-  test.each(['bash', 'zsh', 'fish', 'powershell'])('has a script for %s that asks this program', (shell) => {
+  test.each(['bash', 'zsh', 'fish', 'powershell'])('has a script for %s that calls this program', (shell) => {
     const { code, out } = run(['complete', shell])
     expect(code).toBe(0)
     expect(out).toMatch(/mesh-canary['"]? complete --|ShellCompDirective/)

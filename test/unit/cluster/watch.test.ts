@@ -1,5 +1,5 @@
-// A real HTTP server on the loopback interface stands in for an API server, because a real one does not break a watch or send
-// 410 on demand.
+// A real HTTP server on the loopback interface stands in for an API server, because a real one does not break a watch
+// or send 410 on demand.
 import type { ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { expect, onTestFinished, test, vi } from 'vitest'

@@ -48,7 +48,9 @@ function inToolCache(version: string): void {
   writeFileSync(`${folder}.complete`, '')
 }
 
-/** Eight patches each of forty minor versions, the newest one anywhere in the list, and prereleases of the next minor. */
+/**
+ * Eight patches each of forty minor versions, the newest one anywhere in the list, and prereleases of the next minor.
+ */
 const many = [
   ...Array.from({ length: 40 }, (_, minor) => Array.from({ length: 8 }, (_, patch) => `1.${minor}.${patch}`))
     .flat()

@@ -132,7 +132,10 @@ describe('desiredMesh', () => {
   })
 })
 
-/** A fake cluster with an istiod of this image and a record of its installation, because a test needs istiods of any version. */
+/**
+ * A fake cluster with an istiod of this image and a record of its installation, because a test needs istiods of any
+ * version.
+ */
 function clusterOf(image: string | undefined, record?: Record<string, string>, availableReplicas = 1) {
   const state = { image, record, applied: [] as KubeObject[] }
   const cluster = clusterWith({

@@ -1,5 +1,5 @@
-// The stages inject and retire on a fake cluster: the order of the writes when a move fails, and which control planes are
-// older. test/e2e/revisions.test.ts runs them on a real cluster.
+// The stages inject and retire on a fake cluster: the order of the writes when a move fails, and which control planes
+// are older. test/e2e/revisions.test.ts runs them on a real cluster.
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -122,8 +122,8 @@ const podOf = (app: string, revision: string) =>
   pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
 
 /**
- * A cluster in which restarted pods get the sidecar of the revision that the labels of the namespace name. The rollout of a
- * workload does not complete if `broken` names it and the revision. All writes and calls of istioctl are recorded.
+ * A cluster in which restarted pods get the sidecar of the revision that the labels of the namespace name. The rollout
+ * of a workload does not complete if `broken` names it and the revision. All writes and calls of istioctl are recorded.
  */
 function clusterWithWorkloads(
   yaml: string,

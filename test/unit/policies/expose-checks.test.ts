@@ -1,4 +1,5 @@
-// A fake cluster that can only be read: each case decides which kinds the account may not read or the server does not know.
+// A fake cluster that can only be read: each case decides which kinds the account may not read or the server does not
+// know.
 import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import { kindOf, type KubeObject } from '../../../src/cluster/objects.ts'

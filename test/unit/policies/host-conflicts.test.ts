@@ -23,7 +23,9 @@ const inMesh = { parentRefs: [{ kind: 'Service', group: '', name: 'web', namespa
 
 type Lists = { routes?: KubeObject[] | number; own?: KubeObject[] | number; virtualServices?: KubeObject[] }
 
-/** `routes`: the list in all namespaces. `own`: the list in our namespace. A number is the status of a list that fails. */
+/**
+ * `routes`: the list in all namespaces. `own`: the list in our namespace. A number is the status of a list that fails.
+ */
 function conflictWarnings(
   objects: KubeObject[],
   { routes = [], own = [], virtualServices = [] }: Lists,

@@ -1,5 +1,5 @@
-// The stages plan, policies and verify: their requests, log lines and report. A fake stands for the cluster and a script for
-// istioctl; the e2e tests run both for real.
+// The stages plan, policies and verify: their requests, log lines and report. A fake stands for the cluster and a
+// script for istioctl; the e2e tests run both for real.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,5 @@
-// A fake cluster answers the lists, because the configuration of the mesh is plain data here. test/e2e/policies.test.ts checks
-// the effect.
+// A fake cluster answers the lists, because the configuration of the mesh is plain data here. test/e2e/policies.test.ts
+// checks the effect.
 import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/client.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'

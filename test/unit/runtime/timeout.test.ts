@@ -36,7 +36,7 @@ test('a deadline creates its error when the time is over, not before', () => {
   expect(messageOf(signal)).toBe('3 MB received')
 })
 
-test('work that ignores signals is abandoned as soon as the signal aborts', async () => {
+test('a timeout abandons work that ignores signals as soon as the signal aborts', async () => {
   const never = new Promise<never>(() => undefined)
   const controller = new AbortController()
   const waiting = unlessAborted(never, controller.signal)
@@ -45,7 +45,7 @@ test('work that ignores signals is abandoned as soon as the signal aborts', asyn
   await expect(unlessAborted(never, controller.signal)).rejects.toThrow('the run was cancelled')
 })
 
-test('work that settles first decides with its result or its error', async () => {
+test('a timeout returns the result or the error of work that settles first', async () => {
   const { signal } = new AbortController()
   expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1)
   await expect(unlessAborted(Promise.reject(new Error('no')), signal)).rejects.toThrow('no')

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { interval, plausible } from '../../../src/statistics/binomial.ts'
 
-// Computed with Python's integer binomials (math.comb), independent of our code; the last two also by hand: 1 − 0.005^(1/10) and
-// its mirror image.
+// Computed with Python's integer binomials (math.comb), independent of our code; the last two also by hand: 1 −
+// 0.005^(1/10) and its mirror image.
 test.each([
   [20, 100, 0.1084, 0.3212],
   [0, 10, 0, 0.4113],

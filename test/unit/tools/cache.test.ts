@@ -1,5 +1,5 @@
-// The cache between runs. e2e/releases.test.ts uses the server of act; here a small server speaks the same protocol, because a
-// real one does not exchange an entry, fail or hang on demand.
+// The cache between runs. e2e/releases.test.ts uses the server of act; here a small server speaks the same protocol,
+// because a real one does not exchange an entry, fail or hang on demand.
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'

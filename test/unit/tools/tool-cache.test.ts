@@ -74,7 +74,7 @@ describe('a lock', () => {
     expect(await withLock(path(), never, () => Promise.resolve('taken over'))).toBe('taken over')
   })
 
-  test('of another job is awaited until the run is cancelled', async () => {
+  test('of another job makes a job wait until its run is cancelled', async () => {
     mkdirSync(path())
     const cancel = new AbortController()
     const waiting = withLock(path(), cancel.signal, () => Promise.resolve())

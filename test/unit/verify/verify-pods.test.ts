@@ -10,8 +10,10 @@ const failedCreate = {
   message: 'failed calling webhook',
 }
 
-/** The rows of the pod table, with the events that a controller writes about pods it could not create. The end-to-end tests
- * provoke real ones. */
+/**
+ * The rows of the pod table, with the events that a controller writes about pods it could not create. The end-to-end
+ * tests provoke real ones.
+ */
 function rowsOf({ pods = [], workloads = [], events = [] }: Objects, isJudged: (pod: Pod) => boolean = () => true) {
   const cluster = clusterWith({
     list: (kind: string) =>

@@ -1,5 +1,5 @@
-// The values of YAML texts, and the line and sentence of each error. The expected values are those of the package `yaml` 2.9,
-// which read the configs of users before js-yaml did.
+// The values of YAML texts, and the line and sentence of each error. The expected values are those of the package
+// `yaml` 2.9, which read the configs of users before js-yaml did.
 import { describe, expect, test } from 'vitest'
 import { YamlError } from '../../../src/yaml/faults.ts'
 import { parse, parseAll } from '../../../src/yaml/parse.ts'

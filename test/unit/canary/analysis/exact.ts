@@ -8,7 +8,9 @@ export function binomial(n: number, rate: number): number[] {
   return chances
 }
 
-/** The probabilities of 0 to `drawn` failures among requests drawn at random, when `failures` of all requests failed. */
+/**
+ * The probabilities of 0 to `drawn` failures among requests drawn at random, when `failures` of all requests failed.
+ */
 export function hypergeometric(requests: number, failures: number, drawn: number): number[] {
   const ways = (n: number, k: number) =>
     k < 0 || k > n ? 0 : Array.from({ length: k }, (_, i) => (n - i) / (i + 1)).reduce((a, b) => a * b, 1)

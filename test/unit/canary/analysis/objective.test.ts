@@ -91,8 +91,8 @@ describe('a generous limit', () => {
 })
 
 describe('the detection of failures', () => {
-  // The expected number: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 − r·limit)/(1 − limit)), for
-  // the best of the seven ratios r.
+  // The expected number: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 −
+  // r·limit)/(1 − limit)), for the best of the seven ratios r.
   test.each([
     [1, 2, 2],
     [0.5, 5, 12],
@@ -120,8 +120,8 @@ describe('the detection of failures', () => {
 })
 
 describe('a certification', () => {
-  // No honest test can pass earlier than a canary exactly at its limit would have no failure by luck with a chance of α:
-  // (1 − limit)^n ≤ α.
+  // No honest test can pass earlier than a canary exactly at its limit would have no failure by luck with a chance of
+  // α: (1 − limit)^n ≤ α.
   test.each([
     [0.01, 0.01, 458, 600],
     [0.05, 0.01, 90, 120],
@@ -239,7 +239,7 @@ describe('a canary that is compared with stable', () => {
     },
   )
 
-  test('gains no evidence from a sample without requests to stable, which still counts as a comparison', () => {
+  test('gains no evidence against stable from a sample without requests to stable, and still counts as compared', () => {
     const { overLimit, worseThanStable } = evidence(
       addSample(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
     )

@@ -151,7 +151,8 @@ test('a canary that becomes worse fails within a few samples, however long both 
 })
 
 test('a change of weight does not make equal versions differ, because failures are compared within a sample', () => {
-  // In total the canary failed 101 of 1,100 requests and stable 109 of 1,100; in each sample both failed the same share.
+  // In total the canary failed 101 of 1,100 requests and stable 109 of 1,100; in each sample both failed the same
+  // share.
   const state = add(add(create(1), counts(100, 1), counts(900, 9)), counts(1_000, 100), counts(200, 20))
   expect(decide(state, 0.01)).toBe('undecided')
   expect(evidence(state).overMargin).toBeLessThan(1)

@@ -78,7 +78,9 @@ test('a command gets its arguments unchanged, without a shell', async () => {
   ).toMatchObject({ text: '$(id); "x"' })
 })
 
-/** A program that starts a child and waits. The result comes when both have ended, because both keep the output open. */
+/**
+ * A program that starts a child and waits. The result comes when both have ended, because both keep the output open.
+ */
 const parent = (then: string) => `
   require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
   ${then}

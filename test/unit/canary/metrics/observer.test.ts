@@ -168,14 +168,14 @@ test('the observer counts requests that never reached the canary as its failures
   expect(counts(await sample())).toEqual({ canary: [15, 5], stable: [10, 0], users: [25, 5] })
 })
 
-test('the observer also counts them when no sidecar of the canary answers', async () => {
+test('the observer counts requests that never reached the canary also when no sidecar of the canary answers', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), c: called(0) })
   const { sample } = await fake.observe()
   fake.counters = { a: served(0), c: { ...called(0), ...called(3, '503', 'UF') } }
   expect((await sample()).evidence).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
 })
 
-test('the observer attributes them by workload name when no label distinguishes the versions', async () => {
+test('the observer attributes such requests by workload name when no label distinguishes the versions', async () => {
   const owned = (name: string, workload: string, color: string) =>
     of('', name, {
       labels: { color, 'pod-template-hash': '5d9f' },

@@ -24,8 +24,9 @@ export function leaseHeldBy(
 }
 
 /**
- * A fake because a real API server does not produce races, lost answers and wrong clocks when a test needs them. It treats a
- * Lease as the real one does: it versions it, refuses a patch that does not apply with 422, and drops an empty map.
+ * A fake because a real API server does not produce races, lost answers and wrong clocks when a test needs them. It
+ * treats a Lease as the real one does: it versions it, refuses a patch that does not apply with 422, and drops an empty
+ * map.
  */
 export class FakeLeaseCluster {
   lease: Lease | undefined

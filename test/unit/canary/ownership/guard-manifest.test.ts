@@ -83,7 +83,7 @@ describe('the name of a guard', () => {
 })
 
 describe('the objects of a guard', () => {
-  test('come in an order in which each finds what it needs', () => {
+  test('are listed in the order of their dependencies', () => {
     expect(manifest().map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'Job'])
   })
 

@@ -210,7 +210,7 @@ describe('versions that are Services', () => {
     expect(await readWeight(cluster, services)).toBe(10)
   })
 
-  test('get a message about what to write when no route splits', async () => {
+  test('report what to write when no route splits', async () => {
     await expect(readWeight(fakeServer([]).cluster, services)).rejects.toThrow(
       'no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations',
     )

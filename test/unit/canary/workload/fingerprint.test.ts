@@ -100,7 +100,7 @@ describe('the hash of a template', () => {
     expect(hash(template, 7)).toBe(hash(template, 1))
   })
 
-  test('does not depend on the order of the workloads, or on what their pods run at the moment', () => {
+  test('does not depend on the order of the workloads, or on the images that their pods run at the moment', () => {
     const [a, b] = [made(template, 'backend-a'), made(withEnv('b'), 'backend-b')]
     expect(templateHash([b, a], [pod()])).toBe(templateHash([a, b], []))
   })
