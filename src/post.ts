@@ -8,9 +8,11 @@ import type { LeftCluster } from './kind/kind.ts'
 import { tempDir } from './runtime/environment.ts'
 import { messageOf } from './runtime/errors.ts'
 import type { Host } from './stages/context.ts'
+import { settleAll } from './runtime/settle-all.ts'
 
 /**
- * What is left to do should the run die at this moment. `held`: the run was cancelled, and `onCancel` keeps the weights.
+ * What is left to do should the run die at this moment. `held`: the run was cancelled, and `onCancel` keeps the
+ * weights.
  * `temporaryFile`: a kubeconfig of the run's own, to be removed with its folder.
  */
 export type PostState = {
@@ -82,12 +84,6 @@ async function recoverPromotions(
         messageOf(error),
     )
   }
-}
-
-/** Waits for all of them, so that one failure keeps no other from finishing. @throws the first failure. */
-async function settleAll<T>(work: Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(work)
-  return Promise.all(work)
 }
 
 async function removeKindCluster(kind: LeftCluster, info: (line: string) => void): Promise<void> {

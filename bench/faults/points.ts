@@ -2,7 +2,7 @@
 // cluster. A watch is milliseconds behind a write, so the fault happens while the run still waits for the response.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import type { State } from '../../src/canary/state/machine.ts'
+import type { State } from '../../src/canary/state/types.ts'
 import type { Inputs } from '../../test/e2e/runner.ts'
 import type { World } from '../../test/e2e/world.ts'
 

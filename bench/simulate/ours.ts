@@ -1,12 +1,8 @@
 // One promotion in virtual time by the machine that also moves real traffic (src/canary/state/machine.ts).
-import {
-  next,
-  initialState,
-  outcomeOf,
-  type Observation,
-  type State,
-  type Verdict,
-} from '../../src/canary/state/machine.ts'
+import { next } from '../../src/canary/state/machine.ts'
+import { initialState } from '../../src/canary/state/start.ts'
+import { outcomeOf } from '../../src/canary/state/ending.ts'
+import type { Observation, State, Verdict } from '../../src/canary/state/types.ts'
 import { noRequests, addRequests, type RequestCounts } from '../../src/canary/analysis/request-counts.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig } from '../../src/config/schema.ts'

@@ -1,4 +1,5 @@
-// The run on GitHub: inputs from the runner, lines and annotations in its log, outputs, summary, state for the post step.
+// The run on GitHub: inputs from the runner, lines and annotations in its log, outputs, summary, state for the post
+// step.
 import { appendFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as core from '@actions/core'
@@ -57,8 +58,9 @@ function host(config: Config): Host {
 }
 
 /**
- * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command, and
- * `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside, both are only text.
+ * Log lines hold what pods, events and webhooks say. The runner takes `::name::` at the start of a line for a command,
+ * and `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside,
+ * both are only text.
  */
 export function defused(text: string): string {
   return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
@@ -93,6 +95,6 @@ async function post(): Promise<void> {
     ))
       core.warning(line)
   } catch (error) {
-    fail(messageOf(error), 'Put-back')
+    fail(messageOf(error), 'Rollback')
   }
 }

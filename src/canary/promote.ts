@@ -9,8 +9,10 @@ import { whySkipped } from './controller/skip.ts'
 import { startPromotion } from './controller/start.ts'
 import type { DrainTarget } from './controller/undrained.ts'
 import { closeWatches, watchObjects } from './controller/watch.ts'
-import { isHeldAsPlanned, skippedState } from './state/machine.ts'
-import { readWeight, type Split } from './traffic/router.ts'
+import { isHeldAsPlanned } from './state/ending.ts'
+import { skippedState } from './state/start.ts'
+import type { Split } from '../policies/routes.ts'
+import { readWeight } from './traffic/router.ts'
 
 /**
  * What this process is responsible for: whose traffic, and the name under which it holds the Lease. `needsDrainCheck`:

@@ -1,5 +1,7 @@
 // From outside a promotion's own loop: what a run that died left undone, and a rollback on request.
-import { ApiError, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { ApiError } from '../cluster/api-error.ts'
+import type { Split } from '../policies/routes.ts'
 import type { Lease } from '../cluster/objects.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import { findUndrained } from './controller/undrained.ts'
@@ -9,7 +11,7 @@ import { seizeLease } from './ownership/lease.ts'
 import { endedAnnotation, guardIdentity, holderOf, leaseName, leasePaths } from './ownership/lease-object.ts'
 import { readSavedRoutes } from './ownership/session.ts'
 import type { RecoveryIntent } from './promote.ts'
-import { resetToStable, type Split } from './traffic/router.ts'
+import { resetToStable } from './traffic/router.ts'
 
 /**
  * Returns the traffic to stable, or leaves it where it is held, and releases the Lease; answers in one sentence what

@@ -1,6 +1,7 @@
 // `init`: writes a config template from the objects in a namespace. It only reads from the cluster.
 import { writeFileSync } from 'node:fs'
-import { ApiError, client, emptyWhenUnread, type Cluster } from '../cluster/client.ts'
+import { client, type Cluster } from '../cluster/client.ts'
+import { ApiError, emptyWhenUnread } from '../cluster/api-error.ts'
 import { connection } from '../cluster/connect.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'

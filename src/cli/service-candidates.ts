@@ -4,7 +4,7 @@ import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import { dnsName } from '../config/values/kubernetes.ts'
 import type { ControlPlane } from '../mesh/revisions.ts'
-import { hostOf } from '../policies/compile/index.ts'
+import { hostOf } from '../policies/compile/names.ts'
 import type { LiveRoutes } from '../policies/live.ts'
 import { fullHost, routesTo } from '../policies/routes.ts'
 

@@ -31,20 +31,28 @@ export function refusal(status: number, what: string, text: string): ApiError {
   }
 }
 
+export function isNotFound(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.status === 404
+}
+
+export function isForbidden(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.status === 403
+}
+
 /** For a kind that the cluster lacks. */
 export function emptyWhenAbsent(error: unknown): [] {
-  if (error instanceof ApiError && error.status === 404) return []
+  if (isNotFound(error)) return []
   throw error
 }
 
 /** For a kind that the cluster lacks, or that the account may not read. */
 export function emptyWhenUnread(error: unknown): [] {
-  return error instanceof ApiError && error.status === 403 ? [] : emptyWhenAbsent(error)
+  return isForbidden(error) ? [] : emptyWhenAbsent(error)
 }
 
 /** For what the account may not read. */
 export function undefinedWhenForbidden(error: unknown): undefined {
-  if (error instanceof ApiError && error.status === 403) return undefined
+  if (isForbidden(error)) return undefined
   throw error
 }
 

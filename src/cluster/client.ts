@@ -1,6 +1,6 @@
 // The verbs of the API server that the program uses, as plain REST calls: the generated calls of the typed client
 // cannot read through the pod proxy.
-import { ApiError } from './api-error.ts'
+import { ApiError, isNotFound } from './api-error.ts'
 import { apiVersionOf, kindOf, pathOf, type Kind, type KubeObject } from './objects.ts'
 import {
   cachedCredentials,
@@ -10,9 +10,6 @@ import {
   type Limits,
   type RequestOptions,
 } from './request.ts'
-
-export * from './api-error.ts'
-export type { ApiAccess, Limits } from './request.ts'
 
 export const fieldManager = 'mesh-canary'
 
@@ -75,14 +72,28 @@ export type Cluster = {
 export function client(connection: ApiAccess, limits: Limits = { request: 15_000, credentials: 30_000 }): Cluster {
   const credentials = cachedCredentials(connection, limits.credentials)
   const ask = requester(connection, credentials, limits.request)
-  const json = async <T>(path: string, options?: RequestOptions) =>
+  const askJson: AskJson = async <T>(path: string, options?: RequestOptions) =>
     parsed(connection.server, path, await ask(path, options)) as T
+  return {
+    server: connection.server,
+    ...reads(askJson),
+    changes: watcher(connection, credentials),
+    ...writes(askJson),
+    ...proxies(ask),
+    version: async () => (await askJson<{ gitVersion: string }>('/version')).gitVersion,
+  }
+}
+
+type Ask = (path: string, options?: RequestOptions) => Promise<string>
+type AskJson = <T>(path: string, options?: RequestOptions) => Promise<T>
+
+function reads(askJson: AskJson): Pick<Cluster, 'get' | 'list' | 'snapshot'> {
   const snapshot = async <T extends KubeObject>(
     kind: Kind,
     namespace: string | undefined,
     query: Selection,
   ): Promise<Snapshot<T>> => {
-    const { items, metadata } = await json<{ items: T[]; metadata?: { resourceVersion?: string } }>(
+    const { items, metadata } = await askJson<{ items: T[]; metadata?: { resourceVersion?: string } }>(
       pathOf(kind, namespace),
       { query },
     )
@@ -93,66 +104,68 @@ export function client(connection: ApiAccess, limits: Limits = { request: 15_000
     }
   }
   return {
-    server: connection.server,
-    get: (kind, namespace, name) => json<never>(pathOf(kind, namespace, name)).catch(absent),
+    get: (kind, namespace, name) => askJson<never>(pathOf(kind, namespace, name)).catch(absent),
     list: async <T extends KubeObject>(kind: Kind, namespace?: string, query: Selection = {}) =>
       (await snapshot<T>(kind, namespace, query)).items,
     snapshot,
-    async *changes(kind: Kind, namespace: string | undefined, query: Selection, version: string, signal: AbortSignal) {
-      const asked = {
-        ...query,
-        watch: 'true',
-        resourceVersion: version,
-        allowWatchBookmarks: 'true',
-        timeoutSeconds: '300',
-      }
-      for await (const line of requestLines(
-        connection.server,
-        pathOf(kind, namespace),
-        { query: asked, timeoutMs: silenceMs, signal },
-        await credentials(),
-      ))
-        yield parsed(connection.server, pathOf(kind, namespace), line) as WatchEvent
-    },
-    create: (object) => {
-      const kind = kindOf(object) ?? (object.kind as Kind)
-      return json(pathOf(kind, object.metadata.namespace), {
+  }
+}
+
+function watcher(connection: ApiAccess, credentials: ReturnType<typeof cachedCredentials>): Cluster['changes'] {
+  return async function* (kind, namespace, selection, version, signal) {
+    const query = {
+      ...selection,
+      watch: 'true',
+      resourceVersion: version,
+      allowWatchBookmarks: 'true',
+      timeoutSeconds: '300',
+    }
+    const path = pathOf(kind, namespace)
+    const options = { query, timeoutMs: silenceMs, signal }
+    for await (const line of requestLines(connection.server, path, options, await credentials()))
+      yield parsed(connection.server, path, line) as WatchEvent
+  }
+}
+
+function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 'merge' | 'remove'> {
+  const query = { fieldManager }
+  const kindFor = (object: KubeObject) => kindOf(object) ?? (object.kind as Kind)
+  return {
+    create: (object) =>
+      askJson(pathOf(kindFor(object), object.metadata.namespace), {
         method: 'POST',
         type: 'application/json',
-        query: { fieldManager },
+        query,
         body: object,
-      })
-    },
+      }),
     apply: (object, force = false, dryRun = false) =>
-      json(pathOf(kindOf(object) ?? (object.kind as Kind), object.metadata.namespace, object.metadata.name), {
+      askJson(pathOf(kindFor(object), object.metadata.namespace, object.metadata.name), {
         method: 'PATCH',
         type: 'application/apply-patch+yaml',
         query: { fieldManager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
         body: object,
       }),
     patch: (kind, namespace, name, operations, within) =>
-      json(pathOf(kind, namespace, name), {
+      askJson(pathOf(kind, namespace, name), {
         ...within,
         method: 'PATCH',
         type: 'application/json-patch+json',
-        query: { fieldManager },
+        query,
         body: operations,
       }),
     merge: (kind, namespace, name, body) =>
-      json(pathOf(kind, namespace, name), {
-        method: 'PATCH',
-        type: 'application/merge-patch+json',
-        query: { fieldManager },
-        body,
-      }),
+      askJson(pathOf(kind, namespace, name), { method: 'PATCH', type: 'application/merge-patch+json', query, body }),
     remove: async (kind, namespace, name, uid) => {
       const body = { propagationPolicy: 'Background', ...(uid === undefined ? {} : { preconditions: { uid } }) }
-      return (
-        (await json(pathOf(kind, namespace, name), { method: 'DELETE', type: 'application/json', body }).catch(
-          absent,
-        )) !== undefined
-      )
+      const request = { method: 'DELETE', type: 'application/json', body } as const
+      return (await askJson(pathOf(kind, namespace, name), request).catch(absent)) !== undefined
     },
+  }
+}
+
+/** Pods and Services behind the API server, and logs. */
+function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
+  return {
     pod: (namespace, name, port, path, timeoutMs = 5_000) =>
       ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
     service: (namespace, name, port, path, timeoutMs) =>
@@ -161,12 +174,11 @@ export function client(connection: ApiAccess, limits: Limits = { request: 15_000
       ask(`${pathOf('Pod', namespace, pod)}/log`, {
         query: { container, tailLines: String(lines), previous: String(previous) },
       }),
-    version: async () => (await json<{ gitVersion: string }>('/version')).gitVersion,
   }
 }
 
 function absent(error: unknown): undefined {
-  if (error instanceof ApiError && error.status === 404) return undefined
+  if (isNotFound(error)) return undefined
   throw error
 }
 

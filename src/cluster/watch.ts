@@ -1,7 +1,8 @@
 // The present objects of one kind: listed once, then kept up to date by a watch, so that reading them costs no request.
 import { systemClock } from '../runtime/clock.ts'
 import { backOffMs } from '../runtime/retry.ts'
-import { ApiError, type Cluster, type Selection } from './client.ts'
+import type { Cluster, Selection } from './client.ts'
+import { ApiError } from './api-error.ts'
 import type { Kind, KubeObject } from './objects.ts'
 
 export type ObjectWatch<T> = {

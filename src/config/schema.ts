@@ -2,7 +2,7 @@
 // come from its descriptions. It needs no cluster. Each section has a file in schema/.
 import * as z from 'zod'
 import { authorization } from './schema/authorization.ts'
-import { canary, type Version } from './schema/canary.ts'
+import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
 import { egress, scope } from './schema/egress.ts'
 import { exposure } from './schema/expose.ts'
@@ -12,13 +12,11 @@ import { mtls } from './schema/mtls.ts'
 import { nameOf } from './schema/parts.ts'
 import { limits, verify } from './schema/run.ts'
 import { service } from './schema/services.ts'
-import { stageNames, stages, type StageName } from './schema/stages.ts'
+import { stages } from './schema/stages.ts'
 import { telemetry } from './schema/telemetry.ts'
 import { objectName, workloads } from './values/kubernetes.ts'
 import { strings } from './values/lists.ts'
 import { boolean, nonEmptyString } from './values/strings.ts'
-
-export { stageNames, type StageName, type Version }
 
 /** The name of a run with neither a config file nor the key `name`. */
 export const unnamed = 'inputs'

@@ -1,7 +1,8 @@
 // Which stages a config runs, and what each of them needs.
 import type { Fault } from './check/fault.ts'
 import { canariesOf } from './names.ts'
-import { stageNames, type Config, type StageName } from './schema.ts'
+import type { Config } from './schema.ts'
+import { stageNames, type StageName } from './schema/stages.ts'
 
 /** What to add to the config if the stage has nothing to do; undefined if the stage has something to do. */
 type Need = (config: Config) => string | undefined

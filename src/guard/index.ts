@@ -1,7 +1,8 @@
 // The guard's program, a bundle of its own (dist/guard.mjs): it runs in the cluster with nothing but Node.js.
 import { readFileSync } from 'node:fs'
 import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts'
-import { client, type ApiAccess } from '../cluster/client.ts'
+import { client } from '../cluster/client.ts'
+import type { ApiAccess } from '../cluster/request.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { watchLease } from './watchdog.ts'
 

@@ -3,7 +3,8 @@
 import { guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
 import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
-import { ApiError, isConflict, type Cluster, type PatchOperation } from '../cluster/client.ts'
+import type { Cluster, PatchOperation } from '../cluster/client.ts'
+import { ApiError, isConflict } from '../cluster/api-error.ts'
 import type { KubeObject, Lease } from '../cluster/objects.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -150,7 +151,7 @@ function rollbackEvent({ namespace, service, lease }: GuardSpec, message: string
   const base = { apiVersion: 'v1', kind: 'Event', metadata: { name: `${lease}.${Date.now().toString(16)}`, namespace } }
   const about = {
     involvedObject: { apiVersion: 'v1', kind: 'Service', namespace, name: service },
-    reason: 'CanaryPutBack',
+    reason: 'CanaryRolledBack',
     message,
     type: 'Warning',
     source: { component: 'mesh-canary-guard' },

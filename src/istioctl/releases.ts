@@ -1,13 +1,13 @@
-// The list of releases, from GitHub's API or from a mirror's index.
+// Reads the list of releases from GitHub's API or from a mirror's index.
 import { valid } from 'semver'
 import { ConfigError } from '../config/error.ts'
 import { bodyText, get, reasonOf, retryRequest, StatusError, withoutCredentials } from '../tools/http.ts'
 
 export type ReleaseQuery = { token?: string | undefined; signal: AbortSignal; backOffMs?: number | undefined }
-/** `from`: the address of the list. A prerelease is in `versions` only when its name says that it is one. */
+/** `from`: the address of the list. `versions` includes a prerelease only if its name shows that it is one. */
 export type Releases = { versions: string[]; from: string }
 
-/** @throws ConfigError that names the addresses that were tried, and what to do. */
+/** @throws ConfigError that names the addresses it tried, and what to do. */
 export function releasesOf(mirror: string, query: ReleaseQuery): Promise<Releases> {
   const [, server, repository] = /^(https?:\/\/[^/]+)\/([^/]+\/[^/]+)\/releases\/download$/.exec(mirror) ?? []
   const api = server && apiOf(server)
@@ -22,7 +22,7 @@ function apiOf(server: string): string | undefined {
 
 type Release = { tag_name: string; draft?: boolean; prerelease?: boolean }
 const perPage = 100
-/** Each release comes with its notes and a record of each of its files. */
+/** A list is long: each release has its notes and a record for each of its files. */
 const maxListBytes = 64 << 20
 
 async function fromApi(api: string, { token, signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {
@@ -63,8 +63,8 @@ function apiReason(error: unknown, hasToken: boolean): string {
 }
 
 function isRateLimited({ status, headers }: StatusError): boolean {
-  const isSpent = headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined
-  return (status === 403 || status === 429) && isSpent
+  const isExhausted = headers['x-ratelimit-remaining'] === '0' || headers['retry-after'] !== undefined
+  return (status === 403 || status === 429) && isExhausted
 }
 
 function rateLimitReason({ headers }: StatusError, hasToken: boolean): string {
@@ -81,8 +81,8 @@ function rateLimitReason({ headers }: StatusError, hasToken: boolean): string {
 async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: ReleaseQuery): Promise<Releases> {
   const tried: string[] = []
   for (const [address, read] of [
-    [`${mirror}/index.json`, inJson],
-    [`${mirror}/`, inListing],
+    [`${mirror}/index.json`, versionsInJson],
+    [`${mirror}/`, versionsInListing],
   ] as const) {
     try {
       const answer = await retryRequest(
@@ -101,12 +101,13 @@ async function fromIndex(mirror: string, { signal, backOffMs = 1000 }: ReleaseQu
     }
   }
   throw new ConfigError(
-    `istio.version: cannot read the list of releases: ${tried.join(', and ')}; give an exact version, or put an index.json with a list of versions on the mirror`,
+    `istio.version: cannot read the list of releases: ${tried.join(', and ')}; ` +
+      'give an exact version, or put an index.json with a list of versions on the mirror',
   )
 }
 
-/** Mirrors use many shapes, so every string and every key counts that is a version. */
-function inJson(answer: string): string[] {
+/** Mirrors use many formats, so this collects every string and every key that is a version. */
+function versionsInJson(answer: string): string[] {
   const walk = (value: unknown): string[] => {
     if (typeof value === 'string') return [valid(value) ?? []].flat()
     return typeof value === 'object' && value !== null
@@ -116,17 +117,17 @@ function inJson(answer: string): string[] {
   return walk(JSON.parse(answer))
 }
 
-/** A page of links, the XML listing of a bucket, or one name a line. */
-function inListing(answer: string, address: string): string[] {
+/** Reads a page of links, the XML listing of a bucket, or one name per line. */
+function versionsInListing(answer: string, address: string): string[] {
   if (/<IsTruncated>true/.test(answer)) throw new Error('with an incomplete listing (IsTruncated)')
   const links = [...answer.matchAll(/\bhref\s*=\s*["']?([^"'\s>]+)/gi)].map(([, link = '']) => link)
   const keys = [...answer.matchAll(/<(?:Key|Prefix)>([^<]+)</g)].map(([, key = '']) => `/${key}`)
   const names = /</.test(answer) ? [...links, ...keys] : answer.split(/\s+/)
-  return names.flatMap((name) => firstBelow(name, address) ?? [])
+  return names.flatMap((name) => versionBelow(name, address) ?? [])
 }
 
-/** The version of a folder below the page. Other links may name the version of the server. */
-function firstBelow(link: string, address: string): string | undefined {
+/** The version in the name of a folder below the page. Other links may contain the server's own version. */
+function versionBelow(link: string, address: string): string | undefined {
   if (!URL.canParse(link, address)) return undefined
   const [base, { pathname }] = [new URL(address).pathname, new URL(link, address)]
   const below = pathname.startsWith(base) ? pathname.slice(base.length) : pathname.slice(1)

@@ -1,4 +1,5 @@
-// Which minor versions of Istio get fixes, and which Kubernetes each is tested with, as Istio's project says. As of November 2026; newer versions are not listed.
+// Which minor versions of Istio get fixes, and which versions of Kubernetes each is tested with, according to the Istio
+// project as of November 2026. Newer versions are not listed.
 import { major, minor, minVersion, SemVer } from 'semver'
 
 /** Minor version of Istio 1 → oldest and newest minor version of Kubernetes 1. */
@@ -8,8 +9,8 @@ const supported = [30, 31]
 const lastEnded = 'October 2026'
 
 /**
- * The Kubernetes versions that a version of Istio is tested with, such as 1.32 to 1.36. For a range of Istio versions the oldest one counts, for
- * `latest` the newest one listed. Undefined for a version that is not listed.
+ * The Kubernetes versions that a version of Istio is tested with, such as 1.32 to 1.36. A range of Istio versions
+ * counts as its oldest one, and `latest` as the newest one listed. Undefined for a version that is not listed.
  */
 export function supportedKubernetes(istioVersion: string): { oldest: string; newest: string } | undefined {
   const least = istioVersion === 'latest' ? new SemVer(`1.${Math.max(...supported)}.0`) : minVersion(istioVersion)
@@ -17,7 +18,10 @@ export function supportedKubernetes(istioVersion: string): { oldest: string; new
   return range && { oldest: `1.${range[0]}`, newest: `1.${range[1]}` }
 }
 
-/** A sentence for each thing out of support. `server`: the version as the API server gives it, such as `v1.37.2`. */
+/**
+ * One sentence for each version that is out of support. `server`: the version as the API server reports it, such as
+ * `v1.37.2`.
+ */
 export function supportWarnings(istioVersion: string, server: string): string[] {
   return [...endedSupport(istioVersion), ...untestedKubernetes(istioVersion, server)]
 }
@@ -29,7 +33,8 @@ function endedSupport(istioVersion: string): string[] {
   const when = version === oldest! - 1 ? `in ${lastEnded}` : `before ${lastEnded}`
   const alternatives = supported.map((each) => `1.${each}`).join(' or ')
   return [
-    `istio.version: ${istioVersion} no longer gets fixes: support for Istio 1.${version} ended ${when}; move to a supported version (${alternatives})`,
+    `istio.version: ${istioVersion} no longer gets fixes: support for Istio 1.${version} ended ${when}; ` +
+      `move to a supported version (${alternatives})`,
   ]
 }
 
@@ -39,6 +44,7 @@ function untestedKubernetes(istioVersion: string, server: string): string[] {
   if (!range || Number.isNaN(served)) return []
   if (served >= minor(`${range.oldest}.0`) && served <= minor(`${range.newest}.0`)) return []
   return [
-    `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, and this cluster runs ${server}`,
+    `istio.version: ${istioVersion} is tested with Kubernetes ${range.oldest} to ${range.newest}, ` +
+      `and this cluster runs ${server}`,
   ]
 }

@@ -1,23 +1,31 @@
-// Translates the error output of kind and the container runtime into a cause and a remedy. Pure, except that it reads exported logs.
+// Translates the error output of kind and the container runtime into a cause and a remedy. Pure, except that it reads
+// exported logs.
 import { createReadStream, globSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 type Explain = (match: RegExpExecArray, name: string) => string
 
-const taken = /node\(s\) already exist for a cluster with the name|name "[^"]*" is already in use/
+const nameTaken = /node\(s\) already exist for a cluster with the name|name "[^"]*" is already in use/
 
-/** Whether kind failed because another job made a cluster of that name first. */
+/** True if kind failed because another job created a cluster of that name first. */
 export function isTaken(output: string): boolean {
-  return taken.test(output)
+  return nameTaken.test(output)
 }
 
-/** The first match counts, so causes stand before their consequences. */
+const address = /(?:Bind for|listen tcp\d?|exposing port[^\n]*?)\s*(\S+:\d+)/
+const inUse = /port is already allocated|address already in use/
+const portNotAvailable = /(?:ports? (?:are|is) not available)[^\n]*?(\S+:\d+)/
+const pullErrors =
+  /manifest unknown|not found|no such host|timeout|i\/o timeout|connection refused|denied|unauthorized|x509[^\n]*/
+
+/** The first match counts, so causes come before their consequences. */
 const table: [RegExp, Explain][] = [
   [
     /unable to decode config: (?:yaml: )?(?:unmarshal errors:)?\s*([^]*?)(?:\n\n|$)/,
     ([, what = '']) =>
-      `cluster.config: kind rejects the file: ${fields(what)}; use the fields of https://kind.sigs.k8s.io/docs/user/configuration`,
+      `cluster.config: kind rejects the file: ${fields(what)}; ` +
+      'use the fields of https://kind.sigs.k8s.io/docs/user/configuration',
   ],
   [
     /unknown apiVersion: (\S*)/,
@@ -34,54 +42,67 @@ const table: [RegExp, Explain][] = [
   ],
   [/error reading file: (.*)/, ([, why]) => `cluster.config: the file cannot be read: ${why}`],
   [
-    taken,
+    nameTaken,
     (_, name) =>
-      `cluster.name: another job has just made a cluster ${name}; give each job on this machine a name of its own, or run this job again to use that cluster`,
+      `cluster.name: another job has just made a cluster ${name}; ` +
+      'give each job on this machine a name of its own, or run this job again to use that cluster',
   ],
   [
-    /(?:Bind for|listen tcp\d?|exposing port[^\n]*?)\s*(\S+:\d+)[^\n]*(?:port is already allocated|address already in use)|(?:ports? (?:are|is) not available)[^\n]*?(\S+:\d+)/,
+    new RegExp(`${address.source}[^\\n]*(?:${inUse.source})|${portNotAvailable.source}`),
     ([, a, b]) =>
-      `cluster.ports: ${(a ?? b ?? '').replace(/:$/, '')} is in use on this machine; stop what listens there (\`ss -ltnp\`), or give other ports: \`ports: { http: 8080, https: 8443 }\``,
+      `cluster.ports: ${(a ?? b ?? '').replace(/:$/, '')} is in use on this machine; ` +
+      'stop what listens there (`ss -ltnp`), or give other ports: `ports: { http: 8080, https: 8443 }`',
   ],
   [
-    /port is already allocated|address already in use/,
+    inUse,
     () =>
-      'cluster.ports: a port of this machine is in use; stop what listens there (`ss -ltnp`), or give other ports: `ports: { http: 8080, https: 8443 }`',
+      'cluster.ports: a port of this machine is in use; ' +
+      'stop what listens there (`ss -ltnp`), or give other ports: `ports: { http: 8080, https: 8443 }`',
   ],
   [
     /cannot expose privileged port (\d+)|bind: permission denied|ports below (\d+)/,
     () =>
-      'cluster.ports: this user may not open ports below 1024, as with a rootless runtime; give other ports: `ports: { http: 8080, https: 8443 }`',
+      'cluster.ports: this user may not open ports below 1024, as with a rootless runtime; ' +
+      'give other ports: `ports: { http: 8080, https: 8443 }`',
   ],
   [
     /image: "([^"]*)" not present locally/,
     ([, image]) =>
-      `cluster.loadImages: the image ${image} is not on this machine; build it or pull it in an earlier step (\`docker pull ${image}\`)`,
+      `cluster.loadImages: the image ${image} is not on this machine; ` +
+      `build it or pull it in an earlier step (\`docker pull ${image}\`)`,
   ],
   [
     /content digest (sha256:\S+): not found/,
     ([, digest]) =>
-      `cluster.loadImages: the runtime lacks a part of an image for several platforms (${digest}); save one platform of the image, and load the file: \`docker save --platform linux/amd64 -o image.tar IMAGE\`, and image.tar under loadImages`,
+      `cluster.loadImages: the runtime lacks a part of an image for several platforms (${digest}); ` +
+      'save one platform of the image, and load the file: ' +
+      '`docker save --platform linux/amd64 -o image.tar IMAGE`, and image.tar under loadImages',
   ],
   [
     /(?:toomanyrequests|pull rate limit)/i,
     () =>
-      'cluster.image: the registry refuses more pulls from this address for now; log in to it in an earlier step (docker/login-action), or name an image on another registry',
+      'cluster.image: the registry refuses more pulls from this address for now; ' +
+      'log in to it in an earlier step (docker/login-action), or name an image on another registry',
   ],
   [
-    /failed to pull image "([^"]*)"[^]*?(manifest unknown|not found|no such host|timeout|i\/o timeout|connection refused|denied|unauthorized|x509[^\n]*)/i,
+    new RegExp(`failed to pull image "([^"]*)"[^]*?(${pullErrors.source})`, 'i'),
     ([, image, why]) =>
-      `cluster.image: the node image ${image} cannot be pulled (${why}); check the Kubernetes version or the image, and the network of this machine; or load it beforehand (\`docker load\`)`,
+      `cluster.image: the node image ${image} cannot be pulled (${why}); ` +
+      'check the Kubernetes version or the image, and the network of this machine; ' +
+      'or load it beforehand (`docker load`)',
   ],
   [
     /failed to pull image "([^"]*)"/,
     ([, image]) =>
-      `cluster.image: the node image ${image} cannot be pulled; check the Kubernetes version or the image, and the network of this machine; or load it beforehand (\`docker load\`)`,
+      `cluster.image: the node image ${image} cannot be pulled; ` +
+      'check the Kubernetes version or the image, and the network of this machine; ' +
+      'or load it beforehand (`docker load`)',
   ],
   [
     /permission denied while trying to connect to the Docker daemon|dial unix [^\n]*: connect: permission denied/,
     () =>
-      'cluster: this user may not use Docker (permission denied on its socket); add the user to the group `docker` and restart the runner',
+      'cluster: this user may not use Docker (permission denied on its socket); ' +
+      'add the user to the group `docker` and restart the runner',
   ],
   [
     /Cannot connect to the Docker daemon|Is the docker daemon running/,
@@ -90,28 +111,35 @@ const table: [RegExp, Explain][] = [
   [
     /no space left on device/,
     () =>
-      'cluster: the disk is full; a cluster needs about 3 GiB for its node image and the images that it pulls; free some space (`docker system prune`)',
+      'cluster: the disk is full; a cluster needs about 3 GiB for its node image and the images that it pulls; ' +
+      'free some space (`docker system prune`)',
   ],
   [/too many open files|inotify/, () => tooManyFiles],
   [
     /rootless provider requires (.*?)(?:, see|\n|$)/,
     ([, what]) =>
-      `cluster: the rootless runtime cannot make the nodes: it requires ${what}; see https://kind.sigs.k8s.io/docs/user/rootless`,
+      `cluster: the rootless runtime cannot make the nodes: it requires ${what}; ` +
+      'see https://kind.sigs.k8s.io/docs/user/rootless',
   ],
   [
     /could not find a log line that matches/,
     () =>
-      `cluster: a node's container started, but its system did not; most often this machine has too few inotify watches or instances (\`sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512\`), or no cgroup v2 that containers may use`,
+      `cluster: a node's container started, but its system did not; ` +
+      'most often this machine has too few inotify watches or instances ' +
+      '(`sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512`), ' +
+      'or no cgroup v2 that containers may use',
   ],
   [
     /failed to init node with kubeadm|kubelet is not (?:healthy|running)|timed out waiting for the condition/,
     () =>
-      'cluster: the control plane did not start in its node; most often there is too little memory (a node needs about 2 GiB), or the disk is full',
+      'cluster: the control plane did not start in its node; ' +
+      'most often there is too little memory (a node needs about 2 GiB), or the disk is full',
   ],
   [
     /failed to join node with kubeadm/,
     () =>
-      'cluster: a worker node did not start; most often there is too little memory (a node needs about 2 GiB): ask for fewer `nodes`',
+      'cluster: a worker node did not start; most often there is too little memory (a node needs about 2 GiB): ' +
+      'ask for fewer `nodes`',
   ],
   [
     /no nodes found for cluster|unknown cluster/,
@@ -120,9 +148,11 @@ const table: [RegExp, Explain][] = [
 ]
 
 const tooManyFiles =
-  'cluster: this machine allows too few inotify watches or instances ("too many open files"); raise them in an earlier step: `sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512`'
+  'cluster: this machine allows too few inotify watches or instances ("too many open files"); ' +
+  'raise them in an earlier step: ' +
+  '`sudo sysctl fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512`'
 
-/** An error that the table lacks is quoted. `name`: of the cluster. */
+/** Explains the error, or quotes it if the table lacks it. `name`: the cluster's name. */
 export function explain(command: string, output: string, name: string): string {
   for (const [pattern, sentence] of table) {
     const match = pattern.exec(output)
@@ -146,7 +176,7 @@ function lastWords(output: string): string {
   )
 }
 
-/** kind prints one line a field: `line 3: field foo not found in type v1alpha4.Cluster`. */
+/** kind prints one line per field: `line 3: field foo not found in type v1alpha4.Cluster`. */
 function fields(what: string): string {
   return what
     .split('\n')
@@ -155,7 +185,7 @@ function fields(what: string): string {
     .join(', ')
 }
 
-/** Lines in the nodes' logs that name a cause which kind's output does not. */
+/** Lines in the nodes' logs that show a cause which kind's output does not mention. */
 const traces: [RegExp, string][] = [
   [/too many open files|inotify_init1?|no space left on device.*inotify/, tooManyFiles],
   [
@@ -164,7 +194,8 @@ const traces: [RegExp, string][] = [
   ],
   [
     /Out of memory|oom-kill|cannot allocate memory/,
-    'cluster: a node has run out of memory, as its logs say; a node needs about 2 GiB: ask for fewer `nodes`, or use a larger machine',
+    'cluster: a node has run out of memory, as its logs say; ' +
+      'a node needs about 2 GiB: ask for fewer `nodes`, or use a larger machine',
   ],
 ]
 

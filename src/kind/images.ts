@@ -1,11 +1,14 @@
-// Chooses the node image: of the Kubernetes version that the config asks for, or of the newest one that Istio supports. Pure.
+// Chooses the node image: for the Kubernetes version of the config, or the newest one that Istio supports. Pure.
 import { gte, lte, rcompare } from 'semver'
 import { ConfigError } from '../config/error.ts'
 
 /** Minor versions of Kubernetes such as 1.32, both ends included. */
 type Range = { oldest: string; newest: string }
 
-/** From kind's release notes: kind release → Kubernetes version → sha256 of the image. Later releases of kind run older images too. */
+/**
+ * From kind's release notes: kind release → Kubernetes version → sha256 of the image. Later releases of kind run older
+ * images too.
+ */
 const builtFor: Record<string, Record<string, string>> = {
   '0.33.0': {
     '1.37.0': 'a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5',
@@ -35,8 +38,9 @@ const builtFor: Record<string, Record<string, string>> = {
 }
 
 /**
- * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one counts. Undefined when both are: kind chooses.
- * @throws ConfigError when no known image fits.
+ * `kubernetes`: a minor version such as 1.36, or an exact one; without it, the newest `supported` one is used. Without
+ * both, returns undefined: kind chooses.
+ * @throws ConfigError if no known image fits.
  */
 export function nodeImage(
   kind: string,
@@ -49,7 +53,9 @@ export function nodeImage(
     const fit = known.find(([version]) => isWithin(version, supported))
     if (fit) return reference(fit)
     throw new ConfigError(
-      `cluster.version: kind ${kind} has no known node image with a Kubernetes that this Istio supports (${supported.oldest} to ${supported.newest}); give a newer version of kind, or the image as \`cluster.image\``,
+      `cluster.version: kind ${kind} has no known node image with a Kubernetes that this Istio supports ` +
+        `(${supported.oldest} to ${supported.newest}); ` +
+        'give a newer version of kind, or the image as `cluster.image`',
     )
   }
   const isExact = kubernetes.split('.').length === 3
@@ -57,11 +63,13 @@ export function nodeImage(
   if (found) return reference(found)
   if (isExact) return `kindest/node:v${kubernetes}`
   throw new ConfigError(
-    `cluster.kubernetes: kind ${kind} has no known node image of Kubernetes ${kubernetes}, only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
+    `cluster.kubernetes: kind ${kind} has no known node image of Kubernetes ${kubernetes}, ` +
+      `only of ${[...new Set(known.map(([version]) => minorOf(version)))].join(', ')}; ` +
+      `give one of these, an exact version such as ${kubernetes}.1, or the image as \`cluster.image\``,
   )
 }
 
-/** The release's own images first, then those of earlier releases. */
+/** The images of this release first, then those of earlier releases. */
 function imagesFor(kind: string): [version: string, digest: string][] {
   const releases = Object.keys(builtFor)
     .filter((release) => lte(release, kind))
@@ -82,7 +90,7 @@ function minorOf(version: string): string {
   return version.split('.').slice(0, 2).join('.')
 }
 
-/** The Kubernetes version that an image's tag names: `1.36.4` of `kindest/node:v1.36.4@sha256:…`. */
+/** The Kubernetes version in an image's tag: `1.36.4` for `kindest/node:v1.36.4@sha256:…`. */
 export function kubernetesOf(image: string): string | undefined {
   return /:v(\d+\.\d+\.\d+)[^/]*$/.exec(image)?.[1]
 }

@@ -1,9 +1,9 @@
-// Whether this machine reaches an exposed host, through the mapped port and the ingress gateway.
+// Checks that this machine reaches an exposed host through the mapped port and the ingress gateway.
 import { request } from 'node:http'
 import type { Config } from '../config/schema.ts'
 import { poll } from '../runtime/retry.ts'
 
-/** The hosts for which the ingress gateway answers plain HTTP, if only with a redirect. */
+/** The hosts for which the ingress gateway answers plain HTTP, even if only with a redirect. */
 export function plainHosts({ expose = {} }: Config): string[] {
   const plain = Object.values(expose).filter(
     ({ api, gateway, tls, httpsRedirect }) =>
@@ -12,7 +12,9 @@ export function plainHosts({ expose = {} }: Config): string[] {
   return plain.flatMap(({ hosts }) => hosts)
 }
 
-/** Waits for any answer. Undefined when one comes in time, else the last problem. `address`: `host:port`. */
+/**
+ * Waits for any response. Returns undefined if one comes in time, otherwise the last problem. `address`: `host:port`.
+ */
 export function unreachableIngress(
   address: string,
   host: string,
@@ -25,7 +27,7 @@ export function unreachableIngress(
 
 function problemOf(address: string, host: string, signal: AbortSignal): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const asking = request(
+    const call = request(
       `http://${address}/`,
       { headers: { host }, agent: false, timeout: 5_000, signal },
       (response) => {
@@ -33,8 +35,8 @@ function problemOf(address: string, host: string, signal: AbortSignal): Promise<
         resolve(undefined)
       },
     )
-    asking.on('timeout', () => asking.destroy(new Error('no answer within 5 s')))
-    asking.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-    asking.end()
+    call.on('timeout', () => call.destroy(new Error('no answer within 5 s')))
+    call.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    call.end()
   })
 }

@@ -16,7 +16,7 @@ export type Kind = {
   info: (line: string) => void
 }
 
-/** A cluster whose kubeconfig was written; `remove`: delete it at the end. */
+/** A cluster whose kubeconfig this run wrote. `remove`: whether to delete it at the end. */
 export type LeftCluster = Pick<Kind, 'path' | 'name' | 'runtime'> & { kubeconfig: string; remove: boolean }
 
 /** `isTaken`: another job has a cluster of that name. */
@@ -29,7 +29,7 @@ export class KindError extends Error {
   }
 }
 
-/** A failure leaves the nodes: their logs can be read, and a cluster of the same name may be another job's. */
+/** Keeps the nodes after a failure: their logs can be read, and a cluster of this name may belong to another job. */
 export function create(kind: Kind, kubeconfig: string, configFile: string, image: string | undefined): Promise<string> {
   return command(
     kind,
@@ -47,7 +47,7 @@ export function create(kind: Kind, kubeconfig: string, configFile: string, image
   )
 }
 
-/** Deletes the cluster, also one that was only partly made; without one it does nothing. */
+/** Deletes the cluster, even a partly created one; does nothing if there is none. */
 export function remove(kind: Kind, kubeconfig: string): Promise<string> {
   return command(kind, ['delete', 'cluster', '--kubeconfig', kubeconfig], kind.info)
 }
@@ -56,16 +56,16 @@ export async function exists(kind: Kind): Promise<boolean> {
   return lines(await command({ ...kind, name: '' }, ['get', 'clusters'])).includes(kind.name)
 }
 
-/** The kubeconfig's text. It holds a private key, so never log it. */
+/** The kubeconfig's text. It holds a private key, so it must never be logged. */
 export function kubeconfigOf(kind: Kind): Promise<string> {
   return command(kind, ['get', 'kubeconfig'])
 }
 
-/** Writes the logs to a folder named like the cluster, inside `below`, and answers that folder. */
+/** Writes the logs to a folder with the cluster's name inside `below`, and returns that folder. */
 export async function exportLogs(kind: Kind, below: string): Promise<string> {
   const folder = join(below, kind.name)
   mkdirSync(folder, { recursive: true })
-  // Nodes that were only partly made lack some logs; the others are all the more useful.
+  // Partly created nodes lack some logs, but the other logs still help.
   await command(kind, ['export', 'logs', folder]).catch((error: unknown) => {
     if (readdirSync(folder).length === 0) throw error
   })
@@ -74,10 +74,13 @@ export async function exportLogs(kind: Kind, below: string): Promise<string> {
 
 export const isArchive = (image: string) => /\.(tar|tar\.gz|tgz)$/.test(image)
 
-/** `images`: names of images on this machine, and archives of images. `scratch`: a folder for images that must be saved first. */
+/**
+ * `images`: names of images on this machine, and archives of images. `scratch`: a folder for images that must be saved
+ * first.
+ */
 export async function load(kind: Kind, images: readonly string[], scratch: string): Promise<void> {
   const [archives, names] = [images.filter(isArchive), images.filter((image) => !isArchive(image))]
-  // kind loads images by name from Docker only.
+  // kind can load images by name only from Docker.
   if (names.length > 0 && kind.runtime === 'docker') await command(kind, ['load', 'docker-image', ...names], kind.info)
   else if (names.length > 0) archives.push(await save(kind, names, join(scratch, 'images.tar')))
   for (const archive of archives) await command(kind, ['load', 'image-archive', archive], kind.info)
@@ -88,24 +91,26 @@ async function save(kind: Kind, names: string[], file: string): Promise<string> 
   return file
 }
 
-/** The images that are not on this machine; when there are any, also the names of those that are. */
+/** The images that are not on this machine. If there are any, `known` lists the images that are. */
 export async function missingImages(
   kind: Kind,
   images: readonly string[],
 ): Promise<{ missing: string[]; known: string[] }> {
   const names = images.filter((image) => !isArchive(image))
-  const there = await Promise.all(names.map((name) => ask(kind, ['image', 'inspect', '--format', '{{.Id}}', name])))
-  const missing = names.filter((_, i) => there[i]!.code !== 0)
+  const results = await Promise.all(
+    names.map((name) => runRuntime(kind, ['image', 'inspect', '--format', '{{.Id}}', name])),
+  )
+  const missing = names.filter((_, i) => results[i]!.code !== 0)
   const known =
     missing.length === 0
       ? []
-      : lines((await ask(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter(
+      : lines((await runRuntime(kind, ['images', '--format', '{{.Repository}}:{{.Tag}}'])).stdout).filter(
           (name) => !name.includes('<none>'),
         )
   return { missing, known }
 }
 
-/** The nodes' containers, each with its state as the runtime prints it: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
+/** The nodes' containers, each with its state in the runtime's words: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
 export async function containers(kind: Kind): Promise<{ name: string; state: string }[]> {
   const rows = lines(
     await runtime(kind, [
@@ -120,7 +125,7 @@ export async function containers(kind: Kind): Promise<{ name: string; state: str
   return rows.map((row) => ({ name: row.split('\t')[0]!, state: row.split('\t')[1] ?? '' }))
 }
 
-/** The addresses on this machine that lead to the ingress gateway's node ports, where those are mapped. */
+/** The addresses on this machine that lead to the ingress gateway's node ports, if those are mapped. */
 export async function ingressOf(kind: Kind, nodes: readonly string[]): Promise<{ http?: string; https?: string }> {
   const [http, https] = await Promise.all([nodePorts.http, nodePorts.https].map((port) => mapped(kind, nodes, port)))
   return { ...(http === undefined ? {} : { http }), ...(https === undefined ? {} : { https }) }
@@ -128,7 +133,7 @@ export async function ingressOf(kind: Kind, nodes: readonly string[]): Promise<{
 
 async function mapped(kind: Kind, nodes: readonly string[], port: number): Promise<string | undefined> {
   for (const node of nodes) {
-    const { code, stdout } = await ask(kind, ['port', node, `${port}/tcp`])
+    const { code, stdout } = await runRuntime(kind, ['port', node, `${port}/tcp`])
     const [address] = code === 0 ? lines(stdout) : []
     if (address) return address.replace(/^(0\.0\.0\.0|\[::\]):/, '127.0.0.1:')
   }
@@ -136,32 +141,32 @@ async function mapped(kind: Kind, nodes: readonly string[], port: number): Promi
 }
 
 async function command(kind: Kind, args: string[], info?: (line: string) => void): Promise<string> {
-  const shown = `kind ${args.slice(0, 2).join(' ')}`
+  const title = `kind ${args.slice(0, 2).join(' ')}`
   const full = kind.name === '' ? args : [...args, '--name', kind.name]
-  // kind would use Docker where that is installed, even when it does not answer.
+  // Without this, kind would use Docker if it is installed, even if it does not answer.
   const env = kind.runtime === 'docker' ? {} : { KIND_EXPERIMENTAL_PROVIDER: kind.runtime }
   const { code, stdout, stderr } = await run(
     kind.path,
     full,
-    withTimeout(kind.signal, kind.limitMs, shown, 'limits.kind'),
+    withTimeout(kind.signal, kind.limitMs, title, 'limits.kind'),
     info,
     env,
   )
-  if (code !== 0) throw failure(shown, `${stderr}\n${stdout}`, kind)
+  if (code !== 0) throw failure(title, `${stderr}\n${stdout}`, kind)
   return stdout
 }
 
-function failure(shown: string, output: string, { name }: Kind): KindError {
-  return new KindError(explain(shown, output, name), isTaken(output))
+function failure(title: string, output: string, { name }: Kind): KindError {
+  return new KindError(explain(title, output, name), isTaken(output))
 }
 
 async function runtime(kind: Kind, args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await ask(kind, args)
+  const { code, stdout, stderr } = await runRuntime(kind, args)
   if (code !== 0) throw failure(`${kind.runtime} ${args[0]!}`, stderr, kind)
   return stdout
 }
 
-function ask({ runtime, signal, limitMs }: Kind, args: string[]): Promise<Outcome> {
+function runRuntime({ runtime, signal, limitMs }: Kind, args: string[]): Promise<Outcome> {
   return run(runtime, args, withTimeout(signal, limitMs, `${runtime} ${args[0]!}`, 'limits.kind'))
 }
 

@@ -1,4 +1,5 @@
-// kind's configuration of a cluster: made from the inputs, or a file of the user's. Pure, except that it reads that file.
+// kind's configuration of a cluster: generated from the inputs, or read from the user's file. Pure, except that it
+// reads that file.
 import { ConfigError } from '../config/error.ts'
 import { readText } from '../config/read.ts'
 import type { ClusterConfig } from '../config/schema.ts'
@@ -6,7 +7,7 @@ import { YamlError } from '../yaml/faults.ts'
 import { parse } from '../yaml/parse.ts'
 import { stringify } from '../yaml/stringify.ts'
 
-/** Where the ingress gateway listens on the nodes; a node can only open ports from 30000 to 32767. */
+/** The ports where the ingress gateway listens on the nodes. A node can only open ports from 30000 to 32767. */
 export const nodePorts = { status: 30021, http: 30080, https: 30443 } as const
 
 /** Ports on this machine. */
@@ -14,7 +15,7 @@ export type HostPorts = { http: number; https: number }
 
 const apiVersion = 'kind.x-k8s.io/v1alpha4'
 
-/** One control plane with the ports, and workers up to the number of nodes. The ports are open on this machine only. */
+/** One control plane node with the ports, and workers for the other nodes. The ports are open only on this machine. */
 export function kindConfig(nodes: number, { http, https }: HostPorts): string {
   const mapped = (containerPort: number, hostPort: number) => ({
     containerPort,
@@ -33,7 +34,10 @@ export function kindConfig(nodes: number, { http, https }: HostPorts): string {
   })
 }
 
-/** Values for `istioctl install --set` that make the ingress gateway of a kind cluster listen on the node ports. `--set` replaces the whole list of ports. */
+/**
+ * Values for `istioctl install --set` that make the ingress gateway of a kind cluster listen on the node ports. `--set`
+ * replaces the whole list of ports.
+ */
 export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
   if (!cluster) return []
   const ports = [
@@ -54,12 +58,17 @@ export function gatewayValues(cluster: ClusterConfig | undefined): string[] {
 
 type Node = { role?: unknown; image?: unknown }
 
-/** Reads what a run needs to know from a config file of kind's; kind itself checks the fields. @throws ConfigError when it is no such file. */
+/**
+ * Reads what a run needs from the user's kind config file; kind itself checks the fields. @throws ConfigError if it is
+ * not such a file.
+ */
 export function readConfigFile(file: string): { name?: string; choosesImage: boolean } {
   const value = parsed(file)
   if (value['apiVersion'] !== apiVersion || value['kind'] !== 'Cluster')
     throw new ConfigError(
-      `cluster.config: ${file} is no configuration of kind: it has apiVersion ${shown(value['apiVersion'])} and kind ${shown(value['kind'])}, expected ${apiVersion} and Cluster`,
+      `cluster.config: ${file} is not a configuration of kind: ` +
+        `it has apiVersion ${shown(value['apiVersion'])} and kind ${shown(value['kind'])}, ` +
+        `expected ${apiVersion} and Cluster`,
     )
   const nodes: Node[] = Array.isArray(value['nodes']) ? (value['nodes'] as Node[]) : []
   if (nodes.length > 0 && !nodes.some((node) => (node.role ?? 'control-plane') === 'control-plane'))

@@ -1,4 +1,4 @@
-// Whether the nodes of a cluster are ready, why not, and how they differ from what the config asks for.
+// Checks that the nodes of a cluster are ready, explains those that are not, and compares the cluster with the config.
 import type { Cluster } from '../cluster/client.ts'
 import type { Node } from '../cluster/objects.ts'
 import type { ClusterConfig } from '../config/schema.ts'
@@ -6,7 +6,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { poll } from '../runtime/retry.ts'
 import { kubernetesOf } from './images.ts'
 
-/** Waits until `count` nodes are ready. @throws with what each of the others lacks. */
+/** Waits until `count` nodes are ready. @throws Error that says what each of the others lacks. */
 export async function waitForNodes(
   cluster: Cluster,
   count: number,
@@ -14,20 +14,20 @@ export async function waitForNodes(
   signal: AbortSignal,
 ): Promise<Node[]> {
   // The API server of a new cluster may not answer yet.
-  const look = () =>
+  const readNodes = () =>
     cluster.list<Node>('Node').then(
       (nodes) => ({ nodes, problems: unreadyNodes(nodes, count) }),
       (error: unknown) => ({ nodes: [], problems: [messageOf(error)] }),
     )
   const isReady = ({ problems }: { problems: string[] }) => problems.length === 0
-  const { nodes, problems } = await poll(look, isReady, { limitMs: waitMs, intervalMs: 1_000, signal })
+  const { nodes, problems } = await poll(readNodes, isReady, { limitMs: waitMs, intervalMs: 1_000, signal })
   if (problems.length === 0) return nodes
   throw new Error(
     `cluster: the nodes are not ready after ${waitMs / 1000} s (\`cluster.wait\`): ${problems.join('; ')}`,
   )
 }
 
-/** A sentence for each node that is not ready. Pure. */
+/** One sentence for each node that is not ready. Pure. */
 export function unreadyNodes(nodes: readonly Node[], count: number): string[] {
   const absent = count - nodes.length
   return [
@@ -39,7 +39,7 @@ export function unreadyNodes(nodes: readonly Node[], count: number): string[] {
   ]
 }
 
-/** A node under pressure takes no pods, although it reports that it is ready. */
+/** A node under pressure accepts no pods, although it reports that it is ready. */
 function reasonOf({ status }: Node): string | undefined {
   const conditions = status?.conditions ?? []
   const pressure = conditions.find(({ type, status }) => type.endsWith('Pressure') && status === 'True')
@@ -48,28 +48,31 @@ function reasonOf({ status }: Node): string | undefined {
   return ready ? (ready.message ?? ready.reason ?? 'not ready') : 'its kubelet has not reported yet'
 }
 
-/** How an existing cluster differs from what the config asks for. Pure. */
+/** How an existing cluster differs from the config. Pure. */
 export function differences(
-  asked: ClusterConfig,
+  config: ClusterConfig,
   nodes: readonly Node[],
   ingress: { http?: string; https?: string },
 ): string[] {
-  const has = versionOf(nodes)
-  const wanted = asked.kubernetes ?? (asked.image === undefined ? undefined : kubernetesOf(asked.image))
-  const fits = wanted === undefined || has === undefined || has === wanted || has.startsWith(`${wanted}.`)
+  const actual = versionOf(nodes)
+  const expected = config.kubernetes ?? (config.image === undefined ? undefined : kubernetesOf(config.image))
+  const fits =
+    expected === undefined || actual === undefined || actual === expected || actual.startsWith(`${expected}.`)
   const port = (address: string | undefined) => address?.split(':').at(-1)
   return [
-    ...(asked.nodes !== undefined && asked.nodes !== nodes.length
+    ...(config.nodes !== undefined && config.nodes !== nodes.length
       ? [
-          `it has ${nodes.length} node${nodes.length === 1 ? '' : 's'}, and ${asked.nodes} ${asked.nodes === 1 ? 'is' : 'are'} asked for`,
+          `it has ${nodes.length} node${nodes.length === 1 ? '' : 's'}, ` +
+            `and ${config.nodes} ${config.nodes === 1 ? 'is' : 'are'} asked for`,
         ]
       : []),
-    ...(fits ? [] : [`its nodes run Kubernetes ${has}, and ${wanted} is asked for`]),
+    ...(fits ? [] : [`its nodes run Kubernetes ${actual}, and ${expected} is asked for`]),
     ...(['http', 'https'] as const).flatMap((key) => {
-      const want = asked.ports?.[key]
-      if (want === undefined || port(ingress[key]) === String(want)) return []
+      const hostPort = config.ports?.[key]
+      if (hostPort === undefined || port(ingress[key]) === String(hostPort)) return []
       return [
-        `port ${want} of this machine is asked for ${key.toUpperCase()}, and it has ${port(ingress[key]) ?? 'none'}`,
+        `port ${hostPort} of this machine is asked for ${key.toUpperCase()}, ` +
+          `and it has ${port(ingress[key]) ?? 'none'}`,
       ]
     }),
   ]

@@ -1,4 +1,4 @@
-// The names of kind's files in a release, which are bare binaries.
+// The names of kind's files in a release. Each file is the binary itself.
 import { ConfigError } from '../config/error.ts'
 import type { Tool } from '../tools/tool.ts'
 

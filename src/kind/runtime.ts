@@ -3,10 +3,10 @@ import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { run } from '../tools/run.ts'
 
-/** No container runtime answers. */
+/** Thrown if no container runtime answers. */
 export class NoRuntime extends ConfigError {}
 
-/** The program of the first runtime that answers. `KIND_EXPERIMENTAL_PROVIDER` chooses one, as it does for kind. */
+/** The program of the first runtime that answers. `KIND_EXPERIMENTAL_PROVIDER` selects one, as it does for kind. */
 export async function containerRuntime(signal: AbortSignal): Promise<string> {
   const forced = process.env['KIND_EXPERIMENTAL_PROVIDER']
   const problems: string[] = []
@@ -16,11 +16,13 @@ export async function containerRuntime(signal: AbortSignal): Promise<string> {
     problems.push(`${program} ${problem}`)
   }
   throw new NoRuntime(
-    `cluster: kind needs a container runtime, and none answers here: ${problems.join('; ')}. Start Docker, or install it (GitHub's ubuntu runners have it), or leave out \`cluster\` and give the \`kubeconfig\` of an existing cluster`,
+    `cluster: kind needs a container runtime, and none answers here: ${problems.join('; ')}. ` +
+      `Start Docker, or install it (GitHub's ubuntu runners have it), ` +
+      'or leave out `cluster` and give the `kubeconfig` of an existing cluster',
   )
 }
 
-/** Why the runtime cannot be used; undefined when it can. */
+/** Why the runtime cannot be used; undefined if it can. */
 async function problemOf(program: string, signal: AbortSignal): Promise<string | undefined> {
   const isDocker = program === 'docker'
   const answer = await run(
@@ -39,6 +41,9 @@ async function problemOf(program: string, signal: AbortSignal): Promise<string |
       : undefined
   const lastLine = answer.stderr.trim().split('\n').at(-1)!.trim()
   if (/permission denied/i.test(lastLine))
-    return `is installed, but this user may not use it (${lastLine}): add the user to the group \`docker\` and restart the runner`
+    return (
+      `is installed, but this user may not use it (${lastLine}): ` +
+      'add the user to the group `docker` and restart the runner'
+    )
   return `is installed, but does not answer (${lastLine || `exit code ${answer.code}`})`
 }

@@ -1,5 +1,6 @@
 // Control planes side by side: the revisions in the cluster, the tags, and the revision that a namespace points to.
-import { ApiError, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { isForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { defaultRevision, injectionLabel, revisionLabel, tagLabel } from './labels.ts'
 import { expectsSidecar, isOfOtherRevision, sidecarRevision } from './sidecar.ts'
@@ -41,7 +42,7 @@ export async function tagsOf(cluster: Cluster): Promise<Tags | undefined> {
       webhooks.map(({ metadata: { labels = {} } }) => [labels[tagLabel]!, labels[revisionLabel] ?? defaultRevision]),
     )
   } catch (error) {
-    if (error instanceof ApiError && error.status === 403) return undefined
+    if (isForbidden(error)) return undefined
     throw error
   }
 }

@@ -1,5 +1,6 @@
 // Checks the Gateways of the Gateway API that `expose` names: they must exist, and take routes of our namespace.
-import { ApiError, undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { keyOf, type KubeObject } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Config, Exposure } from '../config/schema.ts'
@@ -65,7 +66,7 @@ async function listGateways(cluster: Cluster, namespace: string): Promise<Lookup
     ])
     return gateways
   } catch (error) {
-    return error instanceof ApiError && error.status === 404 ? 'no such kind' : undefinedWhenForbidden(error)
+    return isNotFound(error) ? 'no such kind' : undefinedWhenForbidden(error)
   }
 }
 

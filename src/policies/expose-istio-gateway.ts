@@ -1,8 +1,10 @@
 // Checks the gateways of Istio's API that `expose` names: by their label `istio`, and their certificates.
-import { undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { undefinedWhenForbidden } from '../cluster/api-error.ts'
+import type { StageName } from '../config/schema/stages.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
-import type { Config, Exposure, StageName } from '../config/schema.ts'
+import type { Config, Exposure } from '../config/schema.ts'
 
 /** One sentence for each gateway that does not exist, and for each certificate that its gateway cannot read. */
 export async function istioGatewayFaults(

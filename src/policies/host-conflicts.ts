@@ -1,8 +1,9 @@
 // Hosts that a route of others claims too: in the other API, Istio's or the Gateway API, or in a VirtualService of
 // another namespace. Conflicts within the own namespace are found before (contradictions.ts).
-import { ApiError, undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
+import { hostOf } from './compile/names.ts'
 import { keyOf, titleOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
-import { hostOf } from './compile/index.ts'
 import { isOurs } from './prune.ts'
 import { fullHost } from './routes.ts'
 
@@ -48,9 +49,7 @@ async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise
   const list = (place?: string) =>
     cluster
       .list<KubeObject>(kind, place)
-      .catch((error: unknown) =>
-        error instanceof ApiError && error.status === 404 ? [] : undefinedWhenForbidden(error),
-      )
+      .catch((error: unknown) => (isNotFound(error) ? [] : undefinedWhenForbidden(error)))
   return (await list()) ?? (await list(namespace)) ?? []
 }
 

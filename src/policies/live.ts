@@ -1,9 +1,10 @@
 // The routes and subsets that are in the namespace already, and the weights in force there.
-import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { emptyWhenAbsent } from '../cluster/api-error.ts'
+import type { Weights } from './compile/names.ts'
 import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import type { Weights } from './compile/index.ts'
 import { routesTo, weightsOf } from './routes.ts'
 
 export type LiveRoutes = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }

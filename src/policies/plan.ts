@@ -1,5 +1,6 @@
 // What an apply would do, before it does anything: by the cluster's dry run or, without a cluster, the objects as YAML.
-import { ApiError, fieldManager, type Cluster } from '../cluster/client.ts'
+import { fieldManager, type Cluster } from '../cluster/client.ts'
+import { ApiError, isNotFound } from '../cluster/api-error.ts'
 import {
   type DestinationRule,
   keyOf,
@@ -14,6 +15,7 @@ import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
 import { isUnclaimed, marked, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
+import { settleAll } from '../runtime/settle-all.ts'
 
 export type Action = 'create' | 'change' | 'unchanged' | 'delete'
 /**
@@ -41,14 +43,6 @@ export async function plan(cluster: Cluster, desired: readonly KubeObject[], own
   const used = await usedSubsetFaults(cluster, planned, owner.namespace)
   if (used.length > 0) throw new ConfigError(used.join('\n'))
   return planned
-}
-
-/** Like Promise.all, but the error names every failure. */
-async function settleAll<T>(work: Promise<T>[]): Promise<T[]> {
-  const outcomes = await Promise.allSettled(work)
-  const reasons = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []))
-  if (reasons.length > 0) throw new Error(reasons.map(({ message }) => message).join('\n'), { cause: reasons[0] })
-  return Promise.all(work)
 }
 
 /** The live objects of the same kinds and names, in the same order. */
@@ -98,7 +92,7 @@ function kindFor(object: KubeObject): Kind {
 async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<Planned> {
   const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // The kind and the namespace may not exist yet, because the mesh may be installed after the plan.
-    if (error instanceof ApiError && error.status === 404) return object
+    if (isNotFound(error)) return object
     throw error
   })
   if (!before) return { action: 'create', object, diff: diff(undefined, after) }

@@ -1,7 +1,8 @@
 // Which config owns an object, by its labels, and which objects a config no longer asks for.
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { createHash } from 'node:crypto'
-import { ApiError, type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { emptyWhenAbsent, isForbidden } from '../cluster/api-error.ts'
 import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace, titleOf } from '../cluster/objects.ts'
 import { unnamed } from '../config/schema.ts'
 import { policyKinds } from './manifests.ts'
@@ -83,7 +84,7 @@ export async function listPolicies(
 }
 
 function emptyWhenForbidden(error: unknown): [] {
-  if (error instanceof ApiError && error.status === 403) return []
+  if (isForbidden(error)) return []
   throw error
 }
 

@@ -3,8 +3,8 @@
 import type { PatchOperation } from '../cluster/client.ts'
 import type { Destination, GatewayRoute, VirtualService } from '../cluster/objects.ts'
 import { abRouteName } from '../config/names.ts'
-import type { Version } from '../config/schema.ts'
-import { hostOf, type Weights } from './compile/index.ts'
+import type { Version } from '../config/schema/canary.ts'
+import { hostOf, type Weights } from './compile/names.ts'
 
 /**
  * Whose traffic is split, between which versions, and in which named routes only; without `routes` in all of them.

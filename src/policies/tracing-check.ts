@@ -1,5 +1,6 @@
 // Whether the mesh has a tracing provider: without one a sampling percentage has no effect, and Istio does not warn.
-import { undefinedWhenForbidden, type Cluster } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
 import { parse } from '../yaml/parse.ts'

@@ -1,4 +1,5 @@
-// The part of the job summary that tells of one promotion: its steps, a chart, the evidence, and the cause of a failure. Pure.
+// The part of the job summary that tells of one promotion: its steps, a chart, the evidence, and the cause of a
+// failure. Pure.
 import type { LimitCounts } from '../canary/analysis/request-counts.ts'
 import { codeBlock, escape, section, table } from './markdown.ts'
 import type { PromotionReport, RequestTally, StepReport } from './report.ts'
@@ -56,7 +57,8 @@ function shareSeen({ split, weight }: StepReport): string {
 function totals({ service, userRequests, requestsObserved, secondsToDetect, secondsToSafe }: PromotionReport): string {
   const { total, failed } = userRequests
   return [
-    `Requests seen at the canary: ${requestsObserved}. Requests of the users of ${service}: ${total}, failed: ${failed}.`,
+    `Requests seen at the canary: ${requestsObserved}. ` +
+      `Requests of the users of ${service}: ${total}, failed: ${failed}.`,
     secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
     secondsToSafe === undefined
       ? ''
@@ -71,7 +73,7 @@ function evidenceTable({ checks }: PromotionReport): string {
   const e = (value: number) => (value >= 1000 ? value.toExponential(1) : value.toFixed(2))
   const counts = ({ violations, requests }: LimitCounts) => `${violations} of ${requests}`
   return table(
-    ['Check', 'Canary', 'Stable', 'E against', 'E for', 'Decides at', 'Says'],
+    ['Check', 'Canary', 'Stable', 'Evidence to fail', 'Evidence to pass', 'Threshold', 'Verdict'],
     checks.map(({ check, canary, stable, failEvidence, passEvidence, threshold, verdict }) => [
       check,
       counts(canary),

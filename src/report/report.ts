@@ -1,7 +1,9 @@
 // What a run did, as plain data: the JSON report, from which the summary and the outputs are made.
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
-import { explainChecks, timeToDetect, type Stage, type Step, type Verdict } from '../canary/state/machine.ts'
+import { explainChecks } from '../canary/state/machine.ts'
+import { timeToDetect } from '../canary/state/ending.ts'
+import type { Stage, Step, Verdict } from '../canary/state/types.ts'
 import type { Promotion } from '../canary/controller/context.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
@@ -22,9 +24,9 @@ export type PlanRow = { action: Action; kind: string; namespace: string; name: s
 export type RequestTally = { requests: number; failures: number }
 
 /**
- * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests since the traffic
- * moved, in per cent, with its 99% interval, and whether it fits the weight. In 1% of the promotions a step's share does
- * not fit by chance.
+ * `weight`: per cent; of a mirror the share that is copied. `split`: the canary's share of the requests since the
+ * traffic moved, in per cent, with its 99% interval, and whether it fits the weight. In 1% of the promotions a step's
+ * share does not fit by chance.
  */
 export type StepReport = {
   kind: StageKind
@@ -61,8 +63,8 @@ export type PromotionReport = {
 }
 
 /**
- * `ingress`: the address of the ingress gateway from this machine, as `address:port`. `logs`: the folder with the nodes'
- * logs, if the run failed.
+ * `ingress`: the address of the ingress gateway from this machine, as `address:port`. `logs`: the folder with the
+ * nodes' logs, if the run failed.
  */
 export type ClusterReport = {
   name: string
@@ -196,8 +198,8 @@ function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
 const percent = (share: number) => Math.round(share * 10_000) / 100
 
 /**
- * The worst speaks for all: rolled back, then inconclusive, held, skipped and promoted. A canary that was rolled back only
- * because another one failed comes last.
+ * The worst speaks for all: rolled back, then inconclusive, held, skipped and promoted. A canary that was rolled back
+ * only because another one failed comes last.
  */
 export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']

@@ -7,8 +7,9 @@ import { readableStack } from './stack.ts'
 export type DefectFormat = 'annotation' | 'text'
 
 /**
- * From now on an uncaught exception or an unhandled rejection ends the process with exit code 1. Node.js passes both to this listener.
- * If another part of the program listens too, it has something to finish first and ends the process itself.
+ * From now on an uncaught exception or an unhandled rejection ends the process with exit code 1. Node.js passes both to
+ * this listener. If another part of the program listens too, it has something to finish first and ends the process
+ * itself.
  */
 export function exitOnDefect(format: DefectFormat): void {
   let isExiting = false
@@ -25,7 +26,10 @@ export function exitOnDefect(format: DefectFormat): void {
 export function defectMessage(error: unknown, issues = `${home}/issues`): string {
   const message = error instanceof Error ? error.message : String(error)
   const stack = debugStack(error) === '' ? 'the stack that RUNNER_DEBUG=1 prints' : 'the stack below'
-  return `mesh-canary stopped because of a defect in mesh-canary itself: ${message}; please report it at ${issues}, with ${stack}`
+  return (
+    `mesh-canary stopped because of a defect in mesh-canary itself: ${message}; ` +
+    `please report it at ${issues}, with ${stack}`
+  )
 }
 
 /** Empty without RUNNER_DEBUG=1. */
@@ -45,7 +49,10 @@ function plainText(error: unknown): string {
   return stripVTControlCharacters(`${lines.join('\n').trimEnd()}\n`)
 }
 
-/** Written by hand, because @actions/core may be what cannot be loaded. Escaped, no text in the error can become a command. */
+/**
+ * Written by hand, because @actions/core may be what cannot be loaded. Escaped, no text in the error can become a
+ * command.
+ */
 function annotation(error: unknown): string {
   const { GITHUB_SERVER_URL: server, GITHUB_ACTION_REPOSITORY: repository } = process.env
   const issues = server && repository ? `${server}/${repository}/issues` : undefined

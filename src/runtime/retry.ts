@@ -8,7 +8,9 @@ export type RetryOptions = {
   firstDelayMs: number
   /** Whether another try may succeed. */
   isTransient: (error: unknown) => boolean
-  /** The wait that the error itself asks for, as a server does with Retry-After; a longer one than ours replaces ours. */
+  /**
+   * The wait that the error itself asks for, as a server does with Retry-After; a longer one than ours replaces ours.
+   */
   requestedDelayMs?: (error: unknown) => number
   /** An error that would need a longer delay than this is final. */
   longestDelayMs?: number
@@ -50,7 +52,9 @@ export type PollOptions = {
   clock?: Clock
 }
 
-/** Looks until `isDone` or until the time is over, and answers the last look. The caller tells which of the two it was. */
+/**
+ * Looks until `isDone` or until the time is over, and answers the last look. The caller tells which of the two it was.
+ */
 export async function poll<T>(
   look: () => Promise<T>,
   isDone: (seen: T) => boolean,

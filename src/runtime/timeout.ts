@@ -1,8 +1,8 @@
 // Time limits, as signals: every request and every program that a run starts ends when its signal aborts.
 
 /**
- * Aborts with `signal`, or after `ms` with an error that names `what` took too long and `key`, the setting that allows more.
- * The timer does not keep the program alive.
+ * Aborts with `signal`, or after `ms` with an error that names `what` took too long and `key`, the setting that allows
+ * more. The timer does not keep the program alive.
  */
 export function withTimeout(signal: AbortSignal | undefined, ms: number, what: string, key?: string): AbortSignal {
   const setting = key === undefined ? '' : ` (\`${key}\`)`

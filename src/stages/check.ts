@@ -1,6 +1,6 @@
-// What is checked before anything is touched: the config against the cluster, the cost of the mesh, and the version of
+// Checks before the run changes anything: the config against the cluster, the cost of the mesh, and the version of
 // Istio.
-import { ApiError } from '../cluster/client.ts'
+import { isForbidden } from '../cluster/api-error.ts'
 import { ConfigError } from '../config/error.ts'
 import { gatewayValues } from '../kind/layout.ts'
 import { meshCost } from '../mesh/cost.ts'
@@ -24,18 +24,18 @@ export async function checkRun(context: StageContext): Promise<StageContext> {
   return { ...context, ...pinned, istioctl: await installIstioctl({ ...context, ...pinned }) }
 }
 
-/** The version of the control plane that the config means; unknown to a user who may not read it. */
+/** The version of the control plane with the config's revision; undefined if the user may not read it. */
 async function installedVersion({ cluster, mesh }: StageContext): Promise<string | undefined> {
   try {
     const planes = await listControlPlanes(cluster)
     return planes.find(({ revision }) => revision === mesh!.revision)?.version
   } catch (error) {
-    if (error instanceof ApiError && error.status === 403) return undefined
+    if (isForbidden(error)) return undefined
     throw error
   }
 }
 
-/** The config with an exact version of Istio instead of a range, and the mesh that it now asks for. */
+/** The config with an exact version of Istio instead of a range, and the mesh that follows from it. */
 export async function pinVersion(
   context: RunContext,
   installed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
@@ -65,7 +65,7 @@ export async function installIstioctl({
     limitMs: config.limits.download,
     cache: config.cache,
     signal: host.signal,
-    tell: host,
+    log: host,
   })
   host.info(`istioctl ${found.version}: ${sourceLabel[found.from]}, ${found.path}`)
   host.onIstioctl(found)
@@ -74,7 +74,7 @@ export async function installIstioctl({
   return istioctl
 }
 
-/** Reports what the mesh will ask of the nodes. @throws ConfigError when it does not fit. */
+/** Reports what the mesh will request from the nodes. @throws ConfigError when it does not fit. */
 async function reportCost({ config, host, cluster, mesh, recorder }: StageContext): Promise<void> {
   try {
     const cost = await meshCost(cluster, config.namespace, mesh)
@@ -84,7 +84,7 @@ async function reportCost({ config, host, cluster, mesh, recorder }: StageContex
     host.info(text)
     if (worthIt === 'doubtful') host.info(`a mesh may not be worth it here: ${why}`)
   } catch (error) {
-    if (!(error instanceof ApiError && error.status === 403)) throw error
-    host.info(`what the mesh will cost is not known: ${error.message}`)
+    if (!isForbidden(error)) throw error
+    host.info(`cannot compute the cost of the mesh: ${error.message}`)
   }
 }

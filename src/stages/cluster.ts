@@ -1,5 +1,5 @@
-// The stage cluster: makes a kind cluster or uses one that exists, waits for its nodes and loads images. The later stages
-// act on it.
+// The stage cluster: creates a kind cluster or uses an existing one, waits for its nodes and loads images. The later
+// stages use it.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { coerce } from 'semver'
@@ -8,7 +8,8 @@ import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'
 import { defaultVersion } from '../config/istio-version.ts'
 import { nearest } from '../config/nearest.ts'
-import type { ClusterConfig, Config, StageName } from '../config/schema.ts'
+import type { ClusterConfig, Config } from '../config/schema.ts'
+import type { StageName } from '../config/schema/stages.ts'
 import { clusterDefaults } from '../config/schema/cluster.ts'
 import { supportedKubernetes } from '../istioctl/support.ts'
 import { causeInLogs } from '../kind/errors.ts'
@@ -26,15 +27,15 @@ import { warn, type RunContext } from './context.ts'
 /** The config's section with a name, and with an image unless the config file or kind chooses it. */
 type Wanted = ClusterConfig & { name: string }
 
-/** `kubeconfig`: a file of this run's own, in a folder of its own. */
+/** `kubeconfig`: a file that this run writes, in its own folder. */
 export type ProvidedCluster = { kind: kinds.Kind; kubeconfig: string; created: boolean }
 
-/** What the steps below work with: the run, the cluster, and what the config wants of it. */
+/** The run, its kind cluster, and the config's section for it. */
 type KindContext = RunContext & ProvidedCluster & { wanted: Wanted }
 
 /**
- * Undefined where there is no such cluster and this run makes none: the stage is not listed, or it is a dry run.
- * @throws ConfigError before anything is made.
+ * Undefined if the cluster does not exist and this run does not create it: it is a dry run, or it only plans.
+ * @throws ConfigError before anything is created.
  */
 export async function provideCluster(context: RunContext): Promise<ProvidedCluster | undefined> {
   const { config, stages, host, mesh, recorder } = context
@@ -42,15 +43,15 @@ export async function provideCluster(context: RunContext): Promise<ProvidedClust
   const kind = await findKind(context, wanted)
   if (!kind) return undefined
   const exists = await kinds.exists(kind)
-  const makes = stages.includes('cluster') && !config.dryRun
+  const isActive = stages.includes('cluster') && !config.dryRun
   if (!exists && stages.every((stage) => stage === 'plan')) return undefined
   if (!exists && !stages.includes('cluster'))
     throw new ConfigError(
       `cluster: there is no kind cluster ${kind.name}; run the stage \`cluster\`, in this run or an earlier step`,
     )
   if (!exists) refuseNamespace(config, stages, kind.name)
-  if (makes) await checkImages(kind, wanted.loadImages ?? [])
-  if (!exists && !makes) return void host.info(`the kind cluster ${kind.name} would be made`)
+  if (isActive) await checkImages(kind, wanted.loadImages ?? [])
+  if (!exists && !isActive) return void host.info(`the kind cluster ${kind.name} would be made`)
 
   const kubeconfig = join(mkdtempSync(join(host.tempDir, 'mesh-canary-kind-')), 'kubeconfig')
   const provided = { kind, kubeconfig, created: !exists }
@@ -61,12 +62,14 @@ export async function provideCluster(context: RunContext): Promise<ProvidedClust
   recorder.record({ cluster: { action: exists ? 'used' : 'created' } })
   await withLogs(context, provided, async () => {
     await waitUntilReady(kindContext)
-    if (makes && wanted.loadImages) await loadImages(kindContext, wanted.loadImages)
+    if (isActive && wanted.loadImages) await loadImages(kindContext, wanted.loadImages)
   })
   return provided
 }
 
-/** Reads the config file and chooses the node image: faults in them are known before anything is touched. */
+/**
+ * Reads the config file and chooses the node image, so that the run reports faults in them before it changes anything.
+ */
 function wantedCluster({ cluster }: Config, istioVersion: string | undefined): Wanted {
   const { config, image, version, kubernetes, name } = cluster!
   const file = config === undefined ? undefined : readConfigFile(config)
@@ -78,7 +81,7 @@ function wantedCluster({ cluster }: Config, istioVersion: string | undefined): W
   }
 }
 
-/** The Kubernetes versions that this Istio supports; those of the default version where it is unknown. */
+/** The Kubernetes versions that this Istio supports; those of the default version if it is unknown. */
 function supportedBy(istioVersion: string | undefined): ReturnType<typeof supportedKubernetes> {
   const exact = coerce(istioVersion)?.version
   return (exact === undefined ? undefined : supportedKubernetes(exact)) ?? supportedKubernetes(defaultVersion)
@@ -100,13 +103,13 @@ async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.Kind
     limitMs: config.limits.download,
     cache: config.cache,
     signal,
-    tell: host,
+    log: host,
   })
   info(`kind ${version}: ${sourceLabel[found.from]}, ${found.path}; its nodes run in ${runtime}`)
   return { path: found.path, name, runtime, limitMs: config.limits.kind, signal, info }
 }
 
-/** A cluster that this run makes holds no application yet. */
+/** A cluster that this run creates holds no application yet. */
 function refuseNamespace({ namespace }: Config, stages: readonly StageName[], name: string): void {
   const needing = stages.filter((stage) => !['plan', 'cluster', 'install'].includes(stage))
   if (needing.length === 0 || namespace === 'default') return
@@ -132,12 +135,12 @@ async function checkImages(kind: kinds.Kind, images: readonly string[]): Promise
   if (files.length + absent.length > 0) throw new ConfigError([...files, ...absent].join('\n'))
 }
 
-/** What the end of the job removes, or only forgets. */
-function left({ kind, kubeconfig }: KindContext, remove: boolean): kinds.LeftCluster {
+/** What the post step needs to know of the cluster; `remove`: whether it deletes it. */
+function leftCluster({ kind, kubeconfig }: KindContext, remove: boolean): kinds.LeftCluster {
   return { path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig, remove }
 }
 
-/** Tells the host what to remove before anything is made: this run may be killed at any moment. */
+/** Tells the host what to remove before it creates anything, because this run may be killed at any moment. */
 async function makeCluster(context: KindContext): Promise<void> {
   const { kind, kubeconfig, wanted, host } = context
   const file = wanted.config === undefined ? join(kubeconfig, '..', 'kind.yaml') : resolve(wanted.config)
@@ -145,22 +148,22 @@ async function makeCluster(context: KindContext): Promise<void> {
     const { nodes = clusterDefaults.nodes, ports = clusterDefaults.ports } = wanted
     writeFileSync(file, kindConfig(nodes, ports), { mode: 0o600 })
   }
-  host.onKindCluster(left(context, true))
+  host.onKindCluster(leftCluster(context, true))
   try {
     await kinds.create(kind, kubeconfig, file, wanted.image)
   } catch (error) {
     host.signal.throwIfAborted()
     const isTaken = error instanceof kinds.KindError && error.isTaken
     if (!isTaken) throw await cleanUpFailed(context, error)
-    // Somebody else made the cluster of this name meanwhile: nothing of it is ours to remove.
-    host.onKindCluster(left(context, false))
+    // Another job has created the cluster of this name meanwhile, so this run must not remove it.
+    host.onKindCluster(leftCluster(context, false))
     throw error
   }
-  host.onKindCluster(left(context, wanted.keep !== true))
+  host.onKindCluster(leftCluster(context, wanted.keep !== true))
   host.info(`the kind cluster ${kind.name}: made`)
 }
 
-/** Finds out from the nodes' logs why the cluster could not be made, and removes what there is of it. */
+/** Finds out from the nodes' logs why the cluster could not be created, and removes the rest of it. */
 async function cleanUpFailed(context: KindContext, error: unknown): Promise<Error> {
   const { kind, kubeconfig, recorder, host } = context
   const logs = await kinds.exportLogs(kind, logsFolder(context)).catch(() => undefined)
@@ -169,10 +172,10 @@ async function cleanUpFailed(context: KindContext, error: unknown): Promise<Erro
   const where = logs === undefined ? '' : ` (the logs of its nodes are in ${logs})`
   try {
     await kinds.remove(kind, kubeconfig)
-    host.onKindCluster(left(context, false))
+    host.onKindCluster(leftCluster(context, false))
     return new Error(`${cause}${where}`)
   } catch (problem) {
-    return new Error(`${cause}${where}; and what there is of it could not be removed: ${messageOf(problem)}`)
+    return new Error(`${cause}${where}; and the rest of it could not be removed: ${messageOf(problem)}`)
   }
 }
 
@@ -183,12 +186,12 @@ async function useCluster(context: KindContext): Promise<void> {
   const content = await kinds.kubeconfigOf(kind).catch((error: unknown) => {
     host.signal.throwIfAborted()
     throw new ConfigError(
-      `cluster: the kind cluster ${kind.name} exists, but has no kubeconfig, as one whose making was cut short ` +
-        `(${messageOf(error)}); delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
+      `cluster: the kind cluster ${kind.name} exists, but has no kubeconfig, probably because its creation was ` +
+        `interrupted (${messageOf(error)}); delete it and run this again (\`kind delete cluster --name ${kind.name}\`)`,
     )
   })
   writeFileSync(kubeconfig, content, { mode: 0o600 })
-  host.onKindCluster(left(context, wanted.keep === false))
+  host.onKindCluster(leftCluster(context, wanted.keep === false))
   host.info(`the kind cluster ${kind.name}: exists, and is used`)
 }
 
@@ -225,7 +228,8 @@ async function waitUntilReady(context: KindContext): Promise<void> {
   if (created) return
   for (const difference of differences(config.cluster!, nodes, mapped))
     warn(context, [
-      `cluster: ${kind.name} exists, and ${difference}; delete it so that this run makes it anew, or change the config`,
+      `cluster: ${kind.name} exists, and ${difference}; ` +
+        'delete it so that this run creates it again, or change the config',
     ])
 }
 
@@ -246,7 +250,7 @@ function logsFolder({ config, host }: RunContext): string {
   return config.cluster?.logs ?? join(host.tempDir, 'mesh-canary-kind-logs')
 }
 
-/** Exports the nodes' logs when the work on the cluster fails, but not for a fault in the config. */
+/** Exports the nodes' logs if the work on the cluster fails, but not for a fault in the config. */
 export async function withLogs<T>(
   context: RunContext,
   { kind }: Pick<ProvidedCluster, 'kind'>,
@@ -269,7 +273,7 @@ export async function withLogs<T>(
   }
 }
 
-/** Asks the ingress gateway from this machine for an exposed host, and warns with the cause when it does not answer. */
+/** Requests an exposed host from the ingress gateway, and warns with the cause if there is no answer. */
 export async function checkIngress(context: RunContext): Promise<void> {
   const { config, host, recorder } = context
   const [name] = plainHosts(config)
@@ -283,7 +287,7 @@ export async function checkIngress(context: RunContext): Promise<void> {
   ])
 }
 
-/** At the end of a job. */
+/** For the post step. */
 export async function removeCluster(
   { path, name, runtime, kubeconfig }: kinds.LeftCluster,
   info: (line: string) => void,

@@ -1,10 +1,11 @@
-// What the stages share: whom they tell, what they work on, and where they record what they did.
+// What the stages share: the host that gets their lines, the config and the cluster, and the recorder of the report.
 import type { RecoveryIntent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
 import { matches } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
-import type { Config, StageName } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
+import type { StageName } from '../config/schema/stages.ts'
 import type { LeftCluster } from '../kind/kind.ts'
 import type { DesiredMesh } from '../mesh/install.ts'
 import type { Recorder } from '../report/recorder.ts'
@@ -15,42 +16,42 @@ import { withTimeout } from '../runtime/timeout.ts'
 import { run } from '../tools/run.ts'
 
 /**
- * Whoever starts a run: GitHub's runner, or a shell. The run calls each `on…` as soon as it can, because it may be killed
- * at any moment.
+ * The program that starts a run: the action, or the command line. The run calls each `on…` as soon as it can, because
+ * it may be killed at any moment.
  */
 export type Host = {
   signal: AbortSignal
   tempDir: string
-  /** The address of this run's page, or its name: shown to other runs that wait for it. */
+  /** The address of this run's page, or its name. Other runs that wait for it show it. */
   runName: string
   info: (line: string) => void
   warning: (line: string) => void
-  /** Lines told inside belong together under the name. */
+  /** Groups the lines that `work` logs under the name. */
   group: <T>(name: string, work: () => Promise<T>) => Promise<T>
   mask: (secret: string) => void
   /** The text of the guard's bundle. */
   readGuardProgram: () => string
-  /** istioctl is installed, so that later steps can find it. */
+  /** Called when istioctl is installed, so that later steps can find it. */
   onIstioctl: (found: Obtained) => void
-  /** Called before the cluster is made: what to remove at the end of the job. */
+  /** Called before the cluster is created: what to remove at the end of the job. */
   onKindCluster: (left: LeftCluster) => void
   onConnected: (connection: Connection) => void
-  /** The promotions to recover should this process die; none when all have ended safely. */
+  /** The promotions to recover if this process dies; none when all have ended safely. */
   onRecoveryIntents: (intents: RecoveryIntent[]) => void
 }
 
-/** What there is from the first moment of a run. The host's lines are redacted already. */
+/** What every run has from the start. The host's lines are redacted already. */
 export type RunContext = {
   config: Config
   stages: readonly StageName[]
   host: Host
   redactor: Redactor
   recorder: Recorder
-  /** The mesh that the config asks for, if it asks for one. */
+  /** The mesh of the config, if it has `istio`. */
   mesh?: DesiredMesh
 }
 
-/** What the stages work with once there is a cluster. `istioctl`: where a version of Istio was asked for. */
+/** What the stages work with once there is a cluster. `istioctl`: only if the config has `istio`. */
 export type StageContext = RunContext & {
   cluster: Cluster
   connection: Connection
@@ -89,7 +90,7 @@ export function isCanary(config: Config, labels: Record<string, string> | undefi
   })
 }
 
-/** Shows and records each warning once: the stages plan and policies find the same. */
+/** Shows and records each warning once: the stages plan and policies find the same warnings. */
 export function warn({ host, recorder }: Pick<RunContext, 'host' | 'recorder'>, warnings: string[]): void {
   const fresh = warnings.filter((warning) => !recorder.current().warnings.includes(warning))
   fresh.forEach(host.warning)

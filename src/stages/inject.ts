@@ -1,6 +1,6 @@
-// The stage inject: the namespace points to the control plane it is asked to, and the workloads that lack its sidecar are
-// restarted in their order. Where that fails on the way from one revision to another, it goes back to the one it came from.
-import { emptyWhenUnread } from '../cluster/client.ts'
+// The stage inject: points the namespace to the control plane of the config, and restarts the workloads that lack its
+// sidecar, in order. If a move from one revision to another fails, it moves the namespace back.
+import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { belongs } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -25,13 +25,13 @@ import { isCanary, runIstioctl, type StageOutcome, type Host, type StageContext 
 
 export async function inject(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
-  const { namespace, workloads } = config
+  const { namespace } = config
   const move = await planNamespaceMove(cluster, namespace, config.istio)
-  const all = await selectWorkloads(cluster, namespace, workloads!)
-  const lacking = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
-  if (config.dryRun) return wouldBe(context, move, lacking)
+  const all = await selectWorkloads(cluster, namespace, config.workloads!)
+  const workloads = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
+  if (config.dryRun) return reportDryRun(context, move, workloads)
 
-  const before = await planesThere(context)
+  const controlPlanes = await requireRevision(context)
   if (move.tag) await moveTag(context, move.tag)
   if (move.labels) {
     await labelNamespace(cluster, namespace, move.labels)
@@ -44,52 +44,58 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   )
   const restarted: Workload[] = []
   try {
-    for (const workload of lacking) {
+    for (const workload of workloads) {
       restarted.push(workload)
-      await renew(context, workload, move)
+      await restartWorkload(context, workload, move)
     }
-    if (move.revision !== undefined && lacking.length > 0) await checkSidecars(context, lacking, move.revision)
+    if (move.revision !== undefined && workloads.length > 0) await checkSidecars(context, workloads, move.revision)
   } catch (error) {
-    throw isBetween(move) && before.some(({ revision }) => revision === move.from)
-      ? await putBack(context, move, restarted, error)
-      : error
+    const canMoveBack = changesRevision(move) && controlPlanes.some(({ revision }) => revision === move.from)
+    throw canMoveBack ? await moveBack(context, move, restarted, error) : error
   }
-  if (lacking.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
-  return { changed: move.labels !== undefined || move.tag !== undefined || lacking.length > 0 }
+  if (workloads.length === 0) host.info('every workload already has its sidecar: nothing was restarted')
+  return { changed: move.labels !== undefined || move.tag !== undefined || workloads.length > 0 }
 }
 
 const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
-function wouldBe(
+/** ` of the revision X`; empty for the default revision. */
+const ofRevision = (revision: string | undefined) =>
+  revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`
+
+function reportDryRun(
   { config: { namespace }, host }: StageContext,
   { labels, before, tag, revision }: NamespaceMove,
-  lacking: Workload[],
+  workloads: Workload[],
 ): StageOutcome {
   if (tag)
-    host.info(
-      `tag ${tag.name}: would be made to point to ${tag.to}${tag.from === undefined ? '' : `, not ${tag.from} any more`}`,
-    )
+    host.info(`tag ${tag.name}: would point to ${tag.to}${tag.from === undefined ? '' : ` instead of ${tag.from}`}`)
   if (labels) host.info(`namespace ${namespace}: would be labelled ${describeLabels(labels, before)}`)
   host.info(
-    lacking.length > 0
-      ? `would be restarted, for want of a sidecar${revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`}: ${lacking.map(nameOf).join(', ')}`
+    workloads.length > 0
+      ? `would be restarted, because they have no sidecar${ofRevision(revision)}: ${workloads.map(nameOf).join(', ')}`
       : 'every workload already has its sidecar',
   )
-  return { changed: labels !== undefined || tag !== undefined || lacking.length > 0 }
+  return { changed: labels !== undefined || tag !== undefined || workloads.length > 0 }
 }
 
-/** Pods that point to a revision which is not there are made without a sidecar, and nobody complains. */
-async function planesThere({ config: { istio }, cluster }: StageContext): Promise<ControlPlane[]> {
+/**
+ * Returns the control planes. If the revision does not exist, Kubernetes creates pods without a sidecar and reports no
+ * error, so this fails.
+ */
+async function requireRevision({ config: { istio }, cluster }: StageContext): Promise<ControlPlane[]> {
   const all = await listControlPlanes(cluster).catch(emptyWhenUnread)
   if (istio?.revision === undefined || all.length === 0 || all.some(({ revision }) => revision === istio.revision))
     return all
   throw new ConfigError(
-    `istio.revision: there is no control plane of the revision ${istio.revision} in the cluster (there are ${all.map(({ revision }) => revision).join(', ')}), so no pod would get a sidecar; run the stage install as well, or correct the name`,
+    `istio.revision: there is no control plane of the revision ${istio.revision} in the cluster ` +
+      `(there are ${all.map(({ revision }) => revision).join(', ')}), so no pod would get a sidecar; ` +
+      'run the stage install as well, or correct the name',
   )
 }
 
-/** Whether the namespace comes from another revision, and from which is known. */
-function isBetween({ labels, tag, from, revision }: NamespaceMove): boolean {
+/** True if the namespace moves to another revision, and its current revision is known. */
+function changesRevision({ labels, tag, from, revision }: NamespaceMove): boolean {
   return (
     (labels !== undefined || tag !== undefined) && from !== undefined && revision !== undefined && from !== revision
   )
@@ -105,58 +111,50 @@ export async function moveTag(context: StageContext, { name, to, from }: TagMove
     action,
   }
   context.recorder.record({ changes: [webhook] })
-  context.host.info(
-    `tag ${name}: points to ${to}${from === undefined ? '' : `, not ${from} any more; other namespaces that name it follow when their pods are restarted`}`,
-  )
+  const change =
+    from === undefined ? '' : ` instead of ${from}; other namespaces with this tag follow when their pods are restarted`
+  context.host.info(`tag ${name}: points to ${to}${change}`)
 }
 
-async function renew(
+async function restartWorkload(
   { config, host, cluster, recorder }: StageContext,
   workload: Workload,
   { revision }: NamespaceMove,
 ): Promise<void> {
   await restart(cluster, workload)
   recorder.record({ restarted: [nameOf(workload)] })
-  host.info(
-    `${nameOf(workload)}: restarted, for it had no sidecar${revision === undefined || revision === defaultRevision ? '' : ` of the revision ${revision}`}`,
-  )
+  host.info(`${nameOf(workload)}: restarted, because it had no sidecar${ofRevision(revision)}`)
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
-  await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(leftToPromotion(host)) : rollout)
+  await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(warnUnlessCancelled(host)) : rollout)
 }
 
-function leftToPromotion({ signal, warning }: Host) {
+/** The promotion judges the canary's own rollout, so a failure of it does not end this stage. */
+function warnUnlessCancelled({ signal, warning }: Host) {
   return (error: unknown) => {
     signal.throwIfAborted()
     warning(messageOf(error))
   }
 }
 
-/** While the way back is still open: every new pod has a sidecar of the revision, and its istiod has told it everything. */
+/** Checks that every new pod has a sidecar of the revision that is in sync, while the namespace can still move back. */
 async function checkSidecars(
   { config, cluster }: StageContext,
   workloads: Workload[],
   revision: string,
 ): Promise<void> {
-  const judged = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
+  const checked = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
-    (pod) => expectsSidecar(pod) && judged.some((workload) => belongs(workload, pod)),
+    (pod) => expectsSidecar(pod) && checked.some((workload) => belongs(workload, pod)),
   )
-  const strange = pods.filter((pod) => !hasSidecar(pod) || isOfOtherRevision(pod, revision))
-  if (strange.length > 0)
-    throw new Error(
-      strange
-        .map(
-          (pod) =>
-            `pod ${config.namespace}/${pod.metadata.name} was made with ${hasSidecar(pod) ? `a sidecar of the revision ${sidecarRevision(pod)}` : 'no sidecar'}, not with one of ${revision}; look for a label istio.io/rev or sidecar.istio.io/inject in its template`,
-        )
-        .join('\n'),
-    )
-  const wrong = (await verifyProxies(cluster, config.namespace)).filter(
+  const withoutIt = pods.filter((pod) => !hasSidecar(pod) || isOfOtherRevision(pod, revision))
+  if (withoutIt.length > 0)
+    throw new Error(withoutIt.map((pod) => describeWrongSidecar(pod, config.namespace, revision)).join('\n'))
+  const outOfSync = (await verifyProxies(cluster, config.namespace)).filter(
     ({ pod, ok }) => !ok && pods.some(({ metadata }) => metadata.name === pod),
   )
-  if (wrong.length > 0)
+  if (outOfSync.length > 0)
     throw new Error(
-      wrong
+      outOfSync
         .map(
           ({ pod, cause }) =>
             `the proxy of ${config.namespace}/${pod} is not in sync with the control plane ${revision}: ${cause ?? ''}`,
@@ -165,24 +163,33 @@ async function checkSidecars(
     )
 }
 
+function describeWrongSidecar(pod: Pod, namespace: string, revision: string): string {
+  const actual = hasSidecar(pod) ? `a sidecar of the revision ${sidecarRevision(pod)}` : 'no sidecar'
+  return (
+    `pod ${namespace}/${pod.metadata.name} was created with ${actual} instead of one of ${revision}; ` +
+    'look for a label istio.io/rev or sidecar.istio.io/inject in its template'
+  )
+}
+
 /**
- * What was restarted gets its former sidecars again. Both revisions share their root of trust, so the mixture on the way serves.
- * Of a run that is cancelled, nothing is waited for: Kubernetes goes on by itself.
+ * Moves the namespace back to its former revision and restarts the workloads again. Both revisions share a root of
+ * trust, so pods of both can call each other meanwhile. A cancelled run does not wait for the rollouts: Kubernetes
+ * completes them.
  */
-async function putBack(
+async function moveBack(
   context: StageContext,
   { before, labels, tag, from }: NamespaceMove,
   restarted: Workload[],
   cause: unknown,
 ): Promise<Error> {
   const { config, cluster, host, recorder } = context
-  const said = messageOf(cause)
-  const calm: StageContext = { ...context, host: { ...host, signal: new AbortController().signal } }
+  const failure = messageOf(cause)
+  const uncancelled: StageContext = { ...context, host: { ...host, signal: new AbortController().signal } }
   const names = restarted.map(nameOf)
   try {
     if (tag)
       await runIstioctl(
-        calm,
+        uncancelled,
         tag.from === undefined ? ['tag', 'remove', tag.name, '-y'] : setTagArgs(tag.name, tag.from),
       )
     if (labels) await labelNamespace(cluster, config.namespace, before)
@@ -191,9 +198,10 @@ async function putBack(
     if (!host.signal.aborted)
       for (const workload of restarted) await waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   } catch (error) {
-    return new Error(`${said}\nand the way back to the revision ${from} was not through either: ${messageOf(error)}`)
+    return new Error(`${failure}\nand moving back to the revision ${from} also failed: ${messageOf(error)}`)
   }
   return new Error(
-    `${said}\nso the namespace ${config.namespace} points to the revision ${from} again, and ${names.join(', ')} ${host.signal.aborted ? 'are being' : 'were'} restarted with its sidecars`,
+    `${failure}\nso the namespace ${config.namespace} points to the revision ${from} again, ` +
+      `and ${names.join(', ')} ${host.signal.aborted ? 'are being' : 'were'} restarted with its sidecars`,
   )
 }

@@ -1,5 +1,6 @@
-// The stage install: the control plane as the config asks for it.
-import { ApiError, type Cluster } from '../cluster/client.ts'
+// The stage install: installs or changes the control plane according to the config.
+import type { Cluster } from '../cluster/client.ts'
+import { isForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
@@ -17,27 +18,28 @@ import { moveTag } from './inject.ts'
 import { runIstioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
 export async function install(context: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, mesh: asked, recorder } = context
-  const named = `Istio ${asked!.version}${config.istio!.revision === undefined ? '' : ` (revision ${asked!.revision})`}`
+  const { config, host, cluster, mesh: desired, recorder } = context
+  const revision = config.istio!.revision === undefined ? '' : ` (revision ${desired!.revision})`
+  const title = `Istio ${desired!.version}${revision}`
   const all = await listControlPlanes(cluster)
-  const asAsked = await isAsRequested(cluster, asked!)
-  if (!asAsked) {
-    warn(context, checkUpgradeSteps(all, asked!))
-    await prechecked(context)
-    await images(context)
+  const isUpToDate = await isAsRequested(cluster, desired!)
+  if (!isUpToDate) {
+    warn(context, checkUpgradeSteps(all, desired!))
+    await runPrecheck(context)
+    await checkImages(context)
   }
-  const beside = all.filter(({ revision }) => revision !== asked!.revision)
-  if (beside.length > 0)
-    host.info(
-      `beside it there ${beside.length === 1 ? 'is' : 'are'} ${beside.map(({ revision, version }) => `${revision} (${version})`).join(', ')}${config.istio!.removeOld ? '' : ', kept'}`,
-    )
+  const others = all.filter(({ revision }) => revision !== desired!.revision)
+  if (others.length > 0) {
+    const names = others.map(({ revision, version }) => `${revision} (${version})`).join(', ')
+    host.info(`other control planes in the cluster: ${names}${config.istio!.removeOld ? '' : '; they stay'}`)
+  }
   const tag = await tagToMove(context)
   if (config.dryRun) {
-    host.info(asAsked ? `${named}: already as asked` : `${named} would be installed or changed`)
-    if (tag) host.info(`tag ${tag.name}: would be made to point to ${tag.to}`)
-    return { changed: !asAsked || tag !== undefined }
+    host.info(isUpToDate ? `${title}: already up to date` : `${title} would be installed or changed`)
+    if (tag) host.info(`tag ${tag.name}: would point to ${tag.to}`)
+    return { changed: !isUpToDate || tag !== undefined }
   }
-  const mesh = await ensureMesh(cluster, asked!, (args) =>
+  const mesh = await ensureMesh(cluster, desired!, (args) =>
     runIstioctl(context, [
       'install',
       '-y',
@@ -47,20 +49,20 @@ export async function install(context: StageContext): Promise<StageOutcome> {
     ]).catch(withCauses(cluster)),
   )
   recorder.record({ mesh })
-  host.info(`${named}: ${mesh.action === 'unchanged' ? 'already as asked, nothing changed' : mesh.action}`)
+  host.info(`${title}: ${mesh.action === 'unchanged' ? 'already up to date, nothing changed' : mesh.action}`)
   if (tag) await moveTag(context, tag)
   return { changed: tag !== undefined || mesh.action !== 'unchanged' }
 }
 
-/** None where sidecars are to be given: there the tag moves together with the namespace, so that both can go back. */
+/** Undefined if the stage inject runs: it moves the tag together with the namespace, so that it can move both back. */
 async function tagToMove({ config, cluster, stages }: StageContext): Promise<TagMove | undefined> {
   return stages.includes('inject') || config.istio!.tag === undefined
     ? undefined
     : planTagMove(config.istio, await tagsOf(cluster))
 }
 
-/** Who only looks needs no right to install: then its lack is told, and no fault. */
-async function prechecked(context: StageContext): Promise<void> {
+/** A dry run needs no right to install, so it only warns about missing rights. */
+async function runPrecheck(context: StageContext): Promise<void> {
   const { config, host, connection, istioctl } = context
   const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl x precheck', 'limits.istioctl')
   const found = await precheck({
@@ -77,35 +79,37 @@ async function prechecked(context: StageContext): Promise<void> {
   warn(context, [...found.warnings, ...rights])
   if (errors.length > 0)
     throw new ConfigError(
-      `istioctl x precheck finds errors, so nothing is installed; mend them, or name their codes in istio.suppress:\n${errors.join('\n')}`,
+      'istioctl x precheck finds errors, so nothing is installed; ' +
+        `fix them, or list their codes in istio.suppress:\n${errors.join('\n')}`,
     )
 }
 
-/** Tells them; those that are never pulled must be on the nodes. */
-async function images(context: StageContext): Promise<void> {
-  const { config, host, cluster, mesh: asked, recorder, istioctl } = context
+/** Reports the images, and checks that the nodes hold those that are never pulled. */
+async function checkImages(context: StageContext): Promise<void> {
+  const { config, host, cluster, mesh, recorder, istioctl } = context
   const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
-  const { code, stdout, stderr } = await run(istioctl!.path, ['manifest', 'generate', ...asked!.args], signal)
+  const { code, stdout, stderr } = await run(istioctl!.path, ['manifest', 'generate', ...mesh!.args], signal)
   if (code !== 0)
     throw new ConfigError(
-      `istio: istioctl cannot render what is asked for: ${stderr.trim().split('\n').slice(-3).join(' ')}`,
+      `istio: istioctl cannot render the manifests of this config: ${stderr.trim().split('\n').slice(-3).join(' ')}`,
     )
   const all = imagesOf(stdout)
   const names = all.map(({ name }) => name)
   recorder.record({ images: names })
   host.info(`images: ${names.join(', ')}`)
   const { lacks, unknown } = await missingImages(cluster, all).catch((error: unknown) => {
-    if (!(error instanceof ApiError && error.status === 403)) throw error
-    return { lacks: [], unknown: [`whether the nodes hold Istio's images is not known: ${error.message}`] }
+    if (!isForbidden(error)) throw error
+    return { lacks: [], unknown: [`cannot check whether the nodes hold Istio's images: ${error.message}`] }
   })
   unknown.forEach(host.info)
   if (lacks.length > 0)
     throw new ConfigError(
-      `istio.imagePullPolicy: the images are never pulled, and not all are there: ${lacks.join('; ')}; load them onto the nodes first, or let them be pulled`,
+      `istio.imagePullPolicy: the images are never pulled, and not all are there: ${lacks.join('; ')}; ` +
+        'load them onto the nodes first, or let them be pulled',
     )
 }
 
-/** istioctl says that it waited in vain; why is written on the pods. */
+/** istioctl only reports a timeout. The pods of the control plane show the cause. */
 function withCauses(cluster: Cluster) {
   return async (error: unknown): Promise<never> => {
     const pods = (await cluster.list<Pod>('Pod', systemNamespace).catch(() => [])).filter((pod) => !isReady(pod))

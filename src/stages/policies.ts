@@ -28,7 +28,7 @@ export async function plan(context: StageContext): Promise<StageOutcome> {
   return { changed: todo.length > 0 }
 }
 
-/** Before that istioctl has nothing to analyze with. */
+/** Until the mesh is installed, istioctl has no CRDs to analyze with. */
 async function meshComesLater({ cluster, stages }: StageContext): Promise<boolean> {
   return stages.includes('install') && (await listControlPlanes(cluster)).length === 0
 }
@@ -49,7 +49,7 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   return { changed: todo.length > 0 }
 }
 
-/** Without a cluster: the objects as YAML, and istioctl for later steps where a version of it is asked for. */
+/** Without a cluster: prints the objects as YAML, and installs istioctl for later steps if the config has `istio`. */
 export async function renderOnly(context: RunContext): Promise<void> {
   const { config, host, recorder } = context
   if (config.istio) await installIstioctl({ ...context, ...(await pinVersion(context)) })
@@ -64,7 +64,8 @@ export async function renderOnly(context: RunContext): Promise<void> {
 async function prepare(context: StageContext): Promise<Planned[]> {
   const { config, host, cluster, recorder } = context
   const owner = ownerOf(config.name, config.namespace)
-  // Anew: since the preflight, install and inject may have taken minutes, in which a promotion elsewhere moved a weight.
+  // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
+  // weight.
   const live = await readLive(cluster, config.namespace)
   const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
   notes.forEach(host.info)
@@ -105,7 +106,7 @@ async function prepare(context: StageContext): Promise<Planned[]> {
   return all
 }
 
-/** Whether the config, or a manifest, asks for it for the whole namespace. */
+/** True if the config or a manifest sets STRICT for the whole namespace. */
 function isStrict(objects: readonly PeerAuthentication[], namespace: string): boolean {
   return objects.some(
     ({ kind, metadata, spec }) =>
@@ -116,7 +117,9 @@ function isStrict(objects: readonly PeerAuthentication[], namespace: string): bo
   )
 }
 
-/** istioctl's analysis of the cluster as it will be; without istioctl at hand, none. It reads more than a namespace's rights allow. */
+/**
+ * Runs istioctl's analysis of the cluster as it will be, if there is istioctl. Rights for one namespace do not suffice.
+ */
 async function analyzeChange(context: StageContext, all: Planned[]): Promise<void> {
   const { config, connection, host, istioctl } = context
   if (!istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
@@ -132,12 +135,13 @@ async function analyzeChange(context: StageContext, all: Planned[]): Promise<voi
     if (!(error instanceof Error) || !/forbidden/i.test(error.message)) throw error
     return {
       errors: [],
-      warnings: [`${error.message}; nothing was analyzed, for it needs rights to read that this user lacks`],
+      warnings: [`${error.message}; skipping the analysis, because this user lacks rights to read`],
     }
   })
   warn(context, found.warnings)
   if (found.errors.length > 0)
     throw new Error(
-      `istioctl analyze finds errors, so nothing is applied; mend them, or name their codes in istio.suppress:\n${found.errors.join('\n')}`,
+      'istioctl analyze finds errors, so nothing is applied; ' +
+        `fix them, or list their codes in istio.suppress:\n${found.errors.join('\n')}`,
     )
 }

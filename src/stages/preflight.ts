@@ -1,11 +1,12 @@
-// Finds what is wrong before anything is touched: it only reads, and it reports all faults at once.
+// Checks the config against the cluster before the run changes anything. Only reads, and reports all faults at once.
 import { selectorFaults } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
-import type { Config, StageName } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
+import type { StageName } from '../config/schema/stages.ts'
 import { ambientFault } from '../mesh/inject.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
@@ -19,11 +20,11 @@ import { servicePorts } from '../cluster/service-ports.ts'
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
   const { namespace } = config
-  await answering(cluster)
+  await requireAnswer(cluster)
   const onlyInstall = stages.every((stage) => ['cluster', 'install', 'retire'].includes(stage))
   if (onlyInstall) return
   const object = await cluster.get<KubeObject>('Namespace', undefined, namespace)
-  if (!object) throw new ConfigError(await noNamespace(cluster, namespace))
+  if (!object) throw new ConfigError(await describeMissingNamespace(cluster, namespace))
 
   const live = await readLive(cluster, namespace)
   const writes = stages.includes('policies') || stages.includes('plan')
@@ -42,19 +43,23 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 
-async function answering(cluster: Cluster): Promise<void> {
+async function requireAnswer(cluster: Cluster): Promise<void> {
   try {
     await cluster.version()
   } catch (error) {
     throw new ConfigError(
-      `kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, and that the cluster is up`,
+      `kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, ` +
+        'and that the cluster is up',
     )
   }
 }
 
-async function noNamespace(cluster: Cluster, namespace: string): Promise<string> {
+async function describeMissingNamespace(cluster: Cluster, namespace: string): Promise<string> {
   const names = (await cluster.list<KubeObject>('Namespace').catch(() => [])).map(({ metadata }) => metadata.name)
-  return `namespace: ${namespace} does not exist in the cluster${nearest(namespace, names)}; create it and deploy the application first`
+  return (
+    `namespace: ${namespace} does not exist in the cluster${nearest(namespace, names)}; ` +
+    'create it and deploy the application first'
+  )
 }
 
 async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config): Promise<string[]> {
@@ -63,7 +68,8 @@ async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config
     if (await cluster.get<Workload>(kind, namespace, name)) return []
     const names = (await cluster.list<Workload>(kind, namespace)).map(({ metadata }) => metadata.name)
     return [
-      `workloads: the ${kind} ${namespace}/${name} does not exist${nearest(name, names)}; deploy it first, or correct the name`,
+      `workloads: the ${kind} ${namespace}/${name} does not exist${nearest(name, names)}; ` +
+        'deploy it first, or correct the name',
     ]
   })
   return (await Promise.all(faults)).flat()
@@ -84,7 +90,8 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
     const ports = servicePorts(service).map((each) => each.port)
     if (port === undefined || ports.includes(port)) return []
     return [
-      `services.${name}.port: the Service ${config.namespace}/${name} has no port ${port}; it has ${ports.join(', ') || 'none'}`,
+      `services.${name}.port: the Service ${config.namespace}/${name} has no port ${port}; ` +
+        `it has ${ports.join(', ') || 'none'}`,
     ]
   })
 }
@@ -93,22 +100,22 @@ async function canaryFaults(
   cluster: Cluster,
   config: Config,
   live: LiveRoutes,
-  policiesFirst: boolean,
+  runsPolicies: boolean,
 ): Promise<string[]> {
   const { namespace } = config
-  const faults = canariesOf(config).map(async (plan, i) => {
+  const perCanary = canariesOf(config).map(async (plan, i) => {
     const key = config.canary ? 'canary' : `canaries.${i}`
     const { service, stable, canary } = plan
     if (!(await cluster.get<Service>('Service', namespace, service))) return []
-    const groups = await selectorFaults(cluster, config, plan, key)
+    const faults = await selectorFaults(cluster, config, plan, key)
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
-    if (policiesFirst || splits) return groups
+    if (runsPolicies || splits) return faults
     return [
-      ...groups,
+      ...faults,
       `${key}.service: no route of a VirtualService in ${namespace} splits ${service} between ${stable.name} and ${canary.name}; run the stage policies as well`,
     ]
   })
-  return (await Promise.all(faults)).flat()
+  return (await Promise.all(perCanary)).flat()
 }

@@ -1,13 +1,13 @@
-// The stages promote and rollback: the weights of the canaries, step by step, or back at once.
+// The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/controller/context.ts'
-import { isHeldAsPlanned } from '../canary/state/machine.ts'
+import { isHeldAsPlanned } from '../canary/state/ending.ts'
+import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { findUndrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
-import { emptyWhenUnread } from '../cluster/client.ts'
 import { forward } from '../cluster/forward.ts'
 import type { KubeObject } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
@@ -90,7 +90,9 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
     if (changed) moved.push(plan.service)
   }
   const reason =
-    moved.length > 0 ? `asked for by the stage rollback (${moved.join(', ')})` : 'the canary had no traffic'
+    moved.length > 0
+      ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
+      : 'the canary had no traffic'
   recorder.record({ verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
   const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(context, plan)))).filter(
     (each) => each !== undefined,
@@ -109,7 +111,7 @@ async function servingOf({ config, host, cluster }: StageContext, plan: CanaryCo
       host.info,
     )
   } catch (problem) {
-    host.info(`whether ${plan.canary.name} of ${plan.service} still serves cannot be seen: ${messageOf(problem)}`)
+    host.info(`cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`)
     return undefined
   }
 }

@@ -1,10 +1,10 @@
-// The stage uninstall: removes the mesh and checks that nothing of it is left.
+// The stage uninstall: removes the mesh and checks that nothing is left.
 import { uninstall as uninstallMesh } from '../uninstall/uninstall.ts'
 import { runIstioctl, type StageContext, type StageOutcome } from './context.ts'
 
 export async function uninstall(context: StageContext): Promise<StageOutcome> {
   const { config, host, recorder } = context
-  // Filled on the way, so that an uninstall that fails half-way reports what it removed.
+  // Filled during the removal, so that an uninstall that fails half-way reports what it removed.
   const progress = { removed: [] as string[], restarted: [] as string[] }
   const { removed, restarted, remains } = await removeMesh(context, progress).catch((error: unknown) => {
     recorder.record(progress)
@@ -14,7 +14,8 @@ export async function uninstall(context: StageContext): Promise<StageOutcome> {
   for (const name of removed) host.info(`${name}: ${config.dryRun ? 'would be removed' : 'removed'}`)
   if (remains.length > 0)
     throw new Error(
-      `parts of the mesh are still there: ${remains.join(', ')}; find out what holds them (finalizers, another tool that creates them again) and run again`,
+      `parts of the mesh are still there: ${remains.join(', ')}; ` +
+        'find out what holds them (finalizers, another tool that creates them again) and run again',
     )
   return { changed: removed.length > 0 || restarted.length > 0 }
 }

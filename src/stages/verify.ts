@@ -1,4 +1,5 @@
-// The stage verify: pods are N/N, proxies are in sync, mutual TLS is as asked, and the traffic follows the policies.
+// The stage verify: checks that pods are ready, proxies are in sync, mutual TLS has its mode, and traffic follows the
+// policies.
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -38,7 +39,7 @@ async function checkPods({ config, host, cluster, stages, recorder }: StageConte
   failOn(broken.map(({ name, ready, cause }) => `pod ${namespace}/${name} is ${ready}: ${cause ?? ''}`))
 }
 
-/** Outdated sidecars serve as well as the others, so they are no fault. But their old control plane has to stay. */
+/** Outdated sidecars still serve, so they are no fault. But their old control plane has to stay. */
 async function warnOfOutdatedSidecars({ config, host, cluster, recorder }: StageContext): Promise<void> {
   const warning = await outdatedSidecars(cluster, config.namespace)
   if (warning === undefined) return
@@ -64,7 +65,7 @@ async function checkProxies({ config, host, cluster, connection, istioctl, recor
   failOn(behind.map(({ pod, cause }) => `the proxy of ${namespace}/${pod} is not in sync: ${cause ?? ''}`))
 }
 
-/** In its own section, or in a manifest. */
+/** True if the section `mtls` or a manifest sets mutual TLS. */
 function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
   return (
     mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')

@@ -1,4 +1,5 @@
-// Takes the one binary out of a release's archive. No path in the archive ever becomes a path on disk: the caller chooses the file.
+// Extracts the one binary from a release's archive. The caller chooses the file: no path in the archive ever becomes a
+// path on disk.
 import { createReadStream, createWriteStream } from 'node:fs'
 import { chmod, copyFile } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
@@ -18,7 +19,8 @@ export async function takeBinary(
 ): Promise<void> {
   const refuse = (what: string): never => {
     throw new ConfigError(
-      `${key}.mirror: the archive ${asset} holds ${what}, expected only the file ${binary}; it was not used. Do not trust this mirror`,
+      `${key}.mirror: the archive ${asset} holds ${what}, expected only the file ${binary}; it was not used. ` +
+        'Do not trust this mirror',
     )
   }
   try {
@@ -27,10 +29,11 @@ export async function takeBinary(
     else await copyFile(archive, to)
     await chmod(to, 0o755)
   } catch (error) {
-    // A full disk is no fault of the archive.
+    // An error of the file system, such as a full disk, is not the archive's fault.
     if (error instanceof ConfigError || (error as NodeJS.ErrnoException).syscall !== undefined) throw error
     throw new ConfigError(
-      `${key}.mirror: ${asset} cannot be unpacked (${messageOf(error)}), although its checksum matches; give another mirror`,
+      `${key}.mirror: ${asset} cannot be unpacked (${messageOf(error)}), although its checksum matches; ` +
+        'give another mirror',
     )
   }
 }
@@ -40,7 +43,7 @@ type Refuse = (what: string) => never
 async function fromTar(archive: string, binary: string, to: string, refuse: Refuse): Promise<void> {
   const entries = extract()
   const reading = pipeline(createReadStream(archive), createGunzip(), entries)
-  // Refusing an entry also breaks the reading; the refusal is the error to report.
+  // If `take` refuses an entry, reading fails too. The refusal is the error to report.
   const [taken, read] = await Promise.allSettled([take(entries, binary, to, refuse), reading])
   if (taken.status === 'rejected') throw taken.reason
   if (read.status === 'rejected') throw read.reason
@@ -66,7 +69,7 @@ function kindOf(type: string | null | undefined): string {
 }
 
 async function fromZip(archive: string, binary: string, to: string, refuse: Refuse): Promise<void> {
-  // The names are compared here and never used as paths. The library's own check would not tell what it found.
+  // The names are only compared here, never used as paths. The library's own check would not name the entry.
   const zip = await openPromise(archive, { decodeStrings: false, autoClose: false })
   try {
     let found = false

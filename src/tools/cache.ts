@@ -1,4 +1,5 @@
-// The cache between runs, where the runner has one: files under keys. It only saves a download, and nothing from it is trusted.
+// The cache between runs, if the runner has one: files under keys. It only saves a download, so nothing trusts its
+// content.
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -6,20 +7,23 @@ import { messageOf } from '../runtime/errors.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 
 export type Cache = {
-  /** Copies the entry to `file`; false when there is none. */
+  /** Copies the entry to `file`; false if there is none. */
   restore(key: string, file: string): Promise<boolean>
   save(key: string, file: string): Promise<void>
 }
 
-/** Undefined without a cache service: on a laptop and on most self-hosted servers. `info` gets one line when the service fails. */
+/**
+ * Undefined without a cache service, as on a laptop and on most self-hosted servers. `info` gets one line if the
+ * service fails.
+ */
 export async function cacheBetweenRuns(limitMs: number, info: (line: string) => void): Promise<Cache | undefined> {
-  // Checked before the library is loaded, which is large.
+  // Checked before loading the library, which is large.
   if (!process.env['ACTIONS_CACHE_URL'] && !process.env['ACTIONS_RESULTS_URL']) return undefined
   const { isFeatureAvailable, restoreCache, saveCache } = await import('@actions/cache')
   if (!isFeatureAvailable()) return undefined
-  const attempt = async <T>(verb: string, work: () => Promise<T>): Promise<T | undefined> => {
-    const inTime = () => unlessAborted(work(), withTimeout(undefined, limitMs, 'the cache service'))
-    const { result, complaint } = await withCapturedOutput(inTime)
+  const tryCache = async <T>(verb: string, work: () => Promise<T>): Promise<T | undefined> => {
+    const limited = () => unlessAborted(work(), withTimeout(undefined, limitMs, 'the cache service'))
+    const { result, complaint } = await withCapturedOutput(limited)
     if (complaint !== undefined) info(`cannot ${verb} the cache between runs, continuing without it: ${complaint}`)
     return result
   }
@@ -27,7 +31,7 @@ export async function cacheBetweenRuns(limitMs: number, info: (line: string) => 
     restore: async (key, file) => {
       const path = pathOf(key)
       await mkdir(dirname(path), { recursive: true })
-      const found = await attempt('read', () => restoreCache([path], key))
+      const found = await tryCache('read', () => restoreCache([path], key))
       if (found === undefined) return false
       await rename(path, file)
       return true
@@ -36,17 +40,20 @@ export async function cacheBetweenRuns(limitMs: number, info: (line: string) => 
       const path = pathOf(key)
       await mkdir(dirname(path), { recursive: true })
       await copyFile(file, path)
-      await attempt('write to', () => saveCache([path], key)).finally(() => rm(path))
+      await tryCache('write to', () => saveCache([path], key)).finally(() => rm(path))
     },
   }
 }
 
-/** An entry is found by its key and its path, so the path must be the same in every run. */
+/** The service finds an entry by its key and path, so the path must be the same in every run. */
 function pathOf(key: string): string {
   return join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-cache', key)
 }
 
-/** The library prints its progress, and annotations for failures that do not matter here. Only its first complaint is kept. */
+/**
+ * Captures what the library prints: its progress, and annotations for failures that do not matter here. Returns only
+ * its first complaint.
+ */
 async function withCapturedOutput<T>(work: () => Promise<T>): Promise<{ result?: T; complaint?: string }> {
   const write = process.stdout.write.bind(process.stdout)
   let output = ''

@@ -1,13 +1,13 @@
-// Downloads one file of a release: tries again when that may help, and resumes where the connection broke.
+// Downloads one file of a release. Retries if that may help, and resumes where the connection broke.
 import { createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { get, retryRequest, type Answer } from './http.ts'
 
-/** In bytes; `total` where the server tells it. */
+/** In bytes; `total` if the server sends the length. */
 export type Progress = { received: number; total?: number }
 
-/** `key`: the setting that errors name. `progress` is updated while the download runs. */
+/** `key`: the setting that error messages name. Updates `progress` during the download. */
 export async function download(
   address: string,
   key: string,
@@ -18,10 +18,10 @@ export async function download(
 ): Promise<void> {
   let version: string | undefined
   const attempt = async () => {
-    // When a connection breaks, the last bytes received may not be in the file: only its size tells where to resume.
+    // When a connection breaks, the last bytes received may not be in the file, so its size says where to resume.
     if (version !== undefined) progress.received = (await stat(file)).size
     const isPartial = version !== undefined && progress.received > 0
-    // With `if-range` the server answers with the whole file when it has changed since.
+    // With `if-range`, the server sends the whole file if it has changed meanwhile.
     const headers = isPartial ? { range: `bytes=${progress.received}-`, 'if-range': version! } : {}
     const answer = await get(address, key, headers, signal)
     const isResumed = isPartial && continuesAt(progress.received, answer)
@@ -38,7 +38,7 @@ function continuesAt(position: number, { status, headers }: Answer): boolean {
   return status === 206 && headers['content-range']?.startsWith(`bytes ${position}-`) === true
 }
 
-/** What the server knows exactly this content by. Without it nobody can tell whether two parts are of the same file. */
+/** Identifies the exact content. Without it, two parts may come from different versions of the file. */
 function versionOf({ headers }: Answer): string | undefined {
   return headers.etag && !headers.etag.startsWith('W/') ? headers.etag : headers['last-modified']
 }

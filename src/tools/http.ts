@@ -1,4 +1,5 @@
-// Requests to release mirrors and their indexes: through the runner's proxy, with few redirects, never from https to http.
+// Sends requests to release mirrors and their indexes: through the runner's proxy, with few redirects, and never from
+// https to http.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { HttpClient } from '@actions/http-client'
 import { ConfigError } from '../config/error.ts'
@@ -8,7 +9,7 @@ import { unlessAborted } from '../runtime/timeout.ts'
 /** `address`: where the last redirect led, without credentials. */
 export type Answer = { status: number; headers: IncomingHttpHeaders; body: IncomingMessage; address: string }
 
-/** A server's answer with an unexpected status. */
+/** A response with an unexpected status. */
 export class StatusError extends Error {
   readonly status: number
   readonly headers: IncomingHttpHeaders
@@ -26,8 +27,9 @@ const maxRedirects = 5
 const idleTimeoutMs = 30_000
 
 /**
- * Sends a GET request. `key`: the setting that errors name. The name and password in an address, and an `authorization` header, go to the
- * address's own origin alone. Redirects are followed here: the library knows no relative ones, and takes another port for the same host.
+ * Sends a GET request. `key`: the setting that error messages name. The credentials in the address and an
+ * `authorization` header go only to the address's own origin. This follows redirects itself, because the library knows
+ * no relative ones and treats another port of the same host as the same origin.
  * @throws StatusError for an answer that is neither 200 nor 206, ConfigError for a redirect that must not be followed.
  */
 export async function get(
@@ -47,23 +49,26 @@ export async function get(
     answer.body.destroy()
     if (followed === maxRedirects)
       throw new ConfigError(
-        `${key}: ${withoutCredentials(address)} redirects more than ${maxRedirects} times, at last to ${withoutCredentials(location)}; give the address that it should end at`,
+        `${key}: ${withoutCredentials(address)} redirects more than ${maxRedirects} times, ` +
+          `finally to ${withoutCredentials(location)}; give the final address`,
       )
     url = redirectTarget(url, location, key)
   }
 }
 
-/** @throws ConfigError where it leads to no web address, or from https to http. */
+/** @throws ConfigError if the redirect leads to no http or https address, or from https to http. */
 function redirectTarget(from: URL, location: string, key: string): URL {
   const shown = withoutCredentials(from.href)
   const target = URL.canParse(location, from.href) ? new URL(location, from) : undefined
   if (!target || !/^https?:$/.test(target.protocol))
     throw new ConfigError(
-      `${key}: ${shown} redirects to ${withoutCredentials(location)}, which is no http or https address; check the mirror's address`,
+      `${key}: ${shown} redirects to ${withoutCredentials(location)}, which is no http or https address; ` +
+        `check the mirror's address`,
     )
   if (from.protocol === 'https:' && target.protocol === 'http:')
     throw new ConfigError(
-      `${key}: ${shown} redirects from https to ${withoutCredentials(target.href)}, where anybody on the way could change the file; the redirect was not followed. Give another mirror`,
+      `${key}: ${shown} redirects from https to ${withoutCredentials(target.href)}, ` +
+        'where anybody on the way could change the file; the redirect was not followed. Give another mirror',
     )
   return target
 }
@@ -99,7 +104,7 @@ export async function bodyText({ body, address }: Answer, maxBytes = 1 << 20): P
   return Buffer.concat(chunks).toString()
 }
 
-/** An address that may be shown: without name and password. */
+/** The address without user name and password, for messages. */
 export function withoutCredentials(address: string): string {
   return address.replace(/^(\w+:\/\/)[^/?#]*@/, '$1')
 }
@@ -113,7 +118,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
-    // The text has a per cent sign that encodes nothing.
+    // The text has a percent sign that encodes nothing.
     return text
   }
 }
@@ -122,7 +127,7 @@ function without(headers: Record<string, string>, name: string): Record<string, 
   return Object.fromEntries(Object.entries(headers).filter(([each]) => each.toLowerCase() !== name))
 }
 
-/** `progress` grows while there is some, as the bytes of a download do; then the tries are counted anew. */
+/** `progress` returns a number that grows, such as the bytes received. When it has grown, the attempts start over. */
 export function retryRequest<T>(
   request: () => Promise<T>,
   signal: AbortSignal,
@@ -132,7 +137,7 @@ export function retryRequest<T>(
   return retry(request, {
     attempts: 4,
     firstDelayMs,
-    // A server may ask for an hour, and no run waits that long.
+    // A server may request a delay of an hour, but no run waits that long.
     longestDelayMs: 60_000,
     isTransient,
     requestedDelayMs: retryAfterMs,
@@ -141,13 +146,13 @@ export function retryRequest<T>(
   })
 }
 
-/** A busy or failing server and a broken connection may recover. What a server forbids or lacks stays so. */
+/** A busy or failing server and a broken connection may recover. A forbidden or missing file does not. */
 function isTransient(error: unknown): boolean {
   if (error instanceof ConfigError) return false
   return !(error instanceof StatusError) || error.status >= 500 || error.status === 429 || error.status === 408
 }
 
-/** Busy servers send seconds. HTTP also allows a date, which none of them uses. */
+/** Servers send seconds. HTTP also allows a date, but none of them uses it. */
 function retryAfterMs(error: unknown): number {
   const seconds = error instanceof StatusError ? Number(error.headers['retry-after'] ?? 0) : 0
   return Number.isFinite(seconds) ? seconds * 1000 : 0

@@ -3,11 +3,14 @@ import { mkdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { systemClock } from '../runtime/clock.ts'
 
 const pollMs = 50
-/** The holder renews its lock, so one that is older was left by a process that was killed. */
+/** The holder renews its lock. An older lock belongs to a process that was killed. */
 const staleMs = 15_000
 const renewMs = 3_000
 
-/** `path`: a folder that only one process at a time can create. @throws the signal's reason when it aborts before the lock is free. */
+/**
+ * `path`: a folder that only one process at a time can create. @throws the signal's reason if it aborts before the lock
+ * is free.
+ */
 export async function withLock<T>(path: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   while (!(await isAcquired(path))) {
     await removeIfStale(path)
@@ -38,7 +41,7 @@ async function removeIfStale(path: string): Promise<void> {
     () => 0,
   )
   if (age <= staleMs) return
-  // Of several who find it stale, one can rename it.
+  // If several processes find the lock stale, only one of them can rename it.
   const removed = `${path}.stale-${process.pid}`
   await rename(path, removed).then(
     () => rm(removed, { recursive: true, force: true }),

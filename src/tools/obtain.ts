@@ -1,4 +1,5 @@
-// A tool of one exact version: from the tool cache, from the cache between runs, or from a release. Verified before it is unpacked.
+// Obtains a tool of an exact version from the tool cache, the cache between runs, or a release, and verifies it before
+// it is unpacked.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,17 +13,17 @@ import { findTool, installTool, sha256Of } from './tool-cache.ts'
 import type { Tool } from './tool.ts'
 
 export type Options = {
-  /** Address in the layout that the tool's `addressOf` knows. */
+  /** Base address; `addressOf` of the tool defines the layout below it. */
   mirror: string
-  /** Of the asset, in hex. Without it, the release's own checksum file counts. */
+  /** The asset's checksum, in hex. Without it, the release's own checksum file is used. */
   sha256?: string
   limitMs: number
-  /** Whether to use the cache between runs, where the runner has one. */
+  /** Whether to use the cache between runs, if the runner has one. */
   cache: boolean
   signal: AbortSignal
-  /** Lines about the cache between runs, when it does not work as it should. */
-  tell: { info: (line: string) => void; warning: (line: string) => void }
-  /** The delay before the second try; doubled for each further one. */
+  /** Gets lines about problems of the cache between runs. */
+  log: { info: (line: string) => void; warning: (line: string) => void }
+  /** The delay before the first retry; it doubles with each further one. */
   backOffMs?: number
 }
 
@@ -34,14 +35,17 @@ export type Obtained = {
   from: 'tool cache' | 'cache' | 'download'
 }
 
-/** Where a tool came from, for a sentence. */
+/** Where a tool comes from, in words. */
 export const sourceLabel: Record<Obtained['from'], string> = {
   'tool cache': 'from the tool cache',
   cache: 'from the cache between runs, verified',
   download: 'downloaded and verified',
 }
 
-/** @throws ConfigError when the mirror lacks the version, takes too long, or serves a file that does not match its checksum. */
+/**
+ * @throws ConfigError if the mirror lacks the version, takes too long, or serves a file that does not match its
+ * checksum.
+ */
 export async function obtain(tool: Tool, version: string, options: Options): Promise<Obtained> {
   const asset = tool.assetOf(version, process.platform, process.arch)
   const cached = await findTool(tool, version, options.sha256)
@@ -54,7 +58,8 @@ export async function obtain(tool: Tool, version: string, options: Options): Pro
 function timeoutError({ key }: Tool, { mirror, limitMs }: Options, { received, total }: Progress): ConfigError {
   const size = `${(received / 1e6).toFixed(1)}${total === undefined ? '' : ` of ${(total / 1e6).toFixed(1)}`} MB`
   return new ConfigError(
-    `${key}.mirror: the download from ${withoutCredentials(mirror)} timed out after ${limitMs / 1000} s (\`limits.download\`; ${size} received); check the network of the runner, or give a nearer mirror`,
+    `${key}.mirror: the download from ${withoutCredentials(mirror)} timed out after ${limitMs / 1000} s ` +
+      `(\`limits.download\`; ${size} received); check the network of the runner, or give a nearer mirror`,
   )
 }
 
@@ -67,9 +72,9 @@ async function fetchTool(
 ): Promise<Obtained> {
   const address = tool.addressOf(options.mirror, version, asset)
   const sum = options.sha256 ?? (await publishedSum(tool, version, address, options))
-  // The cache gets half of the time, so that a download is possible when it does not answer.
+  // The cache gets at most half of the time, so that there is time for a download if it does not answer.
   const cache = options.cache
-    ? await cacheBetweenRuns(Math.min(options.limitMs / 2, 60_000), options.tell.info)
+    ? await cacheBetweenRuns(Math.min(options.limitMs / 2, 60_000), options.log.info)
     : undefined
   const key = ['mesh-canary', tool.name, version, process.platform, process.arch, sum].join('-')
   const folder = await mkdtemp(join(process.env['RUNNER_TEMP'] || tmpdir(), 'mesh-canary-download-'))
@@ -92,20 +97,24 @@ async function fetchTool(
   }
 }
 
-/** Anybody who may write to the cache could have put any file there. So the file must match the release's checksum, not one from the cache. */
+/**
+ * Copies the asset from the cache between runs. Anyone who may write to the cache can replace it, so it must match the
+ * release's checksum, not a checksum from the cache.
+ */
 async function restore(
   cache: Cache,
   key: string,
   archive: string,
   sum: string,
-  { signal, tell }: Options,
+  { signal, log }: Options,
 ): Promise<boolean> {
   if (!(await cache.restore(key, archive))) return false
   signal.throwIfAborted()
   const found = await sha256Of(archive)
   if (found === sum) return true
-  tell.warning(
-    `cache: ignoring the entry ${key} of the cache between runs: its file has the sha256 ${found}, expected ${sum}; find out who put it there, and delete it (gh cache delete ${key})`,
+  log.warning(
+    `cache: ignoring the entry ${key} of the cache between runs: its file has the sha256 ${found}, ` +
+      `expected ${sum}; find out who put it there, and delete it (gh cache delete ${key})`,
   )
   await rm(archive)
   return false
@@ -121,7 +130,9 @@ async function publishedSum(tool: Tool, version: string, address: string, option
   if (/^[0-9a-f]{64}$/i.test(sum)) return sum.toLowerCase()
   const found = content.trim() === '' ? 'nothing' : JSON.stringify(content.trim().slice(0, 60))
   throw new ConfigError(
-    `${tool.key}.mirror: ${withoutCredentials(file)} holds ${found}, expected a sha256; without one the release cannot be verified, and it was not downloaded. Give the checksum as \`${tool.key}.sha256\`, or another mirror`,
+    `${tool.key}.mirror: ${withoutCredentials(file)} holds ${found}, expected a sha256; ` +
+      'without one the release cannot be verified, and it was not downloaded. ' +
+      `Give the checksum as \`${tool.key}.sha256\`, or another mirror`,
   )
 }
 
@@ -136,11 +147,12 @@ async function verify(
   if (found === sum) return
   const source = sha256 === undefined ? 'its checksum file says' : `\`${key}.sha256\` says`
   throw new ConfigError(
-    `${key}.mirror: the checksum of ${withoutCredentials(address)} does not match: ${source} ${sum}, the file has ${found}; nothing was unpacked. Try again. If the error stays, do not trust this mirror`,
+    `${key}.mirror: the checksum of ${withoutCredentials(address)} does not match: ${source} ${sum}, ` +
+      `the file has ${found}; nothing was unpacked. Try again. If the error stays, do not trust this mirror`,
   )
 }
 
-/** Turns an error of the network into one that names the key to change. */
+/** Turns a network error into a ConfigError that names the key to change. */
 async function request<T>(
   { name, key }: Tool,
   version: string,
@@ -156,7 +168,8 @@ async function request<T>(
     const shown = withoutCredentials(address)
     if (error instanceof StatusError && error.status === 404)
       throw new ConfigError(
-        `${key}.version: ${version} not found: ${shown} answers 404; check the version against the list of ${name}'s releases, or the mirror's address`,
+        `${key}.version: ${version} not found: ${shown} answers 404; ` +
+          `check the version against the list of ${name}'s releases, or the mirror's address`,
       )
     throw new ConfigError(
       `${key}.mirror: cannot download ${shown} (${reasonOf(error)}); check the address and the network of the runner`,

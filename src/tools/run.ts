@@ -1,11 +1,12 @@
-// Runs a program such as istioctl or kind: arguments as a list, never through a shell. All programs but the user's own checks start here (decision 10).
+// Runs a program such as istioctl or kind, with arguments as a list and never through a shell. Every program starts
+// here, except the user's own checks (decision 10).
 import { spawn } from 'node:child_process'
 
 export type Outcome = { code: number; stdout: string; stderr: string }
 
 /**
- * Each line of both streams also goes to `onLine` as it comes; `env` adds to this program's own environment.
- * Resolves whatever the exit code. Rejects when the program cannot be started, and with the signal's reason when that ends it.
+ * Passes each line of both streams to `onLine`; `env` adds to this program's own environment. Resolves with any exit
+ * code. Rejects if the program cannot start, or with the signal's reason if the signal ends it.
  */
 export function run(
   path: string,

@@ -1,5 +1,6 @@
-// The runner's tool cache, which all jobs of a runner share, some of them at the same time. @actions/tool-cache finds and stores the tools. Around it
-// stand a lock, since the library deletes a folder before it fills it, and a checksum beside each binary, since its marker does not tell a whole file.
+// The runner's tool cache, which all jobs of a runner share, some of them at the same time. @actions/tool-cache finds
+// and stores the tools. This file adds a lock, because the library deletes a folder before it fills it, and a checksum
+// for each binary, because the library's marker does not prove that a file is complete.
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -10,13 +11,15 @@ import { cacheDir, find, findAllVersions } from '@actions/tool-cache'
 import type { Tool } from './tool.ts'
 import { withLock } from './lock.ts'
 
-/** Written beside a binary: its own sha256, and that of the release's asset that it came in. */
+/** Stored next to a binary: its own sha256, and that of the release asset that contained it. */
 type Checksums = { binary: string; asset: string }
 export type CachedTool = { folder: string; path: string }
 
 const checksumFile = (binary: string) => `.${binary}.json`
 
-/** The library reads this variable. Where no runner sets it, as on a laptop, the tool cache is a folder of the user's. */
+/**
+ * Sets the variable that the library reads. Without a runner, as on a laptop, the tool cache is a folder of the user's.
+ */
 function root(): string {
   return (process.env['RUNNER_TOOL_CACHE'] ||= join(
     process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
@@ -25,15 +28,16 @@ function root(): string {
   ))
 }
 
-/** The versions in the tool cache, unchecked. */
+/** The versions in the tool cache, without checking the binaries. */
 export function cachedVersions({ name }: Tool): string[] {
   root()
   return findAllVersions(name, process.arch)
 }
 
 /**
- * The tool, if it is in the tool cache and its checksum is right: a disk, a killed job, or somebody may have changed it. An entry without a
- * checksum was put there by another action; it counts as its marker says, unless the asset has to have a given `sha256`.
+ * Finds the tool in the tool cache if its checksum is right: a faulty disk, a killed job or another process may have
+ * changed it. Another action stores its tools without our checksum. Such a tool counts if the library's marker is
+ * there, unless the asset must have a given `sha256`.
  */
 export async function findTool(tool: Tool, version: string, sha256?: string): Promise<CachedTool | undefined> {
   root()
@@ -51,14 +55,14 @@ async function isIntact(folder: string, binary: string, sha256: string | undefin
     })
     if (record === undefined) return sha256 === undefined && (await stat(join(folder, binary))).size > 0
     const expected = JSON.parse(record) as Checksums
-    const isRight = expected.binary === (await sha256Of(join(folder, binary)))
-    return isRight && (sha256 === undefined || expected.asset === sha256)
+    const isMatch = expected.binary === (await sha256Of(join(folder, binary)))
+    return isMatch && (sha256 === undefined || expected.asset === sha256)
   } catch {
     return false
   }
 }
 
-/** `make` writes the binary to the path that it is given. When another job is faster, that job's binary is the answer. */
+/** Calls `make` to write the binary to a path, and installs it. If another job is faster, returns that job's binary. */
 export async function installTool(
   tool: Tool,
   version: string,
@@ -88,15 +92,15 @@ export async function installTool(
 
 async function store(draft: string, files: string[], { name }: Tool, version: string): Promise<void> {
   const folder = find(name, version, process.arch)
-  // Nobody runs a tool from a folder without the library's marker, and the library writes the marker last.
+  // No job uses a folder without the library's marker, and the library writes the marker last.
   if (folder === '') return void (await cacheDir(draft, name, version, process.arch))
-  // Somebody may be running what has to be replaced here: each file changes in one step.
+  // Another job may be running the binary, so each file is replaced in one step.
   for (const file of files) await rename(join(draft, file), join(folder, file))
 }
 
 const dayMs = 86_400_000
 
-/** Jobs that were killed have left them. */
+/** Removes the drafts that killed jobs left. */
 async function removeOldDrafts(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const draft = join(folder, name)

@@ -1,5 +1,6 @@
 // Istio's own objects in a cluster: those that an uninstall removes, and those that tell whose istio-system is.
-import { type Cluster, emptyWhenAbsent } from '../cluster/client.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { emptyWhenAbsent } from '../cluster/api-error.ts'
 import { systemNamespace, titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
 import { tagLabel } from '../mesh/labels.ts'
 import { isOurs } from '../policies/prune.ts'

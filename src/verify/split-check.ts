@@ -3,7 +3,7 @@ import type { MetricNames } from '../metrics/counters.ts'
 import { matches } from '../cluster/labels.ts'
 import type { VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
-import type { Weights } from '../policies/compile/index.ts'
+import type { Weights } from '../policies/compile/names.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
 import { servedRequests, type CountedService, type PodCounts } from './proxy-counters.ts'
 

@@ -8,7 +8,7 @@ import type { Pod, Service, VirtualService } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { hasRunningSidecar, isReady } from '../mesh/sidecar.ts'
-import { hostOf } from '../policies/compile/index.ts'
+import { hostOf } from '../policies/compile/names.ts'
 import { weightsOf } from '../policies/routes.ts'
 import {
   clusterSum,

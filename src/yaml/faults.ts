@@ -33,7 +33,8 @@ const sentences: [beginning: string, sentence: string][] = [
   ['bad indentation of a sequence', 'this list item is not indented like the others'],
   [
     'bad indentation',
-    'the indentation differs from the lines around it, or the value needs quotes (it contains `: `, or text follows a closing quote)',
+    'the indentation differs from the lines around it, or the value needs quotes (it contains `: `, ' +
+      'or text follows a closing quote)',
   ],
   ['tab characters', 'tabs are not allowed as indentation; use spaces'],
   ['deficient indentation', 'a quote or bracket is not closed, or its content is not indented enough'],

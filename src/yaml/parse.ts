@@ -1,5 +1,5 @@
-// YAML text → values that remember their lines. The one place that reads YAML: it resolves scalars by the core schema of
-// YAML 1.2, without merge keys.
+// YAML text → values that remember their lines. The one place that reads YAML: it resolves scalars by the core schema
+// of YAML 1.2, without merge keys.
 import {
   constructFromEvents,
   CORE_SCHEMA,

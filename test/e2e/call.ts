@@ -5,6 +5,7 @@ import { adopt } from '../../src/canary/controller/adopt.ts'
 import * as traffic from '../../src/canary/traffic/router.ts'
 import { client, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
+import type { Split } from '../../src/policies/routes.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 
 type Verb = (cluster: Cluster, ...args: never[]) => Promise<unknown>
@@ -20,13 +21,11 @@ const adoption = {
 const verbs: Record<string, Verb> = {
   readSplit: traffic.readWeight,
   moveTraffic: traffic.setWeight,
-  mirrorTo: (cluster, split: traffic.Split, percent: number | null) =>
-    traffic.setMirror(cluster, split, percent ?? undefined),
-  routeMatch: (cluster, split: traffic.Split, match: Parameters<typeof traffic.setHeaderRoute>[2] | null) =>
+  mirrorTo: (cluster, split: Split, percent: number | null) => traffic.setMirror(cluster, split, percent ?? undefined),
+  routeMatch: (cluster, split: Split, match: Parameters<typeof traffic.setHeaderRoute>[2] | null) =>
     traffic.setHeaderRoute(cluster, split, match ?? undefined),
   putAllBack: traffic.resetToStable,
-  adopt: (cluster, split: traffic.Split, groups: Parameters<typeof adopt>[2]) =>
-    adopt(cluster, split, groups, adoption),
+  adopt: (cluster, split: Split, groups: Parameters<typeof adopt>[2]) => adopt(cluster, split, groups, adoption),
 }
 
 const [name = '', args = '[]'] = process.argv.slice(2)

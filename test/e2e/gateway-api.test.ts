@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { goModule } from '../mesh/index.ts'
-import type { Split } from '../../src/canary/traffic/router.ts'
+import type { Split } from '../../src/policies/routes.ts'
 import { deployEcho, program, soon, statuses, versions, type Answer } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
 import { call, embedded, type World } from './world.ts'

@@ -96,7 +96,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
     await soon(async () => expect(await liveWeights(world)).toEqual(allAtV1))
     await soon(async () => expect((await lease()).spec?.holderIdentity).toBe(''))
     expect(
-      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryPutBack', '-o', 'json')),
+      JSON.parse(await kubectl('get', 'events', '--field-selector=reason=CanaryRolledBack', '-o', 'json')),
     ).toMatchObject({
       items: expect.arrayContaining([
         expect.objectContaining({
@@ -118,7 +118,7 @@ describe('a run that is killed, with nobody left to clean up', () => {
   test('before its first weight: there is no traffic to put back, and the next run takes the Lease over', async () => {
     await act({}, { options: killed('at weight 0') })
     const { outputs, log } = await act({})
-    expect(log).toContain('waiting to see whether it lives')
+    expect(log).toContain('waiting to see whether that run is alive')
     expect(outputs['verdict']).toBe('promoted')
   })
 })

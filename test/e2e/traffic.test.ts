@@ -1,6 +1,6 @@
 // Traffic on its way between two versions, on the real mesh: what the objects hold, and who answers.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Split } from '../../src/canary/traffic/router.ts'
+import type { Split } from '../../src/policies/routes.ts'
 import { plausible } from '../../src/statistics/binomial.ts'
 import { deployEcho, program, soon, statuses, versions, type Answer, type Ask } from './echo.ts'
 import { runner } from './runner.ts'

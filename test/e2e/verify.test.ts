@@ -619,7 +619,7 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
     [
       'that needs a plugin which is gone',
       'unplugged',
-      /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*take it out of the CNI configuration/,
+      /^the pod's network cannot be set up: failed to setup network for sandbox .*failed to find plugin "istio-cni".*remove it from the CNI configuration/,
     ],
     [
       'that was placed there',
@@ -629,7 +629,7 @@ describe('on a node whose network plugins fail, the cause is told of a pod', () 
     [
       'that is not placed there',
       'unplaced',
-      /^no node takes the pod: .*untolerated taint.*; see why the node has its taint/,
+      /^no node takes the pod: .*untolerated taint.*; check why the node has its taint/,
     ],
   ])('%s', (_, name, cause) => {
     expect(told[name]).toMatch(cause)

@@ -1,7 +1,9 @@
 // After a promotion with `after: adopt`: stable's Deployment gets the canary's pod template and then the traffic, and
 // the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
 import { isDeepStrictEqual } from 'node:util'
-import { type Cluster, emptyWhenUnread } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { emptyWhenUnread } from '../../cluster/api-error.ts'
+import type { Split } from '../../policies/routes.ts'
 import { belongs, matches } from '../../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
 import { waitForRollout } from '../../verify/rollout.ts'
@@ -9,7 +11,7 @@ import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
-import { setWeight, type Split } from '../traffic/router.ts'
+import { setWeight } from '../traffic/router.ts'
 
 /** `timeoutMs`: how long the rollout may take; `isDrained`: waits, and answers whether the canary serves nothing. */
 export type AdoptDeps = {

@@ -1,7 +1,8 @@
 // After a promotion has ended: tells the hooks, deletes the guard, waits for the drain, collects a diagnosis, adopts
 // the version, and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
-import { isHeldAsPlanned, type State } from '../state/machine.ts'
+import { isHeldAsPlanned } from '../state/ending.ts'
+import type { State } from '../state/types.ts'
 import { adopt } from './adopt.ts'
 import type { Promotion, PromotionContext } from './context.ts'
 import { diagnose } from './diagnosis.ts'

@@ -2,7 +2,8 @@
 import { isReady } from '../../mesh/sidecar.ts'
 import { causeOf } from '../../verify/cause.ts'
 import type { Sample } from '../metrics/observer.ts'
-import { isHeldAsPlanned, type State } from '../state/machine.ts'
+import { isHeldAsPlanned } from '../state/ending.ts'
+import type { State } from '../state/types.ts'
 import type { PromotionContext } from './context.ts'
 
 /** `before`: the state in which this run began; `sample`: the last one. */

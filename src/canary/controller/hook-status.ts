@@ -1,7 +1,7 @@
 // The status of a promotion as the hooks get it; the phases are Flagger's.
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { PromotionStatus } from '../hooks/promotion-status.ts'
-import type { State } from '../state/machine.ts'
+import type { State } from '../state/types.ts'
 
 export function hookStatus(namespace: string, plan: CanaryConfig, state: State): PromotionStatus {
   return {

@@ -2,7 +2,7 @@
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckResult } from '../analysis/checks.ts'
 import type { RequestCounts } from '../analysis/request-counts.ts'
-import type { Action, Observation, State } from '../state/machine.ts'
+import type { Action, Observation, State } from '../state/types.ts'
 
 export function describeAction({ stable, canary }: CanaryConfig, action: Action): string {
   switch (action.kind) {
@@ -44,7 +44,7 @@ function describeStage({ steps, weight }: State): string {
 export function describeEvidence(result: CheckResult): string {
   const { check, canary, stable, failEvidence, passEvidence, threshold, verdict } = result
   const counts = `canary ${canary.violations}/${canary.requests}, stable ${stable.violations}/${stable.requests}`
-  const evidence = `E ${eValue(failEvidence)} against and ${eValue(passEvidence)} for, of ${eValue(threshold)} needed`
+  const evidence = `evidence to fail ${eValue(failEvidence)}, to pass ${eValue(passEvidence)}, threshold ${eValue(threshold)}`
   return `  ${check}: ${counts}, ${evidence}: ${verdict}`
 }
 

@@ -6,19 +6,10 @@ import { createGates } from '../hooks/gates.ts'
 import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
 import { syntheticLoad, type SyntheticLoad } from '../load/synthetic.ts'
 import { LeaseLost } from '../ownership/lease.ts'
-import {
-  endHeld,
-  endOnStable,
-  explainChecks,
-  next,
-  outcomeOf,
-  type Action,
-  type ActiveState,
-  type EndedState,
-  type Next,
-  type State,
-} from '../state/machine.ts'
-import type { Split } from '../traffic/router.ts'
+import { explainChecks, next } from '../state/machine.ts'
+import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
+import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
+import type { Split } from '../../policies/routes.ts'
 import { awaitOutcome, promotionOf, settleLease } from './conclude.ts'
 import type { Promotion, PromotionContext } from './context.ts'
 import { withCause } from './end-reason.ts'

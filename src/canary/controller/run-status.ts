@@ -1,5 +1,6 @@
 // How this run stands with its promotion: still running, ended in one way or another, or not the holder any more. Pure.
-import { isHeldAsPlanned, type ActiveState, type EndedState, type State } from '../state/machine.ts'
+import { isHeldAsPlanned } from '../state/ending.ts'
+import type { ActiveState, EndedState, State } from '../state/types.ts'
 
 /** `error`: what else went wrong; `rolledBackWith`: the service whose failure rolled this one back too. */
 type Ending = { state: EndedState; error?: string; rolledBackWith?: string }

@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { readLeftPromotion } from '../ownership/lease.ts'
-import { stagesOf } from '../state/machine.ts'
+import { stagesOf } from '../state/stages.ts'
 import { selectorsOf } from '../workload/selectors.ts'
 import { isAdopted } from './adopt.ts'
 import { splitOf } from './context.ts'

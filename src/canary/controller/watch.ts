@@ -1,5 +1,8 @@
 // The objects that promotions watch, each read once and then kept up to date.
-import { type Cluster, emptyWhenUnread } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { emptyWhenUnread } from '../../cluster/api-error.ts'
+import { gatewayLabel } from '../../policies/compile/names.ts'
+import type { Routed } from '../../policies/routes.ts'
 import {
   systemNamespace,
   type GatewayRoute,
@@ -10,8 +13,6 @@ import {
 import { watch, type ObjectWatch } from '../../cluster/watch.ts'
 import { canariesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
-import { gatewayLabel } from '../../policies/compile/index.ts'
-import type { Routed } from '../traffic/router.ts'
 import type { WatchedObjects } from './context.ts'
 
 export async function watchObjects(cluster: Cluster, config: Config): Promise<WatchedObjects> {

@@ -1,29 +1,21 @@
 // Writes the actions of the state machine to the cluster: in their order, one at a time, and again while the API server
 // refuses them.
-import { ApiError, type Cluster } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { ApiError, isForbidden } from '../../cluster/api-error.ts'
+import type { Action, State } from '../state/types.ts'
+import type { Routed, Split } from '../../policies/routes.ts'
+import type { RouteWrite } from '../traffic/patch-routes.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { LeaseSession } from '../ownership/session.ts'
-import type { Action, State } from '../state/machine.ts'
-import {
-  removeManagedRoutes,
-  resetToStable,
-  setHeaderRoute,
-  setMirror,
-  setWeight,
-  type Routed,
-  type RouteWrite,
-  type Split,
-} from '../traffic/router.ts'
+import { removeManagedRoutes, resetToStable, setHeaderRoute, setMirror, setWeight } from '../traffic/router.ts'
 import { describeAction } from './log-format.ts'
 
 /** An API server that has just started forbids everything until it has loaded who may do what. */
 const forbiddenMs = 15_000
 /** The watch may lag behind the writes of two samples. Older writes do not matter. */
 const keptWrites = 20
-
-const isForbidden = (problem: unknown) => problem instanceof ApiError && problem.status === 403
 
 /**
  * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are

@@ -7,7 +7,7 @@ import { systemNamespace, type Pod, type Service } from '../../cluster/objects.t
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { isReady } from '../../mesh/sidecar.ts'
-import { gatewayLabel } from '../../policies/compile/index.ts'
+import { gatewayLabel } from '../../policies/compile/names.ts'
 import { systemClock, type Clock } from '../../runtime/clock.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
 import type { Observation, State } from '../state/types.ts'

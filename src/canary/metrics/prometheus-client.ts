@@ -1,5 +1,6 @@
 // Asks Prometheus, at an address or through the API server.
-import { ApiError, type Cluster } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { ApiError } from '../../cluster/api-error.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { SeriesLabels } from '../../metrics/counters.ts'
 import { fetchFailure, messageOf } from '../../runtime/errors.ts'

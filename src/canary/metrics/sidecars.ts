@@ -1,6 +1,7 @@
 // Reads the sidecars' counters from each pod, through the API server. This needs nothing installed in the cluster.
 import pMap from 'p-map'
-import { ApiError, type Cluster } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { ApiError } from '../../cluster/api-error.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import { parse, type MetricNames, type Reading } from '../../metrics/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'

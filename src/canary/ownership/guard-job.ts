@@ -1,10 +1,11 @@
 // The guard in the cluster: created before the first weight, deleted after the promotion, and why it has not started.
-import { ApiError, type Cluster, emptyWhenAbsent } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { emptyWhenAbsent, isForbidden } from '../../cluster/api-error.ts'
+import type { Routed, Split } from '../../policies/routes.ts'
 import type { KubeEvent, KubeObject, Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
-import type { Routed, Split } from '../traffic/router.ts'
 import { guardManifest } from './guard-manifest.ts'
 import type { GuardSpec } from './guard-spec.ts'
 import type { LeaseClaim } from './lease.ts'
@@ -35,8 +36,8 @@ export async function createGuard(
 }
 
 function refusal(service: string, { kind, metadata: { name } }: KubeObject, problem: unknown): string {
-  const isForbidden = problem instanceof ApiError && problem.status === 403
-  const remedy = isForbidden ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
+  const lacksRights = isForbidden(problem)
+  const remedy = lacksRights ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
   return (
     `canary.guard: the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${remedy}, ` +
     'or set `guard: off` and accept that the traffic stays as it is when the run is lost'

@@ -1,6 +1,6 @@
 // The Lease of a service's promotion as an object: its name, its holder, and what its annotations say. Pure.
 import type { Lease } from '../../cluster/objects.ts'
-import type { State } from '../state/machine.ts'
+import type { State } from '../state/types.ts'
 
 /** A promotion that has not ended. `plan` and `template` identify what it promotes; see workload/fingerprint.ts. */
 export type SavedPromotion = { version: 2; plan: string; template: string; run: string; savedAt: string; state: State }

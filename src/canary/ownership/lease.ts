@@ -1,7 +1,8 @@
 // Which run promotes a service: a Lease in its namespace, renewed with every sample, that also saves how far the
 // promotion is. A second run waits, or fails and names the holder; a run that stops renewing loses the Lease.
 import { randomUUID } from 'node:crypto'
-import { isConflict, type Cluster, type PatchOperation } from '../../cluster/client.ts'
+import type { Cluster, PatchOperation } from '../../cluster/client.ts'
+import { isConflict } from '../../cluster/api-error.ts'
 import { managedByLabel, manager } from '../../cluster/labels.ts'
 import type { Lease } from '../../cluster/objects.ts'
 import type { Clock } from '../../runtime/clock.ts'

@@ -38,11 +38,6 @@ import type {
   WatchingState,
 } from './types.ts'
 
-export * from './ending.ts'
-export * from './start.ts'
-export { stagesOf } from './stages.ts'
-export type * from './types.ts'
-
 /** One sample with the state that already counts it. `now`: milliseconds since the epoch. */
 type Turn = { plan: CanaryConfig; state: ActiveState; observation: Observation; now: number }
 type Rule = (turn: Turn) => Next | undefined
@@ -238,12 +233,12 @@ function findSharedFailureAlone({ plan, state }: Turn): CheckResult | undefined 
 
 function returnToCompare(_: CheckResult, { plan, state, now }: Turn): Next {
   const weight = lastSharedWeight(state)
-  const missed = 1 + state.steps.filter(({ outcome }) => outcome === 'went back to compare').length
+  const missed = 1 + state.steps.filter(({ outcome }) => outcome === 'returned-to-compare').length
   if (missed > maxReturns) {
     const reason = `the limit was missed ${missed} times at weight 100, where stable has no traffic to compare with`
     return giveUp(plan, state, reason, now)
   }
-  const stopped = endCurrentStep(state, 'went back to compare', now)
+  const stopped = endCurrentStep(state, 'returned-to-compare', now)
   const shifting: ShiftingState = {
     ...progressOf(stopped),
     phase: 'shifting',

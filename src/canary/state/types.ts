@@ -69,7 +69,7 @@ export type StepOutcome =
   | 'rolled-back'
   | 'held'
   | 'interrupted'
-  | 'went back to compare'
+  | 'returned-to-compare'
 
 /** `watched` is missing when the step ended before its traffic had moved. */
 export type EndedStep = StepBase & { outcome: StepOutcome; endedAt: number; watched?: WatchedRequests }

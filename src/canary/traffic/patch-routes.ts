@@ -1,5 +1,6 @@
 // Patches routes as they were read, and reads them again when somebody else writes in between.
-import { isConflict, type Cluster, type PatchOperation } from '../../cluster/client.ts'
+import type { Cluster, PatchOperation } from '../../cluster/client.ts'
+import { isConflict } from '../../cluster/api-error.ts'
 import { keyOf, kindOf, type Kind } from '../../cluster/objects.ts'
 import type { Routed } from '../../policies/routes.ts'
 import { retry } from '../../runtime/retry.ts'

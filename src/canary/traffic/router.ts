@@ -17,9 +17,6 @@ import { mirrorPatch } from './mirror.ts'
 import { patchRoutes, routeKind, type RoutePatch, type RouteWrite } from './patch-routes.ts'
 import { listSplittingRoutes, requireHttpRoutes, requireSplittingRoutes, splitsTraffic } from './splitting-routes.ts'
 
-export type { Routed, Split } from '../../policies/routes.ts'
-export type { RouteWrite } from './patch-routes.ts'
-
 /**
  * The canary's weight in force, in per cent. After an interrupted write routes may differ. Then it is the lowest
  * weight: the promotion got that far everywhere.

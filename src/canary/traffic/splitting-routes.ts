@@ -1,5 +1,6 @@
 // Finds the objects whose routes split a service's traffic between the two versions.
-import { emptyWhenUnread, type Cluster } from '../../cluster/client.ts'
+import type { Cluster } from '../../cluster/client.ts'
+import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import type { GatewayRoute, VirtualService } from '../../cluster/objects.ts'
 import { splitsIn, withAllRoutes, type Routed, type Split } from '../../policies/routes.ts'
 

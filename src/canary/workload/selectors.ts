@@ -3,7 +3,8 @@ import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
 import type { Pod, Service, Workload } from '../../cluster/objects.ts'
 import { servicesOf } from '../../config/names.ts'
-import type { CanaryConfig, Config, Version } from '../../config/schema.ts'
+import type { CanaryConfig, Config } from '../../config/schema.ts'
+import type { Version } from '../../config/schema/canary.ts'
 import { messageOf } from '../../runtime/errors.ts'
 
 export type Labels = Readonly<Record<string, string>>

@@ -2,8 +2,8 @@
 import { listOf } from '../values/lists.ts'
 
 export const stageNames = [
-  'plan',
   'cluster',
+  'plan',
   'install',
   'inject',
   'policies',

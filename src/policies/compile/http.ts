@@ -21,7 +21,7 @@ export function httpRoutes(
   }
   const split = weights(name, service, config, live[name])
   const onEach = {
-    fault: fault && activeRoutes(fault, now) ? faultOf(fault) : undefined,
+    fault: fault && isFaultActive(fault, now) ? faultOf(fault) : undefined,
     timeout: seconds(timeout),
     retries: retries && retryPolicy(retries),
   }
@@ -68,7 +68,7 @@ function retryPolicy({ attempts, perTryTimeout, retryOn }: NonNullable<ServicePo
 
 type Fault = NonNullable<ServicePolicy['fault']>
 
-export function activeRoutes({ until }: Fault, now: number): boolean {
+export function isFaultActive({ until }: Fault, now: number): boolean {
   return Date.parse(until) > now
 }
 

@@ -12,8 +12,6 @@ import type { LiveWeights } from './names.ts'
 import { telemetries } from './telemetry.ts'
 import { virtualServices } from './virtual-service.ts'
 
-export { gatewayLabel, gatewayOf, hostOf, type Weights } from './names.ts'
-
 export type Compiled = { objects: KubeObject[]; warnings: string[] }
 
 /** `live` holds the weights now in force in the cluster, by service; `now` tells which faults are over. */

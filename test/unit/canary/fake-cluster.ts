@@ -1,8 +1,9 @@
 // A fake cluster that serves a canary. A test promotes on it, and decides when it fails.
 import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { promote, type RecoveryIntent } from '../../../src/canary/promote.ts'
-import type { Split } from '../../../src/canary/traffic/router.ts'
-import { ApiError, type Cluster, type PatchOperation } from '../../../src/cluster/client.ts'
+import type { Split } from '../../../src/policies/routes.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import { FakeClock } from '../fake-clock.ts'

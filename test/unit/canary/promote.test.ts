@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { setWeight, readWeight } from '../../../src/canary/traffic/router.ts'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
 import { clusterWith, configOf, container, to, virtualService, workload } from '../fixtures.ts'

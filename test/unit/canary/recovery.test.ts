@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
 import { forceRollback, recoverPromotion } from '../../../src/canary/recovery.ts'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ConfigMap } from '../../../src/cluster/objects.ts'
 import type { Split } from '../../../src/policies/routes.ts'
 import { FakeClock } from '../fake-clock.ts'

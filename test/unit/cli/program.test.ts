@@ -9,7 +9,7 @@ import { main } from '../../../src/cli/program.ts'
 import { exitCode } from '../../../src/cli/run.ts'
 import { inputs } from '../../../src/config/inputs.ts'
 import { nodeAt, publishedSchema } from '../../../src/config/published.ts'
-import { stageNames } from '../../../src/config/schema.ts'
+import { stageNames } from '../../../src/config/schema/stages.ts'
 import { tempFolder } from '../fixtures.ts'
 
 const home = mkdtempSync(join(tmpdir(), 'mesh-canary-unit-'))

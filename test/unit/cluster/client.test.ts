@@ -2,7 +2,8 @@
 import http, { type IncomingMessage, type RequestOptions, type ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { ApiError, client, type Cluster } from '../../../src/cluster/client.ts'
+import { client, type Cluster } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { serve, type ReceivedRequest } from '../fixtures.ts'
 

@@ -399,7 +399,7 @@ describe('a config with mistakes', () => {
       [
         'input stages: stages',
         '"install, promotion"',
-        'plan, cluster, install, inject, policies, verify, retire, promote, rollback, uninstall',
+        'cluster, plan, install, inject, policies, verify, retire, promote, rollback, uninstall',
       ],
     ],
     [

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { GuardSpec } from '../../../src/canary/ownership/guard-spec.ts'
 import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { FakeClock } from '../fake-clock.ts'
@@ -147,7 +147,7 @@ describe('a guard whose run stops renewing', () => {
         kind: 'Event',
         metadata: { namespace: 'shop' },
         type: 'Warning',
-        reason: 'CanaryPutBack',
+        reason: 'CanaryRolledBack',
         message: events,
         involvedObject: { kind: 'Service', namespace: 'shop', name: 'backend' },
         source: { component: 'mesh-canary-guard' },

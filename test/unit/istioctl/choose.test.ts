@@ -106,7 +106,7 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
       limitMs: 10_000,
       cache: false,
       signal,
-      tell: { info: () => undefined, warning: () => undefined },
+      log: { info: () => undefined, warning: () => undefined },
     })
     expect(path).toBe(join(cache, 'istioctl', version, arch, platform === 'win32' ? 'istioctl.exe' : 'istioctl'))
     expect(requests.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([

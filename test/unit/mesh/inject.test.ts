@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Pod, Workload } from '../../../src/cluster/objects.ts'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import {
   lackingSidecar,
   planNamespaceMove,

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { describe, expect, test } from 'vitest'
-import { ApiError, type Cluster } from '../../../src/cluster/client.ts'
+import type { Cluster } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { apply, type Change } from '../../../src/policies/apply.ts'
 import { plan } from '../../../src/policies/plan.ts'

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { compile, type Weights } from '../../../src/policies/compile/index.ts'
+import { compile } from '../../../src/policies/compile/index.ts'
+import type { Weights } from '../../../src/policies/compile/names.ts'
 import type { DestinationRule, KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { configOf } from '../fixtures.ts'
 

@@ -1,7 +1,7 @@
 // A fake cluster that can only be read: each case decides which kinds the account may not read or the server does not
 // know.
 import { expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type KubeObject } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { exposeFaults } from '../../../src/policies/expose-checks.ts'

@@ -1,6 +1,6 @@
 // A fake cluster answers the lists, so that each right and each kind can be missing.
 import { describe, expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { hostConflicts } from '../../../src/policies/host-conflicts.ts'
 import { clusterWith } from '../fixtures.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import { liveWeights, readLive } from '../../../src/policies/live.ts'
 import { clusterWith, configOf, to, virtualService } from '../fixtures.ts'
 

@@ -1,7 +1,7 @@
 import { managedByLabel } from '../../../src/cluster/labels.ts'
 import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import { diff } from '../../../src/policies/diff.ts'
 import { plan, toYaml } from '../../../src/policies/plan.ts'
 import { configLabel, marked, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'

@@ -1,7 +1,8 @@
 // A fake cluster that stores applied objects and records every call. It is a fake because the tests check the order of
 // the writes and the reaction to a refusal, which the end state of a real cluster does not show. Each apply sets the
 // fields that the server manages: the resource version and the field managers. A dry run stores nothing.
-import type { ApiError, Cluster } from '../../../src/cluster/client.ts'
+import type { Cluster } from '../../../src/cluster/client.ts'
+import type { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type Kind, type KubeObject } from '../../../src/cluster/objects.ts'
 import { clusterWith } from '../fixtures.ts'
 

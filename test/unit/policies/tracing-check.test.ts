@@ -1,7 +1,7 @@
 // A fake cluster answers the lists, because the configuration of the mesh is plain data here. test/e2e/policies.test.ts
 // checks the effect.
 import { expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { missingTracing } from '../../../src/policies/tracing-check.ts'
 import { clusterWith, configOf } from '../fixtures.ts'

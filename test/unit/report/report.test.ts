@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest'
-import { next, initialState, type Observation, type State } from '../../../src/canary/state/machine.ts'
+import { next } from '../../../src/canary/state/machine.ts'
+import { initialState } from '../../../src/canary/state/start.ts'
+import type { Observation, State } from '../../../src/canary/state/types.ts'
 import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
 import { promotionReport, worst, type PromotionReport } from '../../../src/report/report.ts'

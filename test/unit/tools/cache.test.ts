@@ -94,7 +94,7 @@ async function mirror(bytes: Buffer) {
 async function onFreshRunner(address: string, more: Partial<Options> = {}) {
   vi.stubEnv('RUNNER_TOOL_CACHE', tempFolder())
   const logged: string[] = []
-  const tell = {
+  const log = {
     info: (line: string) => void logged.push(line),
     warning: (line: string) => void logged.push(`warning: ${line}`),
   }
@@ -103,7 +103,7 @@ async function onFreshRunner(address: string, more: Partial<Options> = {}) {
     limitMs: 20_000,
     cache: true,
     signal: new AbortController().signal,
-    tell,
+    log,
     ...more,
   })
   return { from, cacheHit, logged }

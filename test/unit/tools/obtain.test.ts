@@ -47,7 +47,7 @@ const obtain = (address: string, more: Partial<Options> = {}, wanted = version, 
     limitMs: 30_000,
     cache: false,
     signal,
-    tell: silent,
+    log: silent,
     backOffMs: 1,
     ...more,
   })

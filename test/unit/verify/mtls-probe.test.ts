@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ApiError } from '../../../src/cluster/client.ts'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
 import { protocolOf } from '../../../src/cluster/service-ports.ts'
 import { modeOf, portsOf, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-modes.ts'

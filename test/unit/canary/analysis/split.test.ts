@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { skippedState, type EndedStep } from '../../../../src/canary/state/machine.ts'
+import { skippedState } from '../../../../src/canary/state/start.ts'
+import type { EndedStep } from '../../../../src/canary/state/types.ts'
 import { noRequests } from '../../../../src/canary/analysis/request-counts.ts'
 import { promotionReport } from '../../../../src/report/report.ts'
 import { splitWarnings } from '../../../../src/stages/promote.ts'

@@ -11,7 +11,8 @@ import {
   type EndedStatus,
   type RunStatus,
 } from '../../../../src/canary/controller/run-status.ts'
-import { endHeld, endOnStable, initialState } from '../../../../src/canary/state/machine.ts'
+import { endHeld, endOnStable } from '../../../../src/canary/state/ending.ts'
+import { initialState } from '../../../../src/canary/state/start.ts'
 import { planOf } from '../../fixtures.ts'
 
 const start = initialState(planOf(), 25, 0)

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { explainServing, findUndrained } from '../../../../src/canary/controller/undrained.ts'
-import { ApiError, type Cluster } from '../../../../src/cluster/client.ts'
+import type { Cluster } from '../../../../src/cluster/client.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
 import { FakeClock } from '../../fake-clock.ts'

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { prometheusClient } from '../../../../src/canary/metrics/prometheus-client.ts'
-import { ApiError } from '../../../../src/cluster/client.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
 import { clusterWith, serve } from '../../fixtures.ts'
 
 const vector = (...values: [Record<string, string>, string][]) => ({

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { createObserver } from '../../../../src/canary/metrics/observer.ts'
 import { sidecarReader } from '../../../../src/canary/metrics/sidecars.ts'
-import { ApiError } from '../../../../src/cluster/client.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
 import { clusterWith, live, planOf, pod } from '../../fixtures.ts'
 
 const metrics = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }

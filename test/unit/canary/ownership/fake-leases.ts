@@ -1,5 +1,6 @@
 // A fake cluster with one Lease, for the tests of who owns a promotion.
-import { ApiError, type Cluster, type PatchOperation } from '../../../../src/cluster/client.ts'
+import type { Cluster, PatchOperation } from '../../../../src/cluster/client.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { KubeObject, Lease, VirtualService } from '../../../../src/cluster/objects.ts'
 import { clusterWith, to, virtualService } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'

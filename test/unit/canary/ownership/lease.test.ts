@@ -13,8 +13,8 @@ import {
   leasePaths,
   type SavedPromotion,
 } from '../../../../src/canary/ownership/lease-object.ts'
-import { initialState } from '../../../../src/canary/state/machine.ts'
-import { ApiError } from '../../../../src/cluster/client.ts'
+import { initialState } from '../../../../src/canary/state/start.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
 import { FakeClock } from '../../fake-clock.ts'
 import { planOf } from '../../fixtures.ts'
 import { FakeLeaseCluster, leaseHeldBy } from './fake-leases.ts'

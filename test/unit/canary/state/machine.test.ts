@@ -1,21 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import type { Finding } from '../../../../src/canary/state/types.ts'
-import {
-  dueGates,
-  explainChecks,
-  endHeld,
-  next,
-  endOnStable,
-  resumeState,
-  stagesOf,
-  initialState,
-  outcomeOf,
-  timeToDetect,
-  type Action,
-  type EndedStep,
-  type Observation,
-  type State,
-} from '../../../../src/canary/state/machine.ts'
+import type { Action, EndedStep, Finding, Observation, State } from '../../../../src/canary/state/types.ts'
+import { dueGates, explainChecks, next } from '../../../../src/canary/state/machine.ts'
+import { endHeld, endOnStable, outcomeOf, timeToDetect } from '../../../../src/canary/state/ending.ts'
+import { initialState, resumeState } from '../../../../src/canary/state/start.ts'
+import { stagesOf } from '../../../../src/canary/state/stages.ts'
 import { noRequests, addRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import type { CanaryConfig } from '../../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../../fixtures.ts'

@@ -1,6 +1,9 @@
 // At weight 100 there is no stable traffic to compare with, so the machine returns to the step before.
 import { describe, expect, test } from 'vitest'
-import { next, initialState, outcomeOf, type Action, type State } from '../../../../src/canary/state/machine.ts'
+import { next } from '../../../../src/canary/state/machine.ts'
+import { initialState } from '../../../../src/canary/state/start.ts'
+import { outcomeOf } from '../../../../src/canary/state/ending.ts'
+import type { Action, State } from '../../../../src/canary/state/types.ts'
 import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
@@ -49,7 +52,7 @@ describe('a canary that misses its limit at weight 100', () => {
     expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
     expect(state.steps.map(({ weight, outcome }) => [weight, outcome])).toEqual([
       [50, 'passed'],
-      [100, 'went back to compare'],
+      [100, 'returned-to-compare'],
       [50, 'passed'],
       [100, 'passed'],
     ])

@@ -5,11 +5,11 @@ import {
   resetToStable,
   readWeight,
   setHeaderRoute,
-  type Split,
 } from '../../../../src/canary/traffic/router.ts'
-import { ApiError, type PatchOperation } from '../../../../src/cluster/client.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
+import type { PatchOperation } from '../../../../src/cluster/client.ts'
 import type { HttpRoute, VirtualService } from '../../../../src/cluster/objects.ts'
-import type { Routed } from '../../../../src/policies/routes.ts'
+import type { Routed, Split } from '../../../../src/policies/routes.ts'
 import { clusterWith, to, virtualService } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
