@@ -178,7 +178,7 @@ describe('the plan to move a namespace', () => {
       },
     ],
     [
-      'to the default revision replaces the label when the default tag has moved',
+      'to the default revision moves the default tag back to it',
       enabled,
       { revision: 'default' },
       [['default', 'canary']],
@@ -190,21 +190,21 @@ describe('the plan to move a namespace', () => {
       },
     ],
     [
-      'through a tag that it may not read leaves the current revision open',
+      'through a tag that the account may not read leaves the revisions unknown',
       { 'istio.io/rev': 'prod' },
       { revision: 'canary', tag: 'prod' },
       'forbidden',
       { before: { 'istio.io/rev': 'prod', 'istio-injection': null } },
     ],
     [
-      'without a target leaves the current revision open when it may not read the tags',
+      'without a target leaves the revisions unknown when the account may not read the tags',
       { 'istio.io/rev': 'prod' },
       undefined,
       'forbidden',
       { before: {} },
     ],
     [
-      'to a revision without the right to read the tags leaves only the source open',
+      'to a revision leaves only the source unknown when the account may not read the tags',
       enabled,
       { revision: 'canary' },
       'forbidden',

@@ -457,8 +457,8 @@ describe('the cause of a pod that is not ready', () => {
       { pod: restarted(60_000), log: 'the new start\n', previousLog: 'Error: no DB_HOST\n' },
       'container app ended with exit code 1 (Error), 1 restart: Error: no DB_HOST',
     ],
-    ['is not a crash of long ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
-    ['is absent for a ready pod', { pod: pod() }, 'the pod is ready'],
+    ['is not a crash of an hour ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
+    ['is that the pod is ready when nothing is wrong', { pod: pod() }, 'the pod is ready'],
   ])('%s', async (_, given, cause) => {
     expect(await causeOf(clusterOf(given).cluster, given.pod)).toBe(cause)
   })
@@ -544,7 +544,7 @@ describe('the cause of a workload without pods', () => {
     expect(await creationFailure(clusterOf({ events }).cluster, 'shop', 'backend')).toBe(cause)
   })
 
-  test('is unknown when the account may not read events, and other causes are still found', async () => {
+  test('is unknown, without an error, when the account may not read events', async () => {
     const cluster = clusterWith({ list: () => Promise.reject(new Error('forbidden')) })
     expect(await creationFailure(cluster, 'shop', 'backend')).toBeUndefined()
   })

@@ -73,7 +73,7 @@ function failedOf500(limit: number, alpha: number, rate: number, requests: numbe
 
 describe('a generous limit', () => {
   test.each([0.3, 0.7, 0.9])(
-    'of %d fails a good canary in at most α = 10% of the runs, and in at least a fifth of that',
+    'of %d fails a canary exactly at it in at most α = 10% of the runs, and in at least a fifth of that',
     (limit) => {
       const failed = failedOf500(limit, 0.1, limit, 200)
       expect(failed).toBeLessThanOrEqual(50)

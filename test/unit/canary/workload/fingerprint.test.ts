@@ -131,7 +131,7 @@ describe('the hash of a template', () => {
   })
 })
 
-test('matchingWorkloads finds the workloads whose pods get the labels of a version', () => {
+test('workloadsOf finds the workloads whose pods get the labels of a version', () => {
   const of = (name: string, labels?: Record<string, string>) =>
     made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
   const all = [
