@@ -54,7 +54,7 @@ async function machineWith(answers: Partial<Answers> = {}, options: RunnerOption
       .map((line) => JSON.parse(line) as string[])
   return {
     ...machine,
-    mirror: mirror.asked,
+    mirror: mirror.requests,
     dockerCalls,
     inputs: (cluster = '', more: Inputs = {}): Inputs => ({
       cluster: `{ type: kind, mirror: "${mirror.address}"${cluster} }`,

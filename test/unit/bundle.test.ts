@@ -20,7 +20,9 @@ if (process.env['PLANT'] === 'rejection') await new Promise(() => setTimeout(() 
 if (process.env['PLANT'] === 'text') await new Promise(() => setTimeout(() => void Promise.reject('planted'), 1))
 `
 
-/** Fails in the middle of a run: once the command line listens for exceptions itself, to finish the run first. */
+/**
+ * Fails in the middle of a run, after the command line has installed its own exception handler to finish the run first.
+ */
 const failureInRun = `if (process.env['PLANT'] === 'run') process.on('newListener', (name) => {
   if (name === 'uncaughtException') setTimeout(() => { throw new Error('planted') }, 1)
 })
@@ -71,7 +73,7 @@ describe.each([
   test.each([
     ['main', {}],
     ['post', { STATE_main: 'begun' }],
-  ])('becomes one annotation of the %s step', (_step, state) => {
+  ])('becomes one annotation in the %s step', (_step, state) => {
     expect(action({ PLANT: failure, ...state })).toEqual({
       code: 1,
       out: `::error title=Defect::${sentence(annotation)} ${hint}\n`,
@@ -79,11 +81,11 @@ describe.each([
     })
   })
 
-  test('becomes one sentence of the command line', () => {
+  test('becomes one sentence on the command line', () => {
     expect(cli({ PLANT: failure })).toEqual({ code: 1, out: '', err: `error: ${sentence(text)} ${hint}\n` })
   })
 
-  test('comes with file and line of the source under RUNNER_DEBUG', () => {
+  test('is reported with file and line of the source under RUNNER_DEBUG', () => {
     const frame = `    at ${planted}:${firstLine + offset}`
     const { code, out } = action({ PLANT: failure, RUNNER_DEBUG: '1' })
     expect(code).toBe(1)
@@ -103,13 +105,13 @@ test('the stack includes the causes of an error', () => {
   )
 })
 
-test('a rejection that is no error is reported too', () => {
+test('a rejection with a value that is not an error is also reported', () => {
   const { code, err } = cli({ PLANT: 'text' })
   expect(code).toBe(1)
   expect(err).toMatch(/^error: mesh-canary stopped because of a defect .*"planted".*\n$/)
 })
 
-test('an exception in the middle of a run is reported by the command line, which finishes the run first', () => {
+test('the command line reports an exception in the middle of a run after it has finished the run', () => {
   const kubeconfig = JSON.stringify({
     'current-context': 'x',
     contexts: [{ name: 'x', context: { cluster: 'x', user: 'x' } }],
@@ -125,7 +127,7 @@ test('an exception in the middle of a run is reported by the command line, which
   expect(readdirSync(home).filter((name) => name !== 'dist' && name !== 'package.json')).toEqual([])
 })
 
-test('a report that cannot be written is no defect', () => {
+test('a report file that cannot be written is not reported as a defect', () => {
   const env = { INPUT_STAGES: 'plan', INPUT_SERVICES: 'a: { timeout: 1s }', INPUT_REPORT: '/nowhere/report.json' }
   const { code, out, err } = action({ ...env, RUNNER_TEMP: home })
   expect(out).toContain('::error title=Report::report: /nowhere/report.json cannot be written (ENOENT)')
@@ -137,7 +139,7 @@ test('the annotation names the repository that the action comes from', () => {
   expect(action({ PLANT: 'timer', ...env }).out).toContain(sentence('planted', 'acme/mesh-canary'))
 })
 
-test('without a failure the action reports a wrong input as before', () => {
+test('the action reports a wrong input without an unexpected failure', () => {
   expect(action({ INPUT_MTLS: 'strickt' })).toMatchObject({ code: 1, err: '' })
   expect(action({ INPUT_MTLS: 'strickt' }).out).toContain('::error title=Input::input mtls: mtls: "strickt"')
 })
@@ -171,13 +173,13 @@ describe('the files of a build', () => {
     }
   })
 
-  test('have a map each, except for the guard, and no comment that points to it', () => {
+  test('have one map each, except for the guard, and no comment that refers to it', () => {
     const programs = Object.keys(texts()).filter((file) => file.endsWith('.js'))
     expect(Object.keys(texts()).filter((file) => file.endsWith('.map'))).toEqual(programs.map((file) => `${file}.map`))
     for (const text of Object.values(texts())) expect(text).not.toMatch(/\/\/# sourceMappingURL=\S+\s*$/)
   })
 
-  test('are at most 4 MB and the same in another folder', async () => {
+  test('are at most 4 MB, and identical in another folder', async () => {
     const size = Object.values(texts()).reduce((sum, text) => sum + Buffer.byteLength(text), 0)
     expect(size).toBeLessThan(4_000_000)
     const other = join(home, 'a/deeper/folder')

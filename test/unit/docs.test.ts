@@ -1,5 +1,5 @@
-// What the documentation tells people to write is accepted as it stands; what it quotes and links to is there.
-// Its commands are run by test/e2e/docs.test.ts.
+// The configs and workflows in the documentation are valid, and its quotes and links match the repository.
+// test/e2e/docs.test.ts runs its commands.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -15,17 +15,17 @@ type Workflow = { jobs: Record<string, { steps: Step[] }> }
 
 const examples = readdirSync('examples/workflows').map((file) => `examples/workflows/${file}`)
 const blocks = pages().flatMap((page) => blocksOf(page))
-// Generated, and held to by the compiler's own tests.
+// The compiler's own tests check the generated files.
 const yaml = blocks.filter(({ language, page }) => language === 'yaml' && page !== 'docs/policies.md')
 const titled = (each: Block): [string, Block] => [`${each.page}:${each.line}`, each]
 const ofKind = (kind: ReturnType<typeof kindOf>) =>
   yaml.filter(({ text }) => kindOf(loadAll(text)[0]) === kind).map(titled)
 
-test.each(ofKind('config'))('%s is a config that is accepted', (_, { text }) => {
+test.each(ofKind('config'))('the config %s is valid', (_, { text }) => {
   configOf(text)
 })
 
-test.each(ofKind('manifests'))('%s is YAML', (_, { text }) => {
+test.each(ofKind('manifests'))('the manifests %s are valid YAML', (_, { text }) => {
   expect(parseAll(text).filter((document) => document instanceof YamlError)).toEqual([])
 })
 
@@ -33,17 +33,17 @@ test.each(
   ofKind('workflow')
     .map(([name, { text }]): [string, string] => [name, text])
     .concat(examples.map((file) => [file, readFileSync(file, 'utf8')])),
-)('%s gives the action inputs that it accepts', (_, text) => {
+)('the workflow %s passes only inputs that the action accepts', (_, text) => {
   const steps = Object.values((load(text) as Workflow).jobs).flatMap((job) => job.steps)
-  expect(accepted(steps)).toBeGreaterThan(0)
+  expect(loadSteps(steps)).toBeGreaterThan(0)
 })
 
-test.each(ofKind('steps'))('%s gives the action inputs that it accepts', (_, { text }) => {
-  expect(accepted(load(text) as Step[])).toBeGreaterThan(0)
+test.each(ofKind('steps'))('the steps %s pass only inputs that the action accepts', (_, { text }) => {
+  expect(loadSteps(load(text) as Step[])).toBeGreaterThan(0)
 })
 
-/** Loads the inputs of each step of ours, and answers how many there were. */
-function accepted(steps: Step[]): number {
+/** Loads the inputs of each step that uses this action, and returns the number of these steps. */
+function loadSteps(steps: Step[]): number {
   const ours = steps.filter(({ uses }) => uses === './')
   for (const { with: inputs = {} } of ours)
     loadConfig(
@@ -54,35 +54,35 @@ function accepted(steps: Step[]): number {
   return ours.length
 }
 
-/** What GitHub puts in for an expression is not known here: nothing. The config of the examples is the sample app's. */
+/** Removes GitHub expressions, because their values are unknown here, and uses the config of the sample app. */
 function asRead(name: string, value: string): string {
   return name === 'config' && !existsSync(value)
     ? 'examples/sample-app/mesh.yaml'
     : value.replaceAll(/\$\{\{.*?\}\}/g, '')
 }
 
-describe('links', () => {
+describe('the documentation', () => {
   const links = pages()
     .flatMap((page) =>
       [...withoutBlocks(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']): [string, string] => [page, target]),
     )
     .filter(([, target]) => !/^[a-z]+:/.test(target))
 
-  test.each(links)('%s links to %s, which is there', (page, target) => {
+  test.each(links)('in %s links to the existing target %s', (page, target) => {
     const [path = '', anchor] = target.split('#')
     const file = path === '' ? page : normalize(join(dirname(page), path))
     expect(existsSync(file)).toBe(true)
     if (anchor !== undefined) expect(anchors(file)).toContain(anchor)
   })
 
-  test('every page of docs is reached from its index', () => {
+  test('lists every page in its index', () => {
     const index = readFileSync('docs/README.md', 'utf8')
     const files = ['', 'reference/'].flatMap((folder) => readdirSync(`docs/${folder}`).map((file) => folder + file))
     const missing = files.filter((file) => file.endsWith('.md') && file !== 'README.md' && !index.includes(`(${file})`))
     expect(missing).toEqual([])
   })
 
-  // As [`name`](../src/file.ts), or with the folder that the name is in.
+  // A name in the form [`name`](../src/file.ts), or with the folder of the file.
   const names = pages().flatMap((page) =>
     [...readFileSync(page, 'utf8').matchAll(/\[`(\w+)`\]\(([^)\s]*src\/[^)\s]+)\)/g)].map(
       ([, name = '', target = '']): [string, string, string] => [page, name, normalize(join(dirname(page), target))],
@@ -95,11 +95,11 @@ describe('links', () => {
     ),
   )
 
-  test.each(paths)('%s names the path %s, which is there', (_, path) => expect(existsSync(path)).toBe(true))
+  test.each(paths)('in %s mentions the existing path %s', (_, path) => expect(existsSync(path)).toBe(true))
 
-  test('the pages name functions of the source', () => expect(names.length).toBeGreaterThan(20))
+  test('mentions functions of the source', () => expect(names.length).toBeGreaterThan(20))
 
-  test.each(names)('%s names %s, which %s exports', (_, name, target) => {
+  test.each(names)('in %s mentions %s, which %s exports', (_, name, target) => {
     const files = statSync(target).isDirectory() ? readdirSync(target).map((file) => join(target, file)) : [target]
     const source = files.map((file) => readFileSync(file, 'utf8')).join('\n')
     expect(source).toMatch(new RegExp(`export (async )?(function|class|const) ${name}\\b`))
@@ -110,7 +110,7 @@ function withoutBlocks(page: string): string {
   return readFileSync(page, 'utf8').replaceAll(/^ *```[\s\S]*?^ *```$/gm, '')
 }
 
-/** As GitHub names headings. */
+/** The anchors that GitHub makes of headings. */
 function anchors(page: string): string[] {
   return [...withoutBlocks(page).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
     title
@@ -136,19 +136,23 @@ describe('docs/troubleshooting.md', () => {
       /^\| `/.test(line) ? [...(line.split(' | ')[0] ?? '').matchAll(/`([^`]+)`/g)].map(([, text = '']) => text) : [],
     )
 
-  test('quotes messages', () => expect([messages.length > 20, inTables.length > 10]).toEqual([true, true]))
+  test('quotes enough messages to test', () =>
+    expect([messages.length > 20, inTables.length > 10]).toEqual([true, true]))
 
-  test.each([...messages, ...inTables])('quotes what the action says: %s', (message) => {
+  test.each([...messages, ...inTables])('quotes a message of the source: %s', (message) => {
     expect(source).toContain(message.replace(/^[….,:; ]+|[…:; ]+$/g, ''))
   })
 })
 
-/** Texts that the source writes in pieces, in one piece. */
+/** Joins strings that the source splits. */
 function joined(text: string): string {
   return text.replaceAll(/['"`]\s*\+\s*['"`]/g, '')
 }
 
-/** The source with `…` for each value in its texts, from the innermost out, without escapes of quotes, and with split texts joined. */
+/**
+ * The source with `…` for each value in its strings, inner ones first, without escaped quotes, and with split strings
+ * joined.
+ */
 function asSaid(source: string): string {
   const text = source.replaceAll(/[`'"] \+\s+[`'"]/g, '')
   const simpler = text.replaceAll(/\$\{[^{}]*\}/g, '…').replaceAll(/…{2,}/g, '…')
@@ -156,8 +160,8 @@ function asSaid(source: string): string {
   return simpler === text ? plain : `${plain}\n${asSaid(simpler)}`
 }
 
-describe('commands', () => {
-  test('blocks say what language they are in', () => {
+describe('the commands in the documentation', () => {
+  test('are in blocks that state their language', () => {
     expect(
       blocks
         .filter(({ language }) => !['sh', 'yaml', 'text', 'json', 'groovy', 'mermaid'].includes(language))
@@ -165,8 +169,8 @@ describe('commands', () => {
     ).toEqual([])
   })
 
-  // Running these is running all of this.
-  test('the npm scripts and programs that are told of are there', () => {
+  // `npm test` runs all of these.
+  test('name existing npm scripts and programs', () => {
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> }
     const lines = blocks.filter(({ language }) => language === 'sh').flatMap(({ text }) => text.split('\n'))
     const npm = lines.flatMap((line) => /^npm (?:run )?([a-z0-9:]+)/.exec(line)?.[1] ?? [])

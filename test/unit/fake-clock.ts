@@ -1,12 +1,12 @@
-// A clock whose time passes only when somebody sleeps, so that a wait of minutes takes none.
+// A clock whose time passes only when somebody sleeps, so that a wait of minutes takes no time.
 import type { Clock } from '../../src/runtime/clock.ts'
 
 const longestMs = 3_600_000
 
 export class FakeClock implements Clock {
-  /** Milliseconds; a test may set it. */
+  /** Milliseconds. A test may set it. */
   time = 0
-  /** Runs after each sleep, before the sleeper goes on. */
+  /** Runs after each sleep, before the sleeper continues. */
   afterSleep: () => void = () => undefined
 
   readonly now = (): number => this.time

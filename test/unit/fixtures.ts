@@ -1,4 +1,4 @@
-// What several unit tests start from: a plan read by the real loader, pods, a server to ask, a cluster that is not one.
+// The fixtures of several unit tests: a config read by the real loader, pods, an HTTP server and a fake cluster.
 import { createServer, type IncomingHttpHeaders, type RequestListener } from 'node:http'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -25,7 +25,7 @@ export function configOf(yaml: string): Config {
   }
 }
 
-/** The message that a config file, and inputs beside it, are refused with; the file is called `mesh.yaml` in it. */
+/** The error message for a config file and inputs; the message calls the file `mesh.yaml`. */
 export function refusal(yaml: string | undefined, inputs: Record<string, string> = {}): string {
   const file = yaml === undefined ? undefined : fileWith(yaml)
   const env = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [`INPUT_${name.toUpperCase()}`, value]))
@@ -43,7 +43,7 @@ export function planOf(more = ''): CanaryConfig {
   return loadConfig({ INPUT_CANARY: `{ service: backend, ${more} }` }).canary!
 }
 
-/** Requests of which each was also timed, as in a mesh at rest; the slow ones took more than 500 ms. */
+/** Requests of which each has a duration; the slow ones took more than 500 ms. */
 export function served(requests: number, failures = 0, slow = 0): RequestCounts {
   return {
     requests,
@@ -53,12 +53,12 @@ export function served(requests: number, failures = 0, slow = 0): RequestCounts 
   }
 }
 
-/** What stable serves in the time in which the canary, at its weight, serves so many requests. */
+/** What stable serves while the canary, at its weight, serves so many requests. */
 export function servedByStable(weight: number, ofCanary: number): RequestCounts {
   return served(weight === 0 || ofCanary === 0 ? 100 - weight : Math.round((ofCanary * (100 - weight)) / weight))
 }
 
-/** A new folder that is gone when the test ends. */
+/** A new folder that is deleted when the test ends. */
 export function tempFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-unit-'))
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
@@ -71,25 +71,25 @@ export function fileWith(text: string, name = 'mesh.yaml'): string {
   return file
 }
 
-export type Asked = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
+export type ReceivedRequest = { method: string; url: string; headers: IncomingHttpHeaders; body: string }
 
-/** A real HTTP server on the loopback interface, until the test ends; it keeps what it was asked. */
+/** A real HTTP server on the loopback interface until the test ends. It records the requests. */
 export async function serve(
-  answer: (asked: Asked, response: Parameters<RequestListener>[1]) => void,
-): Promise<{ address: string; asked: Asked[] }> {
-  const asked: Asked[] = []
+  answer: (request: ReceivedRequest, response: Parameters<RequestListener>[1]) => void,
+): Promise<{ address: string; requests: ReceivedRequest[] }> {
+  const requests: ReceivedRequest[] = []
   const server = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const one = {
+      const received = {
         method: request.method ?? '',
         url: request.url ?? '',
         headers: request.headers,
         body: Buffer.concat(chunks).toString(),
       }
-      asked.push(one)
-      answer(one, response)
+      requests.push(received)
+      answer(received, response)
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -97,10 +97,10 @@ export async function serve(
     server.closeAllConnections()
     server.close()
   })
-  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked }
+  return { address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, requests }
 }
 
-/** A cluster that knows only the verbs given; every other one rejects, so that a test sees what it did not expect. */
+/** A cluster with only the given methods. Every other one rejects, so that an unexpected call fails the test. */
 export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]) => unknown }): Cluster {
   const unexpected = (verb: string) => () => Promise.reject(new Error(`the test did not expect ${verb}`))
   const names = [
@@ -124,7 +124,7 @@ export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]
   } as unknown as Cluster
 }
 
-/** What a watch would show: these objects, as long as `fresh` says so. */
+/** A watch that shows these objects; `fresh` says whether it is up to date. */
 export function live<T extends KubeObject>(current: () => T[], fresh = () => true): ObjectWatch<T> {
   return {
     current,
@@ -140,7 +140,10 @@ export function container(name: string, more: Partial<ContainerStatus> = {}): Co
 
 type PodParts = { metadata?: Partial<Pod['metadata']>; spec?: Partial<Pod['spec']>; status?: Pod['status'] | undefined }
 
-/** A running pod `backend-1` with the application's container and a native sidecar, both ready; parts replace its own. */
+/**
+ * A running pod `backend-1` with the application's container and a native sidecar, both ready; `parts` replace its
+ * fields.
+ */
 export function pod({ metadata, spec, status }: PodParts = {}): Pod {
   return {
     apiVersion: 'v1',
@@ -161,7 +164,7 @@ export function pod({ metadata, spec, status }: PodParts = {}): Pod {
   }
 }
 
-/** A workload whose pods have the label `app` of its name. */
+/** A workload whose pods have its name as label `app`. */
 export function workload(
   kind: string,
   name: string,
@@ -190,7 +193,7 @@ export function virtualService(http: Routes, more: Partial<VirtualService['metad
   }
 }
 
-/** One destination of a route; without a weight none is written. */
+/** A destination of a route; without a weight it has none. */
 export function to(subset: string, weight?: number, host = 'backend'): NonNullable<Routes[number]['route']>[number] {
   return { destination: { host, subset }, ...(weight === undefined ? {} : { weight }) }
 }

@@ -1,7 +1,7 @@
-// What the API server makes of a JSON Patch of the operations that we use.
+// The result of a JSON Patch at the API server, for the operations that we use.
 import type { PatchOperation } from '../../src/cluster/client.ts'
 
-/** A copy of the object with the operations carried out; throws where a path does not exist or a test fails. */
+/** A copy of the object with the operations applied. Throws where a path does not exist or a test fails. */
 export function patched<T>(object: T, operations: readonly PatchOperation[]): T {
   const copy = structuredClone(object)
   for (const { op, path, value } of operations) {

@@ -6,7 +6,7 @@ import type { Connection } from '../../src/cluster/connect.ts'
 import { recordPostState, runPost, type PostState } from '../../src/post.ts'
 import { configOf, tempFolder } from './fixtures.ts'
 
-/** As much of an intent as these tests need. */
+/** The parts of an intent that these tests need. */
 const intents = [
   {
     split: {
@@ -19,22 +19,22 @@ const intents = [
   } as RecoveryIntent,
 ]
 
-/** The state that a run saved last. */
+/** The last state that the run saved. */
 function saved(canary: string, steps: (parts: ReturnType<typeof recordPostState>) => void): PostState {
-  let kept: PostState = {}
+  let lastSaved: PostState = {}
   steps(
     recordPostState(
       configOf(`{ context: here, canary: { service: backend, ${canary} } }`),
-      (now) => (kept = { ...now }),
+      (now) => (lastSaved = { ...now }),
     ),
   )
-  return kept
+  return lastSaved
 }
 
 describe('the state for the post step', () => {
   const connected = (temporaryFile?: string) => ({ temporaryFile }) as Connection
 
-  test('holds everything that the run has told so far', () => {
+  test('contains everything that the run has reported so far', () => {
     expect(
       saved(
         '',

@@ -1,4 +1,6 @@
-/** The same numbers from 0 to below 1 for the same seed (mulberry32), so that a simulation has one outcome. */
+/**
+ * The same numbers from 0 to below 1 for the same seed (mulberry32), so that a simulation always has the same result.
+ */
 export function randomFrom(seed: number): () => number {
   let state = seed
   return () => {

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { defused } from '../../../src/action/github.ts'
 
-/** The commands that a runner would take out of these lines: it looks for `::name::` after blanks at the start of one, and for `##[name]` anywhere. */
+/**
+ * The commands that a runner finds in these lines: `::name::` after blanks at the start of a line, and `##[name]`
+ * anywhere.
+ */
 function commandsIn(text: string): string[] {
   return text.split(/\r\n|\r|\n/).flatMap((line) => {
     const atStart = /^[\s\u0085]*::(.*?)::/.exec(line)?.[1]
@@ -10,7 +13,7 @@ function commandsIn(text: string): string[] {
   })
 }
 
-describe('a line that is logged gives the runner no command', () => {
+describe('defused', () => {
   test.each([
     '::error::it was not us',
     '::add-mask::a',
@@ -28,18 +31,15 @@ describe('a line that is logged gives the runner no command', () => {
     '###[error]three',
     '####[error]four',
     '::##[error]both',
-  ])('%j', (line) => {
+  ])('removes the commands of the runner from %j', (line) => {
     expect(commandsIn(line)).not.toEqual([])
     expect(commandsIn(defused(line))).toEqual([])
   })
 
-  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])(
-    'and yet says to its reader what it said: %j',
-    (line) => {
-      expect(defused(line).replaceAll('\u200b', '')).toBe(line)
-      expect(defused(line)).not.toBe(line)
-    },
-  )
+  test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])('does not change what a reader sees in %j', (line) => {
+    expect(defused(line).replaceAll('\u200b', '')).toBe(line)
+    expect(defused(line)).not.toBe(line)
+  })
 })
 
 test.each([
@@ -51,7 +51,7 @@ test.each([
   'issue ##7 [x]',
   ': one colon',
   '',
-])('a line that holds no command is left as it is: %j', (line) => {
+])('defused does not change a line without a command: %j', (line) => {
   expect(commandsIn(line)).toEqual([])
   expect(defused(line)).toBe(line)
 })

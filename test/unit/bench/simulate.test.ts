@@ -1,4 +1,4 @@
-// The parts of the simulator: it draws from the right distributions, and the rules decide as documented.
+// The parts of the simulator: its random distributions, and the documented rules of its controllers.
 import { describe, expect, test } from 'vitest'
 import { cells, simulate } from '../../../bench/simulate/cells.ts'
 import { poisson, randomFrom } from '../../../bench/simulate/random.ts'
@@ -6,7 +6,7 @@ import { promoteBy, rules } from '../../../bench/simulate/rules.ts'
 import { traffic, type Bursts, type Tally, type Traffic } from '../../../bench/simulate/traffic.ts'
 
 describe('poisson', () => {
-  test.each([0.2, 9, 11, 150, 5_000])('with mean %d has that mean and that variance', (mean) => {
+  test.each([0.2, 9, 11, 150, 5_000])('draws for mean %d numbers with that mean and that variance', (mean) => {
     const random = randomFrom(1)
     const drawn = Array.from({ length: 20_000 }, () => poisson(random, mean))
     const average = drawn.reduce((a, b) => a + b) / drawn.length
@@ -45,7 +45,7 @@ describe('traffic', () => {
   })
 })
 
-/** Users whose canary fails this share of its requests in each window; `weights` records what is asked for. */
+/** Users whose canary fails this share of its requests in each window; `weights` records the requested weights. */
 function scripted(failing: (window: number) => number): { users: Traffic; weights: number[]; windows: () => number } {
   const weights: number[] = []
   let windows = 0
@@ -79,7 +79,7 @@ describe('Flagger', () => {
 })
 
 describe('Argo Rollouts', () => {
-  test('aborts at the fourth failed measurement, at whatever weight', () => {
+  test('aborts at the fourth failed measurement, at any weight', () => {
     const { users } = scripted((window) => (window % 2 === 0 ? 0.06 : 0))
     expect(promoteBy(rule('Argo'), 0.99, users)).toMatchObject({ verdict: 'rolled-back', seconds: 8 * 300 })
   })
@@ -91,12 +91,12 @@ describe('Argo Rollouts', () => {
   })
 })
 
-test('a service that may have more failures than the rule allows is measured by its own objective', () => {
+test('the simulator measures a service with more failures than the rule allows by its own objective', () => {
   expect(promoteBy(rule('threshold'), 0.9, scripted(() => 0.05).users).verdict).toBe('promoted')
   expect(promoteBy(rule('threshold'), 0.99, scripted(() => 0.05).users).verdict).toBe('rolled-back')
 })
 
-test('a cell has the same result each time it is simulated', () => {
+test('each simulation of a cell has the same result', () => {
   const cell = {
     ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!,
     runs: 20,

@@ -1,4 +1,4 @@
-// A cluster that serves a canary, on which a test promotes: it fails when the test wants it to.
+// A fake cluster that serves a canary. A test promotes on it, and decides when it fails.
 import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { promote, type RecoveryIntent } from '../../../src/canary/promote.ts'
 import type { Split } from '../../../src/policies/routes.ts'
@@ -21,20 +21,20 @@ const defaultConfig = configOf(
 )
 
 /**
- * A cluster whose service gets 100 requests a second, split as its VirtualService says. It is a fake because the unit tests
- * are about what the loop does when the cluster fails; the end-to-end tests promote on a real one.
+ * A cluster whose service gets 100 requests a second, split as its VirtualService says. It is a fake because the unit
+ * tests check what the loop does when the cluster fails. The end-to-end tests promote on a real one.
  */
 export class FakeCluster {
   readonly clock: FakeClock
   virtualService: VirtualService
   /** The share of the canary's requests that fail. */
   failureShare = 0
-  /** How long after a write the proxies follow a weight. */
+  /** How long the proxies take to follow a written weight. */
   proxyLagMs = 0
-  /** Runs before each call; the call fails with the error that it answers. */
+  /** Runs before each call. If it returns an error, the call fails with that error. */
   before: (verb: string, what: string) => Error | undefined = () => undefined
   canaryStatus: Pod['status'] = pod().status
-  /** The weights of the canary, as they were written. */
+  /** The weights of the canary, in the order of the writes. */
   readonly weights: number[] = []
   readonly notes: string[] = []
   readonly intents: RecoveryIntent[][] = []
@@ -69,7 +69,7 @@ export class FakeCluster {
     return promotion!
   }
 
-  /** What a watch of the kind shows now. */
+  /** The current state of a watch of the kind. */
   private readonly live = (kind: string): ObjectWatch<KubeObject> => ({
     current: () => this.objectsOf(kind),
     get: () => undefined,

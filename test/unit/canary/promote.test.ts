@@ -6,18 +6,18 @@ import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/
 import { clusterWith, configOf, container, to, virtualService, workload } from '../fixtures.ts'
 import { FakeCluster, split } from './fake-cluster.ts'
 
-// The watch has tests of its own. Here it shows what the fake cluster has.
+// The watch has its own tests. Here it shows the objects of the fake cluster.
 vi.mock('../../../src/cluster/watch.ts', () => ({
   watch: (cluster: { live: (kind: string) => ObjectWatch<KubeObject> }, kind: string) =>
     Promise.resolve(cluster.live(kind)),
 }))
 
 function deployment(image: string, replicas = 1): Workload {
-  const made = workload('Deployment', 'backend-v2', {}, { replicas })
+  const created = workload('Deployment', 'backend-v2', {}, { replicas })
   return {
-    ...made,
+    ...created,
     spec: {
-      ...made.spec,
+      ...created.spec,
       template: {
         metadata: { labels: { app: 'backend', version: 'v2' } },
         spec: { containers: [{ name: 'app', image }] },
@@ -190,7 +190,7 @@ describe('proxies that do not follow weight 0', () => {
   const patientConfig = configOf(
     '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 60s, guard: off } }',
   )
-  /** With a bad canary, and proxies that follow its rollback so many milliseconds late. */
+  /** A bad canary, and proxies that follow its rollback so many milliseconds late. */
   const lagging = (ms: number) => {
     const cluster = new FakeCluster()
     cluster.failureShare = 1
@@ -200,7 +200,7 @@ describe('proxies that do not follow weight 0', () => {
     return cluster
   }
 
-  test('are waited for while the canary serves, and the promotion keeps its Lease', async () => {
+  test('are awaited while the canary serves, and the promotion keeps its Lease', async () => {
     const cluster = lagging(40_000)
     let renewals = 0
     const { before } = cluster
@@ -217,7 +217,7 @@ describe('proxies that do not follow weight 0', () => {
     expect(cluster.intents.at(-1)).toEqual([])
   })
 
-  test('within the progressDeadline fail the run, with what to check', async () => {
+  test('before the progressDeadline fail the run, which says what to check', async () => {
     const cluster = lagging(1_000_000)
     const ended = await cluster.promote(patientConfig)
     expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
@@ -229,7 +229,7 @@ describe('proxies that do not follow weight 0', () => {
     expect(cluster.lease).toBeUndefined()
   })
 
-  test('are not waited for once another run holds the Lease', async () => {
+  test('are not awaited once another run holds the Lease', async () => {
     const cluster = lagging(1_000_000)
     const { before } = cluster
     cluster.before = (verb, what) => {
@@ -251,7 +251,7 @@ describe('proxies that do not follow weight 0', () => {
     expect(cluster.intents.at(-1)).toMatchObject([{ split, needsDrainCheck: true }])
   })
 
-  test('are not waited for when the counters of the canary do not answer', async () => {
+  test('are not awaited when the counters of the canary do not answer', async () => {
     const cluster = lagging(1_000_000)
     const { before } = cluster
     let from = 0
@@ -269,9 +269,9 @@ describe('proxies that do not follow weight 0', () => {
 describe('an API server that refuses writes for a while', () => {
   test('delays a weight, and the promotion continues', async () => {
     const cluster = new FakeCluster()
-    let away = 0
+    let failedWrites = 0
     cluster.before = (verb, what) =>
-      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && away++ < 8
+      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && failedWrites++ < 8
         ? new ApiError(503, 'busy')
         : undefined
     expect((await cluster.promote()).verdict).toBe('promoted')
@@ -282,9 +282,9 @@ describe('an API server that refuses writes for a while', () => {
   test('delays a rollback', async () => {
     const cluster = new FakeCluster()
     cluster.failureShare = 1
-    let away = 0
+    let failedWrites = 0
     cluster.before = (verb, what) =>
-      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && away++ < 8
+      verb === 'patch' && what === 'VirtualService' && cluster.weight === 5 && failedWrites++ < 8
         ? new ApiError(500, 'failed calling webhook')
         : undefined
     expect(await cluster.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0 })
@@ -338,7 +338,7 @@ describe('the Lease', () => {
     expect(cluster.weights).toEqual([])
   })
 
-  test('is taken over when it is not renewed', async () => {
+  test('passes to another run when nobody renews it', async () => {
     const second = new FakeCluster(50)
     second.lease = {
       apiVersion: 'coordination.k8s.io/v1',
@@ -410,7 +410,7 @@ describe('a canary that, during its promotion,', () => {
     expect(cluster.weights).toEqual([5, 25, 0])
   })
 
-  test('is restarted or scaled up is promoted: it is the same version', async () => {
+  test('is restarted or scaled up is promoted, because it is the same version', async () => {
     const cluster = new FakeCluster()
     const ended = await after(cluster, () => {
       const restarted = deployment('backend:2', 3)
@@ -496,7 +496,7 @@ describe('setting the weight', () => {
     expect(writes).toBe(5)
   })
 
-  test('writes nothing when the weight is there already', async () => {
+  test('writes nothing when the weight is in force already', async () => {
     const cluster = new FakeCluster(40)
     await setWeight(cluster.api, split, 40)
     expect(cluster.weights).toEqual([])
@@ -508,7 +508,7 @@ describe('setting the weight', () => {
       { ...virtualService([{ route: [to('v1', 95), to('v2', 5)] }]), spec: { hosts: ['frontend'] } },
     ],
     ['no route names both', virtualService([{ match: [], route: [to('v2', 100)] }, { route: [to('v1', 100)] }])],
-  ])('fails, as does reading it, when %s', async (_, object) => {
+  ])('fails, and so does reading the weight, when %s', async (_, object) => {
     const cluster = new FakeCluster()
     cluster.virtualService = object
     await expect(setWeight(cluster.api, split, 40)).rejects.toThrow(

@@ -23,7 +23,7 @@ const drainTarget = {
 const before = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
 const guard = ['Job', 'RoleBinding', 'Role', 'ServiceAccount', 'ConfigMap'].map((kind) => `remove ${kind}`)
 
-/** With the Lease of a run that died, and the routes as that run saved them. */
+/** A namespace with the Lease of a run that died, and the routes as that run saved them. */
 class AbandonedNamespace extends FakeNamespace {
   needsDrainCheck = false
   readonly notes: string[] = []
@@ -61,7 +61,7 @@ beforeEach(() => {
   namespace = new AbandonedNamespace()
 })
 
-/** The canary's only pod has a sidecar that counts what it serves: 10 requests a second, until it hears of weight 0. */
+/** The only pod of the canary has a sidecar that counts 10 requests a second until it receives weight 0. */
 function serving(until: number): void {
   const from = clock.time
   const count = () =>
@@ -69,7 +69,7 @@ function serving(until: number): void {
   namespace.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
   Object.assign(namespace.api, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
 }
-const stillThere =
+const undrainedError =
   /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
 
 describe('the post step of a run that died while it held the Lease', () => {
@@ -115,7 +115,7 @@ describe('the post step of a run that died while it held the Lease', () => {
     ['another run', (namespace) => namespace.heldBy('run 7 (deadbeef)')],
     ['the guard', (namespace) => namespace.heldBy(guardIdentity(identity))],
     ['someone who deletes it', (namespace) => (namespace.lease = undefined)],
-  ])('does not write over a Lease that went to %s meanwhile', async (_, happens) => {
+  ])('does not overwrite a Lease that went to %s meanwhile', async (_, happens) => {
     let after: unknown
     namespace.before = (verb, kind) => {
       if (verb === 'patch' && kind === 'Lease') {
@@ -148,7 +148,7 @@ describe('the post step checks that the canary drains, and', () => {
 
   test('fails when it does not drain within the progressDeadline, after it has released the Lease', async () => {
     serving(Infinity)
-    await expect(namespace.recover()).rejects.toThrow(stillThere)
+    await expect(namespace.recover()).rejects.toThrow(undrainedError)
     expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
@@ -161,7 +161,7 @@ describe('the post step checks that the canary drains, and', () => {
     expect(await namespace.recover()).toBeUndefined()
   })
 
-  test('does not when the traffic is held', async () => {
+  test('skips the check when the traffic is held', async () => {
     serving(Infinity)
     await namespace.recover(true)
     expect(namespace.notes).toEqual([])
@@ -175,7 +175,7 @@ describe('the post step of a run whose guard has taken the Lease', () => {
     expect([namespace.weight, namespace.holder, namespace.removed]).toEqual([0, guardIdentity(identity), []])
   })
 
-  test('says that the guard rolls back, though the plan holds the traffic', async () => {
+  test('reports the rollback of the guard although the plan holds the traffic', async () => {
     namespace = new AbandonedNamespace(guardIdentity(identity))
     expect(await namespace.recover(true)).toBe('the guard is returning all traffic of backend to v1')
     expect([namespace.holder, namespace.removed]).toEqual([guardIdentity(identity), []])
@@ -202,14 +202,14 @@ describe('the post step has nothing to do', () => {
     }
   })
 
-  test('but fails when the Lease cannot be read', async () => {
+  test('unless the Lease cannot be read, which is an error', async () => {
     namespace.before = () => new ApiError(0, 'no answer')
     await expect(namespace.recover()).rejects.toThrow('no answer')
   })
 })
 
 describe('the stage rollback', () => {
-  const back = () => forceRollback(namespace.api, split, 'run 9')
+  const rollback = () => forceRollback(namespace.api, split, 'run 9')
 
   test('takes the Lease from a running promotion before it writes, and deletes it afterwards', async () => {
     let holder: string | undefined
@@ -217,36 +217,36 @@ describe('the stage rollback', () => {
       if (verb === 'patch' && kind === 'VirtualService') holder = namespace.holder
       return undefined
     }
-    expect(await back()).toBe(true)
+    expect(await rollback()).toBe(true)
     expect([holder, namespace.weight, namespace.lease]).toEqual(['run 9 (rollback)', 0, undefined])
   })
 
-  test('tells that run why it lost the Lease', async () => {
+  test('writes for that run why it lost the Lease', async () => {
     let reason: string | undefined
     namespace.before = (verb, kind) => {
       if (verb === 'patch' && kind === 'VirtualService') reason = namespace.annotations[endedAnnotation]
       return undefined
     }
-    await back()
+    await rollback()
     expect(reason).toBe('run 9 returned all traffic to stable (stage rollback)')
   })
 
   test('moves the weights when no promotion is under way', async () => {
     namespace.lease = undefined
-    expect(await back()).toBe(true)
+    expect(await rollback()).toBe(true)
     expect([namespace.weight, namespace.removed]).toEqual([0, []])
   })
 
   test('reports that nothing was written when stable has all traffic', async () => {
     namespace.others['VirtualService'] = before
-    expect(await back()).toBe(false)
+    expect(await rollback()).toBe(false)
     expect(namespace.lease).toBeUndefined()
   })
 
   test('keeps the Lease that it took when the routes cannot be written, so that no run continues', async () => {
     namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
-    await expect(back()).rejects.toThrow('failed calling webhook')
+    await expect(rollback()).rejects.toThrow('failed calling webhook')
     expect(namespace.holder).toBe('run 9 (rollback)')
   })
 })

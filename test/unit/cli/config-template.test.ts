@@ -146,7 +146,7 @@ describe('a service that already has policies', () => {
     ).toMatchObject({ backend: { port: 80, subsets: { v1: { version: 'v1' } } } })
   })
 
-  test('does not keep the other services from theirs', () => {
+  test('does not affect the policies of the other services', () => {
     const { text } = configTemplate(
       shop({
         workloads: [...versions, deployment('web', { app: 'web' })],
@@ -206,13 +206,13 @@ describe('the order of the workloads', () => {
     ).toEqual(['web', 'api', 'store', 'db'])
   })
 
-  test('does not take a variable for a call only because it contains the name', () => {
+  test('ignores a variable that only contains the name', () => {
     expect(
       order(app('api'), app('store', { MODE: 'api', TITLE: 'api-like', PATH_OF: '/srv/apis' }), app('web')),
     ).toEqual(['api', 'store', 'web'])
   })
 
-  test('does not hang if the workloads call each other in a circle', () => {
+  test('ends even if the workloads call each other in a circle', () => {
     expect(
       order(
         app('api', { STORE_URL: 'http://store/' }),

@@ -39,7 +39,7 @@ const promotion = (service: string, verdict: PromotionReport['verdict'], reason:
   userRequests: { total: 0, failed: 0 },
 })
 
-test('writes outputs as one-line variables for GitLab, with names that are not inputs', () => {
+test('the variables for GitLab have one line each, and no names of inputs', () => {
   expect(
     dotenv({
       verdict: 'rolled-back',
@@ -53,7 +53,7 @@ test('writes outputs as one-line variables for GitLab, with names that are not i
   )
 })
 
-test('has a JUnit test for each stage and each promotion, with the cause of a failure', () => {
+test('the JUnit report has a test for each stage and each promotion, with the cause of a failure', () => {
   const text = junit({
     ...report,
     outcome: 'failure',
@@ -82,7 +82,7 @@ test('has a JUnit test for each stage and each promotion, with the cause of a fa
 `)
 })
 
-test('reports the error of a failed stage without characters that XML forbids, or the error of the run', () => {
+test('the JUnit report has the error of a failed stage or of the run, without characters that XML forbids', () => {
   expect(
     junit({ ...report, error: 'pod\u0000 is 1/2', stages: [{ name: 'verify', seconds: 3, outcome: 'failed' }] }),
   ).toContain('name="verify" time="3.000"><failure message="pod is 1/2">pod is 1/2</failure>')

@@ -1,4 +1,4 @@
-// The command line as a shell runs it, bundled; what needs a cluster is in test/e2e/cli.test.ts.
+// The bundled command line, started from a shell. test/e2e/cli.test.ts runs the commands that need a cluster.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => rmSync(home, { recursive: true }))
 
-/** Runs the command line without a cluster, and with only the given variables of ours. */
+/** Runs the command line without a cluster, with only these variables of ours. */
 function run(
   args: string[],
   env: Record<string, string> = {},
@@ -35,7 +35,7 @@ function run(
   return { code: status, out: stdout, err: stderr }
 }
 
-/** Runs in this process, for what is rejected before a run starts. */
+/** Runs the command line in this process, to test what it rejects before a run starts. */
 async function here(args: string[], env: Record<string, string>): Promise<{ code: number; err: string }> {
   let err = ''
   vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true))
@@ -131,7 +131,7 @@ describe('before any change, with one sentence and exit code 2, the command line
     expect(code).toBe(2)
   })
 
-  test('rejects what only the run finds', () => {
+  test('rejects problems that only the run finds', () => {
     expect(run(['run'])).toEqual({
       code: 2,
       out: '',
@@ -167,7 +167,7 @@ test('the exit code says whether a run is done, failed, rejected or cancelled', 
   expect(exitCode({ error: 'x', stages: stages('check') }, undefined)).toBe(2)
   expect(exitCode({ error: 'x', stages: stages('check', 'promote') }, 'SIGINT')).toBe(130)
   expect(exitCode({ error: 'x', stages: [] }, 'SIGTERM')).toBe(143)
-  // The run was done when the signal came.
+  // The run was complete when the signal arrived.
   expect(exitCode({ stages: stages('check', 'verify') }, 'SIGINT')).toBe(0)
 })
 
@@ -225,7 +225,7 @@ describe('completion', () => {
     expect(run(['complete', '--', 'run', '--config', ''], {}, folder).out).toBe('mesh.yaml\t\n:4\n')
   })
 
-  test.each(['bash', 'zsh', 'fish', 'powershell'])('has a script for %s that asks this program', (shell) => {
+  test.each(['bash', 'zsh', 'fish', 'powershell'])('has a script for %s that calls this program', (shell) => {
     const { code, out } = run(['complete', shell])
     expect(code).toBe(0)
     expect(out).toMatch(/mesh-canary['"]? complete --|ShellCompDirective/)
@@ -259,7 +259,7 @@ describe('the commands in the documentation and the templates', () => {
 
   test.each(commands)('are understood: %s: %s', async (_, command) => {
     const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!)
-    // Understood, and then rejected because this file does not exist.
+    // The program understands the command, and then rejects it because this file does not exist.
     expect(await here([...words, '--config', '/nowhere/mesh.yaml'], {})).toMatchObject({
       code: 2,
       err: expect.stringContaining('/nowhere/mesh.yaml cannot be read') as string,

@@ -14,7 +14,7 @@ beforeEach(() => {
   }
 })
 
-test('drops the debug lines of the toolkit, and nothing else', () => {
+test('the filter drops the debug lines of the toolkit and nothing else', () => {
   dropRunnerCommands(process.stdout)
   debug('checking cache: /tmp/x')
   process.stdout.write('{"outcome":"success"}\n')
@@ -23,7 +23,7 @@ test('drops the debug lines of the toolkit, and nothing else', () => {
   expect(printed).toEqual(['{"outcome":"success"}\n', 'as bytes\n', 'text with ::debug:: in it\n'])
 })
 
-test('still tells a writer when its text is out', async () => {
+test('the filter still calls the callback of each write', async () => {
   process.stdout.write = ((_: string, done: () => void) => (done(), true)) as typeof process.stdout.write
   dropRunnerCommands(process.stdout)
   await new Promise<void>((resolve) => process.stdout.write('', () => resolve()))

@@ -1,13 +1,13 @@
-// A real HTTP server on the loopback interface stands in for the API server: what is tested is what goes over the wire.
+// A real HTTP server on the loopback interface stands in for the API server, because these tests check the requests.
 import http, { type IncomingMessage, type RequestOptions, type ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { client, type Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
-import { serve, type Asked } from '../fixtures.ts'
+import { serve, type ReceivedRequest } from '../fixtures.ts'
 
-// The pauses between attempts are noted and not waited for.
+// The tests record the pauses between attempts and do not wait for them.
 const { pauses } = vi.hoisted(() => ({ pauses: [] as number[] }))
 vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => Promise.resolve(pauses.push(ms)) }))
 
@@ -29,15 +29,17 @@ const clusterAt = (server: string): Cluster => client({ config: configOf(server)
 
 type Answer = [status: number, body: unknown] | ((response: ServerResponse) => unknown)
 
-/** A cluster that answers each request with the next of these, the last one over and over. */
-async function answering(...answers: Answer[]): Promise<{ cluster: Cluster; asked: Asked[]; address: string }> {
+/** A cluster that gives these answers one after the other, and repeats the last one. */
+async function clusterAnswering(
+  ...answers: Answer[]
+): Promise<{ cluster: Cluster; requests: ReceivedRequest[]; address: string }> {
   let count = 0
-  const { address, asked } = await serve((_, response) => {
+  const { address, requests } = await serve((_, response) => {
     const answer = answers[Math.min(count++, answers.length - 1)]!
     if (typeof answer === 'function') return void answer(response)
     response.writeHead(answer[0]).end(typeof answer[1] === 'string' ? answer[1] : JSON.stringify(answer[1]))
   })
-  return { cluster: clusterAt(address), asked, address }
+  return { cluster: clusterAt(address), requests, address }
 }
 
 async function errorOf(promise: Promise<unknown>): Promise<ApiError> {
@@ -49,67 +51,67 @@ async function errorOf(promise: Promise<unknown>): Promise<ApiError> {
 const service = { metadata: { name: 'backend' } }
 const get = (cluster: Cluster) => cluster.get('Service', 'shop', 'backend')
 
-describe('asking again', () => {
-  test.each([429, 500, 502, 503, 504])('when the server says %d', async (status) => {
-    const { cluster, asked } = await answering([status, 'busy'], [200, service])
+describe('the client', () => {
+  test.each([429, 500, 502, 503, 504])('repeats a request after status %d', async (status) => {
+    const { cluster, requests } = await clusterAnswering([status, 'busy'], [200, service])
     expect(await get(cluster)).toEqual(service)
-    expect(asked).toHaveLength(2)
+    expect(requests).toHaveLength(2)
     expect(pauses).toEqual([200])
   })
 
-  test.each([400, 403, 409, 422])('not when it says %d, which will not change', async (status) => {
-    const { cluster, asked } = await answering([status, { message: 'no' }])
+  test.each([400, 403, 409, 422])('does not repeat a request after status %d, which is final', async (status) => {
+    const { cluster, requests } = await clusterAnswering([status, { message: 'no' }])
     expect((await errorOf(get(cluster))).status).toBe(status)
-    expect(asked).toHaveLength(1)
+    expect(requests).toHaveLength(1)
   })
 
-  test('once when it says 401, with credentials made anew: a token may have expired', async () => {
-    const { cluster, asked } = await answering([401, { message: 'expired' }], [200, service])
+  test('repeats a request once after 401 with new credentials, as the token may have expired', async () => {
+    const { cluster, requests } = await clusterAnswering([401, { message: 'expired' }], [200, service])
     expect(await get(cluster)).toEqual(service)
-    expect(asked).toHaveLength(2)
-    const never = await answering([401, { message: 'no' }])
+    expect(requests).toHaveLength(2)
+    const never = await clusterAnswering([401, { message: 'no' }])
     expect((await errorOf(get(never.cluster))).status).toBe(401)
-    expect(never.asked).toHaveLength(2)
+    expect(never.requests).toHaveLength(2)
   })
 
-  test('not when the object is not there, which is an answer', async () => {
-    const { cluster, asked } = await answering([404, { message: 'services "backend" not found' }])
+  test('returns undefined for an object that does not exist, without a retry', async () => {
+    const { cluster, requests } = await clusterAnswering([404, { message: 'services "backend" not found' }])
     expect(await get(cluster)).toBeUndefined()
-    expect(asked).toHaveLength(1)
+    expect(requests).toHaveLength(1)
   })
 
-  test('when the connection breaks, before the answer or in the middle of it', async () => {
-    const { cluster, asked } = await answering(
+  test('repeats a request when the connection breaks before or within the answer', async () => {
+    const { cluster, requests } = await clusterAnswering(
       (response) => response.destroy(),
       (response) => response.writeHead(200, { 'content-length': '99' }).write('{', () => response.destroy()),
       [200, service],
     )
     expect(await get(cluster)).toEqual(service)
-    expect(asked).toHaveLength(3)
+    expect(requests).toHaveLength(3)
   })
 
-  test('four times at most, each time a little later, and then the last answer stands', async () => {
-    const { cluster, asked } = await answering([503, { message: 'etcd is down' }])
+  test('retries four times with growing pauses and then reports the last answer', async () => {
+    const { cluster, requests } = await clusterAnswering([503, { message: 'etcd is down' }])
     expect(await errorOf(get(cluster))).toMatchObject({ status: 503, message: 'etcd is down (HTTP 503)' })
-    expect(asked).toHaveLength(5)
+    expect(requests).toHaveLength(5)
     expect(pauses).toEqual([200, 400, 800, 1_600])
   })
 
-  test('not for counters of a pod: the next look comes soon enough', async () => {
-    const { cluster, asked } = await answering([503, 'no endpoints'])
+  test('does not retry for the counters of a pod, because the next sample comes soon', async () => {
+    const { cluster, requests } = await clusterAnswering([503, 'no endpoints'])
     expect((await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats'))).status).toBe(503)
-    expect(asked).toHaveLength(1)
+    expect(requests).toHaveLength(1)
   })
 })
 
-describe('what the server refused', () => {
-  test('is told in its own words, with the causes one by one', async () => {
+describe('an error of the API server', () => {
+  test('has its message and its list of causes', async () => {
     const status = {
       kind: 'Status',
       message: 'Apply failed with 2 conflicts',
       details: { causes: [{ message: 'conflict with "argocd"' }, { message: 'conflict with "helm"' }] },
     }
-    const { cluster } = await answering([409, status])
+    const { cluster } = await clusterAnswering([409, status])
     expect(
       await errorOf(
         cluster.apply({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'backend', namespace: 'shop' } }),
@@ -126,34 +128,34 @@ describe('what the server refused', () => {
     ['a Status without details', { message: 'forbidden' }, 'forbidden (HTTP 403)'],
     ['JSON of another shape', { problem: 'x' }, 'GET /api/v1/namespaces/shop/services/backend (HTTP 403)'],
     [
-      'a text, cut',
+      'long text, shortened',
       `denied by proxy ${'x'.repeat(500)}`,
       `GET /api/v1/namespaces/shop/services/backend: HTTP 403 denied by proxy ${'x'.repeat(184)}`,
     ],
-    ['nothing', '', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 '],
+    ['an empty body', '', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 '],
     ['null', 'null', 'GET /api/v1/namespaces/shop/services/backend: HTTP 403 null'],
-  ])('as %s', async (_, body, message) => {
-    const { cluster } = await answering([403, body])
+  ])('is reported from %s', async (_, body, message) => {
+    const { cluster } = await clusterAnswering([403, body])
     expect(await errorOf(get(cluster))).toMatchObject({ message, causes: [] })
   })
 
-  test('never shows the token', async () => {
-    const { cluster } = await answering([401, { message: 'Unauthorized' }])
+  test('does not contain the token', async () => {
+    const { cluster } = await clusterAnswering([401, { message: 'Unauthorized' }])
     expect((await errorOf(get(cluster))).message).not.toContain('token-of-ci')
   })
 })
 
-test('what is no API server is told as such, not as a fault of a parser', async () => {
-  const { cluster, asked, address } = await answering([200, '<html>Please log in</html>'])
+test('an answer that is not JSON is reported as a wrong address, not as a parser error', async () => {
+  const { cluster, requests, address } = await clusterAnswering([200, '<html>Please log in</html>'])
   expect(await errorOf(get(cluster))).toMatchObject({
     status: 0,
     message: `${address} answers /api/v1/namespaces/shop/services/backend with something other than JSON; check that it is the address of an API server`,
   })
-  expect(asked).toHaveLength(1)
+  expect(requests).toHaveLength(1)
 })
 
-test('credentials that cannot be had are told, and asked for again by the next request', async () => {
-  const { address, asked } = await serve((_, response) => response.end(JSON.stringify(service)))
+test('missing credentials are reported and requested again with the next request', async () => {
+  const { address, requests } = await serve((_, response) => response.end(JSON.stringify(service)))
   const config = configOf(address)
   const credentials = vi.spyOn(config, 'applyToHTTPSOptions').mockRejectedValueOnce(new Error('exec: aws: not found'))
   const cluster = client({ config, server: address })
@@ -161,14 +163,14 @@ test('credentials that cannot be had are told, and asked for again by the next r
     status: 401,
     message: "cannot get the kubeconfig's credentials: exec: aws: not found",
   })
-  expect(asked).toHaveLength(0)
+  expect(requests).toHaveLength(0)
   expect(await get(cluster)).toEqual(service)
   expect(await get(cluster)).toEqual(service)
   expect(credentials).toHaveBeenCalledTimes(2)
 })
 
-describe('a server that does not answer', () => {
-  test('is named, with the reason', async () => {
+describe('the client reports a server', () => {
+  test('that refuses the connection, with address and cause', async () => {
     expect(await errorOf(get(clusterAt('http://127.0.0.1:1')))).toMatchObject({
       status: 0,
       message: 'the API server http://127.0.0.1:1 does not answer (ECONNREFUSED)',
@@ -176,10 +178,15 @@ describe('a server that does not answer', () => {
   })
 
   test.each<[string, (cluster: Cluster) => Promise<unknown>, string, number]>([
-    ['after 15 s, and asked again', get, '15 s, `limits.request`', 5],
-    ['after 5 s, for counters of a pod', (cluster) => cluster.pod('shop', 'backend-1', 15090, '/stats'), '5 s', 1],
-  ])('is given up %s', async (_, ask, seconds, times) => {
-    // The real time limit, a thousand times shorter: what it was is in the message.
+    ['after 15 s, and retries', get, '15 s, `limits.request`', 5],
+    [
+      'after 5 s for the counters of a pod, without a retry',
+      (cluster) => cluster.pod('shop', 'backend-1', 15090, '/stats'),
+      '5 s',
+      1,
+    ],
+  ])('that does not answer %s', async (_, send, seconds, times) => {
+    // The real time limit divided by 1,000; the message still names the real one.
     const request = http.request.bind(http) as (
       url: URL,
       options: RequestOptions,
@@ -190,17 +197,17 @@ describe('a server that does not answer', () => {
       options: RequestOptions,
       done: (response: IncomingMessage) => void,
     ) => request(url, { ...options, timeout: options.timeout! / 1_000 }, done)) as typeof http.request)
-    const { cluster, asked, address } = await answering(() => undefined)
-    expect(await errorOf(ask(cluster))).toMatchObject({
+    const { cluster, requests, address } = await clusterAnswering(() => undefined)
+    expect(await errorOf(send(cluster))).toMatchObject({
       status: 0,
       message: `the API server ${address} does not answer (no answer within ${seconds})`,
     })
-    expect(asked.length).toBeLessThanOrEqual(times)
+    expect(requests.length).toBeLessThanOrEqual(times)
     expect(pauses).toHaveLength(times - 1)
   })
 })
 
-describe('what goes over the wire', () => {
+describe('the client sends', () => {
   const object: KubeObject = {
     apiVersion: 'networking.istio.io/v1',
     kind: 'VirtualService',
@@ -275,59 +282,59 @@ describe('what goes over the wire', () => {
       'application/merge-patch+json',
       { a: 1 },
     ],
-  ])('%s', async (_, ask, method, url, type, body) => {
-    const { cluster, asked } = await answering([200, {}])
-    await ask(cluster)
-    expect(asked).toHaveLength(1)
-    expect(asked[0]).toMatchObject({ method, url, body: body === undefined ? '' : JSON.stringify(body) })
-    expect(asked[0]!.headers['content-type']).toBe(type)
-    expect(asked[0]!.headers.authorization).toBe('Bearer token-of-ci')
+  ])('%s', async (_, send, method, url, type, body) => {
+    const { cluster, requests } = await clusterAnswering([200, {}])
+    await send(cluster)
+    expect(requests).toHaveLength(1)
+    expect(requests[0]).toMatchObject({ method, url, body: body === undefined ? '' : JSON.stringify(body) })
+    expect(requests[0]!.headers['content-type']).toBe(type)
+    expect(requests[0]!.headers.authorization).toBe('Bearer token-of-ci')
   })
 
-  test('a removal tells whether there was anything to remove', async () => {
-    const { cluster } = await answering([200, {}], [404, { message: 'not found' }])
+  test('a delete, and reports whether the object existed', async () => {
+    const { cluster } = await clusterAnswering([200, {}], [404, { message: 'not found' }])
     expect(await cluster.remove('VirtualService', 'shop', 'backend')).toBe(true)
     expect(await cluster.remove('VirtualService', 'shop', 'backend')).toBe(false)
   })
 
-  test('a list, whose items get back the kind that the server leaves out', async () => {
-    const { cluster, asked } = await answering([200, { items: [{ metadata: { name: 'a' } }] }])
+  test('a list, and adds the kind that the server omits from its items', async () => {
+    const { cluster, requests } = await clusterAnswering([200, { items: [{ metadata: { name: 'a' } }] }])
     expect(await cluster.list('Pod', 'shop', { labelSelector: 'app in (a,b)' })).toEqual([
       { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' } },
     ])
-    expect(new URL(asked[0]!.url, 'http://x').searchParams.get('labelSelector')).toBe('app in (a,b)')
+    expect(new URL(requests[0]!.url, 'http://x').searchParams.get('labelSelector')).toBe('app in (a,b)')
   })
 
-  test('a list of kinds that the server does not know is an error, not an empty list', async () => {
-    const { cluster } = await answering([404, '404 page not found'])
+  test('a list of a kind that the server does not know, which is an error and not an empty list', async () => {
+    const { cluster } = await clusterAnswering([404, '404 page not found'])
     expect((await errorOf(cluster.list('VirtualService', 'shop'))).status).toBe(404)
   })
 
-  test('counters of a pod, with the path and the question as they are', async () => {
-    const { cluster, asked } = await answering([200, 'istio_requests_total{} 1\n'])
+  test('a request for the counters of a pod with its path and query unchanged', async () => {
+    const { cluster, requests } = await clusterAnswering([200, 'istio_requests_total{} 1\n'])
     expect(await cluster.pod('shop', 'backend-1', 15090, '/stats/prometheus?usedonly&filter=istio.request')).toBe(
       'istio_requests_total{} 1\n',
     )
-    expect(asked[0]!.url).toBe(
+    expect(requests[0]!.url).toBe(
       '/api/v1/namespaces/shop/pods/backend-1:15090/proxy/stats/prometheus?usedonly&filter=istio.request',
     )
   })
 
-  test("a container's last lines, before its restart", async () => {
-    const { cluster, asked } = await answering([200, 'bye\n'])
+  test('a request for the last log lines of the previous container', async () => {
+    const { cluster, requests } = await clusterAnswering([200, 'bye\n'])
     expect(await cluster.log('shop', 'backend-1', 'app', 20, true)).toBe('bye\n')
-    expect(asked[0]!.url).toBe('/api/v1/namespaces/shop/pods/backend-1/log?container=app&tailLines=20&previous=true')
+    expect(requests[0]!.url).toBe('/api/v1/namespaces/shop/pods/backend-1/log?container=app&tailLines=20&previous=true')
   })
 
-  test("the server's version, below whatever path the server has", async () => {
-    const { address, asked } = await serve((_, response) => response.end('{"gitVersion":"v1.36.1"}'))
+  test('a request for the version below the path of the server', async () => {
+    const { address, requests } = await serve((_, response) => response.end('{"gitVersion":"v1.36.1"}'))
     expect(await clusterAt(`${address}/k8s/clusters/c-1/`).version()).toBe('v1.36.1')
-    expect(asked[0]!.url).toBe('/k8s/clusters/c-1/version')
+    expect(requests[0]!.url).toBe('/k8s/clusters/c-1/version')
   })
 
-  test('letters of more than one byte, cut in the middle by the network', async () => {
+  test('a request whose answer is cut inside a character of several bytes, and decodes it', async () => {
     const [head, tail] = [Buffer.from('"ü"').subarray(0, 2), Buffer.from('"ü"').subarray(2)]
-    const { cluster } = await answering((response) => response.write(head, () => response.end(tail)))
+    const { cluster } = await clusterAnswering((response) => response.write(head, () => response.end(tail)))
     expect(await cluster.log('shop', 'backend-1', 'app', 1)).toBe('"ü"')
   })
 })

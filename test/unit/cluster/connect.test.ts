@@ -42,8 +42,8 @@ function refusal(given: string | undefined, context?: string): string {
   throw new Error('it was accepted')
 }
 
-describe('a kubeconfig that can be used', () => {
-  test('as a file: its current context, and istioctl is told the same', () => {
+describe('connection reads a kubeconfig', () => {
+  test('from a file, with its current context, and passes both to istioctl', () => {
     const file = fileWith(kubeconfig)
     const { server, context, cliArgs, temporaryFile } = connection(file, undefined, temp)
     expect({ server, context, cliArgs, temporaryFile }).toEqual({
@@ -54,14 +54,14 @@ describe('a kubeconfig that can be used', () => {
     })
   })
 
-  test('with another context that was asked for', () => {
+  test('with another context than the current one', () => {
     expect(connection(fileWith(kubeconfig), 'production', temp)).toMatchObject({
       server: 'https://west.test:6443',
       context: 'production',
     })
   })
 
-  test('as content: kept for istioctl in a file that only the user can read, in a folder of its own, to be removed', () => {
+  test('from its content, and writes that for istioctl to a private file in a folder of its own', () => {
     const { server, cliArgs, temporaryFile } = connection(kubeconfig, undefined, temp)
     expect(server).toBe('https://east.test:6443')
     expect(cliArgs).toEqual(['--kubeconfig', temporaryFile, '--context', 'staging'])
@@ -72,25 +72,23 @@ describe('a kubeconfig that can be used', () => {
     expect(connection(kubeconfig, undefined, temp).temporaryFile).not.toBe(temporaryFile)
   })
 
-  test('as content in base64, as a secret often holds it', () => {
+  test('from its content in base64, as a secret often has it', () => {
     const { server, temporaryFile } = connection(Buffer.from(kubeconfig).toString('base64'), undefined, temp)
     expect(server).toBe('https://east.test:6443')
     expect(readFileSync(temporaryFile!, 'utf8')).toBe(kubeconfig)
   })
 
-  // Not so yet: a line break is taken for YAML.
-  test('as content in base64 that is wrapped at 76 columns, as `base64` prints it', () => {
+  test('from base64 wrapped at 76 columns, as `base64` prints it', () => {
     expect(
       connection(Buffer.from(kubeconfig).toString('base64').replace(/.{76}/g, '$&\n'), undefined, temp).server,
     ).toBe('https://east.test:6443')
   })
 
-  // Not so yet: the path is split as if it were a list.
-  test('as a file with a colon in its name', () => {
+  test('from a file with a colon in its name', () => {
     expect(connection(fileWith(kubeconfig, 'a:b'), undefined, temp).server).toBe('https://east.test:6443')
   })
 
-  test('as JSON on one line', () => {
+  test('from JSON on one line', () => {
     const json = JSON.stringify({
       'current-context': 'a',
       clusters: [{ name: 'c', cluster: { server: 'https://c.test' } }],
@@ -100,7 +98,7 @@ describe('a kubeconfig that can be used', () => {
     expect(connection(json, undefined, temp).server).toBe('https://c.test')
   })
 
-  test('of the environment, when none is given', () => {
+  test('from the environment when the config gives none', () => {
     vi.stubEnv('KUBECONFIG', fileWith(kubeconfig))
     expect(connection(undefined, undefined, temp)).toMatchObject({
       server: 'https://east.test:6443',
@@ -109,10 +107,10 @@ describe('a kubeconfig that can be used', () => {
   })
 })
 
-describe('one that cannot', () => {
+describe('connection', () => {
   test.each<[string, string | undefined, string | undefined, string[]]>([
     [
-      'a file that is not there',
+      'a file that does not exist',
       '/no/such/kubeconfig',
       undefined,
       ['kubeconfig: the file /no/such/kubeconfig does not exist', 'give the path of a kubeconfig, or its content'],
@@ -156,67 +154,66 @@ describe('one that cannot', () => {
       'no-user',
       ['kubeconfig: the context no-user names a user that the kubeconfig does not hold', 'add the user'],
     ],
-    ['none anywhere', undefined, undefined, ['kubeconfig: there is none', 'set KUBECONFIG', '~/.kube/config']],
-  ])('%s', (_, given, context, words) => {
+    ['no kubeconfig at all', undefined, undefined, ['kubeconfig: there is none', 'set KUBECONFIG', '~/.kube/config']],
+  ])('rejects %s', (_, given, context, words) => {
     const message = refusal(given, context)
     for (const word of words) expect(message).toContain(word)
   })
 
-  test('a file that does not parse is named', () => {
+  test('names a file that does not parse', () => {
     const file = fileWith('a: [', 'kubeconfig')
     expect(refusal(file)).toContain(`kubeconfig: the kubeconfig ${file} does not parse`)
   })
 
   test.each([
     ['bad indentation', 'users:\n  - user:\n      token: s3cr3t-token\n    password: s3cr3t-pass\n bad: x\n'],
-    ['a key twice', 'a: s3cr3t-token\na: s3cr3t-pass\n'],
+    ['a duplicate key', 'a: s3cr3t-token\na: s3cr3t-pass\n'],
     ['a tab', 'users:\n\ttoken: s3cr3t-token\n'],
     ['an open quote', 'token: "s3cr3t-token\n'],
-    ['JSON that is cut short', '{ "users": [ { "token": "s3cr3t-token"'],
-    ['an alias of nothing', 'users:\n  - user: { token: *s3cr3t }\n'],
+    ['incomplete JSON', '{ "users": [ { "token": "s3cr3t-token"'],
+    ['an undefined alias', 'users:\n  - user: { token: *s3cr3t }\n'],
     ['an unknown tag', 'users:\n  - user: { token: !s3cr3t x }\n'],
-  ])('shows no secret, whatever is wrong: %s', (_, content) => {
+  ])('shows no secret in the error for %s', (_, content) => {
     const message = refusal(content)
     expect(message).toContain('does not parse')
     expect(message).not.toContain('s3cr3t')
   })
 
-  test('tells the line where it is known', () => {
+  test('names the line of a parser error if it is known', () => {
     expect(refusal('users:\n  - user: { token: *s3cr3t }\n')).toContain('(line 2)')
   })
 
   test.each([
-    ['a token', 's3cr3t'.repeat(50)],
-    ['base64 of something else', Buffer.from('s3cr3t, and no kubeconfig at all '.repeat(20)).toString('base64')],
-  ])('that is neither path nor content is not shown when it is long: %s', (_, given) => {
+    ['token', 's3cr3t'.repeat(50)],
+    ['base64 text', Buffer.from('s3cr3t, and no kubeconfig at all '.repeat(20)).toString('base64')],
+  ])('does not print a long %s that is neither path nor content', (_, given) => {
     const message = refusal(given)
     expect(message).toContain('kubeconfig: the value is no kubeconfig, and a file of that name does not exist')
     expect(message).not.toContain(given.slice(0, 20))
   })
 
-  // Not so yet: what stands before the first colon is shown.
-  test('that is neither and long is not shown up to its first colon either', () => {
+  test('does not print the start of a long text before its first colon either', () => {
     expect(refusal(`s3cr3t-name:${'x'.repeat(300)}`)).not.toContain('s3cr3t')
   })
 
-  test('in the environment is named', () => {
+  test('names a missing file of the environment', () => {
     vi.stubEnv('KUBECONFIG', '/no/such/config')
     expect(refusal(undefined)).toContain('kubeconfig: the file /no/such/config does not exist')
   })
 
-  test('leaves no file behind', () => {
+  test('leaves no file behind after an error', () => {
     refusal(kubeconfig, 'stagnig')
     expect(readdirSync(temp)).toEqual([])
   })
 })
 
-describe('what must never be logged', () => {
-  test('is each secret leaf, the key line by line and as it is written, and nothing short or known to all', () => {
+describe('secretsOf', () => {
+  test('returns each secret value, the key as written and line by line, and nothing short or public', () => {
     const { config } = connection(kubeconfig, undefined, temp)
     expect(secretsOf(config)).toEqual(['token-s3cr3t', Buffer.from(key).toString('base64'), 'key-material-s3cr3t'])
   })
 
-  test('is nothing of a user without any', () => {
+  test('returns nothing for a user without secrets', () => {
     const file = join(temp, 'plain')
     writeFileSync(file, kubeconfig.replace(/user: \{ token.*\} \}/, 'user: {} }'))
     expect(secretsOf(connection(file, undefined, temp).config)).toEqual([])

@@ -15,7 +15,7 @@ test.each<[Kind, string | undefined, string | undefined, string, string]>([
     'security.istio.io/v1',
     '/apis/security.istio.io/v1/namespaces/shop/peerauthentications/default',
   ],
-])('%s %s/%s is kept at its place', (kind, namespace, name, version, path) => {
+])('%s %s/%s has its apiVersion and path', (kind, namespace, name, version, path) => {
   expect(apiVersionOf(kind)).toBe(version)
   expect(pathOf(kind, namespace, name)).toBe(path)
 })
@@ -36,6 +36,6 @@ test.each<[Record<string, string>, Record<string, string> | undefined, boolean]>
   [{ app: 'a' }, {}, false],
   [{ app: 'a' }, undefined, false],
   [{}, undefined, true],
-])('the selector %j takes the labels %j: %j', (selector, labels, taken) => {
+])('the selector %j matches the labels %j: %j', (selector, labels, taken) => {
   expect(matches(selector, labels)).toBe(taken)
 })

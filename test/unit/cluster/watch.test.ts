@@ -1,4 +1,5 @@
-// A real HTTP server on the loopback interface stands in for an API server, whose breaks and 410s cannot be had on demand.
+// A real HTTP server on the loopback interface stands in for an API server, because a real one does not break a watch
+// or send 410 on demand.
 import type { ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -9,11 +10,11 @@ import { pod, serve } from '../fixtures.ts'
 
 const named = (name: string, version = '1') => pod({ metadata: { name, resourceVersion: version } })
 
-/** A server whose lists are these, the last one over and over; `streams` are the watches that were begun. */
-async function serving(...lists: { status?: number; version?: string; pods?: string[] }[]) {
+/** A server with these lists, of which it repeats the last one. `streams` are the watches that it accepted. */
+async function serveLists(...lists: { status?: number; version?: string; pods?: string[] }[]) {
   const streams: ServerResponse[] = []
   let listed = 0
-  const { address, asked } = await serve(({ url }, response) => {
+  const { address, requests } = await serve(({ url }, response) => {
     if (new URL(url, 'http://x').searchParams.has('watch'))
       return (void response.writeHead(200).flushHeaders(), void streams.push(response))
     const { status = 200, version = '1', pods = [] } = lists[Math.min(listed++, lists.length - 1)]!
@@ -27,7 +28,7 @@ async function serving(...lists: { status?: number; version?: string; pods?: str
   })
   const config = new KubeConfig()
   config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
-  const begin = async () => {
+  const startWatch = async () => {
     const live = await watch<Pod>(client({ config, server: address }), 'Pod', 'shop', { labelSelector: 'app=backend' })
     onTestFinished(live.close)
     return live
@@ -37,23 +38,23 @@ async function serving(...lists: { status?: number; version?: string; pods?: str
       expect(streams.length).toBeGreaterThanOrEqual(count)
       return streams[count - 1]!
     })
-  return { begin, stream, asked }
+  return { startWatch, stream, requests }
 }
 
-const tell = (stream: ServerResponse, type: string, object: object) =>
+const sendEvent = (stream: ServerResponse, type: string, object: object) =>
   stream.write(`${JSON.stringify({ type, object })}\n`)
 const names = (pods: Pod[]) => pods.map(({ metadata }) => metadata.name).sort()
 
-test('what is there is listed once, and what changes is told by the watch', async () => {
-  const { begin, stream, asked } = await serving({ version: '7', pods: ['a', 'b'] })
-  const live = await begin()
+test('a watch lists all objects once and then follows their changes', async () => {
+  const { startWatch, stream, requests } = await serveLists({ version: '7', pods: ['a', 'b'] })
+  const live = await startWatch()
   expect(names(live.current())).toEqual(['a', 'b'])
   expect(live.fresh()).toBe(true)
   const first = await stream(1)
-  tell(first, 'ADDED', named('c'))
-  tell(first, 'MODIFIED', named('a', '9'))
-  tell(first, 'DELETED', named('b'))
-  tell(first, 'BOOKMARK', {
+  sendEvent(first, 'ADDED', named('c'))
+  sendEvent(first, 'MODIFIED', named('a', '9'))
+  sendEvent(first, 'DELETED', named('b'))
+  sendEvent(first, 'BOOKMARK', {
     kind: 'Pod',
     apiVersion: 'v1',
     metadata: { resourceVersion: '20', creationTimestamp: null },
@@ -61,7 +62,7 @@ test('what is there is listed once, and what changes is told by the watch', asyn
   await vi.waitFor(() => expect(names(live.current())).toEqual(['a', 'c']))
   expect(live.get('a')?.metadata.resourceVersion).toBe('9')
   expect(live.get('b')).toBeUndefined()
-  const queries = asked.map(({ url }) => Object.fromEntries(new URL(url, 'http://x').searchParams))
+  const queries = requests.map(({ url }) => Object.fromEntries(new URL(url, 'http://x').searchParams))
   expect(queries).toEqual([
     { labelSelector: 'app=backend' },
     {
@@ -74,9 +75,9 @@ test('what is there is listed once, and what changes is told by the watch', asyn
   ])
 })
 
-test('a change that comes in pieces is taken when it is whole', async () => {
-  const { begin, stream } = await serving({})
-  const live = await begin()
+test('a watch applies a change that arrives in pieces when it is complete', async () => {
+  const { startWatch, stream } = await serveLists({})
+  const live = await startWatch()
   const text = `${JSON.stringify({ type: 'ADDED', object: pod({ metadata: { name: 'a', annotations: { note: 'über' } } }) })}\n`
   const bytes = Buffer.from(text)
   const cut = bytes.indexOf(0xc3) + 1
@@ -89,26 +90,31 @@ test.each<[string, (stream: ServerResponse) => unknown]>([
   ['ends', (stream) => stream.end()],
   ['breaks', (stream) => stream.destroy()],
   [
-    'says that its version is too old',
-    (stream) => tell(stream, 'ERROR', { kind: 'Status', code: 410, message: 'too old resource version' }),
+    'reports that its version is too old',
+    (stream) => sendEvent(stream, 'ERROR', { kind: 'Status', code: 410, message: 'too old resource version' }),
   ],
-  ['talks nonsense', (stream) => stream.write('<html>\n')],
-])('a watch that %s is begun anew from a new list', async (_, breaks) => {
-  const { begin, stream, asked } = await serving(
+  ['sends invalid JSON', (stream) => stream.write('<html>\n')],
+])('a watch that %s starts again from a new list', async (_, breaks) => {
+  const { startWatch, stream, requests } = await serveLists(
     { version: '1', pods: ['a', 'b'] },
     { version: '30', pods: ['b', 'c'] },
   )
-  const live = await begin()
+  const live = await startWatch()
   breaks(await stream(1))
   await stream(2)
   expect(names(live.current())).toEqual(['b', 'c'])
   expect(live.fresh()).toBe(true)
-  expect(new URL(asked.at(-1)!.url, 'http://x').searchParams.get('resourceVersion')).toBe('30')
+  expect(new URL(requests.at(-1)!.url, 'http://x').searchParams.get('resourceVersion')).toBe('30')
 })
 
-test('while it cannot be listed again it is not fresh, and what was known stays', async () => {
-  const { begin, stream } = await serving({ pods: ['a'] }, { status: 403 }, { status: 403 }, { pods: ['a', 'b'] })
-  const live = await begin()
+test('a watch that cannot list again keeps its last state and is not fresh', async () => {
+  const { startWatch, stream } = await serveLists(
+    { pods: ['a'] },
+    { status: 403 },
+    { status: 403 },
+    { pods: ['a', 'b'] },
+  )
+  const live = await startWatch()
   ;(await stream(1)).end()
   await vi.waitFor(() => expect(live.fresh()).toBe(false))
   expect(names(live.current())).toEqual(['a'])
@@ -117,19 +123,19 @@ test('while it cannot be listed again it is not fresh, and what was known stays'
   expect(names(live.current())).toEqual(['a', 'b'])
 })
 
-test('a first list that is refused is an error', async () => {
-  const { begin } = await serving({ status: 403 })
-  await expect(begin()).rejects.toThrow('no (HTTP 403)')
+test('a watch fails if the server refuses its first list', async () => {
+  const { startWatch } = await serveLists({ status: 403 })
+  await expect(startWatch()).rejects.toThrow('no (HTTP 403)')
 })
 
-test('closed, it asks nothing any more', async () => {
-  const { begin, stream, asked } = await serving({ pods: ['a'] })
-  const live = await begin()
+test('a closed watch sends no more requests', async () => {
+  const { startWatch, stream, requests } = await serveLists({ pods: ['a'] })
+  const live = await startWatch()
   const first = await stream(1)
   const closed = new Promise((resolve) => first.once('close', resolve))
   live.close()
   await closed
-  // Had it begun again, it would have listed without a pause.
+  // If it had started again, it would have listed without a pause.
   await new Promise((resolve) => setImmediate(resolve))
-  expect(asked).toHaveLength(2)
+  expect(requests).toHaveLength(2)
 })

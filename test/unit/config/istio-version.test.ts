@@ -19,7 +19,7 @@ test.each([
   ['stable', undefined],
   ['1.31.0.1', undefined],
   [1.31, undefined],
-])('reads %j as the version %j', (raw, spec) => {
+])('the version reader turns %j into the version %j', (raw, spec) => {
   expect(versionSpec(raw)).toBe(spec)
 })
 
@@ -31,7 +31,7 @@ test.each([
   ['mise.toml', '[tools]\nnode = "24"\nistioctl = "1.31"\n', '1.31'],
   ['.mise.toml', '[tools]\n"aqua:istio/istioctl" = ["1.31.0", "1.30"]\n', '1.31.0'],
   ['mise.toml', '[tools]\nistioctl = { version = "latest" }\n', 'latest'],
-])('reads from %s with %j the version %s', (name, text, version) => {
+])('the version reader reads from %s with %j the version %s', (name, text, version) => {
   expect(versionIn(fileWith(text, name))).toEqual({ version })
 })
 
@@ -45,16 +45,16 @@ test.each([
   ['mise.toml', '[env]\n', 'the file has no `istioctl = "…"` under [tools]'],
   ['mise.toml', '[tools]\nistioctl = 1.31\n', 'the file has no `istioctl = "…"` under [tools]'],
   ['mise.toml', '[tools\n', 'the file is not valid TOML'],
-])('rejects %s with %j, because %s', (name, text, fault) => {
+])('the version reader rejects %s with %j, because %s', (name, text, fault) => {
   expect(versionIn(fileWith(text, name))).toEqual({ fault: expect.stringContaining(fault) as unknown })
 })
 
-test('a version file alone asks for Istio; without a version and a file, the default version applies', () => {
+test('a version file alone enables Istio; without a version and a file, the default version applies', () => {
   const file = fileWith('istioctl 1.31.x\n', '.tool-versions')
   expect(loadConfig({ 'INPUT_VERSION-FILE': file }).istio).toMatchObject({ version: '1.31.x', checkLatest: false })
   expect(loadConfig({ INPUT_PROFILE: 'demo' }).istio).toMatchObject({ version: '1.31.0' })
 })
 
-test('the token that the runner always passes does not ask for Istio', () => {
+test('the token that the runner always passes does not enable Istio', () => {
   expect(loadConfig({ INPUT_TOKEN: 'ghs_x', INPUT_NAMESPACE: 'shop' }).istio).toBeUndefined()
 })

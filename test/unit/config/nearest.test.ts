@@ -6,6 +6,6 @@ test.each<[string, string[], string]>([
   ['Timeout', ['retries', 'timeout'], '; did you mean `timeout`?'],
   ['port', ['retries', 'timeout'], '; known names: retries, timeout'],
   ['port', [], ''],
-])('suggests for %s among %j: %s', (name, known, end) => {
+])('the nearest name to %s among %j is %s', (name, known, end) => {
   expect(nearest(name, known)).toBe(end)
 })

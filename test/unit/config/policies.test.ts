@@ -1,11 +1,11 @@
-// The sections of policies: how they are read, what is refused, and what is warned of.
+// The sections of policies: how they are read, what is rejected, and which warnings they cause.
 import { describe, expect, test } from 'vitest'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { warningsOf } from '../../../src/config/warnings.ts'
 import { configOf, fileWith, refusal } from '../fixtures.ts'
 
-/** A service `a` with two subsets and more keys, each on a line of its own from line 4 on. */
+/** A service `a` with two subsets and more keys, one per line from line 4 on. */
 const service = (...lines: string[]) =>
   ['services:', '  a:', '    subsets: { v1: {}, v2: {} }', ...lines.map((line) => `    ${line}`), ''].join('\n')
 

@@ -7,8 +7,8 @@ const withHook = (url: string) =>
     configOf(`{ namespace: shop, canary: { service: backend, webhooks: { tell: { type: event, url: "${url}" } } } }`),
   )
 
-describe('the secrets of a config are', () => {
-  test('the token of Prometheus, and the password in its address', () => {
+describe('secretsInConfig', () => {
+  test('returns the token of Prometheus and the password in its address', () => {
     expect(
       secretsInConfig(
         configOf(
@@ -18,7 +18,7 @@ describe('the secrets of a config are', () => {
     ).toEqual(['abc', 's3same'])
   })
 
-  test('those of every canary and every webhook', () => {
+  test('returns those of every canary and every webhook', () => {
     const section = (name: string, secret: string) =>
       `{ service: ${name}, webhooks: { a: { type: event, url: "https://u:${secret}-a@x.test" }, b: { type: rollback, url: "https://u:${secret}-b@x.test" } } }`
     expect(
@@ -28,22 +28,22 @@ describe('the secrets of a config are', () => {
     ).toEqual(['first-a', 'first-b', 'second-a', 'second-b'])
   })
 
-  test('none where there is no canary', () => {
+  test('returns none without a canary', () => {
     expect(secretsInConfig(configOf('{ namespace: shop, mtls: strict }'))).toEqual([])
   })
 
   test.each<[string, string, string[]]>([
     ['a password', 'https://shop:s3same@x.test/', ['s3same']],
-    ['a password as it stands there, and as it is sent', 'https://shop:s3%40me@x.test/', ['s3%40me', 's3@me']],
-    ['a password with a bare per cent sign', 'https://shop:100%same@x.test/', ['100%same']],
-    ['a token in the place of a name', 'https://0123456789abcdef@x.test/', ['0123456789abcdef']],
+    ['a password as it is written and as it is sent', 'https://shop:s3%40me@x.test/', ['s3%40me', 's3@me']],
+    ['a password with an unencoded per cent sign', 'https://shop:100%same@x.test/', ['100%same']],
+    ['a token in place of a user name', 'https://0123456789abcdef@x.test/', ['0123456789abcdef']],
     [
       'a token in the query, in both spellings',
       'https://x.test/hook?key=abcd%2Fefgh&wait=true',
       ['abcd%2Fefgh', 'abcd/efgh'],
     ],
-    ['a token in the query with a blank', 'https://x.test/hook?key=abcd+efgh', ['abcd+efgh', 'abcd efgh']],
-    ['a token in the query that holds an equals sign', 'https://x.test/hook?key=abcdefgh==', ['abcdefgh==']],
+    ['a token with a space in the query', 'https://x.test/hook?key=abcd+efgh', ['abcd+efgh', 'abcd efgh']],
+    ['a token with equals signs in the query', 'https://x.test/hook?key=abcdefgh==', ['abcdefgh==']],
     ['a token that is the whole query', 'https://x.test/hook?0123456789abcdef', ['0123456789abcdef']],
     [
       'a long part of the path',
@@ -51,13 +51,13 @@ describe('the secrets of a config are', () => {
       ['0123456789abcdefABCDEF'],
     ],
     [
-      'not a short part of the path or the query, nor the name before a password',
+      'no short part of path or query, and no user name before a password',
       'https://shop-webhooks:pass@x.test/services/backend?wait=true',
       ['pass'],
     ],
-    ['not an address alone', 'http://prometheus.istio-system:9090/api/v1/query', []],
-    ['not so short a password that it stands in every word', 'https://shop:an@x.test/', []],
-  ])('in an address: %s', (_, url, secrets) => {
+    ['nothing of an address without secrets', 'http://prometheus.istio-system:9090/api/v1/query', []],
+    ['no password so short that many words contain it', 'https://shop:an@x.test/', []],
+  ])('returns from an address: %s', (_, url, secrets) => {
     expect(withHook(url)).toEqual(secrets)
   })
 })

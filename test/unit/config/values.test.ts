@@ -20,11 +20,11 @@ test.each<[unknown, number | undefined]>([
   ['1m 30s', undefined],
   ['-1s', undefined],
   ['', undefined],
-])('reads the duration %j as %j ms', (raw, ms) => {
+])('the duration %j is %j ms', (raw, ms) => {
   expect(parseDuration(raw)).toBe(ms)
 })
 
-test('rejects a duration that rounds to zero milliseconds', () => {
+test('a duration that rounds to zero milliseconds is rejected', () => {
   expect(duration.safeParse('0.4ms').success).toBe(false)
 })
 
@@ -35,7 +35,7 @@ test.each<[unknown, number | undefined]>([
   ['100%', undefined],
   [0.99, undefined],
   ['.5%', undefined],
-])('reads the percentage %j as the fraction %j', (raw, expected) => {
+])('the percentage %j is the fraction %j', (raw, expected) => {
   expect(fraction.safeParse(raw).data).toBe(expected)
 })
 
@@ -51,7 +51,7 @@ test.each<[unknown, number[] | undefined]>([
   ['5, x', undefined],
   ['', undefined],
   [[], undefined],
-])('reads the steps %j as the weights %j', (raw, weights) => {
+])('the steps %j are the weights %j', (raw, weights) => {
   expect(weightSteps.safeParse(raw).data).toEqual(weights)
 })
 
@@ -62,7 +62,7 @@ test.each<[unknown, number | undefined]>([
   [11, undefined],
   ['1e1', undefined],
   [true, undefined],
-])('reads %j as the whole number %j from 0 to 10', (raw, value) => {
+])('%j is the whole number %j from 0 to 10', (raw, value) => {
   expect(wholeNumber(0, 10).safeParse(raw).data).toBe(value)
 })
 
@@ -80,6 +80,6 @@ test.each<[unknown, unknown]>([
   ['pod/a', undefined],
   ['deploy/', undefined],
   ['deploy/A_b', undefined],
-])('reads the workloads %j as %j', (raw, parsed) => {
+])('the workloads %j are %j', (raw, parsed) => {
   expect(workloads.safeParse(raw).data).toEqual(parsed)
 })

@@ -1,4 +1,4 @@
-// Each check of `npm run check` that guards the shape of the code, on a folder with a planted fault.
+// Each test runs one of the structural checks of `npm run check` on a folder with a planted fault.
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
@@ -7,7 +7,7 @@ import { tempFolder } from '../fixtures.ts'
 
 const root = resolve(import.meta.dirname, '../../..')
 
-/** A project with these files, and with the tools of this one. */
+/** A project with these files and the tools of this project. */
 function project(files: Record<string, string>): string {
   const folder = tempFolder()
   symlinkSync(join(root, 'tsconfig.json'), join(folder, 'tsconfig.json'))
@@ -58,7 +58,7 @@ test('a room of canary that imports from a higher one fails', async () => {
   })
 })
 
-test('a file that Biome would format differently fails, a formatted one passes', async () => {
+test('a file that Biome would format differently fails, and a formatted one passes', async () => {
   await checkFormat(project({ 'src/runtime/clock.ts': clock }))
   await expect(checkFormat(project({ 'src/runtime/clock.ts': 'export   const a = "b";\n' }))).rejects.toMatchObject({
     stderr: expect.stringContaining('src/runtime/clock.ts') as string,

@@ -1,4 +1,5 @@
-// The summary that `npm start` prints, in processes of its own: colours depend on the stream and on the environment.
+// The summary that `npm start` prints. The tests start processes, because colours depend on the stream and the
+// environment.
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 

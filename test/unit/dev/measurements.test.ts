@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { compact } from '../../../dev/measurements.ts'
 import { chart } from '../../../dev/picture.ts'
 
-describe('compact keeps of a result what the tables show', () => {
+describe('compact', () => {
   test('counts the healthy cells of the simulation and takes the search times of its bad cell', () => {
     const rule = { rule: 'Argo', medianSeconds: 1200 }
     const cell = {

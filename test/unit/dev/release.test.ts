@@ -5,55 +5,60 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { notes, obstacles, place } from '../../../dev/release.ts'
 
-describe('the place of a version among the others', () => {
+describe('the place of a version', () => {
   test.each([
-    ['the first', 'v0.1.0', [], { previous: undefined, major: 'v0', latest: true }],
-    ['a minor version', 'v1.3.0', ['v1.2.9', 'v1.2.10', 'v0.9.0'], { previous: 'v1.2.10', major: 'v1', latest: true }],
-    ['a major version', 'v2.0.0', ['v1.9.0', 'v1'], { previous: 'v1.9.0', major: 'v2', latest: true }],
+    ['is that of the first release', 'v0.1.0', [], { previous: undefined, major: 'v0', latest: true }],
     [
-      'a patch of an older major version',
+      'is known for a minor version',
+      'v1.3.0',
+      ['v1.2.9', 'v1.2.10', 'v0.9.0'],
+      { previous: 'v1.2.10', major: 'v1', latest: true },
+    ],
+    ['is known for a major version', 'v2.0.0', ['v1.9.0', 'v1'], { previous: 'v1.9.0', major: 'v2', latest: true }],
+    [
+      'is known for a patch of an older major version',
       'v1.9.1',
       ['v1.9.0', 'v2.0.0'],
       { previous: 'v1.9.0', major: 'v1', latest: false },
     ],
     [
-      'a patch of an older minor version',
+      'is known for a patch of an older minor version',
       'v1.2.5',
       ['v1.2.4', 'v1.3.0'],
       { previous: 'v1.2.4', major: undefined, latest: false },
     ],
     [
-      'a prerelease',
+      'is known for a prerelease',
       'v2.0.0-rc.2',
       ['v2.0.0-rc.1', 'v1.9.0'],
       { previous: 'v2.0.0-rc.1', major: undefined, latest: false },
     ],
     [
-      'what a prerelease led to, counted from the release before',
+      'counts from the release before, not from its own prereleases',
       'v2.0.0',
       ['v2.0.0-rc.2', 'v1.9.0'],
       { previous: 'v1.9.0', major: 'v2', latest: true },
     ],
     [
-      'a release beside a prerelease that is newer',
+      'ignores a newer prerelease',
       'v1.9.1',
       ['v1.9.0', 'v2.0.0-rc.1'],
       { previous: 'v1.9.0', major: 'v1', latest: true },
     ],
     [
-      'its own tag, and tags that are no versions, do not count',
+      'ignores its own tag and tags that are not versions',
       'v1.0.0',
       ['v1.0.0', 'v1', 'v3', 'kept', 'v9.9', '9.0.0'],
       { previous: undefined, major: 'v1', latest: true },
     ],
   ])('%s', (_, tag, tags, expected) => expect(place(tag, tags)).toEqual(expected))
 
-  test.each(['1.2.3', 'v1.2', 'v1', 'v01.2.3', 'v1.2.3+build', 'release', ''])('%s is no version', (tag) =>
+  test.each(['1.2.3', 'v1.2', 'v1', 'v01.2.3', 'v1.2.3+build', 'release', ''])('%s is not a version', (tag) =>
     expect(() => place(tag, [])).toThrow(`${tag} is no version`),
   )
 })
 
-describe('in a repository', () => {
+describe('the release check', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-release-'))
   const before = process.cwd()
   const git = (...args: string[]) =>
@@ -83,10 +88,10 @@ describe('in a repository', () => {
     rmSync(folder, { recursive: true })
   })
 
-  test('a tag with a message, on main, checked out, and of the version that package.json has, can be released', () =>
+  test('accepts an annotated tag on main that is checked out and has the version of package.json', () =>
     expect(obstacles('v1.1.0', 'main')).toEqual([]))
 
-  test('one without, or of another version, cannot', () =>
+  test('rejects a tag without a message and with another version', () =>
     expect(obstacles('v1.1.1', 'main')).toEqual([
       expect.stringMatching(/^v1\.1\.1 has no message/),
       expect.stringMatching(
@@ -94,10 +99,10 @@ describe('in a repository', () => {
       ),
     ]))
 
-  test('nor one that is not checked out', () =>
+  test('rejects a tag that is not checked out', () =>
     expect(obstacles('v1.0.0', 'main')[0]).toMatch(/^v1\.0\.0 is not what is checked out/))
 
-  test('nor one that is not on main, or beside changes that are not committed', () => {
+  test('rejects a tag that is not on main, and uncommitted changes', () => {
     expect(obstacles('v1.1.0', 'v1.0.0')).toEqual([
       expect.stringMatching(/^v1\.1\.0 is not on v1\.0\.0: merge it first/),
     ])
@@ -106,7 +111,7 @@ describe('in a repository', () => {
     git('checkout', '--quiet', '--', '.')
   })
 
-  test("the notes are the tag's message, what changed for users, and the commit to pin", () => {
+  test('writes notes with the message of the tag, the changes for users and the commit to pin', () => {
     const text = notes('v1.1.0', 'v1.0.0', 'owner/name')
     expect(text).toContain('One input more\n\nIt is explained in the README.\n')
     expect(text).toContain('## Changes since v1.0.0\n\n- An input more\n')

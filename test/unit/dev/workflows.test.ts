@@ -1,4 +1,4 @@
-// What neither actionlint nor zizmor asks of the workflows.
+// Rules for workflows that neither actionlint nor zizmor checks.
 import { globSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { load } from 'js-yaml'
@@ -16,11 +16,14 @@ const jobs = workflows.flatMap(({ file, text }) =>
   })),
 )
 
-test.each(jobs.filter(({ job }) => job.uses === undefined))('$name ends after at most 90 minutes', ({ job }) => {
-  expect(job['timeout-minutes']).toBeLessThanOrEqual(90)
-})
+test.each(jobs.filter(({ job }) => job.uses === undefined))(
+  'the job $name ends after at most 90 minutes',
+  ({ job }) => {
+    expect(job['timeout-minutes']).toBeLessThanOrEqual(90)
+  },
+)
 
-test('an action of others has the same commit and version wherever it is used', () => {
+test('an external action has the same commit and version wherever it is used', () => {
   const uses = workflows.flatMap(({ text }) =>
     [...text.matchAll(/uses: ([\w-]+\/[\w-]+)[\w/-]*@([0-9a-f]{40} # v\d+\.\d+\.\d+)$/gm)].map(
       ([, action = '', version = '']) => ({ action, version }),
@@ -33,7 +36,7 @@ test('an action of others has the same commit and version wherever it is used', 
   ).toEqual([...versions].map(([action, [first]]) => `${action}: ${first!.version}`))
 })
 
-test('kind is run with the oldest and the newest Kubernetes of each Istio version, and none outside', () => {
+test('the kind workflow uses the oldest and the newest Kubernetes of each Istio version, and no unsupported one', () => {
   const { jobs } = load(readFileSync('.github/workflows/kind.yml', 'utf8')) as {
     jobs: { kind: { strategy: { matrix: { include: { istio: string; kubernetes: string }[] } } } }
   }

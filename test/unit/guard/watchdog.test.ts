@@ -35,7 +35,7 @@ class GuardedNamespace extends FakeNamespace {
     super(leaseHeldBy(holder))
   }
 
-  /** The run renews its Lease every second until then. */
+  /** Until this time the run renews its Lease every second. */
   livesUntil(ms: number, then: () => void = () => undefined): void {
     clock.afterSleep = () => (clock.time < ms ? this.renew() : clock.time === ms && then())
   }
@@ -67,7 +67,7 @@ describe('a guard whose run is alive', () => {
       'another run has taken over',
     ],
     ['the Lease names no holder', (namespace) => delete namespace.lease!.spec, 'another run has taken over'],
-  ])('ends when %s, and moves nothing', async (_, happens, ending) => {
+  ])('ends when %s, and writes no route', async (_, happens, ending) => {
     const namespace = new GuardedNamespace()
     namespace.livesUntil(600_000, () => happens(namespace))
     expect(await namespace.watch()).toBe(ending)
@@ -101,7 +101,7 @@ describe('a guard whose run is alive', () => {
 })
 
 describe('a guard whose run stops renewing', () => {
-  test('rolls back after the time in its spec, and not sooner', async () => {
+  test('rolls back after the time in its spec, and not before', async () => {
     const namespace = new GuardedNamespace()
     let before: number | undefined
     namespace.livesUntil(100_000)
@@ -115,7 +115,7 @@ describe('a guard whose run stops renewing', () => {
     expect([before, namespace.weight, clock.time]).toEqual([25, 0, 129_000])
   })
 
-  test('goes by its own clock, not by the clock of the run', async () => {
+  test('uses its own clock, not that of the run', async () => {
     const namespace = new GuardedNamespace()
     namespace.lease!.spec!.renewTime = '2099-01-01T00:00:00.000000Z'
     await namespace.watch()
@@ -136,10 +136,10 @@ describe('a guard whose run stops renewing', () => {
   test('reports the rollback in the Lease, in an event and in its log', async () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
-    const said =
+    const events =
       'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard returned all traffic of backend to v1'
     expect(namespace.lease).toMatchObject({
-      metadata: { annotations: { [endedAnnotation]: said } },
+      metadata: { annotations: { [endedAnnotation]: events } },
       spec: { holderIdentity: '' },
     })
     expect(namespace.created).toMatchObject([
@@ -148,7 +148,7 @@ describe('a guard whose run stops renewing', () => {
         metadata: { namespace: 'shop' },
         type: 'Warning',
         reason: 'CanaryRolledBack',
-        message: said,
+        message: events,
         involvedObject: { kind: 'Service', namespace: 'shop', name: 'backend' },
         source: { component: 'mesh-canary-guard' },
         count: 1,
@@ -156,7 +156,7 @@ describe('a guard whose run stops renewing', () => {
     ])
     expect(namespace.lines).toEqual([
       `${identity} did not renew its Lease for 30 s: rolling all traffic of backend back to stable`,
-      `${said} (1 object written)`,
+      `${events} (1 object written)`,
     ])
   })
 
@@ -181,7 +181,7 @@ describe('a guard whose run stops renewing', () => {
     expect(namespace.others['VirtualService']).toMatchObject({ spec: spec.saved[0]!.spec })
   })
 
-  test('reads objects by name only: it has no right to list them', async () => {
+  test('reads objects by name only, because it may not list them', async () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
     expect(namespace.calls.filter((each) => each.startsWith('list'))).toEqual([])
@@ -228,8 +228,8 @@ describe('a guard that was restarted after it took the Lease', () => {
   })
 })
 
-describe('time without an answer of the API server', () => {
-  /** When the rollback comes, if every read between those moments ends as `how` says. */
+describe('the time without an answer from the API server', () => {
+  /** The time of the rollback if every read between these times ends as `how` says. */
   async function rolledBackAt(from: number, until: number, how: () => Error | undefined): Promise<number> {
     const namespace = new GuardedNamespace()
     namespace.before = (verb, kind) =>
@@ -254,7 +254,7 @@ describe('time without an answer of the API server', () => {
     expect(await rolledBackAt(10_000, 11_000, () => void (clock.time += 60_000))).toBe(30_000 + 60_000)
   })
 
-  test('does not stop the count for good', async () => {
+  test('does not stop the count permanently', async () => {
     const namespace = new GuardedNamespace()
     let outages = 0
     namespace.before = (verb, kind) =>
@@ -267,7 +267,7 @@ describe('time without an answer of the API server', () => {
   })
 })
 
-describe('a guard tries until the rollback is written', () => {
+describe('a guard retries until it has written the rollback', () => {
   test.each([0, 403, 429, 500, 503])('when the API server refuses the routes for a while (%i)', async (status) => {
     const namespace = new GuardedNamespace()
     namespace.before = (verb, kind) =>
@@ -298,7 +298,7 @@ describe('a guard tries until the rollback is written', () => {
     expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
-  test('also when the API server refuses its event', async () => {
+  test('when the API server also refuses its event', async () => {
     const namespace = new GuardedNamespace()
     namespace.before = (verb) => (verb === 'create' ? new ApiError(403, 'events are forbidden') : undefined)
     expect(await namespace.watch()).toBe('rolled back to stable')
@@ -306,7 +306,7 @@ describe('a guard tries until the rollback is written', () => {
     expect(namespace.lines).toContain('the event cannot be recorded: events are forbidden')
   })
 
-  test('also when a route is not found for some attempts', async () => {
+  test('when a route is not found in some attempts', async () => {
     const namespace = new GuardedNamespace()
     let refusals = 0
     namespace.before = (verb, kind) =>

@@ -40,7 +40,7 @@ async function refusal(work: Promise<unknown>): Promise<string> {
   return (error as Error).message
 }
 
-/** A version that is in the tool cache, put there by others. */
+/** Another job put this version into the tool cache. */
 function inToolCache(version: string): void {
   const folder = join(cache, 'istioctl', version, process.arch)
   mkdirSync(folder, { recursive: true })
@@ -48,7 +48,9 @@ function inToolCache(version: string): void {
   writeFileSync(`${folder}.complete`, '')
 }
 
-/** Many releases: eight patches each of forty minors, the newest of all in no particular place, and prereleases of the next. */
+/**
+ * Eight patches each of forty minor versions, the newest one anywhere in the list, and prereleases of the next minor.
+ */
 const many = [
   ...Array.from({ length: 40 }, (_, minor) => Array.from({ length: 8 }, (_, patch) => `1.${minor}.${patch}`))
     .flat()
@@ -58,7 +60,7 @@ const many = [
   '1.40.0-rc.0',
 ]
 
-/** What a version and a platform come to. */
+/** The version that each spec means on each platform. */
 const specs: [spec: string, version: string][] = [
   ['1.31.0', '1.31.0'],
   ['1.31', '1.31.7'],
@@ -84,11 +86,11 @@ const platforms: [NodeJS.Platform, string, string][] = [
 ]
 
 describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
-  test.each(specs)('%s is %s, downloaded from a mirror with many releases', async (spec, version) => {
+  test.each(specs)('the spec %s means %s, downloaded from a mirror with many releases', async (spec, version) => {
     vi.spyOn(process, 'platform', 'get').mockReturnValue(platform)
     vi.spyOn(process, 'arch', 'get').mockReturnValue(arch as NodeJS.Architecture)
     const file = platform === 'win32' ? zip({ name: 'istioctl.exe' }) : archive()
-    const { address, asked } = await serve(({ url }, response) => {
+    const { address, requests } = await serve(({ url }, response) => {
       if (url === '/istio/index.json') return void response.end(JSON.stringify(many))
       const [, of, rest] = /^\/istio\/([^/]+)\/istioctl-\1-([^/]+?)(?=$|\.sha256$)/.exec(url) ?? []
       if (!of || !many.includes(of) || rest !== suffix) return void response.writeHead(404).end()
@@ -107,22 +109,22 @@ describe.each(platforms)('on %s, %s', (platform, arch, suffix) => {
       log: { info: () => undefined, warning: () => undefined },
     })
     expect(path).toBe(join(cache, 'istioctl', version, arch, platform === 'win32' ? 'istioctl.exe' : 'istioctl'))
-    expect(asked.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([
+    expect(requests.map(({ url }) => url).filter((url) => url.endsWith(suffix))).toEqual([
       `/istio/${version}/istioctl-${version}-${suffix}`,
     ])
   })
 })
 
-describe('the choice', () => {
+describe('choosing a version', () => {
   const nobody = 'http://127.0.0.1:1'
 
-  test('of an exact version sends no request', async () => {
+  test('sends no request for an exact version', async () => {
     const installed = vi.fn<() => Promise<string>>()
     expect(await chosen('1.31.0', nobody, { installed, checkLatest: true })).toEqual({ version: '1.31.0' })
     expect(installed).not.toHaveBeenCalled()
   })
 
-  test('keeps the version of a mesh that matches, whatever else there is', async () => {
+  test('keeps the version of a mesh that matches, even if newer ones exist', async () => {
     inToolCache('1.31.9')
     expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.31.0') })).toEqual({
       version: '1.31.0',
@@ -130,7 +132,7 @@ describe('the choice', () => {
     })
   })
 
-  test('is the newest match in the tool cache when no mesh matches', async () => {
+  test('takes the newest match in the tool cache when no mesh matches', async () => {
     for (const version of ['1.31.2', '1.31.10', '1.30.5', '1.31.11-rc.0']) inToolCache(version)
     expect(await chosen('1.31.x', nobody, { installed: () => Promise.resolve('1.30.5') })).toEqual({
       version: '1.31.10',
@@ -141,7 +143,7 @@ describe('the choice', () => {
   test.each([
     ['1.31.x', true],
     ['latest', false],
-  ])('for %s with checkLatest: %s is the newest release', async (spec, checkLatest) => {
+  ])('for %s with checkLatest: %s takes the newest release', async (spec, checkLatest) => {
     inToolCache('1.31.2')
     const { address } = await serve((_, response) => response.end(JSON.stringify(['1.31.2', '1.31.3'])))
     expect(await chosen(spec, address, { checkLatest, installed: () => Promise.resolve('1.31.2') })).toEqual({
@@ -150,7 +152,7 @@ describe('the choice', () => {
     })
   })
 
-  test('falls back to the tool cache with a warning when the list cannot be read', async () => {
+  test('falls back to the tool cache with a warning when the list of releases cannot be read', async () => {
     inToolCache('1.31.2')
     const { version, because, warning } = await chosen('latest', nobody)
     expect([version, because]).toEqual(['1.31.2', undefined])
@@ -159,14 +161,14 @@ describe('the choice', () => {
     )
   })
 
-  test('fails, naming what was tried, when the tool cache has no match either', async () => {
+  test('fails and names each source when the tool cache has no match either', async () => {
     inToolCache('1.30.2')
     expect(await refusal(chosen('1.31', nobody))).toMatch(
       /cannot read the list of releases: http:\/\/127\.0\.0\.1:1\/index\.json answers ECONNREFUSED, and http:\/\/127\.0\.0\.1:1\/ answers ECONNREFUSED; give an exact version/,
     )
   })
 
-  test('fails when the list takes too long, or warns where the tool cache has a match', async () => {
+  test('fails when the list of releases takes too long, or warns if the tool cache has a match', async () => {
     const { address } = await serve(() => undefined)
     expect(await refusal(chosen('1.31', address, { limitMs: 200 }))).toContain(
       'timed out after 0.2 s (`limits.download`)',
@@ -183,7 +185,7 @@ describe('the choice', () => {
   })
 })
 
-describe("a mirror's index", () => {
+describe('the index of a mirror', () => {
   const nginx =
     '<html><h1>Index of /istio/</h1><a href="../">../</a>\n<a href="1.30.2/">1.30.2/</a> 01-Nov-2026\n<a href="1.31.0/">1.31.0/</a>\n<a href="notes-9.9.9.txt">notes</a></html>'
   const apache =
@@ -204,8 +206,8 @@ describe("a mirror's index", () => {
     ['a page of Apache', '', apache],
     ['a page of Artifactory', '', artifactory],
     ['a listing of S3', '', s3],
-    ['names, one a line', '', '1.30.2\n1.31.0\n'],
-    ['a page in place of index.json, as applications of one page answer', 'both', nginx],
+    ['a plain list of names', '', '1.30.2\n1.31.0\n'],
+    ['an HTML page instead of index.json, which single-page applications serve', 'both', nginx],
   ])('is read from %s', async (_, at, text) => {
     const { address } = await serve(({ url }, response) =>
       at === 'both' || url === `/istio/${at}` ? response.end(text) : response.writeHead(404).end(),
@@ -215,22 +217,22 @@ describe("a mirror's index", () => {
     expect(from).toBe(`${address}/istio/${at === 'both' ? '' : at}`)
   })
 
-  test('gets the password of the mirror, which no error tells', async () => {
-    const { address, asked } = await serve((_, response) => response.writeHead(403).end())
+  test('is requested with the password of the mirror, which no error shows', async () => {
+    const { address, requests } = await serve((_, response) => response.writeHead(403).end())
     expect(await refusal(releasesOf(`${address.replace('://', '://me:s3cret@')}/istio`, { signal }))).toBe(
       `istio.version: cannot read the list of releases: ${address}/istio/index.json answers HTTP 403, and ${address}/istio/ answers HTTP 403; give an exact version, or put an index.json with a list of versions on the mirror`,
     )
-    expect(asked[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
+    expect(requests[0]!.headers.authorization).toBe(`Basic ${Buffer.from('me:s3cret').toString('base64')}`)
   })
 
-  test('is refused when the server says that it is incomplete', async () => {
+  test('is rejected when the server says that it is incomplete', async () => {
     const { address } = await serve(({ url }, response) =>
       url === '/' ? response.end(s3.replace('false', 'true')) : response.writeHead(404).end(),
     )
     expect(await refusal(releasesOf(address, { signal }))).toContain('an incomplete listing (IsTruncated)')
   })
 
-  test('is refused when it names no version', async () => {
+  test('is rejected when it names no version', async () => {
     const { address } = await serve((_, response) => response.end('{}'))
     expect(await refusal(releasesOf(address, { signal }))).toContain(
       `${address}/index.json names no version, and ${address}/ names no version`,
@@ -238,8 +240,8 @@ describe("a mirror's index", () => {
   })
 })
 
-/** GitHub itself is not to be had here: a server of one's own (GHES) has the same API, at the address that the runner gives. */
-describe("GitHub's API", () => {
+/** A GitHub Enterprise Server has the same API as GitHub, at the address that the runner gives. */
+describe('the API of GitHub', () => {
   const release = (tag_name: string, more = {}) => ({
     tag_name,
     draft: false,
@@ -271,66 +273,70 @@ describe("GitHub's API", () => {
     return { ...server, mirror: `${server.address}/mesh/istio/releases/download` }
   }
 
-  test('is asked page by page, with the token; drafts, and prereleases named as releases, are left out', async () => {
-    const { mirror, asked } = await github()
+  test('is read page by page with the token, without drafts and without prereleases that are marked as releases', async () => {
+    const { mirror, requests } = await github()
     const { versions } = await releasesOf(mirror, { token: 'ghs_x', signal })
     expect(versions).toEqual([...many.slice(0, 250), '1.41.0-rc.1'])
-    expect(asked.map(({ headers }) => headers.authorization)).toEqual(['Bearer ghs_x', 'Bearer ghs_x', 'Bearer ghs_x'])
+    expect(requests.map(({ headers }) => headers.authorization)).toEqual([
+      'Bearer ghs_x',
+      'Bearer ghs_x',
+      'Bearer ghs_x',
+    ])
   })
 
-  test('is asked without a token when there is none', async () => {
-    const { mirror, asked } = await github()
+  test('is read without a token when there is none', async () => {
+    const { mirror, requests } = await github()
     await releasesOf(mirror, { signal })
-    expect(asked[0]!.headers.authorization).toBeUndefined()
+    expect(requests[0]!.headers.authorization).toBeUndefined()
   })
 
-  test('gets no token to another host that it redirects to', async () => {
+  test('sends no token to another host to which it redirects', async () => {
     const other = await serve((_, response) => response.end('[]'))
     const { mirror } = await github((_, response) => response.writeHead(302, { location: other.address }).end())
     await releasesOf(mirror, { token: 'ghs_x', signal })
-    expect(other.asked[0]!.headers.authorization).toBeUndefined()
+    expect(other.requests[0]!.headers.authorization).toBeUndefined()
   })
 
-  test("of a server of one's own is not that of a mirror, which gets no token", async () => {
-    const { asked } = await github()
+  test('is not used for a mirror, which gets no token', async () => {
+    const { requests } = await github()
     const mirror = await serve((_, response) => response.end(JSON.stringify(['1.31.0'])))
     await releasesOf(`${mirror.address}/mesh/istio/releases/download`, { token: 'ghs_x', signal })
-    expect(asked).toEqual([])
-    expect(mirror.asked.map(({ headers }) => headers.authorization)).toEqual([undefined])
+    expect(requests).toEqual([])
+    expect(mirror.requests.map(({ headers }) => headers.authorization)).toEqual([undefined])
   })
 
   const reset = { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1795572000' }
   test.each<[string, number, Record<string, string>, string | undefined, string]>([
     [
-      'that is used up',
+      'of requests',
       403,
       reset,
       undefined,
       "GitHub's limit of 60 requests an hour is used up until 2026-11-25T02:00:00.000Z, and without a token it is low: give `token`, such as ${{ github.token }}; or give an exact version",
     ],
     [
-      'that is used up with a token',
+      'of requests with a token',
       403,
       { ...reset, 'x-ratelimit-limit': '5000' },
       'ghs_x',
       "GitHub's limit of 5000 requests an hour is used up until 2026-11-25T02:00:00.000Z, although a token was given",
     ],
     [
-      'for too many at once',
+      'of simultaneous requests',
       429,
       { 'retry-after': '3600' },
       undefined,
       "GitHub's limit of requests is used up, and without a token it is low",
     ],
-  ])('is reported with its limit %s', async (_, status, headers, token, message) => {
-    const { mirror, asked } = await github((_, response) =>
+  ])('causes an error that explains its limit %s', async (_, status, headers, token, message) => {
+    const { mirror, requests } = await github((_, response) =>
       response.writeHead(status, headers).end('{"message":"API rate limit exceeded"}'),
     )
     expect(await refusal(releasesOf(mirror, { token, signal }))).toContain(message)
-    expect(asked).toHaveLength(1)
+    expect(requests).toHaveLength(1)
   })
 
-  test('is reported when it refuses the token or answers something else', async () => {
+  test('causes an error when it rejects the token or sends no list of releases', async () => {
     const refusing = await github((_, response) => response.writeHead(401).end())
     expect(await refusal(releasesOf(refusing.mirror, { token: 'ghs_x', signal }))).toContain(
       'HTTP 401: GitHub refuses the token',

@@ -9,7 +9,7 @@ test.each<[NodeJS.Platform, string, string]>([
   ['darwin', 'x64', 'istioctl-1.31.0-osx-amd64.tar.gz'],
   ['darwin', 'arm64', 'istioctl-1.31.0-osx-arm64.tar.gz'],
   ['win32', 'x64', 'istioctl-1.31.0-win-amd64.zip'],
-])('on %s (%s) the asset is %s', (platform, arch, asset) => {
+])('the asset for %s (%s) is %s', (platform, arch, asset) => {
   expect(istioctlTool.assetOf('1.31.0', platform, arch)).toBe(asset)
 })
 
@@ -17,7 +17,7 @@ test.each<[NodeJS.Platform, string]>([
   ['linux', 's390x'],
   ['win32', 'arm64'],
   ['freebsd', 'x64'],
-])('on %s (%s) there is no asset, and the error names the platforms that have one', (platform, arch) => {
+])('the error for %s (%s), which has no asset, names the supported platforms', (platform, arch) => {
   const asset = () => istioctlTool.assetOf('1.31.0', platform, arch)
   expect(asset).toThrow(ConfigError)
   expect(asset).toThrow(`no istioctl for ${platform} on ${arch}; run this job on linux, macOS or Windows`)
@@ -27,6 +27,6 @@ test.each<[NodeJS.Platform, string]>([
   ['linux', 'istioctl'],
   ['darwin', 'istioctl'],
   ['win32', 'istioctl.exe'],
-])('on %s the binary is called %s', (platform, name) => {
+])('the binary for %s is called %s', (platform, name) => {
   expect(istioctlTool.binary(platform)).toBe(name)
 })

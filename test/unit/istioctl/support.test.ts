@@ -39,17 +39,17 @@ test.each([
   ],
   ['1.32.0', 'v1.40.0', []],
   ['2.0.0', 'v1.40.0', []],
-])('warns about what is out of support for Istio %s on Kubernetes %s', (istio, server, warnings) => {
+])('support warns about the versions out of support for Istio %s on Kubernetes %s', (istio, server, warnings) => {
   expect(supportWarnings(istio, server)).toEqual(warnings)
 })
 
 test.each(['1.31.7', '1.31', '1.31.x', '>=1.30 <1.32', 'latest', '1.31.0-rc.1'])(
-  'the range of %s is known',
+  'the Kubernetes range of Istio %s is known',
   (version) => {
     expect(supportedKubernetes(version)).toEqual({ oldest: '1.32', newest: '1.36' })
   },
 )
 
-test('knows no range for a version newer than the table', () => {
+test('the Kubernetes range of a version newer than the table is unknown', () => {
   expect(supportedKubernetes('1.40.0')).toBeUndefined()
 })

@@ -85,18 +85,18 @@ test.each([
     'lots\nERROR: failed to create cluster: something new\nmore',
     /^cluster: `kind create cluster` failed: failed to create cluster: something new more$/,
   ],
-])('explains: %s', (output, words) => {
+])('explain names cause and remedy for: %s', (output, words) => {
   expect(explain('kind create cluster', output, 'shop')).toMatch(words)
 })
 
-test('takes a name for taken only when another job has it', () => {
+test('isTaken reports a name as taken only when another job uses it', () => {
   expect([
     isTaken('node(s) already exist for a cluster with the name "shop"'),
     isTaken('port is already allocated'),
   ]).toEqual([true, false])
 })
 
-test('finds a cause in the logs of the nodes that kind does not name', async () => {
+test('causeInLogs finds a cause in the logs of the nodes that the output of kind omits', async () => {
   const folder = tempFolder()
   mkdirSync(join(folder, 'shop-control-plane'))
   writeFileSync(join(folder, 'shop-control-plane', 'journal.log'), 'nothing here\n')

@@ -4,13 +4,13 @@ import { configOf, serve } from '../fixtures.ts'
 
 const signal = new AbortController().signal
 
-test('any answer for the exposed host shows that the gateway is reachable', async () => {
-  const { address, asked } = await serve((_, response) => response.writeHead(404).end())
+test('the gateway counts as reachable after any answer for the exposed host', async () => {
+  const { address, requests } = await serve((_, response) => response.writeHead(404).end())
   expect(await unreachableIngress(address.replace('http://', ''), '*.example.com', 1_000, signal)).toBeUndefined()
-  expect(asked[0]?.headers.host).toBe('any.example.com')
+  expect(requests[0]?.headers.host).toBe('any.example.com')
 })
 
-test('waits for a gateway that comes late, and reports the error of the connection when none comes', async () => {
+test('the check waits for a late gateway, and reports the connection error if none answers', async () => {
   let times = 0
   const { address } = await serve((_, response) => void (++times < 2 ? response.destroy() : response.end()))
   expect(await unreachableIngress(address.replace('http://', ''), 'a', 60_000, signal)).toBeUndefined()

@@ -4,7 +4,7 @@ import { ConfigError } from '../../../src/config/error.ts'
 import { gatewayValues, kindConfig, readConfigFile } from '../../../src/kind/layout.ts'
 import { configOf, fileWith } from '../fixtures.ts'
 
-test('maps the ingress ports to the control plane, on this machine only, and makes the other nodes workers', () => {
+test('the layout maps the ingress ports to the control plane, on this machine only, and makes the other nodes workers', () => {
   const mapped = (containerPort: number, hostPort: number) => ({
     containerPort,
     hostPort,
@@ -22,7 +22,7 @@ test('maps the ingress ports to the control plane, on this machine only, and mak
   })
 })
 
-test('makes the ingress gateway listen on the node ports', () => {
+test('the layout makes the ingress gateway listen on the node ports', () => {
   const gateway = 'values.gateways.istio-ingressgateway'
   expect(gatewayValues(undefined)).toEqual([])
   expect(gatewayValues(configOf('cluster: kind').cluster)).toEqual(
@@ -37,7 +37,7 @@ test('makes the ingress gateway listen on the node ports', () => {
 
 const header = 'kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\n'
 
-test('reads the name from a config file, and whether it chooses images', () => {
+test('a config file sets the name of the cluster, and may choose the images', () => {
   expect(readConfigFile(fileWith(header))).toEqual({ choosesImage: false })
   expect(
     readConfigFile(
@@ -51,12 +51,12 @@ test.each([
   ['a: [', /:1: is not valid YAML: a `\[` or `\{` is not closed/],
   ['kind: Cluster', /has apiVersion missing and kind "Cluster"/],
   [`${header}nodes:\n- role: worker\n`, /has no node with the role control-plane/],
-])('refuses the config file %j', (text, words) => {
+])('the config file %j is rejected', (text, words) => {
   expect(() => readConfigFile(fileWith(text))).toThrow(ConfigError)
   expect(() => readConfigFile(fileWith(text))).toThrow(words)
 })
 
-test('reports a config file that does not exist', () => {
+test('a config file that does not exist is reported', () => {
   expect(() => readConfigFile('nowhere/kind.yaml')).toThrow(
     'cluster.config: the file nowhere/kind.yaml cannot be read (ENOENT)',
   )

@@ -12,7 +12,7 @@ const node = (name: string, conditions: Conditions): Node => ({
 })
 const ready = { type: 'Ready', status: 'True' }
 
-test('names each node that is not ready, and what it lacks', () => {
+test('the check names each node that is not ready, with its missing condition', () => {
   const nodes = [
     node('a', [ready]),
     node('b', [
@@ -30,7 +30,7 @@ test('names each node that is not ready, and what it lacks', () => {
   expect(unreadyNodes([node('a', [ready])], 1)).toEqual([])
 })
 
-test('waits for the nodes, also while the API server does not answer yet', async () => {
+test('the check waits for the nodes, even while the API server does not answer yet', async () => {
   const answers = [
     () => Promise.reject(new Error('connection refused')),
     () => Promise.resolve([node('a', [])]),
@@ -40,7 +40,7 @@ test('waits for the nodes, also while the API server does not answer yet', async
   expect(await waitForNodes(cluster, 1, 60_000, new AbortController().signal)).toHaveLength(1)
 })
 
-test('fails with the reasons when the time is over', async () => {
+test('the check fails with the reasons after its timeout', async () => {
   const cluster = clusterWith({
     list: () =>
       Promise.resolve([
@@ -63,7 +63,7 @@ test.each([
     ['its nodes run Kubernetes 1.36.4, and 1.37.0 is asked for'],
   ],
   ['{ type: kind, ports: { http: 8080, https: 443 } }', ['port 8080 of this machine is asked for HTTP, and it has 80']],
-])('compares an existing cluster with %s', (cluster, wanted) => {
+])('an existing cluster is compared with %s', (cluster, wanted) => {
   expect(
     differences(configOf(`cluster: ${cluster}`).cluster!, [node('a', [ready])], {
       http: '127.0.0.1:80',

@@ -11,7 +11,7 @@ const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node
   spec,
   status: { allocatable: { cpu, memory } },
 })
-const bare = (name: string, cpu = '100m', memory = '128Mi'): Pod =>
+const withoutSidecar = (name: string, cpu = '100m', memory = '128Mi'): Pod =>
   pod({
     metadata: { name },
     spec: {
@@ -32,7 +32,7 @@ const facts = (more: Partial<CostFacts> = {}): CostFacts => ({
   hasControlPlane: false,
   autoscales: false,
   nodes: [node('4', '8Gi')],
-  pods: [bare('a'), bare('b')],
+  pods: [withoutSidecar('a'), withoutSidecar('b')],
   services: [service('a'), service('b')],
   ...more,
 })
@@ -54,47 +54,47 @@ test.each([
   expect(quantity(written)).toBeCloseTo(value, 6)
 })
 
-describe('the requests of a pod', () => {
-  const asks = (cpu: string) => ({ resources: { requests: { cpu, memory: '1Mi' } } })
+describe('the resource requests of a pod', () => {
+  const requesting = (cpu: string) => ({ resources: { requests: { cpu, memory: '1Mi' } } })
   test.each<[string, Partial<Pod['spec']>, number]>([
     [
-      'are those of its containers together',
+      'are the sum over its containers',
       {
         containers: [
-          { name: 'a', ...asks('100m') },
-          { name: 'b', ...asks('50m') },
+          { name: 'a', ...requesting('100m') },
+          { name: 'b', ...requesting('50m') },
         ],
         initContainers: [],
       },
       150,
     ],
     [
-      'with those of a native sidecar',
+      'include those of a native sidecar',
       {
-        containers: [{ name: 'a', ...asks('100m') }],
-        initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...asks('10m') }],
+        containers: [{ name: 'a', ...requesting('100m') }],
+        initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always', ...requesting('10m') }],
       },
       110,
     ],
     [
-      'or those of an init container that asks for more',
-      { containers: [{ name: 'a', ...asks('100m') }], initContainers: [{ name: 'i', ...asks('500m') }] },
+      'are those of an init container that requests more',
+      { containers: [{ name: 'a', ...requesting('100m') }], initContainers: [{ name: 'i', ...requesting('500m') }] },
       500,
     ],
     [
-      'beside the sidecar that was started before it',
+      'are those of an init container together with the sidecar that started before it',
       {
-        containers: [{ name: 'a', ...asks('100m') }],
+        containers: [{ name: 'a', ...requesting('100m') }],
         initContainers: [
-          { name: 'istio-proxy', restartPolicy: 'Always', ...asks('10m') },
-          { name: 'i', ...asks('500m') },
+          { name: 'istio-proxy', restartPolicy: 'Always', ...requesting('10m') },
+          { name: 'i', ...requesting('500m') },
         ],
       },
       510,
     ],
     [
-      'and the overhead of its runtime',
-      { containers: [{ name: 'a', ...asks('100m') }], initContainers: [], overhead: { cpu: '5m' } },
+      'include the overhead of its runtime',
+      { containers: [{ name: 'a', ...requesting('100m') }], initContainers: [], overhead: { cpu: '5m' } },
       105,
     ],
   ])('%s', (_, spec, cpuMilli) => {
@@ -103,7 +103,7 @@ describe('the requests of a pod', () => {
 })
 
 describe('the cost of a mesh', () => {
-  test('tells the requests of the profile and the sidecars, and what the nodes have free', () => {
+  test('is the requests of the profile and the sidecars, next to the free resources of the nodes', () => {
     expect(costOf(facts())).toEqual({
       text: 'Istio (profile default) requests 600m CPU and 2.1 GiB; 2 of 2 pods in shop would get a sidecar that requests 100m CPU and 128 MiB: 800m CPU and 2.4 GiB in total, of 3.8 CPU and 7.8 GiB free on the node',
       fits: true,
@@ -175,7 +175,7 @@ describe('the cost of a mesh', () => {
     ],
     [
       'leaves out pods in other namespaces',
-      { pods: [bare('a'), { ...bare('x'), metadata: { name: 'x', namespace: 'other' } }] },
+      { pods: [withoutSidecar('a'), { ...withoutSidecar('x'), metadata: { name: 'x', namespace: 'other' } }] },
       true,
       /1 of 1 pods in shop/,
     ],
@@ -184,7 +184,7 @@ describe('the cost of a mesh', () => {
       {
         profile: 'demo',
         nodes: [node('1', '2Gi')],
-        pods: [{ ...bare('a', '900m'), status: { phase: 'Succeeded' } }, bare('b')],
+        pods: [{ ...withoutSidecar('a', '900m'), status: { phase: 'Succeeded' } }, withoutSidecar('b')],
       },
       true,
       /of 900m CPU/,
@@ -203,8 +203,8 @@ describe('the cost of a mesh', () => {
 
   test.each<[string, object, object | undefined, boolean]>([
     ['does not fit without an autoscaler', {}, undefined, false],
-    ['may fit where the cluster autoscaler tells of itself', {}, {}, true],
-    ['may fit where the nodes are of Karpenter', { 'karpenter.sh/nodepool': 'default' }, undefined, true],
+    ['may fit with a cluster autoscaler, which publishes its status', {}, {}, true],
+    ['may fit with nodes of Karpenter', { 'karpenter.sh/nodepool': 'default' }, undefined, true],
   ])('%s', async (_, labels, status, fits) => {
     const small = node('300m', '1Gi')
     const cluster = clusterWith({
@@ -218,17 +218,17 @@ describe('the cost of a mesh', () => {
 
   test.each<[string, Partial<CostFacts>, RegExp]>([
     [
-      'one service',
+      'a single service',
       { services: [service('a')] },
       /^shop has 1 service and 2 pods: nothing in it calls another service/,
     ],
-    ['one pod', { pods: [bare('a')] }, /^shop has 2 services and 1 pod: /],
+    ['a single pod', { pods: [withoutSidecar('a')] }, /^shop has 2 services and 1 pod: /],
     [
-      'services without pods of their own',
+      'services without their own pods',
       { services: [service('a'), { ...service('x'), spec: { ports: [{ port: 80 }] } }] },
       /^shop has 1 service/,
     ],
-  ])('is doubtful for %s', (_, more, why) => {
+  ])('is doubtful, with the reason, for %s', (_, more, why) => {
     const cost = costOf(facts(more))
     expect(cost.worthIt).toBe('doubtful')
     expect(cost.why).toMatch(why)

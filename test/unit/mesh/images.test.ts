@@ -29,24 +29,24 @@ describe('the images of a control plane', () => {
       [{ name: 'a/cni:1' }, { name: 'a/pilot:1' }],
     ],
     [
-      'with when they are pulled',
+      'include their pull policies',
       deployment('Deployment', 'a/pilot:1', 'Never'),
       [{ name: 'a/pilot:1', policy: 'Never' }],
     ],
-    ['not those of what is only written in a template of theirs', deployment('Job', 'a/job:1'), []],
-    ['nor of a gateway that is injected', deployment('Deployment', 'auto'), []],
+    ['exclude those in a template inside a ConfigMap', deployment('Job', 'a/job:1'), []],
+    ['exclude the placeholder of an injected gateway', deployment('Deployment', 'auto'), []],
     [
-      'and those of the sidecars, as the injector puts them together',
+      'include the sidecar image that the injector composes',
       injector(proxy),
       [{ name: 'docker.io/istio/proxyv2:1.31.0' }],
     ],
     [
-      'with a variant, and when they are pulled',
+      'include the variant of the sidecar image and its pull policy',
       injector({ ...proxy, variant: 'distroless', imagePullPolicy: 'Never' }),
       [{ name: 'docker.io/istio/proxyv2:1.31.0-distroless', policy: 'Never' }],
     ],
     [
-      'or as a whole name of their own',
+      'include a sidecar image that is given as a full name',
       injector({ ...proxy, proxy: { image: 'mine.example/envoy:7' } }),
       [{ name: 'docker.io/istio/proxyv2:1.31.0' }, { name: 'mine.example/envoy:7' }],
     ],
@@ -55,8 +55,8 @@ describe('the images of a control plane', () => {
   })
 })
 
-/** Nodes of every kind of fullness, which one real node is not. */
-describe('which nodes lack an image that is never pulled', () => {
+/** Nodes with all combinations of images, which one real node does not have. */
+describe('the check for images that are never pulled', () => {
   const node = (name: string, images: string[], spec: Node['spec'] = {}): Node => ({
     apiVersion: 'v1',
     kind: 'Node',
@@ -74,21 +74,26 @@ describe('which nodes lack an image that is never pulled', () => {
 
   test.each<[string, Node[], string, { lacks: string[]; unknown: string[] }]>([
     ['none', [node('n1', ['docker.io/istio/pilot:1'])], 'docker.io/istio/pilot:1', { lacks: [], unknown: [] }],
-    ['none, by the short name', [node('n1', ['docker.io/istio/pilot:1'])], 'istio/pilot:1', { lacks: [], unknown: [] }],
     [
-      'none, by the shortest',
+      'finds the image on the node',
+      [node('n1', ['docker.io/istio/pilot:1'])],
+      'istio/pilot:1',
+      { lacks: [], unknown: [] },
+    ],
+    [
+      'finds the image under its short name',
       [node('n1', ['docker.io/library/busybox:latest'])],
       'busybox',
       { lacks: [], unknown: [] },
     ],
     [
-      'all that take pods and have another',
+      'reports every schedulable node that has only another image',
       [node('n1', ['docker.io/istio/pilot:2']), node('n2', []), node('n3', [], { unschedulable: true })],
       'docker.io/istio/pilot:1',
       { lacks: ['docker.io/istio/pilot:1 is not on n1, n2'], unknown: [] },
     ],
     [
-      'nobody knows of one with more images than it tells of',
+      'reports as unknown a node that lists only some of its images',
       [full('n1')],
       'localhost:5000/pilot:1',
       {
@@ -100,7 +105,7 @@ describe('which nodes lack an image that is never pulled', () => {
     expect(await of(nodes, image)).toEqual(result)
   })
 
-  test('is not asked of one that is pulled', async () => {
+  test('skips images that are pulled', async () => {
     expect(
       await missingImages(clusterWith({}), [{ name: 'a/b:1', policy: 'IfNotPresent' }, { name: 'a/c:1' }]),
     ).toEqual({

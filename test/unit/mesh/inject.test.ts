@@ -10,21 +10,21 @@ import {
 } from '../../../src/mesh/inject.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
-describe('the workloads that lack a sidecar', () => {
-  const bare = (app: string, more: Partial<Pod['metadata']> = {}) =>
+describe('the workloads without a sidecar', () => {
+  const withoutSidecar = (app: string, more: Partial<Pod['metadata']> = {}) =>
     pod({ metadata: { labels: { app }, ...more }, spec: { initContainers: [] } })
   const [a, b, c] = ['a', 'b', 'c'].map((name) => workload('Deployment', name)) as [Workload, Workload, Workload]
 
-  test('are those with a pod that should have one and has none, in the order given', () => {
-    const pods = [bare('a'), pod({ metadata: { labels: { app: 'b' } } }), bare('c')]
+  test('are those with a pod that should have one and does not, in the given order', () => {
+    const pods = [withoutSidecar('a'), pod({ metadata: { labels: { app: 'b' } } }), withoutSidecar('c')]
     expect(lackingSidecar([c, b, a], pods)).toEqual([c, a])
   })
 
-  test('one pod of several is enough', () => {
-    expect(lackingSidecar([a], [pod({ metadata: { labels: { app: 'a' } } }), bare('a')])).toEqual([a])
+  test('include one with a single such pod among several', () => {
+    expect(lackingSidecar([a], [pod({ metadata: { labels: { app: 'a' } } }), withoutSidecar('a')])).toEqual([a])
   })
 
-  test('or one of another revision than the one asked for; with none asked for, any is right', () => {
+  test('include those with a sidecar of another revision, if a revision is given', () => {
     const of = (app: string, revision: string) =>
       pod({ metadata: { labels: { app }, annotations: { 'sidecar.istio.io/status': JSON.stringify({ revision }) } } })
     const pods = [of('a', 'canary'), of('b', 'default'), pod({ metadata: { labels: { app: 'c' } } })]
@@ -32,7 +32,7 @@ describe('the workloads that lack a sidecar', () => {
     expect(lackingSidecar([a, b, c], pods)).toEqual([])
   })
 
-  test('are known by the labels of their template where the selector holds only expressions', () => {
+  test('are found by the labels of their template when the selector has only expressions', () => {
     const byExpression = (workload: Workload): Workload => ({
       ...workload,
       spec: {
@@ -41,21 +41,24 @@ describe('the workloads that lack a sidecar', () => {
       },
     })
     expect(
-      lackingSidecar([byExpression(a), byExpression(b)], [bare('b')]).map(({ metadata }) => metadata.name),
+      lackingSidecar([byExpression(a), byExpression(b)], [withoutSidecar('b')]).map(({ metadata }) => metadata.name),
     ).toEqual(['b'])
   })
 
   test.each<[string, Pod[]]>([
-    ['no pod', []],
-    ['only pods that are being deleted', [bare('a', { deletionTimestamp: '2026-01-01T00:00:00Z' })]],
-    ['only pods that opted out', [bare('a', { labels: { app: 'a', 'sidecar.istio.io/inject': 'false' } })]],
-  ])('are not those with %s', (_, pods) => {
+    ['without a pod', []],
+    ['with only pods that are being deleted', [withoutSidecar('a', { deletionTimestamp: '2026-01-01T00:00:00Z' })]],
+    [
+      'with only pods that opted out',
+      [withoutSidecar('a', { labels: { app: 'a', 'sidecar.istio.io/inject': 'false' } })],
+    ],
+  ])('exclude a workload %s', (_, pods) => {
     expect(lackingSidecar([a], pods)).toEqual([])
   })
 })
 
-// The next two need only know which objects are asked for and written, which a fake of the API server tells more plainly.
-describe('where a namespace is to point', () => {
+// The next tests check which objects are read and written. A fake API server shows that more clearly than a real one.
+describe('the plan to move a namespace', () => {
   const webhook = ([tag, revision]: [string, string]) => ({
     metadata: { name: tag, labels: { 'istio.io/tag': tag, 'istio.io/rev': revision } },
   })
@@ -77,49 +80,49 @@ describe('where a namespace is to point', () => {
     ]
   >([
     [
-      'nothing is asked of one without a label',
+      'adds the injection label to a namespace without labels',
       {},
       undefined,
       plain,
       { labels: enabled, before: { 'istio-injection': null }, revision: 'default' },
     ],
     [
-      'one that asks for sidecars is left',
+      'leaves a namespace with the injection label',
       enabled,
       undefined,
       plain,
       { before: {}, from: 'default', revision: 'default' },
     ],
     [
-      'one with a revision is left to it',
+      'leaves a namespace with a revision',
       { 'istio.io/rev': 'canary' },
       undefined,
       plain,
       { before: {}, from: 'canary', revision: 'canary' },
     ],
     [
-      'one with a tag is left to that',
+      'leaves a namespace with a tag',
       { 'istio.io/rev': 'prod' },
       undefined,
       [['prod', 'canary']],
       { before: {}, from: 'canary', revision: 'canary' },
     ],
     [
-      'one that says no is asked to',
+      'enables a namespace with injection disabled',
       { 'istio-injection': 'disabled' },
       undefined,
       plain,
       { labels: enabled, before: { 'istio-injection': 'disabled' }, revision: 'default' },
     ],
     [
-      'one that says no beside a revision too',
+      'enables a namespace with injection disabled beside a revision',
       { 'istio-injection': 'disabled', 'istio.io/rev': 'canary' },
       undefined,
       plain,
       { labels: enabled, before: { 'istio-injection': 'disabled' }, revision: 'default' },
     ],
     [
-      'to a revision: not both labels',
+      'to a revision removes the injection label',
       enabled,
       { revision: 'canary' },
       plain,
@@ -131,14 +134,14 @@ describe('where a namespace is to point', () => {
       },
     ],
     [
-      'to where it points already',
+      'to its current revision changes nothing',
       { 'istio.io/rev': 'canary' },
       { revision: 'canary' },
       plain,
       { before: { 'istio.io/rev': 'canary', 'istio-injection': null }, from: 'canary', revision: 'canary' },
     ],
     [
-      'to a revision by a tag that is new',
+      'to a revision through a new tag creates the tag',
       enabled,
       { revision: 'canary', tag: 'prod' },
       plain,
@@ -151,7 +154,7 @@ describe('where a namespace is to point', () => {
       },
     ],
     [
-      'to a revision by a tag that moves',
+      'to a revision through an existing tag moves the tag',
       { 'istio.io/rev': 'prod' },
       { revision: 'canary', tag: 'prod' },
       [['prod', 'old']],
@@ -163,7 +166,7 @@ describe('where a namespace is to point', () => {
       },
     ],
     [
-      'back to the one without a name',
+      'to the default revision restores the injection label',
       { 'istio.io/rev': 'canary' },
       { revision: 'default' },
       plain,
@@ -175,7 +178,7 @@ describe('where a namespace is to point', () => {
       },
     ],
     [
-      'back to it where the tag of all has moved',
+      'to the default revision moves the default tag back to it',
       enabled,
       { revision: 'default' },
       [['default', 'canary']],
@@ -187,21 +190,21 @@ describe('where a namespace is to point', () => {
       },
     ],
     [
-      'by a tag that may not be read: whose sidecars are right is not known',
+      'through a tag that the account may not read leaves the revisions unknown',
       { 'istio.io/rev': 'prod' },
       { revision: 'canary', tag: 'prod' },
       'forbidden',
       { before: { 'istio.io/rev': 'prod', 'istio-injection': null } },
     ],
     [
-      'with tags that may not be read, to what is not known',
+      'without a target leaves the revisions unknown when the account may not read the tags',
       { 'istio.io/rev': 'prod' },
       undefined,
       'forbidden',
       { before: {} },
     ],
     [
-      'with tags that may not be read, to a revision',
+      'to a revision leaves only the source unknown when the account may not read the tags',
       enabled,
       { revision: 'canary' },
       'forbidden',
@@ -215,7 +218,7 @@ describe('where a namespace is to point', () => {
     expect(await planNamespaceMove(clusterOf(labels, tags), 'shop', istio)).toEqual(move)
   })
 
-  test('is told as labels that come and go', () => {
+  test('is described by the labels that it adds and removes', () => {
     expect(
       describeLabels(
         { 'istio.io/rev': 'canary', 'istio-injection': null },
@@ -231,7 +234,7 @@ describe('where a namespace is to point', () => {
   })
 })
 
-describe('the workloads to look at', () => {
+describe('selectWorkloads', () => {
   const objects = [workload('Deployment', 'web'), workload('StatefulSet', 'db'), workload('DaemonSet', 'agent')]
   const cluster = clusterWith({
     get: (kind: string, _: string, name: string) =>
@@ -240,7 +243,7 @@ describe('the workloads to look at', () => {
   })
   const names = (found: Workload[]) => found.map(({ metadata }) => metadata.name)
 
-  test('are those named, in their order', async () => {
+  test('returns the named workloads in their order', async () => {
     expect(
       names(
         await selectWorkloads(cluster, 'shop', [
@@ -251,7 +254,7 @@ describe('the workloads to look at', () => {
     ).toEqual(['agent', 'web'])
   })
 
-  test('are all of the namespace, what keeps data first', async () => {
+  test('returns all workloads of the namespace, StatefulSets first', async () => {
     expect(names(await selectWorkloads(cluster, 'shop', 'all'))).toEqual(['db', 'web', 'agent'])
   })
 })

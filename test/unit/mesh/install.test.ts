@@ -14,8 +14,8 @@ const istio = (more: Partial<IstioConfig> = {}): IstioConfig => ({
 
 const hub = 'values.global.hub=docker.io/istio'
 
-describe('what is asked for', () => {
-  test('becomes arguments: files first, so that single values win over them', () => {
+describe('desiredMesh', () => {
+  test('passes files before single values, so that the values win', () => {
     const file = fileWith('spec: {}')
     expect(desiredMesh(istio({ overlays: [file], set: ['a=1', 'b=2'] })).args).toEqual([
       '-f',
@@ -31,11 +31,11 @@ describe('what is asked for', () => {
     ])
   })
 
-  test('keeps what an overlay says: its profile and its hub are not set over', () => {
+  test('does not override the profile and hub of an overlay', () => {
     const { profile: _, ...bare } = istio()
     const of = (text: string, more: Partial<IstioConfig> = {}) =>
       desiredMesh({ ...bare, overlays: [fileWith(text)], ...more })
-    const sets = (asked: { args: string[] }) => asked.args.slice(2).filter((each) => each !== '--set')
+    const sets = (mesh: { args: string[] }) => mesh.args.slice(2).filter((each) => each !== '--set')
     expect(of('spec: { profile: minimal }')).toMatchObject({ profile: 'minimal' })
     expect(sets(of('spec: { profile: minimal }'))).toEqual([hub])
     expect(sets(of('spec: { hub: registry.example }'))).toEqual([])
@@ -48,7 +48,7 @@ describe('what is asked for', () => {
     expect(of('spec: { profile: minimal }', { set: ['profile=demo'] }).profile).toBe('demo')
   })
 
-  test('names revision, pull policy and secrets, and what the cluster needs before what the user sets', () => {
+  test('passes revision, pull policy and pull secrets, and the values of the cluster before those of the user', () => {
     const { args } = desiredMesh(
       istio({ revision: 'canary', imagePullPolicy: 'Never', pullSecrets: ['a', 'b'], set: ['x=1'] }),
       ['y=2'],
@@ -68,19 +68,19 @@ describe('what is asked for', () => {
   })
 
   test.each<[string, Partial<IstioConfig>]>([
-    ['by its profile', { profile: 'ambient' }],
-    ['by the one for OpenShift', { profile: 'openshift-ambient' }],
-    ['by a value', { set: ['values.profile=ambient'] }],
-    ['by ztunnel', { overlays: ['spec: { components: { ztunnel: { enabled: true } } }'] }],
-    ["by an overlay's profile", { overlays: ['spec: { profile: ambient }'] }],
-  ])('is refused when it is ambient mode: %s', (_, { overlays, ...more }) => {
+    ['its profile', { profile: 'ambient' }],
+    ['the profile for OpenShift', { profile: 'openshift-ambient' }],
+    ['a value', { set: ['values.profile=ambient'] }],
+    ['ztunnel', { overlays: ['spec: { components: { ztunnel: { enabled: true } } }'] }],
+    ['the profile of an overlay', { overlays: ['spec: { profile: ambient }'] }],
+  ])('rejects ambient mode, given by %s', (_, { overlays, ...more }) => {
     const { profile: _demo, ...bare } = istio()
     expect(() =>
       desiredMesh({ ...bare, ...more, ...(overlays ? { overlays: overlays.map((text) => fileWith(text)) } : {}) }),
     ).toThrow(/asks for ambient mode, where pods have no sidecars/)
   })
 
-  test('is refused when a revision is hidden in an overlay, or an overlay is not YAML', () => {
+  test('rejects a revision inside an overlay, and an overlay that is not YAML', () => {
     expect(() => desiredMesh(istio({ overlays: [fileWith('spec: { revision: blue }')] }))).toThrow(
       'they set the revision blue; set it as `istio.revision`',
     )
@@ -92,13 +92,13 @@ describe('what is asked for', () => {
     )
   })
 
-  test('has the same fingerprint when asked for again, wherever its files lie', () => {
+  test('has the same fingerprint for the same config, wherever its files are', () => {
     const again = [1, 2].map(() => desiredMesh(istio({ overlays: [fileWith('spec: {}')], set: ['a=1'] })).fingerprint)
     expect(again[0]).toMatch(/^[0-9a-f]{64}$/)
     expect(again[0]).toBe(again[1])
   })
 
-  test('has another fingerprint when any part of it changes', () => {
+  test('has another fingerprint when any part of the mesh changes', () => {
     const file = (text: string) => ({ overlays: [fileWith(text)] })
     const variants = [
       {},
@@ -118,21 +118,24 @@ describe('what is asked for', () => {
     expect(new Set(fingerprints).size).toBe(variants.length)
   })
 
-  test('has the same fingerprint when only where it is downloaded from, how long it may take, or what becomes of older ones, changes', () => {
+  test('keeps its fingerprint when only the download source, the timeout or the handling of old control planes changes', () => {
     expect(
       desiredMesh(istio({ mirror: 'https://mirror.example', timeout: 1, removeOld: true, revision: 'default' }))
         .fingerprint,
     ).toBe(desiredMesh(istio()).fingerprint)
   })
 
-  test('names a file that is not there', () => {
+  test('names a file that does not exist', () => {
     const missing = () => desiredMesh(istio({ overlays: ['/no/such/istio.yaml'] }))
     expect(missing).toThrow(ConfigError)
     expect(missing).toThrow('istio.overlays: the file /no/such/istio.yaml cannot be read (ENOENT)')
   })
 })
 
-/** A cluster with an istiod of this image, and what was recorded beside it: a fake, for an istiod of any version is at hand. */
+/**
+ * A fake cluster with an istiod of this image and a record of its installation, because a test needs istiods of any
+ * version.
+ */
 function clusterOf(image: string | undefined, record?: Record<string, string>, availableReplicas = 1) {
   const state = { image, record, applied: [] as KubeObject[] }
   const cluster = clusterWith({
@@ -163,7 +166,7 @@ function clusterOf(image: string | undefined, record?: Record<string, string>, a
   return { state, cluster }
 }
 
-describe('the version installed', () => {
+describe('the installed version', () => {
   test.each<[string | undefined, string | undefined]>([
     ['docker.io/istio/pilot:1.31.0', '1.31.0'],
     ['docker.io/istio/pilot:1.31.0-distroless', '1.31.0'],
@@ -171,81 +174,86 @@ describe('the version installed', () => {
     ['localhost:5000/istio/pilot:1.30.2@sha256:0123', '1.30.2'],
     ['docker.io/istio/pilot:1.31.0-rc.1', '1.31.0-rc.1'],
     [undefined, undefined],
-  ])('of the image %s is %s', async (image, version) => {
+  ])('is, for the image %s, %s', async (image, version) => {
     expect((await listControlPlanes(clusterOf(image).cluster))[0]?.version).toBe(version)
   })
 })
 
-describe('the step from one version to another', () => {
-  const there = (...live: [revision: string, version: string][]): ControlPlane[] =>
+describe('checkUpgradeSteps', () => {
+  const controlPlanesWith = (...live: [revision: string, version: string][]): ControlPlane[] =>
     live.map(([revision, version]) => ({ revision, version, ready: true, createdAt: '' }))
-  const asked = (version: string, revision = 'default') => desiredMesh(istio({ version, revision }))
+  const desiredMeshOf = (version: string, revision = 'default') => desiredMesh(istio({ version, revision }))
 
   test.each<[string, ControlPlane[], ReturnType<typeof desiredMesh>, RegExp]>([
     [
       'two minor versions in place',
-      there(['default', '1.29.3']),
-      asked('1.31.0'),
+      controlPlanesWith(['default', '1.29.3']),
+      desiredMeshOf('1.31.0'),
       /control plane default runs 1\.29\.3, and in place only an upgrade to the next minor version is supported, not to 1\.31\.0; upgrade one minor version at a time, or install it beside/,
     ],
     [
-      'back in place',
-      there(['default', '1.31.0']),
-      asked('1.30.4'),
+      'an older minor version in place',
+      controlPlanesWith(['default', '1.31.0']),
+      desiredMeshOf('1.30.4'),
       /runs 1\.31\.0, and 1\.30\.4 is older; to go back, point the namespace to a control plane of the old version/,
     ],
     [
-      'three minor versions beside',
-      there(['default', '1.28.0']),
-      asked('1.31.0', 'canary'),
+      'three minor versions beside the old control plane',
+      controlPlanesWith(['default', '1.28.0']),
+      desiredMeshOf('1.31.0', 'canary'),
       /beside it only up to two minor versions away/,
     ],
     [
-      'far behind beside',
-      there(['default', '1.31.0']),
-      asked('1.28.0', 'canary'),
+      'three older minor versions beside the new control plane',
+      controlPlanesWith(['default', '1.31.0']),
+      desiredMeshOf('1.28.0', 'canary'),
       /beside it only up to two minor versions away/,
     ],
-  ])('is refused: %s', (_, live, wish, fault) => {
-    expect(() => checkUpgradeSteps(live, wish)).toThrow(ConfigError)
-    expect(() => checkUpgradeSteps(live, wish)).toThrow(fault)
+  ])('rejects %s', (_, live, desired, fault) => {
+    expect(() => checkUpgradeSteps(live, desired)).toThrow(ConfigError)
+    expect(() => checkUpgradeSteps(live, desired)).toThrow(fault)
   })
 
   test.each<[string, ControlPlane[], ReturnType<typeof desiredMesh>, string[]]>([
-    ['the first', [], asked('1.31.0'), []],
-    ['the next minor version in place', there(['default', '1.30.9']), asked('1.31.0'), []],
-    ['two minor versions beside', there(['default', '1.29.0']), asked('1.31.0', 'canary'), []],
+    ['the first control plane', [], desiredMeshOf('1.31.0'), []],
+    ['the next minor version in place', controlPlanesWith(['default', '1.30.9']), desiredMeshOf('1.31.0'), []],
     [
-      'the next one in place, beside one that is two back',
-      there(['old', '1.29.0'], ['canary', '1.30.0']),
-      asked('1.31.0', 'canary'),
+      'two minor versions beside the old control plane',
+      controlPlanesWith(['default', '1.29.0']),
+      desiredMeshOf('1.31.0', 'canary'),
       [],
     ],
     [
-      'an older patch in place, and told',
-      there(['default', '1.31.2']),
-      asked('1.31.0'),
+      'the next minor version in place, beside a control plane two versions older',
+      controlPlanesWith(['old', '1.29.0'], ['canary', '1.30.0']),
+      desiredMeshOf('1.31.0', 'canary'),
+      [],
+    ],
+    [
+      'an older patch in place, with a warning',
+      controlPlanesWith(['default', '1.31.2']),
+      desiredMeshOf('1.31.0'),
       ['the control plane default runs 1.31.2 and is replaced by the older 1.31.0'],
     ],
-    ['from a version of nobody knows what', there(['default', 'latest']), asked('1.31.0'), []],
-  ])('is allowed: %s', (_, live, wish, told) => {
-    expect(checkUpgradeSteps(live, wish)).toEqual(told)
+    ['an upgrade from an unknown version', controlPlanesWith(['default', 'latest']), desiredMeshOf('1.31.0'), []],
+  ])('accepts %s', (_, live, desired, warnings) => {
+    expect(checkUpgradeSteps(live, desired)).toEqual(warnings)
   })
 })
 
-describe('the mesh is brought about', () => {
-  const asked = desiredMesh(istio())
-  const asRecorded = { version: '1.31.0', fingerprint: asked.fingerprint }
+describe('ensureMesh', () => {
+  const desired = desiredMesh(istio())
+  const record = { version: '1.31.0', fingerprint: desired.fingerprint }
   const live = 'docker.io/istio/pilot:1.31.0'
 
   test.each<[string, ReturnType<typeof clusterOf>, string]>([
-    ['left alone when it is as asked', clusterOf(live, asRecorded), 'unchanged'],
-    ['installed where there is none', clusterOf(undefined), 'installed'],
-    ['installed where only the record is left', clusterOf(undefined, asRecorded), 'installed'],
-    ['changed when it is another version', clusterOf('docker.io/istio/pilot:1.30.0', asRecorded), 'changed'],
-    ['changed when it was asked for otherwise', clusterOf(live, { ...asRecorded, fingerprint: 'other' }), 'changed'],
-    ["changed when it is somebody else's", clusterOf(live), 'changed'],
-    ['changed when istiod is not available', clusterOf(live, asRecorded, 0), 'changed'],
+    ['leaves a mesh that is as configured', clusterOf(live, record), 'unchanged'],
+    ['installs a mesh if there is none', clusterOf(undefined), 'installed'],
+    ['installs a mesh if only its record is left', clusterOf(undefined, record), 'installed'],
+    ['changes a mesh of another version', clusterOf('docker.io/istio/pilot:1.30.0', record), 'changed'],
+    ['changes a mesh with another config', clusterOf(live, { ...record, fingerprint: 'other' }), 'changed'],
+    ['changes a mesh that somebody else installed', clusterOf(live), 'changed'],
+    ['changes a mesh whose istiod is not available', clusterOf(live, record, 0), 'changed'],
   ])('%s', async (_, { state, cluster }, action) => {
     const installs: string[][] = []
     const install = (args: string[]) => {
@@ -253,15 +261,15 @@ describe('the mesh is brought about', () => {
       state.image = live
       return Promise.resolve()
     }
-    expect(await ensureMesh(cluster, asked, install)).toEqual({ version: '1.31.0', action })
+    expect(await ensureMesh(cluster, desired, install)).toEqual({ version: '1.31.0', action })
     expect(installs).toEqual(action === 'unchanged' ? [] : [['--set', 'profile=demo', '--set', hub]])
     expect(state.applied).toEqual(
-      action === 'unchanged' ? [] : [expect.objectContaining({ kind: 'ConfigMap', data: asRecorded })],
+      action === 'unchanged' ? [] : [expect.objectContaining({ kind: 'ConfigMap', data: record })],
     )
   })
 
-  test('beside another revision, with a record of its own', async () => {
-    const { state, cluster } = clusterOf(live, asRecorded)
+  test('installs a second revision with its own record', async () => {
+    const { state, cluster } = clusterOf(live, record)
     const canary = desiredMesh(istio({ revision: 'canary' }))
     expect(await ensureMesh(cluster, canary, () => Promise.resolve())).toEqual({
       version: '1.31.0',
@@ -273,9 +281,9 @@ describe('the mesh is brought about', () => {
     ])
   })
 
-  test('a failed installation is not recorded, so that the next run tries again', async () => {
+  test('does not record a failed installation, so that the next run tries again', async () => {
     const { state, cluster } = clusterOf(undefined)
-    await expect(ensureMesh(cluster, asked, () => Promise.reject(new Error('no room')))).rejects.toThrow('no room')
+    await expect(ensureMesh(cluster, desired, () => Promise.reject(new Error('no room')))).rejects.toThrow('no room')
     expect(state.applied).toEqual([])
   })
 })

@@ -1,5 +1,5 @@
-// The stages inject and retire on a keeper: the order of the writes when a move fails, and what is older than what. That all
-// of it works on a real cluster is shown by test/e2e/revisions.test.ts.
+// The stages inject and retire on a fake cluster: the order of the writes when a move fails, and which control planes
+// are older. test/e2e/revisions.test.ts runs them on a real cluster.
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -13,50 +13,59 @@ import { inject } from '../../../src/stages/inject.ts'
 import { older } from '../../../src/stages/retire.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { configOf, pod, tempFolder, workload } from '../fixtures.ts'
-import { keeper } from '../policies/keeper.ts'
+import { recordingCluster } from '../policies/recording-cluster.ts'
 
 const status = (revision: string) => ({ 'sidecar.istio.io/status': JSON.stringify({ revision }) })
 
 describe('the revision of a sidecar', () => {
   test.each<[string, Pod, string | undefined]>([
     [
-      'is what the injector wrote',
+      'is in the status that the injector wrote',
       pod({ metadata: { annotations: { ...status('canary'), 'istio.io/rev': 'x' }, labels: { 'istio.io/rev': 'y' } } }),
       'canary',
     ],
     [
-      'or the annotation of an injector that wrote no status',
+      'is in the annotation of an injector that wrote no status',
       pod({ metadata: { annotations: { 'istio.io/rev': 'canary' } } }),
       'canary',
     ],
     [
-      'or one that says no revision in it',
+      'is in the annotation when the status has no revision',
       pod({ metadata: { annotations: { 'sidecar.istio.io/status': '{}', 'istio.io/rev': 'canary' } } }),
       'canary',
     ],
-    ['or the label of a gateway', pod({ metadata: { labels: { 'istio.io/rev': 'canary' } } }), 'canary'],
-    ['or is not known', pod({ metadata: { annotations: { 'sidecar.istio.io/status': 'odd' } } }), undefined],
+    ['is in the label of a gateway', pod({ metadata: { labels: { 'istio.io/rev': 'canary' } } }), 'canary'],
+    [
+      'is unknown without any of these',
+      pod({ metadata: { annotations: { 'sidecar.istio.io/status': 'odd' } } }),
+      undefined,
+    ],
   ])('%s', (_, each, revision) => {
     expect(sidecarRevision(each)).toBe(revision)
   })
 
   test.each<[string, Pod, string | undefined, boolean]>([
-    ['of another', pod({ metadata: { annotations: status('old') } }), 'canary', true],
-    ['of the same', pod({ metadata: { annotations: status('canary') } }), 'canary', false],
-    ['of nobody knows whose', pod(), 'canary', false],
-    ['where none is asked for', pod({ metadata: { annotations: status('old') } }), undefined, false],
+    ['differs if the status names another one', pod({ metadata: { annotations: status('old') } }), 'canary', true],
     [
-      'where there is no sidecar',
+      'does not differ if the status names the wanted one',
+      pod({ metadata: { annotations: status('canary') } }),
+      'canary',
+      false,
+    ],
+    ['does not differ if it is unknown', pod(), 'canary', false],
+    ['does not differ if no revision is wanted', pod({ metadata: { annotations: status('old') } }), undefined, false],
+    [
+      'does not differ if the pod has no sidecar',
       pod({ metadata: { annotations: status('old') }, spec: { initContainers: [] } }),
       'canary',
       false,
     ],
-  ])('is another or not: %s', (_, each, revision, other) => {
+  ])('%s', (_, each, revision, other) => {
     expect(isOfOtherRevision(each, revision)).toBe(other)
   })
 })
 
-test('ambient mode of a namespace is a fault', () => {
+test('ambient mode of a namespace is an error', () => {
   const namespace = (labels: Record<string, string>): KubeObject => ({
     apiVersion: 'v1',
     kind: 'Namespace',
@@ -68,7 +77,7 @@ test('ambient mode of a namespace is a fault', () => {
   expect(ambientFault(namespace({ 'istio.io/dataplane-mode': 'none' }))).toBeUndefined()
 })
 
-describe('older than a control plane', () => {
+describe('older', () => {
   const plane = (revision: string, createdAt: string): ControlPlane => ({
     revision,
     version: '1.31.0',
@@ -85,7 +94,7 @@ describe('older than a control plane', () => {
     ['canary', ['default']],
     ['default', []],
     ['other', []],
-  ])('%s is what was there before it: %j', (revision, names) => {
+  ])('returns for %s the control planes that are older: %j', (revision, names) => {
     expect(older(all, revision).map((each) => each.revision)).toEqual(names)
   })
 })
@@ -113,10 +122,10 @@ const podOf = (app: string, revision: string) =>
   pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
 
 /**
- * A cluster in which restarted pods get the sidecar that the namespace's labels name, unless that is `broken` for them: then
- * the rollout does not end. The writes are noted, istioctl's commands among them.
+ * A cluster in which restarted pods get the sidecar of the revision that the labels of the namespace name. The rollout
+ * of a workload does not complete if `broken` names it and the revision. All writes and calls of istioctl are recorded.
  */
-function world(
+function clusterWithWorkloads(
   yaml: string,
   labels: Record<string, string>,
   {
@@ -125,7 +134,7 @@ function world(
     onRestart,
   }: { broken?: [string, string]; signal?: AbortSignal; onRestart?: () => void } = {},
 ) {
-  const it = keeper([
+  const fake = recordingCluster([
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
     istiod('old'),
     istiod('canary'),
@@ -138,7 +147,7 @@ function world(
   writeFileSync(log, '')
   writeFileSync(path, `#!/bin/sh\necho "$@" >> ${log}\n`)
   chmodSync(path, 0o755)
-  const happened: string[] = []
+  const calls: string[] = []
   const commands = () => readFileSync(log, 'utf8').split('\n').filter(Boolean)
   const merge = (
     kind: Kind,
@@ -146,46 +155,46 @@ function world(
     name: string,
     body: { metadata?: { labels?: Record<string, string | null> } },
   ) => {
-    const object = it.kept.get(`${kind} ${namespace ?? ''}/${name}`) as Workload
+    const object = fake.stored.get(`${kind} ${namespace ?? ''}/${name}`) as Workload
     if (kind === 'Namespace') {
-      happened.push(`label ${JSON.stringify(body.metadata?.labels)}`)
+      calls.push(`label ${JSON.stringify(body.metadata?.labels)}`)
       object.metadata.labels = Object.fromEntries(
         Object.entries({ ...object.metadata.labels, ...body.metadata?.labels }).filter(([, value]) => value !== null),
       ) as Record<string, string>
       return Promise.resolve({})
     }
-    happened.push(`restart ${name}`)
+    calls.push(`restart ${name}`)
     const set =
       commands()
         .findLast((line) => line.startsWith('tag set prod'))
         ?.split(' ')[4] ?? 'old'
-    const names = it.kept.get('Namespace /shop')!.metadata.labels ?? {}
+    const names = fake.stored.get('Namespace /shop')!.metadata.labels ?? {}
     const revision =
       names['istio-injection'] === 'enabled' ? 'old' : names['istio.io/rev'] === 'prod' ? set : names['istio.io/rev']!
     const isBroken = broken?.[0] === name && broken[1] === revision
     object.status = { ...object.status, availableReplicas: isBroken ? 0 : 1 }
-    it.kept.set(`Pod shop/${name}-1`, podOf(name, revision))
+    fake.stored.set(`Pod shop/${name}-1`, podOf(name, revision))
     onRestart?.()
     return Promise.resolve({})
   }
   const recorder = createRecorder(emptyReport('shop', new Date(0), false))
-  const quiet = () => undefined
-  const running = {
+  const ignore = () => undefined
+  const context = {
     config: configOf(`namespace: shop\nworkloads: [deploy/a, deploy/b]\nverify: { timeout: 1ms }\n${yaml}`),
-    host: { signal, tempDir: tempFolder(), info: quiet, warning: quiet },
-    cluster: { ...it.cluster, merge, pod: () => Promise.resolve(stats), log: () => Promise.resolve('') },
+    host: { signal, tempDir: tempFolder(), info: ignore, warning: ignore },
+    cluster: { ...fake.cluster, merge, pod: () => Promise.resolve(stats), log: () => Promise.resolve('') },
     connection: { cliArgs: [] },
     stages: ['inject'],
     istioctl: { path, version: '1.31.0', cacheHit: true },
     recorder,
   } as unknown as StageContext
-  return { running, happened, commands, kept: it.kept, report: recorder.current }
+  return { context, calls, commands, stored: fake.stored, report: recorder.current }
 }
 
-describe('pods that are overdue', () => {
+describe('the check for outdated sidecars', () => {
   const of = (labels: Record<string, string>, pods: Pod[]) =>
     outdatedSidecars(
-      keeper([
+      recordingCluster([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
         tag('prod', 'canary'),
         ...pods,
@@ -194,16 +203,16 @@ describe('pods that are overdue', () => {
     )
   test.each<[string, Record<string, string>, Pod[], RegExp | undefined]>([
     [
-      'are told',
+      'lists the pods with sidecars of another control plane',
       { 'istio.io/rev': 'prod' },
       [podOf('a', 'old'), podOf('b', 'canary')],
       /points to the control plane canary, but these pods still have sidecars of another one: a-1 \(old\); restart/,
     ],
-    ['there are none', { 'istio.io/rev': 'prod' }, [podOf('b', 'canary')], undefined],
-    ['there are none where none need a sidecar', {}, [podOf('a', 'old')], undefined],
-  ])('%s', async (_, labels, pods, told) => {
+    ['reports nothing if there are none', { 'istio.io/rev': 'prod' }, [podOf('b', 'canary')], undefined],
+    ['reports nothing if no pod needs a sidecar', {}, [podOf('a', 'old')], undefined],
+  ])('%s', async (_, labels, pods, message) => {
     const found = await of(labels, pods)
-    if (told) expect(found).toMatch(told)
+    if (message) expect(found).toMatch(message)
     else expect(found).toBeUndefined()
   })
 })
@@ -211,32 +220,32 @@ describe('pods that are overdue', () => {
 const toCanary = 'label {"istio.io/rev":"canary","istio-injection":null}'
 const backToOld = 'label {"istio.io/rev":null,"istio-injection":"enabled"}'
 
-describe('a namespace that moves to another revision', () => {
-  test('is labelled first, then its workloads are restarted in their order', async () => {
-    const { running, happened } = world('istio: { revision: canary }', { 'istio-injection': 'enabled' })
-    expect(await inject(running)).toEqual({ changed: true })
-    expect(happened).toEqual([toCanary, 'restart a', 'restart b'])
-    happened.length = 0
-    expect(await inject(running)).toEqual({ changed: false })
-    expect(happened).toEqual([])
+describe('the stage inject', () => {
+  test('labels the namespace before it restarts the workloads in their order', async () => {
+    const { context, calls } = clusterWithWorkloads('istio: { revision: canary }', { 'istio-injection': 'enabled' })
+    expect(await inject(context)).toEqual({ changed: true })
+    expect(calls).toEqual([toCanary, 'restart a', 'restart b'])
+    calls.length = 0
+    expect(await inject(context)).toEqual({ changed: false })
+    expect(calls).toEqual([])
   })
 
-  test('goes back when a workload does not start, and what was restarted before with it', async () => {
-    const { running, happened, report } = world(
+  test('restores the labels when a workload does not start, and restarts again what it had restarted', async () => {
+    const { context, calls, report } = clusterWithWorkloads(
       'istio: { revision: canary }',
       { 'istio-injection': 'enabled' },
       { broken: ['b', 'canary'] },
     )
-    await expect(inject(running)).rejects.toThrow(
+    await expect(inject(context)).rejects.toThrow(
       /Deployment\/b was not ready within 0.001 s .*\nso the namespace shop points to the revision old again, and Deployment\/a, Deployment\/b were restarted with its sidecars/,
     )
-    expect(happened).toEqual([toCanary, 'restart a', 'restart b', backToOld, 'restart a', 'restart b'])
+    expect(calls).toEqual([toCanary, 'restart a', 'restart b', backToOld, 'restart a', 'restart b'])
     expect(report().restarted).toEqual(['Deployment/a', 'Deployment/b', 'Deployment/a', 'Deployment/b'])
   })
 
-  test('goes back when it is cancelled, without waiting', async () => {
+  test('restores the labels when the run is cancelled, without a wait', async () => {
     const controller = new AbortController()
-    const { running, happened } = world(
+    const { context, calls } = clusterWithWorkloads(
       'istio: { revision: canary }',
       { 'istio-injection': 'enabled' },
       {
@@ -245,47 +254,49 @@ describe('a namespace that moves to another revision', () => {
         onRestart: () => controller.abort(new Error('the run was cancelled')),
       },
     )
-    await expect(inject(running)).rejects.toThrow(
+    await expect(inject(context)).rejects.toThrow(
       /points to the revision old again, and Deployment\/a are being restarted/,
     )
-    expect(happened).toEqual([toCanary, 'restart a', backToOld, 'restart a'])
+    expect(calls).toEqual([toCanary, 'restart a', backToOld, 'restart a'])
   })
 
-  test('goes back with the tag, where it is the tag that moved', async () => {
-    const { running, happened, commands } = world(
+  test('restores the tag if it moved the tag', async () => {
+    const { context, calls, commands } = clusterWithWorkloads(
       'istio: { revision: canary, tag: prod }',
       { 'istio.io/rev': 'prod' },
       { broken: ['b', 'canary'] },
     )
-    await expect(inject(running)).rejects.toThrow('points to the revision old again')
-    expect(happened).toEqual(['restart a', 'restart b', 'restart a', 'restart b'])
+    await expect(inject(context)).rejects.toThrow('points to the revision old again')
+    expect(calls).toEqual(['restart a', 'restart b', 'restart a', 'restart b'])
     expect(commands()).toEqual([
       'tag set prod --revision canary --overwrite -y',
       'tag set prod --revision old --overwrite -y',
     ])
   })
 
-  test('does not leave a tag behind that was new', async () => {
-    const { running, commands } = world(
+  test('removes a tag that it created when a workload does not start', async () => {
+    const { context, commands } = clusterWithWorkloads(
       'istio: { revision: canary, tag: stage }',
       { 'istio-injection': 'enabled' },
       { broken: ['a', 'stage'] },
     )
-    await expect(inject(running)).rejects.toThrow('points to the revision old again')
+    await expect(inject(context)).rejects.toThrow('points to the revision old again')
     expect(commands()).toEqual(['tag set stage --revision canary --overwrite -y', 'tag remove stage -y'])
   })
 
-  test('goes nowhere when there is no such control plane', async () => {
-    const { running, happened } = world('istio: { revision: canari }', { 'istio-injection': 'enabled' })
-    await expect(inject(running)).rejects.toThrow(
+  test('changes nothing if the control plane does not exist', async () => {
+    const { context, calls } = clusterWithWorkloads('istio: { revision: canari }', { 'istio-injection': 'enabled' })
+    await expect(inject(context)).rejects.toThrow(
       'istio.revision: there is no control plane of the revision canari in the cluster (there are old, canary)',
     )
-    expect(happened).toEqual([])
+    expect(calls).toEqual([])
   })
 
-  test('in a dry run is told and not touched', async () => {
-    const { running, happened } = world('istio: { revision: canary }\ndryRun: true', { 'istio-injection': 'enabled' })
-    expect(await inject(running)).toEqual({ changed: true })
-    expect(happened).toEqual([])
+  test('reports the changes of a dry run and makes none', async () => {
+    const { context, calls } = clusterWithWorkloads('istio: { revision: canary }\ndryRun: true', {
+      'istio-injection': 'enabled',
+    })
+    expect(await inject(context)).toEqual({ changed: true })
+    expect(calls).toEqual([])
   })
 })

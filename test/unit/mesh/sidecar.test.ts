@@ -10,51 +10,55 @@ const classic = pod({
     containerStatuses: [container('app'), container('istio-proxy')],
   },
 })
-const bare = pod({
+const withoutSidecar = pod({
   spec: { containers: [{ name: 'app' }], initContainers: [] },
   status: { initContainerStatuses: [], containerStatuses: [container('app')] },
 })
 
-describe('the form of the sidecar', () => {
+describe('the type of a sidecar', () => {
   test.each<[string, Pod, string]>([
-    ['an init container that stays', pod(), 'native'],
-    ['a container beside the application', classic, 'classic'],
-    ['none', bare, 'none'],
+    ['is native for an init container that keeps running', pod(), 'native'],
+    ['is classic for a container beside the application', classic, 'classic'],
+    ['none', withoutSidecar, 'none'],
     [
-      'an init container of that name that ends is none',
+      'is none for an init container of that name that ends',
       pod({ spec: { initContainers: [{ name: 'istio-proxy' }] } }),
       'none',
     ],
-    ['istio-init alone is none', pod({ spec: { initContainers: [{ name: 'istio-init' }] } }), 'none'],
+    ['is none for istio-init alone', pod({ spec: { initContainers: [{ name: 'istio-init' }] } }), 'none'],
   ])('%s', (_, each, form) => {
     expect(sidecarForm(each)).toBe(form)
   })
 })
 
-describe('which pods need a sidecar', () => {
+describe('a pod needs a sidecar', () => {
   const inject = 'sidecar.istio.io/inject'
   test.each<[string, Pod, boolean]>([
-    ['one that runs', bare, true],
-    ['one that is pending', pod({ status: { phase: 'Pending' } }), true],
-    ['not one that is being deleted', pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } }), false],
-    ['not one that succeeded', pod({ status: { phase: 'Succeeded' } }), false],
-    ['not one that failed, such as an evicted one', pod({ status: { phase: 'Failed' } }), false],
-    ['not one of a Job', pod({ metadata: { ownerReferences: [{ kind: 'Job', name: 'migrate', uid: 'u' }] } }), false],
+    ['if it runs', withoutSidecar, true],
+    ['if it is pending', pod({ status: { phase: 'Pending' } }), true],
+    ['unless it is being deleted', pod({ metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } }), false],
+    ['unless it succeeded', pod({ status: { phase: 'Succeeded' } }), false],
+    ['unless it failed, like an evicted one', pod({ status: { phase: 'Failed' } }), false],
     [
-      'one of a ReplicaSet',
+      'unless a Job created it',
+      pod({ metadata: { ownerReferences: [{ kind: 'Job', name: 'migrate', uid: 'u' }] } }),
+      false,
+    ],
+    [
+      'if a ReplicaSet created it',
       pod({ metadata: { ownerReferences: [{ kind: 'ReplicaSet', name: 'backend-1', uid: 'u' }] } }),
       true,
     ],
-    ['not one on the network of the node', pod({ spec: { hostNetwork: true } }), false],
-    ['not one that opted out by label', pod({ metadata: { labels: { [inject]: 'false' } } }), false],
-    ['not one that opted out by annotation', pod({ metadata: { annotations: { [inject]: 'false' } } }), false],
+    ['unless it uses the network of the node', pod({ spec: { hostNetwork: true } }), false],
+    ['unless a label opts it out', pod({ metadata: { labels: { [inject]: 'false' } } }), false],
+    ['unless an annotation opts it out', pod({ metadata: { annotations: { [inject]: 'false' } } }), false],
     [
-      'one whose label says yes, over an annotation that says no',
+      'if a label opts it in and an annotation opts it out',
       pod({ metadata: { labels: { [inject]: 'true' }, annotations: { [inject]: 'false' } } }),
       true,
     ],
     [
-      'not one whose label says no, over an annotation that says yes',
+      'unless a label opts it out and an annotation opts it in',
       pod({ metadata: { labels: { [inject]: 'false' }, annotations: { [inject]: 'true' } } }),
       false,
     ],
@@ -63,13 +67,13 @@ describe('which pods need a sidecar', () => {
   })
 })
 
-describe('N/N', () => {
+describe('the ready containers of a pod', () => {
   test.each<[string, Pod, number, number]>([
-    ['a native sidecar counts, istio-init does not', pod(), 2, 2],
-    ['a classic sidecar counts', classic, 2, 2],
-    ['no sidecar', bare, 1, 1],
+    ['include a native sidecar but not istio-init', pod(), 2, 2],
+    ['include a classic sidecar', classic, 2, 2],
+    ['are those of the application without a sidecar', withoutSidecar, 1, 1],
     [
-      'the native sidecar is not ready',
+      'exclude a native sidecar that is not ready',
       pod({
         status: {
           initContainerStatuses: [container('istio-init'), container('istio-proxy', { ready: false })],
@@ -80,7 +84,7 @@ describe('N/N', () => {
       2,
     ],
     [
-      'the application is not ready',
+      'exclude an application that is not ready',
       pod({
         status: {
           containerStatuses: [container('app', { ready: false })],
@@ -91,7 +95,7 @@ describe('N/N', () => {
       2,
     ],
     [
-      'two application containers',
+      'include both containers of an application',
       pod({
         spec: { containers: [{ name: 'app' }, { name: 'agent' }] },
         status: {
@@ -102,28 +106,28 @@ describe('N/N', () => {
       3,
       3,
     ],
-    ['a pod that no node has taken yet', { ...pod(), status: { phase: 'Pending' } }, 0, 2],
+    ['are none before a node takes the pod', { ...pod(), status: { phase: 'Pending' } }, 0, 2],
   ])('%s', (_, each, ready, all) => {
     expect(readiness(each)).toEqual({ ready, all })
   })
 
-  test('init containers that end are not among those that last', () => {
+  test('exclude init containers that end', () => {
     expect(lastingStatuses(pod()).map(({ name }) => name)).toEqual(['istio-proxy', 'app'])
   })
 })
 
 test.each<[string, NonNullable<Pod['status']>['conditions'], boolean]>([
   [
-    'Ready is True',
+    'when Ready is True',
     [
       { type: 'PodScheduled', status: 'True' },
       { type: 'Ready', status: 'True' },
     ],
     true,
   ],
-  ['Ready is False', [{ type: 'Ready', status: 'False' }], false],
-  ['only its containers are ready', [{ type: 'ContainersReady', status: 'True' }], false],
-  ['nothing is said yet', [], false],
-])('a pod is ready or not: %s', (_, conditions, ready) => {
+  ['when Ready is False', [{ type: 'Ready', status: 'False' }], false],
+  ['when only its containers are ready', [{ type: 'ContainersReady', status: 'True' }], false],
+  ['when it has no conditions', [], false],
+])('the readiness of a pod is known %s', (_, conditions, ready) => {
   expect(isReady(pod({ status: { conditions: conditions! } }))).toBe(ready)
 })

@@ -7,7 +7,7 @@ const requests = (code: string, count: number) => `istio_requests_total{response
 const valuesOf = (before: string, after: string) => [...counterDeltas(read(before), read(after)).values()]
 
 describe('a reading', () => {
-  test('keeps only the two metrics, series by series', () => {
+  test('keeps only the two metrics, one entry per series', () => {
     const text = [
       '# TYPE istio_requests_total counter',
       'istio_requests_total{response_code="200"} 12',
@@ -25,7 +25,7 @@ describe('a reading', () => {
     ])
   })
 
-  test('has the metrics that the config names instead', () => {
+  test('has the metrics of the config instead of the default', () => {
     const text = 'my_total{a="b"} 1\nistio_requests_total{a="b"} 2'
     expect([...parse(text, { requests: 'my_total', duration: 'my_ms' }).values()]).toEqual([1])
   })
@@ -34,7 +34,7 @@ describe('a reading', () => {
     ['istio_requests_total{a="b"} 7 1700000000000', 7],
     ['istio_requests_total{a="b"} 1.5e3', 1_500],
     ['istio_requests_total{path="/a} 3"} 8', 8],
-  ])('of the line %s has the value %d', (line, value) => {
+  ])('parses the line %s as the value %d', (line, value) => {
     expect([...read(line).values()]).toEqual([value])
   })
 })
@@ -45,11 +45,11 @@ test.each<[string, Record<string, string>]>([
   ['m{a="back\\\\",b="2"}', { a: 'back\\\\', b: '2' }],
   ['m{a="",b="x,y={z}"}', { a: '', b: 'x,y={z}' }],
   ['m{}', {}],
-])('parses the labels of %s', (series, labels) => {
+])('the labels of %s are parsed', (series, labels) => {
   expect(labelsOf(series)).toEqual(labels)
 })
 
-test('writes a series so that its labels can be parsed again', () => {
+test('a written series has labels that can be parsed again', () => {
   const labels = { a: 'b', c: 'x,y={z}' }
   expect(seriesOf('m', labels)).toBe('m{a="b",c="x,y={z}"}')
   expect(labelsOf(seriesOf('m', labels))).toEqual(labels)
@@ -62,21 +62,21 @@ describe('the delta between two readings', () => {
     ])
   })
 
-  test('is the whole value of a series that is new', () => {
+  test('is the full value of a new series', () => {
     expect(valuesOf(requests('200', 100), requests('200', 100) + requests('500', 3))).toEqual([0, 3])
   })
 
-  test('is the whole value of a counter that went down', () => {
+  test('is the full value of a counter that decreased', () => {
     expect(valuesOf(requests('200', 100), requests('200', 30))).toEqual([30])
   })
 
-  test('is the whole value of every series of a restarted pod, also of those that passed their old value again', () => {
+  test('is the full value of every series of a restarted pod, even if it is above its old value again', () => {
     expect(valuesOf(requests('200', 100) + requests('503', 4), requests('200', 30) + requests('503', 9))).toEqual([
       30, 9,
     ])
   })
 
-  test('does not take a missing series for a restart, as Envoy may drop a series that is no longer used', () => {
+  test('does not treat a missing series as a restart, because Envoy may drop an unused series', () => {
     const [before, after] = [requests('200', 100) + requests('503', 4), requests('200', 130)]
     expect(hasRestarted(read(before), read(after))).toBe(false)
     expect(valuesOf(before, after)).toEqual([30])

@@ -7,7 +7,7 @@ import { messagesIn } from '../../../src/mesh/analysis-messages.ts'
 import { analyze, classify } from '../../../src/policies/analyze.ts'
 import type { Action, Planned } from '../../../src/policies/plan.ts'
 import { tempFolder } from '../fixtures.ts'
-import { policy, route, rule } from './keeper.ts'
+import { policy, route, rule } from './recording-cluster.ts'
 
 const signal = new AbortController().signal
 const error = {
@@ -32,32 +32,33 @@ test.each([
   ['', undefined],
   ['Error: no cluster', undefined],
   ['[{"code"', undefined],
-])('istioctl printed %j', (stdout, messages) => {
+])('the messages of istioctl are parsed from %j', (stdout, messages) => {
   expect(messagesIn(stdout)).toEqual(messages)
 })
 
-describe('of what istioctl found', () => {
-  const told = 'IST0101: VirtualService shop/backend: Referenced host+subset in destinationrule not found: "backend+v9"'
-  test('errors and warnings are told apart, each once, and infos left out', () => {
+describe('classify', () => {
+  const formatted =
+    'IST0101: VirtualService shop/backend: Referenced host+subset in destinationrule not found: "backend+v9"'
+  test('separates errors from warnings, lists each once and omits infos', () => {
     expect(classify([error, info, warning, error], [])).toEqual({
-      errors: [told],
+      errors: [formatted],
       warnings: ['IST0103: Pod shop/a: The pod is missing the Istio proxy.'],
     })
   })
-  test('the codes that the user does not want to hear are left out', () => {
-    expect(classify([error, warning], ['IST0103'])).toEqual({ errors: [told], warnings: [] })
+  test('omits the codes that the user suppresses', () => {
+    expect(classify([error, warning], ['IST0103'])).toEqual({ errors: [formatted], warnings: [] })
     expect(classify([error, warning], ['IST0101', 'IST0103'])).toEqual({ errors: [], warnings: [] })
   })
-  test('what is wrong with an object that goes is left out', () => {
+  test('omits errors of an object that the run deletes', () => {
     expect(classify([error, warning], [], [policy('VirtualService', 'backend', {})])).toEqual({
       errors: [],
       warnings: ['IST0103: Pod shop/a: The pod is missing the Istio proxy.'],
     })
     expect(
       classify([error], [], [policy('VirtualService', 'other', {}), policy('DestinationRule', 'backend', {})]).errors,
-    ).toEqual([told])
+    ).toEqual([formatted])
   })
-  test('a route whose gateway goes is an error', () => {
+  test('reports an error for a route whose gateway the run deletes', () => {
     const lost = (gateway: string) => ({
       code: 'IST0132',
       level: 'Warning',
@@ -70,8 +71,8 @@ describe('of what istioctl found', () => {
   })
 })
 
-describe('istioctl is run', () => {
-  /** A program that stands in for it, as what it prints is to be chosen: the real one is run by the e2e tests. */
+describe('analyze', () => {
+  /** A script that stands in for istioctl, so that a test chooses its output. The e2e tests run the real one. */
   function standIn(script: string): string {
     const file = join(tempFolder(), 'istioctl')
     writeFileSync(file, `#!/bin/sh\n${script}\n`)
@@ -89,10 +90,10 @@ describe('istioctl is run', () => {
 
   const planned = (action: Action, object: KubeObject): Planned => ({ action, object, diff: [] })
 
-  test('on the cluster with what is written and without what goes, and leaves no file behind', async () => {
+  test('passes the cluster and the planned objects without the deleted ones, and leaves no file behind', async () => {
     const tempDir = tempFolder()
-    const kept = join(tempFolder(), 'kept.yaml')
-    const echo = standIn(`cp "$2" ${kept}; shift 2; printf '[{"code":"X","level":"Error","message":"%s"}]' "$*"`)
+    const written = join(tempFolder(), 'kept.yaml')
+    const echo = standIn(`cp "$2" ${written}; shift 2; printf '[{"code":"X","level":"Error","message":"%s"}]' "$*"`)
     const sidecar = policy('Sidecar', 'default', { egress: [] }, { labels: { a: 'b' }, uid: 'u' })
     const { errors } = await analyze(
       [
@@ -106,7 +107,7 @@ describe('istioctl is run', () => {
     )
     expect(errors).toEqual(['X: --use-kube -n shop -o json --context kind'])
     expect(readdirSync(tempDir)).toEqual([])
-    expect(loadAll(readFileSync(kept, 'utf8'))).toEqual([
+    expect(loadAll(readFileSync(written, 'utf8'))).toEqual([
       route(['v1', 100]),
       rule('v1'),
       { ...policy('Sidecar', 'default', { workloadSelector: { labels: { 'mesh-canary.io/analyze': 'nobody' } } }) },
@@ -114,7 +115,7 @@ describe('istioctl is run', () => {
     ])
   })
 
-  test('and when it cannot analyze, its own words are told', async () => {
+  test('quotes istioctl when it cannot analyze', async () => {
     const tempDir = tempFolder()
     await expect(
       analyze([], options(standIn('echo "Error: the cluster does not answer" >&2; exit 1'), tempDir)),

@@ -1,4 +1,4 @@
-// Each policy's rendered objects, as files that a person can read beside the config that asks for them.
+// The objects of each policy as files, beside the config that they come from, so that a person can read them.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect, test } from 'vitest'
@@ -12,7 +12,7 @@ const names = readdirSync(folder)
   .map((file) => file.replace('.mesh.yaml', ''))
 const now = Date.parse('2026-11-23T12:00:00Z')
 
-test.each(names)('%s', (name) => {
+test.each(names)('compiling %s gives the objects of its golden file', (name) => {
   const file = join(folder, `${name}.yaml`)
   const { objects, warnings } = compile(configOf(readFileSync(join(folder, `${name}.mesh.yaml`), 'utf8')), {}, now)
   const rendered = [
@@ -24,7 +24,7 @@ test.each(names)('%s', (name) => {
   expect(rendered).toBe(readFileSync(file, 'utf8'))
 })
 
-test('every golden file has its config', () => {
+test('every golden file has a config', () => {
   expect(
     readdirSync(folder)
       .filter((file) => /^[a-z-]+\.yaml$/.test(file))

@@ -18,7 +18,7 @@ function compiled(yaml: string, live: Record<string, Weights> = {}) {
   }
 }
 
-/** The weights that the service's VirtualService states, by subset. */
+/** The weights in the VirtualService of the service, by subset. */
 function weightsIn(yaml: string, live?: Record<string, Weights>): Weights | undefined {
   const [object] = compiled(yaml, live).virtualServices
   return (
@@ -27,7 +27,7 @@ function weightsIn(yaml: string, live?: Record<string, Weights>): Weights | unde
   )
 }
 
-test('all policies of a service are one VirtualService and one DestinationRule', () => {
+test('all policies of a service become one VirtualService and one DestinationRule', () => {
   const all = compiled(`
 mtls: strict
 services:
@@ -86,7 +86,7 @@ services:
                 { destination: { ...destination, subset: 'v2' }, weight: 20 },
               ],
               timeout: '10s',
-              // Named outright: Istio's own list leaves a 503 out.
+              // The policy lists 503 itself, because the default list of Istio omits it.
               retries: {
                 attempts: 3,
                 perTryTimeout: '500ms',
@@ -100,87 +100,92 @@ services:
   })
 })
 
-describe('nothing is written that was not asked for', () => {
+describe('the compiler', () => {
   test.each<[string, string, number, number]>([
-    ['no policy at all', 'services: { backend: {} }', 0, 0],
-    ['only a timeout', 'services: { backend: { timeout: 1s } }', 0, 1],
-    ['only a circuit breaker', 'services: { backend: { circuitBreaker: { maxConnections: 1 } } }', 1, 0],
-    ['only subsets', 'services: { backend: { subsets: { v1: {} } } }', 1, 0],
-    ['two services', 'services: { a: { timeout: 1s }, b: { timeout: 1s } }', 0, 2],
-  ])('%s', (_, yaml, rules, services) => {
+    ['with no policy at all', 'services: { backend: {} }', 0, 0],
+    ['with only a timeout', 'services: { backend: { timeout: 1s } }', 0, 1],
+    ['with only a circuit breaker', 'services: { backend: { circuitBreaker: { maxConnections: 1 } } }', 1, 0],
+    ['with only subsets', 'services: { backend: { subsets: { v1: {} } } }', 1, 0],
+    ['with two services', 'services: { a: { timeout: 1s }, b: { timeout: 1s } }', 0, 2],
+  ])('writes only the objects that the config asks for, %s', (_, yaml, rules, services) => {
     const { destinationRules, virtualServices, peerAuthentication } = compiled(yaml)
     expect([destinationRules.length, virtualServices.length]).toEqual([rules, services])
     expect(peerAuthentication).toBeUndefined()
   })
 
-  test('a service without a split is routed whole, without weights', () => {
+  test('writes a route without weights for a service without a split', () => {
     expect(compiled('services: { backend: { timeout: 1s } }').virtualServices[0]!.spec.http).toEqual([
       { name: 'mesh-canary', route: [{ destination: { host } }], timeout: '1s' },
     ])
   })
 
-  test('a breaker that only limits connections ejects nobody', () => {
+  test('ejects no pod for a circuit breaker that only limits connections', () => {
     expect(
       compiled('services: { backend: { circuitBreaker: { maxConnections: 1 } } }').destinationRules[0]!.spec
         .trafficPolicy,
     ).toEqual({ connectionPool: { tcp: { maxConnections: 1 } } })
   })
 
-  test('retries of 0 turn them off, with nothing beside it', () => {
+  test('turns retries off for retries of 0, without further settings', () => {
     expect(
       compiled('services: { backend: { retries: { attempts: 0 } } }').virtualServices[0]!.spec.http![0]!['retries'],
     ).toEqual({ attempts: 0 })
   })
 })
 
-describe('weights', () => {
+describe('the compiled weights', () => {
   const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
   const split = `services: { backend: { ${subsets}, traffic: { v1: 80, v2: 20 } } }`
   const canary = 'canary: { service: backend }'
 
   test.each<[string, string, Record<string, Weights> | undefined, Weights | undefined]>([
-    ['those stated outright, over those in force', split, { backend: { v1: 1, v2: 99 } }, { v1: 80, v2: 20 }],
+    ['are the stated ones, whatever is in force', split, { backend: { v1: 1, v2: 99 } }, { v1: 80, v2: 20 }],
     [
-      'those in force, when none are stated',
+      'are those in force when the config states none',
       `services: { backend: { ${subsets} } }`,
       { backend: { v1: 30, v2: 70 } },
       { v1: 30, v2: 70 },
     ],
-    ['none, when none are stated and none in force', `services: { backend: { ${subsets} } }`, undefined, undefined],
     [
-      'those in force of another service do not count',
+      'are absent when the config states none and none are in force',
+      `services: { backend: { ${subsets} } }`,
+      undefined,
+      undefined,
+    ],
+    [
+      'ignore those in force of another service',
       `services: { backend: { ${subsets} } }`,
       { other: { v1: 30, v2: 70 } },
       undefined,
     ],
-    ['of a canary for the first time: all on stable', canary, undefined, { v1: 100, v2: 0 }],
-    ['of a canary for the first time, stated outright', `${canary}\n${split}`, undefined, { v1: 80, v2: 20 }],
+    ['send everything to stable for a first canary', canary, undefined, { v1: 100, v2: 0 }],
+    ['are the stated ones for a first canary', `${canary}\n${split}`, undefined, { v1: 80, v2: 20 }],
     [
-      'of a canary under way or promoted: those in force, whatever is stated',
+      'are those in force for a canary under way or promoted, whatever the config states',
       `${canary}\n${split}`,
       { backend: { v1: 0, v2: 100 } },
       { v1: 0, v2: 100 },
     ],
     [
-      'of a second canary, after the first was promoted: all on the new stable, the old one is gone',
+      'send everything to the new stable for a second canary after the first was promoted',
       'canary: { service: backend, stable: v2, canary: v3 }',
       { backend: { v1: 0, v2: 100 } },
       { v2: 100, v3: 0 },
     ],
     [
-      'of a canary for the first time, where the stable subset is routed to already',
+      'send everything to stable for a first canary when its route exists already',
       canary,
       { backend: { v1: 100 } },
       { v1: 100, v2: 0 },
     ],
     [
-      'of a canary for the first time, with all on stable outright',
+      'send everything to stable for a first canary when the config states that',
       `${canary}\nservices: { backend: { ${subsets}, traffic: { v1: 100 } } }`,
       undefined,
       { v1: 100, v2: 0 },
     ],
     [
-      'those in force of a subset that is not defined any more do not count',
+      'ignore those in force of a subset that is no longer defined',
       `services: { backend: { ${subsets} } }`,
       { backend: { v0: 0, v1: 30, v2: 70 } },
       { v1: 30, v2: 70 },
@@ -190,17 +195,17 @@ describe('weights', () => {
   })
 })
 
-describe("a canary's subsets", () => {
+describe('the subsets of a canary', () => {
   const subsetsOf = (yaml: string) => compiled(yaml).destinationRules[0]!.spec.subsets
 
-  test('that the service does not define are those of the label version', () => {
+  test('get the label `version` when the service does not define them', () => {
     expect(subsetsOf('canary: { service: backend, stable: blue, canary: green }')).toEqual([
       { name: 'blue', labels: { version: 'blue' } },
       { name: 'green', labels: { version: 'green' } },
     ])
   })
 
-  test('that the service defines are its own', () => {
+  test('keep the labels that the service defines', () => {
     expect(
       subsetsOf('canary: { service: backend }\nservices: { backend: { subsets: { v2: { track: next } } } }'),
     ).toEqual([

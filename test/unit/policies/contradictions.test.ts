@@ -6,22 +6,22 @@ import { desired } from '../../../src/policies/desired.ts'
 import type { LiveRoutes } from '../../../src/policies/live.ts'
 import { configLabel, ownerOf } from '../../../src/policies/prune.ts'
 import { configOf, fileWith, to, virtualService } from '../fixtures.ts'
-import { keeper, policy } from './keeper.ts'
+import { recordingCluster, policy } from './recording-cluster.ts'
 
 const nothingLive: LiveRoutes = { virtualServices: [], destinationRules: [] }
 const ours = { [managedByLabel]: 'mesh-canary' }
 const owner = ownerOf('mesh.yaml', 'shop')
 const mine = { ...ours, [configLabel]: owner.id }
-/** In a cluster that holds the live objects, and others. */
+/** The faults of a config in a cluster that holds the live objects and others. */
 const faultsOf = (yaml: string, live: LiveRoutes, by = owner, others: KubeObject[] = []) =>
   contradictions(
-    keeper([...live.virtualServices, ...live.destinationRules, ...others]).cluster,
+    recordingCluster([...live.virtualServices, ...live.destinationRules, ...others]).cluster,
     configOf(`namespace: shop\n${yaml}`),
     live,
     by,
   )
 
-describe('a version that holds traffic and that the config does not define', () => {
+describe('the check for versions that get traffic but are not defined', () => {
   const splitting = (...weights: [string, number][]): LiveRoutes => ({
     ...nothingLive,
     virtualServices: [
@@ -31,28 +31,33 @@ describe('a version that holds traffic and that the config does not define', () 
   const second = 'canary: { service: backend, stable: v2, canary: v3 }'
 
   test.each<[string, string, LiveRoutes, string[]]>([
-    ['is named', 'services: { backend: { subsets: { v2: {} } } }', splitting(['v1', 30], ['v2', 70]), ['v1 gets 30%']],
     [
-      'is named, each',
+      'reports the version',
+      'services: { backend: { subsets: { v2: {} } } }',
+      splitting(['v1', 30], ['v2', 70]),
+      ['v1 gets 30%'],
+    ],
+    [
+      'reports each of several versions',
       'services: { backend: { timeout: 1s } }',
       splitting(['v1', 30], ['v2', 70]),
       ['v1 gets 30%', 'v2 gets 70%'],
     ],
-    ['is named before a canary', second, splitting(['v1', 20], ['v2', 80]), ['v1 gets 20%']],
+    ['reports the version before a canary', second, splitting(['v1', 20], ['v2', 80]), ['v1 gets 20%']],
     [
-      'is named before a canary, also where traffic is stated',
+      'reports the version before a canary, even if the config states the traffic',
       `${second}\nservices: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }`,
       splitting(['v1', 20], ['v2', 80]),
       ['v1 gets 20%'],
     ],
     [
-      'is none where traffic is stated',
+      'reports nothing if the config states the traffic',
       'services: { backend: { subsets: { v2: {} }, traffic: { v2: 100 } } }',
       splitting(['v1', 30], ['v2', 70]),
       [],
     ],
-    ['is none without weight', second, splitting(['v1', 0], ['v2', 100]), []],
-    ['is none where nothing is split yet', second, nothingLive, []],
+    ['reports nothing for a version with weight 0', second, splitting(['v1', 0], ['v2', 100]), []],
+    ['reports nothing if there is no split yet', second, nothingLive, []],
   ])('%s', async (_, yaml, live, named) => {
     const faults = await faultsOf(yaml, live)
     expect(faults).toHaveLength(named.length)
@@ -64,10 +69,10 @@ describe('a version that holds traffic and that the config does not define', () 
   })
 })
 
-describe('a host for which the run writes an object, while another one stays', () => {
+describe('the check for another object with the same host', () => {
   const service = 'services: { backend: { timeout: 1s, subsets: { v1: {} } } }'
   const route = [{ route: [to('v1', 100)] }]
-  /** In a manifest of the user's own, under a name of its own. */
+  /** A manifest of the user, under a name of its own. */
   const manifest = () =>
     `policies: ${fileWith(`# the user's own
 apiVersion: networking.istio.io/v1
@@ -99,77 +104,77 @@ spec: { host: backend }
 
   test.each<[string, () => string, LiveRoutes, RegExp | undefined]>([
     [
-      "a stranger's VirtualService of another name",
+      'reports a VirtualService of somebody else with another name',
       () => service,
       services('theirs'),
       /^services\.backend: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which mesh-canary does not manage, and of two for one host the mesh follows the older; move its policies into `services\.backend` and delete it$/,
     ],
     [
-      "a stranger's of the same name, which can be handed over",
+      'reports a VirtualService of somebody else with the same name, which can be handed over',
       () => service,
       services('backend'),
       /VirtualService shop\/backend, which mesh-canary does not manage, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/,
     ],
     [
-      "a stranger's DestinationRule",
+      'reports a DestinationRule of somebody else',
       () => service,
       rules('theirs', 'backend.shop'),
       /^services\.backend: the host .* DestinationRule shop\/theirs, which mesh-canary does not manage/,
     ],
     [
-      "a stranger's, where only a manifest is for the host",
+      'reports a VirtualService of somebody else when only a manifest is for the host',
       manifest,
       services('theirs'),
       /^policies: .*mesh\.yaml:2: the host backend\.shop\.svc\.cluster\.local already has the VirtualService shop\/theirs, which mesh-canary does not manage, .*; move its policies into .*mesh\.yaml:2 and delete it$/,
     ],
     [
-      "a stranger's for one host of several",
+      'reports a VirtualService of somebody else for one of several hosts',
       manifest,
       services('theirs', {}, { hosts: ['x', 'other.shop.svc.cluster.local'] }),
       /^policies: .*mesh\.yaml:2: the host other\.shop\.svc\.cluster\.local already has/,
     ],
     [
-      "a stranger's DestinationRule, where only a manifest is for the host",
+      'reports a DestinationRule of somebody else when only a manifest is for the host',
       manifest,
       rules('theirs', 'backend'),
       /^policies: .*mesh\.yaml:7: the host .* DestinationRule shop\/theirs, which mesh-canary does not manage/,
     ],
     [
-      "another config's",
+      'reports the VirtualService of another config',
       manifest,
       services('theirs', other),
       /which another config of mesh-canary wrote \(mesh-canary\.io\/config=00000000\), .*; remove the host from one of the two, give both the same `name`, or delete that object$/,
     ],
     [
-      'one that was handed over under another name',
+      'reports a VirtualService that was handed over under another name',
       () => service,
       services('theirs', ours),
       /which was handed over, but under another name than the one this run writes, .* and delete it$/,
     ],
-    ['one that was handed over', () => service, services('backend', ours), undefined],
-    ['our own', () => service, services('backend', mine), undefined],
-    ['our own that goes with this run', () => service, services('before', mine), undefined],
-    ['one for another host', manifest, services('theirs', {}, { hosts: ['frontend'] }), undefined],
+    ['accepts a VirtualService that was handed over', () => service, services('backend', ours), undefined],
+    ['accepts our own VirtualService', () => service, services('backend', mine), undefined],
+    ['accepts our own VirtualService that this run deletes', () => service, services('before', mine), undefined],
+    ['accepts a VirtualService for another host', manifest, services('theirs', {}, { hosts: ['frontend'] }), undefined],
     [
-      'one at a gateway, where several come together',
+      'accepts a VirtualService for a gateway, where Istio merges several',
       () => service,
       services('theirs', {}, { gateways: ['istio-system/public'] }),
       undefined,
     ],
     [
-      'one at a gateway and in the mesh',
+      'reports a VirtualService for a gateway and the mesh',
       () => service,
       services('theirs', {}, { gateways: ['istio-system/public', 'mesh'] }),
       /which mesh-canary does not manage/,
     ],
     [
-      'a DestinationRule for some callers only',
+      'accepts a DestinationRule for some callers only',
       () => service,
       rules('theirs', 'backend', {}, { workloadSelector: { matchLabels: { app: 'x' } } }),
       undefined,
     ],
     [
-      'a VirtualService, where the run has only subsets',
+      'accepts a VirtualService when the run writes only subsets',
       () => 'services: { backend: { subsets: { v1: {} } } }',
       { ...services('theirs'), ...rules('backend', 'backend', mine) },
       undefined,
@@ -180,7 +185,7 @@ spec: { host: backend }
     if (sentence) expect(faults[0]).toMatch(sentence)
   })
 
-  test('what an earlier run without a name wrote is not pruned, and so is told', async () => {
+  test('reports an object that an earlier run without a name wrote, because no run prunes it', async () => {
     const nameless = ownerOf('inputs', 'shop')
     expect(await faultsOf(manifest(), services('before', { ...ours, [configLabel]: nameless.id }), nameless)).toEqual([
       expect.stringContaining('VirtualService shop/before, which an earlier run without a `name` wrote'),
@@ -188,7 +193,7 @@ spec: { host: backend }
   })
 })
 
-test("an object of one of our names that is somebody else's is told, whatever its kind", async () => {
+test('the check for names reports an object of any kind that somebody else owns under a planned name', async () => {
   expect(await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {})])).toEqual([
     expect.stringMatching(
       /^policies: PeerAuthentication shop\/default exists already, and mesh-canary does not manage it; .* to hand it over$/,
@@ -199,8 +204,8 @@ test("an object of one of our names that is somebody else's is told, whatever it
   ).toEqual([])
 })
 
-describe("the user's own manifests", () => {
-  test('are known to be faulty before anything is touched', async () => {
+describe('the manifests of the user', () => {
+  test('are checked before the run writes anything', async () => {
     expect(await faultsOf(`policies: ${fileWith('kind: Deployment\napiVersion: apps/v1')}`, nothingLive)).toEqual([
       expect.stringMatching(/^policies: .*mesh\.yaml:1: the kind Deployment/),
     ])
@@ -222,7 +227,7 @@ kind: VirtualService
 metadata: { name: backend }
 spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `{ destination: { host: backend, subset: ${subset} }, weight: ${weight} }`).join(', ')}] }] }`)
   const both = (file: string) => `services: { backend: { timeout: 5s } }\npolicies: ${file}`
-  /** What the run before has left. */
+  /** The objects that the previous run left. */
   const live: LiveRoutes = {
     ...nothingLive,
     virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], { labels: mine })],
@@ -244,7 +249,7 @@ spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `
       ],
     ],
   ] as [string, [string, number][]][])(
-    'state the split beside a service of the config: %s again, and a second run wants just that',
+    'may state %s split for a service of the config, and the plan has exactly these weights',
     async (_, weights) => {
       const yaml = both(split(...weights))
       expect(await faultsOf(yaml, live)).toEqual([])

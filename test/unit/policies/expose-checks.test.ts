@@ -1,4 +1,5 @@
-// A cluster that can only be read, faked: what of it may not be read, or is not served at all, differs from case to case.
+// A fake cluster that can only be read: each case decides which kinds the account may not read or the server does not
+// know.
 import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type KubeObject } from '../../../src/cluster/objects.ts'
@@ -34,10 +35,10 @@ const there = [
   labelled('Pod', 'ingressgateway'),
 ]
 
-/** `answers`: status of the lists and gets of a kind that do not succeed. */
+/** `answers`: the status with which lists and gets of a kind fail. */
 function faults(yaml: string, objects: KubeObject[] = there, answers: Record<string, number> = {}): Promise<string[]> {
   const config = configOf(`namespace: shop\n${yaml}`)
-  const asked = (kind: string, namespace: string | undefined) => {
+  const answerFor = (kind: string, namespace: string | undefined) => {
     const status = answers[kind] ?? answers[`${kind} ${namespace ?? '*'}`]
     if (status !== undefined) throw new ApiError(status, `HTTP ${status}`)
     return objects.filter(
@@ -46,8 +47,8 @@ function faults(yaml: string, objects: KubeObject[] = there, answers: Record<str
   }
   const cluster = clusterWith({
     get: async (kind: string, namespace: string, name: string) =>
-      Promise.resolve(asked(kind, namespace).find(({ metadata }) => metadata.name === name)),
-    list: async (kind: string, namespace?: string) => Promise.resolve(asked(kind, namespace)),
+      Promise.resolve(answerFor(kind, namespace).find(({ metadata }) => metadata.name === name)),
+    list: async (kind: string, namespace?: string) => Promise.resolve(answerFor(kind, namespace)),
   })
   return exposeFaults(cluster, config, stagesOf(config))
 }
@@ -58,31 +59,31 @@ const crdsMissing =
   'the cluster does not serve gateway.networking.k8s.io/v1, which an HTTPRoute needs; install the CRDs of the Gateway API (https://gateway-api.sigs.k8s.io), which istioctl does not install, or use `api: istio`'
 
 test.each<[string, string, KubeObject[] | undefined, Record<string, number>, string[]]>([
-  ['nothing', web(), undefined, {}, []],
-  ['no port, and one there is', 'expose: { web: {} }', undefined, {}, []],
+  ['a config without faults', web(), undefined, {}, []],
+  ['a missing port for a Service with one port', 'expose: { web: {} }', undefined, {}, []],
   [
-    'a Service that is not there',
+    'a Service that does not exist',
     'expose: { wep: {} }',
     undefined,
     {},
     ['expose.wep: the Service shop/wep does not exist; did you mean `web`?; deploy it first, or correct the name'],
   ],
   [
-    'a Service that is not there and has policies, which the preflight misses',
+    'a Service that does not exist but has policies, which the preflight reports',
     'expose: { wep: {} }\nservices: { wep: { timeout: 1s } }',
     undefined,
     {},
     [],
   ],
   [
-    'a port that the Service has not',
+    'a port that the Service does not have',
     'expose: { web: { port: 80 } }',
     undefined,
     {},
     ['expose.web.port: the Service shop/web has no port 80; it has 8080'],
   ],
   [
-    'no port, and several there are',
+    'a missing port for a Service with several ports',
     'expose: { two: {} }',
     undefined,
     {},
@@ -97,10 +98,16 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     {},
     ['expose.out: the Service shop/out has no port, so nothing can reach it; add one'],
   ],
-  ['no port here, but under services', 'expose: { two: {} }\nservices: { two: { port: 81 } }', undefined, {}, []],
+  [
+    'a port that is stated under services instead',
+    'expose: { two: {} }\nservices: { two: { port: 81 } }',
+    undefined,
+    {},
+    [],
+  ],
 
   [
-    'no gateway of the label',
+    'a gateway label that no Service has',
     web(', gateway: ingresgateway'),
     undefined,
     {},
@@ -109,7 +116,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     ],
   ],
   [
-    'a gateway that is istiod',
+    'a gateway label that selects istiod',
     web(', gateway: pilot'),
     [service('web', 8080), labelled('Pod', 'pilot')],
     {},
@@ -117,27 +124,33 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
       'expose.web.gateway: no pod and no Deployment of any namespace has the label istio=pilot; correct the name, or install a gateway: the profile `default` has one',
     ],
   ],
-  ['a gateway without a pod yet', web(), [service('web', 8080), labelled('Deployment', 'ingressgateway')], {}, []],
-  ['a gateway that comes with the profile', `${web()}\nistio: { profile: demo }`, [service('web', 8080)], {}, []],
+  ['a gateway without pods', web(), [service('web', 8080), labelled('Deployment', 'ingressgateway')], {}, []],
+  ['a gateway that the profile installs', `${web()}\nistio: { profile: demo }`, [service('web', 8080)], {}, []],
   [
-    'a gateway that does not come with the profile',
+    'a gateway that the profile does not install',
     `${web()}\nistio: { profile: minimal }`,
     [service('web', 8080)],
     {},
     ['expose.web.gateway: no pod and no Deployment'],
   ],
   [
-    'a gateway that may come with a value',
+    'a gateway that a value may install',
     `${web()}\nistio: { profile: minimal, set: gateways.enabled=true }`,
     [service('web', 8080)],
     {},
     [],
   ],
-  ['pods that may not be read', web(', gateway: x'), undefined, { 'Pod *': 403 }, []],
+  ['pods that the account may not read', web(', gateway: x'), undefined, { 'Pod *': 403 }, []],
 
-  ['a certificate', web(', tls: { secret: cert }'), [...there, secret('istio-system', 'tls.crt', 'tls.key')], {}, []],
   [
-    'a certificate that is nowhere',
+    'a certificate that exists',
+    web(', tls: { secret: cert }'),
+    [...there, secret('istio-system', 'tls.crt', 'tls.key')],
+    {},
+    [],
+  ],
+  [
+    'a certificate that does not exist',
     web(', tls: { secret: cert }'),
     undefined,
     {},
@@ -163,9 +176,15 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
       'expose.web.tls.secret: the Secret istio-system/cert has no tls.key; it has ca.crt, tls.crt; create it again: kubectl',
     ],
   ],
-  ['a certificate that may not be read', web(', tls: { secret: cert }'), undefined, { 'Secret istio-system': 403 }, []],
   [
-    'a certificate for a gateway that is yet to come',
+    'a certificate that the account may not read',
+    web(', tls: { secret: cert }'),
+    undefined,
+    { 'Secret istio-system': 403 },
+    [],
+  ],
+  [
+    'a certificate for a gateway that is not installed yet',
     `${web(', tls: { secret: cert }')}\nistio: {}`,
     [service('web', 8080)],
     {},
@@ -173,7 +192,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
   ],
 
   [
-    'no Gateway API',
+    'a cluster without the Gateway API',
     'expose: { web: { port: 8080, api: gateway-api, gateway: infra/edge }, two: { port: 80, api: gateway-api, gateway: infra/other } }',
     undefined,
     { 'Gateway.gateway.networking.k8s.io': 404, HTTPRoute: 404 },
@@ -186,9 +205,9 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     { HTTPRoute: 404 },
     [`expose.web.api: ${crdsMissing}`],
   ],
-  ['a Gateway', api('infra/edge'), [...there, edge('Same', 'All')], {}, []],
+  ['a Gateway that exists', api('infra/edge'), [...there, edge('Same', 'All')], {}, []],
   [
-    'a Gateway that is not there',
+    'a Gateway that does not exist',
     api('infra/egde'),
     [...there, edge('All')],
     {},
@@ -204,7 +223,7 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     ['expose.web.gateway: the Gateway shop/edge (gateway.networking.k8s.io) does not exist; create it first'],
   ],
   [
-    "a Gateway that takes its own namespace's routes only",
+    'a Gateway that accepts only routes of its own namespace',
     api('infra/edge'),
     [...there, edge('Same', undefined)],
     {},
@@ -212,7 +231,13 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
       'expose.web.gateway: the Gateway infra/edge (gateway.networking.k8s.io) takes routes of its own namespace only, and this one is in shop; give one of its listeners `allowedRoutes',
     ],
   ],
-  ['Gateways that may not be read', api('infra/edge'), undefined, { 'Gateway.gateway.networking.k8s.io': 403 }, []],
+  [
+    'Gateways that the account may not read',
+    api('infra/edge'),
+    undefined,
+    { 'Gateway.gateway.networking.k8s.io': 403 },
+    [],
+  ],
   [
     'an HTTPRoute without a port',
     'expose: { web: { api: gateway-api, gateway: infra/edge } }',
@@ -220,12 +245,12 @@ test.each<[string, string, KubeObject[] | undefined, Record<string, number>, str
     {},
     ['expose.web.port: it is not set, and an HTTPRoute needs it; set one of the ports of the Service shop/web: 8080'],
   ],
-])('%s', async (_, yaml, objects, answers, beginnings) => {
+])('the exposure check of %s reports exactly the expected faults', async (_, yaml, objects, answers, beginnings) => {
   const found = await faults(yaml, objects, answers)
   expect(found.map((fault, i) => fault.slice(0, beginnings[i]?.length))).toEqual(beginnings)
 })
 
-test("a Gateway of the user's own manifests comes first", async () => {
+test('the exposure check accepts a Gateway from the manifests of the user', async () => {
   const file = fileWith(
     'apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: { name: own }\nspec: { gatewayClassName: istio, listeners: [] }\n',
     'gateway.yaml',
@@ -234,6 +259,6 @@ test("a Gateway of the user's own manifests comes first", async () => {
   expect(await faults(api('owm', `\npolicies: ${file}`))).toHaveLength(1)
 })
 
-test('an answer other than "you may not" is no reason to go on', async () => {
+test('the exposure check fails on an error other than "forbidden"', async () => {
   await expect(faults(web(), there, { 'Deployment *': 500 })).rejects.toThrow('HTTP 500')
 })

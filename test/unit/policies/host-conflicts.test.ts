@@ -1,4 +1,4 @@
-// The lists of a cluster are faked, so that each right and each kind can be missing.
+// A fake cluster answers the lists, so that each right and each kind can be missing.
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
@@ -23,8 +23,13 @@ const inMesh = { parentRefs: [{ kind: 'Service', group: '', name: 'web', namespa
 
 type Lists = { routes?: KubeObject[] | number; own?: KubeObject[] | number; virtualServices?: KubeObject[] }
 
-/** `routes` everywhere, `own` in the namespace alone; a number is the status of a list that fails. */
-function claimed(objects: KubeObject[], { routes = [], own = [], virtualServices = [] }: Lists): Promise<string[]> {
+/**
+ * `routes`: the list in all namespaces. `own`: the list in our namespace. A number is the status of a list that fails.
+ */
+function conflictWarnings(
+  objects: KubeObject[],
+  { routes = [], own = [], virtualServices = [] }: Lists,
+): Promise<string[]> {
   const list = (kind: string, namespace?: string) => {
     const found = kind === 'VirtualService' ? virtualServices : namespace === undefined ? routes : own
     return typeof found === 'number' ? Promise.reject(new ApiError(found, '')) : Promise.resolve(found)
@@ -35,10 +40,10 @@ function claimed(objects: KubeObject[], { routes = [], own = [], virtualServices
 const exposed = virtualService('web-gateway', { hosts: ['shop.test', '*'], gateways: ['shop/web-gateway'] }, ours)
 const service = virtualService('web', { hosts: ['web.shop.svc.cluster.local'] }, ours)
 
-describe('a host of ours that has an HTTPRoute of somebody else', () => {
-  test('at a gateway', async () => {
+describe('the warning about an HTTPRoute of somebody else for our host', () => {
+  test('appears when both are for one gateway', async () => {
     expect(
-      await claimed([service, exposed], {
+      await conflictWarnings([service, exposed], {
         routes: [route('theirs', { ...atGateway, hostnames: ['a.test', 'shop.test'] })],
       }),
     ).toEqual([
@@ -46,28 +51,31 @@ describe('a host of ours that has an HTTPRoute of somebody else', () => {
     ])
   })
 
-  test('in the mesh', async () => {
-    expect(await claimed([service, exposed], { routes: [route('theirs', inMesh)] })).toEqual([
+  test('appears when both are for the mesh', async () => {
+    expect(await conflictWarnings([service, exposed], { routes: [route('theirs', inMesh)] })).toEqual([
       'policies: the HTTPRoute other/theirs, which mesh-canary does not manage, claims the host web.shop.svc.cluster.local of the VirtualService shop/web too: inside the mesh Istio follows the HTTPRoute, and the VirtualService has no effect; keep one of them',
     ])
   })
 
   test.each<[string, KubeObject]>([
-    ['another host', route('theirs', { ...atGateway, hostnames: ['a.test'] })],
-    ['no host of its own', route('theirs', atGateway)],
+    ['does not appear for an HTTPRoute with another host', route('theirs', { ...atGateway, hostnames: ['a.test'] })],
+    ['does not appear for an HTTPRoute without hosts', route('theirs', atGateway)],
     [
-      'the name of a service, but at a gateway',
+      'does not appear for an HTTPRoute with the name of a service but at a gateway',
       route('theirs', { ...atGateway, hostnames: ['web.shop.svc.cluster.local'] }),
     ],
-    ['our host, and is ours', route('ours', { ...atGateway, hostnames: ['shop.test'] }, ours)],
-  ])('not one that has %s', async (_, theirs) => {
-    expect(await claimed([service, exposed], { routes: [theirs] })).toEqual([])
+    [
+      'does not appear for our own HTTPRoute with our host',
+      route('ours', { ...atGateway, hostnames: ['shop.test'] }, ours),
+    ],
+  ])('%s', async (_, theirs) => {
+    expect(await conflictWarnings([service, exposed], { routes: [theirs] })).toEqual([])
   })
 })
 
-test("a host of our HTTPRoute that has somebody else's VirtualService", async () => {
+test('a VirtualService of somebody else with the host of our HTTPRoute causes a warning', async () => {
   const theirs = virtualService('theirs', { hosts: ['shop.test'], gateways: ['mesh', 'infra/edge'] })
-  const [warning, ...more] = await claimed([route('web', { ...atGateway, hostnames: ['shop.test'] }, ours)], {
+  const [warning, ...more] = await conflictWarnings([route('web', { ...atGateway, hostnames: ['shop.test'] }, ours)], {
     virtualServices: [theirs],
   })
   expect(warning).toContain(
@@ -76,41 +84,53 @@ test("a host of our HTTPRoute that has somebody else's VirtualService", async ()
   expect(more).toEqual([])
 })
 
-describe("a host of our VirtualService that has somebody else's in another namespace", () => {
+describe('the warning about a VirtualService in another namespace for our host', () => {
   const elsewhere = (spec: object, labels = {}) => ({
     ...virtualService('theirs', spec, labels),
     metadata: { name: 'theirs', namespace: 'platform', labels },
   })
   const host = 'web.shop.svc.cluster.local'
 
-  test('inside the mesh', async () => {
-    expect(await claimed([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] })).toEqual([
+  test('appears for one inside the mesh', async () => {
+    expect(
+      await conflictWarnings([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] }),
+    ).toEqual([
       `policies: the VirtualService platform/theirs, which mesh-canary does not manage, claims the host ${host} of the VirtualService shop/web too: inside the mesh Istio follows the older of the two; keep one of them`,
     ])
   })
-  test('that is shown to our namespace', async () =>
+  test('appears for one that is exported to our namespace', async () =>
     expect(
-      await claimed([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] }),
+      await conflictWarnings([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] }),
     ).toHaveLength(1))
 
   test.each<[string, KubeObject]>([
-    ['is kept to its own', elsewhere({ hosts: [host], exportTo: ['.'] })],
-    ['is for a gateway, where several come together', elsewhere({ hosts: [host, 'shop.test'], gateways: ['edge'] })],
-    ['means a service of its own by the short name', elsewhere({ hosts: ['web'] })],
-    ['is ours', elsewhere({ hosts: [host] }, ours)],
-    ['is in our namespace, which the preflight refuses', virtualService('theirs', { hosts: [host] })],
-  ])('but not one that %s', async (_, theirs) => {
-    expect(await claimed([service, exposed], { virtualServices: [theirs] })).toEqual([])
+    [
+      'does not appear for one that is exported only to its own namespace',
+      elsewhere({ hosts: [host], exportTo: ['.'] }),
+    ],
+    [
+      'does not appear for one at a gateway, where Istio merges several',
+      elsewhere({ hosts: [host, 'shop.test'], gateways: ['edge'] }),
+    ],
+    ['does not appear for one whose short host names a service of its own namespace', elsewhere({ hosts: ['web'] })],
+    ['does not appear for our own', elsewhere({ hosts: [host] }, ours)],
+    [
+      'does not appear for one in our namespace, which the preflight refuses',
+      virtualService('theirs', { hosts: [host] }),
+    ],
+  ])('%s', async (_, theirs) => {
+    expect(await conflictWarnings([service, exposed], { virtualServices: [theirs] })).toEqual([])
   })
 })
 
-describe('what cannot be listed', () => {
+describe('a list that fails', () => {
   const theirs = route('theirs', { ...atGateway, hostnames: ['shop.test'] })
-  test('everywhere is listed in the namespace', async () =>
-    expect(await claimed([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
-  test('at all is left alone', async () => expect(await claimed([exposed], { routes: 403, own: 403 })).toEqual([]))
-  test('because the cluster has no Gateway API is not there', async () =>
-    expect(await claimed([exposed], { routes: 404, own: [theirs] })).toEqual([]))
+  test('in all namespaces is repeated in our namespace', async () =>
+    expect(await conflictWarnings([exposed], { routes: 403, own: [theirs] })).toHaveLength(1))
+  test('in our namespace too causes no warning', async () =>
+    expect(await conflictWarnings([exposed], { routes: 403, own: 403 })).toEqual([]))
+  test('because the cluster has no Gateway API counts as empty', async () =>
+    expect(await conflictWarnings([exposed], { routes: 404, own: [theirs] })).toEqual([]))
   test('for another reason is an error', async () =>
-    expect(claimed([exposed], { routes: 500 })).rejects.toBeInstanceOf(ApiError))
+    expect(conflictWarnings([exposed], { routes: 500 })).rejects.toBeInstanceOf(ApiError))
 })

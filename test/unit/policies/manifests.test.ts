@@ -19,7 +19,7 @@ const virtualService = (spec: string) =>
   `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: v }\nspec: ${spec}\n`
 const read = (text: string) => readManifests(['*.yaml'], 'shop', folderWith({ 'a.yaml': text }))
 
-test('every document of every file that a pattern takes, once, with its place', () => {
+test('readManifests reads every document of every matching file once, with its file and line', () => {
   const folder = folderWith({
     'mesh/b.yaml': sidecar('b'),
     'mesh/deep/a.yaml': `# first\n${sidecar('a1')}---\n# nothing here\n---\n${sidecar('a2')}`,
@@ -34,14 +34,14 @@ test('every document of every file that a pattern takes, once, with its place', 
   ])
 })
 
-test('the namespace is that of the config where the document names none', () => {
+test('readManifests uses the namespace of the config when a document names none', () => {
   const text = [sidecar('a'), sidecar('b', '  namespace: shop\n'), sidecar('c', '  namespace: istio-system\n')].join(
     '---\n',
   )
   expect(read(text).map(({ object }) => object.metadata.namespace)).toEqual(['shop', 'shop', 'istio-system'])
 })
 
-test('an exported object is taken as what the user meant, in the version that is asked for', () => {
+test('readManifests removes server fields from an exported object and converts it to the version that we write', () => {
   const text = `
 apiVersion: networking.istio.io/v1beta1
 kind: Gateway
@@ -65,31 +65,31 @@ status: { conditions: [] }
   })
 })
 
-test("a Gateway of the Gateway API is not taken for Istio's", () => {
+test('readManifests distinguishes a Gateway of the Gateway API from one of Istio', () => {
   expect(
     read('apiVersion: gateway.networking.k8s.io/v1beta1\nkind: Gateway\nmetadata: { name: g }')[0]!.object.apiVersion,
   ).toBe('gateway.networking.k8s.io/v1')
 })
 
-describe('a fault is told with its place and its remedy', () => {
+describe('readManifests reports file, line and remedy for', () => {
   test.each([
     [
-      'no kind',
+      'a document without a kind',
       `${sidecar('a')}---\napiVersion: v1\nmetadata: { name: b }\n`,
       'policies: a.yaml:6: the document has no `kind`',
     ],
     [
-      'no apiVersion',
+      'a document without an apiVersion',
       'kind: Sidecar\nmetadata: { name: b }\n',
       'policies: a.yaml:1: the Sidecar has no `apiVersion`; add it',
     ],
     [
-      'no name',
+      'a document without a name',
       'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  labels: {}\n',
       'policies: a.yaml:4: the Sidecar has no `metadata.name`',
     ],
     [
-      'no metadata',
+      'a document without metadata',
       'apiVersion: networking.istio.io/v1\nkind: Sidecar\n',
       'policies: a.yaml:1: the Sidecar has no `metadata.name`',
     ],
@@ -109,30 +109,34 @@ describe('a fault is told with its place and its remedy', () => {
       'policies: a.yaml:2: the kind VirtalService (networking.istio.io/v1) is unknown; did you mean `VirtualService`?',
     ],
     [
-      'the wrong group',
+      'the wrong API group',
       'apiVersion: networking.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: b }\n',
       'policies: a.yaml:2: the kind PeerAuthentication does not belong to networking.istio.io/v1; write `apiVersion: security.istio.io/v1`',
     ],
     [
-      'a namespace of others',
+      'a namespace other than that of the config',
       sidecar('a', '  namespace: other\n'),
       'policies: a.yaml:5: the Sidecar a is for the namespace other, but a run writes only to its own namespace (shop) and to istio-system',
     ],
-    ['a list in place of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
+    ['a list instead of an object', '- a\n- b\n', 'policies: a.yaml:1: the document is not an object'],
     ['malformed YAML', `${sidecar('a')}---\nkind: {a\n`, 'policies: a.yaml:7: this is not valid YAML: '],
     [
-      'a text that YAML takes for an alias',
+      'text that YAML reads as an alias',
       `${sidecar('a')}---\nspec: { hosts: [*.test] }\n`,
       'policies: a.yaml:6: this is not valid YAML: a value that begins with `*` refers to an anchor that is not in this document; quote it',
     ],
     [
-      'a VirtualService that says nothing',
+      'a VirtualService with an empty spec',
       virtualService(''),
       'policies: a.yaml:4: the VirtualService v: spec: expected a map of keys',
     ],
-    ['a spec of text', sidecar('a', 'spec: x\n'), 'policies: a.yaml:5: the Sidecar a: spec: expected a map of keys'],
     [
-      'routes that are no list',
+      'a spec that is a string',
+      sidecar('a', 'spec: x\n'),
+      'policies: a.yaml:5: the Sidecar a: spec: expected a map of keys',
+    ],
+    [
+      'routes that are not a list',
       virtualService('{ http: { route: [] } }'),
       'policies: a.yaml:4: the VirtualService v: spec.http: expected a list',
     ],
@@ -162,7 +166,7 @@ describe('a fault is told with its place and its remedy', () => {
       'the HTTPRoute r: spec: expected a map of keys',
     ],
     [
-      'a key twice',
+      'a duplicate key',
       'kind: Sidecar\nkind: Sidecar\n',
       'policies: a.yaml:2: this is not valid YAML: map keys must be unique; this key is already in the map',
     ],
@@ -170,14 +174,14 @@ describe('a fault is told with its place and its remedy', () => {
     expect(() => read(text)).toThrow(fault)
   })
 
-  // There is no file that root may not read; this one's first page belongs to nobody.
-  test.runIf(process.platform === 'linux')('one that cannot be read', () => {
+  // Root may read every file, but reading the first page of this one fails.
+  test.runIf(process.platform === 'linux')('a file that cannot be read', () => {
     expect(() => readManifests(['/proc/self/mem'], 'shop')).toThrow(
       /^policies: \/proc\/self\/mem cannot be read \(EIO\); check the path/,
     )
   })
 
-  test('all of them at once', () => {
+  test('all faults at once', () => {
     const folder = folderWith({ 'a.yaml': 'kind: Sidecar\n---\nkind: Pod\napiVersion: v1\n' })
     expect(() => readManifests(['*.yaml', 'mesh/*.yml'], 'shop', folder)).toThrow(
       /^policies: mesh\/\*\.yml matches no file; check the pattern.*\npolicies: a\.yaml:1: .*\npolicies: a\.yaml:3: .*$/,

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readManifests, type Sourced } from '../../../src/policies/manifests.ts'
 import { merge } from '../../../src/policies/merge.ts'
-import { policy, subsets, type Policy } from './keeper.ts'
+import { policy, subsets, type Policy } from './recording-cluster.ts'
 
 const from = (source: string, object: Policy): Sourced => ({ object, source })
 const to = (subset?: string, weight?: number, host = 'backend') => ({
@@ -19,7 +19,7 @@ const retries = { attempts: 3, perTryTimeout: '2s' }
 const split = [to('v1', 80), to('v2', 20)]
 const plain = [to()]
 
-test("the seed's documents keep both the retries and the split, and what was merged is said", () => {
+test('merging keeps both the retries and the split of the example documents and reports the merge', () => {
   const { objects, notes } = merge(readManifests(['seed.yaml'], 'shop', join(import.meta.dirname, '../../fixtures')))
   expect(objects.map(({ kind }) => kind)).toEqual(['PeerAuthentication', 'VirtualService', 'DestinationRule'])
   expect((objects[1] as Policy).spec).toEqual({ hosts: ['backend'], http: [{ route: split, retries }] })
@@ -30,7 +30,7 @@ test("the seed's documents keep both the retries and the split, and what was mer
   ])
 })
 
-test('what is alone stays as it is', () => {
+test('merging leaves a single object unchanged', () => {
   const objects = [
     routes({ route: plain }, { route: split }),
     policy('DestinationRule', 'backend', { host: 'backend' }),
@@ -39,24 +39,24 @@ test('what is alone stays as it is', () => {
   expect(merge(objects.map((object) => from('a', object)))).toEqual({ objects, notes: [] })
 })
 
-describe('routes', () => {
+describe('merging routes', () => {
   const matched = (header: string, ...more: object[]) =>
     Object.assign({ match: [{ headers: { [header]: { exact: '1' } } }] }, ...more) as object
 
-  test('the default ones become one, whichever comes first', () => {
+  test('joins default routes into one, whichever comes first', () => {
     expect(httpOf(routes({ route: split }), routes({ route: plain, retries }))).toEqual([{ route: split, retries }])
     expect(httpOf(routes({ route: plain, retries }), routes({ route: split, timeout: '5s' }))).toEqual([
       { route: split, retries, timeout: '5s' },
     ])
   })
 
-  test('parts of one field come together', () => {
+  test('joins the parts of one field', () => {
     expect(
       httpOf(routes({ route: plain, retries }), routes({ route: plain, retries: { retryOn: '5xx', attempts: 3 } })),
     ).toEqual([{ route: plain, retries: { ...retries, retryOn: '5xx' } }])
   })
 
-  test('matched ones keep their order, before the default', () => {
+  test('keeps the order of routes with a match and puts the default route last', () => {
     const http = httpOf(
       routes(matched('a', { route: [to('v1')] }), { route: plain }),
       routes(matched('b', { route: [to('v2')] }), matched('c', { route: [to('v1')] }), { route: plain, retries }),
@@ -69,19 +69,19 @@ describe('routes', () => {
     ])
   })
 
-  test('of the same match become one', () => {
+  test('joins routes with the same match', () => {
     expect(
       httpOf(routes(matched('a', { route: [to('v1')] })), routes(matched('a', { route: [to('v1')], timeout: '1s' }))),
     ).toEqual([matched('a', { route: [to('v1')], timeout: '1s' })])
   })
 
-  test('with an empty list of matches are default ones', () => {
+  test('treats a route with an empty list of matches as a default route', () => {
     expect(httpOf(routes({ match: [], route: split }), routes({ route: plain, retries }))).toEqual([
       { match: [], route: split, retries },
     ])
   })
 
-  test('the same destination may be written short or in full', () => {
+  test('treats a short host and a full host as the same destination', () => {
     expect(
       httpOf(
         routes({ route: [to('v1', 100)], retries }),
@@ -90,7 +90,7 @@ describe('routes', () => {
     ).toEqual([{ route: [to('v1', 100)], retries }])
   })
 
-  test('a port that only the plain one names goes to every destination of the split', () => {
+  test('copies the port of the plain route to every destination of the split', () => {
     const withPort = [{ destination: { host: 'backend.shop.svc.cluster.local', port: { number: 3001 } } }]
     expect(httpOf(routes({ route: withPort, retries }), routes({ route: split }))).toEqual([
       {
@@ -101,7 +101,7 @@ describe('routes', () => {
   })
 })
 
-test('the host decides, not the name: short, in full, and with gateways spelled out', () => {
+test('merging compares hosts, not names, whether short, full or with the mesh gateway written out', () => {
   const long = policy('VirtualService', 'backend-split', {
     hosts: ['backend.shop.svc.cluster.local'],
     gateways: ['mesh'],
@@ -115,7 +115,7 @@ test('the host decides, not the name: short, in full, and with gateways spelled 
   })
 })
 
-test('a VirtualService of a gateway and one of the sidecars stand beside each other', () => {
+test('merging keeps a VirtualService for a gateway apart from one for the sidecars', () => {
   const exposed = policy('VirtualService', 'backend-gateway', {
     hosts: ['backend'],
     gateways: ['g'],
@@ -124,12 +124,12 @@ test('a VirtualService of a gateway and one of the sidecars stand beside each ot
   expect(merge([from('a', routes({ route: split })), from('b', exposed)]).objects).toHaveLength(2)
 })
 
-test('VirtualServices to which others delegate have no hosts, and stay apart', () => {
+test('merging keeps delegate VirtualServices without hosts apart', () => {
   const delegate = (name: string) => policy('VirtualService', name, { http: [{ route: plain }] })
   expect(specOf(delegate('a'), delegate('b'))).toHaveLength(2)
 })
 
-test('a VirtualService of istio-system is for the same sidecars', () => {
+test('merging joins a VirtualService with one in istio-system for the same sidecars', () => {
   const theirs = policy(
     'VirtualService',
     'other',
@@ -141,7 +141,7 @@ test('a VirtualService of istio-system is for the same sidecars', () => {
   )
 })
 
-test('a gateway is the same with its namespace and without', () => {
+test('merging treats a gateway with and without its namespace as the same', () => {
   const exposed = (gateway: string, more: object) =>
     policy('VirtualService', 'front', { hosts: ['*'], gateways: [gateway], http: [{ route: plain, ...more }] })
   expect(specOf(exposed('g', { retries }), exposed('shop/g', { timeout: '1s' }))).toEqual([
@@ -152,7 +152,7 @@ test('a gateway is the same with its namespace and without', () => {
   ).toHaveLength(2)
 })
 
-test('DestinationRules: subsets come together by name, and so do policies', () => {
+test('merging DestinationRules joins subsets by name and joins traffic policies', () => {
   const rule = (spec: object) => policy('DestinationRule', 'backend', { host: 'backend', ...spec })
   const [spec] = specOf(
     rule({ subsets: subsets('v1'), trafficPolicy: { connectionPool: { tcp: { maxConnections: 1 } } } }),
@@ -165,55 +165,55 @@ test('DestinationRules: subsets come together by name, and so do policies', () =
   })
 })
 
-test('DestinationRules for different workloads stay apart', () => {
+test('merging keeps DestinationRules for different workloads apart', () => {
   const rule = (app: string) =>
     policy('DestinationRule', app, { host: 'backend', workloadSelector: { matchLabels: { app } } })
   expect(specOf(rule('a'), rule('b'))).toHaveLength(2)
 })
 
-test('labels of both are kept', () => {
+test('merging keeps the labels of both objects', () => {
   const labelled = (labels: Record<string, string>) => policy('Telemetry', 'a', {}, { labels })
   expect(merge([from('a', labelled({ x: '1' })), from('b', labelled({ y: '2' }))]).objects[0]!.metadata.labels).toEqual(
     { x: '1', y: '2' },
   )
 })
 
-test('nothing that was given is changed by the merging', () => {
+test('merging does not change its input', () => {
   const given = [from('a', routes({ route: plain, retries })), from('b', routes({ route: split }))]
   const before = structuredClone(given)
   merge(given)
   expect(given).toEqual(before)
 })
 
-describe('what contradicts itself is an error that names both places', () => {
+describe('a contradiction', () => {
   test.each<[string, Policy[], string]>([
     [
-      'a value of the default route',
+      'values of the default route',
       [routes({ route: plain, timeout: '1s' }), routes({ route: plain, timeout: '2s' })],
       'VirtualService shop/backend: spec.http, the default route.timeout: a.yaml:1 and b.yaml:1 set different values ("1s" and "2s"); set it in one of them only',
     ],
     [
-      'a value inside a field',
+      'values inside a field',
       [routes({ route: plain, retries }), routes({ route: plain, retries: { attempts: 5 } })],
       'the default route.retries.attempts: a.yaml:1 and b.yaml:1 set different values (3 and 5)',
     ],
     [
-      'two splits',
+      'splits',
       [routes({ route: split }), routes({ route: [to('v1', 50), to('v2', 50)] })],
       'the default route: route: a.yaml:1 and b.yaml:1 set different values (backend/v1 80 + backend/v2 20 and backend/v1 50 + backend/v2 50)',
     ],
     [
-      'a split and another host',
+      'destinations, a split and another host,',
       [routes({ route: split }), routes({ route: [to(undefined, undefined, 'elsewhere')] })],
       'a.yaml:1 and b.yaml:1 set different values (backend/v1 80 + backend/v2 20 and elsewhere)',
     ],
     [
-      'a route and a redirect',
+      'actions, a route and a redirect,',
       [routes({ route: plain }), routes({ redirect: { uri: '/' } })],
       'a.yaml:1 and b.yaml:1 set different values (`route` and `redirect`)',
     ],
     [
-      'a mode',
+      'modes',
       [
         policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }),
         policy('PeerAuthentication', 'default', { mtls: { mode: 'PERMISSIVE' } }),
@@ -221,7 +221,7 @@ describe('what contradicts itself is an error that names both places', () => {
       'PeerAuthentication shop/default: spec.mtls.mode: a.yaml:1 and b.yaml:1 set different values ("STRICT" and "PERMISSIVE")',
     ],
     [
-      "a subset's labels",
+      'labels of a subset',
       [
         policy('DestinationRule', 'a', { host: 'b', subsets: subsets('v1') }),
         policy('DestinationRule', 'a', { host: 'b', subsets: [{ name: 'v1', labels: { version: 'x' } }] }),
@@ -229,7 +229,7 @@ describe('what contradicts itself is an error that names both places', () => {
       'spec.subsets[v1].labels.version: a.yaml:1 and b.yaml:1',
     ],
     [
-      'hosts that are shared in part',
+      'hosts that overlap only in part',
       [routes({ route: plain }), policy('VirtualService', 'both', { hosts: ['backend', 'other'], http: [] })],
       'VirtualService shop/backend (a.yaml:1) and VirtualService shop/both (b.yaml:1) are both for the host backend.shop.svc.cluster.local at the sidecars, but differ in their hosts or gateways',
     ],
@@ -238,11 +238,11 @@ describe('what contradicts itself is an error that names both places', () => {
       [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })],
       'policies: there are two objects named VirtualService shop/backend, for different hosts or workloads; rename one of them',
     ],
-  ])('%s', (_, objects, fault) => {
+  ])('in %s names both places', (_, objects, fault) => {
     faultOf(...objects).toThrow(fault)
   })
 
-  test('all of it at once', () => {
+  test('does not hide others: one error reports all of them', () => {
     faultOf(
       routes({ route: plain, timeout: '1s', retries }),
       routes({ route: plain, timeout: '2s', retries: { attempts: 1 } }),

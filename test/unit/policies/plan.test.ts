@@ -5,21 +5,25 @@ import { ApiError } from '../../../src/cluster/api-error.ts'
 import { diff } from '../../../src/policies/diff.ts'
 import { plan, toYaml } from '../../../src/policies/plan.ts'
 import { configLabel, marked, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
-import { keeper, policy, route, rule } from './keeper.ts'
+import { recordingCluster, policy, route, rule } from './recording-cluster.ts'
 
 const owner = ownerOf('mesh.yaml', 'shop')
 const timeout = (value: string, labels = {}) =>
   policy('VirtualService', 'backend', { hosts: ['backend'], http: [{ timeout: value }] }, { labels })
 const mine = <T extends Parameters<typeof marked>[0]>(object: T) => marked(object, owner)
 
-test('a config is known by eight digits of its name, always the same', () => {
+test('an owner has an id of eight hexadecimal digits that depends only on its name', () => {
   expect(ownerOf('mesh.yaml', 'shop').id).toMatch(/^[0-9a-f]{8}$/)
   expect(ownerOf('mesh.yaml', 'a').id).toBe(ownerOf('mesh.yaml', 'b').id)
   expect(ownerOf('mesh.yaml', 'a').id).not.toBe(ownerOf('other.yaml', 'a').id)
 })
 
-test('a plan tells what would be created, changed, deleted and left alone, and writes nothing', async () => {
-  const { cluster, happened } = keeper([mine(timeout('10s')), mine(policy('Telemetry', 'old', {})), mine(rule('v1'))])
+test('a plan lists created, changed, deleted and unchanged objects, and writes nothing', async () => {
+  const { cluster, calls } = recordingCluster([
+    mine(timeout('10s')),
+    mine(policy('Telemetry', 'old', {})),
+    mine(rule('v1')),
+  ])
   const planned = await plan(cluster, [policy('Sidecar', 'default', { egress: [] }), timeout('5s'), rule('v1')], owner)
   expect(planned.map(({ action, object, diff: lines }) => [action, object.kind, lines])).toEqual([
     [
@@ -35,56 +39,56 @@ test('a plan tells what would be created, changed, deleted and left alone, and w
       [`- labels["${managedByLabel}"]: mesh-canary`, `- labels["${configLabel}"]: ${owner.id}`, '- spec: {}'],
     ],
   ])
-  expect(happened).toEqual([])
+  expect(calls).toEqual([])
 })
 
-test('before Istio is there all is to be created', async () => {
-  const { cluster } = keeper([], () => new ApiError(404, 'the server could not find the requested resource'))
+test('a plan creates everything when Istio is not installed yet', async () => {
+  const { cluster } = recordingCluster([], () => new ApiError(404, 'the server could not find the requested resource'))
   expect((await plan(cluster, [rule('v1')], owner)).map(({ action }) => action)).toEqual(['create'])
 })
 
-test('what the server does not take ends the plan, each object with its name', async () => {
-  const { cluster } = keeper([], ({ kind }) =>
+test('a plan fails with the name of each object that the server rejects', async () => {
+  const { cluster } = recordingCluster([], ({ kind }) =>
     kind === 'Sidecar' ? undefined : new ApiError(400, 'admission webhook denied the request'),
   )
-  const asked = [rule('v1'), policy('Sidecar', 'default', {}), timeout('1s')]
-  await expect(plan(cluster, asked, owner)).rejects.toThrow(
+  const objects = [rule('v1'), policy('Sidecar', 'default', {}), timeout('1s')]
+  await expect(plan(cluster, objects, owner)).rejects.toThrow(
     /^DestinationRule shop\/backend: admission webhook denied the request\nVirtualService shop\/backend: admission webhook denied the request$/,
   )
 })
 
-describe('what is pruned', () => {
+describe('pruning', () => {
   const other = ownerOf('other.yaml', 'shop')
   test.each([
-    ['ours', mine(timeout('1s')), true],
-    ['ours in istio-system', mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })), true],
-    ["another config's", marked(timeout('1s'), other), false],
+    ['deletes our objects', mine(timeout('1s')), true],
+    ['deletes our objects in istio-system', mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })), true],
+    ['keeps objects of another config', marked(timeout('1s'), other), false],
     [
-      "a config's of the same name for another namespace, in istio-system",
+      'keeps objects in istio-system of a config with the same name for another namespace',
       marked(policy('Gateway', 'g', {}, { namespace: 'istio-system' }), ownerOf('mesh.yaml', 'staging')),
       false,
     ],
     [
-      "a config's of the same name, in another namespace",
+      'keeps objects in another namespace of a config with the same name',
       marked(policy('Gateway', 'g', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
       false,
     ],
-    ["somebody's without labels", timeout('1s'), false],
-    ["somebody's with one of the labels", timeout('1s', { [configLabel]: owner.id }), false],
-    ["somebody's with the other", timeout('1s', { [managedByLabel]: 'mesh-canary' }), false],
-    ["another tool's", timeout('1s', { [managedByLabel]: 'Helm', [configLabel]: owner.id }), false],
-  ])('%s', async (_, object, goes) => {
-    const planned = await plan(keeper([object]).cluster, [], owner)
-    expect(planned.map(({ action }) => action)).toEqual(goes ? ['delete'] : [])
+    ['keeps objects without labels', timeout('1s'), false],
+    ['keeps objects with only the label of the manager', timeout('1s', { [configLabel]: owner.id }), false],
+    ['keeps objects with only the label of the config', timeout('1s', { [managedByLabel]: 'mesh-canary' }), false],
+    ['keeps objects of another tool', timeout('1s', { [managedByLabel]: 'Helm', [configLabel]: owner.id }), false],
+  ])('%s', async (_, object, deleted) => {
+    const planned = await plan(recordingCluster([object]).cluster, [], owner)
+    expect(planned.map(({ action }) => action)).toEqual(deleted ? ['delete'] : [])
   })
 
-  test('nothing where inputs alone are all the name there is: another step of the workflow has the same', async () => {
+  test('deletes nothing when the config has no name, because other steps of the workflow share that', async () => {
     const nameless = ownerOf('inputs', 'shop')
-    expect(await plan(keeper([marked(timeout('1s'), nameless)]).cluster, [], nameless)).toEqual([])
+    expect(await plan(recordingCluster([marked(timeout('1s'), nameless)]).cluster, [], nameless)).toEqual([])
   })
 
-  test('nothing in istio-system where the account may not look there', async () => {
-    const { cluster, kept } = keeper([
+  test('deletes nothing in istio-system when the account may not list there', async () => {
+    const { cluster, stored } = recordingCluster([
       mine(timeout('1s')),
       mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })),
     ])
@@ -92,11 +96,11 @@ describe('what is pruned', () => {
       namespace === 'istio-system'
         ? Promise.reject(new ApiError(403, 'forbidden'))
         : cluster.list(kind, namespace, query)
-    expect(kept.size).toBe(2)
+    expect(stored.size).toBe(2)
     expect((await plan({ ...cluster, list }, [], owner)).map(({ object }) => object.kind)).toEqual(['VirtualService'])
   })
 
-  test('only what lives outside its namespace is marked with it', () => {
+  test('marks only objects outside their namespace with that namespace', () => {
     expect(mine(rule('v1')).metadata.labels).not.toHaveProperty(namespaceLabel)
     expect(mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })).metadata.labels?.[namespaceLabel]).toBe(
       'shop',
@@ -104,25 +108,25 @@ describe('what is pruned', () => {
   })
 })
 
-describe('an object of the same name', () => {
+describe('a plan for an object whose name exists', () => {
   test.each([
     [
-      "somebody's is left alone",
+      'fails if somebody else created it',
       {},
       'policies: VirtualService shop/backend exists already, and mesh-canary does not manage it',
     ],
     [
-      "another config's is left alone",
+      'fails if another config owns it',
       { [managedByLabel]: 'mesh-canary', [configLabel]: '00000000' },
       'policies: VirtualService shop/backend belongs to another config of mesh-canary (mesh-canary.io/config=00000000)',
     ],
   ])('%s', async (_, labels, fault) => {
-    await expect(plan(keeper([timeout('1s', labels)]).cluster, [timeout('1s')], owner)).rejects.toThrow(fault)
+    await expect(plan(recordingCluster([timeout('1s', labels)]).cluster, [timeout('1s')], owner)).rejects.toThrow(fault)
   })
 
-  test('that was handed over is taken', async () => {
+  test('changes it if it was handed over', async () => {
     const planned = await plan(
-      keeper([timeout('1s', { [managedByLabel]: 'mesh-canary' })]).cluster,
+      recordingCluster([timeout('1s', { [managedByLabel]: 'mesh-canary' })]).cluster,
       [timeout('1s')],
       owner,
     )
@@ -133,15 +137,15 @@ describe('an object of the same name', () => {
 test.each([
   ['drops the subset', [rule('v1')]],
   ['drops the rule', []],
-])('a plan that %s to which a stranger sends traffic is refused', async (_, desired) => {
+])("a plan that %s to which somebody else's route sends traffic is rejected", async (_, desired) => {
   const theirs = { ...route(['v2', 100]), metadata: { name: 'theirs', namespace: 'shop' } }
-  const { cluster } = keeper([mine(rule('v1', 'v2')), theirs])
+  const { cluster } = recordingCluster([mine(rule('v1', 'v2')), theirs])
   await expect(plan(cluster, desired, owner)).rejects.toThrow(
     'the DestinationRule shop/backend would lose the subset v2, but the VirtualService shop/theirs, which this config does not own, sends traffic there',
   )
 })
 
-test('a difference is told in plain lines, in the order of the newer state', () => {
+test('a difference lists changed lines in the order of the newer object', () => {
   const before = policy(
     'VirtualService',
     'a',
@@ -158,7 +162,7 @@ test('a difference is told in plain lines, in the order of the newer state', () 
   ])
 })
 
-test('without a cluster the objects are written as YAML, as they would be applied', () => {
+test('without a cluster the plan prints the objects as YAML, as the run would apply them', () => {
   const shared = { version: 'v1' }
   const objects = [
     policy('DestinationRule', 'a', {

@@ -31,48 +31,56 @@ test.each([
   ['backend.other.svc', 'backend.other.svc.cluster.local'],
   ['backend.other.svc.cluster.local', 'backend.other.svc.cluster.local'],
   ['api.example.com', 'api.example.com'],
-])('the host %s in the namespace shop is %s', (host, full) => {
+])('the host %s in the namespace shop has the full name %s', (host, full) => {
   expect(fullHost(host, 'shop')).toBe(full)
 })
 
-describe('a VirtualService routes to the service', () => {
+describe('a VirtualService', () => {
   test.each<[string, VirtualService, boolean]>([
-    ['under its short host', split, true],
+    ['routes to the service under its short host', split, true],
     [
-      'under its full host, among others',
+      'routes to the service under its full host among others',
       { ...split, spec: { hosts: ['a.example.com', 'backend.shop.svc.cluster.local'] } },
       true,
     ],
     [
-      'but not in another namespace, where the short host is another service',
+      'does not route to the service in another namespace, where the short host is another service',
       { ...split, metadata: { name: 'backend', namespace: 'other' } },
       false,
     ],
-    ['but not without hosts, as one that others delegate to', { ...split, spec: { http: [] } }, false],
-    ['but not under another host', { ...split, spec: { hosts: ['frontend'] } }, false],
-  ])('%s', (_, object, ours) => {
-    expect(routesTo(object, 'backend', 'shop')).toBe(ours)
+    ['does not route to the service without hosts, like a delegate', { ...split, spec: { http: [] } }, false],
+    ['does not route to the service under another host', { ...split, spec: { hosts: ['frontend'] } }, false],
+  ])('%s', (_, object, expected) => {
+    expect(routesTo(object, 'backend', 'shop')).toBe(expected)
   })
 })
 
 describe('the weights in force', () => {
   test.each<[string, VirtualService, Record<string, number> | undefined]>([
-    ['two weights', split, { v1: 95, v2: 5 }],
-    ['a single destination has all, written or not', virtualService([{ route: [to('v1')] }]), { v1: 100 }],
-    ['a missing weight beside others is 0', virtualService([{ route: [to('v1', 100), to('v2')] }]), { v1: 100, v2: 0 }],
+    ['are the two weights of a split', split, { v1: 95, v2: 5 }],
     [
-      'the full host',
+      'are 100 for a single destination, with or without a written weight',
+      virtualService([{ route: [to('v1')] }]),
+      { v1: 100 },
+    ],
+    [
+      'are 0 where a weight is missing beside others',
+      virtualService([{ route: [to('v1', 100), to('v2')] }]),
+      { v1: 100, v2: 0 },
+    ],
+    [
+      'include those under the full host',
       virtualService([{ route: [to('v1', 60, 'backend.shop.svc.cluster.local'), to('v2', 40, 'backend.shop')] }]),
       { v1: 60, v2: 40 },
     ],
     [
-      'a route to another service first',
+      'ignore a preceding route to another service',
       virtualService([{ route: [to('v9', 100, 'frontend')] }, { route: [to('v1', 70), to('v2', 30)] }]),
       { v1: 70, v2: 30 },
     ],
-    ['no subset', virtualService([{ route: [{ destination: { host: 'backend' } }] }]), undefined],
-    ['a redirect', virtualService([{ redirect: { uri: '/' } }]), undefined],
-    ['no http routes', { ...split, spec: { hosts: ['backend'] } }, undefined],
+    ['are undefined without a subset', virtualService([{ route: [{ destination: { host: 'backend' } }] }]), undefined],
+    ['are undefined for a redirect', virtualService([{ redirect: { uri: '/' } }]), undefined],
+    ['are undefined without http routes', { ...split, spec: { hosts: ['backend'] } }, undefined],
   ])('%s', (_, object, weights) => {
     expect(weightsOf(object, 'backend', 'shop')).toEqual(weights)
   })
@@ -110,7 +118,7 @@ describe('a patch of the weight', () => {
     expect(move(split, 25)).toEqual([weight('http/0/route/0', 75), weight('http/0/route/1', 25)])
   })
 
-  test('is empty when the weight is already so', () => {
+  test('is empty when the route has the weight already', () => {
     expect(move(split, 5)).toEqual([])
   })
 
@@ -210,13 +218,16 @@ describe('a patch of the weight', () => {
   })
 
   test.each<[string, VirtualService]>([
-    ['only one of the two', virtualService([{ route: [to('v1', 100)] }])],
-    ['the two in different routes', virtualService([{ route: [to('v1')] }, { route: [to('v2')] }])],
+    ['only one of the two subsets', virtualService([{ route: [to('v1', 100)] }])],
+    ['the two subsets in different routes', virtualService([{ route: [to('v1')] }, { route: [to('v2')] }])],
     [
-      'another service of the same subsets',
+      'the same subsets of another service',
       virtualService([{ route: [to('v1', 95, 'frontend'), to('v2', 5, 'frontend')] }]),
     ],
-    ['both in the route of an A/B stage', virtualService([{ name: abRouteName, route: [to('v1', 95), to('v2', 5)] }])],
+    [
+      'both subsets in the route of an A/B stage',
+      virtualService([{ name: abRouteName, route: [to('v1', 95), to('v2', 5)] }]),
+    ],
   ])('is empty for a VirtualService that names %s', (_, object) => {
     expect(move(object, 50)).toEqual([])
     expect(splitsIn(object, between('v1', 'v2'))).toEqual([])
@@ -228,8 +239,8 @@ describe("the canary's weight", () => {
     splitsIn(virtualService([{ route }]), between('v1', 'v2')).map(canaryWeightOf)
 
   test.each<[string, ReturnType<typeof to>[], number | undefined]>([
-    ['is a part of 100', [to('v1', 95), to('v2', 5)], 5],
-    ['is a part of another sum, in per cent', [to('v1', 3), to('v2', 1)], 25],
+    ['is its share of 100', [to('v1', 95), to('v2', 5)], 5],
+    ['is its percentage of another sum', [to('v1', 3), to('v2', 1)], 25],
     ['does not depend on a third subset', [to('v0', 20), to('v1', 60), to('v2', 20)], 25],
     ['is undefined when both have weight 0', [to('v0', 100), to('v1', 0), to('v2', 0)], undefined],
   ])('%s', (_, route, expected) => {

@@ -1,5 +1,5 @@
-// The stages plan, policies and verify: what they ask, tell and leave in the report. The keeper stands for the cluster and a
-// script for istioctl; test/e2e runs them for real.
+// The stages plan, policies and verify: their requests, log lines and report. A fake stands for the cluster and a
+// script for istioctl; the e2e tests run both for real.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -11,9 +11,9 @@ import { plan, policies } from '../../../src/stages/policies.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { verify } from '../../../src/stages/verify.ts'
 import { configOf, fileWith, pod, tempFolder, workload } from '../fixtures.ts'
-import { keeper } from './keeper.ts'
+import { recordingCluster } from './recording-cluster.ts'
 
-/** That finds an error in whatever it analyzes. */
+/** A script that finds an error in whatever it analyzes. */
 function istioctl(): string {
   const path = join(tempFolder(), 'istioctl')
   writeFileSync(path, '#!/bin/sh\necho \'[{"code":"IST0101","level":"Error","message":"no such subset"}]\'\n')
@@ -23,17 +23,17 @@ function istioctl(): string {
 
 const stats = 'envoy_cluster_manager_cds_update_success{} 1\nenvoy_listener_manager_lds_update_success{} 1\n'
 
-function running(
+function contextFor(
   yaml: string,
   objects: KubeObject[],
   more: Partial<StageContext> = {},
   signal = new AbortController().signal,
 ): StageContext & { lines: string[]; report: () => Readonly<Report> } {
   const lines: string[] = []
-  const note = (line: string) => void lines.push(line)
+  const addLine = (line: string) => void lines.push(line)
   const recorder = createRecorder(emptyReport('shop', new Date(0), false))
-  const cluster: Cluster = { ...keeper(objects).cluster, pod: () => Promise.resolve(stats) }
-  const host = { signal, tempDir: tempFolder(), info: note, warning: note } as unknown as StageContext['host']
+  const cluster: Cluster = { ...recordingCluster(objects).cluster, pod: () => Promise.resolve(stats) }
+  const host = { signal, tempDir: tempFolder(), info: addLine, warning: addLine } as unknown as StageContext['host']
   return {
     config: configOf(`namespace: shop\n${yaml}`),
     host,
@@ -60,28 +60,28 @@ const istiod: Workload = {
 const strict = () =>
   `policies: ${fileWith('apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: { name: default }\nspec: { mtls: { mode: STRICT } }\n')}`
 
-describe('istioctl analyzes what a plan would write', () => {
-  test('where the mesh is there, also in a run that would install it', async () => {
+describe('the plan stage', () => {
+  test('runs istioctl analyze when the mesh exists, even in a run that would install it', async () => {
     await expect(
-      plan(running('mtls: strict', [istiod], { ...withIstioctl(), stages: ['install', 'policies'] })),
+      plan(contextFor('mtls: strict', [istiod], { ...withIstioctl(), stages: ['install', 'policies'] })),
     ).rejects.toThrow('IST0101: no such subset')
   })
 
-  test('but not before the mesh is there', async () => {
-    expect(await plan(running('mtls: strict', [], { ...withIstioctl(), stages: ['install', 'policies'] }))).toEqual({
+  test('does not run istioctl analyze before the mesh exists', async () => {
+    expect(await plan(contextFor('mtls: strict', [], { ...withIstioctl(), stages: ['install', 'policies'] }))).toEqual({
       changed: true,
     })
   })
 
-  test('and without an istioctl that is said', async () => {
-    const run = running('mtls: strict', [])
+  test('reports that it does not analyze without istioctl', async () => {
+    const run = contextFor('mtls: strict', [])
     await plan(run)
     expect(run.lines).toContain('istioctl analyze was not asked: give `istio-version` for that')
   })
 })
 
-test("STRICT in a manifest of the user's own is warned of as in the config, once in a run that plans and applies", async () => {
-  const run = running(strict(), [pod({ metadata: { name: 'bare' }, spec: { initContainers: [] } })])
+test('a run that plans and applies warns once about STRICT in a manifest, as it does for STRICT in the config', async () => {
+  const run = contextFor(strict(), [pod({ metadata: { name: 'bare' }, spec: { initContainers: [] } })])
   await plan(run)
   await policies(run)
   expect(run.report().warnings).toEqual([
@@ -90,15 +90,15 @@ test("STRICT in a manifest of the user's own is warned of as in the config, once
   expect(run.lines.filter((line) => line.includes('sends nothing else'))).toHaveLength(1)
 })
 
-test('and its effect on the wire is looked at', async () => {
-  const run = running(strict(), [pod()])
+test('the verify stage probes whether STRICT in a manifest takes effect', async () => {
+  const run = contextFor(strict(), [pod()])
   await verify(run)
   expect(run.report().mtls).toEqual([])
 })
 
-test('a run that is cancelled while it waits for the proxies goes no further, and what it wrote is in the report', async () => {
+test('a run that is cancelled while it waits for the proxies stops, and its report lists what it wrote', async () => {
   const cancelled = new AbortController()
-  const run = running(
+  const run = contextFor(
     'services: { backend: { subsets: { v1: {}, v2: {} }, traffic: { v1: 80, v2: 20 } } }',
     [pod()],
     {},

@@ -1,4 +1,5 @@
-// Lists of a cluster, faked: what a mesh has in its configuration is only data here; the effect is seen in test/e2e/policies.test.ts.
+// A fake cluster answers the lists, because the configuration of the mesh is plain data here. test/e2e/policies.test.ts
+// checks the effect.
 import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
@@ -20,7 +21,7 @@ const telemetry = (namespace: string, tracing: object): KubeObject => ({
 const demo = mesh('extensionProviders: [{ name: logs, envoyOtelAls: {} }, { name: jaeger, opentelemetry: {} }]')
 const jaeger = { providers: [{ name: 'jaeger' }] }
 
-function told(
+function warningsOf(
   tracing: string,
   maps: KubeObject[] | number,
   telemetries: KubeObject[] = [],
@@ -37,10 +38,10 @@ function told(
 const start =
   'telemetry.tracing: it samples 5% of the requests, but no tracing provider is set, so none is traced; set one in meshConfig.defaultProviders.tracing, or in a Telemetry of istio-system'
 
-test('traces that nobody gets are told, with the providers that there are', async () => {
-  expect(await told('5%', [demo, mesh('')])).toEqual([`${start}; the mesh defines jaeger`])
+test('the tracing check reports traces without a provider, and lists the providers that exist', async () => {
+  expect(await warningsOf('5%', [demo, mesh('')])).toEqual([`${start}; the mesh defines jaeger`])
   expect(
-    await told(
+    await warningsOf(
       '5%',
       [mesh('rootNamespace: istio-system')],
       [telemetry('istio-system', { randomSamplingPercentage: 1 })],
@@ -48,15 +49,15 @@ test('traces that nobody gets are told, with the providers that there are', asyn
   ).toEqual([`${start}, and define it in meshConfig.extensionProviders`])
 })
 
-test.each<[string, Parameters<typeof told>]>([
-  ['no request is to be traced', ['0%', [demo]]],
+test.each<[string, Parameters<typeof warningsOf>]>([
+  ['a config that samples no request', ['0%', [demo]]],
   ['a default provider', ['5%', [mesh('defaultProviders: { tracing: [jaeger] }')]]],
   ['a tracer of the older kind', ['5%', [mesh('defaultConfig: { tracing: { zipkin: { address: "zipkin:9411" } } }')]]],
-  ['a Telemetry of the mesh that names one', ['5%', [demo], [telemetry('istio-system', jaeger)]]],
-  ['a Telemetry of the namespace that names one', ['5%', [demo], [telemetry('shop', jaeger)]]],
-  ['a manifest that names one', ['5%', [demo], [], [telemetry('shop', jaeger)]]],
-  ['a mesh whose configuration may not be read', ['5%', 403]],
-  ['a mesh whose configuration lies elsewhere', ['5%', []]],
-])('%s: nothing to tell', async (_, asked) => {
-  expect(await told(...asked)).toEqual([])
+  ['a Telemetry of the mesh with a provider', ['5%', [demo], [telemetry('istio-system', jaeger)]]],
+  ['a Telemetry of the namespace with a provider', ['5%', [demo], [telemetry('shop', jaeger)]]],
+  ['a manifest with a provider', ['5%', [demo], [], [telemetry('shop', jaeger)]]],
+  ['a mesh whose configuration the account may not read', ['5%', 403]],
+  ['a mesh whose configuration is in another place', ['5%', []]],
+])('the tracing check reports nothing for %s', async (_, inputs) => {
+  expect(await warningsOf(...inputs)).toEqual([])
 })

@@ -9,7 +9,7 @@ import { planOf, served, servedByStable } from '../fixtures.ts'
 
 const plan = planOf('interval: 2s, pollInterval: 1s, steps: [50, 100]')
 
-/** The promotion that the machine makes of what these seconds saw at the canary: requests, and failures among them. */
+/** The promotion that results from these seconds: requests of the canary, and failures among them. */
 function promotionOf(seconds: [requests: number, failures: number][]): Promotion {
   const state = seconds.reduce<State>(
     (before, [requests, failures], i) => {
@@ -31,7 +31,7 @@ function promotionOf(seconds: [requests: number, failures: number][]): Promotion
   return { ...state, plan, namespace: 'shop' } as Promotion
 }
 
-test('a promotion is told in seconds from its beginning, step by step', () => {
+test('the report of a promotion lists its steps in seconds from its start', () => {
   const promotion = promotionOf([
     [0, 0],
     [20, 0],
@@ -76,7 +76,7 @@ test('a promotion is told in seconds from its beginning, step by step', () => {
   })
 })
 
-test('one that failed tells how long it took to find out, and to be safe', () => {
+test('the report of a failed promotion has the seconds until detection and until all traffic was safe', () => {
   const failed = {
     ...promotionOf([
       [0, 0],
@@ -94,7 +94,7 @@ test('one that failed tells how long it took to find out, and to be safe', () =>
   })
 })
 
-test('a step that is still under way has lasted nothing yet, rather than a number that is none', () => {
+test('the report of a step in progress has 0 seconds, not NaN', () => {
   expect(
     promotionReport(
       promotionOf([
@@ -105,14 +105,14 @@ test('a step that is still under way has lasted nothing yet, rather than a numbe
   ).toMatchObject([{ seconds: 0, outcome: 'watching' }])
 })
 
-test('of several the worst speaks for all', () => {
+test('the worst verdict of several promotions is that of the run', () => {
   const of = (verdict: PromotionReport['verdict']) => ({ verdict }) as PromotionReport
   expect(worst([of('promoted'), of('held'), of('skipped')])?.verdict).toBe('held')
   expect(worst([of('inconclusive'), of('rolled-back'), of('promoted')])?.verdict).toBe('rolled-back')
   expect(worst([])).toBeUndefined()
 })
 
-test('what only went along with another one does not speak', () => {
+test('a promotion that was only rolled back with another one does not decide the verdict of the run', () => {
   const along = { verdict: 'rolled-back', rolledBackWith: 'reviews' } as PromotionReport
   const cause = { verdict: 'inconclusive' } as PromotionReport
   expect(worst([along, { verdict: 'skipped' } as PromotionReport, cause])).toBe(cause)

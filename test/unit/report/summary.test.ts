@@ -61,7 +61,7 @@ const promotion: PromotionReport = {
 
 const firstLine = (report: Partial<Report>) => summary({ ...nothing, ...report }).split('\n')[0]
 
-describe('the first line says what came of it', () => {
+describe('the headline shows the result of', () => {
   test.each<[string, Partial<Report>, string]>([
     ['a mesh', {}, '## ✅ The mesh is as asked'],
     ['a promotion', { promotions: [promotion] }, '## ✅ v2 of backend is promoted'],
@@ -71,17 +71,17 @@ describe('the first line says what came of it', () => {
       '## ✅ v2 of backend was not moved (weight 100)',
     ],
     [
-      'a canary that was put back',
+      'a canary that was rolled back',
       { promotions: [{ ...promotion, verdict: 'rolled-back', weight: 0 }], outcome: 'failure', error: 'x' },
       '## ⛔ v2 of backend: rolled-back, weight 0',
     ],
     [
-      'a canary that is held',
+      'a held canary',
       { promotions: [{ ...promotion, verdict: 'held', weight: 25 }] },
       '## ✅ v2 of backend: held, weight 25',
     ],
     [
-      'several',
+      'several promotions',
       {
         promotions: [
           { ...promotion, adopted: true },
@@ -97,13 +97,17 @@ describe('the first line says what came of it', () => {
       { verdict: 'skipped', outcome: 'failure', error: 'mtls: no\nnamespace: no' },
       '## ⛔ mtls: no',
     ],
-    ['a long failure, cut', { outcome: 'failure', error: 'x'.repeat(500) }, `## ⛔ ${'x'.repeat(100)}`],
+    [
+      'a failure with a long message, shortened',
+      { outcome: 'failure', error: 'x'.repeat(500) },
+      `## ⛔ ${'x'.repeat(100)}`,
+    ],
   ])('%s', (_, report, line) => {
     expect(firstLine(report)).toBe(line)
   })
 })
 
-test('a run that changed nothing says so, in three parts', () => {
+test('the summary of a run without changes has three parts that say so', () => {
   expect(summary(nothing)).toBe(`## ✅ The mesh is as asked
 
 |  |  |
@@ -119,7 +123,7 @@ test('a run that changed nothing says so, in three parts', () => {
 `)
 })
 
-test('what was installed, restarted, changed and looked at is told', () => {
+test('the summary lists installed, restarted, changed and checked objects', () => {
   const text = summary({
     ...nothing,
     mesh: { version: '1.31.0', action: 'installed' },
@@ -151,7 +155,7 @@ test('what was installed, restarted, changed and looked at is told', () => {
     expect(text.split('\n')).toContain(line)
 })
 
-describe('a promotion', () => {
+describe('the summary of a promotion', () => {
   const failed: PromotionReport = {
     ...promotion,
     verdict: 'rolled-back',
@@ -167,7 +171,7 @@ describe('a promotion', () => {
     reason: 'the canary failed',
   })
 
-  test('is a table of its steps, with a dash where there is no rate', () => {
+  test('has a table of its steps, with a dash where there is no rate', () => {
     expect(
       text,
     ).toContain(`| Weight | From s | Seconds | Canary requests | succeeded | Stable requests | succeeded | Share seen | Outcome |
@@ -176,7 +180,7 @@ describe('a promotion', () => {
 | 100 | 12 | 2.0 | 0 | – | 0 | – | – | inconclusive |`)
   })
 
-  test('tells a mirror, an A/B step, and a share that is not what the weight says', () => {
+  test('marks a mirror, an A/B step, and a share that does not fit its weight', () => {
     const [first] = promotion.steps
     const kinds = summary({
       ...nothing,
@@ -194,7 +198,7 @@ describe('a promotion', () => {
     for (const cell of ['| copies of 30% |', '| those that match |', '| 9% (not 5%) |']) expect(kinds).toContain(cell)
   })
 
-  test('is a chart that Mermaid can draw: finite numbers, as many as there are steps', () => {
+  test('has a chart that Mermaid can draw, with a finite number for each step', () => {
     expect(text).toContain(`\`\`\`mermaid
 xychart-beta
   title "v2 weight (bars) and success (line), per cent"
@@ -205,7 +209,7 @@ xychart-beta
 \`\`\``)
   })
 
-  test('is told in words, with what every check counted', () => {
+  test('explains the result in words and lists the counts of every check', () => {
     expect(text).toContain('| Verdict | **rolled-back**: the canary failed |')
     expect(text).toContain(
       "Requests to the canary: 200. Requests of the users of backend: 4200, failed: 1. Decided 1.0 s after the canary's first request. The canary served its last request 0.5 s after its weight was set to 0.",
@@ -213,17 +217,17 @@ xychart-beta
     expect(text).toContain('| success rate | 1 of 200 | 0 of 4000 | 0.50 | 1.2e+4 | 300.00 | pass |')
   })
 
-  test('without steps has no chart', () => {
+  test('has no chart without steps', () => {
     expect(summary({ ...nothing, promotions: [{ ...promotion, steps: [] }] })).not.toContain('mermaid')
   })
 
-  test('of several each has its own section and says what came of it', () => {
+  test('has a section with the result for each of several promotions', () => {
     expect(summary({ ...nothing, promotions: [failed, { ...promotion, service: 'frontend' }] })).toContain(
       '### v2 of frontend\n\n**promoted**: every step passed its checks',
     )
   })
 
-  test('that failed shows the last of its pods, in a fence that what they log cannot leave', () => {
+  test('that failed shows the last log lines of its pods in a fence that they cannot close', () => {
     const shown = summary({
       ...nothing,
       promotions: [
@@ -239,11 +243,11 @@ xychart-beta
   })
 })
 
-describe('what comes from the cluster does not become markup', () => {
+describe('text from the cluster does not become markup', () => {
   const hostile = 'a|b <img src=x> [link](http://x) *bold* _i_ `code` #1\nnext'
   const safe = 'a\\|b \\<img src=x\\> \\[link\\](http://x) \\*bold\\* \\_i\\_ \\`code\\` \\#1'
 
-  test('in a cell of a table, which also stays one line', () => {
+  test('in a table cell, which also stays one line', () => {
     const row = { name: 'backend-1', ready: '1/2', sidecar: 'native' as const, ok: false, restarts: 0, cause: hostile }
     expect(summary({ ...nothing, pods: [row] }).split('\n')).toContain(`| backend-1 | 1/2 | native | ${safe} next |`)
   })
@@ -258,7 +262,7 @@ describe('what comes from the cluster does not become markup', () => {
     )
   })
 
-  test('in an error, whose every line is quoted', () => {
+  test('in an error, every line of which is quoted', () => {
     expect(summary({ ...nothing, outcome: 'failure', error: hostile })).toContain(`\n> ${safe}\n>\n> next\n`)
   })
 })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { createRedactor } from '../../../src/runtime/redaction.ts'
 
 describe('a redactor', () => {
-  test('reaches every text inside a value, however deep, and nothing else of it', () => {
+  test('replaces secrets in every string inside a value, at any depth, and nothing else', () => {
     const { redact } = createRedactor(['s3same'])
     const value = {
       reason: 'asked https://shop:s3same@x.test: s3same is wrong',
@@ -23,20 +23,20 @@ describe('a redactor', () => {
     expect(value.list[0]).toBe('s3same')
   })
 
-  test('keeps the names of keys, which a reader needs', () => {
+  test('keeps the names of keys, because readers need them', () => {
     expect(createRedactor(['reason']).redact({ reason: 'the reason' })).toEqual({ reason: 'the ***' })
   })
 
-  test('takes the longest first: one that holds another leaves no rest', () => {
+  test('replaces the longer secret first, so that nothing of it remains', () => {
     expect(createRedactor(['pass', 'password']).redact('password pass')).toBe('*** ***')
     expect(createRedactor(['password', 'pass']).redact('password pass')).toBe('*** ***')
   })
 
-  test.each(['a.c', '$&', 'p*ss(', '\\d'])('takes a secret as the text it is: %s', (secret) => {
+  test.each(['a.c', '$&', 'p*ss(', '\\d'])('replaces a secret literally: %s', (secret) => {
     expect(createRedactor([secret]).redact(`abc ${secret} 7`)).toBe('abc *** 7')
   })
 
-  test('hides nothing for an empty one, and answers the value itself where there is none', () => {
+  test('ignores an empty secret, and returns the same value when there is no secret', () => {
     const value = { text: 'abc' }
     expect(createRedactor(['']).redact(value)).toBe(value)
     expect(createRedactor(['', 'b']).redact(value)).toEqual({ text: 'a***c' })

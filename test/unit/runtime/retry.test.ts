@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Clock } from '../../../src/runtime/clock.ts'
 import { backOffMs, poll, retry, type RetryOptions } from '../../../src/runtime/retry.ts'
 
-/** Sleeps take no time; `slept` notes them. */
+/** A clock whose sleeps take no time; `slept` records them. */
 function testClock(): Clock & { slept: number[] } {
   const slept: number[] = []
   let time = 0
@@ -18,7 +18,7 @@ function testClock(): Clock & { slept: number[] } {
   }
 }
 
-/** Fails so many times, then answers `done`. */
+/** Work that fails this number of times and then returns `done`. */
 function failing(times: number, error: (nth: number) => Error = (nth) => new Error(`failure ${nth}`)) {
   let calls = 0
   const work = () => (++calls <= times ? Promise.reject(error(calls)) : Promise.resolve('done'))
@@ -54,7 +54,7 @@ test('an error that is not transient is thrown at once', async () => {
   expect(work.calls()).toBe(2)
 })
 
-test('a server that asks for a longer delay gets it, up to the longest one allowed', async () => {
+test('a server that requests a longer delay gets it, up to the maximum', async () => {
   const clock = testClock()
   const requested = [5_000, 50, 70_000]
   const requestedDelayMs = (error: unknown) => requested[Number((error as Error).message.at(-1)) - 1]!
@@ -63,7 +63,7 @@ test('a server that asks for a longer delay gets it, up to the longest one allow
   expect(clock.slept).toEqual([5_000, 200])
 })
 
-test('progress begins the count and the delays anew', async () => {
+test('progress restarts the count and the delays', async () => {
   const clock = testClock()
   const work = failing(6)
   const progress = () => Math.min(work.calls(), 4)
@@ -71,7 +71,7 @@ test('progress begins the count and the delays anew', async () => {
   expect(clock.slept).toEqual([100, 100, 100, 100, 200, 400])
 })
 
-test('a cancelled run is not tried again, and rejects with its own reason', async () => {
+test('a cancelled run is not retried, and rejects with its own reason', async () => {
   const controller = new AbortController()
   const work = failing(9, (nth) => {
     if (nth === 2) controller.abort(new Error('the run was cancelled'))
@@ -83,29 +83,29 @@ test('a cancelled run is not tried again, and rejects with its own reason', asyn
   expect(work.calls()).toBe(2)
 })
 
-test('a back-off grows from nothing by doubling, up to the longest', () => {
+test('a back-off doubles from zero up to its maximum', () => {
   expect([0, 1, 2, 3, 4, 9].map((failures) => backOffMs(failures, 200, 1_000))).toEqual([
     0, 200, 400, 800, 1_000, 1_000,
   ])
 })
 
-test('polling ends with the first look that is enough', async () => {
+test('polling ends with the first sufficient result', async () => {
   const clock = testClock()
-  let looks = 0
-  const seen = await poll(
-    () => Promise.resolve(++looks),
+  let polls = 0
+  const result = await poll(
+    () => Promise.resolve(++polls),
     (n) => n === 3,
     { limitMs: 10_000, intervalMs: 500, clock },
   )
-  expect([seen, clock.slept]).toEqual([3, [500, 500]])
+  expect([result, clock.slept]).toEqual([3, [500, 500]])
 })
 
-test('polling answers the last look when the time is over, and looks once without any', async () => {
+test('polling returns the last result when the time is over, and polls once when it has no time', async () => {
   const clock = testClock()
-  let looks = 0
-  const look = () => Promise.resolve(++looks)
-  expect(await poll(look, () => false, { limitMs: 1_000, intervalMs: 500, clock })).toBe(3)
-  expect(await poll(look, () => false, { limitMs: 0, intervalMs: 500, clock })).toBe(4)
+  let polls = 0
+  const nextResult = () => Promise.resolve(++polls)
+  expect(await poll(nextResult, () => false, { limitMs: 1_000, intervalMs: 500, clock })).toBe(3)
+  expect(await poll(nextResult, () => false, { limitMs: 0, intervalMs: 500, clock })).toBe(4)
 })
 
 test('polling rejects with the reason of a signal that aborts', async () => {

@@ -14,7 +14,7 @@ test('a timeout aborts with an error that names the work, the limit and the sett
   expect(messageOf(signal)).toBe('istioctl install timed out after 1.5 s (`limits.istioctl`)')
 })
 
-test('a timeout without a setting names none', () => {
+test('a timeout without a setting does not name one', () => {
   const signal = withTimeout(undefined, 1_000, 'docker info')
   vi.advanceTimersByTime(1_000)
   expect(messageOf(signal)).toBe('docker info timed out after 1 s')
@@ -28,7 +28,7 @@ test('a timeout aborts with the reason of the given signal when that aborts firs
   expect(messageOf(signal)).toBe('the run was cancelled')
 })
 
-test('a deadline makes its error when the time is over, not before', () => {
+test('a deadline creates its error when the time is over, not before', () => {
   let received = 1
   const signal = withDeadline(undefined, 1_000, () => new Error(`${received} MB received`))
   received = 3
@@ -36,7 +36,7 @@ test('a deadline makes its error when the time is over, not before', () => {
   expect(messageOf(signal)).toBe('3 MB received')
 })
 
-test('work that takes no signal is left as soon as the signal aborts', async () => {
+test('a timeout abandons work that ignores signals as soon as the signal aborts', async () => {
   const never = new Promise<never>(() => undefined)
   const controller = new AbortController()
   const waiting = unlessAborted(never, controller.signal)
@@ -45,7 +45,7 @@ test('work that takes no signal is left as soon as the signal aborts', async () 
   await expect(unlessAborted(never, controller.signal)).rejects.toThrow('the run was cancelled')
 })
 
-test('work that settles first gives its result or its error', async () => {
+test('a timeout returns the result or the error of work that settles first', async () => {
   const { signal } = new AbortController()
   expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1)
   await expect(unlessAborted(Promise.reject(new Error('no')), signal)).rejects.toThrow('no')

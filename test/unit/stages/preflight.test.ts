@@ -23,7 +23,7 @@ const everything: KubeObject[] = [
   ...versions,
 ]
 
-/** What is wrong with the config in a cluster that holds these objects: a fake that can only be read, so a write would show. */
+/** The faults of a config in a cluster with these objects. The fake can only be read, so that a write would fail. */
 async function faults(yaml: string, objects: KubeObject[] = everything): Promise<string[]> {
   const config = configOf(yaml)
   const cluster = clusterWith({
@@ -43,17 +43,17 @@ async function faults(yaml: string, objects: KubeObject[] = everything): Promise
 
 const canary = 'namespace: shop\ncanary: { service: backend }\n'
 
-describe('what is wrong is known before anything is touched', () => {
+describe('the preflight', () => {
   test.each<[string, string, KubeObject[] | undefined, string[]]>([
     ['nothing', `${canary}workloads: deploy/backend`, undefined, []],
     [
-      'a namespace that is not there',
+      'a namespace that does not exist',
       canary.replace('shop', 'shoq'),
       undefined,
       ['namespace: shoq does not exist in the cluster; did you mean `shop`?; create it'],
     ],
     [
-      'a workload that is not there',
+      'a workload that does not exist',
       'namespace: shop\nworkloads: deploy/backedn',
       undefined,
       ['workloads: the Deployment shop/backedn does not exist; did you mean `backend`?'],
@@ -65,25 +65,25 @@ describe('what is wrong is known before anything is touched', () => {
       ['workloads: the StatefulSet shop/backend does not exist; deploy it first'],
     ],
     [
-      'a service that is not there',
+      'a service that does not exist',
       'namespace: shop\nservices: { backedn: { timeout: 1s } }',
       undefined,
       ['services.backedn: the Service shop/backedn does not exist; did you mean `backend`?'],
     ],
     [
-      'a service of the canary that is not there',
+      'a service of the canary that does not exist',
       canary.replace('backend', 'backedn'),
       undefined,
       ['canary.service: the Service shop/backedn does not exist'],
     ],
     [
-      'a port that the service has not',
+      'a port that the service does not have',
       'namespace: shop\nservices: { backend: { port: 80, timeout: 1s } }',
       undefined,
       ['services.backend.port: the Service shop/backend has no port 80; it has 3001'],
     ],
     [
-      'a port, of a service that needs none',
+      'a port of a service without ports',
       'namespace: shop\nservices: { outside: { port: 80, timeout: 1s } }',
       [
         ...everything,
@@ -92,7 +92,7 @@ describe('what is wrong is known before anything is touched', () => {
       ['services.outside.port: the Service shop/outside has no port 80; it has none'],
     ],
     [
-      'a gateway that is not there',
+      'a gateway that does not exist',
       'namespace: shop\nexpose: { backend: { port: 3001, gateway: edge } }',
       undefined,
       ['expose.backend.gateway: no pod and no Deployment of any namespace has the label istio=edge'],
@@ -113,7 +113,7 @@ describe('what is wrong is known before anything is touched', () => {
     ],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
     [
-      'a promotion alone without a split',
+      'a promotion without the stage policies and without a split',
       `${canary}stages: promote`,
       undefined,
       [
@@ -121,13 +121,13 @@ describe('what is wrong is known before anything is touched', () => {
       ],
     ],
     [
-      'a promotion alone with a route for one of the two',
+      'a promotion without the stage policies, when a route names one version only',
       `${canary}stages: promote`,
       [...everything, virtualService([{ route: [to('v2', 100)] }])],
       ['canary.service: no route of a VirtualService'],
     ],
     [
-      'traffic on a version that the config does not know',
+      'traffic to a version that the config does not define',
       canary,
       [...everything, virtualService([{ route: [to('v0', 40), to('v1', 60)] }], { labels: ours })],
       [
@@ -135,24 +135,24 @@ describe('what is wrong is known before anything is touched', () => {
       ],
     ],
     [
-      'a promotion alone with one',
+      'a promotion without the stage policies, when a route splits',
       `${canary}stages: promote`,
       [...everything, virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
       [],
     ],
     [
-      'several things at once',
+      'several faults at once',
       'namespace: shop\nworkloads: deploy/x, deploy/y\nservices: { z: { timeout: 1s } }',
       undefined,
       ['workloads: the Deployment shop/x', 'workloads: the Deployment shop/y', 'services.z'],
     ],
-  ])('%s', async (_, yaml, objects, beginnings) => {
+  ])('reports the expected faults for %s', async (_, yaml, objects, beginnings) => {
     const found = await faults(yaml, objects)
     expect(found).toHaveLength(beginnings.length)
     beginnings.forEach((beginning, i) => expect(found[i]!.slice(0, beginning.length)).toBe(beginning))
   })
 
-  test('a version that is deployed but not started yet counts as there', async () => {
+  test('accepts a version that is deployed but has not started', async () => {
     const deployment = workload('Deployment', 'backend-v2')
     const v2 = {
       ...deployment,
@@ -164,12 +164,12 @@ describe('what is wrong is known before anything is touched', () => {
     expect(await faults(canary, [...everything.filter(({ metadata }) => metadata.name !== 'v2'), v2])).toEqual([])
   })
 
-  test('to install a mesh no namespace need be there', async () => {
+  test('needs no namespace to install a mesh', async () => {
     expect(await faults('namespace: shop\nistio: {}', [])).toEqual([])
   })
 })
 
-test('a cluster that does not answer is told with what to check', async () => {
+test('the preflight names what to check when the cluster does not answer', async () => {
   const cluster = clusterWith({
     version: () => Promise.reject(new ApiError(0, 'the API server https://x does not answer (ECONNREFUSED)')),
   })

@@ -1,12 +1,13 @@
 import { expect, test } from 'vitest'
 import { interval, plausible } from '../../../src/statistics/binomial.ts'
 
-// By Python's whole-number binomials (math.comb), which share nothing with ours; the last two also by hand: 1 − 0.005^(1/10), and its mirror image.
+// Computed with Python's integer binomials (math.comb), independent of our code; the last two also by hand: 1 −
+// 0.005^(1/10) and its mirror image.
 test.each([
   [20, 100, 0.1084, 0.3212],
   [0, 10, 0, 0.4113],
   [10, 10, 0.5887, 1],
-])('%d of %d: the interval is %d to %d', (count, of, low, high) => {
+])('for %d of %d the interval is %d to %d', (count, of, low, high) => {
   const [lowest, highest] = interval(count, of, 0.99)
   expect(lowest).toBeCloseTo(low, 3)
   expect(highest).toBeCloseTo(high, 3)
@@ -25,7 +26,7 @@ test.each([
   [99, 100, 1, false],
   [40_000, 200_000, 0.2, true],
   [41_000, 200_000, 0.2, false],
-])('%d of %d at a share of %d is plausible: %s', (count, of, share, expected) => {
+])('the plausibility of %d of %d at a share of %d is %s', (count, of, share, expected) => {
   expect(plausible(count, of, share, 0.99)).toBe(expected)
 })
 

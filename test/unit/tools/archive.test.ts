@@ -16,8 +16,8 @@ import { takeBinary } from '../../../src/tools/archive.ts'
 import { tempFolder } from '../fixtures.ts'
 import { archive, program, tar, zip } from './archives.ts'
 
-/** In a folder of its own, so that whatever an archive writes beside the binary is seen. */
-async function taken(bytes: Buffer, asset: string, binary = 'istioctl'): Promise<string> {
+/** Unpacks in a folder of its own, and checks that nothing besides the binary was written. */
+async function extract(bytes: Buffer, asset: string, binary = 'istioctl'): Promise<string> {
   const folder = tempFolder()
   const [from, out] = [join(folder, 'asset'), join(folder, 'deep', 'out')]
   writeFileSync(from, bytes)
@@ -33,19 +33,19 @@ async function taken(bytes: Buffer, asset: string, binary = 'istioctl'): Promise
   }
 }
 
-test('takes the binary out of a tar, under either spelling of its name', async () => {
-  expect(await taken(archive(), 'a.tar.gz')).toBe(program)
+test('takeBinary extracts the binary from a tar, with either spelling of its path', async () => {
+  expect(await extract(archive(), 'a.tar.gz')).toBe(program)
   const folder = tempFolder()
   writeFileSync(join(folder, 'istioctl'), program)
-  expect(await taken(tar(folder, './istioctl'), 'a.tar.gz')).toBe(program)
+  expect(await extract(tar(folder, './istioctl'), 'a.tar.gz')).toBe(program)
 })
 
-test('takes the binary out of a zip', async () => {
-  expect(await taken(zip({ name: 'istioctl.exe' }), 'a.zip', 'istioctl.exe')).toBe(program)
+test('takeBinary extracts the binary from a zip', async () => {
+  expect(await extract(zip({ name: 'istioctl.exe' }), 'a.zip', 'istioctl.exe')).toBe(program)
 })
 
-/** A tar of what the function lays into a folder. */
-function laid(lay: (folder: string) => string[]): Buffer {
+/** A tar of the files that the function creates in a folder. */
+function tarOf(lay: (folder: string) => string[]): Buffer {
   const folder = tempFolder()
   return tar(folder, ...lay(folder))
 }
@@ -57,34 +57,34 @@ const file = (path: string) => {
 
 test.each<[string, string, () => Buffer, string]>([
   [
-    'a path upwards',
+    'a path with ..',
     'a.tar.gz',
-    () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../../evil,']),
+    () => tarOf((folder) => [file(join(folder, 'x')), '--transform=s,.*,../../evil,']),
     'the file "../../evil"',
   ],
   [
-    'a path upwards under the right name',
+    'a path with .. and the right name',
     'a.tar.gz',
-    () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,../istioctl,']),
+    () => tarOf((folder) => [file(join(folder, 'x')), '--transform=s,.*,../istioctl,']),
     'the file "../istioctl"',
   ],
   [
     'an absolute path',
     'a.tar.gz',
-    () => laid((folder) => [file(join(folder, 'x')), '--transform=s,.*,/tmp/mesh-canary-evil,']),
+    () => tarOf((folder) => [file(join(folder, 'x')), '--transform=s,.*,/tmp/mesh-canary-evil,']),
     'the file "/tmp/mesh-canary-evil"',
   ],
   [
     'a symbolic link',
     'a.tar.gz',
-    () => laid((folder) => (symlinkSync('/etc/passwd', join(folder, 'istioctl')), ['istioctl'])),
+    () => tarOf((folder) => (symlinkSync('/etc/passwd', join(folder, 'istioctl')), ['istioctl'])),
     'the link "istioctl"',
   ],
   [
     'a hard link',
     'a.tar.gz',
     () =>
-      laid(
+      tarOf(
         (folder) => (
           file(join(folder, 'istioctl')),
           linkSync(join(folder, 'istioctl'), join(folder, 'second')),
@@ -94,44 +94,44 @@ test.each<[string, string, () => Buffer, string]>([
     'the link "second"',
   ],
   [
-    'a pipe',
+    'a named pipe',
     'a.tar.gz',
-    () => laid((folder) => (execFileSync('mkfifo', [join(folder, 'istioctl')]), ['istioctl'])),
+    () => tarOf((folder) => (execFileSync('mkfifo', [join(folder, 'istioctl')]), ['istioctl'])),
     'the fifo "istioctl"',
   ],
   [
     'a folder',
     'a.tar.gz',
-    () => laid((folder) => (mkdirSync(join(folder, 'istioctl')), ['istioctl'])),
+    () => tarOf((folder) => (mkdirSync(join(folder, 'istioctl')), ['istioctl'])),
     'the folder "istioctl/"',
   ],
   [
-    'another file beside it',
+    'a second file',
     'a.tar.gz',
-    () => laid((folder) => (file(join(folder, 'istioctl')), file(join(folder, 'more')), ['istioctl', 'more'])),
+    () => tarOf((folder) => (file(join(folder, 'istioctl')), file(join(folder, 'more')), ['istioctl', 'more'])),
     'the file "more"',
   ],
   [
-    'it twice',
+    'the binary twice',
     'a.tar.gz',
-    () => laid((folder) => (file(join(folder, 'istioctl')), ['--hard-dereference', 'istioctl', './istioctl'])),
+    () => tarOf((folder) => (file(join(folder, 'istioctl')), ['--hard-dereference', 'istioctl', './istioctl'])),
     'the file "./istioctl"',
   ],
-  ['nothing', 'a.tar.gz', () => laid(() => ['-T', '/dev/null']), 'nothing'],
-  ['a path upwards in a zip', 'a.zip', () => zip({ name: '../istioctl' }), 'the file "../istioctl"'],
+  ['no file', 'a.tar.gz', () => tarOf(() => ['-T', '/dev/null']), 'nothing'],
+  ['a path with .. in a zip', 'a.zip', () => zip({ name: '../istioctl' }), 'the file "../istioctl"'],
   [
     'an absolute path in a zip',
     'a.zip',
     () => zip({ name: '/tmp/mesh-canary-evil' }),
     'the file "/tmp/mesh-canary-evil"',
   ],
-  ['a path of Windows in a zip', 'a.zip', () => zip({ name: '..\\istioctl' }), 'the file "..\\\\istioctl"'],
+  ['a Windows path in a zip', 'a.zip', () => zip({ name: '..\\istioctl' }), 'the file "..\\\\istioctl"'],
   ['a link in a zip', 'a.zip', () => zip({ name: 'istioctl', mode: 0o120777 }), 'the link "istioctl"'],
   ['a folder in a zip', 'a.zip', () => zip({ name: 'bin/' }), 'the folder "bin/"'],
-  ['another file beside it in a zip', 'a.zip', () => zip({ name: 'istioctl' }, { name: 'more' }), 'the file "more"'],
-  ['nothing in a zip', 'a.zip', () => zip(), 'nothing'],
-])('refuses an archive with %s, and writes nothing of it anywhere', async (_, asset, bytes, what) => {
-  const error: unknown = await taken(bytes(), asset).catch((reason: unknown) => reason)
+  ['a second file in a zip', 'a.zip', () => zip({ name: 'istioctl' }, { name: 'more' }), 'the file "more"'],
+  ['no file in a zip', 'a.zip', () => zip(), 'nothing'],
+])('takeBinary rejects an archive with %s, and leaves nothing of it on the disk', async (_, asset, bytes, what) => {
+  const error: unknown = await extract(bytes(), asset).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
   expect((error as Error).message).toContain(
     `istio.mirror: the archive ${asset} holds ${what}, expected only the file istioctl`,
@@ -140,11 +140,11 @@ test.each<[string, string, () => Buffer, string]>([
 })
 
 test.each([
-  ['no archive at all', 'a.tar.gz', () => Buffer.from('not an archive')],
-  ['cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
-  ['no archive at all', 'a.zip', () => Buffer.from('not an archive')],
-])('reports a file that is %s (%s)', async (_, asset, bytes) => {
-  await expect(taken(bytes(), asset)).rejects.toThrow(
+  ['is not an archive', 'a.tar.gz', () => Buffer.from('not an archive')],
+  ['is cut short', 'a.tar.gz', () => archive().subarray(0, 60)],
+  ['is not an archive', 'a.zip', () => Buffer.from('not an archive')],
+])('takeBinary reports a file that %s (%s)', async (_, asset, bytes) => {
+  await expect(extract(bytes(), asset)).rejects.toThrow(
     /^istio.mirror: a\.\S+ cannot be unpacked \(.+\), although its checksum matches/,
   )
 })

@@ -1,4 +1,4 @@
-// Archives as releases have them, and as they should not be.
+// Archives like those of releases, and broken or malicious ones.
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,14 +7,14 @@ import { tempFolder } from '../fixtures.ts'
 
 export const program = '#!/bin/sh\necho istioctl\n'
 
-/** As Istio publishes it: one executable at its root. */
+/** An archive like those of Istio: one executable at its root. */
 export function archive(text = program): Buffer {
   const folder = tempFolder()
   writeFileSync(join(folder, 'istioctl'), text, { mode: 0o755 })
   return tar(folder, 'istioctl')
 }
 
-/** What GNU tar makes of the arguments, in the folder; names stay as they are given. */
+/** Runs GNU tar with these arguments in the folder. It keeps the names as given. */
 export function tar(folder: string, ...args: string[]): Buffer {
   return execFileSync('tar', ['-C', folder, '-czPf', '-', ...args], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -22,7 +22,7 @@ export function tar(folder: string, ...args: string[]): Buffer {
   })
 }
 
-/** A zip of stored files; `mode` as in a file system of Unix. */
+/** A zip of uncompressed files; `mode` is a Unix file mode. */
 export function zip(...files: { name: string; text?: string; mode?: number }[]): Buffer {
   let offset = 0
   const parts = files.map(({ name, text = program, mode = 0o100755 }) => {

@@ -1,5 +1,5 @@
-// The cache between runs. Against act's own server it is seen in e2e/releases.test.ts; here a small one speaks the same protocol,
-// because an entry that was exchanged, and a service that fails or hangs, cannot be had from a real one on demand.
+// The cache between runs. e2e/releases.test.ts uses the server of act; here a small server speaks the same protocol,
+// because a real one does not exchange an entry, fail or hang on demand.
 import { createHash } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer, type ServerResponse } from 'node:http'
@@ -33,7 +33,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-/** A service of version 1 of the protocol that keeps what it is given, under its key alone. */
+/** A cache service with version 1 of the protocol. It stores entries under their keys. */
 async function cacheService(fail?: (response: ServerResponse) => unknown) {
   const entries = new Map<string, Buffer>()
   const keys: string[] = []
@@ -84,19 +84,19 @@ function ranged(bytes: Buffer, range?: string): Buffer {
 }
 
 async function mirror(bytes: Buffer) {
-  const { address, asked } = await serve(({ url }, response) =>
+  const { address, requests } = await serve(({ url }, response) =>
     response.end(url.endsWith('.sha256') ? `${sha256(bytes)} ${asset}\n` : bytes),
   )
-  return { address, downloads: () => asked.filter(({ url }) => url.endsWith(asset)).length }
+  return { address, downloads: () => requests.filter(({ url }) => url.endsWith(asset)).length }
 }
 
-/** On a fresh runner: its tool cache is empty, its temporary folder where that of the others is. */
+/** Obtains the tool on a fresh runner: the tool cache is empty, and the temporary folder is that of all tests. */
 async function onFreshRunner(address: string, more: Partial<Options> = {}) {
   vi.stubEnv('RUNNER_TOOL_CACHE', tempFolder())
-  const told: string[] = []
+  const logged: string[] = []
   const log = {
-    info: (line: string) => void told.push(line),
-    warning: (line: string) => void told.push(`warning: ${line}`),
+    info: (line: string) => void logged.push(line),
+    warning: (line: string) => void logged.push(`warning: ${line}`),
   }
   const { from, cacheHit } = await obtain(istioctlTool, version, {
     mirror: address,
@@ -106,81 +106,84 @@ async function onFreshRunner(address: string, more: Partial<Options> = {}) {
     log,
     ...more,
   })
-  return { from, cacheHit, told }
+  return { from, cacheHit, logged }
 }
 
-test('the second runner downloads nothing but the checksum', async () => {
+test('the second runner downloads only the checksum', async () => {
   const { entries } = await cacheService()
   const bytes = archive()
   const { address, downloads } = await mirror(bytes)
-  expect(await onFreshRunner(address)).toEqual({ from: 'download', cacheHit: false, told: [] })
+  expect(await onFreshRunner(address)).toEqual({ from: 'download', cacheHit: false, logged: [] })
   expect([...entries.keys()]).toEqual([keyOf(bytes)])
-  expect(await onFreshRunner(address)).toEqual({ from: 'cache', cacheHit: true, told: [] })
+  expect(await onFreshRunner(address)).toEqual({ from: 'cache', cacheHit: true, logged: [] })
   expect(downloads()).toBe(1)
-  // The library's own progress is not the run's.
+  // The progress lines of the library do not belong in the log.
   expect(printed.replace(/^::debug::.*\n/gm, '')).toBe('')
 })
 
-test('reports an exchanged entry, ignores it, and downloads the release', async () => {
+test('obtain reports a manipulated entry, ignores it and downloads the release', async () => {
   await cacheService()
   const [bytes, evil] = [archive(), archive('#!/bin/sh\necho evil\n')]
-  // As any workflow that may write to the cache can.
+  // Any workflow with write access to the cache can do this.
   const place = join(process.env['RUNNER_TEMP']!, 'mesh-canary-cache', keyOf(bytes))
   mkdirSync(dirname(place))
   writeFileSync(place, evil)
   await saveCache([place], keyOf(bytes))
   const { address, downloads } = await mirror(bytes)
-  const { from, told } = await onFreshRunner(address)
+  const { from, logged } = await onFreshRunner(address)
   expect(from).toBe('download')
   expect(downloads()).toBe(1)
-  expect(told[0]).toBe(
+  expect(logged[0]).toBe(
     `warning: cache: ignoring the entry ${keyOf(bytes)} of the cache between runs: its file has the sha256 ${sha256(evil)}, expected ${sha256(bytes)}; find out who put it there, and delete it (gh cache delete ${keyOf(bytes)})`,
   )
 })
 
 test.each<[string, (response: ServerResponse) => unknown, RegExp]>([
   ['fails', (response) => response.writeHead(500).end(), /Failed to (restore|save): .*500/],
-  ['breaks off', (response) => response.destroy(), /Failed to (restore|save): /],
-  ['says no', (response) => response.writeHead(403).end(), /Failed to (restore|save): /],
-])('reports a service that %s in one line, without an annotation or an error', async (_, fail, complaint) => {
-  // The library waits 5 s before it tries again.
-  const { setTimeout } = globalThis
-  vi.stubGlobal('setTimeout', (callback: () => void, ms: number) => setTimeout(callback, ms / 100))
-  await cacheService(fail)
-  const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
-  expect(from).toBe('download')
-  expect(told).toHaveLength(2)
-  expect(told[0]).toMatch(/^cannot read the cache between runs, continuing without it: /)
-  expect(told[1]).toMatch(/^cannot write to the cache between runs, continuing without it: /)
-  for (const line of told) expect(line).toMatch(complaint)
-  expect(printed).not.toMatch(/::(warning|error)/)
-})
+  ['closes the connection', (response) => response.destroy(), /Failed to (restore|save): /],
+  ['refuses the request', (response) => response.writeHead(403).end(), /Failed to (restore|save): /],
+])(
+  'obtain reports a cache service that %s in one line, without an annotation or an error',
+  async (_, fail, complaint) => {
+    // The library waits 5 s before it tries again.
+    const { setTimeout } = globalThis
+    vi.stubGlobal('setTimeout', (callback: () => void, ms: number) => setTimeout(callback, ms / 100))
+    await cacheService(fail)
+    const { from, logged } = await onFreshRunner((await mirror(archive())).address, { limitMs: 10_000_000 })
+    expect(from).toBe('download')
+    expect(logged).toHaveLength(2)
+    expect(logged[0]).toMatch(/^cannot read the cache between runs, continuing without it: /)
+    expect(logged[1]).toMatch(/^cannot write to the cache between runs, continuing without it: /)
+    for (const line of logged) expect(line).toMatch(complaint)
+    expect(printed).not.toMatch(/::(warning|error)/)
+  },
+)
 
-test('waits half of the time for a service that does not answer, and continues without it', async () => {
+test('obtain waits half of its time for a cache service that does not answer, and continues without it', async () => {
   await cacheService(() => undefined)
-  const { from, told } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
-  expect([from, told[0]]).toEqual([
+  const { from, logged } = await onFreshRunner((await mirror(archive())).address, { limitMs: 4000 })
+  expect([from, logged[0]]).toEqual([
     'download',
     'cannot read the cache between runs, continuing without it: the cache service timed out after 2 s',
   ])
 })
 
 test.each<[string, Record<string, string>, Partial<Options>]>([
-  ['there is none', { ACTIONS_CACHE_URL: '' }, {}],
-  ['it is off', {}, { cache: false }],
-  // A server of one's own without it (GHES) knows the address of other services.
+  ['there is no cache service', { ACTIONS_CACHE_URL: '' }, {}],
+  ['the cache is turned off', {}, { cache: false }],
+  // A GitHub Enterprise Server without a cache service still sets the address of other services.
   [
-    "a server of one's own has none",
+    'a GitHub Enterprise Server has no cache service',
     { ACTIONS_CACHE_URL: '', ACTIONS_RESULTS_URL: 'http://127.0.0.1:1/', GITHUB_SERVER_URL: 'https://git.example' },
     {},
   ],
-])('reports nothing where %s', async (_, env, more) => {
+])('obtain reports nothing when %s', async (_, env, more) => {
   const { entries } = await cacheService()
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value)
   expect(await onFreshRunner((await mirror(archive())).address, more)).toEqual({
     from: 'download',
     cacheHit: false,
-    told: [],
+    logged: [],
   })
   expect(entries.size).toBe(0)
 })

@@ -20,7 +20,7 @@ import { ConfigError } from '../../../src/config/error.ts'
 import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { obtain as obtainTool, type Options } from '../../../src/tools/obtain.ts'
 import type { Tool } from '../../../src/tools/tool.ts'
-import { serve, tempFolder, type Asked } from '../fixtures.ts'
+import { serve, tempFolder, type ReceivedRequest } from '../fixtures.ts'
 import { archive, program } from './archives.ts'
 
 const version = '1.31.0'
@@ -40,7 +40,7 @@ afterEach(() => {
 
 const silent = { info: () => undefined, warning: () => undefined }
 
-/** Tried again at once, rather than after seconds. */
+/** Obtains istioctl, and retries without a pause. */
 const obtain = (address: string, more: Partial<Options> = {}, wanted = version, tool: Tool = istioctlTool) =>
   obtainTool(tool, wanted, {
     mirror: `${address}/istio`,
@@ -56,7 +56,7 @@ const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).di
 
 type Answer = (response: ServerResponse, headers: IncomingHttpHeaders) => unknown
 
-/** A mirror in the layout of the releases; either file can be answered otherwise. */
+/** A mirror with the layout of the releases. A test can replace either answer. */
 function mirror(
   bytes: Buffer,
   {
@@ -71,10 +71,10 @@ function mirror(
   })
 }
 
-async function refused(address: string, more: Partial<Options> = {}, wanted = version): Promise<string> {
+async function errorOf(address: string, more: Partial<Options> = {}, wanted = version): Promise<string> {
   const error: unknown = await obtain(address, more, wanted).catch((reason: unknown) => reason)
   expect(error).toBeInstanceOf(ConfigError)
-  // Whatever was refused is not to be found by the next run, as part of the cache.
+  // The next run must not find a rejected file in the tool cache.
   expect(existsSync(join(cache, 'istioctl', wanted, `${process.arch}.complete`))).toBe(false)
   expect(filesIn(cache)).toEqual([])
   return (error as Error).message
@@ -86,23 +86,23 @@ function filesIn(folder: string): string[] {
     .map(({ name }) => name)
 }
 
-const downloads = (asked: Asked[]) => asked.filter(({ url }) => url.endsWith(`/${asset}`))
+const downloads = (requests: ReceivedRequest[]) => requests.filter(({ url }) => url.endsWith(`/${asset}`))
 
-test('downloads, verifies and unpacks a release that then runs; the second time it sends no request', async () => {
-  const { address, asked } = await mirror(archive())
+test('obtain downloads, verifies and unpacks a release that then runs; the second call sends no request', async () => {
+  const { address, requests } = await mirror(archive())
   const first = await obtain(address)
   expect(first).toMatchObject({ version, cacheHit: false, from: 'download', path: join(first.folder, 'istioctl') })
   expect(first.folder).toBe(join(cache, 'istioctl', version, process.arch))
   accessSync(first.path, constants.X_OK)
   expect(execFileSync(first.path).toString()).toBe('istioctl\n')
-  expect(asked.map(({ url }) => url)).toEqual([`/istio/${version}/${asset}.sha256`, `/istio/${version}/${asset}`])
+  expect(requests.map(({ url }) => url)).toEqual([`/istio/${version}/${asset}.sha256`, `/istio/${version}/${asset}`])
 
   expect(await obtain(address)).toEqual({ ...first, cacheHit: true, from: 'tool cache' })
-  expect(asked).toHaveLength(2)
+  expect(requests).toHaveLength(2)
   expect(readdirSync(join(cache, 'istioctl'))).toEqual([version])
 })
 
-test('installs a tool that is published as a bare binary', async () => {
+test('obtain installs a tool that is published as a bare binary', async () => {
   const kind: Tool = {
     name: 'kind',
     key: 'kind',
@@ -119,7 +119,7 @@ test('installs a tool that is published as a bare binary', async () => {
   expect(execFileSync(path).toString()).toBe('istioctl\n')
 })
 
-test('does not take another version from the tool cache', async () => {
+test('obtain does not use another version from the tool cache', async () => {
   const { address } = await mirror(archive())
   await obtain(address)
   await expect(obtain(address, {}, '1.31.1')).rejects.toThrow('1.31.1 not found')
@@ -129,17 +129,17 @@ test.each([
   ['in upper case', (hex: string) => hex.toUpperCase()],
   ['without the name', (hex: string) => hex],
   ['with two spaces and a carriage return', (hex: string) => `${hex}  ${asset}\r\n`],
-])('reads a checksum %s', async (_, written) => {
+])('obtain reads a checksum %s', async (_, written) => {
   const bytes = archive()
   const { address } = await mirror(bytes, { sum: written(sha256(bytes)) })
   expect((await obtain(address)).cacheHit).toBe(false)
 })
 
-test('does not unpack a file that does not match its checksum, and names both sums', async () => {
+test('obtain does not unpack a file that does not match its checksum, and names both checksums', async () => {
   const bytes = archive()
   const wrong = 'a'.repeat(64)
   const { address } = await mirror(bytes, { sum: `${wrong} ${asset}\n` })
-  const message = await refused(address)
+  const message = await errorOf(address)
   for (const word of [
     'istio.mirror',
     `${address}/istio/${version}/${asset}`,
@@ -150,44 +150,44 @@ test('does not unpack a file that does not match its checksum, and names both su
     expect(message).toContain(word)
 })
 
-test('a file cut short by its server does not match its checksum', async () => {
+test('obtain rejects a file that the server cut short, because its checksum differs', async () => {
   const bytes = archive()
   const { address } = await mirror(bytes, { file: (response) => response.end(bytes.subarray(0, 20)) })
-  expect(await refused(address)).toContain(
+  expect(await errorOf(address)).toContain(
     `its checksum file says ${sha256(bytes)}, the file has ${sha256(bytes.subarray(0, 20))}`,
   )
 })
 
 test.each([
-  ['an empty one', '\n', 'holds nothing, expected a sha256'],
-  ['a page', '<!doctype html>\n<title>Log in</title>', 'holds "<!doctype html>'],
-])('downloads nothing when the mirror serves %s in place of the checksum', async (_, sum, message) => {
-  const { address, asked } = await mirror(archive(), { sum })
-  expect(await refused(address)).toContain(message)
-  expect(downloads(asked)).toEqual([])
+  ['an empty file', '\n', 'holds nothing, expected a sha256'],
+  ['an HTML page', '<!doctype html>\n<title>Log in</title>', 'holds "<!doctype html>'],
+])('obtain downloads nothing when the mirror serves %s instead of the checksum', async (_, sum, message) => {
+  const { address, requests } = await mirror(archive(), { sum })
+  expect(await errorOf(address)).toContain(message)
+  expect(downloads(requests)).toEqual([])
 })
 
-test('refuses a mirror that has the file but no checksum', async () => {
+test('obtain rejects a mirror that has the file but no checksum', async () => {
   const { address } = await mirror(archive(), { sum: 404 })
-  expect(await refused(address)).toContain(`${asset}.sha256 answers 404`)
+  expect(await errorOf(address)).toContain(`${asset}.sha256 answers 404`)
 })
 
-test('verifies against the given checksum, and does not request the published one', async () => {
+test('obtain verifies against the given checksum and does not request the published one', async () => {
   const bytes = archive()
-  const { address, asked } = await mirror(bytes, { sum: 404 })
-  expect(await refused(address, { sha256: 'b'.repeat(64) })).toContain(
+  const { address, requests } = await mirror(bytes, { sum: 404 })
+  expect(await errorOf(address, { sha256: 'b'.repeat(64) })).toContain(
     `\`istio.sha256\` says ${'b'.repeat(64)}, the file has ${sha256(bytes)}`,
   )
   expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('download')
-  expect(asked).toEqual(downloads(asked))
-  // What is in the tool cache has to be of that sum too.
+  expect(requests).toEqual(downloads(requests))
+  // An entry of the tool cache must match that checksum too.
   expect((await obtain(address, { sha256: sha256(bytes) })).from).toBe('tool cache')
   await expect(obtain(address, { sha256: 'b'.repeat(64) })).rejects.toThrow('does not match')
 })
 
-test('names a version that does not exist, its address, and what to check', async () => {
-  const { address, asked } = await serve((_, response) => response.writeHead(404).end())
-  const message = await refused(address, {}, '9.9.9')
+test('obtain reports a version that does not exist, with its address and what to check', async () => {
+  const { address, requests } = await serve((_, response) => response.writeHead(404).end())
+  const message = await errorOf(address, {}, '9.9.9')
   for (const word of [
     'istio.version: 9.9.9 not found',
     `${address}/istio/9.9.9/`,
@@ -195,17 +195,17 @@ test('names a version that does not exist, its address, and what to check', asyn
     "list of istioctl's releases",
   ])
     expect(message).toContain(word)
-  expect(asked).toHaveLength(1)
+  expect(requests).toHaveLength(1)
 })
 
 test.each<[string, Answer, string, number]>([
   ['that fails', (response) => response.writeHead(500).end(), 'HTTP 500', 4],
   ['that forbids', (response) => response.writeHead(403).end(), 'HTTP 403', 1],
-  ['that wants a password', (response) => response.writeHead(401).end(), 'HTTP 401', 1],
-  ['that breaks off before a byte', (response) => response.destroy(), 'ECONNRESET', 4],
-])('reports a server %s, with the address and the reason', async (_, file, reason, times) => {
-  const { address, asked } = await mirror(archive(), { file })
-  const message = await refused(address)
+  ['that requires a password', (response) => response.writeHead(401).end(), 'HTTP 401', 1],
+  ['that closes the connection before the first byte', (response) => response.destroy(), 'ECONNRESET', 4],
+])('obtain reports a server %s, with the address and the reason', async (_, file, reason, times) => {
+  const { address, requests } = await mirror(archive(), { file })
+  const message = await errorOf(address)
   for (const word of [
     'istio.mirror',
     `${address}/istio/${version}/${asset}`,
@@ -214,14 +214,14 @@ test.each<[string, Answer, string, number]>([
     'network of the runner',
   ])
     expect(message).toContain(word)
-  expect(downloads(asked)).toHaveLength(times)
+  expect(downloads(requests)).toHaveLength(times)
 })
 
-test('reports a server that refuses connections', async () => {
-  expect(await refused('http://127.0.0.1:1')).toMatch(/cannot download http:\S+ \(ECONNREFUSED\)/)
+test('obtain reports a server that refuses connections', async () => {
+  expect(await errorOf('http://127.0.0.1:1')).toMatch(/cannot download http:\S+ \(ECONNREFUSED\)/)
 })
 
-test.each([500, 502, 503, 429])('tries a third time when a server answers %d twice', async (status) => {
+test.each([500, 502, 503, 429])('obtain retries a second time when a server answers %d twice', async (status) => {
   const bytes = archive()
   let calls = 0
   const { address } = await mirror(bytes, {
@@ -231,10 +231,10 @@ test.each([500, 502, 503, 429])('tries a third time when a server answers %d twi
   expect(calls).toBe(3)
 })
 
-/** So large that it comes in pieces. */
+/** A file so large that it arrives in pieces. */
 const large = () => archive(`${program}# ${randomBytes(300_000).toString('hex')}\n`)
 
-test('resumes a download where it broke off', async () => {
+test('obtain resumes an interrupted download', async () => {
   const bytes = large()
   const half = bytes.length >> 1
   const ranges: (string | undefined)[] = []
@@ -257,10 +257,10 @@ test('resumes a download where it broke off', async () => {
 })
 
 test.each([
-  ['was replaced meanwhile', { etag: '"old"' }],
-  ['is known by a date', { 'last-modified': 'Mon, 23 Nov 2026 07:00:00 GMT' }],
+  ['has an ETag', { etag: '"old"' }],
+  ['has only a modification date', { 'last-modified': 'Mon, 23 Nov 2026 07:00:00 GMT' }],
 ])(
-  'asks for the rest of a file that %s on the condition that it is the same, and starts again when it is not',
+  'obtain requests the rest of a file that %s only if it is unchanged, and otherwise starts again',
   async (_, known) => {
     const bytes = large()
     const ranges: (string | undefined)[] = []
@@ -278,7 +278,7 @@ test.each([
   },
 )
 
-test('starts again when the server does not identify the file', async () => {
+test('obtain starts again when the server sends only a weak ETag', async () => {
   const bytes = large()
   const ranges: (string | undefined)[] = []
   const { address } = await mirror(bytes, {
@@ -294,7 +294,7 @@ test('starts again when the server does not identify the file', async () => {
   expect(ranges).toEqual([undefined, undefined])
 })
 
-test('keeps resuming as long as each try receives more of the file', async () => {
+test('obtain keeps resuming as long as each attempt receives more of the file', async () => {
   const bytes = large()
   const step = Math.ceil(bytes.length / 10)
   let calls = 0
@@ -315,18 +315,18 @@ test('keeps resuming as long as each try receives more of the file', async () =>
   expect(calls).toBe(10)
 })
 
-test('reports a mirror that is too slow, with the bytes received', async () => {
+test('obtain reports a mirror that is too slow, with the bytes received', async () => {
   const bytes = large()
   const { address } = await mirror(bytes, {
     file: (response) => response.writeHead(200, { 'content-length': bytes.length }).write(bytes.subarray(0, 200_000)),
   })
-  const message = await refused(address, { limitMs: 500 })
+  const message = await errorOf(address, { limitMs: 500 })
   expect(message).toMatch(
     /^istio.mirror: the download from http:\S+\/istio timed out after 0.5 s \(`limits.download`; 0\.2 of 0\.\d MB received\); /,
   )
 })
 
-test('waits as long as a busy server asks, unless that is too long', async () => {
+test('obtain waits as long as a busy server asks, unless that is too long', async () => {
   let calls = 0
   const bytes = archive()
   const busy =
@@ -334,7 +334,7 @@ test('waits as long as a busy server asks, unless that is too long', async () =>
     (response) =>
       ++calls === 1 ? response.writeHead(429, { 'retry-after': String(seconds) }).end() : response.end(bytes)
   const patient = await mirror(bytes, { file: busy(3600) })
-  expect(await refused(patient.address)).toContain('HTTP 429')
+  expect(await errorOf(patient.address)).toContain('HTTP 429')
   expect(calls).toBe(1)
   calls = 0
   const short = await mirror(bytes, { file: busy(1) })
@@ -343,51 +343,51 @@ test('waits as long as a busy server asks, unless that is too long', async () =>
   expect(Date.now() - began).toBeGreaterThanOrEqual(1000)
 })
 
-test('ends the download with the reason of a run that is cancelled', async () => {
+test('obtain stops with the reason of the signal when the run is cancelled', async () => {
   const cancel = new AbortController()
   const { address } = await mirror(archive(), { file: () => cancel.abort(new Error('the run was cancelled')) })
   await expect(obtain(address, { signal: cancel.signal })).rejects.toThrow('the run was cancelled')
   expect(filesIn(cache)).toEqual([])
 })
 
-describe('redirects', () => {
-  test('are followed to another server, which gets no credentials', async () => {
+describe('a redirect', () => {
+  test('to another server is followed without credentials', async () => {
     const bytes = archive()
     const storage = await serve((_, response) => response.end(bytes))
-    const { address, asked } = await mirror(bytes, {
+    const { address, requests } = await mirror(bytes, {
       file: (response) => response.writeHead(302, { location: `${storage.address}/blob?signature=x` }).end(),
     })
     expect((await obtain(address.replace('://', '://me:s3cret@'))).from).toBe('download')
-    expect(asked.map(({ headers }) => headers.authorization)).toEqual(
+    expect(requests.map(({ headers }) => headers.authorization)).toEqual(
       Array(2).fill(`Basic ${Buffer.from('me:s3cret').toString('base64')}`),
     )
-    expect(storage.asked.map(({ url, headers }) => [url, headers.authorization])).toEqual([
+    expect(storage.requests.map(({ url, headers }) => [url, headers.authorization])).toEqual([
       ['/blob?signature=x', undefined],
     ])
   })
 
-  test('are followed when they name a path alone, with the credentials', async () => {
+  test('to a path on the same server is followed with the credentials', async () => {
     const bytes = archive()
-    const { address, asked } = await serve(({ url }, response) => {
+    const { address, requests } = await serve(({ url }, response) => {
       if (url.endsWith('.sha256')) return void response.end(sha256(bytes))
       if (url === '/moved') return void response.end(bytes)
       response.writeHead(307, { location: '/moved' }).end()
     })
     await obtain(address.replace('://', '://me:100%@'))
-    expect(new Set(asked.map(({ headers }) => headers.authorization))).toEqual(
+    expect(new Set(requests.map(({ headers }) => headers.authorization))).toEqual(
       new Set([`Basic ${Buffer.from('me:100%').toString('base64')}`]),
     )
   })
 
-  test('in a circle are given up', async () => {
-    const { address, asked } = await mirror(archive(), {
+  test('in a circle ends with an error', async () => {
+    const { address, requests } = await mirror(archive(), {
       file: (response) => response.writeHead(302, { location: `/istio/${version}/${asset}` }).end(),
     })
-    expect(await refused(address)).toContain('redirects more than 5 times')
-    expect(downloads(asked)).toHaveLength(6)
+    expect(await errorOf(address)).toContain('redirects more than 5 times')
+    expect(downloads(requests)).toHaveLength(6)
   })
 
-  test('from https to http are not followed', async () => {
+  test('from https to http is not followed', async () => {
     const folder = tempFolder()
     execFileSync(
       'openssl',
@@ -410,10 +410,10 @@ describe('redirects', () => {
       ],
       { cwd: folder, stdio: 'ignore' },
     )
-    // Nobody signed this certificate.
+    // This certificate is self-signed.
     vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0')
     vi.spyOn(process, 'emitWarning').mockReturnValue()
-    const { address, asked } = await mirror(archive())
+    const { address, requests } = await mirror(archive())
     const secure = createServer(
       { key: readFileSync(join(folder, 'key')), cert: readFileSync(join(folder, 'crt')) },
       ({ url = '' }, response) => response.writeHead(302, { location: `${address}${url}` }).end(),
@@ -421,27 +421,27 @@ describe('redirects', () => {
     await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void secure.close())
     const from = `https://127.0.0.1:${(secure.address() as AddressInfo).port}`
-    expect(await refused(from)).toContain(
+    expect(await errorOf(from)).toContain(
       `redirects from https to ${address}/istio/${version}/${asset}.sha256, where anybody on the way could change the file; the redirect was not followed`,
     )
-    expect(asked).toEqual([])
+    expect(requests).toEqual([])
   })
 
   test.each([
     ['to a file', 'file:///etc/passwd'],
-    ['to nowhere', 'http://'],
-  ])('%s are not followed', async (_, location) => {
+    ['without a host', 'http://'],
+  ])('%s is not followed', async (_, location) => {
     const { address } = await mirror(archive(), { file: (response) => response.writeHead(302, { location }).end() })
-    expect(await refused(address)).toContain(`redirects to ${location}, which is no http or https address`)
+    expect(await errorOf(address)).toContain(`redirects to ${location}, which is no http or https address`)
   })
 
-  test('show no password of the mirror in an error', async () => {
+  test('never shows the password of the mirror in an error', async () => {
     const { address } = await mirror(archive(), { file: (response) => response.writeHead(500).end() })
-    expect(await refused(address.replace('://', '://me:s3cret@'))).not.toContain('s3cret')
+    expect(await errorOf(address.replace('://', '://me:s3cret@'))).not.toContain('s3cret')
   })
 })
 
-describe('in the tool cache', () => {
+describe('the tool cache', () => {
   const folder = () => join(cache, 'istioctl', version, process.arch)
   const binary = () => join(folder(), 'istioctl')
 
@@ -449,7 +449,7 @@ describe('in the tool cache', () => {
     ['whose binary was changed', () => writeFileSync(binary(), '#!/bin/sh\necho evil\n')],
     ['whose binary was cut short', () => writeFileSync(binary(), '')],
     ['whose record was cut short', () => writeFileSync(join(folder(), '.istioctl.json'), '{"bin')],
-  ])('an entry %s is replaced', async (_, spoil) => {
+  ])('replaces an entry %s', async (_, spoil) => {
     const { address } = await mirror(archive())
     await obtain(address)
     spoil()
@@ -458,7 +458,7 @@ describe('in the tool cache', () => {
     expect((await obtain(address)).from).toBe('tool cache')
   })
 
-  test('a folder that somebody left half-written, without the marker, is replaced', async () => {
+  test('replaces a half-written folder without the marker', async () => {
     mkdirSync(folder(), { recursive: true })
     writeFileSync(binary(), '#!/bin/sh\necho half')
     const { address } = await mirror(archive())
@@ -467,7 +467,7 @@ describe('in the tool cache', () => {
     expect(existsSync(`${folder()}.complete`)).toBe(true)
   })
 
-  test('an entry of another action is used, except when a checksum is given', async () => {
+  test('uses an entry of another action, except when a checksum is given', async () => {
     mkdirSync(folder(), { recursive: true })
     writeFileSync(binary(), '#!/bin/sh\necho theirs\n')
     chmodSync(binary(), 0o755)
@@ -479,7 +479,7 @@ describe('in the tool cache', () => {
     expect(readFileSync(binary(), 'utf8')).toBe(program)
   })
 
-  test('the draft of a job that was killed long ago is removed, and a recent one is left alone', async () => {
+  test('removes the old draft of a killed job and keeps a recent one', async () => {
     const [old, fresh] = ['.draft-old', '.draft-new'].map((name) => join(cache, 'istioctl', name)) as [string, string]
     for (const draft of [old, fresh]) mkdirSync(draft, { recursive: true })
     utimesSync(old, 0, 0)

@@ -17,7 +17,7 @@ beforeEach(() => {
 })
 afterEach(() => void vi.unstubAllEnvs())
 
-/** A job of its own: installs a tool of 20 MB, starts it, and prints what it says. */
+/** A separate job: installs a tool of 20 MB, starts it, and returns its output. */
 const job = `
 import { execFileSync } from 'node:child_process'
 import { writeFile, chmod } from 'node:fs/promises'
@@ -30,27 +30,27 @@ const { path } = await installTool(istioctlTool, '${version}', 'a'.repeat(64), n
 console.log(execFileSync(path).toString().trim())
 `
 
-async function said(): Promise<string> {
+async function installAndRun(): Promise<string> {
   const { stdout } = await exec(process.execPath, ['--input-type=module-typescript', '-e', job], { env: process.env })
   return stdout.trim().split('\n').at(-1)!
 }
 
-test('several jobs that install the same tool at the same time each run a whole binary', async () => {
-  expect(await Promise.all(Array.from({ length: 4 }, said))).toEqual(Array(4).fill('whole'))
-  // No lock and no draft stays.
+test('jobs that install the same tool at the same time each get a complete binary', async () => {
+  expect(await Promise.all(Array.from({ length: 4 }, installAndRun))).toEqual(Array(4).fill('whole'))
+  // No lock and no draft remains.
   expect(readdirSync(join(cache, 'istioctl'))).toEqual([version])
 })
 
-test('a job replaces an entry that was changed, while others find or replace it', async () => {
-  await said()
+test('a job replaces a changed entry while other jobs find or replace it', async () => {
+  await installAndRun()
   writeFileSync(join(cache, 'istioctl', version, process.arch, 'istioctl'), '#!/bin/sh\necho changed\n')
-  expect(await Promise.all(Array.from({ length: 3 }, said))).toEqual(Array(3).fill('whole'))
+  expect(await Promise.all(Array.from({ length: 3 }, installAndRun))).toEqual(Array(3).fill('whole'))
 })
 
 describe('a lock', () => {
   const path = () => join(cache, '.lock')
 
-  test('lets one in at a time', async () => {
+  test('admits one holder at a time', async () => {
     let inside = 0
     const most: number[] = []
     const work = async () => {
@@ -63,18 +63,18 @@ describe('a lock', () => {
     expect(existsSync(path())).toBe(false)
   })
 
-  test('is free again after work that failed', async () => {
+  test('is released after work that failed', async () => {
     await expect(withLock(path(), never, () => Promise.reject(new Error('the disk is full')))).rejects.toThrow('full')
     expect(await withLock(path(), never, () => Promise.resolve('free'))).toBe('free')
   })
 
-  test('that a killed job left is taken over', async () => {
+  test('is taken over when a killed job left it', async () => {
     mkdirSync(path())
     utimesSync(path(), 0, 0)
     expect(await withLock(path(), never, () => Promise.resolve('taken over'))).toBe('taken over')
   })
 
-  test('that another job holds is waited for until the run is cancelled', async () => {
+  test('of another job makes a job wait until its run is cancelled', async () => {
     mkdirSync(path())
     const cancel = new AbortController()
     const waiting = withLock(path(), cancel.signal, () => Promise.resolve())
@@ -84,8 +84,8 @@ describe('a lock', () => {
   })
 })
 
-test('the checksum of a binary stands beside it', async () => {
-  await said()
+test('the tool cache stores the checksum of a binary beside it', async () => {
+  await installAndRun()
   const record = readFileSync(join(cache, 'istioctl', version, process.arch, '.istioctl.json'), 'utf8')
   expect(JSON.parse(record)).toEqual({
     binary: expect.stringMatching(/^[0-9a-f]{64}$/) as string,

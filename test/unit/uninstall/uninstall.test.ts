@@ -1,10 +1,10 @@
-// The outcome on a real cluster is shown by the e2e test; here, the order of the steps and what is refused.
+// The order of the steps, and what uninstall refuses. The e2e test shows the outcome on a real cluster.
 import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { uninstall, type Removal } from '../../../src/uninstall/uninstall.ts'
 import { marked, ownerOf } from '../../../src/policies/prune.ts'
 import { pod, workload } from '../fixtures.ts'
-import { keeper, policy, route, rule, type Keeper } from '../policies/keeper.ts'
+import { recordingCluster, policy, route, rule, type RecordingCluster } from '../policies/recording-cluster.ts'
 
 const shop = ownerOf('mesh.yaml', 'shop')
 const object = (
@@ -24,7 +24,7 @@ function deployment(name: string): Workload {
 const podOf = (name: string, namespace = 'shop') =>
   pod({ metadata: { name: `${name}-1`, namespace, labels: { app: name } } })
 
-/** A control plane, with what istioctl finds it by. */
+/** A control plane with the labels by which istioctl finds it. */
 const istiod = (revision = 'default', createdAt = '') => ({
   ...system(
     'Deployment',
@@ -80,35 +80,35 @@ const mesh: KubeObject[] = [
   ...[rule('v1'), route(['v1', 100])].map((each) => marked(each, shop)),
 ]
 
-/** The keeper, which also does what a restart and istioctl do. */
-function world(objects: KubeObject[]): Keeper & { removal: Removal } {
-  const it = keeper(objects)
+/** A recording cluster that also restarts pods and does what istioctl does. */
+function fakeMesh(objects: KubeObject[]): RecordingCluster & { removal: Removal } {
+  const fake = recordingCluster(objects)
   const merge = (kind: Kind, _: unknown, name: string, body: { metadata?: { labels?: Record<string, null> } }) => {
-    it.happened.push(`merge ${kind} ${name}`)
-    const { metadata } = it.kept.get(`${kind} ${kind === 'Namespace' ? '' : 'shop'}/${name}`)!
+    fake.calls.push(`merge ${kind} ${name}`)
+    const { metadata } = fake.stored.get(`${kind} ${kind === 'Namespace' ? '' : 'shop'}/${name}`)!
     if (kind === 'Namespace')
       metadata.labels = Object.fromEntries(
         Object.entries(metadata.labels ?? {}).filter(([label]) => !(label in (body.metadata?.labels ?? {}))),
       )
     if (kind === 'Deployment')
-      it.kept.set(`Pod shop/${name}-1`, { ...podOf(name), spec: { containers: [{ name: 'app' }] } } as KubeObject)
+      fake.stored.set(`Pod shop/${name}-1`, { ...podOf(name), spec: { containers: [{ name: 'app' }] } } as KubeObject)
     return Promise.resolve({})
   }
   const istioctl = (args: string[]) => {
-    it.happened.push(`istioctl ${args.join(' ')}`)
+    fake.calls.push(`istioctl ${args.join(' ')}`)
     const named = args.indexOf('--revision')
     if (args[0] === 'tag') return Promise.resolve()
-    for (const [key, { metadata }] of it.kept)
+    for (const [key, { metadata }] of fake.stored)
       if (named > 0 && key.startsWith('Deployment ') && metadata.labels?.['istio.io/rev'] === args[named + 1])
-        it.kept.delete(key)
-    for (const [key, { metadata, kind }] of it.kept)
-      if (named < 0 && /istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') it.kept.delete(key)
+        fake.stored.delete(key)
+    for (const [key, { metadata, kind }] of fake.stored)
+      if (named < 0 && /istiod|\.istio\.io$/.test(metadata.name) && kind !== 'Namespace') fake.stored.delete(key)
     return Promise.resolve()
   }
   let updates = 0
-  /** The count of the sets of clusters that the proxy has taken. */
+  /** The number of cluster updates that the proxy has accepted. */
   const podProxy = () => {
-    it.happened.push('ask a proxy')
+    fake.calls.push('ask a proxy')
     return Promise.resolve(`envoy_cluster_manager_cds_update_success{} ${updates++}`)
   }
   const removal: Removal = {
@@ -123,20 +123,24 @@ function world(objects: KubeObject[]): Keeper & { removal: Removal } {
     istioctl,
     note: () => {},
   }
-  return { ...it, cluster: { ...it.cluster, merge: merge as Keeper['cluster']['merge'], pod: podProxy }, removal }
+  return {
+    ...fake,
+    cluster: { ...fake.cluster, merge: merge as RecordingCluster['cluster']['merge'], pod: podProxy },
+    removal,
+  }
 }
 
-const fresh = () => structuredClone(mesh)
+const meshObjects = () => structuredClone(mesh)
 
-const askedOfBoth = ['ask a proxy', 'ask a proxy']
+const bothProxies = ['ask a proxy', 'ask a proxy']
 
-test('policies go, routes before the subsets that the proxies use, then sidecars, what is called before its callers, then the control plane and what it leaves', async () => {
-  const { cluster, removal, happened, kept } = world(fresh())
+test('uninstall removes routes before the subsets that they use, then sidecars from the last service of a call to the first, then the control plane and its remains', async () => {
+  const { cluster, removal, calls, stored } = fakeMesh(meshObjects())
   const { removed, restarted, remains } = await uninstall(cluster, removal)
-  expect(happened).toEqual([
-    ...askedOfBoth,
+  expect(calls).toEqual([
+    ...bothProxies,
     'remove VirtualService',
-    ...askedOfBoth,
+    ...bothProxies,
     'remove DestinationRule',
     'merge Namespace shop',
     'merge Deployment mysql',
@@ -149,37 +153,37 @@ test('policies go, routes before the subsets that the proxies use, then sidecars
   expect(restarted).toEqual(['Deployment/mysql', 'Deployment/frontend'])
   expect(remains).toEqual([])
   expect(removed).toContain('CustomResourceDefinition virtualservices.networking.istio.io')
-  expect(kept.get('Namespace /shop')?.metadata.labels).toEqual({ team: 'x' })
-  expect([...kept.keys()]).toEqual(
+  expect(stored.get('Namespace /shop')?.metadata.labels).toEqual({ team: 'x' })
+  expect([...stored.keys()]).toEqual(
     expect.arrayContaining(['CustomResourceDefinition /widgets.example.com', 'ClusterRole /view']),
   )
 })
 
-test('with istiod gone no proxy is asked: nobody would tell it', async () => {
-  const { cluster, removal, happened } = world(fresh().filter(({ metadata }) => metadata.name !== 'istiod'))
+test('uninstall does not wait for the proxies when istiod is gone, because nothing updates them', async () => {
+  const { cluster, removal, calls } = fakeMesh(meshObjects().filter(({ metadata }) => metadata.name !== 'istiod'))
   const { remains } = await uninstall(cluster, removal)
-  expect(happened.slice(0, 3)).toEqual(['remove VirtualService', 'remove DestinationRule', 'merge Namespace shop'])
+  expect(calls.slice(0, 3)).toEqual(['remove VirtualService', 'remove DestinationRule', 'merge Namespace shop'])
   expect(remains).toEqual([])
 })
 
-test('a pod that has ended holds nothing back', async () => {
+test('uninstall ignores pods that have ended', async () => {
   const job = (namespace: string) =>
     pod({ metadata: { name: 'job-1', namespace, labels: { app: 'job' } }, status: { phase: 'Succeeded' } })
-  const { cluster, removal } = world([...fresh(), job('shop'), job('staging')])
+  const { cluster, removal } = fakeMesh([...meshObjects(), job('shop'), job('staging')])
   expect((await uninstall(cluster, removal)).remains).toEqual([])
 })
 
-test('a dry run tells the same and does nothing', async () => {
-  const [dry, real] = [world(fresh()), world(fresh())]
-  const told = await uninstall(dry.cluster, { ...dry.removal, dryRun: true })
-  expect(dry.happened).toEqual([])
+test('a dry run reports what an uninstall would remove and changes nothing', async () => {
+  const [dry, real] = [fakeMesh(meshObjects()), fakeMesh(meshObjects())]
+  const planned = await uninstall(dry.cluster, { ...dry.removal, dryRun: true })
+  expect(dry.calls).toEqual([])
   const done = await uninstall(real.cluster, real.removal)
-  const sorted = ({ removed, ...rest }: typeof told) => ({ ...rest, removed: removed.toSorted() })
-  expect(sorted(told)).toEqual(sorted(done))
+  const sorted = ({ removed, ...rest }: typeof planned) => ({ ...rest, removed: removed.toSorted() })
+  expect(sorted(planned)).toEqual(sorted(done))
 })
 
-test('one that fails half-way has told how far it came', async () => {
-  const { cluster, removal } = world(fresh())
+test('an uninstall that fails half-way reports what it removed before', async () => {
+  const { cluster, removal } = fakeMesh(meshObjects())
   const done: { removed: string[]; restarted: string[] } = { removed: [], restarted: [] }
   await expect(
     uninstall(cluster, { ...removal, istioctl: () => Promise.reject(new Error('istioctl uninstall failed')) }, done),
@@ -195,16 +199,16 @@ test('one that fails half-way has told how far it came', async () => {
   expect(done.restarted).toEqual(['Deployment/mysql', 'Deployment/frontend'])
 })
 
-test('a second one finds nothing to do', async () => {
-  const { cluster, removal, happened } = world(fresh())
+test('a second uninstall finds nothing to remove', async () => {
+  const { cluster, removal, calls } = fakeMesh(meshObjects())
   await uninstall(cluster, removal)
-  happened.length = 0
+  calls.length = 0
   expect(await uninstall(cluster, removal)).toEqual({ removed: [], restarted: [], remains: [] })
-  expect(happened).toEqual([])
+  expect(calls).toEqual([])
 })
 
-test('what does not go is told', async () => {
-  const { cluster, removal } = world(fresh())
+test('uninstall reports what could not be removed', async () => {
+  const { cluster, removal } = fakeMesh(meshObjects())
   const { remains } = await uninstall(cluster, { ...removal, istioctl: () => Promise.resolve() })
   expect(remains).toEqual([
     'CustomResourceDefinition virtualservices.networking.istio.io',
@@ -212,60 +216,60 @@ test('what does not go is told', async () => {
   ])
 })
 
-describe('istio-system stays where something of the user is in it', () => {
+describe('uninstall keeps istio-system if it contains', () => {
   test.each([
     ['a workload', system('Deployment', 'grafana', {}, 'apps/v1')],
-    ['a certificate', system('Secret', 'shop-tls')],
-    ["the user's own CA", system('Secret', 'cacerts')],
-    ['a setting', system('ConfigMap', 'istio-grafana-dashboards')],
-  ])('%s', async (_, theirs) => {
-    const { cluster, removal, kept } = world([...fresh(), theirs])
+    ['a certificate of the user', system('Secret', 'shop-tls')],
+    ['a CA of the user', system('Secret', 'cacerts')],
+    ['a ConfigMap of the user', system('ConfigMap', 'istio-grafana-dashboards')],
+  ])('%s', async (_, foreign) => {
+    const { cluster, removal, stored } = fakeMesh([...meshObjects(), foreign])
     const notes: string[] = []
     const { removed } = await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
     expect(notes[0]).toBe(
-      `the namespace istio-system stays because it holds objects that are not part of the mesh: ${theirs.kind} istio-system/${theirs.metadata.name}`,
+      `the namespace istio-system stays because it holds objects that are not part of the mesh: ${foreign.kind} istio-system/${foreign.metadata.name}`,
     )
     expect(removed).not.toContain('Namespace istio-system')
-    const left = [...kept.values()]
+    const left = [...stored.values()]
       .filter(({ kind, metadata: { namespace } }) => namespace === 'istio-system' && kind !== 'Pod')
       .map(({ metadata: { name } }) => name)
-    expect(kept.has('Namespace /istio-system')).toBe(true)
-    expect(left.sort()).toEqual(['kube-root-ca.crt', theirs.metadata.name].sort())
+    expect(stored.has('Namespace /istio-system')).toBe(true)
+    expect(left.sort()).toEqual(['kube-root-ca.crt', foreign.metadata.name].sort())
   })
 })
 
-describe('nothing is touched where others need the mesh', () => {
+describe('uninstall', () => {
   test.each([
     [
-      "a stranger's policy",
+      'a policy that is not ours',
       policy('Sidecar', 'theirs', {}),
       'policies that belong to no config of this namespace: Sidecar shop/theirs; delete them first',
     ],
     [
-      "another namespace's policy of ours",
+      'a policy that we wrote for another namespace',
       marked(policy('Sidecar', 'default', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
       'Sidecar staging/default',
     ],
     [
-      'a pod that nothing restarts',
+      'a pod that no controller would restart',
       podOf('lonely'),
       'belong to no Deployment, StatefulSet or DaemonSet that could be restarted: Pod shop/lonely-1; delete them first, or wait until they end',
     ],
     [
-      "another namespace's sidecar",
+      'a sidecar in another namespace',
       podOf('web', 'staging'),
       'uninstall: pods in other namespaces still have sidecars (staging) and would lose the mesh',
     ],
-  ])('%s', async (_, theirs, fault) => {
-    const { cluster, removal, happened } = world([...fresh(), theirs])
+  ])('changes nothing if the cluster has %s', async (_, foreign, fault) => {
+    const { cluster, removal, calls } = fakeMesh([...meshObjects(), foreign])
     await expect(uninstall(cluster, removal)).rejects.toThrow(fault)
-    expect(happened).toEqual([])
+    expect(calls).toEqual([])
   })
 
-  test("Istio's own policies and gateways, and our other configs in this namespace, go with it", async () => {
+  test('removes policies and gateways of Istio, and policies of our other configs in this namespace', async () => {
     const others = marked(policy('Telemetry', 'default', {}), ownerOf('other.yaml', 'shop'))
-    const { cluster, removal } = world([
-      ...fresh(),
+    const { cluster, removal } = fakeMesh([
+      ...meshObjects(),
       policy('EnvoyFilter', 'stats', {}, { namespace: 'istio-system', labels: ofIstio }),
       podOf('ingress', 'istio-system'),
       others,
@@ -274,43 +278,43 @@ describe('nothing is touched where others need the mesh', () => {
   })
 })
 
-describe('of several control planes', () => {
-  const two = () => [...fresh(), istiod('canary')]
+describe('with several control planes uninstall', () => {
+  const two = () => [...meshObjects(), istiod('canary')]
 
-  test('none goes unless it is named, for all would go', async () => {
-    const { cluster, removal, happened } = world(two())
+  test('refuses to remove all of them unless the config names one', async () => {
+    const { cluster, removal, calls } = fakeMesh(two())
     await expect(uninstall(cluster, removal)).rejects.toThrow(
       'uninstall: the cluster has several control planes (default, canary), and this run would remove all of them; set `istio.revision` to the one to remove',
     )
-    expect(happened).toEqual([])
+    expect(calls).toEqual([])
   })
 
-  test('one that nothing uses goes alone, and the record of it; policies and sidecars stay', async () => {
-    const { cluster, removal, happened } = world(two())
+  test('removes an unused one and its record, and leaves policies and sidecars', async () => {
+    const { cluster, removal, calls } = fakeMesh(two())
     const { removed, restarted } = await uninstall(cluster, { ...removal, revision: 'canary', timeoutMs: 0 })
-    expect(happened).toEqual(['istioctl uninstall --revision canary -y', 'remove ConfigMap'])
+    expect(calls).toEqual(['istioctl uninstall --revision canary -y', 'remove ConfigMap'])
     expect({ removed, restarted }).toEqual({ removed: ['control plane canary'], restarted: [] })
   })
 
-  test('one that is not there is not looked for', async () => {
-    const { cluster, removal, happened } = world(fresh())
+  test('does nothing if the named one does not exist', async () => {
+    const { cluster, removal, calls } = fakeMesh(meshObjects())
     expect(await uninstall(cluster, { ...removal, revision: 'canary' })).toEqual({
       removed: [],
       restarted: [],
       remains: [],
     })
-    expect(happened).toEqual([])
+    expect(calls).toEqual([])
   })
 
   test.each<[string, string, KubeObject[], string]>([
     [
-      'a namespace that names it',
+      'a namespace with its revision',
       'canary',
       [object('Namespace', 'staging', { labels: { 'istio.io/rev': 'canary' } })],
       'is still used by namespace staging; move',
     ],
     [
-      'a namespace that names a tag of it',
+      'a namespace with one of its tags',
       'canary',
       [
         object('Namespace', 'staging', { labels: { 'istio.io/rev': 'prod' } }),
@@ -324,7 +328,7 @@ describe('of several control planes', () => {
       'is still used by namespace staging, tag prod; move',
     ],
     [
-      'a namespace that names none, where it serves those',
+      'a namespace without a revision, if it is the default',
       'default',
       [pod({ metadata: { name: 'x', namespace: 'shop' } })],
       'is still used by namespace shop; move',
@@ -349,13 +353,13 @@ describe('of several control planes', () => {
       [pod({ metadata: { name: 'gw-1', namespace: 'istio-system', labels: { 'istio.io/rev': 'canary' } } })],
       'is still used by gateway pod istio-system/gw-1; move',
     ],
-  ])('one is not removed while it is used: %s', async (_, revision, users, fault) => {
-    const { cluster, removal, happened } = world([...two(), ...users])
+  ])('refuses to remove one that is in use by %s', async (_, revision, users, fault) => {
+    const { cluster, removal, calls } = fakeMesh([...two(), ...users])
     await expect(uninstall(cluster, { ...removal, revision })).rejects.toThrow(fault)
-    expect(happened).toEqual([])
+    expect(calls).toEqual([])
   })
 
-  test('the last one goes with the tags of users, which the purge leaves', async () => {
+  test('removes the tags of users with the last one, because istioctl purge leaves them', async () => {
     const webhook = object(
       'MutatingWebhookConfiguration',
       'istio-revision-tag-prod',
@@ -363,9 +367,9 @@ describe('of several control planes', () => {
       'admissionregistration.k8s.io/v1',
     )
     const service = system('Service', 'istiod-revision-tag-prod', { 'istio.io/tag': 'prod' })
-    const { cluster, removal, happened } = world([...fresh(), webhook, service])
+    const { cluster, removal, calls } = fakeMesh([...meshObjects(), webhook, service])
     const { removed } = await uninstall(cluster, removal)
-    expect(happened.filter((each) => each.startsWith('istioctl'))).toEqual([
+    expect(calls.filter((each) => each.startsWith('istioctl'))).toEqual([
       'istioctl tag remove prod -y',
       'istioctl uninstall --purge -y',
     ])
@@ -374,8 +378,8 @@ describe('of several control planes', () => {
     )
   })
 
-  test('what names no revision is handed over before the one goes that served it', async () => {
-    const { cluster, removal, happened } = world([
+  test('moves the default tag to another one before it removes the one that served it', async () => {
+    const { cluster, removal, calls } = fakeMesh([
       istiod('old', '2026-01-01T00:00:00Z'),
       istiod('canary', '2026-02-01T00:00:00Z'),
       object(
@@ -386,7 +390,7 @@ describe('of several control planes', () => {
       ),
     ])
     await uninstall(cluster, { ...removal, revision: 'old' })
-    expect(happened.slice(0, 2)).toEqual([
+    expect(calls.slice(0, 2)).toEqual([
       'istioctl tag set default --revision canary --overwrite -y',
       'istioctl uninstall --revision old -y',
     ])

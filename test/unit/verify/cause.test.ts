@@ -14,17 +14,17 @@ type Event = {
   lastTimestamp?: string
   eventTime?: string
 }
-type World = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
+type Case = { pod: Pod; events?: Event[]; log?: string; previousLog?: string }
 
 /**
- * A cluster that answers with these events and logs. It is a fake because a table of thirty broken pods is to be run in no time;
- * test/e2e/verify.test.ts provokes them for real, and the logs here are shortened from there.
+ * A cluster that answers with these events and logs. It is a fake so that a table of thirty broken pods runs fast;
+ * test/e2e/verify.test.ts breaks real pods, and the logs here are shortened copies of theirs.
  */
-function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) {
-  const asked: string[] = []
+function clusterOf({ events = [], log = '', previousLog = '' }: Partial<Case>) {
+  const calls: string[] = []
   const cluster = clusterWith({
     list: (kind: string, namespace: string, { fieldSelector }: { fieldSelector: string }) => {
-      asked.push(`${kind} ${namespace} ${fieldSelector}`)
+      calls.push(`${kind} ${namespace} ${fieldSelector}`)
       return Promise.resolve(
         events.map(
           ({ of = 'backend-1', kind = 'Pod', container: name, ...event }) =>
@@ -41,15 +41,15 @@ function clusterOf({ events = [], log = '', previousLog = '' }: Partial<World>) 
       )
     },
     log: (namespace: string, name: string, of: string, lines: number, previous: boolean) => {
-      asked.push(`log ${namespace} ${name} ${of} ${lines}${previous ? ' previous' : ''}`)
+      calls.push(`log ${namespace} ${name} ${of} ${lines}${previous ? ' previous' : ''}`)
       return Promise.resolve(previous ? previousLog : log)
     },
   })
-  return { cluster, asked }
+  return { cluster, calls }
 }
 
 const unready = [{ type: 'Ready', status: 'False' }]
-/** A pod with these statuses of its containers; those that are not named are ready. */
+/** A pod with these container statuses; the other containers are ready. */
 function broken(
   app: Partial<ContainerStatus>,
   proxy: Partial<ContainerStatus> = {},
@@ -102,20 +102,20 @@ const unplaced = (message: string) =>
   })
 const running: Partial<ContainerStatus> = { ready: false, state: { running: {} } }
 
-describe('the cause that a person would have found', () => {
-  test.each<[string, World, string]>([
+describe('the cause of a pod that is not ready', () => {
+  test.each<[string, Case, string]>([
     [
-      'no node has room',
+      'is that no node has room',
       { pod: unplaced('0/1 nodes are available: 1 Insufficient cpu.') },
       'no node takes the pod: 0/1 nodes are available: 1 Insufficient cpu; free room on a node or lower the requests',
     ],
     [
-      'the pod was created before its namespace asked for sidecars',
+      'is that its namespace had no injection label when the pod was created',
       { pod: pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }) },
       'the pod has no sidecar: it was created before the namespace asked for sidecars, or the injector skipped it; add its workload to `workloads`, or opt it out with the label sidecar.istio.io/inject: "false"',
     ],
     [
-      "istiod's certificate is not in the namespace",
+      'is that the certificate of istiod is missing in the namespace',
       {
         pod: broken(waiting('PodInitializing'), waiting('PodInitializing'), waiting('PodInitializing')),
         events: [{ reason: 'FailedMount', message: 'configmap "istio-ca-root-cert" not found' }],
@@ -123,7 +123,7 @@ describe('the cause that a person would have found', () => {
       'a volume cannot be mounted: configmap "istio-ca-root-cert" not found; istiod writes that ConfigMap into each namespace, so check that istiod runs',
     ],
     [
-      'a volume of the application is missing',
+      'is a missing volume of the application',
       {
         pod: broken(waiting('ContainerCreating')),
         events: [{ reason: 'FailedMount', message: 'secret "db" not found' }],
@@ -131,22 +131,22 @@ describe('the cause that a person would have found', () => {
       'a volume cannot be mounted: secret "db" not found',
     ],
     [
-      'the image cannot be pulled',
+      'is an image that cannot be pulled',
       { pod: broken({ ...waiting('ImagePullBackOff', 'Back-off pulling image'), image: 'shop/backend:v9' }) },
       'container app: the image shop/backend:v9 cannot be pulled (ImagePullBackOff: Back-off pulling image); check its name and the pull secret',
     ],
     [
-      "the sidecar's image cannot be pulled, which stands among the init containers",
+      'is an image of the sidecar, an init container, that cannot be pulled',
       { pod: broken(waiting('PodInitializing'), { ...waiting('ErrImagePull'), image: 'istio/proxyv2:9' }) },
       'container istio-proxy: the image istio/proxyv2:9 cannot be pulled (ErrImagePull); check its name and the pull secret',
     ],
     [
-      'a ConfigMap that the container needs is missing',
+      'is a missing ConfigMap that the container needs',
       { pod: broken(waiting('CreateContainerConfigError', 'configmap "settings" not found')) },
       'container app cannot be created: configmap "settings" not found',
     ],
     [
-      'the traffic rules cannot be set up',
+      'is that istio-init cannot set up the traffic rules',
       {
         pod: broken(waiting('PodInitializing'), waiting('PodInitializing'), crashed(255)),
         previousLog: "iptables-restore v1.8\ncan't initialize iptables table: Permission denied\n\n",
@@ -154,7 +154,7 @@ describe('the cause that a person would have found', () => {
       "istio-init could not set up the pod's traffic rules (exit code 255): can't initialize iptables table: Permission denied; it needs the capabilities NET_ADMIN and NET_RAW, or the Istio CNI plugin",
     ],
     [
-      'istiod does not answer',
+      'is that istiod does not answer',
       {
         pod: broken(waiting('PodInitializing'), running),
         log: 'info\tstarting\nwarning\tEnvoy proxy is NOT ready: config not received from XDS server (is Istiod running?)\ninfo\tlater',
@@ -162,7 +162,7 @@ describe('the cause that a person would have found', () => {
       'the sidecar is not ready: it got no configuration from istiod; check that istiod runs and that the pod reaches it: Envoy proxy is NOT ready: config not received from XDS server (is Istiod running?)',
     ],
     [
-      'Envoy rejected what it was sent',
+      'is a configuration that Envoy rejected',
       {
         pod: broken(waiting('PodInitializing'), running),
         log: 'warning\tgRPC config for type.googleapis.com/envoy.config.listener.v3.Listener rejected: bad filter\nlds updates: 0 successful, 1 was rejected',
@@ -170,7 +170,7 @@ describe('the cause that a person would have found', () => {
       'the sidecar is not ready: Envoy rejected its configuration: gRPC config for type.googleapis.com/envoy.config.listener.v3.Listener rejected: bad filter; correct the object that names it (most often an EnvoyFilter), or delete it',
     ],
     [
-      'the sidecar gets no certificate',
+      'is that the sidecar gets no certificate',
       {
         pod: broken(waiting('PodInitializing'), running),
         log: '2026-11-23T08:28:20.338889Z\twarn\tsds\tfailed to warm certificate: failed to generate workload certificate: connection refused',
@@ -178,7 +178,7 @@ describe('the cause that a person would have found', () => {
       'the sidecar is not ready: it got no certificate from istiod; check that istiod runs and that the pod reaches it: sds failed to warm certificate: failed to generate workload certificate: connection refused',
     ],
     [
-      'the sidecar finds no inotify instance left on the node',
+      'is that the node has no inotify instance left for the sidecar',
       {
         pod: broken(waiting('PodInitializing'), crashed(255)),
         previousLog:
@@ -187,7 +187,7 @@ describe('the cause that a person would have found', () => {
       "container istio-proxy ended with exit code 255 (Error), 3 restarts: failed to start default Istio SDS server: couldn't initialize inotify: too many open files; raise fs.inotify.max_user_instances on the node",
     ],
     [
-      'Envoy may open no more files, is aborted, and the agent ends well',
+      'is the limit of open files, when Envoy aborts and the agent exits with code 0',
       {
         pod: broken(waiting('PodInitializing'), {
           ...crashed(0, 'Completed'),
@@ -200,7 +200,7 @@ describe('the cause that a person would have found', () => {
       "container istio-proxy ended with exit code 0 (Completed), 3 restarts: socket(2) failed, got error: Too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
     ],
     [
-      'the application may open no more files, and says so above a stack',
+      'is the limit of open files, when the application logs it above a stack trace',
       {
         pod: broken(crashed(1)),
         previousLog:
@@ -209,7 +209,7 @@ describe('the cause that a person would have found', () => {
       "container app ended with exit code 1 (Error), 3 restarts: Error: EMFILE: too many open files, watch '/app'; raise fs.inotify.max_user_instances on the node",
     ],
     [
-      'the pod was started before the CNI plugin',
+      'is that the pod started before the CNI plugin',
       {
         pod: pod({
           status: {
@@ -224,7 +224,7 @@ describe('the cause that a person would have found', () => {
       "the pod's traffic rules are missing (istio-validation, exit code 126): iptables validation failed; workload is not ready for Istio; the pod started before the Istio CNI plugin was ready on its node: delete the pod so that it is created again",
     ],
     [
-      'the CNI configuration names a plugin that is gone',
+      'is a CNI configuration that names a missing plugin',
       {
         pod: unstarted,
         events: [
@@ -238,7 +238,7 @@ describe('the cause that a person would have found', () => {
       'the pod\'s network cannot be set up: failed to find plugin "istio-cni" in path [/opt/cni/bin]; install that plugin on the node, or remove it from the CNI configuration there (the Istio CNI plugin may leave its entry behind)',
     ],
     [
-      'the node has no network plugin',
+      'is that the node has no network plugin',
       {
         pod: unstarted,
         events: [{ reason: 'NetworkNotReady', message: 'network is not ready: cni plugin not initialized' }],
@@ -246,7 +246,7 @@ describe('the cause that a person would have found', () => {
       "the pod's network cannot be set up: network is not ready: cni plugin not initialized; the node has no CNI configuration, so check that its network plugin runs",
     ],
     [
-      'the node has no network plugin, and its kubelet has not reported on the containers yet',
+      'is that the node has no network plugin, before the kubelet reports container statuses',
       {
         pod: pod({
           status: { phase: 'Pending', conditions: unready, initContainerStatuses: [], containerStatuses: [] },
@@ -256,12 +256,12 @@ describe('the cause that a person would have found', () => {
       "the pod's network cannot be set up: network is not ready: cni plugin not initialized; the node has no CNI configuration, so check that its network plugin runs",
     ],
     [
-      'the network plugin fails',
+      'is a failing network plugin',
       { pod: unstarted, events: [{ reason: 'FailedCreatePodSandBox', message: 'no addresses left' }] },
       "the pod's network cannot be set up: no addresses left; check the node's container runtime and CNI plugins",
     ],
     [
-      'an image is on its way, after the network was late',
+      'is an image pull in progress, after a network error that is over',
       {
         pod: unstarted,
         events: [
@@ -272,7 +272,7 @@ describe('the cause that a person would have found', () => {
       'an image is still being pulled: Pulling image "shop/backend:v9"; wait longer, or check that the node reaches the registry',
     ],
     [
-      'the network was late, and the images are there',
+      'is no network error that is over once the images are present',
       {
         pod: unstarted,
         events: [{ reason: 'FailedCreatePodSandBox', message: 'no addresses left' }, { reason: 'Pulled' }],
@@ -280,7 +280,7 @@ describe('the cause that a person would have found', () => {
       'container istio-init is not ready: PodInitializing',
     ],
     [
-      'no node fits',
+      'is that no node has enough memory or tolerated taints',
       {
         pod: unplaced(
           '0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s). preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.',
@@ -288,9 +288,9 @@ describe('the cause that a person would have found', () => {
       },
       'no node takes the pod: 0/3 nodes are available: 1 Insufficient memory, 2 node(s) had untolerated taint(s); free room on a node or lower the requests; or check why the node has its taint (a node that is not ready has one), or let the pod tolerate it',
     ],
-    ['the scheduler says something new', { pod: unplaced('no.') }, 'no node takes the pod: no'],
+    ['is an unknown message of the scheduler, unchanged', { pod: unplaced('no.') }, 'no node takes the pod: no'],
     [
-      'a volume was missing for a moment, and the application crashes',
+      'is the crash of the application, not a volume that was missing for a moment',
       {
         pod: broken(crashed(1)),
         events: [{ reason: 'FailedMount', message: 'configmap "istio-ca-root-cert" not found' }],
@@ -299,7 +299,7 @@ describe('the cause that a person would have found', () => {
       'container app ended with exit code 1 (Error), 3 restarts: Error: no DB_HOST',
     ],
     [
-      "an init container of the application's own does not end",
+      'is an init container of the application that does not end',
       {
         pod: pod({
           spec: { initContainers: [{ name: 'istio-proxy', restartPolicy: 'Always' }, { name: 'wait-for-db' }] },
@@ -314,7 +314,7 @@ describe('the cause that a person would have found', () => {
       'init container wait-for-db has not ended, and the application starts only after it: waiting for the database',
     ],
     [
-      'the probe of the application fails behind the sidecar, whose own startup probe failed before',
+      'is the failing probe of the application, not the earlier startup probe of the sidecar',
       {
         pod: broken(running),
         events: [
@@ -330,7 +330,7 @@ describe('the cause that a person would have found', () => {
       'container app is not ready: Readiness probe failed: HTTP probe failed with statuscode: 500 (Request to probe app failed: connection refused)',
     ],
     [
-      'somebody holds it back',
+      'is that the pod has scheduling gates',
       {
         pod: pod({
           status: {
@@ -344,7 +344,7 @@ describe('the cause that a person would have found', () => {
       'the pod waits for its scheduling gates; whoever set them must remove them',
     ],
     [
-      'its last log is gone',
+      'is read from the current log when the previous log is gone',
       {
         pod: broken(crashed(1)),
         previousLog: 'unable to retrieve container logs for containerd://1',
@@ -353,18 +353,22 @@ describe('the cause that a person would have found', () => {
       'container app ended with exit code 1 (Error), 3 restarts: Error: no DB_HOST',
     ],
     [
-      'the sidecar says nothing known',
+      'is the last log line of the sidecar when no known error is in its log',
       { pod: broken({}, running), log: 'hello\nbye\n' },
       'the sidecar is not ready: bye',
     ],
-    ['the sidecar says nothing', { pod: broken({}, running) }, 'the sidecar is not ready: it logged nothing'],
     [
-      'the application crashes',
+      'is that the sidecar is not ready, without a log',
+      { pod: broken({}, running) },
+      'the sidecar is not ready: it logged nothing',
+    ],
+    [
+      'is the crash of the application',
       { pod: broken(crashed(1)), log: 'the new start\n', previousLog: 'booting\nError: no DB_HOST\n' },
       'container app ended with exit code 1 (Error), 3 restarts: Error: no DB_HOST',
     ],
     [
-      'the application panics',
+      'is the panic of the application',
       {
         pod: broken(crashed(2)),
         previousLog: 'panic: no DB_HOST\n\ngoroutine 1 [running]:\nmain.main()\n\t/app/main.go:5 +0x1d\nexit status 2',
@@ -372,7 +376,7 @@ describe('the cause that a person would have found', () => {
       'container app ended with exit code 2 (Error), 3 restarts: panic: no DB_HOST',
     ],
     [
-      'the sidecar runs out of memory',
+      'is that the sidecar ran out of memory',
       {
         pod: {
           ...broken(waiting('PodInitializing'), crashed(137, 'OOMKilled')),
@@ -387,17 +391,17 @@ describe('the cause that a person would have found', () => {
       'container istio-proxy ended with exit code 137 (OOMKilled), 3 restarts: it used more memory than its limit of 16Mi: raise the limit, or find the leak',
     ],
     [
-      'the application runs out of memory',
+      'is that the application ran out of memory',
       { pod: broken(crashed(137, 'OOMKilled')) },
       'container app ended with exit code 137 (OOMKilled), 3 restarts: it used more memory than its limit: raise the limit, or find the leak',
     ],
     [
-      'the application has just crashed',
+      'is a crash of the application a moment ago',
       { pod: broken({ ready: false, state: { terminated: { exitCode: 2 } } }), log: 'usage: app\n' },
       'container app ended with exit code 2, 0 restarts: usage: app',
     ],
     [
-      'the readiness probe fails',
+      'is the failing readiness probe',
       {
         pod: broken(running),
         events: [
@@ -408,7 +412,7 @@ describe('the cause that a person would have found', () => {
       'container app is not ready: Readiness probe failed: 503',
     ],
     [
-      'the readiness probe fails, and the log says why',
+      'is the failing readiness probe, with the reason from the log',
       {
         pod: broken(running),
         events: [{ reason: 'Unhealthy', message: 'Readiness probe failed: 503' }],
@@ -417,17 +421,17 @@ describe('the cause that a person would have found', () => {
       "container app is not ready: Readiness probe failed: 503; its log says: accept: too many open files; raise the container's limit of open files (ulimit -n, which the node's container runtime sets), unless it leaks them",
     ],
     [
-      'the container is still starting',
+      'is that the container is still starting',
       { pod: broken(waiting('ContainerCreating')) },
       'container app is not ready: ContainerCreating',
     ],
     [
-      'the container runs and nothing is known',
+      'is a failing readiness probe when the container runs and no event says more',
       { pod: broken(running) },
       'container app is not ready: its readiness probe fails',
     ],
     [
-      'a readiness gate is not met',
+      'is a readiness gate that is not met',
       {
         pod: pod({
           status: {
@@ -441,7 +445,7 @@ describe('the cause that a person would have found', () => {
       'its containers are ready, but a readiness gate of the pod is not: gate "lb" does not exist',
     ],
     [
-      'the node warns',
+      'is a warning of the node',
       {
         pod: pod({ status: { conditions: unready } }),
         events: [{ reason: 'NodeNotReady', message: 'Node is not ready' }],
@@ -449,26 +453,26 @@ describe('the cause that a person would have found', () => {
       'NodeNotReady: Node is not ready',
     ],
     [
-      'the application crashed a minute ago and runs again',
+      'is a crash a minute ago of an application that runs again',
       { pod: restarted(60_000), log: 'the new start\n', previousLog: 'Error: no DB_HOST\n' },
       'container app ended with exit code 1 (Error), 1 restart: Error: no DB_HOST',
     ],
-    ['it crashed long ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
-    ['there is none', { pod: pod() }, 'the pod is ready'],
-  ])('%s', async (_, world, cause) => {
-    expect(await causeOf(clusterOf(world).cluster, world.pod)).toBe(cause)
+    ['is not a crash of an hour ago', { pod: restarted(3_600_000) }, 'the pod is ready'],
+    ['is that the pod is ready when nothing is wrong', { pod: pod() }, 'the pod is ready'],
+  ])('%s', async (_, given, cause) => {
+    expect(await causeOf(clusterOf(given).cluster, given.pod)).toBe(cause)
   })
 
-  test("is read from the pod's own events and the log of the container that is to blame, before its restart", async () => {
-    const { cluster, asked } = clusterOf({ previousLog: 'Error: no DB_HOST' })
+  test('comes from the events of the pod and from the previous log of the container that failed', async () => {
+    const { cluster, calls } = clusterOf({ previousLog: 'Error: no DB_HOST' })
     await causeOf(cluster, broken(crashed(1)))
-    expect(asked).toEqual([
+    expect(calls).toEqual([
       'Event shop involvedObject.name=backend-1,involvedObject.uid=uid-1',
       'log shop backend-1 app 100 previous',
     ])
   })
 
-  test('is told as far as it is known when events and logs may not be read', async () => {
+  test('contains what is known when the account may not read events and logs', async () => {
     const cluster = clusterWith({
       list: () => Promise.reject(new Error('forbidden')),
       log: () => Promise.reject(new Error('forbidden')),
@@ -479,7 +483,7 @@ describe('the cause that a person would have found', () => {
   })
 })
 
-describe('why a workload has no pods', () => {
+describe('the cause of a workload without pods', () => {
   const hook =
     'Internal error occurred: failed calling webhook "namespace.sidecar-injector.istio.io": connection refused'
   const failed = (of: string, message: string, more: Partial<Event> = {}): Event => ({
@@ -492,12 +496,12 @@ describe('why a workload has no pods', () => {
 
   test.each<[string, Event[], string | undefined]>([
     [
-      'the injector does not answer',
+      'is that the injector does not answer',
       [failed('backend-5d9f', hook)],
       `no pod can be created: ${hook}; the sidecar injector does not answer, so check that istiod runs`,
     ],
     [
-      "the namespace's pod security forbids the sidecar's rules",
+      "is that pod security of the namespace forbids the sidecar's rules",
       [
         failed(
           'backend-5d9f',
@@ -507,27 +511,27 @@ describe('why a workload has no pods', () => {
       'no pod can be created: pods "backend-5d9f-x" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities (container "istio-init" must set …); the namespace\'s pod security level forbids what istio-init needs (NET_ADMIN, NET_RAW): set the label pod-security.kubernetes.io/enforce to privileged, or use the Istio CNI plugin',
     ],
     [
-      'a quota is used up',
+      'is an exhausted quota',
       [failed('backend-5d9f', 'exceeded quota')],
       "no pod can be created: exceeded quota; the sidecar's requests count as well: raise the ResourceQuota of the namespace",
     ],
     [
-      'a StatefulSet was told itself',
+      'is an event of the StatefulSet itself',
       [failed('backend', 'exceeded quota', { kind: 'StatefulSet' })],
       "no pod can be created: exceeded quota; the sidecar's requests count as well: raise the ResourceQuota of the namespace",
     ],
     [
-      'only others were told',
+      'is no event of other workloads',
       [failed('frontend-5d9f', 'exceeded quota'), failed('backends', 'exceeded quota', { kind: 'StatefulSet' })],
       undefined,
     ],
     [
-      'only one was told whose name begins the same',
+      'is no event of a workload whose name starts the same',
       [failed('backend-v2-5d9f', 'exceeded quota'), failed('backend-v2', 'exceeded quota', { kind: 'StatefulSet' })],
       undefined,
     ],
     [
-      'the newest counts, wherever it stands and however its time is written',
+      'is the newest event, whatever its place in the list and its time format',
       [
         failed('backend-5d9f', 'old', { lastTimestamp: '2026-01-01T00:00:00Z' }),
         failed('backend-7c4b', 'newest', { eventTime: '2026-01-01T00:02:00.000000Z' }),
@@ -535,12 +539,12 @@ describe('why a workload has no pods', () => {
       ],
       'no pod can be created: newest',
     ],
-    ['nobody was told', [], undefined],
+    ['is unknown without events', [], undefined],
   ])('%s', async (_, events, cause) => {
     expect(await creationFailure(clusterOf({ events }).cluster, 'shop', 'backend')).toBe(cause)
   })
 
-  test('is not known, and hides no other cause, where events may not be read', async () => {
+  test('is unknown, without an error, when the account may not read events', async () => {
     const cluster = clusterWith({ list: () => Promise.reject(new Error('forbidden')) })
     expect(await creationFailure(cluster, 'shop', 'backend')).toBeUndefined()
   })

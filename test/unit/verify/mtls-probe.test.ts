@@ -21,22 +21,22 @@ const service = (ports: Service['spec']['ports'], selector: Record<string, strin
   spec: { selector, ports },
 })
 
-describe('the mode in force for a port', () => {
+describe('the mTLS mode in force for a port', () => {
   test.each<[string, PeerAuthentication[], Mode]>([
     ['is PERMISSIVE without a policy', [], 'PERMISSIVE'],
-    ["is the mesh's", [policy('istio-system', { mtls: { mode: 'STRICT' } })], 'STRICT'],
+    ['is the one of the mesh', [policy('istio-system', { mtls: { mode: 'STRICT' } })], 'STRICT'],
     [
-      "is the namespace's before the mesh's",
+      'is the one of the namespace before the one of the mesh',
       [policy('istio-system', { mtls: { mode: 'STRICT' } }), policy('shop', { mtls: { mode: 'DISABLE' } })],
       'DISABLE',
     ],
     [
-      "is the mesh's where the namespace leaves it open",
+      'is the one of the mesh when the namespace says UNSET',
       [policy('istio-system', { mtls: { mode: 'STRICT' } }), policy('shop', { mtls: { mode: 'UNSET' } })],
       'STRICT',
     ],
     [
-      "is the workload's before the namespace's",
+      'is the one of the workload before the one of the namespace',
       [
         policy('shop', { mtls: { mode: 'STRICT' } }),
         policy('shop', { selector: ofBackend, mtls: { mode: 'PERMISSIVE' } }),
@@ -44,23 +44,23 @@ describe('the mode in force for a port', () => {
       'PERMISSIVE',
     ],
     [
-      "is the port's before the workload's",
+      'is the one of the port before the one of the workload',
       [policy('shop', { selector: ofBackend, mtls: { mode: 'STRICT' }, portLevelMtls: { 8080: { mode: 'DISABLE' } } })],
       'DISABLE',
     ],
     [
-      "is the workload's where only another port has its own",
+      'is the one of the workload when only another port has its own',
       [policy('shop', { selector: ofBackend, mtls: { mode: 'STRICT' }, portLevelMtls: { 9090: { mode: 'DISABLE' } } })],
       'STRICT',
     ],
     [
-      'is not that of another workload',
+      'is not the one of another workload',
       [policy('shop', { selector: { matchLabels: { app: 'frontend' } }, mtls: { mode: 'STRICT' } })],
       'PERMISSIVE',
     ],
-    ['is not that of another namespace', [policy('other', { mtls: { mode: 'STRICT' } })], 'PERMISSIVE'],
+    ['is not the one of another namespace', [policy('other', { mtls: { mode: 'STRICT' } })], 'PERMISSIVE'],
     [
-      'is that of the oldest of two',
+      'is the one of the older of two policies',
       [
         policy('shop', { mtls: { mode: 'DISABLE' } }, '2026-02-01T00:00:00Z'),
         policy('shop', { mtls: { mode: 'STRICT' } }),
@@ -104,21 +104,21 @@ const withPorts = pod({
   },
 })
 
-describe('the ports to ask', () => {
+describe('the ports to probe', () => {
   test.each<[string, Service[], object[]]>([
-    ['are those that the application declares', [], [{ number: 8080, name: 'web', protocol: 'unknown' }]],
+    ['are the ones that the application declares', [], [{ number: 8080, name: 'web', protocol: 'unknown' }]],
     [
-      "speak what the Service says, by the target's name",
+      'have the protocol of the Service port with their name as target',
       [service([{ name: 'http', port: 80, targetPort: 'web' }])],
       [{ number: 8080, name: 'http', protocol: 'http' }],
     ],
     [
-      "speak what the Service says, by the target's number",
+      'have the protocol of the Service port with their number as target',
       [service([{ name: 'tcp', port: 80, targetPort: 8080 }])],
       [{ number: 8080, name: 'tcp', protocol: 'tcp' }],
     ],
     [
-      'are those of a Service without a target',
+      'include those of a Service without a target port',
       [service([{ name: 'http', port: 3000 }])],
       [
         { number: 3000, name: 'http', protocol: 'http' },
@@ -126,12 +126,12 @@ describe('the ports to ask', () => {
       ],
     ],
     [
-      'are not those of a headless Service, which needs none',
+      'exclude those of a headless Service, which needs none',
       [{ ...service([]), spec: { selector: { app: 'backend' } } } as unknown as Service],
       [{ number: 8080, name: 'web', protocol: 'unknown' }],
     ],
     [
-      'are not those of another Service',
+      'exclude those of another Service',
       [service([{ name: 'http', port: 3000 }], { app: 'frontend' })],
       [{ number: 8080, name: 'web', protocol: 'unknown' }],
     ],
@@ -140,11 +140,11 @@ describe('the ports to ask', () => {
   })
 })
 
-// A fake, for what a pod's port answers here is the point; test/e2e/verify.test.ts asks real ones.
-describe('a plaintext request', () => {
+// A fake, because the tests choose the answer of the port. test/e2e/verify.test.ts probes real pods.
+describe('the plaintext probe', () => {
   const reach = (message: string) =>
     Promise.reject(new ApiError(503, `error trying to reach service: ${message} (HTTP 503)`))
-  const asked = (answer: () => Promise<unknown>, mode: Mode, pods: Pod[] = [withPorts], port = 'http') =>
+  const probe = (answer: () => Promise<unknown>, mode: Mode, pods: Pod[] = [withPorts], port = 'http') =>
     probeMtls(
       clusterWith({
         list: (kind: string, namespace: string) =>
@@ -166,19 +166,19 @@ describe('a plaintext request', () => {
 
   test.each<[string, () => Promise<unknown>, Mode, object]>([
     [
-      'that is reset is refused, as STRICT wants it',
+      'takes a reset connection as refused, which STRICT requires',
       () => reach('read tcp: connection reset by peer'),
       'STRICT',
       { seen: 'refused', ok: true },
     ],
     [
-      'that is cut off is refused',
+      'takes a connection that is cut off as refused',
       () => reach('Get "http://10.0.0.1:8080/": EOF'),
       'STRICT',
       { seen: 'refused', ok: true },
     ],
     [
-      'that is reset is wrong under PERMISSIVE',
+      'takes a reset connection as a failure under PERMISSIVE',
       () => reach('read tcp: connection reset by peer'),
       'PERMISSIVE',
       {
@@ -188,13 +188,13 @@ describe('a plaintext request', () => {
       },
     ],
     [
-      'that is answered is right under PERMISSIVE',
+      'takes an answer as a success under PERMISSIVE',
       () => Promise.resolve('hello'),
       'PERMISSIVE',
       { seen: 'answered', ok: true },
     ],
     [
-      'that is answered is wrong under STRICT',
+      'takes an answer as a failure under STRICT',
       () => Promise.resolve('hello'),
       'STRICT',
       {
@@ -204,25 +204,25 @@ describe('a plaintext request', () => {
       },
     ],
     [
-      'that gets a 404 is answered',
+      'takes a 404 as an answer',
       () => Promise.reject(new ApiError(404, 'GET /: HTTP 404 not found')),
       'PERMISSIVE',
       { seen: 'answered', ok: true },
     ],
     [
-      'that gets bytes other than HTTP is answered',
+      'takes bytes other than HTTP as an answer',
       () => reach('malformed HTTP response "welcome"'),
       'DISABLE',
       { seen: 'answered', ok: true },
     ],
     [
-      'to a port where nothing listens tells nothing',
+      'draws no conclusion when nothing listens on the port',
       () => reach('dial tcp: connection refused'),
       'STRICT',
       { seen: 'unclear', note: expect.stringContaining('connection refused') as string },
     ],
     [
-      'that the application forbids is answered, and so wrong under STRICT',
+      'takes a 403 of the application as an answer, a failure under STRICT',
       () => Promise.reject(new ApiError(403, 'access to / is forbidden (HTTP 403)')),
       'STRICT',
       {
@@ -232,7 +232,7 @@ describe('a plaintext request', () => {
       },
     ],
     [
-      'that the account may not make tells nothing',
+      'draws no conclusion when the account may not send it',
       () =>
         Promise.reject(
           new ApiError(
@@ -244,11 +244,11 @@ describe('a plaintext request', () => {
       { seen: 'unclear', note: expect.stringContaining('forbidden') as string },
     ],
   ])('%s', async (_, answer, mode, row) => {
-    expect(await asked(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
+    expect(await probe(answer, mode)).toEqual([{ pod: 'backend-1', port: 8080, expected: mode, ...row }])
   })
 
-  test('is not made to a port that does not speak HTTP', async () => {
-    const [row] = await asked(() => Promise.reject(new Error('asked')), 'STRICT', [withPorts], 'tcp-mysql')
+  test('skips a port that does not speak HTTP', async () => {
+    const [row] = await probe(() => Promise.reject(new Error('asked')), 'STRICT', [withPorts], 'tcp-mysql')
     expect(row).toMatchObject({
       seen: 'skipped',
       note: 'the port is named tcp-mysql, so it does not speak plain HTTP, and an HTTP request would prove nothing',
@@ -256,9 +256,9 @@ describe('a plaintext request', () => {
     expect(row?.ok).toBeUndefined()
   })
 
-  test('is not made to a pod without a sidecar, nor to one that is not ready', async () => {
-    const bare = pod({ spec: { containers: withPorts.spec.containers.slice(0, 1), initContainers: [] } })
+  test('skips pods without a sidecar and pods that are not ready', async () => {
+    const withoutSidecar = pod({ spec: { containers: withPorts.spec.containers.slice(0, 1), initContainers: [] } })
     const unready = { ...withPorts, status: { conditions: [] } }
-    expect(await asked(() => Promise.resolve('hello'), 'STRICT', [bare, unready])).toEqual([])
+    expect(await probe(() => Promise.resolve('hello'), 'STRICT', [withoutSidecar, unready])).toEqual([])
   })
 })

@@ -6,29 +6,33 @@ import { container, pod } from '../fixtures.ts'
 const unready = [{ type: 'Ready', status: 'False' }]
 
 test.each<[string, Pod, object]>([
-  ['ready with its sidecar', pod(), { name: 'backend-1', ready: '2/2', sidecar: 'native', ok: true, restarts: 0 }],
   [
-    'ready without one',
+    'that is ready with its sidecar',
+    pod(),
+    { name: 'backend-1', ready: '2/2', sidecar: 'native', ok: true, restarts: 0 },
+  ],
+  [
+    'that is ready without a sidecar',
     pod({ spec: { initContainers: [] }, status: { initContainerStatuses: [] } }),
     { ready: '1/1', sidecar: 'none', ok: false },
   ],
   [
-    'its application not ready',
+    'whose application is not ready',
     pod({ status: { conditions: unready, containerStatuses: [container('app', { ready: false, restartCount: 3 })] } }),
     { ready: '1/2', ok: false, restarts: 3 },
   ],
   [
-    'its native sidecar started again',
+    'whose native sidecar restarted',
     pod({ status: { initContainerStatuses: [container('istio-proxy', { restartCount: 2 })] } }),
     { ready: '2/2', ok: true, restarts: 2 },
   ],
   [
-    'every container ready, the pod not: a readiness gate',
+    'whose containers are ready but whose readiness gate is not met',
     pod({ status: { conditions: unready } }),
     { ready: '2/2', ok: false },
   ],
   [
-    'the pod ready, its sidecar not any more',
+    'that says ready although its sidecar no longer is',
     pod({ status: { initContainerStatuses: [container('istio-proxy', { ready: false })] } }),
     { ready: '1/2', ok: false },
   ],
@@ -36,7 +40,7 @@ test.each<[string, Pod, object]>([
   expect(podRow(each)).toMatchObject(row)
 })
 
-test('the rows are those of the pods that belong in the mesh, by name', () => {
+test('the table has one row for each pod that belongs to the mesh, sorted by name', () => {
   const named = (name: string, more: Partial<Pod['metadata']> = {}) => pod({ metadata: { name, ...more } })
   const pods = [
     named('b'),

@@ -4,7 +4,7 @@ import { proxyStatusOf } from '../../../src/verify/proxy-status.ts'
 import { outOfSync, syncOf, type ProxySync } from '../../../src/verify/proxy-sync.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
-/** As a sidecar of Istio 1.31 publishes them by default. */
+/** The statistics that a sidecar of Istio 1.31 publishes by default. */
 const stats = (more: Record<string, number> = {}) =>
   Object.entries({
     'envoy_cluster_manager_cds_update_rejected{}': 0,
@@ -24,68 +24,68 @@ const at = (ms: number, message: string) =>
 const rejection = 'gRPC config for type.googleapis.com/envoy.config.cluster.v3.Cluster rejected: bad cluster'
 
 describe('a proxy', () => {
-  const well: ProxySync = { connected: true, missing: [], rejected: [] }
-  const rejectedAt = (acceptedAt: number): ProxySync => ({ ...well, rejected: [{ discovery: 'cds', acceptedAt }] })
+  const inSync: ProxySync = { connected: true, missing: [], rejected: [] }
+  const rejectedAt = (acceptedAt: number): ProxySync => ({ ...inSync, rejected: [{ discovery: 'cds', acceptedAt }] })
   test.each<[string, ProxySync, string, RegExp | undefined]>([
-    ['is in sync when nothing was refused and its stream is open', well, '', undefined],
+    ['is in sync when it rejected nothing and its stream is open', inSync, '', undefined],
     [
-      'is not when it refused what came after the last that it took',
+      'is out of sync when it rejected an update after the last accepted one',
       rejectedAt(1_000),
       at(2_000, rejection),
       /^Envoy rejected its clusters and keeps its previous ones: gRPC config .* rejected: bad cluster; correct the object/,
     ],
-    ['is again when it took something newer', rejectedAt(3_000), at(2_000, rejection), undefined],
+    ['is in sync again when it accepted a newer update', rejectedAt(3_000), at(2_000, rejection), undefined],
     [
-      'is when the refusal was of another kind',
+      'is in sync when it rejected another type of resource',
       rejectedAt(1_000),
       at(2_000, rejection.replace('Cluster', 'Listener')),
       undefined,
     ],
     [
-      'is not when it never took any, though its log is gone',
+      'is out of sync when it never accepted an update, even if its log is gone',
       rejectedAt(0),
       '',
       /rejected its clusters .*the reason is no longer in its log/,
     ],
     [
-      'is not before it was sent anything',
-      { ...well, missing: ['cds', 'lds'] },
+      'is out of sync before it receives an update',
+      { ...inSync, missing: ['cds', 'lds'] },
       '',
       /not received any clusters and listeners yet/,
     ],
-    ['is not without a stream', { ...well, connected: false }, '', /no open stream to istiod/],
-    ['is where the stream cannot be seen', { ...well, connected: undefined }, '', undefined],
+    ['is out of sync without a stream', { ...inSync, connected: false }, '', /no open stream to istiod/],
+    ['is in sync when its stream is not visible', { ...inSync, connected: undefined }, '', undefined],
   ])('%s', (_, sync, log, cause) => {
     if (cause) expect(outOfSync(sync, log)).toMatch(cause)
     else expect(outOfSync(sync, log)).toBeUndefined()
   })
 })
 
-describe('the counters', () => {
+describe('the counters of a proxy', () => {
   test.each<[string, string, ProxySync | undefined]>([
-    ['of a proxy that is well', stats(), { connected: true, missing: [], rejected: [] }],
+    ['show that it is in sync', stats(), { connected: true, missing: [], rejected: [] }],
     [
-      'of one that refused clusters',
+      'show that it rejected clusters',
       stats({ 'envoy_cluster_manager_cds_update_rejected{}': 2 }),
       { connected: true, missing: [], rejected: [{ discovery: 'cds', acceptedAt: 1_000 }] },
     ],
     [
-      'of one that got no listeners',
+      'show that it received no listeners',
       stats({ 'envoy_listener_manager_lds_update_success{}': 0 }),
       { connected: true, missing: ['lds'], rejected: [] },
     ],
     [
-      'of one without a stream',
+      'show that it has no stream',
       stats({ 'envoy_cluster_upstream_rq_active{cluster_name="xds-grpc"}': 0 }),
       { connected: false, missing: [], rejected: [] },
     ],
-    ['are not there', 'nothing 1', undefined],
+    ['give no sync status when they are missing', 'nothing 1', undefined],
   ])('%s', (_, text, sync) => {
     expect(syncOf(text)).toEqual(sync)
   })
 })
 
-test('istioctl may print one document for each istiod', () => {
+test('proxyStatusOf reads output of istioctl with one document per istiod', () => {
   const config = (id: string, configStatus: string, details?: string) => ({
     node: { id },
     genericXdsConfigs: [
@@ -110,7 +110,7 @@ test('istioctl may print one document for each istiod', () => {
   expect([...proxyStatusOf('not json')]).toEqual([])
 })
 
-test('a proxy that cannot be read is not taken for one in sync', async () => {
+test('a proxy that cannot be read does not count as in sync', async () => {
   const cluster = clusterWith({
     list: () => Promise.resolve([pod(), pod({ metadata: { name: 'a' } })]),
     pod: (_: string, name: string) =>

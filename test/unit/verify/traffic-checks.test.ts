@@ -16,7 +16,7 @@ const user = pod({ metadata: { name: 'user', uid: 'user', labels: { app: 'user' 
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
 const served = (more = '') =>
   `istio_requests_total{reporter="destination",destination_service="${host}",destination_service_name="backend"${more}}`
-const asked = (flags: string) =>
+const reported = (flags: string) =>
   `istio_requests_total{reporter="source",destination_service="${host}",destination_service_name="backend",response_flags="${flags}"}`
 const outbound = (counter: string, subset = '', to = host) =>
   `envoy_cluster_${counter}{cluster_name="outbound|3001|${subset}|${to}"}`
@@ -41,11 +41,11 @@ function rows(
   return Object.fromEntries(found.map(({ service, what, ...row }) => [`${service} ${what}`, row]))
 }
 
-describe('the split', () => {
+describe('the split check', () => {
   const split = (v1: Record<string, number>, v2: Record<string, number>) =>
     rows({ subsets }, [counted(of('v1'), v1), counted(of('v2'), v2)])['backend split']
 
-  test('fits its weights, and says so in numbers', () => {
+  test('passes when the requests fit the weights, and reports the numbers', () => {
     expect(split({ [served()]: 82 }, { [served()]: 18 })).toEqual({
       ok: true,
       text: 'v1 82 of 100 (82 %, 99 % interval 70.2 % to 90.7 %; weight 80 %), v2 18 of 100 (18 %, 99 % interval 9.3 % to 29.8 %; weight 20 %)',
@@ -53,27 +53,32 @@ describe('the split', () => {
   })
 
   test.each<[string, Record<string, number>, Record<string, number>, boolean | undefined]>([
-    ['does not fit where the other half gets it', { [served()]: 50 }, { [served()]: 50 }, false],
-    ['does not fit where one gets nothing of many', { [served()]: 100 }, {}, false],
-    ['may be chance a little outside the interval', { [served()]: 69 }, { [served()]: 31 + 2 }, undefined],
-    ['may be chance where one gets nothing of a few', { [served()]: 5 }, {}, true],
-    ['cannot be seen without requests', {}, {}, undefined],
+    ["fails when the versions get each other's share", { [served()]: 50 }, { [served()]: 50 }, false],
+    ['fails when one version gets none of many requests', { [served()]: 100 }, {}, false],
     [
-      'does not count requests of another service',
+      'is inconclusive when the shares are a little outside the interval, which may be chance',
+      { [served()]: 69 },
+      { [served()]: 31 + 2 },
+      undefined,
+    ],
+    ['passes when one version gets none of a few requests, which may be chance', { [served()]: 5 }, {}, true],
+    ['is inconclusive without requests', {}, {}, undefined],
+    [
+      'ignores requests to another service',
       { [served()]: 80, [served().replaceAll('backend', 'other')]: 500 },
       { [served()]: 20 },
       true,
     ],
-    ['does not count what a pod asked for itself', { [served()]: 80, [asked('-')]: 500 }, { [served()]: 20 }, true],
+    ['ignores requests that a pod sends to itself', { [served()]: 80, [reported('-')]: 500 }, { [served()]: 20 }, true],
   ])('%s', (_, v1, v2, ok) => {
     expect(split(v1, v2)?.ok).toBe(ok)
   })
 })
 
 test.each([
-  ['a route for a few', [{ match: [{ headers: {} }], route: [to('v2')] }, { route: [to('v1', 80), to('v2', 20)] }]],
+  ['a route with a match', [{ match: [{ headers: {} }], route: [to('v2')] }, { route: [to('v1', 80), to('v2', 20)] }]],
   ['a mirror', [{ route: [to('v1', 80), to('v2', 20)], mirror: { host: 'backend', subset: 'v2' } }]],
-])('the split cannot be judged by its weights alone beside %s', (_, http) => {
+])('the split check is inconclusive beside %s, because the weights alone do not decide', (_, http) => {
   const all = [counted(of('v1'), { [served()]: 50 }), counted(of('v2'), { [served()]: 50 })]
   const [row] = trafficCheckRows(
     { namespace: 'shop', services: { backend: { subsets } } },
@@ -89,16 +94,18 @@ test.each([
   expect(row?.ok).toBeUndefined()
 })
 
-describe('retries, timeouts and ejections', () => {
+describe('the check of retries, timeouts and ejections', () => {
   const policy = {
     retries: { attempts: 2, retryOn: [] },
     timeout: 1_000,
     circuitBreaker: { consecutive5xxErrors: 5 },
   } as unknown as TrafficCheckScope['services'][string]
 
-  test('are told as far as the default publishes them, and what is not published is said', () => {
+  test('counts what the proxies publish by default and names what they do not publish', () => {
     expect(
-      rows(policy, [counted(user, { [asked('URX')]: 1, [asked('UT')]: 2, [asked('UO')]: 3, [asked('UH')]: 4 })]),
+      rows(policy, [
+        counted(user, { [reported('URX')]: 1, [reported('UT')]: 2, [reported('UO')]: 3, [reported('UH')]: 4 }),
+      ]),
     ).toEqual({
       'backend retries': {
         text: expect.stringMatching(
@@ -119,7 +126,7 @@ describe('retries, timeouts and ejections', () => {
     })
   })
 
-  test('are counted over all subsets where they are published, and not of other services', () => {
+  test('adds up the published counters of all subsets, and ignores other services', () => {
     const published = {
       [outbound('upstream_rq_retry', 'v1')]: 3,
       [outbound('upstream_rq_retry', 'v2')]: 4,
@@ -144,7 +151,7 @@ describe('retries, timeouts and ejections', () => {
     })
   })
 
-  test('are not known to be in force where they had nothing to do', () => {
+  test('is inconclusive when there was nothing to retry, time out or eject', () => {
     const published = {
       [outbound('upstream_rq_retry')]: 0,
       [outbound('upstream_rq_per_try_timeout')]: 0,
@@ -158,45 +165,50 @@ describe('retries, timeouts and ejections', () => {
   })
 })
 
-describe('a service whose server speaks first', () => {
+describe('the check of a service whose server speaks first', () => {
   const server = pod({ metadata: { name: 'mysql-1', labels: { app: 'mysql' } } })
   const toMysql = (counter: string) => outbound(counter, '', 'mysql.shop.svc.cluster.local').replace('3001', '3306')
   const tcp = (end: string, flags = '-') =>
     `istio_tcp_connections_${end}_total{reporter="source",destination_service="mysql.shop.svc.cluster.local",response_flags="${flags}"}`
   test.each<[string, PodCounts[], boolean | undefined, RegExp]>([
     [
-      'is reached where connections are made and none failed',
+      'passes when connections were opened and none failed',
       [counted(server), counted(user, { [toMysql('upstream_cx_total')]: 3, [toMysql('upstream_cx_connect_fail')]: 0 })],
       true,
       /3 connections were made, 0 failed/,
     ],
     [
-      "is reached by Istio's own counters too",
+      'passes with the TCP counters of Istio too',
       [counted(server), counted(user, { [tcp('opened')]: 3, [tcp('closed')]: 3 })],
       true,
       /3 connections were made, 0 failed/,
     ],
     [
-      'is not where connections failed',
+      'fails when connections failed',
       [counted(server), counted(user, { [toMysql('upstream_cx_total')]: 3, [toMysql('upstream_cx_connect_fail')]: 1 })],
       false,
       /1 failed/,
     ],
     [
-      'is not where they were closed with a flag of failure',
+      'fails when connections were closed with a failure flag',
       [counted(server), counted(user, { [tcp('opened')]: 3, [tcp('closed', 'UF,URX')]: 2 })],
       false,
       /2 failed/,
     ],
     [
-      'is not known where nobody connected',
+      'is inconclusive when nobody connected',
       [counted(server), counted(user, { [toMysql('upstream_cx_total')]: 0 })],
       undefined,
       /0 connections were made/,
     ],
-    ['is not known where nothing is published', [counted(server)], undefined, /unknown whether clients reach it/],
     [
-      'is not where no pod is ready',
+      'is inconclusive when the proxies publish no counters',
+      [counted(server)],
+      undefined,
+      /unknown whether clients reach it/,
+    ],
+    [
+      'fails when no pod is ready',
       [counted({ ...server, status: { conditions: [] } })],
       false,
       /no ready pod with a sidecar/,
@@ -209,7 +221,7 @@ describe('a service whose server speaks first', () => {
   })
 })
 
-test('of the clusters only the counters that are told are kept', () => {
+test('the reader of cluster counters keeps only those that the report shows', () => {
   const text = `# TYPE x counter\n${outbound('upstream_rq_retry')} 3\n${outbound('upstream_rq_active')} 9\nenvoy_istio_tcp_connections_opened_total{a="b"} 2\nno braces 1\n`
   expect([...parseClusters(text)]).toEqual([
     [outbound('upstream_rq_retry'), 3],
@@ -217,14 +229,14 @@ test('of the clusters only the counters that are told are kept', () => {
   ])
 })
 
-// A fake, to say what is read; test/e2e/verify.test.ts reads real counters.
-test('what is counted is what was added while it watched, under either of the names', async () => {
-  let looks = 0
+// A fake, so that the test chooses the counters; test/e2e/verify.test.ts reads real ones.
+test('the traffic checks count only requests during the interval, under both names of the counters', async () => {
+  let reads = 0
   const cluster = clusterWith({
     list: (kind: string) =>
       Promise.resolve(kind === 'Pod' ? [of('v1'), of('v2')] : kind === 'VirtualService' ? [route] : []),
     pod: (_: string, name: string) => {
-      const after = looks++ >= 2
+      const after = reads++ >= 2
       return Promise.resolve(`envoy_${served()} ${name === 'backend-v1' ? (after ? 1080 : 1000) : after ? 20 : 0}\n`)
     },
   })

@@ -4,14 +4,17 @@ import { verifyPods } from '../../../src/verify/verify-pods.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
 type Objects = { pods?: Pod[]; workloads?: Workload[]; events?: object[] }
-const refused = {
+const failedCreate = {
   kind: 'Event',
   involvedObject: { kind: 'ReplicaSet', name: 'backend-5d9f' },
   message: 'failed calling webhook',
 }
 
-/** A fake, for what a controller says of the pods it could not make; the end-to-end tests make it say so. */
-function rowsOf({ pods = [], workloads = [], events = [] }: Objects, judged: (pod: Pod) => boolean = () => true) {
+/**
+ * The rows of the pod table, with the events that a controller writes about pods it could not create. The end-to-end
+ * tests provoke real ones.
+ */
+function rowsOf({ pods = [], workloads = [], events = [] }: Objects, isJudged: (pod: Pod) => boolean = () => true) {
   const cluster = clusterWith({
     list: (kind: string) =>
       Promise.resolve(
@@ -23,12 +26,12 @@ function rowsOf({ pods = [], workloads = [], events = [] }: Objects, judged: (po
       ),
     log: () => Promise.resolve(''),
   })
-  return verifyPods(cluster, 'shop', 0, judged, new AbortController().signal)
+  return verifyPods(cluster, 'shop', 0, isJudged, new AbortController().signal)
 }
 
-describe('a workload', () => {
-  test('without a pod has a row of its own, with what its controller was told', async () => {
-    expect(await rowsOf({ workloads: [workload('Deployment', 'backend')], events: [refused] })).toEqual([
+describe('the pod table', () => {
+  test('shows a workload without pods in a row of its own, with the event of its controller', async () => {
+    expect(await rowsOf({ workloads: [workload('Deployment', 'backend')], events: [failedCreate] })).toEqual([
       {
         name: 'Deployment/backend',
         ready: '0/1',
@@ -43,26 +46,22 @@ describe('a workload', () => {
 
   const refusedOne = { updatedReplicas: 1, replicas: 1, conditions: [{ type: 'ReplicaFailure', status: 'True' }] }
   test.each<[string, Workload, string[]]>([
-    ['of which only an old pod is left', workload('Deployment', 'backend', { replicas: 1 }), ['Deployment/backend']],
+    ['with only an old pod left', workload('Deployment', 'backend', { replicas: 1 }), ['Deployment/backend']],
+    ['with some pods refused', workload('Deployment', 'backend', refusedOne, { replicas: 3 }), ['Deployment/backend']],
     [
-      'that was refused some of its pods',
-      workload('Deployment', 'backend', refusedOne, { replicas: 3 }),
-      ['Deployment/backend'],
-    ],
-    [
-      'that is still making its pods',
+      'that still creates its pods',
       workload('Deployment', 'backend', { updatedReplicas: 1, replicas: 1 }, { replicas: 3 }),
       [],
     ],
     ['with its pods', workload('Deployment', 'backend', { updatedReplicas: 1, replicas: 1 }), []],
-    ['scaled to nothing', workload('Deployment', 'backend', {}, { replicas: 0 }), []],
-    ['of a DaemonSet that no node wants', workload('DaemonSet', 'backend'), []],
+    ['scaled to zero', workload('Deployment', 'backend', {}, { replicas: 0 }), []],
+    ['of type DaemonSet that no node selects', workload('DaemonSet', 'backend'), []],
     [
-      'of a DaemonSet without its pods',
+      'of type DaemonSet without its pods',
       workload('DaemonSet', 'backend', { desiredNumberScheduled: 2 }),
       ['DaemonSet/backend'],
     ],
-    ['of a StatefulSet without its pods', workload('StatefulSet', 'backend'), ['StatefulSet/backend']],
+    ['of type StatefulSet without its pods', workload('StatefulSet', 'backend'), ['StatefulSet/backend']],
     [
       'that opted out of the mesh',
       {
@@ -74,16 +73,16 @@ describe('a workload', () => {
       },
       [],
     ],
-  ])('%s: rows of %j', async (_, each, names) => {
+  ])('shows the expected rows for a workload %s', async (_, each, names) => {
     expect((await rowsOf({ workloads: [each] })).map(({ name }) => name)).toEqual(names)
   })
 
-  test('that is not judged, the canary, has none', async () => {
+  test('omits the canary, which the promotion checks itself', async () => {
     expect(await rowsOf({ workloads: [workload('Deployment', 'backend')] }, () => false)).toEqual([])
   })
 })
 
-test('pods that are right have rows without a cause, the others with one', async () => {
+test('shows a cause only for pods with a problem', async () => {
   const bad = pod({
     metadata: { name: 'backend-2' },
     status: { conditions: [{ type: 'PodScheduled', status: 'False', message: 'Insufficient cpu' }] },

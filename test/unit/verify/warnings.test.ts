@@ -12,11 +12,11 @@ const service = (ports: Service['spec']['ports'] = [{ name: 'http', port: 80 }])
 const headless = { ...service(), spec: { selector: { app: 'backend' } } } as unknown as Service
 const of = (version: string, more: Parameters<typeof pod>[0] = {}) =>
   pod({ ...more, metadata: { name: `backend-${version}`, labels: { app: 'backend', version }, ...more.metadata } })
-const bare = (name: string, spec: Partial<Pod['spec']> = {}) =>
+const withoutSidecar = (name: string, spec: Partial<Pod['spec']> = {}) =>
   pod({ metadata: { name, labels: {} }, spec: { initContainers: [], ...spec } })
 const unready = of('v1', { metadata: { name: 'backend-2' }, status: { conditions: [] } })
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
-const seen = (more: Partial<ClusterFacts>): ClusterFacts => ({
+const factsWith = (more: Partial<ClusterFacts>): ClusterFacts => ({
   namespace: 'shop',
   isStrict: false,
   policies: {},
@@ -26,14 +26,14 @@ const seen = (more: Partial<ClusterFacts>): ClusterFacts => ({
 })
 
 test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
-  ['a mesh that is well gives none', { isStrict: true, policies: { backend: { subsets } } }, []],
+  ['a mesh without problems', { isStrict: true, policies: { backend: { subsets } } }, []],
   [
-    'a subset with no pod',
+    'a subset without pods',
     { policies: { backend: { subsets } }, pods: [of('v1')] },
     [/^services\.backend\.subsets\.v2: no pod behind the Service shop\/backend has the labels version=v2.*503/],
   ],
   [
-    'a subset of which the only pod is going',
+    'a subset whose only pod is being deleted',
     {
       policies: { backend: { subsets } },
       pods: [of('v1'), of('v2', { metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' } })],
@@ -41,7 +41,7 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
     [/subsets\.v2/],
   ],
   [
-    'a subset whose labels another service has',
+    'a subset whose labels select pods of another service',
     {
       policies: { backend: { subsets: { v1: { version: 'v1' } } } },
       pods: [of('v1', { metadata: { labels: { app: 'frontend', version: 'v1' } } })],
@@ -50,15 +50,15 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
   ],
   [
     'STRICT with clients outside the mesh',
-    { isStrict: true, pods: [of('v1'), bare('cron'), bare('agent', { hostNetwork: true })] },
+    { isStrict: true, pods: [of('v1'), withoutSidecar('cron'), withoutSidecar('agent', { hostNetwork: true })] },
     [/2 pods of shop without a sidecar send nothing else: cron, agent \(host network\)/],
   ],
   [
-    'STRICT with one of them',
-    { isStrict: true, pods: [of('v1'), bare('cron')] },
+    'STRICT with one client outside the mesh',
+    { isStrict: true, pods: [of('v1'), withoutSidecar('cron')] },
     [/a pod of shop without a sidecar sends nothing else: cron/],
   ],
-  ['PERMISSIVE with them', { isStrict: false, pods: [of('v1'), bare('cron')] }, []],
+  ['PERMISSIVE with clients outside the mesh', { isStrict: false, pods: [of('v1'), withoutSidecar('cron')] }, []],
   [
     'ejection with a single ready pod',
     {
@@ -68,7 +68,7 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
     [/single ready pod \(Service backend\) turns a few errors into 503 .*two replicas/],
   ],
   [
-    'ejection of fewer than that pod',
+    'an ejection share too small for the only pod',
     {
       policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5, maxEjectionPercent: 50 } } },
       pods: [of('v1'), unready],
@@ -86,12 +86,12 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
     [/single ready pod/],
   ],
   [
-    "ejection at Istio's default, which is the config's to warn of",
+    'ejection at the default of Istio, about which the config check warns',
     { policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5 } } }, pods: [of('v1'), unready] },
     [],
   ],
   [
-    'ejection with a single ready pod to a subset',
+    'ejection with a single ready pod in a subset',
     {
       policies: { backend: { subsets, circuitBreaker: { consecutive5xxErrors: 5, maxEjectionPercent: 100 } } },
       pods: [of('v1'), of('v1', { metadata: { name: 'other' } }), of('v2')],
@@ -99,12 +99,12 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
     [/\(subset v2 of backend\)/],
   ],
   [
-    'ejection with two',
+    'ejection with two ready pods',
     { policies: { backend: { circuitBreaker: { consecutive5xxErrors: 5, maxEjectionPercent: 100 } } } },
     [],
   ],
   [
-    'a limit of connections with a single one',
+    'a connection limit with a single ready pod',
     { policies: { backend: { circuitBreaker: { maxConnections: 5 } } }, pods: [of('v1')] },
     [],
   ],
@@ -114,15 +114,15 @@ test.each<[string, Partial<ClusterFacts>, RegExp[]]>([
     [/^Service shop\/backend: the port 80 does not name its protocol/],
   ],
   [
-    'a port with a name that is no protocol',
+    'a port whose name states no protocol',
     { services: [service([{ name: 'web', port: 80 }])] },
     [/the port 80 \(web\)/],
   ],
   ['a port with an appProtocol', { services: [service([{ name: 'web', port: 80, appProtocol: 'http' }])] }, []],
   ['a headless service, which needs no ports', { services: [headless] }, []],
-  ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [bare('cron')] }, []],
-])('%s', (_, more, expected) => {
-  const given = policyWarnings(seen(more))
-  expect(given).toHaveLength(expected.length)
-  expected.forEach((pattern, i) => expect(given[i]).toMatch(pattern))
+  ['a port of a service outside the mesh', { services: [service([{ port: 80 }])], pods: [withoutSidecar('cron')] }, []],
+])('the warnings are exactly the expected ones for %s', (_, more, expected) => {
+  const warnings = policyWarnings(factsWith(more))
+  expect(warnings).toHaveLength(expected.length)
+  expected.forEach((pattern, i) => expect(warnings[i]).toMatch(pattern))
 })

@@ -1,5 +1,5 @@
-// What a YAML text means, and the line and sentence of each fault. The values are those of the package `yaml` 2.9, which
-// read the users' files before js-yaml did.
+// The values of YAML texts, and the line and sentence of each error. The expected values are those of the package
+// `yaml` 2.9, which read the configs of users before js-yaml did.
 import { describe, expect, test } from 'vitest'
 import { YamlError } from '../../../src/yaml/faults.ts'
 import { parse, parseAll } from '../../../src/yaml/parse.ts'
@@ -114,23 +114,23 @@ describe('a scalar', () => {
   })
 
   // `yaml` gave Infinity, which no field accepts either.
-  test('is a text when it is too large for a number', () => {
+  test('is a string when it is too large for a number', () => {
     expect(parse('key: 1e400').value).toEqual({ key: '1e400' })
   })
 })
 
 describe('a text', () => {
   test.each([
-    ['of nothing', ''],
-    ['of a comment', '# nothing\n'],
-    ['of a marker', '---\n'],
-    ['of a byte order mark', '\uFEFF'],
+    ['that is empty', ''],
+    ['with only a comment', '# nothing\n'],
+    ['with only a document marker', '---\n'],
+    ['with only a byte order mark', '\uFEFF'],
   ])('%s means null', (_, text) => {
     expect(parse(text).value).toBeNull()
   })
 
   test.each([
-    ['with line ends of Windows', 'a: 1\r\nb:\r\n  - c\r\n'],
+    ['with Windows line ends', 'a: 1\r\nb:\r\n  - c\r\n'],
     ['with a byte order mark', '\uFEFFa: 1\nb: [c]\n'],
     ['with a byte order mark before the marker', '\uFEFF---\na: 1\nb: [c]\n'],
     ['with tabs beside values and in blank lines', 'a:\t1\t# x\n\t# y\nb:\n- c\n'],
@@ -162,36 +162,32 @@ describe('a text', () => {
   })
 })
 
-describe('a fault has its line and a sentence', () => {
+describe('an error has a line and a sentence for', () => {
   test.each([
-    ['a key twice', 'a: 1\nb: 2\n\na: 3\n', 'line 4: map keys must be unique; this key is already in the map'],
-    ['a key twice below a key', 'x:\n  a: 1\n  a: 3\n', 'line 3: map keys must be unique'],
-    ['a key twice in brackets', 'x: {a: 1,\n  a: 2}\n', 'line 2: map keys must be unique'],
-    ['a number and its text as keys', '1: a\n"1": b\n', 'line 2: map keys must be unique'],
-    ['a merge key twice', 'a: &x {}\nb:\n  <<: *x\n  <<: *x\n', 'line 4: map keys must be unique'],
+    ['a duplicate key', 'a: 1\nb: 2\n\na: 3\n', 'line 4: map keys must be unique; this key is already in the map'],
+    ['a duplicate key below a key', 'x:\n  a: 1\n  a: 3\n', 'line 3: map keys must be unique'],
+    ['a duplicate key in brackets', 'x: {a: 1,\n  a: 2}\n', 'line 2: map keys must be unique'],
+    ['a number and the same text as keys', '1: a\n"1": b\n', 'line 2: map keys must be unique'],
+    ['a duplicate merge key', 'a: &x {}\nb:\n  <<: *x\n  <<: *x\n', 'line 4: map keys must be unique'],
     ['a tab as indentation', 'a:\n\tb: 1\n', 'line 2: tabs are not allowed as indentation; use spaces'],
-    ['a key that is indented otherwise', 'a:\n  b: 1\n c: 2\n', 'line 3: the indentation differs'],
+    ['a key with another indentation', 'a:\n  b: 1\n c: 2\n', 'line 3: the indentation differs'],
     [
       'a colon in a value',
       'a: 1\nb: c: d\n',
       'line 2: the indentation differs from the lines around it, or the value needs',
     ],
-    [
-      'a text after quotes',
-      'a: "b" c\n',
-      'line 1: the indentation differs from the lines around it, or the value needs',
-    ],
+    ['text after quotes', 'a: "b" c\n', 'line 1: the indentation differs from the lines around it, or the value needs'],
     ['a value that begins with @', 'a: 1\nb: @x\n', 'line 2: a value cannot begin with @; quote it'],
     ['a value that begins with %', 'a: %x\n', 'line 1: a value cannot begin with %; quote it'],
     ['a key without a colon', 'a: 1\nb\n\n# x\nc: 2\n', 'line 2: a key has no colon; write `key: value`'],
     ['a key without a colon at the end', 'a: 1\nb', 'line 2: a key has no colon; write `key: value`'],
     ['a list in a map', 'a: 1\n- b\n', 'line 2: this line does not continue the map or list above it'],
-    ['an open list', 'a: 1\nb: [1, 2\nc: 3\nd: 4\n', 'line 3: a quote or bracket is not closed'],
-    ['an open map at the end', 'a: {b: 1', 'line 1: a `[` or `{` is not closed'],
-    ['an open list with line ends of Windows', 'a: 1\r\nb: [\r\n', 'line 3: a quote or bracket is not closed'],
-    ['an open quote', 'a: "b', 'line 1: a quote is not closed'],
-    ['a bracket left of its key', 'a:\n  b: [\n1,\n2]\n', 'line 3: a quote or bracket is not closed'],
-    ['no comma', 'a: 1\nb: { c: 1 d: 2 }\n', 'line 2: a comma is missing between two entries'],
+    ['an unclosed list', 'a: 1\nb: [1, 2\nc: 3\nd: 4\n', 'line 3: a quote or bracket is not closed'],
+    ['an unclosed map at the end', 'a: {b: 1', 'line 1: a `[` or `{` is not closed'],
+    ['an unclosed list with Windows line ends', 'a: 1\r\nb: [\r\n', 'line 3: a quote or bracket is not closed'],
+    ['an unclosed quote', 'a: "b', 'line 1: a quote is not closed'],
+    ['a bracket to the left of its key', 'a:\n  b: [\n1,\n2]\n', 'line 3: a quote or bracket is not closed'],
+    ['a missing comma', 'a: 1\nb: { c: 1 d: 2 }\n', 'line 2: a comma is missing between two entries'],
     ['two commas', 'a: [1,, 2]\n', 'line 1: there is no value before this comma'],
     ['an unknown escape', 'a: "C:\\dir"\n', 'line 1: YAML does not know this escape'],
     ['text beside a block', 'a: |x\n  b\n', 'line 1: text follows `|` or `>` on the same line'],
@@ -199,7 +195,7 @@ describe('a fault has its line and a sentence', () => {
     ['a list as a key', '? [a]\n: b\n', 'line 1: a key must be a single value'],
     ['a control character', 'a: 1\nb: "\x07"\n', 'line 2: there is a control character'],
     ['a second document', 'a: 1\n\n---\n# c\nb: 2\n', 'line 3: a second document starts here, but only one is allowed'],
-    ['a second document of nothing', 'a: 1\n---\n', 'line 2: a second document starts here'],
+    ['an empty second document', 'a: 1\n---\n', 'line 2: a second document starts here'],
     ['a second document without a marker', 'a: 1\n...\nb: 1\n', 'line 3: a second document starts here'],
     ['__proto__', 'a:\n  __proto__: { polluted: 1 }\n', 'line 2: the key `__proto__` is not allowed'],
     ['__proto__ in escapes', '"__pr\\u006fto__": 1\n', 'line 1: the key `__proto__` is not allowed'],
@@ -222,20 +218,20 @@ describe('a fault has its line and a sentence', () => {
     ['a tag of YAML 1.1', 'a: !!timestamp s3cr3t\n', 'line 1: a tag (a word that begins with `!`) is not known'],
     ['a tag that does not fit', 'a: !!int s3cr3t\n', 'line 1: a tag (a word that begins with `!`) is not known'],
     ['strange characters in a tag', 'a: !s3cr3t"x y\n', 'line 1: a tag (a word that begins with `!`) is not known'],
-  ])('%s, and shows nothing of the text, which may be a secret', (_, text, sentence) => {
+  ])('%s, without any of the text, which may be a secret', (_, text, sentence) => {
     expect(faultOf(text)).toContain(sentence)
     expect(faultOf(text)).not.toContain('s3cr3t')
   })
 })
 
-describe('aliases', () => {
+describe('YAML aliases', () => {
   test('repeat the values of their anchors', () => {
     const repeated = Array.from({ length: 100 }, () => '*x').join(', ')
     const { value } = parse(`a: &x { b: [1] }\nc: [${repeated}]\n`)
     expect(value).toEqual({ a: { b: [1] }, c: Array.from({ length: 100 }, () => ({ b: [1] })) })
   })
 
-  test('that would expand to millions of values are refused at once', () => {
+  test('that would expand to millions of values are rejected at once', () => {
     const levels = 'abcdefghi'.split('').map((name, i, all) => {
       const item = i === 0 ? 'x' : `*${all[i - 1]!}`
       return `${name}: &${name} [${Array.from({ length: 9 }, () => item).join(', ')}]\n`
@@ -243,24 +239,24 @@ describe('aliases', () => {
     expect(faultOf(levels.join(''))).toMatch(/^line 5: aliases \(`\*`\) repeat far too many values/)
   })
 
-  test('that repeat one value too often are refused', () => {
+  test('that repeat one value too often are rejected', () => {
     const text = (times: number) => `a: &x 1\nb:\n${'- *x\n'.repeat(times)}`
     expect(() => parse(text(10_000))).not.toThrow()
     expect(faultOf(text(10_001))).toMatch(/^line 10003: aliases/)
   })
 
-  test('inside their own anchor are refused', () => {
+  test('inside their own anchor are rejected', () => {
     expect(faultOf('a: &x\n  b: *x\n')).toMatch(/^line 2: an alias \(`\*`\) refers to the value that contains it/)
     expect(faultOf('&x [*x]')).toMatch(/^line 1: an alias/)
   })
 })
 
 describe('a text of several documents', () => {
-  const seen = (text: string) =>
+  const documents = (text: string) =>
     parseAll(text).map((each) => (each instanceof YamlError ? each.message : [each.line, each.value]))
 
-  test('gives each with the line of its content', () => {
-    expect(seen('# x\n---\na: 1\n---\n\n# y\n- b\n--- c\n---\n...\nd: 1\n')).toEqual([
+  test('gives the line of the content of each document', () => {
+    expect(documents('# x\n---\na: 1\n---\n\n# y\n- b\n--- c\n---\n...\nd: 1\n')).toEqual([
       [3, { a: 1 }],
       [7, ['b']],
       [8, 'c'],
@@ -269,13 +265,13 @@ describe('a text of several documents', () => {
     ])
   })
 
-  test('of nothing has none', () => {
-    expect(seen('')).toEqual([])
-    expect(seen('# x\n')).toEqual([])
+  test('has no documents when it is empty', () => {
+    expect(documents('')).toEqual([])
+    expect(documents('# x\n')).toEqual([])
   })
 
-  test('tells the fault of each, and reads the others', () => {
-    expect(seen('a: [\n---\nb: 1\n---\nc: 1\nc: 2\n---\nd: *x\n---\ne: 1\n')).toEqual([
+  test('reports the error of each document and reads the others', () => {
+    expect(documents('a: [\n---\nb: 1\n---\nc: 1\nc: 2\n---\nd: *x\n---\ne: 1\n')).toEqual([
       expect.stringMatching(/^line 2: a quote or bracket is not closed|^line 2: a `\[`/),
       [3, { b: 1 }],
       expect.stringMatching(/^line 6: map keys must be unique/),
@@ -284,15 +280,15 @@ describe('a text of several documents', () => {
     ])
   })
 
-  test('may have line ends of Windows and directives', () => {
-    expect(seen('%YAML 1.2\r\n---\r\na: 1\r\n...\r\n%YAML 1.2\r\n---\r\nb: 1\r\n')).toEqual([
+  test('may have Windows line ends and directives', () => {
+    expect(documents('%YAML 1.2\r\n---\r\na: 1\r\n...\r\n%YAML 1.2\r\n---\r\nb: 1\r\n')).toEqual([
       [3, { a: 1 }],
       [7, { b: 1 }],
     ])
   })
 
   test('is not split at dashes inside a value', () => {
-    expect(seen('a: |\n  ---\n  b\nc: ---d\n---e: 1\n')).toEqual([[1, { a: '---\nb\n', c: '---d', '---e': 1 }]])
+    expect(documents('a: |\n  ---\n  b\nc: ---d\n---e: 1\n')).toEqual([[1, { a: '---\nb\n', c: '---d', '---e': 1 }]])
   })
 })
 
@@ -345,7 +341,7 @@ describe('the line of a value', () => {
     [['list', 5], undefined, 23],
     [['list', 5, 'c'], 'c', 23],
     [['tagged'], undefined, 25],
-    // What is not there has the line of the nearest parent.
+    // A missing key has the line of its nearest parent.
     [['nothing'], undefined, 2],
     [['map', 'nothing', 'below'], undefined, 6],
     [['map'], 'nothing', 6],

@@ -1,4 +1,4 @@
-// How values look as YAML, and that they are the same when read back, also by parsers of YAML 1.1.
+// The YAML form of values. Parsers of YAML 1.1 read the same values back, too.
 import { load, YAML11_SCHEMA } from 'js-yaml'
 import { expect, test } from 'vitest'
 import { parse } from '../../../src/yaml/parse.ts'
@@ -14,7 +14,7 @@ test.each<[unknown, string]>([
   [{ a: `{"it's"}` }, `a: "{\\"it's\\"}"\n`],
   [{ a: 'say "yes"', b: "it's" }, `a: say "yes"\nb: it's\n`],
   [{ '8080': 1, 'a: b': 2 }, '"8080": 1\n"a: b": 2\n'],
-])('%j is written as it always was', (value, text) => {
+])('the YAML of %j is unchanged', (value, text) => {
   expect(stringify(value)).toBe(text)
 })
 
@@ -63,6 +63,6 @@ test.each([
   '\r\n',
   '- a',
   'a:',
-])('the text %j is the same when read back', (text) => {
+])('the text %j is the same when it is read back', (text) => {
   expect(parse(stringify({ key: text, list: [text] })).value).toEqual({ key: text, list: [text] })
 })

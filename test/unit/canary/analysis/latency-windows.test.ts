@@ -40,7 +40,7 @@ function failedChecks(seed: number, canary: Share, stable: Share, seconds: numbe
 }
 
 describe.each(offsets)('when the canary publishes %d s after stable', (offset) => {
-  test('a canary with slow requests fails, by its limit and in comparison with stable', () => {
+  test('a canary with slow requests fails both at its limit and in comparison with stable', () => {
     const failed = failedChecks(
       1,
       () => 0.05,
@@ -62,7 +62,7 @@ describe.each(offsets)('when the canary publishes %d s after stable', (offset) =
   })
 })
 
-test('of two equal versions the canary fails in at most one of a hundred promotions', () => {
+test('a canary that equals stable fails in at most one of a hundred promotions', () => {
   const failed = Array.from(
     { length: 300 },
     (_, seed) =>

@@ -29,9 +29,9 @@ function failedAfter(
   random: () => number,
 ): number | undefined {
   let state = test
-  for (let seen = 1; seen <= limit; seen++) {
+  for (let count = 1; count <= limit; count++) {
     state = add(state, { requests: 1, violations: random() < rate ? 1 : 0 })
-    if (decide(state, alpha) === 'fail') return seen
+    if (decide(state, alpha) === 'fail') return count
   }
   return undefined
 }
@@ -39,9 +39,9 @@ function failedAfter(
 /** The number of requests without a failure after which the canary passes. */
 function passedAfter(limit: number, alpha: number, most: number): number | undefined {
   let state = create(limit)
-  for (let seen = 1; seen <= most; seen++) {
+  for (let count = 1; count <= most; count++) {
     state = add(state, { requests: 1, violations: 0 })
-    if (decide(state, alpha) === 'pass') return seen
+    if (decide(state, alpha) === 'pass') return count
   }
   return undefined
 }
@@ -63,7 +63,7 @@ describe('false alarms', () => {
   )
 })
 
-/** Of 500 runs, how many are failed within so many requests. */
+/** How many of 500 runs fail within so many requests. */
 function failedOf500(limit: number, alpha: number, rate: number, requests: number): number {
   const random = randomFrom(23)
   return Array.from({ length: 500 }, () => failedAfter(create(limit), alpha, rate, requests, random)).filter(
@@ -71,9 +71,9 @@ function failedOf500(limit: number, alpha: number, rate: number, requests: numbe
   ).length
 }
 
-describe('a lenient limit', () => {
+describe('a generous limit', () => {
   test.each([0.3, 0.7, 0.9])(
-    'of %d is missed by chance in at most α = 10% of the runs, and in at least a fifth of that',
+    'of %d fails a canary exactly at it in at most α = 10% of the runs, and in at least a fifth of that',
     (limit) => {
       const failed = failedOf500(limit, 0.1, limit, 200)
       expect(failed).toBeLessThanOrEqual(50)
@@ -85,20 +85,21 @@ describe('a lenient limit', () => {
     [0.3, 0.6, 100],
     [0.7, 1, 30],
     [0.9, 1, 150],
-  ])('of %d fails a rate of %d within %d requests, in all but one of a hundred', (limit, rate, requests) => {
+  ])('of %d fails a rate of %d within %d requests, except in one of a hundred runs', (limit, rate, requests) => {
     expect(failedOf500(limit, 0.01, rate, requests)).toBeGreaterThan(495)
   })
 })
 
-describe('detection', () => {
-  // What to expect: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 − r·limit)/(1 − limit)), for the best of the seven ratios r.
+describe('the detection of failures', () => {
+  // The expected number: (ln 1/α + ln 7) over the information in one request, rate·ln(r) + (1 − rate)·ln((1 −
+  // r·limit)/(1 − limit)), for the best of the seven ratios r.
   test.each([
     [1, 2, 2],
     [0.5, 5, 12],
     [0.2, 16, 50],
     [0.05, 160, 400],
   ])(
-    'a failure rate of %d against a limit of 0.01: half of 200 runs are caught within %d requests, 19 of 20 within %d',
+    'of a rate of %d at a limit of 0.01 takes at most %d requests in half of 200 runs and %d in 19 of 20',
     (rate, half, most) => {
       const random = randomFrom(3)
       const runs = Array.from(
@@ -111,21 +112,22 @@ describe('detection', () => {
     },
   )
 
-  test('two failures at the very beginning are enough against 1%, one is not', () => {
+  test('needs two failures at the very start with a limit of 1%, not one', () => {
     const once = add(create(0.01), { requests: 1, violations: 1 })
     expect(decide(once, 0.01)).toBe('undecided')
     expect(decide(add(once, { requests: 1, violations: 1 }), 0.01)).toBe('fail')
   })
 })
 
-describe('certification', () => {
-  // No honest test can pass before a canary just at its limit would have been without a fault by luck with a chance of α: (1 − limit)^n ≤ α.
+describe('a certification', () => {
+  // No honest test can pass earlier than a canary exactly at its limit would have no failure by luck with a chance of
+  // α: (1 − limit)^n ≤ α.
   test.each([
     [0.01, 0.01, 458, 600],
     [0.05, 0.01, 90, 120],
     [0.01, 0.001, 688, 850],
   ])(
-    'a canary without a fault, limit %d and α %d, passes after more than %d requests and within %d',
+    'of a canary without failures, limit %d and α %d, takes more than %d requests and at most %d',
     (limit, alpha, least, most) => {
       const after = passedAfter(limit, alpha, 2_000)
       expect(after).toBeGreaterThan(least)
@@ -133,11 +135,11 @@ describe('certification', () => {
     },
   )
 
-  test('a rate just at the limit is certified in at most α of 2,000 runs', () => {
+  test('of a rate exactly at the limit succeeds in at most α of 2,000 runs', () => {
     const random = randomFrom(11)
     const certified = Array.from({ length: 2_000 }, () => {
       let state = create(0.05)
-      for (let seen = 0; seen < 50; seen++) {
+      for (let count = 0; count < 50; count++) {
         state = add(state, {
           requests: 10,
           violations: Array.from({ length: 10 }, random).filter((each) => each < 0.05).length,
@@ -150,13 +152,13 @@ describe('certification', () => {
   })
 })
 
-test('no requests are no evidence', () => {
+test('the objective test gains no evidence without requests', () => {
   const state = add(create(0.01), { requests: 0, violations: 0 })
   expect(state).toEqual(create(0.01))
   expect(decide(state, 0.01)).toBe('undecided')
 })
 
-test('the evidence for a pass is the same for requests one by one and all at once', () => {
+test('the evidence for a pass is the same for single requests and all at once', () => {
   const counts = [
     { requests: 40, violations: 1 },
     { requests: 10, violations: 2 },
@@ -167,39 +169,39 @@ test('the evidence for a pass is the same for requests one by one and all at onc
   apart.underLimit.forEach((sum, i) => expect(sum).toBeCloseTo(together.underLimit[i]!, 10))
 })
 
-test('adding a sample leaves the test before unchanged', () => {
+test('adding a sample does not change the state before', () => {
   const before = create(0.01)
   add(before, { requests: 5, violations: 5 })
   expect(before).toEqual(create(0.01))
 })
 
-test('a million failures are a finite number and a failure', () => {
+test('a million failures give finite evidence and a failure', () => {
   const state = add(create(0.01), { requests: 1_000_000, violations: 1_000_000 })
   expect(Number.isFinite(evidence(state).overLimit)).toBe(true)
   expect(decide(state, 0.01)).toBe('fail')
 })
 
-describe('in comparison with stable', () => {
+describe('a canary that is compared with stable', () => {
   const ten = (canaryFailures: number, stableFailures: number): [LimitCounts, LimitCounts, boolean] => [
     { requests: 10, violations: canaryFailures },
     { requests: 90, violations: stableFailures },
     false,
   ]
 
-  test('a canary fails that misses its limit while stable keeps it', () => {
+  test('fails if it misses its limit while stable keeps it', () => {
     const state = addSample(create(0.01), ...ten(4, 0))
     expect(decide(state, 0.01)).toBe('fail')
     expect(evidence(state).worseThanStable).toBeGreaterThan(100)
   })
 
-  test('a canary that fails like stable does not fail, however long that lasts', () => {
+  test('does not fail while stable fails as often, however long that lasts', () => {
     let state = create(0.01)
     for (let i = 0; i < 1_000; i++) state = addSample(state, ...ten(9, 81))
     expect(decide(state, 0.01)).toBe('shared')
     expect(evidence(state).worseThanStable).toBeLessThan(1)
   })
 
-  test('a canary fails that still has failures after stable has recovered', () => {
+  test('fails if it still has failures after stable has recovered', () => {
     let state = addSample(create(0.01), ...ten(9, 81))
     let samples = 0
     while (decide(state, 0.01) !== 'fail' && samples < 100) {
@@ -209,7 +211,7 @@ describe('in comparison with stable', () => {
     expect(samples).toBe(1)
   })
 
-  test('a canary that has more failures than stable, but within its limit, does not fail', () => {
+  test('does not fail with more failures than stable within its limit', () => {
     let state = create(0.1)
     for (let i = 0; i < 100; i++)
       state = addSample(state, { requests: 100, violations: 5 }, { requests: 100, violations: 0 }, false)
@@ -222,7 +224,7 @@ describe('in comparison with stable', () => {
     [50, 30, 25],
     [20, 19, 18],
   ])(
-    'a burst of %d requests with %d failures, %d of them sent to the canary by lot, is not expected to be evidence',
+    'gains on average no evidence from a burst of %d requests with %d failures, %d of them sent to the canary at random',
     (requests, failures, drawn) => {
       const after = (x: number) =>
         addSample(
@@ -237,7 +239,7 @@ describe('in comparison with stable', () => {
     },
   )
 
-  test('a sample without requests to stable says nothing, and does not count as being alone', () => {
+  test('gains no evidence against stable from a sample without requests to stable, and still counts as compared', () => {
     const { overLimit, worseThanStable } = evidence(
       addSample(create(0.01), { requests: 5, violations: 5 }, { requests: 0, violations: 0 }, false),
     )

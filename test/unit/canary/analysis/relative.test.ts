@@ -20,7 +20,7 @@ function expectedE(
   )
 }
 
-describe('a sample', () => {
+describe('on average a sample', () => {
   const sizes: [number, number][] = [
     [1, 19],
     [10, 10],
@@ -31,7 +31,7 @@ describe('a sample', () => {
   )
 
   test.each(cells)(
-    'is not expected to raise E for a canary at the margin $margin: $canary and $stable requests, stable fails $rate',
+    'does not raise E for a canary at the margin $margin: $canary and $stable requests, stable fails $rate',
     ({ margin, canary, stable, rate }) => {
       expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'overMargin')).toBeLessThanOrEqual(1 + 1e-9)
       expect(expectedE(margin, [canary, margin * rate], [stable, rate], 'underMargin')).toBeLessThanOrEqual(1 + 1e-9)
@@ -39,7 +39,7 @@ describe('a sample', () => {
   )
 
   test.each(cells.filter(({ rate }) => rate < 0.3))(
-    'is expected to raise E at four times that rate and at a quarter of it: $margin, $canary, $stable, $rate',
+    'raises E at four times that rate and at a quarter of it: $margin, $canary, $stable, $rate',
     ({ margin, canary, stable, rate }) => {
       expect(expectedE(margin, [canary, 4 * margin * rate], [stable, rate], 'overMargin')).toBeGreaterThan(1)
       expect(expectedE(margin, [canary, (margin * rate) / 4], [stable, rate], 'underMargin')).toBeGreaterThan(1)
@@ -52,7 +52,7 @@ describe('a sample', () => {
     [40, 40, 39],
     [30, 17, 25],
   ])(
-    'is not expected to raise E for %d requests with %d failures in one burst, %d of them sent to the canary by lot',
+    'does not raise E for %d requests with %d failures in one burst, %d of them sent to the canary at random',
     (requests, failures, drawn) => {
       const after = (x: number) =>
         evidence(add(create(1), counts(drawn, x), counts(requests - drawn, failures - x))).overMargin
@@ -61,7 +61,7 @@ describe('a sample', () => {
   )
 })
 
-/** A sample of so many requests: each goes to the canary by lot, and a share of all fails. */
+/** A sample of so many requests: each goes to the canary at random, and a share of all fails. */
 function draw(random: () => number, requests: number, weight: number, failing: number): [LimitCounts, LimitCounts] {
   let [canary, stable] = [counts(0), counts(0)]
   for (let i = 0; i < requests; i++) {
@@ -72,7 +72,7 @@ function draw(random: () => number, requests: number, weight: number, failing: n
   return [canary, stable]
 }
 
-test('of two equal versions with outages and changing weights the canary fails in at most α = 5% of 1,000 runs', () => {
+test('a canary that equals stable fails in at most α = 5% of 1,000 runs, with outages and changing weights', () => {
   const random = randomFrom(17)
   const weights = [0.05, 0.25, 0.5, 0.1, 0.9]
   const falseAlarms = Array.from({ length: 1_000 }, () => {
@@ -88,7 +88,7 @@ test('of two equal versions with outages and changing weights the canary fails i
   expect(falseAlarms).toBeGreaterThan(0)
 })
 
-/** After how many failures a canary with this weight fails, when stable has none. */
+/** The number of failures after which a canary with this weight fails, when stable has none. */
 function failuresToFail(weight: number, alpha: number): number {
   let [state, failures] = [create(1.5), 0]
   while (decide(state, alpha) !== 'fail' && failures < 1_000) {
@@ -98,15 +98,18 @@ function failuresToFail(weight: number, alpha: number): number {
   return failures
 }
 
-describe('detection', () => {
+describe('the comparison with stable', () => {
   test.each([
     [5, 3],
     [10, 4],
     [50, 12],
     [90, 79],
-  ])('takes, at weight %d, %d failures: the less stable serves, the less a failure says', (weight, failures) => {
-    expect(failuresToFail(weight, 0.01)).toBe(failures)
-  })
+  ])(
+    'needs, at weight %d, %d failures, because a failure is weaker evidence when stable serves less',
+    (weight, failures) => {
+      expect(failuresToFail(weight, 0.01)).toBe(failures)
+    },
+  )
 
   test("fails a canary with ten times stable's failures, and not one with as many", () => {
     const after = (failures: number) => decide(add(create(1.5), counts(500, failures), counts(4_500, 45)), 0.01)
@@ -119,7 +122,7 @@ describe('detection', () => {
   })
 })
 
-describe('the evidence stays the same after', () => {
+describe('the evidence does not change after', () => {
   test.each([
     ['no requests', counts(0), counts(0)],
     ['a sample without requests to stable', counts(50, 50), counts(0)],
@@ -131,13 +134,13 @@ describe('the evidence stays the same after', () => {
   })
 })
 
-test('a sample weighs the same as its parts, at one weight', () => {
+test('a sample has the same weight as its parts together', () => {
   const parts = [1, 2, 3, 4].map((failures) => logRatios(counts(10, failures), counts(90, 4 - failures), [2, 20], 1.5))
   const whole = logRatios(counts(40, 10), counts(360, 6), [2, 20], 1.5)
   whole.forEach((log, i) => expect(parts.reduce((sum, part) => sum + part[i]!, 0)).toBeCloseTo(log, 10))
 })
 
-test('a canary that turns worse fails within a few samples, however long both had failed before', () => {
+test('a canary that becomes worse fails within a few samples, however long both versions failed before', () => {
   const bothFail = Array.from({ length: 600 }).reduce<Relative>(
     (state) => add(state, counts(5, 4), counts(45, 36)),
     create(1.5),
@@ -147,14 +150,15 @@ test('a canary that turns worse fails within a few samples, however long both ha
   expect(samples).toBeLessThanOrEqual(6)
 })
 
-test('a change of weight does not make two equal versions differ, because failures are compared within a sample', () => {
-  // In total the canary failed 101 of 1,100 requests and stable 109 of 1,100; in each sample both failed the same share.
+test('a change of weight does not make equal versions differ, because failures are compared within a sample', () => {
+  // In total the canary failed 101 of 1,100 requests and stable 109 of 1,100; in each sample both failed the same
+  // share.
   const state = add(add(create(1), counts(100, 1), counts(900, 9)), counts(1_000, 100), counts(200, 20))
   expect(decide(state, 0.01)).toBe('undecided')
   expect(evidence(state).overMargin).toBeLessThan(1)
 })
 
-test('the evidence is E, and decides from 1/alpha on', () => {
+test('the evidence is E, and decides at 1/alpha or more', () => {
   expect(evidence(create(1.5))).toEqual({ overMargin: 1, underMargin: 1 })
   const state = add(create(1.5), counts(10, 9), counts(90, 1))
   expect(evidence(state).overMargin).toBeGreaterThanOrEqual(1 / 0.01)

@@ -11,7 +11,7 @@ const random = randomFrom(17)
 const hits = (requests: number, share: number) =>
   Array.from({ length: requests }, random).filter((each) => each < share).length
 
-/** The sample that shows the shift, when the requests follow the new weight after `late` samples. */
+/** The number of the sample that shows the shift, when the requests follow the new weight after `late` samples. */
 function shownAt(from: number, to: number, requests: number, late: number): number {
   let shift: ShiftEvidence | undefined
   for (let sample = 1; ; sample++) {
@@ -47,7 +47,7 @@ describe('a shift of traffic', () => {
     [50, 100, 20, 2],
     [0, 5, 20, 15],
   ])(
-    'from %d to %d with %d requests a sample, 60 samples late, shows within %d more and hardly before',
+    'from %d to %d with %d requests a sample, 60 samples late, shows within %d more samples and hardly earlier',
     (from, to, requests, most) => {
       const shown = samplesUntilShown(from, to, requests, 60)
       expect(shown[runs / 2]).toBeGreaterThan(60)
@@ -65,7 +65,7 @@ describe('a shift of traffic', () => {
     }
   })
 
-  test('beyond all doubt is still a finite number', () => {
+  test('beyond doubt still has finite evidence', () => {
     expect(JSON.parse(JSON.stringify(addShiftSample(undefined, 5, 95, 100_000, 0)))).toEqual({
       samples: 1,
       odds: Number.MAX_VALUE,

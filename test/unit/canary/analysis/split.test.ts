@@ -9,7 +9,7 @@ import { randomFrom } from '../../random.ts'
 
 const plan = planOf('steps: [5, 25, 50, 75, 90, 100]')
 
-/** The warnings about a promotion in which the canary served so many of the requests of each step. */
+/** The warnings about a promotion in which the canary served this number of the requests of each step. */
 function warnings(requests: number, canary: (weight: number) => number): string[] {
   const steps = plan.steps.map(
     (weight): EndedStep => ({
@@ -51,7 +51,7 @@ describe('a split that does not fit its weight', () => {
     )
   })
 
-  test('is not reported when the difference is certain, but small', () => {
+  test('is not reported when the difference is certain but small', () => {
     expect(warnings(10_000, (weight) => 100 * Math.max(0, weight - 4))).toEqual([])
   })
 })

@@ -8,7 +8,7 @@ import { FakeClock } from '../../fake-clock.ts'
 import { clusterWith, pod, to, virtualService } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
-// The fake rolls out at once, or never. test/e2e/traffic.test.ts does it on a real cluster.
+// The fake completes a rollout at once or never. test/e2e/traffic.test.ts uses a real cluster.
 
 const split: Split = {
   namespace: 'shop',
@@ -50,7 +50,7 @@ type Objects = {
 let objects: Objects
 let notes: string[]
 
-/** An API server with these objects, in which a rollout completes at once, or never. */
+/** A fake API server with these objects. A rollout completes at once or never. */
 function fakeCluster(parts: Partial<Objects> = {}) {
   objects = {
     deployments: [deployment('v1'), deployment('v2')],
@@ -119,15 +119,15 @@ function fakeCluster(parts: Partial<Objects> = {}) {
 
 beforeEach(() => void (notes = []))
 
-describe('stable', () => {
-  test('gets the template, then the traffic, and the canary is scaled to 0 once it is drained', async () => {
+describe('adopting the canary', () => {
+  test('gives stable the template, then the traffic, and scales the drained canary to 0', async () => {
     const { run, events, weights } = fakeCluster()
     await run()
     expect(events).toEqual(['Deployment backend-v1', 'VirtualService backend', 'drained?', 'backend-v2 {"replicas":0}'])
     expect(weights()).toEqual([100, 0])
   })
 
-  test("gets the canary's containers and annotations, keeps its own labels, and does not get the time of a restart", async () => {
+  test("copies containers and annotations, keeps stable's own labels, and omits the time of a restart", async () => {
     const { run, stable } = fakeCluster({
       deployments: [
         deployment('v1', {}, { old: '1' }),
@@ -147,7 +147,7 @@ describe('stable', () => {
     [2, 5, 5],
     [5, 2, 5],
   ])(
-    'with %i replicas, next to %i of the canary, gets %i, so that it can carry the traffic',
+    'with %i replicas of stable and %i of the canary scales stable to %i, so that it can carry the traffic',
     async (own, ofCanary, expected) => {
       const { run, stable } = fakeCluster({
         deployments: [deployment('v1', { replicas: own }), deployment('v2', { replicas: ofCanary })],
@@ -157,7 +157,7 @@ describe('stable', () => {
     },
   )
 
-  test('takes over, and the canary keeps running while someone calls it', async () => {
+  test('leaves the canary running while someone calls it', async () => {
     const { run, events } = fakeCluster()
     await run(false)
     expect(events).not.toContain('backend-v2 {"replicas":0}')
@@ -166,7 +166,7 @@ describe('stable', () => {
     )
   })
 
-  test('takes over, and the note names the autoscaler of the canary', async () => {
+  test('reports the autoscaler of the canary', async () => {
     const scaler = (name: string): HorizontalPodAutoscaler => ({
       apiVersion: 'autoscaling/v2',
       kind: 'HorizontalPodAutoscaler',
@@ -180,17 +180,17 @@ describe('stable', () => {
   })
 })
 
-describe('stable cannot take over', () => {
+describe('adopting fails', () => {
   const before = deployment('v1', { replicas: 1 })
 
   test.each<[string, Partial<Objects>, string]>([
     ['its rollout does not complete', { rollsOut: false }, 'its new pods do not exist yet'],
     [
-      'its pods come without a sidecar',
+      'its pods have no sidecar',
       { pods: [pod({ metadata: { labels: selectors.stable }, spec: { initContainers: [] } })] },
       'its pod backend-1 has no sidecar',
     ],
-  ])('when %s: its Deployment is restored, and the traffic stays', async (_, parts, why) => {
+  ])('when %s, restores the Deployment of stable, and leaves the traffic', async (_, parts, why) => {
     const { run, stable, weights, events } = fakeCluster({ deployments: [before, deployment('v2')], ...parts })
     await expect(run()).rejects.toThrow(
       new RegExp(
@@ -202,7 +202,7 @@ describe('stable cannot take over', () => {
     expect(events).toEqual(['Deployment backend-v1', 'Deployment backend-v1'])
   })
 
-  test('when the run is cancelled: its Deployment is restored', async () => {
+  test('when the run is cancelled, and restores the Deployment of stable', async () => {
     const { run, stable } = fakeCluster({ deployments: [before, deployment('v2')], rollsOut: false })
     await expect(run(true, AbortSignal.abort())).rejects.toThrow('the run was cancelled; it has its old template again')
     expect(stable()).toEqual(before)
@@ -210,17 +210,17 @@ describe('stable cannot take over', () => {
 
   test.each<[string, Workload[], string]>([
     [
-      'there is no Deployment of it',
+      'stable has no Deployment',
       [deployment('v2')],
       'after: adopt needs one Deployment of the stable pods, and no Deployment in shop makes pods with app=backend,version=v1',
     ],
     [
-      'there are two',
+      'stable has two Deployments',
       [before, { ...before, metadata: { name: 'other' } }, deployment('v2')],
       'several Deployments (backend-v1, other) in shop make pods with app=backend,version=v1',
     ],
-    ['there is none of the canary', [before], 'after: adopt needs one Deployment of the canary pods'],
-  ])('when %s: nothing is written', async (_, deployments, message) => {
+    ['the canary has no Deployment', [before], 'after: adopt needs one Deployment of the canary pods'],
+  ])('when %s, and writes nothing', async (_, deployments, message) => {
     const { run, events } = fakeCluster({ deployments })
     await expect(run()).rejects.toThrow(message)
     expect(events).toEqual([])

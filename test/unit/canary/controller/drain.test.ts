@@ -10,7 +10,7 @@ beforeEach(() => {
   notes = []
 })
 
-/** The result when each sample sees what `sample` answers at that moment. */
+/** The result when each sample is what `sample` returns at that time. */
 function drained(
   sample: (ms: number) => number | undefined,
   { perSecond = 20, timeoutMs = 60_000, isOver = (): boolean => false } = {},
@@ -33,13 +33,13 @@ describe('the wait for a canary with weight 0', () => {
     ])
   })
 
-  test('goes on while it serves, up to the timeout', async () => {
+  test('lasts while it serves, up to the timeout', async () => {
     expect(await drained((ms) => (ms <= 45_000 ? 5 : 0))).toEqual({ kind: 'drained', secondsToSafe: 45 })
     clock = new FakeClock()
     expect(await drained(() => 5)).toEqual({ kind: 'serving', perSecond: 10, seconds: 60 })
   })
 
-  test('ends after 10 s without an answer of its sidecars, also when they answered before', async () => {
+  test('ends after 10 s without an answer of its sidecars, even if they answered before', async () => {
     expect(await drained(() => undefined)).toEqual({ kind: 'unknown' })
     expect([clock.time, notes.at(-1)]).toEqual([
       10_000,
@@ -50,7 +50,7 @@ describe('the wait for a canary with weight 0', () => {
     expect(clock.time).toBe(30_000)
   })
 
-  test('does not take a missing answer for silence', async () => {
+  test('does not treat a missing answer as no requests', async () => {
     expect(await drained((ms) => (ms % 1_000 === 0 ? undefined : ms < 5_000 ? 5 : 0))).toEqual({
       kind: 'drained',
       secondsToSafe: 4.5,
@@ -66,7 +66,7 @@ describe('the wait for a canary with weight 0', () => {
   })
 
   test.each([2, 5, 20])(
-    'takes random traffic of %d requests a second for its end in at most one of a hundred cases',
+    'mistakes random traffic of %d requests a second for drained in at most one of a hundred cases',
     async (perSecond) => {
       const random = randomFrom(11)
       /** A sample of half a second has a request with the probability of this rate. */

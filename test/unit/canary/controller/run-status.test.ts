@@ -72,7 +72,7 @@ describe('a promotion counts as rolled back', () => {
     expect(isRolledBack({ ...ended, state: held })).toBe(false)
   })
 
-  test('but not when it never had traffic', () => {
+  test('unless it never had traffic', () => {
     const unused = endOnStable(initialState(planOf(), 0, 0), 'rolled-back', 'no pods', 1_000).state
     expect(isRolledBack({ ...ended, state: unused })).toBe(false)
   })

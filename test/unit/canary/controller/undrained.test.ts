@@ -48,7 +48,7 @@ describe('a canary without a weight', () => {
       clock,
     )
 
-  test('is drained when its counters stand still, whatever they show', async () => {
+  test('is drained when its counters do not change, whatever their values', async () => {
     expect(await undrained([canary], () => 4_711)).toBeUndefined()
     expect(notes).toEqual(['the canary is drained: it served its last request 0.0 s after its weight was set to 0'])
   })
@@ -64,7 +64,7 @@ describe('a canary without a weight', () => {
     expect(clock.time).toBeLessThanOrEqual(2_000)
   })
 
-  test('that someone has given traffic again is explained by that', async () => {
+  test('is reported as undrained because someone has given it traffic again', async () => {
     const cluster = clusterWith({
       list: () => Promise.resolve([virtualService([{ route: [to('v1', 70), to('v2', 30)] }])]),
     })
@@ -73,7 +73,7 @@ describe('a canary without a weight', () => {
     )
   })
 
-  describe('that still serves is explained by what a person would find at istiod', () => {
+  describe('that still serves is reported with the state of istiod:', () => {
     const istiod = (status: Pod['status'] = {}) =>
       pod({
         metadata: { name: 'istiod-1', namespace: 'istio-system' },
@@ -103,19 +103,19 @@ describe('a canary without a weight', () => {
         'istiod-1 is ready; its log says: 2026-11-25T01:57:43Z error watch error in cluster Kubernetes: sidecars is forbidden',
       ],
       [
-        'that its log shows no failed watch',
+        'no failed watch in its log',
         { ...pods(istiod()), log: () => Promise.resolve('') },
         'istiod-1 is ready; its log shows no failed watch',
       ],
       [
-        'that its log cannot be read',
+        'no right to read its log',
         { ...pods(istiod()), log: forbidden },
         'istiod-1 is ready; this run cannot read its log',
       ],
-      ['that its pods cannot be read', { list: forbidden }, 'this run cannot read its pods in istio-system'],
-      ['that it has no pod', pods(), 'none of its pods runs in istio-system'],
+      ['no right to read its pods', { list: forbidden }, 'this run cannot read its pods in istio-system'],
+      ['no pod', pods(), 'none of its pods runs in istio-system'],
       [
-        'why it is not ready',
+        'the cause of a pod that is not ready',
         pods(
           istiod({
             phase: 'Pending',

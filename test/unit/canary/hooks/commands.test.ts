@@ -22,29 +22,34 @@ function node(script: string, { timeout = 30_000, signal = never } = {}) {
 }
 
 test.each<[string, string, string, string]>([
-  ['0', 'console.log("all"); console.log("well")', 'pass', 'well'],
-  ['0 without output', '', 'pass', 'exit code 0'],
-  ['3', 'console.log("p99 is fine"); console.error("error rate 7 %"); process.exitCode = 3', 'fail', 'error rate 7 %'],
-  ['1 without output', 'process.exitCode = 1', 'fail', 'exit code 1'],
-])('judges a program by its exit code and its last line: it ends with %s', async (_, script, state, text) => {
+  ['exit code 0 with output', 'console.log("all"); console.log("well")', 'pass', 'well'],
+  ['exit code 0 without output', '', 'pass', 'exit code 0'],
+  [
+    'exit code 3 with output',
+    'console.log("p99 is fine"); console.error("error rate 7 %"); process.exitCode = 3',
+    'fail',
+    'error rate 7 %',
+  ],
+  ['exit code 1 without output', 'process.exitCode = 1', 'fail', 'exit code 1'],
+])('a command has the expected result for %s', async (_, script, state, text) => {
   expect(await node(script)).toEqual({ state, text })
 })
 
-test('is undecided when something else kills the program', async () => {
+test('a command is undecided when something else kills the program', async () => {
   expect(await node('process.kill(process.pid, "SIGTERM")')).toEqual({
     state: 'undecided',
     text: 'killed by SIGTERM',
   })
 })
 
-test('is undecided when the program cannot be started', async () => {
+test('a command is undecided when its program does not start', async () => {
   expect(await runCheckCommand({ run: ['/no/such/program'], timeout: 1_000, failures: 1 }, status, never)).toEqual({
     state: 'undecided',
     text: 'cannot start /no/such/program: spawn /no/such/program ENOENT',
   })
 })
 
-test('passes the promotion in the environment, and none of our inputs', async () => {
+test('a command gets the promotion in its environment, and none of our inputs', async () => {
   for (const name of ['INPUT_KUBECONFIG', 'MESH_CANARY_KUBECONFIG']) vi.stubEnv(name, 'secret')
   vi.stubEnv('TEAM', 'shop')
   const { text } = await node(
@@ -62,7 +67,7 @@ test('passes the promotion in the environment, and none of our inputs', async ()
   })
 })
 
-test('passes the arguments unchanged, without a shell', async () => {
+test('a command gets its arguments unchanged, without a shell', async () => {
   const script = 'console.log(process.argv[1])'
   expect(
     await runCheckCommand(
@@ -73,20 +78,22 @@ test('passes the arguments unchanged, without a shell', async () => {
   ).toMatchObject({ text: '$(id); "x"' })
 })
 
-/** A program that starts a child and waits. The answer comes when both have ended, as both keep the output open. */
+/**
+ * A program that starts a child and waits. The result comes when both have ended, because both keep the output open.
+ */
 const parent = (then: string) => `
   require('node:child_process').spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'inherit' })
   ${then}
   setInterval(() => {}, 1000)`
 
-test('fails a program that takes too long, and kills it with its children', async () => {
+test('a command that takes too long fails, and is killed with its children', async () => {
   expect(await node(parent("console.log('waiting')"), { timeout: 2_000 })).toEqual({
     state: 'fail',
     text: 'killed after 2 s (`timeout`): waiting',
   })
 })
 
-test('kills a program with its children when the checks stop', async () => {
+test('a command is killed with its children when the checks stop', async () => {
   const file = join(tempFolder(), 'started')
   const stopping = new AbortController()
   const answer = node(parent(`require('node:fs').writeFileSync(${JSON.stringify(file)}, '')`), {

@@ -1,4 +1,4 @@
-// A webhook stands for every check: they are all repeated in the same way. A query differs only in when it starts.
+// A webhook stands for every check, because all are repeated in the same way. A query differs only in when it starts.
 import { afterEach, expect, test, vi } from 'vitest'
 import { createExternalChecks } from '../../../../src/canary/hooks/external-checks.ts'
 import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
@@ -47,7 +47,7 @@ function checksWith(more: string, ...answers: boolean[]) {
   }
 }
 
-test("runs a check at once and then once per step's interval, until it is stopped", async () => {
+test('a check runs at once and then once per interval of the step, until it is stopped', async () => {
   const { start, stop, pass, now, calls, states, latest } = checksWith('', true, false, true, true)
   expect(states()).toEqual([])
   start()
@@ -61,7 +61,7 @@ test("runs a check at once and then once per step's interval, until it is stoppe
   expect(calls).toEqual([0, 30])
 })
 
-test('runs a check on its own period, but no more often than the evidence is sampled', async () => {
+test('a check runs in its own period, but no more often than the evidence is sampled', async () => {
   const { start, stop, pass, calls } = checksWith('every: 1ms', true, true, true)
   start()
   await pass(2.5)
@@ -69,16 +69,16 @@ test('runs a check on its own period, but no more often than the evidence is sam
   stop()
 })
 
-test('counts a check against the canary only when it fails so many times in a row', async () => {
+test('a check counts against the canary only after so many failures in a row', async () => {
   const { start, stop, pass, states } = checksWith('every: 10s, failures: 2', false, true, false, false, true)
   start()
-  const seen = []
+  const statesAfterEach = []
   for (let call = 0; call < 5; call++, await pass(9)) {
     await pass(1)
-    seen.push(states()[0])
+    statesAfterEach.push(states()[0])
   }
   stop()
-  expect(seen).toEqual([
+  expect(statesAfterEach).toEqual([
     ['smoke', 'undecided', 'HTTP 500 (failed 1 of 2 times in a row)'],
     ['smoke', 'pass', 'HTTP 200'],
     ['smoke', 'undecided', 'HTTP 500 (failed 1 of 2 times in a row)'],
@@ -87,7 +87,7 @@ test('counts a check against the canary only when it fails so many times in a ro
   ])
 })
 
-test('never runs a check twice at a time, and samples do not wait for it', async () => {
+test('a check never runs twice at a time, and samples do not wait for it', async () => {
   const { start, pass, calls, mostAtOnce, states } = checksWith('every: 5s', true)
   start()
   await pass(60)
@@ -96,7 +96,7 @@ test('never runs a check twice at a time, and samples do not wait for it', async
   expect(states()).toEqual([['smoke', 'pass', 'HTTP 200']])
 })
 
-test('runs a query first after its period, as its answer is about the time before', async () => {
+test('a query first runs after its period, because its answer covers the time before', async () => {
   const clock = new ManualClock()
   const calls: number[] = []
   const service = () => (

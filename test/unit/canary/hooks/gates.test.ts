@@ -4,10 +4,10 @@ import { createGates } from '../../../../src/canary/hooks/gates.ts'
 import type { Finding, Gate } from '../../../../src/canary/state/finding.ts'
 import { ManualClock } from './manual-clock.ts'
 
-/** Gates that the test answers. `asked`: the questions so far, in their order. */
+/** Gates whose answers the test gives. `questions`: all questions so far, in their order. */
 function gatesWith() {
   const clock = new ManualClock()
-  const asked: {
+  const questions: {
     gate: Gate
     answer: (state: Finding['state']) => Promise<void>
     fail: (error: Error) => Promise<void>
@@ -15,7 +15,7 @@ function gatesWith() {
   const { answers } = createGates(
     (gate) =>
       new Promise<Finding>((resolve, reject) => {
-        asked.push({
+        questions.push({
           gate,
           answer: async (state) => (resolve({ name: 'hook', state, text: state, at: clock.now() }), await settle()),
           fail: async (error) => (reject(error), await settle()),
@@ -23,45 +23,45 @@ function gatesWith() {
       }),
     clock,
   )
-  return { answers, asked, clock }
+  return { answers, questions, clock }
 }
 
-test('asks a gate that is due once, and returns its answer when it comes', async () => {
-  const { answers, asked } = gatesWith()
+test('a due gate is asked once, and its answer is returned when it arrives', async () => {
+  const { answers, questions } = gatesWith()
   expect(answers(['pre-rollout'])).toEqual({})
   expect(answers(['pre-rollout'])).toEqual({})
-  expect(asked.map(({ gate }) => gate)).toEqual(['pre-rollout'])
-  await asked[0]!.answer('fail')
+  expect(questions.map(({ gate }) => gate)).toEqual(['pre-rollout'])
+  await questions[0]!.answer('fail')
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'fail' } })
 })
 
-test('asks again 5 s after an answer, and returns the last answer until then', async () => {
-  const { answers, asked, clock } = gatesWith()
+test('a gate is asked again 5 s after an answer, and keeps its last answer until then', async () => {
+  const { answers, questions, clock } = gatesWith()
   answers(['pre-rollout'])
-  await asked[0]!.answer('fail')
+  await questions[0]!.answer('fail')
   await clock.advance(4_999)
   answers(['pre-rollout'])
-  expect(asked).toHaveLength(1)
+  expect(questions).toHaveLength(1)
   await clock.advance(1)
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'fail' } })
-  expect(asked).toHaveLength(2)
-  await asked[1]!.answer('pass')
+  expect(questions).toHaveLength(2)
+  await questions[1]!.answer('pass')
   expect(answers(['pre-rollout'])).toMatchObject({ 'pre-rollout': { state: 'pass' } })
 })
 
-test('neither asks nor returns a gate that is not due', async () => {
-  const { answers, asked } = gatesWith()
+test('a gate that is not due is neither asked nor returned', async () => {
+  const { answers, questions } = gatesWith()
   answers(['rollback', 'confirm-rollout'])
-  await asked[0]!.answer('fail')
-  await asked[1]!.answer('pass')
+  await questions[0]!.answer('fail')
+  await questions[1]!.answer('pass')
   expect(Object.keys(answers(['rollback']))).toEqual(['rollback'])
   expect(answers([])).toEqual({})
 })
 
-test('is undecided about a gate that cannot be asked', async () => {
-  const { answers, asked } = gatesWith()
+test('a gate is undecided when it cannot be asked', async () => {
+  const { answers, questions } = gatesWith()
   answers(['rollback'])
-  await asked[0]!.fail(new Error('no address'))
+  await questions[0]!.fail(new Error('no address'))
   expect(answers(['rollback'])).toMatchObject({
     rollback: { name: 'rollback', state: 'undecided', text: 'no address' },
   })

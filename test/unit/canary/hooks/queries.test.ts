@@ -34,18 +34,18 @@ test.each<[string, { min?: number; max?: number }, number[], string, string]>([
     'undecided',
     'the query returned 2 series; it must return one number, such as a sum()',
   ],
-])('judges a number %s', async (_, bounds, values, state, text) => {
+])('a query has the expected result for a number %s', async (_, bounds, values, state, text) => {
   expect(await runQuery(returning(...values), { ...bounded, ...bounds }, status)).toEqual({ state, text })
 })
 
-test('is undecided when Prometheus does not answer', async () => {
+test('a query is undecided when Prometheus does not answer', async () => {
   expect(await runQuery(() => Promise.reject(new Error('down')), { ...bounded, max: 1 }, status)).toEqual({
     state: 'undecided',
     text: 'down',
   })
 })
 
-test("fills in the promotion's values and leaves other variables to Prometheus", () => {
+test('a query gets the values of the promotion, and leaves other variables to Prometheus', () => {
   expect(
     fillTemplate(
       'rate(x{ns="$namespace",s=~"$service|$stable|$canary"}[$interval]) * $weight / $weights + "$1"',

@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest'
 import type { PromotionStatus } from '../../../../src/canary/hooks/promotion-status.ts'
 import { createWebhooks } from '../../../../src/canary/hooks/webhooks.ts'
-import { planOf, serve, type Asked } from '../../fixtures.ts'
+import { planOf, serve, type ReceivedRequest } from '../../fixtures.ts'
 
 const status: PromotionStatus = {
   namespace: 'shop',
@@ -16,13 +16,13 @@ const status: PromotionStatus = {
 }
 
 /** Webhooks of one kind at a server that gives these answers one after the other, and repeats the last one. */
-async function hooked(
+async function webhooksWith(
   kind: string,
   more: string,
   ...answers: [status: number, body?: string, headers?: Record<string, string>][]
 ) {
   let count = 0
-  const { address, asked } = await serve((_, response) => {
+  const { address, requests } = await serve((_, response) => {
     const [status, body, headers] = answers[Math.min(count++, answers.length - 1)]!
     if (status === 0) return void response.destroy()
     if (status > 0) response.writeHead(status, headers).end(body)
@@ -35,28 +35,28 @@ async function hooked(
       () => status,
       (line) => notes.push(line),
     ),
-    asked,
+    requests,
     notes,
     host: new URL(address).host,
   }
 }
 
-const bodyOf = ({ body }: Asked) => JSON.parse(body) as Record<string, unknown>
+const bodyOf = ({ body }: ReceivedRequest) => JSON.parse(body) as Record<string, unknown>
 
-test('sends the payload that Flagger sends, and reports the answer', async () => {
-  const { ask, asked } = await hooked('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
+test('a webhook sends the payload of Flagger and reports the answer', async () => {
+  const { ask, requests } = await webhooksWith('confirm-rollout', 'metadata: { team: shop }', [200, 'go\nahead'])
   expect(await ask('confirm-rollout')).toEqual({
     name: 'gate',
     state: 'pass',
     text: 'HTTP 200: go',
     at: expect.any(Number) as number,
   })
-  expect(asked[0]).toMatchObject({
+  expect(requests[0]).toMatchObject({
     method: 'POST',
     url: '/hook?secret=s3cret',
     headers: { 'content-type': 'application/json' },
   })
-  expect(bodyOf(asked[0]!)).toEqual({
+  expect(bodyOf(requests[0]!)).toEqual({
     name: 'backend',
     namespace: 'shop',
     phase: 'Progressing',
@@ -75,36 +75,36 @@ test.each<[number, string, Record<string, string>]>([
   [302, 'fail', { location: '/elsewhere' }],
   [403, 'fail', {}],
   [500, 'fail', {}],
-])('takes HTTP %d for %s, and does not retry', async (status, state, headers) => {
-  const { ask, asked } = await hooked('pre-rollout', 'retries: 3', [status, '', headers])
+])('a webhook answers a gate once: HTTP %d means %s', async (status, state, headers) => {
+  const { ask, requests } = await webhooksWith('pre-rollout', 'retries: 3', [status, '', headers])
   expect(await ask('pre-rollout')).toMatchObject({ state, text: `HTTP ${status}` })
-  expect(asked).toHaveLength(1)
+  expect(requests).toHaveLength(1)
 })
 
-test('retries a hook that does not answer, up to its number of retries', async () => {
-  const answered = await hooked('pre-rollout', 'retries: 2', [0], [0], [200])
+test('a webhook that does not answer is retried up to its number of retries', async () => {
+  const answered = await webhooksWith('pre-rollout', 'retries: 2', [0], [0], [200])
   expect(await answered.ask('pre-rollout')).toMatchObject({ state: 'pass' })
-  const silent = await hooked('pre-rollout', 'retries: 1', [0])
-  expect(await silent.ask('pre-rollout')).toMatchObject({
+  const unanswered = await webhooksWith('pre-rollout', 'retries: 1', [0])
+  expect(await unanswered.ask('pre-rollout')).toMatchObject({
     state: 'fail',
-    text: expect.stringContaining(`no answer from ${silent.host}`) as string,
+    text: expect.stringContaining(`no answer from ${unanswered.host}`) as string,
   })
-  expect(silent.asked).toHaveLength(2)
+  expect(unanswered.requests).toHaveLength(2)
 })
 
-test('reports a timeout without the path of the URL, which may hold a secret', async () => {
-  const { ask, host } = await hooked('pre-rollout', 'timeout: 50ms', [-1])
+test('a webhook reports a timeout without the path of the URL, which may contain a secret', async () => {
+  const { ask, host } = await webhooksWith('pre-rollout', 'timeout: 50ms', [-1])
   expect(await ask('pre-rollout')).toMatchObject({
     state: 'fail',
     text: `no answer from ${host}: timed out (\`timeout\` 0.05 s)`,
   })
 })
 
-test('adds what happened to the metadata of an event, as Flagger does', async () => {
-  const { notify, asked } = await hooked('event', 'metadata: { team: shop }', [200])
+test('a webhook adds the event to its metadata, as Flagger does', async () => {
+  const { notify, requests } = await webhooksWith('event', 'metadata: { team: shop }', [200])
   void notify('event', 'weight: v1 75, v2 25')
-  await vi.waitFor(() => expect(asked).toHaveLength(1))
-  expect(bodyOf(asked[0]!)['metadata']).toEqual({
+  await vi.waitFor(() => expect(requests).toHaveLength(1))
+  expect(bodyOf(requests[0]!)['metadata']).toEqual({
     team: 'shop',
     eventMessage: 'weight: v1 75, v2 25',
     eventType: 'Normal',
@@ -112,15 +112,15 @@ test('adds what happened to the metadata of an event, as Flagger does', async ()
   })
 })
 
-test('only notes a message that a hook does not accept', async () => {
-  const { notify, notes } = await hooked('post-rollout', '', [500, 'broken'])
+test('a webhook that rejects a message only causes a log line', async () => {
+  const { notify, notes } = await webhooksWith('post-rollout', '', [500, 'broken'])
   void notify('post-rollout', 'promoted')
   await vi.waitFor(() =>
     expect(notes).toEqual(['the webhook gate (post-rollout) did not accept the message: HTTP 500: broken']),
   )
 })
 
-test('needs all hooks to confirm a gate, but only one to roll back', async () => {
+test('a gate passes when all webhooks confirm, and a rollback needs only one', async () => {
   const { address } = await serve(({ url }, response) => response.writeHead(url === '/yes' ? 200 : 404).end())
   const plan = planOf(
     `webhooks: { a: { type: confirm-promotion, url: '${address}/yes' }, b: { type: confirm-promotion, url: '${address}/no' }, c: { type: rollback, url: '${address}/no' }, d: { type: rollback, url: '${address}/yes' } }`,

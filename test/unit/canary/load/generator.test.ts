@@ -11,6 +11,6 @@ test.each<[string, Parameters<typeof missingRate>[0], number]>([
   ['nothing when users send enough', { ...demand, fromUsers: 500 }, 0],
   ['nothing while the canary gets no share', { ...demand, weight: 0 }, 0],
   ['no more than the limit', { ...demand, weight: 1 }, 100],
-])('adds %s', (_, given, rate) => {
+])('the generator adds %s', (_, given, rate) => {
   expect(missingRate(given, 100)).toBe(rate)
 })

@@ -1,4 +1,4 @@
-// The readings are made up, sample by sample. The end-to-end tests show that real sidecars answer like this.
+// The tests make up the readings of each sample. The end-to-end tests show that real sidecars answer like this.
 import { expect, test } from 'vitest'
 import { createObserver, type Observer, type Sample } from '../../../../src/canary/metrics/observer.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
@@ -18,20 +18,20 @@ const called = (count: number, code = '200', flags = '-', version = 'v2') => ({
     count,
 })
 
-/** Pods and their counters, which a test changes between samples. `asked`: the pods that the last sample read. */
+/** Pods and their counters, which a test changes between samples. `sampledPods`: the pods that the last sample read. */
 class FakeMesh {
   pods: Pod[] = []
   counters: Record<string, Record<string, number>> = {}
   isFresh = true
-  asked: string[] = []
+  sampledPods: string[] = []
   notes: string[] = []
 
   observe(plan = '', selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }): Promise<Observer> {
     const read = (pods: Pod[]): Promise<Map<string, Reading>> => {
-      this.asked = pods.map(({ metadata }) => metadata.name)
+      this.sampledPods = pods.map(({ metadata }) => metadata.name)
       return Promise.resolve(
         new Map(
-          this.asked.flatMap((name) =>
+          this.sampledPods.flatMap((name) =>
             this.counters[name] ? [[name, new Map(Object.entries(this.counters[name]))]] : [],
           ),
         ),
@@ -63,7 +63,7 @@ const counts = ({ evidence: { canary, stable, users } }: Sample) => ({
   users: [users.requests, users.failures],
 })
 
-test('adds up what each version served since the last sample, and takes what stable served before as the baseline', async () => {
+test('the observer adds up what each version served since the last sample, and uses what stable served before as the baseline', async () => {
   const fake = mesh([of('v1', 'a'), of('v1', 'b'), of('v2', 'c'), of('v3', 'd'), client('e')], {
     a: served(100),
     b: served(50),
@@ -80,13 +80,13 @@ test('adds up what each version served since the last sample, and takes what sta
     d: served(99),
     e: { ...called(58), ...called(3, '503') },
   }
-  const seen = await sample()
-  expect(counts(seen)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
-  expect(seen.evidence).toMatchObject({ ready: true, complete: true })
+  const first = await sample()
+  expect(counts(first)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
+  expect(first.evidence).toMatchObject({ ready: true, complete: true })
   expect(counts(await sample())).toEqual({ canary: [0, 0], stable: [0, 0], users: [0, 0] })
 })
 
-test('counts a new pod from zero, and a pod that only answers later from its first answer', async () => {
+test('the observer counts a new pod from zero, and a pod that answers late from its first answer', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(100) })
   const { sample } = await fake.observe()
   fake.counters = { a: served(100), b: served(70), c: served(5) }
@@ -96,7 +96,7 @@ test('counts a new pod from zero, and a pod that only answers later from its fir
   expect(counts(await sample()).canary).toEqual([2, 0])
 })
 
-test('counts a pod that was not running at the start from zero', async () => {
+test('the observer counts a pod that started after the first sample from zero', async () => {
   const fake = mesh([of('v2', 'b', {}, { phase: 'Pending', conditions: [] })], {})
   const { sample } = await fake.observe()
   fake.pods = [of('v2', 'b')]
@@ -104,7 +104,7 @@ test('counts a pod that was not running at the start from zero', async () => {
   expect(counts(await sample()).canary).toEqual([5, 0])
 })
 
-test('counts what a pod served while it did not answer', async () => {
+test('the observer counts what a pod served while it did not answer', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(1), b: served(1) })
   const { sample } = await fake.observe()
   fake.counters = { a: served(1) }
@@ -119,11 +119,11 @@ test.each<[string, Pod]>([
   ['failed', of('v2', 'b', {}, { phase: 'Failed', conditions: [] })],
   ['has completed', of('v2', 'b', {}, { phase: 'Succeeded', conditions: [] })],
   ['has no sidecar', { ...of('v2', 'b'), spec: { containers: [{ name: 'app' }] } }],
-])('does not read a pod that %s', async (_, other) => {
+])('the observer does not read a pod that %s', async (_, other) => {
   const fake = mesh([of('v2', 'a'), other], { a: served(0) })
   const { sample } = await fake.observe()
   expect((await sample()).evidence.complete).toBe(true)
-  expect(fake.asked).toEqual(['a'])
+  expect(fake.sampledPods).toEqual(['a'])
 })
 
 test.each<[string, Partial<FakeMesh>, boolean]>([
@@ -131,14 +131,14 @@ test.each<[string, Partial<FakeMesh>, boolean]>([
   ['a canary pod does not answer', { counters: { a: served(0) } }, false],
   ['there is no canary pod', { pods: [of('v1', 'a')] }, false],
   ['the API server cannot be read', { isFresh: false }, false],
-])('when %s, the sample is complete: %s', async (_, change, complete) => {
+])('when %s, the completeness of the sample is %s', async (_, change, complete) => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
   const { sample } = await fake.observe()
   Object.assign(fake, change)
   expect((await sample()).evidence.complete).toBe(complete)
 })
 
-test("treats a pod with the same labels in a client's namespace as a client", async () => {
+test("the observer treats a pod with the same labels in a client's namespace as a client", async () => {
   const fake = mesh([of('v2', 'a'), of('v2', 'b', { namespace: 'other' })], { a: served(1), b: served(1) })
   const { sample, canaries } = await fake.observe()
   fake.counters = { a: served(2), b: { ...served(5), ...called(4) } }
@@ -146,7 +146,7 @@ test("treats a pod with the same labels in a client's namespace as a client", as
   expect(canaries().map(({ metadata }) => metadata.name)).toEqual(['a'])
 })
 
-test('reports a crashing pod of the canary as a fault, but not one of stable', async () => {
+test('the observer reports a crashing pod of the canary as a fault, but not one of stable', async () => {
   const crashing = {
     phase: 'Running',
     containerStatuses: [container('app', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })],
@@ -156,7 +156,7 @@ test('reports a crashing pod of the canary as a fault, but not one of stable', a
   expect(await faultOf([of('v1', 'a', {}, crashing), of('v2', 'b')])).toBeUndefined()
 })
 
-test('counts requests that never reached the canary against it, and requests that were cut off only once', async () => {
+test('the observer counts requests that never reached the canary as its failures, and interrupted requests only once', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
   const { sample } = await fake.observe()
   const cut = { 'istio_requests_total{reporter="destination",response_code="0",response_flags="DC"}': 2 }
@@ -168,14 +168,14 @@ test('counts requests that never reached the canary against it, and requests tha
   expect(counts(await sample())).toEqual({ canary: [15, 5], stable: [10, 0], users: [25, 5] })
 })
 
-test('counts them also when no sidecar of the canary answers', async () => {
+test('the observer counts requests that never reached the canary also when no sidecar of the canary answers', async () => {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), c: called(0) })
   const { sample } = await fake.observe()
   fake.counters = { a: served(0), c: { ...called(0), ...called(3, '503', 'UF') } }
   expect((await sample()).evidence).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
 })
 
-test('attributes them by the name of the workload when no label tells the versions apart', async () => {
+test('the observer attributes such requests by workload name when no label distinguishes the versions', async () => {
   const owned = (name: string, workload: string, color: string) =>
     of('', name, {
       labels: { color, 'pod-template-hash': '5d9f' },
@@ -187,13 +187,13 @@ test('attributes them by the name of the workload when no label tells the versio
     c: {},
   })
   const { sample } = await fake.observe('', { stable: { color: 'blue' }, canary: { color: 'green' } } as never)
-  const refused = (workload: string) =>
+  const rejectedCalls = (workload: string) =>
     `istio_requests_total{reporter="source",destination_service="${host}",destination_workload="${workload}",destination_version="latest",response_code="503",response_flags="UF"}`
-  fake.counters = { ...fake.counters, c: { [refused('backend-next')]: 3, [refused('backend')]: 1 } }
+  fake.counters = { ...fake.counters, c: { [rejectedCalls('backend-next')]: 3, [rejectedCalls('backend')]: 1 } }
   expect(counts(await sample())).toMatchObject({ canary: [3, 3], stable: [1, 1] })
 })
 
-test('reads a client that never called the service less often, and still counts all its later calls', async () => {
+test('the observer reads a client that never called the service less often, and still counts all its later calls', async () => {
   const fake = mesh([of('v2', 'a'), client('busy'), client('idle')], {
     a: served(0),
     busy: called(5),
@@ -202,29 +202,29 @@ test('reads a client that never called the service less often, and still counts 
   const { sample } = await fake.observe()
   await sample()
   let users = 0
-  const asked: string[] = []
+  const sampledPods: string[] = []
   fake.counters = { ...fake.counters, idle: called(4) }
   for (let samples = 0; samples < 10; samples++) {
     users += (await sample()).evidence.users.requests
-    asked.push(...fake.asked)
+    sampledPods.push(...fake.sampledPods)
   }
-  expect(asked.filter((name) => name === 'busy')).toHaveLength(10)
-  expect(asked.filter((name) => name === 'idle').length).toBeLessThanOrEqual(2)
+  expect(sampledPods.filter((name) => name === 'busy')).toHaveLength(10)
+  expect(sampledPods.filter((name) => name === 'idle').length).toBeLessThanOrEqual(2)
   expect(users).toBe(4)
 })
 
-test('reads always the same pods when there are more than maxPods, and notes it once', async () => {
+test('the observer always reads the same pods when there are more than maxPods, and reports that once', async () => {
   const pods = Array.from({ length: 5 }, (_, index) => of('v1', `s${index}`))
   const fake = mesh(
     [...pods, of('v2', 'c')],
     Object.fromEntries(['s0', 's1', 's2', 's3', 's4', 'c'].map((name) => [name, served(10)])),
   )
   const { sample } = await fake.observe('maxPods: 2')
-  expect(fake.asked).toEqual(['c', 's0', 's1'])
-  // One of the chosen pods goes. Its replacement served requests before anybody read it.
+  expect(fake.sampledPods).toEqual(['c', 's0', 's1'])
+  // One of the chosen pods is deleted. Its replacement served requests before the first reading.
   fake.pods = [...pods.slice(1), of('v2', 'c')]
   expect(counts(await sample()).stable).toEqual([0, 0])
-  expect(fake.asked).toEqual(['c', 's1', 's2'])
+  expect(fake.sampledPods).toEqual(['c', 's1', 's2'])
   fake.counters = { ...fake.counters, s2: served(13) }
   expect(counts(await sample()).stable).toEqual([3, 0])
   expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])

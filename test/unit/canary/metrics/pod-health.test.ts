@@ -82,7 +82,7 @@ describe('a fault of the canary', () => {
   })
 })
 
-test('tells restarts apart by pod and container, even for a replaced pod of the same name', () => {
+test('restart counts distinguish pod and container, even for a replacement with the same name', () => {
   const pods = [withRestarts(1, { uid: 'a' }), withRestarts(2, { uid: 'b' })]
   expect(restartsOf(pods)).toEqual(
     new Map([

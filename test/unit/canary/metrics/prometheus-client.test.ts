@@ -12,19 +12,19 @@ const vector = (...values: [Record<string, string>, string][]) => ({
 })
 
 async function answering(status: number, body: unknown) {
-  const { address, asked } = await serve((_, response) =>
+  const { address, requests } = await serve((_, response) =>
     response.writeHead(status).end(typeof body === 'string' ? body : JSON.stringify(body)),
   )
   return {
     query: prometheusClient(clusterWith({}), { address: `${address}/`, counters: false, timeout: 10_000 }),
-    asked,
+    requests,
     address,
   }
 }
 
 describe('a query', () => {
   test('goes to an address with the query in the body and the token in a header', async () => {
-    const { address, asked } = await serve((_, response) =>
+    const { address, requests } = await serve((_, response) =>
       response.end(JSON.stringify(vector([{ a: 'b' }, '1.5'], [{}, '+Inf']))),
     )
     expect(
@@ -33,7 +33,7 @@ describe('a query', () => {
       { labels: { a: 'b' }, value: 1.5 },
       { labels: {}, value: Infinity },
     ])
-    expect(asked).toMatchObject([
+    expect(requests).toMatchObject([
       { method: 'POST', url: '/api/v1/query', body: 'query=sum%28up%29', headers: { authorization: 'Bearer t0k' } },
     ])
   })

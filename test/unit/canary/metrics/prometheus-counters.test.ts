@@ -43,7 +43,7 @@ describe("the sidecars' counters in Prometheus", () => {
     ])
   })
 
-  test('do not include pods of the same name in another namespace, or pods that are not wanted', async () => {
+  test('exclude pods of the same name in another namespace, and pods that were not requested', async () => {
     expect(await read([sample({ pod: 'backend-2', namespace: 'other' }, 3), sample({ pod: 'frontend' }, 4)])).toEqual([
       { u1: {}, u2: {} },
     ])
@@ -51,16 +51,16 @@ describe("the sidecars' counters in Prometheus", () => {
   })
 
   test('keep their last values while a scrape is missing', async () => {
-    const [, gone, back] = await read(
+    const [, missing, back] = await read(
       [sample({ pod: 'backend-1.a', code: '200' }, 90)],
       [],
       [sample({ pod: 'backend-1.a', code: '200' }, 95)],
     )
-    expect(gone!['u1']).toEqual({ [series('200')]: 90 })
+    expect(missing!['u1']).toEqual({ [series('200')]: 90 })
     expect(back!['u1']).toEqual({ [series('200')]: 95 })
   })
 
-  test('of a restarted pod are only those that it has now', async () => {
+  test('of a restarted pod are only its current ones', async () => {
     const before = [sample({ pod: 'backend-1.a', code: '200' }, 90), sample({ pod: 'backend-1.a', code: '503' }, 40)]
     const [, after] = await read(before, [sample({ pod: 'backend-1.a', code: '200' }, 2)])
     expect(after!['u1']).toEqual({ [series('200')]: 2 })

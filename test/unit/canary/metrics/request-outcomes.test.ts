@@ -33,7 +33,7 @@ describe('the requests that a pod served between two readings', () => {
     ).toEqual({ requests: 31, failures: 1, abandoned: 0 })
   })
 
-  test('are the whole value of a new series', () => {
+  test('are the full value of a new series', () => {
     expect(counts(countServed(since(requests('200', 100), requests('200', 100) + requests('500', 3)), names))).toEqual({
       requests: 3,
       failures: 3,
@@ -41,7 +41,7 @@ describe('the requests that a pod served between two readings', () => {
     })
   })
 
-  test('are none while its counters stand still', () => {
+  test('are none while its counters do not change', () => {
     expect(counts(countServed(since(requests('200', 100), requests('200', 100)), names))).toEqual({
       requests: 0,
       failures: 0,
@@ -90,8 +90,8 @@ describe('the outcome of a request', () => {
     ['Internal, of a protocol that is not gRPC', '13', 'http', '-', 'answered'],
     ['none', '', 'grpc', '-', 'answered'],
     ['none, as stock Envoy writes it', '-', 'http', '-', 'answered'],
-    ['Unknown, made up for a call that its caller left', '2', 'grpc', 'DR', 'abandoned'],
-    ['Ok, for a caller that left afterwards', '0', 'grpc', 'DC', 'answered'],
+    ['Unknown, invented for a call that its caller cancelled', '2', 'grpc', 'DR', 'abandoned'],
+    ['Ok, for a caller that cancelled afterwards', '0', 'grpc', 'DC', 'answered'],
   ])('with the gRPC status %s is: %s, %s, %s, %s', (_, status, protocol, flags, expected) => {
     expect(outcome('200', { flags, more: `,request_protocol="${protocol}",grpc_response_status="${status}"` })).toBe(
       expected,

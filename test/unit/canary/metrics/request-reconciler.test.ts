@@ -22,11 +22,11 @@ function countsOf(...samples: Sample[]): [requests: number, failures: number, ab
   })
 }
 
-test('keeps the counts that both sides agree on', () => {
+test('the reconciler keeps the counts on which both sides agree', () => {
   expect(countsOf({ served: servedRequests(10, 2) })).toEqual([[10, 2, 0]])
 })
 
-test('counts a request that never reached the version as failed', () => {
+test('the reconciler counts a request that never reached the version as failed', () => {
   expect(countsOf({ served: servedRequests(10, 2), callerFailures: { notReached: 3 } })).toEqual([[13, 5, 0]])
 })
 
@@ -58,11 +58,11 @@ test.each<[string, Sample[], [number, number, number][]]>([
       [0, 0, 0],
     ],
   ],
-])('counts a request that was cut off once, as failed, when it is seen %s', (_, samples, expected) => {
+])('the reconciler counts an interrupted request once, as failed, when it is reported %s', (_, samples, expected) => {
   expect(countsOf(...samples)).toEqual(expected)
 })
 
-test('counts a request as abandoned one sample later when its caller left by itself', () => {
+test('the reconciler counts a request as abandoned one sample later when its caller cancelled it', () => {
   expect(countsOf({ served: servedRequests(10, 0, 2) }, {}, {})).toEqual([
     [8, 0, 0],
     [2, 0, 2],
@@ -70,7 +70,7 @@ test('counts a request as abandoned one sample later when its caller left by its
   ])
 })
 
-test('counts a request that was cut off and that the version never counts as failed one sample later', () => {
+test('the reconciler counts an interrupted request that the version never counts as failed one sample later', () => {
   expect(countsOf({ callerFailures: { cutOff: 2 } }, {}, {})).toEqual([
     [0, 0, 0],
     [2, 2, 0],
@@ -78,7 +78,7 @@ test('counts a request that was cut off and that the version never counts as fai
   ])
 })
 
-test("waits with a request that was cut off while the version's counters cannot be read", () => {
+test('the reconciler waits with an interrupted request while the counters of the version cannot be read', () => {
   expect(
     countsOf(
       { callerFailures: { cutOff: 1 } },
@@ -94,7 +94,7 @@ test("waits with a request that was cut off while the version's counters cannot 
   ])
 })
 
-test('counts every request once, in whatever order the two sides are read', () => {
+test('the reconciler counts every request once, in whatever order it reads the two sides', () => {
   const draw = randomFrom(7)
   for (let run = 0; run < 200; run++) {
     const [good, cutOff, abandoned, notReached] = Array.from({ length: 4 }, () => Math.floor(draw() * 5)) as [
@@ -103,7 +103,7 @@ test('counts every request once, in whatever order the two sides are read', () =
       number,
       number,
     ]
-    // The two sides of a request that was cut off are read in the same sample or in two consecutive ones.
+    // The two sides of an interrupted request are read in the same sample or in two consecutive ones.
     const samples: Required<Pick<Sample, 'served' | 'callerFailures'>>[] = Array.from({ length: 12 }, () => ({
       served: servedRequests(0),
       callerFailures: {},

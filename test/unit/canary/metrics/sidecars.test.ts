@@ -11,23 +11,23 @@ const pods = (count: number) =>
     pod({ metadata: { name: `p${index}`, uid: `u${index}`, labels: { version: index === 0 ? 'v2' : 'v1' } } }),
   )
 
-test('asks each pod for the wanted counters, and returns the readings by pod id', async () => {
-  const asked: unknown[][] = []
+test('the reader requests the wanted counters from each pod, and returns the readings by pod id', async () => {
+  const calls: unknown[][] = []
   const cluster = clusterWith({
     pod: (...args: unknown[]) => (
-      asked.push(args),
+      calls.push(args),
       args[1] === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : Promise.reject(new ApiError(503, 'no'))
     ),
   })
   expect(await sidecarReader(cluster, metrics)(pods(2))).toEqual(
     new Map([['u0', new Map([['istio_requests_total{a="b"}', 3]])]]),
   )
-  expect(asked).toEqual(
+  expect(calls).toEqual(
     ['p0', 'p1'].map((name) => ['shop', name, 15090, '/stats/prometheus?usedonly&filter=istio.request', 3_000]),
   )
 })
 
-test('does not let the sidecar filter metrics of another name', async () => {
+test('the reader does not let the sidecar filter metrics of another name', async () => {
   const paths: string[] = []
   const cluster = clusterWith({
     pod: (...args: [string, string, number, string]) => (paths.push(args[3]), Promise.resolve('')),
@@ -36,7 +36,7 @@ test('does not let the sidecar filter metrics of another name', async () => {
   expect(paths).toEqual(['/stats/prometheus?usedonly'])
 })
 
-test('asks at most 16 pods at a time', async () => {
+test('the reader requests counters of at most 16 pods at a time', async () => {
   let [running, most] = [0, 0]
   const cluster = clusterWith({
     pod: async () => {
@@ -50,17 +50,17 @@ test('asks at most 16 pods at a time', async () => {
   expect(most).toBe(16)
 })
 
-test.each([401, 403])('names the missing right when the API server answers %d', async (status) => {
+test.each([401, 403])('the reader names the missing right when the API server answers %d', async (status) => {
   const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
   await expect(sidecarReader(cluster, metrics)(pods(1))).rejects.toThrow(
     'the counters of the sidecars cannot be read: pods "p0" is forbidden; the promotion needs the verb get on pods/proxy, or Prometheus (canary.prometheus.counters)',
   )
 })
 
-test('asks the API server once per sample for the counters of each pod, and for nothing else', async () => {
-  let asked = 0
+test('the reader sends one request per pod and sample, and no other request', async () => {
+  let calls = 0
   const cluster = clusterWith({
-    pod: () => (asked++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
+    pod: () => (calls++, Promise.resolve('istio_requests_total{reporter="destination",response_code="200"} 1\n')),
   })
   const { sample } = await createObserver(
     cluster,
@@ -74,7 +74,7 @@ test('asks the API server once per sample for the counters of each pod, and for 
     },
     () => undefined,
   )
-  asked = 0
+  calls = 0
   for (let samples = 0; samples < 3; samples++) expect((await sample()).evidence.complete).toBe(true)
-  expect(asked).toBe(15)
+  expect(calls).toBe(15)
 })

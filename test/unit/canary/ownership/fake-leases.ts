@@ -1,4 +1,4 @@
-// A cluster that keeps one Lease: what the tests of who holds a promotion start from.
+// A fake cluster with one Lease, for the tests of who owns a promotion.
 import type { Cluster, PatchOperation } from '../../../../src/cluster/client.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { KubeObject, Lease, VirtualService } from '../../../../src/cluster/objects.ts'
@@ -25,16 +25,17 @@ export function leaseHeldBy(
 }
 
 /**
- * A fake because a real API server does not produce races, lost answers and wrong clocks when a test needs them. It treats a
- * Lease as the real one does: it versions it, refuses a patch that does not apply with 422, and drops an empty map.
+ * A fake because a real API server does not produce races, lost answers and wrong clocks when a test needs them. It
+ * treats a Lease as the real one does: it versions it, refuses a patch that does not apply with 422, and drops an empty
+ * map.
  */
 export class FakeLeaseCluster {
   lease: Lease | undefined
   /** Every call, as `verb Kind`. */
   readonly calls: string[] = []
-  /** Runs before each call; may change the Lease as someone else would, or answer with the call's error. */
+  /** Runs before each call. It may change the Lease as someone else would, or return an error for the call. */
   before: (verb: string, kind: string) => Error | undefined = () => undefined
-  /** Objects other than the Lease that can be read and patched, one of a kind. */
+  /** The objects besides the Lease, one of each kind. */
   others: Partial<Record<string, KubeObject>> = {}
   readonly created: KubeObject[] = []
   private version = 1
@@ -66,7 +67,7 @@ export class FakeLeaseCluster {
       }),
   })
 
-  /** A write that anyone may do. */
+  /** A write by anyone. */
   patch(operations: readonly PatchOperation[]): Lease {
     if (!this.lease) throw new ApiError(404, 'leases "mesh-canary-backend" not found')
     try {
@@ -87,7 +88,7 @@ export class FakeLeaseCluster {
     }
   }
 
-  /** The holder renews it. */
+  /** The holder renews the Lease. */
   renew(time = 'a moment ago'): void {
     this.patch([{ op: 'add', path: '/spec/renewTime', value: `${time}, ${this.version}` }])
   }
@@ -120,7 +121,7 @@ export class FakeLeaseCluster {
   }
 }
 
-/** With a VirtualService besides the Lease, in which the canary has the weight 25. */
+/** A Lease and a VirtualService in which the canary has the weight 25. */
 export class FakeNamespace extends FakeLeaseCluster {
   constructor(lease?: Lease) {
     super(lease)

@@ -23,7 +23,7 @@ const specFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec =
   saved,
 })
 
-type Made = KubeObject & { [key: string]: unknown }
+type Manifest = KubeObject & { [key: string]: unknown }
 type Rule = { apiGroups: string[]; resources: string[]; resourceNames?: string[]; verbs: string[] }
 type Container = {
   name: string
@@ -50,14 +50,14 @@ type Job = {
   }
 }
 
-function made(
+function manifest(
   spec = specFor('backend'),
   guard = planOf('guard: { image: "registry.test/node:24", pullPolicy: Never }').guard,
-): Made[] {
+): Manifest[] {
   return guardManifest(spec, leaseHeldBy(identity), 'the program', guard)
 }
 
-const of = (kind: string, objects = made()) => objects.find((object) => object.kind === kind)!
+const of = (kind: string, objects = manifest()) => objects.find((object) => object.kind === kind)!
 const job = () => of('Job')['spec'] as Job
 
 describe('the name of a guard', () => {
@@ -83,8 +83,8 @@ describe('the name of a guard', () => {
 })
 
 describe('the objects of a guard', () => {
-  test('come in an order in which each finds what it needs', () => {
-    expect(made().map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'Job'])
+  test('are listed in the order of their dependencies', () => {
+    expect(manifest().map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'Job'])
   })
 
   test('have one name, the labels of this program, and the Lease as their owner', () => {
@@ -96,11 +96,11 @@ describe('the objects of a guard', () => {
         { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name: 'mesh-canary-backend', uid: 'lease-1' },
       ],
     }
-    expect(made().map((object) => object.metadata)).toEqual(Array(5).fill(metadata))
+    expect(manifest().map((object) => object.metadata)).toEqual(Array(5).fill(metadata))
   })
 
   test('have valid labels, also for the longest name of a service', () => {
-    for (const label of Object.values(of('Job', made(specFor('b'.repeat(63)))).metadata.labels!))
+    for (const label of Object.values(of('Job', manifest(specFor('b'.repeat(63)))).metadata.labels!))
       expect(label.length).toBeLessThanOrEqual(63)
   })
 
@@ -126,7 +126,7 @@ describe('the objects of a guard', () => {
 })
 
 describe('the rights of a guard', () => {
-  const rules = (saved: GuardSpec['saved']) => of('Role', made(specFor('backend', saved)))['rules'] as Rule[]
+  const rules = (saved: GuardSpec['saved']) => of('Role', manifest(specFor('backend', saved)))['rules'] as Rule[]
 
   test('are to read and patch the one Lease and the objects with the routes, by name, and to create events', () => {
     expect(

@@ -15,7 +15,7 @@ describe('observing a Lease', () => {
     expect(observe(undefined, undefined, 5)).toEqual({ version: undefined, since: 5, renewed: false })
   })
 
-  test('keeps since when a version is there while it does not change', () => {
+  test('keeps the time since when the same version exists', () => {
     expect(observe({ version: '1', since: 5, renewed: false }, lease, 9)).toEqual({
       version: '1',
       since: 5,
@@ -23,7 +23,7 @@ describe('observing a Lease', () => {
     })
   })
 
-  test('takes another version for a sign of life, and so a Lease that comes or goes', () => {
+  test('treats another version as a sign of life, and also a Lease that appears or disappears', () => {
     const before: ObservedLease = { version: '0', since: 5, renewed: false }
     expect(observe(before, lease, 9)).toEqual({ version: '1', since: 9, renewed: true })
     expect(observe(before, undefined, 9)).toEqual({ version: undefined, since: 9, renewed: true })
@@ -31,7 +31,7 @@ describe('observing a Lease', () => {
 })
 
 describe('the decision about a Lease', () => {
-  test('is to acquire it when there is none or nobody holds it, however old it is', () => {
+  test('is to acquire it when it does not exist or has no holder, whatever its age', () => {
     expect(decide(undefined, unknown, 100_000, noWait)).toEqual({ kind: 'acquire' })
     expect(decide(leaseHeldBy(''), unknown, 999_000, noWait)).toEqual({ kind: 'acquire' })
   })
@@ -42,13 +42,13 @@ describe('the decision about a Lease', () => {
     expect(decide(lease, alive, 130_000, noWait)).toEqual({ kind: 'steal', holder })
   })
 
-  test('takes 30 s for the duration of a Lease without one', () => {
+  test('assumes 30 s for a Lease without a duration', () => {
     const { leaseDurationSeconds: _, ...spec } = lease.spec!
     expect(decide({ ...lease, spec }, unknown, 129_999, noWait).kind).toBe('wait')
     expect(decide({ ...lease, spec }, unknown, 130_000, noWait).kind).toBe('steal')
   })
 
-  test('is to wait until the holder renews or its time is over, also without leaseWaitTimeout', () => {
+  test('is to wait until the holder renews or its time is over, even without leaseWaitTimeout', () => {
     expect(decide(lease, unknown, 110_000, noWait)).toEqual({ kind: 'wait', holder })
   })
 

@@ -36,7 +36,7 @@ const saved: SavedPromotion = {
 const stateOf = (run: string) => ({ 'mesh-canary.io/state': JSON.stringify({ ...saved, run }) })
 
 /** A run that wants the Lease; `notes` are its log lines. */
-function wanting(more: Partial<ClaimOptions> = {}): ClaimOptions & { notes: string[] } {
+function runFor(more: Partial<ClaimOptions> = {}): ClaimOptions & { notes: string[] } {
   const notes: string[] = []
   return {
     namespace: 'shop',
@@ -55,17 +55,17 @@ function wanting(more: Partial<ClaimOptions> = {}): ClaimOptions & { notes: stri
 describe('a run that wants the Lease', () => {
   test('creates it when there is none', async () => {
     const cluster = new FakeLeaseCluster()
-    const claimed = await claimLease(cluster.api, wanting({ leaseMs: 45_500 }))
-    expect(claimed.identity).toMatch(/^run 7 \([0-9a-f]{8}\)$/)
+    const claim = await claimLease(cluster.api, runFor({ leaseMs: 45_500 }))
+    expect(claim.identity).toMatch(/^run 7 \([0-9a-f]{8}\)$/)
     expect(cluster.lease).toMatchObject({
       metadata: {
         name: leaseName('backend'),
         namespace: 'shop',
         labels: { 'app.kubernetes.io/managed-by': 'mesh-canary' },
       },
-      spec: { holderIdentity: claimed.identity, leaseDurationSeconds: 46, leaseTransitions: 0 },
+      spec: { holderIdentity: claim.identity, leaseDurationSeconds: 46, leaseTransitions: 0 },
     })
-    expect([claimed.before, clock.time]).toEqual([undefined, 0])
+    expect([claim.before, clock.time]).toEqual([undefined, 0])
   })
 
   test('takes a released Lease at once, with the saved state and without the ending', async () => {
@@ -79,10 +79,10 @@ describe('a run that wants the Lease', () => {
         spec: { leaseTransitions: 4 },
       }),
     )
-    const claimed = await claimLease(cluster.api, wanting())
-    expect(claimed.before).toEqual(saved)
+    const claim = await claimLease(cluster.api, runFor())
+    expect(claim.before).toEqual(saved)
     expect(cluster.annotations).toEqual({ ...stateOf('run 6'), 'mesh-canary.io/run': 'run 7' })
-    expect(cluster.lease?.spec).toMatchObject({ holderIdentity: claimed.identity, leaseTransitions: 5 })
+    expect(cluster.lease?.spec).toMatchObject({ holderIdentity: claim.identity, leaseTransitions: 5 })
     expect(clock.time).toBe(0)
   })
 
@@ -91,7 +91,7 @@ describe('a run that wants the Lease', () => {
     ['of another version of this program', JSON.stringify({ ...saved, version: 1 })],
   ])('does not resume from a state that is %s', async (_, text) => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('', { annotations: { 'mesh-canary.io/state': text } }))
-    expect((await claimLease(cluster.api, wanting())).before).toBeUndefined()
+    expect((await claimLease(cluster.api, runFor())).before).toBeUndefined()
     expect(savedPromotion(cluster.lease)).toBeUndefined()
     // Nobody can tell how far it came, so it must not count as finished.
     expect(await isLeftUnfinished(cluster.api, 'shop', 'backend')).toBe(true)
@@ -100,7 +100,7 @@ describe('a run that wants the Lease', () => {
   test('fails at the next renewal of another run, and names that run, since when it holds the Lease, and what to do', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('https://ci/run/6 (deadbeef)'))
     clock.afterSleep = () => clock.time % 5_000 === 0 && cluster.renew()
-    const run = wanting()
+    const run = runFor()
     await expect(claimLease(cluster.api, run)).rejects.toThrow(
       'another run promotes backend: https://ci/run/6, since 2026-11-24T20:00:00Z (it renews the Lease shop/mesh-canary-backend); cancel it, or set `leaseWaitTimeout` to wait for its end',
     )
@@ -112,7 +112,7 @@ describe('a run that wants the Lease', () => {
   })
 
   test.each(['2000-01-01T00:00:00.000000Z', '2099-01-01T00:00:00.000000Z'])(
-    'takes a Lease that is not renewed, by the clock of this machine, though its renewTime is %s',
+    'takes a Lease that is not renewed, by the clock of this machine, even if its renewTime is %s',
     async (renewTime) => {
       const cluster = new FakeLeaseCluster(
         leaseHeldBy('run 6 (deadbeef)', {
@@ -120,10 +120,10 @@ describe('a run that wants the Lease', () => {
           spec: { renewTime, leaseDurationSeconds: 20 },
         }),
       )
-      const run = wanting()
-      const claimed = await claimLease(cluster.api, run)
-      expect([clock.time, cluster.holder]).toEqual([20_000, claimed.identity])
-      expect(claimed.before).toEqual(saved)
+      const run = runFor()
+      const claim = await claimLease(cluster.api, run)
+      expect([clock.time, cluster.holder]).toEqual([20_000, claim.identity])
+      expect(claim.before).toEqual(saved)
       expect(run.notes.at(-1)).toBe('run 6 stopped renewing the Lease of backend: this run takes over the promotion')
     },
   )
@@ -131,55 +131,55 @@ describe('a run that wants the Lease', () => {
   test('counts the time from the last renewal', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('run 6 (deadbeef)'))
     clock.afterSleep = () => clock.time === 25_000 && cluster.renew()
-    await claimLease(cluster.api, wanting({ waitMs: 60_000 }))
+    await claimLease(cluster.api, runFor({ waitMs: 60_000 }))
     expect(clock.time).toBe(25_000 + 30_000)
   })
 
-  test('gets it alone when two runs want it at once', async () => {
+  test('gets it alone when two runs want it at the same time', async () => {
     const cluster = new FakeLeaseCluster()
     const [first, second] = await Promise.allSettled([
-      claimLease(cluster.api, wanting({ run: 'run 7' })),
-      claimLease(cluster.api, wanting({ run: 'run 8', signal: AbortSignal.abort() })),
+      claimLease(cluster.api, runFor({ run: 'run 7' })),
+      claimLease(cluster.api, runFor({ run: 'run 8', signal: AbortSignal.abort() })),
     ])
     expect([first.status, second.status]).toEqual(['fulfilled', 'rejected'])
     expect(cluster.calls.filter((each) => each === 'create Lease')).toHaveLength(2)
     expect(cluster.holder).toMatch(/^run 7/)
   })
 
-  test('waits for a run that took it at the same moment', async () => {
+  test('waits for a run that takes it at the same time', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy(''))
     cluster.before = (verb) => (
       verb === 'patch' && cluster.holder === '' && cluster.heldBy('run 8 (deadbeef)'), undefined
     )
     clock.afterSleep = () => cluster.renew()
-    await expect(claimLease(cluster.api, wanting())).rejects.toThrow('another run promotes backend: run 8,')
+    await expect(claimLease(cluster.api, runFor())).rejects.toThrow('another run promotes backend: run 8,')
   })
 
   test.each([404, 409, 422])('fails after five attempts when the server refuses every write (%i)', async (status) => {
     const cluster = new FakeLeaseCluster(leaseHeldBy(''))
     cluster.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not here') : undefined)
-    await expect(claimLease(cluster.api, wanting())).rejects.toThrow('not here')
+    await expect(claimLease(cluster.api, runFor())).rejects.toThrow('not here')
     expect(cluster.calls.filter((each) => each === 'patch Lease')).toHaveLength(5)
   })
 
   test('fails at once when it lacks the rights', async () => {
     const cluster = new FakeLeaseCluster()
     cluster.before = (verb) => (verb === 'create' ? new ApiError(403, 'forbidden') : undefined)
-    await expect(claimLease(cluster.api, wanting())).rejects.toThrow('forbidden')
+    await expect(claimLease(cluster.api, runFor())).rejects.toThrow('forbidden')
     expect(cluster.calls).toEqual(['get Lease', 'create Lease'])
   })
 
   test('waits up to leaseWaitTimeout for another run, and takes the Lease when that run has ended', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('run 6 (deadbeef)'))
     clock.afterSleep = () => (clock.time === 90_000 ? cluster.heldBy('') : cluster.renew())
-    const claimed = await claimLease(cluster.api, wanting({ waitMs: 120_000 }))
-    expect([clock.time, cluster.holder]).toEqual([90_000, claimed.identity])
+    const claim = await claimLease(cluster.api, runFor({ waitMs: 120_000 }))
+    expect([clock.time, cluster.holder]).toEqual([90_000, claim.identity])
   })
 
   test('fails when leaseWaitTimeout is over', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('run 6 (deadbeef)'))
     clock.afterSleep = () => cluster.renew()
-    await expect(claimLease(cluster.api, wanting({ waitMs: 120_000 }))).rejects.toThrow(
+    await expect(claimLease(cluster.api, runFor({ waitMs: 120_000 }))).rejects.toThrow(
       'it did not end within 120 s (`leaseWaitTimeout`): cancel it, or wait longer',
     )
     expect(clock.time).toBe(120_000)
@@ -188,7 +188,7 @@ describe('a run that wants the Lease', () => {
   test('waits for a guard that is rolling back, also without leaseWaitTimeout', async () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy(guardIdentity('run 6 (deadbeef)')))
     clock.afterSleep = () => (clock.time === 9_000 ? cluster.heldBy('') : clock.time === 3_000 && cluster.renew())
-    const run = wanting()
+    const run = runFor()
     await claimLease(cluster.api, run)
     expect(clock.time).toBe(9_000)
     expect(run.notes[0]).toContain('the guard of run 6 holds the Lease')
@@ -198,21 +198,21 @@ describe('a run that wants the Lease', () => {
     const cluster = new FakeLeaseCluster(leaseHeldBy('run 6 (deadbeef)'))
     const controller = new AbortController()
     clock.afterSleep = () => clock.time === 3_000 && controller.abort()
-    await expect(claimLease(cluster.api, wanting({ waitMs: 120_000, signal: controller.signal }))).rejects.toThrow(
+    await expect(claimLease(cluster.api, runFor({ waitMs: 120_000, signal: controller.signal }))).rejects.toThrow(
       'aborted',
     )
     expect([clock.time, cluster.holder]).toEqual([3_000, 'run 6 (deadbeef)'])
   })
 })
 
-async function claimed() {
+async function claim() {
   const cluster = new FakeLeaseCluster()
-  return { cluster, mine: await claimLease(cluster.api, wanting()) }
+  return { cluster, mine: await claimLease(cluster.api, runFor()) }
 }
 
 describe('a run that holds the Lease', () => {
   test('writes the time and its state with every renewal', async () => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     const { renewTime } = cluster.lease!.spec!
     await vi.waitFor(() => expect(Date.parse(renewTime!)).toBeLessThan(Date.now()))
     await mine.renew(saved)
@@ -222,7 +222,7 @@ describe('a run that holds the Lease', () => {
   })
 
   test('is guarded once its own guard has announced itself, and not by the guard of an earlier claim', async () => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     const guard = async (identity: string) => {
       cluster.patch([{ op: 'add', path: leasePaths.guard, value: identity }])
       await mine.renew(saved)
@@ -265,7 +265,7 @@ describe('a run that holds the Lease', () => {
       'the Lease shop/mesh-canary-backend was deleted: someone else ended this promotion',
     ],
   ])('loses it when %s, and can neither renew, release nor end it', async (_, happens, why) => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     happens(cluster)
     const after = structuredClone(cluster.lease)
     for (const attempt of [() => mine.renew(saved), () => mine.release(saved), () => mine.end()])
@@ -276,34 +276,34 @@ describe('a run that holds the Lease', () => {
   test.each([0, 401, 403, 409, 422, 429, 500, 503])(
     'keeps it while the server refuses its writes (%i)',
     async (status) => {
-      const { cluster, mine } = await claimed()
+      const { cluster, mine } = await claim()
       cluster.before = (verb) => (verb === 'patch' ? new ApiError(status, 'not now') : undefined)
       await expect(mine.renew(saved)).rejects.toThrow(new ApiError(status, 'not now'))
     },
   )
 
   test('keeps it while the holder cannot be read', async () => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     cluster.before = (verb) => new ApiError(verb === 'patch' ? 409 : 0, `no ${verb}`)
     await expect(mine.renew(saved)).rejects.toThrow(new ApiError(409, 'no patch'))
   })
 
   test('leaves its state to a later run when it releases it', async () => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     await mine.release(saved)
     expect(cluster.holder).toBe('')
-    expect((await claimLease(cluster.api, wanting({ run: 'run 8' }))).before).toEqual(saved)
+    expect((await claimLease(cluster.api, runFor({ run: 'run 8' }))).before).toEqual(saved)
     expect(clock.time).toBe(0)
   })
 
   test('deletes it at its end', async () => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     await mine.end()
     expect(cluster.lease).toBeUndefined()
   })
 
   test('does not delete another Lease of the same name', async () => {
-    const { cluster, mine } = await claimed()
+    const { cluster, mine } = await claim()
     cluster.before = (verb) => (verb === 'remove' && (cluster.lease!.metadata.uid = 'lease-9'), undefined)
     await expect(mine.end()).rejects.toThrow('the UID in the precondition does not match')
     expect(cluster.lease).toBeDefined()
@@ -314,8 +314,8 @@ describe('seizing the Lease', () => {
   const seize = (cluster: FakeLeaseCluster) =>
     seizeLease(cluster.api, 'shop', 'backend', 'run 8 (rollback)', 'run 8 returned all traffic to stable')
 
-  test('takes it from the run that holds it, and tells that run why', async () => {
-    const { cluster, mine } = await claimed()
+  test('takes it from the run that holds it, and writes the reason for that run', async () => {
+    const { cluster, mine } = await claim()
     await mine.renew(saved)
     expect((await seize(cluster))?.spec?.holderIdentity).toBe('run 8 (rollback)')
     await expect(mine.renew(saved)).rejects.toThrow(new LeaseLost('run 8 returned all traffic to stable'))

@@ -16,7 +16,7 @@ const plan = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s')
 type Sample = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
   Partial<Pick<Observation, 'stable' | 'findings' | 'gates'>>
 
-/** A sample with so many `requests` to the canary, among them `failures` and `slow` ones. */
+/** A sample with this number of `requests` to the canary, of `failures` among them, and of `slow` ones. */
 function sample(requests: number, failures = 0, more: Partial<Sample> & { slow?: number } = {}): Sample {
   const { slow = 0, ...rest } = more
   return { canary: served(requests, failures, slow), ready: true, complete: true, ...rest }
@@ -74,7 +74,7 @@ describe('a healthy canary', () => {
     expect(timeToDetect(state)).toBeUndefined()
   })
 
-  test('is watched for the whole interval in every step', () => {
+  test('stays for the whole interval in every step', () => {
     expect(seconds).toBe(1 + 4 * 11)
     expect(state.steps).toEqual([
       {
@@ -160,7 +160,7 @@ describe('a failing canary', () => {
     expect(state.steps[0]).toMatchObject({ outcome: 'failed', endedAt: 5_000, canary: { requests: 11, failures: 11 } })
   })
 
-  test('is found in a later step, too', () => {
+  test('is detected in a later step too', () => {
     const { state, actions } = simulate(plan, initialState(plan, 0, 0), (_, { weight }) =>
       sample(20, weight === 50 ? 15 : 0),
     )
@@ -221,7 +221,7 @@ describe('a canary with broken pods', () => {
     })
   })
 
-  test('does not fail by what it served before its first step', () => {
+  test('does not fail by requests before its first step', () => {
     const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
       second < 5 ? sample(20, 20, { ready: false }) : second === 5 ? sample(20, 20) : sample(20),
     )
@@ -357,13 +357,13 @@ describe('counters that cannot be read', () => {
     expect(seconds).toBe(66)
   })
 
-  test('let no step pass meanwhile, however good the evidence before was', () => {
+  test('let no step pass meanwhile, however good the earlier evidence was', () => {
     const { state, actions } = interrupted('rollback', 11, 40)
     expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
     expect(endedSteps(state).map(({ endedAt }) => endedAt)).toEqual([41_000, 52_000, 63_000, 74_000])
   })
 
-  test('let no step start to be watched meanwhile, whatever was counted', () => {
+  test('let no step start its interval meanwhile, whatever was counted', () => {
     const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
       sample(20, 0, { complete: second === 1 || second > 20 }),
     )
@@ -383,14 +383,14 @@ describe('counters that cannot be read', () => {
     expect(state).not.toHaveProperty('countersMissingSince')
   })
 
-  test('do not hide failures that are counted all the same', () => {
+  test('do not hide failures that are counted', () => {
     const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
       second > 5 ? sample(20, 20, { complete: false }) : sample(20),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', timeToDetectMs: 4_000 })
   })
 
-  test('do not matter while the pods are not ready: the reason names the pods', () => {
+  test('do not matter while the pods are not ready, because the reason names the pods', () => {
     const { state, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
       sample(0, 0, { ready: false, complete: false }),
     )
@@ -406,7 +406,7 @@ describe('a weight that the requests do not show yet', () => {
   const jump = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100]')
   const old = sample(1, 0, { stable: served(19) })
 
-  test('is not watched while the requests still follow the old weight, though some reach the canary', () => {
+  test('does not start its interval while the requests follow the old weight, even if some reach the canary', () => {
     const { state } = simulate(jump, initialState(jump, 0, 0), (second, { weight }) =>
       weight === 100 && second < 16 ? old : sample(20),
     )
@@ -415,14 +415,14 @@ describe('a weight that the requests do not show yet', () => {
     expect(state.steps[1]).not.toHaveProperty('shift')
   })
 
-  test('until just before progressDeadline is watched from then on', () => {
+  test('starts its interval when the requests follow it just before progressDeadline', () => {
     const { state } = simulate(jump, initialState(jump, 0, 0), (second, { weight }) =>
       weight === 100 && second < 12 + 58 ? old : sample(20),
     )
     expect(state).toMatchObject({ verdict: 'promoted', steps: [{}, { shiftedAt: 12_000, watched: { since: 70_000 } }] })
   })
 
-  test('keeps its evidence of the shift when it is saved', () => {
+  test('keeps the evidence of the shift when the state is saved', () => {
     const until = simulate(
       jump,
       initialState(jump, 0, 0),
@@ -464,10 +464,10 @@ describe('a weight that the requests do not show yet', () => {
   )
 })
 
-describe('in comparison with stable', () => {
+describe('the comparison with stable', () => {
   const strict = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 99% }')
 
-  test('a canary that misses its limit like stable does not fail, but its step does not pass', () => {
+  test('does not fail a canary that misses its limit like stable, but its step does not pass', () => {
     const random = randomFrom(9)
     const failing = (n: number) => served(n, Array.from({ length: n }, random).filter((each) => each < 0.1).length)
     const by = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, checks: { successRate: 99% }')
@@ -481,7 +481,7 @@ describe('in comparison with stable', () => {
     expect(reasonOf(state)).toContain('the limit was missed, but stable is no better')
   })
 
-  test('a canary that keeps its limit but fails far more often than stable is rolled back', () => {
+  test('rolls back a canary within its limit that fails far more often than stable', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 90% }')
     const { state } = simulate(by, initialState(by, 0, 0), (second) => ({
       canary: served(100, second > 1 ? 4 : 0),
@@ -495,7 +495,7 @@ describe('in comparison with stable', () => {
     )
   })
 
-  test('abandoned requests count only in that comparison', () => {
+  test('is the only check that counts abandoned requests', () => {
     const given = (n: number, abandoned: number): RequestCounts => ({ ...served(n), abandoned })
     const ended = (share: number) =>
       simulate(strict, initialState(strict, 0, 0), (_, { weight }) => {
@@ -506,7 +506,7 @@ describe('in comparison with stable', () => {
     expect(verdictOf(ended(0.2))).toBe('promoted')
   })
 
-  test("a canary slower than stable's own p99 is rolled back, without a latency limit in the plan", () => {
+  test("rolls back a canary slower than stable's own p99, without a latency limit in the plan", () => {
     const { state } = simulate(strict, initialState(strict, 0, 0, served(10_000, 0, 20)), () => ({
       canary: served(100, 0, 5),
       stable: served(1_900, 0, 4),
@@ -518,7 +518,7 @@ describe('in comparison with stable', () => {
     )
   })
 
-  test('nothing is checked with `noWorseThanStable: false`', () => {
+  test('does not happen with `noWorseThanStable: false`', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, checks: { successRate: 90%, noWorseThanStable: false }')
     const { state } = simulate(by, initialState(by, 0, 0, served(10_000)), () => sample(100, 4, { slow: 50 }))
     expect(verdictOf(state)).toBe('promoted')
@@ -526,7 +526,7 @@ describe('in comparison with stable', () => {
   })
 })
 
-test('each additional check makes all checks need more evidence, because they share the chance of a false alarm', () => {
+test('each additional check makes all checks need more evidence, because they share the probability of a false alarm', () => {
   const needed = (by: CanaryConfig) =>
     explainChecks(by, initialState(by, 0, 0)).map(({ threshold }) => Math.round(threshold))
   expect(needed(planOf('checks: { noWorseThanStable: false }'))).toEqual([100])
@@ -536,7 +536,7 @@ test('each additional check makes all checks need more evidence, because they sh
 describe('advance: early', () => {
   const early = planOf('interval: 60s, pollInterval: 1s, advance: early, minInterval: 5s')
 
-  test('ends a step once every limit is certified, and not before minInterval', () => {
+  test('ends a step once every limit is certified, but not before minInterval', () => {
     const { state } = simulate(early, initialState(early, 0, 0), () => sample(1_000))
     expect(verdictOf(state)).toBe('promoted')
     expect(endedSteps(state).map(watchedMs)).toEqual([5_000, 5_000, 5_000, 5_000])
@@ -553,7 +553,7 @@ describe('mirror and A/B stages', () => {
     'interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 5s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }',
   )
 
-  test('come before the weights, each for its time, and are cleared', () => {
+  test('come before the weights, each for its time, and are removed', () => {
     const { state, actions } = simulate(both, initialState(both, 0, 0), () => sample(20))
     expect(actions).toEqual([
       { kind: 'mirror', percent: 30 },
@@ -583,7 +583,7 @@ describe('mirror and A/B stages', () => {
     ])
   })
 
-  test('are cleared when the promotion is held', () => {
+  test('are removed when the promotion is held', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, onFail: hold, mirror: { percent: 30% }')
     expect(simulate(by, initialState(by, 0, 0), () => sample(20, 20)).actions).toEqual([
       { kind: 'mirror', percent: 30 },
@@ -641,7 +641,7 @@ describe('commands and webhooks', () => {
     })
   })
 
-  test('do not count with what they answered before the first step', () => {
+  test('do not count with their answers from before the first step', () => {
     const { state } = simulate(asking, initialState(asking, 0, 0), (second) =>
       sample(20, 0, { ready: second > 3, findings: [answer('smoke', second < 3 ? 'fail' : 'pass', second * 1_000)] }),
     )
@@ -669,7 +669,7 @@ describe('commands and webhooks', () => {
     expect(state.steps[0]!.shiftedAt).toBe(8_000)
   })
 
-  test('are named when they never confirm', () => {
+  test('are named in the reason when they never confirm', () => {
     const { state, seconds } = simulate(hooked, initialState(hooked, 0, 0), () =>
       sample(20, 0, { gates: { 'confirm-rollout': answer('ok', 'fail', 1) } }),
     )
@@ -696,7 +696,7 @@ describe('commands and webhooks', () => {
 })
 
 describe('a promotion that starts at a weight', () => {
-  test('counts the steps at or below that weight as taken', () => {
+  test('counts the steps up to that weight as done', () => {
     const { state, actions } = simulate(plan, initialState(plan, 25, 0), () => sample(20))
     expect(weightsIn(actions)).toEqual([50, 100])
     expect(verdictOf(state)).toBe('promoted')
@@ -706,12 +706,12 @@ describe('a promotion that starts at a weight', () => {
     expect(weightsIn(simulate(plan, initialState(plan, 30, 0), () => sample(20)).actions)).toEqual([50, 100])
   })
 
-  test('watches its first step only once the requests show the new weight', () => {
+  test('starts the interval of its first step only once the requests follow the new weight', () => {
     const { state } = simulate(plan, initialState(plan, 25, 0), () => sample(26, 0, { stable: served(74) }), 20)
     expect(state).toMatchObject({ weight: 50, phase: 'shifting' })
   })
 
-  test('continues the same after its state was saved and read at any second', () => {
+  test('continues in the same way after its state was saved and read at any second', () => {
     const sampleAt = (second: number) => sample(20, second === 30 ? 20 : 0)
     const whole = simulate(plan, initialState(plan, 0, 0), sampleAt)
     for (let cut = 1; cut < whole.seconds; cut++) {
@@ -726,9 +726,9 @@ describe('a promotion that starts at a weight', () => {
 
 describe('a resumed promotion', () => {
   const healthy = () => sample(20)
-  /** What the Lease saves. */
+  /** The state that the Lease saves. */
   const saved = ({ state }: Run) => JSON.parse(JSON.stringify(state)) as State
-  /** Up to `second`, and on from there a minute later; `weight` is what is in force by then. */
+  /** Runs until `second`, and resumes a minute later with `weight` in force. */
   const again = (second: number, weight: (before: State) => number, by = plan) => {
     const before = saved(simulate(by, initialState(by, 0, 0), healthy, second))
     return {
@@ -817,7 +817,7 @@ describe('a resumed promotion', () => {
         [100, 100, 'passed'],
       ],
     ],
-  ])('that was interrupted %s takes that step again, and none that had passed', (_, second, weight, weights, steps) => {
+  ])('that was interrupted %s repeats that step, but no earlier one', (_, second, weight, weights, steps) => {
     const run = again(second, weight)
     expect(weightsIn(run.actions)).toEqual(weights)
     expect(outcomes(run)).toEqual(steps)
@@ -827,7 +827,7 @@ describe('a resumed promotion', () => {
   test.each([
     ['unchanged', 25],
     ['rolled back by the guard', 0],
-  ])('watches a step that it takes again for its whole time, with its weight %s', (_, weight) => {
+  ])('repeats a step for its whole time, with its weight %s', (_, weight) => {
     const { state } = again(20, () => weight)
     const [, cut, taken] = endedSteps(state)
     expect(cut).toMatchObject({ outcome: 'interrupted', endedAt: 13_000 })
@@ -835,7 +835,7 @@ describe('a resumed promotion', () => {
     expect(watchedMs(taken!)).toBe(10_000)
   })
 
-  test('that is interrupted again while it waits takes back no second step', () => {
+  test('that is interrupted again while it waits does not return to an earlier step', () => {
     const first = resumeState(saved(simulate(plan, initialState(plan, 0, 0), healthy, 20)), 25, 60_000)
     const waiting = simulate(plan, first, () => sample(0, 0, { ready: false }), 5, 60)
     const second = resumeState(saved(waiting), 25, 120_000)
@@ -855,14 +855,14 @@ describe('a resumed promotion', () => {
     expect(seconds).toBe(560)
   })
 
-  test('ignores what is served while it waits, because the weights at that time are unknown', () => {
+  test('ignores requests while it waits, because the weights at that time are unknown', () => {
     const before = saved(simulate(plan, initialState(plan, 0, 0), healthy, 20))
     const { state } = simulate(plan, resumeState(before, 25, 60_000), () => sample(20, 20, { ready: false }), 5, 60)
     expect(state.checks).toEqual(resumeState(before, 25, 60_000).checks)
     expect(state.canary).toEqual(before.canary)
   })
 
-  test('still waits for a missing confirmation, and does not ask again for a given one', () => {
+  test('still waits for a missing confirmation, and does not request a given one again', () => {
     const by = planOf(
       'interval: 10s, pollInterval: 1s, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
     )
@@ -881,7 +881,7 @@ describe('a resumed promotion', () => {
     ])
   })
 
-  test('sets an interrupted mirror again and clears it before the first weight', () => {
+  test('sets an interrupted mirror again and removes it before the first weight', () => {
     const by = planOf('interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30% }')
     const before = saved(simulate(by, initialState(by, 0, 0), healthy, 5))
     expect(simulate(by, resumeState(before, 0, 60_000), healthy, 1_000, 60).actions).toEqual([
@@ -906,7 +906,7 @@ describe('a resumed promotion', () => {
     expect(state).not.toHaveProperty('asPlanned')
   })
 
-  test('ignores the earlier answers of commands', () => {
+  test('ignores the earlier results of commands', () => {
     const by = planOf(
       'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { commands: { smoke: { run: [smoke] } } }',
     )
@@ -939,8 +939,8 @@ describe('a resumed promotion', () => {
     expect(simulate(plan, initialState(plan, 0, 0), few(0), 20).state).not.toHaveProperty('verdict')
   })
 
-  // If the evidence were lost with every interruption, about 20 of them would be.
-  test('spends its chance of a false alarm once: of 1,000 canaries at their limit at most 1% are rolled back', () => {
+  // If an interruption lost the evidence, about 20 of them would be rolled back.
+  test('has one false alarm budget: of 1,000 canaries at their limit at most 1% are rolled back', () => {
     const by = planOf(
       'interval: 8s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { successRate: 70%, noWorseThanStable: false }',
     )
@@ -972,7 +972,7 @@ describe('weights that somebody else changes', () => {
   const advice = '; let only one of the two write the weights (`onDrift`, docs/gitops.md)'
   const over = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, onDrift: take-over')
 
-  test('roll the canary back at once, and the reason names who it was', () => {
+  test('roll the canary back at once, and the reason names the writer', () => {
     const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
       sample(20, 0, second === 5 ? { drift } : {}),
     )
@@ -1035,7 +1035,7 @@ describe('weights that somebody else changes', () => {
 })
 
 describe('a guard Job that has not started', () => {
-  test('lets no traffic move, and what is served meanwhile is no evidence', () => {
+  test('prevents any weight, and requests meanwhile are no evidence', () => {
     const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
       sample(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}),
     )
@@ -1082,7 +1082,7 @@ describe('the end of a promotion', () => {
     expect(next(plan, state, observe(sample(50, 50, { fault: 'late' }), 100), 999_000)).toEqual({ state, actions: [] })
   })
 
-  test('by a rollback from outside ends the current step and takes the weight away', () => {
+  test('by a rollback from outside ends the current step and sets the weight to 0', () => {
     const { state } = simulate(plan, initialState(plan, 0, 0), () => sample(20), 15)
     const back = endOnStable(state, 'rolled-back', 'the run was cancelled', 16_000)
     expect(back.actions).toEqual([{ kind: 'weight', weight: 0 }])
@@ -1117,7 +1117,7 @@ describe('the end of a promotion', () => {
     ).toEqual([{ kind: 'clear' }])
   })
 
-  test('leaves the state before unchanged', () => {
+  test('does not change the state before', () => {
     const before = initialState(plan, 0, 0)
     const copy = structuredClone(before)
     next(plan, before, observe(sample(20, 20), 0), 1_000)
@@ -1126,7 +1126,7 @@ describe('the end of a promotion', () => {
   })
 })
 
-test('with hardly any traffic, samples are joined until they hold requests of both versions', () => {
+test('samples with little traffic are joined until they contain requests of both versions', () => {
   const slow = planOf('interval: 10m, pollInterval: 1s, steps: [10, 100]')
   const { state } = simulate(slow, initialState(slow, 0, 0), (second) =>
     second % 10 === 0 ? sample(1, 1, { stable: noRequests }) : sample(0, 0, { stable: served(1) }),
@@ -1145,7 +1145,7 @@ test('joined samples are compared before a weight changes, because the failure r
   expect(explainChecks(two, state).find(({ check }) => check === 'failures vs stable')?.failEvidence).not.toBe(1)
 })
 
-test('a canary that fails while the weights drift is rolled back instead of taken over', () => {
+test('a canary that fails while the weights drift is rolled back, and the weights are not taken over', () => {
   const over = planOf('interval: 10s, pollInterval: 1s, onDrift: take-over')
   const { state } = simulate(over, initialState(over, 0, 0), () => sample(20), 4)
   const { state: after } = next(
@@ -1157,7 +1157,7 @@ test('a canary that fails while the weights drift is rolled back instead of take
   expect(after).toMatchObject({ verdict: 'rolled-back', reason: 'it crashes' })
 })
 
-test('drift before the first step is taken over, too, while the last weight waits for its confirmation', () => {
+test('drift before the first step is also overwritten, while the last weight waits for its confirmation', () => {
   const over = planOf(
     'steps: [50, 100], onDrift: take-over, webhooks: { go: { type: confirm-promotion, url: "http://go.test" } }',
   )

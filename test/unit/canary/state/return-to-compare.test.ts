@@ -1,4 +1,4 @@
-// At weight 100 there is no stable traffic to compare with: how the machine returns to the step before.
+// At weight 100 there is no stable traffic to compare with, so the machine returns to the step before.
 import { describe, expect, test } from 'vitest'
 import { next } from '../../../../src/canary/state/machine.ts'
 import { initialState } from '../../../../src/canary/state/start.ts'
@@ -7,7 +7,7 @@ import type { Action, State } from '../../../../src/canary/state/types.ts'
 import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
-/** Takes a sample of 100 requests each second until the end. `failures`: the share of them that fails at each version. */
+/** Takes a sample of 100 requests each second until the end. `failures`: the share of failures at each version. */
 function simulate(
   more: string,
   failures: (second: number, state: State) => { canary: number; stable: number },
@@ -45,7 +45,7 @@ const good = { canary: 0, stable: 0 }
 const allFail = { canary: 1, stable: 1 }
 
 describe('a canary that misses its limit at weight 100', () => {
-  test('together with stable returns to the step before, and goes on when the limit is kept again', () => {
+  test('together with stable returns to the step before, and continues when the limit is kept again', () => {
     const outage = (_: number, { weight, steps }: State) => (weight === 100 && steps.length === 2 ? allFail : good)
     const { state, weights } = simulate('steps: [50, 100], checks: { successRate: 90% }', outage)
     expect(weights).toEqual([50, 100, 50, 100])

@@ -208,12 +208,12 @@ describe('the routes of a stage', () => {
     expect(driftOf({ current: [object], known: [object], expected })).toBe(sentence)
   })
 
-  test('are not expected of a Gateway API route, which cannot have them', () => {
+  test('are not expected in a Gateway API route, which cannot have them', () => {
     expect(driftOf({ current: [httpRoute(0)], by: services, expected: mirror })).toBeUndefined()
   })
 })
 
-describe('the writer', () => {
+describe('the writer of the routes', () => {
   type Field = NonNullable<Meta['managedFields']>[number]
   const wrote = (manager: string | undefined, time: string | undefined, spec: object = { 'f:http': {} }): Field => ({
     ...(manager === undefined ? {} : { manager }),
@@ -224,7 +224,7 @@ describe('the writer', () => {
 
   test.each<[string, Field[], string]>([
     [
-      'is the last one that wrote the routes',
+      'is the last manager of these fields',
       [wrote('argocd-controller', late), wrote('kubectl-edit', early)],
       ': argocd-controller wrote it at 2026-11-24T21:00:00Z',
     ],
@@ -234,7 +234,7 @@ describe('the writer', () => {
       ': kubectl-edit wrote it at 2026-11-24T20:00:00Z',
     ],
     [
-      'is nobody that wrote only other fields',
+      'is nobody who wrote only other fields',
       [
         wrote('istiod', late, { 'f:hosts': {} }),
         { manager: 'labeller', time: late, fieldsV1: { 'f:metadata': {} } },
@@ -243,12 +243,12 @@ describe('the writer', () => {
       ': kubectl-edit wrote it at 2026-11-24T20:00:00Z',
     ],
     [
-      'may have written the rules of a Gateway API route',
+      'may be the manager of the rules of a Gateway API route',
       [wrote('flux', late, { 'f:rules': {} })],
       ': flux wrote it at 2026-11-24T21:00:00Z',
     ],
-    ['may have neither name nor time', [wrote(undefined, undefined)], ': somebody wrote it at an unknown time'],
-    ['is not guessed', [wrote('mesh-canary', late)], ''],
+    ['may have no name and no time', [wrote(undefined, undefined)], ': somebody wrote it at an unknown time'],
+    ['is unknown without managed fields', [wrote('mesh-canary', late)], ''],
   ])('%s', (_, managedFields, who) => {
     expect(driftOf({ current: [at(0, { managedFields })] })).toBe(
       `VirtualService shop/backend gives the canary 0% instead of 25%${who}`,

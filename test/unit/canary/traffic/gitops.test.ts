@@ -186,7 +186,7 @@ describe('the weights are ignored', () => {
     ['by an expression with optional parts', { ...istio, jqPathExpressions: ['.spec.http[]?.route[]?.weight'] }],
     ['by the list of destinations', { ...istio, jqPathExpressions: ['.spec.http[].route'] }],
     [
-      'by one expression a route',
+      'by one expression per route',
       { ...istio, jqPathExpressions: ['.spec.http[0].route[].weight', '.spec.http[2].route[].weight'] },
     ],
     [
@@ -200,7 +200,7 @@ describe('the weights are ignored', () => {
       'by a select in the middle of a path',
       { ...istio, jqPathExpressions: ['.spec.http[] | select(.route).route[].weight'] },
     ],
-    ['by an expression that begins with a dot alone', { ...istio, jqPathExpressions: ['. | .spec.http'] }],
+    ['by an expression that begins with a single dot', { ...istio, jqPathExpressions: ['. | .spec.http'] }],
     ['by quoted keys', { ...istio, jqPathExpressions: ['.["spec"]["http"][].route[].weight'] }],
     ['by a pointer to the routes', { ...istio, jsonPointers: ['/spec/http'] }],
     [
@@ -210,7 +210,7 @@ describe('the weights are ignored', () => {
     ['by our name as a field manager', { ...istio, managedFieldsManagers: ['kubectl', 'mesh-canary'] }],
     ['for every kind', { ...weights, group: '*', kind: '*' }],
     ["for Istio's kinds", { ...weights, group: '*.istio.io' }],
-    ['for this very object', { ...weights, name: 'backend', namespace: 'shop' }],
+    ['for exactly this object', { ...weights, name: 'backend', namespace: 'shop' }],
   ])('%s', (_, rule) => {
     expect(isWarned([rule])).toBe(false)
   })
@@ -224,7 +224,7 @@ describe('the weights are ignored', () => {
     ['by a star in a pointer, where it has no meaning', { ...istio, jsonPointers: ['/spec/http/*/route/*/weight'] }],
     ['by a pointer to the whole object, which ignores nothing', { ...istio, jsonPointers: [''] }],
     ['by an expression that is not a path', { ...istio, jqPathExpressions: ['.spec.http | map(.route)'] }],
-    ['by a dot alone', { ...istio, jqPathExpressions: ['.'] }],
+    ['by a single dot', { ...istio, jqPathExpressions: ['.'] }],
     ['by another manager', { ...istio, managedFieldsManagers: ['mesh-canary-other'] }],
     ['for the core group', { ...weights, group: undefined }],
     ['for another group', { ...weights, group: 'gateway.networking.k8s.io' }],

@@ -48,7 +48,7 @@ const gatewayRoute = {
 
 type Refusal = { object: string; status: number }
 
-/** A fake API server: it stores these objects, patches them, and refuses the first patches. test/e2e uses real ones. */
+/** A fake API server: it stores and patches these objects, and refuses the first patches. test/e2e uses real ones. */
 function fakeServer(objects: Routed[], refusals: Refusal[] = []) {
   let stored: Routed[] = objects.map((object, i) => ({
     ...object,
@@ -89,7 +89,7 @@ describe('the weight', () => {
     expect(patches).toEqual(['shop', 'backend'])
   })
 
-  test('is written only to the object as it was read', async () => {
+  test('is only written to the version of the object that was read', async () => {
     const operations: PatchOperation[] = []
     const cluster = clusterWith({
       list: () => Promise.resolve([inMesh]),
@@ -102,7 +102,7 @@ describe('the weight', () => {
   })
 
   test.each([409, 422, 404])(
-    'is read again after a conflict (%i), and what is already in force is not written again',
+    'is read again after a conflict (%i), and not written again where it is in force',
     async (status) => {
       const { cluster, weights, patches } = fakeServer([inMesh, atGateway], [{ object: 'shop', status }])
       await setWeight(cluster, split, 25)
@@ -210,7 +210,7 @@ describe('versions that are Services', () => {
     expect(await readWeight(cluster, services)).toBe(10)
   })
 
-  test('get a message about what to write when no route splits', async () => {
+  test('report what to write when no route splits', async () => {
     await expect(readWeight(fakeServer([]).cluster, services)).rejects.toThrow(
       'no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations',
     )
@@ -240,7 +240,7 @@ describe('the requests that match', () => {
     ])
   })
 
-  test('are only those that the route would have taken', async () => {
+  test('are only those that the route would have matched', async () => {
     const own = {
       match: [{ uri: { prefix: '/a' }, headers: { host: { exact: 'x' } } }, { uri: { prefix: '/b' } }],
       route: weights(0).route,
@@ -276,7 +276,7 @@ describe('the requests that match', () => {
   test.each<[string, (cluster: Parameters<typeof resetToStable>[0]) => Promise<unknown>]>([
     ['after the stage', (cluster) => setHeaderRoute(cluster, split, undefined)],
     ['after a reset to stable', (cluster) => resetToStable(cluster, split)],
-  ])('leave no trace %s', async (_, end) => {
+  ])('leave no setting behind %s', async (_, end) => {
     const before = virtualService([{ match: [{ uri: { prefix: '/a' } }], ...rich }, rich])
     const { cluster, routes } = fakeServer([before])
     await setHeaderRoute(cluster, split, beta)
@@ -306,7 +306,7 @@ describe('copies of requests', () => {
   test.each<[string, object]>([
     ['annotations of its own', { annotations: { a: 'b' } }],
     ['none', {}],
-  ])('leave no trace on an object with %s', async (_, meta) => {
+  ])('leave nothing behind on an object with %s', async (_, meta) => {
     const { cluster, routes, object } = fakeServer([virtualService([rich], meta)])
     await setMirror(cluster, split, 20)
     await setMirror(cluster, split, 50)
@@ -334,7 +334,7 @@ describe('copies of requests', () => {
       'the http route 1 of the VirtualService shop/backend already has a mirror',
     ],
   ])(
-    'are refused beside a mirror of the user %s, which stays after a reset to stable',
+    'are rejected beside a mirror of the user %s, which stays after a reset to stable',
     async (_, userMirror, message) => {
       const before = virtualService([{ ...weights(5), ...userMirror }])
       const { cluster, routes, weights: now } = fakeServer([before])
@@ -345,7 +345,7 @@ describe('copies of requests', () => {
     },
   )
 
-  test('are taken for those of the user when policies applied since left only our annotation', async () => {
+  test('are treated as those of the user when later policies left only our annotation', async () => {
     const userRoute = { ...weights(0), mirror: copies.mirror, mirrorPercentage: { value: 50 } }
     const { cluster, routes, object } = fakeServer([
       virtualService([userRoute], { annotations: { 'mesh-canary.io/mirror': '20' } }),
@@ -355,7 +355,7 @@ describe('copies of requests', () => {
     expect(object().metadata.annotations).toEqual({})
   })
 
-  test('are not made of the requests that match, as the canary gets those itself', async () => {
+  test('are not made of the requests that match, because the canary gets those itself', async () => {
     const { cluster, routes } = fakeServer([virtualService([rich])])
     await setMirror(cluster, split, 20)
     await setHeaderRoute(cluster, split, beta)
@@ -385,7 +385,7 @@ describe('a reset to stable', () => {
   const changed = virtualService([{ route: [to('v2', 100)] }])
   const saved = virtualService([{ route: [to('v1', 40), to('v2', 60)] }])
 
-  test('gives an object that no longer splits its saved routes back, with all traffic at stable', async () => {
+  test('restores the saved routes of an object that no longer splits, with all traffic at stable', async () => {
     const { cluster, routes } = fakeServer([changed])
     const readable = {
       ...cluster,
@@ -395,7 +395,7 @@ describe('a reset to stable', () => {
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
-  test('creates an object again that somebody has deleted', async () => {
+  test('recreates an object that somebody has deleted', async () => {
     const created: Routed[] = []
     const { cluster } = fakeServer([])
     const empty = {

@@ -100,7 +100,7 @@ describe('the hash of a template', () => {
     expect(hash(template, 7)).toBe(hash(template, 1))
   })
 
-  test('does not depend on the order of the workloads, or on what their pods run at the moment', () => {
+  test('does not depend on the order of the workloads, or on the images that their pods run at the moment', () => {
     const [a, b] = [made(template, 'backend-a'), made(withEnv('b'), 'backend-b')]
     expect(templateHash([b, a], [pod()])).toBe(templateHash([a, b], []))
   })
@@ -123,7 +123,7 @@ describe('the hash of a template', () => {
     expect(hash(b)).not.toBe(hash(a))
   })
 
-  test('is that of the images of the pods when there is no workload, whatever their number and order', () => {
+  test('is the one of the images of the pods when there is no workload, whatever their number and order', () => {
     const running = (...images: string[]) =>
       images.map((image) => pod({ spec: { containers: [{ name: 'app', image }] } }))
     expect(templateHash([], running('b:1', 'a:1', 'b:1'))).toBe(templateHash([], running('a:1', 'b:1')))
@@ -131,7 +131,7 @@ describe('the hash of a template', () => {
   })
 })
 
-test('finds the workloads whose pods get the labels of a version', () => {
+test('workloadsOf finds the workloads whose pods get the labels of a version', () => {
   const of = (name: string, labels?: Record<string, string>) =>
     made({ ...(labels ? { metadata: { labels } } : {}), spec: { containers: [] } }, name)
   const all = [

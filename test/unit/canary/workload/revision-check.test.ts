@@ -167,7 +167,7 @@ describe('a canary whose controller is neither a Deployment nor a StatefulSet', 
     ])
   })
 
-  test('is the version of its first pods when these come late', () => {
+  test('is the version of its first pods even if they appear late', () => {
     expect(
       faults(
         { workloads: [], pods: [] },
@@ -178,7 +178,7 @@ describe('a canary whose controller is neither a Deployment nor a StatefulSet', 
     ).toEqual([undefined, undefined, expect.stringContaining('(backend:2 → backend:3)')])
   })
 
-  test('has a fault when it has no pod left, as any other canary', () => {
+  test('has a fault when it has no pod left, like any other canary', () => {
     expect(faults(bare, { pods: [] }, { pods: [] })).toEqual([undefined, 'the canary has no ready pod left'])
   })
 })

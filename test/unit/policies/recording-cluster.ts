@@ -1,61 +1,61 @@
-// A cluster that keeps what is applied, and a note of all that is written. It is a fake because what matters here, the order
-// of the writes and what is done with a refusal, cannot be told from the outcome on a real one. Each apply touches what the
-// server keeps beside the object: its version, and who owns which field. A dry run only answers.
+// A fake cluster that stores applied objects and records every call. It is a fake because the tests check the order of
+// the writes and the reaction to a refusal, which the end state of a real cluster does not show. Each apply sets the
+// fields that the server manages: the resource version and the field managers. A dry run stores nothing.
 import type { Cluster } from '../../../src/cluster/client.ts'
 import type { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type Kind, type KubeObject } from '../../../src/cluster/objects.ts'
 import { clusterWith } from '../fixtures.ts'
 
-export type Keeper = { cluster: Cluster; happened: string[]; kept: Map<string, KubeObject> }
+export type RecordingCluster = { cluster: Cluster; calls: string[]; stored: Map<string, KubeObject> }
 export type Policy = KubeObject & { spec: Record<string, unknown> }
 
 const key = (kind: Kind | undefined, namespace = '', name = '') => `${kind} ${namespace}/${name}`
 export const keyOf = (object: KubeObject) => key(kindOf(object), object.metadata.namespace, object.metadata.name)
 
-export function keeper(
+export function recordingCluster(
   before: KubeObject[] = [],
   refuse: (object: KubeObject, force: boolean) => ApiError | undefined = () => undefined,
-): Keeper {
-  const happened: string[] = []
-  const kept = new Map(before.map((object) => [keyOf(object), object]))
+): RecordingCluster {
+  const calls: string[] = []
+  const stored = new Map(before.map((object) => [keyOf(object), object]))
   const cluster = clusterWith({
     get: (kind: Kind, namespace: string | undefined, name: string) =>
-      Promise.resolve(kept.get(key(kind, namespace, name))),
+      Promise.resolve(stored.get(key(kind, namespace, name))),
     list: (kind: Kind, namespace: string | undefined, { labelSelector = '' }: { labelSelector?: string } = {}) => {
       const pairs = labelSelector
         .split(',')
         .filter(Boolean)
         .map((pair) => pair.split('='))
-      const taken = ({ metadata }: KubeObject) =>
+      const matches = ({ metadata }: KubeObject) =>
         (namespace === undefined || metadata.namespace === namespace) &&
         pairs.every(([label = '', value]) =>
           value === undefined ? label in (metadata.labels ?? {}) : metadata.labels?.[label] === value,
         )
-      return Promise.resolve([...kept.values()].filter((object) => kindOf(object) === kind && taken(object)))
+      return Promise.resolve([...stored.values()].filter((object) => kindOf(object) === kind && matches(object)))
     },
     apply: (object: KubeObject, force = false, dryRun = false) => {
       const refused = refuse(object, force)
-      if (!dryRun) happened.push(`${object.kind}${force ? ' by force' : ''}${refused ? ' refused' : ''}`)
+      if (!dryRun) calls.push(`${object.kind}${force ? ' by force' : ''}${refused ? ' refused' : ''}`)
       if (refused) return Promise.reject(refused)
       const now = {
         ...structuredClone(object),
         metadata: {
           ...structuredClone(object.metadata),
-          resourceVersion: String(happened.length),
-          managedFields: [{ manager: 'mesh-canary', time: String(happened.length) }],
+          resourceVersion: String(calls.length),
+          managedFields: [{ manager: 'mesh-canary', time: String(calls.length) }],
         },
       }
-      if (!dryRun) kept.set(keyOf(object), now)
+      if (!dryRun) stored.set(keyOf(object), now)
       return Promise.resolve(now)
     },
     remove: (kind: Kind, namespace: string | undefined, name: string) => {
-      happened.push(`remove ${kind}`)
+      calls.push(`remove ${kind}`)
       if (kind === 'Namespace')
-        for (const [inside, { metadata }] of kept) if (metadata.namespace === name) kept.delete(inside)
-      return Promise.resolve(kept.delete(key(kind, namespace, name)))
+        for (const [inside, { metadata }] of stored) if (metadata.namespace === name) stored.delete(inside)
+      return Promise.resolve(stored.delete(key(kind, namespace, name)))
     },
   })
-  return { cluster, happened, kept }
+  return { cluster, calls, stored }
 }
 
 export function policy(
