@@ -1,7 +1,7 @@
 // Renders the generated pages of the documentation: docs/reference/ and docs/policies.md. Its only effect is to read
 // the golden files.
 import { readdirSync, readFileSync } from 'node:fs'
-import type { Node } from '../src/config/published.ts'
+import type { SchemaNode } from '../src/config/published.ts'
 
 export type InputRow = { name: string; key: string; description: string; default: unknown; example: string }
 
@@ -35,9 +35,9 @@ export function outputsPage(outputs: Record<string, string>): string {
 }
 
 /** `renamed`: old and new names of keys and inputs that were renamed before version 1. */
-export function configPage(schema: Node, renamed: [string, string][]): string {
+export function configPage(schema: SchemaNode, renamed: [string, string][]): string {
   const sections = Object.entries(schema.properties ?? {})
-  const isSection = ([name, node]: [string, Node]) => keyRows(node, name).length > 0
+  const isSection = ([name, node]: [string, SchemaNode]) => keyRows(node, name).length > 0
   const general = sections.filter((each) => !isSection(each)).map(([name, node]) => keyRow(node, name))
   return page('Config file', [
     'The keys of the config file, by section. `<name>` stands for a name of your choice.\n' +
@@ -57,12 +57,12 @@ export function configPage(schema: Node, renamed: [string, string][]): string {
 
 const keyHeads = ['Key', 'Default', 'Description']
 
-function keyRow(node: Node, path: string): string[] {
+function keyRow(node: SchemaNode, path: string): string[] {
   return [`\`${path}\``, defaultText(node.default), cell(node.description ?? '')]
 }
 
 /** A row for each key below this one. */
-function keyRows(node: Node, path: string): string[][] {
+function keyRows(node: SchemaNode, path: string): string[][] {
   const ofProperties = Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const childPath = `${path}.${key}`
     const isLeaf = !child.properties && !entryOf(child)?.properties
@@ -73,7 +73,7 @@ function keyRows(node: Node, path: string): string[][] {
 }
 
 /** The schema of a value under a freely chosen name. */
-function entryOf({ additionalProperties }: Node): Node | undefined {
+function entryOf({ additionalProperties }: SchemaNode): SchemaNode | undefined {
   return typeof additionalProperties === 'object' ? additionalProperties : undefined
 }
 

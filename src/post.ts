@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import type { RecoveryIntent } from './canary/promote.ts'
 import { canariesOf } from './config/names.ts'
 import type { Config } from './config/schema.ts'
-import type { LeftCluster } from './kind/kind.ts'
+import type { KindClusterToDelete } from './kind/kind.ts'
 import { tempDir } from './runtime/environment.ts'
 import { messageOf } from './runtime/errors.ts'
 import type { Host } from './stages/context.ts'
@@ -20,7 +20,7 @@ export type PostState = {
   context?: string
   intents?: RecoveryIntent[]
   held?: boolean
-  kind?: LeftCluster
+  kind?: KindClusterToDelete
 }
 
 type PostHooks = Pick<Host, 'onConnected' | 'onKindCluster' | 'onRecoveryIntents'> & {
@@ -68,12 +68,12 @@ async function recoverPromotions(
   if (intents.length === 0) return []
   try {
     // Loaded only here, because most runs leave nothing to recover.
-    const [{ client }, { connection }, { recoverPromotion }] = await Promise.all([
+    const [{ createClient }, { connection }, { recoverPromotion }] = await Promise.all([
       import('./cluster/client.ts'),
       import('./cluster/connect.ts'),
       import('./canary/recovery.ts'),
     ])
-    const cluster = client(connection(kubeconfig, context, tempDir()))
+    const cluster = createClient(connection(kubeconfig, context, tempDir()))
     const results = await settleAll(intents.map((intent) => recoverPromotion(cluster, intent, held, info)))
     return results.flatMap((done) => done ?? []).map((done) => `the run ended in the middle of a promotion: ${done}`)
   } catch (error) {
@@ -85,7 +85,7 @@ async function recoverPromotions(
   }
 }
 
-async function removeKindCluster(kind: LeftCluster, info: (line: string) => void): Promise<void> {
+async function removeKindCluster(kind: KindClusterToDelete, info: (line: string) => void): Promise<void> {
   const { removeCluster } = await import('./stages/cluster.ts')
   await removeCluster(kind, info)
   info(`the kind cluster ${kind.name}: deleted`)

@@ -1,5 +1,5 @@
 // A run, top to bottom: config → cluster → checks → mesh → sidecars → policies → verification → promotion.
-import { client } from './cluster/client.ts'
+import { createClient } from './cluster/client.ts'
 import { connection, NoKubeconfig, secretsOf, type Connection } from './cluster/connect.ts'
 import { stagesOf } from './config/stages.ts'
 import { ConfigError } from './config/error.ts'
@@ -106,7 +106,7 @@ async function onCluster(context: RunContext, target: Connection): Promise<void>
   redactor.learn(secrets)
   recorder.record({ server: target.server })
 
-  let ready: StageContext = { ...context, cluster: client(target, config.limits), connection: target }
+  let ready: StageContext = { ...context, cluster: createClient(target, config.limits), connection: target }
   await runStage(context, 'check', async () => {
     ready = await checkRun(ready)
     return { changed: false }

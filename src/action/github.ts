@@ -12,12 +12,12 @@ import { messageOf } from '../runtime/errors.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
 import { outputsOf } from '../report/outputs.ts'
-import { worst, type Report } from '../report/report.ts'
+import { worstPromotion, type Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
 
 /** The main step, or the post step if main has run before. */
 export async function action(): Promise<void> {
-  await (core.getState('main') === '' ? main() : post())
+  await (core.getState('main') === '' ? main() : postStep())
 }
 
 async function main(): Promise<void> {
@@ -48,7 +48,7 @@ function host(config: Config): Host {
     tempDir: tempDir(),
     runName: runName(),
     readGuardProgram,
-    info: (line) => core.info(defused(line)),
+    info: (line) => core.info(withoutRunnerCommands(line)),
     warning: core.warning,
     group: core.group,
     mask: core.setSecret,
@@ -62,7 +62,7 @@ function host(config: Config): Host {
  * and `##[name]` anywhere in it (and for white space what .NET does, U+0085 too): with a character of no width inside,
  * both are only text.
  */
-export function defused(text: string): string {
+export function withoutRunnerCommands(text: string): string {
   return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
 }
 
@@ -76,7 +76,7 @@ function publish(report: Report, file: string): void {
   for (const [name, value] of Object.entries(outputsOf(report, file))) core.setOutput(name, value)
   const summaryFile = process.env['GITHUB_STEP_SUMMARY']
   if (summaryFile) appendFileSync(summaryFile, summary(report))
-  if (report.error !== undefined) fail(report.error, worst(report.promotions)?.verdict ?? 'Failed')
+  if (report.error !== undefined) fail(report.error, worstPromotion(report.promotions)?.verdict ?? 'Failed')
   else
     for (const { canary, verdict, reason } of report.promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
 }
@@ -88,10 +88,10 @@ function fail(message: string, title: string): void {
 }
 
 /** Finishes what main could not, and removes what main wrote. */
-async function post(): Promise<void> {
+async function postStep(): Promise<void> {
   try {
     for (const line of await runPost(JSON.parse(core.getState('left') || '{}') as PostState, (line) =>
-      core.info(defused(line)),
+      core.info(withoutRunnerCommands(line)),
     ))
       core.warning(line)
   } catch (error) {

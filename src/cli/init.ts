@@ -1,6 +1,6 @@
 // `init`: writes a config template from the objects in a namespace. It only reads from the cluster.
 import { writeFileSync } from 'node:fs'
-import { client, type Cluster } from '../cluster/client.ts'
+import { createClient, type Cluster } from '../cluster/client.ts'
 import { ApiError, emptyWhenUnread } from '../cluster/api-error.ts'
 import { connection } from '../cluster/connect.ts'
 import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
@@ -23,7 +23,7 @@ import { terminal } from './terminal.ts'
  */
 export async function writeConfig(config: Config, file: string, force: boolean): Promise<number> {
   createTempDir()
-  const cluster = client(connection(config.kubeconfig, config.context, tempDir()), config.limits)
+  const cluster = createClient(connection(config.kubeconfig, config.context, tempDir()), config.limits)
   const discovered = await preflight(cluster, config, ['verify'])
     .then(() => discover(cluster, config.namespace))
     .catch((error: unknown) => {

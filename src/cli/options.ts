@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import { ConfigError } from '../config/error.ts'
 import { inputs } from '../config/inputs.ts'
 import { nearest } from '../config/nearest.ts'
-import { nodeAt, publishedSchema, type Node } from '../config/published.ts'
+import { nodeAt, publishedSchema, type SchemaNode } from '../config/published.ts'
 import { outputOptionNames } from './output-options.ts'
 
 const prefix = 'MESH_CANARY_'
@@ -22,7 +22,7 @@ export function inputOptions(): Option[] {
   ]
 }
 
-function optionOf(name: string, node: Node, isYaml: boolean): Option {
+function optionOf(name: string, node: SchemaNode, isYaml: boolean): Option {
   const isFlag = node.type === 'boolean'
   const option = new Option(isFlag ? `--${name} [true|false]` : `--${name} <value>`, descriptionOf(node, isYaml))
   if (isFlag) option.preset('true')
@@ -35,7 +35,7 @@ function optionOf(name: string, node: Node, isYaml: boolean): Option {
   return option
 }
 
-function descriptionOf({ description = '', default: value }: Node, isYaml: boolean): string {
+function descriptionOf({ description = '', default: value }: SchemaNode, isYaml: boolean): string {
   const fallback = defaultText(value)
   return `${description}${isYaml ? ' (YAML)' : ''}${fallback && ` Default: ${fallback}.`}`
 }

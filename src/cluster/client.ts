@@ -69,7 +69,10 @@ export type Cluster = {
   version(): Promise<string>
 }
 
-export function client(connection: ApiAccess, limits: Limits = { request: 15_000, credentials: 30_000 }): Cluster {
+export function createClient(
+  connection: ApiAccess,
+  limits: Limits = { request: 15_000, credentials: 30_000 },
+): Cluster {
   const credentials = cachedCredentials(connection, limits.credentials)
   const ask = requester(connection, credentials, limits.request)
   const askJson: AskJson = async <T>(path: string, options?: RequestOptions) =>

@@ -2,25 +2,25 @@
 import * as z from 'zod'
 import { schema } from './schema.ts'
 
-export type Node = {
+export type SchemaNode = {
   description?: string
   default?: unknown
   type?: string | string[]
   enum?: string[]
-  properties?: Record<string, Node>
+  properties?: Record<string, SchemaNode>
   required?: string[]
-  additionalProperties?: Node | boolean
-  items?: Node
+  additionalProperties?: SchemaNode | boolean
+  items?: SchemaNode
 }
 
 /** Generated at each call, which takes a few milliseconds. */
-export function publishedSchema(): Node {
-  return z.toJSONSchema(schema, { io: 'input' }) as Node
+export function publishedSchema(): SchemaNode {
+  return z.toJSONSchema(schema, { io: 'input' }) as SchemaNode
 }
 
 /** The node of the value at a path; {} for an unknown path. Items of a list, or of a map with free names, share one. */
-export function nodeAt(path: readonly (string | number)[], root = publishedSchema()): Node {
-  return path.reduce<Node>((node, key) => {
+export function nodeAt(path: readonly (string | number)[], root = publishedSchema()): SchemaNode {
+  return path.reduce<SchemaNode>((node, key) => {
     const rest = node.additionalProperties
     return node.properties?.[key] ?? node.items ?? (typeof rest === 'object' ? rest : {})
   }, root)

@@ -1,7 +1,7 @@
 // The guard's program. It is a bundle of its own (dist/guard.mjs), because it runs in the cluster with only Node.js.
 import { readFileSync } from 'node:fs'
 import { guardSpecFile, type GuardSpec } from '../canary/ownership/guard-spec.ts'
-import { client } from '../cluster/client.ts'
+import { createClient } from '../cluster/client.ts'
 import type { ApiAccess } from '../cluster/request.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { watchLease } from './watchdog.ts'
@@ -28,5 +28,5 @@ const log = (line: string) => console.log(`${new Date().toISOString()} ${line}`)
 const spec = JSON.parse(readFileSync(guardSpecFile, 'utf8')) as GuardSpec
 process.on('SIGTERM', () => process.exit(143))
 log(`watching the Lease ${spec.namespace}/${spec.lease} of ${spec.identity}`)
-log(await watchLease(client(inCluster()), spec, { clock: systemClock, log }))
+log(await watchLease(createClient(inCluster()), spec, { clock: systemClock, log }))
 process.exit()

@@ -2,12 +2,12 @@
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { withTimeout } from '../runtime/timeout.ts'
-import { run, type Outcome } from '../tools/run.ts'
+import { runProgram, type ProgramResult } from '../tools/run.ts'
 import { explain, isTaken } from './errors.ts'
 import { nodePorts } from './layout.ts'
 
 /** One cluster. `path`: the program kind; `runtime`: the program that makes the nodes. */
-export type Kind = {
+export type KindCluster = {
   path: string
   name: string
   runtime: string
@@ -17,7 +17,10 @@ export type Kind = {
 }
 
 /** A cluster whose kubeconfig this run wrote. `remove`: whether to delete it at the end. */
-export type LeftCluster = Pick<Kind, 'path' | 'name' | 'runtime'> & { kubeconfig: string; remove: boolean }
+export type KindClusterToDelete = Pick<KindCluster, 'path' | 'name' | 'runtime'> & {
+  kubeconfig: string
+  remove: boolean
+}
 
 /** `isTaken`: another job has a cluster of that name. */
 export class KindError extends Error {
@@ -30,7 +33,12 @@ export class KindError extends Error {
 }
 
 /** Keeps the nodes after a failure: their logs can be read, and a cluster of this name may belong to another job. */
-export function create(kind: Kind, kubeconfig: string, configFile: string, image: string | undefined): Promise<string> {
+export function createCluster(
+  kind: KindCluster,
+  kubeconfig: string,
+  configFile: string,
+  image: string | undefined,
+): Promise<string> {
   return command(
     kind,
     [
@@ -48,21 +56,21 @@ export function create(kind: Kind, kubeconfig: string, configFile: string, image
 }
 
 /** Deletes the cluster, even a partly created one; does nothing if there is none. */
-export function remove(kind: Kind, kubeconfig: string): Promise<string> {
+export function deleteCluster(kind: KindCluster, kubeconfig: string): Promise<string> {
   return command(kind, ['delete', 'cluster', '--kubeconfig', kubeconfig], kind.info)
 }
 
-export async function exists(kind: Kind): Promise<boolean> {
+export async function clusterExists(kind: KindCluster): Promise<boolean> {
   return lines(await command({ ...kind, name: '' }, ['get', 'clusters'])).includes(kind.name)
 }
 
 /** The kubeconfig's text. It holds a private key, so it must never be logged. */
-export function kubeconfigOf(kind: Kind): Promise<string> {
+export function kubeconfigOf(kind: KindCluster): Promise<string> {
   return command(kind, ['get', 'kubeconfig'])
 }
 
 /** Writes the logs to a folder with the cluster's name inside `below`, and returns that folder. */
-export async function exportLogs(kind: Kind, below: string): Promise<string> {
+export async function exportLogs(kind: KindCluster, below: string): Promise<string> {
   const folder = join(below, kind.name)
   mkdirSync(folder, { recursive: true })
   // Partly created nodes lack some logs, but the other logs still help.
@@ -78,7 +86,7 @@ export const isArchive = (image: string) => /\.(tar|tar\.gz|tgz)$/.test(image)
  * `images`: names of images on this machine, and archives of images. `scratch`: a folder for images that must be saved
  * first.
  */
-export async function load(kind: Kind, images: readonly string[], scratch: string): Promise<void> {
+export async function loadImages(kind: KindCluster, images: readonly string[], scratch: string): Promise<void> {
   const [archives, names] = [images.filter(isArchive), images.filter((image) => !isArchive(image))]
   // kind can load images by name only from Docker.
   if (names.length > 0 && kind.runtime === 'docker') await command(kind, ['load', 'docker-image', ...names], kind.info)
@@ -86,14 +94,14 @@ export async function load(kind: Kind, images: readonly string[], scratch: strin
   for (const archive of archives) await command(kind, ['load', 'image-archive', archive], kind.info)
 }
 
-async function save(kind: Kind, names: string[], file: string): Promise<string> {
+async function save(kind: KindCluster, names: string[], file: string): Promise<string> {
   await runtime(kind, ['save', '-o', file, ...names])
   return file
 }
 
 /** The images that are not on this machine. If there are any, `known` lists the images that are. */
-export async function missingImages(
-  kind: Kind,
+export async function imagesNotOnMachine(
+  kind: KindCluster,
   images: readonly string[],
 ): Promise<{ missing: string[]; known: string[] }> {
   const names = images.filter((image) => !isArchive(image))
@@ -111,7 +119,7 @@ export async function missingImages(
 }
 
 /** The nodes' containers, each with its state in the runtime's words: `Up 2 hours`, `Exited (137) 5 minutes ago`. */
-export async function containers(kind: Kind): Promise<{ name: string; state: string }[]> {
+export async function containers(kind: KindCluster): Promise<{ name: string; state: string }[]> {
   const rows = lines(
     await runtime(kind, [
       'ps',
@@ -126,12 +134,15 @@ export async function containers(kind: Kind): Promise<{ name: string; state: str
 }
 
 /** The addresses on this machine that lead to the ingress gateway's node ports, if those are mapped. */
-export async function ingressOf(kind: Kind, nodes: readonly string[]): Promise<{ http?: string; https?: string }> {
+export async function ingressOf(
+  kind: KindCluster,
+  nodes: readonly string[],
+): Promise<{ http?: string; https?: string }> {
   const [http, https] = await Promise.all([nodePorts.http, nodePorts.https].map((port) => mapped(kind, nodes, port)))
   return { ...(http === undefined ? {} : { http }), ...(https === undefined ? {} : { https }) }
 }
 
-async function mapped(kind: Kind, nodes: readonly string[], port: number): Promise<string | undefined> {
+async function mapped(kind: KindCluster, nodes: readonly string[], port: number): Promise<string | undefined> {
   for (const node of nodes) {
     const { code, stdout } = await runRuntime(kind, ['port', node, `${port}/tcp`])
     const [address] = code === 0 ? lines(stdout) : []
@@ -140,12 +151,12 @@ async function mapped(kind: Kind, nodes: readonly string[], port: number): Promi
   return undefined
 }
 
-async function command(kind: Kind, args: string[], info?: (line: string) => void): Promise<string> {
+async function command(kind: KindCluster, args: string[], info?: (line: string) => void): Promise<string> {
   const title = `kind ${args.slice(0, 2).join(' ')}`
   const full = kind.name === '' ? args : [...args, '--name', kind.name]
   // Without this, kind would use Docker if it is installed, even if it does not answer.
   const env = kind.runtime === 'docker' ? {} : { KIND_EXPERIMENTAL_PROVIDER: kind.runtime }
-  const { code, stdout, stderr } = await run(
+  const { code, stdout, stderr } = await runProgram(
     kind.path,
     full,
     withTimeout(kind.signal, kind.limitMs, title, 'limits.kind'),
@@ -156,18 +167,18 @@ async function command(kind: Kind, args: string[], info?: (line: string) => void
   return stdout
 }
 
-function failure(title: string, output: string, { name }: Kind): KindError {
+function failure(title: string, output: string, { name }: KindCluster): KindError {
   return new KindError(explain(title, output, name), isTaken(output))
 }
 
-async function runtime(kind: Kind, args: string[]): Promise<string> {
+async function runtime(kind: KindCluster, args: string[]): Promise<string> {
   const { code, stdout, stderr } = await runRuntime(kind, args)
   if (code !== 0) throw failure(`${kind.runtime} ${args[0]!}`, stderr, kind)
   return stdout
 }
 
-function runRuntime({ runtime, signal, limitMs }: Kind, args: string[]): Promise<Outcome> {
-  return run(runtime, args, withTimeout(signal, limitMs, `${runtime} ${args[0]!}`, 'limits.kind'))
+function runRuntime({ runtime, signal, limitMs }: KindCluster, args: string[]): Promise<ProgramResult> {
+  return runProgram(runtime, args, withTimeout(signal, limitMs, `${runtime} ${args[0]!}`, 'limits.kind'))
 }
 
 function lines(text: string): string[] {

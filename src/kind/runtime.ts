@@ -1,7 +1,7 @@
 // Finds the container runtime for kind's nodes: Docker, nerdctl or Podman, in the order in which kind looks for them.
 import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
-import { run } from '../tools/run.ts'
+import { runProgram } from '../tools/run.ts'
 
 /** Thrown if no container runtime answers. */
 export class NoRuntime extends ConfigError {}
@@ -25,7 +25,7 @@ export async function containerRuntime(signal: AbortSignal): Promise<string> {
 /** Why the runtime cannot be used; undefined if it can. */
 async function problemOf(program: string, signal: AbortSignal): Promise<string | undefined> {
   const isDocker = program === 'docker'
-  const answer = await run(
+  const answer = await runProgram(
     program,
     isDocker ? ['info', '--format', '{{.OSType}}'] : ['info'],
     withTimeout(signal, 30_000, `${program} info`),

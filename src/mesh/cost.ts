@@ -119,7 +119,7 @@ export function costOf(facts: CostFacts): Cost {
     shortage === undefined ? '' : `. It does not fit: ${shortage}`,
     shortage !== undefined && autoscales ? '; the autoscaler may add a node' : '',
   ].join('')
-  return { text, fits: shortage === undefined || autoscales, ...worth(namespace, candidates, services) }
+  return { text, fits: shortage === undefined || autoscales, ...assessBenefit(namespace, candidates, services) }
 }
 
 function controlPlaneText(profile: string, isInstalled: boolean): string {
@@ -160,7 +160,7 @@ function atLeastZero({ cpuMilli, memoryBytes }: Resources): Resources {
 }
 
 /** A mesh is for calls between services. A namespace with one service or one pod has no such calls. */
-function worth(namespace: string, pods: Pod[], services: Service[]): Pick<Cost, 'worthIt' | 'why'> {
+function assessBenefit(namespace: string, pods: Pod[], services: Service[]): Pick<Cost, 'worthIt' | 'why'> {
   const count = services.filter(({ spec }) => spec.selector !== undefined).length
   const counted = `${namespace} has ${plural(count, 'service')} and ${plural(pods.length, 'pod')}`
   if (count > 1 && pods.length > 1) return { worthIt: 'yes', why: `${counted} that can call each other` }

@@ -98,7 +98,7 @@ function ambientSetting(profile: string, lookup: ValueLookup): string | undefine
 }
 
 /** True when there is nothing to install or change. */
-export async function isAsRequested(cluster: Cluster, desired: DesiredMesh): Promise<boolean> {
+export async function isInstalledAsDesired(cluster: Cluster, desired: DesiredMesh): Promise<boolean> {
   const [all, record] = await Promise.all([
     listControlPlanes(cluster),
     cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(desired.revision)),
@@ -119,7 +119,7 @@ export async function ensureMesh(
   install: (args: string[]) => Promise<void>,
 ): Promise<Installed> {
   const named = desired.revision === defaultRevision ? {} : { revision: desired.revision }
-  if (await isAsRequested(cluster, desired)) return { version: desired.version, ...named, action: 'unchanged' }
+  if (await isInstalledAsDesired(cluster, desired)) return { version: desired.version, ...named, action: 'unchanged' }
   const find = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === desired.revision)
   const before = await find()
   await install(desired.args)

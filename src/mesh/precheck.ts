@@ -1,5 +1,5 @@
 // istioctl's own check of a cluster before an installation or an upgrade.
-import { run } from '../tools/run.ts'
+import { runProgram } from '../tools/run.ts'
 import { messagesIn, withoutResult, type Message } from './analysis-messages.ts'
 
 /** One sentence for each message: its code, object and text. */
@@ -17,7 +17,7 @@ export type PrecheckOptions = {
  * cannot check at all.
  */
 export async function precheck({ istioctl, cliArgs, suppress, signal }: PrecheckOptions): Promise<Precheck> {
-  const { code, stdout, stderr } = await run(istioctl, ['x', 'precheck', '-o', 'json', ...cliArgs], signal)
+  const { code, stdout, stderr } = await runProgram(istioctl, ['x', 'precheck', '-o', 'json', ...cliArgs], signal)
   // No output means no problem: istioctl prints messages to stdout, and everything else to stderr.
   const messages = stdout.trim() === '' ? [] : messagesIn(stdout)
   if (!messages || (code !== 0 && messages.length === 0)) throw withoutResult('istioctl x precheck', code, stderr)

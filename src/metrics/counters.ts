@@ -7,7 +7,7 @@ export type SeriesLabels = Readonly<Record<string, string>>
 export type Reading = ReadonlyMap<string, number>
 
 /** Keeps the request counters and the duration buckets, and drops every other line. */
-export function parse(text: string, { requests, duration }: MetricNames): Reading {
+export function parseCounters(text: string, { requests, duration }: MetricNames): Reading {
   const reading = new Map<string, number>()
   for (const line of text.split('\n')) {
     if (!line.startsWith(`${requests}{`) && !line.startsWith(`${duration}_bucket{`)) continue

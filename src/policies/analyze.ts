@@ -4,9 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { titleOf, type KubeObject } from '../cluster/objects.ts'
 import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messages.ts'
-import { run } from '../tools/run.ts'
+import { runProgram } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
-import type { Planned } from './plan.ts'
+import type { PlannedChange } from './plan.ts'
 
 /** One sentence for each message: its code, object and text. */
 export type Analysis = { errors: string[]; warnings: string[] }
@@ -22,7 +22,7 @@ export type AnalyzeOptions = {
 
 /** Runs `istioctl analyze` on the cluster together with the plan. Rejects when istioctl cannot analyze at all. */
 export async function analyze(
-  planned: readonly Planned[],
+  planned: readonly PlannedChange[],
   { istioctl, cliArgs, namespace, suppress, tempDir, signal }: AnalyzeOptions,
 ): Promise<Analysis> {
   const folder = await mkdtemp(join(tempDir, 'mesh-canary-analyze-'))
@@ -32,7 +32,7 @@ export async function analyze(
     await writeFile(file, documents.map(stringify).join('---\n'))
     const files = documents.length > 0 ? [file] : []
     const args = ['analyze', ...files, '--use-kube', '-n', namespace, '-o', 'json', ...cliArgs]
-    const { code, stdout, stderr } = await run(istioctl, args, signal)
+    const { code, stdout, stderr } = await runProgram(istioctl, args, signal)
     const messages = messagesIn(stdout)
     if (!messages) throw withoutResult('istioctl analyze', code, stderr)
     const deleted = planned.filter(({ action }) => action === 'delete').map(({ object }) => object)
@@ -42,7 +42,7 @@ export async function analyze(
   }
 }
 
-function documentsOf({ action, object }: Planned): KubeObject[] {
+function documentsOf({ action, object }: PlannedChange): KubeObject[] {
   if (action === 'unchanged') return []
   return [action === 'delete' ? placeholder(object) : object]
 }

@@ -10,7 +10,7 @@ import {
 } from '../cluster/objects.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { policyKinds } from './manifests.ts'
-import { serverSideApply, type Planned } from './plan.ts'
+import { serverSideApply, type PlannedChange } from './plan.ts'
 import { removeObject } from './prune.ts'
 import { lostSubsets, usesSubset, type Subset } from './subsets.ts'
 
@@ -24,7 +24,7 @@ type WatchProxies = () => Promise<() => Promise<unknown>>
  */
 export async function apply(
   cluster: Cluster,
-  planned: readonly Planned[],
+  planned: readonly PlannedChange[],
   watchProxies: WatchProxies,
   onChange: (change: Change) => void,
 ): Promise<void> {
@@ -71,7 +71,7 @@ function stepsOf(todo: Due[]): Step[] {
   ]
 }
 
-async function carryOut(cluster: Cluster, { action, object, before }: Planned): Promise<void> {
+async function carryOut(cluster: Cluster, { action, object, before }: PlannedChange): Promise<void> {
   await (action === 'delete' ? removeObject(cluster, object) : serverSideApply(cluster, object, before))
 }
 
@@ -86,17 +86,17 @@ function partialFailure(error: unknown, done: string[], pending: Due[]): Error {
 }
 
 /** A change that is still due. */
-type Due = Planned & { action: Exclude<Planned['action'], 'unchanged'> }
+type Due = PlannedChange & { action: Exclude<PlannedChange['action'], 'unchanged'> }
 
-const isDue = (each: Planned): each is Due => each.action !== 'unchanged'
-const isWrite = ({ action }: Planned) => action === 'create' || action === 'change'
-const isRule = ({ object }: Planned) => object.kind === 'DestinationRule'
-const isHost = ({ object }: Planned) => ['ServiceEntry', 'WorkloadEntry'].includes(object.kind)
-const isRoute = ({ object }: Planned) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
+const isDue = (each: PlannedChange): each is Due => each.action !== 'unchanged'
+const isWrite = ({ action }: PlannedChange) => action === 'create' || action === 'change'
+const isRule = ({ object }: PlannedChange) => object.kind === 'DestinationRule'
+const isHost = ({ object }: PlannedChange) => ['ServiceEntry', 'WorkloadEntry'].includes(object.kind)
+const isRoute = ({ object }: PlannedChange) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
 
 /** Policies that allow traffic come before the policy that denies the rest; deletions happen in reverse order. */
-function inOrder<T extends Planned>(planned: readonly T[]): T[] {
-  const rank = ({ object }: Planned) =>
+function inOrder<T extends PlannedChange>(planned: readonly T[]): T[] {
+  const rank = ({ object }: PlannedChange) =>
     (policyKinds as readonly (Kind | undefined)[]).indexOf(kindOf(object)) + (deniesAll(object) ? 0.5 : 0)
   return [...planned].sort((a, b) => rank(a) - rank(b))
 }
@@ -106,7 +106,7 @@ function deniesAll({ kind, spec }: KubeObject & { spec?: { rules?: unknown[] } }
 }
 
 /** Subsets that the rule loses although a route that the plan has not changed yet uses them. */
-function stillUsed({ before, object }: Planned, routes: readonly Planned[]): Subset[] {
+function stillUsed({ before, object }: PlannedChange, routes: readonly PlannedChange[]): Subset[] {
   const live = routes.flatMap((route) =>
     route.before?.kind === 'VirtualService' ? [route.before as VirtualService] : [],
   )

@@ -9,7 +9,7 @@ import { desired, fromConfig, type Desired } from './desired.ts'
 import type { LiveRoutes } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
-import { namesakes, foreignNames } from './plan.ts'
+import { liveCounterparts, foreignNames } from './plan.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
 
 /** One sentence for each contradiction, including those between the config's own sources. */
@@ -24,7 +24,7 @@ export async function contradictions(
     // An object that conflicts by its host needs no second sentence about its name.
     const hosts = hostFaults(target, live, owner)
     return [
-      ...(hosts.length > 0 ? hosts : foreignNames(await namesakes(cluster, target.objects), owner)),
+      ...(hosts.length > 0 ? hosts : foreignNames(await liveCounterparts(cluster, target.objects), owner)),
       ...undefinedSubsets(config, target),
     ]
   } catch (error) {

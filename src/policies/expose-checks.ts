@@ -11,7 +11,11 @@ import { gatewayApiFaults } from './expose-gateway-api.ts'
 import { istioGatewayFaults } from './expose-istio-gateway.ts'
 
 /** One sentence for each object that `expose` names, that does not exist, and that this run will not create. */
-export async function exposeFaults(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<string[]> {
+export async function exposeClusterFaults(
+  cluster: Cluster,
+  config: Config,
+  stages: readonly StageName[],
+): Promise<string[]> {
   const all = Object.entries(config.expose ?? {})
   if (all.length === 0) return []
   const services = await cluster.list<Service>('Service', config.namespace)

@@ -24,8 +24,8 @@ export async function hostConflicts(
   const others = live.filter((object) => !isOurs(object) && !own.has(keyOf(object)))
   return objects.flatMap((ours) =>
     others.flatMap((theirs) => {
-      const theirClaims = canConflict(ours, theirs) ? claims(theirs) : []
-      return claims(ours)
+      const theirClaims = canConflict(ours, theirs) ? hostKeys(theirs) : []
+      return hostKeys(ours)
         .filter((claim) => theirClaims.includes(claim) && (ours.kind !== theirs.kind || claim.startsWith('mesh ')))
         .map((claim) => conflict(ours, theirs, claim))
     }),
@@ -54,12 +54,15 @@ async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise
 }
 
 /** `mesh HOST` for the sidecars, `gateway HOST` for a gateway; a route for every host claims none. */
-function claims(object: KubeObject): string[] {
-  if (object.kind === 'HTTPRoute') return routeClaims(object as HTTPRoute)
-  return object.kind === 'VirtualService' ? virtualServiceClaims(object as VirtualService) : []
+function hostKeys(object: KubeObject): string[] {
+  if (object.kind === 'HTTPRoute') return routeHostKeys(object as HTTPRoute)
+  return object.kind === 'VirtualService' ? virtualServiceHostKeys(object as VirtualService) : []
 }
 
-function routeClaims({ metadata: { namespace = '' }, spec: { hostnames = [], parentRefs = [] } }: HTTPRoute): string[] {
+function routeHostKeys({
+  metadata: { namespace = '' },
+  spec: { hostnames = [], parentRefs = [] },
+}: HTTPRoute): string[] {
   const services = parentRefs.filter(({ kind }) => kind === 'Service')
   const atGateway = parentRefs.length > services.length ? hostnames : []
   return [
@@ -68,7 +71,7 @@ function routeClaims({ metadata: { namespace = '' }, spec: { hostnames = [], par
   ]
 }
 
-function virtualServiceClaims({ metadata: { namespace = '' }, spec }: VirtualService): string[] {
+function virtualServiceHostKeys({ metadata: { namespace = '' }, spec }: VirtualService): string[] {
   const gateways = (spec['gateways'] as string[] | undefined) ?? ['mesh']
   const { hosts = [] } = spec
   const inMesh = gateways.includes('mesh') ? hosts : []

@@ -13,33 +13,39 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
-import { isUnclaimed, marked, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
+import { isUnclaimed, withOwnerLabels, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 
-export type Action = 'create' | 'change' | 'unchanged' | 'delete'
+export type ChangeAction = 'create' | 'change' | 'unchanged' | 'delete'
 /**
  * `object`: what the run applies or, for `delete`, the live object. `before`: the live object.
  * `diff`: lines such as `- spec.http[0].timeout: 10s` and `+ spec.http[0].timeout: 5s`, of labels, annotations and
  * spec.
  */
-export type Planned = { action: Action; object: KubeObject; before?: KubeObject; diff: string[] }
+export type PlannedChange = { action: ChangeAction; object: KubeObject; before?: KubeObject; diff: string[] }
 
 /**
  * Compares the desired objects with the cluster. Changes nothing.
  * @throws ConfigError if an object belongs to another owner; Error with a sentence for each object that the server
  * refuses.
  */
-export async function plan(cluster: Cluster, desired: readonly KubeObject[], owner: Owner): Promise<Planned[]> {
-  const objects = desired.map((object) => marked(object, owner))
-  const live = await namesakes(cluster, objects)
+export async function planChanges(
+  cluster: Cluster,
+  desired: readonly KubeObject[],
+  owner: Owner,
+): Promise<PlannedChange[]> {
+  const objects = desired.map((object) => withOwnerLabels(object, owner))
+  const live = await liveCounterparts(cluster, objects)
   const faults = foreignNames(live, owner)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const written = await settleAll(objects.map((object, i) => planWrite(cluster, object, live[i])))
   const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
   const planned = [
     ...written,
-    ...deleted.map((object): Planned => ({ action: 'delete', object, before: object, diff: diff(object, undefined) })),
+    ...deleted.map(
+      (object): PlannedChange => ({ action: 'delete', object, before: object, diff: diff(object, undefined) }),
+    ),
   ]
   const used = await usedSubsetFaults(cluster, planned, owner.namespace)
   if (used.length > 0) throw new ConfigError(used.join('\n'))
@@ -47,7 +53,10 @@ export async function plan(cluster: Cluster, desired: readonly KubeObject[], own
 }
 
 /** The live objects of the same kinds and names, in the same order. */
-export async function namesakes(cluster: Cluster, objects: readonly KubeObject[]): Promise<(KubeObject | undefined)[]> {
+export async function liveCounterparts(
+  cluster: Cluster,
+  objects: readonly KubeObject[],
+): Promise<(KubeObject | undefined)[]> {
   const live = await Promise.all(
     objects.map((object) => cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)),
   )
@@ -60,7 +69,11 @@ export function foreignNames(live: readonly (KubeObject | undefined)[], owner: O
 }
 
 /** Subsets that the plan removes while a VirtualService outside the plan sends traffic to them. */
-async function usedSubsetFaults(cluster: Cluster, planned: readonly Planned[], namespace: string): Promise<string[]> {
+async function usedSubsetFaults(
+  cluster: Cluster,
+  planned: readonly PlannedChange[],
+  namespace: string,
+): Promise<string[]> {
   const losses = planned.flatMap(({ before, object, action }) =>
     lostSubsets(before, action === 'delete' ? undefined : object).map(({ name }) => ({
       rule: before as DestinationRule,
@@ -89,7 +102,7 @@ function kindFor(object: KubeObject): Kind {
   throw new ConfigError(`policies: the kind ${object.kind} (${object.apiVersion}) is unknown`)
 }
 
-async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<Planned> {
+async function planWrite(cluster: Cluster, object: KubeObject, before: KubeObject | undefined): Promise<PlannedChange> {
   const after = await serverSideApply(cluster, object, before, true).catch((error: unknown) => {
     // The kind and the namespace may not exist yet, because the mesh may be installed after the plan.
     if (isNotFound(error)) return object
@@ -130,5 +143,5 @@ export async function serverSideApply(
 
 /** All objects as one YAML text, as the run would apply them. */
 export function toYaml(desired: readonly KubeObject[], owner: Owner): string {
-  return desired.map((object) => stringify(marked(object, owner))).join('---\n')
+  return desired.map((object) => stringify(withOwnerLabels(object, owner))).join('---\n')
 }

@@ -23,7 +23,7 @@ export function ownerOf(name: string, namespace: string): Owner {
 }
 
 /** The object with the labels that mark the owner. */
-export function marked<T extends KubeObject>(object: T, { id, namespace }: Owner): T {
+export function withOwnerLabels<T extends KubeObject>(object: T, { id, namespace }: Owner): T {
   const place = object.metadata.namespace === namespace ? {} : { [namespaceLabel]: namespace }
   return {
     ...object,

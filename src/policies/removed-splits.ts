@@ -2,13 +2,13 @@
 // requests, including pods of a version that got none before. Pure.
 import { titleOf, type HttpRoute, type VirtualService } from '../cluster/objects.ts'
 import { contendedHost } from './merge-hosts.ts'
-import type { Planned } from './plan.ts'
+import type { PlannedChange } from './plan.ts'
 
 /**
  * One sentence for each VirtualService that the plan deletes, that splits a host in the mesh, and that nothing
  * replaces.
  */
-export function removedSplits(planned: readonly Planned[]): string[] {
+export function removedSplits(planned: readonly PlannedChange[]): string[] {
   const staying = planned.filter(({ action }) => action !== 'delete')
   return planned
     .filter(({ action, object }) => action === 'delete' && object.kind === 'VirtualService')

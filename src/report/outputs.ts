@@ -1,9 +1,9 @@
 // The action's outputs and the command line's variables, for pipelines to branch on. Pure.
-import { worst, type Report } from './report.ts'
+import { worstPromotion, type Report } from './report.ts'
 
 /** The outputs by name, without those that have no value. `file`: the path of the JSON report. */
 export function outputsOf(report: Report, file: string | undefined): Record<string, string | number | boolean> {
-  const promotion = worst(report.promotions)
+  const promotion = worstPromotion(report.promotions)
   const outputs = {
     'istioctl-path': report.istioctl?.path,
     'istioctl-version': report.istioctl?.version,

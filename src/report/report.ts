@@ -8,7 +8,7 @@ import type { Promotion } from '../canary/controller/context.ts'
 import type { Cost } from '../mesh/cost.ts'
 import type { Installed } from '../mesh/install.ts'
 import type { Change } from '../policies/apply.ts'
-import type { Action } from '../policies/plan.ts'
+import type { ChangeAction } from '../policies/plan.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
 import type { TrafficCheckRow } from '../verify/traffic-checks.ts'
 import type { PodRow } from '../verify/pods.ts'
@@ -18,7 +18,7 @@ import type { MtlsRow } from '../verify/mtls-probe.ts'
 type StageKind = Stage['kind']
 export type StageResult = { name: string; seconds: number; outcome: 'done' | 'unchanged' | 'failed' }
 
-export type PlanRow = { action: Action; kind: string; namespace: string; name: string; diff: string[] }
+export type PlanRow = { action: ChangeAction; kind: string; namespace: string; name: string; diff: string[] }
 
 /** Requests and, among them, failures. */
 export type RequestTally = { requests: number; failures: number }
@@ -167,14 +167,14 @@ function stepReport(step: Step, startedAt: number, confidence: number): StepRepo
     weight,
     startSeconds: (shiftedAt - startedAt) / 1000,
     seconds: (endedAt - shiftedAt) / 1000,
-    canary: tally(canary),
-    stable: tally(stable),
+    canary: requestTally(canary),
+    stable: requestTally(stable),
     ...split(step, confidence),
     outcome,
   }
 }
 
-function tally({ requests, failures }: RequestTally): RequestTally {
+function requestTally({ requests, failures }: RequestTally): RequestTally {
   return { requests, failures }
 }
 
@@ -201,7 +201,7 @@ const percent = (share: number) => Math.round(share * 10_000) / 100
  * The worst verdict represents all: rolled back, then inconclusive, held, skipped and promoted. A canary that was
  * rolled back only because another one failed comes last.
  */
-export function worst(promotions: PromotionReport[]): PromotionReport | undefined {
+export function worstPromotion(promotions: PromotionReport[]): PromotionReport | undefined {
   const order: Verdict[] = ['rolled-back', 'inconclusive', 'held', 'skipped', 'promoted']
   const rank = ({ rolledBackWith, verdict }: PromotionReport) =>
     (rolledBackWith === undefined ? 0 : order.length) + order.indexOf(verdict)

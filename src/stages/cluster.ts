@@ -3,7 +3,7 @@
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { coerce } from 'semver'
-import { client } from '../cluster/client.ts'
+import { createClient } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'
 import { defaultVersion } from '../config/istio-version.ts'
@@ -28,7 +28,7 @@ import { warn, type RunContext } from './context.ts'
 type Wanted = ClusterConfig & { name: string }
 
 /** `kubeconfig`: a file that this run writes, in its own folder. */
-export type ProvidedCluster = { kind: kinds.Kind; kubeconfig: string; created: boolean }
+export type ProvidedCluster = { kind: kinds.KindCluster; kubeconfig: string; created: boolean }
 
 /** The run, its kind cluster, and the config's section for it. */
 type KindContext = RunContext & ProvidedCluster & { wanted: Wanted }
@@ -42,7 +42,7 @@ export async function provideCluster(context: RunContext): Promise<ProvidedClust
   const wanted = wantedCluster(config, mesh?.version)
   const kind = await findKind(context, wanted)
   if (!kind) return undefined
-  const exists = await kinds.exists(kind)
+  const exists = await kinds.clusterExists(kind)
   const isActive = stages.includes('cluster') && !config.dryRun
   if (!exists && stages.every((stage) => stage === 'plan')) return undefined
   if (!exists && !stages.includes('cluster'))
@@ -88,7 +88,7 @@ function supportedBy(istioVersion: string | undefined): ReturnType<typeof suppor
 }
 
 /** kind with its container runtime; undefined when there is no runtime, and the run only plans. */
-async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.Kind | undefined> {
+async function findKind(context: RunContext, wanted: Wanted): Promise<kinds.KindCluster | undefined> {
   const { name, version, mirror, sha256 } = wanted
   const { config, stages, host } = context
   const { signal, info } = host
@@ -120,14 +120,14 @@ function refuseNamespace({ namespace }: Config, stages: readonly StageName[], na
   )
 }
 
-async function checkImages(kind: kinds.Kind, images: readonly string[]): Promise<void> {
+async function checkImages(kind: kinds.KindCluster, images: readonly string[]): Promise<void> {
   const files = images
     .filter((image) => kinds.isArchive(image) && !existsSync(image))
     .map((file) => {
       const remedy = `write it in an earlier step (\`docker save -o ${file} IMAGE\`)`
       return `cluster.loadImages: the file ${file} does not exist; ${remedy}`
     })
-  const { missing, known } = await kinds.missingImages(kind, images)
+  const { missing, known } = await kinds.imagesNotOnMachine(kind, images)
   const absent = missing.map((image) => {
     const remedy = `build it or pull it in an earlier step (\`${kind.runtime} pull ${image}\`)`
     return `cluster.loadImages: the image ${image} is not on this machine${nearest(image, known)}; ${remedy}`
@@ -136,7 +136,7 @@ async function checkImages(kind: kinds.Kind, images: readonly string[]): Promise
 }
 
 /** What the post step needs to know of the cluster; `remove`: whether it deletes it. */
-function leftCluster({ kind, kubeconfig }: KindContext, remove: boolean): kinds.LeftCluster {
+function leftCluster({ kind, kubeconfig }: KindContext, remove: boolean): kinds.KindClusterToDelete {
   return { path: kind.path, name: kind.name, runtime: kind.runtime, kubeconfig, remove }
 }
 
@@ -150,7 +150,7 @@ async function makeCluster(context: KindContext): Promise<void> {
   }
   host.onKindCluster(leftCluster(context, true))
   try {
-    await kinds.create(kind, kubeconfig, file, wanted.image)
+    await kinds.createCluster(kind, kubeconfig, file, wanted.image)
   } catch (error) {
     host.signal.throwIfAborted()
     const isTaken = error instanceof kinds.KindError && error.isTaken
@@ -171,7 +171,7 @@ async function cleanUpFailed(context: KindContext, error: unknown): Promise<Erro
   const cause = (logs === undefined ? undefined : await causeInLogs(logs)) ?? messageOf(error)
   const where = logs === undefined ? '' : ` (the logs of its nodes are in ${logs})`
   try {
-    await kinds.remove(kind, kubeconfig)
+    await kinds.deleteCluster(kind, kubeconfig)
     host.onKindCluster(leftCluster(context, false))
     return new Error(`${cause}${where}`)
   } catch (problem) {
@@ -195,7 +195,7 @@ async function useCluster(context: KindContext): Promise<void> {
   host.info(`the kind cluster ${kind.name}: exists, and is used`)
 }
 
-async function refuseStopped(kind: kinds.Kind): Promise<void> {
+async function refuseStopped(kind: kinds.KindCluster): Promise<void> {
   const stopped = (await kinds.containers(kind)).filter(({ state }) => !/^up\b/i.test(state))
   if (stopped.length === 0) return
   const states = stopped.map(({ name, state }) => `${name} ${state}`).join(', ')
@@ -208,7 +208,7 @@ async function refuseStopped(kind: kinds.Kind): Promise<void> {
 
 async function waitUntilReady(context: KindContext): Promise<void> {
   const { kind, kubeconfig, created, wanted, config, host, recorder } = context
-  const api = client(connection(kubeconfig, undefined, host.tempDir), config.limits)
+  const api = createClient(connection(kubeconfig, undefined, host.tempDir), config.limits)
   const names = (await kinds.containers(kind))
     .map(({ name }) => name)
     .filter((name) => !name.endsWith('-external-load-balancer'))
@@ -234,7 +234,7 @@ async function waitUntilReady(context: KindContext): Promise<void> {
 }
 
 async function loadImages({ kind, kubeconfig, host, recorder }: KindContext, images: string[]): Promise<void> {
-  await kinds.load(kind, images, join(kubeconfig, '..'))
+  await kinds.loadImages(kind, images, join(kubeconfig, '..'))
   recorder.record({ cluster: { loaded: images } })
   host.info(`loaded: ${images.join(', ')}`)
 }
@@ -289,11 +289,11 @@ export async function checkIngress(context: RunContext): Promise<void> {
 
 /** For the post step. */
 export async function removeCluster(
-  { path, name, runtime, kubeconfig }: kinds.LeftCluster,
+  { path, name, runtime, kubeconfig }: kinds.KindClusterToDelete,
   info: (line: string) => void,
 ): Promise<void> {
   const kind = { path, name, runtime, limitMs: 120_000, signal: new AbortController().signal, info }
-  await kinds.remove(kind, kubeconfig).catch((error: unknown) => {
+  await kinds.deleteCluster(kind, kubeconfig).catch((error: unknown) => {
     const byHand = `kind delete cluster --name ${name}`
     throw new Error(`the kind cluster ${name} could not be deleted: ${messageOf(error)}; delete it by hand: ${byHand}`)
   })

@@ -6,14 +6,14 @@ import { matches } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
-import type { LeftCluster } from '../kind/kind.ts'
+import type { KindClusterToDelete } from '../kind/kind.ts'
 import type { DesiredMesh } from '../mesh/install.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { Report } from '../report/report.ts'
 import type { Redactor } from '../runtime/redaction.ts'
 import type { Obtained } from '../tools/obtain.ts'
 import { withTimeout } from '../runtime/timeout.ts'
-import { run } from '../tools/run.ts'
+import { runProgram } from '../tools/run.ts'
 
 /**
  * The program that starts a run: the action, or the command line. The run calls each `on…` as soon as it can, because
@@ -34,7 +34,7 @@ export type Host = {
   /** Called when istioctl is installed, so that later steps can find it. */
   onIstioctl: (found: Obtained) => void
   /** Called before the cluster is created: what to remove at the end of the job. */
-  onKindCluster: (left: LeftCluster) => void
+  onKindCluster: (left: KindClusterToDelete) => void
   onConnected: (connection: Connection) => void
   /** The promotions to recover if this process dies; none when all have ended safely. */
   onRecoveryIntents: (intents: RecoveryIntent[]) => void
@@ -71,7 +71,7 @@ export async function runIstioctl(context: StageContext, args: string[]): Promis
     `istioctl ${args[0] ?? ''}`,
     'limits.istioctl',
   )
-  const { code, stderr } = await run(
+  const { code, stderr } = await runProgram(
     istioctl!.path,
     [...args, ...connection.cliArgs],
     signal,

@@ -4,10 +4,10 @@ import { isForbidden } from '../cluster/api-error.ts'
 import { systemNamespace, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
-import { run } from '../tools/run.ts'
+import { runProgram } from '../tools/run.ts'
 import { imagesOf, missingImages } from '../mesh/images.ts'
 import { planTagMove, type TagMove } from '../mesh/inject.ts'
-import { ensureMesh, isAsRequested } from '../mesh/install.ts'
+import { ensureMesh, isInstalledAsDesired } from '../mesh/install.ts'
 import { checkUpgradeSteps } from '../mesh/upgrade-steps.ts'
 import { precheck } from '../mesh/precheck.ts'
 import { listControlPlanes, tagsOf } from '../mesh/revisions.ts'
@@ -22,7 +22,7 @@ export async function install(context: StageContext): Promise<StageOutcome> {
   const revision = config.istio!.revision === undefined ? '' : ` (revision ${desired!.revision})`
   const title = `Istio ${desired!.version}${revision}`
   const all = await listControlPlanes(cluster)
-  const isUpToDate = await isAsRequested(cluster, desired!)
+  const isUpToDate = await isInstalledAsDesired(cluster, desired!)
   if (!isUpToDate) {
     warn(context, checkUpgradeSteps(all, desired!))
     await runPrecheck(context)
@@ -88,7 +88,7 @@ async function runPrecheck(context: StageContext): Promise<void> {
 async function checkImages(context: StageContext): Promise<void> {
   const { config, host, cluster, mesh, recorder, istioctl } = context
   const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
-  const { code, stdout, stderr } = await run(istioctl!.path, ['manifest', 'generate', ...mesh!.args], signal)
+  const { code, stdout, stderr } = await runProgram(istioctl!.path, ['manifest', 'generate', ...mesh!.args], signal)
   if (code !== 0)
     throw new ConfigError(
       `istio: istioctl cannot render the manifests of this config: ${stderr.trim().split('\n').slice(-3).join(' ')}`,

@@ -11,7 +11,7 @@ import { desired } from '../policies/desired.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
-import { plan as planned, toYaml, type Planned } from '../policies/plan.ts'
+import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
@@ -61,7 +61,7 @@ export async function renderOnly(context: RunContext): Promise<void> {
   yaml.split('\n').forEach(host.info)
 }
 
-async function prepare(context: StageContext): Promise<Planned[]> {
+async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const { config, host, cluster, recorder } = context
   const owner = ownerOf(config.name, config.namespace)
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
@@ -120,7 +120,7 @@ function isStrict(objects: readonly PeerAuthentication[], namespace: string): bo
 /**
  * Runs istioctl's analysis of the cluster as it will be, if there is istioctl. Rights for one namespace do not suffice.
  */
-async function analyzeChange(context: StageContext, all: Planned[]): Promise<void> {
+async function analyzeChange(context: StageContext, all: PlannedChange[]): Promise<void> {
   const { config, connection, host, istioctl } = context
   if (!istioctl) return host.info('istioctl analyze was not asked: give `istio-version` for that')
   const options = {

@@ -11,7 +11,7 @@ import { ambientFault } from '../mesh/inject.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
-import { exposeFaults } from '../policies/expose-checks.ts'
+import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
@@ -35,7 +35,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
     ...(writes
       ? [
           ...(await contradictions(cluster, withoutExternalCanaries(config, live, owner), live, owner)),
-          ...(await exposeFaults(cluster, config, stages)),
+          ...(await exposeClusterFaults(cluster, config, stages)),
         ]
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),

@@ -14,7 +14,7 @@ import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { promotionReport, worst, type PromotionReport } from '../report/report.ts'
+import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
@@ -32,7 +32,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
     forward: (...where) => forward(connection, ...where),
   })
   const reports = promotions.map(promotionReport)
-  const { verdict, weight, reason } = worst(reports)!
+  const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
   warn(context, reports.flatMap(splitWarnings))
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))

@@ -5,7 +5,7 @@ import { listNames } from '../runtime/errors.ts'
 import { runIstioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
 /** A newer control plane may belong to someone who has not moved to it yet, so it stays. */
-export function older(all: readonly ControlPlane[], revision: string): ControlPlane[] {
+export function olderControlPlanes(all: readonly ControlPlane[], revision: string): ControlPlane[] {
   const own = all.find((plane) => plane.revision === revision)
   return own ? all.filter((plane) => plane.revision !== revision && plane.createdAt < own.createdAt) : []
 }
@@ -13,7 +13,7 @@ export function older(all: readonly ControlPlane[], revision: string): ControlPl
 export async function retire(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, mesh: desired, recorder } = context
   const all = await listControlPlanes(cluster)
-  const old = older(all, desired!.revision)
+  const old = olderControlPlanes(all, desired!.revision)
   const removed: string[] = []
   for (const { revision, version } of old) {
     const users = await usersOf(cluster, revision)

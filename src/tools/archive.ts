@@ -44,13 +44,13 @@ async function fromTar(archive: string, binary: string, to: string, refuse: Refu
   const entries = extract()
   const reading = pipeline(createReadStream(archive), createGunzip(), entries)
   // If `take` refuses an entry, reading fails too. The refusal is the error to report.
-  const [taken, read] = await Promise.allSettled([take(entries, binary, to, refuse), reading])
+  const [taken, read] = await Promise.allSettled([extractBinary(entries, binary, to, refuse), reading])
   if (taken.status === 'rejected') throw taken.reason
   if (read.status === 'rejected') throw read.reason
   if (!taken.value) refuse('nothing')
 }
 
-async function take(entries: Extract, binary: string, to: string, refuse: Refuse): Promise<boolean> {
+async function extractBinary(entries: Extract, binary: string, to: string, refuse: Refuse): Promise<boolean> {
   let found = false
   for await (const entry of entries) {
     const { name, type } = entry.header

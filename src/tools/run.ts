@@ -2,19 +2,19 @@
 // here, except the user's own checks (decision 10).
 import { spawn } from 'node:child_process'
 
-export type Outcome = { code: number; stdout: string; stderr: string }
+export type ProgramResult = { code: number; stdout: string; stderr: string }
 
 /**
  * Passes each line of both streams to `onLine`; `env` adds to this program's own environment. Resolves with any exit
  * code. Rejects if the program cannot start, or with the signal's reason if the signal ends it.
  */
-export function run(
+export function runProgram(
   path: string,
   args: string[],
   signal: AbortSignal,
   onLine: (line: string) => void = () => {},
   env: Record<string, string> = {},
-): Promise<Outcome> {
+): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'], signal, env: { ...process.env, ...env } })
     const stdout = collect(child.stdout, onLine)

@@ -8,7 +8,7 @@ import { watchProxyUpdates } from '../mesh/propagation.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, tagsOf, type ControlPlane } from '../mesh/revisions.ts'
 import { apply } from '../policies/apply.ts'
-import type { Planned } from '../policies/plan.ts'
+import type { PlannedChange } from '../policies/plan.ts'
 import { removeObject } from '../policies/prune.ts'
 import { listNames } from '../runtime/errors.ts'
 import { poll } from '../runtime/retry.ts'
@@ -133,7 +133,7 @@ async function removePolicies(
   hasIstiod: boolean,
   onRemoved: (title: string) => void,
 ): Promise<void> {
-  const planned = policies.map((object): Planned => ({ action: 'delete', object, before: object, diff: [] }))
+  const planned = policies.map((object): PlannedChange => ({ action: 'delete', object, before: object, diff: [] }))
   const noProxies = () => Promise.resolve(() => Promise.resolve())
   const watchProxies = hasIstiod ? () => watchProxyUpdates(cluster, namespace) : noProxies
   await apply(cluster, planned, watchProxies, ({ kind, namespace, name }) => onRemoved(`${kind} ${namespace}/${name}`))

@@ -1,5 +1,5 @@
 // Reads what the sidecars count during a few seconds: requests, TCP connections, and Envoy's cluster counters.
-import { counterDeltas, labelsOf, parse, type MetricNames, type Reading } from '../metrics/counters.ts'
+import { counterDeltas, labelsOf, parseCounters, type MetricNames, type Reading } from '../metrics/counters.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { systemClock } from '../runtime/clock.ts'
@@ -46,7 +46,7 @@ async function readPod(
     .catch(() => undefined)
   const text = metrics ? raw : raw?.replaceAll(/^envoy_istio_/gm, 'istio_')
   if (text === undefined) return undefined
-  return new Map([...parse(text, metrics ?? istioMetricNames), ...parseClusters(text)])
+  return new Map([...parseCounters(text, metrics ?? istioMetricNames), ...parseClusters(text)])
 }
 
 const clusterCounters = [

@@ -1,5 +1,5 @@
 // Reads from `istioctl proxy-status`, which asks istiod, whether the proxies are in sync.
-import { run } from '../tools/run.ts'
+import { runProgram } from '../tools/run.ts'
 
 /** `args`: the arguments for the connection to the cluster. */
 export type IstioctlAccess = { path: string; args: string[]; signal: AbortSignal }
@@ -12,7 +12,11 @@ export async function readProxyStatus(
   { path, args, signal }: IstioctlAccess,
   namespace: string,
 ): Promise<ProxyStatus | undefined> {
-  const { code, stdout } = await run(path, ['proxy-status', '--namespace', namespace, '-o', 'json', ...args], signal)
+  const { code, stdout } = await runProgram(
+    path,
+    ['proxy-status', '--namespace', namespace, '-o', 'json', ...args],
+    signal,
+  )
   return code === 0 ? proxyStatusOf(stdout) : undefined
 }
 

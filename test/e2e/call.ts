@@ -3,7 +3,7 @@
 import { tmpdir } from 'node:os'
 import { adopt } from '../../src/canary/controller/adopt.ts'
 import * as traffic from '../../src/canary/traffic/router.ts'
-import { client, type Cluster } from '../../src/cluster/client.ts'
+import { createClient, type Cluster } from '../../src/cluster/client.ts'
 import { connection } from '../../src/cluster/connect.ts'
 import type { Split } from '../../src/policies/routes.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
@@ -30,7 +30,7 @@ const callable: Record<string, CalledFunction> = {
 
 const [name = '', args = '[]'] = process.argv.slice(2)
 const result = await callable[name]!(
-  client(connection(undefined, undefined, tmpdir())),
+  createClient(connection(undefined, undefined, tmpdir())),
   ...(JSON.parse(args) as never[]),
 )
 console.log(JSON.stringify(result ?? null))

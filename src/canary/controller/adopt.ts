@@ -40,12 +40,12 @@ export async function adopt(
   const stable = only(deployments, selectors.stable, 'stable', split)
   const canary = only(deployments, selectors.canary, 'canary', split)
   if (stable.metadata.name === canary.metadata.name)
-    throw new Error(`stable and canary are both the Deployment ${titleOf(stable)}; there is nothing to adopt`)
+    throw new Error(`stable and canary are both the Deployment ${deploymentName(stable)}; there is nothing to adopt`)
 
   await takeOver(cluster, stable, canary, deps)
   await deps.clock.sleep(settledMs)
   await setWeight(cluster, split, 0)
-  deps.note(`all traffic is at ${titleOf(stable)}, which runs the promoted version`)
+  deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
   await scaleToZero(cluster, canary, deps)
 }
 
@@ -91,7 +91,7 @@ async function takeOver(
   const desired = { template: adopted(stable, canary), replicas: Math.max(replicasOf(stable), replicasOf(canary)) }
   const replicas =
     desired.replicas > replicasOf(stable) ? `, and the ${desired.replicas} replicas that carry the traffic now` : ''
-  note(`${titleOf(stable)} gets the pod template of ${titleOf(canary)}${replicas}`)
+  note(`${deploymentName(stable)} gets the pod template of ${deploymentName(canary)}${replicas}`)
   const now = await rewrite(cluster, stable, desired)
   try {
     await waitForRollout(cluster, { ...now, kind: 'Deployment' }, timeoutMs, signal)
@@ -100,7 +100,7 @@ async function takeOver(
     const why = signal.aborted ? 'the run was cancelled' : messageOf(problem)
     const restored = await restore(cluster, stable, now)
     throw new Error(
-      `${titleOf(stable)} could not take over from ${titleOf(canary)}: ${why}; ` +
+      `${deploymentName(stable)} could not take over from ${deploymentName(canary)}: ${why}; ` +
         `${restored}, and the traffic stays on the canary`,
     )
   }
@@ -159,13 +159,13 @@ async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void
 async function scaleToZero(cluster: Cluster, canary: Workload, { note, isDrained }: AdoptDeps): Promise<void> {
   const { name, namespace } = canary.metadata
   if (!(await isDrained()))
-    return note(`${titleOf(canary)} keeps running: could not confirm that it drained; scale it to 0 when it has`)
+    return note(`${deploymentName(canary)} keeps running: could not confirm that it drained; scale it to 0 when it has`)
   await cluster.merge('Deployment', namespace, name, { spec: { replicas: 0 } })
   const autoscaler = await autoscalerOf(cluster, canary)
-  if (!autoscaler) return note(`${titleOf(canary)} is scaled to 0`)
+  if (!autoscaler) return note(`${deploymentName(canary)} is scaled to 0`)
   const replicas = autoscaler.spec.minReplicas ?? 1
   note(
-    `${titleOf(canary)} is scaled to 0; its HorizontalPodAutoscaler ${autoscaler.metadata.name} pauses ` +
+    `${deploymentName(canary)} is scaled to 0; its HorizontalPodAutoscaler ${autoscaler.metadata.name} pauses ` +
       `until someone scales it to ${replicas} or more`,
   )
 }
@@ -183,6 +183,6 @@ function replicasOf({ spec }: Workload): number {
   return spec.replicas ?? 1
 }
 
-function titleOf({ metadata }: Workload): string {
+function deploymentName({ metadata }: Workload): string {
   return `Deployment/${metadata.name}`
 }

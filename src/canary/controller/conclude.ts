@@ -64,8 +64,8 @@ function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promis
   const sample = async () => {
     // Keeps the Lease, because a run that takes the promotion over may give the canary traffic again.
     await heartbeat()
-    const { evidence } = await observer.sample()
-    return evidence.complete ? evidence.canary.requests : undefined
+    const { observed } = await observer.sample()
+    return observed.complete ? observed.canary.requests : undefined
   }
   return waitForDrain(sample, {
     timeoutMs: plan.progressDeadline,

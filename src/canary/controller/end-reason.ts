@@ -26,7 +26,7 @@ async function causeOfEnd(
 ): Promise<string | undefined> {
   if (!session.isGuarded() && !hasStarted) return session.explainMissingGuard().catch(() => undefined)
   if (health.ready) return undefined
-  const broken = health.fault?.pod ?? observer.canaries().find((pod) => !isReady(pod))
+  const broken = health.podFailure?.pod ?? observer.canaries().find((pod) => !isReady(pod))
   if (!broken) return 'it has no pod; check whether its Deployment is scaled to 0'
   return causeOf(cluster, broken).catch(() => undefined)
 }

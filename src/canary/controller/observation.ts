@@ -32,14 +32,14 @@ export class ObservationBuilder {
   }
 
   /** `isRenewed`: the Lease was renewed just now; while it cannot be, nothing can be said of the canary either. */
-  build(state: State, { evidence, health }: Sample, isRenewed: boolean): Observation {
+  build(state: State, { observed, health }: Sample, isRenewed: boolean): Observation {
     const { session, plan } = this.context
     const drift = this.drift(state)
     const changed = this.revisionFault(state)
-    const fault = health.fault?.text ?? changed
+    const fault = health.podFailure?.text ?? changed
     return {
-      ...evidence,
-      complete: evidence.complete && isRenewed,
+      ...observed,
+      complete: observed.complete && isRenewed,
       ...(fault === undefined ? {} : { fault }),
       ...(drift === undefined ? {} : { drift }),
       ...(session.isGuarded() ? {} : { unguarded: true }),

@@ -17,13 +17,13 @@ import { hookStatus } from './hook-status.ts'
 import { describeAction, describeEvidence, describeSample } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
-  failRollback,
-  interrupt,
+  asUnsafe,
+  asInterrupted,
   isRolledBack,
   isSafe,
-  lose,
+  asLost,
   requireEnded,
-  withCompanion,
+  withRolledBackWith,
   withState,
   type RunStatus,
 } from './run-status.ts'
@@ -135,7 +135,7 @@ export class PromotionRun {
   async rollBack(reason: string, rolledBackWith?: string): Promise<void> {
     const now = this.context.deps.clock.now()
     await this.end(reason, endOnStable(this.state, 'rolled-back', reason, now), withState)
-    this.status = withCompanion(requireEnded(this.status), rolledBackWith)
+    this.status = withRolledBackWith(requireEnded(this.status), rolledBackWith)
   }
 
   /** Ends it as the plan says for a cancelled run: on stable, or held at its weight. A later run may resume it. */
@@ -145,14 +145,14 @@ export class PromotionRun {
       this.plan.onCancel === 'hold'
         ? endHeld(this.state, `${reason}, and its weight is held (\`onCancel\`)`, now)
         : endOnStable(this.state, 'rolled-back', reason, now)
-    await this.end(reason, ending, interrupt)
+    await this.end(reason, ending, asInterrupted)
   }
 
   /** Waits until the outcome takes effect, and returns it. `fast`: only settles the Lease. */
   async conclude({ fast }: { fast: boolean }): Promise<Promotion> {
     this.checks.stop()
     this.load?.stop()
-    if (!this.writer.isIdle()) this.status = failRollback(requireEnded(this.status))
+    if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
     if (fast) {
       const promotion = promotionOf(this.context, status())
@@ -233,7 +233,7 @@ export class PromotionRun {
   private giveUp(reason: string, problem: unknown): void {
     this.writer.drop()
     const error = `${reason}; and rolling back to stable failed: ${messageOf(problem)}`
-    this.status = failRollback(requireEnded(this.status), error)
+    this.status = asUnsafe(requireEnded(this.status), error)
     this.context.deps.note(error)
   }
 
@@ -243,7 +243,7 @@ export class PromotionRun {
     const wasRunning = !this.hasEnded()
     // The holder of the Lease decides, so this run stops writing.
     this.writer.drop()
-    this.status = lose(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)
+    this.status = asLost(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)
     if (wasRunning) note(reason)
   }
 

@@ -32,26 +32,26 @@ export function withState(status: RunStatus, state: State): RunStatus {
 }
 
 /** Cancelled. A run that has lost its Lease, or could not roll back, stays so. */
-export function interrupt(status: RunStatus, state: EndedState): RunStatus {
+export function asInterrupted(status: RunStatus, state: EndedState): RunStatus {
   if (status.kind === 'lost' || status.kind === 'unsafe') return { ...status, state }
   const ending = status.kind === 'running' ? { state } : { ...endingOf(status), state }
   return { ...ending, kind: 'interrupted', resumable: status.state }
 }
 
 /** `rolledBackWith`: the service whose failure rolled this one back too. */
-export function withCompanion(status: EndedStatus, rolledBackWith: string | undefined): EndedStatus {
+export function withRolledBackWith(status: EndedStatus, rolledBackWith: string | undefined): EndedStatus {
   const { rolledBackWith: _, ...rest } = status
   return rolledBackWith === undefined ? rest : { ...rest, rolledBackWith }
 }
 
 /** Another process holds the Lease. `state` and `error` are for a running promotion; an ended one keeps its own. */
-export function lose(status: RunStatus, state: EndedState, error: string): EndedStatus {
+export function asLost(status: RunStatus, state: EndedState, error: string): EndedStatus {
   if (status.kind === 'running') return { kind: 'lost', state, error, isRollbackMissing: false }
   return { ...endingOf(status), kind: 'lost', isRollbackMissing: !isSafe(status) }
 }
 
 /** Not every decision is written, and this run does not write any more. */
-export function failRollback(status: EndedStatus, error?: string): EndedStatus {
+export function asUnsafe(status: EndedStatus, error?: string): EndedStatus {
   const ending = { ...endingOf(status), ...(error === undefined ? {} : { error }) }
   return status.kind === 'lost' ? { ...ending, kind: 'lost', isRollbackMissing: true } : { ...ending, kind: 'unsafe' }
 }

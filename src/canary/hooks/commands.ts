@@ -22,14 +22,14 @@ export function runCheckCommand(
     // A process group of its own, so that its children can be killed with it.
     const child = spawn(program, args, { env: environment(status), detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
-    const keep = (chunk: Buffer) => void (output = (output + chunk.toString()).slice(-keptOutput))
+    const appendOutput = (chunk: Buffer) => void (output = (output + chunk.toString()).slice(-keptOutput))
     const stop = () => killGroup(child)
     const finish = (answer: CheckAnswer) => {
       stopping.removeEventListener('abort', stop)
       resolve(answer)
     }
-    child.stdout.on('data', keep)
-    child.stderr.on('data', keep)
+    child.stdout.on('data', appendOutput)
+    child.stderr.on('data', appendOutput)
     child.once('error', ({ message }) => finish({ state: 'undecided', text: `cannot start ${program}: ${message}` }))
     child.once('close', (code, killedBy) =>
       finish(deadline.aborted ? timedOut(timeout, output) : answerOf({ code, killedBy }, output)),

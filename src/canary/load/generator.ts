@@ -25,12 +25,12 @@ export function createLoadGenerator(
   const agent = agentOver(connect)
   let perSecond = 0
   let due = 0
-  let running = 0
+  let inFlight = 0
   let answered = 0
 
   function send(): void {
-    running++
-    const done = () => void running--
+    inFlight++
+    const done = () => void inFlight--
     const headers = { host, 'user-agent': 'mesh-canary' }
     const request = http.get({ agent, path, headers, timeout: requestTimeoutMs }, (response) => {
       answered++
@@ -42,7 +42,7 @@ export function createLoadGenerator(
   const timer = setInterval(() => {
     // At most the requests of one second wait to be sent.
     due = Math.min(due + (perSecond * intervalMs) / 1000, perSecond)
-    for (; due >= 1 && running < maxConcurrent; due--) send()
+    for (; due >= 1 && inFlight < maxConcurrent; due--) send()
   }, intervalMs)
 
   return {

@@ -25,7 +25,7 @@ import { createVersionCounter, type PodReading } from './version-counter.ts'
 /** What to watch: the pods of each version by their labels, and the service by its names. */
 export type ObservedService = VersionSelectors & { namespace: string; host: string; plan: CanaryConfig }
 
-export type Sample = { evidence: Omit<Observation, 'findings' | 'gates'>; health: Health }
+export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health }
 
 export type Observer = {
   sample: () => Promise<Sample>
@@ -65,11 +65,11 @@ export async function createObserver(
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
     const health = healthOf(canaries(), restarts)
     return {
-      evidence: {
+      observed: {
         ...countVersions(readings, attributeToVersions(pods(), role), complete),
         users,
         ready: health.ready,
-        ...(health.fault ? { fault: health.fault.text } : {}),
+        ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,
       },
       health,

@@ -20,7 +20,7 @@ function containerId(pod: Pod, container: string): string {
   return `${podId(pod)}/${container}`
 }
 
-export type Health = { ready: boolean; fault?: { pod: Pod; text: string } }
+export type Health = { ready: boolean; podFailure?: { pod: Pod; text: string } }
 
 /**
  * A container that crashes in a loop, or that restarted since the promotion began, is a fault. A pod that is not
@@ -28,8 +28,8 @@ export type Health = { ready: boolean; fault?: { pod: Pod; text: string } }
  */
 export function healthOf(pods: Pod[], before: Restarts): Health {
   const running = pods.filter((pod) => !isEnding(pod))
-  const fault = running.flatMap((pod) => faultsOf(pod, before))[0]
-  if (fault) return { ready: false, fault }
+  const podFailure = running.flatMap((pod) => faultsOf(pod, before))[0]
+  if (podFailure) return { ready: false, podFailure }
   return { ready: running.length > 0 && running.every(isReady) }
 }
 

@@ -3,7 +3,7 @@ import pMap from 'p-map'
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { parse, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { parseCounters, type MetricNames, type Reading } from '../../metrics/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 
 const concurrency = 16
@@ -17,7 +17,7 @@ export function sidecarReader(cluster: Cluster, metrics: MetricNames): CounterRe
       const { namespace = '', name } = pod.metadata
       const path = `/stats/prometheus?usedonly${filter}`
       const text = await cluster.pod(namespace, name, 15090, path, timeoutMs).catch(throwIfForbidden)
-      if (text !== undefined) readings.set(podId(pod), parse(text, metrics))
+      if (text !== undefined) readings.set(podId(pod), parseCounters(text, metrics))
     }
     await pMap(pods, read, { concurrency })
     return readings

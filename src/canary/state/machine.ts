@@ -38,24 +38,24 @@ import type {
 } from './types.ts'
 
 /** One sample with the state that already counts it. `now`: milliseconds since the epoch. */
-type Turn = { plan: CanaryConfig; state: ActiveState; observation: Observation; now: number }
-type Rule = (turn: Turn) => Next | undefined
+type RuleInput = { plan: CanaryConfig; state: ActiveState; observation: Observation; now: number }
+type Rule = (turn: RuleInput) => Next | undefined
 
 /** `then` follows from what `when` finds; undefined finds nothing. */
-function rule<Found>({ when, then }: { when: (turn: Turn) => Found | undefined; then: Then<Found> }): Rule {
+function rule<Found>({ when, then }: { when: (turn: RuleInput) => Found | undefined; then: Then<Found> }): Rule {
   return (turn) => {
     const found = when(turn)
     return found === undefined ? undefined : then(found, turn)
   }
 }
-type Then<Found> = (found: Found, turn: Turn) => Next
+type Then<Found> = (found: Found, turn: RuleInput) => Next
 
 /**
  * The first rule that applies decides, so their order shows what matters most: rules that take traffic from the canary,
  * then rules that wait, then rules that give it more.
  */
 const rules: Rule[] = [
-  rule({ when: findRollbackRequest, then: obeyRollbackRequest }),
+  rule({ when: findRollbackRequest, then: rollBackOnRequest }),
   rule({ when: findFailure, then: (reason, { plan, state, now }) => endFailed(plan, state, reason, now) }),
   rule({ when: ({ observation }) => observation.drift, then: handleDrift }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
@@ -118,18 +118,18 @@ export function explainChecks(plan: CanaryConfig, { checks, canary, stable }: St
 
 // A webhook asks for a rollback.
 
-function findRollbackRequest({ observation: { gates } }: Turn): Finding | undefined {
+function findRollbackRequest({ observation: { gates } }: RuleInput): Finding | undefined {
   return gates.rollback?.state === 'pass' ? gates.rollback : undefined
 }
 
-function obeyRollbackRequest({ name }: Finding, { state, now }: Turn): Next {
+function rollBackOnRequest({ name }: Finding, { state, now }: RuleInput): Next {
   return endOnStable(state, 'rolled-back', `the webhook ${name} requested a rollback`, now)
 }
 
 // The canary failed.
 
 /** The first reason why the canary failed, in words. */
-function findFailure({ plan, state, observation: { fault } }: Turn): string | undefined {
+function findFailure({ plan, state, observation: { fault } }: RuleInput): string | undefined {
   if (fault !== undefined || state.phase === 'waiting') return fault
   const result = explainChecks(plan, state).find(({ verdict }) => verdict === 'fail')
   if (result) return describeCheck(plan, state.checks, result)
@@ -142,7 +142,7 @@ function findFailure({ plan, state, observation: { fault } }: Turn): string | un
 
 const maxTakeovers = 3
 
-function handleDrift(drift: string, { plan, state, now }: Turn): Next {
+function handleDrift(drift: string, { plan, state, now }: RuleInput): Next {
   if (plan.onDrift === 'take-over' && state.takeovers < maxTakeovers && state.phase !== 'waiting') {
     const taken = { ...state, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
     return { state: taken, actions: [{ kind: 'weight', weight: state.weight }, ...routeActions(state)] }
@@ -161,7 +161,7 @@ function routeActions({ steps }: ActiveState): Action[] {
 
 // Waiting for pods, guard, counters and the first webhooks.
 
-function waitToStart(state: WaitingState, { plan, observation, now }: Turn): Next {
+function waitToStart(state: WaitingState, { plan, observation, now }: RuleInput): Next {
   const obstacle = findObstacle(plan, state, observation)
   if (!obstacle) return advance(plan, state, now)
   const { what, key } = obstacle
@@ -204,7 +204,7 @@ export function dueGates(plan: CanaryConfig, state: State): Gate[] {
 // The counters cannot be read. No evidence is not good evidence, so nothing advances, and after the deadline the
 // promotion ends.
 
-function waitForCounters(since: number, { plan, state, now }: Turn): Next {
+function waitForCounters(since: number, { plan, state, now }: RuleInput): Next {
   if (now - since < plan.progressDeadline) return stay(state)
   const seconds = plan.progressDeadline / 1000
   return giveUp(
@@ -227,11 +227,11 @@ function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: num
 
 const maxReturns = 3
 
-function findSharedFailureAlone({ plan, state }: Turn): CheckResult | undefined {
+function findSharedFailureAlone({ plan, state }: RuleInput): CheckResult | undefined {
   return state.weight === 100 && !isAlone(state) ? findSharedFailure(plan, state) : undefined
 }
 
-function returnToCompare(_: CheckResult, { plan, state, now }: Turn): Next {
+function returnToCompare(_: CheckResult, { plan, state, now }: RuleInput): Next {
   const weight = lastSharedWeight(state)
   const missed = 1 + state.steps.filter(({ outcome }) => outcome === 'returned-to-compare').length
   if (missed > maxReturns) {
@@ -266,7 +266,7 @@ function findSharedFailure(plan: CanaryConfig, state: ActiveState): CheckResult 
 
 // A step counts once the traffic itself has moved: until its weight is likelier in force than the one before.
 
-function waitForShift(state: ShiftingState, { plan, observation, now }: Turn): Next {
+function waitForShift(state: ShiftingState, { plan, observation, now }: RuleInput): Next {
   const step = currentStep(state.steps)
   const shift = step.kind === 'weight' && step.from !== step.weight ? addToShift(step, observation) : undefined
   if (hasMoved(step, shift) || needsNoTraffic(plan, step, now)) {
@@ -305,7 +305,7 @@ function servedTooLittle({ canary, stable }: ShiftingStep): string {
 
 // Watching a step until its time is over and all evidence is there.
 
-function watchStep(state: WatchingState, { plan, now }: Turn): Next {
+function watchStep(state: WatchingState, { plan, now }: RuleInput): Next {
   const step = currentStep(state.steps)
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
@@ -355,7 +355,7 @@ function checksThatAnswer({ checks: { queries, commands }, webhooks }: CanaryCon
 
 // A webhook may have to confirm the promotion before the last step.
 
-function waitForConfirmation(state: ConfirmingState, { plan, observation: { gates }, now }: Turn): Next {
+function waitForConfirmation(state: ConfirmingState, { plan, observation: { gates }, now }: RuleInput): Next {
   if (!isAwaiting(plan, state, 'confirm-promotion')) return advance(plan, state, now)
   if (now - state.confirmingSince < plan.confirmTimeout) return stay(state)
   const said = quote(gates['confirm-promotion'])

@@ -1,13 +1,13 @@
 // The section `authorization`: who may call what.
 import * as z from 'zod'
 import { ports, stringsMatching } from '../values/lists.ts'
-import { boolean, httpMethods, wordOf } from '../values/strings.ts'
+import { boolean, httpMethods, oneOf } from '../values/strings.ts'
 import { nameOf, podLabels } from './parts.ts'
 
 const principal = /^(\*|[^/\s]+\/ns\/[^/\s]+\/sa\/[^/\s]+|\*\/?[^\s*]+|[^\s*]+\*)$/
 
 const rule = z.strictObject({
-  action: wordOf('allow', 'deny')
+  action: oneOf('allow', 'deny')
     .prefault('allow')
     .describe(
       'What happens to matching requests. ' +

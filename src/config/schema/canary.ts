@@ -5,7 +5,7 @@ import { objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
 import { wholeNumber } from '../values/numbers.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, nonEmptyString, pathPrefix, wordOf } from '../values/strings.ts'
+import { boolean, nonEmptyString, pathPrefix, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
 import { guard } from './guard.ts'
 import { hasExactlyOne, nameOf, shareOfRequests } from './parts.ts'
@@ -73,7 +73,7 @@ const pace = {
   interval: duration
     .prefault(canaryDefaults.interval)
     .describe('How long to watch each step, from the first request that the canary serves in it.'),
-  advance: wordOf('interval', 'early')
+  advance: oneOf('interval', 'early')
     .prefault('interval')
     .describe('With `early`, a step ends as soon as the evidence of every check suffices, even before its interval.'),
   minInterval: duration.prefault('5s').describe('Minimum time to watch a step with `advance: early`.'),
@@ -110,16 +110,16 @@ const evidence = {
 
 /** What happens if the promotion does not go as planned. */
 const reactions = {
-  onFail: wordOf('rollback', 'hold').prefault('rollback').describe('What happens to the weight if a check fails.'),
-  onInconclusive: wordOf('rollback', 'hold', 'promote')
+  onFail: oneOf('rollback', 'hold').prefault('rollback').describe('What happens to the weight if a check fails.'),
+  onInconclusive: oneOf('rollback', 'hold', 'promote')
     .prefault('rollback')
     .describe('What happens if a step has too little evidence to pass.'),
-  onCancel: wordOf('rollback', 'hold')
+  onCancel: oneOf('rollback', 'hold')
     .prefault('rollback')
     .describe(
       'What happens to the weight if the run is cancelled. With `hold`, a later run continues from that weight.',
     ),
-  onDrift: wordOf('fail', 'take-over')
+  onDrift: oneOf('fail', 'take-over')
     .prefault('fail')
     .describe(
       'What happens if somebody else changes the weights or the routes during the promotion. `fail` rolls the canary ' +
@@ -151,7 +151,7 @@ export const canary = z.strictObject({
   ...pace,
   ...evidence,
   ...reactions,
-  after: wordOf('keep', 'adopt')
+  after: oneOf('keep', 'adopt')
     .prefault('keep')
     .describe(
       'After the last step: `keep` leaves the weights as they are. ' +

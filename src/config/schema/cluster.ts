@@ -5,7 +5,7 @@ import { clusterName, exactVersion, kubernetesVersion } from '../values/kubernet
 import { strings } from '../values/lists.ts'
 import { port, wholeNumber } from '../values/numbers.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, nonEmptyString, sha256, url, wordOf } from '../values/strings.ts'
+import { boolean, nonEmptyString, sha256, url, oneOf } from '../values/strings.ts'
 
 /** What holds where the section and kind's own configuration leave something open. */
 export const clusterDefaults = { name: 'mesh-canary', nodes: 1, ports: { http: 80, https: 443 } } as const
@@ -13,7 +13,7 @@ export const clusterDefaults = { name: 'mesh-canary', nodes: 1, ports: { http: 8
 const defaultKindVersion = '0.33.0'
 
 const section = z.strictObject({
-  type: wordOf('kind').describe('Type of the cluster. `cluster: kind` is short for `cluster: { type: kind }`.'),
+  type: oneOf('kind').describe('Type of the cluster. `cluster: kind` is short for `cluster: { type: kind }`.'),
   name: clusterName
     .optional()
     .describe(
@@ -65,4 +65,4 @@ const section = z.strictObject({
     .describe("Folder for the nodes' logs if the run fails. Default: a folder in the runner's temporary folder."),
 })
 
-export const cluster = withShortForm(section, wordOf('kind'), (type) => section.parse({ type }))
+export const cluster = withShortForm(section, oneOf('kind'), (type) => section.parse({ type }))

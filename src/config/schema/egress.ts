@@ -2,14 +2,14 @@
 import * as z from 'zod'
 import { stringsMatching } from '../values/lists.ts'
 import { port } from '../values/numbers.ts'
-import { wordOf } from '../values/strings.ts'
+import { oneOf } from '../values/strings.ts'
 
 const externalHost = z.string().regex(/^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, {
   error: 'expected a full DNS name such as api.example.com, or *.example.com',
 })
 
 export const egress = z.strictObject({
-  mode: wordOf('registry-only', 'allow-any')
+  mode: oneOf('registry-only', 'allow-any')
     .optional()
     .describe('With `registry-only`, pods reach only the services of the mesh and `hosts`.'),
   hosts: z
@@ -17,7 +17,7 @@ export const egress = z.strictObject({
       externalHost,
       z.strictObject({
         port: port.prefault(443).describe('Port of the host.'),
-        protocol: wordOf('tls', 'https', 'http', 'tcp')
+        protocol: oneOf('tls', 'https', 'http', 'tcp')
           .prefault('tls')
           .describe('Protocol of the connection. Use `tls` if the application encrypts by itself.'),
       }),

@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { objectName } from '../values/kubernetes.ts'
 import { stringsMatching } from '../values/lists.ts'
 import { port } from '../values/numbers.ts'
-import { boolean, wordOf } from '../values/strings.ts'
+import { boolean, oneOf } from '../values/strings.ts'
 
 const hostName = /^(\*|(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$/
 
@@ -30,7 +30,7 @@ export const exposure = z.strictObject({
     .describe(
       'Label `istio` of the gateway pods. With `gateway-api`: the Gateway object, as `name` or `namespace/name`.',
     ),
-  api: wordOf('istio', 'gateway-api')
+  api: oneOf('istio', 'gateway-api')
     .prefault('istio')
     .describe('With `gateway-api`, an HTTPRoute for an existing Gateway is written.'),
 })

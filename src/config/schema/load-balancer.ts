@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import { duration } from '../values/durations.ts'
 import { withShortForm } from '../values/short-form.ts'
-import { boolean, nonEmptyString, wordOf } from '../values/strings.ts'
+import { boolean, nonEmptyString, oneOf } from '../values/strings.ts'
 import { hasExactlyOne } from './parts.ts'
 
 const hashKey = z
@@ -27,7 +27,7 @@ const hashKey = z
   })
   .refine(hasExactlyOne, { error: 'expected exactly one of header, cookie, query, sourceIp' })
 
-const algorithm = wordOf('round-robin', 'least-request', 'random')
+const algorithm = oneOf('round-robin', 'least-request', 'random')
 
 export const loadBalancer = withShortForm(
   z.strictObject({

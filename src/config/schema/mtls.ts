@@ -1,14 +1,14 @@
 // The section `mtls`: mutual TLS of the namespace, and exceptions.
 import * as z from 'zod'
 import { withShortForm } from '../values/short-form.ts'
-import { wordOf } from '../values/strings.ts'
+import { oneOf } from '../values/strings.ts'
 import { nameOf, podLabels } from './parts.ts'
 
 const portKey = z.string().refine((port) => /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65535, {
   error: 'expected a port from 1 to 65535',
 })
 
-const mode = wordOf('strict', 'permissive', 'disable')
+const mode = oneOf('strict', 'permissive', 'disable')
 
 const workload = z.strictObject({
   selector: podLabels.describe('Labels of the pods.'),

@@ -2,11 +2,11 @@
 import * as z from 'zod'
 import { duration } from '../values/durations.ts'
 import { wholeNumber } from '../values/numbers.ts'
-import { url, wordOf } from '../values/strings.ts'
+import { url, oneOf } from '../values/strings.ts'
 import { every, failures } from './hook-parts.ts'
 
 export const webhook = z.strictObject({
-  type: wordOf('confirm-rollout', 'pre-rollout', 'rollout', 'confirm-promotion', 'post-rollout', 'rollback', 'event')
+  type: oneOf('confirm-rollout', 'pre-rollout', 'rollout', 'confirm-promotion', 'post-rollout', 'rollback', 'event')
     .prefault('rollout')
     .describe(
       'When it is called, with the types of Flagger: `confirm-rollout` and `pre-rollout` before the first weight, ' +

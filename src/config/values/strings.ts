@@ -7,7 +7,7 @@ export const nonEmptyString = parsedValue('a non-empty string', { type: 'string'
 )
 
 /** One of a few words, in any case. */
-export function wordOf<const W extends string>(...words: W[]) {
+export function oneOf<const W extends string>(...words: W[]) {
   return parsedValue<W>(`one of ${words.join(', ')}`, { type: 'string', enum: words }, (raw) =>
     typeof raw === 'string' ? words.find((each) => each === raw.trim().toLowerCase()) : undefined,
   )

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { defused } from '../../../src/action/github.ts'
+import { withoutRunnerCommands } from '../../../src/action/github.ts'
 
 /**
  * The commands that a runner finds in these lines: `::name::` after blanks at the start of a line, and `##[name]`
@@ -33,12 +33,12 @@ describe('defused', () => {
     '::##[error]both',
   ])('removes the commands of the runner from %j', (line) => {
     expect(commandsIn(line)).not.toEqual([])
-    expect(commandsIn(defused(line))).toEqual([])
+    expect(commandsIn(withoutRunnerCommands(line))).toEqual([])
   })
 
   test.each(['::error::x', '##[error]x', 'a\n  ::b::c ##[d]'])('does not change what a reader sees in %j', (line) => {
-    expect(defused(line).replaceAll('\u200b', '')).toBe(line)
-    expect(defused(line)).not.toBe(line)
+    expect(withoutRunnerCommands(line).replaceAll('\u200b', '')).toBe(line)
+    expect(withoutRunnerCommands(line)).not.toBe(line)
   })
 })
 
@@ -53,5 +53,5 @@ test.each([
   '',
 ])('defused does not change a line without a command: %j', (line) => {
   expect(commandsIn(line)).toEqual([])
-  expect(defused(line)).toBe(line)
+  expect(withoutRunnerCommands(line)).toBe(line)
 })

@@ -2,7 +2,7 @@
 import http, { type IncomingMessage, type RequestOptions, type ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { client, type Cluster } from '../../../src/cluster/client.ts'
+import { createClient, type Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { serve, type ReceivedRequest } from '../fixtures.ts'
@@ -25,7 +25,7 @@ function configOf(server: string): KubeConfig {
   return config
 }
 
-const clusterAt = (server: string): Cluster => client({ config: configOf(server), server })
+const clusterAt = (server: string): Cluster => createClient({ config: configOf(server), server })
 
 type Answer = [status: number, body: unknown] | ((response: ServerResponse) => unknown)
 
@@ -158,7 +158,7 @@ test('missing credentials are reported and requested again with the next request
   const { address, requests } = await serve((_, response) => response.end(JSON.stringify(service)))
   const config = configOf(address)
   const credentials = vi.spyOn(config, 'applyToHTTPSOptions').mockRejectedValueOnce(new Error('exec: aws: not found'))
-  const cluster = client({ config, server: address })
+  const cluster = createClient({ config, server: address })
   expect(await errorOf(get(cluster))).toMatchObject({
     status: 401,
     message: "cannot get the kubeconfig's credentials: exec: aws: not found",

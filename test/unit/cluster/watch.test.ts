@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http'
 import { KubeConfig } from '@kubernetes/client-node'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { client } from '../../../src/cluster/client.ts'
+import { createClient } from '../../../src/cluster/client.ts'
 import type { Pod } from '../../../src/cluster/objects.ts'
 import { watch } from '../../../src/cluster/watch.ts'
 import { pod, serve } from '../fixtures.ts'
@@ -29,7 +29,9 @@ async function serveLists(...lists: { status?: number; version?: string; pods?: 
   const config = new KubeConfig()
   config.loadFromClusterAndUser({ name: 'c', server: address, skipTLSVerify: true }, { name: 'u' })
   const startWatch = async () => {
-    const live = await watch<Pod>(client({ config, server: address }), 'Pod', 'shop', { labelSelector: 'app=backend' })
+    const live = await watch<Pod>(createClient({ config, server: address }), 'Pod', 'shop', {
+      labelSelector: 'app=backend',
+    })
     onTestFinished(live.close)
     return live
   }

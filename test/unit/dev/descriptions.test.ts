@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import * as z from 'zod'
 import { checkDescriptions, keysWithoutDescription } from '../../../dev/descriptions.ts'
-import { publishedSchema, type Node } from '../../../src/config/published.ts'
+import { publishedSchema, type SchemaNode } from '../../../src/config/published.ts'
 import { schema } from '../../../src/config/schema.ts'
 
-const published = (planted: z.ZodRawShape) => z.toJSONSchema(schema.extend(planted), { io: 'input' }) as Node
+const published = (planted: z.ZodRawShape) => z.toJSONSchema(schema.extend(planted), { io: 'input' }) as SchemaNode
 
 test('the check passes for the schema, all of whose keys have a description', () => {
   expect(() => checkDescriptions()).not.toThrow()
@@ -22,7 +22,7 @@ test('the check fails on a planted key with an empty description', () => {
 test('the check finds keys inside sections, under free names and in items of lists', () => {
   const undescribed = z.object({ inner: z.string() })
   const planted = z.object({ section: undescribed, map: z.record(z.string(), undescribed), list: z.array(undescribed) })
-  expect(keysWithoutDescription(z.toJSONSchema(planted) as Node)).toEqual([
+  expect(keysWithoutDescription(z.toJSONSchema(planted) as SchemaNode)).toEqual([
     'section',
     'section.inner',
     'map',
@@ -37,7 +37,7 @@ test('the check reaches every level of the published schema', () => {
     JSON.stringify(publishedSchema(), (key, value: unknown) =>
       key === 'description' && typeof value === 'string' ? undefined : value,
     ),
-  ) as Node
+  ) as SchemaNode
   expect(keysWithoutDescription(withoutDescriptions)).toEqual(
     expect.arrayContaining([
       'namespace',

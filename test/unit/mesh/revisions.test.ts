@@ -10,7 +10,7 @@ import { isOfOtherRevision, sidecarRevision } from '../../../src/mesh/sidecar.ts
 import { createRecorder } from '../../../src/report/recorder.ts'
 import { emptyReport } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
-import { older } from '../../../src/stages/retire.ts'
+import { olderControlPlanes } from '../../../src/stages/retire.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { configOf, pod, tempFolder, workload } from '../fixtures.ts'
 import { recordingCluster } from '../policies/recording-cluster.ts'
@@ -95,7 +95,7 @@ describe('older', () => {
     ['default', []],
     ['other', []],
   ])('returns for %s the control planes that are older: %j', (revision, names) => {
-    expect(older(all, revision).map((each) => each.revision)).toEqual(names)
+    expect(olderControlPlanes(all, revision).map((each) => each.revision)).toEqual(names)
   })
 })
 

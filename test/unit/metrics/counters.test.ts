@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { counterDeltas, hasRestarted, labelsOf, parse, seriesOf } from '../../../src/metrics/counters.ts'
+import { counterDeltas, hasRestarted, labelsOf, parseCounters, seriesOf } from '../../../src/metrics/counters.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
-const read = (text: string) => parse(text, names)
+const read = (text: string) => parseCounters(text, names)
 const requests = (code: string, count: number) => `istio_requests_total{response_code="${code}"} ${count}\n`
 const valuesOf = (before: string, after: string) => [...counterDeltas(read(before), read(after)).values()]
 
@@ -27,7 +27,7 @@ describe('a reading', () => {
 
   test('has the metrics of the config instead of the default', () => {
     const text = 'my_total{a="b"} 1\nistio_requests_total{a="b"} 2'
-    expect([...parse(text, { requests: 'my_total', duration: 'my_ms' }).values()]).toEqual([1])
+    expect([...parseCounters(text, { requests: 'my_total', duration: 'my_ms' }).values()]).toEqual([1])
   })
 
   test.each<[string, number]>([

@@ -5,7 +5,7 @@ import { loadAll } from 'js-yaml'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { messagesIn } from '../../../src/mesh/analysis-messages.ts'
 import { analyze, classify } from '../../../src/policies/analyze.ts'
-import type { Action, Planned } from '../../../src/policies/plan.ts'
+import type { ChangeAction, PlannedChange } from '../../../src/policies/plan.ts'
 import { tempFolder } from '../fixtures.ts'
 import { policy, route, rule } from './recording-cluster.ts'
 
@@ -88,7 +88,7 @@ describe('analyze', () => {
     signal,
   })
 
-  const planned = (action: Action, object: KubeObject): Planned => ({ action, object, diff: [] })
+  const planned = (action: ChangeAction, object: KubeObject): PlannedChange => ({ action, object, diff: [] })
 
   test('passes the cluster and the planned objects without the deleted ones, and leaves no file behind', async () => {
     const tempDir = tempFolder()

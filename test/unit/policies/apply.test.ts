@@ -4,7 +4,7 @@ import type { Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { apply, type Change } from '../../../src/policies/apply.ts'
-import { plan } from '../../../src/policies/plan.ts'
+import { planChanges } from '../../../src/policies/plan.ts'
 import { ownerOf } from '../../../src/policies/prune.ts'
 import {
   recordingCluster,
@@ -31,7 +31,7 @@ async function applied(
   { cluster, calls }: RecordingCluster,
   objects: KubeObject[],
 ): Promise<{ changes: Change[]; calls: string[] }> {
-  const planned = await plan(cluster, objects, owner)
+  const planned = await planChanges(cluster, objects, owner)
   calls.length = 0
   const changes: Change[] = []
   await apply(cluster, planned, recordProxies(calls), (change) => changes.push(change))
@@ -160,8 +160,11 @@ describe('an apply that fails half-way', () => {
     objects: KubeObject[],
   ): Promise<{ changes: Change[]; message: string }> {
     const changes: Change[] = []
-    const error: unknown = await apply(cluster, await plan(cluster, objects, owner), recordProxies(calls), (change) =>
-      changes.push(change),
+    const error: unknown = await apply(
+      cluster,
+      await planChanges(cluster, objects, owner),
+      recordProxies(calls),
+      (change) => changes.push(change),
     ).catch((reason: unknown) => reason)
     return { changes, message: (error as Error).message }
   }

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { kindOf, type KubeObject } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
-import { exposeFaults } from '../../../src/policies/expose-checks.ts'
+import { exposeClusterFaults } from '../../../src/policies/expose-checks.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 
 const object = (apiVersion: string, kind: string, name: string, namespace: string, more: object = {}): KubeObject => ({
@@ -50,7 +50,7 @@ function faults(yaml: string, objects: KubeObject[] = there, answers: Record<str
       Promise.resolve(answerFor(kind, namespace).find(({ metadata }) => metadata.name === name)),
     list: async (kind: string, namespace?: string) => Promise.resolve(answerFor(kind, namespace)),
   })
-  return exposeFaults(cluster, config, stagesOf(config))
+  return exposeClusterFaults(cluster, config, stagesOf(config))
 }
 
 const web = (more = '') => `expose: { web: { port: 8080${more} } }`

@@ -3,14 +3,14 @@ import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { diff } from '../../../src/policies/diff.ts'
-import { plan, toYaml } from '../../../src/policies/plan.ts'
-import { configLabel, marked, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
+import { planChanges, toYaml } from '../../../src/policies/plan.ts'
+import { configLabel, withOwnerLabels, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
 import { recordingCluster, policy, route, rule } from './recording-cluster.ts'
 
 const owner = ownerOf('mesh.yaml', 'shop')
 const timeout = (value: string, labels = {}) =>
   policy('VirtualService', 'backend', { hosts: ['backend'], http: [{ timeout: value }] }, { labels })
-const mine = <T extends Parameters<typeof marked>[0]>(object: T) => marked(object, owner)
+const mine = <T extends Parameters<typeof withOwnerLabels>[0]>(object: T) => withOwnerLabels(object, owner)
 
 test('an owner has an id of eight hexadecimal digits that depends only on its name', () => {
   expect(ownerOf('mesh.yaml', 'shop').id).toMatch(/^[0-9a-f]{8}$/)
@@ -24,7 +24,11 @@ test('a plan lists created, changed, deleted and unchanged objects, and writes n
     mine(policy('Telemetry', 'old', {})),
     mine(rule('v1')),
   ])
-  const planned = await plan(cluster, [policy('Sidecar', 'default', { egress: [] }), timeout('5s'), rule('v1')], owner)
+  const planned = await planChanges(
+    cluster,
+    [policy('Sidecar', 'default', { egress: [] }), timeout('5s'), rule('v1')],
+    owner,
+  )
   expect(planned.map(({ action, object, diff: lines }) => [action, object.kind, lines])).toEqual([
     [
       'create',
@@ -44,7 +48,7 @@ test('a plan lists created, changed, deleted and unchanged objects, and writes n
 
 test('a plan creates everything when Istio is not installed yet', async () => {
   const { cluster } = recordingCluster([], () => new ApiError(404, 'the server could not find the requested resource'))
-  expect((await plan(cluster, [rule('v1')], owner)).map(({ action }) => action)).toEqual(['create'])
+  expect((await planChanges(cluster, [rule('v1')], owner)).map(({ action }) => action)).toEqual(['create'])
 })
 
 test('a plan fails with the name of each object that the server rejects', async () => {
@@ -52,7 +56,7 @@ test('a plan fails with the name of each object that the server rejects', async 
     kind === 'Sidecar' ? undefined : new ApiError(400, 'admission webhook denied the request'),
   )
   const objects = [rule('v1'), policy('Sidecar', 'default', {}), timeout('1s')]
-  await expect(plan(cluster, objects, owner)).rejects.toThrow(
+  await expect(planChanges(cluster, objects, owner)).rejects.toThrow(
     /^DestinationRule shop\/backend: admission webhook denied the request\nVirtualService shop\/backend: admission webhook denied the request$/,
   )
 })
@@ -62,15 +66,15 @@ describe('pruning', () => {
   test.each([
     ['deletes our objects', mine(timeout('1s')), true],
     ['deletes our objects in istio-system', mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })), true],
-    ['keeps objects of another config', marked(timeout('1s'), other), false],
+    ['keeps objects of another config', withOwnerLabels(timeout('1s'), other), false],
     [
       'keeps objects in istio-system of a config with the same name for another namespace',
-      marked(policy('Gateway', 'g', {}, { namespace: 'istio-system' }), ownerOf('mesh.yaml', 'staging')),
+      withOwnerLabels(policy('Gateway', 'g', {}, { namespace: 'istio-system' }), ownerOf('mesh.yaml', 'staging')),
       false,
     ],
     [
       'keeps objects in another namespace of a config with the same name',
-      marked(policy('Gateway', 'g', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
+      withOwnerLabels(policy('Gateway', 'g', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
       false,
     ],
     ['keeps objects without labels', timeout('1s'), false],
@@ -78,13 +82,15 @@ describe('pruning', () => {
     ['keeps objects with only the label of the config', timeout('1s', { [managedByLabel]: 'mesh-canary' }), false],
     ['keeps objects of another tool', timeout('1s', { [managedByLabel]: 'Helm', [configLabel]: owner.id }), false],
   ])('%s', async (_, object, deleted) => {
-    const planned = await plan(recordingCluster([object]).cluster, [], owner)
+    const planned = await planChanges(recordingCluster([object]).cluster, [], owner)
     expect(planned.map(({ action }) => action)).toEqual(deleted ? ['delete'] : [])
   })
 
   test('deletes nothing when the config has no name, because other steps of the workflow share that', async () => {
     const nameless = ownerOf('inputs', 'shop')
-    expect(await plan(recordingCluster([marked(timeout('1s'), nameless)]).cluster, [], nameless)).toEqual([])
+    expect(
+      await planChanges(recordingCluster([withOwnerLabels(timeout('1s'), nameless)]).cluster, [], nameless),
+    ).toEqual([])
   })
 
   test('deletes nothing in istio-system when the account may not list there', async () => {
@@ -97,7 +103,9 @@ describe('pruning', () => {
         ? Promise.reject(new ApiError(403, 'forbidden'))
         : cluster.list(kind, namespace, query)
     expect(stored.size).toBe(2)
-    expect((await plan({ ...cluster, list }, [], owner)).map(({ object }) => object.kind)).toEqual(['VirtualService'])
+    expect((await planChanges({ ...cluster, list }, [], owner)).map(({ object }) => object.kind)).toEqual([
+      'VirtualService',
+    ])
   })
 
   test('marks only objects outside their namespace with that namespace', () => {
@@ -121,11 +129,13 @@ describe('a plan for an object whose name exists', () => {
       'policies: VirtualService shop/backend belongs to another config of mesh-canary (mesh-canary.io/config=00000000)',
     ],
   ])('%s', async (_, labels, fault) => {
-    await expect(plan(recordingCluster([timeout('1s', labels)]).cluster, [timeout('1s')], owner)).rejects.toThrow(fault)
+    await expect(
+      planChanges(recordingCluster([timeout('1s', labels)]).cluster, [timeout('1s')], owner),
+    ).rejects.toThrow(fault)
   })
 
   test('changes it if it was handed over', async () => {
-    const planned = await plan(
+    const planned = await planChanges(
       recordingCluster([timeout('1s', { [managedByLabel]: 'mesh-canary' })]).cluster,
       [timeout('1s')],
       owner,
@@ -140,7 +150,7 @@ test.each([
 ])("a plan that %s to which somebody else's route sends traffic is rejected", async (_, desired) => {
   const theirs = { ...route(['v2', 100]), metadata: { name: 'theirs', namespace: 'shop' } }
   const { cluster } = recordingCluster([mine(rule('v1', 'v2')), theirs])
-  await expect(plan(cluster, desired, owner)).rejects.toThrow(
+  await expect(planChanges(cluster, desired, owner)).rejects.toThrow(
     'the DestinationRule shop/backend would lose the subset v2, but the VirtualService shop/theirs, which this config does not own, sends traffic there',
   )
 })

@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { removedSplits } from '../../../src/policies/removed-splits.ts'
-import type { Action, Planned } from '../../../src/policies/plan.ts'
+import type { ChangeAction, PlannedChange } from '../../../src/policies/plan.ts'
 import { policy, route, rule } from './recording-cluster.ts'
 
-const planned = (action: Action, object: KubeObject): Planned => ({ action, object, diff: [] })
+const planned = (action: ChangeAction, object: KubeObject): PlannedChange => ({ action, object, diff: [] })
 const promoted = route(['v1', 0], ['v2', 100])
 const renamed = { ...promoted, metadata: { name: 'other', namespace: 'shop' } }
 const warning =
   'policies: the config no longer asks for the VirtualService shop/backend, so the run deletes it, and with it the split of backend.shop.svc.cluster.local (v1 0, v2 100): then every pod of the service gets requests'
 
-test.each<[string, Planned[], string[]]>([
+test.each<[string, PlannedChange[], string[]]>([
   ['reports a deleted split with its weights', [planned('delete', promoted)], [warning]],
   [
     'reports a deleted split whose subsets remain',

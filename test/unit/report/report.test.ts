@@ -4,7 +4,7 @@ import { initialState } from '../../../src/canary/state/start.ts'
 import type { Observation, State } from '../../../src/canary/state/types.ts'
 import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { addRequests } from '../../../src/canary/analysis/request-counts.ts'
-import { promotionReport, worst, type PromotionReport } from '../../../src/report/report.ts'
+import { promotionReport, worstPromotion, type PromotionReport } from '../../../src/report/report.ts'
 import { planOf, served, servedByStable } from '../fixtures.ts'
 
 const plan = planOf('interval: 2s, pollInterval: 1s, steps: [50, 100]')
@@ -107,13 +107,13 @@ test('the report of a step in progress has 0 seconds, not NaN', () => {
 
 test('the worst verdict of several promotions is that of the run', () => {
   const of = (verdict: PromotionReport['verdict']) => ({ verdict }) as PromotionReport
-  expect(worst([of('promoted'), of('held'), of('skipped')])?.verdict).toBe('held')
-  expect(worst([of('inconclusive'), of('rolled-back'), of('promoted')])?.verdict).toBe('rolled-back')
-  expect(worst([])).toBeUndefined()
+  expect(worstPromotion([of('promoted'), of('held'), of('skipped')])?.verdict).toBe('held')
+  expect(worstPromotion([of('inconclusive'), of('rolled-back'), of('promoted')])?.verdict).toBe('rolled-back')
+  expect(worstPromotion([])).toBeUndefined()
 })
 
 test('a promotion that was only rolled back with another one does not decide the verdict of the run', () => {
   const along = { verdict: 'rolled-back', rolledBackWith: 'reviews' } as PromotionReport
   const cause = { verdict: 'inconclusive' } as PromotionReport
-  expect(worst([along, { verdict: 'skipped' } as PromotionReport, cause])).toBe(cause)
+  expect(worstPromotion([along, { verdict: 'skipped' } as PromotionReport, cause])).toBe(cause)
 })

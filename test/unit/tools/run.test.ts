@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
-import { run } from '../../../src/tools/run.ts'
+import { runProgram } from '../../../src/tools/run.ts'
 
 const forever = new AbortController().signal
 /** Node stands in for istioctl, because the tests check how any command is run. */
 const node = (script: string, args: string[] = [], onLine?: (line: string) => void, signal = forever) =>
-  run(process.execPath, ['-e', script, ...args], signal, onLine)
+  runProgram(process.execPath, ['-e', script, ...args], signal, onLine)
 
 test('run returns both streams and the exit code', async () => {
   expect(await node('console.log("out"); console.error("err"); process.exitCode = 3')).toEqual({
@@ -35,7 +35,7 @@ test('run returns a nonzero exit code for a program that is killed', async () =>
 })
 
 test('run rejects when the program does not exist', async () => {
-  await expect(run('/no/such/istioctl', [], forever)).rejects.toThrow('ENOENT')
+  await expect(runProgram('/no/such/istioctl', [], forever)).rejects.toThrow('ENOENT')
 })
 
 test('run ends the program when the run is cancelled', async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { uninstall, type Removal } from '../../../src/uninstall/uninstall.ts'
-import { marked, ownerOf } from '../../../src/policies/prune.ts'
+import { withOwnerLabels, ownerOf } from '../../../src/policies/prune.ts'
 import { pod, workload } from '../fixtures.ts'
 import { recordingCluster, policy, route, rule, type RecordingCluster } from '../policies/recording-cluster.ts'
 
@@ -77,7 +77,7 @@ const mesh: KubeObject[] = [
   object('ClusterRole', 'view', {}, 'rbac.authorization.k8s.io/v1'),
   ...['frontend', 'mysql'].flatMap((name) => [deployment(name), podOf(name)]),
   deployment('plain'),
-  ...[rule('v1'), route(['v1', 100])].map((each) => marked(each, shop)),
+  ...[rule('v1'), route(['v1', 100])].map((each) => withOwnerLabels(each, shop)),
 ]
 
 /** A recording cluster that also restarts pods and does what istioctl does. */
@@ -247,7 +247,7 @@ describe('uninstall', () => {
     ],
     [
       'a policy that we wrote for another namespace',
-      marked(policy('Sidecar', 'default', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
+      withOwnerLabels(policy('Sidecar', 'default', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
       'Sidecar staging/default',
     ],
     [
@@ -267,7 +267,7 @@ describe('uninstall', () => {
   })
 
   test('removes policies and gateways of Istio, and policies of our other configs in this namespace', async () => {
-    const others = marked(policy('Telemetry', 'default', {}), ownerOf('other.yaml', 'shop'))
+    const others = withOwnerLabels(policy('Telemetry', 'default', {}), ownerOf('other.yaml', 'shop'))
     const { cluster, removal } = fakeMesh([
       ...meshObjects(),
       policy('EnvoyFilter', 'stats', {}, { namespace: 'istio-system', labels: ofIstio }),

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import {
-  failRollback,
-  interrupt,
+  asUnsafe,
+  asInterrupted,
   isRolledBack,
   isSafe,
-  lose,
+  asLost,
   resumableState,
-  withCompanion,
+  withRolledBackWith,
   withState,
   type EndedStatus,
   type RunStatus,
@@ -32,8 +32,8 @@ describe('the status of a run', () => {
   })
 
   test('is interrupted by a cancel, and keeps the state to resume from and the error so far', () => {
-    expect(interrupt(running, rolledBack)).toEqual({ kind: 'interrupted', state: rolledBack, resumable: start })
-    expect(interrupt({ ...ended, error: 'no' }, held)).toEqual({
+    expect(asInterrupted(running, rolledBack)).toEqual({ kind: 'interrupted', state: rolledBack, resumable: start })
+    expect(asInterrupted({ ...ended, error: 'no' }, held)).toEqual({
       kind: 'interrupted',
       state: held,
       resumable: rolledBack,
@@ -42,27 +42,27 @@ describe('the status of a run', () => {
   })
 
   test.each([unsafe, lost])('stays $kind when it is cancelled', (status) => {
-    expect(interrupt(status, held)).toEqual({ ...status, state: held })
+    expect(asInterrupted(status, held)).toEqual({ ...status, state: held })
   })
 
   test('is lost with a new state and error when it was running, and keeps both when it had ended', () => {
-    expect(lose(running, held, 'run 8 took over')).toEqual({ ...lost, state: held })
-    expect(lose({ ...ended, error: 'no' }, held, 'run 8 took over')).toEqual({ ...lost, error: 'no' })
+    expect(asLost(running, held, 'run 8 took over')).toEqual({ ...lost, state: held })
+    expect(asLost({ ...ended, error: 'no' }, held, 'run 8 took over')).toEqual({ ...lost, error: 'no' })
   })
 
   test('is unsafe when the rollback cannot be written, also once the Lease is lost', () => {
-    expect(failRollback(ended, 'no answer')).toEqual(unsafe)
-    expect(failRollback(ended)).toEqual({ kind: 'unsafe', state: rolledBack })
+    expect(asUnsafe(ended, 'no answer')).toEqual(unsafe)
+    expect(asUnsafe(ended)).toEqual({ kind: 'unsafe', state: rolledBack })
     expect([running, ended, lost, unsafe].map(isSafe)).toEqual([true, true, true, false])
-    expect(isSafe(failRollback(lost))).toBe(false)
-    expect(isSafe(lose(unsafe, held, 'run 8 took over'))).toBe(false)
+    expect(isSafe(asUnsafe(lost))).toBe(false)
+    expect(isSafe(asLost(unsafe, held, 'run 8 took over'))).toBe(false)
   })
 
   test('names the service whose failure rolled it back, as the last rollback says', () => {
-    const together = withCompanion(ended, 'reviews')
+    const together = withRolledBackWith(ended, 'reviews')
     expect(together).toEqual({ ...ended, rolledBackWith: 'reviews' })
-    expect(lose(together, held, 'run 8 took over').rolledBackWith).toBe('reviews')
-    expect(withCompanion(together, undefined)).toEqual(ended)
+    expect(asLost(together, held, 'run 8 took over').rolledBackWith).toBe('reviews')
+    expect(withRolledBackWith(together, undefined)).toEqual(ended)
   })
 })
 

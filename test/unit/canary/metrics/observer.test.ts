@@ -57,7 +57,7 @@ function mesh(pods: Pod[], counters: FakeMesh['counters']): FakeMesh {
   return Object.assign(new FakeMesh(), { pods, counters })
 }
 
-const counts = ({ evidence: { canary, stable, users } }: Sample) => ({
+const counts = ({ observed: { canary, stable, users } }: Sample) => ({
   canary: [canary.requests, canary.failures],
   stable: [stable.requests, stable.failures],
   users: [users.requests, users.failures],
@@ -82,7 +82,7 @@ test('the observer adds up what each version served since the last sample, and u
   }
   const first = await sample()
   expect(counts(first)).toEqual({ canary: [3, 0], stable: [15, 0], users: [21, 3] })
-  expect(first.evidence).toMatchObject({ ready: true, complete: true })
+  expect(first.observed).toMatchObject({ ready: true, complete: true })
   expect(counts(await sample())).toEqual({ canary: [0, 0], stable: [0, 0], users: [0, 0] })
 })
 
@@ -108,9 +108,9 @@ test('the observer counts what a pod served while it did not answer', async () =
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(1), b: served(1) })
   const { sample } = await fake.observe()
   fake.counters = { a: served(1) }
-  expect((await sample()).evidence).toMatchObject({ complete: false, canary: { requests: 0 } })
+  expect((await sample()).observed).toMatchObject({ complete: false, canary: { requests: 0 } })
   fake.counters = { a: served(1), b: served(31) }
-  expect((await sample()).evidence).toMatchObject({ complete: true, canary: { requests: 30 } })
+  expect((await sample()).observed).toMatchObject({ complete: true, canary: { requests: 30 } })
 })
 
 test.each<[string, Pod]>([
@@ -122,7 +122,7 @@ test.each<[string, Pod]>([
 ])('the observer does not read a pod that %s', async (_, other) => {
   const fake = mesh([of('v2', 'a'), other], { a: served(0) })
   const { sample } = await fake.observe()
-  expect((await sample()).evidence.complete).toBe(true)
+  expect((await sample()).observed.complete).toBe(true)
   expect(fake.sampledPods).toEqual(['a'])
 })
 
@@ -135,7 +135,7 @@ test.each<[string, Partial<FakeMesh>, boolean]>([
   const fake = mesh([of('v1', 'a'), of('v2', 'b')], { a: served(0), b: served(0) })
   const { sample } = await fake.observe()
   Object.assign(fake, change)
-  expect((await sample()).evidence.complete).toBe(complete)
+  expect((await sample()).observed.complete).toBe(complete)
 })
 
 test("the observer treats a pod with the same labels in a client's namespace as a client", async () => {
@@ -151,7 +151,7 @@ test('the observer reports a crashing pod of the canary as a fault, but not one 
     phase: 'Running',
     containerStatuses: [container('app', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })],
   }
-  const faultOf = async (pods: Pod[]) => (await (await mesh(pods, {}).observe()).sample()).evidence.fault
+  const faultOf = async (pods: Pod[]) => (await (await mesh(pods, {}).observe()).sample()).observed.fault
   expect(await faultOf([of('v2', 'a', {}, crashing)])).toBe('container app of a crashes in a loop')
   expect(await faultOf([of('v1', 'a', {}, crashing), of('v2', 'b')])).toBeUndefined()
 })
@@ -172,7 +172,7 @@ test('the observer counts requests that never reached the canary also when no si
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), c: called(0) })
   const { sample } = await fake.observe()
   fake.counters = { a: served(0), c: { ...called(0), ...called(3, '503', 'UF') } }
-  expect((await sample()).evidence).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
+  expect((await sample()).observed).toMatchObject({ complete: false, canary: { requests: 3, failures: 3 } })
 })
 
 test('the observer attributes such requests by workload name when no label distinguishes the versions', async () => {
@@ -205,7 +205,7 @@ test('the observer reads a client that never called the service less often, and 
   const sampledPods: string[] = []
   fake.counters = { ...fake.counters, idle: called(4) }
   for (let samples = 0; samples < 10; samples++) {
-    users += (await sample()).evidence.users.requests
+    users += (await sample()).observed.users.requests
     sampledPods.push(...fake.sampledPods)
   }
   expect(sampledPods.filter((name) => name === 'busy')).toHaveLength(10)

@@ -43,7 +43,7 @@ describe('a fault of the canary', () => {
     })
     expect(healthOf([pod(), broken], restartsOf([broken]))).toEqual({
       ready: false,
-      fault: { pod: broken, text: 'container app of backend-9 crashes in a loop' },
+      podFailure: { pod: broken, text: 'container app of backend-9 crashes in a loop' },
     })
   })
 
@@ -51,12 +51,12 @@ describe('a fault of the canary', () => {
     const now = withRestarts(3)
     expect(healthOf([now], restartsOf([withRestarts(2)]))).toEqual({
       ready: false,
-      fault: { pod: now, text: 'container app of backend-1 was restarted during the promotion' },
+      podFailure: { pod: now, text: 'container app of backend-1 was restarted during the promotion' },
     })
   })
 
   test('is a restart in a pod that was created later', () => {
-    expect(healthOf([withRestarts(1, { uid: 'uid-2' })], restartsOf([withRestarts(5)])).fault?.text).toContain(
+    expect(healthOf([withRestarts(1, { uid: 'uid-2' })], restartsOf([withRestarts(5)])).podFailure?.text).toContain(
       'was restarted',
     )
   })

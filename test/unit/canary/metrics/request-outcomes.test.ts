@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { countCallerFailures, countCalls, countServed } from '../../../../src/canary/metrics/request-outcomes.ts'
-import { counterDeltas, parse } from '../../../../src/metrics/counters.ts'
+import { counterDeltas, parseCounters } from '../../../../src/metrics/counters.ts'
 import type { RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 
 const names = { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' }
@@ -19,7 +19,7 @@ function buckets(counts: Record<string, number>, code = '200', reporter = 'desti
     .join('')
 }
 
-const read = (text: string) => parse(text, names)
+const read = (text: string) => parseCounters(text, names)
 /** The counts without the times. */
 const counts = ({ requests, failures, abandoned }: RequestCounts) => ({ requests, failures, abandoned })
 const since = (before: string, after: string) => counterDeltas(read(before), read(after))

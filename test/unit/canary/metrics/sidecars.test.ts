@@ -75,6 +75,6 @@ test('the reader sends one request per pod and sample, and no other request', as
     () => undefined,
   )
   calls = 0
-  for (let samples = 0; samples < 3; samples++) expect((await sample()).evidence.complete).toBe(true)
+  for (let samples = 0; samples < 3; samples++) expect((await sample()).observed.complete).toBe(true)
   expect(calls).toBe(15)
 })
