@@ -10,7 +10,7 @@ type Charted = Pick<PromotionReport, 'service' | 'canary' | 'verdict' | 'weight'
   steps: StepReport[]
   secondsToSafe?: number
 }
-type Kept = { measuredAt: string; machine: string; source: string; promotion: Charted }
+type SavedReport = { measuredAt: string; machine: string; source: string; promotion: Charted }
 type Point = [seconds: number, value: number]
 
 const size = { width: 800, height: 300 }
@@ -20,7 +20,7 @@ const colours = { weight: '#1f6feb', failures: '#d1242f', good: '#1a7f37', text:
 /** The pictures with their files, from the kept reports. */
 export function pictures(): { file: string; text: string }[] {
   return ['run', 'run-bad'].map((name) => {
-    const { promotion } = JSON.parse(readFileSync(`docs/measurements/${name}.json`, 'utf8')) as Kept
+    const { promotion } = JSON.parse(readFileSync(`docs/measurements/${name}.json`, 'utf8')) as SavedReport
     return { file: `docs/${name}.svg`, text: chart(promotion) }
   })
 }
@@ -125,7 +125,7 @@ function keepReport(file: string): void {
   const [promotion] = promotions
   if (!promotion) throw new Error(`${file} has no promotion: run \`npm start\` first`)
   const { service, canary, verdict, weight, reason, steps, userRequests, secondsToSafe } = promotion
-  const kept: Kept = {
+  const saved: SavedReport = {
     measuredAt: startedAt.slice(0, 10),
     machine: `${availableParallelism()} cores, ${process.platform}`,
     source: 'out/report.json of `npm start`',
@@ -135,7 +135,7 @@ function keepReport(file: string): void {
     },
   }
   const name = verdict === 'promoted' ? 'run' : 'run-bad'
-  writeFileSync(`docs/measurements/${name}.json`, `${JSON.stringify(kept, null, 2)}\n`)
+  writeFileSync(`docs/measurements/${name}.json`, `${JSON.stringify(saved, null, 2)}\n`)
 }
 
 if (import.meta.main) {

@@ -38,17 +38,17 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
 }
 
 /** What stable served before: enough to know its p99. */
-const stableBefore = served({ requests: 10_000, failures: 0, slow: 50 })
+const stableBefore = requestCounts({ requests: 10_000, failures: 0, slow: 50 })
 
 /**
  * One bucket edge is enough to count slow requests. (An edge that is not an integer, and so no array index, makes the
  * objects several times faster.)
  */
-function served({ requests, failures, slow }: Tally): RequestCounts {
+function requestCounts({ requests, failures, slow }: Tally): RequestCounts {
   return { requests, failures, abandoned: 0, times: { total: requests, within: { '99.5': requests - slow } } }
 }
 
 function observe(canary: Tally, stable: Tally): Observation {
-  const both = { canary: served(canary), stable: served(stable) }
+  const both = { canary: requestCounts(canary), stable: requestCounts(stable) }
   return { ...both, users: noRequests, ready: true, complete: true, findings: [], gates: {} }
 }

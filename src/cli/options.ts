@@ -53,13 +53,13 @@ function defaultText(value: unknown): string {
 export function readInputs(command: Command, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const names = ['config', ...Object.keys(inputs)]
   rejectUnknownVariables([...names, ...outputOptionNames].map(variableOf), env)
-  const given = command.options
+  const inputValues = command.options
     .filter((option) => names.includes(option.name()))
     .flatMap((option): [string, string][] => {
       const value = command.getOptionValue(option.attributeName()) as string | undefined
       return value === undefined ? [] : [[`INPUT_${option.name().toUpperCase()}`, value]]
     })
-  const { INPUT_KUBECONFIG: kubeconfig = '', ...rest } = Object.fromEntries(given)
+  const { INPUT_KUBECONFIG: kubeconfig = '', ...rest } = Object.fromEntries(inputValues)
   if (command.getOptionValueSource('kubeconfig') === 'cli' && isContent(kubeconfig))
     throw new ConfigError(
       '--kubeconfig: expected a path. Other users of the machine can read a command line with `ps`, ' +

@@ -19,10 +19,10 @@ type Files = Partial<Record<FileName, string>>
  * @throws ConfigError when a file cannot be written
  */
 export function checkWritable(files: { [name in FileName]?: string | undefined }): Files {
-  const given = Object.entries(files).flatMap(([name, file]): [string, string][] =>
+  const paths = Object.entries(files).flatMap(([name, file]): [string, string][] =>
     file === undefined ? [] : [[name, resolve(file)]],
   )
-  for (const [name, file] of given) {
+  for (const [name, file] of paths) {
     try {
       mkdirSync(dirname(file), { recursive: true })
       accessSync(dirname(file), constants.W_OK)
@@ -31,7 +31,7 @@ export function checkWritable(files: { [name in FileName]?: string | undefined }
       throw new ConfigError(`--${name}: ${file} cannot be written (${code}); choose a path in a folder that you own`)
     }
   }
-  return Object.fromEntries(given)
+  return Object.fromEntries(paths)
 }
 
 export function publish(report: Report, files: Files, output: OutputOptions['output'], lines: Terminal): void {

@@ -15,9 +15,9 @@ import { gather } from './source.ts'
  * @throws ConfigError with one line for each fault: place, key, value, and what to do.
  */
 export function loadConfig(env: NodeJS.ProcessEnv): Config {
-  const given = givenInputs(env)
-  const name = given.get('config')
-  const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, given)
+  const inputValues = givenInputs(env)
+  const name = inputValues.get('config')
+  const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, inputValues)
   if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
@@ -43,7 +43,7 @@ function nameOf(file: string): string {
 
 function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
   const known = ['config', ...Object.keys(inputs)]
-  const given = new Map<string, string>()
+  const inputValues = new Map<string, string>()
   for (const [variable, value] of Object.entries(env)) {
     if (!variable.startsWith('INPUT_') || value === undefined || value.trim() === '') continue
     const name = variable.slice('INPUT_'.length).toLowerCase().replaceAll('_', '-')
@@ -52,9 +52,9 @@ function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {
       if (newName !== undefined) throw new ConfigError(`input ${name}: was renamed; write \`${newName}\` instead`)
       throw new ConfigError(`input ${name}: is not known${nearest(name, known)}`)
     }
-    given.set(name, value.trim())
+    inputValues.set(name, value.trim())
   }
-  return given
+  return inputValues
 }
 
 function freeze<T>(value: T): T {

@@ -91,11 +91,13 @@ export function classify(
   deleted: readonly KubeObject[] = [],
 ): Analysis {
   const titles = deleted.map(titleOf)
-  const kept = messages.filter(({ code, origin }) => !suppress.includes(code ?? '') && !titles.includes(origin ?? ''))
+  const relevant = messages.filter(
+    ({ code, origin }) => !suppress.includes(code ?? '') && !titles.includes(origin ?? ''),
+  )
   const losesGateway = ({ code, message = '' }: Message) =>
     code === hostNotInGateway && titles.some((title) => message.endsWith(`not found in ${title}.`))
   const levelOf = (message: Message) => (losesGateway(message) ? 'Error' : (message.level ?? ''))
-  const ofLevel = (level: RegExp) => [...new Set(kept.filter((each) => level.test(levelOf(each))).map(sentence))]
+  const ofLevel = (level: RegExp) => [...new Set(relevant.filter((each) => level.test(levelOf(each))).map(sentence))]
   return { errors: ofLevel(/^error$/i), warnings: ofLevel(/^warn(ing)?$/i) }
 }
 

@@ -74,10 +74,10 @@ async function secretFaults(
   const command = `kubectl -n ${gatewayNamespace} create secret tls ${secret} --cert=… --key=…`
   if (found === 'absent') {
     const own = gatewayNamespace === namespace ? 'absent' : await readSecret(cluster, namespace, secret)
-    const elsewhere = own === 'absent' || !own ? '' : `; there is one in ${namespace}, but the gateway cannot read it`
+    const otherSecret = own === 'absent' || !own ? '' : `; there is one in ${namespace}, but the gateway cannot read it`
     return [
       `${title} does not exist, and the gateway ${gateway} reads certificates only in its own namespace, ` +
-        `${gatewayNamespace}${elsewhere}; create it: ${command}`,
+        `${gatewayNamespace}${otherSecret}; create it: ${command}`,
     ]
   }
   const missing = ['tls.crt', 'tls.key'].filter((key) => !found.data?.[key])

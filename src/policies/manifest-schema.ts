@@ -3,7 +3,7 @@ import * as z from 'zod'
 import type { Kind } from '../cluster/objects.ts'
 
 const texts = z.array(z.string()).nullish()
-const listOf = (shape: z.core.$ZodLooseShape) => z.array(z.looseObject(shape))
+const listOf = (manifestSchema: z.core.$ZodLooseShape) => z.array(z.looseObject(manifestSchema))
 
 const destination = z.looseObject({ host: z.string(), subset: z.string().optional() })
 const routes = listOf({

@@ -350,20 +350,20 @@ verify: { trafficChecks: true, timeout: 30s }
       [9000, 'STRICT', 'skipped'],
     ])
     expect(report.mtls?.find(({ port }) => port === 9000)?.note).toContain('tcp-greeter')
-    const deep = Object.fromEntries(
+    const trafficChecks = Object.fromEntries(
       report.trafficChecks?.map(({ service, what, ok, text }) => [`${service} ${what}`, { ok, text }]) ?? [],
     )
-    expect(deep['web split']).toEqual({
+    expect(trafficChecks['web split']).toEqual({
       ok: true,
       text: expect.stringMatching(/^v1 \d+ of \d+ .*weight 80 %\), v2 \d+ of \d+ .*weight 20 %\)$/) as string,
     })
-    expect(deep['web retries']).toEqual({
+    expect(trafficChecks['web retries']).toEqual({
       ok: true,
       text: expect.stringMatching(/^[1-9]\d* retries, [1-9]\d* of them successful/) as string,
     })
-    expect(deep['web ejections']?.text).toMatch(/^0 ejections/)
+    expect(trafficChecks['web ejections']?.text).toMatch(/^0 ejections/)
     // A server that sends first, under STRICT.
-    expect(deep['greeter reachable']).toEqual({
+    expect(trafficChecks['greeter reachable']).toEqual({
       ok: true,
       text: expect.stringMatching(/[1-9]\d* connections were made, 0 failed/) as string,
     })

@@ -122,9 +122,12 @@ async function restore(cluster: Cluster, before: Workload, now: Workload): Promi
 function adopted(stable: Workload, canary: Workload): Template {
   const { labels } = stable.spec.template.metadata ?? {}
   const { annotations = {} } = canary.spec.template.metadata ?? {}
-  const kept = Object.entries(annotations).filter(([key]) => key !== 'kubectl.kubernetes.io/restartedAt')
+  const remaining = Object.entries(annotations).filter(([key]) => key !== 'kubectl.kubernetes.io/restartedAt')
   return {
-    metadata: { ...(kept.length > 0 ? { annotations: Object.fromEntries(kept) } : {}), ...(labels ? { labels } : {}) },
+    metadata: {
+      ...(remaining.length > 0 ? { annotations: Object.fromEntries(remaining) } : {}),
+      ...(labels ? { labels } : {}),
+    },
     spec: canary.spec.template.spec,
   }
 }

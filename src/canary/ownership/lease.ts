@@ -65,14 +65,14 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
   const identity = `${run} (${randomUUID().slice(0, 8)})`
   const name = leaseName(service)
   const startedAt = clock.now()
-  let seen: ObservedLease | undefined
+  let observed: ObservedLease | undefined
   let isAnnounced = false
   let conflicts = 0
   for (; ; await clock.sleep(pollMs, signal)) {
     const lease = await cluster.get<Lease>('Lease', namespace, name)
     const now = clock.now()
-    seen = observe(seen, lease, now)
-    const decision = decide(lease, seen, now, { startedAt, waitMs })
+    observed = observe(observed, lease, now)
+    const decision = decide(lease, observed, now, { startedAt, waitMs })
     if (decision.kind === 'refuse') throw new Error(refusal(claiming, lease!))
     if (decision.kind === 'wait') {
       conflicts = 0
@@ -160,12 +160,12 @@ async function takeLease(
   identity: string,
   { namespace, run, leaseMs }: ClaimOptions,
 ): Promise<Lease> {
-  const kept = Object.fromEntries(
+  const remaining = Object.fromEntries(
     Object.entries(annotations).filter(([key]) => key !== endedAnnotation && key !== guardAnnotation),
   )
   return cluster.patch<Lease>('Lease', namespace, name, [
     { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
-    { op: 'add', path: '/metadata/annotations', value: { ...kept, [runAnnotation]: run } },
+    { op: 'add', path: '/metadata/annotations', value: { ...remaining, [runAnnotation]: run } },
     { op: 'add', path: '/spec', value: leaseSpec(identity, leaseMs, (spec?.leaseTransitions ?? 0) + 1) },
   ])
 }

@@ -85,7 +85,7 @@ test('a VirtualService of somebody else with the host of our HTTPRoute causes a 
 })
 
 describe('the warning about a VirtualService in another namespace for our host', () => {
-  const elsewhere = (spec: object, labels = {}) => ({
+  const otherNamespace = (spec: object, labels = {}) => ({
     ...virtualService('theirs', spec, labels),
     metadata: { name: 'theirs', namespace: 'platform', labels },
   })
@@ -93,27 +93,30 @@ describe('the warning about a VirtualService in another namespace for our host',
 
   test('appears for one inside the mesh', async () => {
     expect(
-      await conflictWarnings([service, exposed], { virtualServices: [elsewhere({ hosts: ['x', host] })] }),
+      await conflictWarnings([service, exposed], { virtualServices: [otherNamespace({ hosts: ['x', host] })] }),
     ).toEqual([
       `policies: the VirtualService platform/theirs, which mesh-canary does not manage, claims the host ${host} of the VirtualService shop/web too: inside the mesh Istio follows the older of the two; keep one of them`,
     ])
   })
   test('appears for one that is exported to our namespace', async () =>
     expect(
-      await conflictWarnings([service], { virtualServices: [elsewhere({ hosts: [host], exportTo: ['shop'] })] }),
+      await conflictWarnings([service], { virtualServices: [otherNamespace({ hosts: [host], exportTo: ['shop'] })] }),
     ).toHaveLength(1))
 
   test.each<[string, KubeObject]>([
     [
       'does not appear for one that is exported only to its own namespace',
-      elsewhere({ hosts: [host], exportTo: ['.'] }),
+      otherNamespace({ hosts: [host], exportTo: ['.'] }),
     ],
     [
       'does not appear for one at a gateway, where Istio merges several',
-      elsewhere({ hosts: [host, 'shop.test'], gateways: ['edge'] }),
+      otherNamespace({ hosts: [host, 'shop.test'], gateways: ['edge'] }),
     ],
-    ['does not appear for one whose short host names a service of its own namespace', elsewhere({ hosts: ['web'] })],
-    ['does not appear for our own', elsewhere({ hosts: [host] }, ours)],
+    [
+      'does not appear for one whose short host names a service of its own namespace',
+      otherNamespace({ hosts: ['web'] }),
+    ],
+    ['does not appear for our own', otherNamespace({ hosts: [host] }, ours)],
     [
       'does not appear for one in our namespace, which the preflight refuses',
       virtualService('theirs', { hosts: [host] }),

@@ -113,7 +113,7 @@ test('the worst verdict of several promotions is that of the run', () => {
 })
 
 test('a promotion that was only rolled back with another one does not decide the verdict of the run', () => {
-  const along = { verdict: 'rolled-back', rolledBackWith: 'reviews' } as PromotionReport
+  const companion = { verdict: 'rolled-back', rolledBackWith: 'reviews' } as PromotionReport
   const cause = { verdict: 'inconclusive' } as PromotionReport
-  expect(worstPromotion([along, { verdict: 'skipped' } as PromotionReport, cause])).toBe(cause)
+  expect(worstPromotion([companion, { verdict: 'skipped' } as PromotionReport, cause])).toBe(cause)
 })

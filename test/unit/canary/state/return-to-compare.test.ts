@@ -59,9 +59,9 @@ describe('a canary that misses its limit at weight 100', () => {
   })
 
   test('alone is rolled back once it is compared with stable', () => {
-    let begun = false
+    let hasStarted = false
     const { state, weights } = simulate('steps: [50, 100]', (_, { weight }) =>
-      (begun ||= weight === 100) ? { canary: 0.5, stable: 0 } : good,
+      (hasStarted ||= weight === 100) ? { canary: 0.5, stable: 0 } : good,
     )
     expect(weights).toEqual([50, 100, 50, 0])
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })

@@ -151,10 +151,10 @@ describe('a canary has a fault when it', () => {
 })
 
 describe('a canary whose controller is neither a Deployment nor a StatefulSet', () => {
-  const bare = { workloads: [], pods: [running()] }
+  const withoutWorkload = { workloads: [], pods: [running()] }
 
   test('is the same version while its pods run the same images, and while it has no pod', () => {
-    expect(faults(bare, { pods: [running(), running('backend:2', 'v2-2')] }, { pods: [] }, {})).toEqual([
+    expect(faults(withoutWorkload, { pods: [running(), running('backend:2', 'v2-2')] }, { pods: [] }, {})).toEqual([
       undefined,
       undefined,
       undefined,
@@ -162,7 +162,7 @@ describe('a canary whose controller is neither a Deployment nor a StatefulSet', 
   })
 
   test('is another version when its pods run another image', () => {
-    expect(faults(bare, { pods: [running(), running('backend:3')] })).toEqual([
+    expect(faults(withoutWorkload, { pods: [running(), running('backend:3')] })).toEqual([
       `the pods of the canary were changed during its promotion (backend:2 → backend:3)${outdated}`,
     ])
   })
@@ -179,6 +179,6 @@ describe('a canary whose controller is neither a Deployment nor a StatefulSet', 
   })
 
   test('has a fault when it has no pod left, like any other canary', () => {
-    expect(faults(bare, { pods: [] }, { pods: [] })).toEqual([undefined, 'the canary has no ready pod left'])
+    expect(faults(withoutWorkload, { pods: [] }, { pods: [] })).toEqual([undefined, 'the canary has no ready pod left'])
   })
 })
