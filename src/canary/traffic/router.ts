@@ -45,28 +45,26 @@ export function setWeight(cluster: Cluster, split: Split, weight: number): Promi
 
 /** Sends the canary copies of `percent` of the requests. With undefined it removes our mirror, and no other. */
 export function setMirror(cluster: Cluster, split: Split, percent: number | undefined): Promise<RouteWrite[]> {
-  const read = () =>
-    percent === undefined
-      ? requireSplittingRoutes(cluster, split)
-      : requireHttpRoutes(cluster, split, 'copies of requests')
-  return patchRoutes(
-    cluster,
-    read,
-    virtualServicesOnly((object) => mirrorPatch(object, split, percent)),
-  )
+  const needed = percent === undefined ? undefined : 'copies of requests'
+  return patchHttpRoutes(cluster, split, needed, (object) => mirrorPatch(object, split, percent))
 }
 
 /** Sends the canary the requests that match. With undefined it removes our route. */
 export function setHeaderRoute(cluster: Cluster, split: Split, match: HttpMatch | undefined): Promise<RouteWrite[]> {
+  const needed = match === undefined ? undefined : 'the requests that match'
+  return patchHttpRoutes(cluster, split, needed, (object) => headerRoutePatch(object, split, match))
+}
+
+/** `needed`: what only an HTTP route of a VirtualService can give the canary; undefined when the patch only removes. */
+function patchHttpRoutes(
+  cluster: Cluster,
+  split: Split,
+  needed: string | undefined,
+  patch: VirtualServicePatch,
+): Promise<RouteWrite[]> {
   const read = () =>
-    match === undefined
-      ? requireSplittingRoutes(cluster, split)
-      : requireHttpRoutes(cluster, split, 'the requests that match')
-  return patchRoutes(
-    cluster,
-    read,
-    virtualServicesOnly((object) => headerRoutePatch(object, split, match)),
-  )
+    needed === undefined ? requireSplittingRoutes(cluster, split) : requireHttpRoutes(cluster, split, needed)
+  return patchRoutes(cluster, read, virtualServicesOnly(patch))
 }
 
 /** Removes our mirror and our route for the requests that match. */
@@ -81,7 +79,9 @@ function managedRoutesRemoval(split: Split): RoutePatch {
   ])
 }
 
-function virtualServicesOnly(patch: (object: VirtualService) => ReturnType<RoutePatch>): RoutePatch {
+type VirtualServicePatch = (object: VirtualService) => ReturnType<RoutePatch>
+
+function virtualServicesOnly(patch: VirtualServicePatch): RoutePatch {
   return (object) => (isVirtualService(object) ? patch(object) : [])
 }
 
