@@ -76,6 +76,8 @@ test.each([500, 2_000, 5_000])('the next up repairs the mesh after kill -9 of up
 })
 
 test('down leaves no process, mount, cgroup or file behind', async () => {
+  const before = Object.values(await pids())
+  expect(before.every((pid) => commandLine(pid).includes(cacheDir))).toBe(true)
   await down()
   expect(await status()).toBeUndefined()
   expect(existsSync(nodeDir)).toBe(false)
@@ -86,16 +88,13 @@ test('down leaves no process, mount, cgroup or file behind', async () => {
     .filter(([, , type]) => type?.startsWith('cgroup'))
   expect(hierarchies.length).toBeGreaterThan(0)
   expect(hierarchies.filter(([, folder]) => existsSync(`${folder!}${cgroup}`))).toEqual([])
-  const meshProcesses = readdirSync('/proc').filter(
-    (pid) => /^\d+$/.test(pid) && commandLine(pid).includes(`${cacheDir}/bin-`),
-  )
-  expect(meshProcesses).toEqual([])
+  expect(before.filter((pid) => commandLine(pid).includes(cacheDir))).toEqual([])
   expect(
     existsSync('/run/netns') ? readdirSync('/run/netns').filter((name) => name.includes('mesh-canary')) : [],
   ).toEqual([])
 })
 
-function commandLine(pid: string): string {
+function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
   } catch {

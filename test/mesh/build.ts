@@ -2,7 +2,7 @@
 import { installPackages } from './debian.ts'
 import { buildPrograms } from './go.ts'
 import { buildBase, buildEnvoy, buildImages, buildSampleApp } from './images.ts'
-import { withLock } from './lock.ts'
+import { withBuildLock } from './lock.ts'
 import { buildRelease } from './mirror.ts'
 
 export interface Built {
@@ -16,10 +16,9 @@ export interface Built {
   readonly releases: string
 }
 
-export const build = (): Promise<Built> => withLock(buildAll)
+export const build = (): Promise<Built> => withBuildLock(buildAll)
 
-/** The caller must hold the lock. */
-export async function buildAll(): Promise<Built> {
+async function buildAll(): Promise<Built> {
   await installPackages()
   const [bin, [base, envoy]] = await Promise.all([buildPrograms(), imageSources()])
   const images = await buildImages({ bin, base, envoy })

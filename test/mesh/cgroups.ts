@@ -1,10 +1,9 @@
-// The control group of the node, at the same path in every hierarchy. It limits the node and identifies its processes.
-// Works with cgroup v1, v2 and both together.
+// A control group at the same path in every hierarchy. It limits a node and identifies its processes. Works with
+// cgroup v1, v2 and both together. `group` is always the path, such as `/mesh-canary-1`.
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { cgroup } from './settings.ts'
 
 /** The mount points of all hierarchies. */
 function hierarchies(): string[] {
@@ -14,13 +13,13 @@ function hierarchies(): string[] {
   return mounts.filter(([, , type]) => type === 'cgroup' || type === 'cgroup2').map(([, folder = '']) => folder)
 }
 
-const groupFolders = (): string[] => hierarchies().map((folder) => join(folder, cgroup))
+const groupFolders = (group: string): string[] => hierarchies().map((folder) => join(folder, group))
 
-/** The group for the programs of the node. The kubelet creates groups for pods beside it. */
+/** The subgroup for the programs themselves. They create groups for containers beside it. */
 const programs = (folder: string): string => join(folder, 'node')
 
-export async function makeCgroups(): Promise<void> {
-  for (const folder of groupFolders()) {
+export async function makeCgroups(group: string): Promise<void> {
+  for (const folder of groupFolders(group)) {
     for (const [child, parent] of [
       [folder, join(folder, '..')],
       [programs(folder), folder],
@@ -40,32 +39,30 @@ async function inheritCpuset(parent: string, child: string): Promise<void> {
 }
 
 /** A command line that joins the group and then runs the given one. It fails if the group does not exist. */
-export function joining(argv: readonly string[]): string[] {
-  const writes = groupFolders().map((folder) => `echo $$ > ${join(programs(folder), 'cgroup.procs')}`)
+export function joining(group: string, argv: readonly string[]): string[] {
+  const writes = groupFolders(group).map((folder) => `echo $$ > ${join(programs(folder), 'cgroup.procs')}`)
   return ['sh', '-ec', [...writes, 'exec "$@"'].join('; '), 'sh', ...argv]
 }
 
 /** The ids of all processes in the group, as seen from outside the node's process namespace. */
-export async function processes(): Promise<number[]> {
+export async function processes(group: string): Promise<number[]> {
   const pids = new Set<number>()
-  for (const folder of (await Promise.all(groupFolders().map(subtree))).flat()) {
+  for (const folder of (await Promise.all(groupFolders(group).map(subtree))).flat()) {
     const list = await readFile(join(folder, 'cgroup.procs'), 'utf8').catch(() => '')
     for (const pid of list.split('\n').filter(Boolean)) pids.add(Number(pid))
   }
   return [...pids]
 }
 
-/**
- * Kills all processes of the group and deletes the group. Membership in the group proves that they belong to the node.
- */
-export async function removeCgroups(): Promise<void> {
+/** Kills all processes of the group and deletes the group. Membership in the group proves that they are ours. */
+export async function removeCgroups(group: string): Promise<void> {
   for (let tries = 0; ; tries++) {
-    for (const pid of await processes()) kill(pid)
-    const left = (await Promise.all(groupFolders().map(removeTree))).some((removed) => !removed)
+    for (const pid of await processes(group)) kill(pid)
+    const left = (await Promise.all(groupFolders(group).map(removeTree))).some((removed) => !removed)
     if (!left) return
     if (tries === 200)
       throw new Error(
-        `The control group ${cgroup} cannot be removed: processes ${(await processes()).join(', ')} do not end.`,
+        `The control group ${group} cannot be removed: processes ${(await processes(group)).join(', ')} do not end.`,
       )
     await sleep(50)
   }

@@ -1,17 +1,17 @@
 // npm run mesh -- build | up | down | status | exec -- CMD …
-import { build, down, run, status, up } from './index.ts'
+import { build, downAll, run, status, up } from './index.ts'
 
 const usage = `Usage: npm run mesh -- COMMAND
   build              build everything the mesh is made of (once; kept in the cache)
   up                 leave a ready node, built and started if need be
-  down               end it without a trace
+  down               end it without a trace, and the nodes of the tests
   status             one line a component; exit code 1 when the node is not ready
   exec -- CMD …      run a program in the mesh's network, with KUBECONFIG, istioctl and kubectl`
 
 const commands: Record<string, (args: string[]) => Promise<number | void>> = {
   build: async () => void (await build()),
   up,
-  down,
+  down: downAll,
   status: printStatus,
   exec: (args) => run(args[0] === '--' ? args.slice(1) : args),
 }

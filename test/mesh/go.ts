@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { glob, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Artifact, cached, folder } from './cache.ts'
-import { withLock } from './lock.ts'
+import { withBuildLock } from './lock.ts'
 import { type Report, step } from './progress.ts'
 import { here, ISTIO_VERSION, KUBERNETES_VERSION } from './settings.ts'
 import { sh } from './shell.ts'
@@ -93,7 +93,7 @@ export async function goTool(name: GoTool): Promise<string> {
   if (existsSync(binary)) return binary
   // If a flag appears twice, Go uses the last one.
   const flags = toolTags.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...toolTags].join(',')}`]
-  await withLock(() =>
+  await withBuildLock(() =>
     cached(artifact, (draft) =>
       step(name, async (report) => {
         await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], {

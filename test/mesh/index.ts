@@ -1,11 +1,12 @@
 // The API of the embedded mesh: a real Kubernetes node on this machine, with images for a real Istio, for tests.
 import { spawn, type SpawnOptions } from 'node:child_process'
 import { constants } from 'node:os'
-import { buildAll } from './build.ts'
+import { build } from './build.ts'
 import { buildPrograms } from './go.ts'
-import { withLock } from './lock.ts'
+import { withBuildLock, withNodeLock } from './lock.ts'
 import { buildRelease } from './mirror.ts'
 import {
+  allNodes,
   becomesReady,
   importSampleApp,
   nodePid,
@@ -15,9 +16,9 @@ import {
   startNode,
   stopNode,
 } from './node.ts'
-import { kubeconfig } from './settings.ts'
+import { kubeconfig, nodeSuffix } from './settings.ts'
 
-export { build } from './build.ts'
+export { build }
 export { installRsync } from './debian.ts'
 export { goModule, goTool } from './go.ts'
 export { cacheDir, ISTIO_VERSION, istioOverlay, KUBERNETES_VERSION, MIRROR_URL } from './settings.ts'
@@ -31,17 +32,25 @@ const notUp = 'The mesh is not up: start it with `npm run mesh -- up`.'
  * other.
  */
 export async function up(): Promise<void> {
-  await withLock(async () => {
-    const built = await buildAll()
+  const built = await build()
+  await withNodeLock(nodeSuffix, async () => {
     if (!sameParts(built, runningFrom()) || !(await becomesReady())) await startNode(built)
     await importSampleApp(built)
   })
 }
 
 /** The folder of Istio's releases, built without a node. `mirror.ts` serves it at MIRROR_URL. */
-export const releases = (): Promise<string> => withLock(async () => buildRelease(await buildPrograms()))
+export const releases = (): Promise<string> => withBuildLock(async () => buildRelease(await buildPrograms()))
 
-export const down = (): Promise<void> => withLock(stopNode)
+/** Ends the node of this process. */
+export const down = (): Promise<void> => stop(nodeSuffix)
+
+/** Ends all nodes: also those that tests have started. */
+export async function downAll(): Promise<void> {
+  await Promise.all((await allNodes()).values().map(stop))
+}
+
+const stop = (suffix: string): Promise<void> => withNodeLock(suffix, () => stopNode(suffix))
 
 /** Undefined if no node runs. */
 export const status: () => Promise<NodeStatus | undefined> = nodeStatus

@@ -1,7 +1,7 @@
 // Starts the node in its own namespaces, watches it, and stops it without leaving anything behind.
 import { spawn } from 'node:child_process'
 import { existsSync, openSync, readFileSync } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,7 +11,18 @@ import { writeConfigs } from './components.ts'
 import { copyRoot, importLayout } from './containerd.ts'
 import { writeCredentials } from './credentials.ts'
 import { type Report, step } from './progress.ts'
-import { containerdSocket, here, nodeDir, supervisorSocket } from './settings.ts'
+import { holderPid, saveHolder } from './holder.ts'
+import {
+  cacheDir,
+  cgroup,
+  cgroupOf,
+  containerdSocket,
+  here,
+  nodeDir,
+  nodeDirOf,
+  nodeSuffix,
+  supervisorSocket,
+} from './settings.ts'
 import type { ComponentStatus, NodeStatus } from './supervisor.ts'
 
 export type { ComponentStatus, NodeStatus }
@@ -23,15 +34,15 @@ const healTimeoutMs = 20_000
 
 /** Removes what is left of an earlier node, and starts a new one. */
 export async function startNode(built: Built): Promise<void> {
-  await stopNode()
+  await stopNode(nodeSuffix)
   await step('node', async (report) => {
     await mkdir(nodeDir, { recursive: true, mode: 0o700 })
     await copyRoot(join(built.images, 'containerd'), join(nodeDir, 'containerd'))
     await writeCredentials()
     await writeConfigs()
     await writeFile(builtFile, JSON.stringify({ ...built, sampleApp: undefined }))
-    await makeCgroups()
-    await spawnSupervisor()
+    await makeCgroups(cgroup)
+    spawnSupervisor()
     await ensureReady(report)
   })
 }
@@ -39,20 +50,26 @@ export async function startNode(built: Built): Promise<void> {
 /**
  * Uses one process namespace, so that the end of its first process also ends all others, the mounts and the network.
  */
-async function spawnSupervisor(): Promise<void> {
+function spawnSupervisor(): void {
   const namespaces = ['unshare', '--mount', '--pid', '--net', '--fork', '--kill-child', '--mount-proc']
-  const [program = '', ...args] = joining([...namespaces, 'tini', '--', process.execPath, join(here, 'supervisor.ts')])
+  const [program = '', ...args] = joining(cgroup, [
+    ...namespaces,
+    'tini',
+    '--',
+    process.execPath,
+    join(here, 'supervisor.ts'),
+  ])
   const log = openSync(join(nodeDir, 'supervisor.log'), 'a')
-  const { PATH, HOME, XDG_CACHE_HOME } = process.env
+  const { PATH, HOME, XDG_CACHE_HOME, MESH_NODE } = process.env
   const child = spawn(program, args, {
     detached: true,
     stdio: ['ignore', log, log],
     cwd: '/',
-    env: { PATH, HOME, XDG_CACHE_HOME },
+    env: { PATH, HOME, XDG_CACHE_HOME, MESH_NODE },
   })
   child.unref()
   if (child.pid === undefined) throw new Error('The node could not be started: sh is missing.')
-  await writeFile(processFile, JSON.stringify({ pid: child.pid, started: startTime(child.pid) }))
+  saveHolder(processFile, child.pid)
 }
 
 async function ensureReady(report: Report): Promise<void> {
@@ -81,9 +98,15 @@ function notReady({ components, nodeReady }: NodeStatus): string[] {
   return nodeReady ? waiting : [...waiting, 'node']
 }
 
-export async function stopNode(): Promise<void> {
-  await removeCgroups()
-  await rm(nodeDir, { recursive: true, force: true })
+export async function stopNode(suffix: string): Promise<void> {
+  await removeCgroups(cgroupOf(suffix))
+  await rm(nodeDirOf(suffix), { recursive: true, force: true })
+}
+
+/** Suffixes of all nodes of this cache folder, running or not, and of the one that is meant here. */
+export async function allNodes(): Promise<Set<string>> {
+  const names = existsSync(cacheDir) ? await readdir(cacheDir) : []
+  return new Set([nodeSuffix, ...names.flatMap((name) => /^node(-\w+|)$/.exec(name)?.[1] ?? [])])
 }
 
 /** Imports the image of the sample app, unless the node already has this build of it. */
@@ -99,18 +122,8 @@ export function runningFrom(): Omit<Built, 'sampleApp'> | undefined {
   return nodePid() && existsSync(builtFile) ? (JSON.parse(readFileSync(builtFile, 'utf8')) as Built) : undefined
 }
 
-/** The process that holds the node's namespaces. Its start time rules out a later process with the same id. */
-export function nodePid(): number | undefined {
-  if (!existsSync(processFile)) return undefined
-  const { pid, started } = JSON.parse(readFileSync(processFile, 'utf8')) as { pid: number; started: string | undefined }
-  return started !== undefined && startTime(pid) === started ? pid : undefined
-}
-
-/** The start time in clock ticks since boot: field 22, counted after the name, because the name may contain spaces. */
-function startTime(pid: number): string | undefined {
-  const file = `/proc/${pid}/stat`
-  return existsSync(file) ? readFileSync(file, 'utf8').split(') ').at(-1)?.split(' ')[19] : undefined
-}
+/** The process that holds the node's namespaces. */
+export const nodePid = (): number | undefined => holderPid(processFile)
 
 /** The supervisor's status, with process ids as seen from outside the node. Undefined if it does not answer. */
 export async function nodeStatus(): Promise<NodeStatus | undefined> {
@@ -140,7 +153,7 @@ function readStatus(socketPath: string): Promise<string> {
 
 /** Maps process ids inside the node's namespace to those outside. */
 async function outsidePids(): Promise<Map<number, number>> {
-  const pairs = (await processes()).map(async (pid): Promise<[number, number]> => {
+  const pairs = (await processes(cgroup)).map(async (pid): Promise<[number, number]> => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '')
     return [Number(/^NSpid:\s+\d+\s+(\d+)$/m.exec(status)?.[1] ?? -1), pid]
   })

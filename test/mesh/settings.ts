@@ -8,16 +8,28 @@ export const KUBERNETES_VERSION = '1.37.2'
 
 export const cacheDir = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'mesh-canary')
 
-/** The files of the running node: configuration, logs, and the data of etcd and containerd. `down` deletes them. */
-export const nodeDir = join(cacheDir, 'node')
+/**
+ * Begins the names of cgroups and locks. It depends on the cache folder, so meshes of two caches stay separate.
+ */
+export const prefix = `mesh-canary-${createHash('sha256').update(cacheDir).digest('hex').slice(0, 8)}`
+
+/**
+ * Says which of several nodes on this machine is meant, such as `-1`. Each has its own network, so all use the same
+ * addresses. The tests name theirs by MESH_NODE; without a name it is the node of `npm start` and `npm run mesh`.
+ */
+export const nodeSuffix = process.env['MESH_NODE'] ? `-${process.env['MESH_NODE']}` : ''
+
+/** The files of a node: configuration, logs, and the data of etcd and containerd. `down` deletes them. */
+export const nodeDirOf = (suffix: string): string => join(cacheDir, `node${suffix}`)
+
+/** The cgroup path of a node, the same in every hierarchy. */
+export const cgroupOf = (suffix: string): string => `/${prefix}${suffix}`
+
+export const nodeDir = nodeDirOf(nodeSuffix)
+export const cgroup = cgroupOf(nodeSuffix)
 export const kubeconfig = join(nodeDir, 'kubeconfig')
 export const supervisorSocket = join(nodeDir, 'supervisor.sock')
 export const containerdSocket = join(nodeDir, 'containerd.sock')
-
-/**
- * The cgroup path, the same in every hierarchy. It depends on the cache folder, so meshes of two caches stay separate.
- */
-export const cgroup = `/mesh-canary-${createHash('sha256').update(cacheDir).digest('hex').slice(0, 8)}`
 
 export const nodeName = 'mesh-canary'
 export const nodeAddress = '10.77.0.1'

