@@ -1,6 +1,10 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
-// e2e shares one real mesh: one file after the other, in the order of their names.
+// The tests of each e2e file run one after the other. Several files run at a time, each on a mesh of its own (see
+// test/e2e/setup.ts): they mostly wait, so there are more of them than processors.
+const e2eFilesAtATime = Math.min(4, Math.ceil(availableParallelism() * 1.5))
+
 export default defineConfig({
   test: {
     projects: [
@@ -9,7 +13,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          fileParallelism: false,
+          setupFiles: 'test/e2e/setup.ts',
+          maxWorkers: e2eFilesAtATime,
           testTimeout: 300_000,
           hookTimeout: 1_800_000,
           sequence: { groupOrder: 1 },

@@ -1,31 +1,48 @@
-// `npm test`: runs all checks and tests. The last line says how many passed and failed.
+// `npm test`: runs all checks and tests; `npm test -- FILE…` runs the test files whose paths contain one of the words.
+// The last line says how many passed and failed.
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { basename } from 'node:path'
 import { check, type Result } from './check.ts'
 
-const results = [await check(), await vitest('unit'), await vitest('e2e')]
+type VitestReport = {
+  numPassedTests: number
+  numTotalTests: number
+  testResults: { name: string; startTime: number; endTime: number }[]
+}
+
+const files = process.argv.slice(2)
+const results = files.length === 0 ? [await check()] : []
+results.push(await vitest('unit'), await vitest('e2e'))
 const passed = results.reduce((sum, result) => sum + result.passed, 0)
 const failed = results.reduce((sum, result) => sum + result.failed, 0)
+if (passed + failed === 0) console.log(`No test file has ${files.join(' or ')} in its path.`)
 console.log(`${passed} passed, ${failed} failed`)
-process.exit(failed === 0 ? 0 : 1)
+process.exit(failed === 0 && passed > 0 ? 0 : 1)
 
 /** A run counts as failed if it ends without results, or if it skipped or did not reach a test. */
 async function vitest(project: string): Promise<Result> {
   const file = `out/test-${project}.json`
   mkdirSync('out', { recursive: true })
   rmSync(file, { force: true })
-  const args = ['run', '--project', project, '--reporter=verbose', '--reporter=json', `--outputFile.json=${file}`]
+  const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${file}`]
+  const args = ['run', '--project', project, ...reporters, ...files, ...(files.length ? ['--passWithNoTests'] : [])]
   const code = await new Promise<number>((resolve) =>
     spawn('vitest', args, { stdio: 'inherit' }).once('close', (status) => resolve(status ?? 1)),
   )
   try {
-    const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(file, 'utf8')) as {
-      numPassedTests: number
-      numTotalTests: number
-    }
-    const failed = numTotalTests - numPassedTests
-    return { passed: numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed }
+    const report = JSON.parse(readFileSync(file, 'utf8')) as VitestReport
+    printTimes(report)
+    const failed = report.numTotalTests - report.numPassedTests
+    return { passed: report.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed }
   } catch {
     return { passed: 0, failed: 1 }
   }
+}
+
+/** Prints the slowest files. The times are those of the tests, without `beforeAll`. */
+function printTimes({ testResults }: VitestReport): void {
+  const seconds = testResults.map(({ name, startTime, endTime }) => ({ name, took: (endTime - startTime) / 1000 }))
+  const slowest = seconds.toSorted((a, b) => b.took - a.took).slice(0, 30)
+  for (const { name, took } of slowest) console.log(`${took.toFixed(1).padStart(7)} s  ${basename(name)}`)
 }

@@ -27,6 +27,9 @@ export type RunnerOptions = {
   onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
 }
 
+/** The logs of the runs of the current test, oldest first. */
+export const recentRuns: string[] = []
+
 const bundle = resolve(import.meta.dirname, '../../dist/index.js')
 
 /** A runner machine. It keeps its tool cache and its temporary folder from one run to the next. */
@@ -116,6 +119,9 @@ function execute(
     }
     child.once('error', fail)
     child.once('spawn', () => onStart?.(child.pid!, (signal) => child.kill(signal)))
-    child.once('close', (code) => done({ code: code ?? 1, log }))
+    child.once('close', (code) => {
+      if (log !== '') recentRuns.push(log)
+      done({ code: code ?? 1, log })
+    })
   })
 }

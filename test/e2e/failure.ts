@@ -1,0 +1,42 @@
+// Saves what explains the failure of a test: the logs of the action, events, pods and the configuration of each Envoy.
+import { execFile } from 'node:child_process'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { enter, meshEnv, status } from '../mesh/index.ts'
+import { recentRuns } from './runner.ts'
+
+const exec = promisify(execFile)
+const root = resolve(import.meta.dirname, '../../out/e2e')
+
+/** Writes into out/e2e/FILE/TEST. It never fails itself, because the failure of the test matters more. */
+export async function keepEvidence(file: string, test: string): Promise<void> {
+  const folder = join(root, basename(file, '.test.ts'), test.replaceAll(/[^\w.-]+/g, '-').slice(0, 100))
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  recentRuns.forEach((log, index) => writeFileSync(join(folder, `action-${index + 1}.log`), log))
+  if (await status().catch(() => undefined)) await keepCluster(folder)
+}
+
+async function keepCluster(folder: string): Promise<void> {
+  const keep = async (name: string, ...argv: string[]) => writeFileSync(join(folder, name), await output(argv))
+  await keep('events.txt', 'kubectl', 'get', 'events', '-A', '--sort-by=.lastTimestamp')
+  await keep('pods.txt', 'kubectl', 'get', 'pods', '-A', '-o', 'wide')
+  await keep('pods.yaml', 'kubectl', 'get', 'pods', '-A', '-o', 'yaml')
+  const proxies = ['kubectl', 'get', 'pods', '-A', '-l', 'security.istio.io/tlsMode', '-o']
+  const names = await output([...proxies, 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'])
+  for (const name of names.split(' ').filter((each) => each.includes('/'))) {
+    const [namespace = '', pod = ''] = name.split('/')
+    const request = ['pilot-agent', 'request', 'GET', 'config_dump']
+    await keep(`envoy-${pod}.json`, 'kubectl', 'exec', '-n', namespace, pod, '-c', 'istio-proxy', '--', ...request)
+  }
+}
+
+/** The output of a program in the mesh, or why there is none. */
+async function output(argv: string[]): Promise<string> {
+  const [program = '', ...args] = enter(argv)
+  return exec(program, args, { env: { ...process.env, ...meshEnv() }, maxBuffer: 256 << 20, timeout: 30_000 }).then(
+    ({ stdout }) => stdout,
+    (error: unknown) => String(error),
+  )
+}
