@@ -4,16 +4,16 @@ import type { Pod } from '../cluster/objects.ts'
 import { poll } from '../runtime/retry.ts'
 import { hasSidecar, isReady } from './sidecar.ts'
 
-const updateCounter = 'envoy_cluster_manager_cds_update_success'
+// istiod sends clusters, endpoints, listeners and routes, in this order. For some policies it sends only listeners.
+const updateCounter = 'envoy_listener_manager_lds_update_success'
 /** A proxy without an update by then probably needs none. An idle istiod takes 0.3 s. */
 const limitMs = 5_000
 /** This many proxies are enough, because istiod pushes to all of them at once. */
 const sampledPods = 20
 
 /**
- * Call it before a change of subsets, hosts or routes, and call the returned function after the change. That function
- * resolves to true once every sampled proxy has received a new set of clusters, or to false on a timeout (a proxy may
- * not need one). For a change of routes, istiod sends clusters too, and the routes right after them. Rejects if
+ * Call it before a change of policies, and call the returned function after the change. That function resolves to true
+ * once every sampled proxy has received new listeners, or to false on a timeout (a proxy may not need any). Rejects if
  * `signal` aborts.
  */
 export async function watchProxyUpdates(
@@ -34,7 +34,7 @@ export async function watchProxyUpdates(
 /** Undefined when the proxy cannot be read. */
 async function updateCount(cluster: Cluster, namespace: string, pod: string): Promise<number | undefined> {
   const text = await cluster
-    .pod(namespace, pod, 15090, '/stats/prometheus?filter=cluster_manager.cds.update_success')
+    .pod(namespace, pod, 15090, '/stats/prometheus?filter=listener_manager.lds.update_success')
     .catch(() => '')
   const value = new RegExp(`^${updateCounter}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1]
   return value === undefined ? undefined : Number(value)

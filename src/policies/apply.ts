@@ -20,7 +20,8 @@ type WatchProxies = () => Promise<() => Promise<unknown>>
 
 /**
  * Calls `onChange` after each change. Before a write it calls `watchProxies`, which returns a function that waits until
- * every proxy has received the write. Rejects with the cause, and names what is done and what is not.
+ * every proxy has received the write: when this resolves, the change is in force. Rejects with the cause, and names what
+ * is done and what is not.
  */
 export async function apply(
   cluster: Cluster,
@@ -29,11 +30,11 @@ export async function apply(
   onChange: (change: Change) => void,
 ): Promise<void> {
   const steps = stepsOf(inOrder(planned.filter(isDue)))
-  const pending = steps.flatMap(({ writes }) => writes)
+  const pending = steps.flat()
   const done = new Set<string>()
   try {
-    for (const { writes, settle } of steps) {
-      const settled = settle ? await watchProxies() : undefined
+    for (const writes of steps) {
+      const settled = writes.some(reachesSidecars) ? await watchProxies() : undefined
       for (const each of writes) {
         await carryOut(cluster, each)
         pending.shift()
@@ -47,14 +48,11 @@ export async function apply(
   }
 }
 
-/** `settle`: the proxies must have received these writes before the next step. */
-type Step = { writes: Due[]; settle: boolean }
-
 /**
  * Make before break: first adds the new subsets, then writes the routes that use them, and last removes unused subsets,
- * rules and hosts. Between these steps the proxies must catch up.
+ * rules and hosts. After each of these steps the proxies must catch up.
  */
-function stepsOf(todo: Due[]): Step[] {
+function stepsOf(todo: Due[]): Due[][] {
   const rules = todo.filter(isRule)
   const routes = todo.filter(isRoute)
   const others = todo.filter((each) => !isRule(each) && !isRoute(each))
@@ -63,12 +61,7 @@ function stepsOf(todo: Due[]): Step[] {
   const first = rules
     .filter(isWrite)
     .map((rule) => ({ ...rule, object: withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)) }))
-  return [
-    { writes: others.filter(isWrite), settle: false },
-    { writes: first, settle: first.length > 0 && routes.length > 0 },
-    { writes: routes, settle: routes.length > 0 && (later.length > 0 || removed.some(isHost)) },
-    { writes: [...later, ...removed], settle: false },
-  ]
+  return [others.filter(isWrite), first, routes, [...later, ...removed]]
 }
 
 async function carryOut(cluster: Cluster, { action, object, before }: PlannedChange): Promise<void> {
@@ -91,8 +84,17 @@ type Due = PlannedChange & { action: Exclude<PlannedChange['action'], 'unchanged
 const isDue = (each: PlannedChange): each is Due => each.action !== 'unchanged'
 const isWrite = ({ action }: PlannedChange) => action === 'create' || action === 'change'
 const isRule = ({ object }: PlannedChange) => object.kind === 'DestinationRule'
-const isHost = ({ object }: PlannedChange) => ['ServiceEntry', 'WorkloadEntry'].includes(object.kind)
 const isRoute = ({ object }: PlannedChange) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
+/** False for what istiod sends to gateways only. */
+const reachesSidecars = ({ object, before }: PlannedChange) =>
+  object.kind !== 'Gateway' && [object, ...(before ? [before] : [])].some((each) => !isForGatewaysOnly(each))
+
+function isForGatewaysOnly({ kind, spec }: KubeObject & { spec?: RouteParents }): boolean {
+  if (kind === 'VirtualService') return spec?.gateways?.includes('mesh') === false
+  return spec?.parentRefs?.every(({ kind: parent = 'Gateway' }) => parent === 'Gateway') === true
+}
+
+type RouteParents = { gateways?: string[]; parentRefs?: { kind?: string }[] }
 
 /** Policies that allow traffic come before the policy that denies the rest; deletions happen in reverse order. */
 function inOrder<T extends PlannedChange>(planned: readonly T[]): T[] {

@@ -42,11 +42,20 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   await apply(
     cluster,
     all,
-    () => watchProxyUpdates(cluster, config.namespace, host.signal),
+    () => watchProxies(context),
     (change) => recorder.record({ changes: [change] }),
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
+}
+
+/** Returns a function that waits until the proxies have what was written since. */
+async function watchProxies({ cluster, config, host }: StageContext): Promise<() => Promise<void>> {
+  const isReceived = await watchProxyUpdates(cluster, config.namespace, host.signal)
+  return async () => {
+    if (!(await isReceived()))
+      host.info('after 5 s, istiod has sent no update to some sidecars: this change may not concern them')
+  }
 }
 
 /** Without a cluster: prints the objects as YAML, and installs istioctl for later steps if the config has `istio`. */

@@ -26,6 +26,9 @@ function recordProxies(calls: string[]) {
   }
 }
 
+/** What `recordProxies` records around these writes. */
+const settled = (...writes: string[]) => ['look at the proxies', ...writes, 'proxies have it']
+
 /** Plans and applies; `calls` holds only the calls of this apply. */
 async function applied(
   { cluster, calls }: RecordingCluster,
@@ -52,13 +55,7 @@ describe('apply', () => {
       mtls,
       rule('v1', 'v2'),
     ])
-    expect(calls).toEqual([
-      'PeerAuthentication',
-      'look at the proxies',
-      'DestinationRule',
-      'proxies have it',
-      'VirtualService',
-    ])
+    expect(calls).toEqual(['PeerAuthentication', 'DestinationRule', 'VirtualService'].flatMap((call) => settled(call)))
     expect(changes).toEqual([
       named('default')('PeerAuthentication', 'created'),
       backend('DestinationRule', 'created'),
@@ -89,15 +86,7 @@ describe('apply', () => {
       rule('v2', 'v3'),
       route(['v2', 50], ['v3', 50]),
     ])
-    expect(calls).toEqual([
-      'look at the proxies',
-      'DestinationRule',
-      'proxies have it',
-      'look at the proxies',
-      'VirtualService',
-      'proxies have it',
-      'DestinationRule',
-    ])
+    expect(calls).toEqual(['DestinationRule', 'VirtualService', 'DestinationRule'].flatMap((call) => settled(call)))
     expect(written).toEqual([subsets('v2', 'v3', 'v1'), 'route', subsets('v2', 'v3')])
     expect(changes).toEqual([backend('DestinationRule', 'changed'), backend('VirtualService', 'changed')])
   })
@@ -107,11 +96,8 @@ describe('apply', () => {
     await applied(fake, [mtls, rule('v1'), route(['v1', 100])])
     const { changes, calls } = await applied(fake, [])
     expect(calls).toEqual([
-      'look at the proxies',
-      'remove VirtualService',
-      'proxies have it',
-      'remove DestinationRule',
-      'remove PeerAuthentication',
+      ...settled('remove VirtualService'),
+      ...settled('remove DestinationRule', 'remove PeerAuthentication'),
     ])
     expect(changes.map(({ action }) => action)).toEqual(['deleted', 'deleted', 'deleted'])
     expect(fake.stored.size).toBe(0)
@@ -121,7 +107,21 @@ describe('apply', () => {
     const fake = recordingCluster()
     await applied(fake, [policy('ServiceEntry', 'api', { hosts: ['api.example.com'] }), route(['v1', 100])])
     const { calls } = await applied(fake, [route(['v2', 100])])
-    expect(calls).toEqual(['look at the proxies', 'VirtualService', 'proxies have it', 'remove ServiceEntry'])
+    expect(calls).toEqual(['VirtualService', 'remove ServiceEntry'].flatMap((call) => settled(call)))
+  })
+
+  test('ends once the proxies have what it removed last', async () => {
+    const fake = recordingCluster()
+    await applied(fake, [policy('RequestAuthentication', 'jwt', {})])
+    expect((await applied(fake, [])).calls).toEqual(settled('remove RequestAuthentication'))
+  })
+
+  test.each([
+    policy('Gateway', 'web', {}),
+    policy('VirtualService', 'web', { gateways: ['web'] }),
+    { ...policy('HTTPRoute', 'web', { parentRefs: [{ name: 'web' }] }), apiVersion: 'gateway.networking.k8s.io/v1' },
+  ])('does not wait for the sidecars when istiod sends it to gateways only: $kind', async (object) => {
+    expect((await applied(recordingCluster(), [object])).calls).toEqual([object.kind])
   })
 
   test('writes the policy that allows callers before the one that denies the rest, and deletes it after that one', async () => {
@@ -216,14 +216,14 @@ describe('apply to a field that another manager owns', () => {
 
   test('overwrites the field when our own promotion owns it', async () => {
     const { calls } = await applied(refusing('mesh-canary'), [route(['v1', 100])])
-    expect(calls.slice(-2)).toEqual(['VirtualService refused', 'VirtualService by force'])
+    expect(calls).toEqual(settled('VirtualService refused', 'VirtualService by force'))
   })
 
   test('overwrites the field of an object that was handed over, but only the first time', async () => {
     const handedOver = policy('VirtualService', 'backend', { hosts: ['backend'] }, { labels: managed })
     const fake = recordingCluster([handedOver], (_, force) => (force ? undefined : conflict('kubectl-create')))
     const { calls } = await applied(fake, [route(['v1', 100])])
-    expect(calls).toEqual(['VirtualService by force'])
+    expect(calls).toEqual(settled('VirtualService by force'))
     await expect(applied(fake, [route(['v2', 100])])).rejects.toThrow('conflict with "kubectl-create"')
   })
 

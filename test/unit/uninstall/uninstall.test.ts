@@ -106,10 +106,10 @@ function fakeMesh(objects: KubeObject[]): RecordingCluster & { removal: Removal 
     return Promise.resolve()
   }
   let updates = 0
-  /** The number of cluster updates that the proxy has accepted. */
+  /** The number of listener updates that the proxy has accepted. */
   const podProxy = () => {
     fake.calls.push('ask a proxy')
-    return Promise.resolve(`envoy_cluster_manager_cds_update_success{} ${updates++}`)
+    return Promise.resolve(`envoy_listener_manager_lds_update_success{} ${updates++}`)
   }
   const removal: Removal = {
     namespace: 'shop',
@@ -141,7 +141,9 @@ test('uninstall removes routes before the subsets that they use, then sidecars f
     ...bothProxies,
     'remove VirtualService',
     ...bothProxies,
+    ...bothProxies,
     'remove DestinationRule',
+    ...bothProxies,
     'merge Namespace shop',
     'merge Deployment mysql',
     'merge Deployment frontend',
