@@ -2,7 +2,7 @@
 // effect.
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, sign } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -274,12 +274,19 @@ describe('for callers of a service,', () => {
     const jwks = JSON.stringify({
       keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'RS256', use: 'sig' }],
     })
-    await policies({ jwt: `users: { issuer: users.test, jwks: '${jwks}', selector: { app: echo }, ports: 8080 }` })
-    await eventually(async () => {
-      expect(await distinctStatuses({})).toEqual([403])
-      expect(await distinctStatuses({ headers: token('strangers.test') })).toEqual([401])
-      expect(await distinctStatuses({ headers: token('users.test') })).toEqual([200])
-    })
+    const config = join(machine.home, 'mesh.yaml')
+    const jwt = `jwt: { users: { issuer: users.test, jwks: '${jwks}', selector: { app: echo }, ports: 8080 } }`
+    writeFileSync(config, `namespace: policies\n${jwt}\n`)
+    await policies({ config })
+    expect(await distinctStatuses({})).toEqual([403])
+    expect(await distinctStatuses({ headers: token('strangers.test') })).toEqual([401])
+    expect(await distinctStatuses({ headers: token('users.test') })).toEqual([200])
+
+    // When the run that removes the policy ends, no new connection meets it. A caller without a sidecar opens one for
+    // each request; open connections of sidecars answer once more by the old policy.
+    writeFileSync(config, 'namespace: policies\nservices: {}\n')
+    await policies({ config })
+    expect(await distinctStatuses({}, 'outside')).toEqual([200])
   })
 })
 

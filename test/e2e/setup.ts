@@ -9,4 +9,4 @@ const { recentRuns } = await import('./runner.ts')
 beforeEach(() => void recentRuns.splice(0))
 afterEach(({ task }) => (task.result?.state === 'fail' ? keepEvidence(task.file.name, task.name) : undefined))
 // A failed `beforeAll` fails the file, and none of its tests runs.
-afterAll((_, file) => (file.result?.state === 'fail' ? keepEvidence(file.name, 'before all') : undefined))
+afterAll(({}, file) => (file.result?.state === 'fail' ? keepEvidence(file.name, 'before all') : undefined))
