@@ -8,7 +8,8 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { dump } from 'js-yaml'
-import { cacheDir, goTool, ISTIO_VERSION, KUBERNETES_VERSION, meshEnv } from '../mesh/index.ts'
+import { goTool, ISTIO_VERSION, KUBERNETES_VERSION, meshEnv } from '../mesh/index.ts'
+import { nodeDir } from '../mesh/settings.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 import { embeddedMesh, type TestCluster } from './world.ts'
 
@@ -49,7 +50,7 @@ const planInputs = (more: Inputs): Inputs => ({
 /** The requests to the mesh's mirror from now on: method, path below the mirror's, and status. */
 function mirrorLog(): () => string[] {
   const lines = () =>
-    readFileSync(join(cacheDir, 'node', 'mirror-access.log'), 'utf8')
+    readFileSync(join(nodeDir, 'mirror-access.log'), 'utf8')
       .split('\n')
       .filter(Boolean)
   const before = lines().length
