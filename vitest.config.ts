@@ -1,12 +1,27 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // The tests of each e2e file run one after the other. Several files run at a time, each on a mesh of its own (see
 // test/e2e/setup.ts): they mostly wait, so there are more of them than processors.
 const e2eFilesAtATime = Math.min(4, Math.ceil(availableParallelism() * 1.5))
 
+/** These files take longest. They start first, or one of them would run alone at the end. */
+const longest = ['promotion', 'survival', 'docs', 'verify', 'evidence', 'delivery', 'kind-cluster', 'revisions']
+
+class LongestFirst extends BaseSequencer {
+  override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const index = longest.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`))
+      return index === -1 ? longest.length : index
+    }
+    return Promise.resolve(files.toSorted((a, b) => rank(a) - rank(b)))
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
       {
