@@ -6,6 +6,12 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 // test/e2e/setup.ts): they mostly wait, so there are more of them than processors.
 const e2eFilesAtATime = Math.min(4, Math.ceil(availableParallelism() * 1.5))
 
+/** Unit tests also wait, for the programs that they start. */
+const unit = { include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, maxWorkers: availableParallelism() + 1 }
+
+/** These test files replace a module by a fake (`vi.mock`), which other files must not see. */
+const replacesModules = ['test/unit/canary/promote.test.ts']
+
 /** These files take longest. They start first, or one of them would run alone at the end. */
 const longest = ['promotion', 'survival', 'docs', 'verify', 'evidence', 'delivery', 'kind-cluster', 'revisions']
 
@@ -23,7 +29,9 @@ export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 60_000 } },
+      // Test files share the modules that a worker has loaded, which halves the time.
+      { test: { ...unit, name: 'unit', exclude: replacesModules, isolate: false } },
+      { test: { ...unit, name: 'unit-isolated', include: replacesModules } },
       {
         test: {
           name: 'e2e',

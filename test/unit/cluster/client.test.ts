@@ -5,14 +5,15 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createClient, type Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { serve, type ReceivedRequest } from '../fixtures.ts'
 
 // The tests record the pauses between attempts and do not wait for them.
-const { pauses } = vi.hoisted(() => ({ pauses: [] as number[] }))
-vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => Promise.resolve(pauses.push(ms)) }))
+const pauses: number[] = []
 
 beforeEach(() => {
   pauses.length = 0
+  vi.spyOn(systemClock, 'sleep').mockImplementation((ms) => Promise.resolve(void pauses.push(ms)))
 })
 
 afterEach(() => {
