@@ -26,7 +26,8 @@ async function vitest(project: string): Promise<Result> {
   mkdirSync('out', { recursive: true })
   rmSync(file, { force: true })
   const reporters = ['--reporter=verbose', '--reporter=json', `--outputFile.json=${file}`]
-  const args = ['run', '--project', `${project}*`, ...reporters, ...files, ...(files.length ? ['--passWithNoTests'] : [])]
+  const filter = files.length > 0 ? ['--passWithNoTests', ...files] : []
+  const args = ['run', '--project', `${project}*`, ...reporters, ...filter]
   const code = await new Promise<number>((resolve) =>
     spawn('vitest', args, { stdio: 'inherit' }).once('close', (status) => resolve(status ?? 1)),
   )
