@@ -1,6 +1,8 @@
 // The commands of kind and its container runtime that a run needs. Each failure becomes a sentence with its cause.
 import { mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { listNames } from '../runtime/errors.ts'
+import { poll } from '../runtime/retry.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { runProgram, type ProgramResult } from '../tools/run.ts'
 import { explain, isTaken } from './errors.ts'
@@ -55,9 +57,21 @@ export function createCluster(
   )
 }
 
-/** Deletes the cluster, even a partly created one; does nothing if there is none. */
-export function deleteCluster(kind: KindCluster, kubeconfig: string): Promise<string> {
-  return command(kind, ['delete', 'cluster', '--kubeconfig', kubeconfig], kind.info)
+/**
+ * Deletes the cluster, even a partly created one; does nothing if there is none. Docker reports a container as removed
+ * while it still copies its volumes, and then starts it. So this looks whether the nodes are gone, and repeats.
+ */
+export async function deleteCluster(kind: KindCluster, kubeconfig: string): Promise<void> {
+  const deleteOnce = async () => {
+    await command(kind, ['delete', 'cluster', '--kubeconfig', kubeconfig], kind.info)
+    return containers(kind)
+  }
+  const left = await poll(deleteOnce, (nodes) => nodes.length === 0, {
+    limitMs: Math.min(kind.limitMs, 60_000),
+    intervalMs: 1_000,
+    signal: kind.signal,
+  })
+  if (left.length > 0) throw new Error(`the nodes ${listNames(left.map(({ name }) => name))} are still there`)
 }
 
 export async function clusterExists(kind: KindCluster): Promise<boolean> {

@@ -28,7 +28,7 @@ export function checkout(testCluster: TestCluster): string {
 type Section = Record<string, unknown>
 
 /** Adds the settings of the embedded mesh to the existing sections of a config or an IstioOperator. */
-export function adaptedToMesh({ inputs }: TestCluster, text: string): string {
+export function adaptedToMesh({ inputs }: Pick<TestCluster, 'inputs'>, text: string): string {
   const given = load(text) as { istio?: Section; canary?: Section; spec?: Section }
   const { istio, canary, spec } = given
   return dump({

@@ -49,10 +49,7 @@ const planInputs = (more: Inputs): Inputs => ({
 
 /** The requests to the mesh's mirror from now on: method, path below the mirror's, and status. */
 function mirrorLog(): () => string[] {
-  const lines = () =>
-    readFileSync(join(nodeDir, 'mirror-access.log'), 'utf8')
-      .split('\n')
-      .filter(Boolean)
+  const lines = () => readFileSync(join(nodeDir, 'mirror-access.log'), 'utf8').split('\n').filter(Boolean)
   const before = lines().length
   return () =>
     lines()

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { down, enter, run, status, up } from '../mesh/index.ts'
 import { cacheDir, cgroup, nodeDir } from '../mesh/settings.ts'
 
@@ -53,6 +53,7 @@ test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
   async (name) => {
     const before = (await pids())[name]!
     process.kill(before, 'SIGKILL')
+    await vi.waitUntil(() => !existsSync(`/proc/${before}`))
     await up()
     await expectHealthy()
     expect((await pids())[name]).not.toBe(before)

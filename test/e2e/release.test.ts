@@ -143,8 +143,8 @@ test('the job for other systems installs istioctl by the action, renders the pol
   hub.git('push', '--quiet', 'origin', 'main')
   const mirror = spawn(process.execPath, [
     join(import.meta.dirname, '../mesh/mirror.ts'),
-    await releases(),
     join(hub.folder, '../mirror.log'),
+    `${new URL(MIRROR_URL).pathname}=${await releases()}`,
   ])
   try {
     // The job for Windows has the fewest tests.

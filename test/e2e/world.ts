@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { enter, istioOverlay, meshEnv, MIRROR_URL, up } from '../mesh/index.ts'
+import { KIND_MIRROR_URL, kindNetwork, nodeImage } from '../mesh/kind/index.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 
 const exec = promisify(execFile)
@@ -17,37 +18,57 @@ export type TestCluster = {
   run: (argv: readonly string[]) => Promise<string>
 }
 
-/** Starts the embedded mesh. Its stock Envoy adds a prefix to Istio's counters, and its mirror serves istioctl. */
+/** For Istio as built here: the mirror serves its istioctl, and its stock Envoy adds a prefix to Istio's counters. */
+const istioInputs: Inputs = {
+  mirror: MIRROR_URL,
+  overlays: istioOverlay,
+  metrics: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
+}
+
+/** Starts the embedded mesh. */
 export async function embeddedMesh(): Promise<TestCluster> {
   await up()
   const env = meshEnv()
   return {
     runner: { enter, env },
-    inputs: {
-      mirror: MIRROR_URL,
-      overlays: istioOverlay,
-      metrics: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
-    },
+    inputs: istioInputs,
     run: (argv) => output(enter(argv), env),
   }
 }
 
-const sampleImage = 'docker.io/mesh-canary/sample-app:1'
+export const sampleImage = 'docker.io/mesh-canary/sample-app:1'
+
+/** How to run the action where kind makes clusters: in the Docker of `npm run mesh -- kind up`, else in this machine's. */
+export function kindMachine(): { runner: RunnerOptions; inputs: Inputs; clusterKeys: string } {
+  const network = kindNetwork()
+  if (!network) return { runner: {}, inputs: {}, clusterKeys: '' }
+  const clusterKeys = `, mirror: "${KIND_MIRROR_URL}", image: "${nodeImage}"`
+  return { runner: network, inputs: istioInputs, clusterKeys }
+}
 
 /** A cluster that the action creates or has created before, with the image of the sample app. It stays afterwards. */
 export async function kindCluster(onLine: (line: string) => void): Promise<TestCluster> {
-  const machine = runner()
+  const { runner: options, inputs, clusterKeys } = kindMachine()
+  const machine = runner(options)
   process.once('exit', machine.remove)
-  const cluster = '{ type: kind, keep: true }'
+  const cluster = `{ type: kind, keep: true${clusterKeys} }`
   const runAction = async (more: Inputs) => {
     const { code, outputs } = await machine.main({ cluster, stages: 'cluster', ...more }, { onLine })
-    if (code !== 0) throw new Error('There is no cluster, as told above. `npm start` alone needs no Docker.')
+    if (code !== 0)
+      throw new Error(
+        'There is no cluster, as told above. `npm run mesh -- kind up` brings a Docker; `npm start` alone needs none.',
+      )
     return outputs
   }
   await runAction({})
-  await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
+  if (!kindNetwork()) await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
   const { kubeconfig = '' } = await runAction({ 'load-images': sampleImage })
-  return { runner: {}, inputs: { cluster }, run: (argv) => output(argv, { KUBECONFIG: kubeconfig }) }
+  return { runner: options, inputs: { ...inputs, cluster }, run: kubeProgram(options, kubeconfig) }
+}
+
+/** Runs programs such as kubectl with this kubeconfig where the runner is. */
+export function kubeProgram({ enter = (argv) => [...argv], env = {} }: RunnerOptions, kubeconfig: string) {
+  return (argv: readonly string[]): Promise<string> => output(enter(argv), { ...env, KUBECONFIG: kubeconfig })
 }
 
 async function output([program = '', ...args]: readonly string[], env: Record<string, string>): Promise<string> {

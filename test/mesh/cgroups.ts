@@ -6,14 +6,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** The mount points of all hierarchies. */
-function hierarchies(): string[] {
+export function cgroupFolders(): string[] {
   const mounts = readFileSync('/proc/self/mounts', 'utf8')
     .split('\n')
     .map((line) => line.split(' '))
   return mounts.filter(([, , type]) => type === 'cgroup' || type === 'cgroup2').map(([, folder = '']) => folder)
 }
 
-const groupFolders = (group: string): string[] => hierarchies().map((folder) => join(folder, group))
+const groupFolders = (group: string): string[] => cgroupFolders().map((folder) => join(folder, group))
 
 /** The subgroup for the programs themselves. They create groups for containers beside it. */
 const programs = (folder: string): string => join(folder, 'node')

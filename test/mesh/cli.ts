@@ -1,19 +1,35 @@
 // npm run mesh -- build | up | down | status | exec -- CMD …
 import { build, downAll, run, status, up } from './index.ts'
+import { buildKind, kindDown, kindUp } from './kind/index.ts'
 
 const usage = `Usage: npm run mesh -- COMMAND
   build              build everything the mesh is made of (once; kept in the cache)
   up                 leave a ready node, built and started if need be
   down               end it without a trace, and the nodes of the tests
   status             one line a component; exit code 1 when the node is not ready
-  exec -- CMD …      run a program in the mesh's network, with KUBECONFIG, istioctl and kubectl`
+  exec -- CMD …      run a program in the mesh's network, with KUBECONFIG, istioctl and kubectl
+  kind build|up|down the same for a Docker of its own, in which kind makes real clusters`
 
-const commands: Record<string, (args: string[]) => Promise<number | void>> = {
+type Command = (args: string[]) => Promise<number | void>
+
+const commands: Record<string, Command> = {
   build: async () => void (await build()),
   up,
   down: downAll,
   status: printStatus,
   exec: (args) => run(args[0] === '--' ? args.slice(1) : args),
+  kind: ([name = '']) => kindCommands[name]?.() ?? Promise.resolve(showUsage()),
+}
+
+const kindCommands: Record<string, () => Promise<void>> = {
+  build: async () => void (await buildKind()),
+  up: kindUp,
+  down: kindDown,
+}
+
+function showUsage(): number {
+  console.error(usage)
+  return 2
 }
 
 async function printStatus(): Promise<number> {
@@ -31,7 +47,7 @@ async function printStatus(): Promise<number> {
 const [name = '', ...args] = process.argv.slice(2)
 const command = commands[name]
 try {
-  process.exitCode = command ? ((await command(args)) ?? 0) : (console.error(usage), 2)
+  process.exitCode = command ? ((await command(args)) ?? 0) : showUsage()
 } catch (error) {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1

@@ -9,6 +9,7 @@ import {
   cgroup,
   containerdSocket,
   here,
+  mirrorPath,
   mirrorPort,
   nodeAddress,
   nodeDir,
@@ -41,7 +42,7 @@ export function components({ bin, releases }: Built): Component[] {
     },
     {
       name: 'mirror',
-      argv: [process.execPath, join(here, 'mirror.ts'), releases, file('mirror-access.log')],
+      argv: [process.execPath, join(here, 'mirror.ts'), file('mirror-access.log'), `${mirrorPath}=${releases}`],
       health: `tcp:127.0.0.1:${mirrorPort}`,
       needsApi: false,
     },

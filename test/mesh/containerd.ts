@@ -52,9 +52,14 @@ export async function withContainerd(
   }
 }
 
-/** Imports an OCI layout. Blobs that are missing in the layout must exist already. */
-export async function importLayout(bin: string, socket: string, layout: string): Promise<void> {
-  const argv = [join(bin, 'ctr'), '--address', socket, '--namespace', 'k8s.io', 'images', 'import', '--local']
+/** Imports an OCI layout. Blobs that are missing in the layout must exist already. `flags`: more flags of ctr. */
+export async function importLayout(
+  bin: string,
+  socket: string,
+  layout: string,
+  flags: readonly string[] = [],
+): Promise<void> {
+  const argv = [join(bin, 'ctr'), '--address', socket, '--namespace', 'k8s.io', 'images', 'import', '--local', ...flags]
   await sh(['sh', '-c', 'tar -C "$0" -cf - . | "$@" -', layout, ...argv])
 }
 

@@ -1,5 +1,6 @@
 // Installs missing Debian packages that the mesh needs, if it may.
 import { existsSync, readFileSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { step } from './progress.ts'
 import { sh } from './shell.ts'
 
@@ -25,6 +26,20 @@ export async function installPackages(): Promise<void> {
       .filter(([file]) => !existsSync(file))
       .map(([, name]) => name),
   )
+}
+
+/** Docker's daemon and client. The installation starts no daemon. */
+export async function installDocker(): Promise<void> {
+  if (existsSync('/usr/bin/dockerd') || existsSync('/usr/sbin/dockerd')) return
+  // Debian's packages ask this program whether they may start their services.
+  const policy = '/usr/sbin/policy-rc.d'
+  const isOurs = !existsSync(policy)
+  if (isOurs) await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  try {
+    await install(['docker.io'])
+  } finally {
+    if (isOurs) await rm(policy)
+  }
 }
 
 export async function installPip(): Promise<void> {

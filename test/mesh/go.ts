@@ -12,12 +12,14 @@ import { sh } from './shell.ts'
 const module = join(here, 'go')
 const toolsModule = join(here, 'tools')
 
+const crictlModule = join(toolsModule, 'crictl')
 const prometheusModule = join(toolsModule, 'prometheus')
 
 /** Prometheus is built with Kubernetes discovery only: the tests need no other, and some modules cannot be fetched. */
 const tools = {
   act: { path: 'github.com/nektos/act', module: toolsModule, tags: [] },
   actionlint: { path: 'github.com/rhysd/actionlint/cmd/actionlint', module: toolsModule, tags: [] },
+  crictl: { path: 'sigs.k8s.io/cri-tools/cmd/crictl', module: crictlModule, tags: [] },
   kind: { path: 'sigs.k8s.io/kind', module: toolsModule, tags: [] },
   prometheus: {
     path: 'github.com/prometheus/prometheus/cmd/prometheus',
@@ -34,6 +36,7 @@ const kubernetesPrograms = [
   'kube-controller-manager',
   'kube-proxy',
   'kube-scheduler',
+  'kubeadm',
   'kubelet',
   'kubectl',
 ]
@@ -87,29 +90,36 @@ async function counter(packages: readonly string[], report: Report): Promise<(li
 
 /** The path of a tool's binary. The first call builds it. */
 export async function goTool(name: GoTool): Promise<string> {
-  const { path, module, tags: toolTags } = tools[name]
-  const artifact = { name, recipe: await sources(module) }
-  const binary = join(folder(artifact), name)
-  if (existsSync(binary)) return binary
-  // If a flag appears twice, Go uses the last one.
-  const flags = toolTags.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...toolTags].join(',')}`]
-  await withBuildLock(() =>
-    cached(artifact, (draft) =>
-      step(name, async (report) => {
-        await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], {
-          cwd: module,
-          env,
-          onLine: report,
-        })
-      }),
-    ),
-  )
+  const binary = join(folder(await toolArtifact(name)), name)
+  if (!existsSync(binary)) await withBuildLock(() => buildTool(name))
   return binary
 }
 
-/** The folder with the files of a module, in the version that the mesh's programs use. */
-export async function goModule(path: string): Promise<string> {
-  const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd: module, env })) as {
+/** The path of a tool's binary. The caller must hold the lock. */
+export async function buildTool(name: GoTool): Promise<string> {
+  const { path, module, tags: toolTags } = tools[name]
+  // If a flag appears twice, Go uses the last one.
+  const flags = toolTags.length === 0 ? buildFlags : [...buildFlags, `-tags=${[...tags, ...toolTags].join(',')}`]
+  const made = await cached(await toolArtifact(name), (draft) =>
+    step(name, async (report) => {
+      await sh(['go', 'build', '-v', ...flags, '-ldflags=-s -w', '-o', join(draft, name), path], {
+        cwd: module,
+        env,
+        onLine: report,
+      })
+    }),
+  )
+  return join(made, name)
+}
+
+async function toolArtifact(name: GoTool): Promise<Artifact> {
+  return { name, recipe: await sources(tools[name].module) }
+}
+
+/** The folder with the files of a module, in the version that the mesh's programs or the tools use. */
+export async function goModule(path: string, of: 'mesh' | 'tools' = 'mesh'): Promise<string> {
+  const cwd = of === 'mesh' ? module : toolsModule
+  const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd, env })) as {
     Dir: string
   }
   return Dir

@@ -7,7 +7,7 @@ import { type Artifact, cached } from './cache.ts'
 import { importLayout, withContainerd } from './containerd.ts'
 import { codename } from './debian.ts'
 import { type Image, type Layer, layer, layerOf, layerOfFolder, writeLayout } from './oci.ts'
-import { step } from './progress.ts'
+import { type Report, step } from './progress.ts'
 import { here, ISTIO_VERSION } from './settings.ts'
 import { contained, sh } from './shell.ts'
 import { wheel } from './wheel.ts'
@@ -21,7 +21,7 @@ const nodeImage = 'docker.io/library/node:24-alpine'
 
 /** Beside the imported images: the layers of the Node.js image, which the sample app's image is made on. */
 const nodeLayers = 'node-layers.json'
-const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+export const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** The root file system that all images share, as a tar. */
 export async function buildBase(): Promise<string> {
@@ -52,7 +52,14 @@ export async function buildEnvoy(): Promise<string> {
 /** What an image adds to the base: files, path in the image → path here, and its config. */
 type Addition = Pick<Image, 'name' | 'config'> & { readonly files: Record<string, string> }
 
-function additions(bin: string, envoy: string, bootstrap: string): Addition[] {
+/** What images are made of: the folder of the binaries, the base's tar, and the Envoy binary. */
+export interface ImageSources {
+  readonly bin: string
+  readonly base: string
+  readonly envoy: string
+}
+
+function additions({ bin, envoy }: ImageSources, bootstrap: string): Addition[] {
   return [
     { name: pauseImage, files: {}, config: { Entrypoint: ['sleep', 'infinity'] } },
     {
@@ -81,19 +88,25 @@ function additions(bin: string, envoy: string, bootstrap: string): Addition[] {
   ]
 }
 
+/** Makes the images of Istio and of what the sample app runs on. Their layers are files in `draft`. */
+export async function makeImages(sources: ImageSources, draft: string, report: Report): Promise<Image[]> {
+  const base = await layer(sources.base)
+  const images: Image[] = []
+  for (const { name, files, config } of additions(sources, await bootstrapTemplate())) {
+    report(name)
+    const layers = Object.keys(files).length
+      ? [base, await layerOf(files, join(draft, `${images.length}.tar`))]
+      : [base]
+    images.push({ name, layers, config: { ...config, Env: [path] } })
+  }
+  return images
+}
+
 /** A folder that holds `containerd`, the root of a containerd with all images imported. */
-export async function buildImages(parts: { bin: string; base: string; envoy: string }): Promise<string> {
+export async function buildImages(parts: ImageSources): Promise<string> {
   return cached(await imagesArtifact(parts), (draft) =>
     step('images', async (report) => {
-      const base = await layer(parts.base)
-      const images: Image[] = []
-      for (const { name, files, config } of additions(parts.bin, parts.envoy, await bootstrapTemplate())) {
-        report(name)
-        const layers = Object.keys(files).length
-          ? [base, await layerOf(files, join(draft, `${images.length}.tar`))]
-          : [base]
-        images.push({ name, layers, config: { ...config, Env: [path] } })
-      }
+      const images = await makeImages(parts, draft, report)
       const layout = join(draft, 'layout')
       await writeLayout(layout, images)
       report('importing')
@@ -105,7 +118,7 @@ export async function buildImages(parts: { bin: string; base: string; envoy: str
   )
 }
 
-async function imagesArtifact(parts: { bin: string; base: string; envoy: string }): Promise<Artifact> {
+async function imagesArtifact(parts: ImageSources): Promise<Artifact> {
   const own = await hashes(['metrics.yaml', 'mariadb.sh', 'images.ts', 'oci.ts'].map((name) => join(here, name)))
   return { name: 'images', recipe: { ...parts, own, node: process.versions.node } }
 }
@@ -128,22 +141,24 @@ export async function buildSampleApp(images: string): Promise<string | undefined
       await sh(['npm', 'ci', '--omit=dev', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: app })
       const below = JSON.parse(await readFile(join(images, nodeLayers), 'utf8')) as Layer[]
       const layers = [...below, await layerOfFolder(join(draft, 'root'), join(draft, 'app.tar'))]
-      await writeLayout(
-        join(draft, 'layout'),
-        [
-          {
-            name: 'docker.io/mesh-canary/sample-app:1',
-            layers,
-            config: { Cmd: ['node'], WorkingDir: '/app', Env: [path] },
-          },
-        ],
-        below,
-      )
+      await writeLayout(join(draft, 'layout'), [{ ...sampleAppImage, layers }], below)
     }),
   )
 }
 
-async function hashes(files: readonly string[]): Promise<string[]> {
+const sampleAppImage = {
+  name: 'docker.io/mesh-canary/sample-app:1',
+  config: { Cmd: ['node'], WorkingDir: '/app', Env: [path] },
+}
+
+/** The sample app's image with all layers, for a Docker that has none of them. `draft` gets the layer of Node.js. */
+export async function completeSampleApp(sampleApp: string, base: string, draft: string): Promise<Image> {
+  const node = await layerOf({ '/usr/local/bin/node': nodeBinary }, join(draft, 'node.tar'))
+  return { ...sampleAppImage, layers: [await layer(base), node, await layer(join(sampleApp, 'app.tar'))] }
+}
+
+/** The SHA-256 of each file. */
+export async function hashes(files: readonly string[]): Promise<string[]> {
   return Promise.all(
     files.map(async (file) =>
       createHash('sha256')

@@ -1,4 +1,5 @@
-// A mirror of Istio's releases with the one release that the build packs. It listens on loopback inside the mesh.
+// A mirror of releases: of Istio's with the one that the build packs, and of kind's. It listens on loopback inside the
+// mesh.
 import { createHash } from 'node:crypto'
 import { appendFileSync, createReadStream, existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -6,7 +7,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { cached } from './cache.ts'
 import { step } from './progress.ts'
-import { ISTIO_VERSION, mirrorPath, mirrorPort } from './settings.ts'
+import { ISTIO_VERSION, mirrorPort } from './settings.ts'
 import { sh } from './shell.ts'
 
 /** Packs the built istioctl in the format of Istio's releases. */
@@ -37,19 +38,23 @@ export async function buildRelease(bin: string): Promise<string> {
   )
 }
 
-function serve(folder: string, log: string): void {
+/** `folders`: the folder of releases for each path of the mirror. */
+function serve(log: string, folders: ReadonlyMap<string, string>): void {
   createServer((request, response) => {
-    const path = request.url?.startsWith(`${mirrorPath}/`) ? request.url.slice(mirrorPath.length) : ''
-    const index = path === '/index.json' ? JSON.stringify(readdirSync(folder)) : undefined
-    const file = /^\/[\d.]+\/[\w.-]+$/.test(path) && existsSync(join(folder, path)) ? join(folder, path) : undefined
-    response.writeHead((file ?? index) ? 200 : 404)
+    const { url = '' } = request
+    const [prefix = '', folder = ''] = [...folders].find(([each]) => url.startsWith(`${each}/`)) ?? []
+    const path = url.slice(prefix.length)
+    const index = folder && path === '/index.json' ? JSON.stringify(readdirSync(folder)) : undefined
+    const file = folder && /^\/v?[\d.]+\/[\w.-]+$/.test(path) ? join(folder, path) : ''
+    const found = existsSync(file)
+    response.writeHead(found || index ? 200 : 404)
     appendFileSync(log, `${new Date().toISOString()} ${request.method} ${request.url} ${response.statusCode}\n`)
-    if (file && request.method === 'GET') createReadStream(file).pipe(response)
+    if (found && request.method === 'GET') createReadStream(file).pipe(response)
     else response.end(index)
   }).listen(mirrorPort, '127.0.0.1')
 }
 
 if (import.meta.main) {
-  const [folder = '', log = ''] = process.argv.slice(2)
-  serve(folder, log)
+  const [log = '', ...folders] = process.argv.slice(2)
+  serve(log, new Map(folders.map((each) => each.split('=') as [path: string, folder: string])))
 }

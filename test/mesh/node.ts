@@ -106,7 +106,7 @@ export async function stopNode(suffix: string): Promise<void> {
 /** Suffixes of all nodes of this cache folder, running or not, and of the one that is meant here. */
 export async function allNodes(): Promise<Set<string>> {
   const names = existsSync(cacheDir) ? await readdir(cacheDir) : []
-  return new Set([nodeSuffix, ...names.flatMap((name) => /^node(-\w+|)$/.exec(name)?.[1] ?? [])])
+  return new Set([nodeSuffix, ...names.flatMap((name) => /^node(-[\w-]+|)$/.exec(name)?.[1] ?? [])])
 }
 
 /** Imports the image of the sample app, unless the node already has this build of it. */

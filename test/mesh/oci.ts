@@ -21,6 +21,7 @@ export interface Image {
     readonly Env?: string[]
     readonly User?: string
     readonly WorkingDir?: string
+    readonly StopSignal?: string
   }
 }
 
@@ -36,21 +37,10 @@ export async function layerOf(files: Record<string, string>, tar: string): Promi
   return layerOfFolder(staging, tar)
 }
 
-/** Makes a layer of a folder, and takes the folder away. */
-export async function layerOfFolder(folder: string, tar: string): Promise<Layer> {
-  await sh([
-    'tar',
-    '--sort=name',
-    '--mtime=@0',
-    '--owner=0',
-    '--group=0',
-    '--numeric-owner',
-    '-C',
-    folder,
-    '-cf',
-    tar,
-    '.',
-  ])
+/** Makes a layer of a folder, and takes the folder away. All files belong to root, unless `owners` are kept. */
+export async function layerOfFolder(folder: string, tar: string, owners: 'root' | 'kept' = 'root'): Promise<Layer> {
+  const root = owners === 'root' ? ['--owner=0', '--group=0'] : []
+  await sh(['tar', '--sort=name', '--mtime=@0', ...root, '--numeric-owner', '-C', folder, '-cf', tar, '.'])
   await rm(folder, { recursive: true })
   return layer(tar)
 }
@@ -80,9 +70,23 @@ export async function writeLayout(
   await writeFile(join(folder, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
 }
 
+/** Writes one image in the format of `docker save`: Docker before version 25 cannot load OCI layouts. */
+export async function writeDockerFolder(folder: string, { name, layers, config }: Image): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  const files = layers.map(({ digest }) => `${digest.replace('sha256:', '')}.tar`)
+  for (const [index, { file }] of layers.entries()) await link(file, join(folder, files[index]!))
+  const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) }
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...platform, config, rootfs }))
+  await writeFile(
+    join(folder, 'manifest.json'),
+    JSON.stringify([{ Config: 'config.json', RepoTags: [name], Layers: files }]),
+  )
+}
+
+const platform = { architecture: process.arch === 'x64' ? 'amd64' : process.arch, os: 'linux' }
+
 async function writeManifest(folder: string, { name, layers, config }: Image): Promise<object> {
   const rootfs = { type: 'layers', diff_ids: layers.map(({ digest }) => digest) }
-  const platform = { architecture: process.arch === 'x64' ? 'amd64' : process.arch, os: 'linux' }
   const manifest = {
     schemaVersion: 2,
     mediaType: 'application/vnd.oci.image.manifest.v1+json',

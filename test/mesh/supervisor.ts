@@ -4,7 +4,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { once } from 'node:events'
 import type { Built } from './build.ts'
@@ -70,7 +70,9 @@ async function keepRunning(component: Running): Promise<never> {
     const started = Date.now()
     const log = openSync(join(nodeDir, `${component.name}.log`), 'a')
     const [program = '', ...args] = component.argv
-    const child = spawn(program, args, { stdio: ['ignore', log, log] })
+    // containerd takes the first shim of the PATH, which must not be that of the machine's own Docker.
+    const PATH = `${dirname(program)}:${process.env['PATH']}`
+    const child = spawn(program, args, { stdio: ['ignore', log, log], env: { ...process.env, PATH } })
     component.pid = child.pid ?? 0
     await once(child, 'exit').catch(() => undefined)
     component.pid = 0

@@ -1,5 +1,5 @@
-// One multi-call binary for everything a Kubernetes node runs, and kubectl:
-// one link instead of seven, and one copy of the code they share.
+// One multi-call binary for everything a Kubernetes node runs, and kubeadm and kubectl:
+// one link instead of eight, and one copy of the code they share.
 package main
 
 import (
@@ -12,13 +12,15 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	_ "k8s.io/client-go/plugin/pkg/client/auth"
 	"k8s.io/component-base/cli"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllers "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app"
+	"k8s.io/kubernetes/cmd/kubeadm/app/util/errors"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
-	kubectl "k8s.io/kubectl/pkg/cmd"
-	"k8s.io/kubectl/pkg/cmd/util"
 )
 
 var programs = map[string]func(){
@@ -27,6 +29,7 @@ var programs = map[string]func(){
 	"kube-controller-manager": func() { serve(controllers.NewControllerManagerCommand()) },
 	"kube-proxy":              func() { serve(proxy.NewProxyCommand()) },
 	"kube-scheduler":          func() { serve(scheduler.NewSchedulerCommand()) },
+	"kubeadm":                 func() { errors.HandleError(kubeadm.Run()) },
 	"kubelet":                 func() { serve(kubelet.NewKubeletCommand(context.Background())) },
 	"kubectl":                 func() { util.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) },
 }

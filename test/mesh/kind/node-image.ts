@@ -1,0 +1,164 @@
+// The image of kind's nodes, which no package registry has: made of Debian packages, of kind's own files, and of the
+// mesh's programs. Stand-ins: Debian's runc, the mesh's containerd and Kubernetes, network.yaml for kindnetd.
+import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { cached } from '../cache.ts'
+import { importLayout, withContainerd } from '../containerd.ts'
+import { codename } from '../debian.ts'
+import { buildTool, goModule } from '../go.ts'
+import { hashes, type ImageSources, makeImages, path } from '../images.ts'
+import { type Image, layer, layerOfFolder, writeDockerFolder, writeLayout } from '../oci.ts'
+import { step } from '../progress.ts'
+import { KUBERNETES_VERSION } from '../settings.ts'
+import { contained, sh } from '../shell.ts'
+
+/** Not a name of kind's own images, because it is none. */
+export const nodeImage = 'mesh-canary/kind-node:1'
+
+const here = import.meta.dirname
+const packages =
+  'systemd,conntrack,iptables,nftables,iproute2,ethtool,util-linux,mount,kmod,libseccomp2,pigz,e2fsprogs,bash,' +
+  'ca-certificates,curl,jq,procps,runc,containernetworking-plugins'
+
+/** What kind's Dockerfile does to the system: few services, and no settings that apply to the whole machine. */
+const preparation = [
+  'rm -f "$1"/lib/systemd/system/sysinit.target.wants/systemd-tmpfiles-setup.service',
+  'rm -f "$1"/lib/systemd/system/multi-user.target.wants/* "$1"/etc/systemd/system/*.wants/*',
+  'rm -f "$1"/lib/systemd/system/local-fs.target.wants/* "$1"/usr/lib/sysctl.d/*',
+  'rm -f "$1"/lib/systemd/system/sockets.target.wants/*udev* "$1"/lib/systemd/system/sockets.target.wants/*initctl*',
+  'rm -f "$1"/lib/systemd/system/basic.target.wants/*',
+  'echo ReadKMsg=no >> "$1"/etc/systemd/journald.conf',
+  'ln -sf /usr/lib/systemd/systemd "$1"/sbin/init',
+  'mkdir -p "$1"/etc/kubernetes/manifests "$1"/opt/cni && ln -s /usr/lib/cni "$1"/opt/cni/bin',
+]
+
+/** The folder with the image, as `docker load` reads it. The caller must hold the lock. */
+export async function buildNodeImage(sources: ImageSources): Promise<string> {
+  const system = await buildSystem()
+  const kind = join(await goModule('sigs.k8s.io/kind', 'tools'), 'images/base/files')
+  const crictl = await buildTool('crictl')
+  const own = await hashes([import.meta.filename, join(here, 'network.yaml'), join(here, '../images.ts')])
+  return cached({ name: 'kind-node', recipe: { ...sources, system, kind, crictl, own } }, (draft) =>
+    step('kind node image', async (report) => {
+      const layers = [
+        await layer(system),
+        await nodeFiles(join(draft, 'files'), { bin: sources.bin, kind, crictl }),
+        await containerdRoot(join(draft, 'images'), sources, report),
+      ]
+      report('writing')
+      await writeDockerFolder(join(draft, 'image'), {
+        name: nodeImage,
+        layers,
+        config: {
+          Entrypoint: ['/usr/local/bin/entrypoint', '/sbin/init'],
+          Env: [path, 'container=docker'],
+          StopSignal: 'SIGRTMIN+3', // systemd's signal to end
+        },
+      })
+      for (const name of ['files', 'images']) await rm(join(draft, name), { recursive: true })
+    }),
+  )
+}
+
+/** The tar of the Debian system. */
+async function buildSystem(): Promise<string> {
+  const recipe = { codename: codename(), packages, preparation }
+  const made = await cached({ name: 'kind-system', recipe }, (draft) =>
+    step('kind node system', async (report) => {
+      const hooks = preparation.map((command) => `--customize-hook=${command}`)
+      const argv = ['mmdebstrap', '--variant=essential', `--include=${packages}`, ...hooks]
+      await sh(contained([...argv, recipe.codename, join(draft, 'system.tar')]), {
+        env: { ...process.env, TMPDIR: draft },
+        onLine: report,
+      })
+    }),
+  )
+  return join(made, 'system.tar')
+}
+
+/** The layer with kind's files, adapted to this machine, and all programs. */
+async function nodeFiles(folder: string, { bin, kind, crictl }: Record<'bin' | 'kind' | 'crictl', string>) {
+  const root = join(folder, 'root')
+  await cp(kind, root, { recursive: true, filter: (source) => !source.includes('LICENSES') })
+  await sh(['chmod', '-R', 'u+w,a+rX', root])
+  await sh(['sh', '-c', 'chmod a+x "$0"/kind/bin/* "$0"/usr/local/bin/*', root])
+  const write = async (name: string, text: string) => {
+    await mkdir(dirname(join(root, name)), { recursive: true })
+    await writeFile(join(root, name), text)
+  }
+  const edit = async (name: string, change: (text: string) => string) =>
+    write(name, change(await readFile(join(root, name), 'utf8')))
+  await edit('etc/containerd/config.toml', (text) =>
+    text.replace('restrict_oom_score_adj = false', 'restrict_oom_score_adj = true'),
+  )
+  await write('etc/containerd/cri-base.json', await containerSpec(bin))
+  await edit('etc/default/kubelet', (text) => `${text.trim()} --fail-cgroupv1=false\n`)
+  // Else systemd would raise fs.file-max, which applies to the whole machine.
+  const keepMachine = 'mount --bind /proc/sys/fs /proc/sys/fs && mount -o remount,bind,ro /proc/sys/fs'
+  await edit('usr/local/bin/entrypoint', (text) => text.replace(/^exec "\$@"$/m, `${keepMachine}\nexec "$@"`))
+  await write('kind/version', `v${KUBERNETES_VERSION}\n`)
+  await write('kind/manifests/default-cni.yaml', await readFile(join(here, 'network.yaml'), 'utf8'))
+  for (const unit of ['kubelet', 'containerd', 'undo-mount-hacks']) await enable(root, `${unit}.service`)
+  await symlink('/dev/null', join(root, 'etc/systemd/system/systemd-binfmt.service'))
+  for (const name of ['containerd', 'containerd-shim-runc-v2', 'ctr', 'kubernetes'])
+    await cp(join(bin, name), join(root, 'usr/local/bin', name))
+  await cp(crictl, join(root, 'usr/local/bin/crictl'))
+  await mkdir(join(root, 'usr/bin'))
+  for (const name of ['kubeadm', 'kubectl', 'kubelet'])
+    await symlink('/usr/local/bin/kubernetes', join(root, 'usr/bin', name))
+  return layerOfFolder(root, join(folder, 'files.tar'))
+}
+
+async function enable(root: string, unit: string): Promise<void> {
+  const wants = join(root, 'etc/systemd/system/multi-user.target.wants')
+  await mkdir(wants, { recursive: true })
+  await symlink(`/etc/systemd/system/${unit}`, join(wants, unit))
+}
+
+/** What kind's containers start from: containerd's default, with kind's hook and without limits of resources. */
+async function containerSpec(bin: string): Promise<string> {
+  const spec = JSON.parse(await sh([join(bin, 'ctr'), 'oci', 'spec'])) as {
+    process: { rlimits?: unknown }
+    hooks?: object
+  }
+  delete spec.process.rlimits
+  return JSON.stringify({ ...spec, hooks: { createContainer: [{ path: '/kind/bin/mount-product-files.sh' }] } })
+}
+
+/** The layer with all images, already imported into containerd. */
+async function containerdRoot(folder: string, sources: ImageSources, report: (text: string) => void) {
+  await mkdir(folder)
+  const root = join(folder, 'root/var/lib/containerd')
+  const layout = join(folder, 'layout')
+  const images = await makeImages(sources, folder, report)
+  await writeLayout(layout, [...images, ...(await kubernetesImages(sources, folder))])
+  report('importing')
+  await mkdir(dirname(root), { recursive: true })
+  await withContainerd(sources.bin, root, (socket) =>
+    importLayout(sources.bin, socket, layout, ['--discard-unpacked-layers']),
+  )
+  report('packing')
+  return layerOfFolder(join(folder, 'root'), join(folder, 'containerd.tar'), 'kept')
+}
+
+async function kubernetesImages({ bin, base }: ImageSources, folder: string): Promise<Image[]> {
+  const root = join(folder, 'kubernetes')
+  await mkdir(join(root, 'usr/local/bin'), { recursive: true })
+  for (const name of ['kubernetes', 'coredns']) await cp(join(bin, name), join(root, 'usr/local/bin', name))
+  const programs = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kube-proxy']
+  for (const name of [...programs, 'etcd', 'kubectl']) await symlink('kubernetes', join(root, 'usr/local/bin', name))
+  await symlink('usr/local/bin/coredns', join(root, 'coredns'))
+  const layers = [await layer(base), await layerOfFolder(root, join(folder, 'kubernetes.tar'))]
+  const image = (name: string, config: Image['config'] = {}): Image => ({
+    name,
+    layers,
+    config: { Env: [path], ...config },
+  })
+  return [
+    ...programs.map((name) => image(`registry.k8s.io/${name}:v${KUBERNETES_VERSION}`)),
+    image('registry.k8s.io/etcd:3.7.0-0'),
+    image('registry.k8s.io/coredns/coredns:v1.14.6', { Entrypoint: ['/coredns'], User: '65532:65532' }),
+    image('registry.k8s.io/pause:3.10', { Entrypoint: ['sleep', 'infinity'] }),
+    image('docker.io/mesh-canary/network:1'),
+  ]
+}
