@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // The tests of each e2e file run one after the other. Several files run at a time, each on a mesh of its own (see
-// test/e2e/setup.ts): they mostly wait, so there are more of them than processors.
+// test/e2e/setup.ts). They mostly wait, so a small machine runs more files than it has processors. A mesh takes two
+// gigabytes of memory, so no machine runs more than four.
 const e2eFilesAtATime = Math.min(4, Math.ceil(availableParallelism() * 1.5))
 
 /** Unit tests also wait, for the programs that they start. */
@@ -12,14 +13,14 @@ const unit = { include: ['test/unit/**/*.test.ts'], testTimeout: 60_000, maxWork
 /** These test files replace a module by a fake (`vi.mock`), which other files must not see. */
 const replacesModules = ['test/unit/canary/promote.test.ts']
 
-/** These files take longest. They start first, or one of them would run alone at the end. */
-const longest = ['promotion', 'survival', 'docs', 'verify', 'evidence', 'delivery', 'kind-cluster', 'revisions']
+/** These files take longest (CONTRIBUTING.md). They start first, or one of them would run alone at the end. */
+const slowestE2eFiles = ['promotion', 'survival', 'docs', 'verify', 'evidence', 'delivery', 'kind-cluster', 'revisions']
 
 class LongestFirst extends BaseSequencer {
   override sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification) => {
-      const index = longest.findIndex((name) => moduleId.endsWith(`/${name}.test.ts`))
-      return index === -1 ? longest.length : index
+      const index = slowestE2eFiles.findIndex((name) => moduleId.endsWith(`/e2e/${name}.test.ts`))
+      return index === -1 ? slowestE2eFiles.length : index
     }
     return Promise.resolve(files.toSorted((a, b) => rank(a) - rank(b)))
   }

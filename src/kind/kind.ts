@@ -58,8 +58,8 @@ export function createCluster(
 }
 
 /**
- * Deletes the cluster, even a partly created one; does nothing if there is none. Docker reports a container as removed
- * while it still copies its volumes, and then starts it. So this looks whether the nodes are gone, and repeats.
+ * Deletes the cluster, even a partly created one; does nothing if there is none. If a run is killed while Docker creates
+ * a container, Docker may report the container as removed and start it afterwards. So it deletes until no node is left.
  */
 export async function deleteCluster(kind: KindCluster, kubeconfig: string): Promise<void> {
   const deleteOnce = async () => {
@@ -71,7 +71,17 @@ export async function deleteCluster(kind: KindCluster, kubeconfig: string): Prom
     intervalMs: 1_000,
     signal: kind.signal,
   })
-  if (left.length > 0) throw new Error(`the nodes ${listNames(left.map(({ name }) => name))} are still there`)
+  if (left.length > 0)
+    throw new Error(
+      stillThere(
+        kind.runtime,
+        left.map(({ name }) => name),
+      ),
+    )
+}
+
+function stillThere(runtime: string, names: readonly string[]): string {
+  return `the nodes ${listNames(names)} are still there; remove them with \`${runtime} rm -f -v ${names.join(' ')}\``
 }
 
 export async function clusterExists(kind: KindCluster): Promise<boolean> {

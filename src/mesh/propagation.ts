@@ -7,7 +7,7 @@ import { hasSidecar, isReady } from './sidecar.ts'
 // istiod sends clusters, endpoints, listeners and routes, in this order. For some policies it sends only listeners.
 const updateCounter = 'envoy_listener_manager_lds_update_success'
 /** A proxy without an update by then probably needs none. An idle istiod takes 0.3 s. */
-const limitMs = 5_000
+export const updateLimitMs = 5_000
 /** This many proxies are enough, because istiod pushes to all of them at once. */
 const sampledPods = 20
 
@@ -28,7 +28,7 @@ export async function watchProxyUpdates(
   const before = await readCounts()
   const isUpdated = async () =>
     (await readCounts()).every((count, i) => count === undefined || count > (before[i] ?? -1))
-  return () => poll(isUpdated, (updated) => updated, { limitMs, intervalMs: 200, signal })
+  return () => poll(isUpdated, (updated) => updated, { limitMs: updateLimitMs, intervalMs: 200, signal })
 }
 
 /** Undefined when the proxy cannot be read. */

@@ -20,8 +20,8 @@ type WatchProxies = () => Promise<() => Promise<unknown>>
 
 /**
  * Calls `onChange` after each change. Before a write it calls `watchProxies`, which returns a function that waits until
- * every proxy has received the write: when this resolves, the change is in force. Rejects with the cause, and names what
- * is done and what is not.
+ * the proxies have received the write, or until its time limit. Rejects with the cause, and names what is done and what
+ * is not.
  */
 export async function apply(
   cluster: Cluster,
@@ -29,19 +29,19 @@ export async function apply(
   watchProxies: WatchProxies,
   onChange: (change: Change) => void,
 ): Promise<void> {
-  const steps = stepsOf(inOrder(planned.filter(isDue)))
-  const pending = steps.flat()
+  const groups = groupsOf(inOrder(planned.filter(isDue)))
+  const pending = groups.flat()
   const done = new Set<string>()
   try {
-    for (const writes of steps) {
-      const settled = writes.some(reachesSidecars) ? await watchProxies() : undefined
+    for (const writes of groups) {
+      const waitForProxies = writes.some(concernsSidecars) ? await watchProxies() : undefined
       for (const each of writes) {
         await carryOut(cluster, each)
         pending.shift()
         if (!done.has(keyOf(each.object))) onChange(changeOf(each))
         done.add(keyOf(each.object))
       }
-      await settled?.()
+      await waitForProxies?.()
     }
   } catch (error) {
     throw partialFailure(error, [...done], pending)
@@ -49,19 +49,19 @@ export async function apply(
 }
 
 /**
- * Make before break: first adds the new subsets, then writes the routes that use them, and last removes unused subsets,
- * rules and hosts. After each of these steps the proxies must catch up.
+ * Make before break, in four groups: other policies; subsets, old and new; the routes that use them; removals. After each
+ * group the proxies must catch up.
  */
-function stepsOf(todo: Due[]): Due[][] {
+function groupsOf(todo: Due[]): Due[][] {
   const rules = todo.filter(isRule)
   const routes = todo.filter(isRoute)
   const others = todo.filter((each) => !isRule(each) && !isRoute(each))
   const later = rules.filter((rule) => rule.action === 'delete' || stillUsed(rule, routes).length > 0)
-  const removed = others.filter((each) => !isWrite(each)).reverse()
-  const first = rules
+  const removals = [...later, ...others.filter((each) => !isWrite(each)).reverse()]
+  const widenedRules = rules
     .filter(isWrite)
     .map((rule) => ({ ...rule, object: withSubsets(rule.object as DestinationRule, stillUsed(rule, routes)) }))
-  return [others.filter(isWrite), first, routes, [...later, ...removed]]
+  return [others.filter(isWrite), widenedRules, routes, removals]
 }
 
 async function carryOut(cluster: Cluster, { action, object, before }: PlannedChange): Promise<void> {
@@ -85,16 +85,18 @@ const isDue = (each: PlannedChange): each is Due => each.action !== 'unchanged'
 const isWrite = ({ action }: PlannedChange) => action === 'create' || action === 'change'
 const isRule = ({ object }: PlannedChange) => object.kind === 'DestinationRule'
 const isRoute = ({ object }: PlannedChange) => ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
-/** False for what istiod sends to gateways only. */
-const reachesSidecars = ({ object, before }: PlannedChange) =>
-  object.kind !== 'Gateway' && [object, ...(before ? [before] : [])].some((each) => !isForGatewaysOnly(each))
+type GatewayReferences = { gateways?: string[]; parentRefs?: { kind?: string }[] }
 
-function isForGatewaysOnly({ kind, spec }: KubeObject & { spec?: RouteParents }): boolean {
-  if (kind === 'VirtualService') return spec?.gateways?.includes('mesh') === false
-  return spec?.parentRefs?.every(({ kind: parent = 'Gateway' }) => parent === 'Gateway') === true
+/** istiod sends it to sidecars, and not to gateways only: as it is now, or as it was before. */
+function concernsSidecars({ object, before }: PlannedChange): boolean {
+  return [object, before].some((each) => each !== undefined && isForSidecars(each))
 }
 
-type RouteParents = { gateways?: string[]; parentRefs?: { kind?: string }[] }
+function isForSidecars({ kind, spec }: KubeObject & { spec?: GatewayReferences }): boolean {
+  if (kind === 'Gateway') return false
+  if (kind === 'VirtualService') return spec?.gateways?.includes('mesh') ?? true
+  return spec?.parentRefs?.some(({ kind: parent = 'Gateway' }) => parent !== 'Gateway') ?? true
+}
 
 /** Policies that allow traffic come before the policy that denies the rest; deletions happen in reverse order. */
 function inOrder<T extends PlannedChange>(planned: readonly T[]): T[] {

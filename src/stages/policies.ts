@@ -2,7 +2,7 @@
 // unless it is a dry run.
 import type { Pod, Service } from '../cluster/objects.ts'
 import { withTimeout } from '../runtime/timeout.ts'
-import { watchProxyUpdates } from '../mesh/propagation.ts'
+import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
@@ -42,19 +42,19 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   await apply(
     cluster,
     all,
-    () => watchProxies(context),
+    () => watchAndReport(context),
     (change) => recorder.record({ changes: [change] }),
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
 }
 
-/** Returns a function that waits until the proxies have what was written since. */
-async function watchProxies({ cluster, config, host }: StageContext): Promise<() => Promise<void>> {
-  const isReceived = await watchProxyUpdates(cluster, config.namespace, host.signal)
+/** Returns a function that waits until the proxies have what was written since, and reports if some do not. */
+async function watchAndReport({ cluster, config, host }: StageContext): Promise<() => Promise<void>> {
+  const waitForProxies = await watchProxyUpdates(cluster, config.namespace, host.signal)
   return async () => {
-    if (!(await isReceived()))
-      host.info('after 5 s, istiod has sent no update to some sidecars: this change may not concern them')
+    if (!(await waitForProxies()))
+      host.info(`some sidecars received no update within ${updateLimitMs / 1_000} s; this change may not affect them`)
   }
 }
 

@@ -1,19 +1,19 @@
-// `cluster: kind` for real: the built bundle and the real kind make clusters in a Docker of their own (test/mesh/kind).
-// kind.test.ts has what cannot be made to happen there.
+// The built bundle and the real kind make clusters, in a Docker of their own (test/mesh/kind).
 import { execFile } from 'node:child_process'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { cgroupFolders } from '../mesh/cgroups.ts'
-import { cacheDir } from '../mesh/index.ts'
-import { KIND_MIRROR_URL, kindDown, kindNetwork, kindUp, nodeImage } from '../mesh/kind/index.ts'
+import { ISTIO_VERSION } from '../mesh/index.ts'
+import { dockerCgroup, dockerFolder } from '../mesh/kind/docker-daemon.ts'
+import { KIND_MIRROR_URL, kindDown, kindEnvironment, kindUp, kindNodeImage } from '../mesh/kind/index.ts'
 import { adaptedToMesh } from './checkout.ts'
 import { runner, type Inputs } from './runner.ts'
 import {
   deploySampleApp,
-  kindMachine,
+  kindRunnerOptions,
   kubeProgram,
   liveWeights,
   sampleApp,
@@ -27,34 +27,39 @@ let machineInputs: Inputs
 let metrics: string
 /** The cluster `shop`, once it exists. */
 let shop: TestCluster
-let before: MachineState
+let stateBefore: MachineState
 
 beforeAll(async () => {
   await kindDown()
-  before = await machineState()
+  stateBefore = await machineState()
   await kindUp()
-  const { runner: options, inputs } = kindMachine()
+  const { runner: options, inputs } = kindRunnerOptions()
   machine = runner(options)
   const { mirror = '', overlays = '' } = inputs
-  machineInputs = { mirror, overlays, 'istio-version': '1.31.0' }
+  machineInputs = { mirror, overlays, 'istio-version': ISTIO_VERSION }
   metrics = inputs['metrics']!
 })
 afterAll(() => machine.remove())
 
 const docker = async (...args: string[]) => {
-  const { enter, env } = kindNetwork()!
+  const { enter, env } = kindEnvironment()!
   const [program = '', ...rest] = enter(['docker', ...args])
   return (await exec(program, rest, { env: { ...process.env, ...env } })).stdout.trim()
 }
 const nodes = async () => (await docker('ps', '--all', '--format', '{{.Names}}')).split('\n').filter(Boolean).sort()
-const cluster = (keys: string, more: Inputs = {}): Inputs => ({
+/** The inputs of a run with these settings of the cluster; the node image is ours, unless a config file names it. */
+const inputsFor = (settings: Record<string, unknown>, more: Inputs = {}): Inputs => ({
   ...machineInputs,
-  cluster: `{ type: kind, mirror: "${KIND_MIRROR_URL}", ${keys} }`,
+  cluster: JSON.stringify({
+    type: 'kind',
+    mirror: KIND_MIRROR_URL,
+    ...('config' in settings ? {} : { image: kindNodeImage }),
+    ...settings,
+  }),
   ...more,
 })
+const shopSettings = { name: 'shop', nodes: 2, keep: true, ports: { http: 8088, https: 8444 } }
 const shopNodes = ['shop-control-plane', 'shop-worker']
-const image = `image: "${nodeImage}"`
-const shopKeys = `name: shop, nodes: 2, keep: true, ports: { http: 8088, https: 8444 }, ${image}`
 
 /** A config file that promotes the sample app's v2 in short steps. */
 function promotionConfig(): string {
@@ -68,17 +73,18 @@ function promotionConfig(): string {
 
 test('a run makes a cluster of two nodes from nothing, loads images and installs Istio', async () => {
   const { code, outputs, log } = await machine.main(
-    cluster(shopKeys, { stages: 'cluster, install', profile: 'demo', 'load-images': sampleImage }),
+    inputsFor(shopSettings, { stages: 'cluster, install', profile: 'demo', 'load-images': sampleImage }),
   )
   expect(code, log).toBe(0)
   expect(outputs).toMatchObject({ 'ingress-address': '127.0.0.1:8088' })
   expect(await nodes()).toEqual(shopNodes)
-  shop = {
-    runner: kindNetwork()!,
-    inputs: cluster(shopKeys),
-    run: kubeProgram(kindNetwork()!, join(machine.home, 'kubeconfig')),
-  }
+  // A later run deletes the action's own kubeconfig.
   writeFileSync(join(machine.home, 'kubeconfig'), readFileSync(outputs['kubeconfig']!), { mode: 0o600 })
+  shop = {
+    runner: kindEnvironment()!,
+    inputs: inputsFor(shopSettings),
+    run: kubeProgram(kindEnvironment()!, join(machine.home, 'kubeconfig')),
+  }
   const ready = await shop.run(['kubectl', 'get', 'nodes', '--no-headers'])
   expect(
     ready
@@ -105,7 +111,7 @@ test('the sample app gets its sidecars, users reach it at the ingress address, a
   expect((await shop.run([process.execPath, '-e', request])).trim()).toBe('200')
 })
 
-test('a failing v2 is rolled back there', async () => {
+test('a failing v2 is rolled back on the kind cluster', async () => {
   await shop.run(['kubectl', '-n', 'sample-app', 'delete', 'virtualservice/backend', 'deployment/backend-v2', '--wait'])
   await shop.run(['kubectl', 'apply', '-k', `${sampleApp}/v2/failing`])
   await shop.run(['kubectl', '-n', 'sample-app', 'rollout', 'status', 'deployment/backend-v2', '--timeout=120s'])
@@ -119,7 +125,7 @@ test('a failing v2 is rolled back there', async () => {
 })
 
 test('a later run uses the cluster of that name, reports how it differs, and changes nothing', async () => {
-  const main = await machine.main(cluster(`name: shop, nodes: 3, ports: { http: 80 }, ${image}`, { stages: 'cluster' }))
+  const main = await machine.main(inputsFor({ name: 'shop', nodes: 3, ports: { http: 80 } }, { stages: 'cluster' }))
   expect([main.code, main.outputs['changed'], main.outputs['ingress-address']], main.log).toEqual([
     0,
     '0',
@@ -157,15 +163,13 @@ test.each([
 ])('the action rejects a config file with %s, and creates nothing', async (_, text, wanted) => {
   const file = join(machine.home, 'rejected.yaml')
   writeFileSync(file, text)
-  const { code, report } = await machine.run(cluster(`name: other, config: "${file}"`, { stages: 'cluster' }))
+  const { code, report } = await machine.run(inputsFor({ name: 'other', config: file }, { stages: 'cluster' }))
   expect([code, report?.error]).toEqual([1, expect.stringContaining(wanted)])
   expect(await nodes()).toEqual(shopNodes)
 })
 
 test('a port that the other cluster holds is reported, and nothing of the new cluster stays', async () => {
-  const { code, report } = await machine.run(
-    cluster(`name: other, ports: { http: 8088 }, ${image}`, { stages: 'cluster' }),
-  )
+  const { code, report } = await machine.run(inputsFor({ name: 'other', ports: { http: 8088 } }, { stages: 'cluster' }))
   expect([code, report?.error]).toEqual([
     1,
     expect.stringMatching(/^cluster\.ports: \S*8088 is in use on this machine/),
@@ -175,7 +179,7 @@ test('a port that the other cluster holds is reported, and nothing of the new cl
 
 test('missing images and archives are reported before a cluster is made', async () => {
   const missing = 'docker.io/mesh-canary/sample-ap:1, mysql.tar'
-  const { report } = await machine.run(cluster(`name: other, ${image}`, { stages: 'cluster', 'load-images': missing }))
+  const { report } = await machine.run(inputsFor({ name: 'other' }, { stages: 'cluster', 'load-images': missing }))
   const [archive, name] = report!.error!.split('\n')
   expect(archive).toBe(
     'cluster.loadImages: the file mysql.tar does not exist; write it in an earlier step (`docker save -o mysql.tar IMAGE`)',
@@ -187,9 +191,12 @@ test('missing images and archives are reported before a cluster is made', async 
 })
 
 test('post deletes the cluster of a run that was killed in the middle', async () => {
-  const inputs = cluster(`name: killed, keep: true, ports: { http: 8090, https: 8445 }, ${image}`, {
-    stages: 'cluster',
-  })
+  const inputs = inputsFor(
+    { name: 'killed', keep: true, ports: { http: 8090, https: 8445 } },
+    {
+      stages: 'cluster',
+    },
+  )
   const main = await machine.main(inputs, {
     onStart: (_, kill) =>
       void (async () => {
@@ -211,14 +218,14 @@ apiVersion: kind.x-k8s.io/v1alpha4
 name: broken
 nodes:
 - role: control-plane
-  image: ${nodeImage}
+  image: ${kindNodeImage}
   kubeadmConfigPatches:
   - |
     kind: ClusterConfiguration
     featureGates: { NoSuchGate: true }
 `,
   )
-  const { code, outputs, report, post } = await machine.run(cluster(`config: "${config}"`, { stages: 'cluster' }))
+  const { code, outputs, report, post } = await machine.run(inputsFor({ config }, { stages: 'cluster' }))
   expect([code, post.code]).toEqual([1, 0])
   expect(report?.error).toContain('cluster: ')
   const logs = outputs['cluster-logs']!
@@ -228,7 +235,7 @@ nodes:
 
 test('a stopped cluster is reported with the command that starts it', async () => {
   await docker('kill', 'shop-worker')
-  const { code, report, post } = await machine.run(cluster(shopKeys, { stages: 'cluster' }))
+  const { code, report, post } = await machine.run(inputsFor(shopSettings, { stages: 'cluster' }))
   expect([code, post.code, report?.error]).toEqual([
     1,
     0,
@@ -238,17 +245,17 @@ test('a stopped cluster is reported with the command that starts it', async () =
 })
 
 test('without `keep`, post deletes the cluster', async () => {
-  const { code, post, log } = await machine.run(cluster(`name: shop, keep: false, ${image}`, { stages: 'cluster' }))
+  const { code, post, log } = await machine.run(inputsFor({ name: 'shop', keep: false }, { stages: 'cluster' }))
   expect([code, post.code], log).toEqual([0, 0])
   expect(await nodes()).toEqual([])
 })
 
 test('the end of Docker leaves no process, mount, control group, setting or file', async () => {
   await kindDown()
-  expect(await machineState()).toEqual(before)
+  expect(await machineState()).toEqual(stateBefore)
 })
 
-type MachineState = { settings: string[]; mounts: string[]; groups: string[]; links: string[]; files: string[] }
+type MachineState = { settings: string[]; mounts: string[]; groups: string[]; links: string[]; hasFolder: boolean }
 
 /** Values that change by themselves, or with what else runs on the machine. */
 const volatile =
@@ -261,8 +268,8 @@ async function machineState(): Promise<MachineState> {
   return {
     settings: lines(settings).filter((line) => !volatile.test(line)),
     mounts: lines(readFileSync('/proc/self/mounts', 'utf8')),
-    groups: cgroupFolders().flatMap((folder) => readdirSync(folder).filter((name) => name.endsWith('-docker'))),
+    groups: cgroupFolders().filter((folder) => existsSync(join(folder, dockerCgroup))),
     links: lines(links),
-    files: readdirSync(cacheDir).filter((name) => name === 'docker'),
+    hasFolder: existsSync(dockerFolder),
   }
 }

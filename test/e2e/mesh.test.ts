@@ -53,6 +53,7 @@ test.each(['containerd', 'kube-apiserver', 'etcd', 'kubelet'])(
   async (name) => {
     const before = (await pids())[name]!
     process.kill(before, 'SIGKILL')
+    // While it dies, `up` could still find it healthy.
     await vi.waitUntil(() => !existsSync(`/proc/${before}`))
     await up()
     await expectHealthy()

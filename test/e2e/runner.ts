@@ -27,8 +27,8 @@ export type RunnerOptions = {
   onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
 }
 
-/** The logs of the runs of the current test, oldest first. */
-export const recentRuns: string[] = []
+/** The logs of the action's runs in the current test, oldest first. */
+export const logsOfThisTest: string[] = []
 
 const bundle = resolve(import.meta.dirname, '../../dist/index.js')
 
@@ -120,7 +120,7 @@ function execute(
     child.once('error', fail)
     child.once('spawn', () => onStart?.(child.pid!, (signal) => child.kill(signal)))
     child.once('close', (code) => {
-      if (log !== '') recentRuns.push(log)
+      if (log !== '') logsOfThisTest.push(log)
       done({ code: code ?? 1, log })
     })
   })

@@ -1,18 +1,18 @@
-// Runs before each e2e file: gives it one of the meshes, and keeps what explains a failure in out/e2e/FILE/TEST/.
+// Runs before each e2e file: gives it one of the meshes, and saves what explains a failure in out/e2e/FILE/TEST/.
 import { execFileSync } from 'node:child_process'
 import { afterAll, afterEach, beforeEach } from 'vitest'
 
 // Must be set before test/mesh/settings.ts is loaded.
 process.env['MESH_NODE'] ??= `test-${process.env['VITEST_POOL_ID']}`
-const { keepEvidence } = await import('./failure.ts')
+const { saveFailureLogs } = await import('./failure-logs.ts')
 const { enter, meshEnv, status } = await import('../mesh/index.ts')
-const { recentRuns } = await import('./runner.ts')
+const { logsOfThisTest } = await import('./runner.ts')
 
-beforeEach(() => void recentRuns.splice(0))
-afterEach(({ task }) => (task.result?.state === 'fail' ? keepEvidence(task.file.name, task.name) : undefined))
+beforeEach(() => void logsOfThisTest.splice(0))
+afterEach(({ task }) => (task.result?.state === 'fail' ? saveFailureLogs(task.file.name, task.name) : undefined))
 afterAll(async ({}, file) => {
   // A failed `beforeAll` fails the file, and none of its tests runs.
-  if (file.result?.state === 'fail') await keepEvidence(file.name, 'before all')
+  if (file.result?.state === 'fail') await saveFailureLogs(file.name, 'before all')
   if (await status()) endTraffic()
 })
 

@@ -4,7 +4,7 @@ import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { enter, istioOverlay, meshEnv, MIRROR_URL, up } from '../mesh/index.ts'
-import { KIND_MIRROR_URL, kindNetwork, nodeImage } from '../mesh/kind/index.ts'
+import { KIND_MIRROR_URL, kindEnvironment, kindNodeImage } from '../mesh/kind/index.ts'
 import { runner, type Inputs, type RunnerOptions } from './runner.ts'
 
 const exec = promisify(execFile)
@@ -39,19 +39,19 @@ export async function embeddedMesh(): Promise<TestCluster> {
 export const sampleImage = 'docker.io/mesh-canary/sample-app:1'
 
 /** How to run the action where kind makes clusters: in the Docker of `npm run mesh -- kind up`, else in this machine's. */
-export function kindMachine(): { runner: RunnerOptions; inputs: Inputs; clusterKeys: string } {
-  const network = kindNetwork()
-  if (!network) return { runner: {}, inputs: {}, clusterKeys: '' }
-  const clusterKeys = `, mirror: "${KIND_MIRROR_URL}", image: "${nodeImage}"`
-  return { runner: network, inputs: istioInputs, clusterKeys }
+export function kindRunnerOptions(): { runner: RunnerOptions; inputs: Inputs; cluster: object } {
+  const environment = kindEnvironment()
+  if (!environment) return { runner: {}, inputs: {}, cluster: { type: 'kind' } }
+  const cluster = { type: 'kind', mirror: KIND_MIRROR_URL, image: kindNodeImage }
+  return { runner: environment, inputs: istioInputs, cluster }
 }
 
 /** A cluster that the action creates or has created before, with the image of the sample app. It stays afterwards. */
 export async function kindCluster(onLine: (line: string) => void): Promise<TestCluster> {
-  const { runner: options, inputs, clusterKeys } = kindMachine()
+  const { runner: options, inputs, cluster: settings } = kindRunnerOptions()
   const machine = runner(options)
   process.once('exit', machine.remove)
-  const cluster = `{ type: kind, keep: true${clusterKeys} }`
+  const cluster = JSON.stringify({ ...settings, keep: true })
   const runAction = async (more: Inputs) => {
     const { code, outputs } = await machine.main({ cluster, stages: 'cluster', ...more }, { onLine })
     if (code !== 0)
@@ -61,7 +61,7 @@ export async function kindCluster(onLine: (line: string) => void): Promise<TestC
     return outputs
   }
   await runAction({})
-  if (!kindNetwork()) await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
+  if (!kindEnvironment()) await output(['docker', 'build', '--tag', sampleImage, sampleApp], {})
   const { kubeconfig = '' } = await runAction({ 'load-images': sampleImage })
   return { runner: options, inputs: { ...inputs, cluster }, run: kubeProgram(options, kubeconfig) }
 }

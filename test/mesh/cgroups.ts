@@ -1,5 +1,5 @@
 // A control group at the same path in every hierarchy. It limits a node and identifies its processes. Works with
-// cgroup v1, v2 and both together. `group` is always the path, such as `/mesh-canary-1`.
+// cgroup v1, v2 and both together. `group` is always the path, such as `/mesh-canary-HASH-node`.
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ export function cgroupFolders(): string[] {
 const groupFolders = (group: string): string[] => cgroupFolders().map((folder) => join(folder, group))
 
 /** The subgroup for the programs themselves. They create groups for containers beside it. */
-const programs = (folder: string): string => join(folder, 'node')
+const programs = (folder: string): string => join(folder, 'programs')
 
 export async function makeCgroups(group: string): Promise<void> {
   for (const folder of groupFolders(group)) {

@@ -1,14 +1,16 @@
-// npm run mesh -- build | up | down | status | exec -- CMD …
+// npm run mesh -- build | up | down | status | exec -- CMD … | kind build | kind up | kind down
 import { build, downAll, run, status, up } from './index.ts'
-import { buildKind, kindDown, kindUp } from './kind/index.ts'
+import { buildKind, kindDownAll, kindUp } from './kind/index.ts'
 
 const usage = `Usage: npm run mesh -- COMMAND
   build              build everything the mesh is made of (once; kept in the cache)
   up                 leave a ready node, built and started if need be
-  down               end it without a trace, and the nodes of the tests
+  down               end this mesh and those of the tests, without a trace
   status             one line a component; exit code 1 when the node is not ready
   exec -- CMD …      run a program in the mesh's network, with KUBECONFIG, istioctl and kubectl
-  kind build|up|down the same for a Docker of its own, in which kind makes real clusters`
+  kind build         build everything that kind clusters are made of
+  kind up            leave a running Docker in which kind makes real clusters
+  kind down          end it and its clusters, without a trace`
 
 type Command = (args: string[]) => Promise<number | void>
 
@@ -24,7 +26,7 @@ const commands: Record<string, Command> = {
 const kindCommands: Record<string, () => Promise<void>> = {
   build: async () => void (await buildKind()),
   up: kindUp,
-  down: kindDown,
+  down: kindDownAll,
 }
 
 function showUsage(): number {

@@ -31,14 +31,14 @@ export async function installPackages(): Promise<void> {
 /** Docker's daemon and client. The installation starts no daemon. */
 export async function installDocker(): Promise<void> {
   if (existsSync('/usr/bin/dockerd') || existsSync('/usr/sbin/dockerd')) return
-  // Debian's packages ask this program whether they may start their services.
+  // Debian's packages ask this program whether they may start their services; 101 means that they may not.
   const policy = '/usr/sbin/policy-rc.d'
-  const isOurs = !existsSync(policy)
-  if (isOurs) await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  const hadNoPolicy = !existsSync(policy)
+  if (hadNoPolicy) await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
     await install(['docker.io'])
   } finally {
-    if (isOurs) await rm(policy)
+    if (hadNoPolicy) await rm(policy)
   }
 }
 

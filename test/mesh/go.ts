@@ -117,8 +117,8 @@ async function toolArtifact(name: GoTool): Promise<Artifact> {
 }
 
 /** The folder with the files of a module, in the version that the mesh's programs or the tools use. */
-export async function goModule(path: string, of: 'mesh' | 'tools' = 'mesh'): Promise<string> {
-  const cwd = of === 'mesh' ? module : toolsModule
+export async function goModule(path: string, usedBy: 'mesh' | 'tools' = 'mesh'): Promise<string> {
+  const cwd = usedBy === 'mesh' ? module : toolsModule
   const { Dir } = JSON.parse(await sh(['go', 'mod', 'download', '-json', path], { cwd, env })) as {
     Dir: string
   }

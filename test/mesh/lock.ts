@@ -2,7 +2,7 @@
 // releases even if its holder is killed.
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { prefix } from './settings.ts'
+import { resourcePrefix } from './settings.ts'
 
 /** The lock of everything that the cache folder keeps. */
 export const withBuildLock = <T>(work: () => Promise<T>): Promise<T> => withLock('build', work)
@@ -35,6 +35,6 @@ function tryAcquire(name: string): Promise<(() => void) | undefined> {
     server.once('error', (error: NodeJS.ErrnoException) =>
       error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
     )
-    server.listen({ path: `\0${prefix}-${name}`, exclusive: true }, () => resolve(() => void server.close()))
+    server.listen({ path: `\0${resourcePrefix}-${name}`, exclusive: true }, () => resolve(() => void server.close()))
   })
 }

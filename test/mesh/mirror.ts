@@ -1,5 +1,4 @@
-// A mirror of releases: of Istio's with the one that the build packs, and of kind's. It listens on loopback inside the
-// mesh.
+// Serves the releases of Istio and kind that the build makes, on loopback inside the mesh.
 import { createHash } from 'node:crypto'
 import { appendFileSync, createReadStream, existsSync, readdirSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -38,20 +37,27 @@ export async function buildRelease(bin: string): Promise<string> {
   )
 }
 
-/** `folders`: the folder of releases for each path of the mirror. */
-function serve(log: string, folders: ReadonlyMap<string, string>): void {
+/** The folder of releases for each path of the mirror. */
+type Folders = ReadonlyMap<string, string>
+
+function serve(log: string, folders: Folders): void {
   createServer((request, response) => {
-    const { url = '' } = request
-    const [prefix = '', folder = ''] = [...folders].find(([each]) => url.startsWith(`${each}/`)) ?? []
-    const path = url.slice(prefix.length)
-    const index = folder && path === '/index.json' ? JSON.stringify(readdirSync(folder)) : undefined
-    const file = folder && /^\/v?[\d.]+\/[\w.-]+$/.test(path) ? join(folder, path) : ''
-    const found = existsSync(file)
-    response.writeHead(found || index ? 200 : 404)
+    const found = locate(request.url ?? '', folders)
+    response.writeHead(found ? 200 : 404)
     appendFileSync(log, `${new Date().toISOString()} ${request.method} ${request.url} ${response.statusCode}\n`)
-    if (found && request.method === 'GET') createReadStream(file).pipe(response)
-    else response.end(index)
+    if (found?.file && request.method === 'GET') createReadStream(found.file).pipe(response)
+    else response.end(found?.index)
   }).listen(mirrorPort, '127.0.0.1')
+}
+
+/** A file of a release, or the list of all releases. */
+function locate(url: string, folders: Folders): { file?: string; index?: string } | undefined {
+  const [mirrored, folder] = [...folders].find(([each]) => url.startsWith(`${each}/`)) ?? []
+  if (mirrored === undefined || folder === undefined) return undefined
+  const path = url.slice(mirrored.length)
+  if (path === '/index.json') return { index: JSON.stringify(readdirSync(folder)) }
+  const isFile = /^\/v?[\d.]+\/[\w.-]+$/.test(path) && existsSync(join(folder, path))
+  return isFile ? { file: join(folder, path) } : undefined
 }
 
 if (import.meta.main) {

@@ -11,7 +11,7 @@ import { writeConfigs } from './components.ts'
 import { copyRoot, importLayout } from './containerd.ts'
 import { writeCredentials } from './credentials.ts'
 import { type Report, step } from './progress.ts'
-import { holderPid, saveHolder } from './holder.ts'
+import { runningPid, saveProcess } from './process-file.ts'
 import {
   cacheDir,
   cgroup,
@@ -69,7 +69,7 @@ function spawnSupervisor(): void {
   })
   child.unref()
   if (child.pid === undefined) throw new Error('The node could not be started: sh is missing.')
-  saveHolder(processFile, child.pid)
+  saveProcess(processFile, child.pid)
 }
 
 async function ensureReady(report: Report): Promise<void> {
@@ -103,7 +103,7 @@ export async function stopNode(suffix: string): Promise<void> {
   await rm(nodeDirOf(suffix), { recursive: true, force: true })
 }
 
-/** Suffixes of all nodes of this cache folder, running or not, and of the one that is meant here. */
+/** Suffixes of all nodes of this cache folder, running or not, and this process's own, even if it has no files yet. */
 export async function allNodes(): Promise<Set<string>> {
   const names = existsSync(cacheDir) ? await readdir(cacheDir) : []
   return new Set([nodeSuffix, ...names.flatMap((name) => /^node(-[\w-]+|)$/.exec(name)?.[1] ?? [])])
@@ -123,7 +123,7 @@ export function runningFrom(): Omit<Built, 'sampleApp'> | undefined {
 }
 
 /** The process that holds the node's namespaces. */
-export const nodePid = (): number | undefined => holderPid(processFile)
+export const nodePid = (): number | undefined => runningPid(processFile)
 
 /** The supervisor's status, with process ids as seen from outside the node. Undefined if it does not answer. */
 export async function nodeStatus(): Promise<NodeStatus | undefined> {

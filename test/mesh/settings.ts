@@ -11,10 +11,10 @@ export const cacheDir = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.
 /**
  * Begins the names of cgroups and locks. It depends on the cache folder, so meshes of two caches stay separate.
  */
-export const prefix = `mesh-canary-${createHash('sha256').update(cacheDir).digest('hex').slice(0, 8)}`
+export const resourcePrefix = `mesh-canary-${createHash('sha256').update(cacheDir).digest('hex').slice(0, 8)}`
 
 /**
- * Says which of several nodes on this machine is meant, such as `-1`. Each has its own network, so all use the same
+ * Says which of several nodes on this machine is meant, such as `-test-1`. Each has its own network, so all use the same
  * addresses. The tests name theirs by MESH_NODE; without a name it is the node of `npm start` and `npm run mesh`.
  */
 export const nodeSuffix = process.env['MESH_NODE'] ? `-${process.env['MESH_NODE']}` : ''
@@ -23,7 +23,7 @@ export const nodeSuffix = process.env['MESH_NODE'] ? `-${process.env['MESH_NODE'
 export const nodeDirOf = (suffix: string): string => join(cacheDir, `node${suffix}`)
 
 /** The cgroup path of a node, the same in every hierarchy. */
-export const cgroupOf = (suffix: string): string => `/${prefix}${suffix}`
+export const cgroupOf = (suffix: string): string => `/${resourcePrefix}-node${suffix}`
 
 export const nodeDir = nodeDirOf(nodeSuffix)
 export const cgroup = cgroupOf(nodeSuffix)

@@ -1,19 +1,19 @@
 // The image of kind's nodes, which no package registry has: made of Debian packages, of kind's own files, and of the
-// mesh's programs. Stand-ins: Debian's runc, the mesh's containerd and Kubernetes, network.yaml for kindnetd.
+// mesh's programs. Stand-ins: Debian's runc, the mesh's containerd and Kubernetes, pod-network.yaml for kindnetd.
 import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cached } from '../cache.ts'
 import { importLayout, withContainerd } from '../containerd.ts'
 import { codename } from '../debian.ts'
 import { buildTool, goModule } from '../go.ts'
-import { hashes, type ImageSources, makeImages, path } from '../images.ts'
+import { assembleImages, hashes, type ImageSources, pathVariable } from '../images.ts'
 import { type Image, layer, layerOfFolder, writeDockerFolder, writeLayout } from '../oci.ts'
 import { step } from '../progress.ts'
 import { KUBERNETES_VERSION } from '../settings.ts'
 import { contained, sh } from '../shell.ts'
 
-/** Not a name of kind's own images, because it is none. */
-export const nodeImage = 'mesh-canary/kind-node:1'
+/** Named differently from kind's own images, so that nobody mistakes it for one. */
+export const kindNodeImage = 'mesh-canary/kind-node:1'
 
 const here = import.meta.dirname
 const packages =
@@ -37,7 +37,7 @@ export async function buildNodeImage(sources: ImageSources): Promise<string> {
   const system = await buildSystem()
   const kind = join(await goModule('sigs.k8s.io/kind', 'tools'), 'images/base/files')
   const crictl = await buildTool('crictl')
-  const own = await hashes([import.meta.filename, join(here, 'network.yaml'), join(here, '../images.ts')])
+  const own = await hashes([import.meta.filename, join(here, 'pod-network.yaml'), join(here, '../images.ts')])
   return cached({ name: 'kind-node', recipe: { ...sources, system, kind, crictl, own } }, (draft) =>
     step('kind node image', async (report) => {
       const layers = [
@@ -47,11 +47,11 @@ export async function buildNodeImage(sources: ImageSources): Promise<string> {
       ]
       report('writing')
       await writeDockerFolder(join(draft, 'image'), {
-        name: nodeImage,
+        name: kindNodeImage,
         layers,
         config: {
           Entrypoint: ['/usr/local/bin/entrypoint', '/sbin/init'],
-          Env: [path, 'container=docker'],
+          Env: [pathVariable, 'container=docker'],
           StopSignal: 'SIGRTMIN+3', // systemd's signal to end
         },
       })
@@ -82,31 +82,51 @@ async function nodeFiles(folder: string, { bin, kind, crictl }: Record<'bin' | '
   await cp(kind, root, { recursive: true, filter: (source) => !source.includes('LICENSES') })
   await sh(['chmod', '-R', 'u+w,a+rX', root])
   await sh(['sh', '-c', 'chmod a+x "$0"/kind/bin/* "$0"/usr/local/bin/*', root])
-  const write = async (name: string, text: string) => {
-    await mkdir(dirname(join(root, name)), { recursive: true })
-    await writeFile(join(root, name), text)
-  }
-  const edit = async (name: string, change: (text: string) => string) =>
-    write(name, change(await readFile(join(root, name), 'utf8')))
-  await edit('etc/containerd/config.toml', (text) =>
-    text.replace('restrict_oom_score_adj = false', 'restrict_oom_score_adj = true'),
-  )
-  await write('etc/containerd/cri-base.json', await containerSpec(bin))
-  await edit('etc/default/kubelet', (text) => `${text.trim()} --fail-cgroupv1=false\n`)
-  // Else systemd would raise fs.file-max, which applies to the whole machine.
-  const keepMachine = 'mount --bind /proc/sys/fs /proc/sys/fs && mount -o remount,bind,ro /proc/sys/fs'
-  await edit('usr/local/bin/entrypoint', (text) => text.replace(/^exec "\$@"$/m, `${keepMachine}\nexec "$@"`))
-  await write('kind/version', `v${KUBERNETES_VERSION}\n`)
-  await write('kind/manifests/default-cni.yaml', await readFile(join(here, 'network.yaml'), 'utf8'))
+  await adaptToThisMachine(root)
+  await write(root, 'etc/containerd/cri-base.json', await containerSpec(bin))
+  await write(root, 'kind/version', `v${KUBERNETES_VERSION}\n`)
+  await write(root, 'kind/manifests/default-cni.yaml', await readFile(join(here, 'pod-network.yaml'), 'utf8'))
   for (const unit of ['kubelet', 'containerd', 'undo-mount-hacks']) await enable(root, `${unit}.service`)
+  await installPrograms(root, bin, crictl)
+  return layerOfFolder(root, join(folder, 'files.tar'))
+}
+
+/** What kind expects of a machine, and this one may lack or forbid. */
+async function adaptToThisMachine(root: string): Promise<void> {
+  // Lowering an OOM score needs a privilege that the machine may lack.
+  const score = 'restrict_oom_score_adj ='
+  await replace(root, 'etc/containerd/config.toml', `${score} false`, `${score} true`)
+  // The kubelet refuses cgroup v1 otherwise.
+  const flags = '--runtime-cgroups=/system.slice/containerd.service'
+  await replace(root, 'etc/default/kubelet', flags, `${flags} --fail-cgroupv1=false\n`)
+  // systemd would raise fs.file-max, and the unit systemd-binfmt register formats: both apply to the whole machine.
+  const readOnly = 'mount --bind /proc/sys/fs /proc/sys/fs && mount -o remount,bind,ro /proc/sys/fs'
+  await replace(root, 'usr/local/bin/entrypoint', '\nexec "$@"', `\n${readOnly}\nexec "$@"`)
   await symlink('/dev/null', join(root, 'etc/systemd/system/systemd-binfmt.service'))
+}
+
+async function installPrograms(root: string, bin: string, crictl: string): Promise<void> {
   for (const name of ['containerd', 'containerd-shim-runc-v2', 'ctr', 'kubernetes'])
     await cp(join(bin, name), join(root, 'usr/local/bin', name))
   await cp(crictl, join(root, 'usr/local/bin/crictl'))
   await mkdir(join(root, 'usr/bin'))
   for (const name of ['kubeadm', 'kubectl', 'kubelet'])
     await symlink('/usr/local/bin/kubernetes', join(root, 'usr/bin', name))
-  return layerOfFolder(root, join(folder, 'files.tar'))
+}
+
+async function write(root: string, name: string, text: string): Promise<void> {
+  await mkdir(dirname(join(root, name)), { recursive: true })
+  await writeFile(join(root, name), text)
+}
+
+/** @throws Error if the file does not have the text, because kind has changed it. */
+async function replace(root: string, name: string, from: string, to: string): Promise<void> {
+  const text = await readFile(join(root, name), 'utf8')
+  if (!text.includes(from)) throw new Error(`kind's file ${name} no longer has ${JSON.stringify(from)}.`)
+  await writeFile(
+    join(root, name),
+    text.replace(from, () => to),
+  )
 }
 
 async function enable(root: string, unit: string): Promise<void> {
@@ -130,7 +150,7 @@ async function containerdRoot(folder: string, sources: ImageSources, report: (te
   await mkdir(folder)
   const root = join(folder, 'root/var/lib/containerd')
   const layout = join(folder, 'layout')
-  const images = await makeImages(sources, folder, report)
+  const images = await assembleImages(sources, folder, report)
   await writeLayout(layout, [...images, ...(await kubernetesImages(sources, folder))])
   report('importing')
   await mkdir(dirname(root), { recursive: true })
@@ -152,10 +172,11 @@ async function kubernetesImages({ bin, base }: ImageSources, folder: string): Pr
   const image = (name: string, config: Image['config'] = {}): Image => ({
     name,
     layers,
-    config: { Env: [path], ...config },
+    config: { Env: [pathVariable], ...config },
   })
   return [
     ...programs.map((name) => image(`registry.k8s.io/${name}:v${KUBERNETES_VERSION}`)),
+    // kubeadm and kind ask for these versions by name.
     image('registry.k8s.io/etcd:3.7.0-0'),
     image('registry.k8s.io/coredns/coredns:v1.14.6', { Entrypoint: ['/coredns'], User: '65532:65532' }),
     image('registry.k8s.io/pause:3.10', { Entrypoint: ['sleep', 'infinity'] }),

@@ -1,5 +1,5 @@
-// What kind-cluster.test.ts cannot show, because our Docker has no registry to pull kind's node images from: which image,
-// nodes and ports the action and the real kind ask for. docker.ts replaces the program `docker`.
+// Which image, nodes and ports the action and the real kind ask for. fake-docker.ts replaces the program `docker`, because
+// the Docker of kind-cluster.test.ts has no registry to pull kind's own images from.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ beforeAll(async () => {
   mkdirSync(join(folder, 'bin'))
   writeFileSync(
     join(folder, 'bin', 'docker'),
-    `#!/bin/sh\nexec ${process.execPath} ${resolve(import.meta.dirname, 'docker.ts')} "$@"\n`,
+    `#!/bin/sh\nexec ${process.execPath} ${resolve(import.meta.dirname, 'fake-docker.ts')} "$@"\n`,
     { mode: 0o755 },
   )
 })

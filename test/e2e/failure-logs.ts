@@ -4,31 +4,31 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { enter, meshEnv, status } from '../mesh/index.ts'
-import { recentRuns } from './runner.ts'
+import { logsOfThisTest } from './runner.ts'
 
 const exec = promisify(execFile)
 const root = resolve(import.meta.dirname, '../../out/e2e')
 
 /** Writes into out/e2e/FILE/TEST. It never fails itself, because the failure of the test matters more. */
-export async function keepEvidence(file: string, test: string): Promise<void> {
+export async function saveFailureLogs(file: string, test: string): Promise<void> {
   const folder = join(root, basename(file, '.test.ts'), test.replaceAll(/[^\w.-]+/g, '-').slice(0, 100))
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
-  recentRuns.forEach((log, index) => writeFileSync(join(folder, `action-${index + 1}.log`), log))
-  if (await status().catch(() => undefined)) await keepCluster(folder)
+  logsOfThisTest.forEach((log, index) => writeFileSync(join(folder, `action-${index + 1}.log`), log))
+  if (await status().catch(() => undefined)) await saveClusterState(folder)
 }
 
-async function keepCluster(folder: string): Promise<void> {
-  const keep = async (name: string, ...argv: string[]) => writeFileSync(join(folder, name), await output(argv))
-  await keep('events.txt', 'kubectl', 'get', 'events', '-A', '--sort-by=.lastTimestamp')
-  await keep('pods.txt', 'kubectl', 'get', 'pods', '-A', '-o', 'wide')
-  await keep('pods.yaml', 'kubectl', 'get', 'pods', '-A', '-o', 'yaml')
+async function saveClusterState(folder: string): Promise<void> {
+  const save = async (name: string, ...argv: string[]) => writeFileSync(join(folder, name), await output(argv))
+  await save('events.txt', 'kubectl', 'get', 'events', '-A', '--sort-by=.lastTimestamp')
+  await save('pods.txt', 'kubectl', 'get', 'pods', '-A', '-o', 'wide')
+  await save('pods.yaml', 'kubectl', 'get', 'pods', '-A', '-o', 'yaml')
   const proxies = ['kubectl', 'get', 'pods', '-A', '-l', 'security.istio.io/tlsMode', '-o']
   const names = await output([...proxies, 'jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name} {end}'])
   for (const name of names.split(' ').filter((each) => each.includes('/'))) {
     const [namespace = '', pod = ''] = name.split('/')
     const request = ['pilot-agent', 'request', 'GET', 'config_dump']
-    await keep(`envoy-${pod}.json`, 'kubectl', 'exec', '-n', namespace, pod, '-c', 'istio-proxy', '--', ...request)
+    await save(`envoy-${pod}.json`, 'kubectl', 'exec', '-n', namespace, pod, '-c', 'istio-proxy', '--', ...request)
   }
 }
 

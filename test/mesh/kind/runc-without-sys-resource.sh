@@ -1,6 +1,6 @@
 #!/bin/sh
-# runc on a machine that lacks CAP_SYS_RESOURCE, where it refuses every privileged container: takes this capability out
-# of the container's configuration, and out of that of a process to be executed in one.
+# Runs runc without CAP_SYS_RESOURCE. On a machine that lacks it, runc refuses every privileged container. Removes it from
+# the configuration of containers (--bundle) and of programs started in them (--process).
 previous=
 for argument in "$@"; do
   case $previous in

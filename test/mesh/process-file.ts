@@ -1,12 +1,12 @@
-// The process that holds the namespaces of a node. A file remembers it from one command to the next.
+// Remembers a process in a file, so that a later command finds it.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
-export function saveHolder(file: string, pid: number): void {
+export function saveProcess(file: string, pid: number): void {
   writeFileSync(file, JSON.stringify({ pid, started: startTime(pid) }))
 }
 
 /** The process id, if the process still runs. Its start time rules out a later process with the same id. */
-export function holderPid(file: string): number | undefined {
+export function runningPid(file: string): number | undefined {
   if (!existsSync(file)) return undefined
   const { pid, started } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number; started: string | undefined }
   return started !== undefined && startTime(pid) === started ? pid : undefined
