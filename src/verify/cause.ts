@@ -102,6 +102,11 @@ function failingContainer(pod: Pod): ContainerStatus | undefined {
   )
 }
 
+/** True if one of its containers has failed and restarted within the last minutes, even if all run now. */
+export function hasCrashed(pod: Pod): boolean {
+  return lastingStatuses(pod).some(crashed)
+}
+
 /** True if the container has failed and restarted within the last minutes, even if it runs now. */
 function crashed({ ready, lastState }: ContainerStatus): boolean {
   const { exitCode, finishedAt } = lastState?.terminated ?? {}

@@ -5,9 +5,9 @@ import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
 import { expectsSidecar } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
-import { causeOf } from './cause.ts'
+import { causeOf, hasCrashed } from './cause.ts'
 import { creationFailure } from './pod-creation.ts'
-import { podRows, type PodRow } from './pods.ts'
+import { podRow, podRows, type PodRow } from './pods.ts'
 
 /**
  * `isRequired` selects the pods that must be ok; the others are only listed. A workload with too few pods gets a row of
@@ -21,12 +21,15 @@ export async function verifyPods(
   signal: AbortSignal,
 ): Promise<PodRow[]> {
   const until = systemClock.now() + timeoutMs
+  const steadiness = new Steadiness()
   for (;;) {
     // Lists workloads before pods: if a rollout ends in between, the old pods are already gone.
     const workloads = await listWorkloads(cluster, namespace)
     const pods = await cluster.list<Pod>('Pod', namespace)
-    const rows = podRows(pods)
-    const failing = podRows(pods.filter(isRequired)).filter(({ ok }) => !ok)
+    steadiness.observe(pods, systemClock.now())
+    const rows = podRows(pods).map((row) => ({ ...row, ok: row.ok && steadiness.isSteady(row, systemClock.now()) }))
+    const required = new Set(pods.filter(isRequired).map(({ metadata }) => metadata.name))
+    const failing = rows.filter(({ name, ok }) => required.has(name) && !ok)
     const short = workloads.filter((workload) => lacksPods(workload) && isRequired(templatePod(workload)))
     if (failing.length === 0 && short.length === 0) return rows
     if (systemClock.now() >= until || isHopeless(pods, failing, workloads))
@@ -35,6 +38,30 @@ export async function verifyPods(
         ...(await Promise.all(short.map((each) => shortRow(cluster, namespace, each)))),
       ]
     await systemClock.sleep(1_000, signal)
+  }
+}
+
+const steadyMs = 5_000
+
+/**
+ * A pod that crashes in a loop is ready for a moment after each restart. So a pod that has crashed within the last
+ * minutes counts only once it has been seen ready for a while without another restart.
+ */
+class Steadiness {
+  private readonly seen = new Map<string, { restarts: number; since: number }>()
+
+  observe(pods: readonly Pod[], now: number): void {
+    for (const pod of pods) {
+      const { name, ok, restarts } = podRow(pod)
+      const known = this.seen.get(name)
+      if (!ok || !hasCrashed(pod)) this.seen.delete(name)
+      else if (known?.restarts !== restarts) this.seen.set(name, { restarts, since: now })
+    }
+  }
+
+  isSteady({ name }: PodRow, now: number): boolean {
+    const { since } = this.seen.get(name) ?? {}
+    return since === undefined || now - since >= steadyMs
   }
 }
 

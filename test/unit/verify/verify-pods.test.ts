@@ -1,5 +1,6 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
+import { systemClock } from '../../../src/runtime/clock.ts'
 import { verifyPods } from '../../../src/verify/verify-pods.ts'
 import { clusterWith, pod, workload } from '../fixtures.ts'
 
@@ -28,6 +29,41 @@ function rowsOf({ pods = [], workloads = [], events = [] }: Objects, isJudged: (
   })
   return verifyPods(cluster, 'shop', 0, isJudged, new AbortController().signal)
 }
+
+/** A pod that runs now, and whose container ended with exit code 1 this long ago. */
+function restartedPod(secondsAgo: number): Pod {
+  const finishedAt = new Date(Date.now() - secondsAgo * 1_000).toISOString()
+  const lastState = { terminated: { exitCode: 1, reason: 'Error', finishedAt } }
+  return pod({
+    status: {
+      containerStatuses: [{ name: 'app', ready: true, restartCount: 3, state: { running: {} }, lastState }],
+    },
+  })
+}
+
+describe('a pod that runs again after a crash', () => {
+  test('is not ok at the first look, because it may crash in a loop', async () => {
+    const [row] = await rowsOf({ pods: [restartedPod(2)] })
+    expect(row).toMatchObject({ ready: '2/2', ok: false })
+    expect(row?.cause).toMatch(/^container app ended with exit code 1 \(Error\), 3 restarts/)
+  })
+
+  test('is ok when the crash was long ago', async () => {
+    expect(await rowsOf({ pods: [restartedPod(3_600)] })).toMatchObject([{ ready: '2/2', ok: true }])
+  })
+
+  test('is ok once it has stayed ready for five seconds', async () => {
+    let now = 0
+    vi.spyOn(systemClock, 'now').mockImplementation(() => now)
+    vi.spyOn(systemClock, 'sleep').mockImplementation((ms) => Promise.resolve(void (now += ms)))
+    onTestFinished(() => void vi.restoreAllMocks())
+    const cluster = clusterWith({
+      list: (kind: string) => Promise.resolve((kind === 'Pod' ? [restartedPod(2)] : []) as KubeObject[]),
+    })
+    const rows = await verifyPods(cluster, 'shop', 30_000, () => true, new AbortController().signal)
+    expect([rows, now]).toMatchObject([[{ ok: true }], 5_000])
+  })
+})
 
 describe('the pod table', () => {
   test('shows a workload without pods in a row of its own, with the event of its controller', async () => {
