@@ -41,6 +41,7 @@ export async function buildRelease(bin: string): Promise<string> {
 type Folders = ReadonlyMap<string, string>
 
 function serve(log: string, folders: Folders): void {
+  appendFileSync(log, '') // a reader finds it before the first request
   createServer((request, response) => {
     const found = locate(request.url ?? '', folders)
     response.writeHead(found ? 200 : 404)
