@@ -17,6 +17,7 @@ const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-bad-'))
 beforeAll(async () => {
   testCluster = await embeddedMesh()
   await deploySampleApp(testCluster)
+  await untilNoNamespaceEnds()
   machine = runner(testCluster.runner)
   const [program = '', ...args] = testCluster.runner.enter!([
     process.execPath,
@@ -133,6 +134,13 @@ function kubeconfigOf(server: string): string {
     clusters: [{ name: 'x', cluster: { server } }],
     users: [{ name: 'x', user: { token: 'none' } }],
   })
+}
+
+/** An earlier test file may have left a namespace that Kubernetes still deletes; its pods would change the snapshot. */
+async function untilNoNamespaceEnds(): Promise<void> {
+  const phases = 'jsonpath={range .items[?(@.status.phase=="Terminating")]}namespace/{.metadata.name} {end}'
+  const ending = (await testCluster.run(['kubectl', 'get', 'namespaces', '-o', phases])).split(' ').filter(Boolean)
+  if (ending.length > 0) await testCluster.run(['kubectl', 'wait', '--for=delete', '--timeout=120s', ...ending])
 }
 
 /** All objects that a run could change, with their generations. Istio's kinds count only if Istio is installed. */
