@@ -27,7 +27,7 @@ export const fromConfig = 'the config'
  * `live`.
  */
 export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
-  const manifests = readManifests(config.policies ?? [], config.namespace)
+  const manifests = readManifests(config.policies ?? [], config.namespace, process.cwd(), config.istio?.version)
   const kept = withoutOverridden(config, liveWeights(config, live), manifests)
   const compiled = compile(config, kept)
   const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
