@@ -1,6 +1,8 @@
 // The schema's issues as sentences for the user: place, key, value, and what was expected.
 import type * as z from 'zod'
 import type { Path } from '../yaml/positions.ts'
+import { templateFault, templateMark } from '../yaml/templates.ts'
+import { adviceOnKey } from './foreign-keys.ts'
 import { nearest } from './nearest.ts'
 import { nodeAt } from './published.ts'
 import { newNameOfKey } from './renamed-keys.ts'
@@ -13,20 +15,28 @@ export function messageOfIssue(issue: z.core.$ZodIssue, source: Source): string 
   if (issue.code === 'invalid_key') return invalidKey(path, issue.issues[0]!.message, source)
   const value = valueAt(source.value, path)
   const problem = value === undefined ? 'is missing' : `${shown(path, value)} is invalid`
-  return `${source.where(path)}: ${dotted(path)}: ${problem}: ${expectation(issue)}`
+  return `${source.where(path)}: ${dotted(path)}: ${problem}: ${expectation(issue)}${templateHint(value, issue.message)}`
+}
+
+/** For a value that another program should have replaced, unless the message is about that already. */
+function templateHint(value: unknown, message: string): string {
+  const mark = typeof value === 'string' ? templateMark(value) : undefined
+  return mark === undefined || message.includes(mark) ? '' : `; ${templateFault(mark)}`
 }
 
 function unknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys, source: Source): string {
   const path = issue.path as Path
   const known = Object.keys(nodeAt(path).properties ?? {})
   return issue.keys
-    .map((key) => {
-      const newName = newNameOfKey([...path, key])
-      const problem =
-        newName === undefined ? `is not known${nearest(key, known)}` : `was renamed; write \`${newName}\` instead`
-      return `${source.where(path, key)}: ${dotted([...path, key])}: ${problem}`
-    })
+    .map((key) => `${source.where(path, key)}: ${dotted([...path, key])}: ${unknownKey([...path, key], known)}`)
     .join('\n')
+}
+
+function unknownKey(path: Path, known: string[]): string {
+  const newName = newNameOfKey(path)
+  if (newName !== undefined) return `was renamed; write \`${newName}\` instead`
+  const advice = adviceOnKey(path)
+  return advice === undefined ? `is not known${nearest(String(path.at(-1)), known)}` : `is not a key here; ${advice}`
 }
 
 /** A key that the user chooses, such as the name of a service. */

@@ -108,7 +108,8 @@ export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...sett
 
 export type Config = Readonly<z.infer<typeof schema>>
 export type ServicePolicy = NonNullable<Config['services']>[string]
-export type HttpMatch = NonNullable<ServicePolicy['routes']>[number]['match']
+/** Requests that meet one of the matches. */
+export type HttpMatches = NonNullable<ServicePolicy['routes']>[number]['match']
 export type Exposure = NonNullable<Config['expose']>[string]
 export type CanaryConfig = NonNullable<Config['canary']>
 export type ClusterConfig = NonNullable<Config['cluster']>

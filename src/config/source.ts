@@ -2,6 +2,7 @@
 import { YamlError } from '../yaml/faults.ts'
 import { parse, type YamlDocument } from '../yaml/parse.ts'
 import type { Path } from '../yaml/positions.ts'
+import { firstTemplateMark, templateFault } from '../yaml/templates.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 
@@ -76,7 +77,9 @@ function parseYaml(text: string, location: (line: number) => string): YamlDocume
   try {
     return parse(text)
   } catch (error) {
-    if (error instanceof YamlError) throw new ConfigError(`${location(error.line)}: is not valid YAML: ${error.reason}`)
-    throw error
+    if (!(error instanceof YamlError)) throw error
+    const template = firstTemplateMark(text)
+    if (template) throw new ConfigError(`${location(template.line)}: ${templateFault(template.mark)}`)
+    throw new ConfigError(`${location(error.line)}: is not valid YAML: ${error.reason}`)
   }
 }

@@ -1,8 +1,8 @@
 // Recognizes templates: text that another program has to render first. Pure.
 import { isBlank } from './faults.ts'
 
-/** What begins a placeholder in Helm and most other template languages, in Jinja, in ERB, and in envsubst. */
-const mark = /\{\{|\{%|<%|\$\{/
+/** What begins a placeholder on GitHub, in Helm and most other template languages, in Jinja, in ERB, and in envsubst. */
+const mark = /\$\{\{|\{\{|\{%|<%|\$\{/
 
 /** The first mark of a template language in the text. */
 export function templateMark(text: string): string | undefined {
@@ -24,6 +24,7 @@ export function templateFault(found: string): string {
 }
 
 const renderers: Record<string, string> = {
+  '${{': 'a step before this one, because GitHub fills it in only in workflow files',
   '{{': '`helm template`',
   '{%': 'the program that it is written for',
   '<%': 'the program that it is written for',

@@ -2,7 +2,7 @@
 // Changes nothing else in the objects.
 import type { Cluster } from '../../cluster/client.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
-import type { HttpMatch } from '../../config/schema.ts'
+import type { HttpMatches } from '../../config/schema.ts'
 import {
   allToStable,
   canaryWeightOf,
@@ -50,7 +50,7 @@ export function setMirror(cluster: Cluster, split: Split, percent: number | unde
 }
 
 /** Sends the canary the requests that match. With undefined it removes our route. */
-export function setHeaderRoute(cluster: Cluster, split: Split, match: HttpMatch | undefined): Promise<RouteWrite[]> {
+export function setHeaderRoute(cluster: Cluster, split: Split, match: HttpMatches | undefined): Promise<RouteWrite[]> {
   const needed = match === undefined ? undefined : 'the requests that match'
   return patchHttpRoutes(cluster, split, needed, (object) => headerRoutePatch(object, split, match))
 }

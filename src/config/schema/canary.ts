@@ -10,7 +10,7 @@ import { checks } from './checks.ts'
 import { guard } from './guard.ts'
 import { hasExactlyOne, nameOf, shareOfRequests } from './parts.ts'
 import { prometheus } from './prometheus.ts'
-import { requestMatch } from './request-match.ts'
+import { requestMatches } from './request-match.ts'
 import { webhook } from './webhooks.ts'
 
 export const canaryDefaults = { steps: [5, 25, 50, 100], interval: '30s' }
@@ -48,7 +48,10 @@ const traffic = {
     .describe('Names of the HTTP routes whose weights move. Default: every route that splits between the two.'),
   steps: weightSteps
     .prefault(canaryDefaults.steps)
-    .describe('Weights of the canary in per cent, rising; or `{ by: 10, to: 50 }`.'),
+    .describe(
+      'Weights of the canary in per cent, rising; or `{ by: 10, to: 50 }` for 10, 20, 30, 40, 50, and then 100. A list ' +
+        'that ends below 100 ends the promotion there, `held`.',
+    ),
   until: wholeNumber(1, 99)
     .optional()
     .describe('Weight to stop at for now. A later run without `until` continues from there.'),
@@ -61,7 +64,7 @@ const traffic = {
     .describe('Before the first weight, the canary gets copies of requests. Its responses are dropped.'),
   ab: z
     .strictObject({
-      match: requestMatch,
+      match: requestMatches,
       intervals: wholeNumber(1, 1000).prefault(1).describe('Number of intervals to watch.'),
     })
     .optional()

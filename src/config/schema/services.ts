@@ -5,7 +5,7 @@ import { listOf } from '../values/lists.ts'
 import { percentage, port, wholeNumber } from '../values/numbers.ts'
 import { loadBalancer } from './load-balancer.ts'
 import { nameOf, shareOfRequests } from './parts.ts'
-import { requestMatch } from './request-match.ts'
+import { requestMatches } from './request-match.ts'
 
 const anyCount = wholeNumber(1, 1_000_000)
 
@@ -46,7 +46,7 @@ const circuitBreaker = z.strictObject({
 
 const route = z.strictObject({
   name: nameOf('a route').optional().describe('Name of the route. Default: `to` and its number.'),
-  match: requestMatch,
+  match: requestMatches,
   to: nameOf('a subset').describe('Subset that gets the matching requests.'),
 })
 

@@ -2,9 +2,9 @@
 // VirtualServices for the mesh and for the gateway use the same routes.
 import type { HttpRoute } from '../../cluster/objects.ts'
 import { routeName, splitSubsets } from '../../config/names.ts'
-import type { Config, HttpMatch, ServicePolicy } from '../../config/schema.ts'
+import type { Config, HttpMatches, ServicePolicy } from '../../config/schema.ts'
 import { hostOf, type LiveWeights, type Weights } from './names.ts'
-import { defined, exactly, seconds } from './render.ts'
+import { defined, seconds } from './render.ts'
 
 /** Undefined if the config asks for nothing beyond Istio's defaults. */
 export function httpRoutes(
@@ -80,22 +80,26 @@ function faultOf({ delay, abort }: Fault): object {
 }
 
 /**
- * One match with all conditions. It allows one cookie: a second one would need another condition on the same header,
- * which Istio does not support.
+ * Istio's matches: a request has to meet one of them. Each allows one cookie: a second one would need another condition
+ * on the same header, which Istio does not support.
  */
-export function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
-  const patterns = defined({
-    cookie: cookie && { regex: cookiePattern(cookie) },
-    'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` },
-  })
-  return [
-    defined({
+export function conditions(matches: HttpMatches): Record<string, unknown>[] {
+  return matches.map(({ headers = {}, cookie, userAgent, query, method, path }) => {
+    const named = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])
+    const ofHeaders = {
+      ...(Object.fromEntries(named) as typeof headers),
+      ...defined({
+        cookie: cookie && { regex: cookiePattern(cookie) },
+        'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` },
+      }),
+    }
+    return defined({
       uri: path === undefined ? undefined : { prefix: path },
       method: method === undefined ? undefined : { exact: method },
-      headers: headers || patterns ? { ...exactly(headers, (name) => name.toLowerCase()), ...patterns } : undefined,
-      queryParams: exactly(query),
-    })!,
-  ]
+      headers: defined(ofHeaders),
+      queryParams: query,
+    })!
+  })
 }
 
 /** Matches the cookie anywhere in a `Cookie` header as browsers send it: `a=1; b=2`. */

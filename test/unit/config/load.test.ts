@@ -68,6 +68,24 @@ describe('the loader', () => {
     })
   })
 
+  test('ends equal steps at 100, and a list where it ends', () => {
+    const stepsOf = (steps: string) => loadConfig({ INPUT_CANARY: `{ service: a, steps: ${steps} }` }).canary!.steps
+    expect(stepsOf('{ by: 25, to: 50 }')).toEqual([25, 50, 100])
+    expect(stepsOf('{ by: 40, to: 90 }')).toEqual([40, 80, 90, 100])
+    expect(stepsOf('{ by: 50 }')).toEqual([50, 100])
+    expect(stepsOf('[25, 50]')).toEqual([25, 50])
+  })
+
+  test('reads one match, or a list of them', () => {
+    const matchOf = (match: string) =>
+      loadConfig({ INPUT_CANARY: `{ service: a, ab: { match: ${match} } }` }).canary!.ab!.match
+    expect(matchOf('{ method: get }')).toEqual([{ method: 'GET' }])
+    expect(matchOf('[{ path: /a }, { headers: { x: { regex: "a|b" }, y: 1 } }]')).toEqual([
+      { path: '/a' },
+      { headers: { x: { regex: 'a|b' }, y: { exact: '1' } } },
+    ])
+  })
+
   test('accepts Services as versions, even steps, and a check that is turned off by `false`', () => {
     const plan = loadConfig({
       INPUT_CANARY:
@@ -498,6 +516,101 @@ describe('a config with mistakes', () => {
       'canary: { service: a, stable: { service: a1 }, canary: { service: a2 }, ab: { match: { headers: { x: "1" } } } }',
       {},
       ['canary.ab', 'needs subsets'],
+    ],
+    [
+      'the steps of Flagger',
+      'canary:\n  service: a\n  stepWeight: 5\n  maxWeight: 50\n',
+      {},
+      [
+        'mesh.yaml:3: canary.stepWeight: is not a key here; write `steps: { by: 10, to: 50 }`',
+        'mesh.yaml:4: canary.maxW',
+      ],
+    ],
+    [
+      'settings of a route, which belong into a VirtualService',
+      'services: { a: { rewrite: { uri: / }, gateways: [edge] } }',
+      {},
+      [
+        'services.a.rewrite: is not a key here; write it in a VirtualService of your own',
+        'services.a.gateways: is not a',
+      ],
+    ],
+    [
+      'a rollout of Argo under `canaries`',
+      'canaries: [{ service: a, trafficRouting: {} }]',
+      {},
+      ['canaries.0.trafficRouting: is not a key here; write `service`, `stable` and `canary`'],
+    ],
+    [
+      'a variable of Flagger in a query',
+      'canary: { service: a, prometheus: { service: m/p:9090 }, checks: { queries: { q: { query: \'up{ns="{{ namespace }}",w="{{target}}"}[{{ interval }}]\', max: 1 } } } }',
+      {},
+      [
+        'canary.checks.queries.q.query',
+        '`{{ namespace }}` is not filled in here; write `$namespace` instead',
+        '`{{target}}` is',
+        'write `$interval`',
+      ],
+    ],
+    [
+      'an argument of Argo in a query',
+      'canary: { service: a, prometheus: { service: m/p:9090 }, checks: { queries: { q: { query: \'up{w="{{args.name}}"}\', max: 1 } } } }',
+      {},
+      ['`{{args.name}}` is not filled in here; write its value instead'],
+    ],
+    [
+      'a pattern where an exact header is expected',
+      'canary: { service: a, ab: { match: [{ headers: { x: "1" } }, { headers: { user-agent: ".*Firefox.*" } }] } }',
+      {},
+      ['canary.ab.match.1.headers.user-agent: ".*Firefox.*" is invalid', 'a pattern such as .* needs { regex: … }'],
+    ],
+    [
+      'a header with two conditions',
+      'canary: { service: a, ab: { match: { headers: { x: { exact: a, prefix: b } } } } }',
+      {},
+      ['canary.ab.match.headers.x', 'one of { exact: … }, { prefix: … } and { regex: … }'],
+    ],
+    [
+      'no condition in a list',
+      'canary: { service: a, ab: { match: [] } }',
+      {},
+      ['canary.ab.match', 'expected at least one'],
+    ],
+    [
+      'an unknown condition in a list',
+      'canary: { service: a, ab: { match: [{ header: {} }] } }',
+      {},
+      ['canary.ab.match.0.header: is not known; did you mean `headers`?'],
+    ],
+    [
+      'a template of Helm',
+      'namespace: {{ .Release.Namespace }}\n',
+      {},
+      ['mesh.yaml:1: this is a template (`{{`); render it first'],
+    ],
+    [
+      'a template in quotes',
+      'canary:\n  service: "${SERVICE}"\n',
+      {},
+      ['mesh.yaml:2: canary.service', 'this is a template (`${`); render'],
+    ],
+    [
+      'an expression of GitHub',
+      'namespace: a\ncanary: { service: "${{ inputs.service }}" }\n',
+      {},
+      ['mesh.yaml:2: canary.service', 'because GitHub fills it in only in workflow files'],
+    ],
+    [
+      'a merge of a single value',
+      'services:\n  a: { <<: b }\n',
+      {},
+      ['mesh.yaml:2: is not valid YAML: a merge key (`<<`) needs an alias'],
+    ],
+    [
+      'a wrong value that a merge key brings',
+      'services:\n  a: &a { timeout: never }\n  b:\n    <<: *a\n',
+      {},
+      ['mesh.yaml:2: services.a.timeout', 'mesh.yaml:4: services.b.timeout'],
     ],
     ['even steps of zero', 'canary: { service: a, steps: { by: 0 } }', {}, ['canary.steps', '{ by: 10, to: 50 }']],
     [

@@ -443,7 +443,7 @@ describe('the loader', () => {
   test('reads numbers and booleans in a match as the text they look like', () => {
     const { match } = configOf(service('routes: [{ match: { headers: { x: 1 }, query: { beta: true } }, to: v2 }]'))
       .services!['a']!.routes![0]!
-    expect(match).toEqual({ headers: { x: '1' }, query: { beta: 'true' } })
+    expect(match).toEqual([{ headers: { x: { exact: '1' } }, query: { beta: { exact: 'true' } } }])
   })
 
   test('reads the end of a fault in any time zone', () => {

@@ -605,12 +605,12 @@ test('a plan with `until` stops there as planned, and a later run continues from
   expect(weightsIn(simulate(plan, initialState(plan, 25, 0), () => sample(20)).actions)).toEqual([50, 100])
 })
 
-test('a plan has a stage for each of its steps', () => {
+test('a plan has a stage for each of its steps, and equal steps end at 100', () => {
   expect(
     stagesOf(planOf('interval: 1s, pollInterval: 1s, steps: { by: 40, to: 90 }')).map(
       (stage) => stage.kind === 'weight' && stage.weight,
     ),
-  ).toEqual([40, 80, 90])
+  ).toEqual([40, 80, 90, 100])
 })
 
 describe('commands and webhooks', () => {

@@ -226,7 +226,7 @@ describe('versions that are Services', () => {
 /** A route with many settings. */
 const settings = { timeout: '2s', retries: { attempts: 2 }, headers: { request: { set: { a: 'b' } } } }
 const rich: HttpRoute = { ...weights(0), ...settings }
-const beta = { headers: { 'X-Beta': '1' } }
+const beta = [{ headers: { 'X-Beta': { exact: '1' } } }]
 const isBeta = { 'x-beta': { exact: '1' } }
 
 describe('the requests that match', () => {
@@ -258,8 +258,21 @@ describe('the requests that match', () => {
     ])
   })
 
+  test('are those of one of several conditions, on each path of the route', async () => {
+    const own = { match: [{ uri: { prefix: '/a' } }, { uri: { prefix: '/b' } }], route: weights(0).route }
+    const { cluster, routes } = fakeServer([virtualService([own])])
+    await setHeaderRoute(cluster, split, [...beta, { userAgent: 'Curl' }])
+    const isCurl = { 'user-agent': { regex: '.*(?:Curl).*' } }
+    expect(routes()[0]!.match).toEqual([
+      { uri: { prefix: '/a' }, headers: isBeta },
+      { uri: { prefix: '/a' }, headers: isCurl },
+      { uri: { prefix: '/b' }, headers: isBeta },
+      { uri: { prefix: '/b' }, headers: isCurl },
+    ])
+  })
+
   test.each([
-    ['the path', { uri: { prefix: '/a' } }, { path: '/b' }, 'on uri'],
+    ['the path', { uri: { prefix: '/a' } }, [{ path: '/b' }], 'on uri'],
     ['a header', { headers: { 'x-beta': { exact: '2' } } }, beta, 'on headers.x-beta'],
   ])(
     'cannot be matched by %s when the route already has a condition on it, and nothing is written',
@@ -286,7 +299,7 @@ describe('the requests that match', () => {
 
   test('are replaced when the match changes, and not written twice', async () => {
     const { cluster, routes, patches } = fakeServer([virtualService([rich])])
-    await setHeaderRoute(cluster, split, { method: 'GET' })
+    await setHeaderRoute(cluster, split, [{ method: 'GET' }])
     await setHeaderRoute(cluster, split, beta)
     await setHeaderRoute(cluster, split, beta)
     expect(patches).toHaveLength(2)
