@@ -12,6 +12,7 @@ import type { LiveRoutes } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
+import { olderGatewayFaults } from './older-gateways.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
 import { fullHost } from './routes.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
@@ -30,7 +31,11 @@ export async function contradictions(
     if (hosts.length > 0) return [...hosts, ...undefinedSubsets(config, target)]
     const counterparts = await liveCounterparts(cluster, target.objects)
     const found = [...foreignNames(counterparts, owner), ...undefinedSubsets(config, target)]
-    return found.length > 0 ? found : lostVersions(config, target, counterparts)
+    if (found.length > 0) return found
+    return [
+      ...lostVersions(config, target, counterparts),
+      ...(await olderGatewayFaults(cluster, target.objects, config, owner)),
+    ]
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')
     throw error

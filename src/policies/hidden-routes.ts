@@ -26,12 +26,16 @@ export function hiddenByOther(a: Sourced, b: Sourced, joined: boolean): string[]
   return pairs.flatMap(([ofA, ofB]) => {
     const isSame = isDeepStrictEqual(ofA.route['match'] ?? [], ofB.route['match'] ?? [])
     if (joined && isSame) return []
-    const [coversB, coversA] = [takesAllOf(ofA.route, ofB.route), takesAllOf(ofB.route, ofA.route)]
+    const [coversB, coversA] = [isHiddenBy(ofB.route, ofA.route), isHiddenBy(ofA.route, ofB.route)]
     if (!coversA && !coversB) return []
-    if (isForAll(ofA.route) !== isForAll(ofB.route)) return []
     const [hidden, by] = coversB ? [ofB, ofA] : [ofA, ofB]
     return [sentence(hidden, by, 'write both into one object, in the order that you want')]
   })
+}
+
+/** True if `by`, which comes first, takes every request of the route. A gateway puts routes for all requests last. */
+export function isHiddenBy(route: HttpRoute, by: HttpRoute): boolean {
+  return takesAllOf(by, route) && isForAll(by) === isForAll(route)
 }
 
 function routesIn(of: Sourced): PlacedRoute[] {

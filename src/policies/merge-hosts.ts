@@ -39,7 +39,7 @@ export const meshGateway = 'mesh'
  * Without gateways, a VirtualService is for the sidecars. A gateway of the same namespace may be written with or
  * without its namespace.
  */
-function gatewaysOf(spec: Spec, namespace: string): string[] {
+export function gatewaysOf(spec: Spec, namespace: string): string[] {
   const names = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
   const gateways = names.map((name) => (name === meshGateway || name.includes('/') ? name : `${namespace}/${name}`))
   return gateways.length > 0 ? gateways.sort() : [meshGateway]
