@@ -1,15 +1,20 @@
 // Finds objects in the cluster that contradict what a run would write, before the run changes anything.
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import type { Cluster } from '../cluster/client.ts'
-import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
+import { keyOf, titleOf, type DestinationRule, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import { desired, fromConfig, type Desired } from './desired.ts'
+import { hostOf } from './compile/names.ts'
+import { desired, type Desired } from './desired.ts'
+import { keepWeights, weightRules } from './kept-weights.ts'
 import type { LiveRoutes } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
+import { fromConfig } from './merge-services.ts'
+import { olderGatewayFaults } from './older-gateways.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
+import { fullHost } from './routes.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
 
 /** One sentence for each contradiction, including those between the config's own sources. */
@@ -23,14 +28,24 @@ export async function contradictions(
     const target = desired(config, live)
     // An object that conflicts by its host needs no second sentence about its name.
     const hosts = hostFaults(target, live, owner)
+    if (hosts.length > 0) return [...hosts, ...undefinedSubsets(config, target)]
+    const counterparts = await liveCounterparts(cluster, target.objects)
+    const found = [...foreignNames(counterparts, owner), ...undefinedSubsets(config, target)]
+    if (found.length > 0) return found
     return [
-      ...(hosts.length > 0 ? hosts : foreignNames(await liveCounterparts(cluster, target.objects), owner)),
-      ...undefinedSubsets(config, target),
+      ...lostVersions(config, target, counterparts),
+      ...(await olderGatewayFaults(cluster, target.objects, config, owner)),
     ]
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')
     throw error
   }
+}
+
+/** Versions that serve since a promotion, and that a route of this run would send nothing. */
+function lostVersions(config: Config, { objects }: Desired, live: readonly (KubeObject | undefined)[]): string[] {
+  const rules = weightRules(config)
+  return objects.flatMap((object, i) => keepWeights(object, live[i], rules).faults)
 }
 
 /**
@@ -82,10 +97,18 @@ function remedy({ object, source }: Sourced, theirs: KubeObject, sameName: boole
   return `move its policies into ${into} and delete it${handOver}`
 }
 
+/** Those of every DestinationRule for the host. */
+function subsetsOf(objects: readonly KubeObject[], host: string): Set<string> {
+  const rules = objects.filter(({ kind }) => kind === 'DestinationRule') as DestinationRule[]
+  const own = rules.filter(({ metadata, spec }) => fullHost(spec.host, metadata.namespace ?? '') === host)
+  return new Set(own.flatMap(({ spec }) => (spec.subsets ?? []).map(({ name }) => name)))
+}
+
 /** Subsets that get traffic now but that the config does not define: its policies would move that traffic. */
-function undefinedSubsets(config: Config, { kept }: Desired): string[] {
-  return Object.entries(servicesOf(config)).flatMap(([service, { subsets = {}, traffic }]) => {
-    const lost = Object.entries(kept[service] ?? {}).filter(([subset, weight]) => weight > 0 && !(subset in subsets))
+function undefinedSubsets(config: Config, { kept, objects }: Desired): string[] {
+  return Object.entries(servicesOf(config)).flatMap(([service, { traffic }]) => {
+    const defined = subsetsOf(objects, hostOf(service, config.namespace))
+    const lost = Object.entries(kept[service] ?? {}).filter(([subset, weight]) => weight > 0 && !defined.has(subset))
     if (traffic && !splitSubsets(config, service)) return []
     return lost.map(
       ([subset, weight]) =>

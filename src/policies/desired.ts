@@ -1,12 +1,16 @@
 // All policies that a config asks for: those compiled from it and the user's own manifests, one object a host.
 import type { KubeObject, VirtualService } from '../cluster/objects.ts'
-import { splitSubsets } from '../config/names.ts'
+import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { withCanarySplits } from './canary-splits.ts'
 import { compile } from './compile/index.ts'
 import type { Weights } from './compile/names.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
+import { isForMesh } from './merge-hosts.ts'
+import { fromConfig } from './merge-services.ts'
+import { isOf, ownerOf } from './prune.ts'
 
 /**
  * `sources`: the objects before they were merged into `objects`. `kept`: by service, the weights in force that no
@@ -20,33 +24,45 @@ export type Desired = {
   warnings: string[]
 }
 
-export const fromConfig = 'the config'
-
 /**
  * @throws ConfigError when a manifest is invalid, or two sources contradict each other. Without a cluster nothing is
  * `live`.
  */
 export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
   const manifests = readManifests(config.policies ?? [], config.namespace, process.cwd(), config.istio?.version)
-  const kept = withoutOverridden(config, liveWeights(config, live), manifests)
-  const compiled = compile(config, kept)
+  const stated = splitsOfManifests(config, manifests)
+  const kept = withoutOverridden(config, liveWeights(config, live), stated)
+  const compiled = compile(config, { ...ofCanaries(config, stated), ...kept }, Date.now(), Object.keys(stated))
   const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
-  return { ...merge(sources), sources, kept, warnings: compiled.warnings }
+  const { objects, notes } = merge(sources, staying(config, live))
+  return { objects: withCanarySplits(objects, config), notes, sources, kept, warnings: compiled.warnings }
+}
+
+type WeightsByService = Record<string, Weights>
+
+/** The weights of the manifests for callers in the mesh. */
+function splitsOfManifests(config: Config, manifests: Sourced[]): WeightsByService {
+  const routes = manifests
+    .map(({ object }) => object)
+    .filter((object) => object.kind === 'VirtualService' && object.spec !== undefined && isForMesh(object))
+  const found = Object.keys(servicesOf(config)).map(
+    (service) => [service, firstSplit(routes as VirtualService[], service, config.namespace)] as const,
+  )
+  return Object.fromEntries(found.flatMap(([service, weights]) => (weights ? [[service, weights]] : [])))
 }
 
 /** A split in a manifest sets the weights, except those of a canary, which belong to its promotion. */
-function withoutOverridden(
-  config: Config,
-  weights: Record<string, Weights>,
-  manifests: Sourced[],
-): Record<string, Weights> {
-  const routes = manifests
-    .map(({ object }) => object)
-    .filter(({ kind, spec }) => kind === 'VirtualService' && spec !== undefined) as VirtualService[]
-  const isOverridden = (service: string) => firstSplit(routes, service, config.namespace) !== undefined
-  return Object.fromEntries(
-    Object.entries(weights).filter(
-      ([service]) => splitSubsets(config, service) !== undefined || !isOverridden(service),
-    ),
-  )
+function withoutOverridden(config: Config, live: WeightsByService, stated: WeightsByService): WeightsByService {
+  const others = Object.entries(live).filter(([service]) => !(service in stated))
+  return { ...Object.fromEntries(others), ...ofCanaries(config, live) }
+}
+
+function ofCanaries(config: Config, weights: WeightsByService): WeightsByService {
+  return Object.fromEntries(Object.entries(weights).filter(([service]) => splitSubsets(config, service)))
+}
+
+/** The objects in the cluster that this run does not delete. */
+function staying(config: Config, { virtualServices, destinationRules }: LiveRoutes): KubeObject[] {
+  const owner = ownerOf(config.name, config.namespace)
+  return [...virtualServices, ...destinationRules].filter((object) => !owner.prunes || !isOf(owner, object))
 }

@@ -1,22 +1,36 @@
 // Reads the routes and subsets that exist in the namespace, and the weights in force.
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenAbsent } from '../cluster/api-error.ts'
+import { emptyWhenAbsent, emptyWhenUnread } from '../cluster/api-error.ts'
 import type { Weights } from './compile/names.ts'
-import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
+import {
+  systemNamespace,
+  type DestinationRule,
+  type Kind,
+  type KubeObject,
+  type VirtualService,
+} from '../cluster/objects.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { routesTo, weightsOf } from './routes.ts'
 
+/** `destinationRules`: also those of the mesh's own namespace that have a wildcard for their host. */
 export type LiveRoutes = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
 
 export async function readLive(cluster: Cluster, namespace: string): Promise<LiveRoutes> {
   // Before Istio is installed the cluster does not know these kinds, and answers 404.
   const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
-  const [virtualServices, destinationRules] = await Promise.all([
+  const [virtualServices, destinationRules, ofMesh] = await Promise.all([
     list<VirtualService>('VirtualService'),
     list<DestinationRule>('DestinationRule'),
+    namespace === systemNamespace ? [] : rulesOfMesh(cluster),
   ])
-  return { virtualServices, destinationRules }
+  return { virtualServices, destinationRules: [...destinationRules, ...ofMesh] }
+}
+
+/** Rules for the services of all namespaces. An account that may not read them can write none that conflicts. */
+async function rulesOfMesh(cluster: Cluster): Promise<DestinationRule[]> {
+  const rules = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenUnread)
+  return rules.filter(({ spec }) => spec.host.startsWith('*'))
 }
 
 /**

@@ -18,7 +18,7 @@ export function mergeRoutes(a: HttpRoute[], b: HttpRoute[], namespace: string, c
   return [...merged.filter(hasMatch), ...merged.filter((route) => !hasMatch(route))]
 }
 
-function hasMatch(route: HttpRoute): boolean {
+export function hasMatch(route: HttpRoute): boolean {
   return Array.isArray(route['match']) && route['match'].length > 0
 }
 
@@ -26,7 +26,7 @@ function haveSameMatch(a: HttpRoute, b: HttpRoute): boolean {
   return hasMatch(a) || hasMatch(b) ? isDeepStrictEqual(a['match'], b['match']) : true
 }
 
-function routeTitle(route: HttpRoute): string {
+export function routeTitle(route: HttpRoute): string {
   return hasMatch(route) ? `the route of the match ${JSON.stringify(route['match'])}` : 'the default route'
 }
 
@@ -46,7 +46,12 @@ function mergeRoute(a: HttpRoute, b: HttpRoute, namespace: string, context: Merg
 type Destinations = NonNullable<HttpRoute['route']>
 
 /** A route to a whole host does not say how its traffic splits, so a route with subsets refines it. */
-function mergeDestinations(a: Destinations, b: Destinations, namespace: string, context: MergeContext): Destinations {
+export function mergeDestinations(
+  a: Destinations,
+  b: Destinations,
+  namespace: string,
+  context: MergeContext,
+): Destinations {
   const [fullA, fullB] = [withFullHosts(a, namespace), withFullHosts(b, namespace)]
   if (isDeepStrictEqual(fullA, fullB)) return a
   if (refines(fullB, fullA)) return withPort(b, a[0]!.destination)

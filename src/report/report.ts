@@ -99,6 +99,8 @@ export type Report = {
   warnings: string[]
   /** The changes of the policies; applied unless it was a dry run. */
   plan?: PlanRow[]
+  /** Weights that stay as they are in the cluster although a file says something else, one sentence each. */
+  keptWeights?: string[]
   /** The objects as YAML, if there was no cluster to compare them with. */
   rendered?: string
   proxies?: ProxyRow[]

@@ -11,6 +11,7 @@ export function summary(report: Report): string {
     ...report.promotions.map((each) => promotionSection(each, report.promotions.length > 1)),
     warnings(report),
     plan(report),
+    keptWeights(report),
     rendered(report),
     changes(report),
     pods(report),
@@ -88,6 +89,10 @@ function plan({ plan = [] }: Report): string {
     ...diff,
   ])
   return section('Policies', codeBlock('diff', lines))
+}
+
+function keptWeights({ keptWeights = [] }: Report): string {
+  return keptWeights.length > 0 ? section('Kept weights', bullets(keptWeights)) : ''
 }
 
 function rendered({ rendered }: Report): string {

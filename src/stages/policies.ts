@@ -1,6 +1,6 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
-import type { Pod, Service } from '../cluster/objects.ts'
+import { titleOf, type Pod, type Service } from '../cluster/objects.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
@@ -9,6 +9,7 @@ import { apply } from '../policies/apply.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired } from '../policies/desired.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { weightRules } from '../policies/kept-weights.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
@@ -71,7 +72,7 @@ export async function renderOnly(context: RunContext): Promise<void> {
 }
 
 async function prepare(context: StageContext): Promise<PlannedChange[]> {
-  const { config, host, cluster, recorder } = context
+  const { config, host, cluster } = context
   const owner = ownerOf(config.name, config.namespace)
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
@@ -96,23 +97,31 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
   ])
-  const all = await planned(cluster, objects, owner)
+  const all = await planned(cluster, objects, owner, weightRules(config))
   warn(context, removedSplits(all))
+  reportPlan(context, all)
+  return all
+}
+
+/** Weights that are kept show even on an object that stays as it is, because the file says something else. */
+function reportPlan({ host, recorder }: StageContext, all: readonly PlannedChange[]): void {
   const changes = all
     .filter(({ action }) => action !== 'unchanged')
-    .map(({ action, object: { kind, metadata }, diff }) => ({
+    .map(({ action, object: { kind, metadata }, diff, kept = [] }) => ({
       action,
       kind,
       namespace: metadata.namespace ?? '',
       name: metadata.name,
-      diff,
+      diff: [...diff, ...kept.map((line) => `  ${line}`)],
     }))
-  recorder.record({ plan: changes })
+  const kept = all.flatMap(({ object, kept: lines = [] }) => lines.map((line) => `${titleOf(object)}: ${line}`))
+  recorder.record({ plan: changes, ...(kept.length > 0 ? { keptWeights: kept } : {}) })
   for (const { action, kind, name, diff } of changes) {
     host.info(`${kind} ${name}: ${action}`)
     diff.forEach((line) => host.info(`    ${line}`))
   }
-  return all
+  for (const { action, object, kept: lines = [] } of all)
+    if (action === 'unchanged') lines.forEach((line) => host.info(`${object.kind} ${object.metadata.name}: ${line}`))
 }
 
 /** True if the config or a manifest sets STRICT for the whole namespace. */

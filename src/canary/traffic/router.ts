@@ -8,10 +8,10 @@ import {
   canaryWeightOf,
   isVirtualService,
   splitsIn,
-  weightPatch,
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
+import { movePatch } from '../../policies/moved-weights.ts'
 import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
 import { patchRoutes, routeKind, type RoutePatch, type RouteWrite } from './patch-routes.ts'
@@ -40,7 +40,7 @@ export function readRoutes(cluster: Cluster, split: Split): Promise<Routed[]> {
 /** Sets the canary's weight, in per cent, in every route that splits, or only in the named ones. */
 export function setWeight(cluster: Cluster, split: Split, weight: number): Promise<RouteWrite[]> {
   const read = () => requireSplittingRoutes(cluster, split)
-  return patchRoutes(cluster, read, (object) => weightPatch(object, split, weight))
+  return patchRoutes(cluster, read, (object) => movePatch(object, split, weight))
 }
 
 /** Sends the canary copies of `percent` of the requests. With undefined it removes our mirror, and no other. */
@@ -112,7 +112,7 @@ export async function resetToStable(
       return [{ op: 'replace', path: '/spec', value: allToStable(find(saved, object)!, split).spec }]
     // Our route for the matching requests is removed last, because its removal changes the indices of the routes after
     // it.
-    return [...weightPatch(object, split, 0), ...removeManaged(object)]
+    return [...movePatch(object, split, 0), ...removeManaged(object)]
   })
   if (onlySaved) return writes
   return [...writes, ...(await Promise.all(deleted.map((object) => recreate(cluster, object, split))))]

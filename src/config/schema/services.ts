@@ -4,6 +4,7 @@ import { duration, instant } from '../values/durations.ts'
 import { listOf } from '../values/lists.ts'
 import { percentage, port, wholeNumber } from '../values/numbers.ts'
 import { loadBalancer } from './load-balancer.ts'
+import { oneOf } from '../values/strings.ts'
 import { nameOf, shareOfRequests } from './parts.ts'
 import { requestMatches } from './request-match.ts'
 
@@ -93,6 +94,13 @@ export const service = z.strictObject({
     .record(nameOf('a subset'), wholeNumber(0, 100))
     .optional()
     .describe('Weight of each subset in per cent. The weights must add up to 100.'),
+  weights: oneOf('kept', 'from-file')
+    .optional()
+    .describe(
+      'Who sets weights that a promotion has moved, and those of a canary. With `kept`, `traffic` and the weights in ' +
+        'your manifests count only until the routes exist; after that, only a promotion moves them. ' +
+        'With `from-file`, each run writes the weights of the file again. Default: `kept`.',
+    ),
   loadBalancer: loadBalancer
     .optional()
     .describe(

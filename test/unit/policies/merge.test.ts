@@ -32,7 +32,7 @@ test('merging keeps both the retries and the split of the example documents and 
 
 test('merging leaves a single object unchanged', () => {
   const objects = [
-    routes({ route: plain }, { route: split }),
+    routes({ match: [{ uri: { prefix: '/a' } }], route: plain }, { route: split }),
     policy('DestinationRule', 'backend', { host: 'backend' }),
     policy('VirtualService', 'other', { hosts: ['other'] }),
   ]

@@ -1,0 +1,126 @@
+// Merges the routes that a service's policies compile to into the user's own routes for the same host. The policies
+// reach every route of the host; the user's routes keep their order, their names and what they state themselves. Pure.
+import { isDeepStrictEqual } from 'node:util'
+import type { HttpRoute } from '../cluster/objects.ts'
+import { otherPortsRouteName, routeName } from '../config/names.ts'
+import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
+import { hasMatch, mergeDestinations, routeTitle } from './merge-routes.ts'
+
+/** The source of what the config compiles to. */
+export const fromConfig = 'the config'
+
+type Destinations = NonNullable<HttpRoute['route']>
+
+/** `policies`: those of every route. `mirroring`, `shares`: those of the default route. `matched`: the A/B routes. */
+type ServiceRoutes = {
+  policies: Fields
+  mirroring: Fields
+  shares: Destinations
+  port: number | undefined
+  matched: HttpRoute[]
+  compiled: HttpRoute[]
+}
+
+/** `report` gets one sentence for each route that does not get all policies, or gets more than asked. */
+export function mergeServiceRoutes(
+  compiled: HttpRoute[],
+  user: HttpRoute[],
+  namespace: string,
+  context: MergeContext,
+  report: (sentence: string) => void,
+): HttpRoute[] {
+  const service = serviceRoutesOf(compiled)
+  const routes = user.map((route, i) => {
+    if (!isOfPort(route, service.port)) return route
+    const at = context.at(`.http, ${routeTitle(route)}`)
+    if (hasMatch(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
+    return mergeDefault(route, service, namespace, at)
+  })
+  const reached = user.some((route) => route.route && isOfPort(route, service.port))
+  if (!reached && Object.keys(service.policies).length > 0)
+    context.contradiction(`${named(service.policies)}, and no route that sends requests anywhere`)
+  if (service.port !== undefined && Object.keys(service.policies).length > 0 && user.some(isOfAllPorts))
+    report(`${named(service.policies)} apply to every port, not only to ${service.port}, as its routes do`)
+  const needsDefault =
+    user.every(hasMatch) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
+  return [...service.matched, ...routes, ...(needsDefault ? defaultsOf(compiled) : [])]
+}
+
+function serviceRoutesOf(compiled: HttpRoute[]): ServiceRoutes {
+  const own = compiled.find(({ name }) => name === routeName)!
+  const [match] = (own['match'] ?? []) as { port?: number }[]
+  return {
+    policies: omit(own, 'name', 'match', 'route', 'mirror', 'mirrorPercentage'),
+    mirroring: Object.fromEntries(Object.entries(own).filter(([key]) => key.startsWith('mirror'))),
+    shares: (own.route ?? []).map(({ destination: { port: _, ...destination }, ...rest }) => ({
+      destination,
+      ...rest,
+    })),
+    port: match?.port,
+    matched: compiled.filter(({ name }) => name !== routeName && name !== otherPortsRouteName),
+    compiled,
+  }
+}
+
+function defaultsOf(compiled: HttpRoute[]): HttpRoute[] {
+  return compiled.filter(({ name }) => name === routeName || name === otherPortsRouteName)
+}
+
+function statesSplit(shares: Destinations): boolean {
+  return shares.some(({ destination }) => destination.subset !== undefined)
+}
+
+function portsOf(route: HttpRoute): (number | undefined)[] {
+  return hasMatch(route) ? (route['match'] as { port?: number }[]).map(({ port }) => port) : [undefined]
+}
+
+function isOfAllPorts(route: HttpRoute): boolean {
+  return route.route !== undefined && portsOf(route).includes(undefined)
+}
+
+function isOfPort(route: HttpRoute, port: number | undefined): boolean {
+  return port === undefined || portsOf(route).some((each) => each === undefined || each === port)
+}
+
+/** Both state the default route, so two different values are a contradiction. */
+function mergeDefault(
+  route: HttpRoute,
+  { policies, mirroring, shares }: ServiceRoutes,
+  namespace: string,
+  context: MergeContext,
+): HttpRoute {
+  const merged = mergeValues({ ...policies, ...mirroring }, omit(route, 'route', 'name'), context) as HttpRoute
+  return {
+    ...(route.name === undefined ? {} : { name: route.name }),
+    ...merged,
+    route: statesSplit(shares) ? mergeDestinations(shares, route.route!, namespace, context) : route.route!,
+  }
+}
+
+/** What the route states itself is more specific, and stays. */
+function withPolicies(
+  route: HttpRoute,
+  policies: Fields,
+  title: string,
+  report: (sentence: string) => void,
+): HttpRoute {
+  if (!route.route) {
+    if ('delegate' in route && Object.keys(policies).length > 0)
+      report(`${named(policies)} do not reach ${title}, which delegates to another VirtualService`)
+    return route
+  }
+  const own = Object.keys(policies).filter((key) => key in route && !isDeepStrictEqual(route[key], policies[key]))
+  for (const key of own) report(`\`${key}\` does not reach ${title}, which states its own`)
+  return { ...route, ...omit(policies, ...Object.keys(route)) }
+}
+
+function titleIn(routes: HttpRoute[], index: number): string {
+  const { name } = routes[index]!
+  return name === undefined ? `http route ${index + 1}` : `http route ${index + 1} (${name})`
+}
+
+function named(policies: Fields): string {
+  return Object.keys(policies)
+    .map((key) => `\`${key}\``)
+    .join(', ')
+}
