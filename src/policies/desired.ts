@@ -1,12 +1,16 @@
 // All policies that a config asks for: those compiled from it and the user's own manifests, one object a host.
-import type { KubeObject, VirtualService } from '../cluster/objects.ts'
+import type { DestinationRule, KubeObject, VirtualService } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
 import { splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { compile } from './compile/index.ts'
 import type { Weights } from './compile/names.ts'
+import { exportFaults, withInheritedExports } from './exports.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
+import { isOurs } from './prune.ts'
+import { withStatedSubsets } from './subsets.ts'
 
 /**
  * `sources`: the objects before they were merged into `objects`. `kept`: by service, the weights in force that no
@@ -29,9 +33,25 @@ export const fromConfig = 'the config'
 export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
   const manifests = readManifests(config.policies ?? [], config.namespace)
   const kept = withoutOverridden(config, liveWeights(config, live), manifests)
-  const compiled = compile(config, kept)
-  const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
-  return { ...merge(sources), sources, kept, warnings: compiled.warnings }
+  const compiled = compile(withStatedSubsets(config, statedRules(manifests, live)), kept)
+  const fromConfigAlone = compiled.objects.map((object): Sourced => ({ object, source: fromConfig }))
+  const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
+  const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
+  const merged = merge(sources)
+  const faults = exportFaults(config, merged.objects)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return { ...merged, sources, kept, warnings: compiled.warnings }
+}
+
+/** Objects in the cluster that stay as they are, because mesh-canary does not manage them. */
+function usersObjects({ virtualServices, destinationRules }: LiveRoutes): KubeObject[] {
+  return [...destinationRules, ...virtualServices].filter((object) => !isOurs(object))
+}
+
+/** The user's own DestinationRules, whose subsets keep their labels: those of the manifests, then those in the cluster. */
+export function statedRules(manifests: readonly Sourced[], { destinationRules }: LiveRoutes): DestinationRule[] {
+  const rules = manifests.map(({ object }) => object).filter(({ kind, spec }) => kind === 'DestinationRule' && spec)
+  return [...(rules as KubeObject[] as DestinationRule[]), ...destinationRules.filter((rule) => !isOurs(rule))]
 }
 
 /** A split in a manifest sets the weights, except those of a canary, which belong to its promotion. */

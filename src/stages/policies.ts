@@ -7,7 +7,9 @@ import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
-import { desired } from '../policies/desired.ts'
+import { desired, statedRules } from '../policies/desired.ts'
+import { readManifests } from '../policies/manifests.ts'
+import { withStatedSubsets } from '../policies/subsets.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
@@ -77,6 +79,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   // weight.
   const live = await readLive(cluster, config.namespace)
   const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
+  const manifests = readManifests(config.policies ?? [], config.namespace)
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
@@ -87,7 +90,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...policyWarnings({
       namespace: config.namespace,
       isStrict: isStrict(objects, config.namespace),
-      policies: servicesOf(config),
+      policies: servicesOf(withStatedSubsets(config, statedRules(manifests, live))),
       services,
       pods,
     }),

@@ -11,8 +11,10 @@ import { ambientFault } from '../mesh/inject.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
+import { readManifests } from '../policies/manifests.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -107,7 +109,10 @@ async function canaryFaults(
     const key = config.canary ? 'canary' : `canaries.${i}`
     const { service, stable, canary } = plan
     if (!(await cluster.get<Service>('Service', namespace, service))) return []
-    const faults = await selectorFaults(cluster, config, plan, key)
+    const rules = runsPolicies
+      ? statedRules(readManifests(config.policies ?? [], namespace), live)
+      : live.destinationRules
+    const faults = await selectorFaults(cluster, config, plan, key, rules)
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
