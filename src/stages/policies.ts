@@ -1,11 +1,14 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
 import type { Pod, Service } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { hasEnded } from '../mesh/sidecar.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
+import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired, statedRules } from '../policies/desired.ts'
 import { readManifests } from '../policies/manifests.ts'
@@ -100,6 +103,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await missingTracing(cluster, config, objects)),
   ])
   const all = await planned(cluster, objects, owner)
+  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
   warn(context, removedSplits(all))
   const changes = all
     .filter(({ action }) => action !== 'unchanged')
@@ -116,6 +120,17 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     diff.forEach((line) => host.info(`    ${line}`))
   }
   return all
+}
+
+/** What a plan may find before the version is deployed is an error for a run that would write it. */
+function reportEmptySplits(context: StageContext, found: string[]): void {
+  if (found.length === 0) return
+  if (context.config.dryRun || !context.stages.includes('policies')) return warn(context, found)
+  throw new ConfigError(found.join('\n'))
+}
+
+function isLasting(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod)
 }
 
 /** True if the config or a manifest sets STRICT for the whole namespace. */

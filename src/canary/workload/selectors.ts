@@ -8,19 +8,28 @@ import { servicesOf } from '../../config/names.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import type { Version } from '../../config/schema/canary.ts'
 import { messageOf } from '../../runtime/errors.ts'
+import { portFault } from './service-faults.ts'
 import { statedLabels } from '../../policies/subsets.ts'
 
 export type Labels = Readonly<Record<string, string>>
 export type VersionSelectors = { stable: Labels; canary: Labels }
 
-/** No pod can get requests of this version, because the Service or the labels of the subset exclude it. */
+/** No pod is known to be of a version. `isEmpty`: none can be, because the Service and the subset exclude each other. */
 export class SelectorFault extends Error {
   override name = 'SelectorFault'
+  readonly isEmpty: boolean
+  constructor(message: string, isEmpty = false) {
+    super(message)
+    this.isEmpty = isEmpty
+  }
 }
+
+/** The labels of the pods that get the requests of each version, or why there can be none. */
+export type ReadSelectors = Record<keyof VersionSelectors, Labels | SelectorFault>
 
 /**
  * `rules`: the DestinationRules that will be in force; default: those in the cluster.
- * @throws SelectorFault when a Service does not exist or selects no pod of the version; ApiError.
+ * @throws SelectorFault when a Service does not exist or no pod behind it can be of the version; ApiError.
  */
 export async function selectorsOf(
   cluster: Cluster,
@@ -28,55 +37,70 @@ export async function selectorsOf(
   plan: CanaryConfig,
   rules?: readonly DestinationRule[],
 ): Promise<VersionSelectors> {
-  const inForce = rules ?? (await liveRules(cluster, config, plan))
-  const { stable, canary } = plan
-  const selectors = {
-    stable: await selectorOf(cluster, config, plan, stable, inForce),
-    canary: await selectorOf(cluster, config, plan, canary, inForce),
-  }
-  const fault = overlapFault(plan, selectors)
+  const { stable, canary } = await readSelectors(cluster, config, plan, rules)
+  if (stable instanceof SelectorFault) throw stable
+  if (canary instanceof SelectorFault) throw canary
+  const fault = overlapFault(plan, { stable, canary })
   if (fault !== undefined) throw new SelectorFault(fault)
-  return selectors
+  return { stable, canary }
 }
 
-export async function liveRules(
+/** `rules`: see `selectorsOf`. */
+export async function readSelectors(
+  cluster: Cluster,
+  config: Config,
+  plan: CanaryConfig,
+  rules?: readonly DestinationRule[],
+): Promise<ReadSelectors> {
+  const { namespace } = config
+  const { stable, canary } = plan
+  const names = [stable, canary].map(({ by, name }) => (by === 'service' ? name : plan.service))
+  const [inForce, ...services] = await Promise.all([
+    rules ?? liveRules(cluster, config, plan),
+    ...[...new Set(names)].map((name) => cluster.get<Service>('Service', namespace, name)),
+  ])
+  const labels = (version: Version, name: string, service: Service | undefined) =>
+    versionLabels(config, plan, version, `${namespace}/${name}`, service, inForce)
+  return {
+    stable: labels(stable, names[0]!, services[0]),
+    canary: labels(canary, names[1]!, services.at(-1)),
+  }
+}
+
+async function liveRules(
   cluster: Cluster,
   { namespace }: Config,
   { stable }: CanaryConfig,
 ): Promise<DestinationRule[]> {
-  return stable.by === 'service'
-    ? []
-    : cluster.list<DestinationRule>('DestinationRule', namespace).catch(emptyWhenUnread)
+  if (stable.by === 'service') return []
+  return cluster.list<DestinationRule>('DestinationRule', namespace).catch(emptyWhenUnread)
 }
 
-/** The labels of the pods that get the requests of one version. Throws like `selectorsOf`. */
-export async function selectorOf(
-  cluster: Cluster,
+function versionLabels(
   config: Config,
-  { service }: CanaryConfig,
+  { service: host }: CanaryConfig,
   { by, name }: Version,
+  title: string,
+  service: Service | undefined,
   rules: readonly DestinationRule[],
-): Promise<Labels> {
-  const { namespace } = config
-  if (by === 'service') return serviceSelector(cluster, namespace, name)
-  const selector = await serviceSelector(cluster, namespace, service)
-  const inConfig = servicesOf(config)[service]?.subsets?.[name] ?? { version: name }
-  const labels = podLabels(statedLabels(rules, service, namespace, name) ?? inConfig)
+): Labels | SelectorFault {
+  const selector = service?.spec.selector
+  if (!selector) {
+    const problem = service ? 'has no selector' : 'does not exist'
+    return new SelectorFault(
+      `the Service ${title} ${problem}; a canary needs a Service with a selector in front of both versions`,
+    )
+  }
+  if (by === 'service') return selector
+  const inConfig = servicesOf(config)[host]?.subsets?.[name] ?? { version: name }
+  const labels = podLabels(statedLabels(rules, host, config.namespace, name) ?? inConfig)
   const other = Object.keys(labels).find((key) => selector[key] !== undefined && selector[key] !== labels[key])
   if (other === undefined) return { ...selector, ...labels }
-  throw new SelectorFault(
-    `the Service ${namespace}/${service} selects only pods with ${other}=${selector[other]}, but the subset ${name} ` +
-      `has the label ${other}=${labels[other]}: none of its pods can be behind the Service, so its requests get a 503; ` +
-      `remove ${other} from the selector of the Service`,
-  )
-}
-
-async function serviceSelector(cluster: Cluster, namespace: string, name: string): Promise<Labels> {
-  const service = await cluster.get<Service>('Service', namespace, name)
-  if (service?.spec.selector) return service.spec.selector
-  const problem = service ? 'has no selector' : 'does not exist'
-  throw new SelectorFault(
-    `the Service ${namespace}/${name} ${problem}; a canary needs a Service with a selector in front of both versions`,
+  return new SelectorFault(
+    `the Service ${title} selects only pods with ${other}=${selector[other]}, but the subset ${name} has the label ` +
+      `${other}=${labels[other]}: none of its pods can be behind the Service, so its requests get a 503; ` +
+      `remove ${other} from the selector of the Service, or correct the labels of the subset`,
+    true,
   )
 }
 
@@ -118,9 +142,19 @@ export async function selectorFaults(
     ...pods.map(({ metadata }) => metadata.labels),
     ...deployments.map(({ spec }) => spec.template.metadata?.labels),
   ]
-  return (['stable', 'canary'] as const)
-    .filter((role) => !labels.some((each) => matches(selectors[role], each)))
-    .map((role) => `${key}.${role}: ${selectsNothing(plan[role], selectors[role], namespace)}`)
+  const faultOf = async (role: keyof VersionSelectors) => {
+    if (!labels.some((each) => matches(selectors[role], each)))
+      return selectsNothing(plan[role], selectors[role], namespace)
+    const { by, name } = plan[role]
+    const service = await cluster.get<Service>('Service', namespace, by === 'service' ? name : plan.service)
+    const own = pods.filter(({ metadata }) => matches(selectors[role], metadata.labels))
+    const fault = service && portFault(service, own)
+    return fault && `the pods of ${name} (${selectorText(selectors[role])}): ${fault}`
+  }
+  const faults = await Promise.all(
+    (['stable', 'canary'] as const).map(async (role) => ({ role, fault: await faultOf(role) })),
+  )
+  return faults.flatMap(({ role, fault }) => (fault === undefined ? [] : [`${key}.${role}: ${fault}`]))
 }
 
 function selectsNothing({ by, name }: Version, labels: Labels, namespace: string): string {
