@@ -11,12 +11,13 @@ import { seizeLease } from './ownership/lease.ts'
 import { endedAnnotation, guardIdentity, holderOf, leaseName, leasePaths } from './ownership/lease-object.ts'
 import { readSavedRoutes } from './ownership/session.ts'
 import type { RecoveryIntent } from './promote.ts'
+import { requireRollbackTarget } from './workload/endpoints.ts'
 import { resetToStable } from './traffic/router.ts'
 
 /**
  * Returns the traffic to stable, or leaves it if it is held, and releases the Lease. Returns one sentence about what it
  * did, if anything. `isHeld`: the plan says `onCancel: hold`. @throws Error also if the canary still serves at weight
- * 0.
+ * 0, or if stable has no endpoint: then the guard returns the traffic when it has one.
  */
 export async function recoverPromotion(
   cluster: Cluster,
@@ -38,7 +39,7 @@ type Recovery = { done: string | undefined; isRolledBack: boolean }
 
 async function recoverTraffic(
   cluster: Cluster,
-  { split, identity }: RecoveryIntent,
+  { split, identity, selectors }: RecoveryIntent,
   isHeld: boolean,
 ): Promise<Recovery> {
   const { namespace, service, stable } = split
@@ -50,7 +51,10 @@ async function recoverTraffic(
     return { done: lease?.metadata.annotations?.[endedAnnotation], isRolledBack: false }
   if (isHeld && isGuards)
     return { done: `the guard is returning all traffic of ${service} to ${stable.name}`, isRolledBack: false }
-  if (!isHeld) await resetToStable(cluster, split, await readSavedRoutes(cluster, namespace, service))
+  if (!isHeld) {
+    await requireRollbackTarget(cluster, split, selectors)
+    await resetToStable(cluster, split, await readSavedRoutes(cluster, namespace, service))
+  }
   const done = isHeld
     ? `the traffic of ${service} stays as it is (\`onCancel: hold\`)`
     : `all traffic of ${service} was returned to ${stable.name}`

@@ -42,6 +42,7 @@ export type Container = {
   name: string
   image?: string
   restartPolicy?: string
+  env?: { name: string; value?: string }[]
   ports?: { name?: string; containerPort: number; protocol?: string }[]
   resources?: { requests?: Quantities; limits?: Quantities }
 }
@@ -77,6 +78,8 @@ export type Node = KubeObject & {
 export type Service = KubeObject & {
   spec: {
     selector?: Record<string, string>
+    /** `None` for a headless Service. */
+    clusterIP?: string
     ports: { name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }[]
   }
 }

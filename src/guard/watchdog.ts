@@ -2,6 +2,7 @@
 // retries until the rollback is written, however long the API server or istiod is down. It ends when the run has ended.
 import { guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
 import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
+import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import { ApiError, isConflict } from '../cluster/api-error.ts'
@@ -122,8 +123,9 @@ async function patchLease(
 
 /** Returns whether everything is written. The next poll retries the rest. */
 async function rollBack(cluster: Cluster, spec: GuardSpec, log: (line: string) => void): Promise<boolean> {
-  const { service, identity, afterMs, split, saved } = spec
+  const { service, identity, afterMs, split, selectors, saved } = spec
   try {
+    await requireRollbackTarget(cluster, split, selectors)
     const written = await resetToStable(cluster, split, saved, true)
     const run = `the run ${runOfHolder(identity)} did not renew its Lease for ${afterMs / 1000} s`
     const what = `${run}, and the guard returned all traffic of ${service} to ${split.stable.name}`

@@ -67,6 +67,12 @@ export function sidecarRevision({ metadata: { annotations = {}, labels = {} } }:
   return injectedRevision(annotations[injectionStatusAnnotation]) ?? annotations[revisionLabel] ?? labels[revisionLabel]
 }
 
+/** The mesh that the pod's proxy belongs to, as the injector wrote it. */
+export function meshIdOf({ spec }: Pod): string | undefined {
+  const container = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) => name === proxy)
+  return container?.env?.find(({ name }) => name === 'ISTIO_META_MESH_ID')?.value
+}
+
 function injectedRevision(status: string | undefined): string | undefined {
   try {
     return (JSON.parse(status ?? '') as { revision?: string }).revision

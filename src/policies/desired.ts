@@ -1,16 +1,19 @@
 // All policies that a config asks for: those compiled from it and the user's own manifests, one object a host.
-import type { KubeObject, VirtualService } from '../cluster/objects.ts'
+import type { DestinationRule, KubeObject, VirtualService } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { withCanarySplits } from './canary-splits.ts'
 import { compile } from './compile/index.ts'
 import type { Weights } from './compile/names.ts'
+import { exportFaults, withInheritedExports } from './exports.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
 import { isForMesh } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
-import { isOf, ownerOf } from './prune.ts'
+import { isOf, isOurs, ownerOf } from './prune.ts'
+import { withStatedSubsets } from './subsets.ts'
 
 /**
  * `sources`: the objects before they were merged into `objects`. `kept`: by service, the weights in force that no
@@ -32,10 +35,31 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const manifests = readManifests(config.policies ?? [], config.namespace, process.cwd(), config.istio?.version)
   const stated = splitsOfManifests(config, manifests)
   const kept = withoutOverridden(config, liveWeights(config, live), stated)
-  const compiled = compile(config, { ...ofCanaries(config, stated), ...kept }, Date.now(), Object.keys(stated))
-  const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
-  const { objects, notes } = merge(sources, staying(config, live))
-  return { objects: withCanarySplits(objects, config), notes, sources, kept, warnings: compiled.warnings }
+  const compiled = compile(
+    withStatedSubsets(config, statedRules(manifests, live)),
+    { ...ofCanaries(config, stated), ...kept },
+    Date.now(),
+    Object.keys(stated),
+  )
+  const fromConfigAlone = compiled.objects.map((object): Sourced => ({ object, source: fromConfig }))
+  const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
+  const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
+  const merged = merge(sources, staying(config, live))
+  const objects = withCanarySplits(merged.objects, config)
+  const faults = exportFaults(config, objects)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return { objects, notes: merged.notes, sources, kept, warnings: compiled.warnings }
+}
+
+/** Objects in the cluster that stay as they are, because mesh-canary does not manage them. */
+function usersObjects({ virtualServices, destinationRules }: LiveRoutes): KubeObject[] {
+  return [...destinationRules, ...virtualServices].filter((object) => !isOurs(object))
+}
+
+/** The user's own DestinationRules, whose subsets keep their labels: those of the manifests, then those in the cluster. */
+export function statedRules(manifests: readonly Sourced[], { destinationRules }: LiveRoutes): DestinationRule[] {
+  const rules = manifests.map(({ object }) => object).filter(({ kind, spec }) => kind === 'DestinationRule' && spec)
+  return [...(rules as KubeObject[] as DestinationRule[]), ...destinationRules.filter((rule) => !isOurs(rule))]
 }
 
 type WeightsByService = Record<string, Weights>

@@ -21,7 +21,7 @@ import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import { isCanary, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
+import { canaryMatcher, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
 export async function inject(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
@@ -116,16 +116,14 @@ export async function moveTag(context: StageContext, { name, to, from }: TagMove
   context.host.info(`tag ${name}: points to ${to}${change}`)
 }
 
-async function restartWorkload(
-  { config, host, cluster, recorder }: StageContext,
-  workload: Workload,
-  { revision }: NamespaceMove,
-): Promise<void> {
+async function restartWorkload(context: StageContext, workload: Workload, { revision }: NamespaceMove): Promise<void> {
+  const { config, host, cluster, recorder } = context
   await restart(cluster, workload)
   recorder.record({ restarted: [nameOf(workload)] })
   host.info(`${nameOf(workload)}: restarted, because it had no sidecar${ofRevision(revision)}`)
+  const isCanary = await canaryMatcher(context)
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
-  await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(warnUnlessCancelled(host)) : rollout)
+  await (isCanary(workload.spec.template.metadata?.labels) ? rollout.catch(warnUnlessCancelled(host)) : rollout)
 }
 
 /** The promotion judges the canary's own rollout, so a failure of it does not end this stage. */
@@ -137,12 +135,10 @@ function warnUnlessCancelled({ signal, warning }: Host) {
 }
 
 /** Checks that every new pod has a sidecar of the revision that is in sync, while the namespace can still move back. */
-async function checkSidecars(
-  { config, cluster }: StageContext,
-  workloads: Workload[],
-  revision: string,
-): Promise<void> {
-  const checked = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
+async function checkSidecars(context: StageContext, workloads: Workload[], revision: string): Promise<void> {
+  const { config, cluster } = context
+  const isCanary = await canaryMatcher(context)
+  const checked = workloads.filter(({ spec }) => !isCanary(spec.template.metadata?.labels))
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
     (pod) => expectsSidecar(pod) && checked.some((workload) => belongs(workload, pod)),
   )

@@ -1,13 +1,18 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
 import { titleOf, type Pod, type Service } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { hasEnded } from '../mesh/sidecar.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
+import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
-import { desired } from '../policies/desired.ts'
+import { desired, statedRules } from '../policies/desired.ts'
+import { readManifests } from '../policies/manifests.ts'
+import { withStatedSubsets } from '../policies/subsets.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { weightRules } from '../policies/kept-weights.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
@@ -78,6 +83,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   // weight.
   const live = await readLive(cluster, config.namespace)
   const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
+  const manifests = readManifests(config.policies ?? [], config.namespace)
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
@@ -88,7 +94,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...policyWarnings({
       namespace: config.namespace,
       isStrict: isStrict(objects, config.namespace),
-      policies: servicesOf(config),
+      policies: servicesOf(withStatedSubsets(config, statedRules(manifests, live))),
       services,
       pods,
     }),
@@ -98,6 +104,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await missingTracing(cluster, config, objects)),
   ])
   const all = await planned(cluster, objects, owner, weightRules(config))
+  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
   warn(context, removedSplits(all))
   reportPlan(context, all)
   return all
@@ -122,6 +129,17 @@ function reportPlan({ host, recorder }: StageContext, all: readonly PlannedChang
   }
   for (const { action, object, kept: lines = [] } of all)
     if (action === 'unchanged') lines.forEach((line) => host.info(`${object.kind} ${object.metadata.name}: ${line}`))
+}
+
+/** What a plan may find before the version is deployed is an error for a run that would write it. */
+function reportEmptySplits(context: StageContext, found: string[]): void {
+  if (found.length === 0) return
+  if (context.config.dryRun || !context.stages.includes('policies')) return warn(context, found)
+  throw new ConfigError(found.join('\n'))
+}
+
+function isLasting(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod)
 }
 
 /** True if the config or a manifest sets STRICT for the whole namespace. */

@@ -1,18 +1,21 @@
 // Checks the config against the cluster before the run changes anything. Only reads, and reports all faults at once.
 import { selectorFaults } from '../canary/workload/selectors.ts'
+import { serviceFaults } from '../canary/workload/service-faults.ts'
 import type { Cluster } from '../cluster/client.ts'
-import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
+import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
-import type { Config } from '../config/schema.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { ambientFault } from '../mesh/inject.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
+import { readManifests } from '../policies/manifests.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -31,7 +34,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   const owner = ownerOf(config.name, namespace)
   const faults = [
     ...(stages.includes('inject') ? [ambientFault(object) ?? [], await workloadFaults(cluster, config)].flat() : []),
-    ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
+    ...(writes || stages.includes('promote') ? await namedServiceFaults(cluster, config) : []),
     ...(writes
       ? [
           ...(await contradictions(cluster, withoutExternalCanaries(config, live, owner), live, owner)),
@@ -75,7 +78,7 @@ async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config
   return (await Promise.all(faults)).flat()
 }
 
-async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]> {
+async function namedServiceFaults(cluster: Cluster, config: Config): Promise<string[]> {
   const services = await cluster.list<Service>('Service', config.namespace)
   return Object.entries(servicesOf(config)).flatMap(([name, { port }]) => {
     const key = config.services?.[name] ? `services.${name}` : 'canary.service'
@@ -96,6 +99,18 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
   })
 }
 
+function serviceFaultsOf(object: Service, config: Config, plan: CanaryConfig, live: LiveRoutes): string[] {
+  const { namespace } = config
+  const { service, stable, canary } = plan
+  const isAtGateway = ({ spec }: VirtualService) => ((spec['gateways'] as string[] | undefined) ?? []).length > 0
+  const atGateway =
+    config.expose?.[service] !== undefined ||
+    live.virtualServices.some(
+      (each) => isAtGateway(each) && splitsIn(each, { namespace, service, stable, canary }).length > 0,
+    )
+  return serviceFaults(object, plan, atGateway)
+}
+
 async function canaryFaults(
   cluster: Cluster,
   config: Config,
@@ -106,8 +121,15 @@ async function canaryFaults(
   const perCanary = canariesOf(config).map(async (plan, i) => {
     const key = config.canary ? 'canary' : `canaries.${i}`
     const { service, stable, canary } = plan
-    if (!(await cluster.get<Service>('Service', namespace, service))) return []
-    const faults = await selectorFaults(cluster, config, plan, key)
+    const object = await cluster.get<Service>('Service', namespace, service)
+    if (!object) return []
+    const rules = runsPolicies
+      ? statedRules(readManifests(config.policies ?? [], namespace), live)
+      : live.destinationRules
+    const faults = [
+      ...serviceFaultsOf(object, config, plan, live).map((fault) => `${key}.service: ${fault}`),
+      ...(await selectorFaults(cluster, config, plan, key, rules)),
+    ]
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)

@@ -1,6 +1,7 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
-import { selectorsOf } from '../canary/workload/selectors.ts'
+import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
+import { readSelectors, SelectorFault, selectorsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
@@ -9,9 +10,10 @@ import { findUndrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
-import type { KubeObject } from '../cluster/objects.ts'
+import type { Cluster } from '../cluster/client.ts'
+import type { KubeObject, Pod } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
-import type { CanaryConfig } from '../config/schema.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
@@ -82,6 +84,7 @@ function errorsOf(promotion: Promotion, { service, canary, reason, diagnosis = [
 export async function rollback(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
   if (config.dryRun) return { changed: false }
+  await requireStable(context)
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
     const changed = await forceRollback(cluster, splitOf(config, plan), host.runName)
@@ -102,6 +105,32 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
   )
   if (serving.length > 0) throw new Error(serving.join('\n'))
   return { changed: moved.length > 0 }
+}
+
+/** @throws Error that names each stable version to which no traffic may return, before anything is written. */
+async function requireStable({ config, host, cluster }: StageContext): Promise<void> {
+  const outages = canariesOf(config).map(async (plan) => {
+    try {
+      return await stableOutage(cluster, config, plan)
+    } catch (problem) {
+      host.info(`cannot check whether ${plan.stable.name} of ${plan.service} serves: ${messageOf(problem)}`)
+      return undefined
+    }
+  })
+  const found = (await Promise.all(outages)).filter((each) => each !== undefined)
+  if (found.length > 0) throw new Error(`${found.join('\n')}; then run the stage rollback again: nothing was changed`)
+}
+
+async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<string | undefined> {
+  const [{ stable }, pods] = await Promise.all([
+    readSelectors(cluster, config, plan),
+    cluster.list<Pod>('Pod', config.namespace),
+  ])
+  if (stable instanceof SelectorFault) {
+    if (stable.isEmpty) return stable.message
+    throw stable
+  }
+  return hasEndpoint(pods, config.namespace, stable) ? undefined : describeOutage(splitOf(config, plan))
 }
 
 async function servingOf({ config, host, cluster }: StageContext, plan: CanaryConfig): Promise<string | undefined> {

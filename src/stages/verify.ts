@@ -10,7 +10,7 @@ import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
 import { verifyPods } from '../verify/verify-pods.ts'
-import { isCanary, type StageContext, type StageOutcome } from './context.ts'
+import { canaryMatcher, type StageContext, type StageOutcome } from './context.ts'
 
 export async function verify(context: StageContext): Promise<StageOutcome> {
   const { config } = context
@@ -28,9 +28,11 @@ function failOn(faults: string[]): void {
   if (faults.length > 0) throw new Error(faults.join('\n'))
 }
 
-async function checkPods({ config, host, cluster, stages, recorder }: StageContext): Promise<void> {
+async function checkPods(context: StageContext): Promise<void> {
+  const { config, host, cluster, stages, recorder } = context
   const { namespace } = config
-  const isOurs = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
+  const isCanary = stages.includes('promote') ? await canaryMatcher(context) : () => false
+  const isOurs = (pod: Pod) => !isCanary(pod.metadata.labels)
   const pods = await verifyPods(cluster, namespace, config.verify.timeout, isOurs, host.signal)
   recorder.record({ pods })
   for (const { name, ready, sidecar, cause } of pods)

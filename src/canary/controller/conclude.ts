@@ -2,7 +2,8 @@
 // adopts the version, and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
-import type { State } from '../state/types.ts'
+import { weightBeforeEnd } from '../state/steps.ts'
+import type { EndedState, State } from '../state/types.ts'
 import { adopt } from './adopt.ts'
 import type { Promotion, PromotionContext } from './context.ts'
 import { diagnose } from './diagnosis.ts'
@@ -21,14 +22,22 @@ export type ConcludingRun = {
 
 /** The current result, without waiting for anything. */
 export function promotionOf({ plan, split }: PromotionContext, status: EndedStatus): Promotion {
-  const { state, error, rolledBackWith } = status
+  const { error, rolledBackWith } = status
   return {
-    ...state,
+    ...(isSafe(status) ? status.state : asNotWritten(status.state)),
     plan,
     namespace: split.namespace,
     ...(error === undefined ? {} : { error }),
     ...(rolledBackWith === undefined ? {} : { rolledBackWith }),
   }
+}
+
+/** The rollback is decided, but the traffic is where it was. */
+function asNotWritten(state: EndedState): EndedState {
+  const weight = weightBeforeEnd(state)
+  if (state.verdict !== 'rolled-back') return { ...state, weight }
+  const { timeToDetectMs: _, ...rest } = state
+  return { ...rest, weight, verdict: 'inconclusive' }
 }
 
 /** Waits until the outcome takes effect, and returns the promotion with the result. Does not settle the Lease. */

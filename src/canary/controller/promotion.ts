@@ -10,9 +10,11 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import type { Split } from '../../policies/routes.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
 import { awaitOutcome, promotionOf, settleLease } from './conclude.ts'
-import type { Promotion, PromotionContext } from './context.ts'
+import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
 import { withCause } from './end-reason.ts'
+import { EndpointWatch } from './endpoint-watch.ts'
 import { hookStatus } from './hook-status.ts'
 import { describeAction, describeEvidence, describeSample } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
@@ -39,6 +41,7 @@ export class PromotionRun {
   private readonly webhooks: Webhooks
   private readonly load: SyntheticLoad | undefined
   private readonly writer: RouteWriter
+  private readonly endpoints: EndpointWatch
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
 
@@ -49,7 +52,7 @@ export class PromotionRun {
   }
 
   private constructor(context: PromotionContext, state: ActiveState, load: SyntheticLoad | undefined) {
-    const { cluster, split, plan, session, deps } = context
+    const { cluster, config, split, plan, selectors, watched, session, deps } = context
     const { clock, note } = deps
     const status = () => hookStatus(split.namespace, plan, this.state)
     this.context = context
@@ -58,8 +61,20 @@ export class PromotionRun {
     this.load = load
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
-    this.writer = new RouteWriter({ cluster, split, plan, session, state: () => this.state, clock, note })
+    const pods = () => currentObjects(watched.pods)
+    this.endpoints = new EndpointWatch({ cluster, config, plan, split, selectors, pods })
+    this.writer = new RouteWriter({
+      cluster,
+      split,
+      plan,
+      session,
+      state: () => this.state,
+      rollbackObstacle: () => this.endpoints.rollbackObstacle(),
+      clock,
+      note,
+    })
     this.observations = new ObservationBuilder(context, {
+      endpoints: this.endpoints,
       checks: this.checks,
       gates: createGates((gate) => this.webhooks.ask(gate), clock),
       written: () => this.writer.written(),
@@ -83,6 +98,10 @@ export class PromotionRun {
   get drainTarget(): DrainTarget {
     const { selectors, plan } = this.context
     return { labels: selectors.canary, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+  }
+
+  get selectors(): VersionSelectors {
+    return this.context.selectors
   }
 
   get state(): State {
@@ -111,6 +130,7 @@ export class PromotionRun {
 
   async tick(): Promise<void> {
     try {
+      if (!this.writer.isIdle()) await this.endpoints.refresh()
       if (!(await this.writer.settled())) return
       if (this.hasEnded()) return await this.heartbeat()
       await this.step()
@@ -176,7 +196,7 @@ export class PromotionRun {
     const { context, plan } = this
     const { observer, deps } = context
     const isRenewed = await this.renew()
-    const sample = await observer.sample()
+    const [sample] = await Promise.all([observer.sample(), this.endpoints.refresh()])
     const observation = this.observations.build(this.state, sample, isRenewed)
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return

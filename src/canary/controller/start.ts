@@ -25,7 +25,7 @@ export async function startPromotion(
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
   const template = currentTemplate(watched, split.namespace, selectors)
-  const session = await openSession(cluster, split, plan, template, { ...deps, note })
+  const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split)

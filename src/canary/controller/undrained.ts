@@ -76,7 +76,7 @@ export async function explainServing(
 }
 
 /** The state of istiod's pods, and their last log line about a failed watch. */
-async function describeIstiod(cluster: Cluster): Promise<string> {
+export async function describeIstiod(cluster: Cluster): Promise<string> {
   const pods = await cluster.list<Pod>('Pod', systemNamespace, { labelSelector: 'app=istiod' }).catch(() => undefined)
   if (!pods) return `this run cannot read its pods in ${systemNamespace}`
   if (pods.length === 0) return `none of its pods runs in ${systemNamespace}`

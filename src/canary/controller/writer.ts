@@ -10,6 +10,8 @@ import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { LeaseSession } from '../ownership/session.ts'
 import { removeManagedRoutes, resetToStable, setHeaderRoute, setMirror, setWeight } from '../traffic/router.ts'
+import { weightBeforeEnd } from '../state/steps.ts'
+import { StableOutage } from '../workload/endpoints.ts'
 import { describeAction } from './log-format.ts'
 
 /** An API server that has just started forbids everything until it has loaded its rights. */
@@ -19,22 +21,27 @@ const keptWrites = 20
 
 /**
  * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are
- * about to be renewed, or a conflict with another writer.
+ * about to be renewed, a conflict with another writer, or a stable version that has no endpoint at the moment.
  */
 export function isTransient(problem: unknown): boolean {
+  if (problem instanceof StableOutage) return true
   return (
     problem instanceof ApiError &&
     (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
   )
 }
 
-/** `state`: the promotion as it is when an action is written. */
+/**
+ * `state`: the promotion as it is when an action is written. `rollbackObstacle`: why its traffic cannot return to
+ * stable now.
+ */
 export type WriterDeps = {
   cluster: Cluster
   split: Split
   plan: CanaryConfig
   session: Pick<LeaseSession, 'renew' | 'savedRoutes'>
   state: () => State
+  rollbackObstacle: () => string | undefined
   clock: Clock
   note: (line: string) => void
 }
@@ -115,9 +122,11 @@ export class RouteWriter {
   }
 }
 
-async function applyAction({ cluster, split, plan, session }: WriterDeps, action: Action): Promise<RouteWrite[]> {
+async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite[]> {
+  const { cluster, split, plan, session } = deps
   switch (action.kind) {
     case 'weight':
+      if (action.weight === 0) requireTarget(deps)
       return applyWeight(cluster, split, action.weight, session.savedRoutes)
     case 'mirror':
       return setMirror(cluster, split, action.percent)
@@ -126,6 +135,12 @@ async function applyAction({ cluster, split, plan, session }: WriterDeps, action
     case 'clear':
       return removeManagedRoutes(cluster, split)
   }
+}
+
+/** @throws StableOutage if the canary has traffic, and stable could not serve it. */
+function requireTarget({ state, rollbackObstacle }: WriterDeps): void {
+  const obstacle = weightBeforeEnd(state()) > 0 ? rollbackObstacle() : undefined
+  if (obstacle !== undefined) throw new StableOutage(obstacle)
 }
 
 function applyWeight(cluster: Cluster, split: Split, weight: number, saved: Routed[]): Promise<RouteWrite[]> {

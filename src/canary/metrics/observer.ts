@@ -7,7 +7,7 @@ import type { CanaryConfig } from '../../config/schema.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import type { Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { addLimitCounts, addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import type { Observation } from '../state/types.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { createCounterMemory, type CounterMemory } from './counter-memory.ts'
@@ -19,6 +19,7 @@ import { prometheusClient } from './prometheus-client.ts'
 import { prometheusReader } from './prometheus-counters.ts'
 import { countCalls, countServed } from './request-outcomes.ts'
 import { sidecarReader } from './sidecars.ts'
+import { countUnserved } from './unserved-requests.ts'
 import { attributeToVersions } from './version-attribution.ts'
 import { createVersionCounter, type PodReading } from './version-counter.ts'
 
@@ -63,11 +64,16 @@ export async function createObserver(
 
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
+    const attribution = attributeToVersions(pods(), role)
+    const unserved = readings
+      .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
+      .reduce(addLimitCounts, { requests: 0, violations: 0 })
     const health = healthOf(canaries(), restarts)
     return {
       observed: {
-        ...countVersions(readings, attributeToVersions(pods(), role), complete),
+        ...countVersions(readings, attribution, complete),
         users,
+        unserved,
         ready: health.ready,
         ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,

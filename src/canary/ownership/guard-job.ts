@@ -6,6 +6,7 @@ import type { KubeEvent, KubeObject, Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
 import { guardManifest } from './guard-manifest.ts'
 import type { GuardSpec } from './guard-spec.ts'
 import type { LeaseClaim } from './lease.ts'
@@ -17,6 +18,7 @@ export async function createGuard(
   { guard, service }: CanaryConfig,
   { identity, lease }: LeaseClaim,
   saved: Routed[],
+  selectors: VersionSelectors,
   program: string,
 ): Promise<void> {
   const spec: GuardSpec = {
@@ -26,6 +28,7 @@ export async function createGuard(
     identity,
     afterMs: guard.after,
     split,
+    selectors,
     saved,
   }
   for (const object of guardManifest(spec, lease, program, guard)) {

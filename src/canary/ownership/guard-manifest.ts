@@ -51,7 +51,8 @@ export function guardManifest(
 }
 
 /**
- * Rights for one Lease and the objects with the routes, by name. A right to create events cannot be limited to a name.
+ * Rights for one Lease and the objects with the routes, by name. The rights to create events and to list pods cannot be
+ * limited to names.
  */
 function rules({ lease, saved }: GuardSpec): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
@@ -71,6 +72,7 @@ function rules({ lease, saved }: GuardSpec): object[] {
         verbs: ['get', 'patch'],
       }
     }),
+    { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
     { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   ]
 }

@@ -12,6 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { mapSteps } from '../state/steps.ts'
 import { readRoutes } from '../traffic/router.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
 import { createGuard, deleteGuard, explainMissingGuard } from './guard-job.ts'
 import { guardName } from './guard-manifest.ts'
@@ -53,6 +54,7 @@ export async function openSession(
   split: Split,
   plan: CanaryConfig,
   template: string,
+  selectors: VersionSelectors,
   deps: SessionDeps,
 ): Promise<LeaseSession> {
   const { namespace, service } = split
@@ -68,11 +70,11 @@ export async function openSession(
     clock,
     note,
   }).catch(withRemedy)
-  const origin = { version: 2, plan: planHash(plan), template, run } as const
+  const origin = { version: 3, plan: planHash(plan), template, run } as const
   const before = isResumable(claim.before, origin) ? claim.before : undefined
   try {
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    if (guard.enabled) await createGuard(cluster, split, plan, claim, saved, deps.readGuardProgram())
+    if (guard.enabled) await createGuard(cluster, split, plan, claim, saved, selectors, deps.readGuardProgram())
     else note(`${service}: \`guard: off\`: if this run is lost, the traffic stays as it is at that moment`)
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })

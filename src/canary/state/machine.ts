@@ -11,6 +11,7 @@ import {
 } from '../analysis/checks.ts'
 import { addRequests } from '../analysis/request-counts.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
+import { addUnserved, isUnservedTooOften } from '../analysis/unserved.ts'
 import { end, endFailed, endOnStable, endUndecided } from './ending.ts'
 import { clearActions, describeStage, stageAction, stagesOf } from './stages.ts'
 import {
@@ -58,6 +59,8 @@ const rules: Rule[] = [
   rule({ when: findRollbackRequest, then: rollBackOnRequest }),
   rule({ when: findFailure, then: (reason, { plan, state, now }) => endFailed(plan, state, reason, now) }),
   rule({ when: ({ observation }) => observation.drift, then: handleDrift }),
+  rule({ when: findStableOutage, then: handleStableOutage }),
+  rule({ when: findUnserved, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
@@ -89,7 +92,7 @@ function inPhase<P extends ActiveState['phase']>(state: ActiveState, phase: P) {
 /** Adds a sample to the sums, the last step and the checks. What came before the first stage is not evidence. */
 function addObservation(plan: CanaryConfig, before: ActiveState, observation: Observation, now: number): ActiveState {
   const { countersMissingSince, ...rest } = before
-  const { canary, stable, users, complete, findings, gates } = observation
+  const { canary, stable, users, unserved, complete, findings, gates } = observation
   const passed = Object.entries(gates).flatMap(([gate, { state }]) => (state === 'pass' ? [gate as Gate] : []))
   const state: ActiveState = {
     ...rest,
@@ -107,6 +110,7 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
     canary: addRequests(state.canary, canary),
     stable: addRequests(state.stable, stable),
     users: addRequests(state.users, users),
+    unserved: unserved ? addUnserved(state.unserved, unserved) : state.unserved,
   }
   return countInLastStep(counted, canary, stable)
 }
@@ -157,6 +161,35 @@ function routeActions({ steps }: ActiveState): Action[] {
   const step = steps.at(-1)
   if (step?.kind === 'mirror') return [{ kind: 'mirror', percent: step.weight }]
   return step?.kind === 'ab' ? [{ kind: 'ab' }] : []
+}
+
+// Stable has no endpoint, so its share of the requests fails, and so would all requests after a rollback.
+
+function findStableOutage({ plan: { stable, service }, observation }: RuleInput): string | undefined {
+  if (!observation.stableDown) return undefined
+  return stable.by === 'service'
+    ? `no ready pod is behind the Service ${stable.name}, which serves beside the canary`
+    : `no ready pod of ${stable.name}, which serves beside the canary, is behind the Service ${service}`
+}
+
+/** Before the first stage it may still become ready; afterwards users have errors already. */
+function handleStableOutage(outage: string, { plan, state, now }: RuleInput): Next {
+  const reason = `${outage}; scale it up, or repair its pods`
+  if (state.phase !== 'waiting') return giveUp(plan, state, reason, now)
+  if (now - state.waitingSince < plan.progressDeadline) return stay(state)
+  return giveUp(plan, state, `after ${plan.progressDeadline / 1000} s (\`progressDeadline\`) ${reason}`, now)
+}
+
+// Users' requests fail before they reach a version, which no check of a version sees.
+
+function findUnserved({ plan, state, observation: { unserved } }: RuleInput): string | undefined {
+  const isCurrent = unserved !== undefined && unserved.violations > 0 && state.phase !== 'waiting'
+  if (!isCurrent || !isUnservedTooOften(plan, state.unserved)) return undefined
+  const { requests, violations } = state.unserved.counts
+  return (
+    `${violations} of ${requests} requests of users failed before they reached any version ` +
+    "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF)"
+  )
 }
 
 // Waiting for pods, guard, counters and the first webhooks.
@@ -297,22 +330,25 @@ function needsNoTraffic(plan: CanaryConfig, { canary, stable, shiftedAt }: Shift
   return plan.checks.minRequests === 0 && canary.requests + stable.requests === 0 && now > shiftedAt
 }
 
+/** In the reason of a step that ended so. The controller looks up why. */
+export const noRequestReached = 'no request reached the canary'
+
 function servedTooLittle({ canary, stable }: ShiftingStep): string {
-  if (canary.requests === 0) return 'no request reached the canary'
+  if (canary.requests === 0) return noRequestReached
   const share = canary.requests / (canary.requests + stable.requests)
   return `the canary served only ${Number((100 * share).toFixed(2))}% of the requests`
 }
 
 // Watching a step until its time is over and all evidence is there.
 
-function watchStep(state: WatchingState, { plan, now }: RuleInput): Next {
+function watchStep(state: WatchingState, { plan, observation, now }: RuleInput): Next {
   const step = currentStep(state.steps)
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && isCertain(plan, state)
   if (watchedMs < forMs && !isEarly) return stay(state)
-  const doubt = findDoubt(plan, state)
+  const doubt = findDoubt(plan, state) ?? (observation.canaryDown && 'no ready pod of the canary is behind the Service')
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
   if (watchedMs < forMs + plan.progressDeadline) return stay(state)
   const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt}`

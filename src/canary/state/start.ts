@@ -2,6 +2,7 @@
 import type { CanaryConfig } from '../../config/schema.ts'
 import { closeComparison, createChecks } from '../analysis/checks.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { createUnserved } from '../analysis/unserved.ts'
 import { stagesReached } from './stages.ts'
 import { endStep, progressOf } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
@@ -29,6 +30,7 @@ export function initialState(
     canary: noRequests,
     stable: noRequests,
     users: noRequests,
+    unserved: createUnserved(plan),
     findings: {},
     passedGates: [],
     takeovers: 0,

@@ -59,6 +59,11 @@ function countInStep<S extends Step>(step: S, canary: RequestCounts, stable: Req
   }
 }
 
+/** The canary's weight in its last step, in per cent: while a rollback is not written, it is still in force. */
+export function weightBeforeEnd({ steps, startWeight }: State): number {
+  return steps.findLast(({ kind }) => kind === 'weight')?.weight ?? startWeight
+}
+
 /** The state with each step changed to another of the same kind. */
 export function mapSteps<S extends State>(state: S, change: <Each extends Step>(step: Each, index: number) => Each): S {
   return { ...state, steps: state.steps.map((step, i) => change(step, i)) }
@@ -67,7 +72,7 @@ export function mapSteps<S extends State>(state: S, change: <Each extends Step>(
 /** Only what every phase knows: for the next phase to add its own. */
 export function progressOf(state: BetweenSteps | State): Progress {
   const { startedAt, startWeight, weight, stagesStarted, checks, stableTotal } = state
-  const { canary, stable, users, findings, passedGates, firstTrafficAt, takeovers } = state
+  const { canary, stable, users, unserved, findings, passedGates, firstTrafficAt, takeovers } = state
   return {
     startedAt,
     startWeight,
@@ -78,6 +83,7 @@ export function progressOf(state: BetweenSteps | State): Progress {
     canary,
     stable,
     users,
+    unserved,
     findings,
     passedGates,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),

@@ -1,8 +1,9 @@
 // The promotion as plain data: what the machine observes, its state in each phase, and the actions that it asks for.
 // The state is JSON, because the Lease keeps it for a later run (ownership/lease.ts: raise `version` when it changes).
 import type { Checks } from '../analysis/checks.ts'
-import type { RequestCounts } from '../analysis/request-counts.ts'
+import type { LimitCounts, RequestCounts } from '../analysis/request-counts.ts'
 import type { ShiftEvidence } from '../analysis/shift-detector.ts'
+import type { Unserved } from '../analysis/unserved.ts'
 import type { Finding, Gate } from './finding.ts'
 
 /** One sample: what the pods served since the sample before, and what else is known now. */
@@ -11,8 +12,14 @@ export type Observation = {
   stable: RequestCounts
   /** Requests as the callers' own sidecars counted them: after retries, including failures that no server saw. */
   users: RequestCounts
+  /** Calls as the callers' own sidecars counted them, and those of them that failed before any version saw them. */
+  unserved?: LimitCounts
   /** All canary pods are ready. */
   ready: boolean
+  /** Stable gets traffic, and no ready pod of it is behind the Service. */
+  stableDown?: true
+  /** No ready pod of the canary is behind the Service, so it may get no more traffic. */
+  canaryDown?: true
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
@@ -85,6 +92,8 @@ export type Progress = {
   canary: RequestCounts
   stable: RequestCounts
   users: RequestCounts
+  /** Users' requests that failed before any version saw them. */
+  unserved: Unserved
   /** The latest answer of each query, command and webhook, by its name. */
   findings: Record<string, Finding>
   passedGates: Gate[]

@@ -15,6 +15,7 @@ const split: Split = {
   canary: { by: 'subset', name: 'v2' },
 }
 const identity = 'run 6 (deadbeef)'
+const selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }
 const drainTarget = {
   labels: { version: 'v2' },
   metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
@@ -45,7 +46,7 @@ class AbandonedNamespace extends FakeNamespace {
 
   recover(isHeld = false): Promise<string | undefined> {
     const { needsDrainCheck } = this
-    const intent = { split, identity, drainTarget, needsDrainCheck }
+    const intent = { split, identity, selectors, drainTarget, needsDrainCheck }
     return recoverPromotion(this.api, intent, isHeld, (line) => this.notes.push(line), clock)
   }
 

@@ -25,6 +25,7 @@ const spec: GuardSpec = {
     stable: { by: 'subset', name: 'v1' },
     canary: { by: 'subset', name: 'v2' },
   },
+  selectors: { stable: { version: 'v1' }, canary: { version: 'v2' } },
   saved: [virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
 }
 

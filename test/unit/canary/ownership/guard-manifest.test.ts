@@ -20,6 +20,7 @@ const specFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec =
   identity,
   afterMs: 30_000,
   split: { namespace: 'shop', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } },
+  selectors: { stable: { version: 'v1' }, canary: { version: 'v2' } },
   saved,
 })
 

@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 const saved: SavedPromotion = {
-  version: 2,
+  version: 3,
   plan: 'p',
   template: 't',
   run: 'run 6',
