@@ -13,6 +13,7 @@ import { merge } from './merge.ts'
 import { isForMesh } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
 import { isOf, isOurs, ownerOf } from './prune.ts'
+import { withoutRepeatedRules } from './stated-rules.ts'
 import { withStatedSubsets } from './subsets.ts'
 
 /**
@@ -35,13 +36,15 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const manifests = readManifests(config.policies ?? [], config.namespace, process.cwd(), config.istio?.version)
   const stated = splitsOfManifests(config, manifests)
   const kept = withoutOverridden(config, liveWeights(config, live), stated)
+  const rules = statedRules(manifests, live)
   const compiled = compile(
-    withStatedSubsets(config, statedRules(manifests, live)),
+    withStatedSubsets(config, rules),
     { ...ofCanaries(config, stated), ...kept },
     Date.now(),
     Object.keys(stated),
   )
-  const fromConfigAlone = compiled.objects.map((object): Sourced => ({ object, source: fromConfig }))
+  const own = withoutRepeatedRules(compiled.objects, rules)
+  const fromConfigAlone = own.map((object): Sourced => ({ object, source: fromConfig }))
   const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
   const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
   const merged = merge(sources, staying(config, live))
