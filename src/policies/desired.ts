@@ -34,8 +34,14 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const kept = withoutOverridden(config, liveWeights(config, live), stated)
   const compiled = compile(config, { ...ofCanaries(config, stated), ...kept }, Date.now(), Object.keys(stated))
   const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
-  const { objects, notes } = merge(sources, staying(config, live))
-  return { objects: withCanarySplits(objects, config), notes, sources, kept, warnings: compiled.warnings }
+  const { objects, notes, warnings } = merge(sources, staying(config, live))
+  return {
+    objects: withCanarySplits(objects, config),
+    notes,
+    sources,
+    kept,
+    warnings: [...compiled.warnings, ...warnings],
+  }
 }
 
 type WeightsByService = Record<string, Weights>

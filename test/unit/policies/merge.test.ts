@@ -36,7 +36,7 @@ test('merging leaves a single object unchanged', () => {
     policy('DestinationRule', 'backend', { host: 'backend' }),
     policy('VirtualService', 'other', { hosts: ['other'] }),
   ]
-  expect(merge(objects.map((object) => from('a', object)))).toEqual({ objects, notes: [] })
+  expect(merge(objects.map((object) => from('a', object)))).toEqual({ objects, notes: [], warnings: [] })
 })
 
 describe('merging routes', () => {
@@ -112,6 +112,7 @@ test('merging compares hosts, not names, whether short, full or with the mesh ga
     notes: [
       'VirtualService shop/backend-split (b) was merged into VirtualService shop/backend (a): the host backend.shop.svc.cluster.local can have only one VirtualService',
     ],
+    warnings: [],
   })
 })
 
