@@ -106,15 +106,15 @@ function subsetsOf(objects: readonly KubeObject[], host: string): Set<string> {
 
 /** Subsets that get traffic now but that the config does not define: its policies would move that traffic. */
 function undefinedSubsets(config: Config, { kept, objects }: Desired): string[] {
-  return Object.entries(servicesOf(config)).flatMap(([service, { traffic }]) => {
+  return Object.entries(servicesOf(config)).flatMap(([service, { traffic, weights }]) => {
     const defined = subsetsOf(objects, hostOf(service, config.namespace))
     const lost = Object.entries(kept[service] ?? {}).filter(([subset, weight]) => weight > 0 && !defined.has(subset))
-    if (traffic && !splitSubsets(config, service)) return []
+    if (traffic && (weights === 'from-file' || !splitSubsets(config, service))) return []
     return lost.map(
       ([subset, weight]) =>
         `services.${service}.subsets: the subset ${subset} gets ${weight}% of the traffic now, but is not defined ` +
         `here; ` +
-        'add it with its labels, or set `traffic` to move the traffic',
+        'add it with its labels, or set `traffic` with `weights: from-file` to move the traffic',
     )
   })
 }
