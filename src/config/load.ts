@@ -8,7 +8,7 @@ import { nearest } from './nearest.ts'
 import { newNameOfInput } from './renamed-keys.ts'
 import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
-import { gather } from './source.ts'
+import { gather, type Source } from './source.ts'
 
 /**
  * Reads the `INPUT_<NAME>` variables that the runner sets. An empty variable counts as not given.
@@ -24,7 +24,22 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const faults = findFaults(parsed.data)
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${path.join('.')}: ${message}`))
-  return freeze(parsed.data)
+  return freeze({ ...parsed.data, places: placesOf(parsed.data, source) })
+}
+
+/** Where each section, and each entry of a section, is written. */
+function placesOf(config: Config, { where }: Source): Record<string, string> {
+  const { services, expose, jwt, authorization, canaries } = config
+  const entries = (path: string[], names: object = {}) => Object.keys(names).map((name) => [...path, name])
+  const paths = [
+    ...Object.keys(config).map((key) => [key]),
+    ...entries(['services'], services),
+    ...entries(['expose'], expose),
+    ...entries(['jwt'], jwt),
+    ...entries(['authorization', 'rules'], authorization?.rules),
+    ...entries(['canaries'], canaries),
+  ]
+  return Object.fromEntries(paths.map((path) => [path.join('.'), where(path.slice(0, -1), path.at(-1)!)]))
 }
 
 function listed(messages: string[]): ConfigError {

@@ -106,7 +106,8 @@ const settings = {
 
 export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...settings })
 
-export type Config = Readonly<z.infer<typeof schema>>
+/** `places`: by dotted key, the file and line, or the input, of each section and of each entry of a section. */
+export type Config = Readonly<z.infer<typeof schema> & { places?: Readonly<Record<string, string>> }>
 export type ServicePolicy = NonNullable<Config['services']>[string]
 /** Requests that meet one of the matches. */
 export type HttpMatches = NonNullable<ServicePolicy['routes']>[number]['match']

@@ -27,7 +27,7 @@ export async function contradictions(
   try {
     const target = desired(config, live)
     // An object that conflicts by its host needs no second sentence about its name.
-    const hosts = hostFaults(target, live, owner)
+    const hosts = hostFaults(config, target, live, owner)
     if (hosts.length > 0) return [...hosts, ...undefinedSubsets(config, target)]
     const counterparts = await liveCounterparts(cluster, target.objects)
     const found = [...foreignNames(counterparts, owner), ...undefinedSubsets(config, target)]
@@ -53,6 +53,7 @@ function lostVersions(config: Config, { objects }: Desired, live: readonly (Kube
  * two.
  */
 function hostFaults(
+  config: Config,
   { objects, sources }: Desired,
   { virtualServices, destinationRules }: LiveRoutes,
   owner: Owner,
@@ -68,8 +69,8 @@ function hostFaults(
       return host === undefined
         ? []
         : [
-            `${sourceKey(ours)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, ` +
-              `and of two for one host the mesh follows the older; ${remedy(ours, theirs, written.has(keyOf(theirs)))}`,
+            `${sourceKey(ours, config)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, ` +
+              `and of two for one host the mesh follows the older; ${remedy(ours, theirs, written.has(keyOf(theirs)), config)}`,
           ]
     }),
   )
@@ -77,8 +78,14 @@ function hostFaults(
 }
 
 /** A compiled object for a host in the mesh has the name of its service. */
-function sourceKey({ object, source }: Sourced): string {
-  return source === fromConfig ? `services.${object.metadata.name}` : `policies: ${source}`
+function sourceKey({ object, source }: Sourced, config: Config): string {
+  if (source !== fromConfig) return `policies: ${source}`
+  return hasPolicies(config, object) ? `services.${object.metadata.name}` : `canary of ${object.metadata.name}`
+}
+
+/** False for the object of a canary whose service has no policies in the config. */
+function hasPolicies({ services = {} }: Config, { metadata }: KubeObject): boolean {
+  return metadata.name in services
 }
 
 function ownerText(object: KubeObject, owner: Owner): string {
@@ -89,9 +96,15 @@ function ownerText(object: KubeObject, owner: Owner): string {
     : `which another config of mesh-canary wrote (${configLabel}=${object.metadata.labels?.[configLabel]})`
 }
 
-function remedy({ object, source }: Sourced, theirs: KubeObject, sameName: boolean): string {
+function remedy({ object, source }: Sourced, theirs: KubeObject, sameName: boolean, config: Config): string {
   if (isOurs(theirs) && !isUnclaimed(theirs))
     return 'remove the host from one of the two, give both the same `name`, or delete that object'
+  if (source === fromConfig && !hasPolicies(config, object)) {
+    const versions = (splitSubsets(config, object.metadata.name) ?? []).join(' and ')
+    return object.kind === 'DestinationRule'
+      ? `add the subsets ${versions} with their labels to it, and it is used as it is`
+      : `give its routes ${versions} as destinations with weights, and the promotion moves those`
+  }
   const into = source === fromConfig ? `\`services.${object.metadata.name}\`` : source
   const handOver = sameName ? `, or label it ${managedByLabel}=${manager} to hand it over` : ''
   return `move its policies into ${into} and delete it${handOver}`
@@ -106,15 +119,15 @@ function subsetsOf(objects: readonly KubeObject[], host: string): Set<string> {
 
 /** Subsets that get traffic now but that the config does not define: its policies would move that traffic. */
 function undefinedSubsets(config: Config, { kept, objects }: Desired): string[] {
-  return Object.entries(servicesOf(config)).flatMap(([service, { traffic }]) => {
+  return Object.entries(servicesOf(config)).flatMap(([service, { traffic, weights }]) => {
     const defined = subsetsOf(objects, hostOf(service, config.namespace))
     const lost = Object.entries(kept[service] ?? {}).filter(([subset, weight]) => weight > 0 && !defined.has(subset))
-    if (traffic && !splitSubsets(config, service)) return []
+    if (traffic && (weights === 'from-file' || !splitSubsets(config, service))) return []
     return lost.map(
       ([subset, weight]) =>
         `services.${service}.subsets: the subset ${subset} gets ${weight}% of the traffic now, but is not defined ` +
         `here; ` +
-        'add it with its labels, or set `traffic` to move the traffic',
+        'add it with its labels, or set `traffic` with `weights: from-file` to move the traffic',
     )
   })
 }

@@ -5,6 +5,7 @@ import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { withCanarySplits } from './canary-splits.ts'
 import { compile } from './compile/index.ts'
+import { placeInConfig } from './config-places.ts'
 import type { Weights } from './compile/names.ts'
 import { exportFaults, withInheritedExports } from './exports.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
@@ -44,14 +45,20 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
     Object.keys(stated),
   )
   const own = withoutRepeatedRules(compiled.objects, rules)
-  const fromConfigAlone = own.map((object): Sourced => ({ object, source: fromConfig }))
+  const fromConfigAlone = own.map(
+    (object): Sourced => ({
+      object,
+      source: fromConfig,
+      place: placeInConfig(config, object),
+    }),
+  )
   const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
   const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
   const merged = merge(sources, staying(config, live))
   const objects = withCanarySplits(merged.objects, config)
   const faults = exportFaults(config, objects)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return { objects, notes: merged.notes, sources, kept, warnings: compiled.warnings }
+  return { objects, notes: merged.notes, sources, kept, warnings: [...compiled.warnings, ...merged.warnings] }
 }
 
 /** Objects in the cluster that stay as they are, because mesh-canary does not manage them. */

@@ -17,9 +17,10 @@ type Policy = Sourced['object']
  * and objects in the cluster that mesh-canary does not manage.
  */
 export function withInheritedExports(compiled: readonly Sourced[], users: readonly KubeObject[]): Sourced[] {
-  return compiled.map(({ object, source }) => {
+  return compiled.map((sourced) => {
+    const { object } = sourced
     const exportTo = inheritedExport(object, users)
-    return { object: exportTo ? { ...object, spec: { ...object.spec, exportTo } } : object, source }
+    return exportTo ? { ...sourced, object: { ...object, spec: { ...object.spec, exportTo } } } : sourced
   })
 }
 

@@ -2,7 +2,7 @@
 // the first route that matches. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
-import type { Sourced } from './manifests.ts'
+import { placeOf, type Sourced } from './manifests.ts'
 import { hasMatch } from './merge-routes.ts'
 
 type Condition = Record<string, unknown>
@@ -45,14 +45,14 @@ function routesIn(of: Sourced): PlacedRoute[] {
 
 function sentence(hidden: PlacedRoute, by: PlacedRoute, remedy: string): string {
   return (
-    `policies: ${placeOf(hidden)} never gets a request, because ${placeOf(by)} ` +
+    `policies: ${titleOfRoute(hidden)} never gets a request, because ${titleOfRoute(by)} ` +
     `takes ${isForAll(by.route) ? 'every request' : 'all that it matches'}; ${remedy}`
   )
 }
 
-function placeOf({ route, index, of: { object, source } }: PlacedRoute): string {
+function titleOfRoute({ route, index, of }: PlacedRoute): string {
   const name = route.name === undefined ? '' : `, ${route.name}`
-  return `http route ${index + 1} of the ${titleOf(object)} (${source}${name})`
+  return `http route ${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
 }
 
 function isForAll(route: HttpRoute): boolean {

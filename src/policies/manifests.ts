@@ -11,8 +11,13 @@ import { manifestFaults, type ManifestFault } from './manifest-faults.ts'
 import type { FieldPath } from './manifest-schema.ts'
 import { templateFaults } from './manifest-templates.ts'
 
-/** An object and its source: `file:line`, or a section of the config. */
-export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }
+/** An object and its source: `file:line`, or the config. `place`: for people, where the config asks for the object. */
+export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string; place?: string }
+
+/** Where the object comes from, for people. */
+export function placeOf({ source, place }: Sourced): string {
+  return place ?? source
+}
 
 /**
  * Relative patterns start at `folder`. `istioVersion`: of the config, a version or a range.

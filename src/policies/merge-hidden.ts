@@ -3,7 +3,7 @@
 // Pure.
 import { systemNamespace, titleOf, type DestinationRule, type HttpRoute } from '../cluster/objects.ts'
 import { routeName } from '../config/names.ts'
-import type { Sourced } from './manifests.ts'
+import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, omit, type Fields } from './merge-fields.ts'
 import { coversHost, hostsOf, isForSidecars } from './merge-hosts.ts'
 import { hasMatch } from './merge-routes.ts'
@@ -11,7 +11,8 @@ import { fill, shareWith, spreadPolicy } from './merge-rules.ts'
 import { fromConfig, mergeServiceRoutes } from './merge-services.ts'
 import { fullHost } from './routes.ts'
 
-type Findings = { faults: string[]; notes: string[] }
+/** What merging finds: contradictions, what it did, and what it could not do. */
+export type Findings = { faults: string[]; notes: string[]; warnings: string[] }
 type Spec = DestinationRule['spec']
 
 /** An object that only the config asks for, with the rules of the wildcard object that was in force for its host. */
@@ -22,13 +23,15 @@ export function inheritWildcard(ours: Sourced, all: readonly Sourced[], found: F
   const wildcard = wildcardFor(object, all)
   if (!wildcard) return ours
   const title = `${titleOf(wildcard.object)} (${wildcard.source})`
-  const report = (sentence: string) => void found.notes.push(`${title}: ${sentence}`)
-  report(`the ${titleOf(object)} takes over its rules, because the mesh follows only the more specific of the two`)
+  const report = (sentence: string) => void found.warnings.push(`policies: ${title}: ${sentence}`)
+  found.notes.push(
+    `${title}: the ${titleOf(object)} takes over its rules, because the mesh follows only the more specific of the two`,
+  )
   const spec =
     object.kind === 'DestinationRule'
       ? inheritPolicy(object.spec as Spec, wildcard.object.spec as Spec, report)
       : inheritRoutes(ours, wildcard, found, report)
-  return { object: { ...object, spec }, source }
+  return { ...ours, object: { ...object, spec } }
 }
 
 /** Of several patterns the longest; the object's own namespace comes before the one of the mesh. */
@@ -82,7 +85,7 @@ function inheritRoutes(ours: Sourced, wildcard: Sourced, found: Findings, report
     hasMatch(route) ? route : { ...omit(route, ...Object.keys(stated)), name: routeName, route: [{ destination }] },
   )
   if (general.length === 0) return spec
-  const context = new MergeContext(found.faults, [ours.source, wildcard.source], titleOf(ours.object), 'spec')
+  const context = new MergeContext(found.faults, [placeOf(ours), placeOf(wildcard)], titleOf(ours.object), 'spec')
   return { ...spec, http: mergeServiceRoutes(http, general, metadata.namespace ?? '', context, report) }
 }
 
@@ -93,10 +96,13 @@ export function shareRules(merged: Sourced[], found: Findings): Sourced[] {
     if (object.kind !== 'DestinationRule' || object.spec?.['workloadSelector'] === undefined) return each
     const general = merged.find((other) => other.source === fromConfig && isForAllCallersOf(object, other.object))
     if (!general) return each
-    const report = (sentence: string) => void found.notes.push(`${titleOf(object)} (${source}): ${sentence}`)
+    const title = `${titleOf(object)} (${source})`
+    const report = (sentence: string) => void found.warnings.push(`policies: ${title}: ${sentence}`)
     const spec = shareWith(object.spec as Spec, general.object.spec as Spec, report)
-    report(`it gets the policies and subsets of the ${titleOf(general.object)}, which its callers would not follow`)
-    return { object: { ...object, spec }, source }
+    found.notes.push(
+      `${title}: it gets the policies and subsets of the ${titleOf(general.object)}, which its callers do not follow`,
+    )
+    return { ...each, object: { ...object, spec } }
   })
 }
 

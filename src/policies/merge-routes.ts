@@ -53,11 +53,29 @@ export function mergeDestinations(
   context: MergeContext,
 ): Destinations {
   const [fullA, fullB] = [withFullHosts(a, namespace), withFullHosts(b, namespace)]
-  if (isDeepStrictEqual(fullA, fullB)) return a
-  if (refines(fullB, fullA)) return withPort(b, a[0]!.destination)
-  if (refines(fullA, fullB)) return withPort(a, b[0]!.destination)
+  if (isDeepStrictEqual(fullA.map(target), fullB.map(target)))
+    return a.map((share, i) => withFieldsOf(share, b[i]!, context))
+  if (refines(fullB, fullA)) return withPort(b, a[0]!.destination).map((share) => withFieldsOf(share, a[0]!, context))
+  if (refines(fullA, fullB)) return withPort(a, b[0]!.destination).map((share) => withFieldsOf(share, b[0]!, context))
   context.at(': route').contradiction(`${describe(a)} and ${describe(b)}`)
   return a
+}
+
+type Share = Destinations[number]
+
+/** Where the share goes, without its other fields, such as `headers`. */
+function target({ destination, weight }: Share): Share {
+  return { destination, ...(weight === undefined ? {} : { weight }) }
+}
+
+/** The share with the fields that only the other one has. */
+function withFieldsOf(share: Share, other: Share, context: MergeContext): Share {
+  const fields = mergeValues(
+    omit(share, 'destination', 'weight'),
+    omit(other, 'destination', 'weight'),
+    context.at(`, the destination ${describe([omit(share, 'weight') as Share])}`),
+  )
+  return { ...target(share), ...(fields as object) }
 }
 
 function withFullHosts(route: Destinations, namespace: string): Destinations {
@@ -69,7 +87,7 @@ function withFullHosts(route: Destinations, namespace: string): Destinations {
 
 function refines(split: Destinations, whole: Destinations): boolean {
   const [only] = whole
-  if (whole.length !== 1 || !only || only.destination.subset !== undefined || 'headers' in only) return false
+  if (whole.length !== 1 || !only || only.destination.subset !== undefined) return false
   const port = only.destination.port?.number
   return split.every(
     ({ destination }) =>

@@ -1,8 +1,11 @@
 // Merges the routes that a service's policies compile to into the user's own routes for the same host. The policies
 // reach every route of the host; the user's routes keep their order, their names and what they state themselves. Pure.
 import { isDeepStrictEqual } from 'node:util'
-import type { HttpRoute } from '../cluster/objects.ts'
+import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { otherPortsRouteName, routeName } from '../config/names.ts'
+import type { Sourced } from './manifests.ts'
+import { coversHost, mergeKey } from './merge-hosts.ts'
+import { fullHost } from './routes.ts'
 import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
 import { hasMatch, mergeDestinations, routeTitle } from './merge-routes.ts'
 
@@ -44,6 +47,43 @@ export function mergeServiceRoutes(
   const needsDefault =
     user.every(hasMatch) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
   return [...service.matched, ...routes, ...(needsDefault ? defaultsOf(compiled) : [])]
+}
+
+/**
+ * One sentence for each object whose routes lead to a service with policies for its routes, but are for other hosts, so
+ * that they do not get these policies.
+ */
+export function unreachedRoutes(all: readonly Sourced[]): string[] {
+  const compiled = all.filter(({ object, source }) => source === fromConfig && isService(object))
+  const users = all.filter(({ object, source }) => object.kind === 'VirtualService' && source !== fromConfig)
+  return compiled.flatMap(({ object }) => {
+    const http = object.spec!['http'] as HttpRoute[]
+    const { policies, mirroring } = serviceRoutesOf(http)
+    const own = { ...policies, ...mirroring }
+    const [host] = object.spec!['hosts'] as [string]
+    const unreached = users.filter(
+      (each) =>
+        mergeKey(each.object) !== mergeKey(object) && !coversHost(each.object, host) && leadsTo(each.object, host),
+    )
+    if (Object.keys(own).length === 0) return []
+    return unreached.map(
+      (each) =>
+        `services.${object.metadata.name}: ${named(own)} do not reach the routes of the ${titleOf(each.object)} ` +
+        `(${each.source}), which lead to the service but are for other hosts; set them there as well`,
+    )
+  })
+}
+
+function isService({ kind, spec }: Sourced['object']): boolean {
+  const http = (spec?.['http'] ?? []) as HttpRoute[]
+  return kind === 'VirtualService' && http.some(({ name }) => name === routeName) && spec?.['gateways'] === undefined
+}
+
+function leadsTo({ metadata, spec }: Sourced['object'], host: string): boolean {
+  const http = (spec?.['http'] ?? []) as HttpRoute[]
+  return http.some(({ route = [] }) =>
+    route.some(({ destination }) => fullHost(destination.host, metadata.namespace ?? '') === host),
+  )
 }
 
 function serviceRoutesOf(compiled: HttpRoute[]): ServiceRoutes {
@@ -120,7 +160,6 @@ function titleIn(routes: HttpRoute[], index: number): string {
 }
 
 function named(policies: Fields): string {
-  return Object.keys(policies)
-    .map((key) => `\`${key}\``)
-    .join(', ')
+  const names = Object.keys(policies).map((key) => `\`${key}\``)
+  return `the policies of the service (${names.join(', ')})`
 }

@@ -1,22 +1,25 @@
 // Merges the policies of all sources into one VirtualService and one DestinationRule for each host, because the mesh
 // would follow only one of two. Pure.
-import { titleOf, type DestinationRule, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
+import { keyOf, titleOf, type DestinationRule, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { otherPortsRouteName, routeName } from '../config/names.ts'
 import { hiddenByOther, hiddenInOne } from './hidden-routes.ts'
-import type { Sourced } from './manifests.ts'
+import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, mergeNamed, mergeValues, omit, type Fields, type NamedItem } from './merge-fields.ts'
 import { hostsOf, isForSidecars, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
 import { mergeRoutes } from './merge-routes.ts'
-import { inheritWildcard, shareRules } from './merge-hidden.ts'
+import { inheritWildcard, shareRules, type Findings } from './merge-hidden.ts'
 import { spreadPolicy } from './merge-rules.ts'
-import { fromConfig, mergeServiceRoutes } from './merge-services.ts'
+import { isOurs } from './prune.ts'
+import { fromConfig, mergeServiceRoutes, unreachedRoutes } from './merge-services.ts'
 
-/** `notes`: one sentence for each object that was merged into another, and for each policy that does not reach a part. */
-export type Merged = { objects: KubeObject[]; notes: string[] }
+/**
+ * `notes`: one sentence for each object that was merged into another. `warnings`: one sentence for each policy of the
+ * config that does not reach a part of the user's objects.
+ */
+export type Merged = { objects: KubeObject[]; notes: string[]; warnings: string[] }
 
-/** What merging finds: contradictions, and what people should know. */
-type Findings = { faults: string[]; notes: string[] }
+const inCluster = 'in the cluster'
 
 /**
  * `live`: objects in the cluster that are less specific than ours, and that ours would hide.
@@ -24,13 +27,27 @@ type Findings = { faults: string[]; notes: string[] }
  */
 export function merge(all: readonly Sourced[], live: readonly KubeObject[] = []): Merged {
   const groups = [...Map.groupBy(all, ({ object }) => mergeKey(object)).values()]
-  const found: Findings = { faults: [...overlapFaults(groups), ...groups.flatMap(hiddenRoutes)], notes: [] }
-  const wildcards = [...all, ...live.map((object): Sourced => ({ object, source: 'in the cluster' }))]
+  const found: Findings = {
+    faults: [...overlapFaults(groups), ...groups.flatMap(hiddenRoutes)],
+    notes: [],
+    warnings: [],
+  }
+  const wildcards = [...all, ...live.map((object): Sourced => ({ object, source: inCluster }))]
   const merged = groups.map((group) => mergeGroup(group, wildcards, found))
-  const objects = shareRules(merged, found).map(({ object }) => object)
-  found.faults.push(...nameFaults(objects))
+  const shared = shareRules(merged, found)
+  const objects = shared.map(({ object }) => object)
+  found.faults.push(...nameFaults(shared))
+  found.warnings.push(...unreachedRoutes(wildcards.filter(isNewOrForeign)))
   if (found.faults.length > 0) throw new ConfigError(found.faults.join('\n'))
-  return { objects, notes: found.notes }
+  return { objects, notes: found.notes, warnings: found.warnings }
+}
+
+/** False for what an earlier run wrote, and for what this run writes anew. */
+function isNewOrForeign(each: Sourced, _: number, all: readonly Sourced[]): boolean {
+  if (each.source !== inCluster) return true
+  return (
+    !isOurs(each.object) && !all.some(({ object }) => object !== each.object && keyOf(object) === keyOf(each.object))
+  )
 }
 
 /** The user's objects become one, and then get what the config compiles to. */
@@ -48,7 +65,7 @@ function isCompiled({ source }: Sourced): boolean {
 
 function mergeTwo(into: Sourced, next: Sourced, found: Findings): Sourced {
   found.notes.push(`${sourcedTitle(next)} was merged into ${sourcedTitle(into)}: ${mergeReason(next.object)}`)
-  return { object: mergeObjects(into, next, found), source: into.source }
+  return { ...into, object: mergeObjects(into, next, found) }
 }
 
 /** Routes that a route before them hides, in one object or in another one of the same group. */
@@ -74,8 +91,8 @@ function pairsOf<T>(items: readonly T[]): [T, T][] {
   return items.flatMap((a, i) => items.slice(i + 1).map((b): [T, T] => [a, b]))
 }
 
-function sourcedTitle({ object, source }: Sourced): string {
-  return `${titleOf(object)} (${source})`
+function sourcedTitle(sourced: Sourced): string {
+  return `${titleOf(sourced.object)} (${placeOf(sourced)})`
 }
 
 function mergeReason({ kind, spec }: Sourced['object']): string {
@@ -108,20 +125,23 @@ function overlapFaults(groups: Sourced[][]): string[] {
 }
 
 /** Objects with the same name that were not merged, because they are for different hosts or workloads. */
-function nameFaults(objects: KubeObject[]): string[] {
-  const nameOf = (object: KubeObject) => `${object.apiVersion.split('/')[0]} ${titleOf(object)}`
-  const repeated = objects.filter((object, i) => objects.findIndex((other) => nameOf(other) === nameOf(object)) < i)
-  const faults = repeated.map(
-    (object) =>
-      `policies: there are two objects named ${titleOf(object)}, for different hosts or workloads; rename one of them`,
-  )
-  return [...new Set(faults)]
+function nameFaults(merged: readonly Sourced[]): string[] {
+  const nameOf = ({ object }: Sourced) => `${object.apiVersion.split('/')[0]} ${titleOf(object)}`
+  return pairsOf(merged)
+    .filter(([a, b]) => nameOf(a) === nameOf(b))
+    .map(([a, b]) => {
+      const user = isCompiled(b) ? a : b
+      return (
+        `policies: ${placeOf(a)} and ${placeOf(b)} both give a ${titleOf(a.object)}, for different hosts or workloads; ` +
+        `rename the one in ${placeOf(user)}`
+      )
+    })
 }
 
-function mergeObjects(a: Sourced, b: Sourced, { faults, notes }: Findings): Sourced['object'] {
+function mergeObjects(a: Sourced, b: Sourced, { faults, warnings }: Findings): Sourced['object'] {
   const { metadata } = a.object
-  const report = (sentence: string) => void notes.push(`${sourcedTitle(b)}: ${sentence}`)
-  const at = (path: string) => new MergeContext(faults, [a.source, b.source], titleOf(a.object), path)
+  const report = (sentence: string) => void warnings.push(`policies: ${sourcedTitle(b)}: ${sentence}`)
+  const at = (path: string) => new MergeContext(faults, [placeOf(a), placeOf(b)], titleOf(a.object), path)
   const mergeTexts = (name: 'labels' | 'annotations') =>
     mergeValues(metadata[name], b.object.metadata[name], at(`metadata.${name}`)) as Record<string, string> | undefined
   const labels = mergeTexts('labels')

@@ -84,7 +84,8 @@ canary: { service: backend, steps: [50, 100], interval: 4s, routes: [primary] }
   })
 
   test('are kept by a config without a canary too, when another policy changes', async () => {
-    const text = 'name: kept\nnamespace: sample-app\nservices: { backend: { timeout: 9s } }\n'
+    const subsets = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }'
+    const text = `name: kept\nnamespace: sample-app\nservices: { backend: { timeout: 9s, ${subsets} } }\n`
     const other = file('policies.yaml', `${text}policies: ${join(folder, 'routes.yaml')}\n`)
     const { report, outputs, log } = await run({ config: other, stages: 'policies', metrics: '' })
     expect(report?.error, log).toBeUndefined()

@@ -101,6 +101,8 @@ spec: { host: backend }
     ],
   })
   const other = { ...ours, [configLabel]: '00000000' }
+  const canary = () => 'canary: { service: backend }'
+  const subsets = (...names: string[]) => ({ subsets: names.map((name) => ({ name, labels: { version: name } })) })
 
   test.each<[string, () => string, LiveRoutes, RegExp | undefined]>([
     [
@@ -114,6 +116,24 @@ spec: { host: backend }
       () => service,
       services('backend'),
       /VirtualService shop\/backend, which mesh-canary does not manage, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/,
+    ],
+    [
+      'reports a DestinationRule of somebody else that lacks a subset of a canary',
+      canary,
+      rules('chart', 'backend', {}, subsets('v1')),
+      /^canary of backend: the host .* DestinationRule shop\/chart, which mesh-canary does not manage, .*; add the subsets v1 and v2 with their labels to it, and it is used as it is$/,
+    ],
+    [
+      'uses a DestinationRule of somebody else that has the subsets of a canary',
+      canary,
+      rules('backend', 'backend', {}, { ...subsets('v1', 'v2'), trafficPolicy: { tls: { mode: 'DISABLE' } } }),
+      undefined,
+    ],
+    [
+      'reports a VirtualService of somebody else that does not split for a canary',
+      canary,
+      services('theirs'),
+      /^canary of backend: .*; give its routes v1 and v2 as destinations with weights, and the promotion moves those$/,
     ],
     [
       'reports a DestinationRule of somebody else',
