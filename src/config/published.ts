@@ -8,6 +8,7 @@ export type SchemaNode = {
   type?: string | string[]
   enum?: string[]
   properties?: Record<string, SchemaNode>
+  patternProperties?: Record<string, SchemaNode>
   required?: string[]
   additionalProperties?: SchemaNode | boolean
   items?: SchemaNode
@@ -15,7 +16,7 @@ export type SchemaNode = {
 
 /** Generated at each call, which takes a few milliseconds. */
 export function publishedSchema(): SchemaNode {
-  return z.toJSONSchema(schema, { io: 'input' }) as SchemaNode
+  return { ...(z.toJSONSchema(schema, { io: 'input' }) as SchemaNode), patternProperties: { '^x-': {} } }
 }
 
 /** The node of the value at a path; {} for an unknown path. Items of a list, or of a map with free names, share one. */

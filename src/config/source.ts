@@ -27,7 +27,13 @@ export function gather(file: { name: string; text: string } | undefined, given: 
   ]
   const value: Record<string, unknown> = {}
   for (const fragment of fragments) place(value, fragment)
-  return { value, where: (path, key) => fragmentOf(fragments, path)?.where(path, key) ?? file?.name ?? 'inputs' }
+  const own = Object.fromEntries(Object.entries(value).filter(([key]) => !isExtension(key)))
+  return { value: own, where: (path, key) => fragmentOf(fragments, path)?.where(path, key) ?? file?.name ?? 'inputs' }
+}
+
+/** A key for values that merge keys (`<<`) and aliases (`*`) refer to. */
+function isExtension(key: string): boolean {
+  return key.startsWith('x-')
 }
 
 function fragmentOf(fragments: Fragment[], path: Path): Fragment | undefined {

@@ -5,11 +5,11 @@ import type { Config } from '../config/schema.ts'
 import { gatewayOf } from './compile/names.ts'
 import { fromConfig } from './merge-services.ts'
 
-/** The file and line, or the input, and the key: `mesh.yaml:4 (services.backend)`. */
+/** The key, and the file and line or the input: `services.backend in mesh.yaml:4`. */
 export function placeInConfig(config: Config, object: KubeObject): string {
   const key = keyOf(config, object)
   const place = key === undefined ? undefined : config.places?.[key]
-  return place === undefined ? fromConfig : `${place} (${key})`
+  return place === undefined ? fromConfig : `${key} in ${place}`
 }
 
 function keyOf(config: Config, { kind, metadata: { name } }: KubeObject): string | undefined {

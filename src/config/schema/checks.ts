@@ -22,13 +22,12 @@ const flaggerVariables: Record<string, string> = {
 
 /** Flagger and Argo Rollouts fill in `{{ … }}`. Prometheus would look for that text, and find nothing. */
 function refuseTemplate(text: string, context: z.core.$RefinementCtx<string>): void {
-  for (const [written, name = ''] of new Map(
-    [...text.matchAll(/\{\{-?\s*(.*?)\s*-?\}\}/g)].map((each) => [each[0], each[1]]),
-  ))
-    context.addIssue({
-      code: 'custom',
-      message: `\`${written}\` is not filled in here; write ${flaggerVariables[name] ?? 'its value'} instead`,
-    })
+  const found = new Map([...text.matchAll(/\{\{-?\s*(.*?)\s*-?\}\}/g)].map(([written, name = '']) => [written, name]))
+  if (found.size === 0) return
+  const advice = [...found].map(
+    ([written, name]) => `for \`${written}\` write ${flaggerVariables[name] ?? 'the value'}`,
+  )
+  context.addIssue({ code: 'custom', message: `nothing fills in templates here; ${advice.join(', ')}` })
 }
 
 const query = z

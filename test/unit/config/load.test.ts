@@ -68,6 +68,15 @@ describe('the loader', () => {
     })
   })
 
+  test('resolves merge keys, whose values may be in a key that begins with `x-`', () => {
+    const file = fileWith(
+      'x-slow: &slow { timeout: 9s, retries: { attempts: 1 } }\nservices:\n  a: { <<: *slow, timeout: 1s }\n  b: *slow\n',
+    )
+    expect(loadConfig({ INPUT_CONFIG: file })).toMatchObject({
+      services: { a: { timeout: 1_000, retries: { attempts: 1 } }, b: { timeout: 9_000, retries: { attempts: 1 } } },
+    })
+  })
+
   test('ends equal steps at 100, and a list where it ends', () => {
     const stepsOf = (steps: string) => loadConfig({ INPUT_CANARY: `{ service: a, steps: ${steps} }` }).canary!.steps
     expect(stepsOf('{ by: 25, to: 50 }')).toEqual([25, 50, 100])
@@ -547,8 +556,8 @@ describe('a config with mistakes', () => {
       {},
       [
         'canary.checks.queries.q.query',
-        '`{{ namespace }}` is not filled in here; write `$namespace` instead',
-        '`{{target}}` is',
+        'nothing fills in templates here; for `{{ namespace }}` write `$namespace`',
+        'for `{{target}}` write the name of the',
         'write `$interval`',
       ],
     ],
@@ -556,7 +565,7 @@ describe('a config with mistakes', () => {
       'an argument of Argo in a query',
       'canary: { service: a, prometheus: { service: m/p:9090 }, checks: { queries: { q: { query: \'up{w="{{args.name}}"}\', max: 1 } } } }',
       {},
-      ['`{{args.name}}` is not filled in here; write its value instead'],
+      ['for `{{args.name}}` write the value'],
     ],
     [
       'a pattern where an exact header is expected',

@@ -53,7 +53,7 @@ describe('the policies of a service', () => {
 
   test('contradict a default route that states another value', () => {
     expect(() => merged('timeout: 2s', [routes(toV1.replace('route:', 'timeout: 9s, route:'))])).toThrow(
-      /spec\.http, the default route\.timeout: .*mesh\.yaml:\d+ \(services\.backend\) and /,
+      /spec\.http, the default route\.timeout: services\.backend in .*mesh\.yaml:\d+ and /,
     )
   })
 
