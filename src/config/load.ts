@@ -39,7 +39,7 @@ function placesOf(config: Config, { where }: Source): Record<string, string> {
     ...entries(['authorization', 'rules'], authorization?.rules),
     ...entries(['canaries'], canaries),
   ]
-  return Object.fromEntries(paths.map((path) => [path.join('.'), where(path.slice(0, -1), path.at(-1)!)]))
+  return Object.fromEntries(paths.map((path) => [path.join('.'), where(path.slice(0, -1), path.at(-1))]))
 }
 
 function listed(messages: string[]): ConfigError {
