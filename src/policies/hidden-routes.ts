@@ -3,7 +3,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import type { Sourced } from './manifests.ts'
-import { hasMatch } from './merge-routes.ts'
 
 type Condition = Record<string, unknown>
 type PlacedRoute = { route: HttpRoute; index: number; of: Sourced }
@@ -55,12 +54,13 @@ function placeOf({ route, index, of: { object, source } }: PlacedRoute): string 
   return `http route ${index + 1} of the ${titleOf(object)} (${source}${name})`
 }
 
-function isForAll(route: HttpRoute): boolean {
-  return !hasMatch(route) || conditionsOf(route).some((each) => coversCondition(each, {}))
+/** True for a default route: it has no match, or one such as the prefix `/` that every request has. */
+export function isForAll(route: HttpRoute): boolean {
+  return conditionsOf(route).some((each) => coversCondition(each, {}))
 }
 
-function conditionsOf(route: HttpRoute): Condition[] {
-  return hasMatch(route) ? (route['match'] as Condition[]) : [{}]
+function conditionsOf({ match }: HttpRoute): Condition[] {
+  return Array.isArray(match) && match.length > 0 ? (match as Condition[]) : [{}]
 }
 
 /** True if the first route matches every request that the second one matches. */

@@ -7,6 +7,7 @@ import type { Sourced } from './manifests.ts'
 import { coversHost, mergeKey } from './merge-hosts.ts'
 import { fullHost } from './routes.ts'
 import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
+import { isForAll } from './hidden-routes.ts'
 import { hasMatch, mergeDestinations, routeTitle } from './merge-routes.ts'
 
 /** The source of what the config compiles to. */
@@ -36,7 +37,7 @@ export function mergeServiceRoutes(
   const routes = user.map((route, i) => {
     if (!isOfPort(route, service.port)) return route
     const at = context.at(`.http, ${routeTitle(route)}`)
-    if (hasMatch(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
+    if (!isForAll(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
     return mergeDefault(route, service, namespace, at)
   })
   const reached = user.some((route) => route.route && isOfPort(route, service.port))
@@ -45,7 +46,7 @@ export function mergeServiceRoutes(
   if (service.port !== undefined && Object.keys(service.policies).length > 0 && user.some(isOfAllPorts))
     report(`${named(service.policies)} apply to every port, not only to ${service.port}, as its routes do`)
   const needsDefault =
-    user.every(hasMatch) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
+    !user.some(isForAll) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
   return [...service.matched, ...routes, ...(needsDefault ? defaultsOf(compiled) : [])]
 }
 

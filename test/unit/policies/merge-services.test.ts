@@ -99,6 +99,25 @@ describe('the policies of a service', () => {
   })
 })
 
+describe('a route for the prefix / is a default route:', () => {
+  const all = '{ match: [{ uri: { prefix: / } }], route: [{ destination: { host: backend } }] }'
+
+  test('the split of the config goes there, and not behind it', () => {
+    const split = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }, traffic: { v1: 80, v2: 20 }'
+    expect(merged(split, [routes(all)]).specOf('VirtualService')!.http).toMatchObject([
+      { match: [{ uri: { prefix: '/' } }], route: [{ weight: 80 }, { weight: 20 }] },
+    ])
+  })
+
+  test('routes of another file come before it', () => {
+    const { specOf } = merged('timeout: 2s', [routes(all), routes(tester)])
+    expect(specOf('VirtualService')!.http!.map(({ match }) => Object.keys((match as object[])[0]!))).toEqual([
+      ['headers'],
+      ['uri'],
+    ])
+  })
+})
+
 describe('the circuit breaker of a service', () => {
   const breaker = 'circuitBreaker: { maxConnections: 100, consecutive5xxErrors: 5 }'
 
