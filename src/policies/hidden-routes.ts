@@ -43,15 +43,13 @@ function routesIn(of: Sourced): PlacedRoute[] {
 }
 
 function sentence(hidden: PlacedRoute, by: PlacedRoute, remedy: string): string {
-  return (
-    `policies: ${placeOf(hidden)} never gets a request, because ${placeOf(by)} ` +
-    `takes ${isForAll(by.route) ? 'every request' : 'all that it matches'}; ${remedy}`
-  )
+  const share = isForAll(by.route) ? 'every request' : 'all that it matches'
+  return `policies: http route ${placeOf(hidden)} never gets a request, because http route ${placeOf(by)} takes ${share}; ${remedy}`
 }
 
 function placeOf({ route, index, of: { object, source } }: PlacedRoute): string {
   const name = route.name === undefined ? '' : `, ${route.name}`
-  return `http route ${index + 1} of the ${titleOf(object)} (${source}${name})`
+  return `${index + 1} of the ${titleOf(object)} (${source}${name})`
 }
 
 /** True for a default route: it has no match, or one such as the prefix `/` that every request has. */

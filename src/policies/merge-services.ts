@@ -2,6 +2,7 @@
 // reach every route of the host; the user's routes keep their order, their names and what they state themselves. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
+import { defaultRetryOn } from '../config/schema/services.ts'
 import { otherPortsRouteName, routeName } from '../config/names.ts'
 import type { Sourced } from './manifests.ts'
 import { coversHost, mergeKey } from './merge-hosts.ts'
@@ -130,12 +131,20 @@ function mergeDefault(
   namespace: string,
   context: MergeContext,
 ): HttpRoute {
-  const merged = mergeValues({ ...policies, ...mirroring }, omit(route, 'route', 'name'), context) as HttpRoute
+  const stated = withoutDefaultRetryOn(policies, route)
+  const merged = mergeValues({ ...stated, ...mirroring }, omit(route, 'route', 'name'), context) as HttpRoute
   return {
     ...(route.name === undefined ? {} : { name: route.name }),
     ...merged,
     route: statesSplit(shares) ? mergeDestinations(shares, route.route!, namespace, context) : route.route!,
   }
+}
+
+/** The config states conditions for retries only if they are not the default; those of the route count then. */
+function withoutDefaultRetryOn(policies: Fields, route: HttpRoute): Fields {
+  const [ours, theirs] = [policies['retries'], route['retries']] as [Fields?, Fields?]
+  if (ours?.['retryOn'] !== defaultRetryOn.join(',') || theirs?.['retryOn'] === undefined) return policies
+  return { ...policies, retries: omit(ours, 'retryOn') }
 }
 
 /** What the route states itself is more specific, and stays. */

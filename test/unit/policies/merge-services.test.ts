@@ -57,6 +57,14 @@ describe('the policies of a service', () => {
     )
   })
 
+  test('do not contradict conditions for retries that only the route states', () => {
+    const retrying = toV1.replace('route:', 'retries: { retryOn: 5xx }, route:')
+    expect(merged('retries: { attempts: 3 }', [routes(retrying)]).specOf('VirtualService')!.http).toMatchObject([
+      { name: 'primary', retries: { attempts: 3, retryOn: '5xx' } },
+    ])
+    expect(() => merged('retries: { attempts: 3, retryOn: reset }', [routes(retrying)])).toThrow('retries.retryOn')
+  })
+
   test('do not add a default route that the user does not have', () => {
     expect(merged('timeout: 2s', [routes(tester)]).specOf('VirtualService')!.http).toHaveLength(1)
   })
