@@ -1,5 +1,5 @@
 // All policies that a config asks for: those compiled from it and the user's own manifests, one object a host.
-import type { KubeObject, VirtualService } from '../cluster/objects.ts'
+import { systemNamespace, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { withCanarySplits } from './canary-splits.ts'
@@ -37,7 +37,7 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const { objects, notes, warnings } = merge(sources, staying(config, live))
   return {
     objects: withCanarySplits(objects, config),
-    notes,
+    notes: [...notes, ...(live.lacksMeshRules ? unreadRules(compiled.objects) : [])],
     sources,
     kept,
     warnings: [...compiled.warnings, ...warnings],
@@ -65,6 +65,14 @@ function withoutOverridden(config: Config, live: WeightsByService, stated: Weigh
 
 function ofCanaries(config: Config, weights: WeightsByService): WeightsByService {
   return Object.fromEntries(Object.entries(weights).filter(([service]) => splitSubsets(config, service)))
+}
+
+function unreadRules(compiled: readonly KubeObject[]): string[] {
+  if (!compiled.some(({ kind }) => kind === 'DestinationRule')) return []
+  return [
+    `this account may not read the DestinationRules of ${systemNamespace}: if one there is for all hosts, ` +
+      'its policies end for the services that get a DestinationRule of their own',
+  ]
 }
 
 /** The objects in the cluster that this run does not delete. */
