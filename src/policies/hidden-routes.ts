@@ -55,12 +55,13 @@ function titleOfRoute({ route, index, of }: PlacedRoute): string {
   return `http route ${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
 }
 
-function isForAll(route: HttpRoute): boolean {
-  return !hasMatch(route) || conditionsOf(route).some((each) => coversCondition(each, {}))
+/** True for a default route: it has no match, or one such as the prefix `/` that every request has. */
+export function isForAll(route: HttpRoute): boolean {
+  return conditionsOf(route).some((each) => coversCondition(each, {}))
 }
 
-function conditionsOf(route: HttpRoute): Condition[] {
-  return hasMatch(route) ? (route['match'] as Condition[]) : [{}]
+function conditionsOf({ match }: HttpRoute): Condition[] {
+  return Array.isArray(match) && match.length > 0 ? (match as Condition[]) : [{}]
 }
 
 /** True if the first route matches every request that the second one matches. */
