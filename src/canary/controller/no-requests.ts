@@ -85,7 +85,7 @@ function unservedCause({ unserved }: Facts): string | undefined {
   )
 }
 
-function serviceCause({ service, stableRequests }: Facts): string | undefined {
+function serviceCause({ service, callerRequests }: Facts): string | undefined {
   if (!service) return 'the Service does not exist any more'
   if (service.spec.clusterIP === 'None')
     return (
@@ -93,7 +93,7 @@ function serviceCause({ service, stableRequests }: Facts): string | undefined {
       'remove `clusterIP: None`'
     )
   const ports = servicePorts(service)
-  if (stableRequests > 0 || ports.some((port) => protocolOf(port) === 'http')) return undefined
+  if (callerRequests > 0 || ports.some((port) => protocolOf(port) === 'http')) return undefined
   const names = ports.map(({ name, port }) => `${port}${name === undefined ? '' : ` (${name})`}`).join(', ')
   const protocol = ports.some((port) => protocolOf(port) === 'unknown')
     ? 'do not name their protocol, so Istio may treat them as TCP'

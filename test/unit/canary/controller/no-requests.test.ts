@@ -90,6 +90,11 @@ test.each<[string, Case, string]>([
     'the ports of the Service shop/backend do not name their protocol, so Istio may treat them as TCP, and then sidecars count no requests: 8080 (api), 9000; name the port http-… or grpc-…',
   ],
   [
+    'no port names a protocol, and stable serves requests of another Service',
+    { objects: [service([{ port: 9000 }])], ofStable: 40 },
+    'the ports of the Service shop/backend do not name their protocol',
+  ],
+  [
     'the port is TCP',
     { objects: [service([{ name: 'tcp-api', port: 8080 }])] },
     'do not carry HTTP by their name or appProtocol',
