@@ -95,6 +95,25 @@ test.each<[string, Case, string]>([
     'the ports of the Service shop/backend do not name their protocol',
   ],
   [
+    'no port names a protocol, and only the callers count requests',
+    { objects: [service([{ port: 9000 }])], ofCallers: 40 },
+    'the ports of the Service shop/backend do not name their protocol',
+  ],
+  [
+    'other pods answer',
+    {
+      ofCallers: 40,
+      counters:
+        'istio_requests_total{reporter="source",destination_service="backend.shop.svc.cluster.local",destination_version="unknown"} 7\n',
+    },
+    'the callers counted 40 requests (destination_version unknown), but no sidecar of v1 or v2 counted one: look at the labels',
+  ],
+  [
+    'stable has no sidecar either',
+    { pods: [of('blue-1', { version: 'v1' }, { initContainers: [] }), canary, caller], ofCallers: 40 },
+    'but no sidecar of v1 or v2 counted one: blue-1 has no sidecar',
+  ],
+  [
     'the port is TCP',
     { objects: [service([{ name: 'tcp-api', port: 8080 }])] },
     'do not carry HTTP by their name or appProtocol',
@@ -140,6 +159,7 @@ test.each<[string, Case, string]>([
     {
       pods: [stable, withProxy('green-1', { version: 'v2' }, 'east'), withProxy('web-1', { app: 'web' }, 'west')],
       ofCallers: 40,
+      ofStable: 40,
     },
     'the sidecars of the callers are of the mesh west, but those of v2 of the mesh east',
   ],
@@ -159,5 +179,5 @@ test('a difference between some callers and the canary explains nothing', async 
     withProxy('web-1', { app: 'web' }, 'west'),
     withProxy('web-2', { app: 'web' }, 'east'),
   ]
-  expect(await explain({ pods, ofCallers: 40 })).toBeUndefined()
+  expect(await explain({ pods, ofCallers: 40, ofStable: 40 })).not.toContain('of the mesh')
 })
