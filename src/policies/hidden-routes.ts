@@ -3,7 +3,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { placeOf, type Sourced } from './manifests.ts'
-import { hasMatch } from './merge-routes.ts'
 
 type Condition = Record<string, unknown>
 type PlacedRoute = { route: HttpRoute; index: number; of: Sourced }

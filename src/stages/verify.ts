@@ -1,7 +1,7 @@
 // The stage verify: checks that pods are ready, proxies are in sync, mutual TLS has its mode, and traffic follows the
 // policies.
 import type { Pod } from '../cluster/objects.ts'
-import { canariesOf, servicesOf } from '../config/names.ts'
+import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
 import { readManifests } from '../policies/manifests.ts'
@@ -10,7 +10,7 @@ import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
 import { verifyPods } from '../verify/verify-pods.ts'
-import { canaryMatcher, type StageContext, type StageOutcome } from './context.ts'
+import { canaryMatcher, statedServices, type StageContext, type StageOutcome } from './context.ts'
 
 export async function verify(context: StageContext): Promise<StageOutcome> {
   const { config } = context
@@ -86,12 +86,13 @@ async function checkMtls({ config, host, cluster, recorder }: StageContext): Pro
 
 const trafficWindowMs = 5_000
 
-async function checkPoliciesInTraffic({ config, host, cluster, recorder }: StageContext): Promise<void> {
+async function checkPoliciesInTraffic(context: StageContext): Promise<void> {
+  const { config, host, cluster, recorder } = context
   const { namespace } = config
   const [canary] = canariesOf(config)
   const trafficChecks = await checkTraffic(
     cluster,
-    { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) },
+    { namespace, services: await statedServices(context), ...(canary ? { metrics: canary.metrics } : {}) },
     trafficWindowMs,
     host.signal,
   )

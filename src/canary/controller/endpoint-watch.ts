@@ -3,9 +3,8 @@
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
-import { hasEndpoint, rollbackObstacle } from '../workload/endpoints.ts'
+import { describeOutage, hasEndpoint, rollbackObstacle } from '../workload/endpoints.ts'
 import { readSelectors, SelectorFault, type ReadSelectors, type VersionSelectors } from '../workload/selectors.ts'
-import { describeOutage } from '../workload/endpoints.ts'
 import type { Split } from '../../policies/routes.ts'
 
 type Role = keyof VersionSelectors

@@ -6,6 +6,7 @@ import { systemNamespace, titleOf, type KubeObject, type Pod, type Service } fro
 import { protocolOf, servicePorts } from '../../cluster/service-ports.ts'
 import { hasRunningSidecar, hasSidecar, meshIdOf, sidecarRevision } from '../../mesh/sidecar.ts'
 import { labelsOf } from '../../metrics/counters.ts'
+import { hostOf } from '../../policies/compile/names.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { LimitCounts } from '../analysis/request-counts.ts'
 import { roleOf, type Role } from '../metrics/pod-roles.ts'
@@ -36,7 +37,7 @@ const askedSidecars = 10
 /** One clause, as far as the cluster shows the cause. */
 export async function explainNoRequests(context: PromotionContext, state: State): Promise<string | undefined> {
   const facts = await readFacts(context, state)
-  const causes = [unservedCause, serviceCause, sidecarCause, counterCause, callerCause, revisionCause]
+  const causes = [unservedCause, serviceCause, sidecarCause, counterCause, callerCause, servedCause, revisionCause]
   for (const cause of causes) {
     const found = cause(facts)
     if (found !== undefined) return found
@@ -85,7 +86,7 @@ function unservedCause({ unserved }: Facts): string | undefined {
   )
 }
 
-function serviceCause({ service, stableRequests }: Facts): string | undefined {
+function serviceCause({ service, callerRequests, stableRequests }: Facts): string | undefined {
   if (!service) return 'the Service does not exist any more'
   if (service.spec.clusterIP === 'None')
     return (
@@ -93,7 +94,8 @@ function serviceCause({ service, stableRequests }: Facts): string | undefined {
       'remove `clusterIP: None`'
     )
   const ports = servicePorts(service)
-  if (stableRequests > 0 || ports.some((port) => protocolOf(port) === 'http')) return undefined
+  const isCounted = callerRequests > 0 && stableRequests > 0
+  if (isCounted || ports.some((port) => protocolOf(port) === 'http')) return undefined
   const names = ports.map(({ name, port }) => `${port}${name === undefined ? '' : ` (${name})`}`).join(', ')
   const protocol = ports.some((port) => protocolOf(port) === 'unknown')
     ? 'do not name their protocol, so Istio may treat them as TCP'
@@ -154,6 +156,33 @@ function callerCause({ pods: { client }, plan, split, callerRequests, stableRequ
   return (
     `${plan.stable.name} served ${stableRequests} requests, but ${inMesh}: only callers with a sidecar follow the ` +
     `weights; ${remedy}`
+  )
+}
+
+/** The callers count requests that no sidecar of either version counts. */
+function servedCause({
+  pods: { stable },
+  plan,
+  split,
+  published,
+  callerRequests,
+  stableRequests,
+}: Facts): string | undefined {
+  if (callerRequests === 0 || stableRequests > 0) return undefined
+  const host = hostOf(split.service, split.namespace)
+  const named = published
+    .map(labelsOf)
+    .filter((labels) => labels['reporter'] === 'source' && labels['destination_service'] === host)
+    .map(({ destination_version: version = 'unknown' }) => version)
+  const versions = [...new Set(named)].join(', ') || 'unknown'
+  const without = stable.filter((pod) => !hasSidecar(pod)).map(({ metadata }) => metadata.name)
+  const remedy =
+    without.length > 0
+      ? `${without.join(', ')} has no sidecar`
+      : 'look at the labels of the pods that answer, and that their sidecars count requests as destination'
+  return (
+    `the callers counted ${callerRequests} requests (destination_version ${versions}), but no sidecar of ` +
+    `${plan.stable.name} or ${plan.canary.name} counted one: ${remedy}`
   )
 }
 

@@ -105,18 +105,15 @@ function versionLabels(
 }
 
 /** When every pod of one version is also a pod of the other, a weight cannot tell them apart. */
-function overlapFault({ stable, canary }: CanaryConfig, selectors: VersionSelectors): string | undefined {
-  const within = (a: Labels, b: Labels) => matches(b, a)
-  const [wide, narrow] = within(selectors.canary, selectors.stable)
-    ? [stable, canary]
-    : within(selectors.stable, selectors.canary)
-      ? [canary, stable]
-      : []
-  if (!wide || !narrow) return undefined
-  const labels = wide === stable ? selectors.stable : selectors.canary
+function overlapFault(plan: CanaryConfig, selectors: VersionSelectors): string | undefined {
+  const other = { stable: 'canary', canary: 'stable' } as const
+  const wide = (['stable', 'canary'] as const).find((role) => matches(selectors[role], selectors[other[role]]))
+  if (wide === undefined) return undefined
+  const { by, name } = plan[wide]
   return (
-    `the ${wide.by} ${wide.name} (${selectorText(labels)}) also selects the pods of ${narrow.name}, so the weights do ` +
-    'not decide which version serves; give the versions a label with two different values, and select by it'
+    `the ${by} ${name} (${selectorText(selectors[wide])}) also selects the pods of ${plan[other[wide]].name}, so the ` +
+    'weights do not decide which version serves; give the versions a label with two different values, and select by ' +
+    'it (labels that istiod adds, such as the zone, are not on the pods)'
   )
 }
 

@@ -34,6 +34,8 @@ export class FakeCluster {
   /** Runs before each call. If it returns an error, the call fails with that error. */
   before: (verb: string, what: string) => Error | undefined = () => undefined
   canaryStatus: Pod['status'] = pod().status
+  stableStatus: Pod['status'] = pod().status
+  selector: Record<string, string> = { app: 'backend' }
   /** The weights of the canary, in the order of the writes. */
   readonly weights: number[] = []
   readonly notes: string[] = []
@@ -102,7 +104,8 @@ export class FakeCluster {
   )
 
   private read(kind: string): object | undefined {
-    if (kind === 'Service') return { spec: { selector: { app: 'backend' } } }
+    if (kind === 'Service')
+      return { metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: this.selector, ports: [] } }
     if (kind === 'Lease') return structuredClone(this.lease)
     return kind === 'VirtualService' ? structuredClone(this.virtualService) : undefined
   }
@@ -126,7 +129,7 @@ export class FakeCluster {
   private podOf(version: 'v1' | 'v2'): Pod {
     return pod({
       metadata: { name: version, uid: version, labels: { app: 'backend', version } },
-      status: version === 'v2' ? this.canaryStatus : undefined,
+      status: version === 'v2' ? this.canaryStatus : this.stableStatus,
     })
   }
 

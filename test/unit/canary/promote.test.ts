@@ -429,6 +429,70 @@ describe('a canary that, during its promotion,', () => {
   })
 })
 
+describe('a stable version that loses its pods', () => {
+  const down = { phase: 'Running', conditions: [{ type: 'Ready', status: 'False' }] }
+  /** Stable loses its pods at weight 25, and gets them back at that time, if it does. */
+  const losing = (until = Infinity, failureShare = 0) => {
+    const cluster = new FakeCluster()
+    const ready = cluster.stableStatus
+    cluster.before = () => {
+      if (cluster.weight === 25) {
+        cluster.failureShare = failureShare
+        cluster.stableStatus = cluster.clock.time < until ? down : ready
+      }
+      return undefined
+    }
+    return cluster
+  }
+
+  test('ends the promotion, and its traffic returns as soon as stable has a ready pod', async () => {
+    const cluster = losing(25_000)
+    const ended = await cluster.promote()
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+    expect(ended.error).toBeUndefined()
+    expect(cluster.weights).toEqual([5, 25, 0])
+    expect(cluster.clock.time).toBeGreaterThan(25_000)
+    expect(cluster.notes).toContainEqual(
+      expect.stringMatching(/^not written yet \(weight: v1 100, v2 0\): no ready pod of v1 is behind the Service/),
+    )
+  })
+
+  test('keeps the traffic of a failing canary where it is, and the run does not claim a rollback', async () => {
+    const cluster = losing(Infinity, 0.5)
+    const ended = await cluster.promote()
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 25 })
+    expect(ended.error).toMatch(
+      /and rolling back to stable failed: no ready pod of v1 is behind the Service shop\/backend, .*: scale v1 up, or repair its pods, for 20 s/,
+    )
+    expect(cluster.weights).toEqual([5, 25])
+    expect(cluster.lease?.spec?.holderIdentity).toMatch(/^run 7/)
+    expect(cluster.intents.at(-1)).toMatchObject([{ needsDrainCheck: false, selectors: { stable: { version: 'v1' } } }])
+  })
+
+  test('gets the traffic of a canary that has lost its pods, too', async () => {
+    const cluster = losing()
+    const { before } = cluster
+    cluster.before = (verb, what) => (cluster.weight === 25 && (cluster.canaryStatus = down), before(verb, what))
+    await cluster.promote()
+    expect(cluster.weights).toEqual([5, 25, 0])
+  })
+
+  test('is no fault once the canary has all the traffic', async () => {
+    const cluster = new FakeCluster()
+    cluster.before = () => (cluster.weight === 100 && (cluster.stableStatus = down), undefined)
+    expect((await cluster.promote()).verdict).toBe('promoted')
+  })
+})
+
+test('a canary whose pods leave the Service during its promotion is rolled back, with the cause', async () => {
+  const cluster = new FakeCluster()
+  cluster.before = () => (cluster.weight === 25 && (cluster.selector = { app: 'backend', version: 'v1' }), undefined)
+  const ended = await cluster.promote()
+  expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+  expect(ended.reason).toContain('the Service shop/backend selects only pods with version=v1, but the subset v2')
+  expect(cluster.weights).toEqual([5, 25, 0])
+})
+
 describe('when someone else writes the weights', () => {
   const interfere = (cluster: FakeCluster) => {
     let done = false

@@ -62,12 +62,14 @@ beforeEach(() => {
   namespace = new AbandonedNamespace()
 })
 
+const podOf = (version: string) => pod({ metadata: { name: version, uid: version, labels: { version } } })
+
 /** The only pod of the canary has a sidecar that counts 10 requests a second until it receives weight 0. */
 function serving(until: number): void {
   const from = clock.time
   const count = () =>
     `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.time - from, until) / 100}`
-  namespace.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
+  namespace.pods = [podOf('v1'), podOf('v2')]
   Object.assign(namespace.api, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
 }
 const undrainedError =
@@ -134,6 +136,26 @@ describe('the post step of a run that died while it held the Lease', () => {
     namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined
     await expect(namespace.recover()).rejects.toThrow('forbidden')
+    expect(namespace.weight).toBe(0)
+  })
+})
+
+describe('the post step of a run whose stable version has no ready pod', () => {
+  test('leaves the traffic on the canary and the Lease to the guard, and says what to do', async () => {
+    namespace.pods = [podOf('v2')]
+    await expect(namespace.recover()).rejects.toThrow(
+      'no ready pod of v1 is behind the Service shop/backend, so every request there would get a 503: scale v1 up, or repair its pods',
+    )
+    expect([namespace.weight, namespace.holder, namespace.removed]).toEqual([25, identity, []])
+  })
+
+  test('returns the traffic if the canary has none either, or the pods cannot be read', async () => {
+    await namespace.recover()
+    expect(namespace.weight).toBe(0)
+    namespace = new AbandonedNamespace()
+    namespace.pods = [podOf('v2')]
+    namespace.before = (verb, kind) => (verb === 'list' && kind === 'Pod' ? new ApiError(403, 'forbidden') : undefined)
+    await namespace.recover().catch(() => undefined)
     expect(namespace.weight).toBe(0)
   })
 })

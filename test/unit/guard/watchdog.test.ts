@@ -5,7 +5,7 @@ import { ApiError } from '../../../src/cluster/api-error.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { FakeClock } from '../fake-clock.ts'
-import { to, virtualService } from '../fixtures.ts'
+import { pod, to, virtualService } from '../fixtures.ts'
 
 let clock: FakeClock
 beforeEach(() => {
@@ -182,10 +182,27 @@ describe('a guard whose run stops renewing', () => {
     expect(namespace.others['VirtualService']).toMatchObject({ spec: spec.saved[0]!.spec })
   })
 
-  test('reads objects by name only, because it may not list them', async () => {
+  test('lists only pods, because it may list nothing else', async () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
-    expect(namespace.calls.filter((each) => each.startsWith('list'))).toEqual([])
+    expect(new Set(namespace.calls.filter((each) => each.startsWith('list')))).toEqual(new Set(['list Pod']))
+  })
+
+  test('waits until a pod of stable is ready, if the canary serves meanwhile', async () => {
+    const namespace = new GuardedNamespace()
+    const podOf = (version: string) => pod({ metadata: { name: version, labels: { version } } })
+    namespace.pods = [podOf('v2')]
+    clock.afterSleep = () => {
+      expect(namespace.weight).toBe(25)
+      if (clock.time >= 100_000) namespace.pods = [podOf('v1'), podOf('v2')]
+    }
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, clock.time]).toEqual([0, 100_000])
+    expect(namespace.lines).toContainEqual(
+      expect.stringContaining(
+        'the rollback is not complete yet: no ready pod of v1 is behind the Service shop/backend',
+      ),
+    )
   })
 
   test('does not roll back when the run renews at the last moment', async () => {

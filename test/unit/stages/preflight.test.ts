@@ -9,7 +9,7 @@ import { clusterWith, configOf, pod, to, virtualService, workload } from '../fix
 const service = {
   apiVersion: 'v1',
   kind: 'Service',
-  metadata: { name: 'backend' },
+  metadata: { name: 'backend', namespace: 'shop' },
   spec: { selector: { app: 'backend' }, ports: [{ port: 3001 }] },
 }
 const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
@@ -102,6 +102,45 @@ describe('the preflight', () => {
       'namespace: shop\ncanary: { service: backend, canary: v9 }',
       undefined,
       ['canary.canary: the subset v9 selects no pod: none in shop has the labels app=backend,version=v9'],
+    ],
+    [
+      'a Service that selects the pods of one version only',
+      canary,
+      everything.map((each) =>
+        each === service
+          ? { ...service, spec: { ...service.spec, selector: { app: 'backend', version: 'v1' } } }
+          : each,
+      ),
+      [
+        'canary: the Service shop/backend selects only pods with version=v1, but the subset v2 has the label version=v2: none of its pods can be behind the Service',
+      ],
+    ],
+    [
+      'a Service without HTTP',
+      canary,
+      everything.map((each) =>
+        each === service ? { ...service, spec: { ...service.spec, ports: [{ name: 'mysql', port: 3306 }] } } : each,
+      ),
+      ['canary.service: no port of the Service shop/backend carries HTTP (3306 mysql)'],
+    ],
+    [
+      'a headless Service',
+      canary,
+      everything.map((each) =>
+        each === service ? { ...service, spec: { ...service.spec, clusterIP: 'None' } as typeof service.spec } : each,
+      ),
+      ['canary.service: the Service shop/backend is headless'],
+    ],
+    [
+      'a headless Service behind a gateway only',
+      `${canary}expose: { backend: { port: 3001 } }`,
+      [
+        ...everything.map((each) =>
+          each === service ? { ...service, spec: { ...service.spec, clusterIP: 'None' } as typeof service.spec } : each,
+        ),
+        pod({ metadata: { name: 'gateway', namespace: 'istio-system', labels: { istio: 'ingressgateway' } } }),
+      ],
+      [],
     ],
     [
       'a VirtualService of somebody else',

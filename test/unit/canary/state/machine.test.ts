@@ -1180,3 +1180,78 @@ test('a resumed canary that misses its limit at 100 returns to the step before',
   )
   expect(weightsIn(again.actions)).toEqual([100, 50])
 })
+
+describe('a stable version without a ready pod', () => {
+  const down = { stableDown: true } as const
+
+  test('keeps the promotion from starting, which ends after the progressDeadline and says what to do', () => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () => sample(0, 0, down))
+    expect(weightsIn(actions)).toEqual([0])
+    expect([verdictOf(state), seconds]).toEqual(['inconclusive', 60])
+    expect(reasonOf(state)).toBe(
+      'after 60 s (`progressDeadline`) no ready pod of v1, which serves beside the canary, is behind the Service backend; scale it up, or repair its pods',
+    )
+  })
+
+  test('only delays the start if its pods become ready', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) => sample(20, 0, second < 30 ? down : {}))
+    expect(verdictOf(state)).toBe('promoted')
+  })
+
+  test.each<[string, string, number[]]>([
+    ['the traffic returns', '', [5, 25, 0]],
+    ['the weight is held', 'onInconclusive: hold', [5, 25]],
+    ['no evidence is replaced by consent', 'onInconclusive: promote', [5, 25, 0]],
+  ])('ends a promotion under way without blaming the canary: %s', (_, more, weights) => {
+    const { state, actions } = simulate(
+      planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, ${more}`),
+      initialState(plan, 0, 0),
+      (_second, { weight }) => sample(20, 0, weight === 25 ? down : {}),
+    )
+    expect(weightsIn(actions)).toEqual(weights)
+    expect(reasonOf(state)).toMatch(
+      /^no ready pod of v1, which serves beside the canary, is behind the Service backend/,
+    )
+  })
+})
+
+describe('requests that fail before they reach a version', () => {
+  const unserved = (violations: number, requests = 400) => ({ unserved: { requests, violations } })
+  const run = (seen: (weight: number) => Partial<Observation>, more = '') =>
+    simulate(
+      planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, ${more}`),
+      initialState(plan, 0, 0),
+      (_, { weight, phase }) => (phase === 'waiting' ? sample(0) : sample(20, 0, seen(weight))),
+    )
+
+  test('end the step although the versions answer all that they get', () => {
+    const { state, actions } = run((weight) => unserved(weight === 25 ? 100 : 0))
+    expect(weightsIn(actions)).toEqual([5, 25, 0])
+    expect(verdictOf(state)).toBe('inconclusive')
+    expect(reasonOf(state)).toMatch(/^\d+ of \d+ requests of users failed before they reached any version/)
+  })
+
+  test('end it also with `onInconclusive: promote`', () => {
+    const { actions } = run((weight) => unserved(weight === 25 ? 100 : 0), 'onInconclusive: promote')
+    expect(weightsIn(actions)).toEqual([5, 25, 0])
+  })
+
+  test('do not matter while they are as rare as failures may be', () => {
+    expect(verdictOf(run(() => unserved(2)).state)).toBe('promoted')
+  })
+
+  test('do not matter before the first step', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (_, { phase }) =>
+      phase === 'waiting' ? sample(0, 0, unserved(400)) : sample(20, 0, unserved(0)),
+    )
+    expect(verdictOf(state)).toBe('promoted')
+  })
+})
+
+test('a step does not pass while no pod of the canary is behind the Service', () => {
+  const { state, actions } = simulate(plan, initialState(plan, 0, 0), (_, { weight, phase }) =>
+    phase === 'waiting' ? sample(0) : sample(20, 0, weight === 25 ? { canaryDown: true } : {}),
+  )
+  expect(weightsIn(actions)).toEqual([5, 25, 0])
+  expect(reasonOf(state)).toContain('no ready pod of the canary is behind the Service')
+})
