@@ -4,6 +4,7 @@ import { splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { compile } from './compile/index.ts'
 import type { Weights } from './compile/names.ts'
+import { withIncludedRoutes } from './included-routes.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
@@ -31,7 +32,9 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const kept = withoutOverridden(config, liveWeights(config, live), manifests)
   const compiled = compile(config, kept)
   const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
-  return { ...merge(sources), sources, kept, warnings: compiled.warnings }
+  const { objects, notes } = merge(sources)
+  const included = withIncludedRoutes(objects, config, live.virtualServices)
+  return { objects: included, notes, sources, kept, warnings: compiled.warnings }
 }
 
 /** A split in a manifest sets the weights, except those of a canary, which belong to its promotion. */

@@ -16,6 +16,7 @@ import { readLive, type LiveRoutes } from '../policies/live.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
+import { pathFaults } from './path-faults.ts'
 
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
@@ -40,6 +41,9 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
+  // Where a version or the split is missing, its paths would only repeat that.
+  if (faults.length === 0 && (writes || stages.includes('promote')))
+    faults.push(...(await pathFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 
