@@ -7,6 +7,8 @@ import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { createObserver, type Observer } from '../metrics/observer.ts'
 import { openSession, type LeaseSession } from '../ownership/session.ts'
+import type { Split } from '../../policies/routes.ts'
+import { findPaths, type Paths } from '../traffic/paths.ts'
 import { readWeight, removeManagedRoutes } from '../traffic/router.ts'
 import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
@@ -31,10 +33,11 @@ export async function startPromotion(
     await removeManagedRoutes(cluster, split)
     const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
     const observer = await createObserver(cluster, watched.pods, service, note)
+    const { pinned } = await requireNoBypass(cluster, split, plan, selectors, note)
     const state = firstState(plan, await readWeight(cluster, split), deps.clock.now(), session, observer)
     if (session.resumedFrom) note(describeResumption(session.resumedFrom))
     return await PromotionRun.start(
-      { cluster, config, plan, split, selectors, watched, session, observer, deps: { ...deps, note } },
+      { cluster, config, plan, split, selectors, watched, session, observer, pinned, deps: { ...deps, note } },
       state,
     )
   } catch (problem) {
@@ -42,6 +45,26 @@ export async function startPromotion(
     await (resumedFrom ? session.release(resumedFrom) : session.end()).catch(() => undefined)
     throw problem
   }
+}
+
+/** @throws Error if requests can reach the canary past its split. What this run cannot see is noted. */
+async function requireNoBypass(
+  cluster: Cluster,
+  split: Split,
+  plan: CanaryConfig,
+  selectors: VersionSelectors,
+  note: (line: string) => void,
+): Promise<Paths> {
+  const paths = await findPaths(cluster, split, plan, selectors)
+  if (paths.faults.length > 0) throw new Error(paths.faults.join('\n'))
+  if (paths.unseen.length > 0)
+    note(
+      `this run may not read ${paths.unseen.join(', ')}; a route there past the split shows only in the share of the ` +
+        'requests that the canary serves',
+    )
+  if (plan.prometheus?.counters)
+    note('with counters from Prometheus, the share of the requests is not compared with the weight')
+  return paths
 }
 
 function currentTemplate(watched: WatchedObjects, namespace: string, selectors: VersionSelectors): string {

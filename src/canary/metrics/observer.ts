@@ -4,7 +4,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { hasRunningSidecar } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar, isReady } from '../../mesh/sidecar.ts'
 import type { Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
@@ -25,7 +25,8 @@ import { createVersionCounter, type PodReading } from './version-counter.ts'
 /** What to watch: the pods of each version by their labels, and the service by its names. */
 export type ObservedService = VersionSelectors & { namespace: string; host: string; plan: CanaryConfig }
 
-export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health }
+/** `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared. */
+export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health; countsAll: boolean }
 
 export type Observer = {
   sample: () => Promise<Sample>
@@ -50,6 +51,7 @@ export async function createObserver(
   const sampler = createPodSampler(maxPods, role, note)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
+  let countedAll = false
 
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
@@ -64,6 +66,9 @@ export async function createObserver(
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
     const health = healthOf(canaries(), restarts)
+    // A pod that did not answer last time reports what it has served since the time before.
+    const countedAllBefore = countedAll
+    countedAll = !service.plan.prometheus?.counters && countsAllVersions(pods(), readings, role)
     return {
       observed: {
         ...countVersions(readings, attributeToVersions(pods(), role), complete),
@@ -73,6 +78,7 @@ export async function createObserver(
         complete,
       },
       health,
+      countsAll: countedAll && countedAllBefore,
     }
   }
 
@@ -108,6 +114,12 @@ function podReadings(
 function allCanariesRead(roles: Role[], readings: PodReading[]): boolean {
   const expected = roles.filter((role) => role === 'canary').length
   return expected > 0 && readings.filter(({ role }) => role === 'canary').length === expected
+}
+
+/** A pod without a sidecar serves requests, too, and nothing counts them. */
+function countsAllVersions(pods: Pod[], readings: PodReading[], role: (pod: Pod) => Role): boolean {
+  const read = new Set(readings.map(({ pod }) => podId(pod)))
+  return pods.every((pod) => role(pod) === 'client' || read.has(podId(pod)) || !isReady(pod))
 }
 
 function counterReaderFor(cluster: Cluster, service: ObservedService): CounterReader {

@@ -10,6 +10,7 @@ import {
   type CheckResult,
 } from '../analysis/checks.ts'
 import { addRequests } from '../analysis/request-counts.ts'
+import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
 import { end, endFailed, endOnStable, endUndecided } from './ending.ts'
 import { clearActions, describeStage, stageAction, stagesOf } from './stages.ts'
@@ -60,6 +61,7 @@ const rules: Rule[] = [
   rule({ when: ({ observation }) => observation.drift, then: handleDrift }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
+  rule({ when: findWrongShare, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
   rule({ when: ({ state }) => inPhase(state, 'shifting'), then: waitForShift }),
   rule({ when: ({ state }) => inPhase(state, 'confirming'), then: waitForConfirmation }),
@@ -108,7 +110,20 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
     stable: addRequests(state.stable, stable),
     users: addRequests(state.users, users),
   }
-  return countInLastStep(counted, canary, stable)
+  return countShare(plan, countInLastStep(counted, canary, stable), observation, now)
+}
+
+/** istiod collects changes for up to 10 s before it sends them, so until then some callers may follow the old weight. */
+const settleMs = 10_000
+
+/** Adds a sample to the share of a step whose weight all callers have had time to receive. */
+function countShare(plan: CanaryConfig, state: ActiveState, observation: Observation, now: number): ActiveState {
+  if (state.phase !== 'watching' || !observation.share) return state
+  const step = currentStep(state.steps)
+  const shortestMs = plan.advance === 'early' ? plan.minInterval : plan.interval
+  if (step.kind !== 'weight' || now - step.shiftedAt < Math.min(settleMs, shortestMs / 2)) return state
+  const share = addShare(step.watched.share ?? noShare, observation.canary, observation.stable)
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, watched: { ...step.watched, share } }) }
 }
 
 /** What every check has counted, how strong its evidence is, and its verdict. */
@@ -220,6 +235,21 @@ function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: num
   const outcome = plan.onInconclusive === 'hold' ? 'held' : 'inconclusive'
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
 }
+
+// The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
+// either.
+
+function findWrongShare({ state, observation }: RuleInput): string | undefined {
+  if (state.phase !== 'watching' || !observation.share) return undefined
+  const step = currentStep(state.steps)
+  if (!step.watched.share) return undefined
+  const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
+  return observed === undefined
+    ? undefined
+    : `${describeStage(step)}, the canary served ${percent(observed)} of the requests`
+}
+
+const percent = (value: number) => `${Number(value.toFixed(1))}%`
 
 // The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a
 // shared dependency looks the same. So the canary returns to the step before, where stable serves too, and continues
