@@ -113,15 +113,18 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
   return countShare(plan, countInLastStep(counted, canary, stable), observation, now)
 }
 
-/** istiod collects changes for up to 10 s before it sends them, so until then some callers may follow the old weight. */
-const settleMs = 10_000
+/**
+ * istiod collects changes for up to 10 s before it sends them, so until then some callers may follow the old weight.
+ * Short steps wait for a shorter time, which an istiod without much to do keeps.
+ */
+const settleMs = { shortest: 5_000, longest: 10_000 }
 
 /** Adds a sample to the share of a step whose weight all callers have had time to receive. */
 function countShare(plan: CanaryConfig, state: ActiveState, observation: Observation, now: number): ActiveState {
   if (state.phase !== 'watching' || !observation.share) return state
   const step = currentStep(state.steps)
   const shortestMs = plan.advance === 'early' ? plan.minInterval : plan.interval
-  if (step.kind !== 'weight' || now - step.shiftedAt < Math.min(settleMs, shortestMs / 2)) return state
+  if (step.kind !== 'weight' || now - step.shiftedAt < settlesAfter(shortestMs)) return state
   const share = addShare(step.watched.share ?? noShare, observation.canary, observation.stable)
   return { ...state, steps: replaceCurrent(state.steps, { ...step, watched: { ...step.watched, share } }) }
 }
@@ -129,6 +132,10 @@ function countShare(plan: CanaryConfig, state: ActiveState, observation: Observa
 /** What every check has counted, how strong its evidence is, and its verdict. */
 export function explainChecks(plan: CanaryConfig, { checks, canary, stable }: State): CheckResult[] {
   return checkResults(plan, checks, canary, stable)
+}
+
+function settlesAfter(stepMs: number): number {
+  return Math.min(settleMs.longest, Math.max(settleMs.shortest, stepMs / 2))
 }
 
 // A webhook asks for a rollback.
@@ -159,12 +166,20 @@ const maxTakeovers = 3
 
 function handleDrift(drift: string, { plan, state, now }: RuleInput): Next {
   if (plan.onDrift === 'take-over' && state.takeovers < maxTakeovers && state.phase !== 'waiting') {
-    const taken = { ...state, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
+    const current = state.phase === 'watching' ? withoutShare(state) : state
+    const taken = { ...current, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
     return { state: taken, actions: [{ kind: 'weight', weight: state.weight }, ...routeActions(state)] }
   }
   const often = state.takeovers > 0 ? `, though its weights were written again ${state.takeovers} times` : ''
   const reason = `${drift}${often}; let only one of the two write the weights (\`onDrift\`, docs/gitops.md)`
   return endFailed(plan, state, reason, now)
+}
+
+/** The requests until now followed the weights of somebody else. */
+function withoutShare(state: WatchingState): WatchingState {
+  const step = currentStep(state.steps)
+  const { share: _, ...watched } = step.watched
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, watched }) }
 }
 
 /** What the last step asks of the routes beside a weight. */

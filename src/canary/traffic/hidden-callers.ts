@@ -4,7 +4,6 @@ import { systemNamespace, titleOf, type KubeObject, type Pod } from '../../clust
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import type { Split } from '../../policies/routes.ts'
-import { roleOf } from '../metrics/pod-roles.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 
 export type Sidecar = KubeObject & {
@@ -25,9 +24,7 @@ export function hiddenCallers(
   for (const namespace of new Set([split.namespace, ...clients])) {
     const callers = pods.filter(
       (pod) =>
-        pod.metadata.namespace === namespace &&
-        hasRunningSidecar(pod) &&
-        roleOf(pod, selectors, split.namespace) === 'client',
+        pod.metadata.namespace === namespace && hasRunningSidecar(pod) && !isOfVersion(pod, split.namespace, selectors),
     )
     const hiding = callers.map((pod) => hidingSidecar(sidecars, pod, split))
     const objects = [...new Set(hiding.flatMap((each) => each ?? []))].map(titleOf)
@@ -39,6 +36,10 @@ export function hiddenCallers(
     else suspects.push(`${sentence} from pods of ${namespace}`)
   }
   return { faults, suspects }
+}
+
+function isOfVersion({ metadata }: Pod, namespace: string, { stable, canary }: VersionSelectors): boolean {
+  return metadata.namespace === namespace && [stable, canary].some((labels) => matches(labels, metadata.labels))
 }
 
 function effect(namespace: string, { service, namespace: own }: Split): string {

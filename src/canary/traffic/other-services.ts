@@ -4,8 +4,7 @@ import { titleOf, type DestinationRule, type Pod, type Service } from '../../clu
 import { servicePorts } from '../../cluster/service-ports.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { fullHost, type Split } from '../../policies/routes.ts'
-import { roleOf } from '../metrics/pod-roles.ts'
-import type { VersionSelectors } from '../workload/selectors.ts'
+import type { Labels, VersionSelectors } from '../workload/selectors.ts'
 
 type ServiceSpec = Service['spec'] & { clusterIP?: string; type?: string }
 
@@ -17,14 +16,12 @@ export function otherServices(services: Service[], pods: Pod[], split: Split, se
   const { namespace, service, stable, canary } = split
   const own = stable.by === 'service' ? [stable.name, canary.name] : [service]
   const main = services.find(({ metadata }) => metadata.name === service)
-  const isOf = (role: string) => (pod: Pod) => roleOf(pod, selectors, namespace) === role
   const targets = new Set(main ? targetPorts(main, pods) : [])
   return services.filter((each) => {
     const { selector } = each.spec
     if (!selector || Object.keys(selector).length === 0 || own.includes(each.metadata.name)) return false
-    const chosen = pods.filter(({ metadata }) => metadata.namespace === namespace && matches(selector, metadata.labels))
-    const isShared = targetPorts(each, pods).some((port) => targets.has(port))
-    return isShared && chosen.some(isOf('stable')) && chosen.some(isOf('canary'))
+    const isSamePort = targetPorts(each, pods).some((port) => targets.has(port))
+    return isSamePort && chooseBoth(selector, pods, namespace, selectors)
   })
 }
 
@@ -36,15 +33,19 @@ export function sharedSubsets(
   selectors: VersionSelectors,
 ): string[] {
   const versions = [stable, canary].filter(({ by }) => by === 'subset').map(({ name }) => name)
-  const isShared = (labels: Record<string, string>) =>
-    (['stable', 'canary'] as const).every((role) =>
-      pods.some((pod) => roleOf(pod, selectors, namespace) === role && matches(labels, pod.metadata.labels)),
-    )
   return rules
     .filter(({ spec }) => fullHost(spec.host, namespace) === hostOf(service, namespace))
     .flatMap(({ spec }) => spec.subsets ?? [])
-    .filter(({ name, labels = {} }) => !versions.includes(name) && isShared(labels))
+    .filter(({ name, labels = {} }) => !versions.includes(name) && chooseBoth(labels, pods, namespace, selectors))
     .map(({ name }) => name)
+}
+
+/** True if the labels choose pods of both versions. */
+function chooseBoth(labels: Labels, pods: Pod[], namespace: string, selectors: VersionSelectors): boolean {
+  const chosen = pods.filter(({ metadata }) => metadata.namespace === namespace && matches(labels, metadata.labels))
+  const isCanary = ({ metadata }: Pod) => matches(selectors.canary, metadata.labels)
+  const isStable = (pod: Pod) => matches(selectors.stable, pod.metadata.labels) && !isCanary(pod)
+  return chosen.some(isCanary) && chosen.some(isStable)
 }
 
 /** The numbers of the pods' ports; a name that no container has stays a name. */

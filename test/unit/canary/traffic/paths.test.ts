@@ -36,7 +36,11 @@ const sidecar = (namespace: string, hosts: string[], more: object = {}): KubeObj
 const usual = [service('backend'), ...versions, route]
 
 /** The paths in a cluster with these objects. `unread`: the namespaces that the account may not read. */
-function paths(objects: KubeObject[], clients: string[] = [], mayRead: (namespace: string | undefined) => boolean = () => true) {
+function paths(
+  objects: KubeObject[],
+  clients: string[] = [],
+  mayRead: (namespace: string | undefined) => boolean = () => true,
+) {
   const cluster = clusterWith({
     list: (kind: string, namespace?: string) => {
       if (!mayRead(namespace)) return Promise.reject(new ApiError(403, 'forbidden'))
