@@ -2,7 +2,7 @@
 // be when they are written.
 import { isDeepStrictEqual } from 'node:util'
 import { splitOf } from '../canary/controller/context.ts'
-import { findPaths, nothingPending, type PendingRoutes } from '../canary/traffic/paths.ts'
+import { findPaths, type PendingRoutes } from '../canary/traffic/paths.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf } from '../cluster/objects.ts'
@@ -43,9 +43,10 @@ export async function pathFaults(
   const perCanary = canariesOf(config).map(async (plan, i) => {
     const selectors = await selectorsOf(cluster, config, plan).catch(() => undefined)
     if (!selectors) return []
-    const pending = target ? pendingOf(config, target) : nothingPending
-    const source = (bypass: Bypass) => target && sourceIn(target, bypass)
-    const { faults } = await findPaths(cluster, splitOf(config, plan), plan, selectors, pending, source)
+    const options = target
+      ? { pending: pendingOf(config, target), sourceOf: (bypass: Bypass) => sourceIn(target, bypass) }
+      : {}
+    const { faults } = await findPaths(cluster, splitOf(config, plan), plan, selectors, options)
     return faults.map((fault) => `${keyOfCanary(config, i)}: ${fault}`)
   })
   return (await Promise.all(perCanary)).flat()

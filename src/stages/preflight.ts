@@ -41,8 +41,9 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
-  // Where a version or the split is missing, its paths would only repeat that.
-  if (faults.length === 0 && (writes || stages.includes('promote')))
+  // Where a version or the split is missing, its paths would only repeat that. A promotion looks for them itself.
+  const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)
+  if (faults.length === 0 && (writes || promotesLater))
     faults.push(...(await pathFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }

@@ -1,4 +1,5 @@
 // Chooses what shows that a canary without weight serves nothing: its sidecars or, if they cannot be read, Prometheus.
+import type { Pod } from '../../cluster/objects.ts'
 import { hasRunningSidecar, isReady } from '../../mesh/sidecar.ts'
 import { prometheusClient } from '../metrics/prometheus-client.ts'
 import { scrapeTimeQuery } from '../metrics/prometheus-counters.ts'
@@ -24,13 +25,18 @@ export async function drainSource(context: PromotionContext): Promise<DrainSourc
     : { sample: samplePrometheus(context, plan.prometheus), unconfirmedMs: slowestScrapesMs }
 }
 
-/** A pod that is not ready and has no running sidecar gets no requests. */
+/** A pod that ends, or that is not ready and has no running sidecar, gets no requests. */
 function sampleSidecars({ observer }: PromotionContext): SampleRequests {
   return async () => {
-    if (observer.canaries().every((pod) => !isReady(pod) && !hasRunningSidecar(pod))) return 0
+    if (observer.canaries().every(getsNoRequests)) return 0
     const { observed } = await observer.sample()
     return observed.complete ? observed.canary.requests : undefined
   }
+}
+
+function getsNoRequests(pod: Pod): boolean {
+  const isEnding = pod.metadata.deletionTimestamp !== undefined
+  return !hasRunningSidecar(pod) && (isEnding || !isReady(pod))
 }
 
 /** Counts only what was scraped since the last count: between two scrapes, every counter stands still. */

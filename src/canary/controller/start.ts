@@ -1,6 +1,7 @@
 // Starts a promotion: claims its Lease, reads what it begins with, and resumes what an earlier run left.
 import type { Cluster } from '../../cluster/client.ts'
 import { matches } from '../../cluster/labels.ts'
+import type { Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
@@ -27,13 +28,13 @@ export async function startPromotion(
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
   const template = currentTemplate(watched, split.namespace, selectors)
+  const { pinned } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, { ...deps, note })
   try {
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split)
     const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
     const observer = await createObserver(cluster, watched.pods, service, note)
-    const { pinned } = await requireNoBypass(cluster, split, plan, selectors, note)
     const state = firstState(plan, await readWeight(cluster, split), deps.clock.now(), session, observer)
     if (session.resumedFrom) note(describeResumption(session.resumedFrom))
     return await PromotionRun.start(
@@ -53,9 +54,10 @@ async function requireNoBypass(
   split: Split,
   plan: CanaryConfig,
   selectors: VersionSelectors,
+  pods: Pod[],
   note: (line: string) => void,
 ): Promise<Paths> {
-  const paths = await findPaths(cluster, split, plan, selectors)
+  const paths = await findPaths(cluster, split, plan, selectors, { pods })
   if (paths.faults.length > 0) throw new Error(paths.faults.join('\n'))
   if (paths.unseen.length > 0)
     note(

@@ -24,6 +24,7 @@ import {
 import { hostOf } from '../../policies/compile/names.ts'
 import { isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
+import { hasManagedMirror } from './mirror.ts'
 import { hiddenCallers, type Sidecar } from './hidden-callers.ts'
 import { ingressFaults, ingressSuspects, type Ingress } from './ingresses.ts'
 import { isSuspectOnly, otherServices, serviceFault, serviceSuspects, sharedSubsets } from './other-services.ts'
@@ -31,7 +32,7 @@ import { isSuspectOnly, otherServices, serviceFault, serviceSuspects, sharedSubs
 /** What a run writes and deletes before the promotion; the objects in force are these and the live ones. */
 export type PendingRoutes = { written: readonly KubeObject[]; isDeleted: (live: KubeObject) => boolean }
 
-export const nothingPending: PendingRoutes = { written: [], isDeleted: () => false }
+const nothingPending: PendingRoutes = { written: [], isDeleted: () => false }
 
 /**
  * `faults`: paths past the split, a sentence each. `suspects`: what may be such a path, if somebody uses it.
@@ -39,16 +40,24 @@ export const nothingPending: PendingRoutes = { written: [], isDeleted: () => fal
  */
 export type Paths = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
 
-/** `sourceOf`: where the user wrote the route, as `file:line`. */
+/**
+ * `sourceOf`: where the user wrote the route, as `file:line`. `pods`: those of the namespaces of the service and its
+ * clients, if they are known already.
+ */
+export type PathOptions = {
+  pending?: PendingRoutes
+  sourceOf?: (bypass: Bypass) => string | undefined
+  pods?: Pod[]
+}
+
 export async function findPaths(
   cluster: Cluster,
   split: Split,
   { clients = [] }: Pick<CanaryConfig, 'clients'>,
   selectors: VersionSelectors,
-  pending: PendingRoutes = nothingPending,
-  sourceOf: (bypass: Bypass) => string | undefined = () => undefined,
+  { pending = nothingPending, sourceOf = () => undefined, pods }: PathOptions = {},
 ): Promise<Paths> {
-  const found = await readObjects(cluster, split.namespace, clients)
+  const found = await readObjects(cluster, split.namespace, clients, pods)
   const routes = routesInForce(found, pending)
   const others = otherServices(found.services, found.pods, split, selectors)
   const hosts = others.map(({ metadata }) => hostOf(metadata.name, split.namespace))
@@ -78,8 +87,14 @@ export async function findPaths(
       ...sidecars.suspects,
     ],
     unseen: found.unseen,
-    pinned: findPinnedVersions(routes, split),
+    pinned: findPinnedVersions(routes.map(withoutManagedMirror), split),
   }
+}
+
+/** A run that died may have left a mirror, which the promotion removes before it begins. */
+function withoutManagedMirror(object: Routed): Routed {
+  if (!isVirtualService(object) || !hasManagedMirror(object)) return object
+  return { ...object, spec: { ...object.spec, http: (object.spec.http ?? []).map(({ mirror: _, ...route }) => route) } }
 }
 
 type Found = {
@@ -92,7 +107,12 @@ type Found = {
   unseen: string[]
 }
 
-async function readObjects(cluster: Cluster, namespace: string, clients: string[]): Promise<Found> {
+async function readObjects(
+  cluster: Cluster,
+  namespace: string,
+  clients: string[],
+  known: Pod[] | undefined,
+): Promise<Found> {
   const unseen: string[] = []
   const places = [...new Set([namespace, ...clients])]
   const everywhere = <T extends KubeObject>(kind: Kind) => listEverywhere<T>(cluster, kind, places, unseen)
@@ -105,7 +125,7 @@ async function readObjects(cluster: Cluster, namespace: string, clients: string[
     inPlaces<Service>('Service', [namespace]),
     inPlaces<DestinationRule>('DestinationRule', [namespace]),
     inPlaces<Ingress>('Ingress', [namespace]),
-    inPlaces<Pod>('Pod', places),
+    known ?? inPlaces<Pod>('Pod', places),
     inPlaces<Sidecar>('Sidecar', places),
   ])
   const routes = [...virtualServices, ...httpRoutes, ...grpcRoutes]

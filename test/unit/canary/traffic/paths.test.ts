@@ -201,8 +201,7 @@ test('what the run writes and deletes is in force already', async () => {
   })
   const find = (written: KubeObject[], isDeleted = false) =>
     findPaths(cluster, split, {}, selectors, {
-      written,
-      isDeleted: (each) => isDeleted && each.metadata.name === 'old',
+      pending: { written, isDeleted: (each) => isDeleted && each.metadata.name === 'old' },
     })
   expect((await find([])).faults).toHaveLength(1)
   expect((await find([], true)).faults).toEqual([])
