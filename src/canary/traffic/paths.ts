@@ -141,8 +141,19 @@ async function listEverywhere<T extends KubeObject>(
 ): Promise<T[]> {
   const all = await cluster.list<T>(kind).catch(emptyOrForbidden)
   if (all) return all
-  unseen.push(`${kind}s of other namespaces`)
-  return (await Promise.all(places.map((place) => listIn<T>(cluster, kind, place, unseen)))).flat()
+  const lists = places.map((place) => cluster.list<T>(kind, place).catch(absentOrForbidden))
+  const found = await Promise.all(lists)
+  // Without rights, only a namespace of its own tells that the cluster lacks the kind.
+  if (found.includes('absent')) return []
+  unseen.push(
+    `${kind}s of other namespaces`,
+    ...places.flatMap((place, i) => (found[i] ? [] : [`${kind}s of ${place}`])),
+  )
+  return found.flatMap((each) => (Array.isArray(each) ? each : []))
+}
+
+function absentOrForbidden(error: unknown): 'absent' | undefined {
+  return isNotFound(error) ? 'absent' : undefinedWhenForbidden(error)
 }
 
 async function listIn<T extends KubeObject>(

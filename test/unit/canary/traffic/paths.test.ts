@@ -191,6 +191,11 @@ test('what the account may not read is named, and the rest is found', async () =
   )
 })
 
+test('a kind that the cluster lacks is not named, although the account may not read it everywhere', async () => {
+  const found = await paths(usual, [], (namespace) => namespace === 'shop')
+  expect(found.unseen).toEqual(['VirtualServices of other namespaces', 'HTTPRoutes of other namespaces'])
+})
+
 test('what the run writes and deletes is in force already', async () => {
   const bad = {
     ...virtualService([{ route: [{ destination: { host: 'backend' } }] }]),
