@@ -12,7 +12,7 @@ import { endedAnnotation, guardIdentity, holderOf, leaseName, leasePaths } from 
 import { readSavedRoutes } from './ownership/session.ts'
 import type { RecoveryIntent } from './promote.ts'
 import { requireRollbackTarget } from './workload/endpoints.ts'
-import { resetToStable } from './traffic/router.ts'
+import { readWeight, resetToStable } from './traffic/router.ts'
 
 /**
  * Returns the traffic to stable, or leaves it if it is held, and releases the Lease. Returns one sentence about what it
@@ -30,9 +30,9 @@ export async function recoverPromotion(
   const { done, isRolledBack } = needsDrainCheck
     ? { done: undefined, isRolledBack: true }
     : await recoverTraffic(cluster, intent, isHeld)
-  const serving = isRolledBack ? await findUndrained(cluster, split, drainTarget, note, clock) : undefined
-  if (serving !== undefined) throw new Error(serving)
-  return done
+  const undrained = isRolledBack ? await findUndrained(cluster, split, drainTarget, note, clock) : undefined
+  if (undrained?.kind === 'serving') throw new Error(undrained.text)
+  return undrained ? [done, undrained.text].filter((each) => each !== undefined).join('; but ') : done
 }
 
 type Recovery = { done: string | undefined; isRolledBack: boolean }
@@ -47,8 +47,11 @@ async function recoverTraffic(
   const holder = holderOf(lease)
   const isGuards = holder === guardIdentity(identity)
   // The promotion has ended, was released or rolled back by the guard, or another run has taken it over.
-  if (holder !== identity && !isGuards)
-    return { done: lease?.metadata.annotations?.[endedAnnotation], isRolledBack: false }
+  if (holder !== identity && !isGuards) {
+    const done = lease?.metadata.annotations?.[endedAnnotation]
+    const isReleased = done !== undefined && holder === ''
+    return { done, isRolledBack: isReleased && (await readWeight(cluster, split).catch(() => undefined)) === 0 }
+  }
   if (isHeld && isGuards)
     return { done: `the guard is returning all traffic of ${service} to ${stable.name}`, isRolledBack: false }
   if (!isHeld) {

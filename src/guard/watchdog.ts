@@ -128,7 +128,7 @@ async function rollBack(cluster: Cluster, spec: GuardSpec, log: (line: string) =
     await requireRollbackTarget(cluster, split, selectors)
     const written = await resetToStable(cluster, split, saved, true)
     const run = `the run ${runOfHolder(identity)} did not renew its Lease for ${afterMs / 1000} s`
-    const what = `${run}, and the guard returned all traffic of ${service} to ${split.stable.name}`
+    const what = `${run}, and the guard set the weight of ${split.canary.name} of ${service} to 0`
     log(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
     await cluster
       .create(rollbackEvent(spec, what))

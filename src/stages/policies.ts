@@ -10,7 +10,7 @@ import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
 import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
-import { desired, statedRules } from '../policies/desired.ts'
+import { desired, statedRules, type Desired } from '../policies/desired.ts'
 import { readManifests } from '../policies/manifests.ts'
 import { withStatedSubsets } from '../policies/subsets.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
@@ -21,9 +21,11 @@ import { planChanges as planned, toYaml, type PlannedChange } from '../policies/
 import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
+import type { Config } from '../config/schema.ts'
 import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
+import { renderedPathFaults } from './path-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
@@ -67,13 +69,21 @@ async function watchAndReport({ cluster, config, host }: StageContext): Promise<
 /** Without a cluster: prints the objects as YAML, and installs istioctl for later steps if the config has `istio`. */
 export async function renderOnly(context: RunContext): Promise<void> {
   const { config, host, recorder } = context
+  const { objects, notes, warnings } = render(config)
   if (config.istio) await installIstioctl({ ...context, ...(await pinVersion(context)) })
-  const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn(context, warnings)
   const yaml = toYaml(objects, ownerOf(config.name, config.namespace))
   recorder.record({ rendered: yaml })
   yaml.split('\n').forEach(host.info)
+}
+
+/** @throws ConfigError if a route leads past the split of a canary. */
+function render(config: Config): Desired {
+  const target = desired(config)
+  const faults = renderedPathFaults(config, target)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return target
 }
 
 async function prepare(context: StageContext): Promise<PlannedChange[]> {

@@ -19,6 +19,7 @@ import { readManifests } from '../policies/manifests.ts'
 import { ownerOf } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
+import { pathFaults } from './path-faults.ts'
 
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
@@ -43,6 +44,10 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
+  // Where a version or the split is missing, its paths would only repeat that. A promotion looks for them itself.
+  const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)
+  if (faults.length === 0 && (writes || promotesLater))
+    faults.push(...(await pathFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 

@@ -5,8 +5,9 @@ import { readSelectors, SelectorFault, selectorsOf } from '../canary/workload/se
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
+import type { Verdict } from '../canary/state/types.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
-import { findUndrained } from '../canary/controller/undrained.ts'
+import { findUndrained, type Undrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
@@ -36,7 +37,6 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   const reports = promotions.map(promotionReport)
   const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
-  warn(context, reports.flatMap(splitWarnings))
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
@@ -50,19 +50,6 @@ async function warnOfGitops(context: StageContext): Promise<void> {
   ).flat()
   const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
   warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
-}
-
-/** A warning for each step whose observed split differs from its weight by more than chance and more than 5 points. */
-export function splitWarnings({ service, canary, steps }: PromotionReport): string[] {
-  return steps.flatMap(({ weight, split }) =>
-    split && !split.fits && Math.abs(split.observed - weight) > 5
-      ? [
-          `at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: ` +
-            'something other than the moved routes decides which version serves, ' +
-            'such as another VirtualService, or callers that address the pods',
-        ]
-      : [],
-  )
 }
 
 /**
@@ -95,15 +82,16 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
     )
     if (changed) moved.push(plan.service)
   }
-  const reason =
-    moved.length > 0
-      ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
-      : 'the canary had no traffic'
-  recorder.record({ verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
-  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(context, plan)))).filter(
-    (each) => each !== undefined,
+  const undrained = (await Promise.all(canariesOf(config).map((plan) => undrainedOf(context, plan)))).flatMap(
+    (each) => each ?? [],
   )
+  recorder.record({ ...rollbackVerdict(moved, undrained), weight: 0 })
+  const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
   if (serving.length > 0) throw new Error(serving.join('\n'))
+  warn(
+    context,
+    undrained.map(({ text }) => text),
+  )
   return { changed: moved.length > 0 }
 }
 
@@ -133,17 +121,31 @@ async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig
   return hasEndpoint(pods, config.namespace, stable) ? undefined : describeOutage(splitOf(config, plan))
 }
 
-async function servingOf({ config, host, cluster }: StageContext, plan: CanaryConfig): Promise<string | undefined> {
+/** Traffic is rolled back only when nobody reaches the canary any more. `moved`: the services whose weights moved. */
+function rollbackVerdict(moved: string[], undrained: Undrained[]): { verdict: Verdict; reason: string } {
+  const did =
+    moved.length > 0
+      ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
+      : 'the canary had no traffic'
+  if (undrained.length > 0)
+    return { verdict: 'inconclusive', reason: `${did}; but ${undrained.map(({ text }) => text).join('; ')}` }
+  return { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', reason: did }
+}
+
+async function undrainedOf(
+  { config, host, cluster }: StageContext,
+  plan: CanaryConfig,
+): Promise<Undrained | undefined> {
   try {
-    const { canary: labels } = await selectorsOf(cluster, config, plan)
+    const selectors = await selectorsOf(cluster, config, plan)
     return await findUndrained(
       cluster,
       splitOf(config, plan),
-      { labels, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
+      { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
       host.info,
     )
   } catch (problem) {
-    host.info(`cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`)
-    return undefined
+    const text = `this run cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`
+    return { kind: 'unseen', text }
   }
 }

@@ -8,8 +8,10 @@ import { adopt } from './adopt.ts'
 import type { Promotion, PromotionContext } from './context.ts'
 import { diagnose } from './diagnosis.ts'
 import { waitForDrain, type DrainResult } from './drain.ts'
+import { drainSource } from './drain-source.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
-import { explainServing } from './undrained.ts'
+import { causeOfShare } from './share-cause.ts'
+import { explainUndrained } from './undrained.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
 export type ConcludingRun = {
@@ -49,11 +51,10 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
   if (verdict === 'promoted') await session.deleteGuard().catch(() => undefined)
   const drain = isRolledBack(run.status()) ? await waitUntilDrained(run) : undefined
   run.drainChecked()
-  const isServing = drain?.kind === 'serving'
-  const safe = isServing ? withProblem(ended, await explainServing(cluster, split, drain)) : ended
+  const explained = await withCauses(run.context, ended, drain)
   const hasFailed = verdict === 'rolled-back' || (verdict === 'held' && !isHeldAsPlanned(ended))
   return {
-    ...safe,
+    ...explained,
     ...(drain?.kind === 'drained' ? { secondsToSafe: drain.secondsToSafe } : {}),
     // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
@@ -61,23 +62,38 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
   }
 }
 
-/** The weight is 0, but the canary still serves. */
-function withProblem(ended: Promotion, problem: string): Promotion {
-  const reason = `${ended.reason}; but ${problem}`
-  return { ...ended, reason, error: ended.error === undefined ? reason : `${ended.error}; but ${problem}` }
+/** Adds why requests did not follow the weight, in the last step or now that it is 0. */
+async function withCauses(context: PromotionContext, ended: Promotion, drain?: DrainResult): Promise<Promotion> {
+  const { cluster, split, selectors, plan, deps } = context
+  const scope = { selectors, clients: plan.clients, metrics: plan.metrics }
+  const undrained = drain && (await explainUndrained(cluster, split, drain, scope, deps.note, deps.clock))
+  if (undrained) return asUndrained(ended, undrained.text)
+  const cause = await causeOfShare(context, ended).catch(messageOf)
+  return cause === undefined ? ended : { ...ended, reason: `${ended.reason}: ${cause}` }
 }
 
-function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promise<DrainResult> {
-  const { plan, observer, deps } = context
+/** The weight is 0, but nobody has seen that the canary serves no more requests. */
+function asUndrained(ended: Promotion, problem: string): Promotion {
+  const reason = `${ended.reason}; but ${problem}`
+  const error = ended.error === undefined ? reason : `${ended.error}; but ${problem}`
+  return { ...ended, verdict: 'inconclusive', reason, error }
+}
+
+/** Requests that routes send to the canary on purpose do not end, so there is nothing to wait for. */
+const pinnedMs = 10_000
+
+async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promise<DrainResult> {
+  const { plan, pinned, deps } = context
   const { clock, signal, note } = deps
-  const sample = async () => {
+  const { sample, ...patience } = await drainSource(context)
+  const sampleAsHolder = async () => {
     // Keeps the Lease, because a run that takes the promotion over may give the canary traffic again.
     await heartbeat()
-    const { observed } = await observer.sample()
-    return observed.complete ? observed.canary.requests : undefined
+    return sample()
   }
-  return waitForDrain(sample, {
-    timeoutMs: plan.progressDeadline,
+  return waitForDrain(sampleAsHolder, {
+    ...patience,
+    timeoutMs: Math.max(pinned.canary ? pinnedMs : plan.progressDeadline, patience.unconfirmedMs ?? 0),
     perSecond: requestRate(status().state, clock.now()),
     isOver: () => status().kind === 'lost' || signal.aborted,
     clock,

@@ -3,6 +3,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
+import type { Pinned } from '../analysis/share.ts'
 import type { Forward } from '../load/synthetic.ts'
 import type { Observer } from '../metrics/observer.ts'
 import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
@@ -34,6 +35,8 @@ export type PromotionContext = {
   watched: WatchedObjects
   session: LeaseSession
   observer: Observer
+  /** The versions that routes beside the split send requests to on purpose. */
+  pinned: Pinned
   /** Its `note` names the service when there are several. */
   deps: PromotionDeps
 }

@@ -34,14 +34,15 @@ export class ObservationBuilder {
   }
 
   /** `isRenewed`: the Lease was renewed just now; while it cannot be, nothing can be said of the canary either. */
-  build(state: State, { observed, health }: Sample, isRenewed: boolean): Observation {
-    const { session, plan } = this.context
+  build(state: State, { observed, health, countsAll }: Sample, isRenewed: boolean): Observation {
+    const { session, plan, pinned } = this.context
     const drift = this.drift(state)
     const changed = this.revisionFault(state)
     const fault = health.podFailure?.text ?? changed ?? this.endpointFault(state)
     return {
       ...observed,
       complete: observed.complete && isRenewed,
+      ...(countsAll ? { share: pinned } : {}),
       ...(fault === undefined ? {} : { fault }),
       ...(drift === undefined ? {} : { drift }),
       ...this.missingEndpoints(state),

@@ -97,7 +97,7 @@ export class PromotionRun {
   /** The pods whose counters show the canary's requests. */
   get drainTarget(): DrainTarget {
     const { selectors, plan } = this.context
-    return { labels: selectors.canary, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+    return { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
   }
 
   get selectors(): VersionSelectors {

@@ -4,7 +4,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { hasRunningSidecar } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar, isReady } from '../../mesh/sidecar.ts'
 import type { Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { addLimitCounts, addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
@@ -26,7 +26,8 @@ import { createVersionCounter, type PodReading } from './version-counter.ts'
 /** What to watch: the pods of each version by their labels, and the service by its names. */
 export type ObservedService = VersionSelectors & { namespace: string; host: string; plan: CanaryConfig }
 
-export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health }
+/** `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared. */
+export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health; countsAll: boolean }
 
 export type Observer = {
   sample: () => Promise<Sample>
@@ -51,6 +52,7 @@ export async function createObserver(
   const sampler = createPodSampler(maxPods, role, note)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
+  let countedAll = false
 
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
@@ -69,6 +71,9 @@ export async function createObserver(
       .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
     const health = healthOf(canaries(), restarts)
+    // A pod that did not answer last time reports what it has served since the time before.
+    const countedAllBefore = countedAll
+    countedAll = !service.plan.prometheus?.counters && countsAllVersions(pods(), readings, role)
     return {
       observed: {
         ...countVersions(readings, attribution, complete),
@@ -79,6 +84,7 @@ export async function createObserver(
         complete,
       },
       health,
+      countsAll: countedAll && countedAllBefore,
     }
   }
 
@@ -114,6 +120,12 @@ function podReadings(
 function allCanariesRead(roles: Role[], readings: PodReading[]): boolean {
   const expected = roles.filter((role) => role === 'canary').length
   return expected > 0 && readings.filter(({ role }) => role === 'canary').length === expected
+}
+
+/** A pod without a sidecar serves requests, too, and nothing counts them. */
+function countsAllVersions(pods: Pod[], readings: PodReading[], role: (pod: Pod) => Role): boolean {
+  const read = new Set(readings.map(({ pod }) => podId(pod)))
+  return pods.every((pod) => role(pod) === 'client' || read.has(podId(pod)) || !isReady(pod))
 }
 
 function counterReaderFor(cluster: Cluster, service: ObservedService): CounterReader {

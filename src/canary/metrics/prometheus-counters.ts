@@ -30,6 +30,13 @@ export function counterQuery({ requests, duration }: MetricNames, hosts: string[
   return [...served, `{__name__="${requests}",reporter="source",destination_service=~${anyOf(hosts)}}`].join(' or ')
 }
 
+/** When the oldest of the pods' counters was scraped, in seconds. */
+export function scrapeTimeQuery({ requests }: MetricNames, pods: Pod[]): string {
+  const names = anyOf(pods.map(({ metadata }) => metadata.name))
+  const served = podLabels.map((label) => `{__name__="${requests}",reporter="destination",${label}=~${names}}`)
+  return `min(timestamp(${served.join(' or ')}))`
+}
+
 /** The value of a matcher. The dot is the only special character in the names of pods and hosts. */
 function anyOf(names: string[]): string {
   return `"${names.map((name) => name.replaceAll('.', '\\\\.')).join('|')}"`

@@ -10,6 +10,7 @@ import {
   type CheckResult,
 } from '../analysis/checks.ts'
 import { addRequests } from '../analysis/request-counts.ts'
+import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
 import { addUnserved, isUnservedTooOften } from '../analysis/unserved.ts'
 import { end, endFailed, endOnStable, endUndecided } from './ending.ts'
@@ -63,6 +64,7 @@ const rules: Rule[] = [
   rule({ when: findUnserved, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
+  rule({ when: findWrongShare, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
   rule({ when: ({ state }) => inPhase(state, 'shifting'), then: waitForShift }),
   rule({ when: ({ state }) => inPhase(state, 'confirming'), then: waitForConfirmation }),
@@ -112,12 +114,32 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
     users: addRequests(state.users, users),
     unserved: unserved ? addUnserved(state.unserved, unserved) : state.unserved,
   }
-  return countInLastStep(counted, canary, stable)
+  return countShare(plan, countInLastStep(counted, canary, stable), observation, now)
+}
+
+/**
+ * istiod collects changes for up to 10 s before it sends them, so until then some callers may follow the old weight.
+ * Short steps wait for a shorter time, which an istiod without much to do keeps.
+ */
+const settleMs = { shortest: 5_000, longest: 10_000 }
+
+/** Adds a sample to the share of a step whose weight all callers have had time to receive. */
+function countShare(plan: CanaryConfig, state: ActiveState, observation: Observation, now: number): ActiveState {
+  if (state.phase !== 'watching' || !observation.share) return state
+  const step = currentStep(state.steps)
+  const shortestMs = plan.advance === 'early' ? plan.minInterval : plan.interval
+  if (step.kind !== 'weight' || now - step.shiftedAt < settlesAfter(shortestMs)) return state
+  const share = addShare(step.watched.share ?? noShare, observation.canary, observation.stable)
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, watched: { ...step.watched, share } }) }
 }
 
 /** What every check has counted, how strong its evidence is, and its verdict. */
 export function explainChecks(plan: CanaryConfig, { checks, canary, stable }: State): CheckResult[] {
   return checkResults(plan, checks, canary, stable)
+}
+
+function settlesAfter(stepMs: number): number {
+  return Math.min(settleMs.longest, Math.max(settleMs.shortest, stepMs / 2))
 }
 
 // A webhook asks for a rollback.
@@ -148,12 +170,20 @@ const maxTakeovers = 3
 
 function handleDrift(drift: string, { plan, state, now }: RuleInput): Next {
   if (plan.onDrift === 'take-over' && state.takeovers < maxTakeovers && state.phase !== 'waiting') {
-    const taken = { ...state, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
+    const current = state.phase === 'watching' ? withoutShare(state) : state
+    const taken = { ...current, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
     return { state: taken, actions: [{ kind: 'weight', weight: state.weight }, ...routeActions(state)] }
   }
   const often = state.takeovers > 0 ? `, though its weights were written again ${state.takeovers} times` : ''
   const reason = `${drift}${often}; let only one of the two write the weights (\`onDrift\`, docs/gitops.md)`
   return endFailed(plan, state, reason, now)
+}
+
+/** The requests until now followed the weights of somebody else. */
+function withoutShare(state: WatchingState): WatchingState {
+  const step = currentStep(state.steps)
+  const { share: _, ...watched } = step.watched
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, watched }) }
 }
 
 /** What the last step asks of the routes beside a weight. */
@@ -253,6 +283,21 @@ function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: num
   const outcome = plan.onInconclusive === 'hold' ? 'held' : 'inconclusive'
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
 }
+
+// The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
+// either.
+
+function findWrongShare({ state, observation }: RuleInput): string | undefined {
+  if (state.phase !== 'watching' || !observation.share) return undefined
+  const step = currentStep(state.steps)
+  if (!step.watched.share) return undefined
+  const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
+  return observed === undefined
+    ? undefined
+    : `${describeStage(step)}, the canary served ${percent(observed)} of the requests`
+}
+
+const percent = (value: number) => `${Number(value.toFixed(1))}%`
 
 // The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a
 // shared dependency looks the same. So the canary returns to the step before, where stable serves too, and continues

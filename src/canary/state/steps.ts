@@ -52,10 +52,10 @@ export function countInLastStep<S extends State>(state: S, canary: RequestCounts
 function countInStep<S extends Step>(step: S, canary: RequestCounts, stable: RequestCounts): S {
   const counted = { ...step, canary: addRequests(step.canary, canary), stable: addRequests(step.stable, stable) }
   if (!('watched' in step)) return counted
-  const { since, canary: atCanary, stable: atStable } = step.watched
+  const { canary: atCanary, stable: atStable } = step.watched
   return {
     ...counted,
-    watched: { since, canary: atCanary + canary.requests, stable: atStable + stable.requests },
+    watched: { ...step.watched, canary: atCanary + canary.requests, stable: atStable + stable.requests },
   }
 }
 

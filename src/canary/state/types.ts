@@ -2,6 +2,7 @@
 // The state is JSON, because the Lease keeps it for a later run (ownership/lease.ts: raise `version` when it changes).
 import type { Checks } from '../analysis/checks.ts'
 import type { LimitCounts, RequestCounts } from '../analysis/request-counts.ts'
+import type { Pinned, ShareCounts } from '../analysis/share.ts'
 import type { ShiftEvidence } from '../analysis/shift-detector.ts'
 import type { Unserved } from '../analysis/unserved.ts'
 import type { Finding, Gate } from './finding.ts'
@@ -28,6 +29,8 @@ export type Observation = {
   unguarded?: boolean
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
+  /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */
+  share?: Pinned
   /** The latest answers of queries, commands and webhooks. */
   findings: Finding[]
   gates: Partial<Record<Gate, Finding>>
@@ -52,8 +55,11 @@ type StepBase = {
   stable: RequestCounts
 }
 
-/** Since when the traffic is known to have moved, and how many requests each version served after that. */
-export type WatchedRequests = { since: number; canary: number; stable: number }
+/**
+ * Since when the traffic is known to have moved, and how many requests each version served after that. `share`: those
+ * after all callers had time to receive the weight.
+ */
+export type WatchedRequests = { since: number; canary: number; stable: number; share?: ShareCounts }
 
 /** The routes ask for the step's traffic, and the requests do not show it yet. */
 export type ShiftingStep = StepBase & { outcome: 'shifting'; shift?: ShiftEvidence }

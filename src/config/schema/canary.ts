@@ -45,7 +45,10 @@ const traffic = {
   canary: versionWithDefault('v2').describe('Subset to promote, or `{ service: … }`.'),
   routes: strings
     .optional()
-    .describe('Names of the HTTP routes whose weights move. Default: every route that splits between the two.'),
+    .describe(
+      'Names of the HTTP routes whose weights move. Default: every route that splits between the two. A named route of ' +
+        '`policies` that goes to the whole service gets both versions as destinations.',
+    ),
   steps: weightSteps
     .prefault(canaryDefaults.steps)
     .describe(

@@ -171,12 +171,12 @@ export class FakeCluster {
     }
     this.touch()
     this.weights.push(this.weight)
-    this.proxyWeights.push({ at: this.clock.time + this.proxyLagMs, weight: this.weight })
     return this.virtualService
   }
 
   /** Someone writes to the VirtualService. */
   touch(): void {
     this.virtualService.metadata.resourceVersion = String(Number(this.virtualService.metadata.resourceVersion) + 1)
+    this.proxyWeights.push({ at: this.clock.time + this.proxyLagMs, weight: this.weight })
   }
 }

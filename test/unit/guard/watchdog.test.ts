@@ -138,7 +138,7 @@ describe('a guard whose run stops renewing', () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
     const events =
-      'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard returned all traffic of backend to v1'
+      'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard set the weight of v2 of backend to 0'
     expect(namespace.lease).toMatchObject({
       metadata: { annotations: { [endedAnnotation]: events } },
       spec: { holderIdentity: '' },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
-import type { KubeObject } from '../../../src/cluster/objects.ts'
+import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import { preflight } from '../../../src/stages/preflight.ts'
@@ -22,6 +22,12 @@ const everything: KubeObject[] = [
   workload('Deployment', 'backend'),
   ...versions,
 ]
+
+/** A VirtualService for a gateway, of somebody else. */
+function edge(http: NonNullable<VirtualService['spec']['http']>): VirtualService {
+  const object = virtualService(http, { name: 'edge' })
+  return { ...object, spec: { ...object.spec, hosts: ['shop.test'], gateways: ['edge'] } }
+}
 
 /** The faults of a config in a cluster with these objects. The fake can only be read, so that a write would fail. */
 async function faults(yaml: string, objects: KubeObject[] = everything): Promise<string[]> {
@@ -177,6 +183,26 @@ describe('the preflight', () => {
       'a promotion without the stage policies, when a route splits',
       `${canary}stages: promote`,
       [...everything, virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
+      [],
+    ],
+    [
+      'a gateway route past the split',
+      canary,
+      [...everything, edge([{ route: [{ destination: { host: 'backend' } }] }])],
+      [
+        'canary: the route number 1 of the VirtualService shop/edge goes to all pods of backend, so its requests reach v2 whatever its weight is; give it both v1 and v2 as destinations',
+      ],
+    ],
+    [
+      'a gateway route of testers, and one for another service',
+      canary,
+      [
+        ...everything,
+        edge([
+          { match: [{ headers: { tester: { exact: 'yes' } } }], route: [to('v2')] },
+          { route: [{ destination: { host: 'frontend' } }] },
+        ]),
+      ],
       [],
     ],
     [

@@ -1255,3 +1255,65 @@ test('a step does not pass while no pod of the canary is behind the Service', ()
   expect(weightsIn(actions)).toEqual([5, 25, 0])
   expect(reasonOf(state)).toContain('no ready pod of the canary is behind the Service')
 })
+
+describe('requests that do not follow the weight', () => {
+  const nobody = { stable: false, canary: false }
+  const halves = (share = nobody) => sample(20, 0, { stable: served(20), share })
+  const inTurn = (by: CanaryConfig, at: (second: number, state: State) => Sample) =>
+    simulate(by, initialState(by, 0, 0), (second, state) =>
+      state.phase === 'waiting' ? sample(0, 0, { stable: noRequests }) : at(second, state),
+    )
+
+  test('end the step once all callers had time to receive it, and the weight goes back', () => {
+    const { state, actions, seconds } = inTurn(plan, () => halves())
+    expect(state).toMatchObject({
+      verdict: 'inconclusive',
+      reason: 'at weight 5, the canary served 50% of the requests',
+    })
+    expect(weightsIn(actions)).toEqual([5, 0])
+    expect(seconds).toBe(6)
+    expect(endedSteps(state).at(-1)).toMatchObject({ outcome: 'inconclusive' })
+  })
+
+  test('end it after 10 s if the interval is longer', () => {
+    expect(inTurn(planOf('interval: 1m, pollInterval: 1s'), () => halves()).seconds).toBe(11)
+  })
+
+  test('end it even with `onInconclusive: promote`, and are held with `hold`', () => {
+    const verdict = (reaction: string) =>
+      verdictOf(inTurn(planOf(`interval: 10s, pollInterval: 1s, onInconclusive: ${reaction}`), () => halves()).state)
+    expect([verdict('promote'), verdict('hold')]).toEqual(['inconclusive', 'held'])
+  })
+
+  test('end a step at weight 100, too', () => {
+    const { state } = inTurn(planOf('interval: 10s, pollInterval: 1s, steps: [100]'), () =>
+      sample(80, 0, { stable: served(20), share: nobody }),
+    )
+    expect(reasonOf(state)).toBe('at weight 100, the canary served 80% of the requests')
+  })
+
+  test('are no reason where some pods are not counted, or routes name the canary on purpose', () => {
+    for (const share of [undefined, { stable: false, canary: true }])
+      expect(
+        verdictOf(
+          inTurn(plan, (_, { weight }) => (weight === 5 ? ({ ...halves(), share } as Sample) : sample(20))).state,
+        ),
+      ).toBe('promoted')
+  })
+
+  test('are no reason while some callers have not received the weight yet', () => {
+    const slow = planOf('interval: 1m, pollInterval: 1s, steps: [50, 100]')
+    const { state } = inTurn(slow, (second, { weight }) =>
+      weight === 50 && second < 10
+        ? sample(10, 0, { stable: served(90), share: nobody })
+        : { ...sample(50), share: nobody },
+    )
+    expect(verdictOf(state)).toBe('promoted')
+  })
+
+  test('leave the failure of the canary as the reason when it fails', () => {
+    expect(verdictOf(inTurn(plan, () => ({ ...sample(20, 20), stable: served(20), share: nobody })).state)).toBe(
+      'rolled-back',
+    )
+  })
+})
