@@ -3,6 +3,7 @@ import { keyOf } from '../../cluster/objects.ts'
 import type { ExternalChecks } from '../hooks/external-checks.ts'
 import type { Gates } from '../hooks/gates.ts'
 import type { Sample } from '../metrics/observer.ts'
+import type { GuardStatus } from '../ownership/session.ts'
 import { dueGates } from '../state/machine.ts'
 import type { Observation, State } from '../state/types.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
@@ -32,8 +33,8 @@ export class ObservationBuilder {
   }
 
   /** `isRenewed`: the Lease was renewed just now; while it cannot be, nothing can be said of the canary either. */
-  build(state: State, { observed, health }: Sample, isRenewed: boolean): Observation {
-    const { session, plan } = this.context
+  build(state: State, { observed, health }: Sample, isRenewed: boolean, guard: GuardStatus): Observation {
+    const { plan } = this.context
     const drift = this.drift(state)
     const changed = this.revisionFault(state)
     const fault = health.podFailure?.text ?? changed
@@ -42,7 +43,7 @@ export class ObservationBuilder {
       complete: observed.complete && isRenewed,
       ...(fault === undefined ? {} : { fault }),
       ...(drift === undefined ? {} : { drift }),
-      ...(session.isGuarded() ? {} : { unguarded: true }),
+      ...(guard === 'watching' ? {} : { unguarded: guard }),
       findings: this.sources.checks.latest(),
       gates: this.sources.gates.answers(dueGates(plan, state)),
     }

@@ -17,8 +17,8 @@ export type Observation = {
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
-  /** The guard Job does not watch yet, so no traffic may move. */
-  unguarded?: boolean
+  /** The guard Job does not watch yet, so no traffic may move; or the API server refuses its pod. */
+  unguarded?: 'starting' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
   /** The latest answers of queries, commands and webhooks. */
