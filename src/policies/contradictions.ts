@@ -9,6 +9,7 @@ import { desired, fromConfig, type Desired } from './desired.ts'
 import type { LiveRoutes } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
+import { namespaceConflicts } from './namespace-conflicts.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
 
@@ -25,6 +26,7 @@ export async function contradictions(
     const hosts = hostFaults(target, live, owner)
     return [
       ...(hosts.length > 0 ? hosts : foreignNames(await liveCounterparts(cluster, target.objects), owner)),
+      ...(await namespaceConflicts(cluster, target, owner)).faults,
       ...undefinedSubsets(config, target),
     ]
   } catch (error) {

@@ -6,6 +6,7 @@ import type { Sourced } from './manifests.ts'
 import { MergeContext, mergeNamed, mergeValues, omit, type Fields, type NamedItem } from './merge-fields.ts'
 import { hostsOf, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
 import { mergeRoutes } from './merge-routes.ts'
+import { repeatedInSources } from './namespace-wide.ts'
 
 /** `notes`: one sentence for each object that was merged into another. */
 export type Merged = { objects: KubeObject[]; notes: string[] }
@@ -22,7 +23,7 @@ export function merge(all: readonly Sourced[]): Merged {
         return { object: mergeObjects(into, next, faults), source: into.source }
       }).object,
   )
-  faults.push(...nameFaults(objects))
+  faults.push(...repeatedInSources(all), ...nameFaults(objects))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return { objects, notes }
 }

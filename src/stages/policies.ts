@@ -9,6 +9,7 @@ import { apply } from '../policies/apply.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired } from '../policies/desired.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { namespaceConflicts } from '../policies/namespace-conflicts.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
@@ -76,7 +77,8 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
   const live = await readLive(cluster, config.namespace)
-  const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
+  const target = desired(withoutExternalCanaries(config, live, owner), live)
+  const { objects, notes, warnings } = target
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
@@ -95,6 +97,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   warn(context, [
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
+    ...(await namespaceConflicts(cluster, target, owner)).warnings,
   ])
   const all = await planned(cluster, objects, owner)
   warn(context, removedSplits(all))
