@@ -1,6 +1,7 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
-import type { Pod, Service } from '../cluster/objects.ts'
+import type { KubeObject, Pod, Service } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
@@ -19,12 +20,15 @@ import { servicesOf } from '../config/names.ts'
 import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
+import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 
 /** Shows what would be created, changed and deleted; changes nothing. */
 export async function plan(context: StageContext): Promise<StageOutcome> {
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
+  // Callers that the stage inject has not given a sidecar yet still send plaintext.
+  if (!context.stages.includes('inject')) await requireNoPlaintext(context, objectsAfter(all))
   if (todo.length > 0 && !(await meshComesLater(context))) await analyzeChange(context, all)
   return { changed: todo.length > 0 }
 }
@@ -40,6 +44,7 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await analyzeChange(context, all)
+  await requireNoPlaintext(context, objectsAfter(all))
   await apply(
     cluster,
     all,
@@ -48,6 +53,10 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
+}
+
+function objectsAfter(all: readonly PlannedChange[]): KubeObject[] {
+  return all.filter(({ action }) => action !== 'delete').map(({ object }) => object)
 }
 
 /** Returns a function that waits until the proxies have what was written since, and reports if some do not. */
@@ -99,6 +108,9 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await missingTracing(cluster, config, objects)),
     ...(await namespaceConflicts(cluster, target, owner)).warnings,
   ])
+  const { faults, warnings: risks } = await checkMtlsChange(cluster, config, objects, owner, context.stages)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  warn(context, risks)
   const all = await planned(cluster, objects, owner)
   warn(context, removedSplits(all))
   const changes = all

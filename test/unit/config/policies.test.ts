@@ -431,7 +431,7 @@ describe('the loader', () => {
   })
 
   test('reads a mode alone as the mode of the namespace', () => {
-    expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', workloads: {} })
+    expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', plaintextCallers: 'fail', workloads: {} })
   })
 
   test('reads a load balancing algorithm alone as the simple one', () => {
