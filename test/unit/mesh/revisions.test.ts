@@ -115,7 +115,7 @@ const deployment = (name: string): Workload => {
   const one = workload('Deployment', name, { replicas: 1, updatedReplicas: 1, availableReplicas: 1 })
   return { ...one, spec: { ...one.spec, template: { ...one.spec.template, metadata: { labels: { app: name } } } } }
 }
-const injector = (name: string, labels: Record<string, string>, key: string, value: string): KubeObject =>
+const injector = (name: string, labels: Record<string, string>, [key, value]: readonly [string, string]): KubeObject =>
   Object.assign(
     {
       apiVersion: 'admissionregistration.k8s.io/v1',
@@ -135,10 +135,10 @@ const tag = (name: string, revision: string): KubeObject =>
   injector(
     name,
     { 'istio.io/tag': name, 'istio.io/rev': revision },
-    ...(name === 'default' ? ['istio-injection', 'enabled'] : ['istio.io/rev', name]),
+    name === 'default' ? ['istio-injection', 'enabled'] : ['istio.io/rev', name],
   )
 const webhookOf = (revision: string): KubeObject =>
-  injector(`istio-sidecar-injector-${revision}`, { 'istio.io/rev': revision }, 'istio.io/rev', revision)
+  injector(`istio-sidecar-injector-${revision}`, { 'istio.io/rev': revision }, ['istio.io/rev', revision])
 const podOf = (app: string, revision: string) =>
   pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
 
