@@ -84,7 +84,8 @@ function statedModeBehind(
 
 /** The rules for the host, in each namespace only the most specific ones. */
 function rulesInForce(host: string, { destinationRules, namespace }: MtlsFacts): DestinationRule[] {
-  const hostOfRule = ({ metadata, spec }: DestinationRule) => fullHost(spec.host, metadata.namespace ?? '')
+  const hostOfRule = ({ metadata, spec }: DestinationRule) =>
+    spec.host.startsWith('*') ? spec.host : fullHost(spec.host, metadata.namespace ?? '')
   const fitting = destinationRules.filter((rule) => covers(hostOfRule(rule), host))
   return fitting.filter(({ metadata, ...rule }) => {
     const own = hostOfRule({ metadata, ...rule })
