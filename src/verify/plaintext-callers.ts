@@ -120,8 +120,9 @@ export function cutOffCallers(
   const tell = outside.filter((pod) => [...names].some((name) => isTold(pod, name, namespace)))
   if (now.length === 0 && tell.length === 0) return undefined
   const when = now.length > 0 ? `within ${Math.round(watchedMs / 1000)} s` : 'since their sidecars began'
+  const counts = shown.map(({ text }) => text).join('; ')
   return (
-    `mtls: STRICT would cut off callers that send plaintext (${when}: ${shown.map(({ text }) => text).join('; ')}); ` +
+    `mtls: STRICT would cut off callers that send plaintext (${when}: ${counts}); ` +
     `${suspects(tell, outside, namespace)}; give the callers a sidecar, or except the port or the workload in ` +
     '`mtls.workloads`, or accept the loss with `mtls: { mode: strict, plaintextCallers: cut-off }`'
   )
