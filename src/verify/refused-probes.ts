@@ -1,6 +1,6 @@
 // Finds probes of the kubelet that STRICT refuses. The injector rewrites probes to go through the sidecar's agent,
 // unless an annotation or the mesh turns that off. Pure.
-import type { Container, Pod, Probe, Workload } from '../cluster/objects.ts'
+import { titleOf, type Container, type Pod, type Probe, type Workload } from '../cluster/objects.ts'
 import { belongs } from '../cluster/labels.ts'
 import { excludedPortsAnnotation, includedPortsAnnotation, rewriteProbesAnnotation } from '../mesh/labels.ts'
 import { expectsSidecar, hasSidecar, isReady, templatePod } from '../mesh/sidecar.ts'
@@ -17,27 +17,42 @@ export function refusedProbes(
   facts: MtlsFacts,
   isInjected: (workload: Workload) => boolean,
 ): { faults: string[]; warnings: string[] } {
-  const found = facts.workloads.flatMap((workload) => {
-    const injected = facts.pods.find((each) => belongs(workload, each) && hasSidecar(each))
-    const pod = injected ?? templatePod(workload)
-    if (!injected && !isInjected(workload)) return []
-    return unrewrittenProbes(pod)
+  const found = [...workloadPods(facts, isInjected), ...otherPods(facts)].flatMap(({ owner, pod }) =>
+    unrewrittenProbes(pod)
       .filter(({ port }) => wouldRefuse(pod, port, facts))
-      .map((probe) => ({ ...probe, workload: `${workload.kind} ${facts.namespace}/${workload.metadata.name}` }))
-  })
+      .map((probe) => ({ ...probe, owner })),
+  )
   const of = (isTcp: boolean) => found.filter(({ type }) => (type === 'tcpSocket') === isTcp)
   return {
     faults: of(false).map(
-      ({ workload, container, name, type, port }) =>
-        `mtls: STRICT refuses the ${name} of ${workload} (container ${container}, ${type} ${port}), because the kubelet ` +
+      ({ owner, container, name, type, port }) =>
+        `mtls: STRICT refuses the ${name} of ${owner} (container ${container}, ${type} ${port}), because the kubelet ` +
         `sends plaintext and the probe is not rewritten; ${remedy(port)}`,
     ),
     warnings: of(true).map(
-      ({ workload, container, name, port }) =>
-        `mtls: the sidecar answers the ${name} of ${workload} (container ${container}, tcpSocket ${port}) whether the ` +
+      ({ owner, container, name, port }) =>
+        `mtls: the sidecar answers the ${name} of ${owner} (container ${container}, tcpSocket ${port}) whether the ` +
         `application runs or not, because the probe is not rewritten; ${remedy(port)}`,
     ),
   }
+}
+
+type OwnedPod = { owner: string; pod: Pod }
+
+/** For each workload a pod with a sidecar, or the one that the run creates. */
+function workloadPods({ workloads, pods }: MtlsFacts, isInjected: (workload: Workload) => boolean): OwnedPod[] {
+  return workloads.flatMap((workload) => {
+    const injected = pods.find((pod) => belongs(workload, pod) && hasSidecar(pod))
+    if (!injected && !isInjected(workload)) return []
+    return [{ owner: titleOf(workload), pod: injected ?? templatePod(workload) }]
+  })
+}
+
+/** Pods of other controllers, and those without one. */
+function otherPods({ workloads, pods }: MtlsFacts): OwnedPod[] {
+  return pods
+    .filter((pod) => hasSidecar(pod) && !workloads.some((workload) => belongs(workload, pod)))
+    .map((pod) => ({ owner: titleOf(pod), pod }))
 }
 
 function remedy(port: number): string {

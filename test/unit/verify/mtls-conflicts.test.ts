@@ -198,6 +198,12 @@ describe('a probe of the kubelet that is not rewritten', () => {
     expect(found(plain, [injected({ readinessProbe: http })]).faults).toHaveLength(1)
   })
 
+  test('fails in a pod without a workload that this program knows', () => {
+    expect(refusedProbes(facts({ pods: [injected({ readinessProbe: http })] }), () => false).faults).toEqual([
+      expect.stringContaining('the readinessProbe of Pod shop/backend-1'),
+    ])
+  })
+
   test('by TCP never fails, which is a warning', () => {
     const { faults, warnings } = found(withTemplate({ readinessProbe: { tcpSocket: { port: 3306 } } }))
     expect(faults).toEqual([])
