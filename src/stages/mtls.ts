@@ -10,7 +10,7 @@ import { ownerOf, type Owner } from '../policies/prune.ts'
 import { listNames } from '../runtime/errors.ts'
 import { refusedCallers, undoneModes } from '../verify/mtls-conflicts.ts'
 import { readMtlsFacts } from '../verify/mtls-facts.ts'
-import { cutOffCallers, podsOutsideMesh, watchPlaintext } from '../verify/plaintext-callers.ts'
+import { cutOffCallers, hasPlaintext, podsOutsideMesh, watchPlaintext } from '../verify/plaintext-callers.ts'
 import { newlyStrict } from '../verify/plaintext-counts.ts'
 import { istioMetricNames } from '../verify/proxy-counters.ts'
 import { refusedProbes } from '../verify/refused-probes.ts'
@@ -47,6 +47,7 @@ export async function requireNoPlaintext(context: StageContext, objects: readonl
   const requests = canariesOf(config)[0]?.metrics.requests ?? istioMetricNames.requests
   const watch = await watchPlaintext(cluster, namespace, servers, requests, host.signal)
   if (watch.unread.length > 0) warn(context, [unreadWarning(watch.unread)])
+  if (!hasPlaintext(watch)) return
   const fault = cutOffCallers(watch, await podsOutsideMesh(cluster, namespace), namespace)
   if (fault !== undefined) throw new ConfigError(fault)
 }

@@ -106,11 +106,12 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   warn(context, [
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
-    ...(await namespaceConflicts(cluster, target, owner)).warnings,
   ])
-  const { faults, warnings: risks } = await checkMtlsChange(cluster, config, objects, owner, context.stages)
+  const conflicts = await namespaceConflicts(cluster, target, owner)
+  const mtls = await checkMtlsChange(cluster, config, objects, owner, context.stages)
+  warn(context, [...conflicts.warnings, ...mtls.warnings])
+  const faults = [...conflicts.faults, ...mtls.faults]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  warn(context, risks)
   const all = await planned(cluster, objects, owner)
   warn(context, removedSplits(all))
   const changes = all

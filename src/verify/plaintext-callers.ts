@@ -51,7 +51,7 @@ export async function watchPlaintext(
       return { watchedMs, recent, earlier, unread }
     await clock.sleep(pollMs, signal)
     const current = await readAll(cluster, servers, requests)
-    if (hasPlaintext(last, current)) [lastSeen, sightings] = [clock.now(), sightings + 1]
+    if (isStillSent(last, current)) [lastSeen, sightings] = [clock.now(), sightings + 1]
     last = current
   }
 }
@@ -82,7 +82,7 @@ function withOpen(gained: Reading, now: Reading): Reading {
 }
 
 /** New requests or connections, or connections that are still open. */
-function hasPlaintext(before: Map<Pod, Reading>, after: Map<Pod, Reading>): boolean {
+function isStillSent(before: Map<Pod, Reading>, after: Map<Pod, Reading>): boolean {
   return (
     [...gains(before, after).values()].some((reading) => totalOf(reading) > 0) ||
     [...after.values()].some((reading) => openConnections(reading) > 0)
@@ -92,6 +92,11 @@ function hasPlaintext(before: Map<Pod, Reading>, after: Map<Pod, Reading>): bool
 async function isLeaving(cluster: Cluster, namespace: string): Promise<boolean> {
   const pods = await cluster.list<Pod>('Pod', namespace)
   return pods.some((pod) => pod.metadata.deletionTimestamp !== undefined && !hasSidecar(pod))
+}
+
+/** True if any server has counted plaintext, now or earlier. */
+export function hasPlaintext({ recent, earlier }: PlaintextWatch): boolean {
+  return [...recent.values(), ...earlier.values()].some((reading) => totalOf(reading) > 0)
 }
 
 /** Running pods without a sidecar: of all namespaces, or of this one if the account may not read the others. */
