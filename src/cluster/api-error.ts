@@ -39,6 +39,11 @@ export function isForbidden(error: unknown): error is ApiError {
   return error instanceof ApiError && error.status === 403
 }
 
+/** True if the account lacks a right. Quotas, pod security and policy webhooks refuse with the same status. */
+export function lacksRights(error: unknown): error is ApiError {
+  return isForbidden(error) && /\bcannot \w+ resource\b|attempting to grant RBAC permissions/.test(error.message)
+}
+
 /** For a kind that the cluster lacks. */
 export function emptyWhenAbsent(error: unknown): [] {
   if (isNotFound(error)) return []

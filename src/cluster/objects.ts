@@ -38,11 +38,21 @@ export type ContainerStatus = {
   lastState?: { terminated?: State }
 }
 export type Quantities = Record<string, string>
+export type Probe = {
+  httpGet?: { path?: string; port: number | string; host?: string }
+  tcpSocket?: { port: number | string; host?: string }
+  grpc?: { port: number }
+}
 export type Container = {
   name: string
+  command?: string[]
+  args?: string[]
+  env?: { name: string; value?: string }[]
+  startupProbe?: Probe
+  readinessProbe?: Probe
+  livenessProbe?: Probe
   image?: string
   restartPolicy?: string
-  env?: { name: string; value?: string }[]
   ports?: { name?: string; containerPort: number; protocol?: string }[]
   resources?: { requests?: Quantities; limits?: Quantities }
 }
@@ -56,6 +66,7 @@ export type Pod = KubeObject & {
   }
   status?: {
     phase?: string
+    startTime?: string
     reason?: string
     message?: string
     conditions?: { type: string; status: string; reason?: string; message?: string }[]
@@ -90,7 +101,7 @@ export type Workload = KubeObject & {
     selector: { matchLabels?: Record<string, string> }
     template: {
       metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
-      spec: { containers: Container[] }
+      spec: { containers: Container[]; hostNetwork?: boolean }
     }
   }
   status?: {

@@ -1,5 +1,5 @@
 // Recognizes a pod's sidecar: native (an init container that keeps running) or classic (a container). Pure.
-import type { ContainerStatus, Pod } from '../cluster/objects.ts'
+import type { ContainerStatus, Pod, Workload } from '../cluster/objects.ts'
 import { injectionStatusAnnotation, podInjectionLabel, revisionLabel } from './labels.ts'
 
 const proxy = 'istio-proxy'
@@ -31,6 +31,25 @@ export function expectsSidecar(pod: Pod): boolean {
   const isEnding = metadata.deletionTimestamp !== undefined || hasEnded(pod)
   const isOfJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false
   return !isEnding && !isOfJob && !spec.hostNetwork && choice !== 'false'
+}
+
+/** The pod that the workload would create. */
+export function templatePod({ metadata, spec }: Workload): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { ...spec.template.metadata, name: metadata.name, namespace: metadata.namespace ?? '' },
+    spec: spec.template.spec,
+  }
+}
+
+/** Why the workload's pods get no sidecar, whatever the namespace asks for; undefined if they can get one. */
+export function whyWithoutSidecar(workload: Workload): string | undefined {
+  const { spec, metadata: { labels = {}, annotations = {} } = {} } = workload.spec.template
+  if (spec.hostNetwork) return 'its pods use the network of the node (hostNetwork)'
+  if (labels[podInjectionLabel] === 'false') return `its pods have the label ${podInjectionLabel}: "false"`
+  const isAnnotated = labels[podInjectionLabel] === undefined && annotations[podInjectionLabel] === 'false'
+  return isAnnotated ? `its pods have the annotation ${podInjectionLabel}: "false"` : undefined
 }
 
 /** Statuses of the containers that run for the pod's whole life: the application's and a native sidecar's. */

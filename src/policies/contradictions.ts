@@ -13,6 +13,7 @@ import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
 import { olderGatewayFaults } from './older-gateways.ts'
+import { namespaceConflicts } from './namespace-conflicts.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
 import { fullHost } from './routes.ts'
 import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
@@ -35,6 +36,7 @@ export async function contradictions(
     return [
       ...lostVersions(config, target, counterparts),
       ...(await olderGatewayFaults(cluster, target.objects, config, owner)),
+      ...(await namespaceConflicts(cluster, target, owner)).faults,
     ]
   } catch (error) {
     if (error instanceof ConfigError) return error.message.split('\n')

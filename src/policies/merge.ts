@@ -12,6 +12,7 @@ import { inheritWildcard, shareRules, type Findings } from './merge-hidden.ts'
 import { spreadPolicy } from './merge-rules.ts'
 import { isOurs } from './prune.ts'
 import { fromConfig, mergeServiceRoutes, unreachedRoutes } from './merge-services.ts'
+import { repeatedInSources } from './namespace-wide.ts'
 
 /**
  * `notes`: one sentence for each object that was merged into another. `warnings`: one sentence for each policy of the
@@ -36,7 +37,7 @@ export function merge(all: readonly Sourced[], live: readonly KubeObject[] = [])
   const merged = groups.map((group) => mergeGroup(group, wildcards, found))
   const shared = shareRules(merged, found)
   const objects = shared.map(({ object }) => object)
-  found.faults.push(...nameFaults(shared))
+  found.faults.push(...repeatedInSources(all), ...nameFaults(shared))
   found.warnings.push(...unreachedRoutes(wildcards.filter(isNewOrForeign)))
   if (found.faults.length > 0) throw new ConfigError(found.faults.join('\n'))
   return { objects, notes: found.notes, warnings: found.warnings }

@@ -2,7 +2,7 @@
 // sidecar, in order. If a move from one revision to another fails, it moves the namespace back.
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { belongs } from '../cluster/labels.ts'
-import type { Pod, Workload } from '../cluster/objects.ts'
+import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import {
   labelNamespace,
@@ -15,8 +15,9 @@ import {
   type TagMove,
 } from '../mesh/inject.ts'
 import { defaultRevision } from '../mesh/labels.ts'
+import { injectorFaults, readInjectors } from '../mesh/injectors.ts'
 import { listControlPlanes, setTagArgs, type ControlPlane } from '../mesh/revisions.ts'
-import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision } from '../mesh/sidecar.ts'
+import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision, whyWithoutSidecar } from '../mesh/sidecar.ts'
 import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
@@ -29,9 +30,13 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   const move = await planNamespaceMove(cluster, namespace, config.istio)
   const all = await selectWorkloads(cluster, namespace, config.workloads!)
   const workloads = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
-  if (config.dryRun) return reportDryRun(context, move, workloads)
-
+  reportOptedOut(context, all)
+  if (config.dryRun) {
+    await requireInjector(context, move, workloads)
+    return reportDryRun(context, move, workloads)
+  }
   const controlPlanes = await requireRevision(context)
+  await requireInjector(context, move, workloads)
   if (move.tag) await moveTag(context, move.tag)
   if (move.labels) {
     await labelNamespace(cluster, namespace, move.labels)
@@ -80,6 +85,34 @@ function reportDryRun(
 }
 
 /**
+ * Fails if no injector would take the new pods. Skipped where the run changes the injectors itself, and where the
+ * account may not read them: then the first restart shows it.
+ */
+async function requireInjector(
+  { cluster, config: { namespace, dryRun }, stages }: StageContext,
+  { labels = {}, tag }: NamespaceMove,
+  workloads: Workload[],
+): Promise<void> {
+  if (tag || (dryRun && stages.includes('install'))) return
+  const [injectors, object] = await Promise.all([
+    readInjectors(cluster),
+    cluster.get<KubeObject>('Namespace', undefined, namespace),
+  ])
+  const after = { ...object?.metadata.labels, ...labels }
+  const faults = injectors ? injectorFaults(injectors, namespace, after, workloads) : []
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+}
+
+/** Workloads that stay out of the mesh, although the config asks for all. */
+function reportOptedOut({ config, host }: StageContext, all: Workload[]): void {
+  if (config.workloads !== 'all') return
+  for (const workload of all) {
+    const why = whyWithoutSidecar(workload)
+    if (why !== undefined) host.info(`${nameOf(workload)}: stays without a sidecar: ${why}`)
+  }
+}
+
+/**
  * Returns the control planes. If the revision does not exist, Kubernetes creates pods without a sidecar and reports no
  * error, so this fails.
  */
@@ -123,7 +156,15 @@ async function restartWorkload(context: StageContext, workload: Workload, { revi
   host.info(`${nameOf(workload)}: restarted, because it had no sidecar${ofRevision(revision)}`)
   const isCanary = await canaryMatcher(context)
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
-  await (isCanary(workload.spec.template.metadata?.labels) ? rollout.catch(warnUnlessCancelled(host)) : rollout)
+  if (isCanary(workload.spec.template.metadata?.labels)) return rollout.catch(warnUnlessCancelled(host))
+  await rollout
+  const pods = await cluster.list<Pod>('Pod', config.namespace)
+  const bare = pods.find((pod) => belongs(workload, pod) && expectsSidecar(pod) && !hasSidecar(pod))
+  if (bare)
+    throw new Error(
+      `pod ${config.namespace}/${bare.metadata.name} was restarted and has no sidecar, so no other workload is ` +
+        'restarted: check that the revision that the namespace names exists, and that its injector takes the pod',
+    )
 }
 
 /** The promotion judges the canary's own rollout, so a failure of it does not end this stage. */

@@ -1,6 +1,6 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
-import { titleOf, type Pod, type Service } from '../cluster/objects.ts'
+import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { hasEnded } from '../mesh/sidecar.ts'
 import { withTimeout } from '../runtime/timeout.ts'
@@ -15,6 +15,7 @@ import { readManifests } from '../policies/manifests.ts'
 import { withStatedSubsets } from '../policies/subsets.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { weightRules } from '../policies/kept-weights.ts'
+import { namespaceConflicts } from '../policies/namespace-conflicts.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
@@ -25,6 +26,7 @@ import type { Config } from '../config/schema.ts'
 import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
+import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
 import { renderedPathFaults } from './path-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 
@@ -32,6 +34,8 @@ import { warn, type RunContext, type StageContext, type StageOutcome } from './c
 export async function plan(context: StageContext): Promise<StageOutcome> {
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
+  // Callers that the stage inject has not given a sidecar yet still send plaintext.
+  if (!context.stages.includes('inject')) await requireNoPlaintext(context, objectsAfter(all))
   if (todo.length > 0 && !(await meshComesLater(context))) await analyzeChange(context, all)
   return { changed: todo.length > 0 }
 }
@@ -47,6 +51,7 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await analyzeChange(context, all)
+  await requireNoPlaintext(context, objectsAfter(all))
   await apply(
     cluster,
     all,
@@ -55,6 +60,10 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
+}
+
+function objectsAfter(all: readonly PlannedChange[]): KubeObject[] {
+  return all.filter(({ action }) => action !== 'delete').map(({ object }) => object)
 }
 
 /** Returns a function that waits until the proxies have what was written since, and reports if some do not. */
@@ -92,7 +101,8 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
   const live = await readLive(cluster, config.namespace)
-  const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
+  const target = desired(withoutExternalCanaries(config, live, owner), live)
+  const { objects, notes, warnings } = target
   const manifests = readManifests(config.policies ?? [], config.namespace)
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
@@ -113,7 +123,12 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
   ])
-  const all = await planned(cluster, objects, owner, weightRules(config))
+  const conflicts = await namespaceConflicts(cluster, target, owner)
+  const mtls = await checkMtlsChange(cluster, config, objects, owner, context.stages)
+  warn(context, [...conflicts.warnings, ...mtls.warnings])
+  const faults = [...conflicts.faults, ...mtls.faults]
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+    const all = await planned(cluster, objects, owner, weightRules(config))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
   warn(context, removedSplits(all))
   reportPlan(context, all)

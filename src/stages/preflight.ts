@@ -8,7 +8,8 @@ import { canariesOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
-import { ambientFault } from '../mesh/inject.ts'
+import { ambientFault, disabledFault } from '../mesh/inject.ts'
+import { whyWithoutSidecar } from '../mesh/sidecar.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
@@ -16,10 +17,12 @@ import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
 import { readManifests } from '../policies/manifests.ts'
-import { ownerOf } from '../policies/prune.ts'
+import { ownerOf, type Owner } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
 import { pathFaults } from './path-faults.ts'
+import { checkMtlsChange } from './mtls.ts'
+import { desired } from '../policies/desired.ts'
 
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
@@ -34,11 +37,14 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   const writes = stages.includes('policies') || stages.includes('plan')
   const owner = ownerOf(config.name, namespace)
   const faults = [
-    ...(stages.includes('inject') ? [ambientFault(object) ?? [], await workloadFaults(cluster, config)].flat() : []),
+    ...(stages.includes('inject')
+      ? [ambientFault(object) ?? [], disabledFault(object) ?? [], await workloadFaults(cluster, config)].flat()
+      : []),
     ...(writes || stages.includes('promote') ? await namedServiceFaults(cluster, config) : []),
     ...(writes
       ? [
           ...(await contradictions(cluster, withoutExternalCanaries(config, live, owner), live, owner)),
+          ...(await mtlsFaults(cluster, withoutExternalCanaries(config, live, owner), live, owner, stages)),
           ...(await exposeClusterFaults(cluster, config, stages)),
         ]
       : []),
@@ -49,6 +55,22 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   if (faults.length === 0 && (writes || promotesLater))
     faults.push(...(await pathFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+}
+
+async function mtlsFaults(
+  cluster: Cluster,
+  config: Config,
+  live: LiveRoutes,
+  owner: Owner,
+  stages: readonly StageName[],
+): Promise<string[]> {
+  try {
+    return (await checkMtlsChange(cluster, config, desired(config, live).objects, owner, stages)).faults
+  } catch (error) {
+    // The sources contradict each other, which is reported already.
+    if (error instanceof ConfigError) return []
+    throw error
+  }
 }
 
 async function requireAnswer(cluster: Cluster): Promise<void> {
@@ -73,7 +95,8 @@ async function describeMissingNamespace(cluster: Cluster, namespace: string): Pr
 async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config): Promise<string[]> {
   if (!workloads || workloads === 'all') return []
   const faults = workloads.map(async ({ kind, name }) => {
-    if (await cluster.get<Workload>(kind, namespace, name)) return []
+    const workload = await cluster.get<Workload>(kind, namespace, name)
+    if (workload) return optedOutFault(workload, namespace) ?? []
     const names = (await cluster.list<Workload>(kind, namespace)).map(({ metadata }) => metadata.name)
     return [
       `workloads: the ${kind} ${namespace}/${name} does not exist${nearest(name, names)}; ` +
@@ -81,6 +104,15 @@ async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config
     ]
   })
   return (await Promise.all(faults)).flat()
+}
+
+function optedOutFault(workload: Workload, namespace: string): string | undefined {
+  const why = whyWithoutSidecar(workload)
+  if (why === undefined) return undefined
+  return (
+    `workloads: the ${workload.kind} ${namespace}/${workload.metadata.name} cannot get a sidecar: ${why}; change that, ` +
+    'or leave it out of `workloads`'
+  )
 }
 
 async function namedServiceFaults(cluster: Cluster, config: Config): Promise<string[]> {

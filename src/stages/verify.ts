@@ -4,8 +4,9 @@ import type { Pod } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
-import { readManifests } from '../policies/manifests.ts'
+import { desired } from '../policies/desired.ts'
 import { withTimeout } from '../runtime/timeout.ts'
+import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
@@ -18,7 +19,8 @@ export async function verify(context: StageContext): Promise<StageOutcome> {
   await checkPods(context)
   await warnOfOutdatedSidecars(context)
   await checkProxies(context)
-  if (asksForMtls(config)) await checkMtls(context)
+  const asked = askedMtls(config)
+  if (asked.length > 0) await checkMtls(context, asked)
   if (config.verify.trafficChecks) await checkPoliciesInTraffic(context)
   return { changed: false }
 }
@@ -67,16 +69,18 @@ async function checkProxies({ config, host, cluster, connection, istioctl, recor
   failOn(behind.map(({ pod, cause }) => `the proxy of ${namespace}/${pod} is not in sync: ${cause ?? ''}`))
 }
 
-/** True if the section `mtls` or a manifest sets mutual TLS. */
-function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
-  return (
-    mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')
-  )
+/** What the section `mtls` and the manifests ask for. */
+function askedMtls(config: Config): PeerAuthentication[] {
+  if (config.mtls === undefined && config.policies === undefined) return []
+  return desired(config).objects.filter(({ kind }) => kind === 'PeerAuthentication')
 }
 
-async function checkMtls({ config, host, cluster, recorder }: StageContext): Promise<void> {
+async function checkMtls(
+  { config, host, cluster, recorder }: StageContext,
+  asked: PeerAuthentication[],
+): Promise<void> {
   const { namespace } = config
-  const mtls = await probeMtls(cluster, namespace, host.signal)
+  const mtls = await probeMtls(cluster, namespace, asked, host.signal)
   recorder.record({ mtls })
   for (const { pod, port, expected, seen, note } of mtls)
     host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)

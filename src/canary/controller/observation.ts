@@ -3,6 +3,7 @@ import { keyOf } from '../../cluster/objects.ts'
 import type { ExternalChecks } from '../hooks/external-checks.ts'
 import type { Gates } from '../hooks/gates.ts'
 import type { Sample } from '../metrics/observer.ts'
+import type { GuardStatus } from '../ownership/session.ts'
 import { dueGates } from '../state/machine.ts'
 import type { Observation, State } from '../state/types.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
@@ -34,8 +35,8 @@ export class ObservationBuilder {
   }
 
   /** `isRenewed`: the Lease was renewed just now; while it cannot be, nothing can be said of the canary either. */
-  build(state: State, { observed, health, countsAll }: Sample, isRenewed: boolean): Observation {
-    const { session, plan, pinned } = this.context
+  build(state: State, { observed, health, countsAll }: Sample, isRenewed: boolean, guard: GuardStatus): Observation {
+    const { plan, pinned } = this.context
     const drift = this.drift(state)
     const changed = this.revisionFault(state)
     const fault = health.podFailure?.text ?? changed ?? this.endpointFault(state)
@@ -46,7 +47,7 @@ export class ObservationBuilder {
       ...(fault === undefined ? {} : { fault }),
       ...(drift === undefined ? {} : { drift }),
       ...this.missingEndpoints(state),
-      ...(session.isGuarded() ? {} : { unguarded: true }),
+      ...(guard === 'watching' ? {} : { unguarded: guard }),
       findings: this.sources.checks.latest(),
       gates: this.sources.gates.answers(dueGates(plan, state)),
     }

@@ -194,10 +194,10 @@ export class PromotionRun {
 
   private async step(): Promise<void> {
     const { context, plan } = this
-    const { observer, deps } = context
+    const { observer, session, deps } = context
     const isRenewed = await this.renew()
     const [sample] = await Promise.all([observer.sample(), this.endpoints.refresh()])
-    const observation = this.observations.build(this.state, sample, isRenewed)
+    const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
     deps.note(describeSample(this.state, observation))

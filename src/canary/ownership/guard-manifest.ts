@@ -21,12 +21,7 @@ export function guardName(service: string, identity: string): string {
 }
 
 /** In the order of their creation. Kubernetes deletes them together with the Lease. */
-export function guardManifest(
-  spec: GuardSpec,
-  lease: Lease,
-  program: string,
-  { image, pullPolicy }: Guard,
-): KubeObject[] {
+export function guardManifest(spec: GuardSpec, lease: Lease, program: string, guard: Guard): KubeObject[] {
   const name = guardName(spec.service, spec.identity)
   const metadata = {
     name,
@@ -46,7 +41,7 @@ export function guardManifest(
       subjects: [{ kind: 'ServiceAccount', name, namespace: spec.namespace }],
     }),
     config,
-    of('batch/v1', 'Job', { spec: jobSpec(name, metadata.labels, image, pullPolicy) }),
+    of('batch/v1', 'Job', { spec: jobSpec(name, metadata.labels, guard) }),
   ]
 }
 
@@ -77,7 +72,7 @@ function rules({ lease, saved }: GuardSpec): object[] {
   ]
 }
 
-function jobSpec(name: string, labels: Record<string, string>, image: string, imagePullPolicy: string): object {
+function jobSpec(name: string, labels: Record<string, string>, { image, pullPolicy, resources }: Guard): object {
   return {
     // Neither a lost node nor an unreachable API server ends the guard.
     backoffLimit: 50,
@@ -100,9 +95,9 @@ function jobSpec(name: string, labels: Record<string, string>, image: string, im
           {
             name: 'guard',
             image,
-            imagePullPolicy,
+            imagePullPolicy: pullPolicy,
             command: ['node', '--max-old-space-size=48', guardProgramFile],
-            resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '160Mi' } },
+            resources,
             securityContext: {
               allowPrivilegeEscalation: false,
               readOnlyRootFilesystem: true,

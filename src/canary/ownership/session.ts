@@ -1,7 +1,7 @@
 // Keeps what a promotion needs to outlive its run: the Lease with its progress, the routes from before it, and the
 // guard.
 import type { Cluster } from '../../cluster/client.ts'
-import { ApiError } from '../../cluster/api-error.ts'
+import { lacksRights } from '../../cluster/api-error.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
 import type { State } from '../state/types.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
@@ -14,7 +14,7 @@ import { mapSteps } from '../state/steps.ts'
 import { readRoutes } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { createGuard, deleteGuard, explainMissingGuard } from './guard-job.ts'
+import { createGuard, deleteGuard, explainMissingGuard, refusalOfGuard } from './guard-job.ts'
 import { guardName } from './guard-manifest.ts'
 import { claimLease, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
@@ -29,6 +29,9 @@ export type SessionDeps = {
   note: (line: string) => void
 }
 
+/** `refused`: the API server refuses the pod of its Job, which does not end by itself. */
+export type GuardStatus = 'watching' | 'starting' | 'refused'
+
 export type LeaseSession = {
   identity: string
   /** The progress of an earlier run of the same canary and plan. */
@@ -36,6 +39,7 @@ export type LeaseSession = {
   /** The routes from before the promotion. */
   savedRoutes: Routed[]
   isGuarded: () => boolean
+  guardStatus: () => Promise<GuardStatus>
   /** Why the guard Job has not started. */
   explainMissingGuard: () => Promise<string>
   /** @throws LeaseLost if this run no longer holds the Lease. */
@@ -79,11 +83,18 @@ export async function openSession(
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
     const name = guardName(service, claim.identity)
+    const isGuarded = () => !guard.enabled || claim.guarded()
+    const guardStatus = async () => {
+      if (isGuarded()) return 'watching'
+      const refusal = await refusalOfGuard(cluster, namespace, name)
+      return refusal === undefined ? 'starting' : 'refused'
+    }
     return {
       identity: claim.identity,
       resumedFrom: before?.state,
       savedRoutes: saved,
-      isGuarded: () => !guard.enabled || claim.guarded(),
+      isGuarded,
+      guardStatus,
       explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
       renew: (state) => claim.renew(record(state)),
       deleteGuard: () => deleteGuard(cluster, namespace, name),
@@ -101,7 +112,7 @@ export async function openSession(
 }
 
 function withRemedy(problem: unknown): never {
-  if (!(problem instanceof ApiError) || problem.status !== 403) throw problem
+  if (!lacksRights(problem)) throw problem
   throw new Error(
     `canary: the run cannot write the Lease of the promotion: ${problem.message}; ` +
       'give the run the rights of deploy/rbac/deliver.yaml',

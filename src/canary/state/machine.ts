@@ -225,6 +225,9 @@ function findUnserved({ plan, state, observation: { unserved } }: RuleInput): st
 // Waiting for pods, guard, counters and the first webhooks.
 
 function waitToStart(state: WaitingState, { plan, observation, now }: RuleInput): Next {
+  // Waiting does not help: the pod breaks a rule of the namespace.
+  if (observation.unguarded === 'refused')
+    return endFailed(plan, state, 'the API server refuses the pod of the guard Job', now)
   const obstacle = findObstacle(plan, state, observation)
   if (!obstacle) return advance(plan, state, now)
   const { what, key } = obstacle

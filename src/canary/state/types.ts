@@ -25,8 +25,8 @@ export type Observation = {
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
-  /** The guard Job does not watch yet, so no traffic may move. */
-  unguarded?: boolean
+  /** The guard Job does not watch yet, so no traffic may move; or the API server refuses its pod. */
+  unguarded?: 'starting' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
   /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */

@@ -57,7 +57,13 @@ describe('the loader', () => {
       onInconclusive: 'rollback',
       onCancel: 'rollback',
       onDrift: 'fail',
-      guard: { after: 30_000, image: 'docker.io/library/node:24-alpine', pullPolicy: 'IfNotPresent', enabled: true },
+      guard: {
+        after: 30_000,
+        image: 'docker.io/library/node:24-alpine',
+        pullPolicy: 'IfNotPresent',
+        resources: { requests: { cpu: '25m', memory: '64Mi' }, limits: { cpu: '500m', memory: '160Mi' } },
+        enabled: true,
+      },
       leaseWaitTimeout: 0,
       progressDeadline: 120_000,
       confirmTimeout: 3_600_000,
@@ -114,6 +120,10 @@ describe('the loader', () => {
       '{ after: 10s, image: registry.test/node:24, pullPolicy: Always }',
       { after: 10_000, image: 'registry.test/node:24', pullPolicy: 'Always', enabled: true },
     ],
+    [
+      '{ resources: { requests: { cpu: 1 }, limits: { cpu: 2, memory: 96Mi } } }',
+      { resources: { requests: { cpu: '1', memory: '64Mi' }, limits: { cpu: '2', memory: '96Mi' } }, enabled: true },
+    ],
   ])('accepts the guard in its short form and in full: %s', (guard, expected) => {
     expect(loadConfig({ INPUT_CANARY: 'service: backend', INPUT_GUARD: guard }).canary?.guard).toMatchObject(expected)
   })
@@ -123,12 +133,20 @@ describe('the loader', () => {
     'guard: { after: 1s }',
     'guard: soon',
     'guard: { pullPolicy: Sometimes }',
+    'guard: { resources: { requests: { memory: lots } } }',
+    'guard: { resources: { limits: { cpu: 0 } } }',
     'onCancel: wait',
     'onDrift: ignore',
     'leaseWaitTimeout: soon',
   ])('rejects a wrong value with its key and what it expected: %s', (wrong) => {
     expect(refusal(`canary: { service: backend, ${wrong} }`)).toMatch(
       new RegExp(`canary.${wrong.slice(0, wrong.indexOf(':'))}.*expected`),
+    )
+  })
+
+  test('rejects a limit of the guard below its request, also below the default request', () => {
+    expect(refusal('canary: { service: backend, guard: { resources: { limits: { memory: 32Mi } } } }')).toMatch(
+      /canary\.guard\.resources\.limits\.memory.*"32Mi".*expected at least the request, 64Mi/,
     )
   })
 

@@ -56,6 +56,16 @@ describe('a config with mistakes in its policies', () => {
       ['mtls.workloads.mysql.ports.70000', 'from 1 to 65535'],
     ],
     [
+      'an unknown choice for callers in plaintext',
+      'mtls: { mode: strict, plaintextCallers: lose }',
+      ['mtls.plaintextCallers', '"lose"', 'one of fail, cut-off'],
+    ],
+    [
+      'two exceptions for the same pods',
+      'mtls:\n  workloads:\n    db: { selector: { app: db }, mode: strict }\n    old-db: { selector: { app: db, version: v1 }, mode: disable }\n',
+      ['mesh.yaml:4: mtls.workloads.old-db', 'mtls.workloads.db', 'follows only one of two', 'merge them'],
+    ],
+    [
       'an mTLS exception with the name of the namespace policy',
       'mtls:\n  workloads:\n    default: { selector: { app: a } }\n',
       ['mesh.yaml:3: mtls.workloads.default', 'the policy of the whole namespace', 'choose another name'],
@@ -431,7 +441,7 @@ describe('the loader', () => {
   })
 
   test('reads a mode alone as the mode of the namespace', () => {
-    expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', workloads: {} })
+    expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', plaintextCallers: 'fail', workloads: {} })
   })
 
   test('reads a load balancing algorithm alone as the simple one', () => {

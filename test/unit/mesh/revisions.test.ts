@@ -3,6 +3,8 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { Cluster, Selection } from '../../../src/cluster/client.ts'
 import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ambientFault } from '../../../src/mesh/inject.ts'
 import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
@@ -113,11 +115,30 @@ const deployment = (name: string): Workload => {
   const one = workload('Deployment', name, { replicas: 1, updatedReplicas: 1, availableReplicas: 1 })
   return { ...one, spec: { ...one.spec, template: { ...one.spec.template, metadata: { labels: { app: name } } } } }
 }
-const tag = (name: string, revision: string): KubeObject => ({
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind: 'MutatingWebhookConfiguration',
-  metadata: { name, labels: { 'istio.io/tag': name, 'istio.io/rev': revision } },
-})
+const injector = (name: string, labels: Record<string, string>, [key, value]: readonly [string, string]): KubeObject =>
+  Object.assign(
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'MutatingWebhookConfiguration',
+      metadata: { name, labels },
+    },
+    {
+      webhooks: [
+        {
+          name: 'namespace.sidecar-injector.istio.io',
+          namespaceSelector: { matchExpressions: [{ key, operator: 'In', values: [value] }] },
+        },
+      ],
+    },
+  )
+const tag = (name: string, revision: string): KubeObject =>
+  injector(
+    name,
+    { 'istio.io/tag': name, 'istio.io/rev': revision },
+    name === 'default' ? ['istio-injection', 'enabled'] : ['istio.io/rev', name],
+  )
+const webhookOf = (revision: string): KubeObject =>
+  injector(`istio-sidecar-injector-${revision}`, { 'istio.io/rev': revision }, ['istio.io/rev', revision])
 const podOf = (app: string, revision: string) =>
   pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
 
@@ -138,6 +159,8 @@ function clusterWithWorkloads(
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
     istiod('old'),
     istiod('canary'),
+    webhookOf('old'),
+    webhookOf('canary'),
     tag('default', 'old'),
     tag('prod', 'old'),
     ...['a', 'b'].flatMap((name) => [deployment(name), podOf(name, 'old')]),
@@ -220,6 +243,18 @@ describe('the check for outdated sidecars', () => {
 const toCanary = 'label {"istio.io/rev":"canary","istio-injection":null}'
 const backToOld = 'label {"istio.io/rev":null,"istio-injection":"enabled"}'
 
+/** A cluster whose pods have lost their sidecars; `forbidden`: and whose webhooks the account may not read. */
+function withoutSidecars(cluster: Cluster, webhooks: 'readable' | 'forbidden'): Cluster {
+  const list = (async (kind: Kind, namespace?: string, query?: Selection) => {
+    if (kind === 'MutatingWebhookConfiguration' && webhooks === 'forbidden') throw new ApiError(403, 'no')
+    const found = await cluster.list(kind, namespace, query)
+    return kind === 'Pod'
+      ? (found as Pod[]).map((each) => ({ ...each, spec: { ...each.spec, initContainers: [] } }))
+      : found
+  }) as Cluster['list']
+  return { ...cluster, list }
+}
+
 describe('the stage inject', () => {
   test('labels the namespace before it restarts the workloads in their order', async () => {
     const { context, calls } = clusterWithWorkloads('istio: { revision: canary }', { 'istio-injection': 'enabled' })
@@ -290,6 +325,26 @@ describe('the stage inject', () => {
       'istio.revision: there is no control plane of the revision canari in the cluster (there are old, canary)',
     )
     expect(calls).toEqual([])
+  })
+
+  test('changes nothing if the namespace names a revision that no injector serves, also in a dry run', async () => {
+    for (const dryRun of [false, true]) {
+      const { context, calls } = clusterWithWorkloads(`dryRun: ${dryRun}`, { 'istio.io/rev': 'gone' })
+      context.cluster = withoutSidecars(context.cluster, 'readable')
+      await expect(inject(context)).rejects.toThrow(
+        /shop asks for sidecars by istio.io\/rev=gone, but no injector .* \(there are: old, canary, default, prod\)/,
+      )
+      expect(calls).toEqual([])
+    }
+  })
+
+  test('stops at the first workload whose new pod has no sidecar, where it cannot read the injectors', async () => {
+    const { context, calls } = clusterWithWorkloads('', { 'istio.io/rev': 'gone' })
+    context.cluster = withoutSidecars(context.cluster, 'forbidden')
+    await expect(inject(context)).rejects.toThrow(
+      /pod shop\/a-1 was restarted and has no sidecar, so no other workload is restarted/,
+    )
+    expect(calls).toEqual(['restart a'])
   })
 
   test('reports the changes of a dry run and makes none', async () => {

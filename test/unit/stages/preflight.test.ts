@@ -5,6 +5,7 @@ import { stagesOf } from '../../../src/config/stages.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import { preflight } from '../../../src/stages/preflight.ts'
 import { clusterWith, configOf, pod, to, virtualService, workload } from '../fixtures.ts'
+import { policy } from '../policies/recording-cluster.ts'
 
 const service = {
   apiVersion: 'v1',
@@ -47,6 +48,14 @@ async function faults(yaml: string, objects: KubeObject[] = everything): Promise
   return (error as Error).message.split('\n')
 }
 
+function templated(name: string, template: object, spec: object = {}): KubeObject {
+  const one = workload('Deployment', name)
+  return {
+    ...one,
+    spec: { ...one.spec, template: { ...template, spec: { ...one.spec.template.spec, ...spec } } },
+  } as KubeObject
+}
+
 const canary = 'namespace: shop\ncanary: { service: backend }\n'
 
 describe('the preflight', () => {
@@ -69,6 +78,60 @@ describe('the preflight', () => {
       'namespace: shop\nworkloads: sts/backend',
       undefined,
       ['workloads: the StatefulSet shop/backend does not exist; deploy it first'],
+    ],
+    [
+      'a workload that opted out of sidecars',
+      'namespace: shop\nworkloads: deploy/agent',
+      [...everything, templated('agent', { metadata: { labels: { 'sidecar.istio.io/inject': 'false' } } })],
+      ['workloads: the Deployment shop/agent cannot get a sidecar: its pods have the label sidecar.istio.io/inject'],
+    ],
+    [
+      'a workload that opted out by an annotation',
+      'namespace: shop\nworkloads: deploy/agent',
+      [...everything, templated('agent', { metadata: { annotations: { 'sidecar.istio.io/inject': 'false' } } })],
+      [
+        'workloads: the Deployment shop/agent cannot get a sidecar: its pods have the annotation sidecar.istio.io/inject',
+      ],
+    ],
+    [
+      'a workload on the network of the node',
+      'namespace: shop\nworkloads: deploy/agent',
+      [...everything, templated('agent', {}, { hostNetwork: true })],
+      ['workloads: the Deployment shop/agent cannot get a sidecar: its pods use the network of the node'],
+    ],
+    [
+      'nothing of such a workload among all',
+      'namespace: shop\nworkloads: all',
+      [...everything, templated('agent', {}, { hostNetwork: true })],
+      [],
+    ],
+    [
+      'a namespace that keeps its pods out of the mesh',
+      'namespace: shop\nworkloads: all',
+      [
+        { ...everything[0]!, metadata: { name: 'shop', labels: { 'istio-injection': 'disabled' } } },
+        ...everything.slice(1),
+      ],
+      ['namespace: shop has the label istio-injection=disabled, which keeps its pods out of the mesh'],
+    ],
+    [
+      'another mTLS mode for the whole namespace',
+      'namespace: shop\nmtls: strict',
+      [...everything, policy('PeerAuthentication', 'legacy', { mtls: { mode: 'PERMISSIVE' } })],
+      ['mtls: the PeerAuthentication shop/legacy, which mesh-canary does not manage, is for the whole namespace too'],
+    ],
+    [
+      'what undoes the mTLS mode',
+      'namespace: shop\nmtls: strict',
+      [
+        ...everything,
+        policy('PeerAuthentication', 'theirs', {
+          selector: { matchLabels: { version: 'v1' } },
+          mtls: { mode: 'DISABLE' },
+        }),
+        policy('DestinationRule', 'plain', { host: 'backend', trafficPolicy: { tls: { mode: 'DISABLE' } } }),
+      ],
+      ['mtls: the PeerAuthentication shop/theirs sets DISABLE for v1:3001', 'mtls: the DestinationRule shop/plain'],
     ],
     [
       'a service that does not exist',

@@ -209,10 +209,18 @@ describe('the pod of a guard', () => {
     expect(spec.volumes.flatMap(Object.keys).filter((key) => key !== 'name')).toEqual(['configMap'])
   })
 
-  test('states requests and limits, as a quota demands', () => {
-    const { requests, limits } = job().template.spec.containers[0]!.resources
-    expect(Object.keys(requests)).toEqual(['cpu', 'memory'])
-    expect(Object.keys(limits)).toContain('memory')
+  test('states a request and a limit of CPU and memory, as a quota demands, or those of the plan', () => {
+    const resources = (guard = planOf().guard) =>
+      (of('Job', manifest(specFor('backend'), guard))['spec'] as Job).template.spec.containers[0]!.resources
+    expect(resources()).toEqual({
+      requests: { cpu: '25m', memory: '64Mi' },
+      limits: { cpu: '500m', memory: '160Mi' },
+    })
+    const { guard } = planOf('guard: { resources: { requests: { cpu: 50m }, limits: { cpu: 50m, memory: 128Mi } } }')
+    expect(resources(guard)).toEqual({
+      requests: { cpu: '50m', memory: '64Mi' },
+      limits: { cpu: '50m', memory: '128Mi' },
+    })
   })
 
   test('has a read-only file system, and cannot change its spec', () => {

@@ -1037,7 +1037,7 @@ describe('weights that somebody else changes', () => {
 describe('a guard Job that has not started', () => {
   test('prevents any weight, and requests meanwhile are no evidence', () => {
     const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
-      sample(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}),
+      sample(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: 'starting' } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
     expect(state.steps[0]!.shiftedAt).toBe(30_000)
@@ -1046,7 +1046,7 @@ describe('a guard Job that has not started', () => {
 
   test('for progressDeadline ends the promotion, and is the reason whatever else is wrong', () => {
     const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
-      sample(0, 0, { unguarded: true, ready: false, complete: false }),
+      sample(0, 0, { unguarded: 'starting', ready: false, complete: false }),
     )
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
@@ -1057,9 +1057,18 @@ describe('a guard Job that has not started', () => {
     })
   })
 
+  test('ends the promotion at once if the API server refuses its pod, because waiting does not help', () => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, 0, { unguarded: second < 3 ? 'starting' : 'refused' }),
+    )
+    expect(seconds).toBe(3)
+    expect(weightsIn(actions)).toEqual([0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'the API server refuses the pod of the guard Job' })
+  })
+
   test('does not delay the rollback of a canary with traffic', () => {
     const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
-      sample(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: true } : {}),
+      sample(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: 'starting' } : {}),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
   })
