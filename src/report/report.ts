@@ -97,6 +97,8 @@ export type Report = {
   pods: PodRow[]
   /** One sentence each. */
   warnings: string[]
+  /** The changes of the control plane; made unless it was a dry run. */
+  meshPlan?: PlanRow[]
   /** The changes of the policies; applied unless it was a dry run. */
   plan?: PlanRow[]
   /** The objects as YAML, if there was no cluster to compare them with. */

@@ -45,6 +45,10 @@ const istiod = (revision = 'default', createdAt = '') => ({
     : {}),
 })
 
+/** What mesh-canary stores about a control plane that it installed. */
+const recordOf = (revision: string) =>
+  system('ConfigMap', `mesh-canary-install-${revision}`, { 'app.kubernetes.io/managed-by': 'mesh-canary' })
+
 const mesh: KubeObject[] = [
   object('Namespace', 'shop', { labels: { 'istio-injection': 'enabled', team: 'x' } }),
   object('Namespace', 'istio-system'),
@@ -117,6 +121,7 @@ function fakeMesh(objects: KubeObject[]): RecordingCluster & { removal: Removal 
       { kind: 'Deployment', name: 'frontend' },
       { kind: 'Deployment', name: 'mysql' },
     ],
+    takesOver: false,
     dryRun: false,
     timeoutMs: 0,
     signal: new AbortController().signal,
@@ -281,7 +286,7 @@ describe('uninstall', () => {
 })
 
 describe('with several control planes uninstall', () => {
-  const two = () => [...meshObjects(), istiod('canary')]
+  const two = () => [...meshObjects(), istiod('canary'), recordOf('canary')]
 
   test('refuses to remove all of them unless the config names one', async () => {
     const { cluster, removal, calls } = fakeMesh(two())
@@ -384,6 +389,7 @@ describe('with several control planes uninstall', () => {
     const { cluster, removal, calls } = fakeMesh([
       istiod('old', '2026-01-01T00:00:00Z'),
       istiod('canary', '2026-02-01T00:00:00Z'),
+      recordOf('old'),
       object(
         'MutatingWebhookConfiguration',
         'tag',
