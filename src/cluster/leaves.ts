@@ -46,5 +46,5 @@ function pathTo(path: string, key: string, parent: object, { byName = false }: L
 function namesIn(items: readonly unknown[]): string[] | undefined {
   const names = items.map((item) => (item as { name?: unknown } | null)?.name)
   const isNamed = names.every((name) => typeof name === 'string') && new Set(names).size === names.length
-  return isNamed ? (names as string[]) : undefined
+  return isNamed ? names : undefined
 }

@@ -51,7 +51,9 @@ async function compare(cluster: Cluster, object: KubeObject): Promise<Compared> 
     const before = await cluster.get<KubeObject>(kind, object.metadata.namespace, object.metadata.name)
     if (!before) return { action: 'create', object, leaves: [] }
     const { after, writers } = await dryRun(cluster, withInstallLabels(object, before))
-    const leaves = leafChanges(contentOf(before), contentOf(after), { byName: true }).filter(isSetByInstaller)
+    const leaves = leafChanges(contentOf(before), contentOf(after), { byName: true }).filter(
+      (leaf) => !isWrittenLater(before, leaf),
+    )
     if (leaves.length === 0) return undefined
     const owner = installerMarkedOn(before.metadata) ?? (writers.length > 0 ? writers.join(', ') : undefined)
     return { action: 'change', object, leaves, ...(owner === undefined ? {} : { owner }) }
@@ -63,9 +65,14 @@ async function compare(cluster: Cluster, object: KubeObject): Promise<Compared> 
   }
 }
 
-/** istiod writes these into its own webhooks while it runs. */
-function isSetByInstaller({ path }: LeafChange): boolean {
-  return !/\.(caBundle|failurePolicy)$/.test(path)
+/**
+ * True for what others write into the webhooks after each installation: istiod its CA, and istioctl selectors that match
+ * nothing, in the webhook that the tag `default` replaces.
+ */
+function isWrittenLater(before: KubeObject, { path }: LeafChange): boolean {
+  if (/\.(caBundle|failurePolicy)$/.test(path)) return true
+  const isReplaced = before.kind.startsWith('Mutating') && JSON.stringify(before).includes('istio.io/deactivated')
+  return isReplaced && /\.(namespace|object)Selector\b/.test(path)
 }
 
 function withInstallLabels(object: KubeObject, { metadata: { labels = {} } }: KubeObject): KubeObject {

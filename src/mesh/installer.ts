@@ -74,7 +74,7 @@ function otherTool({ labels = {}, namespace = '' }: Meta): string | undefined {
 }
 
 /** These managers write what belongs to whoever installed the object. */
-const helpers = ['kube-controller-manager', 'pilot-discovery', fieldManager]
+const helpers = ['kube-controller-manager', 'pilot-discovery', 'istioctl', fieldManager]
 
 /** True for programs that write parts of an object without owning it. */
 export function isHelper(name: string): boolean {

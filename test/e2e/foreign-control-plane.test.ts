@@ -116,9 +116,7 @@ test('a run that asks for another mesh setting fails, and names the owner and th
 })
 
 test('a run that asks for a component that is not there fails', async () => {
-  const { code, report } = await runAction('set: "components.egressGateways[0].enabled=true"', '', {
-    'dry-run': 'true',
-  })
+  const { code, report } = await runAction('profile: demo', '', { 'dry-run': 'true' })
   expect(code).toBe(1)
   expect(report?.error).toContain('Deployment istio-system/istio-egressgateway does not exist')
 })
