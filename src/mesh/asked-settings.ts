@@ -16,15 +16,18 @@ export function lackingSettings(
 ): string[] {
   const plainOf = new Map(plain.map((object) => [keyOf(object), object]))
   const changeOf = new Map(changes.map((change) => [keyOf(change.object), change]))
-  return desired.flatMap((object) => {
+  const absent = desired.filter(
+    (object) => changeOf.get(keyOf(object))?.action === 'create' && !plainOf.has(keyOf(object)),
+  )
+  const differing = desired.flatMap((object) => {
     const change = changeOf.get(keyOf(object))
-    if (change === undefined) return []
+    if (change?.action !== 'change') return []
     const before = plainOf.get(keyOf(object))
-    if (change.action === 'create') return before ? [] : [`${titleOf(object)} does not exist`]
     const asked = leafChanges(before && contentOf(before), contentOf(object), { byName: true })
     const paths = new Set(asked.flatMap(({ path, after }) => (after === undefined ? [] : [path])))
     return change.leaves.filter(({ path }) => paths.has(path)).map((leaf) => sentenceOf(object, leaf))
   })
+  return [...absent.map((object) => `${titleOf(object)} does not exist`), ...differing]
 }
 
 function sentenceOf(object: KubeObject, { path, before, after }: LeafChange): string {

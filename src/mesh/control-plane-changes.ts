@@ -9,14 +9,14 @@ import { installerMarkedOn, isHelper, istioctlManager } from './installer.ts'
 import { contentOf, isInstallLabel } from './manifests.ts'
 
 /**
- * `owner`: somebody else who installed the object, or set what would be overwritten. `leaves`: what would change inside
- * an object that exists.
+ * `owners`: others who installed the object, or set what would be overwritten. `leaves`: what would change inside an
+ * object that exists.
  */
 export type ControlPlaneChange = {
   action: 'create' | 'change' | 'delete'
   object: KubeObject
   leaves: LeafChange[]
-  owner?: string
+  owners: string[]
 }
 /** `unseen`: one sentence for each object that could not be compared. */
 export type ControlPlaneChanges = { changes: ControlPlaneChange[]; unseen: string[] }
@@ -49,17 +49,16 @@ async function compare(cluster: Cluster, object: KubeObject): Promise<Compared> 
   if (kind === undefined) return { unseen: `${titleOf(object)}: its kind is unknown here` }
   try {
     const before = await cluster.get<KubeObject>(kind, object.metadata.namespace, object.metadata.name)
-    if (!before) return { action: 'create', object, leaves: [] }
+    if (!before) return { action: 'create', object, leaves: [], owners: [] }
     const { after, writers } = await dryRun(cluster, withInstallLabels(object, before))
     const leaves = leafChanges(contentOf(before), contentOf(after), { byName: true }).filter(
       (leaf) => !isWrittenLater(before, leaf),
     )
     if (leaves.length === 0) return undefined
-    const owner = installerMarkedOn(before.metadata) ?? (writers.length > 0 ? writers.join(', ') : undefined)
-    return { action: 'change', object, leaves, ...(owner === undefined ? {} : { owner }) }
+    return { action: 'change', object, leaves, owners: [...installersOf(before), ...writers] }
   } catch (error) {
     // Without its CRD, an object does not exist.
-    if (isNotFound(error)) return { action: 'create', object, leaves: [] }
+    if (isNotFound(error)) return { action: 'create', object, leaves: [], owners: [] }
     if (isForbidden(error)) return { unseen: `${titleOf(object)}: ${error.message}` }
     throw error
   }
@@ -121,8 +120,10 @@ async function pruned(
   )
   const kept = new Set(objects.map(keyOf))
   const removed = (await Promise.all(lists)).flat().filter((object) => !kept.has(keyOf(object)))
-  return removed.map((object) => {
-    const owner = installerMarkedOn(object.metadata)
-    return { action: 'delete', object, leaves: [], ...(owner === undefined ? {} : { owner }) }
-  })
+  return removed.map((object) => ({ action: 'delete', object, leaves: [], owners: installersOf(object) }))
+}
+
+function installersOf({ metadata }: KubeObject): string[] {
+  const installer = installerMarkedOn(metadata)
+  return installer === undefined ? [] : [installer]
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
 import { managedBy } from '../cluster/labels.ts'
-import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
+import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
 import { istioDefaults } from '../config/schema/istio.ts'
@@ -141,9 +141,9 @@ export async function installMesh(
 ): Promise<Installed> {
   const find = async () => ofRevision(await listControlPlanes(cluster), desired.revision)
   const [before, previous] = await Promise.all([find(), readRecord(cluster, desired.revision)])
-  const takenOverFrom = (before && installerMarkedOn(before.metadata)) ?? previous?.takenOverFrom
-  const record = (more: InstallRecord) =>
-    writeRecord(cluster, desired.revision, { ...more, ...(takenOverFrom === undefined ? {} : { takenOverFrom }) })
+  const isTakeover = before !== undefined && otherInstaller(before, previous) !== undefined
+  const origin = isTakeover ? originOf(before.metadata) : pickOrigin(previous)
+  const record = (more: InstallRecord) => writeRecord(cluster, desired.revision, { ...more, ...origin })
   await createSystemNamespace(cluster, desired)
   await record(uidOf(before))
   await install(desired.args)
@@ -151,6 +151,23 @@ export async function installMesh(
   await record({ version: desired.version, fingerprint: desired.fingerprint, ...uidOf(now) })
   const named = desired.revision === defaultRevision ? {} : { revision: desired.revision }
   return { version: now?.version ?? desired.version, ...named, action: before ? 'changed' : 'installed' }
+}
+
+/** Whom a takeover takes the control plane from. */
+function originOf(metadata: Meta): InstallRecord {
+  const from = installerMarkedOn(metadata)
+  const managers = (metadata.managedFields ?? []).flatMap(({ manager }) => manager ?? [])
+  return {
+    ...(from === undefined ? {} : { takenOverFrom: from }),
+    takenOverManagers: [...new Set(managers)].join(' '),
+  }
+}
+
+function pickOrigin({ takenOverFrom, takenOverManagers }: InstallRecord = {}): InstallRecord {
+  return {
+    ...(takenOverFrom === undefined ? {} : { takenOverFrom }),
+    ...(takenOverManagers === undefined ? {} : { takenOverManagers }),
+  }
 }
 
 function uidOf(plane: ControlPlane | undefined): Pick<InstallRecord, 'uid'> {

@@ -115,9 +115,16 @@ export function recordName(revision: string): string {
 
 /**
  * What mesh-canary records about an installation. `uid`: of istiod's Deployment; absent before there is one, and in
- * records of earlier releases. `takenOverFrom`: who had installed it before `istio.takeOver`.
+ * records of earlier releases. `takenOverFrom`: who had installed it before `istio.takeOver`, and
+ * `takenOverManagers`: the field managers of that time, with spaces between them.
  */
-export type InstallRecord = { version?: string; fingerprint?: string; uid?: string; takenOverFrom?: string }
+export type InstallRecord = {
+  version?: string
+  fingerprint?: string
+  uid?: string
+  takenOverFrom?: string
+  takenOverManagers?: string
+}
 
 export async function readRecord(cluster: Cluster, revision: string): Promise<InstallRecord | undefined> {
   const map = await cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(revision))

@@ -39,7 +39,9 @@ export async function planInstall(context: StageContext, all: readonly ControlPl
   const found =
     all.length === 0
       ? {
-          changes: manifests.map((object): ControlPlaneChange => ({ action: 'create', object, leaves: [] })),
+          changes: manifests.map(
+            (object): ControlPlaneChange => ({ action: 'create', object, leaves: [], owners: [] }),
+          ),
           unseen: [],
         }
       : await controlPlaneChanges(cluster, manifests, revision)
@@ -104,13 +106,13 @@ function othersFaults(
         `the control plane ${plane.revision} (${plane.version}) in ${plane.metadata.namespace}, which belongs to ` +
         `${installer}, shares Istio's CRDs with the new one (set \`istio.revision\` to ${plane.revision} to use it)`,
     )
-  const overwritten = changes
-    .filter(({ owner }) => owner !== undefined && owner !== record?.takenOverFrom)
-    .map(({ object, action, owner, leaves }) => {
-      const what =
-        action === 'delete' ? 'would be removed' : `${listNames(leaves.map(({ path }) => path))} would change`
-      return `${titleOf(object)}, which belongs to ${owner}: ${what}`
-    })
+  const known = [record?.takenOverFrom, ...(record?.takenOverManagers?.split(' ') ?? [])]
+  const overwritten = changes.flatMap(({ object, action, owners, leaves }) => {
+    const others = owners.filter((owner) => !known.includes(owner))
+    if (others.length === 0) return []
+    const what = action === 'delete' ? 'would be removed' : `${listNames(leaves.map(({ path }) => path))} would change`
+    return [`${titleOf(object)}, which belongs to ${others.join(' and ')}: ${what}`]
+  })
   return [...elsewhere, ...overwritten]
 }
 

@@ -294,9 +294,16 @@ describe('installMesh', () => {
   })
 
   test('remembers from whom it takes a control plane over', async () => {
-    const { state, cluster } = clusterOf(live, undefined, { annotations: { 'meta.helm.sh/release-name': 'istiod' } })
+    const { state, cluster } = clusterOf(live, undefined, {
+      annotations: { 'meta.helm.sh/release-name': 'istiod' },
+      managedFields: [{ manager: 'helm' }, { manager: 'kubectl-annotate' }],
+    })
     await installMesh(cluster, desired, () => Promise.resolve())
-    expect(state.applied.at(-1)?.data).toEqual({ ...done, takenOverFrom: 'Helm, as its release istiod' })
+    expect(state.applied.at(-1)?.data).toEqual({
+      ...done,
+      takenOverFrom: 'Helm, as its release istiod',
+      takenOverManagers: 'helm kubectl-annotate',
+    })
   })
 
   test('installs a second revision with its own record', async () => {
