@@ -1,7 +1,7 @@
 // Which settings a config asks for, and which of them a control plane that somebody else installed lacks. Pure.
 import { leafChanges, type LeafChange } from '../cluster/leaves.ts'
 import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
-import type { ControlPlaneChange } from './control-plane-changes.ts'
+import type { ControlPlaneChanges } from './control-plane-changes.ts'
 import { contentOf } from './manifests.ts'
 
 /**
@@ -12,22 +12,29 @@ import { contentOf } from './manifests.ts'
 export function lackingSettings(
   desired: readonly KubeObject[],
   plain: readonly KubeObject[],
-  changes: readonly ControlPlaneChange[],
+  { changes, unseen }: ControlPlaneChanges,
 ): string[] {
   const plainOf = new Map(plain.map((object) => [keyOf(object), object]))
   const changeOf = new Map(changes.map((change) => [keyOf(change.object), change]))
-  const absent = desired.filter(
-    (object) => changeOf.get(keyOf(object))?.action === 'create' && !plainOf.has(keyOf(object)),
+  const asked = desired
+    .map((object) => ({ object, paths: askedPaths(object, plainOf.get(keyOf(object))) }))
+    .filter(({ paths }) => paths.size > 0)
+  const of = ({ object }: { object: KubeObject }) => changeOf.get(keyOf(object))
+  const absent = asked.filter((each) => of(each)?.action === 'create' && !plainOf.has(keyOf(each.object)))
+  const differing = asked.flatMap((each) =>
+    (of(each)?.leaves ?? []).filter(({ path }) => each.paths.has(path)).map((leaf) => sentenceOf(each.object, leaf)),
   )
-  const differing = desired.flatMap((object) => {
-    const change = changeOf.get(keyOf(object))
-    if (change?.action !== 'change') return []
-    const before = plainOf.get(keyOf(object))
-    const asked = leafChanges(before && contentOf(before), contentOf(object), { byName: true })
-    const paths = new Set(asked.flatMap(({ path, after }) => (after === undefined ? [] : [path])))
-    return change.leaves.filter(({ path }) => paths.has(path)).map((leaf) => sentenceOf(object, leaf))
-  })
-  return [...absent.map((object) => `${titleOf(object)} does not exist`), ...differing]
+  const unknown = unseen.filter(({ object }) => asked.some((each) => each.object === object))
+  return [
+    ...absent.map(({ object }) => `${titleOf(object)} does not exist`),
+    ...differing,
+    ...unknown.map(({ object, why }) => `${titleOf(object)} cannot be compared with the config: ${why}`),
+  ]
+}
+
+function askedPaths(object: KubeObject, plain: KubeObject | undefined): Set<string> {
+  const leaves = leafChanges(plain && contentOf(plain), contentOf(object), { byName: true })
+  return new Set(leaves.flatMap(({ path, after }) => (after === undefined ? [] : [path])))
 }
 
 function sentenceOf(object: KubeObject, { path, before, after }: LeafChange): string {

@@ -3,7 +3,7 @@
 import type { Cluster } from '../cluster/client.ts'
 import { ApiError, emptyWhenUnread, isForbidden, isNotFound } from '../cluster/api-error.ts'
 import { leafChanges, type LeafChange } from '../cluster/leaves.ts'
-import { keyOf, kindOf, titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { keyOf, kindOf, type Kind, type KubeObject } from '../cluster/objects.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 import { installerMarkedOn, isHelper, istioctlManager } from './installer.ts'
 import { contentOf, isInstallLabel } from './manifests.ts'
@@ -18,10 +18,11 @@ export type ControlPlaneChange = {
   leaves: LeafChange[]
   owners: string[]
 }
-/** `unseen`: one sentence for each object that could not be compared. */
-export type ControlPlaneChanges = { changes: ControlPlaneChange[]; unseen: string[] }
+/** `unseen`: the objects that could not be compared, and why. */
+export type ControlPlaneChanges = { changes: ControlPlaneChange[]; unseen: Unseen[] }
+export type Unseen = { object: KubeObject; why: string }
 
-type Compared = ControlPlaneChange | { unseen: string } | undefined
+type Compared = ControlPlaneChange | Unseen | undefined
 
 /** `objects`: the manifests of the control plane `revision`. */
 export async function controlPlaneChanges(
@@ -35,7 +36,7 @@ export async function controlPlaneChanges(
   const removed = await pruned(cluster, objects, revision)
   return {
     changes: [...compared.filter((each) => each !== undefined && 'action' in each), ...removed],
-    unseen: compared.flatMap((each) => (each !== undefined && 'unseen' in each ? [each.unseen] : [])),
+    unseen: compared.filter((each) => each !== undefined && 'why' in each),
   }
 }
 
@@ -46,7 +47,7 @@ function isCopyOfValues({ kind, metadata }: KubeObject): boolean {
 
 async function compare(cluster: Cluster, object: KubeObject): Promise<Compared> {
   const kind = kindOf(object)
-  if (kind === undefined) return { unseen: `${titleOf(object)}: its kind is unknown here` }
+  if (kind === undefined) return { object, why: 'its kind is unknown here' }
   try {
     const before = await cluster.get<KubeObject>(kind, object.metadata.namespace, object.metadata.name)
     if (!before) return { action: 'create', object, leaves: [], owners: [] }
@@ -59,7 +60,7 @@ async function compare(cluster: Cluster, object: KubeObject): Promise<Compared> 
   } catch (error) {
     // Without its CRD, an object does not exist.
     if (isNotFound(error)) return { action: 'create', object, leaves: [], owners: [] }
-    if (isForbidden(error)) return { unseen: `${titleOf(object)}: ${error.message}` }
+    if (isForbidden(error)) return { object, why: error.message }
     throw error
   }
 }

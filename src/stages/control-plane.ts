@@ -75,16 +75,14 @@ async function shortcomings(
   context: StageContext,
   { plane }: Foreign,
   manifests: readonly KubeObject[],
-  { changes, unseen }: ControlPlaneChanges,
+  found: ControlPlaneChanges,
 ): Promise<string[]> {
-  const { version, plainArgs, args } = context.mesh!
+  const { version, plainArgs } = context.mesh!
   const plain = inNamespaceOf(plane, await manifestsOf(context, plainArgs))
-  const asksForSettings = args.join('\n') !== plainArgs.join('\n')
   return [
     ...(isVersion(plane.version, version) ? [] : [`it runs ${plane.version}, and the config asks for ${version}`]),
     ...(plane.ready ? [] : ['its istiod is not available']),
-    ...lackingSettings(manifests, plain, changes),
-    ...(asksForSettings ? unseen.map((each) => `cannot compare with the config: ${each}`) : []),
+    ...lackingSettings(manifests, plain, found),
   ]
 }
 
@@ -166,7 +164,9 @@ export function showChanges({ host, recorder }: StageContext, { changes, unseen 
     host.info(`${kind} ${name}: ${action}`)
     diff.forEach((line) => host.info(`    ${line}`))
   }
-  if (unseen.length > 0) host.info(`cannot see what would change in ${unseen.length} objects, such as ${unseen[0]}`)
+  const [first] = unseen
+  if (first)
+    host.info(`cannot see what would change in ${listNames(unseen.map(({ object }) => titleOf(object)))}: ${first.why}`)
 }
 
 /** The stage plan: what the stage install would do. */

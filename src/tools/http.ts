@@ -179,6 +179,6 @@ export function reasonOf(error: unknown): string {
   if (error instanceof StatusError) return `HTTP ${error.status}`
   if (!(error instanceof Error)) return String(error)
   const trust = "set NODE_EXTRA_CA_CERTS to a file with that CA, in the job's environment"
-  const fault = tlsFault((error.cause instanceof Error ? error.cause : error) as NodeJS.ErrnoException, trust)
+  const fault = tlsFault(error.cause instanceof Error ? error.cause : error, trust)
   return fault ? `${fault.cause}: ${fault.remedy}` : ((error as NodeJS.ErrnoException).code ?? error.message)
 }

@@ -12,10 +12,18 @@ import {
   type Event,
 } from 'js-yaml'
 import { isBlank, newlinesIn, refusedKey, YamlError, yamlErrorOf } from './faults.ts'
-import { offsetOf, positionsOf, type Path } from './positions.ts'
+import { offsetOf, positionsOf, textAt, type Path } from './positions.ts'
 
-/** `lineOf`: the line of the value at the path, of `key` inside it, or of the nearest parent that exists. */
-export type YamlDocument = { value: unknown; line: number; lineOf: (path: Path, key?: string) => number }
+/**
+ * `lineOf`: the line of the value at the path, of `key` inside it, or of the nearest parent that exists. `textOf`: how
+ * the single value at the path is written; undefined for anything else.
+ */
+export type YamlDocument = {
+  value: unknown
+  line: number
+  lineOf: (path: Path, key?: string) => number
+  textOf: (path: Path) => string | undefined
+}
 
 /** A text without a document has the value null. @throws YamlError, also when the text holds a second document. */
 export function parse(text: string): YamlDocument {
@@ -23,7 +31,7 @@ export function parse(text: string): YamlDocument {
   if (first?.document instanceof YamlError) throw first.document
   if (second)
     throw new YamlError(second.line, 'a second document starts here, but only one is allowed; remove the `---`')
-  return first?.document ?? { value: null, line: 1, lineOf: () => 1 }
+  return first?.document ?? { value: null, line: 1, lineOf: () => 1, textOf: () => undefined }
 }
 
 /** Every document of the text, or the error in its place. */
@@ -117,7 +125,7 @@ function documentOf(piece: Piece, events: Event[]): YamlDocument | YamlError {
     const [value] = constructFromEvents(events, { source: piece.text, schema })
     const positions = positionsOf(piece.text, events)
     const lineOf = (path: Path, key?: string) => lineAt(piece, offsetOf(positions, path, key))
-    return { value, line: lineOf([]), lineOf }
+    return { value, line: lineOf([]), lineOf, textOf: (path) => textAt(positions, path) }
   } catch (error) {
     return faultOf(error, piece)
   }

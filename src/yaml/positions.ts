@@ -40,6 +40,13 @@ export function offsetOf(root: Position, path: Path, key?: string): number {
   return (key === undefined ? undefined : entryOf(at.content, key)?.key.offset) ?? at.offset
 }
 
+/** The text of the single value at the path, as it is written; undefined for anything else. */
+export function textAt(root: Position, path: Path): string | undefined {
+  let at: Position | undefined = root
+  for (const step of path) at = at && childOf(at, step)
+  return at?.content.kind === 'leaf' ? at.content.text : undefined
+}
+
 function childOf({ content }: Position, step: string | number): Position | undefined {
   if (content.kind === 'list') return content.items[Number(step)]
   return entryOf(content, String(step))?.value

@@ -115,10 +115,12 @@ test('a run that asks for another mesh setting fails, and names the owner and th
   expect(await meshConfig()).toEqual(config)
 })
 
-test('a run that asks for a component that is not there fails', async () => {
+test('a dry run for another profile fails, too', async () => {
   const { code, report } = await runAction('profile: demo', '', { 'dry-run': 'true' })
   expect(code).toBe(1)
-  expect(report?.error).toContain('Deployment istio-system/istio-egressgateway does not exist')
+  expect(report?.error).toContain(
+    'data.mesh.extensionProviders[otel].name: the config asks for otel, and it is not set',
+  )
 })
 
 test('plan shows what a takeover would change in the mesh config, and changes nothing', async () => {
