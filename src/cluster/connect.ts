@@ -79,12 +79,12 @@ function fromEnvironment(): Loaded {
     throw new ConfigError(
       `kubeconfig: ${fileName(listed)} does not exist; give the path of a kubeconfig, or its content`,
     )
-  throw new NoKubeconfig(`kubeconfig: ${process.env['KUBERNETES_SERVICE_HOST'] ? noToken : noKubeconfig}`)
+  throw new NoKubeconfig(process.env['KUBERNETES_SERVICE_HOST'] ? noToken : noKubeconfig)
 }
 
-const noKubeconfig = 'there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config'
+const noKubeconfig = 'kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config'
 const noToken =
-  'there is none, and this pod has no token of a service account: give the pod a service account ' +
+  'kubeconfig: there is none, and this pod has no token of a service account: give the pod a service account ' +
   '(`automountServiceAccountToken: true`), or give the input `kubeconfig`'
 
 function serviceAccount(): KubeConfig | undefined {

@@ -1,6 +1,6 @@
 // Reads the control planes in the cluster, the tags, and the revision of a namespace.
 import type { Cluster } from '../cluster/client.ts'
-import { isForbidden } from '../cluster/api-error.ts'
+import { emptyWhenUnread, isForbidden } from '../cluster/api-error.ts'
 import {
   systemNamespace,
   type ConfigMap,
@@ -45,6 +45,19 @@ function controlPlaneOf({ metadata, spec, status }: Workload): ControlPlane[] {
       metadata,
     },
   ]
+}
+
+type InjectorWebhook = KubeObject & { webhooks?: { clientConfig?: { url?: string } }[] }
+
+/** The injectors that are not in this cluster, by their address. None if the account may not read them. */
+export async function remoteInjectors(cluster: Cluster): Promise<{ name: string; revision: string }[]> {
+  const query = { labelSelector: 'app=sidecar-injector' }
+  const all = await cluster
+    .list<InjectorWebhook>('MutatingWebhookConfiguration', undefined, query)
+    .catch(emptyWhenUnread)
+  return all
+    .filter(({ webhooks = [] }) => webhooks.some(({ clientConfig }) => clientConfig?.url !== undefined))
+    .map(({ metadata: { name, labels = {} } }) => ({ name, revision: labels[revisionLabel] ?? defaultRevision }))
 }
 
 /** Maps the name of each tag to its revision. */

@@ -10,7 +10,7 @@ export function summary(report: Report): string {
     facts(report),
     ...report.promotions.map((each) => promotionSection(each, report.promotions.length > 1)),
     warnings(report),
-    plan('Control plane', report.meshPlan),
+    plan('Control plane', meshChanges(report)),
     plan('Policies', report.plan),
     rendered(report),
     changes(report),
@@ -89,6 +89,11 @@ function plan(title: string, rows: PlanRow[] = []): string {
     ...diff,
   ])
   return section(title, codeBlock('diff', lines))
+}
+
+/** Without what is new: the first installation creates dozens of objects. */
+function meshChanges({ meshPlan = [] }: Report): PlanRow[] {
+  return meshPlan.filter(({ action }) => action !== 'create')
 }
 
 function rendered({ rendered }: Report): string {

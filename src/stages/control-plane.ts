@@ -1,4 +1,5 @@
 // What the stage install would do to the control plane, and whether it may: the stages plan and install share it.
+import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type KubeObject } from '../cluster/objects.ts'
 import { diffLines } from '../cluster/leaves.ts'
 import { ConfigError } from '../config/error.ts'
@@ -11,7 +12,14 @@ import {
 import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { isInstalledAsDesired } from '../mesh/install.ts'
 import { objectsIn } from '../mesh/manifests.ts'
-import { listControlPlanes, ofRevision, readRecord, type ControlPlane, type InstallRecord } from '../mesh/revisions.ts'
+import {
+  listControlPlanes,
+  ofRevision,
+  readRecord,
+  remoteInjectors,
+  type ControlPlane,
+  type InstallRecord,
+} from '../mesh/revisions.ts'
 import type { PlanRow } from '../report/report.ts'
 import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
@@ -45,7 +53,9 @@ export async function planInstall(context: StageContext, all: readonly ControlPl
           unseen: [],
         }
       : await controlPlaneChanges(cluster, manifests, revision)
-  const faults = own ? await shortcomings(context, own, manifests, found) : othersFaults(foreign, found.changes, record)
+  const faults = own
+    ? await shortcomings(context, own, manifests, found)
+    : [...(record ? [] : await injectorFaults(cluster, all)), ...othersFaults(foreign, found.changes, record)]
   if (own && faults.length === 0 && !config.istio!.takeOver) return { action: 'foreign', foreign: own }
   const refusal = refusalOf(version, own, faults, config.istio!.takeOver)
   return { action: 'change', ...found, manifests, ...(refusal === undefined ? {} : { refusal }) }
@@ -114,6 +124,18 @@ function othersFaults(
   return [...elsewhere, ...overwritten]
 }
 
+/** Control planes without a Deployment here: those of managed offerings, and of another cluster. */
+async function injectorFaults(cluster: Cluster, all: readonly ControlPlane[]): Promise<string[]> {
+  const injectors = await remoteInjectors(cluster)
+  return injectors
+    .filter(({ revision }) => ofRevision(all, revision) === undefined)
+    .map(
+      ({ name, revision }) =>
+        `a control plane outside this cluster injects the sidecars of the revision ${revision} ` +
+        `(MutatingWebhookConfiguration ${name}); to use it, leave \`istio\` out and label the namespace yourself`,
+    )
+}
+
 const mostFaults = 8
 
 function refusalOf(
@@ -160,7 +182,9 @@ export function rowsOf(changes: readonly ControlPlaneChange[]): PlanRow[] {
 export function showChanges({ host, recorder }: StageContext, { changes, unseen }: ControlPlaneChanges): void {
   const rows = rowsOf(changes)
   recorder.record({ meshPlan: rows })
-  for (const { action, kind, name, diff } of rows) {
+  const created = changes.filter(({ action }) => action === 'create')
+  if (created.length > 0) host.info(`to create: ${listNames(created.map(({ object }) => titleOf(object)))}`)
+  for (const { action, kind, name, diff } of rows.filter((row) => row.action !== 'create')) {
     host.info(`${kind} ${name}: ${action}`)
     diff.forEach((line) => host.info(`    ${line}`))
   }

@@ -139,6 +139,18 @@ describe('a control plane of somebody else', () => {
   })
 })
 
+test('a control plane outside the cluster, as of a managed offering, is not joined by a second one', async () => {
+  const webhook = {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: 'istiod-managed', labels: { app: 'sidecar-injector', 'istio.io/rev': 'asm-managed' } },
+    webhooks: [{ clientConfig: { url: 'https://managed.test/inject' } }],
+  }
+  expect(refusalIn(await planOf('', [webhook]))).toContain(
+    'a control plane outside this cluster injects the sidecars of the revision asm-managed',
+  )
+})
+
 describe('a control plane that mesh-canary installed', () => {
   const record = (data: object): KubeObject & { data: object } => ({
     apiVersion: 'v1',
@@ -170,11 +182,11 @@ describe('a control plane that mesh-canary installed', () => {
     ['what somebody has set by hand', {}, ['conflict with "kubectl-edit" using v1'], 'which belongs to kubectl-edit'],
   ])('is not changed if that would overwrite %s', async (_, metadata, causes, words) => {
     const objects = [istiod('1.31.0'), record({ uid: 'u1' }), meshMap('accessLogFile: none', metadata)]
-    const conflicting = ({ apply }: Cluster) => ({
+    const conflicting = (cluster: Cluster) => ({
       apply: ((object: KubeObject, force?: boolean, dryRun?: boolean) =>
         causes.length > 0 && !force
           ? Promise.reject(new ApiError(409, 'conflict', causes))
-          : apply(object, force, dryRun)) as Cluster['apply'],
+          : cluster.apply(object, force, dryRun)) as Cluster['apply'],
     })
     const refusal = refusalIn(await planOf('set: meshConfig.accessLogFile=/tmp/log', objects, conflicting))
     expect(refusal).toContain('installing 1.31.0 would overwrite what others installed or set')
@@ -183,10 +195,10 @@ describe('a control plane that mesh-canary installed', () => {
 
   test('changes what istiod and Kubernetes write themselves', async () => {
     const objects = [istiod('1.31.0'), record({ uid: 'u1' }), meshMap('accessLogFile: none')]
-    const conflicting = ({ apply }: Cluster) => ({
+    const conflicting = (cluster: Cluster) => ({
       apply: ((object: KubeObject, force?: boolean, dryRun?: boolean) =>
         force
-          ? apply(object, force, dryRun)
+          ? cluster.apply(object, force, dryRun)
           : Promise.reject(new ApiError(409, '', ['conflict with "pilot-discovery"']))) as Cluster['apply'],
     })
     expect(refusalIn(await planOf('set: meshConfig.accessLogFile=/tmp/log', objects, conflicting))).toBeUndefined()
