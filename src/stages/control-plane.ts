@@ -44,20 +44,14 @@ export async function planInstall(context: StageContext, all: readonly ControlPl
   const foreign = await foreignControlPlanes(cluster, all)
   const own = foreign.find(({ plane }) => plane === live)
   const manifests = inNamespaceOf(live, await manifestsOf(context, args))
-  const found =
-    all.length === 0
-      ? {
-          changes: manifests.map(
-            (object): ControlPlaneChange => ({ action: 'create', object, leaves: [], owners: [] }),
-          ),
-          unseen: [],
-        }
-      : await controlPlaneChanges(cluster, manifests, revision)
+  const found = await controlPlaneChanges(cluster, manifests, revision)
   const faults = own
     ? await shortcomings(context, own, manifests, found)
     : [...(record ? [] : await injectorFaults(cluster, all)), ...othersFaults(foreign, found.changes, record)]
-  if (own && faults.length === 0 && !config.istio!.takeOver) return { action: 'foreign', foreign: own }
-  const refusal = refusalOf(version, own, faults, config.istio!.takeOver)
+  // An installation cannot replace what is not in its namespace.
+  const takesOver = config.istio!.takeOver && (!own || own.plane.metadata.namespace === systemNamespace)
+  if (own && faults.length === 0 && !takesOver) return { action: 'foreign', foreign: own }
+  const refusal = takesOver ? undefined : refusalOf(version, own, faults)
   return { action: 'change', ...found, manifests, ...(refusal === undefined ? {} : { refusal }) }
 }
 
@@ -117,8 +111,10 @@ function othersFaults(
   const known = [record?.takenOverFrom, ...(record?.takenOverManagers?.split(' ') ?? [])]
   const overwritten = changes.flatMap(({ object, action, owners, leaves }) => {
     const others = owners.filter((owner) => !known.includes(owner))
-    if (others.length === 0) return []
-    const what = action === 'delete' ? 'would be removed' : `${listNames(leaves.map(({ path }) => path))} would change`
+    // The charts of Helm and of istioctl differ in labels, and those change nothing.
+    const paths = leaves.map(({ path }) => path).filter((path) => !/^(labels|annotations)\b/.test(path))
+    if (others.length === 0 || (action === 'change' && paths.length === 0)) return []
+    const what = action === 'delete' ? 'would be removed' : `${listNames(paths)} would change`
     return [`${titleOf(object)}, which belongs to ${others.join(' and ')}: ${what}`]
   })
   return [...elsewhere, ...overwritten]
@@ -138,19 +134,13 @@ async function injectorFaults(cluster: Cluster, all: readonly ControlPlane[]): P
 
 const mostFaults = 8
 
-function refusalOf(
-  version: string,
-  own: Foreign | undefined,
-  faults: readonly string[],
-  takesOver: boolean,
-): string | undefined {
-  // An installation cannot replace what is not in its namespace.
-  const isElsewhere = own !== undefined && own.plane.metadata.namespace !== systemNamespace
-  if (faults.length === 0 || (takesOver && !isElsewhere)) return undefined
+function refusalOf(version: string, own: Foreign | undefined, faults: readonly string[]): string | undefined {
+  if (faults.length === 0) return undefined
   const more = faults.length > mostFaults ? [`and ${faults.length - mostFaults} more`] : []
   const what = own
     ? `the control plane ${own.plane.revision} was installed by ${own.installer}, and it is not as this config asks`
     : `installing ${version} would overwrite what others installed or set`
+  const isElsewhere = own !== undefined && own.plane.metadata.namespace !== systemNamespace
   const remedy = isElsewhere ? '' : ', or set `istio.takeOver: true` to let this run overwrite it'
   return (
     `istio: ${what}: ${[...faults.slice(0, mostFaults), ...more].join('; ')}; ` +

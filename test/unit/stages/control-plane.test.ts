@@ -129,6 +129,7 @@ describe('a control plane of somebody else', () => {
         labels: { 'istio.io/rev': 'asm-1-31' },
       })
     expect(await planOf('revision: asm-1-31', [addOn('1.31.0')])).toMatchObject({ action: 'foreign' })
+    expect(await planOf('revision: asm-1-31, takeOver: true', [addOn('1.31.0')])).toMatchObject({ action: 'foreign' })
     const other = refusalIn(await planOf('revision: asm-1-31, takeOver: true', [addOn('1.30.0')]))
     expect(other).toContain('installed by Azure (AKS, as its Istio add-on)')
     expect(other).not.toContain('takeOver')
@@ -137,6 +138,14 @@ describe('a control plane of somebody else', () => {
         "shares Istio's CRDs with the new one (set `istio.revision` to asm-1-31 to use it)",
     )
   })
+})
+
+test('a new control plane may add labels to objects of others, and no more', async () => {
+  const labelled = meshMap('accessLogFile: none', { annotations: helm, labels: { release: 'base' } })
+  expect(refusalIn(await planOf('', [labelled]))).toBeUndefined()
+  const differing = meshMap('accessLogFile: /dev/stdout', { annotations: helm })
+  expect(refusalIn(await planOf('', [differing]))).toContain('would overwrite what others installed or set')
+  expect(refusalIn(await planOf('takeOver: true', [differing]))).toBeUndefined()
 })
 
 test('a control plane outside the cluster, as of a managed offering, is not joined by a second one', async () => {
