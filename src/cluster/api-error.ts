@@ -1,14 +1,19 @@
 // The API server's refusals, as errors, and what callers make of the expected ones.
 
-/** A failed request to the API server: its HTTP status, or 0 when there was no answer. */
+/**
+ * A failed request to the API server: its HTTP status, or 0 when there was no answer. `remedy`: what to do, if the way
+ * to the server or the credentials are at fault.
+ */
 export class ApiError extends Error {
   override name = 'ApiError'
   readonly status: number
   readonly causes: string[]
-  constructor(status: number, message: string, causes: string[] = []) {
+  readonly remedy: string | undefined
+  constructor(status: number, message: string, causes: string[] = [], remedy?: string) {
     super(message)
     this.status = status
     this.causes = causes
+    this.remedy = remedy
   }
 }
 

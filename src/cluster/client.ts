@@ -42,10 +42,10 @@ export type Cluster = {
   /** ApiError 409 when the object exists already. */
   create<T extends KubeObject>(object: T): Promise<T>
   /**
-   * Server-side apply with our field manager; `force` takes over the fields of other managers; `dryRun`
-   * changes nothing and resolves to the result.
+   * Server-side apply; `force` takes over the fields of other managers; `dryRun` changes nothing and resolves to the
+   * result. `manager`: the field manager, ours by default.
    */
-  apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
+  apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean, manager?: string): Promise<T>
   /**
    * JSON Patch. With `test` operations the server refuses it (status 422) after a change in between. `within`: fewer
    * attempts and a shorter timeout, for an urgent write.
@@ -141,11 +141,11 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
         query,
         body: object,
       }),
-    apply: (object, force = false, dryRun = false) =>
+    apply: (object, force = false, dryRun = false, manager = fieldManager) =>
       askJson(pathOf(kindFor(object), object.metadata.namespace, object.metadata.name), {
         method: 'PATCH',
         type: 'application/apply-patch+yaml',
-        query: { fieldManager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
+        query: { fieldManager: manager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
         body: object,
       }),
     patch: (kind, namespace, name, operations, within) =>

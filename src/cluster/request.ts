@@ -1,15 +1,15 @@
 // HTTP requests to the API server: credentials, retries, timeouts, and bodies as text or as lines.
 import http from 'node:http'
 import https from 'node:https'
-import { messageOf } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 import { ApiError, refusal } from './api-error.ts'
 import type { Connection } from './connect.ts'
+import { credentialsFault, noAnswerFault, refusedFault } from './connection-fault.ts'
 
 /** As much of a Connection as requests need. */
 export type ApiAccess = Pick<Connection, 'server'> & {
-  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'>
+  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster' | 'getCurrentUser'>
 }
 
 /** How long a request, and a program that makes credentials, may take, in milliseconds. */
@@ -39,7 +39,8 @@ export function requester(connection: ApiAccess, credentials: Cached<https.Reque
       try {
         return await requestText(connection.server, path, options, security)
       } catch (error) {
-        if (isRenewed || !(error instanceof ApiError && error.status === 401)) throw error
+        if (!(error instanceof ApiError && error.status === 401)) throw error
+        if (isRenewed) throw refused(connection, error)
         // The token may have expired early: new credentials are tried, once.
         isRenewed = true
         credentials.expire()
@@ -48,6 +49,11 @@ export function requester(connection: ApiAccess, credentials: Cached<https.Reque
     }
     return retry(request, { attempts, firstDelayMs: 200, isTransient })
   }
+}
+
+function refused({ config }: ApiAccess, { status, message }: ApiError): ApiError {
+  const { cause, remedy } = refusedFault(config.getCurrentUser(), message)
+  return new ApiError(status, cause, [], remedy)
 }
 
 /** The server did not answer, or is busy. */
@@ -60,7 +66,8 @@ async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Pr
   const options: https.RequestOptions = {}
   const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
   await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
-    throw new ApiError(401, `cannot get the kubeconfig's credentials: ${messageOf(error)}`)
+    const { cause, remedy } = credentialsFault(config.getCurrentUser(), error)
+    throw new ApiError(401, cause, [], remedy)
   })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
@@ -136,8 +143,9 @@ async function* responseBody(
   } catch (error) {
     if (options.signal?.aborted) return
     if (error instanceof ApiError) throw error
-    const { code, message } = error as NodeJS.ErrnoException
-    throw new ApiError(0, `the API server ${url.origin} does not answer (${code ?? message})`)
+    const { proxy } = (security.agent ?? {}) as { proxy?: URL }
+    const { cause, remedy } = noAnswerFault(url, error as NodeJS.ErrnoException, proxy)
+    throw new ApiError(0, cause, [], remedy)
   }
 }
 

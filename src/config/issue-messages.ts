@@ -6,6 +6,7 @@ import { adviceOnKey } from './foreign-keys.ts'
 import { nearest } from './nearest.ts'
 import { nodeAt } from './published.ts'
 import { newNameOfKey } from './renamed-keys.ts'
+import { schema } from './schema.ts'
 import type { Source } from './source.ts'
 
 /** One line for each fault. */
@@ -14,8 +15,9 @@ export function messageOfIssue(issue: z.core.$ZodIssue, source: Source): string 
   const path = issue.path as Path
   if (issue.code === 'invalid_key') return invalidKey(path, issue.issues[0]!.message, source)
   const value = valueAt(source.value, path)
-  const problem = value === undefined ? 'is missing' : `${shown(path, value)} is invalid`
-  return `${source.where(path)}: ${dotted(path)}: ${problem}: ${expectation(issue)}${templateHint(value, issue.message)}`
+  const problem = value === undefined ? 'is missing' : `${shown(path, value, source)} is invalid`
+  const hints = quotesHint(path, value, source) + templateHint(value, issue.message)
+  return `${source.where(path)}: ${dotted(path)}: ${problem}: ${expectation(issue)}${hints}`
 }
 
 /** For a value that another program should have replaced, unless the message is about that already. */
@@ -58,10 +60,60 @@ function dotted(path: Path): string {
 }
 
 /** The value as the user wrote it, shortened. A kubeconfig and a token are never shown. */
-function shown(path: Path, value: unknown): string {
-  if (path[0] === 'kubeconfig' || path.at(-1) === 'token') return 'the value'
-  const text = JSON.stringify(value)
+function shown(path: Path, value: unknown, source: Source): string {
+  if (isSecret(path)) return 'the value'
+  const text = (isBare(value) ? source.textOf(path) : undefined) ?? JSON.stringify(value)
   return text.length > 80 ? `${text.slice(0, 77)}…` : text
+}
+
+function isSecret(path: Path): boolean {
+  return path[0] === 'kubeconfig' || path.at(-1) === 'token'
+}
+
+/** A value that YAML reads from a word without quotes, and that is no text. */
+function isBare(value: unknown): boolean {
+  return typeof value === 'number' || typeof value === 'boolean' || value === null
+}
+
+/** The end of the sentence if quotes would make the value valid. */
+function quotesHint(path: Path, value: unknown, source: Source): string {
+  const text = isBare(value) ? source.textOf(path) : undefined
+  if (text === undefined || text === '') return ''
+  const quoted = schema.safeParse(withValueAt(source.value, path, text))
+  const isAt = (at: PropertyKey[]) => at.length === path.length && at.every((key, i) => key === path[i])
+  if (quoted.error?.issues.some((issue) => isAt(issue.path))) return ''
+  return `; ${quoteRemedy(path, value, text)}`
+}
+
+/** What to do about a text that YAML reads as `value`. */
+function quoteRemedy(path: Path, value: unknown, text: string): string {
+  if (isSecret(path)) return 'without quotes, YAML reads it as a number or a truth value, so quote it'
+  const kind = typeof value === 'number' ? 'the number ' : ''
+  return `without quotes, YAML reads it as ${kind}${String(value)}, so quote it: "${text}"`
+}
+
+/** One sentence for each number that is read as text, but is not written as it is read: `0123` would become `123`. */
+export function alteredNumbers(source: Source, config: unknown): string[] {
+  return numberPaths(source.value).flatMap((path) => {
+    const [text, value] = [source.textOf(path), valueAt(source.value, path)]
+    if (text === undefined || text === String(value) || typeof valueAt(config, path) !== 'string') return []
+    return [`${source.where(path)}: ${dotted(path)}: ${quoteRemedy(path, value, text)}`]
+  })
+}
+
+function numberPaths(value: unknown, path: Path = []): Path[] {
+  if (typeof value === 'number') return [path]
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, each]) =>
+    numberPaths(each, [...path, Array.isArray(value) ? Number(key) : key]),
+  )
+}
+
+function withValueAt(value: unknown, [key, ...rest]: Path, text: string): unknown {
+  if (key === undefined) return text
+  const child = withValueAt((value as Record<string | number, unknown>)[key], rest, text)
+  if (Array.isArray(value)) return value.with(Number(key), child)
+  return { ...(value as Record<string, unknown>), [key]: child }
 }
 
 function valueAt(value: unknown, path: Path): unknown {

@@ -3,7 +3,7 @@ import { basename, relative, resolve } from 'node:path'
 import { findFaults } from './check.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
-import { messageOfIssue } from './issue-messages.ts'
+import { alteredNumbers, messageOfIssue } from './issue-messages.ts'
 import { nearest } from './nearest.ts'
 import { newNameOfInput } from './renamed-keys.ts'
 import { readText } from './read.ts'
@@ -21,6 +21,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
+  const altered = alteredNumbers(source, parsed.data)
+  if (altered.length > 0) throw listed(altered)
   const faults = findFaults(parsed.data)
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${path.join('.')}: ${message}`))

@@ -33,7 +33,7 @@ const target = {
   kubeconfig: nonEmptyString
     .optional()
     .describe(
-      "Path or content of a kubeconfig. Default: `KUBECONFIG`, `~/.kube/config`, or the pod's service account.",
+      "Path or content of a kubeconfig. Default: `KUBECONFIG` (a list is merged as kubectl does), `~/.kube/config`, or the pod's service account.",
     ),
   cluster: cluster
     .optional()

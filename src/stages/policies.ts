@@ -1,5 +1,6 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
+import { isForbidden } from '../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { hasEnded } from '../mesh/sidecar.ts'
@@ -23,15 +24,33 @@ import { ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { hasPolicies } from '../config/stages.ts'
 import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
 import { renderedPathFaults } from './path-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
+import { planControlPlane } from './control-plane.ts'
 
-/** Shows what would be created, changed and deleted; changes nothing. */
+/** Shows what would be created, changed and deleted, in the control plane as well; changes nothing. */
 export async function plan(context: StageContext): Promise<StageOutcome> {
+  const changesMesh = await planMesh(context)
+  const changesPolicies = hasPolicies(context.config) && (await planPolicies(context)).changed
+  return { changed: changesMesh || changesPolicies }
+}
+
+/** The stage install shows its own plan. An account for one namespace cannot see the control plane. */
+async function planMesh(context: StageContext): Promise<boolean> {
+  if (context.stages.includes('install')) return false
+  return planControlPlane(context).catch((error: unknown) => {
+    if (!isForbidden(error)) throw error
+    context.host.info(`cannot see what would change in the control plane: ${error.message}`)
+    return false
+  })
+}
+
+async function planPolicies(context: StageContext): Promise<StageOutcome> {
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   // Callers that the stage inject has not given a sidecar yet still send plaintext.
@@ -47,7 +66,7 @@ async function meshComesLater({ cluster, stages }: StageContext): Promise<boolea
 
 export async function policies(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
-  if (config.dryRun) return plan(context)
+  if (config.dryRun) return planPolicies(context)
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await analyzeChange(context, all)

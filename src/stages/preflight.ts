@@ -1,6 +1,7 @@
 // Checks the config against the cluster before the run changes anything. Only reads, and reports all faults at once.
 import { selectorFaults } from '../canary/workload/selectors.ts'
 import { serviceFaults } from '../canary/workload/service-faults.ts'
+import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
@@ -77,11 +78,19 @@ async function requireAnswer(cluster: Cluster): Promise<void> {
   try {
     await cluster.version()
   } catch (error) {
-    throw new ConfigError(
-      `kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, ` +
-        'and that the cluster is up',
-    )
+    if (isForbidden(error)) return refuseAnonymous(error)
+    const remedy = (error instanceof ApiError ? error.remedy : undefined) ?? 'check the address in the kubeconfig'
+    throw new ConfigError(`kubeconfig: ${messageOf(error)}; ${remedy}`)
   }
+}
+
+/** A server may keep its version secret, and still know the account. */
+function refuseAnonymous({ message }: ApiError): void {
+  if (!message.includes('system:anonymous')) return
+  throw new ConfigError(
+    `kubeconfig: the API server does not know who asks: ${message}; add a token or a client certificate to the ` +
+      'user in the kubeconfig',
+  )
 }
 
 async function describeMissingNamespace(cluster: Cluster, namespace: string): Promise<string> {

@@ -13,17 +13,19 @@ import {
   type Event,
 } from 'js-yaml'
 import { isBlank, newlinesIn, refusedKey, YamlError, yamlErrorOf } from './faults.ts'
-import { lateMergesIn, offsetOf, positionsOf, type Path } from './positions.ts'
+import { lateMergesIn, offsetOf, positionsOf, textAt, type Path } from './positions.ts'
 
 /**
  * `lineOf`: the line of the value at the path, of `key` inside it, or of the nearest parent that exists; for a value
- * from a merge, the line of its `<<`. `lateMerges`: keys that come before a `<<` that has them too. Here the key wins,
- * as YAML says, but in kubectl the `<<` wins.
+ * from a merge, the line of its `<<`. `textOf`: how the single value at the path is written; undefined for anything
+ * else. `lateMerges`: keys that come before a `<<` that has them too. Here the key wins, as YAML says, but in kubectl
+ * the `<<` wins.
  */
 export type YamlDocument = {
   value: unknown
   line: number
   lineOf: (path: Path, key?: string) => number
+  textOf: (path: Path) => string | undefined
   lateMerges: { key: string; line: number }[]
 }
 
@@ -33,7 +35,7 @@ export function parse(text: string): YamlDocument {
   if (first?.document instanceof YamlError) throw first.document
   if (second)
     throw new YamlError(second.line, 'a second document starts here, but only one is allowed; remove the `---`')
-  return first?.document ?? { value: null, line: 1, lineOf: () => 1, lateMerges: [] }
+  return first?.document ?? { value: null, line: 1, lineOf: () => 1, textOf: () => undefined, lateMerges: [] }
 }
 
 /** Every document of the text, or the error in its place. */
@@ -129,7 +131,7 @@ function documentOf(piece: Piece, events: Event[]): YamlDocument | YamlError {
     const positions = positionsOf(piece.text, events)
     const lineOf = (path: Path, key?: string) => lineAt(piece, offsetOf(positions, path, key))
     const lateMerges = lateMergesIn(positions).map(({ key, offset }) => ({ key, line: lineAt(piece, offset) }))
-    return { value, line: lineOf([]), lineOf, lateMerges }
+    return { value, line: lineOf([]), lineOf, textOf: (path) => textAt(positions, path), lateMerges }
   } catch (error) {
     return faultOf(error, piece)
   }

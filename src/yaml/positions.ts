@@ -87,6 +87,13 @@ export function lateMergesIn({ content }: Position): { key: string; offset: numb
   return [...late, ...entries.flatMap(({ value }) => lateMergesIn(value))]
 }
 
+/** The text of the single value at the path, as it is written; undefined for anything else. */
+export function textAt(root: Position, path: Path): string | undefined {
+  let at: Position | undefined = root
+  for (const step of path) at = at && childOf(at, step)
+  return at?.content.kind === 'leaf' ? at.content.text : undefined
+}
+
 function childOf({ content }: Position, step: string | number): Position | undefined {
   if (content.kind === 'list') return content.items[Number(step)]
   return entryOf(content, String(step))?.value

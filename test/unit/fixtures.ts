@@ -108,6 +108,7 @@ export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]
     'list',
     'snapshot',
     'changes',
+    'create',
     'apply',
     'patch',
     'merge',

@@ -1,9 +1,10 @@
 // The sections `canary` and `canaries`: how traffic moves to a new version.
 import * as z from 'zod'
 import { duration, durationOrZero } from '../values/durations.ts'
-import { objectName } from '../values/kubernetes.ts'
+import { dnsName, dnsNameForm, objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
 import { wholeNumber } from '../values/numbers.ts'
+import { parsedValue } from '../values/parsed-value.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString, pathPrefix, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
@@ -18,16 +19,23 @@ export const canaryDefaults = { steps: [5, 25, 50, 100], interval: '30s' }
 /** A version of a service: a subset of it, or a Service of its own. */
 export type Version = { by: 'subset' | 'service'; name: string }
 
+const subsetName = parsedValue(
+  `the name of a subset: ${dnsNameForm}; list a subset for a label with other characters: ` +
+    '`services: { <service>: { subsets: { v1-10: { version: "1.10" } } } }`',
+  { type: 'string', pattern: dnsName.source },
+  (raw) => (typeof raw === 'string' && dnsName.test(raw) ? raw : undefined),
+)
+
 function versionWithDefault(subset: string) {
   const section = z
     .strictObject({
-      subset: objectName
+      subset: subsetName
         .optional()
         .describe(`Subset of the service. \`${subset}\` alone is short for \`{ subset: ${subset} }\`.`),
       service: objectName.optional().describe('A Service of its own, instead of a subset.'),
     })
     .refine(hasExactlyOne, { error: 'expected exactly one of subset, service' })
-  return withShortForm(section, objectName, (subset) => ({ subset }))
+  return withShortForm(section, subsetName, (subset) => ({ subset }))
     .transform(
       ({ subset, service }): Version =>
         subset !== undefined ? { by: 'subset', name: subset } : { by: 'service', name: service! },

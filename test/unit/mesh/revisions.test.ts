@@ -85,6 +85,7 @@ describe('older', () => {
     version: '1.31.0',
     ready: true,
     createdAt,
+    metadata: { name: `istiod-${revision}`, namespace: 'istio-system' },
   })
   const all = [
     plane('default', '2026-01-01T00:00:00Z'),
