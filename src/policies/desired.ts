@@ -1,5 +1,5 @@
 // All policies that a config asks for: those compiled from it and the user's own manifests, one object a host.
-import type { DestinationRule, KubeObject, VirtualService } from '../cluster/objects.ts'
+import { systemNamespace, type DestinationRule, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -58,7 +58,13 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const objects = withCanarySplits(merged.objects, config)
   const faults = exportFaults(config, objects)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return { objects, notes: merged.notes, sources, kept, warnings: [...compiled.warnings, ...merged.warnings] }
+  return {
+    objects,
+    notes: [...merged.notes, ...(live.lacksMeshRules ? unreadRules(compiled.objects) : [])],
+    sources,
+    kept,
+    warnings: [...compiled.warnings, ...merged.warnings],
+  }
 }
 
 /** Objects in the cluster that stay as they are, because mesh-canary does not manage them. */
@@ -93,6 +99,14 @@ function withoutOverridden(config: Config, live: WeightsByService, stated: Weigh
 
 function ofCanaries(config: Config, weights: WeightsByService): WeightsByService {
   return Object.fromEntries(Object.entries(weights).filter(([service]) => splitSubsets(config, service)))
+}
+
+function unreadRules(compiled: readonly KubeObject[]): string[] {
+  if (!compiled.some(({ kind }) => kind === 'DestinationRule')) return []
+  return [
+    `this account may not read the DestinationRules of ${systemNamespace}: if one there is for all hosts, ` +
+      'its policies end for the services that get a DestinationRule of their own',
+  ]
 }
 
 /** The objects in the cluster that this run does not delete. */

@@ -3,7 +3,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { placeOf, type Sourced } from './manifests.ts'
-import { hasMatch } from './merge-routes.ts'
 
 type Condition = Record<string, unknown>
 type PlacedRoute = { route: HttpRoute; index: number; of: Sourced }
@@ -44,23 +43,22 @@ function routesIn(of: Sourced): PlacedRoute[] {
 }
 
 function sentence(hidden: PlacedRoute, by: PlacedRoute, remedy: string): string {
-  return (
-    `policies: ${titleOfRoute(hidden)} never gets a request, because ${titleOfRoute(by)} ` +
-    `takes ${isForAll(by.route) ? 'every request' : 'all that it matches'}; ${remedy}`
-  )
+  const share = isForAll(by.route) ? 'every request' : 'all that it matches'
+  return `policies: http route ${numbered(hidden)} never gets a request, because http route ${numbered(by)} takes ${share}; ${remedy}`
 }
 
-function titleOfRoute({ route, index, of }: PlacedRoute): string {
+function numbered({ route, index, of }: PlacedRoute): string {
   const name = route.name === undefined ? '' : `, ${route.name}`
-  return `http route ${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
+  return `${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
 }
 
-function isForAll(route: HttpRoute): boolean {
-  return !hasMatch(route) || conditionsOf(route).some((each) => coversCondition(each, {}))
+/** True for a default route: it has no match, or one such as the prefix `/` that every request has. */
+export function isForAll(route: HttpRoute): boolean {
+  return conditionsOf(route).some((each) => coversCondition(each, {}))
 }
 
-function conditionsOf(route: HttpRoute): Condition[] {
-  return hasMatch(route) ? (route['match'] as Condition[]) : [{}]
+function conditionsOf({ match }: HttpRoute): Condition[] {
+  return Array.isArray(match) && match.length > 0 ? (match as Condition[]) : [{}]
 }
 
 /** True if the first route matches every request that the second one matches. */

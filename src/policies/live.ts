@@ -1,6 +1,6 @@
 // Reads the routes and subsets that exist in the namespace, and the weights in force.
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenAbsent, emptyWhenUnread } from '../cluster/api-error.ts'
+import { emptyWhenAbsent, isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import type { Weights } from './compile/names.ts'
 import {
   systemNamespace,
@@ -13,8 +13,15 @@ import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { routesTo, weightsOf } from './routes.ts'
 
-/** `destinationRules`: also those of the mesh's own namespace that have a wildcard for their host. */
-export type LiveRoutes = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
+/**
+ * `destinationRules`: also those of the mesh's own namespace that have a wildcard for their host; `lacksMeshRules` if the
+ * account may not read them.
+ */
+export type LiveRoutes = {
+  virtualServices: VirtualService[]
+  destinationRules: DestinationRule[]
+  lacksMeshRules?: boolean
+}
 
 export async function readLive(cluster: Cluster, namespace: string): Promise<LiveRoutes> {
   // Before Istio is installed the cluster does not know these kinds, and answers 404.
@@ -24,13 +31,19 @@ export async function readLive(cluster: Cluster, namespace: string): Promise<Liv
     list<DestinationRule>('DestinationRule'),
     namespace === systemNamespace ? [] : rulesOfMesh(cluster),
   ])
-  return { virtualServices, destinationRules: [...destinationRules, ...ofMesh] }
+  return {
+    virtualServices,
+    destinationRules: [...destinationRules, ...(ofMesh ?? [])],
+    ...(ofMesh ? {} : { lacksMeshRules: true }),
+  }
 }
 
-/** Rules for the services of all namespaces. An account that may not read them can write none that conflicts. */
-async function rulesOfMesh(cluster: Cluster): Promise<DestinationRule[]> {
-  const rules = await cluster.list<DestinationRule>('DestinationRule', systemNamespace).catch(emptyWhenUnread)
-  return rules.filter(({ spec }) => spec.host.startsWith('*'))
+/** Rules for the services of all namespaces; undefined if the account may not read them. */
+async function rulesOfMesh(cluster: Cluster): Promise<DestinationRule[] | undefined> {
+  const rules = await cluster
+    .list<DestinationRule>('DestinationRule', systemNamespace)
+    .catch((error: unknown) => (isNotFound(error) ? [] : undefinedWhenForbidden(error)))
+  return rules?.filter(({ spec }) => spec.host.startsWith('*'))
 }
 
 /**

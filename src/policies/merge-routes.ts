@@ -1,6 +1,7 @@
 // Merges the http routes of two VirtualServices for the same host. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import type { Destination, HttpRoute } from '../cluster/objects.ts'
+import { isForAll } from './hidden-routes.ts'
 import { mergeValues, omit, type MergeContext } from './merge-fields.ts'
 import { fullHost } from './routes.ts'
 
@@ -15,7 +16,12 @@ export function mergeRoutes(a: HttpRoute[], b: HttpRoute[], namespace: string, c
     if (index < 0) merged.push(route)
     else merged[index] = mergeRoute(merged[index]!, route, namespace, context.at(`.http, ${routeTitle(route)}`))
   }
-  return [...merged.filter(hasMatch), ...merged.filter((route) => !hasMatch(route))]
+  return [...merged.filter((route) => !isForAll(route)), ...merged.filter(isForAll).sort(byMatch)]
+}
+
+/** The route without a match is the very last one. */
+function byMatch(a: HttpRoute, b: HttpRoute): number {
+  return Number(hasMatch(b)) - Number(hasMatch(a))
 }
 
 export function hasMatch(route: HttpRoute): boolean {

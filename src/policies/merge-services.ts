@@ -3,11 +3,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { otherPortsRouteName, routeName } from '../config/names.ts'
+import { defaultRetryOn } from '../config/schema/services.ts'
+import { isForAll } from './hidden-routes.ts'
 import type { Sourced } from './manifests.ts'
-import { coversHost, mergeKey } from './merge-hosts.ts'
-import { fullHost } from './routes.ts'
 import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
+import { coversHost, mergeKey } from './merge-hosts.ts'
 import { hasMatch, mergeDestinations, routeTitle } from './merge-routes.ts'
+import { fullHost } from './routes.ts'
 
 /** The source of what the config compiles to. */
 export const fromConfig = 'the config'
@@ -21,7 +23,6 @@ type ServiceRoutes = {
   shares: Destinations
   port: number | undefined
   matched: HttpRoute[]
-  compiled: HttpRoute[]
 }
 
 /** `report` gets one sentence for each route that does not get all policies, or gets more than asked. */
@@ -36,7 +37,7 @@ export function mergeServiceRoutes(
   const routes = user.map((route, i) => {
     if (!isOfPort(route, service.port)) return route
     const at = context.at(`.http, ${routeTitle(route)}`)
-    if (hasMatch(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
+    if (!isForAll(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
     return mergeDefault(route, service, namespace, at)
   })
   const reached = user.some((route) => route.route && isOfPort(route, service.port))
@@ -45,7 +46,7 @@ export function mergeServiceRoutes(
   if (service.port !== undefined && Object.keys(service.policies).length > 0 && user.some(isOfAllPorts))
     report(`${named(service.policies)} apply to every port, not only to ${service.port}, as its routes do`)
   const needsDefault =
-    user.every(hasMatch) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
+    !user.some(isForAll) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
   return [...service.matched, ...routes, ...(needsDefault ? defaultsOf(compiled) : [])]
 }
 
@@ -98,7 +99,6 @@ function serviceRoutesOf(compiled: HttpRoute[]): ServiceRoutes {
     })),
     port: match?.port,
     matched: compiled.filter(({ name }) => name !== routeName && name !== otherPortsRouteName),
-    compiled,
   }
 }
 
@@ -129,12 +129,20 @@ function mergeDefault(
   namespace: string,
   context: MergeContext,
 ): HttpRoute {
-  const merged = mergeValues({ ...policies, ...mirroring }, omit(route, 'route', 'name'), context) as HttpRoute
+  const stated = withoutDefaultRetryOn(policies, route)
+  const merged = mergeValues({ ...stated, ...mirroring }, omit(route, 'route', 'name'), context) as HttpRoute
   return {
     ...(route.name === undefined ? {} : { name: route.name }),
     ...merged,
     route: statesSplit(shares) ? mergeDestinations(shares, route.route!, namespace, context) : route.route!,
   }
+}
+
+/** The config states conditions for retries only if they are not the default; those of the route count then. */
+function withoutDefaultRetryOn(policies: Fields, route: HttpRoute): Fields {
+  const [ours, theirs] = [policies['retries'], route['retries']] as [Fields?, Fields?]
+  if (ours?.['retryOn'] !== defaultRetryOn.join(',') || theirs?.['retryOn'] === undefined) return policies
+  return { ...policies, retries: omit(ours, 'retryOn') }
 }
 
 /** What the route states itself is more specific, and stays. */

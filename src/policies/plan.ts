@@ -52,7 +52,10 @@ export async function planChanges(
   const faults = kept.flatMap((each) => each.faults)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const written = await settleAll(
-    kept.map(async ({ object, lines }, i) => ({ ...(await planWrite(cluster, object, live[i])), kept: lines })),
+    kept.map(async ({ object, isState, lines }, i) => ({
+      ...(await planWrite(cluster, isState ? asRead(object, live[i]) : object, live[i])),
+      kept: lines,
+    })),
   )
   const planned = [
     ...written,
@@ -63,6 +66,12 @@ export async function planChanges(
   const used = await usedSubsetFaults(cluster, planned, owner.namespace)
   if (used.length > 0) throw new ConfigError(used.join('\n'))
   return planned
+}
+
+/** With the version that was read: the API server refuses the write if a promotion has moved the weights since. */
+function asRead(object: KubeObject, live: KubeObject | undefined): KubeObject {
+  const { resourceVersion } = live?.metadata ?? {}
+  return resourceVersion === undefined ? object : { ...object, metadata: { ...object.metadata, resourceVersion } }
 }
 
 /** The live objects of the same kinds and names, in the same order. */
@@ -145,6 +154,11 @@ export async function serverSideApply(
     const { status, message, causes } = error
     const title = titleOf(object)
     if (status !== 409) throw new ApiError(status, `${title}: ${message}`, causes)
+    if (object.metadata.resourceVersion !== undefined && causes.length === 0)
+      throw new ApiError(
+        409,
+        `${title} has changed since this run read it, and its weights belong to a promotion; run again`,
+      )
     if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`)))
       return cluster.apply(object, true, dryRun)
     throw new ApiError(

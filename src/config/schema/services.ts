@@ -14,11 +14,13 @@ const retryOn = listOf('Envoy retry conditions such as gateway-error, reset', (i
   typeof item === 'string' && /^[a-z0-9-]+$/.test(item) ? item : undefined,
 )
 
+export const defaultRetryOn = ['gateway-error', 'connect-failure', 'refused-stream', 'unavailable', 'cancelled']
+
 const retries = z.strictObject({
   attempts: wholeNumber(0, 100).describe('Number of retries after the first try. 0 turns retries off.'),
   perTryTimeout: duration.optional().describe('Time limit of one try.'),
   retryOn: retryOn
-    .prefault(['gateway-error', 'connect-failure', 'refused-stream', 'unavailable', 'cancelled'])
+    .prefault(defaultRetryOn)
     .describe("Conditions to retry on. Unlike Istio's own default, ours includes a 503 response (`gateway-error`)."),
   budget: z
     .strictObject({

@@ -1,4 +1,5 @@
 import { managedByLabel } from '../../../src/cluster/labels.ts'
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { contradictions } from '../../../src/policies/contradictions.ts'
@@ -252,6 +253,39 @@ spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `
     ...nothingLive,
     virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], { labels: mine })],
   }
+
+  const promoted: LiveRoutes = {
+    ...nothingLive,
+    virtualServices: [virtualService([{ route: [to('v1', 0), to('v2', 100)] }], { labels: mine })],
+  }
+
+  test('may state the weights from before a promotion, with and without policies in the config', async () => {
+    const file = split(['v1', 100], ['v2', 0])
+    expect(await faultsOf(`policies: ${file}\ncanary: { service: backend }`, promoted)).toEqual([])
+    expect(await faultsOf(`${both(file)}\ncanary: { service: backend }`, promoted)).toEqual([])
+  })
+
+  test('may not leave out a version that got the traffic by a promotion', async () => {
+    expect(
+      await faultsOf(`policies: ${split(['v1', 100], ['v3', 0])}\ncanary: { service: backend, canary: v3 }`, promoted),
+    ).toEqual([expect.stringContaining('the subset v2 gets 100% of the traffic now')])
+  })
+
+  test('may define the subsets that get the traffic', async () => {
+    const rule = `
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: backend }
+spec: { host: backend, subsets: [{ name: v0, labels: { version: v0 } }] }`
+    const file = split(['v0', 50], ['v1', 50], ['v2', 0])
+    const withRule = fileWith(readFileSync(file, 'utf8') + rule)
+    const live = {
+      ...nothingLive,
+      virtualServices: [virtualService([{ route: [to('v0', 50), to('v1', 0), to('v2', 50)] }], { labels: mine })],
+    }
+    expect(await faultsOf(`policies: ${withRule}\ncanary: { service: backend }`, live)).toEqual([])
+  })
 
   test.each([
     [

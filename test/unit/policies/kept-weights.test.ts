@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import { keepWeights, replacedBy, weightRules } from '../../../src/policies/kept-weights.ts'
@@ -39,7 +40,7 @@ describe('the weights of a file', () => {
   })
 
   test('count while nothing is live, and where no promotion moved anything', () => {
-    expect(keepWeights(asked, undefined, canary)).toEqual({ object: asked, lines: [], faults: [] })
+    expect(keepWeights(asked, undefined, canary)).toEqual({ object: asked, isState: false, lines: [], faults: [] })
     expect(routesOf(keepWeights(asked, inForce, none).object)).toEqual([[90, 10]])
   })
 
@@ -117,6 +118,7 @@ describe('wherever they live,', () => {
       },
     })
     expect(keepWeights(route(90, 10), route(0, 100), rules)).toEqual({
+      isState: true,
       object: route(0, 100),
       lines: ['spec.rules[0].backendRefs: kept: 0/100 (file says 90/10)'],
       faults: [],
@@ -127,6 +129,15 @@ describe('wherever they live,', () => {
     const tcp = (v1: number, v2: number) =>
       policy('VirtualService', 'db', { hosts: ['backend'], tcp: [{ route: split(v1, v2) }] })
     expect(keepWeights(tcp(90, 10), tcp(0, 100), canary).object).toEqual(tcp(0, 100))
+  })
+
+  test('weights that a promotion moves while the run works are not overwritten', async () => {
+    const { cluster } = recordingCluster([withOwnerLabels(promoted, ownerOf('mesh.yaml', 'shop'))], ({ metadata }) =>
+      metadata.resourceVersion === '7' ? new ApiError(409, 'the object has been modified') : undefined,
+    )
+    await expect(planChanges(cluster, [asked], ownerOf('mesh.yaml', 'shop'))).rejects.toThrow(
+      'VirtualService shop/backend has changed since this run read it, and its weights belong to a promotion; run again',
+    )
   })
 
   test('weights are kept when the file renames its object', async () => {
@@ -157,7 +168,7 @@ describe('versions that come and go', () => {
 
   test('a version without traffic may leave the file', () => {
     const alone = virtualService([{ route: [to('v2')] }])
-    expect(keepWeights(alone, promoted, canary)).toEqual({ object: alone, lines: [], faults: [] })
+    expect(keepWeights(alone, promoted, canary)).toMatchObject({ object: alone, lines: [], faults: [] })
   })
 
   test.each([

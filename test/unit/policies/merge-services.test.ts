@@ -57,6 +57,14 @@ describe('the policies of a service', () => {
     )
   })
 
+  test('do not contradict conditions for retries that only the route states', () => {
+    const retrying = toV1.replace('route:', 'retries: { retryOn: 5xx }, route:')
+    expect(merged('retries: { attempts: 3 }', [routes(retrying)]).specOf('VirtualService')!.http).toMatchObject([
+      { name: 'primary', retries: { attempts: 3, retryOn: '5xx' } },
+    ])
+    expect(() => merged('retries: { attempts: 3, retryOn: reset }', [routes(retrying)])).toThrow('retries.retryOn')
+  })
+
   test('do not add a default route that the user does not have', () => {
     expect(merged('timeout: 2s', [routes(tester)]).specOf('VirtualService')!.http).toHaveLength(1)
   })
@@ -95,6 +103,25 @@ describe('the policies of a service', () => {
     expect(warnings).toEqual([
       'services.backend: the policies of the service (`timeout`) do not reach the routes of the VirtualService shop/public (mesh.yaml:1), which lead to the service but are for other hosts; set them there as well',
       'services.backend: the policies of the service (`timeout`) do not reach the routes of the VirtualService shop/old (in the cluster), which lead to the service but are for other hosts; set them there as well',
+    ])
+  })
+})
+
+describe('a route for the prefix / is a default route:', () => {
+  const all = '{ match: [{ uri: { prefix: / } }], route: [{ destination: { host: backend } }] }'
+
+  test('the split of the config goes there, and not behind it', () => {
+    const split = 'subsets: { v1: { version: v1 }, v2: { version: v2 } }, traffic: { v1: 80, v2: 20 }'
+    expect(merged(split, [routes(all)]).specOf('VirtualService')!.http).toMatchObject([
+      { match: [{ uri: { prefix: '/' } }], route: [{ weight: 80 }, { weight: 20 }] },
+    ])
+  })
+
+  test('routes of another file come before it', () => {
+    const { specOf } = merged('timeout: 2s', [routes(all), routes(tester)])
+    expect(specOf('VirtualService')!.http!.map(({ match }) => Object.keys((match as object[])[0]!))).toEqual([
+      ['headers'],
+      ['uri'],
     ])
   })
 })
