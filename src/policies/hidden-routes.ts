@@ -43,15 +43,13 @@ function routesIn(of: Sourced): PlacedRoute[] {
 }
 
 function sentence(hidden: PlacedRoute, by: PlacedRoute, remedy: string): string {
-  return (
-    `policies: ${titleOfRoute(hidden)} never gets a request, because ${titleOfRoute(by)} ` +
-    `takes ${isForAll(by.route) ? 'every request' : 'all that it matches'}; ${remedy}`
-  )
+  const share = isForAll(by.route) ? 'every request' : 'all that it matches'
+  return `policies: http route ${numbered(hidden)} never gets a request, because http route ${numbered(by)} takes ${share}; ${remedy}`
 }
 
-function titleOfRoute({ route, index, of }: PlacedRoute): string {
+function numbered({ route, index, of }: PlacedRoute): string {
   const name = route.name === undefined ? '' : `, ${route.name}`
-  return `http route ${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
+  return `${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
 }
 
 /** True for a default route: it has no match, or one such as the prefix `/` that every request has. */

@@ -2,14 +2,14 @@
 // reach every route of the host; the user's routes keep their order, their names and what they state themselves. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
-import { defaultRetryOn } from '../config/schema/services.ts'
 import { otherPortsRouteName, routeName } from '../config/names.ts'
-import type { Sourced } from './manifests.ts'
-import { coversHost, mergeKey } from './merge-hosts.ts'
-import { fullHost } from './routes.ts'
-import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
+import { defaultRetryOn } from '../config/schema/services.ts'
 import { isForAll } from './hidden-routes.ts'
+import type { Sourced } from './manifests.ts'
+import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
+import { coversHost, mergeKey } from './merge-hosts.ts'
 import { hasMatch, mergeDestinations, routeTitle } from './merge-routes.ts'
+import { fullHost } from './routes.ts'
 
 /** The source of what the config compiles to. */
 export const fromConfig = 'the config'
@@ -23,7 +23,6 @@ type ServiceRoutes = {
   shares: Destinations
   port: number | undefined
   matched: HttpRoute[]
-  compiled: HttpRoute[]
 }
 
 /** `report` gets one sentence for each route that does not get all policies, or gets more than asked. */
@@ -100,7 +99,6 @@ function serviceRoutesOf(compiled: HttpRoute[]): ServiceRoutes {
     })),
     port: match?.port,
     matched: compiled.filter(({ name }) => name !== routeName && name !== otherPortsRouteName),
-    compiled,
   }
 }
 
