@@ -10,7 +10,7 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import type { Split } from '../../policies/routes.ts'
-import { awaitOutcome, promotionOf, settleLease } from './conclude.ts'
+import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
 import type { Promotion, PromotionContext } from './context.ts'
 import { withCause } from './end-reason.ts'
 import { hookStatus } from './hook-status.ts'
@@ -18,6 +18,7 @@ import { describeAction, describeEvidence, describeSample } from './log-format.t
 import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
+  asUnsettled,
   asInterrupted,
   isRolledBack,
   isSafe,
@@ -154,22 +155,40 @@ export class PromotionRun {
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
-    if (fast) {
-      const promotion = promotionOf(this.context, status())
-      await settleLease(this.context, status())
-      return promotion
-    }
-    this.notify('post-rollout', status().state.reason)
+    if (fast) return this.settle(promotionOf(this.context, status()))
     const promotion = await awaitOutcome({
       context: this.context,
       status,
       heartbeat: () => this.heartbeat(),
       drainChecked: () => this.drainChecked(),
     })
-    await settleLease(this.context, status())
+    const settled = await this.settle(promotion)
+    this.notify('post-rollout', settled.reason)
     // The program exits after this, which would interrupt the current calls.
     await Promise.all(this.notifications)
-    return promotion
+    return settled
+  }
+
+  /** Settles the Lease, and only then says how the promotion ended: until then its guard could still undo it. */
+  private async settle(ended: Promotion): Promise<Promotion> {
+    const { context } = this
+    const settled = await settleLease(context, requireEnded(this.status)).then(
+      () => ended,
+      (problem: unknown) => this.unsettled(ended, problem),
+    )
+    context.deps.note(`${settled.verdict}: ${settled.reason}`)
+    return settled
+  }
+
+  private unsettled(ended: Promotion, problem: unknown): Promotion {
+    const why = explainUnsettled(this.context, problem)
+    // Traffic that is on stable stays there.
+    if (ended.weight === 0) {
+      this.context.deps.note(why)
+      return ended
+    }
+    this.status = asUnsettled(requireEnded(this.status), why)
+    return { ...ended, ...promotionOf(this.context, this.status) }
   }
 
   private async step(): Promise<void> {
@@ -208,7 +227,7 @@ export class PromotionRun {
     this.status = status
     if (isStart) this.checks.start()
     const outcome = outcomeOf(status.state)
-    if (outcome) this.context.deps.note(`${outcome.verdict}: ${outcome.reason}`)
+    if (outcome) this.context.deps.note(`decision: ${outcome.verdict}, because ${outcome.reason}`)
     const changes = actions.map((action) => describeAction(this.plan, action)).join('; ')
     if (actions.length > 0 || outcome) this.notify('event', changes || (outcome?.reason ?? ''))
     await this.writer.write(actions)

@@ -1,17 +1,23 @@
 // Starts a promotion: claims its Lease, reads what it begins with, and resumes what an earlier run left.
 import type { Cluster } from '../../cluster/client.ts'
-import { matches } from '../../cluster/labels.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
-import { createObserver, type Observer } from '../metrics/observer.ts'
-import { openSession, type LeaseSession } from '../ownership/session.ts'
+import { createObserver } from '../metrics/observer.ts'
+import { openSession } from '../ownership/session.ts'
 import { readWeight, removeManagedRoutes } from '../traffic/router.ts'
-import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
-import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
-import { currentObjects, splitOf, type PromotionDeps, type WatchedObjects } from './context.ts'
+import { selectorsOf } from '../workload/selectors.ts'
+import {
+  currentObjects,
+  splitOf,
+  templateOf,
+  type PromotionContext,
+  type PromotionDeps,
+  type WatchedObjects,
+} from './context.ts'
 import { PromotionRun } from './promotion.ts'
+import { lowerWeight, podsOf, startWeightOf } from './start-weight.ts'
 
 /** @throws Error when another run holds the Lease, or when the guard or the counters are not available. */
 export async function startPromotion(
@@ -24,42 +30,43 @@ export async function startPromotion(
   const split = splitOf(config, plan)
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
-  const template = currentTemplate(watched, split.namespace, selectors)
+  const template = templateOf(watched, split.namespace, selectors)
   const session = await openSession(cluster, split, plan, template, { ...deps, note })
   try {
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split)
     const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
     const observer = await createObserver(cluster, watched.pods, service, note)
-    const state = firstState(plan, await readWeight(cluster, split), deps.clock.now(), session, observer)
-    if (session.resumedFrom) note(describeResumption(session.resumedFrom))
-    return await PromotionRun.start(
-      { cluster, config, plan, split, selectors, watched, session, observer, deps: { ...deps, note } },
-      state,
-    )
+    const context = { cluster, config, plan, split, selectors, watched, session, observer, deps: { ...deps, note } }
+    return await PromotionRun.start(context, await firstState(context))
   } catch (problem) {
-    const { resumedFrom } = session
-    await (resumedFrom ? session.release(resumedFrom) : session.end()).catch(() => undefined)
+    await session.abandon()
     throw problem
   }
 }
 
-function currentTemplate(watched: WatchedObjects, namespace: string, selectors: VersionSelectors): string {
-  const workloads = workloadsOf(currentObjects(watched.workloads), selectors.canary)
-  const pods = currentObjects(watched.pods).filter(
-    ({ metadata }) => metadata.namespace === namespace && matches(selectors.canary, metadata.labels),
-  )
-  return templateHash(workloads, pods)
+/** Of a new promotion, or of the one that this run resumes. */
+async function firstState(context: PromotionContext): Promise<ActiveState> {
+  const { cluster, split, plan, session, observer, deps } = context
+  const { resumedFrom } = session
+  const live = await readWeight(cluster, split)
+  if (resumedFrom) {
+    deps.note(describeResumption(resumedFrom))
+    return resumeState(resumedFrom, live, deps.clock.now())
+  }
+  const { weight, passed } = startWeightOf(plan, live, session.lastOutcome, session.template)
+  if (weight < live) await lowerUnobserved(context, live, weight)
+  return initialState(plan, weight, deps.clock.now(), observer.baseline, passed)
 }
 
-function firstState(
-  plan: CanaryConfig,
-  weight: number,
-  now: number,
-  { resumedFrom }: LeaseSession,
-  { baseline }: Observer,
-): ActiveState {
-  return resumedFrom ? resumeState(resumedFrom, weight, now) : initialState(plan, weight, now, baseline)
+async function lowerUnobserved(context: PromotionContext, live: number, weight: number): Promise<void> {
+  const { cluster, split, selectors, watched, session, deps } = context
+  deps.note(
+    `${split.canary.name} has the weight ${live}, and no promotion has observed its pod template there: ` +
+      `it goes back to ${weight} and starts at the first step that it has not passed`,
+  )
+  const stable = podsOf(currentObjects(watched.pods), split.namespace, selectors.stable)
+  await lowerWeight(cluster, split, weight, stable, session.confirm)
 }
 
 function describeResumption({ canary, steps }: State): string {
