@@ -65,7 +65,6 @@ export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardD
   const { clock, log } = deps
   const { identity, afterMs, lease: name, service } = spec
   const silence = new Silence(clock)
-  let isAnnounced = false
   /** The run that stopped renewing: the guard's own, or one that took over and has no guard yet. */
   let lost = runOfHolder(identity)
   for (; ; await clock.sleep(pollMs)) {
@@ -81,10 +80,8 @@ export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardD
     const current = lease!
     silence.renewed(current.spec?.renewTime)
     const isFenced = holderOf(current) === guardIdentity(identity)
-    if (!isAnnounced && holderOf(current) === identity)
-      isAnnounced = await patchLease(cluster, spec, current, log, [
-        { op: 'add', path: leasePaths.guard, value: identity },
-      ])
+    if (holderOf(current) === identity && current.metadata.annotations?.[guardAnnotation] !== identity)
+      await patchLease(cluster, spec, current, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
     if (!isFenced && silence.ms() < afterMs) continue
     if (!isFenced) lost = runOfHolder(holderOf(current))
     log(`${lost} did not renew the Lease for ${afterMs / 1000} s: rolling all traffic of ${service} back to stable`)

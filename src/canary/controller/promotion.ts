@@ -42,6 +42,7 @@ export class PromotionRun {
   private readonly writer: RouteWriter
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
+  private tickStartedAt: number | undefined
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -111,6 +112,7 @@ export class PromotionRun {
   }
 
   async tick(): Promise<void> {
+    this.tickStartedAt = this.context.deps.clock.now()
     try {
       if (!(await this.writer.settled())) return
       if (this.hasEnded()) return await this.heartbeat()
@@ -122,11 +124,14 @@ export class PromotionRun {
       await this.rollBack(`the promotion could not continue: ${messageOf(problem)}`)
       const ended = requireEnded(this.status)
       this.status = { ...ended, error: ended.error ?? ended.state.reason }
+    } finally {
+      this.tickStartedAt = undefined
     }
   }
 
-  /** Renews the Lease while there is nothing to sample. */
+  /** Renews the Lease while there is nothing to sample; not while a sample or a write makes no progress. */
   async heartbeat(): Promise<void> {
+    if (this.isStuck()) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
       if (problem instanceof LeaseLost) this.lose(problem)
     })
@@ -191,10 +196,17 @@ export class PromotionRun {
     return { ...ended, ...promotionOf(this.context, this.status) }
   }
 
+  /** The guard has to act soon, because this run cannot. */
+  private isStuck(): boolean {
+    const { plan, deps } = this.context
+    return this.tickStartedAt !== undefined && deps.clock.now() - this.tickStartedAt > plan.guard.after / 2
+  }
+
   private async step(): Promise<void> {
     const { context, plan } = this
     const { observer, deps } = context
     const isRenewed = await this.renew()
+    await context.session.checkGuard().catch((problem: unknown) => this.noteUnlessLost(problem))
     const sample = await observer.sample()
     const observation = this.observations.build(this.state, sample, isRenewed)
     // Another promotion or a cancel may end it during each wait.
@@ -220,6 +232,11 @@ export class PromotionRun {
       deps.note(`the Lease could not be renewed: ${messageOf(problem)}`)
       return false
     }
+  }
+
+  private noteUnlessLost(problem: unknown): void {
+    if (problem instanceof LeaseLost) throw problem
+    this.context.deps.note(`the guard could not be checked: ${messageOf(problem)}`)
   }
 
   private async apply(status: RunStatus, actions: Action[]): Promise<void> {

@@ -35,6 +35,8 @@ export type LeaseClaim = {
   guarded: () => boolean
   /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
   declineGuard: () => Promise<void>
+  /** Says that its guard is down. A guard that starts, or still runs, says again that it watches. */
+  reportGuardDown: () => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
   /** Renews the Lease and saves the progress. @throws LeaseLost if this run no longer holds it. */
@@ -205,6 +207,8 @@ function claimOf(
     lease,
     ...found,
     guarded: () => guarded,
+    // A guard that has just said so makes no difference: it says so again.
+    reportGuardDown: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: '' }]),
     confirm,
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),

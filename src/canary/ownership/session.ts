@@ -14,7 +14,7 @@ import { mapSteps } from '../state/steps.ts'
 import { fenceRoutes, readRoutes, resetToStable } from '../traffic/router.ts'
 import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { createGuard, deleteGuard, explainMissingGuard } from './guard-job.ts'
+import { createGuard, deleteGuard, explainMissingGuard, readGuardState } from './guard-job.ts'
 import { guardName } from './guard-manifest.ts'
 import { claimLease, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
@@ -41,6 +41,8 @@ export type LeaseSession = {
   /** The routes from before the promotion. */
   savedRoutes: Routed[]
   isGuarded: () => boolean
+  /** Looks now and then whether the guard still runs, and creates it again if it is gone. */
+  checkGuard: () => Promise<void>
   /** Why the guard Job has not started. */
   explainMissingGuard: () => Promise<string>
   /** Renews the Lease and saves `state`. @throws LeaseLost if this run no longer holds the Lease. */
@@ -85,7 +87,8 @@ export async function openSession(
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    if (guard.enabled) await createGuard(cluster, split, plan, claim, saved, deps.readGuardProgram())
+    const startGuard = () => createGuard(cluster, split, plan, claim, saved, deps.readGuardProgram())
+    if (guard.enabled) await startGuard()
     else {
       await claim.declineGuard()
       note(`${service}: \`guard: off\`: if this run is lost, the traffic stays as it is at that moment`)
@@ -105,6 +108,7 @@ export async function openSession(
       resumedFrom: before?.state,
       savedRoutes: saved,
       isGuarded: () => !guard.enabled || claim.guarded(),
+      checkGuard: guard.enabled ? guardCheck(cluster, split, claim, startGuard, deps) : () => Promise.resolve(),
       explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
       renew: (state) => claim.renew(record(state)),
       confirm: claim.confirm,
@@ -123,6 +127,29 @@ export async function openSession(
   } catch (problem) {
     await abandon()
     throw problem
+  }
+}
+
+const guardCheckMs = 10_000
+
+function guardCheck(
+  cluster: Cluster,
+  { namespace, service }: Split,
+  claim: LeaseClaim,
+  startGuard: () => Promise<void>,
+  { clock, note }: SessionDeps,
+): () => Promise<void> {
+  const name = guardName(service, claim.identity)
+  let checkedAt = clock.now()
+  return async () => {
+    if (clock.now() - checkedAt < guardCheckMs) return
+    checkedAt = clock.now()
+    const state = await readGuardState(cluster, namespace, name)
+    if (state !== 'running' && claim.guarded()) await claim.reportGuardDown()
+    if (state !== 'gone') return
+    note(`the guard Job ${name} is gone: creating it again`)
+    await cluster.remove('Job', namespace, name)
+    await startGuard()
   }
 }
 

@@ -17,7 +17,7 @@ export type Observation = {
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
-  /** The guard Job does not watch yet, so no traffic may move. */
+  /** The guard Job does not watch, so no traffic may move to the canary. */
   unguarded?: boolean
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
@@ -93,8 +93,8 @@ export type Progress = {
   takeovers: number
 }
 
-/** `countersMissingSince`: the counters cannot be read since then. */
-type Running = Progress & { countersMissingSince?: number }
+/** `countersMissingSince`: the counters cannot be read since then. `unguardedSince`: no guard watches since then. */
+type Running = Progress & { countersMissingSince?: number; unguardedSince?: number }
 
 /** Waits for ready pods, the guard and the first webhooks, at the start and after an interruption. */
 export type WaitingState = Running & { phase: 'waiting'; waitingSince: number; steps: EndedStep[] }

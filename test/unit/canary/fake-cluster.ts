@@ -110,6 +110,7 @@ export class FakeCluster {
 
   private read(kind: string, name: string): object | undefined {
     if (kind === 'ConfigMap') return this.configMaps[name]
+    if (kind === 'Job') return { metadata: { name }, status: { ready: 1 } }
     if (kind === 'Service') return { spec: { selector: { app: 'backend' } } }
     if (kind === 'Lease') return structuredClone(this.lease)
     return kind === 'VirtualService' ? structuredClone(this.virtualService) : undefined

@@ -148,6 +148,56 @@ describe('a weight counts only for the pod template that was observed at it, so'
   })
 })
 
+describe('an API server that is away when the promotion ends', () => {
+  const plan = (more = '') =>
+    configOf(
+      `{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s${more} } }`,
+    )
+
+  /** Its guard watches. Every call fails for `awayMs` after the last step has been decided. */
+  function endingWhileAway(awayMs: number): FakeCluster {
+    const cluster = new FakeCluster()
+    let since: number | undefined
+    cluster.before = () => {
+      const annotations = cluster.lease?.metadata.annotations
+      if (annotations) annotations['mesh-canary.io/guard'] ??= cluster.lease!.spec!.holderIdentity!
+      if (cluster.notes.some((line) => line.startsWith('decision: '))) since ??= cluster.clock.time
+      return since !== undefined && cluster.clock.time < since + awayMs ? new ApiError(0, 'no answer') : undefined
+    }
+    return cluster
+  }
+
+  test.each([
+    ['promoted', '', 100],
+    ['held', ', until: 25', 25],
+  ])('for a moment delays the verdict %s until the Lease is settled', async (verdict, more, weight) => {
+    const cluster = endingWhileAway(8_000)
+    const ended = await cluster.promote(plan(more))
+    expect([ended.verdict, ended.error, cluster.weight]).toEqual([verdict, undefined, weight])
+    expect(cluster.lease?.spec?.holderIdentity ?? '').toBe('')
+    expect(cluster.notes.at(-1)).toMatch(new RegExp(`^${verdict}: `))
+    expect(cluster.intents.at(-1)).toEqual([])
+  })
+
+  test.each([
+    ['promoted', '', 100],
+    ['held', ', until: 25', 25],
+  ])(
+    'for longer than the progressDeadline makes %s inconclusive, because the guard will undo it',
+    async (_, more, weight) => {
+      const cluster = endingWhileAway(Infinity)
+      const ended = await cluster.promote(plan(more))
+      expect([ended.verdict, ended.weight]).toEqual(['inconclusive', weight])
+      expect(ended.error).toMatch(
+        /; but the Lease could not be released: no answer; its guard will return all traffic to v1 about 30 s after the last renewal$/,
+      )
+      expect(cluster.notes.filter((line) => line.startsWith('promoted:') || line.startsWith('held:'))).toEqual([])
+      // The post step returns the traffic, if the guard has not done it by then.
+      expect(cluster.intents.at(-1)).toMatchObject([{ split, needsDrainCheck: false }])
+    },
+  )
+})
+
 describe('all traffic ends on stable when', () => {
   test('the run is cancelled', async () => {
     const cluster = new FakeCluster()

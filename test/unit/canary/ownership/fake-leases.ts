@@ -56,6 +56,8 @@ export class FakeLeaseCluster {
       }),
     patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) =>
       this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
+    apply: (object: KubeObject) =>
+      this.answer('apply', object.kind, () => (this.others[object.kind] = structuredClone(object))),
     list: (kind: string) => this.answer('list', kind, () => [structuredClone(this.others[kind])].filter(Boolean)),
     remove: (kind: string, _namespace: string, _name: string, uid?: string) =>
       this.answer('remove', kind, () => {
