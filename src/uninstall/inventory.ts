@@ -1,6 +1,6 @@
 // Finds what an uninstall would remove and restart, and what prevents it. Reads only.
 import type { Cluster } from '../cluster/client.ts'
-import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
+import { belongs, managedByLabel, manager, outcomeLabel } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
@@ -12,8 +12,8 @@ import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
 export type Inventory = {
-  /** The Leases of promotions; their guards are deleted with them. */
-  leases: KubeObject[]
+  /** The Leases of promotions, whose guards are deleted with them, and the records of how promotions ended. */
+  promotions: KubeObject[]
   policies: KubeObject[]
   /** The names of the namespace's labels that ask for sidecars. */
   labels: string[]
@@ -40,7 +40,10 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   const faults = [...policyFaults(others), ...namespaceFaults(pods, namespace), ...loosePodFaults(loosePods)]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
-    leases: await cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` }),
+    promotions: [
+      ...(await cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` })),
+      ...(await cluster.list<KubeObject>('ConfigMap', namespace, { labelSelector: outcomeLabel })),
+    ],
     policies: ours,
     workloads,
     labels: await injectionLabels(cluster, namespace),

@@ -1,7 +1,7 @@
 // Records how the last promotion of a service ended, and for which pod template: a later run counts a step as passed
 // only for the template that was observed in it. A ConfigMap, because the Lease is deleted when a promotion ends.
 import type { Cluster } from '../../cluster/client.ts'
-import { managedByLabel, manager } from '../../cluster/labels.ts'
+import { managedByLabel, manager, outcomeLabel } from '../../cluster/labels.ts'
 import type { ConfigMap } from '../../cluster/objects.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
 import type { EndedState } from '../state/types.ts'
@@ -47,7 +47,11 @@ export async function writeOutcome(
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',
-      metadata: { name: outcomeName(service), namespace, labels: { [managedByLabel]: manager } },
+      metadata: {
+        name: outcomeName(service),
+        namespace,
+        labels: { [managedByLabel]: manager, [outcomeLabel]: service },
+      },
       data: { 'outcome.json': JSON.stringify(record) },
     },
     true,
