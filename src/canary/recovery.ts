@@ -45,11 +45,8 @@ export async function recoverPromotion(
 
 type Recovery = { done: string | undefined; isRolledBack: boolean }
 
-async function recoverTraffic(
-  cluster: Cluster,
-  { split, identity }: RecoveryIntent,
-  isHeld: boolean,
-): Promise<Recovery> {
+async function recoverTraffic(cluster: Cluster, intent: RecoveryIntent, isHeld: boolean): Promise<Recovery> {
+  const { split, identity } = intent
   const { namespace, service, stable } = split
   const lease = await cluster.get<Lease>('Lease', namespace, leaseName(service))
   const holder = holderOf(lease)
@@ -59,12 +56,27 @@ async function recoverTraffic(
     return { done: lease?.metadata.annotations?.[endedAnnotation], isRolledBack: false }
   if (isHeld && isGuards)
     return { done: `the guard is returning all traffic of ${service} to ${stable.name}`, isRolledBack: false }
-  if (!isHeld) await resetToStable(cluster, split, { saved: await readSavedRoutes(cluster, namespace, service) })
+  if (!isHeld && !(await resetWhileHolding(cluster, split, holder))) return recoverTraffic(cluster, intent, isHeld)
   const done = isHeld
     ? `the traffic of ${service} stays as it is (\`onCancel: hold\`)`
     : `all traffic of ${service} was returned to ${stable.name}`
   if (!isGuards) await releaseLease(cluster, split, identity, `the run ended during the promotion, and ${done}`)
   return { done, isRolledBack: !isHeld }
+}
+
+/** False if the Lease went to another holder before anything was written: that one decides now. */
+async function resetWhileHolding(cluster: Cluster, split: Split, holder: string): Promise<boolean> {
+  const { namespace, service } = split
+  let isLost = false
+  const requireHolder = async () => {
+    isLost = holderOf(await cluster.get<Lease>('Lease', namespace, leaseName(service))) !== holder
+    if (isLost) throw new Error('the Lease has another holder')
+  }
+  const saved = await readSavedRoutes(cluster, namespace, service)
+  await resetToStable(cluster, split, { saved, beforeWrite: requireHolder }).catch((problem: unknown) => {
+    if (!isLost) throw problem
+  })
+  return !isLost
 }
 
 async function releaseLease(

@@ -130,6 +130,13 @@ describe('the post step of a run that died while it held the Lease', () => {
     expect(namespace.removed).toEqual(guard)
   })
 
+  test('writes no route when another run takes the Lease while the routes are read', async () => {
+    namespace.before = (verb, kind) => (verb === 'list' && kind === 'VirtualService' && takeOnce(), undefined)
+    const takeOnce = () => namespace.heldBy('run 7 (deadbeef)')
+    await namespace.recover()
+    expect([namespace.weight, namespace.holder]).toEqual([25, 'run 7 (deadbeef)'])
+  })
+
   test('fails when the Lease cannot be released for another reason', async () => {
     namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined
