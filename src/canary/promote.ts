@@ -78,7 +78,7 @@ async function startWave({ cluster, config, deps, watched, runs, skipped }: Wave
     const weight = await readWeight(cluster, splitOf(config, plan))
     const reason = failed
       ? `the canary of ${failed.plan.service} was not promoted`
-      : await whySkipped(cluster, config, plan, weight)
+      : await whySkipped(cluster, config, plan, weight, watched)
     if (reason === undefined) runs.push(await withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps)))
     else {
       const { namespace } = config

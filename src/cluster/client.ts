@@ -167,15 +167,23 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
 }
 
 /** Pods and Services behind the API server, and logs. */
+/** A pod may answer slowly, or without end. */
+const podMaxBytes = 64 * 1024 * 1024
+
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
+  const askPod = (path: string, timeoutMs: number) =>
+    ask(path, { attempts: 1, timeoutMs, totalMs: timeoutMs, maxBytes: podMaxBytes })
   return {
     pod: (namespace, name, port, path, timeoutMs = 5_000) =>
-      ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+      askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
     service: (namespace, name, port, path, timeoutMs) =>
-      ask(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+      askPod(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
     log: (namespace, pod, container, lines, previous = false) =>
       ask(`${pathOf('Pod', namespace, pod)}/log`, {
         query: { container, tailLines: String(lines), previous: String(previous) },
+        attempts: 2,
+        timeoutMs: 5_000,
+        totalMs: 5_000,
       }),
   }
 }

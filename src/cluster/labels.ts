@@ -5,6 +5,8 @@ import type { Pod, Workload } from './objects.ts'
 export const managedByLabel = 'app.kubernetes.io/managed-by'
 export const manager = 'mesh-canary'
 export const managedBy = { [managedByLabel]: manager }
+/** On the record of how the last promotion of a service ended: the service. */
+export const outcomeLabel = 'mesh-canary.io/outcome'
 
 /** True when the labels hold every pair of the selector. */
 export function matches(selector: Record<string, string>, labels: Record<string, string> = {}): boolean {

@@ -2,7 +2,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { retry } from '../runtime/retry.ts'
-import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
+import { unlessAborted, withDeadline, withTimeout } from '../runtime/timeout.ts'
 import { ApiError, refusal } from './api-error.ts'
 import type { Connection } from './connect.ts'
 import { credentialsFault, noAnswerFault, refusedFault } from './connection-fault.ts'
@@ -15,7 +15,10 @@ export type ApiAccess = Pick<Connection, 'server'> & {
 /** How long a request, and a program that makes credentials, may take, in milliseconds. */
 export type Limits = { request: number; credentials: number }
 
-/** `limit`: the config key of `timeoutMs`, for the error. */
+/**
+ * `timeoutMs`: how long the server may be silent. `totalMs`: how long the whole answer may take; four times that by
+ * default. `limit`: the config key of `timeoutMs`, for the error.
+ */
 export type RequestOptions = {
   method?: string
   query?: Record<string, string>
@@ -23,6 +26,8 @@ export type RequestOptions = {
   type?: string
   attempts?: number
   timeoutMs?: number
+  totalMs?: number
+  maxBytes?: number
   limit?: string
   signal?: AbortSignal
 }
@@ -98,14 +103,28 @@ function cachedFor<T>(ms: number, make: () => Promise<T>): Cached<T> {
   return Object.assign(get, { expire: () => void (made = undefined) })
 }
 
+const defaultTimeoutMs = 15_000
+/** No list of a large cluster is longer. */
+const defaultMaxBytes = 512 * 1024 * 1024
+
+/** The whole body. A server that sends a byte now and then must not hold the run up. */
 async function requestText(
   server: string,
   path: string,
   options: RequestOptions,
   security: https.RequestOptions,
 ): Promise<string> {
+  const { maxBytes = defaultMaxBytes } = options
+  const totalMs = options.totalMs ?? 4 * (options.timeoutMs ?? defaultTimeoutMs)
+  const late = () => new ApiError(0, `${options.method ?? 'GET'} ${path} did not end within ${totalMs / 1_000} s`)
+  const limit = withDeadline(undefined, totalMs, late)
   const chunks: Buffer[] = []
-  for await (const chunk of responseBody(server, path, options, security)) chunks.push(chunk)
+  let bytes = 0
+  for await (const chunk of responseBody(server, path, options, security, limit)) {
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new ApiError(0, `the answer to ${path} has more than ${maxBytes} bytes`)
+  }
   return Buffer.concat(chunks).toString()
 }
 
@@ -125,23 +144,29 @@ export async function* requestLines(
   }
 }
 
-/** The body of a successful response, as it arrives. When `signal` aborts, it ends without an error. */
+/**
+ * The body of a successful response, as it arrives. When the options' signal aborts, it ends without an error; when
+ * `limit` aborts, it fails with its reason.
+ */
 async function* responseBody(
   server: string,
   path: string,
   options: RequestOptions,
   security: https.RequestOptions,
+  limit?: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const url = new URL(server.replace(/\/$/, '') + path)
   for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
   try {
-    const response = await sendRequest(url, options, security)
+    const signals = [options.signal, limit].filter((each) => each !== undefined)
+    const response = await sendRequest(url, { ...options, signal: AbortSignal.any(signals) }, security)
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return void (yield* response as AsyncIterable<Buffer>)
     const chunks = await Array.fromAsync(response as AsyncIterable<Buffer>)
     throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString())
   } catch (error) {
     if (options.signal?.aborted) return
+    if (limit?.aborted) throw limit.reason as Error
     if (error instanceof ApiError) throw error
     const { proxy } = (security.agent ?? {}) as { proxy?: URL }
     const { cause, remedy } = noAnswerFault(url, error as NodeJS.ErrnoException, proxy)
@@ -155,7 +180,7 @@ async function* responseBody(
  */
 function sendRequest(
   url: URL,
-  { method = 'GET', timeoutMs = 15_000, limit, ...options }: RequestOptions,
+  { method = 'GET', timeoutMs = defaultTimeoutMs, limit, ...options }: RequestOptions,
   security: https.RequestOptions,
 ): Promise<http.IncomingMessage> {
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)

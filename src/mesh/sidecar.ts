@@ -69,6 +69,11 @@ export function readiness(pod: Pod): { ready: number; all: number } {
   return { ready: lastingStatuses(pod).filter(({ ready }) => ready).length, all: pod.spec.containers.length + native }
 }
 
+/** How often the pod's sidecar has restarted. */
+export function sidecarRestarts(pod: Pod): number {
+  return lastingStatuses(pod).find(({ name }) => name === proxy)?.restartCount ?? 0
+}
+
 export function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false
 }

@@ -56,7 +56,7 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
   const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
   const merged = merge(sources, staying(config, live))
-  const objects = withIncludedRoutes(withCanarySplits(merged.objects, config), config, live.virtualServices)
+  const objects = withCanarySplits(withIncludedRoutes(merged.objects, config, live.virtualServices), config)
   const faults = exportFaults(config, objects)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {

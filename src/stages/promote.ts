@@ -74,7 +74,10 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
   await requireStable(context)
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
-    const changed = await forceRollback(cluster, splitOf(config, plan), host.runName)
+    const changed = await forceRollback(cluster, splitOf(config, plan), {
+      run: host.runName,
+      timeoutMs: plan.progressDeadline,
+    })
     host.info(
       changed
         ? `all traffic of ${plan.service} is back at ${plan.stable.name}`

@@ -1,6 +1,6 @@
 // Finds what an uninstall would remove and restart, and what prevents it. Reads only.
 import { fieldManager, type Cluster } from '../cluster/client.ts'
-import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
+import { belongs, managedByLabel, manager, outcomeLabel } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
@@ -12,8 +12,8 @@ import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
 export type Inventory = {
-  /** The Leases of promotions; their guards are deleted with them. */
-  leases: KubeObject[]
+  /** The Leases of promotions, whose guards are deleted with them, and the records of how promotions ended. */
+  promotions: KubeObject[]
   policies: KubeObject[]
   /** The names of the namespace's labels that ask for sidecars. */
   labels: string[]
@@ -42,7 +42,7 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   const faults = [...policyFaults(others), ...namespaceFaults(pods, namespace), ...loosePodFaults(loosePods)]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
-    leases: await ownLeases(cluster, namespace),
+    promotions: await ownPromotions(cluster, namespace),
     policies: ours,
     workloads,
     labels: await injectionLabels(cluster, namespace),
@@ -65,7 +65,7 @@ export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope):
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
   if (loosePods.length > 0) throw new ConfigError(loosePodFaults(loosePods).join('\n'))
   return {
-    leases: await ownLeases(cluster, namespace),
+    promotions: await ownPromotions(cluster, namespace),
     policies: ours,
     workloads,
     labels,
@@ -75,8 +75,12 @@ export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope):
   }
 }
 
-function ownLeases(cluster: Cluster, namespace: string): Promise<KubeObject[]> {
-  return cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` })
+async function ownPromotions(cluster: Cluster, namespace: string): Promise<KubeObject[]> {
+  const lists = await Promise.all([
+    cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` }),
+    cluster.list<KubeObject>('ConfigMap', namespace, { labelSelector: outcomeLabel }),
+  ])
+  return lists.flat()
 }
 
 /** The policies without Istio's own, which are installed and removed with it. */

@@ -99,10 +99,10 @@ async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[]
 }
 
 function planOf(inventory: Inventory, namespace: string): Progress {
-  const { leases, policies, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
+  const { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
   return {
     removed: [
-      ...leases.map(titleOf),
+      ...promotions.map(titleOf),
       ...policies.map(titleOf),
       ...labels.map((name) => labelTitle(name, namespace)),
       ...meshObjects.map(titleOf),
@@ -119,14 +119,14 @@ function nameOf({ kind, metadata }: Workload): string {
 async function removeAll(
   cluster: Cluster,
   removal: Removal,
-  { leases, policies, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh }: Inventory,
+  { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh }: Inventory,
   { removed, restarted }: Progress,
 ): Promise<void> {
   const { namespace } = removal
   // A run that holds a Lease notices that the Lease is gone, and stops.
-  for (const lease of leases) {
-    await removeObject(cluster, lease)
-    removed.push(titleOf(lease))
+  for (const object of promotions) {
+    await removeObject(cluster, object)
+    removed.push(titleOf(object))
   }
   const onRemoved = (title: string) => removed.push(title)
   await removePolicies(cluster, policies, namespace, keepsMesh || meshObjects.some(isIstiod), onRemoved)

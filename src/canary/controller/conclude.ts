@@ -1,6 +1,7 @@
 // Works after a promotion has ended: notifies the hooks, deletes the guard, waits for the drain, collects a diagnosis,
 // adopts the version, and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
+import { persist } from '../../runtime/retry.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
 import { weightBeforeEnd } from '../state/steps.ts'
 import type { EndedState, State } from '../state/types.ts'
@@ -12,6 +13,7 @@ import { drainSource } from './drain-source.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
 import { causeOfShare } from './share-cause.ts'
 import { explainUndrained } from './undrained.ts'
+import { isTransient } from './writer.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
 export type ConcludingRun = {
@@ -44,11 +46,9 @@ function asNotWritten(state: EndedState): EndedState {
 
 /** Waits until the outcome takes effect, and returns the promotion with the result. Does not settle the Lease. */
 export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
-  const { cluster, plan, split, session, observer } = run.context
+  const { cluster, plan, split, observer } = run.context
   const ended = promotionOf(run.context, run.status())
   const { verdict } = ended
-  // The traffic of a promoted canary stays, so there is nothing to guard.
-  if (verdict === 'promoted') await session.deleteGuard().catch(() => undefined)
   const drain = isRolledBack(run.status()) ? await waitUntilDrained(run) : undefined
   run.drainChecked()
   const explained = await withCauses(run.context, ended, drain)
@@ -110,11 +110,21 @@ function requestRate({ steps }: State, now: number): number {
 }
 
 async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
-  const { cluster, split, selectors, plan, deps } = run.context
+  const { cluster, split, selectors, plan, session, deps } = run.context
   const { note, signal, clock } = deps
   const isDrained = async () => (await waitUntilDrained(run)).kind === 'drained'
+  const confirmLease = () => session.renew(run.status().state)
+  const timeoutMs = plan.progressDeadline
   try {
-    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs: plan.progressDeadline, isDrained })
+    // From here on stable's Deployment runs the promoted version, and the guard would send traffic to a rollout.
+    await persist(session.deleteGuard, {
+      limitMs: timeoutMs,
+      intervalMs: plan.pollInterval,
+      isTransient,
+      signal,
+      clock,
+    })
+    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs, isDrained, confirmLease })
     return { adopted: true, weight: 0 }
   } catch (problem) {
     return { adopted: false, error: messageOf(problem) }
@@ -123,12 +133,27 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 
 /**
  * Releases the Lease if a later run may resume, and deletes it if the promotion is over. While a rollback is not
- * written, the Lease stays, and the guard with it.
+ * written, the Lease stays, and the guard with it. @throws Error if the API server refuses it for longer than the
+ * `progressDeadline`; then the guard would still undo the promotion.
  */
-export async function settleLease({ session, deps }: PromotionContext, status: EndedStatus): Promise<void> {
+export async function settleLease(context: PromotionContext, status: EndedStatus): Promise<void> {
+  const { session, plan, deps } = context
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
-  await (resumable ? session.release(resumable) : session.end()).catch((problem: unknown) =>
-    deps.note(`the Lease could not be released: ${messageOf(problem)}`),
-  )
+  await persist(() => (resumable ? session.release(resumable) : session.end(status.state)), {
+    limitMs: plan.progressDeadline,
+    intervalMs: plan.pollInterval,
+    isTransient,
+    signal: deps.signal,
+    clock: deps.clock,
+  })
+}
+
+/** What follows when the Lease of a canary with traffic could not be released. */
+export function explainUnsettled({ split, plan }: PromotionContext, problem: unknown): string {
+  const { enabled, after } = plan.guard
+  const consequence = enabled
+    ? `its guard will return all traffic to ${split.stable.name} about ${after / 1_000} s after the last renewal`
+    : 'the Lease still names this run, so a later run waits until it expires'
+  return `the Lease could not be released: ${messageOf(problem)}; ${consequence}`
 }

@@ -1,5 +1,6 @@
 // The dependencies of one promotion: its plan, the objects that it watches, and the session that holds its Lease.
 import type { Cluster } from '../../cluster/client.ts'
+import { matches } from '../../cluster/labels.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
@@ -9,6 +10,7 @@ import type { Observer } from '../metrics/observer.ts'
 import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
 import type { EndedState } from '../state/types.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
+import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
 
@@ -24,6 +26,15 @@ export type WatchedObjects = {
 
 export function currentObjects<T>(watches: ObjectWatch<T>[]): T[] {
   return watches.flatMap((watch) => watch.current())
+}
+
+/** The hash of the canary's pod template, as the watches show it now. */
+export function templateOf(watched: WatchedObjects, namespace: string, { canary }: VersionSelectors): string {
+  const workloads = workloadsOf(currentObjects(watched.workloads), canary)
+  const pods = currentObjects(watched.pods).filter(
+    ({ metadata }) => metadata.namespace === namespace && matches(canary, metadata.labels),
+  )
+  return templateHash(workloads, pods)
 }
 
 export type PromotionContext = {

@@ -1,20 +1,27 @@
 // Starts a promotion: claims its Lease, reads what it begins with, and resumes what an earlier run left.
 import type { Cluster } from '../../cluster/client.ts'
-import { matches } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
-import { createObserver, type Observer } from '../metrics/observer.ts'
-import { openSession, type LeaseSession } from '../ownership/session.ts'
+import { createObserver } from '../metrics/observer.ts'
+import { openSession } from '../ownership/session.ts'
 import type { Split } from '../../policies/routes.ts'
 import { findPaths, type Paths } from '../traffic/paths.ts'
-import { readWeight, removeManagedRoutes } from '../traffic/router.ts'
-import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
+import { readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
+import { requireRollbackTarget } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
-import { currentObjects, splitOf, type PromotionDeps, type WatchedObjects } from './context.ts'
+import {
+  currentObjects,
+  splitOf,
+  templateOf,
+  type PromotionContext,
+  type PromotionDeps,
+  type WatchedObjects,
+} from './context.ts'
 import { PromotionRun } from './promotion.ts'
+import { startWeightOf } from './start-weight.ts'
 
 /** @throws Error when another run holds the Lease, or when the guard or the counters are not available. */
 export async function startPromotion(
@@ -27,7 +34,7 @@ export async function startPromotion(
   const split = splitOf(config, plan)
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
-  const template = currentTemplate(watched, split.namespace, selectors)
+  const template = templateOf(watched, split.namespace, selectors)
   const { pinned } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
@@ -35,15 +42,11 @@ export async function startPromotion(
     await removeManagedRoutes(cluster, split)
     const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
     const observer = await createObserver(cluster, watched.pods, service, note)
-    const state = firstState(plan, await readWeight(cluster, split), deps.clock.now(), session, observer)
-    if (session.resumedFrom) note(describeResumption(session.resumedFrom))
-    return await PromotionRun.start(
-      { cluster, config, plan, split, selectors, watched, session, observer, pinned, deps: { ...deps, note } },
-      state,
-    )
+    const shared = { cluster, config, plan, split, selectors, watched, pinned }
+    const context = { ...shared, session, observer, deps: { ...deps, note } }
+    return await PromotionRun.start(context, await firstState(context))
   } catch (problem) {
-    const { resumedFrom } = session
-    await (resumedFrom ? session.release(resumedFrom) : session.end()).catch(() => undefined)
+    await session.abandon()
     throw problem
   }
 }
@@ -69,22 +72,30 @@ async function requireNoBypass(
   return paths
 }
 
-function currentTemplate(watched: WatchedObjects, namespace: string, selectors: VersionSelectors): string {
-  const workloads = workloadsOf(currentObjects(watched.workloads), selectors.canary)
-  const pods = currentObjects(watched.pods).filter(
-    ({ metadata }) => metadata.namespace === namespace && matches(selectors.canary, metadata.labels),
-  )
-  return templateHash(workloads, pods)
+/** Of a new promotion, or of the one that this run resumes. */
+async function firstState(context: PromotionContext): Promise<ActiveState> {
+  const { cluster, split, plan, session, observer, deps } = context
+  const { resumedFrom } = session
+  const live = await readWeight(cluster, split)
+  if (resumedFrom) {
+    deps.note(describeResumption(resumedFrom))
+    return resumeState(resumedFrom, live, deps.clock.now())
+  }
+  const { weight, passed } = startWeightOf(plan, live, session.lastOutcome, session.template)
+  if (weight < live) await lowerUnobserved(context, live, weight)
+  return initialState(plan, weight, deps.clock.now(), observer.baseline, passed)
 }
 
-function firstState(
-  plan: CanaryConfig,
-  weight: number,
-  now: number,
-  { resumedFrom }: LeaseSession,
-  { baseline }: Observer,
-): ActiveState {
-  return resumedFrom ? resumeState(resumedFrom, weight, now) : initialState(plan, weight, now, baseline)
+async function lowerUnobserved(context: PromotionContext, live: number, weight: number): Promise<void> {
+  const { cluster, split, selectors, session, deps } = context
+  deps.note(
+    `${split.canary.name} has the weight ${live}, and no promotion has observed its pod template there: ` +
+      `it goes back to ${weight} and starts at the first step that it has not passed`,
+  )
+  await requireRollbackTarget(cluster, split, selectors)
+  await (weight === 0
+    ? resetToStable(cluster, split, { beforeWrite: session.confirm })
+    : setWeight(cluster, split, weight, session.confirm))
 }
 
 function describeResumption({ canary, steps }: State): string {

@@ -3,7 +3,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError, isForbidden } from '../../cluster/api-error.ts'
 import type { Action, State } from '../state/types.ts'
-import type { Routed, Split } from '../../policies/routes.ts'
+import type { Split } from '../../policies/routes.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -91,12 +91,10 @@ export class RouteWriter {
   }
 
   private async writePending(): Promise<boolean> {
-    const { session, state, plan, note } = this.deps
+    const { plan, note } = this.deps
     while (this.pending.length > 0) {
       const action = this.pending[0]!
       try {
-        // Saves the state before the action is written; only the holder of the Lease can.
-        await session.renew(state())
         this.recent = [...this.recent, ...(await applyAction(this.deps, action))].slice(-keptWrites)
       } catch (problem) {
         this.throwWhenOverdue(problem)
@@ -122,18 +120,22 @@ export class RouteWriter {
   }
 }
 
+/** Each write follows a renewal, which saves the state, and which only the holder of the Lease can make. */
 async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite[]> {
-  const { cluster, split, plan, session } = deps
+  const { cluster, split, plan, session, state } = deps
+  const renew = () => session.renew(state())
   switch (action.kind) {
     case 'weight':
       if (action.weight === 0) requireTarget(deps)
-      return applyWeight(cluster, split, action.weight, session.savedRoutes)
+      return action.weight === 0
+        ? resetToStable(cluster, split, { saved: session.savedRoutes, beforeWrite: renew })
+        : setWeight(cluster, split, action.weight, renew)
     case 'mirror':
-      return setMirror(cluster, split, action.percent)
+      return setMirror(cluster, split, action.percent, renew)
     case 'ab':
-      return setHeaderRoute(cluster, split, plan.ab!.match)
+      return setHeaderRoute(cluster, split, plan.ab!.match, renew)
     case 'clear':
-      return removeManagedRoutes(cluster, split)
+      return removeManagedRoutes(cluster, split, renew)
   }
 }
 
@@ -141,8 +143,4 @@ async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite
 function requireTarget({ state, rollbackObstacle }: WriterDeps): void {
   const obstacle = weightBeforeEnd(state()) > 0 ? rollbackObstacle() : undefined
   if (obstacle !== undefined) throw new StableOutage(obstacle)
-}
-
-function applyWeight(cluster: Cluster, split: Split, weight: number, saved: Routed[]): Promise<RouteWrite[]> {
-  return weight === 0 ? resetToStable(cluster, split, saved) : setWeight(cluster, split, weight)
 }

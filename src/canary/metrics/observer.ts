@@ -4,7 +4,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { hasRunningSidecar, isReady } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar, isReady, sidecarRestarts } from '../../mesh/sidecar.ts'
 import type { Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { addLimitCounts, addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
@@ -44,7 +44,9 @@ export async function createObserver(
   note: (line: string) => void,
   readCounters: CounterReader = counterReaderFor(cluster, service),
 ): Promise<Observer> {
-  const { metrics, maxPods } = service.plan
+  const { metrics, maxPods, prometheus } = service.plan
+  // Prometheus may still have the counters from before a restart.
+  const restartsSeen = (pod: Pod) => (prometheus?.counters ? undefined : sidecarRestarts(pod))
   const hosts = hostsOf(service)
   const role = (pod: Pod) => roleOf(pod, service, service.namespace)
   const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
@@ -59,10 +61,12 @@ export async function createObserver(
     const sampled = sampler.choose(running)
     memory.register(running, sampled)
     const answers = await readCounters(sampled).catch(() => new Map<string, Reading>())
-    const readings = podReadings(sampled, answers, role, memory)
+    const readings = podReadings(sampled, answers, role, memory, restartsSeen)
     const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
     const isIdleClient = (each: PodReading) => each.role === 'client' && calls(each.reading).requests === 0
     sampler.skip(readings.filter(isIdleClient).map(({ pod }) => pod))
+    // A client that does not answer would delay every sample.
+    sampler.skip(sampled.filter((pod) => role(pod) === 'client' && !answers.has(podId(pod))))
 
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
@@ -91,7 +95,7 @@ export async function createObserver(
   memory.register(pods().filter(hasRunningSidecar), [])
   const restarts = restartsOf(canaries())
   const first = sampler.choose(pods().filter(hasRunningSidecar))
-  const baseline = podReadings(first, await readCounters(first), role, memory)
+  const baseline = podReadings(first, await readCounters(first), role, memory, restartsSeen)
     .filter((each) => each.role === 'stable')
     .map(({ reading }) => countServed(reading, metrics))
     .reduce(addRequests, noRequests)
@@ -109,11 +113,12 @@ function podReadings(
   answers: Map<string, Reading>,
   role: (pod: Pod) => Role,
   memory: CounterMemory,
+  restarts: (pod: Pod) => number | undefined,
 ): PodReading[] {
   return sampled.flatMap((pod) => {
     const id = podId(pod)
     const reading = answers.get(id)
-    return reading ? [{ pod, role: role(pod), reading, delta: memory.deltaSince(id, reading) }] : []
+    return reading ? [{ pod, role: role(pod), reading, delta: memory.deltaSince(id, reading, restarts(pod)) }] : []
   })
 }
 

@@ -53,6 +53,20 @@ export async function deleteGuard(cluster: Cluster, namespace: string, name: str
     await cluster.remove(kind, namespace, name)
 }
 
+/** `gone`: no pod of it will ever run again. `down`: its Job has no running pod now. */
+export type GuardState = 'running' | 'down' | 'gone'
+
+export async function readGuardState(cluster: Cluster, namespace: string, name: string): Promise<GuardState> {
+  const job = await cluster.get<Job>('Job', namespace, name)
+  if (!job || job.metadata.deletionTimestamp !== undefined || job.status?.conditions?.some(isFinal)) return 'gone'
+  return (job.status?.ready ?? 0) > 0 ? 'running' : 'down'
+}
+
+type Job = KubeObject & { status?: { ready?: number; conditions?: { type: string; status: string }[] } }
+
+const isFinal = ({ type, status }: { type: string; status: string }) =>
+  ['Failed', 'Complete', 'FailureTarget', 'SuccessCriteriaMet'].includes(type) && status === 'True'
+
 /** Reads the cause from the guard's Job and pod, as a person would. */
 export async function explainMissingGuard(cluster: Cluster, namespace: string, name: string): Promise<string> {
   const refused = await refusalOfGuard(cluster, namespace, name)

@@ -13,7 +13,10 @@ export const stateAnnotation = 'mesh-canary.io/state'
 export const runAnnotation = 'mesh-canary.io/run'
 /** How someone other than the run ended the promotion: the guard, or the stage rollback. */
 export const endedAnnotation = 'mesh-canary.io/ended'
-/** The holder that the guard watches, once its Job has started. */
+/**
+ * The holder that its own guard watches, once the guard's Job has started; or a holder that declined to be watched. The
+ * guard of an earlier holder goes on until then.
+ */
 export const guardAnnotation = 'mesh-canary.io/guard'
 
 /** The JSON Patch path of an annotation. */
@@ -43,6 +46,11 @@ const guardPrefix = 'guard of '
 /** The holder while the guard of `identity` rolls back. */
 export function guardIdentity(identity: string): string {
   return `${guardPrefix}${identity}`
+}
+
+/** The holder while the stage rollback of `run` writes the routes. */
+export function rollbackIdentity(run: string): string {
+  return `${run} (rollback)`
 }
 
 export function isGuardIdentity(holder: string): boolean {

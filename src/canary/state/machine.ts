@@ -64,6 +64,7 @@ const rules: Rule[] = [
   rule({ when: findUnserved, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
+  rule({ when: ({ state }) => state.unguardedSince, then: waitForGuard }),
   rule({ when: findWrongShare, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
   rule({ when: ({ state }) => inPhase(state, 'shifting'), then: waitForShift }),
@@ -93,12 +94,13 @@ function inPhase<P extends ActiveState['phase']>(state: ActiveState, phase: P) {
 
 /** Adds a sample to the sums, the last step and the checks. What came before the first stage is not evidence. */
 function addObservation(plan: CanaryConfig, before: ActiveState, observation: Observation, now: number): ActiveState {
-  const { countersMissingSince, ...rest } = before
-  const { canary, stable, users, unserved, complete, findings, gates } = observation
+  const { countersMissingSince, unguardedSince, ...rest } = before
+  const { canary, stable, users, unserved, complete, unguarded, findings, gates } = observation
   const passed = Object.entries(gates).flatMap(([gate, { state }]) => (state === 'pass' ? [gate as Gate] : []))
   const state: ActiveState = {
     ...rest,
     ...(complete ? {} : { countersMissingSince: countersMissingSince ?? now }),
+    ...(unguarded ? { unguardedSince: unguardedSince ?? now } : {}),
     stableTotal: addRequests(before.stableTotal, stable),
     findings: { ...before.findings, ...Object.fromEntries(findings.map((finding) => [finding.name, finding])) },
     passedGates: [...new Set([...before.passedGates, ...passed])],
@@ -279,6 +281,14 @@ function waitForCounters(since: number, { plan, state, now }: RuleInput): Next {
     `the counters of the sidecars could not be read for ${seconds} s (\`progressDeadline\`)`,
     now,
   )
+}
+
+// The guard is gone, and its successor does not watch yet. If this run were lost now, nobody would return the traffic.
+
+function waitForGuard(since: number, { plan, state, now }: RuleInput): Next {
+  if (now - since < plan.progressDeadline) return stay(state)
+  const seconds = plan.progressDeadline / 1000
+  return giveUp(plan, state, `no guard has watched the promotion for ${seconds} s (\`progressDeadline\`)`, now)
 }
 
 /** Ends undecided, even with `onInconclusive: promote`, because the promotion cannot continue. */

@@ -8,7 +8,7 @@ import { endStep, progressOf } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
 
 /**
- * `weight`: the canary's weight now, in per cent; the stages that it has reached count as taken.
+ * `weight`: the canary's weight now, in per cent. `passed`: the stages up to this weight count as taken.
  * `now`: milliseconds since the epoch. `before`: what stable served until now.
  */
 export function initialState(
@@ -16,6 +16,7 @@ export function initialState(
   weight: number,
   now: number,
   before: RequestCounts = noRequests,
+  passed = weight,
 ): WaitingState {
   return {
     phase: 'waiting',
@@ -23,7 +24,7 @@ export function initialState(
     waitingSince: now,
     startWeight: weight,
     weight,
-    stagesStarted: stagesReached(plan, weight),
+    stagesStarted: stagesReached(plan, passed),
     steps: [],
     checks: createChecks(plan),
     stableTotal: before,

@@ -25,7 +25,7 @@ export type Observation = {
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
-  /** The guard Job does not watch yet, so no traffic may move; or the API server refuses its pod. */
+  /** The guard Job does not watch, so no traffic may move to the canary; or the API server refuses its pod. */
   unguarded?: 'starting' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
@@ -108,8 +108,8 @@ export type Progress = {
   takeovers: number
 }
 
-/** `countersMissingSince`: the counters cannot be read since then. */
-type Running = Progress & { countersMissingSince?: number }
+/** `countersMissingSince`: the counters cannot be read since then. `unguardedSince`: no guard watches since then. */
+type Running = Progress & { countersMissingSince?: number; unguardedSince?: number }
 
 /** Waits for ready pods, the guard and the first webhooks, at the start and after an interruption. */
 export type WaitingState = Running & { phase: 'waiting'; waitingSince: number; steps: EndedStep[] }

@@ -41,6 +41,7 @@ export class FakeCluster {
   readonly notes: string[] = []
   readonly intents: RecoveryIntent[][] = []
   lease: Lease | undefined
+  configMaps: Record<string, KubeObject> = {}
   workloads: Workload[] = []
   readonly controller = new AbortController()
   private served = { v1: 0, v2: 0, failed: 0 }
@@ -87,13 +88,13 @@ export class FakeCluster {
 
   readonly api: Cluster = Object.assign(
     clusterWith({
-      get: (kind: string) => this.answer('get', kind, () => this.read(kind)),
+      get: (kind: string, _: string, name: string) => this.answer('get', kind, () => this.read(kind, name)),
       list: (kind: string) =>
         this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.virtualService)] : [])),
       log: () => Promise.resolve('Error: no DB_HOST\n'),
       pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
       create: (lease: Lease) => this.answer('create', 'Lease', () => this.createLease(lease)),
-      apply: (object: KubeObject) => this.answer('apply', object.kind, () => object),
+      apply: (object: KubeObject) => this.answer('apply', object.kind, () => this.store(object)),
       remove: (kind: string) => this.answer('remove', kind, () => this.remove(kind)),
       patch: (kind: string, _: string, __: string, operations: PatchOperation[]) =>
         this.answer('patch', kind, () =>
@@ -103,7 +104,14 @@ export class FakeCluster {
     { live: this.live },
   )
 
-  private read(kind: string): object | undefined {
+  private store(object: KubeObject): KubeObject {
+    if (object.kind === 'ConfigMap') this.configMaps[object.metadata.name] = object
+    return object
+  }
+
+  private read(kind: string, name: string): object | undefined {
+    if (kind === 'ConfigMap') return this.configMaps[name]
+    if (kind === 'Job') return { metadata: { name }, status: { ready: 1 } }
     if (kind === 'Service')
       return { metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: this.selector, ports: [] } }
     if (kind === 'Lease') return structuredClone(this.lease)

@@ -4,6 +4,7 @@ import { forceRollback, recoverPromotion } from '../../../src/canary/recovery.ts
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ConfigMap } from '../../../src/cluster/objects.ts'
 import type { Split } from '../../../src/policies/routes.ts'
+import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeClock } from '../fake-clock.ts'
 import { pod, to, virtualService } from '../fixtures.ts'
 import { FakeNamespace, leaseHeldBy } from './ownership/fake-leases.ts'
@@ -132,6 +133,13 @@ describe('the post step of a run that died while it held the Lease', () => {
     expect(namespace.removed).toEqual(guard)
   })
 
+  test('writes no route when another run takes the Lease while the routes are read', async () => {
+    namespace.before = (verb, kind) => (verb === 'list' && kind === 'VirtualService' && takeOnce(), undefined)
+    const takeOnce = () => namespace.heldBy('run 7 (deadbeef)')
+    await namespace.recover()
+    expect([namespace.weight, namespace.holder]).toEqual([25, 'run 7 (deadbeef)'])
+  })
+
   test('fails when the Lease cannot be released for another reason', async () => {
     namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined
@@ -235,7 +243,7 @@ describe('the post step has nothing to do', () => {
 })
 
 describe('the stage rollback', () => {
-  const rollback = () => forceRollback(namespace.api, split, 'run 9')
+  const rollback = () => forceRollback(namespace.api, split, { run: 'run 9', timeoutMs: 60_000, clock })
 
   test('takes the Lease from a running promotion before it writes, and deletes it afterwards', async () => {
     let holder: string | undefined
@@ -269,10 +277,26 @@ describe('the stage rollback', () => {
     expect(namespace.lease).toBeUndefined()
   })
 
-  test('keeps the Lease that it took when the routes cannot be written, so that no run continues', async () => {
-    namespace.before = (verb, kind) =>
-      verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
+  const webhookIsAway = (untilMs: number) => (verb: string, kind: string) =>
+    verb === 'patch' && kind === 'VirtualService' && clock.time < untilMs
+      ? new ApiError(503, 'failed calling webhook')
+      : undefined
+
+  test('repeats its write while the webhook of istiod is away', async () => {
+    namespace.before = webhookIsAway(20_000)
+    expect(await rollback()).toBe(true)
+    expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
+  })
+
+  test('hands the Lease back when the routes cannot be written, so that the guard of the run does it', async () => {
+    namespace.before = webhookIsAway(Infinity)
     await expect(rollback()).rejects.toThrow('failed calling webhook')
-    expect(namespace.holder).toBe('run 9 (rollback)')
+    expect(namespace.holder).toBe(identity)
+    expect(namespace.annotations).not.toHaveProperty(endedAnnotation)
+    namespace.before = webhookIsAway(0)
+    const spec = { namespace: 'shop', service: 'backend', lease: 'mesh-canary-backend', identity, afterMs: 30_000 }
+    const guarding = { ...spec, split, selectors, saved: [before] }
+    expect(await watchLease(namespace.api, guarding, { clock, log: () => undefined })).toBe('rolled back to stable')
+    expect(namespace.weight).toBe(0)
   })
 })

@@ -208,6 +208,17 @@ describe('the client reports a server', () => {
   })
 })
 
+test('the client gives up on a pod that sends one byte now and then without end', async () => {
+  let drip: NodeJS.Timeout | undefined
+  const { cluster } = await clusterAnswering((response) => {
+    response.writeHead(200)
+    drip = setInterval(() => response.write('#'), 20)
+  })
+  const error = await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats', 200))
+  clearInterval(drip)
+  expect([error.status, error.message]).toEqual([0, expect.stringMatching(/\/stats did not end within 0.2 s$/)])
+})
+
 describe('the client sends', () => {
   const object: KubeObject = {
     apiVersion: 'networking.istio.io/v1',

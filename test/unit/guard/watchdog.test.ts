@@ -1,6 +1,11 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { GuardSpec } from '../../../src/canary/ownership/guard-spec.ts'
-import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  endedAnnotation,
+  guardIdentity,
+  leasePaths,
+  rollbackIdentity,
+} from '../../../src/canary/ownership/lease-object.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
@@ -45,6 +50,14 @@ class GuardedNamespace extends FakeNamespace {
     return watchLease(this.api, spec, { clock, log: (line) => this.lines.push(line) })
   }
 
+  /** Another run takes the Lease, and its own guard has started. */
+  takenBy(holder: string): void {
+    this.patch([
+      { op: 'add', path: leasePaths.guard, value: holder },
+      { op: 'add', path: '/spec/holderIdentity', value: holder },
+    ])
+  }
+
   times(call: string): number {
     return this.calls.filter((each) => each === call).length
   }
@@ -56,10 +69,14 @@ describe('a guard whose run is alive', () => {
   test.each<[string, (namespace: GuardedNamespace) => void, string]>([
     ['the run has released its Lease', (namespace) => namespace.heldBy(''), 'the run has ended'],
     ['the Lease is deleted', (namespace) => (namespace.lease = undefined), 'the run has ended'],
-    ['another run holds it', (namespace) => namespace.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
     [
-      'another claim of the same run holds it',
-      (namespace) => namespace.heldBy('https://ci/run/6 (12345678)'),
+      'another run with a guard of its own holds it',
+      (namespace) => namespace.takenBy('run 7 (deadbeef)'),
+      'another run has taken over',
+    ],
+    [
+      'another claim of the same run, with a guard of its own, holds it',
+      (namespace) => namespace.takenBy('https://ci/run/6 (12345678)'),
       'another run has taken over',
     ],
     [
@@ -67,7 +84,7 @@ describe('a guard whose run is alive', () => {
       (namespace) => namespace.heldBy(guardIdentity('https://ci/run/6 (12345678)')),
       'another run has taken over',
     ],
-    ['the Lease names no holder', (namespace) => delete namespace.lease!.spec, 'another run has taken over'],
+    ['the Lease names no holder', (namespace) => delete namespace.lease!.spec, 'the run has ended'],
   ])('ends when %s, and writes no route', async (_, happens, ending) => {
     const namespace = new GuardedNamespace()
     namespace.livesUntil(600_000, () => happens(namespace))
@@ -156,7 +173,7 @@ describe('a guard whose run stops renewing', () => {
       },
     ])
     expect(namespace.lines).toEqual([
-      `${identity} did not renew its Lease for 30 s: rolling all traffic of backend back to stable`,
+      'https://ci/run/6 did not renew the Lease for 30 s: rolling all traffic of backend back to stable',
       `${events} (1 object written)`,
     ])
   })
@@ -168,11 +185,13 @@ describe('a guard whose run stops renewing', () => {
     expect(namespace.annotations['mesh-canary.io/state']).toBe('{}')
   })
 
-  test('writes no route when the traffic is on stable already, and releases the Lease', async () => {
+  test('also writes to a route that sends all traffic to stable, so that the run cannot write what it prepared', async () => {
     const namespace = new GuardedNamespace()
+    const prepared = spec.saved[0]!.metadata.resourceVersion
     namespace.others['VirtualService'] = spec.saved[0]!
     expect(await namespace.watch()).toBe('rolled back to stable')
-    expect([namespace.times('patch VirtualService'), namespace.holder]).toEqual([0, ''])
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+    expect(namespace.others['VirtualService'].metadata.resourceVersion).not.toBe(prepared)
   })
 
   test('restores the saved routes when they do not split any more', async () => {
@@ -218,7 +237,7 @@ describe('a guard whose run stops renewing', () => {
   test('does not roll back when another run takes the Lease at the last moment', async () => {
     const namespace = new GuardedNamespace()
     namespace.before = (verb, kind) => (
-      verb === 'patch' && kind === 'Lease' && clock.time === 30_000 && namespace.heldBy('run 7 (deadbeef)'), undefined
+      verb === 'patch' && kind === 'Lease' && clock.time === 30_000 && namespace.takenBy('run 7 (deadbeef)'), undefined
     )
     expect(await namespace.watch()).toBe('another run has taken over')
     expect([namespace.weight, namespace.holder]).toEqual([25, 'run 7 (deadbeef)'])
@@ -226,7 +245,7 @@ describe('a guard whose run stops renewing', () => {
 
   test('writes no ending to a Lease that was taken over or deleted during the rollback', async () => {
     for (const [taken, ending] of [
-      [(namespace: GuardedNamespace) => namespace.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
+      [(namespace: GuardedNamespace) => namespace.takenBy('run 7 (deadbeef)'), 'another run has taken over'],
       [(namespace: GuardedNamespace) => (namespace.lease = undefined), 'rolled back to stable'],
     ] as const) {
       clock = new FakeClock()
@@ -237,6 +256,31 @@ describe('a guard whose run stops renewing', () => {
     }
   })
 })
+
+describe('a guard whose run was replaced by', () => {
+  test.each([
+    ['a run that is lost before its own guard watches', 'run 7 (deadbeef)', 'run 7'],
+    ['a stage rollback that is lost before it has written', rollbackIdentity('run 8'), 'run 8 (rollback)'],
+  ])('%s goes on, and rolls back', async (_, holder, name) => {
+    const namespace = new GuardedNamespace()
+    clock.afterSleep = () => void (clock.time === 10_000 && namespace.patch(takenWithoutGuard(holder)))
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, clock.time]).toEqual([0, 40_000])
+    expect(namespace.lines[0]).toContain(`${name} did not renew the Lease for 30 s`)
+  })
+
+  test('a run that declines to be watched ends', async () => {
+    const namespace = new GuardedNamespace()
+    clock.afterSleep = () => void (clock.time === 10_000 && namespace.takenBy('run 7 (deadbeef)'))
+    expect(await namespace.watch()).toBe('another run has taken over')
+  })
+})
+
+const takenWithoutGuard = (holder: string) =>
+  [
+    { op: 'add', path: '/spec/holderIdentity', value: holder },
+    { op: 'add', path: '/spec/renewTime', value: 'when it took the Lease' },
+  ] as const
 
 describe('a guard that was restarted after it took the Lease', () => {
   test('rolls back at once', async () => {

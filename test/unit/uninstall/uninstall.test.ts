@@ -283,6 +283,15 @@ describe('uninstall', () => {
     ])
     expect((await uninstall(cluster, { ...removal, dryRun: true })).removed).toContain('Telemetry shop/default')
   })
+
+  test('removes the records of how promotions ended', async () => {
+    const record = object('ConfigMap', 'mesh-canary-backend-outcome', {
+      namespace: 'shop',
+      labels: { 'mesh-canary.io/outcome': 'backend' },
+    })
+    const { cluster, removal } = fakeMesh([...meshObjects(), record])
+    expect((await uninstall(cluster, removal)).removed).toContain('ConfigMap shop/mesh-canary-backend-outcome')
+  })
 })
 
 describe('uninstall in a mesh that somebody else installed', () => {

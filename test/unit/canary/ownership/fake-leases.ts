@@ -57,6 +57,8 @@ export class FakeLeaseCluster {
       }),
     patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) =>
       this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
+    apply: (object: KubeObject) =>
+      this.answer('apply', object.kind, () => (this.others[object.kind] = structuredClone(object))),
     list: (kind: string) =>
       this.answer('list', kind, () =>
         kind === 'Pod' ? structuredClone(this.pods) : [structuredClone(this.others[kind])].filter(Boolean),

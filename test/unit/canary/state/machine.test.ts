@@ -695,6 +695,33 @@ describe('commands and webhooks', () => {
   })
 })
 
+describe('a promotion whose guard stops', () => {
+  const unguarded = (from: number, to: number) => (second: number) =>
+    sample(20, 0, second >= from && second < to ? { unguarded: 'starting' as const } : {})
+
+  test('takes no step until a guard watches again', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), unguarded(5, 20))
+    expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
+    expect(endedSteps(state)[0]).toMatchObject({ outcome: 'passed', endedAt: 20_000 })
+  })
+
+  test('ends undecided after the progressDeadline', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), unguarded(5, Infinity))
+    expect(state).toMatchObject({
+      verdict: 'inconclusive',
+      weight: 0,
+      reason: `no guard has watched the promotion for ${plan.progressDeadline / 1_000} s (\`progressDeadline\`)`,
+    })
+  })
+
+  test('is rolled back when the canary fails meanwhile', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second >= 5 ? sample(20, 20, { unguarded: 'starting' as const }) : sample(20),
+    )
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+  })
+})
+
 describe('a promotion that starts at a weight', () => {
   test('counts the steps up to that weight as done', () => {
     const { state, actions } = simulate(plan, initialState(plan, 25, 0), () => sample(20))

@@ -389,10 +389,11 @@ describe('a reset to stable', () => {
     expect([routes(0), routes(1)]).toEqual([[weights(0), rich], [weights(0)]])
   })
 
-  test('writes nothing when there is nothing to change', async () => {
-    const { cluster, patches } = fakeServer([virtualService([weights(0)])])
-    expect(await resetToStable(cluster, split)).toEqual([])
-    expect(patches).toEqual([])
+  test('also writes to an object that needs no change, and changes no route', async () => {
+    const { cluster, routes, object } = fakeServer([virtualService([weights(0)])])
+    expect(await resetToStable(cluster, split)).toMatchObject([{ changedRoutes: false }])
+    expect(routes()).toEqual([weights(0)])
+    expect(object().metadata.annotations).toHaveProperty(['mesh-canary.io/fence'])
   })
 
   const changed = virtualService([{ route: [to('v2', 100)] }])
@@ -404,7 +405,7 @@ describe('a reset to stable', () => {
       ...cluster,
       get: () => Promise.resolve({ ...changed, metadata: { ...changed.metadata, resourceVersion: '0' } }),
     }
-    await resetToStable(readable as typeof cluster, split, [saved])
+    await resetToStable(readable as typeof cluster, split, { saved: [saved] })
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
@@ -416,7 +417,7 @@ describe('a reset to stable', () => {
       get: () => Promise.resolve(undefined),
       create: (object: Routed) => (created.push(object), Promise.resolve(object)),
     }
-    expect(await resetToStable(empty as typeof cluster, split, [saved])).toMatchObject([
+    expect(await resetToStable(empty as typeof cluster, split, { saved: [saved] })).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
     expect((created[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
@@ -430,7 +431,7 @@ describe('a reset to stable', () => {
       list: (kind: string) => (lists.push(kind), Promise.resolve([])),
       get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }),
     }
-    expect(await resetToStable(readable as typeof cluster, split, [saved], true)).toMatchObject([
+    expect(await resetToStable(readable as typeof cluster, split, { saved: [saved], onlySaved: true })).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
     expect([lists, patches]).toEqual([[], ['backend']])
