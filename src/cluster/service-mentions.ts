@@ -12,7 +12,9 @@ export function mentionsService(
   fromOutside = false,
 ): boolean {
   const domain = `\\.${namespace}(\\.svc[a-z0-9.-]*)?`
-  const address = new RegExp(`(^|[/@,=\\s])${service}${fromOutside ? domain : `(${domain})?`}(:\\d|/|$)`)
+  const host = `${service}${fromOutside ? domain : `(${domain})?`}`
+  // A slash alone does not begin an address, because it may be part of a path.
+  const address = new RegExp(`(//|@)${host}(:\\d|/|$)|(^|[,=\\s])${host}(:\\d|$)`)
   const isHostVariable = (name: string) => /HOST|ADDR|URL|SERVER|ENDPOINT/i.test(name)
   return containers.some(
     ({ env = [], command = [], args = [] }) =>

@@ -91,6 +91,11 @@ describe('before STRICT,', () => {
     expect(fault).toContain('pods without a sidecar that know the address: jobs/poller, shop/admin;')
   })
 
+  test('a path with the name of the service is no address', async () => {
+    const files = outside('files', 'shop', '/cart/cart.js')
+    expect((await watch(() => requests(50), { pods: [files], startedAt: longAgo })).fault).toBeUndefined()
+  })
+
   test('Envoy’s own names of the counters, and one of the config, count as well', async () => {
     const named = (second: number) => requests(second, 'cart', 'none', 'envoy_')
     expect((await watch(named)).fault).toContain('requests to cart')
