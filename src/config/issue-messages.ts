@@ -96,9 +96,21 @@ function quoteRemedy(path: Path, value: unknown, text: string): string {
 export function alteredNumbers(source: Source, config: unknown): string[] {
   return numberPaths(source.value).flatMap((path) => {
     const [text, value] = [source.textOf(path), valueAt(source.value, path)]
-    if (text === undefined || text === String(value) || typeof valueAt(config, path) !== 'string') return []
+    if (text === undefined || text === String(value) || !isText(parsedAt(config, path))) return []
     return [`${source.where(path)}: ${dotted(path)}: ${quoteRemedy(path, value, text)}`]
   })
+}
+
+/** The parsed value: a section that may be a list is one there, and a text to compare with a map with the key `exact`. */
+function parsedAt(config: unknown, path: Path): unknown {
+  return path.reduce<unknown>((parent, key) => {
+    const only: unknown = Array.isArray(parent) && typeof key === 'string' ? parent[0] : parent
+    return valueAt(only, [key])
+  }, config)
+}
+
+function isText(parsed: unknown): boolean {
+  return typeof parsed === 'string' || typeof valueAt(parsed, ['exact']) === 'string'
 }
 
 function numberPaths(value: unknown, path: Path = []): Path[] {

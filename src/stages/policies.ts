@@ -147,7 +147,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   warn(context, [...conflicts.warnings, ...mtls.warnings])
   const faults = [...conflicts.faults, ...mtls.faults]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-    const all = await planned(cluster, objects, owner, weightRules(config))
+  const all = await planned(cluster, objects, owner, weightRules(config))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
   warn(context, removedSplits(all))
   reportPlan(context, all)

@@ -10,7 +10,7 @@ import { openSession } from '../ownership/session.ts'
 import type { Split } from '../../policies/routes.ts'
 import { findPaths, type Paths } from '../traffic/paths.ts'
 import { readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
-import { requireRollbackTarget } from '../workload/endpoints.ts'
+import { rollbackObstacle } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import {
   currentObjects,
@@ -87,12 +87,13 @@ async function firstState(context: PromotionContext): Promise<ActiveState> {
 }
 
 async function lowerUnobserved(context: PromotionContext, live: number, weight: number): Promise<void> {
-  const { cluster, split, selectors, session, deps } = context
+  const { cluster, split, selectors, watched, session, deps } = context
   deps.note(
     `${split.canary.name} has the weight ${live}, and no promotion has observed its pod template there: ` +
       `it goes back to ${weight} and starts at the first step that it has not passed`,
   )
-  await requireRollbackTarget(cluster, split, selectors)
+  const obstacle = rollbackObstacle(currentObjects(watched.pods), split, selectors)
+  if (obstacle !== undefined) throw new Error(`the weight of ${split.canary.name} cannot be lowered: ${obstacle}`)
   await (weight === 0
     ? resetToStable(cluster, split, { beforeWrite: session.confirm })
     : setWeight(cluster, split, weight, session.confirm))

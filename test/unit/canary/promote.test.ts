@@ -141,8 +141,8 @@ describe('a weight counts only for the pod template that was observed at it, so'
     const cluster = new FakeCluster(100)
     cluster.stableStatus = { phase: 'Pending', conditions: [] }
     await expect(cluster.promote()).rejects.toThrow(
-      'the pod template of v2 was never observed at its weight, and the weight cannot be lowered, because v1 of backend ' +
-        'has no ready pod; scale v1 up first',
+      'the weight of v2 cannot be lowered: no ready pod of v1 is behind the Service shop/backend, so every request there ' +
+        'would get a 503: scale v1 up, or repair its pods',
     )
     expect(cluster.weights).toEqual([])
   })

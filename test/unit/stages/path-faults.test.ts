@@ -20,8 +20,8 @@ const whole = 'route: [{ destination: { host: backend } }]'
 describe('without a cluster, a plan refuses', () => {
   test.each<[string, string, RegExp]>([
     [
-      'a route for every path, and names its file and line',
-      object(`{ match: [{ uri: { prefix: / } }], ${whole} }`),
+      'a route beside the default one, and names its file and line',
+      object(`{ match: [{ uri: { prefix: /api } }], ${whole} }, { ${whole} }`),
       /^canary: the route number 1 \(match \[.*\]\) of the VirtualService shop\/\w+ \(routes.yaml:1\) goes to all pods of backend/,
     ],
     [
