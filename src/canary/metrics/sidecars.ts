@@ -16,17 +16,17 @@ export function sidecarReader(cluster: Cluster, metrics: MetricNames, limitMs = 
   return async (pods) => {
     const readings = new Map<string, Reading>()
     const limit = AbortSignal.timeout(limitMs)
+    const isOver = () => limit.aborted
     const read = async (pod: Pod) => {
-      if (limit.aborted) return
+      if (isOver()) return
       const { namespace = '', name } = pod.metadata
       const path = `/stats/prometheus?usedonly${filter}`
       const text = await cluster.pod(namespace, name, 15090, path, limitMs).catch(throwIfForbidden)
-      if (text !== undefined && !limit.aborted) readings.set(podId(pod), parseCounters(text, metrics))
+      if (text !== undefined && !isOver()) readings.set(podId(pod), parseCounters(text, metrics))
     }
-    const isOver = (problem: unknown) => {
-      if (!limit.aborted) throw problem
-    }
-    await unlessAborted(pMap(pods, read, { concurrency }), limit).catch(isOver)
+    await unlessAborted(pMap(pods, read, { concurrency }), limit).catch((problem: unknown) => {
+      if (!isOver()) throw problem
+    })
     return readings
   }
 }

@@ -35,7 +35,8 @@ async function frozenAt(
   const { signal } = new AbortController()
   const claim = await claimLease(namespace.api, { ...options, signal, clock, note: () => undefined })
   let isFrozen = false
-  const call = namespace.api[verb] as (kind: string, ...rest: unknown[]) => Promise<unknown>
+  const calls = namespace.api as unknown as Record<string, (kind: string, ...rest: unknown[]) => Promise<unknown>>
+  const call = (kind: string, ...rest: unknown[]) => calls[verb]!(kind, ...rest)
   const freezing = Object.assign({}, namespace.api, {
     [verb]: async (kind: string, ...rest: unknown[]) => {
       // A list has been answered, and a patch is on its way, when the others act.
