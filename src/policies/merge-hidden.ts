@@ -40,10 +40,11 @@ function wildcardFor(object: Sourced['object'], all: readonly Sourced[]): Source
   const { namespace = '' } = object.metadata
   const host = object.kind === 'DestinationRule' ? String(object.spec?.['host']) : hostsOf(object.spec)[0]!
   const candidates = all.filter(
-    ({ object: { kind, metadata, spec } }) =>
-      kind === object.kind &&
-      spec?.['workloadSelector'] === undefined &&
-      (metadata.namespace === namespace || (metadata.namespace === systemNamespace && exportsOf(object).includes('*'))),
+    ({ object: each }) =>
+      each.kind === object.kind &&
+      each.spec?.['workloadSelector'] === undefined &&
+      (each.metadata.namespace === namespace ||
+        (each.metadata.namespace === systemNamespace && exportsOf(each).includes('*'))),
   )
   const covering = candidates.filter(
     (each) =>
