@@ -13,6 +13,7 @@ import { drainSource } from './drain-source.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
 import { causeOfShare } from './share-cause.ts'
 import { explainUndrained } from './undrained.ts'
+import { LeaseLost } from '../ownership/lease.ts'
 import { isTransient } from './writer.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
@@ -134,10 +135,13 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 /**
  * Releases the Lease if a later run may resume, and deletes it if the promotion is over. While a rollback is not
  * written, the Lease stays, and the guard with it. @throws Error if the API server refuses it for longer than the
- * `progressDeadline`; then the guard would still undo the promotion.
+ * `progressDeadline`; then the guard would still undo the promotion. @throws LeaseLost if another process decides about
+ * the canary's traffic.
  */
 export async function settleLease(context: PromotionContext, status: EndedStatus): Promise<void> {
   const { session, plan, deps } = context
+  // Whoever holds the Lease now may have moved the traffic of a canary that was to keep it.
+  if (status.kind === 'lost' && status.state.weight > 0) throw new LeaseLost(status.because)
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
   await persist(() => (resumable ? session.release(resumable) : session.end(status.state)), {
@@ -151,6 +155,7 @@ export async function settleLease(context: PromotionContext, status: EndedStatus
 
 /** What follows when the Lease of a canary with traffic could not be released. */
 export function explainUnsettled({ split, plan }: PromotionContext, problem: unknown): string {
+  if (problem instanceof LeaseLost) return `${problem.message}, so its traffic may be elsewhere by now`
   const { enabled, after } = plan.guard
   const consequence = enabled
     ? `its guard will return all traffic to ${split.stable.name} about ${after / 1_000} s after the last renewal`

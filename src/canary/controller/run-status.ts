@@ -11,8 +11,8 @@ export type EndedStatus =
   | (Ending & { kind: 'ended'; isDrainChecked: boolean })
   /** Cancelled. A later run may resume from `resumable`. */
   | (Ending & { kind: 'interrupted'; resumable: State })
-  /** Another process holds the Lease, so this run writes nothing. */
-  | (Ending & { kind: 'lost'; isRollbackMissing: boolean })
+  /** Another process holds the Lease, so this run writes nothing. `because`: who, and why. */
+  | (Ending & { kind: 'lost'; because: string; isRollbackMissing: boolean })
   /** A rollback could not be written, or the Lease not released. The post step and the guard return the traffic. */
   | (Ending & { kind: 'unsafe' })
 
@@ -47,14 +47,15 @@ export function withRolledBackWith(status: EndedStatus, rolledBackWith: string |
 
 /** Another process holds the Lease. `state` and `error` are for a running promotion; an ended one keeps its own. */
 export function asLost(status: RunStatus, state: EndedState, error: string): EndedStatus {
-  if (status.kind === 'running') return { kind: 'lost', state, error, isRollbackMissing: false }
-  return { ...endingOf(status), kind: 'lost', isRollbackMissing: !isSafe(status) }
+  if (status.kind === 'running') return { kind: 'lost', state, error, because: error, isRollbackMissing: false }
+  return { ...endingOf(status), kind: 'lost', because: error, isRollbackMissing: !isSafe(status) }
 }
 
 /** Not every decision is written, and this run does not write any more. */
 export function asUnsafe(status: EndedStatus, error?: string): EndedStatus {
   const ending = { ...endingOf(status), ...(error === undefined ? {} : { error }) }
-  return status.kind === 'lost' ? { ...ending, kind: 'lost', isRollbackMissing: true } : { ...ending, kind: 'unsafe' }
+  if (status.kind !== 'lost') return { ...ending, kind: 'unsafe' }
+  return { ...ending, kind: 'lost', because: status.because, isRollbackMissing: true }
 }
 
 /** The canary keeps traffic, but the guard may undo that: nobody may act on the verdict. */
@@ -78,7 +79,7 @@ export function isSafe(status: RunStatus): boolean {
 /** The canary had traffic, and the routes give it none now. */
 export function isRolledBack(status: RunStatus): boolean {
   const { state } = status
-  const hadTraffic = state.steps.length > 0 || state.startWeight > 0
+  const hadTraffic = state.steps.length > 0 || state.foundWeight > 0
   return status.kind !== 'running' && isSafe(status) && state.weight === 0 && hadTraffic
 }
 

@@ -2,11 +2,13 @@
 import type { Cluster } from '../../cluster/client.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { isLeftUnfinished } from '../ownership/lease.ts'
-import { passedWeight, readOutcome } from '../ownership/outcome-record.ts'
+import { passedWeight, readOutcome, writeOutcome } from '../ownership/outcome-record.ts'
 import { stagesOf } from '../state/stages.ts'
 import { selectorsOf } from '../workload/selectors.ts'
 import { isAdopted } from './adopt.ts'
 import { splitOf, templateOf, type WatchedObjects } from './context.ts'
+
+const promotedBefore = { passedWeight: 100, failed: false, reason: 'it had all the traffic already', run: 'unknown' }
 
 /**
  * Why the canary is skipped; undefined if there is something to do. That is also the case if a canary with all the
@@ -29,7 +31,12 @@ export async function whySkipped(
   const last = stagesOf(plan).at(-1)
   const isReached = last?.kind === 'weight' && weight >= last.weight
   if (!isReached || (adopts && weight === 100)) return undefined
-  const passed = passedWeight(await readOutcome(cluster, namespace, service), templateOf(watched, namespace, selectors))
+  const template = templateOf(watched, namespace, selectors)
+  const record = await readOutcome(cluster, namespace, service)
+  // An earlier release has promoted it, and recorded nothing: from now on this template is the promoted one.
+  if (record === undefined && weight === 100)
+    await writeOutcome(cluster, namespace, service, { ...promotedBefore, template })
+  const passed = record === undefined && weight === 100 ? weight : passedWeight(record, template)
   if (passed < last.weight || (await isLeftUnfinished(cluster, namespace, service))) return undefined
   return `${canary.name} with this pod template already has the weight ${weight}`
 }

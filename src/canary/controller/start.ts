@@ -83,7 +83,7 @@ async function firstState(context: PromotionContext): Promise<ActiveState> {
   }
   const { weight, passed } = startWeightOf(plan, live, session.lastOutcome, session.template)
   if (weight < live) await lowerUnobserved(context, live, weight)
-  return initialState(plan, weight, deps.clock.now(), observer.baseline, passed)
+  return initialState(plan, weight, deps.clock.now(), observer.baseline, { passed, found: live })
 }
 
 async function lowerUnobserved(context: PromotionContext, live: number, weight: number): Promise<void> {

@@ -31,6 +31,8 @@ export type LeaseClaim = {
   before: SavedPromotion | undefined
   /** The holder did not release the Lease, but stopped renewing it. It may still wake up. */
   isStolen: boolean
+  /** A guard watched the holder before. */
+  wasGuarded: boolean
   /** Whether the guard of this claim watched it at the last renewal. */
   guarded: () => boolean
   /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
@@ -97,6 +99,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     return claimOf(cluster, taken, identity, claiming.leaseMs, {
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
+      wasGuarded: holderOf(lease) !== '' && lease?.metadata.annotations?.[guardAnnotation] === holderOf(lease),
     })
   }
 }
@@ -187,13 +190,19 @@ function claimOf(
   lease: Lease,
   identity: string,
   leaseMs: number,
-  found: Pick<LeaseClaim, 'before' | 'isStolen'>,
+  found: Pick<LeaseClaim, 'before' | 'isStolen' | 'wasGuarded'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let guarded = false
+  let [isReleasing, isEnding] = [false, false]
   const write = async (operations: PatchOperation[]) => {
     const written = await writeAsHolder(cluster, lease, identity, operations, leaseMs)
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
+  }
+  const isReleasedByUs = async () => {
+    const now = await cluster.get<Lease>('Lease', namespace, name)
+    const { [runAnnotation]: run, [endedAnnotation]: ended } = now?.metadata.annotations ?? {}
+    return holderOf(now) === '' && ended === undefined && run === lease.metadata.annotations?.[runAnnotation]
   }
   const renewal = (): PatchOperation => ({ op: 'add', path: '/spec/renewTime', value: microTime() })
   const confirm = () => write([renewal()])
@@ -212,8 +221,18 @@ function claimOf(
     confirm,
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),
-    release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
+    release: async (saved) => {
+      const isRetry = isReleasing
+      isReleasing = true
+      const released = write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)])
+      // The answer to the first attempt may be lost.
+      await released.catch(async (error: unknown) => {
+        if (!(error instanceof LeaseLost && isRetry && (await isReleasedByUs()))) throw error
+      })
+    },
     end: async () => {
+      if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== lease.metadata.uid) return
+      isEnding = true
       // A suspended run may have lost the Lease. A run that has just renewed it keeps it until it is deleted.
       await confirm()
       await cluster.remove('Lease', namespace, name, lease.metadata.uid)

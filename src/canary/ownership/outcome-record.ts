@@ -22,7 +22,7 @@ export function outcomeRecord(state: EndedState, template: string, run: string):
   const { steps, weight, verdict, reason } = state
   const hasPassed = verdict === 'promoted' || isHeldAsPlanned(state)
   const lastPassed = steps.findLast(({ kind, outcome }) => kind === 'weight' && outcome === 'passed')
-  const held = Math.min(weight, lastPassed?.weight ?? state.startWeight)
+  const held = Math.min(weight, lastPassed?.weight ?? state.passedWeight)
   return {
     template,
     passedWeight: hasPassed ? weight : held,

@@ -78,7 +78,7 @@ export async function openSession(
   }).catch(withRemedy)
   const origin = { version: 3, plan: planHash(plan), template, run } as const
   const before = isResumable(claim.before, origin) ? claim.before : undefined
-  const abandon = () => abandonClaim(cluster, split, selectors, plan, claim, before)
+  const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
@@ -87,11 +87,12 @@ export async function openSession(
     const sessionGuard = await startGuard(cluster, split, plan, claim, create, deps)
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
-    const recordOutcome = async (state: EndedState) => {
+    const recordOutcome = once(async (state: EndedState) => {
       // Only the holder may say how it ended.
       await claim.confirm()
       await writeOutcome(cluster, namespace, service, redact(outcomeRecord(state, template, run)))
-    }
+    })
+    const releaseLease = once((state: State) => claim.release(record(state)))
     return {
       identity: claim.identity,
       template,
@@ -103,7 +104,7 @@ export async function openSession(
       confirm: claim.confirm,
       release: async (state) => {
         if (state.phase === 'ended') await recordOutcome(state)
-        await claim.release(record(state))
+        await releaseLease(state)
         await sessionGuard.deleteGuard()
       },
       end: async (state) => {
@@ -118,6 +119,15 @@ export async function openSession(
   }
 }
 
+/** What has succeeded once is not repeated when a later part of the same work fails. */
+function once<T>(work: (argument: T) => Promise<void>): (argument: T) => Promise<void> {
+  let isDone = false
+  return async (argument) => {
+    if (!isDone) await work(argument)
+    isDone = true
+  }
+}
+
 /**
  * Leaves the promotion as this run found it. After a lost run it first returns the traffic to stable, because that run's
  * guard ends with the Lease. If that fails, it keeps the Lease without renewing it, and a guard does it. Never rejects.
@@ -126,12 +136,11 @@ async function abandonClaim(
   cluster: Cluster,
   split: Split,
   selectors: VersionSelectors,
-  { guard }: CanaryConfig,
   claim: LeaseClaim,
   before: SavedPromotion | undefined,
 ): Promise<void> {
   try {
-    if (claim.isStolen && guard.enabled) {
+    if (claim.isStolen && claim.wasGuarded) {
       await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)
       await resetToStable(cluster, split, { saved, beforeWrite: claim.confirm })

@@ -61,7 +61,7 @@ const rules: Rule[] = [
   rule({ when: findFailure, then: (reason, { plan, state, now }) => endFailed(plan, state, reason, now) }),
   rule({ when: ({ observation }) => observation.drift, then: handleDrift }),
   rule({ when: findStableOutage, then: handleStableOutage }),
-  rule({ when: findUnserved, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
+  rule({ when: findUnserved, then: handleUnserved }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
   rule({ when: ({ state }) => state.unguardedSince, then: waitForGuard }),
@@ -222,6 +222,12 @@ function findUnserved({ plan, state, observation: { unserved } }: RuleInput): st
     `${violations} of ${requests} requests of users failed before they reached any version ` +
     "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF)"
   )
+}
+
+/** A canary that has lost its pods is the cause. Otherwise nobody can tell which version the requests were for. */
+function handleUnserved(reason: string, { plan, state, observation, now }: RuleInput): Next {
+  const hasLostPods = state.weight > 0 && (observation.canaryDown === true || !observation.ready)
+  return hasLostPods ? endFailed(plan, state, reason, now) : giveUp(plan, state, reason, now)
 }
 
 // Waiting for pods, guard, counters and the first webhooks.

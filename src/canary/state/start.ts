@@ -8,7 +8,8 @@ import { endStep, progressOf } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
 
 /**
- * `weight`: the canary's weight now, in per cent. `passed`: the stages up to this weight count as taken.
+ * `weight`: the canary's weight now, in per cent. `passed`: the stages up to this weight count as taken. `found`: the
+ * canary's weight before this run lowered it.
  * `now`: milliseconds since the epoch. `before`: what stable served until now.
  */
 export function initialState(
@@ -16,13 +17,15 @@ export function initialState(
   weight: number,
   now: number,
   before: RequestCounts = noRequests,
-  passed = weight,
+  { passed = weight, found = weight }: { passed?: number; found?: number } = {},
 ): WaitingState {
   return {
     phase: 'waiting',
     startedAt: now,
     waitingSince: now,
     startWeight: weight,
+    foundWeight: found,
+    passedWeight: passed,
     weight,
     stagesStarted: stagesReached(plan, passed),
     steps: [],

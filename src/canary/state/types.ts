@@ -89,6 +89,10 @@ export type Progress = {
   startedAt: number
   startWeight: number
   weight: number
+  /** The weight at which this run found the canary; it may have lowered it since. */
+  foundWeight: number
+  /** The weight up to which earlier runs have seen the steps pass. */
+  passedWeight: number
   /** How many stages of the plan have started. */
   stagesStarted: number
   checks: Checks

@@ -138,13 +138,33 @@ describe('a weight counts only for the pod template that was observed at it, so'
   })
 
   test('a weight is not lowered while stable has no ready pod', async () => {
-    const cluster = new FakeCluster(100)
+    const cluster = await after('', 'shop:3')
     cluster.stableStatus = { phase: 'Pending', conditions: [] }
-    await expect(cluster.promote()).rejects.toThrow(
+    await expect(cluster.promote(planWith(''))).rejects.toThrow(
       'the weight of v2 cannot be lowered: no ready pod of v1 is behind the Service shop/backend, so every request there ' +
         'would get a 503: scale v1 up, or repair its pods',
     )
     expect(cluster.weights).toEqual([])
+  })
+
+  test('a canary that an earlier release has promoted is skipped, and another image after it is not', async () => {
+    const cluster = new FakeCluster(100)
+    cluster.workloads = [deployment('shop:2')]
+    expect((await cluster.promote(planWith(''))).verdict).toBe('skipped')
+    cluster.workloads = [deployment('shop:3')]
+    expect((await cluster.promote(planWith(''))).verdict).toBe('promoted')
+    expect(cluster.weights).toEqual([0, 5, 25, 50, 100])
+  })
+
+  test('a step that two runs left undecided has not passed', async () => {
+    const cluster = new FakeCluster()
+    const undecided = planWith(', onInconclusive: hold, steps: [5, 25, 50, 100], checks: { minRequests: 100000 }')
+    await cluster.promote(planWith(', until: 5'))
+    expect(await cluster.promote(undecided)).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await cluster.promote(undecided)).toMatchObject({ verdict: 'held', weight: 25 })
+    cluster.weights.length = 0
+    await cluster.promote(planWith(''))
+    expect(cluster.weights).toEqual([50, 100])
   })
 })
 

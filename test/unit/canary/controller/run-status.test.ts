@@ -22,7 +22,13 @@ const held = endHeld(start, 'it is held', 1_000).state
 const running: RunStatus = { kind: 'running', state: start }
 const ended: EndedStatus = { kind: 'ended', state: rolledBack, isDrainChecked: false }
 const unsafe: EndedStatus = { kind: 'unsafe', state: rolledBack, error: 'no answer' }
-const lost: EndedStatus = { kind: 'lost', state: rolledBack, error: 'run 8 took over', isRollbackMissing: false }
+const lost: EndedStatus = {
+  kind: 'lost',
+  state: rolledBack,
+  error: 'run 8 took over',
+  because: 'run 8 took over',
+  isRollbackMissing: false,
+}
 
 describe('the status of a run', () => {
   test('is ended when the state machine ends, and stays as it is after that', () => {

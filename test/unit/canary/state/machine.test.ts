@@ -1267,6 +1267,11 @@ describe('requests that fail before they reach a version', () => {
     expect(reasonOf(state)).toMatch(/^\d+ of \d+ requests of users failed before they reached any version/)
   })
 
+  test('are the failure of a canary that has lost its pods', () => {
+    const { state } = run((weight) => (weight === 25 ? { ...unserved(100), ready: false } : {}))
+    expect(verdictOf(state)).toBe('rolled-back')
+  })
+
   test('end it also with `onInconclusive: promote`', () => {
     const { actions } = run((weight) => unserved(weight === 25 ? 100 : 0), 'onInconclusive: promote')
     expect(weightsIn(actions)).toEqual([5, 25, 0])
