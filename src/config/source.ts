@@ -1,5 +1,5 @@
 // The config file and the inputs as one plain object that knows the line of each value, for error messages.
-import { YamlError } from '../yaml/faults.ts'
+import { refusedKey, YamlError } from '../yaml/faults.ts'
 import { parse, type YamlDocument } from '../yaml/parse.ts'
 import type { Path } from '../yaml/positions.ts'
 import { ConfigError } from './error.ts'
@@ -76,7 +76,8 @@ function parseYaml(text: string, location: (line: number) => string): YamlDocume
   try {
     return parse(text)
   } catch (error) {
-    if (error instanceof YamlError) throw new ConfigError(`${location(error.line)}: is not valid YAML: ${error.reason}`)
-    throw error
+    if (!(error instanceof YamlError)) throw error
+    const problem = error.reason === refusedKey ? '' : 'is not valid YAML: '
+    throw new ConfigError(`${location(error.line)}: ${problem}${error.reason}`)
   }
 }

@@ -19,7 +19,7 @@ export function withoutExternalCanaries(config: Config, { virtualServices }: Liv
   return own
 
   function hasExternalRoute({ service, stable, canary }: CanaryConfig): boolean {
-    if (stable.by === 'service' || config.services?.[service]) return false
+    if (stable.by === 'service' || Object.hasOwn(config.services ?? {}, service)) return false
     const versions = { namespace: config.namespace, service, stable, canary }
     const split = virtualServices.find(
       (object) => routesTo(object, service, config.namespace) && splitsIn(object, versions).length > 0,

@@ -91,7 +91,7 @@ function plan({ plan = [] }: Report): string {
 }
 
 function rendered({ rendered }: Report): string {
-  return rendered === undefined ? '' : section('Rendered', `\`\`\`\`\`yaml\n${rendered}\`\`\`\`\``)
+  return rendered === undefined ? '' : section('Rendered', codeBlock('yaml', rendered.trimEnd().split('\n')))
 }
 
 function changes({ changes }: Report): string {

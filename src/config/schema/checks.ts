@@ -1,6 +1,6 @@
 // `canary.checks`: the limits that a canary has to meet.
 import * as z from 'zod'
-import { duration } from '../values/durations.ts'
+import { duration, responseTime } from '../values/durations.ts'
 import { stringsMatching } from '../values/lists.ts'
 import { fraction, wholeNumber } from '../values/numbers.ts'
 import { withShortForm } from '../values/short-form.ts'
@@ -31,7 +31,7 @@ const command = z.strictObject({
       '`_STABLE`, `_CANARY` and `_NAMESPACE`.',
   ),
   every,
-  timeout: duration.prefault('30s').describe('Time limit. A program that runs longer is stopped and counts as failed.'),
+  timeout: responseTime.prefault('30s').describe('Time limit. A program that runs longer is stopped and counts as failed.'),
   failures,
 })
 

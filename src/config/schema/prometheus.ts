@@ -1,6 +1,6 @@
 // `canary.prometheus`: where Prometheus is.
 import * as z from 'zod'
-import { duration } from '../values/durations.ts'
+import { responseTime } from '../values/durations.ts'
 import { boolean, nonEmptyString, url } from '../values/strings.ts'
 import { hasExactlyOne } from './parts.ts'
 
@@ -15,7 +15,7 @@ export const prometheus = z
       .optional()
       .describe('Service in the cluster, as `namespace/name:port`, reached through the API server.'),
     token: nonEmptyString.optional().describe('Bearer token.'),
-    timeout: duration
+    timeout: responseTime
       .prefault('10s')
       .describe('Time limit for a response. A response that takes longer counts as no data.'),
     counters: boolean

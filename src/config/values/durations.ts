@@ -11,15 +11,22 @@ export function parseDuration(raw: unknown): number | undefined {
   return Math.round([...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * unitMs[unit as string]!, 0))
 }
 
-/** More than zero milliseconds. */
-export const duration = parsedValue(
-  'a duration with its unit, such as 500ms, 30s or 5m',
-  { type: 'string', pattern: durationPattern },
-  (raw) => {
-    const ms = parseDuration(raw)
-    return ms === undefined || ms <= 0 ? undefined : ms
-  },
-)
+/** More than zero milliseconds, and no more seconds than Kubernetes can count. */
+export const duration = durationUpTo((2 ** 31 - 1) * unitMs['s']!)
+
+/** More than zero milliseconds, for one response of another program. */
+export const responseTime = durationUpTo(24 * unitMs['h']!, ', up to 24h')
+
+function durationUpTo(longestMs: number, limit = '') {
+  return parsedValue(
+    `a duration with its unit, such as 500ms, 30s or 5m${limit}`,
+    { type: 'string', pattern: durationPattern },
+    (raw) => {
+      const ms = parseDuration(raw)
+      return ms === undefined || ms <= 0 || ms > longestMs ? undefined : ms
+    },
+  )
+}
 
 /** Milliseconds; `0s` is allowed. */
 export const durationOrZero = parsedValue(

@@ -47,21 +47,21 @@ export const kubernetesVersion = parsedValue(
 export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet'
 export type Workload = { kind: WorkloadKind; name: string }
 
-const kinds: Record<string, WorkloadKind> = {
-  deploy: 'Deployment',
-  deployment: 'Deployment',
-  deployments: 'Deployment',
-  sts: 'StatefulSet',
-  statefulset: 'StatefulSet',
-  statefulsets: 'StatefulSet',
-  ds: 'DaemonSet',
-  daemonset: 'DaemonSet',
-  daemonsets: 'DaemonSet',
-}
+const kinds = new Map<string, WorkloadKind>([
+  ['deploy', 'Deployment'],
+  ['deployment', 'Deployment'],
+  ['deployments', 'Deployment'],
+  ['sts', 'StatefulSet'],
+  ['statefulset', 'StatefulSet'],
+  ['statefulsets', 'StatefulSet'],
+  ['ds', 'DaemonSet'],
+  ['daemonset', 'DaemonSet'],
+  ['daemonsets', 'DaemonSet'],
+])
 
 function parseWorkload(item: unknown): Workload | undefined {
   const [type, name, ...rest] = typeof item === 'string' ? item.split('/') : []
-  const kind = kinds[type?.toLowerCase() ?? '']
+  const kind = kinds.get(type?.toLowerCase() ?? '')
   return kind && name && dnsName.test(name) && rest.length === 0 ? { kind, name } : undefined
 }
 

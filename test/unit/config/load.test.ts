@@ -582,3 +582,36 @@ describe('a config without the key stages', () => {
     expect(stagesOf(configOf(yaml))).toEqual(stages)
   })
 })
+
+describe('a name that every JavaScript object inherits', () => {
+  test.each([
+    ['__proto__: { dryRun: true }', 'mesh.yaml:1: `__proto__` is not a known key; remove it'],
+    ['mtls:\n  mode: strict\n  "__proto__": { mode: disable }', 'mesh.yaml:3: `__proto__` is not a known key; remove it'],
+    ['constructor: 1', 'mesh.yaml:1: constructor: is not known'],
+    ['canary: { service: backend, constructor: 1 }', 'mesh.yaml:1: canary.constructor: is not known'],
+    [
+      'services: { backend: { traffic: { constructor: 100 } } }',
+      'services.backend.traffic: the subset constructor is not defined',
+    ],
+    [
+      'services: { backend: { routes: [{ match: { path: / }, to: constructor }] } }',
+      'services.backend.routes.0.to: the subset constructor is not defined',
+    ],
+  ])('is refused as a key that is not known: %j', (yaml, message) => {
+    expect(refusal(yaml)).toContain(message)
+  })
+
+  test('is refused as an input', () => {
+    expect(refusal(undefined, { constructor: 'x' })).toContain('input constructor: is not known')
+    expect(refusal(undefined, { services: '__proto__: { backend: {} }' })).toBe(
+      'input services, line 1: `__proto__` is not a known key; remove it',
+    )
+  })
+
+  test('may be the name of a service and of a route', () => {
+    const { services } = configOf(
+      'services: { constructor: { subsets: { v1: {} }, routes: [{ name: constructor, match: { path: / }, to: v1 }] } }',
+    )
+    expect(Object.keys(services!)).toEqual(['constructor'])
+  })
+})
