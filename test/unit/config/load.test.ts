@@ -105,6 +105,12 @@ describe('the loader', () => {
     )
   })
 
+  test('accepts a command with the name of a webhook that is not asked in the steps', () => {
+    const yaml =
+      '{ service: a, checks: { commands: { report: { run: check } } }, webhooks: { report: { type: event, url: "http://hooks.test" } } }'
+    expect(loadConfig({ INPUT_CANARY: yaml }).canary?.webhooks).toHaveProperty('report')
+  })
+
   test('accepts several canaries as an input', () => {
     expect(
       loadConfig({ INPUT_CANARIES: '[{ service: backend }, { service: frontend, wave: 2 }]' }).canaries,
@@ -455,6 +461,18 @@ describe('a config with mistakes', () => {
       'canaries:\n  - service: a\n    setps: [5]\n',
       {},
       ['mesh.yaml:3: canaries.0.setps', '`steps`'],
+    ],
+    [
+      'a command with the name of a rollout webhook',
+      'canary:\n  service: a\n  checks: { commands: { smoke: { run: true-ish } } }\n  webhooks:\n    smoke: { url: "http://hooks.test" }\n',
+      {},
+      ['mesh.yaml:5: canary.webhooks.smoke', '`checks.commands.smoke` has the same name', 'rename one of the two'],
+    ],
+    [
+      'a command with the name of a query',
+      'canary:\n  service: a\n  prometheus: { service: a/b:9090 }\n  checks:\n    queries: { errors: { query: x, max: 1 } }\n    commands: { errors: { run: check } }\n',
+      {},
+      ['mesh.yaml:6: canary.checks.commands.errors', '`checks.queries.errors` has the same name'],
     ],
     ['canaries that are not a list', undefined, { canaries: 'service: a' }, ['input canaries', 'expected a YAML list']],
     [
