@@ -117,6 +117,12 @@ describe('before any change, with one sentence and exit code 2, the command line
       {},
       '--junit: /dev/null/x.xml cannot be written',
     ],
+    [
+      'a summary whose path is a folder',
+      ['plan', '--services', 'a: { timeout: 1s }', '--summary', '/tmp'],
+      {},
+      '--summary: /tmp cannot be written (EISDIR)',
+    ],
   ])('rejects %s', async (_, args, env, text) => {
     const { code, err } = await here(args, env)
     expect(err).toContain(text)
