@@ -3,6 +3,8 @@ import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { KubeConfig } from '@kubernetes/client-node'
 import { ConfigError } from '../config/error.ts'
+import { shownPath, shownValue } from '../config/shown.ts'
+import { secretsOfPlugins } from './plugin-secrets.ts'
 
 /** No kubeconfig is given, and none is in the usual places. */
 export class NoKubeconfig extends ConfigError {}
@@ -33,6 +35,12 @@ export function connection(kubeconfig: string | undefined, context: string | und
     throw new ConfigError(
       `kubeconfig: the context ${name} names a user that the kubeconfig does not hold; ` +
         'add the user or choose another context',
+    )
+
+  // The library refuses plain http otherwise; kubectl does not, and `kubectl proxy` speaks nothing else.
+  if (cluster.server.startsWith('http:'))
+    config.clusters = config.clusters.map((each) =>
+      each.name === cluster.name ? { ...each, skipTLSVerify: true } : each,
     )
 
   const file = content === undefined ? kubeconfig : writeTemporary(content, tempDir)
@@ -94,9 +102,9 @@ function loadInto(config: KubeConfig, kubeconfig: string | undefined, content: s
     )
 }
 
-/** What looks like a path is one; anything longer may be a secret that was meant as content. */
+/** What looks like a path is one; anything else may be a secret that was meant as content. */
 function fileName(path: string): string {
-  return path.length <= 200 ? `the file ${path}` : 'the value is no kubeconfig, and a file of that name'
+  return `the file ${shownPath(path)}`
 }
 
 function chooseContext(config: KubeConfig, requested: string | undefined): string {
@@ -104,7 +112,7 @@ function chooseContext(config: KubeConfig, requested: string | undefined): strin
   const name = requested ?? config.getCurrentContext()
   if (names.includes(name)) return name
   const problem = name
-    ? `the context ${JSON.stringify(name)} does not exist`
+    ? `the context ${shownValue(name)} does not exist`
     : 'no context is given and the kubeconfig has no current-context'
   throw new ConfigError(`context: ${problem}; the kubeconfig has ${names.join(', ')}`)
 }
@@ -123,6 +131,7 @@ export function secretsOf(config: KubeConfig): string[] {
       user.password,
       user.keyData,
       user.keyData && Buffer.from(user.keyData, 'base64').toString(),
+      ...secretsOfPlugins(user),
     ])
     .flatMap((secret) => secret?.split('\n') ?? [])
     .filter((line) => line.length >= 8 && !line.startsWith('-----'))

@@ -6,10 +6,12 @@ import { retry } from '../runtime/retry.ts'
 import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
 import { ApiError, refusal } from './api-error.ts'
 import type { Connection } from './connect.ts'
+import { credentialsProblem } from './credentials-problem.ts'
 
 /** As much of a Connection as requests need. */
 export type ApiAccess = Pick<Connection, 'server'> & {
-  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'>
+  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'> &
+    Partial<Pick<Connection['config'], 'getCurrentUser'>>
 }
 
 /** How long a request, and a program that makes credentials, may take, in milliseconds. */
@@ -60,7 +62,8 @@ async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Pr
   const options: https.RequestOptions = {}
   const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
   await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
-    throw new ApiError(401, `cannot get the kubeconfig's credentials: ${messageOf(error)}`)
+    const problem = limit.aborted ? messageOf(error) : credentialsProblem(config.getCurrentUser?.() ?? null, error)
+    throw new ApiError(401, `cannot get the kubeconfig's credentials: ${problem}`)
   })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options

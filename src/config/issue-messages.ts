@@ -2,9 +2,11 @@
 import type * as z from 'zod'
 import type { Path } from '../yaml/positions.ts'
 import { nearest } from './nearest.ts'
-import { nodeAt } from './published.ts'
+import { markedSchema, nodeAt } from './published.ts'
 import { newNameOfKey } from './renamed-keys.ts'
+import { dotted, shownKey, shownValue } from './shown.ts'
 import type { Source } from './source.ts'
+import { isPublic } from './values/public-value.ts'
 
 /** One line for each fault. */
 export function messageOfIssue(issue: z.core.$ZodIssue, source: Source): string {
@@ -32,7 +34,7 @@ function unknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys, source: Source): s
 /** A key that the user chooses, such as the name of a service. */
 function invalidKey(path: Path, expected: string, source: Source): string {
   const key = String(path.at(-1))
-  return `${source.where(path.slice(0, -1), key)}: ${dotted(path)}: ${JSON.stringify(key)} is invalid: ${expected}`
+  return `${source.where(path.slice(0, -1), key)}: ${dotted(path)}: the name ${shownKey(key)} is invalid: ${expected}`
 }
 
 /** zod's own types, as a person who writes YAML knows them. */
@@ -43,15 +45,9 @@ function expectation(issue: z.core.$ZodIssue): string {
   return `expected ${yamlTypes[issue.expected] ?? issue.expected}`
 }
 
-function dotted(path: Path): string {
-  return path.join('.') || 'the configuration'
-}
-
-/** The value as the user wrote it, shortened. A kubeconfig and a token are never shown. */
+/** Shown as far as the schema marks it as public. */
 function shown(path: Path, value: unknown): string {
-  if (path[0] === 'kubeconfig' || path.at(-1) === 'token') return 'the value'
-  const text = JSON.stringify(value)
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text
+  return shownValue(value, isPublic(nodeAt(path, markedSchema())))
 }
 
 function valueAt(value: unknown, path: Path): unknown {

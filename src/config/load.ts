@@ -8,6 +8,7 @@ import { nearest } from './nearest.ts'
 import { newNameOfInput } from './renamed-keys.ts'
 import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
+import { dotted } from './shown.ts'
 import { gather } from './source.ts'
 
 /**
@@ -23,7 +24,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
   const faults = findFaults(parsed.data)
   if (faults.length > 0)
-    throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${path.join('.')}: ${message}`))
+    throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
   return freeze(parsed.data)
 }
 

@@ -1,6 +1,7 @@
 // The schema as it is published: a JSON Schema of what a person writes, with the descriptions.
 import * as z from 'zod'
 import { schema } from './schema.ts'
+import { withoutMarks } from './values/public-value.ts'
 
 export type SchemaNode = {
   description?: string
@@ -15,6 +16,11 @@ export type SchemaNode = {
 
 /** Generated at each call, which takes a few milliseconds. */
 export function publishedSchema(): SchemaNode {
+  return withoutMarks(markedSchema())
+}
+
+/** The same with the marks of the values that an error may show. */
+export function markedSchema(): SchemaNode {
   return z.toJSONSchema(schema, { io: 'input' }) as SchemaNode
 }
 

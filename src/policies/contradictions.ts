@@ -85,7 +85,9 @@ function remedy({ object, source }: Sourced, theirs: KubeObject, sameName: boole
 /** Subsets that get traffic now but that the config does not define: its policies would move that traffic. */
 function undefinedSubsets(config: Config, { kept }: Desired): string[] {
   return Object.entries(servicesOf(config)).flatMap(([service, { subsets = {}, traffic }]) => {
-    const lost = Object.entries(kept[service] ?? {}).filter(([subset, weight]) => weight > 0 && !Object.hasOwn(subsets, subset))
+    const lost = Object.entries(kept[service] ?? {}).filter(
+      ([subset, weight]) => weight > 0 && !Object.hasOwn(subsets, subset),
+    )
     if (traffic && !splitSubsets(config, service)) return []
     return lost.map(
       ([subset, weight]) =>

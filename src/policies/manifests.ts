@@ -13,6 +13,7 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { nearest } from '../config/nearest.ts'
 import { decodeText } from '../config/read.ts'
+import { shownPath } from '../config/shown.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parseAll } from '../yaml/parse.ts'
 import { schemaFaults } from './manifest-schema.ts'
@@ -57,7 +58,7 @@ function filesOf(patterns: readonly string[], folder: string, faults: string[]):
     )
     if (files.length === 0)
       faults.push(
-        `policies: ${pattern} matches no file; check the pattern, and that the job checks the repository out first`,
+        `policies: ${shownPath(pattern)} matches no file; check the pattern, and that the job checks the repository out first`,
       )
     return files
   })

@@ -43,7 +43,9 @@ function destinationFaults({ subsets = {}, routes = [], mirror }: ServicePolicy)
     ...routes.map(({ to }, i) => ({ path: ['routes', String(i), 'to'], to })),
     ...(mirror ? [{ path: ['mirror', 'to'], to: mirror.to }] : []),
   ]
-  return destinations.flatMap(({ path, to }) => (Object.hasOwn(subsets, to) ? [] : [{ path, message: undefinedSubset(to) }]))
+  return destinations.flatMap(({ path, to }) =>
+    Object.hasOwn(subsets, to) ? [] : [{ path, message: undefinedSubset(to) }],
+  )
 }
 
 /** Each route has its own name, and none has the name of a route that the program writes. */

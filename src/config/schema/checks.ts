@@ -31,7 +31,9 @@ const command = z.strictObject({
       '`_STABLE`, `_CANARY` and `_NAMESPACE`.',
   ),
   every,
-  timeout: responseTime.prefault('30s').describe('Time limit. A program that runs longer is stopped and counts as failed.'),
+  timeout: responseTime
+    .prefault('30s')
+    .describe('Time limit. A program that runs longer is stopped and counts as failed.'),
   failures,
 })
 

@@ -130,6 +130,13 @@ describe('before any change, with one sentence and exit code 2, the command line
     expect(code).toBe(2)
   })
 
+  test('rejects an unknown option without repeating its value', async () => {
+    const { code, err } = await here(['run', '--tokn=s3cr3t-token'], {})
+    expect(err).toContain("unknown option '--tokn=…'")
+    expect(err).not.toContain('s3cr3t')
+    expect(code).toBe(2)
+  })
+
   test('rejects the content of a kubeconfig in an option, without repeating it', async () => {
     const { code, err } = await here(['verify', '--kubeconfig', '{ users: [{ token: SECRET }] }'], {})
     expect(err).toContain('--kubeconfig: expected a path')

@@ -163,7 +163,7 @@ describe('a config with mistakes in its policies', () => {
     [
       'an A/B route by an incomplete expression',
       service('routes: [{ match: { userAgent: "(" }, to: v2 }]'),
-      ['services.a.routes.0.match.userAgent', '"("', 'a regular expression'],
+      ['services.a.routes.0.match.userAgent', 'a text of 1 character', 'a regular expression'],
     ],
     [
       'an A/B route by an expression that Envoy does not support',
@@ -183,7 +183,7 @@ describe('a config with mistakes in its policies', () => {
     [
       'an A/B route by a list of values',
       service('routes: [{ match: { headers: { x: [a, b] } }, to: v2 }]'),
-      ['services.a.routes.0.match.headers.x', '["a","b"]', 'expected a string'],
+      ['services.a.routes.0.match.headers.x', 'a list of 2', 'expected a string'],
     ],
     [
       'A/B routes as a map',
@@ -303,7 +303,7 @@ describe('a config with mistakes in its policies', () => {
     [
       'tokens with an invalid address for the keys',
       'jwt: { users: { issuer: x, jwksUri: id.example/keys } }',
-      ['jwt.users.jwksUri', '"id.example/keys"', 'http or https'],
+      ['jwt.users.jwksUri', 'a text of 15 characters', 'http or https'],
     ],
     [
       'an unknown egress mode',
@@ -313,7 +313,7 @@ describe('a config with mistakes in its policies', () => {
     [
       'an egress host with a scheme',
       'egress:\n  hosts:\n    https://api.example.com: {}\n',
-      ['egress.hosts.https://api.example.com', 'a full DNS name'],
+      ['egress.hosts.(a key of 23 characters)', 'a full DNS name'],
     ],
     [
       'an egress host that is a short name',
