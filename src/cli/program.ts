@@ -125,7 +125,8 @@ function completeConfigFiles(root: Command): void {
 
 async function runStages(command: Command, stage: StageName | undefined): Promise<number> {
   const { output, outputs, summary, junit } = command.opts<OutputOptions>()
-  const config = loadConfig({ ...readInputs(command, process.env), ...(stage ? { INPUT_STAGES: stage } : {}) })
+  const given = { ...readInputs(command, process.env), ...(stage ? { INPUT_STAGES: stage } : {}) }
+  const config = loadConfig(given, process.env)
   // A dynamic import: to reject a wrong input, most of the program need not be loaded.
   const { runCommand } = await import('./run.ts')
   return runCommand(config, {

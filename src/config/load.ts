@@ -1,7 +1,7 @@
 // Loads inputs and config file into one validated, immutable Config, or throws one error that lists all faults.
-import { basename, relative, resolve } from 'node:path'
 import { findFaults } from './check.ts'
 import { ConfigError } from './error.ts'
+import { identityOf } from './identity.ts'
 import { inputs } from './inputs.ts'
 import { messageOfIssue } from './issue-messages.ts'
 import { nearest } from './nearest.ts'
@@ -12,34 +12,25 @@ import { dotted } from './shown.ts'
 import { gather } from './source.ts'
 
 /**
- * Reads the `INPUT_<NAME>` variables that the runner sets. An empty variable counts as not given.
+ * Reads the `INPUT_<NAME>` variables that the runner sets. An empty variable counts as not given. `runEnv`: the
+ * variables by which the CI system names the repository.
  * @throws ConfigError with one line for each fault: place, key, value, and what to do.
  */
-export function loadConfig(env: NodeJS.ProcessEnv): Config {
+export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = env): Config {
   const inputValues = givenInputs(env)
   const name = inputValues.get('config')
   const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, inputValues)
-  if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
-  const faults = findFaults(parsed.data)
+  const config = { ...parsed.data, identity: identityOf(name, parsed.data.name, runEnv) }
+  const faults = findFaults(config)
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
-  return freeze(parsed.data)
+  return freeze(config)
 }
 
 function listed(messages: string[]): ConfigError {
   return new ConfigError(messages.join('\n'))
-}
-
-/** The config file's path in the repository is the name of its objects, because it is the same on every runner. */
-function nameOf(file: string): string {
-  const path = relative(process.cwd(), resolve(file))
-  return (path.startsWith('..') ? basename(path) : path)
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(-63)
-    .replace(/^-+|-+$/g, '')
 }
 
 function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {

@@ -5,12 +5,13 @@ import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { configConflicts } from './config-conflicts.ts'
 import { desired, fromConfig, type Desired } from './desired.ts'
 import type { LiveRoutes } from './live.ts'
 import type { Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
-import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, isOurs, isUnclaimed, mayWrite, ownerTitle, type Owner } from './prune.ts'
 
 /** One sentence for each contradiction, including those between the config's own sources. */
 export async function contradictions(
@@ -25,6 +26,7 @@ export async function contradictions(
     const hosts = hostFaults(target, live, owner)
     return [
       ...(hosts.length > 0 ? hosts : foreignNames(await liveCounterparts(cluster, target.objects), owner)),
+      ...(await configConflicts(cluster, target.objects, owner)),
       ...undefinedSubsets(config, target),
     ]
   } catch (error) {
@@ -43,9 +45,8 @@ function hostFaults(
   owner: Owner,
 ): string[] {
   const written = new Set(objects.map(keyOf))
-  const isWritable = (object: KubeObject) => isOf(owner, object) || isUnclaimed(object)
   const isReplaced = (object: KubeObject) =>
-    written.has(keyOf(object)) ? isWritable(object) : owner.prunes && isOf(owner, object)
+    written.has(keyOf(object)) ? mayWrite(owner, object) : owner.prunes && isOf(owner, object)
   const remaining = [...virtualServices, ...destinationRules].filter((object) => !isReplaced(object))
   const sentences = sources.flatMap((ours) =>
     remaining.flatMap((theirs) => {
@@ -69,9 +70,10 @@ function sourceKey({ object, source }: Sourced): string {
 function ownerText(object: KubeObject, owner: Owner): string {
   if (!isOurs(object)) return 'which mesh-canary does not manage'
   if (isUnclaimed(object)) return 'which was handed over, but under another name than the one this run writes'
-  return isOf(owner, object)
-    ? 'which an earlier run without a `name` wrote'
-    : `which another config of mesh-canary wrote (${configLabel}=${object.metadata.labels?.[configLabel]})`
+  if (isOf(owner, object)) return 'which an earlier run without a `name` wrote'
+  return isOfEarlier(owner, object)
+    ? 'which an earlier version of mesh-canary wrote, for this config or for one of the same path'
+    : `which another config of mesh-canary wrote (${ownerTitle(object)})`
 }
 
 function remedy({ object, source }: Sourced, theirs: KubeObject, sameName: boolean): string {

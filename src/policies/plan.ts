@@ -13,7 +13,7 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
-import { isUnclaimed, withOwnerLabels, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
+import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 
@@ -35,7 +35,7 @@ export async function planChanges(
   desired: readonly KubeObject[],
   owner: Owner,
 ): Promise<PlannedChange[]> {
-  const objects = desired.map((object) => withOwnerLabels(object, owner))
+  const objects = desired.map((object) => withOwnerMarks(object, owner))
   const live = await liveCounterparts(cluster, objects)
   const faults = foreignNames(live, owner)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
@@ -143,5 +143,5 @@ export async function serverSideApply(
 
 /** All objects as one YAML text, as the run would apply them. */
 export function toYaml(desired: readonly KubeObject[], owner: Owner): string {
-  return desired.map((object) => stringify(withOwnerLabels(object, owner))).join('---\n')
+  return desired.map((object) => stringify(withOwnerMarks(object, owner))).join('---\n')
 }

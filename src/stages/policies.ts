@@ -1,6 +1,7 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
-import type { Pod, Service } from '../cluster/objects.ts'
+import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
+import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
@@ -12,7 +13,7 @@ import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
-import { ownerOf } from '../policies/prune.ts'
+import { leftByEarlier, ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import { policyWarnings } from '../verify/warnings.ts'
@@ -65,14 +66,14 @@ export async function renderOnly(context: RunContext): Promise<void> {
   const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn(context, warnings)
-  const yaml = toYaml(objects, ownerOf(config.name, config.namespace))
+  const yaml = toYaml(objects, ownerOf(config))
   recorder.record({ rendered: yaml })
   yaml.split('\n').forEach(host.info)
 }
 
 async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const { config, host, cluster, recorder } = context
-  const owner = ownerOf(config.name, config.namespace)
+  const owner = ownerOf(config)
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
   const live = await readLive(cluster, config.namespace)
@@ -97,7 +98,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await missingTracing(cluster, config, objects)),
   ])
   const all = await planned(cluster, objects, owner)
-  warn(context, removedSplits(all))
+  warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   const changes = all
     .filter(({ action }) => action !== 'unchanged')
     .map(({ action, object: { kind, metadata }, diff }) => ({
@@ -113,6 +114,15 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     diff.forEach((line) => host.info(`    ${line}`))
   }
   return all
+}
+
+function leftoverWarnings(objects: readonly KubeObject[]): string[] {
+  if (objects.length === 0) return []
+  return [
+    `policies: an earlier version of mesh-canary wrote ${listNames(objects.map(titleOf))}, for this config or for one ` +
+      'of the same path in another repository; this config does not ask for them, so they stay. ' +
+      'Delete them if they are yours',
+  ]
 }
 
 /** True if the config or a manifest sets STRICT for the whole namespace. */

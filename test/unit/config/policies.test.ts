@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { warningsOf } from '../../../src/config/warnings.ts'
-import { configOf, fileWith, refusal } from '../fixtures.ts'
+import { configOf, refusal } from '../fixtures.ts'
 
 /** A service `a` with two subsets and more keys, one per line from line 4 on. */
 const service = (...lines: string[]) =>
@@ -421,7 +421,6 @@ describe('the loader', () => {
       'INPUT_TRAFFIC-CHECKS': 'true',
     })
     expect(config).toMatchObject({
-      name: 'inputs',
       mtls: { mode: 'strict', workloads: { mysql: { selector: { app: 'mysql' }, ports: { 3306: 'disable' } } } },
       expose: { web: { hosts: ['*'], gateway: 'ingressgateway', api: 'istio' } },
       policies: ['a/*.yaml', 'b.yaml'],
@@ -451,19 +450,6 @@ describe('the loader', () => {
       configOf(service('fault: { abort: { status: 503 }, until: 2030-01-01T01:00:00+01:00 }')).services!['a']!.fault!
         .until,
     ).toBe('2030-01-01T00:00:00.000Z')
-  })
-})
-
-describe('the name of the objects', () => {
-  test('comes from the path of the config file', () => {
-    const file = fileWith('namespace: shop', 'Mesh.prod.yaml')
-    expect(loadConfig({ INPUT_CONFIG: file }).name).toMatch(/mesh-prod-yaml$/)
-    expect(loadConfig({ INPUT_CONFIG: file }).name).toMatch(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/)
-  })
-
-  test('is the given name, if there is one', () => {
-    expect(configOf('name: shop').name).toBe('shop')
-    expect(loadConfig({ INPUT_CONFIG: fileWith('name: shop'), INPUT_NAME: 'other' }).name).toBe('other')
   })
 })
 
