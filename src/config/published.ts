@@ -16,7 +16,7 @@ export type SchemaNode = {
 
 /** Generated at each call, which takes a few milliseconds. */
 export function publishedSchema(): SchemaNode {
-  return withoutMarks(markedSchema())
+  return withoutMarks(markedSchema()) as SchemaNode
 }
 
 /** The same with the marks of the values that an error may show. */

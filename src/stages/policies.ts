@@ -146,6 +146,7 @@ async function analyzeChange(context: StageContext, all: PlannedChange[]): Promi
     istioctl: istioctl.path,
     cliArgs: connection.cliArgs,
     namespace: config.namespace,
+    revision: config.istio?.revision,
     suppress: config.istio?.suppress ?? [],
     tempDir: host.tempDir,
     signal: withTimeout(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),

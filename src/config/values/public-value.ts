@@ -15,6 +15,6 @@ export function isPublic(node: Node): boolean {
 }
 
 /** The schema without the marks, as it is published. */
-export function withoutMarks<T>(node: T): T {
-  return JSON.parse(JSON.stringify(node, (key, value: unknown) => (key === mark ? undefined : value))) as T
+export function withoutMarks(node: object): unknown {
+  return JSON.parse(JSON.stringify(node, (key, value: unknown) => (key === mark ? undefined : value)))
 }
