@@ -11,7 +11,7 @@ type Node = { type?: unknown; enum?: unknown; items?: unknown; [mark]?: unknown 
 export function isPublic(node: Node): boolean {
   if (node[mark] === true || node.enum !== undefined) return true
   if (['integer', 'number', 'boolean'].includes(String(node.type))) return true
-  return typeof node.items === 'object' && node.items !== null && isPublic(node.items as Node)
+  return typeof node.items === 'object' && node.items !== null && isPublic(node.items)
 }
 
 /** The schema without the marks, as it is published. */

@@ -31,10 +31,12 @@ const service: KubeObject = {
   ...{ spec: { selector: { app: 'backend' }, ports: [{ port: 80 }] } },
 }
 
+const unchanged: Stage = () => Promise.resolve({ changed: false })
+
 /** What a stage that makes these changes leaves in the report and in the output `changed`. */
 async function changesOf(
   work: (stored: Map<string, unknown>) => void,
-  { more = '', stage = (() => Promise.resolve({ changed: true })) as Stage, read = (cluster: Cluster) => cluster } = {},
+  { more = '', stage = unchanged, read = (cluster: Cluster) => cluster } = {},
 ) {
   const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const fake = recordingCluster([
