@@ -12,7 +12,9 @@ export async function injectedVersion(cluster: Cluster, revision: string): Promi
   const name = `istio-sidecar-injector${revision === defaultRevision ? '' : `-${revision}`}`
   const map = await cluster.get<ConfigMap>('ConfigMap', systemNamespace, name).catch(undefinedWhenForbidden)
   try {
-    const { global } = JSON.parse(map?.data?.['values'] ?? '{}') as { global?: { tag?: string | number; proxy?: Image } }
+    const { global } = JSON.parse(map?.data?.['values'] ?? '{}') as {
+      global?: { tag?: string | number; proxy?: Image }
+    }
     const image = global?.proxy?.image ?? ''
     return versionOf(image.includes('/') ? image : `:${global?.tag ?? ''}`)
   } catch {
