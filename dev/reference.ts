@@ -41,6 +41,7 @@ export function configPage(schema: SchemaNode, renamed: [string, string][]): str
   const general = sections.filter((each) => !isSection(each)).map(([name, node]) => keyRow(node, name))
   return page('Config file', [
     'The keys of the config file, by section. `<name>` stands for a name of your choice.\n' +
+      'Keys that begin with `x-` are ignored: put there what aliases (`*`) and merge keys (`<<`) refer to.\n' +
       'For completion in your editor, start the file with `# yaml-language-server: $schema=<path>/docs/mesh.schema.json`.',
     `## General\n\n${table(keyHeads, general)}`,
     ...sections.filter(isSection).map(([name, node]) => {

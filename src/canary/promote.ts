@@ -12,13 +12,20 @@ import { closeWatches, watchObjects } from './controller/watch.ts'
 import { isHeldAsPlanned } from './state/ending.ts'
 import { skippedState } from './state/start.ts'
 import type { Split } from '../policies/routes.ts'
+import type { VersionSelectors } from './workload/selectors.ts'
 import { readWeight } from './traffic/router.ts'
 
 /**
  * What this process is responsible for: whose traffic, and the name that holds the Lease. `needsDrainCheck`: the
  * traffic is rolled back, and only the drain has to be checked.
  */
-export type RecoveryIntent = { split: Split; identity: string; drainTarget: DrainTarget; needsDrainCheck: boolean }
+export type RecoveryIntent = {
+  split: Split
+  identity: string
+  selectors: VersionSelectors
+  drainTarget: DrainTarget
+  needsDrainCheck: boolean
+}
 
 /** `intent` records what to roll back if this process dies. */
 export type PromoteDeps = PromotionDeps & { intent: (intents: RecoveryIntent[]) => void }
@@ -71,7 +78,7 @@ async function startWave({ cluster, config, deps, watched, runs, skipped }: Wave
     const weight = await readWeight(cluster, splitOf(config, plan))
     const reason = failed
       ? `the canary of ${failed.plan.service} was not promoted`
-      : await whySkipped(cluster, config, plan, weight)
+      : await whySkipped(cluster, config, plan, weight, watched)
     if (reason === undefined) runs.push(await withHeartbeat(runs, startPromotion(cluster, config, plan, watched, deps)))
     else {
       const { namespace } = config
@@ -120,9 +127,10 @@ async function abandon({ config, deps, runs }: Waves, error: unknown): Promise<v
 }
 
 function intentsOf(runs: PromotionRun[]): RecoveryIntent[] {
-  return runs.map(({ split, identity, drainTarget, isSafe, needsDrainCheck }) => ({
+  return runs.map(({ split, identity, selectors, drainTarget, isSafe, needsDrainCheck }) => ({
     split,
     identity,
+    selectors,
     drainTarget,
     needsDrainCheck: isSafe && needsDrainCheck,
   }))

@@ -1,6 +1,7 @@
 // Which workload calls which, as far as their environment and arguments tell, and the restart order that follows. Pure.
 import { matches } from '../cluster/labels.ts'
-import type { Container, Service, Workload } from '../cluster/objects.ts'
+import type { Service, Workload } from '../cluster/objects.ts'
+import { mentionsService } from '../cluster/service-mentions.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 
 /**
@@ -15,7 +16,10 @@ export function restartOrder(
   const servicesOf = (workload: Workload) =>
     services.filter(({ spec }) => matches(spec.selector ?? {}, workload.spec.template.metadata?.labels))
   const calls = (caller: Workload, callee: Workload) =>
-    caller !== callee && servicesOf(callee).some(({ metadata }) => mentions(caller, metadata.name, namespace))
+    caller !== callee &&
+    servicesOf(callee).some(({ metadata }) =>
+      mentionsService(caller.spec.template.spec.containers, metadata.name, namespace),
+    )
   const isTcpOnly = (workload: Workload) => {
     const ports = servicesOf(workload).flatMap(servicePorts)
     return servicesOf(workload).length > 0 && ports.every((port) => protocolOf(port) === 'tcp')
@@ -40,17 +44,4 @@ function callersFirst(group: Workload[], calls: (caller: Workload, callee: Workl
       calls,
     ),
   ]
-}
-
-type ContainerSettings = Container & { env?: { name: string; value?: string }[]; command?: string[]; args?: string[] }
-
-/** True if an environment variable or an argument contains the service's address, or its bare name as a host. */
-function mentions({ spec }: Workload, service: string, namespace: string): boolean {
-  const address = new RegExp(`(^|[/@,=\\s])${service}(\\.${namespace}(\\.svc[a-z0-9.-]*)?)?(:\\d|/|$)`)
-  const isHostVariable = (name: string) => /HOST|ADDR|URL|SERVER|ENDPOINT/i.test(name)
-  return spec.template.spec.containers.some(
-    ({ env = [], command = [], args = [] }: ContainerSettings) =>
-      env.some(({ name, value = '' }) => address.test(value) && (value !== service || isHostVariable(name))) ||
-      [...command, ...args].some((text) => text !== service && address.test(text)),
-  )
 }

@@ -1,14 +1,19 @@
 // The API server's refusals, as errors, and what callers make of the expected ones.
 
-/** A failed request to the API server: its HTTP status, or 0 when there was no answer. */
+/**
+ * A failed request to the API server: its HTTP status, or 0 when there was no answer. `remedy`: what to do, if the way
+ * to the server or the credentials are at fault.
+ */
 export class ApiError extends Error {
   override name = 'ApiError'
   readonly status: number
   readonly causes: string[]
-  constructor(status: number, message: string, causes: string[] = []) {
+  readonly remedy: string | undefined
+  constructor(status: number, message: string, causes: string[] = [], remedy?: string) {
     super(message)
     this.status = status
     this.causes = causes
+    this.remedy = remedy
   }
 }
 
@@ -37,6 +42,11 @@ export function isNotFound(error: unknown): error is ApiError {
 
 export function isForbidden(error: unknown): error is ApiError {
   return error instanceof ApiError && error.status === 403
+}
+
+/** True if the account lacks a right. Quotas, pod security and policy webhooks refuse with the same status. */
+export function lacksRights(error: unknown): error is ApiError {
+  return isForbidden(error) && /\bcannot \w+ resource\b|attempting to grant RBAC permissions/.test(error.message)
 }
 
 /** For a kind that the cluster lacks. */

@@ -42,10 +42,10 @@ export type Cluster = {
   /** ApiError 409 when the object exists already. */
   create<T extends KubeObject>(object: T): Promise<T>
   /**
-   * Server-side apply with our field manager; `force` takes over the fields of other managers; `dryRun`
-   * changes nothing and resolves to the result.
+   * Server-side apply; `force` takes over the fields of other managers; `dryRun` changes nothing and resolves to the
+   * result. `manager`: the field manager, ours by default.
    */
-  apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean): Promise<T>
+  apply<T extends KubeObject>(object: T, force?: boolean, dryRun?: boolean, manager?: string): Promise<T>
   /**
    * JSON Patch. With `test` operations the server refuses it (status 422) after a change in between. `within`: fewer
    * attempts and a shorter timeout, for an urgent write.
@@ -141,11 +141,11 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
         query,
         body: object,
       }),
-    apply: (object, force = false, dryRun = false) =>
+    apply: (object, force = false, dryRun = false, manager = fieldManager) =>
       askJson(pathOf(kindFor(object), object.metadata.namespace, object.metadata.name), {
         method: 'PATCH',
         type: 'application/apply-patch+yaml',
-        query: { fieldManager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
+        query: { fieldManager: manager, force: String(force), ...(dryRun ? { dryRun: 'All' } : {}) },
         body: object,
       }),
     patch: (kind, namespace, name, operations, within) =>
@@ -167,15 +167,23 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
 }
 
 /** Pods and Services behind the API server, and logs. */
+/** A pod may answer slowly, or without end. */
+const podMaxBytes = 64 * 1024 * 1024
+
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
+  const askPod = (path: string, timeoutMs: number) =>
+    ask(path, { attempts: 1, timeoutMs, totalMs: timeoutMs, maxBytes: podMaxBytes })
   return {
     pod: (namespace, name, port, path, timeoutMs = 5_000) =>
-      ask(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+      askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
     service: (namespace, name, port, path, timeoutMs) =>
-      ask(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, { attempts: 1, timeoutMs }),
+      askPod(`${pathOf('Service', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
     log: (namespace, pod, container, lines, previous = false) =>
       ask(`${pathOf('Pod', namespace, pod)}/log`, {
         query: { container, tailLines: String(lines), previous: String(previous) },
+        attempts: 2,
+        timeoutMs: 5_000,
+        totalMs: 5_000,
       }),
   }
 }

@@ -1,8 +1,11 @@
 // A kubeconfig, or what the environment offers → a connection to one API server.
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { KubeConfig } from '@kubernetes/client-node'
+import { KubeConfig, type Cluster as ClusterEntry, type User } from '@kubernetes/client-node'
 import { ConfigError } from '../config/error.ts'
+import { proxyFor } from '../runtime/proxy.ts'
+import { systemCertificates } from '../runtime/certificates.ts'
+import { homeKubeconfig, read, readFiles, type Kubeconfig } from './kubeconfig.ts'
 import { shownPath, shownValue } from '../config/shown.ts'
 import { secretsOfPlugins } from './plugin-secrets.ts'
 
@@ -18,11 +21,12 @@ export type Connection = {
   temporaryFile?: string
 }
 
+/** `content`: what istioctl must get as a file of its own; `file`: the kubeconfig for istioctl, unless it finds it itself. */
+type Loaded = { config: KubeConfig; content?: string; file?: string }
+
 /** @throws ConfigError when the kubeconfig cannot be used; no request is made. */
 export function connection(kubeconfig: string | undefined, context: string | undefined, tempDir: string): Connection {
-  const config = new KubeConfig()
-  const content = kubeconfig === undefined ? undefined : contentOf(kubeconfig)
-  loadInto(config, kubeconfig, content)
+  const { config, content, ...given } = kubeconfig === undefined ? fromEnvironment() : fromInput(kubeconfig)
   const name = chooseContext(config, context)
   config.setCurrentContext(name)
   const cluster = config.getCurrentCluster()
@@ -31,30 +35,70 @@ export function connection(kubeconfig: string | undefined, context: string | und
       `kubeconfig: the context ${name} names a cluster that the kubeconfig does not hold; ` +
         'add the cluster or choose another context',
     )
-  if (config.getCurrentUser() === null)
+  const user = config.getCurrentUser()
+  if (user === null)
     throw new ConfigError(
       `kubeconfig: the context ${name} names a user that the kubeconfig does not hold; ` +
         'add the user or choose another context',
     )
-
-  // The library refuses plain http otherwise; kubectl does not, and `kubectl proxy` speaks nothing else.
-  if (cluster.server.startsWith('http:'))
-    config.clusters = config.clusters.map((each) =>
-      each.name === cluster.name ? { ...each, skipTLSVerify: true } : each,
-    )
-
-  const file = content === undefined ? kubeconfig : writeTemporary(content, tempDir)
+  requireFiles(cluster, user)
+  const temporaryFile = content === undefined ? undefined : writeTemporary(content, tempDir)
+  const file = temporaryFile ?? given.file
   const cliArgs = [
     ...(file === undefined ? [] : ['--kubeconfig', file]),
-    ...(name === 'inClusterContext' ? [] : ['--context', name]),
+    ...(name === inClusterContext ? [] : ['--context', name]),
   ]
-  return {
-    config,
-    server: cluster.server,
-    context: name,
-    cliArgs,
-    ...(content !== undefined && file !== undefined ? { temporaryFile: file } : {}),
-  }
+  config.clusters = config.clusters.map((each) => (each.name === cluster.name ? reachable(each) : each))
+  return { config, server: cluster.server, context: name, cliArgs, ...(temporaryFile ? { temporaryFile } : {}) }
+}
+
+/** As the library calls it. */
+const inClusterContext = 'inClusterContext'
+
+function fromInput(kubeconfig: string): Loaded {
+  const content = contentOf(kubeconfig)
+  const source = 'the content given as kubeconfig'
+  if (content !== undefined) return { config: configOf(read(content, source, process.cwd())), content }
+  if (existsSync(kubeconfig)) return { config: configOf(readFiles([kubeconfig])), file: kubeconfig }
+  const list = listOf(kubeconfig)
+  if (!list.some(existsSync))
+    throw new ConfigError(
+      `kubeconfig: ${fileName(kubeconfig)} does not exist; give the path of a kubeconfig, or its content`,
+    )
+  // istioctl takes one file only.
+  const merged = readFiles(list)
+  return { config: configOf(merged), content: JSON.stringify({ apiVersion: 'v1', kind: 'Config', ...merged }) }
+}
+
+/** `KUBECONFIG`, else ~/.kube/config, else the service account of the pod. */
+function fromEnvironment(): Loaded {
+  const listed = process.env['KUBECONFIG']
+  const files = (listed ? listOf(listed) : [homeKubeconfig()]).filter(existsSync)
+  if (files.length > 0) return { config: configOf(readFiles(files)) }
+  const inCluster = serviceAccount()
+  if (inCluster) return { config: inCluster }
+  if (listed)
+    throw new ConfigError(
+      `kubeconfig: ${fileName(listed)} does not exist; give the path of a kubeconfig, or its content`,
+    )
+  throw new NoKubeconfig(process.env['KUBERNETES_SERVICE_HOST'] ? noToken : noKubeconfig)
+}
+
+const noKubeconfig = 'kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config'
+const noToken =
+  'kubeconfig: there is none, and this pod has no token of a service account: give the pod a service account ' +
+  '(`automountServiceAccountToken: true`), or give the input `kubeconfig`'
+
+function serviceAccount(): KubeConfig | undefined {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port } = process.env
+  if (!host || !port || !existsSync('/var/run/secrets/kubernetes.io/serviceaccount/token')) return undefined
+  const config = new KubeConfig()
+  config.loadFromCluster()
+  return config
+}
+
+function listOf(paths: string): string[] {
+  return paths.split(delimiter).filter((path) => path.trim() !== '')
 }
 
 /** The content, when it is given as such or in base64, as secrets often hold it; undefined for a path. */
@@ -65,41 +109,61 @@ function contentOf(kubeconfig: string): string | undefined {
   return /[\n{]|: /.test(kubeconfig) ? kubeconfig : undefined
 }
 
-function loadInto(config: KubeConfig, kubeconfig: string | undefined, content: string | undefined): void {
-  const path = kubeconfig ?? process.env['KUBECONFIG']
-  // KUBECONFIG may be a list, of which some may be missing.
-  const files =
-    content === undefined && path ? (kubeconfig === undefined ? path.split(delimiter).filter(Boolean) : [path]) : []
-  if (files.length > 0 && !files.some(existsSync))
+function configOf(kubeconfig: Kubeconfig): KubeConfig {
+  if (kubeconfig.contexts.length === 0)
     throw new ConfigError(
-      `kubeconfig: ${fileName(path!)} does not exist; give the path of a kubeconfig, or its content`,
-    )
-  const what = content === undefined ? `the kubeconfig ${path ?? '~/.kube/config'}` : 'the content given as kubeconfig'
-  try {
-    if (content !== undefined) config.loadFromString(content)
-    else if (kubeconfig !== undefined) config.loadFromFile(kubeconfig)
-    else config.loadFromDefault()
-  } catch (error) {
-    // A parser's message may quote the file, and with it a secret: only the line is safe to show.
-    const line = (error as { mark?: { line?: number } } | undefined)?.mark?.line
-    throw new ConfigError(
-      `kubeconfig: ${what} does not parse${line === undefined ? '' : ` (line ${line + 1})`}; it must be a ` +
-        `kubeconfig in YAML or JSON, as \`kubectl config view --raw --minify\` prints it`,
-    )
-  }
-  const standIn =
-    !path &&
-    config.getCurrentContext() === 'loaded-context' &&
-    config.getCurrentCluster()?.server === 'http://localhost:8080'
-  if (standIn)
-    throw new NoKubeconfig(
-      'kubeconfig: there is none: give the input `kubeconfig`, set KUBECONFIG, or create ~/.kube/config',
-    )
-  if (config.contexts.length === 0)
-    throw new ConfigError(
-      `kubeconfig: ${what} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw ` +
+      `kubeconfig: ${kubeconfig.source} holds no context; it must be a whole kubeconfig, as \`kubectl config view --raw ` +
         `--minify\` prints it`,
     )
+  const config = new KubeConfig()
+  // An entry that nobody uses may be incomplete.
+  config.loadFromString(JSON.stringify(withAnonymous(kubeconfig)), { onInvalidEntry: 'filter' })
+  return config
+}
+
+/** A context without a user sends no credentials, as for `kubectl proxy`. The library requires a user. */
+function withAnonymous(kubeconfig: Kubeconfig): Kubeconfig {
+  const contexts = kubeconfig.contexts.map((entry) => {
+    const context = entry['context'] as { user?: string } | undefined
+    return context === undefined || context.user ? entry : { ...entry, context: { ...context, user: anonymous } }
+  })
+  return { ...kubeconfig, contexts, users: [...kubeconfig.users, { name: anonymous, user: {} }] }
+}
+
+const anonymous = 'mesh-canary-anonymous'
+
+/** @throws ConfigError for a file that the kubeconfig names, and that is not there. */
+function requireFiles(cluster: ClusterEntry, user: User): void {
+  const tokenFile = (user.authProvider as { config?: { tokenFile?: string } } | null | undefined)?.config?.tokenFile
+  const files: [entry: string, key: string, file: string | undefined][] = [
+    [`cluster ${cluster.name}`, 'certificate-authority', cluster.caFile],
+    [`user ${user.name}`, 'client-certificate', user.certFile],
+    [`user ${user.name}`, 'client-key', user.keyFile],
+    [`user ${user.name}`, 'tokenFile', tokenFile],
+  ]
+  for (const [entry, key, file] of files)
+    if (file && !existsSync(file))
+      throw new ConfigError(
+        `kubeconfig: the ${entry} names the file ${shownPath(file)} as its ${key}, and there is none; create it in an earlier ` +
+          'step, or give a kubeconfig that holds it (`kubectl config view --raw --minify --flatten`)',
+      )
+}
+
+/** What kubectl does and the library does not: the proxy of the environment, the CAs of the system, plain http. */
+function reachable(cluster: ClusterEntry): ClusterEntry {
+  if (!URL.canParse(cluster.server))
+    throw new ConfigError(`kubeconfig: the server of the cluster ${cluster.name} is no address; expected https://…`)
+  const url = new URL(cluster.server)
+  const proxyUrl = cluster.proxyUrl || proxyFor(url, process.env)
+  if (proxyUrl !== undefined && !URL.canParse(proxyUrl))
+    throw new ConfigError(`kubeconfig: the proxy of the cluster ${cluster.name} is no address; expected http://…`)
+  const certificates = cluster.caData || cluster.caFile || url.protocol === 'http:' ? undefined : systemCertificates()
+  return {
+    ...cluster,
+    ...(proxyUrl === undefined ? {} : { proxyUrl }),
+    ...(certificates === undefined ? {} : { caData: Buffer.from(certificates).toString('base64') }),
+    skipTLSVerify: cluster.skipTLSVerify || url.protocol === 'http:',
+  }
 }
 
 /** What looks like a path is one; anything else may be a secret that was meant as content. */
@@ -123,8 +187,11 @@ function writeTemporary(content: string, tempDir: string): string {
   return file
 }
 
-/** The leaves of a kubeconfig that must never be logged. */
+/** The leaves of a kubeconfig that must never be logged, and the passwords of proxies. */
 export function secretsOf(config: KubeConfig): string[] {
+  const ofProxies = config.clusters.flatMap(({ proxyUrl }) =>
+    proxyUrl && URL.canParse(proxyUrl) ? [new URL(proxyUrl).password] : [],
+  )
   return config.users
     .flatMap((user) => [
       user.token,
@@ -133,6 +200,7 @@ export function secretsOf(config: KubeConfig): string[] {
       user.keyData && Buffer.from(user.keyData, 'base64').toString(),
       ...secretsOfPlugins(user),
     ])
+    .concat(ofProxies)
     .flatMap((secret) => secret?.split('\n') ?? [])
     .filter((line) => line.length >= 8 && !line.startsWith('-----'))
 }

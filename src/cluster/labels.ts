@@ -1,14 +1,35 @@
-// The label that marks our own objects, and how selectors match labels. Pure.
+// The label that marks our own objects, the labels that istiod adds, and how selectors match labels. Pure.
 import type { Pod, Workload } from './objects.ts'
 
 /** On every object that mesh-canary creates. */
 export const managedByLabel = 'app.kubernetes.io/managed-by'
 export const manager = 'mesh-canary'
 export const managedBy = { [managedByLabel]: manager }
+/** On the record of how the last promotion of a service ended: the service. */
+export const outcomeLabel = 'mesh-canary.io/outcome'
 
 /** True when the labels hold every pair of the selector. */
 export function matches(selector: Record<string, string>, labels: Record<string, string> = {}): boolean {
   return Object.entries(selector).every(([key, value]) => labels[key] === value)
+}
+
+const addedByIstiod = /^(topology\.istio\.io|topology\.kubernetes\.io|failure-domain\.beta\.kubernetes\.io)\//
+
+/**
+ * The labels without those that istiod adds to endpoints, such as the zone and the network: a subset may select by
+ * them, but the pods do not have them.
+ */
+export function podLabels(labels: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(labels).filter(([key]) => !addedByIstiod.test(key) && key !== 'kubernetes.io/hostname'),
+  )
+}
+
+/** The labels as kubectl takes them: `app=web,track=stable`. */
+export function selectorText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',')
 }
 
 /** True when the pod has the labels of the workload's template too: a selector may hold nothing but expressions. */

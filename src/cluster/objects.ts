@@ -38,8 +38,19 @@ export type ContainerStatus = {
   lastState?: { terminated?: State }
 }
 export type Quantities = Record<string, string>
+export type Probe = {
+  httpGet?: { path?: string; port: number | string; host?: string }
+  tcpSocket?: { port: number | string; host?: string }
+  grpc?: { port: number }
+}
 export type Container = {
   name: string
+  command?: string[]
+  args?: string[]
+  env?: { name: string; value?: string }[]
+  startupProbe?: Probe
+  readinessProbe?: Probe
+  livenessProbe?: Probe
   image?: string
   restartPolicy?: string
   ports?: { name?: string; containerPort: number; protocol?: string }[]
@@ -55,6 +66,7 @@ export type Pod = KubeObject & {
   }
   status?: {
     phase?: string
+    startTime?: string
     reason?: string
     message?: string
     conditions?: { type: string; status: string; reason?: string; message?: string }[]
@@ -77,6 +89,8 @@ export type Node = KubeObject & {
 export type Service = KubeObject & {
   spec: {
     selector?: Record<string, string>
+    /** `None` for a headless Service. */
+    clusterIP?: string
     ports: { name?: string; port: number; targetPort?: number | string; protocol?: string; appProtocol?: string }[]
   }
 }
@@ -87,7 +101,7 @@ export type Workload = KubeObject & {
     selector: { matchLabels?: Record<string, string> }
     template: {
       metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> }
-      spec: { containers: Container[] }
+      spec: { containers: Container[]; hostNetwork?: boolean }
     }
   }
   status?: {
@@ -158,9 +172,11 @@ const resourcePaths = {
   Lease: ['coordination.k8s.io/v1', 'leases'],
   Role: ['rbac.authorization.k8s.io/v1', 'roles'],
   RoleBinding: ['rbac.authorization.k8s.io/v1', 'rolebindings'],
+  PodDisruptionBudget: ['policy/v1', 'poddisruptionbudgets'],
   Job: ['batch/v1', 'jobs'],
   CronJob: ['batch/v1', 'cronjobs'],
   Ingress: ['networking.k8s.io/v1', 'ingresses'],
+  NetworkPolicy: ['networking.k8s.io/v1', 'networkpolicies'],
   VirtualService: ['networking.istio.io/v1', 'virtualservices'],
   DestinationRule: ['networking.istio.io/v1', 'destinationrules'],
   Gateway: ['networking.istio.io/v1', 'gateways'],
@@ -187,6 +203,8 @@ const resourcePaths = {
   CustomResourceDefinition: ['apiextensions.k8s.io/v1', 'customresourcedefinitions'],
   MutatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'mutatingwebhookconfigurations'],
   ValidatingWebhookConfiguration: ['admissionregistration.k8s.io/v1', 'validatingwebhookconfigurations'],
+  ValidatingAdmissionPolicy: ['admissionregistration.k8s.io/v1', 'validatingadmissionpolicies'],
+  ValidatingAdmissionPolicyBinding: ['admissionregistration.k8s.io/v1', 'validatingadmissionpolicybindings'],
   ClusterRole: ['rbac.authorization.k8s.io/v1', 'clusterroles'],
   ClusterRoleBinding: ['rbac.authorization.k8s.io/v1', 'clusterrolebindings'],
 } as const

@@ -1,23 +1,24 @@
 // HTTP requests to the API server: credentials, retries, timeouts, and bodies as text or as lines.
 import http from 'node:http'
 import https from 'node:https'
-import { messageOf } from '../runtime/errors.ts'
 import { retry } from '../runtime/retry.ts'
-import { unlessAborted, withTimeout } from '../runtime/timeout.ts'
+import { unlessAborted, withDeadline, withTimeout } from '../runtime/timeout.ts'
 import { ApiError, refusal } from './api-error.ts'
 import type { Connection } from './connect.ts'
-import { credentialsProblem } from './credentials-problem.ts'
+import { credentialsFault, noAnswerFault, refusedFault } from './connection-fault.ts'
 
 /** As much of a Connection as requests need. */
 export type ApiAccess = Pick<Connection, 'server'> & {
-  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster'> &
-    Partial<Pick<Connection['config'], 'getCurrentUser'>>
+  config: Pick<Connection['config'], 'applyToHTTPSOptions' | 'getCurrentCluster' | 'getCurrentUser'>
 }
 
 /** How long a request, and a program that makes credentials, may take, in milliseconds. */
 export type Limits = { request: number; credentials: number }
 
-/** `limit`: the config key of `timeoutMs`, for the error. */
+/**
+ * `timeoutMs`: how long the server may be silent. `totalMs`: how long the whole answer may take; four times that by
+ * default. `limit`: the config key of `timeoutMs`, for the error.
+ */
 export type RequestOptions = {
   method?: string
   query?: Record<string, string>
@@ -25,6 +26,8 @@ export type RequestOptions = {
   type?: string
   attempts?: number
   timeoutMs?: number
+  totalMs?: number
+  maxBytes?: number
   limit?: string
   signal?: AbortSignal
 }
@@ -41,7 +44,8 @@ export function requester(connection: ApiAccess, credentials: Cached<https.Reque
       try {
         return await requestText(connection.server, path, options, security)
       } catch (error) {
-        if (isRenewed || !(error instanceof ApiError && error.status === 401)) throw error
+        if (!(error instanceof ApiError && error.status === 401)) throw error
+        if (isRenewed) throw refused(connection, error)
         // The token may have expired early: new credentials are tried, once.
         isRenewed = true
         credentials.expire()
@@ -50,6 +54,11 @@ export function requester(connection: ApiAccess, credentials: Cached<https.Reque
     }
     return retry(request, { attempts, firstDelayMs: 200, isTransient })
   }
+}
+
+function refused({ config }: ApiAccess, { status, message }: ApiError): ApiError {
+  const { cause, remedy } = refusedFault(config.getCurrentUser(), message)
+  return new ApiError(status, cause, [], remedy)
 }
 
 /** The server did not answer, or is busy. */
@@ -62,8 +71,8 @@ async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Pr
   const options: https.RequestOptions = {}
   const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
   await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
-    const problem = limit.aborted ? messageOf(error) : credentialsProblem(config.getCurrentUser?.() ?? null, error)
-    throw new ApiError(401, `cannot get the kubeconfig's credentials: ${problem}`)
+    const { cause, remedy } = credentialsFault(config.getCurrentUser(), error, limit.aborted)
+    throw new ApiError(401, cause, [], remedy)
   })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {
     const { ca, cert, key, rejectUnauthorized, servername } = options
@@ -94,14 +103,28 @@ function cachedFor<T>(ms: number, make: () => Promise<T>): Cached<T> {
   return Object.assign(get, { expire: () => void (made = undefined) })
 }
 
+const defaultTimeoutMs = 15_000
+/** No list of a large cluster is longer. */
+const defaultMaxBytes = 512 * 1024 * 1024
+
+/** The whole body. A server that sends a byte now and then must not hold the run up. */
 async function requestText(
   server: string,
   path: string,
   options: RequestOptions,
   security: https.RequestOptions,
 ): Promise<string> {
+  const { maxBytes = defaultMaxBytes } = options
+  const totalMs = options.totalMs ?? 4 * (options.timeoutMs ?? defaultTimeoutMs)
+  const late = () => new ApiError(0, `${options.method ?? 'GET'} ${path} did not end within ${totalMs / 1_000} s`)
+  const limit = withDeadline(undefined, totalMs, late)
   const chunks: Buffer[] = []
-  for await (const chunk of responseBody(server, path, options, security)) chunks.push(chunk)
+  let bytes = 0
+  for await (const chunk of responseBody(server, path, options, security, limit)) {
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes > maxBytes) throw new ApiError(0, `the answer to ${path} has more than ${maxBytes} bytes`)
+  }
   return Buffer.concat(chunks).toString()
 }
 
@@ -121,26 +144,33 @@ export async function* requestLines(
   }
 }
 
-/** The body of a successful response, as it arrives. When `signal` aborts, it ends without an error. */
+/**
+ * The body of a successful response, as it arrives. When the options' signal aborts, it ends without an error; when
+ * `limit` aborts, it fails with its reason.
+ */
 async function* responseBody(
   server: string,
   path: string,
   options: RequestOptions,
   security: https.RequestOptions,
+  limit?: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const url = new URL(server.replace(/\/$/, '') + path)
   for (const [key, value] of Object.entries(options.query ?? {})) url.searchParams.set(key, value)
   try {
-    const response = await sendRequest(url, options, security)
+    const signals = [options.signal, limit].filter((each) => each !== undefined)
+    const response = await sendRequest(url, { ...options, signal: AbortSignal.any(signals) }, security)
     const status = response.statusCode ?? 0
     if (status >= 200 && status < 300) return void (yield* response as AsyncIterable<Buffer>)
     const chunks = await Array.fromAsync(response as AsyncIterable<Buffer>)
     throw refusal(status, `${options.method ?? 'GET'} ${url.pathname}`, Buffer.concat(chunks).toString())
   } catch (error) {
     if (options.signal?.aborted) return
+    if (limit?.aborted) throw limit.reason as Error
     if (error instanceof ApiError) throw error
-    const { code, message } = error as NodeJS.ErrnoException
-    throw new ApiError(0, `the API server ${url.origin} does not answer (${code ?? message})`)
+    const { proxy } = (security.agent ?? {}) as { proxy?: URL }
+    const { cause, remedy } = noAnswerFault(url, error as NodeJS.ErrnoException, proxy)
+    throw new ApiError(0, cause, [], remedy)
   }
 }
 
@@ -150,7 +180,7 @@ async function* responseBody(
  */
 function sendRequest(
   url: URL,
-  { method = 'GET', timeoutMs = 15_000, limit, ...options }: RequestOptions,
+  { method = 'GET', timeoutMs = defaultTimeoutMs, limit, ...options }: RequestOptions,
   security: https.RequestOptions,
 ): Promise<http.IncomingMessage> {
   const body = options.body === undefined ? undefined : JSON.stringify(options.body)

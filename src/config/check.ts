@@ -4,6 +4,7 @@ import { clusterFaults } from './check/cluster.ts'
 import { exposeFaults } from './check/expose.ts'
 import { withPrefix, type Fault } from './check/fault.ts'
 import { istioFaults } from './check/istio.ts'
+import { mtlsFaults } from './check/mtls.ts'
 import { objectNameFaults } from './check/object-names.ts'
 import { serviceFaults } from './check/services.ts'
 import { servicesOf } from './names.ts'
@@ -17,6 +18,7 @@ export function findFaults(config: Config): Fault[] {
       withPrefix(['services', name], serviceFaults(service)),
     ),
     ...istioFaults(config),
+    ...mtlsFaults(config),
     ...objectNameFaults(config),
     ...exposeFaults(config),
     ...canaryFaults(config),

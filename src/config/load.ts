@@ -3,13 +3,13 @@ import { findFaults } from './check.ts'
 import { ConfigError } from './error.ts'
 import { identityOf } from './identity.ts'
 import { inputs } from './inputs.ts'
-import { messageOfIssue } from './issue-messages.ts'
+import { alteredNumbers, messageOfIssue } from './issue-messages.ts'
 import { nearest } from './nearest.ts'
 import { newNameOfInput } from './renamed-keys.ts'
 import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
 import { dotted } from './shown.ts'
-import { gather } from './source.ts'
+import { gather, type Source } from './source.ts'
 
 /**
  * Reads the `INPUT_<NAME>` variables that the runner sets. An empty variable counts as not given. `runEnv`: the
@@ -22,11 +22,28 @@ export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = e
   const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, inputValues)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
+  const altered = alteredNumbers(source, parsed.data)
+  if (altered.length > 0) throw listed(altered)
   const config = { ...parsed.data, identity: identityOf(name, parsed.data.name, runEnv) }
   const faults = findFaults(config)
   if (faults.length > 0)
     throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
-  return freeze(config)
+  return freeze({ ...config, places: placesOf(config, source) })
+}
+
+/** Where each section, and each entry of a section, is written. */
+function placesOf(config: Config, { where }: Source): Record<string, string> {
+  const { services, expose, jwt, authorization, canaries } = config
+  const entries = (path: string[], names: object = {}) => Object.keys(names).map((name) => [...path, name])
+  const paths = [
+    ...Object.keys(config).map((key) => [key]),
+    ...entries(['services'], services),
+    ...entries(['expose'], expose),
+    ...entries(['jwt'], jwt),
+    ...entries(['authorization', 'rules'], authorization?.rules),
+    ...entries(['canaries'], canaries),
+  ]
+  return Object.fromEntries(paths.map((path) => [path.join('.'), where(path.slice(0, -1), path.at(-1))]))
 }
 
 function listed(messages: string[]): ConfigError {

@@ -34,6 +34,9 @@ export function servicesOf({
 /** Our route in a VirtualService. It is the last one, and a promotion changes its weights. */
 export const routeName = 'mesh-canary'
 
+/** Our route with the same split for the ports that the service's policies do not name. */
+export const otherPortsRouteName = 'mesh-canary-other-ports'
+
 /** The routes that an A/B stage adds before the split. They never split traffic themselves. */
 export const abRouteName = 'mesh-canary-ab'
 

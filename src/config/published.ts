@@ -9,6 +9,7 @@ export type SchemaNode = {
   type?: string | string[]
   enum?: string[]
   properties?: Record<string, SchemaNode>
+  patternProperties?: Record<string, SchemaNode>
   required?: string[]
   additionalProperties?: SchemaNode | boolean
   items?: SchemaNode
@@ -16,10 +17,10 @@ export type SchemaNode = {
 
 /** Generated at each call, which takes a few milliseconds. */
 export function publishedSchema(): SchemaNode {
-  return withoutMarks(markedSchema()) as SchemaNode
+  return { ...(withoutMarks(markedSchema()) as SchemaNode), patternProperties: { '^x-': {} } }
 }
 
-/** The same with the marks of the values that an error may show. */
+/** With the marks of the values that an error may show. */
 export function markedSchema(): SchemaNode {
   return z.toJSONSchema(schema, { io: 'input' }) as SchemaNode
 }

@@ -32,7 +32,7 @@ const target = {
   kubeconfig: nonEmptyString
     .optional()
     .describe(
-      "Path or content of a kubeconfig. Default: `KUBECONFIG`, `~/.kube/config`, or the pod's service account.",
+      "Path or content of a kubeconfig. Default: `KUBECONFIG` (a list is merged as kubectl does), `~/.kube/config`, or the pod's service account.",
     ),
   cluster: cluster
     .optional()
@@ -105,10 +105,16 @@ const settings = {
 
 export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...settings })
 
-/** What the user wrote, and whose it is. */
-export type Config = Readonly<z.infer<typeof schema> & { identity: Identity }>
+/**
+ * What the user wrote, and whose it is. `places`: by dotted key, the file and line, or the input, of each section and of
+ * each entry of a section.
+ */
+export type Config = Readonly<
+  z.infer<typeof schema> & { identity: Identity; places?: Readonly<Record<string, string>> }
+>
 export type ServicePolicy = NonNullable<Config['services']>[string]
-export type HttpMatch = NonNullable<ServicePolicy['routes']>[number]['match']
+/** Requests that meet one of the matches. */
+export type HttpMatches = NonNullable<ServicePolicy['routes']>[number]['match']
 export type Exposure = NonNullable<Config['expose']>[string]
 export type CanaryConfig = NonNullable<Config['canary']>
 export type ClusterConfig = NonNullable<Config['cluster']>

@@ -2,15 +2,18 @@
 import { refusedKey, YamlError } from '../yaml/faults.ts'
 import { parse, type YamlDocument } from '../yaml/parse.ts'
 import type { Path } from '../yaml/positions.ts'
+import { firstTemplateMark, templateFault } from '../yaml/templates.ts'
 import { ConfigError } from './error.ts'
 import { inputs } from './inputs.ts'
 
 /** The file and line, or the input, of the value at a path, or of `key` inside that value. */
 type Where = (path: Path, key?: string) => string
+type TextOf = (path: Path) => string | undefined
 
 /** The value of the file or of one input, and the path that it is placed at. */
-type Fragment = { at: string[]; value: unknown; where: Where }
-export type Source = { value: Record<string, unknown>; where: Where }
+type Fragment = { at: string[]; value: unknown; where: Where; textOf: TextOf }
+/** `textOf`: how a single value is written in YAML. */
+export type Source = { value: Record<string, unknown>; where: Where; textOf: TextOf }
 
 /** The file comes first, and each input overrides it, sections before single keys. */
 export function gather(file: { name: string; text: string } | undefined, given: ReadonlyMap<string, string>): Source {
@@ -21,12 +24,29 @@ export function gather(file: { name: string; text: string } | undefined, given: 
       if (text === undefined) return []
       if (yaml && (yaml !== 'or text' || text.includes(':')))
         return [yamlFragment(path, text, `input ${name}`, yaml === 'list', (line) => `input ${name}, line ${line}`)]
-      return [{ at: key === undefined ? path : [...path, key], value: text, where: () => `input ${name}` }]
+      return [
+        {
+          at: key === undefined ? path : [...path, key],
+          value: text,
+          where: () => `input ${name}`,
+          textOf: () => undefined,
+        },
+      ]
     }),
   ]
   const value: Record<string, unknown> = {}
   for (const fragment of fragments) place(value, fragment)
-  return { value, where: (path, key) => fragmentOf(fragments, path)?.where(path, key) ?? file?.name ?? 'inputs' }
+  const own = Object.fromEntries(Object.entries(value).filter(([key]) => !isExtension(key)))
+  return {
+    value: own,
+    where: (path, key) => fragmentOf(fragments, path)?.where(path, key) ?? file?.name ?? 'inputs',
+    textOf: (path) => fragmentOf(fragments, path)?.textOf(path),
+  }
+}
+
+/** A key for values that merge keys (`<<`) and aliases (`*`) refer to. */
+function isExtension(key: string): boolean {
+  return key.startsWith('x-')
 }
 
 function fragmentOf(fragments: Fragment[], path: Path): Fragment | undefined {
@@ -54,7 +74,7 @@ function yamlFragment(
   isList: boolean,
   location: (line: number) => string,
 ): Fragment {
-  const { value, lineOf } = parseYaml(text, location)
+  const { value, lineOf, textOf } = parseYaml(text, location)
   if (typeof value !== 'object' || value === null || Array.isArray(value) !== isList) {
     const expected = isList ? 'a YAML list, such as `[{ key: value }]`' : 'YAML with keys, such as `key: value`'
     throw new ConfigError(`${name}: expected ${expected}, but found ${typeName(value)}`)
@@ -63,6 +83,7 @@ function yamlFragment(
     at,
     value,
     where: (path, key) => location(lineOf(path.slice(at.length), key)),
+    textOf: (path) => textOf(path.slice(at.length)),
   }
 }
 
@@ -77,6 +98,8 @@ function parseYaml(text: string, location: (line: number) => string): YamlDocume
     return parse(text)
   } catch (error) {
     if (!(error instanceof YamlError)) throw error
+    const template = error.reason === refusedKey ? undefined : firstTemplateMark(text)
+    if (template) throw new ConfigError(`${location(template.line)}: ${templateFault(template.mark)}`)
     const problem = error.reason === refusedKey ? '' : 'is not valid YAML: '
     throw new ConfigError(`${location(error.line)}: ${problem}${error.reason}`)
   }

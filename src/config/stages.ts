@@ -11,7 +11,7 @@ const needs: Partial<Record<StageName, Need>> = {
   cluster: ({ cluster }) => (cluster ? undefined : 'set `cluster: kind`'),
   install: ({ istio }) => (istio ? undefined : 'set `istio`, or at least `istio-version`'),
   inject: ({ workloads }) => (workloads ? undefined : 'set `workloads`, or `workloads: all`'),
-  plan: needPolicies,
+  plan: (config) => (config.istio ? undefined : needPolicies(config)),
   policies: needPolicies,
   retire: ({ istio }) => (istio?.removeOld ? undefined : 'set `istio.removeOld`'),
   uninstall: ({ istio }) =>
@@ -38,8 +38,13 @@ const policySections = [
   'policies',
 ] as const
 
+/** True if the config says anything about policies. */
+export function hasPolicies(config: Config): boolean {
+  return policySections.some((section) => config[section] !== undefined)
+}
+
 function needPolicies(config: Config): string | undefined {
-  if (policySections.some((section) => config[section] !== undefined)) return undefined
+  if (hasPolicies(config)) return undefined
   return (
     'set `mtls`, `services` or another policy section; ' +
     'an empty one (`services: {}`) removes what this config created before'

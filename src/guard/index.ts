@@ -20,7 +20,7 @@ function inCluster(): ApiAccess {
   }
   return {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
-    config: { applyToHTTPSOptions, getCurrentCluster: () => null },
+    config: { applyToHTTPSOptions, getCurrentCluster: () => null, getCurrentUser: () => null },
   }
 }
 

@@ -1,7 +1,15 @@
-// The guard's loop. It watches the Lease of one run, and rolls back to stable when the run stops renewing it. It
+// The guard's loop. It watches the Lease of one run, and rolls back to stable when the Lease is not renewed. It
 // retries until the rollback is written, however long the API server or istiod is down. It ends when the run has ended.
-import { guardIdentity, holderOf, leasePaths, runOfHolder } from '../canary/ownership/lease-object.ts'
+import {
+  guardAnnotation,
+  guardIdentity,
+  holderOf,
+  isGuardIdentity,
+  leasePaths,
+  runOfHolder,
+} from '../canary/ownership/lease-object.ts'
 import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
+import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
 import { ApiError, isConflict } from '../cluster/api-error.ts'
@@ -58,7 +66,8 @@ export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardD
   const { clock, log } = deps
   const { identity, afterMs, lease: name, service } = spec
   const silence = new Silence(clock)
-  let isAnnounced = false
+  /** The run that stopped renewing: the guard's own, or one that took over and has no guard yet. */
+  let lost = runOfHolder(identity)
   for (; ; await clock.sleep(pollMs)) {
     const requestedAt = clock.now()
     const lease = await readLease(cluster, spec).catch((problem: unknown) => ({ problem }))
@@ -71,16 +80,15 @@ export async function watchLease(cluster: Cluster, spec: GuardSpec, deps: GuardD
     if (outcome) return outcome
     const current = lease!
     silence.renewed(current.spec?.renewTime)
-    if (!isAnnounced)
-      isAnnounced = await patchLease(cluster, spec, current, log, [
-        { op: 'add', path: leasePaths.guard, value: identity },
-      ])
     const isFenced = holderOf(current) === guardIdentity(identity)
+    if (holderOf(current) === identity && current.metadata.annotations?.[guardAnnotation] !== identity)
+      await patchLease(cluster, spec, current, log, [{ op: 'add', path: leasePaths.guard, value: identity }])
     if (!isFenced && silence.ms() < afterMs) continue
-    log(`${identity} did not renew its Lease for ${afterMs / 1000} s: rolling all traffic of ${service} back to stable`)
+    if (!isFenced) lost = runOfHolder(holderOf(current))
+    log(`${lost} did not renew the Lease for ${afterMs / 1000} s: rolling all traffic of ${service} back to stable`)
     // The run loses its Lease first, so that a run that wakes up cannot overwrite the rollback.
     if (!isFenced && !(await fence(cluster, spec, current, log))) continue
-    if (await rollBack(cluster, spec, log)) return 'rolled back to stable'
+    if (await rollBack(cluster, spec, lost, log)) return 'rolled back to stable'
   }
 }
 
@@ -88,11 +96,16 @@ function readLease(cluster: Cluster, { namespace, lease }: GuardSpec): Promise<L
   return cluster.get<Lease>('Lease', namespace, lease)
 }
 
-/** Why the watch ends without a rollback; undefined while the run or this guard holds the Lease. */
+/**
+ * Why the watch ends without a rollback; undefined while this guard is needed. Another holder needs it until its own
+ * guard watches: a run that takes over may fail before that, and the stage rollback has no guard.
+ */
 function outcomeOf(lease: Lease | undefined, identity: string): GuardOutcome | undefined {
-  if (!lease || lease.spec?.holderIdentity === '') return 'the run has ended'
-  const holder = lease.spec?.holderIdentity
-  return holder === identity || holder === guardIdentity(identity) ? undefined : 'another run has taken over'
+  const holder = holderOf(lease)
+  if (lease === undefined || holder === '') return 'the run has ended'
+  if (holder === identity || holder === guardIdentity(identity)) return undefined
+  const isGuarded = isGuardIdentity(holder) || lease.metadata.annotations?.[guardAnnotation] === holder
+  return isGuarded ? 'another run has taken over' : undefined
 }
 
 function fence(cluster: Cluster, spec: GuardSpec, lease: Lease, log: (line: string) => void): Promise<boolean> {
@@ -121,12 +134,18 @@ async function patchLease(
 }
 
 /** Returns whether everything is written. The next poll retries the rest. */
-async function rollBack(cluster: Cluster, spec: GuardSpec, log: (line: string) => void): Promise<boolean> {
-  const { service, identity, afterMs, split, saved } = spec
+async function rollBack(
+  cluster: Cluster,
+  spec: GuardSpec,
+  lost: string,
+  log: (line: string) => void,
+): Promise<boolean> {
+  const { service, afterMs, split, selectors, saved } = spec
   try {
-    const written = await resetToStable(cluster, split, saved, true)
-    const run = `the run ${runOfHolder(identity)} did not renew its Lease for ${afterMs / 1000} s`
-    const what = `${run}, and the guard returned all traffic of ${service} to ${split.stable.name}`
+    await requireRollbackTarget(cluster, split, selectors)
+    const written = await resetToStable(cluster, split, { saved, onlySaved: true })
+    const run = `the run ${lost} did not renew its Lease for ${afterMs / 1000} s`
+    const what = `${run}, and the guard set the weight of ${split.canary.name} of ${service} to 0`
     log(`${what} (${written.length} object${written.length === 1 ? '' : 's'} written)`)
     await cluster
       .create(rollbackEvent(spec, what))

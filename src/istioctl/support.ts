@@ -5,7 +5,7 @@ import { major, minor, minVersion, SemVer } from 'semver'
 /** Minor version of Istio 1 → oldest and newest minor version of Kubernetes 1. */
 const kubernetes: Record<number, [oldest: number, newest: number]> = { 23: [27, 30], 30: [32, 36], 31: [32, 36] }
 /** Minor versions of Istio 1 that still get fixes. */
-const supported = [30, 31]
+export const supported = [30, 31]
 const lastEnded = 'October 2026'
 
 /**

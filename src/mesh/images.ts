@@ -2,21 +2,13 @@
 // cluster without access to a registry, the nodes must already hold the images.
 import type { Cluster } from '../cluster/client.ts'
 import type { ConfigMap, Container, KubeObject, Node } from '../cluster/objects.ts'
-import { YamlError } from '../yaml/faults.ts'
-import { parseAll } from '../yaml/parse.ts'
 
 /** `policy`: the imagePullPolicy, if the manifests set one. */
 export type Image = { name: string; policy?: string }
 
-/** Pure. `manifests`: what `istioctl manifest generate` prints. Sorted by name. */
-export function imagesOf(manifests: string): Image[] {
-  // istioctl prints valid YAML. If a document cannot be read, only its images are missing.
-  const objects = parseAll(manifests).map((document) =>
-    document instanceof YamlError ? null : (document.value as (KubeObject & Partial<ConfigMap>) | null),
-  )
-  const all = objects.flatMap((object) =>
-    object === null ? [] : [...workloadImages(object), ...sidecarImages(object)],
-  )
+/** Pure. `objects`: the manifests of istioctl. Sorted by name. */
+export function imagesOf(objects: readonly KubeObject[]): Image[] {
+  const all = objects.flatMap((object) => [...workloadImages(object), ...sidecarImages(object)])
   return [...new Map(all.map((image) => [image.name, image])).values()].sort((a, b) => a.name.localeCompare(b.name))
 }
 

@@ -99,6 +99,16 @@ export function ambientFault({ metadata: { name, labels = {} } }: KubeObject): s
   )
 }
 
+/** Why a namespace whose owner turned sidecars off gets none; undefined for any other namespace. */
+export function disabledFault({ metadata: { name, labels = {} } }: KubeObject): string | undefined {
+  if (labels[injectionLabel] !== 'disabled') return undefined
+  return (
+    `namespace: ${name} has the label ${injectionLabel}=disabled, which keeps its pods out of the mesh, so nothing was ` +
+    `restarted; if they should get sidecars, remove the label (kubectl label namespace ${name} ${injectionLabel}-), ` +
+    'else leave `workloads` out'
+  )
+}
+
 const workloadKinds = ['StatefulSet', 'Deployment', 'DaemonSet'] as const
 
 /** The workloads that the config names, or all workloads of the namespace, in restart order. */

@@ -2,19 +2,36 @@
 import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
 import { managedBy } from '../cluster/labels.ts'
-import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject } from '../cluster/objects.ts'
+import { apiVersionOf, systemNamespace, type ConfigMap, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { IstioConfig } from '../config/schema.ts'
 import { istioDefaults } from '../config/schema/istio.ts'
 import { defaultRevision } from './labels.ts'
 import { readOverlays, valuesIn, type Overlay } from './overlays.ts'
-import { listControlPlanes, recordName } from './revisions.ts'
+import { installerMarkedOn, otherInstaller } from './installer.ts'
+import {
+  listControlPlanes,
+  ofRevision,
+  readRecord,
+  recordName,
+  type ControlPlane,
+  type InstallRecord,
+} from './revisions.ts'
 
 /**
  * The control plane of the config. `fingerprint`: a hash of all its settings, which the cluster stores. `args`: for
- * `istioctl install` and `istioctl manifest generate`.
+ * `istioctl install` and `istioctl manifest generate`. `plainArgs`: the same for a config without settings.
+ * `network`: the label of istio-system in a mesh of several networks.
  */
-export type DesiredMesh = { version: string; revision: string; profile: string; fingerprint: string; args: string[] }
+export type DesiredMesh = {
+  version: string
+  revision: string
+  profile: string
+  fingerprint: string
+  args: string[]
+  plainArgs: string[]
+  network?: string
+}
 export type Installed = { version: string; revision?: string; action: 'installed' | 'changed' | 'unchanged' }
 
 /** Looks up a value in the config's `set` and `overlays` by its dotted key. */
@@ -32,18 +49,24 @@ export function desiredMesh(istio: IstioConfig, extra: readonly string[] = []): 
   const revision = istio.revision ?? defaultRevision
   refuseOtherRevision(revision, lookup)
   const values = [...valuesOf(istio, lookup), ...extra, ...istio.set]
-  const args = [
-    ...overlays.flatMap(({ file }) => ['-f', file]),
-    ...values.flatMap((pair) => ['--set', pair]),
-    ...(revision === defaultRevision ? [] : ['--revision', revision]),
-  ]
+  const network = lookup('values.global.network')
+  const plain = [`profile=${istioDefaults.profile}`, `values.global.hub=${istioDefaults.hub}`, ...extra]
   return {
     version: istio.version,
     revision,
     profile,
     fingerprint: fingerprintOf(istio, revision, values, overlays),
-    args,
+    args: [...overlays.flatMap(({ file }) => ['-f', file]), ...istioctlArgs(values, revision)],
+    plainArgs: istioctlArgs(plain, revision),
+    ...(network ? { network } : {}),
   }
+}
+
+function istioctlArgs(values: readonly string[], revision: string): string[] {
+  return [
+    ...values.flatMap((pair) => ['--set', pair]),
+    ...(revision === defaultRevision ? [] : ['--revision', revision]),
+  ]
 }
 
 function profileOf({ profile, set }: IstioConfig, lookup: ValueLookup): string {
@@ -97,37 +120,72 @@ function ambientSetting(profile: string, lookup: ValueLookup): string | undefine
   return lookup('components.ztunnel.enabled') === 'true' ? 'components.ztunnel.enabled=true' : undefined
 }
 
-/** True when there is nothing to install or change. */
-export async function isInstalledAsDesired(cluster: Cluster, desired: DesiredMesh): Promise<boolean> {
-  const [all, record] = await Promise.all([
-    listControlPlanes(cluster),
-    cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(desired.revision)),
-  ])
-  const live = all.find(({ revision }) => revision === desired.revision)
-  return (
-    live !== undefined &&
-    live.ready &&
-    live.version === desired.version &&
-    record?.data?.['fingerprint'] === desired.fingerprint
-  )
+/** True when mesh-canary installed the control plane with these settings. */
+export function isInstalledAsDesired(
+  { version, fingerprint }: DesiredMesh,
+  live: ControlPlane | undefined,
+  record: InstallRecord | undefined,
+): boolean {
+  if (live === undefined || otherInstaller(live, record) !== undefined) return false
+  return live.ready && live.version === version && record?.fingerprint === fingerprint
 }
 
-/** `install` runs `istioctl install` with the arguments, and rejects with the cause when it fails. */
-export async function ensureMesh(
+/**
+ * `install` runs `istioctl install` with the arguments, and rejects with the cause when it fails. The cluster records
+ * first that the control plane is ours, so that a run that dies half-way leaves nobody else's control plane.
+ */
+export async function installMesh(
   cluster: Cluster,
   desired: DesiredMesh,
   install: (args: string[]) => Promise<void>,
 ): Promise<Installed> {
-  const named = desired.revision === defaultRevision ? {} : { revision: desired.revision }
-  if (await isInstalledAsDesired(cluster, desired)) return { version: desired.version, ...named, action: 'unchanged' }
-  const find = async () => (await listControlPlanes(cluster)).find(({ revision }) => revision === desired.revision)
-  const before = await find()
+  const find = async () => ofRevision(await listControlPlanes(cluster), desired.revision)
+  const [before, previous] = await Promise.all([find(), readRecord(cluster, desired.revision)])
+  const isTakeover = before !== undefined && otherInstaller(before, previous) !== undefined
+  const origin = isTakeover ? originOf(before.metadata) : pickOrigin(previous)
+  const record = (more: InstallRecord) => writeRecord(cluster, desired.revision, { ...more, ...origin })
+  await createSystemNamespace(cluster, desired)
+  await record(uidOf(before))
   await install(desired.args)
-  await cluster.apply<KubeObject & ConfigMap>({
+  const now = await find()
+  await record({ version: desired.version, fingerprint: desired.fingerprint, ...uidOf(now) })
+  const named = desired.revision === defaultRevision ? {} : { revision: desired.revision }
+  return { version: now?.version ?? desired.version, ...named, action: before ? 'changed' : 'installed' }
+}
+
+/** Whom a takeover takes the control plane from. */
+function originOf(metadata: Meta): InstallRecord {
+  const from = installerMarkedOn(metadata)
+  const managers = (metadata.managedFields ?? []).flatMap(({ manager }) => manager ?? [])
+  return {
+    ...(from === undefined ? {} : { takenOverFrom: from }),
+    takenOverManagers: [...new Set(managers)].join(' '),
+  }
+}
+
+function pickOrigin({ takenOverFrom, takenOverManagers }: InstallRecord = {}): InstallRecord {
+  return {
+    ...(takenOverFrom === undefined ? {} : { takenOverFrom }),
+    ...(takenOverManagers === undefined ? {} : { takenOverManagers }),
+  }
+}
+
+function uidOf(plane: ControlPlane | undefined): Pick<InstallRecord, 'uid'> {
+  return plane?.metadata.uid === undefined ? {} : { uid: plane.metadata.uid }
+}
+
+function writeRecord(cluster: Cluster, revision: string, data: InstallRecord): Promise<KubeObject> {
+  return cluster.apply<KubeObject & ConfigMap>({
     apiVersion: apiVersionOf('ConfigMap'),
     kind: 'ConfigMap',
-    metadata: { name: recordName(desired.revision), namespace: systemNamespace, labels: managedBy },
-    data: { version: desired.version, fingerprint: desired.fingerprint },
+    metadata: { name: recordName(revision), namespace: systemNamespace, labels: managedBy },
+    data,
   })
-  return { version: (await find())?.version ?? desired.version, ...named, action: before ? 'changed' : 'installed' }
+}
+
+/** As istioctl creates it, but before the record. */
+async function createSystemNamespace(cluster: Cluster, { network }: DesiredMesh): Promise<void> {
+  if (await cluster.get<KubeObject>('Namespace', undefined, systemNamespace)) return
+  const labels = network === undefined ? {} : { 'topology.istio.io/network': network }
+  await cluster.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: systemNamespace, labels } })
 }

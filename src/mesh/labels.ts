@@ -20,3 +20,8 @@ export const dataplaneModeLabel = 'istio.io/dataplane-mode'
 export const podInjectionLabel = 'sidecar.istio.io/inject'
 /** On a pod: what the injector did, as JSON. */
 export const injectionStatusAnnotation = 'sidecar.istio.io/status'
+/** On a pod, as annotation: `false` leaves the probes as they are, although the kubelet is not in the mesh. */
+export const rewriteProbesAnnotation = 'sidecar.istio.io/rewriteAppHTTPProbers'
+/** On a pod, as annotation: the ports that the sidecar does not intercept, or the only ones that it does. */
+export const excludedPortsAnnotation = 'traffic.sidecar.istio.io/excludeInboundPorts'
+export const includedPortsAnnotation = 'traffic.sidecar.istio.io/includeInboundPorts'

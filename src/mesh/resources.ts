@@ -1,5 +1,6 @@
 // CPU and memory: the requests of pods as the scheduler counts them, and their text form. Pure.
 import type { Pod, Quantities } from '../cluster/objects.ts'
+import { quantity } from '../config/values/quantities.ts'
 
 /** CPU in thousandths of a core, memory in bytes. */
 export type Resources = { cpuMilli: number; memoryBytes: number }
@@ -51,29 +52,6 @@ export function minus(a: Resources, b: Resources): Resources {
 
 export function fitsIn(need: Resources, free: Resources): boolean {
   return need.cpuMilli <= free.cpuMilli && need.memoryBytes <= free.memoryBytes
-}
-
-const scale: Record<string, number> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  '': 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  Ki: 1024,
-  Mi: mebi,
-  Gi: 1024 ** 3,
-  Ti: 1024 ** 4,
-  Pi: 1024 ** 5,
-}
-
-/** Parses a Kubernetes quantity: `100m`, `1.5`, `2Gi`, `1e3`. Returns 0 for an absent or invalid one. */
-export function quantity(written: string | undefined): number {
-  const [, amount, suffix = ''] = /^(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)([numkMGTP]?|[KMGTP]i)$/.exec(written ?? '') ?? []
-  return amount === undefined ? 0 : Number(amount) * scale[suffix]!
 }
 
 export function formatResources({ cpuMilli, memoryBytes }: Resources): string {

@@ -3,7 +3,15 @@ import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, type KubeObject, type Pod } from '../cluster/objects.ts'
 import { poll } from '../runtime/retry.ts'
 import { defaultRevision } from './labels.ts'
-import { listControlPlanes, pointerOf, recordName, revisionOfPointer, setTagArgs, tagsOf } from './revisions.ts'
+import {
+  listControlPlanes,
+  ofRevision,
+  pointerOf,
+  recordName,
+  revisionOfPointer,
+  setTagArgs,
+  tagsOf,
+} from './revisions.ts'
 import { hasEnded, hasSidecar, sidecarRevision } from './sidecar.ts'
 
 /** One entry for each namespace, tag and pod in the cluster that still needs the revision. */
@@ -50,7 +58,8 @@ export async function removeRevision(
     await istioctl(setTagArgs(defaultRevision, successor))
   await istioctl(['uninstall', '--revision', revision, '-y'])
   await cluster.remove('ConfigMap', systemNamespace, recordName(revision))
-  const isGone = async () => !(await listControlPlanes(cluster)).some((each) => each.revision === revision)
+  const isGone = async () =>
+    ofRevision(await listControlPlanes(cluster), revision)?.metadata.namespace !== systemNamespace
   if (await poll(isGone, (gone) => gone, { limitMs: timeoutMs, intervalMs: 500, signal })) return
   throw new Error(
     `the control plane ${revision} still exists ${timeoutMs / 1000} s after istioctl removed it; ` +

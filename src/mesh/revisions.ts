@@ -1,18 +1,35 @@
 // Reads the control planes in the cluster, the tags, and the revision of a namespace.
 import type { Cluster } from '../cluster/client.ts'
-import { isForbidden } from '../cluster/api-error.ts'
-import { systemNamespace, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
+import { emptyWhenUnread, isForbidden } from '../cluster/api-error.ts'
+import {
+  systemNamespace,
+  type ConfigMap,
+  type KubeObject,
+  type Meta,
+  type Pod,
+  type Workload,
+} from '../cluster/objects.ts'
 import { defaultRevision, injectionLabel, revisionLabel, tagLabel } from './labels.ts'
 import { hasOlderSidecar, injectedVersion, proxyVersion } from './proxy-version.ts'
 import { expectsSidecar, isOfOtherRevision, sidecarRevision } from './sidecar.ts'
 
-/** `version`: the tag of istiod's image. */
-export type ControlPlane = { revision: string; version: string; ready: boolean; createdAt: string }
+/** `version`: the tag of istiod's image. `metadata`: of istiod's Deployment. */
+export type ControlPlane = { revision: string; version: string; ready: boolean; createdAt: string; metadata: Meta }
 
-/** The control planes in the cluster, the oldest first. */
+/** The control planes in the cluster, the oldest first. mesh-canary installs into istio-system, others elsewhere too. */
 export async function listControlPlanes(cluster: Cluster): Promise<ControlPlane[]> {
-  const istiods = await cluster.list<Workload>('Deployment', systemNamespace, { labelSelector: 'app=istiod' })
+  const list = (namespace?: string) => cluster.list<Workload>('Deployment', namespace, { labelSelector: 'app=istiod' })
+  const istiods = await list().catch((error: unknown) => {
+    if (isForbidden(error)) return list(systemNamespace)
+    throw error
+  })
   return istiods.flatMap(controlPlaneOf).sort((a, b) => a.createdAt.localeCompare(b.createdAt))
+}
+
+/** The control plane of the revision. One in istio-system comes before others. */
+export function ofRevision(all: readonly ControlPlane[], revision: string): ControlPlane | undefined {
+  const found = all.filter((each) => each.revision === revision)
+  return found.find(({ metadata }) => metadata.namespace === systemNamespace) ?? found[0]
 }
 
 function controlPlaneOf({ metadata, spec, status }: Workload): ControlPlane[] {
@@ -26,8 +43,22 @@ function controlPlaneOf({ metadata, spec, status }: Workload): ControlPlane[] {
       version: imageTag.replace(/-(distroless|debug)$/, ''),
       ready: (status?.availableReplicas ?? 0) > 0,
       createdAt,
+      metadata,
     },
   ]
+}
+
+type InjectorWebhook = KubeObject & { webhooks?: { clientConfig?: { url?: string } }[] }
+
+/** The injectors that are not in this cluster, by their address. None if the account may not read them. */
+export async function remoteInjectors(cluster: Cluster): Promise<{ name: string; revision: string }[]> {
+  const query = { labelSelector: 'app=sidecar-injector' }
+  const all = await cluster
+    .list<InjectorWebhook>('MutatingWebhookConfiguration', undefined, query)
+    .catch(emptyWhenUnread)
+  return all
+    .filter(({ webhooks = [] }) => webhooks.some(({ clientConfig }) => clientConfig?.url !== undefined))
+    .map(({ metadata: { name, labels = {} } }) => ({ name, revision: labels[revisionLabel] ?? defaultRevision }))
 }
 
 /** Maps the name of each tag to its revision. */
@@ -108,4 +139,22 @@ function namesWith(pods: Pod[], detail: (pod: Pod) => string | undefined): strin
 /** The name of the ConfigMap that records how mesh-canary installed the revision. */
 export function recordName(revision: string): string {
   return revision === defaultRevision ? 'mesh-canary-install' : `mesh-canary-install-${revision}`
+}
+
+/**
+ * What mesh-canary records about an installation. `uid`: of istiod's Deployment; absent before there is one, and in
+ * records of earlier releases. `takenOverFrom`: who had installed it before `istio.takeOver`, and
+ * `takenOverManagers`: the field managers of that time, with spaces between them.
+ */
+export type InstallRecord = {
+  version?: string
+  fingerprint?: string
+  uid?: string
+  takenOverFrom?: string
+  takenOverManagers?: string
+}
+
+export async function readRecord(cluster: Cluster, revision: string): Promise<InstallRecord | undefined> {
+  const map = await cluster.get<ConfigMap>('ConfigMap', systemNamespace, recordName(revision))
+  return map && (map.data ?? {})
 }

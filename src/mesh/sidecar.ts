@@ -1,5 +1,5 @@
 // Recognizes a pod's sidecar: native (an init container that keeps running) or classic (a container). Pure.
-import type { ContainerStatus, Pod } from '../cluster/objects.ts'
+import type { ContainerStatus, Pod, Workload } from '../cluster/objects.ts'
 import { injectionStatusAnnotation, podInjectionLabel, revisionLabel } from './labels.ts'
 
 const proxy = 'istio-proxy'
@@ -33,6 +33,25 @@ export function expectsSidecar(pod: Pod): boolean {
   return !isEnding && !isOfJob && !spec.hostNetwork && choice !== 'false'
 }
 
+/** The pod that the workload would create. */
+export function templatePod({ metadata, spec }: Workload): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { ...spec.template.metadata, name: metadata.name, namespace: metadata.namespace ?? '' },
+    spec: spec.template.spec,
+  }
+}
+
+/** Why the workload's pods get no sidecar, whatever the namespace asks for; undefined if they can get one. */
+export function whyWithoutSidecar(workload: Workload): string | undefined {
+  const { spec, metadata: { labels = {}, annotations = {} } = {} } = workload.spec.template
+  if (spec.hostNetwork) return 'its pods use the network of the node (hostNetwork)'
+  if (labels[podInjectionLabel] === 'false') return `its pods have the label ${podInjectionLabel}: "false"`
+  const isAnnotated = labels[podInjectionLabel] === undefined && annotations[podInjectionLabel] === 'false'
+  return isAnnotated ? `its pods have the annotation ${podInjectionLabel}: "false"` : undefined
+}
+
 /** Statuses of the containers that run for the pod's whole life: the application's and a native sidecar's. */
 export function lastingStatuses({ spec, status }: Pod): ContainerStatus[] {
   const lasting = new Set(
@@ -50,6 +69,11 @@ export function readiness(pod: Pod): { ready: number; all: number } {
   return { ready: lastingStatuses(pod).filter(({ ready }) => ready).length, all: pod.spec.containers.length + native }
 }
 
+/** How often the pod's sidecar has restarted. */
+export function sidecarRestarts(pod: Pod): number {
+  return lastingStatuses(pod).find(({ name }) => name === proxy)?.restartCount ?? 0
+}
+
 export function isReady({ status }: Pod): boolean {
   return status?.conditions?.some(({ type, status: value }) => type === 'Ready' && value === 'True') ?? false
 }
@@ -65,6 +89,12 @@ export function hasRunningSidecar(pod: Pod): boolean {
  */
 export function sidecarRevision({ metadata: { annotations = {}, labels = {} } }: Pod): string | undefined {
   return injectedRevision(annotations[injectionStatusAnnotation]) ?? annotations[revisionLabel] ?? labels[revisionLabel]
+}
+
+/** The mesh that the pod's proxy belongs to, as the injector wrote it. */
+export function meshIdOf({ spec }: Pod): string | undefined {
+  const container = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) => name === proxy)
+  return container?.env?.find(({ name }) => name === 'ISTIO_META_MESH_ID')?.value
 }
 
 function injectedRevision(status: string | undefined): string | undefined {

@@ -23,16 +23,22 @@ export function parseCounters(text: string, { requests, duration }: MetricNames)
   return reading
 }
 
-/** True when any counter went down: the pod restarted, and all its counters began again at zero. */
-export function hasRestarted(before: Reading, after: Reading): boolean {
-  return [...after].some(([series, value]) => value < (before.get(series) ?? 0))
+/**
+ * What each counter gained between two readings of one process. A counter that went down began again at zero; that says
+ * nothing of the others, because Envoy drops single series.
+ */
+export function counterDeltas(before: Reading, after: Reading): Reading {
+  // Empty buckets stay: they still tell where the edges of the histogram are.
+  return new Map([...after].map(([series, value]) => [series, gained(before.get(series) ?? 0, value)]))
 }
 
-/** What each counter gained between two readings of one pod. After a restart that is all it has counted. */
-export function counterDeltas(before: Reading, after: Reading): Reading {
-  const restarted = hasRestarted(before, after)
-  // Empty buckets stay: they still tell where the edges of the histogram are.
-  return new Map([...after].map(([series, value]) => [series, restarted ? value : value - (before.get(series) ?? 0)]))
+function gained(before: number, after: number): number {
+  return after < before ? after : after - before
+}
+
+/** True when any counter went down. */
+export function hasDecrease(before: Reading, after: Reading): boolean {
+  return [...after].some(([series, value]) => value < (before.get(series) ?? 0))
 }
 
 /** Each sample contains the same series again, and parsing their labels is the most expensive part. */

@@ -7,6 +7,7 @@ import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messag
 import { revisionArgs } from '../mesh/labels.ts'
 import { runProgram } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
+import { isForSidecars } from './merge-hosts.ts'
 import type { PlannedChange } from './plan.ts'
 
 /** One sentence for each message: its code, object and text. */
@@ -40,7 +41,7 @@ export async function analyze(
     const messages = messagesIn(stdout)
     if (!messages) throw withoutResult('istioctl analyze', code, stderr)
     const deleted = planned.filter(({ action }) => action === 'delete').map(({ object }) => object)
-    return classify(messages, suppress, deleted)
+    return classify(withoutPortsOfCallers(messages, planned), suppress, deleted)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -81,6 +82,18 @@ function placeholder({ apiVersion, kind, metadata: { name, namespace } }: KubeOb
 function selectNoPod(kind: string): object {
   if (selectorKinds.includes(kind)) return { selector: { matchLabels: noPod } }
   return workloadSelectorKinds.includes(kind) ? { workloadSelector: { labels: noPod } } : {}
+}
+
+const portRequired = 'IST0112'
+
+/**
+ * Leaves out that a destination names no port although its service has several, for routes of sidecars only: there the
+ * request keeps the port that the caller addressed. At a gateway it would have the gateway's port.
+ */
+export function withoutPortsOfCallers(messages: readonly Message[], planned: readonly PlannedChange[]): Message[] {
+  const routes = planned.map(({ object }) => object).filter(({ kind }) => kind === 'VirtualService')
+  const titles = routes.filter(isForSidecars).map(titleOf)
+  return messages.filter(({ code, origin }) => code !== portRequired || !titles.includes(origin ?? ''))
 }
 
 const hostNotInGateway = 'IST0132'

@@ -9,7 +9,7 @@ import {
   type VirtualService,
 } from '../cluster/objects.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { policyKinds } from './manifests.ts'
+import { policyKinds } from './policy-kinds.ts'
 import { serverSideApply, type PlannedChange } from './plan.ts'
 import { removeObject } from './prune.ts'
 import { lostSubsets, usesSubset, type Subset } from './subsets.ts'

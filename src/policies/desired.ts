@@ -1,12 +1,22 @@
 // All policies that a config asks for: those compiled from it and the user's own manifests, one object a host.
-import type { KubeObject, VirtualService } from '../cluster/objects.ts'
-import { splitSubsets } from '../config/names.ts'
+import { systemNamespace, type DestinationRule, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { withCanarySplits } from './canary-splits.ts'
 import { compile } from './compile/index.ts'
+import { placeInConfig } from './config-places.ts'
 import type { Weights } from './compile/names.ts'
+import { exportFaults, withInheritedExports } from './exports.ts'
+import { withIncludedRoutes } from './included-routes.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { readManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
+import { isForMesh } from './merge-hosts.ts'
+import { fromConfig } from './merge-services.ts'
+import { isOf, isOurs, ownerOf } from './prune.ts'
+import { withoutRepeatedRules } from './stated-rules.ts'
+import { withStatedSubsets } from './subsets.ts'
 
 /**
  * `sources`: the objects before they were merged into `objects`. `kept`: by service, the weights in force that no
@@ -20,33 +30,88 @@ export type Desired = {
   warnings: string[]
 }
 
-export const fromConfig = 'the config'
-
 /**
  * @throws ConfigError when a manifest is invalid, or two sources contradict each other. Without a cluster nothing is
  * `live`.
  */
 export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
-  const manifests = readManifests(config.policies ?? [], config.namespace)
-  const kept = withoutOverridden(config, liveWeights(config, live), manifests)
-  const compiled = compile(config, kept)
-  const sources = [...compiled.objects.map((object): Sourced => ({ object, source: fromConfig })), ...manifests]
-  return { ...merge(sources), sources, kept, warnings: compiled.warnings }
+  const manifests = readManifests(config.policies ?? [], config.namespace, process.cwd(), config.istio?.version)
+  const stated = splitsOfManifests(config, manifests)
+  const kept = withoutOverridden(config, liveWeights(config, live), stated)
+  const rules = statedRules(manifests, live)
+  const compiled = compile(
+    withStatedSubsets(config, rules),
+    { ...ofCanaries(config, stated), ...kept },
+    Date.now(),
+    Object.keys(stated),
+  )
+  const own = withoutRepeatedRules(compiled.objects, rules)
+  const fromConfigAlone = own.map(
+    (object): Sourced => ({
+      object,
+      source: fromConfig,
+      place: placeInConfig(config, object),
+    }),
+  )
+  const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
+  const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
+  const merged = merge(sources, staying(config, live))
+  const objects = withCanarySplits(withIncludedRoutes(merged.objects, config, live.virtualServices), config)
+  const faults = exportFaults(config, objects)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return {
+    objects,
+    notes: [...merged.notes, ...(live.lacksMeshRules ? unreadRules(own) : [])],
+    sources,
+    kept,
+    warnings: [...compiled.warnings, ...merged.warnings],
+  }
+}
+
+/** Objects in the cluster that stay as they are, because mesh-canary does not manage them. */
+function usersObjects({ virtualServices, destinationRules }: LiveRoutes): KubeObject[] {
+  return [...destinationRules, ...virtualServices].filter((object) => !isOurs(object))
+}
+
+/** The user's own DestinationRules, whose subsets keep their labels: those of the manifests, then those in the cluster. */
+export function statedRules(manifests: readonly Sourced[], { destinationRules }: LiveRoutes): DestinationRule[] {
+  const rules = manifests.map(({ object }) => object).filter(({ kind, spec }) => kind === 'DestinationRule' && spec)
+  return [...(rules as KubeObject[] as DestinationRule[]), ...destinationRules.filter((rule) => !isOurs(rule))]
+}
+
+type WeightsByService = Record<string, Weights>
+
+/** The weights of the manifests for callers in the mesh. */
+function splitsOfManifests(config: Config, manifests: Sourced[]): WeightsByService {
+  const routes = manifests
+    .map(({ object }) => object)
+    .filter((object) => object.kind === 'VirtualService' && object.spec !== undefined && isForMesh(object))
+  const found = Object.keys(servicesOf(config)).map(
+    (service) => [service, firstSplit(routes as VirtualService[], service, config.namespace)] as const,
+  )
+  return Object.fromEntries(found.flatMap(([service, weights]) => (weights ? [[service, weights]] : [])))
 }
 
 /** A split in a manifest sets the weights, except those of a canary, which belong to its promotion. */
-function withoutOverridden(
-  config: Config,
-  weights: Record<string, Weights>,
-  manifests: Sourced[],
-): Record<string, Weights> {
-  const routes = manifests
-    .map(({ object }) => object)
-    .filter(({ kind, spec }) => kind === 'VirtualService' && spec !== undefined) as VirtualService[]
-  const isOverridden = (service: string) => firstSplit(routes, service, config.namespace) !== undefined
-  return Object.fromEntries(
-    Object.entries(weights).filter(
-      ([service]) => splitSubsets(config, service) !== undefined || !isOverridden(service),
-    ),
-  )
+function withoutOverridden(config: Config, live: WeightsByService, stated: WeightsByService): WeightsByService {
+  const others = Object.entries(live).filter(([service]) => !Object.hasOwn(stated, service))
+  return { ...Object.fromEntries(others), ...ofCanaries(config, live) }
+}
+
+function ofCanaries(config: Config, weights: WeightsByService): WeightsByService {
+  return Object.fromEntries(Object.entries(weights).filter(([service]) => splitSubsets(config, service)))
+}
+
+function unreadRules(compiled: readonly KubeObject[]): string[] {
+  if (!compiled.some(({ kind }) => kind === 'DestinationRule')) return []
+  return [
+    `this account may not read the DestinationRules of ${systemNamespace}: if one there is for all hosts, ` +
+      'its policies end for the services that get a DestinationRule of their own',
+  ]
+}
+
+/** The objects in the cluster that this run does not delete. */
+function staying(config: Config, { virtualServices, destinationRules }: LiveRoutes): KubeObject[] {
+  const owner = ownerOf(config)
+  return [...virtualServices, ...destinationRules].filter((object) => !owner.prunes || !isOf(owner, object))
 }

@@ -1,22 +1,49 @@
 // Reads the routes and subsets that exist in the namespace, and the weights in force.
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenAbsent } from '../cluster/api-error.ts'
+import { emptyWhenAbsent, isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import type { Weights } from './compile/names.ts'
-import type { DestinationRule, Kind, KubeObject, VirtualService } from '../cluster/objects.ts'
+import {
+  systemNamespace,
+  type DestinationRule,
+  type Kind,
+  type KubeObject,
+  type VirtualService,
+} from '../cluster/objects.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { routesTo, weightsOf } from './routes.ts'
 
-export type LiveRoutes = { virtualServices: VirtualService[]; destinationRules: DestinationRule[] }
+/**
+ * `destinationRules`: also those of the mesh's own namespace that have a wildcard for their host; `lacksMeshRules` if the
+ * account may not read them.
+ */
+export type LiveRoutes = {
+  virtualServices: VirtualService[]
+  destinationRules: DestinationRule[]
+  lacksMeshRules?: boolean
+}
 
 export async function readLive(cluster: Cluster, namespace: string): Promise<LiveRoutes> {
   // Before Istio is installed the cluster does not know these kinds, and answers 404.
   const list = <T extends KubeObject>(kind: Kind) => cluster.list<T>(kind, namespace).catch(emptyWhenAbsent)
-  const [virtualServices, destinationRules] = await Promise.all([
+  const [virtualServices, destinationRules, ofMesh] = await Promise.all([
     list<VirtualService>('VirtualService'),
     list<DestinationRule>('DestinationRule'),
+    namespace === systemNamespace ? [] : rulesOfMesh(cluster),
   ])
-  return { virtualServices, destinationRules }
+  return {
+    virtualServices,
+    destinationRules: [...destinationRules, ...(ofMesh ?? [])],
+    ...(ofMesh ? {} : { lacksMeshRules: true }),
+  }
+}
+
+/** Rules for the services of all namespaces; undefined if the account may not read them. */
+async function rulesOfMesh(cluster: Cluster): Promise<DestinationRule[] | undefined> {
+  const rules = await cluster
+    .list<DestinationRule>('DestinationRule', systemNamespace)
+    .catch((error: unknown) => (isNotFound(error) ? [] : undefinedWhenForbidden(error)))
+  return rules?.filter(({ spec }) => spec.host.startsWith('*'))
 }
 
 /**

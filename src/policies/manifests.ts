@@ -1,127 +1,142 @@
 // Reads the user's own manifests as policies, each with its file and line.
 import { globSync, statSync } from 'node:fs'
-import { resolve } from 'node:path'
-import {
-  apiVersionOf,
-  groupOf,
-  kindOf,
-  systemNamespace,
-  type Kind,
-  type KubeObject,
-  type Meta,
-} from '../cluster/objects.ts'
+import { extname, resolve } from 'node:path'
+import { apiVersionOf, kindOf, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { nearest } from '../config/nearest.ts'
 import { decodeText } from '../config/read.ts'
 import { shownPath } from '../config/shown.ts'
 import { YamlError } from '../yaml/faults.ts'
-import { parseAll } from '../yaml/parse.ts'
-import { schemaFaults } from './manifest-schema.ts'
+import { parseAll, type YamlDocument } from '../yaml/parse.ts'
+import { firstTemplateMark, templateFault } from '../yaml/templates.ts'
+import { manifestFaults, type ManifestFault } from './manifest-faults.ts'
+import type { FieldPath } from './manifest-schema.ts'
+import { templateFaults } from './manifest-templates.ts'
 
-/** An object and its source: `file:line`, or a section of the config. */
-export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string }
+/** An object and its source: `file:line`, or the config. `place`: for people, where the config asks for the object. */
+export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string; place?: string }
 
-/** The kinds that the user's files may hold, and that a run may delete when its config no longer asks for them. */
-export const policyKinds = [
-  'PeerAuthentication',
-  'RequestAuthentication',
-  'AuthorizationPolicy',
-  'ServiceEntry',
-  'WorkloadEntry',
-  'WorkloadGroup',
-  'Sidecar',
-  'Gateway',
-  'Gateway.gateway.networking.k8s.io',
-  'Telemetry',
-  'EnvoyFilter',
-  'ProxyConfig',
-  'WasmPlugin',
-  'TrafficExtension',
-  'DestinationRule',
-  'VirtualService',
-  'HTTPRoute',
-  'GRPCRoute',
-] as const satisfies Kind[]
+/** Where the object comes from, for people. */
+export function placeOf({ source, place }: Sourced): string {
+  return place ?? source
+}
 
-/** @throws ConfigError with every fault of every file. Relative patterns start at `folder`. */
-export function readManifests(patterns: readonly string[], namespace: string, folder = process.cwd()): Sourced[] {
+/**
+ * Relative patterns start at `folder`. `istioVersion`: of the config, a version or a range.
+ * @throws ConfigError with every fault of every file
+ */
+export function readManifests(
+  patterns: readonly string[],
+  namespace: string,
+  folder = process.cwd(),
+  istioVersion?: string,
+): Sourced[] {
   const faults: string[] = []
-  const objects = filesOf(patterns, folder, faults).flatMap((file) => documentsOf(file, folder, namespace, faults))
+  const objects = filesOf(patterns, folder, faults).flatMap((file) => {
+    const found = manifestsOf(file, folder)
+    const own = found.faults.concat(found.manifests.flatMap((each) => faultsOf(each, namespace, istioVersion)))
+    faults.push(...own.map(({ line, says }) => `policies: ${file}${line === undefined ? '' : `:${line}`}${says}`))
+    return own.length > 0 ? [] : found.manifests.map(({ value, line }) => sourced(value, `${file}:${line}`, namespace))
+  })
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return objects
 }
 
+function sourced(value: unknown, source: string, namespace: string): Sourced {
+  return { object: cleaned(value as Sourced['object'], namespace), source }
+}
+
 function filesOf(patterns: readonly string[], folder: string, faults: string[]): string[] {
   const found = patterns.flatMap((pattern) => {
-    const files = globSync(pattern, { cwd: folder }).filter((file) =>
-      statSync(resolve(folder, file), { throwIfNoEntry: false })?.isFile(),
-    )
-    if (files.length === 0)
-      faults.push(
-        `policies: ${shownPath(pattern)} matches no file; check the pattern, and that the job checks the repository out first`,
-      )
+    const matches = globSync(pattern, { cwd: folder })
+    const isNamed = (file: string) => file === pattern
+    const files = matches.filter((file) => isFile(resolve(folder, file)) && (isNamed(file) || isManifest(file)))
+    if (files.length === 0) faults.push(`policies: ${noFile(pattern, matches)}`)
     return files
   })
   return [...new Set(found)].sort()
 }
 
-function documentsOf(file: string, folder: string, namespace: string, faults: string[]): Sourced[] {
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+}
+
+/** Like kubectl with a folder, a pattern skips files such as README.md. */
+function isManifest(file: string): boolean {
+  return ['.yaml', '.yml', '.json'].includes(extname(file).toLowerCase())
+}
+
+function noFile(pattern: string, matches: string[]): string {
+  const shown = shownPath(pattern)
+  if (matches.length === 0)
+    return `${shown} matches no file; check the pattern, and that the job checks the repository out first`
+  if (matches.includes(pattern.replace(/\/$/, '')))
+    return `${shown} is a folder; write \`${shown.replace(/\/$/, '')}/*.yaml\``
+  return `${shown} matches no file that ends in .yaml, .yml or .json; it matches ${matches.slice(0, 3).join(', ')}`
+}
+
+/** `line`: where it starts. `lineOf`: of a path inside it. */
+type Manifest = { value: unknown; line: number; lineOf: (path: FieldPath, key?: string) => number }
+/** `says` continues after the line, or after the file if there is no line. */
+type Fault = { line?: number; says: string }
+
+function manifestsOf(file: string, folder: string): { manifests: Manifest[]; faults: Fault[] } {
   const text = decodeText(resolve(folder, file))
-  if (typeof text !== 'string') return (faults.push(`policies: ${file} ${text.fault}`), [])
-  return parseAll(text).flatMap((document) => {
-    if (document instanceof YamlError)
-      return (faults.push(`policies: ${file}:${document.line}: this is not valid YAML: ${document.reason}`), [])
-    const { value, line, lineOf } = document
-    if (value === null) return []
-    const fault = faultOf(value, namespace)
-    // If the value is missing, `lineOf` gives the line of its parent.
-    if (fault) return (faults.push(`policies: ${file}:${lineOf(fault.at)}: ${fault.says}`), [])
-    return [{ object: cleaned(value as Sourced['object'], namespace), source: `${file}:${line}` }]
-  })
+  if (typeof text !== 'string') return { manifests: [], faults: [{ says: ` ${text.fault}` }] }
+  const documents = parseAll(text)
+  const broken = documents.filter((document) => document instanceof YamlError)
+  const readable = documents.filter((document): document is YamlDocument => !(document instanceof YamlError))
+  const template = broken.length > 0 ? firstTemplateMark(text) : undefined
+  if (template) return { manifests: [], faults: [{ line: template.line, says: `: ${templateFault(template.mark)}` }] }
+  return {
+    manifests: readable.flatMap(({ value, line, lineOf }) => unpacked({ value, line, lineOf })),
+    faults: [
+      ...broken.map(({ line, reason }) => ({ line, says: `: this is not valid YAML: ${reason}` })),
+      ...readable.flatMap(lateMergeFaults),
+    ],
+  }
 }
 
-type Fault = { at: (string | number)[]; says: string }
-
-function faultOf(value: unknown, namespace: string): Fault | undefined {
-  if (typeof value !== 'object' || Array.isArray(value))
-    return { at: [], says: 'the document is not an object; it must have apiVersion, kind, metadata and spec' }
-  const { apiVersion, kind, metadata } = value as Partial<KubeObject>
-  if (typeof kind !== 'string' || kind === '')
-    return { at: [], says: 'the document has no `kind`; add it, such as `kind: VirtualService`' }
-  if (typeof apiVersion !== 'string')
-    return {
-      at: ['kind'],
-      says: `the ${kind} has no \`apiVersion\`; add it, such as \`apiVersion: networking.istio.io/v1\``,
-    }
-  const known = kindOf({ apiVersion, kind })
-  if (!known || !(policyKinds as readonly Kind[]).includes(known))
-    return { at: ['kind'], says: notPolicy(apiVersion, kind) }
-  if (typeof metadata?.name !== 'string' || metadata.name === '')
-    return { at: ['metadata'], says: `the ${kind} has no \`metadata.name\`; add one` }
-  const place = metadata.namespace ?? namespace
-  if (place !== namespace && place !== systemNamespace)
-    return {
-      at: ['metadata', 'namespace'],
-      says:
-        `the ${kind} ${metadata.name} is for the namespace ${place}, but a run writes only to its own namespace ` +
-        `(${namespace}) and to ${systemNamespace}; move it to a config of that namespace`,
-    }
-  const wrong = schemaFaults(known, value!)
-  return wrong && { at: wrong.path, says: `the ${kind} ${metadata.name}: ${wrong.says}` }
+function lateMergeFaults({ lateMerges }: YamlDocument): Fault[] {
+  return lateMerges.map(({ key, line }) => ({
+    line,
+    says:
+      `: the merge key (\`<<\`) comes after the key \`${key}\`, which it has too: by the rule of YAML the key above ` +
+      'counts, but in kubectl the `<<` does; move the `<<` to the top of its map',
+  }))
 }
 
-function notPolicy(apiVersion: string, kind: string): string {
-  const kinds = [...new Set(policyKinds.map((each) => each.split('.')[0]!))]
-  const group = groupOf(apiVersion)
-  const ofMesh = group.endsWith('.istio.io') || group === 'gateway.networking.k8s.io'
-  if (!ofMesh)
-    return (
-      `the kind ${kind} (${apiVersion}) belongs neither to Istio nor to the Gateway API; ` +
-      '`policies` takes only their kinds, so deploy it with the application'
-    )
-  const right = policyKinds.find((each) => each.split('.')[0] === kind)
-  if (right) return `the kind ${kind} does not belong to ${apiVersion}; write \`apiVersion: ${apiVersionOf(right)}\``
-  return `the kind ${kind} (${apiVersion}) is unknown${nearest(kind, kinds)}`
+/** A document without content has none; a `List`, or a list of one kind such as `VirtualServiceList`, has its items. */
+function unpacked(manifest: Manifest): Manifest[] {
+  const { value, lineOf } = manifest
+  if (value === null) return []
+  const { apiVersion, kind, items } = value as { apiVersion?: unknown; kind?: unknown; items?: unknown }
+  if (typeof kind !== 'string' || !kind.endsWith('List') || !Array.isArray(items)) return [manifest]
+  // The API server leaves the kind out of the items of a typed list.
+  const typed = (item: unknown) => (isMap(item) ? { apiVersion, kind: kind.slice(0, -'List'.length), ...item } : item)
+  return items.flatMap((item: unknown, i) =>
+    unpacked({
+      value: kind === 'List' ? item : typed(item),
+      line: lineOf(['items', i]),
+      lineOf: (path, key) => lineOf(['items', i, ...path], key),
+    }),
+  )
+}
+
+function isMap(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Only the first template of a manifest, because the other faults follow from it. */
+function faultsOf({ value, lineOf }: Manifest, namespace: string, istioVersion: string | undefined): Fault[] {
+  const templates = templateFaults(value).slice(0, 1)
+  const faults = templates.length > 0 ? templates : manifestFaults(value, namespace, istioVersion)
+  return faults.map(({ at, says }) => ({ line: lineAt(lineOf, at), says: `: ${says}` }))
+}
+
+/** The line of the key, or of the nearest parent that exists. */
+function lineAt(lineOf: Manifest['lineOf'], at: ManifestFault['at']): number {
+  const last = at.at(-1)
+  return typeof last === 'string' ? lineOf(at.slice(0, -1), last) : lineOf(at)
 }
 
 const lastApplied = 'kubectl.kubernetes.io/last-applied-configuration'

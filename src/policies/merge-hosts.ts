@@ -1,4 +1,5 @@
 // Finds policies for the same host. They must become one object, because the mesh follows only one of two. Pure.
+import { isDeepStrictEqual } from 'node:util'
 import type { KubeObject } from '../cluster/objects.ts'
 import type { Sourced } from './manifests.ts'
 import { fullHost } from './routes.ts'
@@ -38,10 +39,26 @@ export const meshGateway = 'mesh'
  * Without gateways, a VirtualService is for the sidecars. A gateway of the same namespace may be written with or
  * without its namespace.
  */
-function gatewaysOf(spec: Spec, namespace: string): string[] {
+export function gatewaysOf(spec: Spec, namespace: string): string[] {
   const names = Array.isArray(spec?.['gateways']) ? spec['gateways'].map(String) : []
   const gateways = names.map((name) => (name === meshGateway || name.includes('/') ? name : `${namespace}/${name}`))
   return gateways.length > 0 ? gateways.sort() : [meshGateway]
+}
+
+/** True for a VirtualService that the sidecars follow, and no gateway. */
+export function isForSidecars({ spec, metadata }: Policy): boolean {
+  return isDeepStrictEqual(gatewaysOf(spec, metadata.namespace ?? ''), [meshGateway])
+}
+
+/** True for a VirtualService that the sidecars follow. */
+export function isForMesh({ spec, metadata }: Policy): boolean {
+  return gatewaysOf(spec, metadata.namespace ?? '').includes(meshGateway)
+}
+
+/** True if one of the object's hosts is a pattern such as `*.shop.svc.cluster.local` that the host matches. */
+export function coversHost({ kind, spec }: Policy, host: string): boolean {
+  const hosts = kind === 'DestinationRule' ? [String(spec?.['host'])] : hostsOf(spec)
+  return hosts.some((pattern) => pattern.startsWith('*') && host.endsWith(pattern.slice(1)))
 }
 
 /** The hosts and gateways that both VirtualServices name. */

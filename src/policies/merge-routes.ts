@@ -1,6 +1,7 @@
 // Merges the http routes of two VirtualServices for the same host. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import type { Destination, HttpRoute } from '../cluster/objects.ts'
+import { isForAll } from './hidden-routes.ts'
 import { mergeValues, omit, type MergeContext } from './merge-fields.ts'
 import { fullHost } from './routes.ts'
 
@@ -15,10 +16,15 @@ export function mergeRoutes(a: HttpRoute[], b: HttpRoute[], namespace: string, c
     if (index < 0) merged.push(route)
     else merged[index] = mergeRoute(merged[index]!, route, namespace, context.at(`.http, ${routeTitle(route)}`))
   }
-  return [...merged.filter(hasMatch), ...merged.filter((route) => !hasMatch(route))]
+  return [...merged.filter((route) => !isForAll(route)), ...merged.filter(isForAll).sort(byMatch)]
 }
 
-function hasMatch(route: HttpRoute): boolean {
+/** The route without a match is the very last one. */
+function byMatch(a: HttpRoute, b: HttpRoute): number {
+  return Number(hasMatch(b)) - Number(hasMatch(a))
+}
+
+export function hasMatch(route: HttpRoute): boolean {
   return Array.isArray(route['match']) && route['match'].length > 0
 }
 
@@ -26,7 +32,7 @@ function haveSameMatch(a: HttpRoute, b: HttpRoute): boolean {
   return hasMatch(a) || hasMatch(b) ? isDeepStrictEqual(a['match'], b['match']) : true
 }
 
-function routeTitle(route: HttpRoute): string {
+export function routeTitle(route: HttpRoute): string {
   return hasMatch(route) ? `the route of the match ${JSON.stringify(route['match'])}` : 'the default route'
 }
 
@@ -46,13 +52,36 @@ function mergeRoute(a: HttpRoute, b: HttpRoute, namespace: string, context: Merg
 type Destinations = NonNullable<HttpRoute['route']>
 
 /** A route to a whole host does not say how its traffic splits, so a route with subsets refines it. */
-function mergeDestinations(a: Destinations, b: Destinations, namespace: string, context: MergeContext): Destinations {
+export function mergeDestinations(
+  a: Destinations,
+  b: Destinations,
+  namespace: string,
+  context: MergeContext,
+): Destinations {
   const [fullA, fullB] = [withFullHosts(a, namespace), withFullHosts(b, namespace)]
-  if (isDeepStrictEqual(fullA, fullB)) return a
-  if (refines(fullB, fullA)) return withPort(b, a[0]!.destination)
-  if (refines(fullA, fullB)) return withPort(a, b[0]!.destination)
+  if (isDeepStrictEqual(fullA.map(target), fullB.map(target)))
+    return a.map((share, i) => withFieldsOf(share, b[i]!, context))
+  if (refines(fullB, fullA)) return withPort(b, a[0]!.destination).map((share) => withFieldsOf(share, a[0]!, context))
+  if (refines(fullA, fullB)) return withPort(a, b[0]!.destination).map((share) => withFieldsOf(share, b[0]!, context))
   context.at(': route').contradiction(`${describe(a)} and ${describe(b)}`)
   return a
+}
+
+type Share = Destinations[number]
+
+/** Where the share goes, without its other fields, such as `headers`. */
+function target({ destination, weight }: Share): Share {
+  return { destination, ...(weight === undefined ? {} : { weight }) }
+}
+
+/** The share with the fields that only the other one has. */
+function withFieldsOf(share: Share, other: Share, context: MergeContext): Share {
+  const fields = mergeValues(
+    omit(share, 'destination', 'weight'),
+    omit(other, 'destination', 'weight'),
+    context.at(`, the destination ${describe([omit(share, 'weight') as Share])}`),
+  )
+  return { ...target(share), ...(fields as object) }
 }
 
 function withFullHosts(route: Destinations, namespace: string): Destinations {
@@ -64,7 +93,7 @@ function withFullHosts(route: Destinations, namespace: string): Destinations {
 
 function refines(split: Destinations, whole: Destinations): boolean {
   const [only] = whole
-  if (whole.length !== 1 || !only || only.destination.subset !== undefined || 'headers' in only) return false
+  if (whole.length !== 1 || !only || only.destination.subset !== undefined) return false
   const port = only.destination.port?.number
   return split.every(
     ({ destination }) =>

@@ -1,34 +1,99 @@
 // Merges the policies of all sources into one VirtualService and one DestinationRule for each host, because the mesh
 // would follow only one of two. Pure.
-import { titleOf, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
+import { keyOf, titleOf, type DestinationRule, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import type { Sourced } from './manifests.ts'
+import { otherPortsRouteName, routeName } from '../config/names.ts'
+import { hiddenByOther, hiddenInOne } from './hidden-routes.ts'
+import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, mergeNamed, mergeValues, omit, type Fields, type NamedItem } from './merge-fields.ts'
-import { hostsOf, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
+import { hostsOf, isForSidecars, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
 import { mergeRoutes } from './merge-routes.ts'
+import { inheritWildcard, shareRules, type Findings } from './merge-hidden.ts'
+import { spreadPolicy } from './merge-rules.ts'
+import { isOurs } from './prune.ts'
+import { fromConfig, mergeServiceRoutes, unreachedRoutes } from './merge-services.ts'
+import { repeatedInSources } from './namespace-wide.ts'
 
-/** `notes`: one sentence for each object that was merged into another. */
-export type Merged = { objects: KubeObject[]; notes: string[] }
+/**
+ * `notes`: one sentence for each object that was merged into another. `warnings`: one sentence for each policy of the
+ * config that does not reach a part of the user's objects.
+ */
+export type Merged = { objects: KubeObject[]; notes: string[]; warnings: string[] }
 
-/** @throws ConfigError with a sentence for each contradiction between two sources. */
-export function merge(all: readonly Sourced[]): Merged {
+const inCluster = 'in the cluster'
+
+/**
+ * `live`: objects in the cluster that are less specific than ours, and that ours would hide.
+ * @throws ConfigError with a sentence for each contradiction between two sources.
+ */
+export function merge(all: readonly Sourced[], live: readonly KubeObject[] = []): Merged {
   const groups = [...Map.groupBy(all, ({ object }) => mergeKey(object)).values()]
-  const faults = overlapFaults(groups)
-  const notes: string[] = []
-  const objects = groups.map(
-    (group) =>
-      group.reduce((into, next) => {
-        notes.push(`${sourcedTitle(next)} was merged into ${sourcedTitle(into)}: ${mergeReason(next.object)}`)
-        return { object: mergeObjects(into, next, faults), source: into.source }
-      }).object,
-  )
-  faults.push(...nameFaults(objects))
-  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return { objects, notes }
+  const found: Findings = {
+    faults: [...overlapFaults(groups), ...groups.flatMap(hiddenRoutes)],
+    notes: [],
+    warnings: [],
+  }
+  const wildcards = [...all, ...live.map((object): Sourced => ({ object, source: inCluster }))]
+  const merged = groups.map((group) => mergeGroup(group, wildcards, found))
+  const shared = shareRules(merged, found)
+  const objects = shared.map(({ object }) => object)
+  found.faults.push(...repeatedInSources(all), ...nameFaults(shared))
+  found.warnings.push(...unreachedRoutes(wildcards.filter(isNewOrForeign)))
+  if (found.faults.length > 0) throw new ConfigError(found.faults.join('\n'))
+  return { objects, notes: found.notes, warnings: found.warnings }
 }
 
-function sourcedTitle({ object, source }: Sourced): string {
-  return `${titleOf(object)} (${source})`
+/** False for what an earlier run wrote, and for what this run writes anew. */
+function isNewOrForeign(each: Sourced, _: number, all: readonly Sourced[]): boolean {
+  if (each.source !== inCluster) return true
+  return (
+    !isOurs(each.object) && !all.some(({ object }) => object !== each.object && keyOf(object) === keyOf(each.object))
+  )
+}
+
+/** The user's objects become one, and then get what the config compiles to. */
+function mergeGroup(group: Sourced[], wildcards: readonly Sourced[], found: Findings): Sourced {
+  const compiled = group.find(isCompiled)
+  const users = group.filter((each) => !isCompiled(each))
+  if (users.length === 0) return inheritWildcard(compiled!, wildcards, found)
+  const user = users.reduce((into, next) => mergeTwo(into, next, found))
+  return compiled ? mergeTwo(compiled, user, found) : user
+}
+
+function isCompiled({ source }: Sourced): boolean {
+  return source === fromConfig
+}
+
+function mergeTwo(into: Sourced, next: Sourced, found: Findings): Sourced {
+  found.notes.push(`${sourcedTitle(next)} was merged into ${sourcedTitle(into)}: ${mergeReason(next.object)}`)
+  return { ...into, object: mergeObjects(into, next, found) }
+}
+
+/** Routes that a route before them hides, in one object or in another one of the same group. */
+function hiddenRoutes(group: Sourced[]): string[] {
+  if (group[0]!.object.kind !== 'VirtualService') return []
+  const users = group.filter((each) => !isCompiled(each))
+  const compiled = group.filter(isCompiled).map(onlyMatched)
+  const acrossUsers = pairsOf(users).flatMap(([a, b]) => hiddenByOther(a, b, true))
+  const acrossAll = compiled.flatMap((ours) => users.flatMap((user) => hiddenByOther(ours, user, false)))
+  return [...[...users, ...compiled].flatMap(hiddenInOne), ...acrossUsers, ...acrossAll]
+}
+
+/** Our object with its A/B routes only, because its other routes become part of the user's. */
+function onlyMatched(compiled: Sourced): Sourced {
+  const { object } = compiled
+  const http = ((object.spec?.['http'] ?? []) as HttpRoute[]).filter(
+    ({ name }) => name !== routeName && name !== otherPortsRouteName,
+  )
+  return { ...compiled, object: { ...object, spec: { ...object.spec, http } } }
+}
+
+function pairsOf<T>(items: readonly T[]): [T, T][] {
+  return items.flatMap((a, i) => items.slice(i + 1).map((b): [T, T] => [a, b]))
+}
+
+function sourcedTitle(sourced: Sourced): string {
+  return `${titleOf(sourced.object)} (${placeOf(sourced)})`
 }
 
 function mergeReason({ kind, spec }: Sourced['object']): string {
@@ -40,39 +105,44 @@ function mergeReason({ kind, spec }: Sourced['object']): string {
 
 /**
  * Two VirtualServices that share some of their hosts and gateways but not all, so that neither is a part of the
- * other.
+ * other. The sidecars follow only one of them. A gateway has the routes of both, in the order in which the objects were
+ * created, so it takes them as long as no route of one hides a route of the other.
  */
 function overlapFaults(groups: Sourced[][]): string[] {
-  const virtualServices = groups.map(([first]) => first!).filter(({ object }) => object.kind === 'VirtualService')
-  return virtualServices.flatMap((a, i) =>
-    virtualServices.slice(i + 1).flatMap((b) => {
-      const { hosts, gateways } = sharedHosts(a.object, b.object)
-      const [[host], [gateway]] = [hosts, gateways]
-      if (host === undefined || gateway === undefined) return []
-      const place = gateway === meshGateway ? 'the sidecars' : `the gateway ${gateway}`
-      return [
-        `${sourcedTitle(a)} and ${sourcedTitle(b)} are both for the host ${host} at ${place}, but differ in their ` +
-          'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, ' +
-          'or remove the host from one',
-      ]
-    }),
-  )
+  const virtualServices = groups.filter(([first]) => first!.object.kind === 'VirtualService')
+  return pairsOf(virtualServices).flatMap(([groupA, groupB]) => {
+    const [a, b] = [groupA[0]!, groupB[0]!]
+    const { hosts, gateways } = sharedHosts(a.object, b.object)
+    const [host] = hosts
+    if (host === undefined || gateways.length === 0) return []
+    if (!gateways.includes(meshGateway))
+      return groupA.flatMap((ofA) => groupB.flatMap((ofB) => hiddenByOther(ofA, ofB, false)))
+    return [
+      `${sourcedTitle(a)} and ${sourcedTitle(b)} are both for the host ${host} at the sidecars, but differ in their ` +
+        'hosts or gateways, so they cannot be merged; give both the same `hosts` and `gateways`, ' +
+        'or remove the host from one',
+    ]
+  })
 }
 
 /** Objects with the same name that were not merged, because they are for different hosts or workloads. */
-function nameFaults(objects: KubeObject[]): string[] {
-  const nameOf = (object: KubeObject) => `${object.apiVersion.split('/')[0]} ${titleOf(object)}`
-  const repeated = objects.filter((object, i) => objects.findIndex((other) => nameOf(other) === nameOf(object)) < i)
-  const faults = repeated.map(
-    (object) =>
-      `policies: there are two objects named ${titleOf(object)}, for different hosts or workloads; rename one of them`,
-  )
-  return [...new Set(faults)]
+function nameFaults(merged: readonly Sourced[]): string[] {
+  const nameOf = ({ object }: Sourced) => `${object.apiVersion.split('/')[0]} ${titleOf(object)}`
+  return pairsOf(merged)
+    .filter(([a, b]) => nameOf(a) === nameOf(b))
+    .map(([a, b]) => {
+      const user = isCompiled(b) ? a : b
+      return (
+        `policies: ${placeOf(a)} and ${placeOf(b)} both give a ${titleOf(a.object)}, for different hosts or workloads; ` +
+        `rename the one in ${placeOf(user)}`
+      )
+    })
 }
 
-function mergeObjects(a: Sourced, b: Sourced, faults: string[]): Sourced['object'] {
+function mergeObjects(a: Sourced, b: Sourced, { faults, warnings }: Findings): Sourced['object'] {
   const { metadata } = a.object
-  const at = (path: string) => new MergeContext(faults, [a.source, b.source], titleOf(a.object), path)
+  const report = (sentence: string) => void warnings.push(`policies: ${sourcedTitle(b)}: ${sentence}`)
+  const at = (path: string) => new MergeContext(faults, [placeOf(a), placeOf(b)], titleOf(a.object), path)
   const mergeTexts = (name: 'labels' | 'annotations') =>
     mergeValues(metadata[name], b.object.metadata[name], at(`metadata.${name}`)) as Record<string, string> | undefined
   const labels = mergeTexts('labels')
@@ -80,8 +150,33 @@ function mergeObjects(a: Sourced, b: Sourced, faults: string[]): Sourced['object
   return {
     ...a.object,
     metadata: { ...metadata, ...(labels ? { labels } : {}), ...(annotations ? { annotations } : {}) },
-    spec: mergeSpecs(a.object, b.object, at('spec')),
+    spec: isCompiled(a)
+      ? mergeCompiled(a.object, b.object, at('spec'), report)
+      : mergeSpecs(a.object, b.object, at('spec')),
   }
+}
+
+/** What the config compiles to joins the user's object, and reaches every part of it. */
+function mergeCompiled(
+  compiled: Sourced['object'],
+  user: Sourced['object'],
+  context: MergeContext,
+  report: (sentence: string) => void,
+): Fields {
+  const { kind, metadata, spec = {} } = compiled
+  const [http, usersHttp] = [spec['http'], user.spec?.['http']] as [HttpRoute[]?, HttpRoute[]?]
+  if (kind === 'VirtualService' && http && usersHttp && isForSidecars(compiled)) {
+    const routes = mergeServiceRoutes(http, usersHttp, metadata.namespace ?? '', context, report)
+    const rest = mergeSpecs(
+      { ...compiled, spec: omit(spec, 'http') },
+      { ...user, spec: omit(user.spec ?? {}, 'http') },
+      context,
+    )
+    return { ...rest, http: routes }
+  }
+  const merged = mergeSpecs(compiled, user, context)
+  const policy = spec['trafficPolicy'] as Fields | undefined
+  return kind === 'DestinationRule' && policy ? spreadPolicy(merged as DestinationRule['spec'], policy, report) : merged
 }
 
 function mergeSpecs(

@@ -13,6 +13,7 @@ import {
 import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
+import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './kept-weights.ts'
 import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
@@ -21,26 +22,41 @@ export type ChangeAction = 'create' | 'change' | 'unchanged' | 'delete'
 /**
  * `object`: what the run applies or, for `delete`, the live object. `before`: the live object.
  * `diff`: lines such as `- spec.http[0].timeout: 10s` and `+ spec.http[0].timeout: 5s`, of labels, annotations and
- * spec.
+ * spec. `kept`: lines such as `spec.http[0].route: kept: 0/100 (file says 90/10)`.
  */
-export type PlannedChange = { action: ChangeAction; object: KubeObject; before?: KubeObject; diff: string[] }
+export type PlannedChange = {
+  action: ChangeAction
+  object: KubeObject
+  before?: KubeObject
+  diff: string[]
+  kept?: string[]
+}
 
 /**
  * Compares the desired objects with the cluster. Changes nothing.
- * @throws ConfigError if an object belongs to another owner; Error with a sentence for each object that the server
- * refuses.
+ * @throws ConfigError if an object belongs to another owner, or would cut off a version that a promotion gave traffic;
+ * Error with a sentence for each object that the server refuses.
  */
 export async function planChanges(
   cluster: Cluster,
   desired: readonly KubeObject[],
   owner: Owner,
+  rules: WeightRules = noWeightRules,
 ): Promise<PlannedChange[]> {
   const objects = desired.map((object) => withOwnerMarks(object, owner))
   const live = await liveCounterparts(cluster, objects)
-  const faults = foreignNames(live, owner)
-  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  const written = await settleAll(objects.map((object, i) => planWrite(cluster, object, live[i])))
+  const foreign = foreignNames(live, owner)
+  if (foreign.length > 0) throw new ConfigError(foreign.join('\n'))
   const deleted = owner.prunes ? obsolete(await ownedBy(cluster, owner), objects) : []
+  const kept = objects.map((object, i) => keepWeights(object, replacedBy(object, live[i], deleted), rules))
+  const faults = kept.flatMap((each) => each.faults)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  const written = await settleAll(
+    kept.map(async ({ object, isState, lines }, i) => ({
+      ...(await planWrite(cluster, isState ? asRead(object, live[i]) : object, live[i])),
+      kept: lines,
+    })),
+  )
   const planned = [
     ...written,
     ...deleted.map(
@@ -50,6 +66,12 @@ export async function planChanges(
   const used = await usedSubsetFaults(cluster, planned, owner.namespace)
   if (used.length > 0) throw new ConfigError(used.join('\n'))
   return planned
+}
+
+/** With the version that was read: the API server refuses the write if a promotion has moved the weights since. */
+function asRead(object: KubeObject, live: KubeObject | undefined): KubeObject {
+  const { resourceVersion } = live?.metadata ?? {}
+  return resourceVersion === undefined ? object : { ...object, metadata: { ...object.metadata, resourceVersion } }
 }
 
 /** The live objects of the same kinds and names, in the same order. */
@@ -132,6 +154,11 @@ export async function serverSideApply(
     const { status, message, causes } = error
     const title = titleOf(object)
     if (status !== 409) throw new ApiError(status, `${title}: ${message}`, causes)
+    if (object.metadata.resourceVersion !== undefined && causes.length === 0)
+      throw new ApiError(
+        409,
+        `${title} has changed since this run read it, and its weights belong to a promotion; run again`,
+      )
     if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`)))
       return cluster.apply(object, true, dryRun)
     throw new ApiError(

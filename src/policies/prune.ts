@@ -5,7 +5,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenAbsent, isForbidden } from '../cluster/api-error.ts'
 import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace, titleOf } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
-import { policyKinds } from './manifests.ts'
+import { policyKinds } from './policy-kinds.ts'
 
 export const configLabel = 'mesh-canary.io/config'
 /** The owner in words. Objects of earlier versions lack it. */

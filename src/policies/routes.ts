@@ -32,8 +32,9 @@ export function routesTo(object: VirtualService, service: string, namespace: str
   return (object.spec.hosts ?? []).some((host) => fullHost(host, own) === hostOf(service, namespace))
 }
 
-type Target = { host: string; subset?: string | undefined; weight: number }
-type Route = {
+/** A destination with its full host. */
+export type Target = { host: string; subset?: string | undefined; weight: number }
+export type Route = {
   section: 'http' | 'tcp' | 'tls' | 'rules'
   index: number
   /** The JSON pointer of the list of targets. */
@@ -41,11 +42,17 @@ type Route = {
   name: string | undefined
   /** It takes every request. */
   isForAll: boolean
+  match: unknown
   targets: Target[]
 }
 
+/** Identifies a version among the targets of a route: its host, and its subset if it is one. */
+export function targetKey({ host, subset }: Pick<Target, 'host' | 'subset'>): string {
+  return subset === undefined ? host : `${host}/${subset}`
+}
+
 /** Every route of the object except the one that we add for the requests that match. */
-function routesOf(object: Routed, namespace: string): Route[] {
+export function routesOf(object: Routed, namespace: string): Route[] {
   const own = object.metadata.namespace ?? namespace
   const routes = isVirtualService(object) ? virtualServiceRoutes(object, own) : gatewayRules(object, own)
   return routes.filter(({ name }) => name !== abRouteName)
@@ -64,6 +71,7 @@ function virtualServiceRoutes({ spec }: VirtualService, own: string): Route[] {
         path: `/spec/${section}/${index}/route`,
         name: typeof name === 'string' ? name : undefined,
         isForAll: match === undefined,
+        match,
         targets: route.map(({ destination: { host, subset }, weight }) => ({
           host: fullHost(host, own),
           subset,
@@ -77,12 +85,13 @@ function virtualServiceRoutes({ spec }: VirtualService, own: string): Route[] {
 /** In the Gateway API the default weight is 1. */
 function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
   return (spec.rules ?? []).map(
-    ({ name, backendRefs = [] }, index): Route => ({
+    ({ name, backendRefs = [], matches }, index): Route => ({
       section: 'rules',
       index,
       path: `/spec/rules/${index}/backendRefs`,
       name,
       isForAll: false,
+      match: matches,
       targets: backendRefs.map((ref) => ({
         host: (ref.kind ?? 'Service') === 'Service' ? hostOf(ref.name, ref.namespace ?? own) : '',
         weight: ref.weight ?? 1,

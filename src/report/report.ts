@@ -97,8 +97,12 @@ export type Report = {
   pods: PodRow[]
   /** One sentence each. */
   warnings: string[]
+  /** The changes of the control plane; made unless it was a dry run. */
+  meshPlan?: PlanRow[]
   /** The changes of the policies; applied unless it was a dry run. */
   plan?: PlanRow[]
+  /** Weights that stay as they are in the cluster although a file says something else, one sentence each. */
+  keptWeights?: string[]
   /** The objects as YAML, if there was no cluster to compare them with. */
   rendered?: string
   proxies?: ProxyRow[]

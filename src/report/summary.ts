@@ -1,7 +1,7 @@
 // The job summary: a report as GitHub-flavoured Markdown, the verdict first. Pure.
 import { codeBlock, escape, section, table } from './markdown.ts'
 import { promotionSection } from './promotion-summary.ts'
-import type { PromotionReport, Report } from './report.ts'
+import type { PlanRow, PromotionReport, Report } from './report.ts'
 
 export function summary(report: Report): string {
   const parts = [
@@ -10,7 +10,9 @@ export function summary(report: Report): string {
     facts(report),
     ...report.promotions.map((each) => promotionSection(each, report.promotions.length > 1)),
     warnings(report),
-    plan(report),
+    plan('Control plane', meshChanges(report)),
+    plan('Policies', report.plan),
+    keptWeights(report),
     rendered(report),
     changes(report),
     pods(report),
@@ -81,13 +83,22 @@ function removed({ removed }: Report): string {
   return removed ? section('Removed', bullets(removed)) : ''
 }
 
-function plan({ plan = [] }: Report): string {
-  if (plan.length === 0) return ''
-  const lines = plan.flatMap(({ action, kind, namespace, name, diff }) => [
+function plan(title: string, rows: PlanRow[] = []): string {
+  if (rows.length === 0) return ''
+  const lines = rows.flatMap(({ action, kind, namespace, name, diff }) => [
     `# ${kind} ${namespace}/${name}: ${action}`,
     ...diff,
   ])
-  return section('Policies', codeBlock('diff', lines))
+  return section(title, codeBlock('diff', lines))
+}
+
+/** Without what is new: the first installation creates dozens of objects. */
+function meshChanges({ meshPlan = [] }: Report): PlanRow[] {
+  return meshPlan.filter(({ action }) => action !== 'create')
+}
+
+function keptWeights({ keptWeights = [] }: Report): string {
+  return keptWeights.length > 0 ? section('Kept weights', bullets(keptWeights)) : ''
 }
 
 function rendered({ rendered }: Report): string {

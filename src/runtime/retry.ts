@@ -66,3 +66,28 @@ export async function poll<T>(
     await clock.sleep(intervalMs, signal)
   }
 }
+
+/** `limitMs`: how long to go on after the first failure. */
+export type PersistOptions = {
+  limitMs: number
+  intervalMs: number
+  isTransient: (error: unknown) => boolean
+  signal?: AbortSignal | undefined
+  clock?: Clock
+}
+
+/** Repeats work that must not fail for a passing reason. @throws the last error, or the first that is not transient. */
+export async function persist<T>(
+  work: () => Promise<T>,
+  { limitMs, intervalMs, isTransient, signal, clock = systemClock }: PersistOptions,
+): Promise<T> {
+  const deadline = clock.now() + limitMs
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (signal?.aborted || clock.now() >= deadline || !isTransient(error)) throw error
+      await clock.sleep(intervalMs)
+    }
+  }
+}

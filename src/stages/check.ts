@@ -1,6 +1,6 @@
 // Checks before the run changes anything: the config against the cluster, the cost of the mesh, and the version of
 // Istio.
-import { isForbidden } from '../cluster/api-error.ts'
+import { isForbidden, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { ConfigError } from '../config/error.ts'
 import { gatewayValues } from '../kind/layout.ts'
 import { meshCost } from '../mesh/cost.ts'
@@ -20,7 +20,9 @@ export async function checkRun(context: StageContext): Promise<StageContext> {
   if (stages.includes('install') || stages.includes('inject')) await reportCost(context)
   if (!config.istio) return context
   const pinned = await pinVersion(context, () => installedVersion(context))
-  if (stages.includes('install')) warn(context, supportWarnings(pinned.config.istio!.version, await cluster.version()))
+  const server = await cluster.version().catch(undefinedWhenForbidden)
+  if (stages.includes('install') && server !== undefined)
+    warn(context, supportWarnings(pinned.config.istio!.version, server))
   return { ...context, ...pinned, istioctl: await installIstioctl({ ...context, ...pinned }) }
 }
 

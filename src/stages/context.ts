@@ -2,12 +2,16 @@
 import type { RecoveryIntent } from '../canary/promote.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { Connection } from '../cluster/connect.ts'
-import { matches } from '../cluster/labels.ts'
+import { matches, podLabels } from '../cluster/labels.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
-import type { Config } from '../config/schema.ts'
+import type { Config, ServicePolicy } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import type { KindClusterToDelete } from '../kind/kind.ts'
 import type { DesiredMesh } from '../mesh/install.ts'
+import { statedRules } from '../policies/desired.ts'
+import { readLive } from '../policies/live.ts'
+import { readManifests } from '../policies/manifests.ts'
+import { withStatedSubsets } from '../policies/subsets.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { Report } from '../report/report.ts'
 import type { Redactor } from '../runtime/redaction.ts'
@@ -82,12 +86,29 @@ export async function runIstioctl(context: StageContext, args: string[]): Promis
   throw new Error(`istioctl ${args[0]} failed: ${lines.slice(-3).join(' ').trim()}`)
 }
 
-/** The promotion judges the canary's own pods: broken ones lead to a verdict, not to an error of another stage. */
-export function isCanary(config: Config, labels: Record<string, string> | undefined): boolean {
-  return canariesOf(config).some(({ service, canary }) => {
-    const subset = canary.by === 'subset' ? servicesOf(config)[service]?.subsets?.[canary.name] : undefined
-    return subset !== undefined && matches(subset, labels)
+/** The services of the config, with the labels that the user's own DestinationRules state for the canaries' subsets. */
+export async function statedServices({
+  cluster,
+  config,
+}: Pick<StageContext, 'cluster' | 'config'>): Promise<Record<string, ServicePolicy>> {
+  const manifests = readManifests(config.policies ?? [], config.namespace)
+  const live = await readLive(cluster, config.namespace)
+  return servicesOf(withStatedSubsets(config, statedRules(manifests, live)))
+}
+
+/**
+ * Whether pods with these labels are of a canary. The promotion judges them itself: broken ones lead to a verdict, not
+ * to an error of another stage.
+ */
+export async function canaryMatcher(
+  context: Pick<StageContext, 'cluster' | 'config'>,
+): Promise<(labels: Record<string, string> | undefined) => boolean> {
+  const services = await statedServices(context)
+  const subsets = canariesOf(context.config).flatMap(({ service, canary }) => {
+    const labels = canary.by === 'subset' ? services[service]?.subsets?.[canary.name] : undefined
+    return labels ? [labels] : []
   })
+  return (labels) => subsets.some((subset) => matches(podLabels(subset), labels))
 }
 
 /** Shows and records each warning once: the stages plan and policies find the same warnings. */

@@ -2,7 +2,7 @@
 // sidecar, in order. If a move from one revision to another fails, it moves the namespace back.
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { belongs } from '../cluster/labels.ts'
-import type { Pod, Workload } from '../cluster/objects.ts'
+import type { KubeObject, Pod, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import {
   labelNamespace,
@@ -15,23 +15,28 @@ import {
   type TagMove,
 } from '../mesh/inject.ts'
 import { defaultRevision } from '../mesh/labels.ts'
+import { injectorFaults, readInjectors } from '../mesh/injectors.ts'
 import { hasOlderSidecar, injectedVersion } from '../mesh/proxy-version.ts'
 import { listControlPlanes, setTagArgs, type ControlPlane } from '../mesh/revisions.ts'
-import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision } from '../mesh/sidecar.ts'
+import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision, whyWithoutSidecar } from '../mesh/sidecar.ts'
 import type { Change } from '../policies/apply.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import { isCanary, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
+import { canaryMatcher, runIstioctl, type StageOutcome, type Host, type StageContext } from './context.ts'
 
 export async function inject(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
   const { namespace } = config
   const move = await planNamespaceMove(cluster, namespace, config.istio)
-  const { workloads, reasonFor } = await workloadsToRestart(context, move)
-  if (config.dryRun) return reportDryRun(context, move, workloads, reasonFor)
-
+  const { all, workloads, reasonFor } = await workloadsToRestart(context, move)
+  reportOptedOut(context, all)
+  if (config.dryRun) {
+    await requireInjector(context, move, workloads)
+    return reportDryRun(context, move, workloads, reasonFor)
+  }
   const controlPlanes = await requireRevision(context)
+  await requireInjector(context, move, workloads)
   if (move.tag) await moveTag(context, move.tag)
   if (move.labels) {
     await labelNamespace(cluster, namespace, move.labels)
@@ -57,8 +62,8 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   return { changed: move.labels !== undefined || move.tag !== undefined || workloads.length > 0 }
 }
 
-/** `reasonFor`: the end of a sentence that begins with `restarted, because`. */
-type Restarts = { workloads: Workload[]; reasonFor: (workload: Workload) => string }
+/** `all`: what the config selects. `reasonFor`: the end of a sentence that begins with `restarted, because`. */
+type Restarts = { all: Workload[]; workloads: Workload[]; reasonFor: (workload: Workload) => string }
 
 /** In their order, the workloads without the right sidecar, and those whose sidecar an upgrade in place left behind. */
 async function workloadsToRestart({ config, cluster }: StageContext, { revision }: NamespaceMove): Promise<Restarts> {
@@ -69,6 +74,7 @@ async function workloadsToRestart({ config, cluster }: StageContext, { revision 
   const version = revision === undefined ? undefined : await injectedVersion(cluster, revision)
   const older = pods.filter((pod) => hasOlderSidecar(pod, version))
   return {
+    all,
     workloads: all.filter((each) => lacking.includes(each) || older.some((pod) => belongs(each, pod))),
     reasonFor: (workload) =>
       lacking.includes(workload)
@@ -95,6 +101,34 @@ function reportDryRun(
   for (const workload of workloads) host.info(`${nameOf(workload)}: would be restarted, because ${reasonFor(workload)}`)
   if (workloads.length === 0) host.info('every workload already has its sidecar')
   return { changed: labels !== undefined || tag !== undefined || workloads.length > 0 }
+}
+
+/**
+ * Fails if no injector would take the new pods. Skipped where the run changes the injectors itself, and where the
+ * account may not read them: then the first restart shows it.
+ */
+async function requireInjector(
+  { cluster, config: { namespace, dryRun }, stages }: StageContext,
+  { labels = {}, tag }: NamespaceMove,
+  workloads: Workload[],
+): Promise<void> {
+  if (tag || (dryRun && stages.includes('install'))) return
+  const [injectors, object] = await Promise.all([
+    readInjectors(cluster),
+    cluster.get<KubeObject>('Namespace', undefined, namespace),
+  ])
+  const after = { ...object?.metadata.labels, ...labels }
+  const faults = injectors ? injectorFaults(injectors, namespace, after, workloads) : []
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+}
+
+/** Workloads that stay out of the mesh, although the config asks for all. */
+function reportOptedOut({ config, host }: StageContext, all: Workload[]): void {
+  if (config.workloads !== 'all') return
+  for (const workload of all) {
+    const why = whyWithoutSidecar(workload)
+    if (why !== undefined) host.info(`${nameOf(workload)}: stays without a sidecar: ${why}`)
+  }
 }
 
 /**
@@ -134,16 +168,22 @@ export async function moveTag(context: StageContext, { name, to, from }: TagMove
   context.host.info(`tag ${name}: points to ${to}${change}`)
 }
 
-async function restartWorkload(
-  { config, host, cluster, recorder }: StageContext,
-  workload: Workload,
-  reason: string,
-): Promise<void> {
+async function restartWorkload(context: StageContext, workload: Workload, reason: string): Promise<void> {
+  const { config, host, cluster, recorder } = context
   await restart(cluster, workload)
   recorder.record({ restarted: [nameOf(workload)] })
   host.info(`${nameOf(workload)}: restarted, because ${reason}`)
+  const isCanary = await canaryMatcher(context)
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
-  await (isCanary(config, workload.spec.template.metadata?.labels) ? rollout.catch(warnUnlessCancelled(host)) : rollout)
+  if (isCanary(workload.spec.template.metadata?.labels)) return rollout.catch(warnUnlessCancelled(host))
+  await rollout
+  const pods = await cluster.list<Pod>('Pod', config.namespace)
+  const bare = pods.find((pod) => belongs(workload, pod) && expectsSidecar(pod) && !hasSidecar(pod))
+  if (bare)
+    throw new Error(
+      `pod ${config.namespace}/${bare.metadata.name} was restarted and has no sidecar, so no other workload is ` +
+        'restarted: check that the revision that the namespace names exists, and that its injector takes the pod',
+    )
 }
 
 /** The promotion judges the canary's own rollout, so a failure of it does not end this stage. */
@@ -155,12 +195,10 @@ function warnUnlessCancelled({ signal, warning }: Host) {
 }
 
 /** Checks that every new pod has a sidecar of the revision that is in sync, while the namespace can still move back. */
-async function checkSidecars(
-  { config, cluster }: StageContext,
-  workloads: Workload[],
-  revision: string,
-): Promise<void> {
-  const checked = workloads.filter(({ spec }) => !isCanary(config, spec.template.metadata?.labels))
+async function checkSidecars(context: StageContext, workloads: Workload[], revision: string): Promise<void> {
+  const { config, cluster } = context
+  const isCanary = await canaryMatcher(context)
+  const checked = workloads.filter(({ spec }) => !isCanary(spec.template.metadata?.labels))
   const pods = (await cluster.list<Pod>('Pod', config.namespace)).filter(
     (pod) => expectsSidecar(pod) && checked.some((workload) => belongs(workload, pod)),
   )

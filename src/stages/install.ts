@@ -1,57 +1,80 @@
 // The stage install: installs or changes the control plane according to the config.
 import type { Cluster } from '../cluster/client.ts'
 import { isForbidden } from '../cluster/api-error.ts'
-import { systemNamespace, type Pod } from '../cluster/objects.ts'
+import { systemNamespace, type KubeObject, type Pod } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { withTimeout } from '../runtime/timeout.ts'
-import { runProgram } from '../tools/run.ts'
 import { imagesOf, missingImages } from '../mesh/images.ts'
 import { planTagMove, type TagMove } from '../mesh/inject.ts'
-import { ensureMesh, isInstalledAsDesired } from '../mesh/install.ts'
+import { installMesh, type DesiredMesh, type Installed } from '../mesh/install.ts'
+import { defaultRevision } from '../mesh/labels.ts'
 import { checkUpgradeSteps } from '../mesh/upgrade-steps.ts'
 import { precheck } from '../mesh/precheck.ts'
-import { listControlPlanes, tagsOf } from '../mesh/revisions.ts'
+import { listControlPlanes, tagsOf, type ControlPlane } from '../mesh/revisions.ts'
 import { isReady } from '../mesh/sidecar.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { causeOf } from '../verify/cause.ts'
+import { planInstall, showChanges, usedAsItIs, type InstallPlan, type MeshChange } from './control-plane.ts'
 import { moveTag } from './inject.ts'
 import { runIstioctl, warn, type StageOutcome, type StageContext } from './context.ts'
 
 export async function install(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, mesh: desired, recorder } = context
-  const revision = config.istio!.revision === undefined ? '' : ` (revision ${desired!.revision})`
-  const title = `Istio ${desired!.version}${revision}`
   const all = await listControlPlanes(cluster)
-  const isUpToDate = await isInstalledAsDesired(cluster, desired!)
-  if (!isUpToDate) {
-    warn(context, checkUpgradeSteps(all, desired!))
-    await runPrecheck(context)
-    await checkImages(context)
-  }
-  const others = all.filter(({ revision }) => revision !== desired!.revision)
-  if (others.length > 0) {
-    const names = others.map(({ revision, version }) => `${revision} (${version})`).join(', ')
-    host.info(`other control planes in the cluster: ${names}${config.istio!.removeOld ? '' : '; they stay'}`)
-  }
+  const plan = await planInstall(context, all)
+  if (plan.action === 'change') await checkChange(context, all, plan)
+  nameOthers(context, all)
   const tag = await tagToMove(context)
+  const changed = plan.action === 'change' || tag !== undefined
   if (config.dryRun) {
-    host.info(isUpToDate ? `${title}: already up to date` : `${title} would be installed or changed`)
+    host.info(plan.action === 'foreign' ? usedAsItIs(plan.foreign) : `${titleOf(context)}${outlook[plan.action]}`)
     if (tag) host.info(`tag ${tag.name}: would point to ${tag.to}`)
-    return { changed: !isUpToDate || tag !== undefined }
+    return { changed }
   }
-  const mesh = await ensureMesh(cluster, desired!, (args) =>
-    runIstioctl(context, [
-      'install',
-      '-y',
-      '--readiness-timeout',
-      `${Math.ceil(config.istio!.timeout / 1000)}s`,
-      ...args,
-    ]).catch(withCauses(cluster)),
-  )
+  const mesh = plan.action === 'change' ? await changeMesh(context) : unchangedMesh(desired!, plan)
   recorder.record({ mesh })
-  host.info(`${title}: ${mesh.action === 'unchanged' ? 'already up to date, nothing changed' : mesh.action}`)
+  if (plan.action === 'foreign') host.info(usedAsItIs(plan.foreign))
+  else
+    host.info(
+      `${titleOf(context)}: ${mesh.action === 'unchanged' ? 'already up to date, nothing changed' : mesh.action}`,
+    )
   if (tag) await moveTag(context, tag)
-  return { changed: tag !== undefined || mesh.action !== 'unchanged' }
+  return { changed }
+}
+
+const outlook = { change: ' would be installed or changed', unchanged: ': already up to date' }
+
+function titleOf({ config, mesh }: StageContext): string {
+  return `Istio ${mesh!.version}${config.istio!.revision === undefined ? '' : ` (revision ${mesh!.revision})`}`
+}
+
+/** @throws ConfigError if this run may not change the control plane so. */
+async function checkChange(context: StageContext, all: readonly ControlPlane[], plan: MeshChange): Promise<void> {
+  showChanges(context, plan)
+  if (plan.refusal !== undefined) throw new ConfigError(plan.refusal)
+  warn(context, checkUpgradeSteps(all, context.mesh!))
+  await runPrecheck(context)
+  await checkImages(context, plan.manifests)
+}
+
+function nameOthers({ config, host, mesh }: StageContext, all: readonly ControlPlane[]): void {
+  const others = all.filter(({ revision }) => revision !== mesh!.revision)
+  if (others.length === 0) return
+  const names = others.map(({ revision, version }) => `${revision} (${version})`).join(', ')
+  host.info(`other control planes in the cluster: ${names}${config.istio!.removeOld ? '' : '; they stay'}`)
+}
+
+function changeMesh(context: StageContext): Promise<Installed> {
+  const { config, cluster, mesh } = context
+  const timeout = `${Math.ceil(config.istio!.timeout / 1000)}s`
+  return installMesh(cluster, mesh!, (args) =>
+    runIstioctl(context, ['install', '-y', '--readiness-timeout', timeout, ...args]).catch(withCauses(cluster)),
+  )
+}
+
+function unchangedMesh({ version, revision }: DesiredMesh, plan: Exclude<InstallPlan, MeshChange>): Installed {
+  const live = plan.action === 'foreign' ? plan.foreign.plane.version : version
+  return { version: live, ...(revision === defaultRevision ? {} : { revision }), action: 'unchanged' }
 }
 
 /** Undefined if the stage inject runs: it moves the tag together with the namespace, so that it can move both back. */
@@ -85,15 +108,8 @@ async function runPrecheck(context: StageContext): Promise<void> {
 }
 
 /** Reports the images, and checks that the nodes hold those that are never pulled. */
-async function checkImages(context: StageContext): Promise<void> {
-  const { config, host, cluster, mesh, recorder, istioctl } = context
-  const signal = withTimeout(host.signal, config.limits.istioctl, 'istioctl manifest generate', 'limits.istioctl')
-  const { code, stdout, stderr } = await runProgram(istioctl!.path, ['manifest', 'generate', ...mesh!.args], signal)
-  if (code !== 0)
-    throw new ConfigError(
-      `istio: istioctl cannot render the manifests of this config: ${stderr.trim().split('\n').slice(-3).join(' ')}`,
-    )
-  const all = imagesOf(stdout)
+async function checkImages({ host, cluster, recorder }: StageContext, manifests: readonly KubeObject[]): Promise<void> {
+  const all = imagesOf(manifests)
   const names = all.map(({ name }) => name)
   recorder.record({ images: names })
   host.info(`images: ${names.join(', ')}`)

@@ -1,30 +1,61 @@
 // The stages plan and policies: compile the policies, compare them with the cluster, analyze the change and apply it,
 // unless it is a dry run.
+import { isForbidden } from '../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { hasEnded } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
 import { analyze, type Analysis } from '../policies/analyze.ts'
 import { apply } from '../policies/apply.ts'
+import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
-import { desired } from '../policies/desired.ts'
+import { desired, statedRules, type Desired } from '../policies/desired.ts'
+import { readManifests } from '../policies/manifests.ts'
+import { withStatedSubsets } from '../policies/subsets.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { weightRules } from '../policies/kept-weights.ts'
+import { namespaceConflicts } from '../policies/namespace-conflicts.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
 import { leftByEarlier, ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
+import type { Config } from '../config/schema.ts'
+import { hasPolicies } from '../config/stages.ts'
 import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
+import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
+import { renderedPathFaults } from './path-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
+import { planControlPlane } from './control-plane.ts'
 
-/** Shows what would be created, changed and deleted; changes nothing. */
+/** Shows what would be created, changed and deleted, in the control plane as well; changes nothing. */
 export async function plan(context: StageContext): Promise<StageOutcome> {
+  const changesMesh = await planMesh(context)
+  const changesPolicies = hasPolicies(context.config) && (await planPolicies(context)).changed
+  return { changed: changesMesh || changesPolicies }
+}
+
+/** The stage install shows its own plan. An account for one namespace cannot see the control plane. */
+async function planMesh(context: StageContext): Promise<boolean> {
+  if (context.stages.includes('install')) return false
+  return planControlPlane(context).catch((error: unknown) => {
+    if (!isForbidden(error)) throw error
+    context.host.info(`cannot see what would change in the control plane: ${error.message}`)
+    return false
+  })
+}
+
+async function planPolicies(context: StageContext): Promise<StageOutcome> {
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
+  // Callers that the stage inject has not given a sidecar yet still send plaintext.
+  if (!context.stages.includes('inject')) await requireNoPlaintext(context, objectsAfter(all))
   if (todo.length > 0 && !(await meshComesLater(context))) await analyzeChange(context, all)
   return { changed: todo.length > 0 }
 }
@@ -36,10 +67,11 @@ async function meshComesLater({ cluster, stages }: StageContext): Promise<boolea
 
 export async function policies(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
-  if (config.dryRun) return plan(context)
+  if (config.dryRun) return planPolicies(context)
   const all = await prepare(context)
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await analyzeChange(context, all)
+  await requireNoPlaintext(context, objectsAfter(all))
   await apply(
     cluster,
     all,
@@ -48,6 +80,10 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   )
   if (todo.length === 0) host.info('all policies are already in force: nothing changed')
   return { changed: todo.length > 0 }
+}
+
+function objectsAfter(all: readonly PlannedChange[]): KubeObject[] {
+  return all.filter(({ action }) => action !== 'delete').map(({ object }) => object)
 }
 
 /** Returns a function that waits until the proxies have what was written since, and reports if some do not. */
@@ -62,8 +98,8 @@ async function watchAndReport({ cluster, config, host }: StageContext): Promise<
 /** Without a cluster: prints the objects as YAML, and installs istioctl for later steps if the config has `istio`. */
 export async function renderOnly(context: RunContext): Promise<void> {
   const { config, host, recorder } = context
+  const { objects, notes, warnings } = render(config)
   if (config.istio) await installIstioctl({ ...context, ...(await pinVersion(context)) })
-  const { objects, notes, warnings } = desired(config)
   notes.forEach(host.info)
   warn(context, warnings)
   const yaml = toYaml(objects, ownerOf(config))
@@ -71,13 +107,23 @@ export async function renderOnly(context: RunContext): Promise<void> {
   yaml.split('\n').forEach(host.info)
 }
 
+/** @throws ConfigError if a route leads past the split of a canary. */
+function render(config: Config): Desired {
+  const target = desired(config)
+  const faults = renderedPathFaults(config, target)
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return target
+}
+
 async function prepare(context: StageContext): Promise<PlannedChange[]> {
-  const { config, host, cluster, recorder } = context
+  const { config, host, cluster } = context
   const owner = ownerOf(config)
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
   const live = await readLive(cluster, config.namespace)
-  const { objects, notes, warnings } = desired(withoutExternalCanaries(config, live, owner), live)
+  const target = desired(withoutExternalCanaries(config, live, owner), live)
+  const { objects, notes, warnings } = target
+  const manifests = readManifests(config.policies ?? [], config.namespace)
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),
@@ -88,7 +134,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...policyWarnings({
       namespace: config.namespace,
       isStrict: isStrict(objects, config.namespace),
-      policies: servicesOf(config),
+      policies: servicesOf(withStatedSubsets(config, statedRules(manifests, live))),
       services,
       pods,
     }),
@@ -97,23 +143,48 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
     ...(await hostConflicts(cluster, objects, config.namespace)),
     ...(await missingTracing(cluster, config, objects)),
   ])
-  const all = await planned(cluster, objects, owner)
+  const conflicts = await namespaceConflicts(cluster, target, owner)
+  const mtls = await checkMtlsChange(cluster, config, objects, owner, context.stages)
+  warn(context, [...conflicts.warnings, ...mtls.warnings])
+  const faults = [...conflicts.faults, ...mtls.faults]
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  const all = await planned(cluster, objects, owner, weightRules(config))
+  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
+  reportPlan(context, all)
+  return all
+}
+
+/** Weights that are kept show even on an object that stays as it is, because the file says something else. */
+function reportPlan({ host, recorder }: StageContext, all: readonly PlannedChange[]): void {
   const changes = all
     .filter(({ action }) => action !== 'unchanged')
-    .map(({ action, object: { kind, metadata }, diff }) => ({
+    .map(({ action, object: { kind, metadata }, diff, kept = [] }) => ({
       action,
       kind,
       namespace: metadata.namespace ?? '',
       name: metadata.name,
-      diff,
+      diff: [...diff, ...kept.map((line) => `  ${line}`)],
     }))
-  recorder.record({ plan: changes })
+  const kept = all.flatMap(({ object, kept: lines = [] }) => lines.map((line) => `${titleOf(object)}: ${line}`))
+  recorder.record({ plan: changes, ...(kept.length > 0 ? { keptWeights: kept } : {}) })
   for (const { action, kind, name, diff } of changes) {
     host.info(`${kind} ${name}: ${action}`)
     diff.forEach((line) => host.info(`    ${line}`))
   }
-  return all
+  for (const { action, object, kept: lines = [] } of all)
+    if (action === 'unchanged') lines.forEach((line) => host.info(`${object.kind} ${object.metadata.name}: ${line}`))
+}
+
+/** What a plan may find before the version is deployed is an error for a run that would write it. */
+function reportEmptySplits(context: StageContext, found: string[]): void {
+  if (found.length === 0) return
+  if (context.config.dryRun || !context.stages.includes('policies')) return warn(context, found)
+  throw new ConfigError(found.join('\n'))
+}
+
+function isLasting(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod)
 }
 
 function leftoverWarnings(objects: readonly KubeObject[]): string[] {

@@ -1,21 +1,29 @@
 // Checks the config against the cluster before the run changes anything. Only reads, and reports all faults at once.
 import { selectorFaults } from '../canary/workload/selectors.ts'
+import { serviceFaults } from '../canary/workload/service-faults.ts'
+import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
-import type { KubeObject, Service, Workload } from '../cluster/objects.ts'
+import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
-import type { Config } from '../config/schema.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
-import { ambientFault } from '../mesh/inject.ts'
+import { ambientFault, disabledFault } from '../mesh/inject.ts'
+import { whyWithoutSidecar } from '../mesh/sidecar.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { contradictions } from '../policies/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
-import { ownerOf } from '../policies/prune.ts'
+import { readManifests } from '../policies/manifests.ts'
+import { ownerOf, type Owner } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
+import { pathFaults } from './path-faults.ts'
+import { checkMtlsChange } from './mtls.ts'
+import { desired } from '../policies/desired.ts'
 
 /** @throws ConfigError with one sentence for each fault. */
 export async function preflight(cluster: Cluster, config: Config, stages: readonly StageName[]): Promise<void> {
@@ -30,28 +38,59 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
   const writes = stages.includes('policies') || stages.includes('plan')
   const owner = ownerOf(config)
   const faults = [
-    ...(stages.includes('inject') ? [ambientFault(object) ?? [], await workloadFaults(cluster, config)].flat() : []),
-    ...(writes || stages.includes('promote') ? await serviceFaults(cluster, config) : []),
+    ...(stages.includes('inject')
+      ? [ambientFault(object) ?? [], disabledFault(object) ?? [], await workloadFaults(cluster, config)].flat()
+      : []),
+    ...(writes || stages.includes('promote') ? await namedServiceFaults(cluster, config) : []),
     ...(writes
       ? [
           ...(await contradictions(cluster, withoutExternalCanaries(config, live, owner), live, owner)),
+          ...(await mtlsFaults(cluster, withoutExternalCanaries(config, live, owner), live, owner, stages)),
           ...(await exposeClusterFaults(cluster, config, stages)),
         ]
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
+  // Where a version or the split is missing, its paths would only repeat that. A promotion looks for them itself.
+  const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)
+  if (faults.length === 0 && (writes || promotesLater))
+    faults.push(...(await pathFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+}
+
+async function mtlsFaults(
+  cluster: Cluster,
+  config: Config,
+  live: LiveRoutes,
+  owner: Owner,
+  stages: readonly StageName[],
+): Promise<string[]> {
+  try {
+    return (await checkMtlsChange(cluster, config, desired(config, live).objects, owner, stages)).faults
+  } catch (error) {
+    // The sources contradict each other, which is reported already.
+    if (error instanceof ConfigError) return []
+    throw error
+  }
 }
 
 async function requireAnswer(cluster: Cluster): Promise<void> {
   try {
     await cluster.version()
   } catch (error) {
-    throw new ConfigError(
-      `kubeconfig: ${messageOf(error)}; check the address in the kubeconfig, the network of the runner, ` +
-        'and that the cluster is up',
-    )
+    if (isForbidden(error)) return refuseAnonymous(error)
+    const remedy = (error instanceof ApiError ? error.remedy : undefined) ?? 'check the address in the kubeconfig'
+    throw new ConfigError(`kubeconfig: ${messageOf(error)}; ${remedy}`)
   }
+}
+
+/** A server may keep its version secret, and still know the account. */
+function refuseAnonymous({ message }: ApiError): void {
+  if (!message.includes('system:anonymous')) return
+  throw new ConfigError(
+    `kubeconfig: the API server does not know who asks: ${message}; add a token or a client certificate to the ` +
+      'user in the kubeconfig',
+  )
 }
 
 async function describeMissingNamespace(cluster: Cluster, namespace: string): Promise<string> {
@@ -65,7 +104,8 @@ async function describeMissingNamespace(cluster: Cluster, namespace: string): Pr
 async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config): Promise<string[]> {
   if (!workloads || workloads === 'all') return []
   const faults = workloads.map(async ({ kind, name }) => {
-    if (await cluster.get<Workload>(kind, namespace, name)) return []
+    const workload = await cluster.get<Workload>(kind, namespace, name)
+    if (workload) return optedOutFault(workload, namespace) ?? []
     const names = (await cluster.list<Workload>(kind, namespace)).map(({ metadata }) => metadata.name)
     return [
       `workloads: the ${kind} ${namespace}/${name} does not exist${nearest(name, names)}; ` +
@@ -75,7 +115,16 @@ async function workloadFaults(cluster: Cluster, { namespace, workloads }: Config
   return (await Promise.all(faults)).flat()
 }
 
-async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]> {
+function optedOutFault(workload: Workload, namespace: string): string | undefined {
+  const why = whyWithoutSidecar(workload)
+  if (why === undefined) return undefined
+  return (
+    `workloads: the ${workload.kind} ${namespace}/${workload.metadata.name} cannot get a sidecar: ${why}; change that, ` +
+    'or leave it out of `workloads`'
+  )
+}
+
+async function namedServiceFaults(cluster: Cluster, config: Config): Promise<string[]> {
   const services = await cluster.list<Service>('Service', config.namespace)
   return Object.entries(servicesOf(config)).flatMap(([name, { port }]) => {
     const key = config.services?.[name] ? `services.${name}` : 'canary.service'
@@ -96,6 +145,18 @@ async function serviceFaults(cluster: Cluster, config: Config): Promise<string[]
   })
 }
 
+function serviceFaultsOf(object: Service, config: Config, plan: CanaryConfig, live: LiveRoutes): string[] {
+  const { namespace } = config
+  const { service, stable, canary } = plan
+  const isAtGateway = ({ spec }: VirtualService) => ((spec['gateways'] as string[] | undefined) ?? []).length > 0
+  const atGateway =
+    config.expose?.[service] !== undefined ||
+    live.virtualServices.some(
+      (each) => isAtGateway(each) && splitsIn(each, { namespace, service, stable, canary }).length > 0,
+    )
+  return serviceFaults(object, plan, atGateway)
+}
+
 async function canaryFaults(
   cluster: Cluster,
   config: Config,
@@ -106,8 +167,15 @@ async function canaryFaults(
   const perCanary = canariesOf(config).map(async (plan, i) => {
     const key = config.canary ? 'canary' : `canaries.${i}`
     const { service, stable, canary } = plan
-    if (!(await cluster.get<Service>('Service', namespace, service))) return []
-    const faults = await selectorFaults(cluster, config, plan, key)
+    const object = await cluster.get<Service>('Service', namespace, service)
+    if (!object) return []
+    const rules = runsPolicies
+      ? statedRules(readManifests(config.policies ?? [], namespace), live)
+      : live.destinationRules
+    const faults = [
+      ...serviceFaultsOf(object, config, plan, live).map((fault) => `${key}.service: ${fault}`),
+      ...(await selectorFaults(cluster, config, plan, key, rules)),
+    ]
     const splits =
       stable.by === 'service' ||
       live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)

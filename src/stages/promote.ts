@@ -1,17 +1,20 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
-import { selectorsOf } from '../canary/workload/selectors.ts'
+import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
+import { readSelectors, SelectorFault, selectorsOf } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
+import type { Verdict } from '../canary/state/types.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
-import { findUndrained } from '../canary/controller/undrained.ts'
+import { findUndrained, type Undrained } from '../canary/controller/undrained.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
-import type { KubeObject } from '../cluster/objects.ts'
+import type { Cluster } from '../cluster/client.ts'
+import type { KubeObject, Pod } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
-import type { CanaryConfig } from '../config/schema.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
@@ -34,7 +37,6 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   const reports = promotions.map(promotionReport)
   const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
-  warn(context, reports.flatMap(splitWarnings))
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
@@ -48,19 +50,6 @@ async function warnOfGitops(context: StageContext): Promise<void> {
   ).flat()
   const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
   warn(context, [...new Set(routes.flatMap((object) => gitopsWarnings(object, applications)))])
-}
-
-/** A warning for each step whose observed split differs from its weight by more than chance and more than 5 points. */
-export function splitWarnings({ service, canary, steps }: PromotionReport): string[] {
-  return steps.flatMap(({ weight, split }) =>
-    split && !split.fits && Math.abs(split.observed - weight) > 5
-      ? [
-          `at weight ${weight} ${canary} served ${split.observed}% of the requests of ${service}: ` +
-            'something other than the moved routes decides which version serves, ' +
-            'such as another VirtualService, or callers that address the pods',
-        ]
-      : [],
-  )
 }
 
 /**
@@ -82,9 +71,13 @@ function errorsOf(promotion: Promotion, { service, canary, reason, diagnosis = [
 export async function rollback(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
   if (config.dryRun) return { changed: false }
+  await requireStable(context)
   const moved: string[] = []
   for (const plan of canariesOf(config)) {
-    const changed = await forceRollback(cluster, splitOf(config, plan), host.runName)
+    const changed = await forceRollback(cluster, splitOf(config, plan), {
+      run: host.runName,
+      timeoutMs: plan.progressDeadline,
+    })
     host.info(
       changed
         ? `all traffic of ${plan.service} is back at ${plan.stable.name}`
@@ -92,29 +85,70 @@ export async function rollback(context: StageContext): Promise<StageOutcome> {
     )
     if (changed) moved.push(plan.service)
   }
-  const reason =
-    moved.length > 0
-      ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
-      : 'the canary had no traffic'
-  recorder.record({ verdict: moved.length > 0 ? 'rolled-back' : 'skipped', weight: 0, reason })
-  const serving = (await Promise.all(canariesOf(config).map((plan) => servingOf(context, plan)))).filter(
-    (each) => each !== undefined,
+  const undrained = (await Promise.all(canariesOf(config).map((plan) => undrainedOf(context, plan)))).flatMap(
+    (each) => each ?? [],
   )
+  recorder.record({ ...rollbackVerdict(moved, undrained), weight: 0 })
+  const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
   if (serving.length > 0) throw new Error(serving.join('\n'))
+  warn(
+    context,
+    undrained.map(({ text }) => text),
+  )
   return { changed: moved.length > 0 }
 }
 
-async function servingOf({ config, host, cluster }: StageContext, plan: CanaryConfig): Promise<string | undefined> {
+/** @throws Error that names each stable version to which no traffic may return, before anything is written. */
+async function requireStable({ config, host, cluster }: StageContext): Promise<void> {
+  const outages = canariesOf(config).map(async (plan) => {
+    try {
+      return await stableOutage(cluster, config, plan)
+    } catch (problem) {
+      host.info(`cannot check whether ${plan.stable.name} of ${plan.service} serves: ${messageOf(problem)}`)
+      return undefined
+    }
+  })
+  const found = (await Promise.all(outages)).filter((each) => each !== undefined)
+  if (found.length > 0) throw new Error(`${found.join('\n')}; then run the stage rollback again: nothing was changed`)
+}
+
+async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<string | undefined> {
+  const [{ stable }, pods] = await Promise.all([
+    readSelectors(cluster, config, plan),
+    cluster.list<Pod>('Pod', config.namespace),
+  ])
+  if (stable instanceof SelectorFault) {
+    if (stable.isEmpty) return stable.message
+    throw stable
+  }
+  return hasEndpoint(pods, config.namespace, stable) ? undefined : describeOutage(splitOf(config, plan))
+}
+
+/** Traffic is rolled back only when nobody reaches the canary any more. `moved`: the services whose weights moved. */
+function rollbackVerdict(moved: string[], undrained: Undrained[]): { verdict: Verdict; reason: string } {
+  const did =
+    moved.length > 0
+      ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
+      : 'the canary had no traffic'
+  if (undrained.length > 0)
+    return { verdict: 'inconclusive', reason: `${did}; but ${undrained.map(({ text }) => text).join('; ')}` }
+  return { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', reason: did }
+}
+
+async function undrainedOf(
+  { config, host, cluster }: StageContext,
+  plan: CanaryConfig,
+): Promise<Undrained | undefined> {
   try {
-    const { canary: labels } = await selectorsOf(cluster, config, plan)
+    const selectors = await selectorsOf(cluster, config, plan)
     return await findUndrained(
       cluster,
       splitOf(config, plan),
-      { labels, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
+      { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
       host.info,
     )
   } catch (problem) {
-    host.info(`cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`)
-    return undefined
+    const text = `this run cannot check whether ${plan.canary.name} of ${plan.service} still serves: ${messageOf(problem)}`
+    return { kind: 'unseen', text }
   }
 }

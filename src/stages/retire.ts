@@ -1,4 +1,5 @@
 // The stage retire: removes control planes that are older than this revision, once nothing uses them.
+import { foreignControlPlanes } from '../mesh/installer.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, type ControlPlane } from '../mesh/revisions.ts'
 import { listNames } from '../runtime/errors.ts'
@@ -15,7 +16,17 @@ export async function retire(context: StageContext): Promise<StageOutcome> {
   const all = await listControlPlanes(cluster)
   const old = olderControlPlanes(all, desired!.revision)
   const removed: string[] = []
-  for (const { revision, version } of old) {
+  const foreign = config.istio!.takeOver ? [] : await foreignControlPlanes(cluster, old)
+  for (const plane of old) {
+    const { revision, version } = plane
+    const installer = foreign.find((each) => each.plane === plane)?.installer
+    if (installer !== undefined) {
+      warn(context, [
+        `istio.removeOld: the control plane ${revision} (${version}) stays, for it was installed by ${installer}; ` +
+          'remove it there, or set `istio.takeOver: true`',
+      ])
+      continue
+    }
     const users = await usersOf(cluster, revision)
     if (users.length > 0) {
       warn(context, [

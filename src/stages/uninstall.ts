@@ -27,6 +27,7 @@ function removeMesh(context: StageContext, progress: { removed: string[]; restar
     ...(config.istio?.revision === undefined ? {} : { revision: config.istio.revision }),
     workloads: config.workloads ?? ('all' as const),
     ...(config.identity.repository === undefined ? {} : { repository: config.identity.repository }),
+    takesOver: config.istio?.takeOver ?? false,
     dryRun: config.dryRun,
     timeoutMs: config.verify.timeout,
     signal: host.signal,

@@ -1,17 +1,18 @@
 // The stage verify: checks that pods are ready, proxies are in sync, mutual TLS has its mode, and traffic follows the
 // policies.
 import type { Pod } from '../cluster/objects.ts'
-import { canariesOf, servicesOf } from '../config/names.ts'
+import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { revisionArgs } from '../mesh/labels.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
-import { readManifests } from '../policies/manifests.ts'
+import { desired } from '../policies/desired.ts'
 import { withTimeout } from '../runtime/timeout.ts'
+import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
 import { verifyPods } from '../verify/verify-pods.ts'
-import { isCanary, warn, type StageContext, type StageOutcome } from './context.ts'
+import { canaryMatcher, statedServices, warn, type StageContext, type StageOutcome } from './context.ts'
 
 export async function verify(context: StageContext): Promise<StageOutcome> {
   const { config } = context
@@ -19,7 +20,8 @@ export async function verify(context: StageContext): Promise<StageOutcome> {
   await checkPods(context)
   await warnOfOutdatedSidecars(context)
   await checkProxies(context)
-  if (asksForMtls(config)) await checkMtls(context)
+  const asked = askedMtls(config)
+  if (asked.length > 0) await checkMtls(context, asked)
   if (config.verify.trafficChecks) await checkPoliciesInTraffic(context)
   return { changed: false }
 }
@@ -29,9 +31,11 @@ function failOn(faults: string[]): void {
   if (faults.length > 0) throw new Error(faults.join('\n'))
 }
 
-async function checkPods({ config, host, cluster, stages, recorder }: StageContext): Promise<void> {
+async function checkPods(context: StageContext): Promise<void> {
+  const { config, host, cluster, stages, recorder } = context
   const { namespace } = config
-  const isOurs = (pod: Pod) => !stages.includes('promote') || !isCanary(config, pod.metadata.labels)
+  const isCanary = stages.includes('promote') ? await canaryMatcher(context) : () => false
+  const isOurs = (pod: Pod) => !isCanary(pod.metadata.labels)
   const pods = await verifyPods(cluster, namespace, config.verify.timeout, isOurs, host.signal)
   recorder.record({ pods })
   for (const { name, ready, sidecar, cause } of pods)
@@ -63,16 +67,18 @@ async function checkProxies({ config, host, cluster, connection, istioctl, recor
   failOn(behind.map(({ pod, cause }) => `the proxy of ${namespace}/${pod} is not in sync: ${cause ?? ''}`))
 }
 
-/** True if the section `mtls` or a manifest sets mutual TLS. */
-function asksForMtls({ mtls, policies = [], namespace }: Config): boolean {
-  return (
-    mtls !== undefined || readManifests(policies, namespace).some(({ object }) => object.kind === 'PeerAuthentication')
-  )
+/** What the section `mtls` and the manifests ask for. */
+function askedMtls(config: Config): PeerAuthentication[] {
+  if (config.mtls === undefined && config.policies === undefined) return []
+  return desired(config).objects.filter(({ kind }) => kind === 'PeerAuthentication')
 }
 
-async function checkMtls({ config, host, cluster, recorder }: StageContext): Promise<void> {
+async function checkMtls(
+  { config, host, cluster, recorder }: StageContext,
+  asked: PeerAuthentication[],
+): Promise<void> {
   const { namespace } = config
-  const mtls = await probeMtls(cluster, namespace, host.signal)
+  const mtls = await probeMtls(cluster, namespace, asked, host.signal)
   recorder.record({ mtls })
   for (const { pod, port, expected, seen, note } of mtls)
     host.info(`${pod}:${port}  ${expected}: plaintext ${seen}${note === undefined ? '' : `  (${note})`}`)
@@ -82,12 +88,13 @@ async function checkMtls({ config, host, cluster, recorder }: StageContext): Pro
 
 const trafficWindowMs = 5_000
 
-async function checkPoliciesInTraffic({ config, host, cluster, recorder }: StageContext): Promise<void> {
+async function checkPoliciesInTraffic(context: StageContext): Promise<void> {
+  const { config, host, cluster, recorder } = context
   const { namespace } = config
   const [canary] = canariesOf(config)
   const trafficChecks = await checkTraffic(
     cluster,
-    { namespace, services: servicesOf(config), ...(canary ? { metrics: canary.metrics } : {}) },
+    { namespace, services: await statedServices(context), ...(canary ? { metrics: canary.metrics } : {}) },
     trafficWindowMs,
     host.signal,
   )

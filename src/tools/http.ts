@@ -1,10 +1,13 @@
 // Sends requests to release mirrors and their indexes: through the runner's proxy, with few redirects, and never from
 // https to http.
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import http, { type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import https from 'node:https'
 import { HttpClient } from '@actions/http-client'
 import { ConfigError } from '../config/error.ts'
+import { proxyFor } from '../runtime/proxy.ts'
 import { retry } from '../runtime/retry.ts'
 import { unlessAborted } from '../runtime/timeout.ts'
+import { tlsFault } from '../runtime/tls-fault.ts'
 
 /** `address`: where the last redirect led, without credentials. */
 export type Answer = { status: number; headers: IncomingHttpHeaders; body: IncomingMessage; address: string }
@@ -75,17 +78,30 @@ function redirectTarget(from: URL, location: string, key: string): URL {
 
 async function getOnce(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted()
-  const client = new HttpClient('mesh-canary', [], {
-    allowRedirects: false,
-    allowRetries: false,
-    socketTimeout: idleTimeoutMs,
-  })
   const address = withoutCredentials(url.href)
-  const { message } = await unlessAborted(client.get(address, headers), signal)
-  message.setTimeout(idleTimeoutMs, () =>
-    message.destroy(new Error(`the server sent nothing for ${idleTimeoutMs / 1000} s`)),
-  )
+  const message = await unlessAborted(send(new URL(address), headers, signal), signal)
+  message.setTimeout(idleTimeoutMs, () => message.destroy(silence()))
   return { status: message.statusCode ?? 0, headers: message.headers, body: message, address }
+}
+
+const silence = () => new Error(`the server sent nothing for ${idleTimeoutMs / 1000} s`)
+
+/** Resolves with the head of the response. The library knows no networks in NO_PROXY, so it only makes the agent. */
+function send(url: URL, headers: Record<string, string>, signal: AbortSignal): Promise<IncomingMessage> {
+  const proxy = proxyFor(url, process.env)
+  const agent = proxy === undefined ? {} : { agent: new HttpClient().getAgent(url.href) }
+  const options = { headers: { 'user-agent': 'mesh-canary', ...headers }, timeout: idleTimeoutMs, signal, ...agent }
+  return new Promise((resolve, reject) => {
+    const request = (url.protocol === 'https:' ? https : http).get(url, options, resolve)
+    request.on('timeout', () => request.destroy(silence()))
+    request.on('error', (error) => reject(proxy === undefined ? error : throughProxy(error, proxy)))
+  })
+}
+
+/** `error` may come from the proxy or from the server behind it. */
+function throughProxy(error: Error, proxy: string): Error {
+  const reason = error.message.replace(/^tunneling socket could not be established, /, '')
+  return new Error(`through the proxy ${withoutCredentials(proxy)}: ${reason}`, { cause: error })
 }
 
 async function expectContent(answer: Answer): Promise<Answer> {
@@ -161,5 +177,8 @@ function retryAfterMs(error: unknown): number {
 /** The reason in a few words: the status of an answer, the code of a system error, or the message. */
 export function reasonOf(error: unknown): string {
   if (error instanceof StatusError) return `HTTP ${error.status}`
-  return error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const trust = "set NODE_EXTRA_CA_CERTS to a file with that CA, in the job's environment"
+  const fault = tlsFault(error.cause instanceof Error ? error.cause : error, trust)
+  return fault ? `${fault.cause}: ${fault.remedy}` : ((error as NodeJS.ErrnoException).code ?? error.message)
 }

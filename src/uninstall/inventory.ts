@@ -1,6 +1,6 @@
 // Finds what an uninstall would remove and restart, and what prevents it. Reads only.
-import type { Cluster } from '../cluster/client.ts'
-import { belongs, managedByLabel, manager } from '../cluster/labels.ts'
+import { fieldManager, type Cluster } from '../cluster/client.ts'
+import { belongs, managedByLabel, manager, outcomeLabel } from '../cluster/labels.ts'
 import { groupOf, systemNamespace, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
@@ -12,8 +12,8 @@ import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
 export type Inventory = {
-  /** The Leases of promotions; their guards are deleted with them. */
-  leases: KubeObject[]
+  /** The Leases of promotions, whose guards are deleted with them, and the records of how promotions ended. */
+  promotions: KubeObject[]
   policies: KubeObject[]
   /** The names of the namespace's labels that ask for sidecars. */
   labels: string[]
@@ -21,6 +21,8 @@ export type Inventory = {
   workloads: Workload[]
   meshObjects: KubeObject[]
   deletesSystemNamespace: boolean
+  /** The control plane stays, and with it everything that mesh-canary did not make. */
+  keepsMesh: boolean
 }
 
 export type InventoryScope = {
@@ -47,13 +49,46 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
-    leases: await cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` }),
+    promotions: await ownPromotions(cluster, namespace),
     policies: ours,
     workloads,
     labels: await injectionLabels(cluster, namespace),
     meshObjects: await listMeshObjects(cluster),
     deletesSystemNamespace: await canDeleteSystemNamespace(cluster, note),
+    keepsMesh: false,
   }
+}
+
+/**
+ * What mesh-canary made in a mesh that somebody else installed: policies, Leases, and the injection labels with the
+ * sidecars that they brought.
+ */
+export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope): Promise<Inventory> {
+  const { namespace, repository, note } = scope
+  const { ours } = byOwner(await userPolicies(cluster), namespace)
+  const labels = await ownInjectionLabels(cluster, namespace)
+  if (labels.length === 0) note(`the sidecars in ${namespace} stay, because mesh-canary did not label the namespace`)
+  const pods = labels.length === 0 ? [] : (await cluster.list<Pod>('Pod', namespace)).filter(isInMesh)
+  const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
+  const faults = [...repositoryFaults(ours, repository), ...loosePodFaults(loosePods)]
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
+  return {
+    promotions: await ownPromotions(cluster, namespace),
+    policies: ours,
+    workloads,
+    labels,
+    meshObjects: [],
+    deletesSystemNamespace: false,
+    keepsMesh: true,
+  }
+}
+
+async function ownPromotions(cluster: Cluster, namespace: string): Promise<KubeObject[]> {
+  const lists = await Promise.all([
+    cluster.list<KubeObject>('Lease', namespace, { labelSelector: `${managedByLabel}=${manager}` }),
+    cluster.list<KubeObject>('ConfigMap', namespace, { labelSelector: outcomeLabel }),
+  ])
+  return lists.flat()
 }
 
 /** The policies without Istio's own, which are installed and removed with it. */
@@ -147,14 +182,38 @@ async function injectionLabels(cluster: Cluster, namespace: string): Promise<str
   return [injectionLabel, revisionLabel].filter((label) => label in labels && labels[label] !== 'disabled')
 }
 
+/** Those of the labels that mesh-canary set, by its field manager. */
+async function ownInjectionLabels(cluster: Cluster, namespace: string): Promise<string[]> {
+  const object = await cluster.get<KubeObject>('Namespace', undefined, namespace)
+  const written = (object?.metadata.managedFields ?? [])
+    .filter(({ manager }) => manager === fieldManager)
+    .flatMap(({ fieldsV1 = {} }) => Object.keys(labelFieldsIn(fieldsV1)))
+  return (await injectionLabels(cluster, namespace)).filter((name) => written.includes(`f:${name}`))
+}
+
+function labelFieldsIn(fields: Record<string, unknown>): object {
+  const metadata = fields['f:metadata'] as { 'f:labels'?: object } | undefined
+  return metadata?.['f:labels'] ?? {}
+}
+
 export function labelTitle(name: string, namespace: string): string {
   return `label ${name} of Namespace ${namespace}`
 }
 
 /** One entry for each object that should be gone and still exists. */
-export async function listRemains(cluster: Cluster, namespace: string, deletedSystem: boolean): Promise<string[]> {
+export async function listRemains(
+  cluster: Cluster,
+  namespace: string,
+  { deletesSystemNamespace, keepsMesh, labels }: Inventory,
+): Promise<string[]> {
+  if (keepsMesh)
+    return (await injectionLabels(cluster, namespace))
+      .filter((name) => labels.includes(name))
+      .map((name) => labelTitle(name, namespace))
   const pods = await cluster.list<Pod>('Pod', namespace)
-  const system = deletedSystem ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace) : undefined
+  const system = deletesSystemNamespace
+    ? await cluster.get<KubeObject>('Namespace', undefined, systemNamespace)
+    : undefined
   return [
     ...(await listMeshObjects(cluster)).map(titleOf),
     ...pods.filter(isInMesh).map((pod) => `sidecar of ${podTitle(pod)}`),

@@ -4,6 +4,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type KubeObject, type Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { restart } from '../mesh/inject.ts'
+import { foreignControlPlanes, type Foreign } from '../mesh/installer.ts'
 import { watchProxyUpdates } from '../mesh/propagation.ts'
 import { removeRevision, usersOf } from '../mesh/revision-removal.ts'
 import { listControlPlanes, tagsOf, type ControlPlane } from '../mesh/revisions.ts'
@@ -13,12 +14,21 @@ import { removeObject } from '../policies/prune.ts'
 import { listNames } from '../runtime/errors.ts'
 import { poll } from '../runtime/retry.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import { labelTitle, listRemains, takeInventory, type Inventory, type InventoryScope } from './inventory.ts'
+import {
+  labelTitle,
+  listRemains,
+  takeInventory,
+  takeOwnInventory,
+  type Inventory,
+  type InventoryScope,
+} from './inventory.ts'
 import { isIstiod, isRuntimeObject, listLeftovers, listMeshObjects } from './istio-objects.ts'
 
 export type Removal = InventoryScope & {
   /** The one control plane to remove. Without it, the whole mesh is removed. */
   revision?: string
+  /** Removes a control plane that somebody else installed, too. */
+  takesOver: boolean
   dryRun: boolean
   timeoutMs: number
   signal: AbortSignal
@@ -53,17 +63,29 @@ export async function uninstall(
         'and this run would remove all of them; set `istio.revision` to the one to remove ' +
         '(`default` for the one without a name), and leave it out to remove the last one',
     )
-  const inventory = await takeInventory(cluster, removal)
+  const foreign = removal.takesOver ? [] : await foreignControlPlanes(cluster, all)
+  foreign.forEach((each) => removal.note(keptFor(each)))
+  const inventory = await (foreign.length > 0 ? takeOwnInventory : takeInventory)(cluster, removal)
   if (dryRun) return { ...planOf(inventory, namespace), remains: [] }
   await removeAll(cluster, removal, inventory, progress)
-  const readRemains = () => listRemains(cluster, namespace, inventory.deletesSystemNamespace)
+  const readRemains = () => listRemains(cluster, namespace, inventory)
   const isNone = (remains: string[]) => remains.length === 0
   return { ...progress, remains: await poll(readRemains, isNone, { limitMs: timeoutMs, intervalMs: 500, signal }) }
 }
 
+function keptFor({ plane: { revision }, installer }: Foreign): string {
+  return (
+    `the control plane ${revision} stays, because mesh-canary did not install it, but ${installer}; ` +
+    'remove it there, or set `istio.takeOver: true` to let this run remove it'
+  )
+}
+
 /** Removes one control plane of several; the rest of the mesh stays, with its policies and sidecars. */
 async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[], revision: string): Promise<string[]> {
-  if (!all.some((each) => each.revision === revision)) return []
+  const plane = all.find((each) => each.revision === revision)
+  if (plane === undefined) return []
+  const [foreign] = removal.takesOver ? [] : await foreignControlPlanes(cluster, [plane])
+  if (foreign) throw new ConfigError(`uninstall: ${keptFor(foreign)}`)
   const users = await usersOf(cluster, revision)
   if (users.length > 0)
     throw new ConfigError(
@@ -77,10 +99,10 @@ async function removeOne(cluster: Cluster, removal: Removal, all: ControlPlane[]
 }
 
 function planOf(inventory: Inventory, namespace: string): Progress {
-  const { leases, policies, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
+  const { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace } = inventory
   return {
     removed: [
-      ...leases.map(titleOf),
+      ...promotions.map(titleOf),
       ...policies.map(titleOf),
       ...labels.map((name) => labelTitle(name, namespace)),
       ...meshObjects.map(titleOf),
@@ -97,23 +119,24 @@ function nameOf({ kind, metadata }: Workload): string {
 async function removeAll(
   cluster: Cluster,
   removal: Removal,
-  { leases, policies, labels, workloads, meshObjects, deletesSystemNamespace }: Inventory,
+  { promotions, policies, labels, workloads, meshObjects, deletesSystemNamespace, keepsMesh }: Inventory,
   { removed, restarted }: Progress,
 ): Promise<void> {
   const { namespace } = removal
   // A run that holds a Lease notices that the Lease is gone, and stops.
-  for (const lease of leases) {
-    await removeObject(cluster, lease)
-    removed.push(titleOf(lease))
+  for (const object of promotions) {
+    await removeObject(cluster, object)
+    removed.push(titleOf(object))
   }
   const onRemoved = (title: string) => removed.push(title)
-  await removePolicies(cluster, policies, namespace, meshObjects.some(isIstiod), onRemoved)
+  await removePolicies(cluster, policies, namespace, keepsMesh || meshObjects.some(isIstiod), onRemoved)
   await removeLabels(cluster, namespace, labels)
   removed.push(...labels.map((name) => labelTitle(name, namespace)))
   for (const workload of workloads) {
     const onRestart = () => restarted.push(nameOf(workload))
     await removeSidecars(cluster, workload, removal, onRestart)
   }
+  if (keepsMesh) return
   await removeIstio(cluster, removal, meshObjects)
   removed.push(...meshObjects.map(titleOf))
   if (deletesSystemNamespace) {

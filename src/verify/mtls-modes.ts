@@ -2,6 +2,7 @@
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts, type Protocol } from '../cluster/service-ports.ts'
+import { isOlder } from '../policies/namespace-wide.ts'
 
 export type Mode = 'STRICT' | 'PERMISSIVE' | 'DISABLE'
 type Mtls = { mode?: Mode | 'UNSET' }
@@ -9,32 +10,53 @@ export type PeerAuthentication = KubeObject & {
   spec?: { selector?: { matchLabels?: Record<string, string> }; mtls?: Mtls; portLevelMtls?: Record<string, Mtls> }
 }
 
+/** `by`: the policy that sets the mode; undefined if none does. */
+export type EffectiveMode = { mode: Mode; by: PeerAuthentication | undefined }
+
 /**
  * The mode in force for a port: from the policy that selects the pod, or that of the namespace, or that of the mesh, or
  * PERMISSIVE. The oldest of several policies wins.
  */
-export function modeOf(pod: Pod, port: number, policies: PeerAuthentication[], rootNamespace = systemNamespace): Mode {
-  const oldestFirst = [...policies].sort((a, b) =>
-    (a.metadata.creationTimestamp ?? '').localeCompare(b.metadata.creationTimestamp ?? ''),
-  )
+export function effectiveMode(
+  pod: Pod,
+  port: number,
+  policies: readonly PeerAuthentication[],
+  rootNamespace = systemNamespace,
+): EffectiveMode {
+  const oldestFirst = policies.toSorted((a, b) => (isOlder(a, b) ? -1 : 1))
   const inNamespace = (namespace: string | undefined) =>
     oldestFirst.filter((each) => each.metadata.namespace === namespace)
   const own = inNamespace(pod.metadata.namespace)
-  const ofWorkload = own.find((each) => hasSelector(each) && matches(selectorOf(each), pod.metadata.labels))
-  const candidates = [
-    ofWorkload?.spec?.portLevelMtls?.[port],
-    ofWorkload?.spec?.mtls,
-    own.find((each) => !hasSelector(each))?.spec?.mtls,
-    inNamespace(rootNamespace).find((each) => !hasSelector(each))?.spec?.mtls,
+  const isRoot = pod.metadata.namespace === rootNamespace
+  const ofWorkload = isRoot ? undefined : own.find((each) => hasSelector(each) && selectsPod(each, pod))
+  const ofNamespace = own.find((each) => !hasSelector(each))
+  const ofMesh = inNamespace(rootNamespace).find((each) => !hasSelector(each))
+  const candidates: [Mtls | undefined, PeerAuthentication | undefined][] = [
+    [ofWorkload?.spec?.portLevelMtls?.[port], ofWorkload],
+    [ofWorkload?.spec?.mtls, ofWorkload],
+    [ofNamespace?.spec?.mtls, ofNamespace],
+    [ofMesh?.spec?.mtls, ofMesh],
   ]
-  return candidates.map((each) => each?.mode).find((mode) => mode !== undefined && mode !== 'UNSET') ?? 'PERMISSIVE'
+  for (const [mtls, by] of candidates) if (mtls?.mode && mtls.mode !== 'UNSET') return { mode: mtls.mode, by }
+  return { mode: 'PERMISSIVE', by: undefined }
+}
+
+/** The mode that these policies of the pod's namespace state for the port; undefined if they leave it to others. */
+export function statedMode(pod: Pod, port: number, policies: readonly PeerAuthentication[]): Mode | undefined {
+  const own = policies.filter(({ metadata }) => metadata.namespace === pod.metadata.namespace)
+  const { mode, by } = effectiveMode(pod, port, own)
+  return by && mode
+}
+
+function selectsPod(policy: PeerAuthentication, { metadata }: Pod): boolean {
+  return matches(selectorOf(policy), metadata.labels)
 }
 
 function selectorOf({ spec }: PeerAuthentication): Record<string, string> {
   return spec?.selector?.matchLabels ?? {}
 }
 
-function hasSelector(policy: PeerAuthentication): boolean {
+export function hasSelector(policy: PeerAuthentication): boolean {
   return Object.keys(selectorOf(policy)).length > 0
 }
 
@@ -53,11 +75,25 @@ export function portsOf(pod: Pod, services: Service[]): PodPort[] {
   )
   for (const service of services.filter(({ spec }) => spec.selector && matches(spec.selector, pod.metadata.labels))) {
     for (const each of servicePorts(service).filter(({ protocol }) => protocol !== 'UDP')) {
-      const target = each.targetPort ?? each.port
-      const number = typeof target === 'number' ? target : declared.find(({ name }) => name === target)?.containerPort
+      const number = targetPort(pod, each)
       if (number !== undefined)
         ports.set(number, { number, name: each.appProtocol ?? each.name, protocol: protocolOf(each) })
     }
   }
   return [...ports.values()].sort((a, b) => a.number - b.number)
+}
+
+/** The pod's port that a port of a Service sends to; undefined if the pod declares no port of the target's name. */
+export function targetPort(
+  pod: Pod,
+  { port, targetPort: target = port }: Service['spec']['ports'][number],
+): number | undefined {
+  return containerPort(pod, target)
+}
+
+/** The number of a pod's port that is given by number or name. */
+export function containerPort({ spec }: Pod, port: number | string): number | undefined {
+  if (typeof port === 'number') return port
+  const declared = spec.containers.filter(({ name }) => name !== 'istio-proxy').flatMap(({ ports = [] }) => ports)
+  return declared.find(({ name }) => name === port)?.containerPort
 }

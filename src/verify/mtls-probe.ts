@@ -2,11 +2,19 @@
 // server's pod proxy, which is outside the mesh. A proxy must refuse it in STRICT mode, and answer it in PERMISSIVE and
 // DISABLE mode.
 import type { Cluster } from '../cluster/client.ts'
-import { systemNamespace, type Pod, type Service } from '../cluster/objects.ts'
+import { systemNamespace, titleOf, type Pod, type Service } from '../cluster/objects.ts'
 import { hasSidecar, isReady } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
-import { modeOf, portsOf, type Mode, type PeerAuthentication, type PodPort } from './mtls-modes.ts'
+import {
+  effectiveMode,
+  portsOf,
+  statedMode,
+  type EffectiveMode,
+  type Mode,
+  type PeerAuthentication,
+  type PodPort,
+} from './mtls-modes.ts'
 
 /** `ok` is undefined if the probe proves nothing. `note` says why, or what is wrong. */
 export type MtlsRow = {
@@ -19,12 +27,13 @@ export type MtlsRow = {
 }
 
 /**
- * Repeats a probe with an unexpected result until `limitMs`, because the proxies need time to apply a policy and to
- * close open connections.
+ * `asked`: the policies of the config; where they state no mode, the one in force is expected. Repeats a probe with an
+ * unexpected result until `limitMs`, because the proxies need time to apply a policy and to close open connections.
  */
 export async function probeMtls(
   cluster: Cluster,
   namespace: string,
+  asked: readonly PeerAuthentication[],
   signal: AbortSignal,
   limitMs = 10_000,
 ): Promise<MtlsRow[]> {
@@ -38,11 +47,22 @@ export async function probeMtls(
   const probed = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && pod.metadata.deletionTimestamp === undefined)
   const until = systemClock.now() + limitMs
   const rows = probed.flatMap((pod) =>
-    portsOf(pod, services).map((port) =>
-      probePort(cluster, pod, port, modeOf(pod, port.number, policies), until, signal),
-    ),
+    portsOf(pod, services).map((port) => {
+      const inForce = effectiveMode(pod, port.number, policies)
+      const expected = statedMode(pod, port.number, asked) ?? inForce.mode
+      return expected === inForce.mode
+        ? probePort(cluster, pod, port, expected, until, signal)
+        : Promise.resolve(undone(pod, port, expected, inForce))
+    }),
   )
   return Promise.all(rows)
+}
+
+/** The result for a port whose mode by the policies in the cluster is not that of the config. */
+function undone({ metadata }: Pod, { number }: PodPort, expected: Mode, { mode, by }: EffectiveMode): MtlsRow {
+  const cause = by ? `the ${titleOf(by)} is in force` : 'no PeerAuthentication is in force'
+  const note = `the config asks for ${expected}, but the mode is ${mode}: ${cause}`
+  return { pod: metadata.name, port: number, expected, seen: 'skipped', ok: false, note }
 }
 
 async function probePort(

@@ -1,7 +1,7 @@
 // Checks that requests arrive according to the weights of a route. Pure.
 import type { MetricNames } from '../metrics/counters.ts'
-import { matches } from '../cluster/labels.ts'
-import type { VirtualService } from '../cluster/objects.ts'
+import { matches, podLabels } from '../cluster/labels.ts'
+import type { HttpRoute, VirtualService } from '../cluster/objects.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import type { Weights } from '../policies/compile/names.ts'
 import { interval, plausible } from '../statistics/binomial.ts'
@@ -31,7 +31,7 @@ export function checkSplit(
 ): SplitResult {
   const served = Object.keys(weights).map((name) => {
     const labels = subsets[name]
-    const own = labels ? counts.filter(({ pod }) => matches(labels, pod.metadata.labels)) : []
+    const own = labels ? counts.filter(({ pod }) => matches(podLabels(labels), pod.metadata.labels)) : []
     return { name, count: servedRequests(own, target, metrics) }
   })
   const requests = served.reduce((total, { count }) => total + count, 0)
@@ -40,7 +40,7 @@ export function checkSplit(
     return { text: `no request reached ${target.service} in ${watchMs / 1000} s, so its split is unknown` }
   const parts = served.map(({ name, count }) => partOf(name, count, requests, (weights[name] ?? 0) / totalWeight))
   const text = parts.map((part) => part.text).join(', ')
-  return verdictOf(parts, text, route)
+  return verdictOf(parts, text, route, weights)
 }
 
 /** `isLikely`: the count is within the interval of the share. `isPossible`: the deviation may still be chance. */
@@ -56,9 +56,9 @@ function partOf(name: string, count: number, requests: number, share: number): P
   }
 }
 
-function verdictOf(parts: Part[], text: string, route: VirtualService): SplitResult {
+function verdictOf(parts: Part[], text: string, route: VirtualService, weights: Weights): SplitResult {
   if (parts.every(({ isLikely }) => isLikely)) return { ok: true, text }
-  if (hasOtherRoutes(route))
+  if (hasOtherRoutes(route, weights))
     return {
       text:
         `${text}; other routes or mirrors of VirtualService ${route.metadata.name} send requests to the same pods, ` +
@@ -73,8 +73,12 @@ function verdictOf(parts: Part[], text: string, route: VirtualService): SplitRes
 }
 
 /** True if requests reach the same pods without following the weights. */
-function hasOtherRoutes({ spec: { http = [] } }: VirtualService): boolean {
-  return http.length > 1 || http.some((each) => each['mirror'] !== undefined || each['mirrors'] !== undefined)
+function hasOtherRoutes({ spec: { http = [] } }: VirtualService, weights: Weights): boolean {
+  const followsWeights = ({ route = [], ...settings }: HttpRoute) =>
+    !('mirror' in settings || 'mirrors' in settings) &&
+    route.length === Object.keys(weights).length &&
+    route.every(({ destination: { subset = '' }, weight }) => (weight ?? 100) === weights[subset])
+  return !http.every(followsWeights)
 }
 
 function percent(share: number): string {

@@ -3,7 +3,7 @@
 import type { Cluster } from '../cluster/client.ts'
 import { matches } from '../cluster/labels.ts'
 import type { Pod, Workload } from '../cluster/objects.ts'
-import { expectsSidecar } from '../mesh/sidecar.ts'
+import { expectsSidecar, templatePod } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { causeOf, hasCrashed } from './cause.ts'
 import { creationFailure } from './pod-creation.ts'
@@ -113,16 +113,6 @@ function lacksPods(workload: Workload): boolean {
   const isRefused =
     workload.status?.conditions?.some(({ type, status }) => type === 'ReplicaFailure' && status === 'True') ?? false
   return created < desired && (created === 0 || isRefused) && expectsSidecar(templatePod(workload))
-}
-
-/** The pod that the workload would create. */
-function templatePod({ metadata, spec }: Workload): Pod {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { ...spec.template.metadata, name: metadata.name, namespace: metadata.namespace ?? '' },
-    spec: spec.template.spec,
-  }
 }
 
 async function shortRow(cluster: Cluster, namespace: string, workload: Workload): Promise<PodRow> {

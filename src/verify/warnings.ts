@@ -1,5 +1,5 @@
 // Finds mistakes that only a comparison of config and cluster shows. Pure.
-import { matches } from '../cluster/labels.ts'
+import { matches, podLabels, selectorText } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
@@ -24,7 +24,9 @@ export function policyWarnings(facts: ClusterFacts): string[] {
 
 function podsBehind(name: string, { services, pods }: ClusterFacts, labels: Record<string, string> = {}): Pod[] {
   const selector = services.find(({ metadata }) => metadata.name === name)?.spec.selector
-  return selector ? pods.filter((pod) => matches({ ...selector, ...labels }, pod.metadata.labels)) : []
+  const isBehind = ({ metadata }: Pod) =>
+    matches(selector!, metadata.labels) && matches(podLabels(labels), metadata.labels)
+  return selector ? pods.filter(isBehind) : []
 }
 
 /** A request to a subset without pods fails with a 503. */
@@ -35,7 +37,7 @@ function emptySubsets(facts: ClusterFacts): string[] {
     return empty.map(
       ([subset, labels]) =>
         `services.${name}.subsets.${subset}: no pod behind the Service ${facts.namespace}/${name} has the labels ` +
-        `${formatLabels(labels)}, so requests sent to it get a 503; deploy it before it gets a weight, ` +
+        `${selectorText(labels)}, so requests sent to it get a 503; deploy it before it gets a weight, ` +
         'or correct the labels',
     )
   })
@@ -100,10 +102,4 @@ function unnamedPorts({ namespace, services, pods }: ClusterFacts): string[] {
           'http-…, grpc-… or tcp-…, or set its appProtocol',
       ),
   )
-}
-
-function formatLabels(labels: Record<string, string>): string {
-  return Object.entries(labels)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(',')
 }

@@ -30,6 +30,9 @@ const sentences: [beginning: string, sentence: string][] = [
   ],
   ['recursive alias', 'an alias (`*`) refers to the value that contains it; write the value out'],
   ['aliases repeat', 'aliases (`*`) repeat far too many values; write them out, or split the file'],
+  ['cannot merge mappings', 'a merge key (`<<`) needs an alias of a map, such as `<<: *defaults`, or a list of them'],
+  ['merge keys exceeded', 'merge keys (`<<`) repeat far too many values; write them out, or split the file'],
+  ['abnormal merge sequence size', 'a merge key (`<<`) has more than 100 maps; write the values out'],
   ['bad indentation of a sequence', 'this list item is not indented like the others'],
   [
     'bad indentation',

@@ -1,10 +1,11 @@
 // YAML text → values that remember their lines. The one place that reads YAML: it resolves scalars by the core schema
-// of YAML 1.2, without merge keys.
+// of YAML 1.2, and the merge keys (`<<`) of YAML 1.1, which kubectl resolves too.
 import {
   constructFromEvents,
   CORE_SCHEMA,
   EVENT_ID,
   mapTag,
+  mergeTag,
   parseEvents,
   seqTag,
   strTag,
@@ -12,10 +13,21 @@ import {
   type Event,
 } from 'js-yaml'
 import { isBlank, newlinesIn, refusedKey, YamlError, yamlErrorOf } from './faults.ts'
-import { offsetOf, positionsOf, type Path } from './positions.ts'
+import { lateMergesIn, offsetOf, positionsOf, textAt, type Path } from './positions.ts'
 
-/** `lineOf`: the line of the value at the path, of `key` inside it, or of the nearest parent that exists. */
-export type YamlDocument = { value: unknown; line: number; lineOf: (path: Path, key?: string) => number }
+/**
+ * `lineOf`: the line of the value at the path, of `key` inside it, or of the nearest parent that exists; for a value
+ * from a merge, the line of its `<<`. `textOf`: how the single value at the path is written; undefined for anything
+ * else. `lateMerges`: keys that come before a `<<` that has them too. Here the key wins, as YAML says, but in kubectl
+ * the `<<` wins.
+ */
+export type YamlDocument = {
+  value: unknown
+  line: number
+  lineOf: (path: Path, key?: string) => number
+  textOf: (path: Path) => string | undefined
+  lateMerges: { key: string; line: number }[]
+}
 
 /** A text without a document has the value null. @throws YamlError, also when the text holds a second document. */
 export function parse(text: string): YamlDocument {
@@ -23,7 +35,7 @@ export function parse(text: string): YamlDocument {
   if (first?.document instanceof YamlError) throw first.document
   if (second)
     throw new YamlError(second.line, 'a second document starts here, but only one is allowed; remove the `---`')
-  return first?.document ?? { value: null, line: 1, lineOf: () => 1 }
+  return first?.document ?? { value: null, line: 1, lineOf: () => 1, textOf: () => undefined, lateMerges: [] }
 }
 
 /** Every document of the text, or the error in its place. */
@@ -101,6 +113,7 @@ function documentsOf(events: Event[]): Event[][] {
 /** A local tag, such as `!secret`, means nothing to us: its scalar is text, and its map or list is read as usual. */
 const localTag = { tagName: '!', matchByTagPrefix: true }
 const schema = CORE_SCHEMA.withTags(
+  mergeTag,
   { ...strTag, ...localTag },
   { ...seqTag, ...localTag },
   { ...mapTag, ...localTag, addPair },
@@ -117,7 +130,8 @@ function documentOf(piece: Piece, events: Event[]): YamlDocument | YamlError {
     const [value] = constructFromEvents(events, { source: piece.text, schema })
     const positions = positionsOf(piece.text, events)
     const lineOf = (path: Path, key?: string) => lineAt(piece, offsetOf(positions, path, key))
-    return { value, line: lineOf([]), lineOf }
+    const lateMerges = lateMergesIn(positions).map(({ key, offset }) => ({ key, line: lineAt(piece, offset) }))
+    return { value, line: lineOf([]), lineOf, textOf: (path) => textAt(positions, path), lateMerges }
   } catch (error) {
     return faultOf(error, piece)
   }

@@ -15,8 +15,13 @@ import {
 
 export type Path = readonly (string | number)[]
 export type Position = { offset: number; content: Content }
-type Content = { kind: 'leaf'; text?: string } | { kind: 'map'; entries: Entry[] } | { kind: 'list'; items: Position[] }
+type Content =
+  | { kind: 'leaf'; text?: string }
+  | { kind: 'alias'; of: Position | undefined }
+  | { kind: 'map'; entries: Entry[] }
+  | { kind: 'list'; items: Position[] }
 type Entry = { key: Position; value: Position }
+const mergeKey = '<<'
 
 /**
  * How many values the aliases of one document may repeat. The limit counts what the aliases expand to: nine lists of
@@ -34,10 +39,59 @@ export function offsetOf(root: Position, path: Path, key?: string): number {
   let at = root
   for (const step of path) {
     const child = childOf(at, step)
-    if (!child) return at.offset
+    if (!child) return mergedOffset(at, String(step)) ?? at.offset
     at = child
   }
-  return (key === undefined ? undefined : entryOf(at.content, key)?.key.offset) ?? at.offset
+  if (key === undefined) return at.offset
+  return entryOf(at.content, key)?.key.offset ?? mergedOffset(at, key) ?? at.offset
+}
+
+/** The offset of the `<<` that brings the key into the map. */
+function mergedOffset({ content }: Position, key: string): number | undefined {
+  const merge = entryOf(content, mergeKey)
+  return merge && mergedKeys(merge.value).includes(key) ? merge.key.offset : undefined
+}
+
+/** All keys of the map, or of the maps in the list, that a `<<` merges. */
+function mergedKeys(position: Position): string[] {
+  const content = resolved(position)
+  if (content.kind === 'list') return content.items.flatMap(mergedKeys)
+  if (content.kind !== 'map') return []
+  return content.entries.flatMap(({ key, value }) => {
+    const name = textOf(key)
+    if (name === mergeKey) return mergedKeys(value)
+    return name === undefined ? [] : [name]
+  })
+}
+
+function resolved({ content }: Position): Exclude<Content, { kind: 'alias' }> {
+  if (content.kind !== 'alias') return content
+  return content.of ? resolved(content.of) : { kind: 'leaf' }
+}
+
+function textOf({ content }: Position): string | undefined {
+  return content.kind === 'leaf' ? content.text : undefined
+}
+
+/** Every key that comes before a `<<` in its map and that the `<<` has too. `offset`: of the `<<`. */
+export function lateMergesIn({ content }: Position): { key: string; offset: number }[] {
+  if (content.kind === 'list') return content.items.flatMap(lateMergesIn)
+  if (content.kind !== 'map') return []
+  const { entries } = content
+  const merge = entries.findIndex(({ key }) => textOf(key) === mergeKey)
+  const merged = merge < 0 ? [] : mergedKeys(entries[merge]!.value)
+  const late = entries.slice(0, Math.max(merge, 0)).flatMap(({ key }) => {
+    const name = textOf(key)
+    return name !== undefined && merged.includes(name) ? [{ key: name, offset: entries[merge]!.key.offset }] : []
+  })
+  return [...late, ...entries.flatMap(({ value }) => lateMergesIn(value))]
+}
+
+/** The text of the single value at the path, as it is written; undefined for anything else. */
+export function textAt(root: Position, path: Path): string | undefined {
+  let at: Position | undefined = root
+  for (const step of path) at = at && childOf(at, step)
+  return at?.content.kind === 'leaf' ? at.content.text : undefined
 }
 
 function childOf({ content }: Position, step: string | number): Position | undefined {
@@ -47,11 +101,11 @@ function childOf({ content }: Position, step: string | number): Position | undef
 
 function entryOf(content: Content, key: string): Entry | undefined {
   if (content.kind !== 'map') return undefined
-  return content.entries.find((entry) => entry.key.content.kind === 'leaf' && entry.key.content.text === key)
+  return content.entries.find((entry) => textOf(entry.key) === key)
 }
 
 const absent = -1
-type Anchor = { size: number } | 'open'
+type Anchor = { size: number; position: Position } | 'open'
 
 class PositionReader {
   readonly #source: string
@@ -90,7 +144,7 @@ class PositionReader {
     const before = this.#size
     this.#size += 1
     const position = read()
-    if (name !== undefined) this.#anchors.set(name, { size: this.#size - before })
+    if (name !== undefined) this.#anchors.set(name, { size: this.#size - before, position })
     return position
   }
 
@@ -112,14 +166,21 @@ class PositionReader {
     if (this.#repeated > maxRepeatedValues)
       YAMLException.throwAt(this.#source, anchorStart, 'aliases repeat too many values')
     this.#end = anchorEnd
-    return { offset: anchorStart, content: { kind: 'leaf' } }
+    return { offset: anchorStart, content: { kind: 'alias', of: anchor?.position } }
   }
 
   #map({ start }: MappingEvent): Position {
     const entries = []
     this.#end = Math.max(this.#end, start)
     while (!this.#atEnd()) entries.push({ key: this.read(), value: this.read() })
+    this.#rejectSecondMerge(entries)
     return { offset: start, content: { kind: 'map', entries } }
+  }
+
+  /** kubectl and YAML disagree about the order of two `<<` in a map. */
+  #rejectSecondMerge(entries: Entry[]): void {
+    const [, second] = entries.filter(({ key }) => textOf(key) === mergeKey)
+    if (second) YAMLException.throwAt(this.#source, second.key.offset, 'duplicated mapping key')
   }
 
   #list({ start, style }: SequenceEvent): Position {

@@ -17,6 +17,7 @@ const adoptOptions = {
   timeoutMs: 15_000,
   clock: systemClock,
   isDrained: () => systemClock.sleep(2_000).then(() => true),
+  confirmLease: () => Promise.resolve(),
 }
 const callable: Record<string, CalledFunction> = {
   readWeight: traffic.readWeight,

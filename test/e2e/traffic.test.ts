@@ -126,7 +126,7 @@ describe("a user's VirtualService", () => {
   test('keeps three routes, matches, headers and a mirror: a promotion changes only weights, a rollback nothing', async () => {
     await route('echo', owned)
     const before = await written('echo')
-    await call('setHeaderRoute', split, { headers: { 'x-beta': '1' } })
+    await call('setHeaderRoute', split, [{ headers: { 'x-beta': { exact: '1' } } }])
     expect((await written('echo')).text).not.toBe(before.text)
     await call('setHeaderRoute', split, null)
     expect((await written('echo')).text).toBe(before.text)
@@ -175,7 +175,7 @@ describe('a canary with weight 0', () => {
   test('gets only the matching requests of every route, and none after the reset', async () => {
     const before = await written('echo')
     const beta = { headers: { 'x-beta': '1' } }
-    await call('setHeaderRoute', split, beta)
+    await call('setHeaderRoute', split, [{ headers: { 'x-beta': { exact: '1' } } }])
     for (const url of ['http://echo:8080/', 'http://echo:8080/deep/down']) {
       await allServedBy('v2', { url, ...beta })
       await allServedBy('v1', { url })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Report } from '../../src/report/report.ts'
-import { istioOverlay } from '../mesh/index.ts'
+import { ISTIO_VERSION } from '../mesh/index.ts'
 import { nodeDir, nodeName } from '../mesh/settings.ts'
 import { runner } from './runner.ts'
 import { delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
@@ -283,7 +283,9 @@ const brokenPods = (form: SidecarForm) => {
 beforeAll(async () => {
   testCluster = await embeddedMesh()
   machine = runner(testCluster.runner)
-  await testCluster.run(['istioctl', 'install', '-y', '-f', istioOverlay, '--set', 'profile=demo'])
+  const { mirror = '', overlays = '' } = testCluster.inputs
+  const istio = { stages: 'install', 'istio-version': ISTIO_VERSION, profile: 'demo', mirror, overlays }
+  expect((await machine.main(istio)).report?.error).toBeUndefined()
   await testCluster.run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
   await testCluster.run(['kubectl', 'create', 'namespace', namespace])
   kubeconfig = await delivererKubeconfig(testCluster, machine.home, namespace)

@@ -109,6 +109,7 @@ export function clusterWith(verbs: { [verb in keyof Cluster]?: (...args: never[]
     'list',
     'snapshot',
     'changes',
+    'create',
     'apply',
     'patch',
     'merge',

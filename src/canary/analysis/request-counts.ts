@@ -21,6 +21,10 @@ export type RequestCounts = {
 /** Requests, and how many of them violate the limit of a check. */
 export type LimitCounts = { readonly requests: number; readonly violations: number }
 
+export function addLimitCounts(a: LimitCounts, b: LimitCounts): LimitCounts {
+  return { requests: a.requests + b.requests, violations: a.violations + b.violations }
+}
+
 export const noRequests: RequestCounts = { requests: 0, failures: 0, abandoned: 0, times: { total: 0, within: {} } }
 
 /** The sum of both. */

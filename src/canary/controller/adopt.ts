@@ -13,13 +13,17 @@ import { messageOf } from '../../runtime/errors.ts'
 import type { VersionSelectors, Labels } from '../workload/selectors.ts'
 import { setWeight } from '../traffic/router.ts'
 
-/** `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing. */
+/**
+ * `timeoutMs`: how long the rollout may take. `isDrained`: waits, and returns whether the canary serves nothing.
+ * `confirmLease` rejects if another run holds the promotion now.
+ */
 export type AdoptDeps = {
   note: (line: string) => void
   signal: AbortSignal
   timeoutMs: number
   clock: Clock
   isDrained: () => Promise<boolean>
+  confirmLease: () => Promise<void>
 }
 
 type Template = Workload['spec']['template']
@@ -42,9 +46,10 @@ export async function adopt(
   if (stable.metadata.name === canary.metadata.name)
     throw new Error(`stable and canary are both the Deployment ${deploymentName(stable)}; there is nothing to adopt`)
 
+  await deps.confirmLease()
   await takeOver(cluster, stable, canary, deps)
   await deps.clock.sleep(settledMs)
-  await setWeight(cluster, split, 0)
+  await setWeight(cluster, split, 0, deps.confirmLease)
   deps.note(`all traffic is at ${deploymentName(stable)}, which runs the promoted version`)
   await scaleToZero(cluster, canary, deps)
 }
@@ -159,10 +164,15 @@ async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void
 }
 
 /** Scales the canary to 0 once it serves nothing. */
-async function scaleToZero(cluster: Cluster, canary: Workload, { note, isDrained }: AdoptDeps): Promise<void> {
+async function scaleToZero(
+  cluster: Cluster,
+  canary: Workload,
+  { note, isDrained, confirmLease }: AdoptDeps,
+): Promise<void> {
   const { name, namespace } = canary.metadata
   if (!(await isDrained()))
     return note(`${deploymentName(canary)} keeps running: could not confirm that it drained; scale it to 0 when it has`)
+  await confirmLease()
   await cluster.merge('Deployment', namespace, name, { spec: { replicas: 0 } })
   const autoscaler = await autoscalerOf(cluster, canary)
   if (!autoscaler) return note(`${deploymentName(canary)} is scaled to 0`)

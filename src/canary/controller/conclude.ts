@@ -1,14 +1,19 @@
 // Works after a promotion has ended: notifies the hooks, deletes the guard, waits for the drain, collects a diagnosis,
 // adopts the version, and settles the Lease.
 import { messageOf } from '../../runtime/errors.ts'
+import { persist } from '../../runtime/retry.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
-import type { State } from '../state/types.ts'
+import { weightBeforeEnd } from '../state/steps.ts'
+import type { EndedState, State } from '../state/types.ts'
 import { adopt } from './adopt.ts'
 import type { Promotion, PromotionContext } from './context.ts'
 import { diagnose } from './diagnosis.ts'
 import { waitForDrain, type DrainResult } from './drain.ts'
+import { drainSource } from './drain-source.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
-import { explainServing } from './undrained.ts'
+import { causeOfShare } from './share-cause.ts'
+import { explainUndrained } from './undrained.ts'
+import { isTransient } from './writer.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
 export type ConcludingRun = {
@@ -21,9 +26,9 @@ export type ConcludingRun = {
 
 /** The current result, without waiting for anything. */
 export function promotionOf({ plan, split }: PromotionContext, status: EndedStatus): Promotion {
-  const { state, error, rolledBackWith } = status
+  const { error, rolledBackWith } = status
   return {
-    ...state,
+    ...(isSafe(status) ? status.state : asNotWritten(status.state)),
     plan,
     namespace: split.namespace,
     ...(error === undefined ? {} : { error }),
@@ -31,20 +36,25 @@ export function promotionOf({ plan, split }: PromotionContext, status: EndedStat
   }
 }
 
+/** The rollback is decided, but the traffic is where it was. */
+function asNotWritten(state: EndedState): EndedState {
+  const weight = weightBeforeEnd(state)
+  if (state.verdict !== 'rolled-back') return { ...state, weight }
+  const { timeToDetectMs: _, ...rest } = state
+  return { ...rest, weight, verdict: 'inconclusive' }
+}
+
 /** Waits until the outcome takes effect, and returns the promotion with the result. Does not settle the Lease. */
 export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
-  const { cluster, plan, split, session, observer } = run.context
+  const { cluster, plan, split, observer } = run.context
   const ended = promotionOf(run.context, run.status())
   const { verdict } = ended
-  // The traffic of a promoted canary stays, so there is nothing to guard.
-  if (verdict === 'promoted') await session.deleteGuard().catch(() => undefined)
   const drain = isRolledBack(run.status()) ? await waitUntilDrained(run) : undefined
   run.drainChecked()
-  const isServing = drain?.kind === 'serving'
-  const safe = isServing ? withProblem(ended, await explainServing(cluster, split, drain)) : ended
+  const explained = await withCauses(run.context, ended, drain)
   const hasFailed = verdict === 'rolled-back' || (verdict === 'held' && !isHeldAsPlanned(ended))
   return {
-    ...safe,
+    ...explained,
     ...(drain?.kind === 'drained' ? { secondsToSafe: drain.secondsToSafe } : {}),
     // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
@@ -52,23 +62,38 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
   }
 }
 
-/** The weight is 0, but the canary still serves. */
-function withProblem(ended: Promotion, problem: string): Promotion {
-  const reason = `${ended.reason}; but ${problem}`
-  return { ...ended, reason, error: ended.error === undefined ? reason : `${ended.error}; but ${problem}` }
+/** Adds why requests did not follow the weight, in the last step or now that it is 0. */
+async function withCauses(context: PromotionContext, ended: Promotion, drain?: DrainResult): Promise<Promotion> {
+  const { cluster, split, selectors, plan, deps } = context
+  const scope = { selectors, clients: plan.clients, metrics: plan.metrics }
+  const undrained = drain && (await explainUndrained(cluster, split, drain, scope, deps.note, deps.clock))
+  if (undrained) return asUndrained(ended, undrained.text)
+  const cause = await causeOfShare(context, ended).catch(messageOf)
+  return cause === undefined ? ended : { ...ended, reason: `${ended.reason}: ${cause}` }
 }
 
-function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promise<DrainResult> {
-  const { plan, observer, deps } = context
+/** The weight is 0, but nobody has seen that the canary serves no more requests. */
+function asUndrained(ended: Promotion, problem: string): Promotion {
+  const reason = `${ended.reason}; but ${problem}`
+  const error = ended.error === undefined ? reason : `${ended.error}; but ${problem}`
+  return { ...ended, verdict: 'inconclusive', reason, error }
+}
+
+/** Requests that routes send to the canary on purpose do not end, so there is nothing to wait for. */
+const pinnedMs = 10_000
+
+async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promise<DrainResult> {
+  const { plan, pinned, deps } = context
   const { clock, signal, note } = deps
-  const sample = async () => {
+  const { sample, ...patience } = await drainSource(context)
+  const sampleAsHolder = async () => {
     // Keeps the Lease, because a run that takes the promotion over may give the canary traffic again.
     await heartbeat()
-    const { observed } = await observer.sample()
-    return observed.complete ? observed.canary.requests : undefined
+    return sample()
   }
-  return waitForDrain(sample, {
-    timeoutMs: plan.progressDeadline,
+  return waitForDrain(sampleAsHolder, {
+    ...patience,
+    timeoutMs: Math.max(pinned.canary ? pinnedMs : plan.progressDeadline, patience.unconfirmedMs ?? 0),
     perSecond: requestRate(status().state, clock.now()),
     isOver: () => status().kind === 'lost' || signal.aborted,
     clock,
@@ -85,11 +110,21 @@ function requestRate({ steps }: State, now: number): number {
 }
 
 async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
-  const { cluster, split, selectors, plan, deps } = run.context
+  const { cluster, split, selectors, plan, session, deps } = run.context
   const { note, signal, clock } = deps
   const isDrained = async () => (await waitUntilDrained(run)).kind === 'drained'
+  const confirmLease = () => session.renew(run.status().state)
+  const timeoutMs = plan.progressDeadline
   try {
-    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs: plan.progressDeadline, isDrained })
+    // From here on stable's Deployment runs the promoted version, and the guard would send traffic to a rollout.
+    await persist(session.deleteGuard, {
+      limitMs: timeoutMs,
+      intervalMs: plan.pollInterval,
+      isTransient,
+      signal,
+      clock,
+    })
+    await adopt(cluster, split, selectors, { note, signal, clock, timeoutMs, isDrained, confirmLease })
     return { adopted: true, weight: 0 }
   } catch (problem) {
     return { adopted: false, error: messageOf(problem) }
@@ -98,12 +133,27 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 
 /**
  * Releases the Lease if a later run may resume, and deletes it if the promotion is over. While a rollback is not
- * written, the Lease stays, and the guard with it.
+ * written, the Lease stays, and the guard with it. @throws Error if the API server refuses it for longer than the
+ * `progressDeadline`; then the guard would still undo the promotion.
  */
-export async function settleLease({ session, deps }: PromotionContext, status: EndedStatus): Promise<void> {
+export async function settleLease(context: PromotionContext, status: EndedStatus): Promise<void> {
+  const { session, plan, deps } = context
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
-  await (resumable ? session.release(resumable) : session.end()).catch((problem: unknown) =>
-    deps.note(`the Lease could not be released: ${messageOf(problem)}`),
-  )
+  await persist(() => (resumable ? session.release(resumable) : session.end(status.state)), {
+    limitMs: plan.progressDeadline,
+    intervalMs: plan.pollInterval,
+    isTransient,
+    signal: deps.signal,
+    clock: deps.clock,
+  })
+}
+
+/** What follows when the Lease of a canary with traffic could not be released. */
+export function explainUnsettled({ split, plan }: PromotionContext, problem: unknown): string {
+  const { enabled, after } = plan.guard
+  const consequence = enabled
+    ? `its guard will return all traffic to ${split.stable.name} about ${after / 1_000} s after the last renewal`
+    : 'the Lease still names this run, so a later run waits until it expires'
+  return `the Lease could not be released: ${messageOf(problem)}; ${consequence}`
 }

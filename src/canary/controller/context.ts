@@ -1,13 +1,16 @@
 // The dependencies of one promotion: its plan, the objects that it watches, and the session that holds its Lease.
 import type { Cluster } from '../../cluster/client.ts'
+import { matches } from '../../cluster/labels.ts'
 import type { Pod, Workload } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
+import type { Pinned } from '../analysis/share.ts'
 import type { Forward } from '../load/synthetic.ts'
 import type { Observer } from '../metrics/observer.ts'
 import type { LeaseSession, SessionDeps } from '../ownership/session.ts'
 import type { EndedState } from '../state/types.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
+import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
 
@@ -25,6 +28,15 @@ export function currentObjects<T>(watches: ObjectWatch<T>[]): T[] {
   return watches.flatMap((watch) => watch.current())
 }
 
+/** The hash of the canary's pod template, as the watches show it now. */
+export function templateOf(watched: WatchedObjects, namespace: string, { canary }: VersionSelectors): string {
+  const workloads = workloadsOf(currentObjects(watched.workloads), canary)
+  const pods = currentObjects(watched.pods).filter(
+    ({ metadata }) => metadata.namespace === namespace && matches(canary, metadata.labels),
+  )
+  return templateHash(workloads, pods)
+}
+
 export type PromotionContext = {
   cluster: Cluster
   config: Config
@@ -34,6 +46,8 @@ export type PromotionContext = {
   watched: WatchedObjects
   session: LeaseSession
   observer: Observer
+  /** The versions that routes beside the split send requests to on purpose. */
+  pinned: Pinned
   /** Its `note` names the service when there are several. */
   deps: PromotionDeps
 }

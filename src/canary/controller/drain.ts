@@ -12,6 +12,8 @@ export type SampleRequests = () => Promise<number | undefined>
 export type DrainOptions = {
   timeoutMs: number
   perSecond: number
+  /** How long to wait for an answer; by default 10 s. */
+  unconfirmedMs?: number
   isOver: () => boolean
   clock: Clock
   note: (line: string) => void
@@ -22,12 +24,14 @@ export type DrainResult =
   | { kind: 'drained'; secondsToSafe: number }
   /** What it still serves after the timeout. */
   | { kind: 'serving'; perSecond: number; seconds: number }
-  /** Its sidecars do not answer, or the wait was stopped. */
+  /** Its sidecars do not answer. */
   | { kind: 'unknown' }
+  /** There was no reason to wait any longer. */
+  | { kind: 'stopped' }
 
 const sampleMs = 500
 /** How long to watch a canary whose sidecars neither show requests nor confirm that there are none. */
-const unconfirmedMs = 10_000
+const unconfirmedByDefaultMs = 10_000
 /** The share of promotions, at most, in which a pause between late requests is mistaken for their end. */
 const alpha = 0.01
 
@@ -38,13 +42,13 @@ const alpha = 0.01
  */
 function silenceFor(perSecond: number, timeoutMs: number): number {
   const needed = perSecond === 0 ? 0 : (1_000 * Math.log((perSecond * timeoutMs) / 1_000 / alpha)) / perSecond
-  return Math.min(unconfirmedMs - sampleMs, Math.max(2 * sampleMs, needed))
+  return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 
 /** Watches for 10 s, and up to the timeout as long as the canary serves. */
 export async function waitForDrain(
   sample: SampleRequests,
-  { timeoutMs, perSecond, isOver, clock, note }: DrainOptions,
+  { timeoutMs, perSecond, unconfirmedMs = unconfirmedByDefaultMs, isOver, clock, note }: DrainOptions,
 ): Promise<DrainResult> {
   const startedAt = clock.now()
   const elapsed = () => clock.now() - startedAt
@@ -65,7 +69,7 @@ export async function waitForDrain(
       )
       return { kind: 'drained', secondsToSafe }
     }
-    if (!isNoted && elapsed() >= unconfirmedMs) {
+    if (!isNoted && elapsed() >= unconfirmedByDefaultMs) {
       const serving = `the canary still serves ${rate().toFixed(1)} requests/s`
       note(`weight 0 is written, but ${serving}: waiting for the proxies (\`progressDeadline\`)`)
       isNoted = true
@@ -75,5 +79,5 @@ export async function waitForDrain(
   if (total > 0 && silentMs() < unconfirmedMs && !isOver()) return { kind: 'serving', perSecond: rate(), seconds }
   const why = isOver() ? 'the run does not wait any longer' : 'its sidecars do not answer'
   note(`could not confirm within ${seconds} s that the canary drained: ${why}`)
-  return { kind: 'unknown' }
+  return { kind: isOver() ? 'stopped' : 'unknown' }
 }

@@ -3,7 +3,9 @@ import { isReady } from '../../mesh/sidecar.ts'
 import { causeOf } from '../../verify/cause.ts'
 import type { Sample } from '../metrics/observer.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
+import { noRequestReached } from '../state/machine.ts'
 import type { State } from '../state/types.ts'
+import { explainNoRequests } from './no-requests.ts'
 import type { PromotionContext } from './context.ts'
 
 /** `before`: the state in which this run began; `sample`: the last one. */
@@ -15,18 +17,24 @@ export async function withCause(
 ): Promise<State> {
   if (after.phase !== 'ended' || after.verdict === 'promoted' || isHeldAsPlanned(after)) return after
   const hasStarted = after.steps.length > before.steps.length
-  const cause = await causeOfEnd(context, sample, hasStarted)
+  const cause = await causeOfEnd(context, sample, after, hasStarted)
   return cause === undefined ? after : { ...after, reason: `${after.reason}: ${cause}` }
 }
 
 async function causeOfEnd(
-  { cluster, session, observer }: PromotionContext,
+  context: PromotionContext,
   { health }: Sample,
+  after: State,
   hasStarted: boolean,
 ): Promise<string | undefined> {
+  const { cluster, session, observer } = context
   if (!session.isGuarded() && !hasStarted) return session.explainMissingGuard().catch(() => undefined)
-  if (health.ready) return undefined
+  if (health.ready) return hasNoRequests(after) ? explainNoRequests(context, after).catch(() => undefined) : undefined
   const broken = health.podFailure?.pod ?? observer.canaries().find((pod) => !isReady(pod))
   if (!broken) return 'it has no pod; check whether its Deployment is scaled to 0'
   return causeOf(cluster, broken).catch(() => undefined)
+}
+
+function hasNoRequests(state: State): boolean {
+  return state.phase === 'ended' && state.reason.includes(noRequestReached)
 }

@@ -3,15 +3,18 @@ import { keyOf } from '../../cluster/objects.ts'
 import type { ExternalChecks } from '../hooks/external-checks.ts'
 import type { Gates } from '../hooks/gates.ts'
 import type { Sample } from '../metrics/observer.ts'
+import type { GuardStatus } from '../ownership/session.ts'
 import { dueGates } from '../state/machine.ts'
 import type { Observation, State } from '../state/types.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
 import { findDrift, type ExpectedRoutes } from '../traffic/drift.ts'
 import { checkRevision, recordRevision, type Revision } from '../workload/revision-check.ts'
+import type { EndpointWatch } from './endpoint-watch.ts'
 import { currentObjects, type PromotionContext } from './context.ts'
 
 /** `written`: the last writes of this run, which a watch may not show yet. */
 export type ObservationSources = {
+  endpoints: EndpointWatch
   checks: ExternalChecks
   gates: Gates
   written: () => readonly RouteWrite[]
@@ -32,20 +35,42 @@ export class ObservationBuilder {
   }
 
   /** `isRenewed`: the Lease was renewed just now; while it cannot be, nothing can be said of the canary either. */
-  build(state: State, { observed, health }: Sample, isRenewed: boolean): Observation {
-    const { session, plan } = this.context
+  build(state: State, { observed, health, countsAll }: Sample, isRenewed: boolean, guard: GuardStatus): Observation {
+    const { plan, pinned } = this.context
     const drift = this.drift(state)
     const changed = this.revisionFault(state)
-    const fault = health.podFailure?.text ?? changed
+    const fault = health.podFailure?.text ?? changed ?? this.endpointFault(state)
     return {
       ...observed,
       complete: observed.complete && isRenewed,
+      ...(countsAll ? { share: pinned } : {}),
       ...(fault === undefined ? {} : { fault }),
       ...(drift === undefined ? {} : { drift }),
-      ...(session.isGuarded() ? {} : { unguarded: true }),
+      ...this.missingEndpoints(state),
+      ...(guard === 'watching' ? {} : { unguarded: guard }),
       findings: this.sources.checks.latest(),
       gates: this.sources.gates.answers(dueGates(plan, state)),
     }
+  }
+
+  /** Of stable only while it gets traffic: afterwards it may be scaled to 0. */
+  private missingEndpoints({ phase, weight }: State): Pick<Observation, 'stableDown' | 'canaryDown'> {
+    const { endpoints } = this.sources
+    if (!this.seesPods()) return {}
+    const isStableDown = phase === 'waiting' ? !endpoints.hasEndpoint('stable') : endpoints.isDown('stable')
+    return {
+      ...(weight < 100 && isStableDown ? { stableDown: true } : {}),
+      ...(endpoints.hasEndpoint('canary') ? {} : { canaryDown: true }),
+    }
+  }
+
+  private endpointFault(state: State): string | undefined {
+    const { endpoints } = this.sources
+    return this.seesPods() && sendsTraffic(state) && endpoints.isDown('canary') ? endpoints.canaryFault() : undefined
+  }
+
+  private seesPods(): boolean {
+    return this.context.watched.pods.every((watch) => watch.fresh())
   }
 
   private drift(state: State): string | undefined {
@@ -57,12 +82,17 @@ export class ObservationBuilder {
 
   private revisionFault(state: State): string | undefined {
     const { watched, observer, selectors } = this.context
-    const hasTraffic = state.phase !== 'waiting' && (state.weight > 0 || state.steps.at(-1)?.kind === 'ab')
+    const hasTraffic = sendsTraffic(state)
     const workloads = currentObjects(watched.workloads)
     const check = checkRevision(this.revision, workloads, observer.canaries(), selectors.canary, hasTraffic)
     this.revision = check.revision
     return check.fault
   }
+}
+
+/** The routes send users' requests to the canary. */
+function sendsTraffic({ phase, weight, steps }: State): boolean {
+  return phase !== 'waiting' && (weight > 0 || steps.at(-1)?.kind === 'ab')
 }
 
 /** What the routes should say in this state: the weight, and what a mirror or A/B stage adds. */

@@ -10,14 +10,17 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import type { Split } from '../../policies/routes.ts'
-import { awaitOutcome, promotionOf, settleLease } from './conclude.ts'
-import type { Promotion, PromotionContext } from './context.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
+import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
+import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
 import { withCause } from './end-reason.ts'
+import { EndpointWatch } from './endpoint-watch.ts'
 import { hookStatus } from './hook-status.ts'
 import { describeAction, describeEvidence, describeSample } from './log-format.ts'
 import { ObservationBuilder } from './observation.ts'
 import {
   asUnsafe,
+  asUnsettled,
   asInterrupted,
   isRolledBack,
   isSafe,
@@ -39,8 +42,10 @@ export class PromotionRun {
   private readonly webhooks: Webhooks
   private readonly load: SyntheticLoad | undefined
   private readonly writer: RouteWriter
+  private readonly endpoints: EndpointWatch
   private readonly observations: ObservationBuilder
   private readonly notifications: Promise<void>[] = []
+  private tickStartedAt: number | undefined
 
   static async start(context: PromotionContext, state: ActiveState): Promise<PromotionRun> {
     const { cluster, config, plan, watched, deps } = context
@@ -49,7 +54,7 @@ export class PromotionRun {
   }
 
   private constructor(context: PromotionContext, state: ActiveState, load: SyntheticLoad | undefined) {
-    const { cluster, split, plan, session, deps } = context
+    const { cluster, config, split, plan, selectors, watched, session, deps } = context
     const { clock, note } = deps
     const status = () => hookStatus(split.namespace, plan, this.state)
     this.context = context
@@ -58,8 +63,20 @@ export class PromotionRun {
     this.load = load
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
-    this.writer = new RouteWriter({ cluster, split, plan, session, state: () => this.state, clock, note })
+    const pods = () => currentObjects(watched.pods)
+    this.endpoints = new EndpointWatch({ cluster, config, plan, split, selectors, pods })
+    this.writer = new RouteWriter({
+      cluster,
+      split,
+      plan,
+      session,
+      state: () => this.state,
+      rollbackObstacle: () => this.endpoints.rollbackObstacle(),
+      clock,
+      note,
+    })
     this.observations = new ObservationBuilder(context, {
+      endpoints: this.endpoints,
       checks: this.checks,
       gates: createGates((gate) => this.webhooks.ask(gate), clock),
       written: () => this.writer.written(),
@@ -82,7 +99,11 @@ export class PromotionRun {
   /** The pods whose counters show the canary's requests. */
   get drainTarget(): DrainTarget {
     const { selectors, plan } = this.context
-    return { labels: selectors.canary, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+    return { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline }
+  }
+
+  get selectors(): VersionSelectors {
+    return this.context.selectors
   }
 
   get state(): State {
@@ -110,7 +131,9 @@ export class PromotionRun {
   }
 
   async tick(): Promise<void> {
+    this.tickStartedAt = this.context.deps.clock.now()
     try {
+      if (!this.writer.isIdle()) await this.endpoints.refresh()
       if (!(await this.writer.settled())) return
       if (this.hasEnded()) return await this.heartbeat()
       await this.step()
@@ -121,11 +144,14 @@ export class PromotionRun {
       await this.rollBack(`the promotion could not continue: ${messageOf(problem)}`)
       const ended = requireEnded(this.status)
       this.status = { ...ended, error: ended.error ?? ended.state.reason }
+    } finally {
+      this.tickStartedAt = undefined
     }
   }
 
-  /** Renews the Lease while there is nothing to sample. */
+  /** Renews the Lease while there is nothing to sample; not while a sample or a write makes no progress. */
   async heartbeat(): Promise<void> {
+    if (this.isStuck()) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
       if (problem instanceof LeaseLost) this.lose(problem)
     })
@@ -154,30 +180,55 @@ export class PromotionRun {
     this.load?.stop()
     if (!this.writer.isIdle()) this.status = asUnsafe(requireEnded(this.status))
     const status = () => requireEnded(this.status)
-    if (fast) {
-      const promotion = promotionOf(this.context, status())
-      await settleLease(this.context, status())
-      return promotion
-    }
-    this.notify('post-rollout', status().state.reason)
+    if (fast) return this.settle(promotionOf(this.context, status()))
     const promotion = await awaitOutcome({
       context: this.context,
       status,
       heartbeat: () => this.heartbeat(),
       drainChecked: () => this.drainChecked(),
     })
-    await settleLease(this.context, status())
+    const settled = await this.settle(promotion)
+    this.notify('post-rollout', settled.reason)
     // The program exits after this, which would interrupt the current calls.
     await Promise.all(this.notifications)
-    return promotion
+    return settled
+  }
+
+  /** Settles the Lease, and only then says how the promotion ended: until then its guard could still undo it. */
+  private async settle(ended: Promotion): Promise<Promotion> {
+    const { context } = this
+    const settled = await settleLease(context, requireEnded(this.status)).then(
+      () => ended,
+      (problem: unknown) => this.unsettled(ended, problem),
+    )
+    context.deps.note(`${settled.verdict}: ${settled.reason}`)
+    return settled
+  }
+
+  private unsettled(ended: Promotion, problem: unknown): Promotion {
+    const why = explainUnsettled(this.context, problem)
+    // Traffic that is on stable stays there.
+    if (ended.weight === 0) {
+      this.context.deps.note(why)
+      return ended
+    }
+    this.status = asUnsettled(requireEnded(this.status), why)
+    return { ...ended, ...promotionOf(this.context, this.status) }
+  }
+
+  /** The guard has to act soon, because this run cannot. */
+  private isStuck(): boolean {
+    const { plan, deps } = this.context
+    return this.tickStartedAt !== undefined && deps.clock.now() - this.tickStartedAt > plan.guard.after / 2
   }
 
   private async step(): Promise<void> {
     const { context, plan } = this
-    const { observer, deps } = context
+    const { observer, session, deps } = context
     const isRenewed = await this.renew()
-    const sample = await observer.sample()
-    const observation = this.observations.build(this.state, sample, isRenewed)
+    await session.checkGuard().catch((problem: unknown) => this.noteUnlessLost(problem))
+    const [sample] = await Promise.all([observer.sample(), this.endpoints.refresh()])
+    const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
     if (this.hasEnded()) return
     deps.note(describeSample(this.state, observation))
@@ -203,12 +254,17 @@ export class PromotionRun {
     }
   }
 
+  private noteUnlessLost(problem: unknown): void {
+    if (problem instanceof LeaseLost) throw problem
+    this.context.deps.note(`the guard could not be checked: ${messageOf(problem)}`)
+  }
+
   private async apply(status: RunStatus, actions: Action[]): Promise<void> {
     const isStart = this.state.phase === 'waiting' && status.state.phase !== 'waiting'
     this.status = status
     if (isStart) this.checks.start()
     const outcome = outcomeOf(status.state)
-    if (outcome) this.context.deps.note(`${outcome.verdict}: ${outcome.reason}`)
+    if (outcome) this.context.deps.note(`decision: ${outcome.verdict}, because ${outcome.reason}`)
     const changes = actions.map((action) => describeAction(this.plan, action)).join('; ')
     if (actions.length > 0 || outcome) this.notify('event', changes || (outcome?.reason ?? ''))
     await this.writer.write(actions)

@@ -1,5 +1,6 @@
 // The status of this run's promotion: running, ended in one way or another, or lost to another holder. Pure.
 import { isHeldAsPlanned } from '../state/ending.ts'
+import { progressOf } from '../state/steps.ts'
 import type { ActiveState, EndedState, State } from '../state/types.ts'
 
 /** `error`: what else went wrong; `rolledBackWith`: the service whose failure rolled this one back too. */
@@ -12,7 +13,7 @@ export type EndedStatus =
   | (Ending & { kind: 'interrupted'; resumable: State })
   /** Another process holds the Lease, so this run writes nothing. */
   | (Ending & { kind: 'lost'; isRollbackMissing: boolean })
-  /** The rollback could not be written. The post step and the guard have to write it. */
+  /** A rollback could not be written, or the Lease not released. The post step and the guard return the traffic. */
   | (Ending & { kind: 'unsafe' })
 
 export type RunStatus = { kind: 'running'; state: ActiveState } | EndedStatus
@@ -56,7 +57,20 @@ export function asUnsafe(status: EndedStatus, error?: string): EndedStatus {
   return status.kind === 'lost' ? { ...ending, kind: 'lost', isRollbackMissing: true } : { ...ending, kind: 'unsafe' }
 }
 
-/** False if a rollback was decided and could not be written. */
+/** The canary keeps traffic, but the guard may undo that: nobody may act on the verdict. */
+export function asUnsettled({ state, ...status }: EndedStatus, problem: string): EndedStatus {
+  const reason = `${state.reason}; but ${problem}`
+  const undecided: EndedState = {
+    ...progressOf(state),
+    phase: 'ended',
+    steps: state.steps,
+    verdict: 'inconclusive',
+    reason,
+  }
+  return asUnsafe({ ...status, state: undecided }, reason)
+}
+
+/** False if the traffic should return to stable, or will, and that is not written. */
 export function isSafe(status: RunStatus): boolean {
   return status.kind !== 'unsafe' && !(status.kind === 'lost' && status.isRollbackMissing)
 }

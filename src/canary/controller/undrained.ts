@@ -8,75 +8,136 @@ import { type Clock, systemClock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
 import { addRequests, noRequests } from '../analysis/request-counts.ts'
+import { podId } from '../metrics/counter-reader.ts'
 import { countServed } from '../metrics/request-outcomes.ts'
 import { sidecarReader } from '../metrics/sidecars.ts'
 import { readRoutes, readWeight } from '../traffic/router.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { Labels } from '../workload/selectors.ts'
 import { waitForDrain, type DrainResult, type SampleRequests } from './drain.ts'
+import { lookUpCauses, type LookupScope } from './past-split.ts'
 
 /**
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.
  */
-export type DrainTarget = { labels: Labels; metrics: MetricNames; timeoutMs: number }
+export type DrainTarget = LookupScope & { timeoutMs: number }
 
-/** Why the canary still serves after the timeout; undefined if nothing shows that it does. */
+/** `serving`: the canary still gets requests. `unseen`: nothing shows whether it does. `text`: why, in words. */
+export type Undrained = { kind: 'serving' | 'unseen'; text: string }
+
+/** Undefined if the canary is seen to get no more requests, or only those that routes send to it on purpose. */
 export async function findUndrained(
   cluster: Cluster,
   split: Split,
-  { labels, metrics, timeoutMs }: DrainTarget,
+  target: DrainTarget,
   note: (line: string) => void,
   clock: Clock = systemClock,
-): Promise<string | undefined> {
-  const sample = samplerOf(cluster, split.namespace, labels, metrics)
+): Promise<Undrained | undefined> {
+  const { selectors, metrics, timeoutMs } = target
+  const sample = drainSampler(cluster, split.namespace, selectors.canary, metrics)
   const result = await waitForDrain(sample, { timeoutMs, perSecond: 0, isOver: () => false, clock, note })
-  return result.kind === 'serving' ? explainServing(cluster, split, result) : undefined
+  return explainUndrained(cluster, split, result, target, note, clock)
 }
 
-/** Samples the counters of the pods with these labels. Without pods there are no requests: 0. */
-function samplerOf(cluster: Cluster, namespace: string, labels: Labels, metrics: MetricNames): SampleRequests {
-  const read = sidecarReader(cluster, metrics)
+/** What the result of the wait means; undefined as for `findUndrained`. */
+export async function explainUndrained(
+  cluster: Cluster,
+  split: Split,
+  result: DrainResult,
+  scope: LookupScope,
+  note: (line: string) => void,
+  clock: Clock,
+): Promise<Undrained | undefined> {
+  if (result.kind === 'unknown') return { kind: 'unseen', text: unseen(split) }
+  if (result.kind !== 'serving') return undefined
+  const text = await explainServing(cluster, split, result, scope, clock)
+  if (text !== undefined) return { kind: 'serving', text }
+  note(`${split.canary.name} still gets the requests of routes that name it on purpose`)
+  return undefined
+}
+
+function unseen({ service, canary }: Split): string {
+  return (
+    `weight 0 is written, and this run cannot see whether requests still reach ${canary.name} of ${service}: its ` +
+    'sidecars do not answer; check that the account may get pods/proxy, and look at the counters of its pods'
+  )
+}
+
+/** Samples the counters of the pods with these labels. Where no such pod runs, there are no requests: 0. */
+export function drainSampler(
+  cluster: Cluster,
+  namespace: string,
+  labels: Labels,
+  metrics: MetricNames,
+): SampleRequests {
+  // Prometheus may store the counters without the prefix that a stock Envoy adds.
+  const prefixed = { requests: `envoy_${metrics.requests}`, duration: `envoy_${metrics.duration}` }
+  const names = metrics.requests.startsWith('envoy_') ? [metrics] : [metrics, prefixed]
+  const reads = names.map((each) => sidecarReader(cluster, each))
   let before: Map<string, Reading> | undefined
   return async () => {
     const pods = (await cluster.list<Pod>('Pod', namespace)).filter(
       (pod) => matches(labels, pod.metadata.labels) && hasRunningSidecar(pod),
     )
-    const readings = await read(pods)
+    const all = await Promise.all(reads.map((read) => read(pods)))
+    const readings = new Map(pods.flatMap((pod) => mergedReading(podId(pod), all)))
     const known = before
     before = new Map([...(known ?? []), ...readings])
     if (!known || readings.size < pods.length) return undefined
     return [...readings]
-      .map(([id, reading]) => countServed(counterDeltas(known.get(id) ?? reading, reading), metrics))
+      .flatMap(([id, reading]) => {
+        const delta = counterDeltas(known.get(id) ?? reading, reading)
+        return names.map((each) => countServed(delta, each))
+      })
       .reduce(addRequests, noRequests).requests
   }
 }
 
-/** Explains why the proxies do not follow the routes, as far as the cluster shows it. */
-export async function explainServing(
+function mergedReading(id: string, all: Map<string, Reading>[]): [string, Reading][] {
+  const parts = all.flatMap((readings) => readings.get(id) ?? [])
+  return parts.length < all.length ? [] : [[id, new Map(parts.flatMap((part) => [...part]))]]
+}
+
+/**
+ * Explains why requests still reach the canary, as far as the cluster shows it; undefined if routes send them there on
+ * purpose.
+ */
+async function explainServing(
   cluster: Cluster,
   split: Split,
   { perSecond, seconds }: Pick<Extract<DrainResult, { kind: 'serving' }>, 'perSecond' | 'seconds'>,
-): Promise<string> {
+  scope: LookupScope,
+  clock: Clock,
+): Promise<string | undefined> {
   const routes = await readRoutes(cluster, split).catch(() => [])
   const where = routes.length > 0 ? routes.map(keyOf).join(', ') : 'the routes'
-  const canary = `${split.canary.name} of ${split.service}`
-  const serving = `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ${canary}`
+  const serving =
+    `${seconds} s later the proxies still send ${perSecond.toFixed(1)} requests/s to ` +
+    `${split.canary.name} of ${split.service}`
   const weight = await readWeight(cluster, split).catch(() => 0)
   if (weight > 0)
     return (
       `weight 0 was written to ${where}, and ${serving}: someone has written ${weight} there since; ` +
       'find out who does (GitOps, another pipeline), and run the stage rollback again'
     )
-  const restart = `kubectl -n ${systemNamespace} rollout restart deployment -l app=istiod`
-  return (
-    `weight 0 is in ${where}, and ${serving}: istiod has not told them (${await describeIstiod(cluster)}), ` +
-    'or someone calls it without these routes. Check `istioctl proxy-status`: when proxies lag behind there, ' +
-    `or istiod cannot watch the API server, run \`${restart}\``
-  )
+  const { causes, callers, notes, pinned } = await lookUpCauses(cluster, split, scope, clock)
+  if (causes.length === 0 && pinned.canary) return undefined
+  const istiod = await describeIstiod(cluster)
+  const found = [
+    ...causes,
+    ...(callers.length > 0
+      ? [
+          `${callers.join(', ')}, and istiod has not told their proxies (${istiod}); ` +
+            '`istioctl proxy-status` shows which of them lag behind',
+        ]
+      : []),
+  ]
+  const why = found.length > 0 ? found.join('; ') : `${notes} (${istiod})`
+  return `weight 0 is in ${where}, and ${serving}: ${why}`
 }
 
 /** The state of istiod's pods, and their last log line about a failed watch. */
-async function describeIstiod(cluster: Cluster): Promise<string> {
+export async function describeIstiod(cluster: Cluster): Promise<string> {
   const pods = await cluster.list<Pod>('Pod', systemNamespace, { labelSelector: 'app=istiod' }).catch(() => undefined)
   if (!pods) return `this run cannot read its pods in ${systemNamespace}`
   if (pods.length === 0) return `none of its pods runs in ${systemNamespace}`

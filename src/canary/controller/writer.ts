@@ -3,13 +3,15 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError, isForbidden } from '../../cluster/api-error.ts'
 import type { Action, State } from '../state/types.ts'
-import type { Routed, Split } from '../../policies/routes.ts'
+import type { Split } from '../../policies/routes.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import type { LeaseSession } from '../ownership/session.ts'
 import { removeManagedRoutes, resetToStable, setHeaderRoute, setMirror, setWeight } from '../traffic/router.ts'
+import { weightBeforeEnd } from '../state/steps.ts'
+import { StableOutage } from '../workload/endpoints.ts'
 import { describeAction } from './log-format.ts'
 
 /** An API server that has just started forbids everything until it has loaded its rights. */
@@ -19,22 +21,27 @@ const keptWrites = 20
 
 /**
  * Whether another attempt may succeed: no answer, a busy server, an unreachable webhook of istiod, credentials that are
- * about to be renewed, or a conflict with another writer.
+ * about to be renewed, a conflict with another writer, or a stable version that has no endpoint at the moment.
  */
 export function isTransient(problem: unknown): boolean {
+  if (problem instanceof StableOutage) return true
   return (
     problem instanceof ApiError &&
     (problem.status === 0 || problem.status >= 500 || [401, 403, 409, 422, 429].includes(problem.status))
   )
 }
 
-/** `state`: the promotion as it is when an action is written. */
+/**
+ * `state`: the promotion as it is when an action is written. `rollbackObstacle`: why its traffic cannot return to
+ * stable now.
+ */
 export type WriterDeps = {
   cluster: Cluster
   split: Split
   plan: CanaryConfig
   session: Pick<LeaseSession, 'renew' | 'savedRoutes'>
   state: () => State
+  rollbackObstacle: () => string | undefined
   clock: Clock
   note: (line: string) => void
 }
@@ -84,12 +91,10 @@ export class RouteWriter {
   }
 
   private async writePending(): Promise<boolean> {
-    const { session, state, plan, note } = this.deps
+    const { plan, note } = this.deps
     while (this.pending.length > 0) {
       const action = this.pending[0]!
       try {
-        // Saves the state before the action is written; only the holder of the Lease can.
-        await session.renew(state())
         this.recent = [...this.recent, ...(await applyAction(this.deps, action))].slice(-keptWrites)
       } catch (problem) {
         this.throwWhenOverdue(problem)
@@ -115,19 +120,27 @@ export class RouteWriter {
   }
 }
 
-async function applyAction({ cluster, split, plan, session }: WriterDeps, action: Action): Promise<RouteWrite[]> {
+/** Each write follows a renewal, which saves the state, and which only the holder of the Lease can make. */
+async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite[]> {
+  const { cluster, split, plan, session, state } = deps
+  const renew = () => session.renew(state())
   switch (action.kind) {
     case 'weight':
-      return applyWeight(cluster, split, action.weight, session.savedRoutes)
+      if (action.weight === 0) requireTarget(deps)
+      return action.weight === 0
+        ? resetToStable(cluster, split, { saved: session.savedRoutes, beforeWrite: renew })
+        : setWeight(cluster, split, action.weight, renew)
     case 'mirror':
-      return setMirror(cluster, split, action.percent)
+      return setMirror(cluster, split, action.percent, renew)
     case 'ab':
-      return setHeaderRoute(cluster, split, plan.ab!.match)
+      return setHeaderRoute(cluster, split, plan.ab!.match, renew)
     case 'clear':
-      return removeManagedRoutes(cluster, split)
+      return removeManagedRoutes(cluster, split, renew)
   }
 }
 
-function applyWeight(cluster: Cluster, split: Split, weight: number, saved: Routed[]): Promise<RouteWrite[]> {
-  return weight === 0 ? resetToStable(cluster, split, saved) : setWeight(cluster, split, weight)
+/** @throws StableOutage if the canary has traffic, and stable could not serve it. */
+function requireTarget({ state, rollbackObstacle }: WriterDeps): void {
+  const obstacle = weightBeforeEnd(state()) > 0 ? rollbackObstacle() : undefined
+  if (obstacle !== undefined) throw new StableOutage(obstacle)
 }

@@ -1,14 +1,20 @@
 // Remembers the last reading of each pod, and computes how much its counters grew.
 import type { Pod } from '../../cluster/objects.ts'
-import { counterDeltas, type Reading } from '../../metrics/counters.ts'
+import { counterDeltas, hasDecrease, type Reading } from '../../metrics/counters.ts'
 import { podId } from './counter-reader.ts'
 
 export type CounterMemory = {
   /** Registers the pods that run now. `sampled` are those whose counters are read from their first moment on. */
   register: (running: Pod[], sampled: Pod[]) => void
-  /** Returns what the pod counted since its last reading, and stores this one. */
-  deltaSince: (id: string, reading: Reading) => Reading
+  /**
+   * Returns what the pod counted since its last reading, and stores this one. `restarts`: how often its sidecar has
+   * restarted; undefined if the reading may be older than the pod's status.
+   */
+  deltaSince: (id: string, reading: Reading, restarts: number | undefined) => Reading
 }
+
+/** `isRestartCounted`: a counter went down before the pod's status showed a restart. */
+type LastReading = { reading: Reading; restarts: number | undefined; isRestartCounted: boolean }
 
 /**
  * A new pod counts from zero. A pod that may have served requests before its first reading counts from that reading.
@@ -16,7 +22,7 @@ export type CounterMemory = {
 export function createCounterMemory(): CounterMemory {
   const known = new Set<string>()
   const servedBefore = new Set<string>()
-  const lastReadings = new Map<string, Reading>()
+  const lastReadings = new Map<string, LastReading>()
   return {
     register(running, sampled) {
       const sampledIds = new Set(sampled.map(podId))
@@ -25,10 +31,16 @@ export function createCounterMemory(): CounterMemory {
         if (!sampledIds.has(id)) servedBefore.add(id)
       }
     },
-    deltaSince(id, reading) {
-      const before = lastReadings.get(id) ?? (servedBefore.has(id) ? reading : new Map<string, number>())
-      lastReadings.set(id, reading)
-      return counterDeltas(before, reading)
+    deltaSince(id, reading, restarts) {
+      const last = lastReadings.get(id)
+      const before = last?.reading ?? (servedBefore.has(id) ? reading : nothing)
+      const hasRestarted = last !== undefined && last.restarts !== restarts
+      const isNewProcess = hasRestarted && !last.isRestartCounted
+      const isRestartCounted = !hasRestarted && ((last?.isRestartCounted ?? false) || hasDecrease(before, reading))
+      lastReadings.set(id, { reading, restarts, isRestartCounted })
+      return counterDeltas(isNewProcess ? nothing : before, reading)
     },
   }
 }
+
+const nothing: Reading = new Map()

@@ -4,10 +4,10 @@ import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { ObjectWatch } from '../../cluster/watch.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
-import { hasRunningSidecar } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar, isReady, sidecarRestarts } from '../../mesh/sidecar.ts'
 import type { Reading } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { addLimitCounts, addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import type { Observation } from '../state/types.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { createCounterMemory, type CounterMemory } from './counter-memory.ts'
@@ -19,13 +19,15 @@ import { prometheusClient } from './prometheus-client.ts'
 import { prometheusReader } from './prometheus-counters.ts'
 import { countCalls, countServed } from './request-outcomes.ts'
 import { sidecarReader } from './sidecars.ts'
+import { countUnserved } from './unserved-requests.ts'
 import { attributeToVersions } from './version-attribution.ts'
 import { createVersionCounter, type PodReading } from './version-counter.ts'
 
 /** What to watch: the pods of each version by their labels, and the service by its names. */
 export type ObservedService = VersionSelectors & { namespace: string; host: string; plan: CanaryConfig }
 
-export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health }
+/** `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared. */
+export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health; countsAll: boolean }
 
 export type Observer = {
   sample: () => Promise<Sample>
@@ -42,7 +44,9 @@ export async function createObserver(
   note: (line: string) => void,
   readCounters: CounterReader = counterReaderFor(cluster, service),
 ): Promise<Observer> {
-  const { metrics, maxPods } = service.plan
+  const { metrics, maxPods, prometheus } = service.plan
+  // Prometheus may still have the counters from before a restart.
+  const restartsSeen = (pod: Pod) => (prometheus?.counters ? undefined : sidecarRestarts(pod))
   const hosts = hostsOf(service)
   const role = (pod: Pod) => roleOf(pod, service, service.namespace)
   const pods = () => uniquePods(watches.flatMap((watch) => watch.current()))
@@ -50,36 +54,48 @@ export async function createObserver(
   const sampler = createPodSampler(maxPods, role, note)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
+  let countedAll = false
 
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
     const sampled = sampler.choose(running)
     memory.register(running, sampled)
     const answers = await readCounters(sampled).catch(() => new Map<string, Reading>())
-    const readings = podReadings(sampled, answers, role, memory)
+    const readings = podReadings(sampled, answers, role, memory, restartsSeen)
     const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
     const isIdleClient = (each: PodReading) => each.role === 'client' && calls(each.reading).requests === 0
     sampler.skip(readings.filter(isIdleClient).map(({ pod }) => pod))
+    // A client that does not answer would delay every sample.
+    sampler.skip(sampled.filter((pod) => role(pod) === 'client' && !answers.has(podId(pod))))
 
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
+    const attribution = attributeToVersions(pods(), role)
+    const unserved = readings
+      .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
+      .reduce(addLimitCounts, { requests: 0, violations: 0 })
     const health = healthOf(canaries(), restarts)
+    // A pod that did not answer last time reports what it has served since the time before.
+    const countedAllBefore = countedAll
+    countedAll = !service.plan.prometheus?.counters && countsAllVersions(pods(), readings, role)
     return {
       observed: {
-        ...countVersions(readings, attributeToVersions(pods(), role), complete),
+        ...countVersions(readings, attribution, complete),
         users,
+        unserved,
         ready: health.ready,
         ...(health.podFailure ? { fault: health.podFailure.text } : {}),
         complete,
       },
       health,
+      countsAll: countedAll && countedAllBefore,
     }
   }
 
   memory.register(pods().filter(hasRunningSidecar), [])
   const restarts = restartsOf(canaries())
   const first = sampler.choose(pods().filter(hasRunningSidecar))
-  const baseline = podReadings(first, await readCounters(first), role, memory)
+  const baseline = podReadings(first, await readCounters(first), role, memory, restartsSeen)
     .filter((each) => each.role === 'stable')
     .map(({ reading }) => countServed(reading, metrics))
     .reduce(addRequests, noRequests)
@@ -97,17 +113,24 @@ function podReadings(
   answers: Map<string, Reading>,
   role: (pod: Pod) => Role,
   memory: CounterMemory,
+  restarts: (pod: Pod) => number | undefined,
 ): PodReading[] {
   return sampled.flatMap((pod) => {
     const id = podId(pod)
     const reading = answers.get(id)
-    return reading ? [{ pod, role: role(pod), reading, delta: memory.deltaSince(id, reading) }] : []
+    return reading ? [{ pod, role: role(pod), reading, delta: memory.deltaSince(id, reading, restarts(pod)) }] : []
   })
 }
 
 function allCanariesRead(roles: Role[], readings: PodReading[]): boolean {
   const expected = roles.filter((role) => role === 'canary').length
   return expected > 0 && readings.filter(({ role }) => role === 'canary').length === expected
+}
+
+/** A pod without a sidecar serves requests, too, and nothing counts them. */
+function countsAllVersions(pods: Pod[], readings: PodReading[], role: (pod: Pod) => Role): boolean {
+  const read = new Set(readings.map(({ pod }) => podId(pod)))
+  return pods.every((pod) => role(pod) === 'client' || read.has(podId(pod)) || !isReady(pod))
 }
 
 function counterReaderFor(cluster: Cluster, service: ObservedService): CounterReader {

@@ -1,6 +1,6 @@
 // Reads the sidecars' counters from Prometheus instead of the sidecars.
 import type { Pod } from '../../cluster/objects.ts'
-import { hasRestarted, seriesOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { seriesOf, type MetricNames, type Reading } from '../../metrics/counters.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 import type { Prometheus, PromSample } from './prometheus-client.ts'
 
@@ -16,7 +16,8 @@ export function prometheusReader(query: Prometheus, metrics: MetricNames, hosts:
     const readings = readingsIn(samples, pods)
     for (const pod of pods) {
       const id = podId(pod)
-      last.set(id, withMissedSeries(last.get(id) ?? new Map(), readings.get(id) ?? new Map()))
+      // A failed scrape hides series for a while: they keep their last value.
+      last.set(id, new Map([...(last.get(id) ?? []), ...(readings.get(id) ?? [])]))
     }
     return new Map(pods.map((pod) => [podId(pod), last.get(podId(pod))!]))
   }
@@ -28,6 +29,13 @@ export function counterQuery({ requests, duration }: MetricNames, hosts: string[
     (label) => `{__name__=~"${requests}|${duration}_bucket",reporter="destination",${label}=~${names}}`,
   )
   return [...served, `{__name__="${requests}",reporter="source",destination_service=~${anyOf(hosts)}}`].join(' or ')
+}
+
+/** When the oldest of the pods' counters was scraped, in seconds. */
+export function scrapeTimeQuery({ requests }: MetricNames, pods: Pod[]): string {
+  const names = anyOf(pods.map(({ metadata }) => metadata.name))
+  const served = podLabels.map((label) => `{__name__="${requests}",reporter="destination",${label}=~${names}}`)
+  return `min(timestamp(${served.join(' or ')}))`
 }
 
 /** The value of a matcher. The dot is the only special character in the names of pods and hosts. */
@@ -56,9 +64,4 @@ function podNameIn(labels: PromSample['labels'], metric: string): string {
     `Prometheus stores ${metric} without a label that names the pod; ` +
       `make the scrape config of the sidecars add one of ${podLabels.join(', ')}`,
   )
-}
-
-/** A failed scrape hides series for a while: they keep their last value, unless the pod has restarted. */
-function withMissedSeries(before: Reading, now: Reading): Reading {
-  return hasRestarted(before, now) ? now : new Map([...before, ...now])
 }

@@ -4,22 +4,29 @@ import type { Cluster } from '../../cluster/client.ts'
 import { ApiError } from '../../cluster/api-error.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import { parseCounters, type MetricNames, type Reading } from '../../metrics/counters.ts'
+import { unlessAborted } from '../../runtime/timeout.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 
 const concurrency = 16
-const timeoutMs = 3_000
+const defaultLimitMs = 3_000
 
-export function sidecarReader(cluster: Cluster, metrics: MetricNames): CounterReader {
+/** `limitMs`: how long one reading of all pods may take. A pod that has not answered by then counts as unread. */
+export function sidecarReader(cluster: Cluster, metrics: MetricNames, limitMs = defaultLimitMs): CounterReader {
   const filter = metrics.requests.includes('istio') ? '&filter=istio.request' : ''
   return async (pods) => {
     const readings = new Map<string, Reading>()
+    const limit = AbortSignal.timeout(limitMs)
+    const isOver = () => limit.aborted
     const read = async (pod: Pod) => {
+      if (isOver()) return
       const { namespace = '', name } = pod.metadata
       const path = `/stats/prometheus?usedonly${filter}`
-      const text = await cluster.pod(namespace, name, 15090, path, timeoutMs).catch(throwIfForbidden)
-      if (text !== undefined) readings.set(podId(pod), parseCounters(text, metrics))
+      const text = await cluster.pod(namespace, name, 15090, path, limitMs).catch(throwIfForbidden)
+      if (text !== undefined && !isOver()) readings.set(podId(pod), parseCounters(text, metrics))
     }
-    await pMap(pods, read, { concurrency })
+    await unlessAborted(pMap(pods, read, { concurrency }), limit).catch((problem: unknown) => {
+      if (!isOver()) throw problem
+    })
     return readings
   }
 }

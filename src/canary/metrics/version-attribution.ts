@@ -7,8 +7,8 @@ export type VersionAttribution = Record<VersionRole, (labels: SeriesLabels) => b
 type VersionNames = { versionLabels: Set<string>; workloads: Set<string> }
 
 /**
- * Uses the workload's name if the caller knows it, otherwise the label `version` if only one of the two versions has
- * it.
+ * Uses the workload's name if the caller knows it and only one of the two versions has it, otherwise the label `version`
+ * under the same condition. Both versions of one Argo Rollout have the same workload.
  */
 export function attributeToVersions(pods: Pod[], roleOf: (pod: Pod) => Role): VersionAttribution {
   const canary = namesOf(pods.filter((pod) => roleOf(pod) === 'canary'))
@@ -21,7 +21,8 @@ export function attributeToVersions(pods: Pod[], roleOf: (pod: Pod) => Role): Ve
 
 function isAbout(labels: SeriesLabels, version: VersionNames, other: VersionNames): boolean {
   const { destination_workload: workload = 'unknown', destination_version: label = 'unknown' } = labels
-  if (workload !== 'unknown') return version.workloads.has(workload)
+  const isShared = version.workloads.has(workload) && other.workloads.has(workload)
+  if (workload !== 'unknown' && !isShared) return version.workloads.has(workload)
   return version.versionLabels.has(label) && !other.versionLabels.has(label)
 }
 
@@ -32,9 +33,14 @@ function namesOf(pods: Pod[]): VersionNames {
   }
 }
 
-/** A Deployment owns its pods through a ReplicaSet, whose name is its own and the hash of the pod template. */
-function workloadOf({ ownerReferences, labels }: Pod['metadata']): string | undefined {
+/** Both Deployments and Argo Rollouts own their pods through a ReplicaSet: its name is theirs and a hash. */
+const hashLabels = ['pod-template-hash', 'rollouts-pod-template-hash']
+/** Gives a workload another name in Istio's telemetry. */
+const workloadNameLabel = 'service.istio.io/workload-name'
+
+function workloadOf({ ownerReferences, labels = {} }: Pod['metadata']): string | undefined {
   const owner = ownerReferences?.find(({ controller }) => controller)?.name
-  const hash = labels?.['pod-template-hash']
-  return hash === undefined ? owner : owner?.replace(new RegExp(`-${hash}$`), '')
+  const hash = hashLabels.map((label) => labels[label]).find((value) => value !== undefined)
+  const name = hash === undefined ? owner : owner?.replace(new RegExp(`-${hash}$`), '')
+  return labels[workloadNameLabel] ?? name
 }

@@ -1,11 +1,13 @@
 // The guard in the cluster: created before the first weight, deleted after the promotion, and why it has not started.
 import type { Cluster } from '../../cluster/client.ts'
-import { emptyWhenAbsent, isForbidden } from '../../cluster/api-error.ts'
+import { lacksRights } from '../../cluster/api-error.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
 import type { KubeEvent, KubeObject, Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
 import { causeOf } from '../../verify/cause.ts'
+import { byTime } from '../../verify/events.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
 import { guardManifest } from './guard-manifest.ts'
 import type { GuardSpec } from './guard-spec.ts'
 import type { LeaseClaim } from './lease.ts'
@@ -17,6 +19,7 @@ export async function createGuard(
   { guard, service }: CanaryConfig,
   { identity, lease }: LeaseClaim,
   saved: Routed[],
+  selectors: VersionSelectors,
   program: string,
 ): Promise<void> {
   const spec: GuardSpec = {
@@ -26,6 +29,7 @@ export async function createGuard(
     identity,
     afterMs: guard.after,
     split,
+    selectors,
     saved,
   }
   for (const object of guardManifest(spec, lease, program, guard)) {
@@ -36,8 +40,7 @@ export async function createGuard(
 }
 
 function refusal(service: string, { kind, metadata: { name } }: KubeObject, problem: unknown): string {
-  const lacksRights = isForbidden(problem)
-  const remedy = lacksRights ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
+  const remedy = lacksRights(problem) ? 'give the run the rights of deploy/rbac/deliver.yaml' : 'fix this'
   return (
     `canary.guard: the guard of ${service} cannot be created (${kind} ${name}): ${messageOf(problem)}; ${remedy}, ` +
     'or set `guard: off` and accept that the traffic stays as it is when the run is lost'
@@ -50,15 +53,57 @@ export async function deleteGuard(cluster: Cluster, namespace: string, name: str
     await cluster.remove(kind, namespace, name)
 }
 
+/** `gone`: no pod of it will ever run again. `down`: its Job has no running pod now. */
+export type GuardState = 'running' | 'down' | 'gone'
+
+export async function readGuardState(cluster: Cluster, namespace: string, name: string): Promise<GuardState> {
+  const job = await cluster.get<Job>('Job', namespace, name)
+  if (!job || job.metadata.deletionTimestamp !== undefined || job.status?.conditions?.some(isFinal)) return 'gone'
+  return (job.status?.ready ?? 0) > 0 ? 'running' : 'down'
+}
+
+type Job = KubeObject & { status?: { ready?: number; conditions?: { type: string; status: string }[] } }
+
+const isFinal = ({ type, status }: { type: string; status: string }) =>
+  ['Failed', 'Complete', 'FailureTarget', 'SuccessCriteriaMet'].includes(type) && status === 'True'
+
 /** Reads the cause from the guard's Job and pod, as a person would. */
 export async function explainMissingGuard(cluster: Cluster, namespace: string, name: string): Promise<string> {
+  const refused = await refusalOfGuard(cluster, namespace, name)
+  if (refused !== undefined) return `${refused}; ${refusalRemedy(refused)}`
   const [pod] = await cluster.list<Pod>('Pod', namespace, { labelSelector: `batch.kubernetes.io/job-name=${name}` })
   if (pod) return explainPod(cluster, namespace, pod)
-  const events = await cluster
-    .list<KubeEvent>('Event', namespace, { fieldSelector: `involvedObject.name=${name},type=Warning` })
-    .catch(emptyWhenAbsent)
+  const event = (await eventsOfJob(cluster, namespace, name)).at(-1)
   const job = await cluster.get<KubeObject>('Job', namespace, name)
-  return events.at(-1)?.message ?? (job ? 'its Job has no pod' : 'its Job was deleted')
+  return event?.message ?? (job ? 'its Job has no pod' : 'its Job was deleted')
+}
+
+/**
+ * What the API server says when it refuses the guard's pod for a rule of the namespace: a quota, a limit, its pod
+ * security level, a policy webhook. Undefined if it does not, or if the account may not read events. What passes by
+ * itself is no refusal: an account that is not known everywhere yet, a quota that is not counted yet, a webhook that
+ * does not answer.
+ */
+export async function refusalOfGuard(cluster: Cluster, namespace: string, name: string): Promise<string | undefined> {
+  const last = (await eventsOfJob(cluster, namespace, name)).findLast(
+    ({ reason }) => reason === 'FailedCreate',
+  )?.message
+  const isRefusal = /forbidden|denied the request|is invalid/.test(last ?? '')
+  const passes = /error looking up service account|status unknown for quota|failed calling webhook/.test(last ?? '')
+  return isRefusal && !passes ? last : undefined
+}
+
+async function eventsOfJob(cluster: Cluster, namespace: string, name: string): Promise<KubeEvent[]> {
+  const fieldSelector = `involvedObject.kind=Job,involvedObject.name=${name},type=Warning`
+  return (await cluster.list<KubeEvent>('Event', namespace, { fieldSelector }).catch(() => [])).sort(byTime)
+}
+
+function refusalRemedy(message: string): string {
+  if (message.includes('exceeded quota') || message.includes('failed quota'))
+    return 'free room in the quota, raise it, or lower `canary.guard.resources`'
+  return /(minimum|maximum) \S+ (usage|limit to request ratio)/.test(message)
+    ? 'set `canary.guard.resources` to what the LimitRange allows'
+    : 'change that rule of the namespace for the guard, or set `guard: off`'
 }
 
 async function explainPod(cluster: Cluster, namespace: string, pod: Pod): Promise<string> {

@@ -21,12 +21,7 @@ export function guardName(service: string, identity: string): string {
 }
 
 /** In the order of their creation. Kubernetes deletes them together with the Lease. */
-export function guardManifest(
-  spec: GuardSpec,
-  lease: Lease,
-  program: string,
-  { image, pullPolicy }: Guard,
-): KubeObject[] {
+export function guardManifest(spec: GuardSpec, lease: Lease, program: string, guard: Guard): KubeObject[] {
   const name = guardName(spec.service, spec.identity)
   const metadata = {
     name,
@@ -46,12 +41,13 @@ export function guardManifest(
       subjects: [{ kind: 'ServiceAccount', name, namespace: spec.namespace }],
     }),
     config,
-    of('batch/v1', 'Job', { spec: jobSpec(name, metadata.labels, image, pullPolicy) }),
+    of('batch/v1', 'Job', { spec: jobSpec(name, metadata.labels, guard) }),
   ]
 }
 
 /**
- * Rights for one Lease and the objects with the routes, by name. A right to create events cannot be limited to a name.
+ * Rights for one Lease and the objects with the routes, by name. The rights to create events and to list pods cannot be
+ * limited to names.
  */
 function rules({ lease, saved }: GuardSpec): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
@@ -71,11 +67,12 @@ function rules({ lease, saved }: GuardSpec): object[] {
         verbs: ['get', 'patch'],
       }
     }),
+    { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
     { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   ]
 }
 
-function jobSpec(name: string, labels: Record<string, string>, image: string, imagePullPolicy: string): object {
+function jobSpec(name: string, labels: Record<string, string>, { image, pullPolicy, resources }: Guard): object {
   return {
     // Neither a lost node nor an unreachable API server ends the guard.
     backoffLimit: 50,
@@ -98,9 +95,9 @@ function jobSpec(name: string, labels: Record<string, string>, image: string, im
           {
             name: 'guard',
             image,
-            imagePullPolicy,
+            imagePullPolicy: pullPolicy,
             command: ['node', '--max-old-space-size=48', guardProgramFile],
-            resources: { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '160Mi' } },
+            resources,
             securityContext: {
               allowPrivilegeEscalation: false,
               readOnlyRootFilesystem: true,

@@ -1,7 +1,11 @@
 // The input of a guard: the Lease to watch, and the routes to restore if no run renews it.
+import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
 
-/** `identity`: the holder to watch; `afterMs`: how long it may stop renewing; `saved`: the routes to restore. */
+/**
+ * `identity`: the holder to watch; `afterMs`: how long it may stop renewing; `saved`: the routes to restore;
+ * `selectors`: the labels of each version's pods.
+ */
 export type GuardSpec = {
   namespace: string
   service: string
@@ -9,6 +13,7 @@ export type GuardSpec = {
   identity: string
   afterMs: number
   split: Split
+  selectors: VersionSelectors
   saved: Routed[]
 }
 

@@ -3,7 +3,7 @@ import type { Lease } from '../../cluster/objects.ts'
 import type { State } from '../state/types.ts'
 
 /** A promotion that has not ended. `plan` and `template` identify what it promotes; see workload/fingerprint.ts. */
-export type SavedPromotion = { version: 2; plan: string; template: string; run: string; savedAt: string; state: State }
+export type SavedPromotion = { version: 3; plan: string; template: string; run: string; savedAt: string; state: State }
 
 export const stateAnnotation = 'mesh-canary.io/state'
 /**
@@ -13,7 +13,10 @@ export const stateAnnotation = 'mesh-canary.io/state'
 export const runAnnotation = 'mesh-canary.io/run'
 /** How someone other than the run ended the promotion: the guard, or the stage rollback. */
 export const endedAnnotation = 'mesh-canary.io/ended'
-/** The holder that the guard watches, once its Job has started. */
+/**
+ * The holder that its own guard watches, once the guard's Job has started; or a holder that declined to be watched. The
+ * guard of an earlier holder goes on until then.
+ */
 export const guardAnnotation = 'mesh-canary.io/guard'
 
 /** The JSON Patch path of an annotation. */
@@ -45,6 +48,11 @@ export function guardIdentity(identity: string): string {
   return `${guardPrefix}${identity}`
 }
 
+/** The holder while the stage rollback of `run` writes the routes. */
+export function rollbackIdentity(run: string): string {
+  return `${run} (rollback)`
+}
+
 export function isGuardIdentity(holder: string): boolean {
   return holder.startsWith(guardPrefix)
 }
@@ -60,7 +68,7 @@ export function savedPromotion(lease: Lease | undefined): SavedPromotion | undef
   if (text === undefined) return undefined
   try {
     const saved = JSON.parse(text) as { version: number }
-    return saved.version === 2 ? (saved as SavedPromotion) : undefined
+    return saved.version === 3 ? (saved as SavedPromotion) : undefined
   } catch {
     return undefined
   }

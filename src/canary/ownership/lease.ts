@@ -14,6 +14,7 @@ import {
   guardAnnotation,
   holderOf,
   leaseName,
+  leasePaths,
   runAnnotation,
   runOfHolder,
   isSavedByOtherVersion,
@@ -28,8 +29,16 @@ export type LeaseClaim = {
   lease: Lease
   /** The unfinished promotion of an earlier run. */
   before: SavedPromotion | undefined
+  /** The holder did not release the Lease, but stopped renewing it. It may still wake up. */
+  isStolen: boolean
   /** Whether the guard of this claim watched it at the last renewal. */
   guarded: () => boolean
+  /** Says that no guard will watch this claim, so that the guard of an earlier one ends. */
+  declineGuard: () => Promise<void>
+  /** Says that its guard is down. A guard that starts, or still runs, says again that it watches. */
+  reportGuardDown: () => Promise<void>
+  /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
+  confirm: () => Promise<void>
   /** Renews the Lease and saves the progress. @throws LeaseLost if this run no longer holds it. */
   renew: (saved: SavedPromotion) => Promise<void>
   /** Releases the Lease and keeps `saved` for a later run to resume. */
@@ -85,7 +94,10 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     const taken = await written.catch((error: unknown) => undefinedOnConflict(error, ++conflicts))
     if (!taken) continue
     noteTakeover(decision, claiming)
-    return claimOf(cluster, taken, identity, savedPromotion(lease), claiming.leaseMs)
+    return claimOf(cluster, taken, identity, claiming.leaseMs, {
+      before: savedPromotion(lease),
+      isStolen: decision.kind === 'steal',
+    })
   }
 }
 
@@ -174,8 +186,8 @@ function claimOf(
   cluster: Cluster,
   lease: Lease,
   identity: string,
-  before: SavedPromotion | undefined,
   leaseMs: number,
+  found: Pick<LeaseClaim, 'before' | 'isStolen'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
   let guarded = false
@@ -184,6 +196,7 @@ function claimOf(
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
   const renewal = (): PatchOperation => ({ op: 'add', path: '/spec/renewTime', value: microTime() })
+  const confirm = () => write([renewal()])
   const save = (saved: SavedPromotion): PatchOperation => ({
     op: 'add',
     path: annotationPath(stateAnnotation),
@@ -192,13 +205,17 @@ function claimOf(
   return {
     identity,
     lease,
-    before,
+    ...found,
     guarded: () => guarded,
+    // A guard that has just said so makes no difference: it says so again.
+    reportGuardDown: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: '' }]),
+    confirm,
+    declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),
     release: (saved) => write([{ op: 'add', path: '/spec/holderIdentity', value: '' }, save(saved)]),
     end: async () => {
       // A suspended run may have lost the Lease. A run that has just renewed it keeps it until it is deleted.
-      await write([renewal()])
+      await confirm()
       await cluster.remove('Lease', namespace, name, lease.metadata.uid)
     },
   }
@@ -228,8 +245,8 @@ async function writeAsHolder(
 }
 
 /**
- * Takes the promotion from its holder; undefined if there is none. A run that is alive notices at its next sample.
- * `why` tells that run the reason.
+ * Takes the promotion from its holder; undefined if there is none. A run that is alive notices at its next sample. Its
+ * guard continues to watch the Lease. `why` tells that run the reason. Returns the Lease as it was before.
  */
 export async function seizeLease(
   cluster: Cluster,
@@ -251,6 +268,16 @@ export async function seizeLease(
     const seized = await cluster
       .patch<Lease>('Lease', namespace, name, operations)
       .catch((error: unknown) => undefinedOnConflict(error, attempt))
-    if (seized) return seized
+    if (seized) return lease
   }
+}
+
+/** Undoes `seizeLease`. The earlier holder has stopped, so its guard returns the traffic to stable. */
+export async function handBackLease(cluster: Cluster, { metadata, spec }: Lease, holder: string): Promise<void> {
+  const { name, namespace, annotations = {} } = metadata
+  await cluster.patch<Lease>('Lease', namespace, name, [
+    { op: 'test', path: '/spec/holderIdentity', value: holder },
+    { op: 'add', path: '/metadata/annotations', value: annotations },
+    { op: 'add', path: '/spec/holderIdentity', value: spec?.holderIdentity ?? '' },
+  ])
 }

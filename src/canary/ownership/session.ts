@@ -1,22 +1,25 @@
 // Keeps what a promotion needs to outlive its run: the Lease with its progress, the routes from before it, and the
 // guard.
 import type { Cluster } from '../../cluster/client.ts'
-import { ApiError } from '../../cluster/api-error.ts'
+import { lacksRights } from '../../cluster/api-error.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
-import type { State } from '../state/types.ts'
+import type { EndedState, State } from '../state/types.ts'
 import type { Routed, Split } from '../../policies/routes.ts'
 import { managedByLabel, manager } from '../../cluster/labels.ts'
-import type { ConfigMap } from '../../cluster/objects.ts'
+import { keyOf, type ConfigMap } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { mapSteps } from '../state/steps.ts'
-import { readRoutes } from '../traffic/router.ts'
+import { fenceRoutes, readRoutes, resetToStable } from '../traffic/router.ts'
+import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
+import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { createGuard, deleteGuard, explainMissingGuard } from './guard-job.ts'
+import { createGuard, deleteGuard, explainMissingGuard, readGuardState, refusalOfGuard } from './guard-job.ts'
 import { guardName } from './guard-manifest.ts'
 import { claimLease, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
+import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
 
 /** `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. */
 export type SessionDeps = {
@@ -28,23 +31,37 @@ export type SessionDeps = {
   note: (line: string) => void
 }
 
+/** `refused`: the API server refuses the pod of its Job, which does not end by itself. */
+export type GuardStatus = 'watching' | 'starting' | 'refused'
+
 export type LeaseSession = {
   identity: string
+  /** The hash of the pod template that is promoted. */
+  template: string
   /** The progress of an earlier run of the same canary and plan. */
   resumedFrom: State | undefined
+  /** How the last promotion of the service ended. */
+  lastOutcome: OutcomeRecord | undefined
   /** The routes from before the promotion. */
   savedRoutes: Routed[]
   isGuarded: () => boolean
+  guardStatus: () => Promise<GuardStatus>
+  /** Looks now and then whether the guard still runs, and creates it again if it is gone. */
+  checkGuard: () => Promise<void>
   /** Why the guard Job has not started. */
   explainMissingGuard: () => Promise<string>
-  /** @throws LeaseLost if this run no longer holds the Lease. */
+  /** Renews the Lease and saves `state`. @throws LeaseLost if this run no longer holds the Lease. */
   renew: (state: State) => Promise<void>
+  /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
+  confirm: () => Promise<void>
   /** Deletes the guard and keeps the Lease. */
   deleteGuard: () => Promise<void>
   /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
-  /** Deletes the Lease and all objects that belong to it, because the promotion is over. */
-  end: () => Promise<void>
+  /** Records how the promotion ended, and deletes the Lease and all objects that belong to it. */
+  end: (state: EndedState) => Promise<void>
+  /** Gives the promotion up before it has started; see `abandonClaim`. */
+  abandon: () => Promise<void>
 }
 
 /** @throws Error if another run holds the Lease, or if the guard cannot be created; then it removes what it created. */
@@ -53,6 +70,7 @@ export async function openSession(
   split: Split,
   plan: CanaryConfig,
   template: string,
+  selectors: VersionSelectors,
   deps: SessionDeps,
 ): Promise<LeaseSession> {
   const { namespace, service } = split
@@ -68,38 +86,110 @@ export async function openSession(
     clock,
     note,
   }).catch(withRemedy)
-  const origin = { version: 2, plan: planHash(plan), template, run } as const
+  const origin = { version: 3, plan: planHash(plan), template, run } as const
   const before = isResumable(claim.before, origin) ? claim.before : undefined
+  const abandon = () => abandonClaim(cluster, split, plan, claim, before)
   try {
+    // The earlier run may wake up with a write that it has prepared.
+    if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    if (guard.enabled) await createGuard(cluster, split, plan, claim, saved, deps.readGuardProgram())
-    else note(`${service}: \`guard: off\`: if this run is lost, the traffic stays as it is at that moment`)
+    const startGuard = () => createGuard(cluster, split, plan, claim, saved, selectors, deps.readGuardProgram())
+    if (guard.enabled) await startGuard()
+    else {
+      await claim.declineGuard()
+      note(`${service}: \`guard: off\`: if this run is lost, the traffic stays as it is at that moment`)
+    }
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
     const name = guardName(service, claim.identity)
+    const isGuarded = () => !guard.enabled || claim.guarded()
+    const guardStatus = async () => {
+      if (isGuarded()) return 'watching'
+      const refusal = await refusalOfGuard(cluster, namespace, name)
+      return refusal === undefined ? 'starting' : 'refused'
+    }
+    const recordOutcome = async (state: EndedState) => {
+      // Only the holder may say how it ended.
+      await claim.confirm()
+      await writeOutcome(cluster, namespace, service, redact(outcomeRecord(state, template, run)))
+    }
     return {
       identity: claim.identity,
+      template,
+      lastOutcome: await readOutcome(cluster, namespace, service),
       resumedFrom: before?.state,
       savedRoutes: saved,
-      isGuarded: () => !guard.enabled || claim.guarded(),
+      isGuarded,
+      guardStatus,
+      checkGuard: guard.enabled ? guardCheck(cluster, split, claim, startGuard, deps) : () => Promise.resolve(),
       explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
       renew: (state) => claim.renew(record(state)),
+      confirm: claim.confirm,
       deleteGuard: () => deleteGuard(cluster, namespace, name),
       release: async (state) => {
+        if (state.phase === 'ended') await recordOutcome(state)
         await claim.release(record(state))
         await deleteGuard(cluster, namespace, name)
       },
-      end: claim.end,
+      end: async (state) => {
+        await recordOutcome(state)
+        await claim.end()
+      },
+      abandon,
     }
   } catch (problem) {
-    // What an earlier run left must survive this run's failure to start.
-    await (before ? claim.release(before) : claim.end()).catch(() => undefined)
+    await abandon()
     throw problem
   }
 }
 
+const guardCheckMs = 10_000
+
+function guardCheck(
+  cluster: Cluster,
+  { namespace, service }: Split,
+  claim: LeaseClaim,
+  startGuard: () => Promise<void>,
+  { clock, note }: SessionDeps,
+): () => Promise<void> {
+  const name = guardName(service, claim.identity)
+  let checkedAt = clock.now()
+  return async () => {
+    if (clock.now() - checkedAt < guardCheckMs) return
+    checkedAt = clock.now()
+    const state = await readGuardState(cluster, namespace, name)
+    if (state !== 'running' && claim.guarded()) await claim.reportGuardDown()
+    if (state !== 'gone') return
+    note(`the guard Job ${name} is gone: creating it again`)
+    await cluster.remove('Job', namespace, name)
+    await startGuard()
+  }
+}
+
+/**
+ * Leaves the promotion as this run found it. After a lost run it first returns the traffic to stable, because that run's
+ * guard ends with the Lease. If that fails, it keeps the Lease without renewing it, and a guard does it. Never rejects.
+ */
+async function abandonClaim(
+  cluster: Cluster,
+  split: Split,
+  { guard }: CanaryConfig,
+  claim: LeaseClaim,
+  before: SavedPromotion | undefined,
+): Promise<void> {
+  try {
+    if (claim.isStolen && guard.enabled) {
+      const saved = await readSavedRoutes(cluster, split.namespace, split.service)
+      await resetToStable(cluster, split, { saved, beforeWrite: claim.confirm })
+    }
+    await (before ? claim.release(before) : claim.end())
+  } catch {
+    // The caller reports why the promotion did not start.
+  }
+}
+
 function withRemedy(problem: unknown): never {
-  if (!(problem instanceof ApiError) || problem.status !== 403) throw problem
+  if (!lacksRights(problem)) throw problem
   throw new Error(
     `canary: the run cannot write the Lease of the promotion: ${problem.message}; ` +
       'give the run the rights of deploy/rbac/deliver.yaml',
@@ -121,7 +211,10 @@ function compact(state: State): State {
   return mapSteps(state, (step) => ({ ...step, canary: withoutTimes(step.canary), stable: withoutTimes(step.stable) }))
 }
 
-/** The routes that an earlier run saved, if this run resumes it; otherwise the current ones, which it saves. */
+/**
+ * The routes from before the promotion, which it stores: those that an earlier run saved, if this run resumes it, and
+ * the current routes that came later.
+ */
 async function saveRoutes(
   cluster: Cluster,
   split: Split,
@@ -129,23 +222,35 @@ async function saveRoutes(
   isResumed: boolean,
 ): Promise<Routed[]> {
   const { namespace, service } = split
-  const name = leaseName(service)
   const saved = isResumed ? await readSavedRoutes(cluster, namespace, service) : []
-  if (saved.length > 0) return saved
-  const routes = (await readRoutes(cluster, split)).map((object) => {
-    const { name, labels = {}, annotations = {} } = object.metadata
-    return { ...object, metadata: { name, namespace, labels, annotations } }
-  })
+  const keys = new Set(saved.map(keyOf))
+  const added = (await currentRoutes(cluster, split, saved)).filter((object) => !keys.has(keyOf(object)))
+  const routes = [...saved, ...added.map(withoutStatus)]
   await cluster.apply<ConfigMap>(
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',
-      metadata: { name, namespace, labels: { [managedByLabel]: manager }, ownerReferences: [ownerReference(lease)] },
+      metadata: {
+        name: leaseName(service),
+        namespace,
+        labels: { [managedByLabel]: manager },
+        ownerReferences: [ownerReference(lease)],
+      },
       data: { 'routes.json': JSON.stringify(routes) },
     },
     true,
   )
   return routes
+}
+
+/** Having no route is an error only if nothing was saved either. */
+function currentRoutes(cluster: Cluster, split: Split, saved: Routed[]): Promise<Routed[]> {
+  return saved.length > 0 ? listSplittingRoutes(cluster, split) : readRoutes(cluster, split)
+}
+
+function withoutStatus(object: Routed): Routed {
+  const { name, namespace, labels = {}, annotations = {} } = object.metadata
+  return { ...object, metadata: { name, namespace: namespace ?? '', labels, annotations } }
 }
 
 /** The routes from before the unfinished promotion; empty when there is none. */

@@ -10,7 +10,9 @@ import {
   type CheckResult,
 } from '../analysis/checks.ts'
 import { addRequests } from '../analysis/request-counts.ts'
+import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
+import { addUnserved, isUnservedTooOften } from '../analysis/unserved.ts'
 import { end, endFailed, endOnStable, endUndecided } from './ending.ts'
 import { clearActions, describeStage, stageAction, stagesOf } from './stages.ts'
 import {
@@ -58,8 +60,12 @@ const rules: Rule[] = [
   rule({ when: findRollbackRequest, then: rollBackOnRequest }),
   rule({ when: findFailure, then: (reason, { plan, state, now }) => endFailed(plan, state, reason, now) }),
   rule({ when: ({ observation }) => observation.drift, then: handleDrift }),
+  rule({ when: findStableOutage, then: handleStableOutage }),
+  rule({ when: findUnserved, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: ({ state }) => inPhase(state, 'waiting'), then: waitToStart }),
   rule({ when: ({ state }) => state.countersMissingSince, then: waitForCounters }),
+  rule({ when: ({ state }) => state.unguardedSince, then: waitForGuard }),
+  rule({ when: findWrongShare, then: (reason, { plan, state, now }) => giveUp(plan, state, reason, now) }),
   rule({ when: findSharedFailureAlone, then: returnToCompare }),
   rule({ when: ({ state }) => inPhase(state, 'shifting'), then: waitForShift }),
   rule({ when: ({ state }) => inPhase(state, 'confirming'), then: waitForConfirmation }),
@@ -88,12 +94,13 @@ function inPhase<P extends ActiveState['phase']>(state: ActiveState, phase: P) {
 
 /** Adds a sample to the sums, the last step and the checks. What came before the first stage is not evidence. */
 function addObservation(plan: CanaryConfig, before: ActiveState, observation: Observation, now: number): ActiveState {
-  const { countersMissingSince, ...rest } = before
-  const { canary, stable, users, complete, findings, gates } = observation
+  const { countersMissingSince, unguardedSince, ...rest } = before
+  const { canary, stable, users, unserved, complete, unguarded, findings, gates } = observation
   const passed = Object.entries(gates).flatMap(([gate, { state }]) => (state === 'pass' ? [gate as Gate] : []))
   const state: ActiveState = {
     ...rest,
     ...(complete ? {} : { countersMissingSince: countersMissingSince ?? now }),
+    ...(unguarded ? { unguardedSince: unguardedSince ?? now } : {}),
     stableTotal: addRequests(before.stableTotal, stable),
     findings: { ...before.findings, ...Object.fromEntries(findings.map((finding) => [finding.name, finding])) },
     passedGates: [...new Set([...before.passedGates, ...passed])],
@@ -107,13 +114,34 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
     canary: addRequests(state.canary, canary),
     stable: addRequests(state.stable, stable),
     users: addRequests(state.users, users),
+    unserved: unserved ? addUnserved(state.unserved, unserved) : state.unserved,
   }
-  return countInLastStep(counted, canary, stable)
+  return countShare(plan, countInLastStep(counted, canary, stable), observation, now)
+}
+
+/**
+ * istiod collects changes for up to 10 s before it sends them, so until then some callers may follow the old weight.
+ * Short steps wait for a shorter time, which an istiod without much to do keeps.
+ */
+const settleMs = { shortest: 5_000, longest: 10_000 }
+
+/** Adds a sample to the share of a step whose weight all callers have had time to receive. */
+function countShare(plan: CanaryConfig, state: ActiveState, observation: Observation, now: number): ActiveState {
+  if (state.phase !== 'watching' || !observation.share) return state
+  const step = currentStep(state.steps)
+  const shortestMs = plan.advance === 'early' ? plan.minInterval : plan.interval
+  if (step.kind !== 'weight' || now - step.shiftedAt < settlesAfter(shortestMs)) return state
+  const share = addShare(step.watched.share ?? noShare, observation.canary, observation.stable)
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, watched: { ...step.watched, share } }) }
 }
 
 /** What every check has counted, how strong its evidence is, and its verdict. */
 export function explainChecks(plan: CanaryConfig, { checks, canary, stable }: State): CheckResult[] {
   return checkResults(plan, checks, canary, stable)
+}
+
+function settlesAfter(stepMs: number): number {
+  return Math.min(settleMs.longest, Math.max(settleMs.shortest, stepMs / 2))
 }
 
 // A webhook asks for a rollback.
@@ -144,12 +172,20 @@ const maxTakeovers = 3
 
 function handleDrift(drift: string, { plan, state, now }: RuleInput): Next {
   if (plan.onDrift === 'take-over' && state.takeovers < maxTakeovers && state.phase !== 'waiting') {
-    const taken = { ...state, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
+    const current = state.phase === 'watching' ? withoutShare(state) : state
+    const taken = { ...current, takeovers: state.takeovers + 1, checks: closeComparison(state.checks) }
     return { state: taken, actions: [{ kind: 'weight', weight: state.weight }, ...routeActions(state)] }
   }
   const often = state.takeovers > 0 ? `, though its weights were written again ${state.takeovers} times` : ''
   const reason = `${drift}${often}; let only one of the two write the weights (\`onDrift\`, docs/gitops.md)`
   return endFailed(plan, state, reason, now)
+}
+
+/** The requests until now followed the weights of somebody else. */
+function withoutShare(state: WatchingState): WatchingState {
+  const step = currentStep(state.steps)
+  const { share: _, ...watched } = step.watched
+  return { ...state, steps: replaceCurrent(state.steps, { ...step, watched }) }
 }
 
 /** What the last step asks of the routes beside a weight. */
@@ -159,9 +195,41 @@ function routeActions({ steps }: ActiveState): Action[] {
   return step?.kind === 'ab' ? [{ kind: 'ab' }] : []
 }
 
+// Stable has no endpoint, so its share of the requests fails, and so would all requests after a rollback.
+
+function findStableOutage({ plan: { stable, service }, observation }: RuleInput): string | undefined {
+  if (!observation.stableDown) return undefined
+  return stable.by === 'service'
+    ? `no ready pod is behind the Service ${stable.name}, which serves beside the canary`
+    : `no ready pod of ${stable.name}, which serves beside the canary, is behind the Service ${service}`
+}
+
+/** Before the first stage it may still become ready; afterwards users have errors already. */
+function handleStableOutage(outage: string, { plan, state, now }: RuleInput): Next {
+  const reason = `${outage}; scale it up, or repair its pods`
+  if (state.phase !== 'waiting') return giveUp(plan, state, reason, now)
+  if (now - state.waitingSince < plan.progressDeadline) return stay(state)
+  return giveUp(plan, state, `after ${plan.progressDeadline / 1000} s (\`progressDeadline\`) ${reason}`, now)
+}
+
+// Users' requests fail before they reach a version, which no check of a version sees.
+
+function findUnserved({ plan, state, observation: { unserved } }: RuleInput): string | undefined {
+  const isCurrent = unserved !== undefined && unserved.violations > 0 && state.phase !== 'waiting'
+  if (!isCurrent || !isUnservedTooOften(plan, state.unserved)) return undefined
+  const { requests, violations } = state.unserved.counts
+  return (
+    `${violations} of ${requests} requests of users failed before they reached any version ` +
+    "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF)"
+  )
+}
+
 // Waiting for pods, guard, counters and the first webhooks.
 
 function waitToStart(state: WaitingState, { plan, observation, now }: RuleInput): Next {
+  // Waiting does not help: the pod breaks a rule of the namespace.
+  if (observation.unguarded === 'refused')
+    return endFailed(plan, state, 'the API server refuses the pod of the guard Job', now)
   const obstacle = findObstacle(plan, state, observation)
   if (!obstacle) return advance(plan, state, now)
   const { what, key } = obstacle
@@ -215,11 +283,34 @@ function waitForCounters(since: number, { plan, state, now }: RuleInput): Next {
   )
 }
 
+// The guard is gone, and its successor does not watch yet. If this run were lost now, nobody would return the traffic.
+
+function waitForGuard(since: number, { plan, state, now }: RuleInput): Next {
+  if (now - since < plan.progressDeadline) return stay(state)
+  const seconds = plan.progressDeadline / 1000
+  return giveUp(plan, state, `no guard has watched the promotion for ${seconds} s (\`progressDeadline\`)`, now)
+}
+
 /** Ends undecided, even with `onInconclusive: promote`, because the promotion cannot continue. */
 function giveUp(plan: CanaryConfig, state: ActiveState, reason: string, now: number): Next {
   const outcome = plan.onInconclusive === 'hold' ? 'held' : 'inconclusive'
   return endUndecided(plan, endCurrentStep(state, outcome, now), reason)
 }
+
+// The requests are not split by the weight, so the step does not show what its weight says, and more weight would not
+// either.
+
+function findWrongShare({ state, observation }: RuleInput): string | undefined {
+  if (state.phase !== 'watching' || !observation.share) return undefined
+  const step = currentStep(state.steps)
+  if (!step.watched.share) return undefined
+  const observed = differsFromWeight(step.watched.share, step.weight, observation.share)
+  return observed === undefined
+    ? undefined
+    : `${describeStage(step)}, the canary served ${percent(observed)} of the requests`
+}
+
+const percent = (value: number) => `${Number(value.toFixed(1))}%`
 
 // The canary has all the traffic and misses its limit, but nobody can tell whether stable would keep it: an outage of a
 // shared dependency looks the same. So the canary returns to the step before, where stable serves too, and continues
@@ -297,22 +388,25 @@ function needsNoTraffic(plan: CanaryConfig, { canary, stable, shiftedAt }: Shift
   return plan.checks.minRequests === 0 && canary.requests + stable.requests === 0 && now > shiftedAt
 }
 
+/** In the reason of a step that ended so. The controller looks up why. */
+export const noRequestReached = 'no request reached the canary'
+
 function servedTooLittle({ canary, stable }: ShiftingStep): string {
-  if (canary.requests === 0) return 'no request reached the canary'
+  if (canary.requests === 0) return noRequestReached
   const share = canary.requests / (canary.requests + stable.requests)
   return `the canary served only ${Number((100 * share).toFixed(2))}% of the requests`
 }
 
 // Watching a step until its time is over and all evidence is there.
 
-function watchStep(state: WatchingState, { plan, now }: RuleInput): Next {
+function watchStep(state: WatchingState, { plan, observation, now }: RuleInput): Next {
   const step = currentStep(state.steps)
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && isCertain(plan, state)
   if (watchedMs < forMs && !isEarly) return stay(state)
-  const doubt = findDoubt(plan, state)
+  const doubt = findDoubt(plan, state) ?? (observation.canaryDown && 'no ready pod of the canary is behind the Service')
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
   if (watchedMs < forMs + plan.progressDeadline) return stay(state)
   const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt}`

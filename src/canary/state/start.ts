@@ -2,12 +2,13 @@
 import type { CanaryConfig } from '../../config/schema.ts'
 import { closeComparison, createChecks } from '../analysis/checks.ts'
 import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { createUnserved } from '../analysis/unserved.ts'
 import { stagesReached } from './stages.ts'
 import { endStep, progressOf } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
 
 /**
- * `weight`: the canary's weight now, in per cent; the stages that it has reached count as taken.
+ * `weight`: the canary's weight now, in per cent. `passed`: the stages up to this weight count as taken.
  * `now`: milliseconds since the epoch. `before`: what stable served until now.
  */
 export function initialState(
@@ -15,6 +16,7 @@ export function initialState(
   weight: number,
   now: number,
   before: RequestCounts = noRequests,
+  passed = weight,
 ): WaitingState {
   return {
     phase: 'waiting',
@@ -22,13 +24,14 @@ export function initialState(
     waitingSince: now,
     startWeight: weight,
     weight,
-    stagesStarted: stagesReached(plan, weight),
+    stagesStarted: stagesReached(plan, passed),
     steps: [],
     checks: createChecks(plan),
     stableTotal: before,
     canary: noRequests,
     stable: noRequests,
     users: noRequests,
+    unserved: createUnserved(plan),
     findings: {},
     passedGates: [],
     takeovers: 0,

@@ -52,11 +52,16 @@ export function countInLastStep<S extends State>(state: S, canary: RequestCounts
 function countInStep<S extends Step>(step: S, canary: RequestCounts, stable: RequestCounts): S {
   const counted = { ...step, canary: addRequests(step.canary, canary), stable: addRequests(step.stable, stable) }
   if (!('watched' in step)) return counted
-  const { since, canary: atCanary, stable: atStable } = step.watched
+  const { canary: atCanary, stable: atStable } = step.watched
   return {
     ...counted,
-    watched: { since, canary: atCanary + canary.requests, stable: atStable + stable.requests },
+    watched: { ...step.watched, canary: atCanary + canary.requests, stable: atStable + stable.requests },
   }
+}
+
+/** The canary's weight in its last step, in per cent: while a rollback is not written, it is still in force. */
+export function weightBeforeEnd({ steps, startWeight }: State): number {
+  return steps.findLast(({ kind }) => kind === 'weight')?.weight ?? startWeight
 }
 
 /** The state with each step changed to another of the same kind. */
@@ -67,7 +72,7 @@ export function mapSteps<S extends State>(state: S, change: <Each extends Step>(
 /** Only what every phase knows: for the next phase to add its own. */
 export function progressOf(state: BetweenSteps | State): Progress {
   const { startedAt, startWeight, weight, stagesStarted, checks, stableTotal } = state
-  const { canary, stable, users, findings, passedGates, firstTrafficAt, takeovers } = state
+  const { canary, stable, users, unserved, findings, passedGates, firstTrafficAt, takeovers } = state
   return {
     startedAt,
     startWeight,
@@ -78,6 +83,7 @@ export function progressOf(state: BetweenSteps | State): Progress {
     canary,
     stable,
     users,
+    unserved,
     findings,
     passedGates,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),

@@ -1,8 +1,10 @@
 // The promotion as plain data: what the machine observes, its state in each phase, and the actions that it asks for.
 // The state is JSON, because the Lease keeps it for a later run (ownership/lease.ts: raise `version` when it changes).
 import type { Checks } from '../analysis/checks.ts'
-import type { RequestCounts } from '../analysis/request-counts.ts'
+import type { LimitCounts, RequestCounts } from '../analysis/request-counts.ts'
+import type { Pinned, ShareCounts } from '../analysis/share.ts'
 import type { ShiftEvidence } from '../analysis/shift-detector.ts'
+import type { Unserved } from '../analysis/unserved.ts'
 import type { Finding, Gate } from './finding.ts'
 
 /** One sample: what the pods served since the sample before, and what else is known now. */
@@ -11,16 +13,24 @@ export type Observation = {
   stable: RequestCounts
   /** Requests as the callers' own sidecars counted them: after retries, including failures that no server saw. */
   users: RequestCounts
+  /** Calls as the callers' own sidecars counted them, and those of them that failed before any version saw them. */
+  unserved?: LimitCounts
   /** All canary pods are ready. */
   ready: boolean
+  /** Stable gets traffic, and no ready pod of it is behind the Service. */
+  stableDown?: true
+  /** No ready pod of the canary is behind the Service, so it may get no more traffic. */
+  canaryDown?: true
   /** Why the canary's pods are broken beyond waiting, such as a crash. */
   fault?: string
   /** Someone else changed the weights or the routes: who, and what the routes say now. */
   drift?: string
-  /** The guard Job does not watch yet, so no traffic may move. */
-  unguarded?: boolean
+  /** The guard Job does not watch, so no traffic may move to the canary; or the API server refuses its pod. */
+  unguarded?: 'starting' | 'refused'
   /** Every counter was read; otherwise nothing can be said of the canary. */
   complete: boolean
+  /** By what the canary's share is judged; undefined if the requests of some pods of a version were not counted. */
+  share?: Pinned
   /** The latest answers of queries, commands and webhooks. */
   findings: Finding[]
   gates: Partial<Record<Gate, Finding>>
@@ -45,8 +55,11 @@ type StepBase = {
   stable: RequestCounts
 }
 
-/** Since when the traffic is known to have moved, and how many requests each version served after that. */
-export type WatchedRequests = { since: number; canary: number; stable: number }
+/**
+ * Since when the traffic is known to have moved, and how many requests each version served after that. `share`: those
+ * after all callers had time to receive the weight.
+ */
+export type WatchedRequests = { since: number; canary: number; stable: number; share?: ShareCounts }
 
 /** The routes ask for the step's traffic, and the requests do not show it yet. */
 export type ShiftingStep = StepBase & { outcome: 'shifting'; shift?: ShiftEvidence }
@@ -85,6 +98,8 @@ export type Progress = {
   canary: RequestCounts
   stable: RequestCounts
   users: RequestCounts
+  /** Users' requests that failed before any version saw them. */
+  unserved: Unserved
   /** The latest answer of each query, command and webhook, by its name. */
   findings: Record<string, Finding>
   passedGates: Gate[]
@@ -93,8 +108,8 @@ export type Progress = {
   takeovers: number
 }
 
-/** `countersMissingSince`: the counters cannot be read since then. */
-type Running = Progress & { countersMissingSince?: number }
+/** `countersMissingSince`: the counters cannot be read since then. `unguardedSince`: no guard watches since then. */
+type Running = Progress & { countersMissingSince?: number; unguardedSince?: number }
 
 /** Waits for ready pods, the guard and the first webhooks, at the start and after an interruption. */
 export type WaitingState = Running & { phase: 'waiting'; waitingSince: number; steps: EndedStep[] }

@@ -30,7 +30,7 @@ export function findDrift(
   split: Split,
   plan: CanaryConfig,
   expected: ExpectedRoutes,
-  written: readonly RouteWrite[],
+  written: readonly Pick<RouteWrite, 'key' | 'from'>[],
 ): string | undefined {
   const deleted = known.find((key) => !current.some((object) => keyOf(object) === key))
   if (deleted !== undefined) return `${deleted} was deleted during the promotion`
@@ -42,7 +42,7 @@ export function findDrift(
 }
 
 /** True if the watch does not show our own write yet. */
-function isOutdated(object: Routed, written: readonly RouteWrite[]): boolean {
+function isOutdated(object: Routed, written: readonly Pick<RouteWrite, 'key' | 'from'>[]): boolean {
   return written.some(({ key, from }) => key === keyOf(object) && from === object.metadata.resourceVersion)
 }
 

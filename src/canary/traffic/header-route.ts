@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { PatchOperation } from '../../cluster/client.ts'
 import type { Destination, HttpRoute, VirtualService } from '../../cluster/objects.ts'
 import { abRouteName } from '../../config/names.ts'
-import type { HttpMatch } from '../../config/schema.ts'
+import type { HttpMatches } from '../../config/schema.ts'
 import { conditions } from '../../policies/compile/http.ts'
 import { splitsIn, type RouteSplit, type Split } from '../../policies/routes.ts'
 import { hasManagedMirror } from './mirror.ts'
@@ -14,7 +14,11 @@ type Conditions = Record<string, unknown>
  * The JSON Patch that sends the matching requests to the canary or, with undefined, removes our routes.
  * @throws Error if a route already has another condition on the same part of the request.
  */
-export function headerRoutePatch(object: VirtualService, split: Split, match: HttpMatch | undefined): PatchOperation[] {
+export function headerRoutePatch(
+  object: VirtualService,
+  split: Split,
+  match: HttpMatches | undefined,
+): PatchOperation[] {
   const current = object.spec.http ?? []
   const others = current.filter((route) => !isManaged(route))
   const desired = match
@@ -35,7 +39,7 @@ function isManaged({ name }: HttpRoute): boolean {
   return name === abRouteName
 }
 
-function withManagedRoutes(object: VirtualService, split: Split, match: HttpMatch): HttpRoute[] {
+function withManagedRoutes(object: VirtualService, split: Split, match: HttpMatches): HttpRoute[] {
   const splits = splitsIn(object, split).filter(({ section }) => section === 'http')
   return object.spec.http!.flatMap((route, i) => {
     const routeSplit = splits.find(({ index }) => index === i)
@@ -47,14 +51,15 @@ function withManagedRoutes(object: VirtualService, split: Split, match: HttpMatc
  * The route for requests that match and that the original route would get. It keeps all settings of that route except
  * our mirror, because the canary gets these requests itself.
  */
-function managedRoute(object: VirtualService, route: HttpRoute, split: RouteSplit, match: HttpMatch): HttpRoute {
+function managedRoute(object: VirtualService, route: HttpRoute, split: RouteSplit, match: HttpMatches): HttpRoute {
   const routeConditions = (route['match'] as Conditions[] | undefined) ?? []
-  const added = conditions(match)[0] as Conditions
-  const combined = (routeConditions.length > 0 ? routeConditions : [{}]).map((each) => {
-    const conflict = conflictBetween(each, added)
-    if (conflict !== undefined) throw new Error(conflictMessage(object, route, split.index, conflict))
-    return combine(each, added)
-  })
+  const combined = (routeConditions.length > 0 ? routeConditions : [{}]).flatMap((each) =>
+    conditions(match).map((added) => {
+      const conflict = conflictBetween(each, added)
+      if (conflict !== undefined) throw new Error(conflictMessage(object, route, split.index, conflict))
+      return combine(each, added)
+    }),
+  )
   const settings = hasManagedMirror(object) ? omit(route, 'mirror', 'mirrorPercentage') : route
   const destination = omit(route.route![split.canary[0]!]!, 'weight') as { destination: Destination }
   return { ...settings, name: abRouteName, match: combined, route: [destination] }

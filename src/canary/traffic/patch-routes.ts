@@ -5,20 +5,27 @@ import { keyOf, kindOf, type Kind } from '../../cluster/objects.ts'
 import type { Routed } from '../../policies/routes.ts'
 import { retry } from '../../runtime/retry.ts'
 
-/** An object that was written, and its resource versions before and after. */
-export type RouteWrite = { key: string; from: string | undefined; to: string | undefined }
+/** An object that was written, and its resource versions before and after. `changedRoutes`: more than a fence. */
+export type RouteWrite = { key: string; from: string | undefined; to: string | undefined; changedRoutes: boolean }
 /** Returns an empty patch if the object needs no change. */
 export type RoutePatch = (object: Routed) => PatchOperation[]
+/**
+ * Proves, between reading and writing, that this process may still write; rejects if it may not. A process that was
+ * frozen after this proof meets a newer resource version, because whoever took over has written to every object.
+ */
+export type BeforeWrite = () => Promise<void>
 
 /**
  * Computes every patch before it writes any, so that an impossible one prevents all writes. A failed write to one
  * object does not prevent the writes to the others.
- * @throws the first error that another attempt cannot solve; after five attempts, the first conflict.
+ * @throws the error of `beforeWrite`, or the first one that another attempt cannot solve; after five attempts, the first
+ * conflict.
  */
 export async function patchRoutes(
   cluster: Cluster,
   read: () => Promise<Routed[]>,
   patch: RoutePatch,
+  beforeWrite: BeforeWrite = () => Promise.resolve(),
 ): Promise<RouteWrite[]> {
   const writes: RouteWrite[] = []
   let isOnlyConflict = false
@@ -27,6 +34,7 @@ export async function patchRoutes(
     const patches = (await read())
       .map((object) => ({ object, operations: patch(object) }))
       .filter(({ operations }) => operations.length > 0)
+    await beforeWrite()
     const results = await Promise.allSettled(
       patches.map(({ object, operations }) => write(cluster, object, operations)),
     )
@@ -45,7 +53,19 @@ async function write(cluster: Cluster, object: Routed, operations: PatchOperatio
   const { namespace, name, resourceVersion } = object.metadata
   const asRead: PatchOperation = { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }
   const written = await cluster.patch<Routed>(routeKind(object), namespace, name, [asRead, ...operations])
-  return { key: keyOf(object), from: resourceVersion, to: written.metadata.resourceVersion }
+  const changedRoutes = operations.some(({ path }) => path.startsWith('/spec'))
+  return { key: keyOf(object), from: resourceVersion, to: written.metadata.resourceVersion, changedRoutes }
+}
+
+/** Holds the time of the last write that changed no route. */
+const fenceAnnotation = 'mesh-canary.io/fence'
+
+/** Changes the resource version, and no route. */
+export function fencePatch({ metadata: { annotations } }: Routed): PatchOperation[] {
+  const value = new Date().toISOString()
+  return annotations
+    ? [{ op: 'add', path: `/metadata/annotations/${fenceAnnotation.replace('/', '~1')}`, value }]
+    : [{ op: 'add', path: '/metadata/annotations', value: { [fenceAnnotation]: value } }]
 }
 
 export function routeKind(object: Routed): Kind {

@@ -2,19 +2,26 @@
 // Changes nothing else in the objects.
 import type { Cluster } from '../../cluster/client.ts'
 import { keyOf, type VirtualService } from '../../cluster/objects.ts'
-import type { HttpMatch } from '../../config/schema.ts'
+import type { HttpMatches } from '../../config/schema.ts'
 import {
   allToStable,
   canaryWeightOf,
   isVirtualService,
   splitsIn,
-  weightPatch,
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
+import { movePatch } from '../../policies/moved-weights.ts'
 import { headerRoutePatch } from './header-route.ts'
 import { mirrorPatch } from './mirror.ts'
-import { patchRoutes, routeKind, type RoutePatch, type RouteWrite } from './patch-routes.ts'
+import {
+  fencePatch,
+  patchRoutes,
+  routeKind,
+  type BeforeWrite,
+  type RoutePatch,
+  type RouteWrite,
+} from './patch-routes.ts'
 import { listSplittingRoutes, requireHttpRoutes, requireSplittingRoutes, splitsTraffic } from './splitting-routes.ts'
 
 /**
@@ -38,21 +45,36 @@ export function readRoutes(cluster: Cluster, split: Split): Promise<Routed[]> {
 }
 
 /** Sets the canary's weight, in per cent, in every route that splits, or only in the named ones. */
-export function setWeight(cluster: Cluster, split: Split, weight: number): Promise<RouteWrite[]> {
+export function setWeight(
+  cluster: Cluster,
+  split: Split,
+  weight: number,
+  beforeWrite?: BeforeWrite,
+): Promise<RouteWrite[]> {
   const read = () => requireSplittingRoutes(cluster, split)
-  return patchRoutes(cluster, read, (object) => weightPatch(object, split, weight))
+  return patchRoutes(cluster, read, (object) => movePatch(object, split, weight), beforeWrite)
 }
 
 /** Sends the canary copies of `percent` of the requests. With undefined it removes our mirror, and no other. */
-export function setMirror(cluster: Cluster, split: Split, percent: number | undefined): Promise<RouteWrite[]> {
+export function setMirror(
+  cluster: Cluster,
+  split: Split,
+  percent: number | undefined,
+  beforeWrite?: BeforeWrite,
+): Promise<RouteWrite[]> {
   const needed = percent === undefined ? undefined : 'copies of requests'
-  return patchHttpRoutes(cluster, split, needed, (object) => mirrorPatch(object, split, percent))
+  return patchHttpRoutes(cluster, split, needed, (object) => mirrorPatch(object, split, percent), beforeWrite)
 }
 
 /** Sends the canary the requests that match. With undefined it removes our route. */
-export function setHeaderRoute(cluster: Cluster, split: Split, match: HttpMatch | undefined): Promise<RouteWrite[]> {
+export function setHeaderRoute(
+  cluster: Cluster,
+  split: Split,
+  match: HttpMatches | undefined,
+  beforeWrite?: BeforeWrite,
+): Promise<RouteWrite[]> {
   const needed = match === undefined ? undefined : 'the requests that match'
-  return patchHttpRoutes(cluster, split, needed, (object) => headerRoutePatch(object, split, match))
+  return patchHttpRoutes(cluster, split, needed, (object) => headerRoutePatch(object, split, match), beforeWrite)
 }
 
 /** `needed`: what only an HTTP route of a VirtualService can give the canary; undefined when the patch only removes. */
@@ -61,15 +83,24 @@ function patchHttpRoutes(
   split: Split,
   needed: string | undefined,
   patch: VirtualServicePatch,
+  beforeWrite?: BeforeWrite,
 ): Promise<RouteWrite[]> {
   const read = () =>
     needed === undefined ? requireSplittingRoutes(cluster, split) : requireHttpRoutes(cluster, split, needed)
-  return patchRoutes(cluster, read, virtualServicesOnly(patch))
+  return patchRoutes(cluster, read, virtualServicesOnly(patch), beforeWrite)
 }
 
 /** Removes our mirror and our route for the requests that match. */
-export function removeManagedRoutes(cluster: Cluster, split: Split): Promise<RouteWrite[]> {
-  return patchRoutes(cluster, () => requireSplittingRoutes(cluster, split), managedRoutesRemoval(split))
+export function removeManagedRoutes(cluster: Cluster, split: Split, beforeWrite?: BeforeWrite): Promise<RouteWrite[]> {
+  return patchRoutes(cluster, () => requireSplittingRoutes(cluster, split), managedRoutesRemoval(split), beforeWrite)
+}
+
+/**
+ * Writes to every object that splits, and changes no route. After that the API server refuses what an earlier holder of
+ * the Lease still wants to write.
+ */
+export function fenceRoutes(cluster: Cluster, split: Split): Promise<RouteWrite[]> {
+  return patchRoutes(cluster, () => requireSplittingRoutes(cluster, split), fencePatch)
 }
 
 function managedRoutesRemoval(split: Split): RoutePatch {
@@ -86,15 +117,20 @@ function virtualServicesOnly(patch: VirtualServicePatch): RoutePatch {
 }
 
 /**
- * Sends all traffic to stable, in one write for each object. `saved` are the objects as they were before the
- * promotion: one that no longer splits gets its saved routes back, and one that was deleted is created again.
- * `onlySaved` is for a caller that may neither list nor create: it reads the saved objects one by one.
+ * `saved`: the objects as they were before the promotion: one that no longer splits gets its saved routes back, and one
+ * that was deleted is created again. `onlySaved` is for a caller that may neither list nor create: it reads the saved
+ * objects one by one.
+ */
+export type ResetOptions = { saved?: Routed[]; onlySaved?: boolean; beforeWrite?: BeforeWrite }
+
+/**
+ * Sends all traffic to stable, in one write for each object. Also writes to an object that needs no change, so that a
+ * process that read it before cannot overwrite this decision.
  */
 export async function resetToStable(
   cluster: Cluster,
   split: Split,
-  saved: Routed[] = [],
-  onlySaved = false,
+  { saved = [], onlySaved = false, beforeWrite }: ResetOptions = {},
 ): Promise<RouteWrite[]> {
   const removeManaged = managedRoutesRemoval(split)
   const missingFrom = (objects: Routed[]) => saved.filter((each) => !find(objects, each))
@@ -107,13 +143,15 @@ export async function resetToStable(
     return objects
   }
 
-  const writes = await patchRoutes(cluster, read, (object) => {
+  const patch: RoutePatch = (object) => {
     if (!splitsTraffic(object, split))
       return [{ op: 'replace', path: '/spec', value: allToStable(find(saved, object)!, split).spec }]
     // Our route for the matching requests is removed last, because its removal changes the indices of the routes after
     // it.
-    return [...weightPatch(object, split, 0), ...removeManaged(object)]
-  })
+    const changes = [...movePatch(object, split, 0), ...removeManaged(object)]
+    return changes.length > 0 ? changes : fencePatch(object)
+  }
+  const writes = await patchRoutes(cluster, read, patch, beforeWrite)
   if (onlySaved) return writes
   return [...writes, ...(await Promise.all(deleted.map((object) => recreate(cluster, object, split))))]
 }
@@ -137,5 +175,5 @@ async function getEach(cluster: Cluster, objects: Routed[]): Promise<Routed[]> {
 
 async function recreate(cluster: Cluster, object: Routed, split: Split): Promise<RouteWrite> {
   const created = await cluster.create(allToStable(object, split))
-  return { key: keyOf(created), from: undefined, to: created.metadata.resourceVersion }
+  return { key: keyOf(created), from: undefined, to: created.metadata.resourceVersion, changedRoutes: true }
 }

@@ -1,5 +1,5 @@
 // Contradictions inside one service's policies.
-import { abRouteName, routeName } from '../names.ts'
+import { abRouteName, otherPortsRouteName, routeName } from '../names.ts'
 import type { ServicePolicy } from '../schema.ts'
 import type { Fault } from './fault.ts'
 
@@ -64,4 +64,5 @@ function routeNameFaults({ routes = [] }: ServicePolicy): Fault[] {
 const reservedNames = new Map([
   [abRouteName, "the route that a canary's `ab` adds and removes"],
   [routeName, 'the route that splits the traffic'],
+  [otherPortsRouteName, 'the route that splits the traffic of the other ports'],
 ])

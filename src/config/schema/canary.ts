@@ -1,16 +1,18 @@
 // The sections `canary` and `canaries`: how traffic moves to a new version.
 import * as z from 'zod'
 import { duration, durationOrZero } from '../values/durations.ts'
-import { objectName } from '../values/kubernetes.ts'
+import { dnsName, dnsNameForm, objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
 import { wholeNumber } from '../values/numbers.ts'
+import { parsedValue } from '../values/parsed-value.ts'
+import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString, pathPrefix, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
 import { guard } from './guard.ts'
 import { hasExactlyOne, nameOf, shareOfRequests } from './parts.ts'
 import { prometheus } from './prometheus.ts'
-import { requestMatch } from './request-match.ts'
+import { requestMatches } from './request-match.ts'
 import { webhook } from './webhooks.ts'
 
 export const canaryDefaults = { steps: [5, 25, 50, 100], interval: '30s' }
@@ -18,16 +20,23 @@ export const canaryDefaults = { steps: [5, 25, 50, 100], interval: '30s' }
 /** A version of a service: a subset of it, or a Service of its own. */
 export type Version = { by: 'subset' | 'service'; name: string }
 
+const subsetName = parsedValue(
+  `the name of a subset: ${dnsNameForm}; list a subset for a label with other characters: ` +
+    '`services: { <service>: { subsets: { v1-10: { version: "1.10" } } } }`',
+  { type: 'string', pattern: dnsName.source, ...publicValue },
+  (raw) => (typeof raw === 'string' && dnsName.test(raw) ? raw : undefined),
+)
+
 function versionWithDefault(subset: string) {
   const section = z
     .strictObject({
-      subset: objectName
+      subset: subsetName
         .optional()
         .describe(`Subset of the service. \`${subset}\` alone is short for \`{ subset: ${subset} }\`.`),
       service: objectName.optional().describe('A Service of its own, instead of a subset.'),
     })
     .refine(hasExactlyOne, { error: 'expected exactly one of subset, service' })
-  return withShortForm(section, objectName, (subset) => ({ subset }))
+  return withShortForm(section, subsetName, (subset) => ({ subset }))
     .transform(
       ({ subset, service }): Version =>
         subset !== undefined ? { by: 'subset', name: subset } : { by: 'service', name: service! },
@@ -45,10 +54,16 @@ const traffic = {
   canary: versionWithDefault('v2').describe('Subset to promote, or `{ service: … }`.'),
   routes: strings
     .optional()
-    .describe('Names of the HTTP routes whose weights move. Default: every route that splits between the two.'),
+    .describe(
+      'Names of the HTTP routes whose weights move. Default: every route that splits between the two. A named route of ' +
+        '`policies` that goes to the whole service gets both versions as destinations.',
+    ),
   steps: weightSteps
     .prefault(canaryDefaults.steps)
-    .describe('Weights of the canary in per cent, rising; or `{ by: 10, to: 50 }`.'),
+    .describe(
+      'Weights of the canary in per cent, rising; or `{ by: 10, to: 50 }` for 10, 20, 30, 40, 50, and then 100. A list ' +
+        'that ends below 100 ends the promotion there, `held`.',
+    ),
   until: wholeNumber(1, 99)
     .optional()
     .describe('Weight to stop at for now. A later run without `until` continues from there.'),
@@ -61,7 +76,7 @@ const traffic = {
     .describe('Before the first weight, the canary gets copies of requests. Its responses are dropped.'),
   ab: z
     .strictObject({
-      match: requestMatch,
+      match: requestMatches,
       intervals: wholeNumber(1, 1000).prefault(1).describe('Number of intervals to watch.'),
     })
     .optional()

@@ -12,12 +12,32 @@ export const defaultSuccessRate = '99%'
 
 const bound = z.number({ error: 'expected a number' })
 
+/** What the variables of Flagger's queries are called here. */
+const flaggerVariables = new Map([
+  ['namespace', '`$namespace`'],
+  ['service', '`$service`'],
+  ['interval', '`$interval`'],
+  ['target', 'the name of the canary\'s Deployment, or select by `destination_version="$canary"`'],
+])
+
+/** Flagger and Argo Rollouts fill in `{{ … }}`. Prometheus would look for that text, and find nothing. */
+function refuseTemplate(text: string, context: z.core.$RefinementCtx<string>): void {
+  const found = new Map([...text.matchAll(/\{\{-?\s*(.*?)\s*-?\}\}/g)].map(([written, name = '']) => [written, name]))
+  if (found.size === 0) return
+  const advice = [...found].map(
+    ([written, name]) => `for \`${written}\` write ${flaggerVariables.get(name) ?? 'the value'}`,
+  )
+  context.addIssue({ code: 'custom', message: `nothing fills in templates here; ${advice.join(', ')}` })
+}
+
 const query = z
   .strictObject({
-    query: nonEmptyString.describe(
-      'PromQL that returns one number. `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval` are ' +
-        'replaced by the values of the step.',
-    ),
+    query: nonEmptyString
+      .superRefine(refuseTemplate)
+      .describe(
+        'PromQL that returns one number. `$namespace`, `$service`, `$stable`, `$canary`, `$weight` and `$interval` are ' +
+          'replaced by the values of the step.',
+      ),
     min: bound.optional().describe('Lowest good value.'),
     max: bound.optional().describe('Highest good value.'),
     every,

@@ -1,12 +1,37 @@
 // `canary.guard`: the Job that returns all traffic to stable if the run disappears.
 import * as z from 'zod'
 import { duration, durationOrOff, parseDuration } from '../values/durations.ts'
+import { positiveQuantity, quantity } from '../values/quantities.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString } from '../values/strings.ts'
 import { pullPolicy } from './parts.ts'
 
 /** The run renews its Lease with every sample. A shorter time would mistake one slow renewal for the end of the run. */
 const minimumAfter = '5s'
+
+const amounts = (cpu: string, memory: string) =>
+  z
+    .strictObject({
+      cpu: positiveQuantity.prefault(cpu).describe('CPU, such as `50m`.'),
+      memory: positiveQuantity.prefault(memory).describe('Memory, such as `64Mi`.'),
+    })
+    .prefault({})
+
+const resources = z
+  .strictObject({
+    requests: amounts('25m', '64Mi').describe('What the node reserves.'),
+    limits: amounts('500m', '160Mi').describe('The most that it may use. It needs about 64Mi of memory.'),
+  })
+  .superRefine(({ requests, limits }, context) => {
+    for (const name of ['cpu', 'memory'] as const)
+      if (quantity(limits[name]) < quantity(requests[name]))
+        context.addIssue({
+          code: 'custom',
+          path: ['limits', name],
+          message: `expected at least the request, ${requests[name]}`,
+          input: limits[name],
+        })
+  })
 
 const section = z.strictObject({
   after: duration
@@ -17,6 +42,9 @@ const section = z.strictObject({
     .prefault('docker.io/library/node:24-alpine')
     .describe('Image with Node.js that the guard runs in.'),
   pullPolicy: pullPolicy.prefault('IfNotPresent').describe('When the node pulls this image.'),
+  resources: resources
+    .prefault({})
+    .describe('CPU and memory of the guard, as the quotas and limits of the namespace allow.'),
   enabled: boolean.prefault(true).describe('`guard: off` is short for `guard: { enabled: false }`.'),
 })
 

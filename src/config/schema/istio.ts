@@ -81,6 +81,12 @@ const keys = z.strictObject({
       'Removes older control planes of other revisions once no pod has their sidecar ' +
         'and no namespace or tag points to them. Otherwise the report lists them and they stay.',
     ),
+  takeOver: boolean
+    .prefault(false)
+    .describe(
+      'Changes or removes a control plane even if somebody else installed it (Helm, an operator, istioctl). Without ' +
+        'it, such a control plane is used unchanged if it is as configured, and the run fails if it is not.',
+    ),
   hub: nonEmptyString
     .optional()
     .describe(

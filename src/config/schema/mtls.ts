@@ -18,6 +18,12 @@ const workload = z.strictObject({
 
 const section = z.strictObject({
   mode: mode.optional().describe('Mode of the namespace. `mtls: strict` is short for `mtls: { mode: strict }`.'),
+  plaintextCallers: oneOf('fail', 'cut-off')
+    .prefault('fail')
+    .describe(
+      'What happens before `strict` if the sidecars of the servers see callers that send plaintext. `fail` changes no ' +
+        'policy and names them; `cut-off` accepts that their calls fail.',
+    ),
   workloads: z.record(nameOf('a workload'), workload).prefault({}).describe('Exceptions by name.'),
 })
 

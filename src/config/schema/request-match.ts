@@ -1,32 +1,40 @@
 // Conditions on requests, for A/B routes and for the A/B stage of a canary.
 import * as z from 'zod'
+import { oneOrSeveral } from '../values/one-or-several.ts'
 import { httpMethod, pathPrefix, regex } from '../values/strings.ts'
+import { exactText, textMatch } from '../values/text-match.ts'
 
-/** A map of strings. YAML reads bare words as numbers and booleans: those count as the text they look like. */
-const exactValues = z.record(
-  z.string().regex(/^[A-Za-z0-9_.-]+$/, {
-    error: 'expected the name of a header, cookie or parameter: letters, digits, dashes, dots and underscores',
-  }),
-  z.union([z.string().min(1), z.number().transform(String), z.boolean().transform(String)], {
-    error: 'expected a string',
-  }),
-)
+function byName<T extends z.ZodType>(value: T) {
+  return z.record(
+    z.string().regex(/^[A-Za-z0-9_.-]+$/, {
+      error: 'expected the name of a header, cookie or parameter: letters, digits, dashes, dots and underscores',
+    }),
+    value,
+  )
+}
 
-export const requestMatch = z
+const requestMatch = z
   .strictObject({
-    headers: exactValues.optional().describe('Headers with exactly these values.'),
-    cookie: exactValues
+    headers: byName(textMatch)
+      .optional()
+      .describe(
+        'Headers with exactly these values, or with values such as `{ regex: .*Firefox.* }` or `{ prefix: a }`.',
+      ),
+    cookie: byName(exactText)
       .refine((cookies) => Object.keys(cookies).length === 1, {
         error: 'expected exactly one cookie, because the proxy matches the Cookie header only once',
       })
       .optional()
       .describe('One cookie with exactly this value.'),
     userAgent: regex.optional().describe('Regular expression to find in the User-Agent header.'),
-    query: exactValues.optional().describe('Query parameters with exactly these values.'),
+    query: byName(textMatch).optional().describe('Query parameters, as with `headers`.'),
     method: httpMethod.optional().describe('HTTP method.'),
     path: pathPrefix.optional().describe('Path prefix.'),
   })
   .refine((match) => Object.values(match).some((value) => value !== undefined), {
     error: 'expected at least one of headers, cookie, userAgent, query, method, path',
   })
-  .describe('Conditions on the requests. All of them must hold.')
+
+export const requestMatches = oneOrSeveral(requestMatch).describe(
+  'Conditions on the requests. All of them must hold. With a list of such maps, those of one map must hold.',
+)

@@ -5,18 +5,21 @@ import { stringsMatching } from '../values/lists.ts'
 import { percentage, port, wholeNumber } from '../values/numbers.ts'
 import { publicValue } from '../values/public-value.ts'
 import { loadBalancer } from './load-balancer.ts'
+import { oneOf } from '../values/strings.ts'
 import { labelValue, nameOf, shareOfRequests } from './parts.ts'
-import { requestMatch } from './request-match.ts'
+import { requestMatches } from './request-match.ts'
 
 const anyCount = wholeNumber(1, 1_000_000)
 
 const retryOn = stringsMatching('Envoy retry conditions such as gateway-error, reset', /^[a-z0-9-]+$/, publicValue)
 
+export const defaultRetryOn = ['gateway-error', 'connect-failure', 'refused-stream', 'unavailable', 'cancelled']
+
 const retries = z.strictObject({
   attempts: wholeNumber(0, 100).describe('Number of retries after the first try. 0 turns retries off.'),
   perTryTimeout: duration.optional().describe('Time limit of one try.'),
   retryOn: retryOn
-    .prefault(['gateway-error', 'connect-failure', 'refused-stream', 'unavailable', 'cancelled'])
+    .prefault(defaultRetryOn)
     .describe("Conditions to retry on. Unlike Istio's own default, ours includes a 503 response (`gateway-error`)."),
   budget: z
     .strictObject({
@@ -45,7 +48,7 @@ const circuitBreaker = z.strictObject({
 
 const route = z.strictObject({
   name: nameOf('a route').optional().describe('Name of the route. Default: `to` and its number.'),
-  match: requestMatch,
+  match: requestMatches,
   to: nameOf('a subset').describe('Subset that gets the matching requests.'),
 })
 
@@ -89,6 +92,13 @@ export const service = z.strictObject({
     .record(nameOf('a subset'), wholeNumber(0, 100))
     .optional()
     .describe('Weight of each subset in per cent. The weights must add up to 100.'),
+  weights: oneOf('kept', 'from-file')
+    .optional()
+    .describe(
+      'Who sets weights that a promotion has moved, and those of a canary. With `kept`, `traffic` and the weights in ' +
+        'your manifests count only until the routes exist; after that, only a promotion moves them. ' +
+        'With `from-file`, each run writes the weights of the file again. Default: `kept`.',
+    ),
   loadBalancer: loadBalancer
     .optional()
     .describe(

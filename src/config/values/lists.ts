@@ -41,7 +41,10 @@ export const ports = listOf(
   publicValue,
 )
 
-/** The canary's weights in per cent, rising: `5, 25, 50, 100`, or `{ by: 10, to: 50 }` for 10, 20, … 50. */
+/**
+ * The canary's weights in per cent, rising: `5, 25, 50, 100`, or `{ by: 10, to: 50 }` for 10, 20, … 50, and then 100, as
+ * with `stepWeight` and `maxWeight` of Flagger.
+ */
 export const weightSteps = parsedValue<number[]>(
   'rising whole weights from 1 to 100, such as 5, 25, 50, 100, or { by: 10, to: 50 }',
   { type: ['array', 'string', 'object'], items: { type: 'integer', minimum: 1, maximum: 100 } },
@@ -57,5 +60,5 @@ function evenSteps({ by, to = 100, ...rest }: Record<string, unknown>): number[]
   if (step === undefined || last === undefined || Object.keys(rest).length > 0) return undefined
   if (step < 1 || last < 1 || last > 100) return undefined
   const multiples = Array.from({ length: Math.floor(last / step) }, (_, i) => (i + 1) * step)
-  return last % step === 0 ? multiples : [...multiples, last]
+  return [...new Set([...multiples, last, 100])]
 }

@@ -61,13 +61,15 @@ export const pathPrefix = parsedValue(
 export const regex = parsedValue(
   'a regular expression in RE2 syntax, without lookaround and backreferences',
   { type: 'string', format: 'regex' },
-  (raw) => {
-    if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
-    try {
-      new RegExp(raw)
-      return raw
-    } catch {
-      return undefined
-    }
-  },
+  parseRegex,
 )
+
+export function parseRegex(raw: unknown): string | undefined {
+  if (typeof raw !== 'string' || raw === '' || /\(\?<?[=!]|\\[1-9]/.test(raw)) return undefined
+  try {
+    new RegExp(raw)
+    return raw
+  } catch {
+    return undefined
+  }
+}

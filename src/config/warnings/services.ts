@@ -45,11 +45,12 @@ function unsafeRetryWarnings({ retries, routes = [] }: ServicePolicy): Warning[]
   if (!retries || retries.attempts === 0) return []
   const unsafe = retries.retryOn.filter((condition) => unsafeConditions.includes(condition) || /^\d/.test(condition))
   if (unsafe.length === 0) return []
-  const writes = routes.filter(({ match }) => match.method === 'POST' || match.method === 'PATCH')
-  return writes.map(({ match, to }) => ({
+  const writes = routes.flatMap(({ match, to }) => match.map(({ method }) => ({ method, to })))
+  const repeated = writes.filter(({ method }) => method === 'POST' || method === 'PATCH')
+  return repeated.map(({ method, to }) => ({
     key: 'retries',
     text:
-      `the retries also apply to the route of ${match.method!} requests to ${to}. On ${unsafe.join(', ')}, ` +
+      `the retries also apply to the route of ${method!} requests to ${to}. On ${unsafe.join(', ')}, ` +
       'the service may already have acted on a request before it is retried; ' +
       'retry on connect-failure and refused-stream only, or make the requests idempotent',
   }))

@@ -1,16 +1,50 @@
 // The HTTP routes of a service: the A/B routes in their order, and last the route that splits the traffic. The
-// VirtualServices for the mesh and for the gateway use the same routes.
+// VirtualServices for the mesh and for the gateway use the same routes, except that those for the mesh know ports.
 import type { HttpRoute } from '../../cluster/objects.ts'
-import { routeName, splitSubsets } from '../../config/names.ts'
-import type { Config, HttpMatch, ServicePolicy } from '../../config/schema.ts'
+import { otherPortsRouteName, routeName, splitSubsets } from '../../config/names.ts'
+import type { Config, HttpMatches, ServicePolicy } from '../../config/schema.ts'
 import { hostOf, type LiveWeights, type Weights } from './names.ts'
-import { defined, exactly, seconds } from './render.ts'
+import { defined, seconds } from './render.ts'
+
+type RoutedConfig = Pick<Config, 'namespace' | 'canary' | 'canaries'>
+
+/**
+ * The routes for callers in the mesh. Policies for one port must not move the calls to the other ports there: those
+ * keep Istio's own route or, if the service splits its traffic, get the same split.
+ */
+export function meshRoutes(
+  name: string,
+  service: ServicePolicy,
+  config: RoutedConfig,
+  live: LiveWeights,
+  now: number,
+): HttpRoute[] | undefined {
+  const routes = httpRoutes(name, service, config, live, now)
+  const { port } = service
+  if (!routes || port === undefined) return routes
+  const ofPort = routes.map(({ name = routeName, match, ...route }) => ({
+    name,
+    match: withPort(match as object[] | undefined, port),
+    ...route,
+  }))
+  const { route = [] } = routes.at(-1)!
+  if (!route.some(({ destination }) => destination.subset !== undefined)) return ofPort
+  const onOtherPorts = route.map(({ destination: { host, subset }, ...share }) => ({
+    destination: { host, ...defined({ subset }) },
+    ...share,
+  }))
+  return [...ofPort, { name: otherPortsRouteName, route: onOtherPorts }]
+}
+
+function withPort(match: object[] | undefined, port: number): object[] {
+  return (match ?? [{}]).map((condition) => ({ ...condition, port }))
+}
 
 /** Undefined if the config asks for nothing beyond Istio's defaults. */
 export function httpRoutes(
   name: string,
   service: ServicePolicy,
-  config: Config,
+  config: RoutedConfig,
   live: LiveWeights,
   now: number,
 ): HttpRoute[] | undefined {
@@ -45,20 +79,20 @@ export function httpRoutes(
 }
 
 /**
- * The weights of the config, or those in force, or 100% on stable. For a canary's service, the weights in force win,
- * because only the promotion moves them. A subset that the config no longer defines gets no weight (see preflight).
+ * The weights of the config, or those in force, or 100% on stable. Where the weights in force win over those of the
+ * config, kept-weights.ts writes them. A subset that the config no longer defines gets no weight (see preflight).
  */
 function weights(
   name: string,
   { traffic, subsets = {} }: ServicePolicy,
-  config: Config,
+  config: RoutedConfig,
   live: Weights | undefined,
 ): Weights | undefined {
   const inForce = live && Object.fromEntries(Object.entries(live).filter(([subset]) => Object.hasOwn(subsets, subset)))
   const split = splitSubsets(config, name)
   if (!split) return traffic ?? inForce
   const [stable, canary] = split
-  return { [stable]: 0, [canary]: 0, ...(inForce ?? traffic ?? { [stable]: 100 }) }
+  return { [stable]: 0, [canary]: 0, ...(traffic ?? inForce ?? { [stable]: 100 }) }
 }
 
 function retryPolicy({ attempts, perTryTimeout, retryOn }: NonNullable<ServicePolicy['retries']>): object {
@@ -80,22 +114,26 @@ function faultOf({ delay, abort }: Fault): object {
 }
 
 /**
- * One match with all conditions. It allows one cookie: a second one would need another condition on the same header,
- * which Istio does not support.
+ * Istio's matches: a request has to meet one of them. Each allows one cookie: a second one would need another condition
+ * on the same header, which Istio does not support.
  */
-export function conditions({ headers, cookie, userAgent, query, method, path }: HttpMatch): object[] {
-  const patterns = defined({
-    cookie: cookie && { regex: cookiePattern(cookie) },
-    'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` },
-  })
-  return [
-    defined({
+export function conditions(matches: HttpMatches): Record<string, unknown>[] {
+  return matches.map(({ headers = {}, cookie, userAgent, query, method, path }) => {
+    const named = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])
+    const ofHeaders = {
+      ...(Object.fromEntries(named) as typeof headers),
+      ...defined({
+        cookie: cookie && { regex: cookiePattern(cookie) },
+        'user-agent': userAgent === undefined ? undefined : { regex: `.*(?:${userAgent}).*` },
+      }),
+    }
+    return defined({
       uri: path === undefined ? undefined : { prefix: path },
       method: method === undefined ? undefined : { exact: method },
-      headers: headers || patterns ? { ...exactly(headers, (name) => name.toLowerCase()), ...patterns } : undefined,
-      queryParams: exactly(query),
-    })!,
-  ]
+      headers: defined(ofHeaders),
+      queryParams: query,
+    })!
+  })
 }
 
 /** Matches the cookie anywhere in a `Cookie` header as browsers send it: `a=1; b=2`. */

@@ -14,8 +14,16 @@ import { virtualServices } from './virtual-service.ts'
 
 export type Compiled = { objects: KubeObject[]; warnings: string[] }
 
-/** `live`: the weights now in force, by service. `now`: to tell which faults have ended. */
-export function compile(config: Config, live: LiveWeights, now = Date.now()): Compiled {
+/**
+ * `live`: the weights now in force, by service. `now`: to tell which faults have ended. `routedElsewhere`: the services
+ * whose traffic in the mesh the user's manifests route, so that they get no split of ours.
+ */
+export function compile(
+  config: Config,
+  live: LiveWeights,
+  now = Date.now(),
+  routedElsewhere: readonly string[] = [],
+): Compiled {
   return {
     objects: [
       ...peerAuthentications(config),
@@ -24,7 +32,7 @@ export function compile(config: Config, live: LiveWeights, now = Date.now()): Co
       ...serviceEntries(config),
       ...sidecars(config),
       ...destinationRules(config),
-      ...virtualServices(config, live, now),
+      ...virtualServices(config, live, now, routedElsewhere),
       ...exposures(config, live, now),
       ...telemetries(config),
     ],

@@ -12,11 +12,3 @@ export function defined<T extends object>(object: T): Defined<T> | undefined {
   const entries = Object.entries(object).filter(([, value]) => value !== undefined)
   return entries.length > 0 ? (Object.fromEntries(entries) as Defined<T>) : undefined
 }
-
-/** Conditions that match each value exactly. */
-export function exactly(
-  values: Record<string, string> | undefined,
-  key = (name: string) => name,
-): Record<string, { exact: string }> | undefined {
-  return values && Object.fromEntries(Object.entries(values).map(([name, exact]) => [key(name), { exact }]))
-}

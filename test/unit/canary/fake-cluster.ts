@@ -34,11 +34,14 @@ export class FakeCluster {
   /** Runs before each call. If it returns an error, the call fails with that error. */
   before: (verb: string, what: string) => Error | undefined = () => undefined
   canaryStatus: Pod['status'] = pod().status
+  stableStatus: Pod['status'] = pod().status
+  selector: Record<string, string> = { app: 'backend' }
   /** The weights of the canary, in the order of the writes. */
   readonly weights: number[] = []
   readonly notes: string[] = []
   readonly intents: RecoveryIntent[][] = []
   lease: Lease | undefined
+  configMaps: Record<string, KubeObject> = {}
   workloads: Workload[] = []
   readonly controller = new AbortController()
   private served = { v1: 0, v2: 0, failed: 0 }
@@ -85,13 +88,13 @@ export class FakeCluster {
 
   readonly api: Cluster = Object.assign(
     clusterWith({
-      get: (kind: string) => this.answer('get', kind, () => this.read(kind)),
+      get: (kind: string, _: string, name: string) => this.answer('get', kind, () => this.read(kind, name)),
       list: (kind: string) =>
         this.answer('list', kind, () => (kind === 'VirtualService' ? [structuredClone(this.virtualService)] : [])),
       log: () => Promise.resolve('Error: no DB_HOST\n'),
       pod: (_: string, name: string) => this.answer('pod', name, () => this.counters(name)),
       create: (lease: Lease) => this.answer('create', 'Lease', () => this.createLease(lease)),
-      apply: (object: KubeObject) => this.answer('apply', object.kind, () => object),
+      apply: (object: KubeObject) => this.answer('apply', object.kind, () => this.store(object)),
       remove: (kind: string) => this.answer('remove', kind, () => this.remove(kind)),
       patch: (kind: string, _: string, __: string, operations: PatchOperation[]) =>
         this.answer('patch', kind, () =>
@@ -101,8 +104,16 @@ export class FakeCluster {
     { live: this.live },
   )
 
-  private read(kind: string): object | undefined {
-    if (kind === 'Service') return { spec: { selector: { app: 'backend' } } }
+  private store(object: KubeObject): KubeObject {
+    if (object.kind === 'ConfigMap') this.configMaps[object.metadata.name] = object
+    return object
+  }
+
+  private read(kind: string, name: string): object | undefined {
+    if (kind === 'ConfigMap') return this.configMaps[name]
+    if (kind === 'Job') return { metadata: { name }, status: { ready: 1 } }
+    if (kind === 'Service')
+      return { metadata: { name: 'backend', namespace: 'shop' }, spec: { selector: this.selector, ports: [] } }
     if (kind === 'Lease') return structuredClone(this.lease)
     return kind === 'VirtualService' ? structuredClone(this.virtualService) : undefined
   }
@@ -126,7 +137,7 @@ export class FakeCluster {
   private podOf(version: 'v1' | 'v2'): Pod {
     return pod({
       metadata: { name: version, uid: version, labels: { app: 'backend', version } },
-      status: version === 'v2' ? this.canaryStatus : undefined,
+      status: version === 'v2' ? this.canaryStatus : this.stableStatus,
     })
   }
 
@@ -168,12 +179,12 @@ export class FakeCluster {
     }
     this.touch()
     this.weights.push(this.weight)
-    this.proxyWeights.push({ at: this.clock.time + this.proxyLagMs, weight: this.weight })
     return this.virtualService
   }
 
   /** Someone writes to the VirtualService. */
   touch(): void {
     this.virtualService.metadata.resourceVersion = String(Number(this.virtualService.metadata.resourceVersion) + 1)
+    this.proxyWeights.push({ at: this.clock.time + this.proxyLagMs, weight: this.weight })
   }
 }

@@ -4,6 +4,7 @@ import { forceRollback, recoverPromotion } from '../../../src/canary/recovery.ts
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ConfigMap } from '../../../src/cluster/objects.ts'
 import type { Split } from '../../../src/policies/routes.ts'
+import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeClock } from '../fake-clock.ts'
 import { pod, to, virtualService } from '../fixtures.ts'
 import { FakeNamespace, leaseHeldBy } from './ownership/fake-leases.ts'
@@ -15,8 +16,9 @@ const split: Split = {
   canary: { by: 'subset', name: 'v2' },
 }
 const identity = 'run 6 (deadbeef)'
+const selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }
 const drainTarget = {
-  labels: { version: 'v2' },
+  selectors: { stable: { version: 'v1' }, canary: { version: 'v2' } },
   metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
   timeoutMs: 30_000,
 }
@@ -45,7 +47,7 @@ class AbandonedNamespace extends FakeNamespace {
 
   recover(isHeld = false): Promise<string | undefined> {
     const { needsDrainCheck } = this
-    const intent = { split, identity, drainTarget, needsDrainCheck }
+    const intent = { split, identity, selectors, drainTarget, needsDrainCheck }
     return recoverPromotion(this.api, intent, isHeld, (line) => this.notes.push(line), clock)
   }
 
@@ -61,16 +63,18 @@ beforeEach(() => {
   namespace = new AbandonedNamespace()
 })
 
+const podOf = (version: string) => pod({ metadata: { name: version, uid: version, labels: { version } } })
+
 /** The only pod of the canary has a sidecar that counts 10 requests a second until it receives weight 0. */
 function serving(until: number): void {
   const from = clock.time
   const count = () =>
     `istio_requests_total{reporter="destination",response_code="200"} ${Math.min(clock.time - from, until) / 100}`
-  namespace.others['Pod'] = pod({ metadata: { labels: { version: 'v2' } } })
+  namespace.pods = [podOf('v1'), podOf('v2')]
   Object.assign(namespace.api, { pod: () => Promise.resolve(count()), log: () => Promise.resolve('') })
 }
 const undrainedError =
-  /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: istiod has not told them/
+  /^weight 0 is in VirtualService shop\/backend, and 30 s later the proxies still send 9.8 requests\/s to v2 of backend: this run found no route past the split/
 
 describe('the post step of a run that died while it held the Lease', () => {
   test('returns all traffic to stable, releases the Lease with its saved state, and deletes the guard', async () => {
@@ -129,10 +133,37 @@ describe('the post step of a run that died while it held the Lease', () => {
     expect(namespace.removed).toEqual(guard)
   })
 
+  test('writes no route when another run takes the Lease while the routes are read', async () => {
+    namespace.before = (verb, kind) => (verb === 'list' && kind === 'VirtualService' && takeOnce(), undefined)
+    const takeOnce = () => namespace.heldBy('run 7 (deadbeef)')
+    await namespace.recover()
+    expect([namespace.weight, namespace.holder]).toEqual([25, 'run 7 (deadbeef)'])
+  })
+
   test('fails when the Lease cannot be released for another reason', async () => {
     namespace.before = (verb, kind) =>
       verb === 'patch' && kind === 'Lease' ? new ApiError(403, 'forbidden') : undefined
     await expect(namespace.recover()).rejects.toThrow('forbidden')
+    expect(namespace.weight).toBe(0)
+  })
+})
+
+describe('the post step of a run whose stable version has no ready pod', () => {
+  test('leaves the traffic on the canary and the Lease to the guard, and says what to do', async () => {
+    namespace.pods = [podOf('v2')]
+    await expect(namespace.recover()).rejects.toThrow(
+      'no ready pod of v1 is behind the Service shop/backend, so every request there would get a 503: scale v1 up, or repair its pods',
+    )
+    expect([namespace.weight, namespace.holder, namespace.removed]).toEqual([25, identity, []])
+  })
+
+  test('returns the traffic if the canary has none either, or the pods cannot be read', async () => {
+    await namespace.recover()
+    expect(namespace.weight).toBe(0)
+    namespace = new AbandonedNamespace()
+    namespace.pods = [podOf('v2')]
+    namespace.before = (verb, kind) => (verb === 'list' && kind === 'Pod' ? new ApiError(403, 'forbidden') : undefined)
+    await namespace.recover().catch(() => undefined)
     expect(namespace.weight).toBe(0)
   })
 })
@@ -198,7 +229,10 @@ describe('the post step has nothing to do', () => {
     for (const held of [false, true]) {
       namespace = made()
       expect(await namespace.recover(held)).toBe(said)
-      expect([namespace.weight, namespace.calls]).toEqual([25, ['get Lease']])
+      expect([namespace.weight, namespace.calls.filter((each) => !each.startsWith('list'))]).toEqual([
+        25,
+        ['get Lease'],
+      ])
     }
   })
 
@@ -209,7 +243,7 @@ describe('the post step has nothing to do', () => {
 })
 
 describe('the stage rollback', () => {
-  const rollback = () => forceRollback(namespace.api, split, 'run 9')
+  const rollback = () => forceRollback(namespace.api, split, { run: 'run 9', timeoutMs: 60_000, clock })
 
   test('takes the Lease from a running promotion before it writes, and deletes it afterwards', async () => {
     let holder: string | undefined
@@ -243,10 +277,26 @@ describe('the stage rollback', () => {
     expect(namespace.lease).toBeUndefined()
   })
 
-  test('keeps the Lease that it took when the routes cannot be written, so that no run continues', async () => {
-    namespace.before = (verb, kind) =>
-      verb === 'patch' && kind === 'VirtualService' ? new ApiError(503, 'failed calling webhook') : undefined
+  const webhookIsAway = (untilMs: number) => (verb: string, kind: string) =>
+    verb === 'patch' && kind === 'VirtualService' && clock.time < untilMs
+      ? new ApiError(503, 'failed calling webhook')
+      : undefined
+
+  test('repeats its write while the webhook of istiod is away', async () => {
+    namespace.before = webhookIsAway(20_000)
+    expect(await rollback()).toBe(true)
+    expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
+  })
+
+  test('hands the Lease back when the routes cannot be written, so that the guard of the run does it', async () => {
+    namespace.before = webhookIsAway(Infinity)
     await expect(rollback()).rejects.toThrow('failed calling webhook')
-    expect(namespace.holder).toBe('run 9 (rollback)')
+    expect(namespace.holder).toBe(identity)
+    expect(namespace.annotations).not.toHaveProperty(endedAnnotation)
+    namespace.before = webhookIsAway(0)
+    const spec = { namespace: 'shop', service: 'backend', lease: 'mesh-canary-backend', identity, afterMs: 30_000 }
+    const guarding = { ...spec, split, selectors, saved: [before] }
+    expect(await watchLease(namespace.api, guarding, { clock, log: () => undefined })).toBe('rolled back to stable')
+    expect(namespace.weight).toBe(0)
   })
 })

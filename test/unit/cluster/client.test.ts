@@ -189,7 +189,7 @@ test.each([
 ])('a credential program is named without what it prints: %s', async (script, problem) => {
   const { address } = await serve((_, response) => response.end(JSON.stringify(service)))
   const { message } = await errorOf(get(createClient({ config: withProgram(address, script), server: address })))
-  expect(message).toContain(`cannot get the kubeconfig's credentials: the program sh ${problem}`)
+  expect(message).toContain(`the program \`sh\`, which makes the credentials of the user ci, ${problem}`)
   expect(message).not.toContain('s3cr3t')
 })
 
@@ -240,6 +240,17 @@ describe('the client reports a server', () => {
     expect(requests.length).toBeLessThanOrEqual(times)
     expect(pauses).toHaveLength(times - 1)
   })
+})
+
+test('the client gives up on a pod that sends one byte now and then without end', async () => {
+  let drip: NodeJS.Timeout | undefined
+  const { cluster } = await clusterAnswering((response) => {
+    response.writeHead(200)
+    drip = setInterval(() => response.write('#'), 20)
+  })
+  const error = await errorOf(cluster.pod('shop', 'backend-1', 15090, '/stats', 200))
+  clearInterval(drip)
+  expect([error.status, error.message]).toEqual([0, expect.stringMatching(/\/stats did not end within 0.2 s$/)])
 })
 
 describe('the client sends', () => {

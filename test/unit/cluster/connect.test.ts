@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import type { RequestOptions } from 'node:https'
+import { delimiter, dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { connection, secretsOf } from '../../../src/cluster/connect.ts'
 import { ConfigError } from '../../../src/config/error.ts'
@@ -25,7 +26,7 @@ let temp: string
 beforeEach(() => {
   temp = tempFolder()
   vi.stubEnv('HOME', temp)
-  vi.stubEnv('KUBECONFIG', undefined)
+  for (const name of ['KUBECONFIG', 'HTTPS_PROXY', 'https_proxy', 'NO_PROXY', 'no_proxy']) vi.stubEnv(name, undefined)
 })
 
 afterEach(() => {
@@ -175,7 +176,7 @@ describe('connection', () => {
     ['an unknown tag', 'users:\n  - user: { token: !s3cr3t x }\n'],
   ])('shows no secret in the error for %s', (_, content) => {
     const message = refusal(content)
-    expect(message).toContain('does not parse')
+    expect(message).toMatch(/does not parse|holds no context/)
     expect(message).not.toContain('s3cr3t')
   })
 
@@ -205,6 +206,169 @@ describe('connection', () => {
     refusal(kubeconfig, 'stagnig')
     expect(readdirSync(temp)).toEqual([])
   })
+})
+
+/** A kubeconfig with one cluster, user and context of these names. */
+const single = (name: string, more: { current?: boolean; server?: string; user?: object; cluster?: object } = {}) =>
+  JSON.stringify({
+    ...(more.current ? { 'current-context': name } : {}),
+    clusters: [{ name, cluster: { server: more.server ?? `https://${name}.test`, ...more.cluster } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    users: [{ name, user: more.user ?? { token: `token-${name}` } }],
+  })
+
+describe('a list in KUBECONFIG', () => {
+  const listOf = (...files: string[]) => vi.stubEnv('KUBECONFIG', files.join(delimiter))
+
+  test('skips files that do not exist and files that are empty, and takes the first current-context', () => {
+    listOf(
+      '/no/such/file',
+      fileWith(''),
+      fileWith(single('one')),
+      fileWith(single('two', { current: true })),
+      fileWith(single('three', { current: true })),
+    )
+    expect(connection(undefined, undefined, temp)).toMatchObject({
+      server: 'https://two.test',
+      context: 'two',
+      cliArgs: ['--context', 'two'],
+    })
+    expect(connection(undefined, 'three', temp).server).toBe('https://three.test')
+  })
+
+  test('takes the first entry of a name', () => {
+    listOf(
+      fileWith(single('one', { server: 'https://first.test' })),
+      fileWith(single('one', { current: true, server: 'https://second.test' })),
+    )
+    expect(connection(undefined, undefined, temp).server).toBe('https://first.test')
+  })
+
+  test('takes a path as relative to the file that names it', () => {
+    const files = ['one', 'two'].map((name) => {
+      const file = fileWith(
+        single(name, {
+          current: true,
+          cluster: { 'certificate-authority': 'ca.pem' },
+          user: { tokenFile: './token', 'client-key': 'key.pem', 'client-certificate': 'cert.pem' },
+        }),
+      )
+      for (const each of ['ca.pem', 'token', 'key.pem', 'cert.pem'])
+        writeFileSync(join(dirname(file), each), `${each} of ${name}`)
+      return file
+    })
+    listOf(...files)
+    const { config } = connection(undefined, 'two', temp)
+    const folder = dirname(files[1]!)
+    expect(config.getCurrentCluster()?.caFile).toBe(join(folder, 'ca.pem'))
+    expect(config.getCurrentUser()).toMatchObject({
+      certFile: join(folder, 'cert.pem'),
+      keyFile: join(folder, 'key.pem'),
+      authProvider: { config: { tokenFile: join(folder, 'token') } },
+    })
+  })
+
+  test('starts a credential program relative to its file if its name has a slash, and else from the PATH', () => {
+    const exec = (command: string) => ({ exec: { command, apiVersion: 'client.authentication.k8s.io/v1' } })
+    const file = fileWith(single('one', { user: exec('./bin/login') }))
+    const onPath = fileWith(single('two', { user: exec('login') }))
+    listOf(file, onPath)
+    const commandOf = (context: string) =>
+      (connection(undefined, context, temp).config.getCurrentUser()?.exec as { command: string }).command
+    expect([commandOf('one'), commandOf('two')]).toEqual([join(dirname(file), 'bin/login'), 'login'])
+  })
+
+  test('may also be the input, and istioctl gets it as one file', () => {
+    const list = [fileWith(single('one', { current: true })), '/no/such/file', fileWith(single('two'))].join(delimiter)
+    const { server, temporaryFile, cliArgs } = connection(list, 'two', temp)
+    expect([server, cliArgs]).toEqual(['https://two.test', ['--kubeconfig', temporaryFile, '--context', 'two']])
+    expect(connection(temporaryFile, undefined, temp).server).toBe('https://one.test')
+  })
+
+  test('of which no file exists is an error that names them', () => {
+    listOf('/no/such/one', '/no/such/two')
+    expect(refusal(undefined)).toContain(`the file /no/such/one${delimiter}/no/such/two does not exist`)
+  })
+
+  test('fails for a file that does not parse, and names it', () => {
+    const broken = fileWith('a: [')
+    listOf(fileWith(single('one', { current: true })), broken)
+    expect(refusal(undefined)).toContain(`the kubeconfig ${broken} does not parse (line 1)`)
+  })
+})
+
+describe('a kubeconfig', () => {
+  test.each<[string, object, string]>([
+    [
+      'certificate-authority',
+      { cluster: { 'certificate-authority': '/no/ca.pem' } },
+      'the cluster c names the file /no/ca.pem',
+    ],
+    ['client-key', { user: { 'client-key': '/no/key.pem' } }, 'the user c names the file /no/key.pem'],
+    ['tokenFile', { user: { tokenFile: '/no/token' } }, 'the user c names the file /no/token'],
+  ])('whose %s does not exist is an error that names entry and file', (key, more, words) => {
+    const message = refusal(single('c', { current: true, ...more }))
+    expect(message).toContain(`kubeconfig: ${words} as its ${key}, and there is none`)
+  })
+
+  test('prefers data to a file', () => {
+    const cluster = { 'certificate-authority': '/no/ca.pem', 'certificate-authority-data': 'eA==' }
+    expect(
+      connection(single('c', { current: true, cluster }), undefined, temp).config.getCurrentCluster(),
+    ).toMatchObject({ caData: 'eA==' })
+  })
+
+  test.each<[string, string, string, string]>([
+    ['a token', 'token: token-s3cr3t', 'token: 0123456', 'line 13: token of ci'],
+    ['a current context', 'current-context: staging', 'current-context: 12', 'line 3: current-context'],
+  ])('with %s that YAML reads as a number gets the hint to quote it', (_, text, number, words) => {
+    const message = refusal(kubeconfig.replace(text, number))
+    expect(message).toContain(words)
+    expect(message).toContain('put it in quotes')
+    expect(message).not.toContain('123456')
+  })
+
+  test('may hold incomplete entries that the context does not use', () => {
+    const text = JSON.parse(single('c', { current: true })) as { clusters: object[] }
+    text.clusters.push({ name: 'draft', cluster: {} })
+    expect(connection(JSON.stringify(text), undefined, temp).server).toBe('https://c.test')
+  })
+
+  test('of `kubectl proxy` needs neither a user nor https', async () => {
+    const text = JSON.stringify({
+      'current-context': 'c',
+      clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:8001' } }],
+      contexts: [{ name: 'c', context: { cluster: 'c' } }],
+    })
+    const options: RequestOptions = {}
+    await connection(text, undefined, temp).config.applyToHTTPSOptions(options)
+    expect(options.headers).toEqual({})
+  })
+})
+
+describe('the proxy', () => {
+  const proxyOf = (server: string, cluster = {}) =>
+    connection(single('c', { current: true, server, cluster }), undefined, temp).config.getCurrentCluster()?.proxyUrl
+
+  test('is that of the environment, unless the kubeconfig names one', () => {
+    vi.stubEnv('HTTPS_PROXY', 'http://ci:s3cr3t-pass@proxy.test:3128')
+    vi.stubEnv('NO_PROXY', '10.0.0.0/8, .internal')
+    expect(proxyOf('https://api.test:6443')).toBe('http://ci:s3cr3t-pass@proxy.test:3128')
+    expect(proxyOf('https://10.1.2.3:6443')).toBeUndefined()
+    expect(proxyOf('https://api.internal')).toBeUndefined()
+    expect(proxyOf('https://api.internal', { 'proxy-url': 'socks5://own.test:1080' })).toBe('socks5://own.test:1080')
+  })
+
+  test('has a password that is a secret', () => {
+    vi.stubEnv('HTTPS_PROXY', 'http://ci:s3cr3t-pass@proxy.test:3128')
+    expect(secretsOf(connection(single('c', { current: true }), undefined, temp).config)).toContain('s3cr3t-pass')
+  })
+})
+
+test('a pod without a token of a service account is told so', () => {
+  vi.stubEnv('KUBERNETES_SERVICE_HOST', '10.96.0.1')
+  vi.stubEnv('KUBERNETES_SERVICE_PORT', '443')
+  expect(refusal(undefined)).toContain('this pod has no token of a service account')
 })
 
 describe('secretsOf', () => {

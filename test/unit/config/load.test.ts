@@ -57,7 +57,13 @@ describe('the loader', () => {
       onInconclusive: 'rollback',
       onCancel: 'rollback',
       onDrift: 'fail',
-      guard: { after: 30_000, image: 'docker.io/library/node:24-alpine', pullPolicy: 'IfNotPresent', enabled: true },
+      guard: {
+        after: 30_000,
+        image: 'docker.io/library/node:24-alpine',
+        pullPolicy: 'IfNotPresent',
+        resources: { requests: { cpu: '25m', memory: '64Mi' }, limits: { cpu: '500m', memory: '160Mi' } },
+        enabled: true,
+      },
       leaseWaitTimeout: 0,
       progressDeadline: 120_000,
       confirmTimeout: 3_600_000,
@@ -66,6 +72,33 @@ describe('the loader', () => {
       wave: 1,
       metrics: { requests: 'istio_requests_total', duration: 'istio_request_duration_milliseconds' },
     })
+  })
+
+  test('resolves merge keys, whose values may be in a key that begins with `x-`', () => {
+    const file = fileWith(
+      'x-slow: &slow { timeout: 9s, retries: { attempts: 1 } }\nservices:\n  a: { <<: *slow, timeout: 1s }\n  b: *slow\n',
+    )
+    expect(loadConfig({ INPUT_CONFIG: file })).toMatchObject({
+      services: { a: { timeout: 1_000, retries: { attempts: 1 } }, b: { timeout: 9_000, retries: { attempts: 1 } } },
+    })
+  })
+
+  test('ends equal steps at 100, and a list where it ends', () => {
+    const stepsOf = (steps: string) => loadConfig({ INPUT_CANARY: `{ service: a, steps: ${steps} }` }).canary!.steps
+    expect(stepsOf('{ by: 25, to: 50 }')).toEqual([25, 50, 100])
+    expect(stepsOf('{ by: 40, to: 90 }')).toEqual([40, 80, 90, 100])
+    expect(stepsOf('{ by: 50 }')).toEqual([50, 100])
+    expect(stepsOf('[25, 50]')).toEqual([25, 50])
+  })
+
+  test('reads one match, or a list of them', () => {
+    const matchOf = (match: string) =>
+      loadConfig({ INPUT_CANARY: `{ service: a, ab: { match: ${match} } }` }).canary!.ab!.match
+    expect(matchOf('{ method: get }')).toEqual([{ method: 'GET' }])
+    expect(matchOf('[{ path: /a }, { headers: { x: { regex: "a|b" }, y: 1 } }]')).toEqual([
+      { path: '/a' },
+      { headers: { x: { regex: 'a|b' }, y: { exact: '1' } } },
+    ])
   })
 
   test('accepts Services as versions, even steps, and a check that is turned off by `false`', () => {
@@ -87,6 +120,10 @@ describe('the loader', () => {
       '{ after: 10s, image: registry.test/node:24, pullPolicy: Always }',
       { after: 10_000, image: 'registry.test/node:24', pullPolicy: 'Always', enabled: true },
     ],
+    [
+      '{ resources: { requests: { cpu: 1 }, limits: { cpu: 2, memory: 96Mi } } }',
+      { resources: { requests: { cpu: '1', memory: '64Mi' }, limits: { cpu: '2', memory: '96Mi' } }, enabled: true },
+    ],
   ])('accepts the guard in its short form and in full: %s', (guard, expected) => {
     expect(loadConfig({ INPUT_CANARY: 'service: backend', INPUT_GUARD: guard }).canary?.guard).toMatchObject(expected)
   })
@@ -96,6 +133,8 @@ describe('the loader', () => {
     'guard: { after: 1s }',
     'guard: soon',
     'guard: { pullPolicy: Sometimes }',
+    'guard: { resources: { requests: { memory: lots } } }',
+    'guard: { resources: { limits: { cpu: 0 } } }',
     'onCancel: wait',
     'onDrift: ignore',
     'leaseWaitTimeout: soon',
@@ -109,6 +148,12 @@ describe('the loader', () => {
     const yaml =
       '{ service: a, checks: { commands: { report: { run: check } } }, webhooks: { report: { type: event, url: "http://hooks.test" } } }'
     expect(loadConfig({ INPUT_CANARY: yaml }).canary?.webhooks).toHaveProperty('report')
+  })
+
+  test('rejects a limit of the guard below its request, also below the default request', () => {
+    expect(refusal('canary: { service: backend, guard: { resources: { limits: { memory: 32Mi } } } }')).toMatch(
+      /canary\.guard\.resources\.limits\.memory.*"32Mi".*expected at least the request, 64Mi/,
+    )
   })
 
   test('accepts several canaries as an input', () => {
@@ -516,6 +561,104 @@ describe('a config with mistakes', () => {
       'canary: { service: a, stable: { service: a1 }, canary: { service: a2 }, ab: { match: { headers: { x: "1" } } } }',
       {},
       ['canary.ab', 'needs subsets'],
+    ],
+    [
+      'the steps of Flagger',
+      'canary:\n  service: a\n  stepWeight: 5\n  maxWeight: 50\n',
+      {},
+      [
+        'mesh.yaml:3: canary.stepWeight: is not a key here; write `steps: { by: 10, to: 50 }`',
+        'mesh.yaml:4: canary.maxW',
+      ],
+    ],
+    [
+      'settings of a route, which belong into a VirtualService',
+      'services: { a: { rewrite: { uri: / }, gateways: [edge] } }',
+      {},
+      [
+        'services.a.rewrite: is not a key here; write it in a VirtualService of your own',
+        'services.a.gateways: is not a',
+      ],
+    ],
+    [
+      'a rollout of Argo under `canaries`',
+      'canaries: [{ service: a, trafficRouting: {} }]',
+      {},
+      ['canaries.0.trafficRouting: is not a key here; write `service`, `stable` and `canary`'],
+    ],
+    [
+      'a variable of Flagger in a query',
+      'canary: { service: a, prometheus: { service: m/p:9090 }, checks: { queries: { q: { query: \'up{ns="{{ namespace }}",w="{{target}}"}[{{ interval }}]\', max: 1 } } } }',
+      {},
+      [
+        'canary.checks.queries.q.query',
+        'nothing fills in templates here; for `{{ namespace }}` write `$namespace`',
+        'for `{{target}}` write the name of the',
+        'write `$interval`',
+      ],
+    ],
+    [
+      'an argument of Argo in a query',
+      'canary: { service: a, prometheus: { service: m/p:9090 }, checks: { queries: { q: { query: \'up{w="{{args.name}}"}\', max: 1 } } } }',
+      {},
+      ['for `{{args.name}}` write the value'],
+    ],
+    [
+      'a pattern where an exact header is expected',
+      'canary: { service: a, ab: { match: [{ headers: { x: "1" } }, { headers: { user-agent: ".*Firefox.*" } }] } }',
+      {},
+      [
+        'canary.ab.match.1.headers.user-agent: a text of 11 characters is invalid',
+        'a pattern such as .* needs { regex: … }',
+      ],
+    ],
+    [
+      'a header with two conditions',
+      'canary: { service: a, ab: { match: { headers: { x: { exact: a, prefix: b } } } } }',
+      {},
+      ['canary.ab.match.headers.x', 'one of { exact: … }, { prefix: … } and { regex: … }'],
+    ],
+    [
+      'no condition in a list',
+      'canary: { service: a, ab: { match: [] } }',
+      {},
+      ['canary.ab.match', 'expected at least one'],
+    ],
+    [
+      'an unknown condition in a list',
+      'canary: { service: a, ab: { match: [{ header: {} }] } }',
+      {},
+      ['canary.ab.match.0.header: is not known; did you mean `headers`?'],
+    ],
+    [
+      'a template of Helm',
+      'namespace: {{ .Release.Namespace }}\n',
+      {},
+      ['mesh.yaml:1: this is a template (`{{`); render it first'],
+    ],
+    [
+      'a template in quotes',
+      'canary:\n  service: "${SERVICE}"\n',
+      {},
+      ['mesh.yaml:2: canary.service', 'this is a template (`${`); render'],
+    ],
+    [
+      'an expression of GitHub',
+      'namespace: a\ncanary: { service: "${{ inputs.service }}" }\n',
+      {},
+      ['mesh.yaml:2: canary.service', 'because GitHub fills it in only in workflow files'],
+    ],
+    [
+      'a merge of a single value',
+      'services:\n  a: { <<: b }\n',
+      {},
+      ['mesh.yaml:2: is not valid YAML: a merge key (`<<`) needs an alias'],
+    ],
+    [
+      'a wrong value that a merge key brings',
+      'services:\n  a: &a { timeout: never }\n  b:\n    <<: *a\n',
+      {},
+      ['mesh.yaml:2: services.a.timeout', 'mesh.yaml:4: services.b.timeout'],
     ],
     ['even steps of zero', 'canary: { service: a, steps: { by: 0 } }', {}, ['canary.steps', '{ by: 10, to: 50 }']],
     [

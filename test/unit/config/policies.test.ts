@@ -56,6 +56,16 @@ describe('a config with mistakes in its policies', () => {
       ['mtls.workloads.mysql.ports.70000', 'from 1 to 65535'],
     ],
     [
+      'an unknown choice for callers in plaintext',
+      'mtls: { mode: strict, plaintextCallers: lose }',
+      ['mtls.plaintextCallers', '"lose"', 'one of fail, cut-off'],
+    ],
+    [
+      'two exceptions for the same pods',
+      'mtls:\n  workloads:\n    db: { selector: { app: db }, mode: strict }\n    old-db: { selector: { app: db, version: v1 }, mode: disable }\n',
+      ['mesh.yaml:4: mtls.workloads.old-db', 'mtls.workloads.db', 'follows only one of two', 'merge them'],
+    ],
+    [
       'an mTLS exception with the name of the namespace policy',
       'mtls:\n  workloads:\n    default: { selector: { app: a } }\n',
       ['mesh.yaml:3: mtls.workloads.default', 'the policy of the whole namespace', 'choose another name'],
@@ -430,7 +440,7 @@ describe('the loader', () => {
   })
 
   test('reads a mode alone as the mode of the namespace', () => {
-    expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', workloads: {} })
+    expect(configOf('mtls: Permissive').mtls).toEqual({ mode: 'permissive', plaintextCallers: 'fail', workloads: {} })
   })
 
   test('reads a load balancing algorithm alone as the simple one', () => {
@@ -442,7 +452,7 @@ describe('the loader', () => {
   test('reads numbers and booleans in a match as the text they look like', () => {
     const { match } = configOf(service('routes: [{ match: { headers: { x: 1 }, query: { beta: true } }, to: v2 }]'))
       .services!['a']!.routes![0]!
-    expect(match).toEqual({ headers: { x: '1' }, query: { beta: 'true' } })
+    expect(match).toEqual([{ headers: { x: { exact: '1' } }, query: { beta: { exact: 'true' } } }])
   })
 
   test('reads the end of a fault in any time zone', () => {

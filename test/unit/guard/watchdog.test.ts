@@ -1,11 +1,16 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { GuardSpec } from '../../../src/canary/ownership/guard-spec.ts'
-import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/lease-object.ts'
+import {
+  endedAnnotation,
+  guardIdentity,
+  leasePaths,
+  rollbackIdentity,
+} from '../../../src/canary/ownership/lease-object.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { FakeClock } from '../fake-clock.ts'
-import { to, virtualService } from '../fixtures.ts'
+import { pod, to, virtualService } from '../fixtures.ts'
 
 let clock: FakeClock
 beforeEach(() => {
@@ -25,6 +30,7 @@ const spec: GuardSpec = {
     stable: { by: 'subset', name: 'v1' },
     canary: { by: 'subset', name: 'v2' },
   },
+  selectors: { stable: { version: 'v1' }, canary: { version: 'v2' } },
   saved: [virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
 }
 
@@ -44,6 +50,14 @@ class GuardedNamespace extends FakeNamespace {
     return watchLease(this.api, spec, { clock, log: (line) => this.lines.push(line) })
   }
 
+  /** Another run takes the Lease, and its own guard has started. */
+  takenBy(holder: string): void {
+    this.patch([
+      { op: 'add', path: leasePaths.guard, value: holder },
+      { op: 'add', path: '/spec/holderIdentity', value: holder },
+    ])
+  }
+
   times(call: string): number {
     return this.calls.filter((each) => each === call).length
   }
@@ -55,10 +69,14 @@ describe('a guard whose run is alive', () => {
   test.each<[string, (namespace: GuardedNamespace) => void, string]>([
     ['the run has released its Lease', (namespace) => namespace.heldBy(''), 'the run has ended'],
     ['the Lease is deleted', (namespace) => (namespace.lease = undefined), 'the run has ended'],
-    ['another run holds it', (namespace) => namespace.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
     [
-      'another claim of the same run holds it',
-      (namespace) => namespace.heldBy('https://ci/run/6 (12345678)'),
+      'another run with a guard of its own holds it',
+      (namespace) => namespace.takenBy('run 7 (deadbeef)'),
+      'another run has taken over',
+    ],
+    [
+      'another claim of the same run, with a guard of its own, holds it',
+      (namespace) => namespace.takenBy('https://ci/run/6 (12345678)'),
       'another run has taken over',
     ],
     [
@@ -66,7 +84,7 @@ describe('a guard whose run is alive', () => {
       (namespace) => namespace.heldBy(guardIdentity('https://ci/run/6 (12345678)')),
       'another run has taken over',
     ],
-    ['the Lease names no holder', (namespace) => delete namespace.lease!.spec, 'another run has taken over'],
+    ['the Lease names no holder', (namespace) => delete namespace.lease!.spec, 'the run has ended'],
   ])('ends when %s, and writes no route', async (_, happens, ending) => {
     const namespace = new GuardedNamespace()
     namespace.livesUntil(600_000, () => happens(namespace))
@@ -137,7 +155,7 @@ describe('a guard whose run stops renewing', () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
     const events =
-      'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard returned all traffic of backend to v1'
+      'the run https://ci/run/6 did not renew its Lease for 30 s, and the guard set the weight of v2 of backend to 0'
     expect(namespace.lease).toMatchObject({
       metadata: { annotations: { [endedAnnotation]: events } },
       spec: { holderIdentity: '' },
@@ -155,7 +173,7 @@ describe('a guard whose run stops renewing', () => {
       },
     ])
     expect(namespace.lines).toEqual([
-      `${identity} did not renew its Lease for 30 s: rolling all traffic of backend back to stable`,
+      'https://ci/run/6 did not renew the Lease for 30 s: rolling all traffic of backend back to stable',
       `${events} (1 object written)`,
     ])
   })
@@ -167,11 +185,13 @@ describe('a guard whose run stops renewing', () => {
     expect(namespace.annotations['mesh-canary.io/state']).toBe('{}')
   })
 
-  test('writes no route when the traffic is on stable already, and releases the Lease', async () => {
+  test('also writes to a route that sends all traffic to stable, so that the run cannot write what it prepared', async () => {
     const namespace = new GuardedNamespace()
+    const prepared = spec.saved[0]!.metadata.resourceVersion
     namespace.others['VirtualService'] = spec.saved[0]!
     expect(await namespace.watch()).toBe('rolled back to stable')
-    expect([namespace.times('patch VirtualService'), namespace.holder]).toEqual([0, ''])
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+    expect(namespace.others['VirtualService'].metadata.resourceVersion).not.toBe(prepared)
   })
 
   test('restores the saved routes when they do not split any more', async () => {
@@ -181,10 +201,27 @@ describe('a guard whose run stops renewing', () => {
     expect(namespace.others['VirtualService']).toMatchObject({ spec: spec.saved[0]!.spec })
   })
 
-  test('reads objects by name only, because it may not list them', async () => {
+  test('lists only pods, because it may list nothing else', async () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()
-    expect(namespace.calls.filter((each) => each.startsWith('list'))).toEqual([])
+    expect(new Set(namespace.calls.filter((each) => each.startsWith('list')))).toEqual(new Set(['list Pod']))
+  })
+
+  test('waits until a pod of stable is ready, if the canary serves meanwhile', async () => {
+    const namespace = new GuardedNamespace()
+    const podOf = (version: string) => pod({ metadata: { name: version, labels: { version } } })
+    namespace.pods = [podOf('v2')]
+    clock.afterSleep = () => {
+      expect(namespace.weight).toBe(25)
+      if (clock.time >= 100_000) namespace.pods = [podOf('v1'), podOf('v2')]
+    }
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, clock.time]).toEqual([0, 100_000])
+    expect(namespace.lines).toContainEqual(
+      expect.stringContaining(
+        'the rollback is not complete yet: no ready pod of v1 is behind the Service shop/backend',
+      ),
+    )
   })
 
   test('does not roll back when the run renews at the last moment', async () => {
@@ -200,7 +237,7 @@ describe('a guard whose run stops renewing', () => {
   test('does not roll back when another run takes the Lease at the last moment', async () => {
     const namespace = new GuardedNamespace()
     namespace.before = (verb, kind) => (
-      verb === 'patch' && kind === 'Lease' && clock.time === 30_000 && namespace.heldBy('run 7 (deadbeef)'), undefined
+      verb === 'patch' && kind === 'Lease' && clock.time === 30_000 && namespace.takenBy('run 7 (deadbeef)'), undefined
     )
     expect(await namespace.watch()).toBe('another run has taken over')
     expect([namespace.weight, namespace.holder]).toEqual([25, 'run 7 (deadbeef)'])
@@ -208,7 +245,7 @@ describe('a guard whose run stops renewing', () => {
 
   test('writes no ending to a Lease that was taken over or deleted during the rollback', async () => {
     for (const [taken, ending] of [
-      [(namespace: GuardedNamespace) => namespace.heldBy('run 7 (deadbeef)'), 'another run has taken over'],
+      [(namespace: GuardedNamespace) => namespace.takenBy('run 7 (deadbeef)'), 'another run has taken over'],
       [(namespace: GuardedNamespace) => (namespace.lease = undefined), 'rolled back to stable'],
     ] as const) {
       clock = new FakeClock()
@@ -219,6 +256,31 @@ describe('a guard whose run stops renewing', () => {
     }
   })
 })
+
+describe('a guard whose run was replaced by', () => {
+  test.each([
+    ['a run that is lost before its own guard watches', 'run 7 (deadbeef)', 'run 7'],
+    ['a stage rollback that is lost before it has written', rollbackIdentity('run 8'), 'run 8 (rollback)'],
+  ])('%s goes on, and rolls back', async (_, holder, name) => {
+    const namespace = new GuardedNamespace()
+    clock.afterSleep = () => void (clock.time === 10_000 && namespace.patch(takenWithoutGuard(holder)))
+    expect(await namespace.watch()).toBe('rolled back to stable')
+    expect([namespace.weight, clock.time]).toEqual([0, 40_000])
+    expect(namespace.lines[0]).toContain(`${name} did not renew the Lease for 30 s`)
+  })
+
+  test('a run that declines to be watched ends', async () => {
+    const namespace = new GuardedNamespace()
+    clock.afterSleep = () => void (clock.time === 10_000 && namespace.takenBy('run 7 (deadbeef)'))
+    expect(await namespace.watch()).toBe('another run has taken over')
+  })
+})
+
+const takenWithoutGuard = (holder: string) =>
+  [
+    { op: 'add', path: '/spec/holderIdentity', value: holder },
+    { op: 'add', path: '/spec/renewTime', value: 'when it took the Lease' },
+  ] as const
 
 describe('a guard that was restarted after it took the Lease', () => {
   test('rolls back at once', async () => {

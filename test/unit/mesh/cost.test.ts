@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Node, Pod, Service } from '../../../src/cluster/objects.ts'
 import { costOf, meshCost, type CostFacts } from '../../../src/mesh/cost.ts'
-import { quantity, requestsOf } from '../../../src/mesh/resources.ts'
+import { quantity } from '../../../src/config/values/quantities.ts'
+import { requestsOf } from '../../../src/mesh/resources.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
 const node = (cpu: string, memory: string, spec: Node['spec'] = {}, name = 'node-1'): Node => ({

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Node } from '../../../src/cluster/objects.ts'
 import { imagesOf, missingImages } from '../../../src/mesh/images.ts'
+import { objectsIn } from '../../../src/mesh/manifests.ts'
 import { clusterWith } from '../fixtures.ts'
 
 const injector = (global: object) => `---
@@ -51,7 +52,7 @@ describe('the images of a control plane', () => {
       [{ name: 'docker.io/istio/proxyv2:1.31.0' }, { name: 'mine.example/envoy:7' }],
     ],
   ])('%s', (_, manifests, images) => {
-    expect(imagesOf(manifests)).toEqual(images)
+    expect(imagesOf(objectsIn(manifests))).toEqual(images)
   })
 })
 

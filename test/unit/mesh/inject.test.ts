@@ -108,20 +108,6 @@ describe('the plan to move a namespace', () => {
       { before: {}, from: 'canary', revision: 'canary' },
     ],
     [
-      'enables a namespace with injection disabled',
-      { 'istio-injection': 'disabled' },
-      undefined,
-      plain,
-      { labels: enabled, before: { 'istio-injection': 'disabled' }, revision: 'default' },
-    ],
-    [
-      'enables a namespace with injection disabled beside a revision',
-      { 'istio-injection': 'disabled', 'istio.io/rev': 'canary' },
-      undefined,
-      plain,
-      { labels: enabled, before: { 'istio-injection': 'disabled' }, revision: 'default' },
-    ],
-    [
       'to a revision removes the injection label',
       enabled,
       { revision: 'canary' },

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import type { KubeObject } from '../../../src/cluster/objects.ts'
+import type { ConfigMap, KubeObject, Meta } from '../../../src/cluster/objects.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import type { IstioConfig } from '../../../src/config/schema.ts'
-import { ensureMesh, desiredMesh } from '../../../src/mesh/install.ts'
-import { listControlPlanes, type ControlPlane } from '../../../src/mesh/revisions.ts'
+import { desiredMesh, installMesh, isInstalledAsDesired } from '../../../src/mesh/install.ts'
+import { listControlPlanes, type ControlPlane, type InstallRecord } from '../../../src/mesh/revisions.ts'
 import { checkUpgradeSteps } from '../../../src/mesh/upgrade-steps.ts'
 import { clusterWith, configOf, fileWith } from '../fixtures.ts'
 
@@ -136,31 +136,27 @@ describe('desiredMesh', () => {
  * A fake cluster with an istiod of this image and a record of its installation, because a test needs istiods of any
  * version.
  */
-function clusterOf(image: string | undefined, record?: Record<string, string>, availableReplicas = 1) {
-  const state = { image, record, applied: [] as KubeObject[] }
+function clusterOf(image: string | undefined, record?: Record<string, string>, more: Partial<Meta> = {}) {
+  const state = { image, record, applied: [] as (KubeObject & Partial<ConfigMap>)[], created: [] as string[] }
+  const istiod = () => ({
+    metadata: { name: 'istiod', namespace: 'istio-system', uid: 'u1', ...more },
+    spec: {
+      template: {
+        spec: {
+          containers: [
+            { name: 'other', image: 'x:9' },
+            { name: 'discovery', image: state.image },
+          ],
+        },
+      },
+    },
+    status: { availableReplicas: 1 },
+  })
   const cluster = clusterWith({
-    list: () =>
-      Promise.resolve(
-        state.image === undefined
-          ? []
-          : [
-              {
-                metadata: {},
-                spec: {
-                  template: {
-                    spec: {
-                      containers: [
-                        { name: 'other', image: 'x:9' },
-                        { name: 'discovery', image: state.image },
-                      ],
-                    },
-                  },
-                },
-                status: { availableReplicas },
-              },
-            ],
-      ),
-    get: () => Promise.resolve(state.record && { data: state.record }),
+    list: () => Promise.resolve(state.image === undefined ? [] : [istiod()]),
+    get: (kind: string) =>
+      Promise.resolve(kind === 'Namespace' ? image && { metadata: {} } : state.record && { data: state.record }),
+    create: (object: KubeObject) => Promise.resolve(state.created.push(object.kind)),
     apply: (object: KubeObject) => Promise.resolve(state.applied.push(object)),
   })
   return { state, cluster }
@@ -181,7 +177,13 @@ describe('the installed version', () => {
 
 describe('checkUpgradeSteps', () => {
   const controlPlanesWith = (...live: [revision: string, version: string][]): ControlPlane[] =>
-    live.map(([revision, version]) => ({ revision, version, ready: true, createdAt: '' }))
+    live.map(([revision, version]) => ({
+      revision,
+      version,
+      ready: true,
+      createdAt: '',
+      metadata: { name: 'istiod', namespace: 'istio-system' },
+    }))
   const desiredMeshOf = (version: string, revision = 'default') => desiredMesh(istio({ version, revision }))
 
   test.each<[string, ControlPlane[], ReturnType<typeof desiredMesh>, RegExp]>([
@@ -241,49 +243,86 @@ describe('checkUpgradeSteps', () => {
   })
 })
 
-describe('ensureMesh', () => {
+describe('a control plane', () => {
   const desired = desiredMesh(istio())
   const record = { version: '1.31.0', fingerprint: desired.fingerprint }
+  const plane = (more: Partial<ControlPlane> = {}): ControlPlane => ({
+    revision: 'default',
+    version: '1.31.0',
+    ready: true,
+    createdAt: '',
+    metadata: { name: 'istiod', namespace: 'istio-system', uid: 'u1' },
+    ...more,
+  })
+
+  test.each<[string, ControlPlane | undefined, InstallRecord | undefined, boolean]>([
+    ['is as desired if its record says so', plane(), record, true],
+    ['is as desired if its record names its Deployment', plane(), { ...record, uid: 'u1' }, true],
+    ['is not if it was installed anew since', plane(), { ...record, uid: 'u0' }, false],
+    ['is not if only its record is left', undefined, record, false],
+    ['is not if it has another version', plane({ version: '1.30.0' }), record, false],
+    ['is not if it was installed with other settings', plane(), { ...record, fingerprint: 'other' }, false],
+    ['is not if it has no record', plane(), undefined, false],
+    ['is not if its istiod is not available', plane({ ready: false }), record, false],
+  ])('%s', (_, live, known, expected) => {
+    expect(isInstalledAsDesired(desired, live, known)).toBe(expected)
+  })
+})
+
+describe('installMesh', () => {
+  const desired = desiredMesh(istio())
+  const done = { version: '1.31.0', fingerprint: desired.fingerprint, uid: 'u1' }
   const live = 'docker.io/istio/pilot:1.31.0'
 
-  test.each<[string, ReturnType<typeof clusterOf>, string]>([
-    ['leaves a mesh that is as configured', clusterOf(live, record), 'unchanged'],
-    ['installs a mesh if there is none', clusterOf(undefined), 'installed'],
-    ['installs a mesh if only its record is left', clusterOf(undefined, record), 'installed'],
-    ['changes a mesh of another version', clusterOf('docker.io/istio/pilot:1.30.0', record), 'changed'],
-    ['changes a mesh with another config', clusterOf(live, { ...record, fingerprint: 'other' }), 'changed'],
-    ['changes a mesh that somebody else installed', clusterOf(live), 'changed'],
-    ['changes a mesh whose istiod is not available', clusterOf(live, record, 0), 'changed'],
-  ])('%s', async (_, { state, cluster }, action) => {
-    const installs: string[][] = []
+  test('records that the control plane is ours before it installs, and its settings afterwards', async () => {
+    const { state, cluster } = clusterOf(undefined)
     const install = (args: string[]) => {
-      installs.push(args)
+      expect(args).toEqual(['--set', 'profile=demo', '--set', hub])
+      expect([state.created, state.applied.map(({ data }) => data)]).toEqual([['Namespace'], [{}]])
       state.image = live
       return Promise.resolve()
     }
-    expect(await ensureMesh(cluster, desired, install)).toEqual({ version: '1.31.0', action })
-    expect(installs).toEqual(action === 'unchanged' ? [] : [['--set', 'profile=demo', '--set', hub]])
-    expect(state.applied).toEqual(
-      action === 'unchanged' ? [] : [expect.objectContaining({ kind: 'ConfigMap', data: record })],
-    )
+    expect(await installMesh(cluster, desired, install)).toEqual({ version: '1.31.0', action: 'installed' })
+    expect(state.applied.map(({ data }) => data)).toEqual([{}, done])
+  })
+
+  test('changes a control plane in the namespace that exists', async () => {
+    const { state, cluster } = clusterOf('docker.io/istio/pilot:1.30.0', done)
+    const install = () => Promise.resolve(void (state.image = live))
+    expect(await installMesh(cluster, desired, install)).toEqual({ version: '1.31.0', action: 'changed' })
+    expect([state.created, state.applied.map(({ data }) => data)]).toEqual([[], [{ uid: 'u1' }, done]])
+  })
+
+  test('remembers from whom it takes a control plane over', async () => {
+    const { state, cluster } = clusterOf(live, undefined, {
+      annotations: { 'meta.helm.sh/release-name': 'istiod' },
+      managedFields: [{ manager: 'helm' }, { manager: 'kubectl-annotate' }],
+    })
+    await installMesh(cluster, desired, () => Promise.resolve())
+    expect(state.applied.at(-1)?.data).toEqual({
+      ...done,
+      takenOverFrom: 'Helm, as its release istiod',
+      takenOverManagers: 'helm kubectl-annotate',
+    })
   })
 
   test('installs a second revision with its own record', async () => {
-    const { state, cluster } = clusterOf(live, record)
+    const { state, cluster } = clusterOf(live, done)
     const canary = desiredMesh(istio({ revision: 'canary' }))
-    expect(await ensureMesh(cluster, canary, () => Promise.resolve())).toEqual({
+    expect(await installMesh(cluster, canary, () => Promise.resolve())).toEqual({
       version: '1.31.0',
       revision: 'canary',
       action: 'installed',
     })
-    expect(state.applied).toMatchObject([
-      { metadata: { name: 'mesh-canary-install-canary' }, data: { fingerprint: canary.fingerprint } },
-    ])
+    expect(state.applied.at(-1)).toMatchObject({
+      metadata: { name: 'mesh-canary-install-canary' },
+      data: { fingerprint: canary.fingerprint },
+    })
   })
 
-  test('does not record a failed installation, so that the next run tries again', async () => {
+  test('records no settings of a failed installation, so that the next run tries again', async () => {
     const { state, cluster } = clusterOf(undefined)
-    await expect(ensureMesh(cluster, desired, () => Promise.reject(new Error('no room')))).rejects.toThrow('no room')
-    expect(state.applied).toEqual([])
+    await expect(installMesh(cluster, desired, () => Promise.reject(new Error('no room')))).rejects.toThrow('no room')
+    expect(state.applied.map(({ data }) => data)).toEqual([{}])
   })
 })

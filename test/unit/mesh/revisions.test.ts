@@ -3,8 +3,9 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { Cluster, Selection } from '../../../src/cluster/client.ts'
+import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ambientFault } from '../../../src/mesh/inject.ts'
 import { hasOlderSidecar, injectedVersion } from '../../../src/mesh/proxy-version.ts'
 import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
@@ -85,6 +86,7 @@ describe('older', () => {
     version: '1.31.0',
     ready: true,
     createdAt,
+    metadata: { name: `istiod-${revision}`, namespace: 'istio-system' },
   })
   const all = [
     plane('default', '2026-01-01T00:00:00Z'),
@@ -115,11 +117,30 @@ const deployment = (name: string): Workload => {
   const one = workload('Deployment', name, { replicas: 1, updatedReplicas: 1, availableReplicas: 1 })
   return { ...one, spec: { ...one.spec, template: { ...one.spec.template, metadata: { labels: { app: name } } } } }
 }
-const tag = (name: string, revision: string): KubeObject => ({
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind: 'MutatingWebhookConfiguration',
-  metadata: { name, labels: { 'istio.io/tag': name, 'istio.io/rev': revision } },
-})
+const injector = (name: string, labels: Record<string, string>, [key, value]: readonly [string, string]): KubeObject =>
+  Object.assign(
+    {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'MutatingWebhookConfiguration',
+      metadata: { name, labels },
+    },
+    {
+      webhooks: [
+        {
+          name: 'namespace.sidecar-injector.istio.io',
+          namespaceSelector: { matchExpressions: [{ key, operator: 'In', values: [value] }] },
+        },
+      ],
+    },
+  )
+const tag = (name: string, revision: string): KubeObject =>
+  injector(
+    name,
+    { 'istio.io/tag': name, 'istio.io/rev': revision },
+    name === 'default' ? ['istio-injection', 'enabled'] : ['istio.io/rev', name],
+  )
+const webhookOf = (revision: string): KubeObject =>
+  injector(`istio-sidecar-injector-${revision}`, { 'istio.io/rev': revision }, ['istio.io/rev', revision])
 const podOf = (app: string, revision: string) =>
   pod({ metadata: { name: `${app}-1`, labels: { app }, annotations: status(revision) } })
 
@@ -140,6 +161,8 @@ function clusterWithWorkloads(
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
     istiod('old'),
     istiod('canary'),
+    webhookOf('old'),
+    webhookOf('canary'),
     tag('default', 'old'),
     tag('prod', 'old'),
     ...['a', 'b'].flatMap((name) => [deployment(name), podOf(name, 'old')]),
@@ -195,7 +218,7 @@ function clusterWithWorkloads(
 }
 
 /** What istiod's injector works with. */
-const injector = (tag: string, revision?: string): KubeObject => ({
+const injectorMap = (tag: string, revision?: string): KubeObject => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
   metadata: {
@@ -239,9 +262,9 @@ describe('a sidecar', () => {
 
 describe('the version of injected sidecars', () => {
   test.each<[string, KubeObject[], string | undefined]>([
-    ['is that of the revision', [injector('1.30.0'), injector('1.31.0', 'canary')], '1.31.0'],
-    ['is unknown without the injector', [injector('1.30.0')], undefined],
-    ['is unknown if the tag is none', [injector('main', 'canary')], undefined],
+    ['is that of the revision', [injectorMap('1.30.0'), injectorMap('1.31.0', 'canary')], '1.31.0'],
+    ['is unknown without the injector', [injectorMap('1.30.0')], undefined],
+    ['is unknown if the tag is none', [injectorMap('main', 'canary')], undefined],
   ])('%s', async (_, objects, version) => {
     expect(await injectedVersion(recordingCluster(objects).cluster, 'canary')).toBe(version)
   })
@@ -258,7 +281,7 @@ describe('the check for outdated sidecars', () => {
       recordingCluster([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
         tag('prod', 'canary'),
-        injector('1.31.0', 'canary'),
+        injectorMap('1.31.0', 'canary'),
         ...pods,
       ]).cluster,
       'shop',
@@ -287,10 +310,22 @@ describe('the check for outdated sidecars', () => {
 const toCanary = 'label {"istio.io/rev":"canary","istio-injection":null}'
 const backToOld = 'label {"istio.io/rev":null,"istio-injection":"enabled"}'
 
+/** A cluster whose pods have lost their sidecars; `forbidden`: and whose webhooks the account may not read. */
+function withoutSidecars(cluster: Cluster, webhooks: 'readable' | 'forbidden'): Cluster {
+  const list = (async (kind: Kind, namespace?: string, query?: Selection) => {
+    if (kind === 'MutatingWebhookConfiguration' && webhooks === 'forbidden') throw new ApiError(403, 'no')
+    const found = await cluster.list(kind, namespace, query)
+    return kind === 'Pod'
+      ? (found as Pod[]).map((each) => ({ ...each, spec: { ...each.spec, initContainers: [] } }))
+      : found
+  }) as Cluster['list']
+  return { ...cluster, list }
+}
+
 describe('the stage inject', () => {
   test('restarts the workloads whose sidecars are older than an upgraded control plane injects, and says why', async () => {
     const { context, calls, stored, lines } = clusterWithWorkloads('', { 'istio-injection': 'enabled' })
-    stored.set('ConfigMap istio-system/istio-sidecar-injector-old', injector('1.31.0', 'old'))
+    stored.set('ConfigMap istio-system/istio-sidecar-injector-old', injectorMap('1.31.0', 'old'))
     stored.set('Pod shop/a-1', withImage(podOf('a', 'old'), '1.30.0'))
     stored.set('Pod shop/b-1', withImage(podOf('b', 'old'), '1.31.0'))
     expect(await inject(context)).toEqual({ changed: true })
@@ -369,6 +404,26 @@ describe('the stage inject', () => {
       'istio.revision: there is no control plane of the revision canari in the cluster (there are old, canary)',
     )
     expect(calls).toEqual([])
+  })
+
+  test('changes nothing if the namespace names a revision that no injector serves, also in a dry run', async () => {
+    for (const dryRun of [false, true]) {
+      const { context, calls } = clusterWithWorkloads(`dryRun: ${dryRun}`, { 'istio.io/rev': 'gone' })
+      context.cluster = withoutSidecars(context.cluster, 'readable')
+      await expect(inject(context)).rejects.toThrow(
+        /shop asks for sidecars by istio.io\/rev=gone, but no injector .* \(there are: old, canary, default, prod\)/,
+      )
+      expect(calls).toEqual([])
+    }
+  })
+
+  test('stops at the first workload whose new pod has no sidecar, where it cannot read the injectors', async () => {
+    const { context, calls } = clusterWithWorkloads('', { 'istio.io/rev': 'gone' })
+    context.cluster = withoutSidecars(context.cluster, 'forbidden')
+    await expect(inject(context)).rejects.toThrow(
+      /pod shop\/a-1 was restarted and has no sidecar, so no other workload is restarted/,
+    )
+    expect(calls).toEqual(['restart a'])
   })
 
   test('reports the changes of a dry run and makes none', async () => {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { loadAll } from 'js-yaml'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { messagesIn } from '../../../src/mesh/analysis-messages.ts'
-import { analyze, classify } from '../../../src/policies/analyze.ts'
+import { analyze, classify, withoutPortsOfCallers } from '../../../src/policies/analyze.ts'
 import type { ChangeAction, PlannedChange } from '../../../src/policies/plan.ts'
 import { tempFolder } from '../fixtures.ts'
 import { policy, route, rule } from './recording-cluster.ts'
@@ -34,6 +34,21 @@ test.each([
   ['[{"code"', undefined],
 ])('the messages of istioctl are parsed from %j', (stdout, messages) => {
   expect(messagesIn(stdout)).toEqual(messages)
+})
+
+test('a route without a port is an error at a gateway, but not for sidecars, which keep the port of the request', () => {
+  const planned = (name: string, gateways?: string[]): PlannedChange => ({
+    action: 'change',
+    object: policy('VirtualService', name, { hosts: ['backend'], ...(gateways ? { gateways } : {}) }),
+    diff: [],
+  })
+  const messages = ['inside', 'edge', 'other'].map((name) => ({
+    code: 'IST0112',
+    origin: `VirtualService shop/${name}`,
+  }))
+  expect(withoutPortsOfCallers([error, ...messages], [planned('inside'), planned('edge', ['mesh', 'public'])])).toEqual(
+    [error, messages[1], messages[2]],
+  )
 })
 
 describe('classify', () => {

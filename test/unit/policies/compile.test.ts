@@ -81,6 +81,7 @@ services:
           http: [
             {
               name: 'mesh-canary',
+              match: [{ port: 3001 }],
               route: [
                 { destination: { ...destination, subset: 'v1' }, weight: 80 },
                 { destination: { ...destination, subset: 'v2' }, weight: 20 },
@@ -93,8 +94,31 @@ services:
                 retryOn: 'gateway-error,connect-failure,refused-stream,unavailable,cancelled',
               },
             },
+            // Calls to another port stay there, and follow the same weights.
+            {
+              name: 'mesh-canary-other-ports',
+              route: [
+                { destination: { host, subset: 'v1' }, weight: 80 },
+                { destination: { host, subset: 'v2' }, weight: 20 },
+              ],
+            },
           ],
         },
+      },
+    ],
+  })
+})
+
+test('policies for one port leave the calls to the other ports to Istio', () => {
+  const [{ spec } = { spec: {} }] = compiled('services: { backend: { port: 3001, timeout: 5s } }').virtualServices
+  expect(spec).toEqual({
+    hosts: [host],
+    http: [
+      {
+        name: 'mesh-canary',
+        match: [{ port: 3001 }],
+        route: [{ destination: { host, port: { number: 3001 } } }],
+        timeout: '5s',
       },
     ],
   })
@@ -161,8 +185,8 @@ describe('the compiled weights', () => {
     ['send everything to stable for a first canary', canary, undefined, { v1: 100, v2: 0 }],
     ['are the stated ones for a first canary', `${canary}\n${split}`, undefined, { v1: 80, v2: 20 }],
     [
-      'are those in force for a canary under way or promoted, whatever the config states',
-      `${canary}\n${split}`,
+      'are those in force for a canary under way or promoted, if the config states none',
+      canary,
       { backend: { v1: 0, v2: 100 } },
       { v1: 0, v2: 100 },
     ],

@@ -1,4 +1,5 @@
 import { managedByLabel } from '../../../src/cluster/labels.ts'
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { contradictions } from '../../../src/policies/contradictions.ts'
@@ -105,6 +106,8 @@ spec: { host: backend }
     ],
   })
   const other = { ...ours, [configLabel]: '00000000' }
+  const canary = () => 'canary: { service: backend }'
+  const subsets = (...names: string[]) => ({ subsets: names.map((name) => ({ name, labels: { version: name } })) })
 
   test.each<[string, () => string, LiveRoutes, RegExp | undefined]>([
     [
@@ -118,6 +121,24 @@ spec: { host: backend }
       () => service,
       services('backend'),
       /VirtualService shop\/backend, which mesh-canary does not manage, .* and delete it, or label it app\.kubernetes\.io\/managed-by=mesh-canary to hand it over$/,
+    ],
+    [
+      'reports a DestinationRule of somebody else that lacks a subset of a canary',
+      canary,
+      rules('chart', 'backend', {}, subsets('v1')),
+      /^canary of backend: the host .* DestinationRule shop\/chart, which mesh-canary does not manage, .*; add the subsets v1 and v2 with their labels to it, and it is used as it is$/,
+    ],
+    [
+      'uses a DestinationRule of somebody else that has the subsets of a canary',
+      canary,
+      rules('backend', 'backend', {}, { ...subsets('v1', 'v2'), trafficPolicy: { tls: { mode: 'DISABLE' } } }),
+      undefined,
+    ],
+    [
+      'reports a VirtualService of somebody else that does not split for a canary',
+      canary,
+      services('theirs'),
+      /^canary of backend: .*; give its routes v1 and v2 as destinations with weights, and the promotion moves those$/,
     ],
     [
       'reports a DestinationRule of somebody else',
@@ -236,6 +257,39 @@ spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `
     ...nothingLive,
     virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], marks(mine))],
   }
+
+  const promoted: LiveRoutes = {
+    ...nothingLive,
+    virtualServices: [virtualService([{ route: [to('v1', 0), to('v2', 100)] }], marks(mine))],
+  }
+
+  test('may state the weights from before a promotion, with and without policies in the config', async () => {
+    const file = split(['v1', 100], ['v2', 0])
+    expect(await faultsOf(`policies: ${file}\ncanary: { service: backend }`, promoted)).toEqual([])
+    expect(await faultsOf(`${both(file)}\ncanary: { service: backend }`, promoted)).toEqual([])
+  })
+
+  test('may not leave out a version that got the traffic by a promotion', async () => {
+    expect(
+      await faultsOf(`policies: ${split(['v1', 100], ['v3', 0])}\ncanary: { service: backend, canary: v3 }`, promoted),
+    ).toEqual([expect.stringContaining('the subset v2 gets 100% of the traffic now')])
+  })
+
+  test('may define the subsets that get the traffic', async () => {
+    const rule = `
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: { name: backend }
+spec: { host: backend, subsets: [{ name: v0, labels: { version: v0 } }] }`
+    const file = split(['v0', 50], ['v1', 50], ['v2', 0])
+    const withRule = fileWith(readFileSync(file, 'utf8') + rule)
+    const live = {
+      ...nothingLive,
+      virtualServices: [virtualService([{ route: [to('v0', 50), to('v1', 0), to('v2', 50)] }], marks(mine))],
+    }
+    expect(await faultsOf(`policies: ${withRule}\ncanary: { service: backend }`, live)).toEqual([])
+  })
 
   test.each([
     [

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
+import { desired } from '../../../src/policies/desired.ts'
 import { liveWeights, readLive } from '../../../src/policies/live.ts'
 import { clusterWith, configOf, to, virtualService } from '../fixtures.ts'
 
@@ -23,6 +24,23 @@ describe('reading the live routes', () => {
     expect(
       await readLive(listing(new ApiError(404, 'the server could not find the requested resource')), 'shop'),
     ).toEqual({ virtualServices: [], destinationRules: [] })
+  })
+
+  test('adds the rules of the mesh for all hosts, and says if the account may not read them', async () => {
+    const rules = ['*.local', 'db.istio-system'].map((host) => ({ metadata: { name: host }, spec: { host } }))
+    const list = (answer: () => unknown) => (_: string, namespace: string) =>
+      Promise.resolve(namespace === 'shop' ? [] : answer())
+    expect(await readLive(clusterWith({ list: list(() => rules) }), 'shop')).toEqual({
+      virtualServices: [],
+      destinationRules: [rules[0]],
+    })
+    const forbidden = () => Promise.reject(new ApiError(403, 'forbidden'))
+    const found = await readLive(clusterWith({ list: list(forbidden) }), 'shop')
+    expect(found.lacksMeshRules).toBe(true)
+    const config = configOf('namespace: shop\nservices: { backend: { loadBalancer: random } }')
+    expect(desired(config, found).notes).toEqual([
+      'this account may not read the DestinationRules of istio-system: if one there is for all hosts, its policies end for the services that get a DestinationRule of their own',
+    ])
   })
 
   test('fails when the account may not list them', async () => {

@@ -67,7 +67,10 @@ status: { conditions: [] }
 
 test('readManifests distinguishes a Gateway of the Gateway API from one of Istio', () => {
   expect(
-    read('apiVersion: gateway.networking.k8s.io/v1beta1\nkind: Gateway\nmetadata: { name: g }')[0]!.object.apiVersion,
+    read(
+      'apiVersion: gateway.networking.k8s.io/v1beta1\nkind: Gateway\nmetadata: { name: g }\n' +
+        'spec: { gatewayClassName: istio, listeners: [] }',
+    )[0]!.object.apiVersion,
   ).toBe('gateway.networking.k8s.io/v1')
 })
 
@@ -86,7 +89,7 @@ describe('readManifests reports file, line and remedy for', () => {
     [
       'a document without a name',
       'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata:\n  labels: {}\n',
-      'policies: a.yaml:4: the Sidecar has no `metadata.name`',
+      'policies: a.yaml:3: the Sidecar has no `metadata.name`',
     ],
     [
       'a document without metadata',
@@ -186,5 +189,146 @@ describe('readManifests reports file, line and remedy for', () => {
     expect(() => readManifests(['*.yaml', 'mesh/*.yml'], 'shop', folder)).toThrow(
       /^policies: mesh\/\*\.yml matches no file; check the pattern.*\npolicies: a\.yaml:1: .*\npolicies: a\.yaml:3: .*$/,
     )
+  })
+})
+
+test('readManifests unpacks lists, also typed ones and lists in lists, with the line of each item', () => {
+  const text = `
+apiVersion: v1
+kind: List
+items:
+- apiVersion: networking.istio.io/v1
+  kind: Sidecar
+  metadata: { name: a, namespace: shop, resourceVersion: "12" }
+- apiVersion: networking.istio.io/v1beta1
+  kind: SidecarList
+  metadata: { resourceVersion: "" }
+  items:
+  - metadata: { name: b }
+  - metadata: { name: c }
+    spec: { egress: [{ hosts: ["./*"] }] }
+---
+kind: List
+apiVersion: v1
+items: []
+`
+  expect(read(text).map(({ object, source }) => [object.kind, object.metadata.name, source])).toEqual([
+    ['Sidecar', 'a', 'a.yaml:5'],
+    ['Sidecar', 'b', 'a.yaml:12'],
+    ['Sidecar', 'c', 'a.yaml:13'],
+  ])
+})
+
+test('readManifests resolves merge keys in the routes of a VirtualService', () => {
+  const text = virtualService(`
+  hosts: [cart]
+  http:
+  - &slow
+    name: slow
+    timeout: 20s
+    match: [{ uri: { prefix: /export } }]
+    route: [{ destination: { host: cart } }]
+  - <<: *slow
+    name: fast
+    timeout: 1s
+    match: [{ uri: { prefix: / } }]
+`)
+  expect(read(text)[0]!.object.spec!['http']).toEqual([
+    {
+      name: 'slow',
+      timeout: '20s',
+      match: [{ uri: { prefix: '/export' } }],
+      route: [{ destination: { host: 'cart' } }],
+    },
+    { name: 'fast', timeout: '1s', match: [{ uri: { prefix: '/' } }], route: [{ destination: { host: 'cart' } }] },
+  ])
+})
+
+test('readManifests takes only YAML and JSON from a pattern, and any file that is named', () => {
+  const folder = folderWith({ 'mesh/a.yaml': sidecar('a'), 'mesh/b.json': '{}', 'mesh/c.txt': sidecar('c') })
+  writeFileSync(join(folder, 'mesh/b.json'), JSON.stringify(read(sidecar('b'))[0]!.object))
+  const names = (...patterns: string[]) => readManifests(patterns, 'shop', folder).map(({ source }) => source)
+  expect(names('mesh/*')).toEqual(['mesh/a.yaml:1', 'mesh/b.json:1'])
+  expect(names('mesh/c.txt')).toEqual(['mesh/c.txt:1'])
+  expect(() => names('mesh/*.txt')).toThrow('mesh/*.txt matches no file that ends in .yaml, .yml or .json; it matches')
+  expect(() => names('mesh/')).toThrow('policies: mesh/ is a folder; write `mesh/*.yaml`')
+})
+
+describe('readManifests says that a file is a template', () => {
+  test.each([
+    [
+      'of Helm',
+      `# {{ not here }}\n${sidecar('{{ .Values.name }}')}`,
+      5,
+      '`{{`); render it first, for example with `helm',
+    ],
+    ['of Helm, in quotes', sidecar('a', '  labels: { team: "{{ .Values.team }}" }\n'), 5, '`{{`'],
+    ['of Helm, around a whole file', `{{- if .Values.mesh }}\n${sidecar('a')}{{- end }}\n`, 1, '`{{`'],
+    ['of envsubst', sidecar('${NAME}'), 4, '`${`); render it first, for example with `envsubst`'],
+    ['of envsubst, in a host', virtualService('\n  hosts:\n  - web.${NAMESPACE}.svc.cluster.local'), 6, '`${`'],
+    ['of envsubst, in a key', sidecar('a', '  labels:\n    ${LABEL}: b\n'), 6, '`${`'],
+    ['of Jinja', `{% if mesh %}\n${sidecar('a')}{% endif %}\n`, 1, '`{%`'],
+    ['of ERB', `<% if mesh %>\n${sidecar('a')}<% end %>\n`, 1, '`<%`'],
+  ])('%s', (_, text, line, says) => {
+    expect(() => read(text)).toThrow(new RegExp(`^policies: a\\.yaml:${line}: this is a template \\(.*$`))
+    expect(() => read(text)).toThrow(says)
+  })
+
+  test('but not when Istio only passes the text on', () => {
+    const text = `
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: { name: f, annotations: { note: "{{ x }}" } }
+spec: { configPatches: [{ applyTo: HTTP_FILTER, patch: { operation: MERGE, value: { code: "{{ 1 }} \${x}" } } }] }
+---
+${virtualService('{ hosts: [a], http: [{ directResponse: { status: 503, body: { string: "`${why}`" } } }] }')}`
+    expect(read(text)).toHaveLength(2)
+  })
+})
+
+describe('readManifests refuses', () => {
+  const route = (kind: string) => `apiVersion: gateway.networking.k8s.io/v1\nkind: ${kind}\nmetadata: { name: r }\n`
+  test.each([
+    [
+      'a TLSRoute',
+      route('TLSRoute'),
+      'a.yaml:2: the kind TLSRoute (gateway.networking.k8s.io/v1) is not supported: mesh-',
+    ],
+    [
+      'a UDPRoute',
+      route('UDPRoute'),
+      'is not supported: mesh-canary splits the traffic of VirtualServices, HTTPRoutes',
+    ],
+    ['a ReferenceGrant', route('ReferenceGrant'), 'is not supported under `policies`; apply it with the application'],
+    [
+      'a file for kustomize',
+      'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n',
+      'is for kustomize; render it first, with `kustomize build`',
+    ],
+    [
+      'the settings of a control plane',
+      'apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nspec: {}\n',
+      'describes a control plane and not a policy; remove it from `policies`, and see the section `istio`',
+    ],
+    [
+      'a kind that Istio no longer has',
+      'apiVersion: rbac.istio.io/v1alpha1\nkind: ServiceRole\nmetadata: { name: r }\n',
+      'is not part of Istio any more; write an AuthorizationPolicy instead',
+    ],
+    ['a name that no object can have', sidecar('Cart_1'), 'a.yaml:4: the name "Cart_1" of the Sidecar is invalid'],
+    ['a number as a name', sidecar('12'), 'a.yaml:4: the name 12 of the Sidecar is invalid'],
+    [
+      'a merge key below a key that it has too',
+      sidecar('a', '  labels: &l { team: a }\n  annotations:\n    team: b\n    <<: *l\n'),
+      'a.yaml:8: the merge key (`<<`) comes after the key `team`, which it has too',
+    ],
+    [
+      'an item of a list in another namespace',
+      `kind: List\napiVersion: v1\nitems:\n- apiVersion: networking.istio.io/v1\n  kind: Sidecar\n  metadata:\n    name: a\n    namespace: b\n`,
+      'a.yaml:8: the Sidecar a is for the namespace b',
+    ],
+    ['a word in a List', 'kind: List\napiVersion: v1\nitems: [a]\n', 'a.yaml:3: the document is not an object'],
+  ])('%s', (_, text, fault) => {
+    expect(() => read(text)).toThrow(fault)
   })
 })

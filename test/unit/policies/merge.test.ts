@@ -32,11 +32,11 @@ test('merging keeps both the retries and the split of the example documents and 
 
 test('merging leaves a single object unchanged', () => {
   const objects = [
-    routes({ route: plain }, { route: split }),
+    routes({ match: [{ uri: { prefix: '/a' } }], route: plain }, { route: split }),
     policy('DestinationRule', 'backend', { host: 'backend' }),
     policy('VirtualService', 'other', { hosts: ['other'] }),
   ]
-  expect(merge(objects.map((object) => from('a', object)))).toEqual({ objects, notes: [] })
+  expect(merge(objects.map((object) => from('a', object)))).toEqual({ objects, notes: [], warnings: [] })
 })
 
 describe('merging routes', () => {
@@ -48,6 +48,22 @@ describe('merging routes', () => {
     expect(httpOf(routes({ route: plain, retries }), routes({ route: split, timeout: '5s' }))).toEqual([
       { route: split, retries, timeout: '5s' },
     ])
+  })
+
+  test('gives each destination of a split the headers of the whole host', () => {
+    const headers = { response: { add: { 'x-by': 'mesh' } } }
+    const whole = [{ ...to(), headers }]
+    expect(httpOf(routes({ route: split }), routes({ route: whole }))).toEqual([
+      { route: split.map((share) => ({ ...share, headers })) },
+    ])
+  })
+
+  test('names the field of a destination that both set', () => {
+    const withHeader = (value: string) =>
+      routes({ route: split.map((share) => ({ ...share, headers: { request: { set: { 'x-a': value } } } })) })
+    expect(() => httpOf(withHeader('1'), withHeader('2'))).toThrow(
+      /the default route, the destination backend\/v1\.headers\.request\.set\.x-a: .* set different values \("1" and "2"\)/,
+    )
   })
 
   test('joins the parts of one field', () => {
@@ -112,6 +128,7 @@ test('merging compares hosts, not names, whether short, full or with the mesh ga
     notes: [
       'VirtualService shop/backend-split (b) was merged into VirtualService shop/backend (a): the host backend.shop.svc.cluster.local can have only one VirtualService',
     ],
+    warnings: [],
   })
 })
 
@@ -236,7 +253,7 @@ describe('a contradiction', () => {
     [
       'one name for two hosts',
       [routes({ route: plain }), policy('VirtualService', 'backend', { hosts: ['other'] })],
-      'policies: there are two objects named VirtualService shop/backend, for different hosts or workloads; rename one of them',
+      'policies: a.yaml:1 and b.yaml:1 both give a VirtualService shop/backend, for different hosts or workloads; rename the one in b.yaml:1',
     ],
   ])('in %s names both places', (_, objects, fault) => {
     faultOf(...objects).toThrow(fault)

@@ -145,6 +145,45 @@ test('the verify stage probes whether STRICT in a manifest takes effect', async 
   expect(run.report().mtls).toEqual([])
 })
 
+describe('STRICT with a caller that sends plaintext', () => {
+  const counters = (count: number) =>
+    `istio_requests_total{reporter="destination",destination_service_name="backend",connection_security_policy="none"} ${count}\n`
+  const plaintext = (yaml: string, stages: StageContext['stages']) => {
+    const run = contextFor(yaml, [pod({ status: { phase: 'Running', startTime: new Date().toISOString() } })], {
+      stages,
+    })
+    let count = 0
+    return { ...run, cluster: { ...run.cluster, pod: () => Promise.resolve(counters(++count)) } }
+  }
+
+  test('is refused before anything is written, also by a plan', async () => {
+    for (const stage of [plan, policies]) {
+      const run = plaintext('mtls: strict', ['policies'])
+      await expect(stage(run)).rejects.toThrow(/STRICT would cut off callers .* requests to backend/)
+      expect(run.report().changes).toEqual([])
+    }
+  })
+
+  test('is planned without a watch in a run that gives the callers a sidecar first', async () => {
+    expect(await plan(plaintext('mtls: strict', ['plan', 'inject']))).toEqual({ changed: true })
+  })
+
+  test('is written if the config accepts the loss', async () => {
+    const run = plaintext('mtls: { mode: strict, plaintextCallers: cut-off }', ['policies'])
+    await policies(run)
+    expect(run.report().changes).toMatchObject([{ kind: 'PeerAuthentication', action: 'created' }])
+  })
+})
+
+test('the verify stage fails if another policy sets the mode, and names it', async () => {
+  const served = pod({ spec: { containers: [{ name: 'app', ports: [{ containerPort: 8080 }] }] } })
+  const theirs = policy('PeerAuthentication', 'legacy', { mtls: { mode: 'PERMISSIVE' } })
+  const run = contextFor('mtls: strict', [served, theirs])
+  await expect(verify(run)).rejects.toThrow(
+    'the config asks for STRICT, but the mode is PERMISSIVE: the PeerAuthentication shop/legacy is in force',
+  )
+})
+
 test('a run that is cancelled while it waits for the proxies stops, and its report lists what it wrote', async () => {
   const cancelled = new AbortController()
   const run = contextFor(

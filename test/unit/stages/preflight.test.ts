@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
-import type { KubeObject } from '../../../src/cluster/objects.ts'
+import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { stagesOf } from '../../../src/config/stages.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import { preflight } from '../../../src/stages/preflight.ts'
 import { clusterWith, configOf, pod, to, virtualService, workload } from '../fixtures.ts'
+import { policy } from '../policies/recording-cluster.ts'
 
 const service = {
   apiVersion: 'v1',
   kind: 'Service',
-  metadata: { name: 'backend' },
+  metadata: { name: 'backend', namespace: 'shop' },
   spec: { selector: { app: 'backend' }, ports: [{ port: 3001 }] },
 }
 const ours = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
@@ -22,6 +23,12 @@ const everything: KubeObject[] = [
   workload('Deployment', 'backend'),
   ...versions,
 ]
+
+/** A VirtualService for a gateway, of somebody else. */
+function edge(http: NonNullable<VirtualService['spec']['http']>): VirtualService {
+  const object = virtualService(http, { name: 'edge' })
+  return { ...object, spec: { ...object.spec, hosts: ['shop.test'], gateways: ['edge'] } }
+}
 
 /** The faults of a config in a cluster with these objects. The fake can only be read, so that a write would fail. */
 async function faults(yaml: string, objects: KubeObject[] = everything): Promise<string[]> {
@@ -39,6 +46,14 @@ async function faults(yaml: string, objects: KubeObject[] = everything): Promise
   if (error === undefined) return []
   expect(error).toBeInstanceOf(ConfigError)
   return (error as Error).message.split('\n')
+}
+
+function templated(name: string, template: object, spec: object = {}): KubeObject {
+  const one = workload('Deployment', name)
+  return {
+    ...one,
+    spec: { ...one.spec, template: { ...template, spec: { ...one.spec.template.spec, ...spec } } },
+  } as KubeObject
 }
 
 const canary = 'namespace: shop\ncanary: { service: backend }\n'
@@ -63,6 +78,60 @@ describe('the preflight', () => {
       'namespace: shop\nworkloads: sts/backend',
       undefined,
       ['workloads: the StatefulSet shop/backend does not exist; deploy it first'],
+    ],
+    [
+      'a workload that opted out of sidecars',
+      'namespace: shop\nworkloads: deploy/agent',
+      [...everything, templated('agent', { metadata: { labels: { 'sidecar.istio.io/inject': 'false' } } })],
+      ['workloads: the Deployment shop/agent cannot get a sidecar: its pods have the label sidecar.istio.io/inject'],
+    ],
+    [
+      'a workload that opted out by an annotation',
+      'namespace: shop\nworkloads: deploy/agent',
+      [...everything, templated('agent', { metadata: { annotations: { 'sidecar.istio.io/inject': 'false' } } })],
+      [
+        'workloads: the Deployment shop/agent cannot get a sidecar: its pods have the annotation sidecar.istio.io/inject',
+      ],
+    ],
+    [
+      'a workload on the network of the node',
+      'namespace: shop\nworkloads: deploy/agent',
+      [...everything, templated('agent', {}, { hostNetwork: true })],
+      ['workloads: the Deployment shop/agent cannot get a sidecar: its pods use the network of the node'],
+    ],
+    [
+      'nothing of such a workload among all',
+      'namespace: shop\nworkloads: all',
+      [...everything, templated('agent', {}, { hostNetwork: true })],
+      [],
+    ],
+    [
+      'a namespace that keeps its pods out of the mesh',
+      'namespace: shop\nworkloads: all',
+      [
+        { ...everything[0]!, metadata: { name: 'shop', labels: { 'istio-injection': 'disabled' } } },
+        ...everything.slice(1),
+      ],
+      ['namespace: shop has the label istio-injection=disabled, which keeps its pods out of the mesh'],
+    ],
+    [
+      'another mTLS mode for the whole namespace',
+      'namespace: shop\nmtls: strict',
+      [...everything, policy('PeerAuthentication', 'legacy', { mtls: { mode: 'PERMISSIVE' } })],
+      ['mtls: the PeerAuthentication shop/legacy, which mesh-canary does not manage, is for the whole namespace too'],
+    ],
+    [
+      'what undoes the mTLS mode',
+      'namespace: shop\nmtls: strict',
+      [
+        ...everything,
+        policy('PeerAuthentication', 'theirs', {
+          selector: { matchLabels: { version: 'v1' } },
+          mtls: { mode: 'DISABLE' },
+        }),
+        policy('DestinationRule', 'plain', { host: 'backend', trafficPolicy: { tls: { mode: 'DISABLE' } } }),
+      ],
+      ['mtls: the PeerAuthentication shop/theirs sets DISABLE for v1:3001', 'mtls: the DestinationRule shop/plain'],
     ],
     [
       'a service that does not exist',
@@ -104,11 +173,50 @@ describe('the preflight', () => {
       ['canary.canary: the subset v9 selects no pod: none in shop has the labels app=backend,version=v9'],
     ],
     [
+      'a Service that selects the pods of one version only',
+      canary,
+      everything.map((each) =>
+        each === service
+          ? { ...service, spec: { ...service.spec, selector: { app: 'backend', version: 'v1' } } }
+          : each,
+      ),
+      [
+        'canary: the Service shop/backend selects only pods with version=v1, but the subset v2 has the label version=v2: none of its pods can be behind the Service',
+      ],
+    ],
+    [
+      'a Service without HTTP',
+      canary,
+      everything.map((each) =>
+        each === service ? { ...service, spec: { ...service.spec, ports: [{ name: 'mysql', port: 3306 }] } } : each,
+      ),
+      ['canary.service: no port of the Service shop/backend carries HTTP (3306 mysql)'],
+    ],
+    [
+      'a headless Service',
+      canary,
+      everything.map((each) =>
+        each === service ? { ...service, spec: { ...service.spec, clusterIP: 'None' } as typeof service.spec } : each,
+      ),
+      ['canary.service: the Service shop/backend is headless'],
+    ],
+    [
+      'a headless Service behind a gateway only',
+      `${canary}expose: { backend: { port: 3001 } }`,
+      [
+        ...everything.map((each) =>
+          each === service ? { ...service, spec: { ...service.spec, clusterIP: 'None' } as typeof service.spec } : each,
+        ),
+        pod({ metadata: { name: 'gateway', namespace: 'istio-system', labels: { istio: 'ingressgateway' } } }),
+      ],
+      [],
+    ],
+    [
       'a VirtualService of somebody else',
       canary,
       [...everything, virtualService([{ route: [to('v1')] }])],
       [
-        'services.backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
+        'canary of backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
       ],
     ],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
@@ -138,6 +246,26 @@ describe('the preflight', () => {
       'a promotion without the stage policies, when a route splits',
       `${canary}stages: promote`,
       [...everything, virtualService([{ route: [to('v1', 100), to('v2', 0)] }])],
+      [],
+    ],
+    [
+      'a gateway route past the split',
+      canary,
+      [...everything, edge([{ route: [{ destination: { host: 'backend' } }] }])],
+      [
+        'canary: the route number 1 of the VirtualService shop/edge goes to all pods of backend, so its requests reach v2 whatever its weight is; give it both v1 and v2 as destinations',
+      ],
+    ],
+    [
+      'a gateway route of testers, and one for another service',
+      canary,
+      [
+        ...everything,
+        edge([
+          { match: [{ headers: { tester: { exact: 'yes' } } }], route: [to('v2')] },
+          { route: [{ destination: { host: 'frontend' } }] },
+        ]),
+      ],
       [],
     ],
     [

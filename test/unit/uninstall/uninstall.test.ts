@@ -45,6 +45,10 @@ const istiod = (revision = 'default', createdAt = '') => ({
     : {}),
 })
 
+/** What mesh-canary stores about a control plane that it installed. */
+const recordOf = (revision: string) =>
+  system('ConfigMap', `mesh-canary-install-${revision}`, { 'app.kubernetes.io/managed-by': 'mesh-canary' })
+
 const mesh: KubeObject[] = [
   object('Namespace', 'shop', { labels: { 'istio-injection': 'enabled', team: 'x' } }),
   object('Namespace', 'istio-system'),
@@ -117,6 +121,7 @@ function fakeMesh(objects: KubeObject[]): RecordingCluster & { removal: Removal 
       { kind: 'Deployment', name: 'frontend' },
       { kind: 'Deployment', name: 'mysql' },
     ],
+    takesOver: false,
     dryRun: false,
     timeoutMs: 0,
     signal: new AbortController().signal,
@@ -286,10 +291,84 @@ describe('uninstall', () => {
     ])
     expect((await uninstall(cluster, { ...removal, dryRun: true })).removed).toContain('Telemetry shop/default')
   })
+
+  test('removes the records of how promotions ended', async () => {
+    const record = object('ConfigMap', 'mesh-canary-backend-outcome', {
+      namespace: 'shop',
+      labels: { 'mesh-canary.io/outcome': 'backend' },
+    })
+    const { cluster, removal } = fakeMesh([...meshObjects(), record])
+    expect((await uninstall(cluster, removal)).removed).toContain('ConfigMap shop/mesh-canary-backend-outcome')
+  })
+})
+
+describe('uninstall in a mesh that somebody else installed', () => {
+  /** No record: istioctl, Helm or an operator installed it. */
+  const foreign = () => meshObjects().filter(({ metadata }) => metadata.name !== 'mesh-canary-install')
+  const labelledBy = (manager: string): KubeObject => ({
+    ...object('Namespace', 'shop', { labels: { 'istio-injection': 'enabled' } }),
+    metadata: {
+      name: 'shop',
+      labels: { 'istio-injection': 'enabled' },
+      managedFields: [{ manager, fieldsV1: { 'f:metadata': { 'f:labels': { 'f:istio-injection': {} } } } }],
+    },
+  })
+
+  test('removes the policies, the label and the sidecars that mesh-canary brought, and not the control plane', async () => {
+    const { cluster, removal, stored, calls } = fakeMesh([...foreign(), labelledBy('mesh-canary')])
+    const notes: string[] = []
+    const { removed, restarted, remains } = await uninstall(cluster, { ...removal, note: (line) => notes.push(line) })
+    expect(notes[0]).toContain('the control plane default stays, because mesh-canary did not install it, but somebody')
+    expect(removed).toEqual(
+      expect.arrayContaining(['VirtualService shop/backend', 'label istio-injection of Namespace shop']),
+    )
+    expect({ restarted: restarted.length > 0, remains }).toEqual({ restarted: true, remains: [] })
+    expect(calls.filter((call) => call.startsWith('istioctl'))).toEqual([])
+    expect(stored.has('Deployment istio-system/istiod')).toBe(true)
+  })
+
+  test('changes nothing if the namespace has a policy of another repository', async () => {
+    const theirs = withOwnerMarks(policy('Sidecar', 'default', {}), ownerNamed('github.test/acme/web mesh.yaml'))
+    const { cluster, removal, calls } = fakeMesh([...foreign(), labelledBy('mesh-canary'), theirs])
+    const ofOther = uninstall(cluster, { ...removal, repository: 'github.test/acme/shop' })
+    await expect(ofOther).rejects.toThrow('policies of other repositories: Sidecar shop/default')
+    expect(calls).toEqual([])
+  })
+
+  test('leaves a label of somebody else, and the sidecars with it', async () => {
+    const { cluster, removal } = fakeMesh([...foreign(), labelledBy('kubectl-label')])
+    const { removed, restarted } = await uninstall(cluster, removal)
+    expect(removed).not.toContain('label istio-injection of Namespace shop')
+    expect(restarted).toEqual([])
+  })
+
+  test('does not mind the policies and the sidecars of others', async () => {
+    const { cluster, removal, stored } = fakeMesh([
+      ...foreign(),
+      policy('Sidecar', 'theirs', {}),
+      podOf('web', 'staging'),
+    ])
+    await uninstall(cluster, removal)
+    expect(stored.has('Sidecar shop/theirs')).toBe(true)
+  })
+
+  test('removes the whole mesh if it takes it over', async () => {
+    const { cluster, removal, calls } = fakeMesh(foreign())
+    await uninstall(cluster, { ...removal, takesOver: true })
+    expect(calls).toContain('istioctl uninstall --purge -y')
+  })
+
+  test('refuses to remove its revision beside others', async () => {
+    const { cluster, removal, calls } = fakeMesh([...meshObjects(), istiod('theirs')])
+    await expect(uninstall(cluster, { ...removal, revision: 'theirs' })).rejects.toThrow(
+      'uninstall: the control plane theirs stays, because mesh-canary did not install it',
+    )
+    expect(calls).toEqual([])
+  })
 })
 
 describe('with several control planes uninstall', () => {
-  const two = () => [...meshObjects(), istiod('canary')]
+  const two = () => [...meshObjects(), istiod('canary'), recordOf('canary')]
 
   test('refuses to remove all of them unless the config names one', async () => {
     const { cluster, removal, calls } = fakeMesh(two())
@@ -392,6 +471,7 @@ describe('with several control planes uninstall', () => {
     const { cluster, removal, calls } = fakeMesh([
       istiod('old', '2026-01-01T00:00:00Z'),
       istiod('canary', '2026-02-01T00:00:00Z'),
+      recordOf('old'),
       object(
         'MutatingWebhookConfiguration',
         'tag',

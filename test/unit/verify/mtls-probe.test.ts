@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Pod, Service } from '../../../src/cluster/objects.ts'
 import { protocolOf } from '../../../src/cluster/service-ports.ts'
-import { modeOf, portsOf, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-modes.ts'
+import { effectiveMode, portsOf, type Mode, type PeerAuthentication } from '../../../src/verify/mtls-modes.ts'
 import { probeMtls } from '../../../src/verify/mtls-probe.ts'
 import { clusterWith, pod } from '../fixtures.ts'
 
@@ -68,7 +68,7 @@ describe('the mTLS mode in force for a port', () => {
       'STRICT',
     ],
   ])('%s', (_, policies, mode) => {
-    expect(modeOf(pod(), 8080, policies)).toBe(mode)
+    expect(effectiveMode(pod(), 8080, policies).mode).toBe(mode)
   })
 })
 
@@ -160,6 +160,7 @@ describe('the plaintext probe', () => {
         pod: answer,
       }),
       'shop',
+      [],
       new AbortController().signal,
       0,
     )

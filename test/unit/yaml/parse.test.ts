@@ -151,8 +151,31 @@ describe('a text', () => {
     expect(lineOf(['f'])).toBe(10)
   })
 
-  test('keeps a merge key as a plain key', () => {
-    expect(parse('a: &x { b: 1 }\nc:\n  <<: *x\n').value).toEqual({ a: { b: 1 }, c: { '<<': { b: 1 } } })
+  test.each([
+    ['of an alias', 'a: &x { b: 1, c: 2 }\nd:\n  <<: *x\n  c: 3\n', { b: 1, c: 3 }],
+    ['of an alias after its own keys', 'a: &x { b: 1, c: 2 }\nd:\n  c: 3\n  <<: *x\n', { b: 1, c: 3 }],
+    ['of a list, whose first map wins', 'a: &x { b: 1 }\ne: &y { b: 2, c: 2 }\nd: { <<: [*x, *y] }\n', { b: 1, c: 2 }],
+    ['of a map that merges another', 'a: &x { b: 1 }\ne: &y { <<: *x, c: 2 }\nd: { <<: *y }\n', { b: 1, c: 2 }],
+    ['of a map in place', 'd: { <<: { b: 1 }, c: 2 }\n', { b: 1, c: 2 }],
+    [
+      'without what the map replaces as a whole',
+      'a: &x { b: { c: 1 } }\nd: { <<: *x, b: { e: 2 } }\n',
+      { b: { e: 2 } },
+    ],
+    ['not when the key is quoted', 'd: { "<<": { b: 1 } }\n', { '<<': { b: 1 } }],
+  ])('resolves a merge key %s', (_, text, value) => {
+    expect(parse(text).value).toMatchObject({ d: value })
+    expect((parse(text).value as { d: object }).d).toEqual(value)
+  })
+
+  test('gives the line of the merge key for a value that it brings', () => {
+    const { lineOf } = parse('a: &x\n  b: { e: 1 }\nd:\n  c: 1\n  <<: *x\n')
+    expect([lineOf(['d', 'b', 'e']), lineOf(['d'], 'b'), lineOf(['d', 'c']), lineOf(['d'], 'f')]).toEqual([5, 5, 4, 4])
+  })
+
+  test('names each key above a merge key that has it too', () => {
+    const text = 'a: &x { b: 1, c: 1 }\nd:\n  - b: 2\n    <<: *x\n    c: 2\n'
+    expect(parse(text).lateMerges).toEqual([{ key: 'b', line: 4 }])
   })
 
   test('keeps keys that name parts of a prototype as plain keys', () => {
@@ -168,6 +191,9 @@ describe('an error has a line and a sentence for', () => {
     ['a duplicate key below a key', 'x:\n  a: 1\n  a: 3\n', 'line 3: map keys must be unique'],
     ['a duplicate key in brackets', 'x: {a: 1,\n  a: 2}\n', 'line 2: map keys must be unique'],
     ['a number and the same text as keys', '1: a\n"1": b\n', 'line 2: map keys must be unique'],
+    ['a merge of a single value', 'b:\n  <<: 1\n', 'line 2: a merge key (`<<`) needs an alias of a map'],
+    ['a merge of nothing', 'b:\n  <<:\n', 'line 2: a merge key (`<<`) needs an alias of a map'],
+    ['a merge of a list of words', 'b: { <<: [c] }\n', 'line 1: a merge key (`<<`) needs an alias of a map'],
     ['a duplicate merge key', 'a: &x {}\nb:\n  <<: *x\n  <<: *x\n', 'line 4: map keys must be unique'],
     ['a tab as indentation', 'a:\n\tb: 1\n', 'line 2: tabs are not allowed as indentation; use spaces'],
     ['a key with another indentation', 'a:\n  b: 1\n c: 2\n', 'line 3: the indentation differs'],

@@ -108,6 +108,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       timeoutMs: 0,
       clock: new FakeClock(),
       isDrained: () => Promise.resolve(events.push('drained?') > 0 && isDrained),
+      confirmLease: () => Promise.resolve(),
     })
   return {
     run,

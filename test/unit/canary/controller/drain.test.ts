@@ -58,7 +58,7 @@ describe('the wait for a canary with weight 0', () => {
   })
 
   test('ends when the run is over', async () => {
-    expect(await drained(() => 5, { isOver: () => clock.time >= 3_000 })).toEqual({ kind: 'unknown' })
+    expect(await drained(() => 5, { isOver: () => clock.time >= 3_000 })).toEqual({ kind: 'stopped' })
     expect([clock.time, notes.at(-1)]).toEqual([
       3_000,
       'could not confirm within 3 s that the canary drained: the run does not wait any longer',

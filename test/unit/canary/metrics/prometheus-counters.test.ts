@@ -60,10 +60,10 @@ describe("the sidecars' counters in Prometheus", () => {
     expect(back!['u1']).toEqual({ [series('200')]: 95 })
   })
 
-  test('of a restarted pod are only its current ones', async () => {
+  test('that are missing keep their value, even when another went down: Envoy drops single series', async () => {
     const before = [sample({ pod: 'backend-1.a', code: '200' }, 90), sample({ pod: 'backend-1.a', code: '503' }, 40)]
     const [, after] = await read(before, [sample({ pod: 'backend-1.a', code: '200' }, 2)])
-    expect(after!['u1']).toEqual({ [series('200')]: 2 })
+    expect(after!['u1']).toEqual({ [series('200')]: 2, [series('503')]: 40 })
   })
 
   test('are an error when no label names the pod', async () => {

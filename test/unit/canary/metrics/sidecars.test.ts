@@ -50,6 +50,18 @@ test('the reader requests counters of at most 16 pods at a time', async () => {
   expect(most).toBe(16)
 })
 
+test('the reader returns what it has when other pods are silent, and asks no more pods after its limit', async () => {
+  const asked: string[] = []
+  const cluster = clusterWith({
+    pod: (_: string, name: string) => (
+      asked.push(name),
+      name === 'p0' ? Promise.resolve('istio_requests_total{a="b"} 3\n') : new Promise(() => undefined)
+    ),
+  })
+  expect([...(await sidecarReader(cluster, metrics, 50)(pods(60))).keys()]).toEqual(['u0'])
+  expect(asked).toHaveLength(17)
+})
+
 test.each([401, 403])('the reader names the missing right when the API server answers %d', async (status) => {
   const cluster = clusterWith({ pod: () => Promise.reject(new ApiError(status, 'pods "p0" is forbidden')) })
   await expect(sidecarReader(cluster, metrics)(pods(1))).rejects.toThrow(

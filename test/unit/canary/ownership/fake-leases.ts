@@ -1,7 +1,7 @@
 // A fake cluster with one Lease, for the tests of who owns a promotion.
 import type { Cluster, PatchOperation } from '../../../../src/cluster/client.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
-import type { KubeObject, Lease, VirtualService } from '../../../../src/cluster/objects.ts'
+import type { KubeObject, Lease, Pod, VirtualService } from '../../../../src/cluster/objects.ts'
 import { clusterWith, to, virtualService } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
@@ -37,6 +37,7 @@ export class FakeLeaseCluster {
   before: (verb: string, kind: string) => Error | undefined = () => undefined
   /** The objects besides the Lease, one of each kind. */
   others: Partial<Record<string, KubeObject>> = {}
+  pods: Pod[] = []
   readonly created: KubeObject[] = []
   private version = 1
   private uid = 1
@@ -56,7 +57,12 @@ export class FakeLeaseCluster {
       }),
     patch: (kind: string, _namespace: string, _name: string, operations: PatchOperation[]) =>
       this.answer('patch', kind, () => (kind === 'Lease' ? this.patch(operations) : this.patchOther(kind, operations))),
-    list: (kind: string) => this.answer('list', kind, () => [structuredClone(this.others[kind])].filter(Boolean)),
+    apply: (object: KubeObject) =>
+      this.answer('apply', object.kind, () => (this.others[object.kind] = structuredClone(object))),
+    list: (kind: string) =>
+      this.answer('list', kind, () =>
+        kind === 'Pod' ? structuredClone(this.pods) : [structuredClone(this.others[kind])].filter(Boolean),
+      ),
     remove: (kind: string, _namespace: string, _name: string, uid?: string) =>
       this.answer('remove', kind, () => {
         if (kind !== 'Lease' || !this.lease) return false

@@ -20,6 +20,7 @@ const specFor = (service: string, saved: GuardSpec['saved'] = [vs]): GuardSpec =
   identity,
   afterMs: 30_000,
   split: { namespace: 'shop', service, stable: { by: 'subset', name: 'v1' }, canary: { by: 'subset', name: 'v2' } },
+  selectors: { stable: { version: 'v1' }, canary: { version: 'v2' } },
   saved,
 })
 
@@ -128,7 +129,7 @@ describe('the objects of a guard', () => {
 describe('the rights of a guard', () => {
   const rules = (saved: GuardSpec['saved']) => of('Role', manifest(specFor('backend', saved)))['rules'] as Rule[]
 
-  test('are to read and patch the one Lease and the objects with the routes, by name, and to create events', () => {
+  test('are to read and patch the one Lease and the objects with the routes, by name, to list pods and to create events', () => {
     expect(
       rules([vs, virtualService([], { name: 'shop' }), route('HTTPRoute', 'web'), route('GRPCRoute', 'calls')]),
     ).toEqual([
@@ -156,17 +157,18 @@ describe('the rights of a guard', () => {
         resourceNames: ['calls'],
         verbs: ['get', 'patch'],
       },
+      { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
     ])
   })
 
   test('leave out a kind without saved routes: a rule without names would allow all objects', () => {
-    expect(rules([vs]).flatMap(({ resources }) => resources)).toEqual(['leases', 'virtualservices', 'events'])
+    expect(rules([vs]).flatMap(({ resources }) => resources)).toEqual(['leases', 'virtualservices', 'pods', 'events'])
     expect(
       rules([])
         .filter(({ resourceNames }) => resourceNames === undefined || resourceNames.length === 0)
         .map(({ verbs }) => verbs),
-    ).toEqual([['create']])
+    ).toEqual([['list'], ['create']])
   })
 
   test('are bound to its own account only', () => {
@@ -207,10 +209,18 @@ describe('the pod of a guard', () => {
     expect(spec.volumes.flatMap(Object.keys).filter((key) => key !== 'name')).toEqual(['configMap'])
   })
 
-  test('states requests and limits, as a quota demands', () => {
-    const { requests, limits } = job().template.spec.containers[0]!.resources
-    expect(Object.keys(requests)).toEqual(['cpu', 'memory'])
-    expect(Object.keys(limits)).toContain('memory')
+  test('states a request and a limit of CPU and memory, as a quota demands, or those of the plan', () => {
+    const resources = (guard = planOf().guard) =>
+      (of('Job', manifest(specFor('backend'), guard))['spec'] as Job).template.spec.containers[0]!.resources
+    expect(resources()).toEqual({
+      requests: { cpu: '25m', memory: '64Mi' },
+      limits: { cpu: '500m', memory: '160Mi' },
+    })
+    const { guard } = planOf('guard: { resources: { requests: { cpu: 50m }, limits: { cpu: 50m, memory: 128Mi } } }')
+    expect(resources(guard)).toEqual({
+      requests: { cpu: '50m', memory: '64Mi' },
+      limits: { cpu: '50m', memory: '128Mi' },
+    })
   })
 
   test('has a read-only file system, and cannot change its spec', () => {

@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 const saved: SavedPromotion = {
-  version: 2,
+  version: 3,
   plan: 'p',
   template: 't',
   run: 'run 6',
@@ -317,7 +317,8 @@ describe('seizing the Lease', () => {
   test('takes it from the run that holds it, and writes the reason for that run', async () => {
     const { cluster, mine } = await claim()
     await mine.renew(saved)
-    expect((await seize(cluster))?.spec?.holderIdentity).toBe('run 8 (rollback)')
+    expect((await seize(cluster))?.spec?.holderIdentity).toBe(mine.identity)
+    expect(cluster.holder).toBe('run 8 (rollback)')
     await expect(mine.renew(saved)).rejects.toThrow(new LeaseLost('run 8 returned all traffic to stable'))
     expect(savedPromotion(cluster.lease)).toEqual(saved)
   })

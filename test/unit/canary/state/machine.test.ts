@@ -605,12 +605,12 @@ test('a plan with `until` stops there as planned, and a later run continues from
   expect(weightsIn(simulate(plan, initialState(plan, 25, 0), () => sample(20)).actions)).toEqual([50, 100])
 })
 
-test('a plan has a stage for each of its steps', () => {
+test('a plan has a stage for each of its steps, and equal steps end at 100', () => {
   expect(
     stagesOf(planOf('interval: 1s, pollInterval: 1s, steps: { by: 40, to: 90 }')).map(
       (stage) => stage.kind === 'weight' && stage.weight,
     ),
-  ).toEqual([40, 80, 90])
+  ).toEqual([40, 80, 90, 100])
 })
 
 describe('commands and webhooks', () => {
@@ -692,6 +692,33 @@ describe('commands and webhooks', () => {
       }),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0, reason: 'the webhook stop requested a rollback' })
+  })
+})
+
+describe('a promotion whose guard stops', () => {
+  const unguarded = (from: number, to: number) => (second: number) =>
+    sample(20, 0, second >= from && second < to ? { unguarded: 'starting' as const } : {})
+
+  test('takes no step until a guard watches again', () => {
+    const { state, actions } = simulate(plan, initialState(plan, 0, 0), unguarded(5, 20))
+    expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
+    expect(endedSteps(state)[0]).toMatchObject({ outcome: 'passed', endedAt: 20_000 })
+  })
+
+  test('ends undecided after the progressDeadline', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), unguarded(5, Infinity))
+    expect(state).toMatchObject({
+      verdict: 'inconclusive',
+      weight: 0,
+      reason: `no guard has watched the promotion for ${plan.progressDeadline / 1_000} s (\`progressDeadline\`)`,
+    })
+  })
+
+  test('is rolled back when the canary fails meanwhile', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      second >= 5 ? sample(20, 20, { unguarded: 'starting' as const }) : sample(20),
+    )
+    expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
   })
 })
 
@@ -1037,7 +1064,7 @@ describe('weights that somebody else changes', () => {
 describe('a guard Job that has not started', () => {
   test('prevents any weight, and requests meanwhile are no evidence', () => {
     const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
-      sample(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: true } : {}),
+      sample(20, second < 30 ? 20 : 0, second < 30 ? { unguarded: 'starting' } : {}),
     )
     expect(weightsIn(actions)).toEqual([5, 25, 50, 100])
     expect(state.steps[0]!.shiftedAt).toBe(30_000)
@@ -1046,7 +1073,7 @@ describe('a guard Job that has not started', () => {
 
   test('for progressDeadline ends the promotion, and is the reason whatever else is wrong', () => {
     const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () =>
-      sample(0, 0, { unguarded: true, ready: false, complete: false }),
+      sample(0, 0, { unguarded: 'starting', ready: false, complete: false }),
     )
     expect(seconds).toBe(60)
     expect(weightsIn(actions)).toEqual([0])
@@ -1057,9 +1084,18 @@ describe('a guard Job that has not started', () => {
     })
   })
 
+  test('ends the promotion at once if the API server refuses its pod, because waiting does not help', () => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(20, 0, { unguarded: second < 3 ? 'starting' : 'refused' }),
+    )
+    expect(seconds).toBe(3)
+    expect(weightsIn(actions)).toEqual([0])
+    expect(state).toMatchObject({ verdict: 'rolled-back', reason: 'the API server refuses the pod of the guard Job' })
+  })
+
   test('does not delay the rollback of a canary with traffic', () => {
     const { state } = simulate(plan, initialState(plan, 0, 0), (second) =>
-      sample(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: true } : {}),
+      sample(20, second > 5 ? 20 : 0, second > 5 ? { unguarded: 'starting' } : {}),
     )
     expect(state).toMatchObject({ verdict: 'rolled-back', weight: 0 })
   })
@@ -1179,4 +1215,141 @@ test('a resumed canary that misses its limit at 100 returns to the step before',
     40,
   )
   expect(weightsIn(again.actions)).toEqual([100, 50])
+})
+
+describe('a stable version without a ready pod', () => {
+  const down = { stableDown: true } as const
+
+  test('keeps the promotion from starting, which ends after the progressDeadline and says what to do', () => {
+    const { state, actions, seconds } = simulate(plan, initialState(plan, 0, 0), () => sample(0, 0, down))
+    expect(weightsIn(actions)).toEqual([0])
+    expect([verdictOf(state), seconds]).toEqual(['inconclusive', 60])
+    expect(reasonOf(state)).toBe(
+      'after 60 s (`progressDeadline`) no ready pod of v1, which serves beside the canary, is behind the Service backend; scale it up, or repair its pods',
+    )
+  })
+
+  test('only delays the start if its pods become ready', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (second) => sample(20, 0, second < 30 ? down : {}))
+    expect(verdictOf(state)).toBe('promoted')
+  })
+
+  test.each<[string, string, number[]]>([
+    ['the traffic returns', '', [5, 25, 0]],
+    ['the weight is held', 'onInconclusive: hold', [5, 25]],
+    ['no evidence is replaced by consent', 'onInconclusive: promote', [5, 25, 0]],
+  ])('ends a promotion under way without blaming the canary: %s', (_, more, weights) => {
+    const { state, actions } = simulate(
+      planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, ${more}`),
+      initialState(plan, 0, 0),
+      (_second, { weight }) => sample(20, 0, weight === 25 ? down : {}),
+    )
+    expect(weightsIn(actions)).toEqual(weights)
+    expect(reasonOf(state)).toMatch(
+      /^no ready pod of v1, which serves beside the canary, is behind the Service backend/,
+    )
+  })
+})
+
+describe('requests that fail before they reach a version', () => {
+  const unserved = (violations: number, requests = 400) => ({ unserved: { requests, violations } })
+  const run = (seen: (weight: number) => Partial<Observation>, more = '') =>
+    simulate(
+      planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, ${more}`),
+      initialState(plan, 0, 0),
+      (_, { weight, phase }) => (phase === 'waiting' ? sample(0) : sample(20, 0, seen(weight))),
+    )
+
+  test('end the step although the versions answer all that they get', () => {
+    const { state, actions } = run((weight) => unserved(weight === 25 ? 100 : 0))
+    expect(weightsIn(actions)).toEqual([5, 25, 0])
+    expect(verdictOf(state)).toBe('inconclusive')
+    expect(reasonOf(state)).toMatch(/^\d+ of \d+ requests of users failed before they reached any version/)
+  })
+
+  test('end it also with `onInconclusive: promote`', () => {
+    const { actions } = run((weight) => unserved(weight === 25 ? 100 : 0), 'onInconclusive: promote')
+    expect(weightsIn(actions)).toEqual([5, 25, 0])
+  })
+
+  test('do not matter while they are as rare as failures may be', () => {
+    expect(verdictOf(run(() => unserved(2)).state)).toBe('promoted')
+  })
+
+  test('do not matter before the first step', () => {
+    const { state } = simulate(plan, initialState(plan, 0, 0), (_, { phase }) =>
+      phase === 'waiting' ? sample(0, 0, unserved(400)) : sample(20, 0, unserved(0)),
+    )
+    expect(verdictOf(state)).toBe('promoted')
+  })
+})
+
+test('a step does not pass while no pod of the canary is behind the Service', () => {
+  const { state, actions } = simulate(plan, initialState(plan, 0, 0), (_, { weight, phase }) =>
+    phase === 'waiting' ? sample(0) : sample(20, 0, weight === 25 ? { canaryDown: true } : {}),
+  )
+  expect(weightsIn(actions)).toEqual([5, 25, 0])
+  expect(reasonOf(state)).toContain('no ready pod of the canary is behind the Service')
+})
+
+describe('requests that do not follow the weight', () => {
+  const nobody = { stable: false, canary: false }
+  const halves = (share = nobody) => sample(20, 0, { stable: served(20), share })
+  const inTurn = (by: CanaryConfig, at: (second: number, state: State) => Sample) =>
+    simulate(by, initialState(by, 0, 0), (second, state) =>
+      state.phase === 'waiting' ? sample(0, 0, { stable: noRequests }) : at(second, state),
+    )
+
+  test('end the step once all callers had time to receive it, and the weight goes back', () => {
+    const { state, actions, seconds } = inTurn(plan, () => halves())
+    expect(state).toMatchObject({
+      verdict: 'inconclusive',
+      reason: 'at weight 5, the canary served 50% of the requests',
+    })
+    expect(weightsIn(actions)).toEqual([5, 0])
+    expect(seconds).toBe(6)
+    expect(endedSteps(state).at(-1)).toMatchObject({ outcome: 'inconclusive' })
+  })
+
+  test('end it after 10 s if the interval is longer', () => {
+    expect(inTurn(planOf('interval: 1m, pollInterval: 1s'), () => halves()).seconds).toBe(11)
+  })
+
+  test('end it even with `onInconclusive: promote`, and are held with `hold`', () => {
+    const verdict = (reaction: string) =>
+      verdictOf(inTurn(planOf(`interval: 10s, pollInterval: 1s, onInconclusive: ${reaction}`), () => halves()).state)
+    expect([verdict('promote'), verdict('hold')]).toEqual(['inconclusive', 'held'])
+  })
+
+  test('end a step at weight 100, too', () => {
+    const { state } = inTurn(planOf('interval: 10s, pollInterval: 1s, steps: [100]'), () =>
+      sample(80, 0, { stable: served(20), share: nobody }),
+    )
+    expect(reasonOf(state)).toBe('at weight 100, the canary served 80% of the requests')
+  })
+
+  test('are no reason where some pods are not counted, or routes name the canary on purpose', () => {
+    for (const share of [undefined, { stable: false, canary: true }])
+      expect(
+        verdictOf(
+          inTurn(plan, (_, { weight }) => (weight === 5 ? ({ ...halves(), share } as Sample) : sample(20))).state,
+        ),
+      ).toBe('promoted')
+  })
+
+  test('are no reason while some callers have not received the weight yet', () => {
+    const slow = planOf('interval: 1m, pollInterval: 1s, steps: [50, 100]')
+    const { state } = inTurn(slow, (second, { weight }) =>
+      weight === 50 && second < 10
+        ? sample(10, 0, { stable: served(90), share: nobody })
+        : { ...sample(50), share: nobody },
+    )
+    expect(verdictOf(state)).toBe('promoted')
+  })
+
+  test('leave the failure of the canary as the reason when it fails', () => {
+    expect(verdictOf(inTurn(plan, () => ({ ...sample(20, 20), stable: served(20), share: nobody })).state)).toBe(
+      'rolled-back',
+    )
+  })
 })

@@ -226,7 +226,7 @@ describe('versions that are Services', () => {
 /** A route with many settings. */
 const settings = { timeout: '2s', retries: { attempts: 2 }, headers: { request: { set: { a: 'b' } } } }
 const rich: HttpRoute = { ...weights(0), ...settings }
-const beta = { headers: { 'X-Beta': '1' } }
+const beta = [{ headers: { 'X-Beta': { exact: '1' } } }]
 const isBeta = { 'x-beta': { exact: '1' } }
 
 describe('the requests that match', () => {
@@ -258,8 +258,21 @@ describe('the requests that match', () => {
     ])
   })
 
+  test('are those of one of several conditions, on each path of the route', async () => {
+    const own = { match: [{ uri: { prefix: '/a' } }, { uri: { prefix: '/b' } }], route: weights(0).route }
+    const { cluster, routes } = fakeServer([virtualService([own])])
+    await setHeaderRoute(cluster, split, [...beta, { userAgent: 'Curl' }])
+    const isCurl = { 'user-agent': { regex: '.*(?:Curl).*' } }
+    expect(routes()[0]!.match).toEqual([
+      { uri: { prefix: '/a' }, headers: isBeta },
+      { uri: { prefix: '/a' }, headers: isCurl },
+      { uri: { prefix: '/b' }, headers: isBeta },
+      { uri: { prefix: '/b' }, headers: isCurl },
+    ])
+  })
+
   test.each([
-    ['the path', { uri: { prefix: '/a' } }, { path: '/b' }, 'on uri'],
+    ['the path', { uri: { prefix: '/a' } }, [{ path: '/b' }], 'on uri'],
     ['a header', { headers: { 'x-beta': { exact: '2' } } }, beta, 'on headers.x-beta'],
   ])(
     'cannot be matched by %s when the route already has a condition on it, and nothing is written',
@@ -286,7 +299,7 @@ describe('the requests that match', () => {
 
   test('are replaced when the match changes, and not written twice', async () => {
     const { cluster, routes, patches } = fakeServer([virtualService([rich])])
-    await setHeaderRoute(cluster, split, { method: 'GET' })
+    await setHeaderRoute(cluster, split, [{ method: 'GET' }])
     await setHeaderRoute(cluster, split, beta)
     await setHeaderRoute(cluster, split, beta)
     expect(patches).toHaveLength(2)
@@ -376,10 +389,11 @@ describe('a reset to stable', () => {
     expect([routes(0), routes(1)]).toEqual([[weights(0), rich], [weights(0)]])
   })
 
-  test('writes nothing when there is nothing to change', async () => {
-    const { cluster, patches } = fakeServer([virtualService([weights(0)])])
-    expect(await resetToStable(cluster, split)).toEqual([])
-    expect(patches).toEqual([])
+  test('also writes to an object that needs no change, and changes no route', async () => {
+    const { cluster, routes, object } = fakeServer([virtualService([weights(0)])])
+    expect(await resetToStable(cluster, split)).toMatchObject([{ changedRoutes: false }])
+    expect(routes()).toEqual([weights(0)])
+    expect(object().metadata.annotations).toHaveProperty(['mesh-canary.io/fence'])
   })
 
   const changed = virtualService([{ route: [to('v2', 100)] }])
@@ -391,7 +405,7 @@ describe('a reset to stable', () => {
       ...cluster,
       get: () => Promise.resolve({ ...changed, metadata: { ...changed.metadata, resourceVersion: '0' } }),
     }
-    await resetToStable(readable as typeof cluster, split, [saved])
+    await resetToStable(readable as typeof cluster, split, { saved: [saved] })
     expect(routes()).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
   })
 
@@ -403,7 +417,7 @@ describe('a reset to stable', () => {
       get: () => Promise.resolve(undefined),
       create: (object: Routed) => (created.push(object), Promise.resolve(object)),
     }
-    expect(await resetToStable(empty as typeof cluster, split, [saved])).toMatchObject([
+    expect(await resetToStable(empty as typeof cluster, split, { saved: [saved] })).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
     expect((created[0] as VirtualService).spec.http).toEqual([{ route: [to('v1', 100), to('v2', 0)] }])
@@ -417,7 +431,7 @@ describe('a reset to stable', () => {
       list: (kind: string) => (lists.push(kind), Promise.resolve([])),
       get: () => Promise.resolve({ ...saved, metadata: { ...saved.metadata, resourceVersion: '0' } }),
     }
-    expect(await resetToStable(readable as typeof cluster, split, [saved], true)).toMatchObject([
+    expect(await resetToStable(readable as typeof cluster, split, { saved: [saved], onlySaved: true })).toMatchObject([
       { key: 'VirtualService shop/backend' },
     ])
     expect([lists, patches]).toEqual([[], ['backend']])

@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{h as n,n as l,o}from"./chunk-RNUMBKP2.js";var u=e=>{let s=(e.allowedStylesMask&1<<n.PLAIN)!==0,{value:t}=e.node;e.style===n.PLAIN&&!s&&t.includes('"')&&!t.includes("'")&&(e.style=n.SINGLE_QUOTED)},i=[l.doubleQuoteWhitespaceOnly,l.tryLongOrMultilineAsBlock,u,l.quoteInvalidPlain,l.fallbackToDoubleQuoted];function a(e){return o(e,{lineWidth:-1,noRefs:!0,quoteStyle:"double",scalarStyleRules:i})}export{a};

@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{d as a,e as b}from"./chunk-HLYX6CG5.js";import"./chunk-ELJPFGOH.js";import"./chunk-DMPBY6LY.js";import"./chunk-TIQ2RXAT.js";export{b as createClient,a as fieldManager};

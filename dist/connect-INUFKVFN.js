@@ -1,2 +1,0 @@
-import{createRequire as nodeRequire}from'node:module';const require=nodeRequire(import.meta.url);
-import{a,b,c}from"./chunk-RXJJBVPF.js";import"./chunk-RNUMBKP2.js";import"./chunk-XWYNZHBO.js";import"./chunk-TIQ2RXAT.js";export{a as NoKubeconfig,b as connection,c as secretsOf};

@@ -1,0 +1,55 @@
+// Chooses what shows that a canary without weight serves nothing: its sidecars or, if they cannot be read, Prometheus.
+import type { Pod } from '../../cluster/objects.ts'
+import { hasRunningSidecar, isReady } from '../../mesh/sidecar.ts'
+import { prometheusClient } from '../metrics/prometheus-client.ts'
+import { scrapeTimeQuery } from '../metrics/prometheus-counters.ts'
+import type { PromotionContext } from './context.ts'
+import type { DrainOptions, SampleRequests } from './drain.ts'
+import { drainSampler } from './undrained.ts'
+
+export type DrainSource = { sample: SampleRequests } & Pick<DrainOptions, 'unconfirmedMs'>
+
+/** Prometheus shows what it scraped last, which may be a minute old. */
+const slowestScrapesMs = 150_000
+
+export async function drainSource(context: PromotionContext): Promise<DrainSource> {
+  const { cluster, split, selectors, plan } = context
+  if (!plan.prometheus?.counters) return { sample: sampleSidecars(context) }
+  const sample = drainSampler(cluster, split.namespace, selectors.canary, plan.metrics)
+  const isReadable = await sample().then(
+    () => true,
+    () => false,
+  )
+  return isReadable
+    ? { sample }
+    : { sample: samplePrometheus(context, plan.prometheus), unconfirmedMs: slowestScrapesMs }
+}
+
+/** A pod that ends, or that is not ready and has no running sidecar, gets no requests. */
+function sampleSidecars({ observer }: PromotionContext): SampleRequests {
+  return async () => {
+    if (observer.canaries().every(getsNoRequests)) return 0
+    const { observed } = await observer.sample()
+    return observed.complete ? observed.canary.requests : undefined
+  }
+}
+
+function getsNoRequests(pod: Pod): boolean {
+  const isEnding = pod.metadata.deletionTimestamp !== undefined
+  return !hasRunningSidecar(pod) && (isEnding || !isReady(pod))
+}
+
+/** Counts only what was scraped since the last count: between two scrapes, every counter stands still. */
+function samplePrometheus(
+  { cluster, observer, plan }: PromotionContext,
+  settings: NonNullable<PromotionContext['plan']['prometheus']>,
+): SampleRequests {
+  const query = prometheusClient(cluster, settings)
+  let last: number | undefined
+  return async () => {
+    const [oldest] = await query(scrapeTimeQuery(plan.metrics, observer.canaries()))
+    if (!oldest || (last !== undefined && oldest.value <= last)) return undefined
+    last = oldest.value
+    return (await observer.sample()).observed.canary.requests
+  }
+}

@@ -1,0 +1,41 @@
+// Counts the requests to a service that failed at the caller before they reached a version, from what the callers'
+// counters gained. Pure.
+import { labelsOf, type MetricNames, type Reading, type SeriesLabels } from '../../metrics/counters.ts'
+import { fullHost } from '../../policies/routes.ts'
+import type { LimitCounts } from '../analysis/request-counts.ts'
+import type { VersionAttribution } from './version-attribution.ts'
+
+/**
+ * Envoy's flags: no healthy endpoint (UH), no route (NR), no cluster for the subset (NC), no connection to the endpoint
+ * (UF).
+ */
+const unservedFlags = ['UH', 'NR', 'NC', 'UF']
+
+/** All calls to the hosts, and those that failed before any version saw them. `caller`: the caller's namespace. */
+export function countUnserved(
+  deltas: Reading,
+  { requests }: MetricNames,
+  hosts: string[],
+  caller: string,
+  { canary, stable }: VersionAttribution,
+): LimitCounts {
+  const total = { requests: 0, violations: 0 }
+  for (const [series, delta] of deltas) {
+    if (delta <= 0 || !series.startsWith(`${requests}{`)) continue
+    const labels = labelsOf(series)
+    if (!isCallTo(hosts, labels, caller)) continue
+    total.requests += delta
+    if (isUnserved(labels) && !canary(labels) && !stable(labels)) total.violations += delta
+  }
+  return total
+}
+
+function isUnserved({ response_flags: flags = '' }: SeriesLabels): boolean {
+  return flags.split(',').some((flag) => unservedFlags.includes(flag))
+}
+
+/** Without a cluster, Istio's counters name the service as the request did: `backend:3001`. */
+function isCallTo(hosts: string[], labels: SeriesLabels, caller: string): boolean {
+  const { reporter, destination_service: service = '' } = labels
+  return reporter === 'source' && service !== '' && hosts.includes(fullHost(service.replace(/:\d+$/, ''), caller))
+}

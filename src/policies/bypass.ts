@@ -1,0 +1,245 @@
+// Finds routes that reach a service's pods past the split of its canary. Pure.
+import {
+  titleOf,
+  type Destination,
+  type GatewayRoute,
+  type HttpRoute,
+  type VirtualService,
+} from '../cluster/objects.ts'
+import { abRouteName } from '../config/names.ts'
+import type { Version } from '../config/schema/canary.ts'
+import { hostOf } from './compile/names.ts'
+import { meshGateway } from './merge-hosts.ts'
+import { isHidden, takesAll, type Matches } from './route-order.ts'
+import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
+
+/**
+ * A route past the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it does with
+ * which effect. `remedy`: what to change.
+ */
+export type Bypass = { object: Routed; route: string; matches: Matches; what: string; remedy: string }
+
+/**
+ * The versions that routes beside the split send requests to on purpose, such as those of testers. The share of such a
+ * version may be larger than its weight.
+ */
+export type PinnedVersions = { stable: boolean; canary: boolean }
+
+/** The full hosts, beside that of the service, and the subsets of the service whose pods are of both versions. */
+export type Shared = { hosts: readonly string[]; subsets: readonly string[] }
+
+const nothingShared: Shared = { hosts: [], subsets: [] }
+
+/** Every route past the split. */
+export function findBypasses(objects: readonly Routed[], split: Split, shared = nothingShared): Bypass[] {
+  return objects.flatMap((object) => bypassesIn(object, routesOf(object, split, shared), split))
+}
+
+export function describeBypass({ object, route, what, remedy }: Bypass, source?: string): string {
+  const title = source === undefined ? titleOf(object) : `${titleOf(object)} (${source})`
+  return `the route ${route} of the ${title} ${what}; ${remedy}`
+}
+
+export function findPinnedVersions(objects: readonly Routed[], split: Split): PinnedVersions {
+  const pinned = objects.flatMap((object) =>
+    routesOf(object, split, nothingShared).flatMap((route) => pinnedBy(route, split)),
+  )
+  return { stable: pinned.includes('stable'), canary: pinned.includes('canary') }
+}
+
+type Kind = 'stable' | 'canary' | 'whole'
+type Route = {
+  section: string
+  label: string
+  name: string | undefined
+  matches: Matches
+  /** What the route's requests reach of the service, by destinations with a weight. */
+  reaches: Kind[]
+  isSplit: boolean
+  /** What copies of its requests reach. */
+  copies: Kind[]
+  /** Earlier routes take all its requests. */
+  isHidden: boolean
+}
+
+function routesOf(object: Routed, split: Split, shared: Shared): Route[] {
+  const kind = (host: string, subset?: string) => kindOf(split, shared, host, subset)
+  const routes = isVirtualService(object)
+    ? virtualServiceRoutes(object, split.namespace, kind)
+    : gatewayRules(object, split.namespace, kind)
+  return routes.filter(({ name }) => name !== abRouteName)
+}
+
+type KindOf = (host: string, subset?: string) => Kind | undefined
+
+function kindOf(split: Split, shared: Shared, host: string, subset?: string): Kind | undefined {
+  const { namespace, service, stable, canary } = split
+  const isOf = ({ by, name }: Version) =>
+    by === 'service' ? host === hostOf(name, namespace) : host === hostOf(service, namespace) && subset === name
+  if (isOf(stable)) return 'stable'
+  if (isOf(canary)) return 'canary'
+  const isService = host === hostOf(service, namespace)
+  if (subset !== undefined) return isService && shared.subsets.includes(subset) ? 'whole' : undefined
+  return (isService && stable.by === 'subset') || shared.hosts.includes(host) ? 'whole' : undefined
+}
+
+function virtualServiceRoutes({ metadata, spec }: VirtualService, namespace: string, kind: KindOf): Route[] {
+  const own = metadata.namespace ?? namespace
+  const of = ({ host, subset }: Destination) => kind(fullHost(host, own), subset)
+  return (['http', 'tcp', 'tls'] as const).flatMap((section) => {
+    const all = (spec[section] ?? []) as HttpRoute[]
+    return all.map((route, index): Route => {
+      const { name, route: targets = [] } = route
+      const matches = matchesOf(route)
+      const kinds = targets.map(({ destination }) => of(destination))
+      const earlier = section === 'http' ? all.slice(0, index).map(matchesOf) : []
+      return {
+        section,
+        label: labelOf(section, index, name, matches),
+        name,
+        matches,
+        reaches: kinds.filter((each, i) => each !== undefined && weightOf(targets, i) > 0) as Kind[],
+        isSplit: kinds.includes('stable') && kinds.includes('canary'),
+        copies: copiesOf(route).flatMap((destination) => of(destination) ?? []),
+        isHidden: isHidden(matches, earlier),
+      }
+    })
+  })
+}
+
+function labelOf(section: string, index: number, name: string | undefined, matches: Matches): string {
+  if (name !== undefined) return name
+  const number = section === 'http' || section === 'rules' ? index + 1 : `${index + 1} of \`${section}\``
+  return matches.length === 0 ? `number ${number}` : `number ${number} (match ${JSON.stringify(matches).slice(0, 120)})`
+}
+
+function matchesOf(route: HttpRoute): Matches {
+  return Array.isArray(route['match']) ? (route['match'] as Matches) : []
+}
+
+function weightOf(targets: NonNullable<HttpRoute['route']>, index: number): number {
+  return targets[index]!.weight ?? (targets.length === 1 ? 100 : 0)
+}
+
+function copiesOf(route: HttpRoute): Destination[] {
+  const mirrors = (route['mirrors'] ?? []) as { destination: Destination }[]
+  return [...(route['mirror'] ? [route['mirror'] as Destination] : []), ...mirrors.map((each) => each.destination)]
+}
+
+/** A gateway chooses the most specific rule, so no rule hides another. */
+function gatewayRules(object: GatewayRoute, namespace: string, kind: KindOf): Route[] {
+  const own = object.metadata.namespace ?? namespace
+  return (object.spec.rules ?? []).map((rule, index): Route => {
+    const refs = (rule.backendRefs ?? []).filter((ref) => (ref.kind ?? 'Service') === 'Service')
+    const kinds = refs.map((ref) => kind(hostOf(ref.name, ref.namespace ?? own)))
+    return {
+      section: 'rules',
+      label: labelOf('rules', index, rule.name, []),
+      name: rule.name,
+      matches: ruleMatches(rule),
+      reaches: kinds.filter((each, i) => each !== undefined && (refs[i]!.weight ?? 1) > 0) as Kind[],
+      isSplit: kinds.includes('stable') && kinds.includes('canary'),
+      copies: [],
+      isHidden: false,
+    }
+  })
+}
+
+/** In the Gateway API a match without conditions stands for the path `/`. */
+function ruleMatches(rule: Record<string, unknown>): Matches {
+  const matches = (rule['matches'] ?? []) as { path?: { type?: string; value?: string } }[]
+  return matches.map(({ path, ...rest }) => ({
+    ...rest,
+    ...(path?.value === '/' && path.type !== 'Exact' ? {} : { path }),
+  }))
+}
+
+function bypassesIn(object: Routed, routes: Route[], split: Split): Bypass[] {
+  const isNamed = ({ name }: Route) => name !== undefined && split.routes?.includes(name) === true
+  return routes.flatMap((route, index) => {
+    if (route.isHidden || isNamed(route)) return []
+    const found = bypassBy(object, route, routes.slice(index + 1), split)
+    return found ? [{ object, route: route.label, matches: route.matches, ...found }] : []
+  })
+}
+
+type Effect = Pick<Bypass, 'what' | 'remedy'>
+
+function bypassBy(object: Routed, route: Route, later: Route[], split: Split): Effect | undefined {
+  if (route.reaches.includes('whole')) return toWholeHost(object, route, split)
+  if (route.isSplit) return undefined
+  const hidden = later.find((each) => each.isSplit && each.isHidden && isHidden(each.matches, [route.matches]))
+  if (hidden) return beforeSplit(route, hidden, split)
+  const [only] = route.reaches
+  return only !== undefined && takesAll(route.matches) && isForUsers(object, only, split)
+    ? toOneVersion(only, split)
+    : undefined
+}
+
+/**
+ * A route of everything to one version. To the canary, it may be a host of its own for testers. With `routes`, the user
+ * says which routes take part.
+ */
+function isForUsers(object: Routed, only: Kind, split: Split): boolean {
+  if (split.routes) return false
+  return only === 'stable' || isForHost(object, split)
+}
+
+function isForHost(object: Routed, { service, namespace }: Split): boolean {
+  if (!isVirtualService(object)) return false
+  const own = object.metadata.namespace ?? namespace
+  return (object.spec.hosts ?? []).some((host) => fullHost(host, own) === hostOf(service, namespace))
+}
+
+const namesOf = ({ stable, canary }: Split) => `${stable.name} and ${canary.name}`
+
+function toWholeHost(object: Routed, { section }: Route, split: Split): Effect {
+  const both = `give it both ${namesOf(split)} as destinations (weights 100 and 0), or remove it`
+  const named = 'a route of `policies` gets them by itself if you name it and list its name in `canary.routes`'
+  const needsSubsets = !isVirtualService(object) && split.stable.by === 'subset'
+  return {
+    what: `goes to all pods of ${split.service}, so its requests reach ${split.canary.name} whatever its weight is`,
+    remedy: needsSubsets
+      ? `replace it with a VirtualService that has both ${namesOf(split)} as destinations, or make both versions Services`
+      : section === 'http'
+        ? `${both}; ${named}`
+        : both,
+  }
+}
+
+function beforeSplit({ matches }: Route, hidden: Route, { canary }: Split): Effect {
+  const which = matches.length === 0 ? 'has no match, so it takes every request' : 'takes the same requests'
+  return {
+    what: `${which} before the split in the route ${hidden.label}, so the weight of ${canary.name} has no effect`,
+    remedy: 'move it behind the split, narrow its match, or remove it',
+  }
+}
+
+function toOneVersion(only: Kind, split: Split): Effect {
+  const version = only === 'stable' ? split.stable.name : split.canary.name
+  return {
+    what: `sends every request to ${version}, so the weight of ${split.canary.name} has no effect there`,
+    remedy:
+      `give it both ${namesOf(split)} as destinations, narrow its match, ` +
+      'or list the routes whose weights move in `canary.routes`',
+  }
+}
+
+/** A split that does not move pins both versions. */
+function pinnedBy({ isHidden, isSplit, name, reaches, copies }: Route, { routes }: Split): Kind[] {
+  if (isHidden) return []
+  if (isSplit) return routes && !(name !== undefined && routes.includes(name)) ? ['stable', 'canary'] : copiedTo(copies)
+  return [...reaches.filter((each) => each !== 'whole'), ...copiedTo(copies)]
+}
+
+/** Copies to the whole host reach both. */
+function copiedTo(copies: Kind[]): Kind[] {
+  return copies.includes('whole') ? ['stable', 'canary'] : copies
+}
+
+/** True if callers in the mesh follow the object for this full host, unless it is not exported to them. */
+export function isMeshRouteFor({ metadata, spec }: VirtualService, host: string): boolean {
+  const gateways = (spec['gateways'] as string[] | undefined) ?? []
+  const inMesh = gateways.length === 0 || gateways.includes(meshGateway)
+  return inMesh && (spec.hosts ?? []).some((each) => fullHost(each, metadata.namespace ?? '') === host)
+}

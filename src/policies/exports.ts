@@ -1,0 +1,119 @@
+// Namespaces to which the objects of one host are visible (`exportTo`). A caller that sees the routes but not the
+// subsets that they name gets a 503 for every request, so both have to be visible to the same namespaces. Pure.
+import { titleOf, type DestinationRule, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import { canariesOf } from '../config/names.ts'
+import type { Config } from '../config/schema.ts'
+import { hostOf } from './compile/names.ts'
+import type { Sourced } from './manifests.ts'
+import { meshGateway } from './merge-hosts.ts'
+import { fullHost } from './routes.ts'
+import { usesSubset } from './subsets.ts'
+
+type Policy = Sourced['object']
+
+/**
+ * The compiled objects with the `exportTo` of the user's objects for the same host: a rule takes it from the user's
+ * rule, a route from the user's route, and each from the other kind if there is none of its own. `users`: manifests,
+ * and objects in the cluster that mesh-canary does not manage.
+ */
+export function withInheritedExports(compiled: readonly Sourced[], users: readonly KubeObject[]): Sourced[] {
+  return compiled.map((sourced) => {
+    const { object } = sourced
+    const exportTo = inheritedExport(object, users)
+    return exportTo ? { ...sourced, object: { ...object, spec: { ...object.spec, exportTo } } } : sourced
+  })
+}
+
+function inheritedExport(object: Policy, users: readonly Policy[]): string[] | undefined {
+  const hosts = meshHosts(object)
+  const related = users.filter(
+    (each) =>
+      each.metadata.namespace === object.metadata.namespace && meshHosts(each).some((host) => hosts.includes(host)),
+  )
+  const own = related.filter(({ kind }) => kind === object.kind)
+  // A user's rule without `exportTo` is for all callers, whatever the routes are for.
+  if (object.kind === 'DestinationRule' && own.length > 0) return firstExport(own)
+  return firstExport(own) ?? firstExport(related)
+}
+
+function firstExport(objects: readonly Policy[]): string[] | undefined {
+  return objects.map(({ spec }) => spec?.['exportTo'] as string[] | undefined).find((each) => each && each.length > 0)
+}
+
+/** The full names of the hosts for which sidecars follow the object. */
+function meshHosts({ kind, metadata: { namespace = '' }, spec = {} }: Policy): string[] {
+  if (kind === 'DestinationRule')
+    return spec['workloadSelector'] === undefined ? [fullHost(String(spec['host']), namespace)] : []
+  const gateways = (spec['gateways'] as string[] | undefined) ?? [meshGateway]
+  if (kind !== 'VirtualService' || !gateways.includes(meshGateway)) return []
+  return ((spec['hosts'] as string[] | undefined) ?? []).map((host) => fullHost(host, namespace))
+}
+
+/**
+ * One sentence for each route that more namespaces see than the subsets that it names, and for each calling namespace
+ * of a canary (`clients`) that does not see the split. `objects`: all that the run writes.
+ */
+export function exportFaults(config: Config, objects: readonly KubeObject[]): string[] {
+  const routes = objects.filter((each): each is VirtualService => each.kind === 'VirtualService')
+  const rules = objects.filter((each): each is DestinationRule => each.kind === 'DestinationRule')
+  return [...hiddenSubsets(routes, rules), ...hiddenSplits(config, routes)]
+}
+
+function hiddenSubsets(routes: VirtualService[], rules: DestinationRule[]): string[] {
+  return routes.flatMap((route) =>
+    rules
+      .filter((rule) => isNarrower(rule, route) && ownSubset(rule, rules, route) !== undefined)
+      .map(
+        (rule) =>
+          `policies: the ${titleOf(route)} is visible to ${visibility(route)} and names the subset ` +
+          `${ownSubset(rule, rules, route)!}, but the ${titleOf(rule)}, which defines it, only to ${visibility(rule)}: all ` +
+          'other callers would get a 503; give both the same `exportTo`',
+      ),
+  )
+}
+
+/** A subset that the route names and that no other rule for the host defines. */
+function ownSubset(rule: DestinationRule, rules: DestinationRule[], route: VirtualService): string | undefined {
+  const others = rules.filter((each) => each !== rule && meshHosts(each)[0] === meshHosts(rule)[0])
+  return rule.spec.subsets?.find(
+    ({ name }) =>
+      usesSubset(route, rule, name) && !others.some(({ spec }) => spec.subsets?.some((each) => each.name === name)),
+  )?.name
+}
+
+function hiddenSplits(config: Config, routes: VirtualService[]): string[] {
+  const { namespace } = config
+  return canariesOf(config).flatMap(({ service, clients = [] }, i) => {
+    const key = config.canary ? 'canary' : `canaries.${i}`
+    const split = routes.find((each) => meshHosts(each).includes(hostOf(service, namespace)))
+    if (!split) return []
+    const seeing = exportsOf(split)
+    const blind = clients.filter((client) => client !== namespace && !seeing.includes('*') && !seeing.includes(client))
+    if (blind.length === 0) return []
+    return [
+      `${key}.clients: the pods of ${blind.join(', ')} do not see the ${titleOf(split)}, which is visible to ` +
+        `${visibility(split)} only (\`exportTo\`), so their requests go to both versions whatever the weights are; ` +
+        `add ${blind.join(', ')} to \`exportTo\` of the DestinationRule and the VirtualService of ${service}, or remove ` +
+        'it from `clients`',
+    ]
+  })
+}
+
+/** `*` for all namespaces, else their names. */
+function exportsOf({ metadata: { namespace = '' }, spec = {} }: Policy): string[] {
+  const exportTo = (spec['exportTo'] as string[] | undefined) ?? []
+  if (exportTo.length === 0) return ['*']
+  return exportTo.map((place) => (place === '.' ? namespace : place))
+}
+
+/** A route that states no `exportTo` of its own is left alone: perhaps nobody outside its namespace calls the host. */
+function isNarrower(rule: DestinationRule, route: VirtualService): boolean {
+  const [ofRule, ofRoute] = [exportsOf(rule), exportsOf(route)]
+  const isStated = meshHosts(route).length > 0 && route.spec['exportTo'] !== undefined
+  return isStated && !ofRule.includes('*') && ofRoute.some((place) => !ofRule.includes(place))
+}
+
+function visibility(object: KubeObject): string {
+  const places = exportsOf(object)
+  return places.includes('*') ? 'all namespaces' : places.join(', ')
+}

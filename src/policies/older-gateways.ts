@@ -1,0 +1,156 @@
+// Finds hosts of ours that an older object already serves at the same gateway pods: Istio gives a request to the older
+// of two servers with TLS, and to the older of two routes that take it. Reads what the account may read.
+import type { Cluster } from '../cluster/client.ts'
+import { emptyWhenUnread } from '../cluster/api-error.ts'
+import { keyOf, kindOf, titleOf, type HttpRoute, type Kind, type KubeObject } from '../cluster/objects.ts'
+import type { Config } from '../config/schema.ts'
+import { gatewayOf } from './compile/names.ts'
+import { isHiddenBy } from './hidden-routes.ts'
+import { gatewaysOf, hostsOf, isForSidecars, meshGateway } from './merge-hosts.ts'
+import { isOf, type Owner } from './prune.ts'
+
+type Server = { port?: { number?: number }; hosts?: string[]; tls?: object }
+type Gateway = KubeObject & { spec: { selector?: Record<string, string>; servers?: Server[] } }
+type Routes = KubeObject & { spec?: Record<string, unknown> }
+type Live = { gateways: Gateway[]; routes: Routes[] }
+
+/** One sentence for each host that an older object of somebody else serves. */
+export async function olderGatewayFaults(
+  cluster: Cluster,
+  objects: readonly KubeObject[],
+  config: Config,
+  owner: Owner,
+): Promise<string[]> {
+  const gateways = objects.filter((object): object is Gateway => kindOf(object) === 'Gateway')
+  const routes = objects.filter(({ kind }) => kind === 'VirtualService').filter((object) => !isForSidecars(object))
+  if (gateways.length === 0 && routes.length === 0) return []
+  const [liveGateways, liveRoutes] = await Promise.all([
+    listAll<Gateway>(cluster, 'Gateway', config.namespace),
+    listAll<Routes>(cluster, 'VirtualService', config.namespace),
+  ])
+  const others = { gateways: liveGateways.filter(isOther), routes: liveRoutes.filter(isOther) }
+  const all = { gateways: [...others.gateways, ...gateways], routes: [...liveGateways, ...liveRoutes] as Routes[] }
+  const ageOf = (object: KubeObject) => createdAt(all.routes.find((each) => keyOf(each) === keyOf(object)))
+  const older = (ours: KubeObject, theirs: KubeObject) => createdAt(theirs) < ageOf(ours)
+  return [
+    ...gateways.flatMap((ours) =>
+      serverFaults(ours, others, older).map((fault) => `${keyFor(config, ours)}: ${fault}`),
+    ),
+    ...routes.flatMap((ours) =>
+      routeFaults(ours, others, all.gateways, older).map((fault) => `${keyFor(config, ours)}: ${fault}`),
+    ),
+  ]
+
+  function isOther(object: KubeObject): boolean {
+    return !isOf(owner, object) && !objects.some((ours) => keyOf(ours) === keyOf(object))
+  }
+}
+
+type IsOlder = (ours: KubeObject, theirs: KubeObject) => boolean
+
+/** An object that does not exist yet is younger than all others. */
+function createdAt(object: KubeObject | undefined): number {
+  const time = object?.metadata.creationTimestamp
+  return object === undefined ? Infinity : time === undefined ? 0 : Date.parse(time)
+}
+
+async function listAll<T extends KubeObject>(cluster: Cluster, kind: Kind, namespace: string): Promise<T[]> {
+  const everywhere = await cluster.list<T>(kind).catch(emptyWhenUnread)
+  return everywhere.length > 0 ? everywhere : cluster.list<T>(kind, namespace).catch(emptyWhenUnread)
+}
+
+/** The section of the config that asks for the object. */
+function keyFor({ expose = {} }: Config, { metadata }: KubeObject): string {
+  const exposed = Object.keys(expose).find((service) => gatewayOf(service) === metadata.name)
+  return exposed === undefined ? 'policies' : `expose.${exposed}.hosts`
+}
+
+/** Servers with TLS: of two for one host and port, the gateway has the older one only. */
+function serverFaults(ours: Gateway, { gateways }: Live, older: IsOlder): string[] {
+  return gateways
+    .filter((theirs) => older(ours, theirs) && haveSamePods(ours, theirs))
+    .flatMap((theirs) =>
+      sharedServers(ours, theirs)
+        .filter(({ hasTls }) => hasTls)
+        .map(
+          ({ host, port }) =>
+            `the ${titleOf(theirs)} is older and already serves the host ${host} on port ${port} of the same gateway, ` +
+            `so it ignores the ${titleOf(ours)} there; choose another host, or remove it from that Gateway`,
+        ),
+    )
+}
+
+function routeFaults(ours: Routes, live: Live, gateways: Gateway[], older: IsOlder): string[] {
+  const candidates = live.routes.filter((theirs) => older(ours, theirs) && !isForSidecars(theirs))
+  return candidates.flatMap((theirs) => {
+    const host = hostsOf(ours.spec).find((each) => serves(theirs, each) && meetAt(each, ours, theirs, gateways))
+    if (host === undefined) return []
+    const hidden = httpOf(ours).findIndex((route) => httpOf(theirs).some((other) => isHiddenBy(route, other)))
+    if (hidden < 0) return []
+    return [
+      `the ${titleOf(theirs)} is older and already serves the host ${host} at the same gateway: it gets the requests ` +
+        `of http route ${hidden + 1} of the ${titleOf(ours)}; choose another host, or remove it from that VirtualService`,
+    ]
+  })
+}
+
+function httpOf({ spec }: Routes): HttpRoute[] {
+  return (spec?.['http'] ?? []) as HttpRoute[]
+}
+
+function serves({ spec }: Routes, host: string): boolean {
+  return hostsOf(spec).some((each) => matchesHost(each, host))
+}
+
+function matchesHost(pattern: string, host: string): boolean {
+  return pattern === host || (pattern.startsWith('*') && host.endsWith(pattern.slice(1)))
+}
+
+/** Both belong to one Gateway, or to two that serve the host on the same port of the same pods. */
+function meetAt(host: string, ours: Routes, theirs: Routes, gateways: Gateway[]): boolean {
+  const namesOf = ({ spec, metadata }: Routes) =>
+    gatewaysOf(spec, metadata.namespace ?? '').filter((name) => name !== meshGateway)
+  const named = (name: string) => gateways.find(({ metadata }) => `${metadata.namespace}/${metadata.name}` === name)
+  return namesOf(ours).some((a) =>
+    namesOf(theirs).some((b) => {
+      if (a === b) return true
+      const [first, second] = [named(a), named(b)]
+      return (
+        first !== undefined &&
+        second !== undefined &&
+        haveSamePods(first, second) &&
+        portsFor(first, host).some((port) => portsFor(second, host).includes(port))
+      )
+    }),
+  )
+}
+
+function haveSamePods({ spec: { selector: a = {} } }: Gateway, { spec: { selector: b = {} } }: Gateway): boolean {
+  const shared = Object.keys(a).filter((label) => label in b)
+  return shared.length > 0 && shared.every((label) => a[label] === b[label])
+}
+
+function portsFor({ spec: { servers = [] } }: Gateway, host: string): (number | undefined)[] {
+  const serving = servers.filter(({ hosts = [] }) => hosts.some((each) => matchesHost(withoutNamespace(each), host)))
+  return serving.map(({ port }) => port?.number)
+}
+
+type SharedServer = { host: string; port: number | undefined; hasTls: boolean }
+
+function sharedServers(ours: Gateway, theirs: Gateway): SharedServer[] {
+  return (ours.spec.servers ?? []).flatMap((a) =>
+    (theirs.spec.servers ?? [])
+      .filter((b) => a.port?.number === b.port?.number)
+      .flatMap((b) => {
+        const others = (b.hosts ?? []).map(withoutNamespace)
+        const hosts = (a.hosts ?? []).map(withoutNamespace).filter((host) => others.includes(host))
+        const hasTls = a.tls !== undefined || b.tls !== undefined
+        return hosts.map((host) => ({ host, port: a.port?.number, hasTls }))
+      }),
+  )
+}
+
+/** Hosts of a server may say to which namespace they belong: `./shop.example.com`. */
+function withoutNamespace(host: string): string {
+  return host.slice(host.indexOf('/') + 1)
+}

@@ -1,0 +1,88 @@
+// Finds the routes past the split of each canary: in the objects that the config asks for, and in the cluster as it will
+// be when they are written.
+import { isDeepStrictEqual } from 'node:util'
+import { splitOf } from '../canary/controller/context.ts'
+import { findPaths, type PendingRoutes } from '../canary/traffic/paths.ts'
+import { selectorsOf } from '../canary/workload/selectors.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { keyOf } from '../cluster/objects.ts'
+import { ConfigError } from '../config/error.ts'
+import { canariesOf } from '../config/names.ts'
+import type { Config } from '../config/schema.ts'
+import { describeBypass, findBypasses, type Bypass } from '../policies/bypass.ts'
+import { desired, type Desired } from '../policies/desired.ts'
+import { fromConfig } from '../policies/merge-services.ts'
+import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import type { LiveRoutes } from '../policies/live.ts'
+import { isOf, ownerOf } from '../policies/prune.ts'
+import type { Routed } from '../policies/routes.ts'
+
+/** Without a cluster: one sentence for each route of the objects past the split. */
+export function renderedPathFaults(config: Config, target: Desired): string[] {
+  const routes = target.objects.filter(({ kind }) => routeKinds.includes(kind)) as Routed[]
+  return canariesOf(config).flatMap((plan, i) =>
+    findBypasses(routes, splitOf(config, plan)).map(
+      (bypass) => `${keyOfCanary(config, i)}: ${describeBypass(bypass, sourceIn(target, bypass))}`,
+    ),
+  )
+}
+
+const routeKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute']
+
+const keyOfCanary = (config: Config, index: number) => (config.canary ? 'canary' : `canaries.${index}`)
+
+/** One sentence for each path past the split. `writes`: the run writes its policies first. */
+export async function pathFaults(
+  cluster: Cluster,
+  config: Config,
+  live: LiveRoutes,
+  writes: boolean,
+): Promise<string[]> {
+  const target = writes ? targetOf(config, live) : undefined
+  // A contradiction between the sources has its own error.
+  if (writes && !target) return []
+  const perCanary = canariesOf(config).map(async (plan, i) => {
+    const selectors = await selectorsOf(cluster, config, plan).catch(() => undefined)
+    if (!selectors) return []
+    const options = target
+      ? { pending: pendingOf(config, target), sourceOf: (bypass: Bypass) => sourceIn(target, bypass) }
+      : {}
+    const { faults } = await findPaths(cluster, splitOf(config, plan), plan, selectors, options)
+    return faults.map((fault) => `${keyOfCanary(config, i)}: ${fault}`)
+  })
+  return (await Promise.all(perCanary)).flat()
+}
+
+function targetOf(config: Config, live: LiveRoutes): Desired | undefined {
+  try {
+    return desired(withoutExternalCanaries(config, live, ownerOf(config)), live)
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined
+    throw error
+  }
+}
+
+function pendingOf(config: Config, { objects }: Desired): PendingRoutes {
+  const owner = ownerOf(config)
+  const written = new Set(objects.map(keyOf))
+  return {
+    written: objects,
+    isDeleted: (live) => owner.prunes && isOf(owner, live) && !written.has(keyOf(live)),
+  }
+}
+
+/** The user's file and line of a route in a merged object; undefined for a route that the config compiles to. */
+function sourceIn({ sources }: Desired, { object, matches }: Bypass): string | undefined {
+  const { namespace } = object.metadata
+  return sources.find(
+    ({ object: each, source }) =>
+      source !== fromConfig &&
+      each.kind === object.kind &&
+      each.metadata.namespace === namespace &&
+      routesIn(each.spec).some((route) => isDeepStrictEqual(route['match'] ?? [], matches)),
+  )?.source
+}
+
+function routesIn(spec: Record<string, unknown> = {}): Record<string, unknown>[] {
+  return ['http', 'tcp', 'tls', 'rules'].flatMap((key) => (spec[key] ?? []) as Record<string, unknown>[])
+}

@@ -1,0 +1,153 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { openSession, type LeaseSession } from '../../../../src/canary/ownership/session.ts'
+import type { GuardSpec } from '../../../../src/canary/ownership/guard-spec.ts'
+import { leasePaths } from '../../../../src/canary/ownership/lease-object.ts'
+import { initialState } from '../../../../src/canary/state/start.ts'
+import { planHash } from '../../../../src/canary/workload/fingerprint.ts'
+import { ApiError } from '../../../../src/cluster/api-error.ts'
+import type { ConfigMap, KubeObject, VirtualService } from '../../../../src/cluster/objects.ts'
+import { watchLease } from '../../../../src/guard/watchdog.ts'
+import { FakeClock } from '../../fake-clock.ts'
+import { planOf, to, virtualService } from '../../fixtures.ts'
+import { FakeNamespace, leaseHeldBy } from './fake-leases.ts'
+
+const split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+} as const
+const selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }
+const plan = planOf()
+const state = initialState(plan, 25, 0)
+const lost = 'run 6 (deadbeef)'
+
+let clock: FakeClock
+const notes: string[] = []
+beforeEach(() => {
+  clock = new FakeClock()
+  notes.length = 0
+})
+
+const open = (namespace: FakeNamespace): Promise<LeaseSession> =>
+  openSession(namespace.api, split, plan, 'template', selectors, {
+    run: 'run 7',
+    readGuardProgram: () => '',
+    redact: (value) => value,
+    signal: new AbortController().signal,
+    clock,
+    note: (line) => notes.push(line),
+  })
+
+const guardSpecIn = ({ others }: FakeNamespace) =>
+  JSON.parse((others['ConfigMap'] as ConfigMap).data!['guard-spec.json']!) as GuardSpec
+
+/** Run 6 promoted this template by this plan, and its process is gone. */
+function afterLostRun(savedRoutes: KubeObject[] = []): FakeNamespace {
+  const saved = { version: 3, plan: planHash(plan), template: 'template', run: 'run 6', savedAt: '', state }
+  const annotations = { 'mesh-canary.io/run': 'run 6', 'mesh-canary.io/state': JSON.stringify(saved) }
+  const namespace = new FakeNamespace(leaseHeldBy(lost, { annotations }))
+  namespace.others['ConfigMap'] = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'mesh-canary-backend', namespace: 'shop' },
+    data: { 'routes.json': JSON.stringify(savedRoutes) },
+  } as ConfigMap
+  return namespace
+}
+
+describe('a run that takes over from a lost one', () => {
+  test('writes to every route first, so that the lost run cannot write what it prepared', async () => {
+    const namespace = afterLostRun()
+    const prepared = namespace.others['VirtualService']!.metadata.resourceVersion
+    await open(namespace)
+    expect(namespace.others['VirtualService']!.metadata.resourceVersion).not.toBe(prepared)
+    expect(namespace.weight).toBe(25)
+  })
+
+  test('gives its guard the routes that the lost run saved, and those that came later', async () => {
+    const inMesh = virtualService([{ route: [to('v1', 100), to('v2', 0)] }])
+    const namespace = afterLostRun([{ ...inMesh, metadata: { ...inMesh.metadata, name: 'before' } }])
+    await open(namespace)
+    expect(guardSpecIn(namespace).saved.map(({ metadata }) => metadata.name)).toEqual(['before', 'backend'])
+    const names = (namespace.others['Role'] as { rules?: { resourceNames?: string[] }[] }).rules!.flatMap(
+      ({ resourceNames = [] }) => resourceNames,
+    )
+    expect(names).toEqual(expect.arrayContaining(['before', 'backend']))
+  })
+
+  const noGuard = (verb: string, kind: string) =>
+    verb === 'apply' && kind === 'Job' ? new ApiError(403, 'jobs are forbidden') : undefined
+
+  test('and cannot start returns the traffic to stable, because the guard of the lost run ends with the Lease', async () => {
+    const namespace = afterLostRun()
+    namespace.before = noGuard
+    await expect(open(namespace)).rejects.toThrow('jobs are forbidden')
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+  })
+
+  test('and can neither start nor write leaves the traffic to the guard of the lost run', async () => {
+    const namespace = afterLostRun()
+    const before = namespace.others['VirtualService'] as VirtualService
+    namespace.before = (verb, kind) =>
+      noGuard(verb, kind) ??
+      (verb === 'patch' && kind === 'VirtualService' ? new ApiError(500, 'failed calling webhook') : undefined)
+    await expect(open(namespace)).rejects.toThrow('failed calling webhook')
+    namespace.before = () => undefined
+    const spec = {
+      namespace: 'shop',
+      service: 'backend',
+      lease: 'mesh-canary-backend',
+      identity: lost,
+      afterMs: 30_000,
+    }
+    const outcome = await watchLease(
+      namespace.api,
+      { ...spec, split, selectors, saved: [before] },
+      { clock, log: () => undefined },
+    )
+    expect([outcome, namespace.weight]).toEqual(['rolled back to stable', 0])
+  })
+})
+
+describe('a guard Job that', () => {
+  async function guarded(job: object | undefined) {
+    const namespace = new FakeNamespace()
+    const session = await open(namespace)
+    const announce = () => namespace.patch([{ op: 'add', path: leasePaths.guard, value: session.identity }])
+    announce()
+    await session.renew(state)
+    expect(session.isGuarded()).toBe(true)
+    if (job) Object.assign(namespace.others['Job']!, job)
+    else delete namespace.others['Job']
+    clock.time += 10_000
+    namespace.calls.length = 0
+    await session.checkGuard()
+    return { namespace, session, announce }
+  }
+
+  test('runs is looked at, and nothing is written', async () => {
+    const { namespace, session } = await guarded({ status: { ready: 1 } })
+    expect([session.isGuarded(), namespace.calls]).toEqual([true, ['get Job']])
+  })
+
+  test.each<[string, object | undefined]>([
+    ['was deleted', undefined],
+    ['has failed', { status: { ready: 0, conditions: [{ type: 'Failed', status: 'True' }] } }],
+  ])('%s is created again, and watches once it says so', async (_, job) => {
+    const { namespace, session, announce } = await guarded(job)
+    expect(namespace.calls.slice(-5)).toEqual(
+      ['ServiceAccount', 'Role', 'RoleBinding', 'ConfigMap', 'Job'].map((kind) => `apply ${kind}`),
+    )
+    expect(session.isGuarded()).toBe(false)
+    expect(notes.at(-1)).toMatch(/^the guard Job mesh-canary-backend-guard-\w+ is gone: creating it again$/)
+    announce()
+    await session.renew(state)
+    expect(session.isGuarded()).toBe(true)
+  })
+
+  test('has lost its pod does not watch, and Kubernetes creates another pod', async () => {
+    const { namespace, session } = await guarded({ status: { ready: 0, active: 1 } })
+    expect([session.isGuarded(), namespace.calls]).toEqual([false, ['get Job', 'patch Lease']])
+  })
+})

@@ -1,0 +1,202 @@
+import { describe, expect, test } from 'vitest'
+import type { GatewayRoute, HttpRoute, VirtualService } from '../../../src/cluster/objects.ts'
+import { describeBypass, findBypasses, findPinnedVersions, type Shared } from '../../../src/policies/bypass.ts'
+import type { Routed, Split } from '../../../src/policies/routes.ts'
+import { to, virtualService } from '../fixtures.ts'
+
+const split: Split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
+const services: Split = {
+  ...split,
+  stable: { by: 'service', name: 'backend-v1' },
+  canary: { by: 'service', name: 'backend-v2' },
+}
+const whole = { route: [{ destination: { host: 'backend' } }] }
+const halves = { route: [to('v1', 100), to('v2', 0)] }
+const header = (value: string) => [{ headers: { 'x-user': { exact: value } } }]
+const path = (prefix: string) => [{ uri: { prefix } }]
+
+const faults = (routes: Routed[] | HttpRoute[], of = split, shared: Partial<Shared> = {}) =>
+  findBypasses('kind' in (routes[0] ?? {}) ? (routes as Routed[]) : [virtualService(routes as HttpRoute[])], of, {
+    hosts: [],
+    subsets: [],
+    ...shared,
+  }).map((each) => describeBypass(each))
+
+function routesFor(hosts: string[], http: HttpRoute[], more: object = {}): VirtualService {
+  const object = virtualService(http, { name: 'edge' })
+  return { ...object, spec: { ...object.spec, hosts, ...more } }
+}
+
+describe('a route past the split is', () => {
+  test.each<[string, HttpRoute[], RegExp]>([
+    [
+      'one before it for every path',
+      [{ match: path('/'), ...whole }, halves],
+      /number 1 .*goes to all pods of backend/,
+    ],
+    [
+      'one before it for some paths',
+      [{ match: path('/api/'), ...whole }, halves],
+      /number 1 .*\/api\/.*goes to all pods/,
+    ],
+    ['one with a name', [{ name: 'api', match: path('/api/'), ...whole }, halves], /^the route api of the Virtual/],
+    [
+      'a part of a route with both versions',
+      [{ route: [...halves.route, { destination: { host: 'backend.shop' }, weight: 10 }] }],
+      /goes to all pods/,
+    ],
+    [
+      'one to a version for everybody before it',
+      [{ route: [to('v1')] }, halves],
+      /number 1 .*before the split in the route number 2/,
+    ],
+    [
+      'one for all regular expressions',
+      [{ match: [{ uri: { regex: '.*' } }], route: [to('v1')] }, halves],
+      /before the split/,
+    ],
+    [
+      'one with a redirect for everybody before it',
+      [{ name: 'moved', redirect: { uri: '/' } }, halves],
+      /^the route moved .*takes every request before the split/,
+    ],
+    [
+      'a default to stable behind a narrow split',
+      [{ match: path('/a'), ...halves }, { route: [to('v1')] }],
+      /sends every request to v1/,
+    ],
+    ['a default to the canary', [{ route: [to('v2')] }], /sends every request to v2/],
+    [
+      'a default for the callers in the mesh only',
+      [{ match: [{ gateways: ['mesh'] }], route: [to('v1')] }, halves],
+      /sends every request to v1/,
+    ],
+  ])('%s', (_, routes, message) => {
+    const found = faults(routes)
+    expect(found).toHaveLength(1)
+    expect(found[0]).toMatch(message)
+  })
+
+  test.each<[string, Routed]>([
+    ['at a gateway', routesFor(['shop.test'], [whole], { gateways: ['edge'] })],
+    ['at a gateway, to stable only', routesFor(['shop.test'], [{ route: [to('v1')] }], { gateways: ['edge'] })],
+    ['in a delegate', { ...virtualService([whole]), spec: { http: [whole] } }],
+    ['of a TCP port', routesFor(['backend'], [halves], { tcp: [whole] })],
+    [
+      'of TLS connections',
+      routesFor(['backend'], [halves], { tls: [{ match: [{ sniHosts: ['a.test'] }], ...whole }] }),
+    ],
+    [
+      'in another namespace',
+      {
+        ...virtualService([{ route: [{ destination: { host: 'backend.shop.svc.cluster.local' } }] }]),
+        metadata: { name: 'edge', namespace: 'ingress' },
+      },
+    ],
+  ])('found %s', (_, object) => {
+    expect(faults([object])).toHaveLength(1)
+  })
+
+  test('found in the Gateway API', () => {
+    const route = (rules: GatewayRoute['spec']['rules']): GatewayRoute => ({
+      apiVersion: 'gateway.networking.k8s.io/v1',
+      kind: 'HTTPRoute',
+      metadata: { name: 'edge', namespace: 'shop' },
+      spec: { rules: rules! },
+    })
+    expect(faults([route([{ backendRefs: [{ name: 'backend' }] }])])[0]).toMatch(
+      /HTTPRoute shop\/edge goes to all pods/,
+    )
+    const both = {
+      backendRefs: [
+        { name: 'backend-v1', weight: 9 },
+        { name: 'backend-v2', weight: 1 },
+      ],
+    }
+    expect(faults([route([both])], services)).toEqual([])
+    expect(faults([route([{ backendRefs: [{ name: 'backend-v1' }] }])], services)[0]).toMatch(
+      /every request to backend-v1/,
+    )
+    const testers = { matches: [{ headers: [{ name: 'x', value: '1' }] }], backendRefs: [{ name: 'backend-v2' }] }
+    expect(faults([route([testers, both])], services)).toEqual([])
+  })
+
+  test('a route to another Service for both versions', () => {
+    const route = [{ route: [{ destination: { host: 'items' } }] }, halves]
+    expect(faults(route, split, { hosts: ['items.shop.svc.cluster.local'] })[0]).toMatch(/number 1 .*goes to all pods/)
+    expect(faults([{ route: [{ destination: { host: 'backend' } }] }], services)).toEqual([])
+  })
+
+  test('a route to a subset for both versions', () => {
+    const routes = [{ match: path('/a'), route: [to('all')] }, halves]
+    expect(faults(routes)).toEqual([])
+    expect(faults(routes, split, { subsets: ['all'] })[0]).toMatch(/goes to all pods/)
+  })
+})
+
+describe('no route past the split is', () => {
+  test.each<[string, Routed[]]>([
+    ['a split alone', [virtualService([halves])]],
+    ["testers' header", [virtualService([{ match: header('tester'), route: [to('v2')] }, halves])]],
+    ['a path that stays on stable', [virtualService([{ match: path('/admin'), route: [to('v1')] }, halves])]],
+    ['a route that an earlier one hides', [virtualService([halves, whole])]],
+    ['a route to another service', [virtualService([{ match: path('/'), route: [to('v1', 100, 'other')] }])]],
+    [
+      'a destination without weight',
+      [virtualService([{ route: [...halves.route, { destination: { host: 'backend' }, weight: 0 }] }])],
+    ],
+    ['a host of its own for testers', [routesFor(['next.shop.test'], [{ route: [to('v2')] }], { gateways: ['edge'] })]],
+    [
+      'a Service of the same name elsewhere',
+      [{ ...virtualService([whole]), metadata: { name: 'x', namespace: 'other' } }],
+    ],
+    [
+      'a narrower route before the split of the same paths',
+      [
+        virtualService([
+          { match: path('/a/b'), redirect: {} },
+          { match: path('/a'), ...halves },
+        ]),
+      ],
+    ],
+  ])('%s', (_, objects) => {
+    expect(faults(objects)).toEqual([])
+  })
+
+  test('a route that the canary names', () => {
+    const named = { ...split, routes: ['api'] }
+    expect(faults([{ name: 'api', match: path('/api/'), ...whole }, halves], named)).toEqual([])
+    expect(faults([{ name: 'api', ...halves }, { route: [to('v1')] }], named)).toEqual([])
+    expect(faults([{ name: 'web', match: path('/web/'), ...whole }, halves], named)).toHaveLength(1)
+  })
+})
+
+describe('routes that name a version on purpose', () => {
+  test.each<[string, HttpRoute[], string[] | undefined, string]>([
+    ['none', [halves], undefined, ''],
+    ['of testers', [{ match: header('tester'), route: [to('v2')] }, halves], undefined, 'canary'],
+    ['of a path', [{ match: path('/admin'), route: [to('v1')] }, halves], undefined, 'stable'],
+    ['hidden', [halves, { route: [to('v2')] }], undefined, ''],
+    ['of copies', [{ ...halves, mirror: { host: 'backend', subset: 'v2' } }], undefined, 'canary'],
+    [
+      'of a split that does not move',
+      [
+        { name: 'a', match: path('/a'), ...halves },
+        { name: 'b', ...halves },
+      ],
+      ['b'],
+      'stable canary',
+    ],
+  ])('%s', (_, routes, names, expected) => {
+    const { stable, canary } = findPinnedVersions([virtualService(routes)], {
+      ...split,
+      ...(names ? { routes: names } : {}),
+    })
+    expect([stable && 'stable', canary && 'canary'].filter(Boolean).join(' ')).toBe(expected)
+  })
+})
