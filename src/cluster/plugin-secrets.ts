@@ -10,7 +10,7 @@ export function secretsOfPlugins({ exec, authProvider }: User): string[] {
   return [
     ...(env ?? []).filter(({ name }) => !publicVariable.test(name)).map(({ value }) => value),
     ...secretArguments(args ?? []),
-    ...Object.entries(config).flatMap(([key, value]) => (secretName.test(key) ? [value] : [])),
+    ...Object.entries(config).flatMap(([key, value]) => (isSecret(key) ? [value] : [])),
   ].filter((value) => typeof value === 'string')
 }
 
@@ -20,10 +20,15 @@ const secretName = /token|secret|password|passwd|credential|private|api-?key/i
 const publicVariable =
   /(region|profile|project|account|tenant|subscription|cluster|name|mode|method|version|path|file|dir|home|endpoints?)$/i
 
+/** False for a key such as `tokenFile`, whose value is a path. */
+function isSecret(key: string): boolean {
+  return secretName.test(key) && !publicVariable.test(key)
+}
+
 /** `--client-secret=VALUE`, or `--client-secret VALUE`. */
 function secretArguments(args: readonly string[]): string[] {
   return args.flatMap((arg, i) => {
     const [, name = '', value] = /^--?([^=]+)(?:=(.*))?$/s.exec(arg) ?? []
-    return secretName.test(name) ? [value ?? args[i + 1] ?? ''] : []
+    return isSecret(name) ? [value ?? args[i + 1] ?? ''] : []
   })
 }

@@ -394,4 +394,10 @@ describe('secretsOf', () => {
       's3cr3t-token',
     ])
   })
+
+  test('returns no path of a file with a token', () => {
+    const token = fileWith('s3cr3t-token')
+    const text = single('c', { current: true, user: { tokenFile: token } })
+    expect(secretsOf(connection(text, undefined, temp).config)).toEqual([])
+  })
 })
