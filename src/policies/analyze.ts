@@ -7,7 +7,7 @@ import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messag
 import { revisionArgs } from '../mesh/labels.ts'
 import { runProgram } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
-import { isForSidecars } from './merge-hosts.ts'
+import { isForSidecarsOnly } from './merge-hosts.ts'
 import type { PlannedChange } from './plan.ts'
 
 /** One sentence for each message: its code, object and text. */
@@ -92,7 +92,7 @@ const portRequired = 'IST0112'
  */
 export function withoutPortsOfCallers(messages: readonly Message[], planned: readonly PlannedChange[]): Message[] {
   const routes = planned.map(({ object }) => object).filter(({ kind }) => kind === 'VirtualService')
-  const titles = routes.filter(isForSidecars).map(titleOf)
+  const titles = routes.filter(isForSidecarsOnly).map(titleOf)
   return messages.filter(({ code, origin }) => code !== portRequired || !titles.includes(origin ?? ''))
 }
 

@@ -89,10 +89,10 @@ type GatewayReferences = { gateways?: string[]; parentRefs?: { kind?: string }[]
 
 /** istiod sends it to sidecars, and not to gateways only: as it is now, or as it was before. */
 function concernsSidecars({ object, before }: PlannedChange): boolean {
-  return [object, before].some((each) => each !== undefined && isForSidecars(each))
+  return [object, before].some((each) => each !== undefined && reachesSidecars(each))
 }
 
-function isForSidecars({ kind, spec }: KubeObject & { spec?: GatewayReferences }): boolean {
+function reachesSidecars({ kind, spec }: KubeObject & { spec?: GatewayReferences }): boolean {
   if (kind === 'Gateway') return false
   if (kind === 'VirtualService') return spec?.gateways?.includes('mesh') ?? true
   return spec?.parentRefs?.some(({ kind: parent = 'Gateway' }) => parent !== 'Gateway') ?? true

@@ -10,7 +10,7 @@ import { abRouteName } from '../config/names.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf } from './compile/names.ts'
 import { meshGateway } from './merge-hosts.ts'
-import { isHidden, takesAll, type Matches } from './route-order.ts'
+import { coversAll, isCovered, type Matches } from './match-coverage.ts'
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
 
 /**
@@ -101,7 +101,7 @@ function virtualServiceRoutes({ metadata, spec }: VirtualService, namespace: str
         reaches: kinds.filter((each, i) => each !== undefined && weightOf(targets, i) > 0) as Kind[],
         isSplit: kinds.includes('stable') && kinds.includes('canary'),
         copies: copiesOf(route).flatMap((destination) => of(destination) ?? []),
-        isHidden: isHidden(matches, earlier),
+        isHidden: isCovered(matches, earlier),
       }
     })
   })
@@ -168,10 +168,10 @@ type Effect = Pick<Bypass, 'what' | 'remedy'>
 function bypassBy(object: Routed, route: Route, later: Route[], split: Split): Effect | undefined {
   if (route.reaches.includes('whole')) return toWholeHost(object, route, split)
   if (route.isSplit) return undefined
-  const hidden = later.find((each) => each.isSplit && each.isHidden && isHidden(each.matches, [route.matches]))
+  const hidden = later.find((each) => each.isSplit && each.isHidden && isCovered(each.matches, [route.matches]))
   if (hidden) return beforeSplit(route, hidden, split)
   const [only] = route.reaches
-  return only !== undefined && takesAll(route.matches) && isForUsers(object, only, split)
+  return only !== undefined && coversAll(route.matches) && isForUsers(object, only, split)
     ? toOneVersion(only, split)
     : undefined
 }

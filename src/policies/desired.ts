@@ -10,7 +10,7 @@ import type { Weights } from './compile/names.ts'
 import { exportFaults, withInheritedExports } from './exports.ts'
 import { withIncludedRoutes } from './included-routes.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
-import { readManifests, type Sourced } from './manifests.ts'
+import { userManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
 import { isForMesh } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
@@ -35,7 +35,7 @@ export type Desired = {
  * `live`.
  */
 export function desired(config: Config, live: LiveRoutes = { virtualServices: [], destinationRules: [] }): Desired {
-  const manifests = readManifests(config.policies ?? [], config.namespace, process.cwd(), config.istio?.version)
+  const manifests = userManifests(config)
   const stated = splitsOfManifests(config, manifests)
   const kept = withoutOverridden(config, liveWeights(config, live), stated)
   const rules = statedRules(manifests, live)

@@ -99,8 +99,8 @@ function hiddenSplits(config: Config, routes: VirtualService[]): string[] {
   })
 }
 
-/** `*` for all namespaces, else their names. */
-function exportsOf({ metadata: { namespace = '' }, spec = {} }: Policy): string[] {
+/** The namespaces that see the object by its `exportTo`: `*` for all, else their names. */
+export function exportsOf({ metadata: { namespace = '' }, spec = {} }: Policy): string[] {
   const exportTo = (spec['exportTo'] as string[] | undefined) ?? []
   if (exportTo.length === 0) return ['*']
   return exportTo.map((place) => (place === '.' ? namespace : place))

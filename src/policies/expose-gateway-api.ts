@@ -4,7 +4,7 @@ import { isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { keyOf, type KubeObject } from '../cluster/objects.ts'
 import { nearest } from '../config/nearest.ts'
 import type { Config, Exposure } from '../config/schema.ts'
-import { readManifests } from './manifests.ts'
+import { userManifests } from './manifests.ts'
 
 const gatewayKind = 'Gateway.gateway.networking.k8s.io'
 
@@ -71,6 +71,6 @@ async function listGateways(cluster: Cluster, namespace: string): Promise<Lookup
 }
 
 /** True when the user's own manifests create the Gateway: the run writes it before the route that names it. */
-function isInManifests({ policies = [], namespace: own }: Config, namespace: string, name: string): boolean {
-  return readManifests(policies, own).some(({ object }) => keyOf(object) === `${gatewayKind} ${namespace}/${name}`)
+function isInManifests(config: Config, namespace: string, name: string): boolean {
+  return userManifests(config).some(({ object }) => keyOf(object) === `${gatewayKind} ${namespace}/${name}`)
 }

@@ -3,8 +3,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { placeOf, type Sourced } from './manifests.ts'
+import { coversMatch, isCovered, type Matches } from './match-coverage.ts'
 
-type Condition = Record<string, unknown>
 type PlacedRoute = { route: HttpRoute; index: number; of: Sourced }
 
 /** One sentence for each route that a route before it in the same object hides. */
@@ -54,62 +54,14 @@ function numbered({ route, index, of }: PlacedRoute): string {
 
 /** True for a default route: it has no match, or one such as the prefix `/` that every request has. */
 export function isForAll(route: HttpRoute): boolean {
-  return conditionsOf(route).some((each) => coversCondition(each, {}))
+  return conditionsOf(route).some((each) => coversMatch(each, {}))
 }
 
-function conditionsOf({ match }: HttpRoute): Condition[] {
-  return Array.isArray(match) && match.length > 0 ? (match as Condition[]) : [{}]
+function conditionsOf({ match }: HttpRoute): Matches {
+  return Array.isArray(match) && match.length > 0 ? (match as Matches) : [{}]
 }
 
 /** True if the first route matches every request that the second one matches. */
 function takesAllOf(first: HttpRoute, second: HttpRoute): boolean {
-  return conditionsOf(second).every((each) => conditionsOf(first).some((wider) => coversCondition(wider, each)))
-}
-
-/** These say nothing about which requests match. */
-const labelsOnly = ['name', 'statPrefix', 'ignoreUriCase']
-
-function coversCondition(wider: Condition, narrower: Condition): boolean {
-  return Object.keys(wider)
-    .filter((key) => !labelsOnly.includes(key))
-    .every((key) => coversPart(key, wider, narrower))
-}
-
-function coversPart(key: string, wider: Condition, narrower: Condition): boolean {
-  const [a, b] = [wider[key], narrower[key]]
-  switch (key) {
-    case 'uri': {
-      const isStricter = narrower['ignoreUriCase'] === true && wider['ignoreUriCase'] !== true
-      return isAnyPath(a) || (!isStricter && coversText(a, b))
-    }
-    case 'scheme':
-    case 'method':
-    case 'authority':
-      return coversText(a, b)
-    case 'headers':
-    case 'queryParams':
-      return Object.entries(a as Condition).every(([name, text]) =>
-        coversText(text, (b as Condition | undefined)?.[name]),
-      )
-    case 'gateways':
-      return Array.isArray(b) && b.every((each) => (a as unknown[]).includes(each))
-    case 'sourceLabels':
-      return Object.entries(a as Condition).every(([name, text]) => (b as Condition | undefined)?.[name] === text)
-    default:
-      return isDeepStrictEqual(a, b)
-  }
-}
-
-function isAnyPath(uri: unknown): boolean {
-  return isDeepStrictEqual(uri, { prefix: '/' }) || isDeepStrictEqual(uri, { regex: '.*' })
-}
-
-type Text = { exact?: string; prefix?: string; regex?: string }
-
-/** An empty condition asks only that the header or parameter is there. */
-function coversText(wider: unknown, narrower: unknown): boolean {
-  if (narrower === undefined) return false
-  if (isDeepStrictEqual(wider, narrower) || isDeepStrictEqual(wider, {})) return true
-  const [{ prefix }, { exact, prefix: longer }] = [wider as Text, narrower as Text]
-  return prefix !== undefined && (exact ?? longer)?.startsWith(prefix) === true
+  return isCovered(conditionsOf(second), [conditionsOf(first)])
 }

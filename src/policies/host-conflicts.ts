@@ -5,6 +5,7 @@ import { isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
 import { hostOf } from './compile/names.ts'
 import { keyOf, titleOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { isOurs } from './prune.ts'
+import { exportsOf } from './exports.ts'
 import { fullHost } from './routes.ts'
 
 type HTTPRoute = KubeObject & {
@@ -36,11 +37,11 @@ export async function hostConflicts(
 function canConflict(ours: KubeObject, theirs: KubeObject): boolean {
   if (ours.kind !== theirs.kind) return true
   const { namespace = '' } = ours.metadata
-  const { exportTo = ['*'] } = (theirs as KubeObject & { spec: { exportTo?: string[] } }).spec
+  const seeing = exportsOf(theirs)
   return (
     ours.kind === 'VirtualService' &&
     theirs.metadata.namespace !== namespace &&
-    exportTo.some((place) => place === '*' || place === namespace)
+    (seeing.includes('*') || seeing.includes(namespace))
   )
 }
 

@@ -1,4 +1,5 @@
 // Reads the user's own manifests as policies, each with its file and line.
+import type { Config } from '../config/schema.ts'
 import { globSync, statSync } from 'node:fs'
 import { extname, resolve } from 'node:path'
 import { apiVersionOf, kindOf, type KubeObject, type Meta } from '../cluster/objects.ts'
@@ -18,6 +19,11 @@ export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> };
 /** Where the object comes from, for people. */
 export function placeOf({ source, place }: Sourced): string {
   return place ?? source
+}
+
+/** The manifests of `policies`, checked for the config's version of Istio. @throws ConfigError, see `readManifests` */
+export function userManifests({ policies = [], namespace, istio }: Config): Sourced[] {
+  return readManifests(policies, namespace, process.cwd(), istio?.version)
 }
 
 /**

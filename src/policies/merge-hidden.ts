@@ -5,7 +5,8 @@ import { systemNamespace, titleOf, type DestinationRule, type HttpRoute } from '
 import { routeName } from '../config/names.ts'
 import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, omit, type Fields } from './merge-fields.ts'
-import { coversHost, hostsOf, isForSidecars } from './merge-hosts.ts'
+import { exportsOf } from './exports.ts'
+import { coversHost, hostsOf, isForSidecarsOnly } from './merge-hosts.ts'
 import { hasMatch } from './merge-routes.ts'
 import { fill, shareWith, spreadPolicy } from './merge-rules.ts'
 import { fromConfig, mergeServiceRoutes } from './merge-services.ts'
@@ -19,7 +20,7 @@ type Spec = DestinationRule['spec']
 export function inheritWildcard(ours: Sourced, all: readonly Sourced[], found: Findings): Sourced {
   const { object, source } = ours
   if (source !== fromConfig || !['DestinationRule', 'VirtualService'].includes(object.kind)) return ours
-  if (object.kind === 'VirtualService' && !isForSidecars(object)) return ours
+  if (object.kind === 'VirtualService' && !isForSidecarsOnly(object)) return ours
   const wildcard = wildcardFor(object, all)
   if (!wildcard) return ours
   const title = `${titleOf(wildcard.object)} (${wildcard.source})`
@@ -39,21 +40,18 @@ function wildcardFor(object: Sourced['object'], all: readonly Sourced[]): Source
   const { namespace = '' } = object.metadata
   const host = object.kind === 'DestinationRule' ? String(object.spec?.['host']) : hostsOf(object.spec)[0]!
   const candidates = all.filter(
-    ({ object: { kind, metadata, spec } }) =>
-      kind === object.kind &&
-      spec?.['workloadSelector'] === undefined &&
-      (metadata.namespace === namespace || (metadata.namespace === systemNamespace && isExported(spec))),
+    ({ object: each }) =>
+      each.kind === object.kind &&
+      each.spec?.['workloadSelector'] === undefined &&
+      (each.metadata.namespace === namespace ||
+        (each.metadata.namespace === systemNamespace && exportsOf(each).includes('*'))),
   )
   const covering = candidates.filter(
-    (each) => coversHost(each.object, host) && (each.object.kind !== 'VirtualService' || isForSidecars(each.object)),
+    (each) =>
+      coversHost(each.object, host) && (each.object.kind !== 'VirtualService' || isForSidecarsOnly(each.object)),
   )
   const own = covering.filter((each) => each.object.metadata.namespace === namespace)
   return (own.length > 0 ? own : covering).sort((a, b) => lengthOf(b) - lengthOf(a))[0]
-}
-
-function isExported(spec: Fields | undefined): boolean {
-  const exportTo = (spec?.['exportTo'] ?? ['*']) as string[]
-  return exportTo.includes('*')
 }
 
 function lengthOf({ object: { kind, spec } }: Sourced): number {

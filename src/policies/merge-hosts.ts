@@ -46,7 +46,7 @@ export function gatewaysOf(spec: Spec, namespace: string): string[] {
 }
 
 /** True for a VirtualService that the sidecars follow, and no gateway. */
-export function isForSidecars({ spec, metadata }: Policy): boolean {
+export function isForSidecarsOnly({ spec, metadata }: Policy): boolean {
   return isDeepStrictEqual(gatewaysOf(spec, metadata.namespace ?? ''), [meshGateway])
 }
 

@@ -6,7 +6,7 @@ import { otherPortsRouteName, routeName } from '../config/names.ts'
 import { hiddenByOther, hiddenInOne } from './hidden-routes.ts'
 import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, mergeNamed, mergeValues, omit, type Fields, type NamedItem } from './merge-fields.ts'
-import { hostsOf, isForSidecars, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
+import { hostsOf, isForSidecarsOnly, mergeKey, meshGateway, sharedHosts } from './merge-hosts.ts'
 import { mergeRoutes } from './merge-routes.ts'
 import { inheritWildcard, shareRules, type Findings } from './merge-hidden.ts'
 import { spreadPolicy } from './merge-rules.ts'
@@ -165,7 +165,7 @@ function mergeCompiled(
 ): Fields {
   const { kind, metadata, spec = {} } = compiled
   const [http, usersHttp] = [spec['http'], user.spec?.['http']] as [HttpRoute[]?, HttpRoute[]?]
-  if (kind === 'VirtualService' && http && usersHttp && isForSidecars(compiled)) {
+  if (kind === 'VirtualService' && http && usersHttp && isForSidecarsOnly(compiled)) {
     const routes = mergeServiceRoutes(http, usersHttp, metadata.namespace ?? '', context, report)
     const rest = mergeSpecs(
       { ...compiled, spec: omit(spec, 'http') },

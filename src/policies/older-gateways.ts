@@ -6,7 +6,7 @@ import { keyOf, kindOf, titleOf, type HttpRoute, type Kind, type KubeObject } fr
 import type { Config } from '../config/schema.ts'
 import { gatewayOf } from './compile/names.ts'
 import { isHiddenBy } from './hidden-routes.ts'
-import { gatewaysOf, hostsOf, isForSidecars, meshGateway } from './merge-hosts.ts'
+import { gatewaysOf, hostsOf, isForSidecarsOnly, meshGateway } from './merge-hosts.ts'
 import { isOf, type Owner } from './prune.ts'
 
 type Server = { port?: { number?: number }; hosts?: string[]; tls?: object }
@@ -22,7 +22,7 @@ export async function olderGatewayFaults(
   owner: Owner,
 ): Promise<string[]> {
   const gateways = objects.filter((object): object is Gateway => kindOf(object) === 'Gateway')
-  const routes = objects.filter(({ kind }) => kind === 'VirtualService').filter((object) => !isForSidecars(object))
+  const routes = objects.filter(({ kind }) => kind === 'VirtualService').filter((object) => !isForSidecarsOnly(object))
   if (gateways.length === 0 && routes.length === 0) return []
   const [liveGateways, liveRoutes] = await Promise.all([
     listAll<Gateway>(cluster, 'Gateway', config.namespace),
@@ -81,7 +81,7 @@ function serverFaults(ours: Gateway, { gateways }: Live, older: IsOlder): string
 }
 
 function routeFaults(ours: Routes, live: Live, gateways: Gateway[], older: IsOlder): string[] {
-  const candidates = live.routes.filter((theirs) => older(ours, theirs) && !isForSidecars(theirs))
+  const candidates = live.routes.filter((theirs) => older(ours, theirs) && !isForSidecarsOnly(theirs))
   return candidates.flatMap((theirs) => {
     const host = hostsOf(ours.spec).find((each) => serves(theirs, each) && meetAt(each, ours, theirs, gateways))
     if (host === undefined) return []

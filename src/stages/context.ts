@@ -10,7 +10,7 @@ import type { KindClusterToDelete } from '../kind/kind.ts'
 import type { DesiredMesh } from '../mesh/install.ts'
 import { statedRules } from '../policies/desired.ts'
 import { readLive } from '../policies/live.ts'
-import { readManifests } from '../policies/manifests.ts'
+import { userManifests } from '../policies/manifests.ts'
 import { withStatedSubsets } from '../policies/subsets.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { Report } from '../report/report.ts'
@@ -91,7 +91,7 @@ export async function statedServices({
   cluster,
   config,
 }: Pick<StageContext, 'cluster' | 'config'>): Promise<Record<string, ServicePolicy>> {
-  const manifests = readManifests(config.policies ?? [], config.namespace)
+  const manifests = userManifests(config)
   const live = await readLive(cluster, config.namespace)
   return servicesOf(withStatedSubsets(config, statedRules(manifests, live)))
 }

@@ -13,7 +13,7 @@ import { apply } from '../policies/apply.ts'
 import { emptySplits } from '../policies/empty-splits.ts'
 import { hostConflicts } from '../policies/host-conflicts.ts'
 import { desired, statedRules, type Desired } from '../policies/desired.ts'
-import { readManifests } from '../policies/manifests.ts'
+import { userManifests } from '../policies/manifests.ts'
 import { withStatedSubsets } from '../policies/subsets.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { weightRules } from '../policies/kept-weights.ts'
@@ -123,7 +123,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const live = await readLive(cluster, config.namespace)
   const target = desired(withoutExternalCanaries(config, live, owner), live)
   const { objects, notes, warnings } = target
-  const manifests = readManifests(config.policies ?? [], config.namespace)
+  const manifests = userManifests(config)
   notes.forEach(host.info)
   const [services, pods] = await Promise.all([
     cluster.list<Service>('Service', config.namespace),

@@ -17,7 +17,7 @@ import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
-import { readManifests } from '../policies/manifests.ts'
+import { userManifests } from '../policies/manifests.ts'
 import { ownerOf, type Owner } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
@@ -169,9 +169,7 @@ async function canaryFaults(
     const { service, stable, canary } = plan
     const object = await cluster.get<Service>('Service', namespace, service)
     if (!object) return []
-    const rules = runsPolicies
-      ? statedRules(readManifests(config.policies ?? [], namespace), live)
-      : live.destinationRules
+    const rules = runsPolicies ? statedRules(userManifests(config), live) : live.destinationRules
     const faults = [
       ...serviceFaultsOf(object, config, plan, live).map((fault) => `${key}.service: ${fault}`),
       ...(await selectorFaults(cluster, config, plan, key, rules)),

@@ -61,7 +61,7 @@ async function requireNoBypass(
   note: (line: string) => void,
 ): Promise<Paths> {
   const paths = await findPaths(cluster, split, plan, selectors, { pods })
-  if (paths.faults.length > 0) throw new Error(paths.faults.join('\n'))
+  if (paths.faults.length > 0) throw new Error(paths.faults.map((fault) => `canary: ${fault}`).join('\n'))
   if (paths.unseen.length > 0)
     note(
       `this run may not read ${paths.unseen.join(', ')}; a route there past the split shows only in the share of the ` +

@@ -13,12 +13,13 @@ import { noRequests, type RequestCounts } from '../analysis/request-counts.ts'
 import { mapSteps } from '../state/steps.ts'
 import { fenceRoutes, readRoutes, resetToStable } from '../traffic/router.ts'
 import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
+import { requireRollbackTarget } from '../workload/endpoints.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { createGuard, deleteGuard, explainMissingGuard, readGuardState, refusalOfGuard } from './guard-job.ts'
-import { guardName } from './guard-manifest.ts'
+import { createGuard } from './guard-job.ts'
 import { claimLease, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
+import { startGuard, type SessionGuard } from './session-guard.ts'
 import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
 
 /** `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. */
@@ -31,10 +32,7 @@ export type SessionDeps = {
   note: (line: string) => void
 }
 
-/** `refused`: the API server refuses the pod of its Job, which does not end by itself. */
-export type GuardStatus = 'watching' | 'starting' | 'refused'
-
-export type LeaseSession = {
+export type LeaseSession = SessionGuard & {
   identity: string
   /** The hash of the pod template that is promoted. */
   template: string
@@ -44,18 +42,10 @@ export type LeaseSession = {
   lastOutcome: OutcomeRecord | undefined
   /** The routes from before the promotion. */
   savedRoutes: Routed[]
-  isGuarded: () => boolean
-  guardStatus: () => Promise<GuardStatus>
-  /** Looks now and then whether the guard still runs, and creates it again if it is gone. */
-  checkGuard: () => Promise<void>
-  /** Why the guard Job has not started. */
-  explainMissingGuard: () => Promise<string>
   /** Renews the Lease and saves `state`. @throws LeaseLost if this run no longer holds the Lease. */
   renew: (state: State) => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
-  /** Deletes the guard and keeps the Lease. */
-  deleteGuard: () => Promise<void>
   /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
   /** Records how the promotion ended, and deletes the Lease and all objects that belong to it. */
@@ -88,26 +78,15 @@ export async function openSession(
   }).catch(withRemedy)
   const origin = { version: 3, plan: planHash(plan), template, run } as const
   const before = isResumable(claim.before, origin) ? claim.before : undefined
-  const abandon = () => abandonClaim(cluster, split, plan, claim, before)
+  const abandon = () => abandonClaim(cluster, split, selectors, plan, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    const startGuard = () => createGuard(cluster, split, plan, claim, saved, selectors, deps.readGuardProgram())
-    if (guard.enabled) await startGuard()
-    else {
-      await claim.declineGuard()
-      note(`${service}: \`guard: off\`: if this run is lost, the traffic stays as it is at that moment`)
-    }
+    const create = () => createGuard(cluster, split, plan, claim, saved, selectors, deps.readGuardProgram())
+    const sessionGuard = await startGuard(cluster, split, plan, claim, create, deps)
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
-    const name = guardName(service, claim.identity)
-    const isGuarded = () => !guard.enabled || claim.guarded()
-    const guardStatus = async () => {
-      if (isGuarded()) return 'watching'
-      const refusal = await refusalOfGuard(cluster, namespace, name)
-      return refusal === undefined ? 'starting' : 'refused'
-    }
     const recordOutcome = async (state: EndedState) => {
       // Only the holder may say how it ended.
       await claim.confirm()
@@ -119,17 +98,13 @@ export async function openSession(
       lastOutcome: await readOutcome(cluster, namespace, service),
       resumedFrom: before?.state,
       savedRoutes: saved,
-      isGuarded,
-      guardStatus,
-      checkGuard: guard.enabled ? guardCheck(cluster, split, claim, startGuard, deps) : () => Promise.resolve(),
-      explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
+      ...sessionGuard,
       renew: (state) => claim.renew(record(state)),
       confirm: claim.confirm,
-      deleteGuard: () => deleteGuard(cluster, namespace, name),
       release: async (state) => {
         if (state.phase === 'ended') await recordOutcome(state)
         await claim.release(record(state))
-        await deleteGuard(cluster, namespace, name)
+        await sessionGuard.deleteGuard()
       },
       end: async (state) => {
         await recordOutcome(state)
@@ -143,29 +118,6 @@ export async function openSession(
   }
 }
 
-const guardCheckMs = 10_000
-
-function guardCheck(
-  cluster: Cluster,
-  { namespace, service }: Split,
-  claim: LeaseClaim,
-  startGuard: () => Promise<void>,
-  { clock, note }: SessionDeps,
-): () => Promise<void> {
-  const name = guardName(service, claim.identity)
-  let checkedAt = clock.now()
-  return async () => {
-    if (clock.now() - checkedAt < guardCheckMs) return
-    checkedAt = clock.now()
-    const state = await readGuardState(cluster, namespace, name)
-    if (state !== 'running' && claim.guarded()) await claim.reportGuardDown()
-    if (state !== 'gone') return
-    note(`the guard Job ${name} is gone: creating it again`)
-    await cluster.remove('Job', namespace, name)
-    await startGuard()
-  }
-}
-
 /**
  * Leaves the promotion as this run found it. After a lost run it first returns the traffic to stable, because that run's
  * guard ends with the Lease. If that fails, it keeps the Lease without renewing it, and a guard does it. Never rejects.
@@ -173,12 +125,14 @@ function guardCheck(
 async function abandonClaim(
   cluster: Cluster,
   split: Split,
+  selectors: VersionSelectors,
   { guard }: CanaryConfig,
   claim: LeaseClaim,
   before: SavedPromotion | undefined,
 ): Promise<void> {
   try {
     if (claim.isStolen && guard.enabled) {
+      await requireRollbackTarget(cluster, split, selectors)
       const saved = await readSavedRoutes(cluster, split.namespace, split.service)
       await resetToStable(cluster, split, { saved, beforeWrite: claim.confirm })
     }

@@ -89,6 +89,9 @@ describe('the loader', () => {
     expect(stepsOf('{ by: 40, to: 90 }')).toEqual([40, 80, 90, 100])
     expect(stepsOf('{ by: 50 }')).toEqual([50, 100])
     expect(stepsOf('[25, 50]')).toEqual([25, 50])
+    const ofInput = (steps: string) => loadConfig({ INPUT_CANARY: 'service: a', INPUT_STEPS: steps }).canary!.steps
+    expect(ofInput('{ by: 25, to: 50 }')).toEqual([25, 50, 100])
+    expect(ofInput('25, 50')).toEqual([25, 50])
   })
 
   test('reads one match, or a list of them', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isHidden, takesAll, type Matches } from '../../../src/policies/route-order.ts'
+import { coversAll, isCovered, type Matches } from '../../../src/policies/match-coverage.ts'
 
 const path = (prefix: string) => ({ uri: { prefix } })
 const header = (name: string, value: object) => ({ headers: { [name]: value } })
@@ -18,12 +18,12 @@ describe('an earlier route takes every request of a later one', () => {
     ['whatever the entries are called', [path('/a')], [{ ...path('/a'), name: 'a' }]],
     ['for more gateways', [{ gateways: ['mesh'] }], [{ gateways: ['edge', 'mesh'] }]],
   ])('%s', (_, later, earlier) => {
-    expect(isHidden(later, [earlier])).toBe(true)
+    expect(isCovered(later, [earlier])).toBe(true)
   })
 
   test('together with other routes', () => {
-    expect(isHidden([path('/a'), path('/b')], [[path('/a')], [path('/b')]])).toBe(true)
-    expect(isHidden([path('/a'), path('/c')], [[path('/a')], [path('/b')]])).toBe(false)
+    expect(isCovered([path('/a'), path('/b')], [[path('/a')], [path('/b')]])).toBe(true)
+    expect(isCovered([path('/a'), path('/c')], [[path('/a')], [path('/b')]])).toBe(false)
   })
 })
 
@@ -41,11 +41,11 @@ describe('an earlier route leaves requests to a later one', () => {
     ['for a path that a regular expression may not contain', [{ uri: { regex: '/a.*' } }], [path('/a')]],
     ['where the case of the path matters', [{ ...path('/A'), ignoreUriCase: true }], [{ uri: { exact: '/A' } }]],
   ])('%s', (_, later, earlier) => {
-    expect(isHidden(later, [earlier])).toBe(false)
+    expect(isCovered(later, [earlier])).toBe(false)
   })
 })
 
 test('a match of one gateway may take everything there', () => {
-  expect(takesAll([{ gateways: ['edge'] }])).toBe(true)
-  expect(takesAll([{ gateways: ['edge'], ...path('/a') }])).toBe(false)
+  expect(coversAll([{ gateways: ['edge'] }])).toBe(true)
+  expect(coversAll([{ gateways: ['edge'], ...path('/a') }])).toBe(false)
 })
