@@ -28,7 +28,7 @@ const outputs: Record<string, string> = {
   'time-to-detect': "Seconds from the canary's first request to the decision against it.",
   'requests-observed': 'Number of requests that the canary served while mesh-canary watched it.',
   changed:
-    'Number of objects created or changed plus workloads restarted; 0 if everything was already as the config says.',
+    'Number of objects created, changed or deleted plus workloads restarted, including the routes and workloads that a promotion or rollback changed; 0 if everything was already as the config says.',
   report: 'Path of the JSON report.',
 }
 

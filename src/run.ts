@@ -18,6 +18,7 @@ import { checkIngress, provideCluster, withLogs, type ProvidedCluster } from './
 import type { Host, RunContext, Stage, StageContext, StageOutcome } from './stages/context.ts'
 import { inject } from './stages/inject.ts'
 import { install } from './stages/install.ts'
+import { recordingMoves } from './stages/moved-objects.ts'
 import { plan, policies, renderOnly } from './stages/policies.ts'
 import { promoteCanaries, rollback } from './stages/promote.ts'
 import { retire } from './stages/retire.ts'
@@ -122,8 +123,8 @@ const stageWork: Record<Exclude<StageName, 'cluster'>, Stage> = {
   policies,
   verify,
   retire,
-  promote: promoteCanaries,
-  rollback,
+  promote: recordingMoves(promoteCanaries),
+  rollback: recordingMoves(rollback),
   uninstall,
 }
 

@@ -1,6 +1,4 @@
-// The run on GitHub: inputs from the runner, lines and annotations in its log, outputs, summary, state for the post
-// step.
-import { appendFileSync, writeFileSync } from 'node:fs'
+// The run on GitHub: inputs from the runner, lines in its log, state for the post step.
 import { join } from 'node:path'
 import * as core from '@actions/core'
 import { ConfigError } from '../config/error.ts'
@@ -11,9 +9,7 @@ import { readGuardProgram, runName, tempDir } from '../runtime/environment.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { abortOnSignals } from '../runtime/signals.ts'
 import type { Host } from '../stages/context.ts'
-import { outputsOf } from '../report/outputs.ts'
-import { worstPromotion, type Report } from '../report/report.ts'
-import { summary } from '../report/summary.ts'
+import { fail, publish } from './publish.ts'
 
 /** The main step, or the post step if main has run before. */
 export async function action(): Promise<void> {
@@ -64,27 +60,6 @@ function host(config: Config): Host {
  */
 export function withoutRunnerCommands(text: string): string {
   return text.replace(/(^|[\r\n])([\s\u0085]*):(?=:)/g, '$1$2:\u200b').replace(/##(?=\[)/g, '#\u200b#')
-}
-
-function publish(report: Report, file: string): void {
-  try {
-    writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? messageOf(error)
-    fail(`report: ${file} cannot be written (${code}); give a path in a folder that exists`, 'Report')
-  }
-  for (const [name, value] of Object.entries(outputsOf(report, file))) core.setOutput(name, value)
-  const summaryFile = process.env['GITHUB_STEP_SUMMARY']
-  if (summaryFile) appendFileSync(summaryFile, summary(report))
-  if (report.error !== undefined) fail(report.error, worstPromotion(report.promotions)?.verdict ?? 'Failed')
-  else
-    for (const { canary, verdict, reason } of report.promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
-}
-
-/** One annotation a sentence; the step fails. */
-function fail(message: string, title: string): void {
-  for (const line of message.split('\n')) core.error(line, { title })
-  process.exitCode = 1
 }
 
 /** Finishes what main could not, and removes what main wrote. */

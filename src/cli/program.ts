@@ -59,6 +59,7 @@ function createProgram(version: string, onExitCode: OnExitCode): Command {
     .description(description)
     .version(version)
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(withoutOptionValues(text)) })
     .configureHelp({ optionDescription: ({ description }) => description })
     .addHelpText('after', helpFooter)
   addRunCommands(root, onExitCode)
@@ -69,6 +70,11 @@ function createProgram(version: string, onExitCode: OnExitCode): Command {
     .action(() => void console.log(JSON.stringify(publishedSchema(), null, 2)))
   completeConfigFiles(root)
   return root
+}
+
+/** Commander quotes an unknown option with its value, which may be a secret. */
+function withoutOptionValues(text: string): string {
+  return text.replace(/(--?[\w-]+)=[^'\n]*/g, '$1=…')
 }
 
 function addCommand(root: Command, name: string, description: string, options: Option[]): Command {
@@ -119,7 +125,8 @@ function completeConfigFiles(root: Command): void {
 
 async function runStages(command: Command, stage: StageName | undefined): Promise<number> {
   const { output, outputs, summary, junit } = command.opts<OutputOptions>()
-  const config = loadConfig({ ...readInputs(command, process.env), ...(stage ? { INPUT_STAGES: stage } : {}) })
+  const given = { ...readInputs(command, process.env), ...(stage ? { INPUT_STAGES: stage } : {}) }
+  const config = loadConfig(given, process.env)
   // A dynamic import: to reject a wrong input, most of the program need not be loaded.
   const { runCommand } = await import('./run.ts')
   return runCommand(config, {

@@ -1,10 +1,10 @@
 // Where a run writes its results: files, and the last lines on the screen.
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { ConfigError } from '../config/error.ts'
 import { outputsOf } from '../report/outputs.ts'
 import type { Report } from '../report/report.ts'
 import { summary } from '../report/summary.ts'
+import { prepareFile, writeText } from '../report/write.ts'
 import { dotenv } from './dotenv.ts'
 import { junit } from './junit.ts'
 import type { OutputOptions } from './output-options.ts'
@@ -22,19 +22,16 @@ export function checkWritable(files: { [name in FileName]?: string | undefined }
   const paths = Object.entries(files).flatMap(([name, file]): [string, string][] =>
     file === undefined ? [] : [[name, resolve(file)]],
   )
-  for (const [name, file] of paths) {
-    try {
-      mkdirSync(dirname(file), { recursive: true })
-      accessSync(dirname(file), constants.W_OK)
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      throw new ConfigError(`--${name}: ${file} cannot be written (${code}); choose a path in a folder that you own`)
-    }
-  }
+  const faults = paths.flatMap(([name, file]) => {
+    const fault = prepareFile(file)
+    return fault === undefined ? [] : [`--${name}: ${fault}`]
+  })
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return Object.fromEntries(paths)
 }
 
-export function publish(report: Report, files: Files, output: OutputOptions['output'], lines: Terminal): void {
+/** Writes what it can. Returns false if a file could not be written. */
+export function publish(report: Report, files: Files, output: OutputOptions['output'], lines: Terminal): boolean {
   const json = `${JSON.stringify(report, null, 2)}\n`
   const outputs = outputsOf(report, files.report)
   const texts: Record<FileName, () => string> = {
@@ -44,22 +41,20 @@ export function publish(report: Report, files: Files, output: OutputOptions['out
     junit: () => junit(report),
   }
   if (output === 'json') process.stdout.write(json)
-  for (const [name, file] of Object.entries(files) as [FileName, string][]) writeText(name, file, texts[name]())
+  const faults = (Object.entries(files) as [FileName, string][]).flatMap(([name, file]) => {
+    const fault = writeText(file, texts[name]())
+    return fault === undefined ? [] : [`--${name}: ${fault}`]
+  })
+  printResult(report, outputs['changed'], lines)
+  faults.forEach(lines.error)
+  return faults.length === 0
+}
+
+function printResult(report: Report, changed: string | number | boolean | undefined, lines: Terminal): void {
   if (report.error !== undefined) return lines.error(report.error)
   for (const { service, canary, verdict, reason } of report.promotions)
     lines.success(`${canary} of ${service}: ${verdict}: ${reason}`)
-  lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, outputs['changed'])}`)
-}
-
-/** @throws ConfigError when the file cannot be written. */
-function writeText(name: FileName, file: string, text: string): void {
-  try {
-    writeFileSync(file, text)
-  } catch (error) {
-    throw new ConfigError(
-      `--${name}: ${file} cannot be written (${(error as NodeJS.ErrnoException).code}); choose another path`,
-    )
-  }
+  lines.success(`done in ${report.seconds.toFixed(1)} s${changeCount(report, changed)}`)
 }
 
 /** Nothing for a report that only rendered the objects, without a cluster. */

@@ -25,8 +25,8 @@ export async function runCommand(config: Config, options: OutputOptions): Promis
   let code = 1
   try {
     const report = await Promise.race([run(config, runHost.host), uncaught])
-    publish(report, paths, output, lines)
-    code = exitCode(report, runHost.stoppedBy())
+    const isPublished = publish(report, paths, output, lines)
+    code = exitCode(report, runHost.stoppedBy()) || (isPublished ? 0 : 1)
   } catch (error) {
     const isForeseen = error instanceof ConfigError
     lines.error(runHost.redact(isForeseen ? error.message : defectMessage(error)))

@@ -6,6 +6,8 @@ import { ConfigError } from '../config/error.ts'
 import { proxyFor } from '../runtime/proxy.ts'
 import { systemCertificates } from '../runtime/certificates.ts'
 import { homeKubeconfig, read, readFiles, type Kubeconfig } from './kubeconfig.ts'
+import { shownPath, shownValue } from '../config/shown.ts'
+import { secretsOfPlugins } from './plugin-secrets.ts'
 
 /** No kubeconfig is given, and none is in the usual places. */
 export class NoKubeconfig extends ConfigError {}
@@ -142,7 +144,7 @@ function requireFiles(cluster: ClusterEntry, user: User): void {
   for (const [entry, key, file] of files)
     if (file && !existsSync(file))
       throw new ConfigError(
-        `kubeconfig: the ${entry} names the file ${file} as its ${key}, and there is none; create it in an earlier ` +
+        `kubeconfig: the ${entry} names the file ${shownPath(file)} as its ${key}, and there is none; create it in an earlier ` +
           'step, or give a kubeconfig that holds it (`kubectl config view --raw --minify --flatten`)',
       )
 }
@@ -164,9 +166,9 @@ function reachable(cluster: ClusterEntry): ClusterEntry {
   }
 }
 
-/** What looks like a path is one; anything longer may be a secret that was meant as content. */
+/** What looks like a path is one; anything else may be a secret that was meant as content. */
 function fileName(path: string): string {
-  return path.length <= 200 ? `the file ${path}` : 'the value is no kubeconfig, and a file of that name'
+  return `the file ${shownPath(path)}`
 }
 
 function chooseContext(config: KubeConfig, requested: string | undefined): string {
@@ -174,7 +176,7 @@ function chooseContext(config: KubeConfig, requested: string | undefined): strin
   const name = requested ?? config.getCurrentContext()
   if (names.includes(name)) return name
   const problem = name
-    ? `the context ${JSON.stringify(name)} does not exist`
+    ? `the context ${shownValue(name)} does not exist`
     : 'no context is given and the kubeconfig has no current-context'
   throw new ConfigError(`context: ${problem}; the kubeconfig has ${names.join(', ')}`)
 }
@@ -196,6 +198,7 @@ export function secretsOf(config: KubeConfig): string[] {
       user.password,
       user.keyData,
       user.keyData && Buffer.from(user.keyData, 'base64').toString(),
+      ...secretsOfPlugins(user),
     ])
     .concat(ofProxies)
     .flatMap((secret) => secret?.split('\n') ?? [])

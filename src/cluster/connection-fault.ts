@@ -1,6 +1,7 @@
 // Why the API server cannot be used, in words with a remedy: the way there, its certificate, or the credentials.
 import { X509Certificate } from 'node:crypto'
 import type { User } from '@kubernetes/client-node'
+import { shownPath } from '../config/shown.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { tlsFault, type Fault } from '../runtime/tls-fault.ts'
 
@@ -42,14 +43,14 @@ function proxyFault(url: URL, error: NodeJS.ErrnoException, proxy: URL): Fault {
   }
 }
 
-/** The credentials cannot be made. */
-export function credentialsFault(user: User | null | undefined, error: unknown): Fault {
+/** The credentials cannot be made. Shows nothing that a credential program printed: it may hold a secret. */
+export function credentialsFault(user: User | null | undefined, error: unknown, isLate = false): Fault {
   const command = execOf(user)?.command
-  if (command === undefined)
+  if (command === undefined || isLate)
     return { cause: `cannot get the kubeconfig's credentials: ${messageOf(error)}`, remedy: 'check the kubeconfig' }
-  const program = `the program \`${command}\`, which makes the credentials of the user ${user!.name},`
+  const program = `the program \`${shownPath(command)}\`, which makes the credentials of the user ${user!.name},`
   const otherwise = 'or give a kubeconfig with a token'
-  const { code, message } = error as NodeJS.ErrnoException
+  const { code } = error as NodeJS.ErrnoException
   const hint = execOf(user)?.installHint?.trim().split('\n')[0]
   if (code === 'ENOENT')
     return {
@@ -60,9 +61,12 @@ export function credentialsFault(user: User | null | undefined, error: unknown):
     return { cause: `${program} may not be executed (EACCES)`, remedy: `make the file executable, ${otherwise}` }
   if (error instanceof SyntaxError || error instanceof TypeError)
     return { cause: `${program} prints no ExecCredential`, remedy: `run it here to see what it prints, ${otherwise}` }
-  const lines = message.trim().split('\n').slice(-3).join(' ')
+  if (code !== undefined)
+    return { cause: `${program} cannot be started (${code})`, remedy: `install it in an earlier step, ${otherwise}` }
+  const { length } = messageOf(error).trim()
+  const reason = length === 0 ? 'and prints no reason' : `with ${length} characters of errors, which may hold secrets`
   return {
-    cause: `${program} fails: ${lines || 'it prints no reason'}`,
+    cause: `${program} fails ${reason}`,
     remedy: `run it here to see why, ${otherwise}`,
   }
 }
@@ -86,7 +90,7 @@ export function refusedFault(user: User | null | undefined, message: string, now
     }
   if (command !== undefined)
     return {
-      cause: `${refuses}, which \`${command}\` made: ${message}`,
+      cause: `${refuses}, which \`${shownPath(command)}\` made: ${message}`,
       remedy: 'check which identity it runs with here',
     }
   if (user && !hasCredentials(user))

@@ -71,7 +71,7 @@ async function credentialsOf({ config, server }: ApiAccess, limitMs: number): Pr
   const options: https.RequestOptions = {}
   const limit = withTimeout(undefined, limitMs, 'the program that makes them', 'limits.credentials')
   await unlessAborted(config.applyToHTTPSOptions(options), limit).catch((error: unknown) => {
-    const { cause, remedy } = credentialsFault(config.getCurrentUser(), error)
+    const { cause, remedy } = credentialsFault(config.getCurrentUser(), error, limit.aborted)
     throw new ApiError(401, cause, [], remedy)
   })
   if (config.getCurrentCluster()?.proxyUrl === undefined) {

@@ -41,7 +41,8 @@ const foreignKeys: Record<string, Record<string, string>> = {
 export function adviceOnKey(path: readonly (string | number)[]): string | undefined {
   const [root, ...rest] = path.slice(0, -1)
   const section = root === 'services' ? (rest.length === 1 ? 'services.*' : '') : sectionOfCanary(root, rest)
-  return foreignKeys[section]?.[String(path.at(-1))]
+  const [keys = {}, key] = [foreignKeys[section], String(path.at(-1))]
+  return Object.hasOwn(keys, key) ? keys[key] : undefined
 }
 
 function sectionOfCanary(root: string | number | undefined, rest: readonly (string | number)[]): string {

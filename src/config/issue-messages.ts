@@ -4,10 +4,12 @@ import type { Path } from '../yaml/positions.ts'
 import { templateFault, templateMark } from '../yaml/templates.ts'
 import { adviceOnKey } from './foreign-keys.ts'
 import { nearest } from './nearest.ts'
-import { nodeAt } from './published.ts'
+import { markedSchema, nodeAt } from './published.ts'
 import { newNameOfKey } from './renamed-keys.ts'
 import { schema } from './schema.ts'
+import { dotted, shownKey, shownValue } from './shown.ts'
 import type { Source } from './source.ts'
+import { isPublic } from './values/public-value.ts'
 
 /** One line for each fault. */
 export function messageOfIssue(issue: z.core.$ZodIssue, source: Source): string {
@@ -44,7 +46,7 @@ function unknownKey(path: Path, known: string[]): string {
 /** A key that the user chooses, such as the name of a service. */
 function invalidKey(path: Path, expected: string, source: Source): string {
   const key = String(path.at(-1))
-  return `${source.where(path.slice(0, -1), key)}: ${dotted(path)}: ${JSON.stringify(key)} is invalid: ${expected}`
+  return `${source.where(path.slice(0, -1), key)}: ${dotted(path)}: the name ${shownKey(key)} is invalid: ${expected}`
 }
 
 /** zod's own types, as a person who writes YAML knows them. */
@@ -55,19 +57,16 @@ function expectation(issue: z.core.$ZodIssue): string {
   return `expected ${yamlTypes[issue.expected] ?? issue.expected}`
 }
 
-function dotted(path: Path): string {
-  return path.join('.') || 'the configuration'
-}
-
-/** The value as the user wrote it, shortened. A kubeconfig and a token are never shown. */
+/** The value as the user wrote it, as far as the schema marks it as public. */
 function shown(path: Path, value: unknown, source: Source): string {
-  if (isSecret(path)) return 'the value'
-  const text = (isBare(value) ? source.textOf(path) : undefined) ?? JSON.stringify(value)
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text
+  const isShown = !isSecret(path)
+  const text = isShown && isBare(value) ? source.textOf(path) : undefined
+  return text !== undefined && text.length <= 80 ? text : shownValue(value, isShown)
 }
 
+/** A token may stand in any place by mistake, so what the schema does not mark as public may be one. */
 function isSecret(path: Path): boolean {
-  return path[0] === 'kubeconfig' || path.at(-1) === 'token'
+  return path[0] === 'kubeconfig' || path.at(-1) === 'token' || !isPublic(nodeAt(path, markedSchema()))
 }
 
 /** A value that YAML reads from a word without quotes, and that is no text. */

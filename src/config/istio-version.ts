@@ -1,8 +1,9 @@
 // Reads the Istio version: one version, a range, or `latest`, from the config or from a file that other tools share.
 import { basename } from 'node:path'
 import { clean, validRange } from 'semver'
-import { parse } from 'smol-toml'
+import { parse, TomlError } from 'smol-toml'
 import { decodeText } from './read.ts'
+import { shownValue } from './shown.ts'
 
 export const defaultVersion = '1.31.0'
 export const versionForm = 'a version of Istio such as 1.31.0, 1.31, 1.31.x, ">=1.30 <1.32" or latest'
@@ -26,9 +27,12 @@ export function versionIn(file: string): { version: string } | { fault: string }
   const found = parserOf(file)(text)
   if (typeof found === 'object') return found
   const version = versionSpec(found)
-  return version === undefined
-    ? { fault: `the file says ${JSON.stringify(found)}; expected ${versionForm}` }
-    : { version }
+  return version === undefined ? { fault: `the file says ${shownFound(found)}; expected ${versionForm}` } : { version }
+}
+
+/** A file that should hold a version may hold a secret. */
+function shownFound(found: string): string {
+  return shownValue(found, /^[-v\d.x*<>=~^|\s]{1,40}$/.test(found))
 }
 
 type Found = string | { fault: string }
@@ -69,7 +73,8 @@ function fromToml(text: string): Found {
     const version = typeof first === 'object' && first !== null ? (first as { version?: unknown }).version : first
     return typeof version === 'string' ? version : { fault: 'the file has no `istioctl = "…"` under [tools]; add it' }
   } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0]! : String(error)
-    return { fault: `the file is not valid TOML: ${reason}` }
+    // The parser's own message quotes the file.
+    const at = error instanceof TomlError ? ` (line ${error.line})` : ''
+    return { fault: `the file is not valid TOML${at}` }
   }
 }

@@ -1,32 +1,34 @@
 // Loads inputs and config file into one validated, immutable Config, or throws one error that lists all faults.
-import { basename, relative, resolve } from 'node:path'
 import { findFaults } from './check.ts'
 import { ConfigError } from './error.ts'
+import { identityOf } from './identity.ts'
 import { inputs } from './inputs.ts'
 import { alteredNumbers, messageOfIssue } from './issue-messages.ts'
 import { nearest } from './nearest.ts'
 import { newNameOfInput } from './renamed-keys.ts'
 import { readText } from './read.ts'
 import { schema, type Config } from './schema.ts'
+import { dotted } from './shown.ts'
 import { gather, type Source } from './source.ts'
 
 /**
- * Reads the `INPUT_<NAME>` variables that the runner sets. An empty variable counts as not given.
+ * Reads the `INPUT_<NAME>` variables that the runner sets. An empty variable counts as not given. `runEnv`: the
+ * variables by which the CI system names the repository.
  * @throws ConfigError with one line for each fault: place, key, value, and what to do.
  */
-export function loadConfig(env: NodeJS.ProcessEnv): Config {
+export function loadConfig(env: NodeJS.ProcessEnv, runEnv: NodeJS.ProcessEnv = env): Config {
   const inputValues = givenInputs(env)
   const name = inputValues.get('config')
   const source = gather(name === undefined ? undefined : { name, text: readText('input config', name) }, inputValues)
-  if (name !== undefined) source.value['name'] ??= nameOf(name)
   const parsed = schema.safeParse(source.value)
   if (!parsed.success) throw listed(parsed.error.issues.map((issue) => messageOfIssue(issue, source)))
   const altered = alteredNumbers(source, parsed.data)
   if (altered.length > 0) throw listed(altered)
-  const faults = findFaults(parsed.data)
+  const config = { ...parsed.data, identity: identityOf(name, parsed.data.name, runEnv) }
+  const faults = findFaults(config)
   if (faults.length > 0)
-    throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${path.join('.')}: ${message}`))
-  return freeze({ ...parsed.data, places: placesOf(parsed.data, source) })
+    throw listed(faults.map(({ path, message }) => `${source.where(path)}: ${dotted(path)}: ${message}`))
+  return freeze({ ...config, places: placesOf(config, source) })
 }
 
 /** Where each section, and each entry of a section, is written. */
@@ -46,16 +48,6 @@ function placesOf(config: Config, { where }: Source): Record<string, string> {
 
 function listed(messages: string[]): ConfigError {
   return new ConfigError(messages.join('\n'))
-}
-
-/** The config file's path in the repository is the name of its objects, because it is the same on every runner. */
-function nameOf(file: string): string {
-  const path = relative(process.cwd(), resolve(file))
-  return (path.startsWith('..') ? basename(path) : path)
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .slice(-63)
-    .replace(/^-+|-+$/g, '')
 }
 
 function givenInputs(env: NodeJS.ProcessEnv): Map<string, string> {

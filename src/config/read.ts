@@ -1,12 +1,13 @@
 // Reads files that the config names. A file that cannot be read is a mistake in the config.
 import { readFileSync } from 'node:fs'
 import { ConfigError } from './error.ts'
+import { shownPath } from './shown.ts'
 
 /** The file's text. @throws ConfigError that names `key`, the key with the file's path. */
 export function readText(key: string, file: string): string {
   const text = decodeText(file)
   if (typeof text === 'string') return text
-  throw new ConfigError(`${key}: the file ${file} ${text.fault}`)
+  throw new ConfigError(`${key}: the file ${shownPath(file)} ${text.fault}`)
 }
 
 /** The file's text, or the end of a sentence that begins with the file's name. */

@@ -10,13 +10,18 @@ export const renamedKeys: Record<string, string> = {
 
 export const renamedInputs: Record<string, string> = { deep: 'traffic-checks' }
 
+/** What the table holds itself: a user's key may be `constructor`, which every object inherits. */
+function lookUp(table: Record<string, string>, name: string): string | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined
+}
+
 /** The new name of the key at the end of `path`, if it was renamed. `canaries` has the same keys as `canary`. */
 export function newNameOfKey(path: readonly (string | number)[]): string | undefined {
   const pattern = path[0] === 'canaries' ? ['canary', ...path.slice(2)] : path
-  return renamedKeys[pattern.join('.')]
+  return lookUp(renamedKeys, pattern.join('.'))
 }
 
 /** The new name of the input, if it was renamed. */
 export function newNameOfInput(name: string): string | undefined {
-  return renamedInputs[name]
+  return lookUp(renamedInputs, name)
 }

@@ -1,6 +1,7 @@
 // The one schema. It validates the config file and the inputs and is published as JSON Schema; the reference tables
 // come from its descriptions. It needs no cluster. Each section has a file in schema/.
 import * as z from 'zod'
+import type { Identity } from './identity.ts'
 import { authorization } from './schema/authorization.ts'
 import { canary } from './schema/canary.ts'
 import { cluster } from './schema/cluster.ts'
@@ -18,16 +19,14 @@ import { objectName, workloads } from './values/kubernetes.ts'
 import { strings } from './values/lists.ts'
 import { boolean, nonEmptyString } from './values/strings.ts'
 
-/** The name of a run with neither a config file nor the key `name`. */
-export const unnamed = 'inputs'
-
 /** What the run acts on. */
 const target = {
   name: objectName
-    .prefault(unnamed)
+    .optional()
     .describe(
-      'Name of this config. Objects with this name that the config no longer contains are deleted. ' +
-        'Default: the path of the config file. With inputs alone and no name, nothing is deleted.',
+      'Name of this config, which no other config in the cluster may have. Objects with this name that the config no ' +
+        'longer contains are deleted. Default: the repository and the path of the config file. With inputs alone and ' +
+        'no name, nothing is deleted.',
     ),
   namespace: objectName.prefault('default').describe('Namespace of the application.'),
   kubeconfig: nonEmptyString
@@ -106,8 +105,13 @@ const settings = {
 
 export const schema = z.strictObject({ ...target, ...mesh, ...promotion, ...settings })
 
-/** `places`: by dotted key, the file and line, or the input, of each section and of each entry of a section. */
-export type Config = Readonly<z.infer<typeof schema> & { places?: Readonly<Record<string, string>> }>
+/**
+ * What the user wrote, and whose it is. `places`: by dotted key, the file and line, or the input, of each section and of
+ * each entry of a section.
+ */
+export type Config = Readonly<
+  z.infer<typeof schema> & { identity: Identity; places?: Readonly<Record<string, string>> }
+>
 export type ServicePolicy = NonNullable<Config['services']>[string]
 /** Requests that meet one of the matches. */
 export type HttpMatches = NonNullable<ServicePolicy['routes']>[number]['match']

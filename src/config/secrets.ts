@@ -6,7 +6,10 @@ import type { Config } from './schema.ts'
 export function secretsInConfig(config: Config): string[] {
   return [
     ...(config.token === undefined ? [] : [config.token]),
-    ...(config.istio ? passwords(config.istio.mirror) : []),
+    ...[config.istio, config.cluster].flatMap((tool) => (tool ? secretsInMirror(tool.mirror) : [])),
+    ...Object.values(config.jwt ?? {}).flatMap(({ jwksUri }) =>
+      jwksUri === undefined ? [] : secretsInMirror(jwksUri),
+    ),
     ...canariesOf(config).flatMap(({ prometheus, webhooks }) => [
       ...(prometheus?.token === undefined ? [] : [prometheus.token]),
       ...(prometheus?.address === undefined ? [] : secretsInAddress(prometheus.address)),
@@ -19,22 +22,30 @@ export function secretsInConfig(config: Config): string[] {
 const minPasswordLength = 4
 const minTokenLength = 8
 
+/** The password and the query: the path of a mirror only has long names. */
+function secretsInMirror(address: string): string[] {
+  return [...passwords(address), ...secretsInQuery(address)]
+}
+
 /**
  * Chat services put their tokens into paths and queries, so long parts count as tokens.
  * Each token is returned decoded, and as it is spelt in the address.
  */
 function secretsInAddress(address: string): string[] {
-  const { search, pathname } = new URL(address)
-  const values = search
+  const parts = new URL(address).pathname
+    .split('/')
+    .filter((part) => part.length >= 16)
+    .flatMap(spellings)
+  return [...new Set([...passwords(address), ...secretsInQuery(address), ...parts])]
+}
+
+function secretsInQuery(address: string): string[] {
+  const values = new URL(address).search
     .slice(1)
     .split('&')
     .map((pair) => pair.slice(pair.indexOf('=') + 1))
     .flatMap((value) => [...spellings(value), ...spellings(value.replaceAll('+', ' '))])
-  const parts = pathname
-    .split('/')
-    .filter((part) => part.length >= 16)
-    .flatMap(spellings)
-  return [...new Set([...passwords(address), ...[...values, ...parts].filter((each) => each.length >= minTokenLength)])]
+  return [...new Set(values)].filter((each) => each.length >= minTokenLength)
 }
 
 /** A user name without a password is a token. */

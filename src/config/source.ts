@@ -1,5 +1,5 @@
 // The config file and the inputs as one plain object that knows the line of each value, for error messages.
-import { YamlError } from '../yaml/faults.ts'
+import { refusedKey, YamlError } from '../yaml/faults.ts'
 import { parse, type YamlDocument } from '../yaml/parse.ts'
 import type { Path } from '../yaml/positions.ts'
 import { firstTemplateMark, templateFault } from '../yaml/templates.ts'
@@ -98,8 +98,9 @@ function parseYaml(text: string, location: (line: number) => string): YamlDocume
     return parse(text)
   } catch (error) {
     if (!(error instanceof YamlError)) throw error
-    const template = firstTemplateMark(text)
+    const template = error.reason === refusedKey ? undefined : firstTemplateMark(text)
     if (template) throw new ConfigError(`${location(template.line)}: ${templateFault(template.mark)}`)
-    throw new ConfigError(`${location(error.line)}: is not valid YAML: ${error.reason}`)
+    const problem = error.reason === refusedKey ? '' : 'is not valid YAML: '
+    throw new ConfigError(`${location(error.line)}: ${problem}${error.reason}`)
   }
 }

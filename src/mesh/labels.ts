@@ -3,6 +3,11 @@
 /** The revision without a name of its own, as Istio calls it; also the tag that `istio-injection` stands for. */
 export const defaultRevision = 'default'
 
+/** The arguments with which istioctl asks the control plane of this revision; none for the one that it asks by default. */
+export function revisionArgs(revision: string | undefined): string[] {
+  return revision === undefined ? [] : ['--revision', revision]
+}
+
 /** On a namespace: the revision or tag that injects its sidecars. On istiod and its pods: their revision. */
 export const revisionLabel = 'istio.io/rev'
 /** On a namespace: `enabled` or `disabled`; it outranks the revision label. */

@@ -10,6 +10,7 @@ import {
   type Workload,
 } from '../cluster/objects.ts'
 import { defaultRevision, injectionLabel, revisionLabel, tagLabel } from './labels.ts'
+import { hasOlderSidecar, injectedVersion, proxyVersion } from './proxy-version.ts'
 import { expectsSidecar, isOfOtherRevision, sidecarRevision } from './sidecar.ts'
 
 /** `version`: the tag of istiod's image. `metadata`: of istiod's Deployment. */
@@ -99,26 +100,40 @@ export function setTagArgs(tag: string, revision: string): string[] {
 }
 
 /**
- * One sentence when pods have a sidecar of another revision than their namespace points to, as after a tag has moved;
- * undefined when there are none, or the account may not read the tags.
+ * One sentence when pods have a sidecar of another revision than their namespace points to, as after a tag has moved,
+ * and one when they have an older sidecar than their control plane injects, as after an upgrade in place. None when the
+ * account may not read the tags.
  */
-export async function outdatedSidecars(cluster: Cluster, namespace: string): Promise<string | undefined> {
+export async function outdatedSidecars(cluster: Cluster, namespace: string): Promise<string[]> {
   const [object, tags] = await Promise.all([
     cluster.get<KubeObject>('Namespace', undefined, namespace),
     tagsOf(cluster),
   ])
   const pointer = pointerOf(object)
-  if (pointer === undefined || tags === undefined) return undefined
+  if (pointer === undefined || tags === undefined) return []
   const revision = revisionOfPointer(pointer, tags)
-  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(
-    (pod) => expectsSidecar(pod) && isOfOtherRevision(pod, revision),
-  )
-  if (pods.length === 0) return undefined
-  const names = pods.map((pod) => `${pod.metadata.name} (${sidecarRevision(pod)})`).join(', ')
-  return (
-    `the namespace ${namespace} points to the control plane ${revision}, but these pods still have sidecars of ` +
-    `another one: ${names}; restart their workloads, or list these under \`workloads\``
-  )
+  const pods = (await cluster.list<Pod>('Pod', namespace)).filter(expectsSidecar)
+  const version = await injectedVersion(cluster, revision)
+  const ofOther = pods.filter((pod) => isOfOtherRevision(pod, revision))
+  const older = pods.filter((pod) => !ofOther.includes(pod) && hasOlderSidecar(pod, version))
+  const remedy = 'restart their workloads, or list these under `workloads`'
+  return [
+    ...namesWith(ofOther, sidecarRevision).map(
+      (names) =>
+        `the namespace ${namespace} points to the control plane ${revision}, but these pods still have sidecars of ` +
+        `another one: ${names}; ${remedy}`,
+    ),
+    ...namesWith(older, proxyVersion).map(
+      (names) =>
+        `the control plane ${revision} injects sidecars of the version ${version}, but these pods still have older ` +
+        `ones: ${names}; ${remedy}`,
+    ),
+  ]
+}
+
+/** `a-1 (1.30.0), b-1 (1.30.0)`; nothing for no pods. */
+function namesWith(pods: Pod[], detail: (pod: Pod) => string | undefined): string[] {
+  return pods.length === 0 ? [] : [pods.map((pod) => `${pod.metadata.name} (${detail(pod)})`).join(', ')]
 }
 
 /** The name of the ConfigMap that records how mesh-canary installed the revision. */

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { titleOf, type KubeObject } from '../cluster/objects.ts'
 import { messagesIn, withoutResult, type Message } from '../mesh/analysis-messages.ts'
+import { revisionArgs } from '../mesh/labels.ts'
 import { runProgram } from '../tools/run.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { isForSidecarsOnly } from './merge-hosts.ts'
@@ -15,6 +16,8 @@ export type AnalyzeOptions = {
   istioctl: string
   cliArgs: readonly string[]
   namespace: string
+  /** The revision of the control plane, if the config has one. */
+  revision?: string | undefined
   /** Codes of messages to leave out, such as `IST0102`. */
   suppress: readonly string[]
   tempDir: string
@@ -24,7 +27,7 @@ export type AnalyzeOptions = {
 /** Runs `istioctl analyze` on the cluster together with the plan. Rejects when istioctl cannot analyze at all. */
 export async function analyze(
   planned: readonly PlannedChange[],
-  { istioctl, cliArgs, namespace, suppress, tempDir, signal }: AnalyzeOptions,
+  { istioctl, cliArgs, namespace, revision, suppress, tempDir, signal }: AnalyzeOptions,
 ): Promise<Analysis> {
   const folder = await mkdtemp(join(tempDir, 'mesh-canary-analyze-'))
   try {
@@ -32,7 +35,8 @@ export async function analyze(
     const file = join(folder, 'new.yaml')
     await writeFile(file, documents.map(stringify).join('---\n'))
     const files = documents.length > 0 ? [file] : []
-    const args = ['analyze', ...files, '--use-kube', '-n', namespace, '-o', 'json', ...cliArgs]
+    const asked = ['--use-kube', '-n', namespace, ...revisionArgs(revision), '-o', 'json']
+    const args = ['analyze', ...files, ...asked, ...cliArgs]
     const { code, stdout, stderr } = await runProgram(istioctl, args, signal)
     const messages = messagesIn(stdout)
     if (!messages) throw withoutResult('istioctl analyze', code, stderr)

@@ -19,7 +19,7 @@ function keyOf(config: Config, { kind, metadata: { name } }: KubeObject): string
     case 'VirtualService':
     case 'DestinationRule':
       if (exposed !== undefined) return `expose.${exposed}`
-      return name in services ? `services.${name}` : canaryKey(config, name)
+      return Object.hasOwn(services, name) ? `services.${name}` : canaryKey(config, name)
     case 'Gateway':
     case 'HTTPRoute':
       return `expose.${exposed ?? name}`

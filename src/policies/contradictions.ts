@@ -6,6 +6,7 @@ import { ConfigError } from '../config/error.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { hostOf } from './compile/names.ts'
+import { configConflicts } from './config-conflicts.ts'
 import { desired, type Desired } from './desired.ts'
 import { keepWeights, weightRules } from './kept-weights.ts'
 import type { LiveRoutes } from './live.ts'
@@ -16,7 +17,7 @@ import { olderGatewayFaults } from './older-gateways.ts'
 import { namespaceConflicts } from './namespace-conflicts.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
 import { fullHost } from './routes.ts'
-import { configLabel, isOf, isOurs, isUnclaimed, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, isOurs, isUnclaimed, mayWrite, ownerTitle, type Owner } from './prune.ts'
 
 /** One sentence for each contradiction, including those between the config's own sources. */
 export async function contradictions(
@@ -29,9 +30,10 @@ export async function contradictions(
     const target = desired(config, live)
     // An object that conflicts by its host needs no second sentence about its name.
     const hosts = hostFaults(config, target, live, owner)
-    if (hosts.length > 0) return [...hosts, ...undefinedSubsets(config, target)]
+    const general = [...(await configConflicts(cluster, target.objects, owner)), ...undefinedSubsets(config, target)]
+    if (hosts.length > 0) return [...hosts, ...general]
     const counterparts = await liveCounterparts(cluster, target.objects)
-    const found = [...foreignNames(counterparts, owner), ...undefinedSubsets(config, target)]
+    const found = [...foreignNames(counterparts, owner), ...general]
     if (found.length > 0) return found
     return [
       ...lostVersions(config, target, counterparts),
@@ -61,9 +63,8 @@ function hostFaults(
   owner: Owner,
 ): string[] {
   const written = new Set(objects.map(keyOf))
-  const isWritable = (object: KubeObject) => isOf(owner, object) || isUnclaimed(object)
   const isReplaced = (object: KubeObject) =>
-    written.has(keyOf(object)) ? isWritable(object) : owner.prunes && isOf(owner, object)
+    written.has(keyOf(object)) ? mayWrite(owner, object) : owner.prunes && isOf(owner, object)
   const remaining = [...virtualServices, ...destinationRules].filter((object) => !isReplaced(object))
   const sentences = sources.flatMap((ours) =>
     remaining.flatMap((theirs) => {
@@ -87,15 +88,16 @@ function sourceKey({ object, source }: Sourced, config: Config): string {
 
 /** False for the object of a canary whose service has no policies in the config. */
 function hasPolicies({ services = {} }: Config, { metadata }: KubeObject): boolean {
-  return metadata.name in services
+  return Object.hasOwn(services, metadata.name)
 }
 
 function ownerText(object: KubeObject, owner: Owner): string {
   if (!isOurs(object)) return 'which mesh-canary does not manage'
   if (isUnclaimed(object)) return 'which was handed over, but under another name than the one this run writes'
-  return isOf(owner, object)
-    ? 'which an earlier run without a `name` wrote'
-    : `which another config of mesh-canary wrote (${configLabel}=${object.metadata.labels?.[configLabel]})`
+  if (isOf(owner, object)) return 'which an earlier run without a `name` wrote'
+  return isOfEarlier(owner, object)
+    ? 'which an earlier version of mesh-canary wrote, for this config or for one of the same path'
+    : `which another config of mesh-canary wrote (${ownerTitle(object)})`
 }
 
 function remedy({ object, source }: Sourced, theirs: KubeObject, sameName: boolean, config: Config): string {

@@ -94,7 +94,7 @@ function splitsOfManifests(config: Config, manifests: Sourced[]): WeightsByServi
 
 /** A split in a manifest sets the weights, except those of a canary, which belong to its promotion. */
 function withoutOverridden(config: Config, live: WeightsByService, stated: WeightsByService): WeightsByService {
-  const others = Object.entries(live).filter(([service]) => !(service in stated))
+  const others = Object.entries(live).filter(([service]) => !Object.hasOwn(stated, service))
   return { ...Object.fromEntries(others), ...ofCanaries(config, live) }
 }
 
@@ -112,6 +112,6 @@ function unreadRules(compiled: readonly KubeObject[]): string[] {
 
 /** The objects in the cluster that this run does not delete. */
 function staying(config: Config, { virtualServices, destinationRules }: LiveRoutes): KubeObject[] {
-  const owner = ownerOf(config.name, config.namespace)
+  const owner = ownerOf(config)
   return [...virtualServices, ...destinationRules].filter((object) => !owner.prunes || !isOf(owner, object))
 }

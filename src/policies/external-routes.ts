@@ -3,14 +3,14 @@
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { LiveRoutes } from './live.ts'
-import { configLabel, isOurs, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, type Owner } from './prune.ts'
 import { splitsIn, routesTo } from './routes.ts'
 
 /**
  * The config without canaries that have no policies here and whose traffic a route outside this config already splits.
  * The compiler would otherwise write a second route for them.
  */
-export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, { id }: Owner): Config {
+export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, owner: Owner): Config {
   const own: { -readonly [K in keyof Config]: Config[K] } = {
     ...config,
     canaries: canariesOf(config).filter((canary) => !hasExternalRoute(canary)),
@@ -19,11 +19,11 @@ export function withoutExternalCanaries(config: Config, { virtualServices }: Liv
   return own
 
   function hasExternalRoute({ service, stable, canary }: CanaryConfig): boolean {
-    if (stable.by === 'service' || config.services?.[service]) return false
+    if (stable.by === 'service' || Object.hasOwn(config.services ?? {}, service)) return false
     const versions = { namespace: config.namespace, service, stable, canary }
     const split = virtualServices.find(
       (object) => routesTo(object, service, config.namespace) && splitsIn(object, versions).length > 0,
     )
-    return split !== undefined && !(isOurs(split) && split.metadata.labels?.[configLabel] === id)
+    return split !== undefined && !isOf(owner, split) && !isOfEarlier(owner, split)
   }
 }

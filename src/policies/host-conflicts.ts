@@ -46,7 +46,7 @@ function canConflict(ours: KubeObject, theirs: KubeObject): boolean {
 }
 
 /** The objects that the account may read; none if the cluster lacks the kind. */
-async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise<KubeObject[]> {
+export async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise<KubeObject[]> {
   const list = (place?: string) =>
     cluster
       .list<KubeObject>(kind, place)

@@ -62,7 +62,7 @@ class FieldChecker {
 
   checkMap(fields: Record<string, string>, value: unknown, path: FieldPath): void {
     if (!isMap(value)) return this.expect('a map of keys', path)
-    for (const key of Object.keys(value)) if (!(key in fields)) this.unknown(key, Object.keys(fields), path)
+    for (const key of Object.keys(value)) if (!Object.hasOwn(fields, key)) this.unknown(key, Object.keys(fields), path)
     for (const [key, text] of Object.entries(fields)) {
       const [, type = '', required, since] = /^(.*?)(!)?(?:@(.*))?$/.exec(text)!
       const field = value[key] ?? undefined

@@ -5,6 +5,7 @@ import { extname, resolve } from 'node:path'
 import { apiVersionOf, kindOf, type KubeObject, type Meta } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { decodeText } from '../config/read.ts'
+import { shownPath } from '../config/shown.ts'
 import { YamlError } from '../yaml/faults.ts'
 import { parseAll, type YamlDocument } from '../yaml/parse.ts'
 import { firstTemplateMark, templateFault } from '../yaml/templates.ts'
@@ -71,11 +72,12 @@ function isManifest(file: string): boolean {
 }
 
 function noFile(pattern: string, matches: string[]): string {
+  const shown = shownPath(pattern)
   if (matches.length === 0)
-    return `${pattern} matches no file; check the pattern, and that the job checks the repository out first`
+    return `${shown} matches no file; check the pattern, and that the job checks the repository out first`
   if (matches.includes(pattern.replace(/\/$/, '')))
-    return `${pattern} is a folder; write \`${pattern.replace(/\/$/, '')}/*.yaml\``
-  return `${pattern} matches no file that ends in .yaml, .yml or .json; it matches ${matches.slice(0, 3).join(', ')}`
+    return `${shown} is a folder; write \`${shown.replace(/\/$/, '')}/*.yaml\``
+  return `${shown} matches no file that ends in .yaml, .yml or .json; it matches ${matches.slice(0, 3).join(', ')}`
 }
 
 /** `line`: where it starts. `lineOf`: of a path inside it. */

@@ -1,5 +1,6 @@
 // Merges fields of two sources: maps key by key, lists by name; two different values are a contradiction. Pure.
 import { isDeepStrictEqual } from 'node:util'
+import { shownValue } from '../config/shown.ts'
 
 export type Fields = Record<string, unknown>
 
@@ -38,7 +39,7 @@ export function mergeValues(a: unknown, b: unknown, context: MergeContext): unkn
     const keys = [...new Set([...Object.keys(a), ...Object.keys(b)])]
     return Object.fromEntries(keys.map((key) => [key, mergeValues(a[key], b[key], context.at(`.${key}`))]))
   }
-  if (!isDeepStrictEqual(a, b)) context.contradiction(`${JSON.stringify(a)} and ${JSON.stringify(b)}`)
+  if (!isDeepStrictEqual(a, b)) context.contradiction(`${shownValue(a)} and ${shownValue(b)}`)
   return a
 }
 

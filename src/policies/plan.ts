@@ -14,7 +14,7 @@ import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './kept-weights.ts'
-import { isUnclaimed, withOwnerLabels, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
+import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 
@@ -43,7 +43,7 @@ export async function planChanges(
   owner: Owner,
   rules: WeightRules = noWeightRules,
 ): Promise<PlannedChange[]> {
-  const objects = desired.map((object) => withOwnerLabels(object, owner))
+  const objects = desired.map((object) => withOwnerMarks(object, owner))
   const live = await liveCounterparts(cluster, objects)
   const foreign = foreignNames(live, owner)
   if (foreign.length > 0) throw new ConfigError(foreign.join('\n'))
@@ -170,5 +170,5 @@ export async function serverSideApply(
 
 /** All objects as one YAML text, as the run would apply them. */
 export function toYaml(desired: readonly KubeObject[], owner: Owner): string {
-  return desired.map((object) => stringify(withOwnerLabels(object, owner))).join('---\n')
+  return desired.map((object) => stringify(withOwnerMarks(object, owner))).join('---\n')
 }

@@ -4,32 +4,37 @@ import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenAbsent, isForbidden } from '../cluster/api-error.ts'
 import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace, titleOf } from '../cluster/objects.ts'
-import { unnamed } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
 import { policyKinds } from './policy-kinds.ts'
 
 export const configLabel = 'mesh-canary.io/config'
-/** Set on an object outside its config's namespace, because configs of the same name may write there. */
+/** The owner in words. Objects of earlier versions lack it. */
+export const ownerAnnotation = 'mesh-canary.io/owner'
+/** Set on an object outside its config's namespace, because one config may be for several namespaces. */
 export const namespaceLabel = 'mesh-canary.io/namespace'
 
-/**
- * One config in one namespace, which may delete what it created. `prunes` is false for inputs without a name: two
- * steps of a workflow, each with its own inputs, would delete each other's objects.
- */
-export type Owner = { id: string; namespace: string; prunes: boolean }
+/** One config in one namespace. `names`: as which it owns objects; the first is written. See Identity. */
+export type Owner = { names: readonly string[]; earlier: readonly string[]; namespace: string; prunes: boolean }
 
-/** `name`: the config's name, else its file's path, else `inputs`. */
-export function ownerOf(name: string, namespace: string): Owner {
-  return { id: createHash('sha256').update(name).digest('hex').slice(0, 8), namespace, prunes: name !== unnamed }
+export function ownerOf({ identity, namespace }: Pick<Config, 'identity' | 'namespace'>): Owner {
+  const { owner, withoutName = owner, earlier, prunes } = identity
+  return { names: [...new Set([owner, withoutName])], earlier, namespace, prunes }
 }
 
-/** The object with the labels that mark the owner. */
-export function withOwnerLabels<T extends KubeObject>(object: T, { id, namespace }: Owner): T {
+/** The value of the label for an owner's name. */
+export function ownerId(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, 8)
+}
+
+/** The object with the labels and the annotation that mark the owner. */
+export function withOwnerMarks<T extends KubeObject>(object: T, { names: [name = ''], namespace }: Owner): T {
   const place = object.metadata.namespace === namespace ? {} : { [namespaceLabel]: namespace }
   return {
     ...object,
     metadata: {
       ...object.metadata,
-      labels: { ...object.metadata.labels, [managedByLabel]: manager, [configLabel]: id, ...place },
+      labels: { ...object.metadata.labels, [managedByLabel]: manager, [configLabel]: ownerId(name), ...place },
+      annotations: { ...object.metadata.annotations, [ownerAnnotation]: name },
     },
   }
 }
@@ -45,28 +50,59 @@ export function isUnclaimed(object: KubeObject): boolean {
 }
 
 /** True for objects that this config owns. */
-export function isOf({ id, namespace }: Owner, object: KubeObject): boolean {
-  const labels = object.metadata.labels ?? {}
+export function isOf(owner: Owner, object: KubeObject): boolean {
+  const name = ownerNameOf(object)
+  return name !== undefined && owner.names.includes(name) && hasId(owner, object, owner.names)
+}
+
+/** True for objects that an earlier version wrote for this config, or for one of the same path in another repository. */
+export function isOfEarlier(owner: Owner, object: KubeObject): boolean {
+  return ownerNameOf(object) === undefined && hasId(owner, object, owner.earlier)
+}
+
+function hasId({ namespace }: Owner, object: KubeObject, names: readonly string[]): boolean {
+  const { labels = {}, namespace: place } = object.metadata
   return (
-    isOurs(object) && labels[configLabel] === id && (labels[namespaceLabel] ?? object.metadata.namespace) === namespace
+    isOurs(object) &&
+    names.some((name) => labels[configLabel] === ownerId(name)) &&
+    (labels[namespaceLabel] ?? place) === namespace
   )
+}
+
+function ownerNameOf({ metadata }: KubeObject): string | undefined {
+  return metadata.annotations?.[ownerAnnotation]
+}
+
+/** True if the owner may write the object, when it writes one of that name. */
+export function mayWrite(owner: Owner, object: KubeObject): boolean {
+  return isUnclaimed(object) || isOf(owner, object) || isOfEarlier(owner, object)
+}
+
+/** The owner of an object that another config wrote: `github.com/acme/shop mesh.yaml`, or its label. */
+export function ownerTitle(object: KubeObject): string {
+  const { labels = {} } = object.metadata
+  const namespace = labels[namespaceLabel]
+  const name = ownerNameOf(object) ?? `${configLabel}=${labels[configLabel]}`
+  return namespace === undefined ? name : `${name}, of the namespace ${namespace}`
+}
+
+/** The repository of an object's owner; undefined if its owner has a name of its own. */
+export function repositoryOf(object: KubeObject): string | undefined {
+  return /^([^\s/:]+\/\S+) ./.exec(ownerNameOf(object) ?? '')?.[1]
 }
 
 /** Why the owner must not write a live object; undefined when it may. */
 export function foreignOwner(live: KubeObject, owner: Owner): string | undefined {
-  const { labels = {} } = live.metadata
   const title = titleOf(live)
   if (!isOurs(live))
     return (
       `${title} exists already, and mesh-canary does not manage it; rename yours, delete it, ` +
       `or label it ${managedByLabel}=${manager} to hand it over`
     )
-  if (isUnclaimed(live) || isOf(owner, live)) return undefined
-  const namespace = labels[namespaceLabel]
-  const ofNamespace = namespace === undefined ? '' : `, of the namespace ${namespace}`
+  if (mayWrite(owner, live)) return undefined
   return (
-    `${title} belongs to another config of mesh-canary (${configLabel}=${labels[configLabel]}${ofNamespace}); ` +
-    'remove it from one of the two, or give both the same `name`'
+    `${title} belongs to another config of mesh-canary (${ownerTitle(live)}); remove it from one of the two, ` +
+    `give both the same \`name\`, or remove its label ${configLabel} to hand it over`
   )
 }
 
@@ -86,15 +122,33 @@ function emptyWhenForbidden(error: unknown): [] {
   throw error
 }
 
-/** The owner's objects in the cluster. An account that may not read istio-system has written nothing there. */
+/** The owner's objects in the cluster. */
 export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
-  const selector = `${managedByLabel}=${manager},${configLabel}=${owner.id}`
-  const own = await listPolicies(cluster, owner.namespace, selector)
+  return (await listClaimed(cluster, owner)).filter((object) => isOf(owner, object))
+}
+
+/** What an earlier version wrote and the config does not ask for. It may be another repository's, so nobody deletes it. */
+export async function leftByEarlier(
+  cluster: Cluster,
+  owner: Owner,
+  desired: readonly KubeObject[],
+): Promise<KubeObject[]> {
+  const claimed = await listClaimed(cluster, owner)
+  return obsolete(
+    claimed.filter((object) => isOfEarlier(owner, object)),
+    desired,
+  )
+}
+
+/** The objects that some config owns. An account that may not read istio-system has written nothing there. */
+async function listClaimed(cluster: Cluster, { namespace }: Owner): Promise<KubeObject[]> {
+  const selector = `${managedByLabel}=${manager},${configLabel}`
+  const own = await listPolicies(cluster, namespace, selector)
   const system =
-    owner.namespace === systemNamespace
+    namespace === systemNamespace
       ? []
       : await listPolicies(cluster, systemNamespace, selector).catch(emptyWhenForbidden)
-  return [...own, ...system].filter((object) => isOf(owner, object))
+  return [...own, ...system]
 }
 
 /** The owned objects that are no longer desired. */

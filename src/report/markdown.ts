@@ -9,9 +9,12 @@ export function table(heads: string[], rows: string[][], cell = escape): string 
   return [line(heads), line(heads.map(() => '---')), ...rows.map((row) => line(row.map(cell)))].join('\n')
 }
 
+/** Markdown ends a line, and with it a table's row, at a carriage return too. */
+const lineEnds = /[\r\n]+/g
+
 /** Names and log lines come from the cluster: they must not become markup. */
 export function escape(text: string): string {
-  return text.replace(/[\\`*_{}[\]<>|#]/g, (sign) => `\\${sign}`).replaceAll('\n', ' ')
+  return text.replace(/[\\`*_{}[\]<>|#~]/g, (sign) => `\\${sign}`).replace(lineEnds, ' ')
 }
 
 /** A block of code. Its fence is longer than any that log lines and diffs hold, so that none of them can end it. */

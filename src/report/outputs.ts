@@ -27,10 +27,10 @@ export function outputsOf(report: Report, file: string | undefined): Record<stri
   )
 }
 
-/** The objects that the run created, changed, deleted or restarted, or would in a dry run. */
+/** The objects that the run created, changed, deleted or restarted, or would in a dry run. An object that changed twice counts once. */
 function changed({ dryRun, stages, plan, meshPlan = [], cluster, changes, restarted, mesh, removed }: Report): number {
   const done =
-    changes.length +
+    new Set(changes.map(({ kind, namespace, name }) => `${kind} ${namespace}/${name}`)).size +
     restarted.length +
     (cluster?.action === 'created' ? 1 : 0) +
     (mesh && mesh.action !== 'unchanged' ? 1 : 0) +

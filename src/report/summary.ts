@@ -102,7 +102,7 @@ function keptWeights({ keptWeights = [] }: Report): string {
 }
 
 function rendered({ rendered }: Report): string {
-  return rendered === undefined ? '' : section('Rendered', `\`\`\`\`\`yaml\n${rendered}\`\`\`\`\``)
+  return rendered === undefined ? '' : section('Rendered', codeBlock('yaml', rendered.trimEnd().split('\n')))
 }
 
 function changes({ changes }: Report): string {

@@ -11,11 +11,15 @@ export type Clock = {
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }
 
+/** The longest delay of a timer, almost 25 days. Node.js fires a longer one after a millisecond. */
+export const longestTimerMs = 2 ** 31 - 1
+
 export const systemClock: Clock = {
   now: () => Math.round(performance.timeOrigin + performance.now()),
   sleep: async (ms, signal) => {
     try {
-      await setTimeout(ms, undefined, signal && { signal })
+      for (let left = ms; left >= 0; left -= longestTimerMs)
+        await setTimeout(Math.min(left, longestTimerMs), undefined, signal && { signal })
     } catch (error) {
       signal?.throwIfAborted()
       throw error

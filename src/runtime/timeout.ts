@@ -1,4 +1,5 @@
 // Time limits, as signals: every request and every program that a run starts ends when its signal aborts.
+import { longestTimerMs } from './clock.ts'
 
 /**
  * Aborts with `signal`, or after `ms` with an error that names `what` took too long and `key`, the setting that allows
@@ -12,8 +13,14 @@ export function withTimeout(signal: AbortSignal | undefined, ms: number, what: s
 /** Like `withTimeout`, but creates the error when the time is over, so that it can report the progress. */
 export function withDeadline(signal: AbortSignal | undefined, ms: number, error: () => Error): AbortSignal {
   const timeout = new AbortController()
-  setTimeout(() => timeout.abort(error()), ms).unref()
+  startTimer(ms, () => timeout.abort(error()))
   return signal === undefined ? timeout.signal : AbortSignal.any([signal, timeout.signal])
+}
+
+/** Does not keep the program alive. */
+function startTimer(ms: number, onEnd: () => void): void {
+  const left = ms - longestTimerMs
+  setTimeout(left > 0 ? () => startTimer(left, onEnd) : onEnd, Math.min(ms, longestTimerMs)).unref()
 }
 
 /**

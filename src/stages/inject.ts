@@ -16,6 +16,7 @@ import {
 } from '../mesh/inject.ts'
 import { defaultRevision } from '../mesh/labels.ts'
 import { injectorFaults, readInjectors } from '../mesh/injectors.ts'
+import { hasOlderSidecar, injectedVersion } from '../mesh/proxy-version.ts'
 import { listControlPlanes, setTagArgs, type ControlPlane } from '../mesh/revisions.ts'
 import { expectsSidecar, hasSidecar, isOfOtherRevision, sidecarRevision, whyWithoutSidecar } from '../mesh/sidecar.ts'
 import type { Change } from '../policies/apply.ts'
@@ -28,12 +29,11 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   const { config, host, cluster, recorder } = context
   const { namespace } = config
   const move = await planNamespaceMove(cluster, namespace, config.istio)
-  const all = await selectWorkloads(cluster, namespace, config.workloads!)
-  const workloads = lackingSidecar(all, await cluster.list<Pod>('Pod', namespace), move.revision)
+  const { all, workloads, reasonFor } = await workloadsToRestart(context, move)
   reportOptedOut(context, all)
   if (config.dryRun) {
     await requireInjector(context, move, workloads)
-    return reportDryRun(context, move, workloads)
+    return reportDryRun(context, move, workloads, reasonFor)
   }
   const controlPlanes = await requireRevision(context)
   await requireInjector(context, move, workloads)
@@ -51,7 +51,7 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   try {
     for (const workload of workloads) {
       restarted.push(workload)
-      await restartWorkload(context, workload, move)
+      await restartWorkload(context, workload, reasonFor(workload))
     }
     if (move.revision !== undefined && workloads.length > 0) await checkSidecars(context, workloads, move.revision)
   } catch (error) {
@@ -62,6 +62,27 @@ export async function inject(context: StageContext): Promise<StageOutcome> {
   return { changed: move.labels !== undefined || move.tag !== undefined || workloads.length > 0 }
 }
 
+/** `all`: what the config selects. `reasonFor`: the end of a sentence that begins with `restarted, because`. */
+type Restarts = { all: Workload[]; workloads: Workload[]; reasonFor: (workload: Workload) => string }
+
+/** In their order, the workloads without the right sidecar, and those whose sidecar an upgrade in place left behind. */
+async function workloadsToRestart({ config, cluster }: StageContext, { revision }: NamespaceMove): Promise<Restarts> {
+  const { namespace } = config
+  const all = await selectWorkloads(cluster, namespace, config.workloads!)
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  const lacking = lackingSidecar(all, pods, revision)
+  const version = revision === undefined ? undefined : await injectedVersion(cluster, revision)
+  const older = pods.filter((pod) => hasOlderSidecar(pod, version))
+  return {
+    all,
+    workloads: all.filter((each) => lacking.includes(each) || older.some((pod) => belongs(each, pod))),
+    reasonFor: (workload) =>
+      lacking.includes(workload)
+        ? `it had no sidecar${ofRevision(revision)}`
+        : `its sidecar was older than ${version}, which the control plane injects`,
+  }
+}
+
 const nameOf = ({ kind, metadata }: Workload) => `${kind}/${metadata.name}`
 
 /** ` of the revision X`; empty for the default revision. */
@@ -70,17 +91,15 @@ const ofRevision = (revision: string | undefined) =>
 
 function reportDryRun(
   { config: { namespace }, host }: StageContext,
-  { labels, before, tag, revision }: NamespaceMove,
+  { labels, before, tag }: NamespaceMove,
   workloads: Workload[],
+  reasonFor: Restarts['reasonFor'],
 ): StageOutcome {
   if (tag)
     host.info(`tag ${tag.name}: would point to ${tag.to}${tag.from === undefined ? '' : ` instead of ${tag.from}`}`)
   if (labels) host.info(`namespace ${namespace}: would be labelled ${describeLabels(labels, before)}`)
-  host.info(
-    workloads.length > 0
-      ? `would be restarted, because they have no sidecar${ofRevision(revision)}: ${workloads.map(nameOf).join(', ')}`
-      : 'every workload already has its sidecar',
-  )
+  for (const workload of workloads) host.info(`${nameOf(workload)}: would be restarted, because ${reasonFor(workload)}`)
+  if (workloads.length === 0) host.info('every workload already has its sidecar')
   return { changed: labels !== undefined || tag !== undefined || workloads.length > 0 }
 }
 
@@ -149,11 +168,11 @@ export async function moveTag(context: StageContext, { name, to, from }: TagMove
   context.host.info(`tag ${name}: points to ${to}${change}`)
 }
 
-async function restartWorkload(context: StageContext, workload: Workload, { revision }: NamespaceMove): Promise<void> {
+async function restartWorkload(context: StageContext, workload: Workload, reason: string): Promise<void> {
   const { config, host, cluster, recorder } = context
   await restart(cluster, workload)
   recorder.record({ restarted: [nameOf(workload)] })
-  host.info(`${nameOf(workload)}: restarted, because it had no sidecar${ofRevision(revision)}`)
+  host.info(`${nameOf(workload)}: restarted, because ${reason}`)
   const isCanary = await canaryMatcher(context)
   const rollout = waitForRollout(cluster, workload, config.verify.timeout, host.signal)
   if (isCanary(workload.spec.template.metadata?.labels)) return rollout.catch(warnUnlessCancelled(host))

@@ -39,9 +39,9 @@ export async function checkMtlsChange(
  */
 export async function requireNoPlaintext(context: StageContext, objects: readonly KubeObject[]): Promise<void> {
   const { cluster, config, host } = context
-  const { namespace, mtls, name } = config
+  const { namespace, mtls } = config
   if (mtls?.plaintextCallers === 'cut-off') return
-  const facts = await readMtlsFacts(cluster, objects, ownerOf(name, namespace))
+  const facts = await readMtlsFacts(cluster, objects, ownerOf(config))
   const servers = facts ? newlyStrict(facts) : []
   if (servers.length === 0) return
   const requests = canariesOf(config)[0]?.metrics.requests ?? istioMetricNames.requests

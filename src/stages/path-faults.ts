@@ -55,15 +55,15 @@ export async function pathFaults(
 
 function targetOf(config: Config, live: LiveRoutes): Desired | undefined {
   try {
-    return desired(withoutExternalCanaries(config, live, ownerOf(config.name, config.namespace)), live)
+    return desired(withoutExternalCanaries(config, live, ownerOf(config)), live)
   } catch (error) {
     if (error instanceof ConfigError) return undefined
     throw error
   }
 }
 
-function pendingOf({ name, namespace }: Config, { objects }: Desired): PendingRoutes {
-  const owner = ownerOf(name, namespace)
+function pendingOf(config: Config, { objects }: Desired): PendingRoutes {
+  const owner = ownerOf(config)
   const written = new Set(objects.map(keyOf))
   return {
     written: objects,

@@ -4,6 +4,7 @@ import { isForbidden } from '../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { hasEnded } from '../mesh/sidecar.ts'
+import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
 import { listControlPlanes } from '../mesh/revisions.ts'
@@ -20,7 +21,7 @@ import { namespaceConflicts } from '../policies/namespace-conflicts.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
 import { readLive } from '../policies/live.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
-import { ownerOf } from '../policies/prune.ts'
+import { leftByEarlier, ownerOf } from '../policies/prune.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -101,7 +102,7 @@ export async function renderOnly(context: RunContext): Promise<void> {
   if (config.istio) await installIstioctl({ ...context, ...(await pinVersion(context)) })
   notes.forEach(host.info)
   warn(context, warnings)
-  const yaml = toYaml(objects, ownerOf(config.name, config.namespace))
+  const yaml = toYaml(objects, ownerOf(config))
   recorder.record({ rendered: yaml })
   yaml.split('\n').forEach(host.info)
 }
@@ -116,7 +117,7 @@ function render(config: Config): Desired {
 
 async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const { config, host, cluster } = context
-  const owner = ownerOf(config.name, config.namespace)
+  const owner = ownerOf(config)
   // Read again: since the preflight, install and inject may have taken minutes, and another run may have moved a
   // weight.
   const live = await readLive(cluster, config.namespace)
@@ -149,7 +150,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const all = await planned(cluster, objects, owner, weightRules(config))
   reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
-  warn(context, removedSplits(all))
+  warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   reportPlan(context, all)
   return all
 }
@@ -186,6 +187,15 @@ function isLasting(pod: Pod): boolean {
   return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod)
 }
 
+function leftoverWarnings(objects: readonly KubeObject[]): string[] {
+  if (objects.length === 0) return []
+  return [
+    `policies: an earlier version of mesh-canary wrote ${listNames(objects.map(titleOf))}, for this config or for one ` +
+      'of the same path in another repository; this config does not ask for them, so they stay. ' +
+      'Delete them if they are yours',
+  ]
+}
+
 /** True if the config or a manifest sets STRICT for the whole namespace. */
 function isStrict(objects: readonly PeerAuthentication[], namespace: string): boolean {
   return objects.some(
@@ -207,6 +217,7 @@ async function analyzeChange(context: StageContext, all: PlannedChange[]): Promi
     istioctl: istioctl.path,
     cliArgs: connection.cliArgs,
     namespace: config.namespace,
+    revision: config.istio?.revision,
     suppress: config.istio?.suppress ?? [],
     tempDir: host.tempDir,
     signal: withTimeout(host.signal, config.limits.istioctl, 'istioctl analyze', 'limits.istioctl'),

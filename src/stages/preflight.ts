@@ -36,7 +36,7 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
 
   const live = await readLive(cluster, namespace)
   const writes = stages.includes('policies') || stages.includes('plan')
-  const owner = ownerOf(config.name, namespace)
+  const owner = ownerOf(config)
   const faults = [
     ...(stages.includes('inject')
       ? [ambientFault(object) ?? [], disabledFault(object) ?? [], await workloadFaults(cluster, config)].flat()

@@ -26,6 +26,7 @@ function removeMesh(context: StageContext, progress: { removed: string[]; restar
     namespace: config.namespace,
     ...(config.istio?.revision === undefined ? {} : { revision: config.istio.revision }),
     workloads: config.workloads ?? ('all' as const),
+    ...(config.identity.repository === undefined ? {} : { repository: config.identity.repository }),
     takesOver: config.istio?.takeOver ?? false,
     dryRun: config.dryRun,
     timeoutMs: config.verify.timeout,

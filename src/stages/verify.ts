@@ -3,6 +3,7 @@
 import type { Pod } from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
+import { revisionArgs } from '../mesh/labels.ts'
 import { outdatedSidecars } from '../mesh/revisions.ts'
 import { desired } from '../policies/desired.ts'
 import { withTimeout } from '../runtime/timeout.ts'
@@ -11,7 +12,7 @@ import { probeMtls } from '../verify/mtls-probe.ts'
 import { verifyProxies } from '../verify/proxies.ts'
 import { checkTraffic } from '../verify/traffic-checks.ts'
 import { verifyPods } from '../verify/verify-pods.ts'
-import { canaryMatcher, statedServices, type StageContext, type StageOutcome } from './context.ts'
+import { canaryMatcher, statedServices, warn, type StageContext, type StageOutcome } from './context.ts'
 
 export async function verify(context: StageContext): Promise<StageOutcome> {
   const { config } = context
@@ -44,18 +45,15 @@ async function checkPods(context: StageContext): Promise<void> {
 }
 
 /** Outdated sidecars still serve, so they are no fault. But their old control plane has to stay. */
-async function warnOfOutdatedSidecars({ config, host, cluster, recorder }: StageContext): Promise<void> {
-  const warning = await outdatedSidecars(cluster, config.namespace)
-  if (warning === undefined) return
-  host.warning(warning)
-  recorder.record({ warnings: [warning] })
+async function warnOfOutdatedSidecars(context: StageContext): Promise<void> {
+  warn(context, await outdatedSidecars(context.cluster, context.config.namespace))
 }
 
 async function checkProxies({ config, host, cluster, connection, istioctl, recorder }: StageContext): Promise<void> {
   const { namespace, limits } = config
   const proxyStatus = istioctl && {
     path: istioctl.path,
-    args: connection.cliArgs,
+    args: [...revisionArgs(config.istio?.revision), ...connection.cliArgs],
     signal: withTimeout(host.signal, limits.istioctl, 'istioctl proxy-status', 'limits.istioctl'),
   }
   const proxies = await verifyProxies(cluster, namespace, proxyStatus)

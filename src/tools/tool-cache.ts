@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { cacheDir, find, findAllVersions } from '@actions/tool-cache'
 import type { Tool } from './tool.ts'
 import { withLock } from './lock.ts'
+import { markUsed, pruneVersions } from './prune-versions.ts'
 
 /** Stored next to a binary: its own sha256, and that of the release asset that contained it. */
 type Checksums = { binary: string; asset: string }
@@ -44,6 +45,7 @@ export async function findTool(tool: Tool, version: string, sha256?: string): Pr
   const folder = find(tool.name, version, process.arch)
   const binary = tool.binary(process.platform)
   if (folder === '' || !(await isIntact(folder, binary, sha256))) return undefined
+  markUsed(join(folder, checksumFile(binary)))
   return { folder, path: join(folder, binary) }
 }
 
@@ -79,12 +81,14 @@ export async function installTool(
     await make(join(draft, binary))
     const checksums: Checksums = { binary: await sha256Of(join(draft, binary)), asset }
     await writeFile(join(draft, checksumFile(binary)), JSON.stringify(checksums))
-    return await withLock(join(parent, `.lock-${version}-${process.arch}`), signal, async () => {
+    const installed = await withLock(join(parent, `.lock-${version}-${process.arch}`), signal, async () => {
       if (!(await findTool(tool, version, asset))) await store(draft, [binary, checksumFile(binary)], tool, version)
       const stored = await findTool(tool, version, asset)
       if (stored) return stored
       throw new Error(`${binary} in the tool cache ${parent} differs from what was written there; check the disk`)
     })
+    await pruneVersions(parent, process.arch, checksumFile(binary))
+    return installed
   } finally {
     await rm(draft, { recursive: true, force: true })
   }

@@ -7,7 +7,7 @@ import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
 import { hasEnded, hasSidecar } from '../mesh/sidecar.ts'
-import { isOurs, listPolicies, namespaceLabel } from '../policies/prune.ts'
+import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/prune.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
@@ -29,17 +29,24 @@ export type InventoryScope = {
   namespace: string
   /** In the order in which they got their sidecars; they lose them in reverse order. */
   workloads: readonly WorkloadRef[] | 'all'
+  /** The repository of this run, if it is known. */
+  repository?: string
   note: (line: string) => void
 }
 
 /** @throws ConfigError if the removal would delete something that belongs to others, or could not remove a sidecar. */
 export async function takeInventory(cluster: Cluster, scope: InventoryScope): Promise<Inventory> {
-  const { namespace, note } = scope
+  const { namespace, repository, note } = scope
   const [policies, allPods] = await Promise.all([userPolicies(cluster), cluster.list<Pod>('Pod')])
   const pods = allPods.filter(isInMesh)
   const { ours, others } = byOwner(policies, namespace)
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
-  const faults = [...policyFaults(others), ...namespaceFaults(pods, namespace), ...loosePodFaults(loosePods)]
+  const faults = [
+    ...policyFaults(others),
+    ...repositoryFaults(ours, repository),
+    ...namespaceFaults(pods, namespace),
+    ...loosePodFaults(loosePods),
+  ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
     promotions: await ownPromotions(cluster, namespace),
@@ -57,13 +64,14 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
  * sidecars that they brought.
  */
 export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope): Promise<Inventory> {
-  const { namespace, note } = scope
+  const { namespace, repository, note } = scope
   const { ours } = byOwner(await userPolicies(cluster), namespace)
   const labels = await ownInjectionLabels(cluster, namespace)
   if (labels.length === 0) note(`the sidecars in ${namespace} stay, because mesh-canary did not label the namespace`)
   const pods = labels.length === 0 ? [] : (await cluster.list<Pod>('Pod', namespace)).filter(isInMesh)
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
-  if (loosePods.length > 0) throw new ConfigError(loosePodFaults(loosePods).join('\n'))
+  const faults = [...repositoryFaults(ours, repository), ...loosePodFaults(loosePods)]
+  if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
     promotions: await ownPromotions(cluster, namespace),
     policies: ours,
@@ -112,6 +120,16 @@ function policyFaults(others: KubeObject[]): string[] {
   return [
     "uninstall: removing Istio's CRDs would also delete policies that belong to no config of this namespace: " +
       `${listNames(others.map(titleOf))}; delete them first, or keep the mesh`,
+  ]
+}
+
+function repositoryFaults(ours: KubeObject[], repository: string | undefined): string[] {
+  const theirs = ours.filter((object) => ![undefined, repository].includes(repositoryOf(object)))
+  if (repository === undefined || theirs.length === 0) return []
+  return [
+    'uninstall: the namespace also has policies of other repositories: ' +
+      `${listNames(theirs.map((object) => `${titleOf(object)} (${ownerTitle(object)})`))}; ` +
+      'delete them there first, or keep the mesh',
   ]
 }
 

@@ -1,7 +1,7 @@
 // Reads from `istioctl proxy-status`, which asks istiod, whether the proxies are in sync.
 import { runProgram } from '../tools/run.ts'
 
-/** `args`: the arguments for the connection to the cluster. */
+/** `args`: the arguments for the connection to the cluster, and for the revision of the control plane. */
 export type IstioctlAccess = { path: string; args: string[]; signal: AbortSignal }
 
 /** Maps `pod.namespace` to why the proxy is out of sync, or to undefined if it is in sync. */

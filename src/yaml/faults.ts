@@ -14,7 +14,7 @@ export class YamlError extends Error {
   }
 }
 
-export const refusedKey = 'the key `__proto__` is not allowed'
+export const refusedKey = '`__proto__` is not a known key; remove it'
 
 const tagFault =
   'a tag (a word that begins with `!`) is not known, or does not fit its value; quote it if it is meant as text'

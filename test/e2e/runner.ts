@@ -36,6 +36,7 @@ const bundle = resolve(import.meta.dirname, '../../dist/index.js')
 export function runner(options: RunnerOptions = {}) {
   const home = mkdtempSync(join(tmpdir(), 'mesh-canary-runner-'))
   const env = {
+    GITHUB_REPOSITORY: 'example/shop',
     ...process.env,
     ...options.env,
     RUNNER_TEMP: join(home, 'temp'),

@@ -12,6 +12,7 @@ import type { ObjectWatch } from '../../src/cluster/watch.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
+import type { Owner } from '../../src/policies/prune.ts'
 
 /** The config that a mesh.yaml of this text gives. */
 export function configOf(yaml: string): Config {
@@ -197,4 +198,9 @@ export function virtualService(http: Routes, more: Partial<VirtualService['metad
 /** A destination of a route; without a weight it has none. */
 export function to(subset: string, weight?: number, host = 'backend'): NonNullable<Routes[number]['route']>[number] {
   return { destination: { host, subset }, ...(weight === undefined ? {} : { weight }) }
+}
+
+/** The owner of the policies of one config in a namespace. */
+export function ownerNamed(name: string, namespace = 'shop', earlier = 'mesh-yaml'): Owner {
+  return { names: [name], earlier: [earlier], namespace, prunes: true }
 }

@@ -46,5 +46,7 @@ export function fillTemplate(promql: string, status: PromotionStatus): string {
     weight: String(weight),
     interval: `${Math.max(1, Math.round(intervalMs / 1000))}s`,
   }
-  return promql.replace(/\$([a-z]+)\b/g, (variable, name: string) => values[name] ?? variable)
+  return promql.replace(/\$([a-z]+)\b/g, (variable, name: string) =>
+    Object.hasOwn(values, name) ? values[name]! : variable,
+  )
 }

@@ -54,7 +54,8 @@ export function resumeState(saved: State, weight: number, now: number): WaitingS
     phase: 'waiting',
     waitingSince: now,
     weight,
-    stagesStarted: isInterrupted ? saved.stagesStarted - 1 : saved.stagesStarted,
+    // A return to the weight at which the promotion started belongs to no stage.
+    stagesStarted: isInterrupted ? Math.max(0, saved.stagesStarted - 1) : saved.stagesStarted,
     steps: saved.steps.map((step) => endStep(step, 'interrupted', lastActiveAt(step))),
     checks: closeComparison(saved.checks),
     findings: {},

@@ -23,6 +23,7 @@ export function canaryFaults(config: Config): Fault[] {
       ...versionFaults(plan),
       ...timeFaults(plan),
       ...needFaults(plan),
+      ...checkNameFaults(plan),
     ]),
   )
 }
@@ -104,4 +105,22 @@ function needFaults({ until, steps, checks, prometheus, ab, stable }: CanaryConf
       ? [{ path: ['ab'], message: 'needs subsets; give stable and canary as subsets, not as Services' }]
       : []),
   ]
+}
+
+/** The promotion knows the last answer of each check by its name, so one would replace the answer of the other. */
+function checkNameFaults({ checks: { queries, commands }, webhooks }: CanaryConfig): Fault[] {
+  const inSteps = Object.entries(webhooks).filter(([, { type }]) => type === 'rollout')
+  const paths = [
+    ...Object.keys(queries).map((name) => ['checks', 'queries', name]),
+    ...Object.keys(commands).map((name) => ['checks', 'commands', name]),
+    ...inSteps.map(([name]) => ['webhooks', name]),
+  ]
+  return paths.flatMap((path, i) => {
+    const other = paths.slice(0, i).find((earlier) => earlier.at(-1) === path.at(-1))
+    if (!other) return []
+    const message =
+      `\`${other.join('.')}\` has the same name, and a promotion tells the answers of its checks apart by name; ` +
+      'rename one of the two'
+    return [{ path, message }]
+  })
 }

@@ -20,7 +20,7 @@ function undefinedSubset(name: string): string {
 function trafficFaults({ traffic, subsets = {} }: ServicePolicy): Fault[] {
   if (!traffic) return []
   const sum = Object.values(traffic).reduce((total, weight) => total + weight, 0)
-  const missing = Object.keys(traffic).filter((name) => !subsets[name])
+  const missing = Object.keys(traffic).filter((name) => !Object.hasOwn(subsets, name))
   const path = ['traffic']
   return [
     ...(sum === 100 ? [] : [{ path, message: `the weights add up to ${sum}; make them add up to 100` }]),
@@ -43,7 +43,9 @@ function destinationFaults({ subsets = {}, routes = [], mirror }: ServicePolicy)
     ...routes.map(({ to }, i) => ({ path: ['routes', String(i), 'to'], to })),
     ...(mirror ? [{ path: ['mirror', 'to'], to: mirror.to }] : []),
   ]
-  return destinations.flatMap(({ path, to }) => (to in subsets ? [] : [{ path, message: undefinedSubset(to) }]))
+  return destinations.flatMap(({ path, to }) =>
+    Object.hasOwn(subsets, to) ? [] : [{ path, message: undefinedSubset(to) }],
+  )
 }
 
 /** Each route has its own name, and none has the name of a route that the program writes. */
@@ -52,15 +54,15 @@ function routeNameFaults({ routes = [] }: ServicePolicy): Fault[] {
   return names.flatMap((name, i) => {
     if (name === undefined) return []
     const isDuplicate = names.indexOf(name) < i
-    const owner = isDuplicate ? 'an earlier route' : reservedNames[name]
+    const owner = isDuplicate ? 'an earlier route' : reservedNames.get(name)
     if (owner === undefined) return []
     const message = `${name} is already the name of ${owner}; choose another name`
     return [{ path: ['routes', String(i), 'name'], message }]
   })
 }
 
-const reservedNames: Record<string, string> = {
-  [abRouteName]: "the route that a canary's `ab` adds and removes",
-  [routeName]: 'the route that splits the traffic',
-  [otherPortsRouteName]: 'the route that splits the traffic of the other ports',
-}
+const reservedNames = new Map([
+  [abRouteName, "the route that a canary's `ab` adds and removes"],
+  [routeName, 'the route that splits the traffic'],
+  [otherPortsRouteName, 'the route that splits the traffic of the other ports'],
+])

@@ -1,6 +1,7 @@
 // The section `authorization`: who may call what.
 import * as z from 'zod'
 import { ports, stringsMatching } from '../values/lists.ts'
+import { publicValue } from '../values/public-value.ts'
 import { boolean, httpMethods, oneOf } from '../values/strings.ts'
 import { nameOf, podLabels } from './parts.ts'
 
@@ -17,14 +18,19 @@ const rule = z.strictObject({
   principals: stringsMatching(
     'identities such as cluster.local/ns/shop/sa/frontend (without spiffe://), with an optional * at one end',
     principal,
+    publicValue,
   )
     .optional()
     .describe('Service accounts of the callers, as `cluster.local/ns/<namespace>/sa/<name>`.'),
-  namespaces: stringsMatching('names of namespaces, with an optional * at one end', /^(\*?[-a-z0-9]+|[-a-z0-9]+\*|\*)$/)
+  namespaces: stringsMatching(
+    'names of namespaces, with an optional * at one end',
+    /^(\*?[-a-z0-9]+|[-a-z0-9]+\*|\*)$/,
+    publicValue,
+  )
     .optional()
     .describe('Namespaces of the callers.'),
   methods: httpMethods.optional().describe('HTTP methods.'),
-  paths: stringsMatching('paths that begin with / or *, such as /api/*', /^[/*]\S*$/)
+  paths: stringsMatching('paths that begin with / or *, such as /api/*', /^[/*]\S*$/, publicValue)
     .optional()
     .describe('Paths, with an optional `*` at one end.'),
   ports: ports.optional().describe('Ports of the pods.'),

@@ -5,6 +5,7 @@ import { dnsName, dnsNameForm, objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
 import { wholeNumber } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
+import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
 import { boolean, nonEmptyString, pathPrefix, oneOf } from '../values/strings.ts'
 import { checks } from './checks.ts'
@@ -22,7 +23,7 @@ export type Version = { by: 'subset' | 'service'; name: string }
 const subsetName = parsedValue(
   `the name of a subset: ${dnsNameForm}; list a subset for a label with other characters: ` +
     '`services: { <service>: { subsets: { v1-10: { version: "1.10" } } } }`',
-  { type: 'string', pattern: dnsName.source },
+  { type: 'string', pattern: dnsName.source, ...publicValue },
   (raw) => (typeof raw === 'string' && dnsName.test(raw) ? raw : undefined),
 )
 

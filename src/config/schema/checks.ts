@@ -1,6 +1,6 @@
 // `canary.checks`: the limits that a canary has to meet.
 import * as z from 'zod'
-import { duration } from '../values/durations.ts'
+import { duration, responseTime } from '../values/durations.ts'
 import { stringsMatching } from '../values/lists.ts'
 import { fraction, wholeNumber } from '../values/numbers.ts'
 import { withShortForm } from '../values/short-form.ts'
@@ -13,19 +13,19 @@ export const defaultSuccessRate = '99%'
 const bound = z.number({ error: 'expected a number' })
 
 /** What the variables of Flagger's queries are called here. */
-const flaggerVariables: Record<string, string> = {
-  namespace: '`$namespace`',
-  service: '`$service`',
-  interval: '`$interval`',
-  target: 'the name of the canary\'s Deployment, or select by `destination_version="$canary"`',
-}
+const flaggerVariables = new Map([
+  ['namespace', '`$namespace`'],
+  ['service', '`$service`'],
+  ['interval', '`$interval`'],
+  ['target', 'the name of the canary\'s Deployment, or select by `destination_version="$canary"`'],
+])
 
 /** Flagger and Argo Rollouts fill in `{{ … }}`. Prometheus would look for that text, and find nothing. */
 function refuseTemplate(text: string, context: z.core.$RefinementCtx<string>): void {
   const found = new Map([...text.matchAll(/\{\{-?\s*(.*?)\s*-?\}\}/g)].map(([written, name = '']) => [written, name]))
   if (found.size === 0) return
   const advice = [...found].map(
-    ([written, name]) => `for \`${written}\` write ${flaggerVariables[name] ?? 'the value'}`,
+    ([written, name]) => `for \`${written}\` write ${flaggerVariables.get(name) ?? 'the value'}`,
   )
   context.addIssue({ code: 'custom', message: `nothing fills in templates here; ${advice.join(', ')}` })
 }
@@ -51,7 +51,9 @@ const command = z.strictObject({
       '`_STABLE`, `_CANARY` and `_NAMESPACE`.',
   ),
   every,
-  timeout: duration.prefault('30s').describe('Time limit. A program that runs longer is stopped and counts as failed.'),
+  timeout: responseTime
+    .prefault('30s')
+    .describe('Time limit. A program that runs longer is stopped and counts as failed.'),
   failures,
 })
 

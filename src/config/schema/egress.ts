@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { stringsMatching } from '../values/lists.ts'
 import { port } from '../values/numbers.ts'
+import { publicValue } from '../values/public-value.ts'
 import { oneOf } from '../values/strings.ts'
 
 const externalHost = z.string().regex(/^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)+[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, {
@@ -29,7 +30,7 @@ export const egress = z.strictObject({
 const scopeHost = /^(\.|\*|~|[a-z0-9][-a-z0-9]*)\/[*A-Za-z0-9][-.*A-Za-z0-9]*$/
 
 export const scope = z.strictObject({
-  hosts: stringsMatching('namespace/host pairs such as ./*, istio-system/*', scopeHost).describe(
+  hosts: stringsMatching('namespace/host pairs such as ./*, istio-system/*', scopeHost, publicValue).describe(
     'Services that the sidecars of the namespace know, as `namespace/host`. `.` is their own namespace.',
   ),
 })

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { objectName } from '../values/kubernetes.ts'
 import { stringsMatching } from '../values/lists.ts'
 import { port } from '../values/numbers.ts'
+import { publicValue } from '../values/public-value.ts'
 import { boolean, oneOf } from '../values/strings.ts'
 
 const hostName = /^(\*|(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?)(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)$/
@@ -11,7 +12,7 @@ export const exposure = z.strictObject({
   port: port
     .optional()
     .describe('Port of the Service. Default: the port under `services`, otherwise the only port of the Service.'),
-  hosts: stringsMatching('host names such as shop.example.com, *.example.com or *', hostName)
+  hosts: stringsMatching('host names such as shop.example.com, *.example.com or *', hostName, publicValue)
     .prefault(['*'])
     .describe('Host names of the service.'),
   tls: z
@@ -26,6 +27,7 @@ export const exposure = z.strictObject({
   gateway: z
     .string()
     .regex(/^([-a-z0-9]+\/)?[-a-z0-9]+$/, { error: 'expected a name such as ingressgateway, or namespace/name' })
+    .meta(publicValue)
     .prefault('ingressgateway')
     .describe(
       'Label `istio` of the gateway pods. With `gateway-api`: the Gateway object, as `name` or `namespace/name`.',

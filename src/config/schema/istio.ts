@@ -5,7 +5,8 @@ import { duration } from '../values/durations.ts'
 import { objectName } from '../values/kubernetes.ts'
 import { strings } from '../values/lists.ts'
 import { isMap, parsedValue } from '../values/parsed-value.ts'
-import { boolean, nonEmptyString, sha256, url } from '../values/strings.ts'
+import { publicValue } from '../values/public-value.ts'
+import { boolean, filePath, nonEmptyString, sha256, url } from '../values/strings.ts'
 import { pullPolicy } from './parts.ts'
 
 /** What istioctl itself uses if nobody names a registry or a profile. */
@@ -13,7 +14,7 @@ export const istioDefaults = { hub: 'docker.io/istio', profile: 'default' } as c
 
 const version = parsedValue(
   `${versionForm} (quote it in YAML)`,
-  { type: 'string', default: defaultVersion },
+  { ...publicValue, type: 'string', default: defaultVersion },
   versionSpec,
 )
 
@@ -46,7 +47,7 @@ const keys = z.strictObject({
       'Istio version: exact, `1.31`, `1.31.x`, a range such as `>=1.30 <1.32`, or `latest`. ' +
         'A prerelease is used only if you name one.',
     ),
-  versionFile: nonEmptyString
+  versionFile: filePath
     .optional()
     .describe(
       "File to read the version from: a file with only the version, asdf's `.tool-versions`, or mise's `mise.toml`.",
@@ -55,6 +56,7 @@ const keys = z.strictObject({
     .prefault(false)
     .describe('Looks for the newest matching release, even if the installed mesh or the tool cache already matches.'),
   profile: nonEmptyString
+    .meta(publicValue)
     .optional()
     .describe(
       'istioctl installation profile: `default`, `demo`, `minimal`, … ' +

@@ -2,18 +2,24 @@
 import * as z from 'zod'
 import { dnsName, dnsNameForm } from '../values/kubernetes.ts'
 import { percentage } from '../values/numbers.ts'
+import { publicValue } from '../values/public-value.ts'
 
 /** A Kubernetes name; `owner` says in the error message whose name is expected, such as `a service`. */
 export function nameOf(owner: string) {
-  return z.string().regex(dnsName, { error: `expected the name of ${owner}: ${dnsNameForm}` })
+  return z
+    .string()
+    .regex(dnsName, { error: `expected the name of ${owner}: ${dnsNameForm}` })
+    .meta(publicValue)
 }
 
 export function shareOfRequests(description: string) {
   return percentage('above 0%').prefault('100%').describe(description)
 }
 
+export const labelValue = z.string({ error: 'expected a label value as a string; quote it in YAML' }).meta(publicValue)
+
 export const podLabels = z
-  .record(z.string(), z.string({ error: 'expected a label value as a string; quote it in YAML' }))
+  .record(z.string(), labelValue)
   .refine((pairs) => Object.keys(pairs).length > 0, { error: 'expected at least one label, such as app: backend' })
 
 export const pullPolicy = z.enum(['IfNotPresent', 'Always', 'Never'], {

@@ -1,6 +1,7 @@
 // `canary.prometheus`: where Prometheus is.
 import * as z from 'zod'
-import { duration } from '../values/durations.ts'
+import { responseTime } from '../values/durations.ts'
+import { publicValue } from '../values/public-value.ts'
 import { boolean, nonEmptyString, url } from '../values/strings.ts'
 import { hasExactlyOne } from './parts.ts'
 
@@ -12,10 +13,11 @@ export const prometheus = z
       .regex(/^[-a-z0-9]+\/[-a-z0-9]+:\d+$/, {
         error: 'expected namespace/name:port, such as istio-system/prometheus:9090',
       })
+      .meta(publicValue)
       .optional()
       .describe('Service in the cluster, as `namespace/name:port`, reached through the API server.'),
     token: nonEmptyString.optional().describe('Bearer token.'),
-    timeout: duration
+    timeout: responseTime
       .prefault('10s')
       .describe('Time limit for a response. A response that takes longer counts as no data.'),
     counters: boolean

@@ -1,18 +1,17 @@
 // The section `services`: traffic policies for each service.
 import * as z from 'zod'
 import { duration, instant } from '../values/durations.ts'
-import { listOf } from '../values/lists.ts'
+import { stringsMatching } from '../values/lists.ts'
 import { percentage, port, wholeNumber } from '../values/numbers.ts'
+import { publicValue } from '../values/public-value.ts'
 import { loadBalancer } from './load-balancer.ts'
 import { oneOf } from '../values/strings.ts'
-import { nameOf, shareOfRequests } from './parts.ts'
+import { labelValue, nameOf, shareOfRequests } from './parts.ts'
 import { requestMatches } from './request-match.ts'
 
 const anyCount = wholeNumber(1, 1_000_000)
 
-const retryOn = listOf('Envoy retry conditions such as gateway-error, reset', (item) =>
-  typeof item === 'string' && /^[a-z0-9-]+$/.test(item) ? item : undefined,
-)
+const retryOn = stringsMatching('Envoy retry conditions such as gateway-error, reset', /^[a-z0-9-]+$/, publicValue)
 
 export const defaultRetryOn = ['gateway-error', 'connect-failure', 'refused-stream', 'unavailable', 'cancelled']
 
@@ -86,10 +85,7 @@ export const service = z.strictObject({
   timeout: duration.optional().describe('Time limit of the whole request, including retries.'),
   circuitBreaker: circuitBreaker.optional().describe('Connection limits, and ejection of failing pods.'),
   subsets: z
-    .record(
-      nameOf('a subset'),
-      z.record(z.string(), z.string({ error: 'expected a label value as a string; quote it in YAML' })),
-    )
+    .record(nameOf('a subset'), z.record(z.string(), labelValue))
     .optional()
     .describe('Named groups of pods, selected by labels: `v1: { version: v1 }`.'),
   traffic: z

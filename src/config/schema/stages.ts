@@ -18,5 +18,5 @@ export type StageName = (typeof stageNames)[number]
 export const stages = listOf(
   `stages out of ${stageNames.join(', ')}`,
   (item) => stageNames.find((name) => name === item),
-  { enum: stageNames },
+  { items: { enum: stageNames } },
 )

@@ -1,6 +1,6 @@
 // `canary.webhooks`: services that take part in the decision.
 import * as z from 'zod'
-import { duration } from '../values/durations.ts'
+import { responseTime } from '../values/durations.ts'
 import { wholeNumber } from '../values/numbers.ts'
 import { url, oneOf } from '../values/strings.ts'
 import { every, failures } from './hook-parts.ts'
@@ -14,7 +14,7 @@ export const webhook = z.strictObject({
         'every change. `rollback` rolls the canary back if it responds with 2xx.',
     ),
   url: url.describe('Address that gets the payload by POST, in the format of Flagger. Only 2xx passes.'),
-  timeout: duration.prefault('10s').describe('Time limit for a response.'),
+  timeout: responseTime.prefault('10s').describe('Time limit for a response.'),
   retries: wholeNumber(0, 100).prefault(0).describe('Number of immediate retries if there is no response.'),
   metadata: z
     .record(z.string(), z.string({ error: 'expected a string' }))

@@ -1,5 +1,6 @@
 // Durations: written `30s`, read as milliseconds. And points in time.
 import { parsedValue } from './parsed-value.ts'
+import { publicValue } from './public-value.ts'
 
 const unitMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
 const durationPattern = '^(\\d+(\\.\\d+)?(ms|s|m|h))+$'
@@ -11,20 +12,27 @@ export function parseDuration(raw: unknown): number | undefined {
   return Math.round([...parts].reduce((sum, [, amount, unit]) => sum + Number(amount) * unitMs[unit as string]!, 0))
 }
 
-/** More than zero milliseconds. */
-export const duration = parsedValue(
-  'a duration with its unit, such as 500ms, 30s or 5m',
-  { type: 'string', pattern: durationPattern },
-  (raw) => {
-    const ms = parseDuration(raw)
-    return ms === undefined || ms <= 0 ? undefined : ms
-  },
-)
+/** More than zero milliseconds, and no more seconds than Kubernetes can count. */
+export const duration = durationUpTo((2 ** 31 - 1) * unitMs['s']!)
+
+/** More than zero milliseconds, for one response of another program. */
+export const responseTime = durationUpTo(24 * unitMs['h']!, ', up to 24h')
+
+function durationUpTo(longestMs: number, limit = '') {
+  return parsedValue(
+    `a duration with its unit, such as 500ms, 30s or 5m${limit}`,
+    { ...publicValue, type: 'string', pattern: durationPattern },
+    (raw) => {
+      const ms = parseDuration(raw)
+      return ms === undefined || ms <= 0 || ms > longestMs ? undefined : ms
+    },
+  )
+}
 
 /** Milliseconds; `0s` is allowed. */
 export const durationOrZero = parsedValue(
   'a duration with its unit, such as 30s or 10m, or 0s for none',
-  { type: 'string', pattern: durationPattern },
+  { ...publicValue, type: 'string', pattern: durationPattern },
   parseDuration,
 )
 
@@ -32,7 +40,7 @@ export const durationOrZero = parsedValue(
 export function durationOrOff(minimum: string) {
   return parsedValue(
     `a duration of ${minimum} or more, such as 30s, or off`,
-    { type: 'string', pattern: `${durationPattern}|^off$` },
+    { ...publicValue, type: 'string', pattern: `${durationPattern}|^off$` },
     (raw): number | 'off' | undefined => {
       // `guard: false` means the same.
       if (raw === 'off' || raw === false) return 'off'
@@ -45,7 +53,7 @@ export function durationOrOff(minimum: string) {
 /** RFC 3339 with a time zone; read as RFC 3339 in UTC. */
 export const instant = parsedValue(
   'a point in time with its zone, such as 2026-12-01T18:00:00Z',
-  { type: 'string', format: 'date-time' },
+  { ...publicValue, type: 'string', format: 'date-time' },
   (raw) => {
     const isComplete =
       typeof raw === 'string' && /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d:\d\d)$/.test(raw.trim())

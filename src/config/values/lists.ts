@@ -1,6 +1,7 @@
 // Lists: a YAML list, or one string with commas or line breaks.
 import { inRange, parseWholeNumber } from './numbers.ts'
 import { isMap, parsedValue } from './parsed-value.ts'
+import { publicValue } from './public-value.ts'
 
 export function parseItems(raw: unknown): unknown[] | undefined {
   if (Array.isArray(raw)) return raw as unknown[]
@@ -21,22 +22,24 @@ export function parseEach<T>(raw: unknown, parseItem: (item: unknown) => T | und
 export function listOf<T>(
   expected: string,
   parseItem: (item: unknown) => T | undefined,
-  items?: { enum: readonly string[] },
+  more: Record<string, unknown> = {},
 ) {
-  return parsedValue<T[]>(expected, { type: ['array', 'string'], ...(items ? { items } : {}) }, (raw) =>
-    parseEach(raw, parseItem),
-  )
+  return parsedValue<T[]>(expected, { type: ['array', 'string'], ...more }, (raw) => parseEach(raw, parseItem))
 }
 
 export const strings = listOf('a list of strings', (item) =>
   typeof item === 'string' && item !== '' ? item : undefined,
 )
 
-export function stringsMatching(expected: string, pattern: RegExp) {
-  return listOf(expected, (item) => (typeof item === 'string' && pattern.test(item) ? item : undefined))
+export function stringsMatching(expected: string, pattern: RegExp, more: Record<string, unknown> = {}) {
+  return listOf(expected, (item) => (typeof item === 'string' && pattern.test(item) ? item : undefined), more)
 }
 
-export const ports = listOf('ports, whole numbers from 1 to 65535', (item) => inRange(parseWholeNumber(item), 1, 65535))
+export const ports = listOf(
+  'ports, whole numbers from 1 to 65535',
+  (item) => inRange(parseWholeNumber(item), 1, 65535),
+  publicValue,
+)
 
 /**
  * The canary's weights in per cent, rising: `5, 25, 50, 100`, or `{ by: 10, to: 50 }` for 10, 20, … 50, and then 100, as

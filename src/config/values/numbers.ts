@@ -1,5 +1,6 @@
 // Whole numbers and percentages.
 import { parsedValue } from './parsed-value.ts'
+import { publicValue } from './public-value.ts'
 
 /** The whole number of a YAML number, or of the text that an input delivers. */
 export function parseWholeNumber(raw: unknown): number | undefined {
@@ -19,7 +20,7 @@ export function inRange(value: number | undefined, min: number, max: number): nu
   return value !== undefined && value >= min && value <= max ? value : undefined
 }
 
-const percentageJson = { type: 'string', pattern: '^\\d+(\\.\\d+)?\\s*%$' }
+const percentageJson = { ...publicValue, type: 'string', pattern: '^\\d+(\\.\\d+)?\\s*%$' }
 
 function parsePercentage(raw: unknown): number {
   const match = typeof raw === 'string' ? /^(\d+(?:\.\d+)?)\s*%$/.exec(raw.trim()) : null

@@ -1,5 +1,6 @@
 // Amounts of CPU and memory as Kubernetes writes them.
 import { parsedValue } from './parsed-value.ts'
+import { publicValue } from './public-value.ts'
 
 const mebi = 1024 ** 2
 
@@ -29,7 +30,7 @@ export function quantity(written: string | undefined): number {
 /** YAML reads `cpu: 1` as a number. */
 export const positiveQuantity = parsedValue(
   'a quantity such as 100m or 64Mi',
-  { type: ['string', 'number'] },
+  { type: ['string', 'number'], ...publicValue },
   (raw) => {
     const written = typeof raw === 'string' || typeof raw === 'number' ? String(raw).trim() : ''
     return quantity(written) > 0 ? written : undefined

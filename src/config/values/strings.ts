@@ -1,10 +1,16 @@
 // Single values that are text: words out of a list, addresses, patterns, checksums.
 import { listOf } from './lists.ts'
 import { parsedValue } from './parsed-value.ts'
+import { publicValue } from './public-value.ts'
 
-export const nonEmptyString = parsedValue('a non-empty string', { type: 'string' }, (raw) =>
-  typeof raw === 'string' && raw.trim() !== '' ? raw : undefined,
-)
+function parseText(raw: unknown): string | undefined {
+  return typeof raw === 'string' && raw.trim() !== '' ? raw : undefined
+}
+
+export const nonEmptyString = parsedValue('a non-empty string', { type: 'string' }, parseText)
+
+/** The path of a file. */
+export const filePath = parsedValue('the path of a file', { ...publicValue, type: 'string' }, parseText)
 
 /** One of a few words, in any case. */
 export function oneOf<const W extends string>(...words: W[]) {
@@ -27,7 +33,7 @@ export const url = parsedValue('an http or https address', { type: 'string', for
 
 export const sha256 = parsedValue(
   'a sha256 checksum: 64 hexadecimal digits',
-  { type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
+  { ...publicValue, type: 'string', pattern: '^[0-9a-fA-F]{64}$' },
   (raw) => (typeof raw === 'string' && /^[0-9a-f]{64}$/i.test(raw.trim()) ? raw.trim().toLowerCase() : undefined),
 )
 
@@ -37,12 +43,18 @@ function parseMethod(raw: unknown): string | undefined {
   return typeof raw === 'string' ? methods.find((each) => each === raw.trim().toUpperCase()) : undefined
 }
 
-export const httpMethod = parsedValue(`an HTTP method: ${methods.join(', ')}`, { type: 'string' }, parseMethod)
-export const httpMethods = listOf(`HTTP methods out of ${methods.join(', ')}`, parseMethod)
+export const httpMethod = parsedValue(
+  `an HTTP method: ${methods.join(', ')}`,
+  { ...publicValue, type: 'string' },
+  parseMethod,
+)
+export const httpMethods = listOf(`HTTP methods out of ${methods.join(', ')}`, parseMethod, publicValue)
 
 /** The beginning of a request's path. */
-export const pathPrefix = parsedValue('a path that begins with /', { type: 'string', pattern: '^/' }, (raw) =>
-  typeof raw === 'string' && /^\/\S*$/.test(raw) ? raw : undefined,
+export const pathPrefix = parsedValue(
+  'a path that begins with /',
+  { ...publicValue, type: 'string', pattern: '^/' },
+  (raw) => (typeof raw === 'string' && /^\/\S*$/.test(raw) ? raw : undefined),
 )
 
 /** Envoy's regular expressions (RE2) have neither lookaround nor backreferences. */

@@ -88,7 +88,7 @@ function weights(
   config: RoutedConfig,
   live: Weights | undefined,
 ): Weights | undefined {
-  const inForce = live && Object.fromEntries(Object.entries(live).filter(([subset]) => subset in subsets))
+  const inForce = live && Object.fromEntries(Object.entries(live).filter(([subset]) => Object.hasOwn(subsets, subset)))
   const split = splitSubsets(config, name)
   if (!split) return traffic ?? inForce
   const [stable, canary] = split

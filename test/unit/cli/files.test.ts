@@ -1,7 +1,12 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { dotenv } from '../../../src/cli/dotenv.ts'
 import { junit } from '../../../src/cli/junit.ts'
+import { publish } from '../../../src/cli/run-output.ts'
+import type { Terminal } from '../../../src/cli/terminal.ts'
 import type { PromotionReport, Report } from '../../../src/report/report.ts'
+import { tempFolder } from '../fixtures.ts'
 
 const report: Report = {
   startedAt: '2026-11-25T01:02:03.000Z',
@@ -88,4 +93,26 @@ test('the JUnit report has the error of a failed stage or of the run, without ch
   ).toContain('name="verify" time="3.000"><failure message="pod is 1/2">pod is 1/2</failure>')
   expect(junit({ ...report, error: 'no kubeconfig' })).toContain('tests="1" failures="1" skipped="0"')
   expect(junit(report)).toContain('name="run" time="12.500"/>')
+})
+
+test('a file that cannot be written loses neither the others nor the verdict', () => {
+  const folder = tempFolder()
+  const lines: string[] = []
+  const write = (line: string) => void lines.push(line)
+  const screen = { info: write, warning: write, error: write, success: write } as unknown as Terminal
+  const files = {
+    report: '/dev/null/report.json',
+    outputs: join(folder, 'new/outputs'),
+    summary: join(folder, 'summary.md'),
+  }
+  const promoted: Report = {
+    ...report,
+    verdict: 'promoted',
+    promotions: [promotion('backend', 'promoted', 'all passed')],
+  }
+  expect(publish(promoted, files, 'text', screen)).toBe(false)
+  expect(readFileSync(files.outputs, 'utf8')).toContain('MESH_VERDICT=promoted')
+  expect(readFileSync(files.summary, 'utf8')).toContain('**promoted**')
+  expect(lines).toContain('v2 of backend: promoted: all passed')
+  expect(lines.at(-1)).toMatch(/^--report: \/dev\/null\/report\.json cannot be written \(\w+\)/)
 })

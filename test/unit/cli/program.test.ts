@@ -117,10 +117,23 @@ describe('before any change, with one sentence and exit code 2, the command line
       {},
       '--junit: /dev/null/x.xml cannot be written',
     ],
+    [
+      'a summary whose path is a folder',
+      ['plan', '--services', 'a: { timeout: 1s }', '--summary', '/tmp'],
+      {},
+      '--summary: /tmp cannot be written (EISDIR)',
+    ],
   ])('rejects %s', async (_, args, env, text) => {
     const { code, err } = await here(args, env)
     expect(err).toContain(text)
     expect(err).not.toContain('    at ')
+    expect(code).toBe(2)
+  })
+
+  test('rejects an unknown option without repeating its value', async () => {
+    const { code, err } = await here(['run', '--tokn=s3cr3t-token'], {})
+    expect(err).toContain("unknown option '--tokn=…'")
+    expect(err).not.toContain('s3cr3t')
     expect(code).toBe(2)
   })
 

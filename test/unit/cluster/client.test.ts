@@ -4,9 +4,10 @@ import { KubeConfig } from '@kubernetes/client-node'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createClient, type Cluster } from '../../../src/cluster/client.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
+import { connection } from '../../../src/cluster/connect.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { systemClock } from '../../../src/runtime/clock.ts'
-import { serve, type ReceivedRequest } from '../fixtures.ts'
+import { serve, tempFolder, type ReceivedRequest } from '../fixtures.ts'
 
 // The tests record the pauses between attempts and do not wait for them.
 const pauses: number[] = []
@@ -168,6 +169,39 @@ test('missing credentials are reported and requested again with the next request
   expect(await get(cluster)).toEqual(service)
   expect(await get(cluster)).toEqual(service)
   expect(credentials).toHaveBeenCalledTimes(2)
+})
+
+/** A kubeconfig for the address, whose credentials a shell script makes. */
+function withProgram(address: string, script: string): KubeConfig {
+  const config = new KubeConfig()
+  config.loadFromClusterAndUser(
+    { name: 'a', server: address, skipTLSVerify: true },
+    { name: 'ci', exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] } },
+  )
+  return config
+}
+
+test.each([
+  ['echo "denied for s3cr3t-token" >&2; exit 1', 'fails with 23 characters of errors, which may hold secrets'],
+  ['exit 1', 'fails and prints no reason'],
+  ['echo s3cr3t-token', 'prints no ExecCredential'],
+  ['echo {}', 'prints no ExecCredential'],
+])('a credential program is named without what it prints: %s', async (script, problem) => {
+  const { address } = await serve((_, response) => response.end(JSON.stringify(service)))
+  const { message } = await errorOf(get(createClient({ config: withProgram(address, script), server: address })))
+  expect(message).toContain(`the program \`sh\`, which makes the credentials of the user ci, ${problem}`)
+  expect(message).not.toContain('s3cr3t')
+})
+
+test('a kubeconfig with an http address works, as for kubectl proxy', async () => {
+  const { address } = await serve((_, response) => response.end(JSON.stringify(service)))
+  const kubeconfig = JSON.stringify({
+    'current-context': 'proxy',
+    clusters: [{ name: 'proxy', cluster: { server: address } }],
+    contexts: [{ name: 'proxy', context: { cluster: 'proxy', user: 'nobody' } }],
+    users: [{ name: 'nobody', user: {} }],
+  })
+  expect(await get(createClient(connection(kubeconfig, undefined, tempFolder())))).toEqual(service)
 })
 
 describe('the client reports a server', () => {

@@ -189,7 +189,7 @@ describe('connection', () => {
     ['base64 text', Buffer.from('s3cr3t, and no kubeconfig at all '.repeat(20)).toString('base64')],
   ])('does not print a long %s that is neither path nor content', (_, given) => {
     const message = refusal(given)
-    expect(message).toContain('kubeconfig: the value is no kubeconfig, and a file of that name does not exist')
+    expect(message).toContain('characters) does not exist; give the path of a kubeconfig, or its content')
     expect(message).not.toContain(given.slice(0, 20))
   })
 
@@ -381,5 +381,23 @@ describe('secretsOf', () => {
     const file = join(temp, 'plain')
     writeFileSync(file, kubeconfig.replace(/user: \{ token.*\} \}/, 'user: {} }'))
     expect(secretsOf(connection(file, undefined, temp).config)).toEqual([])
+  })
+
+  test('returns what the kubeconfig passes to credential programs, without settings such as a region', () => {
+    const file = join(temp, 'plugin')
+    const exec = `exec: { apiVersion: client.authentication.k8s.io/v1, command: login, args: [--client-secret, s3cr3t-of-client, --token=s3cr3t-token, --cluster, production-eu],
+      env: [{ name: LOGIN_KEY, value: s3cr3t-of-env }, { name: AWS_REGION, value: eu-central-1 }] }`
+    writeFileSync(file, kubeconfig.replace(/user: \{ token.*\} \}/, `user: { ${exec} } }`))
+    expect(secretsOf(connection(file, undefined, temp).config).toSorted()).toEqual([
+      's3cr3t-of-client',
+      's3cr3t-of-env',
+      's3cr3t-token',
+    ])
+  })
+
+  test('returns no path of a file with a token', () => {
+    const token = fileWith('s3cr3t-token')
+    const text = single('c', { current: true, user: { tokenFile: token } })
+    expect(secretsOf(connection(text, undefined, temp).config)).toEqual([])
   })
 })

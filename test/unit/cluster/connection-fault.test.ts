@@ -84,7 +84,7 @@ describe('credentials that cannot be made', () => {
       'a program that fails',
       aws,
       new Error('a\nb\nc\nno session'),
-      ['fails: b c no session', 'run it here to see why'],
+      ['fails with 16 characters of errors, which may hold secrets', 'run it here to see why'],
     ],
     ['a program that prints no JSON', aws, new SyntaxError('x'), ['prints no ExecCredential']],
     [

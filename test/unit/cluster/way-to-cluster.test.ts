@@ -111,7 +111,9 @@ describe('one error names the cause and the remedy', () => {
         'install it in an earlier step, or give a kubeconfig with a token',
     )
     const failing = exec('sh', '-c', 'echo "no session" >&2; exit 1')
-    expect(await errorOf(clusterOf(address, failing))).toContain('fails: no session; run it here to see why')
+    expect(await errorOf(clusterOf(address, failing))).toContain(
+      'fails with 10 characters of errors, which may hold secrets; run it here to see why',
+    )
     expect(await errorOf(clusterOf(address, exec('echo', 'hello')))).toContain('prints no ExecCredential')
     expect(await errorOf(clusterOf(address, exec('echo', '{}')))).toContain('prints no ExecCredential')
   })

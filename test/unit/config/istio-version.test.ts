@@ -38,9 +38,9 @@ test.each([
 test.each([
   ['.istio-version', '', 'the file has 0 lines with content'],
   ['.istio-version', '1.31.0\n1.30.0\n', 'the file has 2 lines with content'],
-  ['.istio-version', 'stable', 'the file says "stable"; expected a version of Istio'],
+  ['.istio-version', 'stable', 'the file says a text of 6 characters; expected a version of Istio'],
   ['.tool-versions', 'nodejs 24.1.0\n#istioctl 1.31.0\n', 'the file has no line for istioctl'],
-  ['.tool-versions', 'istioctl system\n', 'the file says "system"'],
+  ['.tool-versions', 'istioctl system\n', 'the file says a text of 6 characters'],
   ['mise.toml', '[tools]\nnode = "24"\n', 'the file has no `istioctl = "…"` under [tools]'],
   ['mise.toml', '[env]\n', 'the file has no `istioctl = "…"` under [tools]'],
   ['mise.toml', '[tools]\nistioctl = 1.31\n', 'the file has no `istioctl = "…"` under [tools]'],

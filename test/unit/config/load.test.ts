@@ -147,6 +147,12 @@ describe('the loader', () => {
     )
   })
 
+  test('accepts a command with the name of a webhook that is not asked in the steps', () => {
+    const yaml =
+      '{ service: a, checks: { commands: { report: { run: check } } }, webhooks: { report: { type: event, url: "http://hooks.test" } } }'
+    expect(loadConfig({ INPUT_CANARY: yaml }).canary?.webhooks).toHaveProperty('report')
+  })
+
   test('rejects a limit of the guard below its request, also below the default request', () => {
     expect(refusal('canary: { service: backend, guard: { resources: { limits: { memory: 32Mi } } } }')).toMatch(
       /canary\.guard\.resources\.limits\.memory.*"32Mi".*expected at least the request, 64Mi/,
@@ -368,7 +374,7 @@ describe('a config with mistakes', () => {
       'a mirror that is not an address',
       undefined,
       { mirror: 'mirror.example' },
-      ['input mirror: istio.mirror', '"mirror.example"', 'http or https'],
+      ['input mirror: istio.mirror', 'a text of 14 characters', 'http or https'],
     ],
     ['a `set` without a value', undefined, { set: 'a=1\nb' }, ['input set: istio.set', 'key=value']],
     [
@@ -393,13 +399,13 @@ describe('a config with mistakes', () => {
       'a service name that is not a Kubernetes name',
       'services:\n  Back_End: {}\n',
       {},
-      ['mesh.yaml:2: services.Back_End', '"Back_End"', 'expected the name of a service: lower-case letters'],
+      ['mesh.yaml:2: services.Back_End', 'the name Back_End', 'expected the name of a service: lower-case letters'],
     ],
     [
       'a section that is a single value',
       'services: backend\n',
       {},
-      ['mesh.yaml:1: services', '"backend"', 'a map of keys'],
+      ['mesh.yaml:1: services', 'a text of 7 characters', 'a map of keys'],
     ],
     [
       'an input for a key of a section that is not a map',
@@ -504,6 +510,18 @@ describe('a config with mistakes', () => {
       {},
       ['mesh.yaml:3: canaries.0.setps', '`steps`'],
     ],
+    [
+      'a command with the name of a rollout webhook',
+      'canary:\n  service: a\n  checks: { commands: { smoke: { run: true-ish } } }\n  webhooks:\n    smoke: { url: "http://hooks.test" }\n',
+      {},
+      ['mesh.yaml:5: canary.webhooks.smoke', '`checks.commands.smoke` has the same name', 'rename one of the two'],
+    ],
+    [
+      'a command with the name of a query',
+      'canary:\n  service: a\n  prometheus: { service: a/b:9090 }\n  checks:\n    queries: { errors: { query: x, max: 1 } }\n    commands: { errors: { run: check } }\n',
+      {},
+      ['mesh.yaml:6: canary.checks.commands.errors', '`checks.queries.errors` has the same name'],
+    ],
     ['canaries that are not a list', undefined, { canaries: 'service: a' }, ['input canaries', 'expected a YAML list']],
     [
       'a poll interval below one second',
@@ -592,7 +610,10 @@ describe('a config with mistakes', () => {
       'a pattern where an exact header is expected',
       'canary: { service: a, ab: { match: [{ headers: { x: "1" } }, { headers: { user-agent: ".*Firefox.*" } }] } }',
       {},
-      ['canary.ab.match.1.headers.user-agent: ".*Firefox.*" is invalid', 'a pattern such as .* needs { regex: … }'],
+      [
+        'canary.ab.match.1.headers.user-agent: a text of 11 characters is invalid',
+        'a pattern such as .* needs { regex: … }',
+      ],
     ],
     [
       'a header with two conditions',
@@ -707,7 +728,7 @@ describe('a config with mistakes', () => {
     ['as a list', 'kubeconfig: [s3cr3t-token]'],
   ])('is rejected without showing a kubeconfig %s', (_, yaml) => {
     const message = refusal(yaml)
-    expect(message).toContain('kubeconfig: the value is invalid: expected a non-empty string')
+    expect(message).toContain('is invalid: expected a non-empty string')
     expect(message).not.toContain('s3cr3t')
   })
 })
@@ -723,5 +744,89 @@ describe('a config without the key stages', () => {
     ['namespace: shop', []],
   ])('%s runs the stages %j', (yaml, stages) => {
     expect(stagesOf(configOf(yaml))).toEqual(stages)
+  })
+})
+
+describe('a name that every JavaScript object inherits', () => {
+  test.each([
+    ['__proto__: { dryRun: true }', 'mesh.yaml:1: `__proto__` is not a known key; remove it'],
+    [
+      'mtls:\n  mode: strict\n  "__proto__": { mode: disable }',
+      'mesh.yaml:3: `__proto__` is not a known key; remove it',
+    ],
+    ['constructor: 1', 'mesh.yaml:1: constructor: is not known'],
+    ['canary: { service: backend, constructor: 1 }', 'mesh.yaml:1: canary.constructor: is not known'],
+    [
+      'services: { backend: { traffic: { constructor: 100 } } }',
+      'services.backend.traffic: the subset constructor is not defined',
+    ],
+    [
+      'services: { backend: { routes: [{ match: { path: / }, to: constructor }] } }',
+      'services.backend.routes.0.to: the subset constructor is not defined',
+    ],
+  ])('is refused as a key that is not known: %j', (yaml, message) => {
+    expect(refusal(yaml)).toContain(message)
+  })
+
+  test('is refused as an input', () => {
+    expect(refusal(undefined, { constructor: 'x' })).toContain('input constructor: is not known')
+    expect(refusal(undefined, { services: '__proto__: { backend: {} }' })).toBe(
+      'input services, line 1: `__proto__` is not a known key; remove it',
+    )
+  })
+
+  test('may be the name of a service and of a route', () => {
+    const { services } = configOf(
+      'services: { constructor: { subsets: { v1: {} }, routes: [{ name: constructor, match: { path: / }, to: v1 }] } }',
+    )
+    expect(Object.keys(services!)).toEqual(['constructor'])
+  })
+})
+
+describe('an error for a secret in the wrong place', () => {
+  const token = 'ghp_16C7e42F292c6912E7710c838347Ae178B4a'
+  const hook = 'https://hooks.chat.test/services/T0001/B0002/XyzXyzXyz'
+  const versionFile = (text: string, name?: string) => `istio: { versionFile: ${fileWith(text, name)} }`
+
+  test.each<[string, () => string]>([
+    ['a token in place of a name', () => `namespace: ${token}`],
+    ['a token in place of a word', () => `mtls: ${token}`],
+    ['a token in place of a duration', () => `canary: { service: a, interval: ${token} }`],
+    ['a token in place of weights', () => `canary: { service: a, steps: [5, ${token}] }`],
+    ['a token in place of an address', () => `canary: { service: a, prometheus: { address: ${token} } }`],
+    ['a token in place of a section', () => `canary: ${token}`],
+    ['a token that is no text', () => 'canary: { service: a, prometheus: { service: a/b:1, token: [s3cr3t-token] } }'],
+    ['an address in place of a section', () => `canary: { service: a, webhooks: ${hook} }`],
+    ['an address in place of one webhook', () => `canary: { service: a, webhooks: { chat: "${hook}" } }`],
+    ['an address in place of a short form', () => `canary: { service: a, guard: "${hook}" }`],
+    ['an address in place of a name', () => `canary: { service: a, webhooks: { "${hook}": {} } }`],
+    ['a token in place of a name of a key', () => `services: { backend: { ${token}: 1 } }`],
+    ['a token below a name of the user', () => `services: { ${token}: { port: http } }`],
+    [
+      'a password in a match',
+      () => 'services: { a: { routes: [{ match: { headers: { x: [s3cr3t-token] } }, to: v1 }] } }',
+    ],
+    ['a set value', () => `istio: { set: ["${token}"] }`],
+    ['a version file with a token', () => versionFile(`${token}\n`, '.istio-version')],
+    ['a version file with a password', () => versionFile('s3cr3t-token\n', '.istio-version')],
+    ['a version file of asdf with a token', () => versionFile(`istioctl ${token}\n`, '.tool-versions')],
+    ['a version file of mise with a token', () => versionFile(`[tools]\nistioctl = "${token}"\n`, 'mise.toml')],
+    ['a version file that is not valid TOML', () => versionFile(`[tools]\nistioctl = ${token}\n`, 'mise.toml')],
+    ['a version file named by a token', () => `istio: { versionFile: ${token} }`],
+  ])('does not repeat it: %s', (_, yaml) => {
+    const message = refusal(yaml())
+    for (const secret of ['ghp_', '16C7e42F292c', 'XyzXyzXyz', 's3cr3t']) expect(message).not.toContain(secret)
+  })
+
+  test('tells the type and the length instead', () => {
+    expect(refusal(`canary: { service: a, webhooks: { chat: "${hook}" } }`)).toContain(
+      `canary.webhooks.chat: a text of ${hook.length} characters is invalid: expected a map of keys`,
+    )
+  })
+
+  test('still shows what the schema marks as public', () => {
+    expect(refusal('mtls: strickt')).toContain('mtls: "strickt" is invalid')
+    expect(refusal('canary: { service: a, steps: [50, 5] }')).toContain('[50,5] is invalid')
+    expect(refusal('workloads: [deployx/backend]')).toContain('["deployx/backend"] is invalid')
   })
 })

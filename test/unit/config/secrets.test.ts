@@ -28,6 +28,16 @@ describe('secretsInConfig', () => {
     ).toEqual(['first-a', 'first-b', 'second-a', 'second-b'])
   })
 
+  test('returns the password and the query of mirrors and of the keys for tokens, and no part of their path', () => {
+    expect(
+      secretsInConfig(
+        configOf(`namespace: shop
+istio: { version: 1.31.0, mirror: "https://ci:s3same@mirror.test/artifacts/istio-releases-remote?sig=0123456789" }
+jwt: { users: { issuer: a, jwksUri: "https://id.test/keys?code=abcdefgh" } }`),
+      ),
+    ).toEqual(['s3same', '0123456789', 'abcdefgh'])
+  })
+
   test('returns none without a canary', () => {
     expect(secretsInConfig(configOf('{ namespace: shop, mtls: strict }'))).toEqual([])
   })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { duration, parseDuration } from '../../../src/config/values/durations.ts'
+import { duration, parseDuration, responseTime } from '../../../src/config/values/durations.ts'
 import { workloads } from '../../../src/config/values/kubernetes.ts'
 import { weightSteps } from '../../../src/config/values/lists.ts'
 import { fraction, wholeNumber } from '../../../src/config/values/numbers.ts'
@@ -26,6 +26,17 @@ test.each<[unknown, number | undefined]>([
 
 test('a duration that rounds to zero milliseconds is rejected', () => {
   expect(duration.safeParse('0.4ms').success).toBe(false)
+})
+
+test('a duration can be 600 hours, but one response takes no more than 24', () => {
+  expect(duration.safeParse('600h').data).toBe(600 * 3_600_000)
+  expect(duration.safeParse(`${'9'.repeat(400)}h`).success).toBe(false)
+  expect(responseTime.safeParse('24h').success).toBe(true)
+  expect(responseTime.safeParse('600h').success).toBe(false)
+})
+
+test('a name that every object inherits is no kind of workload', () => {
+  expect(workloads.safeParse('constructor/backend').success).toBe(false)
 })
 
 test.each<[unknown, number | undefined]>([

@@ -7,6 +7,7 @@ import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster, Selection } from '../../../src/cluster/client.ts'
 import type { Kind, KubeObject, Pod, Workload } from '../../../src/cluster/objects.ts'
 import { ambientFault } from '../../../src/mesh/inject.ts'
+import { hasOlderSidecar, injectedVersion } from '../../../src/mesh/proxy-version.ts'
 import { outdatedSidecars, type ControlPlane } from '../../../src/mesh/revisions.ts'
 import { isOfOtherRevision, sidecarRevision } from '../../../src/mesh/sidecar.ts'
 import { createRecorder } from '../../../src/report/recorder.ts'
@@ -14,7 +15,7 @@ import { emptyReport } from '../../../src/report/report.ts'
 import { inject } from '../../../src/stages/inject.ts'
 import { olderControlPlanes } from '../../../src/stages/retire.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
-import { configOf, pod, tempFolder, workload } from '../fixtures.ts'
+import { clusterWith, configOf, pod, tempFolder, workload } from '../fixtures.ts'
 import { recordingCluster } from '../policies/recording-cluster.ts'
 
 const status = (revision: string) => ({ 'sidecar.istio.io/status': JSON.stringify({ revision }) })
@@ -203,17 +204,76 @@ function clusterWithWorkloads(
   }
   const recorder = createRecorder(emptyReport('shop', new Date(0), false))
   const ignore = () => undefined
+  const lines: string[] = []
   const context = {
     config: configOf(`namespace: shop\nworkloads: [deploy/a, deploy/b]\nverify: { timeout: 1ms }\n${yaml}`),
-    host: { signal, tempDir: tempFolder(), info: ignore, warning: ignore },
+    host: { signal, tempDir: tempFolder(), info: (line: string) => lines.push(line), warning: ignore },
     cluster: { ...fake.cluster, merge, pod: () => Promise.resolve(stats), log: () => Promise.resolve('') },
     connection: { cliArgs: [] },
     stages: ['inject'],
     istioctl: { path, version: '1.31.0', cacheHit: true },
     recorder,
   } as unknown as StageContext
-  return { context, calls, commands, stored: fake.stored, report: recorder.current }
+  return { context, calls, commands, lines, stored: fake.stored, report: recorder.current }
 }
+
+/** What istiod's injector works with. */
+const injectorMap = (tag: string, revision?: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: {
+    name: `istio-sidecar-injector${revision === undefined ? '' : `-${revision}`}`,
+    namespace: 'istio-system',
+  },
+  ...{ data: { values: JSON.stringify({ global: { tag, proxy: { image: 'proxyv2' } } }) } },
+})
+
+const withImage = (of: Pod, tag: string, annotations = {}): Pod => ({
+  ...of,
+  metadata: { ...of.metadata, annotations: { ...of.metadata.annotations, ...annotations } },
+  spec: {
+    ...of.spec,
+    initContainers: [
+      { name: 'istio-proxy', image: `registry.test:5000/istio/proxyv2:${tag}`, restartPolicy: 'Always' },
+    ],
+  },
+})
+
+describe('a sidecar', () => {
+  test.each<[string, string, boolean]>([
+    ['of an older patch', '1.30.9', true],
+    ['of an older image without a shell', '1.30.9-distroless', true],
+    ['with a digest besides', `1.30.9@sha256:${'a'.repeat(64)}`, true],
+    ['of a prerelease', '1.31.0-rc.1', true],
+    ['of the same version', '1.31.0-distroless', false],
+    ['of a newer version', '1.31.1', false],
+    ['whose tag is no version', 'latest', false],
+  ])('%s is older than 1.31.0: %s, %s', (_, tag, isOlder) => {
+    expect(hasOlderSidecar(withImage(pod(), tag), '1.31.0')).toBe(isOlder)
+  })
+
+  test('with an image of the user stays, and so does any if the version is unknown', () => {
+    const chosen = { 'sidecar.istio.io/proxyImage': 'registry.test/proxy:1.20.0' }
+    expect(hasOlderSidecar(withImage(pod(), '1.20.0', chosen), '1.31.0')).toBe(false)
+    expect(hasOlderSidecar(withImage(pod(), '1.20.0'), undefined)).toBe(false)
+    expect(hasOlderSidecar(pod({ spec: { initContainers: [] } }), '1.31.0')).toBe(false)
+  })
+})
+
+describe('the version of injected sidecars', () => {
+  test.each<[string, KubeObject[], string | undefined]>([
+    ['is that of the revision', [injectorMap('1.30.0'), injectorMap('1.31.0', 'canary')], '1.31.0'],
+    ['is unknown without the injector', [injectorMap('1.30.0')], undefined],
+    ['is unknown if the tag is none', [injectorMap('main', 'canary')], undefined],
+  ])('%s', async (_, objects, version) => {
+    expect(await injectedVersion(recordingCluster(objects).cluster, 'canary')).toBe(version)
+  })
+
+  test('is unknown to an account that may not read it', async () => {
+    const get = () => Promise.reject(new ApiError(403, 'forbidden'))
+    expect(await injectedVersion(clusterWith({ get }), 'default')).toBeUndefined()
+  })
+})
 
 describe('the check for outdated sidecars', () => {
   const of = (labels: Record<string, string>, pods: Pod[]) =>
@@ -221,11 +281,18 @@ describe('the check for outdated sidecars', () => {
       recordingCluster([
         { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } },
         tag('prod', 'canary'),
+        injectorMap('1.31.0', 'canary'),
         ...pods,
       ]).cluster,
       'shop',
     )
   test.each<[string, Record<string, string>, Pod[], RegExp | undefined]>([
+    [
+      'lists the pods with sidecars of an older version than the control plane injects',
+      { 'istio.io/rev': 'prod' },
+      [withImage(podOf('a', 'canary'), '1.30.2'), withImage(podOf('b', 'canary'), '1.31.0')],
+      /canary injects sidecars of the version 1\.31\.0, but these pods still have older ones: a-1 \(1\.30\.2\); restart/,
+    ],
     [
       'lists the pods with sidecars of another control plane',
       { 'istio.io/rev': 'prod' },
@@ -236,8 +303,7 @@ describe('the check for outdated sidecars', () => {
     ['reports nothing if no pod needs a sidecar', {}, [podOf('a', 'old')], undefined],
   ])('%s', async (_, labels, pods, message) => {
     const found = await of(labels, pods)
-    if (message) expect(found).toMatch(message)
-    else expect(found).toBeUndefined()
+    expect(found).toEqual(message ? [expect.stringMatching(message)] : [])
   })
 })
 
@@ -257,6 +323,18 @@ function withoutSidecars(cluster: Cluster, webhooks: 'readable' | 'forbidden'): 
 }
 
 describe('the stage inject', () => {
+  test('restarts the workloads whose sidecars are older than an upgraded control plane injects, and says why', async () => {
+    const { context, calls, stored, lines } = clusterWithWorkloads('', { 'istio-injection': 'enabled' })
+    stored.set('ConfigMap istio-system/istio-sidecar-injector-old', injectorMap('1.31.0', 'old'))
+    stored.set('Pod shop/a-1', withImage(podOf('a', 'old'), '1.30.0'))
+    stored.set('Pod shop/b-1', withImage(podOf('b', 'old'), '1.31.0'))
+    expect(await inject(context)).toEqual({ changed: true })
+    expect(calls).toEqual(['restart a'])
+    expect(lines).toContain(
+      'Deployment/a: restarted, because its sidecar was older than 1.31.0, which the control plane injects',
+    )
+  })
+
   test('labels the namespace before it restarts the workloads in their order', async () => {
     const { context, calls } = clusterWithWorkloads('istio: { revision: canary }', { 'istio-injection': 'enabled' })
     expect(await inject(context)).toEqual({ changed: true })

@@ -5,7 +5,7 @@ import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { apply, type Change } from '../../../src/policies/apply.ts'
 import { planChanges } from '../../../src/policies/plan.ts'
-import { ownerOf } from '../../../src/policies/prune.ts'
+import { ownerNamed } from '../fixtures.ts'
 import {
   recordingCluster,
   policy,
@@ -17,7 +17,7 @@ import {
 } from './recording-cluster.ts'
 
 const managed = { 'app.kubernetes.io/managed-by': 'mesh-canary' }
-const owner = ownerOf('shop', 'shop')
+const owner = ownerNamed('shop')
 
 function recordProxies(calls: string[]) {
   return () => {

@@ -5,14 +5,18 @@ import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts
 import { contradictions } from '../../../src/policies/contradictions.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import type { LiveRoutes } from '../../../src/policies/live.ts'
-import { configLabel, ownerOf } from '../../../src/policies/prune.ts'
-import { configOf, fileWith, to, virtualService } from '../fixtures.ts'
+import { configLabel, ownerAnnotation, ownerId } from '../../../src/policies/prune.ts'
+import { configOf, fileWith, ownerNamed, to, virtualService } from '../fixtures.ts'
 import { recordingCluster, policy } from './recording-cluster.ts'
 
 const nothingLive: LiveRoutes = { virtualServices: [], destinationRules: [] }
 const ours = { [managedByLabel]: 'mesh-canary' }
-const owner = ownerOf('mesh.yaml', 'shop')
-const mine = { ...ours, [configLabel]: owner.id }
+const name = 'github.test/acme/shop mesh.yaml'
+const owner = ownerNamed(name)
+const mine = { ...ours, [configLabel]: ownerId(name) }
+/** Labels, and the annotation that our own objects have besides. */
+const marks = (labels: Record<string, string>) =>
+  labels === mine ? { labels, annotations: { [ownerAnnotation]: name } } : { labels }
 /** The faults of a config in a cluster that holds the live objects and others. */
 const faultsOf = (yaml: string, live: LiveRoutes, by = owner, others: KubeObject[] = []) =>
   contradictions(
@@ -87,7 +91,7 @@ metadata: { name: rules }
 spec: { host: backend }
 `)}`
   const services = (name: string, labels = {}, more = {}): LiveRoutes => {
-    const object = virtualService(route, { name, labels })
+    const object = virtualService(route, { name, ...marks(labels) })
     return { ...nothingLive, virtualServices: [{ ...object, spec: { ...object.spec, ...more } }] }
   }
   const rules = (name: string, host: string, labels = {}, more = {}): LiveRoutes => ({
@@ -96,7 +100,7 @@ spec: { host: backend }
       {
         apiVersion: 'networking.istio.io/v1',
         kind: 'DestinationRule',
-        metadata: { name, namespace: 'shop', labels },
+        metadata: { name, namespace: 'shop', ...marks(labels) },
         spec: { host, ...more },
       },
     ],
@@ -207,10 +211,10 @@ spec: { host: backend }
   })
 
   test('reports an object that an earlier run without a name wrote, because no run prunes it', async () => {
-    const nameless = ownerOf('inputs', 'shop')
-    expect(await faultsOf(manifest(), services('before', { ...ours, [configLabel]: nameless.id }), nameless)).toEqual([
-      expect.stringContaining('VirtualService shop/before, which an earlier run without a `name` wrote'),
-    ])
+    const nameless = { ...ownerNamed('inputs', 'shop', 'inputs'), prunes: false }
+    expect(
+      await faultsOf(manifest(), services('before', { ...ours, [configLabel]: ownerId('inputs') }), nameless),
+    ).toEqual([expect.stringContaining('VirtualService shop/before, which an earlier version of mesh-canary wrote')])
   })
 })
 
@@ -221,7 +225,7 @@ test('the check for names reports an object of any kind that somebody else owns 
     ),
   ])
   expect(
-    await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {}, { labels: mine })]),
+    await faultsOf('mtls: strict', nothingLive, owner, [policy('PeerAuthentication', 'default', {}, marks(mine))]),
   ).toEqual([])
 })
 
@@ -251,12 +255,12 @@ spec: { hosts: [backend], http: [{ route: [${weights.map(([subset, weight]) => `
   /** The objects that the previous run left. */
   const live: LiveRoutes = {
     ...nothingLive,
-    virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], { labels: mine })],
+    virtualServices: [virtualService([{ route: [to('v1', 80), to('v2', 20)] }], marks(mine))],
   }
 
   const promoted: LiveRoutes = {
     ...nothingLive,
-    virtualServices: [virtualService([{ route: [to('v1', 0), to('v2', 100)] }], { labels: mine })],
+    virtualServices: [virtualService([{ route: [to('v1', 0), to('v2', 100)] }], marks(mine))],
   }
 
   test('may state the weights from before a promotion, with and without policies in the config', async () => {
@@ -282,7 +286,7 @@ spec: { host: backend, subsets: [{ name: v0, labels: { version: v0 } }] }`
     const withRule = fileWith(readFileSync(file, 'utf8') + rule)
     const live = {
       ...nothingLive,
-      virtualServices: [virtualService([{ route: [to('v0', 50), to('v1', 0), to('v2', 50)] }], { labels: mine })],
+      virtualServices: [virtualService([{ route: [to('v0', 50), to('v1', 0), to('v2', 50)] }], marks(mine))],
     }
     expect(await faultsOf(`policies: ${withRule}\ncanary: { service: backend }`, live)).toEqual([])
   })

@@ -5,8 +5,8 @@ import { desired } from '../../../src/policies/desired.ts'
 import { keepWeights, replacedBy, weightRules } from '../../../src/policies/kept-weights.ts'
 import { movedAnnotation } from '../../../src/policies/moved-weights.ts'
 import { planChanges } from '../../../src/policies/plan.ts'
-import { ownerOf, withOwnerLabels } from '../../../src/policies/prune.ts'
-import { configOf, fileWith, to, virtualService } from '../fixtures.ts'
+import { withOwnerMarks } from '../../../src/policies/prune.ts'
+import { ownerNamed, configOf, fileWith, to, virtualService } from '../fixtures.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 
 const host = 'backend.shop.svc.cluster.local'
@@ -132,17 +132,17 @@ describe('wherever they live,', () => {
   })
 
   test('weights that a promotion moves while the run works are not overwritten', async () => {
-    const { cluster } = recordingCluster([withOwnerLabels(promoted, ownerOf('mesh.yaml', 'shop'))], ({ metadata }) =>
+    const { cluster } = recordingCluster([withOwnerMarks(promoted, ownerNamed('mesh.yaml'))], ({ metadata }) =>
       metadata.resourceVersion === '7' ? new ApiError(409, 'the object has been modified') : undefined,
     )
-    await expect(planChanges(cluster, [asked], ownerOf('mesh.yaml', 'shop'))).rejects.toThrow(
+    await expect(planChanges(cluster, [asked], ownerNamed('mesh.yaml'))).rejects.toThrow(
       'VirtualService shop/backend has changed since this run read it, and its weights belong to a promotion; run again',
     )
   })
 
   test('weights are kept when the file renames its object', async () => {
-    const owner = ownerOf('mesh.yaml', 'shop')
-    const old = withOwnerLabels(
+    const owner = ownerNamed('mesh.yaml')
+    const old = withOwnerMarks(
       policy('VirtualService', 'old', { hosts: [host], http: [{ route: split(0, 100) }] }, moved),
       owner,
     )

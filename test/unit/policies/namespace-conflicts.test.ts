@@ -3,12 +3,15 @@ import { managedByLabel } from '../../../src/cluster/labels.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import { namespaceConflicts } from '../../../src/policies/namespace-conflicts.ts'
-import { configLabel, ownerOf } from '../../../src/policies/prune.ts'
-import { clusterWith, configOf, fileWith } from '../fixtures.ts'
+import { configLabel, ownerAnnotation, ownerId } from '../../../src/policies/prune.ts'
+import { clusterWith, configOf, fileWith, ownerNamed } from '../fixtures.ts'
 import { policy, recordingCluster, type Policy } from './recording-cluster.ts'
 
-const owner = ownerOf('mesh.yaml', 'shop')
-const mine = { [managedByLabel]: 'mesh-canary', [configLabel]: owner.id }
+const owner = ownerNamed('mesh.yaml')
+const mine = {
+  labels: { [managedByLabel]: 'mesh-canary', [configLabel]: ownerId('mesh.yaml') },
+  annotations: { [ownerAnnotation]: 'mesh.yaml' },
+}
 const at = (day: number, more: object = {}) => ({ creationTimestamp: `2026-01-0${day}T00:00:00Z`, ...more })
 const config = (yaml: string) => configOf(`namespace: shop\n${yaml}`)
 const conflicts = (yaml: string, live: Policy[], by = owner) =>
@@ -71,7 +74,7 @@ describe('an older object for the whole namespace', () => {
       'is in another namespace',
       [policy('PeerAuthentication', 'x', { mtls: { mode: 'DISABLE' } }, at(1, { namespace: 'other' }))],
     ],
-    ['is one that this run deletes', [{ ...permissive, metadata: { ...permissive.metadata, labels: mine } }]],
+    ['is one that this run deletes', [{ ...permissive, metadata: { ...permissive.metadata, ...mine } }]],
   ])('is no error if it %s', async (_, live) => {
     expect(await conflicts('mtls: strict', live)).toEqual({ faults: [], warnings: [] })
   })
@@ -82,14 +85,14 @@ describe('an older object for the whole namespace', () => {
   })
 
   test('of an earlier run is an error if nothing deletes it', async () => {
-    const left = { ...permissive, metadata: { ...permissive.metadata, labels: mine } }
+    const left = { ...permissive, metadata: { ...permissive.metadata, ...mine } }
     const { faults } = await conflicts('mtls: strict', [left], { ...owner, prunes: false })
     expect(faults).toEqual([expect.stringContaining('which another run of mesh-canary wrote')])
   })
 })
 
 test('a younger object has no effect, which is a warning with both names', async () => {
-  const ours = policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }, at(1, { labels: mine }))
+  const ours = policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }, at(1, mine))
   const younger = { ...permissive, metadata: { ...permissive.metadata, ...at(3) } }
   const { faults, warnings } = await conflicts('mtls: strict', [ours, younger])
   expect(faults).toEqual([])
@@ -99,7 +102,7 @@ test('a younger object has no effect, which is a warning with both names', async
 })
 
 test('of two objects of the same second, the one whose name comes first rules', async () => {
-  const ours = policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }, at(1, { labels: mine }))
+  const ours = policy('PeerAuthentication', 'default', { mtls: { mode: 'STRICT' } }, at(1, mine))
   const named = (name: string) => ({ ...permissive, metadata: { ...permissive.metadata, name } })
   expect((await conflicts('mtls: strict', [ours, named('a')])).faults).toHaveLength(1)
   expect((await conflicts('mtls: strict', [ours, named('z')])).faults).toEqual([])

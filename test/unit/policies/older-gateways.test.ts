@@ -3,7 +3,7 @@ import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import { olderGatewayFaults } from '../../../src/policies/older-gateways.ts'
-import { ownerOf, withOwnerLabels } from '../../../src/policies/prune.ts'
+import { ownerOf, withOwnerMarks } from '../../../src/policies/prune.ts'
 import { configOf } from '../fixtures.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 
@@ -11,7 +11,7 @@ const config = configOf('namespace: shop\nname: mine\nexpose: { web: { port: 80,
 const secure = configOf(
   'namespace: shop\nname: mine\nexpose: { web: { port: 80, hosts: [shop.test], tls: { secret: c } } }',
 )
-const owner = ownerOf('mine', 'shop')
+const owner = ownerOf(config)
 const faultsOf = (live: KubeObject[], from = config) =>
   olderGatewayFaults(recordingCluster(live).cluster, desired(from).objects, from, owner)
 
@@ -58,7 +58,7 @@ describe('a host that an older route for every request serves at the same gatewa
 
 test('a host is accepted if our route for it is the older one', async () => {
   const ours = desired(config).objects.map((object) =>
-    withOwnerLabels({ ...object, metadata: { ...object.metadata, creationTimestamp: '2026-02-01T00:00:00Z' } }, owner),
+    withOwnerMarks({ ...object, metadata: { ...object.metadata, creationTimestamp: '2026-02-01T00:00:00Z' } }, owner),
   )
   const live = (created: string) => [...ours, gateway(['shop.test']), routes(['shop.test'], undefined, at(created))]
   expect(await faultsOf(live('2026-03-01T00:00:00Z'))).toEqual([])

@@ -4,18 +4,29 @@ import { loadAll } from 'js-yaml'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { diff } from '../../../src/policies/diff.ts'
 import { planChanges, toYaml } from '../../../src/policies/plan.ts'
-import { configLabel, withOwnerLabels, namespaceLabel, ownerOf } from '../../../src/policies/prune.ts'
-import { recordingCluster, policy, route, rule } from './recording-cluster.ts'
+import {
+  configLabel,
+  leftByEarlier,
+  namespaceLabel,
+  ownerAnnotation,
+  ownerId,
+  withOwnerMarks,
+  type Owner,
+} from '../../../src/policies/prune.ts'
+import { ownerNamed } from '../fixtures.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
+import { recordingCluster, policy, route, rule, type Policy } from './recording-cluster.ts'
 
-const owner = ownerOf('mesh.yaml', 'shop')
+const name = 'github.test/acme/shop mesh.yaml'
+const owner = ownerNamed(name)
 const timeout = (value: string, labels = {}) =>
   policy('VirtualService', 'backend', { hosts: ['backend'], http: [{ timeout: value }] }, { labels })
-const mine = <T extends Parameters<typeof withOwnerLabels>[0]>(object: T) => withOwnerLabels(object, owner)
+const mine = <T extends Parameters<typeof withOwnerMarks>[0]>(object: T) => withOwnerMarks(object, owner)
 
 test('an owner has an id of eight hexadecimal digits that depends only on its name', () => {
-  expect(ownerOf('mesh.yaml', 'shop').id).toMatch(/^[0-9a-f]{8}$/)
-  expect(ownerOf('mesh.yaml', 'a').id).toBe(ownerOf('mesh.yaml', 'b').id)
-  expect(ownerOf('mesh.yaml', 'a').id).not.toBe(ownerOf('other.yaml', 'a').id)
+  expect(ownerId(name)).toMatch(/^[0-9a-f]{8}$/)
+  expect(ownerId(name)).toBe(ownerId(name))
+  expect(ownerId(name)).not.toBe(ownerId('github.test/acme/other mesh.yaml'))
 })
 
 test('a plan lists created, changed, deleted and unchanged objects, and writes nothing', async () => {
@@ -33,14 +44,24 @@ test('a plan lists created, changed, deleted and unchanged objects, and writes n
     [
       'create',
       'Sidecar',
-      [`+ labels["${managedByLabel}"]: mesh-canary`, `+ labels["${configLabel}"]: ${owner.id}`, '+ spec.egress: []'],
+      [
+        `+ labels["${managedByLabel}"]: mesh-canary`,
+        `+ labels["${configLabel}"]: ${ownerId(name)}`,
+        `+ annotations["${ownerAnnotation}"]: ${name}`,
+        '+ spec.egress: []',
+      ],
     ],
     ['change', 'VirtualService', ['- spec.http[0].timeout: 10s', '+ spec.http[0].timeout: 5s']],
     ['unchanged', 'DestinationRule', []],
     [
       'delete',
       'Telemetry',
-      [`- labels["${managedByLabel}"]: mesh-canary`, `- labels["${configLabel}"]: ${owner.id}`, '- spec: {}'],
+      [
+        `- labels["${managedByLabel}"]: mesh-canary`,
+        `- labels["${configLabel}"]: ${ownerId(name)}`,
+        `- annotations["${ownerAnnotation}"]: ${name}`,
+        '- spec: {}',
+      ],
     ],
   ])
   expect(calls).toEqual([])
@@ -62,34 +83,34 @@ test('a plan fails with the name of each object that the server rejects', async 
 })
 
 describe('pruning', () => {
-  const other = ownerOf('other.yaml', 'shop')
+  const other = ownerNamed('github.test/acme/other mesh.yaml')
   test.each([
     ['deletes our objects', mine(timeout('1s')), true],
     ['deletes our objects in istio-system', mine(policy('Gateway', 'g', {}, { namespace: 'istio-system' })), true],
-    ['keeps objects of another config', withOwnerLabels(timeout('1s'), other), false],
+    ['keeps objects of another config', withOwnerMarks(timeout('1s'), other), false],
     [
       'keeps objects in istio-system of a config with the same name for another namespace',
-      withOwnerLabels(policy('Gateway', 'g', {}, { namespace: 'istio-system' }), ownerOf('mesh.yaml', 'staging')),
+      withOwnerMarks(policy('Gateway', 'g', {}, { namespace: 'istio-system' }), ownerNamed(name, 'staging')),
       false,
     ],
     [
       'keeps objects in another namespace of a config with the same name',
-      withOwnerLabels(policy('Gateway', 'g', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
+      withOwnerMarks(policy('Gateway', 'g', {}, { namespace: 'staging' }), ownerNamed(name, 'staging')),
       false,
     ],
     ['keeps objects without labels', timeout('1s'), false],
-    ['keeps objects with only the label of the manager', timeout('1s', { [configLabel]: owner.id }), false],
+    ['keeps objects with only the label of the manager', timeout('1s', { [configLabel]: ownerId(name) }), false],
     ['keeps objects with only the label of the config', timeout('1s', { [managedByLabel]: 'mesh-canary' }), false],
-    ['keeps objects of another tool', timeout('1s', { [managedByLabel]: 'Helm', [configLabel]: owner.id }), false],
+    ['keeps objects of another tool', timeout('1s', { [managedByLabel]: 'Helm', [configLabel]: ownerId(name) }), false],
   ])('%s', async (_, object, deleted) => {
     const planned = await planChanges(recordingCluster([object]).cluster, [], owner)
     expect(planned.map(({ action }) => action)).toEqual(deleted ? ['delete'] : [])
   })
 
   test('deletes nothing when the config has no name, because other steps of the workflow share that', async () => {
-    const nameless = ownerOf('inputs', 'shop')
+    const nameless = { ...ownerNamed('inputs'), prunes: false }
     expect(
-      await planChanges(recordingCluster([withOwnerLabels(timeout('1s'), nameless)]).cluster, [], nameless),
+      await planChanges(recordingCluster([withOwnerMarks(timeout('1s'), nameless)]).cluster, [], nameless),
     ).toEqual([])
   })
 
@@ -114,6 +135,64 @@ describe('pruning', () => {
       'shop',
     )
   })
+})
+
+describe('objects of an earlier version, whose label two repositories may share', () => {
+  const other = ownerNamed('github.test/acme/web mesh.yaml')
+  const old = <T extends KubeObject>(object: T, of = 'mesh-yaml'): T => ({
+    ...object,
+    metadata: { ...object.metadata, labels: { [managedByLabel]: 'mesh-canary', [configLabel]: ownerId(of) } },
+  })
+
+  test('are taken over if the config asks for them, and otherwise stay and are reported', async () => {
+    const theirs = old(policy('AuthorizationPolicy', 'default-deny', {}))
+    const { cluster } = recordingCluster([old(timeout('1s')), theirs, old(rule('v1'), 'other-yaml')])
+    const planned = await planChanges(cluster, [timeout('1s')], owner)
+    expect(planned.map(({ action, object }) => `${action} ${object.kind}`)).toEqual(['change VirtualService'])
+    expect(planned[0]!.diff).toContainEqual(`+ annotations["${ownerAnnotation}"]: ${name}`)
+    expect(await leftByEarlier(cluster, owner, [timeout('1s')])).toEqual([theirs])
+  })
+
+  test('of two repositories end with the one that asks for each, and neither deletes those of the other', async () => {
+    const { cluster, stored, calls } = recordingCluster([old(timeout('1s')), old(rule('v1'))])
+    const run = async (objects: Policy[], by: Owner) => {
+      const planned = await planChanges(cluster, objects, by)
+      for (const { object, action } of planned) if (action === 'change') await cluster.apply(object)
+      return planned.map(({ action }) => action)
+    }
+    expect(await run([timeout('1s')], owner)).toEqual(['change'])
+    expect(await run([rule('v1')], other)).toEqual(['change'])
+    expect(await run([timeout('1s')], owner)).toEqual(['unchanged'])
+    expect(await run([rule('v1')], other)).toEqual(['unchanged'])
+    expect(stored.size).toBe(2)
+    expect(calls).not.toContainEqual(expect.stringContaining('remove'))
+  })
+
+  test('are refused by the name of their owner once it has taken them over', async () => {
+    const { cluster } = recordingCluster([withOwnerMarks(timeout('1s'), other)])
+    await expect(planChanges(cluster, [timeout('1s')], owner)).rejects.toThrow(
+      'policies: VirtualService shop/backend belongs to another config of mesh-canary (github.test/acme/web mesh.yaml)',
+    )
+  })
+
+  test('in another namespace are not taken over', async () => {
+    const gateway = policy('Gateway', 'g', {}, { namespace: 'istio-system' })
+    const live = old(gateway)
+    live.metadata.labels![namespaceLabel] = 'staging'
+    await expect(planChanges(recordingCluster([live]).cluster, [gateway], owner)).rejects.toThrow(
+      'of the namespace staging',
+    )
+  })
+})
+
+test('an object from before the config had a name is changed and pruned as its own', async () => {
+  const named: Owner = { ...owner, names: ['shop', name] }
+  const { cluster } = recordingCluster([mine(timeout('1s')), mine(rule('v1'))])
+  const planned = await planChanges(cluster, [timeout('1s')], named)
+  expect(planned.map(({ action, object }) => `${action} ${object.kind}`)).toEqual([
+    'change VirtualService',
+    'delete DestinationRule',
+  ])
 })
 
 describe('a plan for an object whose name exists', () => {

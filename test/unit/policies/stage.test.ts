@@ -1,6 +1,6 @@
 // The stages plan, policies and verify: their requests, log lines and report. A fake stands for the cluster and a
 // script for istioctl; the e2e tests run both for real.
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import type { Cluster } from '../../../src/cluster/client.ts'
@@ -11,6 +11,7 @@ import { plan, policies } from '../../../src/stages/policies.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { verify } from '../../../src/stages/verify.ts'
 import { configOf, fileWith, pod, tempFolder, workload } from '../fixtures.ts'
+import { ownerId } from '../../../src/policies/prune.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 
 /** A script that finds an error in whatever it analyzes. */
@@ -78,6 +79,54 @@ describe('the plan stage', () => {
     await plan(run)
     expect(run.lines).toContain('istioctl analyze was not asked: give `istio-version` for that')
   })
+})
+
+describe('istioctl is asked about the revision of the config', () => {
+  /** The command lines of istioctl in the stages plan and verify; no counters can be read, so verify asks it. */
+  async function commands(istio: string): Promise<string[]> {
+    const path = join(tempFolder(), 'istioctl')
+    writeFileSync(path, `#!/bin/sh\necho "$@" >> ${path}.log\necho '[]'\n`)
+    chmodSync(path, 0o755)
+    const run = contextFor(`${istio}services: { backend: { timeout: 1s } }`, [istiod, pod()], {
+      istioctl: { path, version: '1.31.0', cacheHit: true },
+    })
+    const cluster = { ...run.cluster, pod: () => Promise.reject(new Error('forbidden')) } as Cluster
+    const cancel = AbortSignal.timeout(1_500)
+    await plan(run)
+    await verify({ ...run, cluster, host: { ...run.host, signal: cancel } }).catch(() => undefined)
+    return readFileSync(`${path}.log`, 'utf8').split('\n')
+  }
+
+  test.each([
+    ['istio: { version: 1.31.0, revision: canary }\n', true],
+    ['istio: { version: 1.31.0 }\n', false],
+  ])('%j: %s', async (istio, isAsked) => {
+    const lines = await commands(istio)
+    for (const name of ['analyze', 'proxy-status']) {
+      const line = lines.find((each) => each.startsWith(name))
+      expect(line).toBeDefined()
+      expect(line!.includes('--revision canary')).toBe(isAsked)
+      expect(line!.includes('--revision')).toBe(isAsked)
+    }
+  })
+})
+
+test('objects of an earlier version that the config does not ask for stay, and the run says so once', async () => {
+  const old: KubeObject = {
+    ...policy('AuthorizationPolicy', 'default-deny', {}),
+    metadata: {
+      name: 'default-deny',
+      namespace: 'shop',
+      labels: { 'app.kubernetes.io/managed-by': 'mesh-canary', 'mesh-canary.io/config': ownerId('mesh-yaml') },
+    },
+  }
+  const run = contextFor('mtls: strict', [old])
+  await plan(run)
+  await policies(run)
+  expect(run.report().warnings).toEqual([
+    expect.stringContaining('an earlier version of mesh-canary wrote AuthorizationPolicy shop/default-deny'),
+  ])
+  expect(run.report().changes.map(({ action }) => action)).toEqual(['created'])
 })
 
 test('a run that plans and applies warns once about STRICT in a manifest, as it does for STRICT in the config', async () => {

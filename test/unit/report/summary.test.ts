@@ -266,3 +266,27 @@ describe('text from the cluster does not become markup', () => {
     expect(summary({ ...nothing, outcome: 'failure', error: hostile })).toContain(`\n> ${safe}\n>\n> next\n`)
   })
 })
+
+test.each(['\r', '\r\n', '\n'])(
+  'a line break %j in a name or a log line does not end the row of a table',
+  (lineBreak) => {
+    const pod = {
+      name: `a${lineBreak}b`,
+      ready: '1/2',
+      sidecar: 'native',
+      ok: false,
+      restarts: 0,
+      cause: 'x\ry',
+    } as const
+    const text = summary({ ...nothing, pods: [pod], warnings: [`one${lineBreak}two`], error: `three\rfour` })
+    expect(text).toContain('| a b | 1/2 | native | x y |')
+    expect(text).toContain('- one two')
+    expect(text).toContain('> three four')
+    expect(text).not.toContain('\r')
+  },
+)
+
+test('a manifest cannot end the block of code that shows it', () => {
+  const fences = summary({ ...nothing, rendered: 'a: |\n  `````\n  # heading\n' }).match(/^ *`{5}/gm)
+  expect(fences).toEqual(['`````', '`````'])
+})

@@ -12,3 +12,14 @@ test('sleep rejects with the reason of a signal that aborts', async () => {
   await expect(sleeping).rejects.toThrow('the run was cancelled')
   await expect(systemClock.sleep(0, controller.signal)).rejects.toThrow('the run was cancelled')
 })
+
+test.each([600, 24 * 365])(
+  'a sleep of %i hours, longer than one timer can wait, does not end at once',
+  async (hours) => {
+    const controller = new AbortController()
+    const sleeping = systemClock.sleep(hours * 3_600_000, controller.signal).then(() => 'awake')
+    expect(await Promise.race([sleeping, systemClock.sleep(50).then(() => 'asleep')])).toBe('asleep')
+    controller.abort(new Error('the run was cancelled'))
+    await expect(sleeping).rejects.toThrow('the run was cancelled')
+  },
+)

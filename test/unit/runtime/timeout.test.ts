@@ -50,3 +50,12 @@ test('a timeout returns the result or the error of work that settles first', asy
   expect(await unlessAborted(Promise.resolve(1), signal)).toBe(1)
   await expect(unlessAborted(Promise.reject(new Error('no')), signal)).rejects.toThrow('no')
 })
+
+test('a timeout of 600 hours aborts after 600 hours', () => {
+  const ms = 600 * 3_600_000
+  const signal = withTimeout(undefined, ms, 'istioctl install')
+  vi.advanceTimersByTime(ms - 1)
+  expect(signal.aborted).toBe(false)
+  vi.advanceTimersByTime(1)
+  expect(signal.aborted).toBe(true)
+})

@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { istioctlTool } from '../../../src/istioctl/release.ts'
 import { withLock } from '../../../src/tools/lock.ts'
+import { findTool } from '../../../src/tools/tool-cache.ts'
 import { tempFolder } from '../fixtures.ts'
 
 const exec = promisify(execFile)
@@ -90,5 +93,34 @@ test('the tool cache stores the checksum of a binary beside it', async () => {
   expect(JSON.parse(record)).toEqual({
     binary: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
     asset: 'a'.repeat(64),
+  })
+})
+
+describe('the tool cache after an installation', () => {
+  const installed = () => readdirSync(join(cache, 'istioctl')).filter((name) => !name.startsWith('.'))
+  /** An entry of an earlier job, used so many days ago. `record`: false for an entry of another action. */
+  function entry(name: string, daysAgo: number, record = true): void {
+    const folder = join(cache, 'istioctl', name, process.arch)
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(`${folder}.complete`, '')
+    writeFileSync(join(folder, 'istioctl'), 'x')
+    if (!record) return
+    const file = join(folder, '.istioctl.json')
+    writeFileSync(file, JSON.stringify({ binary: createHash('sha256').update('x').digest('hex'), asset: 'a' }))
+    utimesSync(file, Date.now() / 1000 - daysAgo * 86_400, Date.now() / 1000 - daysAgo * 86_400)
+  }
+
+  test('keeps five versions: the one that it installed, and those that were used last', async () => {
+    for (const [i, name] of ['1.25.0', '1.26.0', '1.27.0', '1.28.0', '1.29.0', '1.30.0'].entries()) entry(name, 10 - i)
+    await findTool(istioctlTool, '1.25.0')
+    await installAndRun()
+    expect(installed().sort()).toEqual(['1.25.0', '1.28.0', '1.29.0', '1.30.0', version])
+    expect(existsSync(join(cache, 'istioctl', '1.26.0'))).toBe(false)
+  })
+
+  test('keeps what other actions have stored', async () => {
+    for (const minor of [20, 21, 22, 23, 24, 25]) entry(`1.${minor}.0`, 400, false)
+    await installAndRun()
+    expect(installed()).toHaveLength(7)
   })
 })

@@ -2,11 +2,11 @@
 import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { uninstall, type Removal } from '../../../src/uninstall/uninstall.ts'
-import { withOwnerLabels, ownerOf } from '../../../src/policies/prune.ts'
-import { pod, workload } from '../fixtures.ts'
+import { withOwnerMarks } from '../../../src/policies/prune.ts'
+import { ownerNamed, pod, workload } from '../fixtures.ts'
 import { recordingCluster, policy, route, rule, type RecordingCluster } from '../policies/recording-cluster.ts'
 
-const shop = ownerOf('mesh.yaml', 'shop')
+const shop = ownerNamed('github.test/acme/shop mesh.yaml')
 const object = (
   kind: string,
   name: string,
@@ -81,7 +81,7 @@ const mesh: KubeObject[] = [
   object('ClusterRole', 'view', {}, 'rbac.authorization.k8s.io/v1'),
   ...['frontend', 'mysql'].flatMap((name) => [deployment(name), podOf(name)]),
   deployment('plain'),
-  ...[rule('v1'), route(['v1', 100])].map((each) => withOwnerLabels(each, shop)),
+  ...[rule('v1'), route(['v1', 100])].map((each) => withOwnerMarks(each, shop)),
 ]
 
 /** A recording cluster that also restarts pods and does what istioctl does. */
@@ -254,8 +254,16 @@ describe('uninstall', () => {
     ],
     [
       'a policy that we wrote for another namespace',
-      withOwnerLabels(policy('Sidecar', 'default', {}, { namespace: 'staging' }), ownerOf('mesh.yaml', 'staging')),
+      withOwnerMarks(
+        policy('Sidecar', 'default', {}, { namespace: 'staging' }),
+        ownerNamed('github.test/acme/shop mesh.yaml', 'staging'),
+      ),
       'Sidecar staging/default',
+    ],
+    [
+      'a policy of another repository in this namespace',
+      withOwnerMarks(policy('Sidecar', 'default', {}), ownerNamed('github.test/acme/web mesh.yaml')),
+      'policies of other repositories: Sidecar shop/default (github.test/acme/web mesh.yaml); delete them there first',
     ],
     [
       'a pod that no controller would restart',
@@ -269,12 +277,12 @@ describe('uninstall', () => {
     ],
   ])('changes nothing if the cluster has %s', async (_, foreign, fault) => {
     const { cluster, removal, calls } = fakeMesh([...meshObjects(), foreign])
-    await expect(uninstall(cluster, removal)).rejects.toThrow(fault)
+    await expect(uninstall(cluster, { ...removal, repository: 'github.test/acme/shop' })).rejects.toThrow(fault)
     expect(calls).toEqual([])
   })
 
   test('removes policies and gateways of Istio, and policies of our other configs in this namespace', async () => {
-    const others = withOwnerLabels(policy('Telemetry', 'default', {}), ownerOf('other.yaml', 'shop'))
+    const others = withOwnerMarks(policy('Telemetry', 'default', {}), ownerNamed('github.test/acme/shop other.yaml'))
     const { cluster, removal } = fakeMesh([
       ...meshObjects(),
       policy('EnvoyFilter', 'stats', {}, { namespace: 'istio-system', labels: ofIstio }),
@@ -317,6 +325,14 @@ describe('uninstall in a mesh that somebody else installed', () => {
     expect({ restarted: restarted.length > 0, remains }).toEqual({ restarted: true, remains: [] })
     expect(calls.filter((call) => call.startsWith('istioctl'))).toEqual([])
     expect(stored.has('Deployment istio-system/istiod')).toBe(true)
+  })
+
+  test('changes nothing if the namespace has a policy of another repository', async () => {
+    const theirs = withOwnerMarks(policy('Sidecar', 'default', {}), ownerNamed('github.test/acme/web mesh.yaml'))
+    const { cluster, removal, calls } = fakeMesh([...foreign(), labelledBy('mesh-canary'), theirs])
+    const ofOther = uninstall(cluster, { ...removal, repository: 'github.test/acme/shop' })
+    await expect(ofOther).rejects.toThrow('policies of other repositories: Sidecar shop/default')
+    expect(calls).toEqual([])
   })
 
   test('leaves a label of somebody else, and the sidecars with it', async () => {

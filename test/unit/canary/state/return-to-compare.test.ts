@@ -1,9 +1,9 @@
 // At weight 100 there is no stable traffic to compare with, so the machine returns to the step before.
 import { describe, expect, test } from 'vitest'
 import { next } from '../../../../src/canary/state/machine.ts'
-import { initialState } from '../../../../src/canary/state/start.ts'
+import { initialState, resumeState } from '../../../../src/canary/state/start.ts'
 import { outcomeOf } from '../../../../src/canary/state/ending.ts'
-import type { Action, State } from '../../../../src/canary/state/types.ts'
+import type { Action, Observation, State } from '../../../../src/canary/state/types.ts'
 import { noRequests, type RequestCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { planOf, served } from '../../fixtures.ts'
 
@@ -83,6 +83,25 @@ describe('a canary that misses its limit at weight 100', () => {
     const { state, weights } = simulate('steps: [100], checks: { successRate: 90% }', outage, 50)
     expect(weights).toEqual([100, 50, 100])
     expect(state).toMatchObject({ verdict: 'promoted', weight: 100 })
+  })
+
+  test('continues with the only step when the run is lost after the return to the start weight', () => {
+    const plan = planOf('interval: 10s, progressDeadline: 60s, steps: [100], checks: { successRate: 90% }')
+    const failing: Observation = {
+      canary: served(100, 50),
+      stable: noRequests,
+      users: noRequests,
+      ready: true,
+      complete: true,
+      findings: [],
+      gates: {},
+    }
+    const atStart = initialState(plan, 50, 0, served(10_000))
+    const atStep = next(plan, atStart, { ...failing, canary: noRequests }, 1_000).state
+    const returned = next(plan, next(plan, atStep, failing, 2_000).state, failing, 3_000).state
+    expect(returned).toMatchObject({ phase: 'shifting', weight: 50 })
+    const resumed = next(plan, resumeState(returned, 50, 60_000), { ...failing, canary: noRequests }, 61_000)
+    expect(resumed.actions).toEqual([{ kind: 'weight', weight: 100 }])
   })
 
   test('is rolled back when it never had less than all traffic: blue and green', () => {

@@ -1,0 +1,43 @@
+// Publishes the report of a run on GitHub: outputs, files and annotations. Each is written whatever happens to the
+// others, and the outputs come first, because the pipeline branches on them.
+import * as core from '@actions/core'
+import { outputsOf } from '../report/outputs.ts'
+import { worstPromotion, type Report } from '../report/report.ts'
+import { summary } from '../report/summary.ts'
+import { writeText } from '../report/write.ts'
+import { messageOf } from '../runtime/errors.ts'
+
+/** `file`: the path of the JSON report. */
+export function publish(report: Report, file: string): void {
+  for (const [name, value] of Object.entries(outputsOf(report, undefined))) setOutput(name, value)
+  const fault = writeText(file, `${JSON.stringify(report, null, 2)}\n`)
+  if (fault === undefined) setOutput('report', file)
+  else fail(`report: ${fault}`, 'Report')
+  writeSummary(report)
+  annotate(report)
+}
+
+function setOutput(name: string, value: string | number | boolean): void {
+  try {
+    core.setOutput(name, value)
+  } catch (error) {
+    fail(`the output ${name} cannot be set: ${messageOf(error)}`, 'Outputs')
+  }
+}
+
+function writeSummary(report: Report): void {
+  const file = process.env['GITHUB_STEP_SUMMARY']
+  const fault = file ? writeText(file, summary(report), 'a') : undefined
+  if (fault !== undefined) fail(`the job summary ${fault}`, 'Summary')
+}
+
+function annotate({ error, promotions }: Report): void {
+  if (error !== undefined) fail(error, worstPromotion(promotions)?.verdict ?? 'Failed')
+  else for (const { canary, verdict, reason } of promotions) core.notice(reason, { title: `${canary}: ${verdict}` })
+}
+
+/** One annotation a sentence; the step fails. */
+export function fail(message: string, title: string): void {
+  for (const line of message.split('\n')) core.error(line, { title })
+  process.exitCode = 1
+}

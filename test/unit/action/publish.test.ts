@@ -1,0 +1,92 @@
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { publish } from '../../../src/action/publish.ts'
+import { emptyReport, type Report } from '../../../src/report/report.ts'
+import { tempFolder } from '../fixtures.ts'
+
+const report: Report = {
+  ...emptyReport('shop', new Date(0), false),
+  outcome: 'failure',
+  verdict: 'rolled-back',
+  weight: 0,
+  reason: 'too many errors',
+  error: 'the canary v2 of backend was not promoted (rolled-back): too many errors',
+}
+let folder: string
+let printed: string
+
+/** What a runner finds after the step: outputs, summary and report, as far as they exist. */
+function published(reportFile: string, summaryFile = join(folder, 'summary.md')) {
+  const outputFile = join(folder, 'outputs')
+  writeFileSync(outputFile, '')
+  vi.stubEnv('GITHUB_OUTPUT', outputFile)
+  vi.stubEnv('GITHUB_STEP_SUMMARY', summaryFile)
+  publish(report, reportFile)
+  const read = (file: string) => {
+    try {
+      return readFileSync(file, 'utf8')
+    } catch {
+      return ''
+    }
+  }
+  return { outputs: read(outputFile), summary: read(summaryFile), report: read(reportFile) }
+}
+
+beforeEach(() => {
+  folder = tempFolder()
+  printed = ''
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    printed += String(text)
+    return true
+  })
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+  vi.unstubAllEnvs()
+  process.exitCode = 0
+})
+
+describe('the results of a run on GitHub', () => {
+  test('are outputs, summary and report, whose folder is created', () => {
+    const file = join(folder, 'reports/today/mesh.json')
+    const { outputs, summary, report: json } = published(file)
+    expect(outputs).toContain('rolled-back')
+    expect(outputs).toContain(file)
+    expect(summary).toContain('**rolled-back**')
+    expect(JSON.parse(json)).toMatchObject({ verdict: 'rolled-back' })
+  })
+
+  test.each<[string, () => string]>([
+    ['below a file', () => join(folder, 'a-file/report.json')],
+    ['of a folder', () => join(folder, 'a-folder')],
+    ['that the system does not allow', () => `${join(folder, 'x'.repeat(300))}.json`],
+  ])('lose nothing but the report when its path is one %s', (_, path) => {
+    writeFileSync(join(folder, 'a-file'), '')
+    mkdirSync(join(folder, 'a-folder'))
+    const { outputs, summary } = published(path())
+    expect(outputs).toContain('rolled-back')
+    expect(outputs).not.toContain(path())
+    expect(summary).toContain('**rolled-back**')
+    expect(printed).toMatch(/::error title=Report::report: .* cannot be written \(\w+\); choose a path/)
+    expect(printed).toContain('::error title=Failed::the canary v2 of backend was not promoted')
+    expect(process.exitCode).toBe(1)
+  })
+
+  test('lose nothing but the summary when that cannot be written', () => {
+    const { outputs, report: json } = published(join(folder, 'report.json'), folder)
+    expect(outputs).toContain('rolled-back')
+    expect(json).toContain('rolled-back')
+    expect(printed).toMatch(/::error title=Summary::the job summary .* cannot be written \(EISDIR\)/)
+    expect(printed).toContain('was not promoted')
+  })
+
+  test('lose nothing but the outputs when the runner has removed their file', () => {
+    vi.stubEnv('GITHUB_OUTPUT', join(folder, 'gone'))
+    vi.stubEnv('GITHUB_STEP_SUMMARY', join(folder, 'summary.md'))
+    publish(report, join(folder, 'report.json'))
+    expect(printed).toContain('::error title=Outputs::the output verdict cannot be set')
+    expect(existsSync(join(folder, 'summary.md'))).toBe(true)
+    expect(existsSync(join(folder, 'report.json'))).toBe(true)
+  })
+})
