@@ -218,6 +218,63 @@ describe('an API server that is away when the promotion ends', () => {
   )
 })
 
+describe('while the Lease is settled, a lost answer', () => {
+  /** Its guard watches. The answer to the first call of this kind is lost, and `write` carries it out. */
+  function losing(lost: string, write: (cluster: FakeCluster) => void = () => undefined): FakeCluster {
+    const cluster = new FakeCluster()
+    let losses = 0
+    cluster.before = (verb, what) => {
+      const annotations = cluster.lease?.metadata.annotations
+      if (annotations) annotations['mesh-canary.io/guard'] ??= cluster.lease!.spec!.holderIdentity!
+      if (`${verb} ${what}` !== lost || losses++ > 0) return undefined
+      write(cluster)
+      return new ApiError(0, 'connection reset')
+    }
+    return cluster
+  }
+  const plan = (more = '') =>
+    configOf(
+      `{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s${more} } }`,
+    )
+
+  test('to the deletion of the guard does not change the verdict', async () => {
+    expect(await losing('remove Job').promote(plan(', until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+  })
+
+  test('to the deletion of the Lease does not change the verdict', async () => {
+    const ended = await losing('remove Lease', (cluster) => (cluster.lease = undefined)).promote(plan())
+    expect([ended.verdict, ended.error]).toEqual(['promoted', undefined])
+  })
+
+  test('to the release of the Lease does not change the verdict', async () => {
+    const cluster = losing('nothing')
+    const { patch } = cluster.api
+    let losses = 0
+    Object.assign(cluster.api, {
+      patch: async (...call: Parameters<typeof patch>) => {
+        const written = await patch(...call)
+        const isRelease = call[0] === 'Lease' && cluster.lease?.spec?.holderIdentity === ''
+        if (isRelease && losses++ === 0) throw new ApiError(0, 'connection reset')
+        return written
+      },
+    })
+    expect(await cluster.promote(plan(', until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+  })
+})
+
+test('a canary whose Lease goes to its guard after the last step is not promoted', async () => {
+  const cluster = new FakeCluster()
+  cluster.before = () => {
+    const isDecided = cluster.notes.some((line) => line.startsWith('decision: promoted'))
+    if (isDecided && cluster.lease)
+      cluster.lease.spec!.holderIdentity = `guard of ${cluster.lease.spec!.holderIdentity!}`
+    return undefined
+  }
+  const ended = await cluster.promote()
+  expect(ended.verdict).toBe('inconclusive')
+  expect(ended.error).toMatch(/the guard is rolling back to stable, so its traffic may be elsewhere by now$/)
+})
+
 describe('all traffic ends on stable when', () => {
   test('the run is cancelled', async () => {
     const cluster = new FakeCluster()
