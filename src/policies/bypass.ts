@@ -67,7 +67,25 @@ function routesOf(object: Routed, split: Split, shared: Shared): Route[] {
   const routes = isVirtualService(object)
     ? virtualServiceRoutes(object, split.namespace, kind)
     : gatewayRules(object, split.namespace, kind)
+  const own = versionOf(object, split)
+  // Whoever calls the Service of a version takes no part in the split.
+  if (own !== undefined && routes.every(({ reaches }) => reaches.every((each) => each === own))) return []
   return routes.filter(({ name }) => name !== abRouteName)
+}
+
+/** The version whose own Service is the only host of the object, unless the whole service has that name too. */
+function versionOf(object: Routed, { namespace, service, stable, canary }: Split): 'stable' | 'canary' | undefined {
+  const hosts = hostsOf(object, namespace)
+  const isOnlyHost = ({ by, name }: Version) =>
+    by === 'service' && name !== service && hosts.every((host) => host === hostOf(name, namespace))
+  if (hosts.length === 0) return undefined
+  return isOnlyHost(stable) ? 'stable' : isOnlyHost(canary) ? 'canary' : undefined
+}
+
+/** The full hosts whose requests a VirtualService takes. A route of the Gateway API takes those of its parents. */
+function hostsOf(object: Routed, namespace: string): string[] {
+  if (!isVirtualService(object)) return []
+  return (object.spec.hosts ?? []).map((host) => fullHost(host, object.metadata.namespace ?? namespace))
 }
 
 type KindOf = (host: string, subset?: string) => Kind | undefined
@@ -186,9 +204,7 @@ function isForUsers(object: Routed, only: Kind, split: Split): boolean {
 }
 
 function isForHost(object: Routed, { service, namespace }: Split): boolean {
-  if (!isVirtualService(object)) return false
-  const own = object.metadata.namespace ?? namespace
-  return (object.spec.hosts ?? []).some((host) => fullHost(host, own) === hostOf(service, namespace))
+  return hostsOf(object, namespace).includes(hostOf(service, namespace))
 }
 
 const namesOf = ({ stable, canary }: Split) => `${stable.name} and ${canary.name}`

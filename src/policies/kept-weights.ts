@@ -8,7 +8,17 @@ import type { Config } from '../config/schema.ts'
 import { hostOf } from './compile/names.ts'
 import { mergeKey } from './merge-hosts.ts'
 import { movedVersions } from './moved-weights.ts'
-import { fullHost, routesOf, splitsIn, targetKey, type Route, type Routed, type Split, type Target } from './routes.ts'
+import {
+  fullHost,
+  routesOf,
+  splitsIn,
+  targetKey,
+  type Route,
+  type Routed,
+  type RouteSplit,
+  type Split,
+  type Target,
+} from './routes.ts'
 
 /** `promotions`: the canaries of the config. `fromFile`: the hosts whose weights the files set. */
 export type WeightRules = { promotions: Split[]; fromFile: string[] }
@@ -106,8 +116,10 @@ function isState(
   if (hostsOf(desired, route).some((host) => fromFile.includes(host))) return false
   const moved = movedVersions(live)
   const versions = new Set(before.targets.map(targetKey).filter((key) => moved.includes(key)))
-  const isRoute = ({ path }: Route) => path === route.path
-  return versions.size > 1 || promotions.some((split) => splitsIn(desired, split).some(isRoute))
+  // A live route to the whole host has no weights of the versions yet.
+  const isLive = ({ path, stable, canary, targets }: RouteSplit) =>
+    path === route.path && [...stable, ...canary].some((i) => includes(before.targets, targets[i]!))
+  return versions.size > 1 || promotions.some((split) => splitsIn(desired, split).some(isLive))
 }
 
 function hostsOf({ kind, metadata: { namespace = '' }, spec }: Routed, { targets }: Route): string[] {
@@ -117,9 +129,12 @@ function hostsOf({ kind, metadata: { namespace = '' }, spec }: Routed, { targets
 
 /** Writes the live weights into the object. */
 function keepRoute(object: Routed, route: Route, before: Route): Pick<Kept, 'lines' | 'faults'> {
-  const lost = before.targets.filter((target) => target.weight > 0 && !includes(route.targets, target))
+  const isLost = (target: Target) => !includes(route.targets, target) && !isRefined(route, target)
+  const lost = before.targets.filter((target) => target.weight > 0 && isLost(target))
   if (lost.length > 0) return { lines: [], faults: lost.map((target) => lostVersion(object, route, target)) }
   const weights = weightsFrom(before.targets, route.targets)
+  const isUnused = weights.every((weight) => weight === 0) && before.targets.some(({ weight }) => weight > 0)
+  if (isUnused) return { lines: [], faults: [] }
   if (weights.every((weight, i) => weight === route.targets[i]!.weight)) return { lines: [], faults: [] }
   const list = weightedAt(object, route)
   weights.forEach((weight, i) => (list[i]!.weight = weight))
@@ -128,6 +143,11 @@ function keepRoute(object: Routed, route: Route, before: Route): Pick<Kept, 'lin
     lines: [`${dotted(route)}: kept: ${weights.join('/')} (file says ${said.join('/')})`],
     faults: [],
   }
+}
+
+/** The route splits between subsets what went to the whole host. */
+function isRefined({ targets }: Route, { host, subset }: Target): boolean {
+  return subset === undefined && targets.some((each) => each.host === host && each.subset !== undefined)
 }
 
 /** When a version has several targets, the first one has all its weight, unless the lists are the same. */

@@ -156,11 +156,27 @@ function cleaned({ apiVersion, kind, metadata, ...content }: Sourced['object'], 
     ...(metadata.labels ? { labels: metadata.labels } : {}),
     ...(annotations.length > 0 ? { annotations: Object.fromEntries(annotations) } : {}),
   }
-  const fields = Object.entries(content).filter(([name]) => name !== 'status')
+  const fields = Object.entries(withoutNulls(content)).filter(([name]) => name !== 'status')
   return {
     apiVersion: apiVersionOf(kindOf({ apiVersion, kind })!),
     kind,
     metadata: meta,
     ...Object.fromEntries(fields),
   }
+}
+
+/** Parts without a schema: there a null is a value like any other. */
+const freeForms = ['patch', 'pluginConfig']
+
+/** Like the API server, takes a field that is null, such as `route:` with nothing behind it, for one that is not there. */
+function withoutNulls<T extends object>(map: T): T {
+  const fields = Object.entries(map).filter(([, value]) => value !== null)
+  return Object.fromEntries(
+    fields.map(([key, value]) => [key, freeForms.includes(key) ? value : withoutNullFields(value)]),
+  ) as T
+}
+
+function withoutNullFields(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNullFields)
+  return isMap(value) ? withoutNulls(value) : value
 }

@@ -1,5 +1,6 @@
 // Finds hosts of ours that an older object already serves at the same gateway pods: Istio gives a request to the older
-// of two servers with TLS, and to the older of two routes that take it. Reads what the account may read.
+// of two servers with TLS, and to the older of two routes for one domain that take it. Reads what the account may read.
+import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { keyOf, kindOf, titleOf, type HttpRoute, type Kind, type KubeObject } from '../cluster/objects.ts'
@@ -83,7 +84,7 @@ function serverFaults(ours: Gateway, { gateways }: Live, older: IsOlder): string
 function routeFaults(ours: Routes, live: Live, gateways: Gateway[], older: IsOlder): string[] {
   const candidates = live.routes.filter((theirs) => older(ours, theirs) && !isForSidecarsOnly(theirs))
   return candidates.flatMap((theirs) => {
-    const host = hostsOf(ours.spec).find((each) => serves(theirs, each) && meetAt(each, ours, theirs, gateways))
+    const host = sharedDomain(ours, theirs, gateways)
     if (host === undefined) return []
     const hidden = httpOf(ours).findIndex((route) => httpOf(theirs).some((other) => isHiddenBy(route, other)))
     if (hidden < 0) return []
@@ -98,41 +99,53 @@ function httpOf({ spec }: Routes): HttpRoute[] {
   return (spec?.['http'] ?? []) as HttpRoute[]
 }
 
-function serves({ spec }: Routes, host: string): boolean {
-  return hostsOf(spec).some((each) => matchesHost(each, host))
+/**
+ * A domain that both have on one port of the same pods. The gateway follows the most specific domain of a request, so
+ * routes for all hosts hide none for one host.
+ */
+function sharedDomain(ours: Routes, theirs: Routes, gateways: Gateway[]): string | undefined {
+  const named = (name: string) => gateways.find(({ metadata }) => `${metadata.namespace}/${metadata.name}` === name)
+  const pairs = gatewayNames(ours).flatMap((a) => gatewayNames(theirs).map((b) => [a, b] as const))
+  for (const [a, b] of pairs) {
+    const [first, second] = [named(a), named(b)]
+    const meet = a === b || (first !== undefined && second !== undefined && haveSamePods(first, second))
+    const others = meet ? domainsAt(second, theirs) : []
+    const shared = domainsAt(first, ours).find((each) => others.some((other) => isDeepStrictEqual(each, other)))
+    if (shared) return shared.host
+  }
+  return undefined
+}
+
+function gatewayNames({ spec, metadata }: Routes): string[] {
+  return gatewaysOf(spec, metadata.namespace ?? '').filter((name) => name !== meshGateway)
+}
+
+type Domain = { host: string; port: number | undefined }
+
+/** What the hosts of the routes have in common with those of the Gateway, if the account may read it. */
+function domainsAt(gateway: Gateway | undefined, { spec }: Routes): Domain[] {
+  const hosts = hostsOf(spec)
+  if (!gateway) return hosts.map((host) => ({ host, port: undefined }))
+  return (gateway.spec.servers ?? []).flatMap(({ port, hosts: served = [] }) =>
+    served
+      .flatMap((each) => hosts.flatMap((host) => narrower(withoutNamespace(each), host) ?? []))
+      .map((host) => ({ host, port: port?.number })),
+  )
+}
+
+/** The more specific one of two hosts, if it is a part of the other one. */
+function narrower(a: string, b: string): string | undefined {
+  if (matchesHost(a, b)) return b
+  return matchesHost(b, a) ? a : undefined
 }
 
 function matchesHost(pattern: string, host: string): boolean {
   return pattern === host || (pattern.startsWith('*') && host.endsWith(pattern.slice(1)))
 }
 
-/** Both belong to one Gateway, or to two that serve the host on the same port of the same pods. */
-function meetAt(host: string, ours: Routes, theirs: Routes, gateways: Gateway[]): boolean {
-  const namesOf = ({ spec, metadata }: Routes) =>
-    gatewaysOf(spec, metadata.namespace ?? '').filter((name) => name !== meshGateway)
-  const named = (name: string) => gateways.find(({ metadata }) => `${metadata.namespace}/${metadata.name}` === name)
-  return namesOf(ours).some((a) =>
-    namesOf(theirs).some((b) => {
-      if (a === b) return true
-      const [first, second] = [named(a), named(b)]
-      return (
-        first !== undefined &&
-        second !== undefined &&
-        haveSamePods(first, second) &&
-        portsFor(first, host).some((port) => portsFor(second, host).includes(port))
-      )
-    }),
-  )
-}
-
 function haveSamePods({ spec: { selector: a = {} } }: Gateway, { spec: { selector: b = {} } }: Gateway): boolean {
   const shared = Object.keys(a).filter((label) => label in b)
   return shared.length > 0 && shared.every((label) => a[label] === b[label])
-}
-
-function portsFor({ spec: { servers = [] } }: Gateway, host: string): (number | undefined)[] {
-  const serving = servers.filter(({ hosts = [] }) => hosts.some((each) => matchesHost(withoutNamespace(each), host)))
-  return serving.map(({ port }) => port?.number)
 }
 
 type SharedServer = { host: string; port: number | undefined; hasTls: boolean }

@@ -13,6 +13,8 @@ import { describeBypass, findBypasses, type Bypass } from '../policies/bypass.ts
 import { desired, type Desired } from '../policies/desired.ts'
 import { fromConfig } from '../policies/merge-services.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
+import type { Sourced } from '../policies/manifests.ts'
+import { mergeKey } from '../policies/merge-hosts.ts'
 import type { LiveRoutes } from '../policies/live.ts'
 import { isOf, ownerOf } from '../policies/prune.ts'
 import type { Routed } from '../policies/routes.ts'
@@ -73,16 +75,12 @@ function pendingOf(config: Config, { objects }: Desired): PendingRoutes {
 
 /** The user's file and line of a route in a merged object; undefined for a route that the config compiles to. */
 function sourceIn({ sources }: Desired, { object, matches }: Bypass): string | undefined {
-  const { namespace } = object.metadata
-  return sources.find(
-    ({ object: each, source }) =>
-      source !== fromConfig &&
-      each.kind === object.kind &&
-      each.metadata.namespace === namespace &&
-      routesIn(each.spec).some((route) => isDeepStrictEqual(route['match'] ?? [], matches)),
-  )?.source
+  const isIn = ({ kind, spec }: Sourced['object']) =>
+    kind !== 'VirtualService' || routesIn(spec).some((route) => isDeepStrictEqual(route['match'] ?? [], matches))
+  const candidates = sources.filter(({ source }) => source !== fromConfig)
+  return candidates.find(({ object: each }) => mergeKey(each) === mergeKey(object) && isIn(each))?.source
 }
 
 function routesIn(spec: Record<string, unknown> = {}): Record<string, unknown>[] {
-  return ['http', 'tcp', 'tls', 'rules'].flatMap((key) => (spec[key] ?? []) as Record<string, unknown>[])
+  return ['http', 'tcp', 'tls'].flatMap((key) => (spec[key] ?? []) as Record<string, unknown>[])
 }

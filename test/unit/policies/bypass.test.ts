@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { GatewayRoute, HttpRoute, VirtualService } from '../../../src/cluster/objects.ts'
+import { hostOf } from '../../../src/policies/compile/names.ts'
 import { describeBypass, findBypasses, findPinnedVersions, type Shared } from '../../../src/policies/bypass.ts'
 import type { Routed, Split } from '../../../src/policies/routes.ts'
 import { to, virtualService } from '../fixtures.ts'
@@ -166,6 +167,19 @@ describe('no route past the split is', () => {
     ],
   ])('%s', (_, objects) => {
     expect(faults(objects)).toEqual([])
+  })
+
+  test('one of the host of a version that is a Service of its own, and it pins nothing', () => {
+    const to = (host: string) => ({ route: [{ destination: { host } }] })
+    const own = routesFor(['backend-v1'], [{ timeout: '5s', ...to('backend-v1') }])
+    expect(faults([own], services)).toEqual([])
+    expect(findPinnedVersions([own], services)).toEqual({ stable: false, canary: false })
+    expect(faults([routesFor(['backend-v1', 'backend'], [to('backend-v1')])], services)).toHaveLength(1)
+    expect(faults([routesFor(['backend-v1'], [to('all')])], services, { hosts: [hostOf('all', 'shop')] })).toHaveLength(
+      1,
+    )
+    const ofService: Split = { ...services, stable: { by: 'service', name: 'backend' } }
+    expect(faults([routesFor(['backend'], [to('backend')])], ofService)).toHaveLength(1)
   })
 
   test('a route that the canary names', () => {

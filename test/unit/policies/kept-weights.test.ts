@@ -181,6 +181,52 @@ describe('versions that come and go', () => {
     expect(keepWeights(virtualService([{ route }]), promoted, fromFile).faults).toEqual([])
   })
 
+  describe('the file states the first weights of a canary that is new', () => {
+    const exposed = 'expose: { backend: { port: 80, hosts: [shop.test] } }'
+    const routes = (config: ReturnType<typeof configOf>) =>
+      desired(config).objects.filter(({ kind }) => kind === 'VirtualService')
+
+    test.each([
+      ['beside a timeout', 'services: { backend: { timeout: 5s } }', 'service: backend'],
+      ['beside a port', 'services: { backend: { port: 80, timeout: 5s } }', 'service: backend'],
+      ['at a gateway', exposed, 'service: backend'],
+    ])('%s', (_, more, plan) => {
+      const before = routes(configOf(`namespace: shop\n${more}`))
+      const config = configOf(`namespace: shop\n${more}\ncanary: { ${plan} }`)
+      const replaced = routes(config).flatMap((object) => {
+        const live = before.find(({ metadata }) => metadata.name === object.metadata.name)
+        return live ? [[object, live] as const] : []
+      })
+      expect(replaced).toHaveLength(1)
+      for (const [object, live] of replaced) {
+        expect(new Set(routesOf(object).map(String))).toEqual(new Set(['100,0']))
+        expect(keepWeights(object, live, weightRules(config))).toEqual({
+          object,
+          isState: false,
+          lines: [],
+          faults: [],
+        })
+      }
+    })
+
+    test('in a named route', () => {
+      const rules = rulesOf('canary: { service: backend, routes: [api] }')
+      const api = (route: object[]) => virtualService([{ name: 'api', match: [{ port: 80 }], route } as never])
+      const live = api([{ destination: { host: 'backend' } }])
+      expect(keepWeights(api(split(100, 0)), live, rules)).toMatchObject({ isState: false, lines: [], faults: [] })
+    })
+
+    test('and what a part of the requests had at the whole host ends', () => {
+      const toAll = (weight: number) => ({ destination: { host: 'backend' }, weight })
+      const live = (all: number, v1: number) => virtualService([{ route: [toAll(all), to('v1', v1)] }])
+      expect(keepWeights(asked, live(20, 80), canary)).toMatchObject({
+        lines: ['spec.http[0].route: kept: 80/0 (file says 90/10)'],
+        faults: [],
+      })
+      expect(keepWeights(asked, live(100, 0), canary)).toMatchObject({ object: asked, lines: [], faults: [] })
+    })
+  })
+
   test('a new route for testers has no weights to keep', () => {
     const withTesters = virtualService([
       { match: [{ headers: { team: { exact: 'qa' } } }], route: [to('v2')] },

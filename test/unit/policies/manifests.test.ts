@@ -2,7 +2,9 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readManifests } from '../../../src/policies/manifests.ts'
-import { tempFolder } from '../fixtures.ts'
+import { desired } from '../../../src/policies/desired.ts'
+import { renderedPathFaults } from '../../../src/stages/path-faults.ts'
+import { configOf, tempFolder } from '../fixtures.ts'
 
 function folderWith(files: Record<string, string>): string {
   const folder = tempFolder()
@@ -242,6 +244,56 @@ test('readManifests resolves merge keys in the routes of a VirtualService', () =
     },
     { name: 'fast', timeout: '1s', match: [{ uri: { prefix: '/' } }], route: [{ destination: { host: 'cart' } }] },
   ])
+})
+
+describe('readManifests takes a field that is null for one that is not there', () => {
+  const specOf = (text: string) => read(text)[0]!.object.spec
+  test.each([
+    ['a route', '{ hosts: [a], http: [{ route: , redirect: { uri: /b } }] }', { redirect: { uri: '/b' } }],
+    [
+      'a part of a match',
+      '{ hosts: [a], http: [{ match: [{ headers: null, port: 80 }] }] }',
+      { match: [{ port: 80 }] },
+    ],
+    ['all of a match', '{ hosts: [a], http: [{ match: [{ gateways: null }], timeout: ~ }] }', { match: [{}] }],
+  ])('%s', (_, spec, route) => {
+    expect(specOf(virtualService(spec))).toEqual({ hosts: ['a'], http: [route] })
+  })
+
+  test('in every kind, beside and below the spec', () => {
+    const rule = 'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: d, labels: null }\n'
+    expect(specOf(`${rule}spec: { host: a, trafficPolicy: null }\n`)).toEqual({ host: 'a' })
+    expect('spec' in read(sidecar('a', 'spec:\n'))[0]!.object).toBe(false)
+  })
+
+  test('but not where Istio passes the value on', () => {
+    const plugin = 'apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: { name: w }\n'
+    expect(specOf(`${plugin}spec: { url: "oci://a", phase: null, pluginConfig: { limit: null } }\n`)).toEqual({
+      url: 'oci://a',
+      pluginConfig: { limit: null },
+    })
+  })
+
+  test.each(['{ hosts: [null] }', '{ hosts: [a], http: [null] }'])('and not an item of a list: %s', (spec) => {
+    expect(() => read(virtualService(spec))).toThrow(/^policies: a.yaml:4: .*\[0\]: expected /)
+  })
+
+  test('so an empty route or policy neither breaks a canary nor contradicts the config', () => {
+    const rule =
+      'apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: { name: d }\nspec: { host: backend, trafficPolicy: null, subsets: null }\n'
+    const route =
+      'apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\nspec: { parentRefs: null, hostnames: null, rules: [{ matches: null, backendRefs: null }] }\n'
+    const routes = virtualService(`
+  hosts: [backend]
+  http:
+  - { match: [{ headers: null, uri: { prefix: /a } }], route: null, redirect: { uri: /b } }
+  - { match: null, timeout: null, route: [{ destination: { host: backend } }] }`)
+    const file = join(folderWith({ 'a.yaml': [rule, route, routes].join('---\n') }), 'a.yaml')
+    const config = configOf(
+      `namespace: shop\npolicies: ${file}\nservices: { backend: { timeout: 5s, circuitBreaker: { maxConnections: 3 } } }\ncanary: { service: backend }`,
+    )
+    expect(renderedPathFaults(config, desired(config))).toEqual([])
+  })
 })
 
 test('readManifests takes only YAML and JSON from a pattern, and any file that is named', () => {

@@ -38,7 +38,8 @@ describe('a host that an older route for every request serves at the same gatewa
   test.each<[string, KubeObject[]]>([
     ['under the same name', [gateway(['shop.test']), routes(['shop.test'])]],
     ['with a namespace in the Gateway', [gateway(['*/shop.test']), routes(['shop.test'])]],
-    ['through a Gateway and routes for all hosts', [gateway(['*']), routes(['*'])]],
+    ['through a Gateway for all hosts', [gateway(['*']), routes(['shop.test'])]],
+    ['with routes for all hosts of the Gateway', [gateway(['other.test', 'shop.test']), routes(['*'])]],
     ['with a match that takes everything', [gateway(['shop.test']), routes(['shop.test'], [{ uri: { prefix: '/' } }])]],
   ])('is refused: %s', async (_, live) => {
     expect(await faultsOf(live)).toEqual([fault])
@@ -46,7 +47,11 @@ describe('a host that an older route for every request serves at the same gatewa
 
   test.each<[string, KubeObject[]]>([
     ['for another host', [gateway(['other.test']), routes(['other.test'])]],
-    ['for a part of the paths', [gateway(['*']), routes(['*'], [{ uri: { prefix: '/productpage' } }])]],
+    ['for all hosts, because ours is more specific', [gateway(['*']), routes(['*'])]],
+    ['for all hosts of a domain', [gateway(['*.test']), routes(['*'])]],
+    ['for all hosts of a domain, in the routes', [gateway(['*']), routes(['*.test'])]],
+    ['that its Gateway does not admit', [gateway(['other.test']), routes(['shop.test'])]],
+    ['for a part of the paths', [gateway(['*']), routes(['shop.test'], [{ uri: { prefix: '/productpage' } }])]],
     ['at other pods', [gateway(['shop.test'], { selector: { istio: 'internal' } }), routes(['shop.test'])]],
     ['on another port', [gateway(['shop.test'], {}, { port: { number: 8080 } }), routes(['shop.test'])]],
     ['in the mesh only', [policy('VirtualService', 'theirs', { hosts: ['shop.test'], http: [{ route: [] }] }, old)]],
@@ -54,6 +59,20 @@ describe('a host that an older route for every request serves at the same gatewa
   ])('is accepted: %s', async (_, live) => {
     expect(await faultsOf(live)).toEqual([])
   })
+})
+
+test('all hosts are refused where an older route has all of them too', async () => {
+  const all = configOf('namespace: shop\nname: mine\nexpose: { web: { port: 80, hosts: ["*"] } }')
+  expect(await faultsOf([gateway(['*']), routes(['*'])], all)).toEqual([fault.replace('shop.test', '*')])
+  expect(await faultsOf([gateway(['*']), routes(['shop.test'])], all)).toEqual([])
+})
+
+test('at a Gateway that the account may not read, the hosts of the routes count', async () => {
+  const ours = policy('VirtualService', 'web', { ...routes(['shop.test']).spec, gateways: ['other/edge'] })
+  const found = (hosts: string[]) =>
+    olderGatewayFaults(recordingCluster([routes(hosts)]).cluster, [ours], config, owner)
+  expect(await found(['shop.test'])).toHaveLength(1)
+  expect(await found(['*'])).toEqual([])
 })
 
 test('a host is accepted if our route for it is the older one', async () => {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { desired } from '../../../src/policies/desired.ts'
 import { renderedPathFaults } from '../../../src/stages/path-faults.ts'
-import { configOf, tempFolder } from '../fixtures.ts'
+import { configOf, fileWith, tempFolder } from '../fixtures.ts'
 
 /** The faults of a rendering whose policies are this file. */
 function faultsOf(manifest: string, canary = 'service: backend'): string[] {
@@ -50,4 +50,31 @@ test('without a cluster, a plan accepts a route that the split refines, and one 
   expect(faultsOf(object(`{ timeout: 3s, ${whole} }`))).toEqual([])
   const named = object(`{ name: api, match: [{ uri: { prefix: /v1/ } }], ${whole} }, { ${whole} }`)
   expect(faultsOf(named, 'service: backend, routes: [api, mesh-canary]')).toEqual([])
+})
+
+test('without a cluster, a plan accepts the policies of a version that is a Service of its own', () => {
+  const to = (version: string, weight: number) => `{ destination: { host: backend-${version} }, weight: ${weight} }`
+  const file = fileWith(object(`{ route: [${to('v1', 100)}, ${to('v2', 0)}] }`), 'routes.yaml')
+  const config = configOf(
+    `namespace: shop\npolicies: ${file}\nservices: { backend-v1: { timeout: 5s } }\n` +
+      'canary: { service: backend, stable: { service: backend-v1 }, canary: { service: backend-v2 } }',
+  )
+  expect(renderedPathFaults(config, desired(config))).toEqual([])
+})
+
+describe('a plan names the file of the route past the split, not of another one with the same match', () => {
+  const named = (name: string, hosts: string, http: string) =>
+    `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: ${name} }\nspec: { hosts: [${hosts}], http: [${http}] }\n`
+  const harmless = named('a', 'orders', '{ route: [{ destination: { host: orders } }] }')
+  const httpRoute =
+    'apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\n' +
+    'spec: { rules: [{ matches: [{ path: { value: /api } }], backendRefs: [{ name: backend }] }] }\n'
+  test.each([
+    ['a VirtualService', named('b', 'shop.test', `{ ${whole} }`)],
+    ['an HTTPRoute', httpRoute],
+  ])('%s', (_, manifest) => {
+    expect(faultsOf(`${harmless}---\n${manifest}`)).toEqual([
+      expect.stringContaining('(routes.yaml:6) goes to all pods'),
+    ])
+  })
 })
