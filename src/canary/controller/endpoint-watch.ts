@@ -1,9 +1,11 @@
-// Follows during a promotion whether each version has endpoints behind the Service: the pods come from the watch, and
-// each sample reads the Service and the labels of the subsets again, because someone may change them meanwhile.
+// Follows during a promotion whether each version has endpoints behind the Service: the pods come from the watch. The
+// Service and the labels of the subsets are read again now and then, and before each write, because someone may change
+// them meanwhile.
 import type { Cluster } from '../../cluster/client.ts'
 import type { Pod } from '../../cluster/objects.ts'
 import type { CanaryConfig, Config } from '../../config/schema.ts'
 import { describeOutage, hasEndpoint, rollbackObstacle } from '../workload/endpoints.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import { readSelectors, SelectorFault, type ReadSelectors, type VersionSelectors } from '../workload/selectors.ts'
 import type { Split } from '../../policies/routes.ts'
 
@@ -16,27 +18,37 @@ export type WatchedService = {
   split: Split
   selectors: VersionSelectors
   pods: () => Pod[]
+  clock: Clock
 }
 
 /** A pod and its replacement may miss each other by one sample. */
 const maxSamplesWithout = 1
+const rereadMs = 10_000
 
 export class EndpointWatch {
   private readonly service: WatchedService
   private selectors: ReadSelectors
   private samplesWithout = { stable: 0, canary: 0 }
+  private readAt: number
 
   constructor(service: WatchedService) {
     this.service = service
     this.selectors = service.selectors
+    this.readAt = service.clock.now()
   }
 
-  /** Reads the Service and the subsets. If they cannot be read, those of the last time count. */
-  async refresh(): Promise<void> {
-    const { cluster, config, plan } = this.service
-    this.selectors = await readSelectors(cluster, config, plan).catch(() => this.selectors)
+  /** Looks at the pods, and at the Service and the subsets if that is due. `isWriting`: it is due before a write. */
+  async refresh({ isWriting = false } = {}): Promise<void> {
+    if (isWriting || this.service.clock.now() - this.readAt >= rereadMs) await this.reread()
     for (const role of ['stable', 'canary'] as const)
       this.samplesWithout[role] = this.hasEndpoint(role) ? 0 : this.samplesWithout[role] + 1
+  }
+
+  /** If they cannot be read, those of the last time count. */
+  private async reread(): Promise<void> {
+    const { cluster, config, plan, clock } = this.service
+    this.readAt = clock.now()
+    this.selectors = await readSelectors(cluster, config, plan).catch(() => this.selectors)
   }
 
   hasEndpoint(role: Role): boolean {

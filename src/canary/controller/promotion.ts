@@ -64,7 +64,7 @@ export class PromotionRun {
     this.checks = createExternalChecks(cluster, plan, status, clock)
     this.webhooks = createWebhooks(plan, status, note, clock)
     const pods = () => currentObjects(watched.pods)
-    this.endpoints = new EndpointWatch({ cluster, config, plan, split, selectors, pods })
+    this.endpoints = new EndpointWatch({ cluster, config, plan, split, selectors, pods, clock })
     this.writer = new RouteWriter({
       cluster,
       split,
@@ -133,7 +133,7 @@ export class PromotionRun {
   async tick(): Promise<void> {
     this.tickStartedAt = this.context.deps.clock.now()
     try {
-      if (!this.writer.isIdle()) await this.endpoints.refresh()
+      if (!this.writer.isIdle()) await this.endpoints.refresh({ isWriting: true })
       if (!(await this.writer.settled())) return
       if (this.hasEnded()) return await this.heartbeat()
       await this.step()
