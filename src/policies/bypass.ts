@@ -11,6 +11,7 @@ import type { Version } from '../config/schema/canary.ts'
 import { hostOf } from './compile/names.ts'
 import { meshGateway } from './merge-hosts.ts'
 import { coversAll, isCovered, type Matches } from './match-coverage.ts'
+import { asksForTesters, isDelegatedForTesters, isForService, sharesHost } from './testers.ts'
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
 
 /**
@@ -32,7 +33,10 @@ const nothingShared: Shared = { hosts: [], subsets: [] }
 
 /** Every route past the split. */
 export function findBypasses(objects: readonly Routed[], split: Split, shared = nothingShared): Bypass[] {
-  return objects.flatMap((object) => bypassesIn(object, routesOf(object, split, shared), split))
+  const hasOwnHost = ownHosts(objects, split)
+  return objects.flatMap((object) =>
+    bypassesIn(object, routesOf(object, split, shared), { split, objects, hasOwnHost }),
+  )
 }
 
 export function describeBypass({ object, route, what, remedy }: Bypass, source?: string): string {
@@ -41,10 +45,22 @@ export function describeBypass({ object, route, what, remedy }: Bypass, source?:
 }
 
 export function findPinnedVersions(objects: readonly Routed[], split: Split): PinnedVersions {
+  const surroundings = { split, objects, hasOwnHost: ownHosts(objects, split) }
   const pinned = objects.flatMap((object) =>
-    routesOf(object, split, nothingShared).flatMap((route) => pinnedBy(route, split)),
+    routesOf(object, split, nothingShared).flatMap((route) => pinnedBy(object, route, surroundings)),
   )
   return { stable: pinned.includes('stable'), canary: pinned.includes('canary') }
+}
+
+/** What decides whether a route is one of testers, besides its own match. */
+type Surroundings = { split: Split; objects: readonly Routed[]; hasOwnHost: (object: Routed) => boolean }
+
+/** Tells which objects are for hosts of their own, where no route serves users by the split or by stable. */
+function ownHosts(objects: readonly Routed[], split: Split): (object: Routed) => boolean {
+  const servesUsers = objects.filter((object) =>
+    routesOf(object, split, nothingShared).some(({ isSplit, reaches }) => isSplit || reaches.includes('stable')),
+  )
+  return (object) => !isForService(object, split) && !sharesHost(object, servesUsers, objects)
 }
 
 type Kind = 'stable' | 'canary' | 'whole'
@@ -172,28 +188,31 @@ function ruleMatches(rule: Record<string, unknown>): Matches {
   }))
 }
 
-function bypassesIn(object: Routed, routes: Route[], split: Split): Bypass[] {
+function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings): Bypass[] {
+  const { split } = surroundings
   const isNamed = ({ name }: Route) => name !== undefined && split.routes?.includes(name) === true
   return routes.flatMap((route, index) => {
     if (route.isHidden || isNamed(route)) return []
-    const found = bypassBy(object, route, routes.slice(index + 1), split)
+    const found = bypassBy(object, route, routes.slice(index + 1), surroundings)
     return found ? [{ object, route: route.label, matches: route.matches, ...found }] : []
   })
 }
 
 type Effect = Pick<Bypass, 'what' | 'remedy'>
 
-function bypassBy(object: Routed, route: Route, later: Route[], split: Split): Effect | undefined {
+function bypassBy(object: Routed, route: Route, later: Route[], surroundings: Surroundings): Effect | undefined {
+  const { split } = surroundings
   if (route.reaches.includes('whole')) return toWholeHost(object, route, split)
   if (route.isSplit) return undefined
   const hidden = later.find((each) => each.isSplit && each.isHidden && isCovered(each.matches, [route.matches]))
   if (hidden) return beforeSplit(route, hidden, split)
-  const [only] = route.reaches
-  return only !== undefined && coversAll(route.matches) && isForUsers(object, only, split)
-    ? toOneVersion(only, split)
-    : undefined
+  if (route.reaches.includes('canary'))
+    return isForTesters(object, route, surroundings) ? undefined : toCanary(route, split)
+  // With `routes`, the user says which routes take part.
+  return route.reaches.includes('stable') && coversAll(route.matches) && !split.routes ? toStable(split) : undefined
 }
 
+<<<<<<< HEAD
 /**
  * A route of everything to one version. To the canary, it may be a host of its own for testers. With `routes`, the user
  * says which routes take part.
@@ -205,6 +224,10 @@ function isForUsers(object: Routed, only: Kind, split: Split): boolean {
 
 function isForHost(object: Routed, { service, namespace }: Split): boolean {
   return hostsOf(object, namespace).includes(hostOf(service, namespace))
+=======
+function isForTesters(object: Routed, { matches }: Route, { objects, hasOwnHost }: Surroundings): boolean {
+  return asksForTesters(matches) || isDelegatedForTesters(object, objects) || hasOwnHost(object)
+>>>>>>> fixr
 }
 
 const namesOf = ({ stable, canary }: Split) => `${stable.name} and ${canary.name}`
@@ -231,21 +254,33 @@ function beforeSplit({ matches }: Route, hidden: Route, { canary }: Split): Effe
   }
 }
 
-function toOneVersion(only: Kind, split: Split): Effect {
-  const version = only === 'stable' ? split.stable.name : split.canary.name
+function toStable({ stable, canary, ...rest }: Split): Effect {
   return {
-    what: `sends every request to ${version}, so the weight of ${split.canary.name} has no effect there`,
+    what: `sends every request to ${stable.name}, so the weight of ${canary.name} has no effect there`,
     remedy:
-      `give it both ${namesOf(split)} as destinations, narrow its match, ` +
+      `give it both ${namesOf({ stable, canary, ...rest })} as destinations, narrow its match, ` +
       'or list the routes whose weights move in `canary.routes`',
   }
 }
 
-/** A split that does not move pins both versions. */
-function pinnedBy({ isHidden, isSplit, name, reaches, copies }: Route, { routes }: Split): Kind[] {
+function toCanary({ matches }: Route, split: Split): Effect {
+  const which = coversAll(matches) ? 'every request' : 'requests of users'
+  return {
+    what: `sends ${which} to ${split.canary.name} alone, so its weight has no effect there`,
+    remedy:
+      `give it both ${namesOf(split)} as destinations, or name it in \`canary.routes\`; if it is for testers, ` +
+      'match a header or a query parameter of theirs, or give them a host of their own',
+  }
+}
+
+/** A split that does not move pins both versions. Requests of users that a route sends to the canary are not meant to. */
+function pinnedBy(object: Routed, route: Route, surroundings: Surroundings): Kind[] {
+  const { isHidden, isSplit, name, reaches, copies } = route
+  const { routes } = surroundings.split
   if (isHidden) return []
   if (isSplit) return routes && !(name !== undefined && routes.includes(name)) ? ['stable', 'canary'] : copiedTo(copies)
-  return [...reaches.filter((each) => each !== 'whole'), ...copiedTo(copies)]
+  const isMeant = (each: Kind) => each === 'stable' || (each === 'canary' && isForTesters(object, route, surroundings))
+  return [...reaches.filter(isMeant), ...copiedTo(copies)]
 }
 
 /** Copies to the whole host reach both. */

@@ -13,7 +13,8 @@ import { forceRollback } from '../canary/recovery.ts'
 import { forward } from '../cluster/forward.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Pod } from '../cluster/objects.ts'
-import { canariesOf } from '../config/names.ts'
+import { abRouteName, canariesOf } from '../config/names.ts'
+import { canaryWeightOf, isVirtualService, splitsIn, type Routed } from '../policies/routes.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
@@ -67,49 +68,71 @@ function errorsOf(promotion: Promotion, { service, canary, reason, diagnosis = [
   return [`the canary ${canary} of ${service} was not promoted (${verdict}): ${error ?? reason}`, ...last]
 }
 
-/** Moves all traffic to stable, whatever state the promotion is in, and checks that the proxies follow. */
+/**
+ * Moves all traffic to stable, whatever state the promotions are in, and checks that the proxies follow.
+ * @throws Error that names each canary whose traffic cannot return, or did not; the traffic of all others has returned.
+ */
 export async function rollback(context: StageContext): Promise<StageOutcome> {
-  const { config, host, cluster, recorder } = context
+  const { config, recorder } = context
   if (config.dryRun) return { changed: false }
-  await requireStable(context)
-  const moved: string[] = []
-  for (const plan of canariesOf(config)) {
+  // At once, so that one that the API server refuses for a long time does not keep users on the other canaries.
+  const results = await Promise.all(canariesOf(config).map((plan) => rollBackOne(context, plan)))
+  const moved = results.flatMap(({ plan, changed }) => (changed ? [plan.service] : []))
+  const failed = results.flatMap(({ failure }) => failure ?? [])
+  const undrained = results.flatMap((each) => each.undrained ?? [])
+  recorder.record({
+    ...rollbackVerdict(moved, [...failed, ...undrained.map(({ text }) => text)]),
+    ...(failed.length > 0 ? {} : { weight: 0 }),
+  })
+  const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
+  const unseen = undrained.filter(({ kind }) => kind === 'unseen').map(({ text }) => text)
+  warn(context, unseen)
+  const errors = [...failed, ...serving]
+  if (errors.length > 0) throw new Error(errors.join('\n'))
+  return { changed: moved.length > 0 }
+}
+
+/** `failure`: why the traffic is not back at stable. */
+type RolledBack = { plan: CanaryConfig; changed: boolean; failure?: string; undrained?: Undrained | undefined }
+
+async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<RolledBack> {
+  const { config, host, cluster } = context
+  const { service, stable, canary } = plan
+  try {
+    await requireStable(context, plan)
     const changed = await forceRollback(cluster, splitOf(config, plan), {
       run: host.runName,
       timeoutMs: plan.progressDeadline,
     })
     host.info(
       changed
-        ? `all traffic of ${plan.service} is back at ${plan.stable.name}`
-        : `${plan.canary.name} of ${plan.service} has no traffic: nothing changed`,
+        ? `all traffic of ${service} is back at ${stable.name}`
+        : `${canary.name} of ${service} has no traffic: nothing changed`,
     )
-    if (changed) moved.push(plan.service)
+    return { plan, changed, undrained: await undrainedOf(context, plan) }
+  } catch (problem) {
+    return { plan, changed: false, failure: `${service} was not rolled back: ${messageOf(problem)}` }
   }
-  const undrained = (await Promise.all(canariesOf(config).map((plan) => undrainedOf(context, plan)))).flatMap(
-    (each) => each ?? [],
-  )
-  recorder.record({ ...rollbackVerdict(moved, undrained), weight: 0 })
-  const serving = undrained.filter(({ kind }) => kind === 'serving').map(({ text }) => text)
-  if (serving.length > 0) throw new Error(serving.join('\n'))
-  warn(
-    context,
-    undrained.map(({ text }) => text),
-  )
-  return { changed: moved.length > 0 }
 }
 
-/** @throws Error that names each stable version to which no traffic may return, before anything is written. */
-async function requireStable({ config, host, cluster }: StageContext): Promise<void> {
-  const outages = canariesOf(config).map(async (plan) => {
-    try {
-      return await stableOutage(cluster, config, plan)
-    } catch (problem) {
-      host.info(`cannot check whether ${plan.stable.name} of ${plan.service} serves: ${messageOf(problem)}`)
-      return undefined
-    }
+/** @throws Error if no traffic may return to this stable version, before anything of it is written. */
+async function requireStable({ config, host, cluster }: StageContext, plan: CanaryConfig): Promise<void> {
+  const outage = await stableOutage(cluster, config, plan).catch((problem: unknown) => {
+    host.info(`cannot check whether ${plan.stable.name} of ${plan.service} serves: ${messageOf(problem)}`)
+    return undefined
   })
-  const found = (await Promise.all(outages)).filter((each) => each !== undefined)
-  if (found.length > 0) throw new Error(`${found.join('\n')}; then run the stage rollback again: nothing was changed`)
+  if (outage === undefined || (await hasNoTraffic(cluster, config, plan))) return
+  throw new Error(`${outage}; then run the stage rollback again: nothing of ${plan.service} was changed`)
+}
+
+/** True if every route gives the canary weight 0 already, and `ab` sends it no requests that match. */
+async function hasNoTraffic(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<boolean> {
+  const split = splitOf(config, plan)
+  const routes = await readRoutes(cluster, split).catch(() => [])
+  const isMatching = (object: Routed) =>
+    isVirtualService(object) && (object.spec.http ?? []).some(({ name }) => name === abRouteName)
+  const weights = routes.flatMap((object) => splitsIn(object, split)).map(canaryWeightOf)
+  return weights.length > 0 && weights.every((weight) => weight === 0) && !routes.some(isMatching)
 }
 
 async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig): Promise<string | undefined> {
@@ -125,13 +148,14 @@ async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig
 }
 
 /** Traffic is rolled back only when nobody reaches the canary any more. `moved`: the services whose weights moved. */
-function rollbackVerdict(moved: string[], undrained: Undrained[]): { verdict: Verdict; reason: string } {
+function rollbackVerdict(moved: string[], problems: string[]): { verdict: Verdict; reason: string } {
   const did =
     moved.length > 0
       ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
-      : 'the canary had no traffic'
-  if (undrained.length > 0)
-    return { verdict: 'inconclusive', reason: `${did}; but ${undrained.map(({ text }) => text).join('; ')}` }
+      : problems.length > 0
+        ? 'the stage rollback moved no traffic'
+        : 'the canary had no traffic'
+  if (problems.length > 0) return { verdict: 'inconclusive', reason: `${did}; but ${problems.join('; ')}` }
   return { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', reason: did }
 }
 

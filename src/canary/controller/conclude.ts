@@ -12,8 +12,12 @@ import { waitForDrain, type DrainResult } from './drain.ts'
 import { drainSource } from './drain-source.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
 import { causeOfShare } from './share-cause.ts'
+<<<<<<< HEAD
 import { explainUndrained } from './undrained.ts'
 import { LeaseLost } from '../ownership/lease.ts'
+=======
+import { explainUndrained, isFarBelow } from './undrained.ts'
+>>>>>>> fixr
 import { isTransient } from './writer.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
@@ -66,7 +70,8 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
 /** Adds why requests did not follow the weight, in the last step or now that it is 0. */
 async function withCauses(context: PromotionContext, ended: Promotion, drain?: DrainResult): Promise<Promotion> {
   const { cluster, split, selectors, plan, deps } = context
-  const scope = { selectors, clients: plan.clients, metrics: plan.metrics }
+  const lastPerSecond = requestRate(ended, deps.clock.now())
+  const scope = { selectors, clients: plan.clients, metrics: plan.metrics, lastPerSecond }
   const undrained = drain && (await explainUndrained(cluster, split, drain, scope, deps.note, deps.clock))
   if (undrained) return asUndrained(ended, undrained.text)
   const cause = await causeOfShare(context, ended).catch(messageOf)
@@ -80,7 +85,10 @@ function asUndrained(ended: Promotion, problem: string): Promotion {
   return { ...ended, verdict: 'inconclusive', reason, error }
 }
 
-/** Requests that routes send to the canary on purpose do not end, so there is nothing to wait for. */
+/**
+ * The requests of testers do not end, so the wait for a canary that gets them looks at the rate of so long, until it is
+ * far below that of the last step.
+ */
 const pinnedMs = 10_000
 
 async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): Promise<DrainResult> {
@@ -92,22 +100,38 @@ async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): 
     await heartbeat()
     return sample()
   }
-  return waitForDrain(sampleAsHolder, {
-    ...patience,
-    timeoutMs: Math.max(pinned.canary ? pinnedMs : plan.progressDeadline, patience.unconfirmedMs ?? 0),
-    perSecond: requestRate(status().state, clock.now()),
-    isOver: () => status().kind === 'lost' || signal.aborted,
-    clock,
-    note,
-  })
+  const lastPerSecond = requestRate(status().state, clock.now())
+  const waitFor = (timeoutMs: number) =>
+    waitForDrain(sampleAsHolder, {
+      ...patience,
+      timeoutMs: Math.max(timeoutMs, patience.unconfirmedMs ?? 0),
+      perSecond: lastPerSecond ?? 0,
+      isOver: () => status().kind === 'lost' || signal.aborted,
+      clock,
+      note,
+    })
+  if (!pinned.canary) return waitFor(plan.progressDeadline)
+  const startedAt = clock.now()
+  for (;;) {
+    const passedMs = clock.now() - startedAt
+    const result = later(await waitFor(pinnedMs), passedMs / 1_000)
+    const isPastDeadline = clock.now() - startedAt >= plan.progressDeadline
+    if (result.kind !== 'serving' || isFarBelow(result.perSecond, lastPerSecond) || isPastDeadline) return result
+  }
 }
 
-/** Requests per second that the canary served in its last step. */
-function requestRate({ steps }: State, now: number): number {
+/** The result of a wait that began so many seconds after the weight was written. */
+function later(result: DrainResult, seconds: number): DrainResult {
+  if (result.kind === 'drained') return { ...result, secondsToSafe: result.secondsToSafe + seconds }
+  return result.kind === 'serving' ? { ...result, seconds: Math.round(result.seconds + seconds) } : result
+}
+
+/** Requests per second that the canary served in its last step; undefined if it had none, or one without a length. */
+function requestRate({ steps }: Pick<State, 'steps'>, now: number): number | undefined {
   const step = steps.at(-1)
-  if (!step) return 0
+  if (!step) return undefined
   const endedAt = 'endedAt' in step ? step.endedAt : now
-  return endedAt > step.shiftedAt ? (1_000 * step.canary.requests) / (endedAt - step.shiftedAt) : 0
+  return endedAt > step.shiftedAt ? (1_000 * step.canary.requests) / (endedAt - step.shiftedAt) : undefined
 }
 
 async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {

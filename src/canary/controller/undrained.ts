@@ -25,6 +25,17 @@ export type DrainTarget = LookupScope & { timeoutMs: number }
 /** `serving`: the canary still gets requests. `unseen`: nothing shows whether it does. `text`: why, in words. */
 export type Undrained = { kind: 'serving' | 'unseen'; text: string }
 
+/** Where to look. `lastPerSecond`: the requests per second that the canary served in its last step, if known. */
+export type ServingScope = LookupScope & { lastPerSecond?: number | undefined }
+
+/** What remains of the canary's requests, as a part of those of its last step, may come from testers only below this. */
+const testersPart = 1 / 4
+
+/** True if the rate is so far below that of the last step that users have left. An unknown rate rules nothing out. */
+export function isFarBelow(perSecond: number, lastPerSecond: number | undefined): boolean {
+  return lastPerSecond === undefined || perSecond < testersPart * lastPerSecond
+}
+
 /** Undefined if the canary is seen to get no more requests, or only those that routes send to it on purpose. */
 export async function findUndrained(
   cluster: Cluster,
@@ -44,14 +55,14 @@ export async function explainUndrained(
   cluster: Cluster,
   split: Split,
   result: DrainResult,
-  scope: LookupScope,
+  scope: ServingScope,
   note: (line: string) => void,
   clock: Clock,
 ): Promise<Undrained | undefined> {
   if (result.kind === 'unknown') return { kind: 'unseen', text: unseen(split) }
   if (result.kind !== 'serving') return undefined
-  const text = await explainServing(cluster, split, result, scope, clock)
-  if (text !== undefined) return { kind: 'serving', text }
+  const undrained = await explainServing(cluster, split, result, scope, clock)
+  if (undrained) return undrained
   note(`${split.canary.name} still gets the requests of routes that name it on purpose`)
   return undefined
 }
@@ -99,16 +110,16 @@ function mergedReading(id: string, all: Map<string, Reading>[]): [string, Readin
 }
 
 /**
- * Explains why requests still reach the canary, as far as the cluster shows it; undefined if routes send them there on
- * purpose.
+ * Explains why requests still reach the canary, as far as the cluster shows it; undefined if they are those of testers:
+ * routes send these there on purpose, no caller is seen to send others, and the requests of users are missing.
  */
 async function explainServing(
   cluster: Cluster,
   split: Split,
   { perSecond, seconds }: Pick<Extract<DrainResult, { kind: 'serving' }>, 'perSecond' | 'seconds'>,
-  scope: LookupScope,
+  scope: ServingScope,
   clock: Clock,
-): Promise<string | undefined> {
+): Promise<Undrained | undefined> {
   const routes = await readRoutes(cluster, split).catch(() => [])
   const where = routes.length > 0 ? routes.map(keyOf).join(', ') : 'the routes'
   const serving =
@@ -116,24 +127,36 @@ async function explainServing(
     `${split.canary.name} of ${split.service}`
   const weight = await readWeight(cluster, split).catch(() => 0)
   if (weight > 0)
-    return (
-      `weight 0 was written to ${where}, and ${serving}: someone has written ${weight} there since; ` +
-      'find out who does (GitOps, another pipeline), and run the stage rollback again'
-    )
+    return {
+      kind: 'serving',
+      text:
+        `weight 0 was written to ${where}, and ${serving}: someone has written ${weight} there since; ` +
+        'find out who does (GitOps, another pipeline), and run the stage rollback again',
+    }
   const { causes, callers, notes, pinned } = await lookUpCauses(cluster, split, scope, clock)
-  if (causes.length === 0 && pinned.canary) return undefined
+  if (causes.length === 0 && callers.length === 0 && pinned.canary)
+    return isFarBelow(perSecond, scope.lastPerSecond)
+      ? undefined
+      : { kind: 'unseen', text: `weight 0 is in ${where}, and ${serving}: ${unlikeTesters(split, scope)}` }
   const istiod = await describeIstiod(cluster)
   const found = [
     ...causes,
     ...(callers.length > 0
       ? [
-          `${callers.join(', ')}, and istiod has not told their proxies (${istiod}); ` +
-            '`istioctl proxy-status` shows which of them lag behind',
+          `${callers.join(', ')}, and ${pinned.canary ? 'they are testers, or ' : ''}` +
+            `istiod has not told their proxies (${istiod}); \`istioctl proxy-status\` shows which of them lag behind`,
         ]
       : []),
   ]
   const why = found.length > 0 ? found.join('; ') : `${notes} (${istiod})`
-  return `weight 0 is in ${where}, and ${serving}: ${why}`
+  return { kind: 'serving', text: `weight 0 is in ${where}, and ${serving}: ${why}` }
+}
+
+function unlikeTesters({ canary }: Split, { lastPerSecond = 0 }: ServingScope): string {
+  return (
+    `routes send testers there on purpose, but this is too much of the ${lastPerSecond.toFixed(1)} requests/s of the ` +
+    `last step to show that users have left; look at who calls ${canary.name}`
+  )
 }
 
 /** The state of istiod's pods, and their last log line about a failed watch. */

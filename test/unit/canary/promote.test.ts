@@ -49,6 +49,36 @@ describe('a promotion', () => {
     expect(cluster.notes.at(-1)).toMatch(/^rolled-back: success rate/)
   })
 
+  describe("of a failing canary that testers' routes name", () => {
+    const failing = (proxyLagMs: number) => {
+      const cluster = new FakeCluster()
+      cluster.virtualService = virtualService([
+        // The fake cluster moves the weights of the first route, which must not hide the second.
+        { match: [{ uri: { prefix: '/shop' } }], route: [to('v1', 100), to('v2', 0)] },
+        { match: [{ headers: { tester: { exact: 'yes' } } }], route: [to('v2')] },
+      ])
+      cluster.failureShare = 1
+      cluster.before = () => {
+        if (cluster.weight > 0) cluster.proxyLagMs = proxyLagMs
+        return undefined
+      }
+      return cluster.promote()
+    }
+
+    test('waits for proxies that are late', async () => {
+      const ended = await failing(13_000)
+      expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+      expect(ended.secondsToSafe).toBeGreaterThan(10)
+      expect(ended.secondsToSafe).toBeLessThan(15)
+    })
+
+    test('is inconclusive while it serves as much as before', async () => {
+      const ended = await failing(10 ** 9)
+      expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 0 })
+      expect(ended.reason).toMatch(/too much of the .* requests\/s of the last step to show that users have left/)
+    })
+  })
+
   test('fails when no route splits the service', async () => {
     const cluster = new FakeCluster()
     cluster.virtualService = virtualService([{ route: [to('v1', 100, 'reviews'), to('v2', 0, 'reviews')] }])

@@ -140,6 +140,85 @@ describe('a route past the split is', () => {
   })
 })
 
+describe('a route of users to the canary alone is', () => {
+  const alone = { route: [to('v2')] }
+  test.each<[string, HttpRoute['match'][]]>([
+    ['of a port', [[{ port: 80 }]]],
+    ['of a path', [path('/api')]],
+    ['of a namespace', [[{ sourceNamespace: 'web' }]]],
+    ['with an empty condition', [[{ port: 80, headers: {} }]]],
+    ['of testers or of a path', [[...header('tester'), ...path('/api')]]],
+  ])('found and not taken for one of testers: %s', (_, [match]) => {
+    const object = virtualService([{ match, ...alone }, halves])
+    expect(faults([object])).toEqual([
+      expect.stringMatching(
+        /^the route number 1 .* of the VirtualService shop\/backend sends .* to v2 alone.*; give it both v1 and v2 as destinations, or name it in `canary.routes`/,
+      ),
+    ])
+    expect(findPinnedVersions([object], split).canary).toBe(false)
+  })
+
+  test.each<[string, HttpRoute['match']]>([
+    ['a header', header('tester')],
+    ['a query parameter', [{ queryParams: { next: { exact: '1' } } }]],
+    ['a missing header', [{ withoutHeaders: { 'x-user': {} } }]],
+    ['a header on a path', [{ ...path('/api')[0], ...header('tester')[0] }]],
+  ])('not found for %s of testers', (_, match) => {
+    const object = virtualService([{ match, ...alone }, halves])
+    expect(faults([object])).toEqual([])
+    expect(findPinnedVersions([object], split)).toEqual({ stable: false, canary: true })
+  })
+
+  test('not found if it has a name in `canary.routes`, and then its requests are not meant for the canary', () => {
+    const object = virtualService([
+      { name: 'api', match: path('/api'), ...alone },
+      { name: 'rest', ...halves },
+    ])
+    expect(faults([object], { ...split, routes: ['rest', 'api'] })).toEqual([])
+    expect(faults([object], { ...split, routes: ['rest'] })).toHaveLength(1)
+    expect(findPinnedVersions([object], { ...split, routes: ['rest', 'api'] }).canary).toBe(false)
+  })
+
+  test('found at a host that users share, in whatever object, and not at one of its own', () => {
+    const atEdge = { gateways: ['edge'] }
+    const own = routesFor(['next.shop.test'], [{ match: path('/api'), ...alone }], atEdge)
+    const users = { ...routesFor(['shop.test'], [halves], atEdge), metadata: { name: 'users', namespace: 'shop' } }
+    const api = routesFor(['shop.test'], [{ match: path('/api'), ...alone }], atEdge)
+    expect(faults([own, users])).toEqual([])
+    expect(findPinnedVersions([own, users], split).canary).toBe(true)
+    expect(faults([api, users])).toHaveLength(1)
+    expect(findPinnedVersions([api, users], split).canary).toBe(false)
+    expect(faults([routesFor(['shop.test'], [{ match: path('/api'), ...alone }, halves], atEdge)])).toHaveLength(1)
+  })
+
+  test('found in a delegate unless its root sends it testers only', () => {
+    const delegate: VirtualService = { ...virtualService([alone], { name: 'next' }), spec: { http: [alone] } }
+    const root = (match: HttpRoute['match']) =>
+      routesFor(['shop.test'], [{ match, delegate: { name: 'next' } }, halves], { gateways: ['edge'] })
+    expect(faults([root(path('/next')), delegate])).toHaveLength(1)
+    expect(faults([root(header('tester')), delegate])).toEqual([])
+  })
+
+  test('found in the Gateway API', () => {
+    const rule = (match: object) => ({ matches: [match], backendRefs: [{ name: 'backend-v2' }] })
+    const route = (name: string, rules: object[], hostnames: string[]): GatewayRoute =>
+      ({
+        apiVersion: 'gateway.networking.k8s.io/v1',
+        kind: 'HTTPRoute',
+        metadata: { name, namespace: 'shop' },
+        spec: { parentRefs: [{ name: 'edge' }], hostnames, rules },
+      }) as GatewayRoute
+    const both = { backendRefs: [{ name: 'backend-v1' }, { name: 'backend-v2', weight: 0 }] }
+    const users = route('users', [both], ['shop.test'])
+    const api = rule({ path: { type: 'PathPrefix', value: '/api' } })
+    expect(faults([route('api', [api], ['shop.test']), users], services)).toHaveLength(1)
+    expect(faults([route('api', [api], ['next.shop.test']), users], services)).toEqual([])
+    expect(
+      faults([route('api', [rule({ queryParams: [{ name: 'next', value: '1' }] })], ['shop.test']), users], services),
+    ).toEqual([])
+  })
+})
+
 describe('no route past the split is', () => {
   test.each<[string, Routed[]]>([
     ['a split alone', [virtualService([halves])]],

@@ -36,8 +36,8 @@ async function rollBack(pods: Pod[], selector: Record<string, string> = { app: '
   const context = {
     config: configOf('namespace: shop\ncanary: { service: backend, progressDeadline: 1s }'),
     cluster,
-    host: { runName: 'run 7', info: (line: string) => lines.push(line) },
-    recorder: { record: () => undefined },
+    host: { runName: 'run 7', info: (line: string) => lines.push(line), warning: () => undefined },
+    recorder: { record: () => undefined, current: () => ({ warnings: [] }) },
   } as unknown as StageContext
   const error = await rollback(context).then(
     () => undefined,
@@ -64,11 +64,90 @@ test.each<[string, Pod[], Record<string, string> | undefined, string]>([
   const { weight, error } = await rollBack(pods, selector)
   expect(weight).toBe(60)
   expect(error).toContain(message)
-  expect(error).toContain('then run the stage rollback again: nothing was changed')
+  expect(error).toContain('then run the stage rollback again: nothing of backend was changed')
 })
 
 test('the stage rollback returns the traffic if it cannot read the pods, and says so', async () => {
   const { weight, lines } = await rollBack([podOf('v2')], undefined, false)
   expect(weight).toBe(0)
   expect(lines[0]).toBe('cannot check whether v1 of backend serves: pods is forbidden')
+})
+
+/** Rolls back canaries of two services; returns the weights afterwards, the error, and what was recorded. */
+async function rollBackTwo(pods: Pod[], ordersWeight: number, patchOrders?: () => Promise<never>) {
+  const routes = new Map(
+    Object.entries({ orders: ordersWeight, backend: 60 }).map(([name, weight]) => {
+      const object = virtualService([{ route: [to('v1', 100 - weight, name), to('v2', weight, name)] }], { name })
+      return [name, { ...object, spec: { ...object.spec, hosts: [name] } }] as [string, VirtualService]
+    }),
+  )
+  const cluster = clusterWith({
+    get: (kind: string, namespace: string, name: string) =>
+      Promise.resolve(
+        kind === 'Service'
+          ? { kind, metadata: { name, namespace }, spec: { selector: { app: name }, ports: [{ port: 80 }] } }
+          : undefined,
+      ),
+    list: (kind: string) => {
+      const found = { Pod: pods, VirtualService: structuredClone([...routes.values()]) }[kind]
+      return Promise.resolve(found ?? [])
+    },
+    patch: (_: string, __: string, name: string, operations: never) => {
+      if (name === 'orders' && patchOrders) return patchOrders()
+      const written = patched(routes.get(name)!, operations)
+      routes.set(name, written)
+      return Promise.resolve(written)
+    },
+    pod: () => Promise.resolve(''),
+  })
+  const records: object[] = []
+  const context = {
+    config: configOf(
+      'namespace: shop\ncanaries: [{ service: orders, progressDeadline: 1s }, { service: backend, progressDeadline: 1s }]',
+    ),
+    cluster,
+    host: { runName: 'run 7', info: () => undefined, warning: () => undefined },
+    recorder: { record: (each: object) => records.push(each), current: () => ({ warnings: [] }) },
+  } as unknown as StageContext
+  const error = await rollback(context).then(
+    () => undefined,
+    (problem: unknown) => (problem as Error).message,
+  )
+  const weightOf = (name: string) => routes.get(name)!.spec.http![0]!.route![1]!.weight
+  return { orders: weightOf('orders'), backend: weightOf('backend'), error, records }
+}
+
+const podsOf = (...names: [string, string][]) =>
+  names.map(([app, version]) => {
+    const each = podOf(version)
+    return {
+      ...each,
+      metadata: { ...each.metadata, name: `${app}-${version}`, uid: `${app}-${version}`, labels: { app, version } },
+    }
+  })
+const withoutStableOrders = podsOf(['orders', 'v2'], ['backend', 'v1'], ['backend', 'v2'])
+
+test('the stage rollback of one canary does not wait for the stable version of another', async () => {
+  const { orders, backend, error, records } = await rollBackTwo(withoutStableOrders, 100)
+  expect([orders, backend]).toEqual([100, 0])
+  expect(error).toMatch(
+    /^orders was not rolled back: no ready pod of v1 is behind the Service shop\/orders.*of orders was/,
+  )
+  expect(error).not.toContain('backend')
+  expect(records).toContainEqual({
+    verdict: 'inconclusive',
+    reason: expect.stringMatching(/to stable \(backend\).*; but orders was not rolled back/) as string,
+  })
+})
+
+test('the stage rollback of one canary does not depend on the writes of another', async () => {
+  const pods = podsOf(['orders', 'v1'], ['backend', 'v1'])
+  const { backend, error } = await rollBackTwo(pods, 50, () => Promise.reject(new Error('a webhook denied it')))
+  expect(backend).toBe(0)
+  expect(error).toBe('orders was not rolled back: a webhook denied it')
+})
+
+test('the stage rollback does not ask for a stable version to which no traffic would move', async () => {
+  const { orders, backend, error } = await rollBackTwo(withoutStableOrders, 0)
+  expect([orders, backend, error]).toEqual([0, 0, undefined])
 })

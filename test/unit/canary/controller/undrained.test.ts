@@ -124,6 +124,63 @@ describe('a canary without a weight', () => {
     expect(notes).toEqual(['v2 still gets the requests of routes that name it on purpose'])
   })
 
+  const testers = virtualService([
+    { match: [{ headers: { tester: { exact: 'yes' } } }], route: [to('v2')] },
+    { route: [to('v1', 100), to('v2', 0)] },
+  ])
+
+  test.each<[string, number, boolean]>([
+    ['under a quarter', 61, true],
+    ['a quarter', 60, false],
+    ['all', 15, false],
+  ])(
+    "beside testers' routes, counts as drained at %s of its last rate: %d/s, %s",
+    async (_, lastPerSecond, isDrained) => {
+      const cluster = clusterWith(listing({ VirtualService: [testers] }))
+      const scope = { ...drainTarget, lastPerSecond }
+      const found = await explainUndrained(cluster, split, serving, scope, (line) => notes.push(line), clock)
+      expect(found).toEqual(
+        isDrained
+          ? undefined
+          : {
+              kind: 'unseen',
+              text: expect.stringContaining(
+                `too much of the ${lastPerSecond}.0 requests/s of the last step to show that users have left`,
+              ) as string,
+            },
+      )
+    },
+  )
+
+  test("is reported with its callers beside testers' routes, whatever its rate", async () => {
+    const caller = pod({ metadata: { name: 'web-1', uid: 'web-1', labels: { app: 'web' } } })
+    const call = () =>
+      `istio_requests_total{reporter="source",destination_service="backend.shop.svc.cluster.local",destination_version="v2",response_code="200"} ${clock.time / 100}`
+    const cluster = clusterWith({
+      ...listing({ VirtualService: [testers], Pod: [caller, pod({ metadata: { labels: { version: 'v2' } } })] }),
+      pod: (_: string, name: string) => Promise.resolve(name === 'web-1' ? call() : ''),
+    })
+    for (const lastPerSecond of [undefined, 1_000]) {
+      const scope = { ...drainTarget, lastPerSecond }
+      expect(await explainUndrained(cluster, split, serving, scope, () => undefined, clock)).toEqual({
+        kind: 'serving',
+        text: expect.stringContaining(
+          'web-1 sends 20 of its 20 requests to v2, and they are testers, or istiod',
+        ) as string,
+      })
+    }
+  })
+
+  test('is reported with the path that sends users to it', async () => {
+    const route = virtualService([
+      { match: [{ uri: { prefix: '/api' } }], route: [to('v2')] },
+      { route: [to('v1', 100), to('v2', 0)] },
+    ])
+    expect(await whyServing(clusterWith(listing({ VirtualService: [route] })))).toContain(
+      'sends requests of users to v2 alone',
+    )
+  })
+
   test('is reported with the callers whose proxies have an older route', async () => {
     const caller = pod({ metadata: { name: 'web-1', uid: 'web-1', labels: { app: 'web' } } })
     const call = (version: string, count: number) =>
