@@ -212,22 +212,8 @@ function bypassBy(object: Routed, route: Route, later: Route[], surroundings: Su
   return route.reaches.includes('stable') && coversAll(route.matches) && !split.routes ? toStable(split) : undefined
 }
 
-<<<<<<< HEAD
-/**
- * A route of everything to one version. To the canary, it may be a host of its own for testers. With `routes`, the user
- * says which routes take part.
- */
-function isForUsers(object: Routed, only: Kind, split: Split): boolean {
-  if (split.routes) return false
-  return only === 'stable' || isForHost(object, split)
-}
-
-function isForHost(object: Routed, { service, namespace }: Split): boolean {
-  return hostsOf(object, namespace).includes(hostOf(service, namespace))
-=======
 function isForTesters(object: Routed, { matches }: Route, { objects, hasOwnHost }: Surroundings): boolean {
   return asksForTesters(matches) || isDelegatedForTesters(object, objects) || hasOwnHost(object)
->>>>>>> fixr
 }
 
 const namesOf = ({ stable, canary }: Split) => `${stable.name} and ${canary.name}`

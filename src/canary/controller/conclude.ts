@@ -12,12 +12,8 @@ import { waitForDrain, type DrainResult } from './drain.ts'
 import { drainSource } from './drain-source.ts'
 import { isRolledBack, isSafe, resumableState, type EndedStatus } from './run-status.ts'
 import { causeOfShare } from './share-cause.ts'
-<<<<<<< HEAD
-import { explainUndrained } from './undrained.ts'
-import { LeaseLost } from '../ownership/lease.ts'
-=======
 import { explainUndrained, isFarBelow } from './undrained.ts'
->>>>>>> fixr
+import { LeaseLost } from '../ownership/lease.ts'
 import { isTransient } from './writer.ts'
 
 /** The run that concludes. `status` changes if the Lease is lost meanwhile; `heartbeat` renews it. */
