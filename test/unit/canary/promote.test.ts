@@ -278,7 +278,7 @@ describe('while the Lease is settled, a lost answer', () => {
 
   test('to the release of the Lease does not change the verdict', async () => {
     const cluster = losing('nothing')
-    const { patch } = cluster.api
+    const patch = cluster.api.patch.bind(cluster.api)
     let losses = 0
     Object.assign(cluster.api, {
       patch: async (...call: Parameters<typeof patch>) => {
