@@ -88,7 +88,7 @@ export const points: Point[] = [
   ...ofStep(10, 'saved and not written', 'just after its weight'),
   ...ofStep(50, 'as it is written', 'in the middle'),
   ...ofStep(100, 'just after its weight', 'in the middle'),
-  { name: 'as it is promoted', v2: 'healthy', sign: { line: /^promoted: / }, alsoSigint: true },
+  { name: 'as it is promoted', v2: 'healthy', sign: { line: /^decision: promoted/ }, alsoSigint: true },
   { name: 'as its Lease goes', v2: 'healthy', sign: { lease: ({ type }) => type === 'DELETED' } },
   rollbackDecided,
   { name: 'rollback, as it is written', v2: 'failing', sign: { weight: 0 }, alsoSigint: true },

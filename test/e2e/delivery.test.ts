@@ -93,7 +93,8 @@ describe('a healthy v2', () => {
     }
     expect(items.map(({ kind }) => kind).sort()).toEqual(['DestinationRule', 'VirtualService'])
     expect(items.find(({ kind }) => kind === 'VirtualService')?.spec.http).toMatchObject([
-      { timeout: '10s', retries: { attempts: 3, perTryTimeout: '2s' } },
+      { match: [{ port: 3001 }], timeout: '10s', retries: { attempts: 3, perTryTimeout: '2s' } },
+      { name: 'mesh-canary-other-ports' },
     ])
   })
 })

@@ -227,7 +227,9 @@ function findUnserved({ plan, state, observation: { unserved } }: RuleInput): st
 /** A canary that has lost its pods is the cause. Otherwise nobody can tell which version the requests were for. */
 function handleUnserved(reason: string, { plan, state, observation, now }: RuleInput): Next {
   const hasLostPods = state.weight > 0 && (observation.canaryDown === true || !observation.ready)
-  return hasLostPods ? endFailed(plan, state, reason, now) : giveUp(plan, state, reason, now)
+  return hasLostPods
+    ? endFailed(plan, state, `the canary has no ready pod left, and ${reason}`, now)
+    : giveUp(plan, state, reason, now)
 }
 
 // Waiting for pods, guard, counters and the first webhooks.

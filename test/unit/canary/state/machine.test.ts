@@ -1270,6 +1270,7 @@ describe('requests that fail before they reach a version', () => {
   test('are the failure of a canary that has lost its pods', () => {
     const { state } = run((weight) => (weight === 25 ? { ...unserved(100), ready: false } : {}))
     expect(verdictOf(state)).toBe('rolled-back')
+    expect(reasonOf(state)).toMatch(/^the canary has no ready pod left, and \d+ of \d+ requests of users failed/)
   })
 
   test('end it also with `onInconclusive: promote`', () => {
