@@ -167,7 +167,7 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
 }
 
 /** Pods and Services behind the API server, and logs. */
-/** A pod may answer slowly, or without end. */
+/** A pod may answer without end. */
 const podMaxBytes = 64 * 1024 * 1024
 
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
@@ -182,8 +182,7 @@ function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
       ask(`${pathOf('Pod', namespace, pod)}/log`, {
         query: { container, tailLines: String(lines), previous: String(previous) },
         attempts: 2,
-        timeoutMs: 5_000,
-        totalMs: 5_000,
+        totalMs: 20_000,
       }),
   }
 }
