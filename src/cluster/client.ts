@@ -172,7 +172,7 @@ const podMaxBytes = 64 * 1024 * 1024
 
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
   const askPod = (path: string, timeoutMs: number) =>
-    ask(path, { attempts: 1, timeoutMs, totalMs: timeoutMs, maxBytes: podMaxBytes })
+    ask(path, { attempts: 1, timeoutMs, totalMs: 3 * timeoutMs, maxBytes: podMaxBytes })
   return {
     pod: (namespace, name, port, path, timeoutMs = 5_000) =>
       askPod(`${pathOf('Pod', namespace)}/${name}:${port}/proxy${path}`, timeoutMs),
