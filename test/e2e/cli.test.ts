@@ -1,6 +1,15 @@
 // The built command line, dist/cli.js, on the real mesh: from `init` to a promotion, as a person or a pipeline runs it.
 import { spawn } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -101,6 +110,8 @@ test('init writes the same config twice from what the cluster runs, and never ov
     err: expect.stringContaining('did you mean `sample-app`?') as string,
   })
   expect(await resources()).toBe(before)
+  // The laptop and the pipelines below stand for one owner.
+  appendFileSync(join(folder, 'mesh.yaml'), '\nname: shop\n')
 })
 
 test('plan lists the objects that the config of init would create, and changes nothing', async () => {
