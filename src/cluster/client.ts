@@ -166,10 +166,10 @@ function writes(askJson: AskJson): Pick<Cluster, 'create' | 'apply' | 'patch' | 
   }
 }
 
-/** Pods and Services behind the API server, and logs. */
 /** A pod may answer without end. */
 const podMaxBytes = 64 * 1024 * 1024
 
+/** Pods and Services behind the API server, and logs. */
 function proxies(ask: Ask): Pick<Cluster, 'pod' | 'service' | 'log'> {
   const askPod = (path: string, timeoutMs: number) =>
     ask(path, { attempts: 1, timeoutMs, totalMs: 3 * timeoutMs, maxBytes: podMaxBytes })

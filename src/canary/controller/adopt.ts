@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import type { Split } from '../../policies/routes.ts'
-import { belongs, matches } from '../../cluster/labels.ts'
+import { belongs, matches, selectorText } from '../../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
 import { waitForRollout } from '../../verify/rollout.ts'
 import { expectsSidecar, hasSidecar } from '../../mesh/sidecar.ts'
@@ -74,14 +74,11 @@ export async function isAdopted(cluster: Cluster, { namespace }: Split, selector
 function only(deployments: Workload[], labels: Labels, role: 'stable' | 'canary', { namespace }: Split): Workload {
   const found = deployments.filter(({ spec }) => matches(labels, spec.template.metadata?.labels))
   if (found.length === 1) return found[0]!
-  const selector = Object.entries(labels)
-    .map(([key, value]) => `${key}=${value}`)
-    .join(',')
   const names = found.map(({ metadata }) => metadata.name).join(', ')
   const problem =
     found.length === 0 ? `no Deployment in ${namespace} makes` : `several Deployments (${names}) in ${namespace} make`
   throw new Error(
-    `after: adopt needs one Deployment of the ${role} pods, and ${problem} pods with ${selector}; ` +
+    `after: adopt needs one Deployment of the ${role} pods, and ${problem} pods with ${selectorText(labels)}; ` +
       'use `after: keep`, or correct the labels',
   )
 }
