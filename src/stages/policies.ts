@@ -30,7 +30,7 @@ import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
-import { renderedPathFaults } from './path-faults.ts'
+import { renderedBypassFaults } from './bypass-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 import { planControlPlane } from './control-plane.ts'
 
@@ -107,10 +107,10 @@ export async function renderOnly(context: RunContext): Promise<void> {
   yaml.split('\n').forEach(host.info)
 }
 
-/** @throws ConfigError if a route leads past the split of a canary. */
+/** @throws ConfigError if a route bypasses the split of a canary. */
 function render(config: Config): Desired {
   const target = desired(config)
-  const faults = renderedPathFaults(config, target)
+  const faults = renderedBypassFaults(config, target)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return target
 }

@@ -21,7 +21,7 @@ import { userManifests } from '../policies/manifests.ts'
 import { ownerOf, type Owner } from '../policies/prune.ts'
 import { splitsIn } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
-import { pathFaults } from './path-faults.ts'
+import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
 
@@ -51,10 +51,10 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
-  // Where a version or the split is missing, its paths would only repeat that. A promotion looks for them itself.
+  // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.
   const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)
   if (faults.length === 0 && (writes || promotesLater))
-    faults.push(...(await pathFaults(cluster, config, live, writes)))
+    faults.push(...(await bypassFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 

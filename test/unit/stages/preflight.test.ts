@@ -249,7 +249,7 @@ describe('the preflight', () => {
       [],
     ],
     [
-      'a gateway route past the split',
+      'a gateway route that bypasses the split',
       canary,
       [...everything, edge([{ route: [{ destination: { host: 'backend' } }] }])],
       [

@@ -1,4 +1,4 @@
-// Paths by which requests reach the canary past its split, on the real mesh: those that the run finds before the first
+// Bypasses of a canary's split on the real mesh: those that the run finds before the first
 // weight, and those that only the traffic shows.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -89,7 +89,7 @@ function runAction(canary: object, stages = 'policies, promote', sections: objec
   writeFileSync(
     config,
     JSON.stringify({
-      name: 'paths',
+      name: 'bypasses',
       namespace: 'sample-app',
       istio: { version: '1.31.0', profile: 'demo' },
       workloads: ['deploy/frontend', 'deploy/backend', 'deploy/backend-v2', 'deploy/mysql'],

@@ -1,4 +1,4 @@
-// Finds routes that reach a service's pods past the split of its canary. Pure.
+// Finds the routes that bypass the split of a canary: their requests reach its service whatever the weight is. Pure.
 import {
   titleOf,
   type Destination,
@@ -15,10 +15,10 @@ import { asksForTesters, isDelegatedForTesters, isForService, sharesHost } from 
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
 
 /**
- * A route past the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it does with
+ * A route that bypasses the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it does with
  * which effect. `remedy`: what to change.
  */
-export type Bypass = { object: Routed; route: string; matches: Matches; what: string; remedy: string }
+export type RouteBypass = { object: Routed; route: string; matches: Matches; what: string; remedy: string }
 
 /**
  * The versions that routes beside the split send requests to on purpose, such as those of testers. The share of such a
@@ -31,15 +31,15 @@ export type Shared = { hosts: readonly string[]; subsets: readonly string[] }
 
 const nothingShared: Shared = { hosts: [], subsets: [] }
 
-/** Every route past the split. */
-export function findBypasses(objects: readonly Routed[], split: Split, shared = nothingShared): Bypass[] {
+/** Every route that bypasses the split. */
+export function findRouteBypasses(objects: readonly Routed[], split: Split, shared = nothingShared): RouteBypass[] {
   const hasOwnHost = ownHosts(objects, split)
   return objects.flatMap((object) =>
     bypassesIn(object, routesOf(object, split, shared), { split, objects, hasOwnHost }),
   )
 }
 
-export function describeBypass({ object, route, what, remedy }: Bypass, source?: string): string {
+export function describeRouteBypass({ object, route, what, remedy }: RouteBypass, source?: string): string {
   const title = source === undefined ? titleOf(object) : `${titleOf(object)} (${source})`
   return `the route ${route} of the ${title} ${what}; ${remedy}`
 }
@@ -188,7 +188,7 @@ function ruleMatches(rule: Record<string, unknown>): Matches {
   }))
 }
 
-function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings): Bypass[] {
+function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings): RouteBypass[] {
   const { split } = surroundings
   const isNamed = ({ name }: Route) => name !== undefined && split.routes?.includes(name) === true
   return routes.flatMap((route, index) => {
@@ -198,7 +198,7 @@ function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings)
   })
 }
 
-type Effect = Pick<Bypass, 'what' | 'remedy'>
+type Effect = Pick<RouteBypass, 'what' | 'remedy'>
 
 function bypassBy(object: Routed, route: Route, later: Route[], surroundings: Surroundings): Effect | undefined {
   const { split } = surroundings

@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { GatewayRoute, HttpRoute, VirtualService } from '../../../src/cluster/objects.ts'
 import { hostOf } from '../../../src/policies/compile/names.ts'
-import { describeBypass, findBypasses, findPinnedVersions, type Shared } from '../../../src/policies/bypass.ts'
+import {
+  describeRouteBypass,
+  findRouteBypasses,
+  findPinnedVersions,
+  type Shared,
+} from '../../../src/policies/route-bypasses.ts'
 import type { Routed, Split } from '../../../src/policies/routes.ts'
 import { to, virtualService } from '../fixtures.ts'
 
@@ -22,18 +27,18 @@ const header = (value: string) => [{ headers: { 'x-user': { exact: value } } }]
 const path = (prefix: string) => [{ uri: { prefix } }]
 
 const faults = (routes: Routed[] | HttpRoute[], of = split, shared: Partial<Shared> = {}) =>
-  findBypasses('kind' in (routes[0] ?? {}) ? (routes as Routed[]) : [virtualService(routes as HttpRoute[])], of, {
+  findRouteBypasses('kind' in (routes[0] ?? {}) ? (routes as Routed[]) : [virtualService(routes as HttpRoute[])], of, {
     hosts: [],
     subsets: [],
     ...shared,
-  }).map((each) => describeBypass(each))
+  }).map((each) => describeRouteBypass(each))
 
 function routesFor(hosts: string[], http: HttpRoute[], more: object = {}): VirtualService {
   const object = virtualService(http, { name: 'edge' })
   return { ...object, spec: { ...object.spec, hosts, ...more } }
 }
 
-describe('a route past the split is', () => {
+describe('a route that bypasses the split is', () => {
   test.each<[string, HttpRoute[], RegExp]>([
     [
       'one before it for every path',
@@ -219,7 +224,7 @@ describe('a route of users to the canary alone is', () => {
   })
 })
 
-describe('no route past the split is', () => {
+describe('no bypass is', () => {
   test.each<[string, Routed[]]>([
     ['a split alone', [virtualService([halves])]],
     ["testers' header", [virtualService([{ match: header('tester'), route: [to('v2')] }, halves])]],

@@ -1,4 +1,5 @@
-// Finds every path by which requests can reach a canary's pods past its split, as far as the account can read.
+// Finds every bypass of a split: a route or another way by which requests reach the pods of both versions whatever the
+// weight is. Reads what the account may read.
 import type { Cluster } from '../../cluster/client.ts'
 import { isNotFound, undefinedWhenForbidden } from '../../cluster/api-error.ts'
 import {
@@ -14,13 +15,13 @@ import {
 } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import {
-  describeBypass,
-  findBypasses,
+  describeRouteBypass,
+  findRouteBypasses,
   findPinnedVersions,
   isMeshRouteFor,
-  type Bypass,
+  type RouteBypass,
   type PinnedVersions,
-} from '../../policies/bypass.ts'
+} from '../../policies/route-bypasses.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
@@ -35,28 +36,28 @@ export type PendingRoutes = { written: readonly KubeObject[]; isDeleted: (live: 
 const nothingPending: PendingRoutes = { written: [], isDeleted: () => false }
 
 /**
- * `faults`: paths past the split, a sentence each. `suspects`: what may be such a path, if somebody uses it.
+ * `faults`: bypasses, a sentence each. `suspects`: what may be one, if somebody uses it.
  * `unseen`: what the account could not read. `pinned`: see PinnedVersions.
  */
-export type Paths = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
+export type Bypasses = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
 
 /**
  * `sourceOf`: where the user wrote the route, as `file:line`. `pods`: those of the namespaces of the service and its
  * clients, if they are known already.
  */
-export type PathOptions = {
+export type BypassOptions = {
   pending?: PendingRoutes
-  sourceOf?: (bypass: Bypass) => string | undefined
+  sourceOf?: (bypass: RouteBypass) => string | undefined
   pods?: Pod[]
 }
 
-export async function findPaths(
+export async function findBypasses(
   cluster: Cluster,
   split: Split,
   { clients = [] }: Pick<CanaryConfig, 'clients'>,
   selectors: VersionSelectors,
-  { pending = nothingPending, sourceOf = () => undefined, pods }: PathOptions = {},
-): Promise<Paths> {
+  { pending = nothingPending, sourceOf = () => undefined, pods }: BypassOptions = {},
+): Promise<Bypasses> {
   const found = await readObjects(cluster, split.namespace, clients, pods)
   const routes = routesInForce(found, pending)
   const others = otherServices(found.services, found.pods, split, selectors)
@@ -74,7 +75,9 @@ export async function findPaths(
   )
   return {
     faults: [
-      ...findBypasses(routes, split, { hosts, subsets }).map((bypass) => describeBypass(bypass, sourceOf(bypass))),
+      ...findRouteBypasses(routes, split, { hosts, subsets }).map((bypass) =>
+        describeRouteBypass(bypass, sourceOf(bypass)),
+      ),
       ...others.filter((each) => !isSuspect(each) && !isRouted(each)).map((each) => serviceFault(each, split)),
       ...clients.flatMap((namespace) => exportFault(routes, main, split, namespace)),
       ...sidecars.faults,
