@@ -5,7 +5,7 @@ import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { withCanarySplits } from './canary-splits.ts'
 import { compile } from './compile/index.ts'
-import { placeInConfig } from './config-places.ts'
+import { configKeyOf, placeInConfig } from './config-keys.ts'
 import type { Weights } from './compile/names.ts'
 import { exportFaults, withInheritedExports } from './exports.ts'
 import { withIncludedRoutes } from './included-routes.ts'
@@ -50,6 +50,7 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
     (object): Sourced => ({
       object,
       source: fromConfig,
+      key: configKeyOf(config, object),
       place: placeInConfig(config, object),
     }),
   )

@@ -1,7 +1,7 @@
 // Namespaces to which the objects of one host are visible (`exportTo`). A caller that sees the routes but not the
 // subsets that they name gets a 503 for every request, so both have to be visible to the same namespaces. Pure.
 import { titleOf, type DestinationRule, type KubeObject, type VirtualService } from '../cluster/objects.ts'
-import { canariesOf } from '../config/names.ts'
+import { canariesOf, canaryKey } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { hostOf } from './compile/names.ts'
 import type { Sourced } from './manifests.ts'
@@ -84,14 +84,13 @@ function ownSubset(rule: DestinationRule, rules: DestinationRule[], route: Virtu
 function hiddenSplits(config: Config, routes: VirtualService[]): string[] {
   const { namespace } = config
   return canariesOf(config).flatMap(({ service, clients = [] }, i) => {
-    const key = config.canary ? 'canary' : `canaries.${i}`
     const split = routes.find((each) => meshHosts(each).includes(hostOf(service, namespace)))
     if (!split) return []
     const seeing = exportsOf(split)
     const blind = clients.filter((client) => client !== namespace && !seeing.includes('*') && !seeing.includes(client))
     if (blind.length === 0) return []
     return [
-      `${key}.clients: the pods of ${blind.join(', ')} do not see the ${titleOf(split)}, which is visible to ` +
+      `${canaryKey(config, i)}.clients: the pods of ${blind.join(', ')} do not see the ${titleOf(split)}, which is visible to ` +
         `${visibility(split)} only (\`exportTo\`), so their requests go to both versions whatever the weights are; ` +
         `add ${blind.join(', ')} to \`exportTo\` of the DestinationRule and the VirtualService of ${service}, or remove ` +
         'it from `clients`',

@@ -1,6 +1,5 @@
 // Finds canaries whose routes this config does not own: the promotion moves their weights, and the policies leave them
 // alone.
-import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { LiveRoutes } from './live.ts'
 import { isOf, isOfEarlier, type Owner } from './prune.ts'
@@ -11,12 +10,9 @@ import { splitsIn, routesTo } from './routes.ts'
  * The compiler would otherwise write a second route for them.
  */
 export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, owner: Owner): Config {
-  const own: { -readonly [K in keyof Config]: Config[K] } = {
-    ...config,
-    canaries: canariesOf(config).filter((canary) => !hasExternalRoute(canary)),
-  }
-  delete own.canary
-  return own
+  const { canary, canaries, ...rest } = config
+  if (canary) return hasExternalRoute(canary) ? rest : config
+  return { ...rest, ...(canaries && { canaries: canaries.filter((each) => !hasExternalRoute(each)) }) }
 
   function hasExternalRoute({ service, stable, canary }: CanaryConfig): boolean {
     if (stable.by === 'service' || Object.hasOwn(config.services ?? {}, service)) return false

@@ -5,7 +5,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { keyOf, kindOf, titleOf, type HttpRoute, type Kind, type KubeObject } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
-import { gatewayOf } from './compile/names.ts'
+import { configKeyOf } from './config-keys.ts'
 import { isHiddenBy } from './hidden-routes.ts'
 import { gatewaysOf, hostsOf, isForSidecarsOnly, meshGateway } from './merge-hosts.ts'
 import { isOf, type Owner } from './prune.ts'
@@ -35,10 +35,10 @@ export async function olderGatewayFaults(
   const older = (ours: KubeObject, theirs: KubeObject) => createdAt(theirs) < ageOf(ours)
   return [
     ...gateways.flatMap((ours) =>
-      serverFaults(ours, others, older).map((fault) => `${keyFor(config, ours)}: ${fault}`),
+      serverFaults(ours, others, older).map((fault) => `${hostsKey(config, ours)}: ${fault}`),
     ),
     ...routes.flatMap((ours) =>
-      routeFaults(ours, others, all.gateways, older).map((fault) => `${keyFor(config, ours)}: ${fault}`),
+      routeFaults(ours, others, all.gateways, older).map((fault) => `${hostsKey(config, ours)}: ${fault}`),
     ),
   ]
 
@@ -60,10 +60,9 @@ async function listAll<T extends KubeObject>(cluster: Cluster, kind: Kind, names
   return everywhere.length > 0 ? everywhere : cluster.list<T>(kind, namespace).catch(emptyWhenUnread)
 }
 
-/** The section of the config that asks for the object. */
-function keyFor({ expose = {} }: Config, { metadata }: KubeObject): string {
-  const exposed = Object.keys(expose).find((service) => gatewayOf(service) === metadata.name)
-  return exposed === undefined ? 'policies' : `expose.${exposed}.hosts`
+function hostsKey(config: Config, object: KubeObject): string {
+  const key = configKeyOf(config, object)
+  return key?.startsWith('expose.') ? `${key}.hosts` : 'policies'
 }
 
 /** Servers with TLS: of two for one host and port, the gateway has the older one only. */

@@ -7,7 +7,7 @@ import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf } from '../config/names.ts'
+import { canariesOf, canaryKey } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { describeRouteBypass, findRouteBypasses, type RouteBypass } from '../policies/route-bypasses.ts'
 import { desired, type Desired } from '../policies/desired.ts'
@@ -24,14 +24,12 @@ export function renderedBypassFaults(config: Config, target: Desired): string[] 
   const routes = target.objects.filter(({ kind }) => routeKinds.includes(kind)) as Routed[]
   return canariesOf(config).flatMap((plan, i) =>
     findRouteBypasses(routes, splitOf(config, plan)).map(
-      (bypass) => `${keyOfCanary(config, i)}: ${describeRouteBypass(bypass, sourceIn(target, bypass))}`,
+      (bypass) => `${canaryKey(config, i)}: ${describeRouteBypass(bypass, sourceIn(target, bypass))}`,
     ),
   )
 }
 
 const routeKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute']
-
-const keyOfCanary = (config: Config, index: number) => (config.canary ? 'canary' : `canaries.${index}`)
 
 /** One sentence for each bypass. `writes`: the run writes its policies first. */
 export async function bypassFaults(
@@ -50,7 +48,7 @@ export async function bypassFaults(
       ? { pending: pendingOf(config, target), sourceOf: (bypass: RouteBypass) => sourceIn(target, bypass) }
       : {}
     const { faults } = await findBypasses(cluster, splitOf(config, plan), plan, selectors, options)
-    return faults.map((fault) => `${keyOfCanary(config, i)}: ${fault}`)
+    return faults.map((fault) => `${canaryKey(config, i)}: ${fault}`)
   })
   return (await Promise.all(perCanary)).flat()
 }

@@ -5,7 +5,7 @@ import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf, servicesOf } from '../config/names.ts'
+import { canariesOf, canaryKey, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
@@ -165,7 +165,7 @@ async function canaryFaults(
 ): Promise<string[]> {
   const { namespace } = config
   const perCanary = canariesOf(config).map(async (plan, i) => {
-    const key = config.canary ? 'canary' : `canaries.${i}`
+    const key = canaryKey(config, i)
     const { service, stable, canary } = plan
     const object = await cluster.get<Service>('Service', namespace, service)
     if (!object) return []

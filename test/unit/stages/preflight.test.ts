@@ -216,7 +216,7 @@ describe('the preflight', () => {
       canary,
       [...everything, virtualService([{ route: [to('v1')] }])],
       [
-        'canary of backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
+        'canary: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
       ],
     ],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
