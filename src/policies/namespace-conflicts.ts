@@ -2,8 +2,8 @@
 // Istio follows the older and says nothing. Tokens are different: Istio accepts what any RequestAuthentication accepts.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { keyOf, kindOf, systemNamespace, titleOf, type KubeObject } from '../cluster/objects.ts'
+import { listReadable } from '../cluster/readable.ts'
 import type { Desired } from './desired.ts'
 import { fromConfig } from './merge-services.ts'
 import { keyFor, type Sourced } from './manifests.ts'
@@ -38,8 +38,8 @@ async function liveOf(cluster: Cluster, objects: readonly Policy[], namespace: s
   const isOfInterest = (object: Policy) => isNamespaceWide(object) || object.kind === 'RequestAuthentication'
   const kinds = [...new Set(objects.filter(isOfInterest).map((object) => kindOf(object)!))]
   const places = [...new Set([namespace, systemNamespace])]
-  const lists = kinds.flatMap((kind) => places.map((place) => cluster.list<Policy>(kind, place).catch(emptyWhenUnread)))
-  return (await Promise.all(lists)).flat()
+  const lists = await Promise.all(kinds.map((kind) => listReadable<Policy>(cluster, kind, places)))
+  return lists.flatMap(({ objects }) => objects)
 }
 
 /**

@@ -2,8 +2,8 @@
 // of two servers with TLS, and to the older of two routes for one domain that take it. Reads what the account may read.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenUnread } from '../cluster/api-error.ts'
-import { keyOf, kindOf, titleOf, type HttpRoute, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { keyOf, kindOf, titleOf, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import type { Config } from '../config/schema.ts'
 import { configKeyOf } from './config-keys.ts'
 import { isHiddenBy } from './hidden-routes.ts'
@@ -25,9 +25,9 @@ export async function olderGatewayFaults(
   const gateways = objects.filter((object): object is Gateway => kindOf(object) === 'Gateway')
   const routes = objects.filter(({ kind }) => kind === 'VirtualService').filter((object) => !isForSidecarsOnly(object))
   if (gateways.length === 0 && routes.length === 0) return []
-  const [liveGateways, liveRoutes] = await Promise.all([
-    listAll<Gateway>(cluster, 'Gateway', config.namespace),
-    listAll<Routes>(cluster, 'VirtualService', config.namespace),
+  const [{ objects: liveGateways }, { objects: liveRoutes }] = await Promise.all([
+    listReadableEverywhere<Gateway>(cluster, 'Gateway', [config.namespace]),
+    listReadableEverywhere<Routes>(cluster, 'VirtualService', [config.namespace]),
   ])
   const others = { gateways: liveGateways.filter(isOther), routes: liveRoutes.filter(isOther) }
   const all = { gateways: [...others.gateways, ...gateways], routes: [...liveGateways, ...liveRoutes] as Routes[] }
@@ -53,11 +53,6 @@ type IsOlder = (ours: KubeObject, theirs: KubeObject) => boolean
 function createdAt(object: KubeObject | undefined): number {
   const time = object?.metadata.creationTimestamp
   return object === undefined ? Infinity : time === undefined ? 0 : Date.parse(time)
-}
-
-async function listAll<T extends KubeObject>(cluster: Cluster, kind: Kind, namespace: string): Promise<T[]> {
-  const everywhere = await cluster.list<T>(kind).catch(emptyWhenUnread)
-  return everywhere.length > 0 ? everywhere : cluster.list<T>(kind, namespace).catch(emptyWhenUnread)
 }
 
 function hostsKey(config: Config, object: KubeObject): string {

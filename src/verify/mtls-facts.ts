@@ -1,6 +1,6 @@
 // What the checks of mutual TLS compare: the policies that a run writes, those that stay in the cluster, and the pods.
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenUnread, isForbidden, isNotFound } from '../cluster/api-error.ts'
+import { emptyWhenUnread } from '../cluster/api-error.ts'
 import {
   keyOf,
   systemNamespace,
@@ -10,6 +10,7 @@ import {
   type Service,
   type Workload,
 } from '../cluster/objects.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import { isOf, type Owner } from '../policies/prune.ts'
 import { hasEnded } from '../mesh/sidecar.ts'
 import type { PeerAuthentication } from './mtls-modes.ts'
@@ -45,7 +46,7 @@ export async function readMtlsFacts(
   const [own, ofMesh, rules, pods, services, ...workloads] = await Promise.all([
     list<PeerAuthentication>('PeerAuthentication'),
     namespace === systemNamespace ? [] : list<PeerAuthentication>('PeerAuthentication', systemNamespace),
-    readableRules(cluster, namespace),
+    listReadableEverywhere<DestinationRule>(cluster, 'DestinationRule', [...new Set([namespace, systemNamespace])]),
     list<Pod>('Pod'),
     list<Service>('Service'),
     list<Workload>('Deployment'),
@@ -62,7 +63,7 @@ export async function readMtlsFacts(
     asked: aged,
     after: [...aged, ...before.filter(stays)],
     before,
-    destinationRules: [...writtenRules, ...rules.filter(stays)],
+    destinationRules: [...writtenRules, ...rules.objects.filter(stays)],
     pods: pods.filter((pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined),
     workloads: workloads.flat(),
     services,
@@ -73,14 +74,4 @@ function withAge(object: PeerAuthentication, live: readonly PeerAuthentication[]
   const existing = live.find((each) => keyOf(each) === keyOf(object))
   const creationTimestamp = existing?.metadata.creationTimestamp ?? youngest
   return { ...object, metadata: { ...object.metadata, creationTimestamp } }
-}
-
-async function readableRules(cluster: Cluster, namespace: string): Promise<DestinationRule[]> {
-  const list = (place?: string) => cluster.list<DestinationRule>('DestinationRule', place)
-  return list().catch(async (error: unknown) => {
-    if (isNotFound(error)) return []
-    if (!isForbidden(error)) throw error
-    const places = [...new Set([namespace, systemNamespace])]
-    return (await Promise.all(places.map((place) => list(place).catch(emptyWhenUnread)))).flat()
-  })
 }

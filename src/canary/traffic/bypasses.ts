@@ -1,7 +1,7 @@
 // Finds every bypass of a split: a route or another way by which requests reach the pods of both versions whatever the
 // weight is. Reads what the account may read.
 import type { Cluster } from '../../cluster/client.ts'
-import { isNotFound, undefinedWhenForbidden } from '../../cluster/api-error.ts'
+import { listReadable, listReadableEverywhere, type Readable } from '../../cluster/readable.ts'
 import {
   keyOf,
   titleOf,
@@ -117,10 +117,12 @@ async function readObjects(
   known: Pod[] | undefined,
 ): Promise<Found> {
   const unseen: string[] = []
+  const noted = <T>({ objects, unread }: Readable<T>) => (unseen.push(...unread), objects)
   const places = [...new Set([namespace, ...clients])]
-  const everywhere = <T extends KubeObject>(kind: Kind) => listEverywhere<T>(cluster, kind, places, unseen)
+  const everywhere = async <T extends KubeObject>(kind: Kind) =>
+    noted(await listReadableEverywhere<T>(cluster, kind, places))
   const inPlaces = async <T extends KubeObject>(kind: Kind, wanted: string[]) =>
-    (await Promise.all(wanted.map((place) => listIn<T>(cluster, kind, place, unseen)))).flat()
+    noted(await listReadable<T>(cluster, kind, wanted))
   const [virtualServices, httpRoutes, grpcRoutes, services, rules, ingresses, pods, sidecars] = await Promise.all([
     everywhere<VirtualService>('VirtualService'),
     everywhere<GatewayRoute>('HTTPRoute'),
@@ -133,45 +135,6 @@ async function readObjects(
   ])
   const routes = [...virtualServices, ...httpRoutes, ...grpcRoutes]
   return { routes, services, rules, ingresses, pods, sidecars, unseen }
-}
-
-/** All objects of a kind or, without the right to read them, those of the given namespaces. */
-async function listEverywhere<T extends KubeObject>(
-  cluster: Cluster,
-  kind: Kind,
-  places: string[],
-  unseen: string[],
-): Promise<T[]> {
-  const all = await cluster.list<T>(kind).catch(emptyOrForbidden)
-  if (all) return all
-  const lists = places.map((place) => cluster.list<T>(kind, place).catch(absentOrForbidden))
-  const found = await Promise.all(lists)
-  // Without rights, only a namespace of its own tells that the cluster lacks the kind.
-  if (found.includes('absent')) return []
-  unseen.push(
-    `${kind}s of other namespaces`,
-    ...places.flatMap((place, i) => (found[i] ? [] : [`${kind}s of ${place}`])),
-  )
-  return found.flatMap((each) => (Array.isArray(each) ? each : []))
-}
-
-function absentOrForbidden(error: unknown): 'absent' | undefined {
-  return isNotFound(error) ? 'absent' : undefinedWhenForbidden(error)
-}
-
-async function listIn<T extends KubeObject>(
-  cluster: Cluster,
-  kind: Kind,
-  place: string,
-  unseen: string[],
-): Promise<T[]> {
-  const found = await cluster.list<T>(kind, place).catch(emptyOrForbidden)
-  if (!found) unseen.push(`${kind}s of ${place}`)
-  return found ?? []
-}
-
-function emptyOrForbidden(error: unknown): [] | undefined {
-  return isNotFound(error) ? [] : undefinedWhenForbidden(error)
 }
 
 /** The routes as they will be: those that the run writes, and the live ones that it neither replaces nor deletes. */
