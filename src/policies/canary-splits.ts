@@ -7,7 +7,7 @@ import type { CanaryConfig, Config } from '../config/schema.ts'
 import { ConfigError } from '../config/error.ts'
 import { hostOf } from './compile/names.ts'
 import { isForMesh } from './merge-hosts.ts'
-import { isForAll } from './hidden-routes.ts'
+import { isDefaultRoute } from './match-coverage.ts'
 import { fullHost, routesTo, splitsIn } from './routes.ts'
 
 /** @throws ConfigError if the default route goes elsewhere. */
@@ -20,7 +20,7 @@ function completed(object: KubeObject, { service, stable, canary }: CanaryConfig
   if (!isRouteOf(object, service, namespace)) return object
   if (splitsIn(object, { namespace, service, stable, canary }).length > 0) return object
   const http = object.spec.http ?? []
-  const index = http.findIndex(isForAll)
+  const index = http.findIndex(isDefaultRoute)
   const split = splitOf(http[index], object, service, [stable.name, canary.name], namespace)
   return {
     ...object,

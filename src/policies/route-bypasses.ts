@@ -10,7 +10,7 @@ import { abRouteName } from '../config/names.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf } from './compile/names.ts'
 import { meshGateway } from './merge-hosts.ts'
-import { coversAll, isCovered, type Matches } from './match-coverage.ts'
+import { coversAll, isCovered, matchesOf, type Matches } from './match-coverage.ts'
 import { asksForTesters, isDelegatedForTesters, isForService, sharesHost } from './testers.ts'
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
 
@@ -145,10 +145,6 @@ function labelOf(section: string, index: number, name: string | undefined, match
   if (name !== undefined) return name
   const number = section === 'http' || section === 'rules' ? index + 1 : `${index + 1} of \`${section}\``
   return matches.length === 0 ? `number ${number}` : `number ${number} (match ${JSON.stringify(matches).slice(0, 120)})`
-}
-
-function matchesOf(route: HttpRoute): Matches {
-  return Array.isArray(route['match']) ? (route['match'] as Matches) : []
 }
 
 function weightOf(targets: NonNullable<HttpRoute['route']>, index: number): number {

@@ -5,6 +5,7 @@ import type { Destination, GatewayRoute, VirtualService } from '../cluster/objec
 import { abRouteName } from '../config/names.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
+import { isDefaultRoute } from './match-coverage.ts'
 
 /**
  * The split of a service's traffic between two versions, in named routes only; without `routes`, in all of them. Plain
@@ -40,8 +41,6 @@ export type Route = {
   /** The JSON pointer of the list of targets. */
   path: string
   name: string | undefined
-  /** It takes every request. */
-  isForAll: boolean
   match: unknown
   targets: Target[]
 }
@@ -70,7 +69,6 @@ function virtualServiceRoutes({ spec }: VirtualService, own: string): Route[] {
         index,
         path: `/spec/${section}/${index}/route`,
         name: typeof name === 'string' ? name : undefined,
-        isForAll: match === undefined,
         match,
         targets: route.map(({ destination: { host, subset }, weight }) => ({
           host: fullHost(host, own),
@@ -90,7 +88,6 @@ function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
       index,
       path: `/spec/rules/${index}/backendRefs`,
       name,
-      isForAll: false,
       match: matches,
       targets: backendRefs.map((ref) => ({
         host: (ref.kind ?? 'Service') === 'Service' ? hostOf(ref.name, ref.namespace ?? own) : '',
@@ -186,13 +183,13 @@ export function weightsOf(
   subsets: string[] = [],
 ): Weights | undefined {
   const host = hostOf(service, namespace)
-  const candidates = routesOf(object, namespace).flatMap(({ section, isForAll, targets }) => {
+  const candidates = routesOf(object, namespace).flatMap(({ section, match, targets }) => {
     if (section !== 'http') return []
     const named = targets.filter((target) => target.host === host && target.subset !== undefined)
     const weights: Weights = Object.fromEntries(named.map(({ subset, weight }) => [subset!, weight]))
-    return named.length > 0 && subsets.every((subset) => subset in weights) ? [{ isForAll, weights }] : []
+    return named.length > 0 && subsets.every((subset) => subset in weights) ? [{ match, weights }] : []
   })
-  return (candidates.find(({ isForAll }) => isForAll) ?? candidates[0])?.weights
+  return (candidates.find(isDefaultRoute) ?? candidates[0])?.weights
 }
 
 /** Where the route sends the canary's traffic: the host as written there, with its subset and port. */

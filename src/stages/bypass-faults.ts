@@ -14,6 +14,7 @@ import { desired, type Desired } from '../policies/desired.ts'
 import { fromConfig } from '../policies/merge-services.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import type { Sourced } from '../policies/manifests.ts'
+import { matchesOf } from '../policies/match-coverage.ts'
 import { mergeKey } from '../policies/merge-hosts.ts'
 import type { LiveRoutes } from '../policies/live.ts'
 import { isOf, ownerOf } from '../policies/prune.ts'
@@ -74,7 +75,7 @@ function pendingOf(config: Config, { objects }: Desired): PendingRoutes {
 /** The user's file and line of a route in a merged object; undefined for a route that the config compiles to. */
 function sourceIn({ sources }: Desired, { object, matches }: RouteBypass): string | undefined {
   const isIn = ({ kind, spec }: Sourced['object']) =>
-    kind !== 'VirtualService' || routesIn(spec).some((route) => isDeepStrictEqual(route['match'] ?? [], matches))
+    kind !== 'VirtualService' || routesIn(spec).some((route) => isDeepStrictEqual(matchesOf(route), matches))
   const candidates = sources.filter(({ source }) => source !== fromConfig)
   return candidates.find(({ object: each }) => mergeKey(each) === mergeKey(object) && isIn(each))?.source
 }
