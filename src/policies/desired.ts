@@ -8,7 +8,6 @@ import { compile } from './compile/index.ts'
 import { configKeyOf, placeInConfig } from './config-keys.ts'
 import type { Weights } from './compile/names.ts'
 import { exportFaults, withInheritedExports } from './exports.ts'
-import { withIncludedRoutes } from './included-routes.ts'
 import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
 import { userManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
@@ -57,7 +56,7 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
   const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
   const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
   const merged = merge(sources, staying(config, live))
-  const objects = withCanarySplits(withIncludedRoutes(merged.objects, config, live.virtualServices), config)
+  const objects = withCanarySplits(merged.objects, config, live.virtualServices)
   const faults = exportFaults(config, objects)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {

@@ -3,7 +3,7 @@
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { LiveRoutes } from './live.ts'
 import { isOf, isOfEarlier, type Owner } from './prune.ts'
-import { splitsIn, routesTo } from './routes.ts'
+import { routesTo, splitOf, splitsTraffic } from './routes.ts'
 
 /**
  * The config without canaries that have no policies here and whose traffic a route outside this config already splits.
@@ -14,11 +14,11 @@ export function withoutExternalCanaries(config: Config, { virtualServices }: Liv
   if (canary) return hasExternalRoute(canary) ? rest : config
   return { ...rest, ...(canaries && { canaries: canaries.filter((each) => !hasExternalRoute(each)) }) }
 
-  function hasExternalRoute({ service, stable, canary }: CanaryConfig): boolean {
+  function hasExternalRoute(plan: CanaryConfig): boolean {
+    const { service, stable } = plan
     if (stable.by === 'service' || Object.hasOwn(config.services ?? {}, service)) return false
-    const versions = { namespace: config.namespace, service, stable, canary }
     const split = virtualServices.find(
-      (object) => routesTo(object, service, config.namespace) && splitsIn(object, versions).length > 0,
+      (object) => routesTo(object, service, config.namespace) && splitsTraffic(object, splitOf(config, plan)),
     )
     return split !== undefined && !isOf(owner, split) && !isOfEarlier(owner, split)
   }

@@ -3,6 +3,7 @@
 import type { PatchOperation } from '../cluster/client.ts'
 import type { Destination, GatewayRoute, VirtualService } from '../cluster/objects.ts'
 import { abRouteName } from '../config/names.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
 import { isDefaultRoute } from './match-coverage.ts'
@@ -12,6 +13,10 @@ import { isDefaultRoute } from './match-coverage.ts'
  * data, because the post step needs it to return the traffic.
  */
 export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
+
+export function splitOf({ namespace }: Config, { service, stable, canary, routes }: CanaryConfig): Split {
+  return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
+}
 
 /** The same split in all routes. */
 export function withAllRoutes({ namespace, service, stable, canary }: Split): Split {
@@ -115,6 +120,11 @@ export function splitsIn(object: Routed, split: Split): RouteSplit[] {
       return { ...route, stable, canary, otherWeight: others.reduce((sum, { weight }) => sum + weight, 0) }
     })
     .filter(({ stable, canary }) => stable.length > 0 && canary.length > 0)
+}
+
+/** True if a route of the object splits between the versions, whatever its name is. */
+export function splitsTraffic(object: Routed, split: Split): boolean {
+  return splitsIn(object, withAllRoutes(split)).length > 0
 }
 
 function isVersion({ service, namespace }: Split, { by, name }: Version, { host, subset }: Target): boolean {

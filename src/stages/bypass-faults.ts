@@ -1,7 +1,6 @@
 // Finds what bypasses the split of each canary: in the objects that the config asks for, and in the cluster as it will
 // be when they are written.
 import { isDeepStrictEqual } from 'node:util'
-import { splitOf } from '../canary/controller/context.ts'
 import { findBypasses, type PendingRoutes } from '../canary/traffic/bypasses.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
@@ -18,7 +17,7 @@ import { matchesOf } from '../policies/match-coverage.ts'
 import { mergeKey } from '../policies/merge-hosts.ts'
 import type { LiveRoutes } from '../policies/live.ts'
 import { isOf, ownerOf } from '../policies/prune.ts'
-import type { Routed } from '../policies/routes.ts'
+import { splitOf, type Routed } from '../policies/routes.ts'
 
 /** Without a cluster: one sentence for each route of the objects that bypasses a split. */
 export function renderedBypassFaults(config: Config, target: Desired): string[] {

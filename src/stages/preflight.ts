@@ -19,7 +19,7 @@ import { exposeClusterFaults } from '../policies/expose-checks.ts'
 import { readLive, type LiveRoutes } from '../policies/live.ts'
 import { userManifests } from '../policies/manifests.ts'
 import { ownerOf, type Owner } from '../policies/prune.ts'
-import { splitsIn } from '../policies/routes.ts'
+import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
 import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
@@ -146,14 +146,10 @@ async function namedServiceFaults(cluster: Cluster, config: Config): Promise<str
 }
 
 function serviceFaultsOf(object: Service, config: Config, plan: CanaryConfig, live: LiveRoutes): string[] {
-  const { namespace } = config
-  const { service, stable, canary } = plan
   const isAtGateway = ({ spec }: VirtualService) => ((spec['gateways'] as string[] | undefined) ?? []).length > 0
   const atGateway =
-    config.expose?.[service] !== undefined ||
-    live.virtualServices.some(
-      (each) => isAtGateway(each) && splitsIn(each, { namespace, service, stable, canary }).length > 0,
-    )
+    config.expose?.[plan.service] !== undefined ||
+    live.virtualServices.some((each) => isAtGateway(each) && splitsTraffic(each, splitOf(config, plan)))
   return serviceFaults(object, plan, atGateway)
 }
 
@@ -175,8 +171,7 @@ async function canaryFaults(
       ...(await selectorFaults(cluster, config, plan, key, rules)),
     ]
     const splits =
-      stable.by === 'service' ||
-      live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
+      stable.by === 'service' || live.virtualServices.some((each) => splitsTraffic(each, splitOf(config, plan)))
     if (runsPolicies || splits) return faults
     return [
       ...faults,

@@ -7,14 +7,13 @@ import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { createObserver } from '../metrics/observer.ts'
 import { openSession } from '../ownership/session.ts'
-import type { Split } from '../../policies/routes.ts'
+import { splitOf, type Split } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
 import { readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
 import { rollbackObstacle } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import {
   currentObjects,
-  splitOf,
   templateOf,
   type PromotionContext,
   type PromotionDeps,
