@@ -1,13 +1,14 @@
 // Compares the objects for whole namespaces that a run writes with those that stay in the cluster. Of two of a kind,
 // Istio follows the older and says nothing. Tokens are different: Istio accepts what any RequestAuthentication accepts.
 import { isDeepStrictEqual } from 'node:util'
+import { isOlder, oldestFirst } from '../cluster/age.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf, kindOf, systemNamespace, titleOf, type KubeObject } from '../cluster/objects.ts'
 import { listReadable } from '../cluster/readable.ts'
 import type { Desired } from './desired.ts'
 import { fromConfig } from './merge-services.ts'
 import { keyFor, type Sourced } from './manifests.ts'
-import { areRivals, isNamespaceWide, isOlder } from './namespace-wide.ts'
+import { areRivals, isNamespaceWide } from './namespace-wide.ts'
 import { isOf, isOurs, type Owner } from './prune.ts'
 import { tokenConflicts } from './token-conflicts.ts'
 
@@ -49,7 +50,7 @@ async function liveOf(cluster: Cluster, objects: readonly Policy[], namespace: s
 function singleConflicts(ours: readonly Sourced[], live: readonly Policy[], remaining: readonly Policy[]): Conflicts {
   const perObject = ours.map((own): Conflicts => {
     const rivals = remaining.filter((theirs) => areRivals(own.object, theirs))
-    const [oldest] = rivals.toSorted((a, b) => (isOlder(a, b) ? -1 : 1))
+    const [oldest] = oldestFirst(rivals)
     const existing = live.find((object) => keyOf(object) === keyOf(own.object))
     if (oldest === undefined) return { faults: [], warnings: [] }
     if (existing && isOlder(existing, oldest))

@@ -1,6 +1,7 @@
 // Finds hosts of ours that an older object already serves at the same gateway pods: Istio gives a request to the older
 // of two servers with TLS, and to the older of two routes for one domain that take it. Reads what the account may read.
 import { isDeepStrictEqual } from 'node:util'
+import { isOlder } from '../cluster/age.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf, kindOf, titleOf, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
@@ -9,6 +10,7 @@ import { configKeyOf } from './config-keys.ts'
 import { isHiddenBy } from './hidden-routes.ts'
 import { gatewaysOf, hostsOf, isForSidecarsOnly, meshGateway } from './merge-hosts.ts'
 import { isOf, type Owner } from './prune.ts'
+import { matchesHost } from './routes.ts'
 
 type Server = { port?: { number?: number }; hosts?: string[]; tls?: object }
 type Gateway = KubeObject & { spec: { selector?: Record<string, string>; servers?: Server[] } }
@@ -31,8 +33,8 @@ export async function olderGatewayFaults(
   ])
   const others = { gateways: liveGateways.filter(isOther), routes: liveRoutes.filter(isOther) }
   const all = { gateways: [...others.gateways, ...gateways], routes: [...liveGateways, ...liveRoutes] as Routes[] }
-  const ageOf = (object: KubeObject) => createdAt(all.routes.find((each) => keyOf(each) === keyOf(object)))
-  const older = (ours: KubeObject, theirs: KubeObject) => createdAt(theirs) < ageOf(ours)
+  const liveOf = (ours: KubeObject) => all.routes.find((each) => keyOf(each) === keyOf(ours)) ?? ours
+  const older = (ours: KubeObject, theirs: KubeObject) => isOlder(theirs, liveOf(ours))
   return [
     ...gateways.flatMap((ours) =>
       serverFaults(ours, others, older).map((fault) => `${hostsKey(config, ours)}: ${fault}`),
@@ -48,12 +50,6 @@ export async function olderGatewayFaults(
 }
 
 type IsOlder = (ours: KubeObject, theirs: KubeObject) => boolean
-
-/** An object that does not exist yet is younger than all others. */
-function createdAt(object: KubeObject | undefined): number {
-  const time = object?.metadata.creationTimestamp
-  return object === undefined ? Infinity : time === undefined ? 0 : Date.parse(time)
-}
 
 function hostsKey(config: Config, object: KubeObject): string {
   const key = configKeyOf(config, object)
@@ -131,10 +127,6 @@ function domainsAt(gateway: Gateway | undefined, { spec }: Routes): Domain[] {
 function narrower(a: string, b: string): string | undefined {
   if (matchesHost(a, b)) return b
   return matchesHost(b, a) ? a : undefined
-}
-
-function matchesHost(pattern: string, host: string): boolean {
-  return pattern === host || (pattern.startsWith('*') && host.endsWith(pattern.slice(1)))
 }
 
 function haveSamePods({ spec: { selector: a = {} } }: Gateway, { spec: { selector: b = {} } }: Gateway): boolean {

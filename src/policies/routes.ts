@@ -33,6 +33,11 @@ export function fullHost(host: string, namespace: string): string {
   return host
 }
 
+/** `pattern`: a host, or one such as `*.example.com` that begins with a wildcard. */
+export function matchesHost(pattern: string, host: string): boolean {
+  return pattern.startsWith('*') ? host.endsWith(pattern.slice(1)) : pattern === host
+}
+
 export function routesTo(object: VirtualService, service: string, namespace: string): boolean {
   const own = object.metadata.namespace ?? namespace
   return (object.spec.hosts ?? []).some((host) => fullHost(host, own) === hostOf(service, namespace))

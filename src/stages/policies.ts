@@ -3,7 +3,7 @@
 import { isForbidden } from '../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { hasEnded } from '../mesh/sidecar.ts'
+import { isLive } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
@@ -149,7 +149,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   const faults = [...conflicts.faults, ...mtls.faults]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const all = await planned(cluster, objects, owner, weightRules(config))
-  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
+  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   reportPlan(context, all)
   return all
@@ -181,10 +181,6 @@ function reportEmptySplits(context: StageContext, found: string[]): void {
   if (found.length === 0) return
   if (context.config.dryRun || !context.stages.includes('policies')) return warn(context, found)
   throw new ConfigError(found.join('\n'))
-}
-
-function isLasting(pod: Pod): boolean {
-  return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod)
 }
 
 function leftoverWarnings(objects: readonly KubeObject[]): string[] {

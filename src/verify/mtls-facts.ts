@@ -12,12 +12,12 @@ import {
 } from '../cluster/objects.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
 import { isOf, type Owner } from '../policies/prune.ts'
-import { hasEnded } from '../mesh/sidecar.ts'
+import { isLive } from '../mesh/sidecar.ts'
 import type { PeerAuthentication } from './mtls-modes.ts'
 
 export type MtlsFacts = {
   namespace: string
-  /** What the run writes; each with the age of the live object of its name, or younger than all others. */
+  /** What the run writes; each with the age of the live object of its name. */
   asked: PeerAuthentication[]
   /** What is in force after the run. */
   after: PeerAuthentication[]
@@ -29,8 +29,6 @@ export type MtlsFacts = {
   workloads: Workload[]
   services: Service[]
 }
-
-const youngest = '9999'
 
 /** `objects`: what the run writes. Undefined if none of them is a PeerAuthentication. */
 export async function readMtlsFacts(
@@ -64,7 +62,7 @@ export async function readMtlsFacts(
     after: [...aged, ...before.filter(stays)],
     before,
     destinationRules: [...writtenRules, ...rules.objects.filter(stays)],
-    pods: pods.filter((pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined),
+    pods: pods.filter(isLive),
     workloads: workloads.flat(),
     services,
   }
@@ -72,6 +70,6 @@ export async function readMtlsFacts(
 
 function withAge(object: PeerAuthentication, live: readonly PeerAuthentication[]): PeerAuthentication {
   const existing = live.find((each) => keyOf(each) === keyOf(object))
-  const creationTimestamp = existing?.metadata.creationTimestamp ?? youngest
-  return { ...object, metadata: { ...object.metadata, creationTimestamp } }
+  const { creationTimestamp } = existing?.metadata ?? {}
+  return creationTimestamp === undefined ? object : { ...object, metadata: { ...object.metadata, creationTimestamp } }
 }

@@ -6,7 +6,7 @@ import { isForbidden } from '../cluster/api-error.ts'
 import { mentionsService } from '../cluster/service-mentions.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { counterDeltas, labelsOf, type Reading } from '../metrics/counters.ts'
-import { hasEnded, hasSidecar } from '../mesh/sidecar.ts'
+import { hasSidecar, isLive } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { openConnections, openedIn, parsePlaintext, quietTime, totalOf, type Server } from './plaintext-counts.ts'
@@ -105,8 +105,7 @@ export async function podsOutsideMesh(cluster: Cluster, namespace: string): Prom
     if (!isForbidden(error)) throw error
     return cluster.list<Pod>('Pod', namespace)
   })
-  const isRunning = (pod: Pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
-  return pods.filter((pod) => isRunning(pod) && !hasSidecar(pod))
+  return pods.filter((pod) => isLive(pod) && !hasSidecar(pod))
 }
 
 /**

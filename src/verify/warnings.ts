@@ -4,7 +4,7 @@ import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { ejects } from '../config/warnings/services.ts'
-import { expectsSidecar, hasEnded, hasSidecar, isReady } from '../mesh/sidecar.ts'
+import { expectsSidecar, hasSidecar, isLive, isReady } from '../mesh/sidecar.ts'
 
 export type ClusterFacts = {
   namespace: string
@@ -17,7 +17,7 @@ export type ClusterFacts = {
 }
 
 export function policyWarnings(facts: ClusterFacts): string[] {
-  const pods = facts.pods.filter((pod) => pod.metadata.deletionTimestamp === undefined && !hasEnded(pod))
+  const pods = facts.pods.filter(isLive)
   const live = { ...facts, pods }
   return [...emptySubsets(live), ...plaintextClients(live), ...singlePodEjections(live), ...unnamedPorts(live)]
 }

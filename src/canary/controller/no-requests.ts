@@ -4,7 +4,7 @@ import type { Cluster } from '../../cluster/client.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import { systemNamespace, titleOf, type KubeObject, type Pod, type Service } from '../../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../../cluster/service-ports.ts'
-import { hasRunningSidecar, hasSidecar, meshIdOf, sidecarRevision } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar, hasSidecar, isLive, meshIdOf, sidecarRevision } from '../../mesh/sidecar.ts'
 import { labelsOf } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import type { Split } from '../../policies/routes.ts'
@@ -48,7 +48,7 @@ export async function explainNoRequests(context: PromotionContext, state: State)
 async function readFacts(context: PromotionContext, state: State): Promise<Facts> {
   const { cluster, plan, split, selectors, watched } = context
   const { namespace, service } = split
-  const all = currentObjects(watched.pods).filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+  const all = currentObjects(watched.pods).filter(isLive)
   const { canary = [], stable = [], client = [] } = Object.groupBy(all, (pod) => roleOf(pod, selectors, namespace))
   const asked = [...stable, ...client, ...canary].filter(hasRunningSidecar).slice(0, askedSidecars)
   const [object, published, ...telemetries] = await Promise.all([

@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { matches, selectorText } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { isReady } from '../../mesh/sidecar.ts'
+import { isLive, isReady } from '../../mesh/sidecar.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { Labels, VersionSelectors } from './selectors.ts'
 
@@ -14,10 +14,7 @@ export class StableOutage extends Error {
 export function hasEndpoint(pods: readonly Pod[], namespace: string, labels: Labels): boolean {
   return pods.some(
     (pod) =>
-      pod.metadata.namespace === namespace &&
-      matches(labels, pod.metadata.labels) &&
-      isReady(pod) &&
-      pod.metadata.deletionTimestamp === undefined,
+      pod.metadata.namespace === namespace && matches(labels, pod.metadata.labels) && isReady(pod) && isLive(pod),
   )
 }
 

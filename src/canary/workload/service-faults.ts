@@ -1,6 +1,6 @@
 // Services whose traffic a promotion could never move or see, whatever callers send. Pure.
 import { titleOf, type Pod, type Service } from '../../cluster/objects.ts'
-import { protocolOf, servicePorts } from '../../cluster/service-ports.ts'
+import { containerPort, protocolOf, servicePorts } from '../../cluster/service-ports.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 
 /**
@@ -37,14 +37,9 @@ export function portFault(service: Service, pods: readonly Pod[]): string | unde
   const targets = servicePorts(service).map(({ targetPort }) => targetPort)
   const named = targets.filter((target): target is string => typeof target === 'string' && !/^\d+$/.test(target))
   if (pods.length === 0 || named.length === 0 || named.length < targets.length) return undefined
-  const offered = new Set(pods.flatMap(({ spec }) => portNames(spec)))
-  if (named.some((target) => offered.has(target))) return undefined
+  if (named.some((target) => pods.some((pod) => containerPort(pod, target) !== undefined))) return undefined
   return (
     `the Service forwards to the port ${named.join(', ')}, which no container of its pods names, so they get no ` +
     'requests; name the container port, or correct `targetPort`'
   )
-}
-
-function portNames({ containers, initContainers = [] }: Pod['spec']): string[] {
-  return [...containers, ...initContainers].flatMap(({ ports = [] }) => ports.flatMap(({ name }) => name ?? []))
 }
