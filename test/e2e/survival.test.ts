@@ -273,7 +273,7 @@ describe('a canary that changes during its promotion', () => {
       kubectl('delete', 'pod', '-l', 'app=backend,version=v2', '--grace-period=0', '--force', '--wait=false'),
     )
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toMatch(/the canary has no ready pod left|was restarted/)
+    expect(outputs['reason']).toMatch(/no ready pod of v2 is behind the Service|was restarted/)
   })
 })
 

@@ -44,10 +44,9 @@ export async function requireRollbackTarget(
   split: Split,
   selectors: VersionSelectors,
 ): Promise<void> {
-  const serves = async (labels: Labels) => {
-    const query = { labelSelector: selectorText(labels) }
-    return hasEndpoint(await cluster.list<Pod>('Pod', split.namespace, query), split.namespace, labels)
-  }
-  const mayMove = async () => (await serves(selectors.stable)) || !(await serves(selectors.canary))
-  if (!(await mayMove().catch(() => true))) throw new StableOutage(describeOutage(split))
+  const queries = [selectors.stable, selectors.canary].map((labels) => ({ labelSelector: selectorText(labels) }))
+  const lists = queries.map((query) => cluster.list<Pod>('Pod', split.namespace, query))
+  const pods = await Promise.all(lists).catch(() => undefined)
+  const obstacle = pods && rollbackObstacle(pods.flat(), split, selectors)
+  if (obstacle !== undefined) throw new StableOutage(obstacle)
 }
