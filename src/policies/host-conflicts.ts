@@ -5,7 +5,7 @@ import { listReadableEverywhere } from '../cluster/readable.ts'
 import { hostOf } from './compile/names.ts'
 import { keyOf, titleOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
 import { isOurs } from './prune.ts'
-import { exportsOf } from './exports.ts'
+import { isVisibleTo } from './exports.ts'
 import { fullHost } from './routes.ts'
 
 type HTTPRoute = KubeObject & {
@@ -37,12 +37,7 @@ export async function hostConflicts(
 function canConflict(ours: KubeObject, theirs: KubeObject): boolean {
   if (ours.kind !== theirs.kind) return true
   const { namespace = '' } = ours.metadata
-  const seeing = exportsOf(theirs)
-  return (
-    ours.kind === 'VirtualService' &&
-    theirs.metadata.namespace !== namespace &&
-    (seeing.includes('*') || seeing.includes(namespace))
-  )
+  return ours.kind === 'VirtualService' && theirs.metadata.namespace !== namespace && isVisibleTo(theirs, namespace)
 }
 
 /** `mesh HOST` for the sidecars, `gateway HOST` for a gateway; a route for every host claims none. */

@@ -55,6 +55,15 @@ export function isForMesh({ spec, metadata }: Policy): boolean {
   return gatewaysOf(spec, metadata.namespace ?? '').includes(meshGateway)
 }
 
+/** The full names of the hosts for which sidecars follow the object. */
+export function meshHosts(object: Policy): string[] {
+  const { kind, metadata, spec } = object
+  const namespace = metadata.namespace ?? ''
+  if (kind === 'DestinationRule')
+    return spec?.['workloadSelector'] === undefined ? [fullHost(String(spec?.['host']), namespace)] : []
+  return kind === 'VirtualService' && isForMesh(object) ? fullHosts(spec, namespace) : []
+}
+
 /** True if one of the object's hosts is a pattern such as `*.shop.svc.cluster.local` that the host matches. */
 export function coversHost({ kind, spec }: Policy, host: string): boolean {
   const hosts = kind === 'DestinationRule' ? [String(spec?.['host'])] : hostsOf(spec)

@@ -9,7 +9,6 @@ import {
 import { abRouteName } from '../config/names.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf } from './compile/names.ts'
-import { meshGateway } from './merge-hosts.ts'
 import { coversAll, isCovered, matchesOf, type Matches } from './match-coverage.ts'
 import { asksForTesters, isDelegatedForTesters, isForService, sharesHost } from './testers.ts'
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
@@ -268,11 +267,4 @@ function pinnedBy(object: Routed, route: Route, surroundings: Surroundings): Kin
 /** Copies to the whole host reach both. */
 function copiedTo(copies: Kind[]): Kind[] {
   return copies.includes('whole') ? ['stable', 'canary'] : copies
-}
-
-/** True if callers in the mesh follow the object for this full host, unless it is not exported to them. */
-export function isMeshRouteFor({ metadata, spec }: VirtualService, host: string): boolean {
-  const gateways = (spec['gateways'] as string[] | undefined) ?? []
-  const inMesh = gateways.length === 0 || gateways.includes(meshGateway)
-  return inMesh && (spec.hosts ?? []).some((each) => fullHost(each, metadata.namespace ?? '') === host)
 }

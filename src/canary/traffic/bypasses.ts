@@ -18,11 +18,12 @@ import {
   describeRouteBypass,
   findRouteBypasses,
   findPinnedVersions,
-  isMeshRouteFor,
   type RouteBypass,
   type PinnedVersions,
 } from '../../policies/route-bypasses.ts'
 import { hostOf } from '../../policies/compile/names.ts'
+import { hiddenSplit, isVisibleTo } from '../../policies/exports.ts'
+import { meshHosts } from '../../policies/merge-hosts.ts'
 import { isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { hasManagedMirror } from './mirror.ts'
@@ -79,7 +80,8 @@ export async function findBypasses(
         describeRouteBypass(bypass, sourceOf(bypass)),
       ),
       ...others.filter((each) => !isSuspect(each) && !isRouted(each)).map((each) => serviceFault(each, split)),
-      ...clients.flatMap((namespace) => exportFault(routes, main, split, namespace)),
+      ...hiddenService(main, clients),
+      ...hiddenSplit(routes, split, clients),
       ...sidecars.faults,
       ...ingressFaults(found.ingresses, split),
     ],
@@ -155,7 +157,7 @@ function ofKind<T extends KubeObject>({ written }: PendingRoutes, kind: string):
 }
 
 function hasMeshRoute(routes: Routed[], host: string): boolean {
-  return routes.some((each) => isVirtualService(each) && isMeshRouteFor(each, host))
+  return routes.some((each) => meshHosts(each).includes(host))
 }
 
 function hasGatewaySplit(routes: Routed[], split: Split): boolean {
@@ -164,32 +166,18 @@ function hasGatewaySplit(routes: Routed[], split: Split): boolean {
   return routes.some((each) => isAtGateway(each) && splitsIn(each, split).length > 0)
 }
 
-type Exported = { exportTo?: string[] }
-
-function isExported(exportTo: readonly string[] | undefined, own: string, namespace: string): boolean {
-  if (exportTo === undefined || exportTo.length === 0) return true
-  return exportTo.some((place) => place === '*' || place === namespace || (place === '.' && own === namespace))
-}
-
 const serviceExportAnnotation = 'networking.istio.io/exportTo'
 
-/** Callers in a namespace that does not see the split, or the Service itself, reach all pods of both versions. */
-function exportFault(routes: Routed[], main: Service | undefined, split: Split, namespace: string): string[] {
-  const host = hostOf(split.service, split.namespace)
-  const remedy = `add ${namespace} to it, or remove the field`
-  const effect = `so the callers in ${namespace} (\`clients\`) reach the pods of both versions past the split`
-  const ofService = main?.metadata.annotations?.[serviceExportAnnotation]?.split(',').map((place) => place.trim())
-  if (main && !isExported(ofService, split.namespace, namespace))
-    return [
-      `the annotation ${serviceExportAnnotation} of the ${titleOf(main)} is ${ofService!.join(',')}, ${effect}; ${remedy}`,
-    ]
-  const forMesh = routes.filter(
-    (each): each is VirtualService =>
-      isVirtualService(each) && isMeshRouteFor(each, host) && splitsIn(each, split).length > 0,
-  )
-  const exportOf = ({ spec }: VirtualService) => (spec as Exported).exportTo
-  if (forMesh.length === 0) return []
-  if (forMesh.some((each) => isExported(exportOf(each), each.metadata.namespace ?? '', namespace))) return []
-  const [first] = forMesh as [VirtualService]
-  return [`\`exportTo\` of the ${titleOf(first)} is ${exportOf(first)!.join(', ')}, ${effect}; ${remedy}`]
+/** Callers that do not see the Service itself reach all pods of both versions. */
+function hiddenService(main: Service | undefined, clients: string[]): string[] {
+  const places = main?.metadata.annotations?.[serviceExportAnnotation]
+  if (!main || places === undefined) return []
+  const exported = { ...main, spec: { exportTo: places.split(',').map((place) => place.trim()) } }
+  return clients
+    .filter((namespace) => !isVisibleTo(exported, namespace))
+    .map(
+      (namespace) =>
+        `the annotation ${serviceExportAnnotation} of the ${titleOf(main)} is ${places}, so the callers in ${namespace} ` +
+        `(\`clients\`) reach the pods of both versions past the split; add ${namespace} to it, or remove the field`,
+    )
 }

@@ -7,29 +7,43 @@ import type { CanaryConfig } from '../../config/schema.ts'
  * One clause for each fault. `atGateway`: a gateway sends the service requests too, and resolves its endpoints itself.
  */
 export function serviceFaults(service: Service, plan: CanaryConfig, atGateway: boolean): string[] {
-  const title = titleOf({ ...service, apiVersion: 'v1', kind: 'Service' })
-  return [...headlessFault(service, title, plan, atGateway), ...protocolFault(service, title, plan)]
+  return [...(atGateway ? [] : headlessFault(service, plan)), ...protocolFault(service, plan)]
 }
 
-function headlessFault({ spec }: Service, title: string, { stable }: CanaryConfig, atGateway: boolean): string[] {
-  if (spec.clusterIP !== 'None' || stable.by === 'service' || atGateway) return []
+export function headlessFault(service: Service, { stable }: CanaryConfig): string[] {
+  if (service.spec.clusterIP !== 'None' || stable.by === 'service') return []
   return [
-    `the ${title} is headless: its callers choose a pod by its address before the mesh could apply a weight; ` +
+    `the ${titled(service)} is headless: its callers choose a pod by its address before the mesh could apply a weight; ` +
       'remove `clusterIP: None`, or use another Service with an address in front of both versions',
   ]
 }
 
-function protocolFault(service: Service, title: string, { checks, metrics }: CanaryConfig): string[] {
+export function protocolFault(service: Service, { checks, metrics }: CanaryConfig): string[] {
   const ports = servicePorts(service)
   const carriesRequests = ports.some((port) => ['http', 'unknown'].includes(protocolOf(port)))
   const needsRequests = checks.minRequests > 0 && metrics.requests.endsWith('requests_total')
   if (ports.length === 0 || carriesRequests || !needsRequests) return []
   const names = ports.map(({ name, port, appProtocol }) => `${port} ${appProtocol ?? name ?? ''}`.trim()).join(', ')
   return [
-    `no port of the ${title} carries HTTP (${names}), so the sidecars count no requests and no step could pass; ` +
+    `no port of the ${titled(service)} carries HTTP (${names}), so the sidecars count no requests and no step could pass; ` +
       'if it is HTTP, name the port http-… or set its appProtocol; else set `checks.minRequests: 0`, and decide by ' +
       '`checks.queries` or `checks.commands`',
   ]
+}
+
+function titled(service: Service): string {
+  return titleOf({ ...service, apiVersion: 'v1', kind: 'Service' })
+}
+
+/** Why sidecars may count none of the requests. */
+export function unnamedProtocol(service: Service): string | undefined {
+  const ports = servicePorts(service)
+  if (ports.some((port) => protocolOf(port) !== 'unknown')) return undefined
+  const names = ports.map(({ name, port }) => `${port}${name === undefined ? '' : ` (${name})`}`).join(', ')
+  return (
+    `the ports of the ${titled(service)} do not name their protocol, so Istio may treat them as TCP, and then sidecars ` +
+    `count no requests: ${names}; name the port http-… or grpc-…, or set its appProtocol`
+  )
 }
 
 /** Named target ports of the Service that none of these pods has, if they have none of its ports at all. */
