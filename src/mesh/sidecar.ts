@@ -37,6 +37,11 @@ export function expectsSidecar(pod: Pod): boolean {
   return isLive(pod) && !isOfJob && !spec.hostNetwork && choice !== 'false'
 }
 
+/** Why the pod can have no sidecar, after its name. */
+export function networkNote({ spec }: Pod): string {
+  return spec.hostNetwork ? ' (host network)' : ''
+}
+
 /** The pod that the workload would create. */
 export function templatePod({ metadata, spec }: Workload): Pod {
   return {
