@@ -57,11 +57,11 @@ function describeSearch(bypasses: Bypasses | undefined): string {
 async function staleProxies(cluster: Cluster, { namespace }: Split, { clients = [] }: LookupScope): Promise<string[]> {
   const places = [...new Set([namespace, ...clients])]
   const perPlace = places.map((place) => verifyProxies(cluster, place, undefined, 0).catch(() => []))
-  return (await Promise.all(perPlace)).flat().flatMap(({ pod, cause }) => {
-    // A proxy that cannot be read is not known to be out of sync.
-    if (cause === undefined || cause.includes('cannot be read')) return []
-    return [`the proxy of ${pod} is out of sync: ${cause}`]
-  })
+  return (await Promise.all(perPlace))
+    .flat()
+    .flatMap(({ pod, cause, isUnread }) =>
+      cause === undefined || isUnread ? [] : [`the proxy of ${pod} is out of sync: ${cause}`],
+    )
 }
 
 type PodDelta = { pod: Pod; delta: Reading }
