@@ -4,7 +4,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
 import { hostsOf, meshGateway } from './merge-hosts.ts'
-import { isOf, isOfEarlier, isOurs, isUnclaimed, ownerTitle, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, isOurs, isUnclaimed, ownerTitle, type Owner } from './owned-objects.ts'
 import { fullHost } from './routes.ts'
 
 type Policy = KubeObject & { spec?: Record<string, unknown> }

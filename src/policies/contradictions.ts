@@ -9,7 +9,7 @@ import { hostOf } from './compile/names.ts'
 import { configConflicts } from './config-conflicts.ts'
 import { desired, type Desired } from './desired.ts'
 import { keepWeights, weightRules } from './kept-weights.ts'
-import type { LiveRoutes } from './live.ts'
+import type { LiveRoutes } from './live-routes.ts'
 import { keyFor, type Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
@@ -17,7 +17,7 @@ import { olderGatewayFaults } from './older-gateways.ts'
 import { namespaceConflicts } from './namespace-conflicts.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
 import { fullHost } from './routes.ts'
-import { isOf, isOfEarlier, isOurs, isUnclaimed, mayWrite, ownerTitle, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, isOurs, isUnclaimed, mayWrite, ownerTitle, type Owner } from './owned-objects.ts'
 
 /** One sentence for each contradiction, including those between the config's own sources. */
 export async function contradictions(

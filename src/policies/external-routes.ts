@@ -1,8 +1,8 @@
 // Finds canaries whose routes this config does not own: the promotion moves their weights, and the policies leave them
 // alone.
 import type { CanaryConfig, Config } from '../config/schema.ts'
-import type { LiveRoutes } from './live.ts'
-import { isOf, isOfEarlier, type Owner } from './prune.ts'
+import type { LiveRoutes } from './live-routes.ts'
+import { isOf, isOfEarlier, type Owner } from './owned-objects.ts'
 import { routesTo, splitOf, splitsTraffic } from './routes.ts'
 
 /**

@@ -4,8 +4,8 @@ import type { Cluster } from '../cluster/client.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
 import { hostOf } from './compile/names.ts'
 import { keyOf, titleOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
-import { isOurs } from './prune.ts'
-import { isVisibleTo } from './exports.ts'
+import { isOurs } from './owned-objects.ts'
+import { isVisibleTo } from './export-to.ts'
 import { fullHost } from './routes.ts'
 
 type HTTPRoute = KubeObject & {

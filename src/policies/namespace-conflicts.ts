@@ -9,7 +9,7 @@ import type { Desired } from './desired.ts'
 import { fromConfig } from './merge-services.ts'
 import { keyFor, type Sourced } from './manifests.ts'
 import { areRivals, isNamespaceWide } from './namespace-wide.ts'
-import { isOf, isOurs, type Owner } from './prune.ts'
+import { isOf, isOurs, type Owner } from './owned-objects.ts'
 import { tokenConflicts } from './token-conflicts.ts'
 
 type Policy = Sourced['object']

@@ -9,7 +9,7 @@ import type { Config } from '../config/schema.ts'
 import { configKeyOf } from './config-keys.ts'
 import { isHiddenBy } from './hidden-routes.ts'
 import { gatewaysOf, hostsOf, isForSidecarsOnly, meshGateway } from './merge-hosts.ts'
-import { isOf, type Owner } from './prune.ts'
+import { isOf, type Owner } from './owned-objects.ts'
 import { matchesHost } from './routes.ts'
 
 type Server = { port?: { number?: number }; hosts?: string[]; tls?: object }

@@ -15,8 +15,8 @@ import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import type { Sourced } from '../policies/manifests.ts'
 import { matchesOf } from '../policies/match-coverage.ts'
 import { mergeKey } from '../policies/merge-hosts.ts'
-import type { LiveRoutes } from '../policies/live.ts'
-import { isOf, ownerOf } from '../policies/prune.ts'
+import type { LiveRoutes } from '../policies/live-routes.ts'
+import { isOf, ownerOf } from '../policies/owned-objects.ts'
 import { splitOf, type Routed } from '../policies/routes.ts'
 
 /** Without a cluster: one sentence for each route of the objects that bypasses a split. */

@@ -7,7 +7,7 @@ import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
 import { hasSidecar, isLive } from '../mesh/sidecar.ts'
-import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/prune.ts'
+import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 

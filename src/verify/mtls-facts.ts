@@ -11,7 +11,7 @@ import {
   type Workload,
 } from '../cluster/objects.ts'
 import { listReadableEverywhere } from '../cluster/readable.ts'
-import { isOf, type Owner } from '../policies/prune.ts'
+import { isOf, type Owner } from '../policies/owned-objects.ts'
 import { isLive } from '../mesh/sidecar.ts'
 import type { PeerAuthentication } from './mtls-modes.ts'
 

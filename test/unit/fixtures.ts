@@ -12,7 +12,7 @@ import type { ObjectWatch } from '../../src/cluster/watch.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
-import type { Owner } from '../../src/policies/prune.ts'
+import type { Owner } from '../../src/policies/owned-objects.ts'
 
 /** The config that a mesh.yaml of this text gives. */
 export function configOf(yaml: string): Config {

@@ -22,7 +22,7 @@ import {
   type PinnedVersions,
 } from '../../policies/route-bypasses.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import { hiddenSplit, isVisibleTo } from '../../policies/exports.ts'
+import { hiddenSplit, isVisibleTo } from '../../policies/export-to.ts'
 import { meshHosts } from '../../policies/merge-hosts.ts'
 import { isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
