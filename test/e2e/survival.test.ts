@@ -13,6 +13,7 @@ import {
   deploySampleApp,
   embeddedMesh,
   liveWeights,
+  metricNames,
   sampleApp,
   type TestCluster,
 } from './world.ts'
@@ -22,7 +23,6 @@ let machine: ReturnType<typeof runner>
 let kubeconfig: string
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
-const metrics = { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' }
 const allAtV1 = { v1: 100, v2: 0 }
 /** The kinds of the objects that a promotion creates and has to delete. */
 const promotionKinds = 'leases,jobs,roles,rolebindings,serviceaccounts,configmaps'
@@ -69,7 +69,7 @@ function runAction(
         interval: '4s',
         progressDeadline: '30s',
         guard: '5s',
-        metrics,
+        metrics: metricNames,
         ...canary,
       },
     }),

@@ -2,8 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { EndpointWatch } from '../../../../src/canary/controller/endpoint-watch.ts'
 import type { Pod } from '../../../../src/cluster/objects.ts'
 import { FakeClock } from '../../fake-clock.ts'
-import { clusterWith, configOf, pod } from '../../fixtures.ts'
-import { split } from '../fake-cluster.ts'
+import { clusterWith, configOf, pod, split } from '../../fixtures.ts'
 
 const config = configOf('{ namespace: shop, canary: { service: backend } }')
 const labels = { app: 'backend', version: 'v2' }

@@ -2,15 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { findBypasses } from '../../../../src/canary/traffic/bypasses.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../../src/cluster/objects.ts'
-import type { Split } from '../../../../src/policies/routes.ts'
-import { clusterWith, pod, to, virtualService } from '../../fixtures.ts'
+import { clusterWith, pod, to, virtualService, split } from '../../fixtures.ts'
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
 const labels = (version: string) => ({ app: 'backend', version })
 const selectors = { stable: labels('v1'), canary: labels('v2') }
 
