@@ -10,6 +10,7 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import type { Split } from '../../policies/routes.ts'
+import { splitsTraffic } from '../traffic/splitting-routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
 import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
@@ -226,7 +227,7 @@ export class PromotionRun {
     const { context, plan } = this
     const { observer, session, deps } = context
     const isRenewed = await this.renew()
-    await session.checkGuard().catch((problem: unknown) => this.noteUnlessLost(problem))
+    await this.tendGuard()
     const [sample] = await Promise.all([observer.sample(), this.endpoints.refresh()])
     const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
@@ -254,9 +255,16 @@ export class PromotionRun {
     }
   }
 
-  private noteUnlessLost(problem: unknown): void {
-    if (problem instanceof LeaseLost) throw problem
-    this.context.deps.note(`the guard could not be checked: ${messageOf(problem)}`)
+  /** Sees that the guard runs, and that it knows all routes. */
+  private async tendGuard(): Promise<void> {
+    const { session, watched, split, deps } = this.context
+    try {
+      await session.checkGuard()
+      await session.coverRoutes(currentObjects(watched.routes).filter((object) => splitsTraffic(object, split)))
+    } catch (problem) {
+      if (problem instanceof LeaseLost) throw problem
+      deps.note(`the guard could not be checked: ${messageOf(problem)}`)
+    }
   }
 
   private async apply(status: RunStatus, actions: Action[]): Promise<void> {

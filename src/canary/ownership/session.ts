@@ -16,10 +16,10 @@ import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
 import { requireRollbackTarget } from '../workload/endpoints.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { createGuard } from './guard-job.ts'
+import { applyGuard } from './guard-job.ts'
 import { claimLease, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
-import { startGuard, type SessionGuard } from './session-guard.ts'
+import { startGuard, type ApplyGuard, type SessionGuard } from './session-guard.ts'
 import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
 
 /** `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. */
@@ -83,8 +83,11 @@ export async function openSession(
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    const create = () => createGuard(cluster, split, plan, claim, saved, selectors, deps.readGuardProgram())
-    const sessionGuard = await startGuard(cluster, split, plan, claim, create, deps)
+    const apply: ApplyGuard = (routes, isUpdate = false) => {
+      const orders = routes.map(withoutStatus)
+      return applyGuard(cluster, split, plan, claim, orders, selectors, deps.readGuardProgram(), isUpdate)
+    }
+    const sessionGuard = await startGuard(cluster, split, plan, claim, saved, apply, deps)
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
     const recordOutcome = once(async (state: EndedState) => {

@@ -7,6 +7,7 @@ import {
   rollbackIdentity,
 } from '../../../src/canary/ownership/lease-object.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { FakeClock } from '../fake-clock.ts'
@@ -199,6 +200,23 @@ describe('a guard whose run stops renewing', () => {
     namespace.others['VirtualService'] = virtualService([{ route: [to('v2', 100)] }])
     await namespace.watch()
     expect(namespace.others['VirtualService']).toMatchObject({ spec: spec.saved[0]!.spec })
+  })
+
+  test('restores the routes that the run has ordered since the guard started', async () => {
+    const namespace = new GuardedNamespace()
+    const orders = { metadata: { name: 'orders' }, data: { 'guard-spec.json': JSON.stringify(spec) } }
+    namespace.others['ConfigMap'] = { apiVersion: 'v1', kind: 'ConfigMap', ...orders } as KubeObject
+    const atStart = { ...spec, saved: [] }
+    await watchLease(namespace.api, atStart, { clock, log: (line) => namespace.lines.push(line) })
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+  })
+
+  test('restores the routes of its start if it may not read its orders', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (_, kind) =>
+      kind === 'ConfigMap' ? new ApiError(403, 'the guard cannot get resource "configmaps"') : undefined
+    await namespace.watch()
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
   })
 
   test('lists only pods, because it may list nothing else', async () => {
