@@ -1,6 +1,7 @@
 // One promotion under way: each tick takes a sample, asks the state machine what follows, and writes it to the cluster.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
+import { persist } from '../../runtime/retry.ts'
 import { createExternalChecks, type ExternalChecks } from '../hooks/external-checks.ts'
 import { createGates } from '../hooks/gates.ts'
 import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
@@ -139,7 +140,7 @@ export class PromotionRun {
       if (this.hasEnded()) return await this.heartbeat()
       await this.step()
     } catch (problem) {
-      if (problem instanceof LeaseLost) return this.lose(problem)
+      if (problem instanceof LeaseLost) return await this.lose(problem)
       const { status } = this
       if (status.kind !== 'running') return this.giveUp(status.error ?? status.state.reason, problem)
       await this.rollBack(`the promotion could not continue: ${messageOf(problem)}`)
@@ -154,7 +155,7 @@ export class PromotionRun {
   async heartbeat(): Promise<void> {
     if (this.isStuck()) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
-      if (problem instanceof LeaseLost) this.lose(problem)
+      return problem instanceof LeaseLost ? this.lose(problem) : undefined
     })
   }
 
@@ -198,10 +199,16 @@ export class PromotionRun {
   /** Settles the Lease, and only then says how the promotion ended: until then its guard could still undo it. */
   private async settle(ended: Promotion): Promise<Promotion> {
     const { context } = this
-    const settled = await settleLease(context, requireEnded(this.status)).then(
-      () => ended,
-      (problem: unknown) => this.unsettled(ended, problem),
-    )
+    const settleNow = () => settleLease(context, requireEnded(this.status))
+    const settled = await settleNow()
+      .catch(async (problem: unknown) => {
+        if (!(problem instanceof LeaseLost) || !(await this.reclaims(problem))) throw problem
+        await settleNow()
+      })
+      .then(
+        () => ended,
+        (problem: unknown) => this.unsettled(ended, problem),
+      )
     context.deps.note(`${settled.verdict}: ${settled.reason}`)
     return settled
   }
@@ -288,7 +295,7 @@ export class PromotionRun {
       this.writer.drop()
       await this.apply(toStatus(this.status, state), actions)
     } catch (problem) {
-      if (problem instanceof LeaseLost) this.lose(problem)
+      if (problem instanceof LeaseLost) await this.lose(problem)
       else this.giveUp(reason, problem)
     }
   }
@@ -301,14 +308,28 @@ export class PromotionRun {
     this.context.deps.note(error)
   }
 
-  private lose({ message }: LeaseLost): void {
-    const reason = `this run lost the promotion: ${message}`
+  private async lose(problem: LeaseLost): Promise<void> {
+    const reason = `this run lost the promotion: ${problem.message}`
+    if (await this.reclaims(problem)) {
+      // Its guard is gone with the Lease.
+      if (!this.hasEnded()) await this.rollBack(reason)
+      return
+    }
     const { clock, note } = this.context.deps
     const wasRunning = !this.hasEnded()
     // The holder of the Lease decides, so this run stops writing.
     this.writer.drop()
     this.status = asLost(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)
     if (wasRunning) note(reason)
+  }
+
+  /** Whether this run holds the Lease again, because somebody has deleted it and nobody else decides. */
+  private async reclaims({ isDeleted, message }: LeaseLost): Promise<boolean> {
+    const { session, plan, deps } = this.context
+    const retry = { limitMs: plan.progressDeadline, intervalMs: plan.pollInterval, isTransient, ...deps }
+    const isHeld = isDeleted && (await persist(session.reclaim, retry).catch(() => false))
+    if (isHeld) deps.note(`${message}, and no other run holds it: this run has created it again`)
+    return isHeld
   }
 
   private drainChecked(): void {

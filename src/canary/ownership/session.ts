@@ -46,6 +46,8 @@ export type LeaseSession = SessionGuard & {
   renew: (state: State) => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
+  /** Creates a deleted Lease again. Returns false if another run holds the promotion, or has ended it since. */
+  reclaim: () => Promise<boolean>
   /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
   /** Records how the promotion ended, and deletes the Lease and all objects that belong to it. */
@@ -93,18 +95,29 @@ export async function openSession(
     const recordOutcome = once(async (state: EndedState) => {
       // Only the holder may say how it ended.
       await claim.confirm()
-      await writeOutcome(cluster, namespace, service, redact(outcomeRecord(state, template, run)))
+      await writeOutcome(
+        cluster,
+        namespace,
+        service,
+        redact({ ...outcomeRecord(state, template, run), session: claim.identity }),
+      )
     })
     const releaseLease = once((state: State) => claim.release(record(state)))
+    const lastOutcome = await readOutcome(cluster, namespace, service)
     return {
       identity: claim.identity,
       template,
-      lastOutcome: await readOutcome(cluster, namespace, service),
+      lastOutcome,
       resumedFrom: before?.state,
       savedRoutes: saved,
       ...sessionGuard,
       renew: (state) => claim.renew(record(state)),
       confirm: claim.confirm,
+      reclaim: async () => {
+        const outcome = await readOutcome(cluster, namespace, service)
+        const isEndedByOther = ![lastOutcome?.session, claim.identity].includes(outcome?.session)
+        return !isEndedByOther && claim.recreate()
+      },
       release: async (state) => {
         if (state.phase === 'ended') await recordOutcome(state)
         await releaseLease(state)

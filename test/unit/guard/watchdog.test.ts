@@ -205,7 +205,7 @@ describe('a guard whose run stops renewing', () => {
   test('restores the routes that the run has ordered since the guard started', async () => {
     const namespace = new GuardedNamespace()
     const orders = { metadata: { name: 'orders' }, data: { 'guard-spec.json': JSON.stringify(spec) } }
-    namespace.others['ConfigMap'] = { apiVersion: 'v1', kind: 'ConfigMap', ...orders } as KubeObject
+    namespace.others['ConfigMap'] = { apiVersion: 'v1', kind: 'ConfigMap', ...orders }
     const atStart = { ...spec, saved: [] }
     await watchLease(namespace.api, atStart, { clock, log: (line) => namespace.lines.push(line) })
     expect([namespace.weight, namespace.holder]).toEqual([0, ''])
