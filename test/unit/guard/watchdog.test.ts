@@ -7,7 +7,6 @@ import {
   rollbackIdentity,
 } from '../../../src/canary/ownership/lease-object.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
-import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeNamespace, leaseHeldBy } from '../canary/ownership/fake-leases.ts'
 import { FakeClock } from '../fake-clock.ts'
