@@ -30,7 +30,8 @@ export const leaseDeleted: Fault = {
   name: 'Lease deleted',
   limitSeconds,
   post: true,
-  arm: (testCluster) => async () => void (await kubectl(testCluster, 'delete', 'lease', 'mesh-canary-backend')),
+  arm: (testCluster) => async () =>
+    void (await kubectl(testCluster, 'delete', 'lease', 'mesh-canary-backend', '--ignore-not-found')),
 }
 
 const guards = ['-l', 'mesh-canary.io/guard']

@@ -202,7 +202,8 @@ export class PromotionRun {
     const settleNow = () => settleLease(context, requireEnded(this.status))
     const settled = await settleNow()
       .catch(async (problem: unknown) => {
-        if (!(problem instanceof LeaseLost) || !(await this.reclaims(problem))) throw problem
+        const loss = problem instanceof LeaseLost ? await this.reclaim(problem) : problem
+        if (loss !== undefined) throw loss
         await settleNow()
       })
       .then(
@@ -309,12 +310,10 @@ export class PromotionRun {
   }
 
   private async lose(problem: LeaseLost): Promise<void> {
-    const reason = `this run lost the promotion: ${problem.message}`
-    if (await this.reclaims(problem)) {
-      // Its guard is gone with the Lease.
-      if (!this.hasEnded()) await this.rollBack(reason)
-      return
-    }
+    const loss = await this.reclaim(problem)
+    const reason = `this run lost the promotion: ${(loss ?? problem).message}`
+    // Its guard is gone with the deleted Lease.
+    if (!loss) return this.hasEnded() ? undefined : this.rollBack(reason)
     const { clock, note } = this.context.deps
     const wasRunning = !this.hasEnded()
     // The holder of the Lease decides, so this run stops writing.
@@ -323,13 +322,18 @@ export class PromotionRun {
     if (wasRunning) note(reason)
   }
 
-  /** Whether this run holds the Lease again, because somebody has deleted it and nobody else decides. */
-  private async reclaims({ isDeleted, message }: LeaseLost): Promise<boolean> {
+  /** Takes a Lease again that somebody has deleted. Returns why that cannot be, if another run decides. */
+  private async reclaim(problem: LeaseLost): Promise<LeaseLost | undefined> {
+    if (!problem.isDeleted) return problem
     const { session, plan, deps } = this.context
     const retry = { limitMs: plan.progressDeadline, intervalMs: plan.pollInterval, isTransient, ...deps }
-    const isHeld = isDeleted && (await persist(session.reclaim, retry).catch(() => false))
-    if (isHeld) deps.note(`${message}, and no other run holds it: this run has created it again`)
-    return isHeld
+    try {
+      await persist(session.reclaim, retry)
+    } catch (error) {
+      return error instanceof LeaseLost ? error : problem
+    }
+    deps.note(`${problem.message}, and no other run holds it: this run has created it again`)
+    return undefined
   }
 
   private drainChecked(): void {

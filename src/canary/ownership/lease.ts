@@ -41,8 +41,8 @@ export type LeaseClaim = {
   reportGuardDown: () => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
-  /** Creates the Lease again after someone has deleted it. Returns false if another run was faster. */
-  recreate: () => Promise<boolean>
+  /** Creates the Lease again after someone has deleted it. @throws LeaseLost if another run was faster. */
+  recreate: () => Promise<void>
   /** Renews the Lease and saves the progress. @throws LeaseLost if this run no longer holds it. */
   renew: (saved: SavedPromotion) => Promise<void>
   /** Releases the Lease and keeps `saved` for a later run to resume. */
@@ -233,9 +233,8 @@ function claimOf(
         if (!isConflict(error)) throw error
         return cluster.get<Lease>('Lease', namespace, name)
       })
-      const isOurs = holderOf(created) === identity
-      if (isOurs) uid = created?.metadata.uid
-      return isOurs
+      if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created))
+      uid = created?.metadata.uid
     },
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),

@@ -39,6 +39,11 @@ export function outcomeRecord(state: EndedState, template: string, run: string):
   }
 }
 
+/** After the stage rollback no step counts, of whatever template. */
+export function rolledBackRecord(reason: string, run: string, session: string): OutcomeRecord {
+  return { template: '', passedWeight: 0, failed: false, reason, run, session }
+}
+
 /** The weight up to which the steps count for this pod template. Pure. */
 export function passedWeight(record: OutcomeRecord | undefined, template: string): number {
   return record?.template === template ? record.passedWeight : 0

@@ -17,7 +17,7 @@ import { requireRollbackTarget } from '../workload/endpoints.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
 import { applyGuard } from './guard-job.ts'
-import { claimLease, type LeaseClaim } from './lease.ts'
+import { claimLease, LeaseLost, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
 import { startGuard, type ApplyGuard, type SessionGuard } from './session-guard.ts'
 import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
@@ -46,8 +46,8 @@ export type LeaseSession = SessionGuard & {
   renew: (state: State) => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
-  /** Creates a deleted Lease again. Returns false if another run holds the promotion, or has ended it since. */
-  reclaim: () => Promise<boolean>
+  /** Creates a deleted Lease again. @throws LeaseLost if another run holds the promotion, or has ended it since. */
+  reclaim: () => Promise<void>
   /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
   /** Records how the promotion ended, and deletes the Lease and all objects that belong to it. */
@@ -116,7 +116,8 @@ export async function openSession(
       reclaim: async () => {
         const outcome = await readOutcome(cluster, namespace, service)
         const isEndedByOther = ![lastOutcome?.session, claim.identity].includes(outcome?.session)
-        return !isEndedByOther && claim.recreate()
+        if (outcome && isEndedByOther) throw new LeaseLost(`${outcome.run} ended the promotion: ${outcome.reason}`)
+        await claim.recreate()
       },
       release: async (state) => {
         if (state.phase === 'ended') await recordOutcome(state)
