@@ -155,7 +155,9 @@ export class PromotionRun {
   async heartbeat(): Promise<void> {
     if (this.isStuck()) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
-      return problem instanceof LeaseLost ? this.lose(problem) : undefined
+      // An ended promotion has deleted its Lease itself, or finds out when it settles it.
+      if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
+      return this.lose(problem)
     })
   }
 

@@ -690,6 +690,25 @@ describe('a Lease that somebody deletes', () => {
     expect([deleted.weights, deleted.lease]).toEqual([[5, 25], undefined])
   })
 
+  test('by its own run, at the end, is not created again by a renewal that was under way', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval'] })
+    try {
+      const ending = new FakeCluster()
+      ending.before = (verb) => {
+        if (verb === 'remove') {
+          ending.lease = undefined
+          vi.advanceTimersByTime(2_000)
+        }
+        return undefined
+      }
+      expect(await ending.promote()).toMatchObject({ verdict: 'promoted' })
+      await new Promise(setImmediate)
+      expect(ending.lease).toBeUndefined()
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
   test('does not undo a promotion that has passed', async () => {
     const deleted = new FakeCluster()
     let isDeleted = false
