@@ -204,8 +204,9 @@ export class PromotionRun {
     const settleNow = () => settleLease(context, requireEnded(this.status))
     const settled = await settleNow()
       .catch(async (problem: unknown) => {
-        const loss = problem instanceof LeaseLost ? await this.reclaim(problem) : problem
-        if (loss !== undefined) throw loss
+        if (!(problem instanceof LeaseLost)) throw problem
+        const loss = await this.reclaim(problem)
+        if (loss) throw loss
         await settleNow()
       })
       .then(

@@ -1,5 +1,6 @@
 // Keeps what a promotion needs to outlive its run: the Lease with its progress, the routes from before it, and the
 // guard.
+import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
 import { lacksRights } from '../../cluster/api-error.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
@@ -115,7 +116,7 @@ export async function openSession(
       confirm: claim.confirm,
       reclaim: async () => {
         const outcome = await readOutcome(cluster, namespace, service)
-        const isEndedByOther = ![lastOutcome?.session, claim.identity].includes(outcome?.session)
+        const isEndedByOther = outcome?.session !== claim.identity && !isDeepStrictEqual(outcome, lastOutcome)
         if (outcome && isEndedByOther) throw new LeaseLost(`${outcome.run} ended the promotion: ${outcome.reason}`)
         await claim.recreate()
       },
