@@ -226,23 +226,6 @@ test('an API server that is away for 3 s when the promotion ends leaves all traf
   expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
 })
 
-test("while istiod's webhook is away, the stage rollback fails, and the guard returns the traffic afterwards", async () => {
-  const rule = ['OUTPUT', '-d', await istiodIp(), '-p', 'tcp', '--dport', '15017', '-j', 'REJECT']
-  let back: Promise<ActionRun> | undefined
-  const blockAtStep50 = onLogLine('at weight 50', async () => {
-    await testCluster.run(['iptables', '-I', ...rule, '--reject-with', 'tcp-reset'])
-    back = runAction({ progressDeadline: '5s' }, { stages: 'rollback' })
-  })
-  try {
-    expect((await runAction({}, { options: blockAtStep50 })).code).not.toBe(0)
-    expect((await back!).report?.error).toMatch(/backend was not rolled back: .*webhook/)
-    expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
-  } finally {
-    await testCluster.run(['iptables', '-D', ...rule, '--reject-with', 'tcp-reset'])
-  }
-  await eventually(async () => expect(await liveWeights(testCluster)).toEqual(allAtV1))
-})
-
 test('policies with weights from the file are refused during a promotion, which continues', async () => {
   const versions = { subsets: { v1: { version: 'v1' }, v2: { version: 'v2' } }, traffic: { v1: 70, v2: 30 } }
   const services = JSON.stringify({ backend: { port: 3001, ...versions, weights: 'from-file' } })
