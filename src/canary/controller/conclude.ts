@@ -162,7 +162,8 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 export async function settleLease(context: PromotionContext, status: EndedStatus): Promise<void> {
   const { session, plan, deps } = context
   // Whoever holds the Lease now may have moved the traffic of a canary that was to keep it.
-  if (status.kind === 'lost' && status.state.weight > 0) throw new LeaseLost(status.because)
+  if (status.kind === 'lost' && status.state.weight > 0 && status.state.verdict !== 'inconclusive')
+    throw new LeaseLost(status.because)
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
   await persist(() => (resumable ? session.release(resumable) : session.end(status.state)), {

@@ -11,6 +11,7 @@ import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
 import type { Split } from '../../policies/routes.ts'
+import { readWeight } from '../traffic/router.ts'
 import { splitsTraffic } from '../traffic/splitting-routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
@@ -321,7 +322,10 @@ export class PromotionRun {
     const wasRunning = !this.hasEnded()
     // The holder of the Lease decides, so this run stops writing.
     this.writer.drop()
-    this.status = asLost(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)
+    const { cluster, split } = this.context
+    const weight = await readWeight(cluster, split).catch(() => undefined)
+    const { state } = endOnStable(this.state, weight === 0 ? 'rolled-back' : 'inconclusive', reason, clock.now())
+    this.status = asLost(this.status, { ...state, weight: weight ?? this.state.weight }, reason)
     if (wasRunning) note(reason)
   }
 

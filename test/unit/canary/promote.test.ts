@@ -551,6 +551,8 @@ describe('the Lease', () => {
     }
     const ended = await cluster.promote()
     expect(ended.error).toBe('this run lost the promotion: run 8 took over the promotion')
+    // Only that run knows how it goes on.
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 25 })
     expect(cluster.weights).toEqual([5, 25])
     expect(cluster.lease?.spec?.holderIdentity).toBe('run 8 (deadbeef)')
     expect(cluster.intents.at(-1)).toEqual([])
