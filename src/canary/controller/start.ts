@@ -38,7 +38,7 @@ export async function startPromotion(
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
-    await removeManagedRoutes(cluster, split)
+    await removeManagedRoutes(cluster, split, session.confirm)
     const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
     const observer = await createObserver(cluster, watched.pods, service, note)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }

@@ -37,6 +37,7 @@ import type {
   State,
   WaitingState,
   WatchingState,
+  WatchingStep,
 } from './types.ts'
 
 /** One sample with the state that already counts it. `now`: milliseconds since the epoch. */
@@ -412,13 +413,22 @@ function watchStep(state: WatchingState, { plan, observation, now }: RuleInput):
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
+  const isOver = watchedMs + countedShift(plan, step, forMs) + plan.pollInterval / 2 >= forMs
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && isCertain(plan, state)
-  if (watchedMs < forMs && !isEarly) return stay(state)
+  if (!isOver && !isEarly) return stay(state)
   const doubt = findDoubt(plan, state) ?? (observation.canaryDown && 'no ready pod of the canary is behind the Service')
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
   if (watchedMs < forMs + plan.progressDeadline) return stay(state)
   const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt}`
   return endInconclusive(plan, state, reason, now)
+}
+
+/**
+ * The part of the shift that counts as watched, in milliseconds: the requests of a usual shift, which takes two polls,
+ * are evidence already. At most a quarter of the step, so that a short one is watched, too.
+ */
+function countedShift({ pollInterval }: CanaryConfig, { shiftedAt, watched }: WatchingStep, forMs: number): number {
+  return Math.min(watched.since - shiftedAt, 2 * pollInterval, forMs / 4)
 }
 
 /** Every limit is certified, and in comparison with stable the evidence is not against the canary. */

@@ -87,7 +87,7 @@ const traffic = {
 const pace = {
   interval: duration
     .prefault(canaryDefaults.interval)
-    .describe('How long to watch each step, from the first request that the canary serves in it.'),
+    .describe('How long a step lasts. Of the time until the requests follow its weight, two polls count at most.'),
   advance: oneOf('interval', 'early')
     .prefault('interval')
     .describe('With `early`, a step ends as soon as the evidence of every check suffices, even before its interval.'),

@@ -46,7 +46,7 @@ async function frozenAt(
     cluster: freezing,
     split,
     plan: planOf(),
-    session: { renew: () => claim.renew(saved), savedRoutes: [before] },
+    session: { renew: () => claim.renew(saved), savedRoutes: [before], coverRoutes: () => Promise.resolve() },
     state: () => ({}) as State,
     clock,
     note: () => undefined,
