@@ -10,6 +10,7 @@ import {
   countSlower,
   noRequests,
   quantileEdge,
+  unansweredOf,
   type LimitCounts,
   type RequestCounts,
   type Times,
@@ -158,9 +159,12 @@ function countFailures({ requests, failures }: RequestCounts): LimitCounts {
   return { requests, violations: failures }
 }
 
-/** A caller that went away may have lost patience or closed a window. The comparison with stable shows which. */
-function countUnanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
-  return { requests, violations: failures + abandoned }
+/**
+ * A caller that went away may have lost patience or closed a window. The comparison with stable shows which. It also
+ * counts the failures that retries have hidden.
+ */
+function countUnanswered(served: RequestCounts): LimitCounts {
+  return { requests: served.requests, violations: unansweredOf(served) }
 }
 
 /** The result of every check. `canary` and `stable`: what each served since the first stage. */
