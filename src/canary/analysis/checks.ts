@@ -10,6 +10,7 @@ import {
   countSlower,
   noRequests,
   quantileEdge,
+  shownCount,
   unansweredOf,
   type LimitCounts,
   type RequestCounts,
@@ -178,7 +179,7 @@ export function checkResults(
   const { successRate, p99, failures, latency, stableP99Ms } = checks
   const limitMs = plan.checks.p99
   const result = (check: CheckName, outcome: TestOutcome, count: (served: RequestCounts) => LimitCounts) => [
-    { check, canary: count(canary), stable: count(stable), ...outcome, threshold: 1 / alpha },
+    { check, canary: shown(count(canary)), stable: shown(count(stable)), ...outcome, threshold: 1 / alpha },
   ]
   const slowerThan = (ms: number) => (served: RequestCounts) => countSlower(served.times, ms)
   return [
@@ -189,6 +190,10 @@ export function checkResults(
       ? result('latency vs stable', outcomeOfRelative(latency, alpha), slowerThan(stableP99Ms))
       : []),
   ]
+}
+
+function shown({ requests, violations }: LimitCounts): LimitCounts {
+  return { requests: shownCount(requests), violations: shownCount(violations) }
 }
 
 type TestOutcome = Pick<CheckResult, 'failEvidence' | 'passEvidence' | 'verdict'>

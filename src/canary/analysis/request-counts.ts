@@ -28,6 +28,11 @@ export function unansweredOf({ failures, abandoned, unanswered = failures + aban
   return unanswered
 }
 
+/** A count for people, without the noise of many small parts. */
+export function shownCount(count: number): number {
+  return Number(count.toFixed(2))
+}
+
 /** Requests, and how many of them violate the limit of a check. */
 export type LimitCounts = { readonly requests: number; readonly violations: number }
 

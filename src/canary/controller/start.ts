@@ -107,5 +107,5 @@ async function lowerUnobserved(context: PromotionContext, live: number, weight: 
 }
 
 function describeResumption({ canary, steps }: State): string {
-  return `resumes an earlier run, which saw ${canary.requests} requests of the canary in ${steps.length} steps`
+  return `resumes an earlier run, which saw ${Math.round(canary.requests)} requests of the canary in ${steps.length} steps`
 }

@@ -35,8 +35,16 @@ export type ObservedService = VersionSelectors & {
   retries?: () => RetryPolicy[]
 }
 
-/** `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared. */
-export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health; countsAll: boolean }
+/**
+ * `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared.
+ * `canaryTries`: the requests that reached the canary, also those that no caller counts.
+ */
+export type Sample = {
+  observed: Omit<Observation, 'findings' | 'gates'>
+  health: Health
+  countsAll: boolean
+  canaryTries: number
+}
 
 export type Observer = {
   sample: () => Promise<Sample>
@@ -94,20 +102,22 @@ export async function createObserver(
     const unserved = readings
       .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
+    const { canary, stable, canaryTries } = countVersions({
+      readings,
+      attribution,
+      retries: retries(),
+      complete,
+      missesCaller: silent.some((pod) => callers.has(podId(pod))),
+      readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
+    })
     const health = healthOf(canaries(), restarts)
     // A pod that did not answer last time reports what it has served since the time before.
     const countedAllBefore = countedAll
     countedAll = !service.plan.prometheus?.counters && countsAllVersions(pods(), readings, role)
     return {
       observed: {
-        ...countVersions({
-          readings,
-          attribution,
-          retries: retries(),
-          complete,
-          missesCaller: silent.some((pod) => callers.has(podId(pod))),
-          readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
-        }),
+        canary,
+        stable,
         users,
         unserved,
         ready: health.ready,
@@ -116,6 +126,7 @@ export async function createObserver(
       },
       health,
       countsAll: countedAll && countedAllBefore,
+      canaryTries,
     }
   }
 

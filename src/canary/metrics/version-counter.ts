@@ -34,7 +34,9 @@ export type CounterSample = {
   readShare: Record<VersionRole, number>
 }
 
-export type VersionCounter = (sample: CounterSample) => Record<VersionRole, RequestCounts>
+/** `canaryTries`: what reached the canary, whoever sent it. */
+export type VersionCounts = Record<VersionRole, RequestCounts> & { canaryTries: number }
+export type VersionCounter = (sample: CounterSample) => VersionCounts
 
 /** `tries`: as the version's sidecars counted. `calls`: as its callers did. `answers`: all that the version gave. */
 type BothSides = { tries: RequestCounts; calls: RequestCounts; answers: { given: number; received: number } }
@@ -75,9 +77,10 @@ export function createVersionCounter(metrics: MetricNames, hosts: string[]): Ver
     const [canary, stable] = [count('canary', sample), count('stable', sample)]
     const byCallers = coverage.isComplete && !sample.missesCaller
     coverage = addCoverage(coverage, { canary: canary.answers, stable: stable.answers })
-    if (!byCallers) return { canary: canary.tries, stable: stable.tries }
+    const canaryTries = canary.tries.requests
+    if (!byCallers) return { canary: canary.tries, stable: stable.tries, canaryTries }
     const seesAllTries = sample.readShare.canary === 1 && sample.readShare.stable === 1
-    return { canary: countUsers(canary, seesAllTries), stable: countUsers(stable, seesAllTries) }
+    return { canary: countUsers(canary, seesAllTries), stable: countUsers(stable, seesAllTries), canaryTries }
   }
 }
 

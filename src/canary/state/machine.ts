@@ -9,7 +9,7 @@ import {
   describeCheck,
   type CheckResult,
 } from '../analysis/checks.ts'
-import { addRequests } from '../analysis/request-counts.ts'
+import { addRequests, shownCount } from '../analysis/request-counts.ts'
 import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
 import { addUnserved, isCanaryUnserved, isUnservedTooOften, type Served } from '../analysis/unserved.ts'
@@ -473,7 +473,7 @@ function findDoubt(plan: CanaryConfig, state: WatchingState): string | undefined
   const { minRequests } = plan.checks
   if (canary.requests < minRequests)
     return (
-      `the canary served ${canary.requests} requests, ` +
+      `the canary served ${shownCount(canary.requests)} requests, ` +
       `fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
     )
   if (state.unservedSince !== undefined) return describeUnserved(state)
