@@ -60,18 +60,18 @@ function logRatios({ weight, canary, stable }: Served): number[] {
 }
 
 /** True if more requests fail so than tolerated, with a chance of error of at most `falseAlarm`. */
-export function isUnservedTooOften(plan: CanaryConfig, { test }: Unserved): boolean {
-  return isOver(plan, objective.evidence(test).overLimit)
+export function isUnservedTooOften({ checks: { falseAlarm } }: CanaryConfig, { test }: Unserved): boolean {
+  return objective.evidence(test).overLimit >= 1 / falseAlarm
 }
+
+/** The part of `falseAlarm` for blaming the canary: the checks spend it, and this comes on top of them. */
+const blameShare = 0.1
 
 /**
  * True if the canary serves so much less than its weight that such failures are its own, and if these are too many for
- * it; with the same chance of error.
+ * it.
  */
-export function isCanaryUnserved(plan: CanaryConfig, { ofCanary, missing }: Unserved): boolean {
-  return isOver(plan, objective.evidence(ofCanary).overLimit) && isOver(plan, eValue(missing))
-}
-
-function isOver({ checks: { falseAlarm } }: CanaryConfig, evidence: number): boolean {
-  return evidence >= 1 / falseAlarm
+export function isCanaryUnserved({ checks: { falseAlarm } }: CanaryConfig, { ofCanary, missing }: Unserved): boolean {
+  const threshold = 1 / (blameShare * falseAlarm)
+  return objective.evidence(ofCanary).overLimit >= threshold && eValue(missing) >= threshold
 }
