@@ -79,7 +79,7 @@ function version(name: string, label: 'v1' | 'v2'): object {
   return workload(`${name}-${label}`, { app: name, version: label }, command, env, 8080)
 }
 
-/** The service, its stable version and its caller. */
+/** The service, its versions and its caller. */
 function objectsOf(name: string): object[] {
   const calls = [
     { name: 'BACKEND_URL', value: `http://${name}:8080/` },
@@ -93,6 +93,7 @@ function objectsOf(name: string): object[] {
       spec: { selector: { app: name }, ports: [{ name: 'http', port: 8080 }] },
     },
     version(name, 'v1'),
+    version(name, 'v2'),
     workload(`${name}-caller`, { app: `${name}-caller` }, ['node', 'frontend.js'], calls),
   ]
 }
@@ -112,8 +113,10 @@ beforeAll(async () => {
   writeFileSync(file, config.replaceAll(/(- \{ service: \w+)/g, `$1, metrics: ${metrics}`))
   const installed = await machine.main({ ...inputs, config: file, stages: 'install, inject, policies' })
   expect(installed.code, installed.log).toBe(0)
-  // The canaries start behind a weight of 0, so that their first requests are those of the first step.
-  await apply(names.map((name) => version(name, 'v2')))
+  // Anew behind a weight of 0, so that the first requests of the canaries are those of the first step.
+  const canaries = names.map((name) => `deploy/${name}-v2`)
+  await run(['kubectl', '-n', namespace, 'rollout', 'restart', ...canaries])
+  for (const name of canaries) await run(['kubectl', '-n', namespace, 'rollout', 'status', name, '--timeout=120s'])
   const result = await machine.run({ ...inputs, config: file, stages: 'promote' })
   log = result.log
   report = result.report!
