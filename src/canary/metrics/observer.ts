@@ -93,8 +93,8 @@ export async function createObserver(
     clients.filter((each) => !isIdle(each)).forEach(({ pod }) => callers.add(podId(pod)))
     sampler.skip(clients.filter(isIdle).map(({ pod }) => pod))
     // A client that does not answer would delay every sample.
-    const silent = sampled.filter((pod) => role(pod) === 'client' && !answers.has(podId(pod)))
-    sampler.skip(silent)
+    sampler.skip(sampled.filter((pod) => role(pod) === 'client' && !answers.has(podId(pod))))
+    const missesCaller = running.some((pod) => callers.has(podId(pod)) && !answers.has(podId(pod)))
 
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
@@ -107,7 +107,8 @@ export async function createObserver(
       attribution,
       retries: retries(),
       complete,
-      missesCaller: silent.some((pod) => callers.has(podId(pod))),
+      // Prometheus scrapes each sidecar at another time.
+      knowsCallers: !service.plan.prometheus?.counters && !missesCaller,
       readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
     })
     const health = healthOf(canaries(), restarts)
