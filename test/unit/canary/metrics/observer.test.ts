@@ -232,10 +232,9 @@ test('the observer always reads the same pods when there are more than maxPods, 
 
 test('the observer finds the callers among more clients than maxPods', async () => {
   const names = Array.from({ length: 7 }, (_, index) => `idle${index}`)
-  const fake = mesh(
-    [of('v1', 'a'), of('v2', 'b'), ...names.map(client), client('caller')],
-    Object.fromEntries([['a', served(0)], ['b', served(0)], ['caller', called(5)], ...names.map((name) => [name, {}])]),
-  )
+  const silent: FakeMesh['counters'] = Object.fromEntries(names.map((name) => [name, {}]))
+  const pods = [of('v1', 'a'), of('v2', 'b'), ...names.map(client), client('caller')]
+  const fake = mesh(pods, { ...silent, a: served(0), b: served(0), caller: called(5) })
   const { sample } = await fake.observe('maxPods: 2')
   for (let samples = 0; samples < 4; samples++) await sample()
   fake.counters = { ...fake.counters, caller: called(9) }
