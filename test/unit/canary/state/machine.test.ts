@@ -10,7 +10,7 @@ import type { CanaryConfig } from '../../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
-const plan = planOf('interval: 11s, pollInterval: 1s, progressDeadline: 60s')
+const plan = planOf('interval: 11s, pollInterval: 1s, progressDeadline: 60s, warmup: 0')
 
 /** One sample of the canary; without `stable` the mesh splits by the weight. */
 type Sample = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
@@ -194,7 +194,7 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is rolled back for its latency', () => {
-    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const timed = planOf('interval: 10s, pollInterval: 1s, warmup: 0, checks: { p99: 500ms }')
     const { state, actions } = simulate(timed, initialState(timed, 0, 0), (_, { weight }) =>
       weight === 0 ? sample(0) : sample(20, 0, { slow: 10 }),
     )
@@ -205,7 +205,7 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is rolled back when its latencies are published, which may be later than its requests', () => {
-    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const timed = planOf('interval: 10s, pollInterval: 1s, warmup: 0, checks: { p99: 500ms }')
     const late = sample(0, 0, { canary: { ...noRequests, times: served(20, 0, 10).times } })
     const { state } = simulate(timed, initialState(timed, 0, 0), (second) =>
       second < 4 ? sample(0, 0, { canary: { ...noRequests, requests: 2_000 } }) : late,
