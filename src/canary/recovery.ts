@@ -127,7 +127,8 @@ export async function forceRollback(
     if (before) await endPromotion(cluster, before, service, rolledBackRecord(reason, run, holder))
     return written.some(({ changedRoutes }) => changedRoutes)
   } catch (problem) {
-    if (before) await handBackLease(cluster, before, holder)
+    // The reason why the routes cannot be written matters more than that of a second failure.
+    if (before) await handBackLease(cluster, before, holder).catch(() => undefined)
     throw problem
   }
 }

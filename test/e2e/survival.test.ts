@@ -472,3 +472,21 @@ test('no secret appears in the cluster, in the report or in the log', async () =
   for (const text of [stored, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')])
     expect(text).not.toContain(secret)
 })
+
+test("while istiod's webhook is away, the stage rollback fails, and the guard returns the traffic afterwards", async () => {
+  const rule = ['OUTPUT', '-d', await istiodIp(), '-p', 'tcp', '--dport', '15017', '-j', 'REJECT']
+  let back: Promise<ActionRun> | undefined
+  const blockAtStep50 = onLogLine('at weight 50', async () => {
+    await testCluster.run(['iptables', '-I', ...rule, '--reject-with', 'tcp-reset'])
+    back = runAction({ progressDeadline: '5s' }, { stages: 'rollback' })
+  })
+  try {
+    expect((await runAction({}, { options: blockAtStep50 })).code).not.toBe(0)
+    expect((await back!).report?.error).toMatch(/backend was not rolled back: .*webhook/)
+    expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
+  } finally {
+    await testCluster.run(['iptables', '-D', ...rule, '--reject-with', 'tcp-reset'])
+  }
+  await eventually(async () => expect(await liveWeights(testCluster)).toEqual(allAtV1))
+})
+

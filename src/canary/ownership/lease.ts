@@ -308,12 +308,18 @@ export async function seizeLease(
   }
 }
 
-/** Undoes `seizeLease`. The earlier holder has stopped, so its guard returns the traffic to stable. */
+/**
+ * Undoes `seizeLease`. The earlier holder has stopped, so its guard returns the traffic to stable. If that guard has
+ * taken the Lease already, there is nothing to hand back.
+ */
 export async function handBackLease(cluster: Cluster, { metadata, spec }: Lease, holder: string): Promise<void> {
   const { name, namespace, annotations = {} } = metadata
-  await cluster.patch<Lease>('Lease', namespace, name, [
+  const operations: PatchOperation[] = [
     { op: 'test', path: '/spec/holderIdentity', value: holder },
     { op: 'add', path: '/metadata/annotations', value: annotations },
     { op: 'add', path: '/spec/holderIdentity', value: spec?.holderIdentity ?? '' },
-  ])
+  ]
+  await cluster.patch<Lease>('Lease', namespace, name, operations).catch((error: unknown) => {
+    if (!isConflict(error)) throw error
+  })
 }

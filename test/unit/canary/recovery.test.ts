@@ -304,4 +304,14 @@ describe('the stage rollback', () => {
     expect(await watchLease(namespace.api, guarding, { clock, log: () => undefined })).toBe('rolled back to stable')
     expect(namespace.weight).toBe(0)
   })
+
+  test('states why the routes cannot be written when the guard has the Lease already', async () => {
+    namespace.before = (verb, kind) => {
+      if (verb !== 'patch' || kind !== 'VirtualService') return undefined
+      namespace.heldBy(guardIdentity(identity))
+      return new ApiError(503, 'failed calling webhook')
+    }
+    await expect(rollback()).rejects.toThrow('failed calling webhook')
+    expect(namespace.holder).toBe(guardIdentity(identity))
+  })
 })
