@@ -7,20 +7,18 @@
 // test (A. Wald, Sequential Analysis, 1947) is the case of a single alternative. See A. Ramdas, P. Grünwald, V. Vovk
 // and G. Shafer, Game-theoretic statistics and safe anytime-valid inference (Statistical Science, 2023).
 
-/** The alternatives, as multiples of the tolerated rate: from barely above it to far above it. */
-export const ratios = [1.5, 2, 3, 5, 10, 20, 50]
+/** The alternatives, as multiples of the tolerated rate (or of its inverse): from close to it to far from it. */
+export const ratios = [1.5, 2, 3, 5, 10, 30, 100]
 
-/** `fail`: the rate is above the tolerated one; `pass`: it is below. Each is wrong with a chance of at most α. */
-export type Decision = 'fail' | 'pass' | 'undecided'
+/** The share of the stake on each. Most of it is on a canary that is far from the limit, where every second counts. */
+const stakes = [0.05, 0.07, 0.1, 0.13, 0.15, 0.25, 0.25]
+const logStakes = stakes.map(Math.log)
 
 /** The natural logarithms of likelihood ratios, one for each alternative. */
 export type LogRatios = number[]
 
-/** What one sample, or the sum of all samples, says for each alternative; 0 says nothing. */
-export const noLogRatios: LogRatios = ratios.map(() => 0)
-
 /**
- * A mixture over the time at which the rate turns bad, too. `logWealth`: ln of what the stake on each alternative is
+ * A mixture over the time at which the rate changes, too. `logWealth`: ln of what the stake on each alternative is
  * worth.
  *
  * A canary may turn bad late, under load or when an outage of both versions is over. A ratio that has sunk while the
@@ -42,26 +40,39 @@ export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRati
   const logStake = Math.log(reserve(samples) - reserve(samples + 1))
   return {
     samples: samples + 1,
-    logWealth: logWealth.map((log, i) => logSumExp(log, logStake) + logRatios[i]!),
+    logWealth: logWealth.map((log, i) => logSumExp(log, logStake + logStakes[i]!) + logRatios[i]!),
   }
 }
 
-/** E = mean of the alternatives' wealth + reserve: 1 before the first sample, capped at the largest finite number. */
+/** E = the alternatives' wealth + reserve: 1 before the first sample, capped at the largest finite number. */
 export function eValue({ samples, logWealth }: Evidence): number {
-  return Math.min(Math.exp(logMeanExp(logWealth)) + reserve(samples), Number.MAX_VALUE)
+  const wealth = Math.exp(logMeanExp(logWealth)) * logWealth.length
+  return Math.min(wealth + reserve(samples), Number.MAX_VALUE)
 }
 
-/**
- * E of likelihood ratios over the whole time: the proof that a rate is low must hold for all samples. `logRatios`:
- * their sums.
- */
+/** Gives away what E exceeds `highest` by. To have less than a fair bet has won is always fair. */
+export function capEvidence(evidence: Evidence, highest: number): Evidence {
+  const excess = Math.log(eValue(evidence) / highest)
+  return excess <= 0 ? evidence : { ...evidence, logWealth: evidence.logWealth.map((log) => log - excess) }
+}
+
+/** E of likelihood ratios over the whole time, with the same stake on each alternative. `logRatios`: their sums. */
 export function eValueOfSum(logRatios: LogRatios): number {
   return Math.min(Math.exp(logMeanExp(logRatios)), Number.MAX_VALUE)
 }
 
-/** The product of likelihood ratios is the sum of their logarithms, for each alternative. */
-export function addLogRatios(a: LogRatios, b: LogRatios): LogRatios {
-  return a.map((each, i) => each + b[i]!)
+/**
+ * The ratios of `requests` of which `violations` violate a limit, for each alternative rate p1 against `limit` p0:
+ * x·ln(p1/p0) + (n−x)·ln((1−p1)/(1−p0)) (Bernoulli; A. Wald, Sequential Analysis, 1947).
+ */
+export function bernoulliRatios(
+  { requests, violations }: { requests: number; violations: number },
+  rates: number[],
+  limit: number,
+): LogRatios {
+  return rates.map(
+    (rate) => violations * Math.log(rate / limit) + (requests - violations) * Math.log((1 - rate) / (1 - limit)),
+  )
 }
 
 /** ln(e^a + e^b), safe against overflow. */

@@ -19,7 +19,7 @@ export function addUnserved({ counts, test }: Unserved, sample: LimitCounts): Un
   }
 }
 
-/** True if more requests fail so than tolerated, with a chance of error of at most `falseAlarm`. */
-export function isUnservedTooOften({ checks: { falseAlarm } }: CanaryConfig, { test }: Unserved): boolean {
-  return objective.evidence(test).overLimit >= 1 / falseAlarm
+/** True if more requests fail so than tolerated, with a chance of error of at most `falseRollback`. */
+export function isUnservedTooOften({ checks: { falseRollback } }: CanaryConfig, { test }: Unserved): boolean {
+  return objective.evidence(test).overLimit >= 1 / falseRollback
 }

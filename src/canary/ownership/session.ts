@@ -76,7 +76,7 @@ export async function openSession(
     clock,
     note,
   }).catch(withRemedy)
-  const origin = { version: 3, plan: planHash(plan), template, run } as const
+  const origin = { version: 4, plan: planHash(plan), template, run } as const
   const before = isResumable(claim.before, origin) ? claim.before : undefined
   const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
   try {
