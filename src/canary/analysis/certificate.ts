@@ -13,7 +13,7 @@
 // A canary may turn bad after it was certified. So E is capped at `spare`/β: two or three failures in a row revoke the
 // certificate, and one failure among many good requests does not. A canary that recovers, as after an outage, is certified
 // again, because some of the stake is on a change (Evidence).
-import { addEvidence, bernoulliRatios, capEvidence, eValue, noEvidence, ratios, type Evidence } from './mixture.ts'
+import { addEvidence, bernoulliRatios, capEvidence, eValue, noEvidence, onNearRatios, ratios, type Evidence } from './mixture.ts'
 import * as relative from './relative.ts'
 import type { LimitCounts } from './request-counts.ts'
 
@@ -31,7 +31,7 @@ export type Certificate = {
 
 const spare = 100
 /** The share of the stake on the comparison with stable. */
-const besideStableStake = 0.1
+const besideStableStake = 0.25
 
 /** The tolerated share of a limit: `tolerance` times the limit, and at most halfway from the limit to 1. */
 export function toleratedShare(limit: number, tolerance: number): number {
@@ -53,7 +53,7 @@ export function add(certificate: Certificate, canary: LimitCounts): Certificate 
   if (canary.requests === 0) return certificate
   const { tolerated, beta, underTolerated } = certificate
   const lower = ratios.map((ratio) => tolerated / ratio)
-  const grown = addEvidence(underTolerated, bernoulliRatios(canary, lower, tolerated))
+  const grown = addEvidence(underTolerated, bernoulliRatios(canary, lower, tolerated), onNearRatios)
   return { ...certificate, underTolerated: capEvidence(grown, spare / beta) }
 }
 
@@ -63,7 +63,7 @@ export function compare(certificate: Certificate, canary: LimitCounts, stable: L
   if (!besideStable || !relative.isInformative(canary, stable)) return certificate
   const { ratio, underRatio } = besideStable
   const lower = ratios.map((each) => ratio / each)
-  const grown = addEvidence(underRatio, relative.logRatios(canary, stable, lower, ratio))
+  const grown = addEvidence(underRatio, relative.logRatios(canary, stable, lower, ratio), onNearRatios)
   return { ...certificate, besideStable: { ratio, underRatio: capEvidence(grown, spare / beta) } }
 }
 

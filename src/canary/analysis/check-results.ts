@@ -32,10 +32,10 @@ const suspicion = 10
 
 /** What each check weighs in E, in proportion. Failures show at once and weigh most; sidecars publish latencies late. */
 const stakes: Record<CheckName, number> = {
-  'success rate': 5,
+  'success rate': 6,
   p99: 3,
   'failures vs stable': 3,
-  'latency vs stable': 2,
+  'latency vs stable': 1,
 }
 
 /** `against`: E against the canary. `overLimit`: E for a canary that exceeds its limit, whatever stable does. */

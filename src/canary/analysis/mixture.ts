@@ -8,11 +8,14 @@
 // and G. Shafer, Game-theoretic statistics and safe anytime-valid inference (Statistical Science, 2023).
 
 /** The alternatives, as multiples of the tolerated rate (or of its inverse): from close to it to far from it. */
-export const ratios = [1.5, 2, 3, 5, 10, 30, 100]
+export const ratios = [1.5, 2, 3, 5, 10, 20, 50]
 
-/** The share of the stake on each. Most of it is on a canary that is far from the limit, where every second counts. */
-const stakes = [0.05, 0.07, 0.1, 0.13, 0.15, 0.25, 0.25]
-const logStakes = stakes.map(Math.log)
+/** The share of the stake on each alternative. */
+export type Stakes = readonly number[]
+/** For evidence against a canary: where it fails far more than tolerated, every second counts. */
+export const onFarRatios: Stakes = [0.05, 0.07, 0.09, 0.14, 0.22, 0.25, 0.18]
+/** For evidence for a canary: few are without a failure, and most have a third or a fifth of what is tolerated. */
+export const onNearRatios: Stakes = [0.1, 0.15, 0.25, 0.2, 0.1, 0.1, 0.1]
 
 /** The natural logarithms of likelihood ratios, one for each alternative. */
 export type LogRatios = number[]
@@ -35,12 +38,12 @@ export const noEvidence: Evidence = { samples: 0, logWealth: ratios.map(() => -N
 /** The share of the stake that is not staked after so many samples. */
 const reserve = (samples: number) => (samples === 0 ? 1 : 0.25 / Math.sqrt(samples))
 
-/** Adds a sample. `logRatios`: of that sample alone. */
-export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios): Evidence {
+/** Adds a sample. `logRatios`: of that sample alone. `stakes`: the same for all samples. */
+export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios, stakes: Stakes): Evidence {
   const logStake = Math.log(reserve(samples) - reserve(samples + 1))
   return {
     samples: samples + 1,
-    logWealth: logWealth.map((log, i) => logSumExp(log, logStake + logStakes[i]!) + logRatios[i]!),
+    logWealth: logWealth.map((log, i) => logSumExp(log, logStake + Math.log(stakes[i]!)) + logRatios[i]!),
   }
 }
 

@@ -11,7 +11,7 @@
 // so the chance of a false alarm is at most α when either null hypothesis holds: failures within the limit, whatever
 // stable's rate is; or bursts of any form that do not depend on the version. Where stable is meant to get no requests
 // (`alone`) there is nothing to compare with, and `worseThanStable` adds the same ratios as `overLimit`.
-import { addEvidence, bernoulliRatios, eValue, noEvidence, ratios, type Evidence } from './mixture.ts'
+import { addEvidence, bernoulliRatios, eValue, noEvidence, onFarRatios, ratios, type Evidence } from './mixture.ts'
 import * as relative from './relative.ts'
 import type { LimitCounts } from './request-counts.ts'
 
@@ -36,15 +36,16 @@ export function add(test: Objective, canary: LimitCounts, alone: boolean): Objec
   const over = bernoulliRatios(canary, ratesOver(limit), limit)
   return {
     limit,
-    overLimit: addEvidence(test.overLimit, over),
-    worseThanStable: alone ? addEvidence(test.worseThanStable, over) : test.worseThanStable,
+    overLimit: addEvidence(test.overLimit, over, onFarRatios),
+    worseThanStable: alone ? addEvidence(test.worseThanStable, over, onFarRatios) : test.worseThanStable,
   }
 }
 
 /** Adds what both versions served at the same time. */
 export function compare(test: Objective, canary: LimitCounts, stable: LimitCounts): Objective {
   if (!relative.isInformative(canary, stable)) return test
-  return { ...test, worseThanStable: addEvidence(test.worseThanStable, relative.logRatios(canary, stable, ratios, 1)) }
+  const worse = relative.logRatios(canary, stable, ratios, 1)
+  return { ...test, worseThanStable: addEvidence(test.worseThanStable, worse, onFarRatios) }
 }
 
 /**

@@ -15,7 +15,7 @@
 // - Failures come in bursts of any form, and which version gets a request is drawn by lot. Then x_c of the sample's
 //   failures is hypergeometric. The expectation of a convex function of it is at most that of the binomial with q(1)
 //   (W. Hoeffding, JASA 58, 1963, theorem 4).
-import { addEvidence, eValue, noEvidence, ratios, type Evidence, type LogRatios } from './mixture.ts'
+import { addEvidence, eValue, noEvidence, onFarRatios, ratios, type Evidence, type LogRatios } from './mixture.ts'
 import type { LimitCounts } from './request-counts.ts'
 
 /** The test of one ratio of rates. `margin`: the tolerated ratio R0, from 1. */
@@ -36,7 +36,7 @@ export function add(test: Relative, canary: LimitCounts, stable: LimitCounts): R
   if (!isInformative(canary, stable)) return test
   const { margin, overMargin } = test
   const over = ratios.map((ratio) => margin * ratio)
-  return { margin, overMargin: addEvidence(overMargin, logRatios(canary, stable, over, margin)) }
+  return { margin, overMargin: addEvidence(overMargin, logRatios(canary, stable, over, margin), onFarRatios) }
 }
 
 /**

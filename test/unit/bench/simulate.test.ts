@@ -1,9 +1,9 @@
 // The parts of the simulator: its random distributions, and the documented rules of its controllers.
 import { describe, expect, test } from 'vitest'
 import { cells, simulate } from '../../../bench/simulate/cells.ts'
-import { poisson, randomFrom } from '../../../bench/simulate/random.ts'
+import { poisson, randomFrom } from '../../../src/simulate/random.ts'
 import { promoteBy, rules } from '../../../bench/simulate/rules.ts'
-import { traffic, type Bursts, type Tally, type Traffic } from '../../../bench/simulate/traffic.ts'
+import { traffic, type Bursts, type Tally, type Traffic } from '../../../src/simulate/traffic.ts'
 
 describe('poisson', () => {
   test.each([0.2, 9, 11, 150, 5_000])('draws for mean %d numbers with that mean and that variance', (mean) => {

@@ -1,8 +1,17 @@
 // Random numbers from a seed: the simulation is the same on every machine.
-import { randomFrom } from '../../test/unit/random.ts'
 
 export type Random = () => number
-export { randomFrom }
+
+/** The same numbers from 0 to below 1 for the same seed (mulberry32). */
+export function randomFrom(seed: number): Random {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
 
 /** The time to the next random event, exponentially distributed with this mean. */
 export function exponential(random: Random, mean: number): number {

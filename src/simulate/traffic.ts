@@ -9,40 +9,55 @@ import { exponential, poisson, type Random } from './random.ts'
  */
 export type Bursts = 'none' | 'outages' | 'clusters'
 
-/** `rate`: requests a second. `baseline`, `canary`: the share of requests that fails at stable and at the canary. */
-export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts }
+/**
+ * `rate`: requests a second. `baseline`, `canary`: the share of requests that fails at stable and at the canary. `slow`:
+ * the share of the canary's good requests that is slower than stable's p99.
+ */
+export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts; slow?: number }
 
 export type Tally = { requests: number; failures: number; slow: number }
 export type Tallies = { canary: Tally; stable: Tally }
 
 export type Traffic = {
-  /** Sets the weight, which takes effect up to 1 s later. */
-  shift(weight: number): void
+  /**
+   * Sets the canary's weight, and the share of the requests that it gets as copies, both in per cent. They take effect
+   * up to 1 s later.
+   */
+  shift(weight: number, copies?: number): void
+  /** Adds so many requests per second to those of the users. */
+  addLoad(perSecond: number): void
   /** What was served between the last call and this time, in seconds. */
   until(now: number): Tallies
   /** When the canary got its first traffic, in seconds. */
   firstAt(): number | undefined
 }
 
+/** The parts of the users' requests that each version serves; copies count for the canary. */
+type Shares = { canary: number; stable: number }
+
 const outageShare = 0.5
 const outageSeconds = 2
 const clusterSize = 10
-/** The share of healthy requests that is slower than stable's p99. */
-export const slowShare = 0.005
+/** The share of stable's good requests that is slower than its p99, and of a healthy canary's. */
+const healthySlow = 0.005
 
 export function traffic(users: Users, random: Random): Traffic {
   const outages = users.bursts === 'outages' ? outagesOf(users, random) : () => 0
-  let [time, weight] = [0, 0]
-  let change: { weight: number; at: number } | undefined
+  let [time, load] = [0, 0]
+  let shares: Shares = { canary: 0, stable: 1 }
+  let change: { shares: Shares; at: number } | undefined
   let firstAt: number | undefined
   const serve = (tallies: Tallies, end: number) => {
-    draw(users, weight / 100, end - time, outages(time, end), random, tallies)
+    draw({ ...users, rate: users.rate + load }, shares, end - time, outages(time, end), random, tallies)
     time = end
   }
   return {
-    shift(next) {
-      change = { weight: next, at: time + random() }
-      if (next > 0) firstAt ??= change.at
+    shift(weight, copies = 0) {
+      change = { shares: { canary: (weight + copies) / 100, stable: 1 - weight / 100 }, at: time + random() }
+      if (weight + copies > 0) firstAt ??= change.at
+    },
+    addLoad(perSecond) {
+      load = perSecond
     },
     until(now) {
       const tallies: Tallies = {
@@ -51,7 +66,7 @@ export function traffic(users: Users, random: Random): Traffic {
       }
       if (change && change.at <= now) {
         serve(tallies, change.at)
-        weight = change.weight
+        shares = change.shares
         change = undefined
       }
       serve(tallies, now)
@@ -81,8 +96,8 @@ function outagesOf({ baseline }: Users, random: Random): (from: number, to: numb
 
 /** Adds what is served in so many seconds, `outage` of which are an outage. */
 function draw(
-  { rate, baseline, canary, bursts }: Users,
-  share: number,
+  { rate, baseline, canary, bursts, slow: canarySlow = healthySlow }: Users,
+  shares: Shares,
   seconds: number,
   outage: number,
   random: Random,
@@ -91,9 +106,9 @@ function draw(
   const single = bursts === 'none' ? 1 : 0.5
   const clustered = bursts === 'clusters' ? baseline / 2 : 0
   const extraFailures = canary - baseline
-  for (const [tally, part, failing] of [
-    [tallies.canary, share, single * baseline + extraFailures],
-    [tallies.stable, 1 - share, single * baseline],
+  for (const [tally, part, failing, slowShare] of [
+    [tallies.canary, shares.canary, single * baseline + extraFailures, canarySlow],
+    [tallies.stable, shares.stable, single * baseline, healthySlow],
   ] as const) {
     if (part === 0) continue
     const requests = rate * part * seconds
@@ -108,7 +123,7 @@ function draw(
     tally.slow += slow + failedInOutage
     tally.requests += failures + failedInOutage + slow + poisson(random, good * (1 - slowShare))
   }
-  if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, tallies)
+  if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, shares.canary, random, tallies)
 }
 
 /** Each request of a cluster goes to a version by lot. */

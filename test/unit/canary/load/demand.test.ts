@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { missingRate } from '../../../../src/canary/load/generator.ts'
+import { missingRate } from '../../../../src/canary/load/demand.ts'
 
 // 300 requests in a step of 30 s are 10 per second; at 25 % the canary gets them out of 40 per second.
 const demand = { needed: 300, stepMs: 30_000, weight: 25, fromUsers: 0, seconds: 10 }
