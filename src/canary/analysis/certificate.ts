@@ -31,7 +31,7 @@ export type Certificate = {
 
 const spare = 100
 /** The share of the stake on the comparison with stable. */
-const besideStableStake = 0.25
+const besideStableStake = 0.2
 
 /** The tolerated share of a limit: `tolerance` times the limit, and at most halfway from the limit to 1. */
 export function toleratedShare(limit: number, tolerance: number): number {

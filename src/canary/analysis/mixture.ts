@@ -14,8 +14,8 @@ export const ratios = [1.5, 2, 3, 5, 10, 20, 50]
 export type Stakes = readonly number[]
 /** For evidence against a canary: where it fails far more than tolerated, every second counts. */
 export const onFarRatios: Stakes = [0.05, 0.07, 0.09, 0.14, 0.22, 0.25, 0.18]
-/** For evidence for a canary: few are without a failure, and most have a third or a fifth of what is tolerated. */
-export const onNearRatios: Stakes = [0.1, 0.15, 0.25, 0.2, 0.1, 0.1, 0.1]
+/** For evidence for a canary: most have no failure yet, or a third of what is tolerated. */
+export const onNearRatios: Stakes = [0.08, 0.12, 0.22, 0.18, 0.1, 0.1, 0.2]
 
 /** The natural logarithms of likelihood ratios, one for each alternative. */
 export type LogRatios = number[]
@@ -49,19 +49,19 @@ export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRati
 
 /** E = the alternatives' wealth + reserve: 1 before the first sample, capped at the largest finite number. */
 export function eValue({ samples, logWealth }: Evidence): number {
-  const wealth = Math.exp(logMeanExp(logWealth)) * logWealth.length
-  return Math.min(wealth + reserve(samples), Number.MAX_VALUE)
+  return Math.min(Math.exp(logSum(logWealth)) + reserve(samples), Number.MAX_VALUE)
 }
 
-/** Gives away what E exceeds `highest` by. To have less than a fair bet has won is always fair. */
+/** Gives away what E exceeds `highest` (above 1) by. To have less than a fair bet has won is always fair. */
 export function capEvidence(evidence: Evidence, highest: number): Evidence {
-  const excess = Math.log(eValue(evidence) / highest)
-  return excess <= 0 ? evidence : { ...evidence, logWealth: evidence.logWealth.map((log) => log - excess) }
+  const { samples, logWealth } = evidence
+  const excess = logSum(logWealth) - Math.log(highest - reserve(samples))
+  return excess <= 0 ? evidence : { samples, logWealth: logWealth.map((log) => log - excess) }
 }
 
 /** E of likelihood ratios over the whole time, with the same stake on each alternative. `logRatios`: their sums. */
 export function eValueOfSum(logRatios: LogRatios): number {
-  return Math.min(Math.exp(logMeanExp(logRatios)), Number.MAX_VALUE)
+  return Math.min(Math.exp(logSum(logRatios)) / logRatios.length, Number.MAX_VALUE)
 }
 
 /**
@@ -83,11 +83,10 @@ function logSumExp(a: number, b: number): number {
   return Math.max(a, b) + Math.log1p(Math.exp(-Math.abs(a - b)))
 }
 
-/** ln(mean(exp(values))), safe against overflow; 0 (no evidence) for an empty list. */
-export function logMeanExp(values: number[]): number {
-  if (values.length === 0) return 0
+/** ln(sum(exp(values))), safe against overflow. */
+export function logSum(values: number[]): number {
   let [top, sum] = [-Infinity, 0]
   for (const value of values) top = Math.max(top, value)
   for (const value of values) sum += Math.exp(value - top)
-  return top + Math.log(sum / values.length)
+  return top + Math.log(sum)
 }

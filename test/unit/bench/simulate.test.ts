@@ -52,7 +52,7 @@ function scripted(failing: (window: number) => number): { users: Traffic; weight
   const stable: Tally = { requests: 0, failures: 0, slow: 0 }
   const until = () => ({ canary: { requests: 1_000, failures: 1_000 * failing(++windows), slow: 0 }, stable })
   return {
-    users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0 },
+    users: { shift: (weight) => void weights.push(weight), addLoad: () => undefined, until, firstAt: () => 0 },
     weights,
     windows: () => windows,
   }
@@ -98,7 +98,7 @@ test('the simulator measures a service with more failures than the rule allows b
 
 test('each simulation of a cell has the same result', () => {
   const cell = {
-    ...cells(20).find(({ kind, users }) => kind === 'bad' && users.canary === 0.2 && users.rate === 50)!,
+    ...cells(20).find(({ kind, users }) => kind === 'found' && users.canary === 0.2 && users.rate === 50)!,
     runs: 20,
   }
   const first = simulate(cell)

@@ -142,7 +142,7 @@ describe('a weight counts only for the pod template that was observed at it, so'
   })
 
   test('a plan with more steps continues from the steps that have passed', async () => {
-    const cluster = await after(', steps: [5, 25]')
+    const cluster = await after(', steps: [10, 25]')
     expect((await cluster.promote(planWith(''))).verdict).toBe('promoted')
     expect(cluster.weights).toEqual([50, 100])
   })
@@ -219,7 +219,7 @@ describe('an API server that is away when the promotion ends', () => {
 
   test.each([
     ['promoted', '', 100],
-    ['held', ', until: 25', 25],
+    ['held', ', steps: [25, 50, 100], until: 25', 25],
   ])('for a moment delays the verdict %s until the Lease is settled', async (verdict, more, weight) => {
     const cluster = endingWhileAway(8_000)
     const ended = await cluster.promote(plan(more))
@@ -231,7 +231,7 @@ describe('an API server that is away when the promotion ends', () => {
 
   test.each([
     ['promoted', '', 100],
-    ['held', ', until: 25', 25],
+    ['held', ', steps: [25, 50, 100], until: 25', 25],
   ])(
     'for longer than the progressDeadline makes %s inconclusive, because the guard will undo it',
     async (_, more, weight) => {
@@ -268,7 +268,7 @@ describe('while the Lease is settled, a lost answer', () => {
     )
 
   test('to the deletion of the guard does not change the verdict', async () => {
-    expect(await losing('remove Job').promote(plan(', until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await losing('remove Job').promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
   })
 
   test('to the deletion of the Lease does not change the verdict', async () => {
@@ -288,7 +288,7 @@ describe('while the Lease is settled, a lost answer', () => {
         return written
       },
     })
-    expect(await cluster.promote(plan(', until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await cluster.promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
   })
 })
 

@@ -17,7 +17,7 @@ const split = {
   stable: { by: 'subset', name: 'v1' },
   canary: { by: 'subset', name: 'v2' },
 } as const
-const saved = { version: 3, plan: '', template: '', run: 'run 6', savedAt: '', state: {} as State } as SavedPromotion
+const saved = { version: 4, plan: '', template: '', run: 'run 6', savedAt: '', state: {} as State } as SavedPromotion
 
 let clock: FakeClock
 beforeEach(() => void (clock = new FakeClock()))

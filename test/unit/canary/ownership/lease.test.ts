@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 const saved: SavedPromotion = {
-  version: 3,
+  version: 4,
   plan: 'p',
   template: 't',
   run: 'run 6',
