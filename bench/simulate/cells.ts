@@ -72,7 +72,12 @@ function healthyCells(): CellSettings[] {
     users: { rate, baseline: 0.001, canary: 0.001, bursts: 'none' as const, slow: healthySlow },
     p99: true,
   }))
-  return [...failing, ...slow]
+  // A dependency fails these users on every try, at either version.
+  const retried = [50, 200].map((rate) => ({
+    kind: 'healthy' as const,
+    users: { rate, baseline: 0.005, canary: 0.005, bursts: 'none' as const, slow: healthySlow, retries: 3 },
+  }))
+  return [...failing, ...slow, ...retried]
 }
 
 /** The limits are 1%, and 1.5 times stable's slow requests, which are at most 1%; the tolerance is 2. */

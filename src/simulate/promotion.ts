@@ -28,7 +28,8 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
   const addLoad = loadFor(plan, users)
   while (state.phase !== 'ended') {
     now += plan.pollInterval
-    const { canary, stable } = users.until(now / 1000)
+    const served = users.until(now / 1000)
+    const [canary, stable] = [countUsers(served.canary, users.tries), countUsers(served.stable, users.tries)]
     samples += canary.requests
     failures += canary.failures
     if (state.weight > 0) userFailures += canary.failures
@@ -39,6 +40,11 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
   }
   const seconds = now / 1000 - (users.firstAt() ?? 0)
   return { verdict: outcomeOf(state)!.verdict, seconds, samples, failures, userFailures }
+}
+
+/** Counts the failed tries of one call once, as canary/metrics does without the callers' counters. */
+function countUsers({ requests, failures, slow }: Tally, tries: number): Tally {
+  return { requests: requests - failures + failures / tries, failures: failures / tries, slow }
 }
 
 function move(users: Traffic, weight: number, actions: Action[]): void {

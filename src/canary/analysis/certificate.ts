@@ -13,7 +13,16 @@
 // A canary may turn bad after it was certified. So E is capped at `spare`/β: two or three failures in a row revoke the
 // certificate, and one failure among many good requests does not. A canary that recovers, as after an outage, is certified
 // again, because some of the stake is on a change (Evidence).
-import { addEvidence, bernoulliRatios, capEvidence, eValue, noEvidence, onNearRatios, ratios, type Evidence } from './mixture.ts'
+import {
+  addEvidence,
+  bernoulliRatios,
+  capEvidence,
+  eValue,
+  noEvidence,
+  onNearRatios,
+  ratios,
+  type Evidence,
+} from './mixture.ts'
 import * as relative from './relative.ts'
 import type { LimitCounts } from './request-counts.ts'
 
@@ -76,8 +85,7 @@ export function evidence({ underTolerated, besideStable }: Certificate): number 
 
 /** How many more requests without a violation would certify the canary. */
 export function missingRequests(certificate: Certificate): number {
-  const isEnough = (requests: number) =>
-    evidence(add(certificate, { requests, violations: 0 })) >= 1 / certificate.beta
+  const isEnough = (requests: number) => evidence(add(certificate, { requests, violations: 0 })) >= 1 / certificate.beta
   if (isEnough(0)) return 0
   let [tooFew, enough] = [0, 1]
   while (!isEnough(enough)) [tooFew, enough] = [enough, 2 * enough]

@@ -4,7 +4,7 @@ import * as certificate from './certificate.ts'
 import { countFailures, countUnanswered, type Checks } from './checks.ts'
 import * as objective from './objective.ts'
 import * as relative from './relative.ts'
-import { countSlower, type LimitCounts, type RequestCounts } from './request-counts.ts'
+import { countSlower, shownCount, type LimitCounts, type RequestCounts } from './request-counts.ts'
 
 export type CheckName = 'success rate' | 'p99' | 'failures vs stable' | 'latency vs stable'
 
@@ -46,9 +46,7 @@ function evidenceOf({ successRate, p99, failures, latency, certificates }: Check
   const { evidence } = certificate
   return [
     { check: 'success rate', ...objective.evidence(successRate), passEvidence: evidence(certificates.successRate) },
-    ...(p99
-      ? [{ check: 'p99' as const, ...objective.evidence(p99), passEvidence: evidence(certificates.p99!) }]
-      : []),
+    ...(p99 ? [{ check: 'p99' as const, ...objective.evidence(p99), passEvidence: evidence(certificates.p99!) }] : []),
     ...(failures
       ? [
           {
@@ -93,7 +91,7 @@ export function checkResults(
     const { check, passEvidence } = each
     const count = counterOf(plan, checks, check)
     if (!count) return []
-    const counts = { canary: count(canary), stable: count(stable) }
+    const counts = { canary: shown(count(canary)), stable: shown(count(stable)) }
     const evidence = { failEvidence: parts[i]!, failThreshold, passEvidence, passThreshold }
     return [{ check, ...counts, ...evidence, verdict: verdictOf(each, i) }]
   })
@@ -113,4 +111,8 @@ function counterOf(plan: CanaryConfig, { stableP99Ms }: Checks, check: CheckName
     case 'latency vs stable':
       return slowerThan(stableP99Ms)
   }
+}
+
+function shown({ requests, violations }: LimitCounts): LimitCounts {
+  return { requests: shownCount(requests), violations: shownCount(violations) }
 }

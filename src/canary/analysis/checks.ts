@@ -10,6 +10,7 @@ import {
   countSlower,
   noRequests,
   quantileEdge,
+  unansweredOf,
   type LimitCounts,
   type RequestCounts,
   type Times,
@@ -162,9 +163,7 @@ function compareFailures(checks: Checks): Checks {
     ...(failures ? { failures: relative.add(failures, ofCanary, ofStable) } : {}),
     certificates: {
       ...certificates,
-      ...(certificates.failures
-        ? { failures: certificate.compare(certificates.failures, ofCanary, ofStable) }
-        : {}),
+      ...(certificates.failures ? { failures: certificate.compare(certificates.failures, ofCanary, ofStable) } : {}),
     },
   }
 }
@@ -199,9 +198,12 @@ export function countFailures({ requests, failures }: RequestCounts): LimitCount
   return { requests, violations: failures }
 }
 
-/** A caller that went away may have lost patience or closed a window. The comparison with stable shows which. */
-export function countUnanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
-  return { requests, violations: failures + abandoned }
+/**
+ * A caller that went away may have lost patience or closed a window. The comparison with stable shows which. It also
+ * counts the failures that retries have hidden.
+ */
+export function countUnanswered(served: RequestCounts): LimitCounts {
+  return { requests: served.requests, violations: unansweredOf(served) }
 }
 
 /** How many requests, none of which fails, certify the canary. */

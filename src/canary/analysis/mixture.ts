@@ -12,6 +12,7 @@ export const ratios = [1.5, 2, 3, 5, 10, 20, 50]
 
 /** The share of the stake on each alternative. */
 export type Stakes = readonly number[]
+const evenly: Stakes = ratios.map(() => 1 / ratios.length)
 /** For evidence against a canary: where it fails far more than tolerated, every second counts. */
 export const onFarRatios: Stakes = [0.05, 0.07, 0.09, 0.14, 0.22, 0.25, 0.18]
 /** For evidence for a canary: most have no failure yet, or a third of what is tolerated. */
@@ -39,7 +40,7 @@ export const noEvidence: Evidence = { samples: 0, logWealth: ratios.map(() => -N
 const reserve = (samples: number) => (samples === 0 ? 1 : 0.25 / Math.sqrt(samples))
 
 /** Adds a sample. `logRatios`: of that sample alone. `stakes`: the same for all samples. */
-export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios, stakes: Stakes): Evidence {
+export function addEvidence({ samples, logWealth }: Evidence, logRatios: LogRatios, stakes = evenly): Evidence {
   const logStake = Math.log(reserve(samples) - reserve(samples + 1))
   return {
     samples: samples + 1,

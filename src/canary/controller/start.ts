@@ -6,6 +6,7 @@ import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { createObserver } from '../metrics/observer.ts'
+import { retryPolicies } from '../metrics/retries.ts'
 import { openSession } from '../ownership/session.ts'
 import type { Split } from '../../policies/routes.ts'
 import { findPaths, type Paths } from '../traffic/paths.ts'
@@ -40,7 +41,13 @@ export async function startPromotion(
   try {
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split)
-    const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
+    const service = {
+      namespace: split.namespace,
+      host: hostOf(plan.service, split.namespace),
+      ...selectors,
+      plan,
+      retries: () => retryPolicies(currentObjects(watched.routes), split),
+    }
     const observer = await createObserver(cluster, watched.pods, service, note)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }
     const context = { ...shared, session, observer, deps: { ...deps, note } }
@@ -100,5 +107,5 @@ async function lowerUnobserved(context: PromotionContext, live: number, weight: 
 }
 
 function describeResumption({ canary, steps }: State): string {
-  return `resumes an earlier run, which saw ${canary.requests} requests of the canary in ${steps.length} steps`
+  return `resumes an earlier run, which saw ${Math.round(canary.requests)} requests of the canary in ${steps.length} steps`
 }

@@ -268,7 +268,10 @@ describe('while the Lease is settled, a lost answer', () => {
     )
 
   test('to the deletion of the guard does not change the verdict', async () => {
-    expect(await losing('remove Job').promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await losing('remove Job').promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({
+      verdict: 'held',
+      weight: 25,
+    })
   })
 
   test('to the deletion of the Lease does not change the verdict', async () => {
@@ -288,7 +291,10 @@ describe('while the Lease is settled, a lost answer', () => {
         return written
       },
     })
-    expect(await cluster.promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({ verdict: 'held', weight: 25 })
+    expect(await cluster.promote(plan(', steps: [25, 50, 100], until: 25'))).toMatchObject({
+      verdict: 'held',
+      weight: 25,
+    })
   })
 })
 

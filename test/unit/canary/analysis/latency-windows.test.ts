@@ -33,7 +33,13 @@ function failedChecks(seed: number, canary: Share, stable: Share, seconds: numbe
       each.published = addRequests(each.published, published)
       return published
     })
-    checks = addSample(plan, checks, { canary: ofCanary!, stable: ofStable!, alone: false, isChosen: false, stableTimes })
+    checks = addSample(plan, checks, {
+      canary: ofCanary!,
+      stable: ofStable!,
+      alone: false,
+      isChosen: false,
+      stableTimes,
+    })
     return checkResults(plan, checks, sidecars[0]!.published, sidecars[1]!.published)
       .filter(({ verdict }) => verdict === 'fail')
       .map(({ check }) => check)

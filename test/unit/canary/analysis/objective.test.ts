@@ -1,5 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { add as addCanary, create, compare, evidence, type Objective } from '../../../../src/canary/analysis/objective.ts'
+import {
+  add as addCanary,
+  create,
+  compare,
+  evidence,
+  type Objective,
+} from '../../../../src/canary/analysis/objective.ts'
 import { eValue } from '../../../../src/canary/analysis/mixture.ts'
 import type { LimitCounts } from '../../../../src/canary/analysis/request-counts.ts'
 import { randomFrom } from '../../random.ts'

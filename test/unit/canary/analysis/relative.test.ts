@@ -54,8 +54,7 @@ describe('on average a sample', () => {
   ])(
     'does not raise E for %d requests with %d failures in one burst, %d of them sent to the canary at random',
     (requests, failures, drawn) => {
-      const after = (x: number) =>
-        evidence(add(create(1), counts(drawn, x), counts(requests - drawn, failures - x)))
+      const after = (x: number) => evidence(add(create(1), counts(drawn, x), counts(requests - drawn, failures - x)))
       expect(expected(hypergeometric(requests, failures, drawn), after)).toBeLessThanOrEqual(1 + 1e-9)
     },
   )

@@ -12,7 +12,9 @@ type Canary = { requests: number; failures?: number; slow?: number }
 
 /** Takes a sample each second until the end. `canary`: what it serves in that second. */
 function promote(more: string, canary: (second: number, state: State) => Canary, startWeight = 0) {
-  const plan = planOf(`interval: 10s, pollInterval: 1s, ${more.includes('progressDeadline') ? '' : 'progressDeadline: 60s, '}${more}`)
+  const plan = planOf(
+    `interval: 10s, pollInterval: 1s, ${more.includes('progressDeadline') ? '' : 'progressDeadline: 60s, '}${more}`,
+  )
   const actions: Action[] = []
   let state: State = initialState(plan, startWeight, 0, served(10_000, 0, 20))
   let second = 0
@@ -110,7 +112,11 @@ describe('a canary that is worse than tolerated', () => {
       'checks: { p99: 500ms }',
       (random: () => number) => ({ requests: 10, slow: drawn(random, 0.02) }),
     ],
-    ["is slow three times as often as stable's p99 may be", '', (random: () => number) => ({ requests: 10, slow: drawn(random, 0.03) })],
+    [
+      "is slow three times as often as stable's p99 may be",
+      '',
+      (random: () => number) => ({ requests: 10, slow: drawn(random, 0.03) }),
+    ],
   ])('is promoted in at most 5% of the promotions: %s', (_, checks, canary) => {
     expect(share(`steps: [25, 50, 100], ${checks}`, canary)).toBeLessThanOrEqual(0.05)
   })

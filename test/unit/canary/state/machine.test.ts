@@ -10,7 +10,7 @@ import type { CanaryConfig } from '../../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
-const plan = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s')
+const plan = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, warmup: 0')
 
 /** One sample of the canary; without `stable` the mesh splits by the weight. */
 type Sample = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
@@ -171,7 +171,7 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is rolled back for its latency', () => {
-    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const timed = planOf('interval: 10s, pollInterval: 1s, warmup: 0, checks: { p99: 500ms }')
     const { state, actions } = simulate(timed, initialState(timed, 0, 0), (_, { weight }) =>
       weight === 0 ? sample(0) : sample(20, 0, { slow: 10 }),
     )
@@ -182,7 +182,7 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is rolled back when its latencies are published, which may be later than its requests', () => {
-    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const timed = planOf('interval: 10s, pollInterval: 1s, warmup: 0, checks: { p99: 500ms }')
     const late = sample(0, 0, { canary: { ...noRequests, times: served(20, 0, 10).times } })
     const { state } = simulate(timed, initialState(timed, 0, 0), (second) =>
       second < 4 ? sample(0, 0, { canary: { ...noRequests, requests: 2_000 } }) : late,
@@ -296,7 +296,9 @@ describe('too little evidence', () => {
   })
 
   test('lets a step last longer than its interval, until it has enough requests', () => {
-    const two = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 25, 50], checks: { tolerance: 60 }')
+    const two = planOf(
+      'interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 25, 50], checks: { tolerance: 60 }',
+    )
     const { state } = simulate(two, initialState(two, 0, 0), (second) =>
       second % 4 === 0 ? sample(1) : sample(0, 0, { stable: noRequests }),
     )
@@ -405,7 +407,7 @@ describe('counters that cannot be read', () => {
 })
 
 describe('a weight that the requests do not show yet', () => {
-  const jump = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100]')
+  const jump = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100], warmup: 0')
   const old = sample(1, 0, { stable: served(19) })
 
   test('does not start its interval while the requests follow the old weight, even if some reach the canary', () => {
@@ -894,7 +896,7 @@ describe('a resumed promotion', () => {
 
   test('still waits for a missing confirmation, and does not request a given one again', () => {
     const by = planOf(
-      'interval: 10s, pollInterval: 1s, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
+      'interval: 10s, pollInterval: 1s, warmup: 0, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
     )
     const yes = { name: 'go', state: 'pass', text: '', at: 0 } as const
     const before = saved(simulate(by, initialState(by, 0, 0), healthy, 30))
