@@ -15,9 +15,14 @@ import type { Tally, Traffic } from './traffic.ts'
  */
 export type Outcome = { verdict: Verdict; seconds: number; samples: number; failures: number; userFailures: number }
 
-/** What is not simulated passes: requests that match `ab` come at a rate that nobody knows, and hooks have no rate. */
+/**
+ * What is not simulated passes: requests that match `ab` come at a rate that nobody knows, and hooks have no rate. A
+ * canary that fails is rolled back, so that the verdict `held` means that the plan went well.
+ */
 export function simulatedPlan({ ab: _, ...plan }: CanaryConfig): CanaryConfig {
-  return { ...plan, webhooks: {}, checks: { ...plan.checks, queries: {}, commands: {} } }
+  const onInconclusive = plan.onInconclusive === 'hold' ? 'rollback' : plan.onInconclusive
+  const checks = { ...plan.checks, queries: {}, commands: {} }
+  return { ...plan, checks, webhooks: {}, onFail: 'rollback', onInconclusive }
 }
 
 /** `plan`: see simulatedPlan. */

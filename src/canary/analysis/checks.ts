@@ -206,8 +206,14 @@ export function countUnanswered(served: RequestCounts): LimitCounts {
   return { requests: served.requests, violations: unansweredOf(served) }
 }
 
-/** How many requests, none of which fails, certify the canary. */
+/**
+ * How many requests, all of them good, certify the canary. Latencies count only after the warm-up, of which a number of
+ * requests is known.
+ */
 export function requestsToCertify(plan: CanaryConfig): number {
-  const { successRate, failures } = createCertificates(plan)
-  return certificate.missingRequests(failures ?? successRate)
+  const { successRate, failures, p99, latency } = createCertificates(plan)
+  const cold = plan.warmup.by === 'requests' ? plan.warmup.count : 0
+  const missing = (each: Certificate | undefined) => (each ? certificate.missingRequests(each) : 0)
+  const slow = Math.max(missing(p99), missing(latency))
+  return Math.max(missing(successRate), missing(failures), slow === 0 ? 0 : cold + slow)
 }
