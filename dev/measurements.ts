@@ -260,7 +260,7 @@ type SimulatedRule = { rule: string; medianSeconds: number | null }
 type SimulatedCell = { kind: string; rate: number; canary: number; ours: SimulatedRule; others: SimulatedRule[] }
 
 function compactCells(cells: SimulatedCell[]): Pick<Results['simulate'], 'healthyCells' | 'secondsToFind'> {
-  const bad = cells.find(({ kind, rate, canary }) => kind === 'bad' && rate === 50 && canary === 0.2)
+  const bad = cells.find(({ kind, rate, canary }) => kind === 'found' && rate === 50 && canary === 0.2)
   const rules = bad ? [{ ...bad.ours, rule: 'mesh-canary' }, ...bad.others] : []
   return {
     healthyCells: cells.filter(({ kind }) => kind === 'healthy').length,

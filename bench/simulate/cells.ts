@@ -8,6 +8,7 @@ import { traffic, type Bursts, type Users } from '../../src/simulate/traffic.ts'
 import { promoteBy, rules } from './rules.ts'
 
 export const alpha = 0.01
+export const beta = 0.05
 
 /**
  * `healthy`: the canary is as good as stable, at half its limit or better. `bad`: it is at the tolerance or beyond.
