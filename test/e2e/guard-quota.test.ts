@@ -83,6 +83,8 @@ function run(stages: string, guard: object): Promise<ActionRun> {
     service: 'echo',
     steps: [50, 100],
     interval: '4s',
+    warmup: 0,
+    checks: { tolerance: 10 },
     guard: { after: '10s', ...guard },
     metrics: { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' },
   }
