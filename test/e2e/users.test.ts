@@ -73,12 +73,14 @@ function workload(
   }
 }
 
+function version(name: string, label: 'v1' | 'v2'): object {
+  const env = [{ name: 'VERSION', value: label }]
+  const command = ['node', '-e', program(services[name]![label])]
+  return workload(`${name}-${label}`, { app: name, version: label }, command, env, 8080)
+}
+
+/** The service, its versions and its caller. */
 function objectsOf(name: string): object[] {
-  const version = (label: 'v1' | 'v2') => {
-    const labels = { app: name, version: label }
-    const env = [{ name: 'VERSION', value: label }]
-    return workload(`${name}-${label}`, labels, ['node', '-e', program(services[name]![label])], env, 8080)
-  }
   const calls = [
     { name: 'BACKEND_URL', value: `http://${name}:8080/` },
     { name: 'STEADY_RPS', value: '40' },
@@ -90,8 +92,8 @@ function objectsOf(name: string): object[] {
       metadata: { name, namespace },
       spec: { selector: { app: name }, ports: [{ name: 'http', port: 8080 }] },
     },
-    version('v1'),
-    version('v2'),
+    version(name, 'v1'),
+    version(name, 'v2'),
     workload(`${name}-caller`, { app: `${name}-caller` }, ['node', 'frontend.js'], calls),
   ]
 }
@@ -101,20 +103,21 @@ beforeAll(async () => {
   machine = runner(testCluster.runner)
   const { run } = testCluster
   await run(['kubectl', 'delete', 'namespace', namespace, '--ignore-not-found', '--wait'])
-  const space = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }
-  const items = [space, ...Object.keys(services).flatMap(objectsOf)]
-  await run([
-    'sh',
-    '-c',
-    'printf %s "$0" | kubectl apply -f -',
-    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-  ])
+  const apply = (items: object[]) =>
+    run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify({ apiVersion: 'v1', kind: 'List', items })])
+  const names = Object.keys(services)
+  await apply([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, ...names.flatMap(objectsOf)])
   const file = join(machine.home, 'mesh.yaml')
-  writeFileSync(file, config)
-  // `metrics` belongs to a single canary.
+  // The input `metrics` belongs to a single canary.
   const { metrics, ...inputs } = testCluster.inputs
   writeFileSync(file, config.replaceAll(/(- \{ service: \w+)/g, `$1, metrics: ${metrics}`))
-  const result = await machine.run({ ...inputs, config: file })
+  const installed = await machine.main({ ...inputs, config: file, stages: 'install, inject, policies' })
+  expect(installed.code, installed.log).toBe(0)
+  // Anew behind a weight of 0, so that the first requests of the canaries are those of the first step.
+  const canaries = names.map((name) => `deploy/${name}-v2`)
+  await run(['kubectl', '-n', namespace, 'rollout', 'restart', ...canaries])
+  for (const name of canaries) await run(['kubectl', '-n', namespace, 'rollout', 'status', name, '--timeout=120s'])
+  const result = await machine.run({ ...inputs, config: file, stages: 'promote' })
   log = result.log
   report = result.report!
 })

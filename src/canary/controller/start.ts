@@ -36,17 +36,19 @@ export async function startPromotion(
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
   const template = templateOf(watched, split.namespace, selectors)
-  const { pinned } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
+  const { pinned, routes } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split)
+    // Of other namespaces, as they are now.
+    const elsewhere = routes.filter(({ metadata }) => metadata.namespace !== split.namespace)
     const service = {
       namespace: split.namespace,
       host: hostOf(plan.service, split.namespace),
       ...selectors,
       plan,
-      retries: () => retryPolicies(currentObjects(watched.routes), split),
+      retries: () => retryPolicies([...currentObjects(watched.routes), ...elsewhere], split),
     }
     const observer = await createObserver(cluster, watched.pods, service, note)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }

@@ -72,6 +72,7 @@ export async function createObserver(
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
   const retries = service.retries ?? (() => [defaultRetries])
+  const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
   const callers = new Set<string>()
   let countedAll = false
 
@@ -81,21 +82,25 @@ export async function createObserver(
     return count(running) === 0 ? 1 : count(sampled) / count(running)
   }
 
+  /** Reads clients less often that never call or do not answer. @returns true if all that have ever called answered. */
+  function rememberCallers(running: Pod[], sampled: Pod[], readings: PodReading[]): boolean {
+    const answered = new Set(readings.map(({ pod }) => podId(pod)))
+    const clients = readings.filter((each) => each.role === 'client')
+    const idle = clients.filter(({ reading }) => calls(reading).requests === 0).map(({ pod }) => pod)
+    clients.filter(({ pod }) => !idle.includes(pod)).forEach(({ pod }) => callers.add(podId(pod)))
+    // A client that does not answer would delay every sample.
+    const silent = sampled.filter((pod) => role(pod) === 'client' && !answered.has(podId(pod)))
+    sampler.skip([...idle, ...silent])
+    return running.map(podId).every((id) => !callers.has(id) || answered.has(id))
+  }
+
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
     const sampled = sampler.choose(running)
     memory.register(running, sampled)
     const answers = await readCounters(sampled).catch(() => new Map<string, Reading>())
     const readings = podReadings(sampled, answers, role, memory, restartsSeen)
-    const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
-    const clients = readings.filter((each) => each.role === 'client')
-    const isIdle = ({ reading }: PodReading) => calls(reading).requests === 0
-    clients.filter((each) => !isIdle(each)).forEach(({ pod }) => callers.add(podId(pod)))
-    sampler.skip(clients.filter(isIdle).map(({ pod }) => pod))
-    // A client that does not answer would delay every sample.
-    const silent = sampled.filter((pod) => role(pod) === 'client' && !answers.has(podId(pod)))
-    sampler.skip(silent)
-
+    const haveCallersAnswered = rememberCallers(running, sampled, readings)
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
     const attribution = attributeToVersions(pods(), role)
@@ -107,13 +112,14 @@ export async function createObserver(
       attribution,
       retries: retries(),
       complete,
-      missesCaller: silent.some((pod) => callers.has(podId(pod))),
+      // Prometheus scrapes each sidecar at another time.
+      knowsCallers: !prometheus?.counters && haveCallersAnswered,
       readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
     })
     const health = healthOf(canaries(), restarts)
     // A pod that did not answer last time reports what it has served since the time before.
     const countedAllBefore = countedAll
-    countedAll = !service.plan.prometheus?.counters && countsAllVersions(pods(), readings, role)
+    countedAll = !prometheus?.counters && countsAllVersions(pods(), readings, role)
     return {
       observed: {
         canary,

@@ -18,6 +18,8 @@ export const defaultRetries: RetryPolicy = {
 }
 
 type StatedRetries = { attempts?: number; retryOn?: string; perTryTimeout?: string }
+/** Of a rule of the Gateway API. Istio adds the codes to its default. */
+type StatedRule = { retry?: { attempts?: number; codes?: number[] }; timeouts?: { backendRequest?: string } }
 
 /** The policies of all HTTP routes to the service or to one of its versions. */
 export function retryPolicies(objects: Routed[], { namespace, service, stable, canary }: Split): RetryPolicy[] {
@@ -27,8 +29,8 @@ export function retryPolicies(objects: Routed[], { namespace, service, stable, c
     routesOf(object, namespace)
       .filter(({ targets }) => targets.some(({ host }) => hosts.includes(host)))
       .flatMap(({ section, index }) => {
-        if (!isVirtualService(object) || section !== 'http') return []
-        return [policyOf(object.spec.http?.[index]?.['retries'] as StatedRetries | undefined)]
+        if (!isVirtualService(object)) return [policyOfRule(object.spec.rules?.[index] as StatedRule)]
+        return section === 'http' ? [policyOf(object.spec.http?.[index]?.['retries'] as StatedRetries | undefined)] : []
       }),
   )
   return policies.length > 0 ? policies : [defaultRetries]
@@ -42,6 +44,16 @@ function policyOf(stated: StatedRetries | undefined): RetryPolicy {
     tries: 1 + attempts,
     conditions: conditions.length > 0 ? conditions : defaultRetries.conditions,
     endsTries: perTryTimeout !== undefined,
+  }
+}
+
+function policyOfRule({ retry, timeouts }: StatedRule): RetryPolicy {
+  if (!retry) return defaultRetries
+  const { attempts = defaultRetries.tries - 1, codes = [] } = retry
+  return {
+    tries: 1 + attempts,
+    conditions: [...defaultRetries.conditions, ...codes.map(String)],
+    endsTries: timeouts?.backendRequest !== undefined,
   }
 }
 

@@ -22,15 +22,15 @@ import type { VersionAttribution } from './version-attribution.ts'
 export type PodReading = { pod: Pod; role: Role; reading: Reading; delta: Reading }
 
 /**
- * `complete`: all sidecars of the canary could be read. `missesCaller`: a caller did not answer. `readShare`: the part of
- * a version's pods whose sidecars are read (`maxPods`).
+ * `complete`: all sidecars of the canary could be read. `knowsCallers`: the counters of all known callers are of the same
+ * moment. `readShare`: the part of a version's pods whose sidecars are read (`maxPods`).
  */
 export type CounterSample = {
   readings: PodReading[]
   attribution: VersionAttribution
   retries: RetryPolicy[]
   complete: boolean
-  missesCaller: boolean
+  knowsCallers: boolean
   readShare: Record<VersionRole, number>
 }
 
@@ -75,7 +75,7 @@ export function createVersionCounter(metrics: MetricNames, hosts: string[]): Ver
 
   return (sample) => {
     const [canary, stable] = [count('canary', sample), count('stable', sample)]
-    const byCallers = coverage.isComplete && !sample.missesCaller
+    const byCallers = coverage.isComplete && sample.knowsCallers
     coverage = addCoverage(coverage, { canary: canary.answers, stable: stable.answers })
     const canaryTries = canary.tries.requests
     if (!byCallers) return { canary: canary.tries, stable: stable.tries, canaryTries }

@@ -36,9 +36,15 @@ const nothingPending: PendingRoutes = { written: [], isDeleted: () => false }
 
 /**
  * `faults`: paths past the split, a sentence each. `suspects`: what may be such a path, if somebody uses it.
- * `unseen`: what the account could not read. `pinned`: see PinnedVersions.
+ * `unseen`: what the account could not read. `pinned`: see PinnedVersions. `routes`: all that are in force.
  */
-export type Paths = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
+export type Paths = {
+  faults: string[]
+  suspects: string[]
+  unseen: string[]
+  pinned: PinnedVersions
+  routes: Routed[]
+}
 
 /**
  * `sourceOf`: where the user wrote the route, as `file:line`. `pods`: those of the namespaces of the service and its
@@ -88,6 +94,7 @@ export async function findPaths(
     ],
     unseen: found.unseen,
     pinned: findPinnedVersions(routes.map(withoutManagedMirror), split),
+    routes,
   }
 }
 

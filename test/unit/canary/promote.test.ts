@@ -88,6 +88,30 @@ describe('a promotion', () => {
   })
 })
 
+describe('a canary whose tries fail three times as often as its limit allows', () => {
+  /** No caller is read, so only the tries are known. */
+  function failing(retries: object): FakeCluster {
+    const cluster = new FakeCluster()
+    cluster.virtualService = virtualService([{ route: [to('v1', 100), to('v2', 0)], retries }])
+    cluster.failureShare = 0.03
+    return cluster
+  }
+  const plan = configOf(
+    '{ namespace: shop, canary: { service: backend, interval: 20s, pollInterval: 1s, progressDeadline: 20s, guard: off, ' +
+      'checks: { noWorseThanStable: false } } }',
+  )
+
+  test('is promoted where four failed tries may be one user', async () => {
+    const cluster = failing({ attempts: 3, retryOn: 'gateway-error' })
+    expect(await cluster.promote(plan)).toMatchObject({ verdict: 'promoted' })
+  })
+
+  test('is rolled back where the route does not retry such failures', async () => {
+    const cluster = failing({ attempts: 3, retryOn: 'connect-failure' })
+    expect(await cluster.promote(plan)).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+  })
+})
+
 describe('a weight counts only for the pod template that was observed at it, so', () => {
   /** The promotion of an earlier run, in the same cluster. */
   async function after(first: string, image = 'shop:2'): Promise<FakeCluster> {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { defaultRetries, mostTries, retryPolicies, type RetryPolicy } from '../../../../src/canary/metrics/retries.ts'
+import type { GatewayRoute } from '../../../../src/cluster/objects.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
 import { to, virtualService } from '../../fixtures.ts'
 
@@ -28,6 +29,27 @@ describe('the retries of a service', () => {
 
   test('are those of the default without a route', () => {
     expect(retryPolicies([], split)).toEqual([defaultRetries])
+  })
+
+  test('are those of an HTTPRoute, which adds its codes to the default', () => {
+    const rule = (more: object) => ({ backendRefs: [{ name: 'backend', weight: 1 }], ...more })
+    const route: GatewayRoute = {
+      apiVersion: 'gateway.networking.k8s.io/v1',
+      kind: 'HTTPRoute',
+      metadata: { name: 'backend', namespace: 'shop' },
+      spec: {
+        rules: [
+          rule({ retry: { attempts: 4, codes: [500, 503] }, timeouts: { backendRequest: '1s' } }),
+          rule({ retry: { codes: [500] } }),
+          rule({}),
+        ],
+      },
+    }
+    expect(retryPolicies([route], split)).toEqual([
+      { tries: 5, conditions: [...defaultRetries.conditions, '500', '503'], endsTries: true },
+      { tries: 3, conditions: [...defaultRetries.conditions, '500'], endsTries: false },
+      defaultRetries,
+    ])
   })
 
   test('have the default conditions where a policy states none', () => {

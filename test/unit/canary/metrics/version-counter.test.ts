@@ -42,7 +42,7 @@ function sampleOf({ canary, stable, callers }: Seen, more: Partial<CounterSample
     attribution,
     retries: [fourTries],
     complete: true,
-    missesCaller: false,
+    knowsCallers: true,
     readShare: { canary: 1, stable: 1 },
     ...more,
   }
@@ -103,7 +103,7 @@ describe("the versions' own sidecars decide", () => {
   })
 
   test('in a sample that lacks a caller', () => {
-    expect(lastOf(known, sampleOf(failing, { missesCaller: true }))).toEqual(byServers)
+    expect(lastOf(known, sampleOf(failing, { knowsCallers: false }))).toEqual(byServers)
   })
 })
 
