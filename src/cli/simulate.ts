@@ -21,8 +21,7 @@ export type SimulateOptions = { rate?: string; runs: string; chart?: string }
 /** Returns the exit code. @throws ConfigError if an option is wrong, or the rate is neither given nor known */
 export async function simulateConfig(config: Config, options: SimulateOptions): Promise<number> {
   const plans = canariesOf(config)
-  if (plans.length === 0)
-    throw new ConfigError('canary: there is no canary to simulate; add the section `canary`, or set `--service`')
+  if (plans.length === 0) throw new ConfigError('canary: there is no canary to simulate; add the section `canary`')
   const runs = numberOf('--runs', options.runs, 'a number of promotions from 10, such as 400', 10, 1_000_000)
   const given = options.rate === undefined ? undefined : rateOf(options.rate)
   const { info, warning } = terminal(process.stdout, process.env)
