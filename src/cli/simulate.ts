@@ -1,7 +1,7 @@
 // `simulate`: the chances of the plans of a config, in virtual time. It changes nothing, and reads only the rate.
 import { writeFileSync } from 'node:fs'
 import { requestRate } from '../canary/controller/request-rate.ts'
-import { describeTooLittleTraffic } from '../canary/state/traffic-need.ts'
+import { describeTooLittleTraffic } from '../canary/load/traffic-need.ts'
 import { createClient } from '../cluster/client.ts'
 import { connection } from '../cluster/connect.ts'
 import { ConfigError } from '../config/error.ts'

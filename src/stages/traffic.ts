@@ -1,6 +1,6 @@
 // Warns, before a promotion, if the traffic cannot support its plan.
 import { requestRate } from '../canary/controller/request-rate.ts'
-import { describeTooLittleTraffic } from '../canary/state/traffic-need.ts'
+import { describeTooLittleTraffic } from '../canary/load/traffic-need.ts'
 import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
 import { systemClock } from '../runtime/clock.ts'

@@ -1,9 +1,9 @@
 // Whether the traffic can support a plan: the requests that certify a canary, and those that it gets in time. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { requestsToCertify } from '../analysis/checks.ts'
-import { defaultMaxRate } from '../load/demand.ts'
-import { stagesOf } from './stages.ts'
-import type { Stage } from './types.ts'
+import { defaultMaxRate } from './demand.ts'
+import { stagesOf } from '../state/stages.ts'
+import type { Stage } from '../state/types.ts'
 
 /** One warning if the canary gets too few requests for its last step. `rate`: users' requests per second. */
 export function describeTooLittleTraffic(plan: CanaryConfig, rate: number): string | undefined {

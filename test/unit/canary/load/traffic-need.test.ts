@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { requestsToCertify } from '../../../../src/canary/analysis/checks.ts'
-import { describeTooLittleTraffic } from '../../../../src/canary/state/traffic-need.ts'
+import { describeTooLittleTraffic } from '../../../../src/canary/load/traffic-need.ts'
 import { planOf } from '../../fixtures.ts'
 
 const warningOf = (more: string, rate: number) => describeTooLittleTraffic(planOf(more), rate)
