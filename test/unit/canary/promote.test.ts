@@ -222,6 +222,26 @@ describe('a weight counts only for the pod template that was observed at it, so'
   })
 })
 
+describe('traffic', () => {
+  const plan = (steps: string) =>
+    configOf(
+      `{ namespace: shop, canary: { service: backend, interval: 10s, progressDeadline: 20s, guard: off, steps: ${steps} } }`,
+    )
+
+  test('that cannot support the plan is warned of once, with the rate that was seen', async () => {
+    const cluster = new FakeCluster()
+    expect((await cluster.promote(plan('[1, 100]'))).verdict).toBe('inconclusive')
+    expect(cluster.warnings).toHaveLength(1)
+    expect(cluster.warnings[0]).toMatch(/^canary: backend gets \d+(\.\d)? requests a second, which is too few/)
+  })
+
+  test('that can is not', async () => {
+    const cluster = new FakeCluster()
+    expect((await cluster.promote(plan('[50, 100]'))).verdict).toBe('promoted')
+    expect(cluster.warnings).toEqual([])
+  })
+})
+
 describe('an API server that is away when the promotion ends', () => {
   const plan = (more = '') =>
     configOf(
