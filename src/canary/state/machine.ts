@@ -513,12 +513,21 @@ function checksThatAnswer({ checks: { queries, commands }, webhooks }: CanaryCon
 
 // A webhook may have to confirm the promotion before the last step.
 
-function waitForConfirmation(state: ConfirmingState, { plan, observation: { gates }, now }: RuleInput): Next {
-  if (!isAwaiting(plan, state, 'confirm-promotion')) return advance(plan, state, now)
+function waitForConfirmation(state: ConfirmingState, { plan, results, observation: { gates }, now }: RuleInput): Next {
+  const isConfirmed = !isAwaiting(plan, state, 'confirm-promotion')
+  const revoked = findRevoked(state, results)
+  if (isConfirmed && !revoked) return advance(plan, state, now)
   if (now - state.confirmingSince < plan.confirmTimeout) return stay(state)
+  if (isConfirmed) return endInconclusive(plan, state, describeMissing(plan, state.checks, revoked!), now)
   const said = quote(gates['confirm-promotion'])
   const reason = `the promotion was not confirmed${said} within ${plan.confirmTimeout / 1000} s (\`confirmTimeout\`)`
   return endFailed(plan, state, reason, now)
+}
+
+/** A check that had passed when the wait began, and does not any more: the canary serves on meanwhile. */
+function findRevoked({ steps }: ConfirmingState, results: CheckResult[]): CheckResult | undefined {
+  const hadPassed = steps.at(-1)?.outcome === 'passed' && steps.some(({ kind }) => kind !== 'ab')
+  return hadPassed ? results.find((result) => !isPassed(result)) : undefined
 }
 
 // Advancing.

@@ -96,6 +96,27 @@ describe('the last step', () => {
   })
 })
 
+test('a canary that turns bad while a webhook has to confirm the last step does not start it', () => {
+  const plan = planOf(
+    'interval: 10s, pollInterval: 1s, warmup: 0, confirmTimeout: 60s, steps: [50, 100], webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
+  )
+  const yes = { name: 'go', state: 'pass', text: '', at: 0 } as const
+  let state: State = initialState(plan, 0, 0, served(10_000, 0, 20))
+  const weights: number[] = []
+  for (let second = 1; state.phase !== 'ended'; second++) {
+    const isBad = state.phase === 'confirming'
+    const canary = served(state.phase === 'waiting' ? 0 : 25, isBad && second % 2 === 0 ? 1 : 0)
+    const stable = served(25, isBad && second % 2 === 1 ? 1 : 0)
+    const gates = second === 30 ? { 'confirm-promotion': yes } : {}
+    const rest = { users: noRequests, ready: true, complete: true, findings: [], gates }
+    const step = next(plan, state, { canary, stable, ...rest }, second * 1_000)
+    state = step.state
+    weights.push(...step.actions.flatMap((action) => (action.kind === 'weight' ? [action.weight] : [])))
+  }
+  expect(weights).toEqual([50, 0])
+  expect(outcomeOf(state)!.verdict).toBe('inconclusive')
+})
+
 describe('a canary that is worse than tolerated', () => {
   const share = (more: string, canary: (random: () => number) => Canary) => {
     const random = randomFrom(3)
