@@ -247,6 +247,9 @@ function handleStableOutage(outage: string, { plan, state, now }: RuleInput): Ne
 
 type UnservedFault = { isCanarys: boolean; reason: string }
 
+/** So many lost requests in a sample without an answer of stable are not the canary's alone. */
+const minOutage = 3
+
 /** Undefined also while the share of the canary may still show whose failures they are. */
 function findUnserved({ plan, state, observation, now }: RuleInput): UnservedFault | undefined {
   if (state.phase === 'waiting' || !observation.unserved?.violations) return undefined
@@ -258,7 +261,8 @@ function findUnserved({ plan, state, observation, now }: RuleInput): UnservedFau
   if (weight > 0 && (observation.canaryDown === true || !observation.ready))
     return { isCanarys: true, reason: `the canary has no ready pod left, and ${reason}` }
   if (weight === 100) return { isCanarys: true, reason: `the canary has all the traffic, and ${reason}` }
-  const isUndecided = weight > 0 && now - unservedSince < settleMs.longest && observation.stable.requests > 0
+  const isOutage = observation.stable.requests === 0 && observation.unserved.violations >= minOutage
+  const isUndecided = weight > 0 && now - unservedSince < settleMs.longest && !isOutage
   return isUndecided ? undefined : { isCanarys: false, reason }
 }
 

@@ -230,6 +230,17 @@ test('the observer always reads the same pods when there are more than maxPods, 
   expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
 })
 
+test('the observer finds the callers among more clients than maxPods', async () => {
+  const names = Array.from({ length: 7 }, (_, index) => `idle${index}`)
+  const silent: FakeMesh['counters'] = Object.fromEntries(names.map((name) => [name, {}]))
+  const pods = [of('v1', 'a'), of('v2', 'b'), ...names.map(client), client('caller')]
+  const fake = mesh(pods, { ...silent, a: served(0), b: served(0), caller: called(5) })
+  const { sample } = await fake.observe('maxPods: 2')
+  for (let samples = 0; samples < 4; samples++) await sample()
+  fake.counters = { ...fake.counters, caller: called(9) }
+  expect((await sample()).observed.users.requests).toBe(4)
+})
+
 /** Two samples of ten requests to each version. In the second one, a user fails after three tries of a gRPC call. */
 async function failedUser(plan: string, { silent = false } = {}): Promise<[requests: number, failures: number]> {
   const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })

@@ -19,21 +19,26 @@ function drawn(requests: number, weight: number): [canary: number, stable: numbe
 /** What reaches no version, of what the mesh has for each. */
 type Loss = (canary: number, stable: number, weight: number) => { canary: number; stable: number }
 
-/** 50 requests a second, of which some are lost from the third second on. */
-function promote(loss: Loss, settings = '', more: Partial<Observation> = { share: none }): [State, seconds: number] {
+/** Requests of which some are lost from the third second on. */
+function promote(
+  loss: Loss,
+  settings = '',
+  more: Partial<Observation> = { share: none },
+  perSecond = 50,
+): [State, seconds: number] {
   const plan = planOf(`pollInterval: 1s, interval: 20s, progressDeadline: 60s, ${settings}`)
   let state: State = initialState(plan, 0, 0)
   let second = 0
   while (state.phase !== 'ended' && second < 1_000) {
     second++
-    const [canary, stable] = drawn(50, state.weight)
+    const [canary, stable] = drawn(perSecond, state.weight)
     const lost = second < 3 ? { canary: 0, stable: 0 } : loss(canary, stable, state.weight)
     const violations = lost.canary + lost.stable
     const seen: Observation = {
       canary: served(canary - lost.canary),
       stable: served(stable - lost.stable),
       users: noRequests,
-      unserved: { requests: 50, violations },
+      unserved: { requests: perSecond, violations },
       ready: true,
       complete: true,
       findings: [],
@@ -72,6 +77,11 @@ describe('a canary whose pods are ejected', () => {
     const [state, seconds] = promote((canary) => ({ canary, stable: 0 }), 'steps: [10, 100]')
     expect(verdictOf(state)).toBe('rolled-back')
     expect(seconds).toBeLessThan(10)
+  })
+
+  test('is rolled back at two requests a second', () => {
+    const [state] = promote((canary) => ({ canary, stable: 0 }), 'steps: [50, 100]', { share: none }, 2)
+    expect(verdictOf(state)).toBe('rolled-back')
   })
 
   test('is rolled back when only half of its requests are lost', () => {
