@@ -13,6 +13,7 @@ export const layers = [
   ['verify'],
   ['uninstall'],
   ['canary'],
+  ['simulate'],
   ['guard'],
   ['report'],
   ['stages'],

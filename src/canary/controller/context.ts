@@ -14,8 +14,8 @@ import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
 
-/** `forward` opens a connection to a port of a pod. */
-export type PromotionDeps = SessionDeps & { forward: Forward }
+/** `forward` opens a connection to a port of a pod. `warn`: shows a line, and adds it to the report's warnings. */
+export type PromotionDeps = SessionDeps & { forward: Forward; warn: (line: string) => void }
 
 /** The pods, workloads and routes of the namespace, as the watches show them now. */
 export type WatchedObjects = {

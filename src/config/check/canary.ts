@@ -3,7 +3,7 @@ import { canariesOf } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 
-const minimumPollIntervalMs = 1_000
+const minimumPollIntervalMs = 250
 
 export function canaryFaults(config: Config): Fault[] {
   const { canary, canaries } = config
@@ -83,7 +83,7 @@ function timeFaults({ pollInterval, interval, minInterval, advance }: CanaryConf
     path: ['pollInterval'],
     message:
       `${pollInterval} ms is too short for the sidecars and the API server; ` +
-      `make it ${minimumPollIntervalMs / 1_000}s or longer`,
+      `make it ${minimumPollIntervalMs}ms or longer`,
   }
   return [
     ...(pollInterval < minimumPollIntervalMs ? [tooShort] : []),
