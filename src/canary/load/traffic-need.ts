@@ -10,7 +10,8 @@ export function describeTooLittleTraffic(plan: CanaryConfig, rate: number): stri
   const { load, progressDeadline, interval } = plan
   const stages = stagesThatCertify(plan)
   const last = stages.at(-1)
-  if (!last) return undefined
+  const countsNothing = rate === 0 && plan.checks.minRequests === 0
+  if (!last || countsNothing) return undefined
   const total = load ? Math.max(rate, load.rate ?? defaultMaxRate) : rate
   const perSecond = (stage: Stage) => (total * shareOf(stage)) / 100
   const inTime = stages.reduce((sum, stage) => sum + (perSecond(stage) * stage.forMs) / 1000, 0)

@@ -510,10 +510,17 @@ function findDoubt(state: WatchingState, { plan, results, observation }: RuleInp
  * The last stage starts only once every check has passed, and weight 100 ends only so. Requests that match `ab` are
  * chosen, and pass nothing (checks.ts): where they came alone, the last stage starts without.
  */
-function needsCertificate(plan: CanaryConfig, { stagesStarted, steps, weight }: WatchingState): boolean {
+function needsCertificate(plan: CanaryConfig, state: WatchingState): boolean {
+  if (isWithoutRequests(plan, state)) return false
+  const { stagesStarted, steps, weight } = state
   const left = stagesOf(plan).length - stagesStarted
   const isLast = left === 0 && weight === 100
   return isLast || (left === 1 && steps.some(({ kind }) => kind !== 'ab'))
+}
+
+/** Nothing counts requests, as at a TCP service, and the plan says that queries, commands and webhooks decide alone. */
+function isWithoutRequests({ checks: { minRequests } }: CanaryConfig, { canary, stable }: BetweenSteps | State) {
+  return minRequests === 0 && canary.requests + stable.requests === 0
 }
 
 /** The names of the queries, commands and webhooks that have to pass in every step. */
@@ -575,7 +582,7 @@ function endInconclusive(plan: CanaryConfig, state: ActiveState, reason: string,
 
 /** After the last stage. */
 function finish(plan: CanaryConfig, state: BetweenSteps): Next {
-  const passed = describePassed(state)
+  const passed = describePassed(plan, state)
   if (state.weight === 100) return end(state, { verdict: 'promoted', reason: passed })
   const until =
     plan.until === undefined
@@ -584,10 +591,14 @@ function finish(plan: CanaryConfig, state: BetweenSteps): Next {
   return end(state, { verdict: 'held', reason: `${passed}, and ${until}`, asPlanned: true })
 }
 
-function describePassed({ steps }: BetweenSteps): string {
+function describePassed(plan: CanaryConfig, state: BetweenSteps): string {
+  const { steps } = state
   const doubtful = steps.filter(({ outcome }) => outcome === 'inconclusive').map((step) => step.weight)
   if (steps.length === 0) return 'the canary already has the weight of its last step'
-  if (doubtful.length === 0) return 'every step passed its checks'
+  if (doubtful.length === 0)
+    return isWithoutRequests(plan, state)
+      ? 'every step passed its checks, which counted no request (`checks.minRequests: 0`)'
+      : 'every step passed its checks'
   return (
     `no check failed; the steps at ${doubtful.join(', ')} had too little evidence ` +
     'and passed because of `onInconclusive: promote`'

@@ -41,5 +41,6 @@ describe('a plan that the traffic', () => {
 
   test('does not reach at all asks for requests', () => {
     expect(warningOf('', 0)).toMatch(/; send requests, or let `load` add them$/)
+    expect(warningOf('checks: { minRequests: 0 }', 0)).toBeUndefined()
   })
 })

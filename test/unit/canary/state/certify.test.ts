@@ -96,6 +96,31 @@ describe('the last step', () => {
   })
 })
 
+describe('a service whose requests nobody counts, with `minRequests: 0`', () => {
+  const plan = 'steps: [50, 100], warmup: 0, checks: { minRequests: 0 }'
+
+  test('is promoted by its other checks, and the reason says that no request was counted', () => {
+    const silent = planOf(`interval: 10s, pollInterval: 1s, ${plan}`)
+    let state: State = initialState(silent, 0, 0)
+    const both = { canary: noRequests, stable: noRequests, users: noRequests }
+    for (let second = 1; state.phase !== 'ended'; second++)
+      state = next(
+        silent,
+        state,
+        { ...both, ready: true, complete: true, findings: [], gates: {} },
+        second * 1_000,
+      ).state
+    expect(outcomeOf(state)).toMatchObject({
+      verdict: 'promoted',
+      reason: 'every step passed its checks, which counted no request (`checks.minRequests: 0`)',
+    })
+  })
+
+  test('is judged by its requests if there are some', () => {
+    expect(promote(plan, () => ({ requests: 1 })).outcome.verdict).toBe('inconclusive')
+  })
+})
+
 test('a canary that turns bad while a webhook has to confirm the last step does not start it', () => {
   const plan = planOf(
     'interval: 10s, pollInterval: 1s, warmup: 0, confirmTimeout: 60s, steps: [50, 100], webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
