@@ -35,7 +35,7 @@ const stakes: Record<CheckName, number> = {
   'success rate': 6,
   p99: 3,
   'failures vs stable': 3,
-  'latency vs stable': 1,
+  'latency vs stable': 2,
 }
 
 /** `against`: E against the canary. `overLimit`: E for a canary that exceeds its limit, whatever stable does. */
