@@ -1,0 +1,177 @@
+// Plans a release: what the canary is made of, and what is left to do. Only reads, and finds every reason against it.
+import { ApiError, lacksRights } from '../cluster/api-error.ts'
+import type { Cluster } from '../cluster/client.ts'
+import { titleOf, type KubeObject, type Service, type Workload } from '../cluster/objects.ts'
+import { templateHash } from '../canary/workload/fingerprint.ts'
+import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
+import type { CanaryConfig } from '../config/schema.ts'
+import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
+import { distinguish, type Distinction } from './distinction.ts'
+import { withImages } from './images.ts'
+import { hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
+import { autoscalerOf } from './autoscaler.ts'
+import { unsharedClaim } from './volumes.ts'
+import { deploymentBehind, NotReleasable } from './workload.ts'
+
+export type Release = {
+  plan: CanaryConfig
+  /** The Service of stable, and the one that the canary needs beside it, if it does. */
+  service: Service
+  canaryService: KubeObject | undefined
+  distinction: Distinction
+  stable: Workload
+  /** The template that stable gets. */
+  template: Template
+  /** The Deployment to create. */
+  canary: Workload
+  /** The canary that an earlier run left, and whether it runs this release. */
+  left: { deployment: Workload; isSame: boolean } | undefined
+  /** ConfigMaps and Secrets: those of the canary's pods alone, and those that stable gets. */
+  configs: { canary: KubeObject[]; stable: KubeObject[] }
+  /**
+   * `idle`: stable runs this release, and no canary is left. `finish`: stable runs it, and a canary is left. `promote`:
+   * stable does not run it yet.
+   */
+  todo: 'idle' | 'finish' | 'promote'
+}
+
+/** @throws NotReleasable, ConfigError, ApiError */
+export async function planRelease(
+  cluster: Cluster,
+  namespace: string,
+  key: string,
+  plan: CanaryConfig,
+): Promise<Release | undefined> {
+  const service = await cluster.get<Service>('Service', namespace, plan.service)
+  // The preflight reports it.
+  if (!service) return undefined
+  const stable = await deploymentBehind(cluster, service)
+  const rendered = await renderedFor(cluster, key, plan, stable, service)
+  const configs = await configsOf(cluster, plan.service, rendered.configs)
+  const autoscaler = await autoscalerOf(cluster, stable)
+  const distinction = distinguish(plan.service, {
+    now: stable.spec.template.metadata?.labels ?? {},
+    later: rendered.template.metadata?.labels ?? {},
+    service: service.spec.selector ?? {},
+    deployment: stable.spec.selector.matchLabels ?? {},
+    isScaled: autoscaler !== undefined,
+  })
+  if (distinction.by === 'service') requireNoSubsets(plan)
+  const claim = await unsharedClaim(cluster, namespace, rendered.template)
+  if (claim !== undefined) throw new NotReleasable(claim)
+  const template = configs.names.size > 0 ? restarted(rendered.template) : rendered.template
+  const own = renamed(rendered.template, ({ kind, name }) => configs.names.get(`${kind}/${name}`) ?? name)
+  const replicas = typeof plan.replicas === 'number' ? plan.replicas : (stable.spec.replicas ?? 1)
+  const canary = await validated(cluster, canaryDeployment(plan.service, stable, own, distinction, replicas))
+  const left = await leftBehind(cluster, canary)
+  const isRunning = configs.stable.length === 0 && isSameTemplate(stable.spec.template, rendered.template)
+  return {
+    plan,
+    service,
+    canaryService: canaryService(service, distinction),
+    distinction,
+    stable,
+    template,
+    canary,
+    left,
+    configs,
+    todo: isRunning ? (left ? 'finish' : 'idle') : 'promote',
+  }
+}
+
+function requireNoSubsets({ ab, service }: CanaryConfig): void {
+  if (!ab) return
+  throw new NotReleasable(
+    `\`ab\` needs subsets, and the pods of ${service} have no label of their own, such as \`version\`, that would tell ` +
+      'them from a canary; add one to the template of the Deployment, or remove `ab`',
+  )
+}
+
+async function renderedFor(
+  cluster: Cluster,
+  key: string,
+  plan: CanaryConfig,
+  stable: Workload,
+  service: Service,
+): Promise<Rendered> {
+  if (!plan.manifests)
+    return { template: withImages(stable.spec.template, plan, titleOf({ ...stable, kind: 'Deployment' })), configs: [] }
+  const { template, configs } = readRelease(`${key}.manifests`, plan.manifests, stable, service)
+  // What the API server adds to a template is in that of stable too.
+  const complete = await validated(cluster, { ...stable, spec: { ...stable.spec, template } })
+  return { template: complete.spec.template, configs }
+}
+
+/** The Deployment as the API server would create it. Creates nothing. @throws NotReleasable if it refuses. */
+async function validated(cluster: Cluster, deployment: Workload): Promise<Workload> {
+  const { apiVersion, spec, metadata } = deployment
+  const { namespace = '', labels } = metadata
+  // Under a name that nobody has: the dry run of a name that exists would show a mixture of both.
+  const trial = { apiVersion, kind: 'Deployment', metadata: { name: `${metadata.name}.mesh-canary`, namespace }, spec }
+  const { spec: complete } = await cluster.apply<Workload>(trial, true, true).catch((error: unknown): never => {
+    if (!(error instanceof ApiError) || ![400, 403, 409, 422].includes(error.status)) throw error
+    throw new NotReleasable(
+      lacksRights(error)
+        ? `the run may not create Deployments: ${error.message}; give it the rights of deploy/rbac/deliver.yaml`
+        : `the API server refuses the Deployment of the release: ${error.message}`,
+    )
+  })
+  return {
+    apiVersion,
+    kind: 'Deployment',
+    metadata: { name: metadata.name, namespace, ...(labels ? { labels } : {}) },
+    spec: complete,
+  }
+}
+
+function isSameTemplate(one: Template, other: Template): boolean {
+  return hashOf(one) === hashOf(other)
+}
+
+export function hashOf(template: Template): string {
+  return templateHash([{ metadata: { name: '' }, spec: { template } } as Workload], [])
+}
+
+/** @throws NotReleasable if the canary's name belongs to someone else. */
+async function leftBehind(cluster: Cluster, canary: Workload): Promise<Release['left']> {
+  const { name, namespace } = canary.metadata
+  const deployment = await cluster.get<Workload>('Deployment', namespace, name)
+  if (!deployment) return undefined
+  if (deployment.metadata.labels?.[createdCanaryLabel] === undefined)
+    throw new NotReleasable(
+      `the run would create the Deployment ${name} for the canary, and one of that name exists that mesh-canary did not ` +
+        'create; delete or rename it, or promote it as it is with `stable` and `canary`',
+    )
+  const isSame = isSameTemplate(deployment.spec.template, canary.spec.template)
+  return { deployment: { ...deployment, kind: 'Deployment' }, isSame }
+}
+
+/** `names`: by `kind/name`, the name that the canary's pods use instead. */
+type Configs = Release['configs'] & { names: Map<string, string> }
+
+/**
+ * Only what differs from the cluster. What is new is created under its own name for the canary. What exists with other
+ * data belongs to stable's pods until they restart, so the canary gets a copy.
+ */
+async function configsOf(cluster: Cluster, service: string, configs: readonly KubeObject[]): Promise<Configs> {
+  const result: Configs = { canary: [], stable: [], names: new Map() }
+  for (const object of configs) {
+    const { kind, metadata } = object
+    const live = await cluster.get<KubeObject>(kind as 'ConfigMap', metadata.namespace, metadata.name)
+    const isOfCanary = live?.metadata.labels?.[createdCanaryLabel] === service
+    if (live && hasSameData(live, object) && !isOfCanary) continue
+    const name = live && !isOfCanary ? createdCanaryName(metadata.name) : metadata.name
+    const labels = { ...metadata.labels, ...marks(service) }
+    result.canary.push({ ...object, metadata: { ...metadata, name, labels } })
+    result.stable.push(object)
+    if (name !== metadata.name) result.names.set(`${kind}/${metadata.name}`, name)
+  }
+  return result
+}
+
+/** Pods read a ConfigMap that keeps its name only when they start. */
+function restarted(template: Template): Template {
+  const { annotations = {} } = template.metadata ?? {}
+  const time = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() }
+  return { ...template, metadata: { ...template.metadata, annotations: { ...annotations, ...time } } }
+}
