@@ -121,7 +121,7 @@ export function hasSameData(one: KubeObject, other: KubeObject): boolean {
 }
 
 /** All values in base64. */
-function dataOf(object: KubeObject): Record<string, string> {
+export function dataOf(object: KubeObject): Record<string, string> {
   const { kind, data = {}, binaryData = {}, stringData = {} } = object as Data
   const encoded = (pairs: Record<string, string>) =>
     Object.fromEntries(Object.entries(pairs).map(([key, text]) => [key, Buffer.from(text).toString('base64')]))

@@ -1,7 +1,8 @@
 // Plans a release: what the canary is made of, and what is left to do. Only reads, and finds every reason against it.
-import { ApiError, lacksRights } from '../cluster/api-error.ts'
+import { ApiError, emptyWhenUnread, lacksRights } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { titleOf, type KubeObject, type Service, type Workload } from '../cluster/objects.ts'
+import { gitopsOwner } from '../canary/traffic/gitops.ts'
 import { templateHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
@@ -46,6 +47,7 @@ export async function planRelease(
   // The preflight reports it.
   if (!service) return undefined
   const stable = await deploymentBehind(cluster, service)
+  await requireNoGitops(cluster, stable)
   const rendered = await renderedFor(cluster, key, plan, stable, service)
   const configs = await configsOf(cluster, plan.service, rendered.configs)
   const autoscaler = await autoscalerOf(cluster, stable)
@@ -79,6 +81,17 @@ export async function planRelease(
   }
 }
 
+/** Its controller would undo the image at its next synchronization. */
+async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void> {
+  const applications = await cluster.list<KubeObject>('Application').catch(emptyWhenUnread)
+  const owner = gitopsOwner(stable, applications)
+  if (owner === undefined) return
+  throw new NotReleasable(
+    `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; commit the new version for a ` +
+      'second Deployment there, and promote that with `stable`, `canary` and `after: keep` (docs/gitops.md)',
+  )
+}
+
 function requireNoSubsets({ ab, service }: CanaryConfig): void {
   if (!ab) return
   throw new NotReleasable(
@@ -110,10 +123,11 @@ async function validated(cluster: Cluster, deployment: Workload): Promise<Worklo
   const trial = { apiVersion, kind: 'Deployment', metadata: { name: `${metadata.name}.mesh-canary`, namespace }, spec }
   const { spec: complete } = await cluster.apply<Workload>(trial, true, true).catch((error: unknown): never => {
     if (!(error instanceof ApiError) || ![400, 403, 409, 422].includes(error.status)) throw error
+    const { message } = error
     throw new NotReleasable(
       lacksRights(error)
-        ? `the run may not create Deployments: ${error.message}; give it the rights of deploy/rbac/deliver.yaml`
-        : `the API server refuses the Deployment of the release: ${error.message}`,
+        ? `the run may not create Deployments: ${message}; give it the rights of deploy/rbac/deliver.yaml`
+        : `the API server refuses the Deployment of the release: ${message}`,
     )
   })
   return {

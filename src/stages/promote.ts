@@ -1,7 +1,7 @@
 // The stages promote and rollback: moves the canaries' weights step by step, or all traffic to stable at once.
 import { gitopsWarnings } from '../canary/traffic/gitops.ts'
 import { describeOutage, hasEndpoint } from '../canary/workload/endpoints.ts'
-import { readSelectors, SelectorFault, selectorsOf } from '../canary/workload/selectors.ts'
+import { readSelectors, SelectorFault, type Labels } from '../canary/workload/selectors.ts'
 import { promote } from '../canary/promote.ts'
 import { splitOf, type Promotion } from '../canary/controller/context.ts'
 import { isHeldAsPlanned } from '../canary/state/ending.ts'
@@ -20,12 +20,16 @@ import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
+import { policies } from './policies.ts'
+import { beginReleases, configAtRest } from './release.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
   const { config, host, redactor, cluster, connection, recorder } = context
   if (config.dryRun) return { changed: false }
   await warnOfGitops(context)
+  const releases = await beginReleases(context)
   const promotions = await promote(cluster, config, {
+    ...releases,
     signal: host.signal,
     intent: host.onRecoveryIntents,
     run: host.runName,
@@ -40,6 +44,8 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   recorder.record({ promotions: reports, verdict, weight, reason })
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
+  const atRest = host.signal.aborted ? undefined : await configAtRest(context)
+  if (atRest) await policies({ ...context, config: atRest })
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
 }
 
@@ -164,11 +170,17 @@ async function undrainedOf(
   plan: CanaryConfig,
 ): Promise<Undrained | undefined> {
   try {
-    const selectors = await selectorsOf(cluster, config, plan)
+    const { stable, canary } = await readSelectors(cluster, config, plan)
+    for (const labels of [stable, canary]) if (labels instanceof SelectorFault) throw labels
     return await findUndrained(
       cluster,
       splitOf(config, plan),
-      { selectors, clients: plan.clients, metrics: plan.metrics, timeoutMs: plan.progressDeadline },
+      {
+        selectors: { stable: stable as Labels, canary: canary as Labels },
+        clients: plan.clients,
+        metrics: plan.metrics,
+        timeoutMs: plan.progressDeadline,
+      },
       host.info,
     )
   } catch (problem) {

@@ -14,8 +14,26 @@ import { templateHash, workloadsOf } from '../workload/fingerprint.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import type { Diagnosis } from './diagnosis.ts'
 
-/** `forward` opens a connection to a port of a pod. */
-export type PromotionDeps = SessionDeps & { forward: Forward }
+/** `forward` opens a connection to a port of a pod. `created`: the canary that this run created for a service. */
+export type PromotionDeps = SessionDeps & {
+  forward: Forward
+  created?: (service: string) => CreatedCanary | undefined
+}
+
+/** `template`: the hash of its pod template. `retire`: after a rollback; returns one sentence about what it did. */
+export type CreatedCanary = { template: string; adoption: ReleaseAdoption; retire: () => Promise<string> }
+
+/** How stable gets what a run releases, instead of the canary's pod template as it is. */
+export type ReleaseAdoption = {
+  /** @throws Error if stable's Deployment has changed since the release began. */
+  templateFor: (stable: Workload) => Workload['spec']['template']
+  /** Writes what the new pods of stable read when they start. Returns how to undo it. */
+  begin: () => Promise<() => Promise<void>>
+  /** Lets the proxies find the new pods of stable, whose labels may differ. */
+  follow: () => Promise<void>
+  /** Returns one sentence about what it removed. */
+  remove: () => Promise<string>
+}
 
 /** The pods, workloads and routes of the namespace, as the watches show them now. */
 export type WatchedObjects = {

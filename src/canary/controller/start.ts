@@ -38,6 +38,7 @@ export async function startPromotion(
   const { pinned } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
+    requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
     await removeManagedRoutes(cluster, split)
     const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
@@ -49,6 +50,16 @@ export async function startPromotion(
     await session.abandon()
     throw problem
   }
+}
+
+/** @throws Error if another run has written the canary that this run created, before this run had the Lease. */
+function requireOwnCanary({ service, canary }: CanaryConfig, template: string, { created }: PromotionDeps): void {
+  const own = created?.(service)
+  if (!own || own.template === template) return
+  throw new Error(
+    `the Deployment of ${canary.name} of ${service} was changed since this run created it: another run releases ` +
+      `${service} as well; let one of them end first`,
+  )
 }
 
 /** @throws Error if requests can reach the canary past its split. What this run cannot see is noted. */
