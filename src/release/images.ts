@@ -16,7 +16,7 @@ export function withImages(template: Template, { image, images }: CanaryConfig, 
   if (unknown !== undefined) {
     const names = all.map(({ name }) => name)
     throw new NotReleasable(
-      `the ${title} has no container ${unknown}${nearest(unknown, names)}; it has ${names.join(', ')}`,
+      `the ${title} has no container ${unknown}${nearest(unknown, names)} (it has ${names.join(', ')})`,
     )
   }
   const withImage = (container: Container) => ({ ...container, image: chosen[container.name] ?? container.image! })

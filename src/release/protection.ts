@@ -28,7 +28,7 @@ const watching = [
 /** In the mesh's own namespace, these choose pods of every namespace. */
 const meshWide: readonly Kind[] = ['AuthorizationPolicy', 'RequestAuthentication', 'EnvoyFilter', 'WasmPlugin']
 
-/** `faults`: why the canary would have less protection. `unseen`: the kinds that this account may not read. */
+/** `faults`: why the canary would have less protection. `unseen`: kinds that this account may not read. */
 export type Protection = { copies: KubeObject[]; faults: string[]; unseen: string[] }
 
 export async function protectionOf(cluster: Cluster, release: Release): Promise<Protection> {
@@ -48,8 +48,8 @@ export async function protectionOf(cluster: Cluster, release: Release): Promise<
       ...rulesOfHost(lasting, release),
       ...(autoscaler ? [canaryAutoscaler(release.plan.service, autoscaler, release.canary)] : []),
     ],
-    faults: [...faults, ...protecting.filter((kind) => unseen.includes(`${kind}s of ${namespace}`)).map(unreadFault)],
-    unseen: unseen.filter((each) => !protecting.some((kind) => each === `${kind}s of ${namespace}`)),
+    faults: [...faults, ...protecting.filter((kind) => unseen.includes(`${kind} in ${namespace}`)).map(unreadFault)],
+    unseen: unseen.filter((each) => !protecting.some((kind) => each === `${kind} in ${namespace}`)),
   }
 }
 
@@ -58,15 +58,15 @@ async function readAll(cluster: Cluster, kind: Kind, namespace: string, unseen: 
   return cluster.list<KubeObject>(kind, namespace).catch((error: unknown): KubeObject[] => {
     if (isNotFound(error)) return []
     if (!lacksRights(error)) throw error
-    unseen.push(`${kind}s of ${namespace}`)
+    unseen.push(`${kind} in ${namespace}`)
     return []
   })
 }
 
 function unreadFault(kind: string): string {
   return (
-    `the run may not read the ${kind}s of the namespace, so it cannot tell whether the canary would be protected as ` +
-    'stable is; give it the rights of deploy/rbac/deliver.yaml'
+    `the run may not read objects of the kind ${kind} in the namespace, so it cannot tell whether the canary would be ` +
+    'protected as stable is; give it the rights of deploy/rbac/deliver.yaml'
   )
 }
 

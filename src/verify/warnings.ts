@@ -3,6 +3,7 @@ import { matches, podLabels, selectorText } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
+import { createdCanaryLabel } from '../config/names.ts'
 import { ejects } from '../config/warnings/services.ts'
 import { expectsSidecar, hasEnded, hasSidecar, isReady } from '../mesh/sidecar.ts'
 
@@ -33,7 +34,10 @@ function podsBehind(name: string, { services, pods }: ClusterFacts, labels: Reco
 function emptySubsets(facts: ClusterFacts): string[] {
   return Object.entries(facts.policies).flatMap(([name, { subsets = {} }]) => {
     if (!facts.services.some(({ metadata, spec }) => metadata.name === name && spec.selector)) return []
-    const empty = Object.entries(subsets).filter(([, labels]) => podsBehind(name, facts, labels).length === 0)
+    const empty = Object.entries(subsets).filter(([, labels]) => {
+      // The promotion creates these pods before it gives them a weight.
+      return labels[createdCanaryLabel] === undefined && podsBehind(name, facts, labels).length === 0
+    })
     return empty.map(
       ([subset, labels]) =>
         `services.${name}.subsets.${subset}: no pod behind the Service ${facts.namespace}/${name} has the labels ` +
