@@ -13,9 +13,7 @@ export type Rendered = { template: Template; configs: KubeObject[] }
 /** @throws ConfigError for a file that cannot be read; NotReleasable if the Deployment does not fit that in the cluster. */
 export function readRelease(key: string, patterns: readonly string[], stable: Workload, service: Service): Rendered {
   const found = parseManifests(key, patterns)
-  const deployment = deploymentIn(found, stable)
-  requireSameSelector(deployment, stable, service)
-  const { template } = deployment.object.spec as Workload['spec']
+  const template = requireTemplate(deploymentIn(found, stable), stable, service)
   const namespace = stable.metadata.namespace ?? ''
   const used = referencesOf(template)
   const configs = found
@@ -41,8 +39,8 @@ function deploymentIn(found: readonly Sourced[], stable: Workload): Sourced {
   if (!first) {
     const names = workloads.map(({ object }) => object.metadata.name)
     throw new NotReleasable(
-      `there is no Deployment ${name} in these manifests, and it is the one behind the Service` +
-        `${names.length > 0 ? `; they have ${names.join(', ')}${nearest(name, names)}` : '; they have no workload at all'}`,
+      `there is no Deployment ${name} in these manifests, and it is the one behind the Service; they have ` +
+        (names.length > 0 ? `${names.join(', ')}${nearest(name, names)}` : 'no workload at all'),
     )
   }
   if (second)
@@ -56,22 +54,27 @@ function deploymentIn(found: readonly Sourced[], stable: Workload): Sourced {
   return first
 }
 
+/** What a person has written, so any part may be missing. */
+type Written = { selector?: { matchLabels?: Record<string, string> }; template?: Partial<Template> }
+
 /** Kubernetes does not change a selector, and the Service has to find the pods afterwards. */
-function requireSameSelector({ object, source }: Sourced, stable: Workload, { spec, metadata }: Service): void {
-  const { selector, template } = object.spec as Workload['spec']
+function requireTemplate({ object, source }: Sourced, stable: Workload, { spec, metadata }: Service): Template {
+  const { selector: { matchLabels = {} } = {}, template } = (object.spec ?? {}) as Written
+  const now = stable.spec.selector.matchLabels ?? {}
   const title = `${source}: the Deployment ${object.metadata.name}`
-  if (!isDeepStrictEqual(selector?.matchLabels, stable.spec.selector.matchLabels))
+  if (!isDeepStrictEqual(matchLabels, now))
     throw new NotReleasable(
-      `${title} selects ${selectorText(selector?.matchLabels ?? {})}, and in the cluster ` +
-        `${selectorText(stable.spec.selector.matchLabels ?? {})}, which Kubernetes never changes; keep the selector, and ` +
-        'put labels that change with each release into the template only',
+      `${title} selects ${selectorText(matchLabels)}, and in the cluster ${selectorText(now)}, which Kubernetes never ` +
+        'changes; keep the selector, and put labels that change with each release into the template only',
     )
-  const required = { ...spec.selector, ...stable.spec.selector.matchLabels }
+  const required = { ...spec.selector, ...now }
   if (!matches(required, template?.metadata?.labels))
     throw new NotReleasable(
       `${title}: its pods lack labels by which the Service ${metadata.name} or the Deployment selects ` +
         `(${selectorText(required)}); add them to the template`,
     )
+  if (!template?.spec?.containers) throw new NotReleasable(`${title} has no containers; add them to its template`)
+  return template as Template
 }
 
 type Reference = { kind: 'ConfigMap' | 'Secret'; name: string }

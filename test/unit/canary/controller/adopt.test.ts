@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { adopt } from '../../../../src/canary/controller/adopt.ts'
+import type { ReleaseAdoption } from '../../../../src/canary/controller/context.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
@@ -101,8 +102,9 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       return Promise.resolve(change(name, (each) => ({ ...each, spec: { ...each.spec, ...body.spec } })))
     },
   })
-  const run = (isDrained = true, signal = new AbortController().signal) =>
+  const run = (isDrained = true, signal = new AbortController().signal, release?: ReleaseAdoption) =>
     adopt(cluster, split, selectors, {
+      release,
       note: (line) => notes.push(line),
       signal,
       timeoutMs: 0,
@@ -225,5 +227,51 @@ describe('adopting fails', () => {
     const { run, events } = fakeCluster({ deployments })
     await expect(run()).rejects.toThrow(message)
     expect(events).toEqual([])
+  })
+})
+
+describe('adopting a release', () => {
+  const signal = new AbortController().signal
+  const template = { metadata: { labels: { app: 'backend', version: 'v3' } }, spec: { containers: [{ name: 'app' }] } }
+  const releaseOf = (events: string[]): ReleaseAdoption => {
+    const noting =
+      <T>(event: string, result: T) =>
+      () =>
+        Promise.resolve(events.push(event) > 0 ? result : result)
+    return {
+      templateFor: () => template,
+      begin: noting('config', noting('config undone', undefined)),
+      follow: noting('subset', undefined),
+      remove: noting('removed', 'it is removed'),
+    }
+  }
+
+  test('gives stable the config first, its template, its subset, the traffic, and removes the drained canary', async () => {
+    const { run, events, stable } = fakeCluster()
+    await run(true, signal, releaseOf(events))
+    expect(events).toEqual([
+      'config',
+      'Deployment backend-v1',
+      'subset',
+      'VirtualService backend',
+      'drained?',
+      'removed',
+    ])
+    expect(stable().spec.template).toEqual(template)
+    expect(notes.at(-1)).toBe('it is removed')
+  })
+
+  test('takes the config back with the template if stable does not become ready', async () => {
+    const { run, events, weights } = fakeCluster({ rollsOut: false })
+    await expect(run(true, signal, releaseOf(events))).rejects.toThrow('could not take over')
+    expect(events).toEqual(['config', 'Deployment backend-v1', 'config undone', 'Deployment backend-v1'])
+    expect(weights()).toEqual([0, 100])
+  })
+
+  test('leaves a canary that may still serve to the next run', async () => {
+    const { run, events } = fakeCluster()
+    await run(false, signal, releaseOf(events))
+    expect(events).not.toContain('removed')
+    expect(notes.at(-1)).toContain('the next run removes it')
   })
 })
