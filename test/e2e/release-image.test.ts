@@ -5,10 +5,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually } from './echo.ts'
 import { runner, type RunnerOptions } from './runner.ts'
-import { embeddedMesh, sampleImage, sampleImages, type TestCluster } from './world.ts'
+import { delivererKubeconfig, embeddedMesh, sampleImage, sampleImages, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
+/** All releases have only the rights of deploy/rbac/deliver.yaml. */
+let kubeconfig: string
 
 const shops = {
   bakery: { version: 'v1' },
@@ -37,6 +39,7 @@ beforeAll(async () => {
     await ready(name)
     await ready(`${name}-caller`)
   }
+  kubeconfig = await delivererKubeconfig(testCluster, machine.home, 'arcade')
 })
 afterAll(async () => {
   await testCluster.run(['kubectl', 'delete', 'namespace', 'arcade', '--wait=false'])
@@ -142,7 +145,7 @@ canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 15s, interval: 
 `,
   )
   return machine[step](
-    { metrics: testCluster.inputs['metrics'] ?? '', config: file, stages: 'policies, promote' },
+    { kubeconfig, metrics: testCluster.inputs['metrics'] ?? '', config: file, stages: 'policies, promote' },
     options,
   )
 }
