@@ -92,7 +92,8 @@ export function withReleaseDefaults<C extends Canaries & Pick<Config, 'services'
   return result as C
 }
 
-function withVersions(plan: CanaryConfig): CanaryConfig {
+/** The plan with the names of the versions and with what follows the last step. */
+export function withVersions(plan: CanaryConfig): CanaryConfig {
   if (releaseKeysOf(plan).length === 0) return { ...plan, after: plan.after ?? 'keep' }
   const named = (version: CanaryConfig['stable'], byDefault: string, name: string) =>
     version.name === byDefault ? { ...version, name } : version

@@ -12,7 +12,8 @@ export function withRelease(config: Config, { plan, distinction }: Release, isUn
   return withPolicy(config, plan, { ...policy, subsets: { ...policy.subsets, [plan.stable.name]: labels } })
 }
 
-function withServices(config: Config, plan: CanaryConfig): Config {
+/** The config in which the versions of the canary are Services. */
+export function withServices(config: Config, plan: CanaryConfig): Config {
   const { [plan.stable.name]: _, [plan.canary.name]: __, ...subsets } = config.services![plan.service]!.subsets ?? {}
   const { subsets: ___, ...policy } = config.services![plan.service]!
   const named: CanaryConfig = {

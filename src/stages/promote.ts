@@ -44,9 +44,18 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   recorder.record({ promotions: reports, verdict, weight, reason })
   const errors = promotions.flatMap((each, i) => errorsOf(each, reports[i]!))
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
-  const atRest = host.signal.aborted ? undefined : await configAtRest(context)
-  if (atRest) await policies({ ...context, config: atRest })
+  if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+/** The policies without the releases that have ended. */
+async function bringToRest(context: StageContext): Promise<void> {
+  const { recorder } = context
+  const config = await configAtRest(context)
+  if (!config) return
+  const { plan = [] } = recorder.current()
+  await policies({ ...context, config })
+  recorder.record({ plan: [...plan, ...(recorder.current().plan ?? [])] })
 }
 
 /** A GitOps controller that applies the same routes would reset the weights in the middle of the promotion. */

@@ -10,9 +10,11 @@ import type { Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import { canariesOf, releaseKeysOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { StageName } from '../config/schema/stages.ts'
+import { restart } from '../mesh/inject.ts'
 import { createCanary, removeCanary, waitUntilGone } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
-import { withRelease } from '../release/config.ts'
+import { withRelease, withServices } from '../release/config.ts'
 import { planRelease, type Release } from '../release/plan.ts'
 import { protectionOf } from '../release/protection.ts'
 import { NotReleasable } from '../release/workload.ts'
@@ -29,6 +31,7 @@ export async function planReleases(context: StageContext): Promise<StageContext>
   const { cluster, config, host, stages } = context
   const hasReleases = canariesOf(config).some((plan) => releaseKeysOf(plan).length > 0)
   if (!hasReleases || !(await requireNamespace(cluster, config, stages))) return context
+  if (!stages.some((stage) => releasing.includes(stage))) return { ...context, config: await asRouted(context) }
   const faults: string[] = []
   const releases: Release[] = []
   for (const [i, plan] of canariesOf(config).entries()) {
@@ -48,6 +51,24 @@ export async function planReleases(context: StageContext): Promise<StageContext>
   }
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return { ...context, config: withReleases(config, releases, isUnderWay), releases }
+}
+
+const releasing: readonly StageName[] = ['plan', 'policies', 'promote']
+
+/** The config with the versions between which the routes split now: what a release needs does not matter to a rollback. */
+async function asRouted({ cluster, config }: StageContext): Promise<Config> {
+  let result = config
+  for (const plan of canariesOf(config)) {
+    if (releaseKeysOf(plan).length === 0) continue
+    const between = withServices(result, plan)
+    const current = canariesOf(between).find(({ service }) => service === plan.service)!
+    const isSplit = await readWeight(cluster, splitOf(between, current)).then(
+      () => true,
+      () => false,
+    )
+    if (isSplit) result = between
+  }
+  return result
 }
 
 const isUnderWay = ({ todo }: Release) => todo !== 'idle'
@@ -144,6 +165,8 @@ async function returnTraffic({ cluster, config, host }: StageContext, plan: Cana
 async function finish(context: StageContext, { plan, stable, left }: Release): Promise<string> {
   const { cluster, host } = context
   await waitForOthers(context, plan)
+  // The earlier run may have written the ConfigMaps, and died before the pods of stable started again to read them.
+  if (plan.manifests && !left!.isSame) await restart(cluster, stable)
   await waitForRollout(cluster, stable, plan.progressDeadline, host.signal)
   await returnTraffic(context, plan)
   await removeCanary(cluster, left!.deployment)

@@ -1,5 +1,5 @@
 // Contradictions in what a promotion releases.
-import { createdCanaryName, releaseKeysOf } from '../names.ts'
+import { createdCanaryName, releaseKeysOf, withVersions } from '../names.ts'
 import type { CanaryConfig, Config } from '../schema.ts'
 import { withPrefix, type Fault } from './fault.ts'
 
@@ -55,7 +55,8 @@ function nameFaults({ service }: CanaryConfig): Fault[] {
 }
 
 /** The weights of a release begin at 0, and only its promotion moves them. The run knows the labels of its versions. */
-function trafficFaults({ services = {} }: Config, { service, stable, canary }: CanaryConfig, key: string): Fault[] {
+function trafficFaults({ services = {} }: Config, plan: CanaryConfig, key: string): Fault[] {
+  const { service, stable, canary } = withVersions(plan)
   const { traffic, subsets = {} } = services[service] ?? {}
   const path = ['services', service]
   const own = [stable.name, canary.name].filter((name) => Object.hasOwn(subsets, name))

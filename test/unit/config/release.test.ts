@@ -29,6 +29,13 @@ describe('a release of an image', () => {
   })
 })
 
+test('subsets of an earlier config may stay beside it, for header routes', () => {
+  const config = configOf(`
+    services: { till: { subsets: { v1: { version: v1 }, v2: { version: v2 } } } }
+    canary: { service: till, ${image} }`)
+  expect(Object.keys(config.services!['till']!.subsets!)).toEqual(['v1', 'v2', 'stable', 'canary'])
+})
+
 test('without a release, the versions and what follows stay as they were', () => {
   expect(planOf()).toMatchObject({ after: 'keep', stable: { name: 'v1' }, canary: { name: 'v2' } })
 })

@@ -46,6 +46,7 @@ export function clusterOf(objects: KubeObject[], forbidden: string[] = []) {
   const writes: string[] = []
   const lookUp = (kind: string, name: string) => structuredClone(held.get(keyOf(kind, name)))
   const cluster: Cluster = clusterWith({
+    version: () => Promise.resolve('v1.37.2'),
     get: (kind: string, _: string, name: string) => Promise.resolve(lookUp(kind, name)),
     list: (kind: string, namespace: string) =>
       forbidden.includes(kind)
