@@ -5,7 +5,7 @@ import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import { dnsName } from '../config/values/kubernetes.ts'
 import type { ControlPlane } from '../mesh/revisions.ts'
 import { hostOf } from '../policies/compile/names.ts'
-import type { LiveRoutes } from '../policies/live.ts'
+import type { LiveRoutes } from '../policies/live-routes.ts'
 import { fullHost, routesTo } from '../policies/routes.ts'
 
 export type DiscoveredCluster = {

@@ -1,5 +1,5 @@
 // The label that marks our own objects, the labels that istiod adds, and how selectors match labels. Pure.
-import type { Pod, Workload } from './objects.ts'
+import type { Pod, Service, Workload } from './objects.ts'
 
 /** On every object that mesh-canary creates. */
 export const managedByLabel = 'app.kubernetes.io/managed-by'
@@ -23,6 +23,16 @@ export function podLabels(labels: Record<string, string>): Record<string, string
   return Object.fromEntries(
     Object.entries(labels).filter(([key]) => !addedByIstiod.test(key) && key !== 'kubernetes.io/hostname'),
   )
+}
+
+/** The pods behind the Service that have the labels of a subset; none without a selector. */
+export function podsBehind(
+  { spec: { selector } }: Service,
+  pods: readonly Pod[],
+  subset: Record<string, string> = {},
+): Pod[] {
+  const isBehind = ({ metadata: { labels } }: Pod) => matches(selector!, labels) && matches(podLabels(subset), labels)
+  return selector ? pods.filter(isBehind) : []
 }
 
 /** The labels as kubectl takes them: `app=web,track=stable`. */

@@ -134,6 +134,7 @@ export type KubeEvent = KubeObject & {
 export type Destination = { host: string; subset?: string; port?: { number: number } }
 export type HttpRoute = {
   name?: string
+  match?: unknown
   route?: { destination: Destination; weight?: number }[]
   [key: string]: unknown
 }

@@ -1,6 +1,6 @@
-// The ports of a Service, and the protocol of each as Istio reads it: from appProtocol, else from the first part of its
-// name. Pure.
-import type { Service } from './objects.ts'
+// The ports of a Service: the pods' ports that they send to, and the protocol of each as Istio reads it, from appProtocol,
+// else from the first part of its name. Pure.
+import type { Container, Pod, Service } from './objects.ts'
 
 const http = ['http', 'http2', 'grpc', 'grpc-web', 'h2c', 'ws']
 const encrypted = ['https', 'tls', 'wss']
@@ -29,4 +29,23 @@ export function protocolOf({
   if (http.some(is)) return 'http'
   if (encrypted.some(is)) return 'tls'
   return plain.some(is) ? 'tcp' : 'unknown'
+}
+
+/** Those of the application's containers. */
+export function declaredPorts({ spec }: Pod): NonNullable<Container['ports']> {
+  const containers = [...spec.containers, ...(spec.initContainers ?? [])].filter(({ name }) => name !== 'istio-proxy')
+  return containers.flatMap(({ ports = [] }) => ports)
+}
+
+/** The number of a pod's port that is given by number or name; undefined if the pod declares no port of the name. */
+export function containerPort(pod: Pod, port: number | string): number | undefined {
+  return typeof port === 'number' ? port : declaredPorts(pod).find(({ name }) => name === port)?.containerPort
+}
+
+/** The pod's port that a port of a Service sends to. */
+export function targetPort(
+  pod: Pod,
+  { port, targetPort: target = port }: Service['spec']['ports'][number],
+): number | undefined {
+  return containerPort(pod, target)
 }

@@ -8,6 +8,11 @@ export function canariesOf({ canary, canaries = [] }: Canaries): CanaryConfig[] 
   return canary ? [canary] : canaries
 }
 
+/** The key of the canary at that index of `canariesOf`. */
+export function canaryKey({ canary }: Canaries, index: number): string {
+  return canary ? 'canary' : `canaries.${index}`
+}
+
 /** The subsets between which the service's canary moves traffic; undefined without a canary by subset. */
 export function splitSubsets(config: Canaries, service: string): [stable: string, canary: string] | undefined {
   const found = canariesOf(config).find((each) => each.service === service && each.stable.by === 'subset')

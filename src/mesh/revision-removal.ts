@@ -12,7 +12,7 @@ import {
   setTagArgs,
   tagsOf,
 } from './revisions.ts'
-import { hasEnded, hasSidecar, sidecarRevision } from './sidecar.ts'
+import { hasSidecar, isLive, sidecarRevision } from './sidecar.ts'
 
 /** One entry for each namespace, tag and pod in the cluster that still needs the revision. */
 export async function usersOf(cluster: Cluster, revision: string): Promise<string[]> {
@@ -25,7 +25,6 @@ export async function usersOf(cluster: Cluster, revision: string): Promise<strin
     const pointer = pointerOf(namespace)
     return pointer !== undefined && revisionOfPointer(pointer, tags) === revision
   })
-  const isLive = (pod: Pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
   const served = pods.filter((pod) => hasSidecar(pod) && isLive(pod) && sidecarRevision(pod) === revision)
   return [
     ...pointing.map(({ metadata }) => `namespace ${metadata.name}`),

@@ -21,16 +21,25 @@ export function hasEnded({ status }: Pod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed'
 }
 
+/** False for a pod that has ended or is being deleted. */
+export function isLive(pod: Pod): boolean {
+  return !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
+}
+
 /**
- * True unless the pod has ended or is being deleted, belongs to a Job, shares the node's network or opted out.
+ * True for a live pod unless it belongs to a Job, shares the node's network or opted out.
  * The label outranks the annotation.
  */
 export function expectsSidecar(pod: Pod): boolean {
   const { metadata, spec } = pod
   const choice = metadata.labels?.[podInjectionLabel] ?? metadata.annotations?.[podInjectionLabel]
-  const isEnding = metadata.deletionTimestamp !== undefined || hasEnded(pod)
   const isOfJob = metadata.ownerReferences?.some(({ kind }) => kind === 'Job') ?? false
-  return !isEnding && !isOfJob && !spec.hostNetwork && choice !== 'false'
+  return isLive(pod) && !isOfJob && !spec.hostNetwork && choice !== 'false'
+}
+
+/** Why the pod can have no sidecar, after its name. */
+export function networkNote({ spec }: Pod): string {
+  return spec.hostNetwork ? ' (host network)' : ''
 }
 
 /** The pod that the workload would create. */

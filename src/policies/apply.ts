@@ -11,7 +11,7 @@ import {
 import { messageOf } from '../runtime/errors.ts'
 import { policyKinds } from './policy-kinds.ts'
 import { serverSideApply, type PlannedChange } from './plan.ts'
-import { removeObject } from './prune.ts'
+import { removeObject } from './owned-objects.ts'
 import { lostSubsets, usesSubset, type Subset } from './subsets.ts'
 
 export type Change = { kind: string; namespace: string; name: string; action: 'created' | 'changed' | 'deleted' }

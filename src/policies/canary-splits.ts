@@ -1,64 +1,110 @@
-// Completes the user's own routes for a canary: where the default route of a host in the mesh sends everything to one
-// version, or to the whole service, it gets both versions as destinations, so that a promotion can move its weights.
-// Pure.
-import { titleOf, type HttpRoute, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+// Completes the user's own routes for a canary, so that a promotion can move their weights: the default route of a host
+// in the mesh, and the routes that the canary names in `routes`, get both versions as destinations. Pure.
+import {
+  keyOf,
+  titleOf,
+  type Destination,
+  type HttpRoute,
+  type KubeObject,
+  type VirtualService,
+} from '../cluster/objects.ts'
 import { canariesOf } from '../config/names.ts'
-import type { CanaryConfig, Config } from '../config/schema.ts'
+import type { Config } from '../config/schema.ts'
+import type { Version } from '../config/schema/canary.ts'
 import { ConfigError } from '../config/error.ts'
 import { hostOf } from './compile/names.ts'
 import { isForMesh } from './merge-hosts.ts'
-import { isForAll } from './hidden-routes.ts'
-import { fullHost, routesTo, splitsIn } from './routes.ts'
+import { isDefaultRoute } from './match-coverage.ts'
+import { canaryWeightOf, fullHost, routesTo, splitOf, splitsIn, splitsTraffic, type Split } from './routes.ts'
 
-/** @throws ConfigError if the default route goes elsewhere. */
-export function withCanarySplits(objects: KubeObject[], config: Config): KubeObject[] {
-  const canaries = canariesOf(config).filter(({ stable }) => stable.by === 'subset')
-  return objects.map((object) => canaries.reduce((each, canary) => completed(each, canary, config.namespace), object))
+/** `live`: the routes in the cluster, whose weights stay. @throws ConfigError if a default route goes elsewhere. */
+export function withCanarySplits(
+  objects: readonly KubeObject[],
+  config: Config,
+  live: readonly VirtualService[] = [],
+): KubeObject[] {
+  const splits = canariesOf(config).map((plan) => splitOf(config, plan))
+  return objects.map((object) =>
+    isVirtualService(object)
+      ? splits.reduce((into, split) => withDefaultSplit(withNamedSplits(into, split, live), split), object)
+      : object,
+  )
 }
 
-function completed(object: KubeObject, { service, stable, canary }: CanaryConfig, namespace: string): KubeObject {
-  if (!isRouteOf(object, service, namespace)) return object
-  if (splitsIn(object, { namespace, service, stable, canary }).length > 0) return object
-  const http = object.spec.http ?? []
-  const index = http.findIndex(isForAll)
-  const split = splitOf(http[index], object, service, [stable.name, canary.name], namespace)
-  return {
-    ...object,
-    spec: { ...object.spec, http: index < 0 ? [...http, split] : http.with(index, split) },
-  } as KubeObject
+function isVirtualService(object: KubeObject): object is VirtualService {
+  return object.kind === 'VirtualService'
 }
 
-function isRouteOf(object: KubeObject, service: string, namespace: string): object is VirtualService {
-  if (object.kind !== 'VirtualService' || !isForMesh(object)) return false
-  return routesTo(object as VirtualService, service, namespace)
-}
+type Share = NonNullable<HttpRoute['route']>[number]
 
-/** All traffic stays where it is: at the version of the route, or at stable if it names none. */
-function splitOf(
-  route: HttpRoute | undefined,
-  object: VirtualService,
-  service: string,
-  [stable, canary]: [string, string],
-  namespace: string,
-): HttpRoute {
-  const host = hostOf(service, namespace)
-  const target = route?.route?.[0] ?? { destination: { host } }
-  const { subset = stable } = target.destination
-  const isOfVersion = fullHost(target.destination.host, namespace) === host && [stable, canary].includes(subset)
-  const isOnly = route === undefined || route.route?.length === 1
-  if (!isOnly || !isOfVersion) throw new ConfigError(elsewhere(object, service, stable, canary))
-  const to = (name: string) => ({
-    ...target,
-    destination: { ...target.destination, subset: name },
-    weight: name === subset ? 100 : 0,
+/** The share of one destination, divided between both versions. `weight`: the canary's, in per cent. */
+function divided(share: Share, { namespace, stable, canary }: Split, weight: number): Share[] {
+  const to = (version: Version, part: number): Share => ({
+    ...share,
+    destination: destinationOf(share.destination, version, namespace),
+    weight: part,
   })
-  return { ...route, route: [to(stable), to(canary)] }
+  return [to(stable, 100 - weight), to(canary, weight)]
 }
 
-function elsewhere(object: VirtualService, service: string, stable: string, canary: string): string {
+function destinationOf(destination: Destination, { by, name }: Version, namespace: string): Destination {
+  return by === 'subset' ? { ...destination, subset: name } : { ...destination, host: hostOf(name, namespace) }
+}
+
+/** The named routes that go to all pods, with the weights in force, or with everything on stable. */
+function withNamedSplits(object: VirtualService, split: Split, live: readonly VirtualService[]): VirtualService {
+  const http = object.spec.http?.map((route) => {
+    const { name, route: shares = [] } = route
+    const [only] = shares
+    if (name === undefined || !split.routes?.includes(name)) return route
+    if (!only || shares.length > 1 || !goesToAllPods(only, object, split)) return route
+    return { ...route, route: divided(only, split, weightInForce(object, name, split, live)) }
+  })
+  return http ? { ...object, spec: { ...object.spec, http } } : object
+}
+
+function goesToAllPods({ destination }: Share, { metadata }: VirtualService, split: Split): boolean {
+  const { namespace, service, stable, canary } = split
+  const isOwnVersion = [stable, canary].some(({ by, name }) => by === 'service' && name === service)
   return (
-    `policies: the default route of the ${titleOf(object)} sends requests for ${service} neither to ${stable} nor to ` +
-    `${canary} nor to the whole service, so the canary cannot move them; ` +
-    `give that route the destinations ${stable} and ${canary} with weights, or remove the canary`
+    !isOwnVersion &&
+    destination.subset === undefined &&
+    fullHost(destination.host, metadata.namespace ?? namespace) === hostOf(service, namespace)
+  )
+}
+
+function weightInForce(object: VirtualService, name: string, split: Split, live: readonly VirtualService[]): number {
+  const same = live.find((each) => keyOf(each) === keyOf(object))
+  const [route] = same ? splitsIn(same, { ...split, routes: [name] }) : []
+  return (route && canaryWeightOf(route)) ?? 0
+}
+
+/** All traffic of the default route stays where it is: at the version of the route, or at stable if it names none. */
+function withDefaultSplit(object: VirtualService, split: Split): VirtualService {
+  const { namespace, service, stable } = split
+  if (stable.by === 'service' || !isForMesh(object) || !routesTo(object, service, namespace)) return object
+  if (splitsTraffic(object, split)) return object
+  const http = object.spec.http ?? []
+  const index = http.findIndex(isDefaultRoute)
+  const route = splitDefault(http[index], object, split)
+  return { ...object, spec: { ...object.spec, http: index < 0 ? [...http, route] : http.with(index, route) } }
+}
+
+function splitDefault(route: HttpRoute | undefined, object: VirtualService, split: Split): HttpRoute {
+  const { namespace, service, stable, canary } = split
+  const host = hostOf(service, namespace)
+  const [only, ...others] = route ? (route.route ?? []) : [{ destination: { host } }]
+  const subset = only?.destination.subset ?? stable.name
+  const isOfVersion =
+    only && fullHost(only.destination.host, namespace) === host && [stable.name, canary.name].includes(subset)
+  if (!isOfVersion || others.length > 0) throw new ConfigError(elsewhere(object, split))
+  return { ...route, route: divided(only, split, subset === canary.name ? 100 : 0) }
+}
+
+function elsewhere(object: VirtualService, { service, stable, canary }: Split): string {
+  return (
+    `policies: the default route of the ${titleOf(object)} sends requests for ${service} neither to ${stable.name} ` +
+    `nor to ${canary.name} nor to the whole service, so the canary cannot move them; ` +
+    `give that route the destinations ${stable.name} and ${canary.name} with weights, or remove the canary`
   )
 }

@@ -2,9 +2,9 @@
 // namespace. contradictions.ts finds those in the mesh within the namespace.
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf, titleOf, type KubeObject } from '../cluster/objects.ts'
-import { listAll } from './host-conflicts.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import { hostsOf, meshGateway } from './merge-hosts.ts'
-import { isOf, isOfEarlier, isOurs, isUnclaimed, ownerTitle, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, isOurs, isUnclaimed, ownerTitle, type Owner } from './owned-objects.ts'
 import { fullHost } from './routes.ts'
 
 type Policy = KubeObject & { spec?: Record<string, unknown> }
@@ -20,9 +20,11 @@ export async function configConflicts(
   owner: Owner,
 ): Promise<string[]> {
   const wanted = kinds.filter((kind) => objects.some((object) => object.kind === kind))
-  const live = (await Promise.all(wanted.map((kind) => listAll(cluster, kind, owner.namespace)))).flat()
+  const live = await Promise.all(wanted.map((kind) => listReadableEverywhere(cluster, kind, [owner.namespace])))
   const own = new Set(objects.map(keyOf))
-  const others = live.filter((object) => isOfOther(owner, object) && !own.has(keyOf(object)))
+  const others = live
+    .flatMap(({ objects }) => objects)
+    .filter((object) => isOfOther(owner, object) && !own.has(keyOf(object)))
   const sentences = objects.flatMap((ours) =>
     others.flatMap((theirs) => sharedHosts(ours, theirs).map((host) => sentence(ours, theirs, host))),
   )

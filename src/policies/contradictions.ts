@@ -9,15 +9,15 @@ import { hostOf } from './compile/names.ts'
 import { configConflicts } from './config-conflicts.ts'
 import { desired, type Desired } from './desired.ts'
 import { keepWeights, weightRules } from './kept-weights.ts'
-import type { LiveRoutes } from './live.ts'
-import type { Sourced } from './manifests.ts'
+import type { LiveRoutes } from './live-routes.ts'
+import { keyFor, type Sourced } from './manifests.ts'
 import { contendedHost } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
 import { olderGatewayFaults } from './older-gateways.ts'
 import { namespaceConflicts } from './namespace-conflicts.ts'
 import { liveCounterparts, foreignNames } from './plan.ts'
 import { fullHost } from './routes.ts'
-import { isOf, isOfEarlier, isOurs, isUnclaimed, mayWrite, ownerTitle, type Owner } from './prune.ts'
+import { isOf, isOfEarlier, isOurs, isUnclaimed, mayWrite, ownerTitle, type Owner } from './owned-objects.ts'
 
 /** One sentence for each contradiction, including those between the config's own sources. */
 export async function contradictions(
@@ -72,18 +72,12 @@ function hostFaults(
       return host === undefined
         ? []
         : [
-            `${sourceKey(ours, config)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, ` +
+            `${keyFor(ours)}: the host ${host} already has the ${titleOf(theirs)}, ${ownerText(theirs, owner)}, ` +
               `and of two for one host the mesh follows the older; ${remedy(ours, theirs, written.has(keyOf(theirs)), config)}`,
           ]
     }),
   )
   return [...new Set(sentences)]
-}
-
-/** A compiled object for a host in the mesh has the name of its service. */
-function sourceKey({ object, source }: Sourced, config: Config): string {
-  if (source !== fromConfig) return `policies: ${source}`
-  return hasPolicies(config, object) ? `services.${object.metadata.name}` : `canary of ${object.metadata.name}`
 }
 
 /** False for the object of a canary whose service has no policies in the config. */

@@ -5,17 +5,16 @@ import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { withCanarySplits } from './canary-splits.ts'
 import { compile } from './compile/index.ts'
-import { placeInConfig } from './config-places.ts'
+import { configKeyOf, placeInConfig } from './config-keys.ts'
 import type { Weights } from './compile/names.ts'
-import { exportFaults, withInheritedExports } from './exports.ts'
-import { withIncludedRoutes } from './included-routes.ts'
-import { firstSplit, liveWeights, type LiveRoutes } from './live.ts'
+import { exportFaults, withInheritedExports } from './export-to.ts'
+import { firstSplit, liveWeights, type LiveRoutes } from './live-routes.ts'
 import { userManifests, type Sourced } from './manifests.ts'
 import { merge } from './merge.ts'
 import { isForMesh } from './merge-hosts.ts'
 import { fromConfig } from './merge-services.ts'
-import { isOf, isOurs, ownerOf } from './prune.ts'
-import { withoutRepeatedRules } from './stated-rules.ts'
+import { isOf, isOurs, ownerOf } from './owned-objects.ts'
+import { withoutRepeatedRules } from './redundant-rules.ts'
 import { withStatedSubsets } from './subsets.ts'
 
 /**
@@ -50,13 +49,14 @@ export function desired(config: Config, live: LiveRoutes = { virtualServices: []
     (object): Sourced => ({
       object,
       source: fromConfig,
+      key: configKeyOf(config, object),
       place: placeInConfig(config, object),
     }),
   )
   const users = [...manifests.map(({ object }) => object), ...usersObjects(live)]
   const sources = [...withInheritedExports(fromConfigAlone, users), ...manifests]
   const merged = merge(sources, staying(config, live))
-  const objects = withCanarySplits(withIncludedRoutes(merged.objects, config, live.virtualServices), config)
+  const objects = withCanarySplits(merged.objects, config, live.virtualServices)
   const faults = exportFaults(config, objects)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {

@@ -1,5 +1,5 @@
 // Finds routes that would begin to send requests to a subset without pods: each of them would get a 503. Pure.
-import { matches, podLabels, selectorText } from '../cluster/labels.ts'
+import { podsBehind, selectorText } from '../cluster/labels.ts'
 import { titleOf, type DestinationRule, type Pod, type Service, type VirtualService } from '../cluster/objects.ts'
 import { hostOf } from './compile/names.ts'
 import type { PlannedChange } from './plan.ts'
@@ -41,11 +41,8 @@ function targetsOf(object: VirtualService | undefined): Target[] {
 function emptyTarget({ host, subset }: Target, rules: DestinationRule[], { name, services, pods }: Namespace) {
   const service = services.find(({ metadata }) => hostOf(metadata.name, name) === host)
   const labels = service && statedLabels(rules, service.metadata.name, name, subset)
-  const selector = service?.spec.selector
-  if (!selector || !labels) return undefined
-  const behind = pods.filter(({ metadata }) => matches(selector, metadata.labels))
-  const isEmpty = !behind.some(({ metadata }) => matches(podLabels(labels), metadata.labels))
-  if (behind.length === 0 || !isEmpty) return undefined
+  if (!service || !labels) return undefined
+  if (podsBehind(service, pods).length === 0 || podsBehind(service, pods, labels).length > 0) return undefined
   return (
     `the subset ${subset}, and no pod behind the Service ${name}/${service.metadata.name} has its labels ` +
     `(${selectorText(labels)}): they would get a 503; deploy it first, correct the labels of the subset or the ` +

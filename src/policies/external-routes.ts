@@ -1,28 +1,24 @@
 // Finds canaries whose routes this config does not own: the promotion moves their weights, and the policies leave them
 // alone.
-import { canariesOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
-import type { LiveRoutes } from './live.ts'
-import { isOf, isOfEarlier, type Owner } from './prune.ts'
-import { splitsIn, routesTo } from './routes.ts'
+import type { LiveRoutes } from './live-routes.ts'
+import { isOf, isOfEarlier, type Owner } from './owned-objects.ts'
+import { routesTo, splitOf, splitsTraffic } from './routes.ts'
 
 /**
  * The config without canaries that have no policies here and whose traffic a route outside this config already splits.
  * The compiler would otherwise write a second route for them.
  */
 export function withoutExternalCanaries(config: Config, { virtualServices }: LiveRoutes, owner: Owner): Config {
-  const own: { -readonly [K in keyof Config]: Config[K] } = {
-    ...config,
-    canaries: canariesOf(config).filter((canary) => !hasExternalRoute(canary)),
-  }
-  delete own.canary
-  return own
+  const { canary, canaries, ...rest } = config
+  if (canary) return hasExternalRoute(canary) ? rest : config
+  return { ...rest, ...(canaries && { canaries: canaries.filter((each) => !hasExternalRoute(each)) }) }
 
-  function hasExternalRoute({ service, stable, canary }: CanaryConfig): boolean {
+  function hasExternalRoute(plan: CanaryConfig): boolean {
+    const { service, stable } = plan
     if (stable.by === 'service' || Object.hasOwn(config.services ?? {}, service)) return false
-    const versions = { namespace: config.namespace, service, stable, canary }
     const split = virtualServices.find(
-      (object) => routesTo(object, service, config.namespace) && splitsIn(object, versions).length > 0,
+      (object) => routesTo(object, service, config.namespace) && splitsTraffic(object, splitOf(config, plan)),
     )
     return split !== undefined && !isOf(owner, split) && !isOfEarlier(owner, split)
   }

@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { placeOf, type Sourced } from './manifests.ts'
-import { coversMatch, isCovered, type Matches } from './match-coverage.ts'
+import { isCovered, isDefaultRoute, matchesOf } from './match-coverage.ts'
 
 type PlacedRoute = { route: HttpRoute; index: number; of: Sourced }
 
@@ -23,7 +23,7 @@ export function hiddenInOne(of: Sourced): string[] {
 export function hiddenByOther(a: Sourced, b: Sourced, joined: boolean): string[] {
   const pairs = routesIn(a).flatMap((ofA) => routesIn(b).map((ofB) => [ofA, ofB] as const))
   return pairs.flatMap(([ofA, ofB]) => {
-    const isSame = isDeepStrictEqual(ofA.route['match'] ?? [], ofB.route['match'] ?? [])
+    const isSame = isDeepStrictEqual(matchesOf(ofA.route), matchesOf(ofB.route))
     if (joined && isSame) return []
     const [coversB, coversA] = [isHiddenBy(ofB.route, ofA.route), isHiddenBy(ofA.route, ofB.route)]
     if (!coversA && !coversB) return []
@@ -34,7 +34,7 @@ export function hiddenByOther(a: Sourced, b: Sourced, joined: boolean): string[]
 
 /** True if `by`, which comes first, takes every request of the route. A gateway puts routes for all requests last. */
 export function isHiddenBy(route: HttpRoute, by: HttpRoute): boolean {
-  return takesAllOf(by, route) && isForAll(by) === isForAll(route)
+  return takesAllOf(by, route) && isDefaultRoute(by) === isDefaultRoute(route)
 }
 
 function routesIn(of: Sourced): PlacedRoute[] {
@@ -43,7 +43,7 @@ function routesIn(of: Sourced): PlacedRoute[] {
 }
 
 function sentence(hidden: PlacedRoute, by: PlacedRoute, remedy: string): string {
-  const share = isForAll(by.route) ? 'every request' : 'all that it matches'
+  const share = isDefaultRoute(by.route) ? 'every request' : 'all that it matches'
   return `policies: http route ${numbered(hidden)} never gets a request, because http route ${numbered(by)} takes ${share}; ${remedy}`
 }
 
@@ -52,16 +52,7 @@ function numbered({ route, index, of }: PlacedRoute): string {
   return `${index + 1} of the ${titleOf(of.object)} (${placeOf(of)}${name})`
 }
 
-/** True for a default route: it has no match, or one such as the prefix `/` that every request has. */
-export function isForAll(route: HttpRoute): boolean {
-  return conditionsOf(route).some((each) => coversMatch(each, {}))
-}
-
-function conditionsOf({ match }: HttpRoute): Matches {
-  return Array.isArray(match) && match.length > 0 ? (match as Matches) : [{}]
-}
-
 /** True if the first route matches every request that the second one matches. */
 function takesAllOf(first: HttpRoute, second: HttpRoute): boolean {
-  return isCovered(conditionsOf(second), [conditionsOf(first)])
+  return isCovered(matchesOf(second), [matchesOf(first)])
 }

@@ -1,11 +1,11 @@
 // Finds hosts that a route outside mesh-canary claims too: in the other API (Istio's or the Gateway API), or in a
 // VirtualService of another namespace. contradictions.ts finds conflicts within the namespace.
 import type { Cluster } from '../cluster/client.ts'
-import { isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import { hostOf } from './compile/names.ts'
-import { keyOf, titleOf, type Kind, type KubeObject, type VirtualService } from '../cluster/objects.ts'
-import { isOurs } from './prune.ts'
-import { exportsOf } from './exports.ts'
+import { keyOf, titleOf, type KubeObject, type VirtualService } from '../cluster/objects.ts'
+import { isOurs } from './owned-objects.ts'
+import { isVisibleTo } from './export-to.ts'
 import { fullHost } from './routes.ts'
 
 type HTTPRoute = KubeObject & {
@@ -19,10 +19,10 @@ export async function hostConflicts(
   namespace: string,
 ): Promise<string[]> {
   const own = new Set(objects.map(keyOf))
-  const live = (
-    await Promise.all((['HTTPRoute', 'VirtualService'] as const).map((kind) => listAll(cluster, kind, namespace)))
-  ).flat()
-  const others = live.filter((object) => !isOurs(object) && !own.has(keyOf(object)))
+  const live = await Promise.all(
+    (['HTTPRoute', 'VirtualService'] as const).map((kind) => listReadableEverywhere(cluster, kind, [namespace])),
+  )
+  const others = live.flatMap(({ objects }) => objects).filter((object) => !isOurs(object) && !own.has(keyOf(object)))
   return objects.flatMap((ours) =>
     others.flatMap((theirs) => {
       const theirClaims = canConflict(ours, theirs) ? hostKeys(theirs) : []
@@ -37,21 +37,7 @@ export async function hostConflicts(
 function canConflict(ours: KubeObject, theirs: KubeObject): boolean {
   if (ours.kind !== theirs.kind) return true
   const { namespace = '' } = ours.metadata
-  const seeing = exportsOf(theirs)
-  return (
-    ours.kind === 'VirtualService' &&
-    theirs.metadata.namespace !== namespace &&
-    (seeing.includes('*') || seeing.includes(namespace))
-  )
-}
-
-/** The objects that the account may read; none if the cluster lacks the kind. */
-export async function listAll(cluster: Cluster, kind: Kind, namespace: string): Promise<KubeObject[]> {
-  const list = (place?: string) =>
-    cluster
-      .list<KubeObject>(kind, place)
-      .catch((error: unknown) => (isNotFound(error) ? [] : undefinedWhenForbidden(error)))
-  return (await list()) ?? (await list(namespace)) ?? []
+  return ours.kind === 'VirtualService' && theirs.metadata.namespace !== namespace && isVisibleTo(theirs, namespace)
 }
 
 /** `mesh HOST` for the sidecars, `gateway HOST` for a gateway; a route for every host claims none. */

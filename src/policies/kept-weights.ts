@@ -11,6 +11,7 @@ import { movedVersions } from './moved-weights.ts'
 import {
   fullHost,
   routesOf,
+  splitOf,
   splitsIn,
   targetKey,
   type Route,
@@ -30,13 +31,7 @@ export function weightRules(config: Config): WeightRules {
   const isFromFile = (service: string) => services[service]?.weights === 'from-file'
   const promotions = canariesOf(config)
     .filter(({ service }) => !isFromFile(service))
-    .map(({ service, stable, canary, routes }) => ({
-      namespace,
-      service,
-      stable,
-      canary,
-      ...(routes ? { routes } : {}),
-    }))
+    .map((plan) => splitOf(config, plan))
   const ofCanaries = canariesOf(config).flatMap(({ service, stable, canary }) =>
     isFromFile(service) ? [stable, canary].flatMap(({ by, name }) => (by === 'service' ? [name] : [])) : [],
   )

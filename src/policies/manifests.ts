@@ -13,8 +13,21 @@ import { manifestFaults, type ManifestFault } from './manifest-faults.ts'
 import type { FieldPath } from './manifest-schema.ts'
 import { templateFaults } from './manifest-templates.ts'
 
-/** An object and its source: `file:line`, or the config. `place`: for people, where the config asks for the object. */
-export type Sourced = { object: KubeObject & { spec?: Record<string, unknown> }; source: string; place?: string }
+/**
+ * An object and its source: `file:line`, or the config. `key`: that of the config which compiles to the object;
+ * `place`: for people, where the config asks for the object.
+ */
+export type Sourced = {
+  object: KubeObject & { spec?: Record<string, unknown> }
+  source: string
+  key?: string | undefined
+  place?: string
+}
+
+/** What the user wrote for the object, as a message about it begins. */
+export function keyFor({ key, source }: Sourced): string {
+  return key ?? `policies: ${source}`
+}
 
 /** Where the object comes from, for people. */
 export function placeOf({ source, place }: Sourced): string {

@@ -7,6 +7,15 @@ export type Match = Readonly<Record<string, unknown>>
 /** The entries of a route's `match`; empty if the route takes every request. */
 export type Matches = readonly Match[]
 
+export function matchesOf({ match }: { match?: unknown }): Matches {
+  return Array.isArray(match) ? (match as Matches) : []
+}
+
+/** True for a default route: it has no match, or one such as the prefix `/` that every request has. */
+export function isDefaultRoute(route: { match?: unknown }): boolean {
+  return entriesOf(matchesOf(route)).some((entry) => coversMatch(entry, {}))
+}
+
 /** True if the earlier routes together take every request that the matches describe. */
 export function isCovered(matches: Matches, earlier: readonly Matches[]): boolean {
   return entriesOf(matches).every((entry) => earlier.flatMap(entriesOf).some((each) => coversMatch(each, entry)))

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { KubeObject } from '../cluster/objects.ts'
 import type { Sourced } from './manifests.ts'
-import { fullHost } from './routes.ts'
+import { fullHost, matchesHost } from './routes.ts'
 
 type Policy = Sourced['object']
 type Spec = Policy['spec']
@@ -55,10 +55,19 @@ export function isForMesh({ spec, metadata }: Policy): boolean {
   return gatewaysOf(spec, metadata.namespace ?? '').includes(meshGateway)
 }
 
+/** The full names of the hosts for which sidecars follow the object. */
+export function meshHosts(object: Policy): string[] {
+  const { kind, metadata, spec } = object
+  const namespace = metadata.namespace ?? ''
+  if (kind === 'DestinationRule')
+    return spec?.['workloadSelector'] === undefined ? [fullHost(String(spec?.['host']), namespace)] : []
+  return kind === 'VirtualService' && isForMesh(object) ? fullHosts(spec, namespace) : []
+}
+
 /** True if one of the object's hosts is a pattern such as `*.shop.svc.cluster.local` that the host matches. */
 export function coversHost({ kind, spec }: Policy, host: string): boolean {
   const hosts = kind === 'DestinationRule' ? [String(spec?.['host'])] : hostsOf(spec)
-  return hosts.some((pattern) => pattern.startsWith('*') && host.endsWith(pattern.slice(1)))
+  return hosts.some((pattern) => pattern.startsWith('*') && matchesHost(pattern, host))
 }
 
 /** The hosts and gateways that both VirtualServices name. */

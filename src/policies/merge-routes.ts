@@ -1,7 +1,7 @@
 // Merges the http routes of two VirtualServices for the same host. Pure.
 import { isDeepStrictEqual } from 'node:util'
 import type { Destination, HttpRoute } from '../cluster/objects.ts'
-import { isForAll } from './hidden-routes.ts'
+import { isDefaultRoute, matchesOf } from './match-coverage.ts'
 import { mergeValues, omit, type MergeContext } from './merge-fields.ts'
 import { fullHost } from './routes.ts'
 
@@ -16,24 +16,20 @@ export function mergeRoutes(a: HttpRoute[], b: HttpRoute[], namespace: string, c
     if (index < 0) merged.push(route)
     else merged[index] = mergeRoute(merged[index]!, route, namespace, context.at(`.http, ${routeTitle(route)}`))
   }
-  return [...merged.filter((route) => !isForAll(route)), ...merged.filter(isForAll).sort(byMatch)]
+  return [...merged.filter((route) => !isDefaultRoute(route)), ...merged.filter(isDefaultRoute).sort(byMatch)]
 }
 
 /** The route without a match is the very last one. */
 function byMatch(a: HttpRoute, b: HttpRoute): number {
-  return Number(hasMatch(b)) - Number(hasMatch(a))
-}
-
-export function hasMatch(route: HttpRoute): boolean {
-  return Array.isArray(route['match']) && route['match'].length > 0
+  return Number(matchesOf(b).length > 0) - Number(matchesOf(a).length > 0)
 }
 
 function haveSameMatch(a: HttpRoute, b: HttpRoute): boolean {
-  return hasMatch(a) || hasMatch(b) ? isDeepStrictEqual(a['match'], b['match']) : true
+  return isDeepStrictEqual(matchesOf(a), matchesOf(b))
 }
 
 export function routeTitle(route: HttpRoute): string {
-  return hasMatch(route) ? `the route of the match ${JSON.stringify(route['match'])}` : 'the default route'
+  return matchesOf(route).length > 0 ? `the route of the match ${JSON.stringify(route['match'])}` : 'the default route'
 }
 
 /** A route does exactly one of these with a request. */

@@ -4,11 +4,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { titleOf, type HttpRoute } from '../cluster/objects.ts'
 import { otherPortsRouteName, routeName } from '../config/names.ts'
 import { defaultRetryOn } from '../config/schema/services.ts'
-import { isForAll } from './hidden-routes.ts'
+import { isDefaultRoute, matchesOf } from './match-coverage.ts'
 import type { Sourced } from './manifests.ts'
 import { mergeValues, omit, type Fields, type MergeContext } from './merge-fields.ts'
 import { coversHost, mergeKey } from './merge-hosts.ts'
-import { hasMatch, mergeDestinations, routeTitle } from './merge-routes.ts'
+import { mergeDestinations, routeTitle } from './merge-routes.ts'
 import { fullHost } from './routes.ts'
 
 /** The source of what the config compiles to. */
@@ -37,7 +37,7 @@ export function mergeServiceRoutes(
   const routes = user.map((route, i) => {
     if (!isOfPort(route, service.port)) return route
     const at = context.at(`.http, ${routeTitle(route)}`)
-    if (!isForAll(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
+    if (!isDefaultRoute(route) || !route.route) return withPolicies(route, service.policies, titleIn(user, i), report)
     return mergeDefault(route, service, namespace, at)
   })
   const reached = user.some((route) => route.route && isOfPort(route, service.port))
@@ -46,7 +46,7 @@ export function mergeServiceRoutes(
   if (service.port !== undefined && Object.keys(service.policies).length > 0 && user.some(isOfAllPorts))
     report(`${named(service.policies)} apply to every port, not only to ${service.port}, as its routes do`)
   const needsDefault =
-    !user.some(isForAll) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
+    !user.some(isDefaultRoute) && (statesSplit(service.shares) || Object.keys(service.mirroring).length > 0)
   return [...service.matched, ...routes, ...(needsDefault ? defaultsOf(compiled) : [])]
 }
 
@@ -111,7 +111,8 @@ function statesSplit(shares: Destinations): boolean {
 }
 
 function portsOf(route: HttpRoute): (number | undefined)[] {
-  return hasMatch(route) ? (route['match'] as { port?: number }[]).map(({ port }) => port) : [undefined]
+  const matches = matchesOf(route) as readonly { port?: number }[]
+  return matches.length > 0 ? matches.map(({ port }) => port) : [undefined]
 }
 
 function isOfAllPorts(route: HttpRoute): boolean {

@@ -1,14 +1,15 @@
 // Compares the objects for whole namespaces that a run writes with those that stay in the cluster. Of two of a kind,
 // Istio follows the older and says nothing. Tokens are different: Istio accepts what any RequestAuthentication accepts.
 import { isDeepStrictEqual } from 'node:util'
+import { isOlder, oldestFirst } from '../cluster/age.ts'
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenUnread } from '../cluster/api-error.ts'
 import { keyOf, kindOf, systemNamespace, titleOf, type KubeObject } from '../cluster/objects.ts'
+import { listReadable } from '../cluster/readable.ts'
 import type { Desired } from './desired.ts'
 import { fromConfig } from './merge-services.ts'
-import type { Sourced } from './manifests.ts'
-import { areRivals, isNamespaceWide, isOlder } from './namespace-wide.ts'
-import { isOf, isOurs, type Owner } from './prune.ts'
+import { keyFor, type Sourced } from './manifests.ts'
+import { areRivals, isNamespaceWide } from './namespace-wide.ts'
+import { isOf, isOurs, type Owner } from './owned-objects.ts'
 import { tokenConflicts } from './token-conflicts.ts'
 
 type Policy = Sourced['object']
@@ -17,7 +18,7 @@ export type Conflicts = { faults: string[]; warnings: string[] }
 
 /** Skips what the account may not read. */
 export async function namespaceConflicts(cluster: Cluster, target: Desired, owner: Owner): Promise<Conflicts> {
-  const ours = target.objects.map((object): Sourced => ({ object, source: sourceOf(object, target) }))
+  const ours = target.objects.map((object): Sourced => ({ ...sourceOf(object, target), object }))
   const live = await liveOf(cluster, target.objects, owner.namespace)
   const written = new Set(target.objects.map(keyOf))
   const remaining = live.filter((object) => !written.has(keyOf(object)) && !(owner.prunes && isOf(owner, object)))
@@ -29,8 +30,8 @@ export async function namespaceConflicts(cluster: Cluster, target: Desired, owne
   }
 }
 
-function sourceOf(object: KubeObject, { sources }: Desired): string {
-  return sources.find((each) => keyOf(each.object) === keyOf(object))?.source ?? fromConfig
+function sourceOf(object: KubeObject, { sources }: Desired): Sourced {
+  return sources.find((each) => keyOf(each.object) === keyOf(object)) ?? { object, source: fromConfig }
 }
 
 /** The live objects of each kind that can conflict, in the namespaces of ours and in that of the mesh. */
@@ -38,8 +39,8 @@ async function liveOf(cluster: Cluster, objects: readonly Policy[], namespace: s
   const isOfInterest = (object: Policy) => isNamespaceWide(object) || object.kind === 'RequestAuthentication'
   const kinds = [...new Set(objects.filter(isOfInterest).map((object) => kindOf(object)!))]
   const places = [...new Set([namespace, systemNamespace])]
-  const lists = kinds.flatMap((kind) => places.map((place) => cluster.list<Policy>(kind, place).catch(emptyWhenUnread)))
-  return (await Promise.all(lists)).flat()
+  const lists = await Promise.all(kinds.map((kind) => listReadable<Policy>(cluster, kind, places)))
+  return lists.flatMap(({ objects }) => objects)
 }
 
 /**
@@ -49,7 +50,7 @@ async function liveOf(cluster: Cluster, objects: readonly Policy[], namespace: s
 function singleConflicts(ours: readonly Sourced[], live: readonly Policy[], remaining: readonly Policy[]): Conflicts {
   const perObject = ours.map((own): Conflicts => {
     const rivals = remaining.filter((theirs) => areRivals(own.object, theirs))
-    const [oldest] = rivals.toSorted((a, b) => (isOlder(a, b) ? -1 : 1))
+    const [oldest] = oldestFirst(rivals)
     const existing = live.find((object) => keyOf(object) === keyOf(own.object))
     if (oldest === undefined) return { faults: [], warnings: [] }
     if (existing && isOlder(existing, oldest))
@@ -63,17 +64,10 @@ function singleConflicts(ours: readonly Sourced[], live: readonly Policy[], rema
   }
 }
 
-const sections: Record<string, string> = { PeerAuthentication: 'mtls', Sidecar: 'scope', Telemetry: 'telemetry' }
-
-/** Where the user wrote the object: a section of the config, or a file and line. */
-function keyFor({ object, source }: Sourced): string {
-  return source === fromConfig ? (sections[object.kind] ?? 'policies') : `policies: ${source}`
-}
-
 function conflict(own: Sourced, theirs: Policy): string {
   const { kind } = own.object
   const owner = isOurs(theirs) ? 'which another run of mesh-canary wrote' : 'which mesh-canary does not manage'
-  const into = own.source === fromConfig ? `\`${keyFor(own)}\`` : own.source
+  const into = own.key === undefined ? own.source : `\`${own.key}\``
   return (
     `${keyFor(own)}: the ${titleOf(theirs)}, ${owner}, is for the whole namespace too and is older, and Istio follows ` +
     `only the oldest ${kind} of a namespace, so the ${titleOf(own.object)} would have no effect; move what it says ` +

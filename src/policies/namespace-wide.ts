@@ -1,5 +1,5 @@
 // Objects for a whole namespace, of kinds of which Istio follows only the oldest and ignores the others. Pure.
-import { titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { titleOf, type Kind } from '../cluster/objects.ts'
 import type { Sourced } from './manifests.ts'
 
 type Policy = Sourced['object']
@@ -24,12 +24,6 @@ function selects(selector: unknown): boolean {
 export function areRivals(a: Policy, b: Policy): boolean {
   const isSamePlace = a.kind === b.kind && a.metadata.namespace === b.metadata.namespace
   return isSamePlace && a.metadata.name !== b.metadata.name && isNamespaceWide(a) && isNamespaceWide(b)
-}
-
-/** Of two objects of the same second, Istio follows the one whose name comes first. */
-export function isOlder(a: KubeObject, b: KubeObject): boolean {
-  const age = ({ metadata: { creationTimestamp = '', name } }: KubeObject) => `${creationTimestamp} ${name}`
-  return age(a) < age(b)
 }
 
 /** One sentence for each pair of sources that would write two such objects. */

@@ -1,14 +1,16 @@
 // Finds hosts of ours that an older object already serves at the same gateway pods: Istio gives a request to the older
 // of two servers with TLS, and to the older of two routes for one domain that take it. Reads what the account may read.
 import { isDeepStrictEqual } from 'node:util'
+import { isOlder } from '../cluster/age.ts'
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenUnread } from '../cluster/api-error.ts'
-import { keyOf, kindOf, titleOf, type HttpRoute, type Kind, type KubeObject } from '../cluster/objects.ts'
+import { keyOf, kindOf, titleOf, type HttpRoute, type KubeObject } from '../cluster/objects.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
 import type { Config } from '../config/schema.ts'
-import { gatewayOf } from './compile/names.ts'
+import { configKeyOf } from './config-keys.ts'
 import { isHiddenBy } from './hidden-routes.ts'
 import { gatewaysOf, hostsOf, isForSidecarsOnly, meshGateway } from './merge-hosts.ts'
-import { isOf, type Owner } from './prune.ts'
+import { isOf, type Owner } from './owned-objects.ts'
+import { matchesHost } from './routes.ts'
 
 type Server = { port?: { number?: number }; hosts?: string[]; tls?: object }
 type Gateway = KubeObject & { spec: { selector?: Record<string, string>; servers?: Server[] } }
@@ -25,20 +27,20 @@ export async function olderGatewayFaults(
   const gateways = objects.filter((object): object is Gateway => kindOf(object) === 'Gateway')
   const routes = objects.filter(({ kind }) => kind === 'VirtualService').filter((object) => !isForSidecarsOnly(object))
   if (gateways.length === 0 && routes.length === 0) return []
-  const [liveGateways, liveRoutes] = await Promise.all([
-    listAll<Gateway>(cluster, 'Gateway', config.namespace),
-    listAll<Routes>(cluster, 'VirtualService', config.namespace),
+  const [{ objects: liveGateways }, { objects: liveRoutes }] = await Promise.all([
+    listReadableEverywhere<Gateway>(cluster, 'Gateway', [config.namespace]),
+    listReadableEverywhere<Routes>(cluster, 'VirtualService', [config.namespace]),
   ])
   const others = { gateways: liveGateways.filter(isOther), routes: liveRoutes.filter(isOther) }
   const all = { gateways: [...others.gateways, ...gateways], routes: [...liveGateways, ...liveRoutes] as Routes[] }
-  const ageOf = (object: KubeObject) => createdAt(all.routes.find((each) => keyOf(each) === keyOf(object)))
-  const older = (ours: KubeObject, theirs: KubeObject) => createdAt(theirs) < ageOf(ours)
+  const liveOf = (ours: KubeObject) => all.routes.find((each) => keyOf(each) === keyOf(ours)) ?? ours
+  const older = (ours: KubeObject, theirs: KubeObject) => isOlder(theirs, liveOf(ours))
   return [
     ...gateways.flatMap((ours) =>
-      serverFaults(ours, others, older).map((fault) => `${keyFor(config, ours)}: ${fault}`),
+      serverFaults(ours, others, older).map((fault) => `${hostsKey(config, ours)}: ${fault}`),
     ),
     ...routes.flatMap((ours) =>
-      routeFaults(ours, others, all.gateways, older).map((fault) => `${keyFor(config, ours)}: ${fault}`),
+      routeFaults(ours, others, all.gateways, older).map((fault) => `${hostsKey(config, ours)}: ${fault}`),
     ),
   ]
 
@@ -49,21 +51,9 @@ export async function olderGatewayFaults(
 
 type IsOlder = (ours: KubeObject, theirs: KubeObject) => boolean
 
-/** An object that does not exist yet is younger than all others. */
-function createdAt(object: KubeObject | undefined): number {
-  const time = object?.metadata.creationTimestamp
-  return object === undefined ? Infinity : time === undefined ? 0 : Date.parse(time)
-}
-
-async function listAll<T extends KubeObject>(cluster: Cluster, kind: Kind, namespace: string): Promise<T[]> {
-  const everywhere = await cluster.list<T>(kind).catch(emptyWhenUnread)
-  return everywhere.length > 0 ? everywhere : cluster.list<T>(kind, namespace).catch(emptyWhenUnread)
-}
-
-/** The section of the config that asks for the object. */
-function keyFor({ expose = {} }: Config, { metadata }: KubeObject): string {
-  const exposed = Object.keys(expose).find((service) => gatewayOf(service) === metadata.name)
-  return exposed === undefined ? 'policies' : `expose.${exposed}.hosts`
+function hostsKey(config: Config, object: KubeObject): string {
+  const key = configKeyOf(config, object)
+  return key?.startsWith('expose.') ? `${key}.hosts` : 'policies'
 }
 
 /** Servers with TLS: of two for one host and port, the gateway has the older one only. */
@@ -137,10 +127,6 @@ function domainsAt(gateway: Gateway | undefined, { spec }: Routes): Domain[] {
 function narrower(a: string, b: string): string | undefined {
   if (matchesHost(a, b)) return b
   return matchesHost(b, a) ? a : undefined
-}
-
-function matchesHost(pattern: string, host: string): boolean {
-  return pattern === host || (pattern.startsWith('*') && host.endsWith(pattern.slice(1)))
 }
 
 function haveSamePods({ spec: { selector: a = {} } }: Gateway, { spec: { selector: b = {} } }: Gateway): boolean {

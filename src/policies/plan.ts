@@ -14,7 +14,7 @@ import { ConfigError } from '../config/error.ts'
 import { stringify } from '../yaml/stringify.ts'
 import { diff, isUnchanged } from './diff.ts'
 import { keepWeights, noWeightRules, replacedBy, type WeightRules } from './kept-weights.ts'
-import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './prune.ts'
+import { isUnclaimed, withOwnerMarks, obsolete, ownedBy, foreignOwner, type Owner } from './owned-objects.ts'
 import { lostSubsets, usesSubset } from './subsets.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 

@@ -3,14 +3,20 @@
 import type { PatchOperation } from '../cluster/client.ts'
 import type { Destination, GatewayRoute, VirtualService } from '../cluster/objects.ts'
 import { abRouteName } from '../config/names.ts'
+import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf, type Weights } from './compile/names.ts'
+import { isDefaultRoute } from './match-coverage.ts'
 
 /**
  * The split of a service's traffic between two versions, in named routes only; without `routes`, in all of them. Plain
  * data, because the post step needs it to return the traffic.
  */
 export type Split = { namespace: string; service: string; stable: Version; canary: Version; routes?: string[] }
+
+export function splitOf({ namespace }: Config, { service, stable, canary, routes }: CanaryConfig): Split {
+  return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
+}
 
 /** The same split in all routes. */
 export function withAllRoutes({ namespace, service, stable, canary }: Split): Split {
@@ -27,6 +33,11 @@ export function fullHost(host: string, namespace: string): string {
   return host
 }
 
+/** `pattern`: a host, or one such as `*.example.com` that begins with a wildcard. */
+export function matchesHost(pattern: string, host: string): boolean {
+  return pattern.startsWith('*') ? host.endsWith(pattern.slice(1)) : pattern === host
+}
+
 export function routesTo(object: VirtualService, service: string, namespace: string): boolean {
   const own = object.metadata.namespace ?? namespace
   return (object.spec.hosts ?? []).some((host) => fullHost(host, own) === hostOf(service, namespace))
@@ -40,8 +51,6 @@ export type Route = {
   /** The JSON pointer of the list of targets. */
   path: string
   name: string | undefined
-  /** It takes every request. */
-  isForAll: boolean
   match: unknown
   targets: Target[]
 }
@@ -70,7 +79,6 @@ function virtualServiceRoutes({ spec }: VirtualService, own: string): Route[] {
         index,
         path: `/spec/${section}/${index}/route`,
         name: typeof name === 'string' ? name : undefined,
-        isForAll: match === undefined,
         match,
         targets: route.map(({ destination: { host, subset }, weight }) => ({
           host: fullHost(host, own),
@@ -90,7 +98,6 @@ function gatewayRules({ spec }: GatewayRoute, own: string): Route[] {
       index,
       path: `/spec/rules/${index}/backendRefs`,
       name,
-      isForAll: false,
       match: matches,
       targets: backendRefs.map((ref) => ({
         host: (ref.kind ?? 'Service') === 'Service' ? hostOf(ref.name, ref.namespace ?? own) : '',
@@ -118,6 +125,11 @@ export function splitsIn(object: Routed, split: Split): RouteSplit[] {
       return { ...route, stable, canary, otherWeight: others.reduce((sum, { weight }) => sum + weight, 0) }
     })
     .filter(({ stable, canary }) => stable.length > 0 && canary.length > 0)
+}
+
+/** True if a route of the object splits between the versions, whatever its name is. */
+export function splitsTraffic(object: Routed, split: Split): boolean {
+  return splitsIn(object, withAllRoutes(split)).length > 0
 }
 
 function isVersion({ service, namespace }: Split, { by, name }: Version, { host, subset }: Target): boolean {
@@ -186,13 +198,13 @@ export function weightsOf(
   subsets: string[] = [],
 ): Weights | undefined {
   const host = hostOf(service, namespace)
-  const candidates = routesOf(object, namespace).flatMap(({ section, isForAll, targets }) => {
+  const candidates = routesOf(object, namespace).flatMap(({ section, match, targets }) => {
     if (section !== 'http') return []
     const named = targets.filter((target) => target.host === host && target.subset !== undefined)
     const weights: Weights = Object.fromEntries(named.map(({ subset, weight }) => [subset!, weight]))
-    return named.length > 0 && subsets.every((subset) => subset in weights) ? [{ isForAll, weights }] : []
+    return named.length > 0 && subsets.every((subset) => subset in weights) ? [{ match, weights }] : []
   })
-  return (candidates.find(({ isForAll }) => isForAll) ?? candidates[0])?.weights
+  return (candidates.find(isDefaultRoute) ?? candidates[0])?.weights
 }
 
 /** Where the route sends the canary's traffic: the host as written there, with its subset and port. */

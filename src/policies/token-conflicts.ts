@@ -2,8 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, titleOf } from '../cluster/objects.ts'
-import { fromConfig } from './merge-services.ts'
-import type { Sourced } from './manifests.ts'
+import { keyFor, type Sourced } from './manifests.ts'
 
 type Policy = Sourced['object']
 type Rule = { issuer?: string; jwks?: string; jwksUri?: string; audiences?: string[] }
@@ -58,10 +57,6 @@ function overlap(ours: Policy, theirs: Policy): boolean {
 function accepts(mine: Rule, rule: Rule): boolean {
   const keys = ({ jwks, jwksUri }: Rule) => jwks ?? jwksUri
   return keys(mine) === keys(rule) && isDeepStrictEqual(mine.audiences ?? [], rule.audiences ?? [])
-}
-
-function keyFor({ object, source }: Sourced): string {
-  return source === fromConfig ? `jwt.${object.metadata.name}` : `policies: ${source}`
 }
 
 function widened(own: Sourced, theirs: Policy, { issuer = '' }: Rule): string {

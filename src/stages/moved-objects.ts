@@ -1,7 +1,7 @@
 // Records which objects a promotion or a rollback has changed: the routes that it wrote and, with `after: adopt`, the
 // Deployments. It compares the cluster before and after, because a promotion that fails half-way has written as well.
 import { isDeepStrictEqual } from 'node:util'
-import { splitOf } from '../canary/controller/context.ts'
+import { splitOf } from '../policies/routes.ts'
 import { readRoutes } from '../canary/traffic/router.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import { matches } from '../cluster/labels.ts'

@@ -3,7 +3,7 @@
 import { isForbidden } from '../cluster/api-error.ts'
 import { titleOf, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { hasEnded } from '../mesh/sidecar.ts'
+import { isLive } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 import { withTimeout } from '../runtime/timeout.ts'
 import { updateLimitMs, watchProxyUpdates } from '../mesh/propagation.ts'
@@ -19,9 +19,9 @@ import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { weightRules } from '../policies/kept-weights.ts'
 import { namespaceConflicts } from '../policies/namespace-conflicts.ts'
 import { removedSplits } from '../policies/removed-splits.ts'
-import { readLive } from '../policies/live.ts'
+import { readLive } from '../policies/live-routes.ts'
 import { planChanges as planned, toYaml, type PlannedChange } from '../policies/plan.ts'
-import { leftByEarlier, ownerOf } from '../policies/prune.ts'
+import { leftByEarlier, ownerOf } from '../policies/owned-objects.ts'
 import { missingTracing } from '../policies/tracing-check.ts'
 import { servicesOf } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
@@ -30,7 +30,7 @@ import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
-import { renderedPathFaults } from './path-faults.ts'
+import { renderedBypassFaults } from './bypass-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 import { planControlPlane } from './control-plane.ts'
 
@@ -107,10 +107,10 @@ export async function renderOnly(context: RunContext): Promise<void> {
   yaml.split('\n').forEach(host.info)
 }
 
-/** @throws ConfigError if a route leads past the split of a canary. */
+/** @throws ConfigError if a route bypasses the split of a canary. */
 function render(config: Config): Desired {
   const target = desired(config)
-  const faults = renderedPathFaults(config, target)
+  const faults = renderedBypassFaults(config, target)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return target
 }
@@ -150,7 +150,7 @@ async function prepare(context: StageContext): Promise<PlannedChange[]> {
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const ofCanaries = (context.releases ?? []).flatMap(({ canaryService }) => canaryService ?? [])
   const all = await planned(cluster, [...ofCanaries, ...objects], owner, weightRules(config))
-  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLasting) }))
+  reportEmptySplits(context, emptySplits(all, { name: config.namespace, services, pods: pods.filter(isLive) }))
   warn(context, [...removedSplits(all), ...leftoverWarnings(await leftByEarlier(cluster, owner, objects))])
   reportPlan(context, all)
   return all
@@ -182,10 +182,6 @@ function reportEmptySplits(context: StageContext, found: string[]): void {
   if (found.length === 0) return
   if (context.config.dryRun || !context.stages.includes('policies')) return warn(context, found)
   throw new ConfigError(found.join('\n'))
-}
-
-function isLasting(pod: Pod): boolean {
-  return pod.metadata.deletionTimestamp === undefined && !hasEnded(pod)
 }
 
 function leftoverWarnings(objects: readonly KubeObject[]): string[] {

@@ -5,7 +5,7 @@ import { ApiError, isForbidden } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
 import type { KubeObject, Service, VirtualService, Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf, releaseKeysOf, servicesOf } from '../config/names.ts'
+import { canariesOf, canaryKey, releaseKeysOf, servicesOf } from '../config/names.ts'
 import { nearest } from '../config/nearest.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
@@ -16,12 +16,12 @@ import { contradictions } from '../policies/contradictions.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import { statedRules } from '../policies/desired.ts'
 import { exposeClusterFaults } from '../policies/expose-checks.ts'
-import { readLive, type LiveRoutes } from '../policies/live.ts'
+import { readLive, type LiveRoutes } from '../policies/live-routes.ts'
 import { userManifests } from '../policies/manifests.ts'
-import { ownerOf, type Owner } from '../policies/prune.ts'
-import { splitsIn } from '../policies/routes.ts'
+import { ownerOf, type Owner } from '../policies/owned-objects.ts'
+import { splitOf, splitsTraffic } from '../policies/routes.ts'
 import { servicePorts } from '../cluster/service-ports.ts'
-import { pathFaults } from './path-faults.ts'
+import { bypassFaults } from './bypass-faults.ts'
 import { checkMtlsChange } from './mtls.ts'
 import { desired } from '../policies/desired.ts'
 
@@ -61,10 +61,10 @@ export async function preflight(cluster: Cluster, config: Config, stages: readon
       : []),
     ...(stages.includes('promote') ? await canaryFaults(cluster, config, live, stages.includes('policies')) : []),
   ]
-  // Where a version or the split is missing, its paths would only repeat that. A promotion looks for them itself.
+  // Where a version or the split is missing, its bypasses would only repeat that. A promotion looks for them itself.
   const promotesLater = stages.includes('promote') && (config.dryRun || canariesOf(config).length > 1)
   if (faults.length === 0 && (writes || promotesLater))
-    faults.push(...(await pathFaults(cluster, config, live, writes)))
+    faults.push(...(await bypassFaults(cluster, config, live, writes)))
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
 }
 
@@ -156,14 +156,10 @@ async function namedServiceFaults(cluster: Cluster, config: Config): Promise<str
 }
 
 function serviceFaultsOf(object: Service, config: Config, plan: CanaryConfig, live: LiveRoutes): string[] {
-  const { namespace } = config
-  const { service, stable, canary } = plan
   const isAtGateway = ({ spec }: VirtualService) => ((spec['gateways'] as string[] | undefined) ?? []).length > 0
   const atGateway =
-    config.expose?.[service] !== undefined ||
-    live.virtualServices.some(
-      (each) => isAtGateway(each) && splitsIn(each, { namespace, service, stable, canary }).length > 0,
-    )
+    config.expose?.[plan.service] !== undefined ||
+    live.virtualServices.some((each) => isAtGateway(each) && splitsTraffic(each, splitOf(config, plan)))
   return serviceFaults(object, plan, atGateway)
 }
 
@@ -175,7 +171,7 @@ async function canaryFaults(
 ): Promise<string[]> {
   const { namespace } = config
   const perCanary = canariesOf(config).map(async (plan, i) => {
-    const key = config.canary ? 'canary' : `canaries.${i}`
+    const key = canaryKey(config, i)
     const { service, stable, canary } = plan
     const object = await cluster.get<Service>('Service', namespace, service)
     if (!object) return []
@@ -185,8 +181,7 @@ async function canaryFaults(
     const rules = runsPolicies ? statedRules(userManifests(config), live) : live.destinationRules
     const faults = [...ofService, ...(await selectorFaults(cluster, config, plan, key, rules))]
     const splits =
-      stable.by === 'service' ||
-      live.virtualServices.some((each) => splitsIn(each, { namespace, service, stable, canary }).length > 0)
+      stable.by === 'service' || live.virtualServices.some((each) => splitsTraffic(each, splitOf(config, plan)))
     if (runsPolicies || splits) return faults
     return [
       ...faults,

@@ -1,6 +1,6 @@
 // Releases an image or manifests: plans them before the run changes anything, creates their canaries before the promotions,
 // and brings the subsets back to rest afterwards.
-import { splitOf, type CreatedCanary } from '../canary/controller/context.ts'
+import type { CreatedCanary } from '../canary/controller/context.ts'
 import { findUndrained } from '../canary/controller/undrained.ts'
 import { waitForFreeLease } from '../canary/ownership/lease.ts'
 import { forceRollback } from '../canary/recovery.ts'
@@ -8,19 +8,20 @@ import { readWeight } from '../canary/traffic/router.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Workload } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf, releaseKeysOf } from '../config/names.ts'
+import { canariesOf, canaryKey, releaseKeysOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { restart } from '../mesh/inject.ts'
 import { createCanary, removeCanary, waitUntilGone } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
 import { withRelease, withServices } from '../release/config.ts'
+import { splitOf } from '../policies/routes.ts'
 import { planRelease, type Release } from '../release/plan.ts'
 import { protectionOf } from '../release/protection.ts'
 import { NotReleasable } from '../release/workload.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { waitForRollout } from '../verify/rollout.ts'
-import { warn, type StageContext } from './context.ts'
+import type { StageContext } from './context.ts'
 import { requireNamespace } from './preflight.ts'
 
 /**
@@ -37,7 +38,7 @@ export async function planReleases(context: StageContext): Promise<StageContext>
   for (const [i, plan] of canariesOf(config).entries()) {
     const [source] = releaseKeysOf(plan)
     if (source === undefined) continue
-    const key = config.canary ? 'canary' : `canaries.${i}`
+    const key = canaryKey(config, i)
     try {
       const release = await planRelease(cluster, config.namespace, key, plan)
       if (!release) continue
@@ -81,10 +82,10 @@ async function checkProtection(context: StageContext, release: Release): Promise
   const { faults, unseen } = await protectionOf(context.cluster, release)
   if (faults.length > 0) throw new NotReleasable(faults.join('\n'))
   if (unseen.length === 0) return
-  warn(context, [
-    `canary: this run may not read ${unseen.join(', ')}: what selects pods of ${release.plan.service} there by a label ` +
-      'that the canary lacks does not cover the canary',
-  ])
+  context.host.info(
+    `this run may not read ${unseen.join(', ')}: what selects pods of ${release.plan.service} there by a label that the ` +
+      'canary lacks does not cover the canary',
+  )
 }
 
 function describeRelease({ plan, stable, distinction, todo, left }: Release): string {

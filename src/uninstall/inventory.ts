@@ -6,8 +6,8 @@ import { ConfigError } from '../config/error.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
 import { injectionLabel, revisionLabel } from '../mesh/labels.ts'
-import { hasEnded, hasSidecar } from '../mesh/sidecar.ts'
-import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/prune.ts'
+import { hasSidecar, isLive } from '../mesh/sidecar.ts'
+import { isOurs, listPolicies, namespaceLabel, ownerTitle, repositoryOf } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 import { canDeleteSystemNamespace, isIstios, listMeshObjects } from './istio-objects.ts'
 
@@ -112,7 +112,7 @@ function byOwner(policies: KubeObject[], namespace: string): { ours: KubeObject[
 
 /** A pod that has ended or is being deleted no longer needs the mesh. */
 function isInMesh(pod: Pod): boolean {
-  return hasSidecar(pod) && !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
+  return hasSidecar(pod) && isLive(pod)
 }
 
 function policyFaults(others: KubeObject[]): string[] {

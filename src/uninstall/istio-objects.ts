@@ -4,7 +4,7 @@ import type { Cluster } from '../cluster/client.ts'
 import { emptyWhenAbsent } from '../cluster/api-error.ts'
 import { systemNamespace, titleOf, type Kind, type KubeObject } from '../cluster/objects.ts'
 import { tagLabel } from '../mesh/labels.ts'
-import { isOurs } from '../policies/prune.ts'
+import { isOurs } from '../policies/owned-objects.ts'
 import { listNames } from '../runtime/errors.ts'
 
 const istioLabels = [

@@ -2,13 +2,13 @@
 // DestinationRules that make callers send what the mode refuses. Pure.
 import { matches } from '../cluster/labels.ts'
 import { titleOf, type DestinationRule, type Pod, type Service } from '../cluster/objects.ts'
-import { servicePorts } from '../cluster/service-ports.ts'
+import { servicePorts, targetPort } from '../cluster/service-ports.ts'
 import { expectsSidecar, hasSidecar } from '../mesh/sidecar.ts'
 import { hostOf } from '../policies/compile/names.ts'
-import { fullHost } from '../policies/routes.ts'
+import { fullHost, matchesHost } from '../policies/routes.ts'
 import { listNames } from '../runtime/errors.ts'
 import type { MtlsFacts } from './mtls-facts.ts'
-import { effectiveMode, hasSelector, portsOf, statedMode, targetPort, type Mode } from './mtls-modes.ts'
+import { effectiveMode, hasSelector, portsOf, statedMode, type Mode } from './mtls-modes.ts'
 
 const inMesh = ({ pods }: MtlsFacts) => pods.filter((pod) => hasSidecar(pod) || expectsSidecar(pod))
 
@@ -86,7 +86,7 @@ function statedModeBehind(
 function rulesInForce(host: string, { destinationRules, namespace }: MtlsFacts): DestinationRule[] {
   const hostOfRule = ({ metadata, spec }: DestinationRule) =>
     spec.host.startsWith('*') ? spec.host : fullHost(spec.host, metadata.namespace ?? '')
-  const fitting = destinationRules.filter((rule) => covers(hostOfRule(rule), host))
+  const fitting = destinationRules.filter((rule) => matchesHost(hostOfRule(rule), host))
   return fitting.filter(({ metadata, ...rule }) => {
     const own = hostOfRule({ metadata, ...rule })
     const hides = (other: DestinationRule) =>
@@ -95,10 +95,6 @@ function rulesInForce(host: string, { destinationRules, namespace }: MtlsFacts):
         : own.startsWith('*') && other.metadata.namespace === namespace
     return !fitting.some(hides)
   })
-}
-
-function covers(pattern: string, host: string): boolean {
-  return pattern.startsWith('*') ? host.endsWith(pattern.slice(1)) : pattern === host
 }
 
 const specificity = (pattern: string) => (pattern.startsWith('*') ? pattern.length : Infinity)

@@ -1,6 +1,6 @@
 // What the checks of mutual TLS compare: the policies that a run writes, those that stay in the cluster, and the pods.
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenUnread, isForbidden, isNotFound } from '../cluster/api-error.ts'
+import { emptyWhenUnread } from '../cluster/api-error.ts'
 import {
   keyOf,
   systemNamespace,
@@ -10,13 +10,14 @@ import {
   type Service,
   type Workload,
 } from '../cluster/objects.ts'
-import { isOf, type Owner } from '../policies/prune.ts'
-import { hasEnded } from '../mesh/sidecar.ts'
+import { listReadableEverywhere } from '../cluster/readable.ts'
+import { isOf, type Owner } from '../policies/owned-objects.ts'
+import { isLive } from '../mesh/sidecar.ts'
 import type { PeerAuthentication } from './mtls-modes.ts'
 
 export type MtlsFacts = {
   namespace: string
-  /** What the run writes; each with the age of the live object of its name, or younger than all others. */
+  /** What the run writes; each with the age of the live object of its name. */
   asked: PeerAuthentication[]
   /** What is in force after the run. */
   after: PeerAuthentication[]
@@ -28,8 +29,6 @@ export type MtlsFacts = {
   workloads: Workload[]
   services: Service[]
 }
-
-const youngest = '9999'
 
 /** `objects`: what the run writes. Undefined if none of them is a PeerAuthentication. */
 export async function readMtlsFacts(
@@ -45,7 +44,7 @@ export async function readMtlsFacts(
   const [own, ofMesh, rules, pods, services, ...workloads] = await Promise.all([
     list<PeerAuthentication>('PeerAuthentication'),
     namespace === systemNamespace ? [] : list<PeerAuthentication>('PeerAuthentication', systemNamespace),
-    readableRules(cluster, namespace),
+    listReadableEverywhere<DestinationRule>(cluster, 'DestinationRule', [...new Set([namespace, systemNamespace])]),
     list<Pod>('Pod'),
     list<Service>('Service'),
     list<Workload>('Deployment'),
@@ -62,8 +61,8 @@ export async function readMtlsFacts(
     asked: aged,
     after: [...aged, ...before.filter(stays)],
     before,
-    destinationRules: [...writtenRules, ...rules.filter(stays)],
-    pods: pods.filter((pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined),
+    destinationRules: [...writtenRules, ...rules.objects.filter(stays)],
+    pods: pods.filter(isLive),
     workloads: workloads.flat(),
     services,
   }
@@ -71,16 +70,6 @@ export async function readMtlsFacts(
 
 function withAge(object: PeerAuthentication, live: readonly PeerAuthentication[]): PeerAuthentication {
   const existing = live.find((each) => keyOf(each) === keyOf(object))
-  const creationTimestamp = existing?.metadata.creationTimestamp ?? youngest
-  return { ...object, metadata: { ...object.metadata, creationTimestamp } }
-}
-
-async function readableRules(cluster: Cluster, namespace: string): Promise<DestinationRule[]> {
-  const list = (place?: string) => cluster.list<DestinationRule>('DestinationRule', place)
-  return list().catch(async (error: unknown) => {
-    if (isNotFound(error)) return []
-    if (!isForbidden(error)) throw error
-    const places = [...new Set([namespace, systemNamespace])]
-    return (await Promise.all(places.map((place) => list(place).catch(emptyWhenUnread)))).flat()
-  })
+  const { creationTimestamp } = existing?.metadata ?? {}
+  return creationTimestamp === undefined ? object : { ...object, metadata: { ...object.metadata, creationTimestamp } }
 }

@@ -1,8 +1,8 @@
 // The mutual TLS mode that Istio's policies set for a pod's ports, and the ports that a probe can test. Pure.
+import { oldestFirst } from '../cluster/age.ts'
 import { matches } from '../cluster/labels.ts'
 import { systemNamespace, type KubeObject, type Pod, type Service } from '../cluster/objects.ts'
-import { protocolOf, servicePorts, type Protocol } from '../cluster/service-ports.ts'
-import { isOlder } from '../policies/namespace-wide.ts'
+import { declaredPorts, protocolOf, servicePorts, targetPort, type Protocol } from '../cluster/service-ports.ts'
 
 export type Mode = 'STRICT' | 'PERMISSIVE' | 'DISABLE'
 type Mtls = { mode?: Mode | 'UNSET' }
@@ -23,9 +23,8 @@ export function effectiveMode(
   policies: readonly PeerAuthentication[],
   rootNamespace = systemNamespace,
 ): EffectiveMode {
-  const oldestFirst = policies.toSorted((a, b) => (isOlder(a, b) ? -1 : 1))
-  const inNamespace = (namespace: string | undefined) =>
-    oldestFirst.filter((each) => each.metadata.namespace === namespace)
+  const sorted = oldestFirst(policies)
+  const inNamespace = (namespace: string | undefined) => sorted.filter((each) => each.metadata.namespace === namespace)
   const own = inNamespace(pod.metadata.namespace)
   const isRoot = pod.metadata.namespace === rootNamespace
   const ofWorkload = isRoot ? undefined : own.find((each) => hasSelector(each) && selectsPod(each, pod))
@@ -67,9 +66,8 @@ export type PodPort = { number: number; protocol: Protocol; name?: string | unde
  * the protocol, the Service's name wins.
  */
 export function portsOf(pod: Pod, services: Service[]): PodPort[] {
-  const declared = pod.spec.containers.filter(({ name }) => name !== 'istio-proxy').flatMap(({ ports = [] }) => ports)
   const ports = new Map<number, PodPort>(
-    declared
+    declaredPorts(pod)
       .filter(({ protocol }) => protocol !== 'UDP')
       .map((each) => [each.containerPort, { number: each.containerPort, name: each.name, protocol: protocolOf(each) }]),
   )
@@ -81,19 +79,4 @@ export function portsOf(pod: Pod, services: Service[]): PodPort[] {
     }
   }
   return [...ports.values()].sort((a, b) => a.number - b.number)
-}
-
-/** The pod's port that a port of a Service sends to; undefined if the pod declares no port of the target's name. */
-export function targetPort(
-  pod: Pod,
-  { port, targetPort: target = port }: Service['spec']['ports'][number],
-): number | undefined {
-  return containerPort(pod, target)
-}
-
-/** The number of a pod's port that is given by number or name. */
-export function containerPort({ spec }: Pod, port: number | string): number | undefined {
-  if (typeof port === 'number') return port
-  const declared = spec.containers.filter(({ name }) => name !== 'istio-proxy').flatMap(({ ports = [] }) => ports)
-  return declared.find(({ name }) => name === port)?.containerPort
 }

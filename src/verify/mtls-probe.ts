@@ -3,7 +3,7 @@
 // DISABLE mode.
 import type { Cluster } from '../cluster/client.ts'
 import { systemNamespace, titleOf, type Pod, type Service } from '../cluster/objects.ts'
-import { hasSidecar, isReady } from '../mesh/sidecar.ts'
+import { hasSidecar, isLive, isReady } from '../mesh/sidecar.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 import {
@@ -44,7 +44,7 @@ export async function probeMtls(
     cluster.list<PeerAuthentication>('PeerAuthentication', systemNamespace),
   ])
   const policies = [...own, ...root]
-  const probed = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && pod.metadata.deletionTimestamp === undefined)
+  const probed = pods.filter((pod) => hasSidecar(pod) && isReady(pod) && isLive(pod))
   const until = systemClock.now() + limitMs
   const rows = probed.flatMap((pod) =>
     portsOf(pod, services).map((port) => {

@@ -6,7 +6,7 @@ import { isForbidden } from '../cluster/api-error.ts'
 import { mentionsService } from '../cluster/service-mentions.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { counterDeltas, labelsOf, type Reading } from '../metrics/counters.ts'
-import { hasEnded, hasSidecar } from '../mesh/sidecar.ts'
+import { hasSidecar, isLive, networkNote } from '../mesh/sidecar.ts'
 import { listNames } from '../runtime/errors.ts'
 import { systemClock, type Clock } from '../runtime/clock.ts'
 import { openConnections, openedIn, parsePlaintext, quietTime, totalOf, type Server } from './plaintext-counts.ts'
@@ -105,8 +105,7 @@ export async function podsOutsideMesh(cluster: Cluster, namespace: string): Prom
     if (!isForbidden(error)) throw error
     return cluster.list<Pod>('Pod', namespace)
   })
-  const isRunning = (pod: Pod) => !hasEnded(pod) && pod.metadata.deletionTimestamp === undefined
-  return pods.filter((pod) => isRunning(pod) && !hasSidecar(pod))
+  return pods.filter((pod) => isLive(pod) && !hasSidecar(pod))
 }
 
 /**
@@ -161,12 +160,7 @@ function isTold({ metadata, spec }: Pod, service: string, namespace: string): bo
 
 function suspects(tell: readonly Pod[], outside: readonly Pod[], namespace: string): string {
   const titled = (pods: readonly Pod[]) =>
-    listNames(
-      pods.map(({ metadata, spec }) => {
-        const note = spec.hostNetwork ? ' (host network)' : ''
-        return `${metadata.namespace ?? ''}/${metadata.name}${note}`
-      }),
-    )
+    listNames(pods.map((pod) => `${pod.metadata.namespace ?? ''}/${pod.metadata.name}${networkNote(pod)}`))
   if (tell.length > 0) return `pods without a sidecar that know the address: ${titled(tell)}`
   const own = outside.filter(({ metadata }) => metadata.namespace === namespace)
   if (own.length > 0) return `pods of ${namespace} without a sidecar: ${titled(own)}`

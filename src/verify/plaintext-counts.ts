@@ -3,10 +3,10 @@
 import { labelsOf, type Reading, type SeriesLabels } from '../metrics/counters.ts'
 import type { Pod } from '../cluster/objects.ts'
 import { matches } from '../cluster/labels.ts'
-import { servicePorts } from '../cluster/service-ports.ts'
+import { servicePorts, targetPort } from '../cluster/service-ports.ts'
 import { hasRunningSidecar } from '../mesh/sidecar.ts'
 import type { MtlsFacts } from './mtls-facts.ts'
-import { effectiveMode, portsOf, targetPort } from './mtls-modes.ts'
+import { effectiveMode, portsOf } from './mtls-modes.ts'
 
 /** A pod of which the run sets ports to STRICT that accept plaintext now. */
 export type Server = { pod: Pod; isClosed: (labels: SeriesLabels) => boolean }

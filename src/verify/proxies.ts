@@ -7,7 +7,8 @@ import { poll } from '../runtime/retry.ts'
 import { outOfSync, syncCountersFilter, syncOf } from './proxy-sync.ts'
 import { readProxyStatus, type IstioctlAccess, type ProxyStatus } from './proxy-status.ts'
 
-export type ProxyRow = { pod: string; ok: boolean; cause?: string }
+/** `isUnread`: it is unknown whether the proxy is in sync. */
+export type ProxyRow = { pod: string; ok: boolean; cause?: string; isUnread?: true }
 
 /**
  * Returns the rows of the running pods with a sidecar, sorted by name. While one is out of sync, it reads again until
@@ -51,11 +52,14 @@ async function rowFromCounters(cluster: Cluster, { metadata }: Pod): Promise<Pro
 
 function rowFromStatus(pod: string, namespace: string, status: ProxyStatus | undefined): ProxyRow {
   if (!status)
-    return rowWith(
+    return {
       pod,
-      'its counters cannot be read (port 15090, through the API server), so it is unknown whether it is in sync; ' +
+      ok: false,
+      cause:
+        'its counters cannot be read (port 15090, through the API server), so it is unknown whether it is in sync; ' +
         'check that the account may get pods/proxy, and that the proxy runs',
-    )
+      isUnread: true,
+    }
   const id = `${pod}.${namespace}`
   if (!status.has(id))
     return rowWith(

@@ -3,9 +3,10 @@
 import { titleOf, type Container, type Pod, type Probe, type Workload } from '../cluster/objects.ts'
 import { belongs } from '../cluster/labels.ts'
 import { excludedPortsAnnotation, includedPortsAnnotation, rewriteProbesAnnotation } from '../mesh/labels.ts'
+import { containerPort } from '../cluster/service-ports.ts'
 import { expectsSidecar, hasSidecar, isReady, templatePod } from '../mesh/sidecar.ts'
 import type { MtlsFacts } from './mtls-facts.ts'
-import { containerPort, effectiveMode } from './mtls-modes.ts'
+import { effectiveMode } from './mtls-modes.ts'
 
 type FoundProbe = { container: string; name: string; type: 'httpGet' | 'tcpSocket' | 'grpc'; port: number }
 

@@ -1,11 +1,12 @@
 // Finds mistakes that only a comparison of config and cluster shows. Pure.
-import { matches, podLabels, selectorText } from '../cluster/labels.ts'
+import { matches, podsBehind, selectorText } from '../cluster/labels.ts'
 import type { Pod, Service } from '../cluster/objects.ts'
 import { protocolOf, servicePorts } from '../cluster/service-ports.ts'
 import type { ServicePolicy } from '../config/schema.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { ejects } from '../config/warnings/services.ts'
-import { expectsSidecar, hasEnded, hasSidecar, isReady } from '../mesh/sidecar.ts'
+import { expectsSidecar, hasSidecar, isLive, isReady, networkNote } from '../mesh/sidecar.ts'
+import { listNames } from '../runtime/errors.ts'
 
 export type ClusterFacts = {
   namespace: string
@@ -18,25 +19,23 @@ export type ClusterFacts = {
 }
 
 export function policyWarnings(facts: ClusterFacts): string[] {
-  const pods = facts.pods.filter((pod) => pod.metadata.deletionTimestamp === undefined && !hasEnded(pod))
+  const pods = facts.pods.filter(isLive)
   const live = { ...facts, pods }
   return [...emptySubsets(live), ...plaintextClients(live), ...singlePodEjections(live), ...unnamedPorts(live)]
 }
 
-function podsBehind(name: string, { services, pods }: ClusterFacts, labels: Record<string, string> = {}): Pod[] {
-  const selector = services.find(({ metadata }) => metadata.name === name)?.spec.selector
-  const isBehind = ({ metadata }: Pod) =>
-    matches(selector!, metadata.labels) && matches(podLabels(labels), metadata.labels)
-  return selector ? pods.filter(isBehind) : []
+function serviceNamed(name: string, { services }: ClusterFacts): Service | undefined {
+  return services.find(({ metadata, spec }) => metadata.name === name && spec.selector)
 }
 
 /** A request to a subset without pods fails with a 503. */
 function emptySubsets(facts: ClusterFacts): string[] {
   return Object.entries(facts.policies).flatMap(([name, { subsets = {} }]) => {
-    if (!facts.services.some(({ metadata, spec }) => metadata.name === name && spec.selector)) return []
+    const service = serviceNamed(name, facts)
+    if (!service) return []
     const empty = Object.entries(subsets).filter(([, labels]) => {
       // The promotion creates these pods before it gives them a weight.
-      return labels[createdCanaryLabel] === undefined && podsBehind(name, facts, labels).length === 0
+      return labels[createdCanaryLabel] === undefined && podsBehind(service, facts.pods, labels).length === 0
     })
     return empty.map(
       ([subset, labels]) =>
@@ -51,14 +50,13 @@ function emptySubsets(facts: ClusterFacts): string[] {
 function plaintextClients({ namespace, isStrict, pods }: ClusterFacts): string[] {
   const clients = isStrict ? pods.filter((pod) => !hasSidecar(pod)) : []
   if (clients.length === 0) return []
-  const names = clients.map(({ metadata, spec }) => `${metadata.name}${spec.hostNetwork ? ' (host network)' : ''}`)
-  const shown = names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
+  const names = clients.map((pod) => `${pod.metadata.name}${networkNote(pod)}`)
   const sentPlaintext =
     names.length === 1
       ? `a pod of ${namespace} without a sidecar sends nothing else`
       : `${names.length} pods of ${namespace} without a sidecar send nothing else`
   return [
-    `mtls: strict refuses plaintext, and ${sentPlaintext}: ${shown}; list their workloads under \`workloads\`, ` +
+    `mtls: strict refuses plaintext, and ${sentPlaintext}: ${listNames(names)}; list their workloads under \`workloads\`, ` +
       'or use permissive until they are in the mesh',
   ]
 }
@@ -70,13 +68,14 @@ function plaintextClients({ namespace, isStrict, pods }: ClusterFacts): string[]
 function singlePodEjections(facts: ClusterFacts): string[] {
   return Object.entries(facts.policies).flatMap(([name, { circuitBreaker, subsets }]) => {
     const percent = circuitBreaker?.maxEjectionPercent ?? 0
-    if (!circuitBreaker || !ejects(circuitBreaker) || percent === 0) return []
+    const service = serviceNamed(name, facts)
+    if (!service || !circuitBreaker || !ejects(circuitBreaker) || percent === 0) return []
     const groups: [string, Pod[]][] = subsets
       ? Object.entries(subsets).map(([subset, labels]) => [
           `subset ${subset} of ${name}`,
-          podsBehind(name, facts, labels),
+          podsBehind(service, facts.pods, labels),
         ])
-      : [[`Service ${name}`, podsBehind(name, facts)]]
+      : [[`Service ${name}`, podsBehind(service, facts.pods)]]
     const single = groups.filter(([, pods]) => pods.filter(isReady).length === 1).map(([group]) => group)
     if (single.length === 0) return []
     const effect =

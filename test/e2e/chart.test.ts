@@ -1,7 +1,7 @@
 // The built bundle promotes a canary whose DestinationRule comes from somebody else, such as a Helm chart.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runner, type Inputs } from './runner.ts'
-import { deploySampleApp, embeddedMesh, liveWeights, type TestCluster } from './world.ts'
+import { applyObjects, deploySampleApp, embeddedMesh, liveWeights, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -57,7 +57,7 @@ async function run(inputs: Inputs) {
 
 test('the rule of the chart says which pods are which version, stays as it is, and the promotion ends at 100', async () => {
   await run({ stages: 'install, inject' })
-  await testCluster.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(chartRule)])
+  await applyObjects(testCluster, [chartRule])
   const before = await rules()
   const { verdict, weight } = await run({ stages: 'policies, promote' })
   expect({ verdict, weight }).toEqual({ verdict: 'promoted', weight: '100' })

@@ -15,7 +15,7 @@ import { basename, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '../../src/report/report.ts'
 import { installRsync } from '../mesh/index.ts'
-import { deploySampleApp, embeddedMesh, liveWeights, sampleApp, type TestCluster } from './world.ts'
+import { deploySampleApp, embeddedMesh, liveWeights, metricNames, sampleApp, type TestCluster } from './world.ts'
 
 const cli = resolve(import.meta.dirname, '../../dist/cli.js')
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-cli-'))
@@ -79,7 +79,7 @@ const resources = () =>
 const promotionFlags = ['--steps', '10, 50', '--interval', '4s']
 /** The setting that only this mesh needs, as a variable, because pipelines use variables too. */
 const metricsEnv = {
-  MESH_CANARY_METRICS: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
+  MESH_CANARY_METRICS: JSON.stringify(metricNames),
 }
 
 test('init writes the same config twice from what the cluster runs, and never overwrites a file', async () => {

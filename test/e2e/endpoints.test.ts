@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from './echo.ts'
 import { runner, type Inputs } from './runner.ts'
-import { embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -42,13 +42,7 @@ afterAll(async () => {
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
 const ready = (namespace: string, name: string) =>
   kubectl('-n', namespace, 'rollout', 'status', `deploy/${name}`, '--timeout=120s')
-const apply = (...items: object[]) =>
-  testCluster.run([
-    'sh',
-    '-c',
-    'printf %s "$0" | kubectl apply -f -',
-    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-  ])
+const apply = (...items: object[]) => applyObjects(testCluster, items)
 
 const service = (name: string, port: object) => ({
   apiVersion: 'v1',

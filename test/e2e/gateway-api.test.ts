@@ -6,7 +6,7 @@ import { goModule } from '../mesh/index.ts'
 import type { Split } from '../../src/policies/routes.ts'
 import { deployEchoApp, clientProgram, eventually, statuses, versions, type EchoResponse } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
-import { callInMesh, embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, callInMesh, embeddedMesh, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -40,8 +40,7 @@ afterAll(async () => {
 })
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
-const apply = (object: object) =>
-  testCluster.run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(object)])
+const apply = (object: object) => applyObjects(testCluster, [object])
 
 /** Runs the action without the input `metrics`, which needs a canary. */
 async function action(inputs: Inputs): Promise<ActionRun> {

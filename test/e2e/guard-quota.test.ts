@@ -5,17 +5,13 @@ import { writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { deployEchoApp } from './echo.ts'
 import { runner, type ActionRun } from './runner.ts'
-import { embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, type TestCluster, metricNames } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
-async function apply(...items: object[]): Promise<void> {
-  const file = join(machine.home, 'objects.json')
-  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
-  await kubectl('apply', '-f', file)
-}
+const apply = (...items: object[]) => applyObjects(testCluster, items, 'policies')
 const quota = (hard: object) => ({
   apiVersion: 'v1',
   kind: 'ResourceQuota',
@@ -84,7 +80,7 @@ function run(stages: string, guard: object): Promise<ActionRun> {
     steps: [50, 100],
     interval: '4s',
     guard: { after: '10s', ...guard },
-    metrics: { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' },
+    metrics: metricNames,
   }
   writeFileSync(config, JSON.stringify({ namespace: 'policies', services, canary }))
   return machine.main({ config, stages })

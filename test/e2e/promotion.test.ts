@@ -10,6 +10,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test
 import { eventually } from './echo.ts'
 import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import {
+  applyObjects,
   delivererKubeconfig,
   deploySampleApp,
   embeddedMesh,
@@ -17,6 +18,7 @@ import {
   traffic,
   type Traffic,
   type TestCluster,
+  metricNames,
 } from './world.ts'
 
 let testCluster: TestCluster
@@ -47,13 +49,7 @@ beforeEach(() => Promise.all(['backend', 'reviews'].map(backToStable)))
 afterAll(() => machine.remove())
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
-const apply = (...items: object[]) =>
-  testCluster.run([
-    'sh',
-    '-c',
-    'printf %s "$0" | kubectl apply -f -',
-    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-  ])
+const apply = (...items: object[]) => applyObjects(testCluster, items)
 
 /** The Deployment of one version of a service that is a copy of the backend. */
 function deployment(app: string, version: string): object {
@@ -133,10 +129,6 @@ const beta = workload(
   },
 )
 
-const embeddedMetrics = {
-  requests: 'envoy_istio_requests_total',
-  duration: 'envoy_istio_request_duration_milliseconds',
-}
 const subsets = { v1: { version: 'v1' }, v2: { version: 'v2' } }
 const policy = { port: 3001, retries: { attempts: 0 }, subsets }
 const reviews = { ...policy, traffic: { v1: 100, v2: 0 } }
@@ -152,7 +144,7 @@ function runAction(
     interval: '4s',
     steps: [50, 100],
     progressDeadline: '30s',
-    metrics: embeddedMetrics,
+    metrics: metricNames,
     ...plan,
   })
   const plans = Array.isArray(canary) ? { canaries: canary.map(withDefaults) } : { canary: withDefaults(canary) }

@@ -8,7 +8,7 @@ import type { KubeObject, Pod } from '../../src/cluster/objects.ts'
 import { sidecarRevision } from '../../src/mesh/sidecar.ts'
 import { deployEchoApp } from './echo.ts'
 import { runner, type Inputs } from './runner.ts'
-import { embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, type TestCluster } from './world.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'mesh-canary-revisions-'))
 let testCluster: TestCluster
@@ -26,8 +26,7 @@ afterAll(async () => {
 })
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', ...args])
-const apply = (object: object) =>
-  testCluster.run(['sh', '-c', 'printf %s "$0" | kubectl apply -f -', JSON.stringify(object)])
+const apply = (object: object) => applyObjects(testCluster, [object])
 
 /** Removes what earlier test files may have left. */
 async function removeMesh(): Promise<void> {

@@ -1,21 +1,15 @@
 // STRICT and sidecars in clusters that others use too: what would break callers or would not take effect is an error that
 // names it, before anything is written.
-import { join } from 'node:path'
-import { writeFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { deployEchoApp, eventually } from './echo.ts'
 import { runner, type ActionRun, type Inputs } from './runner.ts'
-import { embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, embeddedMesh, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
-async function apply(...items: object[]): Promise<void> {
-  const file = join(machine.home, 'objects.json')
-  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
-  await testCluster.run(['kubectl', 'apply', '-f', file])
-}
+const apply = (...items: object[]) => applyObjects(testCluster, items)
 
 function deployment(name: string, namespace: string, script: string, template: object = {}, container: object = {}) {
   const own = {

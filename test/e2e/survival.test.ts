@@ -13,6 +13,7 @@ import {
   deploySampleApp,
   embeddedMesh,
   liveWeights,
+  metricNames,
   sampleApp,
   type TestCluster,
 } from './world.ts'
@@ -22,7 +23,6 @@ let machine: ReturnType<typeof runner>
 let kubeconfig: string
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'sample-app', ...args])
-const metrics = { requests: 'envoy_istio_requests_total', duration: 'envoy_istio_request_duration_milliseconds' }
 const allAtV1 = { v1: 100, v2: 0 }
 /** The kinds of the objects that a promotion creates and has to delete. */
 const promotionKinds = 'leases,jobs,roles,rolebindings,serviceaccounts,configmaps'
@@ -69,7 +69,7 @@ function runAction(
         interval: '4s',
         progressDeadline: '30s',
         guard: '5s',
-        metrics,
+        metrics: metricNames,
         ...canary,
       },
     }),
@@ -273,7 +273,7 @@ describe('a canary that changes during its promotion', () => {
       kubectl('delete', 'pod', '-l', 'app=backend,version=v2', '--grace-period=0', '--force', '--wait=false'),
     )
     expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
-    expect(outputs['reason']).toMatch(/the canary has no ready pod left|was restarted/)
+    expect(outputs['reason']).toMatch(/no ready pod of v2 is behind the Service|was restarted/)
   })
 })
 

@@ -12,7 +12,7 @@ import {
   type EchoRequest,
 } from './echo.ts'
 import { runner } from './runner.ts'
-import { callInMesh, embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, callInMesh, embeddedMesh, type TestCluster } from './world.ts'
 
 let testCluster: TestCluster
 
@@ -50,8 +50,7 @@ afterEach(() => kubectl('delete', 'virtualservices', '--all'))
 afterAll(() => testCluster.run(['kubectl', 'delete', 'namespace', 'policies', '--wait=false']))
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', 'policies', ...args])
-const apply = (object: object) =>
-  testCluster.run(['sh', '-c', 'echo "$0" | kubectl -n policies apply -f -', JSON.stringify(object)])
+const apply = (object: object) => applyObjects(testCluster, [object], 'policies')
 const istio = { apiVersion: 'networking.istio.io/v1' }
 const route = (name: string, spec: object) =>
   apply({

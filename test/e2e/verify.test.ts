@@ -9,7 +9,7 @@ import type { Report } from '../../src/report/report.ts'
 import { ISTIO_VERSION } from '../mesh/index.ts'
 import { nodeDir, nodeName } from '../mesh/settings.ts'
 import { runner } from './runner.ts'
-import { delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
+import { applyObjects, delivererKubeconfig, embeddedMesh, type TestCluster } from './world.ts'
 
 const namespace = 'verify-test'
 const image = 'docker.io/library/node:24-alpine'
@@ -20,11 +20,7 @@ let machine: ReturnType<typeof runner>
 let kubeconfig: string
 
 const kubectl = (...args: string[]) => testCluster.run(['kubectl', '-n', namespace, ...args])
-async function apply(...items: object[]): Promise<void> {
-  const file = join(folder, 'objects.json')
-  writeFileSync(file, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }))
-  await kubectl('apply', '-f', file)
-}
+const apply = (...items: object[]) => applyObjects(testCluster, items, namespace)
 
 /** Runs the stage verify with these additions to mesh.yaml. */
 async function verify(yaml = ''): Promise<{ code: number; report: Report; log: string }> {

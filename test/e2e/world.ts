@@ -19,11 +19,11 @@ export type TestCluster = {
 }
 
 /** For Istio as built here: the mirror serves its istioctl, and its stock Envoy adds a prefix to Istio's counters. */
-const istioInputs: Inputs = {
-  mirror: MIRROR_URL,
-  overlays: istioOverlay,
-  metrics: '{ requests: envoy_istio_requests_total, duration: envoy_istio_request_duration_milliseconds }',
+export const metricNames = {
+  requests: 'envoy_istio_requests_total',
+  duration: 'envoy_istio_request_duration_milliseconds',
 }
+const istioInputs: Inputs = { mirror: MIRROR_URL, overlays: istioOverlay, metrics: JSON.stringify(metricNames) }
 
 /** Starts the embedded mesh. */
 export async function embeddedMesh(): Promise<TestCluster> {
@@ -92,6 +92,13 @@ export function kubeProgram({ enter = (argv) => [...argv], env = {} }: RunnerOpt
 async function output([program = '', ...args]: readonly string[], env: Record<string, string>): Promise<string> {
   const { stdout } = await exec(program, args, { env: { ...process.env, ...env }, maxBuffer: 64 << 20 })
   return stdout
+}
+
+/** Without a `namespace`, each object states its own. */
+export function applyObjects({ run }: TestCluster, items: object[], namespace?: string): Promise<string> {
+  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
+  const place = namespace === undefined ? '' : `-n ${namespace}`
+  return run(['sh', '-c', `printf %s "$0" | kubectl ${place} apply -f -`, list])
 }
 
 /** Deploys the sample app anew, with this variant of v2 if there is one, and waits until all of it runs. */

@@ -12,7 +12,8 @@ import type { ObjectWatch } from '../../src/cluster/watch.ts'
 import { ConfigError } from '../../src/config/error.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import type { CanaryConfig, Config } from '../../src/config/schema.ts'
-import type { Owner } from '../../src/policies/prune.ts'
+import type { Owner } from '../../src/policies/owned-objects.ts'
+import type { Split } from '../../src/policies/routes.ts'
 
 /** The config that a mesh.yaml of this text gives. */
 export function configOf(yaml: string): Config {
@@ -193,6 +194,18 @@ export function virtualService(http: Routes, more: Partial<VirtualService['metad
     metadata: { name: 'backend', namespace: 'shop', resourceVersion: '7', ...more },
     spec: { hosts: ['backend'], http },
   }
+}
+
+export const split: Split = {
+  namespace: 'shop',
+  service: 'backend',
+  stable: { by: 'subset', name: 'v1' },
+  canary: { by: 'subset', name: 'v2' },
+}
+export const splitOfServices: Split = {
+  ...split,
+  stable: { by: 'service', name: 'backend-v1' },
+  canary: { by: 'service', name: 'backend-v2' },
 }
 
 /** A destination of a route; without a weight it has none. */

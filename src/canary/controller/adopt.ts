@@ -2,7 +2,7 @@
 // the canary is scaled to 0. At each moment all traffic goes to pods that serve the promoted version.
 import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
-import { emptyWhenUnread } from '../../cluster/api-error.ts'
+import { emptyWhenUnread, isConflict } from '../../cluster/api-error.ts'
 import type { Split } from '../../policies/routes.ts'
 import { belongs, matches, selectorText } from '../../cluster/labels.ts'
 import type { HorizontalPodAutoscaler, Pod, Workload } from '../../cluster/objects.ts'
@@ -145,20 +145,34 @@ function adopted(stable: Workload, canary: Workload): Template {
   }
 }
 
+/** How often to try if an autoscaler changes the Deployment as well. */
+const attempts = 5
+
 /**
- * Fails if someone changed the template since it was read. The status also changes the resourceVersion, so that cannot
- * be tested.
+ * Fails if someone changed the template since it was read. Tests the generation, because the API server compares texts
+ * with characters such as `&` wrongly, and because the status changes the resourceVersion too.
  */
 async function rewrite(
   cluster: Cluster,
-  now: Workload,
+  read: Workload,
   { template, replicas }: { template: Template; replicas: number },
 ): Promise<Workload> {
-  return cluster.patch<Workload>('Deployment', now.metadata.namespace, now.metadata.name, [
-    { op: 'test', path: '/spec/template', value: now.spec.template },
-    { op: 'replace', path: '/spec/template', value: template },
-    { op: 'add', path: '/spec/replicas', value: replicas },
-  ])
+  const { namespace, name } = read.metadata
+  for (let now = read, failures = 0; ; ) {
+    try {
+      return await cluster.patch<Workload>('Deployment', namespace, name, [
+        { op: 'test', path: '/metadata/generation', value: now.metadata.generation },
+        { op: 'replace', path: '/spec/template', value: template },
+        { op: 'add', path: '/spec/replicas', value: replicas },
+      ])
+    } catch (error) {
+      const fresh = isConflict(error) ? await cluster.get<Workload>('Deployment', namespace, name) : undefined
+      if (!fresh || ++failures >= attempts) throw error
+      if (!isDeepStrictEqual(fresh.spec.template, read.spec.template))
+        throw new Error(`the pod template of ${deploymentName(read)} was changed meanwhile`)
+      now = fresh
+    }
+  }
 }
 
 async function requireSidecars(cluster: Cluster, stable: Workload): Promise<void> {

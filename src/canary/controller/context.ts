@@ -83,7 +83,3 @@ export type Promotion = EndedState & {
   diagnosis?: Diagnosis[]
   adopted?: boolean
 }
-
-export function splitOf({ namespace }: Config, { service, stable, canary, routes }: CanaryConfig): Split {
-  return { namespace, service, stable, canary, ...(routes ? { routes } : {}) }
-}

@@ -3,8 +3,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import { systemNamespace, titleOf, type KubeObject, type Pod, type Service } from '../../cluster/objects.ts'
-import { protocolOf, servicePorts } from '../../cluster/service-ports.ts'
-import { hasRunningSidecar, hasSidecar, meshIdOf, sidecarRevision } from '../../mesh/sidecar.ts'
+import { hasRunningSidecar, hasSidecar, isLive, meshIdOf, sidecarRevision } from '../../mesh/sidecar.ts'
 import { labelsOf } from '../../metrics/counters.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import type { Split } from '../../policies/routes.ts'
@@ -12,6 +11,7 @@ import type { LimitCounts } from '../analysis/request-counts.ts'
 import { roleOf, type Role } from '../metrics/pod-roles.ts'
 import type { State } from '../state/types.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
+import { headlessFault, protocolFault, unnamedProtocol } from '../workload/service-faults.ts'
 import { currentObjects, type PromotionContext } from './context.ts'
 import { describeIstiod } from './undrained.ts'
 
@@ -48,7 +48,7 @@ export async function explainNoRequests(context: PromotionContext, state: State)
 async function readFacts(context: PromotionContext, state: State): Promise<Facts> {
   const { cluster, plan, split, selectors, watched } = context
   const { namespace, service } = split
-  const all = currentObjects(watched.pods).filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+  const all = currentObjects(watched.pods).filter(isLive)
   const { canary = [], stable = [], client = [] } = Object.groupBy(all, (pod) => roleOf(pod, selectors, namespace))
   const asked = [...stable, ...client, ...canary].filter(hasRunningSidecar).slice(0, askedSidecars)
   const [object, published, ...telemetries] = await Promise.all([
@@ -86,28 +86,11 @@ function unservedCause({ unserved }: Facts): string | undefined {
   )
 }
 
-function serviceCause({ service, callerRequests, stableRequests }: Facts): string | undefined {
+function serviceCause({ service, plan, callerRequests, stableRequests }: Facts): string | undefined {
   if (!service) return 'the Service does not exist any more'
-  if (service.spec.clusterIP === 'None')
-    return (
-      `the ${titled(service)} is headless: callers address its pods themselves, so the weights do not decide; ` +
-      'remove `clusterIP: None`'
-    )
-  const ports = servicePorts(service)
   const isCounted = callerRequests > 0 && stableRequests > 0
-  if (isCounted || ports.some((port) => protocolOf(port) === 'http')) return undefined
-  const names = ports.map(({ name, port }) => `${port}${name === undefined ? '' : ` (${name})`}`).join(', ')
-  const protocol = ports.some((port) => protocolOf(port) === 'unknown')
-    ? 'do not name their protocol, so Istio may treat them as TCP'
-    : 'do not carry HTTP by their name or appProtocol'
-  return (
-    `the ports of the ${titled(service)} ${protocol}, and then sidecars count no requests: ${names}; ` +
-    'name the port http-… or grpc-…, or set its appProtocol'
-  )
-}
-
-function titled({ metadata: { namespace, name } }: Service): string {
-  return titleOf({ apiVersion: 'v1', kind: 'Service', metadata: { name, ...(namespace ? { namespace } : {}) } })
+  const [fault] = [...headlessFault(service, plan), ...(isCounted ? [] : protocolFault(service, plan))]
+  return fault ?? (isCounted ? undefined : unnamedProtocol(service))
 }
 
 function sidecarCause({ pods: { canary }, plan }: Facts): string | undefined {

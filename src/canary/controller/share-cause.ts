@@ -2,7 +2,7 @@
 import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import type { State, Step } from '../state/types.ts'
 import type { PromotionContext } from './context.ts'
-import { lookUpCauses } from './past-split.ts'
+import { lookUpCauses } from './bypass-causes.ts'
 
 /** Undefined unless the last step ended because of its share. */
 export async function causeOfShare(

@@ -6,7 +6,8 @@ import { passedWeight, readOutcome, writeOutcome } from '../ownership/outcome-re
 import { stagesOf } from '../state/stages.ts'
 import { selectorsOf } from '../workload/selectors.ts'
 import { isAdopted } from './adopt.ts'
-import { splitOf, templateOf, type WatchedObjects } from './context.ts'
+import { splitOf } from '../../policies/routes.ts'
+import { templateOf, type WatchedObjects } from './context.ts'
 
 const promotedBefore = { passedWeight: 100, failed: false, reason: 'it had all the traffic already', run: 'unknown' }
 

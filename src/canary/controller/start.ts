@@ -7,14 +7,13 @@ import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { createObserver } from '../metrics/observer.ts'
 import { openSession } from '../ownership/session.ts'
-import type { Split } from '../../policies/routes.ts'
-import { findPaths, type Paths } from '../traffic/paths.ts'
+import { splitOf, type Split } from '../../policies/routes.ts'
+import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
 import { readWeight, removeManagedRoutes, resetToStable, setWeight } from '../traffic/router.ts'
 import { rollbackObstacle } from '../workload/endpoints.ts'
 import { selectorsOf, type VersionSelectors } from '../workload/selectors.ts'
 import {
   currentObjects,
-  splitOf,
   templateOf,
   type PromotionContext,
   type PromotionDeps,
@@ -62,7 +61,7 @@ function requireOwnCanary({ service, canary }: CanaryConfig, template: string, {
   )
 }
 
-/** @throws Error if requests can reach the canary past its split. What this run cannot see is noted. */
+/** @throws Error if requests can bypass the canary's split. What this run cannot see is noted. */
 async function requireNoBypass(
   cluster: Cluster,
   split: Split,
@@ -70,17 +69,17 @@ async function requireNoBypass(
   selectors: VersionSelectors,
   pods: Pod[],
   note: (line: string) => void,
-): Promise<Paths> {
-  const paths = await findPaths(cluster, split, plan, selectors, { pods })
-  if (paths.faults.length > 0) throw new Error(paths.faults.map((fault) => `canary: ${fault}`).join('\n'))
-  if (paths.unseen.length > 0)
+): Promise<Bypasses> {
+  const bypasses = await findBypasses(cluster, split, plan, selectors, { pods })
+  if (bypasses.faults.length > 0) throw new Error(bypasses.faults.map((fault) => `canary: ${fault}`).join('\n'))
+  if (bypasses.unseen.length > 0)
     note(
-      `this run may not read ${paths.unseen.join(', ')}; a route there past the split shows only in the share of the ` +
+      `this run may not read ${bypasses.unseen.join(', ')}; a route there past the split shows only in the share of the ` +
         'requests that the canary serves',
     )
   if (plan.prometheus?.counters)
     note('with counters from Prometheus, the share of the requests is not compared with the weight')
-  return paths
+  return bypasses
 }
 
 /** Of a new promotion, or of the one that this run resumes. */

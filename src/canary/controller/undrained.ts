@@ -15,7 +15,7 @@ import { readRoutes, readWeight } from '../traffic/router.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { Labels } from '../workload/selectors.ts'
 import { waitForDrain, type DrainResult, type SampleRequests } from './drain.ts'
-import { lookUpCauses, type LookupScope } from './past-split.ts'
+import { lookUpCauses, type LookupScope } from './bypass-causes.ts'
 
 /**
  * The data to sample a canary from outside its promotion. Plain data, because the main step passes it to the post step.

@@ -1,9 +1,10 @@
 // Finds callers whose Sidecar hides the canary's service: they know no route of it, and reach all its pods. Pure.
+import { oldestFirst } from '../../cluster/age.ts'
 import { matches } from '../../cluster/labels.ts'
 import { systemNamespace, titleOf, type KubeObject, type Pod } from '../../cluster/objects.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
 import { hostOf } from '../../policies/compile/names.ts'
-import type { Split } from '../../policies/routes.ts'
+import { matchesHost, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 
 export type Sidecar = KubeObject & {
@@ -55,15 +56,9 @@ function hidingSidecar(sidecars: readonly Sidecar[], { metadata }: Pod, split: S
   const labels = ({ spec }: Sidecar) => spec?.workloadSelector?.labels
   const applied =
     own.find((each) => labels(each) && matches(labels(each)!, metadata.labels)) ??
-    oldest(own.filter((each) => !labels(each))) ??
-    oldest(sidecars.filter((each) => each.metadata.namespace === systemNamespace && !labels(each)))
+    oldestFirst(own.filter((each) => !labels(each)))[0] ??
+    oldestFirst(sidecars.filter((each) => each.metadata.namespace === systemNamespace && !labels(each)))[0]
   return applied && hides(applied, split) ? applied : undefined
-}
-
-/** Of several Sidecars for one namespace, Istio uses the oldest. One that is not written yet comes last. */
-function oldest(sidecars: Sidecar[]): Sidecar | undefined {
-  const age = ({ metadata }: Sidecar) => metadata.creationTimestamp ?? '9'
-  return [...sidecars].sort((a, b) => age(a).localeCompare(age(b)))[0]
 }
 
 function hides({ metadata, spec }: Sidecar, { service, namespace }: Split): boolean {
@@ -72,10 +67,6 @@ function hides({ metadata, spec }: Sidecar, { service, namespace }: Split): bool
   return !hosts.some((each) => {
     const [place = '', host = ''] = each.split('/')
     const isPlace = place === '*' || place === namespace || (place === '.' && metadata.namespace === namespace)
-    return isPlace && isHost(host, hostOf(service, namespace))
+    return isPlace && matchesHost(host, hostOf(service, namespace))
   })
-}
-
-function isHost(pattern: string, host: string): boolean {
-  return pattern === '*' || pattern === host || (pattern.startsWith('*.') && host.endsWith(pattern.slice(1)))
 }

@@ -1,7 +1,7 @@
 // Finds Services besides the canary's own by which callers reach the pods of both versions. Pure.
 import { matches } from '../../cluster/labels.ts'
 import { titleOf, type DestinationRule, type Pod, type Service } from '../../cluster/objects.ts'
-import { servicePorts } from '../../cluster/service-ports.ts'
+import { servicePorts, targetPort } from '../../cluster/service-ports.ts'
 import { hostOf } from '../../policies/compile/names.ts'
 import { fullHost, type Split } from '../../policies/routes.ts'
 import type { Labels, VersionSelectors } from '../workload/selectors.ts'
@@ -51,10 +51,9 @@ function chooseBoth(labels: Labels, pods: Pod[], namespace: string, selectors: V
 /** The numbers of the pods' ports; a name that no container has stays a name. */
 function targetPorts(service: Service, pods: Pod[]): string[] {
   const selected = pods.filter(({ metadata }) => matches(service.spec.selector ?? {}, metadata.labels))
-  const containerPorts = selected.flatMap(({ spec }) => spec.containers.flatMap(({ ports = [] }) => ports))
-  return servicePorts(service).map(({ port, targetPort = port }) => {
-    const named = containerPorts.find(({ name }) => name === targetPort)
-    return String(named?.containerPort ?? targetPort)
+  return servicePorts(service).map((each) => {
+    const numbers = selected.map((pod) => targetPort(pod, each))
+    return String(numbers.find((number) => number !== undefined) ?? each.targetPort ?? each.port)
   })
 }
 

@@ -8,6 +8,7 @@ import {
   canaryWeightOf,
   isVirtualService,
   splitsIn,
+  splitsTraffic,
   type Routed,
   type Split,
 } from '../../policies/routes.ts'
@@ -22,7 +23,7 @@ import {
   type RoutePatch,
   type RouteWrite,
 } from './patch-routes.ts'
-import { listSplittingRoutes, requireHttpRoutes, requireSplittingRoutes, splitsTraffic } from './splitting-routes.ts'
+import { listSplittingRoutes, requireHttpRoutes, requireSplittingRoutes } from './splitting-routes.ts'
 
 /**
  * The canary's weight in force, in per cent. After an interrupted write, routes may differ. Then the lowest weight

@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { emptyWhenUnread } from '../../cluster/api-error.ts'
 import type { GatewayRoute, VirtualService } from '../../cluster/objects.ts'
-import { splitsIn, withAllRoutes, type Routed, type Split } from '../../policies/routes.ts'
+import { splitsIn, splitsTraffic, withAllRoutes, type Routed, type Split } from '../../policies/routes.ts'
 
 /** Every such object of the namespace. A route of the Gateway API can only split between Services. */
 export async function listSplittingRoutes(cluster: Cluster, split: Split): Promise<Routed[]> {
@@ -12,10 +12,6 @@ export async function listSplittingRoutes(cluster: Cluster, split: Split): Promi
     ...kinds.map((kind) => cluster.list<GatewayRoute>(kind, split.namespace).catch(emptyWhenUnread)),
   ])
   return lists.flat().filter((object) => splitsTraffic(object, split))
-}
-
-export function splitsTraffic(object: Routed, split: Split): boolean {
-  return splitsIn(object, withAllRoutes(split)).length > 0
 }
 
 /** @throws Error when no route splits between the versions, or one of the named routes does not. */

@@ -2,7 +2,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { matches, selectorText } from '../../cluster/labels.ts'
 import type { Pod } from '../../cluster/objects.ts'
-import { isReady } from '../../mesh/sidecar.ts'
+import { isLive, isReady } from '../../mesh/sidecar.ts'
 import type { Split } from '../../policies/routes.ts'
 import type { Labels, VersionSelectors } from './selectors.ts'
 
@@ -14,10 +14,7 @@ export class StableOutage extends Error {
 export function hasEndpoint(pods: readonly Pod[], namespace: string, labels: Labels): boolean {
   return pods.some(
     (pod) =>
-      pod.metadata.namespace === namespace &&
-      matches(labels, pod.metadata.labels) &&
-      isReady(pod) &&
-      pod.metadata.deletionTimestamp === undefined,
+      pod.metadata.namespace === namespace && matches(labels, pod.metadata.labels) && isReady(pod) && isLive(pod),
   )
 }
 
@@ -47,10 +44,9 @@ export async function requireRollbackTarget(
   split: Split,
   selectors: VersionSelectors,
 ): Promise<void> {
-  const serves = async (labels: Labels) => {
-    const query = { labelSelector: selectorText(labels) }
-    return hasEndpoint(await cluster.list<Pod>('Pod', split.namespace, query), split.namespace, labels)
-  }
-  const mayMove = async () => (await serves(selectors.stable)) || !(await serves(selectors.canary))
-  if (!(await mayMove().catch(() => true))) throw new StableOutage(describeOutage(split))
+  const queries = [selectors.stable, selectors.canary].map((labels) => ({ labelSelector: selectorText(labels) }))
+  const lists = queries.map((query) => cluster.list<Pod>('Pod', split.namespace, query))
+  const pods = await Promise.all(lists).catch(() => undefined)
+  const obstacle = pods && rollbackObstacle(pods.flat(), split, selectors)
+  if (obstacle !== undefined) throw new StableOutage(obstacle)
 }

@@ -1,7 +1,5 @@
-// Notices what can happen to a canary during its promotion besides failed requests: its version changes, it is scaled
-// to zero, or it has no ready pod. Pure.
+// Notices that the version of a canary changes during its promotion, or that it is scaled to zero. Pure.
 import type { Container, Pod, Workload } from '../../cluster/objects.ts'
-import { isReady } from '../../mesh/sidecar.ts'
 import { templateHash, workloadsOf } from './fingerprint.ts'
 import type { Labels } from './selectors.ts'
 
@@ -11,14 +9,9 @@ export type Revision = {
   images: string[]
   /** `pods`: no workload that we know owns the pods, so their images identify the version. */
   identifiedBy: 'workloads' | 'pods'
-  /** The number of samples in a row without a ready pod. */
-  samplesWithoutPod: number
 }
 
 export type RevisionCheck = { revision: Revision; fault?: string }
-
-/** A pod and its replacement may miss each other by one sample. If it takes longer, users' requests fail. */
-const maxSamplesWithoutPod = 1
 
 export function recordRevision(workloads: readonly Workload[], pods: readonly Pod[], labels: Labels): Revision {
   const own = workloadsOf(workloads, labels)
@@ -26,7 +19,6 @@ export function recordRevision(workloads: readonly Workload[], pods: readonly Po
     template: templateHash(own, pods),
     images: own.length === 0 ? imagesOf(pods) : imagesOf(templatesOf(own)),
     identifiedBy: own.length === 0 ? 'pods' : 'workloads',
-    samplesWithoutPod: 0,
   }
 }
 
@@ -34,8 +26,7 @@ const outdated = 'the evidence so far is about the old version; run again to pro
 
 /**
  * Compares the canary with the version that is being promoted. A restart or another number of pods is no change;
- * another template is another version. `hasTraffic`: the routes send the canary requests, which fail without a ready
- * pod.
+ * another template is another version. `hasTraffic`: the routes send the canary requests, which fail without a pod.
  */
 export function checkRevision(
   revision: Revision,
@@ -45,11 +36,11 @@ export function checkRevision(
   hasTraffic: boolean,
 ): RevisionCheck {
   const own = workloadsOf(workloads, labels)
-  if (revision.identifiedBy === 'pods' && own.length === 0) return checkImages(revision, pods, hasTraffic)
+  if (revision.identifiedBy === 'pods' && own.length === 0) return checkImages(revision, pods)
   if (templateHash(own, pods) !== revision.template) return { revision, fault: templateChange(revision, own) }
   if (hasTraffic && own.every(({ spec }) => spec.replicas === 0))
     return { revision, fault: `${namesOf(own)} was scaled to 0 during its promotion` }
-  return checkReadiness(revision, pods, hasTraffic)
+  return { revision }
 }
 
 function templateChange({ images }: Revision, workloads: Workload[]): string {
@@ -62,19 +53,12 @@ function templateChange({ images }: Revision, workloads: Workload[]): string {
 }
 
 /** Without a pod, the images do not show the version. */
-function checkImages(revision: Revision, pods: readonly Pod[], hasTraffic: boolean): RevisionCheck {
+function checkImages(revision: Revision, pods: readonly Pod[]): RevisionCheck {
   const known = revision.images.length > 0 ? revision.images : imagesOf(pods)
   const added = imagesOf(pods).filter((image) => !known.includes(image))
-  if (added.length === 0) return checkReadiness({ ...revision, images: known }, pods, hasTraffic)
+  if (added.length === 0) return { revision: { ...revision, images: known } }
   const change = `${known.join(', ')} → ${added.join(', ')}`
   return { revision, fault: `the pods of the canary were changed during its promotion (${change}): ${outdated}` }
-}
-
-function checkReadiness(revision: Revision, pods: readonly Pod[], hasTraffic: boolean): RevisionCheck {
-  const isServing = pods.some((pod) => isReady(pod) && pod.metadata.deletionTimestamp === undefined)
-  const samplesWithoutPod = !hasTraffic || isServing ? 0 : revision.samplesWithoutPod + 1
-  const fault = samplesWithoutPod > maxSamplesWithoutPod ? { fault: 'the canary has no ready pod left' } : {}
-  return { revision: { ...revision, samplesWithoutPod }, ...fault }
 }
 
 function namesOf(workloads: Workload[]): string {

@@ -9,19 +9,11 @@ import { defined, seconds } from './render.ts'
 type RoutedConfig = Pick<Config, 'namespace' | 'canary' | 'canaries'>
 
 /**
- * The routes for callers in the mesh. Policies for one port must not move the calls to the other ports there: those
+ * The same routes for callers in the mesh. Policies for one port must not move the calls to the other ports there: those
  * keep Istio's own route or, if the service splits its traffic, get the same split.
  */
-export function meshRoutes(
-  name: string,
-  service: ServicePolicy,
-  config: RoutedConfig,
-  live: LiveWeights,
-  now: number,
-): HttpRoute[] | undefined {
-  const routes = httpRoutes(name, service, config, live, now)
-  const { port } = service
-  if (!routes || port === undefined) return routes
+export function meshRoutes(routes: HttpRoute[], port: number | undefined): HttpRoute[] {
+  if (port === undefined) return routes
   const ofPort = routes.map(({ name = routeName, match, ...route }) => ({
     name,
     match: withPort(match as object[] | undefined, port),

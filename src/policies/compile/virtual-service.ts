@@ -2,7 +2,7 @@
 import type { VirtualService } from '../../cluster/objects.ts'
 import { servicesOf } from '../../config/names.ts'
 import type { Config } from '../../config/schema.ts'
-import { meshRoutes } from './http.ts'
+import { httpRoutes, meshRoutes } from './http.ts'
 import { hostOf, object, type LiveWeights } from './names.ts'
 
 export function virtualServices(
@@ -13,9 +13,11 @@ export function virtualServices(
 ): VirtualService[] {
   const { namespace } = config
   return Object.entries(servicesOf(config)).flatMap(([name, service]) => {
-    const http = routedElsewhere.includes(name)
-      ? meshRoutes(name, service, { namespace }, {}, now)
-      : meshRoutes(name, service, config, live, now)
-    return http ? [object('VirtualService', namespace, name, { hosts: [hostOf(name, namespace)], http })] : []
+    const routes = routedElsewhere.includes(name)
+      ? httpRoutes(name, service, { namespace }, {}, now)
+      : httpRoutes(name, service, config, live, now)
+    if (!routes) return []
+    const http = meshRoutes(routes, service.port)
+    return [object('VirtualService', namespace, name, { hosts: [hostOf(name, namespace)], http })]
   })
 }

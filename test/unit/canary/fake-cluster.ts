@@ -1,7 +1,6 @@
 // A fake cluster that serves a canary. A test promotes on it, and decides when it fails.
 import type { Promotion } from '../../../src/canary/controller/context.ts'
 import { promote, type PromoteDeps, type RecoveryIntent } from '../../../src/canary/promote.ts'
-import type { Split } from '../../../src/policies/routes.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { Cluster, PatchOperation } from '../../../src/cluster/client.ts'
 import type { KubeObject, Lease, Pod, VirtualService, Workload } from '../../../src/cluster/objects.ts'
@@ -10,12 +9,6 @@ import { FakeClock } from '../fake-clock.ts'
 import { clusterWith, configOf, pod, to, virtualService } from '../fixtures.ts'
 import { patched } from '../patched.ts'
 
-export const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
 const defaultConfig = configOf(
   '{ namespace: shop, canary: { service: backend, interval: 10s, pollInterval: 1s, progressDeadline: 20s, guard: off } }',
 )

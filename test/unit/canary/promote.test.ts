@@ -3,9 +3,9 @@ import { setWeight, readWeight } from '../../../src/canary/traffic/router.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ObjectWatch } from '../../../src/cluster/watch.ts'
 import type { KubeObject, VirtualService, Workload } from '../../../src/cluster/objects.ts'
-import { clusterWith, configOf, container, to, virtualService, workload } from '../fixtures.ts'
+import { clusterWith, configOf, container, to, virtualService, workload, split } from '../fixtures.ts'
+import { FakeCluster } from './fake-cluster.ts'
 import { templateHash } from '../../../src/canary/workload/fingerprint.ts'
-import { FakeCluster, split } from './fake-cluster.ts'
 
 // The watch has its own tests. Here it shows the objects of the fake cluster.
 vi.mock('../../../src/cluster/watch.ts', () => ({

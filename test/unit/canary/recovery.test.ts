@@ -3,18 +3,11 @@ import { endedAnnotation, guardIdentity } from '../../../src/canary/ownership/le
 import { forceRollback, recoverPromotion } from '../../../src/canary/recovery.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { ConfigMap } from '../../../src/cluster/objects.ts'
-import type { Split } from '../../../src/policies/routes.ts'
 import { watchLease } from '../../../src/guard/watchdog.ts'
 import { FakeClock } from '../fake-clock.ts'
-import { pod, to, virtualService } from '../fixtures.ts'
+import { pod, to, virtualService, split } from '../fixtures.ts'
 import { FakeNamespace, leaseHeldBy } from './ownership/fake-leases.ts'
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
 const identity = 'run 6 (deadbeef)'
 const selectors = { stable: { version: 'v1' }, canary: { version: 'v2' } }
 const drainTarget = {

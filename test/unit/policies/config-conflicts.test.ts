@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { configConflicts } from '../../../src/policies/config-conflicts.ts'
-import { withOwnerMarks } from '../../../src/policies/prune.ts'
+import { withOwnerMarks } from '../../../src/policies/owned-objects.ts'
 import { ownerNamed } from '../fixtures.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 

@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest'
 import type { KubeObject, VirtualService } from '../../../src/cluster/objects.ts'
 import { contradictions } from '../../../src/policies/contradictions.ts'
 import { desired } from '../../../src/policies/desired.ts'
-import type { LiveRoutes } from '../../../src/policies/live.ts'
-import { configLabel, ownerAnnotation, ownerId } from '../../../src/policies/prune.ts'
+import type { LiveRoutes } from '../../../src/policies/live-routes.ts'
+import { configLabel, ownerAnnotation, ownerId } from '../../../src/policies/owned-objects.ts'
 import { configOf, fileWith, ownerNamed, to, virtualService } from '../fixtures.ts'
 import { recordingCluster, policy } from './recording-cluster.ts'
 
@@ -126,7 +126,7 @@ spec: { host: backend }
       'reports a DestinationRule of somebody else that lacks a subset of a canary',
       canary,
       rules('chart', 'backend', {}, subsets('v1')),
-      /^canary of backend: the host .* DestinationRule shop\/chart, which mesh-canary does not manage, .*; add the subsets v1 and v2 with their labels to it, and it is used as it is$/,
+      /^canary: the host .* DestinationRule shop\/chart, which mesh-canary does not manage, .*; add the subsets v1 and v2 with their labels to it, and it is used as it is$/,
     ],
     [
       'uses a DestinationRule of somebody else that has the subsets of a canary',
@@ -138,7 +138,7 @@ spec: { host: backend }
       'reports a VirtualService of somebody else that does not split for a canary',
       canary,
       services('theirs'),
-      /^canary of backend: .*; give its routes v1 and v2 as destinations with weights, and the promotion moves those$/,
+      /^canary: .*; give its routes v1 and v2 as destinations with weights, and the promotion moves those$/,
     ],
     [
       'reports a DestinationRule of somebody else',

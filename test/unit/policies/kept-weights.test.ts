@@ -5,7 +5,7 @@ import { desired } from '../../../src/policies/desired.ts'
 import { keepWeights, replacedBy, weightRules } from '../../../src/policies/kept-weights.ts'
 import { movedAnnotation } from '../../../src/policies/moved-weights.ts'
 import { planChanges } from '../../../src/policies/plan.ts'
-import { withOwnerMarks } from '../../../src/policies/prune.ts'
+import { withOwnerMarks } from '../../../src/policies/owned-objects.ts'
 import { ownerNamed, configOf, fileWith, to, virtualService } from '../fixtures.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readManifests } from '../../../src/policies/manifests.ts'
 import { desired } from '../../../src/policies/desired.ts'
-import { renderedPathFaults } from '../../../src/stages/path-faults.ts'
+import { renderedBypassFaults } from '../../../src/stages/bypass-faults.ts'
 import { configOf, tempFolder } from '../fixtures.ts'
 
 function folderWith(files: Record<string, string>): string {
@@ -292,7 +292,7 @@ describe('readManifests takes a field that is null for one that is not there', (
     const config = configOf(
       `namespace: shop\npolicies: ${file}\nservices: { backend: { timeout: 5s, circuitBreaker: { maxConnections: 3 } } }\ncanary: { service: backend }`,
     )
-    expect(renderedPathFaults(config, desired(config))).toEqual([])
+    expect(renderedBypassFaults(config, desired(config))).toEqual([])
   })
 })
 

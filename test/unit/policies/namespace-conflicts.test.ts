@@ -3,7 +3,7 @@ import { managedByLabel } from '../../../src/cluster/labels.ts'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import { namespaceConflicts } from '../../../src/policies/namespace-conflicts.ts'
-import { configLabel, ownerAnnotation, ownerId } from '../../../src/policies/prune.ts'
+import { configLabel, ownerAnnotation, ownerId } from '../../../src/policies/owned-objects.ts'
 import { clusterWith, configOf, fileWith, ownerNamed } from '../fixtures.ts'
 import { policy, recordingCluster, type Policy } from './recording-cluster.ts'
 

@@ -3,7 +3,7 @@ import { ApiError } from '../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { desired } from '../../../src/policies/desired.ts'
 import { olderGatewayFaults } from '../../../src/policies/older-gateways.ts'
-import { ownerOf, withOwnerMarks } from '../../../src/policies/prune.ts'
+import { ownerOf, withOwnerMarks } from '../../../src/policies/owned-objects.ts'
 import { configOf } from '../fixtures.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 

@@ -12,7 +12,7 @@ import {
   ownerId,
   withOwnerMarks,
   type Owner,
-} from '../../../src/policies/prune.ts'
+} from '../../../src/policies/owned-objects.ts'
 import { ownerNamed } from '../fixtures.ts'
 import type { KubeObject } from '../../../src/cluster/objects.ts'
 import { recordingCluster, policy, route, rule, type Policy } from './recording-cluster.ts'

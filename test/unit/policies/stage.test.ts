@@ -11,7 +11,7 @@ import { plan, policies } from '../../../src/stages/policies.ts'
 import type { StageContext } from '../../../src/stages/context.ts'
 import { verify } from '../../../src/stages/verify.ts'
 import { configOf, fileWith, pod, tempFolder, workload } from '../fixtures.ts'
-import { ownerId } from '../../../src/policies/prune.ts'
+import { ownerId } from '../../../src/policies/owned-objects.ts'
 import { policy, recordingCluster } from './recording-cluster.ts'
 
 /** A script that finds an error in whatever it analyzes. */

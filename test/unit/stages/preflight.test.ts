@@ -216,7 +216,7 @@ describe('the preflight', () => {
       canary,
       [...everything, virtualService([{ route: [to('v1')] }])],
       [
-        'canary of backend: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
+        'canary: the host backend.shop.svc.cluster.local already has the VirtualService shop/backend, which mesh-canary does not manage',
       ],
     ],
     ['our own VirtualService', canary, [...everything, virtualService([{ route: [to('v1')] }], { labels: ours })], []],
@@ -249,7 +249,7 @@ describe('the preflight', () => {
       [],
     ],
     [
-      'a gateway route past the split',
+      'a gateway route that bypasses the split',
       canary,
       [...everything, edge([{ route: [{ destination: { host: 'backend' } }] }])],
       [

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Kind, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { uninstall, type Removal } from '../../../src/uninstall/uninstall.ts'
-import { withOwnerMarks } from '../../../src/policies/prune.ts'
+import { withOwnerMarks } from '../../../src/policies/owned-objects.ts'
 import { ownerNamed, pod, workload } from '../fixtures.ts'
 import { recordingCluster, policy, route, rule, type RecordingCluster } from '../policies/recording-cluster.ts'
 

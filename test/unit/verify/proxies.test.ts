@@ -118,6 +118,6 @@ test('a proxy that cannot be read does not count as in sync', async () => {
   })
   expect(await verifyProxies(cluster, 'shop', undefined, 0)).toEqual([
     { pod: 'a', ok: true },
-    { pod: 'backend-1', ok: false, cause: expect.stringContaining('pods/proxy') as string },
+    { pod: 'backend-1', ok: false, cause: expect.stringContaining('pods/proxy') as string, isUnread: true },
   ])
 })

@@ -76,7 +76,13 @@ describe('the split check', () => {
 })
 
 test.each([
-  ['a route with a match', [{ match: [{ headers: {} }], route: [to('v2')] }, { route: [to('v1', 80), to('v2', 20)] }]],
+  [
+    'a route with a match',
+    [
+      { match: [{ headers: { tester: { exact: 'yes' } } }], route: [to('v2')] },
+      { route: [to('v1', 80), to('v2', 20)] },
+    ],
+  ],
   ['a mirror', [{ route: [to('v1', 80), to('v2', 20)], mirror: { host: 'backend', subset: 'v2' } }]],
 ])('the split check is inconclusive beside %s, because the weights alone do not decide', (_, http) => {
   const all = [counted(of('v1'), { [served()]: 50 }), counted(of('v2'), { [served()]: 50 })]

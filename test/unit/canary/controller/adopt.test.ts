@@ -1,22 +1,15 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import { adopt } from '../../../../src/canary/controller/adopt.ts'
 import type { ReleaseAdoption } from '../../../../src/canary/controller/context.ts'
-import type { Split } from '../../../../src/policies/routes.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
 import type { HorizontalPodAutoscaler, Pod, VirtualService, Workload } from '../../../../src/cluster/objects.ts'
 import { FakeClock } from '../../fake-clock.ts'
-import { clusterWith, pod, to, virtualService } from '../../fixtures.ts'
+import { clusterWith, pod, to, virtualService, split } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
 // The fake completes a rollout at once or never. test/e2e/traffic.test.ts uses a real cluster.
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
 const selectors = { stable: { app: 'backend', version: 'v1' }, canary: { app: 'backend', version: 'v2' } }
 
 function deployment(

@@ -116,7 +116,7 @@ test.each<[string, Case, string]>([
   [
     'the port is TCP',
     { objects: [service([{ name: 'tcp-api', port: 8080 }])] },
-    'do not carry HTTP by their name or appProtocol',
+    'no port of the Service shop/backend carries HTTP (8080 tcp-api), so the sidecars count no requests',
   ],
   [
     'the canary has no sidecar',

@@ -100,7 +100,7 @@ describe('a canary without a weight', () => {
     expect(await findUndrained(cluster, split, drainTarget, () => undefined, clock)).toMatchObject({ kind: 'serving' })
   })
 
-  test('that still serves is reported with the route that leads past the split', async () => {
+  test('that still serves is reported with the route that bypasses the split', async () => {
     const objects = {
       VirtualService: [
         virtualService([{ route: [to('v1', 100), to('v2', 0)] }]),

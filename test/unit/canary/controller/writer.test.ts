@@ -8,15 +8,9 @@ import type { State } from '../../../../src/canary/state/types.ts'
 import type { Cluster } from '../../../../src/cluster/client.ts'
 import { watchLease } from '../../../../src/guard/watchdog.ts'
 import { FakeClock } from '../../fake-clock.ts'
-import { planOf, to, virtualService } from '../../fixtures.ts'
+import { planOf, to, virtualService, split } from '../../fixtures.ts'
 import { FakeNamespace } from '../ownership/fake-leases.ts'
 
-const split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-} as const
 const saved = { version: 3, plan: '', template: '', run: 'run 6', savedAt: '', state: {} as State } as SavedPromotion
 
 let clock: FakeClock

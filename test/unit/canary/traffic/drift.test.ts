@@ -5,20 +5,9 @@ import { mirrorPatch } from '../../../../src/canary/traffic/mirror.ts'
 import type { RouteWrite } from '../../../../src/canary/traffic/patch-routes.ts'
 import { keyOf, type GatewayRoute, type Meta, type VirtualService } from '../../../../src/cluster/objects.ts'
 import type { Routed, Split } from '../../../../src/policies/routes.ts'
-import { planOf, to, virtualService } from '../../fixtures.ts'
+import { planOf, to, virtualService, split, splitOfServices } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
-const services: Split = {
-  ...split,
-  stable: { by: 'service', name: 'backend-v1' },
-  canary: { by: 'service', name: 'backend-v2' },
-}
 const plan = planOf('mirror: { percent: 30% }, ab: { match: { headers: { x-beta: yes-please } } }')
 
 const at = (canary: number, more: Partial<Meta> = {}) =>
@@ -54,7 +43,7 @@ const driftOf = ({ current, known = current, by = split, expected = { weight: 25
 describe('there is no drift when', () => {
   test.each<[string, Case]>([
     ['the weights are as written', { current: [at(25)] }],
-    ['the weights of a Gateway API route are as written', { current: [httpRoute(25)], by: services }],
+    ['the weights of a Gateway API route are as written', { current: [httpRoute(25)], by: splitOfServices }],
     [
       'a route to another service changes',
       {
@@ -127,7 +116,7 @@ describe('there is drift when', () => {
     ],
     [
       'a Gateway API route has another weight',
-      { current: [httpRoute(0)], by: services },
+      { current: [httpRoute(0)], by: splitOfServices },
       'HTTPRoute shop/backend gives the canary 0% instead of 25%',
     ],
     [
@@ -215,7 +204,7 @@ describe('the routes of a stage', () => {
   })
 
   test('are not expected in a Gateway API route, which cannot have them', () => {
-    expect(driftOf({ current: [httpRoute(0)], by: services, expected: mirror })).toBeUndefined()
+    expect(driftOf({ current: [httpRoute(0)], by: splitOfServices, expected: mirror })).toBeUndefined()
   })
 })
 

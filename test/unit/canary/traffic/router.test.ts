@@ -9,21 +9,10 @@ import {
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { PatchOperation } from '../../../../src/cluster/client.ts'
 import type { HttpRoute, VirtualService } from '../../../../src/cluster/objects.ts'
-import type { Routed, Split } from '../../../../src/policies/routes.ts'
-import { clusterWith, to, virtualService } from '../../fixtures.ts'
+import type { Routed } from '../../../../src/policies/routes.ts'
+import { clusterWith, to, virtualService, split, splitOfServices } from '../../fixtures.ts'
 import { patched } from '../../patched.ts'
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
-const services: Split = {
-  ...split,
-  stable: { by: 'service', name: 'backend-v1' },
-  canary: { by: 'service', name: 'backend-v2' },
-}
 const weights = (canary: number, name = 'mesh-canary') => ({ name, route: [to('v1', 100 - canary), to('v2', canary)] })
 const inMesh = virtualService([weights(5)])
 const atGateway: VirtualService = {
@@ -183,7 +172,7 @@ describe('named routes', () => {
 describe('versions that are Services', () => {
   test('get their weights in an HTTPRoute', async () => {
     const { cluster, object } = fakeServer([gatewayRoute])
-    await setWeight(cluster, services, 20)
+    await setWeight(cluster, splitOfServices, 20)
     expect(object().spec).toEqual({
       rules: [
         {
@@ -207,17 +196,17 @@ describe('versions that are Services', () => {
           ? Promise.resolve([virtualService([{ route }])])
           : Promise.reject(new ApiError(status, 'no')),
     })
-    expect(await readWeight(cluster, services)).toBe(10)
+    expect(await readWeight(cluster, splitOfServices)).toBe(10)
   })
 
   test('report what to write when no route splits', async () => {
-    await expect(readWeight(fakeServer([]).cluster, services)).rejects.toThrow(
+    await expect(readWeight(fakeServer([]).cluster, splitOfServices)).rejects.toThrow(
       'no route of a VirtualService or an HTTPRoute in shop splits backend between backend-v1 and backend-v2; write one with both Services as destinations',
     )
   })
 
   test('cannot get copies of requests through an HTTPRoute', async () => {
-    await expect(setMirror(fakeServer([gatewayRoute]).cluster, services, 10)).rejects.toThrow(
+    await expect(setMirror(fakeServer([gatewayRoute]).cluster, splitOfServices, 10)).rejects.toThrow(
       'backend-v2 cannot get copies of requests: no http route of a VirtualService',
     )
   })

@@ -82,16 +82,6 @@ describe('during its promotion a canary may be', () => {
     expect(faults(usual, now, now, now)).toEqual([undefined, undefined, undefined])
   })
 
-  test('evicted, if its replacement is ready in the second sample after that', () => {
-    expect(faults(usual, {}, { pods: [leaving, pending] }, {}, { pods: [pending] }, {})).toEqual([
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-    ])
-  })
-
   test('without a pod or scaled to 0 for any time while it gets no traffic', () => {
     const none = { workloads: [made('backend:2', { replicas: 0 })], pods: [], hasTraffic: false }
     expect(faults(usual, none, none, none, {})).toEqual([undefined, undefined, undefined, undefined])
@@ -140,14 +130,6 @@ describe('a canary has a fault when it', () => {
       faults({ workloads: two(1, 1), pods: [running()] }, { workloads: two(0, 1) }, { workloads: two(0, 0) }),
     ).toEqual([undefined, fault])
   })
-
-  test.each([
-    ['is gone', []],
-    ['is not ready', [pending]],
-    ['is being deleted', [leaving]],
-  ])('has in two samples in a row no pod except one that %s', (_, pods) => {
-    expect(faults(usual, { pods }, { pods })).toEqual([undefined, 'the canary has no ready pod left'])
-  })
 })
 
 describe('a canary whose controller is neither a Deployment nor a StatefulSet', () => {
@@ -176,9 +158,5 @@ describe('a canary whose controller is neither a Deployment nor a StatefulSet', 
         { pods: [running('backend:3')] },
       ),
     ).toEqual([undefined, undefined, expect.stringContaining('(backend:2 → backend:3)')])
-  })
-
-  test('has a fault when it has no pod left, like any other canary', () => {
-    expect(faults(withoutWorkload, { pods: [] }, { pods: [] })).toEqual([undefined, 'the canary has no ready pod left'])
   })
 })

@@ -1,6 +1,6 @@
 // Reads the routes and subsets that exist in the namespace, and the weights in force.
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenAbsent, isNotFound, undefinedWhenForbidden } from '../cluster/api-error.ts'
+import { emptyWhenAbsent } from '../cluster/api-error.ts'
 import type { Weights } from './compile/names.ts'
 import {
   systemNamespace,
@@ -9,6 +9,7 @@ import {
   type KubeObject,
   type VirtualService,
 } from '../cluster/objects.ts'
+import { listReadable } from '../cluster/readable.ts'
 import { servicesOf, splitSubsets } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { routesTo, weightsOf } from './routes.ts'
@@ -40,10 +41,8 @@ export async function readLive(cluster: Cluster, namespace: string): Promise<Liv
 
 /** Rules for the services of all namespaces; undefined if the account may not read them. */
 async function rulesOfMesh(cluster: Cluster): Promise<DestinationRule[] | undefined> {
-  const rules = await cluster
-    .list<DestinationRule>('DestinationRule', systemNamespace)
-    .catch((error: unknown) => (isNotFound(error) ? [] : undefinedWhenForbidden(error)))
-  return rules?.filter(({ spec }) => spec.host.startsWith('*'))
+  const { objects, unread } = await listReadable<DestinationRule>(cluster, 'DestinationRule', [systemNamespace])
+  return unread.length > 0 ? undefined : objects.filter(({ spec }) => spec.host.startsWith('*'))
 }
 
 /**

@@ -1,28 +1,30 @@
-// Where the config asks for a compiled object, for messages about two sources. Pure.
+// Where the config asks for a compiled object, for messages. Pure.
 import type { KubeObject } from '../cluster/objects.ts'
-import { canariesOf, defaultDenyName, requiredName } from '../config/names.ts'
+import { canariesOf, canaryKey, defaultDenyName, requiredName } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { gatewayOf } from './compile/names.ts'
 import { fromConfig } from './merge-services.ts'
 
 /** The key, and the file and line or the input: `services.backend in mesh.yaml:4`. */
 export function placeInConfig(config: Config, object: KubeObject): string {
-  const key = keyOf(config, object)
+  const key = configKeyOf(config, object)
   const place = key === undefined ? undefined : config.places?.[key]
   return place === undefined ? fromConfig : `${key} in ${place}`
 }
 
-function keyOf(config: Config, { kind, metadata: { name } }: KubeObject): string | undefined {
+/** The key of the config that compiles to the object: `services.backend`, `mtls`, `canaries.0`. */
+export function configKeyOf(config: Config, { kind, metadata: { name } }: KubeObject): string | undefined {
   const { expose = {}, jwt = {}, services = {} } = config
   const exposed = Object.keys(expose).find((each) => name === gatewayOf(each))
   switch (kind) {
     case 'VirtualService':
     case 'DestinationRule':
       if (exposed !== undefined) return `expose.${exposed}`
-      return Object.hasOwn(services, name) ? `services.${name}` : canaryKey(config, name)
+      return Object.hasOwn(services, name) ? `services.${name}` : keyOfCanary(config, name)
     case 'Gateway':
+      return exposed && `expose.${exposed}`
     case 'HTTPRoute':
-      return `expose.${exposed ?? name}`
+      return `expose.${name}`
     case 'PeerAuthentication':
       return 'mtls'
     case 'RequestAuthentication':
@@ -43,8 +45,7 @@ function keyOf(config: Config, { kind, metadata: { name } }: KubeObject): string
   }
 }
 
-function canaryKey(config: Config, name: string): string | undefined {
+function keyOfCanary(config: Config, name: string): string | undefined {
   const index = canariesOf(config).findIndex(({ service }) => service === name)
-  if (index < 0) return undefined
-  return config.canary ? 'canary' : `canaries.${index}`
+  return index < 0 ? undefined : canaryKey(config, index)
 }

@@ -1,6 +1,7 @@
-// Finds every path by which requests can reach a canary's pods past its split, as far as the account can read.
+// Finds every bypass of a split: a route or another way by which requests reach the pods of both versions whatever the
+// weight is. Reads what the account may read.
 import type { Cluster } from '../../cluster/client.ts'
-import { isNotFound, undefinedWhenForbidden } from '../../cluster/api-error.ts'
+import { listReadable, listReadableEverywhere, type Readable } from '../../cluster/readable.ts'
 import {
   keyOf,
   titleOf,
@@ -14,14 +15,15 @@ import {
 } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import {
-  describeBypass,
-  findBypasses,
+  describeRouteBypass,
+  findRouteBypasses,
   findPinnedVersions,
-  isMeshRouteFor,
-  type Bypass,
+  type RouteBypass,
   type PinnedVersions,
-} from '../../policies/bypass.ts'
+} from '../../policies/route-bypasses.ts'
 import { hostOf } from '../../policies/compile/names.ts'
+import { hiddenSplit, isVisibleTo } from '../../policies/export-to.ts'
+import { meshHosts } from '../../policies/merge-hosts.ts'
 import { isVirtualService, splitsIn, type Routed, type Split } from '../../policies/routes.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { hasManagedMirror } from './mirror.ts'
@@ -35,28 +37,28 @@ export type PendingRoutes = { written: readonly KubeObject[]; isDeleted: (live: 
 const nothingPending: PendingRoutes = { written: [], isDeleted: () => false }
 
 /**
- * `faults`: paths past the split, a sentence each. `suspects`: what may be such a path, if somebody uses it.
+ * `faults`: bypasses, a sentence each. `suspects`: what may be one, if somebody uses it.
  * `unseen`: what the account could not read. `pinned`: see PinnedVersions.
  */
-export type Paths = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
+export type Bypasses = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
 
 /**
  * `sourceOf`: where the user wrote the route, as `file:line`. `pods`: those of the namespaces of the service and its
  * clients, if they are known already.
  */
-export type PathOptions = {
+export type BypassOptions = {
   pending?: PendingRoutes
-  sourceOf?: (bypass: Bypass) => string | undefined
+  sourceOf?: (bypass: RouteBypass) => string | undefined
   pods?: Pod[]
 }
 
-export async function findPaths(
+export async function findBypasses(
   cluster: Cluster,
   split: Split,
   { clients = [] }: Pick<CanaryConfig, 'clients'>,
   selectors: VersionSelectors,
-  { pending = nothingPending, sourceOf = () => undefined, pods }: PathOptions = {},
-): Promise<Paths> {
+  { pending = nothingPending, sourceOf = () => undefined, pods }: BypassOptions = {},
+): Promise<Bypasses> {
   const found = await readObjects(cluster, split.namespace, clients, pods)
   const routes = routesInForce(found, pending)
   const others = otherServices(found.services, found.pods, split, selectors)
@@ -74,9 +76,12 @@ export async function findPaths(
   )
   return {
     faults: [
-      ...findBypasses(routes, split, { hosts, subsets }).map((bypass) => describeBypass(bypass, sourceOf(bypass))),
+      ...findRouteBypasses(routes, split, { hosts, subsets }).map((bypass) =>
+        describeRouteBypass(bypass, sourceOf(bypass)),
+      ),
       ...others.filter((each) => !isSuspect(each) && !isRouted(each)).map((each) => serviceFault(each, split)),
-      ...clients.flatMap((namespace) => exportFault(routes, main, split, namespace)),
+      ...hiddenService(main, clients),
+      ...hiddenSplit(routes, split, clients),
       ...sidecars.faults,
       ...ingressFaults(found.ingresses, split),
     ],
@@ -114,10 +119,12 @@ async function readObjects(
   known: Pod[] | undefined,
 ): Promise<Found> {
   const unseen: string[] = []
+  const noted = <T>({ objects, unread }: Readable<T>) => (unseen.push(...unread), objects)
   const places = [...new Set([namespace, ...clients])]
-  const everywhere = <T extends KubeObject>(kind: Kind) => listEverywhere<T>(cluster, kind, places, unseen)
+  const everywhere = async <T extends KubeObject>(kind: Kind) =>
+    noted(await listReadableEverywhere<T>(cluster, kind, places))
   const inPlaces = async <T extends KubeObject>(kind: Kind, wanted: string[]) =>
-    (await Promise.all(wanted.map((place) => listIn<T>(cluster, kind, place, unseen)))).flat()
+    noted(await listReadable<T>(cluster, kind, wanted))
   const [virtualServices, httpRoutes, grpcRoutes, services, rules, ingresses, pods, sidecars] = await Promise.all([
     everywhere<VirtualService>('VirtualService'),
     everywhere<GatewayRoute>('HTTPRoute'),
@@ -130,45 +137,6 @@ async function readObjects(
   ])
   const routes = [...virtualServices, ...httpRoutes, ...grpcRoutes]
   return { routes, services, rules, ingresses, pods, sidecars, unseen }
-}
-
-/** All objects of a kind or, without the right to read them, those of the given namespaces. */
-async function listEverywhere<T extends KubeObject>(
-  cluster: Cluster,
-  kind: Kind,
-  places: string[],
-  unseen: string[],
-): Promise<T[]> {
-  const all = await cluster.list<T>(kind).catch(emptyOrForbidden)
-  if (all) return all
-  const lists = places.map((place) => cluster.list<T>(kind, place).catch(absentOrForbidden))
-  const found = await Promise.all(lists)
-  // Without rights, only a namespace of its own tells that the cluster lacks the kind.
-  if (found.includes('absent')) return []
-  unseen.push(
-    `${kind}s of other namespaces`,
-    ...places.flatMap((place, i) => (found[i] ? [] : [`${kind}s of ${place}`])),
-  )
-  return found.flatMap((each) => (Array.isArray(each) ? each : []))
-}
-
-function absentOrForbidden(error: unknown): 'absent' | undefined {
-  return isNotFound(error) ? 'absent' : undefinedWhenForbidden(error)
-}
-
-async function listIn<T extends KubeObject>(
-  cluster: Cluster,
-  kind: Kind,
-  place: string,
-  unseen: string[],
-): Promise<T[]> {
-  const found = await cluster.list<T>(kind, place).catch(emptyOrForbidden)
-  if (!found) unseen.push(`${kind}s of ${place}`)
-  return found ?? []
-}
-
-function emptyOrForbidden(error: unknown): [] | undefined {
-  return isNotFound(error) ? [] : undefinedWhenForbidden(error)
 }
 
 /** The routes as they will be: those that the run writes, and the live ones that it neither replaces nor deletes. */
@@ -189,7 +157,7 @@ function ofKind<T extends KubeObject>({ written }: PendingRoutes, kind: string):
 }
 
 function hasMeshRoute(routes: Routed[], host: string): boolean {
-  return routes.some((each) => isVirtualService(each) && isMeshRouteFor(each, host))
+  return routes.some((each) => meshHosts(each).includes(host))
 }
 
 function hasGatewaySplit(routes: Routed[], split: Split): boolean {
@@ -198,32 +166,18 @@ function hasGatewaySplit(routes: Routed[], split: Split): boolean {
   return routes.some((each) => isAtGateway(each) && splitsIn(each, split).length > 0)
 }
 
-type Exported = { exportTo?: string[] }
-
-function isExported(exportTo: readonly string[] | undefined, own: string, namespace: string): boolean {
-  if (exportTo === undefined || exportTo.length === 0) return true
-  return exportTo.some((place) => place === '*' || place === namespace || (place === '.' && own === namespace))
-}
-
 const serviceExportAnnotation = 'networking.istio.io/exportTo'
 
-/** Callers in a namespace that does not see the split, or the Service itself, reach all pods of both versions. */
-function exportFault(routes: Routed[], main: Service | undefined, split: Split, namespace: string): string[] {
-  const host = hostOf(split.service, split.namespace)
-  const remedy = `add ${namespace} to it, or remove the field`
-  const effect = `so the callers in ${namespace} (\`clients\`) reach the pods of both versions past the split`
-  const ofService = main?.metadata.annotations?.[serviceExportAnnotation]?.split(',').map((place) => place.trim())
-  if (main && !isExported(ofService, split.namespace, namespace))
-    return [
-      `the annotation ${serviceExportAnnotation} of the ${titleOf(main)} is ${ofService!.join(',')}, ${effect}; ${remedy}`,
-    ]
-  const forMesh = routes.filter(
-    (each): each is VirtualService =>
-      isVirtualService(each) && isMeshRouteFor(each, host) && splitsIn(each, split).length > 0,
-  )
-  const exportOf = ({ spec }: VirtualService) => (spec as Exported).exportTo
-  if (forMesh.length === 0) return []
-  if (forMesh.some((each) => isExported(exportOf(each), each.metadata.namespace ?? '', namespace))) return []
-  const [first] = forMesh as [VirtualService]
-  return [`\`exportTo\` of the ${titleOf(first)} is ${exportOf(first)!.join(', ')}, ${effect}; ${remedy}`]
+/** Callers that do not see the Service itself reach all pods of both versions. */
+function hiddenService(main: Service | undefined, clients: string[]): string[] {
+  const places = main?.metadata.annotations?.[serviceExportAnnotation]
+  if (!main || places === undefined) return []
+  const exported = { ...main, spec: { exportTo: places.split(',').map((place) => place.trim()) } }
+  return clients
+    .filter((namespace) => !isVisibleTo(exported, namespace))
+    .map(
+      (namespace) =>
+        `the annotation ${serviceExportAnnotation} of the ${titleOf(main)} is ${places}, so the callers in ${namespace} ` +
+        `(\`clients\`) reach the pods of both versions past the split; add ${namespace} to it, or remove the field`,
+    )
 }

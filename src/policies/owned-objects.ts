@@ -2,7 +2,7 @@
 import { managedByLabel, manager } from '../cluster/labels.ts'
 import { createHash } from 'node:crypto'
 import type { Cluster } from '../cluster/client.ts'
-import { emptyWhenAbsent, isForbidden } from '../cluster/api-error.ts'
+import { emptyWhenAbsent, emptyWhenUnread } from '../cluster/api-error.ts'
 import { keyOf, type Kind, kindOf, type KubeObject, systemNamespace, titleOf } from '../cluster/objects.ts'
 import type { Config } from '../config/schema.ts'
 import { policyKinds } from './policy-kinds.ts'
@@ -117,11 +117,6 @@ export async function listPolicies(
   return (await Promise.all(lists)).flat()
 }
 
-function emptyWhenForbidden(error: unknown): [] {
-  if (isForbidden(error)) return []
-  throw error
-}
-
 /** The owner's objects in the cluster. */
 export async function ownedBy(cluster: Cluster, owner: Owner): Promise<KubeObject[]> {
   return (await listClaimed(cluster, owner)).filter((object) => isOf(owner, object))
@@ -145,9 +140,7 @@ async function listClaimed(cluster: Cluster, { namespace }: Owner): Promise<Kube
   const selector = `${managedByLabel}=${manager},${configLabel}`
   const own = await listPolicies(cluster, namespace, selector)
   const system =
-    namespace === systemNamespace
-      ? []
-      : await listPolicies(cluster, systemNamespace, selector).catch(emptyWhenForbidden)
+    namespace === systemNamespace ? [] : await listPolicies(cluster, systemNamespace, selector).catch(emptyWhenUnread)
   return [...own, ...system]
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { writeFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { desired } from '../../../src/policies/desired.ts'
-import { renderedPathFaults } from '../../../src/stages/path-faults.ts'
+import { renderedBypassFaults } from '../../../src/stages/bypass-faults.ts'
 import { configOf, fileWith, tempFolder } from '../fixtures.ts'
 
 /** The faults of a rendering whose policies are this file. */
@@ -10,7 +10,7 @@ function faultsOf(manifest: string, canary = 'service: backend'): string[] {
   const file = join(tempFolder(), 'routes.yaml')
   writeFileSync(file, manifest)
   const config = configOf(`namespace: shop\npolicies: ${file}\ncanary: { ${canary} }`)
-  return renderedPathFaults(config, desired(config)).map((each) => each.replace(file, 'routes.yaml'))
+  return renderedBypassFaults(config, desired(config)).map((each) => each.replace(file, 'routes.yaml'))
 }
 
 const object = (http: string, more = '') =>
@@ -59,10 +59,10 @@ test('without a cluster, a plan accepts the policies of a version that is a Serv
     `namespace: shop\npolicies: ${file}\nservices: { backend-v1: { timeout: 5s } }\n` +
       'canary: { service: backend, stable: { service: backend-v1 }, canary: { service: backend-v2 } }',
   )
-  expect(renderedPathFaults(config, desired(config))).toEqual([])
+  expect(renderedBypassFaults(config, desired(config))).toEqual([])
 })
 
-describe('a plan names the file of the route past the split, not of another one with the same match', () => {
+describe('a plan names the file of the route that bypasses the split, not of another one with the same match', () => {
   const named = (name: string, hosts: string, http: string) =>
     `apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: { name: ${name} }\nspec: { hosts: [${hosts}], http: [${http}] }\n`
   const harmless = named('a', 'orders', '{ route: [{ destination: { host: orders } }] }')

@@ -1,39 +1,33 @@
 import { describe, expect, test } from 'vitest'
 import type { GatewayRoute, HttpRoute, VirtualService } from '../../../src/cluster/objects.ts'
 import { hostOf } from '../../../src/policies/compile/names.ts'
-import { describeBypass, findBypasses, findPinnedVersions, type Shared } from '../../../src/policies/bypass.ts'
+import {
+  describeRouteBypass,
+  findRouteBypasses,
+  findPinnedVersions,
+  type Shared,
+} from '../../../src/policies/route-bypasses.ts'
 import type { Routed, Split } from '../../../src/policies/routes.ts'
-import { to, virtualService } from '../fixtures.ts'
+import { to, virtualService, split, splitOfServices } from '../fixtures.ts'
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
-const services: Split = {
-  ...split,
-  stable: { by: 'service', name: 'backend-v1' },
-  canary: { by: 'service', name: 'backend-v2' },
-}
 const whole = { route: [{ destination: { host: 'backend' } }] }
 const halves = { route: [to('v1', 100), to('v2', 0)] }
 const header = (value: string) => [{ headers: { 'x-user': { exact: value } } }]
 const path = (prefix: string) => [{ uri: { prefix } }]
 
 const faults = (routes: Routed[] | HttpRoute[], of = split, shared: Partial<Shared> = {}) =>
-  findBypasses('kind' in (routes[0] ?? {}) ? (routes as Routed[]) : [virtualService(routes as HttpRoute[])], of, {
+  findRouteBypasses('kind' in (routes[0] ?? {}) ? (routes as Routed[]) : [virtualService(routes as HttpRoute[])], of, {
     hosts: [],
     subsets: [],
     ...shared,
-  }).map((each) => describeBypass(each))
+  }).map((each) => describeRouteBypass(each))
 
 function routesFor(hosts: string[], http: HttpRoute[], more: object = {}): VirtualService {
   const object = virtualService(http, { name: 'edge' })
   return { ...object, spec: { ...object.spec, hosts, ...more } }
 }
 
-describe('a route past the split is', () => {
+describe('a route that bypasses the split is', () => {
   test.each<[string, HttpRoute[], RegExp]>([
     [
       'one before it for every path',
@@ -119,18 +113,18 @@ describe('a route past the split is', () => {
         { name: 'backend-v2', weight: 1 },
       ],
     }
-    expect(faults([route([both])], services)).toEqual([])
-    expect(faults([route([{ backendRefs: [{ name: 'backend-v1' }] }])], services)[0]).toMatch(
+    expect(faults([route([both])], splitOfServices)).toEqual([])
+    expect(faults([route([{ backendRefs: [{ name: 'backend-v1' }] }])], splitOfServices)[0]).toMatch(
       /every request to backend-v1/,
     )
     const testers = { matches: [{ headers: [{ name: 'x', value: '1' }] }], backendRefs: [{ name: 'backend-v2' }] }
-    expect(faults([route([testers, both])], services)).toEqual([])
+    expect(faults([route([testers, both])], splitOfServices)).toEqual([])
   })
 
   test('a route to another Service for both versions', () => {
     const route = [{ route: [{ destination: { host: 'items' } }] }, halves]
     expect(faults(route, split, { hosts: ['items.shop.svc.cluster.local'] })[0]).toMatch(/number 1 .*goes to all pods/)
-    expect(faults([{ route: [{ destination: { host: 'backend' } }] }], services)).toEqual([])
+    expect(faults([{ route: [{ destination: { host: 'backend' } }] }], splitOfServices)).toEqual([])
   })
 
   test('a route to a subset for both versions', () => {
@@ -211,15 +205,18 @@ describe('a route of users to the canary alone is', () => {
     const both = { backendRefs: [{ name: 'backend-v1' }, { name: 'backend-v2', weight: 0 }] }
     const users = route('users', [both], ['shop.test'])
     const api = rule({ path: { type: 'PathPrefix', value: '/api' } })
-    expect(faults([route('api', [api], ['shop.test']), users], services)).toHaveLength(1)
-    expect(faults([route('api', [api], ['next.shop.test']), users], services)).toEqual([])
+    expect(faults([route('api', [api], ['shop.test']), users], splitOfServices)).toHaveLength(1)
+    expect(faults([route('api', [api], ['next.shop.test']), users], splitOfServices)).toEqual([])
     expect(
-      faults([route('api', [rule({ queryParams: [{ name: 'next', value: '1' }] })], ['shop.test']), users], services),
+      faults(
+        [route('api', [rule({ queryParams: [{ name: 'next', value: '1' }] })], ['shop.test']), users],
+        splitOfServices,
+      ),
     ).toEqual([])
   })
 })
 
-describe('no route past the split is', () => {
+describe('no bypass is', () => {
   test.each<[string, Routed[]]>([
     ['a split alone', [virtualService([halves])]],
     ["testers' header", [virtualService([{ match: header('tester'), route: [to('v2')] }, halves])]],
@@ -251,13 +248,13 @@ describe('no route past the split is', () => {
   test('one of the host of a version that is a Service of its own, and it pins nothing', () => {
     const to = (host: string) => ({ route: [{ destination: { host } }] })
     const own = routesFor(['backend-v1'], [{ timeout: '5s', ...to('backend-v1') }])
-    expect(faults([own], services)).toEqual([])
-    expect(findPinnedVersions([own], services)).toEqual({ stable: false, canary: false })
-    expect(faults([routesFor(['backend-v1', 'backend'], [to('backend-v1')])], services)).toHaveLength(1)
-    expect(faults([routesFor(['backend-v1'], [to('all')])], services, { hosts: [hostOf('all', 'shop')] })).toHaveLength(
-      1,
-    )
-    const ofService: Split = { ...services, stable: { by: 'service', name: 'backend' } }
+    expect(faults([own], splitOfServices)).toEqual([])
+    expect(findPinnedVersions([own], splitOfServices)).toEqual({ stable: false, canary: false })
+    expect(faults([routesFor(['backend-v1', 'backend'], [to('backend-v1')])], splitOfServices)).toHaveLength(1)
+    expect(
+      faults([routesFor(['backend-v1'], [to('all')])], splitOfServices, { hosts: [hostOf('all', 'shop')] }),
+    ).toHaveLength(1)
+    const ofService: Split = { ...splitOfServices, stable: { by: 'service', name: 'backend' } }
     expect(faults([routesFor(['backend'], [to('backend')])], ofService)).toHaveLength(1)
   })
 

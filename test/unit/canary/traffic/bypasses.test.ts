@@ -1,16 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { findPaths } from '../../../../src/canary/traffic/paths.ts'
+import { findBypasses } from '../../../../src/canary/traffic/bypasses.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { KubeObject } from '../../../../src/cluster/objects.ts'
-import type { Split } from '../../../../src/policies/routes.ts'
-import { clusterWith, pod, to, virtualService } from '../../fixtures.ts'
+import { clusterWith, pod, to, virtualService, split } from '../../fixtures.ts'
 
-const split: Split = {
-  namespace: 'shop',
-  service: 'backend',
-  stable: { by: 'subset', name: 'v1' },
-  canary: { by: 'subset', name: 'v2' },
-}
 const labels = (version: string) => ({ app: 'backend', version })
 const selectors = { stable: labels('v1'), canary: labels('v2') }
 
@@ -35,8 +28,8 @@ const sidecar = (namespace: string, hosts: string[], more: object = {}): KubeObj
 })
 const usual = [service('backend'), ...versions, route]
 
-/** The paths in a cluster with these objects. `unread`: the namespaces that the account may not read. */
-function paths(
+/** The bypasses in a cluster with these objects. `unread`: the namespaces that the account may not read. */
+function bypasses(
   objects: KubeObject[],
   clients: string[] = [],
   mayRead: (namespace: string | undefined) => boolean = () => true,
@@ -49,13 +42,13 @@ function paths(
       return Promise.resolve(objects.filter((each) => each.kind === kind && isThere(each)))
     },
   })
-  return findPaths(cluster, split, { clients }, selectors)
+  return findBypasses(cluster, split, { clients }, selectors)
 }
 
-describe('a path past the split is', () => {
+describe('a bypass is', () => {
   test('a second Service for pods of both versions, unless its own route splits', async () => {
     const second = service('backend-lb', { ports: [{ port: 443, targetPort: 8080 }] })
-    expect((await paths([...usual, second])).faults).toEqual([
+    expect((await bypasses([...usual, second])).faults).toEqual([
       expect.stringMatching(/^the Service shop\/backend-lb selects pods of both v1 and v2, and no route splits/),
     ])
     const own = {
@@ -63,35 +56,39 @@ describe('a path past the split is', () => {
       metadata: { name: 'lb', namespace: 'shop' },
     }
     const split = { ...own, spec: { ...own.spec, hosts: ['backend-lb'] } }
-    expect((await paths([...usual, second, split])).faults).toEqual([])
+    expect((await bypasses([...usual, second, split])).faults).toEqual([])
     const unsplit = {
       ...split,
       spec: { hosts: ['backend-lb'], http: [{ route: [{ destination: { host: 'backend-lb' } }] }] },
     }
-    expect((await paths([...usual, second, unsplit])).faults).toEqual([
+    expect((await bypasses([...usual, second, unsplit])).faults).toEqual([
       expect.stringMatching(/VirtualService shop\/lb goes to all pods of backend/),
     ])
   })
 
   test('a route that callers in another namespace do not see', async () => {
     const objects = [service('backend'), ...versions]
-    expect((await paths([...objects, exported(['.'])], ['partner'])).faults).toEqual([
-      expect.stringMatching(/^`exportTo` of the VirtualService shop\/backend is \., so the callers in partner/),
+    expect((await bypasses([...objects, exported(['.'])], ['partner'])).faults).toEqual([
+      expect.stringMatching(
+        /^the pods of partner do not see the VirtualService shop\/backend, which is visible to shop only/,
+      ),
     ])
-    expect((await paths([...objects, exported(['.', 'partner'])], ['partner'])).faults).toEqual([])
-    expect((await paths([...objects, exported(['.'])])).faults).toEqual([])
+    expect((await bypasses([...objects, exported(['.', 'partner'])], ['partner'])).faults).toEqual([])
+    expect((await bypasses([...objects, exported(['.'])])).faults).toEqual([])
     const hidden = service('backend', {}, { annotations: { 'networking.istio.io/exportTo': '.' } })
-    expect((await paths([hidden, ...versions, route], ['partner'])).faults).toEqual([
+    expect((await bypasses([hidden, ...versions, route], ['partner'])).faults).toEqual([
       expect.stringMatching(/^the annotation networking.istio.io\/exportTo of the Service shop\/backend is \./),
     ])
   })
 
   test('a Sidecar that hides the service from all known callers', async () => {
     const callers = [caller('web', 'partner'), caller('job', 'partner')]
-    expect((await paths([...usual, ...callers, sidecar('partner', ['istio-system/*'])], ['partner'])).faults).toEqual([
+    expect(
+      (await bypasses([...usual, ...callers, sidecar('partner', ['istio-system/*'])], ['partner'])).faults,
+    ).toEqual([
       'the Sidecar partner/default hides backend from its callers in partner, so they know no split and reach the pods of both versions; add shop/backend.shop.svc.cluster.local to `egress.hosts`',
     ])
-    expect((await paths([...usual, caller('web'), sidecar('shop', ['istio-system/*'])])).faults).toEqual([
+    expect((await bypasses([...usual, caller('web'), sidecar('shop', ['istio-system/*'])])).faults).toEqual([
       expect.stringContaining('hides backend from its callers in shop'),
     ])
   })
@@ -104,15 +101,15 @@ const ingress = (ingressClassName: string): KubeObject & { spec: object } => ({
   spec: { ingressClassName, rules: [{ http: { paths: [{ backend: { service: { name: 'backend' } } }] } }] },
 })
 
-test("Istio's own Ingress is a path past the split, and another one is a suspect", async () => {
-  expect((await paths([...usual, ingress('istio')])).faults).toEqual([
+test("Istio's own Ingress is a bypass, and another one is a suspect", async () => {
+  expect((await bypasses([...usual, ingress('istio')])).faults).toEqual([
     expect.stringMatching(/^the Ingress shop\/edge sends requests to all pods of backend/),
   ])
-  const other = await paths([...usual, ingress('nginx')])
+  const other = await bypasses([...usual, ingress('nginx')])
   expect([other.faults, other.suspects]).toEqual([[], [expect.stringContaining('the Ingress shop/edge')]])
 })
 
-test('a route to a subset that selects both versions is a path past the split', async () => {
+test('a route to a subset that selects both versions is a bypass', async () => {
   const rule: KubeObject & { spec: object } = {
     apiVersion: 'networking.istio.io/v1',
     kind: 'DestinationRule',
@@ -129,10 +126,10 @@ test('a route to a subset that selects both versions is a path past the split', 
     { match: [{ uri: { prefix: '/a' } }], route: [to('all')] },
     { route: [to('v1', 100), to('v2', 0)] },
   ])
-  expect((await paths([service('backend'), ...versions, routes, rule])).faults).toHaveLength(1)
+  expect((await bypasses([service('backend'), ...versions, routes, rule])).faults).toHaveLength(1)
 })
 
-describe('no path past the split, but a suspect, is', () => {
+describe('no bypass, but a suspect, is', () => {
   test.each<[string, KubeObject[], string[], string]>([
     ['a headless Service', [service('backend-pods', { clusterIP: 'None' })], [], 'Service shop/backend-pods'],
     [
@@ -154,13 +151,13 @@ describe('no path past the split, but a suspect, is', () => {
       'the Sidecar shop/default',
     ],
   ])('%s', async (_, objects, clients, suspect) => {
-    const found = await paths([...usual, ...objects], clients)
+    const found = await bypasses([...usual, ...objects], clients)
     expect(found.faults).toEqual([])
     expect(found.suspects).toEqual([expect.stringContaining(suspect)])
   })
 
   test('the type of the Service', async () => {
-    expect((await paths([service('backend', { type: 'LoadBalancer' }), ...versions, route])).suspects).toEqual([
+    expect((await bypasses([service('backend', { type: 'LoadBalancer' }), ...versions, route])).suspects).toEqual([
       expect.stringContaining('requests from outside the mesh come past its routes'),
     ])
   })
@@ -179,12 +176,12 @@ describe('neither is', () => {
       [caller('x', 'other'), sidecar('other', ['~/*'])],
     ],
   ])('%s', async (_, objects) => {
-    expect(await paths([...usual, ...objects])).toMatchObject({ faults: [], suspects: [], unseen: [] })
+    expect(await bypasses([...usual, ...objects])).toMatchObject({ faults: [], suspects: [], unseen: [] })
   })
 })
 
 test('what the account may not read is named, and the rest is found', async () => {
-  const found = await paths([...usual, service('items')], ['partner'], (namespace) => namespace === 'shop')
+  const found = await bypasses([...usual, service('items')], ['partner'], (namespace) => namespace === 'shop')
   expect(found.faults).toEqual([expect.stringContaining('Service shop/items')])
   expect(found.unseen).toEqual(
     expect.arrayContaining(['VirtualServices of other namespaces', 'VirtualServices of partner', 'Pods of partner']),
@@ -192,7 +189,7 @@ test('what the account may not read is named, and the rest is found', async () =
 })
 
 test('a kind that the cluster lacks is not named, although the account may not read it everywhere', async () => {
-  const found = await paths(usual, [], (namespace) => namespace === 'shop')
+  const found = await bypasses(usual, [], (namespace) => namespace === 'shop')
   expect(found.unseen).toEqual(['VirtualServices of other namespaces', 'HTTPRoutes of other namespaces'])
 })
 
@@ -205,7 +202,7 @@ test('what the run writes and deletes is in force already', async () => {
     list: (kind: string) => Promise.resolve([...usual, bad].filter((each) => each.kind === kind)),
   })
   const find = (written: KubeObject[], isDeleted = false) =>
-    findPaths(cluster, split, {}, selectors, {
+    findBypasses(cluster, split, {}, selectors, {
       pending: { written, isDeleted: (each) => isDeleted && each.metadata.name === 'old' },
     })
   expect((await find([])).faults).toHaveLength(1)

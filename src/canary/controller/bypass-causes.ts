@@ -1,4 +1,4 @@
-// Looks up why requests do not follow a canary's weight: what the cluster shows now, and what could not be read.
+// Looks up why requests bypass the split of a canary: what the cluster shows now, and what could not be read.
 import type { Cluster } from '../../cluster/client.ts'
 import { titleOf, type DestinationRule, type Pod } from '../../cluster/objects.ts'
 import { hasRunningSidecar } from '../../mesh/sidecar.ts'
@@ -12,8 +12,8 @@ import { roleOf } from '../metrics/pod-roles.ts'
 import { countCalls } from '../metrics/request-outcomes.ts'
 import { sidecarReader } from '../metrics/sidecars.ts'
 import { attributeToVersions } from '../metrics/version-attribution.ts'
-import type { PinnedVersions } from '../../policies/bypass.ts'
-import { findPaths, type Paths } from '../traffic/paths.ts'
+import type { PinnedVersions } from '../../policies/route-bypasses.ts'
+import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 
 /** Where to look. `clients`: namespaces whose pods call the service, besides its own. Plain data. */
@@ -29,10 +29,10 @@ const watchMs = 2_000
 export type Lookup = { causes: string[]; callers: string[]; notes: string; pinned: PinnedVersions }
 
 export async function lookUpCauses(cluster: Cluster, split: Split, scope: LookupScope, clock: Clock): Promise<Lookup> {
-  const paths = await findPaths(cluster, split, scope, scope.selectors).catch(() => undefined)
-  const pinned = paths?.pinned ?? { stable: false, canary: false }
-  const notes = describeSearch(paths)
-  if (paths && paths.faults.length > 0) return { causes: paths.faults, callers: [], notes, pinned }
+  const bypasses = await findBypasses(cluster, split, scope, scope.selectors).catch(() => undefined)
+  const pinned = bypasses?.pinned ?? { stable: false, canary: false }
+  const notes = describeSearch(bypasses)
+  if (bypasses && bypasses.faults.length > 0) return { causes: bypasses.faults, callers: [], notes, pinned }
   const seen = await watchCallers(cluster, split, scope, clock).catch(() => ({ plain: [], callers: [] }))
   const stale = await staleProxies(cluster, split, scope)
   return {
@@ -43,11 +43,11 @@ export async function lookUpCauses(cluster: Cluster, split: Split, scope: Lookup
   }
 }
 
-function describeSearch(paths: Paths | undefined): string {
-  const { suspects = [], unseen = [] } = paths ?? {}
+function describeSearch(bypasses: Bypasses | undefined): string {
+  const { suspects = [], unseen = [] } = bypasses ?? {}
   const looked = 'this run found no route past the split, no proxy that is out of sync and no request in plain text'
   const rest = [
-    ...(paths ? [] : ['it could not read the routes']),
+    ...(bypasses ? [] : ['it could not read the routes']),
     ...(unseen.length > 0 ? [`it may not read ${unseen.join(', ')}`] : []),
     ...(suspects.length > 0 ? [`look at ${suspects.join('; ')}`] : []),
   ]
@@ -57,11 +57,11 @@ function describeSearch(paths: Paths | undefined): string {
 async function staleProxies(cluster: Cluster, { namespace }: Split, { clients = [] }: LookupScope): Promise<string[]> {
   const places = [...new Set([namespace, ...clients])]
   const perPlace = places.map((place) => verifyProxies(cluster, place, undefined, 0).catch(() => []))
-  return (await Promise.all(perPlace)).flat().flatMap(({ pod, cause }) => {
-    // A proxy that cannot be read is not known to be out of sync.
-    if (cause === undefined || cause.includes('cannot be read')) return []
-    return [`the proxy of ${pod} is out of sync: ${cause}`]
-  })
+  return (await Promise.all(perPlace))
+    .flat()
+    .flatMap(({ pod, cause, isUnread }) =>
+      cause === undefined || isUnread ? [] : [`the proxy of ${pod} is out of sync: ${cause}`],
+    )
 }
 
 type PodDelta = { pod: Pod; delta: Reading }

@@ -5,10 +5,10 @@ import { systemNamespace, titleOf, type DestinationRule, type HttpRoute } from '
 import { routeName } from '../config/names.ts'
 import { placeOf, type Sourced } from './manifests.ts'
 import { MergeContext, omit, type Fields } from './merge-fields.ts'
-import { exportsOf } from './exports.ts'
+import { exportsOf } from './export-to.ts'
 import { coversHost, hostsOf, isForSidecarsOnly } from './merge-hosts.ts'
-import { hasMatch } from './merge-routes.ts'
-import { fill, shareWith, spreadPolicy } from './merge-rules.ts'
+import { isDefaultRoute } from './match-coverage.ts'
+import { fill, shareWith, spreadPolicy } from './spread-traffic-policy.ts'
 import { fromConfig, mergeServiceRoutes } from './merge-services.ts'
 import { fullHost } from './routes.ts'
 
@@ -80,7 +80,9 @@ function inheritRoutes(ours: Sourced, wildcard: Sourced, found: Findings, report
   // What ours states is more specific.
   const stated = http.find(({ name }) => name === routeName) ?? {}
   const general = ((wildcard.object.spec?.['http'] ?? []) as HttpRoute[]).map((route) =>
-    hasMatch(route) ? route : { ...omit(route, ...Object.keys(stated)), name: routeName, route: [{ destination }] },
+    isDefaultRoute(route)
+      ? { ...omit(route, ...Object.keys(stated)), name: routeName, route: [{ destination }] }
+      : route,
   )
   if (general.length === 0) return spec
   const context = new MergeContext(found.faults, [placeOf(ours), placeOf(wildcard)], titleOf(ours.object), 'spec')

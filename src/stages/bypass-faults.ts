@@ -1,40 +1,38 @@
-// Finds the routes past the split of each canary: in the objects that the config asks for, and in the cluster as it will
+// Finds what bypasses the split of each canary: in the objects that the config asks for, and in the cluster as it will
 // be when they are written.
 import { isDeepStrictEqual } from 'node:util'
-import { splitOf } from '../canary/controller/context.ts'
-import { findPaths, type PendingRoutes } from '../canary/traffic/paths.ts'
+import { findBypasses, type PendingRoutes } from '../canary/traffic/bypasses.ts'
 import { selectorsOf } from '../canary/workload/selectors.ts'
 import type { Cluster } from '../cluster/client.ts'
 import { keyOf } from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
-import { canariesOf } from '../config/names.ts'
+import { canariesOf, canaryKey } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
-import { describeBypass, findBypasses, type Bypass } from '../policies/bypass.ts'
+import { describeRouteBypass, findRouteBypasses, type RouteBypass } from '../policies/route-bypasses.ts'
 import { desired, type Desired } from '../policies/desired.ts'
 import { fromConfig } from '../policies/merge-services.ts'
 import { withoutExternalCanaries } from '../policies/external-routes.ts'
 import type { Sourced } from '../policies/manifests.ts'
+import { matchesOf } from '../policies/match-coverage.ts'
 import { mergeKey } from '../policies/merge-hosts.ts'
-import type { LiveRoutes } from '../policies/live.ts'
-import { isOf, ownerOf } from '../policies/prune.ts'
-import type { Routed } from '../policies/routes.ts'
+import type { LiveRoutes } from '../policies/live-routes.ts'
+import { isOf, ownerOf } from '../policies/owned-objects.ts'
+import { splitOf, type Routed } from '../policies/routes.ts'
 
-/** Without a cluster: one sentence for each route of the objects past the split. */
-export function renderedPathFaults(config: Config, target: Desired): string[] {
+/** Without a cluster: one sentence for each route of the objects that bypasses a split. */
+export function renderedBypassFaults(config: Config, target: Desired): string[] {
   const routes = target.objects.filter(({ kind }) => routeKinds.includes(kind)) as Routed[]
   return canariesOf(config).flatMap((plan, i) =>
-    findBypasses(routes, splitOf(config, plan)).map(
-      (bypass) => `${keyOfCanary(config, i)}: ${describeBypass(bypass, sourceIn(target, bypass))}`,
+    findRouteBypasses(routes, splitOf(config, plan)).map(
+      (bypass) => `${canaryKey(config, i)}: ${describeRouteBypass(bypass, sourceIn(target, bypass))}`,
     ),
   )
 }
 
 const routeKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute']
 
-const keyOfCanary = (config: Config, index: number) => (config.canary ? 'canary' : `canaries.${index}`)
-
-/** One sentence for each path past the split. `writes`: the run writes its policies first. */
-export async function pathFaults(
+/** One sentence for each bypass. `writes`: the run writes its policies first. */
+export async function bypassFaults(
   cluster: Cluster,
   config: Config,
   live: LiveRoutes,
@@ -47,10 +45,10 @@ export async function pathFaults(
     const selectors = await selectorsOf(cluster, config, plan).catch(() => undefined)
     if (!selectors) return []
     const options = target
-      ? { pending: pendingOf(config, target), sourceOf: (bypass: Bypass) => sourceIn(target, bypass) }
+      ? { pending: pendingOf(config, target), sourceOf: (bypass: RouteBypass) => sourceIn(target, bypass) }
       : {}
-    const { faults } = await findPaths(cluster, splitOf(config, plan), plan, selectors, options)
-    return faults.map((fault) => `${keyOfCanary(config, i)}: ${fault}`)
+    const { faults } = await findBypasses(cluster, splitOf(config, plan), plan, selectors, options)
+    return faults.map((fault) => `${canaryKey(config, i)}: ${fault}`)
   })
   return (await Promise.all(perCanary)).flat()
 }
@@ -74,9 +72,9 @@ function pendingOf(config: Config, { objects }: Desired): PendingRoutes {
 }
 
 /** The user's file and line of a route in a merged object; undefined for a route that the config compiles to. */
-function sourceIn({ sources }: Desired, { object, matches }: Bypass): string | undefined {
+function sourceIn({ sources }: Desired, { object, matches }: RouteBypass): string | undefined {
   const isIn = ({ kind, spec }: Sourced['object']) =>
-    kind !== 'VirtualService' || routesIn(spec).some((route) => isDeepStrictEqual(route['match'] ?? [], matches))
+    kind !== 'VirtualService' || routesIn(spec).some((route) => isDeepStrictEqual(matchesOf(route), matches))
   const candidates = sources.filter(({ source }) => source !== fromConfig)
   return candidates.find(({ object: each }) => mergeKey(each) === mergeKey(object) && isIn(each))?.source
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { DestinationRule, KubeObject } from '../../../src/cluster/objects.ts'
-import { withoutRepeatedRules } from '../../../src/policies/stated-rules.ts'
+import { withoutRepeatedRules } from '../../../src/policies/redundant-rules.ts'
 
 const rule = (name: string, spec: DestinationRule['spec']): DestinationRule => ({
   apiVersion: 'networking.istio.io/v1',

@@ -1,10 +1,10 @@
-// Paths by which requests reach the canary past its split, on the real mesh: those that the run finds before the first
+// Bypasses of a canary's split on the real mesh: those that the run finds before the first
 // weight, and those that only the traffic shows.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { runner, type ActionRun } from './runner.ts'
-import { deploySampleApp, embeddedMesh, liveWeights, type TestCluster } from './world.ts'
+import { applyObjects, deploySampleApp, embeddedMesh, liveWeights, type TestCluster, metricNames } from './world.ts'
 
 let testCluster: TestCluster
 let machine: ReturnType<typeof runner>
@@ -43,13 +43,7 @@ async function create(...objects: { kind: string; metadata: { name: string; name
   leftovers.push(...objects.map(({ kind, metadata }) => ['-n', metadata.namespace, kind, metadata.name]))
 }
 
-const apply = (...items: object[]) =>
-  testCluster.run([
-    'sh',
-    '-c',
-    'printf %s "$0" | kubectl apply -f -',
-    JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
-  ])
+const apply = (...items: object[]) => applyObjects(testCluster, items)
 
 /** A Deployment that calls the backend 30 times a second. */
 const client = (namespace: string, name: string, labels: Record<string, string> = {}) => ({
@@ -89,7 +83,7 @@ function runAction(canary: object, stages = 'policies, promote', sections: objec
   writeFileSync(
     config,
     JSON.stringify({
-      name: 'paths',
+      name: 'bypasses',
       namespace: 'sample-app',
       istio: { version: '1.31.0', profile: 'demo' },
       workloads: ['deploy/frontend', 'deploy/backend', 'deploy/backend-v2', 'deploy/mysql'],
@@ -100,10 +94,7 @@ function runAction(canary: object, stages = 'policies, promote', sections: objec
         interval: '8s',
         progressDeadline: '20s',
         guard: 'off',
-        metrics: {
-          requests: 'envoy_istio_requests_total',
-          duration: 'envoy_istio_request_duration_milliseconds',
-        },
+        metrics: metricNames,
         ...canary,
       },
       ...sections,

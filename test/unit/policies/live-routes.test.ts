@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { ApiError } from '../../../src/cluster/api-error.ts'
 import { desired } from '../../../src/policies/desired.ts'
-import { liveWeights, readLive } from '../../../src/policies/live.ts'
+import { liveWeights, readLive } from '../../../src/policies/live-routes.ts'
 import { clusterWith, configOf, to, virtualService } from '../fixtures.ts'
 
 test('the weights in force do not come from a route with a match that names only the canary', () => {

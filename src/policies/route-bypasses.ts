@@ -1,4 +1,4 @@
-// Finds routes that reach a service's pods past the split of its canary. Pure.
+// Finds the routes that bypass the split of a canary: their requests reach its service whatever the weight is. Pure.
 import {
   titleOf,
   type Destination,
@@ -9,16 +9,15 @@ import {
 import { abRouteName } from '../config/names.ts'
 import type { Version } from '../config/schema/canary.ts'
 import { hostOf } from './compile/names.ts'
-import { meshGateway } from './merge-hosts.ts'
-import { coversAll, isCovered, type Matches } from './match-coverage.ts'
+import { coversAll, isCovered, matchesOf, type Matches } from './match-coverage.ts'
 import { asksForTesters, isDelegatedForTesters, isForService, sharesHost } from './testers.ts'
 import { fullHost, isVirtualService, type Routed, type Split } from './routes.ts'
 
 /**
- * A route past the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it does with
+ * A route that bypasses the split. `route`: its name, or its number and match. `matches`: its `match`. `what`: what it does with
  * which effect. `remedy`: what to change.
  */
-export type Bypass = { object: Routed; route: string; matches: Matches; what: string; remedy: string }
+export type RouteBypass = { object: Routed; route: string; matches: Matches; what: string; remedy: string }
 
 /**
  * The versions that routes beside the split send requests to on purpose, such as those of testers. The share of such a
@@ -31,15 +30,15 @@ export type Shared = { hosts: readonly string[]; subsets: readonly string[] }
 
 const nothingShared: Shared = { hosts: [], subsets: [] }
 
-/** Every route past the split. */
-export function findBypasses(objects: readonly Routed[], split: Split, shared = nothingShared): Bypass[] {
+/** Every route that bypasses the split. */
+export function findRouteBypasses(objects: readonly Routed[], split: Split, shared = nothingShared): RouteBypass[] {
   const hasOwnHost = ownHosts(objects, split)
   return objects.flatMap((object) =>
     bypassesIn(object, routesOf(object, split, shared), { split, objects, hasOwnHost }),
   )
 }
 
-export function describeBypass({ object, route, what, remedy }: Bypass, source?: string): string {
+export function describeRouteBypass({ object, route, what, remedy }: RouteBypass, source?: string): string {
   const title = source === undefined ? titleOf(object) : `${titleOf(object)} (${source})`
   return `the route ${route} of the ${title} ${what}; ${remedy}`
 }
@@ -147,10 +146,6 @@ function labelOf(section: string, index: number, name: string | undefined, match
   return matches.length === 0 ? `number ${number}` : `number ${number} (match ${JSON.stringify(matches).slice(0, 120)})`
 }
 
-function matchesOf(route: HttpRoute): Matches {
-  return Array.isArray(route['match']) ? (route['match'] as Matches) : []
-}
-
 function weightOf(targets: NonNullable<HttpRoute['route']>, index: number): number {
   return targets[index]!.weight ?? (targets.length === 1 ? 100 : 0)
 }
@@ -188,7 +183,7 @@ function ruleMatches(rule: Record<string, unknown>): Matches {
   }))
 }
 
-function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings): Bypass[] {
+function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings): RouteBypass[] {
   const { split } = surroundings
   const isNamed = ({ name }: Route) => name !== undefined && split.routes?.includes(name) === true
   return routes.flatMap((route, index) => {
@@ -198,7 +193,7 @@ function bypassesIn(object: Routed, routes: Route[], surroundings: Surroundings)
   })
 }
 
-type Effect = Pick<Bypass, 'what' | 'remedy'>
+type Effect = Pick<RouteBypass, 'what' | 'remedy'>
 
 function bypassBy(object: Routed, route: Route, later: Route[], surroundings: Surroundings): Effect | undefined {
   const { split } = surroundings
@@ -272,11 +267,4 @@ function pinnedBy(object: Routed, route: Route, surroundings: Surroundings): Kin
 /** Copies to the whole host reach both. */
 function copiedTo(copies: Kind[]): Kind[] {
   return copies.includes('whole') ? ['stable', 'canary'] : copies
-}
-
-/** True if callers in the mesh follow the object for this full host, unless it is not exported to them. */
-export function isMeshRouteFor({ metadata, spec }: VirtualService, host: string): boolean {
-  const gateways = (spec['gateways'] as string[] | undefined) ?? []
-  const inMesh = gateways.length === 0 || gateways.includes(meshGateway)
-  return inMesh && (spec.hosts ?? []).some((each) => fullHost(each, metadata.namespace ?? '') === host)
 }

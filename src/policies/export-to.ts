@@ -1,12 +1,12 @@
 // Namespaces to which the objects of one host are visible (`exportTo`). A caller that sees the routes but not the
 // subsets that they name gets a 503 for every request, so both have to be visible to the same namespaces. Pure.
 import { titleOf, type DestinationRule, type KubeObject, type VirtualService } from '../cluster/objects.ts'
-import { canariesOf } from '../config/names.ts'
+import { canariesOf, canaryKey } from '../config/names.ts'
 import type { Config } from '../config/schema.ts'
 import { hostOf } from './compile/names.ts'
 import type { Sourced } from './manifests.ts'
-import { meshGateway } from './merge-hosts.ts'
-import { fullHost } from './routes.ts'
+import { meshHosts } from './merge-hosts.ts'
+import { splitOf, splitsIn, type Routed, type Split } from './routes.ts'
 import { usesSubset } from './subsets.ts'
 
 type Policy = Sourced['object']
@@ -40,15 +40,6 @@ function firstExport(objects: readonly Policy[]): string[] | undefined {
   return objects.map(({ spec }) => spec?.['exportTo'] as string[] | undefined).find((each) => each && each.length > 0)
 }
 
-/** The full names of the hosts for which sidecars follow the object. */
-function meshHosts({ kind, metadata: { namespace = '' }, spec = {} }: Policy): string[] {
-  if (kind === 'DestinationRule')
-    return spec['workloadSelector'] === undefined ? [fullHost(String(spec['host']), namespace)] : []
-  const gateways = (spec['gateways'] as string[] | undefined) ?? [meshGateway]
-  if (kind !== 'VirtualService' || !gateways.includes(meshGateway)) return []
-  return ((spec['hosts'] as string[] | undefined) ?? []).map((host) => fullHost(host, namespace))
-}
-
 /**
  * One sentence for each route that more namespaces see than the subsets that it names, and for each calling namespace
  * of a canary (`clients`) that does not see the split. `objects`: all that the run writes.
@@ -56,7 +47,12 @@ function meshHosts({ kind, metadata: { namespace = '' }, spec = {} }: Policy): s
 export function exportFaults(config: Config, objects: readonly KubeObject[]): string[] {
   const routes = objects.filter((each): each is VirtualService => each.kind === 'VirtualService')
   const rules = objects.filter((each): each is DestinationRule => each.kind === 'DestinationRule')
-  return [...hiddenSubsets(routes, rules), ...hiddenSplits(config, routes)]
+  const hiddenSplits = canariesOf(config).flatMap((plan, i) =>
+    hiddenSplit(routes, splitOf(config, plan), plan.clients).map(
+      (fault) => `${canaryKey(config, i)}.clients: ${fault}`,
+    ),
+  )
+  return [...hiddenSubsets(routes, rules), ...hiddenSplits]
 }
 
 function hiddenSubsets(routes: VirtualService[], rules: DestinationRule[]): string[] {
@@ -81,22 +77,28 @@ function ownSubset(rule: DestinationRule, rules: DestinationRule[], route: Virtu
   )?.name
 }
 
-function hiddenSplits(config: Config, routes: VirtualService[]): string[] {
-  const { namespace } = config
-  return canariesOf(config).flatMap(({ service, clients = [] }, i) => {
-    const key = config.canary ? 'canary' : `canaries.${i}`
-    const split = routes.find((each) => meshHosts(each).includes(hostOf(service, namespace)))
-    if (!split) return []
-    const seeing = exportsOf(split)
-    const blind = clients.filter((client) => client !== namespace && !seeing.includes('*') && !seeing.includes(client))
-    if (blind.length === 0) return []
-    return [
-      `${key}.clients: the pods of ${blind.join(', ')} do not see the ${titleOf(split)}, which is visible to ` +
-        `${visibility(split)} only (\`exportTo\`), so their requests go to both versions whatever the weights are; ` +
-        `add ${blind.join(', ')} to \`exportTo\` of the DestinationRule and the VirtualService of ${service}, or remove ` +
-        'it from `clients`',
-    ]
-  })
+/**
+ * One sentence for the calling namespaces of a canary that see none of the routes that split its traffic in the mesh.
+ */
+export function hiddenSplit(routes: readonly Routed[], split: Split, clients: readonly string[] = []): string[] {
+  const { service, namespace } = split
+  const splitting = routes.filter(
+    (each) => meshHosts(each).includes(hostOf(service, namespace)) && splitsIn(each, split).length > 0,
+  )
+  const [first] = splitting
+  const blind = clients.filter((client) => !splitting.some((each) => isVisibleTo(each, client))).join(', ')
+  if (!first || blind === '') return []
+  return [
+    `the pods of ${blind} do not see the ${titleOf(first)}, which is visible to ${visibility(first)} only ` +
+      '(`exportTo`), so their requests go to both versions whatever the weights are; ' +
+      `add ${blind} to \`exportTo\` of the DestinationRule and the VirtualService of ${service}, or remove it from ` +
+      '`clients`',
+  ]
+}
+
+export function isVisibleTo(object: Policy, namespace: string): boolean {
+  const places = exportsOf(object)
+  return places.includes('*') || places.includes(namespace)
 }
 
 /** The namespaces that see the object by its `exportTo`: `*` for all, else their names. */

@@ -1,13 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import type { HttpRoute, VirtualService } from '../../../src/cluster/objects.ts'
-import { withIncludedRoutes } from '../../../src/policies/included-routes.ts'
+import { withCanarySplits } from '../../../src/policies/canary-splits.ts'
 import { configOf, to, virtualService } from '../fixtures.ts'
 
 const config = configOf('namespace: shop\ncanary: { service: backend, routes: [api] }')
 const whole = { destination: { host: 'backend', port: { number: 80 } }, headers: { request: { add: { a: '1' } } } }
 const api: HttpRoute = { name: 'api', timeout: '3s', route: [whole] }
+/** At a gateway, because the default route of a host in the mesh gets both versions without a name, too. */
+const atGateway = (http: HttpRoute[]): VirtualService => {
+  const object = virtualService(http)
+  return { ...object, spec: { ...object.spec, gateways: ['edge'] } }
+}
 const included = (http: HttpRoute[], live: VirtualService[] = [], by = config) =>
-  withIncludedRoutes([virtualService(http)], by, live)[0]!.spec.http
+  (withCanarySplits([atGateway(http)], by, live)[0] as VirtualService).spec.http
 
 describe('a route that the canary names and that goes to all pods', () => {
   test('gets both versions, with everything on stable, and keeps its other fields', () => {
