@@ -40,6 +40,8 @@ type Objects = {
   scalers: HorizontalPodAutoscaler[]
   route: VirtualService
   rollsOut: boolean
+  /** What the first list of Deployments shows, if it is out of date. */
+  listed?: Workload[]
 }
 let objects: Objects
 let notes: string[]
@@ -65,7 +67,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
         return Promise.reject(new ApiError(403, 'not for you'))
       return Promise.resolve(
         {
-          Deployment: objects.deployments,
+          Deployment: objects.listed ?? objects.deployments,
           Pod: objects.pods,
           HorizontalPodAutoscaler: objects.scalers,
           VirtualService: [objects.route],
@@ -78,7 +80,7 @@ function fakeCluster(parts: Partial<Objects> = {}) {
       return Promise.resolve({
         ...found,
         status: {
-          observedGeneration: 1,
+          observedGeneration: found.metadata.generation,
           replicas,
           updatedReplicas: objects.rollsOut ? replicas : 0,
           availableReplicas: replicas,
@@ -88,7 +90,11 @@ function fakeCluster(parts: Partial<Objects> = {}) {
     patch: (kind: string, _namespace: string, name: string, operations: PatchOperation[]) => {
       events.push(`${kind} ${name}`)
       if (kind === 'VirtualService') return Promise.resolve((objects.route = patched(objects.route, operations)))
-      return Promise.resolve(change(name, (each) => patched(each, operations)))
+      try {
+        return Promise.resolve(change(name, (each) => patched(each, operations)))
+      } catch {
+        return Promise.reject(new ApiError(422, 'the server rejected our request due to an error in our request'))
+      }
     },
     merge: (_kind: string, _namespace: string, name: string, body: { spec: object }) => {
       events.push(`${name} ${JSON.stringify(body.spec)}`)
@@ -266,5 +272,36 @@ describe('adopting a release', () => {
     await run(false, signal, releaseOf(events))
     expect(events).not.toContain('removed')
     expect(notes.at(-1)).toContain('the next run removes it')
+  })
+})
+
+describe("a write to stable's Deployment", () => {
+  /** The first write finds the Deployment changed, as `change` says. */
+  function changedMeanwhile(change: (each: Workload) => Workload) {
+    const fake = fakeCluster()
+    const bumped = (each: Workload) => ({ ...change(each), metadata: { ...each.metadata, generation: 2 } })
+    const original = objects.deployments[0]!
+    const read = [original, objects.deployments[1]!]
+    objects.deployments = [bumped(original), objects.deployments[1]!]
+    return { ...fake, read }
+  }
+
+  test('is repeated if an autoscaler has changed the replicas', async () => {
+    const { run, stable, read } = changedMeanwhile((each) => ({ ...each, spec: { ...each.spec, replicas: 6 } }))
+    objects.listed = read
+    await run()
+    expect(stable().spec.template.spec.containers).toEqual([{ name: 'app', image: 'app:v2' }])
+  })
+
+  test('fails if someone has changed the template', async () => {
+    const { run, weights, read } = changedMeanwhile((each) => {
+      return {
+        ...each,
+        spec: { ...each.spec, template: { spec: { containers: [{ name: 'app', image: 'app:own' }] } } },
+      }
+    })
+    objects.listed = read
+    await expect(run()).rejects.toThrow('the pod template of Deployment/backend-v1 was changed meanwhile')
+    expect(weights()).toEqual([0, 100])
   })
 })
