@@ -1,7 +1,9 @@
 // Plans a release: what the canary is made of, and what is left to do. Only reads, and finds every reason against it.
 import { ApiError, emptyWhenUnread, lacksRights } from '../cluster/api-error.ts'
 import type { Cluster } from '../cluster/client.ts'
-import { titleOf, type KubeObject, type Service, type Workload } from '../cluster/objects.ts'
+import { belongs } from '../cluster/labels.ts'
+import { titleOf, type KubeObject, type Pod, type Service, type Workload } from '../cluster/objects.ts'
+import { hasSidecar } from '../mesh/sidecar.ts'
 import { gitopsOwner } from '../canary/traffic/gitops.ts'
 import { templateHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
@@ -11,6 +13,7 @@ import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
 import { hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
 import { autoscalerOf } from './autoscaler.ts'
+import { quotaFault, type ResourceQuota } from './quota.ts'
 import { unsharedClaim } from './volumes.ts'
 import { deploymentBehind, NotReleasable } from './workload.ts'
 
@@ -66,6 +69,7 @@ export async function planRelease(
   const replicas = typeof plan.replicas === 'number' ? plan.replicas : (stable.spec.replicas ?? 1)
   const canary = await validated(cluster, canaryDeployment(plan.service, stable, own, distinction, replicas))
   const left = await leftBehind(cluster, canary)
+  if (!left) await requireRoom(cluster, stable, canary)
   const isRunning = configs.stable.length === 0 && isSameTemplate(stable.spec.template, rendered.template)
   return {
     plan,
@@ -90,6 +94,17 @@ async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void
     `${owner} manages the ${titleOf(stable)}, and would undo what the run writes to it; commit the new version for a ` +
       'second Deployment there, and promote that with `stable`, `canary` and `after: keep` (docs/gitops.md)',
   )
+}
+
+/** An account that may not read the quotas learns of them when the pods are created. */
+async function requireRoom(cluster: Cluster, stable: Workload, { spec }: Workload): Promise<void> {
+  const { namespace } = stable.metadata
+  const quotas = await cluster.list<ResourceQuota>('ResourceQuota', namespace).catch(emptyWhenUnread)
+  if (quotas.length === 0) return
+  const pods = await cluster.list<Pod>('Pod', namespace)
+  const running = pods.find((pod) => belongs(stable, pod) && hasSidecar(pod))
+  const fault = quotaFault(quotas, spec.template, running, spec.replicas ?? 1)
+  if (fault !== undefined) throw new NotReleasable(fault)
 }
 
 function requireNoSubsets({ ab, service }: CanaryConfig): void {
