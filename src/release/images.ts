@@ -1,6 +1,7 @@
 // The pod template with the images of a release. Pure.
 import type { Container } from '../cluster/objects.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { currentImage } from '../config/values/images.ts'
 import type { Template } from './deployment.ts'
 import { nearest } from '../config/nearest.ts'
 import { NotReleasable } from './workload.ts'
@@ -9,6 +10,7 @@ type PodSpec = Template['spec'] & { initContainers?: Container[] }
 
 /** @throws NotReleasable if it is not clear which container gets the image. */
 export function withImages(template: Template, { image, images }: CanaryConfig, title: string): Template {
+  if (image === currentImage) return template
   const spec = template.spec as PodSpec
   const all = [...spec.containers, ...(spec.initContainers ?? [])]
   const chosen = images ?? { [containerFor(spec.containers, image!, title)]: image! }

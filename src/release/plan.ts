@@ -8,6 +8,7 @@ import { gitopsOwner } from '../canary/traffic/gitops.ts'
 import { templateHash } from '../canary/workload/fingerprint.ts'
 import { createdCanaryLabel, createdCanaryName } from '../config/names.ts'
 import type { CanaryConfig } from '../config/schema.ts'
+import { currentImage } from '../config/values/images.ts'
 import { canaryDeployment, canaryService, marks, type Template } from './deployment.ts'
 import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
@@ -33,8 +34,8 @@ export type Release = {
   /** ConfigMaps and Secrets: those of the canary's pods alone, and those that stable gets. */
   configs: { canary: KubeObject[]; stable: KubeObject[] }
   /**
-   * `idle`: stable runs this release, and no canary is left. `finish`: stable runs it, and a canary is left. `promote`:
-   * stable does not run it yet.
+   * `idle`: stable runs this release, and no canary is left, or it is left to the run that made it. `finish`: stable
+   * runs it, and a canary is left. `promote`: stable does not run it yet.
    */
   todo: 'idle' | 'finish' | 'promote'
 }
@@ -81,7 +82,7 @@ export async function planRelease(
     canary,
     left,
     configs,
-    todo: isRunning ? (left ? 'finish' : 'idle') : 'promote',
+    todo: isRunning ? (left && plan.image !== currentImage ? 'finish' : 'idle') : 'promote',
   }
 }
 

@@ -72,7 +72,10 @@ async function asRouted({ cluster, config }: StageContext): Promise<Config> {
   return result
 }
 
-const isUnderWay = ({ todo }: Release) => todo !== 'idle'
+/** Pods of a canary are there, or will be. */
+function isUnderWay({ todo, left }: Release): boolean {
+  return todo !== 'idle' || (left !== undefined && left.deployment.spec.replicas !== 0)
+}
 
 function withReleases(config: Config, releases: readonly Release[], isActive: (release: Release) => boolean): Config {
   return releases.reduce((each, release) => withRelease(each, release, isActive(release)), config)

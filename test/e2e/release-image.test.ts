@@ -174,7 +174,7 @@ describe('an image', () => {
     expect(code, log).toBe(0)
     expect(outputs).toMatchObject({ verdict: 'promoted', weight: '0' })
     expect(await images('bakery')).toEqual({ bakery: sampleImages.next })
-    expect(await stableLabels('bakery')).toBe('')
+    expect(await stableLabels('bakery')).toBe('{}')
     await eventually(async () => expect((await calls('bakery')).last).toBe('v2'))
     expect((await calls('bakery')).failed).toBe(before.failed)
   })

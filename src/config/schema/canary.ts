@@ -1,7 +1,7 @@
 // The sections `canary` and `canaries`: how traffic moves to a new version.
 import * as z from 'zod'
 import { duration, durationOrZero } from '../values/durations.ts'
-import { imageReference } from '../values/images.ts'
+import { imageReference, imageToRelease } from '../values/images.ts'
 import { dnsName, dnsNameForm, objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
 import { parseWholeNumber, inRange, wholeNumber } from '../values/numbers.ts'
@@ -92,12 +92,13 @@ const replicas = parsedValue<'same' | number>(
 
 /** What the run releases, if it makes the canary's Deployment itself. */
 const release = {
-  image: imageReference
+  image: imageToRelease
     .optional()
     .describe(
       'Image to release. The run finds the Deployment behind the Service, creates `SERVICE-canary` from it with this ' +
         'image, promotes it, gives the image to the Deployment, and deletes the canary. `stable` and `canary` are then ' +
-        'only names. For a pod with several containers see `images`.',
+        'only names. For a pod with several containers see `images`. `current` releases nothing: write it into the ' +
+        'file if a workflow passes the image as an input.',
     ),
   images: z
     .record(nameOf('a container'), imageReference)

@@ -23,6 +23,10 @@ describe('what is left to do', () => {
     expect(await ofImage('registry.test/till:1', versioned())).toMatchObject({ todo: 'idle', left: undefined })
   })
 
+  test('nothing for the image that runs, whatever it is', async () => {
+    expect(await ofImage('current', versioned(), podOf('till'))).toMatchObject({ todo: 'idle' })
+  })
+
   test('to promote a new image, with a canary that differs in its label, its name and its image only', async () => {
     const { todo, canary, left, canaryService } = await ofImage('registry.test/till:2', versioned())
     expect({ todo, left, canaryService }).toEqual({ todo: 'promote', left: undefined, canaryService: undefined })

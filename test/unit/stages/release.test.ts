@@ -53,6 +53,16 @@ describe('before the run changes anything', () => {
     expect(config.services!['till']!.subsets).toMatchObject({ stable: {} })
   })
 
+  test('the current image releases nothing, and leaves a canary to the run that made it', async () => {
+    const left = deployment('till-canary', { app: 'till', 'mesh-canary.io/canary': 'till' })
+    left.metadata.labels = { 'mesh-canary.io/canary': 'till' }
+    const { plan, writes } = begin([versioned('7'), left], 'canary: { service: till, image: current }')
+    const context = await plan()
+    expect(context.config.services!['till']!.subsets).toMatchObject({ stable: { version: '7' } })
+    expect((await beginReleases(context)).whyIdle('till')).toBe('Deployment/till runs this release already')
+    expect(writes).toEqual([])
+  })
+
   test('without such a label the versions are Services', async () => {
     const { config } = await begin([deployment()]).plan()
     expect(config.canary).toMatchObject({
