@@ -219,6 +219,18 @@ describe('an image', () => {
     expect((await calls('grocer')).failed).toBe(before.failed)
   })
 
+  test('that is new in the middle of a release starts over from the first step, after the traffic is back', async () => {
+    const held = await release('bakery', `image: "${sampleImage}", until: 50`)
+    expect(held.outputs, held.log).toMatchObject({ verdict: 'held', weight: '50' })
+    const { log, outputs } = await release('bakery', `image: "${sampleImages.failing}"`)
+    expect(outputs, log).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    const lines = ['it is removed first', 'back at stable', 'bakery-canary: created', 'weight: stable 50, canary 50']
+    const places = lines.map((line) => log.indexOf(line))
+    expect(places, log).toEqual([...places].sort((a, b) => a - b))
+    expect(places).not.toContain(-1)
+    expect(await images('bakery')).toEqual({ bakery: sampleImages.next })
+  })
+
   test('that nobody can pull ends before any weight, with the cause', async () => {
     const { code, log } = await release('bakery', 'image: "registry.invalid/bakery:9"')
     expect(code).toBe(1)
