@@ -5,6 +5,7 @@ import { ApiError } from '../cluster/api-error.ts'
 import { kindOf, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
 import { createdCanaryLabel } from '../config/names.ts'
 import { poll } from '../runtime/retry.ts'
+import { creationFailure } from '../verify/pod-creation.ts'
 import type { Release } from './plan.ts'
 import { protectionOf } from './protection.ts'
 import { NotReleasable } from './workload.ts'
@@ -22,6 +23,23 @@ export async function createCanary(cluster: Cluster, release: Release): Promise<
   const owned = [...release.configs.canary, ...copies]
   for (const object of owned) await write(cluster, ownedBy(object, owner))
   return cluster.apply<Workload>(canary, true)
+}
+
+/**
+ * Waits until all pods of the canary exist, ready or not: with fewer of them, its traffic would be too much for them.
+ * @throws Error with the cause
+ */
+export async function waitForPods(
+  cluster: Cluster,
+  { metadata: { name, namespace = '' }, spec: { replicas = 1 } }: Workload,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const count = async () => (await cluster.get<Workload>('Deployment', namespace, name))?.status?.replicas ?? 0
+  const created = await poll(count, (each) => each >= replicas, { limitMs: timeoutMs, intervalMs: 250, signal })
+  if (created >= replicas) return
+  const cause = (await creationFailure(cluster, namespace, name)) ?? 'no event says why'
+  throw new Error(`Deployment/${name} has ${created} of ${replicas} pods after ${timeoutMs / 1_000} s: ${cause}`)
 }
 
 function withReplicas(deployment: Workload, replicas: number): Workload {

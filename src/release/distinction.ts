@@ -23,7 +23,7 @@ export function distinguish(name: string, pods: PodLabels): Distinction {
   return { by: 'service', changed: { [selectedLabel(pods)]: createdCanaryName(name) } }
 }
 
-const versionKey = /(^|[./_-])(version|revision|rev|release|hash|commit|sha|build|tag|track|slot|colou?r)$/i
+const versionKey = /(^|[./_-])(version|revision|rev|hash|commit|sha|build|tag|track|slot|colou?r)$/i
 const versionValue = /^v?\d+(\.\d+)+([-+.]\S*)?$|^(?=.*\d)[0-9a-f]{7,64}$/i
 
 /** The label of stable's pods that looks most like the name of a version, and that nothing selects them by. */

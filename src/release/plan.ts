@@ -187,7 +187,7 @@ async function configsOf(cluster: Cluster, service: string, configs: readonly Ku
   const result: Configs = { canary: [], stable: [], names: new Map() }
   for (const object of configs) {
     const { kind, metadata } = object
-    const live = await cluster.get<KubeObject>(kind as 'ConfigMap', metadata.namespace, metadata.name)
+    const live = await readConfig(cluster, object)
     const isOfCanary = live?.metadata.labels?.[createdCanaryLabel] === service
     if (live && hasSameData(live, object) && !isOfCanary) continue
     const name = live && !isOfCanary ? createdCanaryName(metadata.name) : metadata.name
@@ -197,6 +197,17 @@ async function configsOf(cluster: Cluster, service: string, configs: readonly Ku
     if (name !== metadata.name) result.names.set(`${kind}/${metadata.name}`, name)
   }
   return result
+}
+
+async function readConfig(cluster: Cluster, { kind, metadata }: KubeObject): Promise<KubeObject | undefined> {
+  const { namespace, name } = metadata
+  return cluster.get<KubeObject>(kind as 'ConfigMap' | 'Secret', namespace, name).catch((error: unknown): never => {
+    if (!lacksRights(error)) throw error
+    throw new NotReleasable(
+      `the run may not read the ${kind} ${name}, so it cannot tell whether the release changes it: ${error.message}; ` +
+        'give it that right, as deploy/rbac/deliver.yaml says',
+    )
+  })
 }
 
 /** Pods read a ConfigMap that keeps its name only when they start. */

@@ -21,7 +21,7 @@ import { messageOf } from '../runtime/errors.ts'
 import { promotionReport, worstPromotion, type PromotionReport } from '../report/report.ts'
 import { warn, type StageOutcome, type StageContext } from './context.ts'
 import { policies } from './policies.ts'
-import { beginReleases, configAtRest } from './release.ts'
+import { beginReleases, configAtRest, type BegunReleases } from './release.ts'
 
 export async function promoteCanaries(context: StageContext): Promise<StageOutcome> {
   const { config, host, redactor, cluster, connection, recorder } = context
@@ -39,6 +39,7 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
     readGuardProgram: host.readGuardProgram,
     forward: (...where) => forward(connection, ...where),
   })
+  for (const promotion of promotions) await retireUnused(context, promotion, releases.created)
   const reports = promotions.map(promotionReport)
   const { verdict, weight, reason } = worstPromotion(reports)!
   recorder.record({ promotions: reports, verdict, weight, reason })
@@ -46,6 +47,16 @@ export async function promoteCanaries(context: StageContext): Promise<StageOutco
   if (errors.length > 0) recorder.record({ error: errors.join('\n') })
   if (!host.signal.aborted) await bringToRest(context)
   return { changed: promotions.some((each) => each.verdict !== 'skipped') }
+}
+
+/** A canary whose turn never came, because that of an earlier wave failed. */
+async function retireUnused(
+  { host }: StageContext,
+  { verdict, weight, plan }: Promotion,
+  created: BegunReleases['created'],
+): Promise<void> {
+  const canary = verdict === 'skipped' && weight === 0 ? created(plan.service) : undefined
+  if (canary) host.info(await canary.retire())
 }
 
 /** The policies without the releases that have ended. */

@@ -12,7 +12,7 @@ import { canariesOf, canaryKey, releaseKeysOf } from '../config/names.ts'
 import type { CanaryConfig, Config } from '../config/schema.ts'
 import type { StageName } from '../config/schema/stages.ts'
 import { restart } from '../mesh/inject.ts'
-import { createCanary, removeCanary, waitUntilGone } from '../release/canary.ts'
+import { createCanary, removeCanary, waitForPods, waitUntilGone } from '../release/canary.ts'
 import { createdCanary } from '../release/adoption.ts'
 import { withRelease, withServices } from '../release/config.ts'
 import { splitOf } from '../policies/routes.ts'
@@ -51,7 +51,8 @@ export async function planReleases(context: StageContext): Promise<StageContext>
     }
   }
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
-  return { ...context, config: withReleases(config, releases, isUnderWay), releases }
+  const isActive = (release: Release) => isUnderWay(release, stages)
+  return { ...context, config: withReleases(config, releases, isActive), releases }
 }
 
 const releasing: readonly StageName[] = ['plan', 'policies', 'promote']
@@ -73,8 +74,9 @@ async function asRouted({ cluster, config }: StageContext): Promise<Config> {
 }
 
 /** Pods of a canary are there, or will be. */
-function isUnderWay({ todo, left }: Release): boolean {
-  return todo !== 'idle' || (left !== undefined && left.deployment.spec.replicas !== 0)
+function isUnderWay({ todo, left }: Release, stages: readonly StageName[]): boolean {
+  const isLeft = left !== undefined && left.deployment.spec.replicas !== 0
+  return isLeft || (todo !== 'idle' && stages.includes('promote'))
 }
 
 function withReleases(config: Config, releases: readonly Release[], isActive: (release: Release) => boolean): Config {
@@ -117,12 +119,12 @@ export async function beginReleases(context: StageContext): Promise<BegunRelease
     const title = `Deployment/${release.stable.metadata.name}`
     if (release.todo === 'idle') idle.set(service, `${title} runs this release already`)
     else if (release.todo === 'finish') idle.set(service, await finish(context, release))
-    else canaries.set(service, createdCanary(context.cluster, release, await create(context, release)))
+    else canaries.set(service, await create(context, release))
   }
   return { created: (service) => canaries.get(service), whyIdle: (service) => idle.get(service) }
 }
 
-async function create(context: StageContext, release: Release): Promise<Workload> {
+async function create(context: StageContext, release: Release): Promise<CreatedCanary> {
   const { cluster, host } = context
   const { plan, left } = release
   if (left?.isSame !== true || left.deployment.spec.replicas === 0) await waitForOthers(context, plan)
@@ -133,7 +135,13 @@ async function create(context: StageContext, release: Release): Promise<Workload
       ? `Deployment/${deployment.metadata.name}: an earlier run left it with this release, which continues`
       : `Deployment/${deployment.metadata.name}: created with ${deployment.spec.replicas} replicas`,
   )
-  return deployment
+  const created = createdCanary(cluster, release, deployment)
+  await waitForPods(cluster, deployment, plan.progressDeadline, host.signal).catch(async (problem: unknown) => {
+    // A canary that an earlier run left may have traffic.
+    if (!left && !host.signal.aborted) host.info(await created.retire())
+    throw problem
+  })
+  return created
 }
 
 /** A run that is alive may promote the canary that this one is about to write. */
@@ -185,9 +193,14 @@ async function finish(context: StageContext, { plan, stable, left }: Release): P
  * The config for after the promotions: where no pod of a canary is left, stable's subset selects all pods again. Undefined
  * if that changes nothing.
  */
-export async function configAtRest({ cluster, config, releases = [] }: StageContext): Promise<Config | undefined> {
+export async function configAtRest({
+  cluster,
+  config,
+  stages,
+  releases = [],
+}: StageContext): Promise<Config | undefined> {
   const ended: Release[] = []
-  for (const release of releases.filter(isUnderWay)) {
+  for (const release of releases.filter((each) => isUnderWay(each, stages))) {
     if (release.distinction.by === 'service') continue
     const { name, namespace } = release.canary.metadata
     const canary = await cluster.get<Workload>('Deployment', namespace, name)

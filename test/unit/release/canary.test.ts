@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { createdCanary } from '../../../src/release/adoption.ts'
-import { createCanary } from '../../../src/release/canary.ts'
+import { createCanary, waitForPods } from '../../../src/release/canary.ts'
 import { planRelease } from '../../../src/release/plan.ts'
 import { protectionOf } from '../../../src/release/protection.ts'
 import { stringify } from '../../../src/yaml/stringify.ts'
@@ -68,6 +68,31 @@ describe('a canary is created', () => {
     const { cluster, release } = await begin([deployment(), walls, object('NetworkPolicy', 'walls-canary', {})])
     await expect(createCanary(cluster, release)).rejects.toThrow(
       'the canary needs the NetworkPolicy shop/walls-canary, and one of that name exists that mesh-canary did not create',
+    )
+  })
+})
+
+describe('the pods of a canary', () => {
+  const { signal } = new AbortController()
+  const event = {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: 'e', namespace: 'shop' },
+    involvedObject: { kind: 'ReplicaSet', name: 'till-canary-5d9c8b7f6' },
+    reason: 'FailedCreate',
+    message: 'pods "till-canary-5d9c8b7f6-" is forbidden: exceeded quota: team',
+  }
+
+  test('are waited for until all of them exist', async () => {
+    const { cluster, release } = await begin([deployment()])
+    await expect(waitForPods(cluster, await createCanary(cluster, release), 0, signal)).resolves.toBeUndefined()
+  })
+
+  test('are missed with the cause', async () => {
+    const created = { ...deployment('till-canary'), status: { replicas: 1 } }
+    const { cluster } = clusterOf([created, event])
+    await expect(waitForPods(cluster, created, 0, signal)).rejects.toThrow(
+      /^Deployment\/till-canary has 1 of 2 pods after 0 s: no pod can be created: pods .* exceeded quota: team/,
     )
   })
 })

@@ -36,7 +36,7 @@ describe('the canary gets a Service of its own', () => {
   const own = { by: 'service', changed: { app: 'till-canary' } }
   test.each([
     ['without any other label', pods({})],
-    ['if the other labels name no version', pods({ tier: 'web', team: 'payments' })],
+    ['if the other labels name no version', pods({ tier: 'web', release: 'shop' })],
     ['if the Service selects by the version', pods({ version: '1' }, { service: { version: '1', ...app } })],
     ['if the release removes the version', pods({ version: '1' }, { later: app })],
     ['if stable is itself labelled canary', pods({ track: 'canary' })],

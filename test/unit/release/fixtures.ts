@@ -64,7 +64,7 @@ export function clusterOf(objects: KubeObject[], forbidden: string[] = []) {
       const { replicas } = ('spec' in object ? object.spec : {}) as { replicas?: number }
       writes.push(`apply ${object.kind} ${object.metadata.name}${replicas === undefined ? '' : ` × ${replicas}`}`)
       const uid = lookUp(object.kind, object.metadata.name)?.metadata.uid ?? `uid-of-${object.metadata.name}`
-      const stored = { ...object, metadata: { ...object.metadata, uid } }
+      const stored = { ...object, metadata: { ...object.metadata, uid }, status: { replicas } }
       held.set(keyOf(object.kind, object.metadata.name), stored)
       return Promise.resolve(stored)
     },

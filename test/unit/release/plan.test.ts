@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { ApiError } from '../../../src/cluster/api-error.ts'
+import type { Cluster } from '../../../src/cluster/client.ts'
 import type { ConfigMap, KubeObject, Workload } from '../../../src/cluster/objects.ts'
 import { stringify } from '../../../src/yaml/stringify.ts'
 import { planRelease } from '../../../src/release/plan.ts'
@@ -176,6 +178,23 @@ describe('manifests', () => {
     expect(configs.stable).toMatchObject([{ metadata: { name: 'rates' }, data: { rate: '8' } }])
     // Pods of an unchanged template would not start again.
     expect(template.metadata?.annotations).toHaveProperty(['kubectl.kubernetes.io/restartedAt'])
+  })
+
+  test('with a Secret that the account may not read are refused', async () => {
+    const secret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'keys' }, data: {} }
+    const reading = deployment('till', { app: 'till' }, { volumes: [{ name: 'keys', secret: { secretName: 'keys' } }] })
+    const { cluster } = clusterOf([service({ app: 'till' }), reading])
+    const forbidden: Cluster = {
+      ...cluster,
+      get: (kind, namespace, name) =>
+        kind === 'Secret'
+          ? Promise.reject(new ApiError(403, 'cannot get resource "secrets"'))
+          : cluster.get(kind, namespace, name),
+    }
+    const { canary } = loadConfig({ INPUT_CANARY: `{ service: till, ${render(manifest(reading), secret)} }` })
+    await expect(planRelease(forbidden, 'shop', 'canary', canary!)).rejects.toThrow(
+      'the run may not read the Secret keys, so it cannot tell whether the release changes it',
+    )
   })
 
   test('objects that the pods do not read are left alone', async () => {

@@ -48,6 +48,11 @@ describe('before the run changes anything', () => {
     })
   })
 
+  test('it stays open in a run that promotes nothing', async () => {
+    const { plan } = begin([versioned()], `stages: policies\ncanary: { service: till, ${next} }`)
+    expect((await plan()).config.services!['till']!.subsets).toMatchObject({ stable: {} })
+  })
+
   test('it selects all pods while there is nothing to release', async () => {
     const { config } = await begin([versioned()], 'canary: { service: till, image: "registry.test/till:1" }').plan()
     expect(config.services!['till']!.subsets).toMatchObject({ stable: {} })
