@@ -40,7 +40,7 @@ export type Release = {
   todo: 'idle' | 'finish' | 'promote'
 }
 
-/** @throws NotReleasable, ConfigError, ApiError */
+/** Undefined if there is no such Service, which the preflight reports. @throws NotReleasable, ConfigError, ApiError */
 export async function planRelease(
   cluster: Cluster,
   namespace: string,
@@ -48,42 +48,83 @@ export async function planRelease(
   plan: CanaryConfig,
 ): Promise<Release | undefined> {
   const service = await cluster.get<Service>('Service', namespace, plan.service)
-  // The preflight reports it.
   if (!service) return undefined
   const stable = await deploymentBehind(cluster, service)
-  await requireNoGitops(cluster, stable)
   const rendered = await renderedFor(cluster, key, plan, stable, service)
   const configs = await configsOf(cluster, plan.service, rendered.configs)
-  const autoscaler = await autoscalerOf(cluster, stable)
-  const distinction = distinguish(plan.service, {
-    now: stable.spec.template.metadata?.labels ?? {},
-    later: rendered.template.metadata?.labels ?? {},
-    service: service.spec.selector ?? {},
-    deployment: stable.spec.selector.matchLabels ?? {},
-    isScaled: autoscaler !== undefined,
-  })
-  if (distinction.by === 'service') requireNoSubsets(plan)
-  const claim = await unsharedClaim(cluster, namespace, rendered.template)
-  if (claim !== undefined) throw new NotReleasable(claim)
-  const template = configs.names.size > 0 ? restarted(rendered.template) : rendered.template
-  const own = renamed(rendered.template, ({ kind, name }) => configs.names.get(`${kind}/${name}`) ?? name)
-  const replicas = typeof plan.replicas === 'number' ? plan.replicas : (stable.spec.replicas ?? 1)
-  const canary = await validated(cluster, canaryDeployment(plan.service, stable, own, distinction, replicas))
-  const left = await leftBehind(cluster, canary)
-  if (!left) await requireRoom(cluster, stable, canary)
-  const isRunning = configs.stable.length === 0 && isSameTemplate(stable.spec.template, rendered.template)
+  const distinction = await distinctionOf(cluster, service, stable, rendered.template)
+  const wanted = canaryOf(plan, stable, rendered.template, configs, distinction)
+  const deployment = await leftBehind(cluster, wanted)
+  const todo = todoOf(plan, stable, rendered.template, configs, deployment)
+  const canary = todo === 'promote' || deployment ? await validated(cluster, wanted) : wanted
+  if (todo === 'promote') await requireReleasable(cluster, plan, stable, canary, distinction, deployment)
   return {
     plan,
     service,
     canaryService: canaryService(service, distinction),
     distinction,
     stable,
-    template,
+    template: configs.names.size > 0 ? restarted(rendered.template) : rendered.template,
     canary,
-    left,
+    left: deployment && { deployment, isSame: isSameTemplate(deployment.spec.template, canary.spec.template) },
     configs,
-    todo: isRunning ? (left && plan.image !== currentImage ? 'finish' : 'idle') : 'promote',
+    todo,
   }
+}
+
+async function distinctionOf(
+  cluster: Cluster,
+  { metadata, spec }: Service,
+  stable: Workload,
+  later: Template,
+): Promise<Distinction> {
+  return distinguish(metadata.name, {
+    now: stable.spec.template.metadata?.labels ?? {},
+    later: later.metadata?.labels ?? {},
+    service: spec.selector ?? {},
+    deployment: stable.spec.selector.matchLabels ?? {},
+    isScaled: (await autoscalerOf(cluster, stable)) !== undefined,
+  })
+}
+
+function canaryOf(
+  { service, replicas }: CanaryConfig,
+  stable: Workload,
+  template: Template,
+  { names }: Configs,
+  distinction: Distinction,
+): Workload {
+  const own = renamed(template, ({ kind, name }) => names.get(`${kind}/${name}`) ?? name)
+  const count = typeof replicas === 'number' ? replicas : (stable.spec.replicas ?? 1)
+  return canaryDeployment(service, stable, own, distinction, count)
+}
+
+function todoOf(
+  { image }: CanaryConfig,
+  stable: Workload,
+  template: Template,
+  configs: Configs,
+  left: Workload | undefined,
+): Release['todo'] {
+  const isRunning = configs.stable.length === 0 && isSameTemplate(stable.spec.template, template)
+  if (!isRunning) return 'promote'
+  return left && image !== currentImage ? 'finish' : 'idle'
+}
+
+/** @throws NotReleasable with the first reason why a canary could not run, or stable could not get the release. */
+async function requireReleasable(
+  cluster: Cluster,
+  plan: CanaryConfig,
+  stable: Workload,
+  canary: Workload,
+  distinction: Distinction,
+  left: Workload | undefined,
+): Promise<void> {
+  await requireNoGitops(cluster, stable)
+  if (distinction.by === 'service') requireNoSubsets(plan)
+  const claim = await unsharedClaim(cluster, stable.metadata.namespace ?? '', canary.spec.template)
+  if (claim !== undefined) throw new NotReleasable(claim)
+  if (!left) await requireRoom(cluster, stable, canary)
 }
 
 /** Its controller would undo the image at its next synchronization. */
@@ -162,9 +203,9 @@ export function hashOf(template: Template): string {
   return templateHash([{ metadata: { name: '' }, spec: { template } } as Workload], [])
 }
 
-/** @throws NotReleasable if the canary's name belongs to someone else. */
-async function leftBehind(cluster: Cluster, canary: Workload): Promise<Release['left']> {
-  const { name, namespace } = canary.metadata
+/** The canary of an earlier run. @throws NotReleasable if the canary's name belongs to someone else. */
+async function leftBehind(cluster: Cluster, { metadata }: Workload): Promise<Workload | undefined> {
+  const { name, namespace } = metadata
   const deployment = await cluster.get<Workload>('Deployment', namespace, name)
   if (!deployment) return undefined
   if (deployment.metadata.labels?.[createdCanaryLabel] === undefined)
@@ -172,8 +213,7 @@ async function leftBehind(cluster: Cluster, canary: Workload): Promise<Release['
       `the run would create the Deployment ${name} for the canary, and one of that name exists that mesh-canary did not ` +
         'create; delete or rename it, or promote it as it is with `stable` and `canary`',
     )
-  const isSame = isSameTemplate(deployment.spec.template, canary.spec.template)
-  return { deployment: { ...deployment, kind: 'Deployment' }, isSame }
+  return { ...deployment, kind: 'Deployment' }
 }
 
 /** `names`: by `kind/name`, the name that the canary's pods use instead. */

@@ -25,6 +25,21 @@ describe('what is left to do', () => {
     expect(await ofImage('registry.test/till:1', versioned())).toMatchObject({ todo: 'idle', left: undefined })
   })
 
+  test('nothing, even if a canary of it could not run or would be undone', async () => {
+    const full = {
+      apiVersion: 'v1',
+      kind: 'ResourceQuota',
+      metadata: { name: 'team', namespace: 'shop' },
+      status: { hard: { pods: '2' }, used: { pods: '2' } },
+    }
+    const labels = { 'kustomize.toolkit.fluxcd.io/name': 'apps' }
+    const tracked = { ...versioned(), metadata: { ...versioned().metadata, labels } }
+    expect(await ofImage('registry.test/till:1', tracked, full)).toMatchObject({ todo: 'idle' })
+    await expect(ofImage('registry.test/till:2', versioned(), full)).rejects.toThrow(
+      'the ResourceQuota team allows pods 2',
+    )
+  })
+
   test('nothing for the image that runs, whatever it is', async () => {
     expect(await ofImage('current', versioned(), podOf('till'))).toMatchObject({ todo: 'idle' })
   })
