@@ -51,7 +51,7 @@ export function shortTable(): string {
         `${lossless.failedRequests} of ${count(lossless.sent)}`,
       ],
       [
-        `Unsafe endings after ${faults.cases} faults (run killed or cancelled; API server, istiod or containerd down)`,
+        `Unsafe endings after ${faults.cases} faults (run killed, cancelled or frozen; Lease or guard deleted; two pipelines; API server, istiod or containerd down)`,
         String(faults.unsafeEndings),
       ],
       ['Size of the action; time from its start to the first error about a wrong input', startupText(ours())],
@@ -183,8 +183,8 @@ const benchTexts: Record<(typeof benches)[number], () => [string, string]> = {
   faults: () => {
     const { unsafeEndings, slowestSecondsToSafe, guardSeconds, cases } = read('faults').result
     return [
-      `${cases} faults on the real mesh: the run killed or cancelled at every point; API server, istiod or containerd killed or unreachable`,
-      `${unsafeEndings} unsafe endings; all traffic on one healthy version at most ${slowestSecondsToSafe} s after a kill (guard ${guardSeconds} s)`,
+      `${cases} faults on the real mesh: the run killed, cancelled or frozen at every point; its Lease or guard deleted; a second pipeline; API server, istiod or containerd killed or unreachable`,
+      `${unsafeEndings} unsafe endings; all traffic on one healthy version at most ${slowestSecondsToSafe} s after the run is lost (guard ${guardSeconds} s)`,
     ]
   },
   split: () => {

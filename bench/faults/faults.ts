@@ -2,12 +2,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ActionRun } from '../../test/e2e/runner.ts'
+import type { ActionRun, Inputs } from '../../test/e2e/runner.ts'
 import type { TestCluster } from '../../test/e2e/world.ts'
 import { status } from '../../test/mesh/index.ts'
 
-/** The current run. */
-export type RunningAction = { kill: (signal: NodeJS.Signals) => void; ended: Promise<ActionRun> }
+/** The current run. `act` runs another one beside it. */
+export type RunningAction = {
+  kill: (signal: NodeJS.Signals) => void
+  ended: Promise<ActionRun>
+  act: (inputs: Inputs) => Promise<ActionRun>
+}
 
 /** Short, because the benchmark only measures how much longer than this the traffic takes to be safe. */
 export const guardSeconds = 5
@@ -26,7 +30,8 @@ export type Fault = {
   post: boolean
   arm: (testCluster: TestCluster) => Promise<TriggerFault> | TriggerFault
 }
-export type TriggerFault = (victim: RunningAction) => Promise<void> | void
+/** Resolves to when the fault happened (ms since the epoch), if that was later than the point. */
+export type TriggerFault = (victim: RunningAction) => Promise<number | void> | void
 
 /** The runner is gone at once, so there is no post step. */
 export const sigkill: Fault = {

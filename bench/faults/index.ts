@@ -1,5 +1,6 @@
 // Measures whether traffic ends on one healthy version whatever fails during a run: its process killed or cancelled at
-// every point; the API server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
+// every point, or frozen until its guard has acted; its Lease or guard deleted; a second pipeline beside it; the API
+// server, istiod or containerd killed or unreachable. On the real mesh, at 50 requests a second.
 // FAULTS='step 50|istiod' runs only the cases whose names match.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,7 +25,27 @@ import {
   type Fault,
 } from './faults.ts'
 import { describeEnding, endMs, type Ending } from './ending.ts'
-import { waitForPoint, middleOfStep50, points, rollbackDecided, step50Saved, type Point } from './points.ts'
+import {
+  canaryFails,
+  waitForPoint,
+  middleOfStep50,
+  points,
+  promotionDecided,
+  rollbackDecided,
+  step50Saved,
+  type Point,
+} from './points.ts'
+import {
+  dripping,
+  frozen,
+  guardDeleted,
+  guardKilled,
+  leaseDeleted,
+  secondPolicies,
+  secondPromotion,
+  secondRollback,
+  sigkillAfterGuardDeleted,
+} from './rivals.ts'
 
 const requestsPerSecond = 50
 const plan = { stages: 'promote', steps: '10, 50, 100', interval: '3s', guard: `${guardSeconds}s` }
@@ -40,6 +61,18 @@ type Row = { fault: string; point: string; verdict: string | undefined } & Endin
 
 const nameOf = ({ fault, point }: Case) => `${fault.name}: ${point.name}`
 
+const rivals: Case[] = [
+  ...[leaseDeleted, secondPromotion, secondPolicies].map((fault) => ({ fault, point: step50Saved })),
+  ...[leaseDeleted, guardKilled, guardDeleted, sigkillAfterGuardDeleted].map((fault) => ({
+    fault,
+    point: middleOfStep50,
+  })),
+  ...[secondPromotion, secondRollback, secondPolicies].map((fault) => ({ fault, point: middleOfStep50 })),
+  ...[leaseDeleted, secondPromotion].map((fault) => ({ fault, point: promotionDecided })),
+  ...[dripping, secondPolicies].map((fault) => ({ fault, point: canaryFails })),
+  ...[leaseDeleted, secondPolicies, secondRollback].map((fault) => ({ fault, point: rollbackDecided })),
+]
+
 /**
  * Cases with a healthy v2 come first, because another v2 takes seconds to roll out; faults of the cluster come last.
  */
@@ -48,6 +81,8 @@ function cases(): Case[] {
   const signals = (['healthy', 'failing'] as const).flatMap((v2) => [
     ...points.filter((point) => point.v2 === v2).map((point) => ({ fault: sigkill, point })),
     ...points.filter((point) => point.v2 === v2 && point.alsoSigint).map((point) => ({ fault: sigint, point })),
+    ...points.filter((point) => point.v2 === v2 && point.alsoFrozen).map((point) => ({ fault: frozen, point })),
+    ...rivals.filter(({ point }) => point.v2 === v2),
   ])
   const ofCluster: Case[] = [
     ...[apiServerKilled, apiServerKilledOften].map((fault) => ({ fault, point: rollbackDecided })),
@@ -115,7 +150,8 @@ async function play(setup: FaultBench, benchCase: Case): Promise<Row | undefined
   const faultAt = Date.now()
   const before = logLines.join('\n')
   pointWatch.close()
-  if (isReached) await triggerFault({ kill: (signal) => kill(signal), ended })
+  const act = (inputs: Inputs) => setup.act({ ...setup.inputs, ...inputs })
+  const laterAt = isReached ? await triggerFault({ kill: (signal) => kill(signal), ended, act }) : undefined
   const main = await ended
   const post = fault.post ? await setup.post(main.state) : undefined
   writeLog(benchCase, before, main.log.slice(before.length), post ? `--- post\n${post.log}` : '')
@@ -125,8 +161,8 @@ async function play(setup: FaultBench, benchCase: Case): Promise<Row | undefined
     (point.isAtPoint?.(fault.post ? before : main.log) ?? true) &&
     (fault.post || main.outputs['verdict'] === undefined)
   if (!faultHit) return undefined
-  await waitForEnd(setup, faultAt, fault)
-  return rate(setup, benchCase, faultAt, main)
+  await waitForEnd(setup, laterAt ?? faultAt, fault)
+  return rate(setup, benchCase, laterAt ?? faultAt, main)
 }
 
 /** Writes the log without the `add-mask` lines, which only the runner needs. */
@@ -229,7 +265,8 @@ function summarize(rows: Row[], missed: string[]): { table: string; result: obje
   const unsafeEndings = rows.filter(({ safe }) => !safe).length
   // Faults of the cluster do not count here: the promotion may continue at its own pace, and nobody can act without the
   // API server.
-  const signals = rows.filter(({ fault }) => [sigkill, sigint].some(({ name }) => name === fault))
+  const lossesOfRuns = [sigkill, sigint, frozen, leaseDeleted, sigkillAfterGuardDeleted].map(({ name }) => name)
+  const signals = rows.filter(({ fault }) => lossesOfRuns.includes(fault))
   const slowestSecondsToSafe = Math.max(0, ...signals.flatMap(({ secondsToSafe }) => secondsToSafe ?? []))
   const cells = rows.map((row) => [
     row.fault,
@@ -241,7 +278,7 @@ function summarize(rows: Row[], missed: string[]): { table: string; result: obje
     row.safe ? 'yes' : 'NO',
   ])
   return {
-    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after SIGKILL or SIGINT: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedText}`).join('')}`,
+    table: `${table(['fault', 'point', 'the run says', 'end state', 's to safe', 'failed requests', 'safe'], cells)}\nguard: ${guardSeconds} s; unsafe endings: ${unsafeEndings}; slowest to safe after the loss of a run: ${slowestSecondsToSafe.toFixed(1)} s of ${limitSeconds} s${missed.map((name) => `\n${name}: ${missedText}`).join('')}`,
     result: {
       unsafeEndings,
       slowestSecondsToSafe,

@@ -21,7 +21,7 @@ export type Sign =
   | { lease: (event: LeaseEvent) => boolean }
 
 /**
- * `inputs`: override those of all cases. `alsoSigint`: the run is cancelled there too, not only killed. `isAtPoint`:
+ * `inputs`: override those of all cases. `alsoSigint`, `alsoFrozen`: the run is not only killed there. `isAtPoint`:
  * whether the log until the fault fits the point. A run that was faster than the fault proves nothing about the point.
  */
 export type Point = {
@@ -30,6 +30,7 @@ export type Point = {
   sign: Sign
   inputs?: Inputs
   alsoSigint?: true
+  alsoFrozen?: true
   isAtPoint?: (log: string) => boolean
 }
 
@@ -53,7 +54,21 @@ export const rollbackDecided: Point = {
   name: 'rollback, decided and not written',
   v2: 'failing',
   sign: { lease: ({ state }) => state?.phase === 'ended' },
+  alsoFrozen: true,
   isAtPoint: (log) => !allAtStable.test(log),
+}
+
+export const promotionDecided: Point = {
+  name: 'as it is promoted',
+  v2: 'healthy',
+  sign: { line: /^decision: promoted/ },
+  alsoSigint: true,
+  alsoFrozen: true,
+}
+export const canaryFails: Point = {
+  name: 'a failing canary gets its first weight',
+  v2: 'failing',
+  sign: { line: /^weight: v1 90, v2 10$/ },
 }
 
 export const points: Point[] = [
@@ -84,14 +99,19 @@ export const points: Point[] = [
   { name: 'promote, before the claim', v2: 'healthy', sign: { line: /^::group::promote/ }, alsoSigint: true },
   { name: 'promote, as it claims', v2: 'healthy', sign: { lease: ({ type }) => type === 'ADDED' } },
   { name: 'while the guard starts', v2: 'healthy', sign: { line: /^at weight 0:/ }, alsoSigint: true },
-  { name: 'as the guard comes on duty', v2: 'healthy', sign: { lease: ({ guarded }) => guarded } },
+  {
+    name: 'as the guard comes on duty',
+    v2: 'healthy',
+    sign: { lease: ({ guarded }) => guarded },
+    alsoFrozen: true,
+  },
   ...ofStep(10, 'saved and not written', 'just after its weight'),
   ...ofStep(50, 'as it is written', 'in the middle'),
   ...ofStep(100, 'just after its weight', 'in the middle'),
-  { name: 'as it is promoted', v2: 'healthy', sign: { line: /^decision: promoted/ }, alsoSigint: true },
+  promotionDecided,
   { name: 'as its Lease goes', v2: 'healthy', sign: { lease: ({ type }) => type === 'DELETED' } },
   rollbackDecided,
-  { name: 'rollback, as it is written', v2: 'failing', sign: { weight: 0 }, alsoSigint: true },
+  { name: 'rollback, as it is written', v2: 'failing', sign: { weight: 0 }, alsoSigint: true, alsoFrozen: true },
   { name: 'rollback, just after its weight', v2: 'failing', sign: { line: allAtStable } },
   { name: 'rollback, while it looks for causes', v2: 'failing', sign: { line: allAtStable, afterMs: 700 } },
 ]
@@ -114,6 +134,7 @@ function ofStep(weight: number, ...cancelled: string[]): Point[] {
     v2: 'healthy',
     sign,
     ...more,
+    ...(weight > 10 || part === 'saved and not written' ? { alsoFrozen: true } : {}),
     ...(cancelled.includes(part) ? { alsoSigint: true } : {}),
   }))
 }

@@ -61,7 +61,14 @@ export function cells(runs: number): Cell[] {
       sampleSeconds: canary < 0.1 && rate <= 10 ? 10 : 1,
     })),
   )
-  return [...healthy, ...bad].map((cell, i) => ({ ...cell, seed: 1_000 + i, runs }))
+  // A dependency fails these users on every try, at either version.
+  const retried = [50, 200].map((rate) => ({
+    kind: 'healthy' as const,
+    users: { rate, baseline: 0.005, canary: 0.005, bursts: 'none' as const, retries: 3 },
+    objective: 0.99,
+    sampleSeconds: 1,
+  }))
+  return [...healthy, ...retried, ...bad].map((cell, i) => ({ ...cell, seed: 1_000 + i, runs }))
 }
 
 /** A healthy canary takes all steps; a bad one stays at 10% until it is found, for half an hour at most. */

@@ -63,8 +63,11 @@ async function onAllProcessors(all: Cell[]): Promise<CellResult[]> {
 }
 
 function nameOf({ kind, users }: Cell): string {
-  const bursts = users.bursts === 'none' ? '' : `, ${users.bursts}`
-  return `${kind}, ${percent(users.canary)} errors, ${users.rate}/s${bursts}`
+  return `${kind}, ${percent(users.canary)} errors, ${users.rate}/s, ${clusteringOf(users)}`
+}
+
+function clusteringOf({ bursts, retries }: Cell['users']): string {
+  return retries === undefined ? bursts : `${retries} retries`
 }
 
 function percent(share: number): string {
@@ -83,7 +86,12 @@ function flat({ users, ours, ...cell }: CellResult): object {
 }
 
 const rulesOf = ({ ours, others }: CellResult): RuleResult[] => [ours, ...others]
-const rowHead = ({ users, seed }: CellResult) => [percent(users.canary), `${users.rate}`, users.bursts, `${seed}`]
+const rowHead = ({ users, seed }: CellResult) => [
+  percent(users.canary),
+  `${users.rate}`,
+  clusteringOf(users),
+  `${seed}`,
+]
 
 function healthyTable(results: CellResult[]): string {
   const healthy = results.filter(({ kind }) => kind === 'healthy')

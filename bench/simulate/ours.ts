@@ -23,7 +23,7 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
   while (state.phase !== 'ended') {
     now += plan.pollInterval
     const counts = users.until(now / 1000)
-    const observation = observe(counts.canary, counts.stable)
+    const observation = observe(countUsers(counts.canary, users.tries), countUsers(counts.stable, users.tries))
     canary = addRequests(canary, observation.canary)
     const step = next(plan, state, observation, now)
     state = step.state
@@ -35,6 +35,11 @@ export function promote(plan: CanaryConfig, users: Traffic): Outcome {
     samples: canary.requests,
     failures: canary.failures,
   }
+}
+
+/** Counts the failed tries of one call once, as src/canary/metrics/version-counter.ts does without the callers' counters. */
+function countUsers({ requests, failures, slow }: Tally, tries: number): Tally {
+  return { requests: requests - failures + failures / tries, failures: failures / tries, slow }
 }
 
 /** What stable served before: enough to know its p99. */

@@ -9,9 +9,13 @@ import { exponential, poisson, type Random } from './random.ts'
  */
 export type Bursts = 'none' | 'outages' | 'clusters'
 
-/** `rate`: requests a second. `baseline`, `canary`: the share of requests that fails at stable and at the canary. */
-export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts }
+/**
+ * `rate`: requests of users a second. `baseline`, `canary`: the share of requests that fails at stable and at the canary.
+ * `retries`: how often the mesh retries a failure, always at the same version. A request fails on every try or on none.
+ */
+export type Users = { rate: number; baseline: number; canary: number; bursts: Bursts; retries?: number }
 
+/** As the version's own sidecars count: every try. */
 export type Tally = { requests: number; failures: number; slow: number }
 export type Tallies = { canary: Tally; stable: Tally }
 
@@ -22,6 +26,8 @@ export type Traffic = {
   until(now: number): Tallies
   /** When the canary got its first traffic, in seconds. */
   firstAt(): number | undefined
+  /** How often the mesh tries a request that fails. */
+  tries: number
 }
 
 const outageShare = 0.5
@@ -58,6 +64,7 @@ export function traffic(users: Users, random: Random): Traffic {
       return tallies
     },
     firstAt: () => firstAt,
+    tries: 1 + (users.retries ?? 0),
   }
 }
 
@@ -81,7 +88,7 @@ function outagesOf({ baseline }: Users, random: Random): (from: number, to: numb
 
 /** Adds what is served in so many seconds, `outage` of which are an outage. */
 function draw(
-  { rate, baseline, canary, bursts }: Users,
+  { rate, baseline, canary, bursts, retries = 0 }: Users,
   share: number,
   seconds: number,
   outage: number,
@@ -104,9 +111,10 @@ function draw(
       poisson(random, requestsInOutage),
       poisson(random, good * slowShare),
     ]
-    tally.failures += failures + failedInOutage
+    const failedTries = (failures + failedInOutage) * (1 + retries)
+    tally.failures += failedTries
     tally.slow += slow + failedInOutage
-    tally.requests += failures + failedInOutage + slow + poisson(random, good * (1 - slowShare))
+    tally.requests += failedTries + slow + poisson(random, good * (1 - slowShare))
   }
   if (bursts === 'clusters') cluster((rate * clustered * seconds) / clusterSize, share, random, tallies)
 }

@@ -106,7 +106,7 @@ async function runLoop({ config, runs, deps: { signal, clock } }: Waves): Promis
     // A cancelled run does not wait for the current sample.
     await withHeartbeat(runs, Promise.race([ticks, aborted]))
     if (signal.aborted) return cancelAll(runs.filter((run) => run.isBusy))
-    const failed = runs.find((run) => hasFailed(run) && run.state.weight === 0)
+    const failed = runs.find((run) => hasFailed(run) && !isHeld(run))
     if (failed && config.together) await rollBackWith(failed, runs)
   }
 }
@@ -148,6 +148,8 @@ const isOpen = ({ isSafe, needsDrainCheck }: PromotionRun) => !isSafe || needsDr
 function hasFailed({ state }: PromotionRun): boolean {
   return state.phase === 'ended' && state.verdict !== 'promoted' && !isHeldAsPlanned(state)
 }
+
+const isHeld = ({ state }: PromotionRun) => state.phase === 'ended' && state.verdict === 'held'
 
 const heartbeatMs = 2_000
 

@@ -18,6 +18,7 @@ import {
   leasePaths,
   rollbackIdentity,
 } from './ownership/lease-object.ts'
+import { rolledBackRecord, writeOutcome, type OutcomeRecord } from './ownership/outcome-record.ts'
 import { readSavedRoutes } from './ownership/session.ts'
 import type { RecoveryIntent } from './promote.ts'
 import { requireRollbackTarget } from './workload/endpoints.ts'
@@ -123,10 +124,23 @@ export async function forceRollback(
   try {
     const reset = () => resetToStable(cluster, split, { saved })
     const written = await persist(reset, { limitMs: timeoutMs, intervalMs: 1_000, isTransient, clock })
-    if (before) await cluster.remove('Lease', namespace, leaseName(service), before.metadata.uid)
+    if (before) await endPromotion(cluster, before, service, rolledBackRecord(reason, run, holder))
     return written.some(({ changedRoutes }) => changedRoutes)
   } catch (problem) {
-    if (before) await handBackLease(cluster, before, holder)
+    // The reason why the routes cannot be written matters more than that of a second failure.
+    if (before) await handBackLease(cluster, before, holder).catch(() => undefined)
     throw problem
   }
+}
+
+/** The run that has lost this Lease reads in the record who ended its promotion. */
+async function endPromotion(
+  cluster: Cluster,
+  { metadata: { namespace = '', name, uid } }: Lease,
+  service: string,
+  record: OutcomeRecord,
+): Promise<void> {
+  // Without the record, that run writes weight 0 once more.
+  await writeOutcome(cluster, namespace, service, record).catch(() => undefined)
+  await cluster.remove('Lease', namespace, name, uid)
 }

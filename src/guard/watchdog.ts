@@ -8,12 +8,14 @@ import {
   leasePaths,
   runOfHolder,
 } from '../canary/ownership/lease-object.ts'
+import { guardName } from '../canary/ownership/guard-manifest.ts'
 import type { GuardSpec } from '../canary/ownership/guard-spec.ts'
 import { requireRollbackTarget } from '../canary/workload/endpoints.ts'
 import { resetToStable } from '../canary/traffic/router.ts'
 import type { Cluster, PatchOperation } from '../cluster/client.ts'
-import { ApiError, isConflict } from '../cluster/api-error.ts'
-import type { KubeObject, Lease } from '../cluster/objects.ts'
+import { ApiError, isConflict, lacksRights } from '../cluster/api-error.ts'
+import type { ConfigMap, KubeObject, Lease } from '../cluster/objects.ts'
+import type { Routed } from '../policies/routes.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { messageOf } from '../runtime/errors.ts'
 
@@ -140,8 +142,9 @@ async function rollBack(
   lost: string,
   log: (line: string) => void,
 ): Promise<boolean> {
-  const { service, afterMs, split, selectors, saved } = spec
+  const { service, afterMs, split, selectors } = spec
   try {
+    const saved = await routesToRestore(cluster, spec)
     await requireRollbackTarget(cluster, split, selectors)
     const written = await resetToStable(cluster, split, { saved, onlySaved: true })
     const run = `the run ${lost} did not renew its Lease for ${afterMs / 1000} s`
@@ -156,6 +159,20 @@ async function rollBack(
     log(`the rollback is not complete yet: ${messageOf(problem)}`)
     return false
   }
+}
+
+/** As its run ordered last: a route may have appeared since the guard started. */
+async function routesToRestore(
+  cluster: Cluster,
+  { namespace, service, identity, saved }: GuardSpec,
+): Promise<Routed[]> {
+  const name = guardName(service, identity)
+  const orders = await cluster.get<ConfigMap>('ConfigMap', namespace, name).catch((problem: unknown) => {
+    if (!lacksRights(problem)) throw problem
+    return undefined
+  })
+  const text = orders?.data?.['guard-spec.json']
+  return text === undefined ? saved : (JSON.parse(text) as GuardSpec).saved
 }
 
 async function releaseLease(cluster: Cluster, { namespace, lease, identity }: GuardSpec, what: string): Promise<void> {

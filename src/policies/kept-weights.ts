@@ -40,15 +40,14 @@ export function weightRules(config: Config): WeightRules {
 }
 
 /**
- * `object`: the desired object with the kept weights. `isState`: it has weights that belong to a promotion. `lines`: what the plan shows, one line for each route whose weights
+ * `object`: the desired object with the kept weights. `lines`: what the plan shows, one line for each route whose weights
  * differ from those in the file. `faults`: versions that serve now and that the object would cut off.
  */
-export type Kept = { object: KubeObject; isState: boolean; lines: string[]; faults: string[] }
+export type Kept = { object: KubeObject; lines: string[]; faults: string[] }
 
 /** `live`: the object in the cluster that the desired one replaces. */
 export function keepWeights(desired: KubeObject, live: KubeObject | undefined, rules: WeightRules): Kept {
-  if (!live || !hasRoutes(desired) || !hasRoutes(live))
-    return { object: desired, isState: false, lines: [], faults: [] }
+  if (!live || !hasRoutes(desired) || !hasRoutes(live)) return { object: desired, lines: [], faults: [] }
   const namespace = live.metadata.namespace ?? ''
   const object = structuredClone(desired)
   const now = routesOf(live, namespace)
@@ -58,7 +57,6 @@ export function keepWeights(desired: KubeObject, live: KubeObject | undefined, r
   })
   return {
     object,
-    isState: kept.length > 0,
     lines: kept.flatMap(({ lines }) => lines),
     faults: kept.flatMap(({ faults }) => faults),
   }

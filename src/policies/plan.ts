@@ -52,8 +52,8 @@ export async function planChanges(
   const faults = kept.flatMap((each) => each.faults)
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   const written = await settleAll(
-    kept.map(async ({ object, isState, lines }, i) => ({
-      ...(await planWrite(cluster, isState ? asRead(object, live[i]) : object, live[i])),
+    kept.map(async ({ object, lines }, i) => ({
+      ...(await planWrite(cluster, asRead(object, live[i]), live[i])),
       kept: lines,
     })),
   )
@@ -68,10 +68,16 @@ export async function planChanges(
   return planned
 }
 
-/** With the version that was read: the API server refuses the write if a promotion has moved the weights since. */
+/**
+ * Routes with the version that was read: the API server refuses the write if a promotion has moved weights since, also
+ * if it was the first one.
+ */
 function asRead(object: KubeObject, live: KubeObject | undefined): KubeObject {
   const { resourceVersion } = live?.metadata ?? {}
-  return resourceVersion === undefined ? object : { ...object, metadata: { ...object.metadata, resourceVersion } }
+  const hasRoutes = ['VirtualService', 'HTTPRoute', 'GRPCRoute'].includes(object.kind)
+  return resourceVersion === undefined || !hasRoutes
+    ? object
+    : { ...object, metadata: { ...object.metadata, resourceVersion } }
 }
 
 /** The live objects of the same kinds and names, in the same order. */
@@ -154,11 +160,17 @@ export async function serverSideApply(
     const { status, message, causes } = error
     const title = titleOf(object)
     if (status !== 409) throw new ApiError(status, `${title}: ${message}`, causes)
-    if (object.metadata.resourceVersion !== undefined && causes.length === 0)
+    if (object.metadata.resourceVersion !== undefined && causes.length === 0) {
+      const now = await cluster.get<KubeObject>(kindFor(object), object.metadata.namespace, object.metadata.name)
+      // A controller has written its status.
+      const isLater = now?.metadata.resourceVersion !== object.metadata.resourceVersion
+      if (now && before && isLater && isUnchanged(before, now))
+        return serverSideApply(cluster, asRead(object, now), { ...before, metadata: now.metadata }, dryRun)
       throw new ApiError(
         409,
-        `${title} has changed since this run read it, and its weights belong to a promotion; run again`,
+        `${title} has changed since this run read it, and its weights may belong to a promotion; run again`,
       )
+    }
     if (causes.length > 0 && causes.every((cause) => cause.startsWith(`conflict with "${fieldManager}"`)))
       return cluster.apply(object, true, dryRun)
     throw new ApiError(

@@ -61,7 +61,9 @@ function totals({ service, userRequests, requestsObserved, secondsToDetect, seco
     secondsToDetect === undefined ? '' : `Decided ${secondsToDetect.toFixed(1)} s after the canary's first request.`,
     secondsToSafe === undefined
       ? ''
-      : `The canary served its last request ${secondsToSafe.toFixed(1)} s after its weight was set to 0.`,
+      : secondsToSafe === 0
+        ? 'No request reached the canary after its weight was set to 0.'
+        : `The canary served its last request ${secondsToSafe.toFixed(1)} s after its weight was set to 0.`,
   ]
     .filter(Boolean)
     .join(' ')

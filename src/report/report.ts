@@ -1,6 +1,7 @@
 // The JSON report: what a run did, as plain data. The summary and the outputs are made from it.
 import type { CheckResult } from '../canary/analysis/checks.ts'
 import type { Diagnosis } from '../canary/controller/diagnosis.ts'
+import { shownCount } from '../canary/analysis/request-counts.ts'
 import { explainChecks } from '../canary/state/machine.ts'
 import { timeToDetect } from '../canary/state/ending.ts'
 import type { Stage, Step, Verdict } from '../canary/state/types.ts'
@@ -150,7 +151,7 @@ export function promotionReport(promotion: Promotion): PromotionReport {
     reason: promotion.reason,
     steps: steps.map((step) => stepReport(step, startedAt, 1 - misfits / steps.length)),
     checks: explainChecks(plan, promotion),
-    requestsObserved: promotion.canary.requests,
+    requestsObserved: Math.round(promotion.canary.requests),
     userRequests: { total: users.requests, failed: users.failures },
     ...(timeToDetectMs === undefined ? {} : { secondsToDetect: timeToDetectMs / 1000 }),
     ...(secondsToSafe === undefined ? {} : { secondsToSafe }),
@@ -179,13 +180,13 @@ function stepReport(step: Step, startedAt: number, confidence: number): StepRepo
 }
 
 function requestTally({ requests, failures }: RequestTally): RequestTally {
-  return { requests, failures }
+  return { requests: shownCount(requests), failures: shownCount(failures) }
 }
 
 function split(step: Step, confidence: number): Pick<StepReport, 'split'> {
   const watched = 'watched' in step ? step.watched : undefined
   if (step.kind !== 'weight' || !watched) return {}
-  const { canary, stable } = watched
+  const [canary, stable] = [Math.round(watched.canary), Math.round(watched.stable)]
   const all = canary + stable
   if (all === 0) return {}
   const [low, high] = interval(canary, all, 0.99)

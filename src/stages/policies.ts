@@ -30,6 +30,7 @@ import { policyWarnings } from '../verify/warnings.ts'
 import type { PeerAuthentication } from '../verify/mtls-modes.ts'
 import { installIstioctl, pinVersion } from './check.ts'
 import { checkMtlsChange, requireNoPlaintext } from './mtls.ts'
+import { heldPromotionFaults } from './held-promotions.ts'
 import { renderedBypassFaults } from './bypass-faults.ts'
 import { warn, type RunContext, type StageContext, type StageOutcome } from './context.ts'
 import { planControlPlane } from './control-plane.ts'
@@ -72,6 +73,8 @@ export async function policies(context: StageContext): Promise<StageOutcome> {
   const todo = all.filter(({ action }) => action !== 'unchanged')
   if (todo.length > 0) await analyzeChange(context, all)
   await requireNoPlaintext(context, objectsAfter(all))
+  const held = await heldPromotionFaults(cluster, config.namespace, all)
+  if (held.length > 0) throw new ConfigError(held.join('\n'))
   await apply(
     cluster,
     all,

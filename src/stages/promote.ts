@@ -132,8 +132,8 @@ async function rollBackOne(context: StageContext, plan: CanaryConfig): Promise<R
     })
     host.info(
       changed
-        ? `all traffic of ${service} is back at ${stable.name}`
-        : `${canary.name} of ${service} has no traffic: nothing changed`,
+        ? `the routes send all traffic of ${service} to ${stable.name}`
+        : `the routes give ${canary.name} of ${service} no traffic: nothing changed`,
     )
     return { plan, changed, undrained: await undrainedOf(context, plan) }
   } catch (problem) {
@@ -177,10 +177,10 @@ async function stableOutage(cluster: Cluster, config: Config, plan: CanaryConfig
 function rollbackVerdict(moved: string[], problems: string[]): { verdict: Verdict; reason: string } {
   const did =
     moved.length > 0
-      ? `the stage rollback moved all traffic to stable (${moved.join(', ')})`
+      ? `the stage rollback set the canary's weight to 0 (${moved.join(', ')})`
       : problems.length > 0
-        ? 'the stage rollback moved no traffic'
-        : 'the canary had no traffic'
+        ? 'the stage rollback wrote no weight'
+        : "the canary's weight was 0 already"
   if (problems.length > 0) return { verdict: 'inconclusive', reason: `${did}; but ${problems.join('; ')}` }
   return { verdict: moved.length > 0 ? 'rolled-back' : 'skipped', reason: did }
 }

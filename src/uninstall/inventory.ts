@@ -1,7 +1,15 @@
 // Finds what an uninstall would remove and restart, and what prevents it. Reads only.
 import { fieldManager, type Cluster } from '../cluster/client.ts'
 import { belongs, managedByLabel, manager, outcomeLabel } from '../cluster/labels.ts'
-import { groupOf, systemNamespace, titleOf, type KubeObject, type Pod, type Workload } from '../cluster/objects.ts'
+import {
+  groupOf,
+  systemNamespace,
+  titleOf,
+  type KubeObject,
+  type Lease,
+  type Pod,
+  type Workload,
+} from '../cluster/objects.ts'
 import { ConfigError } from '../config/error.ts'
 import type { Workload as WorkloadRef } from '../config/values/kubernetes.ts'
 import { selectWorkloads } from '../mesh/inject.ts'
@@ -41,15 +49,17 @@ export async function takeInventory(cluster: Cluster, scope: InventoryScope): Pr
   const pods = allPods.filter(isInMesh)
   const { ours, others } = byOwner(policies, namespace)
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
+  const promotions = await ownPromotions(cluster, namespace)
   const faults = [
     ...policyFaults(others),
+    ...promotionFaults(promotions),
     ...repositoryFaults(ours, repository),
     ...namespaceFaults(pods, namespace),
     ...loosePodFaults(loosePods),
   ]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
-    promotions: await ownPromotions(cluster, namespace),
+    promotions,
     policies: ours,
     workloads,
     labels: await injectionLabels(cluster, namespace),
@@ -70,10 +80,11 @@ export async function takeOwnInventory(cluster: Cluster, scope: InventoryScope):
   if (labels.length === 0) note(`the sidecars in ${namespace} stay, because mesh-canary did not label the namespace`)
   const pods = labels.length === 0 ? [] : (await cluster.list<Pod>('Pod', namespace)).filter(isInMesh)
   const { workloads, loosePods } = await workloadsWithSidecars(cluster, scope, pods)
-  const faults = [...repositoryFaults(ours, repository), ...loosePodFaults(loosePods)]
+  const promotions = await ownPromotions(cluster, namespace)
+  const faults = [...promotionFaults(promotions), ...repositoryFaults(ours, repository), ...loosePodFaults(loosePods)]
   if (faults.length > 0) throw new ConfigError(faults.join('\n'))
   return {
-    promotions: await ownPromotions(cluster, namespace),
+    promotions,
     policies: ours,
     workloads,
     labels,
@@ -113,6 +124,18 @@ function byOwner(policies: KubeObject[], namespace: string): { ours: KubeObject[
 /** A pod that has ended or is being deleted no longer needs the mesh. */
 function isInMesh(pod: Pod): boolean {
   return hasSidecar(pod) && isLive(pod)
+}
+
+/** Without its routes, a promotion under way would have to return the traffic by others. */
+function promotionFaults(promotions: (KubeObject & Pick<Lease, 'spec'>)[]): string[] {
+  return promotions.flatMap((object) => {
+    const holder = object.spec?.holderIdentity ?? ''
+    if (holder === '') return []
+    return [
+      `uninstall: ${holder} holds the ${titleOf(object)} of a promotion; wait for its end, ` +
+        'or return the traffic to stable first (stage rollback)',
+    ]
+  })
 }
 
 function policyFaults(others: KubeObject[]): string[] {

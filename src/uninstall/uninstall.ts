@@ -123,7 +123,6 @@ async function removeAll(
   { removed, restarted }: Progress,
 ): Promise<void> {
   const { namespace } = removal
-  // A run that holds a Lease notices that the Lease is gone, and stops.
   for (const object of promotions) {
     await removeObject(cluster, object)
     removed.push(titleOf(object))

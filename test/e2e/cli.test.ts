@@ -265,7 +265,7 @@ test('the steps of the Jenkinsfile plan, take the first steps, pass the gate and
       'v2 of backend: held',
       'v2 of backend: promoted',
       'promoted\n',
-      'all traffic of backend is back at v1',
+      'the routes send all traffic of backend to v1',
     ].map((each) => expect.stringContaining(each) as string),
   )
   expect(

@@ -87,7 +87,7 @@ describe('gated-canary.yml', () => {
     }
     writeFileSync(join(repository, 'examples/workflows/refused.yml'), dump(refused))
     const { code, log } = await runAsDeliverer('refused')
-    expect(log).toContain('all traffic of backend is back at v1')
+    expect(log).toContain('the routes send all traffic of backend to v1')
     expect(code).toBe(1)
     expect(await liveWeights(testCluster)).toEqual({ v1: 100, v2: 0 })
   })

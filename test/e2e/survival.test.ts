@@ -1,5 +1,5 @@
-// Interrupted promotions on the real mesh: killed and cancelled runs, concurrent runs, changes of the routes by others,
-// and a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
+// Interrupted promotions on the real mesh: killed, frozen and cancelled runs, concurrent runs, changes by others of the
+// routes, the Lease and the policies, and a canary that changes. All runs have the rights of deploy/rbac/deliver.yaml.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +11,7 @@ import { runner, type ActionRun, type RunnerOptions } from './runner.ts'
 import {
   delivererKubeconfig,
   deploySampleApp,
+  drippingPod,
   embeddedMesh,
   liveWeights,
   metricNames,
@@ -138,6 +139,110 @@ describe('after a kill without a post step,', () => {
     expect(log).toContain('waiting to see whether that run is alive')
     expect(outputs['verdict']).toBe('promoted')
   })
+})
+
+const istiodIp = () => {
+  const first = ['-l', 'app=istiod', '-o', 'jsonpath={.items[0].status.podIP}']
+  return testCluster.run(['kubectl', '-n', 'istio-system', 'get', 'pods', ...first])
+}
+
+/** Stops the run's process until someone has released its Lease, as on a runner that is suspended. */
+const freeze = async (kill: (signal: NodeJS.Signals) => void) => {
+  kill('SIGSTOP')
+  await eventually(async () => expect((await lease()).spec?.holderIdentity).toBe('')).catch(() => undefined)
+  kill('SIGCONT')
+}
+
+test('a run that is frozen until its guard has rolled back writes nothing more, and does not succeed', async () => {
+  const { code, outputs } = await runAction({}, { options: onLogLine('at weight 50', freeze) })
+  expect(code).not.toBe(0)
+  expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+  expect(outputs['reason']).toContain('did not renew its Lease for 5 s')
+  expect(await liveWeights(testCluster)).toEqual(allAtV1)
+})
+
+test('a run whose Lease is deleted, and its guard with it, returns all traffic to stable', async () => {
+  const remove = onLogLine('at weight 50', () => kubectl('delete', 'lease', 'mesh-canary-backend'))
+  const { outputs } = await runAction({}, { options: remove })
+  expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+  expect(outputs['reason']).toContain('the Lease sample-app/mesh-canary-backend was deleted')
+  expect(await liveWeights(testCluster)).toEqual(allAtV1)
+})
+
+test('the guard also returns the traffic of a route that appeared during the promotion', async () => {
+  const split = [50, 50].map((weight, i) => ({ destination: { host: 'backend', subset: `v${i + 1}` }, weight }))
+  const late = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'late', namespace: 'sample-app' },
+    spec: { hosts: ['late.test'], http: [{ route: split }] },
+  }
+  const apply = () => testCluster.run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(late)])
+  const watchers = [onLogLine('at weight 50', apply), killAt('the guard also restores')]
+  try {
+    await runAction(
+      { onDrift: 'take-over' },
+      {
+        options: {
+          onStart: (...args) => watchers.forEach(({ onStart }) => onStart?.(...args)),
+          onLine: (line) => watchers.forEach(({ onLine }) => onLine?.(line)),
+        },
+      },
+    )
+    await eventually(async () => {
+      const weights = await kubectl('get', 'vs', 'late', '-o', 'jsonpath={.spec.http[0].route[*].weight}')
+      expect(weights).toMatch(/^100( 0)?$/)
+      expect(await liveWeights(testCluster)).toEqual(allAtV1)
+    })
+  } finally {
+    await kubectl('delete', 'vs', 'late', '--ignore-not-found')
+  }
+})
+
+test('a bad canary is rolled back at once beside a pod whose sidecar answers a byte per second', async () => {
+  const remove = await drippingPod(testCluster)
+  await kubectl('set', 'env', 'deploy/backend-v2', 'FAIL_RATE=0.5')
+  await kubectl('rollout', 'status', 'deploy/backend-v2', '--timeout=120s')
+  try {
+    const { outputs } = await runAction({})
+    expect(outputs).toMatchObject({ verdict: 'rolled-back', weight: '0' })
+    expect(Number(outputs['time-to-detect'])).toBeLessThan(10)
+  } finally {
+    await remove()
+    await kubectl('set', 'env', 'deploy/backend-v2', 'FAIL_RATE-')
+  }
+})
+
+test('an API server that is away for 3 s when the promotion ends leaves all traffic where the run says', async () => {
+  const pid = (await status())!.components.find(({ name }) => name === 'kube-apiserver')!.pid
+  const pause = async () => {
+    process.kill(pid, 'SIGSTOP')
+    await sleep(3_000).finally(() => process.kill(pid, 'SIGCONT'))
+  }
+  const { outputs, log } = await runAction({}, { options: onLogLine('decision: promoted', pause) })
+  expect(outputs['verdict'], log).toBe('promoted')
+  // A guard would have acted by then.
+  await sleep(7_000)
+  expect(await liveWeights(testCluster)).toEqual({ v1: 0, v2: 100 })
+})
+
+test('policies with weights from the file are refused during a promotion, which continues', async () => {
+  const versions = { subsets: { v1: { version: 'v1' }, v2: { version: 'v2' } }, traffic: { v1: 70, v2: 30 } }
+  const services = JSON.stringify({ backend: { port: 3001, ...versions, weights: 'from-file' } })
+  let policies: Promise<ActionRun> | undefined
+  const config = `${sampleApp}/mesh.yaml`
+  const first = await runAction(
+    {},
+    {
+      options: onLogLine('at weight 50', () => {
+        policies = machine.main({ ...testCluster.inputs, config, stages: 'policies', services })
+      }),
+    },
+  )
+  expect((await policies!).report?.error).toContain(
+    'promotes backend, and this run would change the weights of the VirtualService sample-app/backend',
+  )
+  expect(first.outputs['verdict']).toBe('promoted')
 })
 
 test('the second of two concurrent runs fails and names the first, which continues undisturbed', async () => {
@@ -316,17 +421,7 @@ test('a promotion waits for a killed API server and continues', async () => {
 describe('if istiod no longer receives changes,', () => {
   /** Drops the API server's responses to istiod, as if its watches failed for a while. The webhook still works. */
   const blockIstiod = async () => {
-    const istiod = await testCluster.run([
-      'kubectl',
-      '-n',
-      'istio-system',
-      'get',
-      'pods',
-      '-l',
-      'app=istiod',
-      '-o',
-      'jsonpath={.items[0].status.podIP}',
-    ])
+    const istiod = await istiodIp()
     const rule = ['OUTPUT', '-d', istiod, '-p', 'tcp', '--sport', '6443', '-j', 'DROP']
     await testCluster.run(['iptables', '-I', ...rule])
     return () => testCluster.run(['iptables', '-D', ...rule])
@@ -356,7 +451,7 @@ describe('if istiod no longer receives changes,', () => {
     }
     const { code, log } = await runAction({ progressDeadline: '60s' }, { stages: 'rollback' })
     expect(code, log).toBe(0)
-    expect(log).toContain('the canary is drained')
+    expect(log).toMatch(/the canary is drained|no request reached it/)
   })
 })
 
@@ -377,3 +472,21 @@ test('no secret appears in the cluster, in the report or in the log', async () =
   for (const text of [stored, JSON.stringify(report), summary, log.replaceAll(/^::add-mask::.*$/gm, '')])
     expect(text).not.toContain(secret)
 })
+
+test("while istiod's webhook is away, the stage rollback fails, and the guard returns the traffic afterwards", async () => {
+  const rule = ['OUTPUT', '-d', await istiodIp(), '-p', 'tcp', '--dport', '15017', '-j', 'REJECT']
+  let back: Promise<ActionRun> | undefined
+  const blockAtStep50 = onLogLine('at weight 50', async () => {
+    await testCluster.run(['iptables', '-I', ...rule, '--reject-with', 'tcp-reset'])
+    back = runAction({ progressDeadline: '5s' }, { stages: 'rollback' })
+  })
+  try {
+    expect((await runAction({}, { options: blockAtStep50 })).code).not.toBe(0)
+    expect((await back!).report?.error).toMatch(/backend was not rolled back: .*webhook/)
+    expect(await liveWeights(testCluster)).toEqual({ v1: 50, v2: 50 })
+  } finally {
+    await testCluster.run(['iptables', '-D', ...rule, '--reject-with', 'tcp-reset'])
+  }
+  await eventually(async () => expect(await liveWeights(testCluster)).toEqual(allAtV1))
+})
+

@@ -151,6 +151,36 @@ export async function delivererKubeconfig(
   return file
 }
 
+/**
+ * Creates a pod whose sidecar, in place of counters, answers one byte per second without end, and waits until it is
+ * ready. Returns a function that deletes it.
+ */
+export async function drippingPod({ run }: TestCluster): Promise<() => Promise<unknown>> {
+  const program = `
+    require('node:http').createServer((_, answer) => {
+      answer.flushHeaders()
+      setInterval(() => answer.write('#'), 1000)
+    }).listen(15090)`
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: 'dripping',
+      namespace: 'sample-app',
+      labels: { app: 'dripping', 'sidecar.istio.io/inject': 'false' },
+    },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        { name: 'istio-proxy', image: sampleImage, imagePullPolicy: 'IfNotPresent', command: ['node', '-e', program] },
+      ],
+    },
+  }
+  await run(['sh', '-c', 'echo "$0" | kubectl apply -f -', JSON.stringify(pod)])
+  await run(['kubectl', '-n', 'sample-app', 'wait', '--for=condition=Ready', 'pod/dripping', '--timeout=60s'])
+  return () => run(['kubectl', '-n', 'sample-app', 'delete', 'pod', 'dripping', '--ignore-not-found'])
+}
+
 export type Traffic = { sent: number; failed: number; versions: Record<string, number> }
 
 /** What the frontend or another client has counted since its pod started: the traffic as users see it. */

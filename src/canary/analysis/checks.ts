@@ -10,6 +10,8 @@ import {
   countSlower,
   noRequests,
   quantileEdge,
+  shownCount,
+  unansweredOf,
   type LimitCounts,
   type RequestCounts,
   type Times,
@@ -158,9 +160,12 @@ function countFailures({ requests, failures }: RequestCounts): LimitCounts {
   return { requests, violations: failures }
 }
 
-/** A caller that went away may have lost patience or closed a window. The comparison with stable shows which. */
-function countUnanswered({ requests, failures, abandoned }: RequestCounts): LimitCounts {
-  return { requests, violations: failures + abandoned }
+/**
+ * A caller that went away may have lost patience or closed a window. The comparison with stable shows which. It also
+ * counts the failures that retries have hidden.
+ */
+function countUnanswered(served: RequestCounts): LimitCounts {
+  return { requests: served.requests, violations: unansweredOf(served) }
 }
 
 /** The result of every check. `canary` and `stable`: what each served since the first stage. */
@@ -174,7 +179,7 @@ export function checkResults(
   const { successRate, p99, failures, latency, stableP99Ms } = checks
   const limitMs = plan.checks.p99
   const result = (check: CheckName, outcome: TestOutcome, count: (served: RequestCounts) => LimitCounts) => [
-    { check, canary: count(canary), stable: count(stable), ...outcome, threshold: 1 / alpha },
+    { check, canary: shown(count(canary)), stable: shown(count(stable)), ...outcome, threshold: 1 / alpha },
   ]
   const slowerThan = (ms: number) => (served: RequestCounts) => countSlower(served.times, ms)
   return [
@@ -185,6 +190,10 @@ export function checkResults(
       ? result('latency vs stable', outcomeOfRelative(latency, alpha), slowerThan(stableP99Ms))
       : []),
   ]
+}
+
+function shown({ requests, violations }: LimitCounts): LimitCounts {
+  return { requests: shownCount(requests), violations: shownCount(violations) }
 }
 
 type TestOutcome = Pick<CheckResult, 'failEvidence' | 'passEvidence' | 'verdict'>

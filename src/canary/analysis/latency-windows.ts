@@ -7,7 +7,7 @@
 import { noRequests, countSlower, addRequests, type LimitCounts, type RequestCounts } from './request-counts.ts'
 
 /** How often a sidecar publishes its histograms: Envoy's stats_flush_interval. */
-const flushIntervalMs = 5_000
+export const flushIntervalMs = 5_000
 
 /** `samples`: how many are joined in it. */
 export type Window = { samples: number; canary: RequestCounts; stable: RequestCounts }

@@ -8,14 +8,29 @@
 export type Times = { readonly total: number; readonly within: Readonly<Record<string, number>> }
 
 /**
+ * Requests of users: one for each call, however often it was tried. A part of a request is possible where only tries are
+ * known: a failed one of at most four tries is a quarter.
  * `failures`: requests whose failure counts against the version that served them.
  * `abandoned`: requests whose caller went away before there was an answer.
+ * `unanswered`: the failed and the abandoned tries, as parts of a request; some that a retry has hidden from the user.
+ * Undefined where no more is known than `failures` and `abandoned`.
  */
 export type RequestCounts = {
   readonly requests: number
   readonly failures: number
   readonly abandoned: number
+  readonly unanswered?: number
   readonly times: Times
+}
+
+/** Failed and abandoned, also those that a retry has hidden from the user. */
+export function unansweredOf({ failures, abandoned, unanswered = failures + abandoned }: RequestCounts): number {
+  return unanswered
+}
+
+/** A count for people, without the noise of many small parts. */
+export function shownCount(count: number): number {
+  return Number(count.toFixed(2))
 }
 
 /** Requests, and how many of them violate the limit of a check. */
@@ -33,6 +48,9 @@ export function addRequests(a: RequestCounts, b: RequestCounts): RequestCounts {
     requests: a.requests + b.requests,
     failures: a.failures + b.failures,
     abandoned: a.abandoned + b.abandoned,
+    ...(a.unanswered === undefined && b.unanswered === undefined
+      ? {}
+      : { unanswered: unansweredOf(a) + unansweredOf(b) }),
     times: addTimes(a.times, b.times),
   }
 }

@@ -56,7 +56,7 @@ export async function awaitOutcome(run: ConcludingRun): Promise<Promotion> {
   const hasFailed = verdict === 'rolled-back' || (verdict === 'held' && !isHeldAsPlanned(ended))
   return {
     ...explained,
-    ...(drain?.kind === 'drained' ? { secondsToSafe: drain.secondsToSafe } : {}),
+    ...(drain?.kind === 'drained' && drain.secondsToSafe !== undefined ? { secondsToSafe: drain.secondsToSafe } : {}),
     // Only now, because the kubelet has had time to report a container that ended under its last requests.
     ...(hasFailed ? { diagnosis: await diagnose(cluster, split.namespace, observer.canaries()) } : {}),
     ...(verdict === 'promoted' && plan.after === 'adopt' ? await adoptCanary(run) : {}),
@@ -134,7 +134,8 @@ async function waitUntilDrained({ context, status, heartbeat }: ConcludingRun): 
 
 /** The result of a wait that began so many seconds after the weight was written. */
 function later(result: DrainResult, seconds: number): DrainResult {
-  if (result.kind === 'drained') return { ...result, secondsToSafe: result.secondsToSafe + seconds }
+  if (result.kind === 'drained' && result.secondsToSafe !== undefined)
+    return { ...result, secondsToSafe: result.secondsToSafe + seconds }
   return result.kind === 'serving' ? { ...result, seconds: Math.round(result.seconds + seconds) } : result
 }
 
@@ -178,7 +179,8 @@ async function adoptCanary(run: ConcludingRun): Promise<Partial<Promotion>> {
 export async function settleLease(context: PromotionContext, status: EndedStatus): Promise<void> {
   const { session, plan, deps } = context
   // Whoever holds the Lease now may have moved the traffic of a canary that was to keep it.
-  if (status.kind === 'lost' && status.state.weight > 0) throw new LeaseLost(status.because)
+  if (status.kind === 'lost' && status.state.weight > 0 && status.state.verdict !== 'inconclusive')
+    throw new LeaseLost(status.because)
   if (status.kind === 'lost' || !isSafe(status)) return
   const resumable = resumableState(status)
   await persist(() => (resumable ? session.release(resumable) : session.end(status.state)), {

@@ -29,8 +29,8 @@ export async function drainSource(context: PromotionContext): Promise<DrainSourc
 function sampleSidecars({ observer }: PromotionContext): SampleRequests {
   return async () => {
     if (observer.canaries().every(getsNoRequests)) return 0
-    const { observed } = await observer.sample()
-    return observed.complete ? observed.canary.requests : undefined
+    const { observed, canaryTries } = await observer.sample()
+    return observed.complete ? canaryTries : undefined
   }
 }
 
@@ -50,6 +50,6 @@ function samplePrometheus(
     const [oldest] = await query(scrapeTimeQuery(plan.metrics, observer.canaries()))
     if (!oldest || (last !== undefined && oldest.value <= last)) return undefined
     last = oldest.value
-    return (await observer.sample()).observed.canary.requests
+    return (await observer.sample()).canaryTries
   }
 }

@@ -20,8 +20,8 @@ export type DrainOptions = {
 }
 
 export type DrainResult =
-  /** Seconds from the start until its last request. */
-  | { kind: 'drained'; secondsToSafe: number }
+  /** It is silent. Seconds from the start until its last request; undefined if none was seen, before or after. */
+  | { kind: 'drained'; secondsToSafe?: number }
   /** What it still serves after the timeout. */
   | { kind: 'serving'; perSecond: number; seconds: number }
   /** Its sidecars do not answer. */
@@ -45,6 +45,16 @@ function silenceFor(perSecond: number, timeoutMs: number): number {
   return Math.min(unconfirmedByDefaultMs - sampleMs, Math.max(2 * sampleMs, needed))
 }
 
+/** `lastAt`: seconds until its last request, if there was one. `isSeen`: it is known to have served before. */
+function describeSilence(lastAt: number | undefined, isSeen: boolean, seconds: number): string {
+  if (lastAt !== undefined)
+    return `the canary is drained: it served its last request ${lastAt.toFixed(1)} s after its weight was set to 0`
+  const watched = `in the ${seconds.toFixed(1)} s that this run watched it`
+  return isSeen
+    ? `the canary is drained: no request reached it ${watched}`
+    : `no request reached the canary ${watched}; none was seen before either, so nothing shows that the proxies follow`
+}
+
 /** Watches for 10 s, and up to the timeout as long as the canary serves. */
 export async function waitForDrain(
   sample: SampleRequests,
@@ -64,10 +74,9 @@ export async function waitForDrain(
     if (requests > 0) servedAt = clock.now()
     if (silentSamples >= 2 && silentMs() >= silenceFor(Math.max(perSecond, rate()), timeoutMs)) {
       const secondsToSafe = (servedAt - startedAt) / 1_000
-      note(
-        `the canary is drained: it served its last request ${secondsToSafe.toFixed(1)} s after its weight was set to 0`,
-      )
-      return { kind: 'drained', secondsToSafe }
+      const isSeen = total > 0 || perSecond > 0
+      note(describeSilence(total > 0 ? secondsToSafe : undefined, isSeen, elapsed() / 1_000))
+      return { kind: 'drained', ...(isSeen ? { secondsToSafe } : {}) }
     }
     if (!isNoted && elapsed() >= unconfirmedByDefaultMs) {
       const serving = `the canary still serves ${rate().toFixed(1)} requests/s`

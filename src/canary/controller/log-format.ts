@@ -1,7 +1,7 @@
 // The log lines of a promotion: one for each sample, each check and each action. Pure.
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { CheckResult } from '../analysis/checks.ts'
-import type { RequestCounts } from '../analysis/request-counts.ts'
+import { shownCount, type RequestCounts } from '../analysis/request-counts.ts'
 import type { Action, Observation, State } from '../state/types.ts'
 
 export function describeAction({ stable, canary }: CanaryConfig, action: Action): string {
@@ -22,7 +22,7 @@ export function describeSample(state: State, observation: Observation): string {
   const { ready, canary, stable, users, findings, complete } = observation
   if (state.phase === 'waiting' && !ready) return 'waiting for the canary to become ready'
   const part = (name: string, { requests, failures }: RequestCounts) =>
-    `${name} ${requests} requests, ${failures} failed`
+    `${name} ${shownCount(requests)} requests, ${shownCount(failures)} failed`
   const others = findings.filter(({ state }) => state !== 'pass').map(({ name, text }) => `${name}: ${text}`)
   const parts = [
     part('canary', canary),

@@ -1,6 +1,7 @@
 // One promotion under way: each tick takes a sample, asks the state machine what follows, and writes it to the cluster.
 import type { CanaryConfig } from '../../config/schema.ts'
 import { messageOf } from '../../runtime/errors.ts'
+import { persist } from '../../runtime/retry.ts'
 import { createExternalChecks, type ExternalChecks } from '../hooks/external-checks.ts'
 import { createGates } from '../hooks/gates.ts'
 import { createWebhooks, type Webhooks } from '../hooks/webhooks.ts'
@@ -9,7 +10,8 @@ import { LeaseLost } from '../ownership/lease.ts'
 import { explainChecks, next } from '../state/machine.ts'
 import { endHeld, endOnStable, outcomeOf } from '../state/ending.ts'
 import type { Action, ActiveState, EndedState, Next, State } from '../state/types.ts'
-import type { Split } from '../../policies/routes.ts'
+import { splitsTraffic, type Split } from '../../policies/routes.ts'
+import { readWeight } from '../traffic/router.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { awaitOutcome, explainUnsettled, promotionOf, settleLease } from './conclude.ts'
 import { currentObjects, type Promotion, type PromotionContext } from './context.ts'
@@ -138,7 +140,7 @@ export class PromotionRun {
       if (this.hasEnded()) return await this.heartbeat()
       await this.step()
     } catch (problem) {
-      if (problem instanceof LeaseLost) return this.lose(problem)
+      if (problem instanceof LeaseLost) return await this.lose(problem)
       const { status } = this
       if (status.kind !== 'running') return this.giveUp(status.error ?? status.state.reason, problem)
       await this.rollBack(`the promotion could not continue: ${messageOf(problem)}`)
@@ -153,7 +155,9 @@ export class PromotionRun {
   async heartbeat(): Promise<void> {
     if (this.isStuck()) return
     await this.context.session.renew(this.state).catch((problem: unknown) => {
-      if (problem instanceof LeaseLost) this.lose(problem)
+      // An ended promotion has deleted its Lease itself, or finds out when it settles it.
+      if (!(problem instanceof LeaseLost) || (problem.isDeleted && this.hasEnded())) return
+      return this.lose(problem)
     })
   }
 
@@ -197,10 +201,18 @@ export class PromotionRun {
   /** Settles the Lease, and only then says how the promotion ended: until then its guard could still undo it. */
   private async settle(ended: Promotion): Promise<Promotion> {
     const { context } = this
-    const settled = await settleLease(context, requireEnded(this.status)).then(
-      () => ended,
-      (problem: unknown) => this.unsettled(ended, problem),
-    )
+    const settleNow = () => settleLease(context, requireEnded(this.status))
+    const settled = await settleNow()
+      .catch(async (problem: unknown) => {
+        if (!(problem instanceof LeaseLost)) throw problem
+        const loss = await this.reclaim(problem)
+        if (loss) throw loss
+        await settleNow()
+      })
+      .then(
+        () => ended,
+        (problem: unknown) => this.unsettled(ended, problem),
+      )
     context.deps.note(`${settled.verdict}: ${settled.reason}`)
     return settled
   }
@@ -226,7 +238,7 @@ export class PromotionRun {
     const { context, plan } = this
     const { observer, session, deps } = context
     const isRenewed = await this.renew()
-    await session.checkGuard().catch((problem: unknown) => this.noteUnlessLost(problem))
+    await this.tendGuard()
     const [sample] = await Promise.all([observer.sample(), this.endpoints.refresh()])
     const observation = this.observations.build(this.state, sample, isRenewed, await session.guardStatus())
     // Another promotion or a cancel may end it during each wait.
@@ -254,9 +266,16 @@ export class PromotionRun {
     }
   }
 
-  private noteUnlessLost(problem: unknown): void {
-    if (problem instanceof LeaseLost) throw problem
-    this.context.deps.note(`the guard could not be checked: ${messageOf(problem)}`)
+  /** Sees that the guard runs, and that it knows all routes. */
+  private async tendGuard(): Promise<void> {
+    const { session, watched, split, deps } = this.context
+    try {
+      await session.checkGuard()
+      await session.coverRoutes(currentObjects(watched.routes).filter((object) => splitsTraffic(object, split)))
+    } catch (problem) {
+      if (problem instanceof LeaseLost) throw problem
+      deps.note(`the guard could not be checked: ${messageOf(problem)}`)
+    }
   }
 
   private async apply(status: RunStatus, actions: Action[]): Promise<void> {
@@ -280,7 +299,7 @@ export class PromotionRun {
       this.writer.drop()
       await this.apply(toStatus(this.status, state), actions)
     } catch (problem) {
-      if (problem instanceof LeaseLost) this.lose(problem)
+      if (problem instanceof LeaseLost) await this.lose(problem)
       else this.giveUp(reason, problem)
     }
   }
@@ -293,14 +312,34 @@ export class PromotionRun {
     this.context.deps.note(error)
   }
 
-  private lose({ message }: LeaseLost): void {
-    const reason = `this run lost the promotion: ${message}`
+  private async lose(problem: LeaseLost): Promise<void> {
+    const loss = await this.reclaim(problem)
+    const reason = `this run lost the promotion: ${(loss ?? problem).message}`
+    // Its guard is gone with the deleted Lease.
+    if (!loss) return this.hasEnded() ? undefined : this.rollBack(reason)
     const { clock, note } = this.context.deps
     const wasRunning = !this.hasEnded()
     // The holder of the Lease decides, so this run stops writing.
     this.writer.drop()
-    this.status = asLost(this.status, endOnStable(this.state, 'rolled-back', reason, clock.now()).state, reason)
+    const { cluster, split } = this.context
+    const weight = await readWeight(cluster, split).catch(() => undefined)
+    const { state } = endOnStable(this.state, weight === 0 ? 'rolled-back' : 'inconclusive', reason, clock.now())
+    this.status = asLost(this.status, { ...state, weight: weight ?? this.state.weight }, reason)
     if (wasRunning) note(reason)
+  }
+
+  /** Takes a Lease again that somebody has deleted. Returns why that cannot be, if another run decides. */
+  private async reclaim(problem: LeaseLost): Promise<LeaseLost | undefined> {
+    if (!problem.isDeleted) return problem
+    const { session, plan, deps } = this.context
+    const retry = { limitMs: plan.progressDeadline, intervalMs: plan.pollInterval, isTransient, ...deps }
+    try {
+      await persist(session.reclaim, retry)
+    } catch (error) {
+      return error instanceof LeaseLost ? error : problem
+    }
+    deps.note(`${problem.message}, and no other run holds it: this run has created it again`)
+    return undefined
   }
 
   private drainChecked(): void {

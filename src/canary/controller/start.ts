@@ -6,6 +6,7 @@ import { hostOf } from '../../policies/compile/names.ts'
 import { initialState, resumeState } from '../state/start.ts'
 import type { ActiveState, State } from '../state/types.ts'
 import { createObserver } from '../metrics/observer.ts'
+import { retryPolicies } from '../metrics/retries.ts'
 import { openSession } from '../ownership/session.ts'
 import { splitOf, type Split } from '../../policies/routes.ts'
 import { findBypasses, type Bypasses } from '../traffic/bypasses.ts'
@@ -34,13 +35,21 @@ export async function startPromotion(
   const selectors = await selectorsOf(cluster, config, plan)
   const note = (line: string) => deps.note(config.canary ? line : `${plan.service}: ${line}`)
   const template = templateOf(watched, split.namespace, selectors)
-  const { pinned } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
+  const { pinned, routes } = await requireNoBypass(cluster, split, plan, selectors, currentObjects(watched.pods), note)
   const session = await openSession(cluster, split, plan, template, selectors, { ...deps, note })
   try {
     requireOwnCanary(plan, templateOf(watched, split.namespace, selectors), deps)
     // A run that died may have left a mirror or an A/B route, which nothing else would remove.
-    await removeManagedRoutes(cluster, split)
-    const service = { namespace: split.namespace, host: hostOf(plan.service, split.namespace), ...selectors, plan }
+    await removeManagedRoutes(cluster, split, session.confirm)
+    // Of other namespaces, as they are now.
+    const elsewhere = routes.filter(({ metadata }) => metadata.namespace !== split.namespace)
+    const service = {
+      namespace: split.namespace,
+      host: hostOf(plan.service, split.namespace),
+      ...selectors,
+      plan,
+      retries: () => retryPolicies([...currentObjects(watched.routes), ...elsewhere], split),
+    }
     const observer = await createObserver(cluster, watched.pods, service, note)
     const shared = { cluster, config, plan, split, selectors, watched, pinned }
     const context = { ...shared, session, observer, deps: { ...deps, note } }
@@ -110,5 +119,5 @@ async function lowerUnobserved(context: PromotionContext, live: number, weight: 
 }
 
 function describeResumption({ canary, steps }: State): string {
-  return `resumes an earlier run, which saw ${canary.requests} requests of the canary in ${steps.length} steps`
+  return `resumes an earlier run, which saw ${Math.round(canary.requests)} requests of the canary in ${steps.length} steps`
 }

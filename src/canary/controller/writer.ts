@@ -3,7 +3,7 @@
 import type { Cluster } from '../../cluster/client.ts'
 import { ApiError, isForbidden } from '../../cluster/api-error.ts'
 import type { Action, State } from '../state/types.ts'
-import type { Split } from '../../policies/routes.ts'
+import type { Routed, Split } from '../../policies/routes.ts'
 import type { RouteWrite } from '../traffic/patch-routes.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -39,7 +39,7 @@ export type WriterDeps = {
   cluster: Cluster
   split: Split
   plan: CanaryConfig
-  session: Pick<LeaseSession, 'renew' | 'savedRoutes'>
+  session: Pick<LeaseSession, 'renew' | 'savedRoutes' | 'coverRoutes'>
   state: () => State
   rollbackObstacle: () => string | undefined
   clock: Clock
@@ -124,16 +124,21 @@ export class RouteWriter {
 async function applyAction(deps: WriterDeps, action: Action): Promise<RouteWrite[]> {
   const { cluster, split, plan, session, state } = deps
   const renew = () => session.renew(state())
+  // The guard knows every route before the canary gets traffic by it.
+  const renewGuarded = async (objects: Routed[]) => {
+    await session.coverRoutes(objects)
+    await renew()
+  }
   switch (action.kind) {
     case 'weight':
       if (action.weight === 0) requireTarget(deps)
       return action.weight === 0
         ? resetToStable(cluster, split, { saved: session.savedRoutes, beforeWrite: renew })
-        : setWeight(cluster, split, action.weight, renew)
+        : setWeight(cluster, split, action.weight, renewGuarded)
     case 'mirror':
-      return setMirror(cluster, split, action.percent, renew)
+      return setMirror(cluster, split, action.percent, renewGuarded)
     case 'ab':
-      return setHeaderRoute(cluster, split, plan.ab!.match, renew)
+      return setHeaderRoute(cluster, split, plan.ab!.match, renewGuarded)
     case 'clear':
       return removeManagedRoutes(cluster, split, renew)
   }

@@ -13,21 +13,38 @@ import type { VersionSelectors } from '../workload/selectors.ts'
 import { createCounterMemory, type CounterMemory } from './counter-memory.ts'
 import { podId, type CounterReader } from './counter-reader.ts'
 import { healthOf, restartsOf, type Health } from './pod-health.ts'
-import { roleOf, type Role } from './pod-roles.ts'
+import { roleOf, type Role, type VersionRole } from './pod-roles.ts'
 import { createPodSampler } from './pod-sampling.ts'
 import { prometheusClient } from './prometheus-client.ts'
 import { prometheusReader } from './prometheus-counters.ts'
 import { countCalls, countServed } from './request-outcomes.ts'
+import { defaultRetries, type RetryPolicy } from './retries.ts'
 import { sidecarReader } from './sidecars.ts'
 import { countUnserved } from './unserved-requests.ts'
 import { attributeToVersions } from './version-attribution.ts'
 import { createVersionCounter, type PodReading } from './version-counter.ts'
 
-/** What to watch: the pods of each version by their labels, and the service by its names. */
-export type ObservedService = VersionSelectors & { namespace: string; host: string; plan: CanaryConfig }
+/**
+ * What to watch: the pods of each version by their labels, and the service by its names. `retries`: the policies of the
+ * routes to it, as they are now.
+ */
+export type ObservedService = VersionSelectors & {
+  namespace: string
+  host: string
+  plan: CanaryConfig
+  retries?: () => RetryPolicy[]
+}
 
-/** `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared. */
-export type Sample = { observed: Omit<Observation, 'findings' | 'gates'>; health: Health; countsAll: boolean }
+/**
+ * `countsAll`: the counters of all pods of both versions were read at once, so that their shares can be compared.
+ * `canaryTries`: the requests that reached the canary, also those that no caller counts.
+ */
+export type Sample = {
+  observed: Omit<Observation, 'findings' | 'gates'>
+  health: Health
+  countsAll: boolean
+  canaryTries: number
+}
 
 export type Observer = {
   sample: () => Promise<Sample>
@@ -54,7 +71,28 @@ export async function createObserver(
   const sampler = createPodSampler(maxPods, role, note)
   const memory = createCounterMemory()
   const countVersions = createVersionCounter(metrics, hosts)
+  const retries = service.retries ?? (() => [defaultRetries])
+  const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
+  const callers = new Set<string>()
   let countedAll = false
+
+  /** Of the pods of this version that have a sidecar. */
+  function shareRead(version: VersionRole, running: Pod[], sampled: Pod[]): number {
+    const count = (pods: Pod[]) => pods.filter((pod) => role(pod) === version).length
+    return count(running) === 0 ? 1 : count(sampled) / count(running)
+  }
+
+  /** Reads clients less often that never call or do not answer. @returns true if all that have ever called answered. */
+  function rememberCallers(running: Pod[], sampled: Pod[], readings: PodReading[]): boolean {
+    const answered = new Set(readings.map(({ pod }) => podId(pod)))
+    const clients = readings.filter((each) => each.role === 'client')
+    const idle = clients.filter(({ reading }) => calls(reading).requests === 0).map(({ pod }) => pod)
+    clients.filter(({ pod }) => !idle.includes(pod)).forEach(({ pod }) => callers.add(podId(pod)))
+    // A client that does not answer would delay every sample.
+    const silent = sampled.filter((pod) => role(pod) === 'client' && !answered.has(podId(pod)))
+    sampler.skip([...idle, ...silent])
+    return running.map(podId).every((id) => !callers.has(id) || answered.has(id))
+  }
 
   async function sample(): Promise<Sample> {
     const running = pods().filter(hasRunningSidecar)
@@ -62,25 +100,30 @@ export async function createObserver(
     memory.register(running, sampled)
     const answers = await readCounters(sampled).catch(() => new Map<string, Reading>())
     const readings = podReadings(sampled, answers, role, memory, restartsSeen)
-    const calls = (reading: Reading) => countCalls(reading, metrics, hosts)
-    const isIdleClient = (each: PodReading) => each.role === 'client' && calls(each.reading).requests === 0
-    sampler.skip(readings.filter(isIdleClient).map(({ pod }) => pod))
-    // A client that does not answer would delay every sample.
-    sampler.skip(sampled.filter((pod) => role(pod) === 'client' && !answers.has(podId(pod))))
-
+    const haveCallersAnswered = rememberCallers(running, sampled, readings)
     const complete = watches.every((watch) => watch.fresh()) && allCanariesRead(sampled.map(role), readings)
     const users = readings.map(({ delta }) => calls(delta)).reduce(addRequests, noRequests)
     const attribution = attributeToVersions(pods(), role)
     const unserved = readings
       .map(({ pod, delta }) => countUnserved(delta, metrics, hosts, pod.metadata.namespace ?? '', attribution))
       .reduce(addLimitCounts, { requests: 0, violations: 0 })
+    const { canary, stable, canaryTries } = countVersions({
+      readings,
+      attribution,
+      retries: retries(),
+      complete,
+      // Prometheus scrapes each sidecar at another time.
+      knowsCallers: !prometheus?.counters && haveCallersAnswered,
+      readShare: { canary: shareRead('canary', running, sampled), stable: shareRead('stable', running, sampled) },
+    })
     const health = healthOf(canaries(), restarts)
     // A pod that did not answer last time reports what it has served since the time before.
     const countedAllBefore = countedAll
-    countedAll = !service.plan.prometheus?.counters && countsAllVersions(pods(), readings, role)
+    countedAll = !prometheus?.counters && countsAllVersions(pods(), readings, role)
     return {
       observed: {
-        ...countVersions(readings, attribution, complete),
+        canary,
+        stable,
         users,
         unserved,
         ready: health.ready,
@@ -89,6 +132,7 @@ export async function createObserver(
       },
       health,
       countsAll: countedAll && countedAllBefore,
+      canaryTries,
     }
   }
 

@@ -12,7 +12,10 @@ export type PodSampler = {
 /** A client that never called the service is read in one of this many samples. */
 const idleClientEvery = 10
 
-/** If a role has more than `maxPods` pods, always chooses the same ones as long as they live. */
+/**
+ * If a role has more than `maxPods` pods, always chooses the same ones as long as they live. Clients that never call make
+ * room for others.
+ */
 export function createPodSampler(
   maxPods: number,
   roleOf: (pod: Pod) => Role,
@@ -27,11 +30,11 @@ export function createPodSampler(
       noted.add(role)
       note(tooManyPods(role, pods.length, maxPods))
     }
-    const [before, others] = [
-      pods.filter((pod) => chosen.has(podId(pod))),
-      pods.filter((pod) => !chosen.has(podId(pod))),
-    ]
-    const now = [...before, ...others].slice(0, maxPods)
+    const isResting = (pod: Pod) => (samplesToSkip.get(podId(pod)) ?? 0) > 0
+    const before = pods.filter((pod) => chosen.has(podId(pod)))
+    const others = pods.filter((pod) => !chosen.has(podId(pod)))
+    const [resting, active] = [before.filter(isResting), before.filter((pod) => !isResting(pod))]
+    const now = [...active, ...others, ...resting].slice(0, maxPods)
     now.forEach((pod) => chosen.add(podId(pod)))
     return now
   }

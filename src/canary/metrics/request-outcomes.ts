@@ -33,15 +33,30 @@ function grpcStatusOf({
   return protocol === 'grpc' && /^\d+$/.test(status) ? status : undefined
 }
 
-/** The requests that a pod served, as its own sidecar counted them. */
-export function countServed(deltas: Reading, names: MetricNames): RequestCounts {
-  const counts = countRequests(deltas, names, ({ reporter }) => reporter === 'destination')
+/**
+ * The requests that a pod served, as its own sidecar counted them: every try. `mostTries`: of one call that failed as a
+ * series says. A failure is that part of a request.
+ */
+export function countServed(
+  deltas: Reading,
+  names: MetricNames,
+  mostTries: (labels: SeriesLabels) => number = () => 1,
+): RequestCounts {
+  const counts = countRequests(deltas, names, ({ reporter }) => reporter === 'destination', mostTries)
   return { ...counts, times: timesOf(deltas, names) }
 }
 
-/** The requests that a client sent to any of the full host names, as its sidecar counted them; without their times. */
-export function countCalls(deltas: Reading, names: MetricNames, hosts: string[]): RequestCounts {
-  return countRequests(deltas, names, (labels) => isCallTo(hosts, labels))
+/**
+ * The calls of a client to any of the full host names, as its sidecar counted them: one for all tries, with the outcome
+ * that the user got; without their times.
+ */
+export function countCalls(
+  deltas: Reading,
+  names: MetricNames,
+  hosts: string[],
+  isForVersion: (labels: SeriesLabels) => boolean = () => true,
+): RequestCounts {
+  return countRequests(deltas, names, (labels) => isCallTo(hosts, labels) && isForVersion(labels))
 }
 
 function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
@@ -51,9 +66,18 @@ function isCallTo(hosts: string[], labels: SeriesLabels): boolean {
   return hosts.some((host) => host.split('.')[0] === shortName)
 }
 
-function countRequests(deltas: Reading, names: MetricNames, belongs: (labels: SeriesLabels) => boolean): RequestCounts {
+function countRequests(
+  deltas: Reading,
+  names: MetricNames,
+  belongs: (labels: SeriesLabels) => boolean,
+  mostTries: (labels: SeriesLabels) => number = () => 1,
+): RequestCounts {
   const total = { answered: 0, failed: 0, abandoned: 0 }
-  for (const [labels, delta] of requestsIn(deltas, names)) if (belongs(labels)) total[outcomeOf(labels)] += delta
+  for (const [labels, delta] of requestsIn(deltas, names)) {
+    if (!belongs(labels)) continue
+    const outcome = outcomeOf(labels)
+    total[outcome] += outcome === 'answered' ? delta : delta / mostTries(labels)
+  }
   return {
     ...noRequests,
     requests: total.answered + total.failed + total.abandoned,
@@ -113,4 +137,9 @@ export function countCallerFailures(
 
 export function addCallerFailures(a: CallerFailures, b: CallerFailures): CallerFailures {
   return { notReached: a.notReached + b.notReached, cutOff: a.cutOff + b.cutOff }
+}
+
+/** The part of the failures that belongs to the same part of a version's pods. */
+export function scaleCallerFailures({ notReached, cutOff }: CallerFailures, share: number): CallerFailures {
+  return { notReached: notReached * share, cutOff: cutOff * share }
 }

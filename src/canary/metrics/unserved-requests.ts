@@ -7,9 +7,9 @@ import type { VersionAttribution } from './version-attribution.ts'
 
 /**
  * Envoy's flags: no healthy endpoint (UH), no route (NR), no cluster for the subset (NC), no connection to the endpoint
- * (UF).
+ * (UF), no room in its pool (UO).
  */
-const unservedFlags = ['UH', 'NR', 'NC', 'UF']
+const unservedFlags = ['UH', 'NR', 'NC', 'UF', 'UO']
 
 /** All calls to the hosts, and those that failed before any version saw them. `caller`: the caller's namespace. */
 export function countUnserved(

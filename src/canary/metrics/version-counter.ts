@@ -1,37 +1,90 @@
-// Counts the requests to each version once each, from its own sidecars and those of its callers.
+// Counts the requests of users to each version once each, from its own sidecars and those of its callers. The callers
+// know what users got, the version's sidecars every try. A user's call may be tried several times, and its failures are
+// then no independent evidence: decision 18.
 import type { Pod } from '../../cluster/objects.ts'
 import type { MetricNames, Reading } from '../../metrics/counters.ts'
-import { addRequests, noRequests, type RequestCounts } from '../analysis/request-counts.ts'
+import { addRequests, noRequests, unansweredOf, type RequestCounts } from '../analysis/request-counts.ts'
+import { addCoverage, answersOf, noCoverage } from './coverage.ts'
 import type { Role, VersionRole } from './pod-roles.ts'
-import { addCallerFailures, countCallerFailures, countServed, noCallerFailures } from './request-outcomes.ts'
+import {
+  addCallerFailures,
+  countCallerFailures,
+  countCalls,
+  countServed,
+  noCallerFailures,
+  scaleCallerFailures,
+} from './request-outcomes.ts'
 import { nothingPending, reconcile } from './request-reconciler.ts'
+import { mostTries, type RetryPolicy } from './retries.ts'
 import type { VersionAttribution } from './version-attribution.ts'
 
 /** A pod that answered: its counters, and how much they grew. */
 export type PodReading = { pod: Pod; role: Role; reading: Reading; delta: Reading }
 
-export type VersionCounter = (
-  readings: PodReading[],
-  attribution: VersionAttribution,
-  complete: boolean,
-) => Record<VersionRole, RequestCounts>
+/**
+ * `complete`: all sidecars of the canary could be read. `knowsCallers`: the counters of all known callers are of the same
+ * moment. `readShare`: the part of a version's pods whose sidecars are read (`maxPods`).
+ */
+export type CounterSample = {
+  readings: PodReading[]
+  attribution: VersionAttribution
+  retries: RetryPolicy[]
+  complete: boolean
+  knowsCallers: boolean
+  readShare: Record<VersionRole, number>
+}
 
-/** Keeps the requests that only one side has counted so far. `complete`: all sidecars of the canary could be read. */
+/** `canaryTries`: what reached the canary, whoever sent it. */
+export type VersionCounts = Record<VersionRole, RequestCounts> & { canaryTries: number }
+export type VersionCounter = (sample: CounterSample) => VersionCounts
+
+/** `tries`: as the version's sidecars counted. `calls`: as its callers did. `answers`: all that the version gave. */
+type BothSides = { tries: RequestCounts; calls: RequestCounts; answers: { given: number; received: number } }
+
+/**
+ * Keeps the requests that only one side has counted so far, and whether the callers know all requests. That is decided by
+ * the samples before: a choice by the sample itself would favor what it shows.
+ */
 export function createVersionCounter(metrics: MetricNames, hosts: string[]): VersionCounter {
   const pending = { canary: nothingPending, stable: nothingPending }
-  return (readings, attribution, complete) => {
-    const count = (version: VersionRole) => {
-      const served = readings
-        .filter(({ role }) => role === version)
-        .map(({ delta }) => countServed(delta, metrics))
-        .reduce(addRequests, noRequests)
-      const callerFailures = readings
-        .map(({ delta }) => countCallerFailures(delta, metrics, hosts, attribution[version]))
-        .reduce(addCallerFailures, noCallerFailures)
-      const result = reconcile(pending[version], served, callerFailures, complete)
-      pending[version] = result.pending
-      return result.counts
-    }
-    return { canary: count('canary'), stable: count('stable') }
+  let coverage = noCoverage
+
+  function count(version: VersionRole, sample: CounterSample): BothSides {
+    const { readings, attribution, retries, complete, readShare } = sample
+    const served = readings
+      .filter(({ role }) => role === version)
+      .map(({ delta }) => countServed(delta, metrics, (labels) => mostTries(retries, labels)))
+      .reduce(addRequests, noRequests)
+    const callerFailures = readings
+      .map(({ delta }) => countCallerFailures(delta, metrics, hosts, attribution[version]))
+      .reduce(addCallerFailures, noCallerFailures)
+    const result = reconcile(
+      pending[version],
+      served,
+      // Failures at all callers must not meet the requests of some pods only.
+      scaleCallerFailures(callerFailures, readShare[version]),
+      complete,
+    )
+    pending[version] = result.pending
+    const calls = readings
+      .map(({ delta }) => countCalls(delta, metrics, hosts, attribution[version]))
+      .reduce(addRequests, noRequests)
+    const given = readShare[version] > 0 ? answersOf(served) / readShare[version] : 0
+    return { tries: result.counts, calls, answers: { given, received: answersOf(calls) } }
   }
+
+  return (sample) => {
+    const [canary, stable] = [count('canary', sample), count('stable', sample)]
+    const byCallers = coverage.isComplete && sample.knowsCallers
+    coverage = addCoverage(coverage, { canary: canary.answers, stable: stable.answers })
+    const canaryTries = canary.tries.requests
+    if (!byCallers) return { canary: canary.tries, stable: stable.tries, canaryTries }
+    const seesAllTries = sample.readShare.canary === 1 && sample.readShare.stable === 1
+    return { canary: countUsers(canary, seesAllTries), stable: countUsers(stable, seesAllTries), canaryTries }
+  }
+}
+
+/** What users got; and the tries that failed, if all of them are known. */
+function countUsers({ tries, calls }: BothSides, seesAllTries: boolean): RequestCounts {
+  return { ...calls, times: tries.times, ...(seesAllTries ? { unanswered: unansweredOf(tries) } : {}) }
 }

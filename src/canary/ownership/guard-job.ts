@@ -12,8 +12,11 @@ import { guardManifest } from './guard-manifest.ts'
 import type { GuardSpec } from './guard-spec.ts'
 import type { LeaseClaim } from './lease.ts'
 
-/** @throws Error with the remedy when the API server refuses one of the objects. */
-export async function createGuard(
+/**
+ * Creates the guard or, with `isUpdate`, tells a guard that runs of other routes: it reads its orders again before it
+ * writes. @throws Error with the remedy when the API server refuses one of the objects.
+ */
+export async function applyGuard(
   cluster: Cluster,
   split: Split,
   { guard, service }: CanaryConfig,
@@ -21,6 +24,7 @@ export async function createGuard(
   saved: Routed[],
   selectors: VersionSelectors,
   program: string,
+  isUpdate = false,
 ): Promise<void> {
   const spec: GuardSpec = {
     namespace: split.namespace,
@@ -32,7 +36,9 @@ export async function createGuard(
     selectors,
     saved,
   }
-  for (const object of guardManifest(spec, lease, program, guard)) {
+  // The rights come before the orders that need them.
+  const objects = guardManifest(spec, lease, program, guard)
+  for (const object of isUpdate ? objects.filter(({ kind }) => ['Role', 'ConfigMap'].includes(kind)) : objects) {
     await cluster.apply(object, true).catch((problem: unknown) => {
       throw new Error(refusal(service, object, problem))
     })

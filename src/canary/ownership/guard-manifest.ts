@@ -35,7 +35,7 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
   })
   return [
     of('v1', 'ServiceAccount', { automountServiceAccountToken: false }),
-    of('rbac.authorization.k8s.io/v1', 'Role', { rules: rules(spec) }),
+    of('rbac.authorization.k8s.io/v1', 'Role', { rules: rules(spec, name) }),
     of('rbac.authorization.k8s.io/v1', 'RoleBinding', {
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
       subjects: [{ kind: 'ServiceAccount', name, namespace: spec.namespace }],
@@ -46,10 +46,10 @@ export function guardManifest(spec: GuardSpec, lease: Lease, program: string, gu
 }
 
 /**
- * Rights for one Lease and the objects with the routes, by name. The rights to create events and to list pods cannot be
+ * Rights for one Lease, the guard's own orders and the objects with the routes, by name. The rights to create events and to list pods cannot be
  * limited to names.
  */
-function rules({ lease, saved }: GuardSpec): object[] {
+function rules({ lease, saved }: GuardSpec, name: string): object[] {
   const routes = Map.groupBy(saved, (object) => kindOf(object))
   const plurals = {
     VirtualService: ['networking.istio.io', 'virtualservices'],
@@ -67,6 +67,7 @@ function rules({ lease, saved }: GuardSpec): object[] {
         verbs: ['get', 'patch'],
       }
     }),
+    { apiGroups: [''], resources: ['configmaps'], resourceNames: [name], verbs: ['get'] },
     { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
     { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   ]

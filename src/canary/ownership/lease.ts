@@ -41,6 +41,8 @@ export type LeaseClaim = {
   reportGuardDown: () => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
+  /** Creates the Lease again after someone has deleted it. @throws LeaseLost if another run was faster. */
+  recreate: () => Promise<void>
   /** Renews the Lease and saves the progress. @throws LeaseLost if this run no longer holds it. */
   renew: (saved: SavedPromotion) => Promise<void>
   /** Releases the Lease and keeps `saved` for a later run to resume. */
@@ -49,9 +51,15 @@ export type LeaseClaim = {
   end: () => Promise<void>
 }
 
-/** Thrown if this run no longer holds the promotion's Lease. */
+/** Thrown if this run no longer holds the promotion's Lease. `isDeleted`: nobody holds it, because it is gone. */
 export class LeaseLost extends Error {
   override name = 'LeaseLost'
+  readonly isDeleted: boolean
+
+  constructor(message: string, isDeleted = false) {
+    super(message)
+    this.isDeleted = isDeleted
+  }
 }
 
 /** `leaseMs`: how long the holder may go without renewing; `waitMs`: how long to wait for a holder that is alive. */
@@ -96,7 +104,7 @@ export async function claimLease(cluster: Cluster, claiming: ClaimOptions): Prom
     const taken = await written.catch((error: unknown) => undefinedOnConflict(error, ++conflicts))
     if (!taken) continue
     noteTakeover(decision, claiming)
-    return claimOf(cluster, taken, identity, claiming.leaseMs, {
+    return claimOf(cluster, taken, identity, claiming, {
       before: savedPromotion(lease),
       isStolen: decision.kind === 'steal',
       wasGuarded: holderOf(lease) !== '' && lease?.metadata.annotations?.[guardAnnotation] === holderOf(lease),
@@ -211,14 +219,15 @@ function claimOf(
   cluster: Cluster,
   lease: Lease,
   identity: string,
-  leaseMs: number,
+  claiming: ClaimOptions,
   found: Pick<LeaseClaim, 'before' | 'isStolen' | 'wasGuarded'>,
 ): LeaseClaim {
   const { namespace, name } = lease.metadata
+  let { uid } = lease.metadata
   let guarded = false
   let [isReleasing, isEnding] = [false, false]
   const write = async (operations: PatchOperation[]) => {
-    const written = await writeAsHolder(cluster, lease, identity, operations, leaseMs)
+    const written = await writeAsHolder(cluster, lease, identity, operations, claiming.leaseMs)
     guarded = written.metadata.annotations?.[guardAnnotation] === identity
   }
   const isReleasedByUs = async () => {
@@ -241,6 +250,14 @@ function claimOf(
     // A guard that has just said so makes no difference: it says so again.
     reportGuardDown: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: '' }]),
     confirm,
+    recreate: async () => {
+      const created = await createLease(cluster, identity, claiming).catch((error: unknown) => {
+        if (!isConflict(error)) throw error
+        return cluster.get<Lease>('Lease', namespace, name)
+      })
+      if (created && holderOf(created) !== identity) throw new LeaseLost(explainLoss(created))
+      uid = created?.metadata.uid
+    },
     declineGuard: () => write([renewal(), { op: 'add', path: leasePaths.guard, value: identity }]),
     renew: (saved) => write([renewal(), save(saved)]),
     release: async (saved) => {
@@ -253,11 +270,11 @@ function claimOf(
       })
     },
     end: async () => {
-      if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== lease.metadata.uid) return
+      if (isEnding && (await cluster.get<Lease>('Lease', namespace, name))?.metadata.uid !== uid) return
       isEnding = true
       // A suspended run may have lost the Lease. A run that has just renewed it keeps it until it is deleted.
       await confirm()
-      await cluster.remove('Lease', namespace, name, lease.metadata.uid)
+      await cluster.remove('Lease', namespace, name, uid)
     },
   }
 }
@@ -280,8 +297,8 @@ async function writeAsHolder(
     const now = await cluster.get<Lease>('Lease', namespace, name).catch(() => 'unread' as const)
     // The server refused for another reason, or the outcome is unknown: a later attempt may succeed.
     if (now === 'unread' || now?.spec?.holderIdentity === identity) throw error
-    const deleted = `the Lease ${namespace ?? ''}/${name} was deleted: someone else ended this promotion`
-    throw new LeaseLost(now ? explainLoss(now) : deleted)
+    const deleted = `the Lease ${namespace ?? ''}/${name} was deleted`
+    throw now ? new LeaseLost(explainLoss(now)) : new LeaseLost(deleted, true)
   }
 }
 
@@ -313,12 +330,18 @@ export async function seizeLease(
   }
 }
 
-/** Undoes `seizeLease`. The earlier holder has stopped, so its guard returns the traffic to stable. */
+/**
+ * Undoes `seizeLease`. The earlier holder has stopped, so its guard returns the traffic to stable. If that guard has
+ * taken the Lease already, there is nothing to hand back.
+ */
 export async function handBackLease(cluster: Cluster, { metadata, spec }: Lease, holder: string): Promise<void> {
   const { name, namespace, annotations = {} } = metadata
-  await cluster.patch<Lease>('Lease', namespace, name, [
+  const operations: PatchOperation[] = [
     { op: 'test', path: '/spec/holderIdentity', value: holder },
     { op: 'add', path: '/metadata/annotations', value: annotations },
     { op: 'add', path: '/spec/holderIdentity', value: spec?.holderIdentity ?? '' },
-  ])
+  ]
+  await cluster.patch<Lease>('Lease', namespace, name, operations).catch((error: unknown) => {
+    if (!isConflict(error)) throw error
+  })
 }

@@ -9,9 +9,16 @@ import { leaseName } from './lease-object.ts'
 
 /**
  * `passedWeight`: the canary's weight in per cent up to which its steps have passed. `failed`: the checks failed it, and
- * the plan held its weight.
+ * the plan held its weight. `session`: the holder of the Lease at the end; earlier versions wrote none.
  */
-export type OutcomeRecord = { template: string; passedWeight: number; failed: boolean; reason: string; run: string }
+export type OutcomeRecord = {
+  template: string
+  passedWeight: number
+  failed: boolean
+  reason: string
+  run: string
+  session?: string
+}
 
 export function outcomeName(service: string): string {
   return `${leaseName(service)}-outcome`
@@ -30,6 +37,11 @@ export function outcomeRecord(state: EndedState, template: string, run: string):
     reason,
     run,
   }
+}
+
+/** After the stage rollback no step counts, of whatever template. */
+export function rolledBackRecord(reason: string, run: string, session: string): OutcomeRecord {
+  return { template: '', passedWeight: 0, failed: false, reason, run, session }
 }
 
 /** The weight up to which the steps count for this pod template. Pure. */

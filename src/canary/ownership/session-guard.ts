@@ -1,6 +1,7 @@
 // The guard of a session: starts it, tells whether it watches, and creates it again if it is gone.
 import type { Cluster } from '../../cluster/client.ts'
-import type { Split } from '../../policies/routes.ts'
+import type { Routed, Split } from '../../policies/routes.ts'
+import { keyOf } from '../../cluster/objects.ts'
 import type { CanaryConfig } from '../../config/schema.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { deleteGuard, explainMissingGuard, readGuardState, refusalOfGuard } from './guard-job.ts'
@@ -15,6 +16,11 @@ export type SessionGuard = {
   guardStatus: () => Promise<GuardStatus>
   /** Looks now and then whether the guard still runs, and creates it again if it is gone. */
   checkGuard: () => Promise<void>
+  /**
+   * Adds routes that appeared during the promotion to the orders of the guard. Until that has succeeded, nothing counts
+   * as guarded.
+   */
+  coverRoutes: (objects: Routed[]) => Promise<void>
   /** Why the guard Job has not started. */
   explainMissingGuard: () => Promise<string>
   /** Deletes the guard and keeps the Lease. */
@@ -23,17 +29,23 @@ export type SessionGuard = {
 
 type Deps = { clock: Clock; note: (line: string) => void }
 
-/** `create` creates the objects of the guard. @throws Error if the API server refuses one. */
+/** Creates the objects of a guard that restores these routes, or only tells it of them. */
+export type ApplyGuard = (routes: Routed[], isUpdate?: boolean) => Promise<void>
+
+/** `saved`: the routes from before the promotion. @throws Error if the API server refuses an object of the guard. */
 export async function startGuard(
   cluster: Cluster,
   { namespace, service }: Split,
   { guard }: CanaryConfig,
   claim: LeaseClaim,
-  create: () => Promise<void>,
+  saved: Routed[],
+  apply: ApplyGuard,
   deps: Deps,
 ): Promise<SessionGuard> {
   const name = guardName(service, claim.identity)
-  const isGuarded = () => !guard.enabled || claim.guarded()
+  const orders = new GuardOrders(saved, apply)
+  const create = () => apply(orders.routes)
+  const isGuarded = () => !guard.enabled || (claim.guarded() && orders.isComplete)
   if (guard.enabled) await create()
   else {
     await claim.declineGuard()
@@ -47,8 +59,37 @@ export async function startGuard(
       return refusal === undefined ? 'starting' : 'refused'
     },
     checkGuard: guard.enabled ? guardCheck(cluster, namespace, name, claim, create, deps) : () => Promise.resolve(),
+    coverRoutes: async (objects) => {
+      const added = guard.enabled ? await orders.add(objects) : []
+      if (added.length > 0) deps.note(`the guard also restores ${added.join(', ')}, which split the traffic now`)
+    },
     explainMissingGuard: () => explainMissingGuard(cluster, namespace, name),
     deleteGuard: () => deleteGuard(cluster, namespace, name),
+  }
+}
+
+/** The routes that the guard restores. */
+class GuardOrders {
+  routes: Routed[]
+  isComplete = true
+  private readonly apply: ApplyGuard
+
+  constructor(routes: Routed[], apply: ApplyGuard) {
+    this.routes = routes
+    this.apply = apply
+  }
+
+  /** Returns the names of the objects that the guard did not know. */
+  async add(objects: Routed[]): Promise<string[]> {
+    const known = new Set(this.routes.map(keyOf))
+    const added = objects.filter((object) => !known.has(keyOf(object)))
+    this.isComplete = added.length === 0
+    if (this.isComplete) return []
+    const routes = [...this.routes, ...added]
+    await this.apply(routes, true)
+    this.routes = routes
+    this.isComplete = true
+    return added.map(keyOf)
   }
 }
 

@@ -1,5 +1,6 @@
 // Keeps what a promotion needs to outlive its run: the Lease with its progress, the routes from before it, and the
 // guard.
+import { isDeepStrictEqual } from 'node:util'
 import type { Cluster } from '../../cluster/client.ts'
 import { lacksRights } from '../../cluster/api-error.ts'
 import { isHeldAsPlanned } from '../state/ending.ts'
@@ -16,10 +17,10 @@ import { listSplittingRoutes } from '../traffic/splitting-routes.ts'
 import { requireRollbackTarget } from '../workload/endpoints.ts'
 import type { VersionSelectors } from '../workload/selectors.ts'
 import { planHash } from '../workload/fingerprint.ts'
-import { createGuard } from './guard-job.ts'
-import { claimLease, type LeaseClaim } from './lease.ts'
+import { applyGuard } from './guard-job.ts'
+import { claimLease, LeaseLost, type LeaseClaim } from './lease.ts'
 import { leaseName, ownerReference, type SavedPromotion } from './lease-object.ts'
-import { startGuard, type SessionGuard } from './session-guard.ts'
+import { startGuard, type ApplyGuard, type SessionGuard } from './session-guard.ts'
 import { outcomeRecord, readOutcome, writeOutcome, type OutcomeRecord } from './outcome-record.ts'
 
 /** `run`: the run's address or name; `readGuardProgram`: the guard's source text; `redact` removes secrets. */
@@ -46,6 +47,8 @@ export type LeaseSession = SessionGuard & {
   renew: (state: State) => Promise<void>
   /** Renews the Lease. @throws LeaseLost if this run no longer holds it. */
   confirm: () => Promise<void>
+  /** Creates a deleted Lease again. @throws LeaseLost if another run holds the promotion, or has ended it since. */
+  reclaim: () => Promise<void>
   /** Saves `state` for a later run to resume. */
   release: (state: State) => Promise<void>
   /** Records how the promotion ended, and deletes the Lease and all objects that belong to it. */
@@ -76,32 +79,47 @@ export async function openSession(
     clock,
     note,
   }).catch(withRemedy)
-  const origin = { version: 3, plan: planHash(plan), template, run } as const
+  const origin = { version: 4, plan: planHash(plan), template, run } as const
   const before = isResumable(claim.before, origin) ? claim.before : undefined
   const abandon = () => abandonClaim(cluster, split, selectors, claim, before)
   try {
     // The earlier run may wake up with a write that it has prepared.
     if (claim.isStolen) await fenceRoutes(cluster, split)
     const saved = await saveRoutes(cluster, split, claim, before !== undefined)
-    const create = () => createGuard(cluster, split, plan, claim, saved, selectors, deps.readGuardProgram())
-    const sessionGuard = await startGuard(cluster, split, plan, claim, create, deps)
+    const apply: ApplyGuard = (routes, isUpdate = false) => {
+      const orders = routes.map(withoutStatus)
+      return applyGuard(cluster, split, plan, claim, orders, selectors, deps.readGuardProgram(), isUpdate)
+    }
+    const sessionGuard = await startGuard(cluster, split, plan, claim, saved, apply, deps)
     const record = (state: State): SavedPromotion =>
       redact({ ...origin, savedAt: new Date().toISOString(), state: compact(state) })
     const recordOutcome = once(async (state: EndedState) => {
       // Only the holder may say how it ended.
       await claim.confirm()
-      await writeOutcome(cluster, namespace, service, redact(outcomeRecord(state, template, run)))
+      await writeOutcome(
+        cluster,
+        namespace,
+        service,
+        redact({ ...outcomeRecord(state, template, run), session: claim.identity }),
+      )
     })
     const releaseLease = once((state: State) => claim.release(record(state)))
+    const lastOutcome = await readOutcome(cluster, namespace, service)
     return {
       identity: claim.identity,
       template,
-      lastOutcome: await readOutcome(cluster, namespace, service),
+      lastOutcome,
       resumedFrom: before?.state,
       savedRoutes: saved,
       ...sessionGuard,
       renew: (state) => claim.renew(record(state)),
       confirm: claim.confirm,
+      reclaim: async () => {
+        const outcome = await readOutcome(cluster, namespace, service)
+        const isEndedByOther = outcome?.session !== claim.identity && !isDeepStrictEqual(outcome, lastOutcome)
+        if (outcome && isEndedByOther) throw new LeaseLost(`${outcome.run} ended the promotion: ${outcome.reason}`)
+        await claim.recreate()
+      },
       release: async (state) => {
         if (state.phase === 'ended') await recordOutcome(state)
         await releaseLease(state)

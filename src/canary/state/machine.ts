@@ -9,10 +9,10 @@ import {
   describeCheck,
   type CheckResult,
 } from '../analysis/checks.ts'
-import { addRequests } from '../analysis/request-counts.ts'
+import { addRequests, shownCount } from '../analysis/request-counts.ts'
 import { addShare, differsFromWeight, noShare } from '../analysis/share.ts'
 import { addShiftSample, hasShifted, type ShiftEvidence } from '../analysis/shift-detector.ts'
-import { addUnserved, isUnservedTooOften } from '../analysis/unserved.ts'
+import { addUnserved, isCanaryUnserved, isUnservedTooOften, type Served } from '../analysis/unserved.ts'
 import { end, endFailed, endOnStable, endUndecided } from './ending.ts'
 import { clearActions, describeStage, stageAction, stagesOf } from './stages.ts'
 import {
@@ -26,6 +26,7 @@ import {
   type BetweenSteps,
 } from './steps.ts'
 import type { Finding, Gate } from './finding.ts'
+import { findColdCanary, judgedPart, warmUpWith } from './warm-up.ts'
 import type {
   Action,
   ActiveState,
@@ -37,6 +38,7 @@ import type {
   State,
   WaitingState,
   WatchingState,
+  WatchingStep,
 } from './types.ts'
 
 /** One sample with the state that already counts it. `now`: milliseconds since the epoch. */
@@ -94,19 +96,21 @@ function inPhase<P extends ActiveState['phase']>(state: ActiveState, phase: P) {
 
 /** Adds a sample to the sums, the last step and the checks. What came before the first stage is not evidence. */
 function addObservation(plan: CanaryConfig, before: ActiveState, observation: Observation, now: number): ActiveState {
-  const { countersMissingSince, unguardedSince, ...rest } = before
-  const { canary, stable, users, unserved, complete, unguarded, findings, gates } = observation
+  const { countersMissingSince, unguardedSince, unservedSince, ...rest } = before
+  const { users, complete, unguarded, findings, gates } = observation
   const passed = Object.entries(gates).flatMap(([gate, { state }]) => (state === 'pass' ? [gate as Gate] : []))
   const state: ActiveState = {
     ...rest,
     ...(complete ? {} : { countersMissingSince: countersMissingSince ?? now }),
     ...(unguarded ? { unguardedSince: unguardedSince ?? now } : {}),
-    stableTotal: addRequests(before.stableTotal, stable),
+    stableTotal: addRequests(before.stableTotal, observation.stable),
     findings: { ...before.findings, ...Object.fromEntries(findings.map((finding) => [finding.name, finding])) },
     passedGates: [...new Set([...before.passedGates, ...passed])],
   }
   if (state.phase === 'waiting') return state
-  const firstTrafficAt = state.firstTrafficAt ?? (canary.requests > 0 ? now : undefined)
+  const firstTrafficAt = state.firstTrafficAt ?? (observation.canary.requests > 0 ? now : undefined)
+  const warmUp = warmUpWith(plan, state, observation.canary, now)
+  const [canary, stable] = [judgedPart(warmUp, observation.canary), judgedPart(warmUp, observation.stable)]
   const counted = {
     ...state,
     ...(firstTrafficAt === undefined ? {} : { firstTrafficAt }),
@@ -114,9 +118,30 @@ function addObservation(plan: CanaryConfig, before: ActiveState, observation: Ob
     canary: addRequests(state.canary, canary),
     stable: addRequests(state.stable, stable),
     users: addRequests(state.users, users),
-    unserved: unserved ? addUnserved(state.unserved, unserved) : state.unserved,
+    warmUp,
+    ...countUnserved(plan, { ...state, ...(unservedSince === undefined ? {} : { unservedSince }) }, observation, now),
   }
-  return countShare(plan, countInLastStep(counted, canary, stable), observation, now)
+  return countShare(plan, countInLastStep(counted, observation.canary, observation.stable), observation, now)
+}
+
+/** Users' requests that failed before any version saw them; and since when there have been too many. */
+function countUnserved(
+  plan: CanaryConfig,
+  state: ActiveState,
+  observation: Observation,
+  now: number,
+): Pick<ActiveState, 'unserved' | 'unservedSince'> {
+  if (!observation.unserved) return { unserved: state.unserved }
+  const unserved = addUnserved(state.unserved, observation.unserved, servedByWeight(state, observation))
+  return isUnservedTooOften(plan, unserved) ? { unserved, unservedSince: state.unservedSince ?? now } : { unserved }
+}
+
+/** What both served, where the weight alone decides which of them gets a request. */
+function servedByWeight(state: ActiveState, { canary, stable, share }: Observation): Served | undefined {
+  const { weight } = state
+  const isSplit = state.phase === 'watching' && currentStep(state.steps).kind === 'weight' && weight > 0 && weight < 100
+  const isPinned = share === undefined || share.stable
+  return isSplit && !isPinned ? { weight, canary: canary.requests, stable: stable.requests } : undefined
 }
 
 /**
@@ -214,22 +239,38 @@ function handleStableOutage(outage: string, { plan, state, now }: RuleInput): Ne
 
 // Users' requests fail before they reach a version, which no check of a version sees.
 
-function findUnserved({ plan, state, observation: { unserved } }: RuleInput): string | undefined {
-  const isCurrent = unserved !== undefined && unserved.violations > 0 && state.phase !== 'waiting'
-  if (!isCurrent || !isUnservedTooOften(plan, state.unserved)) return undefined
-  const { requests, violations } = state.unserved.counts
+type UnservedFault = { isCanarys: boolean; reason: string }
+
+/** So many lost requests in a sample without an answer of stable are not the canary's alone. */
+const minOutage = 3
+
+/** Undefined also while the share of the canary may still show whose failures they are. */
+function findUnserved({ plan, state, observation, now }: RuleInput): UnservedFault | undefined {
+  if (state.phase === 'waiting' || !observation.unserved?.violations) return undefined
+  const reason = describeUnserved(state)
+  if (isCanaryUnserved(plan, state.unserved))
+    return { isCanarys: true, reason: `the canary serves less than its weight, and ${reason}` }
+  const { weight, unservedSince } = state
+  if (unservedSince === undefined) return undefined
+  if (weight > 0 && (observation.canaryDown === true || !observation.ready))
+    return { isCanarys: true, reason: `the canary has no ready pod left, and ${reason}` }
+  if (weight === 100) return { isCanarys: true, reason: `the canary has all the traffic, and ${reason}` }
+  const isOutage = observation.stable.requests === 0 && observation.unserved.violations >= minOutage
+  const isUndecided = weight > 0 && now - unservedSince < settleMs.longest && !isOutage
+  return isUndecided ? undefined : { isCanarys: false, reason }
+}
+
+function describeUnserved({ unserved }: ActiveState): string {
+  const { requests, violations } = unserved.counts
   return (
     `${violations} of ${requests} requests of users failed before they reached any version ` +
-    "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF)"
+    "(no endpoint, no route or no connection: Envoy's flags UH, NR, NC, UF, UO)"
   )
 }
 
-/** A canary that has lost its pods is the cause. Otherwise nobody can tell which version the requests were for. */
-function handleUnserved(reason: string, { plan, state, observation, now }: RuleInput): Next {
-  const hasLostPods = state.weight > 0 && (observation.canaryDown === true || !observation.ready)
-  return hasLostPods
-    ? endFailed(plan, state, `the canary has no ready pod left, and ${reason}`, now)
-    : giveUp(plan, state, reason, now)
+/** Where nobody can tell which version the requests were for, the canary is not to blame. */
+function handleUnserved({ isCanarys, reason }: UnservedFault, { plan, state, now }: RuleInput): Next {
+  return isCanarys ? endFailed(plan, state, reason, now) : giveUp(plan, state, reason, now)
 }
 
 // Waiting for pods, guard, counters and the first webhooks.
@@ -379,8 +420,9 @@ function waitForShift(state: ShiftingState, { plan, observation, now }: RuleInpu
   return endInconclusive(plan, state, reason, now)
 }
 
-function addToShift({ shift, from, weight }: ShiftingStep, { canary, stable }: Observation): ShiftEvidence {
-  return addShiftSample(shift, from, weight, canary.requests, stable.requests)
+/** A request that reached no version may have been for a canary without endpoints. */
+function addToShift({ shift, from, weight }: ShiftingStep, { canary, stable, unserved }: Observation): ShiftEvidence {
+  return addShiftSample(shift, from, weight, canary.requests + (unserved?.violations ?? 0), stable.requests)
 }
 
 /**
@@ -412,13 +454,22 @@ function watchStep(state: WatchingState, { plan, observation, now }: RuleInput):
   // No stage belongs to the weight at which the promotion started, and a canary may return to that to be compared.
   const { forMs } = stagesOf(plan)[state.stagesStarted - 1] ?? { forMs: plan.interval }
   const watchedMs = now - step.watched.since
+  const isOver = watchedMs + countedShift(plan, step, forMs) + plan.pollInterval / 2 >= forMs
   const isEarly = plan.advance === 'early' && watchedMs >= plan.minInterval && isCertain(plan, state)
-  if (watchedMs < forMs && !isEarly) return stay(state)
+  if (!isOver && !isEarly) return stay(state)
   const doubt = findDoubt(plan, state) ?? (observation.canaryDown && 'no ready pod of the canary is behind the Service')
   if (doubt === undefined) return advance(plan, endCurrentStep(state, 'passed', now), now)
   if (watchedMs < forMs + plan.progressDeadline) return stay(state)
   const reason = `${describeStage(step)}, watched for ${Math.round(watchedMs / 1000)} s, ${doubt}`
   return endInconclusive(plan, state, reason, now)
+}
+
+/**
+ * The part of the shift that counts as watched, in milliseconds: the requests of a usual shift, which takes two polls,
+ * are evidence already. At most a quarter of the step, so that a short one is watched, too.
+ */
+function countedShift({ pollInterval }: CanaryConfig, { shiftedAt, watched }: WatchingStep, forMs: number): number {
+  return Math.min(watched.since - shiftedAt, 2 * pollInterval, forMs / 4)
 }
 
 /** Every limit is certified, and in comparison with stable the evidence is not against the canary. */
@@ -436,9 +487,12 @@ function findDoubt(plan: CanaryConfig, state: WatchingState): string | undefined
   const { minRequests } = plan.checks
   if (canary.requests < minRequests)
     return (
-      `the canary served ${canary.requests} requests, ` +
+      `the canary served ${shownCount(canary.requests)} requests, ` +
       `fewer than the ${minRequests} that a step needs (\`checks.minRequests\`)`
     )
+  if (state.unservedSince !== undefined) return describeUnserved(state)
+  const cold = state.stagesStarted === stagesOf(plan).length ? findColdCanary(plan, state) : undefined
+  if (cold) return cold
   const shared = findSharedFailure(plan, state)
   if (shared) return `the limit was missed, but stable is no better (${describeCheck(plan, state.checks, shared)})`
   const hasPassed = (finding: Finding | undefined) => finding?.state === 'pass' && finding.at >= watched.since

@@ -6,6 +6,7 @@ import { createUnserved } from '../analysis/unserved.ts'
 import { stagesReached } from './stages.ts'
 import { endStep, progressOf } from './steps.ts'
 import type { EndedState, State, Step, WaitingState } from './types.ts'
+import { notWarm } from './warm-up.ts'
 
 /**
  * `weight`: the canary's weight now, in per cent. `passed`: the stages up to this weight count as taken. `found`: the
@@ -34,6 +35,7 @@ export function initialState(
     canary: noRequests,
     stable: noRequests,
     users: noRequests,
+    warmUp: notWarm,
     unserved: createUnserved(plan),
     findings: {},
     passedGates: [],

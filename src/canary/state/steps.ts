@@ -72,7 +72,7 @@ export function mapSteps<S extends State>(state: S, change: <Each extends Step>(
 /** Only what every phase knows: for the next phase to add its own. */
 export function progressOf(state: BetweenSteps | State): Progress {
   const { startedAt, startWeight, foundWeight, passedWeight, weight, stagesStarted, checks, stableTotal } = state
-  const { canary, stable, users, unserved, findings, passedGates, firstTrafficAt, takeovers } = state
+  const { canary, stable, users, warmUp, unserved, findings, passedGates, firstTrafficAt, takeovers } = state
   return {
     startedAt,
     startWeight,
@@ -85,6 +85,7 @@ export function progressOf(state: BetweenSteps | State): Progress {
     canary,
     stable,
     users,
+    warmUp,
     unserved,
     findings,
     passedGates,

@@ -84,6 +84,9 @@ export type Step = ShiftingStep | WatchingStep | EndedStep
 /** All steps so far, of which only the last is under way. */
 export type StepsUpTo<Current extends Step> = [...EndedStep[], Current]
 
+/** `timed`: the canary's requests whose latency was observed and not judged. */
+export type WarmUp = { timed: number; isOver: boolean }
+
 /** What every phase knows. Times are milliseconds since the epoch, weights are the canary's in per cent. */
 export type Progress = {
   startedAt: number
@@ -98,10 +101,11 @@ export type Progress = {
   checks: Checks
   /** All that stable served, before the promotion too: the canary's latency is compared with it. */
   stableTotal: RequestCounts
-  /** What was served since the first stage. */
+  /** What was served since the first stage, without the latencies of the warm-up. */
   canary: RequestCounts
   stable: RequestCounts
   users: RequestCounts
+  warmUp: WarmUp
   /** Users' requests that failed before any version saw them. */
   unserved: Unserved
   /** The latest answer of each query, command and webhook, by its name. */
@@ -112,8 +116,11 @@ export type Progress = {
   takeovers: number
 }
 
-/** `countersMissingSince`: the counters cannot be read since then. `unguardedSince`: no guard watches since then. */
-type Running = Progress & { countersMissingSince?: number; unguardedSince?: number }
+/**
+ * Since when: `countersMissingSince`: the counters cannot be read. `unguardedSince`: no guard watches. `unservedSince`:
+ * too many requests of users fail before they reach a version.
+ */
+type Running = Progress & { countersMissingSince?: number; unguardedSince?: number; unservedSince?: number }
 
 /** Waits for ready pods, the guard and the first webhooks, at the start and after an interruption. */
 export type WaitingState = Running & { phase: 'waiting'; waitingSince: number; steps: EndedStep[] }

@@ -38,9 +38,15 @@ const nothingPending: PendingRoutes = { written: [], isDeleted: () => false }
 
 /**
  * `faults`: bypasses, a sentence each. `suspects`: what may be one, if somebody uses it.
- * `unseen`: what the account could not read. `pinned`: see PinnedVersions.
+ * `unseen`: what the account could not read. `pinned`: see PinnedVersions. `routes`: all that are in force.
  */
-export type Bypasses = { faults: string[]; suspects: string[]; unseen: string[]; pinned: PinnedVersions }
+export type Bypasses = {
+  faults: string[]
+  suspects: string[]
+  unseen: string[]
+  pinned: PinnedVersions
+  routes: Routed[]
+}
 
 /**
  * `sourceOf`: where the user wrote the route, as `file:line`. `pods`: those of the namespaces of the service and its
@@ -93,6 +99,7 @@ export async function findBypasses(
     ],
     unseen: found.unseen,
     pinned: findPinnedVersions(routes.map(withoutManagedMirror), split),
+    routes,
   }
 }
 

@@ -10,10 +10,11 @@ export type RouteWrite = { key: string; from: string | undefined; to: string | u
 /** Returns an empty patch if the object needs no change. */
 export type RoutePatch = (object: Routed) => PatchOperation[]
 /**
- * Proves, between reading and writing, that this process may still write; rejects if it may not. A process that was
- * frozen after this proof meets a newer resource version, because whoever took over has written to every object.
+ * Proves, between reading and writing, that this process may still write to the objects that it read; rejects if it may
+ * not. A process that was frozen after this proof meets a newer resource version, because whoever took over has written
+ * to every object.
  */
-export type BeforeWrite = () => Promise<void>
+export type BeforeWrite = (objects: Routed[]) => Promise<void>
 
 /**
  * Computes every patch before it writes any, so that an impossible one prevents all writes. A failed write to one
@@ -31,10 +32,11 @@ export async function patchRoutes(
   let isOnlyConflict = false
   const attempt = async () => {
     isOnlyConflict = false
-    const patches = (await read())
+    const objects = await read()
+    const patches = objects
       .map((object) => ({ object, operations: patch(object) }))
       .filter(({ operations }) => operations.length > 0)
-    await beforeWrite()
+    await beforeWrite(objects)
     const results = await Promise.allSettled(
       patches.map(({ object, operations }) => write(cluster, object, operations)),
     )

@@ -10,7 +10,16 @@ export function serviceFaults(service: ServicePolicy): Fault[] {
     ...timeoutFaults(service),
     ...destinationFaults(service),
     ...routeNameFaults(service),
+    ...slowStartFaults(service),
   ]
+}
+
+/** Istio ignores it there. */
+function slowStartFaults({ loadBalancer: { warmup, simple, consistentHash } = {} }: ServicePolicy): Fault[] {
+  const other = consistentHash ? 'consistentHash' : simple === 'random' ? 'random' : undefined
+  if (!warmup || other === undefined) return []
+  const message = `has no effect with \`${other}\`; use \`round-robin\` or \`least-request\`, or remove it`
+  return [{ path: ['loadBalancer', 'warmup'], message }]
 }
 
 function undefinedSubset(name: string): string {

@@ -1,10 +1,10 @@
 // The sections `canary` and `canaries`: how traffic moves to a new version.
 import * as z from 'zod'
-import { duration, durationOrZero } from '../values/durations.ts'
+import { duration, durationOrZero, durationPattern, parseDuration } from '../values/durations.ts'
 import { imageReference, imageToRelease } from '../values/images.ts'
 import { dnsName, dnsNameForm, objectName } from '../values/kubernetes.ts'
 import { strings, weightSteps } from '../values/lists.ts'
-import { parseWholeNumber, inRange, wholeNumber } from '../values/numbers.ts'
+import { inRange, parseWholeNumber, wholeNumber } from '../values/numbers.ts'
 import { parsedValue } from '../values/parsed-value.ts'
 import { publicValue } from '../values/public-value.ts'
 import { withShortForm } from '../values/short-form.ts'
@@ -121,7 +121,7 @@ const release = {
 const pace = {
   interval: duration
     .prefault(canaryDefaults.interval)
-    .describe('How long to watch each step, from the first request that the canary serves in it.'),
+    .describe('How long a step lasts. Of the time until the requests follow its weight, two polls count at most.'),
   advance: oneOf('interval', 'early')
     .prefault('interval')
     .describe('With `early`, a step ends as soon as the evidence of every check suffices, even before its interval.'),
@@ -129,9 +129,35 @@ const pace = {
   pollInterval: duration.prefault('1s').describe('Time between two samples of the metrics.'),
 }
 
+/** How long the latency of a canary is not judged: so many requests, or so many milliseconds. */
+export type WarmUpLimit = { by: 'requests'; count: number } | { by: 'time'; ms: number }
+
+const warmup = parsedValue(
+  'a number of requests such as 200, or a duration with its unit such as 30s',
+  {
+    ...publicValue,
+    anyOf: [
+      { type: 'integer', minimum: 0, maximum: 1_000_000 },
+      { type: 'string', pattern: durationPattern },
+    ],
+  },
+  (raw): WarmUpLimit | undefined => {
+    const count = inRange(parseWholeNumber(raw), 0, 1_000_000)
+    if (count !== undefined) return { by: 'requests', count }
+    const ms = parseDuration(raw)
+    return ms === undefined ? undefined : { by: 'time', ms }
+  },
+)
+
 /** What the decision is based on. */
 const evidence = {
   checks: checks.prefault({}).describe('Limits that the canary has to meet.'),
+  warmup: warmup
+    .prefault(200)
+    .describe(
+      'Number of requests, or time, until the canary is warm. Until then, and at most until the last step starts, ' +
+        'its latency is observed but not judged; its failures are judged. 0 judges the latency from the first request on.',
+    ),
   prometheus: prometheus
     .optional()
     .describe('Where Prometheus is, for `queries` and, if `counters` is set, for the request counters.'),

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { duration } from '../values/durations.ts'
 import { withShortForm } from '../values/short-form.ts'
+import { percentage } from '../values/numbers.ts'
 import { boolean, nonEmptyString, oneOf } from '../values/strings.ts'
 import { hasExactlyOne } from './parts.ts'
 
@@ -27,6 +28,22 @@ const hashKey = z
   })
   .refine(hasExactlyOne, { error: 'expected exactly one of header, cookie, query, sourceIp' })
 
+const slowStart = withShortForm(
+  z.strictObject({
+    duration: duration.describe('How long a new pod warms up.'),
+    minimumPercent: percentage('from 0%')
+      .optional()
+      .describe('Share of its requests that a new pod gets at first. Default of Istio: 10%.'),
+    aggression: z
+      .number({ error: 'expected a number above 0' })
+      .positive({ error: 'expected a number above 0' })
+      .optional()
+      .describe('How the share grows: 1 linearly, more than 1 faster at first. Default of Istio: 1.'),
+  }),
+  duration,
+  (duration) => ({ duration }),
+)
+
 const algorithm = oneOf('round-robin', 'least-request', 'random')
 
 export const loadBalancer = withShortForm(
@@ -34,6 +51,12 @@ export const loadBalancer = withShortForm(
     simple: algorithm
       .optional()
       .describe('Algorithm. `loadBalancer: random` is short for `loadBalancer: { simple: random }`.'),
+    warmup: slowStart
+      .optional()
+      .describe(
+        'Slow start: a new pod among older ones of its version gets its full share only after this time. ' +
+          '`warmup: 1m` is short for `warmup: { duration: 1m }`. Not with `random` or `consistentHash`.',
+      ),
     consistentHash: hashKey.optional().describe('Sends requests with the same key to the same pod.'),
   }),
   algorithm,

@@ -3,7 +3,7 @@ import { parsedValue } from './parsed-value.ts'
 import { publicValue } from './public-value.ts'
 
 const unitMs: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
-const durationPattern = '^(\\d+(\\.\\d+)?(ms|s|m|h))+$'
+export const durationPattern = '^(\\d+(\\.\\d+)?(ms|s|m|h))+$'
 
 /** Milliseconds of `500ms`, `30s`, `1m30s`; undefined without a unit. */
 export function parseDuration(raw: unknown): number | undefined {

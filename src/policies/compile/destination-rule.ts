@@ -1,4 +1,5 @@
 // DestinationRules: connection pools, outlier detection, load balancing, the retry budget, and subsets.
+import { lt, minVersion } from 'semver'
 import type { DestinationRule } from '../../cluster/objects.ts'
 import { servicesOf, splitServices } from '../../config/names.ts'
 import type { Config, ServicePolicy } from '../../config/schema.ts'
@@ -7,7 +8,7 @@ import { defined, seconds } from './render.ts'
 
 export function destinationRules(config: Config): DestinationRule[] {
   return Object.entries(servicesOf(config)).flatMap(([name, service]) => {
-    const trafficPolicy = trafficPolicyOf(service)
+    const trafficPolicy = trafficPolicyOf(service, config.istio?.version)
     if (!trafficPolicy && !service.subsets) return []
     const subsets =
       service.subsets && Object.entries(service.subsets).map(([subset, labels]) => ({ name: subset, labels }))
@@ -22,10 +23,13 @@ export function destinationRules(config: Config): DestinationRule[] {
   })
 }
 
-function trafficPolicyOf({ circuitBreaker, loadBalancer, retries }: ServicePolicy): object | undefined {
+function trafficPolicyOf(
+  { circuitBreaker, loadBalancer, retries }: ServicePolicy,
+  istioVersion: string | undefined,
+): object | undefined {
   return defined({
     ...(circuitBreaker ? breaker(circuitBreaker) : {}),
-    loadBalancer: loadBalancer && balancer(loadBalancer),
+    loadBalancer: loadBalancer && balancer(loadBalancer, istioVersion),
     retryBudget: retries?.budget && {
       percent: retries.budget.percent,
       minRetryConcurrency: retries.budget.minConcurrency,
@@ -48,8 +52,14 @@ function breaker(limits: NonNullable<ServicePolicy['circuitBreaker']>): object {
   return { connectionPool: defined({ tcp, http }), outlierDetection }
 }
 
-function balancer({ simple, consistentHash }: NonNullable<ServicePolicy['loadBalancer']>): object {
-  if (!consistentHash) return { simple: (simple ?? 'least-request').toUpperCase().replace('-', '_') }
+type LoadBalancer = NonNullable<ServicePolicy['loadBalancer']>
+
+function balancer({ simple, consistentHash, warmup }: LoadBalancer, istioVersion: string | undefined): object {
+  if (!consistentHash)
+    return {
+      simple: (simple ?? 'least-request').toUpperCase().replace('-', '_'),
+      ...(warmup && slowStart(warmup, istioVersion)),
+    }
   const { header, cookie, query, sourceIp } = consistentHash
   return {
     consistentHash: defined({
@@ -59,4 +69,12 @@ function balancer({ simple, consistentHash }: NonNullable<ServicePolicy['loadBal
       useSourceIp: sourceIp,
     }),
   }
+}
+
+/** Istio up to 1.23 knows only the duration. */
+function slowStart(warmup: NonNullable<LoadBalancer['warmup']>, istioVersion = 'latest'): object {
+  const duration = seconds(warmup.duration)
+  const oldest = istioVersion === 'latest' ? null : minVersion(istioVersion)
+  if (oldest && lt(oldest, '1.24.0')) return { warmupDurationSecs: duration }
+  return { warmup: defined({ ...warmup, duration }) }
 }

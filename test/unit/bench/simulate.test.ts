@@ -52,7 +52,7 @@ function scripted(failing: (window: number) => number): { users: Traffic; weight
   const stable: Tally = { requests: 0, failures: 0, slow: 0 }
   const until = () => ({ canary: { requests: 1_000, failures: 1_000 * failing(++windows), slow: 0 }, stable })
   return {
-    users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0 },
+    users: { shift: (weight) => void weights.push(weight), until, firstAt: () => 0, tries: 1 },
     weights,
     windows: () => windows,
   }

@@ -152,6 +152,30 @@ describe('a promotion', () => {
   })
 })
 
+describe('a canary whose tries fail three times as often as its limit allows', () => {
+  /** No caller is read, so only the tries are known. */
+  function failing(retries: object): FakeCluster {
+    const cluster = new FakeCluster()
+    cluster.virtualService = virtualService([{ route: [to('v1', 100), to('v2', 0)], retries }])
+    cluster.failureShare = 0.03
+    return cluster
+  }
+  const plan = configOf(
+    '{ namespace: shop, canary: { service: backend, interval: 20s, pollInterval: 1s, progressDeadline: 20s, guard: off, ' +
+      'checks: { noWorseThanStable: false } } }',
+  )
+
+  test('is promoted where four failed tries may be one user', async () => {
+    const cluster = failing({ attempts: 3, retryOn: 'gateway-error' })
+    expect(await cluster.promote(plan)).toMatchObject({ verdict: 'promoted' })
+  })
+
+  test('is rolled back where the route does not retry such failures', async () => {
+    const cluster = failing({ attempts: 3, retryOn: 'connect-failure' })
+    expect(await cluster.promote(plan)).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+  })
+})
+
 describe('a weight counts only for the pod template that was observed at it, so', () => {
   /** The promotion of an earlier run, in the same cluster. */
   async function after(first: string, image = 'shop:2'): Promise<FakeCluster> {
@@ -615,6 +639,8 @@ describe('the Lease', () => {
     }
     const ended = await cluster.promote()
     expect(ended.error).toBe('this run lost the promotion: run 8 took over the promotion')
+    // Only that run knows how it goes on.
+    expect(ended).toMatchObject({ verdict: 'inconclusive', weight: 25 })
     expect(cluster.weights).toEqual([5, 25])
     expect(cluster.lease?.spec?.holderIdentity).toBe('run 8 (deadbeef)')
     expect(cluster.intents.at(-1)).toEqual([])
@@ -697,6 +723,95 @@ describe('the Lease', () => {
     again.workloads = [deployment('backend:3')]
     await again.promote()
     expect(again.weights).toEqual([5, 25, 50, 100])
+  })
+})
+
+describe('a Lease that somebody deletes', () => {
+  const cluster = (weight: number, then: (cluster: FakeCluster) => void = () => undefined) => {
+    const deleting = new FakeCluster()
+    deleting.before = (verb, what) => {
+      const isDue = deleting.weight === weight && verb === 'pod' && what === 'v1' && deleting.lease !== undefined
+      if (isDue && deleting.weights.filter((each) => each === weight).length === 1) {
+        deleting.lease = undefined
+        then(deleting)
+      }
+      return undefined
+    }
+    return deleting
+  }
+
+  test('ends the promotion on stable, because its guard is gone too', async () => {
+    const deleted = cluster(25)
+    const ended = await deleted.promote()
+    expect(ended).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(ended.reason).toContain('this run lost the promotion: the Lease shop/mesh-canary-backend was deleted')
+    expect([deleted.weight, deleted.lease]).toEqual([0, undefined])
+  })
+
+  test('is created again while the API server is away for a moment', async () => {
+    let refusals = 0
+    const deleted = cluster(25)
+    const { before } = deleted
+    deleted.before = (verb, what) =>
+      verb === 'create' && deleted.weight === 25 && refusals++ < 3 ? new ApiError(503, 'busy') : before(verb, what)
+    expect(await deleted.promote()).toMatchObject({ verdict: 'rolled-back', weight: 0 })
+    expect(refusals).toBeGreaterThan(3)
+  })
+
+  test('does not undo what another run has promoted meanwhile', async () => {
+    const deleted = cluster(25, (now) => {
+      const outcome = {
+        template: 't',
+        passedWeight: 100,
+        failed: false,
+        reason: '',
+        run: 'run 8',
+        session: 'run 8 (x)',
+      }
+      now.configMaps['mesh-canary-backend-outcome'] = {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'mesh-canary-backend-outcome', namespace: 'shop' },
+        data: { 'outcome.json': JSON.stringify(outcome) },
+      } as KubeObject
+    })
+    const ended = await deleted.promote()
+    expect(ended.error).toContain('this run lost the promotion')
+    expect([deleted.weights, deleted.lease]).toEqual([[5, 25], undefined])
+  })
+
+  test('by its own run, at the end, is not created again by a renewal that was under way', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval'] })
+    try {
+      const ending = new FakeCluster()
+      ending.before = (verb) => {
+        if (verb === 'remove') {
+          ending.lease = undefined
+          vi.advanceTimersByTime(2_000)
+        }
+        return undefined
+      }
+      expect(await ending.promote()).toMatchObject({ verdict: 'promoted' })
+      await new Promise(setImmediate)
+      expect(ending.lease).toBeUndefined()
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  test('does not undo a promotion that has passed', async () => {
+    const deleted = new FakeCluster()
+    let isDeleted = false
+    deleted.before = (verb, what) => {
+      const hasPassed = deleted.notes.some((line) => line.startsWith('decision: promoted'))
+      if (hasPassed && !isDeleted && verb === 'patch' && what === 'Lease') {
+        isDeleted = true
+        deleted.lease = undefined
+      }
+      return undefined
+    }
+    expect(await deleted.promote()).toMatchObject({ verdict: 'promoted', weight: 100 })
+    expect([isDeleted, deleted.weight, deleted.lease]).toEqual([true, 100, undefined])
   })
 })
 

@@ -258,6 +258,18 @@ describe('the stage rollback', () => {
     expect(reason).toBe('run 9 returned all traffic to stable (stage rollback)')
   })
 
+  test('records who ended the promotion, and does not depend on that', async () => {
+    await rollback()
+    expect(namespace.others['ConfigMap']).toMatchObject({
+      metadata: { name: 'mesh-canary-backend-outcome' },
+      data: { 'outcome.json': expect.stringContaining('run 9 returned all traffic to stable') as string },
+    })
+    namespace = new AbandonedNamespace()
+    namespace.before = (verb) => (verb === 'apply' ? new ApiError(403, 'forbidden') : undefined)
+    expect(await rollback()).toBe(true)
+    expect([namespace.weight, namespace.lease]).toEqual([0, undefined])
+  })
+
   test('moves the weights when no promotion is under way', async () => {
     namespace.lease = undefined
     expect(await rollback()).toBe(true)
@@ -291,5 +303,15 @@ describe('the stage rollback', () => {
     const guarding = { ...spec, split, selectors, saved: [before] }
     expect(await watchLease(namespace.api, guarding, { clock, log: () => undefined })).toBe('rolled back to stable')
     expect(namespace.weight).toBe(0)
+  })
+
+  test('states why the routes cannot be written when the guard has the Lease already', async () => {
+    namespace.before = (verb, kind) => {
+      if (verb !== 'patch' || kind !== 'VirtualService') return undefined
+      namespace.heldBy(guardIdentity(identity))
+      return new ApiError(503, 'failed calling webhook')
+    }
+    await expect(rollback()).rejects.toThrow('failed calling webhook')
+    expect(namespace.holder).toBe(guardIdentity(identity))
   })
 })

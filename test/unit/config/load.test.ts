@@ -51,6 +51,7 @@ describe('the loader', () => {
         queries: {},
         commands: {},
       },
+      warmup: { by: 'requests', count: 200 },
       webhooks: {},
       maxPods: 50,
       onFail: 'rollback',

@@ -131,6 +131,21 @@ describe('a config with mistakes in its policies', () => {
       ['services.a.loadBalancer.consistentHash.cookie.ttl', '60 is invalid', 'with its unit'],
     ],
     [
+      'a slow start that Istio would ignore',
+      service('loadBalancer: { simple: random, warmup: 1m }'),
+      ['services.a.loadBalancer.warmup', 'has no effect with `random`', 'round-robin'],
+    ],
+    [
+      'a slow start beside a consistent hash',
+      service('loadBalancer: { consistentHash: { header: x }, warmup: 1m }'),
+      ['services.a.loadBalancer.warmup', 'has no effect with `consistentHash`'],
+    ],
+    [
+      'a slow start without a unit',
+      service('loadBalancer: { warmup: 60 }'),
+      ['services.a.loadBalancer.warmup', '60', 'with its unit'],
+    ],
+    [
       'an A/B route without a condition',
       service('routes: [{ match: {}, to: v2 }]'),
       ['mesh.yaml:4: services.a.routes.0.match', '{}', 'at least one of headers, cookie'],

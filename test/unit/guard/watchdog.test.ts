@@ -201,6 +201,23 @@ describe('a guard whose run stops renewing', () => {
     expect(namespace.others['VirtualService']).toMatchObject({ spec: spec.saved[0]!.spec })
   })
 
+  test('restores the routes that the run has ordered since the guard started', async () => {
+    const namespace = new GuardedNamespace()
+    const orders = { metadata: { name: 'orders' }, data: { 'guard-spec.json': JSON.stringify(spec) } }
+    namespace.others['ConfigMap'] = { apiVersion: 'v1', kind: 'ConfigMap', ...orders }
+    const atStart = { ...spec, saved: [] }
+    await watchLease(namespace.api, atStart, { clock, log: (line) => namespace.lines.push(line) })
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+  })
+
+  test('restores the routes of its start if it may not read its orders', async () => {
+    const namespace = new GuardedNamespace()
+    namespace.before = (_, kind) =>
+      kind === 'ConfigMap' ? new ApiError(403, 'the guard cannot get resource "configmaps"') : undefined
+    await namespace.watch()
+    expect([namespace.weight, namespace.holder]).toEqual([0, ''])
+  })
+
   test('lists only pods, because it may list nothing else', async () => {
     const namespace = new GuardedNamespace()
     await namespace.watch()

@@ -143,6 +143,17 @@ describe('the compiler', () => {
     ])
   })
 
+  test.each([
+    ['in the form of Istio from 1.24 on', '1.31.0', { warmup: { duration: '60s', minimumPercent: 20, aggression: 2 } }],
+    ['in the form of older versions', '1.23.x', { warmupDurationSecs: '60s' }],
+  ])('starts new pods slowly, %s', (_, version, form) => {
+    const { destinationRules } = compiled(
+      `istio: { version: ${version} }\n` +
+        'services: { backend: { loadBalancer: { warmup: { duration: 1m, minimumPercent: 20%, aggression: 2 } } } }',
+    )
+    expect(destinationRules[0]?.spec['trafficPolicy']).toEqual({ loadBalancer: { simple: 'LEAST_REQUEST', ...form } })
+  })
+
   test('ejects no pod for a circuit breaker that only limits connections', () => {
     expect(
       compiled('services: { backend: { circuitBreaker: { maxConnections: 1 } } }').destinationRules[0]!.spec

@@ -7,7 +7,7 @@ import { movedAnnotation } from '../../../src/policies/moved-weights.ts'
 import { planChanges } from '../../../src/policies/plan.ts'
 import { withOwnerMarks } from '../../../src/policies/owned-objects.ts'
 import { ownerNamed, configOf, fileWith, to, virtualService } from '../fixtures.ts'
-import { policy, recordingCluster } from './recording-cluster.ts'
+import { keyOf, policy, recordingCluster } from './recording-cluster.ts'
 
 const host = 'backend.shop.svc.cluster.local'
 const moved = { annotations: { [movedAnnotation]: `${host}/v1, ${host}/v2` } }
@@ -40,7 +40,7 @@ describe('the weights of a file', () => {
   })
 
   test('count while nothing is live, and where no promotion moved anything', () => {
-    expect(keepWeights(asked, undefined, canary)).toEqual({ object: asked, isState: false, lines: [], faults: [] })
+    expect(keepWeights(asked, undefined, canary)).toEqual({ object: asked, lines: [], faults: [] })
     expect(routesOf(keepWeights(asked, inForce, none).object)).toEqual([[90, 10]])
   })
 
@@ -118,7 +118,6 @@ describe('wherever they live,', () => {
       },
     })
     expect(keepWeights(route(90, 10), route(0, 100), rules)).toEqual({
-      isState: true,
       object: route(0, 100),
       lines: ['spec.rules[0].backendRefs: kept: 0/100 (file says 90/10)'],
       faults: [],
@@ -136,8 +135,31 @@ describe('wherever they live,', () => {
       metadata.resourceVersion === '7' ? new ApiError(409, 'the object has been modified') : undefined,
     )
     await expect(planChanges(cluster, [asked], ownerNamed('mesh.yaml'))).rejects.toThrow(
-      'VirtualService shop/backend has changed since this run read it, and its weights belong to a promotion; run again',
+      'VirtualService shop/backend has changed since this run read it, and its weights may belong to a promotion; run again',
     )
+  })
+
+  test('weights of a first promotion, which begins while the run works, are not overwritten', async () => {
+    const live = withOwnerMarks(virtualService([{ route: split(100, 0) }]), ownerNamed('mesh.yaml'))
+    const { cluster, stored } = recordingCluster([live], ({ metadata }) => {
+      if (metadata.resourceVersion === undefined) return undefined
+      stored.set(keyOf(live), { ...live, ...virtualService([{ route: split(75, 25) }], moved) })
+      return new ApiError(409, 'the object has been modified')
+    })
+    await expect(planChanges(cluster, [asked], ownerNamed('mesh.yaml'))).rejects.toThrow('has changed since this run')
+  })
+
+  test('are written although a controller has written the status of the route since it was read', async () => {
+    const live = withOwnerMarks(virtualService([{ route: split(100, 0) }]), ownerNamed('mesh.yaml'))
+    let conflicts = 0
+    const { cluster, stored } = recordingCluster([live], ({ metadata }) => {
+      if (metadata.resourceVersion !== '7') return undefined
+      conflicts++
+      stored.set(keyOf(live), { ...live, metadata: { ...live.metadata, resourceVersion: '8' } })
+      return new ApiError(409, 'the object has been modified')
+    })
+    const [planned] = await planChanges(cluster, [asked], ownerNamed('mesh.yaml'))
+    expect([planned?.action, conflicts]).toEqual(['change', 1])
   })
 
   test('weights are kept when the file renames its object', async () => {
@@ -202,7 +224,6 @@ describe('versions that come and go', () => {
         expect(new Set(routesOf(object).map(String))).toEqual(new Set(['100,0']))
         expect(keepWeights(object, live, weightRules(config))).toEqual({
           object,
-          isState: false,
           lines: [],
           faults: [],
         })
@@ -213,7 +234,7 @@ describe('versions that come and go', () => {
       const rules = rulesOf('canary: { service: backend, routes: [api] }')
       const api = (route: object[]) => virtualService([{ name: 'api', match: [{ port: 80 }], route } as never])
       const live = api([{ destination: { host: 'backend' } }])
-      expect(keepWeights(api(split(100, 0)), live, rules)).toMatchObject({ isState: false, lines: [], faults: [] })
+      expect(keepWeights(api(split(100, 0)), live, rules)).toMatchObject({ lines: [], faults: [] })
     })
 
     test('and what a part of the requests had at the whole host ends', () => {

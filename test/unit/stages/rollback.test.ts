@@ -136,7 +136,7 @@ test('the stage rollback of one canary does not wait for the stable version of a
   expect(error).not.toContain('backend')
   expect(records).toContainEqual({
     verdict: 'inconclusive',
-    reason: expect.stringMatching(/to stable \(backend\).*; but orders was not rolled back/) as string,
+    reason: expect.stringMatching(/weight to 0 \(backend\).*; but orders was not rolled back/) as string,
   })
 })
 

@@ -292,6 +292,24 @@ describe('uninstall', () => {
     expect((await uninstall(cluster, { ...removal, dryRun: true })).removed).toContain('Telemetry shop/default')
   })
 
+  test("refuses while a run promotes, because the routes are that run's, and removes a Lease that nobody holds", async () => {
+    const held = (holderIdentity: string) => ({
+      ...object('Lease', 'mesh-canary-backend', {
+        namespace: 'shop',
+        labels: { 'app.kubernetes.io/managed-by': 'mesh-canary' },
+      }),
+      apiVersion: 'coordination.k8s.io/v1',
+      spec: { holderIdentity },
+    })
+    const busy = fakeMesh([...meshObjects(), held('run 7 (deadbeef)')])
+    await expect(uninstall(busy.cluster, busy.removal)).rejects.toThrow(
+      'uninstall: run 7 (deadbeef) holds the Lease shop/mesh-canary-backend of a promotion; wait for its end',
+    )
+    expect(busy.calls).toEqual([])
+    const idle = fakeMesh([...meshObjects(), held('')])
+    expect((await uninstall(idle.cluster, idle.removal)).removed).toContain('Lease shop/mesh-canary-backend')
+  })
+
   test('removes the records of how promotions ended', async () => {
     const record = object('ConfigMap', 'mesh-canary-backend-outcome', {
       namespace: 'shop',

@@ -82,6 +82,14 @@ describe('the wait for a canary with weight 0', () => {
 
   test('is as long as the pauses of a canary with one request a second may be', async () => {
     expect(await drained(() => 0, { perSecond: 1 })).toEqual({ kind: 'drained', secondsToSafe: 0 })
-    expect(clock.time).toBe(9_000)
+    expect([clock.time, notes]).toEqual([
+      9_000,
+      ['the canary is drained: no request reached it in the 9.0 s that this run watched it'],
+    ])
+  })
+
+  test('claims no last request, and no safety, of a canary without any traffic', async () => {
+    expect(await drained(() => 0, { perSecond: 0 })).toEqual({ kind: 'drained' })
+    expect(notes.join()).toContain('none was seen before either, so nothing shows that the proxies follow')
   })
 })

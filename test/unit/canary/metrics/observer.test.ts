@@ -229,3 +229,50 @@ test('the observer always reads the same pods when there are more than maxPods, 
   expect(counts(await sample()).stable).toEqual([3, 0])
   expect(fake.notes).toEqual(['there are 5 stable pods: only the sidecars of 2 of them are read (`maxPods`)'])
 })
+
+test('the observer finds the callers among more clients than maxPods', async () => {
+  const names = Array.from({ length: 7 }, (_, index) => `idle${index}`)
+  const silent: FakeMesh['counters'] = Object.fromEntries(names.map((name) => [name, {}]))
+  const pods = [of('v1', 'a'), of('v2', 'b'), ...names.map(client), client('caller')]
+  const fake = mesh(pods, { ...silent, a: served(0), b: served(0), caller: called(5) })
+  const { sample } = await fake.observe('maxPods: 2')
+  for (let samples = 0; samples < 4; samples++) await sample()
+  fake.counters = { ...fake.counters, caller: called(9) }
+  expect((await sample()).observed.users.requests).toBe(4)
+})
+
+/** Two samples of ten requests to each version. In the second one, a user fails after three tries of a gRPC call. */
+async function failedUser(plan: string, { silent = false } = {}): Promise<[requests: number, failures: number]> {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
+  const { sample } = await fake.observe(plan)
+  const calls = (count: number) => ({ ...called(count, '200', '-', 'v1'), ...called(count) })
+  fake.counters = { a: served(10), b: served(10), c: calls(10) }
+  await sample()
+  const unavailable = (reporter: string) =>
+    `istio_requests_total{reporter="${reporter}",destination_service="${host}",destination_version="v2",response_code="200",grpc_response_status="13"}`
+  const c = { ...calls(20), [unavailable('source')]: 1 }
+  fake.counters = { a: served(20), b: { ...served(20), [unavailable('destination')]: 3 }, ...(silent ? {} : { c }) }
+  const { canary } = (await sample()).observed
+  return [canary.requests, canary.failures]
+}
+
+test('the observer counts what the callers counted once it has seen that they make all calls', async () => {
+  expect(await failedUser('')).toEqual([11, 1])
+})
+
+test('the observer counts what the versions counted while a caller is silent', async () => {
+  expect(await failedUser('', { silent: true })).toEqual([13, 3])
+})
+
+test('the observer counts what the versions counted with Prometheus, which scrapes the callers at another time', async () => {
+  expect(await failedUser('prometheus: { address: "http://prometheus.test", counters: true }')).toEqual([13, 3])
+})
+
+test('the observer shows what reached the canary even if no caller counts it', async () => {
+  const fake = mesh([of('v1', 'a'), of('v2', 'b'), client('c')], { a: served(0), b: served(0), c: called(0) })
+  const { sample } = await fake.observe()
+  fake.counters = { a: served(50), b: served(0), c: called(50, '200', '-', 'v1') }
+  await sample()
+  fake.counters = { ...fake.counters, b: served(2) }
+  expect(await sample()).toMatchObject({ canaryTries: 2, observed: { canary: { requests: 0 } } })
+})

@@ -1,7 +1,7 @@
 // Why a guard does not start. A fake, because the tests choose what the API server says; test/e2e/guard-quota.test.ts
 // runs into a real quota.
 import { describe, expect, test } from 'vitest'
-import { createGuard, explainMissingGuard, refusalOfGuard } from '../../../../src/canary/ownership/guard-job.ts'
+import { applyGuard, explainMissingGuard, refusalOfGuard } from '../../../../src/canary/ownership/guard-job.ts'
 import type { LeaseClaim } from '../../../../src/canary/ownership/lease.ts'
 import { ApiError } from '../../../../src/cluster/api-error.ts'
 import type { Split } from '../../../../src/policies/routes.ts'
@@ -72,7 +72,7 @@ describe('an object of the guard that the API server refuses', () => {
   const split = { namespace: 'shop', service: 'backend' } as Split
   const claim = { identity: 'run 6 (deadbeef)', lease: leaseHeldBy('run 6 (deadbeef)') } as LeaseClaim
   const create = (message: string) =>
-    createGuard(
+    applyGuard(
       clusterWith({ apply: () => Promise.reject(new ApiError(403, message)) }),
       split,
       planOf(),

@@ -129,7 +129,7 @@ describe('the objects of a guard', () => {
 describe('the rights of a guard', () => {
   const rules = (saved: GuardSpec['saved']) => of('Role', manifest(specFor('backend', saved)))['rules'] as Rule[]
 
-  test('are to read and patch the one Lease and the objects with the routes, by name, to list pods and to create events', () => {
+  test('are to read and patch the one Lease and the objects with the routes, to read its orders, to list pods and to create events', () => {
     expect(
       rules([vs, virtualService([], { name: 'shop' }), route('HTTPRoute', 'web'), route('GRPCRoute', 'calls')]),
     ).toEqual([
@@ -157,13 +157,25 @@ describe('the rights of a guard', () => {
         resourceNames: ['calls'],
         verbs: ['get', 'patch'],
       },
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: ['mesh-canary-backend-guard-deadbeef'],
+        verbs: ['get'],
+      },
       { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
     ])
   })
 
   test('leave out a kind without saved routes: a rule without names would allow all objects', () => {
-    expect(rules([vs]).flatMap(({ resources }) => resources)).toEqual(['leases', 'virtualservices', 'pods', 'events'])
+    expect(rules([vs]).flatMap(({ resources }) => resources)).toEqual([
+      'leases',
+      'virtualservices',
+      'configmaps',
+      'pods',
+      'events',
+    ])
     expect(
       rules([])
         .filter(({ resourceNames }) => resourceNames === undefined || resourceNames.length === 0)

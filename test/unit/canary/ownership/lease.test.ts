@@ -26,7 +26,7 @@ beforeEach(() => {
 })
 
 const saved: SavedPromotion = {
-  version: 3,
+  version: 4,
   plan: 'p',
   template: 't',
   run: 'run 6',
@@ -233,7 +233,7 @@ describe('a run that holds the Lease', () => {
     expect(await guard(mine.identity)).toBe(true)
   })
 
-  test.each<[string, (cluster: FakeLeaseCluster) => void, string]>([
+  test.each<[string, (cluster: FakeLeaseCluster) => void, string, boolean?]>([
     [
       'another run has taken it',
       (cluster) => cluster.heldBy('https://ci/run/8 (deadbeef)'),
@@ -262,14 +262,15 @@ describe('a run that holds the Lease', () => {
     [
       'the Lease was deleted',
       (cluster) => (cluster.lease = undefined),
-      'the Lease shop/mesh-canary-backend was deleted: someone else ended this promotion',
+      'the Lease shop/mesh-canary-backend was deleted',
+      true,
     ],
-  ])('loses it when %s, and can neither renew, release nor end it', async (_, happens, why) => {
+  ])('loses it when %s, and can neither renew, release nor end it', async (_, happens, why, isDeleted = false) => {
     const { cluster, mine } = await claim()
     happens(cluster)
     const after = structuredClone(cluster.lease)
     for (const attempt of [() => mine.renew(saved), () => mine.release(saved), () => mine.end()])
-      await expect(attempt()).rejects.toThrow(new LeaseLost(why))
+      await expect(attempt()).rejects.toThrow(new LeaseLost(why, isDeleted))
     expect(cluster.lease).toEqual(after)
   })
 

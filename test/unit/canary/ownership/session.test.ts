@@ -44,7 +44,7 @@ const guardSpecIn = ({ others }: FakeNamespace) =>
 
 /** Run 6 promoted this template by this plan, and its process is gone. */
 function afterLostRun(savedRoutes: KubeObject[] = []): FakeNamespace {
-  const saved = { version: 3, plan: planHash(plan), template: 'template', run: 'run 6', savedAt: '', state }
+  const saved = { version: 4, plan: planHash(plan), template: 'template', run: 'run 6', savedAt: '', state }
   const annotations = {
     'mesh-canary.io/run': 'run 6',
     'mesh-canary.io/state': JSON.stringify(saved),
@@ -111,6 +111,42 @@ describe('a run that takes over from a lost one', () => {
       { clock, log: () => undefined },
     )
     expect([outcome, namespace.weight]).toEqual(['rolled back to stable', 0])
+  })
+})
+
+describe('a route that appears during the promotion', () => {
+  const late = virtualService([{ route: [to('v1', 75), to('v2', 25)] }], { name: 'late' })
+  const watched = async (namespace: FakeNamespace) => {
+    const session = await open(namespace)
+    namespace.patch([{ op: 'add', path: leasePaths.guard, value: session.identity }])
+    await session.renew(state)
+    return session
+  }
+
+  test('is given to the guard, with its rights first, and once', async () => {
+    const namespace = new FakeNamespace()
+    const session = await watched(namespace)
+    const known = namespace.others['VirtualService'] as VirtualService
+    namespace.calls.length = 0
+    await session.coverRoutes([known, late])
+    await session.coverRoutes([known, late])
+    expect(namespace.calls).toEqual(['apply Role', 'apply ConfigMap'])
+    expect(guardSpecIn(namespace).saved.map(({ metadata }) => metadata.name)).toEqual(['backend', 'late'])
+    expect(namespace.others['Role']).toMatchObject({
+      rules: expect.arrayContaining([expect.objectContaining({ resourceNames: ['backend', 'late'] })]) as object,
+    })
+    expect(notes.at(-1)).toContain('the guard also restores VirtualService shop/late')
+  })
+
+  test('counts as unguarded until the guard knows it', async () => {
+    const namespace = new FakeNamespace()
+    const session = await watched(namespace)
+    namespace.before = (verb, kind) => (verb === 'apply' && kind === 'Role' ? new ApiError(500, 'busy') : undefined)
+    await expect(session.coverRoutes([late])).rejects.toThrow('busy')
+    expect(session.isGuarded()).toBe(false)
+    namespace.before = () => undefined
+    await session.coverRoutes([late])
+    expect(session.isGuarded()).toBe(true)
   })
 })
 

@@ -10,7 +10,7 @@ import type { CanaryConfig } from '../../../../src/config/schema.ts'
 import { planOf, served, servedByStable } from '../../fixtures.ts'
 import { randomFrom } from '../../random.ts'
 
-const plan = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s')
+const plan = planOf('interval: 11s, pollInterval: 1s, progressDeadline: 60s, warmup: 0')
 
 /** One sample of the canary; without `stable` the mesh splits by the weight. */
 type Sample = Omit<Observation, 'stable' | 'users' | 'findings' | 'gates'> &
@@ -124,6 +124,30 @@ describe('a healthy canary', () => {
     ])
   })
 
+  test('stays for its interval whatever the traffic needs to shift and a poll needs to answer', () => {
+    const by = planOf('interval: 30s, pollInterval: 1s, progressDeadline: 60s')
+    const old = sample(1, 0, { stable: served(999) })
+    let state = initialState(by, 0, 0) as State
+    for (let now = 0; state.phase !== 'ended'; now += 1_170) {
+      const last = state.steps.at(-1)
+      const hasShifted = !last || now > last.shiftedAt + 1_200
+      state = next(by, state, observe(hasShifted ? sample(200) : old, state.weight), now).state
+    }
+    for (const { endedAt, shiftedAt } of endedSteps(state))
+      expect(Math.abs(endedAt - shiftedAt - 30_000)).toBeLessThanOrEqual(600)
+  })
+
+  test('is watched for most of its interval, however late or short', () => {
+    const late = simulate(plan, initialState(plan, 0, 0), (second) =>
+      sample(second < 7 ? 0 : 20, 0, { stable: noRequests }),
+    )
+    expect(late.state.steps[0]).toMatchObject({ shiftedAt: 1_000, endedAt: 16_000 })
+    const short = planOf('interval: 2s, pollInterval: 1s')
+    expect(simulate(short, initialState(short, 0, 0), () => sample(20)).state.steps[0]).toMatchObject({
+      endedAt: 3_000,
+    })
+  })
+
   test('has all its requests and all requests of users counted', () => {
     expect(state.canary).toEqual(served(880))
     expect(state.users).toEqual(served(11 * (400 + 80 + 40 + 20)))
@@ -170,7 +194,7 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is rolled back for its latency', () => {
-    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const timed = planOf('interval: 10s, pollInterval: 1s, warmup: 0, checks: { p99: 500ms }')
     const { state, actions } = simulate(timed, initialState(timed, 0, 0), (_, { weight }) =>
       weight === 0 ? sample(0) : sample(20, 0, { slow: 10 }),
     )
@@ -181,7 +205,7 @@ describe('a failing canary', () => {
   })
 
   test('that is slow is rolled back when its latencies are published, which may be later than its requests', () => {
-    const timed = planOf('interval: 10s, pollInterval: 1s, checks: { p99: 500ms }')
+    const timed = planOf('interval: 10s, pollInterval: 1s, warmup: 0, checks: { p99: 500ms }')
     const late = sample(0, 0, { canary: { ...noRequests, times: served(20, 0, 10).times } })
     const { state } = simulate(timed, initialState(timed, 0, 0), (second) =>
       second < 4 ? sample(0, 0, { canary: { ...noRequests, requests: 2_000 } }) : late,
@@ -309,7 +333,7 @@ describe('too little evidence', () => {
       verdict: 'inconclusive',
       weight: 0,
       reason:
-        'at weight 5, watched for 70 s, the canary served 9 requests, fewer than the 10 that a step needs (`checks.minRequests`)',
+        'at weight 5, watched for 71 s, the canary served 9 requests, fewer than the 10 that a step needs (`checks.minRequests`)',
     })
   })
 
@@ -335,7 +359,7 @@ describe('too little evidence', () => {
 describe('counters that cannot be read', () => {
   const unreadable = sample(0, 0, { stable: noRequests, complete: false })
   const interrupted = (choice: string, from = 5, until = Infinity) => {
-    const by = planOf(`interval: 10s, pollInterval: 1s, progressDeadline: 60s, onInconclusive: ${choice}`)
+    const by = planOf(`interval: 11s, pollInterval: 1s, progressDeadline: 60s, onInconclusive: ${choice}`)
     return simulate(by, initialState(by, 0, 0), (second) =>
       second > from && second <= until ? unreadable : sample(20),
     )
@@ -403,7 +427,7 @@ describe('counters that cannot be read', () => {
 })
 
 describe('a weight that the requests do not show yet', () => {
-  const jump = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100]')
+  const jump = planOf('interval: 11s, pollInterval: 1s, progressDeadline: 60s, steps: [5, 100]')
   const old = sample(1, 0, { stable: served(19) })
 
   test('does not start its interval while the requests follow the old weight, even if some reach the canary', () => {
@@ -534,7 +558,7 @@ test('each additional check makes all checks need more evidence, because they sh
 })
 
 describe('advance: early', () => {
-  const early = planOf('interval: 60s, pollInterval: 1s, advance: early, minInterval: 5s')
+  const early = planOf('interval: 61s, pollInterval: 1s, advance: early, minInterval: 5s')
 
   test('ends a step once every limit is certified, but not before minInterval', () => {
     const { state } = simulate(early, initialState(early, 0, 0), () => sample(1_000))
@@ -550,7 +574,7 @@ describe('advance: early', () => {
 
 describe('mirror and A/B stages', () => {
   const both = planOf(
-    'interval: 10s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 5s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }',
+    'interval: 11s, pollInterval: 1s, steps: [50, 100], mirror: { percent: 30%, interval: 6s }, ab: { match: { headers: { x-beta: yes-please } }, intervals: 2 }',
   )
 
   test('come before the weights, each for its time, and are removed', () => {
@@ -565,7 +589,7 @@ describe('mirror and A/B stages', () => {
     ])
     expect(endedSteps(state).map((step) => [step.kind, step.weight, watchedMs(step)])).toEqual([
       ['mirror', 30, 5_000],
-      ['ab', 0, 20_000],
+      ['ab', 0, 21_000],
       ['weight', 50, 10_000],
       ['weight', 100, 10_000],
     ])
@@ -891,7 +915,7 @@ describe('a resumed promotion', () => {
 
   test('still waits for a missing confirmation, and does not request a given one again', () => {
     const by = planOf(
-      'interval: 10s, pollInterval: 1s, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
+      'interval: 11s, pollInterval: 1s, steps: [50, 100], confirmTimeout: 300s, webhooks: { go: { type: confirm-promotion, url: "http://x.test" } }',
     )
     const yes = { name: 'go', state: 'pass', text: '', at: 0 } as const
     const before = saved(simulate(by, initialState(by, 0, 0), healthy, 30))
@@ -969,7 +993,7 @@ describe('a resumed promotion', () => {
   // If an interruption lost the evidence, about 20 of them would be rolled back.
   test('has one false alarm budget: of 1,000 canaries at their limit at most 1% are rolled back', () => {
     const by = planOf(
-      'interval: 8s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { successRate: 70%, noWorseThanStable: false }',
+      'interval: 9s, pollInterval: 1s, progressDeadline: 60s, steps: [50, 100], checks: { successRate: 70%, noWorseThanStable: false }',
     )
     const random = randomFrom(11)
     const atLimit = () => sample(10, Array.from({ length: 10 }, random).filter((each) => each < 0.3).length)
@@ -997,7 +1021,7 @@ describe('a resumed promotion', () => {
 describe('weights that somebody else changes', () => {
   const drift = 'VirtualService shop/backend gives the canary 0% instead of 5%: argocd wrote it'
   const advice = '; let only one of the two write the weights (`onDrift`, docs/gitops.md)'
-  const over = planOf('interval: 10s, pollInterval: 1s, progressDeadline: 60s, onDrift: take-over')
+  const over = planOf('interval: 11s, pollInterval: 1s, progressDeadline: 60s, onDrift: take-over')
 
   test('roll the canary back at once, and the reason names the writer', () => {
     const { state, actions } = simulate(plan, initialState(plan, 0, 0), (second) =>
@@ -1313,7 +1337,7 @@ describe('requests that do not follow the weight', () => {
       reason: 'at weight 5, the canary served 50% of the requests',
     })
     expect(weightsIn(actions)).toEqual([5, 0])
-    expect(seconds).toBe(6)
+    expect(seconds).toBe(7)
     expect(endedSteps(state).at(-1)).toMatchObject({ outcome: 'inconclusive' })
   })
 
