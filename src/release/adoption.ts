@@ -5,6 +5,7 @@ import type { CreatedCanary, ReleaseAdoption } from '../canary/controller/contex
 import { createdCanaryLabel } from '../config/names.ts'
 import { hostOf } from '../policies/compile/names.ts'
 import { fullHost } from '../policies/routes.ts'
+import { growingCapacity } from './capacity.ts'
 import { removeCanary, scaleCanaryToZero } from './canary.ts'
 import { dataOf } from './manifests.ts'
 import { hashOf, type Release } from './plan.ts'
@@ -21,7 +22,13 @@ export function createdCanary(cluster: Cluster, release: Release, deployment: Wo
     await removeCanary(cluster, deployment)
     return `${title} is removed`
   }
-  return { template: hashOf(deployment.spec.template), adoption: adoptionOf(cluster, release, deployment), retire }
+  const full = release.stable.spec.replicas ?? 1
+  return {
+    template: hashOf(deployment.spec.template),
+    adoption: adoptionOf(cluster, release, deployment),
+    retire,
+    ...(plan.replicas === 'proportional' ? { capacity: growingCapacity(cluster, plan, full, deployment) } : {}),
+  }
 }
 
 function adoptionOf(cluster: Cluster, release: Release, deployment: Workload): ReleaseAdoption {

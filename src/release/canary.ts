@@ -22,7 +22,9 @@ export async function createCanary(cluster: Cluster, release: Release): Promise<
   const owner = isRunning ? left.deployment : await cluster.apply<Workload>(withReplicas(canary, 0), true)
   const owned = [...release.configs.canary, ...copies]
   for (const object of owned) await write(cluster, ownedBy(object, owner))
-  return cluster.apply<Workload>(canary, true)
+  // One that goes on may have grown with its weight.
+  const replicas = Math.max(canary.spec.replicas ?? 1, isRunning ? (left.deployment.spec.replicas ?? 1) : 0)
+  return cluster.apply<Workload>(withReplicas(canary, replicas), true)
 }
 
 /**

@@ -13,6 +13,7 @@ import { canaryDeployment, canaryService, marks, type Template } from './deploym
 import { distinguish, type Distinction } from './distinction.ts'
 import { withImages } from './images.ts'
 import { hasSameData, readRelease, renamed, type Rendered } from './manifests.ts'
+import { firstReplicas } from './capacity.ts'
 import { autoscalerOf } from './autoscaler.ts'
 import { quotaFault, type ResourceQuota } from './quota.ts'
 import { unsharedClaim } from './volumes.ts'
@@ -88,15 +89,14 @@ async function distinctionOf(
 }
 
 function canaryOf(
-  { service, replicas }: CanaryConfig,
+  plan: CanaryConfig,
   stable: Workload,
   template: Template,
   { names }: Configs,
   distinction: Distinction,
 ): Workload {
   const own = renamed(template, ({ kind, name }) => names.get(`${kind}/${name}`) ?? name)
-  const count = typeof replicas === 'number' ? replicas : (stable.spec.replicas ?? 1)
-  return canaryDeployment(service, stable, own, distinction, count)
+  return canaryDeployment(plan.service, stable, own, distinction, firstReplicas(plan, stable.spec.replicas ?? 1))
 }
 
 function todoOf(
@@ -124,7 +124,7 @@ async function requireReleasable(
   if (distinction.by === 'service') requireNoSubsets(plan)
   const claim = await unsharedClaim(cluster, stable.metadata.namespace ?? '', canary.spec.template)
   if (claim !== undefined) throw new NotReleasable(claim)
-  if (!left) await requireRoom(cluster, stable, canary)
+  if (!left) await requireRoom(cluster, plan, stable, canary)
 }
 
 /** Its controller would undo the image at its next synchronization. */
@@ -139,13 +139,14 @@ async function requireNoGitops(cluster: Cluster, stable: Workload): Promise<void
 }
 
 /** An account that may not read the quotas learns of them when the pods are created. */
-async function requireRoom(cluster: Cluster, stable: Workload, { spec }: Workload): Promise<void> {
+async function requireRoom(cluster: Cluster, plan: CanaryConfig, stable: Workload, { spec }: Workload): Promise<void> {
   const { namespace } = stable.metadata
   const quotas = await cluster.list<ResourceQuota>('ResourceQuota', namespace).catch(emptyWhenUnread)
   if (quotas.length === 0) return
   const pods = await cluster.list<Pod>('Pod', namespace)
   const running = pods.find((pod) => belongs(stable, pod) && hasSidecar(pod))
-  const fault = quotaFault(quotas, spec.template, running, spec.replicas ?? 1)
+  const most = plan.replicas === 'proportional' ? stable.spec.replicas : spec.replicas
+  const fault = quotaFault(quotas, spec.template, running, most ?? 1)
   if (fault !== undefined) throw new NotReleasable(fault)
 }
 

@@ -266,6 +266,42 @@ test('manifests bring a changed ConfigMap and new labels; stable keeps the old o
   expect(second.outputs, second.log).toMatchObject({ verdict: 'skipped', changed: '0' })
 })
 
+test('proportional replicas are ready before each weight, beside an autoscaler, and stable keeps its own', async () => {
+  await kubectl('scale', 'deploy/grocer', '--replicas=3')
+  await ready('grocer')
+  await apply({
+    apiVersion: 'autoscaling/v2',
+    kind: 'HorizontalPodAutoscaler',
+    metadata: { name: 'grocer', namespace: 'arcade' },
+    spec: {
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'grocer' },
+      minReplicas: 3,
+      maxReplicas: 6,
+      metrics: [
+        { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
+      ],
+    },
+  })
+  const before = await calls('grocer')
+  const seen: Promise<string>[] = []
+  const look = () =>
+    kubectl('get', 'deploy', 'grocer', 'grocer-canary', '-o', 'jsonpath={.items[*].status.availableReplicas}')
+  const { code, log, outputs } = await release('grocer', `image: "${sampleImage}", replicas: proportional`, {
+    onLine: (line) => {
+      if (line.startsWith('weight: grocer ')) seen.push(look())
+    },
+  })
+  expect(code, log).toBe(0)
+  expect(outputs).toMatchObject({ verdict: 'promoted' })
+  expect(log).toContain('Deployment/grocer-canary: created with 2 replicas')
+  const [atHalf, atAll] = await Promise.all(seen)
+  // Those of the next step start at once.
+  expect(atHalf).toMatch(/^3 [23]$/)
+  expect(atAll).toBe('3 3')
+  expect(await kubectl('get', 'hpa', '-o', 'name')).not.toContain('canary')
+  expect((await calls('grocer')).failed).toBe(before.failed)
+})
+
 describe('a run that dies', () => {
   /** Kills the run at the first line with this text, without its post step. */
   async function killAt(text: string, image: string): Promise<void> {

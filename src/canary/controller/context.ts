@@ -20,8 +20,28 @@ export type PromotionDeps = SessionDeps & {
   created?: (service: string) => CreatedCanary | undefined
 }
 
-/** `template`: the hash of its pod template. `retire`: after a rollback; returns one sentence about what it did. */
-export type CreatedCanary = { template: string; adoption: ReleaseAdoption; retire: () => Promise<string> }
+/**
+ * `template`: the hash of its pod template. `retire`: after a rollback; returns one sentence about what it did.
+ * `capacity`: if its pods follow its weight.
+ */
+export type CreatedCanary = {
+  template: string
+  adoption: ReleaseAdoption
+  retire: () => Promise<string>
+  capacity?: Capacity
+}
+
+/** The canary has too few ready pods for a weight; a later attempt may find enough. */
+export class CanaryGrowing extends Error {
+  override name = 'CanaryGrowing'
+}
+
+export type Capacity = {
+  /** Before the weight is written, in per cent. @throws CanaryGrowing until the pods for it are ready. */
+  reach: (weight: number) => Promise<void>
+  /** After the weight is written: starts the pods of the next step. */
+  prepareAfter: (weight: number) => Promise<void>
+}
 
 /** How stable gets what a run releases, instead of the canary's pod template as it is. */
 export type ReleaseAdoption = {

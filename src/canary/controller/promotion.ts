@@ -74,6 +74,7 @@ export class PromotionRun {
       session,
       state: () => this.state,
       rollbackObstacle: () => this.endpoints.rollbackObstacle(),
+      capacity: deps.created?.(plan.service)?.capacity,
       clock,
       note,
     })

@@ -84,10 +84,10 @@ const traffic = {
     .describe('Before the first weight, the canary gets the matching requests only.'),
 }
 
-const replicas = parsedValue<'same' | number>(
-  '`same`, or a whole number from 1 to 1000',
+const replicas = parsedValue<'same' | 'proportional' | number>(
+  '`same`, `proportional`, or a whole number from 1 to 1000',
   { type: ['string', 'integer'], ...publicValue },
-  (raw) => (raw === 'same' ? raw : inRange(parseWholeNumber(raw), 1, 1000)),
+  (raw) => (raw === 'same' || raw === 'proportional' ? raw : inRange(parseWholeNumber(raw), 1, 1000)),
 )
 
 /** What the run releases, if it makes the canary's Deployment itself. */
@@ -113,7 +113,8 @@ const release = {
   replicas: replicas
     .optional()
     .describe(
-      'Replicas of the canary that the run creates: `same` as the Deployment has now, or a number. Default: `same`.',
+      'Replicas of the canary that the run creates: `same` as the Deployment has now, `proportional` to the weight of ' +
+        'each step, of which its pods are ready before, or a number. Default: `same`.',
     ),
 }
 

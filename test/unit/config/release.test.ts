@@ -107,7 +107,11 @@ test.each([
     'mesh.yaml:1: canary.onFail: keep is for a canary that the run creates; set `image`, `images` or `manifests`',
   ],
   ['no container', `canary: { service: till, images: { App: "till:1" } }`, 'expected the name of a container'],
-  ['no replicas', `canary: { service: till, ${image}, replicas: 0 }`, 'expected `same`, or a whole number from 1'],
+  [
+    'no replicas',
+    `canary: { service: till, ${image}, replicas: 0 }`,
+    'expected `same`, `proportional`, or a whole number from 1',
+  ],
 ])('a release cannot have %s', (_, yaml, message) => {
   expect(refusal(yaml)).toContain(message)
 })
