@@ -141,7 +141,7 @@ function release(app: string, plan: string, options: RunnerOptions = {}, step: '
     file,
     `name: arcade-${app}
 namespace: arcade
-canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 15s, interval: 3s, steps: [50, 100] }
+canary: { service: ${app}, ${plan}, guard: 5s, progressDeadline: 30s, interval: 3s, steps: [50, 100] }
 `,
   )
   return machine[step](
@@ -267,7 +267,7 @@ test('manifests bring a changed ConfigMap and new labels; stable keeps the old o
 })
 
 test('proportional replicas are ready before each weight, beside an autoscaler, and stable keeps its own', async () => {
-  await kubectl('scale', 'deploy/grocer', '--replicas=3')
+  await kubectl('scale', 'deploy/grocer', '--replicas=2')
   await ready('grocer')
   await apply({
     apiVersion: 'autoscaling/v2',
@@ -275,7 +275,7 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
     metadata: { name: 'grocer', namespace: 'arcade' },
     spec: {
       scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'grocer' },
-      minReplicas: 3,
+      minReplicas: 2,
       maxReplicas: 6,
       metrics: [
         { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } } },
@@ -293,13 +293,15 @@ test('proportional replicas are ready before each weight, beside an autoscaler, 
   })
   expect(code, log).toBe(0)
   expect(outputs).toMatchObject({ verdict: 'promoted' })
-  expect(log).toContain('Deployment/grocer-canary: created with 2 replicas')
+  expect(log).toContain('Deployment/grocer-canary: created with 1 replicas')
   const [atHalf, atAll] = await Promise.all(seen)
   // Those of the next step start at once.
-  expect(atHalf).toMatch(/^3 [23]$/)
-  expect(atAll).toBe('3 3')
+  expect(atHalf).toMatch(/^2 [12]$/)
+  expect(atAll).toBe('2 2')
   expect(await kubectl('get', 'hpa', '-o', 'name')).not.toContain('canary')
   expect((await calls('grocer')).failed).toBe(before.failed)
+  await kubectl('delete', 'hpa', 'grocer')
+  await kubectl('scale', 'deploy/grocer', '--replicas=1')
 })
 
 describe('a run that dies', () => {
